@@ -5,7 +5,8 @@ A script of its own, standard library only:
     child.py '{"parent": 123, "signal": 15, "uid": 65534, "gid": 65534, "capability": 2}' COMMAND [ARGUMENT …]
 
 It leads its own session, so that a Ctrl-C in the terminal reaches only the supervisor, which stops the rest
-in order. Doing this in a fresh process, and not between fork and exec, keeps it safe whatever threads the parent runs.
+in order. Doing this in a fresh process, and not between fork and exec, keeps it safe whatever
+threads the parent runs.
 """
 
 import ctypes

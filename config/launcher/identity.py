@@ -17,7 +17,7 @@ def unprivileged_identity(owned: Path, *, passes: tuple[Path, ...]) -> Identity 
 
     As root it is the owner of `owned` if that exists and is not root's, else `nobody`. Where that user cannot
     reach `owned` or one of `passes` because a parent directory is closed to it (a clone under /root, say), it
-    gets the one capability that lets it pass. Raises LauncherError when that is needed and not to be had here.
+    gets the one capability that lets it pass. Raises LauncherError where that cannot be had.
     """
     if os.geteuid() != 0:
         return None

@@ -70,8 +70,8 @@ def choose_binaries(data: Path, installed: list[Binaries]) -> Binaries:
     """
     if not installed:
         raise LauncherError(
-            f"No PostgreSQL {OLDEST_MAJOR} or newer found on this machine or in the virtualenv. Install one, or set "
-            "DATABASE_URL."
+            f"No PostgreSQL {OLDEST_MAJOR} or newer found on this machine or in the virtualenv. Install "
+            "one, or set DATABASE_URL."
         )
     version_file = data / "PG_VERSION"
     if not version_file.exists():
@@ -81,15 +81,16 @@ def choose_binaries(data: Path, installed: list[Binaries]) -> Binaries:
         if binaries.major == major:
             return binaries
     raise LauncherError(
-        f"The data in {data} was made by PostgreSQL {major}, which is not here any more. Install PostgreSQL {major} "
-        "again, or begin anew with: make clean"
+        f"The data in {data} was made by PostgreSQL {major}, which is not here any more. Install PostgreSQL "
+        f"{major} again, or begin anew with: make clean"
     )
 
 
 class EmbeddedPostgres:
     """One server on one data directory.
 
-    `fast` gives up durability for speed: for tests only. The directory must be ours alone; its owner holds a lock.
+    `fast` gives up durability for speed: for tests only. The directory must be ours alone: whoever starts a
+    server on it makes sure of that.
     """
 
     def __init__(self, data: Path, *, port: int, password: str, fast: bool = False) -> None:
@@ -138,7 +139,7 @@ class EmbeddedPostgres:
                 connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
 
     def _initialise(self) -> None:
-        """Run initdb beside the final place and rename, so that a kill in between leaves nothing half made."""
+        """Run initdb beside the final place and rename, so that a kill leaves nothing half made."""
         fresh = self.data.with_name(self.data.name + ".new")
         if fresh.exists():
             shutil.rmtree(fresh)
@@ -170,7 +171,7 @@ class EmbeddedPostgres:
         fresh.rename(self.data)
 
     def _end_orphan(self) -> None:
-        """Wait for a server of a killed launcher to finish, and remove its pid file if that now names a stranger."""
+        """Wait for a server of a killed launcher to finish, and remove the pid file it left."""
         pid_file = self.data / "postmaster.pid"
         try:
             pid = int(pid_file.read_text().splitlines()[0])

@@ -1,4 +1,4 @@
-"""An embedded Valkey (or Redis) for Celery's messages: found on the machine or in a wheel, gone when we are."""
+"""An embedded Valkey (or Redis) for Celery: found on the machine or in a wheel, gone when we are."""
 
 import importlib.util
 import platform
@@ -41,7 +41,8 @@ def find_program() -> Program:
         if program := _examine(path):
             return program
     raise LauncherError(
-        "No Valkey or Redis found on this machine or in the virtualenv. Install one, or set CELERY_BROKER_URL."
+        "No Valkey or Redis found on this machine or in the virtualenv. Install one, or set "
+        "CELERY_BROKER_URL."
     )
 
 
@@ -50,8 +51,8 @@ class EmbeddedValkey:
 
     def __init__(self, directory: Path, *, port: int, password: str, durable: bool = True) -> None:
         self.program = find_program()
-        # Older programs cannot read newer files, so each version has its own: what is queued is only a hint to look
-        # at a row, hence an empty queue after a change of version loses nothing.
+        # Older programs cannot read newer files, so each version has its own: what is queued is only a hint
+        # to look at a row, hence an empty queue after a change of version loses nothing.
         self.directory = directory.absolute() / f"{self.program.family}-{self.program.major}"
         self.port = port
         self.password = password
