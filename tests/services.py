@@ -56,6 +56,7 @@ def prepare_environment(at_the_end: Callable[[Callable[[], object]], object]) ->
             directory / "postgres", port=free_port(), password=secrets.token_urlsafe(16), fast=True
         )
         at_the_end(RunningPostgres(server, log).stop)
+        server.create_database("quartermaster")
         os.environ["DATABASE_URL"] = server.url("quartermaster")
     else:
         from tests.databases import drop_databases_of_this_run
