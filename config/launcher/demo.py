@@ -95,8 +95,8 @@ def refuse_taken_ports(ports: Ports) -> None:
     ):
         if not is_free(port):
             raise LauncherError(
-                f"Port {port}, for the {part}, is taken by another program. Stop that program, or choose another "
-                f"port: make demo {variable}={free_port()}"
+                f"Port {port}, for the {part}, is taken by another program. Stop that program, or choose "
+                f"another port: make demo {variable}={free_port()}"
             )
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from config.launcher.processes import MARKER, is_alive, marked_processes
+from config.launcher.processes import MARKER, is_alive, marked_processes, send_all
 
 REPOSITORY = Path(__file__).parents[2]
 
@@ -111,8 +111,7 @@ def test_killing_supervisor_and_servers_at_once_loses_no_data(start):
     demo = start().wait_until_up()
     with psycopg.connect(demo.database_url) as connection:
         connection.execute("CREATE TABLE kept AS SELECT 7 AS n")
-    for pid in {demo.process.pid, *demo.living()}:
-        os.kill(pid, signal.SIGKILL)
+    send_all({demo.process.pid, *demo.living()}, signal.SIGKILL)
     demo.process.wait()
     assert (demo.directory / "postgres" / "postmaster.pid").exists()
     assert demo.wait_until_gone(8) == set()
