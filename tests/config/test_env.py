@@ -24,7 +24,7 @@ def test_a_setting_may_be_read_from_a_file(monkeypatch, tmp_path):
 
 def test_a_file_that_cannot_be_read_is_named(monkeypatch, tmp_path):
     monkeypatch.setenv("A_SETTING_FILE", str(tmp_path / "absent"))
-    with pytest.raises(ImproperlyConfigured, match="A_SETTING_FILE names .*absent"):
+    with pytest.raises(ImproperlyConfigured, match=r"A_SETTING_FILE names .*absent"):
         env("A_SETTING")
 
 
