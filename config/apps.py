@@ -1,0 +1,11 @@
+"""Registers the console with Django."""
+
+from django.apps import AppConfig
+
+
+class ConsoleConfig(AppConfig):
+    name = "config"
+
+    def ready(self) -> None:
+        """Bind shared tasks to our Celery application in every Django process, not only in workers."""
+        import config.celery  # noqa: F401

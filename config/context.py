@@ -1,0 +1,12 @@
+"""What every page may say about the installation it runs in."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.conf import settings
+from django.http import HttpRequest
+
+
+def installation(request: HttpRequest) -> dict[str, Any]:
+    return {"demo": settings.IS_DEMO, "gateway_url": settings.GATEWAY_URL}

@@ -1,0 +1,259 @@
+"""Settings of every installation; what differs comes from the environment (see docs/operate.md for the list)."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from csp.constants import NONCE, SELF, UNSAFE_EVAL, UNSAFE_INLINE
+from django.templatetags.static import static
+from django.urls import reverse_lazy
+from django.utils.translation import gettext_lazy as _
+
+from config.env import env, env_bool, env_database, env_int, env_list, env_seconds
+from config.logging import configure_logging
+
+BASE_DIR = Path(__file__).resolve().parent.parent.parent
+LOCAL_DIR = Path(env("LOCAL_DIR", BASE_DIR / ".local"))
+
+SECRET_KEY = env("SECRET_KEY")
+DEBUG = False
+CONSOLE_URL = env("CONSOLE_URL", "http://127.0.0.1:8000").rstrip("/")
+GATEWAY_URL = env("GATEWAY_URL", "http://127.0.0.1:8080/v1").rstrip("/")
+IS_LOOPBACK = urlsplit(CONSOLE_URL).hostname in {"127.0.0.1", "localhost", "::1"}
+IS_DEMO = env_bool("DEMO", False)  # says so on the sign-in page; opens nothing by itself
+ALLOWED_HOSTS = env_list("ALLOWED_HOSTS", urlsplit(CONSOLE_URL).hostname or "127.0.0.1")
+CSRF_TRUSTED_ORIGINS = [CONSOLE_URL]
+
+INSTALLED_APPS = [
+    "config.apps.ConsoleConfig",
+    "unfold",
+    "unfold.contrib.filters",
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.humanize",
+    "django.contrib.messages",
+    "django.contrib.postgres",
+    "django.contrib.sessions",
+    "django.contrib.staticfiles",
+    "csp",
+    "django_celery_beat",
+    "django_celery_results",
+    "django_filters",
+    "django_htmx",
+    "django_structlog",
+    "drf_spectacular",
+    "drf_spectacular_sidecar",
+    "guardian",
+    "rest_framework",
+    "tenants",
+    "billing",
+    "catalog",
+    "deployments",
+    "gateway",
+]
+
+MIDDLEWARE = [
+    "config.metrics.RequestMetricsMiddleware",
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "csp.middleware.CSPMiddleware",
+    "config.admin.relax_policy_for_admin",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.locale.LocaleMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "django_structlog.middlewares.RequestMiddleware",
+    "django_htmx.middleware.HtmxMiddleware",
+    "tenants.middleware.RequestContextMiddleware",
+    "tenants.middleware.ConflictMiddleware",
+]
+
+ROOT_URLCONF = "config.urls"
+WSGI_APPLICATION = "config.wsgi.application"
+APPEND_SLASH = True
+
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+                "csp.context_processors.nonce",
+                "config.context.installation",
+            ],
+        },
+    }
+]
+FORM_RENDERER = "django.forms.renderers.TemplatesSetting"
+INSTALLED_APPS.insert(1, "django.forms")
+
+# Database. A pool serves a threaded console; short-lived processes connect directly.
+DATABASES = {"default": env_database("DATABASE_URL")}
+DATABASES["default"]["CONN_MAX_AGE"] = 0
+if pool_size := env_int("DATABASE_POOL_SIZE", 0):
+    DATABASES["default"]["OPTIONS"]["pool"] = {"min_size": 1, "max_size": pool_size, "timeout": 10}
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+# Identity
+AUTH_USER_MODEL = "tenants.User"
+AUTHENTICATION_BACKENDS = [
+    "django.contrib.auth.backends.ModelBackend",
+    "tenants.permissions.StaffPermissionBackend",
+    "guardian.backends.ObjectPermissionBackend",
+]
+PASSWORD_HASHERS = ["django.contrib.auth.hashers.Argon2PasswordHasher"]
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
+    {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": 12}},
+    {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
+]
+ANONYMOUS_USER_NAME = None  # guardian: nobody in particular has no row
+GUARDIAN_RAISE_403 = False
+LOGIN_URL = "login"
+LOGIN_REDIRECT_URL = "home"
+LOGOUT_REDIRECT_URL = "login"
+
+# Cookies and transport: secure unless the console is this machine's own.
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = not IS_LOOPBACK
+SESSION_COOKIE_HTTPONLY = True
+SESSION_COOKIE_SAMESITE = "Lax"
+SESSION_COOKIE_AGE = env_seconds("SESSION_SECONDS", 12 * 3600)
+SESSION_COOKIE_NAME = "qm_session"
+CSRF_COOKIE_NAME = "qm_csrf"
+SECURE_SSL_REDIRECT = not IS_LOOPBACK
+SECURE_REDIRECT_EXEMPT = [r"^healthz$", r"^readyz$", r"^metrics$", r"^internal/"]
+SECURE_HSTS_SECONDS = 0 if IS_LOOPBACK else env_seconds("HSTS_SECONDS", 31536000)
+SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = not IS_LOOPBACK
+SECURE_CONTENT_TYPE_NOSNIFF = True
+SECURE_REFERRER_POLICY = "same-origin"
+SECURE_CROSS_ORIGIN_OPENER_POLICY = "same-origin"
+if env_bool("BEHIND_TLS_PROXY", False):
+    SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
+X_FRAME_OPTIONS = "DENY"
+_POLICY = {
+    "default-src": [SELF],
+    "script-src": [SELF, NONCE],
+    "style-src": [SELF, NONCE],
+    "img-src": [SELF, "data:"],
+    "object-src": ["'none'"],
+    "base-uri": [SELF],
+    "form-action": [SELF],
+    "frame-ancestors": ["'none'"],
+}
+CONTENT_SECURITY_POLICY = {"DIRECTIVES": _POLICY}
+# Unfold evaluates Alpine expressions and writes style attributes: config.admin relaxes the policy for it alone.
+ADMIN_CONTENT_SECURITY_POLICY = _POLICY | {
+    "script-src": [SELF, UNSAFE_INLINE, UNSAFE_EVAL],
+    "style-src": [SELF, UNSAFE_INLINE],
+}
+
+# Language, time, files
+LANGUAGE_CODE = "en"
+LANGUAGES = [("en", _("English"))]
+LOCALE_PATHS = [BASE_DIR / "locale"]
+USE_I18N = USE_TZ = True
+TIME_ZONE = "UTC"
+STATIC_URL = "static/"
+STATICFILES_DIRS = [BASE_DIR / "static"]
+STATIC_ROOT = Path(env("STATIC_ROOT", LOCAL_DIR / "static"))
+STORAGES = {
+    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+    "staticfiles": {"BACKEND": "whitenoise.storage.CompressedManifestStaticFilesStorage"},
+}
+EXPORT_DIR = Path(env("EXPORT_DIR", LOCAL_DIR / "exports"))
+EXPORT_KEEP_DAYS = env_int("EXPORT_KEEP_DAYS", 30, minimum=1)
+EMAIL_BACKEND = env("EMAIL_BACKEND", "django.core.mail.backends.console.EmailBackend")
+
+# Celery: a lost worker loses nothing. V exceeds the longest task limit and the longest countdown (STACK facts in docs).
+CELERY_BROKER_URL = env("CELERY_BROKER_URL")
+CELERY_RESULT_BACKEND = "django-db"
+CELERY_TASK_ACKS_LATE = True
+CELERY_TASK_REJECT_ON_WORKER_LOST = True
+CELERY_WORKER_PREFETCH_MULTIPLIER = 1
+CELERY_TASK_SOFT_TIME_LIMIT = 540  # seconds
+CELERY_TASK_TIME_LIMIT = 600  # seconds
+CELERY_BROKER_TRANSPORT_OPTIONS = (
+    {"visibility_timeout": 900, "unacked_restore_interval": 2, "unacked_restore_throttle": 1}
+    if CELERY_BROKER_URL.startswith(("redis", "valkey", "sentinel"))
+    else {}
+)
+CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
+CELERY_BEAT_SCHEDULER = "django_celery_beat.schedulers:DatabaseScheduler"
+CELERY_TIMEZONE = "UTC"
+CELERY_TASK_IGNORE_RESULT = True
+CELERY_WORKER_HIJACK_ROOT_LOGGER = False
+CELERY_BEAT_SCHEDULE: dict[
+    str, dict[str, object]
+] = {}  # each app adds its own clocks in tasks.py (config.celery)
+
+# Clusters and gateways
+CLUSTER_TIMEOUT_SECONDS = env_seconds("CLUSTER_TIMEOUT_SECONDS", 10)
+ENGINE_STATE_DIR = Path(env("ENGINE_STATE_DIR", LOCAL_DIR / "engines"))
+CONFIG_POLL_SECONDS = env_seconds("CONFIG_POLL_SECONDS", 25)  # longest wait of a gateway's long poll
+
+# HTTP API
+REST_FRAMEWORK = {
+    "DEFAULT_AUTHENTICATION_CLASSES": [
+        "tenants.authentication.TokenAuthentication",
+        "rest_framework.authentication.SessionAuthentication",
+    ],
+    "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
+    "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
+    "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser"],
+    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+    "DEFAULT_PAGINATION_CLASS": "tenants.pagination.CursorPages",
+    "DEFAULT_FILTER_BACKENDS": ["django_filters.rest_framework.DjangoFilterBackend"],
+    "EXCEPTION_HANDLER": "tenants.problems.problem_response",
+    "COERCE_DECIMAL_TO_STRING": True,
+    "PAGE_SIZE": 50,
+}
+SPECTACULAR_SETTINGS = {
+    "TITLE": "Quartermaster",
+    "DESCRIPTION": "Model catalog, access requests, keys, usage and costs.",
+    "VERSION": "1",
+    "SERVE_INCLUDE_SCHEMA": False,
+    "SCHEMA_PATH_PREFIX": "/api/v1",
+    "SWAGGER_UI_DIST": "SIDECAR",
+    "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
+}
+
+UNFOLD = {
+    "SITE_TITLE": "Quartermaster",
+    "SITE_HEADER": "Quartermaster",
+    "SITE_SUBHEADER": _("Operations"),
+    "SITE_URL": reverse_lazy("home"),
+    "SITE_SYMBOL": "warehouse",
+    "SHOW_HISTORY": False,
+    "SHOW_VIEW_ON_SITE": False,
+    "STYLES": [lambda request: static("qm/admin.css")],
+    "COLORS": {
+        "primary": {  # shades around #2f54d6
+            "50": "237 241 254",
+            "100": "222 229 253",
+            "200": "190 203 250",
+            "300": "157 177 255",
+            "400": "105 134 240",
+            "500": "66 99 232",
+            "600": "47 84 214",
+            "700": "38 68 178",
+            "800": "31 56 145",
+            "900": "27 45 110",
+            "950": "18 29 71",
+        }
+    },
+}
+
+KEY_CLAIM_WINDOW = timedelta(days=7)
+configure_logging(env("LOG_LEVEL", "INFO"))
+LOGGING_CONFIG = None  # structlog is configured above, once, for every process
+DJANGO_STRUCTLOG_CELERY_ENABLED = True

@@ -1,0 +1,105 @@
+"""WHERE models run: clusters, deployments, routes and their backends."""
+
+from __future__ import annotations
+
+from django.core.validators import RegexValidator
+from django.db import models
+from django.db.models import CheckConstraint, Q, UniqueConstraint
+from django.utils.timezone import now
+from django.utils.translation import gettext_lazy as _
+
+from catalog.models import CatalogModel, ModelVersion
+from deployments.querysets import DeploymentQuerySet
+from tenants.ids import uuid7
+
+DNS_LABEL = RegexValidator(
+    r"^[a-z]([a-z0-9-]{0,51}[a-z0-9])?$", _("A DNS label: lower-case letters, digits, hyphens.")
+)
+
+
+class Cluster(models.Model):
+    """A place that runs engines."""
+
+    class Driver(models.TextChoices):
+        LOCAL = "local", _("Local processes")
+        KUBERNETES = "kubernetes", _("Kubernetes")
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    name = models.SlugField(max_length=60, unique=True)
+    driver = models.CharField(max_length=12, choices=Driver)
+    namespace = models.CharField(max_length=63, default="quartermaster", validators=[DNS_LABEL])
+    kubeconfig_path = models.CharField(max_length=300, blank=True)  # on the worker; empty: in-cluster account
+    region = models.CharField(max_length=60, blank=True)
+    created_at = models.DateTimeField(default=now, editable=False)
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Deployment(models.Model):
+    """A model version wanted on a cluster, and what was last seen of it there."""
+
+    class State(models.TextChoices):
+        STARTING = "starting", _("Starting")
+        HEALTHY = "healthy", _("Healthy")
+        DEGRADED = "degraded", _("Degraded")
+        DOWN = "down", _("Down")
+        DELETED = "deleted", _("Deleted")
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    name = models.CharField(max_length=53, unique=True, validators=[DNS_LABEL])
+    version = models.ForeignKey(ModelVersion, models.PROTECT, related_name="deployments")
+    cluster = models.ForeignKey(Cluster, models.PROTECT, related_name="deployments")
+    replicas = models.PositiveIntegerField(default=1)
+    generation = models.BigIntegerField(default=1)  # raised by every change of what is wanted
+    is_deleted = models.BooleanField(default=False)  # wanted gone; the row stays for history
+
+    observed_generation = models.BigIntegerField(default=0)
+    ready_replicas = models.PositiveIntegerField(default=0)
+    state = models.CharField(max_length=10, choices=State, default=State.STARTING)
+    conditions = models.JSONField(default=list)  # [{"type", "status", "reason", "message"}], from the cluster
+    observed_at = models.DateTimeField(null=True)
+    created_at = models.DateTimeField(default=now, editable=False)
+
+    objects = DeploymentQuerySet.as_manager()
+
+    class Meta:
+        permissions = [("manage_deployment", "Create, scale and delete deployments")]
+        constraints = [
+            CheckConstraint(
+                name="deployment_observed_what_was_wanted",
+                condition=Q(observed_generation__lte=models.F("generation")),
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Route(models.Model):
+    """Public model name → backends. What gateways follow."""
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    model = models.OneToOneField(CatalogModel, models.PROTECT, related_name="route")
+    created_at = models.DateTimeField(default=now, editable=False)
+
+    def __str__(self) -> str:
+        return self.model.name
+
+
+class Backend(models.Model):
+    """One address that serves a route: an endpoint of one of our deployments."""
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    route = models.ForeignKey(Route, models.CASCADE, related_name="backends")
+    deployment = models.ForeignKey(Deployment, models.CASCADE, related_name="backends")
+    url = models.URLField(max_length=300)
+    upstream_model = models.CharField(max_length=200)
+    weight = models.PositiveIntegerField(default=1)
+    priority = models.PositiveSmallIntegerField(default=0)  # 0 first; the next only when these fail
+
+    class Meta:
+        constraints = [UniqueConstraint(fields=["route", "url"], name="backend_once_per_route")]
+
+    def __str__(self) -> str:
+        return f"{self.route} at {self.url}"

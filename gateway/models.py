@@ -1,0 +1,31 @@
+"""The control plane's knowledge of its gateways."""
+
+from __future__ import annotations
+
+from django.db import models
+from django.utils.timezone import now
+
+from tenants.ids import uuid7
+
+
+class Gateway(models.Model):
+    """One gateway process: its token's digest, and what it last acknowledged."""
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    name = models.SlugField(max_length=60, unique=True)  # GATEWAY_ID
+    prefix = models.CharField(max_length=12)
+    digest = models.CharField(max_length=64, unique=True, editable=False)
+    created_at = models.DateTimeField(default=now, editable=False)
+    revoked_at = models.DateTimeField(null=True)
+
+    acknowledged_revision = models.BigIntegerField(default=0)
+    acknowledged_at = models.DateTimeField(null=True)
+    last_seen_at = models.DateTimeField(null=True)
+    spool_pending = models.BigIntegerField(default=0)
+    report = models.JSONField(default=dict)  # the rest of the last acknowledgement: version, counters, health
+
+    class Meta:
+        permissions = [("manage_gateway", "Register and revoke gateways")]
+
+    def __str__(self) -> str:
+        return self.name

@@ -1,0 +1,51 @@
+"""May they? One question for actions, pages, templates and the API."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from django.contrib.auth.backends import BaseBackend
+from django.core.exceptions import PermissionDenied
+from django.db import models
+
+if TYPE_CHECKING:
+    from tenants.models import User
+
+WORDS = {
+    "tenants.request_access": "ask for model access",
+    "tenants.claim_key": "claim keys",
+    "tenants.revoke_key": "revoke keys",
+    "tenants.view_cost": "see costs",
+    "tenants.export_cost": "export costs",
+    "tenants.manage_members": "manage members",
+    "tenants.manage_limits": "change limits",
+    "tenants.view_audit": "read the audit trail",
+    "catalog.review_security": "decide security reviews",
+    "catalog.review_compliance": "decide compliance reviews",
+    "catalog.review_cost": "decide cost reviews",
+    "catalog.publish_model": "publish models",
+    "billing.publish_price": "publish prices",
+    "deployments.manage_deployment": "change deployments",
+    "gateway.manage_gateway": "manage gateways",
+}
+
+
+def require(user: User, permission: str, subject: models.Model | None = None) -> None:
+    """Raise PermissionDenied, in words, unless `user` holds `permission` (on `subject`, or as staff)."""
+    if user.has_perm(permission, subject):
+        return
+    deed = WORDS.get(permission, permission)
+    where = f" in {subject}" if subject is not None else ""
+    raise PermissionDenied(f"Your role does not let you {deed}{where}. Ask an owner or admin for it.")
+
+
+class StaffPermissionBackend(BaseBackend):
+    """Lets a staff member's global permission answer questions about a particular tenant as well.
+
+    Django's own backend answers False whenever an object is named.
+    """
+
+    def has_perm(self, user_obj: Any, perm: str, obj: models.Model | None = None) -> bool:
+        if obj is None or not user_obj.is_active or not user_obj.is_staff:
+            return False
+        return bool(user_obj.has_perm(perm))

@@ -1,0 +1,44 @@
+"""Questions about tenants and keys."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Self
+
+from django.contrib.auth.models import AnonymousUser
+from django.db import models
+from django.db.models import Q
+from django.utils.timezone import now
+
+from tenants.scoping import TenantQuerySet
+
+if TYPE_CHECKING:
+    from tenants.models import User
+
+
+class TenantListQuerySet(models.QuerySet[Any]):
+    """Questions about tenants themselves."""
+
+    def visible_to(self, user: User | AnonymousUser) -> Self:
+        """The tenants `user` may know exist: all for staff with any role, else those they are a member of."""
+        if not user.is_authenticated or not user.is_active:
+            return self.none()
+        if user.is_superuser or user.staff_roles:
+            return self
+        return self.filter(pk__in=user.memberships.values("tenant"))
+
+
+class ApiKeyQuerySet(TenantQuerySet):
+    """Questions about keys."""
+
+    def claimable(self) -> Self:
+        """Keys somebody may still claim: not claimed, not revoked, not past their claim date."""
+        return self.filter(state="claimable").filter(Q(claim_by=None) | Q(claim_by__gt=now()))
+
+    def usable(self) -> Self:
+        """Keys a gateway must know: claimed, not revoked, not expired, of an active tenant."""
+        return self.filter(state="active", tenant__status="active").filter(
+            Q(expires_at=None) | Q(expires_at__gt=now())
+        )
+
+    def with_names(self) -> Self:
+        return self.select_related("project", "tenant", "created_for", "claimed_by")

@@ -1,0 +1,67 @@
+"""How bearer secrets look: `qm_` keys, `qmp_` personal tokens, `qmg_` gateway tokens.
+
+A secret is a prefix that says what it opens, 256 random bits, and six characters of checksum over everything
+before them. The checksum is no protection; it lets a door turn garbage away, and a scanner recognise a leaked
+key, without hashing or asking anybody. Only the SHA-256 is ever stored: enough for 256 random bits.
+
+The gateway process and the control plane both use this module, so it imports nothing but the standard
+library.
+"""
+
+import hashlib
+import secrets
+import zlib
+
+KEY = "qm"
+PERSONAL_TOKEN = "qmp"  # noqa: S105  the prefix, not a secret
+GATEWAY_TOKEN = "qmg"  # noqa: S105
+
+_RANDOM_BYTES = 32
+_BODY_LENGTH = 43  # of 32 bytes in unpadded base64url
+_CHECKSUM_LENGTH = 6
+_ALPHABET = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+
+
+def new_secret(prefix: str) -> str:
+    """Make a secret of the given kind, such as `qm_<43 characters><6 characters of checksum>`."""
+    body = f"{prefix}_{secrets.token_urlsafe(_RANDOM_BYTES)}"
+    return body + _checksum(body)
+
+
+def new_key_secret() -> str:
+    """Make the secret of an API key: show it once, store only its `digest` and `visible_prefix`."""
+    return new_secret(KEY)
+
+
+def looks_like(prefix: str, secret: str) -> bool:
+    """Say whether `secret` has the prefix, length and checksum of its kind; not whether it is valid."""
+    if len(secret) != len(prefix) + 1 + _BODY_LENGTH + _CHECKSUM_LENGTH or not secret.isascii():
+        return False
+    if not secret.startswith(f"{prefix}_"):
+        return False
+    return secret[-_CHECKSUM_LENGTH:] == _checksum(secret[:-_CHECKSUM_LENGTH])
+
+
+def looks_like_key(secret: str) -> bool:
+    """Say whether `secret` has the form of an API key."""
+    return looks_like(KEY, secret)
+
+
+def digest(secret: str) -> str:
+    """The SHA-256 of a secret in 64 hexadecimal digits: what is stored and compared."""
+    return hashlib.sha256(secret.encode()).hexdigest()
+
+
+def visible_prefix(secret: str) -> str:
+    """The characters by which people recognise a secret; the only part that logs, pages and audit show."""
+    return secret[: secret.index("_") + 6]
+
+
+def _checksum(body: str) -> str:
+    """CRC-32 of `body` in six characters of base 62, most significant first."""
+    number = zlib.crc32(body.encode())
+    characters = []
+    for _ in range(_CHECKSUM_LENGTH):
+        number, rest = divmod(number, 62)
+        characters.append(_ALPHABET[rest])
+    return "".join(reversed(characters))

@@ -1,0 +1,42 @@
+"""What a page says when it cannot be shown; below /api/ the same as a problem document (RFC 9457)."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.shortcuts import render
+
+from tenants.context import current_origin
+from tenants.problems import CODES
+
+
+def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
+    return _answer(request, 400, "The console could not read this request.")
+
+
+def permission_denied(request: HttpRequest, exception: Exception) -> HttpResponse:
+    return _answer(request, 403, str(exception) or "Your role does not let you do this.")
+
+
+def page_not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
+    return _answer(request, 404, "There is no such thing, or you may not know of it.")
+
+
+def server_error(request: HttpRequest) -> HttpResponse:
+    return _answer(request, 500, "Something broke on our side. Nothing was changed by this request.")
+
+
+def _answer(request: HttpRequest, status: int, message: str) -> HttpResponse:
+    reference = current_origin.get().request_id
+    if request.path.startswith(("/api/", "/internal/")):
+        body = {
+            "type": "about:blank",
+            "title": HTTPStatus(status).phrase,
+            "status": status,
+            "code": CODES.get(status, "error"),
+            "detail": message,
+            "request_id": reference,
+        }
+        return JsonResponse(body, status=status, content_type="application/problem+json")
+    return render(request, f"{status}.html", {"message": message, "reference": reference}, status=status)

@@ -1,0 +1,58 @@
+"""What portal pages share: they are signed in, under a tenant the person may see, and scoped to it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib.auth.mixins import LoginRequiredMixin
+from django.http import HttpRequest, HttpResponseBase
+from django.shortcuts import get_object_or_404
+from django.utils.cache import patch_vary_headers
+from django.views.generic.base import ContextMixin, View
+
+from tenants.models import Project, Tenant
+
+
+class TenantPageMixin(LoginRequiredMixin, ContextMixin, View):
+    """Resolves `<slug:tenant>` to `self.tenant`, or 404 when the person may not know of it."""
+
+    tenant: Tenant
+
+    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        if request.user.is_authenticated:
+            self.tenant = get_object_or_404(Tenant.objects.visible_to(request.user), slug=kwargs["tenant"])
+        return super().dispatch(request, *args, **kwargs)
+
+    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
+        user = self.request.user
+        return super().get_context_data(**kwargs) | {
+            "tenant": self.tenant,
+            "tenants": Tenant.objects.visible_to(user)[:20],  # the switcher
+            "projects": Project.objects.visible_to(user).filter(tenant=self.tenant),
+        }
+
+
+class TenantScopedMixin(TenantPageMixin):
+    """Gives Django's generic views only this tenant's rows, and of those the ones their user may see."""
+
+    model: Any
+
+    def get_queryset(self) -> Any:
+        return self.model.objects.visible_to(self.request.user).in_tenant(self.tenant)
+
+
+class PartialMixin(View):
+    """Renders `partial_name` instead of the page when htmx asks for a part (not boosted, not from history)."""
+
+    partial_name: str
+
+    def get_template_names(self) -> list[str]:
+        htmx = getattr(self.request, "htmx", None)
+        if htmx and not htmx.boosted and not htmx.history_restore_request:
+            return [self.partial_name]
+        return list(super().get_template_names())  # type: ignore[misc]
+
+    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        response = super().dispatch(request, *args, **kwargs)
+        patch_vary_headers(response, ["HX-Request"])
+        return response

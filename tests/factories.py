@@ -1,0 +1,156 @@
+"""Valid rows, one factory a model; a test names only what it is about."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import factory
+from django.utils.timezone import now
+
+from catalog.models import AccessRequest, CatalogModel, ModelVersion, Review
+from deployments.models import Cluster, Deployment
+from tenants import actions
+from tenants.models import ApiKey, DataClass, Project, Tenant, User
+from tenants.secrets import digest, new_key_secret, visible_prefix
+
+
+class UserFactory(factory.django.DjangoModelFactory):
+    class Meta:
+        model = User
+        skip_postgeneration_save = True
+
+    email = factory.Sequence("person{}@example.com".format)
+    name = factory.Sequence("Person {}".format)
+    password = factory.django.Password("correct horse battery staple")
+
+
+class TenantFactory(factory.django.DjangoModelFactory):
+    class Meta:
+        model = Tenant
+
+    slug = factory.Sequence("tenant-{}".format)
+    name = factory.Sequence("Tenant {}".format)
+    highest_data_class = DataClass.CONFIDENTIAL
+
+
+class TenantOwnedFactory(factory.django.DjangoModelFactory):
+    class Meta:
+        abstract = True
+
+    tenant = factory.SubFactory(TenantFactory)
+
+
+class ProjectFactory(TenantOwnedFactory):
+    class Meta:
+        model = Project
+
+    slug = factory.Sequence("project-{}".format)
+    name = factory.Sequence("Project {}".format)
+
+
+class ApiKeyFactory(TenantOwnedFactory):
+    """An active key; its secret, which no row holds, is `key.secret` in the test."""
+
+    class Meta:
+        model = ApiKey
+
+    class Params:
+        secret = factory.LazyFunction(new_key_secret)
+
+    project = factory.SubFactory(ProjectFactory, tenant=factory.SelfAttribute("..tenant"))
+    name = factory.Sequence("key-{}".format)
+    state = ApiKey.State.ACTIVE
+    prefix = factory.LazyAttribute(lambda key: visible_prefix(key.secret))
+    digest = factory.LazyAttribute(lambda key: digest(key.secret))
+    claimed_at = factory.LazyFunction(now)
+
+    @classmethod
+    def claimable(cls, **fields):
+        return cls(state=ApiKey.State.CLAIMABLE, digest=None, prefix="", claimed_at=None, **fields)
+
+
+class CatalogModelFactory(factory.django.DjangoModelFactory):
+    class Meta:
+        model = CatalogModel
+
+    name = factory.Sequence("model-{}".format)
+    title = factory.Sequence("Model {}".format)
+    mode = "chat"
+    lifecycle = CatalogModel.Lifecycle.PUBLISHED
+    highest_data_class = DataClass.CONFIDENTIAL
+    search_text = factory.LazyAttribute(lambda model: f"{model.name} {model.title}")
+
+
+class ModelVersionFactory(factory.django.DjangoModelFactory):
+    class Meta:
+        model = ModelVersion
+
+    model = factory.SubFactory(CatalogModelFactory)
+    version = "1"
+    upstream_name = factory.SelfAttribute("model.name")
+    image = "quartermaster/demo-engine:1"
+    command = [
+        "python",
+        "-m",
+        "deployments.engine",
+        "--host",
+        "127.0.0.1",
+        "--port",
+        "{port}",
+        "--model",
+        "{model}",
+    ]
+
+
+class AccessRequestFactory(TenantOwnedFactory):
+    class Meta:
+        model = AccessRequest
+
+    project = factory.SubFactory(ProjectFactory, tenant=factory.SelfAttribute("..tenant"))
+    model = factory.SubFactory(CatalogModelFactory)
+    requested_by = factory.SubFactory(UserFactory)
+    purpose = "Draft replies to letters; a person reads every one."
+    data_class = DataClass.INTERNAL
+    expected_tokens_per_day = 100_000
+    rule_version = "test"
+
+
+class ReviewFactory(TenantOwnedFactory):
+    class Meta:
+        model = Review
+
+    access_request = factory.SubFactory(AccessRequestFactory, tenant=factory.SelfAttribute("..tenant"))
+    track = Review.Track.SECURITY
+    because = "Every new model is looked at once."
+    due_at = factory.LazyFunction(lambda: now() + timedelta(days=1))
+
+
+class ClusterFactory(factory.django.DjangoModelFactory):
+    class Meta:
+        model = Cluster
+
+    name = factory.Sequence("cluster-{}".format)
+    driver = Cluster.Driver.LOCAL
+
+
+class DeploymentFactory(factory.django.DjangoModelFactory):
+    class Meta:
+        model = Deployment
+
+    name = factory.Sequence("deployment-{}".format)
+    version = factory.SubFactory(ModelVersionFactory)
+    cluster = factory.SubFactory(ClusterFactory)
+
+
+def member_of(tenant, role, **fields):
+    """A person with `role` in `tenant`."""
+    user = UserFactory(**fields)
+    actions.add_member(tenant, user, role, by=None)
+    return user
+
+
+def staff(role, **fields):
+    """A person with a platform-side role."""
+    user = UserFactory(**fields)
+    actions.make_staff(user, role, by=None)
+    return user
