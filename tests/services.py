@@ -72,7 +72,7 @@ def prepare_environment(at_the_end: Callable[[Callable[[], object]], object]) ->
     defaults = {
         "SECRET_KEY": secrets.token_urlsafe(40),
         "CONSOLE_URL": "http://127.0.0.1:8000",
-        "GATEWAY_URL": "http://127.0.0.1:8080",
+        "GATEWAY_URL": "http://127.0.0.1:8080/v1",
         "LOCAL_DIR": str(directory / "local"),
         "EXPORT_DIR": str(directory / "exports"),
         "ENGINE_STATE_DIR": str(directory / "engines"),

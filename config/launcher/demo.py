@@ -141,6 +141,7 @@ def application_environment(local: LocalDirectory, ports: Ports) -> dict[str, st
     given = {name: os.environ[name] for name in ("GATEWAY_REDIS_URL",) if os.environ.get(name)}
     return given | {
         "DJANGO_SETTINGS_MODULE": "config.settings.base",
+        "DEMO": "1",
         "SECRET_KEY": os.environ.get("SECRET_KEY") or remembered["secret_key"],
         "LOCAL_DIR": str(local.path),
         "STATIC_ROOT": str(local.path / "static"),
@@ -148,7 +149,7 @@ def application_environment(local: LocalDirectory, ports: Ports) -> dict[str, st
         "ENGINE_STATE_DIR": str(local.path / "engines"),
         "CONSOLE_URL": console,
         "CONSOLE_PORT": str(ports.console),
-        "GATEWAY_URL": f"http://{LOOPBACK}:{ports.gateway}",
+        "GATEWAY_URL": f"http://{LOOPBACK}:{ports.gateway}/v1",
         "GATEWAY_ID": "local",
         "GATEWAY_TOKEN": remembered["gateway_token"],
         "GATEWAY_CONTROL_URL": console,
