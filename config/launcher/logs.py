@@ -10,9 +10,8 @@ from pathlib import Path
 from typing import IO
 
 ERRORS = re.compile(r"\b(ERROR|CRITICAL|FATAL|PANIC)\b|\"level\": ?\"(error|critical)\"")
-SERVER_ERRORS = re.compile(
-    r"\b(FATAL|PANIC)\b"
-)  # a database says ERROR for each refused statement: its daily work
+# A database says ERROR for each statement it refuses, its daily work, and FATAL to whoever knocks too early.
+SERVER_ERRORS = re.compile(r"\bPANIC\b|\bFATAL: (?! the database system is )")
 TRACEBACK = "Traceback (most recent call last):"
 KEPT_LINES = 15
 LONGEST_LINE = 400
