@@ -147,7 +147,7 @@ class Supervisor:
 
     def _refuse_early_end(self, child: Child) -> None:
         if child.process is not None and child.process.poll() is not None:
-            time.sleep(0.2)  # lets the last lines arrive
+            child.log.finish(timeout_seconds=1)
             raise LauncherError(
                 f"{child.service.name} ended at once ({how_it_ended(child.process)}).{last_words(child.log)}"
             )
@@ -188,6 +188,7 @@ class Supervisor:
             self.say(f"{child.service.name} did not stop within {self._patience(child):g} s; killing it.")
         kill_group(process.pid)
         process.wait()
+        child.log.finish(timeout_seconds=1)
         child.process = None
 
     def _patience(self, child: Child) -> float:
