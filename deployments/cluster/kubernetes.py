@@ -147,10 +147,12 @@ class KubernetesCluster:
                 )
             with contextlib.suppress(_Gone), _in_our_words(gone=True):
                 # Foreground: the Deployment stays until its pods are gone, so "gone" is the truth.
-                precondition: Any = {"preconditions": {"uid": stored["metadata"]["uid"]}}
-                _loads(
-                    delete(name, namespace, propagation_policy="Foreground", body=precondition, **self._how)
-                )
+                # It is said in the body: a server that gets a body does not look at the query.
+                options: Any = {
+                    "propagationPolicy": "Foreground",
+                    "preconditions": {"uid": stored["metadata"]["uid"]},
+                }
+                _loads(delete(name, namespace, body=options, **self._how))
 
     def check(self, namespace: str) -> ClusterFacts:
         with _in_our_words():
