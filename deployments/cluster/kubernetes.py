@@ -50,8 +50,8 @@ NEEDED_PERMISSIONS = (
 
 
 class KubernetesCluster:
-    """One cluster. Make it with `from_file`, `from_text` or `in_cluster`; it may be kept and shared between
-    threads."""
+    """One cluster. Make it with `from_file`, `from_text` or `in_cluster`; it may be kept, and shared between
+    threads, but not across a fork."""
 
     def __init__(self, api: client.ApiClient, *, timeout_seconds: float = 10) -> None:
         self._apps, self._core = client.AppsV1Api(api), client.CoreV1Api(api)

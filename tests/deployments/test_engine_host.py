@@ -119,6 +119,13 @@ def test_an_engine_that_ends_at_once_is_tried_again_ever_more_slowly_and_says_wh
     assert (seen.ready_replicas, seen.is_settled, seen.endpoints) == (0, False, ())
 
 
+def test_an_engine_that_ends_in_silence_is_not_quoted_with_the_words_of_another(local):
+    running(local, with_args(local.spec, "--say", "all is well"))
+    local.apply(with_args(local.spec, "--exit-code", "1"))
+    eventually(lambda: "2 time(s)" in problem_of(local, "Crashing").message)
+    assert "said last" not in problem_of(local, "Crashing").message
+
+
 def test_a_program_that_is_not_there_is_named(local):
     runtime = RuntimeSpec(image="registry.example/vllm:1", command=("no-such-engine", "--port", "{port}"))
     local.apply(replace(local.spec, runtime=runtime))
