@@ -69,12 +69,14 @@ def test_when_the_host_is_killed_its_engines_die_and_the_next_host_starts_them_a
 ):
     local, host = own_local_arena, own_engine_host
     first = running(local)
+    endpoints = local.observe().endpoints
     host.kill()
     ended(first["pid"])
     with pytest.raises(TemporaryClusterError, match="engine host is not running"):
         local.observe()
     host.start()
-    assert ask(local.settled(local.spec).endpoints[0])["pid"] != first["pid"]
+    assert local.settled(local.spec).endpoints == endpoints
+    assert ask(endpoints[0])["pid"] != first["pid"]
 
 
 def test_when_the_host_is_told_to_stop_it_stops_every_engine_first(own_local_arena, own_engine_host):
