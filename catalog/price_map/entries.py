@@ -1,9 +1,11 @@
 """One entry of the price map becomes one offer, or is refused with the reason.
 
-Prices are read as decimals, never through floats. The file states US dollars per unit; an offer keeps US dollars per million
-units with eight decimals, rounded half to even where the file has more (its floats carry noise such as
+Prices are read as decimals, never through floats. The file states US dollars per unit; an offer keeps US
+dollars per million units with eight decimals, rounded half to even where the file has more (its floats
+carry noise such as
 0.00000030000000000000004). What is not stated stays unknown: an absent price is no price and an absent flag is
-no flag. A stated 0 is kept as 0. An entry with a wrong value is refused as a whole, because a half-read price is worse than none.
+no flag. A stated 0 is kept as 0. An entry with a wrong value is refused as a whole, because a half-read
+price is worse than none.
 """
 
 from __future__ import annotations
@@ -20,7 +22,9 @@ from urllib.parse import urlsplit
 
 from catalog.price_map.names import read_key
 
-RULES_VERSION: Final = "1"  # raised when the same entry would be read differently: then every offer is compared anew
+RULES_VERSION: Final = (
+    "1"  # raised when the same entry would be read differently: then every offer is compared anew
+)
 IGNORED: Final = {"sample_spec": "it explains the format"}
 MILLION: Final = Decimal(1_000_000)
 EXACTLY: Final = Decimal("0.00000001")

@@ -4,14 +4,17 @@ A key is the name under which LiteLLM calls a provider, such as `azure/eu/gpt-4o
 `bedrock/us-east-1/anthropic.claude-v2:1` or `fireworks_ai/accounts/fireworks/models/llama-v3p3-70b-instruct`.
 Many keys mean the same model, so a key is taken apart in this order:
 
-1. the provider: what the entry says, with the provider's several APIs under one name (`vertex_ai-*` is `vertex_ai`);
+1. the provider: what the entry says, with the provider's several APIs under one name (`vertex_ai-*` is
+`vertex_ai`);
 2. leading segments that repeat the provider, name a region, or name a variant (`high`, `1024-x-1536`,
    `1-month-commitment`): a variant is another price of the same model, not another model;
-3. segments that are only a provider's folders (`accounts`, `models`, `@cf`) and the maker's organisation (`meta-llama`);
+3. segments that are only a provider's folders (`accounts`, `models`, `@cf`) and the maker's organisation
+(`meta-llama`);
 4. what is left, joined by hyphens and lower-cased, spelled as most of the file spells it (`llama-v3p3` and
    `Meta-Llama-3.3` are `llama-3.3`), is the public name.
 
-A name that is one bare word without a digit (`search`, `fast`) says too little alone and is prefixed by its provider.
+A name that is one bare word without a digit (`search`, `fast`) says too little alone and is prefixed by its
+provider.
 """
 
 from __future__ import annotations
@@ -28,8 +31,11 @@ _ONE_PROVIDER: Final = {
     "cohere_chat": "cohere",
 }
 _FOLDERS: Final = frozenset(
-    "@cf @hf @oi accounts doc-intelligence fal-ai fireworks invoke meta-models models ps ranking routers".split()
-)
+    (
+        "@cf", "@hf", "@oi", "accounts", "doc-intelligence", "fal-ai", "fireworks", "invoke", "meta-models", "models",
+        "ps", "ranking", "routers",
+    )
+)  # fmt: skip
 _REGION: Final = re.compile(
     r"(us|eu|apac|jp|au|ca|in|uk|global|us-gov|global-standard|data-zone)"
     r"|(af|ap|ca|cn|eu|il|me|mx|sa|us|us-gov)-(north|south|east|west|central|northeast|southeast|northwest|southwest)-\d"
@@ -97,7 +103,8 @@ _FAMILIES: Final = [
     (re.compile(pattern), maker)
     for pattern, maker in [
         (r"claude-", "Anthropic"),
-        (r"(ft-)?(gpt-|chatgpt-|o[134](-|$)|dall-e|whisper|sora-|tts-1|text-embedding-(3|ada)|omni-mod|codex|davinci|babbage)", "OpenAI"),
+        (r"(ft-)?(gpt-|chatgpt-|o[134](-|$)|dall-e|whisper|sora-|tts-1|codex|davinci|babbage)", "OpenAI"),
+        (r"(text-embedding-(3|ada)|omni-moderation)", "OpenAI"),
         (r"(gemini|gemma|veo-|imagen|lyria|text-embedding-00|chirp|codegemma)", "Google"),
         (r"(llama|codellama|meta-llama)", "Meta"),
         (r"(mistral|mixtral|codestral|devstral|magistral|ministral|pixtral|voxtral|open-mi)", "Mistral AI"),

@@ -24,9 +24,11 @@ DATA = Path(__file__).resolve().parent.parent / "data"
 VENDORED = DATA / "litellm-prices.json.gz"
 _INSIDE = "litellm/model_prices_and_context_window_backup.json"
 _KEPT = frozenset(
-    "litellm_provider mode max_input_tokens max_output_tokens output_vector_size supported_modalities "
-    "supported_output_modalities deprecation_date source".split()
-)
+    (
+        "litellm_provider", "mode", "max_input_tokens", "max_output_tokens", "output_vector_size",
+        "supported_modalities", "supported_output_modalities", "deprecation_date", "source",
+    )
+)  # fmt: skip
 
 
 def read_text(path: Path) -> str:
@@ -40,7 +42,9 @@ def trim(entry: dict[str, Any]) -> dict[str, Any]:
     return {
         name: value
         for name, value in entry.items()
-        if name in _KEPT or name.startswith("supports_") or (is_other_price(name) and not isinstance(value, dict))
+        if name in _KEPT
+        or name.startswith("supports_")
+        or (is_other_price(name) and not isinstance(value, dict))
     }
 
 
@@ -99,7 +103,8 @@ The price map of LiteLLM {version} (`{inside}` in the wheel on PyPI,
 - SHA-256 of the original file: `{original}`
 - SHA-256 of our copy: `{ours}`
 - Left out: every field that the import does not read (how LiteLLM calls a provider: endpoints, tokenizers, routing
-  metadata, rate limits; nested price tables; prices in Databricks units). Numbers are written as in the original.
+  metadata, rate limits; nested price tables; prices in Databricks units). Numbers are written as in the
+  original.
 - Made by `python -m catalog.price_map.vendor`; the rules of the import are in `docs/catalog.md`.
 
 The prices are what LiteLLM's contributors collected from providers' public pages, not offers by anybody.
