@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import cast
 
 from csp.decorators import csp_replace
 from django.conf import settings
@@ -13,7 +14,7 @@ Answer = Callable[[HttpRequest], HttpResponse]
 
 def relax_policy_for_admin(get_response: Answer) -> Answer:
     """Middleware: answers below /admin/ carry the policy Unfold needs; the portal's stays strict."""
-    relaxed: Answer = csp_replace(settings.ADMIN_CONTENT_SECURITY_POLICY)(get_response)
+    relaxed = cast(Answer, csp_replace(settings.ADMIN_CONTENT_SECURITY_POLICY)(get_response))
 
     def middleware(request: HttpRequest) -> HttpResponse:
         return (relaxed if request.path.startswith("/admin/") else get_response)(request)

@@ -29,7 +29,7 @@ def record(
     if tenant is None:
         tenant = subject if isinstance(subject, Tenant) else getattr(subject, "tenant", None)
     origin = current_origin.get()
-    return AuditEntry.objects.create(
+    entry: AuditEntry = AuditEntry.objects.create(
         verb=verb,
         actor=actor,
         actor_label=actor.email if actor else "platform",
@@ -42,6 +42,7 @@ def record(
         address=origin.address,
         user_agent=origin.user_agent[:300],
     )
+    return entry
 
 
 def _plain(value: Any) -> Any:

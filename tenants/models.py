@@ -278,7 +278,7 @@ class AuditEntry(TenantOwned):
     """One deed. Append-only: a trigger refuses UPDATE and DELETE."""
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
-    tenant = models.ForeignKey(Tenant, models.PROTECT, null=True, related_name="+")
+    tenant = models.ForeignKey(Tenant, models.PROTECT, null=True, related_name="+")  # type: ignore[assignment]
     at = models.DateTimeField(default=now, editable=False)
     actor = models.ForeignKey(User, models.PROTECT, null=True, related_name="+")
     actor_label = models.CharField(max_length=254)

@@ -54,5 +54,5 @@ class PartialMixin(View):
 
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
         response = super().dispatch(request, *args, **kwargs)
-        patch_vary_headers(response, ["HX-Request"])  # type: ignore[arg-type]
+        patch_vary_headers(response, ["HX-Request"])
         return response

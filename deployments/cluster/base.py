@@ -1,0 +1,151 @@
+"""The door to a GPU cluster: what every driver offers, what it answers, and the two ways it can fail.
+
+A driver takes Kubernetes objects (`deployments.manifests`) and says what it sees. Callers know no status
+codes, no processes and no client library. See docs/decisions/0006-the-cluster-is-a-small-door.md.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+Manifest = dict[str, Any]
+"""One Kubernetes object as a dictionary, `apiVersion` and `kind` included."""
+
+DEPLOYMENT_LABEL = "quartermaster.dev/deployment"
+"""On every object we make: the id of the deployment it belongs to. A sweep finds orphans by it."""
+GENERATION_ANNOTATION = "quartermaster.dev/generation"
+"""On the Deployment: the generation of our own row when it was last applied."""
+DIGEST_ANNOTATION = "quartermaster.dev/spec-digest"
+"""On the Deployment: SHA-256 over the objects as we wanted them."""
+
+
+class ConditionType:
+    """The words conditions use; the same from every driver. The last six are problems, present only while
+    they last."""
+
+    AVAILABLE = "Available"
+    PROGRESSING = "Progressing"
+    TERMINATING = "Terminating"
+    UNSCHEDULABLE = "Unschedulable"
+    QUOTA_EXCEEDED = "QuotaExceeded"
+    IMAGE_PULL = "ImagePull"
+    CRASHING = "Crashing"
+    CANNOT_START = "CannotStart"
+    STALLED = "Stalled"
+
+    PROBLEMS = frozenset({UNSCHEDULABLE, QUOTA_EXCEEDED, IMAGE_PULL, CRASHING, CANNOT_START, STALLED})
+
+
+@dataclass(frozen=True)
+class Condition:
+    """One claim about a deployment: `type` is true, false or unknown, because `reason`; `message` is for
+    people."""
+
+    type: str  # a ConditionType
+    status: str  # "True", "False" or "Unknown"
+    reason: str  # CamelCase, stable
+    message: str  # a sentence that names the cause and the next step
+
+
+@dataclass(frozen=True)
+class Observed:
+    """What a cluster holds and runs for one deployment, at the moment of asking."""
+
+    wanted_replicas: int
+    ready_replicas: int
+    """Replicas that answer their readiness probe, of the current spec or of the one being replaced."""
+    updated_replicas: int
+    """Replicas made from the current spec, ready or not."""
+    total_replicas: int
+    """All replicas, those being replaced included."""
+    generation: int
+    """Our row's generation that the cluster was last given; 0 if the object does not say."""
+    spec_digest: str
+    """Digest of the objects last given; "" if the object does not say."""
+    cluster_generation: int
+    """The cluster's own counter: grows when the Deployment's spec or annotations change, and not when the
+    same is applied again."""
+    is_settled: bool
+    """Every wanted replica runs the current spec and is ready, and nothing older is left."""
+    endpoints: tuple[str, ...] = ()
+    """Base URLs (no path, no final slash) that answer calls now; empty while nothing is ready."""
+    conditions: tuple[Condition, ...] = ()
+
+    @property
+    def problems(self) -> tuple[Condition, ...]:
+        """The conditions an operator must look at."""
+        return tuple(c for c in self.conditions if c.type in ConditionType.PROBLEMS and c.status == "True")
+
+
+@dataclass(frozen=True)
+class ClusterFacts:
+    """The answer of a connection test."""
+
+    version: str
+    """What the cluster calls itself, such as "v1.31.2"."""
+    missing_permissions: tuple[str, ...] = ()
+    """What the credentials may not do in the namespace, as "patch deployments.apps"; empty when all is
+    well."""
+    resources: Mapping[str, str] = field(default_factory=dict)
+    """Extended resources that may be asked for, with the amount in the whole cluster, such as
+    {"nvidia.com/gpu": "16"}; empty when the credentials may not see nodes."""
+
+
+class TemporaryClusterError(Exception):
+    """Trying again may work: no answer, a conflict, too many requests, or a fault on the cluster's side.
+
+    What was asked may or may not have been done; asking again is safe.
+    """
+
+
+class PermanentClusterError(Exception):
+    """Trying again will not help: a person must change the deployment, the cluster or its credentials."""
+
+
+class Cluster(Protocol):
+    """A place where deployments run. Every method raises TemporaryClusterError or PermanentClusterError,
+    nothing else."""
+
+    def apply(self, manifests: Sequence[Manifest]) -> Observed:
+        """Make the cluster want these objects: exactly one Deployment and what belongs to it, in one
+        namespace.
+
+        Returns what is there now, without waiting for replicas. Applying the same twice changes nothing,
+        and what somebody else changed in the fields named here is put back.
+        """
+        ...
+
+    def observe(self, namespace: str, name: str) -> Observed | None:
+        """What the cluster holds and runs for one deployment; None when it holds nothing of that name."""
+        ...
+
+    def delete(self, namespace: str, name: str) -> None:
+        """Ask that the deployment and its replicas go away. They are gone once `observe` says None.
+
+        Deleting what is gone succeeds.
+        """
+        ...
+
+    def check(self, namespace: str) -> ClusterFacts:
+        """Try the connection, and find what the credentials lack to run deployments in `namespace`."""
+        ...
+
+
+def find_deployment(manifests: Sequence[Manifest]) -> Manifest:
+    """The one Deployment among `manifests`. Raises PermanentClusterError unless there is exactly one, fully
+    named."""
+    found = [manifest for manifest in manifests if manifest.get("kind") == "Deployment"]
+    if len(found) != 1:
+        raise PermanentClusterError(
+            f"A deployment is made of exactly one Deployment object, not {len(found)}."
+        )
+    metadata = found[0].get("metadata", {})
+    if not metadata.get("name") or not metadata.get("namespace"):
+        raise PermanentClusterError("The Deployment object needs a name and a namespace.")
+    for manifest in manifests:
+        if manifest.get("metadata", {}).get("namespace") != metadata["namespace"]:
+            raise PermanentClusterError(
+                f"All objects of {metadata['name']} must be in its namespace, {metadata['namespace']}; "
+                f"a {manifest.get('kind')} is not."
+            )
+    return found[0]

@@ -1,0 +1,315 @@
+"""Deployments on a Kubernetes cluster, through its API server. The only module that imports the official
+client.
+
+Objects are written by server-side apply under one field manager: the server merges, so what others set in
+other fields stays, what they changed in ours is put back, and applying the same again changes nothing.
+"""
+
+import contextlib
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import urllib3
+import yaml
+from kubernetes import client, config
+from kubernetes.client.exceptions import ApiException
+from kubernetes.config.config_exception import ConfigException
+
+from deployments.cluster import kubernetes_conditions
+from deployments.cluster.base import (
+    DEPLOYMENT_LABEL,
+    ClusterFacts,
+    Manifest,
+    Observed,
+    PermanentClusterError,
+    TemporaryClusterError,
+    find_deployment,
+)
+from deployments.cluster.kubernetes_errors import cluster_error, message_in
+
+FIELD_MANAGER = "quartermaster"
+_APPLY = "application/apply-patch+yaml"
+_REFERENCES = {
+    "exec",
+    "auth-provider",
+    "tokenFile",
+    "client-certificate",
+    "client-key",
+    "certificate-authority",
+}
+"""What a kubeconfig uses to name programs and files."""
+
+NEEDED_PERMISSIONS = (
+    *(("apps", "deployments", verb) for verb in ("get", "create", "patch", "delete")),
+    *(("", "services", verb) for verb in ("get", "create", "patch", "delete")),
+    ("", "pods", "list"),
+)
+"""API group, resource and verb of everything this driver does in a namespace."""
+
+
+class KubernetesCluster:
+    """One cluster. Make it with `from_file`, `from_text` or `in_cluster`; it may be kept and shared between
+    threads."""
+
+    def __init__(self, api: client.ApiClient, *, timeout_seconds: float = 10) -> None:
+        self._apps, self._core = client.AppsV1Api(api), client.CoreV1Api(api)
+        self._authorization, self._version = client.AuthorizationV1Api(api), client.VersionApi(api)
+        self._how: dict[str, Any] = {
+            "_preload_content": False,  # we read JSON: the client's classes refuse what they do not know
+            "_request_timeout": (min(timeout_seconds, 5), timeout_seconds),  # to connect, to read; seconds
+        }
+
+    @classmethod
+    def from_file(
+        cls, path: Path, context: str | None = None, *, timeout_seconds: float = 10
+    ) -> "KubernetesCluster":
+        """From a kubeconfig file that an administrator put on this machine: it may name other files and
+        plug-ins.
+
+        Raises PermanentClusterError when it cannot be used.
+        """
+        with _unusable_kubeconfig():
+            api = config.new_client_from_config(  # type: ignore[no-untyped-call]
+                config_file=str(path),
+                context=context,
+                persist_config=False,
+                client_configuration=_configuration(),
+            )
+        return cls(api, timeout_seconds=timeout_seconds)
+
+    @classmethod
+    def from_text(
+        cls, kubeconfig: str | Mapping[str, Any], context: str | None = None, *, timeout_seconds: float = 10
+    ) -> "KubernetesCluster":
+        """From a kubeconfig that somebody gave us (YAML, or already parsed). It must carry its credentials
+        in itself: one that names programs or files of this machine is refused, because using it would run
+        or read them.
+
+        Raises PermanentClusterError when it cannot be used.
+        """
+        with _unusable_kubeconfig():
+            parsed = yaml.safe_load(kubeconfig) if isinstance(kubeconfig, str) else dict(kubeconfig)
+            _refuse_references(parsed)
+            api = config.new_client_from_config_dict(  # type: ignore[no-untyped-call]
+                config_dict=parsed,
+                context=context,
+                persist_config=False,
+                client_configuration=_configuration(),
+            )
+        return cls(api, timeout_seconds=timeout_seconds)
+
+    @classmethod
+    def in_cluster(cls, *, timeout_seconds: float = 10) -> "KubernetesCluster":
+        """From the service account of the pod we run in. Raises PermanentClusterError outside a cluster."""
+        configuration = _configuration()
+        with _unusable_kubeconfig():
+            config.load_incluster_config(  # type: ignore[no-untyped-call]
+                client_configuration=configuration
+            )
+        return cls(client.ApiClient(configuration), timeout_seconds=timeout_seconds)
+
+    def apply(self, manifests: Sequence[Manifest]) -> Observed:
+        deployment = find_deployment(manifests)
+        namespace, name = deployment["metadata"]["namespace"], deployment["metadata"]["name"]
+        # The Deployment last: replicas find what they need, and its answer is the newest.
+        for manifest in (other for other in manifests if other is not deployment):
+            self._apply_one(manifest)
+        stored = self._apply_one(deployment)
+        if "deletionTimestamp" in stored["metadata"]:
+            raise TemporaryClusterError(
+                f"{namespace}/{name} is still being deleted; it can be made anew when it is gone."
+            )
+        return self._explained(stored)
+
+    def observe(self, namespace: str, name: str) -> Observed | None:
+        stored = self._read(self._apps.read_namespaced_deployment, name, namespace)
+        return None if stored is None else self._explained(stored)
+
+    def delete(self, namespace: str, name: str) -> None:
+        """As the protocol says; an object of that name without our label is somebody else's and is left
+        alone.
+
+        Raises PermanentClusterError for such an object.
+        """
+        for read, delete in [
+            (self._apps.read_namespaced_deployment, self._apps.delete_namespaced_deployment),
+            (self._core.read_namespaced_service, self._core.delete_namespaced_service),
+        ]:
+            stored = self._read(read, name, namespace)
+            if stored is None:
+                continue
+            if DEPLOYMENT_LABEL not in stored["metadata"].get("labels", {}):
+                raise PermanentClusterError(
+                    f"{stored['kind']} {namespace}/{name} was not made by Quartermaster (it has no label "
+                    f"{DEPLOYMENT_LABEL}), so it is left alone. Delete it yourself if it should go."
+                )
+            with contextlib.suppress(_Gone), _in_our_words(gone=True):
+                # Foreground: the Deployment stays until its pods are gone, so "gone" is the truth.
+                precondition: Any = {"preconditions": {"uid": stored["metadata"]["uid"]}}
+                _loads(
+                    delete(name, namespace, propagation_policy="Foreground", body=precondition, **self._how)
+                )
+
+    def check(self, namespace: str) -> ClusterFacts:
+        with _in_our_words():
+            version = _loads(self._version.get_code(**self._how))["gitVersion"]
+            missing = [
+                f"{verb} {resource}.{group}" if group else f"{verb} {resource}"
+                for group, resource, verb in NEEDED_PERMISSIONS
+                if not self._may(namespace, group, resource, verb)
+            ]
+            resources = self._extended_resources() if self._may(None, "", "nodes", "list") else {}
+        return ClusterFacts(version, tuple(missing), resources)
+
+    def _apply_one(self, manifest: Manifest) -> Manifest:
+        patches = {
+            "Deployment": self._apps.patch_namespaced_deployment,
+            "Service": self._core.patch_namespaced_service,
+        }
+        patch = patches.get(manifest["kind"])
+        if patch is None:
+            raise PermanentClusterError(f"This driver knows no objects of kind {manifest['kind']}.")
+        name, namespace = manifest["metadata"]["name"], manifest["metadata"]["namespace"]
+
+        def send() -> Manifest:
+            return _loads(
+                patch(
+                    name,
+                    namespace,
+                    manifest,
+                    field_manager=FIELD_MANAGER,
+                    force=True,
+                    _content_type=_APPLY,
+                    **self._how,
+                )
+            )
+
+        with _in_our_words():
+            try:
+                return send()
+            except ApiException as error:
+                lacks_namespace = f'namespaces "{namespace}" not found'
+                if error.status != 404 or message_in(error.body or "") != lacks_namespace:
+                    raise
+            self._create_namespace(namespace)
+            return send()
+
+    def _create_namespace(self, namespace: str) -> None:
+        labels = {"app.kubernetes.io/managed-by": FIELD_MANAGER}
+        body: Any = {
+            "apiVersion": "v1",
+            "kind": "Namespace",
+            "metadata": {"name": namespace, "labels": labels},
+        }
+        try:
+            _loads(self._core.create_namespace(body, field_manager=FIELD_MANAGER, **self._how))
+        except ApiException as error:
+            if error.status == 403:
+                raise PermanentClusterError(
+                    f"The namespace {namespace} does not exist and the cluster's credentials may not create it. "
+                    f"Run: kubectl create namespace {namespace}"
+                ) from error
+            if error.status != 409:  # somebody else was faster
+                raise
+
+    def _read(self, read: Any, name: str, namespace: str) -> Manifest | None:
+        with contextlib.suppress(_Gone), _in_our_words(gone=True):
+            return _loads(read(name, namespace, **self._how))
+        return None
+
+    def _explained(self, stored: Manifest) -> Observed:
+        """Pods are asked for only when something is amiss: they know why."""
+        seen = kubernetes_conditions.observed(stored, [])
+        if seen.is_settled or seen.wanted_replicas == 0:
+            return seen
+        selector = ",".join(
+            f"{key}={value}" for key, value in stored["spec"]["selector"]["matchLabels"].items()
+        )
+        with _in_our_words():
+            pods = _loads(
+                self._core.list_namespaced_pod(
+                    stored["metadata"]["namespace"], label_selector=selector, limit=500, **self._how
+                )
+            )
+        return kubernetes_conditions.observed(stored, pods["items"])
+
+    def _may(self, namespace: str | None, group: str, resource: str, verb: str) -> bool:
+        attributes = {"group": group, "resource": resource, "verb": verb}
+        if namespace is not None:
+            attributes["namespace"] = namespace
+        review: Any = {
+            "apiVersion": "authorization.k8s.io/v1",
+            "kind": "SelfSubjectAccessReview",
+            "spec": {"resourceAttributes": attributes},
+        }
+        answer = _loads(self._authorization.create_self_subject_access_review(review, **self._how))
+        return bool(answer["status"]["allowed"])
+
+    def _extended_resources(self) -> dict[str, str]:
+        totals: dict[str, int] = {}
+        for node in _loads(self._core.list_node(**self._how))["items"]:
+            for kind, amount in node.get("status", {}).get("allocatable", {}).items():
+                if "/" in kind and amount.isdigit():
+                    totals[kind] = totals.get(kind, 0) + int(amount)
+        return {kind: str(total) for kind, total in totals.items()}
+
+
+class _Gone(Exception):
+    """The object asked for does not exist."""
+
+
+@contextlib.contextmanager
+def _in_our_words(*, gone: bool = False) -> Iterator[None]:
+    """Turn what the client raises into our two errors; with `gone`, a missing object into `_Gone`."""
+    try:
+        yield
+    except ApiException as error:
+        if gone and error.status == 404:
+            raise _Gone from error
+        raise cluster_error(error.status or 0, error.reason or "", error.body or "") from error
+    except (urllib3.exceptions.HTTPError, OSError) as error:
+        raise TemporaryClusterError(f"The cluster's API server does not answer: {error}") from error
+
+
+def _loads(response: Any) -> Manifest:
+    document: Manifest = json.loads(response.data)
+    return document
+
+
+def _configuration() -> client.Configuration:
+    configuration = client.Configuration()
+    configuration.retries = False  # our callers retry, with back-off
+    return configuration
+
+
+@contextlib.contextmanager
+def _unusable_kubeconfig() -> Iterator[None]:
+    """Turn what loading a kubeconfig raises into PermanentClusterError."""
+    try:
+        yield
+    except (
+        ConfigException,
+        yaml.YAMLError,
+        OSError,
+        KeyError,
+        TypeError,
+        ValueError,
+        AttributeError,
+    ) as error:
+        raise PermanentClusterError(f"This kubeconfig cannot be used: {error}") from error
+
+
+def _refuse_references(kubeconfig: Any) -> None:
+    if not isinstance(kubeconfig, dict):
+        raise ConfigException("It is not a YAML mapping.")
+    users = [entry.get("user") or {} for entry in kubeconfig.get("users") or []]
+    clusters = [entry.get("cluster") or {} for entry in kubeconfig.get("clusters") or []]
+    forbidden = {key for entry in [*users, *clusters] for key in entry} & _REFERENCES
+    if forbidden:
+        raise ConfigException(
+            f"It refers to programs or files of another machine ({', '.join(sorted(forbidden))}). "
+            "Use one with a token or certificates inside, as "
+            "`kubectl config view --raw --flatten --minify` writes it."
+        )

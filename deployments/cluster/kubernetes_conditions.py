@@ -1,0 +1,126 @@
+"""What a Kubernetes Deployment and its pods say, in the words of `deployments.cluster.base`. Pure functions
+on dictionaries."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from deployments.cluster.base import Condition, ConditionType, Manifest, Observed
+from deployments.cluster.summary import summarise
+
+_IMAGE_REASONS = {
+    "ErrImagePull",
+    "ImagePullBackOff",
+    "InvalidImageName",
+    "ErrImageNeverPull",
+    "RegistryUnavailable",
+}
+_CONFIGURATION_REASONS = {"CreateContainerConfigError", "CreateContainerError", "RunContainerError"}
+
+
+def observed(deployment: Manifest, pods: Sequence[Manifest]) -> Observed:
+    """The Observed of a Deployment as the API server returned it, with the pods it owns (they explain what
+    is wrong)."""
+    metadata, status = deployment["metadata"], deployment.get("status", {})
+    is_terminating = "deletionTimestamp" in metadata
+    ready, total = status.get("readyReplicas", 0), status.get("replicas", 0)
+    # Before the controller has seen this generation, its numbers speak of the one before.
+    is_seen = status.get("observedGeneration", 0) >= metadata["generation"]
+    updated = status.get("updatedReplicas", 0) if is_seen else 0
+    return summarise(
+        None if is_terminating else deployment,
+        cluster_generation=metadata["generation"],
+        ready=ready,
+        updated=updated,
+        total=total,
+        updated_ready=ready if is_seen and updated == total else -1,
+        endpoints=[_service_url(deployment)] if ready else [],
+        problems=list(_problems(status, pods)) if is_seen else [],
+    )
+
+
+def _service_url(deployment: Manifest) -> str:
+    metadata = deployment["metadata"]
+    port = deployment["spec"]["template"]["spec"]["containers"][0]["ports"][0]["containerPort"]
+    return f"http://{metadata['name']}.{metadata['namespace']}.svc:{port}"
+
+
+def _problems(status: dict[str, Any], pods: Sequence[Manifest]) -> Iterator[Condition]:
+    """At most one of each type: of many pods with the same trouble, one speaks."""
+    found: dict[str, Condition] = {}
+    for condition in [*_of_deployment(status), *(problem for pod in pods for problem in _of_pod(pod))]:
+        found.setdefault(condition.type, condition)
+    yield from found.values()
+
+
+def _of_deployment(status: dict[str, Any]) -> Iterator[Condition]:
+    for condition in status.get("conditions", []):
+        kind, reason, message = condition["type"], condition.get("reason", ""), condition.get("message", "")
+        if kind == "ReplicaFailure" and condition["status"] == "True":
+            if "exceeded quota" in message:
+                yield Condition(
+                    ConditionType.QUOTA_EXCEEDED,
+                    "True",
+                    "ExceededQuota",
+                    f"{_sentence(message)} Raise the namespace's ResourceQuota, or ask for fewer replicas.",
+                )
+            else:
+                yield Condition(ConditionType.CANNOT_START, "True", reason, _sentence(message))
+        if kind == "Progressing" and condition["status"] == "False" and reason == "ProgressDeadlineExceeded":
+            yield Condition(
+                ConditionType.STALLED,
+                "True",
+                reason,
+                "The new replicas did not become ready in time; what served before goes on serving. "
+                "See the other conditions, or the engine's log.",
+            )
+
+
+def _of_pod(pod: Manifest) -> Iterator[Condition]:
+    if "deletionTimestamp" in pod["metadata"]:
+        return
+    name, status = pod["metadata"]["name"], pod.get("status", {})
+    for condition in status.get("conditions", []):
+        if condition["type"] == "PodScheduled" and condition.get("reason") == "Unschedulable":
+            yield Condition(
+                ConditionType.UNSCHEDULABLE,
+                "True",
+                "Unschedulable",
+                f"No node has room for a replica: {_sentence(condition.get('message', ''))} "
+                "Free or add capacity, or ask for less.",
+            )
+    for container in status.get("containerStatuses", []):
+        waiting = container.get("state", {}).get("waiting", {})
+        reason, message = waiting.get("reason", ""), waiting.get("message", "")
+        if reason in _IMAGE_REASONS:
+            yield Condition(
+                ConditionType.IMAGE_PULL,
+                "True",
+                reason,
+                f"The image {container['image']} cannot be pulled: {_sentence(message or reason)} "
+                "Check its name and the registry's credentials.",
+            )
+        elif reason in _CONFIGURATION_REASONS:
+            yield Condition(
+                ConditionType.CANNOT_START, "True", reason, f"Pod {name}: {_sentence(message or reason)}"
+            )
+        elif reason == "CrashLoopBackOff":
+            yield Condition(ConditionType.CRASHING, "True", *_crash(name, container))
+
+
+def _crash(pod: str, container: dict[str, Any]) -> tuple[str, str]:
+    last = container.get("lastState", {}).get("terminated", {})
+    restarts = container.get("restartCount", 0)
+    if last.get("reason") == "OOMKilled":
+        return "OutOfMemory", (
+            f"Pod {pod} used more memory than its limit and was killed; {restarts} time(s) so far. "
+            "Give the deployment more memory, or a shorter context."
+        )
+    return "EngineEnded", (
+        f"Pod {pod} exited with code {last.get('exitCode', 'unknown')}; {restarts} time(s) so far. "
+        f"Read its log: kubectl logs --previous {pod}."
+    )
+
+
+def _sentence(text: str) -> str:
+    text = text.strip()
+    return text if text.endswith((".", "!", "?")) else f"{text}."

@@ -1,0 +1,57 @@
+"""From what an API server answers to the two errors callers know, in words an operator can act on."""
+
+import json
+import re
+
+from deployments.cluster.base import PermanentClusterError, TemporaryClusterError
+
+_DENIED = re.compile(
+    r'cannot (\w+) resource "([^"]+)" in API group "([^"]*)"(?: in the namespace "([^"]+)")?'
+)
+
+
+def cluster_error(status: int, reason: str, body: str) -> TemporaryClusterError | PermanentClusterError:
+    """The error for an HTTP status (0: no answer) with the reason and body that came along."""
+    message = message_in(body) or reason or "no reason given"
+    if status == 0:
+        if "certificate" in reason.lower():
+            return PermanentClusterError(
+                f"The API server's certificate is not trusted: {_short(reason)} "
+                "Correct the cluster's certificate authority."
+            )
+        return TemporaryClusterError(f"The cluster's API server does not answer: {_short(reason)}")
+    if status in (408, 409, 429) or status >= 500:
+        return TemporaryClusterError(f"The cluster cannot do it now (HTTP {status}): {_short(message)}")
+    if status == 401:
+        return PermanentClusterError(
+            "The cluster refuses our credentials: they have expired or were withdrawn. Give it new ones."
+        )
+    if status == 403:
+        return _denied(message)
+    return PermanentClusterError(f"The cluster refuses the deployment (HTTP {status}): {_short(message)}")
+
+
+def _denied(message: str) -> PermanentClusterError:
+    match = _DENIED.search(message)
+    if match is None:
+        return PermanentClusterError(f"The cluster forbids it: {_short(message)}")
+    verb, resource, group, namespace = match.groups()
+    what = f"{verb} {resource}.{group}" if group else f"{verb} {resource}"
+    where = f" in namespace {namespace}" if namespace else ""
+    return PermanentClusterError(
+        f"The cluster's credentials may not {what}{where}. "
+        "Grant it to them; docs/deployments.md has the role."
+    )
+
+
+def message_in(body: str) -> str:
+    """The sentence in a Kubernetes Status object, or the body itself."""
+    try:
+        status = json.loads(body)
+    except ValueError:
+        return body
+    return str(status.get("message", "")) if isinstance(status, dict) else body
+
+
+def _short(text: str) -> str:
+    return " ".join(text.split())[:500]

@@ -1,0 +1,127 @@
+"""Deployments as processes of this machine. The driver only writes what is wanted and reads what is seen;
+the engine host (`deployments.engine_host`) does the work, so a worker that is killed here leaves the
+engines alone."""
+
+import contextlib
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+from deployments.cluster.base import (
+    ClusterFacts,
+    Condition,
+    Manifest,
+    Observed,
+    PermanentClusterError,
+    TemporaryClusterError,
+    find_deployment,
+)
+from deployments.cluster.summary import counts_as_change, summarise
+from deployments.engine_host.engine import LOOPBACK
+from deployments.engine_host.plan import plan_engine
+from deployments.engine_host.state import (
+    Document,
+    EngineHostAway,
+    StateDirectory,
+    file_name,
+    read_document,
+    write_document,
+)
+
+
+class LocalCluster:
+    """The cluster `local`. What is asked while the engine host is away is kept, and done when it is back;
+    the caller gets a TemporaryClusterError meanwhile."""
+
+    def __init__(self, state_dir: Path) -> None:
+        self._state = StateDirectory(state_dir)
+
+    def apply(self, manifests: Sequence[Manifest]) -> Observed:
+        deployment = find_deployment(manifests)
+        namespace, name = deployment["metadata"]["namespace"], deployment["metadata"]["name"]
+        with _errors_in_our_words():
+            file = file_name(namespace, name)
+            plan_engine(deployment)  # refused here rather than in the host's log
+            self._state.prepare()
+            with self._state.one_writer():
+                before = read_document(self._state.desired / file)
+                wanted = _next_version(before, manifests)
+                if wanted != before:
+                    write_document(self._state.desired / file, wanted)
+        observed = self.observe(namespace, name)
+        if observed is None:
+            raise TemporaryClusterError(f"{name} was deleted while it was being applied; try again.")
+        return observed
+
+    def observe(self, namespace: str, name: str) -> Observed | None:
+        with _errors_in_our_words():
+            self._state.living_host()
+            file = file_name(namespace, name)
+            seen = read_document(self._state.observed / file)
+            desired = read_document(self._state.desired / file)
+        if desired is None and seen is None:
+            return None
+        return _observed(desired, seen)
+
+    def delete(self, namespace: str, name: str) -> None:
+        with _errors_in_our_words():
+            file = file_name(namespace, name)
+            self._state.prepare()
+            with self._state.one_writer():
+                (self._state.desired / file).unlink(missing_ok=True)
+            self._state.living_host()
+
+    def check(self, namespace: str) -> ClusterFacts:
+        with _errors_in_our_words():
+            host = self._state.living_host()
+        resources: Mapping[str, int] = host["resources"]
+        return ClusterFacts(
+            host["version"], resources={kind: str(count) for kind, count in resources.items()}
+        )
+
+
+def _next_version(before: Document | None, manifests: Sequence[Manifest]) -> Document:
+    """The desired document after an apply. As in Kubernetes the generation grows when the Deployment's spec
+    or annotations change, and a deployment made anew after a deletion is another one, with a uid of its
+    own."""
+    if before is None:
+        return {"uid": str(uuid.uuid4()), "generation": 1, "manifests": list(manifests)}
+    changed = counts_as_change(find_deployment(before["manifests"]), find_deployment(manifests))
+    generation = before["generation"] + (1 if changed else 0)
+    return {"uid": before["uid"], "generation": generation, "manifests": list(manifests)}
+
+
+def _observed(desired: Document | None, seen: Document | None) -> Observed:
+    replicas = seen["replicas"] if seen else []
+    ready = [replica for replica in replicas if replica["ready"]]
+    is_seen = (
+        desired is not None
+        and seen is not None
+        and ((seen["uid"], seen["generation"]) == (desired["uid"], desired["generation"]))
+    )
+    current = [replica for replica in replicas if replica["current"]] if is_seen else []
+    return summarise(
+        find_deployment(desired["manifests"]) if desired else None,
+        cluster_generation=desired["generation"] if desired else 0,
+        ready=len(ready),
+        updated=len(current),
+        total=sum(replica["phase"] not in ("draining", "stopping") for replica in replicas),
+        updated_ready=sum(replica["ready"] for replica in current) if is_seen else -1,
+        endpoints=[f"http://{LOOPBACK}:{replica['port']}" for replica in ready],
+        problems=[Condition(**problem) for problem in seen["problems"]] if is_seen and seen else [],
+    )
+
+
+@contextlib.contextmanager
+def _errors_in_our_words() -> Iterator[None]:
+    try:
+        yield
+    except EngineHostAway as error:
+        raise TemporaryClusterError(
+            f"The engine host is not running ({error}). Start it with `python -m deployments.engine_host`; "
+            "`make demo` does."
+        ) from error
+    except ValueError as error:
+        raise PermanentClusterError(str(error)) from error
+    except OSError as error:
+        raise TemporaryClusterError(f"The engine host's files cannot be used: {error}.") from error

@@ -1,0 +1,97 @@
+"""What the memory and local drivers compute and a Kubernetes control plane would say by itself."""
+
+from collections.abc import Sequence
+
+from deployments.cluster.base import (
+    DIGEST_ANNOTATION,
+    GENERATION_ANNOTATION,
+    Condition,
+    ConditionType,
+    Manifest,
+    Observed,
+)
+
+
+def summarise(
+    deployment: Manifest | None,
+    *,
+    cluster_generation: int,
+    ready: int,
+    updated: int,
+    total: int,
+    updated_ready: int,
+    endpoints: Sequence[str],
+    problems: Sequence[Condition],
+) -> Observed:
+    """The Observed of one Deployment object (None: it is being deleted) from the counts of its replicas."""
+    if deployment is None:
+        return Observed(
+            wanted_replicas=0,
+            ready_replicas=ready,
+            updated_replicas=0,
+            total_replicas=total,
+            generation=0,
+            spec_digest="",
+            cluster_generation=cluster_generation,
+            is_settled=False,
+            endpoints=tuple(endpoints),
+            conditions=(terminating(),),
+        )
+    annotations = deployment["metadata"].get("annotations", {})
+    wanted = int(deployment["spec"]["replicas"])
+    is_settled = updated_ready == updated == total == wanted
+    return Observed(
+        wanted_replicas=wanted,
+        ready_replicas=ready,
+        updated_replicas=updated,
+        total_replicas=total,
+        generation=int(annotations.get(GENERATION_ANNOTATION, 0)),
+        spec_digest=annotations.get(DIGEST_ANNOTATION, ""),
+        cluster_generation=cluster_generation,
+        is_settled=is_settled,
+        endpoints=tuple(endpoints),
+        conditions=(*problems, _available(ready, wanted), _progressing(is_settled, updated, wanted)),
+    )
+
+
+def counts_as_change(before: Manifest, after: Manifest) -> bool:
+    """Whether a Kubernetes API server would raise the Deployment's generation."""
+    if before["spec"] != after["spec"]:
+        return True
+    return bool(before["metadata"].get("annotations") != after["metadata"].get("annotations"))
+
+
+def terminating() -> Condition:
+    return Condition(
+        ConditionType.TERMINATING,
+        "True",
+        "Deleted",
+        "The deployment is being deleted; its replicas are stopping.",
+    )
+
+
+def _available(ready: int, wanted: int) -> Condition:
+    if ready >= wanted:
+        return Condition(
+            ConditionType.AVAILABLE,
+            "True",
+            "MinimumReplicasAvailable",
+            f"{ready} of {wanted} replicas are ready.",
+        )
+    return Condition(
+        ConditionType.AVAILABLE,
+        "False",
+        "MinimumReplicasUnavailable",
+        f"Only {ready} of {wanted} replicas are ready.",
+    )
+
+
+def _progressing(is_settled: bool, updated: int, wanted: int) -> Condition:
+    if is_settled:
+        return Condition(ConditionType.PROGRESSING, "False", "Complete", "Every replica runs what is wanted.")
+    return Condition(
+        ConditionType.PROGRESSING,
+        "True",
+        "ReplicasUpdating",
+        f"{updated} of {wanted} replicas run what is wanted.",
+    )

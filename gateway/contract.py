@@ -1,0 +1,320 @@
+"""What the control plane and a gateway say to each other. Both sides import this file; it imports no Django.
+
+Three requests, all JSON over HTTP, all with `Authorization: Bearer qmg_…` (the gateway's own token). An
+unknown or revoked token is answered with 401, and the gateway goes on serving its last snapshot.
+
+`GET /internal/v1/config?after=N&wait=25`
+    200 with a `ConfigSnapshot` as soon as the current revision is greater than N, 204 without a body after
+    `wait` seconds (0 to 60) if it is not. A gateway that knows nothing asks `after=0`. A gateway that finds
+    the control plane *behind* what it serves (a restored database) learns it from the header
+    `x-config-revision`, which is on every 200 and 204; what happens then is told in docs/gateway.md.
+
+`POST /internal/v1/gateways/<gateway id>/ack`
+    Body `Ack`; 204. Sent after a revision was applied and every few seconds besides. Safe to repeat.
+
+`POST /internal/v1/usage`
+    Body `UsageBatch` of at most `MAX_BATCH` events; 200 with a `UsageReceipt` only after they are committed.
+    Safe to repeat: an event is known by its `call_id`. 400, 409, 413 or 422 mean that this batch can never
+    succeed: the gateway halves it until the offending event stands alone and sets that one aside. Any other
+    answer means: again, later.
+
+Decoding is strict. A field that one side does not know is refused, because an ignored restriction fails open
+and an ignored token kind is never billed. So new fields are optional, and gateways are upgraded before the
+control plane.
+
+Units: times are whole seconds since 1970 in UTC where the type is `int`, RFC 3339 in UTC where it is `str`.
+Money is whole nano-units (10⁻⁹) of the tenant's currency, here for limits only: the ledger prices every call
+itself, exactly.
+"""
+
+from typing import Annotated, Literal, TypeVar
+
+import msgspec
+
+from tenants.secrets import GATEWAY_TOKEN, KEY, digest, looks_like, looks_like_key, new_key_secret
+
+__all__ = [
+    "CONFIG_PATH",
+    "CONTRACT_VERSION",
+    "GATEWAY_TOKEN",
+    "KEY",
+    "MAX_BATCH",
+    "NANO",
+    "REVISION_HEADER",
+    "USAGE_PATH",
+    "Ack",
+    "BackendConfig",
+    "ConfigSnapshot",
+    "ContractError",
+    "KeyConfig",
+    "LimitConfig",
+    "LimitKind",
+    "LimitScope",
+    "Mode",
+    "PriceConfig",
+    "PriceKind",
+    "RouteConfig",
+    "SettingsConfig",
+    "TokenCounts",
+    "UsageBatch",
+    "UsageEventReport",
+    "UsageReceipt",
+    "ack_path",
+    "decode",
+    "digest",
+    "encode",
+    "looks_like",
+    "looks_like_key",
+    "new_key_secret",
+]
+
+CONTRACT_VERSION = 1
+NANO = 1_000_000_000  # nano-units in one unit of a currency
+MAX_BATCH = 1000  # events in one UsageBatch
+CONFIG_PATH = "/internal/v1/config"
+USAGE_PATH = "/internal/v1/usage"
+REVISION_HEADER = "x-config-revision"
+
+Count = Annotated[int, msgspec.Meta(ge=0)]
+Revision = Annotated[int, msgspec.Meta(ge=0)]
+Mode = Literal["chat", "embedding"]
+LimitScope = Literal["tenant", "project", "key"]
+LimitKind = Literal[
+    "requests_per_minute",
+    "tokens_per_minute",
+    "concurrent_calls",
+    "tokens_per_day",
+    "tokens_per_month",
+    "money_per_month",
+]
+PriceKind = Literal["input", "cache_read", "cache_write", "output", "reasoning", "image", "audio", "request"]
+
+
+class Message(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """The base of everything in the contract: immutable, and refusing what it does not know."""
+
+
+class LimitConfig(Message, frozen=True):
+    """A number that a call may not exceed.
+
+    The same `id` under several keys is one limit with one counter: that is how a tenant's limit holds over
+    all of its keys. A changed `value` under the same `id` keeps what was counted. `model` narrows it to one
+    model; null means the calls to all models together. A soft limit (`is_hard` false) is counted and
+    reported, and refuses nothing.
+
+    Minutes are sliding windows of 60 seconds. Days and months are calendar ones in `time_zone` (an IANA
+    name). Tokens are those of all kinds together, money is what `prices` say.
+
+    `used` is what the ledger knows of the current day or month at `used_as_of`: a gateway that starts in the
+    middle of a month begins there instead of at zero. Both or neither are given; they mean nothing for
+    minutes and concurrent calls.
+    """
+
+    id: str
+    scope: LimitScope
+    scope_id: str  # of the tenant, project or key that it is set on
+    kind: LimitKind
+    value: Count  # calls, tokens, or nano-units of the tenant's currency; 0 refuses everything
+    model: str | None = None
+    is_hard: bool = True
+    time_zone: str = "UTC"
+    used: Count | None = None
+    used_as_of: int | None = None
+
+
+class KeyConfig(Message, frozen=True):
+    """One usable API key. Revoked keys, and those of suspended tenants, are simply absent.
+
+    `models` are the public names that the key may call: granted to its project, and within the key's own
+    scope. `grant_ends` says when such a right ends by itself, so that it does so even while the control plane
+    is away. `limits` are all that apply to this key, whether set on the tenant, the project or the key.
+    `networks` are CIDR ranges, IPv4 or IPv6, from which it may be used; empty means from everywhere.
+    """
+
+    digest: Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]  # SHA-256 of the secret
+    key_id: str
+    prefix: str  # what people recognise it by; the only part of the secret in logs
+    tenant_id: str
+    tenant_slug: str
+    project_id: str
+    project_slug: str
+    models: list[str]
+    limits: list[LimitConfig] = []
+    expires_at: int | None = None  # the first second in which it is refused
+    networks: list[str] = []
+    grant_ends: dict[str, int] = {}  # model → the first second in which it is refused
+
+
+class BackendConfig(Message, frozen=True):
+    """One place that serves a model. `url` is the base up to and including `/v1`, without a slash at its end.
+
+    Backends of the lowest `priority` number are tried first, chosen by `weight` among themselves; those of
+    the next number only when none of them answers. Weight 0 is never chosen.
+    """
+
+    id: str
+    url: str
+    upstream_model: str  # what that server calls the model
+    weight: Count = 1
+    priority: Count = 0
+    region: str = ""
+
+
+class RouteConfig(Message, frozen=True):
+    """A public model name and what serves it. A model without a route, or with an empty one, is not found.
+
+    `max_output_tokens`, if known, is what a call can produce when its client names no maximum: limits reserve
+    that much.
+    """
+
+    model: str
+    mode: Mode
+    backends: list[BackendConfig] = []
+    max_output_tokens: int | None = None
+    owned_by: str = "quartermaster"  # shown by GET /v1/models
+    created: int = 0  # shown by GET /v1/models
+
+
+class PriceConfig(Message, frozen=True):
+    """What a token of each kind costs now, in whole nano-units of `currency`, **rounded up**; `request` is
+    per call.
+
+    Used for money limits only. A kind that is absent is unpriced, not free: while a hard money limit applies,
+    a model without a price for input (and, for chat, output) is refused. Absent `cache_read` and
+    `cache_write` count as input, absent `reasoning` as output. `tenant_id` null is the price for every tenant
+    that has none of its own.
+    """
+
+    model: str
+    nano_per_token: dict[PriceKind, Count]
+    currency: str = "USD"
+    tenant_id: str | None = None
+
+
+class SettingsConfig(Message, frozen=True):
+    """What an operator sets for all gateways."""
+
+    max_body_bytes: int = 8 * 1024 * 1024  # a larger request is answered with 413
+    connect_timeout_seconds: float = 3.0
+    response_timeout_seconds: float = 600.0  # until the first byte of a backend's answer
+    idle_timeout_seconds: float = 120.0  # between two pieces of a stream
+    default_output_tokens: int = 1024  # reserved where neither the call nor the route names a maximum
+
+
+class ConfigSnapshot(Message, frozen=True):
+    """Everything that a gateway needs to know, at one revision. Revisions only grow."""
+
+    revision: Revision
+    issued_at: str
+    keys: list[KeyConfig]
+    routes: list[RouteConfig]
+    prices: list[PriceConfig] = []
+    settings: SettingsConfig = SettingsConfig()
+    contract_version: int = CONTRACT_VERSION
+
+
+class Ack(Message, frozen=True):
+    """What a gateway serves, and how it is."""
+
+    revision: Revision  # in force now
+    started_at: str  # of the process
+    spool_pending: Count  # events recorded on disk and not yet confirmed by the control plane
+    counters: dict[str, int]  # since `started_at`; names as in /metrics without the `llm_` prefix
+    version: str  # of the gateway's code
+    contract_version: int = CONTRACT_VERSION
+    problem: str = ""  # why the newest snapshot could not be applied, or what else an operator should know
+
+
+class TokenCounts(Message, frozen=True, omit_defaults=True):
+    """Tokens of one call by kind. **Disjoint**: their sum is the total, nothing is counted under two kinds.
+
+    Made at the edge from OpenAI's numbers, in which cached tokens are inside `prompt_tokens` and reasoning
+    tokens inside `completion_tokens`: input = prompt − cached − audio, output = completion − reasoning −
+    audio.
+    """
+
+    input: Count = 0
+    cache_read: Count = 0
+    cache_write: Count = 0
+    output: Count = 0
+    reasoning: Count = 0
+    image: Count = 0
+    audio: Count = 0
+
+    @property
+    def total(self) -> int:
+        """Tokens of all kinds."""
+        return (
+            self.input
+            + self.cache_read
+            + self.cache_write
+            + self.output
+            + self.reasoning
+            + self.image
+            + self.audio
+        )
+
+
+class UsageEventReport(Message, frozen=True):
+    """One call, as the gateway saw it. The same `call_id` always comes with the same content.
+
+    `ok`: answered in full. `error`: a backend was reached, and the call failed. `cancelled`: the client went
+    away before the end. Calls that were refused before any backend was reached are counted in the metrics,
+    and not reported here. `is_exact` is false where tokens were estimated because the backend never told
+    them.
+    """
+
+    call_id: str  # UUIDv7, minted by the gateway when the call arrived
+    occurred_at: str  # RFC 3339 in UTC with microseconds: when the call arrived
+    key_id: str
+    model: str  # the public name
+    status: Literal["ok", "error", "cancelled"]
+    http_status: int  # as the client saw it; 499 if it had gone before the first byte
+    is_exact: bool
+    tokens: TokenCounts
+    latency_ms: Count
+    first_token_ms: Count | None
+    is_stream: bool
+    backend_id: str | None
+    config_revision: Revision
+    trace_id: str | None  # 32 hexadecimal digits, from the client's `traceparent`
+    request_id: str  # what the answer's `x-request-id` says; today the same as `call_id`
+
+
+class UsageBatch(Message, frozen=True):
+    """Some calls, oldest first."""
+
+    events: Annotated[list[UsageEventReport], msgspec.Meta(max_length=MAX_BATCH)]
+
+
+class UsageReceipt(Message, frozen=True):
+    """What became of a batch, after the commit. Their sum is the number of events sent."""
+
+    recorded: Count  # new in the ledger
+    repeated: Count  # already there with the same content
+    quarantined: Count  # kept, but not billed until somebody has looked: unknown key, contradiction, no price
+
+
+class ContractError(ValueError):
+    """A message that does not follow the contract. Says where and why."""
+
+
+M = TypeVar("M", bound=Message)
+
+
+def ack_path(gateway_id: str) -> str:
+    """Where a gateway sends its `Ack`."""
+    return f"/internal/v1/gateways/{gateway_id}/ack"
+
+
+def encode(message: Message) -> bytes:
+    """A message as JSON."""
+    return msgspec.json.encode(message)
+
+
+def decode(kind: type[M], body: bytes) -> M:
+    """Read a message. Raises ContractError, with the path of the fault, for what is not exactly a `kind`."""
+    try:
+        return msgspec.json.decode(body, type=kind)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise ContractError(f"This is no {kind.__name__}: {error}") from error

@@ -1,0 +1,40 @@
+"""Alive means the process answers; ready means database, broker and schema are as this code needs them."""
+
+import pytest
+from django.db import connection
+from django.db.migrations.recorder import MigrationRecorder
+
+pytestmark = pytest.mark.django_db
+
+
+def test_a_console_with_everything_it_needs_is_ready(client):
+    answer = client.get("/readyz")
+    assert answer.status_code == 200
+    assert answer.json() == {
+        "status": "ready",
+        "checks": {"database": "ok", "migrations": "ok", "broker": "ok"},
+    }
+
+
+def test_a_console_on_an_old_schema_refuses_readiness(client):
+    MigrationRecorder(connection).record_unapplied("catalog", "0002_four_eyes")
+    answer = client.get("/readyz")
+    assert answer.status_code == 503
+    assert "catalog.0002_four_eyes" in answer.json()["checks"]["migrations"]
+    assert "manage.py migrate" in answer.json()["checks"]["migrations"]
+
+
+def test_a_console_without_its_broker_is_not_ready_but_alive(client, settings):
+    settings.CELERY_BROKER_URL = "redis://127.0.0.1:1/0"  # nothing listens on port 1
+    answer = client.get("/readyz")
+    assert answer.status_code == 503
+    assert answer.json()["checks"]["broker"].startswith("check_broker failed")
+    assert answer.json()["checks"]["database"] == "ok"
+    assert client.get("/healthz").json() == {"status": "alive"}
+
+
+def test_requests_are_counted_under_their_route(client):
+    client.get("/healthz")
+    text = client.get("/metrics").content.decode()
+    assert 'console_requests_total{method="GET",route="healthz",status="200"}' in text
+    assert 'console_request_seconds_bucket{le="0.1",method="GET",route="healthz"}' in text
