@@ -1,0 +1,118 @@
+"""One migrated template database a run; each worker tests on clones of it, renewed after commits.
+
+Cloning costs about as much as emptying every table, and afterwards the database is as the migrations left it:
+with their rows, their sequences, and tables that refuse TRUNCATE.
+"""
+
+import os
+from pathlib import Path
+from urllib.parse import urlsplit, urlunsplit
+
+import psycopg
+import pytest
+from psycopg import sql
+
+
+def pytest_configure(config):
+    """Give a test that committed a fresh clone afterwards, where Django would truncate all tables."""
+    from django.test import TransactionTestCase
+
+    TransactionTestCase._fixture_teardown = lambda case: renew_clone()
+
+
+@pytest.fixture(scope="session")
+def django_db_setup(request, django_test_environment, django_db_blocker):
+    """Point Django at this worker's clone (replaces pytest-django's fixture of that name)."""
+    with django_db_blocker.unblock():
+        ensure_template()
+        renew_clone()
+        yield
+        connection().close_pool()
+        connection().close()
+
+
+@pytest.fixture(scope="session")
+def database_url(django_db_setup):
+    """The address of this worker's database, for processes a test starts (also in DATABASE_URL)."""
+    return os.environ["DATABASE_URL"]
+
+
+def connection():
+    """Django's connection to the database under test."""
+    from django.db import connection
+
+    return connection
+
+
+def run_name() -> str:
+    """The beginning of the names of this run's databases; the same for all its workers."""
+    return "test_" + Path(os.environ["QUARTERMASTER_TEST_DIRECTORY"]).name.replace("-", "_").lower()
+
+
+def template_name() -> str:
+    """The database that holds the migrated schema and is never tested on."""
+    return f"{run_name()}_template"
+
+
+def clone_name() -> str:
+    """The database of this worker."""
+    return f"{run_name()}_{os.environ.get('PYTEST_XDIST_WORKER', 'main')}"
+
+
+def maintenance() -> psycopg.Connection:
+    """Connect to the server, outside every database under test."""
+    parts = urlsplit(os.environ["DATABASE_URL"])
+    return psycopg.connect(urlunsplit(parts._replace(path="/postgres")), autocommit=True)
+
+
+def ensure_template() -> None:
+    """Migrate the template unless another worker already has; the others wait for it."""
+    from django.core.management import call_command
+
+    unfinished = f"{template_name()}_new"
+    with maintenance() as server:
+        server.execute("SELECT pg_advisory_lock(hashtextextended(%s, 0))", [template_name()])
+        if server.execute("SELECT 1 FROM pg_database WHERE datname = %s", [template_name()]).fetchone():
+            return
+        execute(server, "DROP DATABASE IF EXISTS {}", unfinished)
+        execute(server, "CREATE DATABASE {}", unfinished)
+        use(unfinished)
+        call_command("migrate", verbosity=0, interactive=False)
+        call_command("createcachetable", verbosity=0)
+        connection().close()
+        connection().close_pool()
+        execute(server, "ALTER DATABASE {} RENAME TO {}", unfinished, template_name())
+
+
+def renew_clone() -> None:
+    """Replace this worker's database by a new clone, ending whatever sessions there were, and use it."""
+    connection().close()
+    connection().close_pool()
+    with maintenance() as server:
+        execute(server, "DROP DATABASE IF EXISTS {} WITH (FORCE)", clone_name())
+        execute(server, "CREATE DATABASE {} TEMPLATE {} STRATEGY FILE_COPY", clone_name(), template_name())
+    use(clone_name())
+
+
+def use(name: str) -> None:
+    """Let Django, and processes started from here, work on this database."""
+    from django.conf import settings
+
+    connection().close()
+    connection().close_pool()
+    settings.DATABASES["default"]["NAME"] = name
+    connection().settings_dict["NAME"] = name
+    os.environ["DATABASE_URL"] = urlunsplit(urlsplit(os.environ["DATABASE_URL"])._replace(path=f"/{name}"))
+
+
+def drop_databases_of_this_run() -> None:
+    """Leave nothing of ours on a server that was given to us."""
+    with maintenance() as server:
+        names = server.execute("SELECT datname FROM pg_database WHERE datname LIKE %s", [f"{run_name()}%"])
+        for (name,) in names.fetchall():
+            execute(server, "DROP DATABASE IF EXISTS {} WITH (FORCE)", name)
+
+
+def execute(server: psycopg.Connection, statement: str, *names: str) -> None:
+    """Run a statement with quoted names."""
+    server.execute(sql.SQL(statement).format(*(sql.Identifier(name) for name in names)))

@@ -1,0 +1,112 @@
+"""A pytest plugin: the database and the queue that the tests run on, started once.
+
+Load it with `-p tests.services`: it works before Django reads its settings. Whoever sets DATABASE_URL or
+CELERY_BROKER_URL brings their own servers, and those are not started. With xdist only the controller starts
+servers; its workers inherit the environment. Each worker has a database of its own, cloned from one template
+that is migrated once (see databases.py). With CI=true a skipped test is a failed test.
+"""
+
+import os
+import secrets
+import shutil
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from config.launcher.ports import free_port
+from config.launcher.postgres import EmbeddedPostgres, RunningPostgres
+from config.launcher.processes import is_alive
+from config.launcher.valkey import EmbeddedValkey, RunningValkey
+
+DIRECTORY_PREFIX = "quartermaster-tests-"
+DIRECTORY_VARIABLE = "QUARTERMASTER_TEST_DIRECTORY"
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_load_initial_conftests(early_config, parser, args):
+    """Prepare the environment ahead of pytest-django, which imports the settings here."""
+    if "PYTEST_XDIST_WORKER" not in os.environ:
+        prepare_environment(early_config.add_cleanup)
+    return (yield)
+
+
+def pytest_configure(config):
+    """Bring in our fixtures after pytest-django's, so that our database setup replaces the one it has."""
+    from tests import databases
+    from tests.kube import fixtures
+
+    config.pluginmanager.register(databases, "quartermaster-databases")
+    config.pluginmanager.register(fixtures, "quartermaster-kube")
+
+
+def prepare_environment(at_the_end: Callable[[Callable[[], object]], object]) -> None:
+    """Start what is not given and say in os.environ where it is; `at_the_end` takes what undoes it."""
+    remove_abandoned_directories()
+    directory = Path(tempfile.mkdtemp(prefix=f"{DIRECTORY_PREFIX}{os.getpid()}-"))
+    at_the_end(lambda: shutil.rmtree(directory, ignore_errors=True))
+    directory.chmod(0o711)  # PostgreSQL may run as another user and passes through
+    os.environ[DIRECTORY_VARIABLE] = str(directory)
+
+    log = (directory / "servers.log").open("wb")
+    at_the_end(log.close)
+    if "DATABASE_URL" not in os.environ:
+        server = EmbeddedPostgres(
+            directory / "postgres", port=free_port(), password=secrets.token_urlsafe(16), fast=True
+        )
+        at_the_end(RunningPostgres(server, log).stop)
+        server.create_database("quartermaster")
+        os.environ["DATABASE_URL"] = server.url("quartermaster")
+    else:
+        from tests.databases import drop_databases_of_this_run
+
+        at_the_end(drop_databases_of_this_run)
+    if "CELERY_BROKER_URL" not in os.environ:
+        queue = EmbeddedValkey(
+            directory / "valkey", port=free_port(), password=secrets.token_urlsafe(16), durable=False
+        )
+        at_the_end(RunningValkey(queue, log).stop)
+        os.environ["CELERY_BROKER_URL"] = queue.url()
+
+    defaults = {
+        "SECRET_KEY": secrets.token_urlsafe(40),
+        "CONSOLE_URL": "http://127.0.0.1:8000",
+        "GATEWAY_URL": "http://127.0.0.1:8080",
+        "LOCAL_DIR": str(directory / "local"),
+        "EXPORT_DIR": str(directory / "exports"),
+        "ENGINE_STATE_DIR": str(directory / "engines"),
+        "STATIC_ROOT": str(directory / "static"),
+    }
+    for name in ("local", "exports", "engines", "static"):
+        (directory / name).mkdir(mode=0o700)
+    for name, value in defaults.items():
+        os.environ.setdefault(name, value)
+
+
+def remove_abandoned_directories() -> None:
+    """Remove what earlier runs left because they were killed."""
+    for directory in Path(tempfile.gettempdir()).glob(f"{DIRECTORY_PREFIX}*"):
+        pid = directory.name.removeprefix(DIRECTORY_PREFIX).partition("-")[0]
+        if pid.isdigit() and not is_alive(int(pid)):
+            shutil.rmtree(directory, ignore_errors=True)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item, call):
+    """Turn a skip into a failure in CI: there, everything a test needs is installed."""
+    return refuse_skip_in_ci((yield))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report(collector):
+    """The same for a module that skips itself while being collected."""
+    return refuse_skip_in_ci((yield))
+
+
+def refuse_skip_in_ci(report):
+    """Return the report, failed if it was a skip and CI=true; an expected failure is no skip."""
+    if os.environ.get("CI") == "true" and report.skipped and not hasattr(report, "wasxfail"):
+        reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else report.longrepr
+        report.outcome, report.longrepr = "failed", f"Skipped, which counts as a failure in CI: {reason}"
+    return report
