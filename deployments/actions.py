@@ -26,7 +26,7 @@ from tenants.permissions import require
 log = structlog.get_logger(__name__)
 
 MOST_REPLICAS = 256
-MESSAGE_IS_LOST_AFTER = timedelta(seconds=15)  # then the sweep does what a message should have started
+MESSAGE_IS_LOST_AFTER = timedelta(seconds=10)  # then the sweep does what a message should have started
 SEEN_EVERY = timedelta(seconds=15)  # an unchanged sight is written down at most this often
 
 
