@@ -72,6 +72,13 @@ class DeploymentForm(forms.ModelForm):  # type: ignore[type-arg]
         model = Deployment
         fields = ["version", "cluster", "replicas", "name"]
 
+    def clean_name(self) -> str:
+        """The action refuses a name that lives, too; here it is said beside the field."""
+        name: str = self.cleaned_data["name"]
+        if Deployment.objects.living().filter(name=name).exists():
+            raise forms.ValidationError(_("There is a deployment of this name already."))
+        return name
+
 
 class ScaleForm(BaseDialogForm):  # type: ignore[misc]
     replicas = forms.IntegerField(
@@ -98,7 +105,7 @@ class DeploymentAdmin(ReadOnlyAdmin):
     search_fields = ["name", "version__model__name"]
     ordering = ["-created_at"]
     autocomplete_fields = []
-    actions_detail = ["scale", "delete"]
+    actions_detail = ["scale", "delete_now"]
     shown_fields = [
         "name",
         "version",
@@ -224,7 +231,7 @@ class DeploymentAdmin(ReadOnlyAdmin):
             "form_submit_text": _("Delete"),
         },
     )
-    def delete(self, request: HttpRequest, form: BaseDialogForm, object_id: str) -> HttpResponse:
+    def delete_now(self, request: HttpRequest, form: BaseDialogForm, object_id: str) -> HttpResponse:
         try:
             row = actions.delete_deployment(object_id, by=request.user)  # type: ignore[arg-type]
         except Conflict as conflict:

@@ -176,6 +176,5 @@ class GatewayAdmin(ModelAdmin):  # type: ignore[misc]
 
 
 def _show(request: HttpRequest, gateway: Gateway, secret: str) -> HttpResponse:
-    response = render(request, "gateway/_token.html", {"gateway": gateway, "secret": secret})
-    response["Cache-Control"] = "no-store"
-    return response
+    """The token, in the dialog that asked for it: in no message, no session and (as all of the admin) no cache."""
+    return render(request, "gateway/_token.html", {"gateway": gateway, "secret": secret})
