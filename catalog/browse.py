@@ -1,7 +1,7 @@
 """Finding models: words, facets whose counts follow the selection, sorting, and pages by keyset.
 
-Everything that is chosen lives in the URL. A request asks the database a constant number of questions, however many
-models there are.
+Everything that is chosen lives in the URL. A request asks the database a constant number of questions,
+however many models there are.
 """
 
 from __future__ import annotations
