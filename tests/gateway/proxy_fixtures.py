@@ -77,6 +77,7 @@ class StandInControlPlane:
         self.deliveries = []  # every event, as often as it came
         self.poisoned = set()  # models whose events are refused for ever
         self.usage_status = None  # answer this instead of taking usage
+        self.turned_away = 0
         self.acks = []
         self._loop = asyncio.new_event_loop()
         threading.Thread(target=self._loop.run_forever, daemon=True).start()
@@ -151,6 +152,7 @@ class StandInControlPlane:
         if not self._is_known(request):
             return web.Response(status=401)
         if self.usage_status:
+            self.turned_away += 1
             return web.Response(status=self.usage_status)
         try:
             batch = decode(UsageBatch, await request.read())

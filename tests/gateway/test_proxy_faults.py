@@ -32,9 +32,7 @@ def test_a_client_that_hangs_up_stops_the_engine_frees_its_slot_and_is_recorded(
     assert refused.value.code == "rate_limit_exceeded"
     stream.close()
     gone = time.monotonic()
-    wait_until(
-        lambda: road.gateway.metric("llm_active_calls") == 1, 1.0, "the end of the call"
-    )  # the reading itself
+    wait_until(lambda: road.gateway.metric("llm_active_calls") == 0, 1.0, "the end of the call")
     assert time.monotonic() - gone < 1.0
     (event,) = road.events(secret, 1)
     assert (event.status, event.is_exact, event.is_stream) == ("cancelled", False, True)
@@ -71,6 +69,17 @@ def test_an_engine_that_dies_in_a_stream_ends_it_with_an_error(new_road):
     road = new_road()
     secret = road.new_key()
     road.engine.fail_next("die-after=5")
+    stream = ask(road.client(secret), stream=True, max_tokens=50)
+    with pytest.raises(openai.APIError, match="broke off"):
+        list(stream)
+    (event,) = road.events(secret, 1)
+    assert (event.status, event.is_exact, event.tokens.output) == ("error", False, 5)
+
+
+def test_a_stream_that_ends_too_early_is_not_taken_for_a_whole_one(new_road):
+    road = new_road()
+    secret = road.new_key()
+    road.engine.fail_next("end-after=5")
     stream = ask(road.client(secret), stream=True, max_tokens=50)
     with pytest.raises(openai.APIError, match="broke off"):
         list(stream)
@@ -188,6 +197,7 @@ def test_kill_between_the_answer_and_the_upload_loses_nothing_and_doubles_nothin
     stream = ask(client, stream=True)
     list(stream)
     answered.add(stream.response.headers["x-request-id"])
+    wait_until(lambda: road.control.turned_away, what="an upload that is turned away")
     road.gateway.process.kill()
     road.control.usage_status = None
     road.gateway.start()
