@@ -6,6 +6,7 @@ it is told in memory; it can go away, and refuse what it is told to. `Road` puts
 
 import asyncio
 import contextlib
+import ctypes
 import hashlib
 import os
 import signal
@@ -170,6 +171,11 @@ class StandInControlPlane:
         return web.Response(body=encode(receipt), content_type="application/json")
 
 
+def _die_with_the_test():
+    """In the child: ask Linux for SIGKILL when the test run is killed itself."""
+    ctypes.CDLL(None).prctl(1, signal.SIGKILL)
+
+
 class Process:
     """A child process whose output is kept, and which never outlives its test."""
 
@@ -182,6 +188,7 @@ class Process:
                 cwd=REPOSITORY,
                 stdout=output,
                 stderr=output,
+                preexec_fn=_die_with_the_test,
             )
 
     def kill(self):
@@ -241,7 +248,7 @@ class Gateway:
         self.url = f"http://127.0.0.1:{self.port}"
         self.state = directory / "gateway"
         self.log = directory / "gateway.log"
-        self._environment = {
+        self.environment = {
             "GATEWAY_ID": "gw-test",
             "GATEWAY_TOKEN": control.token,
             "GATEWAY_CONTROL_URL": control.url,
@@ -251,7 +258,7 @@ class Gateway:
         }
 
     def start(self, *, until_ready=True):
-        self.process = Process(("gateway.proxy",), self._environment, self.log)
+        self.process = Process(("gateway.proxy",), self.environment, self.log)
         ended = self.process.popen.poll
         wait_until(lambda: ended() is not None or self.status("/healthz") == 200, 10, "the gateway's health")
         assert ended() is None, self.process.output()

@@ -15,6 +15,7 @@ from tests.gateway.proxy_fixtures import (
     VECTORS,
     Engine,
     Gateway,
+    Process,
     ask,
     limit,
     wait_until,
@@ -359,6 +360,15 @@ def test_two_gateways_cannot_share_a_state_directory(new_road):
     other.log = road.directory / "other.log"
     with pytest.raises(AssertionError, match="another gateway uses"):
         other.start()
+
+
+def test_a_taken_port_is_a_clear_error(new_road):
+    road = new_road()
+    other = Gateway(road.control, road.directory / "other", GATEWAY_PORT=str(road.gateway.port))
+    other.state.mkdir(parents=True)
+    process = Process(("gateway.proxy",), other.environment, other.log)
+    assert process.popen.wait(10) == 1
+    assert "GATEWAY_PORT" in process.output()
 
 
 def test_metrics_want_the_token_where_one_is_set(new_road):
