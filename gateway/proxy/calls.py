@@ -58,6 +58,7 @@ class Call:
         self._started = time.monotonic()
         self._first_token: float | None = None
         self._stream: EventStream | None = None
+        self._is_sending = False  # waiting for a client that reads slowly, not for the backend
         self._is_finished = False
 
     async def run(self) -> None:
@@ -150,6 +151,11 @@ class Call:
                     return
                 content = await response.read()
         except (BrokenAnswer, StreamTooStrange, aiohttp.ClientError, TimeoutError) as error:
+            if isinstance(error, TimeoutError) and self._is_sending:
+                tokens, is_exact = self._counted_so_far()
+                await self._finish("cancelled", 200, tokens, is_exact=is_exact)
+                await self._request.end_stream()
+                return
             await self._break_off(f"{type(error).__name__}: {error}")
             return
         await self._answer(content, response.headers.get("content-type", "application/json"))
@@ -201,7 +207,9 @@ class Call:
             return
         if self._request.status is None:
             await self._request.begin_stream(self._reservation.headers)
+        self._is_sending = True
         await self._request.send_piece(events)
+        self._is_sending = False
 
     async def _break_off(self, reason: str) -> None:
         """The backend failed in the middle: a plain error if nothing was sent yet, else an error event."""

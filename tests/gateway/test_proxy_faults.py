@@ -9,7 +9,7 @@ import openai
 import pytest
 import requests
 
-from gateway.contract import RouteConfig
+from gateway.contract import RouteConfig, SettingsConfig
 from tests.gateway.proxy_fixtures import (
     MODEL,
     VECTORS,
@@ -86,6 +86,22 @@ def test_a_stream_that_ends_too_early_is_not_taken_for_a_whole_one(new_road):
         list(stream)
     (event,) = road.events(secret, 1)
     assert (event.status, event.is_exact, event.tokens.output) == ("error", False, 5)
+
+
+def test_an_engine_that_falls_silent_is_given_up(new_road):
+    road = new_road()
+    road.settings = SettingsConfig(response_timeout_seconds=0.5, idle_timeout_seconds=0.3)
+    secret = road.new_key()
+    road.engine.fail_next("stall-after=5")
+    stream = ask(road.client(secret), stream=True, max_tokens=50)
+    with pytest.raises(openai.APIError, match="broke off"):
+        list(stream)
+    road.engine.fail_next("stall-after=0")
+    with pytest.raises(openai.InternalServerError) as refused:
+        ask(road.client(secret))
+    assert (refused.value.status_code, refused.value.code) == (504, "backend_timeout")
+    assert [event.http_status for event in road.events(secret, 2)] == [200, 504]
+    wait_until(lambda: road.engine.seen()["aborted"] >= 1, what="the engine noticing")
 
 
 def test_a_dead_engine_is_a_503_and_calls_work_again_when_it_is_back(new_road):
@@ -214,8 +230,10 @@ def test_kill_in_the_middle_of_many_calls_loses_no_answered_one(new_road):
     def keep_asking():
         client = road.client(secret)
         while not stop.is_set():
-            with contextlib.suppress(openai.APIError):
+            try:
                 answered.append(ask(client, max_tokens=2)._request_id)
+            except openai.APIError:
+                stop.wait(0.1)  # the gateway is away
 
     callers = [threading.Thread(target=keep_asking) for _ in range(4)]
     for caller in callers:
