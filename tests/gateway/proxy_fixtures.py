@@ -7,7 +7,6 @@ it is told in memory; it can go away, and refuse what it is told to. `Road` puts
 import asyncio
 import contextlib
 import ctypes
-import hashlib
 import os
 import signal
 import socket
