@@ -6,7 +6,7 @@ it is told in memory; it can go away, and refuse what it is told to. `Road` puts
 
 import asyncio
 import contextlib
-import hashlib
+import ctypes
 import os
 import signal
 import socket
@@ -77,6 +77,8 @@ class StandInControlPlane:
         self.deliveries = []  # every event, as often as it came
         self.poisoned = set()  # models whose events are refused for ever
         self.usage_status = None  # answer this instead of taking usage
+        self.turned_away = 0
+        self.sends_old_revisions = False
         self.acks = []
         self._loop = asyncio.new_event_loop()
         threading.Thread(target=self._loop.run_forever, daemon=True).start()
@@ -137,7 +139,7 @@ class StandInControlPlane:
                 await self._changed.wait_for(lambda: self.snapshot and self.snapshot.revision > after)
         revision = self.snapshot.revision if self.snapshot else 0
         headers = {REVISION_HEADER: str(revision)}
-        if revision <= after:
+        if revision <= after and not self.sends_old_revisions:
             return web.Response(status=204, headers=headers)
         return web.Response(body=encode(self.snapshot), content_type="application/json", headers=headers)
 
@@ -151,6 +153,7 @@ class StandInControlPlane:
         if not self._is_known(request):
             return web.Response(status=401)
         if self.usage_status:
+            self.turned_away += 1
             return web.Response(status=self.usage_status)
         try:
             batch = decode(UsageBatch, await request.read())
@@ -168,6 +171,11 @@ class StandInControlPlane:
         return web.Response(body=encode(receipt), content_type="application/json")
 
 
+def _die_with_the_test():
+    """In the child: ask Linux for SIGKILL when the test run is killed itself."""
+    ctypes.CDLL(None).prctl(1, signal.SIGKILL)
+
+
 class Process:
     """A child process whose output is kept, and which never outlives its test."""
 
@@ -180,6 +188,7 @@ class Process:
                 cwd=REPOSITORY,
                 stdout=output,
                 stderr=output,
+                preexec_fn=_die_with_the_test,
             )
 
     def kill(self):
@@ -239,7 +248,7 @@ class Gateway:
         self.url = f"http://127.0.0.1:{self.port}"
         self.state = directory / "gateway"
         self.log = directory / "gateway.log"
-        self._environment = {
+        self.environment = {
             "GATEWAY_ID": "gw-test",
             "GATEWAY_TOKEN": control.token,
             "GATEWAY_CONTROL_URL": control.url,
@@ -249,7 +258,7 @@ class Gateway:
         }
 
     def start(self, *, until_ready=True):
-        self.process = Process(("gateway.proxy",), self._environment, self.log)
+        self.process = Process(("gateway.proxy",), self.environment, self.log)
         ended = self.process.popen.poll
         wait_until(lambda: ended() is not None or self.status("/healthz") == 200, 10, "the gateway's health")
         assert ended() is None, self.process.output()
