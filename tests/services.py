@@ -56,6 +56,7 @@ def prepare_environment(at_the_end: Callable[[Callable[[], object]], object]) ->
             directory / "postgres", port=free_port(), password=secrets.token_urlsafe(16), fast=True
         )
         at_the_end(RunningPostgres(server, log).stop)
+        server.create_database("quartermaster")
         os.environ["DATABASE_URL"] = server.url("quartermaster")
     else:
         from tests.databases import drop_databases_of_this_run
@@ -71,7 +72,7 @@ def prepare_environment(at_the_end: Callable[[Callable[[], object]], object]) ->
     defaults = {
         "SECRET_KEY": secrets.token_urlsafe(40),
         "CONSOLE_URL": "http://127.0.0.1:8000",
-        "GATEWAY_URL": "http://127.0.0.1:8080",
+        "GATEWAY_URL": "http://127.0.0.1:8080/v1",
         "LOCAL_DIR": str(directory / "local"),
         "EXPORT_DIR": str(directory / "exports"),
         "ENGINE_STATE_DIR": str(directory / "engines"),

@@ -1,4 +1,7 @@
-"""Starting child processes that die with us, stopping them, and finding those that were left behind."""
+"""Starting child processes that die with us, stopping them, and finding those that were left behind.
+
+Standard library only: run as a script this file is the guard, which cleans up after a killed supervisor.
+"""
 
 import json
 import os
@@ -12,6 +15,8 @@ from pathlib import Path
 from typing import IO
 
 CHILD_SCRIPT = Path(__file__).with_name("child.py")
+GOODBYE = b"all stopped"
+GUARD_GRACE_SECONDS = 4.0
 MARKER = "QUARTERMASTER_RUN"  # in the environment of every process of one run: "<local directory>#<run id>"
 
 
@@ -129,3 +134,38 @@ def send_all(pids: set[int], number: signal.Signals) -> None:
             os.kill(pid, number)
         except (ProcessLookupError, PermissionError):
             continue
+
+
+def start_guard(prefix: str) -> subprocess.Popen[bytes]:
+    """Start the process that sweeps away our marked processes if we end without saying goodbye to it."""
+    return subprocess.Popen(
+        [sys.executable, "-I", "-S", __file__, prefix],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+
+
+def dismiss_guard(guard: subprocess.Popen[bytes]) -> None:
+    """Tell the guard that everything was stopped in good order."""
+    try:
+        guard.communicate(GOODBYE, timeout=5)
+    except (OSError, subprocess.TimeoutExpired):
+        guard.kill()
+        guard.wait()
+
+
+def guard(prefix: str) -> None:
+    """Wait for a goodbye on standard input; where it ends without one, leave no marked process behind.
+
+    The kernel has told the direct children already; this reaches what they started themselves.
+    """
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
+    if sys.stdin.buffer.read() != GOODBYE:
+        sweep(prefix, grace_seconds=GUARD_GRACE_SECONDS)
+
+
+if __name__ == "__main__":
+    guard(sys.argv[1])

@@ -1,0 +1,55 @@
+"""What the children say: all of it into a file each, the alarming part onto the terminal."""
+
+import logging
+import re
+import threading
+from collections import deque
+from collections.abc import Callable
+from logging.handlers import RotatingFileHandler
+from pathlib import Path
+from typing import IO
+
+ERRORS = re.compile(r"\b(ERROR|CRITICAL|FATAL|PANIC)\b|\"level\": ?\"(error|critical)\"")
+SERVER_ERRORS = re.compile(
+    r"\b(FATAL|PANIC)\b"
+)  # a database says ERROR for each refused statement: its daily work
+TRACEBACK = "Traceback (most recent call last):"
+KEPT_LINES = 15
+LONGEST_LINE = 400
+BYTES_PER_FILE = 10_000_000
+
+
+class ChildLog:
+    """Copies the output of one child, over all its restarts, line by line with its name in front."""
+
+    def __init__(
+        self, name: str, directory: Path, alarming: re.Pattern[str], say: Callable[[str], None]
+    ) -> None:
+        self.name = name
+        self.path = directory / f"{name}.log"
+        self.last_lines: deque[str] = deque(maxlen=KEPT_LINES)
+        self._alarming = alarming
+        self._say = say
+        self._in_traceback = False
+        self._handler = RotatingFileHandler(
+            self.path, maxBytes=BYTES_PER_FILE, backupCount=1, encoding="utf-8"
+        )
+        self._handler.setFormatter(logging.Formatter("%(asctime)s %(name)s: %(message)s"))
+
+    def follow(self, output: IO[bytes]) -> None:
+        """Read a child's output to its end, in a thread of its own."""
+        threading.Thread(target=self._copy, args=[output], name=f"log-{self.name}", daemon=True).start()
+
+    def _copy(self, output: IO[bytes]) -> None:
+        with output:
+            for raw in output:
+                self.write(raw.decode(errors="replace").rstrip())
+
+    def write(self, line: str) -> None:
+        """Store one line; show it if it is an error or part of a traceback."""
+        self.last_lines.append(line)
+        self._handler.emit(logging.LogRecord(self.name, logging.INFO, "", 0, "%s", (line,), None))
+        if self._in_traceback or TRACEBACK in line or self._alarming.search(line):
+            self._say(f"{self.name}: {line[:LONGEST_LINE]}")
+        # A traceback ends with the first line that is not indented: the exception itself.
+        self._in_traceback = TRACEBACK in line or (self._in_traceback and line.startswith((" ", "\t")))

@@ -1,0 +1,108 @@
+"""What a demo needs before its services start: tables, static files, demo data. Done again only at need."""
+
+import hashlib
+import json
+import sys
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import psycopg
+
+from config.launcher.local import CHECKOUT, LocalDirectory, write_private
+from config.launcher.processes import Command
+from config.launcher.supervisor import Supervisor
+
+APPS = ("tenants", "billing", "catalog", "deployments", "gateway")
+LOCK_FILE = CHECKOUT / "requirements.lock"  # the migrations and static files of other packages
+
+
+@dataclass(frozen=True)
+class Step:
+    """A management command, and what its result depends on."""
+
+    title: str
+    arguments: tuple[str, ...]
+    state: Callable[[], str]  # asked before, to see if it is as after the last time, and again afterwards
+    shows_progress: bool = False
+
+
+def prepare(supervisor: Supervisor, local: LocalDirectory, environment: Mapping[str, str]) -> None:
+    """Run the steps that have something to do. Safe to repeat. Raises LauncherError when one fails."""
+    done = _read(local.prepared_file)
+    for step in _steps(local, environment):
+        name = step.arguments[0]
+        if done.get(name) == step.state():
+            continue
+        supervisor.say(f"{step.title} …")
+        began = time.monotonic()
+        command = Command((sys.executable, "manage.py", *step.arguments), environment, directory=CHECKOUT)
+        supervisor.run_once(name, command, tell=_indented(supervisor) if step.shows_progress else None)
+        supervisor.say(f"{step.title}: done in {time.monotonic() - began:.1f} s")
+        done[name] = step.state()
+        write_private(local.prepared_file, json.dumps(done, indent=1))
+
+
+def _steps(local: LocalDirectory, environment: Mapping[str, str]) -> tuple[Step, ...]:
+    migrations = [path for app in APPS for path in (CHECKOUT / app).glob("migrations/*.py")]
+    static = [path for path in (CHECKOUT / "static").rglob("*") if path.is_file()]
+    url = environment["DATABASE_URL"]
+
+    def schema() -> str:
+        return f"{fingerprint([LOCK_FILE, *migrations])} {applied_migrations(url)}"
+
+    def static_files() -> str:
+        present = any(Path(environment["STATIC_ROOT"]).iterdir())
+        return f"{fingerprint([LOCK_FILE, *static])} {present}"
+
+    def demo_data() -> str:
+        return f"{fingerprint(_demo_sources())} {local.accounts_file.exists()} {applied_migrations(url)}"
+
+    return (
+        Step("Creating the tables", ("migrate", "--no-input"), schema),
+        Step("Collecting static files", ("collectstatic", "--no-input"), static_files),
+        Step("Loading the demo data", ("load_demo",), demo_data, shows_progress=True),
+    )
+
+
+def applied_migrations(url: str) -> str:
+    """Say which migrations this very database has had; it differs for a database made anew."""
+    with psycopg.connect(url, connect_timeout=5) as connection:
+        row = connection.execute("SELECT to_regclass('django_migrations')").fetchone()
+        if row is None or row[0] is None:
+            return "none"
+        return str(connection.execute("SELECT count(*), max(applied) FROM django_migrations").fetchone())
+
+
+def fingerprint(paths: Iterable[Path]) -> str:
+    """Digest the names, sizes and times of files: cheap, and different whenever one was edited."""
+    digest = hashlib.sha256()
+    for path in sorted(paths):
+        if path.exists():
+            facts = path.stat()
+            digest.update(f"{path}\0{facts.st_size}\0{facts.st_mtime_ns}\n".encode())
+    return digest.hexdigest()
+
+
+def _demo_sources() -> list[Path]:
+    """The command that loads the demo, the data files, and whatever else is named after the demo."""
+    files = (path for app in APPS for path in (CHECKOUT / app).rglob("*") if path.is_file())
+    return [
+        path
+        for path in files
+        if ("data" in path.parent.parts or "demo" in str(path.relative_to(CHECKOUT)))
+        and "__pycache__" not in path.parts
+    ]
+
+
+def _indented(supervisor: Supervisor) -> Callable[[str], None]:
+    return lambda line: supervisor.say(f"    {line}")
+
+
+def _read(path: Path) -> dict[str, str]:
+    try:
+        found: dict[str, str] = json.loads(path.read_text())
+    except (FileNotFoundError, ValueError):
+        return {}
+    return found

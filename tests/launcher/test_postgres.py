@@ -1,0 +1,92 @@
+"""The embedded PostgreSQL, in the places and states people leave it in."""
+
+import os
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from config.launcher import identity as identity_module
+from config.launcher.errors import LauncherError
+from config.launcher.identity import unprivileged_identity
+from config.launcher.ports import free_port
+from config.launcher.postgres import Binaries, EmbeddedPostgres, RunningPostgres, choose_binaries
+from config.launcher.postgres import installed_binaries as all_installed
+
+as_root = os.geteuid() == 0
+
+
+def answer_of(server, log_path):
+    """Start a server, ask it for its version, stop it."""
+    with log_path.open("wb") as log:
+        running = RunningPostgres(server, log)
+        try:
+            with psycopg.connect(server.url("postgres")) as connection:
+                return connection.execute("SHOW server_version_num").fetchone()[0]
+        finally:
+            running.stop()
+
+
+@pytest.mark.parametrize("mode", [0o755, 0o700])
+def test_it_runs_whoever_we_are_and_whoever_may_enter_the_parent(tmp_path, mode):
+    parent = tmp_path / "clone"
+    parent.mkdir(mode=mode)
+    if mode == 0o755:
+        for directory in (tmp_path, *tmp_path.parents[:2]):
+            directory.chmod(0o755)
+    server = EmbeddedPostgres(parent / "postgres", port=free_port(), password="secret", fast=True)
+    assert answer_of(server, tmp_path / "log")
+    needs_capability = as_root and mode == 0o700
+    assert (server.identity is not None and server.identity.capability is not None) == needs_capability
+    assert (parent / "postgres").stat().st_mode & 0o777 == 0o700
+    assert not (parent / "postgres.password").exists()
+
+
+def test_each_installation_found_works_and_data_keeps_its_version(tmp_path):
+    for binaries in all_installed():
+        server = EmbeddedPostgres(tmp_path / str(binaries.major), port=free_port(), password="s", fast=True)
+        server.binaries = binaries
+        assert int(answer_of(server, tmp_path / "log")) // 10000 == binaries.major
+        assert choose_binaries(server.data, all_installed()).major == binaries.major
+
+
+def test_data_of_a_version_that_is_gone_is_refused_by_name(tmp_path):
+    (tmp_path / "PG_VERSION").write_text("14\n")
+    with pytest.raises(LauncherError, match="made by PostgreSQL 14, which is not here"):
+        choose_binaries(tmp_path, [Binaries(Path("/usr"), 15)])
+
+
+def test_no_installation_says_what_to_do(tmp_path):
+    with pytest.raises(LauncherError, match="set DATABASE_URL"):
+        choose_binaries(tmp_path, [])
+
+
+def test_a_wrong_password_is_refused(tmp_path):
+    server = EmbeddedPostgres(tmp_path / "postgres", port=free_port(), password="right", fast=True)
+    with (tmp_path / "log").open("wb") as log:
+        running = RunningPostgres(server, log)
+        try:
+            with pytest.raises(psycopg.OperationalError, match="password authentication failed"):
+                psycopg.connect(server.url("postgres").replace("right", "wrong"))
+        finally:
+            running.stop()
+
+
+def test_an_interrupted_first_start_is_made_good(tmp_path):
+    half = tmp_path / "postgres.new"
+    half.mkdir()
+    (half / "PG_VERSION").write_text("15\n")
+    server = EmbeddedPostgres(tmp_path / "postgres", port=free_port(), password="s", fast=True)
+    assert answer_of(server, tmp_path / "log")
+
+
+def test_root_without_the_capability_is_told_the_way_out(tmp_path, monkeypatch):
+    monkeypatch.setattr(identity_module.os, "geteuid", lambda: 0)
+    monkeypatch.setattr(identity_module, "_permitted_capabilities", set)
+    monkeypatch.setattr(identity_module, "_nobody", lambda: (65534, 65534))
+    closed = tmp_path / "closed"
+    closed.mkdir(mode=0o700)
+    if not as_root:
+        monkeypatch.setattr(identity_module, "_owner", lambda path: None)
+    with pytest.raises(LauncherError, match=r"cannot enter .*set DATABASE_URL"):
+        unprivileged_identity(closed / "postgres", passes=())
