@@ -43,6 +43,7 @@
   document.addEventListener(
     'close',
     function (event) {
+      if (event.target.matches && event.target.matches('dialog[data-dialog-auto]')) event.target.remove();
       if (event.target.hasAttribute && event.target.hasAttribute('data-dialog-hash') && location.hash === '#' + event.target.id)
         history.replaceState(history.state, '', location.pathname + location.search);
     },
@@ -177,7 +178,10 @@
       openDialog(dialog);
     } else if ((found = hit('[data-dialog-close]'))) closeDialog(found.closest('dialog'));
     else if ((found = hit('[data-copy],[data-copy-text]'))) copy(found);
-    else if ((found = hit('[data-toast-close]'))) found.closest('.qm-toast').remove();
+    else if ((found = hit('[data-toggle]'))) {
+      var shown = document.getElementById(found.dataset.toggle).classList.toggle('show');
+      found.setAttribute('aria-expanded', String(shown));
+    } else if ((found = hit('[data-toast-close]'))) found.closest('.qm-toast').remove();
     else if ((found = hit('[data-seg] button'))) choose(found);
     else if ((found = hit('[data-secret-stored]'))) {
       document.querySelectorAll('[data-unsaved-secret]').forEach(function (el) {
@@ -269,7 +273,17 @@
     if (again && document.activeElement !== again) again.focus({ preventScroll: true });
     var summary = document.querySelector('[data-error-summary]');
     if (summary) summary.focus();
+    // A confirmation that the server has just counted opens by itself, and leaves the page when it is closed.
+    openDialog(document.querySelector('dialog[data-dialog-auto]:not([open])'));
     document.dispatchEvent(new Event('qm:content'));
+  });
+  document.addEventListener('htmx:config:request', function (event) {
+    // Empty fields stay out of the address bar.
+    var request = event.detail.ctx.request;
+    if (request.method !== 'GET' || !(request.body instanceof FormData)) return;
+    Array.from(request.body.keys()).forEach(function (name) {
+      if (request.body.get(name) === '') request.body.delete(name);
+    });
   });
 
   function start() {
