@@ -71,6 +71,7 @@ def run(*, stop_with_parent: bool = False) -> None:
                 local.write_environment(environment)
                 everything = {**os.environ, **environment, MARKER: marker}
                 prepare(supervisor, local, everything)
+                local.accounts_file.chmod(0o600)
                 supervisor.start(*services(everything, ports))
                 say(summary(local, ports, time.monotonic() - began))
                 supervisor.watch()

@@ -16,6 +16,7 @@ from config.launcher.processes import Command, dismiss_guard, kill_group, spawn,
 
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 1.0, 30.0
 STEADY_AFTER_SECONDS = 60.0
+HURRIED_SECONDS = 1.0
 TICK_SECONDS = 0.05
 
 
@@ -68,6 +69,7 @@ class Supervisor:
         self.say = tell
         self.children: list[Child] = []
         self._stopping = False
+        self._stopping_since = 0.0
         self._hurried = False
 
     def __enter__(self) -> "Supervisor":
@@ -77,7 +79,7 @@ class Supervisor:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._stopping = True
+        self._stopping = True  # from here on signals interrupt nothing
         for child in reversed(self.children):
             self._stop(child)
         sweep(self.marker, grace_seconds=0 if self._hurried else 2)
@@ -145,7 +147,7 @@ class Supervisor:
 
     def _refuse_early_end(self, child: Child) -> None:
         if child.process is not None and child.process.poll() is not None:
-            time.sleep(0.2)  # lets the last lines arrive
+            child.log.finish(timeout_seconds=1)
             raise LauncherError(
                 f"{child.service.name} ended at once ({how_it_ended(child.process)}).{last_words(child.log)}"
             )
@@ -179,23 +181,28 @@ class Supervisor:
             return
         if process.poll() is None:
             process.send_signal(child.service.command.stop_signal)
-        deadline = time.monotonic() + child.service.stop_seconds
-        while process.poll() is None and time.monotonic() < deadline and not self._hurried:
+        began = time.monotonic()
+        while process.poll() is None and time.monotonic() - began < self._patience(child):
             time.sleep(TICK_SECONDS / 2)
-        if process.poll() is None and not self._hurried:
-            self.say(
-                f"{child.service.name} did not stop within {child.service.stop_seconds:g} s; killing it."
-            )
+        if process.poll() is None:
+            self.say(f"{child.service.name} did not stop within {self._patience(child):g} s; killing it.")
         kill_group(process.pid)
         process.wait()
+        child.log.finish(timeout_seconds=1)
         child.process = None
 
+    def _patience(self, child: Child) -> float:
+        return min(child.service.stop_seconds, HURRIED_SECONDS if self._hurried else float("inf"))
+
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
-        if self._stopping:
+        if not self._stopping:
+            self._stopping = True
+            self._stopping_since = time.monotonic()
+            raise StopRequestedError
+        # A second Ctrl-C asks for haste. Other signals may be the same request over another way: a process group
+        # and `make` both pass it on.
+        if number == signal.SIGINT and time.monotonic() - self._stopping_since > 1:
             self._hurried = True
-            return
-        self._stopping = True
-        raise StopRequestedError
 
 
 def how_it_ended(process: subprocess.Popen[bytes]) -> str:

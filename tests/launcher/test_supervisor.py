@@ -83,13 +83,15 @@ def start(tmp_path):
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
-def test_a_signal_stops_everything(start, number):
+def test_a_signal_stops_everything_in_good_order(start, number):
     demo = start().wait_until_up()
     assert len(demo.living()) > 4
     demo.process.send_signal(number)
     demo.wait_for("stopping")
+    demo.process.send_signal(number)  # as from both a process group and make
     assert demo.process.wait(15) == 0
     assert demo.living() == set()
+    assert "database system is shut down" in (demo.directory / "log" / "postgres.log").read_text()
 
 
 def test_killing_the_supervisor_leaves_no_process_and_loses_no_data(start):
