@@ -208,8 +208,8 @@ class KubernetesCluster:
         except ApiException as error:
             if error.status == 403:
                 raise PermanentClusterError(
-                    f"The namespace {namespace} does not exist and the cluster's credentials may not create it. "
-                    f"Run: kubectl create namespace {namespace}"
+                    f"The namespace {namespace} does not exist and the cluster's credentials may not "
+                    f"create it. Run: kubectl create namespace {namespace}"
                 ) from error
             if error.status != 409:  # somebody else was faster
                 raise
