@@ -286,8 +286,25 @@
     });
   });
 
+  // ---- a table wider than its card scrolls; then, and only then, the keyboard can reach it
+  function reachScrollers() {
+    document.querySelectorAll('.qm-scroll').forEach(function (box) {
+      var caption = box.querySelector('caption');
+      if (box.scrollWidth <= box.clientWidth) box.removeAttribute('tabindex');
+      else {
+        box.tabIndex = 0;
+        box.setAttribute('role', 'region');
+        if (caption) box.setAttribute('aria-label', caption.textContent);
+      }
+    });
+  }
+  addEventListener('resize', reachScrollers);
+  document.addEventListener('qm:content', reachScrollers);
+
   function start() {
     openFromHash();
+    reachScrollers();
+    document.fonts.ready.then(reachScrollers);
     document.querySelectorAll('form[data-draft]').forEach(restoreDraft);
     document.querySelectorAll('#toasts .qm-toast').forEach(expire);
     var summary = document.querySelector('[data-error-summary]');

@@ -371,7 +371,9 @@ def control(field: BoundField) -> SafeString:
     if isinstance(widget, Select):
         attrs["class"] = "form-select"
     elif isinstance(widget, Textarea):
-        attrs |= {"class": "form-control", "rows": widget.attrs.get("rows", 3)}
+        # Django's own default is 10 rows of 40 columns; the page decides the width.
+        rows = str(widget.attrs.get("rows", "10"))
+        attrs |= {"class": "form-control", "rows": "3" if rows == "10" else rows}
     elif isinstance(widget, Input) and widget.input_type in ("checkbox", "radio"):
         attrs["class"] = "form-check-input"
     else:
