@@ -18,7 +18,7 @@ from config.launcher.local import CHECKOUT, LocalDirectory, local_directory
 from config.launcher.logs import SERVER_ERRORS
 from config.launcher.ports import LOOPBACK, free_port, is_free
 from config.launcher.postgres import EmbeddedPostgres
-from config.launcher.preparation import prepare
+from config.launcher.preparation import demo_steps, prepare
 from config.launcher.processes import MARKER, Command, sweep
 from config.launcher.supervisor import Service, StopRequestedError, Supervisor, say
 from config.launcher.valkey import EmbeddedValkey
@@ -70,7 +70,7 @@ def run(*, stop_with_parent: bool = False) -> None:
                 environment = start_servers(supervisor, local) | application_environment(local, ports)
                 local.write_environment(environment)
                 everything = {**os.environ, **environment, MARKER: marker}
-                prepare(supervisor, local, everything)
+                prepare(supervisor, local, everything, demo_steps(local, everything))
                 local.accounts_file.chmod(0o600)
                 supervisor.start(*services(everything, ports))
                 say(summary(local, ports, time.monotonic() - began))

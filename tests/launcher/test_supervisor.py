@@ -11,7 +11,16 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from config.launcher.processes import MARKER, is_alive, marked_processes, send_all
+from config.launcher.processes import (
+    MARKER,
+    Command,
+    Identity,
+    is_alive,
+    marked_processes,
+    send_all,
+    spawn,
+    stop,
+)
 
 REPOSITORY = Path(__file__).parents[2]
 
@@ -117,11 +126,24 @@ def test_killing_supervisor_and_servers_at_once_loses_no_data(start):
     demo.process.wait()
     assert (demo.directory / "postgres" / "postmaster.pid").exists()
     assert demo.wait_until_gone(8) == set()
-    # The stale pid file names a process that lives and is no PostgreSQL.
+    # By now the pid in the stale file belongs to another process of the same user, which is no PostgreSQL.
     pid_file = demo.directory / "postgres" / "postmaster.pid"
-    pid_file.write_text(re.sub(r"^\d+", "1", pid_file.read_text()))
-    with psycopg.connect(start().wait_until_up().database_url) as connection:
-        assert connection.execute("SELECT n FROM kept").fetchone() == (7,)
+    owner = pid_file.stat()
+    stranger = spawn(
+        Command(
+            ("sleep", "60"),
+            {"PATH": os.environ["PATH"]},
+            Identity(owner.st_uid, owner.st_gid) if os.geteuid() == 0 else None,
+        ),
+        output=subprocess.DEVNULL,
+    )
+    pid_file.write_text(re.sub(r"^\d+", str(stranger.pid), pid_file.read_text()))
+    try:
+        with psycopg.connect(start().wait_until_up().database_url) as connection:
+            assert connection.execute("SELECT n FROM kept").fetchone() == (7,)
+        assert stranger.poll() is None
+    finally:
+        stop(stranger, signal.SIGKILL, timeout_seconds=5)
 
 
 def test_a_child_that_dies_is_started_again(start):
