@@ -77,7 +77,7 @@ def _check_claim(headers: Headers, header: str, noun: str, truths: tuple[str, st
     claimed = headers.get(header)
     if claimed is not None and claimed not in truths:
         raise bad_request(
-            f"{header} says {claimed!r}, but this key belongs to another {noun}. Leave it out, or use a key of "
-            f"that {noun}.",
+            f"{header} says {claimed!r}, but this key belongs to another {noun}. Leave it out, or use a key "
+            f"of that {noun}.",
             code=f"{noun}_mismatch",
         )

@@ -26,6 +26,7 @@ from gateway.proxy.spool import sync_directory
 _log = structlog.get_logger()
 _POLL_SECONDS = 25
 _ACK_SECONDS = 5.0
+_BEHIND_SECONDS = 2.0
 
 
 class ConfigClient:
@@ -88,9 +89,9 @@ class ConfigClient:
     async def acknowledge(self) -> None:
         """Say what is in force: at once after a change, and every few seconds."""
         while True:
+            self._changed.clear()  # before describing: a change meanwhile must wake us again
             if self._revision:
                 await self._acknowledge_once()
-            self._changed.clear()
             try:
                 await asyncio.wait_for(self._changed.wait(), _ACK_SECONDS)
             except TimeoutError:
@@ -101,8 +102,8 @@ class ConfigClient:
         timeout = aiohttp.ClientTimeout(sock_connect=3, sock_read=_POLL_SECONDS + 15)
         async with self._session.get(CONFIG_PATH, params=question, timeout=timeout) as answer:
             if answer.status == 204:
-                self._compare(answer.headers.get(REVISION_HEADER, ""))
                 self._metrics.control_up.set(1)
+                await self._compare(answer.headers.get(REVISION_HEADER, ""))
                 return
             answer.raise_for_status()
             body = await answer.read()
@@ -110,7 +111,7 @@ class ConfigClient:
         index = await asyncio.to_thread(lambda: Index(decode(ConfigSnapshot, body)))
         self._metrics.control_up.set(1)
         if index.revision <= self._revision:
-            self._compare(str(index.revision))
+            await self._compare(str(index.revision))
             return
         self._revision, self._problem = index.revision, ""
         self._apply(index)  # first of all: a revoked key must not wait for the disk
@@ -121,13 +122,14 @@ class ConfigClient:
         except OSError as error:
             self._note_problem(f"Revision {index.revision} serves, but cannot be kept on disk: {error}")
 
-    def _compare(self, theirs: str) -> None:
-        """Notice a control plane that is behind us: its database was restored from an older copy."""
+    async def _compare(self, theirs: str) -> None:
+        """Notice a control plane that is behind us, restored from an older copy, and do not press it."""
         if theirs.isdigit() and int(theirs) < self._revision:
             self._note_problem(
                 f"The control plane is at revision {theirs}, this gateway at {self._revision}: its database "
                 f"was probably restored. Raise its revision above {self._revision}."
             )
+            await asyncio.sleep(_BEHIND_SECONDS)
 
     def _note_problem(self, problem: str) -> None:
         if problem != self._problem:

@@ -110,7 +110,7 @@ def _backend_failed() -> Refusal:
     return Refusal(
         502,
         "backend_failed",
-        "The model failed to answer. Try again; if it persists, tell the operators this answer's x-request-id.",
+        "The model failed to answer. Try again; if it persists, give the operators this x-request-id.",
         kind="server_error",
         headers=retry_after(1.0),
     )

@@ -1,7 +1,7 @@
 """Real processes for the gateway's tests: gateway, demo engine, and a stand-in for the control plane.
 
-The stand-in is the only part that is not the product. It speaks gateway/contract.py over HTTP and keeps what it is told in
-memory; it can go away, and refuse what it is told to. `Road` puts the three together.
+The stand-in is the only part that is not the product. It speaks gateway/contract.py over HTTP and keeps what
+it is told in memory; it can go away, and refuse what it is told to. `Road` puts the three together.
 """
 
 import asyncio
@@ -130,6 +130,8 @@ class StandInControlPlane:
         if not self._is_known(request):
             return web.Response(status=401)
         after, wait = int(request.query["after"]), float(request.query["wait"])
+        if self.snapshot and self.snapshot.revision < after:
+            wait = 0
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(wait), self._changed:
                 await self._changed.wait_for(lambda: self.snapshot and self.snapshot.revision > after)
@@ -248,7 +250,9 @@ class Gateway:
 
     def start(self, *, until_ready=True):
         self.process = Process(("gateway.proxy",), self._environment, self.log)
-        wait_until(lambda: self.status("/healthz") == 200, 10, "the gateway's health")
+        ended = self.process.popen.poll
+        wait_until(lambda: ended() is not None or self.status("/healthz") == 200, 10, "the gateway's health")
+        assert ended() is None, self.process.output()
         if until_ready:
             wait_until(lambda: self.status("/readyz") == 200, 10, "the gateway's readiness")
 
