@@ -1,8 +1,7 @@
 """From an engine's specification to Kubernetes objects: pure functions; no database, no cluster, no clock.
 
 All drivers take these objects, so the local one runs the very command that Kubernetes would. Amounts are
-written as canonical strings: server-side apply refuses integers, and rewrites any other spelling at every
-apply.
+strings as the API server spells them: server-side apply refuses integers, and stores any other spelling anew.
 """
 
 import hashlib

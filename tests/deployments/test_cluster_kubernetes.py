@@ -2,6 +2,7 @@
 
 import base64
 import contextlib
+import json
 import re
 import socket
 import threading
@@ -17,7 +18,7 @@ from kubernetes import client, config
 from deployments.cluster.base import PermanentClusterError, TemporaryClusterError
 from deployments.cluster.kubernetes import KubernetesCluster
 from deployments.manifests import engine_manifests
-from tests.deployments.cluster_fixtures import ROOT, Arena, eventually, with_args
+from tests.deployments.cluster_fixtures import ROOT, eventually, with_args
 
 pytest_plugins = ["tests.deployments.cluster_plugin"]
 pytestmark = pytest.mark.kubernetes
@@ -30,10 +31,8 @@ def admin(kube_config_path):
 
 
 @pytest.fixture
-def arena(kubernetes_cluster):
-    arena = Arena(kubernetes_cluster)
-    yield arena
-    kubernetes_cluster.delete(arena.spec.namespace, arena.spec.name)
+def arena(kubernetes_arena):
+    return kubernetes_arena
 
 
 @pytest.fixture
@@ -304,11 +303,46 @@ def test_a_deployment_of_another_id_under_the_same_name_is_refused(arena):
         arena.apply(replace(arena.spec, deployment_id="another"))
 
 
-def test_amounts_written_carelessly_are_applied_once(arena):
+def assert_holds(stored, wanted, path="object"):
+    """Everything in `wanted` is in `stored`, spelled alike; the server may have added more."""
+    if isinstance(wanted, dict):
+        for key, value in wanted.items():
+            assert_holds(stored[key], value, f"{path}.{key}")
+    elif isinstance(wanted, list):
+        assert len(stored) == len(wanted), path
+        for number, value in enumerate(wanted):
+            assert_holds(stored[number], value, f"{path}[{number}]")
+    else:
+        assert stored == wanted, path
+
+
+def test_the_server_keeps_what_we_write_as_we_wrote_it(arena, admin):
     spec = replace(arena.spec, cpu="1000m", memory="1024Mi", gpus_per_replica=1)
     arena.apply(spec)
     arena.settled(spec)
+    deployment, service = engine_manifests(spec)
+    for read, wanted in [
+        (client.AppsV1Api(admin).read_namespaced_deployment, deployment),
+        (client.CoreV1Api(admin).read_namespaced_service, service),
+    ]:
+        assert_holds(json.loads(read(spec.name, spec.namespace, _preload_content=False).data), wanted)
     assert arena.apply(spec).cluster_generation == 1
+
+
+def test_a_deployment_is_not_gone_while_a_pod_of_it_is_left(arena, admin):
+    arena.apply(arena.spec)
+    arena.settled(arena.spec)
+    core = client.CoreV1Api(admin)
+    (pod,) = core.list_namespaced_pod(arena.spec.namespace).items
+    held = {"metadata": {"finalizers": ["quartermaster.dev/test-holds-it"]}}
+    core.patch_namespaced_pod(pod.metadata.name, arena.spec.namespace, held)
+    arena.delete()
+    eventually(
+        lambda: core.read_namespaced_pod(pod.metadata.name, arena.spec.namespace).metadata.deletion_timestamp
+    )
+    assert [condition.type for condition in arena.observe().conditions] == ["Terminating"]
+    core.patch_namespaced_pod(pod.metadata.name, arena.spec.namespace, {"metadata": {"finalizers": None}})
+    arena.gone()
 
 
 def test_what_is_being_deleted_is_not_mistaken_for_what_is_wanted(arena, admin):

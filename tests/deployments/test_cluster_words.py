@@ -79,6 +79,14 @@ def test_a_waiting_container_is_explained_once_however_many_wait(container, kind
     assert words in problem.message
 
 
+def test_a_deployment_that_somebody_else_made_is_read_without_surprise():
+    theirs = stored(replicas=2, updatedReplicas=2, readyReplicas=2)
+    theirs["metadata"]["annotations"] = {"quartermaster.dev/generation": "latest"}
+    del theirs["spec"]["template"]["spec"]["containers"][0]["ports"]
+    seen = observed(theirs, [])
+    assert (seen.generation, seen.spec_digest, seen.endpoints) == (0, "", ())
+
+
 def test_a_pod_that_is_leaving_is_no_problem():
     leaving = pod(state=waiting("ImagePullBackOff"))
     leaving["metadata"]["deletionTimestamp"] = "2026-10-01T00:00:00Z"

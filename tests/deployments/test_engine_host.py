@@ -27,8 +27,8 @@ pytest_plugins = ["tests.deployments.cluster_plugin"]
 
 
 @pytest.fixture
-def local(local_cluster):
-    return Arena(local_cluster)
+def local(local_arena):
+    return local_arena
 
 
 def running(arena, spec=None):
@@ -64,36 +64,43 @@ def test_a_killed_engine_comes_back_at_the_same_address_and_is_counted(local, en
     assert local.observe().problems == ()
 
 
-def test_when_the_host_is_killed_its_engines_die_and_the_next_host_starts_them_again(local, engine_host):
+def test_when_the_host_is_killed_its_engines_die_and_the_next_host_starts_them_again(
+    own_local_arena, own_engine_host
+):
+    local, host = own_local_arena, own_engine_host
     first = running(local)
-    engine_host.kill()
+    endpoints = local.observe().endpoints
+    host.kill()
     ended(first["pid"])
     with pytest.raises(TemporaryClusterError, match="engine host is not running"):
         local.observe()
-    engine_host.start()
-    assert ask(local.settled(local.spec).endpoints[0])["pid"] != first["pid"]
+    host.start()
+    assert local.settled(local.spec).endpoints == endpoints
+    assert ask(endpoints[0])["pid"] != first["pid"]
 
 
-def test_when_the_host_is_told_to_stop_it_stops_every_engine_first(local, engine_host):
+def test_when_the_host_is_told_to_stop_it_stops_every_engine_first(own_local_arena, own_engine_host):
+    local, host = own_local_arena, own_engine_host
     two = replace(local.spec, replicas=2)
     local.apply(two)
     pids = [ask(endpoint)["pid"] for endpoint in local.settled(two).endpoints]
-    assert engine_host.stop() == 0
+    assert host.stop() == 0
     assert [is_running(pid) for pid in pids] == [False, False]
     with pytest.raises(TemporaryClusterError, match="engine host is not running"):
         local.observe()
 
 
-def test_a_wish_made_while_the_host_is_away_is_kept(local, engine_host):
-    engine_host.stop()
+def test_a_wish_made_while_the_host_is_away_is_kept(own_local_arena, own_engine_host):
+    local, host = own_local_arena, own_engine_host
+    host.stop()
     with pytest.raises(TemporaryClusterError, match="engine host is not running"):
         local.apply(local.spec)
-    engine_host.start()
+    host.start()
     assert local.settled(local.spec).ready_replicas == 1
-    engine_host.stop()
+    host.stop()
     with pytest.raises(TemporaryClusterError):
         local.delete()
-    engine_host.start()
+    host.start()
     local.gone()
 
 
@@ -112,6 +119,13 @@ def test_an_engine_that_ends_at_once_is_tried_again_ever_more_slowly_and_says_wh
     eventually(lambda: "pause of 0.2 s" in problem_of(local, "Crashing").message)
     seen = local.observe()
     assert (seen.ready_replicas, seen.is_settled, seen.endpoints) == (0, False, ())
+
+
+def test_an_engine_that_ends_in_silence_is_not_quoted_with_the_words_of_another(local):
+    running(local, with_args(local.spec, "--say", "all is well"))
+    local.apply(with_args(local.spec, "--exit-code", "1"))
+    eventually(lambda: "2 time(s)" in problem_of(local, "Crashing").message)
+    assert "said last" not in problem_of(local, "Crashing").message
 
 
 def test_a_program_that_is_not_there_is_named(local):
@@ -203,11 +217,11 @@ def test_engines_see_no_secret_of_ours(local):
     environment = running(local, replace(local.spec, runtime=runtime))["env"]
     assert "SECRET_KEY" not in environment
     assert environment["HF_HUB_OFFLINE"] == "1"
-    assert environment["HOME"].endswith("engines/home")
+    assert environment["HOME"].endswith("/home")
     assert environment["ENGINE_HOST"] == "127.0.0.1"
 
 
-def test_gpus_are_handed_out_once(local):
+def test_gpus_are_handed_out_once(local, free_gpus):
     def one_gpu(name):
         return engine_spec(name=name, namespace=local.spec.namespace, gpus_per_replica=1)
 
@@ -227,6 +241,8 @@ def test_gpus_are_handed_out_once(local):
     local.cluster.delete(local.spec.namespace, "first")
     assert eventually(lambda: visible("third")) in {"0", "1"}
     assert visible("third") != visible("second")
+    for name in ("second", "third"):
+        local.cluster.delete(local.spec.namespace, name)
 
 
 def problem_type(arena, name):
@@ -261,12 +277,13 @@ while True:
     assert ask(local.settled(final).endpoints[0])["argv"][-1] == "final"
 
 
-def test_half_written_files_are_not_read_and_are_swept_away(local, engine_host):
+def test_half_written_files_are_not_read_and_are_swept_away(own_local_arena, own_engine_host):
+    local, host = own_local_arena, own_engine_host
     running(local)
-    leftover = StateDirectory(engine_host.state_dir).desired / "tmpabc.tmp"
+    leftover = StateDirectory(host.state_dir).desired / "tmpabc.tmp"
     leftover.write_text('{"uid": "x", "manif')
-    engine_host.stop()
-    engine_host.start()
+    host.stop()
+    host.start()
     assert local.settled(local.spec).ready_replicas == 1
     assert not leftover.exists()
 
