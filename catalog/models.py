@@ -6,14 +6,20 @@ from typing import ClassVar
 
 from django.contrib.postgres.fields import ArrayField
 from django.contrib.postgres.indexes import GinIndex
-from django.contrib.postgres.search import SearchVector, SearchVectorField
+from django.contrib.postgres.search import SearchVectorField
 from django.core.validators import MaxValueValidator, MinValueValidator, RegexValidator
 from django.db import models
 from django.db.models import CheckConstraint, F, GeneratedField, Index, Q, UniqueConstraint
 from django.utils.timezone import now
 from django.utils.translation import gettext_lazy as _
 
-from catalog.querysets import AccessRequestQuerySet, CatalogModelQuerySet, GrantQuerySet
+from catalog.querysets import (
+    VISIBLE_LIFECYCLES,
+    AccessRequestQuerySet,
+    CatalogModelQuerySet,
+    GrantQuerySet,
+)
+from catalog.search import SearchLexemes
 from tenants.errors import Conflict
 from tenants.ids import uuid7
 from tenants.models import ApiKey, DataClass, Project, User
@@ -63,11 +69,16 @@ class CatalogModel(models.Model):
     source = models.CharField(max_length=120, blank=True)  # where the facts came from
     created_at = models.DateTimeField(default=now, editable=False)
     updated_at = models.DateTimeField(default=now)
-    search_text = models.TextField(
-        blank=True, editable=False
-    )  # words of name, title, maker, providers, capabilities
+    offer_count = models.PositiveIntegerField(default=0)  # offers that still stand
+    list_input_price = models.DecimalField(  # for sorting; what is billed is billing's list price
+        max_digits=18, decimal_places=8, null=True
+    )
+    imported = models.JSONField(
+        default=dict, editable=False
+    )  # what the import last wrote to fields people edit
+    search_text = models.TextField(blank=True, editable=False)  # more words: providers, capabilities
     search = GeneratedField(
-        expression=SearchVector("search_text", config="simple"),
+        expression=SearchLexemes("name", "title", "maker", "search_text"),
         output_field=SearchVectorField(),
         db_persist=True,
     )
@@ -86,6 +97,21 @@ class CatalogModel(models.Model):
 
     def __str__(self) -> str:
         return self.title
+
+    @property
+    def is_visible(self) -> bool:
+        """Whether tenants may find it and ask for it; the same as `published()` of the queryset."""
+        is_over = self.deprecation_date is not None and self.deprecation_date <= now().date()
+        return self.lifecycle in VISIBLE_LIFECYCLES and not is_over
+
+    @property
+    def summary(self) -> str:
+        """One sentence about the model: an operator's description, else what the facts say."""
+        if self.description:
+            return self.description
+        kind = self.mode.replace("_", " ").capitalize()
+        made = _("%(kind)s model by %(maker)s.") % {"kind": kind, "maker": self.maker}
+        return str(made if self.maker else _("%(kind)s model.") % {"kind": kind})
 
 
 class Offer(models.Model):
@@ -112,6 +138,25 @@ class Offer(models.Model):
 
     def __str__(self) -> str:
         return f"{self.source_key} at {self.provider}"
+
+
+class CatalogImport(models.Model):
+    """One run of an import: what it read, what changed, and why entries were refused."""
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    source = models.CharField(max_length=120)
+    file_name = models.CharField(max_length=200)
+    digest = models.CharField(max_length=64)  # SHA-256 of the file's text
+    at = models.DateTimeField(default=now, editable=False)
+    by = models.ForeignKey(User, models.PROTECT, null=True, related_name="+")  # null: the command line
+    counts = models.JSONField(default=dict)
+    refused = models.JSONField(default=dict)  # {key: reason}
+
+    class Meta:
+        ordering = ["-at"]
+
+    def __str__(self) -> str:
+        return f"{self.source} from {self.file_name}"
 
 
 class ModelVersion(models.Model):

@@ -5,17 +5,30 @@ from __future__ import annotations
 from typing import Any, Self
 
 from django.db import models
+from django.db.models import Q
 from django.utils.timezone import now
 
+from catalog.search import FoundBy, prefix_query
 from tenants.scoping import TenantQuerySet
+
+VISIBLE_LIFECYCLES = ("preview", "published", "deprecated")
 
 
 class CatalogModelQuerySet(models.QuerySet[Any]):
     """Questions about models; the catalog is one for all tenants."""
 
     def published(self) -> Self:
-        """Models a tenant may find and ask for."""
-        return self.filter(lifecycle__in=["preview", "published", "deprecated"])
+        """Models a tenant may find and ask for: published, and not past their deprecation date."""
+        return self.filter(lifecycle__in=VISIBLE_LIFECYCLES).filter(
+            Q(deprecation_date=None) | Q(deprecation_date__gt=now().date())
+        )
+
+    def search(self, words: str) -> Self:
+        """Models with every one of these words, or words that begin so, in name, title, maker or providers."""
+        if not words.strip():
+            return self
+        query = prefix_query(words)
+        return self.none() if query is None else self.filter(FoundBy(query))
 
 
 class AccessRequestQuerySet(TenantQuerySet):

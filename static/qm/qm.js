@@ -32,6 +32,7 @@
   // ---- dialogs: <dialog> traps focus, closes on Escape and gives focus back; we add links, hashes and the backdrop
   function openDialog(dialog) {
     if (!dialog || dialog.open) return;
+    dialog.querySelectorAll('[data-typed]').forEach(checkTyped);
     dialog.showModal();
     var title = dialog.querySelector('[data-dialog-title]');
     if (title) title.focus();
@@ -43,6 +44,7 @@
   document.addEventListener(
     'close',
     function (event) {
+      if (event.target.matches && event.target.matches('dialog[data-dialog-auto]')) event.target.remove();
       if (event.target.hasAttribute && event.target.hasAttribute('data-dialog-hash') && location.hash === '#' + event.target.id)
         history.replaceState(history.state, '', location.pathname + location.search);
     },
@@ -177,7 +179,10 @@
       openDialog(dialog);
     } else if ((found = hit('[data-dialog-close]'))) closeDialog(found.closest('dialog'));
     else if ((found = hit('[data-copy],[data-copy-text]'))) copy(found);
-    else if ((found = hit('[data-toast-close]'))) found.closest('.qm-toast').remove();
+    else if ((found = hit('[data-toggle]'))) {
+      var shown = document.getElementById(found.dataset.toggle).classList.toggle('show');
+      found.setAttribute('aria-expanded', String(shown));
+    } else if ((found = hit('[data-toast-close]'))) found.closest('.qm-toast').remove();
     else if ((found = hit('[data-seg] button'))) choose(found);
     else if ((found = hit('[data-secret-stored]'))) {
       document.querySelectorAll('[data-unsaved-secret]').forEach(function (el) {
@@ -269,11 +274,38 @@
     if (again && document.activeElement !== again) again.focus({ preventScroll: true });
     var summary = document.querySelector('[data-error-summary]');
     if (summary) summary.focus();
+    // A confirmation that the server has just counted opens by itself, and leaves the page when it is closed.
+    openDialog(document.querySelector('dialog[data-dialog-auto]:not([open])'));
     document.dispatchEvent(new Event('qm:content'));
   });
+  document.addEventListener('htmx:config:request', function (event) {
+    // Empty fields stay out of the address bar.
+    var request = event.detail.ctx.request;
+    if (request.method !== 'GET' || !(request.body instanceof FormData)) return;
+    Array.from(request.body.keys()).forEach(function (name) {
+      if (request.body.get(name) === '') request.body.delete(name);
+    });
+  });
+
+  // ---- a table wider than its card scrolls; then, and only then, the keyboard can reach it
+  function reachScrollers() {
+    document.querySelectorAll('.qm-scroll').forEach(function (box) {
+      var caption = box.querySelector('caption');
+      if (box.scrollWidth <= box.clientWidth) box.removeAttribute('tabindex');
+      else {
+        box.tabIndex = 0;
+        box.setAttribute('role', 'region');
+        if (caption) box.setAttribute('aria-label', caption.textContent);
+      }
+    });
+  }
+  addEventListener('resize', reachScrollers);
+  document.addEventListener('qm:content', reachScrollers);
 
   function start() {
     openFromHash();
+    reachScrollers();
+    document.fonts.ready.then(reachScrollers);
     document.querySelectorAll('form[data-draft]').forEach(restoreDraft);
     document.querySelectorAll('#toasts .qm-toast').forEach(expire);
     var summary = document.querySelector('[data-error-summary]');

@@ -1,11 +1,12 @@
 """How the portal's pages write numbers, times and icons.
 
-Amounts and counts are Decimal or int from the database to the page; a float here is a programming error and raises TypeError.
+Amounts and counts are Decimal or int from the database to the page; a float raises TypeError.
 None means "not applicable" or "unknown" and is written as a dash; it is never turned into 0.
 """
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, date, datetime
 from decimal import ROUND_HALF_EVEN, Context, Decimal
 from typing import Any
@@ -51,6 +52,10 @@ def _with_currency(value: Decimal, text: str, currency: str) -> str:
     return _signed(value, f"{symbol}{text}" if symbol else f"{currency} {text}")
 
 
+def _less_than(least: str, amount: Decimal, currency: str) -> str:
+    return f"{'<' if amount > 0 else '>'}{_with_currency(amount, least, currency)}"
+
+
 @register.filter
 def money(value: Number | None, currency: str = "USD") -> str:
     """Money in a dashboard: whole units from 100, cents below, "<$0.01" for less than a cent."""
@@ -63,11 +68,7 @@ def money(value: Number | None, currency: str = "USD") -> str:
     if _round(size, CENT) >= 100:
         return _with_currency(amount, f"{_round(size, Decimal(1)):,f}", currency)
     if size < CENT:
-        return (
-            "<" + _with_currency(amount, "0.01", currency)
-            if amount > 0
-            else _with_currency(amount, "<0.01", currency)
-        )
+        return _less_than("0.01", amount, currency)
     return _with_currency(amount, f"{_round(size, CENT):,f}", currency)
 
 
@@ -80,26 +81,32 @@ def money_exact(value: Number | None, currency: str = "USD") -> str:
     return _signed(_round(amount, CENT), f"{abs(_round(amount, CENT)):,f} {currency}")
 
 
-@register.filter
-def money_about(value: Number | None, digits: int = 2) -> str:
-    """An estimate in US dollars with 2 to 4 significant digits: "$410", "$29,970", "$0.0048"."""
-    return money_about_in(value, "USD", digits)
-
-
-def money_about_in(value: Number | None, currency: str, digits: int = 2) -> str:
-    """`money_about` in another currency."""
+@register.simple_tag
+def money_about(value: Number | None, currency: str = "USD", digits: int = 2) -> str:
+    """An estimate with 2 to 4 significant digits: "$410", "$29,970", "$0.0048"."""
     if value is None:
         return DASH
     amount = _exact(value)
-    size = abs(amount)
-    if size == 0:
+    if amount == 0:
         return _with_currency(amount, "0", currency)
-    rounded = Context(prec=digits, rounding=ROUND_HALF_EVEN).plus(size)
+    rounded = Context(prec=digits, rounding=ROUND_HALF_EVEN).plus(abs(amount))
     if rounded >= 10:
         rounded = _round(rounded, Decimal(1))
-    elif rounded >= CENT:
+    elif rounded >= Decimal("0.1"):
         rounded = _round(rounded, CENT)
     return _with_currency(amount, f"{rounded:,f}", currency)
+
+
+@register.simple_tag
+def money_range(
+    value: Number | None, low: Number | None, high: Number | None, currency: str = "USD", digits: int = 2
+) -> dict[str, str]:
+    """An estimate and its likely range, ready for one translated sentence: {about, low, high}."""
+    return {
+        "about": money_about(value, currency, digits),
+        "low": "" if low is None or high is None else money_about(low, currency, max(digits - 1, 2)),
+        "high": "" if low is None or high is None else money_about(high, currency, max(digits - 1, 2)),
+    }
 
 
 @register.filter
@@ -112,7 +119,7 @@ def price(value: Number | None, currency: str = "USD") -> str:
     if size == 0 or size >= Decimal("0.10"):
         return _with_currency(amount, f"{_round(size, CENT):,f}", currency)
     if size < Decimal("0.0001"):
-        return "<" + _with_currency(amount, "0.0001", currency)
+        return _less_than("0.0001", amount, currency)
     return _with_currency(amount, _at_least_cents(_round(size, Decimal("0.0001"))), currency)
 
 
@@ -295,6 +302,25 @@ def day(value: date | None, today: date | None = None) -> str:
 
 
 @register.filter
+def weekday(value: date | None) -> str:
+    """A date one plans by: "Wed 25 Nov"."""
+    if value is None:
+        return DASH
+    local = timezone.localtime(value) if isinstance(value, datetime) else value
+    return f"{date_format(local, 'D')} {day(value)}"
+
+
+@register.filter
+def clock(value: datetime | None) -> str:
+    """A time of today with its zone, "09:40 UTC"; with the date when it is not today."""
+    if value is None:
+        return DASH
+    local = timezone.localtime(value)
+    text = f"{date_format(local, 'H:i')} {local.tzname()}"
+    return text if local.date() == timezone.localdate() else f"{day(value)}, {text}"
+
+
+@register.filter
 def moment(value: datetime | None) -> str:
     """A point in time in full: "18 Nov, 14:06", with the year when it is not this one."""
     if value is None:
@@ -330,9 +356,7 @@ def icon(name: str, size: str = "") -> SafeString:
 @register.filter
 def initials(value: object) -> str:
     """Two letters for an avatar or a model's mark: "Jonas Okafor" is JO, "glm-4.6" is GL."""
-    words = [
-        word for word in str(value).replace("@", " ").replace("-", " ").replace(".", " ").split() if word
-    ]
+    words = [word for word in re.split(r"\W+", str(value)) if word]
     if not words:
         return "?"
     second = words[1] if len(words) > 1 and words[1][0].isalpha() else ""
@@ -347,7 +371,9 @@ def control(field: BoundField) -> SafeString:
     if isinstance(widget, Select):
         attrs["class"] = "form-select"
     elif isinstance(widget, Textarea):
-        attrs |= {"class": "form-control", "rows": widget.attrs.get("rows", 3)}
+        # Django's own default is 10 rows of 40 columns; the page decides the width.
+        rows = str(widget.attrs.get("rows", "10"))
+        attrs |= {"class": "form-control", "rows": "3" if rows == "10" else rows}
     elif isinstance(widget, Input) and widget.input_type in ("checkbox", "radio"):
         attrs["class"] = "form-check-input"
     else:

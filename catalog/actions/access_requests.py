@@ -1,0 +1,308 @@
+"""Asking for a model, and taking the question back."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from decimal import Decimal, InvalidOperation
+from typing import Any
+from uuid import UUID
+
+from django.core.exceptions import PermissionDenied, ValidationError
+from django.db import IntegrityError, transaction
+from django.utils.timezone import now
+from django.utils.translation import gettext as _
+
+from catalog import rules
+from catalog.models import AccessRequest, CatalogModel, Grant, Review
+from catalog.prices import Estimate, monthly_cost
+from tenants import audit
+from tenants.errors import Conflict
+from tenants.models import DataClass, Limit, Project, Tenant, User
+from tenants.permissions import require
+
+LONGEST_DAYS = 730
+MOST_TOKENS_PER_DAY = 10**13
+
+
+@dataclass(frozen=True)
+class Preview:
+    """What asking would mean: the reviews it needs and why, what it would cost, and what the rules refuse."""
+
+    estimate: Estimate | None  # None: the model has no price
+    reviews: list[rules.NeededReview]
+    problems: dict[str, str]  # by field: why it cannot be asked for like this
+
+
+@transaction.atomic
+def raise_access_request(
+    project: Project,
+    model_name: str,
+    *,
+    by: User,
+    purpose: str,
+    expected_tokens_per_day: int,
+    data_class: str = DataClass.INTERNAL,
+    limits: Mapping[str, Any] | None = None,
+    duration_days: int = 365,
+) -> AccessRequest:
+    """Ask for a model for a project, and open the reviews that the rules want.
+
+    Args:
+        limits: wanted numbers by kind of `tenants.Limit`, such as {"requests_per_minute": 3}; absent kinds
+        stay open.
+        duration_days: how long the grant shall last, 1 to 730.
+
+    Raises:
+        Project.DoesNotExist: `by` cannot see such a project. PermissionDenied: `by` may not ask for access
+        here. Conflict: the tenant is not active, or the project already has an open request for the model.
+        ValidationError: by field, what cannot be asked for: an unpublished model, data above what the model
+        or the
+            tenant allows, a region the tenant does not allow, limits or durations out of range.
+    """
+    project = Project.objects.visible_to(by).select_related("tenant").get(pk=project.pk)
+    require(by, "tenants.request_access", project.tenant)
+    _require_active(project.tenant)
+    model = CatalogModel.objects.published().filter(name=model_name).first()
+    if model is None:
+        raise ValidationError(
+            {"model": _("There is no published model with this name. Choose one from the catalog.")}
+        )
+    wanted = clean_limits(limits or {})
+    numbers = {"expected_tokens_per_day": expected_tokens_per_day, "duration_days": duration_days}
+    problems = find_problems(project.tenant, model, data_class=data_class, purpose=purpose, **numbers)
+    if problems:
+        raise ValidationError(dict(problems))
+    if (
+        AccessRequest.objects.in_tenant(project.tenant)
+        .pending()
+        .filter(project=project, model=model)
+        .exists()
+    ):
+        raise _already_open()
+
+    estimate = monthly_cost(model.name, expected_tokens_per_day)
+    reviews = rules.needed_reviews(_facts(project, model, data_class, estimate))
+    try:
+        with transaction.atomic():
+            access_request: AccessRequest = AccessRequest.objects.create(
+                tenant=project.tenant,
+                project=project,
+                model=model,
+                requested_by=by,
+                purpose=purpose.strip(),
+                data_class=data_class,
+                limits={kind: format(value, "f") for kind, value in wanted.items()},
+                expected_monthly_cost=estimate and estimate.expected.quantize(Decimal("0.00000001")),
+                currency=estimate.currency if estimate else "USD",
+                rule_version=rules.VERSION,
+                rule_trace=[{"track": review.track, "because": review.because} for review in reviews],
+                **numbers,
+            )
+    except IntegrityError as error:
+        if "access_request_one_open" in str(error):
+            raise _already_open() from error
+        raise
+    Review.objects.bulk_create(
+        Review(
+            tenant=project.tenant,
+            access_request=access_request,
+            track=review.track,
+            because=review.because,
+            due_at=rules.due_at(access_request.created_at, review.working_days),
+        )
+        for review in reviews
+    )
+
+    audit.record(
+        "access_request.raised",
+        actor=by,
+        subject=access_request,
+        model=model.name,
+        project=project.slug,
+        data_class=data_class,
+        expected_tokens_per_day=expected_tokens_per_day,
+        limits=access_request.limits,
+        tracks=[review.track for review in reviews],
+        rule_version=rules.VERSION,
+    )
+    return access_request
+
+
+@transaction.atomic
+def withdraw_access_request(pk: UUID | str, *, by: User) -> AccessRequest:
+    """Take an open request back; its open reviews are not needed any more.
+
+    Raises:
+        AccessRequest.DoesNotExist: `by` cannot see such a request.
+        PermissionDenied: `by` neither made the request nor manages the tenant's members.
+        Conflict: it has been decided or withdrawn already.
+    """
+    access_request: AccessRequest = (
+        AccessRequest.objects.visible_to(by)
+        .select_for_update(of=("self",))
+        .select_related("tenant", "project", "model")
+        .get(pk=pk)
+    )
+    require(by, "tenants.request_access", access_request.tenant)
+    if access_request.requested_by_id != by.pk and not by.has_perm(
+        "tenants.manage_members", access_request.tenant
+    ):
+        raise PermissionDenied(
+            _("Somebody else made this request. They, an owner or an admin can withdraw it.")
+        )
+    access_request.move_to(AccessRequest.State.WITHDRAWN)
+    access_request.save(update_fields=["state"])
+    cancel_open_reviews(access_request)
+    audit.record("access_request.withdrawn", actor=by, subject=access_request)
+    return access_request
+
+
+def preview_access_request(
+    project: Project,
+    model: CatalogModel,
+    *,
+    expected_tokens_per_day: int | None,
+    data_class: str,
+    limits: Mapping[str, Any] | None = None,
+    duration_days: int = 365,
+) -> Preview:
+    """Say what `raise_access_request` would answer to these values, without asking. Changes nothing."""
+    numbers = {"expected_tokens_per_day": expected_tokens_per_day or 1, "duration_days": duration_days}
+    problems = find_problems(project.tenant, model, data_class=data_class, purpose="preview", **numbers)
+    try:
+        clean_limits(limits or {})
+    except ValidationError as error:
+        problems |= {name: texts[0] for name, texts in error.message_dict.items()}
+    if expected_tokens_per_day is None:
+        return Preview(None, [], problems)
+    estimate = monthly_cost(model.name, expected_tokens_per_day)
+    known_class = data_class if data_class in DataClass.values else DataClass.INTERNAL
+    return Preview(estimate, rules.needed_reviews(_facts(project, model, known_class, estimate)), problems)
+
+
+def find_problems(
+    tenant: Tenant,
+    model: CatalogModel,
+    *,
+    data_class: str,
+    purpose: str,
+    expected_tokens_per_day: int,
+    duration_days: int,
+) -> dict[str, str]:
+    """By field, why this cannot be asked for; empty when it can. Checked again when the last review approves."""
+    problems = {}
+    if not purpose.strip():
+        problems["purpose"] = _("Say in a sentence what the model is for.")
+    elif len(purpose) > 2000:
+        problems["purpose"] = _("Use at most 2,000 characters.")
+    if not 1 <= expected_tokens_per_day <= MOST_TOKENS_PER_DAY:
+        problems["expected_tokens_per_day"] = _("Give a whole number of tokens, at least 1.")
+    if not 1 <= duration_days <= LONGEST_DAYS:
+        problems["duration_days"] = _("Give 1 to %(most)s days.") % {"most": LONGEST_DAYS}
+    if data_class not in DataClass.values:
+        problems["data_class"] = _("Choose one of: %(classes)s.") % {"classes": ", ".join(DataClass.values)}
+    elif problem := data_class_problem(tenant, model, data_class):
+        problems["data_class"] = problem
+    if problem := region_problem(tenant, model):
+        problems["model"] = problem
+    return problems
+
+
+def data_class_problem(tenant: Tenant, model: CatalogModel, data_class: str) -> str | None:
+    """Why data of this class may not go to the model, or None when it may."""
+    wanted = DataClass(data_class)
+    for holder, highest in (
+        (model.title, DataClass(model.highest_data_class)),
+        (tenant.name, DataClass(tenant.highest_data_class)),
+    ):
+        if wanted.rank > highest.rank:
+            return _("%(name)s is allowed up to %(highest)s data. Choose %(highest)s or lower.") % {
+                "name": holder,
+                "highest": highest.label,
+            }
+    return None
+
+
+def region_problem(tenant: Tenant, model: CatalogModel) -> str | None:
+    """Why the tenant's regions rule the model out, or None when they do not."""
+    if not tenant.regions or model.hosting == CatalogModel.Hosting.OURS:
+        return None
+    if any(
+        region == allowed or region.startswith(f"{allowed}-")
+        for region in model.regions
+        for allowed in tenant.regions
+    ):
+        return None
+    return _("No provider offers %(model)s in a region that %(tenant)s allows (%(regions)s).") % {
+        "model": model.title,
+        "tenant": tenant.name,
+        "regions": ", ".join(tenant.regions),
+    }
+
+
+def clean_limits(limits: Mapping[str, Any]) -> dict[str, Decimal]:
+    """Wanted limits as decimals by kind, without the empty ones. Raises ValidationError by kind."""
+    cleaned, problems = {}, {}
+    for kind, value in limits.items():
+        if value in (None, ""):
+            continue
+        if kind not in Limit.Kind.values:
+            kinds = ", ".join(Limit.Kind.values)
+            problems["limits"] = _("%(kind)s is no kind of limit. Use: %(kinds)s.") % {
+                "kind": kind,
+                "kinds": kinds,
+            }
+            continue
+        try:
+            number = Decimal(str(value)) if not isinstance(value, bool | float) else Decimal("NaN")
+        except InvalidOperation:
+            number = Decimal("NaN")
+        is_money = kind == Limit.Kind.MONEY_PER_MONTH
+        if not number.is_finite() or not 0 < number < Decimal(10) ** 12:
+            problems[kind] = _("Give a number above 0.")
+        elif not is_money and number != number.to_integral_value():
+            problems[kind] = _("Give a whole number.")
+        elif number != number.quantize(Decimal("0.00000001")):
+            problems[kind] = _("Give at most 8 decimals.")
+        else:
+            cleaned[kind] = number.normalize()
+    if problems:
+        raise ValidationError(problems)
+    return cleaned
+
+
+def cancel_open_reviews(access_request: AccessRequest) -> None:
+    """Close the reviews that nobody needs to decide any more."""
+    open_reviews = Review.objects.in_tenant(access_request.tenant).filter(
+        access_request=access_request, state=Review.State.PENDING
+    )
+    open_reviews.update(state=Review.State.CANCELLED, decided_at=now())
+
+
+def _facts(project: Project, model: CatalogModel, data_class: str, estimate: Estimate | None) -> rules.Facts:
+    had_grant = Grant.objects.in_tenant(project.tenant).filter(project=project, model=model).exists()
+    return rules.Facts(
+        is_new_to_project=not had_grant,
+        risk_tier=model.risk_tier,
+        data_class=data_class,
+        data_class_rank=DataClass(data_class).rank,
+        expected_monthly_cost=estimate and estimate.expected,
+        currency=estimate.currency if estimate else "USD",
+    )
+
+
+def _require_active(tenant: Tenant) -> None:
+    if tenant.status != Tenant.Status.ACTIVE:
+        raise Conflict(
+            _("%(tenant)s is %(status)s, so nothing can be asked for. Talk to the platform's operators.")
+            % {"tenant": tenant.name, "status": tenant.get_status_display().lower()},
+            code="tenant_not_active",
+        )
+
+
+def _already_open() -> Conflict:
+    return Conflict(
+        _("This project already has an open request for this model. Wait for its decision, or withdraw it."),
+        code="already_open",
+    )

@@ -1,0 +1,201 @@
+"""Importing the public price map: entries become offers, offers become models, list prices go to billing."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter, defaultdict
+from dataclasses import dataclass, field
+from datetime import date
+from typing import Any
+
+from django.db import connection, transaction
+from django.utils.timezone import now
+
+from catalog.models import CatalogImport, CatalogModel, Offer
+from catalog.price_map.entries import ReadOffer, UnreadableFile, read_file
+from catalog.price_map.gather import Gathered, gather
+from catalog.prices import publish_list_prices
+from tenants import audit
+from tenants.models import User
+from tenants.permissions import require
+
+SOURCE = "litellm"
+# People edit these; the import follows only while the row still holds what it wrote there itself.
+EDITED_BY_PEOPLE = ("title", "lifecycle", "deprecation_date")
+_OFFER_FIELDS = [
+    "model", "provider", "region", "prices", "facts", "source_url", "deprecation_date", "digest", "is_primary",
+]  # fmt: skip
+_MODEL_FIELDS = [
+    *EDITED_BY_PEOPLE, "maker", "mode", "context_tokens", "max_output_tokens", "capabilities", "providers", "regions",
+    "offer_count", "list_input_price", "source", "search_text", "imported", "updated_at",
+]  # fmt: skip
+
+
+@dataclass
+class ImportReport:
+    """What an import did. Counts are of entries, except those that say models."""
+
+    added: int = 0
+    changed: int = 0
+    unchanged: int = 0
+    absent: int = 0  # offers of this source that the file no longer names; they stay as they are
+    models_added: int = 0
+    models_changed: int = 0
+    models_unchanged: int = 0
+    models_not_published: int = 0  # past their deprecation date
+    models_unpriced: int = 0
+    prices_published: int = 0
+    refused: dict[str, str] = field(default_factory=dict)
+    ignored: dict[str, str] = field(default_factory=dict)
+
+    def counts(self) -> dict[str, int]:
+        return {name: len(value) if isinstance(value, dict) else value for name, value in vars(self).items()}
+
+
+@transaction.atomic
+def import_price_map(
+    text: str, *, file_name: str, by: User | None = None, today: date | None = None
+) -> ImportReport:
+    """Bring the catalog up to a LiteLLM price map. Safe to repeat: the same file again changes nothing.
+
+    Refused entries change nothing; an offer that was imported from an earlier state of the entry stays.
+    Offers the file no longer names stay too, so that a partial file takes nothing away. Title, lifecycle
+    and end date that an operator has edited are kept, as are description, risk tier and data class, which
+    the file does not state.
+
+    Args:
+        by: None means the command line.
+        today: the day that decides which deprecation dates are past; by default the present one in UTC.
+
+    Raises:
+        UnreadableFile: the file is not a JSON object. Nothing has changed.
+        PermissionDenied: `by` may not publish models.
+    """
+    if by is not None:
+        require(by, "catalog.publish_model")
+    today = today or now().date()
+    read = read_file(text)
+    if not read.offers and not read.refused:
+        raise UnreadableFile("The file names no models.")
+    with connection.cursor() as cursor:  # one import at a time
+        cursor.execute("SELECT pg_advisory_xact_lock(hashtext('catalog.import_price_map'))")
+
+    report = ImportReport(refused=read.refused, ignored=read.ignored)
+    models = {model.name: model for model in CatalogModel.objects.select_for_update()}
+    offers = {offer.source_key: offer for offer in Offer.objects.filter(source=SOURCE)}
+    names = {offer.model_id: None for offer in offers.values()}
+    names.update({model.pk: model.name for model in models.values() if model.pk in names})
+
+    touched = _read_into(offers, read.offers, report)
+    by_name: dict[str, list[Offer]] = defaultdict(list)
+    wanted_names = {offer.source_key: offer.name for offer in read.offers}
+    for offer in offers.values():
+        by_name[wanted_names.get(offer.source_key) or names[offer.model_id] or ""].append(offer)
+
+    list_prices = {}
+    new_models, changed_models = [], []
+    for name, theirs in by_name.items():
+        gathered = gather(name, theirs, today=today)
+        if name in models:
+            if _describe(models[name], gathered):
+                changed_models.append(models[name])
+        else:
+            models[name] = CatalogModel(name=name)
+            _describe(models[name], gathered)
+            new_models.append(models[name])
+        for offer in theirs:
+            is_primary = offer.source_key == gathered.primary
+            if offer.model_id != models[name].pk or offer.is_primary != is_primary:
+                touched.add(offer.source_key)
+            offer.model, offer.is_primary = models[name], is_primary
+        list_prices[name] = gathered.list_prices
+        report.models_unpriced += not gathered.list_prices
+
+    CatalogModel.objects.bulk_create(new_models, batch_size=1000)
+    CatalogModel.objects.bulk_update(changed_models, _MODEL_FIELDS, batch_size=500)
+    _write_offers([offers[key] for key in touched])
+    report.models_added, report.models_changed = len(new_models), len(changed_models)
+    report.models_unchanged = len(by_name) - len(new_models) - len(changed_models)
+    report.models_not_published = sum(not models[name].is_visible for name in by_name)
+    report.absent = len(offers) - len(read.offers) - sum(key in offers for key in read.refused)
+    report.prices_published = publish_list_prices(list_prices, by=by)
+
+    run = CatalogImport.objects.create(
+        source=SOURCE,
+        file_name=file_name[:200],
+        digest=hashlib.sha256(text.encode()).hexdigest(),
+        by=by,
+        counts=report.counts(),
+        refused=report.refused,
+    )
+    audit.record("catalog.imported", actor=by, subject=run, **run.counts)
+    return report
+
+
+def _read_into(offers: dict[str, Offer], read: list[ReadOffer], report: ImportReport) -> set[str]:
+    """Bring `offers` up to what was read, counting; returns the keys that differ from the database."""
+    touched = set()
+    for said in read:
+        offer = offers.get(said.source_key)
+        if offer is None:
+            report.added += 1
+            offer = offers[said.source_key] = Offer(source=SOURCE, source_key=said.source_key)
+        elif offer.digest == said.digest:
+            report.unchanged += 1
+            continue
+        else:
+            report.changed += 1
+        touched.add(said.source_key)
+        for name in ("provider", "region", "prices", "facts", "source_url", "deprecation_date", "digest"):
+            setattr(offer, name, getattr(said, name))
+    return touched
+
+
+def _describe(model: CatalogModel, gathered: Gathered) -> bool:
+    """Let `model` say what its offers say, except where a person has edited it. Returns whether it changed."""
+    wanted: dict[str, Any] = {
+        "maker": gathered.maker,
+        "mode": gathered.mode,
+        "context_tokens": gathered.context_tokens,
+        "max_output_tokens": gathered.max_output_tokens,
+        "capabilities": gathered.capabilities,
+        "providers": gathered.providers,
+        "regions": gathered.regions,
+        "offer_count": gathered.offer_count,
+        "list_input_price": gathered.list_prices.get("input"),
+        "source": SOURCE,
+        "search_text": _more_words(gathered),
+        "imported": dict(model.imported),
+    }
+    ends = gathered.deprecation_date
+    for name, stated in (
+        ("title", gathered.title[:160]),
+        ("lifecycle", gathered.lifecycle),
+        ("deprecation_date", ends and ends.isoformat()),
+    ):
+        present = getattr(model, name)
+        present = present.isoformat() if isinstance(present, date) else present
+        is_new = model._state.adding
+        if is_new or (name in model.imported and model.imported[name] == present):
+            wanted[name] = ends if name == "deprecation_date" else stated
+            wanted["imported"][name] = stated
+    differing = {name: value for name, value in wanted.items() if getattr(model, name) != value}
+    for name, value in differing.items():
+        setattr(model, name, value)
+    if differing:
+        model.updated_at = now()
+    return bool(differing)
+
+
+def _more_words(gathered: Gathered) -> str:
+    able = [flag.replace("_", " ") for flag, can in gathered.capabilities.items() if can]
+    words = Counter(" ".join([gathered.mode.replace("_", " "), *gathered.providers, *able]).split())
+    return " ".join(sorted(words))
+
+
+def _write_offers(offers: list[Offer]) -> None:
+    """Insert new offers and update others, taking `is_primary` away before giving it, as its index wants."""
+    Offer.objects.filter(pk__in=[offer.pk for offer in offers], is_primary=True).update(is_primary=False)
+    Offer.objects.bulk_create([offer for offer in offers if offer._state.adding], batch_size=1000)
+    changed = [offer for offer in offers if not offer._state.adding]
+    Offer.objects.bulk_update(changed, _OFFER_FIELDS, batch_size=500)

@@ -1,0 +1,216 @@
+"""Deciding reviews, and what follows: the grant, its limits and its key, or the refusal."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from decimal import Decimal
+from uuid import UUID
+
+from django.core.exceptions import PermissionDenied, ValidationError
+from django.db import IntegrityError, transaction
+from django.utils.timezone import now
+from django.utils.translation import gettext as _
+
+from catalog.actions.access_requests import cancel_open_reviews, find_problems
+from catalog.models import AccessRequest, Grant, Review, ReviewDecision
+from tenants import actions as tenants_actions
+from tenants import audit
+from tenants.errors import Conflict
+from tenants.models import ApiKey, Tenant, User
+from tenants.permissions import require
+from tenants.revision import raise_revision
+
+
+@transaction.atomic
+def decide_review(pk: UUID | str, *, by: User, verdict: str, comment: str = "") -> Review:
+    """Approve or refuse one track of a request.
+
+    A refusal refuses the whole request. The approval that completes the last track brings forth, in the
+    same transaction, the grant, its limits and a key to be claimed. Deciding twice raises Conflict and
+    changes nothing.
+
+    Args:
+        verdict: "approve" or "reject".
+        comment: the requester reads it; a refusal needs one.
+
+    Raises:
+        Review.DoesNotExist: `by` cannot see such a review. PermissionDenied: `by` may not decide this
+        track, or made the request. Conflict: the review or the request is decided, `by` has already spoken
+        here, or what was asked for is no longer
+            allowed (the model was retired, the tenant suspended, a data class lowered).
+        ValidationError: no such verdict, or a refusal without a reason.
+    """
+    found = Review.objects.visible_to(by).only("access_request_id").get(pk=pk)
+    access_request: AccessRequest = (  # first the request, then its review: all who lock both take this order
+        AccessRequest.objects.across_tenants()
+        .select_for_update(of=("self",))
+        .select_related("tenant", "project", "model", "requested_by")
+        .get(pk=found.access_request_id)
+    )
+    review: Review = Review.objects.across_tenants().select_for_update().get(pk=pk)
+    review.access_request = access_request
+    require(by, f"catalog.review_{review.track}")
+    if access_request.requested_by_id == by.pk:
+        raise PermissionDenied(_("You asked for this access; someone else must decide it."))
+    _require_open(review)
+    is_approval = _clean_verdict(verdict, comment)
+    if is_approval:
+        _require_still_allowed(access_request)
+
+    try:
+        with transaction.atomic():
+            ReviewDecision.objects.create(
+                tenant=access_request.tenant,
+                review=review,
+                reviewer=by,
+                verdict=verdict,
+                comment=comment.strip(),
+            )
+    except IntegrityError as error:
+        if "review_decision_one_per_person" in str(error):
+            raise Conflict(_("You have already decided this review."), code="already_decided") from error
+        raise
+    audit.record(
+        "review.approved" if is_approval else "review.refused",
+        actor=by,
+        subject=review,
+        track=review.track,
+        request=str(access_request.pk),
+        comment=comment.strip(),
+    )
+    if not is_approval:
+        _close(review, Review.State.REJECTED)
+        _refuse(access_request, by=by, reason=comment.strip())
+    elif review.decisions.filter(verdict=ReviewDecision.Verdict.APPROVE).count() >= review.quorum:
+        _close(review, Review.State.APPROVED)
+        reviews = Review.objects.across_tenants().filter(access_request=access_request)
+        if not reviews.exclude(state=Review.State.APPROVED).exists():
+            _approve(access_request, by=by)
+    return review
+
+
+@transaction.atomic
+def revoke_grant(pk: UUID | str, *, by: User, reason: str = "") -> Grant:
+    """End a grant now, and revoke the key that was made with it; gateways refuse the model from the next revision on.
+
+    Raises:
+        Grant.DoesNotExist: `by` cannot see such a grant.
+        PermissionDenied: `by` may not revoke here.
+        Conflict: it was revoked already, or it has ended.
+    """
+    grant: Grant = (
+        Grant.objects.visible_to(by)
+        .select_for_update(of=("self",))
+        .select_related("tenant", "project", "model")
+        .get(pk=pk)
+    )
+    require(by, "tenants.revoke_key", grant.tenant)
+    if grant.revoked_at is not None:
+        raise Conflict(_("This grant is revoked already."), code="already_revoked")
+    if grant.valid_until <= now():
+        raise Conflict(_("This grant has ended; there is nothing left to revoke."), code="ended")
+    grant.revoked_at = now()
+    grant.save(update_fields=["revoked_at"])
+    audit.record("grant.revoked", actor=by, subject=grant, model=grant.model.name, reason=reason)
+    key = ApiKey.objects.in_tenant(grant.tenant).filter(pk=grant.key_id).exclude(state="revoked").first()
+    if key is not None and key.model_names == [grant.model.name]:
+        tenants_actions.revoke_api_key(key.pk, by=by, reason=reason or "its grant was revoked")
+    else:
+        raise_revision()
+    return grant
+
+
+def _require_open(review: Review) -> None:
+    access_request = review.access_request
+    if access_request.state != AccessRequest.State.PENDING:
+        raise Conflict(
+            _("This request is %(state)s; there is nothing left to decide.")
+            % {"state": access_request.get_state_display().lower()},
+            code="already_decided",
+        )
+    if review.state != Review.State.PENDING:
+        raise Conflict(
+            _("Somebody has already decided this review: %(state)s.")
+            % {"state": review.get_state_display().lower()},
+            code="already_decided",
+        )
+
+
+def _clean_verdict(verdict: str, comment: str) -> bool:
+    """Whether the verdict is an approval. Raises ValidationError for an unknown one or a refusal without a reason."""
+    if verdict not in ReviewDecision.Verdict.values:
+        raise ValidationError({"verdict": _("Choose approve or reject.")})
+    if len(comment) > 2000:
+        raise ValidationError({"comment": _("Use at most 2,000 characters.")})
+    is_approval = verdict == ReviewDecision.Verdict.APPROVE
+    if not is_approval and not comment.strip():
+        raise ValidationError({"comment": _("Say why, so that the requester knows what to change.")})
+    return is_approval
+
+
+def _require_still_allowed(access_request: AccessRequest) -> None:
+    """What was allowed when it was asked must be allowed now. Raises Conflict."""
+    tenant, model = access_request.tenant, access_request.model
+    if tenant.status != Tenant.Status.ACTIVE:
+        raise Conflict(
+            _("%(tenant)s is not active any more.") % {"tenant": tenant.name}, code="tenant_not_active"
+        )
+    if not model.is_visible:
+        raise Conflict(
+            _("%(model)s is not published any more.") % {"model": model.title}, code="model_not_published"
+        )
+    problems = find_problems(
+        tenant,
+        model,
+        data_class=access_request.data_class,
+        purpose=access_request.purpose,
+        expected_tokens_per_day=access_request.expected_tokens_per_day,
+        duration_days=access_request.duration_days,
+    )
+    if problems:
+        raise Conflict(" ".join(problems.values()), code="no_longer_allowed")
+
+
+def _close(review: Review, state: str) -> None:
+    review.state, review.decided_at = state, now()
+    review.save(update_fields=["state", "decided_at"])
+
+
+def _refuse(access_request: AccessRequest, *, by: User, reason: str) -> None:
+    access_request.move_to(AccessRequest.State.REJECTED)
+    access_request.decided_at = now()
+    access_request.save(update_fields=["state", "decided_at"])
+    cancel_open_reviews(access_request)
+    audit.record("access_request.rejected", actor=by, subject=access_request, reason=reason)
+
+
+def _approve(access_request: AccessRequest, *, by: User) -> None:
+    """Grant, limits, key and audit lines, all in the caller's transaction."""
+    tenant, project, model = access_request.tenant, access_request.project, access_request.model
+    access_request.move_to(AccessRequest.State.APPROVED)
+    access_request.decided_at = now()
+    access_request.save(update_fields=["state", "decided_at"])
+    audit.record("access_request.approved", actor=by, subject=access_request)
+
+    valid_until = access_request.decided_at + timedelta(days=access_request.duration_days)
+    key = tenants_actions.prepare_api_key(
+        project,
+        name=model.name[:80],
+        models=[model.name],
+        created_for=access_request.requested_by,
+        expires_at=valid_until,
+    )
+    grant = Grant.objects.create(
+        tenant=tenant,
+        project=project,
+        model=model,
+        access_request=access_request,
+        key=key,
+        valid_from=access_request.decided_at,
+        valid_until=valid_until,
+    )
+    audit.record("grant.given", actor=by, subject=grant, model=model.name, valid_until=valid_until)
+    if access_request.limits:
+        values = {kind: Decimal(value) for kind, value in access_request.limits.items()}
+        tenants_actions.set_limits(tenant, values, by=None, project=project, model=model.name)
+    raise_revision()

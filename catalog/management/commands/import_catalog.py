@@ -1,0 +1,55 @@
+"""`manage.py import_catalog [FILE]`: bring the catalog up to a LiteLLM price map."""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser
+from pathlib import Path
+from time import monotonic
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError
+
+from catalog.actions import import_price_map
+from catalog.price_map.entries import UnreadableFile
+from catalog.price_map.vendor import VENDORED, read_text
+
+
+class Command(BaseCommand):
+    help = (
+        "Import models, offers and list prices from a LiteLLM price map. The same file again changes nothing."
+    )
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument(
+            "file",
+            nargs="?",
+            type=Path,
+            default=VENDORED,
+            help="a price map, plain or gzipped; by default the copy that comes with this version",
+        )
+
+    def handle(self, *args: Any, file: Path, **options: Any) -> None:
+        begun = monotonic()
+        try:
+            report = import_price_map(read_text(file), file_name=file.name)
+        except OSError as error:
+            raise CommandError(f"Cannot read {file}: {error.strerror or error}.") from error
+        except (UnreadableFile, UnicodeDecodeError) as error:
+            raise CommandError(f"{file} was not imported, and nothing has changed. {error}") from error
+        say = self.stdout.write
+        say(
+            f"entries: {report.added} added, {report.changed} changed, {report.unchanged} unchanged, "
+            f"{len(report.refused)} refused, {len(report.ignored)} ignored"
+        )
+        if report.absent:
+            say(f"  {report.absent} earlier entries are not in this file; they stay")
+        say(
+            f"models: {report.models_added} added, {report.models_changed} changed, "
+            f"{report.models_unchanged} unchanged; {report.models_not_published} not published because their "
+            f"deprecation date is past; {report.models_unpriced} unpriced"
+        )
+        say(f"list prices: {report.prices_published} new or changed")
+        for word, reasons in (("refused", report.refused), ("ignored", report.ignored)):
+            for key, reason in reasons.items():
+                say(f"{word}: {key!r} {reason}" if word == "refused" else f"{word}: {key!r}: {reason}")
+        say(f"{monotonic() - begun:.1f} s")

@@ -1,0 +1,266 @@
+"""One entry of the price map becomes one offer, or is refused with the reason.
+
+Prices are read as decimals, never through floats. The file states US dollars per unit; an offer keeps US
+dollars per million units with eight decimals, rounded half to even where the file has more (its floats
+carry noise such as
+0.00000030000000000000004). What is not stated stays unknown: an absent price is no price and an absent flag is
+no flag. A stated 0 is kept as 0. An entry with a wrong value is refused as a whole, because a half-read
+price is worse than none.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import date
+from decimal import ROUND_HALF_EVEN, Decimal
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+from catalog.price_map.names import read_key
+
+RULES_VERSION: Final = (
+    "1"  # raised when the same entry would be read differently: then every offer is compared anew
+)
+IGNORED: Final = {"sample_spec": "it explains the format"}
+MILLION: Final = Decimal(1_000_000)
+EXACTLY: Final = Decimal("0.00000001")
+DEAREST_TOKEN: Final = Decimal(1_000)  # US dollars per million tokens; above, somebody mistook the unit
+DEAREST_REQUEST: Final = Decimal(100_000_000)  # US dollars per million requests or images: 100 each
+MOST_TOKENS: Final = 1_000_000_000  # of a context window
+
+# The file's word for a price, and the kind of unit that the ledger counts.
+PRICES: Final = {
+    "input_cost_per_token": "input",
+    "output_cost_per_token": "output",
+    "cache_read_input_token_cost": "cache_read",
+    "cache_creation_input_token_cost": "cache_write",
+    "output_cost_per_reasoning_token": "reasoning",
+    "input_cost_per_request": "request",
+    "input_cost_per_query": "request",
+}
+# Two directions share one kind in the ledger: it has a list price only if the stated directions agree.
+SHARED_PRICES: Final = {
+    "image": ("input_cost_per_image_token", "output_cost_per_image_token"),
+    "audio": ("input_cost_per_audio_token", "output_cost_per_audio_token"),
+}
+_FLAG: Final = re.compile(r"supports_([a-z0-9_]+)")
+_COST: Final = re.compile(r"[a-z0-9_]*cost[A-Za-z0-9_.]*")
+
+
+@dataclass(frozen=True)
+class ReadOffer:
+    """What one entry says, in our words. `prices` are strings: US dollars per million of a token kind."""
+
+    source_key: str
+    name: str
+    provider: str
+    region: str
+    prices: dict[str, str]
+    facts: dict[str, Any]
+    source_url: str
+    deprecation_date: date | None
+    digest: str
+
+
+@dataclass
+class ReadFile:
+    """A whole price map: its offers, and per refused or ignored key the reason."""
+
+    offers: list[ReadOffer] = field(default_factory=list)
+    refused: dict[str, str] = field(default_factory=dict)
+    ignored: dict[str, str] = field(default_factory=dict)
+
+
+class Refused(ValueError):
+    """Why an entry cannot be read, as the end of a sentence that begins with its key."""
+
+
+class UnreadableFile(ValueError):
+    """The file as a whole is not a price map."""
+
+
+class _Object(dict[str, Any]):
+    """A JSON object that remembers which names it stated more than once."""
+
+    repeated: frozenset[str] = frozenset()
+
+
+def _object(pairs: list[tuple[str, Any]]) -> _Object:
+    made = _Object(pairs)
+    if len(made) != len(pairs):
+        names = [name for name, _ in pairs]
+        made.repeated = frozenset(name for name in names if names.count(name) > 1)
+    return made
+
+
+def read_file(text: str) -> ReadFile:
+    """Read a price map. Raises UnreadableFile unless it is one JSON object; bad entries are only refused."""
+    try:
+        entries = json.loads(text, parse_float=Decimal, object_pairs_hook=_object, parse_constant=str)
+    except (ValueError, RecursionError) as error:
+        raise UnreadableFile(f"The file is not JSON: {error}.") from error
+    if not isinstance(entries, _Object):
+        raise UnreadableFile("The file is not a JSON object of models by name.")
+    result = ReadFile()
+    for key, entry in entries.items():
+        if key in IGNORED:
+            result.ignored[key] = IGNORED[key]
+            continue
+        try:
+            if key in entries.repeated:
+                raise Refused("is in the file more than once")
+            result.offers.append(read_entry(key, entry))
+        except Refused as reason:
+            result.refused[key] = str(reason)
+    return result
+
+
+def read_entry(key: str, entry: object) -> ReadOffer:
+    """Read one entry. Raises Refused with the reason."""
+    if not isinstance(entry, dict):
+        raise Refused("is not an object")
+    if repeated := getattr(entry, "repeated", None):
+        raise Refused(f"states {', '.join(sorted(repeated))} more than once")
+    if not key.strip() or len(key) > 200:
+        raise Refused("has an empty name or one longer than 200 characters")
+    provider, mode = entry.get("litellm_provider"), entry.get("mode")
+    if not isinstance(provider, str) or not re.fullmatch(r"[a-z0-9][A-Za-z0-9._-]{0,59}", provider):
+        raise Refused("names no provider in litellm_provider")
+    if mode is None:
+        mode = "unknown"
+    if not isinstance(mode, str) or not re.fullmatch(r"[a-z][a-z0-9_]{0,39}", mode):
+        raise Refused("has a mode that is not one lower-case word")
+    place = read_key(key, provider)
+    if place is None:
+        raise Refused("does not lead to a public model name")
+    return ReadOffer(
+        source_key=key,
+        name=place.name,
+        provider=place.provider,
+        region=place.region,
+        prices=_prices(entry),
+        facts={
+            name: value
+            for name, value in {
+                "mode": mode,
+                "maker": place.maker,
+                "variant": place.variant,
+                "context_tokens": _count(entry, "max_input_tokens"),
+                "max_output_tokens": _count(entry, "max_output_tokens"),
+                "vector_size": _count(entry, "output_vector_size"),
+                "capabilities": dict(_flags(entry)),
+                "other_prices": dict(_other_prices(entry)),
+                "modalities": _words(entry, "supported_modalities"),
+                "output_modalities": _words(entry, "supported_output_modalities"),
+            }.items()
+            if value not in (None, "", {}, [])
+        },
+        source_url=_url(entry),
+        deprecation_date=_date(entry),
+        digest=_digest(entry),
+    )
+
+
+def _number(name: str, value: object) -> Decimal:
+    if isinstance(value, bool) or not isinstance(value, int | Decimal):
+        raise Refused(f"has {json.dumps(value, default=str)} in {name}, where a number belongs")
+    number = Decimal(value)
+    if number < 0:
+        raise Refused(f"has a negative number in {name}")
+    if number and not -30 <= number.adjusted() <= 15:
+        raise Refused(f"has a number beyond all measure in {name}")
+    return number
+
+
+def _per_million(name: str, value: object, dearest: Decimal) -> str:
+    amount = _number(name, value) * MILLION
+    if amount > dearest:
+        raise Refused(f"has an absurd price in {name}: {amount:f} US dollars per million")
+    return format(amount.quantize(EXACTLY, ROUND_HALF_EVEN), "f")
+
+
+def _prices(entry: dict[str, Any]) -> dict[str, str]:
+    prices: dict[str, str] = {}
+    for name, kind in PRICES.items():
+        if entry.get(name) is not None and kind not in prices:
+            dearest = DEAREST_REQUEST if kind == "request" else DEAREST_TOKEN
+            prices[kind] = _per_million(name, entry[name], dearest)
+    for kind, names in SHARED_PRICES.items():
+        stated = {
+            _per_million(name, entry[name], DEAREST_TOKEN) for name in names if entry.get(name) is not None
+        }
+        if len(stated) == 1:
+            prices[kind] = stated.pop()
+    return prices
+
+
+def _other_prices(entry: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """Prices that no token kind of the ledger has (tiers, batches, seconds, pages), as stated: per unit."""
+    for name, value in entry.items():
+        if name not in PRICES and value is not None and is_other_price(name) and not isinstance(value, dict):
+            yield name, format(_number(name, value), "f")
+
+
+def is_other_price(name: str) -> bool:
+    """Say whether a field is a price in money; Databricks also states its own units (dbu), which are none."""
+    return _COST.fullmatch(name) is not None and "_dbu_" not in name
+
+
+def _count(entry: dict[str, Any], name: str) -> int | None:
+    value = entry.get(name)
+    if value is None:
+        return None
+    number = _number(name, value)
+    if number != number.to_integral_value() or number > MOST_TOKENS:
+        raise Refused(f"has {number:f} in {name}, where a whole number of tokens belongs")
+    return int(number) or None  # some entries say 0 for "does not apply"
+
+
+def _flags(entry: dict[str, Any]) -> Iterator[tuple[str, bool]]:
+    """What the entry says the model can and cannot do. Flags we have never heard of are kept by their own name."""
+    for name, value in entry.items():
+        flag = _FLAG.fullmatch(name)
+        if flag is None or value is None:
+            continue
+        if not isinstance(value, bool):
+            raise Refused(f"has {json.dumps(value, default=str)} in {name}, where true or false belongs")
+        yield flag[1], value
+
+
+def _words(entry: dict[str, Any], name: str) -> list[str]:
+    value = entry.get(name) or []
+    if not isinstance(value, list) or not all(isinstance(word, str) for word in value):
+        raise Refused(f"has no list of words in {name}")
+    return sorted(set(value))
+
+
+def _url(entry: dict[str, Any]) -> str:
+    """The page the prices come from; a source that is not an http address is a remark and is left out."""
+    value = entry.get("source") or ""
+    if not isinstance(value, str):
+        raise Refused("has a source that is not text")
+    is_page = urlsplit(value).scheme in {"http", "https"} and not re.search(r"\s", value)
+    return value if is_page and len(value) <= 500 else ""
+
+
+def _date(entry: dict[str, Any]) -> date | None:
+    value = entry.get("deprecation_date")
+    if value is None:
+        return None
+    try:
+        if not isinstance(value, str) or not re.fullmatch(r"\d{4}-\d{2}-\d{2}", value):
+            raise ValueError(value)
+        return date.fromisoformat(value)
+    except ValueError:
+        raise Refused(
+            f"has {json.dumps(value, default=str)} in deprecation_date, where a date like 2026-01-31 belongs"
+        ) from None
+
+
+def _digest(entry: dict[str, Any]) -> str:
+    canonical = json.dumps(entry, sort_keys=True, default=str, separators=(",", ":"))
+    return hashlib.sha256(f"{RULES_VERSION}\n{canonical}".encode()).hexdigest()

@@ -1,0 +1,162 @@
+"""Offers that share a public name make one model: which facts it has, and whose prices are its list prices.
+
+**The primary offer** sets the list prices. It is the first in this order: not past its deprecation date; with
+a price above 0; with both an input and an output price; not a variant; by the model's own maker; without a
+region; the cheapest for one input and one output token; by key. An offer that states only zeros is usually
+"included in a subscription", so its prices are shown with the offer but never become list prices: a call to
+such a model is unpriced until an operator publishes a price.
+
+**Capabilities** are true if any offer says true, false if one says false and none true, else unknown.
+**Lifecycle**: published; deprecated if every offer that still stands has an end date (the last of them is the
+model's); retired if every date is past.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date
+from decimal import Decimal
+from typing import Any, Final, Protocol
+
+# The provider through which a maker itself sells.
+_OWN_PROVIDER: Final = {
+    "AI21": "ai21",
+    "Alibaba": "dashscope",
+    "Amazon": "bedrock",
+    "Anthropic": "anthropic",
+    "Black Forest Labs": "black_forest_labs",
+    "ByteDance": "volcengine",
+    "Cohere": "cohere",
+    "DeepSeek": "deepseek",
+    "Google": "gemini",
+    "IBM": "watsonx",
+    "Meta": "meta_llama",
+    "MiniMax": "minimax",
+    "Mistral AI": "mistral",
+    "Moonshot AI": "moonshot",
+    "OpenAI": "openai",
+    "Perplexity": "perplexity",
+    "Stability AI": "stability",
+    "Voyage AI": "voyage",
+    "xAI": "xai",
+    "Xiaomi": "xiaomi_mimo",
+    "Z.ai": "zai",
+}
+_SPELLED: Final = {
+    "ai": "AI", "deepseek": "DeepSeek", "gpt": "GPT", "oss": "OSS", "glm": "GLM", "tts": "TTS", "hd": "HD",
+    "vl": "VL", "bge": "BGE", "minimax": "MiniMax", "fp8": "FP8", "ocr": "OCR", "dall": "DALL", "moe":
+    "MoE", "it": "IT", "ft": "FT", "chatgpt": "ChatGPT", "codellama": "Code Llama", "xlarge": "XLarge",
+    "mimo": "MiMo", "qwq": "QwQ", "m3": "M3",
+}  # fmt: skip
+
+
+class StatedOffer(Protocol):
+    """What gathering needs of an offer: a row of catalog.Offer has it."""
+
+    source_key: str
+    provider: str
+    region: str
+    prices: dict[str, str]
+    facts: dict[str, Any]
+    deprecation_date: date | None
+
+
+@dataclass(frozen=True)
+class Gathered:
+    """A model as its offers describe it. `list_prices`: US dollars per million by token kind; empty: unpriced."""
+
+    title: str
+    maker: str
+    mode: str
+    context_tokens: int | None
+    max_output_tokens: int | None
+    capabilities: dict[str, bool]
+    providers: list[str]
+    regions: list[str]
+    offer_count: int
+    lifecycle: str
+    deprecation_date: date | None
+    list_prices: dict[str, Decimal]
+    primary: str  # the source key of the primary offer
+
+
+def gather(name: str, offers: Sequence[StatedOffer], *, today: date) -> Gathered:
+    """Make one model of its offers (at least one)."""
+    first, *others = sorted(offers, key=lambda offer: _rank(offer, today))
+    facts = [offer.facts for offer in [first, *others]]
+    standing = [offer for offer in offers if not _is_past(offer, today)]
+    dates = [offer.deprecation_date for offer in standing]
+    if not standing:
+        lifecycle, ends = "retired", max(offer.deprecation_date for offer in offers if offer.deprecation_date)
+    elif all(dates):
+        lifecycle, ends = "deprecated", max(day for day in dates if day)
+    else:
+        lifecycle, ends = "published", None
+    return Gathered(
+        title=title_of(name),
+        maker=next((said["maker"] for said in facts if said.get("maker")), ""),
+        mode=next((said["mode"] for said in facts if said.get("mode", "unknown") != "unknown"), "unknown"),
+        context_tokens=next((said["context_tokens"] for said in facts if "context_tokens" in said), None),
+        max_output_tokens=next(
+            (said["max_output_tokens"] for said in facts if "max_output_tokens" in said), None
+        ),
+        capabilities=_capabilities(facts),
+        providers=sorted({offer.provider for offer in standing or offers}),
+        regions=sorted({offer.region for offer in standing or offers if offer.region}),
+        offer_count=len(standing),
+        lifecycle=lifecycle,
+        deprecation_date=ends,
+        list_prices={kind: Decimal(price) for kind, price in first.prices.items()} if _is_paid(first) else {},
+        primary=first.source_key,
+    )
+
+
+def _rank(offer: StatedOffer, today: date) -> tuple[Any, ...]:
+    prices = offer.prices
+    return (
+        _is_past(offer, today),
+        not _is_paid(offer),
+        ("input" not in prices) + ("output" not in prices),
+        bool(offer.facts.get("variant")),
+        _OWN_PROVIDER.get(offer.facts.get("maker", "")) != offer.provider,
+        bool(offer.region),
+        Decimal(prices.get("input", 0)) + Decimal(prices.get("output", 0)),
+        offer.source_key,
+    )
+
+
+def _is_past(offer: StatedOffer, today: date) -> bool:
+    return offer.deprecation_date is not None and offer.deprecation_date <= today
+
+
+def _is_paid(offer: StatedOffer) -> bool:
+    return any(Decimal(price) > 0 for price in offer.prices.values())
+
+
+def _capabilities(facts: Sequence[dict[str, Any]]) -> dict[str, bool]:
+    merged: dict[str, bool] = {}
+    for said in facts:
+        for flag, value in said.get("capabilities", {}).items():
+            merged[flag] = merged.get(flag, False) or value
+    return dict(sorted(merged.items()))
+
+
+def title_of(name: str) -> str:
+    """A name for people: `llama-3.3-70b-instruct` is "Llama 3.3 70B Instruct"."""
+    words = []
+    for word in name.replace("_", "-").split("-"):
+        if not word:
+            continue
+        if word in _SPELLED:
+            words.append(_SPELLED[word])
+        elif re.fullmatch(r"[a-z]?\d+(\.\d+)?[bkm]", word) or re.fullmatch(r"[rvkm]\d[\d.]*", word):
+            words.append(word.upper() if word[0] != "v" else word)
+        else:
+            words.append(word[:1].upper() + word[1:] if not word[0].isdigit() else word)
+    title = " ".join(words)
+    title = re.sub(r"^(GPT|GLM|DALL) (?=\S)", r"\1-", title)
+    if name.startswith("claude-"):
+        title = re.sub(r"\b(\d) (\d)\b", r"\1.\2", title)
+    return title

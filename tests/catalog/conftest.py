@@ -1,0 +1,68 @@
+"""A published, priced model, and the road to a pending request for it."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+import pytest
+
+from catalog.actions import raise_access_request
+from catalog.models import Review
+from tests.factories import CatalogModelFactory, staff
+
+
+@pytest.fixture
+def model(db):
+    return CatalogModelFactory(name="glm-4.6", title="GLM-4.6")
+
+
+@pytest.fixture
+def priced_model(model):
+    """`model` with list prices of 0.60 and 2.20 US dollars per million input and output tokens."""
+    from catalog.models import Offer
+    from catalog.prices import publish_list_prices
+
+    Offer.objects.create(
+        model=model,
+        source="test",
+        source_key=model.name,
+        provider="p",
+        is_primary=True,
+        prices={"input": "0.60000000", "output": "2.20000000"},
+        digest="",
+    )
+    publish_list_prices({model.name: {"input": Decimal("0.60"), "output": Decimal("2.20")}}, by=None)
+    return model
+
+
+@pytest.fixture
+def ask(project, priced_model, developer):
+    """Raise a request; what is not given is harmless."""
+
+    def raise_one(**given):
+        wanted = {
+            "by": developer,
+            "purpose": "Draft replies to letters; a person reads every one.",
+            "expected_tokens_per_day": 1_000_000,
+            "data_class": "internal",
+        }
+        return raise_access_request(
+            given.pop("project", project), given.pop("model", priced_model.name), **wanted | given
+        )
+
+    return raise_one
+
+
+@pytest.fixture
+def compliance_reviewer(db):
+    return staff("compliance-reviewer", name="Cora Compliance")
+
+
+@pytest.fixture
+def review_of():
+    """The review of a request on one track."""
+
+    def find(access_request, track="security"):
+        return Review.objects.across_tenants().get(access_request=access_request, track=track)
+
+    return find

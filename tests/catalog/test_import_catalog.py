@@ -1,0 +1,274 @@
+"""Importing the public price map."""
+
+from __future__ import annotations
+
+import json
+from datetime import date
+from decimal import Decimal
+from io import StringIO
+
+import pytest
+from django.core.exceptions import PermissionDenied
+from django.core.management import CommandError, call_command
+
+from catalog.actions import import_price_map
+from catalog.models import CatalogImport, CatalogModel, Offer
+from catalog.price_map.entries import UnreadableFile
+from catalog.price_map.vendor import VENDORED, read_text
+from catalog.prices import list_prices
+from tenants.models import AuditEntry
+
+TODAY = date(2026, 11, 20)
+GOOD = {
+    "litellm_provider": "openai",
+    "mode": "chat",
+    "input_cost_per_token": 2.5e-06,
+    "output_cost_per_token": 1e-05,
+}
+
+
+def run(entries, **options):
+    text = entries if isinstance(entries, str) else json.dumps(entries)
+    return import_price_map(text, file_name="prices.json", today=TODAY, **options)
+
+
+def model(name):
+    return CatalogModel.objects.get(name=name)
+
+
+def test_offers_of_several_providers_and_regions_become_one_model(db):
+    report = run(
+        {
+            "gpt-4o": GOOD,
+            "azure/gpt-4o": GOOD | {"litellm_provider": "azure"},
+            "azure/eu/gpt-4o": GOOD | {"litellm_provider": "azure", "input_cost_per_token": 2.75e-06},
+            "openrouter/openai/gpt-4o": GOOD | {"litellm_provider": "openrouter"},
+        }
+    )
+    assert (report.added, report.models_added) == (4, 1)
+    gpt = model("gpt-4o")
+    assert (gpt.title, gpt.maker, gpt.providers, gpt.regions) == (
+        "GPT-4o",
+        "OpenAI",
+        ["azure", "openai", "openrouter"],
+        ["eu"],
+    )
+    assert gpt.offers.get(is_primary=True).source_key == "gpt-4o"
+
+
+@pytest.mark.parametrize(
+    ("key", "provider", "place"),
+    [
+        ("azure/eu/gpt-4o-2024-08-06", "azure", ("azure", "eu", "gpt-4o-2024-08-06")),
+        ("bedrock/us-east-1/anthropic.claude-v2:1", "bedrock", ("bedrock", "us-east-1", "claude-v2-1")),
+        (
+            "eu.anthropic.claude-3-5-sonnet-20240620-v1:0",
+            "bedrock_converse",
+            ("bedrock", "eu", "claude-3-5-sonnet-20240620"),
+        ),
+        ("openai.gpt-oss-120b-1:0", "bedrock_converse", ("bedrock", "", "gpt-oss-120b")),
+        ("amazon.nova-micro-v1:0", "bedrock_converse", ("bedrock", "", "nova-micro-v1")),
+        (
+            "together_ai/meta-llama/Llama-3.3-70B-Instruct",
+            "together_ai",
+            ("together_ai", "", "llama-3.3-70b-instruct"),
+        ),
+        (
+            "fireworks_ai/accounts/fireworks/models/llama-v3p3-70b-instruct",
+            "fireworks_ai",
+            ("fireworks_ai", "", "llama-3.3-70b-instruct"),
+        ),
+        ("vertex_ai/openai/gpt-oss-120b-maas", "vertex_ai-openai_models", ("vertex_ai", "", "gpt-oss-120b")),
+        ("azure/high/1024-x-1536/gpt-image-1", "azure", ("azure", "", "gpt-image-1")),
+        ("tavily/search", "tavily", ("tavily", "", "tavily-search")),
+        ("vertex_ai/claude-3-5-haiku@20241022", "vertex_ai", ("vertex_ai", "", "claude-3-5-haiku-20241022")),
+    ],
+)
+def test_a_key_says_provider_region_and_public_name(db, key, provider, place):
+    run({key: GOOD | {"litellm_provider": provider}})
+    offer = Offer.objects.select_related("model").get()
+    assert (offer.provider, offer.region, offer.model.name) == place
+
+
+def test_prices_are_exact_and_per_million(db):
+    text = (
+        '{"m-1": {"litellm_provider": "p", "mode": "chat", "input_cost_per_token": 3.7e-08,'
+        ' "output_cost_per_token": 0.00000030000000000000004, "cache_read_input_token_cost": 1.23456789e-6}}'
+    )
+    run(text)
+    assert Offer.objects.get().prices == {
+        "input": "0.03700000",
+        "output": "0.30000000",
+        "cache_read": "1.23456789",
+    }
+    assert list_prices(["m-1"])["m-1"]["output"] == Decimal("0.30000000")
+
+
+def test_a_missing_price_is_unpriced_and_not_free(db):
+    report = run({"p/m-1": {"litellm_provider": "p", "mode": "chat"}})
+    assert report.models_unpriced == 1
+    assert Offer.objects.get().prices == {}
+    assert list_prices(["m-1"]) == {}
+
+
+def test_a_stated_zero_stays_zero_but_an_offer_of_only_zeros_sets_no_list_price(db):
+    run(
+        {
+            "p/embed-1": GOOD | {"litellm_provider": "p", "mode": "embedding", "output_cost_per_token": 0.0},
+            "sub/m-2": GOOD
+            | {"litellm_provider": "sub", "input_cost_per_token": 0, "output_cost_per_token": 0},
+        }
+    )
+    assert list_prices(["embed-1", "m-2"]) == {"embed-1": {"input": Decimal("2.5"), "output": Decimal(0)}}
+    assert Offer.objects.get(source_key="sub/m-2").prices == {"input": "0.00000000", "output": "0.00000000"}
+
+
+def test_an_absent_flag_is_unknown_and_not_false(db):
+    run({"m-1": GOOD | {"supports_vision": True, "supports_web_search": False, "supports_new_thing": True}})
+    assert model("m-1").capabilities == {"vision": True, "web_search": False, "new_thing": True}
+
+
+def test_a_model_past_its_deprecation_date_is_not_published(db):
+    run(
+        {
+            "old-1": GOOD | {"deprecation_date": "2026-11-20"},
+            "new-1": GOOD | {"deprecation_date": "2027-01-31"},
+            "p/mixed-1": GOOD | {"litellm_provider": "p", "deprecation_date": "2025-01-01"},
+            "q/mixed-1": GOOD | {"litellm_provider": "q"},
+        }
+    )
+    assert model("old-1").lifecycle == "retired"
+    assert (model("new-1").lifecycle, model("new-1").deprecation_date) == ("deprecated", date(2027, 1, 31))
+    assert model("mixed-1").lifecycle == "published"
+    assert model("mixed-1").offers.get(is_primary=True).source_key == "q/mixed-1"
+    assert set(CatalogModel.objects.published().values_list("name", flat=True)) == {"new-1", "mixed-1"}
+
+
+@pytest.mark.parametrize(
+    ("wrong", "reason"),
+    [
+        ({"input_cost_per_token": "0.0025"}, 'has "0.0025" in input_cost_per_token, where a number belongs'),
+        ({"input_cost_per_token": True}, "where a number belongs"),
+        ({"output_cost_per_token": -1e-06}, "has a negative number in output_cost_per_token"),
+        ({"input_cost_per_token": 0.0025}, "has an absurd price in input_cost_per_token"),
+        ({"input_cost_per_token_batches": "free"}, "in input_cost_per_token_batches, where a number belongs"),
+        ({"max_input_tokens": "128k"}, 'has "128k" in max_input_tokens'),
+        ({"max_input_tokens": 0.5}, "where a whole number of tokens belongs"),
+        ({"supports_vision": "yes"}, "in supports_vision, where true or false belongs"),
+        ({"deprecation_date": "31.01.2027"}, "in deprecation_date, where a date like"),
+        ({"deprecation_date": "2027-02-30"}, "in deprecation_date, where a date like"),
+        ({"litellm_provider": None}, "names no provider"),
+        ({"mode": ["chat"]}, "has a mode that is not one lower-case word"),
+    ],
+)
+def test_a_wrong_entry_is_refused_with_its_reason_and_the_others_are_imported(db, wrong, reason):
+    report = run({"bad-1": GOOD | wrong, "good-1": GOOD})
+    assert list(report.refused) == ["bad-1"]
+    assert reason in report.refused["bad-1"]
+    assert list(CatalogModel.objects.values_list("name", flat=True)) == ["good-1"]
+
+
+@pytest.mark.parametrize(
+    ("text", "key", "reason"),
+    [
+        ('{"m-1": "gpt", "good-1": %s}', "m-1", "is not an object"),
+        ('{"///": %s, "good-1": %s}', "///", "does not lead to a public model name"),
+        ('{"m-1": %s, "m-1": %s, "good-1": %s}', "m-1", "is in the file more than once"),
+        (
+            '{"m-1": {"litellm_provider": "p", "input_cost_per_token": NaN}, "good-1": %s}',
+            "m-1",
+            "where a number belongs",
+        ),
+        (
+            '{"m-1": {"litellm_provider": "p", "input_cost_per_token": 1e-99999999}, "good-1": %s}',
+            "m-1",
+            "beyond all measure",
+        ),
+    ],
+)
+def test_an_entry_of_unknown_shape_is_refused(db, text, key, reason):
+    report = run(text.replace("%s", json.dumps(GOOD)))
+    assert reason in report.refused[key]
+    assert CatalogModel.objects.filter(name="good-1").exists()
+
+
+@pytest.mark.parametrize("text", ["", "not json", "[]", '"text"', "{}", "[" * 100_000])
+def test_a_file_that_is_not_an_object_of_models_is_refused_whole(db, text):
+    with pytest.raises(UnreadableFile):
+        run(text)
+    assert not CatalogModel.objects.exists()
+
+
+def test_importing_again_changes_nothing(db):
+    entries = {"gpt-4o": GOOD, "azure/gpt-4o": GOOD | {"litellm_provider": "azure"}, "sample_spec": {}}
+    run(entries)
+    before = list(CatalogModel.objects.values()), list(Offer.objects.order_by("pk").values())
+    report = run(entries)
+    assert (report.added, report.changed, report.unchanged, report.models_changed) == (0, 0, 2, 0)
+    assert report.prices_published == 0
+    assert report.ignored == {"sample_spec": "it explains the format"}
+    assert (list(CatalogModel.objects.values()), list(Offer.objects.order_by("pk").values())) == before
+
+
+def test_a_changed_price_is_reported_and_becomes_the_list_price(db):
+    run({"gpt-4o": GOOD})
+    report = run({"gpt-4o": GOOD | {"input_cost_per_token": 2e-06}})
+    assert (report.added, report.changed, report.models_changed) == (0, 1, 1)
+    assert list_prices(["gpt-4o"])["gpt-4o"]["input"] == Decimal(2)
+
+
+def test_a_partial_file_takes_nothing_away(db):
+    run({"gpt-4o": GOOD, "o3-mini": GOOD})
+    report = run({"gpt-4o": GOOD})
+    assert report.absent == 1
+    assert model("o3-mini").lifecycle == "published"
+
+
+def test_what_an_operator_edited_is_kept(db):
+    run({"gpt-4o": GOOD})
+    edited = {
+        "title": "GPT-4o of the house",
+        "description": "For letters.",
+        "risk_tier": "high",
+        "lifecycle": "retired",
+        "highest_data_class": "restricted",
+    }
+    CatalogModel.objects.filter(name="gpt-4o").update(**edited)
+    run({"gpt-4o": GOOD | {"max_input_tokens": 128000, "deprecation_date": "2027-01-31"}})
+    kept = model("gpt-4o")
+    assert {name: getattr(kept, name) for name in edited} == edited
+    assert (kept.context_tokens, kept.deprecation_date) == (128000, date(2027, 1, 31))
+
+
+def test_only_those_who_publish_models_import_and_the_audit_trail_says_so(operator, developer):
+    with pytest.raises(PermissionDenied, match="publish models"):
+        run({"gpt-4o": GOOD}, by=developer)
+    run({"gpt-4o": GOOD}, by=operator)
+    line = AuditEntry.objects.across_tenants().get(verb="catalog.imported")
+    assert (line.actor, line.details["added"]) == (operator, 1)
+
+
+def test_the_command_reports_and_fails_in_words(db, tmp_path):
+    file = tmp_path / "prices.json"
+    file.write_text(json.dumps({"gpt-4o": GOOD, "bad-1": GOOD | {"mode": 3}}))
+    out = StringIO()
+    call_command("import_catalog", str(file), stdout=out)
+    assert "1 added, 0 changed, 0 unchanged, 1 refused" in out.getvalue()
+    assert "refused: 'bad-1' has a mode" in out.getvalue()
+    assert CatalogImport.objects.get().refused == {"bad-1": "has a mode that is not one lower-case word"}
+    file.write_text("[1]")
+    with pytest.raises(CommandError, match="nothing has changed"):
+        call_command("import_catalog", str(file), stdout=out)
+    with pytest.raises(CommandError, match="Cannot read"):
+        call_command("import_catalog", str(tmp_path / "absent.json"), stdout=out)
+
+
+def test_the_copy_that_comes_with_this_version_holds_the_demo_models_with_prices(db):
+    report = import_price_map(read_text(VENDORED), file_name=VENDORED.name)
+    assert report.added > 4000
+    assert len(report.refused) < 10
+    wanted = ["gpt-oss-120b", "deepseek-r1", "llama-3.3-70b-instruct", "qwen3-235b-a22b", "bge-m3"]
+    prices = list_prices(wanted)
+    assert sorted(prices) == sorted(wanted)
+    assert all(kinds["input"] > 0 for kinds in prices.values())
+    assert CatalogModel.objects.published().filter(name__in=wanted).count() == len(wanted)

@@ -1,0 +1,46 @@
+"""Which reviews a request needs."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime
+from decimal import Decimal
+
+import pytest
+
+from catalog.rules import Facts, due_at, needed_reviews
+
+HARMLESS = Facts(
+    is_new_to_project=True,
+    risk_tier="moderate",
+    data_class="internal",
+    data_class_rank=1,
+    expected_monthly_cost=Decimal(100),
+)
+
+
+@pytest.mark.parametrize(
+    ("what_differs", "tracks"),
+    [
+        ({}, ["security"]),
+        ({"data_class": "confidential", "data_class_rank": 2}, ["security", "compliance"]),
+        ({"data_class": "public", "data_class_rank": 0}, ["security"]),
+        ({"risk_tier": "high"}, ["security", "compliance"]),
+        ({"expected_monthly_cost": Decimal(500)}, ["security"]),
+        ({"expected_monthly_cost": Decimal("500.01")}, ["security", "cost"]),
+        ({"expected_monthly_cost": None}, ["security", "cost"]),
+        ({"is_new_to_project": False, "expected_monthly_cost": Decimal(501)}, ["cost"]),
+        ({"is_new_to_project": False, "risk_tier": "high"}, ["security", "compliance"]),
+        ({"is_new_to_project": False}, ["security"]),
+    ],
+)
+def test_the_rules_choose_the_tracks_and_say_why(what_differs, tracks):
+    needed = needed_reviews(replace(HARMLESS, **what_differs))
+    assert [review.track for review in needed] == tracks
+    assert all(review.because.endswith(".") for review in needed)
+
+
+def test_a_review_is_due_on_a_working_day():
+    friday = datetime(2026, 11, 20, 9, tzinfo=UTC)
+    assert due_at(friday, 1) == datetime(2026, 11, 23, 9, tzinfo=UTC)
+    assert due_at(friday, 3) == datetime(2026, 11, 25, 9, tzinfo=UTC)

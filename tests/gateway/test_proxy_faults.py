@@ -1,0 +1,358 @@
+"""What happens when something dies: engine, client, control plane, gateway, disk."""
+
+import contextlib
+import resource
+import threading
+import time
+
+import openai
+import pytest
+import requests
+
+from gateway.contract import RouteConfig
+from tests.gateway.proxy_fixtures import (
+    MODEL,
+    VECTORS,
+    Engine,
+    Gateway,
+    ask,
+    limit,
+    wait_until,
+)
+
+
+def test_a_client_that_hangs_up_stops_the_engine_frees_its_slot_and_is_recorded(new_road):
+    road = new_road("--token-ms", "20")
+    secret = road.new_key(limits=[limit("concurrent_calls", 1)])
+    client = road.client(secret)
+    stream = ask(client, stream=True, max_tokens=200)
+    pieces = [next(stream) for _ in range(6)]
+    with pytest.raises(openai.RateLimitError, match="calls at the same time") as refused:
+        ask(client)
+    assert refused.value.code == "rate_limit_exceeded"
+    stream.close()
+    gone = time.monotonic()
+    wait_until(
+        lambda: road.gateway.metric("llm_active_calls") == 1, 1.0, "the end of the call"
+    )  # the reading itself
+    assert time.monotonic() - gone < 1.0
+    (event,) = road.events(secret, 1)
+    assert (event.status, event.is_exact, event.is_stream) == ("cancelled", False, True)
+    assert len(pieces) - 1 <= event.tokens.output < 60
+    wait_until(lambda: road.engine.seen()["aborted"] == 1, what="the engine noticing")
+    assert ask(client, max_tokens=2)
+
+
+def test_a_client_that_hangs_up_on_a_plain_call_is_recorded(new_road):
+    road = new_road("--latency-ms", "3000")
+    secret = road.new_key(limits=[limit("concurrent_calls", 1)])
+    with pytest.raises(openai.APITimeoutError):
+        ask(road.client(secret).with_options(timeout=0.3))
+    (event,) = road.events(secret, 1, seconds=2.0)
+    assert (event.status, event.http_status, event.is_exact) == ("cancelled", 499, False)
+
+
+def test_an_engine_that_fails_before_answering_is_a_502_and_the_call_is_on_record(new_road):
+    road = new_road()
+    secret = road.new_key()
+    for fault in ("status=503", "status=500", "die-after=0"):
+        road.engine.fail_next(fault)
+        with pytest.raises(openai.InternalServerError) as refused:
+            ask(road.client(secret))
+        assert (refused.value.status_code, refused.value.code) == (502, "backend_failed")
+        assert road.engine.url not in refused.value.message
+    assert ask(road.client(secret))
+    events = road.events(secret, 4)
+    assert [(event.status, event.http_status) for event in events] == [("error", 502)] * 3 + [("ok", 200)]
+    assert [event.tokens.total for event in events[:3]] == [0, 0, 0]
+
+
+def test_an_engine_that_dies_in_a_stream_ends_it_with_an_error(new_road):
+    road = new_road()
+    secret = road.new_key()
+    road.engine.fail_next("die-after=5")
+    stream = ask(road.client(secret), stream=True, max_tokens=50)
+    with pytest.raises(openai.APIError, match="broke off"):
+        list(stream)
+    (event,) = road.events(secret, 1)
+    assert (event.status, event.is_exact, event.tokens.output) == ("error", False, 5)
+
+
+def test_a_dead_engine_is_a_503_and_calls_work_again_when_it_is_back(new_road):
+    road = new_road()
+    secret = road.new_key()
+    client = road.client(secret)
+    ask(client)
+    road.engine.process.kill()
+    for _ in range(5):
+        with pytest.raises(openai.InternalServerError) as refused:
+            ask(client)
+        assert refused.value.status_code in (502, 503)
+    assert (refused.value.status_code, refused.value.code) == (503, "no_backend_available")
+    assert refused.value.response.headers["retry-after"]
+    road.engine.start()
+
+    def works():
+        with contextlib.suppress(openai.InternalServerError):
+            return ask(client)
+
+    wait_until(works, 10, "the recovery")
+
+
+def test_another_backend_answers_before_the_first_byte(new_road):
+    road = new_road()
+    second = Engine(road.directory)
+    try:
+        backends = [road.engine.backend(priority=0), second.backend(priority=1)]
+        road.routes[0] = RouteConfig(model=MODEL, mode="chat", backends=backends)
+        secret = road.new_key()
+        client = road.client(secret)
+        ask(client)
+        road.engine.fail_next("status=503")
+        ask(client)
+        road.engine.process.kill()
+        ask(client, stream=True).close()
+        used = [event.backend_id for event in road.events(secret, 3)]
+        assert used == [backends[0].id, backends[1].id, backends[1].id]
+    finally:
+        second.process.kill()
+
+
+def test_missing_usage_is_estimated_and_called_inexact(new_road):
+    road = new_road()
+    secret = road.new_key()
+    for is_stream in (False, True):
+        road.engine.fail_next("no-usage")
+        answer = ask(road.client(secret), stream=is_stream, max_tokens=12)
+        list(answer) if is_stream else None
+    plain, streamed = road.events(secret, 2)
+    assert not plain.is_exact
+    assert plain.tokens.input > 0
+    assert plain.tokens.output > 0
+    assert (streamed.is_exact, streamed.tokens.output) == (False, 12)
+
+
+def test_calls_go_on_while_the_control_plane_is_away_and_are_recorded_afterwards(new_road):
+    road = new_road()
+    secret = road.new_key()
+    client = road.client(secret)
+    road.control.down()
+    for _ in range(5):
+        ask(client)
+    assert road.gateway.spooled()
+    assert road.control.events == {}
+    road.control.up()
+    events = road.events(secret, 5, seconds=15)
+    assert {event.status for event in events} == {"ok"}
+    wait_until(lambda: not road.gateway.spooled(), what="the empty spool")
+
+
+def test_a_gateway_starts_from_its_snapshot_while_the_control_plane_is_away(new_road):
+    road = new_road()
+    secret = road.new_key()
+    dated = road.new_key(expires_at=int(time.time()) + 2)
+    road.control.down()
+    road.gateway.process.kill()
+    road.gateway.start()
+    assert ask(road.client(secret))
+
+    def has_expired():
+        with contextlib.suppress(openai.AuthenticationError):
+            ask(road.client(dated))
+            return False
+        return True
+
+    wait_until(has_expired, 5, "the expiry without a control plane")
+
+
+def test_a_gateway_without_any_configuration_is_not_ready(new_road, tmp_path):
+    road = new_road()
+    lonely = Gateway(road.control, tmp_path / "lonely", GATEWAY_CONTROL_URL="http://127.0.0.1:9")
+    lonely.state.mkdir(parents=True)
+    lonely.start(until_ready=False)
+    try:
+        assert lonely.status("/readyz") == 503
+        with pytest.raises(openai.InternalServerError) as refused:
+            ask(lonely.client("qm_x"))
+        assert (refused.value.status_code, refused.value.code) == (503, "not_ready")
+    finally:
+        lonely.process.kill()
+
+
+def test_kill_between_the_answer_and_the_upload_loses_nothing_and_doubles_nothing(new_road):
+    road = new_road()
+    secret = road.new_key()
+    client = road.client(secret)
+    road.control.usage_status = 503
+    answered = {ask(client)._request_id for _ in range(4)}
+    stream = ask(client, stream=True)
+    list(stream)
+    answered.add(stream.response.headers["x-request-id"])
+    road.gateway.process.kill()
+    road.control.usage_status = None
+    road.gateway.start()
+    events = road.events(secret, 5, seconds=10)
+    assert {event.call_id for event in events} == answered
+
+
+def test_kill_in_the_middle_of_many_calls_loses_no_answered_one(new_road):
+    road = new_road()
+    secret = road.new_key()
+    answered, stop = [], threading.Event()
+
+    def keep_asking():
+        client = road.client(secret)
+        while not stop.is_set():
+            with contextlib.suppress(openai.APIError):
+                answered.append(ask(client, max_tokens=2)._request_id)
+
+    callers = [threading.Thread(target=keep_asking) for _ in range(4)]
+    for caller in callers:
+        caller.start()
+    for round_number in range(1, 4):
+        wait_until(lambda: len(answered) > 30 * round_number, 20, "some calls")  # noqa: B023
+        road.gateway.process.kill()
+        road.gateway.start()
+    stop.set()
+    for caller in callers:
+        caller.join()
+    wait_until(lambda: set(answered) <= set(road.control.events), 10, "every answered call on record")
+    assert len(answered) == len(set(answered))
+
+
+def test_a_poisoned_event_is_set_aside_and_does_not_block_the_others(new_road):
+    road = new_road()
+    road.control.poisoned.add(VECTORS)
+    secret = road.new_key()
+    client = road.client(secret)
+    road.control.usage_status = 503  # so that all of them travel in one batch
+    ask(client)
+    client.embeddings.create(model=VECTORS, input="poison")
+    ask(client)
+    road.control.usage_status = None
+    events = road.events(secret, 2, seconds=10)
+    assert {event.model for event in events} == {MODEL}
+    (rejected,) = wait_until(lambda: list((road.gateway.state / "rejected").glob("*.json")), what="the file")
+    assert VECTORS in rejected.read_text()
+    assert "poison" in rejected.read_text()
+    assert road.gateway.metric("llm_gateway_usage_rejected_total") == 1
+    assert '"event":"usage_rejected"' in road.gateway.process.output()
+
+
+def test_a_full_disk_refuses_calls_and_recovers(new_road):
+    road = new_road()
+    secret = road.new_key()
+    client = road.client(secret)
+    ask(client)
+    pid = road.gateway.process.popen.pid
+    _, hard = resource.prlimit(pid, resource.RLIMIT_FSIZE)
+    resource.prlimit(pid, resource.RLIMIT_FSIZE, (0, hard))  # no file may grow any more
+    for _ in range(3):
+        with pytest.raises(openai.InternalServerError) as refused:
+            ask(client)
+        assert (refused.value.status_code, refused.value.code) == (503, "usage_not_recorded")
+    assert road.gateway.status("/readyz") == 503
+    assert road.gateway.status("/healthz") == 200
+    resource.prlimit(pid, resource.RLIMIT_FSIZE, (hard, hard))
+    wait_until(lambda: road.gateway.status("/readyz") == 200, 5, "the recovery")
+    ask(client)
+    # The one call that the engine did answer while the disk was full was kept in memory and is here too.
+    assert len(road.events(secret, 3)) == 3
+
+
+def test_a_snapshot_that_makes_no_sense_changes_nothing(new_road):
+    road = new_road()
+    secret = road.new_key()
+    good = list(road.routes)
+    road.routes = [RouteConfig(model=MODEL, mode="chat", backends=[road.engine.backend(url="ftp://nowhere")])]
+    road.publish(wait=False)
+    wait_until(
+        lambda: any("http(s) address" in ack.problem for ack in road.control.acks), 10, "the complaint"
+    )
+    assert ask(road.client(secret))
+    road.routes = good
+    road.publish()
+    assert road.control.acks[-1].problem == ""
+
+
+def test_a_control_plane_that_went_back_is_reported_and_changes_nothing(new_road):
+    road = new_road()
+    secret = road.new_key()
+    road.control.down()
+    road.control.snapshot = None  # restored from a copy that knew nothing yet
+    road.gateway.process.kill()
+    road.gateway.start()
+    road.revision, road.keys = 0, []
+    road.control.up()
+    road.publish(wait=False)
+    wait_until(lambda: "restored" in road.control.acks[-1].problem, 10, "the complaint")
+    assert road.control.acks[-1].revision == 2
+    assert ask(road.client(secret))
+    road.revision = road.control.acks[-1].revision
+    road.publish()
+    assert road.control.acks[-1].problem == ""
+
+
+def test_a_revoked_key_is_refused_within_a_second(new_road):
+    road = new_road()
+    secret = road.new_key()
+    client = road.client(secret)
+    ask(client)
+    road.keys.clear()
+    road.publish(wait=False)
+
+    def is_refused():
+        with contextlib.suppress(openai.AuthenticationError):
+            ask(client)
+            return False
+        return True
+
+    wait_until(is_refused, 1.0, "the refusal")
+
+
+def test_calls_in_progress_finish_when_the_gateway_is_told_to_end(new_road):
+    road = new_road("--token-ms", "20")
+    secret = road.new_key()
+    stream = ask(road.client(secret), stream=True, max_tokens=40)
+    first = next(stream)
+    ended = threading.Thread(target=road.gateway.process.terminate)
+    ended.start()
+    wait_until(lambda: road.gateway.status("/readyz") == 503, what="the draining")
+    rest = list(stream)
+    ended.join()
+    assert road.gateway.process.popen.returncode == 0
+    text = "".join(chunk.choices[0].delta.content or "" for chunk in [first, *rest])
+    assert text.startswith("I am Quartermaster's")
+    assert rest[-1].choices[0].finish_reason == "length"
+    (event,) = road.events(secret, 1)  # brought before the process ended
+    assert (event.status, event.tokens.output) == ("ok", 40)
+    assert not road.gateway.spooled()
+
+
+def test_calls_that_take_too_long_are_cut_off_and_recorded(new_road):
+    road = new_road("--token-ms", "50", GATEWAY_DRAIN_SECONDS="0")
+    secret = road.new_key()
+    stream = ask(road.client(secret), stream=True, max_tokens=200)
+    next(stream)
+    ending = threading.Thread(target=road.gateway.process.terminate)
+    ending.start()
+    with pytest.raises(openai.APIError, match="shutting down"):
+        list(stream)
+    ending.join()
+    (event,) = road.events(secret, 1)
+    assert (event.status, event.is_exact) == ("error", False)
+
+
+def test_two_gateways_cannot_share_a_state_directory(new_road):
+    road = new_road()
+    other = Gateway(road.control, road.directory)
+    other.log = road.directory / "other.log"
+    with pytest.raises(AssertionError, match="another gateway uses"):
+        other.start()
+
+
+def test_metrics_want_the_token_where_one_is_set(new_road):
+    road = new_road(GATEWAY_METRICS_TOKEN="let-me-see")
+    url = f"{road.gateway.url}/metrics"
+    assert requests.get(url).status_code == 401
+    assert "llm_requests_total" in requests.get(url, headers={"authorization": "Bearer let-me-see"}).text
