@@ -72,7 +72,9 @@ def run(*, stop_with_parent: bool = False) -> None:
                 everything = {**os.environ, **environment, MARKER: marker}
                 prepare(supervisor, local, everything, demo_steps(local, everything))
                 local.accounts_file.chmod(0o600)
-                supervisor.start(*services(everything, ports))
+                *inner, gateway = services(everything, ports)
+                supervisor.start(*inner)
+                supervisor.start(gateway)  # after the console, which it asks for its configuration
                 say(summary(local, ports, time.monotonic() - began))
                 supervisor.watch()
             except (StopRequestedError, KeyboardInterrupt):
