@@ -90,7 +90,7 @@ def fingerprint(paths: Iterable[Path]) -> str:
 
 def _demo_sources() -> list[Path]:
     """The command that loads the demo, the data files, and whatever else is named after the demo."""
-    files = (path for app in APPS for path in (CHECKOUT / app).rglob("*") if path.is_file())
+    files = (path for app in (*APPS, "config") for path in (CHECKOUT / app).rglob("*") if path.is_file())
     return [
         path
         for path in files

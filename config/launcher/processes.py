@@ -17,7 +17,7 @@ from typing import IO
 
 CHILD_SCRIPT = Path(__file__).with_name("child.py")
 GOODBYE = b"all stopped"
-GUARD_GRACE_SECONDS = 4.0
+GUARD_GRACE_SECONDS = 3.0
 MARKER = "QUARTERMASTER_RUN"  # in the environment of every process of one run: "<local directory>#<run id>"
 
 

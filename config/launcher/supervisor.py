@@ -126,7 +126,8 @@ class Supervisor:
         finally:
             kill_group(process.pid)
         if process.returncode != 0:
-            raise LauncherError(f"{name} failed.{last_words(log)}")
+            what_it_said = last_words(log) if tell is None else f" Its log: {log.path}"
+            raise LauncherError(f"{name} failed.{what_it_said}")
 
     def watch(self, *, until: Callable[[], bool] = lambda: False) -> None:
         """Restart whatever ends, with growing pauses, until StopRequestedError is raised by a signal."""

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import tempfile
 from pathlib import Path
 
 import psycopg
@@ -30,11 +31,9 @@ def answer_of(server, log_path):
 
 @pytest.mark.parametrize("mode", [0o755, 0o700])
 def test_it_runs_whoever_we_are_and_whoever_may_enter_the_parent(tmp_path, mode):
-    parent = tmp_path / "clone"
-    parent.mkdir(mode=mode)
-    if mode == 0o755:
-        for directory in (tmp_path, *tmp_path.parents[:2]):
-            directory.chmod(0o755)
+    # Not below tmp_path, which is closed to others already.
+    parent = Path(tempfile.mkdtemp(dir=os.environ["QUARTERMASTER_TEST_DIRECTORY"]))
+    parent.chmod(mode)
     server = EmbeddedPostgres(parent / "postgres", port=free_port(), password="secret", fast=True)
     assert answer_of(server, tmp_path / "log")
     needs_capability = as_root and mode == 0o700
