@@ -45,21 +45,6 @@ def add_cluster(cluster: Cluster, *, by: User | None) -> Cluster:
 
 
 @transaction.atomic
-def ensure_deployment(version: ModelVersion, *, name: str, replicas: int = 1) -> Deployment:
-    """Want a deployment on the cluster `local`, which is made if it is missing. Repeating changes nothing.
-
-    For set-up by the platform: `manage.py load_demo` calls this.
-    """
-    living = Deployment.objects.living().filter(name=name).first()
-    if living is not None:
-        return living  # type: ignore[no-any-return]
-    cluster = Cluster.objects.filter(name="local").first()
-    if cluster is None:
-        cluster = add_cluster(Cluster(name="local", driver=Cluster.Driver.LOCAL), by=None)
-    return create_deployment(version, cluster, replicas, name, by=None)
-
-
-@transaction.atomic
 def create_deployment(
     version: ModelVersion, cluster: Cluster, replicas: int, name: str, *, by: User | None
 ) -> Deployment:

@@ -16,9 +16,9 @@ from kombu import Connection
 
 from config.celery import app
 from deployments import tasks
-from deployments.actions import delete_deployment, ensure_deployment
+from deployments.actions import create_deployment, delete_deployment
 from deployments.models import Deployment
-from tests.factories import ModelVersionFactory
+from tests.factories import ClusterFactory, ModelVersionFactory
 from tests.stack import Stack
 
 pytestmark = pytest.mark.timeout(180)
@@ -43,7 +43,8 @@ def workshop(django_db_setup, django_db_blocker):
 @pytest.fixture
 def wanted(workshop):
     """A deployment that nobody has reconciled yet; no engine is left of it afterwards."""
-    deployment = ensure_deployment(ModelVersionFactory(), name=f"engine-{time.monotonic_ns()}")
+    name = f"engine-{time.monotonic_ns()}"
+    deployment = create_deployment(ModelVersionFactory(), ClusterFactory(), 1, name, by=None)
     yield deployment
     delete_deployment(deployment.pk, by=None)
     send(workshop, deployment)
