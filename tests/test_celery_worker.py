@@ -112,7 +112,7 @@ def test_a_task_whose_process_is_killed_is_delivered_again(workshop, wanted):
         child = workshop.wait_until(lambda: in_the_middle(workshop), 20, "a reconciliation in the middle")
         os.kill(child, signal.SIGKILL)
         again = workshop.wait_until(
-            lambda: (pid := in_the_middle(workshop)) != child and pid, 20, "the same message, again"
+            lambda: (pid := in_the_middle(workshop)) != child and pid, 6, "the same message, again"
         )
         assert again != child
     workshop.wait_until(lambda: is_done(wanted), 30, "the reconciliation")

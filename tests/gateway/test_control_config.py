@@ -164,6 +164,7 @@ def test_more_gateways_than_the_console_has_room_for_are_told_to_come_back(monke
 def test_a_lost_notification_costs_a_second_and_no_more():
     newest = raise_revision()
     _, headers = registered()
+    ask(headers, newest, wait=1)  # the watch is listening from now on
     thread, seen = ask_in_thread(headers, newest, wait=10)
     wait_until(lambda: waiting_now() == 1)
     with connection.cursor() as cursor:
