@@ -127,6 +127,7 @@ def test_every_clock_that_stands_beside_a_task_is_kept_by_beat(workshop):
         return set(clocks) <= set(PeriodicTask.objects.values_list("name", flat=True))
 
     workshop.wait_until(is_kept, 20, "the schedule in the database")
+    assert PeriodicTask.objects.get(name="watch-engines").expire_seconds == 2, "late ticks are dropped"
     for clock in clocks.values():
         assert clock["task"] in app.tasks, "a clock for a task that is not there"
 
