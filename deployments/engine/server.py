@@ -201,6 +201,8 @@ class Engine:
         try:
             await send({"role": "assistant", "content": ""})
             for produced, word in enumerate(words):
+                if fault.kind == "end-after" and produced >= fault.number:
+                    return response
                 await self._stumble(request, fault, produced)
                 await asyncio.sleep(self.options.token_ms / 1000)
                 await send({"content": word})

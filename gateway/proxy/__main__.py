@@ -9,6 +9,7 @@ import contextlib
 import fcntl
 import os
 import signal
+import socket
 import sys
 import time
 from collections.abc import Awaitable, Callable, Iterator
@@ -45,6 +46,7 @@ def main() -> None:
     except SettingsError as error:
         sys.exit(f"gateway: {error}")
     configure_logging(settings.log_level, settings.gateway_id)
+    _require_free_port(settings)
     with _own(settings.state_dir):
         uvloop.run(serve(settings))
 
@@ -137,6 +139,18 @@ async def _keep_running(work: Callable[[], Awaitable[None]]) -> None:
         except Exception:
             _log.exception("background_work_failed", work=getattr(work, "__qualname__", str(work)))
         await asyncio.sleep(1.0)
+
+
+def _require_free_port(settings: Settings) -> None:
+    """End the process if somebody listens there: the HTTP server itself would quietly share the port."""
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    try:
+        with socket.socket(family) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind((settings.host, settings.port))
+    except OSError as error:
+        where = f"{settings.host}:{settings.port}"
+        sys.exit(f"gateway: cannot listen on {where}: {error.strerror}. Choose another GATEWAY_PORT.")
 
 
 @contextlib.contextmanager

@@ -34,7 +34,6 @@ class App:
         if scope["type"] != "http":
             return
         request = Request(scope, receive, send, self._state.settings.trusted_proxies)
-        self._state.call_began()
         try:
             await self._dispatch(request)
         except Refusal as refusal:
@@ -48,8 +47,6 @@ class App:
                 await request.refuse(Refusal(500, "internal_error", message, kind="server_error"))
             else:
                 await request.end_stream()
-        finally:
-            self._state.call_ended()
 
     async def _dispatch(self, request: Request) -> None:
         path = request.path

@@ -1,6 +1,7 @@
 """One model call from question to record: admit, ask a backend, pass the answer on, settle, write it down."""
 
 import asyncio
+import contextlib
 import time
 from typing import Any, Literal
 
@@ -19,17 +20,19 @@ from gateway.proxy.request import Request
 from gateway.proxy.spool import SpoolError
 from gateway.proxy.state import State, usage_not_recorded
 from gateway.proxy.streaming import EventStream, StreamTooStrange
-from gateway.proxy.tokens import estimate_text, from_openai
+from gateway.proxy.tokens import estimate_answer, from_openai
 
 _log = structlog.get_logger()
 _PATHS = {"chat": "/chat/completions", "embedding": "/embeddings"}
 _CLIENT_GONE = 499
+_AFTERMATH_SECONDS = 0.1
 
 
 class _Answer(msgspec.Struct):
     """What the gateway reads of a plain answer."""
 
     usage: dict[str, Any] | None = None
+    choices: msgspec.Raw = msgspec.Raw(b"[]")
 
 
 class BrokenAnswer(Exception):
@@ -55,11 +58,13 @@ class Call:
         self._started = time.monotonic()
         self._first_token: float | None = None
         self._stream: EventStream | None = None
+        self._is_sending = False  # waiting for a client that reads slowly, not for the backend
         self._is_finished = False
 
     async def run(self) -> None:
         """Serve the call until it is answered, has failed, or the client has gone. Raises Refusal."""
         await self._admit()
+        self._state.call_began()
         serving = asyncio.create_task(self._serve())
         self._state.serving.add(serving)
         serving.add_done_callback(self._state.serving.discard)
@@ -94,6 +99,7 @@ class Call:
             problem = usage_not_recorded()
             await self._request.end_stream(_error_event(str(problem), problem.code))
         finally:
+            self._state.call_ended()
             hangup.cancel()
             await self._settle(TokenCounts(), is_unused=True)  # where nothing was recorded, nothing was used
 
@@ -145,6 +151,11 @@ class Call:
                     return
                 content = await response.read()
         except (BrokenAnswer, StreamTooStrange, aiohttp.ClientError, TimeoutError) as error:
+            if isinstance(error, TimeoutError) and self._is_sending:
+                tokens, is_exact = self._counted_so_far()
+                await self._finish("cancelled", 200, tokens, is_exact=is_exact)
+                await self._request.end_stream()
+                return
             await self._break_off(f"{type(error).__name__}: {error}")
             return
         await self._answer(content, response.headers.get("content-type", "application/json"))
@@ -152,14 +163,14 @@ class Call:
     async def _answer(self, content: bytes, content_type: str) -> None:
         """Record a plain answer, then send it."""
         try:
-            usage = msgspec.json.decode(content, type=_Answer).usage
+            answer = msgspec.json.decode(content, type=_Answer)
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             await self._break_off(f"no JSON: {error}")
             return
-        if usage is not None:
-            tokens, is_exact = from_openai(usage)
+        if answer.usage is not None:
+            tokens, is_exact = from_openai(answer.usage)
         else:
-            written = estimate_text(content.decode(errors="replace")) if self._question.mode == "chat" else 0
+            written = estimate_answer(msgspec.json.decode(answer.choices))
             tokens, is_exact = TokenCounts(input=self._question.input_estimate, output=written), False
         await self._finish("ok", 200, tokens, is_exact=is_exact)
         own_name = self._attempts.reached.own_name if self._attempts.reached else None
@@ -185,6 +196,9 @@ class Call:
         if self._request.status is None:
             await self._request.begin_stream(self._reservation.headers)
         await self._request.end_stream(b"data: [DONE]\n\n")
+        with contextlib.suppress(TimeoutError):  # read to the very end, and the connection can be used again
+            async with asyncio.timeout(_AFTERMATH_SECONDS):
+                await response.content.readany()
 
     async def _pass_events(self, stream: EventStream, events: bytes) -> None:
         if self._first_token is None and stream.pieces:
@@ -193,7 +207,9 @@ class Call:
             return
         if self._request.status is None:
             await self._request.begin_stream(self._reservation.headers)
+        self._is_sending = True
         await self._request.send_piece(events)
+        self._is_sending = False
 
     async def _break_off(self, reason: str) -> None:
         """The backend failed in the middle: a plain error if nothing was sent yet, else an error event."""

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import orjson
 
 from gateway.contract import (
+    CONTRACT_VERSION,
     BackendConfig,
     ConfigSnapshot,
     ContractError,
@@ -111,6 +112,11 @@ class Index:
 
     def __init__(self, snapshot: ConfigSnapshot) -> None:
         """Compile a snapshot. Raises ContractError for one that is well-formed but makes no sense."""
+        if snapshot.contract_version != CONTRACT_VERSION:
+            raise ContractError(
+                f"The control plane speaks version {snapshot.contract_version} of the contract, this gateway "
+                f"{CONTRACT_VERSION}: upgrade gateways first."
+            )
         self.revision: int = snapshot.revision
         self.issued_at: str = snapshot.issued_at
         self.settings: SettingsConfig = snapshot.settings

@@ -61,7 +61,7 @@ def read_question(raw: bytes, mode: Mode) -> Question:
         _check_chat(question)
     elif not isinstance(body.get("input"), str | list) or not body["input"]:
         raise bad_request("`input` must be a text or a list that is not empty.", param="input")
-    question.input_estimate = estimate_prompt(body)
+    question.input_estimate = estimate_prompt(body, mode)
     return question
 
 

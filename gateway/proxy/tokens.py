@@ -7,7 +7,7 @@ whose backend never told.
 
 from typing import Any
 
-from gateway.contract import TokenCounts
+from gateway.contract import Mode, TokenCounts
 
 _BYTES_PER_TOKEN = 4
 _TOKENS_PER_MESSAGE = 4
@@ -56,9 +56,9 @@ def with_margin(estimate: int) -> int:
     return -(-estimate * 4 // 3)
 
 
-def estimate_prompt(body: dict[str, Any]) -> int:
+def estimate_prompt(body: dict[str, Any], mode: Mode) -> int:
     """About how many tokens the prompt of a chat call, or the input of an embedding call, has."""
-    if "messages" in body:
+    if mode == "chat":
         total = sum(_TOKENS_PER_MESSAGE + _estimate_part(message) for message in body["messages"])
         return total + _estimate_part(body.get("tools")) + _estimate_part(body.get("response_format"))
     content = body.get("input")
@@ -69,17 +69,31 @@ def estimate_prompt(body: dict[str, Any]) -> int:
     return _estimate_part(content)
 
 
-def _estimate_part(part: Any) -> int:
-    """Text by its length; what carries data instead of text (an image, a sound) by a fixed number."""
-    if isinstance(part, str):
-        return estimate_text(part)
-    if isinstance(part, list):
-        return sum(_estimate_part(item) for item in part)
-    if isinstance(part, dict):
-        if part.get("type") in ("image_url", "input_audio", "file"):
-            return _TOKENS_PER_OTHER_PART
-        return sum(_estimate_part(item) for item in part.values())
-    return 1 if part is not None else 0
+def estimate_answer(choices: Any) -> int:
+    """About how many tokens the choices of a plain chat answer have."""
+    if not isinstance(choices, list):
+        return 0
+    return sum(_estimate_part(choice.get("message")) for choice in choices if isinstance(choice, dict))
+
+
+def _estimate_part(whole: Any) -> int:
+    """Text by its length; what carries data instead of text (an image, a sound) by a fixed number.
+
+    Without recursion: a client may nest as deeply as it likes.
+    """
+    total, parts = 0, [whole]
+    while parts:
+        part = parts.pop()
+        if isinstance(part, str):
+            total += estimate_text(part)
+        elif isinstance(part, list):
+            parts.extend(part)
+        elif isinstance(part, dict):
+            if part.get("type") in ("image_url", "input_audio", "file"):
+                total += _TOKENS_PER_OTHER_PART
+            else:
+                parts.extend(part.values())
+    return total
 
 
 def _details(usage: dict[str, Any], name: str) -> dict[str, Any]:

@@ -6,6 +6,7 @@ it is told in memory; it can go away, and refuse what it is told to. `Road` puts
 
 import asyncio
 import contextlib
+import ctypes
 import hashlib
 import os
 import signal
@@ -77,6 +78,7 @@ class StandInControlPlane:
         self.deliveries = []  # every event, as often as it came
         self.poisoned = set()  # models whose events are refused for ever
         self.usage_status = None  # answer this instead of taking usage
+        self.turned_away = 0
         self.acks = []
         self._loop = asyncio.new_event_loop()
         threading.Thread(target=self._loop.run_forever, daemon=True).start()
@@ -151,6 +153,7 @@ class StandInControlPlane:
         if not self._is_known(request):
             return web.Response(status=401)
         if self.usage_status:
+            self.turned_away += 1
             return web.Response(status=self.usage_status)
         try:
             batch = decode(UsageBatch, await request.read())
@@ -168,6 +171,11 @@ class StandInControlPlane:
         return web.Response(body=encode(receipt), content_type="application/json")
 
 
+def _die_with_the_test():
+    """In the child: ask Linux for SIGKILL when the test run is killed itself."""
+    ctypes.CDLL(None).prctl(1, signal.SIGKILL)
+
+
 class Process:
     """A child process whose output is kept, and which never outlives its test."""
 
@@ -180,6 +188,7 @@ class Process:
                 cwd=REPOSITORY,
                 stdout=output,
                 stderr=output,
+                preexec_fn=_die_with_the_test,
             )
 
     def kill(self):
@@ -239,7 +248,7 @@ class Gateway:
         self.url = f"http://127.0.0.1:{self.port}"
         self.state = directory / "gateway"
         self.log = directory / "gateway.log"
-        self._environment = {
+        self.environment = {
             "GATEWAY_ID": "gw-test",
             "GATEWAY_TOKEN": control.token,
             "GATEWAY_CONTROL_URL": control.url,
@@ -249,7 +258,7 @@ class Gateway:
         }
 
     def start(self, *, until_ready=True):
-        self.process = Process(("gateway.proxy",), self._environment, self.log)
+        self.process = Process(("gateway.proxy",), self.environment, self.log)
         ended = self.process.popen.poll
         wait_until(lambda: ended() is not None or self.status("/healthz") == 200, 10, "the gateway's health")
         assert ended() is None, self.process.output()

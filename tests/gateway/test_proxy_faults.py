@@ -9,12 +9,13 @@ import openai
 import pytest
 import requests
 
-from gateway.contract import RouteConfig
+from gateway.contract import RouteConfig, SettingsConfig
 from tests.gateway.proxy_fixtures import (
     MODEL,
     VECTORS,
     Engine,
     Gateway,
+    Process,
     ask,
     limit,
     wait_until,
@@ -32,9 +33,7 @@ def test_a_client_that_hangs_up_stops_the_engine_frees_its_slot_and_is_recorded(
     assert refused.value.code == "rate_limit_exceeded"
     stream.close()
     gone = time.monotonic()
-    wait_until(
-        lambda: road.gateway.metric("llm_active_calls") == 1, 1.0, "the end of the call"
-    )  # the reading itself
+    wait_until(lambda: road.gateway.metric("llm_active_calls") == 0, 1.0, "the end of the call")
     assert time.monotonic() - gone < 1.0
     (event,) = road.events(secret, 1)
     assert (event.status, event.is_exact, event.is_stream) == ("cancelled", False, True)
@@ -76,6 +75,33 @@ def test_an_engine_that_dies_in_a_stream_ends_it_with_an_error(new_road):
         list(stream)
     (event,) = road.events(secret, 1)
     assert (event.status, event.is_exact, event.tokens.output) == ("error", False, 5)
+
+
+def test_a_stream_that_ends_too_early_is_not_taken_for_a_whole_one(new_road):
+    road = new_road()
+    secret = road.new_key()
+    road.engine.fail_next("end-after=5")
+    stream = ask(road.client(secret), stream=True, max_tokens=50)
+    with pytest.raises(openai.APIError, match="broke off"):
+        list(stream)
+    (event,) = road.events(secret, 1)
+    assert (event.status, event.is_exact, event.tokens.output) == ("error", False, 5)
+
+
+def test_an_engine_that_falls_silent_is_given_up(new_road):
+    road = new_road()
+    road.settings = SettingsConfig(response_timeout_seconds=0.5, idle_timeout_seconds=0.3)
+    secret = road.new_key()
+    road.engine.fail_next("stall-after=5")
+    stream = ask(road.client(secret), stream=True, max_tokens=50)
+    with pytest.raises(openai.APIError, match="broke off"):
+        list(stream)
+    road.engine.fail_next("stall-after=0")
+    with pytest.raises(openai.InternalServerError) as refused:
+        ask(road.client(secret))
+    assert (refused.value.status_code, refused.value.code) == (504, "backend_timeout")
+    assert [event.http_status for event in road.events(secret, 2)] == [200, 504]
+    wait_until(lambda: road.engine.seen()["aborted"] >= 1, what="the engine noticing")
 
 
 def test_a_dead_engine_is_a_503_and_calls_work_again_when_it_is_back(new_road):
@@ -188,6 +214,7 @@ def test_kill_between_the_answer_and_the_upload_loses_nothing_and_doubles_nothin
     stream = ask(client, stream=True)
     list(stream)
     answered.add(stream.response.headers["x-request-id"])
+    wait_until(lambda: road.control.turned_away, what="an upload that is turned away")
     road.gateway.process.kill()
     road.control.usage_status = None
     road.gateway.start()
@@ -203,8 +230,10 @@ def test_kill_in_the_middle_of_many_calls_loses_no_answered_one(new_road):
     def keep_asking():
         client = road.client(secret)
         while not stop.is_set():
-            with contextlib.suppress(openai.APIError):
+            try:
                 answered.append(ask(client, max_tokens=2)._request_id)
+            except openai.APIError:
+                stop.wait(0.1)  # the gateway is away
 
     callers = [threading.Thread(target=keep_asking) for _ in range(4)]
     for caller in callers:
@@ -349,6 +378,15 @@ def test_two_gateways_cannot_share_a_state_directory(new_road):
     other.log = road.directory / "other.log"
     with pytest.raises(AssertionError, match="another gateway uses"):
         other.start()
+
+
+def test_a_taken_port_is_a_clear_error(new_road):
+    road = new_road()
+    other = Gateway(road.control, road.directory / "other", GATEWAY_PORT=str(road.gateway.port))
+    other.state.mkdir(parents=True)
+    process = Process(("gateway.proxy",), other.environment, other.log)
+    assert process.popen.wait(10) == 1
+    assert "GATEWAY_PORT" in process.output()
 
 
 def test_metrics_want_the_token_where_one_is_set(new_road):
