@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from functools import partial
 from uuid import UUID
 
 import structlog
@@ -29,6 +28,35 @@ log = structlog.get_logger(__name__)
 MOST_REPLICAS = 256
 MESSAGE_IS_LOST_AFTER = timedelta(seconds=15)  # then the sweep does what a message should have started
 SEEN_EVERY = timedelta(seconds=15)  # an unchanged sight is written down at most this often
+
+
+@transaction.atomic
+def add_cluster(cluster: Cluster, *, by: User | None) -> Cluster:
+    """Save a new cluster. It is tried at its first deployment, by a worker: credentials are there.
+
+    Raises:
+        PermissionDenied: `by` may not change deployments.
+    """
+    if by is not None:
+        require(by, "deployments.manage_deployment")
+    cluster.save(force_insert=True)
+    audit.record("cluster.added", actor=by, subject=cluster, driver=cluster.driver)
+    return cluster
+
+
+@transaction.atomic
+def ensure_deployment(version: ModelVersion, *, name: str, replicas: int = 1) -> Deployment:
+    """Want a deployment on the cluster `local`, which is made if it is missing. Repeating changes nothing.
+
+    For set-up by the platform: `manage.py load_demo` calls this.
+    """
+    living = Deployment.objects.living().filter(name=name).first()
+    if living is not None:
+        return living  # type: ignore[no-any-return]
+    cluster = Cluster.objects.filter(name="local").first()
+    if cluster is None:
+        cluster = add_cluster(Cluster(name="local", driver=Cluster.Driver.LOCAL), by=None)
+    return create_deployment(version, cluster, replicas, name, by=None)
 
 
 @transaction.atomic
@@ -253,7 +281,10 @@ def _want(deployment: Deployment, *fields: str) -> None:
 
 def _reconcile_on_commit(deployment: Deployment) -> None:
     """The message is a hint: if the broker is away, the deed stands, and the sweep finds it."""
-    send = partial(tasks.reconcile_deployment.apply_async, (str(deployment.pk),), retry=False)
+
+    def send() -> None:
+        tasks.reconcile_deployment.apply_async((str(deployment.pk),), retry=False)
+
     transaction.on_commit(send, robust=True)
 
 

@@ -59,8 +59,10 @@ class Deployment(models.Model):
     observed_generation = models.BigIntegerField(default=0)
     ready_replicas = models.PositiveIntegerField(default=0)
     state = models.CharField(max_length=10, choices=State, default=State.STARTING)
-    conditions = models.JSONField(default=list)  # [{"type", "status", "reason", "message"}], from the cluster
-    observed_at = models.DateTimeField(null=True)
+    conditions = models.JSONField(
+        default=list, blank=True
+    )  # [{"type", "status", "reason", "message"}], from the cluster
+    observed_at = models.DateTimeField(null=True, blank=True)
     next_look_at = models.DateTimeField(
         default=now
     )  # when the sweep looks again, whatever messages were lost

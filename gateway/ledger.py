@@ -74,10 +74,20 @@ def _read(body: bytes) -> tuple[list[UsageRecord], list[tuple[bytes, str]]]:
 
 
 def _record(report: UsageEventReport) -> UsageRecord:
-    """One call in the ledger's words. Raises ValueError when its time is none."""
+    """One call in the ledger's words. Raises ValueError for what PostgreSQL cannot keep."""
     occurred_at = datetime.fromisoformat(report.occurred_at)
     if occurred_at.tzinfo is None:
         raise ValueError(f"occurred_at {report.occurred_at!r} has no time zone")
+    texts = (
+        report.call_id,
+        report.key_id,
+        report.model,
+        report.request_id,
+        report.trace_id,
+        report.backend_id,
+    )
+    if any("\0" in text for text in texts if text):
+        raise ValueError("a text holds a NUL")
     tokens = report.tokens
     return UsageRecord(
         event_id=report.call_id,
@@ -128,10 +138,11 @@ def _call_id(event: bytes) -> str:
 
 
 def _as_json(event: bytes) -> Any:
-    """The event as PostgreSQL can store it: its own JSON, or a text of it where that holds a NUL."""
-    if b"\\u0000" in event:
-        return _storable(event.decode(errors="replace"))
-    return msgspec.json.decode(event)
+    """The event as PostgreSQL can store it: its own JSON, or its text where that holds what it cannot."""
+    text = event.decode(errors="replace")
+    if "\\u" in text:  # an escaped NUL or half a surrogate pair, perhaps
+        return _storable(text)
+    return msgspec.json.decode(text)
 
 
 def _storable(text: str) -> str:

@@ -67,7 +67,9 @@ def test_nothing_new_is_204_and_says_which_revision_is_newest():
 
 
 @pytest.mark.django_db
-@pytest.mark.parametrize("after, wait", [("-1", "0"), ("x", "0"), ("0", "1.5"), ("0", "٣"), ("9" * 19, "0")])
+@pytest.mark.parametrize(
+    ("after", "wait"), [("-1", "0"), ("x", "0"), ("0", "1.5"), ("0", "٣"), ("9" * 19, "0")]
+)
 def test_a_question_that_makes_no_sense_is_400(after, wait):
     _, headers = registered()
     answer = ask(headers, after, wait)

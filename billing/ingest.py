@@ -1,0 +1,274 @@
+"""The ingest transaction: usage becomes events, rollups and money together, or not at all.
+
+Lock order, the same for every writer: prices (shared), periods (shared, sorted), keys of events (sorted), rollups
+by hour (sorted), rollups by day (sorted).
+"""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Collection, Iterable
+from datetime import UTC, date, datetime, time, timedelta, tzinfo
+from hashlib import sha256
+from time import sleep
+from typing import Any, Final, NamedTuple
+from uuid import UUID
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+import psycopg
+import structlog
+from django.db import connection, transaction
+from psycopg import errors
+
+from billing import ingest_sql as sql
+from billing.models import QuarantinedEvent
+from billing.usage import EPOCH, Batch, Receipt, UsageRecord, as_json, encode, in_batches
+from tenants.ids import uuid7
+
+log = structlog.get_logger(__name__)
+
+BATCH: Final = 10_000  # events in one transaction
+ATTEMPTS: Final = 6
+Reason = QuarantinedEvent.Reason
+
+
+def record_usage(source: str, events: Iterable[UsageRecord]) -> Receipt:
+    """Add calls to the ledger, priced; returns after the commit. The same call again changes nothing.
+
+    Every event is recorded once, or is kept in quarantine (unknown key, malformed, or an id already recorded with
+    other content), which never holds up the others. More than `BATCH` events are several transactions: when a
+    later one fails, the earlier stand, and sending all of them again adds only what is missing.
+
+    Inside a transaction of the caller's, a deadlock is the caller's to retry; otherwise it is retried here.
+
+    Raises:
+        django.db.DatabaseError: the database is away or refuses; nothing of the current batch is kept.
+    """
+    receipt = Receipt()
+    for records in in_batches(events, BATCH):
+        receipt += record_batch(source, encode(records))
+    return receipt
+
+
+def record_batch(source: str, batch: Batch) -> Receipt:
+    """Ingest one encoded batch in one transaction, again from the start after a deadlock."""
+    is_ours = not connection.in_atomic_block
+    if is_ours:
+        make_partitions(batch)
+    for attempt in range(1, ATTEMPTS + 1):
+        try:
+            with transaction.atomic():
+                receipt = _ingest(source, batch)
+        except Exception as error:
+            if not is_ours or attempt == ATTEMPTS or not _is_worth_another_try(error):
+                raise
+            log.warning("usage_ingest_retried", source=source, attempt=attempt, error=str(error))
+            sleep(random.uniform(0, 0.05 * attempt))  # noqa: S311
+        else:
+            return receipt
+    raise AssertionError("unreachable")
+
+
+def _is_worth_another_try(error: BaseException | None) -> bool:
+    """Whether `error`, or what it came from, is a deadlock (40P01) or a serialization failure (40001)."""
+    while error is not None:
+        if isinstance(error, errors.DeadlockDetected | errors.SerializationFailure):
+            return True
+        error = error.__cause__
+    return False
+
+
+def make_partitions(batch: Batch) -> None:
+    """Make the monthly partitions that the batch needs, in transactions of their own."""
+    for month in sorted({_day(days).replace(day=1) for _, days in batch.places}):
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT to_regclass(%s)", [f"usage_event_{month:%Y_%m}"])
+            if cursor.fetchone()[0] is None:
+                cursor.execute("SELECT make_usage_partition(%s)", [month])
+
+
+def _ingest(source: str, batch: Batch) -> Receipt:
+    with (
+        connection.wrap_database_errors,
+        connection.cursor() as django_cursor,
+        psycopg.Cursor(django_cursor.connection) as cursor,
+    ):
+        return _Ingest(cursor, source, batch).run()
+
+
+class Stay(NamedTuple):
+    """The time that a place's usage falls on one day of its tenant."""
+
+    place: int
+    starts: datetime
+    ends: datetime  # not included
+    day: date
+    key: UUID
+    tenant: UUID
+    project: UUID
+    currency: str
+
+
+class _Ingest:
+    """One batch inside its transaction."""
+
+    def __init__(self, cursor: psycopg.Cursor[Any], source: str, batch: Batch) -> None:
+        self.cursor, self.source, self.batch = cursor, source, batch
+        self.quarantined = len(batch.malformed)
+
+    def run(self) -> Receipt:
+        cursor, batch = self.cursor, self.batch
+        for record, problem in batch.malformed:
+            self.quarantine(record, Reason.MALFORMED, problem=problem)
+        if not batch.count:
+            return Receipt(quarantined=self.quarantined)
+
+        for statement in sql.PREPARE:
+            cursor.execute(statement)
+        keys = list({key for key, _ in batch.places})
+        owners = {key: owner for key, *owner in cursor.execute(sql.OWNERS, [keys]).fetchall()}
+        stays = _stays(batch, owners)
+        posting = self.lock_periods({(stay.tenant, stay.day.replace(day=1)) for stay in stays})
+        cursor.execute(sql.NAME_MODELS, [sorted({model for model, _ in batch.tariffs})])
+        with cursor.copy(sql.STAGE) as copy:
+            copy.write(batch.rows)
+
+        known = batch.count - self.forget_unknown_keys(owners.keys())
+        claimed, repeated = known, 0
+        if not self.claim_all():
+            claimed, repeated = self.claim_what_is_new(known)
+        if claimed:
+            self.record(claimed, stays, posting)
+        return Receipt(claimed, repeated, self.quarantined)
+
+    def lock_periods(self, wanted: set[tuple[UUID, date]]) -> dict[tuple[UUID, date], date]:
+        """Make the periods that are missing, lock them all, and say to which month each one's usage is posted."""
+        asked = sorted(wanted)
+        arrays = [[tenant for tenant, _ in asked], [month for _, month in asked]]
+        self.cursor.execute(sql.OPEN_PERIODS, arrays)
+        periods = self.cursor.execute(sql.LOCK_PERIODS, arrays).fetchall()
+        posting = {}
+        for tenant, month in asked:
+            posting[tenant, month] = next(
+                (m for t, m, state in periods if t == tenant and m >= month and state == "open"), None
+            ) or self.open_next_period(tenant, max(m for t, m, _ in periods if t == tenant))
+        return posting
+
+    def open_next_period(self, tenant: UUID, last: date) -> date:
+        """All known periods from here on are closed: open and lock the one after the last."""
+        following = (last + timedelta(days=32)).replace(day=1)
+        self.cursor.execute(sql.OPEN_PERIODS, [[tenant], [following]])
+        self.cursor.execute(sql.LOCK_PERIODS, [[tenant], [following]])
+        return following
+
+    def forget_unknown_keys(self, known: Collection[UUID]) -> int:
+        """Quarantine events of keys that nobody has; return how many."""
+        places = [number for (key, _), number in self.batch.places.items() if key not in known]
+        if not places:
+            return 0
+        numbers = sorted(n for (n,) in self.cursor.execute(sql.FORGET_PLACES, [places]).fetchall())
+        for n in numbers:
+            self.quarantine(self.batch.records[n], Reason.UNKNOWN_KEY)
+        self.quarantined += len(numbers)
+        return len(numbers)
+
+    def record(self, claimed: int, stays: list[Stay], posting: dict[tuple[UUID, date], date]) -> None:
+        """Insert the events that are left in staging, priced, and add them to both rollups."""
+        tariffs = self.batch.tariffs
+        parameters = {
+            "source": self.source,
+            "period": [posting[stay.tenant, stay.day.replace(day=1)] for stay in stays],
+            "tariff": list(tariffs.values()),
+            "model": [model for model, _ in tariffs],
+            "hour": [EPOCH + timedelta(hours=hours) for _, hours in tariffs],
+        } | {name: [getattr(stay, name) for stay in stays] for name in Stay._fields}
+        recorded = self.cursor.execute(sql.RECORD, parameters).fetchone()
+        if recorded != (claimed,):
+            raise AssertionError(f"{claimed} events were claimed and {recorded} recorded")
+
+    def claim_all(self) -> bool:
+        """Claim every staged id at once, or none: False when one of them was sent before.
+
+        An insert that may fail is twice as fast as one that looks out for conflicts, and repetitions are rare. A
+        batch that is sent again as a whole shows it by its first or last event, without an error.
+        """
+        cursor, records = self.cursor, self.batch.records
+        ends = [UUID(str(records[0].event_id)), UUID(str(records[-1].event_id))]
+        if cursor.execute(sql.IS_REPEATED, [self.source, ends]).fetchone() == (True,):
+            return False
+        cursor.execute("SAVEPOINT claim")
+        try:
+            cursor.execute(sql.CLAIM_ALL, [self.source])
+        except errors.UniqueViolation:
+            cursor.execute("ROLLBACK TO SAVEPOINT claim")
+            return False
+        cursor.execute("RELEASE SAVEPOINT claim")
+        return True
+
+    def claim_what_is_new(self, known: int) -> tuple[int, int]:
+        """Some ids were sent before: claim the others, quarantine contradictions, count repetitions."""
+        cursor = self.cursor
+        claimed: list[int] = cursor.execute(sql.CLAIM_SOME, [self.source]).fetchone()[0]  # type: ignore[index]
+        different = [n for (n,) in cursor.execute(sql.DIFFERENT, [self.source, claimed]).fetchall()]
+        for n in different:
+            self.quarantine(self.batch.records[n], Reason.CONFLICTING_PAYLOAD)
+        self.quarantined += len(different)
+        cursor.execute(sql.KEEP_CLAIMED, [claimed])
+        return len(claimed), known - len(claimed) - len(different)
+
+    def quarantine(self, record: UsageRecord, reason: str, **also: str) -> None:
+        """Keep the event aside and raise the alarm; the same event again adds nothing."""
+        payload = as_json(record) | also
+        text = json.dumps(payload, sort_keys=True)
+        self.cursor.execute(
+            sql.QUARANTINE,
+            [
+                uuid7(),
+                self.source,
+                str(payload["event_id"])[:200],
+                reason,
+                text,
+                sha256(text.encode()).digest(),
+            ],
+        )
+        if self.cursor.rowcount:
+            log.error(
+                "usage_event_quarantined",
+                source=self.source,
+                event_id=payload["event_id"],
+                reason=str(reason),
+                **also,
+            )
+
+
+def _stays(batch: Batch, owners: dict[UUID, Any]) -> list[Stay]:
+    """Cut each place's day (UTC) where midnight falls for its tenant."""
+    stays = []
+    zones: dict[str, tzinfo] = {}
+    for (key, days), place in batch.places.items():
+        if key not in owners:
+            continue
+        tenant, project, timezone, currency = owners[key]
+        zone = zones.get(timezone) or zones.setdefault(timezone, _zone(timezone))
+        start = EPOCH + timedelta(days=days)
+        end = start + timedelta(days=1)
+        while start < end:
+            day = start.astimezone(zone).date()
+            midnight = datetime.combine(day + timedelta(days=1), time.min, zone).astimezone(UTC)
+            until = min(end, midnight) if midnight > start else end
+            stays.append(Stay(place, start, until, day, key, tenant, project, currency))
+            start = until
+    return stays
+
+
+def _zone(name: str) -> tzinfo:
+    try:
+        return ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError):
+        log.error("tenant_time_zone_unknown", timezone=name, used_instead="UTC")
+        return UTC
+
+
+def _day(days: int) -> date:
+    return (EPOCH + timedelta(days=days)).date()

@@ -1,0 +1,184 @@
+"""The statements of the ingest transaction (billing/ingest.py), in the order in which they run.
+
+Column names are woven in from billing.kinds; values are always parameters.
+"""
+# ruff: noqa: S608
+
+from __future__ import annotations
+
+from typing import Final
+
+from billing.kinds import KINDS, TOKEN_KINDS
+from billing.usage import STAGING_COLUMNS
+
+# Costs are estimated high enough for just-in-time compilation, which would take longer than the work.
+PREPARE: Final = (
+    "SET LOCAL jit = off",
+    """
+CREATE TEMPORARY TABLE IF NOT EXISTS usage_staging (
+    n integer NOT NULL, place integer NOT NULL, tariff integer NOT NULL, event_id uuid NOT NULL,
+    occurred_at timestamptz NOT NULL, input bigint NOT NULL, cache_read bigint NOT NULL,
+    cache_write bigint NOT NULL, output bigint NOT NULL, reasoning bigint NOT NULL, image bigint NOT NULL,
+    audio bigint NOT NULL, latency_ms bigint NOT NULL, first_token_ms bigint NOT NULL,
+    config_revision bigint NOT NULL, http_status smallint NOT NULL, is_exact boolean NOT NULL,
+    is_stream boolean NOT NULL, status text COLLATE "C" NOT NULL, backend_id text, request_id text,
+    trace_id text, payload_sha bytea NOT NULL
+) ON COMMIT DELETE ROWS
+""",
+    "TRUNCATE usage_staging",
+    "SELECT pg_advisory_xact_lock_shared(hashtext('billing.prices'))",
+)
+
+OWNERS: Final = """
+SELECT k.id, k.tenant_id, k.project_id, t.timezone, t.currency
+  FROM tenants_apikey k JOIN tenants_tenant t ON t.id = k.tenant_id
+ WHERE k.id = ANY(%s)
+"""
+
+OPEN_PERIODS: Final = """
+INSERT INTO billing_period (id, tenant_id, month, state, sha256)
+SELECT gen_random_uuid(), tenant_id, month, 'open', ''
+  FROM unnest(%s::uuid[], %s::date[]) AS wanted (tenant_id, month)
+ WHERE NOT EXISTS (SELECT FROM billing_period p
+                    WHERE p.tenant_id = wanted.tenant_id AND p.month = wanted.month)
+ ORDER BY tenant_id, month
+ON CONFLICT (tenant_id, month) DO NOTHING
+"""
+
+# A month that is closed posts to the oldest later one that is open; all of those are locked, too.
+LOCK_PERIODS: Final = """
+SELECT p.tenant_id, p.month, p.state
+  FROM billing_period p
+  JOIN (SELECT tenant_id, min(month) AS month FROM unnest(%s::uuid[], %s::date[]) AS w (tenant_id, month)
+         GROUP BY tenant_id) first ON first.tenant_id = p.tenant_id AND p.month >= first.month
+ ORDER BY p.tenant_id, p.month
+   FOR SHARE OF p
+"""
+
+NAME_MODELS: Final = """
+INSERT INTO billed_model (name, created_at)
+SELECT name, now() FROM unnest(%s::text[]) AS name
+ WHERE NOT EXISTS (SELECT FROM billed_model m WHERE m.name = name.name)
+ ORDER BY name
+ON CONFLICT (name) DO NOTHING
+"""
+
+STAGE: Final = f"COPY usage_staging ({', '.join(STAGING_COLUMNS)}) FROM STDIN (FORMAT binary)"
+
+FORGET_PLACES: Final = "DELETE FROM usage_staging WHERE place = ANY(%s) RETURNING n"
+
+IS_REPEATED: Final = "SELECT EXISTS (SELECT FROM event_key WHERE source = %s AND event_id = ANY(%s))"
+
+# Fast: succeeds for every row, or is rolled back to its savepoint.
+CLAIM_ALL: Final = """
+INSERT INTO event_key (event_id, occurred_at, source, payload_sha)
+SELECT event_id, occurred_at, %s, payload_sha FROM usage_staging ORDER BY event_id
+"""
+
+# Slow, when some were sent before: keep in staging only what this transaction claims.
+CLAIM_SOME: Final = """
+WITH first AS (
+    SELECT DISTINCT ON (event_id) n, event_id, occurred_at, payload_sha FROM usage_staging ORDER BY event_id, n
+), fresh AS (
+    INSERT INTO event_key (event_id, occurred_at, source, payload_sha)
+    SELECT event_id, occurred_at, %s, payload_sha FROM first ORDER BY event_id
+    ON CONFLICT DO NOTHING
+    RETURNING event_id
+)
+SELECT coalesce(array_agg(n), '{}') FROM first JOIN fresh USING (event_id)
+"""
+DIFFERENT: Final = """
+SELECT s.n FROM usage_staging s JOIN event_key k ON k.source = %s AND k.event_id = s.event_id
+ WHERE s.n <> ALL(%s) AND k.payload_sha <> s.payload_sha
+ ORDER BY s.n
+"""
+KEEP_CLAIMED: Final = "DELETE FROM usage_staging WHERE n <> ALL(%s)"
+
+_KINDS: Final = ", ".join(KINDS)
+_ALL_SUMS: Final = ", ".join(f"sum({name})" for name in (*KINDS, "calls", "amount"))
+_RARE: Final = ("cache_write", "reasoning", "image", "audio")
+_COMMON: Final = tuple(kind for kind in TOKEN_KINDS if kind not in _RARE)
+
+
+def _cost(kinds: tuple[str, ...]) -> str:
+    """Null when there are tokens of a kind and no price for it, which makes the whole sum null: unpriced."""
+    return " + ".join(f"CASE WHEN u.{kind} = 0 THEN 0 ELSE u.{kind} * t.{kind} END" for kind in kinds)
+
+
+def _add(table: str) -> str:
+    """The `DO UPDATE` that adds a row's numbers to what is there."""
+    return ", ".join(f"{name} = {table}.{name} + excluded.{name}" for name in (*KINDS, "calls", "amount"))
+
+
+_REQUEST: Final = "CASE WHEN u.status = 'error' THEN 0 ELSE 1 END"  # calls that a backend answered
+_AMOUNT: Final = f"""({_cost(_COMMON)}
+    + CASE WHEN {" | ".join(f"u.{kind}" for kind in _RARE)} = 0 THEN 0 ELSE {_cost(_RARE)} END
+    + CASE WHEN t.request IS NULL THEN 0 ELSE {_REQUEST} * t.request END) * 0.000001"""
+_UNPRICED: Final = (
+    f"""t.lacks_some AND ({" OR ".join(f"(u.{kind} > 0 AND t.{kind} IS NULL)" for kind in TOKEN_KINDS)})"""
+)
+
+# `place`: whose usage it is, on which of their days, and to which month it is posted; `tariff`: a model's prices in
+# one hour. The rollups take sums of tokens at the hour's prices, which is to the last digit the sum of the events.
+RECORD: Final = f"""
+WITH place AS MATERIALIZED (
+    SELECT * FROM unnest(%(place)s::int[], %(starts)s::timestamptz[], %(ends)s::timestamptz[],
+                         %(day)s::date[], %(period)s::date[], %(key)s::uuid[], %(tenant)s::uuid[],
+                         %(project)s::uuid[], %(currency)s::text[])
+           WITH ORDINALITY AS p (place, starts, ends, day, period, key_id, tenant_id, project_id, currency, stay)
+), tariff AS MATERIALIZED (
+    SELECT used.tariff, money.currency, m.id AS model_id, used.hour,
+           {", ".join(f"max(p.per_million) FILTER (WHERE sku.kind = '{kind}') AS {kind}" for kind in KINDS)},
+           count(*) FILTER (WHERE p.id IS NOT NULL AND sku.kind <> 'request') < {len(TOKEN_KINDS)} AS lacks_some
+      FROM unnest(%(tariff)s::int[], %(model)s::text[], %(hour)s::timestamptz[]) AS used (tariff, model, hour)
+      JOIN billed_model m ON m.name = used.model
+      CROSS JOIN (SELECT DISTINCT currency FROM place) money
+      LEFT JOIN sku ON sku.model_id = m.id
+      LEFT JOIN price p ON p.sku_id = sku.id AND p.valid @> used.hour AND p.currency = money.currency
+     GROUP BY used.tariff, money.currency, m.id, used.hour
+), event AS (
+    INSERT INTO usage_event (event_id, tenant_id, project_id, key_id, occurred_at, {_KINDS}, latency_ms,
+        first_token_ms, config_revision, day, period, model_id, http_status, is_unpriced, is_exact, is_stream,
+        source, status, amount, backend_id, request_id, trace_id)
+    SELECT event_id, tenant_id, project_id, key_id, occurred_at, {_KINDS}, latency_ms,
+           nullif(first_token_ms, -1), config_revision, day, period, model_id, http_status, amount IS NULL,
+           is_exact, is_stream, %(source)s, status, amount, backend_id, request_id, trace_id
+      FROM (SELECT u.*, p.tenant_id, p.project_id, p.key_id, p.day, p.period, t.model_id, {_REQUEST} AS request,
+                   {_AMOUNT} AS amount
+              FROM usage_staging u
+              JOIN place p ON p.place = u.place AND u.occurred_at >= p.starts AND u.occurred_at < p.ends
+              JOIN tariff t ON t.tariff = u.tariff AND t.currency = p.currency) priced
+), used AS (
+    SELECT p.stay, u.tariff, p.currency, {_UNPRICED} AS is_unpriced, count(*) AS calls,
+           {", ".join(f"sum(u.{kind})::bigint AS {kind}" for kind in TOKEN_KINDS)},
+           count(*) FILTER (WHERE u.status <> 'error') AS request
+      FROM usage_staging u
+      JOIN place p ON p.place = u.place AND u.occurred_at >= p.starts AND u.occurred_at < p.ends
+      JOIN tariff t ON t.tariff = u.tariff AND t.currency = p.currency
+     GROUP BY 1, 2, 3, 4
+), fine AS MATERIALIZED (
+    SELECT p.period, p.tenant_id, p.project_id, p.key_id, t.model_id, p.day, t.hour, u.is_unpriced, u.calls,
+           {", ".join(f"u.{kind}" for kind in KINDS)}, CASE WHEN NOT u.is_unpriced THEN
+           ({_cost(TOKEN_KINDS)} + coalesce(u.request * t.request, 0)) * 0.000001 END AS amount
+      FROM used u JOIN place p ON p.stay = u.stay JOIN tariff t ON t.tariff = u.tariff AND t.currency = u.currency
+), by_hour AS (
+    INSERT INTO rollup_hour (period, tenant_id, project_id, model_id, day, hour, is_unpriced, {_KINDS}, calls, amount)
+    SELECT period, tenant_id, project_id, model_id, day, hour, is_unpriced, {_ALL_SUMS}
+      FROM fine GROUP BY 1, 2, 3, 4, 5, 6, 7 ORDER BY 1, 2, 3, 4, 5, 6, 7
+    ON CONFLICT (period, tenant_id, project_id, model_id, day, hour, is_unpriced) DO UPDATE
+       SET {_add("rollup_hour")}
+), by_day AS (
+    INSERT INTO rollup_day (period, tenant_id, project_id, key_id, model_id, day, is_unpriced, {_KINDS}, calls, amount)
+    SELECT period, tenant_id, project_id, key_id, model_id, day, is_unpriced, {_ALL_SUMS}
+      FROM fine GROUP BY 1, 2, 3, 4, 5, 6, 7 ORDER BY 1, 2, 3, 4, 5, 6, 7
+    ON CONFLICT (period, tenant_id, project_id, key_id, model_id, day, is_unpriced) DO UPDATE
+       SET {_add("rollup_day")}
+)
+SELECT sum(calls)::bigint FROM fine
+"""
+
+QUARANTINE: Final = """
+INSERT INTO quarantined_event (id, source, event_id, reason, payload, payload_sha, recorded_at)
+VALUES (%s, %s, %s, %s, %s, %s, now())
+ON CONFLICT DO NOTHING
+"""

@@ -1,0 +1,334 @@
+"""Publishing prices, and asking for them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from decimal import ROUND_CEILING, Decimal
+from typing import Final, NamedTuple
+from uuid import UUID
+
+from django.core.exceptions import ValidationError
+from django.db import connection, transaction
+from django.utils.timezone import now
+
+from billing.kinds import FALLBACKS, KINDS, Kind
+from billing.models import BilledModel, Price
+from tenants import audit
+from tenants.ids import uuid7
+from tenants.models import User
+from tenants.permissions import require
+from tenants.revision import raise_revision
+
+HOUR: Final = timedelta(hours=1)
+# What a million of a kind may cost. A price per token typed into a field per million is below the band, a
+# price per million typed into a field per token (and multiplied) is above it. Zero is free, and allowed.
+LEAST_PER_MILLION: Final = Decimal("0.0001")
+MOST_PER_MILLION: Final = Decimal(100_000)
+MOST_PER_MILLION_REQUESTS: Final = Decimal(10_000_000)  # that is 10 per call
+
+
+@dataclass
+class PriceBookReport:
+    """What publishing did, in numbers of prices; refused models with the reason."""
+
+    first: int = 0
+    changed: int = 0
+    withdrawn: int = 0
+    unchanged: int = 0
+    refused: list[tuple[str, str]] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A month's expected cost, with its likely range."""
+
+    amount: Decimal
+    low: Decimal
+    high: Decimal
+    currency: str
+
+
+@dataclass(frozen=True)
+class GatewayPrice:
+    """A model's prices in whole nano-units per token (`request`: per call), rounded up; for limits only."""
+
+    model: str
+    currency: str
+    nano_per_token: dict[str, int]
+
+
+class _Wanted(NamedTuple):
+    model: str
+    kind: str
+    per_million: Decimal
+    same_as: str | None
+
+
+def publish_prices(
+    model_name: str,
+    per_million: Mapping[str, Decimal],
+    *,
+    valid_from: datetime,
+    currency: str = "USD",
+    reason: str,
+    by: User | None,
+) -> PriceBookReport:
+    """Make `per_million` a model's price list from `valid_from` (a whole hour) on. Safe to repeat.
+
+    Kinds that the list does not name are withdrawn, except those that fall back to a wider kind: cache reads and
+    writes cost what input costs, reasoning what output costs. `by` None means the platform (an import).
+
+    Raises:
+        PermissionDenied: `by` may not publish prices.
+        ValidationError: a price is outside the sane band, `valid_from` is no whole hour, or usage (or a later
+            price) stands in the way; the message says from when on it is possible.
+    """
+    if by is not None:
+        require(by, "billing.publish_price")
+    if valid_from != hour_of(valid_from):
+        raise ValidationError("Prices begin at a whole hour (UTC).")
+    if problem := what_is_wrong_with(per_million):
+        raise ValidationError(problem)
+    with transaction.atomic():
+        report, latest = _publish(
+            {model_name: per_million}, first_from=valid_from, change_from=valid_from, currency=currency,
+            reason=reason, by=by,
+        )  # fmt: skip
+        if latest and latest > valid_from:
+            raise ValidationError(
+                f"Usage or prices of {model_name} stand until {latest:%Y-%m-%d %H:%M} UTC already. "
+                "Publish from that hour on, or later."
+            )
+        if report.first or report.changed or report.withdrawn:
+            audit.record(
+                "prices.published",
+                actor=by,
+                subject=BilledModel.objects.get(name=model_name),
+                valid_from=valid_from.isoformat(),
+                currency=currency,
+                per_million=dict(per_million),
+                reason=reason,
+            )
+            raise_revision()
+    return report
+
+
+def publish_price_book(
+    entries: Iterable[tuple[str, Mapping[str, Decimal]]],
+    *,
+    valid_from: datetime | None = None,
+    currency: str = "USD",
+    reason: str,
+    by: User | None = None,
+) -> PriceBookReport:
+    """Publish the price lists of many models at once: (public name, money per million by kind). Safe to repeat.
+
+    A model's first prices hold from `valid_from` (rounded down to the hour; default: the next hour) on. What
+    changed since closes at the next hour and is followed by its next version; what is the same stays untouched.
+    Where usage is priced already, a price begins after it. A model with a price outside the sane band is refused
+    as a whole, and reported.
+    """
+    if by is not None:
+        require(by, "billing.publish_price")
+    next_hour = hour_of(now()) + HOUR
+    report = PriceBookReport()
+    accepted: dict[str, Mapping[str, Decimal]] = {}
+    for name, per_million in entries:
+        if problem := what_is_wrong_with(per_million):
+            report.refused.append((name, problem))
+        else:
+            accepted[name] = per_million
+    if not accepted:
+        return report
+    with transaction.atomic():
+        published, _ = _publish(
+            accepted, first_from=hour_of(valid_from) if valid_from else next_hour, change_from=next_hour,
+            currency=currency, reason=reason, by=by,
+        )  # fmt: skip
+        published.refused = report.refused
+        if published.first or published.changed or published.withdrawn:
+            audit.record(
+                "price_book.published",
+                actor=by,
+                subject=Price.objects.latest("created_at"),
+                reason=reason,
+                models=len(accepted),
+                first=published.first,
+                changed=published.changed,
+                withdrawn=published.withdrawn,
+            )
+            raise_revision()
+    return published
+
+
+def what_is_wrong_with(per_million: Mapping[str, Decimal]) -> str | None:
+    """Why this price list cannot be published, in a sentence; None when it can."""
+    for kind, price in per_million.items():
+        if kind not in KINDS:
+            return f"{kind!r} is no kind of usage; the kinds are {', '.join(KINDS)}."
+        if not isinstance(price, Decimal) or not price.is_finite():
+            return f"The {kind} price {price!r} is not a decimal number."
+        most = MOST_PER_MILLION_REQUESTS if kind == Kind.REQUEST else MOST_PER_MILLION
+        if price and not LEAST_PER_MILLION <= price <= most:
+            return (
+                f"The {kind} price {price:f} is outside {LEAST_PER_MILLION:f} to {most:f} per million. "
+                "Prices are per million, not per token."
+            )
+        if price != round(price, 8):
+            return f"The {kind} price {price:f} has more than 8 decimals."
+    return None
+
+
+def hour_of(moment: datetime) -> datetime:
+    """The beginning of its hour."""
+    return moment.replace(minute=0, second=0, microsecond=0)
+
+
+def current_prices(model_names: Iterable[str]) -> dict[str, dict[str, Decimal]]:
+    """Money per million by kind, of this moment. Models without prices are absent; one query."""
+    prices: dict[str, dict[str, Decimal]] = {}
+    rows = Price.objects.in_force().filter(sku__model__name__in=list(model_names))
+    for name, kind, per_million in rows.values_list("sku__model__name", "sku__kind", "per_million"):
+        prices.setdefault(name, {})[kind] = per_million
+    return prices
+
+
+def estimate_monthly_cost(
+    model_name: str, tokens_per_day: int, *, input_share: Decimal = Decimal("0.75")
+) -> Estimate | None:
+    """What 30 days of `tokens_per_day` would cost at today's prices; None when the model is not priced.
+
+    Rule: `input_share` of the tokens is uncached input, the rest output. The likely range is what the same tokens
+    cost with 90 % and with 50 % of them input. A model without an output price (embeddings) has input only.
+    """
+    rows = Price.objects.in_force().filter(sku__model__name=model_name, sku__kind__in=["input", "output"])
+    prices = {kind: (price, currency) for kind, price, currency in rows.values_list("sku__kind", "per_million", "currency")}  # fmt: skip
+    if Kind.INPUT not in prices:
+        return None
+    input_price, currency = prices[Kind.INPUT]
+    output_price, _ = prices.get(Kind.OUTPUT, prices[Kind.INPUT])
+    millions = Decimal(tokens_per_day) * 30 / 1_000_000
+
+    def cost(share: Decimal) -> Decimal:
+        return millions * (share * input_price + (1 - share) * output_price)
+
+    ends = cost(Decimal("0.9")), cost(input_share), cost(Decimal("0.5"))
+    return Estimate(cost(input_share), min(ends), max(ends), currency)
+
+
+def integer_prices_for_gateway() -> list[GatewayPrice]:
+    """Prices of this moment as gateways use them for money limits. The ledger prices every call itself, exactly."""
+    prices: dict[tuple[str, str], dict[str, int]] = {}
+    rows = Price.objects.in_force().order_by("sku__model__name", "sku__kind")
+    for name, kind, per_million, currency in rows.values_list(
+        "sku__model__name", "sku__kind", "per_million", "currency"
+    ):
+        nano = int((per_million * 1000).to_integral_value(ROUND_CEILING))
+        prices.setdefault((name, currency), {})[kind] = nano
+    return [GatewayPrice(model, currency, nano) for (model, currency), nano in prices.items()]
+
+
+def _publish(
+    lists: Mapping[str, Mapping[str, Decimal]],
+    *,
+    first_from: datetime,
+    change_from: datetime,
+    currency: str,
+    reason: str,
+    by: User | None,
+) -> tuple[PriceBookReport, datetime | None]:
+    """Close and insert what differs; also returns the latest hour at which something of it begins or ends."""
+    wanted = [
+        _Wanted(model, kind, price, None if kind in prices else FALLBACKS[kind])
+        for model, prices in lists.items()
+        for kind, price in _with_fallbacks(prices).items()
+    ]
+    report = PriceBookReport()
+    close: list[tuple[UUID, datetime]] = []
+    insert: list[tuple[int, datetime, Decimal, str | None]] = []
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_xact_lock(hashtext('billing.prices'))")
+        standing = _standing(cursor, lists, wanted)
+        keep = {(price.model, price.kind): price for price in wanted}
+        for model, kind, sku, price_id, opened, last_end, used_until, now_costs, now_in, now_same in standing:
+            price = keep.get((model, kind))
+            if price_id is None:
+                if price is not None:
+                    start = max(filter(None, (first_from, last_end, used_until)))
+                    insert.append((sku, start, price.per_million, price.same_as))
+                    report.first += 1
+            elif price and (price.per_million, currency, price.same_as) == (now_costs, now_in, now_same):
+                report.unchanged += 1
+            else:
+                end = max(filter(None, (change_from, opened + HOUR, used_until)))
+                close.append((price_id, end))
+                if price is None:
+                    report.withdrawn += 1
+                else:
+                    insert.append((sku, end, price.per_million, price.same_as))
+                    report.changed += 1
+        _close_and_insert(cursor, close, insert, currency=currency, reason=reason, by=by)
+    moments = [moment for _, moment in close] + [moment for _, moment, _, _ in insert]
+    return report, max(moments, default=None)
+
+
+def _with_fallbacks(prices: Mapping[str, Decimal]) -> dict[str, Decimal]:
+    return {kind: prices[wider] for kind, wider in FALLBACKS.items() if wider in prices} | dict(prices)
+
+
+def _standing(cursor, lists, wanted):  # type: ignore[no-untyped-def]
+    """Make missing SKUs; then every SKU of these models with its open price and what stands in the way."""
+    names = sorted(lists)
+    cursor.execute(
+        "INSERT INTO billed_model (name, created_at) SELECT name, now() FROM unnest(%s::text[]) AS name "
+        "ORDER BY name ON CONFLICT DO NOTHING",
+        [names],
+    )
+    cursor.execute(
+        "INSERT INTO sku (model_id, kind) SELECT m.id, w.kind FROM unnest(%s::text[], %s::text[]) AS w (model, kind) "
+        "JOIN billed_model m ON m.name = w.model ORDER BY m.id, w.kind ON CONFLICT DO NOTHING",
+        [[price.model for price in wanted], [price.kind for price in wanted]],
+    )
+    cursor.execute(
+        """
+        SELECT m.name, s.kind, s.id, p.id, lower(p.valid), ended.at, used.hour + interval '1 hour',
+               p.per_million, p.currency, p.same_as
+          FROM billed_model m
+          JOIN sku s ON s.model_id = m.id
+          LEFT JOIN price p ON p.sku_id = s.id AND upper_inf(p.valid)
+          LEFT JOIN LATERAL (SELECT max(upper(valid)) AS at FROM price WHERE sku_id = s.id) ended ON true
+          LEFT JOIN LATERAL (SELECT hour FROM rollup_hour WHERE model_id = m.id AND NOT is_unpriced
+                              ORDER BY hour DESC LIMIT 1) used ON true
+         WHERE m.name = ANY(%s)
+        """,
+        [names],
+    )
+    return cursor.fetchall()
+
+
+def _close_and_insert(cursor, close, insert, *, currency, reason, by):  # type: ignore[no-untyped-def]
+    if close:
+        cursor.execute(
+            "UPDATE price p SET valid = tstzrange(lower(p.valid), c.at) "
+            "FROM unnest(%s::uuid[], %s::timestamptz[]) AS c (id, at) WHERE p.id = c.id",
+            [list(column) for column in zip(*close, strict=True)],
+        )
+    if insert:
+        skus, starts, prices, same_as = (list(column) for column in zip(*insert, strict=True))
+        cursor.execute(
+            "INSERT INTO price (id, sku_id, valid, per_million, currency, same_as, reason, created_by_id, created_at) "
+            "SELECT id, sku, tstzrange(starts, NULL), per_million, %s, same_as, %s, %s, now() FROM unnest(%s::uuid[], "
+            "%s::int[], %s::timestamptz[], %s::numeric[], %s::text[]) AS n (id, sku, starts, per_million, same_as)",
+            [
+                currency,
+                reason,
+                by.pk if by else None,
+                [uuid7() for _ in insert],
+                skus,
+                starts,
+                prices,
+                same_as,
+            ],
+        )

@@ -1,0 +1,202 @@
+"""What a source reports about one call, and how a batch of it travels to the database."""
+
+from __future__ import annotations
+
+import hashlib
+import struct
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from itertools import islice
+from typing import Any, Final, NamedTuple
+from uuid import UUID
+
+from django.utils.timezone import now
+
+
+class UsageRecord(NamedTuple):
+    """One call. Tokens are disjoint by kind: their sum is the total.
+
+    The same `event_id` of the same source always comes with the same content.
+    """
+
+    event_id: UUID | str  # minted by the source
+    key_id: UUID | str
+    model: str  # public name
+    occurred_at: datetime  # aware; when the call arrived
+    input: int = 0
+    cache_read: int = 0
+    cache_write: int = 0
+    output: int = 0
+    reasoning: int = 0
+    image: int = 0
+    audio: int = 0
+    status: str = "ok"  # or "error", "cancelled"
+    http_status: int = 200
+    is_exact: bool = True
+    latency_ms: int = 0
+    first_token_ms: int | None = None
+    is_stream: bool = False
+    backend_id: str | None = None
+    config_revision: int = 0
+    request_id: str | None = None
+    trace_id: str | None = None
+
+
+@dataclass(frozen=True)
+class Receipt:
+    """What became of a batch; the three add up to the number of events sent."""
+
+    recorded: int = 0  # new in the ledger
+    repeated: int = 0  # there already, with the same content
+    quarantined: int = 0  # kept, not billed: unknown key, same id with other content, or malformed
+
+    def __add__(self, other: Receipt) -> Receipt:
+        return Receipt(
+            self.recorded + other.recorded,
+            self.repeated + other.repeated,
+            self.quarantined + other.quarantined,
+        )
+
+
+@dataclass
+class Batch:
+    """Records in PostgreSQL's binary COPY format, and what must be known before they are ingested.
+
+    `places` and `tariffs` number what many records share; rows carry the numbers, so that the database looks up
+    tenant, day and prices once for all of them.
+    """
+
+    rows: bytearray = field(default_factory=bytearray)
+    count: int = 0  # of well-formed records, which are numbered from 0 in `rows`
+    records: list[UsageRecord] = field(default_factory=list)  # by that number
+    malformed: list[tuple[UsageRecord, str]] = field(default_factory=list)  # with what is wrong
+    places: dict[tuple[UUID, int], int] = field(default_factory=dict)  # key, days (UTC) since 2000
+    tariffs: dict[tuple[str, int], int] = field(default_factory=dict)  # model, hours (UTC) since 2000
+
+
+OLDEST: Final = datetime(2020, 1, 1, tzinfo=UTC)
+CLOCKS_DIFFER_BY: Final = timedelta(days=1)  # an event later than that in the future is malformed
+LONGEST_NAME: Final = 120
+LONGEST_TEXT: Final = 200
+EPOCH: Final = datetime(2000, 1, 1, tzinfo=UTC)
+_DAY: Final = 86_400_000_000  # microseconds
+_HOUR: Final = 3_600_000_000
+_2000: Final = 946_684_800_000_000  # PostgreSQL counts microseconds from here
+
+# One staged row: the number of fields; then each field as its length and its bytes, in this order.
+STAGING_COLUMNS: Final = (
+    "n place tariff event_id occurred_at input cache_read cache_write output reasoning image audio latency_ms "
+    "first_token_ms config_revision http_status is_exact is_stream status backend_id request_id trace_id "
+    "payload_sha"
+).split()
+_HEAD: Final = struct.Struct(">h" + "ii" * 3)
+_FIXED: Final = struct.Struct(">i16siq" + "iq" * 10 + "ih" + "i?" * 2)
+_SIZE: Final = struct.Struct(">i")
+_NULL: Final = _SIZE.pack(-1)
+_SHA_SIZE: Final = _SIZE.pack(32)
+_COPY_HEADER: Final = b"PGCOPY\n\xff\r\n\0" + bytes(8)
+_COPY_TRAILER: Final = b"\xff\xff"
+
+
+def encode(records: Iterable[UsageRecord]) -> Batch:
+    """Check and encode records; the malformed ones are set aside with what is wrong with them."""
+    batch = Batch()
+    rows, kept, places, tariffs = batch.rows, batch.records, batch.places, batch.tariffs
+    earliest, latest = _microseconds(OLDEST), _microseconds(now() + CLOCKS_DIFFER_BY)
+    head, fixed, sha256, columns = _HEAD.pack, _FIXED.pack, hashlib.sha256, len(STAGING_COLUMNS)
+    keys: dict[UUID | str, UUID] = {}
+    statuses = {status: _text(status) for status in ("ok", "error", "cancelled")}
+    names: dict[str, bytes] = {}
+    n = 0
+    rows += _COPY_HEADER
+    for record in records:
+        (event_id, key_id, model, at, input_, cache_read, cache_write, output, reasoning, image, audio, status,
+         http_status, is_exact, latency, first_token, is_stream, backend, revision, request, trace) = record  # fmt: skip
+        try:
+            if (input_ | cache_read | cache_write | output | reasoning | image | audio | latency) < 0:
+                raise ValueError("a number of tokens or milliseconds is negative")
+            if first_token is None:
+                first_token = -1
+            elif first_token < 0:
+                raise ValueError("a number of tokens or milliseconds is negative")
+            if at.tzinfo is None:
+                raise ValueError("occurred_at has no time zone")
+            moment = round(at.timestamp() * 1_000_000) - _2000
+            if not earliest <= moment <= latest:
+                raise ValueError(f"occurred_at {at.isoformat()} is before 2020 or more than a day ahead")
+            if (key := keys.get(key_id)) is None:
+                key = keys[key_id] = _uuid(key_id)
+            if (name := names.get(model)) is None:
+                name = names[model] = _model_name(model)
+            if (state := statuses.get(status)) is None:
+                raise ValueError(f"status {status!r} is none of ok, error, cancelled")
+            content = (
+                fixed(
+                    16, (event_id if type(event_id) is UUID else _uuid(event_id)).bytes, 8, moment,
+                    8, input_, 8, cache_read, 8, cache_write, 8, output, 8, reasoning, 8, image, 8, audio,
+                    8, latency, 8, first_token, 8, revision, 2, http_status, 1, is_exact, 1, is_stream,
+                )
+                + state
+                + (_NULL if backend is None else _text(backend))
+                + (_NULL if request is None else _text(request))
+                + (_NULL if trace is None else _text(trace))
+            )  # fmt: skip
+        except (ValueError, TypeError, AttributeError, OverflowError, struct.error) as error:
+            batch.malformed.append((record, str(error)))
+            continue
+        place, tariff = (key, moment // _DAY), (model, moment // _HOUR)
+        if (place_number := places.get(place)) is None:
+            place_number = places[place] = len(places)
+        if (tariff_number := tariffs.get(tariff)) is None:
+            tariff_number = tariffs[tariff] = len(tariffs)
+        rows += head(columns, 4, n, 4, place_number, 4, tariff_number)
+        rows += content
+        rows += _SHA_SIZE
+        rows += sha256(content + key.bytes + name).digest()
+        kept.append(record)
+        n += 1
+    rows += _COPY_TRAILER
+    batch.count = n
+    return batch
+
+
+def in_batches(records: Iterable[UsageRecord], size: int) -> Iterable[list[UsageRecord]]:
+    """Lists of at most `size` records, in order."""
+    iterator = iter(records)
+    while batch := list(islice(iterator, size)):
+        yield batch
+
+
+def as_json(record: UsageRecord) -> dict[str, Any]:
+    """A record as it is kept in quarantine; what JSON or PostgreSQL cannot hold is written as text, cut short."""
+    return {
+        name: value
+        if value is None or isinstance(value, bool | int)
+        else str(value)[:1000].encode("utf-8", "backslashreplace").decode().replace("\0", "\\0")
+        for name, value in record._asdict().items()
+    }
+
+
+def _microseconds(moment: datetime) -> int:
+    return round(moment.timestamp() * 1_000_000) - _2000
+
+
+def _uuid(value: UUID | str) -> UUID:
+    try:
+        return value if isinstance(value, UUID) else UUID(value)
+    except (ValueError, AttributeError, TypeError):
+        raise ValueError(f"{value!r} is not a UUID") from None
+
+
+def _model_name(value: str) -> bytes:
+    if not value or len(value) > LONGEST_NAME:
+        raise ValueError(f"a model's name has 1 to {LONGEST_NAME} characters")
+    return _text(value)
+
+
+def _text(value: str) -> bytes:
+    data = value.encode()
+    if len(data) > LONGEST_TEXT or b"\0" in data:
+        raise ValueError(f"a text is longer than {LONGEST_TEXT} bytes or holds a NUL")
+    return _SIZE.pack(len(data)) + data

@@ -1,0 +1,61 @@
+"""A project with a key, two priced models, and calls to record."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from decimal import Decimal
+
+import pytest
+from django.db import connection
+
+from billing.prices import publish_prices
+from billing.usage import UsageRecord
+from tenants.ids import uuid7
+from tests.factories import ApiKeyFactory
+
+PRICED_SINCE = datetime(2026, 1, 1, tzinfo=UTC)
+NOON = datetime(2026, 10, 14, 12, tzinfo=UTC)
+PRICES = {"input": Decimal("2.5"), "cache_read": Decimal("0.25"), "output": Decimal("10.00000001")}
+
+
+@pytest.fixture
+def key(lab, project):
+    return ApiKeyFactory(tenant=lab, project=project)
+
+
+@pytest.fixture
+def prices(db):
+    """`aya` and `bree` cost money; every other model is unpriced."""
+    for model in ("aya", "bree"):
+        publish_prices(model, PRICES, valid_from=PRICED_SINCE, reason="List price", by=None)
+
+
+@pytest.fixture
+def call(key) -> Callable[..., UsageRecord]:
+    """Make a well-formed call of the key; name what the test is about."""
+
+    def make(**fields) -> UsageRecord:
+        usual = {
+            "event_id": uuid7(),
+            "key_id": key.pk,
+            "model": "aya",
+            "occurred_at": NOON,
+            "input": 1000,
+            "output": 200,
+        }
+        return UsageRecord(**usual | fields)
+
+    return make
+
+
+def rows(sql: str, *parameters):
+    """The answer of a query, as tuples."""
+    with connection.cursor() as cursor:
+        cursor.execute(sql, parameters)
+        return cursor.fetchall()
+
+
+def one(sql: str, *parameters):
+    """The only value of a query."""
+    return rows(sql, *parameters)[0][0]
