@@ -1,1 +1,12 @@
-urlpatterns = []
+"""Routes of /api/v1/ for models, access requests and grants."""
+
+from rest_framework.routers import SimpleRouter
+
+from catalog.api import AccessRequestViewSet, GrantViewSet, ModelViewSet
+
+router = SimpleRouter()
+router.register("models", ModelViewSet, basename="api-model")
+router.register("access-requests", AccessRequestViewSet, basename="api-access-request")
+router.register("grants", GrantViewSet, basename="api-grant")
+
+urlpatterns = router.urls

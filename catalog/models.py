@@ -105,13 +105,20 @@ class CatalogModel(models.Model):
         return self.lifecycle in VISIBLE_LIFECYCLES and not is_over
 
     @property
+    def host_label(self) -> str:
+        return self.get_hosting_display()
+
+    @property
+    def mode_label(self) -> str:
+        return self.mode.replace("_", " ").capitalize()
+
+    @property
     def summary(self) -> str:
         """One sentence about the model: an operator's description, else what the facts say."""
         if self.description:
             return self.description
-        kind = self.mode.replace("_", " ").capitalize()
-        made = _("%(kind)s model by %(maker)s.") % {"kind": kind, "maker": self.maker}
-        return str(made if self.maker else _("%(kind)s model.") % {"kind": kind})
+        made = _("%(kind)s model by %(maker)s.") % {"kind": self.mode_label, "maker": self.maker}
+        return str(made if self.maker else _("%(kind)s model.") % {"kind": self.mode_label})
 
 
 class Offer(models.Model):
@@ -233,6 +240,11 @@ class AccessRequest(TenantOwned):
     def __str__(self) -> str:
         return f"{self.model.title} for {self.project.name}"
 
+    @property
+    def reference(self) -> str:
+        """What people call it: the random end of its id."""
+        return f"REQ-{self.pk.hex[-6:].upper()}"
+
     def move_to(self, state: str) -> None:
         """Change the state in memory. Raises Conflict if `state` cannot follow the current one."""
         if state not in self.MOVES.get(self.state, ()):
@@ -340,3 +352,21 @@ class Grant(TenantOwned):
 
     def __str__(self) -> str:
         return f"{self.model.name} for {self.project.name}"
+
+
+class StoredAnswer(models.Model):
+    """What the HTTP API answered to a POST that carried an Idempotency-Key."""
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    user = models.ForeignKey(User, models.CASCADE, related_name="+")
+    key = models.CharField(max_length=200)
+    digest = models.CharField(max_length=64)  # SHA-256 of path and body: the same key means the same request
+    status = models.PositiveSmallIntegerField()
+    body = models.JSONField()
+    at = models.DateTimeField(default=now, editable=False)
+
+    class Meta:
+        constraints = [UniqueConstraint(fields=["user", "key"], name="stored_answer_once")]
+
+    def __str__(self) -> str:
+        return self.key

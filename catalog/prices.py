@@ -35,7 +35,7 @@ def list_prices(names: Iterable[str]) -> dict[str, dict[str, Decimal]]:
 def publish_list_prices(prices: dict[str, dict[str, Decimal]], *, by: User | None) -> int:
     """Make these the list prices (US dollars per million, by model and token kind) from now on.
 
-    A model with no kinds stays as it is: unpriced, or priced by an operator. Returns how many prices are new or changed.
+    A model with no kinds stays as it is: unpriced, or priced by an operator. Returns how many prices are new.
     """
     return 0
 

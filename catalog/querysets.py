@@ -37,6 +37,15 @@ class AccessRequestQuerySet(TenantQuerySet):
     def pending(self) -> Self:
         return self.filter(state="pending")
 
+    def needing_a_claim(self) -> Self:
+        """Approved ones whose key nobody has claimed yet."""
+        return self.filter(state="approved", grant__key__state="claimable").filter(
+            Q(grant__key__claim_by=None) | Q(grant__key__claim_by__gt=now())
+        )
+
+    def closed(self) -> Self:
+        return self.exclude(state="pending")
+
     def with_names(self) -> Self:
         return self.select_related("tenant", "project", "model", "requested_by").prefetch_related("reviews")
 

@@ -1,1 +1,30 @@
-urlpatterns = []
+"""Pages of a tenant, below /t/<tenant>/: home, catalog, requests, keys."""
+
+from django.urls import path, re_path
+
+from catalog.views.access_requests import (
+    RequestDetail,
+    RequestList,
+    RequestNew,
+    RequestPreview,
+    RequestWithdraw,
+)
+from catalog.views.home import TenantHome
+from catalog.views.keys import KeyClaim, KeyList, KeyRevoke
+from catalog.views.models import ModelDetail, ModelList
+
+NAME = r"(?P<name>[a-z0-9][a-z0-9._-]*)"  # a model's public name
+
+urlpatterns = [
+    path("", TenantHome.as_view(), name="tenant-home"),
+    path("models/", ModelList.as_view(), name="model-list"),
+    re_path(rf"^models/{NAME}/$", ModelDetail.as_view(), name="model-detail"),
+    re_path(rf"^models/{NAME}/request/$", RequestNew.as_view(), name="request-new"),
+    re_path(rf"^models/{NAME}/request/preview/$", RequestPreview.as_view(), name="request-preview"),
+    path("requests/", RequestList.as_view(), name="request-list"),
+    path("requests/<uuid:pk>/", RequestDetail.as_view(), name="request-detail"),
+    path("requests/<uuid:pk>/withdraw/", RequestWithdraw.as_view(), name="request-withdraw"),
+    path("keys/", KeyList.as_view(), name="key-list"),
+    path("keys/<uuid:pk>/claim/", KeyClaim.as_view(), name="key-claim"),
+    path("keys/<uuid:pk>/revoke/", KeyRevoke.as_view(), name="key-revoke"),
+]

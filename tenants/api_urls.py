@@ -1,1 +1,14 @@
-urlpatterns = []
+"""Routes of /api/v1/ for tenants, projects, keys, limits and the audit trail."""
+
+from rest_framework.routers import SimpleRouter
+
+from tenants.api import ApiKeyViewSet, AuditEntryViewSet, LimitViewSet, ProjectViewSet, TenantViewSet
+
+router = SimpleRouter()
+router.register("tenants", TenantViewSet, basename="api-tenant")
+router.register("projects", ProjectViewSet, basename="api-project")
+router.register("keys", ApiKeyViewSet, basename="api-key")
+router.register("limits", LimitViewSet, basename="api-limit")
+router.register("audit", AuditEntryViewSet, basename="api-audit")
+
+urlpatterns = router.urls

@@ -33,7 +33,7 @@ class RequestContextMiddleware:
 
 
 class ConflictMiddleware:
-    """A Conflict raised behind a page becomes 409: a whole page, or for htmx a fragment for #messages."""
+    """A Conflict raised behind a page becomes 409; htmx takes the page's error block (see layout.html)."""
 
     def __init__(self, get_response: Answer) -> None:
         self.get_response = get_response
@@ -44,8 +44,4 @@ class ConflictMiddleware:
     def process_exception(self, request: HttpRequest, error: Exception) -> HttpResponse | None:
         if not isinstance(error, Conflict):
             return None
-        if request.headers.get("HX-Request"):
-            response = render(request, "components/conflict.html", {"message": error.message}, status=409)
-            response["HX-Retarget"], response["HX-Reswap"] = "#messages", "innerHTML"
-            return response
         return render(request, "409.html", {"message": error.message}, status=409)

@@ -204,6 +204,11 @@ class ApiKey(TenantOwned):
     def __str__(self) -> str:
         return f"{self.name} ({self.prefix}…)" if self.prefix else self.name
 
+    @property
+    def is_claimable(self) -> bool:
+        """Whether its secret can still be made; the same as `claimable()` of the queryset."""
+        return self.state == self.State.CLAIMABLE and (self.claim_by is None or self.claim_by > now())
+
     def move_to(self, state: str) -> None:
         """Change the state in memory. Raises Conflict if `state` cannot follow the current one."""
         if state not in self.MOVES.get(self.state, ()):

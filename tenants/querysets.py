@@ -40,5 +40,13 @@ class ApiKeyQuerySet(TenantQuerySet):
             Q(expires_at=None) | Q(expires_at__gt=now())
         )
 
+    def current(self) -> Self:
+        """Keys in use or waiting to be claimed."""
+        return self.exclude(state="revoked").filter(Q(expires_at=None) | Q(expires_at__gt=now()))
+
+    def ended(self) -> Self:
+        """Keys that were revoked or have expired."""
+        return self.filter(Q(state="revoked") | Q(expires_at__lte=now()))
+
     def with_names(self) -> Self:
         return self.select_related("project", "tenant", "created_for", "claimed_by")

@@ -49,6 +49,10 @@ class TenantManager(BaseManager[Any]):
         """Every row; for work done on nobody's behalf: tasks, sweeps, operator reports."""
         return self.get_queryset()
 
+    def none(self) -> Any:
+        """No rows; nobody's."""
+        return self.get_queryset().none()
+
     def create(self, **fields: Any) -> Any:
         return self.get_queryset().create(**fields)
 

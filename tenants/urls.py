@@ -1,1 +1,12 @@
-urlpatterns = []
+"""Pages outside a tenant: signing in and out, and the way to one's tenant."""
+
+from django.contrib.auth.views import LogoutView
+from django.urls import path
+
+from tenants.views.sign_in import SignIn, home
+
+urlpatterns = [
+    path("", home, name="home"),
+    path("login/", SignIn.as_view(), name="login"),
+    path("logout/", LogoutView.as_view(), name="logout"),
+]

@@ -10,7 +10,7 @@ from django.shortcuts import get_object_or_404
 from django.utils.cache import patch_vary_headers
 from django.views.generic.base import ContextMixin, View
 
-from tenants.models import Project, Tenant
+from tenants.models import ApiKey, Project, Tenant
 
 
 class TenantPageMixin(LoginRequiredMixin, ContextMixin, View):
@@ -25,10 +25,17 @@ class TenantPageMixin(LoginRequiredMixin, ContextMixin, View):
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
         user = self.request.user
+        tenants = Tenant.objects.visible_to(user)[:20]  # the switcher
+        keys_to_claim = ApiKey.objects.visible_to(user).in_tenant(self.tenant).claimable().count()
         return super().get_context_data(**kwargs) | {
             "tenant": self.tenant,
-            "tenants": Tenant.objects.visible_to(user)[:20],  # the switcher
-            "projects": Project.objects.visible_to(user).filter(tenant=self.tenant),
+            "tenants": tenants,
+            "projects": Project.objects.visible_to(user).in_tenant(self.tenant),
+            "currency": self.tenant.currency,
+            "portal": {
+                "tenants": tenants,
+                "keys_to_claim": keys_to_claim if user.has_perm("tenants.claim_key", self.tenant) else 0,
+            },
         }
 
 

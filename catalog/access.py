@@ -1,0 +1,96 @@
+"""What a person may do with a model now, in words: use it, claim its key, wait, ask, or why not."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from uuid import UUID
+
+from django.db.models import Q
+from django.urls import reverse
+from django.utils.translation import gettext as _
+
+from catalog.actions.access_requests import region_problem
+from catalog.models import AccessRequest, CatalogModel, Grant
+from tenants.models import ApiKey, Project, Tenant, User
+
+
+@dataclass(frozen=True)
+class Access:
+    """A state (granted, in_review, requestable, unavailable), its words, and the next step if there is one."""
+
+    state: str
+    label: str
+    url: str = ""
+    action_label: str = ""
+    reason: str = ""
+
+
+def accesses(
+    user: User, tenant: Tenant, models: Iterable[CatalogModel], *, project: Project | None = None
+) -> dict[UUID, Access]:
+    """By model, what `user` may do with it in `tenant` (in `project`, if given). Two questions to the database."""
+    models = list(models)
+    mine = Q(project=project) if project else Q()
+    grants = {}
+    in_force = Grant.objects.visible_to(user).in_tenant(tenant).in_force()
+    for grant in (
+        in_force.filter(mine, model__in=models).select_related("key", "project").order_by("created_at")
+    ):
+        grants[grant.model_id] = grant
+    waiting = {
+        request.model_id: request
+        for request in AccessRequest.objects.visible_to(user)
+        .in_tenant(tenant)
+        .pending()
+        .filter(mine, model__in=models)
+    }
+    refusal = _why_nobody_asks(user, tenant)
+    return {
+        model.pk: _access(tenant, model, grants.get(model.pk), waiting.get(model.pk), refusal)
+        for model in models
+    }
+
+
+def _access(
+    tenant: Tenant, model: CatalogModel, grant: Grant | None, waiting: AccessRequest | None, refusal: str
+) -> Access:
+    if grant is not None and grant.key.state == ApiKey.State.CLAIMABLE:
+        url = reverse("key-claim", args=[tenant.slug, grant.key_id])
+        return Access("granted", _("Approved: a key waits for you"), url, _("Claim key"))
+    if grant is not None:
+        url = reverse("model-detail", args=[tenant.slug, model.name]) + "?tab=use"
+        label = _("%(project)s has access") % {"project": grant.project.name}
+        return Access("granted", label, url, _("Use"))
+    if waiting is not None:
+        url = reverse("request-detail", args=[tenant.slug, waiting.pk])
+        return Access("in_review", _("In review"), url, waiting.reference)
+    if not model.is_visible:
+        return Access(
+            "unavailable", _("Not offered any more"), reason=_("This model is not published any more.")
+        )
+    if problem := region_problem(tenant, model):
+        return Access("unavailable", _("Not available"), reason=problem)
+    if refusal:
+        return Access("unavailable", _("Not available"), reason=refusal)
+    url = reverse("request-new", args=[tenant.slug, model.name])
+    return Access(
+        "requestable",
+        _("Can be requested"),
+        url,
+        _("Request"),
+        _(
+            "Say what it is for and how much you expect to use; you see the reviews and the cost before you send."
+        ),
+    )
+
+
+def _why_nobody_asks(user: User, tenant: Tenant) -> str:
+    if tenant.status != Tenant.Status.ACTIVE:
+        return _("%(tenant)s is %(status)s.") % {
+            "tenant": tenant.name,
+            "status": tenant.get_status_display().lower(),
+        }
+    if not user.has_perm("tenants.request_access", tenant):
+        return _("Your role does not ask for models. An owner, admin or developer can.")
+    return ""

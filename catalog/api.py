@@ -1,0 +1,391 @@
+"""Models, access requests and grants over HTTP."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import UUID
+
+import django_filters
+from django.core.exceptions import ValidationError
+from django.db.models import Prefetch, Q, QuerySet
+from django.shortcuts import get_object_or_404
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import (
+    OpenApiExample,
+    OpenApiParameter,
+    extend_schema,
+    extend_schema_field,
+    extend_schema_view,
+)
+from rest_framework import serializers, status, viewsets
+from rest_framework.decorators import action
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from catalog.actions import decide_review, raise_access_request, revoke_grant, withdraw_access_request
+from catalog.idempotency import once
+from catalog.models import AccessRequest, CatalogModel, Grant, Offer, Review, ReviewDecision
+from catalog.prices import list_prices
+from tenants.api import InProjectFilter, RevokeSerializer, VisibleMixin
+from tenants.models import DataClass, Project, Tenant
+from tenants.pagination import CursorPages
+
+
+class OfferSerializer(serializers.ModelSerializer[Offer]):
+    class Meta:
+        model = Offer
+        fields = [
+            "provider",
+            "region",
+            "source",
+            "source_key",
+            "source_url",
+            "prices",
+            "deprecation_date",
+            "is_primary",
+        ]
+
+
+class MyAccessSerializer(serializers.Serializer[Any]):
+    tenant = serializers.CharField()
+    project = serializers.CharField()
+    state = serializers.ChoiceField(["granted", "in_review"])
+    grant = serializers.UUIDField(allow_null=True)
+    access_request = serializers.UUIDField()
+    valid_until = serializers.DateTimeField(allow_null=True)
+
+
+class ModelSerializer(serializers.ModelSerializer[CatalogModel]):
+    prices = serializers.SerializerMethodField(
+        help_text="List prices: money per million of a token kind, as strings."
+    )
+    currency = serializers.SerializerMethodField()
+    my_access = serializers.SerializerMethodField(help_text="Your projects that may use it or have asked.")
+
+    class Meta:
+        model = CatalogModel
+        fields = [
+            "name", "title", "maker", "description", "mode", "context_tokens", "max_output_tokens", "capabilities",
+            "providers", "regions", "hosting", "lifecycle", "deprecation_date", "risk_tier", "highest_data_class",
+            "prices", "currency", "my_access",
+        ]  # fmt: skip
+
+    def get_prices(self, model: CatalogModel) -> dict[str, str]:
+        return {
+            kind: format(price, "f") for kind, price in self.context["prices"].get(model.name, {}).items()
+        }
+
+    def get_currency(self, model: CatalogModel) -> str:
+        return "USD"
+
+    @extend_schema_field(MyAccessSerializer(many=True))
+    def get_my_access(self, model: CatalogModel) -> list[dict[str, Any]]:
+        access: list[dict[str, Any]] = self.context["access"].get(model.pk, [])
+        return access
+
+
+class ModelDetailSerializer(ModelSerializer):
+    offers = OfferSerializer(many=True, read_only=True)
+
+    class Meta(ModelSerializer.Meta):
+        fields = [*ModelSerializer.Meta.fields, "offers"]
+
+
+class ModelFilter(django_filters.FilterSet):
+    """Filters of the catalog; each may be given several times: any of the values (capabilities: all of them)."""
+
+    q = django_filters.CharFilter(
+        method="search", label="Beginnings of words of name, title, maker or provider"
+    )
+    mode = django_filters.AllValuesMultipleFilter(label="chat, embedding, rerank, …")
+    provider = django_filters.CharFilter(
+        field_name="providers", lookup_expr="contains", method="has_provider"
+    )
+    capability = django_filters.CharFilter(method="has_capabilities", label="vision, function_calling, …")
+    data_class = django_filters.ChoiceFilter(
+        choices=DataClass.choices, method="allows", label="Allowed at least"
+    )
+    hosting = django_filters.ChoiceFilter(choices=CatalogModel.Hosting.choices)
+
+    def search(self, models: Any, name: str, value: str) -> Any:
+        return models.search(value)
+
+    def has_provider(self, models: Any, name: str, value: str) -> Any:
+        return models.filter(providers__overlap=self.data.getlist(name))
+
+    def has_capabilities(self, models: Any, name: str, value: str) -> Any:
+        return models.filter(capabilities__contains=dict.fromkeys(self.data.getlist(name), True))
+
+    def allows(self, models: Any, name: str, value: str) -> Any:
+        enough = [data_class for data_class in DataClass if data_class.rank >= DataClass(value).rank]
+        return models.filter(highest_data_class__in=enough)
+
+
+class PagesByName(CursorPages):
+    ordering = "name"
+
+
+class ModelViewSet(viewsets.ReadOnlyModelViewSet[CatalogModel]):
+    """Models that tenants may find and ask for, with list prices and what you have of them."""
+
+    queryset = CatalogModel.objects.none()
+    serializer_class = ModelSerializer
+    filterset_class = ModelFilter
+    pagination_class = PagesByName
+    lookup_field = "name"
+    lookup_value_regex = r"[a-z0-9][a-z0-9._-]*"
+
+    def get_queryset(self) -> QuerySet[CatalogModel]:
+        return CatalogModel.objects.published()
+
+    def get_serializer_class(self) -> type[ModelSerializer]:
+        return ModelDetailSerializer if self.action == "retrieve" else ModelSerializer
+
+    def list(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+        models = self.paginate_queryset(self.filter_queryset(self.get_queryset())) or []
+        return self.get_paginated_response(self._told(models, many=True))
+
+    def retrieve(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+        model = self.get_object()
+        return Response(self._told([model], many=False))
+
+    def _told(self, models: list[CatalogModel], *, many: bool) -> Any:
+        context = self.get_serializer_context() | {
+            "prices": list_prices([model.name for model in models]),
+            "access": _access_of(self.request, models),
+        }
+        serializer = self.get_serializer_class()
+        return serializer(models if many else models[0], many=many, context=context).data
+
+
+def _access_of(request: Request, models: list[CatalogModel]) -> dict[UUID, list[dict[str, Any]]]:
+    """By model, the projects of this person that may use it or have asked for it. Two questions."""
+    access: dict[UUID, list[dict[str, Any]]] = {}
+    mine = Q(tenant__in=request.user.memberships.values("tenant"), model__in=models)
+    grants = Grant.objects.visible_to(request.user).in_force().filter(mine)
+    for grant in grants.select_related("tenant", "project").order_by("pk"):
+        access.setdefault(grant.model_id, []).append(
+            {
+                "tenant": grant.tenant.slug,
+                "project": grant.project.slug,
+                "state": "granted",
+                "grant": grant.pk,
+                "access_request": grant.access_request_id,
+                "valid_until": grant.valid_until,
+            }
+        )
+    waiting = AccessRequest.objects.visible_to(request.user).pending().filter(mine)
+    for access_request in waiting.select_related("tenant", "project").order_by("pk"):
+        access.setdefault(access_request.model_id, []).append(
+            {
+                "tenant": access_request.tenant.slug,
+                "project": access_request.project.slug,
+                "state": "in_review",
+                "grant": None,
+                "access_request": access_request.pk,
+                "valid_until": None,
+            }
+        )
+    return access
+
+
+class DecisionSerializer(serializers.ModelSerializer[ReviewDecision]):
+    reviewer = serializers.CharField(source="reviewer.email", read_only=True)
+
+    class Meta:
+        model = ReviewDecision
+        fields = ["reviewer", "verdict", "comment", "at"]
+
+
+class ReviewSerializer(serializers.ModelSerializer[Review]):
+    decisions = DecisionSerializer(many=True, read_only=True)
+
+    class Meta:
+        model = Review
+        fields = ["track", "because", "state", "due_at", "decided_at", "decisions"]
+
+
+class AccessRequestSerializer(serializers.ModelSerializer[AccessRequest]):
+    tenant = serializers.SlugRelatedField[Tenant](slug_field="slug", read_only=True)
+    project = serializers.SlugRelatedField[Project](slug_field="slug", read_only=True)
+    model = serializers.SlugRelatedField[CatalogModel](slug_field="name", read_only=True)
+    requested_by = serializers.CharField(source="requested_by.email", read_only=True)
+    reviews = ReviewSerializer(many=True, read_only=True)
+    grant = serializers.SerializerMethodField()
+    key = serializers.SerializerMethodField(help_text="The key that waits to be claimed, or was.")
+
+    class Meta:
+        model = AccessRequest
+        fields = [
+            "id", "reference", "tenant", "project", "model", "requested_by", "purpose", "data_class",
+            "expected_tokens_per_day", "limits", "duration_days", "expected_monthly_cost", "currency", "state",
+            "created_at", "decided_at", "rule_version", "reviews", "grant", "key",
+        ]  # fmt: skip
+
+    def get_grant(self, access_request: AccessRequest) -> UUID | None:
+        grant = getattr(access_request, "grant", None)
+        return grant.pk if grant else None
+
+    def get_key(self, access_request: AccessRequest) -> UUID | None:
+        grant = getattr(access_request, "grant", None)
+        return grant.key_id if grant else None
+
+
+class NewAccessRequestSerializer(serializers.Serializer[Any]):
+    """What a request says. `project` is an id, or a slug that only one of your tenants has."""
+
+    project = serializers.CharField(max_length=60)
+    model = serializers.CharField(max_length=120, help_text="Public name, as in models/.")
+    purpose = serializers.CharField(max_length=2000)
+    expected_tokens_per_day = serializers.IntegerField(min_value=1)
+    data_class = serializers.ChoiceField(DataClass.choices, default=DataClass.INTERNAL)
+    limits = serializers.DictField(
+        child=serializers.CharField(), required=False, help_text='By kind: {"requests_per_minute": "3"}'
+    )
+    duration_days = serializers.IntegerField(min_value=1, max_value=730, default=365)
+
+
+class NewReviewSerializer(serializers.Serializer[Any]):
+    track = serializers.ChoiceField(Review.Track.choices)
+    verdict = serializers.ChoiceField(ReviewDecision.Verdict.choices)
+    comment = serializers.CharField(max_length=2000, required=False, default="", allow_blank=True)
+
+
+class AccessRequestFilter(InProjectFilter):
+    """Narrow requests to a tenant, project, state or model."""
+
+    state = django_filters.ChoiceFilter(choices=AccessRequest.State.choices)
+    model = django_filters.CharFilter(field_name="model__name")
+
+
+_IDEMPOTENT = OpenApiParameter(
+    "Idempotency-Key",
+    OpenApiTypes.STR,
+    OpenApiParameter.HEADER,
+    description="Sent again with the same body, the first answer is repeated and nothing is done twice.",
+)
+
+
+@extend_schema_view(
+    list=extend_schema(description="Requests of your tenants (reviewers: of all), newest first.")
+)
+class AccessRequestViewSet(VisibleMixin, viewsets.ReadOnlyModelViewSet[AccessRequest]):
+    """A project asks for a model; reviews decide."""
+
+    model, serializer_class, filterset_class = AccessRequest, AccessRequestSerializer, AccessRequestFilter
+
+    def get_queryset(self) -> QuerySet[AccessRequest]:
+        decisions = ReviewDecision.objects.across_tenants().select_related("reviewer").order_by("at")
+        reviews = Review.objects.across_tenants().order_by("due_at", "pk")
+        return (
+            super()
+            .get_queryset()
+            .select_related("tenant", "project", "model", "requested_by", "grant")
+            .prefetch_related(Prefetch("reviews", reviews.prefetch_related(Prefetch("decisions", decisions))))
+        )
+
+    @extend_schema(
+        request=NewAccessRequestSerializer,
+        responses={201: AccessRequestSerializer},
+        parameters=[_IDEMPOTENT],
+        examples=[
+            OpenApiExample(
+                "A request",
+                {
+                    "project": "letters",
+                    "model": "gpt-oss-120b",
+                    "purpose": "Draft replies to letters; a person reads every one.",
+                    "expected_tokens_per_day": 200000,
+                    "data_class": "internal",
+                    "limits": {"requests_per_minute": "3"},
+                    "duration_days": 90,
+                },
+                request_only=True,
+            )
+        ],
+    )
+    def create(self, request: Request) -> Response:
+        """Ask for a model."""
+        wanted = NewAccessRequestSerializer(data=request.data)
+        wanted.is_valid(raise_exception=True)
+        said = dict(wanted.validated_data)
+        project = _find_project(request, said.pop("project"))
+
+        def deed() -> Response:
+            raised = raise_access_request(project, said.pop("model"), by=request.user, **said)
+            return Response(self._told(raised.pk), status=status.HTTP_201_CREATED)
+
+        return once(request, deed)
+
+    @extend_schema(request=None, responses=AccessRequestSerializer)
+    @action(detail=True, methods=["post"])
+    def withdraw(self, request: Request, pk: str) -> Response:
+        """Take an open request back."""
+        withdrawn = withdraw_access_request(self.get_object().pk, by=request.user)
+        return Response(self._told(withdrawn.pk))
+
+    @extend_schema(request=NewReviewSerializer, responses=AccessRequestSerializer)
+    @action(detail=True, methods=["post"])
+    def reviews(self, request: Request, pk: str) -> Response:
+        """Decide one track. A refusal needs a comment."""
+        access_request = self.get_object()
+        said = NewReviewSerializer(data=request.data)
+        said.is_valid(raise_exception=True)
+        visible = Review.objects.visible_to(request.user).filter(access_request=access_request)
+        review = visible.filter(track=said.validated_data["track"]).first()
+        if review is None:
+            raise ValidationError({"track": ["This request needs no such review."]})
+        decide_review(
+            review.pk,
+            by=request.user,
+            verdict=said.validated_data["verdict"],
+            comment=said.validated_data["comment"],
+        )
+        return Response(self._told(access_request.pk))
+
+    def _told(self, pk: UUID) -> Any:
+        return self.get_serializer(self.get_queryset().get(pk=pk)).data
+
+
+def _find_project(request: Request, said: str) -> Project:
+    """A project by id, or by a slug that is not ambiguous. 404 for what is not visible."""
+    projects = Project.objects.visible_to(request.user)
+    try:
+        return get_object_or_404(projects, pk=UUID(said))
+    except ValueError:
+        found = list(projects.filter(slug=said)[:2])
+    if len(found) > 1:
+        raise ValidationError({"project": ["Several of your tenants have such a project. Give its id."]})
+    return found[0] if found else get_object_or_404(projects, slug=said)
+
+
+class GrantSerializer(serializers.ModelSerializer[Grant]):
+    tenant = serializers.SlugRelatedField[Tenant](slug_field="slug", read_only=True)
+    project = serializers.SlugRelatedField[Project](slug_field="slug", read_only=True)
+    model = serializers.SlugRelatedField[CatalogModel](slug_field="name", read_only=True)
+
+    class Meta:
+        model = Grant
+        fields = [
+            "id", "tenant", "project", "model", "access_request", "key", "valid_from", "valid_until", "revoked_at",
+            "created_at",
+        ]  # fmt: skip
+
+
+class GrantViewSet(VisibleMixin, viewsets.ReadOnlyModelViewSet[Grant]):
+    """Dated rights of your projects to use models."""
+
+    model, serializer_class, filterset_class = Grant, GrantSerializer, InProjectFilter
+
+    def get_queryset(self) -> QuerySet[Grant]:
+        return super().get_queryset().select_related("tenant", "project", "model")
+
+    @extend_schema(request=RevokeSerializer, responses=GrantSerializer)
+    @action(detail=True, methods=["post"])
+    def revoke(self, request: Request, pk: str) -> Response:
+        """End a grant now, with the key that was made with it."""
+        found = self.get_object()
+        said = RevokeSerializer(data=request.data)
+        said.is_valid(raise_exception=True)
+        grant = revoke_grant(found.pk, by=request.user, reason=said.validated_data["reason"])
+        return Response(self.get_serializer(grant).data)

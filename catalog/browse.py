@@ -1,0 +1,250 @@
+"""Finding models: words, facets whose counts follow the selection, sorting, and pages by keyset.
+
+Everything that is chosen lives in the URL. A request asks the database a constant number of questions,
+however many models there are.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Any
+from urllib.parse import urlencode
+
+from django.db.models import Case, CharField, Count, F, Func, IntegerField, Q, Value, When
+from django.db.models.functions import Coalesce
+from django.http import QueryDict
+from django.utils.translation import gettext as _
+
+from catalog import capabilities
+from catalog.models import AccessRequest, CatalogModel, Grant
+from catalog.querysets import CatalogModelQuerySet
+from tenants.models import DataClass, Project, Tenant, User
+
+_TEXT = CharField()
+PAGE_SIZE = 24
+MOST_OPTIONS = 12
+FACETS = ("access", "mode", "data_class", "capability", "hosting", "provider")
+
+
+@dataclass(frozen=True)
+class Selection:
+    """What the URL says: words, chosen facet values, sort, view, project and page."""
+
+    query: str = ""
+    chosen: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    sort: str = "recommended"
+    view: str = "cards"
+    project: str = ""
+
+    @classmethod
+    def read(cls, given: QueryDict) -> Selection:
+        sort = given.get("sort", "recommended")
+        return cls(
+            query=given.get("q", "").replace("\0", "").strip()[:200],
+            chosen={
+                key: values
+                for key in FACETS
+                if (values := tuple(dict.fromkeys(v[:60] for v in given.getlist(key) if v and "\0" not in v)))
+            },
+            sort=sort if sort in _ORDERS else "recommended",
+            view="table" if given.get("view") == "table" else "cards",
+            project=given.get("project", "").replace("\0", "")[:60],
+        )
+
+    def url(self, **page: str) -> str:
+        """The query string of this selection, beginning with "?"; `page` may name a cursor."""
+        pairs = [("q", self.query)] if self.query else []
+        pairs += [(key, value) for key in FACETS for value in self.chosen.get(key, ())]
+        for name, standard in (("sort", "recommended"), ("view", "cards"), ("project", "")):
+            if getattr(self, name) != standard:
+                pairs.append((name, getattr(self, name)))
+        pairs += [(name, value) for name, value in page.items() if value]
+        return "?" + urlencode(pairs)
+
+    def with_value(self, key: str, value: str, *, wanted: bool) -> Selection:
+        values = tuple(v for v in self.chosen.get(key, ()) if v != value) + ((value,) if wanted else ())
+        return self.but(chosen={**self.chosen, key: values})
+
+    def but(self, **changes: Any) -> Selection:
+        return Selection(**{**vars(self), **changes})
+
+
+_ORDERS: dict[str, tuple[str, ...]] = {
+    "recommended": ("-fit", "-is_ours", "-offer_count", "name"),
+    "name": ("name",),
+    "price": ("price_rank", "name"),
+    "context": ("-context_rank", "name"),
+    "newest": ("-created_at", "name"),
+}
+
+
+class Browser:
+    """The catalog as `user` sees it in `tenant` (in `project`, if given) under a selection."""
+
+    def __init__(self, user: User, tenant: Tenant, selection: Selection, project: Project | None) -> None:
+        self.tenant, self.selection = tenant, selection
+        scope = Q(project=project) if project else Q()
+        granted = Grant.objects.visible_to(user).in_tenant(tenant).in_force().filter(scope)
+        waiting = AccessRequest.objects.visible_to(user).in_tenant(tenant).pending().filter(scope)
+        self._granted = Q(pk__in=granted.values("model"))
+        self._waiting = Q(pk__in=waiting.values("model"))
+        self._may_ask = tenant.status == Tenant.Status.ACTIVE and user.has_perm(
+            "tenants.request_access", tenant
+        )
+        self._found: CatalogModelQuerySet = CatalogModel.objects.published().search(selection.query)
+
+    @property
+    def order(self) -> tuple[str, ...]:
+        return _ORDERS[self.selection.sort]
+
+    def models(self) -> CatalogModelQuerySet:
+        """The models of the whole selection, with what `order` sorts by."""
+        return self._narrowed().annotate(
+            fit=self._fit(),
+            is_ours=Case(When(hosting="ours", then=1), default=0, output_field=IntegerField()),
+            price_rank=Coalesce("list_input_price", Value(Decimal(10) ** 9)),
+            context_rank=Coalesce("context_tokens", Value(0)),
+        )
+
+    def _fit(self) -> Case | Value:
+        """How well the name fits the words: the whole name, its beginning, or something else."""
+        name = "-".join(self.selection.query.lower().split())
+        if not name:
+            return Value(0)
+        return Case(
+            When(name=name, then=2),
+            When(name__startswith=name, then=1),
+            default=0,
+            output_field=IntegerField(),
+        )
+
+    def _narrowed(self, *, except_for: str = "") -> CatalogModelQuerySet:
+        models = self._found
+        for key, values in self.selection.chosen.items():
+            if key == except_for or not values:
+                continue
+            if key == "capability":  # a model must have all of them
+                for value in values:
+                    models = models.filter(self._condition(key, value))
+            else:
+                either = Q()
+                for value in values:
+                    either |= self._condition(key, value)
+                models = models.filter(either)
+        return models
+
+    def _condition(self, key: str, value: str) -> Q:
+        nothing = Q(pk__in=[])
+        if key == "access":
+            free = ~self._granted & ~self._waiting
+            possible = self._region_allows() if self._may_ask else nothing
+            return {
+                "granted": self._granted,
+                "in_review": self._waiting & ~self._granted,
+                "requestable": free & possible,
+                "unavailable": free & ~possible,
+            }.get(value, nothing)
+        if key == "data_class":
+            if value not in DataClass.values:
+                return nothing
+            return Q(highest_data_class__in=[c for c in DataClass if c.rank >= DataClass(value).rank])
+        if key == "capability":
+            return Q(capabilities__contains={value: True})
+        if key == "provider":
+            return Q(providers__contains=[value])
+        return Q(**{key: value})
+
+    def _region_allows(self) -> Q:
+        if not self.tenant.regions:
+            return Q(pk__isnull=False)
+        allowed = Q(hosting=CatalogModel.Hosting.OURS)
+        for region in self.tenant.regions:
+            # a region lies inside another when its name goes on after it: eu-central-1 in eu
+            inside = Func(F("regions"), Value(","), function="array_to_string", output_field=_TEXT)
+            allowed |= Q(regions__contains=[region]) | Q(
+                pk__in=CatalogModel.objects.alias(joined=inside)
+                .filter(joined__regex=f"(^|,){re.escape(region)}-")
+                .values("pk")
+            )
+        return allowed
+
+    def facets(self) -> list[dict[str, Any]]:
+        """Every facet with its options; each option's count follows what is chosen in the other facets."""
+        return [
+            self._fixed("access", _("Access"), {
+                "granted": _("You can use"), "in_review": _("In review"), "requestable": _("You can request"),
+                "unavailable": _("Not available"),
+            }),
+            self._grouped("mode", _("Kind"), "mode"),
+            self._fixed("data_class", _("Data class"), {
+                value: label for value, label in DataClass.choices if value != DataClass.PUBLIC
+            }),
+            self._fixed("capability", _("Capability"), {
+                flag: str(word) for flag, (word, _icon) in capabilities.WORDS.items()
+            }),
+            self._fixed("hosting", _("Hosting"), {"ours": _("Our clusters"), "vendor": _("Vendor-hosted")}),
+            self._grouped("provider", _("Provider"), "providers"),
+        ]  # fmt: skip
+
+    def _fixed(self, key: str, label: str, options: Mapping[str, Any]) -> dict[str, Any]:
+        base = self._narrowed(except_for="" if key == "capability" else key)
+        numbered = {f"n{position}": value for position, value in enumerate(options)}
+        counts = base.aggregate(
+            **{name: Count("pk", filter=self._condition(key, value)) for name, value in numbered.items()}
+        )
+        return self._facet(key, label, [(v, options[v], counts[name]) for name, v in numbered.items()])
+
+    def _grouped(self, key: str, label: str, column: str) -> dict[str, Any]:
+        base = self._narrowed(except_for=key)
+        each = F(column) if column == key else Func(F(column), function="unnest", output_field=_TEXT)
+        rows = base.annotate(option=each).values("option").annotate(n=Count("pk")).order_by("-n", "option")
+        counts = {row["option"]: row["n"] for row in rows}
+        chosen = self.selection.chosen.get(key, ())
+        shown = [
+            *list(counts)[:MOST_OPTIONS],
+            *(value for value in chosen if value not in list(counts)[:MOST_OPTIONS]),
+        ]
+        return self._facet(key, label, [(value, _words(key, value), counts.get(value, 0)) for value in shown])
+
+    def _facet(self, key: str, label: str, options: list[tuple[str, Any, int]]) -> dict[str, Any]:
+        chosen = self.selection.chosen.get(key, ())
+        return {
+            "key": key,
+            "label": label,
+            "options": [
+                {
+                    "value": value,
+                    "label": words,
+                    "count": count,
+                    "selected": value in chosen,
+                    "url": self.selection.with_value(key, value, wanted=value not in chosen).url(),
+                }
+                for value, words, count in options
+            ],
+        }
+
+    def chips(self, facets: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        """What is chosen, each with the address that takes it away."""
+        return [
+            {"label": facet["label"], "value": option["label"], "remove_url": option["url"]}
+            for facet in facets
+            for option in facet["options"]
+            if option["selected"]
+        ]
+
+    def sorts(self) -> list[dict[str, str]]:
+        labels = {
+            "recommended": _("Recommended"),
+            "price": _("Lowest price"),
+            "context": _("Largest context"),
+            "newest": _("Newest"),
+            "name": _("Name"),
+        }
+        return [{"value": value, "label": label} for value, label in labels.items()]
+
+
+def _words(key: str, value: str) -> str:
+    return value.replace("_", " ").capitalize() if key == "mode" else value.replace("_", " ")

@@ -1,0 +1,26 @@
+"""Capabilities in words. The flags are the price map's; those without a word here are kept but not shown."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from django.utils.translation import gettext_lazy as _
+
+# flag: (words, icon)
+WORDS: Final[dict[str, tuple[Any, str]]] = {
+    "function_calling": (_("Tool calls"), "tool"),
+    "response_schema": (_("Structured output"), "braces"),
+    "vision": (_("Vision"), "eye"),
+    "reasoning": (_("Reasoning"), "brain"),
+    "prompt_caching": (_("Prompt caching"), "database"),
+    "pdf_input": (_("PDF input"), "scan-eye"),
+    "audio_input": (_("Audio input"), "microphone"),
+    "audio_output": (_("Audio output"), "volume"),
+    "web_search": (_("Web search"), "search"),
+    "computer_use": (_("Computer use"), "player-play"),
+}
+
+
+def words(capabilities: dict[str, bool], *, most: int | None = None) -> list[str]:
+    """The capabilities a model is known to have, in words, the commonest first."""
+    return [str(word) for flag, (word, _icon) in WORDS.items() if capabilities.get(flag)][:most]

@@ -1,0 +1,115 @@
+"""The form with which a project asks for a model, and the one with which a reviewer decides."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django import forms
+from django.core.exceptions import ValidationError
+from django.utils.translation import gettext_lazy as _
+
+from catalog.actions import raise_access_request
+from catalog.actions.access_requests import LONGEST_DAYS, MOST_TOKENS_PER_DAY, data_class_problem
+from catalog.models import AccessRequest, CatalogModel, ReviewDecision
+from tenants.models import DataClass, Project, Tenant, User
+
+LIMITS = ("requests_per_minute", "tokens_per_minute", "money_per_month")
+_HINTS = {
+    DataClass.PUBLIC: _("Anybody may read it."),
+    DataClass.INTERNAL: _("For colleagues; no harm to anybody if it leaks."),
+    DataClass.CONFIDENTIAL: _("About customers or staff; a leak harms them."),
+    DataClass.RESTRICTED: _("Secrets and special categories of personal data."),
+}
+
+
+class AccessRequestForm(forms.Form):
+    """Five questions; the rest of a request follows from who asks, for what and the rules."""
+
+    project = forms.ModelChoiceField(
+        label=_("Project"), queryset=Project.objects.across_tenants().none(), empty_label=None
+    )
+    purpose = forms.CharField(
+        label=_("What is it for?"),
+        max_length=2000,
+        widget=forms.Textarea,
+        help_text=_("One or two sentences. Reviewers read this first."),
+    )
+    data_class = forms.ChoiceField(
+        label=_("Most sensitive data you will send"), choices=DataClass.choices, widget=forms.RadioSelect
+    )
+    expected_tokens_per_day = forms.IntegerField(
+        label=_("Expected tokens per day"),
+        min_value=1,
+        max_value=MOST_TOKENS_PER_DAY,
+        help_text=_("In and out."),
+    )
+    duration_days = forms.IntegerField(
+        label=_("For how many days"), min_value=1, max_value=LONGEST_DAYS, initial=365
+    )
+    requests_per_minute = forms.IntegerField(label=_("Requests per minute"), min_value=1, required=False)
+    tokens_per_minute = forms.IntegerField(label=_("Tokens per minute"), min_value=1, required=False)
+    money_per_month = forms.DecimalField(
+        label=_("Money per month"),
+        max_digits=20,
+        decimal_places=8,
+        required=False,
+        help_text=_("A hard stop."),
+    )
+
+    def __init__(self, *args: Any, user: User, tenant: Tenant, model: CatalogModel, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.user, self.tenant, self.model = user, tenant, model
+        projects = Project.objects.visible_to(user).in_tenant(tenant)
+        self.fields["project"].queryset = projects  # type: ignore[attr-defined]
+        self.initial.setdefault("data_class", self._usual_data_class())
+
+    def _usual_data_class(self) -> str:
+        is_allowed = not data_class_problem(self.tenant, self.model, DataClass.INTERNAL)
+        return DataClass.INTERNAL if is_allowed else DataClass.PUBLIC
+
+    def data_class_options(self) -> list[dict[str, Any]]:
+        """Every data class; those that may not be chosen stay visible, with the reason."""
+        chosen = self["data_class"].value()
+        options = []
+        for data_class in DataClass:
+            problem = data_class_problem(self.tenant, self.model, data_class)
+            options.append(
+                {
+                    "value": data_class.value,
+                    "label": data_class.label,
+                    "hint": _HINTS[data_class],
+                    "disabled": problem is not None,
+                    "reason": problem or "",
+                    "checked": data_class.value == chosen,
+                }
+            )
+        return options
+
+    def limits(self) -> dict[str, Any]:
+        return {kind: self.cleaned_data[kind] for kind in LIMITS if self.cleaned_data.get(kind) is not None}
+
+    def send(self) -> AccessRequest | None:
+        """Raise the request; None when the rules refuse it, with the reasons as errors of the form."""
+        answers = self.cleaned_data
+        try:
+            return raise_access_request(
+                answers["project"],
+                self.model.name,
+                by=self.user,
+                purpose=answers["purpose"],
+                expected_tokens_per_day=answers["expected_tokens_per_day"],
+                data_class=answers["data_class"],
+                limits=self.limits(),
+                duration_days=answers["duration_days"],
+            )
+        except ValidationError as refused:
+            for name, messages in refused.message_dict.items():
+                self.add_error(name if name in self.fields else None, messages)
+            return None
+
+
+class DecisionForm(forms.Form):
+    """A reviewer's verdict; a refusal needs a comment, which the action checks."""
+
+    verdict = forms.ChoiceField(choices=ReviewDecision.Verdict.choices)
+    comment = forms.CharField(max_length=2000, required=False, widget=forms.Textarea)

@@ -1,0 +1,202 @@
+"""A request told to those who wait for it: badge, steps, tracks, timeline, and whose turn it is."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_noop
+
+from catalog.models import AccessRequest, Grant, Review, ReviewDecision
+from tenants.models import ApiKey, AuditEntry, DataClass, Limit, User
+
+Words = dict[str, Any]
+
+
+def badge_of(access_request: AccessRequest, key: ApiKey | None = None) -> Words:
+    """The state in the vocabulary of the portal."""
+    state = access_request.state
+    if state == AccessRequest.State.APPROVED and key is not None and key.state == ApiKey.State.CLAIMABLE:
+        return {"kind": "warn", "text": _("Claim your key"), "icon_name": "key"}
+    return {
+        AccessRequest.State.PENDING: {"kind": "info", "text": _("In review"), "icon_name": "clock"},
+        AccessRequest.State.APPROVED: {"kind": "ok", "text": _("Approved"), "icon_name": ""},
+        AccessRequest.State.REJECTED: {"kind": "bad", "text": _("Refused"), "icon_name": ""},
+        AccessRequest.State.WITHDRAWN: {"kind": "", "text": _("Withdrawn"), "icon_name": ""},
+    }[AccessRequest.State(state)]
+
+
+def row_of(access_request: AccessRequest) -> Words:
+    """A line of a list. Wants `with_names()` and, for claimable keys, `grant__key` selected."""
+    grant = getattr(access_request, "grant", None)
+    key = grant.key if grant else None
+    open_tracks = [
+        r.get_track_display() for r in access_request.reviews.all() if r.state == Review.State.PENDING
+    ]
+    waiting_for = ""
+    if access_request.state == AccessRequest.State.PENDING:
+        waiting_for = _("%(tracks)s review") % {"tracks": ", ".join(open_tracks)}
+    elif key is not None and key.state == ApiKey.State.CLAIMABLE:
+        waiting_for = _("somebody to claim the key")
+    return {
+        "pk": access_request.pk,
+        "reference": access_request.reference,
+        "model_title": access_request.model.title,
+        "project_name": access_request.project.name,
+        "requested_by": str(access_request.requested_by),
+        "badge": badge_of(access_request, key),
+        "waiting_for": waiting_for,
+        "cost": access_request.expected_monthly_cost,
+        "currency": access_request.currency,
+        "sent_at": access_request.created_at,
+    }
+
+
+def steps_of(access_request: AccessRequest, reviews: list[Review], key: ApiKey | None) -> list[Words]:
+    """Sent, reviews, decision, key: which are done, which is now."""
+    State = AccessRequest.State
+    state = access_request.state
+    is_open, is_approved = state == State.PENDING, state == State.APPROVED
+    decided = sum(review.state == Review.State.APPROVED for review in reviews)
+    latest = max((review.due_at for review in reviews if review.state == Review.State.PENDING), default=None)
+    due = _("due %(date)s") % {"date": latest.strftime("%-d %b")} if latest else ""
+    is_claimed = key is not None and key.state != ApiKey.State.CLAIMABLE
+    stopped = {State.REJECTED: _("Refused"), State.WITHDRAWN: _("Withdrawn")}.get(State(state))
+    return [
+        {"label": _("Sent"), "state": "done", "note": access_request.created_at.strftime("%-d %b")},
+        {
+            "label": _("Reviews"),
+            "state": "now" if is_open else "done" if is_approved else "bad",
+            "note": _("%(done)s of %(all)s approved") % {"done": decided, "all": len(reviews)},
+        },
+        {
+            "label": stopped or (_("Approved") if is_approved else _("Decision")),
+            "state": "done" if is_approved else "bad" if stopped else "todo",
+            "note": access_request.decided_at.strftime("%-d %b") if access_request.decided_at else due,
+        },
+        {
+            "label": _("Key claimed") if is_claimed else _("Claim the key"),
+            "state": "done" if is_claimed else "now" if is_approved else "todo",
+            "note": (
+                _("by %(date)s") % {"date": key.claim_by.strftime("%-d %b")}
+                if key is not None and key.claim_by and not is_claimed
+                else ""
+            ),
+        },
+    ]
+
+
+def tracks_of(reviews: list[Review]) -> list[Words]:
+    """Every review: running first, then decided; with what the reviewer said. Wants decisions prefetched."""
+    kinds = {
+        Review.State.PENDING: ("run", {"kind": "info", "text": _("In review")}),
+        Review.State.APPROVED: ("done", {"kind": "ok", "text": _("Approved")}),
+        Review.State.REJECTED: ("bad", {"kind": "bad", "text": _("Refused")}),
+        Review.State.CANCELLED: ("off", {"kind": "", "text": _("Not needed")}),
+    }
+    tracks = []
+    for review in sorted(reviews, key=lambda r: (r.state != Review.State.PENDING, r.due_at)):
+        state, badge = kinds[Review.State(review.state)]
+        decision = next(iter(review.decisions.all()), None)
+        note = ""
+        if review.state == Review.State.PENDING:
+            note = _("due %(date)s") % {"date": review.due_at.strftime("%-d %b")}
+        elif decision is not None:
+            note = _("%(who)s, %(date)s") % {"who": decision.reviewer, "date": decision.at.strftime("%-d %b")}
+        tracks.append(
+            {
+                "label": review.get_track_display(),
+                "state": state,
+                "badge": badge,
+                "note": note,
+                "text": review.because,
+                "quote": decision.comment if decision else "",
+            }
+        )
+    return tracks
+
+
+_DEEDS = {
+    "access_request.raised": gettext_noop("sent the request"),
+    "access_request.withdrawn": gettext_noop("withdrew the request"),
+    "access_request.approved": gettext_noop("completed the reviews: access is approved"),
+    "access_request.rejected": gettext_noop("refused the request"),
+    "grant.given": gettext_noop("gave the project access"),
+    "grant.revoked": gettext_noop("revoked the access"),
+    "api_key.prepared": gettext_noop("prepared a key to be claimed"),
+    "api_key.claimed": gettext_noop("claimed the key"),
+    "api_key.revoked": gettext_noop("revoked the key"),
+}
+
+
+def timeline_of(access_request: AccessRequest, reviews: list[Review], grant: Grant | None) -> list[Words]:
+    """What happened, newest first, from the audit trail of the request, its reviews, its grant and its key."""
+    subjects = [access_request.pk, *(review.pk for review in reviews)]
+    if grant is not None:
+        subjects += [grant.pk, grant.key_id]
+    entries = (
+        AuditEntry.objects.in_tenant(access_request.tenant)
+        .filter(subject_id__in=[str(pk) for pk in subjects])
+        .select_related("actor")
+        .order_by("-at", "-id")[:100]
+    )
+    tracks = {str(review.pk): review.get_track_display().lower() for review in reviews}
+    timeline = []
+    for entry in entries:
+        if entry.verb in ("review.approved", "review.refused"):
+            deed = (
+                _("approved the %(track)s review")
+                if entry.verb == "review.approved"
+                else _("refused the %(track)s review")
+            )
+            text = deed % {"track": tracks.get(entry.subject_id, "")}
+        else:
+            text = _(_DEEDS.get(entry.verb, entry.verb))
+        actor = str(entry.actor) if entry.actor else _("Quartermaster")
+        timeline.append({"actor": actor, "text": text, "at": entry.at})
+    return timeline
+
+
+def refusal_of(access_request: AccessRequest, reviews: list[Review]) -> Words | None:
+    """Why it was refused, in the reviewer's words, and what the requester can do; None unless refused."""
+    if access_request.state != AccessRequest.State.REJECTED:
+        return None
+    for review in reviews:
+        for decision in review.decisions.all():
+            if decision.verdict == ReviewDecision.Verdict.REJECT:
+                return {
+                    "reason": decision.comment,
+                    "way_out": _("Change what was criticised and send a new request."),
+                }
+    return None
+
+
+def asked_of(access_request: AccessRequest, model_url: str) -> list[Words]:
+    """What was asked for, as facts."""
+    return [
+        {"label": _("Model"), "value": access_request.model.title, "url": model_url},
+        {"label": _("Project"), "value": access_request.project.name},
+        {"label": _("Data class"), "value": DataClass(access_request.data_class).label},
+        {"label": _("Tokens per day"), "value": f"{access_request.expected_tokens_per_day:,}"},
+        {"label": _("Duration"), "value": _("%(days)s days") % {"days": access_request.duration_days}},
+        *limit_facts(access_request),
+        {"label": _("Rules"), "value": access_request.rule_version},
+    ]
+
+
+def limit_facts(access_request: AccessRequest) -> list[Words]:
+    return [
+        {"label": Limit.Kind(kind).label, "value": value}
+        for kind, value in access_request.limits.items()
+        if kind in Limit.Kind.values
+    ]
+
+
+def may_withdraw(access_request: AccessRequest, user: User) -> bool:
+    """Whether `withdraw_access_request` would let this person."""
+    tenant = access_request.tenant
+    return (
+        access_request.state == AccessRequest.State.PENDING
+        and user.has_perm("tenants.request_access", tenant)
+        and (access_request.requested_by_id == user.pk or user.has_perm("tenants.manage_members", tenant))
+    )

@@ -1,0 +1,240 @@
+"""Asking for a model and following what becomes of it."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Any
+
+from django.contrib import messages
+from django.core.exceptions import PermissionDenied
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.urls import reverse
+from django.utils.timezone import now
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
+from django.views.generic import DetailView, TemplateView
+
+from catalog import rules, telling
+from catalog.access import accesses
+from catalog.actions import Preview, preview_access_request, withdraw_access_request
+from catalog.forms import LIMITS, AccessRequestForm
+from catalog.models import AccessRequest, CatalogModel, Review
+from tenants.models import ApiKey, DataClass, Project
+from tenants.permissions import require
+from tenants.views.keyset import keyset_page
+from tenants.views.mixins import PartialMixin, TenantPageMixin, TenantScopedMixin
+
+PAGE_SIZE = 25
+
+
+class RequestNew(TenantPageMixin, TemplateView):
+    """The request form as a page, and where it is sent to."""
+
+    template_name = "catalog/request_new.html"
+
+    def get(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        model = self._model()
+        require(request.user, "tenants.request_access", self.tenant)
+        access = accesses(request.user, self.tenant, [model])[model.pk]
+        if access.state == "unavailable":
+            raise PermissionDenied(access.reason)
+        return self._form_page(AccessRequestForm(user=request.user, tenant=self.tenant, model=model), 200)
+
+    def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        model = self._model()
+        require(request.user, "tenants.request_access", self.tenant)
+        form = AccessRequestForm(request.POST, user=request.user, tenant=self.tenant, model=model)
+        access_request = form.send() if form.is_valid() else None
+        if access_request is None:
+            return self._form_page(form, 422 if getattr(request, "htmx", False) else 400)
+        messages.success(request, _("%(reference)s is on its way") % {"reference": access_request.reference})
+        return redirect("request-detail", self.tenant.slug, access_request.pk)
+
+    def _model(self) -> CatalogModel:
+        return get_object_or_404(CatalogModel.objects.published(), name=self.kwargs["name"])
+
+    def _form_page(self, form: AccessRequestForm, status: int) -> HttpResponse:
+        context = self.get_context_data(
+            form=form,
+            model=form.model,
+            data_classes=form.data_class_options(),
+            preview=preview_words(read_preview(form)) if form.is_bound else None,
+        )
+        return self.render_to_response(context, status=status)
+
+
+class RequestPreview(TenantPageMixin, TemplateView):
+    """What would happen if the form were sent as it is now. Changes nothing."""
+
+    template_name = "catalog/_request_preview.html"
+
+    def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        model = get_object_or_404(CatalogModel.objects.published(), name=kwargs["name"])
+        require(request.user, "tenants.request_access", self.tenant)
+        form = AccessRequestForm(request.POST, user=request.user, tenant=self.tenant, model=model)
+        return render(request, self.template_name, {"preview": preview_words(read_preview(form))})
+
+    def get(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        return redirect("request-new", self.tenant.slug, kwargs["name"])
+
+
+def read_preview(form: AccessRequestForm) -> Preview | None:
+    """The preview of a form that may be half filled in; None until it says how many tokens."""
+    form.is_valid()
+    answers = form.cleaned_data
+    project: Project | None = answers.get("project") or form.fields["project"].queryset.first()  # type: ignore[attr-defined]
+    if project is None or answers.get("expected_tokens_per_day") is None:
+        return None
+    return preview_access_request(
+        project,
+        form.model,
+        expected_tokens_per_day=answers["expected_tokens_per_day"],
+        data_class=answers.get("data_class") or DataClass.INTERNAL,
+        limits={kind: answers.get(kind) for kind in LIMITS},
+        duration_days=answers.get("duration_days") or 365,
+    )
+
+
+def preview_words(preview: Preview | None) -> dict[str, Any] | None:
+    """A preview as the template wants it."""
+    if preview is None:
+        return None
+    estimate = preview.estimate
+    due = [rules.due_at(now(), review.working_days) for review in preview.reviews]
+    return {
+        "cost": estimate.expected if estimate else None,
+        "low": estimate.low if estimate else None,
+        "high": estimate.high if estimate else None,
+        "currency": estimate.currency if estimate else "USD",
+        "cost_reason": "" if estimate else _("The model has no price yet."),
+        "decision_on": max(due, default=None),
+        "decision_note": ngettext("%(n)s review", "%(n)s reviews", len(preview.reviews))
+        % {"n": len(preview.reviews)},
+        "problems": list(preview.problems.values()),
+        "reviews": [
+            {
+                "label": Review.Track(review.track).label,
+                "why": review.because,
+                "usual": ngettext(
+                    "within %(n)s working day", "within %(n)s working days", review.working_days
+                )
+                % {"n": review.working_days},
+            }
+            for review in preview.reviews
+        ],
+    }
+
+
+class RequestList(PartialMixin, TenantScopedMixin, TemplateView):
+    """Requests of the tenant's projects: those that wait for you, open ones, closed ones."""
+
+    model = AccessRequest
+    template_name = "catalog/accessrequest_list.html"
+    partial_name = "catalog/_access_request_table.html"
+
+    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
+        requests = self.get_queryset()
+        tabs = {
+            "needs_you": requests.needing_a_claim(),
+            "open": requests.pending(),
+            "closed": requests.closed(),
+        }
+        tab = self.request.GET.get("tab", "")
+        tab = tab if tab in tabs else "open"
+        page = keyset_page(
+            tabs[tab].with_names().select_related("grant__key"),
+            ("-pk",),
+            size=PAGE_SIZE,
+            before=self.request.GET.get("before", ""),
+            after=self.request.GET.get("after", ""),
+        )
+        return super().get_context_data(**kwargs) | {
+            "tab": tab,
+            "counts": {name: tabs[name].count() for name in ("needs_you", "open")},
+            "requests": [telling.row_of(access_request) for access_request in page.rows],
+            "newer_url": f"?tab={tab}&before={page.before}" if page.before else "",
+            "older_url": f"?tab={tab}&after={page.after}" if page.after else "",
+        }
+
+
+class RequestDetail(PartialMixin, TenantScopedMixin, DetailView):
+    """One request: whose turn it is, what each track says, and everything that happened."""
+
+    model = AccessRequest
+    template_name = "catalog/accessrequest_detail.html"
+    partial_name = "catalog/_access_request.html"
+    context_object_name = "access_request"
+
+    def get_queryset(self) -> QuerySet[AccessRequest]:
+        requests: QuerySet[AccessRequest] = (
+            super().get_queryset().with_names().prefetch_related("reviews__decisions__reviewer")
+        )
+        return requests.select_related("grant__key")
+
+    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
+        context = super().get_context_data(**kwargs)
+        access_request: AccessRequest = self.object
+        user, tenant = self.request.user, self.tenant
+        reviews = list(access_request.reviews.all())
+        grant = getattr(access_request, "grant", None)
+        key = grant.key if grant else None
+        is_claimable = key is not None and key.state == ApiKey.State.CLAIMABLE
+        money = access_request.limits.get("money_per_month")
+        return context | {
+            "badge": telling.badge_of(access_request, key),
+            "sent_by_you": access_request.requested_by_id == user.pk,
+            "steps": telling.steps_of(access_request, reviews, key),
+            "tracks": telling.tracks_of(reviews),
+            "timeline": telling.timeline_of(access_request, reviews, grant),
+            "refusal": telling.refusal_of(access_request, reviews),
+            "asked": telling.asked_of(
+                access_request, reverse("model-detail", args=[tenant.slug, access_request.model.name])
+            ),
+            "cost": {
+                "amount": access_request.expected_monthly_cost,
+                "low": None,
+                "high": None,
+                "currency": access_request.currency,
+                "hard_stop": Decimal(money) if money else None,
+            },
+            "conditions": [
+                f"{fact['label']}: {fact['value']}" for fact in telling.limit_facts(access_request)
+            ],
+            "can_withdraw": telling.may_withdraw(access_request, user),
+            "claim_key": key if is_claimable and user.has_perm("tenants.claim_key", tenant) else None,
+            "poll_url": self.request.path if access_request.state == AccessRequest.State.PENDING else "",
+        }
+
+
+class RequestWithdraw(PartialMixin, TenantScopedMixin, DetailView):
+    """Ask whether to withdraw, and withdraw."""
+
+    model = AccessRequest
+    template_name = "catalog/accessrequest_withdraw.html"
+    partial_name = "catalog/_accessrequest_withdraw.html"
+    context_object_name = "access_request"
+
+    def get_queryset(self) -> QuerySet[AccessRequest]:
+        requests: QuerySet[AccessRequest] = super().get_queryset().with_names()
+        return requests
+
+    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
+        open_tracks = [
+            review.get_track_display()
+            for review in self.object.reviews.all()
+            if review.state == Review.State.PENDING
+        ]
+        return super().get_context_data(**kwargs) | {
+            "facts": [
+                {"label": _("Request"), "value": str(self.object)},
+                {"label": _("Reviews that stop"), "value": ", ".join(open_tracks) or _("none")},
+            ]
+        }
+
+    def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        access_request = self.get_object()
+        withdraw_access_request(access_request.pk, by=request.user)
+        messages.success(request, _("%(reference)s is withdrawn") % {"reference": access_request.reference})
+        return redirect("request-detail", self.tenant.slug, access_request.pk)

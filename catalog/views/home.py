@@ -1,0 +1,59 @@
+"""A tenant's first page: what needs you, what is open, and how to begin."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.urls import reverse
+from django.utils.translation import gettext as _
+from django.views.generic import TemplateView
+
+from catalog import telling
+from catalog.models import AccessRequest
+from tenants.models import ApiKey
+from tenants.views.mixins import TenantPageMixin
+
+MOST_ROWS = 8
+
+
+class TenantHome(TenantPageMixin, TemplateView):
+    """Never more than a handful of rows; the lists behind have the rest."""
+
+    template_name = "tenants/home.html"
+
+    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
+        requests = AccessRequest.objects.visible_to(self.request.user).in_tenant(self.tenant)
+        open_requests = (
+            requests.pending().with_names().select_related("grant__key").order_by("-pk")[:MOST_ROWS]
+        )
+        return super().get_context_data(**kwargs) | {
+            "needs_you": self._keys_to_claim(),
+            "open_requests": [telling.row_of(access_request) for access_request in open_requests],
+            "week": None,
+        }
+
+    def _keys_to_claim(self) -> list[dict[str, str]]:
+        user, tenant = self.request.user, self.tenant
+        if not user.has_perm("tenants.claim_key", tenant):
+            return []
+        keys = (
+            ApiKey.objects.visible_to(user)
+            .in_tenant(tenant)
+            .claimable()
+            .with_names()
+            .order_by("claim_by", "pk")
+        )
+        return [
+            {
+                "icon_name": "key",
+                "text": _("The key for %(models)s is ready") % {"models": ", ".join(key.model_names)},
+                "detail": _("%(project)s · claim it by %(date)s")
+                % {
+                    "project": key.project.name,
+                    "date": key.claim_by.strftime("%-d %b") if key.claim_by else "—",
+                },
+                "url": reverse("key-claim", args=[tenant.slug, key.pk]),
+                "action": _("Claim key"),
+            }
+            for key in keys[:MOST_ROWS]
+        ]

@@ -1,0 +1,159 @@
+"""Keys: which there are, claiming one, revoking one."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import messages
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.utils.timezone import now
+from django.utils.translation import gettext as _
+from django.views.generic import DetailView, TemplateView
+
+from catalog.models import CatalogModel
+from tenants.actions import claim_api_key, revoke_api_key
+from tenants.models import ApiKey, User
+from tenants.permissions import require
+from tenants.views.keyset import keyset_page
+from tenants.views.mixins import PartialMixin, TenantScopedMixin
+
+PAGE_SIZE = 25
+
+
+class KeyList(PartialMixin, TenantScopedMixin, TemplateView):
+    """The keys in use and waiting, or those that have ended."""
+
+    model = ApiKey
+    template_name = "tenants/apikey_list.html"
+    partial_name = "tenants/_apikey_table.html"
+
+    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
+        tab = "ended" if self.request.GET.get("tab") == "ended" else "current"
+        keys = self.get_queryset().with_names()
+        page = keyset_page(
+            keys.ended() if tab == "ended" else keys.current(),
+            ("-pk",),
+            size=PAGE_SIZE,
+            before=self.request.GET.get("before", ""),
+            after=self.request.GET.get("after", ""),
+        )
+        context = super().get_context_data(**kwargs)
+        user, tenant = self.request.user, self.tenant
+        may_claim = user.has_perm("tenants.claim_key", tenant)
+        may_revoke = user.has_perm("tenants.revoke_key", tenant)
+        return context | {
+            "tab": tab,
+            "keys": [_row(key, may_claim=may_claim, may_revoke=may_revoke) for key in page.rows],
+            "newer_url": f"?tab={tab}&before={page.before}" if page.before else "",
+            "older_url": f"?tab={tab}&after={page.after}" if page.after else "",
+        }
+
+
+def _row(key: ApiKey, *, may_claim: bool, may_revoke: bool) -> dict[str, Any]:
+    can_claim = may_claim and key.is_claimable
+    return {
+        "pk": key.pk,
+        "name": key.name,
+        "prefix": key.prefix,
+        "ready_at": key.created_at if key.state == ApiKey.State.CLAIMABLE else None,
+        "project_name": key.project.name,
+        "models_label": ", ".join(key.model_names),
+        "badge": badge_of(key),
+        "month_cost": None,
+        "last_used_at": key.last_used_at,
+        "can_claim": can_claim,
+        "can_revoke": may_revoke and key.state != ApiKey.State.REVOKED,
+    }
+
+
+def badge_of(key: ApiKey) -> dict[str, str]:
+    """The key's state in the vocabulary of the portal."""
+    if key.state == ApiKey.State.REVOKED:
+        return {"kind": "", "text": _("Revoked"), "icon_name": ""}
+    if key.expires_at and key.expires_at <= now():
+        return {"kind": "", "text": _("Expired"), "icon_name": ""}
+    if key.state == ApiKey.State.ACTIVE:
+        return {"kind": "ok", "text": _("Active"), "icon_name": ""}
+    if not key.is_claimable:
+        return {"kind": "", "text": _("Claim date passed"), "icon_name": ""}
+    text = _("Claim by %(date)s") % {"date": key.claim_by.strftime("%-d %b")} if key.claim_by else _("Claim")
+    return {"kind": "warn", "text": text, "icon_name": "clock"}
+
+
+class KeyClaim(TenantScopedMixin, DetailView):
+    """Before the secret is made, and the one page that shows it. Neither is kept by caches."""
+
+    model = ApiKey
+    template_name = "tenants/apikey_claim.html"
+    context_object_name = "key"
+
+    def get_queryset(self) -> QuerySet[ApiKey]:
+        keys: QuerySet[ApiKey] = super().get_queryset().with_names()
+        return keys
+
+    def get(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        self.object = self.get_object()
+        require(request.user, "tenants.claim_key", self.tenant)
+        if not self.object.is_claimable:
+            return redirect("key-list", self.tenant.slug)
+        return self.render_to_response(self.get_context_data(key_facts=_facts(self.object)))
+
+    def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        self.object = self.get_object()
+        key, secret = claim_api_key(self.object.pk, by=request.user)
+        model = CatalogModel.objects.filter(name__in=key.model_names).order_by("name").first()
+        context = self.get_context_data(
+            key=key,
+            secret=secret,
+            model_name=model.name if model else "",
+            mode=model.mode if model else "chat",
+        )
+        response = render(request, "tenants/apikey_claimed.html", context)
+        response["Cache-Control"] = "no-store"
+        response["Referrer-Policy"] = "no-referrer"
+        return response
+
+
+class KeyRevoke(PartialMixin, TenantScopedMixin, DetailView):
+    """Ask whether to revoke, saying what stops; and revoke."""
+
+    model = ApiKey
+    template_name = "tenants/apikey_revoke.html"
+    partial_name = "tenants/_apikey_revoke.html"
+    context_object_name = "key"
+
+    def get_queryset(self) -> QuerySet[ApiKey]:
+        keys: QuerySet[ApiKey] = super().get_queryset().with_names()
+        return keys
+
+    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
+        return super().get_context_data(**kwargs) | {"facts": _facts(self.object)}
+
+    def get(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        self.get_object()
+        require(request.user, "tenants.revoke_key", self.tenant)
+        return super().get(request, *args, **kwargs)
+
+    def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        key = self.get_object()
+        revoke_api_key(key.pk, by=request.user)
+        messages.success(request, _("%(name)s is revoked") % {"name": key.name})
+        return redirect("key-list", self.tenant.slug)
+
+
+def _facts(key: ApiKey) -> list[dict[str, str]]:
+    last_used = key.last_used_at.strftime("%-d %b %Y, %H:%M UTC") if key.last_used_at else _("never")
+    facts = [
+        {"label": _("Project"), "value": key.project.name},
+        {"label": _("Opens"), "value": ", ".join(key.model_names)},
+        {"label": _("Ends"), "value": key.expires_at.strftime("%-d %b %Y") if key.expires_at else _("never")},
+    ]
+    if key.state == ApiKey.State.ACTIVE:
+        holder: User | None = key.claimed_by
+        facts += [
+            {"label": _("Claimed by"), "value": str(holder) if holder else "—"},
+            {"label": _("Last used"), "value": last_used},
+        ]
+    return facts

@@ -1,0 +1,274 @@
+"""The catalog's pages: finding a model, and everything about one."""
+
+from __future__ import annotations
+
+from datetime import date
+from decimal import Decimal
+from time import monotonic
+from typing import Any
+
+from django.db.models import QuerySet
+from django.http import HttpRequest
+from django.utils.translation import gettext as _
+from django.views.generic import DetailView, TemplateView
+
+from catalog import capabilities
+from catalog.access import Access, accesses
+from catalog.browse import PAGE_SIZE, Browser, Selection
+from catalog.forms import AccessRequestForm
+from catalog.models import CatalogModel
+from catalog.prices import list_prices
+from tenants.models import DataClass, Project
+from tenants.views.keyset import keyset_page
+from tenants.views.mixins import PartialMixin, TenantPageMixin
+
+TABS = ("overview", "prices", "policy", "versions", "use")
+_EXAMPLE = {"input": 2_000, "output": 500}  # tokens of the worked example
+
+
+class ModelList(PartialMixin, TenantPageMixin, TemplateView):
+    """Search, facets, cards. The same address serves the page and, for htmx, the results."""
+
+    template_name = "catalog/model_list.html"
+    partial_name = "catalog/_model_results.html"
+
+    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
+        begun = monotonic()
+        context = super().get_context_data(**kwargs)
+        selection = Selection.read(self.request.GET)
+        projects = list(context["projects"])
+        project = next((project for project in projects if project.slug == selection.project), None)
+        browser = Browser(self.request.user, self.tenant, selection, project)
+        models = browser.models()
+        page = keyset_page(
+            models,
+            browser.order,
+            size=PAGE_SIZE,
+            before=self.request.GET.get("before", ""),
+            after=self.request.GET.get("after", ""),
+        )
+        facets = browser.facets()
+        return context | {
+            "projects": projects,
+            "project": project,
+            "project_options": _project_options(selection, projects),
+            "page": cards(self.request, self, page.rows, project),
+            "total": models.count(),
+            "query": selection.query,
+            "facets": facets,
+            "chips": browser.chips(facets),
+            "clear_url": Selection(view=selection.view, sort=selection.sort, project=selection.project).url(),
+            "sort": selection.sort,
+            "sorts": browser.sorts(),
+            "view": selection.view,
+            "cards_url": selection.but(view="cards").url(),
+            "table_url": selection.but(view="table").url(),
+            "newer_url": selection.url(before=page.before) if page.before else "",
+            "older_url": selection.url(after=page.after) if page.after else "",
+            "currency": "USD",
+            "elapsed": round((monotonic() - begun) * 1000),
+        }
+
+
+def cards(
+    request: HttpRequest, page: TenantPageMixin, models: list[CatalogModel], project: Project | None
+) -> list[dict[str, Any]]:
+    """What a card shows of each model: prices and access for all of them in three queries."""
+    prices = list_prices([model.name for model in models])
+    access = accesses(request.user, page.tenant, models, project=project)
+    return [
+        {
+            "model": model,
+            "prices": {kind: prices.get(model.name, {}).get(kind) for kind in ("input", "output")},
+            "capabilities": capabilities.words(model.capabilities, most=3),
+            "data_class_label": _("Up to %(class)s") % {"class": DataClass(model.highest_data_class).label},
+            "regions": model.regions[:3],
+            "access": access[model.pk],
+            "badge": badge_of(model),
+            "mode_label": model.mode_label,
+            "deprecation_date": model.deprecation_date,
+        }
+        for model in models
+    ]
+
+
+def badge_of(model: CatalogModel) -> dict[str, str] | None:
+    """A model's one badge: the normal state has none."""
+    if model.lifecycle == CatalogModel.Lifecycle.PREVIEW:
+        return {"kind": "new", "text": _("Preview"), "icon_name": "sparkles"}
+    if not model.is_visible:
+        return {"kind": "bad", "text": _("Retired"), "icon_name": "calendar-x"}
+    if model.deprecation_date:
+        text = _("Retires %(date)s") % {"date": _day(model.deprecation_date)}
+        return {"kind": "warn", "text": text, "icon_name": "calendar-x"}
+    return None
+
+
+class ModelDetail(TenantPageMixin, DetailView):
+    """One model: what it is, what it costs, what data it may see, and what I may do with it."""
+
+    model = CatalogModel
+    slug_field, slug_url_kwarg = "name", "name"
+    template_name = "catalog/model_detail.html"
+    context_object_name = "model"
+
+    def get_queryset(self) -> QuerySet[CatalogModel]:
+        return CatalogModel.objects.published()
+
+    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
+        context = super().get_context_data(**kwargs)
+        model = self.object
+        tab = self.request.GET.get("tab", "overview")
+        access = accesses(self.request.user, self.tenant, [model])[model.pk]
+        offers = list(model.offers.order_by("-is_primary", "provider", "region", "source_key"))
+        primary = next((offer for offer in offers if offer.is_primary), None)
+        prices = list_prices([model.name]).get(model.name, {})
+        return context | {
+            "tab": tab if tab in TABS else "overview",
+            "access": access,
+            "badge": badge_of(model),
+            "facts": _facts(model),
+            "capabilities": [
+                {"label": words, "icon_name": icon}
+                for flag, (words, icon) in capabilities.WORDS.items()
+                if model.capabilities.get(flag)
+            ],
+            "currency": "USD",
+            "price_rows": _price_rows(prices),
+            "example": _example(prices),
+            "price_source": f"{primary.source}: {primary.source_key}" if primary and prices else "",
+            "policy_rows": _policy_rows(model, context["tenant"].name, context["tenant"].highest_data_class),
+            "versions": [
+                {
+                    "label": version.version,
+                    "precision": version.precision,
+                    "digest": version.digest,
+                    "published_on": version.created_at.date(),
+                    "badge": None,
+                }
+                for version in model.versions.order_by("-created_at")
+            ],
+            "offers": [
+                {
+                    "provider": offer.provider,
+                    "name": offer.source_key,
+                    "region": offer.region,
+                    "context_tokens": offer.facts.get("context_tokens"),
+                    "input": _price(offer.prices, "input"),
+                    "output": _price(offer.prices, "output"),
+                }
+                for offer in offers
+            ],
+            "lifecycle": _lifecycle(model),
+            **request_form(self.request, self, model, access),
+        }
+
+
+def request_form(
+    request: HttpRequest, page: TenantPageMixin, model: CatalogModel, access: Access
+) -> dict[str, Any]:
+    """The request panel's form, if this person can send it."""
+    if access.state != "requestable":
+        return {"form": None, "preview": None}
+    form = AccessRequestForm(user=request.user, tenant=page.tenant, model=model)
+    return {"form": form, "data_classes": form.data_class_options(), "preview": None}
+
+
+def _project_options(selection: Selection, projects: list[Project]) -> list[dict[str, Any]]:
+    everything = {
+        "label": _("All projects"),
+        "url": selection.but(project="").url(),
+        "selected": not selection.project,
+    }
+    return [
+        everything,
+        *(
+            {
+                "label": project.name,
+                "url": selection.but(project=project.slug).url(),
+                "selected": selection.project == project.slug,
+            }
+            for project in projects
+        ),
+    ]
+
+
+def _facts(model: CatalogModel) -> list[dict[str, str]]:
+    return [
+        {"label": _("Kind"), "value": model.mode_label},
+        {"label": _("Context"), "value": _count(model.context_tokens)},
+        {"label": _("Longest output"), "value": _count(model.max_output_tokens)},
+        {"label": _("Providers"), "value": str(len(model.providers)) if model.providers else "—"},
+    ]
+
+
+def _price_rows(prices: dict[str, Decimal]) -> list[dict[str, Any]]:
+    if not prices:
+        return []
+    labels = {
+        "input": _("Input"),
+        "cache_read": _("Input from the cache"),
+        "cache_write": _("Writing to the cache"),
+        "output": _("Output"),
+        "reasoning": _("Reasoning"),
+        "image": _("Images"),
+        "audio": _("Audio"),
+        "request": _("Per million requests"),
+    }
+    return [
+        {
+            "label": label,
+            "price": prices.get(kind),
+            "next_price": None,
+            "example_tokens": _EXAMPLE.get(kind),
+            "example_amount": _amount(prices, kind),
+        }
+        for kind, label in labels.items()
+        if kind in prices or kind == "input"
+    ]
+
+
+def _example(prices: dict[str, Decimal]) -> dict[str, Any] | None:
+    amounts = [amount for kind in _EXAMPLE if (amount := _amount(prices, kind)) is not None]
+    return {"label": _("a letter of two pages"), "amount": sum(amounts)} if amounts else None
+
+
+def _amount(prices: dict[str, Decimal], kind: str) -> Decimal | None:
+    return prices[kind] * _EXAMPLE[kind] / 1_000_000 if kind in prices and kind in _EXAMPLE else None
+
+
+def _policy_rows(model: CatalogModel, tenant_name: str, tenant_class: str) -> list[dict[str, str]]:
+    return [
+        {"label": _("Highest data class"), "value": DataClass(model.highest_data_class).label},
+        {
+            "label": _("Your tenant's limit"),
+            "value": _("%(tenant)s: %(class)s")
+            % {"tenant": tenant_name, "class": DataClass(tenant_class).label},
+        },
+        {"label": _("Risk tier"), "value": model.get_risk_tier_display()},
+        {"label": _("Runs on"), "value": model.host_label.capitalize()},
+        {
+            "label": _("Regions offered"),
+            "value": ", ".join(model.regions) or _("not stated by the providers"),
+        },
+        {"label": _("Kept or trained on"), "value": _("not recorded yet; ask the platform team")},
+    ]
+
+
+def _lifecycle(model: CatalogModel) -> list[dict[str, str]]:
+    facts = [{"label": _("State"), "value": model.get_lifecycle_display()}]
+    if model.deprecation_date:
+        facts.append({"label": _("Retires"), "value": _day(model.deprecation_date)})
+    return facts
+
+
+def _price(prices: dict[str, str], kind: str) -> Decimal | None:
+    return Decimal(prices[kind]) if kind in prices else None
+
+
+def _count(tokens: int | None) -> str:
+    return f"{tokens:,}" if tokens else _("not stated")
+
+
+def _day(day: date) -> str:
+    return day.strftime("%-d %b %Y")
