@@ -16,11 +16,11 @@ from pathlib import Path
 from typing import Any
 
 from billing.demo_rule import DEMO_PROJECTS
-from billing.prices import publish_prices
 from django.conf import settings
 from django.core.management import call_command
 from django.db import transaction
 
+from billing.prices import publish_prices
 from catalog.models import CatalogModel, ModelVersion
 from config.demo.people import PEOPLE, TENANTS, DemoPerson
 from deployments.actions import create_deployment
