@@ -1,13 +1,8 @@
 """How the portal's pages write numbers, times and icons.
 
 Amounts and counts are Decimal or int from the database to the page; a float raises TypeError.
-<<<<<<< HEAD
-None means "not applicable" or "unknown" and is written as a dash; it is never turned into 0. A number that the
-view forgot to hand over raises TypeError too; a time that is missing counts as None.
-=======
 None means "not applicable" or "unknown" and is written as a dash; it is never turned into 0. A number
 that the view forgot to hand over raises TypeError too; a time that is missing counts as None.
->>>>>>> front
 """
 
 from __future__ import annotations
