@@ -72,9 +72,10 @@ def run(*, stop_with_parent: bool = False) -> None:
                 everything = {**os.environ, **environment, MARKER: marker}
                 prepare(supervisor, local, everything, demo_steps(local, everything))
                 local.accounts_file.chmod(0o600)
-                *inner, gateway = services(everything, ports)
+                *inner, gateway, beat = services(everything, ports)
                 supervisor.start(*inner)
                 supervisor.start(gateway)  # after the console, which it asks for its configuration
+                supervisor.start(beat)  # last: nobody waits for it, and it takes long to begin
                 say(summary(local, ports, time.monotonic() - began))
                 supervisor.watch()
             except (StopRequestedError, KeyboardInterrupt):
@@ -165,7 +166,7 @@ def application_environment(local: LocalDirectory, ports: Ports) -> dict[str, st
 def services(environment: Mapping[str, str], ports: Ports) -> list[Service]:
     """List Quartermaster's processes in the order they start; they stop in the reverse order.
 
-    So the gateway ends first and can still hand its usage to the console.
+    So the gateway ends before the console and can still hand its usage to it.
     """
 
     def python(*arguments: str) -> Command:
@@ -185,12 +186,12 @@ def services(environment: Mapping[str, str], ports: Ports) -> list[Service]:
         Service("console", console, answers(f"http://{LOOPBACK}:{ports.console}", "/healthz", "/readyz")),
         Service("engine-host", engine_host),
         Service("worker", worker, stop_seconds=15),
-        Service("beat", python("celery", "-A", "config", "beat", "--loglevel", "INFO")),
         Service(
             "gateway",
             python("gateway.proxy"),
             answers(f"http://{LOOPBACK}:{ports.gateway}", "/healthz", "/readyz"),
         ),
+        Service("beat", python("celery", "-A", "config", "beat", "--loglevel", "INFO")),
     ]
 
 

@@ -79,6 +79,7 @@ class StandInControlPlane:
         self.poisoned = set()  # models whose events are refused for ever
         self.usage_status = None  # answer this instead of taking usage
         self.turned_away = 0
+        self.sends_old_revisions = False
         self.acks = []
         self._loop = asyncio.new_event_loop()
         threading.Thread(target=self._loop.run_forever, daemon=True).start()
@@ -139,7 +140,7 @@ class StandInControlPlane:
                 await self._changed.wait_for(lambda: self.snapshot and self.snapshot.revision > after)
         revision = self.snapshot.revision if self.snapshot else 0
         headers = {REVISION_HEADER: str(revision)}
-        if revision <= after:
+        if revision <= after and not self.sends_old_revisions:
             return web.Response(status=204, headers=headers)
         return web.Response(body=encode(self.snapshot), content_type="application/json", headers=headers)
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
+from config.launcher.ports import free_port
 from config.launcher.processes import (
     MARKER,
     Command,
@@ -116,6 +117,32 @@ def test_killing_the_supervisor_leaves_no_process_and_loses_no_data(start):
     with psycopg.connect(again.database_url) as connection:
         assert connection.execute("SELECT n FROM kept").fetchone() == (7,)
     assert again.database_url == demo.database_url  # port and password stay the same
+
+
+def test_killing_the_supervisor_ends_the_workers_of_its_children_too(start):
+    demo = start(WORKERS=str(free_port())).wait_until_up()
+
+    def grandchildren(name):
+        return [
+            pid for pid in demo.living() if name in command_of(pid) and parent_of(pid) != demo.process.pid
+        ]
+
+    deadline = time.monotonic() + 20
+    counts = None
+    while counts != (2, 1) and time.monotonic() < deadline:
+        counts = len(grandchildren("celery")), len(grandchildren("granian"))
+        time.sleep(0.1)
+    assert counts == (2, 1)
+    demo.process.kill()
+    assert demo.wait_until_gone(8) == set()
+
+
+def command_of(pid):
+    return Path(f"/proc/{pid}/cmdline").read_bytes().decode().replace("\0", " ")
+
+
+def parent_of(pid):
+    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
 
 
 def test_killing_supervisor_and_servers_at_once_loses_no_data(start):
