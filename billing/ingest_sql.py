@@ -113,13 +113,13 @@ def _add(table: str) -> str:
 _REQUEST: Final = "CASE WHEN u.status = 'error' THEN 0 ELSE 1 END"  # calls that a backend answered
 _AMOUNT: Final = f"""({_cost(_COMMON)}
     + CASE WHEN {" | ".join(f"u.{kind}" for kind in _RARE)} = 0 THEN 0 ELSE {_cost(_RARE)} END
-    + CASE WHEN t.request IS NULL THEN 0 ELSE {_REQUEST} * t.request END) * 0.000001"""
+    + CASE WHEN t.request IS NULL THEN 0 ELSE {_REQUEST} * t.request END)"""
 _UNPRICED: Final = (
     f"""t.lacks_some AND ({" OR ".join(f"(u.{kind} > 0 AND t.{kind} IS NULL)" for kind in TOKEN_KINDS)})"""
 )
 
-# `place`: whose usage it is, on which of their days, and to which month it is posted; `tariff`: a model's prices in
-# one hour. The rollups take sums of tokens at the hour's prices, which is to the last digit the sum of the events.
+# `place`: whose usage it is, on which of their days, and to which month it is posted; `tariff`: a model's prices per
+# unit in one hour, exact at 14 decimals. The rollups take sums of tokens at the hour's prices, which is to the last digit the sum of the events.
 RECORD: Final = f"""
 WITH place AS MATERIALIZED (
     SELECT * FROM unnest(%(place)s::int[], %(starts)s::timestamptz[], %(ends)s::timestamptz[],
@@ -128,7 +128,7 @@ WITH place AS MATERIALIZED (
            WITH ORDINALITY AS p (place, starts, ends, day, period, key_id, tenant_id, project_id, currency, stay)
 ), tariff AS MATERIALIZED (
     SELECT used.tariff, money.currency, m.id AS model_id, used.hour,
-           {", ".join(f"max(p.per_million) FILTER (WHERE sku.kind = '{kind}') AS {kind}" for kind in KINDS)},
+           {", ".join(f"max(p.per_million) FILTER (WHERE sku.kind = '{kind}') * 0.000001 AS {kind}" for kind in KINDS)},
            count(*) FILTER (WHERE p.id IS NOT NULL AND sku.kind <> 'request') < {len(TOKEN_KINDS)} AS lacks_some
       FROM unnest(%(tariff)s::int[], %(model)s::text[], %(hour)s::timestamptz[]) AS used (tariff, model, hour)
       JOIN billed_model m ON m.name = used.model
@@ -159,7 +159,7 @@ WITH place AS MATERIALIZED (
 ), fine AS MATERIALIZED (
     SELECT p.period, p.tenant_id, p.project_id, p.key_id, t.model_id, p.day, t.hour, u.is_unpriced, u.calls,
            {", ".join(f"u.{kind}" for kind in KINDS)}, CASE WHEN NOT u.is_unpriced THEN
-           ({_cost(TOKEN_KINDS)} + coalesce(u.request * t.request, 0)) * 0.000001 END AS amount
+           ({_cost(TOKEN_KINDS)} + coalesce(u.request * t.request, 0)) END AS amount
       FROM used u JOIN place p ON p.stay = u.stay JOIN tariff t ON t.tariff = u.tariff AND t.currency = u.currency
 ), by_hour AS (
     INSERT INTO rollup_hour (period, tenant_id, project_id, model_id, day, hour, is_unpriced, {_KINDS}, calls, amount)

@@ -306,6 +306,28 @@ class CostLine(BillingOwned):
         return self.source_ref
 
 
+class UsageImport(models.Model):
+    """A usage file that was imported, with what decided where its calls went: a repetition must decide the same."""
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    source = models.CharField(max_length=40)  # of its events
+    file_name = models.CharField(max_length=200)
+    file_sha256 = models.CharField(max_length=64)
+    assignment = models.JSONField()
+    started_at = models.DateTimeField(default=now, editable=False)
+    finished_at = models.DateTimeField(null=True)
+    recorded = models.BigIntegerField(default=0)
+    repeated = models.BigIntegerField(default=0)
+    quarantined = models.BigIntegerField(default=0)
+
+    class Meta:
+        db_table = "usage_import"
+        constraints = [UniqueConstraint(fields=["source", "file_sha256"], name="usage_import_once_per_file")]
+
+    def __str__(self) -> str:
+        return f"{self.file_name} ({self.source})"
+
+
 class Export(BillingOwned):
     """A cost report as a CSV file, built by a task."""
 

@@ -1,0 +1,206 @@
+"""How fast usage is recorded, as a share of a bare COPY of the same rows into the same table.
+
+    python -m benchmarks.ingest [--calls N] [--rounds N] [--batch N] [--writers 1,2,4] [--demo]
+
+Both sides write the same rows on the same server, in turns, and the best round of each counts: what the machine
+does besides slows both. The bare COPY sends text that is ready in memory, in one transaction, and checks nothing.
+Recording starts from Python records and ends with everything committed: identities claimed, every call priced,
+both rollups and the periods locked. The calls are those of the ServeGen trace at their own pace over one day, with
+ids that grow by time as the gateway's do; with `--demo` they are spread over months as `import_usage` does it,
+which makes many more rollup rows.
+
+Uses the server of DATABASE_URL (a database of its own, dropped afterwards), or starts an embedded one.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+import random
+import threading
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from itertools import islice
+from pathlib import Path
+
+TRACE = Path(__file__).resolve().parent.parent / "billing" / "data" / "servegen_deepseek-r1_events.csv.xz"
+MIDNIGHT = datetime(2026, 10, 14, tzinfo=UTC)
+TABLES = "usage_event, event_key, rollup_hour, rollup_day, cost_line, billing_period, quarantined_event"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--calls", type=int, default=350_000)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--batch", type=int, default=20_000)
+    parser.add_argument("--writers", default="1", help="comma-separated numbers of writers at once")
+    parser.add_argument("--demo", action="store_true", help="spread over months as the demo does")
+    options = parser.parse_args()
+    with contextlib.ExitStack() as stack:
+        prepare(stack)
+        run(options)
+
+
+def prepare(stack: contextlib.ExitStack) -> None:
+    """Servers, settings, and a migrated database that is dropped at the end."""
+    from tests.services import prepare_environment
+
+    prepare_environment(stack.callback)
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings.test")
+    os.environ["LOG_LEVEL"] = "WARNING"
+    import django
+
+    django.setup()
+    from django.db import connection
+
+    stack.callback(connection.creation.destroy_test_db, connection.settings_dict["NAME"], verbosity=0)
+    connection.creation.create_test_db(verbosity=0, autoclobber=True, serialize=False)
+
+
+def run(options: argparse.Namespace) -> None:
+    from django.db import connection
+
+    records = make_records(options)
+    count = len(records)
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT version()")
+        print(
+            cursor.fetchone()[0].split(" on ")[0], f"· {os.cpu_count()} cores · {count:,} calls", flush=True
+        )
+    writers = [int(number) for number in options.writers.split(",")]
+    best: dict[str, float] = {}
+
+    def note(name: str, work: Callable[[], object]) -> None:
+        started = time.perf_counter()
+        work()
+        seconds = time.perf_counter() - started
+        best[name] = min(seconds, best.get(name, seconds))
+
+    for _ in range(options.rounds):
+        for number in writers:
+            empty()
+            note(f"recorded, {number} writer(s)", lambda n=number: record(records, options.batch, n))
+            check(count)
+        text, binary = copied_out("text"), copied_out("binary")
+        empty()
+        note("bare COPY, text", lambda rows=text: copy_in(rows, "text"))
+        empty()
+        note("bare COPY, binary", lambda rows=binary: copy_in(rows, "binary"))
+    bare = best["bare COPY, text"]
+    print(f"{'':24}{'calls/s':>12}{'of bare COPY':>16}")
+    for name, seconds in sorted(best.items()):
+        print(f"{name:24}{count / seconds:>12,.0f}{bare / seconds:>16.2f}")
+
+
+def make_records(options: argparse.Namespace) -> list:
+    """The trace's calls, of nine projects' keys and five priced models."""
+    from uuid import UUID
+
+    from billing.demo_rule import DEMO_MODELS, DemoRule
+    from billing.imports import demo_projects, import_key
+    from billing.ingest import make_partitions
+    from billing.prices import publish_price_book
+    from billing.traces import read_trace
+    from billing.usage import UsageRecord, encode
+
+    keys = {place: import_key(project).pk for place, project in demo_projects().items()}
+    prices = {"input": Decimal("0.55"), "cache_read": Decimal("0.14"), "output": Decimal("2.19")}
+    publish_price_book(
+        [(model, prices) for model in DEMO_MODELS],
+        valid_from=datetime(2026, 1, 1, tzinfo=UTC),
+        reason="Benchmark",
+    )
+    rows = list(islice(read_trace(TRACE, "servegen"), options.calls))
+    rule = DemoRule(until=MIDNIGHT, first_moment=rows[0].moment, last_moment=rows[-1].moment)
+    chance = random.Random(7)
+    records = []
+    for row in rows:
+        tenant, project, model = rule.place(row)
+        at = rule.moment(row) if options.demo else MIDNIGHT + timedelta(microseconds=row.moment)
+        records.append(UsageRecord(UUID(int=0), keys[tenant, project], model, at, row.input, 0, 0, row.output,
+                                   row.reasoning, latency_ms=900, first_token_ms=80, is_stream=True,
+                                   config_revision=7))  # fmt: skip
+    records.sort(key=lambda record: record.occurred_at)
+    for n, record in enumerate(records):
+        milliseconds = int(record.occurred_at.timestamp() * 1000)
+        value = milliseconds << 80 | 0x7 << 76 | 0x2 << 62 | chance.getrandbits(62)
+        records[n] = record._replace(event_id=UUID(int=value))
+    make_partitions(encode(records))
+    return records
+
+
+def record(records: list, batch: int, writers: int) -> None:
+    """Record all calls, dealt out in batches to so many writers at once."""
+    from django.db import connection
+
+    from billing.imports import record_all
+
+    if writers == 1:
+        for _ in record_all("gateway", records, batch_size=batch):
+            pass
+        return
+
+    def write(part: int) -> None:
+        mine = [
+            record
+            for start in range(part * batch, len(records), batch * writers)
+            for record in records[start : start + batch]
+        ]
+        for _ in record_all("gateway", mine, batch_size=batch):
+            pass
+        connection.close()
+
+    threads = [threading.Thread(target=write, args=[part]) for part in range(writers)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+
+def check(count: int) -> None:
+    """The ledger holds every call, and both rollups say what the events say."""
+    from django.db import connection
+
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT count(*), sum(amount), sum(output) FROM usage_event")
+        events = cursor.fetchone()
+        for table in ("rollup_hour", "rollup_day"):
+            cursor.execute(f"SELECT sum(calls), sum(amount), sum(output) FROM {table}")
+            if cursor.fetchone() != events or events[0] != count:
+                raise SystemExit(f"{table} is not the sum of {count} events")
+
+
+def empty() -> None:
+    from django.db import connection
+
+    with connection.cursor() as cursor:
+        cursor.execute(f"TRUNCATE {TABLES}")
+        cursor.execute("CHECKPOINT")
+
+
+def copied_out(form: str) -> bytes:
+    from django.db import connection
+
+    with (
+        connection.cursor() as cursor,
+        cursor.copy(
+            f"COPY (SELECT * FROM usage_event ORDER BY occurred_at) TO STDOUT (FORMAT {form})"
+        ) as copy,
+    ):
+        return b"".join(copy)
+
+
+def copy_in(rows: bytes, form: str) -> None:
+    from django.db import connection
+
+    with connection.cursor() as cursor, cursor.copy(f"COPY usage_event FROM STDIN (FORMAT {form})") as copy:
+        copy.write(rows)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,227 @@
+"""Bringing a usage file into the ledger."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from itertools import chain
+from pathlib import Path
+from typing import Any, Final, Protocol
+from uuid import UUID
+
+from django.db import transaction
+from django.utils.timezone import now
+
+from billing.demo_rule import DEMO_TENANTS, DemoRule
+from billing.ingest import record_batch
+from billing.models import UsageImport
+from billing.traces import DATED, BadLine, TraceRow, event_id, read_trace
+from billing.usage import Batch, Receipt, UsageRecord, encode, in_batches
+from tenants import audit
+from tenants.actions import create_project, create_tenant
+from tenants.errors import Conflict
+from tenants.models import ApiKey, Project, Tenant
+
+IMPORT_BATCH: Final = 20_000  # events in one transaction
+KEY_NAME: Final = "trace-import"
+_1970: Final = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+class BadFile(Exception):
+    """The file has lines that cannot be imported; nothing was."""
+
+    def __init__(self, bad_lines: list[BadLine]) -> None:
+        super().__init__(f"{len(bad_lines)} bad lines; nothing was imported.")
+        self.bad_lines = bad_lines
+
+
+class Assignment(Protocol):
+    """Where the calls of a file belong, and when they happened."""
+
+    def describe(self) -> dict[str, str]: ...
+
+    def records(self, source: str, rows: list[TraceRow]) -> list[UsageRecord]: ...
+
+
+@dataclass(frozen=True)
+class OneProject:
+    """All calls belong to one project; undated ones count from `start`. A jsonl line may name model and project."""
+
+    tenant: Tenant
+    project: Project | None
+    model: str
+    start: datetime | None
+
+    def describe(self) -> dict[str, str]:
+        return {
+            "rule": "one-project",
+            "tenant": self.tenant.slug,
+            "project": self.project.slug if self.project else "",
+            "model": self.model,
+            "start": self.start.isoformat() if self.start else "",
+        }
+
+    def records(self, source: str, rows: list[TraceRow]) -> list[UsageRecord]:
+        slugs = {row.facts["project"] for row in rows if row.facts and "project" in row.facts}
+        projects = {p.slug: p for p in Project.objects.in_tenant(self.tenant).filter(slug__in=slugs)}
+        if self.project:
+            projects |= {"": self.project}
+        keys = {slug: import_key(project).pk for slug, project in projects.items()}
+        records, bad = [], []
+        for row in rows:
+            facts = row.facts or {}
+            model, slug = facts.get("model") or self.model, facts.get("project", "")
+            if not model:
+                bad.append(BadLine(row.line, "names no model; add one, or give --model"))
+            elif slug not in keys:
+                bad.append(
+                    BadLine(row.line, f"names no project of {self.tenant.slug}: {slug or 'give --project'}")
+                )
+            else:
+                at = (self.start or _1970) + timedelta(microseconds=row.moment)
+                records.append(_record(source, row, keys[slug], model, at))
+        if bad:
+            raise BadFile(bad)
+        return records
+
+
+@dataclass(frozen=True)
+class Demo:
+    """The demo's rule (billing/demo_rule.py). Tenants and projects that are missing are made."""
+
+    until: datetime
+
+    def describe(self) -> dict[str, str]:
+        return {"rule": "demo", "until": self.until.isoformat()}
+
+    def records(self, source: str, rows: list[TraceRow]) -> list[UsageRecord]:
+        if not rows:
+            return []
+        moments = [row.moment for row in rows]
+        rule = DemoRule(until=self.until, first_moment=min(moments), last_moment=max(moments))
+        keys = {place: import_key(project).pk for place, project in demo_projects().items()}
+        records = []
+        for row in rows:
+            tenant, project, model = rule.place(row)
+            records.append(_record(source, row, keys[tenant, project], model, rule.moment(row)))
+        return records
+
+
+def import_usage(path: Path, format_name: str, assignment: Assignment) -> tuple[UsageImport, Receipt]:
+    """Bring every call of a file into the ledger, or none of it when a line is bad. Safe to repeat.
+
+    The whole file is read and checked first. Then it goes in, oldest call first, `IMPORT_BATCH` to a transaction;
+    when that is cut short, running it again adds what is missing. A repetition adds nothing.
+
+    Raises:
+        BadFile: with every bad line, its number and the reason.
+        Conflict: this file is in the ledger already, with another assignment.
+    """
+    rows: list[TraceRow] = []
+    bad: list[BadLine] = []
+    for line in read_trace(path, format_name):
+        if isinstance(line, BadLine):
+            bad.append(line)
+        else:
+            rows.append(line)
+    if bad:
+        raise BadFile(bad)
+    source = f"trace:{format_name}"
+    with transaction.atomic():
+        known = _begin(path, source, assignment)
+        records = assignment.records(source, rows)
+    records.sort(key=lambda record: record.occurred_at)
+    receipt = sum(record_all(source, records), Receipt())
+    with transaction.atomic():
+        known.finished_at = now()
+        known.recorded += receipt.recorded
+        known.repeated, known.quarantined = receipt.repeated, receipt.quarantined
+        known.save()
+        audit.record("usage.imported", actor=None, subject=known, source=source, **vars(receipt))
+    return known, receipt
+
+
+def record_all(
+    source: str, records: Iterable[UsageRecord], *, batch_size: int = IMPORT_BATCH
+) -> Iterator[Receipt]:
+    """Record many calls, a receipt per batch; the next batch is encoded while the database works on this one."""
+    with ThreadPoolExecutor(max_workers=1) as encoder:
+        waiting: Batch | None = None
+        for chunk in chain(in_batches(records, batch_size), [None]):
+            encoding = encoder.submit(encode, chunk) if chunk else None
+            if waiting is not None:
+                yield record_batch(source, waiting)
+            waiting = encoding.result() if encoding else None
+
+
+def earlier_assignment(path: Path, format_name: str) -> dict[str, Any] | None:
+    """What decided where this file's calls went when it was imported before; None when it was not."""
+    known = UsageImport.objects.filter(source=f"trace:{format_name}", file_sha256=_sha256(path)).first()
+    return dict(known.assignment) if known else None
+
+
+def demo_projects() -> dict[tuple[str, str], Project]:
+    """The demo's projects by slugs, made where missing."""
+    projects = {}
+    for wanted in DEMO_TENANTS:
+        tenant = Tenant.objects.filter(slug=wanted.slug).first() or create_tenant(
+            by=None, slug=wanted.slug, name=wanted.name, timezone=wanted.timezone
+        )
+        for slug, name, cost_centre in wanted.projects:
+            projects[wanted.slug, slug] = Project.objects.in_tenant(tenant).filter(
+                slug=slug
+            ).first() or create_project(tenant, by=None, slug=slug, name=name, cost_centre=cost_centre)
+    return projects
+
+
+@transaction.atomic
+def import_key(project: Project) -> ApiKey:
+    """The project's key for imported usage, which opens nothing: it is born revoked and has no secret."""
+    keys = ApiKey.objects.in_tenant(project.tenant).filter(project=project, name=KEY_NAME)
+    key: ApiKey | None = keys.first()
+    if key is None:
+        key = ApiKey.objects.create(
+            tenant=project.tenant,
+            project=project,
+            name=KEY_NAME,
+            state=ApiKey.State.REVOKED,
+            revoked_at=now(),
+        )
+        audit.record("api_key.made_for_import", actor=None, subject=key)
+    return key
+
+
+def _begin(path: Path, source: str, assignment: Assignment) -> UsageImport:
+    """Write down what this import decides; refuse to decide otherwise than an earlier one of the same file."""
+    known, is_new = UsageImport.objects.get_or_create(
+        source=source,
+        file_sha256=_sha256(path),
+        defaults={"file_name": path.name[:200], "assignment": assignment.describe()},
+    )
+    if not is_new and known.assignment != assignment.describe():
+        raise Conflict(
+            f"This file was imported on {known.started_at:%Y-%m-%d} with {known.assignment}; its calls cannot be "
+            "somewhere else as well. Repeat it with the same options."
+        )
+    return known
+
+
+def _record(source: str, row: TraceRow, key: UUID, model: str, at: datetime) -> UsageRecord:
+    facts = row.facts or {}
+    return UsageRecord(
+        event_id(source, row), key, model, at, row.input, row.cache_read, facts.get("cache_write", 0), row.output,
+        row.reasoning, row.image, facts.get("audio", 0), facts.get("status", "ok"),
+    )  # fmt: skip
+
+
+def undated(format_name: str) -> bool:
+    """Whether the format only says how long after the beginning a call came."""
+    return format_name not in DATED
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,195 @@
+"""Readers of usage files: each format exactly as its publisher writes it, anything else a bad line with its number.
+
+All readers look at a line, say what it holds, and know nothing of tenants, models or prices.
+"""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import json
+import lzma
+import re
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import IO, Any, Final, NamedTuple, cast
+from uuid import UUID
+
+MICROSECONDS: Final = 1_000_000
+MOONCAKE_BLOCK: Final = 512  # tokens of one prefix block
+MOST: Final = 10**12  # a larger number of tokens in one call is a broken line
+Row = Callable[[bytes], "TraceRow"]
+
+
+class TraceRow(NamedTuple):
+    """One call of a file. Tokens are disjoint by kind."""
+
+    line: int
+    digest: bytes  # SHA-256 of the line: what rules draw from
+    moment: int  # microseconds: since 1970 where the format has dates, else since the trace began
+    client: str  # "" where the format names none
+    input: int
+    cache_read: int
+    output: int
+    reasoning: int
+    image: int
+    facts: dict[str, Any] | None = None  # jsonl only: the fields of a UsageRecord that it states
+
+
+class BadLine(NamedTuple):
+    """A line that is not what the format says, and why."""
+
+    line: int
+    reason: str
+
+
+def open_trace(path: Path) -> IO[bytes]:
+    """A file as bytes, unpacked by its ending (.gz, .xz)."""
+    if path.suffix == ".gz":
+        return cast("IO[bytes]", gzip.open(path, "rb"))
+    if path.suffix == ".xz":
+        return lzma.open(path, "rb")
+    return path.open("rb")
+
+
+def read_trace(path: Path, format_name: str) -> Iterator[TraceRow | BadLine]:
+    """Every line of a file in order: what it says, or why it cannot be read. Blank lines are bad lines.
+
+    Raises:
+        OSError, EOFError, lzma.LZMAError: the file cannot be read or unpacked.
+    """
+    header, make_reader = FORMATS[format_name]
+    read = make_reader()
+    with open_trace(path) as file:
+        lines = enumerate(file, start=1)
+        if header is not None:
+            _, first = next(lines, (1, b""))
+            if first.rstrip(b"\r\n") != header:
+                yield BadLine(1, f"the header must be {header.decode()}")
+                return
+        for number, line in lines:
+            text = line.rstrip(b"\n").removesuffix(b"\r")
+            try:
+                row = read(text)
+            except (ValueError, KeyError, TypeError) as error:
+                yield BadLine(number, str(error))
+            else:
+                yield row._replace(line=number, digest=hashlib.sha256(text).digest())
+
+
+def event_id(source: str, row: TraceRow) -> UUID:
+    """The same for the same line of the same source, whoever imports it: UUID version 8 (RFC 9562, section 5.8).
+
+    The line's number comes first, so that ids grow as the file does and land side by side in the index.
+    """
+    spread = hashlib.sha256(b"%s\0%d\0%s" % (source.encode(), row.line, row.digest)).digest()
+    value = (row.line & (2**48 - 1)) << 80 | int.from_bytes(spread[:10], "big")
+    return UUID(int=(value & ~(0xF << 76) & ~(0x3 << 62)) | (0x8 << 76) | (0x2 << 62))
+
+
+def _azure() -> Row:
+    line = re.compile(rb"(\d{4}-\d\d-\d\d) (\d\d:\d\d:\d\d)\.(\d{7}),(\d{1,12}),(\d{1,12})")
+
+    def read(text: bytes) -> TraceRow:
+        found = line.fullmatch(text)
+        if not found:
+            raise ValueError("expected YYYY-MM-DD HH:MM:SS.fffffff,ContextTokens,GeneratedTokens")
+        date, clock, fraction, context, generated = found.groups()
+        seconds = datetime.fromisoformat(f"{date.decode()}T{clock.decode()}+00:00")
+        moment = int(seconds.timestamp()) * MICROSECONDS + int(fraction[:6])  # the seventh digit is cut off
+        return TraceRow(0, b"", moment, "", int(context), 0, int(generated), 0, 0)
+
+    return read
+
+
+def _mooncake() -> Row:
+    seen: set[int] = set()
+
+    def read(text: bytes) -> TraceRow:
+        entry = json.loads(text)
+        if not isinstance(entry, dict) or set(entry) != {
+            "timestamp",
+            "input_length",
+            "output_length",
+            "hash_ids",
+        }:
+            raise ValueError("expected an object with timestamp, input_length, output_length, hash_ids")
+        length, output, blocks = entry["input_length"], entry["output_length"], entry["hash_ids"]
+        for name in ("timestamp", "input_length", "output_length"):
+            _count(name, entry[name])
+        if not isinstance(blocks, list) or any(type(block) is not int for block in blocks):
+            raise ValueError("hash_ids must be a list of whole numbers")
+        cached = min(length, MOONCAKE_BLOCK * sum(block in seen for block in blocks))
+        seen.update(blocks)
+        return TraceRow(0, b"", entry["timestamp"] * 1000, "", length - cached, cached, output, 0, 0)
+
+    return read
+
+
+def _servegen() -> Row:
+    line = re.compile(
+        rb"(\d{1,12}),([0-9A-Za-z_-]{1,40}),(\d{1,12}),(\d{1,12}),(\d{1,12}),(\d{1,12}),(\d{1,6})"
+    )
+
+    def read(text: bytes) -> TraceRow:
+        found = line.fullmatch(text)
+        if not found:
+            raise ValueError("expected seven fields: whole numbers, the second a client's name")
+        ms, client, *numbers = found.groups()
+        input_, image, output, reasoning, _images = map(int, numbers)
+        if reasoning > output:
+            raise ValueError(
+                f"reasoning_tokens {reasoning} is more than output_tokens {output}, which include it"
+            )
+        return TraceRow(
+            0, b"", int(ms) * 1000, client.decode(), input_, 0, output - reasoning, reasoning, image
+        )
+
+    return read
+
+
+def _jsonl() -> Row:
+    counts = ("input", "cache_read", "cache_write", "output", "reasoning", "image", "audio")
+    allowed = {*counts, "occurred_at", "model", "project", "status"}
+
+    def read(text: bytes) -> TraceRow:
+        entry = json.loads(text)
+        if not isinstance(entry, dict) or "occurred_at" not in entry:
+            raise ValueError("expected an object with at least occurred_at")
+        if unknown := set(entry) - allowed:
+            raise ValueError(f"unknown fields: {', '.join(sorted(unknown))}")
+        for name in counts:
+            _count(name, entry.setdefault(name, 0))
+        at = datetime.fromisoformat(entry["occurred_at"])
+        if at.tzinfo is None:
+            raise ValueError("occurred_at has no time zone")
+        if entry.setdefault("status", "ok") not in ("ok", "error", "cancelled"):
+            raise ValueError("status must be ok, error or cancelled")
+        for name in ("model", "project"):
+            if not isinstance(entry.get(name, ""), str):
+                raise ValueError(f"{name} must be text")
+        moment = (at - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1)
+        return TraceRow(
+            0, b"", moment, "", entry["input"], entry["cache_read"], entry["output"], entry["reasoning"],
+            entry["image"], entry,
+        )  # fmt: skip
+
+    return read
+
+
+def _count(name: str, value: object) -> None:
+    if type(value) is not int or not 0 <= value <= MOST:
+        raise ValueError(f"{name} must be a whole number from 0, not {value!r}")
+
+
+FORMATS: Final[dict[str, tuple[bytes | None, Callable[[], Row]]]] = {
+    "azure": (b"TIMESTAMP,ContextTokens,GeneratedTokens", _azure),
+    "mooncake": (None, _mooncake),
+    "servegen": (
+        b"ms,client,input_tokens,image_tokens,output_tokens,reasoning_tokens,image_count",
+        _servegen,
+    ),
+    "jsonl": (None, _jsonl),
+}
+DATED: Final = frozenset({"azure", "jsonl"})  # formats whose lines say the date
