@@ -135,6 +135,7 @@ def load_demo_model(valid_from: datetime) -> None:
                 *("--host", "{host}", "--port", "{port}", "--model", "{model}"),
             ],
             "memory": "512Mi",
+            "endpoints": ["chat", "embedding"],
         },
     )
 

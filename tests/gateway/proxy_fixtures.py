@@ -293,9 +293,9 @@ class Road:
         self.engine = Engine(directory, *engine_options)
         self.keys = []
         self.routes = [
-            RouteConfig(model=MODEL, mode="chat", backends=[self.engine.backend()]),
-            RouteConfig(model=VECTORS, mode="embedding", backends=[self.engine.backend()]),
-            RouteConfig(model="nobody-serves-me", mode="chat", backends=[]),
+            RouteConfig(model=MODEL, modes=["chat"], backends=[self.engine.backend()]),
+            RouteConfig(model=VECTORS, modes=["embedding"], backends=[self.engine.backend()]),
+            RouteConfig(model="nobody-serves-me", modes=["chat"], backends=[]),
         ]
         self.prices = [
             PriceConfig(model=MODEL, nano_per_token={"input": 1000, "cache_read": 100, "output": 4000})
