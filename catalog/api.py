@@ -98,9 +98,7 @@ class ModelFilter(django_filters.FilterSet):
         method="search", label="Beginnings of words of name, title, maker or provider"
     )
     mode = django_filters.AllValuesMultipleFilter(label="chat, embedding, rerank, …")
-    provider = django_filters.CharFilter(
-        field_name="providers", lookup_expr="contains", method="has_provider"
-    )
+    provider = django_filters.CharFilter(method="has_provider", label="openai, azure, bedrock, …")
     capability = django_filters.CharFilter(method="has_capabilities", label="vision, function_calling, …")
     data_class = django_filters.ChoiceFilter(
         choices=DataClass.choices, method="allows", label="Allowed at least"

@@ -1,0 +1,64 @@
+"""Publishing and retiring models."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from django.db import transaction
+from django.utils.timezone import now
+from django.utils.translation import gettext as _
+
+from catalog.models import CatalogModel
+from tenants import audit
+from tenants.errors import Conflict
+from tenants.models import User
+from tenants.permissions import require
+
+
+@transaction.atomic
+def publish_model(pk: UUID | str, *, by: User) -> CatalogModel:
+    """Let tenants find a model and ask for it. Later imports leave the lifecycle alone.
+
+    Raises:
+        CatalogModel.DoesNotExist: there is no such model.
+        PermissionDenied: `by` may not publish models.
+        Conflict: it is published already, or its deprecation date is past.
+    """
+    model = CatalogModel.objects.select_for_update().get(pk=pk)
+    require(by, "catalog.publish_model")
+    if model.is_visible:
+        raise Conflict(
+            _("%(model)s is published already.") % {"model": model.title}, code="already_published"
+        )
+    if model.deprecation_date is not None and model.deprecation_date <= now().date():
+        raise Conflict(
+            _("%(model)s ended on %(date)s, as its providers say.")
+            % {"model": model.title, "date": model.deprecation_date},
+            code="deprecation_date_past",
+        )
+    return _move(model, CatalogModel.Lifecycle.PUBLISHED, "catalog_model.published", by)
+
+
+@transaction.atomic
+def retire_model(pk: UUID | str, *, by: User) -> CatalogModel:
+    """Hide a model from tenants; grants in force stay. Later imports leave the lifecycle alone.
+
+    Raises:
+        CatalogModel.DoesNotExist: there is no such model.
+        PermissionDenied: `by` may not retire models.
+        Conflict: it is retired already.
+    """
+    model = CatalogModel.objects.select_for_update().get(pk=pk)
+    require(by, "catalog.publish_model")
+    if model.lifecycle == CatalogModel.Lifecycle.RETIRED:
+        raise Conflict(_("%(model)s is retired already.") % {"model": model.title}, code="already_retired")
+    return _move(model, CatalogModel.Lifecycle.RETIRED, "catalog_model.retired", by)
+
+
+def _move(model: CatalogModel, lifecycle: str, verb: str, by: User) -> CatalogModel:
+    before, model.lifecycle = model.lifecycle, lifecycle
+    model.imported = {name: value for name, value in model.imported.items() if name != "lifecycle"}
+    model.updated_at = now()
+    model.save(update_fields=["lifecycle", "imported", "updated_at"])
+    audit.record(verb, actor=by, subject=model, before=before)
+    return model

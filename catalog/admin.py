@@ -1,0 +1,383 @@
+"""Staff pages: the review queue and its decisions, and what has been published, asked for and granted."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import admin, messages
+from django.core.exceptions import ValidationError
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.shortcuts import redirect
+from django.template.response import TemplateResponse
+from django.utils.html import format_html
+from django.utils.timezone import now
+from django.utils.translation import gettext_lazy as _
+from unfold.admin import TabularInline
+from unfold.decorators import action, display
+from unfold.enums import ActionVariant
+
+from catalog.actions import decide_review, publish_model, retire_model
+from catalog.evidence import evidence_of
+from catalog.forms import DecisionForm
+from catalog.models import (
+    AccessRequest,
+    CatalogImport,
+    CatalogModel,
+    Grant,
+    ModelVersion,
+    Offer,
+    Review,
+)
+from tenants.admin import LookAdmin, LookOnly
+from tenants.errors import Conflict
+
+QUEUES = {
+    "mine": _("My queue"),
+    "pending": _("All open"),
+    "overdue": _("Overdue"),
+    "decided": _("Decided"),
+    "all": _("All"),
+}
+
+
+def tracks_of(request: HttpRequest) -> list[str]:
+    """The tracks this person may decide."""
+    return [track for track in Review.Track.values if request.user.has_perm(f"catalog.review_{track}")]
+
+
+class QueueFilter(admin.SimpleListFilter):
+    """Which part of the queue: by default what waits for me."""
+
+    title, parameter_name = _("queue"), "queue"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, Any]]:
+        return [(value, label) for value, label in QUEUES.items() if value != "mine"]
+
+    def choices(self, changelist: Any) -> Any:
+        for value, label in QUEUES.items():
+            wanted = {self.parameter_name: value} if value != "mine" else {}
+            removed = [] if wanted else [self.parameter_name]
+            yield {
+                "selected": (self.value() or "mine") == value,
+                "query_string": changelist.get_query_string(wanted, removed),
+                "display": label,
+            }
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Review]) -> QuerySet[Review]:
+        queue = self.value() or "mine"
+        open_reviews = queryset.filter(state=Review.State.PENDING)
+        if queue == "mine":
+            return open_reviews.filter(track__in=tracks_of(request)).exclude(
+                access_request__requested_by=request.user.pk
+            )
+        if queue == "pending":
+            return open_reviews
+        if queue == "overdue":
+            return open_reviews.filter(due_at__lt=now())
+        if queue == "decided":
+            return queryset.exclude(state=Review.State.PENDING)
+        return queryset
+
+
+@admin.register(Review)
+class ReviewAdmin(LookAdmin):
+    """The queue; and per review a page with the evidence beside the decision."""
+
+    list_display = ["what", "track", "tenant", "asked_by", "data_class", "risk", "cost", "due", "state_label"]
+    list_filter = [QueueFilter, "track"]
+    list_select_related = [
+        "tenant",
+        "access_request__model",
+        "access_request__project",
+        "access_request__requested_by",
+    ]
+    list_before_template = "admin/catalog/review/tabs.html"
+    search_fields = ["access_request__model__title", "access_request__model__name", "tenant__name"]
+    ordering = ["due_at", "pk"]
+
+    def changelist_view(
+        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
+    ) -> TemplateResponse:
+        queue = request.GET.get("queue", "mine")
+        tabs = [
+            {
+                "label": label,
+                "url": f"?queue={value}" if value != "mine" else "?",
+                "is_current": value == queue,
+            }
+            for value, label in QUEUES.items()
+        ]
+        context = {"title": _("Review queue"), "queue_tabs": tabs, **(extra_context or {})}
+        return super().changelist_view(request, context)  # type: ignore[no-any-return]
+
+    @display(description=_("Request"))
+    def what(self, review: Review) -> str:
+        return str(review.access_request)
+
+    @display(description=_("Asked by"))
+    def asked_by(self, review: Review) -> str:
+        return str(review.access_request.requested_by)
+
+    @display(description=_("Data class"))
+    def data_class(self, review: Review) -> str:
+        return review.access_request.get_data_class_display()
+
+    @display(description=_("Risk tier"), label={"High": "danger"})
+    def risk(self, review: Review) -> str:
+        return review.access_request.model.get_risk_tier_display()
+
+    @display(description=_("Expected cost a month"))
+    def cost(self, review: Review) -> str:
+        cost = review.access_request.expected_monthly_cost
+        return f"{cost:,.2f} {review.access_request.currency}" if cost is not None else str(_("unknown"))
+
+    @display(description=_("Due"), ordering="due_at")
+    def due(self, review: Review) -> str:
+        day = review.due_at.strftime("%-d %b, %H:%M")
+        if review.state == Review.State.PENDING and review.due_at < now():
+            return format_html(
+                '<span class="font-semibold text-red-700 dark:text-red-400">{} · {}</span>', day, _("overdue")
+            )
+        return day
+
+    @display(description=_("State"), label={"Approved": "success", "Refused": "danger", "In review": "info"})
+    def state_label(self, review: Review) -> str:
+        return review.get_state_display()
+
+    def change_view(
+        self,
+        request: HttpRequest,
+        object_id: str,
+        form_url: str = "",
+        extra_context: dict[str, Any] | None = None,
+    ) -> HttpResponse:
+        """The evidence and the decision; a POST decides."""
+        review = self.get_object(request, object_id)
+        if review is None or not self.has_view_permission(request, review):
+            return self._get_obj_does_not_exist_redirect(request, self.opts, object_id)
+        form = DecisionForm(request.POST or None)
+        status = 200
+        if request.method == "POST":
+            done, status = self._decide(request, review, form)
+            if done is not None:
+                return done
+        access_request = (
+            AccessRequest.objects.visible_to(request.user).with_names().get(pk=review.access_request_id)
+        )
+        may_decide = request.user.has_perm(f"catalog.review_{review.track}")
+        context = {
+            **self.admin_site.each_context(request),
+            **evidence_of(review, access_request),
+            "title": str(review),
+            "opts": self.opts,
+            "original": review,
+            "review": review,
+            "access_request": access_request,
+            "form": form,
+            "is_mine": access_request.requested_by_id == request.user.pk,
+            "may_decide": may_decide,
+            "is_open": review.state == Review.State.PENDING,
+            "has_view_permission": True,
+        }
+        return TemplateResponse(request, "admin/catalog/review/decide.html", context, status=status)
+
+    def _decide(
+        self, request: HttpRequest, review: Review, form: DecisionForm
+    ) -> tuple[HttpResponseRedirect | None, int]:
+        """Decide; the way on, or nothing and the status of the page that says what to mend."""
+        if not form.is_valid():
+            return None, 400
+        try:
+            decided = decide_review(
+                review.pk,
+                by=request.user,
+                verdict=form.cleaned_data["verdict"],
+                comment=form.cleaned_data["comment"],
+            )
+        except ValidationError as refused:
+            for name, problems in refused.message_dict.items():
+                form.add_error(name, problems)
+            return None, 400
+        except Conflict as conflict:
+            form.add_error(None, conflict.message)
+            return None, 409
+        messages.success(
+            request,
+            _("%(review)s: %(state)s.") % {"review": decided, "state": decided.get_state_display().lower()},
+        )
+        return redirect("admin:catalog_review_changelist"), 302
+
+
+class ReviewInline(LookOnly, TabularInline):  # type: ignore[misc]
+    model = Review
+    fields = readonly_fields = ["track", "because", "state", "due_at", "decided_at"]
+    extra = 0
+    show_change_link = True
+
+
+@admin.register(AccessRequest)
+class AccessRequestAdmin(LookAdmin):
+    list_display = [
+        "__str__",
+        "tenant",
+        "requested_by",
+        "data_class",
+        "expected_monthly_cost",
+        "state_label",
+        "created_at",
+    ]
+    list_filter = ["state", "data_class", "tenant"]
+    list_select_related = ["tenant", "project", "model", "requested_by"]
+    search_fields = ["model__title", "model__name", "project__name", "requested_by__email"]
+    ordering = ["-pk"]
+    fields = [
+        "tenant", "project", "model", "requested_by", "purpose", "data_class", "expected_tokens_per_day", "limits",
+        "duration_days", "expected_monthly_cost", "currency", "rule_version", "rule_trace", "state", "created_at",
+        "decided_at",
+    ]  # fmt: skip
+    readonly_fields = fields
+    inlines = [ReviewInline]
+
+    @display(description=_("State"), label={"Approved": "success", "Refused": "danger", "In review": "info"})
+    def state_label(self, access_request: AccessRequest) -> str:
+        return access_request.get_state_display()
+
+
+@admin.register(Grant)
+class GrantAdmin(LookAdmin):
+    list_display = ["model", "project", "tenant", "valid_from", "valid_until", "revoked_at"]
+    list_filter = ["tenant"]
+    list_select_related = ["tenant", "project", "model"]
+    search_fields = ["model__name", "project__name", "tenant__name"]
+    ordering = ["-pk"]
+    fields = [
+        "tenant",
+        "project",
+        "model",
+        "access_request",
+        "key",
+        "valid_from",
+        "valid_until",
+        "revoked_at",
+    ]
+    readonly_fields = fields
+
+
+class OfferInline(LookOnly, TabularInline):  # type: ignore[misc]
+    model = Offer
+    fields = readonly_fields = [
+        "provider",
+        "region",
+        "source_key",
+        "prices",
+        "deprecation_date",
+        "is_primary",
+    ]
+    extra = 0
+    tab = True
+
+
+class VersionInline(LookOnly, TabularInline):  # type: ignore[misc]
+    model = ModelVersion
+    fields = readonly_fields = ["version", "upstream_name", "digest", "precision", "image", "created_at"]
+    extra = 0
+    tab = True
+
+
+@admin.register(CatalogModel)
+class CatalogModelAdmin(LookAdmin):
+    list_display = [
+        "title",
+        "name",
+        "maker",
+        "mode",
+        "lifecycle_label",
+        "risk_tier",
+        "highest_data_class",
+        "offer_count",
+    ]
+    list_filter = ["lifecycle", "risk_tier", "hosting", "mode"]
+    search_fields = ["name", "title", "maker"]
+    ordering = ["name"]
+    fields = [
+        "name", "title", "maker", "description", "mode", "context_tokens", "max_output_tokens", "capabilities",
+        "providers", "regions", "hosting", "lifecycle", "deprecation_date", "risk_tier", "highest_data_class", "source",
+        "updated_at",
+    ]  # fmt: skip
+    readonly_fields = fields
+    inlines = [OfferInline, VersionInline]
+    actions_detail = ["publish", "retire"]
+
+    @display(
+        description=_("Lifecycle"),
+        label={"Published": "success", "Deprecated": "warning", "Retired": "danger"},
+    )
+    def lifecycle_label(self, model: CatalogModel) -> str:
+        return model.get_lifecycle_display()
+
+    def has_publish_permission(self, request: HttpRequest, object_id: object = None) -> bool:
+        return bool(request.user.has_perm("catalog.publish_model"))
+
+    @action(
+        description=_("Publish"),
+        url_path="publish",
+        permissions=["publish"],
+        dialog={
+            "title": _("Publish this model?"),
+            "description": _("Every tenant finds it and can ask for it. Nothing is granted by this."),
+            "form_submit_text": _("Publish"),
+        },
+    )
+    def publish(self, request: HttpRequest, form: Any, object_id: str) -> HttpResponse:
+        return self._do(request, object_id, publish_model, _("%(model)s is published."))
+
+    @action(
+        description=_("Retire"),
+        url_path="retire",
+        permissions=["publish"],
+        variant=ActionVariant.DANGER,
+        dialog={
+            "title": _("Retire this model?"),
+            "description": _(
+                "Nobody finds it or can ask for it any more. Grants in force go on until they end."
+            ),
+            "form_submit_text": _("Retire"),
+        },
+    )
+    def retire(self, request: HttpRequest, form: Any, object_id: str) -> HttpResponse:
+        return self._do(request, object_id, retire_model, _("%(model)s is retired."))
+
+    def _do(self, request: HttpRequest, object_id: str, deed: Any, said: Any) -> HttpResponse:
+        try:
+            messages.success(request, said % {"model": deed(object_id, by=request.user)})
+        except Conflict as conflict:
+            messages.error(request, conflict.message)
+        return redirect("admin:catalog_catalogmodel_change", object_id)
+
+
+@admin.register(CatalogImport)
+class CatalogImportAdmin(LookAdmin):
+    list_display = ["at", "source", "file_name", "by", "added", "changed", "refused_entries"]
+    list_select_related = ["by"]
+    ordering = ["-at"]
+    fields = ["at", "source", "file_name", "digest", "by", "counts", "refused"]
+    readonly_fields = fields
+
+    def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return bool(request.user.has_perm("catalog.publish_model"))
+
+    def has_module_permission(self, request: HttpRequest) -> bool:
+        return self.has_view_permission(request)
+
+    @display(description=_("Added"))
+    def added(self, run: CatalogImport) -> int | None:
+        return run.counts.get("added")
+
+    @display(description=_("Changed"))
+    def changed(self, run: CatalogImport) -> int | None:
+        return run.counts.get("changed")
+
+    @display(description=_("Refused"))
+    def refused_entries(self, run: CatalogImport) -> int:
+        return len(run.refused)
