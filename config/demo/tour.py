@@ -95,11 +95,12 @@ def wait_for(look: Callable[[], T | None], what: str, seconds: float = PATIENCE_
 def browse_and_request(road: Road) -> str:
     me = road.account("developer", "aurora-bank")
     road.developer.sign_in(me["email"], me["password"])
-    catalog = road.developer.open("/t/aurora-bank/catalog/")
+    catalog = road.developer.open("/t/aurora-bank/models/")
     expect("Model catalog" in catalog.text, "The catalog page has another title.")
-    found = road.developer.open(f"/t/aurora-bank/catalog/?q={DEMO_MODEL}")
-    model = road.developer.open(found.link(f"/catalog/{DEMO_MODEL}/"))
-    form = road.developer.open(f"/t/aurora-bank/catalog/{DEMO_MODEL}/request/")
+    found = road.developer.open(f"/t/aurora-bank/models/?q={DEMO_MODEL}")
+    model = road.developer.open(found.link(f"/models/{DEMO_MODEL}/"))
+    expect("$0.15" in model.text, "The model's page does not show its input price.")
+    form = road.developer.open(f"/t/aurora-bank/models/{DEMO_MODEL}/request/")
     sent = road.developer.submit(
         form,
         form.form("purpose", "expected_tokens_per_day"),
@@ -180,7 +181,8 @@ def call(road: Road) -> Iterator[str]:
     answer = wait_for(first_answer, "The gateway accepts the key", 10)
     waited = time.monotonic() - started
     _count(road, answer.usage.total_tokens)
-    yield f"plain chat after {waited:.1f} s: {answer.choices[0].message.content[:60]!r}, {answer.usage.total_tokens} tokens"
+    said = answer.choices[0].message.content[:60]
+    yield f"plain chat after {waited:.1f} s: {said!r}, {answer.usage.total_tokens} tokens"
 
     pieces, usage = [], None
     stream = client.chat.completions.create(  # type: ignore[call-overload]
@@ -207,7 +209,7 @@ def call(road: Road) -> Iterator[str]:
         f"The deployment is {served and served['state']}.",
     )
     assert served is not None
-    yield f"models: {names[0]}, served by deployment {served['name']} on cluster {served['cluster']} ({served['state']})"
+    yield f"models: {names[0]}, served by {served['name']} on cluster {served['cluster']}, {served['state']}"
 
 
 def _count(road: Road, tokens: int) -> None:
