@@ -7,7 +7,6 @@ it is told in memory; it can go away, and refuse what it is told to. `Road` puts
 import asyncio
 import contextlib
 import ctypes
-import hashlib
 import os
 import signal
 import socket
@@ -345,9 +344,7 @@ class Road:
         return self.gateway.client(secret or self.new_key(), **options)
 
     def key_id(self, secret):
-        return next(
-            key.key_id for key in self.keys if key.digest == hashlib.sha256(secret.encode()).hexdigest()
-        )
+        return next(key.key_id for key in self.keys if key.digest == digest(secret))
 
     def events(self, secret, count, seconds=5.0):
         """The events of a key, once there are `count`; never more."""
