@@ -125,7 +125,7 @@ class ConfigClient:
             self._note_problem(f"Revision {index.revision} serves, but cannot be kept on disk: {error}")
 
     def _is_behind(self, theirs: str) -> bool:
-        """Whether the control plane is behind us: its database was restored from an older copy. Reports it."""
+        """Whether the control plane is behind us, restored from an older copy; reported if so."""
         if not theirs.isdigit() or int(theirs) >= self._revision:
             return False
         self._note_problem(

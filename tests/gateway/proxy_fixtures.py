@@ -98,9 +98,10 @@ class StandInControlPlane:
         self._run(self._publish(snapshot))
 
     def acked(self, revision):
-        wait_until(
-            lambda: any(ack.revision >= revision for ack in self.acks[-5:]), what=f"the ack of {revision}"
-        )
+        def is_known():
+            return any(ack.revision >= revision for ack in self.acks[-5:])
+
+        wait_until(is_known, 15, f"the ack of {revision}")
 
     def close(self):
         with contextlib.suppress(Exception):
