@@ -7,7 +7,6 @@ it is told in memory; it can go away, and refuse what it is told to. `Road` puts
 import asyncio
 import contextlib
 import ctypes
-import hashlib
 import os
 import signal
 import socket
@@ -99,9 +98,10 @@ class StandInControlPlane:
         self._run(self._publish(snapshot))
 
     def acked(self, revision):
-        wait_until(
-            lambda: any(ack.revision >= revision for ack in self.acks[-5:]), what=f"the ack of {revision}"
-        )
+        def is_known():
+            return any(ack.revision >= revision for ack in self.acks[-5:])
+
+        wait_until(is_known, 15, f"the ack of {revision}")
 
     def close(self):
         with contextlib.suppress(Exception):
@@ -345,9 +345,7 @@ class Road:
         return self.gateway.client(secret or self.new_key(), **options)
 
     def key_id(self, secret):
-        return next(
-            key.key_id for key in self.keys if key.digest == hashlib.sha256(secret.encode()).hexdigest()
-        )
+        return next(key.key_id for key in self.keys if key.digest == digest(secret))
 
     def events(self, secret, count, seconds=5.0):
         """The events of a key, once there are `count`; never more."""
