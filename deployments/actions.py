@@ -26,7 +26,7 @@ from tenants.permissions import require
 log = structlog.get_logger(__name__)
 
 MOST_REPLICAS = 256
-MESSAGE_IS_LOST_AFTER = timedelta(seconds=15)  # then the sweep does what a message should have started
+MESSAGE_IS_LOST_AFTER = timedelta(seconds=10)  # then the sweep does what a message should have started
 SEEN_EVERY = timedelta(seconds=15)  # an unchanged sight is written down at most this often
 
 
@@ -42,21 +42,6 @@ def add_cluster(cluster: Cluster, *, by: User | None) -> Cluster:
     cluster.save(force_insert=True)
     audit.record("cluster.added", actor=by, subject=cluster, driver=cluster.driver)
     return cluster
-
-
-@transaction.atomic
-def ensure_deployment(version: ModelVersion, *, name: str, replicas: int = 1) -> Deployment:
-    """Want a deployment on the cluster `local`, which is made if it is missing. Repeating changes nothing.
-
-    For set-up by the platform: `manage.py load_demo` calls this.
-    """
-    living = Deployment.objects.living().filter(name=name).first()
-    if living is not None:
-        return living  # type: ignore[no-any-return]
-    cluster = Cluster.objects.filter(name="local").first()
-    if cluster is None:
-        cluster = add_cluster(Cluster(name="local", driver=Cluster.Driver.LOCAL), by=None)
-    return create_deployment(version, cluster, replicas, name, by=None)
 
 
 @transaction.atomic

@@ -12,7 +12,7 @@ from django.urls import reverse
 from django.utils.formats import date_format
 from django.utils.html import format_html, format_html_join
 from django.utils.translation import gettext_lazy as _
-from unfold.admin import ModelAdmin, TabularInline
+from unfold.admin import TabularInline
 from unfold.decorators import action, display
 from unfold.enums import ActionVariant
 from unfold.forms import BaseDialogForm
@@ -20,6 +20,7 @@ from unfold.widgets import UnfoldAdminIntegerFieldWidget
 
 from deployments import actions
 from deployments.models import Backend, Cluster, Deployment, Route
+from tenants.admin import LookAdmin, LookOnly
 from tenants.errors import Conflict
 from tenants.models import AuditEntry
 
@@ -34,21 +35,8 @@ STATE_COLOURS = {
 }
 
 
-class ReadOnlyAdmin(ModelAdmin):  # type: ignore[misc]
-    """Looks; changes go through actions."""
-
-    def has_add_permission(self, request: HttpRequest, *args: Any) -> bool:
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
-
-
 @admin.register(Cluster)
-class ClusterAdmin(ReadOnlyAdmin):
+class ClusterAdmin(LookAdmin):
     list_display = ["name", "driver", "namespace", "region", "living_deployments"]
     fields = ["name", "driver", "namespace", "kubeconfig_path", "region", "created_at"]
     readonly_fields = ["created_at"]
@@ -57,7 +45,7 @@ class ClusterAdmin(ReadOnlyAdmin):
         return bool(request.user.has_perm(MANAGE))
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
-        return super().get_queryset(request).prefetch_related("deployments")  # type: ignore[no-any-return]
+        return super().get_queryset(request).prefetch_related("deployments")
 
     @display(description=_("Deployments"))
     def living_deployments(self, cluster: Cluster) -> int:
@@ -71,6 +59,13 @@ class DeploymentForm(forms.ModelForm):  # type: ignore[type-arg]
     class Meta:
         model = Deployment
         fields = ["version", "cluster", "replicas", "name"]
+
+    def clean_name(self) -> str:
+        """The action refuses a name that lives, too; here it is said beside the field."""
+        name: str = self.cleaned_data["name"]
+        if Deployment.objects.living().filter(name=name).exists():
+            raise forms.ValidationError(_("There is a deployment of this name already."))
+        return name
 
 
 class ScaleForm(BaseDialogForm):  # type: ignore[misc]
@@ -90,15 +85,14 @@ class ScaleForm(BaseDialogForm):  # type: ignore[misc]
 
 
 @admin.register(Deployment)
-class DeploymentAdmin(ReadOnlyAdmin):
+class DeploymentAdmin(LookAdmin):
     form = DeploymentForm
     list_display = ["name", "version", "cluster", "coloured_state", "ready", "why", "observed_at"]
     list_filter = ["state", "cluster"]
     list_select_related = ["version__model", "cluster"]
     search_fields = ["name", "version__model__name"]
     ordering = ["-created_at"]
-    autocomplete_fields = []
-    actions_detail = ["scale", "delete"]
+    actions_detail = ["scale", "delete_now"]
     shown_fields = [
         "name",
         "version",
@@ -224,7 +218,7 @@ class DeploymentAdmin(ReadOnlyAdmin):
             "form_submit_text": _("Delete"),
         },
     )
-    def delete(self, request: HttpRequest, form: BaseDialogForm, object_id: str) -> HttpResponse:
+    def delete_now(self, request: HttpRequest, form: BaseDialogForm, object_id: str) -> HttpResponse:
         try:
             row = actions.delete_deployment(object_id, by=request.user)  # type: ignore[arg-type]
         except Conflict as conflict:
@@ -241,21 +235,17 @@ def back_to(object_id: str) -> HttpResponse:
     )
 
 
-class BackendInline(TabularInline):  # type: ignore[misc]
+class BackendInline(LookOnly, TabularInline):  # type: ignore[misc]
     model = Backend
     fields = readonly_fields = ["deployment", "url", "upstream_model", "weight", "priority"]
     extra = 0
-    can_delete = False
 
     def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return bool(request.user.has_perm("deployments.view_route"))
 
-    def has_add_permission(self, request: HttpRequest, *args: Any) -> bool:
-        return False
-
 
 @admin.register(Route)
-class RouteAdmin(ReadOnlyAdmin):
+class RouteAdmin(LookAdmin):
     list_display = ["model", "addresses"]
     list_select_related = ["model"]
     search_fields = ["model__name"]
@@ -264,7 +254,7 @@ class RouteAdmin(ReadOnlyAdmin):
     inlines = [BackendInline]
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
-        return super().get_queryset(request).prefetch_related("backends__deployment")  # type: ignore[no-any-return]
+        return super().get_queryset(request).prefetch_related("backends__deployment")
 
     @display(description=_("Backends"))
     def addresses(self, route: Route) -> str:

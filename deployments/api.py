@@ -124,7 +124,7 @@ class DeploymentViewSet(
             raise PermissionDenied("Only operators change deployments.")
         wanted = NewDeploymentSerializer(data=request.data)
         wanted.is_valid(raise_exception=True)
-        created = actions.create_deployment(**wanted.validated_data, by=request.user)
+        created = actions.create_deployment(**wanted.validated_data, by=request.user)  # type: ignore[arg-type]
         return Response(self.get_serializer(created).data, status=201)
 
     @extend_schema(request=ScaleSerializer, responses=DeploymentSerializer)

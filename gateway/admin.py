@@ -15,7 +15,6 @@ from django.utils.html import format_html_join
 from django.utils.timesince import timesince
 from django.utils.timezone import now
 from django.utils.translation import gettext_lazy as _
-from unfold.admin import ModelAdmin
 from unfold.decorators import action, display
 from unfold.enums import ActionVariant
 from unfold.forms import BaseDialogForm
@@ -23,6 +22,7 @@ from unfold.widgets import UnfoldAdminTextInputWidget
 
 from gateway import actions
 from gateway.models import Gateway
+from tenants.admin import LookAdmin
 from tenants.errors import Conflict
 from tenants.revision import current_revision
 
@@ -46,7 +46,7 @@ class RegisterForm(BaseDialogForm):  # type: ignore[misc]
 
 
 @admin.register(Gateway)
-class GatewayAdmin(ModelAdmin):  # type: ignore[misc]
+class GatewayAdmin(LookAdmin):
     list_display = ["name", "service", "lag", "seen", "spool_pending", "problem"]
     ordering = ["name"]
     actions_list = ["register"]
@@ -67,21 +67,13 @@ class GatewayAdmin(ModelAdmin):  # type: ignore[misc]
         "revoked_at",
     ]
 
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        return False  # registering shows a token: an action does
-
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
-
     def has_manage_permission(self, request: HttpRequest, *args: Any) -> bool:
         return bool(request.user.has_perm(MANAGE))
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
-        rows: QuerySet[Any] = super().get_queryset(request)
-        return rows.annotate(newest=Value(current_revision()))
+        rows = super().get_queryset(request)
+        annotated: QuerySet[Any] = rows.annotate(newest=Value(current_revision()))
+        return annotated
 
     @display(description=_("Service"), label={_("in service"): "success", _("revoked"): "danger"})
     def service(self, gateway: Gateway) -> str:
@@ -176,6 +168,5 @@ class GatewayAdmin(ModelAdmin):  # type: ignore[misc]
 
 
 def _show(request: HttpRequest, gateway: Gateway, secret: str) -> HttpResponse:
-    response = render(request, "gateway/_token.html", {"gateway": gateway, "secret": secret})
-    response["Cache-Control"] = "no-store"
-    return response
+    """The token, in the dialog that asked for it: in no message, no session and (as all of the admin) no cache."""
+    return render(request, "gateway/_token.html", {"gateway": gateway, "secret": secret})

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from datetime import timedelta
 from functools import wraps
 from http import HTTPStatus
-from typing import Concatenate, ParamSpec
+from typing import Any
 
 from django.db.models import Q
 from django.http import HttpRequest, HttpResponse, JsonResponse
@@ -19,20 +19,18 @@ from tenants.secrets import GATEWAY_TOKEN, digest, looks_like
 
 SEEN_EVERY = timedelta(seconds=5)  # being seen is written at most this often
 
-P = ParamSpec("P")
+View = Callable[..., HttpResponse]
 
 
-def for_gateways(
-    view: Callable[Concatenate[HttpRequest, Gateway, P], HttpResponse],
-) -> Callable[Concatenate[HttpRequest, P], HttpResponse]:
-    """Calls `view` with the gateway that asks; 401 for a token that is absent, unknown or revoked.
+def for_gateways(view: View) -> View:
+    """Calls `view` with the request and the gateway that asks; 401 for a token that is absent, unknown or revoked.
 
     No cookie is looked at, so there is no request to forge.
     """
 
     @csrf_exempt
     @wraps(view)
-    def door(request: HttpRequest, *args: P.args, **kwargs: P.kwargs) -> HttpResponse:
+    def door(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         gateway = _gateway_of(request)
         if gateway is None:
             answer = problem(

@@ -8,7 +8,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from typing import Any, get_args
+from typing import Any, cast, get_args
 from uuid import UUID
 
 import structlog
@@ -22,6 +22,8 @@ from gateway.contract import (
     ConfigSnapshot,
     KeyConfig,
     LimitConfig,
+    LimitKind,
+    LimitScope,
     Mode,
     RouteConfig,
     encode,
@@ -126,9 +128,9 @@ def _limit(limit: Limit, used: Used) -> LimitConfig:
     seen = used.get(limit.pk)
     return LimitConfig(
         id=str(limit.pk),
-        scope=scope,  # type: ignore[arg-type]
+        scope=cast(LimitScope, scope),
         scope_id=str(limit.key_id or limit.project_id or limit.tenant_id),
-        kind=limit.kind,  # type: ignore[arg-type]
+        kind=cast(LimitKind, limit.kind),
         value=int(limit.value * unit),  # exact: money has eight decimals, counts are whole
         model=limit.model or None,
         is_hard=limit.is_hard,
@@ -186,7 +188,11 @@ def _routes() -> list[RouteConfig]:
         routes.append(
             RouteConfig(
                 model=route.model.name,
+<<<<<<< HEAD
                 modes=[route.model.mode, *sorted((answered[route.pk] & MODES) - {route.model.mode})],
+=======
+                mode=cast(Mode, route.model.mode),
+>>>>>>> control
                 backends=backends.get(route.pk, []),
                 max_output_tokens=route.model.max_output_tokens,
                 owned_by=route.model.maker or "quartermaster",

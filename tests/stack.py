@@ -60,11 +60,12 @@ class Stack:
         )
         self._queue_log = (self.directory / "queue.log").open("wb")
         self._queue = RunningValkey(queue, self._queue_log)
+        self.broker = queue.url()
         self.gateway_token = new_secret(GATEWAY_TOKEN)
         self.environment = {
             **os.environ,
             "DJANGO_SETTINGS_MODULE": "config.settings.test",
-            "CELERY_BROKER_URL": queue.url(),
+            "CELERY_BROKER_URL": self.broker,
             "LOCAL_DIR": str(self.directory),
             "ENGINE_STATE_DIR": str(self.directory / "engines"),
             "EXPORT_DIR": str(self.directory / "exports"),
@@ -82,16 +83,17 @@ class Stack:
         (self.directory / "exports").mkdir()
         self.services = {service.name: service for service in services(self.environment, self.ports)}
 
-    def start_all(self):
-        """Register the gateway, raise the first revision, and start every process at once."""
+    def start_all(self, *names):
+        """Register the gateway, raise the first revision, and start every process (or those named) at once."""
         from gateway.actions import register_gateway
         from tenants.revision import raise_revision
 
         register_gateway(GATEWAY, by=None, secret=self.gateway_token)
         raise_revision()
-        for name in self.services:
+        names = names or tuple(self.services)
+        for name in names:
             self._spawn(name)
-        for name in self.services:
+        for name in names:
             self._await(name)
 
     def start(self, name):
@@ -130,7 +132,7 @@ class Stack:
             if answer := claim():
                 return answer
             time.sleep(0.02)
-        words = "\n".join(f"--- {name}\n{self.log(name)[-1500:]}" for name in self.services)
+        words = "\n".join(f"--- {name}\n{self.log(name)[-1500:]}" for name in self._logs)
         raise AssertionError(f"{what} did not happen within {seconds} s\n{words}")
 
     def acknowledged(self, revision=None, seconds=15.0):

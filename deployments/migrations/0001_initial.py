@@ -8,82 +8,188 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     initial = True
 
     dependencies = [
-        ('catalog', '0002_four_eyes'),
+        ("catalog", "0002_four_eyes"),
     ]
 
     operations = [
         migrations.CreateModel(
-            name='Cluster',
+            name="Cluster",
             fields=[
-                ('id', models.UUIDField(default=tenants.ids.uuid7, editable=False, primary_key=True, serialize=False)),
-                ('name', models.SlugField(max_length=60, unique=True)),
-                ('driver', models.CharField(choices=[('local', 'Local processes'), ('kubernetes', 'Kubernetes')], max_length=12)),
-                ('namespace', models.CharField(default='quartermaster', max_length=63, validators=[django.core.validators.RegexValidator('^[a-z]([a-z0-9-]{0,51}[a-z0-9])?$', 'A DNS label: lower-case letters, digits, hyphens.')])),
-                ('kubeconfig_path', models.CharField(blank=True, max_length=300)),
-                ('region', models.CharField(blank=True, max_length=60)),
-                ('created_at', models.DateTimeField(default=django.utils.timezone.now, editable=False)),
+                (
+                    "id",
+                    models.UUIDField(
+                        default=tenants.ids.uuid7, editable=False, primary_key=True, serialize=False
+                    ),
+                ),
+                ("name", models.SlugField(max_length=60, unique=True)),
+                (
+                    "driver",
+                    models.CharField(
+                        choices=[("local", "Local processes"), ("kubernetes", "Kubernetes")], max_length=12
+                    ),
+                ),
+                (
+                    "namespace",
+                    models.CharField(
+                        default="quartermaster",
+                        max_length=63,
+                        validators=[
+                            django.core.validators.RegexValidator(
+                                "^[a-z]([a-z0-9-]{0,51}[a-z0-9])?$",
+                                "A DNS label: lower-case letters, digits, hyphens.",
+                            )
+                        ],
+                    ),
+                ),
+                ("kubeconfig_path", models.CharField(blank=True, max_length=300)),
+                ("region", models.CharField(blank=True, max_length=60)),
+                ("created_at", models.DateTimeField(default=django.utils.timezone.now, editable=False)),
             ],
         ),
         migrations.CreateModel(
-            name='Deployment',
+            name="Deployment",
             fields=[
-                ('id', models.UUIDField(default=tenants.ids.uuid7, editable=False, primary_key=True, serialize=False)),
-                ('name', models.CharField(max_length=53, validators=[django.core.validators.RegexValidator('^[a-z]([a-z0-9-]{0,51}[a-z0-9])?$', 'A DNS label: lower-case letters, digits, hyphens.')])),
-                ('replicas', models.PositiveIntegerField(default=1)),
-                ('generation', models.BigIntegerField(default=1)),
-                ('is_deleted', models.BooleanField(default=False)),
-                ('observed_generation', models.BigIntegerField(default=0)),
-                ('ready_replicas', models.PositiveIntegerField(default=0)),
-                ('state', models.CharField(choices=[('starting', 'Starting'), ('healthy', 'Healthy'), ('degraded', 'Degraded'), ('down', 'Down'), ('deleted', 'Deleted')], default='starting', max_length=10)),
-                ('conditions', models.JSONField(blank=True, default=list)),
-                ('observed_at', models.DateTimeField(blank=True, null=True)),
-                ('next_look_at', models.DateTimeField(default=django.utils.timezone.now)),
-                ('created_at', models.DateTimeField(default=django.utils.timezone.now, editable=False)),
-                ('cluster', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='deployments', to='deployments.cluster')),
-                ('version', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='deployments', to='catalog.modelversion')),
+                (
+                    "id",
+                    models.UUIDField(
+                        default=tenants.ids.uuid7, editable=False, primary_key=True, serialize=False
+                    ),
+                ),
+                (
+                    "name",
+                    models.CharField(
+                        max_length=53,
+                        validators=[
+                            django.core.validators.RegexValidator(
+                                "^[a-z]([a-z0-9-]{0,51}[a-z0-9])?$",
+                                "A DNS label: lower-case letters, digits, hyphens.",
+                            )
+                        ],
+                    ),
+                ),
+                ("replicas", models.PositiveIntegerField(default=1)),
+                ("generation", models.BigIntegerField(default=1)),
+                ("is_deleted", models.BooleanField(default=False)),
+                ("observed_generation", models.BigIntegerField(default=0)),
+                ("ready_replicas", models.PositiveIntegerField(default=0)),
+                (
+                    "state",
+                    models.CharField(
+                        choices=[
+                            ("starting", "Starting"),
+                            ("healthy", "Healthy"),
+                            ("degraded", "Degraded"),
+                            ("down", "Down"),
+                            ("deleted", "Deleted"),
+                        ],
+                        default="starting",
+                        max_length=10,
+                    ),
+                ),
+                ("conditions", models.JSONField(blank=True, default=list)),
+                ("observed_at", models.DateTimeField(blank=True, null=True)),
+                ("next_look_at", models.DateTimeField(default=django.utils.timezone.now)),
+                ("created_at", models.DateTimeField(default=django.utils.timezone.now, editable=False)),
+                (
+                    "cluster",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="deployments",
+                        to="deployments.cluster",
+                    ),
+                ),
+                (
+                    "version",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="deployments",
+                        to="catalog.modelversion",
+                    ),
+                ),
             ],
             options={
-                'permissions': [('manage_deployment', 'Create, scale and delete deployments')],
+                "permissions": [("manage_deployment", "Create, scale and delete deployments")],
             },
         ),
         migrations.CreateModel(
-            name='Route',
+            name="Route",
             fields=[
-                ('id', models.UUIDField(default=tenants.ids.uuid7, editable=False, primary_key=True, serialize=False)),
-                ('created_at', models.DateTimeField(default=django.utils.timezone.now, editable=False)),
-                ('model', models.OneToOneField(on_delete=django.db.models.deletion.PROTECT, related_name='route', to='catalog.catalogmodel')),
+                (
+                    "id",
+                    models.UUIDField(
+                        default=tenants.ids.uuid7, editable=False, primary_key=True, serialize=False
+                    ),
+                ),
+                ("created_at", models.DateTimeField(default=django.utils.timezone.now, editable=False)),
+                (
+                    "model",
+                    models.OneToOneField(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="route",
+                        to="catalog.catalogmodel",
+                    ),
+                ),
             ],
         ),
         migrations.CreateModel(
-            name='Backend',
+            name="Backend",
             fields=[
-                ('id', models.UUIDField(default=tenants.ids.uuid7, editable=False, primary_key=True, serialize=False)),
-                ('url', models.URLField(max_length=300)),
-                ('upstream_model', models.CharField(max_length=200)),
-                ('weight', models.PositiveIntegerField(default=1)),
-                ('priority', models.PositiveSmallIntegerField(default=0)),
-                ('deployment', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='backends', to='deployments.deployment')),
-                ('route', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='backends', to='deployments.route')),
+                (
+                    "id",
+                    models.UUIDField(
+                        default=tenants.ids.uuid7, editable=False, primary_key=True, serialize=False
+                    ),
+                ),
+                ("url", models.URLField(max_length=300)),
+                ("upstream_model", models.CharField(max_length=200)),
+                ("weight", models.PositiveIntegerField(default=1)),
+                ("priority", models.PositiveSmallIntegerField(default=0)),
+                (
+                    "deployment",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="backends",
+                        to="deployments.deployment",
+                    ),
+                ),
+                (
+                    "route",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="backends",
+                        to="deployments.route",
+                    ),
+                ),
             ],
         ),
         migrations.AddIndex(
-            model_name='deployment',
-            index=models.Index(condition=models.Q(('state', 'deleted'), _negated=True), fields=['next_look_at'], name='deployment_due'),
+            model_name="deployment",
+            index=models.Index(
+                condition=models.Q(("state", "deleted"), _negated=True),
+                fields=["next_look_at"],
+                name="deployment_due",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='deployment',
-            constraint=models.CheckConstraint(condition=models.Q(('observed_generation__lte', models.F('generation'))), name='deployment_observed_what_was_wanted'),
+            model_name="deployment",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("observed_generation__lte", models.F("generation"))),
+                name="deployment_observed_what_was_wanted",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='deployment',
-            constraint=models.UniqueConstraint(condition=models.Q(('state', 'deleted'), _negated=True), fields=('name',), name='deployment_name_unique_while_it_lives'),
+            model_name="deployment",
+            constraint=models.UniqueConstraint(
+                condition=models.Q(("state", "deleted"), _negated=True),
+                fields=("name",),
+                name="deployment_name_unique_while_it_lives",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='backend',
-            constraint=models.UniqueConstraint(fields=('route', 'url'), name='backend_once_per_route'),
+            model_name="backend",
+            constraint=models.UniqueConstraint(fields=("route", "url"), name="backend_once_per_route"),
         ),
     ]

@@ -167,6 +167,23 @@ def test_what_no_cluster_would_take_is_refused_in_the_same_way(deployment, clust
     assert "a lot" in deployment.conditions[0]["message"]
 
 
+def test_credentials_that_cannot_be_used_are_said_in_words(db):
+    cluster = ClusterFactory(driver="kubernetes", kubeconfig_path="/nowhere/kubeconfig")
+    deployment = DeploymentFactory(cluster=cluster)
+    reconcile(deployment.pk)
+    assert seen(deployment).state == State.DOWN
+    assert "kubeconfig" in deployment.conditions[0]["message"]
+
+
+def test_a_machine_without_an_engine_host_is_asked_again(db, settings, tmp_path):
+    settings.ENGINE_STATE_DIR = tmp_path
+    deployment = DeploymentFactory()
+    with pytest.raises(TemporaryClusterError):
+        reconcile(deployment.pk)
+    assert (seen(deployment).state, deployment.conditions[0]["reason"]) == (State.STARTING, "ClusterAway")
+    assert "engine host is not running" in deployment.conditions[0]["message"]
+
+
 def test_an_engine_that_came_back_elsewhere_is_followed(deployment, cluster):
     reconcile(deployment.pk, cluster=cluster)
     cluster.endpoint = "http://127.0.0.1:4444"

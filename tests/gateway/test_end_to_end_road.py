@@ -14,10 +14,13 @@ import pytest
 from django.utils.timezone import now
 
 from billing.models import UsageEvent
+from billing.prices import publish_prices
+from catalog.actions import decide_review, raise_access_request
+from catalog.models import Review
 from deployments.actions import add_cluster
 from deployments.models import Backend, Cluster
 from tenants.actions import claim_api_key, prepare_api_key, revoke_api_key, set_limits
-from tenants.models import Tenant
+from tenants.models import ApiKey, Tenant
 from tenants.revision import raise_revision
 from tenants.secrets import new_key_secret
 from tests.factories import (
@@ -115,6 +118,48 @@ def test_the_official_client_chats_streams_embeds_and_lists_models(road):
     road.await_ledger(3)
     streamed = road.in_ledger().get(is_stream=True)
     assert (streamed.input, streamed.output, streamed.is_exact) == (event.input, event.output, True)
+
+
+def test_an_approval_opens_the_model_and_the_ledger_prices_the_call_exactly(running_stack, models):  # noqa: F811
+    """From the request on: reviewers approve, the developer claims the key, and the call has its price."""
+    publish_prices(
+        CHAT,
+        {"input": Decimal("0.15"), "output": Decimal("0.60")},
+        valid_from=now().replace(minute=0, second=0, microsecond=0),
+        reason="test",
+        by=None,
+    )
+    project = ProjectFactory()
+    developer = member_of(project.tenant, "developer")
+    asked = raise_access_request(
+        project,
+        CHAT,
+        by=developer,
+        purpose="Draft letters.",
+        expected_tokens_per_day=1000,
+        limits={"requests_per_minute": "3"},
+    )
+    for review in Review.objects.in_tenant(project.tenant).filter(access_request=asked):
+        decide_review(review.pk, by=staff(f"{review.track}-reviewer"), verdict="approve", comment="Fine.")
+    key = ApiKey.objects.in_tenant(project.tenant).get()
+    _, secret = claim_api_key(key.pk, by=developer)
+    running_stack.acknowledged()
+
+    client = running_stack.client(secret)
+    answer = client.chat.completions.create(model=CHAT, messages=HELLO)
+    ledger = UsageEvent.objects.in_tenant(project.tenant)
+    running_stack.wait_until(ledger.exists, 2, "the call in the ledger")
+    event = ledger.get()
+    million = 1_000_000
+    used = answer.usage
+    assert (
+        event.amount
+        == (used.prompt_tokens * Decimal("0.15") + used.completion_tokens * Decimal("0.60")) / million
+    )
+    for _ in range(2):
+        client.chat.completions.create(model=CHAT, messages=HELLO)
+    with pytest.raises(openai.RateLimitError):
+        client.chat.completions.create(model=CHAT, messages=HELLO)
 
 
 def test_what_is_not_allowed_is_refused_in_the_words_of_openai(road):
