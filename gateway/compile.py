@@ -188,11 +188,10 @@ def _routes() -> list[RouteConfig]:
         routes.append(
             RouteConfig(
                 model=route.model.name,
-<<<<<<< HEAD
-                modes=[route.model.mode, *sorted((answered[route.pk] & MODES) - {route.model.mode})],
-=======
-                mode=cast(Mode, route.model.mode),
->>>>>>> control
+                modes=cast(
+                    list[Mode],
+                    [route.model.mode, *sorted((answered[route.pk] & MODES) - {route.model.mode})],
+                ),
                 backends=backends.get(route.pk, []),
                 max_output_tokens=route.model.max_output_tokens,
                 owned_by=route.model.maker or "quartermaster",

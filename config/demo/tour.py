@@ -27,7 +27,7 @@ T = TypeVar("T")
 
 PATIENCE_SECONDS = 30
 LEDGER_SECONDS = 2  # a call must be in the ledger this soon
-PROMPT = [{"role": "user", "content": "Say hello to Aurora Bank in one sentence."}]
+PROMPT: Any = [{"role": "user", "content": "Say hello to Aurora Bank in one sentence."}]
 
 
 class Difference(Exception):
@@ -173,7 +173,7 @@ def call(road: Road) -> Iterator[str]:
 
     def first_answer() -> Any:
         try:
-            return client.chat.completions.create(model=DEMO_MODEL, messages=PROMPT)  # type: ignore[call-overload]
+            return client.chat.completions.create(model=DEMO_MODEL, messages=PROMPT)
         except (openai.AuthenticationError, openai.NotFoundError):
             return None  # the gateway has not read the new revision yet
 
@@ -185,13 +185,14 @@ def call(road: Road) -> Iterator[str]:
     yield f"plain chat after {waited:.1f} s: {said!r}, {answer.usage.total_tokens} tokens"
 
     pieces, usage = [], None
-    stream = client.chat.completions.create(  # type: ignore[call-overload]
+    stream = client.chat.completions.create(
         model=DEMO_MODEL, messages=PROMPT, stream=True, stream_options={"include_usage": True}
     )
     for chunk in stream:
         pieces += [choice.delta.content or "" for choice in chunk.choices]
         usage = chunk.usage or usage
     expect(usage is not None, "The stream told no usage.")
+    assert usage is not None
     _count(road, usage.total_tokens)
     yield f"streamed chat in {len(pieces)} pieces, {usage.total_tokens} tokens"
 
@@ -225,7 +226,7 @@ def refuse(road: Road) -> Iterator[str]:
         expect(error.code == "invalid_api_key", f"401 came with code {error.code}.")
         yield f"an unknown key: 401 {error.code}"
     try:
-        road.openai().chat.completions.create(model="gpt-4o", messages=PROMPT)  # type: ignore[call-overload]
+        road.openai().chat.completions.create(model="gpt-4o", messages=PROMPT)
         raise Difference("A model that was not granted answered.")
     except openai.NotFoundError as error:
         expect(error.code == "model_not_found", f"404 came with code {error.code}.")
@@ -235,7 +236,7 @@ def refuse(road: Road) -> Iterator[str]:
             _count(
                 road,
                 road.openai().chat.completions.create(model=DEMO_MODEL, messages=PROMPT).usage.total_tokens,
-            )  # type: ignore[call-overload]
+            )
         raise Difference("More than three calls a minute were answered.")
     except openai.RateLimitError as error:
         wait = error.response.headers.get("retry-after")
