@@ -41,6 +41,7 @@ class Road:
     installation: dict[str, Any]
     developer: Browser = field(init=False)
     request_path: str = ""
+    tracks: list[str] = field(default_factory=list)
     secret: str = ""
     key_id: str = ""
     tokens: int = 0  # that the engine said our calls used
@@ -111,14 +112,20 @@ def browse_and_request(road: Road) -> str:
     )
     expect("/requests/" in sent.url, f"Sending the request led to {sent.url}.")
     road.request_path = urlsplit(sent.url).path
-    reviews = [word for word in ("Security", "Compliance", "Cost") if word in sent.text]
-    expect("Security" in reviews and "Cost" in reviews, f"The request names the reviews {reviews}.")
-    return f"{me['email']} found {DEMO_MODEL} in the catalog and asked for it; it needs reviews: {', '.join(reviews)}"
+    shown = road.api(me, f"access-requests/{road.request_path.rstrip('/').rsplit('/', 1)[-1]}/")
+    road.tracks = [review["track"] for review in shown["reviews"]]
+    expect("cost" in road.tracks, f"So many tokens need a cost review; the request names {road.tracks}.")
+    for track in road.tracks:
+        expect(track in sent.text.lower(), f"The page of the request does not name its {track} review.")
+    return (
+        f"{me['email']} found {DEMO_MODEL} in the catalog and asked for it; reviews: {', '.join(road.tracks)}"
+    )
 
 
 def review(road: Road) -> Iterator[str]:
-    """Two reviewers, each on their own track; the requester is refused."""
-    for role, track in (("security-reviewer", "security"), ("cost-reviewer", "cost")):
+    """A reviewer for each track that the rules asked for."""
+    for track in road.tracks:
+        role = f"{track}-reviewer"
         account = road.account(role)
         reviewer = Browser(road.console)
         reviewer.sign_in(account["email"], account["password"], at="/admin/login/?next=/admin/")
@@ -176,9 +183,14 @@ def call(road: Road) -> Iterator[str]:
             return client.chat.completions.create(model=DEMO_MODEL, messages=PROMPT)
         except (openai.AuthenticationError, openai.NotFoundError):
             return None  # the gateway has not read the new revision yet
+        except (
+            openai.RateLimitError
+        ) as error:  # the project's minute still holds the calls of an earlier tour
+            time.sleep(int(error.response.headers["retry-after"]))
+            return None
 
     started = time.monotonic()
-    answer = wait_for(first_answer, "The gateway accepts the key", 10)
+    answer = wait_for(first_answer, "The gateway accepts the key", 75)
     waited = time.monotonic() - started
     _count(road, answer.usage.total_tokens)
     said = answer.choices[0].message.content[:60]
