@@ -10,7 +10,9 @@ from io import StringIO
 import pytest
 from django.core.exceptions import PermissionDenied
 from django.core.management import CommandError, call_command
+from django.utils.timezone import now
 
+from billing.models import Price
 from catalog.actions import import_price_map
 from catalog.models import CatalogImport, CatalogModel, Offer
 from catalog.price_map.entries import UnreadableFile
@@ -119,7 +121,9 @@ def test_a_stated_zero_stays_zero_but_an_offer_of_only_zeros_sets_no_list_price(
             | {"litellm_provider": "sub", "input_cost_per_token": 0, "output_cost_per_token": 0},
         }
     )
-    assert list_prices(["embed-1", "m-2"]) == {"embed-1": {"input": Decimal("2.5"), "output": Decimal(0)}}
+    prices = list_prices(["embed-1", "m-2"])
+    assert set(prices) == {"embed-1"}
+    assert (prices["embed-1"]["input"], prices["embed-1"]["output"]) == (Decimal("2.5"), Decimal(0))
     assert Offer.objects.get(source_key="sub/m-2").prices == {"input": "0.00000000", "output": "0.00000000"}
 
 
@@ -214,7 +218,9 @@ def test_a_changed_price_is_reported_and_becomes_the_list_price(db):
     run({"gpt-4o": GOOD})
     report = run({"gpt-4o": GOOD | {"input_cost_per_token": 2e-06}})
     assert (report.added, report.changed, report.models_changed) == (0, 1, 1)
-    assert list_prices(["gpt-4o"])["gpt-4o"]["input"] == Decimal(2)
+    assert list_prices(["gpt-4o"])["gpt-4o"]["input"] == Decimal("2.5"), "until the hour is over"
+    following = Price.objects.get(sku__model__name="gpt-4o", sku__kind="input", valid__startswith__gt=now())
+    assert following.per_million == Decimal(2)
 
 
 def test_a_partial_file_takes_nothing_away(db):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from argparse import ArgumentParser
+from datetime import datetime
 from pathlib import Path
 from time import monotonic
 from typing import Any
@@ -28,10 +29,16 @@ class Command(BaseCommand):
             help="a price map, plain or gzipped; by default the copy that comes with this version",
         )
 
-    def handle(self, *args: Any, file: Path, **options: Any) -> None:
+        parser.add_argument(
+            "--prices-from",
+            type=datetime.fromisoformat,
+            help="since when first list prices hold, such as 2026-08-01T00:00+00:00; by default the present hour",
+        )
+
+    def handle(self, *args: Any, file: Path, prices_from: datetime | None, **options: Any) -> None:
         begun = monotonic()
         try:
-            report = import_price_map(read_text(file), file_name=file.name)
+            report = import_price_map(read_text(file), file_name=file.name, prices_from=prices_from)
         except OSError as error:
             raise CommandError(f"Cannot read {file}: {error.strerror or error}.") from error
         except (UnreadableFile, UnicodeDecodeError) as error:
@@ -49,6 +56,8 @@ class Command(BaseCommand):
             f"deprecation date is past; {report.models_unpriced} unpriced"
         )
         say(f"list prices: {report.prices_published} new or changed")
+        for name, reason in report.prices_refused:
+            say(f"unpriced: {name!r} {reason}")
         for word, reasons in (("refused", report.refused), ("ignored", report.ignored)):
             for key, reason in reasons.items():
                 say(f"{word}: {key!r} {reason}" if word == "refused" else f"{word}: {key!r}: {reason}")
