@@ -2,49 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from datetime import datetime
 from decimal import Decimal
 
-from catalog.models import Offer
-from tenants.models import User
+from django.utils.timezone import now
+
+from billing.models import Price
+from billing.prices import Estimate, current_prices, estimate_monthly_cost, publish_price_book
+
+__all__ = ["Estimate", "list_prices", "monthly_cost", "publish_list_prices"]
+
+list_prices = current_prices
+monthly_cost = estimate_monthly_cost
 
 
-@dataclass(frozen=True)
-class Estimate:
-    """Money a month at a stated volume. The range is what other splits of input and output would cost."""
+def publish_list_prices(
+    prices: dict[str, dict[str, Decimal]], *, reason: str, valid_from: datetime | None = None
+) -> tuple[int, dict[str, str]]:
+    """Publish list prices (US dollars per million, by model and token kind).
 
-    expected: Decimal
-    low: Decimal
-    high: Decimal
-    currency: str = "USD"
-
-
-def list_prices(names: Iterable[str]) -> dict[str, dict[str, Decimal]]:
-    """Current list prices by model and token kind, in one query; a model without a price is absent."""
-    rows = Offer.objects.filter(model__name__in=list(names), is_primary=True).values_list(
-        "model__name", "prices"
-    )
-    return {
-        name: {kind: Decimal(price) for kind, price in prices.items()}
-        for name, prices in rows
-        if any(Decimal(price) for price in prices.values())
-    }
-
-
-def publish_list_prices(prices: dict[str, dict[str, Decimal]], *, by: User | None) -> int:
-    """Make these the list prices (US dollars per million, by model and token kind) from now on.
-
-    A model with no kinds stays as it is: unpriced, or priced by an operator. Returns how many prices are new.
+    A model's first prices hold from the hour of `valid_from` on (default: the present hour); what changed is
+    followed by its next version from the next hour on. A model without prices stays as it is, and so does
+    one whose price a person has published. Returns how many prices are new or changed, and by model why
+    prices were refused.
     """
-    return 0
-
-
-def monthly_cost(name: str, tokens_per_day: int) -> Estimate | None:
-    """What `tokens_per_day` of model `name` cost in a month of 30 days; None when it has no list price."""
-    prices = list_prices([name]).get(name)
-    if not prices or "input" not in prices:
-        return None
-    a, b = prices["input"], prices.get("output", prices["input"])
-    monthly = Decimal(tokens_per_day) * 30 / 1_000_000
-    return Estimate(monthly * (a * 3 + b) / 4, monthly * min(a, b), monthly * max(a, b))
+    wanted = {name: kinds for name, kinds in prices.items() if kinds}
+    by_people = Price.objects.filter(valid__upper_inf=True, created_by__isnull=False)
+    kept = set(by_people.filter(sku__model__name__in=wanted).values_list("sku__model__name", flat=True))
+    report = publish_price_book(
+        [(name, kinds) for name, kinds in wanted.items() if name not in kept],
+        valid_from=valid_from or now(),
+        reason=reason,
+    )
+    return report.first + report.changed, dict(report.refused)

@@ -93,7 +93,7 @@ def raise_access_request(
                 purpose=purpose.strip(),
                 data_class=data_class,
                 limits={kind: format(value, "f") for kind, value in wanted.items()},
-                expected_monthly_cost=estimate and estimate.expected.quantize(Decimal("0.00000001")),
+                expected_monthly_cost=estimate and estimate.amount.quantize(Decimal("0.00000001")),
                 currency=estimate.currency if estimate else "USD",
                 rule_version=rules.VERSION,
                 rule_trace=[{"track": review.track, "because": review.because} for review in reviews],
@@ -287,7 +287,7 @@ def _facts(project: Project, model: CatalogModel, data_class: str, estimate: Est
         risk_tier=model.risk_tier,
         data_class=data_class,
         data_class_rank=DataClass(data_class).rank,
-        expected_monthly_cost=estimate and estimate.expected,
+        expected_monthly_cost=estimate and estimate.amount,
         currency=estimate.currency if estimate else "USD",
     )
 

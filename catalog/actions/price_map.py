@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import date, datetime
 from typing import Any
 
 from django.db import connection, transaction
@@ -45,6 +45,7 @@ class ImportReport:
     models_not_published: int = 0  # past their deprecation date
     models_unpriced: int = 0
     prices_published: int = 0
+    prices_refused: dict[str, str] = field(default_factory=dict)  # by model
     refused: dict[str, str] = field(default_factory=dict)
     ignored: dict[str, str] = field(default_factory=dict)
 
@@ -54,7 +55,12 @@ class ImportReport:
 
 @transaction.atomic
 def import_price_map(
-    text: str, *, file_name: str, by: User | None = None, today: date | None = None
+    text: str,
+    *,
+    file_name: str,
+    by: User | None = None,
+    today: date | None = None,
+    prices_from: datetime | None = None,
 ) -> ImportReport:
     """Bring the catalog up to a LiteLLM price map. Safe to repeat: the same file again changes nothing.
 
@@ -66,6 +72,7 @@ def import_price_map(
     Args:
         by: None means the command line.
         today: the day that decides which deprecation dates are past; by default the present one in UTC.
+        prices_from: since when a model's first list prices hold; by default the present hour.
 
     Raises:
         UnreadableFile: the file is not a JSON object. Nothing has changed.
@@ -118,7 +125,9 @@ def import_price_map(
     report.models_unchanged = len(by_name) - len(new_models) - len(changed_models)
     report.models_not_published = sum(not models[name].is_visible for name in by_name)
     report.absent = len(offers) - len(read.offers) - sum(key in offers for key in read.refused)
-    report.prices_published = publish_list_prices(list_prices, by=by)
+    report.prices_published, report.prices_refused = publish_list_prices(
+        list_prices, reason=f"list price of {SOURCE}, {file_name}"[:200], valid_from=prices_from
+    )
 
     run = CatalogImport.objects.create(
         source=SOURCE,
@@ -196,6 +205,7 @@ def _more_words(gathered: Gathered) -> str:
 def _write_offers(offers: list[Offer]) -> None:
     """Insert new offers and update others, taking `is_primary` away before giving it, as its index wants."""
     Offer.objects.filter(pk__in=[offer.pk for offer in offers], is_primary=True).update(is_primary=False)
-    Offer.objects.bulk_create([offer for offer in offers if offer._state.adding], batch_size=1000)
+    new = [offer for offer in offers if offer._state.adding]
     changed = [offer for offer in offers if not offer._state.adding]
+    Offer.objects.bulk_create(new, batch_size=1000)
     Offer.objects.bulk_update(changed, _OFFER_FIELDS, batch_size=500)

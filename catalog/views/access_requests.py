@@ -104,7 +104,7 @@ def preview_words(preview: Preview | None) -> dict[str, Any] | None:
     estimate = preview.estimate
     due = [rules.due_at(now(), review.working_days) for review in preview.reviews]
     return {
-        "cost": estimate.expected if estimate else None,
+        "cost": estimate.amount if estimate else None,
         "low": estimate.low if estimate else None,
         "high": estimate.high if estimate else None,
         "currency": estimate.currency if estimate else "USD",

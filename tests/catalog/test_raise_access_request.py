@@ -142,7 +142,7 @@ def test_a_preview_says_what_asking_would_mean_and_changes_nothing(project, pric
         project, priced_model, expected_tokens_per_day=100_000_000, data_class="restricted"
     )
     assert [review.track for review in preview.reviews] == ["security", "compliance", "cost"]
-    assert preview.estimate.low < preview.estimate.expected < preview.estimate.high
+    assert preview.estimate.low < preview.estimate.amount < preview.estimate.high
     assert "up to Confidential" in preview.problems["data_class"]
     assert not AccessRequest.objects.across_tenants().exists()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from argparse import ArgumentParser
+from datetime import UTC, datetime
 from pathlib import Path
 from time import monotonic
 from typing import Any
@@ -28,10 +29,19 @@ class Command(BaseCommand):
             help="a price map, plain or gzipped; by default the copy that comes with this version",
         )
 
-    def handle(self, *args: Any, file: Path, **options: Any) -> None:
+        parser.add_argument(
+            "--prices-from",
+            type=datetime.fromisoformat,
+            metavar="2026-08-01",
+            help="since when (UTC) first list prices hold, for usage that lies in the past; by default this hour",
+        )
+
+    def handle(self, *args: Any, file: Path, prices_from: datetime | None, **options: Any) -> None:
         begun = monotonic()
+        if prices_from is not None and prices_from.tzinfo is None:
+            prices_from = prices_from.replace(tzinfo=UTC)
         try:
-            report = import_price_map(read_text(file), file_name=file.name)
+            report = import_price_map(read_text(file), file_name=file.name, prices_from=prices_from)
         except OSError as error:
             raise CommandError(f"Cannot read {file}: {error.strerror or error}.") from error
         except (UnreadableFile, UnicodeDecodeError) as error:
@@ -49,6 +59,8 @@ class Command(BaseCommand):
             f"deprecation date is past; {report.models_unpriced} unpriced"
         )
         say(f"list prices: {report.prices_published} new or changed")
+        for name, reason in report.prices_refused.items():
+            say(f"unpriced: {name!r}: {reason}")
         for word, reasons in (("refused", report.refused), ("ignored", report.ignored)):
             for key, reason in reasons.items():
                 say(f"{word}: {key!r} {reason}" if word == "refused" else f"{word}: {key!r}: {reason}")
