@@ -29,7 +29,7 @@ from catalog.models import (
     Offer,
     Review,
 )
-from tenants.admin import LookAdmin, LookOnly
+from tenants.admin import LookAdmin, LookOnly, go_to
 from tenants.errors import Conflict
 
 QUEUES = {
@@ -353,7 +353,7 @@ class CatalogModelAdmin(LookAdmin):
             messages.success(request, said % {"model": deed(object_id, by=request.user)})
         except Conflict as conflict:
             messages.error(request, conflict.message)
-        return redirect("admin:catalog_catalogmodel_change", object_id)
+        return go_to("admin:catalog_catalogmodel_change", object_id)
 
 
 @admin.register(CatalogImport)

@@ -10,7 +10,7 @@ from django.contrib.auth.models import Group
 from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import redirect
+from django.urls import reverse
 from django.utils.translation import gettext_lazy as _
 from unfold.admin import ModelAdmin, TabularInline
 from unfold.decorators import action, display
@@ -53,6 +53,11 @@ class LookAdmin(LookOnly, ModelAdmin):  # type: ignore[misc]
         ordering = self.get_ordering(request)
         visible: QuerySet[Any] = rows.order_by(*ordering) if ordering else rows
         return visible
+
+
+def go_to(name: str, *args: object) -> HttpResponse:
+    """The answer of a dialog that has done its deed: htmx goes to another page."""
+    return HttpResponse(headers={"HX-Redirect": reverse(name, args=args)})
 
 
 class MembershipInline(LookOnly, TabularInline):  # type: ignore[misc]
@@ -173,7 +178,7 @@ class ApiKeyAdmin(LookAdmin):
             messages.error(request, conflict.message)
         else:
             messages.success(request, _("%(key)s is revoked.") % {"key": key})
-        return redirect("admin:tenants_apikey_change", object_id)
+        return go_to("admin:tenants_apikey_change", object_id)
 
 
 @admin.register(Limit)

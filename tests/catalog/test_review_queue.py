@@ -128,7 +128,7 @@ def test_an_operator_revokes_a_key_with_a_reason(client, operator, lab, project)
     url = reverse("admin:tenants_apikey_revoke", args=[key.pk])
     client.get(url)
     assert ApiKey.objects.across_tenants().get().state == "active"
-    client.post(url, {"reason": "Leaked."})
+    client.post(url, {"_form_submitted": "1", "reason": "Leaked."})
     assert ApiKey.objects.across_tenants().get().state == "revoked"
 
 
