@@ -36,7 +36,11 @@ class Command(BaseCommand):
             help="since when (UTC) first list prices hold, for usage that lies in the past; by default this hour",
         )
 
-    def handle(self, *args: Any, file: Path, prices_from: datetime | None, **options: Any) -> None:
+        parser.add_argument("--quiet", action="store_true", help="say nothing unless something went wrong")
+
+    def handle(
+        self, *args: Any, file: Path, prices_from: datetime | None, quiet: bool, **options: Any
+    ) -> None:
         begun = monotonic()
         if prices_from is not None and prices_from.tzinfo is None:
             prices_from = prices_from.replace(tzinfo=UTC)
@@ -46,6 +50,8 @@ class Command(BaseCommand):
             raise CommandError(f"Cannot read {file}: {error.strerror or error}.") from error
         except (UnreadableFile, UnicodeDecodeError) as error:
             raise CommandError(f"{file} was not imported, and nothing has changed. {error}") from error
+        if quiet:
+            return
         say = self.stdout.write
         say(
             f"entries: {report.added} added, {report.changed} changed, {report.unchanged} unchanged, "
