@@ -1,8 +1,7 @@
 """From an engine's specification to Kubernetes objects: pure functions; no database, no cluster, no clock.
 
 All drivers take these objects, so the local one runs the very command that Kubernetes would. Amounts are
-written as canonical strings: server-side apply refuses integers, and rewrites any other spelling at every
-apply.
+strings as the API server spells them: server-side apply refuses integers, and stores any other spelling anew.
 """
 
 import hashlib
@@ -26,6 +25,7 @@ PORT_VARIABLE = "ENGINE_PORT"
 
 _DNS_LABEL = re.compile(r"[a-z]([-a-z0-9]{0,61}[a-z0-9])?")
 _LABEL_VALUE = re.compile(r"[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?")
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _USER_ID = (
     10001  # nobody's in particular; images that insist on root are refused by the pod's security context
 )
@@ -97,6 +97,13 @@ def _check(spec: EngineSpec) -> None:
             raise ValueError(f"{key} cannot be the label value {value!r}.")
     if spec.replicas < 0 or spec.gpus_per_replica < 0:
         raise ValueError("replicas and gpus_per_replica cannot be negative.")
+    if not spec.runtime.image:
+        raise ValueError("The runtime needs an image.")
+    for variable in spec.runtime.env:
+        if not _VARIABLE.fullmatch(variable):
+            raise ValueError(f"{variable!r} is not the name of a variable.")
+        if variable in (HOST_VARIABLE, PORT_VARIABLE):
+            raise ValueError(f"{variable} is set by us; leave it out of the runtime's environment.")
     if not 1 <= spec.runtime.port <= 65535:
         raise ValueError(f"The runtime's port must be between 1 and 65535, not {spec.runtime.port}.")
     if not spec.runtime.health_path.startswith("/"):

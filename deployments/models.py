@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from django.core.validators import RegexValidator
 from django.db import models
-from django.db.models import CheckConstraint, Q, UniqueConstraint
+from django.db.models import CheckConstraint, Index, Q, UniqueConstraint
 from django.utils.timezone import now
 from django.utils.translation import gettext_lazy as _
 
 from catalog.models import CatalogModel, ModelVersion
-from deployments.querysets import DeploymentQuerySet
+from deployments.querysets import ClusterQuerySet, DeploymentQuerySet
 from tenants.ids import uuid7
 
 DNS_LABEL = RegexValidator(
@@ -32,6 +32,8 @@ class Cluster(models.Model):
     region = models.CharField(max_length=60, blank=True)
     created_at = models.DateTimeField(default=now, editable=False)
 
+    objects = ClusterQuerySet.as_manager()
+
     def __str__(self) -> str:
         return self.name
 
@@ -47,7 +49,7 @@ class Deployment(models.Model):
         DELETED = "deleted", _("Deleted")
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
-    name = models.CharField(max_length=53, unique=True, validators=[DNS_LABEL])
+    name = models.CharField(max_length=53, validators=[DNS_LABEL])  # free again once it is deleted
     version = models.ForeignKey(ModelVersion, models.PROTECT, related_name="deployments")
     cluster = models.ForeignKey(Cluster, models.PROTECT, related_name="deployments")
     replicas = models.PositiveIntegerField(default=1)
@@ -57,8 +59,13 @@ class Deployment(models.Model):
     observed_generation = models.BigIntegerField(default=0)
     ready_replicas = models.PositiveIntegerField(default=0)
     state = models.CharField(max_length=10, choices=State, default=State.STARTING)
-    conditions = models.JSONField(default=list)  # [{"type", "status", "reason", "message"}], from the cluster
-    observed_at = models.DateTimeField(null=True)
+    conditions = models.JSONField(
+        default=list, blank=True
+    )  # [{"type", "status", "reason", "message"}], from the cluster
+    observed_at = models.DateTimeField(null=True, blank=True)
+    next_look_at = models.DateTimeField(
+        default=now
+    )  # when the sweep looks again, whatever messages were lost
     created_at = models.DateTimeField(default=now, editable=False)
 
     objects = DeploymentQuerySet.as_manager()
@@ -70,10 +77,20 @@ class Deployment(models.Model):
                 name="deployment_observed_what_was_wanted",
                 condition=Q(observed_generation__lte=models.F("generation")),
             ),
+            UniqueConstraint(
+                fields=["name"], condition=~Q(state="deleted"), name="deployment_name_unique_while_it_lives"
+            ),
         ]
+        indexes = [Index(fields=["next_look_at"], condition=~Q(state="deleted"), name="deployment_due")]
 
     def __str__(self) -> str:
         return self.name
+
+    @property
+    def backends_of_route(self) -> list[Backend]:
+        """All backends of its model's route, its own and those of other deployments."""
+        route: Route | None = getattr(self.version.model, "route", None)
+        return list(route.backends.all()) if route else []
 
 
 class Route(models.Model):

@@ -1,7 +1,7 @@
 """Kubernetes quantities in their canonical spelling.
 
-The API server rewrites "1000m" to "1" and "2048Mi" to "2Gi" whenever it stores an object, so an object
-written otherwise would look edited at every apply. Rules:
+The API server stores "1000m" as "1" and "2048Mi" as "2Gi". We write what it stores, so that comparing the two
+shows what somebody changed and nothing else. The rules:
 https://kubernetes.io/docs/reference/kubernetes-api/common-definitions/quantity/
 """
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from django.db import models
+from django.db.models import CheckConstraint, Q
 from django.utils.timezone import now
 
+from gateway.querysets import GatewayQuerySet
 from tenants.ids import uuid7
 
 
@@ -19,13 +21,30 @@ class Gateway(models.Model):
     revoked_at = models.DateTimeField(null=True)
 
     acknowledged_revision = models.BigIntegerField(default=0)
-    acknowledged_at = models.DateTimeField(null=True)
+    acknowledged_at = models.DateTimeField(null=True)  # when it first said so of this revision
     last_seen_at = models.DateTimeField(null=True)
-    spool_pending = models.BigIntegerField(default=0)
-    report = models.JSONField(default=dict)  # the rest of the last acknowledgement: version, counters, health
+    spool_pending = models.BigIntegerField(default=0)  # calls on its disk that the ledger does not have yet
+    report = models.JSONField(
+        default=dict
+    )  # the rest of the last acknowledgement: version, counters, problem
+
+    objects = GatewayQuerySet.as_manager()
 
     class Meta:
         permissions = [("manage_gateway", "Register and revoke gateways")]
 
     def __str__(self) -> str:
         return self.name
+
+
+class ConfigClock(models.Model):
+    """One row: up to when begun and ended grants, keys and prices have been announced to gateways."""
+
+    id = models.SmallIntegerField(primary_key=True, default=1)
+    announced_until = models.DateTimeField(default=now)
+
+    class Meta:
+        constraints = [CheckConstraint(name="config_clock_is_one_row", condition=Q(id=1))]
+
+    def __str__(self) -> str:
+        return f"announced until {self.announced_until:%Y-%m-%d %H:%M:%S}"

@@ -19,6 +19,7 @@ from config.launcher.ports import free_port
 from config.launcher.postgres import EmbeddedPostgres, RunningPostgres
 from config.launcher.processes import is_alive
 from config.launcher.valkey import EmbeddedValkey, RunningValkey
+from tests.kube.fixtures import stop_keeper
 
 DIRECTORY_PREFIX = "quartermaster-tests-"
 DIRECTORY_VARIABLE = "QUARTERMASTER_TEST_DIRECTORY"
@@ -48,6 +49,8 @@ def prepare_environment(at_the_end: Callable[[Callable[[], object]], object]) ->
     at_the_end(lambda: shutil.rmtree(directory, ignore_errors=True))
     directory.chmod(0o711)  # PostgreSQL may run as another user and passes through
     os.environ[DIRECTORY_VARIABLE] = str(directory)
+
+    at_the_end(lambda: stop_keeper(directory))
 
     log = (directory / "servers.log").open("wb")
     at_the_end(log.close)

@@ -2,7 +2,7 @@
 
 A script of its own, standard library only:
 
-    child.py '{"parent": 123, "signal": 15, "uid": 65534, "gid": 65534, "capability": 2}' COMMAND [ARGUMENT …]
+    child.py '{"parent": 123, "signal": 15, "uid": 65534, "gid": 65534, "capability": 2}' PROGRAM [ARGUMENT …]
 
 It leads its own session, so that a Ctrl-C in the terminal reaches only the supervisor, which stops the rest
 in order. Doing this in a fresh process, and not between fork and exec, keeps it safe whatever
@@ -65,7 +65,7 @@ def main() -> None:
     for number in (signal.SIGPIPE, signal.SIGINT, signal.SIGHUP):  # ignored by Python, or by a shell's "&"
         signal.signal(number, signal.SIG_DFL)
     try:
-        os.execvp(command[0], command)  # noqa: S606
+        os.execv(command[0], command)  # noqa: S606
     except OSError as error:
         sys.exit(f"child: cannot run {command[0]}: {error.strerror}")
 

@@ -18,7 +18,7 @@ from config.launcher.local import CHECKOUT, LocalDirectory, local_directory
 from config.launcher.logs import SERVER_ERRORS
 from config.launcher.ports import LOOPBACK, free_port, is_free
 from config.launcher.postgres import EmbeddedPostgres
-from config.launcher.preparation import prepare
+from config.launcher.preparation import demo_steps, prepare
 from config.launcher.processes import MARKER, Command, sweep
 from config.launcher.supervisor import Service, StopRequestedError, Supervisor, say
 from config.launcher.valkey import EmbeddedValkey
@@ -70,9 +70,12 @@ def run(*, stop_with_parent: bool = False) -> None:
                 environment = start_servers(supervisor, local) | application_environment(local, ports)
                 local.write_environment(environment)
                 everything = {**os.environ, **environment, MARKER: marker}
-                prepare(supervisor, local, everything)
+                prepare(supervisor, local, everything, demo_steps(local, everything))
                 local.accounts_file.chmod(0o600)
-                supervisor.start(*services(everything, ports))
+                *inner, gateway, beat = services(everything, ports)
+                supervisor.start(*inner)
+                supervisor.start(gateway)  # after the console, which it asks for its configuration
+                supervisor.start(beat)  # last: nobody waits for it, and it takes long to begin
                 say(summary(local, ports, time.monotonic() - began))
                 supervisor.watch()
             except (StopRequestedError, KeyboardInterrupt):
@@ -163,7 +166,7 @@ def application_environment(local: LocalDirectory, ports: Ports) -> dict[str, st
 def services(environment: Mapping[str, str], ports: Ports) -> list[Service]:
     """List Quartermaster's processes in the order they start; they stop in the reverse order.
 
-    So the gateway ends first and can still hand its usage to the console.
+    So the gateway ends before the console and can still hand its usage to it.
     """
 
     def python(*arguments: str) -> Command:
@@ -183,12 +186,12 @@ def services(environment: Mapping[str, str], ports: Ports) -> list[Service]:
         Service("console", console, answers(f"http://{LOOPBACK}:{ports.console}", "/healthz", "/readyz")),
         Service("engine-host", engine_host),
         Service("worker", worker, stop_seconds=15),
-        Service("beat", python("celery", "-A", "config", "beat", "--loglevel", "INFO")),
         Service(
             "gateway",
             python("gateway.proxy"),
             answers(f"http://{LOOPBACK}:{ports.gateway}", "/healthz", "/readyz"),
         ),
+        Service("beat", python("celery", "-A", "config", "beat", "--loglevel", "INFO")),
     ]
 
 

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from config.launcher.errors import LauncherError
+from tenants.secrets import GATEWAY_TOKEN, new_secret
 
 CHECKOUT = Path(__file__).parents[2]
 
@@ -49,7 +50,7 @@ class LocalDirectory:
             raise LauncherError(f"{path} is damaged. Restore it, or begin anew with: make clean") from None
         fresh = {
             "secret_key": secrets.token_urlsafe(48),
-            "gateway_token": f"qmg_{secrets.token_urlsafe(32)}",
+            "gateway_token": new_secret(GATEWAY_TOKEN),
             "postgres_password": secrets.token_urlsafe(24),
             "valkey_password": secrets.token_urlsafe(24),
         }

@@ -30,6 +30,7 @@ class ChildLog:
         self._alarming = alarming
         self._say = say
         self._in_traceback = False
+        self._reader: threading.Thread | None = None
         self._handler = RotatingFileHandler(
             self.path, maxBytes=BYTES_PER_FILE, backupCount=1, encoding="utf-8"
         )
@@ -37,7 +38,15 @@ class ChildLog:
 
     def follow(self, output: IO[bytes]) -> None:
         """Read a child's output to its end, in a thread of its own."""
-        threading.Thread(target=self._copy, args=[output], name=f"log-{self.name}", daemon=True).start()
+        self._reader = threading.Thread(
+            target=self._copy, args=[output], name=f"log-{self.name}", daemon=True
+        )
+        self._reader.start()
+
+    def finish(self, *, timeout_seconds: float) -> None:
+        """Wait for the last words of a child that has ended."""
+        if self._reader is not None:
+            self._reader.join(timeout_seconds)
 
     def _copy(self, output: IO[bytes]) -> None:
         with output:

@@ -28,10 +28,12 @@ class Step:
     shows_progress: bool = False
 
 
-def prepare(supervisor: Supervisor, local: LocalDirectory, environment: Mapping[str, str]) -> None:
+def prepare(
+    supervisor: Supervisor, local: LocalDirectory, environment: Mapping[str, str], steps: Iterable[Step]
+) -> None:
     """Run the steps that have something to do. Safe to repeat. Raises LauncherError when one fails."""
     done = _read(local.prepared_file)
-    for step in _steps(local, environment):
+    for step in steps:
         name = step.arguments[0]
         if done.get(name) == step.state():
             continue
@@ -44,7 +46,8 @@ def prepare(supervisor: Supervisor, local: LocalDirectory, environment: Mapping[
         write_private(local.prepared_file, json.dumps(done, indent=1))
 
 
-def _steps(local: LocalDirectory, environment: Mapping[str, str]) -> tuple[Step, ...]:
+def demo_steps(local: LocalDirectory, environment: Mapping[str, str]) -> tuple[Step, ...]:
+    """List what a demo needs done before its services can start."""
     migrations = [path for app in APPS for path in (CHECKOUT / app).glob("migrations/*.py")]
     static = [path for path in (CHECKOUT / "static").rglob("*") if path.is_file()]
     url = environment["DATABASE_URL"]
@@ -87,7 +90,7 @@ def fingerprint(paths: Iterable[Path]) -> str:
 
 def _demo_sources() -> list[Path]:
     """The command that loads the demo, the data files, and whatever else is named after the demo."""
-    files = (path for app in APPS for path in (CHECKOUT / app).rglob("*") if path.is_file())
+    files = (path for app in (*APPS, "config") for path in (CHECKOUT / app).rglob("*") if path.is_file())
     return [
         path
         for path in files

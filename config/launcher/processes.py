@@ -5,6 +5,7 @@ Standard library only: run as a script this file is the guard, which cleans up a
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -16,7 +17,7 @@ from typing import IO
 
 CHILD_SCRIPT = Path(__file__).with_name("child.py")
 GOODBYE = b"all stopped"
-GUARD_GRACE_SECONDS = 4.0
+GUARD_GRACE_SECONDS = 3.0
 MARKER = "QUARTERMASTER_RUN"  # in the environment of every process of one run: "<local directory>#<run id>"
 
 
@@ -46,6 +47,9 @@ def spawn(command: Command, *, output: int | IO[bytes]) -> subprocess.Popen[byte
     Call it from a thread that lives as long as the program, so normally the main one.
     """
     identity = command.identity
+    name, *arguments = command.arguments
+    # Looked up here: where the child is already another user, it may see less.
+    program = shutil.which(name, path=command.environment.get("PATH"))
     wanted = {
         "parent": os.getpid(),
         "signal": int(command.stop_signal),
@@ -54,7 +58,7 @@ def spawn(command: Command, *, output: int | IO[bytes]) -> subprocess.Popen[byte
         "capability": identity.capability if identity else None,
     }
     return subprocess.Popen(
-        [sys.executable, "-I", "-S", str(CHILD_SCRIPT), json.dumps(wanted), *command.arguments],
+        [sys.executable, "-I", "-S", str(CHILD_SCRIPT), json.dumps(wanted), program or name, *arguments],
         env=dict(command.environment),
         cwd=command.directory,
         stdin=subprocess.DEVNULL,

@@ -126,7 +126,8 @@ class Supervisor:
         finally:
             kill_group(process.pid)
         if process.returncode != 0:
-            raise LauncherError(f"{name} failed.{last_words(log)}")
+            what_it_said = last_words(log) if tell is None else f" Its log: {log.path}"
+            raise LauncherError(f"{name} failed.{what_it_said}")
 
     def watch(self, *, until: Callable[[], bool] = lambda: False) -> None:
         """Restart whatever ends, with growing pauses, until StopRequestedError is raised by a signal."""
@@ -147,7 +148,7 @@ class Supervisor:
 
     def _refuse_early_end(self, child: Child) -> None:
         if child.process is not None and child.process.poll() is not None:
-            time.sleep(0.2)  # lets the last lines arrive
+            child.log.finish(timeout_seconds=1)
             raise LauncherError(
                 f"{child.service.name} ended at once ({how_it_ended(child.process)}).{last_words(child.log)}"
             )
@@ -188,6 +189,7 @@ class Supervisor:
             self.say(f"{child.service.name} did not stop within {self._patience(child):g} s; killing it.")
         kill_group(process.pid)
         process.wait()
+        child.log.finish(timeout_seconds=1)
         child.process = None
 
     def _patience(self, child: Child) -> float:

@@ -199,7 +199,8 @@ CELERY_BEAT_SCHEDULE: dict[
 # Clusters and gateways
 CLUSTER_TIMEOUT_SECONDS = env_seconds("CLUSTER_TIMEOUT_SECONDS", 10)
 ENGINE_STATE_DIR = Path(env("ENGINE_STATE_DIR", LOCAL_DIR / "engines"))
-CONFIG_POLL_SECONDS = env_seconds("CONFIG_POLL_SECONDS", 25)  # longest wait of a gateway's long poll
+CONFIG_POLL_SECONDS = env_seconds("CONFIG_POLL_SECONDS", 5)  # longest wait of a long poll; a stop may take it
+CONFIG_POLL_LIMIT = env_int("CONFIG_POLL_LIMIT", 4, minimum=1)  # gateways waiting in one console process
 
 # HTTP API
 REST_FRAMEWORK = {

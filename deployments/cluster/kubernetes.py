@@ -50,8 +50,8 @@ NEEDED_PERMISSIONS = (
 
 
 class KubernetesCluster:
-    """One cluster. Make it with `from_file`, `from_text` or `in_cluster`; it may be kept and shared between
-    threads."""
+    """One cluster. Make it with `from_file`, `from_text` or `in_cluster`; it may be kept, and shared between
+    threads, but not across a fork."""
 
     def __init__(self, api: client.ApiClient, *, timeout_seconds: float = 10) -> None:
         self._apps, self._core = client.AppsV1Api(api), client.CoreV1Api(api)
@@ -147,10 +147,12 @@ class KubernetesCluster:
                 )
             with contextlib.suppress(_Gone), _in_our_words(gone=True):
                 # Foreground: the Deployment stays until its pods are gone, so "gone" is the truth.
-                precondition: Any = {"preconditions": {"uid": stored["metadata"]["uid"]}}
-                _loads(
-                    delete(name, namespace, propagation_policy="Foreground", body=precondition, **self._how)
-                )
+                # It is said in the body: a server that gets a body does not look at the query.
+                options: Any = {
+                    "propagationPolicy": "Foreground",
+                    "preconditions": {"uid": stored["metadata"]["uid"]},
+                }
+                _loads(delete(name, namespace, body=options, **self._how))
 
     def check(self, namespace: str) -> ClusterFacts:
         with _in_our_words():
@@ -208,8 +210,8 @@ class KubernetesCluster:
         except ApiException as error:
             if error.status == 403:
                 raise PermanentClusterError(
-                    f"The namespace {namespace} does not exist and the cluster's credentials may not create it. "
-                    f"Run: kubectl create namespace {namespace}"
+                    f"The namespace {namespace} does not exist and the cluster's credentials may not "
+                    f"create it. Run: kubectl create namespace {namespace}"
                 ) from error
             if error.status != 409:  # somebody else was faster
                 raise

@@ -33,15 +33,19 @@ def observed(deployment: Manifest, pods: Sequence[Manifest]) -> Observed:
         updated=updated,
         total=total,
         updated_ready=ready if is_seen and updated == total else -1,
-        endpoints=[_service_url(deployment)] if ready else [],
+        endpoints=_service_urls(deployment) if ready else [],
         problems=list(_problems(status, pods)) if is_seen else [],
     )
 
 
-def _service_url(deployment: Manifest) -> str:
-    metadata = deployment["metadata"]
-    port = deployment["spec"]["template"]["spec"]["containers"][0]["ports"][0]["containerPort"]
-    return f"http://{metadata['name']}.{metadata['namespace']}.svc:{port}"
+def _service_urls(deployment: Manifest) -> list[str]:
+    """The URL of the Service beside it, which has the engine's port; none for a Deployment that opens no
+    port."""
+    metadata, container = deployment["metadata"], deployment["spec"]["template"]["spec"]["containers"][0]
+    ports = container.get("ports", [])[:1]
+    return [
+        f"http://{metadata['name']}.{metadata['namespace']}.svc:{port['containerPort']}" for port in ports
+    ]
 
 
 def _problems(status: dict[str, Any], pods: Sequence[Manifest]) -> Iterator[Condition]:

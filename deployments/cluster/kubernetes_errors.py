@@ -20,7 +20,8 @@ def cluster_error(status: int, reason: str, body: str) -> TemporaryClusterError 
                 "Correct the cluster's certificate authority."
             )
         return TemporaryClusterError(f"The cluster's API server does not answer: {_short(reason)}")
-    if status in (408, 409, 429) or status >= 500:
+    is_passing = status in (408, 409, 429) or status >= 500
+    if is_passing or "is being terminated" in message:
         return TemporaryClusterError(f"The cluster cannot do it now (HTTP {status}): {_short(message)}")
     if status == 401:
         return PermanentClusterError(

@@ -39,13 +39,14 @@ def summarise(
         )
     annotations = deployment["metadata"].get("annotations", {})
     wanted = int(deployment["spec"]["replicas"])
+    generation = annotations.get(GENERATION_ANNOTATION, "")
     is_settled = updated_ready == updated == total == wanted
     return Observed(
         wanted_replicas=wanted,
         ready_replicas=ready,
         updated_replicas=updated,
         total_replicas=total,
-        generation=int(annotations.get(GENERATION_ANNOTATION, 0)),
+        generation=int(generation) if generation.isdecimal() else 0,  # anybody may have written it
         spec_digest=annotations.get(DIGEST_ANNOTATION, ""),
         cluster_generation=cluster_generation,
         is_settled=is_settled,

@@ -1,16 +1,24 @@
 """Failing on purpose, so that tests can show how others recover. Only with `--allow-faults`.
 
 A fault is written `status=503`, `die-after=3` (drop the connection after three pieces of the answer),
-`stall-after=3` (stop there and wait for the caller to go away), `no-usage` (never tell the token counts) or
-`exit` (end the process). It comes with one call in the header `x-engine-fault`, or by `POST /faults {"fault":
-"…", "calls": 2}` for the next calls, whoever makes them: a gateway does not pass its clients' headers on.
+`end-after=3` (end a stream there as if it were complete), `stall-after=3` (stop there and wait for the caller
+to go away), `no-usage` (never tell the token counts) or `exit` (end the process). It comes with one call in
+the header `x-engine-fault`, or by `POST /faults {"fault": "…", "calls": 2}` for the next calls, whoever makes
+them: a gateway does not pass its clients' headers on.
 """
 
 import random
 from dataclasses import dataclass
 
 HEADER = "x-engine-fault"
-_KINDS = {"status": True, "die-after": True, "stall-after": True, "no-usage": False, "exit": False}
+_KINDS = {
+    "status": True,
+    "die-after": True,
+    "end-after": True,
+    "stall-after": True,
+    "no-usage": False,
+    "exit": False,
+}
 
 
 @dataclass(frozen=True)
@@ -29,7 +37,7 @@ def parse(text: str) -> Fault:
     kind, _, number = text.partition("=")
     if kind not in _KINDS or _KINDS[kind] != number.isdigit():
         raise ValueError(
-            f"{text!r} is no fault: use status=503, die-after=3, stall-after=3, no-usage or exit"
+            f"{text!r} is no fault: use status=503, die-after=3, end-after=3, stall-after=3, no-usage or exit"
         )
     return Fault(kind, int(number or 0))
 

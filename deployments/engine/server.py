@@ -152,7 +152,10 @@ class Engine:
         if not isinstance(body, dict):
             raise BadRequest("The body must be a JSON object.")
         if self.options.allow_faults:
-            self._seen["last"] = {"headers": dict(request.headers), "body": body}
+            self._seen["last"] = {
+                "headers": {name.lower(): value for name, value in request.headers.items()},
+                "body": body,
+            }
         if body.get("model") != self.options.model:
             raise BadRequest(f"This engine serves only {self.options.model}.", "model", status=404)
         try:
@@ -198,6 +201,8 @@ class Engine:
         try:
             await send({"role": "assistant", "content": ""})
             for produced, word in enumerate(words):
+                if fault.kind == "end-after" and produced >= fault.number:
+                    return response
                 await self._stumble(request, fault, produced)
                 await asyncio.sleep(self.options.token_ms / 1000)
                 await send({"content": word})

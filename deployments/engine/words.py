@@ -39,7 +39,7 @@ def cut_at_stop(tokens: Sequence[str], stops: Sequence[str]) -> tuple[list[str],
 
 
 def embedding(model: str, tokens: Sequence[str], dimensions: int) -> list[float]:
-    """A unit vector of the text: each token adds a direction of its own, so texts that share words are near."""
+    """A unit vector of the text: each token adds its own direction, so texts that share words are near."""
     vector = [0.0] * dimensions
     for token in tokens:
         for position, part in enumerate(_direction(model, token.strip().lower(), dimensions)):

@@ -37,6 +37,7 @@ class EngineProcess:
         environment |= plan.variables(host=LOOPBACK, port=port) | {"HOME": str(home), **extra}
         log.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         with open(log, "ab") as output:
+            self._log_start = output.tell()
             self._process = subprocess.Popen(
                 plan.argv(host=LOOPBACK, port=port),
                 stdin=subprocess.DEVNULL,
@@ -68,9 +69,11 @@ class EngineProcess:
             os.killpg(self._process.pid, number)
 
     def last_words(self) -> str:
-        """The last line the engine printed, shortened; "" if it printed nothing."""
+        """The last line this process printed, shortened; "" if it printed nothing."""
         with contextlib.suppress(OSError), open(self.log, "rb") as log:
-            log.seek(max(0, log.seek(0, os.SEEK_END) - 2000))
+            size = log.seek(0, os.SEEK_END)
+            start = self._log_start if self._log_start <= size else 0  # it may have been cut since
+            log.seek(max(start, size - 2000))
             lines = [line.strip() for line in log.read().decode(errors="replace").splitlines()]
             return next((line[:300] for line in reversed(lines) if line), "")
         return ""

@@ -42,6 +42,7 @@ class EngineHost:
         self._workloads: dict[str, Workload] = {}  # by file name
         self._seen: dict[str, tuple[int, int]] = {}  # inode and change time of each desired file
         self._written: dict[str, Document] = {}
+        self._former_ports: dict[str, list[int]] = {}
         self._next_beat = self._next_log_check = 0.0
         self._started_at = datetime.datetime.now(datetime.UTC).isoformat()
 
@@ -57,8 +58,8 @@ class EngineHost:
                 self._tick()
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(stop.wait(), self._settings.tick_seconds)
+            self._state.host_file.unlink(missing_ok=True)  # from now on nobody counts on us
             await self._stop_all()
-            self._state.host_file.unlink(missing_ok=True)
             log.info("engine host stopped")
 
     @contextlib.contextmanager
@@ -79,8 +80,12 @@ class EngineHost:
             yield
 
     def _sweep_leftovers(self) -> None:
-        """Remove what a host before us said, and files that a killed writer did not finish."""
+        """Remove what a host before us said, but remember where its engines answered: whoever calls them
+        need not learn a new address. Remove files that a killed writer did not finish, too."""
         for file in self._state.observed.iterdir():
+            with contextlib.suppress(ValueError, KeyError):
+                replicas = (read_document(file) or {})["replicas"]
+                self._former_ports[file.name] = [replica["port"] for replica in replicas if replica["ready"]]
             file.unlink(missing_ok=True)
         with self._state.one_writer():  # so that no writer is in the middle
             for file in self._state.desired.glob("*.tmp"):
@@ -145,6 +150,7 @@ class EngineHost:
                 home=self._state.home,
                 devices=self._devices,
                 settings=self._settings,
+                former_ports=self._former_ports.pop(name, []),
             )
         self._workloads[name].want(plan, uid=document["uid"], generation=document["generation"])
         log.info(
@@ -166,7 +172,8 @@ class EngineHost:
             self._written[name] = document
 
     async def _stop_all(self) -> None:
-        """Stop every engine; they have `shutdown_seconds` to end by themselves."""
+        """Stop every engine; they have `shutdown_seconds` to end by themselves. What was observed last
+        stays in its files, for the next host; the driver believes none of it while there is no host."""
         loop = asyncio.get_running_loop()
         for workload in self._workloads.values():
             workload.stop(loop.time())
@@ -174,5 +181,3 @@ class EngineHost:
             for workload in self._workloads.values():
                 workload.step(loop.time())
             await asyncio.sleep(min(self._settings.tick_seconds, 0.05))
-        for name in self._workloads:
-            (self._state.observed / name).unlink(missing_ok=True)

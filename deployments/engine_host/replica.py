@@ -47,7 +47,15 @@ class Replica:
     """The loop calls `step` with the time; a probe task beside it reports health."""
 
     def __init__(
-        self, slot: int, plan: EnginePlan, *, log: Path, home: Path, devices: Devices, settings: HostSettings
+        self,
+        slot: int,
+        plan: EnginePlan,
+        *,
+        port: int | None,
+        log: Path,
+        home: Path,
+        devices: Devices,
+        settings: HostSettings,
     ) -> None:
         self.slot, self.plan, self.log, self.home = slot, plan, log, home
         self.devices, self.settings = devices, settings
@@ -58,7 +66,7 @@ class Replica:
         self._process: EngineProcess | None = None
         self._probe: asyncio.Task[None] | None = None
         self._held: Held = {}
-        self._port: int | None = None
+        self._port = port  # to be used again while it is free
         self._failures = 0  # in a row
         self._unhealthy = 0  # probes in a row
         self._next_start = 0.0

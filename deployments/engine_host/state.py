@@ -69,7 +69,7 @@ class StateDirectory:
         """What the engine host says of itself. Raises EngineHostAway unless it is alive and beating."""
         document = read_document(self.host_file)
         if document is None:
-            raise EngineHostAway("no engine host has been started")
+            raise EngineHostAway("none has been started, or it was stopped")
         age_seconds = time.monotonic() - float(document["heartbeat"])
         # A negative age is a heartbeat from before the machine was restarted.
         if not is_running(int(document["pid"])) or age_seconds < 0:

@@ -1,6 +1,7 @@
 """One deployment on this machine: as many replicas as wanted, replaced one by one when their template
 changes."""
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -14,8 +15,17 @@ from deployments.engine_host.state import Document
 class Workload:
     """Level-triggered: each `step` compares what is wanted with what runs and moves the latter."""
 
-    def __init__(self, *, logs: Path, home: Path, devices: Devices, settings: HostSettings) -> None:
+    def __init__(
+        self,
+        *,
+        logs: Path,
+        home: Path,
+        devices: Devices,
+        settings: HostSettings,
+        former_ports: Sequence[int] = (),
+    ) -> None:
         self._logs, self._home, self._devices, self._settings = logs, home, devices, settings
+        self._former_ports = list(former_ports)
         self._plan: EnginePlan | None = None
         self._uid, self._generation = "", 0
         self.replicas: list[Replica] = []
@@ -94,6 +104,7 @@ class Workload:
         replica = Replica(
             slot,
             plan,
+            port=self._former_ports.pop(0) if self._former_ports else None,
             log=self._logs / f"{slot}.log",
             home=self._home,
             devices=self._devices,

@@ -32,6 +32,7 @@
   // ---- dialogs: <dialog> traps focus, closes on Escape and gives focus back; we add links, hashes and the backdrop
   function openDialog(dialog) {
     if (!dialog || dialog.open) return;
+    dialog.querySelectorAll('[data-typed]').forEach(checkTyped);
     dialog.showModal();
     var title = dialog.querySelector('[data-dialog-title]');
     if (title) title.focus();

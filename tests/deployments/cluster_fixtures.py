@@ -23,14 +23,13 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def eventually(claim, within_seconds=20):
-    """Ask again and again until the answer is true; return it. A TemporaryClusterError is an answer like
-    no."""
+    """Ask again and again until the answer is true; return it. What is away for a moment says no."""
     deadline = time.monotonic() + within_seconds
     answer = None
     while time.monotonic() < deadline:
         try:
             answer = claim()
-        except TemporaryClusterError as error:
+        except (TemporaryClusterError, OSError) as error:
             answer = error
         else:
             if answer:

@@ -4,35 +4,60 @@ import pytest
 
 from deployments.cluster.local import LocalCluster
 from deployments.cluster.memory import MemoryCluster
-from tests.deployments.cluster_fixtures import Arena, Host
+from tests.deployments.cluster_fixtures import Arena, Host, eventually
+
+
+@pytest.fixture(scope="session")
+def engine_host(tmp_path_factory):
+    """A host that tests share, each in a namespace of its own. Whoever disturbs the host takes
+    `own_engine_host`."""
+    host = Host(tmp_path_factory.mktemp("engines"), "--resource", "nvidia.com/gpu=2").start()
+    yield host
+    host.stop()
 
 
 @pytest.fixture
-def engine_host(tmp_path):
+def own_engine_host(tmp_path):
     host = Host(tmp_path / "engines", "--resource", "nvidia.com/gpu=2").start()
     yield host
     host.stop()
 
 
 @pytest.fixture
-def local_cluster(engine_host):
-    return LocalCluster(engine_host.state_dir)
+def local_arena(engine_host):
+    arena = Arena(LocalCluster(engine_host.state_dir))
+    yield arena
+    arena.delete()
+
+
+@pytest.fixture
+def own_local_arena(own_engine_host):
+    return Arena(LocalCluster(own_engine_host.state_dir))
+
+
+@pytest.fixture(scope="session")
+def kubernetes_cluster(kube_config_path):
+    from deployments.cluster.kubernetes import KubernetesCluster  # slow to import; the others do without
+
+    return KubernetesCluster.from_file(kube_config_path)
+
+
+@pytest.fixture
+def kubernetes_arena(kubernetes_cluster):
+    arena = Arena(kubernetes_cluster)
+    yield arena
+    kubernetes_cluster.delete(arena.spec.namespace, arena.spec.name)
 
 
 @pytest.fixture(params=["memory", "local", pytest.param("kubernetes", marks=pytest.mark.kubernetes)])
 def arena(request):
     if request.param == "memory":
-        yield Arena(MemoryCluster())
-    elif request.param == "local":
-        yield Arena(request.getfixturevalue("local_cluster"))
-    else:
-        arena = Arena(request.getfixturevalue("kubernetes_cluster"))
-        yield arena
-        arena.delete()
+        return Arena(MemoryCluster())
+    return request.getfixturevalue(f"{request.param}_arena")
 
 
 @pytest.fixture
-def kubernetes_cluster(kube_config_path):
-    from deployments.cluster.kubernetes import KubernetesCluster  # slow to import; the others do without
-
-    return KubernetesCluster.from_file(kube_config_path)
+def free_gpus(engine_host):
+    """Wait until no test before us holds a GPU of the shared host."""
+    cluster = LocalCluster(engine_host.state_dir)
+    eventually(lambda: not list((engine_host.state_dir / "observed").iterdir()) and cluster.check("any"))

@@ -2,6 +2,7 @@
 
 import fcntl
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -9,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from config.launcher.processes import is_alive
+from config.launcher.processes import is_alive, send_all
 from tests.kube.control_plane import missing_programs
 
 READY_WITHIN_SECONDS = 60
@@ -47,9 +48,22 @@ def start_keeper(run: Path, ready: Path) -> None:
             start_new_session=True,
             cwd=Path(__file__).parents[2],
         )
+    (run / "keeper.pid").write_text(str(keeper.pid))
     deadline = time.monotonic() + READY_WITHIN_SECONDS
     while not ready.exists():
         if keeper.poll() is not None or time.monotonic() > deadline:
             keeper.terminate()
             pytest.fail(f"Kubernetes did not start:\n{(run / 'keeper.log').read_text()}", pytrace=False)
         time.sleep(0.1)
+
+
+def stop_keeper(test_directory: Path) -> None:
+    """Stop the cluster of this run, if one was ever asked for, and wait until it is gone."""
+    try:
+        pid = int((test_directory / "kube" / "keeper.pid").read_text())
+    except FileNotFoundError:
+        return
+    deadline = time.monotonic() + 10
+    send_all({pid}, signal.SIGTERM)
+    while is_alive(pid) and time.monotonic() < deadline:
+        time.sleep(0.05)

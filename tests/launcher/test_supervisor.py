@@ -11,7 +11,17 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from config.launcher.processes import MARKER, is_alive, marked_processes, send_all
+from config.launcher.ports import free_port
+from config.launcher.processes import (
+    MARKER,
+    Command,
+    Identity,
+    is_alive,
+    marked_processes,
+    send_all,
+    spawn,
+    stop,
+)
 
 REPOSITORY = Path(__file__).parents[2]
 
@@ -109,6 +119,32 @@ def test_killing_the_supervisor_leaves_no_process_and_loses_no_data(start):
     assert again.database_url == demo.database_url  # port and password stay the same
 
 
+def test_killing_the_supervisor_ends_the_workers_of_its_children_too(start):
+    demo = start(WORKERS=str(free_port())).wait_until_up()
+
+    def grandchildren(name):
+        return [
+            pid for pid in demo.living() if name in command_of(pid) and parent_of(pid) != demo.process.pid
+        ]
+
+    deadline = time.monotonic() + 20
+    counts = None
+    while counts != (2, 1) and time.monotonic() < deadline:
+        counts = len(grandchildren("celery")), len(grandchildren("granian"))
+        time.sleep(0.1)
+    assert counts == (2, 1)
+    demo.process.kill()
+    assert demo.wait_until_gone(8) == set()
+
+
+def command_of(pid):
+    return Path(f"/proc/{pid}/cmdline").read_bytes().decode().replace("\0", " ")
+
+
+def parent_of(pid):
+    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+
+
 def test_killing_supervisor_and_servers_at_once_loses_no_data(start):
     demo = start().wait_until_up()
     with psycopg.connect(demo.database_url) as connection:
@@ -117,11 +153,24 @@ def test_killing_supervisor_and_servers_at_once_loses_no_data(start):
     demo.process.wait()
     assert (demo.directory / "postgres" / "postmaster.pid").exists()
     assert demo.wait_until_gone(8) == set()
-    # The stale pid file names a process that lives and is no PostgreSQL.
+    # By now the pid in the stale file belongs to another process of the same user, which is no PostgreSQL.
     pid_file = demo.directory / "postgres" / "postmaster.pid"
-    pid_file.write_text(re.sub(r"^\d+", "1", pid_file.read_text()))
-    with psycopg.connect(start().wait_until_up().database_url) as connection:
-        assert connection.execute("SELECT n FROM kept").fetchone() == (7,)
+    owner = pid_file.stat()
+    stranger = spawn(
+        Command(
+            ("sleep", "60"),
+            {"PATH": os.environ["PATH"]},
+            Identity(owner.st_uid, owner.st_gid) if os.geteuid() == 0 else None,
+        ),
+        output=subprocess.DEVNULL,
+    )
+    pid_file.write_text(re.sub(r"^\d+", str(stranger.pid), pid_file.read_text()))
+    try:
+        with psycopg.connect(start().wait_until_up().database_url) as connection:
+            assert connection.execute("SELECT n FROM kept").fetchone() == (7,)
+        assert stranger.poll() is None
+    finally:
+        stop(stranger, signal.SIGKILL, timeout_seconds=5)
 
 
 def test_a_child_that_dies_is_started_again(start):

@@ -1,0 +1,188 @@
+"""What `manage.py load_demo` puts into an installation: tenants, people, the catalog, three months of real traffic,
+a cluster with one engine, and the file that tells its owner how to sign in.
+
+Every step looks first, so that a second run, or one after a crash, finishes what is missing and changes nothing else.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+from billing.demo_rule import DEMO_PROJECTS
+from billing.prices import publish_prices
+from django.conf import settings
+from django.core.management import call_command
+from django.db import transaction
+
+from catalog.models import CatalogModel, ModelVersion
+from config.demo.people import PEOPLE, TENANTS, DemoPerson
+from deployments.actions import create_deployment
+from deployments.models import Cluster, Deployment
+from tenants import actions, audit
+from tenants.models import DataClass, PersonalAccessToken, Project, Tenant, User
+from tenants.secrets import digest
+
+Say = Callable[[str], object]
+
+DEMO_MODEL = "quartermaster-demo-1"
+DEMO_DEPLOYMENT = "demo-engine"
+TRACES = [
+    ("azure", "azure2023_conv.csv.gz"),
+    ("mooncake", "mooncake_conversation_trace.jsonl.gz"),
+    ("servegen", "servegen_deepseek-r1_events.csv.xz"),
+]
+TOKEN_LIFE = timedelta(days=365)
+
+
+def load_demo(say: Say, *, now: datetime | None = None) -> None:
+    """Load everything, telling `say` what is being done. Safe to repeat."""
+    now = now or datetime.now(UTC)
+    begins = first_of_month(now, months_back=4)
+    say("Tenants, projects and people")
+    load_people()
+    say("Catalog: the public price map")
+    call_command("import_catalog", prices_from=begins, quiet=True)
+    load_demo_model(begins)
+    say("Usage: three real traces, spread over three months")
+    for form, name in TRACES:
+        call_command(
+            "import_usage", settings.BASE_DIR / "billing" / "data" / name, format=form, assign="demo"
+        )
+    say("Gateway, cluster and engine")
+    call_command("register_gateway", os.environ.get("GATEWAY_ID", "local"))
+    load_engine()
+    write_installation_file(settings.LOCAL_DIR / "demo.json")
+
+
+def first_of_month(moment: datetime, *, months_back: int) -> datetime:
+    """Midnight UTC of the first day of the month that lies so many months before `moment`."""
+    index = moment.year * 12 + moment.month - 1 - months_back
+    return datetime(index // 12, index % 12 + 1, 1, tzinfo=UTC)
+
+
+@transaction.atomic
+def load_people() -> None:
+    """The demo's tenants, projects, members and staff, with passwords nobody knows yet."""
+    for row in TENANTS:
+        tenant = Tenant.objects.filter(slug=row.slug).first() or actions.create_tenant(
+            by=None,
+            slug=row.slug,
+            name=row.name,
+            cost_centre=row.cost_centre,
+            highest_data_class=row.highest_data_class,
+        )
+        for slug, name in DEMO_PROJECTS[row.slug]:
+            if not Project.objects.in_tenant(tenant).filter(slug=slug).exists():
+                actions.create_project(tenant, by=None, slug=slug, name=name, cost_centre=row.cost_centre)
+    for person in PEOPLE:
+        user, _ = User.objects.get_or_create(email=person.email, defaults={"name": person.name})
+        if person.tenant is None:
+            if person.role not in user.staff_roles:
+                actions.make_staff(user, person.role, by=None)
+        else:
+            actions.add_member(Tenant.objects.get(slug=person.tenant), user, person.role, by=None)
+
+
+@transaction.atomic
+def load_demo_model(valid_from: datetime) -> None:
+    """The one model that really answers here: our demo engine, which says that it is no language model."""
+    model, is_new = CatalogModel.objects.get_or_create(
+        name=DEMO_MODEL,
+        defaults={
+            "title": "Quartermaster demo engine",
+            "maker": "Quartermaster",
+            "description": (
+                "A small program that speaks OpenAI's protocol and answers with fixed sentences. It is no language "
+                "model; it lets you try keys, limits and costs without a GPU."
+            ),
+            "mode": "chat",
+            "context_tokens": 32_768,
+            "max_output_tokens": 4_096,
+            "capabilities": {"streaming": True, "prompt_caching": True},
+            "providers": ["quartermaster"],
+            "hosting": CatalogModel.Hosting.OURS,
+            "lifecycle": CatalogModel.Lifecycle.PUBLISHED,
+            "risk_tier": CatalogModel.RiskTier.LOW,
+            "highest_data_class": DataClass.RESTRICTED,
+            "source": "demo",
+            "search_text": f"{DEMO_MODEL} quartermaster demo engine chat embedding",
+        },
+    )
+    if is_new:
+        audit.record("model.published", actor=None, subject=model)
+    publish_prices(
+        DEMO_MODEL,
+        {"input": Decimal("0.15"), "cache_read": Decimal("0.075"), "output": Decimal("0.60")},
+        valid_from=valid_from,
+        reason="Demo price list",
+        by=None,
+    )
+    ModelVersion.objects.get_or_create(
+        model=model,
+        version="1",
+        defaults={
+            "upstream_name": DEMO_MODEL,
+            "image": "quartermaster/demo-engine:1",
+            "command": ["python", "-m", "deployments.engine"],
+            "memory": "512Mi",
+        },
+    )
+
+
+def load_engine() -> None:
+    """A cluster of local processes, and one replica of the demo model wanted on it."""
+    cluster, _ = Cluster.objects.get_or_create(name="local", defaults={"driver": Cluster.Driver.LOCAL})
+    if not Deployment.objects.filter(name=DEMO_DEPLOYMENT, is_deleted=False).exists():
+        version = ModelVersion.objects.get(model__name=DEMO_MODEL)
+        create_deployment(version, cluster, 1, DEMO_DEPLOYMENT, by=None)
+
+
+def write_installation_file(path: Path) -> None:
+    """Write addresses, accounts, passwords and tokens to `path`, mode 600; keep those that it holds already.
+
+    Passwords and tokens are random for each installation. Whoever is in the file but cannot sign in with it (the
+    database was made anew) gets new ones.
+    """
+    known = {account["email"]: account for account in _read(path).get("accounts", [])}
+    accounts = [_account(person, known.get(person.email)) for person in PEOPLE]
+    text = json.dumps(
+        {"console": settings.CONSOLE_URL, "gateway": settings.GATEWAY_URL, "accounts": accounts}, indent=1
+    )
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = path.with_suffix(".new")
+    with open(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
+        file.write(text + "\n")
+    draft.replace(path)
+
+
+def _account(person: DemoPerson, known: dict[str, Any] | None) -> dict[str, Any]:
+    user = User.objects.get(email=person.email)
+    password = known["password"] if known else secrets.token_urlsafe(9)
+    if not user.check_password(password):
+        user.set_password(password)
+        user.save(update_fields=["password"])
+    token = known["token"] if known else ""
+    if not PersonalAccessToken.objects.filter(user=user, digest=digest(token), revoked_at=None).exists():
+        _, token = actions.issue_personal_access_token(user, name="demo", life=TOKEN_LIFE)
+    return {
+        "email": person.email,
+        "password": password,
+        "token": token,
+        "role": str(person.role),
+        "tenant": person.tenant,
+        "name": person.name,
+    }
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        return dict(json.loads(path.read_text(encoding="utf-8")))
+    except (FileNotFoundError, ValueError):
+        return {}

@@ -1,0 +1,347 @@
+"""A walk down the main road of a running demo, over HTTP only, as the people it was made for.
+
+Every step looks at what the product says and compares it with what it must say; the first difference ends the tour.
+It leaves behind what a person would have left: a request, its reviews, a grant, a key, some calls, a report.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import re
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import Any, TypeVar
+from urllib.parse import urlsplit
+
+import openai
+
+from config.demo.browser import Browser, Page, UnexpectedAnswer
+from config.demo.load import DEMO_MODEL
+
+T = TypeVar("T")
+
+PATIENCE_SECONDS = 30
+LEDGER_SECONDS = 2  # a call must be in the ledger this soon
+PROMPT = [{"role": "user", "content": "Say hello to Aurora Bank in one sentence."}]
+
+
+class Difference(Exception):
+    """What the product said is not what it must say."""
+
+
+@dataclass
+class Road:
+    """What the tour carries from step to step."""
+
+    installation: dict[str, Any]
+    developer: Browser = field(init=False)
+    request_path: str = ""
+    secret: str = ""
+    key_id: str = ""
+    tokens: int = 0  # that the engine said our calls used
+    calls: int = 0
+
+    def __post_init__(self) -> None:
+        self.developer = Browser(self.console)
+
+    @property
+    def console(self) -> str:
+        return str(self.installation["console"])
+
+    def account(self, role: str, tenant: str | None = None) -> dict[str, Any]:
+        """The demo's account with this role. Raises Difference when the installation has none."""
+        for account in self.installation["accounts"]:
+            if account["role"] == role and account["tenant"] == tenant:
+                return dict(account)
+        raise Difference(f"The demo has no {role} of {tenant or 'the platform'}.")
+
+    def openai(self, key: str | None = None) -> openai.OpenAI:
+        """The official client, speaking to our gateway with the tour's key (or another)."""
+        return openai.OpenAI(base_url=self.installation["gateway"], api_key=key or self.secret, max_retries=0)
+
+    def api(self, account: dict[str, Any], path: str, **params: str) -> Any:
+        """GET from the HTTP API with the account's token; JSON with numbers kept exact."""
+        browser = Browser(self.console)
+        browser.session.headers["Authorization"] = f"Bearer {account['token']}"
+        response = browser.session.get(f"{self.console}/api/v1/{path}", params=params, timeout=20)
+        expect(
+            response.status_code == 200,
+            f"GET {response.url} answered {response.status_code}: {response.text[:300]}",
+        )
+        return response.json(parse_float=Decimal)
+
+
+def expect(condition: bool, otherwise: str) -> None:
+    """Raise Difference, saying `otherwise`, unless the condition holds."""
+    if not condition:
+        raise Difference(otherwise)
+
+
+def wait_for(look: Callable[[], T | None], what: str, seconds: float = PATIENCE_SECONDS) -> T:
+    """Look until there is something, at most so long. Raises Difference naming what never came."""
+    deadline = time.monotonic() + seconds
+    while True:
+        if found := look():
+            return found
+        expect(time.monotonic() < deadline, f"{what}: nothing after {seconds:g} s.")
+        time.sleep(0.1)
+
+
+def browse_and_request(road: Road) -> str:
+    me = road.account("developer", "aurora-bank")
+    road.developer.sign_in(me["email"], me["password"])
+    catalog = road.developer.open("/t/aurora-bank/catalog/")
+    expect("Model catalog" in catalog.text, "The catalog page has another title.")
+    found = road.developer.open(f"/t/aurora-bank/catalog/?q={DEMO_MODEL}")
+    model = road.developer.open(found.link(f"/catalog/{DEMO_MODEL}/"))
+    form = road.developer.open(f"/t/aurora-bank/catalog/{DEMO_MODEL}/request/")
+    sent = road.developer.submit(
+        form,
+        form.form("purpose", "expected_tokens_per_day"),
+        purpose="Draft replies to account letters. A clerk reads and sends every one.",
+        data_class="internal",
+        expected_tokens_per_day="150000000",
+        requests_per_minute="3",
+    )
+    expect("/requests/" in sent.url, f"Sending the request led to {sent.url}.")
+    road.request_path = urlsplit(sent.url).path
+    reviews = [word for word in ("Security", "Compliance", "Cost") if word in sent.text]
+    expect("Security" in reviews and "Cost" in reviews, f"The request names the reviews {reviews}.")
+    return f"{me['email']} found {DEMO_MODEL} in the catalog and asked for it; it needs reviews: {', '.join(reviews)}"
+
+
+def review(road: Road) -> Iterator[str]:
+    """Two reviewers, each on their own track; the requester is refused."""
+    for role, track in (("security-reviewer", "security"), ("cost-reviewer", "cost")):
+        account = road.account(role)
+        reviewer = Browser(road.console)
+        reviewer.sign_in(account["email"], account["password"], at="/admin/login/?next=/admin/")
+        queue = reviewer.open("/admin/catalog/review/")
+        request_id = road.request_path.rstrip("/").rsplit("/", 1)[-1]
+        page = _find_review(reviewer, queue, request_id)
+        for fact in ("Risk tier", "Data class", "Expected cost"):
+            expect(fact.lower() in page.text.lower(), f"The review page does not show: {fact}.")
+        done = reviewer.submit(
+            page,
+            page.form("verdict", "comment"),
+            verdict="approve",
+            comment=f"Looked at by {role}: fits the purpose.",
+        )
+        expect("approved" in done.text.lower(), f"After approving, the page says: {done.text[:200]}")
+        yield f"{account['email']} found the request in the {track} queue and approved it with a comment"
+
+
+def _find_review(reviewer: Browser, queue: Page, request_id: str) -> Page:
+    for link in queue.links:
+        if re.search(r"/admin/catalog/review/[0-9a-f-]{36}/", link):
+            page = reviewer.open(link)
+            if request_id in page.html:
+                return page
+    raise Difference("The reviewer's queue does not hold the request.")
+
+
+def claim(road: Road) -> str:
+    def ready() -> Page | None:
+        page = road.developer.open(road.request_path)
+        return page if any("/claim/" in link for link in page.links) else None
+
+    page = wait_for(ready, "The approved request offers a key to claim")
+    path = page.link("/claim/")
+    confirm = road.developer.open(path)
+    claimed = road.developer.submit(confirm, confirm.forms[-1])
+    found = re.search(r"qm_[A-Za-z0-9_-]{40,}", claimed.html)
+    expect(found is not None, "The page after claiming shows no secret.")
+    assert found is not None
+    road.secret = found.group()
+    road.key_id = path.rstrip("/").split("/")[-2]
+    expect(
+        claimed.response.headers.get("Cache-Control", "").find("no-store") >= 0, "The secret may be cached."
+    )
+    again = road.developer.open("/t/aurora-bank/keys/")
+    expect(road.secret not in again.html, "The list of keys shows the secret again.")
+    return f"the key {road.secret[:8]}… was claimed: its secret was shown once"
+
+
+def call(road: Road) -> Iterator[str]:
+    client = road.openai()
+
+    def first_answer() -> Any:
+        try:
+            return client.chat.completions.create(model=DEMO_MODEL, messages=PROMPT)  # type: ignore[call-overload]
+        except (openai.AuthenticationError, openai.NotFoundError):
+            return None  # the gateway has not read the new revision yet
+
+    started = time.monotonic()
+    answer = wait_for(first_answer, "The gateway accepts the key", 10)
+    waited = time.monotonic() - started
+    _count(road, answer.usage.total_tokens)
+    yield f"plain chat after {waited:.1f} s: {answer.choices[0].message.content[:60]!r}, {answer.usage.total_tokens} tokens"
+
+    pieces, usage = [], None
+    stream = client.chat.completions.create(  # type: ignore[call-overload]
+        model=DEMO_MODEL, messages=PROMPT, stream=True, stream_options={"include_usage": True}
+    )
+    for chunk in stream:
+        pieces += [choice.delta.content or "" for choice in chunk.choices]
+        usage = chunk.usage or usage
+    expect(usage is not None, "The stream told no usage.")
+    _count(road, usage.total_tokens)
+    yield f"streamed chat in {len(pieces)} pieces, {usage.total_tokens} tokens"
+
+    vectors = client.embeddings.create(model=DEMO_MODEL, input=["account letter", "reminder"])
+    _count(road, vectors.usage.total_tokens)
+    yield f"embeddings: {len(vectors.data)} vectors of {len(vectors.data[0].embedding)} numbers"
+
+    names = [model.id for model in client.models.list()]
+    expect(names == [DEMO_MODEL], f"The key lists the models {names}.")
+    operator = road.account("operator")
+    deployments = road.api(operator, "deployments/")["results"]
+    served = next((each for each in deployments if each["model"] == DEMO_MODEL), None)
+    expect(
+        served is not None and served["state"] == "healthy",
+        f"The deployment is {served and served['state']}.",
+    )
+    assert served is not None
+    yield f"models: {names[0]}, served by deployment {served['name']} on cluster {served['cluster']} ({served['state']})"
+
+
+def _count(road: Road, tokens: int) -> None:
+    road.tokens += tokens
+    road.calls += 1
+
+
+def refuse(road: Road) -> Iterator[str]:
+    try:
+        road.openai("qm_nobody").models.list()
+        raise Difference("An unknown key was accepted.")
+    except openai.AuthenticationError as error:
+        expect(error.code == "invalid_api_key", f"401 came with code {error.code}.")
+        yield f"an unknown key: 401 {error.code}"
+    try:
+        road.openai().chat.completions.create(model="gpt-4o", messages=PROMPT)  # type: ignore[call-overload]
+        raise Difference("A model that was not granted answered.")
+    except openai.NotFoundError as error:
+        expect(error.code == "model_not_found", f"404 came with code {error.code}.")
+        yield f"a model not granted: 404 {error.code}"
+    try:
+        for _ in range(4):  # three calls a minute are allowed; the tour has made some already
+            _count(
+                road,
+                road.openai().chat.completions.create(model=DEMO_MODEL, messages=PROMPT).usage.total_tokens,
+            )  # type: ignore[call-overload]
+        raise Difference("More than three calls a minute were answered.")
+    except openai.RateLimitError as error:
+        wait = error.response.headers.get("retry-after")
+        expect(bool(wait), "429 came without Retry-After.")
+        expect(road.calls == 3, f"The limit of 3 refused call number {road.calls + 1}.")
+        yield f"call number {road.calls + 1} within a minute: 429 {error.code}, Retry-After {wait} s"
+
+
+def cost(road: Road) -> str:
+    """The same total on the page, in the API, by usage; and within two seconds of the last call."""
+    today = datetime.now(UTC).date()
+    me = road.account("developer", "aurora-bank")
+    window = {
+        "tenant": "aurora-bank",
+        "start": today.isoformat(),
+        "end": today.isoformat(),
+        "group_by": "model,key",
+    }
+
+    def mine() -> dict[str, Any] | None:
+        rows = road.api(me, "costs/", **window)["results"]
+        for row in rows:
+            if row["key"] == road.key_id and int(row["calls"]) == road.calls:
+                return dict(row)
+        return None
+
+    row = wait_for(mine, f"{road.calls} calls in the ledger", LEDGER_SECONDS)
+    expect(
+        int(row["tokens"]) == road.tokens,
+        f"The ledger holds {row['tokens']} tokens, the engine said {road.tokens}.",
+    )
+    month = {"tenant": "aurora-bank", "start": today.replace(day=1).isoformat(), "end": today.isoformat()}
+    by_api = Decimal(road.api(me, "costs/", group_by="day,model", **month)["total"]["amount"])
+    page = road.developer.open("/t/aurora-bank/cost/")
+    by_page = _spend_on(page)
+    expect(by_api == by_page, f"The page says {by_page}, the API {by_api}.")
+    return f"{road.calls} calls, {road.tokens} tokens cost {row['amount']} USD; this month page = API = {by_api} USD"
+
+
+def _spend_on(page: Page) -> Decimal:
+    found = re.search(r'<data id="spend" value="([0-9.]+)"', page.html)
+    if not found:
+        raise UnexpectedAnswer(f"{page.url} shows no spend.")
+    return Decimal(found.group(1))
+
+
+def report(road: Road) -> str:
+    """The controller's CSV of the last full month sums to the page's total."""
+    last = datetime.now(UTC).date().replace(day=1) - timedelta(days=1)
+    month = f"{last:%Y-%m}"
+    controller = Browser(road.console)
+    account = road.account("controller")
+    controller.sign_in(account["email"], account["password"], at="/admin/login/?next=/admin/")
+    form = controller.open("/admin/billing/export/new/")
+    sent = controller.submit(
+        form, form.form("tenant", "month"), tenant=_choice(form, "Aurora Bank"), month=month
+    )
+    detail = urlsplit(sent.url).path
+    seen: list[str] = []
+
+    def finished() -> Page | None:
+        page = controller.open(detail)
+        seen.append(page.text)
+        return page if any("/download/" in link for link in page.links) else None
+
+    done = wait_for(finished, f"The report of {month}")
+    link = done.link("/download/")
+    file = controller.session.get(f"{road.console}{link}" if link.startswith("/") else link, timeout=60)
+    rows = list(csv.DictReader(io.StringIO(file.content.decode("utf-8-sig"))))
+    total = sum((Decimal(row["amount"]) for row in rows if row["amount"]), Decimal(0))
+    page = _spend_on(controller.open(f"/t/aurora-bank/cost/?month={month}"))
+    expect(total == page, f"The file sums to {total}, the page says {page}.")
+    expect(len(rows) > 0, "The report is empty.")
+    return f"{account['email']} downloaded {month}: {len(rows)} rows sum to {total} USD, as the page says"
+
+
+def _choice(page: Page, label: str) -> str:
+    found = re.search(rf'<option value="([^"]+)"[^>]*>\s*{re.escape(label)}', page.html)
+    if not found:
+        raise UnexpectedAnswer(f"{page.url} offers no {label}.")
+    return found.group(1)
+
+
+STEPS: list[tuple[str, Callable[[Road], str | Iterator[str]]]] = [
+    ("2", browse_and_request),
+    ("3", review),
+    ("4", claim),
+    ("5", call),
+    ("6", refuse),
+    ("7", cost),
+    ("8", report),
+]
+
+
+def walk(installation: dict[str, Any]) -> Iterator[str]:
+    """Take the steps one after the other; yields a line for each thing seen.
+
+    Raises:
+        Difference, UnexpectedAnswer: what was seen is not what must be.
+    """
+    road = Road(installation)
+    for number, step in STEPS:
+        seen = step(road)
+        for line in [seen] if isinstance(seen, str) else seen:
+            yield f"{number}  {line}"
+
+
+def read_installation(path: str) -> dict[str, Any]:
+    """The demo's addresses and accounts, from its private file."""
+    with open(path, encoding="utf-8") as file:
+        return dict(json.load(file))

@@ -1,0 +1,37 @@
+"""Walk the main road of a running demo over HTTP and say what was seen."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import openai
+import requests
+from django.conf import settings
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+
+from config.demo.browser import UnexpectedAnswer
+from config.demo.tour import Difference, read_installation, walk
+
+
+class Command(BaseCommand):
+    help = "Walk the main road of a running demo over HTTP, a line per step; stops at the first difference."
+    requires_system_checks: list[str] = []
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("--installation", default=str(settings.LOCAL_DIR / "demo.json"))
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        try:
+            for line in walk(read_installation(options["installation"])):
+                self.stdout.write(line)
+        except FileNotFoundError as error:
+            raise CommandError(
+                f"{options['installation']} is not there. Start the demo first: make demo"
+            ) from error
+        except requests.ConnectionError as error:
+            raise CommandError(f"The console does not answer. Is the demo running? ({error})") from error
+        except (Difference, UnexpectedAnswer) as difference:
+            raise CommandError(f"A difference: {difference}") from difference
+        except openai.APIError as error:
+            raise CommandError(f"A difference: the gateway answered {error}") from error
+        self.stdout.write(self.style.SUCCESS("The main road is open."))

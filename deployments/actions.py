@@ -1,0 +1,278 @@
+"""Things people want of deployments, and what makes them so."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from uuid import UUID
+
+import structlog
+from django.core.exceptions import ValidationError
+from django.db import transaction
+from django.utils.timezone import now
+
+from catalog.models import ModelVersion
+from deployments import observation, tasks
+from deployments.cluster.base import Cluster as ClusterDoor
+from deployments.cluster.base import Observed, PermanentClusterError, TemporaryClusterError
+from deployments.clusters import get_cluster
+from deployments.locks import if_nobody_else, one_at_a_time
+from deployments.manifests import EngineSpec, RuntimeSpec, engine_manifests
+from deployments.models import Cluster, Deployment
+from tenants import audit
+from tenants.errors import Conflict
+from tenants.models import User
+from tenants.permissions import require
+
+log = structlog.get_logger(__name__)
+
+MOST_REPLICAS = 256
+MESSAGE_IS_LOST_AFTER = timedelta(seconds=10)  # then the sweep does what a message should have started
+SEEN_EVERY = timedelta(seconds=15)  # an unchanged sight is written down at most this often
+
+
+@transaction.atomic
+def add_cluster(cluster: Cluster, *, by: User | None) -> Cluster:
+    """Save a new cluster. It is tried at its first deployment, by a worker: credentials are there.
+
+    Raises:
+        PermissionDenied: `by` may not change deployments.
+    """
+    if by is not None:
+        require(by, "deployments.manage_deployment")
+    cluster.save(force_insert=True)
+    audit.record("cluster.added", actor=by, subject=cluster, driver=cluster.driver)
+    return cluster
+
+
+@transaction.atomic
+def create_deployment(
+    version: ModelVersion, cluster: Cluster, replicas: int, name: str, *, by: User | None
+) -> Deployment:
+    """Want `replicas` engines of a model version on a cluster. They are started by `reconcile`, soon.
+
+    `by` None means the platform (set-up).
+
+    Raises:
+        PermissionDenied: `by` may not change deployments.
+        ValidationError: the name is no DNS label, or so many replicas are not possible.
+        Conflict: a deployment of that name lives.
+    """
+    if by is not None:
+        require(by, "deployments.manage_deployment")
+    _check_replicas(replicas)
+    deployment = Deployment(
+        name=name,
+        version=version,
+        cluster=cluster,
+        replicas=replicas,
+        next_look_at=now() + MESSAGE_IS_LOST_AFTER,
+    )
+    deployment.clean_fields()
+    if Deployment.objects.living().filter(name=name).exists():
+        raise Conflict(f"There is a deployment {name} already. Choose another name.", code="name_taken")
+    deployment.save(force_insert=True)
+    audit.record(
+        "deployment.created",
+        actor=by,
+        subject=deployment,
+        version=str(version),
+        cluster=cluster.name,
+        replicas=replicas,
+    )
+    _reconcile_on_commit(deployment)
+    return deployment
+
+
+@transaction.atomic
+def scale_deployment(pk: UUID | str, replicas: int, *, by: User | None) -> Deployment:
+    """Want another number of replicas; 0 keeps the deployment and stops its engines.
+
+    Raises:
+        Deployment.DoesNotExist: `by` cannot see such a deployment.
+        PermissionDenied: `by` may not change deployments.
+        ValidationError: so many replicas are not possible.
+        Conflict: it is being deleted.
+    """
+    deployment = _find(pk, by)
+    _check_replicas(replicas)
+    if deployment.is_deleted:
+        raise Conflict("This deployment is being deleted; create another one.")
+    before, deployment.replicas = deployment.replicas, replicas
+    if before != replicas:
+        _want(deployment, "replicas")
+        audit.record("deployment.scaled", actor=by, subject=deployment, before=before, replicas=replicas)
+    return deployment
+
+
+@transaction.atomic
+def delete_deployment(pk: UUID | str, *, by: User | None) -> Deployment:
+    """Want the deployment gone; its engines finish what they are at. The row stays, for history.
+
+    Raises:
+        Deployment.DoesNotExist: `by` cannot see such a deployment.
+        PermissionDenied: `by` may not change deployments.
+        Conflict: it is being deleted already.
+    """
+    deployment = _find(pk, by)
+    if deployment.is_deleted:
+        raise Conflict("This deployment is being deleted already.")
+    deployment.is_deleted = True
+    _want(deployment, "is_deleted")
+    audit.record("deployment.deleted", actor=by, subject=deployment)
+    return deployment
+
+
+def reconcile(pk: UUID | str, *, cluster: ClusterDoor | None = None) -> None:
+    """Make the cluster match one deployment, and write down what it shows; safe to repeat, at any time.
+
+    What is wanted is read inside the lock, so that an old run cannot undo a newer one; no transaction is open
+    while the cluster thinks. `cluster` defaults to the driver of the deployment's own.
+
+    A refusal (PermanentClusterError) is written on the deployment and not tried again soon. Raises
+    TemporaryClusterError, having written that down as well, for the caller to try again.
+    """
+    deployments = Deployment.objects.living().with_names().filter(pk=pk)
+    with one_at_a_time(_turn(pk)):
+        wanted = deployments.first()
+        if wanted is None:
+            return
+        try:
+            observed = _make_it_so(wanted, cluster or get_cluster(wanted.cluster))
+        except TemporaryClusterError as error:
+            observation.record_unreachable(wanted, str(error))
+            raise
+        except (PermanentClusterError, ValueError) as error:
+            observation.record_refusal(wanted, str(error))
+            log.warning("deployment.refused", deployment=wanted.name, reason=str(error))
+        else:
+            observation.record(wanted, observed)
+
+
+def reconcile_what_is_due() -> int:
+    """Enqueue a reconciliation of every deployment that it is time to look at; return how many.
+
+    This repairs what a lost message or a killed worker left undone. Taking note of the time first keeps two
+    sweeps, or a slow queue, from enqueueing the same again and again.
+    """
+    with transaction.atomic():
+        due = list(
+            Deployment.objects.due().select_for_update(skip_locked=True).values_list("pk", flat=True)[:1000]
+        )
+        Deployment.objects.filter(pk__in=due).update(next_look_at=now() + MESSAGE_IS_LOST_AFTER)
+    for pk in due:
+        tasks.reconcile_deployment.delay(str(pk))
+    return len(due)
+
+
+def watch_engines(*, cluster: ClusterDoor | None = None) -> int:
+    """Look at every deployment on this machine's engine host; return how many had news.
+
+    An engine that died and came back elsewhere is so known to gateways within seconds. Looking reads two
+    small files for each deployment, and writes only news.
+    """
+    unchanged, news = [], 0
+    for wanted in Deployment.objects.watched_closely().with_names():
+        if wanted.observed_generation != wanted.generation or observation.is_refused(wanted):
+            continue  # its reconciliation is on the way; or only a person can change anything
+        door = cluster or get_cluster(wanted.cluster)
+        try:
+            observed = door.observe(wanted.cluster.namespace, wanted.name)
+        except (TemporaryClusterError, PermanentClusterError) as error:
+            news += _note_unreachable(wanted, str(error))
+            continue
+        if not wanted.is_deleted and (observed is None or observed.generation != wanted.generation):
+            news += _ask_again(wanted)  # the cluster forgot it
+        elif observation.is_news(wanted, observed):
+            news += _look_closely(wanted, door)
+        else:
+            unchanged.append(wanted.pk)
+    moment = now()
+    Deployment.objects.filter(pk__in=unchanged, observed_at__lt=moment - SEEN_EVERY).update(
+        observed_at=moment
+    )
+    return news
+
+
+def _look_closely(wanted: Deployment, door: ClusterDoor) -> int:
+    """Look once more, alone, so that two watchers cannot write their sights in the wrong order."""
+    with if_nobody_else(_turn(wanted.pk)) as is_ours:
+        if not is_ours:
+            return 0
+        wanted = Deployment.objects.with_names().get(pk=wanted.pk)
+        observed = door.observe(wanted.cluster.namespace, wanted.name)
+        return int(observation.is_news(wanted, observed) and observation.record(wanted, observed))
+
+
+def _note_unreachable(wanted: Deployment, reason: str) -> int:
+    is_known = any(condition["type"] == observation.REACHABLE for condition in wanted.conditions)
+    return 0 if is_known else int(observation.record_unreachable(wanted, reason))
+
+
+def _ask_again(wanted: Deployment) -> int:
+    claimed: int = Deployment.objects.filter(pk=wanted.pk, next_look_at=wanted.next_look_at).update(
+        next_look_at=now() + MESSAGE_IS_LOST_AFTER
+    )
+    if claimed:
+        tasks.reconcile_deployment.delay(str(wanted.pk))
+    return claimed
+
+
+def manifests_of(deployment: Deployment) -> list[dict[str, object]]:
+    """The Kubernetes objects of what is wanted. Raises ValueError for what no cluster would take."""
+    version = deployment.version
+    return engine_manifests(
+        EngineSpec(
+            deployment_id=str(deployment.pk),
+            generation=deployment.generation,
+            name=deployment.name,
+            namespace=deployment.cluster.namespace,
+            model=version.model.name,
+            upstream_model=version.upstream_name,
+            version=version.version,
+            runtime=RuntimeSpec(image=version.image, command=tuple(version.command)),
+            replicas=deployment.replicas,
+            gpus_per_replica=version.gpus_per_replica,
+            memory=version.memory,
+        )
+    )
+
+
+def _make_it_so(wanted: Deployment, cluster: ClusterDoor) -> Observed | None:
+    namespace = wanted.cluster.namespace
+    if wanted.is_deleted:
+        cluster.delete(namespace, wanted.name)
+        return cluster.observe(namespace, wanted.name)
+    return cluster.apply(manifests_of(wanted))
+
+
+def _turn(pk: UUID | str) -> str:
+    return f"deployment:{pk}"
+
+
+def _find(pk: UUID | str, by: User | None) -> Deployment:
+    deployments = Deployment.objects.all() if by is None else Deployment.objects.visible_to(by)
+    deployment: Deployment = deployments.select_for_update(of=("self",)).get(pk=pk)
+    if by is not None:
+        require(by, "deployments.manage_deployment")
+    return deployment
+
+
+def _want(deployment: Deployment, *fields: str) -> None:
+    deployment.generation += 1
+    deployment.next_look_at = now() + MESSAGE_IS_LOST_AFTER
+    deployment.save(update_fields=[*fields, "generation", "next_look_at"])
+    _reconcile_on_commit(deployment)
+
+
+def _reconcile_on_commit(deployment: Deployment) -> None:
+    """The message is a hint: if the broker is away, the deed stands, and the sweep finds it."""
+
+    def send() -> None:
+        tasks.reconcile_deployment.apply_async((str(deployment.pk),), retry=False)
+
+    transaction.on_commit(send, robust=True)
+
+
+def _check_replicas(replicas: int) -> None:
+    if not 0 <= replicas <= MOST_REPLICAS:
+        raise ValidationError({"replicas": f"Between 0 and {MOST_REPLICAS} replicas are possible."})

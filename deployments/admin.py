@@ -1,0 +1,262 @@
+"""Operators' pages: clusters, deployments and the routes they serve. State is shown here and never edited."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django import forms
+from django.contrib import admin, messages
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse
+from django.urls import reverse
+from django.utils.formats import date_format
+from django.utils.html import format_html, format_html_join
+from django.utils.translation import gettext_lazy as _
+from unfold.admin import TabularInline
+from unfold.decorators import action, display
+from unfold.enums import ActionVariant
+from unfold.forms import BaseDialogForm
+from unfold.widgets import UnfoldAdminIntegerFieldWidget
+
+from deployments import actions
+from deployments.models import Backend, Cluster, Deployment, Route
+from tenants.admin import LookAdmin, LookOnly
+from tenants.errors import Conflict
+from tenants.models import AuditEntry
+
+MANAGE = "deployments.manage_deployment"
+EVENTS_SHOWN = 20
+
+STATE_COLOURS = {
+    Deployment.State.STARTING.label: "info",
+    Deployment.State.HEALTHY.label: "success",
+    Deployment.State.DEGRADED.label: "warning",
+    Deployment.State.DOWN.label: "danger",
+}
+
+
+@admin.register(Cluster)
+class ClusterAdmin(LookAdmin):
+    list_display = ["name", "driver", "namespace", "region", "living_deployments"]
+    fields = ["name", "driver", "namespace", "kubeconfig_path", "region", "created_at"]
+    readonly_fields = ["created_at"]
+
+    def has_add_permission(self, request: HttpRequest, *args: Any) -> bool:
+        return bool(request.user.has_perm(MANAGE))
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        return super().get_queryset(request).prefetch_related("deployments")
+
+    @display(description=_("Deployments"))
+    def living_deployments(self, cluster: Cluster) -> int:
+        return sum(row.state != Deployment.State.DELETED for row in cluster.deployments.all())
+
+    def save_model(self, request: HttpRequest, obj: Cluster, form: Any, change: bool) -> None:
+        actions.add_cluster(obj, by=request.user)  # type: ignore[arg-type]
+
+
+class DeploymentForm(forms.ModelForm):  # type: ignore[type-arg]
+    class Meta:
+        model = Deployment
+        fields = ["version", "cluster", "replicas", "name"]
+
+    def clean_name(self) -> str:
+        """The action refuses a name that lives, too; here it is said beside the field."""
+        name: str = self.cleaned_data["name"]
+        if Deployment.objects.living().filter(name=name).exists():
+            raise forms.ValidationError(_("There is a deployment of this name already."))
+        return name
+
+
+class ScaleForm(BaseDialogForm):  # type: ignore[misc]
+    replicas = forms.IntegerField(
+        label=_("Replicas"),
+        min_value=0,
+        max_value=actions.MOST_REPLICAS,
+        widget=UnfoldAdminIntegerFieldWidget,
+        help_text=_("0 stops its engines and keeps the deployment."),
+    )
+
+    def __init__(self, *args: Any, object_id: Any = None, **kwargs: Any) -> None:
+        super().__init__(*args, object_id=object_id, **kwargs)
+        self.fields["replicas"].initial = (
+            Deployment.objects.filter(pk=object_id).values_list("replicas", flat=True).first()
+        )
+
+
+@admin.register(Deployment)
+class DeploymentAdmin(LookAdmin):
+    form = DeploymentForm
+    list_display = ["name", "version", "cluster", "coloured_state", "ready", "why", "observed_at"]
+    list_filter = ["state", "cluster"]
+    list_select_related = ["version__model", "cluster"]
+    search_fields = ["name", "version__model__name"]
+    ordering = ["-created_at"]
+    actions_detail = ["scale", "delete_now"]
+    shown_fields = [
+        "name",
+        "version",
+        "cluster",
+        "replicas",
+        "coloured_state",
+        "ready",
+        "generation",
+        "observed_generation",
+        "observed_at",
+        "conditions_in_words",
+        "addresses",
+        "events",
+    ]
+
+    def has_add_permission(self, request: HttpRequest, *args: Any) -> bool:
+        return bool(request.user.has_perm(MANAGE))
+
+    def has_manage_permission(self, request: HttpRequest, *args: Any) -> bool:
+        return bool(request.user.has_perm(MANAGE))
+
+    def get_fields(self, request: HttpRequest, obj: Any = None) -> list[str]:
+        return self.shown_fields if obj else DeploymentForm.Meta.fields
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> list[str]:
+        return self.shown_fields if obj else []
+
+    def save_model(self, request: HttpRequest, obj: Deployment, form: Any, change: bool) -> None:
+        created = actions.create_deployment(
+            obj.version,
+            obj.cluster,
+            obj.replicas,
+            obj.name,
+            by=request.user,  # type: ignore[arg-type]
+        )
+        obj.pk = created.pk
+
+    @display(description=_("State"), label=STATE_COLOURS, ordering="state")
+    def coloured_state(self, deployment: Deployment) -> str:
+        return str(deployment.get_state_display())
+
+    @display(description=_("Ready"))
+    def ready(self, deployment: Deployment) -> str:
+        return f"{deployment.ready_replicas} / {deployment.replicas}"
+
+    @display(description=_("Why"))
+    def why(self, deployment: Deployment) -> str:
+        return deployment.conditions[0]["message"] if deployment.conditions else ""
+
+    @display(description=_("Conditions"))
+    def conditions_in_words(self, deployment: Deployment) -> str:
+        rows = (
+            (condition["type"], condition["status"], condition["reason"], condition["message"])
+            for condition in deployment.conditions
+        )
+        return format_html_join("", "<p><b>{}</b> {} ({}): {}</p>", rows) or "–"
+
+    @display(description=_("Addresses"))
+    def addresses(self, deployment: Deployment) -> str:
+        return ", ".join(deployment.backends.values_list("url", flat=True)) or "–"
+
+    @display(description=_("Events"))
+    def events(self, deployment: Deployment) -> str:
+        lines = (
+            AuditEntry.objects.across_tenants()
+            .filter(subject_type="deployments.deployment", subject_id=str(deployment.pk))
+            .order_by("-at")[:EVENTS_SHOWN]
+        )
+        rows = (
+            (
+                date_format(line.at, "Y-m-d H:i:s"),
+                line.verb,
+                line.actor_label,
+                ", ".join(
+                    f"{name}: {value}" for name, value in line.details.items() if value not in ("", None)
+                ),
+            )
+            for line in lines
+        )
+        return format_html_join("", "<p>{} <b>{}</b> {} {}</p>", rows) or "–"
+
+    @action(
+        description=_("Scale"),
+        permissions=["manage"],
+        url_path="scale",
+        icon="unfold_more",
+        dialog={
+            "title": _("Scale this deployment"),
+            "description": _("Engines are started or stopped within seconds; those that stop finish first."),
+            "form_class": ScaleForm,
+            "form_submit_text": _("Scale"),
+        },
+    )
+    def scale(self, request: HttpRequest, form: ScaleForm, object_id: str) -> HttpResponse:
+        try:
+            row = actions.scale_deployment(
+                object_id,
+                form.cleaned_data["replicas"],
+                by=request.user,  # type: ignore[arg-type]
+            )
+        except Conflict as conflict:
+            messages.error(request, conflict.message)
+        else:
+            messages.success(
+                request,
+                _("%(name)s will have %(count)d replicas.") % {"name": row.name, "count": row.replicas},
+            )
+        return back_to(object_id)
+
+    @action(
+        description=_("Delete"),
+        permissions=["manage"],
+        url_path="remove",
+        icon="delete",
+        variant=ActionVariant.DANGER,
+        dialog={
+            "title": _("Delete this deployment?"),
+            "description": _(
+                "Its engines stop after the calls they are at. If it is the only one that serves its model, "
+                "calls to that model are answered with 404 from then on."
+            ),
+            "form_class": None,
+            "form_submit_text": _("Delete"),
+        },
+    )
+    def delete_now(self, request: HttpRequest, form: BaseDialogForm, object_id: str) -> HttpResponse:
+        try:
+            row = actions.delete_deployment(object_id, by=request.user)  # type: ignore[arg-type]
+        except Conflict as conflict:
+            messages.error(request, conflict.message)
+        else:
+            messages.success(request, _("%(name)s is being deleted.") % {"name": row.name})
+        return back_to(object_id)
+
+
+def back_to(object_id: str) -> HttpResponse:
+    """The deployment's page, asked for by htmx from a dialog."""
+    return HttpResponse(
+        headers={"HX-Redirect": reverse("admin:deployments_deployment_change", args=[object_id])}
+    )
+
+
+class BackendInline(LookOnly, TabularInline):  # type: ignore[misc]
+    model = Backend
+    fields = readonly_fields = ["deployment", "url", "upstream_model", "weight", "priority"]
+    extra = 0
+
+    def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return bool(request.user.has_perm("deployments.view_route"))
+
+
+@admin.register(Route)
+class RouteAdmin(LookAdmin):
+    list_display = ["model", "addresses"]
+    list_select_related = ["model"]
+    search_fields = ["model__name"]
+    ordering = ["model__name"]
+    fields = readonly_fields = ["model", "created_at"]
+    inlines = [BackendInline]
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        return super().get_queryset(request).prefetch_related("backends__deployment")
+
+    @display(description=_("Backends"))
+    def addresses(self, route: Route) -> str:
+        rows = ((backend.url, backend.deployment.name) for backend in route.backends.all())
+        return format_html_join("", "<p>{} ({})</p>", rows) or format_html("<b>{}</b>", _("none"))

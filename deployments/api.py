@@ -1,0 +1,145 @@
+"""Clusters and deployments over HTTP, for operators and their automation."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.core.exceptions import PermissionDenied
+from drf_spectacular.utils import extend_schema
+from rest_framework import mixins, serializers, viewsets
+from rest_framework.decorators import action
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from catalog.models import ModelVersion
+from deployments import actions
+from deployments.models import Backend, Cluster, Deployment
+
+
+class ClusterSerializer(serializers.ModelSerializer):  # type: ignore[type-arg]
+    class Meta:
+        model = Cluster
+        fields = ["id", "name", "driver", "namespace", "region", "created_at"]
+
+
+class BackendSerializer(serializers.ModelSerializer):  # type: ignore[type-arg]
+    class Meta:
+        model = Backend
+        fields = ["id", "url", "upstream_model", "weight", "priority"]
+
+
+class ConditionSerializer(serializers.Serializer):  # type: ignore[type-arg]
+    type = serializers.CharField()
+    status = serializers.CharField()
+    reason = serializers.CharField()
+    message = serializers.CharField()
+
+
+class DeploymentSerializer(serializers.ModelSerializer):  # type: ignore[type-arg]
+    """A deployment: what is wanted, and what was last seen of it."""
+
+    model = serializers.CharField(source="version.model.name", read_only=True)
+    version = serializers.CharField(source="version.version", read_only=True)
+    version_id = serializers.UUIDField(read_only=True)
+    cluster = serializers.CharField(source="cluster.name", read_only=True)
+    conditions = ConditionSerializer(many=True, read_only=True)
+    backends = BackendSerializer(many=True, read_only=True)
+
+    class Meta:
+        model = Deployment
+        fields = [
+            "id",
+            "name",
+            "model",
+            "version",
+            "version_id",
+            "cluster",
+            "replicas",
+            "generation",
+            "is_deleted",
+            "state",
+            "ready_replicas",
+            "observed_generation",
+            "observed_at",
+            "conditions",
+            "backends",
+            "created_at",
+        ]
+        read_only_fields = fields
+
+
+class NewDeploymentSerializer(serializers.Serializer):  # type: ignore[type-arg]
+    version = serializers.PrimaryKeyRelatedField(queryset=ModelVersion.objects.select_related("model"))
+    cluster = serializers.SlugRelatedField(slug_field="name", queryset=Cluster.objects.all())
+    replicas = serializers.IntegerField(default=1, min_value=0, max_value=actions.MOST_REPLICAS)
+    name = serializers.CharField(max_length=53)
+
+
+class ScaleSerializer(serializers.Serializer):  # type: ignore[type-arg]
+    replicas = serializers.IntegerField(min_value=0, max_value=actions.MOST_REPLICAS)
+
+
+class PlatformScopedMixin:
+    """Rows of the platform: seen by staff with the view permission. To others a row is 404, a list 403."""
+
+    model: Any
+    view_permission: str
+
+    def get_queryset(self) -> Any:
+        return self.model.objects.visible_to(self.request.user)  # type: ignore[attr-defined]
+
+    def list(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+        if not request.user.has_perm(self.view_permission):
+            raise PermissionDenied("Only operators see where models run.")
+        return super().list(request, *args, **kwargs)  # type: ignore[misc, no-any-return]
+
+
+class ClusterViewSet(
+    PlatformScopedMixin, mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.GenericViewSet[Any]
+):
+    """Places that run engines."""
+
+    model, serializer_class = Cluster, ClusterSerializer
+    queryset = Cluster.objects.none()  # for the schema; get_queryset answers
+    view_permission = "deployments.view_cluster"
+
+
+class DeploymentViewSet(
+    PlatformScopedMixin, mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.GenericViewSet[Any]
+):
+    """Model versions wanted on clusters, and what was last seen of them there."""
+
+    model, serializer_class = Deployment, DeploymentSerializer
+    queryset = Deployment.objects.none()  # for the schema; get_queryset answers
+    view_permission = "deployments.view_deployment"
+    filterset_fields = ["state", "name"]
+
+    def get_queryset(self) -> Any:
+        return super().get_queryset().select_related("version__model", "cluster").prefetch_related("backends")
+
+    @extend_schema(request=NewDeploymentSerializer, responses={201: DeploymentSerializer})
+    def create(self, request: Request) -> Response:
+        """Want engines of a model version on a cluster; they are started within seconds."""
+        if not request.user.has_perm("deployments.manage_deployment"):
+            raise PermissionDenied("Only operators change deployments.")
+        wanted = NewDeploymentSerializer(data=request.data)
+        wanted.is_valid(raise_exception=True)
+        created = actions.create_deployment(**wanted.validated_data, by=request.user)  # type: ignore[arg-type]
+        return Response(self.get_serializer(created).data, status=201)
+
+    @extend_schema(request=ScaleSerializer, responses=DeploymentSerializer)
+    @action(detail=True, methods=["post"])
+    def scale(self, request: Request, pk: str) -> Response:
+        """Want another number of replicas; 0 keeps the deployment and stops its engines."""
+        deployment = self.get_object()
+        wanted = ScaleSerializer(data=request.data)
+        wanted.is_valid(raise_exception=True)
+        actions.scale_deployment(deployment.pk, wanted.validated_data["replicas"], by=request.user)  # type: ignore[arg-type]
+        return Response(self.get_serializer(self.get_object()).data)
+
+    @extend_schema(responses={202: DeploymentSerializer})
+    def destroy(self, request: Request, pk: str) -> Response:
+        """Want it gone; its engines finish what they are at. Its `state` is `deleted` when they have."""
+        deployment = self.get_object()
+        actions.delete_deployment(deployment.pk, by=request.user)  # type: ignore[arg-type]
+        return Response(self.get_serializer(self.get_object()).data, status=202)

@@ -1,0 +1,41 @@
+"""Taking turns across processes, without keeping a transaction open."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from django.db import connection
+
+KEY = "hashtextextended(%s, 0)"
+
+
+@contextmanager
+def one_at_a_time(name: str) -> Iterator[None]:
+    """Wait for our turn at `name`, and hold it. If this process dies, the database ends the turn."""
+    with connection.cursor() as cursor:
+        cursor.execute(f"SELECT pg_advisory_lock({KEY})", [name])
+    try:
+        yield
+    finally:
+        _leave(name)
+
+
+@contextmanager
+def if_nobody_else(name: str) -> Iterator[bool]:
+    """Take a turn at `name` if it is free now; False, without waiting, if somebody else has it."""
+    with connection.cursor() as cursor:
+        cursor.execute(f"SELECT pg_try_advisory_lock({KEY})", [name])
+        is_ours: bool = cursor.fetchone()[0]
+    try:
+        yield is_ours
+    finally:
+        if is_ours:
+            _leave(name)
+
+
+def _leave(name: str) -> None:
+    if connection.connection is None or connection.connection.closed:
+        return  # the turn ended with the connection
+    with connection.cursor() as cursor:
+        cursor.execute(f"SELECT pg_advisory_unlock({KEY})", [name])

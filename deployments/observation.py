@@ -1,0 +1,221 @@
+"""What a cluster showed, written down: the deployment's state, and the backends that gateways follow."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import asdict
+from datetime import timedelta
+from typing import Any
+
+import structlog
+from django.db import transaction
+from django.utils.timezone import now
+
+from deployments.cluster.base import Observed
+from deployments.models import Backend, Deployment, Route
+from tenants import audit
+from tenants.revision import raise_revision
+
+log = structlog.get_logger(__name__)
+
+State = Deployment.State
+
+LOOK_AGAIN_SETTLED = timedelta(seconds=60)
+LOOK_AGAIN_UNSETTLED = timedelta(seconds=10)
+LOOK_AGAIN_UNREACHABLE = timedelta(seconds=60)  # longer than the task's own retries together
+LOOK_AGAIN_REFUSED = timedelta(minutes=15)
+
+ACCEPTED = "Accepted"  # condition types of our own, beside those of deployments.cluster.base
+REACHABLE = "Reachable"
+
+Conditions = list[dict[str, str]]
+
+
+def record(wanted: Deployment, observed: Observed | None) -> bool:
+    """Write down what the cluster shows of `wanted`; None means that it holds nothing of that name.
+
+    Raises the configuration revision if the addresses that serve the model have changed. False, and nothing
+    is written, if somebody has changed their mind meanwhile: then another reconciliation follows.
+    """
+    return _write(
+        wanted,
+        state=state_of(wanted, observed),
+        conditions=conditions_of(observed),
+        ready_replicas=observed.ready_replicas if observed else 0,
+        look_again=LOOK_AGAIN_SETTLED if _is_settled(wanted, observed) else LOOK_AGAIN_UNSETTLED,
+        endpoints=observed.endpoints if observed else (),
+    )
+
+
+def record_refusal(wanted: Deployment, reason: str) -> bool:
+    """Write down that the cluster will never take `wanted` as it is, and why. What ran before goes on running."""
+    return _write(
+        wanted,
+        state=State.DEGRADED if wanted.ready_replicas else State.DOWN,
+        conditions=[_condition(ACCEPTED, "False", "Refused", reason)],
+        ready_replicas=wanted.ready_replicas,
+        look_again=LOOK_AGAIN_REFUSED,
+        endpoints=None,
+    )
+
+
+def record_unreachable(wanted: Deployment, reason: str) -> bool:
+    """Write down that the cluster does not answer: what was last seen of it may no longer be so."""
+    others = [condition for condition in wanted.conditions if condition["type"] != REACHABLE]
+    return _write(
+        wanted,
+        state=State.DEGRADED if wanted.state == State.HEALTHY else wanted.state,
+        conditions=[_condition(REACHABLE, "Unknown", "ClusterAway", reason), *others],
+        ready_replicas=wanted.ready_replicas,
+        look_again=LOOK_AGAIN_UNREACHABLE,
+        endpoints=None,
+        is_observed=False,
+    )
+
+
+def is_news(wanted: Deployment, observed: Observed | None) -> bool:
+    """Whether `record` would change more than the time of observation. Asks the database nothing."""
+    endpoints = observed.endpoints if observed else ()
+    return (
+        wanted.observed_generation != wanted.generation
+        or wanted.state != state_of(wanted, observed)
+        or wanted.conditions != conditions_of(observed)
+        or wanted.ready_replicas != (observed.ready_replicas if observed else 0)
+        or _followed(wanted, wanted.backends_of_route, [backend_url(endpoint) for endpoint in endpoints])
+        is not None
+    )
+
+
+def is_refused(deployment: Deployment) -> bool:
+    """Whether the cluster refused what is wanted, so that only a person can change anything."""
+    return any(
+        condition["type"] == ACCEPTED and condition["status"] == "False"
+        for condition in deployment.conditions
+    )
+
+
+def state_of(wanted: Deployment, observed: Observed | None) -> str:
+    """One word for operators. `conditions` say why."""
+    if wanted.is_deleted:
+        return State.DELETED if observed is None else State.DOWN
+    if observed is None:
+        return State.DOWN if _was_ready(wanted) else State.STARTING
+    if observed.is_settled:
+        return State.HEALTHY  # also when zero replicas are wanted: what is there is what was asked for
+    if observed.ready_replicas == 0:
+        return State.DOWN if observed.problems or _was_ready(wanted) else State.STARTING
+    if observed.problems or observed.ready_replicas < wanted.replicas:
+        return State.DEGRADED
+    return State.STARTING  # enough serve, some of them not yet what is wanted
+
+
+def conditions_of(observed: Observed | None) -> Conditions:
+    return [asdict(condition) for condition in observed.conditions] if observed else []
+
+
+def backend_url(endpoint: str) -> str:
+    """Where gateways call an engine whose base address is `endpoint`."""
+    return f"{endpoint}/v1"
+
+
+def _was_ready(wanted: Deployment) -> bool:
+    """Whether this very wish has been fulfilled before: then having nothing now is a fall, not a start."""
+    return wanted.observed_generation == wanted.generation and wanted.state in (
+        State.HEALTHY,
+        State.DEGRADED,
+        State.DOWN,
+    )
+
+
+def _is_settled(wanted: Deployment, observed: Observed | None) -> bool:
+    return state_of(wanted, observed) in (State.HEALTHY, State.DELETED)
+
+
+def _condition(kind: str, status: str, reason: str, message: str) -> dict[str, str]:
+    return {"type": kind, "status": status, "reason": reason, "message": message}
+
+
+@transaction.atomic
+def _write(
+    wanted: Deployment,
+    *,
+    state: str,
+    conditions: Conditions,
+    ready_replicas: int,
+    look_again: timedelta,
+    endpoints: Iterable[str] | None,
+    is_observed: bool = True,
+) -> bool:
+    """`endpoints` None leaves the backends as they are."""
+    row: Deployment | None = (
+        Deployment.objects.select_for_update().filter(pk=wanted.pk, generation=wanted.generation).first()
+    )
+    if row is None:
+        return False
+    before, row.state = row.state, state
+    row.conditions, row.ready_replicas = conditions, ready_replicas
+    row.next_look_at = now() + look_again
+    if is_observed:
+        row.observed_generation, row.observed_at = row.generation, now()
+    row.save(
+        update_fields=[
+            "state",
+            "conditions",
+            "ready_replicas",
+            "next_look_at",
+            "observed_generation",
+            "observed_at",
+        ]
+    )
+    if state != before:
+        _tell(row, before)
+    if endpoints is not None and _follow(wanted, [backend_url(endpoint) for endpoint in endpoints]):
+        revision = raise_revision()
+        log.info("route.changed", deployment=row.name, revision=revision)
+    return True
+
+
+def _tell(deployment: Deployment, before: str) -> None:
+    because = "; ".join(
+        condition["message"] for condition in deployment.conditions if condition["status"] != "False"
+    )
+    facts: dict[str, Any] = {"before": before, "after": deployment.state, "because": because}
+    audit.record("deployment.state_changed", actor=None, subject=deployment, **facts)
+    log.info("deployment.state_changed", deployment=deployment.name, **facts)
+
+
+def _followed(wanted: Deployment, backends: Iterable[Backend], urls: list[str]) -> set[str] | None:
+    """The addresses that `wanted` should have among the `backends` of its route; None if it has them.
+
+    A backend whose engine is gone leaves the route, unless it is the route's last while its deployment is
+    still wanted: a gateway answers an address that fails with 503, which clients try again, and an empty
+    route with 404, which they do not.
+    """
+    ours = {backend.url for backend in backends if backend.deployment_id == wanted.pk}
+    if ours == set(urls):
+        return None
+    is_wanted = wanted.replicas > 0 and not wanted.is_deleted
+    has_others = any(backend.deployment_id != wanted.pk for backend in backends)
+    if not urls and is_wanted and not has_others:
+        return None
+    return set(urls)
+
+
+def _follow(wanted: Deployment, urls: list[str]) -> bool:
+    """Make the backends of the deployment's route be `urls`; whether anything changed."""
+    route, _ = Route.objects.get_or_create(model=wanted.version.model)
+    Route.objects.select_for_update().get(pk=route.pk)  # deployments of one model take turns
+    backends = list(Backend.objects.filter(route=route))
+    should_be = _followed(wanted, backends, urls)
+    if should_be is None:
+        return False
+    ours = {backend.url: backend for backend in backends if backend.deployment_id == wanted.pk}
+    Backend.objects.filter(pk__in=[ours[url].pk for url in ours.keys() - should_be]).delete()
+    new = sorted(should_be - ours.keys())
+    # An address belongs to one engine: whoever had it before, on this cluster, is no longer there.
+    Backend.objects.filter(url__in=new, deployment__cluster=wanted.cluster).delete()
+    Backend.objects.bulk_create(
+        Backend(route=route, deployment=wanted, url=url, upstream_model=wanted.version.upstream_name)
+        for url in new
+    )
+    return True

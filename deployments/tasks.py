@@ -1,0 +1,46 @@
+"""Deployment work that a message or a clock starts. Tasks carry ids and hold no rules."""
+
+from __future__ import annotations
+
+from celery import shared_task
+
+from deployments import actions
+from deployments.cluster.base import TemporaryClusterError
+
+SCHEDULE = {
+    # A message that waited longer than until the next one is worth nothing: `expires` drops it.
+    "reconcile-stale-deployments": {
+        "task": "deployments.tasks.reconcile_stale_deployments",
+        "schedule": 5.0,
+        "options": {"expires": 5},
+    },
+    "watch-engines": {
+        "task": "deployments.tasks.watch_engines",
+        "schedule": 2.0,
+        "options": {"expires": 2},
+    },
+}
+
+
+@shared_task(
+    autoretry_for=[TemporaryClusterError],
+    max_retries=3,
+    retry_backoff=2,  # 2, 4, 8 seconds, with jitter; afterwards the sweep asks every minute
+    retry_backoff_max=30,
+    soft_time_limit=60,
+)
+def reconcile_deployment(pk: str) -> None:
+    """Make the cluster match one deployment."""
+    actions.reconcile(pk)
+
+
+@shared_task(soft_time_limit=30)
+def reconcile_stale_deployments() -> None:
+    """Start what lost messages and killed workers left undone."""
+    actions.reconcile_what_is_due()
+
+
+@shared_task(soft_time_limit=30)
+def watch_engines() -> None:
+    """Follow engines of this machine that died and came back."""
+    actions.watch_engines()

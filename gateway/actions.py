@@ -1,0 +1,166 @@
+"""Things people do with gateways, and what gateways tell of themselves."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+import structlog
+from django.db import transaction
+from django.db.models import Q
+from django.utils.timezone import now
+
+from catalog.models import Grant
+from gateway.contract import Ack
+from gateway.models import ConfigClock, Gateway
+from gateway.prices import has_price_change_between
+from tenants import audit
+from tenants.errors import Conflict
+from tenants.models import ApiKey, User
+from tenants.permissions import require
+from tenants.revision import current_revision, raise_revision
+from tenants.secrets import GATEWAY_TOKEN, digest, looks_like, new_secret, visible_prefix
+
+log = structlog.get_logger(__name__)
+
+
+@transaction.atomic
+def register_gateway(name: str, *, by: User | None, secret: str | None = None) -> tuple[Gateway, str]:
+    """Let a gateway called `name` ask for configuration and report usage; return it with its token.
+
+    The token is not stored: show it now. `secret` is one made elsewhere (a demo, a secret store) instead of a
+    new one. `by` None means the platform.
+
+    Raises:
+        PermissionDenied: `by` may not manage gateways.
+        Conflict: there is a gateway of that name.
+        ValueError: `secret` is not a gateway token.
+    """
+    if by is not None:
+        require(by, "gateway.manage_gateway")
+    if Gateway.objects.filter(name=name).exists():
+        raise Conflict(f"There is a gateway {name} already. Rotate its token, or choose another name.")
+    secret = _checked(secret)
+    gateway: Gateway = Gateway.objects.create(name=name, prefix=visible_prefix(secret), digest=digest(secret))
+    audit.record("gateway.registered", actor=by, subject=gateway, prefix=gateway.prefix)
+    return gateway, secret
+
+
+@transaction.atomic
+def rotate_gateway_token(
+    pk: UUID | str, *, by: User | None, secret: str | None = None
+) -> tuple[Gateway, str]:
+    """Give a gateway another token and return both; the old one is refused from now on.
+
+    Until it is restarted with the new token the gateway serves its last snapshot and keeps usage on its disk.
+    A revoked gateway is in service again.
+
+    Raises:
+        Gateway.DoesNotExist: no such gateway.
+        PermissionDenied: `by` may not manage gateways.
+        ValueError: `secret` is not a gateway token.
+    """
+    gateway = _find(pk, by)
+    secret = _checked(secret)
+    gateway.prefix, gateway.digest, gateway.revoked_at = visible_prefix(secret), digest(secret), None
+    gateway.save(update_fields=["prefix", "digest", "revoked_at"])
+    audit.record("gateway.token_rotated", actor=by, subject=gateway, prefix=gateway.prefix)
+    return gateway, secret
+
+
+@transaction.atomic
+def revoke_gateway(pk: UUID | str, *, by: User | None) -> Gateway:
+    """Refuse a gateway's token for good. What it has not reported yet stays on its disk.
+
+    Raises:
+        Gateway.DoesNotExist: no such gateway.
+        PermissionDenied: `by` may not manage gateways.
+        Conflict: it is revoked already.
+    """
+    gateway = _find(pk, by)
+    if gateway.revoked_at is not None:
+        raise Conflict("This gateway is revoked already.")
+    gateway.revoked_at = now()
+    gateway.save(update_fields=["revoked_at"])
+    audit.record("gateway.revoked", actor=by, subject=gateway, prefix=gateway.prefix)
+    return gateway
+
+
+@transaction.atomic
+def acknowledge(gateway: Gateway, ack: Ack) -> bool:
+    """Note the revision that a gateway serves, and how it is. Safe to repeat.
+
+    False if that revision was never issued here (this database was restored from an older copy): then the
+    rest is noted, with the reason, and the last revision that it was known to serve stays.
+    """
+    newest = current_revision()
+    is_known = ack.revision <= newest
+    problem = ack.problem or (
+        "" if is_known else f"It serves revision {ack.revision}; the newest here is {newest}."
+    )
+    moment = now()
+    row = Gateway.objects.select_for_update().get(pk=gateway.pk)
+    if is_known and row.acknowledged_revision != ack.revision:
+        row.acknowledged_revision, row.acknowledged_at = ack.revision, moment
+    row.last_seen_at, row.spool_pending = moment, ack.spool_pending
+    row.report = {
+        "started_at": ack.started_at,
+        "version": ack.version,
+        "contract_version": ack.contract_version,
+        "counters": ack.counters,
+        "problem": problem,
+    }
+    row.save(
+        update_fields=[
+            "acknowledged_revision",
+            "acknowledged_at",
+            "last_seen_at",
+            "spool_pending",
+            "report",
+        ]
+    )
+    return is_known
+
+
+@transaction.atomic
+def announce_what_the_clock_changed() -> int | None:
+    """Raise the revision if a grant, a key or a price began or ended since the last time; return it or None.
+
+    Ends of keys and grants travel in the snapshot, and gateways keep them by themselves; this makes them
+    disappear from it. Beginnings (a grant valid from Monday, a price of the first of the month) are known to
+    gateways only through here. Safe to repeat and to run twice at once.
+    """
+    ConfigClock.objects.get_or_create(pk=1)
+    clock = ConfigClock.objects.select_for_update().get(pk=1)
+    since, until = clock.announced_until, now()
+    clock.announced_until = until
+    clock.save(update_fields=["announced_until"])
+    grants = Grant.objects.across_tenants().filter(revoked_at=None)
+    keys = ApiKey.objects.across_tenants().filter(state=ApiKey.State.ACTIVE)
+    has_changed = (
+        grants.filter(
+            Q(valid_from__gt=since, valid_from__lte=until) | Q(valid_until__gt=since, valid_until__lte=until)
+        ).exists()
+        or keys.filter(expires_at__gt=since, expires_at__lte=until).exists()
+        or has_price_change_between(since, until)
+    )
+    if not has_changed:
+        return None
+    revision = raise_revision()
+    log.info("config.announced", revision=revision, since=since.isoformat())
+    return revision
+
+
+def _find(pk: UUID | str, by: User | None) -> Gateway:
+    gateways = Gateway.objects.all() if by is None else Gateway.objects.visible_to(by)
+    gateway: Gateway = gateways.select_for_update().get(pk=pk)
+    if by is not None:
+        require(by, "gateway.manage_gateway")
+    return gateway
+
+
+def _checked(secret: str | None) -> str:
+    if secret is None:
+        return new_secret(GATEWAY_TOKEN)
+    if not looks_like(GATEWAY_TOKEN, secret):
+        raise ValueError("This is no gateway token: it must be qmg_… with all of its 53 characters.")
+    return secret

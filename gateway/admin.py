@@ -1,0 +1,172 @@
+"""Operators' page of gateways: what each serves, how far it lags, and its token."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django import forms
+from django.contrib import admin, messages
+from django.core.validators import validate_slug
+from django.db.models import QuerySet, Value
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.urls import reverse
+from django.utils.html import format_html_join
+from django.utils.timesince import timesince
+from django.utils.timezone import now
+from django.utils.translation import gettext_lazy as _
+from unfold.decorators import action, display
+from unfold.enums import ActionVariant
+from unfold.forms import BaseDialogForm
+from unfold.widgets import UnfoldAdminTextInputWidget
+
+from gateway import actions
+from gateway.models import Gateway
+from tenants.admin import LookAdmin
+from tenants.errors import Conflict
+from tenants.revision import current_revision
+
+MANAGE = "gateway.manage_gateway"
+
+
+class RegisterForm(BaseDialogForm):  # type: ignore[misc]
+    name = forms.CharField(
+        label=_("Name"),
+        max_length=60,
+        validators=[validate_slug],
+        widget=UnfoldAdminTextInputWidget,
+        help_text=_("What the gateway is told as GATEWAY_ID."),
+    )
+
+    def clean_name(self) -> str:
+        name: str = self.cleaned_data["name"]
+        if Gateway.objects.filter(name=name).exists():
+            raise forms.ValidationError(_("There is a gateway of this name already."))
+        return name
+
+
+@admin.register(Gateway)
+class GatewayAdmin(LookAdmin):
+    list_display = ["name", "service", "lag", "seen", "spool_pending", "problem"]
+    ordering = ["name"]
+    actions_list = ["register"]
+    actions_detail = ["rotate", "revoke"]
+    fields = readonly_fields = [
+        "name",
+        "service",
+        "prefix",
+        "acknowledged_revision",
+        "lag",
+        "acknowledged_at",
+        "seen",
+        "spool_pending",
+        "problem",
+        "version",
+        "counters",
+        "created_at",
+        "revoked_at",
+    ]
+
+    def has_manage_permission(self, request: HttpRequest, *args: Any) -> bool:
+        return bool(request.user.has_perm(MANAGE))
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        rows = super().get_queryset(request)
+        annotated: QuerySet[Any] = rows.annotate(newest=Value(current_revision()))
+        return annotated
+
+    @display(description=_("Service"), label={_("in service"): "success", _("revoked"): "danger"})
+    def service(self, gateway: Gateway) -> str:
+        return str(_("in service") if gateway.revoked_at is None else _("revoked"))
+
+    @display(description=_("Lag"))
+    def lag(self, gateway: Gateway) -> str:
+        behind = gateway.newest - gateway.acknowledged_revision  # type: ignore[attr-defined]
+        return str(_("none") if behind <= 0 else _("%(count)d revisions") % {"count": behind})
+
+    @display(description=_("Last seen"), ordering="last_seen_at")
+    def seen(self, gateway: Gateway) -> str:
+        if gateway.last_seen_at is None:
+            return str(_("never"))
+        if (now() - gateway.last_seen_at).total_seconds() < 60:
+            return str(_("just now"))
+        return str(_("%(time)s ago") % {"time": timesince(gateway.last_seen_at)})
+
+    @display(description=_("Problem"))
+    def problem(self, gateway: Gateway) -> str:
+        return str(gateway.report.get("problem", ""))
+
+    @display(description=_("Version"))
+    def version(self, gateway: Gateway) -> str:
+        return str(gateway.report.get("version", "–"))
+
+    @display(description=_("Counters"))
+    def counters(self, gateway: Gateway) -> str:
+        counters: dict[str, int] = gateway.report.get("counters", {})
+        return format_html_join("", "<p>{}: {}</p>", counters.items()) or "–"
+
+    @action(
+        description=_("Register a gateway"),
+        permissions=["manage"],
+        url_path="register",
+        icon="add",
+        dialog={
+            "title": _("Register a gateway"),
+            "description": _("Its token is shown once, here."),
+            "form_class": RegisterForm,
+            "form_submit_text": _("Register"),
+        },
+    )
+    def register(self, request: HttpRequest, form: RegisterForm) -> HttpResponse:
+        gateway, secret = actions.register_gateway(form.cleaned_data["name"], by=request.user)  # type: ignore[arg-type]
+        return _show(request, gateway, secret)
+
+    @action(
+        description=_("Rotate token"),
+        permissions=["manage"],
+        url_path="rotate",
+        icon="autorenew",
+        dialog={
+            "title": _("Make another token?"),
+            "description": _(
+                "The old one is refused at once. Until it is restarted with the new one, the gateway serves "
+                "what it last knew and keeps usage on its disk."
+            ),
+            "form_class": None,
+            "form_submit_text": _("Rotate"),
+        },
+    )
+    def rotate(self, request: HttpRequest, form: BaseDialogForm, object_id: str) -> HttpResponse:
+        gateway, secret = actions.rotate_gateway_token(object_id, by=request.user)  # type: ignore[arg-type]
+        return _show(request, gateway, secret)
+
+    @action(
+        description=_("Revoke"),
+        permissions=["manage"],
+        url_path="revoke",
+        icon="block",
+        variant=ActionVariant.DANGER,
+        dialog={
+            "title": _("Revoke this gateway?"),
+            "description": _(
+                "Its token is refused at once. Stop the process as well: it serves what it knows."
+            ),
+            "form_class": None,
+            "form_submit_text": _("Revoke"),
+        },
+    )
+    def revoke(self, request: HttpRequest, form: BaseDialogForm, object_id: str) -> HttpResponse:
+        try:
+            gateway = actions.revoke_gateway(object_id, by=request.user)  # type: ignore[arg-type]
+        except Conflict as conflict:
+            messages.error(request, conflict.message)
+        else:
+            messages.success(request, _("%(name)s is revoked.") % {"name": gateway.name})
+        return HttpResponse(
+            headers={"HX-Redirect": reverse("admin:gateway_gateway_change", args=[object_id])}
+        )
+
+
+def _show(request: HttpRequest, gateway: Gateway, secret: str) -> HttpResponse:
+    """The token, in the dialog that asked for it: in no message, no session and (as all of the admin) no cache."""
+    return render(request, "gateway/_token.html", {"gateway": gateway, "secret": secret})

@@ -1,0 +1,71 @@
+"""Who is calling: a gateway, by its own token."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+from functools import wraps
+from http import HTTPStatus
+from typing import Any
+
+from django.db.models import Q
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.utils.timezone import now
+from django.views.decorators.csrf import csrf_exempt
+
+from gateway.models import Gateway
+from tenants.context import current_origin
+from tenants.secrets import GATEWAY_TOKEN, digest, looks_like
+
+SEEN_EVERY = timedelta(seconds=5)  # being seen is written at most this often
+
+View = Callable[..., HttpResponse]
+
+
+def for_gateways(view: View) -> View:
+    """Calls `view` with the request and the gateway that asks; 401 for a token that is absent, unknown or revoked.
+
+    No cookie is looked at, so there is no request to forge.
+    """
+
+    @csrf_exempt
+    @wraps(view)
+    def door(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        gateway = _gateway_of(request)
+        if gateway is None:
+            answer = problem(
+                401,
+                "not_signed_in",
+                "This gateway token is unknown or revoked. Register the gateway, or rotate its token.",
+            )
+            answer["WWW-Authenticate"] = 'Bearer realm="quartermaster gateways"'
+            return answer
+        return view(request, gateway, *args, **kwargs)
+
+    return door
+
+
+def problem(status: int, code: str, detail: str) -> HttpResponse:
+    """A problem document (RFC 9457), as the HTTP API's."""
+    body = {
+        "type": "about:blank",
+        "title": HTTPStatus(status).phrase,
+        "status": status,
+        "code": code,
+        "detail": detail,
+        "request_id": current_origin.get().request_id,
+    }
+    return JsonResponse(body, status=status, content_type="application/problem+json")
+
+
+def _gateway_of(request: HttpRequest) -> Gateway | None:
+    scheme, _, secret = request.headers.get("Authorization", "").partition(" ")
+    if scheme.lower() != "bearer" or not looks_like(GATEWAY_TOKEN, secret):
+        return None
+    gateway: Gateway | None = Gateway.objects.in_service().filter(digest=digest(secret)).first()
+    if gateway is not None:
+        moment = now()
+        Gateway.objects.filter(pk=gateway.pk).filter(
+            Q(last_seen_at=None) | Q(last_seen_at__lt=moment - SEEN_EVERY)
+        ).update(last_seen_at=moment)
+    return gateway

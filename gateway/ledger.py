@@ -1,0 +1,139 @@
+"""From a gateway's batch of calls to the ledger."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+import msgspec
+import structlog
+
+from billing.ingest import record_usage
+from billing.models import QuarantinedEvent
+from billing.usage import UsageRecord
+from gateway.contract import MAX_BATCH, ContractError, UsageEventReport, UsageReceipt, decode
+from gateway.models import Gateway
+
+log = structlog.get_logger(__name__)
+
+SOURCE = "gateway"  # call ids are unique over all gateways, so a spool may be sent by another one
+MAX_BODY_BYTES = 2 * 1024 * 1024  # about twice what MAX_BATCH events of today need
+
+
+class TooLarge(Exception):
+    """The batch holds more events than one request may."""
+
+
+class _Envelope(msgspec.Struct, forbid_unknown_fields=True):
+    events: list[msgspec.Raw]
+
+
+def record_batch(gateway: Gateway, body: bytes) -> UsageReceipt:
+    """Enter a batch into the ledger, and return after the commit. Sending it again changes nothing.
+
+    An event that cannot be read is kept in quarantine with the reason, and holds up none of the others.
+
+    Raises:
+        ContractError: this is no batch at all.
+        TooLarge: it holds more than MAX_BATCH events.
+    """
+    records, unreadable = _read(body)
+    _quarantine(gateway, unreadable)
+    receipt = record_usage(SOURCE, records)
+    if unreadable or receipt.quarantined:
+        log.warning(
+            "usage.quarantined",
+            gateway=gateway.name,
+            unreadable=len(unreadable),
+            refused=receipt.quarantined,
+        )
+    return UsageReceipt(
+        recorded=receipt.recorded,
+        repeated=receipt.repeated,
+        quarantined=receipt.quarantined + len(unreadable),
+    )
+
+
+def _read(body: bytes) -> tuple[list[UsageRecord], list[tuple[bytes, str]]]:
+    """The calls of a batch, and what could not be read with the reason."""
+    try:
+        envelope = msgspec.json.decode(body, type=_Envelope)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise ContractError(f"This is no UsageBatch: {error}") from error
+    if len(envelope.events) > MAX_BATCH:
+        raise TooLarge(f"Send at most {MAX_BATCH} events at once, not {len(envelope.events)}.")
+    records, unreadable = [], []
+    for event in envelope.events:
+        try:
+            records.append(_record(decode(UsageEventReport, bytes(event))))
+        except (ContractError, ValueError) as error:
+            unreadable.append((bytes(event), str(error)))
+    return records, unreadable
+
+
+def _record(report: UsageEventReport) -> UsageRecord:
+    """One call in the ledger's words. Raises ValueError when its time is none."""
+    occurred_at = datetime.fromisoformat(report.occurred_at)
+    if occurred_at.tzinfo is None:
+        raise ValueError(f"occurred_at {report.occurred_at!r} has no time zone")
+    tokens = report.tokens
+    return UsageRecord(
+        event_id=report.call_id,
+        key_id=report.key_id,
+        model=report.model,
+        occurred_at=occurred_at,
+        input=tokens.input,
+        cache_read=tokens.cache_read,
+        cache_write=tokens.cache_write,
+        output=tokens.output,
+        reasoning=tokens.reasoning,
+        image=tokens.image,
+        audio=tokens.audio,
+        status=report.status,
+        http_status=report.http_status,
+        is_exact=report.is_exact,
+        latency_ms=report.latency_ms,
+        first_token_ms=report.first_token_ms,
+        is_stream=report.is_stream,
+        backend_id=report.backend_id,
+        config_revision=report.config_revision,
+        request_id=report.request_id,
+        trace_id=report.trace_id,
+    )
+
+
+def _quarantine(gateway: Gateway, events: Sequence[tuple[bytes, str]]) -> None:
+    QuarantinedEvent.objects.bulk_create(
+        (
+            QuarantinedEvent(
+                source=SOURCE,
+                event_id=_call_id(event),
+                reason=QuarantinedEvent.Reason.MALFORMED,
+                payload={"gateway": gateway.name, "because": because, "event": _as_json(event)},
+                payload_sha=hashlib.sha256(event).digest(),
+            )
+            for event, because in events
+        ),
+        ignore_conflicts=True,
+    )
+
+
+def _call_id(event: bytes) -> str:
+    """What the event calls itself, as far as that can be made out."""
+    content = _as_json(event)
+    call_id = content.get("call_id") if isinstance(content, dict) else None
+    return _storable(call_id)[:200] if isinstance(call_id, str) else ""
+
+
+def _as_json(event: bytes) -> Any:
+    """The event as PostgreSQL can store it: its own JSON, or its text where that holds what it cannot."""
+    text = event.decode(errors="replace")
+    if "\\u" in text:  # an escaped NUL or half a surrogate pair, perhaps
+        return _storable(text)
+    return msgspec.json.decode(text)
+
+
+def _storable(text: str) -> str:
+    return text.replace("\0", "\N{REPLACEMENT CHARACTER}")

@@ -1,0 +1,65 @@
+"""Registers a gateway, and writes or prints its token."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+
+from gateway import actions
+from gateway.models import Gateway
+from tenants.errors import Conflict
+from tenants.secrets import digest
+
+
+class Command(BaseCommand):
+    help = (
+        "Register the gateway NAME. Its token is the one in the environment variable GATEWAY_TOKEN if that is "
+        "set, else the one in --token-file if that exists, else a new one. Doing it again changes nothing; "
+        "with another token, that one replaces the old."
+    )
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("name", metavar="NAME", help="what the gateway is told as GATEWAY_ID")
+        parser.add_argument(
+            "--token-file",
+            type=Path,
+            help="where the token is read, or written (mode 600) when it is new; without it a new one is printed",
+        )
+
+    def handle(self, *args: Any, name: str, token_file: Path | None, **options: Any) -> None:
+        known = os.environ.get("GATEWAY_TOKEN") or _read(token_file)
+        gateway = Gateway.objects.filter(name=name).first()
+        try:
+            if gateway is None:
+                gateway, secret = actions.register_gateway(name, by=None, secret=known)
+                deed = "registered"
+            elif known and gateway.digest == digest(known) and gateway.revoked_at is None:
+                secret, deed = known, "is registered"
+            else:
+                gateway, secret = actions.rotate_gateway_token(gateway.pk, by=None, secret=known)
+                deed = "has a new token"
+        except (Conflict, ValueError) as error:
+            raise CommandError(str(error)) from error
+        if token_file is not None and _read(token_file) != secret:
+            _write(token_file, secret)
+        self.stdout.write(f"Gateway {gateway.name} {deed} ({gateway.prefix}…).")
+        if known is None and token_file is None:
+            self.stdout.write(f"Its token, shown only now: {secret}")
+
+
+def _read(path: Path | None) -> str | None:
+    if path is None or not path.exists():
+        return None
+    return path.read_text(encoding="utf-8").strip() or None
+
+
+def _write(path: Path, secret: str) -> None:
+    """Readable by its owner only, from the first byte on."""
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    path.unlink(missing_ok=True)
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+        file.write(secret + "\n")

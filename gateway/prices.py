@@ -1,0 +1,45 @@
+"""What gateways must know of prices. The ledger prices every call itself, exactly; this is for money limits."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable
+from datetime import datetime
+from decimal import ROUND_CEILING, Decimal
+
+from django.db.models import Q
+
+from billing.models import Price
+from gateway.contract import NANO, PriceConfig, PriceKind
+
+MILLION = 1_000_000
+
+
+def prices_of(models: Iterable[str]) -> list[PriceConfig]:
+    """Prices in force now of `models`, in one query; an unpriced kind is absent."""
+    rows = (
+        Price.objects.in_force()
+        .filter(sku__model__name__in=list(models))
+        .order_by("sku__model__name", "sku__kind")
+        .values_list("sku__model__name", "currency", "sku__kind", "per_million")
+    )
+    by_model: dict[tuple[str, str], dict[PriceKind, int]] = defaultdict(dict)
+    for model, currency, kind, per_million in rows:
+        by_model[model, currency][kind] = nano_per_unit(per_million)
+    return [
+        PriceConfig(model=model, currency=currency, nano_per_token=prices)
+        for (model, currency), prices in by_model.items()
+    ]
+
+
+def nano_per_unit(per_million: Decimal) -> int:
+    """A price per million as whole nano-units per single one, rounded up: a limit never lets more through."""
+    return int((per_million * NANO / MILLION).to_integral_value(ROUND_CEILING))
+
+
+def has_price_change_between(since: datetime, until: datetime) -> bool:
+    """Whether a price began or ended after `since` and not after `until`."""
+    return Price.objects.filter(
+        Q(valid__startswith__gt=since, valid__startswith__lte=until)
+        | Q(valid__endswith__gt=since, valid__endswith__lte=until)
+    ).exists()

@@ -1,0 +1,175 @@
+"""`python -m gateway.proxy`: one gateway process, until SIGTERM or SIGINT.
+
+The first signal lets calls in progress finish (`GATEWAY_DRAIN_SECONDS`) while new ones are refused; a second
+one does not wait.
+"""
+
+import asyncio
+import contextlib
+import fcntl
+import os
+import signal
+import socket
+import sys
+import time
+from collections.abc import Awaitable, Callable, Iterator
+from pathlib import Path
+
+import aiohttp
+import structlog
+import uvloop
+from granian.constants import HTTPModes, Interfaces
+from granian.log import LogLevels
+from granian.server.embed import Server
+
+from gateway.proxy.app import App
+from gateway.proxy.config_client import ConfigClient
+from gateway.proxy.limits import MemoryLimiter
+from gateway.proxy.logs import configure_logging, server_logging
+from gateway.proxy.metrics import Metrics
+from gateway.proxy.routing import Router
+from gateway.proxy.settings import Settings, SettingsError, read_settings
+from gateway.proxy.spool import Spool
+from gateway.proxy.state import State
+from gateway.proxy.uploader import Uploader
+from gateway.proxy.upstream import new_session
+
+_log = structlog.get_logger()
+_LAST_UPLOAD_SECONDS = 3.0
+_CLOSE_SECONDS = 5.0
+
+
+def main() -> None:
+    """Read the settings, take the state directory, and serve."""
+    try:
+        settings = read_settings()
+    except SettingsError as error:
+        sys.exit(f"gateway: {error}")
+    configure_logging(settings.log_level, settings.gateway_id)
+    _require_free_port(settings)
+    with _own(settings.state_dir):
+        uvloop.run(serve(settings))
+
+
+async def serve(settings: Settings) -> None:
+    """Run one gateway until it is told to end."""
+    metrics = Metrics()
+    spool = Spool(settings.state_dir / "spool")
+    spool.start()
+    metrics.spool_torn.inc(spool.torn)
+    headers = {"authorization": f"Bearer {settings.token}", "content-type": "application/json"}
+    async with (
+        new_session() as upstream,
+        aiohttp.ClientSession(settings.control_url, headers=headers) as control,
+    ):
+        router = Router(metrics)
+        state = State(settings, upstream, spool, MemoryLimiter(), metrics, router, time.time())
+        snapshot = settings.state_dir / "snapshot.json"
+        config = ConfigClient(control, settings.gateway_id, snapshot, state.apply, state.describe, metrics)
+        config.load_from_disk()
+        uploader = Uploader(spool, control, settings.state_dir / "rejected", metrics)
+        background = [
+            asyncio.create_task(_keep_running(task))
+            for task in (config.poll, config.acknowledge, uploader.run)
+        ]
+        await _serve_http(settings, state)
+        for task in background:
+            task.cancel()
+        await asyncio.wait(background)
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(uploader.send_all(), _LAST_UPLOAD_SECONDS)
+        await asyncio.to_thread(spool.close)
+        _log.info("gateway_ended", spool_pending=spool.pending)
+
+
+async def _serve_http(settings: Settings, state: State) -> None:
+    """Answer requests until a signal comes; then finish those in progress."""
+    server = Server(
+        App(state),
+        address=settings.host,
+        port=settings.port,
+        interface=Interfaces.ASGINL,
+        http=HTTPModes.http1,
+        websockets=False,
+        backlog=1024,
+        log_level=LogLevels.error,
+        log_dictconfig=server_logging(),
+    )
+    signals = _Signals()
+    serving = asyncio.create_task(server.serve())
+    ending = asyncio.create_task(signals.first.wait())
+    await asyncio.wait({serving, ending}, return_when=asyncio.FIRST_COMPLETED)
+    if serving.done():
+        ending.cancel()
+        serving.result()
+        raise SystemExit("gateway: the HTTP server ended by itself.")
+    _log.info("gateway_draining", active=state.active, seconds=settings.drain_seconds)
+    state.is_draining = True
+    if state.active:
+        waits = {asyncio.create_task(state.idle.wait()), asyncio.create_task(signals.second.wait())}
+        _, unfinished = await asyncio.wait(
+            waits, timeout=settings.drain_seconds, return_when=asyncio.FIRST_COMPLETED
+        )
+        for wait in unfinished:
+            wait.cancel()
+    for call in list(state.serving):
+        call.cancel()
+    server.signal_handler_interrupt()  # type: ignore[no-untyped-call]
+    await asyncio.wait({serving}, timeout=_CLOSE_SECONDS)
+
+
+class _Signals:
+    """SIGTERM and SIGINT as events."""
+
+    def __init__(self) -> None:
+        self.first = asyncio.Event()
+        self.second = asyncio.Event()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(number, self._came)
+
+    def _came(self) -> None:
+        (self.second if self.first.is_set() else self.first).set()
+
+
+async def _keep_running(work: Callable[[], Awaitable[None]]) -> None:
+    """Run a background loop for ever; a fault in it is logged and does not end it."""
+    while True:
+        try:
+            await work()
+        except Exception:
+            _log.exception("background_work_failed", work=getattr(work, "__qualname__", str(work)))
+        await asyncio.sleep(1.0)
+
+
+def _require_free_port(settings: Settings) -> None:
+    """End the process if somebody listens there: the HTTP server itself would quietly share the port."""
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    try:
+        with socket.socket(family) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind((settings.host, settings.port))
+    except OSError as error:
+        where = f"{settings.host}:{settings.port}"
+        sys.exit(f"gateway: cannot listen on {where}: {error.strerror}. Choose another GATEWAY_PORT.")
+
+
+@contextlib.contextmanager
+def _own(state_dir: Path) -> Iterator[None]:
+    """Hold the state directory, so that two gateways never share a spool. Ends the process if one has it."""
+    try:
+        state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        descriptor = os.open(state_dir / "lock", os.O_RDWR | os.O_CREAT, 0o600)
+    except OSError as error:
+        sys.exit(f"gateway: GATEWAY_STATE_DIR {state_dir} cannot be used: {error.strerror}.")
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        sys.exit(f"gateway: another gateway uses {state_dir}. Give each its own GATEWAY_STATE_DIR.")
+    try:
+        yield
+    finally:
+        os.close(descriptor)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,158 @@
+"""The paths that this gateway answers. Raw ASGI; every answer carries `x-request-id`."""
+
+import hmac
+import time
+from collections.abc import Awaitable, Callable
+
+import orjson
+import structlog
+
+from gateway.contract import Mode
+from gateway.proxy.auth import authenticate, is_loopback
+from gateway.proxy.calls import Call
+from gateway.proxy.errors import Refusal, bad_request, model_not_found
+from gateway.proxy.index import Index, Route
+from gateway.proxy.limits import LimitReached
+from gateway.proxy.questions import read_question
+from gateway.proxy.request import Receive, Request, Scope, Send
+from gateway.proxy.spool import SpoolError
+from gateway.proxy.state import State, usage_not_recorded
+
+_log = structlog.get_logger()
+_EXPOSITION = "text/plain; version=0.0.4; charset=utf-8"
+_MODES: dict[str, Mode] = {"/v1/chat/completions": "chat", "/v1/embeddings": "embedding"}
+_OTHER_DOOR = {"chat": "/v1/chat/completions", "embedding": "/v1/embeddings"}
+
+
+class App:
+    """The ASGI application of one gateway."""
+
+    def __init__(self, state: State) -> None:
+        self._state = state
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            return
+        request = Request(scope, receive, send, self._state.settings.trusted_proxies)
+        try:
+            await self._dispatch(request)
+        except Refusal as refusal:
+            await self._refuse(request, refusal)
+        except SpoolError:
+            await self._refuse(request, usage_not_recorded())
+        except Exception:
+            _log.exception("call_failed", call=request.id, path=request.path)
+            if request.status is None:
+                message = f"The gateway failed. Tell the operators this request id: {request.id}."
+                await request.refuse(Refusal(500, "internal_error", message, kind="server_error"))
+            else:
+                await request.end_stream()
+
+    async def _dispatch(self, request: Request) -> None:
+        path = request.path
+        if path in _MODES:
+            await self._require_method(request, "POST")
+            await self._call(request, _MODES[path])
+        elif path == "/v1/models" or path.startswith("/v1/models/"):
+            await self._require_method(request, "GET")
+            await self._models(request, path.removeprefix("/v1/models").lstrip("/"))
+        elif path in ("/healthz", "/readyz", "/metrics"):
+            await self._require_method(request, "GET")
+            doors: dict[str, Callable[[Request], Awaitable[None]]] = {
+                "/healthz": self._health,
+                "/readyz": self._ready,
+                "/metrics": self._metrics,
+            }
+            await doors[path](request)
+        else:
+            raise Refusal(
+                404,
+                "unknown_url",
+                f"Unknown request URL: {request.method} {path}. This gateway knows /v1/chat/completions, "
+                "/v1/embeddings and /v1/models.",
+            )
+
+    async def _call(self, request: Request, mode: Mode) -> None:
+        index = self._state.ready_index()
+        key = authenticate(index, request.headers, request.client_ip)
+        question = read_question(await request.body(index.settings.max_body_bytes), mode)
+        route = index.route(question.model)
+        request.model = route.config.model if route else ""
+        now = time.time()
+        if route is None or not key.may_call(question.model, now):
+            raise model_not_found(question.model)
+        if route.config.mode != mode:
+            raise bad_request(
+                f"The model `{question.model}` answers at {_OTHER_DOOR[route.config.mode]}, not here.",
+                code="wrong_endpoint",
+                param="model",
+            )
+        self._state.require_spool()
+        await Call(self._state, index, request, key, question, route).run()
+
+    async def _models(self, request: Request, name: str) -> None:
+        index = self._state.ready_index()
+        key = authenticate(index, request.headers, request.client_ip)
+        routes = index.callable_models(key, time.time())
+        if not name:
+            await request.answer(
+                200, orjson.dumps({"object": "list", "data": [_shown(one) for one in routes]})
+            )
+            return
+        for route in routes:
+            if route.config.model == name:
+                await request.answer(200, orjson.dumps(_shown(route)))
+                return
+        raise model_not_found(name)
+
+    async def _health(self, request: Request) -> None:
+        """200 while the process runs at all."""
+        await request.answer(200, b'{"status":"ok"}')
+
+    async def _ready(self, request: Request) -> None:
+        """200 while calls can be served: configured, not ending, able to record usage."""
+        index: Index = self._state.ready_index()
+        self._state.require_spool()
+        await request.answer(200, orjson.dumps({"status": "ready", "revision": index.revision}))
+
+    async def _metrics(self, request: Request) -> None:
+        """For this machine, or with the metrics token; for everybody else there is nothing here."""
+        token = self._state.settings.metrics_token
+        if token:
+            given = request.headers.get("authorization", "").removeprefix("Bearer ")
+            if not hmac.compare_digest(given.encode(), token.encode()):
+                raise Refusal(
+                    401, "invalid_metrics_token", "Send the metrics token as `Authorization: Bearer …`."
+                )
+        elif not is_loopback(request.peer):
+            raise Refusal(
+                404, "unknown_url", "Set GATEWAY_METRICS_TOKEN to read metrics from another machine."
+            )
+        await request.answer(200, self._state.metrics_text(), content_type=_EXPOSITION)
+
+    async def _refuse(self, request: Request, refusal: Refusal) -> None:
+        if request.path.startswith("/v1/"):
+            if not request.is_recorded:
+                self._state.metrics.count_refused(request.model, refusal.code)
+            if isinstance(refusal, LimitReached):
+                self._state.metrics.refused_by_limit.labels(refusal.limit.scope, refusal.limit.kind).inc()
+            _log.info(
+                "call_refused", call=request.id, path=request.path, status=refusal.status, code=refusal.code
+            )
+        if request.status is None:
+            await request.refuse(refusal)
+
+    async def _require_method(self, request: Request, method: str) -> None:
+        if request.method != method:
+            raise Refusal(
+                405,
+                "method_not_allowed",
+                f"Not allowed to {request.method} on {request.path}: use {method}.",
+                headers={"allow": method},
+            )
+
+
+def _shown(route: Route) -> dict[str, object]:
+    """A model as GET /v1/models shows it."""
+    config = route.config
+    return {"id": config.model, "object": "model", "created": config.created, "owned_by": config.owned_by}

@@ -1,0 +1,83 @@
+"""Who is calling: the key of a request, and whether it may be used now, from there, for that."""
+
+import ipaddress
+import time
+from collections.abc import Iterable, Mapping
+
+from gateway.contract import digest, looks_like_key
+from gateway.proxy.errors import Refusal, bad_request, invalid_key
+from gateway.proxy.index import Index, Key
+from gateway.proxy.settings import Network
+
+Headers = Mapping[str, str]
+
+
+def read_headers(raw: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
+    """An ASGI request's headers, by lower-case name; of repeated ones the last."""
+    return {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in raw}
+
+
+def authenticate(index: Index, headers: Headers, client_ip: str) -> Key:
+    """Find the key of a request. Raises Refusal if there is none that may be used now and from there."""
+    scheme, _, secret = headers.get("authorization", "").partition(" ")
+    secret = secret.strip()
+    if scheme.lower() != "bearer" or not secret:
+        raise invalid_key("You didn't provide an API key. Send it as `Authorization: Bearer qm_…`.")
+    # Garbage is turned away here, before anything is hashed.
+    key = index.keys.get(digest(secret)) if looks_like_key(secret) else None
+    if key is None:
+        raise invalid_key("Incorrect API key provided. Check it for missing characters, or claim a new one.")
+    if key.config.expires_at is not None and time.time() >= key.config.expires_at:
+        raise invalid_key(f"The API key {key.config.prefix}… has expired. Rotate it, or claim a new one.")
+    if key.networks and not _is_inside(client_ip, key.networks):
+        raise Refusal(
+            401,
+            "ip_not_authorized",
+            f"The API key {key.config.prefix}… may not be used from {client_ip}. Use it from one of its "
+            "networks, or have this one added.",
+        )
+    _check_claim(headers, "x-tenant-id", "tenant", (key.config.tenant_id, key.config.tenant_slug))
+    _check_claim(headers, "x-project-id", "project", (key.config.project_id, key.config.project_slug))
+    return key
+
+
+def client_address(peer: str, headers: Headers, trusted_proxies: tuple[Network, ...]) -> str:
+    """Where a request comes from: the peer, or what trusted proxies say, read from the nearest backwards."""
+    if not trusted_proxies or not _is_inside(peer, trusted_proxies):
+        return peer
+    for hop in reversed(headers.get("x-forwarded-for", "").split(",")):
+        address = hop.strip()
+        if not address:
+            continue
+        peer = address
+        if not _is_inside(address, trusted_proxies):
+            break
+    return peer
+
+
+def is_loopback(address: str) -> bool:
+    """Whether an address is of this machine itself."""
+    try:
+        return ipaddress.ip_address(address).is_loopback
+    except ValueError:
+        return False
+
+
+def _is_inside(address: str, networks: tuple[Network, ...]) -> bool:
+    """Whether an address lies in one of the networks; what is no address lies in none."""
+    try:
+        parsed = ipaddress.ip_address(address)
+    except ValueError:
+        return False
+    mapped = parsed.ipv4_mapped if isinstance(parsed, ipaddress.IPv6Address) else None
+    return any((mapped or parsed) in network for network in networks)
+
+
+def _check_claim(headers: Headers, header: str, noun: str, truths: tuple[str, str]) -> None:
+    claimed = headers.get(header)
+    if claimed is not None and claimed not in truths:
+        raise bad_request(
+            f"{header} says {claimed!r}, but this key belongs to another {noun}. Leave it out, or use a key "
+            f"of that {noun}.",
+            code=f"{noun}_mismatch",
+        )

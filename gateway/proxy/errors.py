@@ -1,0 +1,77 @@
+"""Refusals in exactly OpenAI's shape, so that the official clients raise the exceptions people expect."""
+
+import math
+
+import orjson
+
+
+class Refusal(Exception):
+    """A call that is answered with an error. `code` also names it in metrics and logs."""
+
+    def __init__(
+        self,
+        status: int,
+        code: str,
+        message: str,
+        *,
+        kind: str = "invalid_request_error",
+        param: str | None = None,
+        headers: dict[str, str] | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.status = status
+        self.code = code
+        self.kind = kind
+        self.param = param
+        self.headers = headers or {}
+
+    def body(self) -> bytes:
+        """The answer's body."""
+        return error_body(str(self), self.kind, self.code, self.param)
+
+
+def error_body(message: str, kind: str, code: str | None, param: str | None = None) -> bytes:
+    """OpenAI's error object as JSON."""
+    return orjson.dumps({"error": {"message": message, "type": kind, "param": param, "code": code}})
+
+
+def retry_after(seconds: float) -> dict[str, str]:
+    """Headers that tell a client when to come back. Whole seconds are rounded up, so that coming back then
+    works.
+
+    OpenAI's clients read `retry-after-ms` first; they are told not to wait inside the call where it takes
+    over a minute.
+    """
+    headers = {
+        "retry-after": str(max(1, math.ceil(seconds))),
+        "retry-after-ms": str(max(1, math.ceil(seconds * 1000))),
+    }
+    if seconds > 60:
+        headers["x-should-retry"] = "false"
+    return headers
+
+
+def invalid_key(message: str) -> Refusal:
+    """401 for a missing, unknown or expired key."""
+    return Refusal(401, "invalid_api_key", message, headers={"www-authenticate": "Bearer"})
+
+
+def model_not_found(model: str) -> Refusal:
+    """404 for a model that does not exist, is not granted or is not served: all three look the same."""
+    return Refusal(
+        404,
+        "model_not_found",
+        f"The model `{model}` does not exist or you do not have access to it. GET /v1/models lists what this "
+        "key may call; ask for others in the catalog.",
+        param="model",
+    )
+
+
+def bad_request(message: str, *, code: str = "invalid_request", param: str | None = None) -> Refusal:
+    """400 for a call that can never succeed as it is."""
+    return Refusal(400, code, message, param=param)
+
+
+def unavailable(message: str, code: str, seconds: float = 1.0) -> Refusal:
+    """503 for a call that may succeed later."""
+    return Refusal(503, code, message, kind="server_error", headers=retry_after(seconds))

@@ -1,0 +1,177 @@
+"""A snapshot, compiled for looking things up. Immutable: a new revision is a new index."""
+
+import ipaddress
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import orjson
+
+from gateway.contract import (
+    CONTRACT_VERSION,
+    BackendConfig,
+    ConfigSnapshot,
+    ContractError,
+    KeyConfig,
+    LimitConfig,
+    PriceConfig,
+    PriceKind,
+    RouteConfig,
+    SettingsConfig,
+    TokenCounts,
+)
+from gateway.proxy.settings import Network
+
+_FALLBACKS: dict[PriceKind, PriceKind] = {
+    "cache_read": "input",
+    "cache_write": "input",
+    "reasoning": "output",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """A key that is known at this revision; whether it may be used now is for `auth` to say."""
+
+    config: KeyConfig
+    models: frozenset[str]
+    networks: tuple[Network, ...]
+
+    def may_call(self, model: str, now: float) -> bool:
+        """Whether `model` is granted to this key at the time `now`."""
+        return model in self.models and now < self.config.grant_ends.get(model, now + 1)
+
+    def limits_on(self, model: str) -> list[LimitConfig]:
+        """The limits that a call to `model` must keep."""
+        return [limit for limit in self.config.limits if limit.model is None or limit.model == model]
+
+
+@dataclass(frozen=True, slots=True)
+class Backend:
+    """A backend and what is prepared for it."""
+
+    config: BackendConfig
+    own_name: (
+        re.Pattern[bytes] | None
+    )  # finds the backend's own model name in an answer; None if it is public
+
+    @property
+    def id(self) -> str:
+        return self.config.id
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """A public model and its backends, those to try first in front."""
+
+    config: RouteConfig
+    groups: tuple[tuple[Backend, ...], ...]
+    model_field: bytes  # `"model":"<public name>"`
+
+
+@dataclass(frozen=True, slots=True)
+class Price:
+    """Whole nano-units per token; for limits only, so whoever asks gets an upper bound."""
+
+    nano: Mapping[PriceKind, int]
+    currency: str
+
+    @property
+    def per_call(self) -> int:
+        return self.nano.get("request", 0)
+
+    @property
+    def per_input_token(self) -> int:
+        """The dearest way in which a token of the prompt can be billed."""
+        return max(self._of("input"), self._of("cache_read"), self._of("cache_write"))
+
+    @property
+    def per_output_token(self) -> int:
+        """The dearest way in which a token of the answer can be billed."""
+        return max(self._of("output"), self._of("reasoning"))
+
+    def cost(self, tokens: TokenCounts) -> int:
+        """What these tokens cost, in nano-units."""
+        return (
+            self.per_call
+            + tokens.input * self._of("input")
+            + tokens.cache_read * self._of("cache_read")
+            + tokens.cache_write * self._of("cache_write")
+            + tokens.output * self._of("output")
+            + tokens.reasoning * self._of("reasoning")
+            + tokens.image * self._of("image")
+            + tokens.audio * self._of("audio")
+        )
+
+    def _of(self, kind: PriceKind) -> int:
+        return self.nano.get(kind, self.nano.get(_FALLBACKS.get(kind, kind), 0))
+
+
+class Index:
+    """Everything of one revision, by what calls ask for."""
+
+    def __init__(self, snapshot: ConfigSnapshot) -> None:
+        """Compile a snapshot. Raises ContractError for one that is well-formed but makes no sense."""
+        if snapshot.contract_version != CONTRACT_VERSION:
+            raise ContractError(
+                f"The control plane speaks version {snapshot.contract_version} of the contract, this gateway "
+                f"{CONTRACT_VERSION}: upgrade gateways first."
+            )
+        self.revision: int = snapshot.revision
+        self.issued_at: str = snapshot.issued_at
+        self.settings: SettingsConfig = snapshot.settings
+        self.keys: dict[str, Key] = {key.digest: _compile_key(key) for key in snapshot.keys}
+        self.routes: dict[str, Route] = {route.model: _compile_route(route) for route in snapshot.routes}
+        self._prices = {(price.tenant_id, price.model): _compile_price(price) for price in snapshot.prices}
+        self.limit_ids: frozenset[str] = frozenset(limit.id for key in snapshot.keys for limit in key.limits)
+        self.backends: frozenset[tuple[str, str]] = frozenset(
+            (backend.id, backend.url) for route in snapshot.routes for backend in route.backends
+        )
+
+    def route(self, model: str) -> Route | None:
+        """What serves a model, or None if nothing does."""
+        route = self.routes.get(model)
+        return route if route is not None and route.groups else None
+
+    def price(self, tenant_id: str, model: str) -> Price | None:
+        """What a tenant pays for a model, or None if it has no price, which is not the same as free."""
+        return self._prices.get((tenant_id, model)) or self._prices.get((None, model))
+
+    def callable_models(self, key: Key, now: float) -> list[Route]:
+        """What a key may call now and something serves, in the order of its grants."""
+        routes = (self.route(model) for model in key.config.models if key.may_call(model, now))
+        return [route for route in routes if route is not None]
+
+
+def _compile_key(key: KeyConfig) -> Key:
+    try:
+        networks = tuple(ipaddress.ip_network(network, strict=False) for network in key.networks)
+    except ValueError as error:
+        raise ContractError(f"Key {key.prefix} has a network that is no CIDR range: {error}") from error
+    return Key(key, frozenset(key.models), networks)
+
+
+def _compile_route(route: RouteConfig) -> Route:
+    groups: dict[int, list[Backend]] = {}
+    for config in route.backends:
+        if not config.url.startswith(("http://", "https://")):
+            raise ContractError(f"Backend {config.id} of {route.model} has no http(s) address.")
+        if config.weight > 0:
+            groups.setdefault(config.priority, []).append(_compile_backend(config, route.model))
+    return Route(
+        config=route,
+        groups=tuple(tuple(groups[priority]) for priority in sorted(groups)),
+        model_field=b'"model":' + orjson.dumps(route.model),
+    )
+
+
+def _compile_backend(config: BackendConfig, public_name: str) -> Backend:
+    """Inside a JSON text a quotation mark is escaped, so this pattern can only meet a real field."""
+    if config.upstream_model == public_name:
+        return Backend(config, None)
+    return Backend(config, re.compile(rb'"model"\s*:\s*' + re.escape(orjson.dumps(config.upstream_model))))
+
+
+def _compile_price(price: PriceConfig) -> Price | None:
+    """None unless at least the prompt is priced."""
+    return Price(price.nano_per_token, price.currency) if "input" in price.nano_per_token else None

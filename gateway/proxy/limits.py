@@ -1,0 +1,205 @@
+"""Limits: all that apply to a call are asked together; what it may need is reserved, then settled."""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from gateway.contract import NANO, LimitConfig
+from gateway.proxy.errors import Refusal, retry_after
+from gateway.proxy.windows import NEVER, Calendar, Counter, Held, LastMinute, Now
+
+_UNITS = {
+    "requests_per_minute": "requests per minute",
+    "tokens_per_minute": "tokens per minute",
+    "concurrent_calls": "calls at the same time",
+    "tokens_per_day": "tokens per day",
+    "tokens_per_month": "tokens per month",
+    "money_per_month": "per month",
+}
+_ERROR_TYPES = {
+    "requests_per_minute": "requests",
+    "tokens_per_minute": "tokens",
+    "concurrent_calls": "requests",
+}
+_CALENDAR_KINDS = ("tokens_per_day", "tokens_per_month", "money_per_month")
+
+
+@dataclass(frozen=True, slots=True)
+class Demand:
+    """The most that a call may use. Money is nano-units, 0 where no money limit applies.
+
+    Where the client named no maximum for the answer, `output_tokens` is only a guess. Then no limit holds
+    back more than its own value, so that a small limit still lets one call through.
+    """
+
+    input_tokens: int
+    output_tokens: int
+    is_output_named: bool
+    input_nano: int = 0
+    output_nano: int = 0
+
+    def of(self, limit: LimitConfig) -> int:
+        """How much of one limit to reserve."""
+        if limit.kind in ("requests_per_minute", "concurrent_calls"):
+            return 1
+        if limit.kind == "money_per_month":
+            sure, unsure = self.input_nano, self.output_nano
+        else:
+            sure, unsure = self.input_tokens, self.output_tokens
+        if self.is_output_named:
+            return sure + unsure
+        return max(sure, min(sure + unsure, limit.value))
+
+
+@dataclass(slots=True)
+class Reservation:
+    """What one call holds. `headers` say how much is left of the tightest limits per minute."""
+
+    holds: list[tuple[LimitConfig, Counter, Held]] = field(default_factory=list)
+    headers: dict[str, str] = field(default_factory=dict)
+    soft_exceeded: list[LimitConfig] = field(default_factory=list)
+    is_settled: bool = False
+
+
+class LimitReached(Refusal):
+    """429: a hard limit has no room for this call."""
+
+    def __init__(self, limit: LimitConfig, wait_seconds: float, used: int, demand: int) -> None:
+        self.limit = limit
+        is_quota = limit.kind in _CALENDAR_KINDS
+        headers = retry_after(wait_seconds) if wait_seconds < NEVER else {"x-should-retry": "false"}
+        headers["x-ratelimit-refused-by"] = limit.id
+        super().__init__(
+            429,
+            "insufficient_quota" if is_quota else "rate_limit_exceeded",
+            _explain(limit, wait_seconds, used, demand),
+            kind=_ERROR_TYPES.get(limit.kind, "insufficient_quota"),
+            headers=headers,
+        )
+
+
+class Limiter(Protocol):
+    """Where limits are counted: in the memory of this process, or (later) in a Redis that several share."""
+
+    async def admit(self, limits: Sequence[LimitConfig], demand: Demand) -> Reservation:
+        """Reserve `demand` under all of `limits`, or under none. Raises LimitReached."""
+
+    async def settle(self, reservation: Reservation, tokens: int, nano: int) -> None:
+        """Give back what was reserved and count what was used. Safe to repeat."""
+
+    def forget_all_but(self, limit_ids: frozenset[str]) -> None:
+        """Drop what was counted for limits that are gone and whose window is over."""
+
+
+class MemoryLimiter:
+    """Counts in this process. One event loop and no `await` between asking and reserving make it atomic."""
+
+    def __init__(
+        self, *, monotonic: Callable[[], float] = time.monotonic, wall: Callable[[], float] = time.time
+    ) -> None:
+        self._monotonic = monotonic
+        self._wall = wall
+        self._counters: dict[tuple[str, str], Counter] = {}
+
+    async def admit(self, limits: Sequence[LimitConfig], demand: Demand) -> Reservation:
+        reservation = Reservation()
+        asked: list[tuple[LimitConfig, Counter, int, float]] = []
+        refused: LimitReached | None = None
+        longest = 0.0
+        for limit in limits:
+            counter, now = self._counter(limit)
+            amount = demand.of(limit)
+            wait = counter.wait_seconds(amount, limit.value, now)
+            asked.append((limit, counter, amount, now))
+            if wait > 0 and not limit.is_hard:
+                reservation.soft_exceeded.append(limit)
+            elif wait > longest:  # of several, the one that takes longest: coming back then really works
+                longest = wait
+                refused = LimitReached(limit, wait, counter.used(now), amount)
+        if refused is not None:
+            refused.headers.update(self._rate_headers(limits))
+            raise refused
+        for limit, counter, amount, now in asked:
+            reservation.holds.append((limit, counter, counter.hold(amount, now)))
+        reservation.headers = self._rate_headers(limits)
+        return reservation
+
+    async def settle(self, reservation: Reservation, tokens: int, nano: int) -> None:
+        if reservation.is_settled:
+            return
+        reservation.is_settled = True
+        for limit, counter, held in reservation.holds:
+            if limit.kind == "requests_per_minute":
+                continue  # a request stays a request, however it ended
+            counter.settle(held, nano if limit.kind == "money_per_month" else tokens)
+
+    def forget_all_but(self, limit_ids: frozenset[str]) -> None:
+        gone = [name for name in self._counters if name[0] not in limit_ids]
+        for name in gone:
+            counter = self._counters[name]
+            if counter.is_idle(self._wall() if name[1] in _CALENDAR_KINDS else self._monotonic()):
+                del self._counters[name]
+
+    def _counter(self, limit: LimitConfig) -> tuple[Counter, float]:
+        """The limit's counter, made when first needed, and the time by the clock it goes by."""
+        name = (limit.id, limit.kind)
+        counter = self._counters.get(name)
+        if counter is None:
+            counter = self._counters[name] = _new_counter(limit)
+        if isinstance(counter, Calendar):
+            now = self._wall()
+            if limit.used is not None and limit.used_as_of is not None:
+                counter.seed(limit.used, limit.used_as_of, now)
+            return counter, now
+        return counter, self._monotonic()
+
+    def _rate_headers(self, limits: Sequence[LimitConfig]) -> dict[str, str]:
+        """OpenAI's x-ratelimit headers for the limits per minute with the least room."""
+        headers: dict[str, str] = {}
+        for kind, noun in (("requests_per_minute", "requests"), ("tokens_per_minute", "tokens")):
+            rooms = []
+            for limit in limits:
+                if limit.kind == kind and limit.is_hard:
+                    counter, now = self._counter(limit)
+                    assert isinstance(counter, LastMinute)
+                    room = max(0, limit.value - counter.used(now))
+                    rooms.append((room, limit.value, counter.seconds_to_next(now)))
+            if rooms:
+                room, value, seconds = min(rooms)
+                headers[f"x-ratelimit-limit-{noun}"] = str(value)
+                headers[f"x-ratelimit-remaining-{noun}"] = str(room)
+                headers[f"x-ratelimit-reset-{noun}"] = f"{seconds:.3f}s"
+        return headers
+
+
+def _new_counter(limit: LimitConfig) -> Counter:
+    if limit.kind in _CALENDAR_KINDS:
+        return Calendar(is_month=limit.kind != "tokens_per_day", time_zone=limit.time_zone)
+    if limit.kind == "concurrent_calls":
+        return Now()
+    return LastMinute()
+
+
+def _explain(limit: LimitConfig, wait_seconds: float, used: int, demand: int) -> str:
+    """What is used up, and what to do."""
+    value: str = f"{limit.value:,}"
+    if limit.kind == "money_per_month":
+        value, used_text, demand_text = (f"{n / NANO:.6f}" for n in (limit.value, used, demand))
+    else:
+        used_text, demand_text = f"{used:,}", f"{demand:,}"
+    where = f" for {limit.model}" if limit.model else ""
+    name = f"the {limit.scope} limit of {value} {_UNITS[limit.kind]}{where}"
+    if wait_seconds == NEVER:
+        if limit.value == 0:
+            return f"{name[0].upper()}{name[1:]} allows no calls. Ask for it to be raised."
+        return (
+            f"This call may use up to {demand_text}, which is more than {name}. Lower max_tokens, shorten "
+            "the prompt, or ask for the limit to be raised."
+        )
+    room = f"{used_text} used or reserved, this call may need {demand_text}"
+    reached = f"{name[0].upper()}{name[1:]} is reached ({room})."
+    if limit.kind == "concurrent_calls":
+        return f"{reached} Wait for a call to finish, or ask for the limit to be raised."
+    seconds = retry_after(wait_seconds)["retry-after"]
+    return f"{reached} Try again in {seconds} s, or ask for the limit to be raised."

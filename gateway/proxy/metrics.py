@@ -1,0 +1,87 @@
+"""Counters for Prometheus, and the few that travel with each Ack.
+
+Labels hold only names from the configuration, so their number is bounded whatever clients send.
+"""
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+
+from gateway.contract import TokenCounts
+
+_LATENCY_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600)
+
+
+class Metrics:
+    """All metrics of one gateway process."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        new = self.registry
+        self.requests = Counter("llm_requests", "Calls by outcome", ["model", "status"], registry=new)
+        self.latency = Histogram(
+            "llm_request_latency_seconds", "Whole calls", ["model"], buckets=_LATENCY_SECONDS, registry=new
+        )
+        self.first_token = Histogram(
+            "llm_time_to_first_token_seconds",
+            "Streams, until the first piece",
+            ["model"],
+            buckets=_LATENCY_SECONDS,
+            registry=new,
+        )
+        self.tokens = Counter("llm_tokens", "Tokens by kind", ["model", "type"], registry=new)
+        self.cost = Counter(
+            "llm_cost",
+            "What the limits counted, rounded up; the ledger is exact",
+            ["model", "currency"],
+            registry=new,
+        )
+        self.refused_by_limit = Counter(
+            "llm_limit_refusals", "Calls refused by a hard limit", ["scope", "kind"], registry=new
+        )
+        self.over_soft_limit = Counter(
+            "llm_soft_limit_exceeded", "Calls let through above a soft limit", ["scope", "kind"], registry=new
+        )
+        self.active = Gauge("llm_active_calls", "Calls in progress", registry=new)
+        self.backend_failures = Counter(
+            "llm_backend_failures", "Attempts that a backend failed", ["backend", "reason"], registry=new
+        )
+        self.backend_ejected = Gauge(
+            "llm_backend_ejected", "1 while calls avoid it", ["backend"], registry=new
+        )
+        self.revision = Gauge("llm_gateway_config_revision", "The revision in force", registry=new)
+        self.control_up = Gauge(
+            "llm_gateway_control_plane_up", "1 while the control plane answers", registry=new
+        )
+        self.config_problems = Counter(
+            "llm_gateway_config_problems", "Snapshots not applied, or behind ours", registry=new
+        )
+        self.spool_pending = Gauge("llm_gateway_spool_pending", "Events on disk, unconfirmed", registry=new)
+        self.spool_writable = Gauge("llm_gateway_spool_writable", "0 while calls are refused", registry=new)
+        self.usage_rejected = Counter(
+            "llm_gateway_usage_rejected", "Events set aside in rejected/; somebody must look", registry=new
+        )
+        self.spool_torn = Counter(
+            "llm_gateway_spool_torn_records", "Records cut off by a crash, never acknowledged", registry=new
+        )
+        self.totals = dict.fromkeys(("requests", "ok", "error", "cancelled", "refused", "tokens"), 0)
+
+    def count_finished(self, model: str, status: str, latency_seconds: float, tokens: TokenCounts) -> None:
+        """Count a call that reached a backend."""
+        self.requests.labels(model, status).inc()
+        self.latency.labels(model).observe(latency_seconds)
+        for kind in tokens.__struct_fields__:
+            number = getattr(tokens, kind)
+            if number:
+                self.tokens.labels(model, kind).inc(number)
+        self.totals["requests"] += 1
+        self.totals[status] += 1
+        self.totals["tokens"] += tokens.total
+
+    def count_refused(self, model: str, code: str) -> None:
+        """Count a call that was refused; `model` is empty unless it is one of ours."""
+        self.requests.labels(model, code).inc()
+        self.totals["requests"] += 1
+        self.totals["refused"] += 1
+
+    def text(self) -> bytes:
+        """The Prometheus exposition."""
+        return generate_latest(self.registry)

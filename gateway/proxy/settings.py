@@ -1,0 +1,106 @@
+"""How one gateway process is configured: environment variables, failing by name."""
+
+import ipaddress
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from gateway.contract import GATEWAY_TOKEN, looks_like
+
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+
+class SettingsError(Exception):
+    """A variable is missing or wrong. The message names it and says what it must be."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What the environment says. See docs/gateway.md for each variable."""
+
+    gateway_id: str
+    token: str
+    control_url: str
+    state_dir: Path
+    host: str
+    port: int
+    drain_seconds: int
+    trusted_proxies: tuple[Network, ...]
+    metrics_token: str
+    log_level: str
+
+
+def read_settings(environ: Mapping[str, str] = os.environ) -> Settings:
+    """Read the environment. Raises SettingsError for the first variable that is missing or wrong."""
+    gateway_id = _required(environ, "GATEWAY_ID")
+    if not re.fullmatch(r"[A-Za-z0-9._-]{1,64}", gateway_id):
+        raise SettingsError("GATEWAY_ID must be 1 to 64 letters, digits, dots, dashes or underscores.")
+    token = _secret(environ, "GATEWAY_TOKEN")
+    if not looks_like(GATEWAY_TOKEN, token):
+        raise SettingsError(
+            "GATEWAY_TOKEN must be a gateway token (qmg_…), complete as the console showed it."
+        )
+    control_url = _required(environ, "GATEWAY_CONTROL_URL").rstrip("/")
+    if not re.fullmatch(r"https?://[^/?#]+", control_url):
+        raise SettingsError("GATEWAY_CONTROL_URL must be http(s)://host:port, without a path.")
+    if environ.get("GATEWAY_REDIS_URL"):
+        raise SettingsError(
+            "GATEWAY_REDIS_URL is set, but this version keeps limits in the memory of one process: "
+            "unset it, and run one gateway."
+        )
+    level = environ.get("GATEWAY_LOG_LEVEL", "info").lower()
+    if level not in ("debug", "info", "warning", "error"):
+        raise SettingsError(f"GATEWAY_LOG_LEVEL must be debug, info, warning or error, not {level!r}.")
+    return Settings(
+        gateway_id=gateway_id,
+        token=token,
+        control_url=control_url,
+        state_dir=Path(_required(environ, "GATEWAY_STATE_DIR")),
+        host=environ.get("GATEWAY_HOST", "127.0.0.1"),
+        port=_whole_number(environ, "GATEWAY_PORT", 8080, 1, 65535),
+        drain_seconds=_whole_number(environ, "GATEWAY_DRAIN_SECONDS", 30, 0, 3600),
+        trusted_proxies=_networks(environ, "GATEWAY_TRUSTED_PROXIES"),
+        metrics_token=_secret(environ, "GATEWAY_METRICS_TOKEN", required=False),
+        log_level=level,
+    )
+
+
+def _required(environ: Mapping[str, str], name: str) -> str:
+    value = environ.get(name, "").strip()
+    if not value:
+        raise SettingsError(f"{name} is not set. The gateway cannot start without it.")
+    return value
+
+
+def _secret(environ: Mapping[str, str], name: str, *, required: bool = True) -> str:
+    """The variable itself, or the content of the file that `<name>_FILE` names."""
+    path = environ.get(f"{name}_FILE")
+    if path:
+        try:
+            return Path(path).read_text().strip()
+        except OSError as error:
+            raise SettingsError(
+                f"{name}_FILE names {path}, which cannot be read: {error.strerror}."
+            ) from error
+    value = environ.get(name, "").strip()
+    if required and not value:
+        raise SettingsError(f"Set {name}, or {name}_FILE. The gateway cannot start without it.")
+    return value
+
+
+def _whole_number(environ: Mapping[str, str], name: str, default: int, low: int, high: int) -> int:
+    text = environ.get(name, str(default))
+    if not text.isdigit() or not low <= int(text) <= high:
+        raise SettingsError(f"{name} must be a whole number from {low} to {high}, not {text!r}.")
+    return int(text)
+
+
+def _networks(environ: Mapping[str, str], name: str) -> tuple[Network, ...]:
+    try:
+        return tuple(
+            ipaddress.ip_network(part.strip()) for part in environ.get(name, "").split(",") if part.strip()
+        )
+    except ValueError as error:
+        raise SettingsError(f"{name} must be CIDR ranges with commas between them: {error}.") from error

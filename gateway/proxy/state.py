@@ -1,0 +1,106 @@
+"""What all calls of this process share."""
+
+import asyncio
+from dataclasses import dataclass, field
+from importlib.metadata import PackageNotFoundError, version
+
+import aiohttp
+import structlog
+
+from gateway.contract import Ack
+from gateway.proxy.errors import Refusal, unavailable
+from gateway.proxy.ids import rfc3339
+from gateway.proxy.index import Index
+from gateway.proxy.limits import Limiter
+from gateway.proxy.metrics import Metrics
+from gateway.proxy.routing import Router
+from gateway.proxy.settings import Settings
+from gateway.proxy.spool import Spool
+
+_log = structlog.get_logger()
+
+
+@dataclass
+class State:
+    """One gateway. `index` is None until the first configuration is in force."""
+
+    settings: Settings
+    upstream: aiohttp.ClientSession
+    spool: Spool
+    limiter: Limiter
+    metrics: Metrics
+    router: Router
+    started_at: float
+    index: Index | None = None
+    is_draining: bool = False
+    active: int = 0
+    serving: set[asyncio.Task[None]] = field(default_factory=set)
+    idle: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def apply(self, index: Index) -> None:
+        """Put a configuration in force for all calls that come from now on."""
+        self.index = index
+        self.metrics.revision.set(index.revision)
+        self.limiter.forget_all_but(index.limit_ids)
+        self.router.keep_only(index.backends)
+
+    def ready_index(self) -> Index:
+        """The configuration in force. Raises Refusal (503) before the first and while the process ends."""
+        if self.index is None:
+            raise unavailable("The gateway has no configuration yet. Try again in a moment.", "not_ready")
+        if self.is_draining:
+            raise unavailable(
+                "This gateway is shutting down. Try again: another one will answer.", "shutting_down"
+            )
+        return self.index
+
+    def require_spool(self) -> None:
+        """Raises Refusal (503) while usage cannot be recorded: what cannot be metered is not served."""
+        if not self.spool.is_writable:
+            raise usage_not_recorded()
+
+    def call_began(self) -> None:
+        """Count a call in progress."""
+        self.active += 1
+        self.idle.clear()
+
+    def call_ended(self) -> None:
+        """Count it out again; the last one wakes whoever waits for the end."""
+        self.active -= 1
+        if self.active == 0:
+            self.idle.set()
+
+    def describe(self, problem: str) -> Ack:
+        """What to tell the control plane."""
+        return Ack(
+            revision=self.index.revision if self.index else 0,
+            started_at=rfc3339(self.started_at),
+            spool_pending=self.spool.pending,
+            counters={**self.metrics.totals, "active": self.active},
+            version=code_version(),
+            problem=problem or ("" if self.spool.is_writable else "The usage spool cannot be written."),
+        )
+
+    def metrics_text(self) -> bytes:
+        """The Prometheus exposition, with the gauges of this moment."""
+        self.metrics.active.set(self.active)
+        self.metrics.spool_pending.set(self.spool.pending)
+        self.metrics.spool_writable.set(int(self.spool.is_writable))
+        return self.metrics.text()
+
+
+def usage_not_recorded() -> Refusal:
+    """503 because the disk takes no usage."""
+    return unavailable(
+        "The gateway cannot record usage at the moment, so it serves no calls. Try again shortly.",
+        "usage_not_recorded",
+        5.0,
+    )
+
+
+def code_version() -> str:
+    """The installed version of Quartermaster, or `source` where it runs from a checkout."""
+    try:
+        return version("quartermaster")
+    except PackageNotFoundError:
+        return "source"

@@ -1,0 +1,119 @@
+"""Brings spooled usage to the control plane: within half a second, again and again until it is confirmed."""
+
+import asyncio
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import aiohttp
+import orjson
+import structlog
+
+from gateway.contract import (
+    MAX_BATCH,
+    USAGE_PATH,
+    ContractError,
+    UsageBatch,
+    UsageEventReport,
+    UsageReceipt,
+    decode,
+    encode,
+)
+from gateway.proxy.backoff import Backoff
+from gateway.proxy.metrics import Metrics
+from gateway.proxy.spool import Spool, read_segment, sync_directory
+
+_log = structlog.get_logger()
+_GATHER_SECONDS = 0.1  # so that calls that end together travel together
+_POISONED = (400, 409, 413, 422)  # this batch can never succeed; everything else may, later
+_TIMEOUT = aiohttp.ClientTimeout(total=30, sock_connect=3)
+
+
+class Poisoned(Exception):
+    """The control plane will never take this batch. Says why, in its words."""
+
+
+class Uploader:
+    """Sends one segment after the other, oldest first."""
+
+    def __init__(
+        self, spool: Spool, session: aiohttp.ClientSession, rejected: Path, metrics: Metrics
+    ) -> None:
+        self._spool = spool
+        self._session = session
+        self._rejected = rejected
+        self._metrics = metrics
+
+    async def run(self) -> None:
+        """Send what arrives, for ever."""
+        while True:
+            await self._spool.arrived.wait()
+            await asyncio.sleep(_GATHER_SECONDS)
+            await self.send_all()
+
+    async def send_all(self) -> None:
+        """Send everything that is in the spool now, waiting for the control plane as long as it takes."""
+        self._spool.arrived.clear()
+        await self._spool.seal()
+        while (path := self._spool.oldest()) is not None:
+            await self._send(path)
+
+    async def _send(self, path: Path) -> None:
+        segment = await asyncio.to_thread(read_segment, path)
+        if segment.corrupt:
+            self._set_aside(
+                f"{path.stem}.corrupt", b"\n".join(segment.corrupt), len(segment.corrupt), "checksum"
+            )
+        for start in range(0, len(segment.events), MAX_BATCH):
+            await self._deliver(segment.events[start : start + MAX_BATCH])
+        self._spool.confirm(path, len(segment.events))
+
+    async def _deliver(self, events: Sequence[UsageEventReport]) -> None:
+        """Send a batch; if it is poisoned, halve it until the event that nobody wants stands alone."""
+        try:
+            await self._post(events)
+        except Poisoned as reason:
+            if len(events) == 1:
+                note = {"reason": str(reason), "event": events[0]}
+                body = orjson.dumps(note, default=lambda event: orjson.Fragment(encode(event)))
+                self._set_aside(f"{events[0].call_id}.json", body, 1, str(reason))
+                return
+            middle = len(events) // 2
+            await self._deliver(events[:middle])
+            await self._deliver(events[middle:])
+
+    async def _post(self, events: Sequence[UsageEventReport]) -> None:
+        """Send until there is an answer that means something. Raises Poisoned."""
+        body = encode(UsageBatch(events=list(events)))
+        backoff = Backoff()
+        while True:
+            try:
+                async with self._session.post(USAGE_PATH, data=body, timeout=_TIMEOUT) as answer:
+                    content = await answer.read()
+                    if answer.status == 200:
+                        receipt = decode(UsageReceipt, content)
+                        if receipt.quarantined:
+                            _log.warning("usage_quarantined", events=receipt.quarantined)
+                        return
+                    if answer.status in _POISONED:
+                        raise Poisoned(f"{answer.status}: {content[:500].decode(errors='replace')}")
+                    problem = f"status {answer.status}"
+            except (aiohttp.ClientError, TimeoutError, ContractError) as error:
+                problem = f"{type(error).__name__}: {error}"
+            wait = backoff.next_wait()
+            _log.warning(
+                "usage_not_delivered", events=len(events), reason=problem, again_in_seconds=round(wait, 1)
+            )
+            await asyncio.sleep(wait)
+
+    def _set_aside(self, name: str, body: bytes, events: int, reason: str) -> None:
+        """Keep what cannot be delivered where an operator finds it, and raise the alarm."""
+        self._rejected.mkdir(mode=0o700, parents=True, exist_ok=True)
+        descriptor = os.open(self._rejected / name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(body + b"\n")
+            file.flush()
+            os.fsync(file.fileno())
+        sync_directory(self._rejected)
+        self._metrics.usage_rejected.inc(events)
+        _log.error("usage_rejected", file=name, events=events, reason=reason)

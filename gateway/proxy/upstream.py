@@ -1,0 +1,149 @@
+"""Asking backends: the first that answers, and errors that betray nothing about them."""
+
+import contextlib
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Any
+
+import aiohttp
+import orjson
+
+from gateway.contract import SettingsConfig
+from gateway.proxy.errors import Refusal, bad_request, retry_after, unavailable
+from gateway.proxy.index import Backend, Route
+from gateway.proxy.routing import Router
+
+_NEXT_PLEASE = (502, 503, 504)  # another backend may do better
+_OURS = (401, 403, 404, 405)  # the client did nothing wrong: our route or credentials did
+_LARGEST_ERROR = 64 * 1024
+
+
+@dataclass
+class Attempts:
+    """How far a call got; filled while it is tried, read when it has failed."""
+
+    reached: Backend | None = None  # the last backend that got the call
+
+
+def new_session() -> aiohttp.ClientSession:
+    """The connections to all backends. Bodies pass through as they come, compressed or not."""
+    return aiohttp.ClientSession(
+        connector=aiohttp.TCPConnector(limit=0, ttl_dns_cache=30),
+        auto_decompress=False,
+        cookie_jar=aiohttp.DummyCookieJar(),
+        trust_env=False,
+    )
+
+
+@contextlib.asynccontextmanager
+async def ask(
+    session: aiohttp.ClientSession,
+    router: Router,
+    route: Route,
+    path: str,
+    body: dict[str, Any],
+    headers: dict[str, str],
+    settings: SettingsConfig,
+    attempts: Attempts,
+) -> AsyncIterator[tuple[Backend, aiohttp.ClientResponse]]:
+    """Send a call to one backend after the other until one answers with 2xx; leaving closes the connection to
+    it.
+
+    The next one is tried if a backend cannot be connected to, hangs up before its first byte, or says 502,
+    503 or 504. Raises Refusal: 503 if no backend could be reached, 502 or 504 if those reached failed, 4xx as
+    the backend said it.
+    """
+    timeout = aiohttp.ClientTimeout(
+        total=None,
+        sock_connect=settings.connect_timeout_seconds,
+        sock_read=settings.response_timeout_seconds,
+    )
+    last: Refusal | None = None
+    for backend in router.candidates(route):
+        payload = _encode({**body, "model": backend.config.upstream_model})
+        url = backend.config.url + path
+        before, attempts.reached = attempts.reached, backend
+        try:
+            response = await session.post(
+                url, data=payload, headers=headers, timeout=timeout, allow_redirects=False
+            )
+        except aiohttp.ConnectionTimeoutError:
+            attempts.reached = before
+            router.failed(backend, "connect")
+            continue
+        except TimeoutError:
+            router.failed(backend, "timeout")
+            raise Refusal(
+                504, "backend_timeout", "The model did not answer in time. Try again.", kind="server_error"
+            ) from None
+        except aiohttp.ClientConnectorError:
+            attempts.reached = before
+            router.failed(backend, "connect")
+            continue
+        except aiohttp.ClientError:
+            router.failed(backend, "disconnect")
+            last = _backend_failed()
+            continue
+        try:
+            if response.status in _NEXT_PLEASE:
+                router.failed(backend, str(response.status))
+                last = _backend_failed()
+                continue
+            router.answered(backend)
+            if response.status // 100 != 2:
+                raise await _translate(response, backend, route)
+            yield backend, response
+            router.succeeded(backend)
+            return
+        finally:
+            response.close()
+    if last is not None:
+        raise last
+    raise unavailable(
+        "No backend of this model can be reached at the moment. Try again shortly.",
+        "no_backend_available",
+        router.seconds_until_probe(route),
+    )
+
+
+def _encode(body: dict[str, Any]) -> bytes:
+    """A body as JSON. Raises Refusal (400) for one that is nested deeper than any real one."""
+    try:
+        return orjson.dumps(body)
+    except orjson.JSONEncodeError as error:
+        raise bad_request(f"The body cannot be passed on: {error}.", code="invalid_json") from None
+
+
+def _backend_failed() -> Refusal:
+    return Refusal(
+        502,
+        "backend_failed",
+        "The model failed to answer. Try again; if it persists, give the operators this x-request-id.",
+        kind="server_error",
+        headers=retry_after(1.0),
+    )
+
+
+async def _translate(response: aiohttp.ClientResponse, backend: Backend, route: Route) -> Refusal:
+    """A backend's refusal as ours: its words for the client's faults, our own for everything else."""
+    status = response.status
+    if status >= 500 or status < 400 or status in _OURS:
+        return _backend_failed()
+    error: dict[str, Any] = {}
+    with contextlib.suppress(aiohttp.ClientError, orjson.JSONDecodeError, TimeoutError):
+        content = orjson.loads(await response.content.read(_LARGEST_ERROR))
+        if isinstance(content, dict) and isinstance(content.get("error"), dict):
+            error = content["error"]
+    message = str(error.get("message") or f"The model refused this call with status {status}.")
+    headers = {}
+    if status == 429:
+        headers = {"retry-after": response.headers.get("retry-after", "1")}
+    param, code = error.get("param"), error.get("code")
+    return Refusal(
+        status,
+        code if isinstance(code, str) else "refused_by_model",
+        message.replace(backend.config.upstream_model, route.config.model),
+        kind=str(error.get("type") or "invalid_request_error"),
+        param=param if isinstance(param, str) else None,
+        headers=headers,
+    )

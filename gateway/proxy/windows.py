@@ -1,0 +1,192 @@
+"""What a limit counts in: the last sixty seconds, a day or month of the calendar, or now.
+
+Each counter answers `wait_seconds` (0 if the amount fits, `NEVER` if it cannot fit however long one waits),
+takes a reservation, and replaces it by the truth later. The limit's value comes with each question, so that a
+changed limit holds at once and keeps what was counted. Nothing here awaits: asking and reserving is one step
+for the event loop.
+"""
+
+import math
+from collections import deque
+from datetime import UTC, datetime, timedelta
+from typing import Protocol
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+NEVER = math.inf
+MINUTE_SECONDS = 60.0
+
+
+class Held:
+    """What one call has reserved in one counter; `amount` is zero when the counter no longer remembers it."""
+
+    __slots__ = ("amount", "at")
+
+    def __init__(self, at: float, amount: int) -> None:
+        self.at = at
+        self.amount = amount
+
+
+class Counter(Protocol):
+    """What all three kinds of counters do. Times are seconds of the clock that suits the kind."""
+
+    def wait_seconds(self, amount: int, value: int, now: float) -> float:
+        """How long to wait until `amount` more fits under `value`."""
+
+    def hold(self, amount: int, now: float) -> Held:
+        """Count `amount` from now on."""
+
+    def settle(self, held: Held, truth: int) -> None:
+        """Replace a reservation by what was really used. Once for each."""
+
+    def used(self, now: float) -> int:
+        """What is counted now, reservations included."""
+
+    def is_idle(self, now: float) -> bool:
+        """Whether forgetting this counter would change nothing."""
+
+
+class LastMinute:
+    """An exact sliding window: remembers each call of the last sixty seconds, in the order of arrival.
+
+    A call leaves the window sixty seconds after it came, to the microsecond; what it used counts where it
+    *began*.
+    """
+
+    def __init__(self) -> None:
+        self._entries: deque[Held] = deque()
+        self._total = 0
+
+    def wait_seconds(self, amount: int, value: int, now: float) -> float:
+        if amount > value:
+            return NEVER
+        self._forget_old(now)
+        excess = self._total + amount - value
+        if excess <= 0:
+            return 0.0
+        for entry in self._entries:
+            excess -= entry.amount
+            if excess <= 0:
+                return entry.at + MINUTE_SECONDS - now
+        raise AssertionError("the entries of a window add up to its total")
+
+    def hold(self, amount: int, now: float) -> Held:
+        held = Held(now, amount)
+        self._entries.append(held)
+        self._total += amount
+        return held
+
+    def settle(self, held: Held, truth: int) -> None:
+        if held.at < 0:  # it has left the window meanwhile
+            return
+        self._total += truth - held.amount
+        held.amount = truth
+
+    def used(self, now: float) -> int:
+        self._forget_old(now)
+        return self._total
+
+    def seconds_to_next(self, now: float) -> float:
+        """When the oldest call leaves the window; 0 if it is empty."""
+        self._forget_old(now)
+        return self._entries[0].at + MINUTE_SECONDS - now if self._entries else 0.0
+
+    def is_idle(self, now: float) -> bool:
+        self._forget_old(now)
+        return not self._entries
+
+    def _forget_old(self, now: float) -> None:
+        entries = self._entries
+        while entries and now - entries[0].at >= MINUTE_SECONDS:
+            gone = entries.popleft()
+            self._total -= gone.amount
+            gone.at = -1.0
+
+
+class Calendar:
+    """A day or month in a time zone. If the clock jumps back, the later window goes on until it is over."""
+
+    def __init__(self, *, is_month: bool, time_zone: str) -> None:
+        self._is_month = is_month
+        try:
+            self._zone: ZoneInfo | None = ZoneInfo(time_zone)
+        except (ZoneInfoNotFoundError, ValueError):
+            self._zone = None  # an unknown zone must not stop calls: days and months begin in UTC
+        self._start = self._end = -1.0
+        self._settled = 0
+        self._reserved = 0
+        self._seeded_as_of = -1
+
+    def seed(self, used: int, as_of: int, now: float) -> None:
+        """Begin at what the ledger knows, if it is of this window and newer than the last. Never lowers."""
+        self._roll(now)
+        if as_of > self._seeded_as_of and self._start <= as_of < self._end:
+            self._seeded_as_of = as_of
+            self._settled = max(self._settled, used)
+
+    def wait_seconds(self, amount: int, value: int, now: float) -> float:
+        if amount > value:
+            return NEVER
+        self._roll(now)
+        return 0.0 if self._settled + self._reserved + amount <= value else self._end - now
+
+    def hold(self, amount: int, now: float) -> Held:
+        self._roll(now)
+        self._reserved += amount
+        return Held(self._start, amount)
+
+    def settle(self, held: Held, truth: int) -> None:
+        if held.at == self._start:  # otherwise the window in which the call began is over
+            self._reserved -= held.amount
+            self._settled += truth
+
+    def used(self, now: float) -> int:
+        self._roll(now)
+        return self._settled + self._reserved
+
+    def is_idle(self, now: float) -> bool:
+        return now >= self._end
+
+    def _roll(self, now: float) -> None:
+        if now < self._end:
+            return
+        self._start, self._end = self._bounds(now)
+        self._settled = self._reserved = 0
+
+    def _bounds(self, now: float) -> tuple[float, float]:
+        start = datetime.fromtimestamp(now, self._zone or UTC).replace(
+            hour=0, minute=0, second=0, microsecond=0
+        )
+        if self._is_month:
+            start = start.replace(day=1)
+            end = (start + timedelta(days=32)).replace(day=1)
+        else:
+            end = start + timedelta(
+                days=1
+            )  # of the clock on the wall: 23 or 25 hours when summer time changes
+        return start.timestamp(), end.timestamp()
+
+
+class Now:
+    """Calls in progress."""
+
+    def __init__(self) -> None:
+        self._in_use = 0
+
+    def wait_seconds(self, amount: int, value: int, now: float) -> float:
+        if amount > value:
+            return NEVER
+        return 0.0 if self._in_use + amount <= value else 1.0  # nobody knows; a second is a polite guess
+
+    def hold(self, amount: int, now: float) -> Held:
+        self._in_use += amount
+        return Held(now, amount)
+
+    def settle(self, held: Held, truth: int) -> None:
+        self._in_use -= held.amount
+        held.amount = 0
+
+    def used(self, now: float) -> int:
+        return self._in_use
+
+    def is_idle(self, now: float) -> bool:
+        return self._in_use == 0

@@ -1,0 +1,22 @@
+"""Questions about gateways."""
+
+from __future__ import annotations
+
+from typing import Any, Self
+
+from django.contrib.auth.models import AnonymousUser
+from django.db import models
+
+from tenants.models import User
+
+
+class GatewayQuerySet(models.QuerySet[Any]):
+    """Questions about gateways; they belong to the platform, not to a tenant."""
+
+    def visible_to(self, user: User | AnonymousUser) -> Self:
+        """All of them for staff who may see gateways, none for everybody else."""
+        return self if user.has_perm("gateway.view_gateway") else self.none()
+
+    def in_service(self) -> Self:
+        """Gateways whose token is accepted."""
+        return self.filter(revoked_at=None)

@@ -1,0 +1,21 @@
+"""Gateway work that a clock starts."""
+
+from __future__ import annotations
+
+from celery import shared_task
+
+from gateway import actions
+
+SCHEDULE = {
+    "announce-what-the-clock-changed": {
+        "task": "gateway.tasks.announce_what_the_clock_changed",
+        "schedule": 20.0,  # seconds: how late a grant or price that begins by itself may reach gateways
+        "options": {"expires": 20},
+    },
+}
+
+
+@shared_task(soft_time_limit=30)
+def announce_what_the_clock_changed() -> None:
+    """Tell gateways of grants, keys and prices that began or ended by themselves."""
+    actions.announce_what_the_clock_changed()

@@ -1,0 +1,103 @@
+"""The control plane's side of the contract with gateways (gateway/contract.py): three small doors.
+
+A long poll holds one thread of the console, and no database connection, while it waits. So at most
+CONFIG_POLL_LIMIT of them wait in one console process; one more is answered with 503 and `Retry-After`, on
+which a gateway backs off and goes on serving. Run the console with that many threads more than its pages
+need: one for every gateway. See docs/reconcile.md.
+"""
+
+from __future__ import annotations
+
+import threading
+
+from django.conf import settings
+from django.db import connection
+from django.http import HttpRequest, HttpResponse
+from django.views.decorators.http import require_GET, require_POST
+
+from gateway import actions
+from gateway.authentication import for_gateways, problem
+from gateway.compile import shared_snapshot
+from gateway.contract import REVISION_HEADER, Ack, ContractError, decode, encode
+from gateway.ledger import MAX_BODY_BYTES, TooLarge, record_batch
+from gateway.models import Gateway
+from gateway.revision_watch import watch
+from tenants.revision import current_revision
+
+waiting = threading.BoundedSemaphore(settings.CONFIG_POLL_LIMIT)
+
+
+@require_GET
+@for_gateways
+def config(request: HttpRequest, gateway: Gateway) -> HttpResponse:
+    """Answer with the snapshot as soon as there is a revision greater than `after`, or 204 after `wait` s."""
+    after, wait = request.GET.get("after", "0"), request.GET.get("wait", "0")
+    if not _is_count(after) or not _is_count(wait):
+        return problem(400, "invalid", "`after` must be a revision and `wait` whole seconds.")
+    known, wait_seconds = int(after), min(int(wait), settings.CONFIG_POLL_SECONDS)
+    if wait_seconds and current_revision() <= known:
+        if not waiting.acquire(blocking=False):
+            return _busy()
+        try:
+            connection.close()  # or back into the pool: nobody waits holding one
+            watch.wait_beyond(known, wait_seconds)
+        finally:
+            waiting.release()
+    newest = current_revision()
+    if newest <= known:
+        return HttpResponse(status=204, headers={REVISION_HEADER: str(newest)})
+    revision, body = shared_snapshot.newest()
+    return _json(body, {REVISION_HEADER: str(revision), "Cache-Control": "no-store"})
+
+
+@require_POST
+@for_gateways
+def ack(request: HttpRequest, gateway: Gateway, name: str) -> HttpResponse:
+    """Note what a gateway serves and how it is. A gateway speaks for itself only."""
+    if name not in (gateway.name, str(gateway.pk)):
+        return problem(403, "not_permitted", f"This token is the one of gateway {gateway.name}, not {name}.")
+    try:
+        message = decode(Ack, request.body)
+    except ContractError as error:
+        return problem(400, "invalid", str(error))
+    if not actions.acknowledge(gateway, message):
+        return problem(
+            409,
+            "revision_unknown",
+            f"Revision {message.revision} was never issued here. If this database was restored from a copy, "
+            "raise its revision above that (docs/gateway.md).",
+        )
+    return HttpResponse(status=204)
+
+
+@require_POST
+@for_gateways
+def usage(request: HttpRequest, gateway: Gateway) -> HttpResponse:
+    """Enter a batch into the ledger; 200 only after the commit."""
+    if int(request.headers.get("Content-Length") or 0) > MAX_BODY_BYTES:
+        return problem(413, "too_large", f"Send at most {MAX_BODY_BYTES} bytes at once.")
+    try:
+        receipt = record_batch(gateway, request.body)
+    except TooLarge as error:
+        return problem(413, "too_large", str(error))
+    except ContractError as error:
+        return problem(400, "invalid", str(error))
+    return _json(encode(receipt), {})
+
+
+def _busy() -> HttpResponse:
+    answer = problem(
+        503,
+        "too_many_waiting",
+        "Too many gateways wait at this console; raise CONFIG_POLL_LIMIT and its threads.",
+    )
+    answer["Retry-After"] = "1"
+    return answer
+
+
+def _json(body: bytes, headers: dict[str, str]) -> HttpResponse:
+    return HttpResponse(body, content_type="application/json", headers=headers)
+
+
+def _is_count(text: str) -> bool:
+    return text.isascii() and text.isdigit() and len(text) <= 18

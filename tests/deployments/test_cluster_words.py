@@ -1,0 +1,129 @@
+"""How the words of a Kubernetes cluster become conditions and errors an operator can act on."""
+
+import json
+
+import pytest
+
+from deployments.cluster.base import PermanentClusterError, TemporaryClusterError
+from deployments.cluster.kubernetes_conditions import observed
+from deployments.cluster.kubernetes_errors import cluster_error
+from deployments.manifests import engine_manifests
+from tests.deployments.cluster_fixtures import engine_spec
+
+
+def stored(*, generation=2, **status):
+    """A Deployment as an API server returns it."""
+    deployment, _ = engine_manifests(engine_spec(replicas=2))
+    deployment["metadata"]["generation"] = generation
+    deployment["status"] = {"observedGeneration": generation, **status}
+    return deployment
+
+
+def pod(**container):
+    status = {"name": "engine", "image": "registry.example/engine:1", "restartCount": 4, **container}
+    return {"metadata": {"name": "smollm-1"}, "status": {"containerStatuses": [status]}}
+
+
+def waiting(reason, message=""):
+    return {"waiting": {"reason": reason, "message": message}}
+
+
+def test_all_replicas_ready_and_none_outdated_is_settled():
+    seen = observed(stored(replicas=2, updatedReplicas=2, readyReplicas=2), [])
+    assert seen.is_settled
+    assert seen.endpoints == ("http://smollm.quartermaster.svc:8000",)
+
+
+@pytest.mark.parametrize(
+    "status",
+    [
+        {"replicas": 3, "updatedReplicas": 2, "readyReplicas": 2},  # an old one is left
+        {"replicas": 2, "updatedReplicas": 2, "readyReplicas": 1},
+        {"replicas": 2, "updatedReplicas": 1, "readyReplicas": 2},
+        {
+            "replicas": 2,
+            "updatedReplicas": 2,
+            "readyReplicas": 2,
+            "observedGeneration": 1,
+        },  # news of yesterday
+        {},
+    ],
+)
+def test_anything_else_is_not(status):
+    assert not observed(stored(**status), []).is_settled
+
+
+CRASHED = {
+    "state": waiting("CrashLoopBackOff"),
+    "lastState": {"terminated": {"reason": "Error", "exitCode": 7}},
+}
+OUT_OF_MEMORY = {"state": waiting("CrashLoopBackOff"), "lastState": {"terminated": {"reason": "OOMKilled"}}}
+NO_IMAGE = {"state": waiting("ImagePullBackOff", "Back-off pulling")}
+NO_SECRET = {"state": waiting("CreateContainerConfigError", 'secret "token" not found')}
+
+
+@pytest.mark.parametrize(
+    ("container", "kind", "words"),
+    [
+        (NO_IMAGE, "ImagePull", "registry.example/engine:1 cannot be pulled"),
+        (NO_SECRET, "CannotStart", 'secret "token" not found'),
+        (CRASHED, "Crashing", "exited with code 7; 4 time"),
+        (OUT_OF_MEMORY, "Crashing", "more memory than its limit"),
+    ],
+)
+def test_a_waiting_container_is_explained_once_however_many_wait(container, kind, words):
+    (problem,) = observed(
+        stored(replicas=2, updatedReplicas=2), [pod(**container), pod(**container)]
+    ).problems
+    assert problem.type == kind
+    assert words in problem.message
+
+
+def test_a_deployment_that_somebody_else_made_is_read_without_surprise():
+    theirs = stored(replicas=2, updatedReplicas=2, readyReplicas=2)
+    theirs["metadata"]["annotations"] = {"quartermaster.dev/generation": "latest"}
+    del theirs["spec"]["template"]["spec"]["containers"][0]["ports"]
+    seen = observed(theirs, [])
+    assert (seen.generation, seen.spec_digest, seen.endpoints) == (0, "", ())
+
+
+def test_a_pod_that_is_leaving_is_no_problem():
+    leaving = pod(state=waiting("ImagePullBackOff"))
+    leaving["metadata"]["deletionTimestamp"] = "2026-10-01T00:00:00Z"
+    assert observed(stored(replicas=2, updatedReplicas=2), [leaving]).problems == ()
+
+
+def test_a_change_that_takes_too_long_is_stalled_while_the_old_replicas_serve():
+    deadline = {"type": "Progressing", "status": "False", "reason": "ProgressDeadlineExceeded"}
+    seen = observed(stored(replicas=3, updatedReplicas=1, readyReplicas=2, conditions=[deadline]), [])
+    assert [problem.type for problem in seen.problems] == ["Stalled"]
+    assert seen.endpoints
+
+
+@pytest.mark.parametrize("status", [0, 408, 409, 429, 500, 502, 503, 504])
+def test_what_may_pass_is_temporary(status):
+    assert isinstance(cluster_error(status, "whatever", ""), TemporaryClusterError)
+
+
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 405, 413, 415, 422])
+def test_what_will_not_pass_is_permanent(status):
+    assert isinstance(cluster_error(status, "whatever", ""), PermanentClusterError)
+
+
+def test_a_namespace_that_is_going_away_can_be_made_anew_later():
+    body = json.dumps({"message": 'services "x" is forbidden: namespace n because it is being terminated'})
+    assert isinstance(cluster_error(403, "Forbidden", body), TemporaryClusterError)
+
+
+def test_what_admission_forbids_is_quoted():
+    body = json.dumps({"message": "admission webhook denied the request: image not signed"})
+    assert "image not signed" in str(cluster_error(403, "Forbidden", body))
+
+
+def test_a_forbidden_verb_is_named_with_group_and_namespace():
+    message = (
+        'deployments.apps "x" is forbidden: User "u" cannot patch resource "deployments" in API group "apps" '
+        'in the namespace "lab"'
+    )
+    error = cluster_error(403, "Forbidden", json.dumps({"message": message}))
+    assert "may not patch deployments.apps in namespace lab" in str(error)

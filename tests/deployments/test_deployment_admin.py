@@ -1,0 +1,158 @@
+"""The operators' pages: what runs where, why it does not, and the deeds with a question before them."""
+
+import pytest
+from django.urls import reverse
+
+from deployments.actions import reconcile
+from deployments.cluster.memory import MemoryCluster
+from deployments.models import Cluster, Deployment, Route
+from gateway.models import Gateway
+from tenants.models import AuditEntry
+from tenants.revision import raise_revision
+from tenants.secrets import digest
+from tests.factories import DeploymentFactory, ModelVersionFactory
+from tests.gateway.granted import registered
+
+SUBMITTED = {"_form_submitted": "on"}
+
+
+@pytest.fixture
+def deployment(db):
+    deployment = DeploymentFactory(name="chat")
+    reconcile(deployment.pk, cluster=MemoryCluster())
+    return deployment
+
+
+@pytest.fixture
+def desk(client, operator):
+    """The operator's browser."""
+    client.force_login(operator)
+    return client
+
+
+def page(desk, name, *args):
+    answer = desk.get(reverse(f"admin:{name}", args=args))
+    assert answer.status_code == 200
+    return answer.content.decode()
+
+
+def test_the_list_says_what_runs_and_why(desk, deployment):
+    text = page(desk, "deployments_deployment_changelist")
+    assert "Healthy" in text
+    assert "1 / 1" in text
+    assert "1 of 1 replicas are ready." in text
+
+
+def test_a_deployment_shows_its_conditions_addresses_and_events_and_edits_nothing(desk, deployment):
+    text = page(desk, "deployments_deployment_change", deployment.pk)
+    for words in ("MinimumReplicasAvailable", "http://chat.quartermaster.svc:8000/v1", "state_changed"):
+        assert words in text
+    assert 'name="state"' not in text
+    desk.post(reverse("admin:deployments_deployment_change", args=[deployment.pk]), {"state": "down"})
+    deployment.refresh_from_db()
+    assert deployment.state == "healthy"
+
+
+def test_creating_goes_through_the_action(desk, deployment):
+    path = reverse("admin:deployments_deployment_add")
+    assert "conditions" not in page(desk, "deployments_deployment_add")
+    wanted = {
+        "version": str(ModelVersionFactory().pk),
+        "cluster": str(deployment.cluster.pk),
+        "replicas": "2",
+        "name": "fresh",
+    }
+    assert desk.post(path, wanted).status_code == 302
+    assert Deployment.objects.get(name="fresh").replicas == 2
+    assert AuditEntry.objects.across_tenants().filter(verb="deployment.created").count() == 1
+    again = desk.post(path, wanted)
+    assert again.status_code == 200, "a name that lives is an error in the form"
+    assert Deployment.objects.filter(name="fresh").count() == 1
+
+
+def test_scaling_and_deleting_ask_first(desk, deployment):
+    scale = reverse("admin:deployments_deployment_scale", args=[deployment.pk])
+    assert "Scale this deployment" in desk.get(scale).content.decode()
+    deployment.refresh_from_db()
+    assert deployment.replicas == 1
+    answer = desk.post(scale, SUBMITTED | {"replicas": "4"})
+    assert answer.headers["HX-Redirect"].endswith(f"{deployment.pk}/change/")
+    assert Deployment.objects.get().replicas == 4
+
+    delete = reverse("admin:deployments_deployment_delete_now", args=[deployment.pk])
+    assert "Delete this deployment?" in desk.get(delete).content.decode()
+    assert not Deployment.objects.get().is_deleted
+    desk.post(delete, SUBMITTED)
+    assert Deployment.objects.get().is_deleted
+    desk.post(delete, SUBMITTED)
+    assert "being deleted already" in page(desk, "deployments_deployment_change", deployment.pk)
+
+
+def test_an_operator_adds_a_cluster_and_sees_routes(desk, deployment):
+    desk.post(
+        reverse("admin:deployments_cluster_add"),
+        {
+            "name": "berlin",
+            "driver": "kubernetes",
+            "namespace": "models",
+            "kubeconfig_path": "",
+            "region": "eu",
+        },
+    )
+    assert Cluster.objects.get(name="berlin").region == "eu"
+    assert AuditEntry.objects.across_tenants().filter(verb="cluster.added").exists()
+    assert "berlin" in page(desk, "deployments_cluster_changelist")
+    assert "http://chat.quartermaster.svc:8000/v1" in page(desk, "deployments_route_changelist")
+    assert "http://chat.quartermaster.svc:8000/v1" in page(
+        desk, "deployments_route_change", Route.objects.get().pk
+    )
+
+
+def test_the_list_of_gateways_shows_lag_and_what_waits_on_their_disks(desk):
+    gateway, _ = registered("edge-1")
+    raise_revision()
+    raise_revision()
+    Gateway.objects.update(acknowledged_revision=1, spool_pending=42, report={"problem": "disk is full"})
+    text = page(desk, "gateway_gateway_changelist")
+    for words in ("edge-1", "1 revisions", "42", "disk is full", "never"):
+        assert words in text
+    assert gateway.digest not in page(desk, "gateway_gateway_change", gateway.pk)
+
+
+def test_a_gateways_token_is_shown_once_and_kept_nowhere(desk):
+    answer = desk.post(reverse("admin:gateway_gateway_register"), SUBMITTED | {"name": "edge-1"})
+    secret = answer.content.decode().partition("data-secret>")[2].partition("<")[0]
+    gateway = Gateway.objects.get()
+    assert gateway.digest == digest(secret)
+    assert "no-store" in answer.headers["Cache-Control"]
+    again = desk.post(reverse("admin:gateway_gateway_register"), SUBMITTED | {"name": "edge-1"})
+    assert "already" in again.content.decode()
+
+    rotated = desk.post(reverse("admin:gateway_gateway_rotate", args=[gateway.pk]), SUBMITTED)
+    assert secret not in rotated.content.decode()
+    desk.post(reverse("admin:gateway_gateway_revoke", args=[gateway.pk]), SUBMITTED)
+    gateway.refresh_from_db()
+    assert gateway.revoked_at is not None
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["deployments_deployment", "deployments_cluster", "deployments_route", "gateway_gateway"],
+)
+def test_reviewers_do_not_see_where_models_run(client, security_reviewer, deployment, name):
+    client.force_login(security_reviewer)
+    assert client.get(reverse(f"admin:{name}_changelist")).status_code == 403
+
+
+def test_reviewers_cannot_do_what_operators_do(client, security_reviewer, deployment):
+    gateway, _ = registered()
+    client.force_login(security_reviewer)
+    for path, data in (
+        (reverse("admin:deployments_deployment_scale", args=[deployment.pk]), {"replicas": "9"}),
+        (reverse("admin:deployments_deployment_delete_now", args=[deployment.pk]), {}),
+        (reverse("admin:gateway_gateway_revoke", args=[gateway.pk]), {}),
+        (reverse("admin:gateway_gateway_register"), {"name": "mine"}),
+    ):
+        assert client.post(path, SUBMITTED | data).status_code == 403
+    deployment.refresh_from_db()
+    assert (deployment.replicas, deployment.is_deleted) == (1, False)

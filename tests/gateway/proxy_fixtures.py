@@ -1,0 +1,400 @@
+"""Real processes for the gateway's tests: gateway, demo engine, and a stand-in for the control plane.
+
+The stand-in is the only part that is not the product. It speaks gateway/contract.py over HTTP and keeps what
+it is told in memory; it can go away, and refuse what it is told to. `Road` puts the three together.
+"""
+
+import asyncio
+import contextlib
+import ctypes
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+import uuid
+from pathlib import Path
+
+import openai
+import pytest
+import requests
+from aiohttp import web
+
+from gateway.contract import (
+    CONFIG_PATH,
+    REVISION_HEADER,
+    USAGE_PATH,
+    Ack,
+    BackendConfig,
+    ConfigSnapshot,
+    ContractError,
+    KeyConfig,
+    LimitConfig,
+    PriceConfig,
+    RouteConfig,
+    SettingsConfig,
+    UsageBatch,
+    UsageReceipt,
+    decode,
+    digest,
+    encode,
+)
+from tenants.secrets import GATEWAY_TOKEN, new_key_secret, new_secret, visible_prefix
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+MODEL = "aurora-chat"  # public names differ from the engine's, to see that they are translated
+VECTORS = "aurora-vectors"
+ENGINE_MODEL = "demo-engine-1"
+
+
+def wait_until(claim, seconds=5.0, what="it"):
+    """Return the first true answer of `claim`; fail if there is none in time."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        answer = claim()
+        if answer:
+            return answer
+        time.sleep(0.01)
+    raise AssertionError(f"{what} did not happen within {seconds} s")
+
+
+def free_port():
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return listener.getsockname()[1]
+
+
+class StandInControlPlane:
+    """The control plane's three doors, in a thread of the test."""
+
+    def __init__(self):
+        self.port = free_port()
+        self.token = new_secret(GATEWAY_TOKEN)
+        self.snapshot = None
+        self.events = {}  # call id -> event
+        self.deliveries = []  # every event, as often as it came
+        self.poisoned = set()  # models whose events are refused for ever
+        self.usage_status = None  # answer this instead of taking usage
+        self.turned_away = 0
+        self.sends_old_revisions = False
+        self.acks = []
+        self._loop = asyncio.new_event_loop()
+        threading.Thread(target=self._loop.run_forever, daemon=True).start()
+        self._runner = None
+
+    @property
+    def url(self):
+        return f"http://127.0.0.1:{self.port}"
+
+    def up(self):
+        self._run(self._up())
+
+    def down(self):
+        self._run(self._runner.cleanup())
+
+    def publish(self, snapshot):
+        self._run(self._publish(snapshot))
+
+    def acked(self, revision):
+        wait_until(
+            lambda: any(ack.revision >= revision for ack in self.acks[-5:]), what=f"the ack of {revision}"
+        )
+
+    def close(self):
+        with contextlib.suppress(Exception):
+            self.down()
+        self._loop.call_soon_threadsafe(self._loop.stop)
+
+    def _run(self, work):
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result(10)
+
+    async def _up(self):
+        self._changed = asyncio.Condition()
+        app = web.Application(client_max_size=64 * 1024 * 1024)
+        app.router.add_get(CONFIG_PATH, self._config)
+        app.router.add_post("/internal/v1/gateways/{gateway}/ack", self._ack)
+        app.router.add_post(USAGE_PATH, self._usage)
+        self._runner = web.AppRunner(app, handler_cancellation=True, access_log=None, shutdown_timeout=0.1)
+        await self._runner.setup()
+        await web.TCPSite(self._runner, "127.0.0.1", self.port, reuse_address=True).start()
+
+    async def _publish(self, snapshot):
+        self.snapshot = snapshot
+        async with self._changed:
+            self._changed.notify_all()
+
+    def _is_known(self, request):
+        return request.headers.get("authorization") == f"Bearer {self.token}"
+
+    async def _config(self, request):
+        if not self._is_known(request):
+            return web.Response(status=401)
+        after, wait = int(request.query["after"]), float(request.query["wait"])
+        if self.snapshot and self.snapshot.revision < after:
+            wait = 0
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(wait), self._changed:
+                await self._changed.wait_for(lambda: self.snapshot and self.snapshot.revision > after)
+        revision = self.snapshot.revision if self.snapshot else 0
+        headers = {REVISION_HEADER: str(revision)}
+        if revision <= after and not self.sends_old_revisions:
+            return web.Response(status=204, headers=headers)
+        return web.Response(body=encode(self.snapshot), content_type="application/json", headers=headers)
+
+    async def _ack(self, request):
+        if not self._is_known(request):
+            return web.Response(status=401)
+        self.acks.append(decode(Ack, await request.read()))
+        return web.Response(status=204)
+
+    async def _usage(self, request):
+        if not self._is_known(request):
+            return web.Response(status=401)
+        if self.usage_status:
+            self.turned_away += 1
+            return web.Response(status=self.usage_status)
+        try:
+            batch = decode(UsageBatch, await request.read())
+        except ContractError as error:
+            return web.Response(status=400, text=str(error))
+        if any(event.model in self.poisoned for event in batch.events):
+            return web.Response(status=422, text="this model is poison")
+        recorded = 0
+        for event in batch.events:
+            assert self.events.get(event.call_id, event) == event, "the same call with another content"
+            recorded += event.call_id not in self.events
+            self.events[event.call_id] = event
+            self.deliveries.append(event)
+        receipt = UsageReceipt(recorded=recorded, repeated=len(batch.events) - recorded, quarantined=0)
+        return web.Response(body=encode(receipt), content_type="application/json")
+
+
+def _die_with_the_test():
+    """In the child: ask Linux for SIGKILL when the test run is killed itself."""
+    ctypes.CDLL(None).prctl(1, signal.SIGKILL)
+
+
+class Process:
+    """A child process whose output is kept, and which never outlives its test."""
+
+    def __init__(self, arguments, environment, log):
+        self.log = log
+        with log.open("ab") as output:
+            self.popen = subprocess.Popen(
+                [sys.executable, "-m", *arguments],
+                env={**os.environ, **environment},
+                cwd=REPOSITORY,
+                stdout=output,
+                stderr=output,
+                preexec_fn=_die_with_the_test,
+            )
+
+    def kill(self):
+        self.popen.kill()
+        self.popen.wait(10)
+
+    def terminate(self, seconds=10):
+        self.popen.send_signal(signal.SIGTERM)
+        return self.popen.wait(seconds)
+
+    def output(self):
+        return self.log.read_text(errors="replace")
+
+
+class Engine:
+    """A demo engine that fails when told to."""
+
+    def __init__(self, directory, *options, port=None):
+        self.port = port or free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self._options = options
+        self._log = directory / f"engine-{self.port}.log"
+        self.start()
+
+    def start(self):
+        arguments = (
+            "deployments.engine",
+            "--port",
+            str(self.port),
+            "--model",
+            ENGINE_MODEL,
+            "--allow-faults",
+        )
+        self.process = Process((*arguments, "--die-with-parent", *self._options), {}, self._log)
+        wait_until(self.is_healthy, 10, "the engine's health")
+
+    def is_healthy(self):
+        with contextlib.suppress(requests.RequestException):
+            return requests.get(f"{self.url}/health").status_code == 200
+
+    def fail_next(self, fault, calls=1):
+        requests.post(f"{self.url}/faults", json={"fault": fault, "calls": calls}).raise_for_status()
+
+    def seen(self):
+        return requests.get(f"{self.url}/seen").json()
+
+    def backend(self, **changes):
+        fields = {"id": f"engine-{self.port}", "url": f"{self.url}/v1", "upstream_model": ENGINE_MODEL}
+        return BackendConfig(**{**fields, **changes})
+
+
+class Gateway:
+    """A gateway process and its state directory, which survives the process."""
+
+    def __init__(self, control, directory, **environment):
+        self.port = free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.state = directory / "gateway"
+        self.log = directory / "gateway.log"
+        self.environment = {
+            "GATEWAY_ID": "gw-test",
+            "GATEWAY_TOKEN": control.token,
+            "GATEWAY_CONTROL_URL": control.url,
+            "GATEWAY_STATE_DIR": str(self.state),
+            "GATEWAY_PORT": str(self.port),
+            **environment,
+        }
+
+    def start(self, *, until_ready=True):
+        self.process = Process(("gateway.proxy",), self.environment, self.log)
+        ended = self.process.popen.poll
+        wait_until(lambda: ended() is not None or self.status("/healthz") == 200, 10, "the gateway's health")
+        assert ended() is None, self.process.output()
+        if until_ready:
+            wait_until(lambda: self.status("/readyz") == 200, 10, "the gateway's readiness")
+
+    def status(self, path):
+        with contextlib.suppress(requests.RequestException):
+            return requests.get(f"{self.url}{path}").status_code
+
+    def client(self, secret, **options):
+        return openai.OpenAI(base_url=f"{self.url}/v1", api_key=secret, max_retries=0, timeout=20, **options)
+
+    def metric(self, line_start):
+        for line in requests.get(f"{self.url}/metrics").text.splitlines():
+            if line.startswith(line_start):
+                return float(line.rsplit(" ", 1)[1])
+        return 0.0
+
+    def spooled(self):
+        return sorted((self.state / "spool").glob("*.spool"))
+
+
+class Road:
+    """Control plane, gateway and engine, and the configuration that joins them."""
+
+    def __init__(self, directory, *engine_options, **environment):
+        self.directory = directory
+        self.control = StandInControlPlane()
+        self.control.up()
+        self.engine = Engine(directory, *engine_options)
+        self.keys = []
+        self.routes = [
+            RouteConfig(model=MODEL, mode="chat", backends=[self.engine.backend()]),
+            RouteConfig(model=VECTORS, mode="embedding", backends=[self.engine.backend()]),
+            RouteConfig(model="nobody-serves-me", mode="chat", backends=[]),
+        ]
+        self.prices = [
+            PriceConfig(model=MODEL, nano_per_token={"input": 1000, "cache_read": 100, "output": 4000})
+        ]
+        self.settings = SettingsConfig(max_body_bytes=100_000)
+        self.revision = 0
+        self.gateway = Gateway(self.control, directory, **environment)
+        self.publish(wait=False)
+        self.gateway.start()
+
+    def publish(self, *, wait=True):
+        """Make the configuration current, and wait until the gateway has it."""
+        self.revision += 1
+        self.control.publish(
+            ConfigSnapshot(
+                revision=self.revision,
+                issued_at="2026-01-01T00:00:00Z",
+                keys=list(self.keys),
+                routes=list(self.routes),
+                prices=list(self.prices),
+                settings=self.settings,
+            )
+        )
+        if wait:
+            self.control.acked(self.revision)
+
+    def new_key(self, *, limits=(), models=(MODEL, VECTORS, "nobody-serves-me"), **fields):
+        """Issue a key, published and acknowledged."""
+        secret = new_key_secret()
+        key = KeyConfig(
+            digest=digest(secret),
+            key_id=str(uuid.uuid4()),
+            prefix=visible_prefix(secret),
+            tenant_id="0199-tenant",
+            tenant_slug="aurora-bank",
+            project_id="0199-project",
+            project_slug="fraud",
+            models=list(models),
+            limits=list(limits),
+            **fields,
+        )
+        self.keys.append(key)
+        self.publish()
+        return secret
+
+    def client(self, secret=None, **options):
+        return self.gateway.client(secret or self.new_key(), **options)
+
+    def key_id(self, secret):
+        return next(
+            key.key_id for key in self.keys if key.digest == hashlib.sha256(secret.encode()).hexdigest()
+        )
+
+    def events(self, secret, count, seconds=5.0):
+        """The events of a key, once there are `count`; never more."""
+        key_id = self.key_id(secret)
+
+        def mine():
+            return [event for event in list(self.control.events.values()) if event.key_id == key_id]
+
+        wait_until(lambda: len(mine()) >= count, seconds, f"{count} events of this key")
+        assert len(mine()) == count
+        return sorted(mine(), key=lambda event: event.call_id)
+
+    def close(self):
+        self.gateway.process.kill()
+        self.engine.process.kill()
+        self.control.close()
+
+
+def limit(kind, value, **fields):
+    """A limit on a project, or as `fields` say."""
+    scope = {"id": str(uuid.uuid4()), "scope": "project", "scope_id": "0199-project"}
+    return LimitConfig(**{**scope, "kind": kind, "value": value, **fields})
+
+
+def ask(client, text="Hello", **options):
+    """One plain chat call."""
+    return client.chat.completions.create(
+        model=MODEL, messages=[{"role": "user", "content": text}], **{"max_tokens": 8, **options}
+    )
+
+
+@pytest.fixture(scope="session")
+def shared_road(tmp_path_factory):
+    """A road for tests that leave it as they found it."""
+    road = Road(tmp_path_factory.mktemp("road"))
+    yield road
+    road.close()
+
+
+@pytest.fixture
+def new_road(tmp_path):
+    """Builds a road of this test's own, to break it."""
+    roads = []
+
+    def build(*engine_options, **environment):
+        roads.append(Road(tmp_path, *engine_options, **environment))
+        return roads[-1]
+
+    yield build
+    for road in roads:
+        road.close()

@@ -1,0 +1,200 @@
+"""Calls that gateways report are in the ledger once, or in quarantine with the reason; nothing is lost."""
+
+import json
+
+import msgspec
+import pytest
+from django.db import connection
+from django.test import Client
+from django.utils.timezone import now
+
+from billing.models import QuarantinedEvent, UsageEvent
+from gateway import ledger
+from gateway.contract import (
+    MAX_BATCH,
+    TokenCounts,
+    UsageBatch,
+    UsageEventReport,
+    UsageReceipt,
+    decode,
+    encode,
+)
+from tenants.ids import uuid7
+from tests.factories import CatalogModelFactory
+from tests.gateway.granted import key_for, registered
+
+USAGE = "/internal/v1/usage"
+
+
+@pytest.fixture
+def key(project):
+    return key_for(project, CatalogModelFactory(name="llama-4"))
+
+
+@pytest.fixture
+def headers(db):
+    return registered()[1]
+
+
+def report(key, **fields):
+    return UsageEventReport(
+        **{
+            "call_id": str(uuid7()),
+            "occurred_at": now().isoformat(),
+            "key_id": str(key.pk),
+            "model": "llama-4",
+            "status": "ok",
+            "http_status": 200,
+            "is_exact": True,
+            "tokens": TokenCounts(input=10, output=5, cache_read=2),
+            "latency_ms": 120,
+            "first_token_ms": None,
+            "is_stream": False,
+            "backend_id": None,
+            "config_revision": 3,
+            "trace_id": None,
+            "request_id": "r",
+        }
+        | fields
+    )
+
+
+def post(headers, body):
+    return Client().post(USAGE, body, content_type="application/json", headers=headers)
+
+
+def send(headers, *events):
+    answer = post(headers, encode(UsageBatch(events=list(events))))
+    assert answer.status_code == 200, answer.content
+    return decode(UsageReceipt, answer.content)
+
+
+def raw(event, **changes):
+    return msgspec.json.decode(encode(event)) | changes
+
+
+def send_raw(headers, *events):
+    answer = post(headers, json.dumps({"events": list(events)}).encode())
+    assert answer.status_code == 200, answer.content
+    return decode(UsageReceipt, answer.content)
+
+
+def events():
+    return UsageEvent.objects.across_tenants()
+
+
+def test_a_call_is_in_the_ledger_with_all_that_was_told_of_it(key, headers):
+    event = report(key, trace_id="0af7651916cd43dd8448eb211c80319c", first_token_ms=40, is_stream=True)
+    assert send(headers, event) == UsageReceipt(recorded=1, repeated=0, quarantined=0)
+    row = events().get()
+    assert (row.tenant_id, row.project_id, row.key_id) == (key.tenant_id, key.project_id, key.pk)
+    assert (row.input, row.output, row.cache_read, row.first_token_ms) == (10, 5, 2, 40)
+    assert (str(row.event_id), row.trace_id, row.config_revision) == (event.call_id, event.trace_id, 3)
+
+
+def test_sending_a_batch_twice_changes_nothing(key, headers):
+    batch = [report(key) for _ in range(3)]
+    assert send(headers, *batch).recorded == 3
+    assert send(headers, *batch, report(key)) == UsageReceipt(recorded=1, repeated=3, quarantined=0)
+    assert events().count() == 4
+
+
+def test_a_spool_may_be_sent_by_another_gateway(key, headers):
+    event = report(key)
+    send(headers, event)
+    assert send(registered("gateway-2")[1], event).repeated == 1
+
+
+def test_the_same_call_with_other_numbers_is_not_billed(key, headers):
+    event = report(key)
+    send(headers, event)
+    other = msgspec.structs.replace(event, tokens=TokenCounts(input=9999))
+    assert send(headers, other).quarantined == 1
+    assert events().get().input == 10
+
+
+def test_a_call_of_an_unknown_key_is_kept_and_holds_up_nobody(key, headers):
+    receipt = send(headers, report(key, key_id=str(uuid7())), report(key))
+    assert receipt == UsageReceipt(recorded=1, repeated=0, quarantined=1)
+    assert QuarantinedEvent.objects.get().reason == "unknown_key"
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"tokens": {"input": -1}},
+        {"tokens": {"input": 1.5}},
+        {"tokens": {"input": "12"}},
+        {"tokens": {"imput": 12}},
+        {"surprise": 1},
+        {"status": "fine"},
+        {"occurred_at": "yesterday"},
+        {"occurred_at": "2026-05-01T12:00:00"},
+        {"occurred_at": "1999-05-01T12:00:00Z"},
+        {"call_id": "not-a-uuid"},
+        {"call_id": 7},
+        {"key_id": "x"},
+        {"model": "x" * 200},
+        {"model": ""},
+        {"tokens": {"input": 2**63}},
+        {"request_id": "a\0b"},
+        {"call_id": "\0"},
+    ],
+    ids=str,
+)
+def test_an_event_that_makes_no_sense_is_kept_and_holds_up_nobody(key, headers, changes):
+    bad = raw(report(key), **changes)
+    for _ in range(2):
+        receipt = send_raw(headers, bad, raw(report(key)))
+        assert (receipt.recorded, receipt.quarantined) == (1, 1)
+    kept = QuarantinedEvent.objects.get()  # once, though it was sent twice
+    assert kept.reason == "malformed"
+
+
+@pytest.mark.parametrize("event", [7, None, "text", [], {}])
+def test_what_is_no_event_at_all_is_kept_too(key, headers, event):
+    assert send_raw(headers, event).quarantined == 1
+    assert QuarantinedEvent.objects.get().payload["event"] == event
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"{",
+        b"[]",
+        b'{"events": 7}',
+        b'{"evens": []}',
+        b'{"events": [}',
+        b'{"events": ["\\ud800"]}',
+        b"\xff\xfe",
+    ],
+)
+def test_what_is_no_batch_is_400_and_changes_nothing(headers, body):
+    answer = post(headers, body)
+    assert (answer.status_code, answer["Content-Type"]) == (400, "application/problem+json")
+    assert not QuarantinedEvent.objects.exists()
+
+
+def test_too_much_at_once_is_413_so_that_the_gateway_halves_it(key, headers, monkeypatch):
+    one = encode(report(key))
+    many = b'{"events":[' + b",".join([one] * (MAX_BATCH + 1)) + b"]}"
+    assert post(headers, many).status_code == 413
+    monkeypatch.setattr("gateway.views.MAX_BODY_BYTES", 100)
+    assert post(headers, b'{"events":[' + one + b"]}").status_code == 413
+
+
+def test_a_full_batch_fits(key, headers):
+    longest = {"model": "m" * 120, "request_id": "r" * 36, "trace_id": "a" * 32, "backend_id": str(uuid7())}
+    batch = encode(UsageBatch(events=[report(key, **longest) for _ in range(MAX_BATCH)]))
+    assert len(batch) < ledger.MAX_BODY_BYTES
+    assert decode(UsageReceipt, post(headers, batch).content).recorded == MAX_BATCH
+
+
+@pytest.mark.django_db(transaction=True)
+def test_the_receipt_is_sent_after_the_commit(key, headers):
+    send(headers, report(key))
+    assert connection.get_autocommit()
+    assert not connection.in_atomic_block
+    connection.close()  # what was not committed is gone now
+    assert events().count() == 1

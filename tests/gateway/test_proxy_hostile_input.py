@@ -1,0 +1,102 @@
+"""Whatever a client sends, the gateway answers it in OpenAI's shape, and never with a fault of its own."""
+
+import json
+import socket
+
+import requests
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from tests.gateway.proxy_fixtures import MODEL, VECTORS, ask, wait_until
+
+values = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**70), 2**70)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4),
+    max_leaves=8,
+)
+FIELDS = [
+    "model",
+    "messages",
+    "input",
+    "stream",
+    "stream_options",
+    "max_tokens",
+    "n",
+    "tools",
+    "stop",
+    "usage",
+    "choices",
+]
+bodies = st.dictionaries(st.sampled_from(FIELDS), values) | values
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+@given(
+    body=bodies,
+    model=st.sampled_from([MODEL, VECTORS, None]),
+    path=st.sampled_from(["chat/completions", "embeddings"]),
+)
+def test_no_body_makes_the_gateway_fail(shared_road, body, model, path):
+    if not hasattr(shared_road, "fuzz_key"):
+        shared_road.fuzz_key = shared_road.new_key()
+    if isinstance(body, dict) and model:
+        body = {**body, "model": model}
+    headers = {"authorization": f"Bearer {shared_road.fuzz_key}"}
+    answer = requests.post(f"{shared_road.gateway.url}/v1/{path}", json=body, headers=headers, timeout=10)
+    assert answer.status_code < 500, answer.text
+    if answer.status_code >= 400:
+        assert set(answer.json()["error"]) == {"message", "type", "param", "code"}
+
+
+def test_deep_nesting_is_no_fault(shared_road):
+    headers = {"authorization": f"Bearer {shared_road.new_key()}"}
+    for depth in (500, 900, 20_000):
+        content = "[" * depth + "]" * depth
+        body = f'{{"model":"{MODEL}","messages":[{{"role":"user","content":{content}}}]}}'
+        answer = requests.post(
+            f"{shared_road.gateway.url}/v1/chat/completions", data=body, headers=headers, timeout=10
+        )
+        assert answer.status_code == 400, answer.text
+
+
+def test_strange_requests_leave_the_gateway_well(shared_road):
+    for raw in (
+        b"\r\n\r\n",
+        b"GET / HTTP/9.9\r\n\r\n",
+        b"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\ncontent-length: -5\r\n\r\n",
+        b"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\nzz\r\n",
+        b"GET /v1/models HTTP/1.1\r\nhost: x\r\nauthorization: Bearer \xff\xfe\r\n\r\n",
+        b"GET /v1/models HTTP/1.1\r\nhost: x\r\n" + b"a: " + b"b" * 1_000_000 + b"\r\n\r\n",
+        b"GET /v1/models HTTP/1.1\r\nhost: x\r\n\r\n" * 50,
+        b"GET /%ff%00/../v1/models HTTP/1.1\r\nhost: x\r\n\r\n",
+    ):
+        with socket.create_connection(("127.0.0.1", shared_road.gateway.port)) as connection:
+            connection.settimeout(5)
+            try:
+                connection.sendall(raw)
+                connection.shutdown(socket.SHUT_WR)
+                connection.recv(100)
+            except OSError:
+                continue  # hung up on us, and rightly
+    assert shared_road.gateway.status("/healthz") == 200
+    assert ask(shared_road.client())
+
+
+def test_a_body_that_never_ends_is_given_up_with_its_connection(shared_road):
+    secret = shared_road.new_key()
+    head = "POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\ncontent-length: 1000\r\n"
+    head += f"authorization: Bearer {secret}\r\n\r\n"
+    connection = socket.create_connection(("127.0.0.1", shared_road.gateway.port))
+    connection.sendall(head.encode() + b"{")
+    connection.close()
+    line = 'llm_requests_total{model="",status="incomplete_body"}'
+    wait_until(lambda: shared_road.gateway.metric(line) >= 1, what="the end of waiting")
+
+
+def test_a_reply_is_json_whatever_is_asked_for(shared_road):
+    answer = requests.get(f"{shared_road.gateway.url}/v1/models/ünknown%20model", timeout=10)
+    assert json.loads(answer.content)["error"]["code"] == "invalid_api_key"

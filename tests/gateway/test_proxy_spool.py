@@ -1,0 +1,191 @@
+"""The spool: on disk before it counts, whole or not at all, and never lost."""
+
+import asyncio
+import os
+import subprocess
+import sys
+
+import pytest
+
+from gateway.contract import TokenCounts, UsageEventReport
+from gateway.proxy.ids import new_call_id, rfc3339
+from gateway.proxy.spool import Spool, SpoolError, read_segment
+from tests.gateway.proxy_fixtures import REPOSITORY, wait_until
+
+
+def event(**changes):
+    fields = {
+        "call_id": new_call_id(),
+        "occurred_at": rfc3339(1_750_000_000.5),
+        "key_id": "key",
+        "model": "model",
+        "status": "ok",
+        "http_status": 200,
+        "is_exact": True,
+        "tokens": TokenCounts(input=3, output=4),
+        "latency_ms": 5,
+        "first_token_ms": None,
+        "is_stream": False,
+        "backend_id": "b",
+        "config_revision": 1,
+        "trace_id": None,
+        "request_id": "r",
+    }
+    return UsageEventReport(**{**fields, **changes})
+
+
+def in_spool(directory, work):
+    """Run `work(spool)` with a started spool, and close it."""
+
+    async def run():
+        spool = Spool(directory)
+        spool.start()
+        try:
+            return await work(spool)
+        finally:
+            await asyncio.to_thread(spool.close)
+
+    return asyncio.run(run())
+
+
+def spooled_ids(directory):
+    return [one.call_id for path in sorted(directory.glob("*.spool")) for one in read_segment(path).events]
+
+
+def test_what_was_appended_is_on_disk_at_once(tmp_path):
+    one = event()
+
+    async def append(spool):
+        await spool.append(one)
+        return [found for path in tmp_path.glob("*.spool") for found in read_segment(path).events]
+
+    assert in_spool(tmp_path, append) == [one]
+
+
+def test_nothing_is_acknowledged_before_it_is_fsynced(tmp_path):
+    """Seen from outside: strace-free, by letting fsync itself say in which order things happened."""
+    program = f"""
+import asyncio, os, sys
+sys.path.insert(0, {str(REPOSITORY)!r})
+from pathlib import Path
+order = []
+real = os.fsync
+def watched(descriptor):
+    real(descriptor)
+    order.append("fsync" if os.readlink(f"/proc/self/fd/{{descriptor}}").endswith(".spool") else "directory")
+os.fsync = watched
+from tests.gateway.test_proxy_spool import event, in_spool
+async def append(spool):
+    for _ in range(3):
+        await spool.append(event())
+        order.append("acknowledged")
+in_spool(Path({str(tmp_path)!r}), append)
+print(" ".join(order))
+"""
+    output = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    ).stdout
+    assert output.split() == ["directory", *["fsync", "acknowledged"] * 3]
+
+
+def test_many_at_once_share_a_few_fsyncs_and_keep_their_order(tmp_path):
+    events = [event() for _ in range(2500)]
+
+    async def append_all(spool):
+        await asyncio.gather(*(spool.append(one) for one in events))
+        assert spool.pending == 2500
+
+    in_spool(tmp_path, append_all)
+    assert spooled_ids(tmp_path) == [one.call_id for one in events]
+    assert all(len(read_segment(path).events) <= 2000 for path in tmp_path.glob("*.spool"))
+
+
+@pytest.mark.parametrize("cut", [1, 20, 200])
+def test_a_torn_tail_is_dropped_and_reported(tmp_path, cut):
+    events = [event() for _ in range(3)]
+
+    async def append_all(spool):
+        for one in events:
+            await spool.append(one)
+
+    in_spool(tmp_path, append_all)
+    (path,) = tmp_path.glob("*.spool")
+    os.truncate(path, path.stat().st_size - cut)
+
+    async def look(spool):
+        return spool.pending, spool.torn
+
+    assert in_spool(tmp_path, look) == (2, 1)
+    assert spooled_ids(tmp_path) == [one.call_id for one in events[:2]]
+
+
+def test_a_record_with_a_wrong_checksum_spoils_only_itself(tmp_path):
+    events = [event(model="a" * 8), event(model="b" * 8), event(model="c" * 8)]
+
+    async def append_all(spool):
+        for one in events:
+            await spool.append(one)
+
+    in_spool(tmp_path, append_all)
+    (path,) = tmp_path.glob("*.spool")
+    path.write_bytes(path.read_bytes().replace(b"bbbbbbbb", b"bbbbXbbb"))
+    segment = read_segment(path)
+    assert [one.model[0] for one in segment.events] == ["a", "c"]
+    assert len(segment.corrupt) == 1
+    assert not segment.is_torn
+
+
+def test_a_segment_goes_only_when_it_is_confirmed(tmp_path):
+    async def live(spool):
+        await spool.append(event())
+        assert spool.oldest() is None
+        await spool.seal()
+        path = spool.oldest()
+        assert path.exists()
+        await spool.append(event())
+        spool.confirm(path, 1)
+        assert not path.exists()
+        assert spool.pending == 1
+
+    in_spool(tmp_path, live)
+    assert len(spooled_ids(tmp_path)) == 1
+
+
+def test_a_new_process_goes_on_behind_what_it_finds(tmp_path):
+    async def append(spool):
+        await spool.append(event())
+        return spool.pending
+
+    assert [in_spool(tmp_path, append) for _ in range(3)] == [1, 2, 3]
+    assert len(list(tmp_path.glob("*.spool"))) == 3
+
+
+def test_a_cancelled_caller_leaves_its_event_on_disk(tmp_path):
+    async def cancel(spool):
+        appending = asyncio.create_task(spool.append(event()))
+        await asyncio.sleep(0)
+        appending.cancel()
+        await asyncio.gather(appending, return_exceptions=True)
+        assert appending.cancelled()
+
+    in_spool(tmp_path, cancel)
+    assert len(spooled_ids(tmp_path)) == 1
+
+
+def test_a_spool_that_cannot_be_written_says_so_and_recovers(tmp_path):
+    directory = tmp_path / "spool"
+    lost = event()
+
+    async def live(spool):
+        await spool.append(event())
+        await spool.seal()
+        directory.rename(tmp_path / "elsewhere")
+        with pytest.raises(SpoolError, match="cannot be recorded"):
+            await spool.append(lost)
+        assert not spool.is_writable
+        (tmp_path / "elsewhere").rename(directory)
+        await asyncio.to_thread(wait_until, lambda: spool.is_writable)
+        assert spool.pending == 2
+
+    in_spool(directory, live)
+    assert spooled_ids(directory)[-1] == lost.call_id
