@@ -21,6 +21,7 @@ from unfold.widgets import UnfoldAdminTextInputWidget
 from tenants.actions import revoke_api_key
 from tenants.errors import Conflict
 from tenants.models import ApiKey, AuditEntry, Limit, Membership, Project, Tenant, User
+from tenants.permissions import signed_in
 
 admin.site.unregister(Group)  # roles are given by actions, which write them down
 
@@ -173,7 +174,7 @@ class ApiKeyAdmin(LookAdmin):
     )
     def revoke(self, request: HttpRequest, form: RevokeForm, object_id: str) -> HttpResponse:
         try:
-            key = revoke_api_key(object_id, by=request.user, reason=form.cleaned_data["reason"])
+            key = revoke_api_key(object_id, by=signed_in(request), reason=form.cleaned_data["reason"])
         except Conflict as conflict:
             messages.error(request, conflict.message)
         else:

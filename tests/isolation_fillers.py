@@ -5,13 +5,16 @@ A new route whose model or path parameter is not known here fails the walk with 
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 
 from django.apps import apps
 from django.utils.timezone import now
 
+from billing.models import BilledModel, BillingPeriod, Export, Price, QuarantinedEvent, Sku, UsageImport
 from catalog.models import CatalogImport, Grant, Review, ReviewDecision
+from deployments.models import Route
+from gateway.models import Gateway
 from tenants import audit
 from tenants.models import AuditEntry, Limit, Membership
 from tests.factories import (
@@ -103,6 +106,33 @@ ROWS = {
     ),
     "tenants.membership": lambda lab: Membership.objects.in_tenant(lab.tenant).first(),
     "tenants.auditentry": _audit_line,
+    "billing.billedmodel": lambda lab: BilledModel.objects.create(name="billed-1"),
+    "billing.sku": lambda lab: Sku.objects.create(model=lab.row("billing.billedmodel"), kind="input"),
+    "billing.price": lambda lab: Price.objects.create(
+        sku=lab.row("billing.sku"),
+        valid=(datetime(2026, 1, 1, tzinfo=UTC), None),
+        per_million=Decimal(1),
+        currency="USD",
+        reason="test",
+    ),
+    "billing.billingperiod": lambda lab: BillingPeriod.objects.create(
+        tenant=lab.tenant, month=date(2026, 1, 1)
+    ),
+    "billing.export": lambda lab: Export.objects.create(
+        tenant=lab.tenant,
+        start_day=date(2026, 1, 1),
+        end_day=date(2026, 1, 31),
+        project=lab.project,
+        requested_by=lab.person,
+    ),
+    "billing.quarantinedevent": lambda lab: QuarantinedEvent.objects.create(
+        source="t", event_id="lab-marker", reason="malformed", payload={}, payload_sha=b"t"
+    ),
+    "billing.usageimport": lambda lab: UsageImport.objects.create(
+        source="t", file_name="t", file_sha256="", assignment={}
+    ),
+    "gateway.gateway": lambda lab: Gateway.objects.create(name="gw", prefix="qmg_", digest="0"),
+    "deployments.route": lambda lab: Route.objects.create(model=lab.row("catalog.catalogmodel")),
     "deployments.cluster": lambda lab: ClusterFactory(),
     "deployments.deployment": lambda lab: DeploymentFactory(),
 }
