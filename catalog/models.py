@@ -178,6 +178,9 @@ class ModelVersion(models.Model):
     gpus_per_replica = models.PositiveIntegerField(default=0)
     memory = models.CharField(max_length=20, default="512Mi")
     image = models.CharField(max_length=300)
+    endpoints = ArrayField(
+        models.CharField(max_length=20), default=list, blank=True
+    )  # beside its model's mode
     command = ArrayField(models.CharField(max_length=300), default=list)  # may hold {port} and {model}
     created_at = models.DateTimeField(default=now, editable=False)
 

@@ -43,6 +43,6 @@ def configure_logging(level: str) -> None:
             },
             "handlers": {"out": {"class": "logging.StreamHandler", "formatter": "json"}},
             "root": {"handlers": ["out"], "level": level},
-            "loggers": {"django.server": {"level": "WARNING"}, "kombu": {"level": "WARNING"}},
+            "loggers": {name: {"level": "WARNING"} for name in ("django.server", "httpx", "httpx2", "kombu")},
         }
     )

@@ -165,7 +165,11 @@ def _second(moment: datetime) -> int:
 
 def _routes() -> list[RouteConfig]:
     backends: dict[UUID, list[BackendConfig]] = defaultdict(list)
-    for backend in Backend.objects.select_related("deployment__cluster").order_by("priority", "pk"):
+    answered: dict[UUID, set[str]] = defaultdict(set)
+    for backend in Backend.objects.select_related("deployment__cluster", "deployment__version").order_by(
+        "priority", "pk"
+    ):
+        answered[backend.route_id].update(backend.deployment.version.endpoints)
         backends[backend.route_id].append(
             BackendConfig(
                 id=str(backend.pk),
@@ -184,7 +188,10 @@ def _routes() -> list[RouteConfig]:
         routes.append(
             RouteConfig(
                 model=route.model.name,
-                mode=cast(Mode, route.model.mode),
+                modes=cast(
+                    list[Mode],
+                    [route.model.mode, *sorted((answered[route.pk] & MODES) - {route.model.mode})],
+                ),
                 backends=backends.get(route.pk, []),
                 max_output_tokens=route.model.max_output_tokens,
                 owned_by=route.model.maker or "quartermaster",

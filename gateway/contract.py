@@ -170,7 +170,9 @@ class RouteConfig(Message, frozen=True):
     """
 
     model: str
-    mode: Mode
+    modes: Annotated[
+        list[Mode], msgspec.Meta(min_length=1)
+    ]  # which endpoints it answers; the first is its own
     backends: list[BackendConfig] = []
     max_output_tokens: int | None = None
     owned_by: str = "quartermaster"  # shown by GET /v1/models

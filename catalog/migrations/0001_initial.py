@@ -331,6 +331,15 @@ class Migration(migrations.Migration):
                 ("memory", models.CharField(default="512Mi", max_length=20)),
                 ("image", models.CharField(max_length=300)),
                 (
+                    "endpoints",
+                    django.contrib.postgres.fields.ArrayField(
+                        base_field=models.CharField(max_length=20),
+                        blank=True,
+                        default=list,
+                        size=None,
+                    ),
+                ),
+                (
                     "command",
                     django.contrib.postgres.fields.ArrayField(
                         base_field=models.CharField(max_length=300), default=list, size=None

@@ -15,14 +15,14 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from billing.demo_rule import DEMO_PROJECTS
-from billing.prices import publish_prices
 from django.conf import settings
 from django.core.management import call_command
 from django.db import transaction
 
+from billing.demo_rule import DEMO_TENANTS
+from billing.prices import publish_prices
 from catalog.models import CatalogModel, ModelVersion
-from config.demo.people import PEOPLE, TENANTS, DemoPerson
+from config.demo.people import HIGHEST_DATA_CLASS, PEOPLE, DemoPerson
 from deployments.actions import create_deployment
 from deployments.models import Cluster, Deployment
 from tenants import actions, audit
@@ -48,7 +48,7 @@ def load_demo(say: Say, *, now: datetime | None = None) -> None:
     say("Tenants, projects and people")
     load_people()
     say("Catalog: the public price map")
-    call_command("import_catalog", prices_from=begins, quiet=True)
+    call_command("import_catalog", prices_from=begins)
     load_demo_model(begins)
     say("Usage: three real traces, spread over three months")
     for form, name in TRACES:
@@ -70,17 +70,17 @@ def first_of_month(moment: datetime, *, months_back: int) -> datetime:
 @transaction.atomic
 def load_people() -> None:
     """The demo's tenants, projects, members and staff, with passwords nobody knows yet."""
-    for row in TENANTS:
+    for row in DEMO_TENANTS:
         tenant = Tenant.objects.filter(slug=row.slug).first() or actions.create_tenant(
             by=None,
             slug=row.slug,
             name=row.name,
-            cost_centre=row.cost_centre,
-            highest_data_class=row.highest_data_class,
+            timezone=row.timezone,
+            highest_data_class=HIGHEST_DATA_CLASS[row.slug],
         )
-        for slug, name in DEMO_PROJECTS[row.slug]:
+        for slug, name, cost_centre in row.projects:
             if not Project.objects.in_tenant(tenant).filter(slug=slug).exists():
-                actions.create_project(tenant, by=None, slug=slug, name=name, cost_centre=row.cost_centre)
+                actions.create_project(tenant, by=None, slug=slug, name=name, cost_centre=cost_centre)
     for person in PEOPLE:
         user, _ = User.objects.get_or_create(email=person.email, defaults={"name": person.name})
         if person.tenant is None:
@@ -130,8 +130,12 @@ def load_demo_model(valid_from: datetime) -> None:
         defaults={
             "upstream_name": DEMO_MODEL,
             "image": "quartermaster/demo-engine:1",
-            "command": ["python", "-m", "deployments.engine"],
+            "command": [
+                *("python", "-m", "deployments.engine"),
+                *("--host", "{host}", "--port", "{port}", "--model", "{model}"),
+            ],
             "memory": "512Mi",
+            "endpoints": ["chat", "embedding"],
         },
     )
 

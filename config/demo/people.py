@@ -1,4 +1,4 @@
-"""The organisations and people of the demo. All of them are made up; `.example` is reserved (RFC 2606)."""
+"""The people of the demo. All of them are made up; `.example` is reserved (RFC 2606)."""
 
 from __future__ import annotations
 
@@ -8,14 +8,6 @@ from tenants.models import DataClass
 from tenants.roles import Role, StaffRole
 
 STAFF_DOMAIN = "platform.example"
-
-
-@dataclass(frozen=True)
-class DemoTenant:
-    slug: str
-    name: str
-    cost_centre: str
-    highest_data_class: str
 
 
 @dataclass(frozen=True)
@@ -32,11 +24,11 @@ class DemoPerson:
         return f"{self.name.split()[0].lower()}@{domain}"
 
 
-TENANTS = [
-    DemoTenant("aurora-bank", "Aurora Bank", "AB-4100", DataClass.CONFIDENTIAL),
-    DemoTenant("helios-retail", "Helios Retail", "HR-2210", DataClass.INTERNAL),
-    DemoTenant("vita-clinic", "Vita Clinic", "VC-0900", DataClass.RESTRICTED),
-]
+HIGHEST_DATA_CLASS = {
+    "aurora-bank": DataClass.CONFIDENTIAL,
+    "helios-retail": DataClass.INTERNAL,
+    "vita-clinic": DataClass.RESTRICTED,
+}
 
 PEOPLE = [
     DemoPerson("Ada Lindholm", Role.DEVELOPER, "aurora-bank"),

@@ -21,7 +21,7 @@ from gateway.proxy.state import State, usage_not_recorded
 _log = structlog.get_logger()
 _EXPOSITION = "text/plain; version=0.0.4; charset=utf-8"
 _MODES: dict[str, Mode] = {"/v1/chat/completions": "chat", "/v1/embeddings": "embedding"}
-_OTHER_DOOR = {"chat": "/v1/chat/completions", "embedding": "/v1/embeddings"}
+_DOOR = {"chat": "/v1/chat/completions", "embedding": "/v1/embeddings"}
 
 
 class App:
@@ -81,9 +81,9 @@ class App:
         now = time.time()
         if route is None or not key.may_call(question.model, now):
             raise model_not_found(question.model)
-        if route.config.mode != mode:
+        if mode not in route.config.modes:
             raise bad_request(
-                f"The model `{question.model}` answers at {_OTHER_DOOR[route.config.mode]}, not here.",
+                f"The model `{question.model}` answers at {_DOOR[route.config.modes[0]]}, not here.",
                 code="wrong_endpoint",
                 param="model",
             )

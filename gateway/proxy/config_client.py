@@ -26,7 +26,7 @@ from gateway.proxy.spool import sync_directory
 _log = structlog.get_logger()
 _POLL_SECONDS = 25
 _ACK_SECONDS = 5.0
-_BEHIND_SECONDS = 2.0
+_OLD_NEWS_SECONDS = 2.0
 
 
 class ConfigClient:
@@ -103,7 +103,8 @@ class ConfigClient:
         async with self._session.get(CONFIG_PATH, params=question, timeout=timeout) as answer:
             if answer.status == 204:
                 self._metrics.control_up.set(1)
-                await self._compare(answer.headers.get(REVISION_HEADER, ""))
+                if self._is_behind(answer.headers.get(REVISION_HEADER, "")):
+                    await asyncio.sleep(_OLD_NEWS_SECONDS)
                 return
             answer.raise_for_status()
             body = await answer.read()
@@ -111,7 +112,8 @@ class ConfigClient:
         index = await asyncio.to_thread(lambda: Index(decode(ConfigSnapshot, body)))
         self._metrics.control_up.set(1)
         if index.revision <= self._revision:
-            await self._compare(str(index.revision))
+            self._is_behind(str(index.revision))
+            await asyncio.sleep(_OLD_NEWS_SECONDS)  # it answers at once whatever we know: do not press it
             return
         self._revision, self._problem = index.revision, ""
         self._apply(index)  # first of all: a revoked key must not wait for the disk
@@ -122,14 +124,15 @@ class ConfigClient:
         except OSError as error:
             self._note_problem(f"Revision {index.revision} serves, but cannot be kept on disk: {error}")
 
-    async def _compare(self, theirs: str) -> None:
-        """Notice a control plane that is behind us, restored from an older copy, and do not press it."""
-        if theirs.isdigit() and int(theirs) < self._revision:
-            self._note_problem(
-                f"The control plane is at revision {theirs}, this gateway at {self._revision}: its database "
-                f"was probably restored. Raise its revision above {self._revision}."
-            )
-            await asyncio.sleep(_BEHIND_SECONDS)
+    def _is_behind(self, theirs: str) -> bool:
+        """Whether the control plane is behind us, restored from an older copy; reported if so."""
+        if not theirs.isdigit() or int(theirs) >= self._revision:
+            return False
+        self._note_problem(
+            f"The control plane is at revision {theirs}, this gateway at {self._revision}: its database "
+            f"was probably restored. Raise its revision above {self._revision}."
+        )
+        return True
 
     def _note_problem(self, problem: str) -> None:
         if problem != self._problem:

@@ -1,7 +1,8 @@
 """How the portal's pages write numbers, times and icons.
 
 Amounts and counts are Decimal or int from the database to the page; a float raises TypeError.
-None means "not applicable" or "unknown" and is written as a dash; it is never turned into 0.
+None means "not applicable" or "unknown" and is written as a dash; it is never turned into 0. A number
+that the view forgot to hand over raises TypeError too; a time that is missing counts as None.
 """
 
 from __future__ import annotations
@@ -279,7 +280,7 @@ def bytes_size(value: int | None) -> str:
 @register.filter
 def ago(value: datetime | None, now: datetime | None = None) -> str:
     """When: relative under an hour, the clock today, the date before that. In the current time zone."""
-    if value is None:
+    if not value:
         return _("never")
     now = now or timezone.now()
     seconds = int((now - value).total_seconds())
@@ -295,7 +296,7 @@ def ago(value: datetime | None, now: datetime | None = None) -> str:
 @register.filter
 def day(value: date | None, today: date | None = None) -> str:
     """A date: "18 Nov", with the year when it is not this one."""
-    if value is None:
+    if not value:
         return DASH
     local = timezone.localtime(value) if isinstance(value, datetime) else value
     return date_format(local, "j M" if local.year == (today or timezone.localdate()).year else "j M Y")
@@ -304,7 +305,7 @@ def day(value: date | None, today: date | None = None) -> str:
 @register.filter
 def weekday(value: date | None) -> str:
     """A date one plans by: "Wed 25 Nov"."""
-    if value is None:
+    if not value:
         return DASH
     local = timezone.localtime(value) if isinstance(value, datetime) else value
     return f"{date_format(local, 'D')} {day(value)}"
@@ -313,7 +314,7 @@ def weekday(value: date | None) -> str:
 @register.filter
 def clock(value: datetime | None) -> str:
     """A time of today with its zone, "09:40 UTC"; with the date when it is not today."""
-    if value is None:
+    if not value:
         return DASH
     local = timezone.localtime(value)
     text = f"{date_format(local, 'H:i')} {local.tzname()}"
@@ -323,7 +324,7 @@ def clock(value: datetime | None) -> str:
 @register.filter
 def moment(value: datetime | None) -> str:
     """A point in time in full: "18 Nov, 14:06", with the year when it is not this one."""
-    if value is None:
+    if not value:
         return DASH
     return f"{day(value)}, {date_format(timezone.localtime(value), 'H:i')}"
 
@@ -331,7 +332,7 @@ def moment(value: datetime | None) -> str:
 @register.simple_tag
 def when(value: datetime | None) -> str:
     """`ago` inside `<time>`, with the exact moment and its zone in the title."""
-    if value is None:
+    if not value:
         return _("never")
     local = timezone.localtime(value)
     return format_html(

@@ -98,9 +98,10 @@ class StandInControlPlane:
         self._run(self._publish(snapshot))
 
     def acked(self, revision):
-        wait_until(
-            lambda: any(ack.revision >= revision for ack in self.acks[-5:]), what=f"the ack of {revision}"
-        )
+        def is_known():
+            return any(ack.revision >= revision for ack in self.acks[-5:])
+
+        wait_until(is_known, 15, f"the ack of {revision}")
 
     def close(self):
         with contextlib.suppress(Exception):
@@ -292,9 +293,9 @@ class Road:
         self.engine = Engine(directory, *engine_options)
         self.keys = []
         self.routes = [
-            RouteConfig(model=MODEL, mode="chat", backends=[self.engine.backend()]),
-            RouteConfig(model=VECTORS, mode="embedding", backends=[self.engine.backend()]),
-            RouteConfig(model="nobody-serves-me", mode="chat", backends=[]),
+            RouteConfig(model=MODEL, modes=["chat"], backends=[self.engine.backend()]),
+            RouteConfig(model=VECTORS, modes=["embedding"], backends=[self.engine.backend()]),
+            RouteConfig(model="nobody-serves-me", modes=["chat"], backends=[]),
         ]
         self.prices = [
             PriceConfig(model=MODEL, nano_per_token={"input": 1000, "cache_read": 100, "output": 4000})
@@ -344,9 +345,7 @@ class Road:
         return self.gateway.client(secret or self.new_key(), **options)
 
     def key_id(self, secret):
-        return next(
-            key.key_id for key in self.keys if key.digest == hashlib.sha256(secret.encode()).hexdigest()
-        )
+        return next(key.key_id for key in self.keys if key.digest == digest(secret))
 
     def events(self, secret, count, seconds=5.0):
         """The events of a key, once there are `count`; never more."""

@@ -74,7 +74,7 @@ def a_route(*backends, model="public"):
         revision=1,
         issued_at="",
         keys=[],
-        routes=[RouteConfig(model=model, mode="chat", backends=list(backends))],
+        routes=[RouteConfig(model=model, modes=["chat"], backends=list(backends))],
     )
     return Index(decode(ConfigSnapshot, encode(snapshot))).routes[model]
 

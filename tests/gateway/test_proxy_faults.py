@@ -126,7 +126,7 @@ def test_another_backend_answers_before_the_first_byte(new_road):
     second = Engine(road.directory)
     try:
         backends = [road.engine.backend(priority=0), second.backend(priority=1)]
-        road.routes[0] = RouteConfig(model=MODEL, mode="chat", backends=backends)
+        road.routes[0] = RouteConfig(model=MODEL, modes=["chat"], backends=backends)
         secret = road.new_key()
         client = road.client(secret)
         ask(client)

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from django.conf import settings
 from django.template.loader import get_template
+from django.urls import get_resolver
 
 ROOT = Path(__file__).resolve().parents[2]
 TEMPLATES = sorted(path.relative_to(ROOT / "templates") for path in (ROOT / "templates").rglob("*.html"))
@@ -56,6 +57,18 @@ def test_every_static_file_a_template_names_exists():
         for name in re.findall(r"\{% static ['\"]([^'\"]+)['\"]", source(path)):
             if not name.startswith(("unfold/", "admin/")):
                 assert (ROOT / "static" / name).is_file(), f"{path} names {name}"
+
+
+def test_every_address_a_template_names_exists():
+    resolver = get_resolver()
+    known = {name for name in resolver.reverse_dict if isinstance(name, str)}
+    spaces = set(resolver.namespace_dict)
+    named = {
+        name for path in PORTAL for name in re.findall(r"\{% url ['\"]([a-z0-9:_-]+)['\"]", source(path))
+    }
+    named -= {"oidc_authentication_init"}  # only where an identity provider is configured
+    missing = {name for name in named if name not in known and name.partition(":")[0] not in spaces}
+    assert missing == set()
 
 
 def test_vendored_files_are_the_ones_written_down_and_ask_for_no_source_map():
