@@ -1,0 +1,384 @@
+"""How the portal's pages write numbers, times and icons.
+
+Amounts and counts are Decimal or int from the database to the page; a float raises TypeError.
+None means "not applicable" or "unknown" and is written as a dash; it is never turned into 0. A number
+that the view forgot to hand over raises TypeError too; a time that is missing counts as None.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, date, datetime
+from decimal import ROUND_HALF_EVEN, Context, Decimal
+from typing import Any
+
+from django import template
+from django.forms import BoundField, Select, Textarea
+from django.forms.widgets import Input
+from django.templatetags.static import static
+from django.utils import timezone
+from django.utils.formats import date_format
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
+
+register = template.Library()
+
+Number = Decimal | int
+DASH = "—"
+MINUS = "−"
+SYMBOLS = {"USD": "$", "EUR": "€", "GBP": "£", "JPY": "¥", "CNY": "¥", "INR": "₹", "KRW": "₩"}
+CENT = Decimal("0.01")
+
+
+def _exact(value: Number) -> Decimal:
+    """`value` as a Decimal; refuses floats, which cannot hold money or be compared to the ledger."""
+    if isinstance(value, bool) or not isinstance(value, Decimal | int):
+        raise TypeError(f"A number on a page must be Decimal or int, not {type(value).__name__}: {value!r}")
+    return Decimal(value)
+
+
+def _round(value: Decimal, step: Decimal) -> Decimal:
+    """Round half-even to a multiple of `step`, whatever the size of the number."""
+    return value.quantize(step, rounding=ROUND_HALF_EVEN, context=Context(prec=60))
+
+
+def _signed(value: Decimal, text: str) -> str:
+    return f"{MINUS}{text}" if value < 0 else text
+
+
+def _with_currency(value: Decimal, text: str, currency: str) -> str:
+    symbol = SYMBOLS.get(currency)
+    return _signed(value, f"{symbol}{text}" if symbol else f"{currency} {text}")
+
+
+def _less_than(least: str, amount: Decimal, currency: str) -> str:
+    return f"{'<' if amount > 0 else '>'}{_with_currency(amount, least, currency)}"
+
+
+@register.filter
+def money(value: Number | None, currency: str = "USD") -> str:
+    """Money in a dashboard: whole units from 100, cents below, "<$0.01" for less than a cent."""
+    if value is None:
+        return DASH
+    amount = _exact(value)
+    size = abs(amount)
+    if size == 0:
+        return _with_currency(amount, "0", currency)
+    if _round(size, CENT) >= 100:
+        return _with_currency(amount, f"{_round(size, Decimal(1)):,f}", currency)
+    if size < CENT:
+        return _less_than("0.01", amount, currency)
+    return _with_currency(amount, f"{_round(size, CENT):,f}", currency)
+
+
+@register.filter
+def money_exact(value: Number | None, currency: str = "USD") -> str:
+    """Money in a statement: always two decimals and the currency code, "19,859.37 USD"."""
+    if value is None:
+        return DASH
+    amount = _exact(value)
+    return _signed(_round(amount, CENT), f"{abs(_round(amount, CENT)):,f} {currency}")
+
+
+@register.simple_tag
+def money_about(value: Number | None, currency: str = "USD", digits: int = 2) -> str:
+    """An estimate with 2 to 4 significant digits: "$410", "$29,970", "$0.0048"."""
+    if value is None:
+        return DASH
+    amount = _exact(value)
+    if amount == 0:
+        return _with_currency(amount, "0", currency)
+    rounded = Context(prec=digits, rounding=ROUND_HALF_EVEN).plus(abs(amount))
+    if rounded >= 10:
+        rounded = _round(rounded, Decimal(1))
+    elif rounded >= Decimal("0.1"):
+        rounded = _round(rounded, CENT)
+    return _with_currency(amount, f"{rounded:,f}", currency)
+
+
+@register.simple_tag
+def money_range(
+    value: Number | None, low: Number | None, high: Number | None, currency: str = "USD", digits: int = 2
+) -> dict[str, str]:
+    """An estimate and its likely range, ready for one translated sentence: {about, low, high}."""
+    return {
+        "about": money_about(value, currency, digits),
+        "low": "" if low is None or high is None else money_about(low, currency, max(digits - 1, 2)),
+        "high": "" if low is None or high is None else money_about(high, currency, max(digits - 1, 2)),
+    }
+
+
+@register.filter
+def price(value: Number | None, currency: str = "USD") -> str:
+    """A price per million units: two decimals, up to four below 0.10: "$0.45", "$0.0125", "$15.00"."""
+    if value is None:
+        return DASH
+    amount = _exact(value)
+    size = abs(amount)
+    if size == 0 or size >= Decimal("0.10"):
+        return _with_currency(amount, f"{_round(size, CENT):,f}", currency)
+    if size < Decimal("0.0001"):
+        return _less_than("0.0001", amount, currency)
+    return _with_currency(amount, _at_least_cents(_round(size, Decimal("0.0001"))), currency)
+
+
+@register.filter
+def price_exact(value: Number | None, currency: str = "USD") -> str:
+    """A price with every digit it has, at least two decimals: what the price list itself says."""
+    if value is None:
+        return DASH
+    amount = _exact(value)
+    return _with_currency(amount, _at_least_cents(abs(amount)), currency)
+
+
+def _at_least_cents(size: Decimal) -> str:
+    text = f"{size:,f}"
+    whole, _dot, fraction = text.partition(".")
+    return f"{whole}.{fraction.rstrip('0').ljust(2, '0')}"
+
+
+@register.filter
+def unit_cost(value: Number | None, currency: str = "USD") -> str:
+    """Cost per million tokens: three decimals, "$0.561"."""
+    if value is None:
+        return DASH
+    amount = _exact(value)
+    return _with_currency(amount, f"{_round(abs(amount), Decimal('0.001')):,f}", currency)
+
+
+@register.filter
+def tokens(value: Number | None) -> str:
+    """A count: in full up to 9,999, then K, M or B with up to two decimals: "8,412", "841.5M", "35.39B"."""
+    if value is None:
+        return DASH
+    count = _exact(value)
+    size = abs(count)
+    if size < 10_000:
+        return _signed(count, f"{_round(size, Decimal(1)):,f}")
+    for unit, letter in ((1_000, "K"), (1_000_000, "M"), (1_000_000_000, "B"), (1_000_000_000_000, "T")):
+        scaled = _round(size / unit, CENT)
+        if scaled < 1000 or letter == "T":
+            break
+    digits = f"{scaled:,f}"
+    return _signed(count, f"{digits.rstrip('0').rstrip('.')}{letter}")
+
+
+@register.filter
+def context_size(value: int | None) -> str:
+    """A context window as its maker says it: 131072 is "128K", 200000 is "200K", 1048576 is "1M"."""
+    if value is None:
+        return DASH
+    for base in (1024, 1000):
+        if value >= base and value % base == 0:
+            thousands = value // base
+            if thousands >= base and thousands % base == 0:
+                return f"{thousands // base}M"
+            return f"{thousands:,}K" if thousands < 1000 else f"{tokens(value)}"
+    return tokens(value)
+
+
+@register.filter
+def full(value: Number | None) -> str:
+    """A count in full with separators, for titles: "35,391,204,118"."""
+    return DASH if value is None else f"{_exact(value):,f}"
+
+
+@register.filter
+def digits(value: Number | None) -> str:
+    """Every digit, no separators, never an exponent: what a program reads from `<data value>`."""
+    return "" if value is None else f"{_exact(value):f}"
+
+
+@register.filter
+def share(part: Number | None, whole: Number | None) -> str:
+    """A share as a whole per cent: "48%", "<1%" when it is there but small."""
+    fraction = _fraction(part, whole)
+    if fraction is None:
+        return DASH
+    if 0 < fraction < Decimal("0.005"):
+        return "<1%"
+    return f"{_round(fraction * 100, Decimal(1)):f}%"
+
+
+@register.filter
+def bar(part: Number | None, whole: Number | None) -> str:
+    """The same share as the width of an SVG rectangle, "47.54%", never outside 0 to 100."""
+    fraction = _fraction(part, whole) or Decimal(0)
+    return f"{_round(min(max(fraction, Decimal(0)), Decimal(1)) * 100, CENT):f}%"
+
+
+def _fraction(part: Number | None, whole: Number | None) -> Decimal | None:
+    if part is None or whole is None or _exact(whole) == 0:
+        return None
+    return _exact(part) / _exact(whole)
+
+
+@register.filter
+def change(now: Number | None, before: Number | None) -> str:
+    """A change with one decimal and an arrow: "↑ 15.3%"; "new" when there was nothing before."""
+    if now is None or before is None:
+        return DASH
+    if _exact(before) == 0:
+        return _("new") if _exact(now) else DASH
+    moved = _percent(now, before)
+    return f"{'↑' if moved > 0 else '↓'} {abs(moved):,f}%" if moved else "0.0%"
+
+
+def _percent(now: Number, before: Number) -> Decimal:
+    return _round((_exact(now) - _exact(before)) / abs(_exact(before)) * 100, Decimal("0.1"))
+
+
+@register.simple_tag
+def delta(now: Number | None, before: Number | None, kind: str = "volume") -> str:
+    """A change as arrow, per cent and words for those who cannot see the arrow.
+
+    Colour only where good or bad is certain: `kind="unit_cost"` is green from 3% down, `kind="cost"` red from
+    25% up, `kind="volume"` is never coloured.
+    """
+    if now is None or before is None or _exact(before) == 0:
+        return change(now, before)
+    moved = _percent(now, before)
+    if not moved:
+        return "0.0%"
+    tone = ""
+    if kind == "unit_cost" and moved <= -3:
+        tone = " good"
+    elif kind in ("cost", "unit_cost") and moved >= 25:
+        tone = " up-bad"
+    return format_html(
+        '<span class="qm-delta{}">{}{}%<span class="visually-hidden"> {}</span></span>',
+        tone,
+        icon("arrow-up" if moved > 0 else "arrow-down"),
+        f"{abs(moved):,f}",
+        _("higher") if moved > 0 else _("lower"),
+    )
+
+
+@register.filter
+def milliseconds(value: int | None) -> str:
+    """A duration in milliseconds: "380 ms", from one second on "1.12 s"."""
+    if value is None:
+        return DASH
+    return f"{value} ms" if value < 1000 else f"{_round(Decimal(value) / 1000, CENT):f} s"
+
+
+@register.filter
+def bytes_size(value: int | None) -> str:
+    """A file's size in decimal units: "812 B", "4.1 MB"."""
+    if value is None:
+        return DASH
+    size, unit = Decimal(value), "B"
+    for larger in ("kB", "MB", "GB", "TB"):
+        if size < 1000:
+            break
+        size, unit = size / 1000, larger
+    return f"{size:f} B" if unit == "B" else f"{_round(size, Decimal('0.1')):f} {unit}"
+
+
+@register.filter
+def ago(value: datetime | None, now: datetime | None = None) -> str:
+    """When: relative under an hour, the clock today, the date before that. In the current time zone."""
+    if not value:
+        return _("never")
+    now = now or timezone.now()
+    seconds = int((now - value).total_seconds())
+    if 0 <= seconds < 60:
+        return _("just now")
+    if 0 <= seconds < 3600:
+        minutes = seconds // 60
+        return ngettext("%(minutes)d min ago", "%(minutes)d min ago", minutes) % {"minutes": minutes}
+    local, today = timezone.localtime(value), timezone.localtime(now)
+    return date_format(local, "H:i") if local.date() == today.date() else day(local, today)
+
+
+@register.filter
+def day(value: date | None, today: date | None = None) -> str:
+    """A date: "18 Nov", with the year when it is not this one."""
+    if not value:
+        return DASH
+    local = timezone.localtime(value) if isinstance(value, datetime) else value
+    return date_format(local, "j M" if local.year == (today or timezone.localdate()).year else "j M Y")
+
+
+@register.filter
+def weekday(value: date | None) -> str:
+    """A date one plans by: "Wed 25 Nov"."""
+    if not value:
+        return DASH
+    local = timezone.localtime(value) if isinstance(value, datetime) else value
+    return f"{date_format(local, 'D')} {day(value)}"
+
+
+@register.filter
+def clock(value: datetime | None) -> str:
+    """A time of today with its zone, "09:40 UTC"; with the date when it is not today."""
+    if not value:
+        return DASH
+    local = timezone.localtime(value)
+    text = f"{date_format(local, 'H:i')} {local.tzname()}"
+    return text if local.date() == timezone.localdate() else f"{day(value)}, {text}"
+
+
+@register.filter
+def moment(value: datetime | None) -> str:
+    """A point in time in full: "18 Nov, 14:06", with the year when it is not this one."""
+    if not value:
+        return DASH
+    return f"{day(value)}, {date_format(timezone.localtime(value), 'H:i')}"
+
+
+@register.simple_tag
+def when(value: datetime | None) -> str:
+    """`ago` inside `<time>`, with the exact moment and its zone in the title."""
+    if not value:
+        return _("never")
+    local = timezone.localtime(value)
+    return format_html(
+        '<time datetime="{}" title="{}">{}</time>',
+        value.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z"),
+        f"{date_format(local, 'j M Y, H:i:s')} {local.tzname()}",
+        ago(value),
+    )
+
+
+@register.simple_tag
+def icon(name: str, size: str = "") -> SafeString:
+    """A Tabler icon from the sprite; decoration only, so hidden from screen readers. `size` may be "lg"."""
+    return format_html(
+        '<svg class="icon{}" viewBox="0 0 24 24" aria-hidden="true"><use href="{}#i-{}"/></svg>',
+        f" icon-{size}" if size else "",
+        static("img/icons.svg"),
+        name,
+    )
+
+
+@register.filter
+def initials(value: object) -> str:
+    """Two letters for an avatar or a model's mark: "Jonas Okafor" is JO, "glm-4.6" is GL."""
+    words = [word for word in re.split(r"\W+", str(value)) if word]
+    if not words:
+        return "?"
+    second = words[1] if len(words) > 1 and words[1][0].isalpha() else ""
+    return (words[0][0] + second[0] if second else words[0][:2]).upper()
+
+
+@register.filter
+def control(field: BoundField) -> SafeString:
+    """A form field's widget with our classes; Django adds the ids of hint and error for screen readers."""
+    widget = field.field.widget
+    attrs: dict[str, Any] = {}
+    if isinstance(widget, Select):
+        attrs["class"] = "form-select"
+    elif isinstance(widget, Textarea):
+        # Django's own default is 10 rows of 40 columns; the page decides the width.
+        rows = str(widget.attrs.get("rows", "10"))
+        attrs |= {"class": "form-control", "rows": "3" if rows == "10" else rows}
+    elif isinstance(widget, Input) and widget.input_type in ("checkbox", "radio"):
+        attrs["class"] = "form-check-input"
+    else:
+        attrs["class"] = "form-control"
+    if own := widget.attrs.get("class"):
+        attrs["class"] += f" {own}"
+    return field.as_widget(attrs=attrs)

@@ -1,0 +1,97 @@
+"""Looking at pages in a real Chromium: what it complains about, what it asks other hosts for, what axe finds.
+
+with chromium() as browser:
+    with watched_page(browser, origin="http://127.0.0.1:8000", theme="dark", width=390) as (page, seen):
+        page.goto(...)
+        assert seen.complaints == []
+        assert accessibility_violations(page) == []
+        assert sideways_scroll(page) == 0
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Browser, Page, sync_playwright
+
+ARGUMENTS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--no-first-run",
+]
+PHONE, DESKTOP = (390, 844), (1360, 860)
+RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]
+
+
+@dataclass
+class Seen:
+    """What a page did that it should not: console errors and warnings, requests elsewhere."""
+
+    complaints: list[str] = field(default_factory=list)
+    elsewhere: list[str] = field(default_factory=list)
+
+
+@contextmanager
+def chromium() -> Iterator[Browser]:
+    """Start the machine's own Chromium, or the one playwright brought; stop it at the end."""
+    executable = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=executable, args=ARGUMENTS)
+        try:
+            yield browser
+        finally:
+            browser.close()
+
+
+@contextmanager
+def watched_page(
+    browser: Browser,
+    *,
+    origin: str,
+    theme: str = "light",
+    width: int = DESKTOP[0],
+    height: int = DESKTOP[1],
+    script: bool = True,
+) -> Iterator[tuple[Page, Seen]]:
+    """A page of a fresh visitor that writes down every complaint and every request that leaves `origin`."""
+    context = browser.new_context(
+        viewport={"width": width, "height": height},
+        color_scheme=theme,
+        java_script_enabled=script,
+        reduced_motion="reduce",
+    )
+    page, seen = context.new_page(), Seen()
+    page.on("console", lambda line: line.type in ("error", "warning") and seen.complaints.append(line.text))
+    page.on("pageerror", lambda error: seen.complaints.append(f"uncaught: {error}"))
+
+    def note_request(request):
+        if not request.url.startswith((origin, "data:", "blob:", "about:")):
+            seen.elsewhere.append(request.url)
+
+    page.on("request", note_request)
+    try:
+        yield page, seen
+    finally:
+        context.close()
+
+
+def accessibility_violations(page: Page) -> list[str]:
+    """What axe finds against WCAG 2.2 A and AA, one line for each element."""
+    found = Axe().run(page, options={"runOnly": {"type": "tag", "values": RULES}}).response["violations"]
+    return [
+        f"{violation['id']}: {node['target']} {node['failureSummary']}"
+        for violation in found
+        for node in violation["nodes"]
+    ]
+
+
+def sideways_scroll(page: Page) -> int:
+    """By how many pixels the page is wider than the window."""
+    return page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
