@@ -29,8 +29,9 @@ from catalog.models import (
     Offer,
     Review,
 )
-from tenants.admin import LookAdmin, LookOnly
+from tenants.admin import LookAdmin, LookOnly, go_to
 from tenants.errors import Conflict
+from tenants.permissions import signed_in
 
 QUEUES = {
     "mine": _("My queue"),
@@ -69,7 +70,7 @@ class QueueFilter(admin.SimpleListFilter):
         open_reviews = queryset.filter(state=Review.State.PENDING)
         if queue == "mine":
             return open_reviews.filter(track__in=tracks_of(request)).exclude(
-                access_request__requested_by=request.user.pk
+                access_request__requested_by=signed_in(request).pk
             )
         if queue == "pending":
             return open_reviews
@@ -155,7 +156,8 @@ class ReviewAdmin(LookAdmin):
         """The evidence and the decision; a POST decides."""
         review = self.get_object(request, object_id)
         if review is None or not self.has_view_permission(request, review):
-            return self._get_obj_does_not_exist_redirect(request, self.opts, object_id)
+            gone: HttpResponse = self._get_obj_does_not_exist_redirect(request, self.opts, object_id)
+            return gone
         form = DecisionForm(request.POST or None)
         status = 200
         if request.method == "POST":
@@ -191,7 +193,7 @@ class ReviewAdmin(LookAdmin):
         try:
             decided = decide_review(
                 review.pk,
-                by=request.user,
+                by=signed_in(request),
                 verdict=form.cleaned_data["verdict"],
                 comment=form.cleaned_data["comment"],
             )
@@ -350,10 +352,10 @@ class CatalogModelAdmin(LookAdmin):
 
     def _do(self, request: HttpRequest, object_id: str, deed: Any, said: Any) -> HttpResponse:
         try:
-            messages.success(request, said % {"model": deed(object_id, by=request.user)})
+            messages.success(request, said % {"model": deed(object_id, by=signed_in(request))})
         except Conflict as conflict:
             messages.error(request, conflict.message)
-        return redirect("admin:catalog_catalogmodel_change", object_id)
+        return go_to("admin:catalog_catalogmodel_change", object_id)
 
 
 @admin.register(CatalogImport)
@@ -371,11 +373,11 @@ class CatalogImportAdmin(LookAdmin):
         return self.has_view_permission(request)
 
     @display(description=_("Added"))
-    def added(self, run: CatalogImport) -> int | None:
+    def added(self, run: CatalogImport) -> Any:
         return run.counts.get("added")
 
     @display(description=_("Changed"))
-    def changed(self, run: CatalogImport) -> int | None:
+    def changed(self, run: CatalogImport) -> Any:
         return run.counts.get("changed")
 
     @display(description=_("Refused"))

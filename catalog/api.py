@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
 import django_filters
 from django.core.exceptions import ValidationError
 from django.db.models import Prefetch, Q, QuerySet
-from django.shortcuts import get_object_or_404
+from django.http import Http404
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import (
     OpenApiExample,
@@ -27,8 +28,9 @@ from catalog.idempotency import once
 from catalog.models import AccessRequest, CatalogModel, Grant, Offer, Review, ReviewDecision
 from catalog.prices import list_prices
 from tenants.api import InProjectFilter, RevokeSerializer, VisibleMixin
-from tenants.models import DataClass, Project, Tenant
+from tenants.models import DataClass, Project, Tenant, User
 from tenants.pagination import CursorPages
+from tenants.permissions import signed_in
 
 
 class OfferSerializer(serializers.ModelSerializer[Offer]):
@@ -91,7 +93,7 @@ class ModelDetailSerializer(ModelSerializer):
         fields = [*ModelSerializer.Meta.fields, "offers"]
 
 
-class ModelFilter(django_filters.FilterSet):
+class ModelFilter(django_filters.FilterSet):  # type: ignore[misc]
     """Filters of the catalog; each may be given several times: any of the values (capabilities: all of them)."""
 
     q = django_filters.CharFilter(
@@ -140,27 +142,28 @@ class ModelViewSet(viewsets.ReadOnlyModelViewSet[CatalogModel]):
         return ModelDetailSerializer if self.action == "retrieve" else ModelSerializer
 
     def list(self, request: Request, *args: Any, **kwargs: Any) -> Response:
-        models = self.paginate_queryset(self.filter_queryset(self.get_queryset())) or []
-        return self.get_paginated_response(self._told(models, many=True))
+        models = self.paginate_queryset(self.filter_queryset(self.get_queryset()))
+        return self.get_paginated_response(self._told(models or [], many=True))
 
     def retrieve(self, request: Request, *args: Any, **kwargs: Any) -> Response:
         model = self.get_object()
         return Response(self._told([model], many=False))
 
-    def _told(self, models: list[CatalogModel], *, many: bool) -> Any:
-        context = self.get_serializer_context() | {
+    def _told(self, models: Sequence[CatalogModel], *, many: bool) -> Any:
+        context = {
+            **self.get_serializer_context(),
             "prices": list_prices([model.name for model in models]),
-            "access": _access_of(self.request, models),
+            "access": _access_of(signed_in(self.request), models),
         }
         serializer = self.get_serializer_class()
         return serializer(models if many else models[0], many=many, context=context).data
 
 
-def _access_of(request: Request, models: list[CatalogModel]) -> dict[UUID, list[dict[str, Any]]]:
+def _access_of(user: User, models: Sequence[CatalogModel]) -> dict[UUID, list[dict[str, Any]]]:
     """By model, the projects of this person that may use it or have asked for it. Two questions."""
     access: dict[UUID, list[dict[str, Any]]] = {}
-    mine = Q(tenant__in=request.user.memberships.values("tenant"), model__in=models)
-    grants = Grant.objects.visible_to(request.user).in_force().filter(mine)
+    mine = Q(tenant__in=user.memberships.values("tenant"), model__in=models)
+    grants = Grant.objects.visible_to(user).in_force().filter(mine)
     for grant in grants.select_related("tenant", "project").order_by("pk"):
         access.setdefault(grant.model_id, []).append(
             {
@@ -172,7 +175,7 @@ def _access_of(request: Request, models: list[CatalogModel]) -> dict[UUID, list[
                 "valid_until": grant.valid_until,
             }
         )
-    waiting = AccessRequest.objects.visible_to(request.user).pending().filter(mine)
+    waiting = AccessRequest.objects.visible_to(user).pending().filter(mine)
     for access_request in waiting.select_related("tenant", "project").order_by("pk"):
         access.setdefault(access_request.model_id, []).append(
             {
@@ -310,7 +313,7 @@ class AccessRequestViewSet(VisibleMixin, viewsets.ReadOnlyModelViewSet[AccessReq
         project = _find_project(request, said.pop("project"))
 
         def deed() -> Response:
-            raised = raise_access_request(project, said.pop("model"), by=request.user, **said)
+            raised = raise_access_request(project, said.pop("model"), by=signed_in(request), **said)
             return Response(self._told(raised.pk), status=status.HTTP_201_CREATED)
 
         return once(request, deed)
@@ -319,7 +322,7 @@ class AccessRequestViewSet(VisibleMixin, viewsets.ReadOnlyModelViewSet[AccessReq
     @action(detail=True, methods=["post"])
     def withdraw(self, request: Request, pk: str) -> Response:
         """Take an open request back."""
-        withdrawn = withdraw_access_request(self.get_object().pk, by=request.user)
+        withdrawn = withdraw_access_request(self.get_object().pk, by=signed_in(request))
         return Response(self._told(withdrawn.pk))
 
     @extend_schema(request=NewReviewSerializer, responses=AccessRequestSerializer)
@@ -335,7 +338,7 @@ class AccessRequestViewSet(VisibleMixin, viewsets.ReadOnlyModelViewSet[AccessReq
             raise ValidationError({"track": ["This request needs no such review."]})
         decide_review(
             review.pk,
-            by=request.user,
+            by=signed_in(request),
             verdict=said.validated_data["verdict"],
             comment=said.validated_data["comment"],
         )
@@ -349,12 +352,14 @@ def _find_project(request: Request, said: str) -> Project:
     """A project by id, or by a slug that is not ambiguous. 404 for what is not visible."""
     projects = Project.objects.visible_to(request.user)
     try:
-        return get_object_or_404(projects, pk=UUID(said))
+        found: list[Project] = list(projects.filter(pk=UUID(said)))
     except ValueError:
         found = list(projects.filter(slug=said)[:2])
     if len(found) > 1:
         raise ValidationError({"project": ["Several of your tenants have such a project. Give its id."]})
-    return found[0] if found else get_object_or_404(projects, slug=said)
+    if not found:
+        raise Http404
+    return found[0]
 
 
 class GrantSerializer(serializers.ModelSerializer[Grant]):
@@ -385,5 +390,5 @@ class GrantViewSet(VisibleMixin, viewsets.ReadOnlyModelViewSet[Grant]):
         found = self.get_object()
         said = RevokeSerializer(data=request.data)
         said.is_valid(raise_exception=True)
-        grant = revoke_grant(found.pk, by=request.user, reason=said.validated_data["reason"])
+        grant = revoke_grant(found.pk, by=signed_in(request), reason=said.validated_data["reason"])
         return Response(self.get_serializer(grant).data)

@@ -102,12 +102,13 @@ class Browser:
 
     def models(self) -> CatalogModelQuerySet:
         """The models of the whole selection, with what `order` sorts by."""
-        return self._narrowed().annotate(
+        found: CatalogModelQuerySet = self._narrowed().annotate(
             fit=self._fit(),
             is_ours=Case(When(hosting="ours", then=1), default=0, output_field=IntegerField()),
             price_rank=Coalesce("list_input_price", Value(Decimal(10) ** 9)),
             context_rank=Coalesce("context_tokens", Value(0)),
         )
+        return found
 
     def _fit(self) -> Case | Value:
         """How well the name fits the words: the whole name, its beginning, or something else."""

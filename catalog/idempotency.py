@@ -18,6 +18,7 @@ from rest_framework.response import Response
 
 from catalog.models import StoredAnswer
 from tenants.errors import Conflict
+from tenants.permissions import signed_in
 
 LONGEST_KEY = 200
 
@@ -29,15 +30,14 @@ def once(request: Request, deed: Callable[[], Response]) -> Response:
         return deed()
     if len(key) > LONGEST_KEY:
         raise ValidationError({"Idempotency-Key": [f"Use at most {LONGEST_KEY} characters."]})
+    user = signed_in(request)
     digest = hashlib.sha256(
         f"{request.path}\n{json.dumps(request.data, sort_keys=True)}".encode()
     ).hexdigest()
     with transaction.atomic():
         with connection.cursor() as cursor:  # two at once with the same key take turns
-            cursor.execute(
-                "SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [f"{request.user.pk}:{key}"]
-            )
-        stored = StoredAnswer.objects.filter(user=request.user, key=key).first()
+            cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [f"{user.pk}:{key}"])
+        stored = StoredAnswer.objects.filter(user=user, key=key).first()
         if stored is not None and stored.digest != digest:
             raise Conflict(
                 "This Idempotency-Key was used with another request. Take a new one.",
@@ -47,7 +47,5 @@ def once(request: Request, deed: Callable[[], Response]) -> Response:
             return Response(stored.body, status=stored.status, headers={"Idempotent-Replay": "true"})
         response = deed()
         body: Any = json.loads(json.dumps(response.data, default=str))
-        StoredAnswer.objects.create(
-            user=request.user, key=key, digest=digest, status=response.status_code, body=body
-        )
+        StoredAnswer.objects.create(user=user, key=key, digest=digest, status=response.status_code, body=body)
         return response

@@ -2,34 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from datetime import datetime
 from decimal import Decimal
 
 from django.utils.timezone import now
 
-from billing.prices import Estimate, publish_price_book
-from billing.prices import current_prices as list_prices
-from billing.prices import estimate_monthly_cost as monthly_cost
-from tenants.models import User
+from billing.models import Price
+from billing.prices import Estimate, current_prices, estimate_monthly_cost, publish_price_book
 
 __all__ = ["Estimate", "list_prices", "monthly_cost", "publish_list_prices"]
 
+list_prices = current_prices
+monthly_cost = estimate_monthly_cost
+
 
 def publish_list_prices(
-    prices: Mapping[str, Mapping[str, Decimal]], *, by: User | None, valid_from: datetime | None = None
-) -> tuple[int, list[tuple[str, str]]]:
-    """Make these the list prices (US dollars per million, by model and token kind).
+    prices: dict[str, dict[str, Decimal]], *, reason: str, valid_from: datetime | None = None
+) -> tuple[int, dict[str, str]]:
+    """Publish list prices (US dollars per million, by model and token kind).
 
-    A model's first prices hold from `valid_from` on (default: the present hour), later versions from the next hour.
-    A model with no kinds stays as it is: unpriced, or priced by an operator.
-
-    Returns how many prices are new or changed, and the models that billing refused, with its reasons.
+    A model's first prices hold from the hour of `valid_from` on (default: the present hour); what changed is
+    followed by its next version from the next hour on. A model without prices stays as it is, and so does
+    one whose price a person has published. Returns how many prices are new or changed, and by model why
+    prices were refused.
     """
+    wanted = {name: kinds for name, kinds in prices.items() if kinds}
+    by_people = Price.objects.filter(valid__upper_inf=True, created_by__isnull=False)
+    kept = set(by_people.filter(sku__model__name__in=wanted).values_list("sku__model__name", flat=True))
     report = publish_price_book(
-        ((name, kinds) for name, kinds in prices.items() if kinds),
+        [(name, kinds) for name, kinds in wanted.items() if name not in kept],
         valid_from=valid_from or now(),
-        reason="List price of the imported price map",
-        by=by,
+        reason=reason,
     )
-    return report.first + report.changed, report.refused
+    return report.first + report.changed, dict(report.refused)

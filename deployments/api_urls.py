@@ -1,11 +1,10 @@
 """Routes of the HTTP API."""
 
-from rest_framework.routers import DefaultRouter
+from rest_framework.routers import SimpleRouter
 
 from deployments import api
 
-router = DefaultRouter()
-router.include_root_view = False
+router = SimpleRouter()
 router.register("clusters", api.ClusterViewSet, basename="cluster")
 router.register("deployments", api.DeploymentViewSet, basename="deployment")
 

@@ -10,7 +10,7 @@ from django.contrib.auth.models import Group
 from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import redirect
+from django.urls import reverse
 from django.utils.translation import gettext_lazy as _
 from unfold.admin import ModelAdmin, TabularInline
 from unfold.decorators import action, display
@@ -21,6 +21,7 @@ from unfold.widgets import UnfoldAdminTextInputWidget
 from tenants.actions import revoke_api_key
 from tenants.errors import Conflict
 from tenants.models import ApiKey, AuditEntry, Limit, Membership, Project, Tenant, User
+from tenants.permissions import signed_in
 
 admin.site.unregister(Group)  # roles are given by actions, which write them down
 
@@ -53,6 +54,11 @@ class LookAdmin(LookOnly, ModelAdmin):  # type: ignore[misc]
         ordering = self.get_ordering(request)
         visible: QuerySet[Any] = rows.order_by(*ordering) if ordering else rows
         return visible
+
+
+def go_to(name: str, *args: object) -> HttpResponse:
+    """The answer of a dialog that has done its deed: htmx goes to another page."""
+    return HttpResponse(headers={"HX-Redirect": reverse(name, args=args)})
 
 
 class MembershipInline(LookOnly, TabularInline):  # type: ignore[misc]
@@ -168,12 +174,12 @@ class ApiKeyAdmin(LookAdmin):
     )
     def revoke(self, request: HttpRequest, form: RevokeForm, object_id: str) -> HttpResponse:
         try:
-            key = revoke_api_key(object_id, by=request.user, reason=form.cleaned_data["reason"])
+            key = revoke_api_key(object_id, by=signed_in(request), reason=form.cleaned_data["reason"])
         except Conflict as conflict:
             messages.error(request, conflict.message)
         else:
             messages.success(request, _("%(key)s is revoked.") % {"key": key})
-        return redirect("admin:tenants_apikey_change", object_id)
+        return go_to("admin:tenants_apikey_change", object_id)
 
 
 @admin.register(Limit)

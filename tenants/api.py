@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import Any
 
 import django_filters
@@ -16,6 +17,7 @@ from rest_framework.response import Response
 
 from tenants.actions import claim_api_key, revoke_api_key
 from tenants.models import ApiKey, AuditEntry, Limit, Membership, Project, Tenant
+from tenants.permissions import signed_in
 
 
 class TokenScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]
@@ -32,8 +34,7 @@ class VisibleMixin:
     """Gives a viewset only the rows its user may see; what is not visible answers 404."""
 
     model: Any
-    request: Request
-    queryset = None
+    request: Any
 
     def get_queryset(self) -> QuerySet[Any]:
         if getattr(self, "swagger_fake_view", False):
@@ -43,7 +44,7 @@ class VisibleMixin:
         return visible
 
 
-class InTenantFilter(django_filters.FilterSet):
+class InTenantFilter(django_filters.FilterSet):  # type: ignore[misc]
     """Narrow a list to one tenant, by its slug."""
 
     tenant = django_filters.CharFilter(field_name="tenant__slug", label="Slug of a tenant")
@@ -73,13 +74,13 @@ class TenantSerializer(serializers.ModelSerializer[Tenant]):
         ]
 
     def get_role(self, tenant: Tenant) -> str | None:
-        roles = self.context.get("roles")
-        if roles is None:
-            user = self.context["request"].user
-            memberships = Membership.objects.visible_to(user).filter(user=user)
-            roles = self.context["roles"] = dict(memberships.values_list("tenant", "role"))
-        role: str | None = roles.get(tenant.pk)
+        role: str | None = self._roles.get(tenant.pk)
         return role
+
+    @cached_property
+    def _roles(self) -> dict[Any, str]:
+        user = self.context["request"].user
+        return dict(Membership.objects.visible_to(user).filter(user=user).values_list("tenant", "role"))
 
 
 class TenantViewSet(VisibleMixin, viewsets.ReadOnlyModelViewSet[Tenant]):
@@ -170,7 +171,7 @@ class ApiKeyViewSet(VisibleMixin, viewsets.ReadOnlyModelViewSet[ApiKey]):
     )
     @action(detail=True, methods=["post"])
     def claim(self, request: Request, pk: str) -> Response:
-        key, secret = claim_api_key(self.get_object().pk, by=request.user)
+        key, secret = claim_api_key(self.get_object().pk, by=signed_in(request))
         key.secret = secret  # type: ignore[attr-defined]
         answer = ClaimedKeySerializer(key, context=self.get_serializer_context()).data
         return Response(answer, headers={"Cache-Control": "no-store"})
@@ -181,7 +182,7 @@ class ApiKeyViewSet(VisibleMixin, viewsets.ReadOnlyModelViewSet[ApiKey]):
         found = self.get_object()
         wanted = RevokeSerializer(data=request.data)
         wanted.is_valid(raise_exception=True)
-        key = revoke_api_key(found.pk, by=request.user, reason=wanted.validated_data["reason"])
+        key = revoke_api_key(found.pk, by=signed_in(request), reason=wanted.validated_data["reason"])
         return Response(self.get_serializer(key).data)
 
 

@@ -9,6 +9,9 @@ from django.core.exceptions import PermissionDenied
 from django.db import models
 
 if TYPE_CHECKING:
+    from django.http import HttpRequest
+    from rest_framework.request import Request
+
     from tenants.models import User
 
 WORDS = {
@@ -28,6 +31,15 @@ WORDS = {
     "deployments.manage_deployment": "change deployments",
     "gateway.manage_gateway": "manage gateways",
 }
+
+
+def signed_in(request: HttpRequest | Request) -> User:
+    """The person behind a request. Raises PermissionDenied for nobody; views are behind a sign-in anyway."""
+    from tenants.models import User
+
+    if not isinstance(request.user, User):
+        raise PermissionDenied("Sign in first.")
+    return request.user
 
 
 def require(user: User, permission: str, subject: models.Model | None = None) -> None:

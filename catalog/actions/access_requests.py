@@ -287,7 +287,7 @@ def _facts(project: Project, model: CatalogModel, data_class: str, estimate: Est
         risk_tier=model.risk_tier,
         data_class=data_class,
         data_class_rank=DataClass(data_class).rank,
-        expected_monthly_cost=estimate and estimate.amount,
+        expected_monthly_cost=estimate.amount if estimate else None,
         currency=estimate.currency if estimate else "USD",
     )
 

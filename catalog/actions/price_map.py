@@ -45,7 +45,7 @@ class ImportReport:
     models_not_published: int = 0  # past their deprecation date
     models_unpriced: int = 0
     prices_published: int = 0
-    prices_refused: list[tuple[str, str]] = field(default_factory=list)
+    prices_refused: dict[str, str] = field(default_factory=dict)  # by model
     refused: dict[str, str] = field(default_factory=dict)
     ignored: dict[str, str] = field(default_factory=dict)
 
@@ -126,7 +126,7 @@ def import_price_map(
     report.models_not_published = sum(not models[name].is_visible for name in by_name)
     report.absent = len(offers) - len(read.offers) - sum(key in offers for key in read.refused)
     report.prices_published, report.prices_refused = publish_list_prices(
-        list_prices, by=by, valid_from=prices_from
+        list_prices, reason=f"list price of {SOURCE}, {file_name}"[:200], valid_from=prices_from
     )
 
     run = CatalogImport.objects.create(
@@ -205,6 +205,7 @@ def _more_words(gathered: Gathered) -> str:
 def _write_offers(offers: list[Offer]) -> None:
     """Insert new offers and update others, taking `is_primary` away before giving it, as its index wants."""
     Offer.objects.filter(pk__in=[offer.pk for offer in offers], is_primary=True).update(is_primary=False)
-    Offer.objects.bulk_create([offer for offer in offers if offer._state.adding], batch_size=1000)
+    new = [offer for offer in offers if offer._state.adding]
     changed = [offer for offer in offers if not offer._state.adding]
+    Offer.objects.bulk_create(new, batch_size=1000)
     Offer.objects.bulk_update(changed, _OFFER_FIELDS, batch_size=500)

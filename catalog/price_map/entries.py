@@ -29,7 +29,7 @@ IGNORED: Final = {"sample_spec": "it explains the format"}
 MILLION: Final = Decimal(1_000_000)
 EXACTLY: Final = Decimal("0.00000001")
 DEAREST_TOKEN: Final = Decimal(1_000)  # US dollars per million tokens; above, somebody mistook the unit
-DEAREST_REQUEST: Final = Decimal(100_000_000)  # US dollars per million requests or images: 100 each
+DEAREST_REQUEST: Final = Decimal(10_000_000)  # US dollars per million requests: 10 each
 MOST_TOKENS: Final = 1_000_000_000  # of a context window
 
 # The file's word for a price, and the kind of unit that the ledger counts.

@@ -150,8 +150,9 @@ def read_key(key: str, said_provider: str) -> Place | None:
     segments = [segment for segment in key.split("/") if segment]
     while len(segments) > 1 and _is_provider(segments[0], {provider, said_provider}):
         segments = segments[1:]
-    region, variants, organisation = "", [], ""
-    rest = []
+    region, organisation = "", ""
+    variants: list[str] = []
+    rest: list[str] = []
     for position, segment in enumerate(segments):
         lower, is_last = segment.lower(), position == len(segments) - 1
         if not is_last and _REGION.fullmatch(lower):

@@ -22,7 +22,7 @@ from catalog.actions import Preview, preview_access_request, withdraw_access_req
 from catalog.forms import LIMITS, AccessRequestForm
 from catalog.models import AccessRequest, CatalogModel, Review
 from tenants.models import ApiKey, DataClass, Project
-from tenants.permissions import require
+from tenants.permissions import require, signed_in
 from tenants.views.keyset import keyset_page
 from tenants.views.mixins import PartialMixin, TenantPageMixin, TenantScopedMixin
 
@@ -36,16 +36,18 @@ class RequestNew(TenantPageMixin, TemplateView):
 
     def get(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         model = self._model()
-        require(request.user, "tenants.request_access", self.tenant)
-        access = accesses(request.user, self.tenant, [model])[model.pk]
+        require(signed_in(request), "tenants.request_access", self.tenant)
+        access = accesses(signed_in(request), self.tenant, [model])[model.pk]
         if access.state == "unavailable":
             raise PermissionDenied(access.reason)
-        return self._form_page(AccessRequestForm(user=request.user, tenant=self.tenant, model=model), 200)
+        return self._form_page(
+            AccessRequestForm(user=signed_in(request), tenant=self.tenant, model=model), 200
+        )
 
     def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         model = self._model()
-        require(request.user, "tenants.request_access", self.tenant)
-        form = AccessRequestForm(request.POST, user=request.user, tenant=self.tenant, model=model)
+        require(signed_in(request), "tenants.request_access", self.tenant)
+        form = AccessRequestForm(request.POST, user=signed_in(request), tenant=self.tenant, model=model)
         access_request = form.send() if form.is_valid() else None
         if access_request is None:
             return self._form_page(form, 422 if getattr(request, "htmx", False) else 400)
@@ -53,7 +55,8 @@ class RequestNew(TenantPageMixin, TemplateView):
         return redirect("request-detail", self.tenant.slug, access_request.pk)
 
     def _model(self) -> CatalogModel:
-        return get_object_or_404(CatalogModel.objects.published(), name=self.kwargs["name"])
+        model: CatalogModel = get_object_or_404(CatalogModel.objects.published(), name=self.kwargs["name"])
+        return model
 
     def _form_page(self, form: AccessRequestForm, status: int) -> HttpResponse:
         context = self.get_context_data(
@@ -72,8 +75,8 @@ class RequestPreview(TenantPageMixin, TemplateView):
 
     def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         model = get_object_or_404(CatalogModel.objects.published(), name=kwargs["name"])
-        require(request.user, "tenants.request_access", self.tenant)
-        form = AccessRequestForm(request.POST, user=request.user, tenant=self.tenant, model=model)
+        require(signed_in(request), "tenants.request_access", self.tenant)
+        form = AccessRequestForm(request.POST, user=signed_in(request), tenant=self.tenant, model=model)
         return render(request, self.template_name, {"preview": preview_words(read_preview(form))})
 
     def get(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
@@ -159,7 +162,7 @@ class RequestList(PartialMixin, TenantScopedMixin, TemplateView):
         }
 
 
-class RequestDetail(PartialMixin, TenantScopedMixin, DetailView):
+class RequestDetail(PartialMixin, TenantScopedMixin, DetailView):  # type: ignore[type-arg]
     """One request: whose turn it is, what each track says, and everything that happened."""
 
     model = AccessRequest
@@ -176,7 +179,7 @@ class RequestDetail(PartialMixin, TenantScopedMixin, DetailView):
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
         context = super().get_context_data(**kwargs)
         access_request: AccessRequest = self.object
-        user, tenant = self.request.user, self.tenant
+        user, tenant = signed_in(self.request), self.tenant
         reviews = list(access_request.reviews.all())
         grant = getattr(access_request, "grant", None)
         key = grant.key if grant else None
@@ -208,7 +211,7 @@ class RequestDetail(PartialMixin, TenantScopedMixin, DetailView):
         }
 
 
-class RequestWithdraw(PartialMixin, TenantScopedMixin, DetailView):
+class RequestWithdraw(PartialMixin, TenantScopedMixin, DetailView):  # type: ignore[type-arg]
     """Ask whether to withdraw, and withdraw."""
 
     model = AccessRequest
@@ -235,6 +238,6 @@ class RequestWithdraw(PartialMixin, TenantScopedMixin, DetailView):
 
     def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         access_request = self.get_object()
-        withdraw_access_request(access_request.pk, by=request.user)
+        withdraw_access_request(access_request.pk, by=signed_in(request))
         messages.success(request, _("%(reference)s is withdrawn") % {"reference": access_request.reference})
         return redirect("request-detail", self.tenant.slug, access_request.pk)

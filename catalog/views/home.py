@@ -11,6 +11,7 @@ from django.views.generic import TemplateView
 from catalog import telling
 from catalog.models import AccessRequest
 from tenants.models import ApiKey
+from tenants.permissions import signed_in
 from tenants.views.mixins import TenantPageMixin
 
 MOST_ROWS = 8
@@ -22,7 +23,7 @@ class TenantHome(TenantPageMixin, TemplateView):
     template_name = "tenants/home.html"
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
-        requests = AccessRequest.objects.visible_to(self.request.user).in_tenant(self.tenant)
+        requests = AccessRequest.objects.visible_to(signed_in(self.request)).in_tenant(self.tenant)
         open_requests = (
             requests.pending().with_names().select_related("grant__key").order_by("-pk")[:MOST_ROWS]
         )
@@ -33,7 +34,7 @@ class TenantHome(TenantPageMixin, TemplateView):
         }
 
     def _keys_to_claim(self) -> list[dict[str, str]]:
-        user, tenant = self.request.user, self.tenant
+        user, tenant = signed_in(self.request), self.tenant
         if not user.has_perm("tenants.claim_key", tenant):
             return []
         keys = (

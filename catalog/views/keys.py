@@ -15,7 +15,7 @@ from django.views.generic import DetailView, TemplateView
 from catalog.models import CatalogModel
 from tenants.actions import claim_api_key, revoke_api_key
 from tenants.models import ApiKey, User
-from tenants.permissions import require
+from tenants.permissions import require, signed_in
 from tenants.views.keyset import keyset_page
 from tenants.views.mixins import PartialMixin, TenantScopedMixin
 
@@ -40,7 +40,7 @@ class KeyList(PartialMixin, TenantScopedMixin, TemplateView):
             after=self.request.GET.get("after", ""),
         )
         context = super().get_context_data(**kwargs)
-        user, tenant = self.request.user, self.tenant
+        user, tenant = signed_in(self.request), self.tenant
         may_claim = user.has_perm("tenants.claim_key", tenant)
         may_revoke = user.has_perm("tenants.revoke_key", tenant)
         return context | {
@@ -82,7 +82,7 @@ def badge_of(key: ApiKey) -> dict[str, str]:
     return {"kind": "warn", "text": text, "icon_name": "clock"}
 
 
-class KeyClaim(TenantScopedMixin, DetailView):
+class KeyClaim(TenantScopedMixin, DetailView):  # type: ignore[type-arg]
     """Before the secret is made, and the one page that shows it. Neither is kept by caches."""
 
     model = ApiKey
@@ -95,14 +95,14 @@ class KeyClaim(TenantScopedMixin, DetailView):
 
     def get(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         self.object = self.get_object()
-        require(request.user, "tenants.claim_key", self.tenant)
+        require(signed_in(request), "tenants.claim_key", self.tenant)
         if not self.object.is_claimable:
             return redirect("key-list", self.tenant.slug)
         return self.render_to_response(self.get_context_data(key_facts=_facts(self.object)))
 
     def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         self.object = self.get_object()
-        key, secret = claim_api_key(self.object.pk, by=request.user)
+        key, secret = claim_api_key(self.object.pk, by=signed_in(request))
         model = CatalogModel.objects.filter(name__in=key.model_names).order_by("name").first()
         context = self.get_context_data(
             key=key,
@@ -116,7 +116,7 @@ class KeyClaim(TenantScopedMixin, DetailView):
         return response
 
 
-class KeyRevoke(PartialMixin, TenantScopedMixin, DetailView):
+class KeyRevoke(PartialMixin, TenantScopedMixin, DetailView):  # type: ignore[type-arg]
     """Ask whether to revoke, saying what stops; and revoke."""
 
     model = ApiKey
@@ -133,12 +133,12 @@ class KeyRevoke(PartialMixin, TenantScopedMixin, DetailView):
 
     def get(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         self.get_object()
-        require(request.user, "tenants.revoke_key", self.tenant)
+        require(signed_in(request), "tenants.revoke_key", self.tenant)
         return super().get(request, *args, **kwargs)
 
     def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         key = self.get_object()
-        revoke_api_key(key.pk, by=request.user)
+        revoke_api_key(key.pk, by=signed_in(request))
         messages.success(request, _("%(name)s is revoked") % {"name": key.name})
         return redirect("key-list", self.tenant.slug)
 

@@ -19,6 +19,7 @@ from catalog.forms import AccessRequestForm
 from catalog.models import CatalogModel
 from catalog.prices import list_prices
 from tenants.models import DataClass, Project
+from tenants.permissions import signed_in
 from tenants.views.keyset import keyset_page
 from tenants.views.mixins import PartialMixin, TenantPageMixin
 
@@ -38,7 +39,7 @@ class ModelList(PartialMixin, TenantPageMixin, TemplateView):
         selection = Selection.read(self.request.GET)
         projects = list(context["projects"])
         project = next((project for project in projects if project.slug == selection.project), None)
-        browser = Browser(self.request.user, self.tenant, selection, project)
+        browser = Browser(signed_in(self.request), self.tenant, selection, project)
         models = browser.models()
         page = keyset_page(
             models,
@@ -75,7 +76,7 @@ def cards(
 ) -> list[dict[str, Any]]:
     """What a card shows of each model: prices and access for all of them in three queries."""
     prices = list_prices([model.name for model in models])
-    access = accesses(request.user, page.tenant, models, project=project)
+    access = accesses(signed_in(request), page.tenant, models, project=project)
     return [
         {
             "model": model,
@@ -104,7 +105,7 @@ def badge_of(model: CatalogModel) -> dict[str, str] | None:
     return None
 
 
-class ModelDetail(TenantPageMixin, DetailView):
+class ModelDetail(TenantPageMixin, DetailView):  # type: ignore[type-arg]
     """One model: what it is, what it costs, what data it may see, and what I may do with it."""
 
     model = CatalogModel
@@ -119,7 +120,7 @@ class ModelDetail(TenantPageMixin, DetailView):
         context = super().get_context_data(**kwargs)
         model = self.object
         tab = self.request.GET.get("tab", "overview")
-        access = accesses(self.request.user, self.tenant, [model])[model.pk]
+        access = accesses(signed_in(self.request), self.tenant, [model])[model.pk]
         offers = list(model.offers.order_by("-is_primary", "provider", "region", "source_key"))
         primary = next((offer for offer in offers if offer.is_primary), None)
         prices = list_prices([model.name]).get(model.name, {})
@@ -170,7 +171,7 @@ def request_form(
     """The request panel's form, if this person can send it."""
     if access.state != "requestable":
         return {"form": None, "preview": None}
-    form = AccessRequestForm(user=request.user, tenant=page.tenant, model=model)
+    form = AccessRequestForm(user=signed_in(request), tenant=page.tenant, model=model)
     return {"form": form, "data_classes": form.data_class_options(), "preview": None}
 
 
@@ -239,7 +240,7 @@ def _amount(prices: dict[str, Decimal], kind: str) -> Decimal | None:
 
 def _policy_rows(model: CatalogModel, tenant_name: str, tenant_class: str) -> list[dict[str, str]]:
     return [
-        {"label": _("Highest data class"), "value": DataClass(model.highest_data_class).label},
+        {"label": _("Highest data class"), "value": str(DataClass(model.highest_data_class).label)},
         {
             "label": _("Your tenant's limit"),
             "value": _("%(tenant)s: %(class)s")

@@ -8,6 +8,7 @@ import pytest
 
 from catalog.actions import raise_access_request
 from catalog.models import Review
+from catalog.prices import publish_list_prices
 from tests.factories import CatalogModelFactory, staff
 
 
@@ -19,19 +20,7 @@ def model(db):
 @pytest.fixture
 def priced_model(model):
     """`model` with list prices of 0.60 and 2.20 US dollars per million input and output tokens."""
-    from catalog.models import Offer
-    from catalog.prices import publish_list_prices
-
-    Offer.objects.create(
-        model=model,
-        source="test",
-        source_key=model.name,
-        provider="p",
-        is_primary=True,
-        prices={"input": "0.60000000", "output": "2.20000000"},
-        digest="",
-    )
-    publish_list_prices({model.name: {"input": Decimal("0.60"), "output": Decimal("2.20")}}, by=None)
+    publish_list_prices({model.name: {"input": Decimal("0.60"), "output": Decimal("2.20")}}, reason="test")
     return model
 
 

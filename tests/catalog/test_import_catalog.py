@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from datetime import date
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from io import StringIO
 
@@ -12,7 +12,9 @@ from django.core.exceptions import PermissionDenied
 from django.core.management import CommandError, call_command
 from django.utils.timezone import now
 
+from billing.demo_rule import DEMO_MODELS
 from billing.models import Price
+from billing.prices import publish_prices
 from catalog.actions import import_price_map
 from catalog.models import CatalogImport, CatalogModel, Offer
 from catalog.price_map.entries import UnreadableFile
@@ -122,7 +124,7 @@ def test_a_stated_zero_stays_zero_but_an_offer_of_only_zeros_sets_no_list_price(
         }
     )
     prices = list_prices(["embed-1", "m-2"])
-    assert set(prices) == {"embed-1"}
+    assert list(prices) == ["embed-1"]
     assert (prices["embed-1"]["input"], prices["embed-1"]["output"]) == (Decimal("2.5"), Decimal(0))
     assert Offer.objects.get(source_key="sub/m-2").prices == {"input": "0.00000000", "output": "0.00000000"}
 
@@ -214,13 +216,30 @@ def test_importing_again_changes_nothing(db):
     assert (list(CatalogModel.objects.values()), list(Offer.objects.order_by("pk").values())) == before
 
 
-def test_a_changed_price_is_reported_and_becomes_the_list_price(db):
+def test_a_changed_price_is_reported_and_holds_from_the_next_hour_on(db):
     run({"gpt-4o": GOOD})
     report = run({"gpt-4o": GOOD | {"input_cost_per_token": 2e-06}})
     assert (report.added, report.changed, report.models_changed) == (0, 1, 1)
-    assert list_prices(["gpt-4o"])["gpt-4o"]["input"] == Decimal("2.5"), "until the hour is over"
-    following = Price.objects.get(sku__model__name="gpt-4o", sku__kind="input", valid__startswith__gt=now())
-    assert following.per_million == Decimal(2)
+    assert list_prices(["gpt-4o"])["gpt-4o"]["input"] == Decimal("2.5")
+    after = Price.objects.get(sku__model__name="gpt-4o", sku__kind="input", valid__upper_inf=True)
+    assert after.per_million == Decimal(2)
+    assert after.valid.lower > now()
+
+
+def test_a_price_that_a_person_published_is_kept(operator):
+    run({"gpt-4o": GOOD})
+    next_hour = now().replace(minute=0, second=0, microsecond=0) + timedelta(hours=1)
+    house = {"input": Decimal(3), "output": Decimal(12)}
+    publish_prices("gpt-4o", house, valid_from=next_hour, reason="Our margin.", by=operator)
+    run({"gpt-4o": GOOD | {"input_cost_per_token": 2e-06}})
+    after = Price.objects.get(sku__model__name="gpt-4o", sku__kind="input", valid__upper_inf=True)
+    assert after.per_million == Decimal(3)
+
+
+def test_first_prices_can_hold_from_before_the_import_for_usage_of_the_past(db):
+    since = datetime(2026, 8, 1, tzinfo=UTC)
+    run({"gpt-4o": GOOD}, prices_from=since)
+    assert Price.objects.get(sku__model__name="gpt-4o", sku__kind="input").valid.lower == since
 
 
 def test_a_partial_file_takes_nothing_away(db):
@@ -273,7 +292,7 @@ def test_the_copy_that_comes_with_this_version_holds_the_demo_models_with_prices
     report = import_price_map(read_text(VENDORED), file_name=VENDORED.name)
     assert report.added > 4000
     assert len(report.refused) < 10
-    wanted = ["gpt-oss-120b", "deepseek-r1", "llama-3.3-70b-instruct", "qwen3-235b-a22b", "bge-m3"]
+    wanted = [*DEMO_MODELS, "bge-m3"]
     prices = list_prices(wanted)
     assert sorted(prices) == sorted(wanted)
     assert all(kinds["input"] > 0 for kinds in prices.values())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from argparse import ArgumentParser
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from time import monotonic
 from typing import Any
@@ -32,17 +32,26 @@ class Command(BaseCommand):
         parser.add_argument(
             "--prices-from",
             type=datetime.fromisoformat,
-            help="since when first list prices hold, such as 2026-08-01T00:00+00:00; by default the present hour",
+            metavar="2026-08-01",
+            help="since when (UTC) first list prices hold, for usage that lies in the past; by default this hour",
         )
 
-    def handle(self, *args: Any, file: Path, prices_from: datetime | None, **options: Any) -> None:
+        parser.add_argument("--quiet", action="store_true", help="say nothing unless something went wrong")
+
+    def handle(
+        self, *args: Any, file: Path, prices_from: datetime | None, quiet: bool, **options: Any
+    ) -> None:
         begun = monotonic()
+        if prices_from is not None and prices_from.tzinfo is None:
+            prices_from = prices_from.replace(tzinfo=UTC)
         try:
             report = import_price_map(read_text(file), file_name=file.name, prices_from=prices_from)
         except OSError as error:
             raise CommandError(f"Cannot read {file}: {error.strerror or error}.") from error
         except (UnreadableFile, UnicodeDecodeError) as error:
             raise CommandError(f"{file} was not imported, and nothing has changed. {error}") from error
+        if quiet:
+            return
         say = self.stdout.write
         say(
             f"entries: {report.added} added, {report.changed} changed, {report.unchanged} unchanged, "
@@ -56,8 +65,8 @@ class Command(BaseCommand):
             f"deprecation date is past; {report.models_unpriced} unpriced"
         )
         say(f"list prices: {report.prices_published} new or changed")
-        for name, reason in report.prices_refused:
-            say(f"unpriced: {name!r} {reason}")
+        for name, reason in report.prices_refused.items():
+            say(f"unpriced: {name!r}: {reason}")
         for word, reasons in (("refused", report.refused), ("ignored", report.ignored)):
             for key, reason in reasons.items():
                 say(f"{word}: {key!r} {reason}" if word == "refused" else f"{word}: {key!r}: {reason}")

@@ -1,0 +1,169 @@
+"""How the isolation walk fills the addresses of routes: one row per model, in the lab.
+
+A new route whose model or path parameter is not known here fails the walk with a message that points to this file.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+
+from django.apps import apps
+from django.utils.timezone import now
+
+from billing.models import BilledModel, BillingPeriod, Export, Price, QuarantinedEvent, Sku, UsageImport
+from catalog.models import CatalogImport, Grant, Review, ReviewDecision
+from deployments.models import Route
+from gateway.models import Gateway
+from tenants import audit
+from tenants.models import AuditEntry, Limit, Membership
+from tests.factories import (
+    AccessRequestFactory,
+    ApiKeyFactory,
+    CatalogModelFactory,
+    ClusterFactory,
+    DeploymentFactory,
+    ReviewFactory,
+    staff,
+)
+
+
+class Lab:
+    """One row of everything in one tenant; `row(label)` makes and remembers it."""
+
+    def __init__(self, tenant, project, person):
+        self.tenant, self.project, self.person = tenant, project, person
+        self._rows = {"tenants.tenant": tenant, "tenants.project": project, "tenants.user": person}
+
+    def row(self, label):
+        if label not in self._rows:
+            if label not in ROWS:
+                raise LookupError(
+                    f"The isolation walk has no row of {label}. Add one to ROWS in tests/isolation_fillers.py."
+                )
+            self._rows[label] = ROWS[label](self)
+        return self._rows[label]
+
+    def fill_everything(self):
+        """Make a row of every known model, so that lists have something to leak."""
+        for label in ROWS:
+            self.row(label)
+
+    def markers(self):
+        """Texts that only the lab's rows hold: if one shows up elsewhere, the wall has a hole."""
+        shared = {"catalog.catalogmodel"}
+        owned = [row for label, row in self._rows.items() if label in TENANT_OWNED and label not in shared]
+        return {str(row.pk) for row in owned} | {"lab-marker"}
+
+
+def _grant(lab):
+    """An approved request with its grant and key, made as the database wants it: reviews first."""
+    access_request = AccessRequestFactory(
+        tenant=lab.tenant,
+        project=lab.project,
+        model=lab.row("catalog.catalogmodel"),
+        requested_by=lab.person,
+        purpose="lab-marker: letters",
+    )
+    review = ReviewFactory(tenant=lab.tenant, access_request=access_request)
+    ReviewDecision.objects.create(
+        tenant=lab.tenant, review=review, reviewer=staff("security-reviewer"), verdict="approve"
+    )
+    Review.objects.across_tenants().filter(pk=review.pk).update(state="approved", decided_at=now())
+    access_request.move_to("approved")
+    access_request.decided_at = now()
+    access_request.save()
+    return Grant.objects.create(
+        tenant=lab.tenant,
+        project=lab.project,
+        model=access_request.model,
+        access_request=access_request,
+        key=ApiKeyFactory.claimable(tenant=lab.tenant, project=lab.project, name="lab-marker granted"),
+        valid_until=now() + timedelta(days=1),
+    )
+
+
+def _audit_line(lab):
+    line = audit.record("lab.marked", actor=lab.person, subject=lab.project, note="lab-marker")
+    return AuditEntry.objects.across_tenants().get(pk=line.pk)
+
+
+ROWS = {
+    "catalog.catalogmodel": lambda lab: CatalogModelFactory(name="shared-1", title="Shared"),
+    "catalog.accessrequest": lambda lab: AccessRequestFactory(
+        tenant=lab.tenant, project=lab.project, requested_by=lab.person, purpose="lab-marker: replies"
+    ),
+    "catalog.review": lambda lab: ReviewFactory(
+        tenant=lab.tenant, access_request=lab.row("catalog.accessrequest")
+    ),
+    "catalog.grant": _grant,
+    "catalog.catalogimport": lambda lab: CatalogImport.objects.create(source="t", file_name="t", digest=""),
+    "tenants.apikey": lambda lab: ApiKeyFactory.claimable(
+        tenant=lab.tenant, project=lab.project, name="lab-marker key", created_for=lab.person
+    ),
+    "tenants.limit": lambda lab: Limit.objects.create(
+        tenant=lab.tenant, project=lab.project, kind="tokens_per_day", value=Decimal(9)
+    ),
+    "tenants.membership": lambda lab: Membership.objects.in_tenant(lab.tenant).first(),
+    "tenants.auditentry": _audit_line,
+    "billing.billedmodel": lambda lab: BilledModel.objects.create(name="billed-1"),
+    "billing.sku": lambda lab: Sku.objects.create(model=lab.row("billing.billedmodel"), kind="input"),
+    "billing.price": lambda lab: Price.objects.create(
+        sku=lab.row("billing.sku"),
+        valid=(datetime(2026, 1, 1, tzinfo=UTC), None),
+        per_million=Decimal(1),
+        currency="USD",
+        reason="test",
+    ),
+    "billing.billingperiod": lambda lab: BillingPeriod.objects.create(
+        tenant=lab.tenant, month=date(2026, 1, 1)
+    ),
+    "billing.export": lambda lab: Export.objects.create(
+        tenant=lab.tenant,
+        start_day=date(2026, 1, 1),
+        end_day=date(2026, 1, 31),
+        project=lab.project,
+        requested_by=lab.person,
+    ),
+    "billing.quarantinedevent": lambda lab: QuarantinedEvent.objects.create(
+        source="t", event_id="lab-marker", reason="malformed", payload={}, payload_sha=b"t"
+    ),
+    "billing.usageimport": lambda lab: UsageImport.objects.create(
+        source="t", file_name="t", file_sha256="", assignment={}
+    ),
+    "gateway.gateway": lambda lab: Gateway.objects.create(name="gw", prefix="qmg_", digest="0"),
+    "deployments.route": lambda lab: Route.objects.create(model=lab.row("catalog.catalogmodel")),
+    "deployments.cluster": lambda lab: ClusterFactory(),
+    "deployments.deployment": lambda lab: DeploymentFactory(),
+}
+
+TENANT_OWNED = {
+    model._meta.label_lower for model in apps.get_models() if hasattr(model, "queryset_class")
+} | {"tenants.tenant"}
+
+# Path parameters that are not a row's key of the view's own model: by name, from the lab.
+PARAMETERS = {
+    "tenant": lambda lab: lab.tenant.slug,
+    "name": lambda lab: lab.row("catalog.catalogmodel").name,
+    "app_label": lambda lab: "tenants",
+    "url": lambda lab: "no-such-page",
+}
+
+# Routes that anybody may open, and why.
+OPEN = {
+    "healthz": "says only that the process answers",
+    "readyz": "says only whether the parts are there",
+    "metrics": "counts requests; kept from outside by the proxy (docs/operate.md)",
+    "login": "signing in",
+    "logout": "ends whatever session there is",
+    "api-schema": "the shape of the API, no data",
+    "api-docs": "the shape of the API, no data",
+    "admin:login": "signing in",
+    "admin:logout": "ends whatever session there is",
+    "admin:jsi18n": "translations of the admin's scripts",
+}
+
+# Routes that lead nowhere by themselves, and why.
+SKIPPED = {
+    "admin:view_on_site": "only redirects to a model's own page, and ours have none in the admin",
+}
