@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import Any
 
 from django.utils.translation import gettext as _
@@ -185,11 +186,19 @@ def asked_of(access_request: AccessRequest, model_url: str) -> list[Words]:
 
 
 def limit_facts(access_request: AccessRequest) -> list[Words]:
-    return [
-        {"label": Limit.Kind(kind).label, "value": value}
-        for kind, value in access_request.limits.items()
-        if kind in Limit.Kind.values
-    ]
+    """The limits that were asked for, in words; money with its currency."""
+    facts = []
+    for kind, value in access_request.limits.items():
+        if kind in Limit.Kind.values:
+            number = f"{Decimal(value):,f}"
+            is_money = kind == Limit.Kind.MONEY_PER_MONTH
+            facts.append(
+                {
+                    "label": Limit.Kind(kind).label,
+                    "value": f"{number} {access_request.currency}" if is_money else number,
+                }
+            )
+    return facts
 
 
 def may_withdraw(access_request: AccessRequest, user: User) -> bool:
