@@ -37,7 +37,7 @@ def main() -> None:
     )
     parser.add_argument("--calls", type=int, default=350_000)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--batch", type=int, default=20_000)
+    parser.add_argument("--batch", type=int, default=50_000)
     parser.add_argument("--writers", default="1", help="comma-separated numbers of writers at once")
     parser.add_argument("--demo", action="store_true", help="spread over months as the demo does")
     options = parser.parse_args()

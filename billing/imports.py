@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import sys
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import chain
@@ -25,7 +27,7 @@ from tenants.actions import create_project, create_tenant
 from tenants.errors import Conflict
 from tenants.models import ApiKey, Project, Tenant
 
-IMPORT_BATCH: Final = 20_000  # events in one transaction
+IMPORT_BATCH: Final = 50_000  # events in one transaction
 KEY_NAME: Final = "trace-import"
 _1970: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -148,13 +150,24 @@ def record_all(
     source: str, records: Iterable[UsageRecord], *, batch_size: int = IMPORT_BATCH
 ) -> Iterator[Receipt]:
     """Record many calls, a receipt per batch; the next batch is encoded while the database works on this one."""
-    with ThreadPoolExecutor(max_workers=1) as encoder:
+    with ThreadPoolExecutor(max_workers=1) as encoder, _quick_turns():
         waiting: Batch | None = None
         for chunk in chain(in_batches(records, batch_size), [None]):
             encoding = encoder.submit(encode, chunk) if chunk else None
             if waiting is not None:
                 yield record_batch(source, waiting)
             waiting = encoding.result() if encoding else None
+
+
+@contextmanager
+def _quick_turns() -> Iterator[None]:
+    """Let threads hand over to each other after 0.3 ms, not 5: every answer of the database waits for its turn."""
+    usual = sys.getswitchinterval()
+    sys.setswitchinterval(0.0003)
+    try:
+        yield
+    finally:
+        sys.setswitchinterval(usual)
 
 
 def earlier_assignment(path: Path, format_name: str) -> dict[str, Any] | None:

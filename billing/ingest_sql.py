@@ -118,8 +118,9 @@ _UNPRICED: Final = (
     f"""t.lacks_some AND ({" OR ".join(f"(u.{kind} > 0 AND t.{kind} IS NULL)" for kind in TOKEN_KINDS)})"""
 )
 
-# `place`: whose usage it is, on which of their days, and to which month it is posted; `tariff`: a model's prices per
-# unit in one hour, exact at 14 decimals. The rollups take sums of tokens at the hour's prices, which is to the last digit the sum of the events.
+# `place`: whose usage it is, on which of their days, and to which month it is posted. `tariff`: a model's prices per
+# unit in one hour, exact at 14 decimals. The rollups multiply sums of tokens with them, which gives to the last
+# digit the sum of the events' amounts.
 RECORD: Final = f"""
 WITH place AS MATERIALIZED (
     SELECT * FROM unnest(%(place)s::int[], %(starts)s::timestamptz[], %(ends)s::timestamptz[],

@@ -5,6 +5,7 @@ Amounts are exact: whole tokens x price per million (8 decimals) / 10^6 fits 14 
 
 from __future__ import annotations
 
+from datetime import date, timedelta
 from typing import ClassVar
 
 from django.contrib.postgres.fields import DateTimeRangeField
@@ -332,17 +333,17 @@ class Export(BillingOwned):
     """A cost report as a CSV file, built by a task."""
 
     class State(models.TextChoices):
-        WAITING = "waiting", _("Waiting")
+        QUEUED = "queued", _("Waiting")
         RUNNING = "running", _("Building")
         DONE = "done", _("Ready")
         FAILED = "failed", _("Failed")
         EXPIRED = "expired", _("Expired")
 
     MOVES: ClassVar[dict[str, set[str]]] = {
-        State.WAITING: {State.RUNNING},
-        State.RUNNING: {State.RUNNING, State.DONE, State.FAILED, State.WAITING},
+        State.QUEUED: {State.RUNNING},
+        State.RUNNING: {State.RUNNING, State.DONE, State.FAILED, State.QUEUED},
         State.DONE: {State.EXPIRED},
-        State.FAILED: {State.WAITING, State.EXPIRED},
+        State.FAILED: {State.QUEUED, State.EXPIRED},
     }
     queryset_class = ExportQuerySet
 
@@ -351,7 +352,7 @@ class Export(BillingOwned):
     end_day = models.DateField()  # included
     project = models.ForeignKey(Project, models.PROTECT, null=True, blank=True, related_name="+")  # null: all
     requested_by = models.ForeignKey(User, models.PROTECT, related_name="+")
-    state = models.CharField(max_length=8, choices=State, default=State.WAITING)
+    state = models.CharField(max_length=8, choices=State, default=State.QUEUED)
     rows_done = models.BigIntegerField(default=0)
     rows_total = models.BigIntegerField(null=True)
     attempts = models.PositiveSmallIntegerField(default=0)
@@ -390,6 +391,13 @@ class Export(BillingOwned):
     def file_name(self) -> str:
         """What a browser saves it as."""
         return f"costs-{self.tenant.slug}-{self.start_day:%Y%m%d}-{self.end_day:%Y%m%d}.csv"
+
+    @property
+    def month(self) -> date | None:
+        """The first day of the month, when it covers exactly one."""
+        following = (self.start_day + timedelta(days=32)).replace(day=1)
+        is_month = self.start_day.day == 1 and self.end_day == following - timedelta(days=1)
+        return self.start_day if is_month else None
 
     def move_to(self, state: str) -> None:
         """Change the state in memory. Raises Conflict if `state` cannot follow the current one."""

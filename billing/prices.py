@@ -204,7 +204,10 @@ def estimate_monthly_cost(
     cost with 90 % and with 50 % of them input. A model without an output price (embeddings) has input only.
     """
     rows = Price.objects.in_force().filter(sku__model__name=model_name, sku__kind__in=["input", "output"])
-    prices = {kind: (price, currency) for kind, price, currency in rows.values_list("sku__kind", "per_million", "currency")}  # fmt: skip
+    prices = {
+        kind: (price, currency)
+        for kind, price, currency in rows.values_list("sku__kind", "per_million", "currency")
+    }
     if Kind.INPUT not in prices:
         return None
     input_price, currency = prices[Kind.INPUT]

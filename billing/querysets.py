@@ -11,8 +11,7 @@ from django.utils.timezone import now
 
 from tenants.scoping import TenantQuerySet
 
-
-SILENCE = timedelta(minutes=2)  # a worker building an export says so every second
+SILENCE = timedelta(seconds=30)  # a worker building an export says so every second
 
 
 class PriceQuerySet(models.QuerySet[Any]):
@@ -32,10 +31,12 @@ class ExportQuerySet(TenantQuerySet):
     def with_names(self) -> Self:
         return self.select_related("tenant", "project", "requested_by")
 
-    def unfinished(self) -> Self:
-        """Waiting, or building by a worker that has said nothing for too long."""
-        silent_since = now() - SILENCE
-        return self.filter(Q(state="waiting") | Q(state="running", heartbeat_at__lt=silent_since))
+    def left_alone(self) -> Self:
+        """Queued for a while, or building by a worker that has gone silent: their message was lost."""
+        since = now() - SILENCE
+        return self.filter(
+            Q(state="queued", created_at__lt=since) | Q(state="running", heartbeat_at__lt=since)
+        )
 
     def outlived(self) -> Self:
         """Ready, but past their date."""

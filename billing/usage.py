@@ -86,14 +86,15 @@ _2000: Final = 946_684_800_000_000  # PostgreSQL counts microseconds from here
 
 # One staged row: the number of fields; then each field as its length and its bytes, in this order.
 STAGING_COLUMNS: Final = (
-    "n place tariff event_id occurred_at input cache_read cache_write output reasoning image audio latency_ms "
-    "first_token_ms config_revision http_status is_exact is_stream status backend_id request_id trace_id "
-    "payload_sha"
-).split()
-_HEAD: Final = struct.Struct(">h" + "ii" * 3)
-_FIXED: Final = struct.Struct(">i16siq" + "iq" * 10 + "ih" + "i?" * 2)
+    "n", "place", "tariff", "event_id", "occurred_at", "input", "cache_read", "cache_write", "output", "reasoning",
+    "image", "audio", "latency_ms", "first_token_ms", "config_revision", "http_status", "is_exact", "is_stream",
+    "status", "backend_id", "request_id", "trace_id", "payload_sha",
+)  # fmt: skip
+_ROW: Final = struct.Struct(">h" + "ii" * 3 + "i16siq" + "iq" * 10 + "ih" + "i?" * 2)  # up to is_stream
+_CONTENT: Final = struct.calcsize(">h" + "ii" * 3)  # where in a row the event's own content begins
 _SIZE: Final = struct.Struct(">i")
 _NULL: Final = _SIZE.pack(-1)
+_THREE_NULLS: Final = _NULL * 3
 _SHA_SIZE: Final = _SIZE.pack(32)
 _COPY_HEADER: Final = b"PGCOPY\n\xff\r\n\0" + bytes(8)
 _COPY_TRAILER: Final = b"\xff\xff"
@@ -104,15 +105,17 @@ def encode(records: Iterable[UsageRecord]) -> Batch:
     batch = Batch()
     rows, kept, places, tariffs = batch.rows, batch.records, batch.places, batch.tariffs
     earliest, latest = _microseconds(OLDEST), _microseconds(now() + CLOCKS_DIFFER_BY)
-    head, fixed, sha256, columns = _HEAD.pack, _FIXED.pack, hashlib.sha256, len(STAGING_COLUMNS)
-    keys: dict[UUID | str, UUID] = {}
+    pack, sha256, columns = _ROW.pack, hashlib.sha256, len(STAGING_COLUMNS)
+    keys: dict[UUID | str, tuple[UUID, bytes]] = {}
     statuses = {status: _text(status) for status in ("ok", "error", "cancelled")}
     names: dict[str, bytes] = {}
     n = 0
     rows += _COPY_HEADER
     for record in records:
-        (event_id, key_id, model, at, input_, cache_read, cache_write, output, reasoning, image, audio, status,
-         http_status, is_exact, latency, first_token, is_stream, backend, revision, request, trace) = record  # fmt: skip
+        (
+            event_id, key_id, model, at, input_, cache_read, cache_write, output, reasoning, image, audio, status,
+            http_status, is_exact, latency, first_token, is_stream, backend, revision, request, trace,
+        ) = record  # fmt: skip
         try:
             if (input_ | cache_read | cache_write | output | reasoning | image | audio | latency) < 0:
                 raise ValueError("a number of tokens or milliseconds is negative")
@@ -125,35 +128,32 @@ def encode(records: Iterable[UsageRecord]) -> Batch:
             moment = round(at.timestamp() * 1_000_000) - _2000
             if not earliest <= moment <= latest:
                 raise ValueError(f"occurred_at {at.isoformat()} is before 2020 or more than a day ahead")
-            if (key := keys.get(key_id)) is None:
-                key = keys[key_id] = _uuid(key_id)
+            if key_id not in keys:
+                keys[key_id] = _uuid(key_id), _uuid(key_id).bytes
+            key, key_bytes = keys[key_id]
             if (name := names.get(model)) is None:
                 name = names[model] = _model_name(model)
             if (state := statuses.get(status)) is None:
                 raise ValueError(f"status {status!r} is none of ok, error, cancelled")
-            content = (
-                fixed(
-                    16, (event_id if type(event_id) is UUID else _uuid(event_id)).bytes, 8, moment,
-                    8, input_, 8, cache_read, 8, cache_write, 8, output, 8, reasoning, 8, image, 8, audio,
-                    8, latency, 8, first_token, 8, revision, 2, http_status, 1, is_exact, 1, is_stream,
-                )
-                + state
-                + (_NULL if backend is None else _text(backend))
-                + (_NULL if request is None else _text(request))
-                + (_NULL if trace is None else _text(trace))
-            )  # fmt: skip
+            identity = (event_id if type(event_id) is UUID else _uuid(event_id)).int.to_bytes(16, "big")
+            place, tariff = (key, moment // _DAY), (model, moment // _HOUR)
+            row = pack(
+                columns, 4, n, 4, places.get(place, len(places)), 4, tariffs.get(tariff, len(tariffs)),
+                16, identity, 8, moment, 8, input_, 8, cache_read, 8, cache_write, 8, output, 8, reasoning,
+                8, image, 8, audio, 8, latency, 8, first_token, 8, revision, 2, http_status, 1, is_exact, 1, is_stream,
+            ) + state  # fmt: skip
+            if backend is request is trace is None:
+                row += _THREE_NULLS
+            else:
+                row += b"".join(_NULL if text is None else _text(text) for text in (backend, request, trace))
         except (ValueError, TypeError, AttributeError, OverflowError, struct.error) as error:
             batch.malformed.append((record, str(error)))
             continue
-        place, tariff = (key, moment // _DAY), (model, moment // _HOUR)
-        if (place_number := places.get(place)) is None:
-            place_number = places[place] = len(places)
-        if (tariff_number := tariffs.get(tariff)) is None:
-            tariff_number = tariffs[tariff] = len(tariffs)
-        rows += head(columns, 4, n, 4, place_number, 4, tariff_number)
-        rows += content
+        places.setdefault(place, len(places))
+        tariffs.setdefault(tariff, len(tariffs))
+        rows += row
         rows += _SHA_SIZE
-        rows += sha256(content + key.bytes + name).digest()
+        rows += sha256(row[_CONTENT:] + key_bytes + name).digest()
         kept.append(record)
         n += 1
     rows += _COPY_TRAILER

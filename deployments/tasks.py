@@ -8,16 +8,16 @@ from deployments import actions
 from deployments.cluster.base import TemporaryClusterError
 
 SCHEDULE = {
-    # A message that waited longer than until the next one is worth nothing: `expires` drops it.
+    # A message that waited longer than until the next one is worth nothing: this drops it.
     "reconcile-stale-deployments": {
         "task": "deployments.tasks.reconcile_stale_deployments",
         "schedule": 5.0,
-        "options": {"expires": 5},
+        "options": {"expire_seconds": 5},
     },
     "watch-engines": {
         "task": "deployments.tasks.watch_engines",
         "schedule": 2.0,
-        "options": {"expires": 2},
+        "options": {"expire_seconds": 2},
     },
 }
 

@@ -38,6 +38,19 @@ log = structlog.get_logger(__name__)
 MODES = frozenset(get_args(Mode))
 SHARED_FOR_SECONDS = 1.0
 
+KEY_COLUMNS = (
+    "pk",
+    "digest",
+    "prefix",
+    "tenant_id",
+    "tenant__slug",
+    "project_id",
+    "project__slug",
+    "model_names",
+    "networks",
+    "expires_at",
+)
+
 GrantEnds = dict[UUID, dict[str, datetime]]  # project → model → end
 
 
@@ -55,7 +68,7 @@ def compile_snapshot() -> ConfigSnapshot:
         limits = _limits(usable)
         keys = [
             _key(key, grants.get(key.project_id, {}), limits)
-            for key in usable.select_related("tenant", "project").order_by("pk")
+            for key in usable.order_by("pk").values_list(*KEY_COLUMNS, named=True)
         ]
         routes = _routes()
         models = {model for key in keys for model in key.models} | {route.model for route in routes}
@@ -101,7 +114,7 @@ class _Limits:
         for limit in limits:
             self._by_scope[limit.key_id or limit.project_id or limit.tenant_id].append(_limit(limit, used))
 
-    def of(self, key: ApiKey, models: Iterable[str]) -> list[LimitConfig]:
+    def of(self, key: Any, models: Iterable[str]) -> list[LimitConfig]:
         """All limits that can bind a call with `key`, tenant's first."""
         callable_models = {None, *models}
         return [
@@ -140,16 +153,16 @@ def _limit(limit: Limit, used: Used) -> LimitConfig:
     )
 
 
-def _key(key: ApiKey, ends: dict[str, datetime], limits: _Limits) -> KeyConfig:
+def _key(key: Any, ends: dict[str, datetime], limits: _Limits) -> KeyConfig:
     models = sorted(set(key.model_names) & ends.keys())
     return KeyConfig(
-        digest=key.digest or "",
+        digest=key.digest,
         key_id=str(key.pk),
         prefix=key.prefix,
         tenant_id=str(key.tenant_id),
-        tenant_slug=key.tenant.slug,
+        tenant_slug=key.tenant__slug,
         project_id=str(key.project_id),
-        project_slug=key.project.slug,
+        project_slug=key.project__slug,
         models=models,
         limits=limits.of(key, models),
         expires_at=_second(key.expires_at) if key.expires_at else None,

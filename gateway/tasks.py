@@ -10,7 +10,7 @@ SCHEDULE = {
     "announce-what-the-clock-changed": {
         "task": "gateway.tasks.announce_what_the_clock_changed",
         "schedule": 20.0,  # seconds: how late a grant or price that begins by itself may reach gateways
-        "options": {"expires": 20},
+        "options": {"expire_seconds": 20},
     },
 }
 

@@ -67,7 +67,8 @@ DECLARE
     part text := format('usage_event_%s', to_char(first, 'YYYY_MM'));
 BEGIN
     PERFORM pg_advisory_xact_lock(hashtext('make_usage_partition'));
-    IF to_regclass(part) IS NOT NULL THEN
+    -- A query, not to_regclass: that may answer from this session's cache, from before the lock was ours.
+    IF EXISTS (SELECT FROM pg_class WHERE relname = part AND relnamespace = current_schema()::regnamespace) THEN
         RETURN false;
     END IF;
     EXECUTE format('CREATE TABLE %I (LIKE usage_event INCLUDING ALL)', part);
@@ -186,11 +187,12 @@ CREATE VIEW cost_detail AS
 SELECT r.period, r.tenant_id, r.project_id, r.model_id, r.day, r.hour, s.id AS sku_id, used.kind, used.quantity,
        p.id AS price_id, p.per_million, p.currency, used.quantity * p.per_million * 0.000001 AS amount
   FROM rollup_hour r
+  JOIN tenants_tenant t ON t.id = r.tenant_id
   CROSS JOIN LATERAL (VALUES ('input', r.input), ('cache_read', r.cache_read), ('cache_write', r.cache_write),
        ('output', r.output), ('reasoning', r.reasoning), ('image', r.image), ('audio', r.audio),
        ('request', r.request)) AS used (kind, quantity)
   JOIN sku s ON s.model_id = r.model_id AND s.kind = used.kind
-  JOIN price p ON p.sku_id = s.id AND p.valid @> r.hour
+  JOIN price p ON p.sku_id = s.id AND p.valid @> r.hour AND p.currency = t.currency
  WHERE NOT r.is_unpriced AND used.quantity <> 0;
 """
 LINES_BACKWARDS = """

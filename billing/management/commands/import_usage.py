@@ -43,7 +43,7 @@ class Command(BaseCommand):
             raise CommandError(f"There is no file {path}.")
         started = time.monotonic()
         try:
-            known, receipt = import_usage(path, format_name, self.assignment(**options))
+            _, receipt = import_usage(path, format_name, self.assignment(**options))
         except BadFile as error:
             for line in error.bad_lines[:SHOWN]:
                 self.stderr.write(f"{path}:{line.line}: {line.reason}")

@@ -1,0 +1,166 @@
+"""Costs, usage, prices and exports over HTTP: the same numbers as the pages, from the same queries."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+from uuid import UUID
+
+from django.http import FileResponse
+from django.shortcuts import get_object_or_404
+from django.urls import reverse
+from django_filters import rest_framework as filters
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import OpenApiResponse, extend_schema, extend_schema_view
+from rest_framework import mixins, viewsets
+from rest_framework.decorators import action
+from rest_framework.renderers import BaseRenderer
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from billing import exports
+from billing.costs import cost_rows, freshness
+from billing.kinds import KINDS
+from billing.models import Export, Price
+from billing.serializers import (
+    CostQuerySerializer,
+    CostsSerializer,
+    ExportSerializer,
+    NewExportSerializer,
+    PriceSerializer,
+    UsageSerializer,
+)
+from billing.views import download
+from tenants.models import Project, Tenant, User
+from tenants.permissions import require
+
+
+def visible_tenant(user: User, slug: str) -> Tenant:
+    """The tenant by its slug; 404 when `user` may not know of it."""
+    return get_object_or_404(Tenant.objects.visible_to(user), slug=slug)
+
+
+def visible_project(user: User, tenant: Tenant, slug: str | None) -> Project | None:
+    """The tenant's project by its slug, None for all of them; 404 when there is none that `user` may know."""
+    if not slug:
+        return None
+    return cast(Project, get_object_or_404(Project.objects.visible_to(user).in_tenant(tenant), slug=slug))
+
+
+class UsageView(APIView):
+    """Usage of a tenant, grouped."""
+
+    @extend_schema(operation_id="usage", parameters=[CostQuerySerializer], responses=UsageSerializer)
+    def get(self, request: Request) -> Response:
+        return Response(UsageSerializer(self.answer(request)).data)
+
+    def answer(self, request: Request) -> dict[str, Any]:
+        """Rows and their total, of what the query asks."""
+        question = CostQuerySerializer(data=request.query_params)
+        question.is_valid(raise_exception=True)
+        asked, user = question.validated_data, cast(User, request.user)
+        tenant = visible_tenant(user, asked["tenant"])
+        project = visible_project(user, tenant, asked.get("project"))
+        require(user, "tenants.view_cost", tenant)
+        rows = cost_rows(tenant, asked["start"], asked["end"], asked["group_by"], project=project)
+        metered_to, final_up_to = freshness(tenant)
+        costs = [row["cost"] for row in rows if row["cost"] is not None]
+        return {
+            "tenant": tenant.slug,
+            "start": asked["start"],
+            "end": asked["end"],
+            "timezone": tenant.timezone,
+            "currency": tenant.currency,
+            "metered_to": metered_to,
+            "final_up_to": final_up_to,
+            "rows": rows,
+            "total": {
+                "cost": sum(costs) if costs or not rows else None,
+                "calls": sum(row["calls"] for row in rows),
+                "unpriced_calls": sum(row["unpriced_calls"] for row in rows),
+                "quantities": {kind: sum(row["quantities"][kind] for row in rows) for kind in KINDS},
+            },
+        }
+
+
+class CostsView(UsageView):
+    """Usage and cost of a tenant, grouped."""
+
+    @extend_schema(operation_id="costs", parameters=[CostQuerySerializer], responses=CostsSerializer)
+    def get(self, request: Request) -> Response:
+        return Response(CostsSerializer(self.answer(request)).data)
+
+
+class CsvRenderer(BaseRenderer):
+    """Lets a client ask for text/csv; the file itself is sent as it lies on disk."""
+
+    media_type, format, charset = "text/csv", "csv", "utf-8"
+
+    def render(self, data: Any, accepted_media_type: Any = None, renderer_context: Any = None) -> bytes:
+        return b"" if data is None else str(data.get("detail", data)).encode()
+
+
+@extend_schema_view(
+    list=extend_schema(description="Reports you may see, newest first."),
+    retrieve=extend_schema(description="A report's state and progress."),
+)
+class ExportViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.GenericViewSet[Export]):
+    """Cost reports as CSV files, built in the background."""
+
+    queryset = Export.unscoped.none()  # for the schema; get_queryset answers
+    serializer_class = ExportSerializer
+    filter_backends = ()
+
+    def get_queryset(self) -> Any:
+        return Export.objects.visible_to(self.request.user).with_names()
+
+    def get_object(self) -> Any:
+        export = super().get_object()
+        require(cast(User, self.request.user), "tenants.export_cost", export.tenant)
+        return export
+
+    @extend_schema(
+        request=NewExportSerializer,
+        responses={
+            202: OpenApiResponse(ExportSerializer, description="Queued; ask at `Location` for progress.")
+        },
+    )
+    def create(self, request: Request) -> Response:
+        """Ask for a report. The answer's `Location` says how far it is."""
+        question = NewExportSerializer(data=request.data)
+        question.is_valid(raise_exception=True)
+        asked, user = question.validated_data, cast(User, request.user)
+        tenant = visible_tenant(user, asked["tenant"])
+        export = exports.ask_for_export(
+            tenant,
+            start_day=asked["start"],
+            end_day=asked["end"],
+            by=user,
+            project=visible_project(user, tenant, asked.get("project")),
+        )
+        location = request.build_absolute_uri(reverse("export-detail-api", args=[export.pk]))
+        return Response(self.get_serializer(export).data, status=202, headers={"Location": location})
+
+    @extend_schema(responses={(200, "text/csv"): OpenApiTypes.BINARY})
+    @action(detail=True, methods=["get"], renderer_classes=[CsvRenderer])
+    def download(self, request: Request, pk: UUID) -> FileResponse:
+        """The file of a finished report."""
+        return download(self.get_object().pk, by=cast(User, request.user))
+
+
+class PriceFilter(filters.FilterSet):
+    model = filters.CharFilter("sku__model__name", help_text="public name")
+    kind = filters.CharFilter("sku__kind")
+    at = filters.IsoDateTimeFilter("valid", "contains", help_text="prices in force at this moment")
+
+    class Meta:
+        model = Price
+        fields = ("model", "kind", "at")
+
+
+class PriceViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.GenericViewSet[Price]):
+    """Prices, with the time they hold. They are never edited: a change is the next version."""
+
+    queryset = Price.objects.with_names()
+    serializer_class = PriceSerializer
+    filterset_class = PriceFilter

@@ -1,0 +1,156 @@
+"""The cost chart as a Plotly figure. static/qm/chart.js gives it its look by each trace's `meta`.
+
+A chart is drawn, not computed with: its numbers are floats rounded to cents, its hover texts are written here.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from datetime import date, timedelta
+from decimal import Decimal
+from typing import Any, Final
+
+import plotly.graph_objects as go
+from django.utils.formats import date_format
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
+
+from billing.costs import FOUR_WEEKS, CostReport, Figures
+from billing.forecast import Forecast
+from tenants.templatetags.qm import SYMBOLS, money
+
+SERIES: Final = 5  # models with a colour of their own; the rest is "Other"
+
+
+def ranked_models(by_model: Mapping[str, Figures]) -> list[tuple[str, Figures, int]]:
+    """Models, dearest first, each with its colour from 1 to 6; the sixth is everybody's beyond the fifth."""
+    ranked = sorted(by_model.items(), key=lambda item: (-(item[1].cost or 0), item[0]))
+    return [(name, figures, min(rank, SERIES + 1)) for rank, (name, figures) in enumerate(ranked, start=1)]
+
+
+def cost_figure(report: CostReport, *, last_day: date, forecast: Forecast | None) -> dict[str, Any]:
+    """Stacked bars of cost by day and model, the same weekdays before as a line, and what is expected."""
+    days = _days(report.start_day, last_day)
+    done = _days(report.start_day, report.end_day)
+    currency = report.currency
+    figure = go.Figure()
+    for name, color, costs in _series(report, done):
+        figure.add_trace(go.Bar(
+            name=name, x=_x(done), y=_y(costs), customdata=_texts(costs, currency), hovertemplate=_HOVER,
+            meta={"role": "part", "color": f"c{color}", "mode": "daily"},
+        ))  # fmt: skip
+    totals = [_cost(report.now.by_day.get(day)) for day in done]
+    figure.add_trace(go.Scatter(
+        name=_("Total"), x=_x(done), y=_y(totals), customdata=_texts(totals, currency), hovertemplate=_HOVER,
+        meta={"role": "total", "mode": "daily"},
+    ))  # fmt: skip
+    if forecast:
+        expected = list(forecast.days.values())
+        figure.add_trace(go.Bar(
+            name=_("Forecast"), x=_x(forecast.days), y=_y(expected), customdata=_texts(expected, currency),
+            hovertemplate=_HOVER, meta={"role": "forecast", "mode": "daily"},
+        ))  # fmt: skip
+    before = [_cost(report.before.by_day.get(day - FOUR_WEEKS)) for day in done]
+    if report.has_comparison:
+        figure.add_trace(go.Scatter(
+            name=_("4 weeks earlier"), x=_x(done), y=_y(before), customdata=_texts(before, currency),
+            hovertemplate=_HOVER, meta={"role": "previous", "mode": "daily"},
+        ))  # fmt: skip
+    _add_cumulative(figure, report, done, totals, before, forecast)
+    figure.update_layout(template=None, **_layout(days, report.end_day if forecast else None, currency))
+    drawn: dict[str, Any] = json.loads(figure.to_json())
+    return drawn
+
+
+_HOVER: Final = "%{fullData.name}  %{customdata}<extra></extra>"
+
+
+def _add_cumulative(
+    figure: go.Figure,
+    report: CostReport,
+    done: Sequence[date],
+    totals: Sequence[Decimal],
+    before: Sequence[Decimal],
+    forecast: Forecast | None,
+) -> None:
+    lines = [(_("Spend"), "line", list(done), _running(totals))]
+    if report.has_comparison:
+        lines.append((_("4 weeks earlier"), "previous", list(done), _running(before)))
+    if forecast:
+        spent = sum(totals, Decimal(0))
+        ahead = _running(list(forecast.days.values()))
+        lines.append((_("Forecast"), "expected", list(forecast.days), [spent + extra for extra in ahead]))
+    for name, role, x, y in lines:
+        figure.add_trace(go.Scatter(
+            name=name, x=_x(x), y=_y(y), customdata=_texts(y, report.currency), hovertemplate=_HOVER,
+            meta={"role": role, "color": "c1", "mode": "cumulative"},
+        ))  # fmt: skip
+
+
+def _series(report: CostReport, days: Sequence[date]) -> list[tuple[str, int, list[Decimal]]]:
+    """The five dearest models and the others together, largest first: it is drawn at the bottom."""
+    ranked = ranked_models(report.now.by_model)
+    named = [(name, color, [name]) for name, _figures, color in ranked if color <= SERIES]
+    if others := [name for name, _figures, color in ranked if color > SERIES]:
+        label = ngettext("Other, %(count)d model", "Other, %(count)d models", len(others))
+        named.append((label % {"count": len(others)}, SERIES + 1, others))
+    cells = report.now.by_day_and_model
+    return [
+        (label, color, [sum((_cost(cells.get((day, name))) for name in names), Decimal(0)) for day in days])
+        for label, color, names in named
+    ]
+
+
+def _layout(days: Sequence[date], today: date | None, currency: str) -> dict[str, Any]:
+    def ticks(shown: Sequence[date]) -> dict[str, Any]:
+        texts = [
+            date_format(day, "j M") if n == 0 or day.day == 1 else str(day.day) for n, day in enumerate(shown)
+        ]
+        return {"tickvals": [f"{day}T12:00" for day in shown], "ticktext": texts}
+
+    symbol = SYMBOLS.get(currency)
+    unit = {"tickprefix": symbol} if symbol else {"ticksuffix": f" {currency}"}
+    layout: dict[str, Any] = {
+        "xaxis": {
+            "range": [f"{days[0]}T00:00", f"{days[-1]}T23:59"],
+            "hoverformat": "%a %-d %b",
+            **ticks(days[::2]),
+        },
+        "yaxis": {"tickformat": "~s"} | unit,
+        "meta": {"narrow": {"xaxis": ticks(days[1::7])}},
+    }
+    if today:
+        layout["annotations"] = [
+            {"x": f"{today}T12:00", "yref": "paper", "y": 1, "yanchor": "bottom", "yshift": 2, "text": _("Today"),
+             "showarrow": False}
+        ]  # fmt: skip
+    return layout
+
+
+def _days(first: date, last: date) -> list[date]:
+    return [first + timedelta(days=n) for n in range((last - first).days + 1)]
+
+
+def _cost(figures: Figures | None) -> Decimal:
+    return (figures.cost if figures else None) or Decimal(0)
+
+
+def _running(costs: Sequence[Decimal]) -> list[Decimal]:
+    total, running = Decimal(0), []
+    for cost in costs:
+        total += cost
+        running.append(total)
+    return running
+
+
+def _x(days: Any) -> list[str]:
+    return [f"{day}T12:00" for day in days]
+
+
+def _y(costs: Sequence[Decimal]) -> list[float]:
+    return [float(round(cost, 4)) for cost in costs]
+
+
+def _texts(costs: Sequence[Decimal], currency: str) -> list[str]:
+    return [money(cost, currency) for cost in costs]

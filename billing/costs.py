@@ -1,0 +1,287 @@
+"""What a tenant spent: the one query layer behind tiles, chart, tables, API and forecasts.
+
+Everything is read from the rollups, never from events, and by the tenant's own days. Amounts are exact. A cost of
+None means that nothing in it is priced; unpriced calls are counted apart and are in no sum of money.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+from typing import Any, Final
+from uuid import UUID
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from django.db import connection
+from django.utils.timezone import now
+
+from billing.kinds import KINDS, TOKEN_KINDS
+from tenants.models import Project, Tenant
+
+FOUR_WEEKS: Final = timedelta(days=28)  # comparisons keep the weekday
+DIMENSIONS: Final = ("day", "model", "project", "key")
+_TOKENS: Final = " + ".join(f"r.{kind}" for kind in TOKEN_KINDS)
+_KINDS: Final = ", ".join(KINDS)
+
+
+@dataclass
+class Figures:
+    """What some calls used and cost."""
+
+    cost: Decimal | None = Decimal(0)  # None: there are calls, and none of them is priced
+    calls: int = 0
+    tokens: int = 0
+    priced_tokens: int = 0
+    unpriced_calls: int = 0
+
+    @property
+    def unit_cost(self) -> Decimal | None:
+        """Money per million tokens, of the priced calls."""
+        if self.cost is None or not self.priced_tokens:
+            return None
+        return self.cost * 1_000_000 / self.priced_tokens
+
+    def add(self, is_unpriced: bool, amount: Decimal | None, calls: int, tokens: int) -> None:
+        self.calls += calls
+        self.tokens += tokens
+        if is_unpriced:
+            self.unpriced_calls += calls
+            if self.calls == self.unpriced_calls:
+                self.cost = None
+        else:
+            self.priced_tokens += tokens
+            self.cost = (self.cost or Decimal(0)) + (amount or Decimal(0))
+
+
+@dataclass(frozen=True)
+class KindCost:
+    """One kind of usage: all of it in `quantity`, and what its priced part costs."""
+
+    kind: str
+    quantity: int
+    cost: Decimal | None  # None: not priced
+
+
+@dataclass
+class Span:
+    """Figures of a run of days."""
+
+    total: Figures = field(default_factory=Figures)
+    by_day: dict[date, Figures] = field(default_factory=dict)
+    by_model: dict[str, Figures] = field(default_factory=dict)
+    by_day_and_model: dict[tuple[date, str], Figures] = field(default_factory=dict)
+    by_project: dict[tuple[str, str], Figures] = field(default_factory=dict)  # slug, name
+
+
+@dataclass(frozen=True)
+class CostReport:
+    """A tenant's costs from `start_day` to `end_day`, both included, beside the same weekdays four weeks earlier."""
+
+    tenant: Tenant
+    project: Project | None
+    start_day: date
+    end_day: date
+    now: Span
+    before: Span
+    by_kind: list[KindCost]
+    metered_to: datetime | None  # usage up to here is in; None: there never was any
+    final_up_to: date | None  # the last day whose cost lines are posted
+
+    @property
+    def currency(self) -> str:
+        return self.tenant.currency
+
+    @property
+    def unpriced(self) -> list[tuple[str, int]]:
+        """Models with unpriced calls, and how many."""
+        return [(name, f.unpriced_calls) for name, f in sorted(self.now.by_model.items()) if f.unpriced_calls]
+
+    @property
+    def has_comparison(self) -> bool:
+        """Whether four weeks earlier there was anything to compare with."""
+        return bool(self.before.total.calls)
+
+
+def cost_report(
+    tenant: Tenant, start_day: date, end_day: date, *, project: Project | None = None
+) -> CostReport:
+    """Everything the cost page shows. Three queries, whatever the tenant's size; no events are read."""
+    spans = {True: Span(), False: Span()}
+    for is_now, day, model, slug, name, unpriced, amount, calls, tokens in _grouped(
+        tenant, start_day, end_day, project
+    ):
+        span, numbers = spans[is_now], (unpriced, amount, calls, tokens)
+        if model is None:
+            span.by_project.setdefault((slug, name), Figures()).add(*numbers)
+            continue
+        span.by_day_and_model.setdefault((day, model), Figures()).add(*numbers)
+        span.by_day.setdefault(day, Figures()).add(*numbers)
+        span.by_model.setdefault(model, Figures()).add(*numbers)
+        span.total.add(*numbers)
+    metered_to, final_up_to = freshness(tenant)
+    return CostReport(
+        tenant, project, start_day, end_day, spans[True], spans[False],
+        costs_by_kind(tenant, start_day, end_day, project), metered_to, final_up_to,
+    )  # fmt: skip
+
+
+def cost_rows(
+    tenant: Tenant,
+    start_day: date,
+    end_day: date,
+    group_by: Sequence[str],
+    *,
+    project: Project | None = None,
+) -> list[dict[str, Any]]:
+    """Costs and quantities grouped by any of DIMENSIONS, in that order; one query. Without any: one row or none."""
+    if unknown := set(group_by) - set(DIMENSIONS):
+        raise ValueError(
+            f"Cannot group by {', '.join(sorted(unknown))}; choose from {', '.join(DIMENSIONS)}."
+        )
+    columns = {"day": "r.day", "model": "m.name", "project": "p.slug", "key": "r.key_id"}
+    chosen = [columns[name] for name in group_by]
+    grouping = (
+        f"GROUP BY {', '.join(chosen)} ORDER BY {', '.join(chosen)}" if chosen else "HAVING count(*) > 0"
+    )
+    sums = ", ".join(f"sum(r.{kind})::bigint" for kind in KINDS)
+    sql = f"""
+        SELECT {"".join(f"{column}, " for column in chosen)} sum(r.amount), sum(r.calls)::bigint,
+               coalesce(sum(r.calls) FILTER (WHERE r.is_unpriced), 0)::bigint, {sums}
+          FROM rollup_day r
+          JOIN billed_model m ON m.id = r.model_id
+          JOIN tenants_project p ON p.id = r.project_id
+         WHERE r.tenant_id = %(tenant)s AND r.day BETWEEN %(start)s AND %(end)s {_scope(project)}
+         {grouping}
+    """  # noqa: S608
+    rows = _ask(sql, tenant=tenant, start=start_day, end=end_day, project=project)
+    width = len(chosen)
+    return [
+        dict(zip(group_by, row[:width], strict=True))
+        | {"cost": row[width], "calls": row[width + 1], "unpriced_calls": row[width + 2]}
+        | {"quantities": dict(zip(KINDS, row[width + 3 :], strict=True))}
+        for row in rows
+    ]
+
+
+def costs_by_kind(tenant: Tenant, start_day: date, end_day: date, project: Project | None) -> list[KindCost]:
+    """Quantities and costs by kind of usage, dearest first; kinds without usage are left out.
+
+    Hours are priced one by one, as the calls in them were. Calls (`request`) appear where they have a price.
+    """
+    used = ", ".join(f"('{kind}', h.{kind})" for kind in KINDS)
+    sums = ", ".join(f"sum(r.{kind}) AS {kind}" for kind in KINDS)
+    sql = f"""
+        WITH h AS (
+            SELECT r.model_id, r.hour, r.is_unpriced, {sums}
+              FROM billing_period bp
+              JOIN rollup_hour r ON r.period = bp.month AND r.tenant_id = bp.tenant_id
+             WHERE bp.tenant_id = %(tenant)s AND bp.month >= date_trunc('month', %(start)s::date)
+               AND r.day BETWEEN %(start)s AND %(end)s {_scope(project)}
+             GROUP BY r.model_id, r.hour, r.is_unpriced
+        )
+        SELECT used.kind, sum(used.quantity)::bigint, sum(used.quantity * price.per_million * 0.000001)
+          FROM h
+          CROSS JOIN LATERAL (VALUES {used}) AS used (kind, quantity)
+          LEFT JOIN sku ON sku.model_id = h.model_id AND sku.kind = used.kind
+          LEFT JOIN price ON price.sku_id = sku.id AND price.valid @> h.hour AND NOT h.is_unpriced
+                         AND price.currency = %(currency)s
+         WHERE used.quantity <> 0
+         GROUP BY used.kind
+    """  # noqa: S608
+    rows = _ask(sql, tenant=tenant, start=start_day, end=end_day, project=project, currency=tenant.currency)
+    kinds = [
+        KindCost(kind, quantity, cost)
+        for kind, quantity, cost in rows
+        if kind != "request" or cost is not None
+    ]
+    return sorted(kinds, key=lambda row: (-(row.cost or 0), KINDS.index(row.kind)))
+
+
+def freshness(tenant: Tenant) -> tuple[datetime | None, date | None]:
+    """Up to when usage is in (an hour's end, or now), and the last day whose cost lines are posted."""
+    rows = _ask(
+        """
+        SELECT (SELECT r.hour + interval '1 hour' FROM rollup_hour r
+                 WHERE r.tenant_id = %(tenant)s AND r.period = (
+                       SELECT max(period) FROM rollup_day WHERE tenant_id = %(tenant)s AND day = (
+                              SELECT max(day) FROM rollup_day WHERE tenant_id = %(tenant)s))
+                 ORDER BY r.hour DESC LIMIT 1),
+               (SELECT max(posted_up_to) FROM billing_period WHERE tenant_id = %(tenant)s)
+        """,
+        tenant=tenant,
+    )
+    hour_end, posted = rows[0]
+    return (min(hour_end, now()) if hour_end else None), posted
+
+
+def total_spend(tenant: Tenant, start_day: date, end_day: date) -> Figures:
+    """A tenant's figures over some days, in one query: for a home page."""
+    total = Figures()
+    for row in cost_rows(tenant, start_day, end_day, ()):
+        tokens = sum(row["quantities"][kind] for kind in TOKEN_KINDS)
+        total = Figures(row["cost"], row["calls"], tokens, tokens, row["unpriced_calls"])
+    return total
+
+
+def spend_by_key(tenant: Tenant, start_day: date, end_day: date) -> dict[UUID, Decimal | None]:
+    """Money per key over some days; None for a key whose calls are all unpriced; keys without calls are absent."""
+    return {row["key"]: row["cost"] for row in cost_rows(tenant, start_day, end_day, ("key",))}
+
+
+def months_with_usage(tenant: Tenant) -> list[date]:
+    """First days of the months in which the tenant used anything, newest first."""
+    rows = _ask(
+        """
+        WITH RECURSIVE months AS (
+            (SELECT date_trunc('month', max(day))::date AS month FROM rollup_day WHERE tenant_id = %(tenant)s)
+            UNION ALL
+            SELECT (SELECT date_trunc('month', max(day))::date FROM rollup_day
+                     WHERE tenant_id = %(tenant)s AND day < months.month)
+              FROM months WHERE months.month IS NOT NULL
+        )
+        SELECT month FROM months WHERE month IS NOT NULL
+        """,
+        tenant=tenant,
+    )
+    return [month for (month,) in rows]
+
+
+def today_of(tenant: Tenant) -> date:
+    """The day it is for the tenant."""
+    try:
+        return now().astimezone(ZoneInfo(tenant.timezone)).date()
+    except (ZoneInfoNotFoundError, ValueError):
+        return now().astimezone(UTC).date()
+
+
+def _grouped(tenant: Tenant, start: date, end: date, project: Project | None) -> Iterable[tuple[Any, ...]]:
+    """Sums by day and model, and by project, of the days asked for and of those four weeks earlier."""
+    sql = f"""
+        SELECT span.is_now, r.day, m.name, p.slug, p.name, r.is_unpriced, sum(r.amount), sum(r.calls)::bigint,
+               sum({_TOKENS})::bigint
+          FROM (VALUES (true, %(start)s::date, %(end)s::date),
+                       (false, %(start_before)s::date, %(end_before)s::date)) AS span (is_now, first_day, last_day)
+          JOIN rollup_day r ON r.day BETWEEN span.first_day AND span.last_day
+          JOIN billed_model m ON m.id = r.model_id
+          JOIN tenants_project p ON p.id = r.project_id
+         WHERE r.tenant_id = %(tenant)s {_scope(project)}
+         GROUP BY GROUPING SETS ((span.is_now, r.is_unpriced, r.day, m.name),
+                                 (span.is_now, r.is_unpriced, p.slug, p.name))
+    """  # noqa: S608
+    return _ask(
+        sql, tenant=tenant, start=start, end=end, start_before=start - FOUR_WEEKS, end_before=end - FOUR_WEEKS,
+        project=project,
+    )  # fmt: skip
+
+
+def _scope(project: Project | None) -> str:
+    return "AND r.project_id = %(project)s" if project else ""
+
+
+def _ask(sql: str, *, tenant: Tenant, project: Project | None = None, **parameters: Any) -> list[Any]:
+    parameters |= {"tenant": tenant.pk, "project": project.pk if project else None}
+    with connection.cursor() as cursor:
+        cursor.execute(sql, parameters)
+        return cursor.fetchall()

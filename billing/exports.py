@@ -1,0 +1,222 @@
+"""Asking for a cost report, building it, handing it out, and letting it go."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import date, timedelta
+from decimal import Decimal
+from pathlib import Path
+from typing import Any, Final
+from uuid import UUID
+
+import psycopg
+import structlog
+from django.conf import settings
+from django.core.exceptions import ValidationError
+from django.db import connection, transaction
+from django.utils.timezone import now
+
+from billing import export_csv, tasks
+from billing.models import Export
+from tenants import audit
+from tenants.errors import Conflict
+from tenants.models import Project, Tenant, User
+from tenants.permissions import require
+
+log = structlog.get_logger(__name__)
+
+ATTEMPTS: Final = 5  # workers that may die over one report before it counts as failed
+PROGRESS_EVERY: Final = 1.0  # seconds
+LONGEST: Final = timedelta(days=400)
+
+
+@transaction.atomic
+def ask_for_export(
+    tenant: Tenant, *, start_day: date, end_day: date, by: User, project: Project | None = None
+) -> Export:
+    """Queue a cost report of the days from `start_day` to `end_day`, both included.
+
+    Raises:
+        PermissionDenied: `by` may not export this tenant's costs.
+        ValidationError: the days are in the wrong order, or more than 400.
+    """
+    require(by, "tenants.export_cost", tenant)
+    if end_day < start_day:
+        raise ValidationError({"end": "The last day is before the first."})
+    if end_day - start_day > LONGEST:
+        raise ValidationError({"end": f"A report covers at most {LONGEST.days} days; ask for several."})
+    export: Export = Export.objects.create(
+        tenant=tenant,
+        project=project,
+        start_day=start_day,
+        end_day=end_day,
+        requested_by=by,
+        currency=tenant.currency,
+    )
+    audit.record(
+        "export.created",
+        actor=by,
+        subject=export,
+        start=start_day,
+        end=end_day,
+        project=project and project.slug,
+    )
+    tasks.build_export.delay_on_commit(str(export.pk))
+    return export
+
+
+def build_export(pk: UUID | str) -> None:
+    """Build a report's file, unless it is built or somebody else is at it. Safe to repeat.
+
+    One consistent snapshot is written by COPY to a file beside the final one, which takes its name when all of it
+    is on disk. The worker holds a lock that vanishes with it, so whoever comes next may go on at once.
+    """
+    with _own_connection() as copying, _building(copying, pk) as is_ours:
+        if not is_ours or not _start(pk):
+            return
+        try:
+            _build(Export.objects.across_tenants().with_names().get(pk=pk), copying)
+        except (OSError, psycopg.Error) as error:
+            log.exception("export_failed", export=str(pk))
+            Export.objects.across_tenants().filter(pk=pk, state="running").update(
+                state=Export.State.FAILED,
+                finished_at=now(),
+                error=f"The file could not be built: {type(error).__name__}. Try again, or tell an operator "
+                f"the number {pk}.",
+            )
+
+
+def file_for_download(pk: UUID | str, *, by: User) -> tuple[Export, Path]:
+    """The file of a finished report, noted in the audit trail.
+
+    Raises:
+        Export.DoesNotExist: `by` cannot see such a report.
+        PermissionDenied: `by` may not export this tenant's costs.
+        Conflict: it is not ready, or gone.
+    """
+    export: Export = Export.objects.visible_to(by).with_names().get(pk=pk)
+    require(by, "tenants.export_cost", export.tenant)
+    path = path_of(export)
+    if export.state != Export.State.DONE or not path.is_file():
+        is_gone = export.state in (Export.State.DONE, Export.State.EXPIRED)
+        raise Conflict(
+            "This file has expired. Ask for the report again." if is_gone else "This report is not ready.",
+            code="expired" if is_gone else "not_ready",
+        )
+    audit.record("export.downloaded", actor=by, subject=export, sha256=export.sha256)
+    return export, path
+
+
+def expire_exports() -> int:
+    """Delete the files of reports past their date; return how many. Safe to repeat."""
+    expired = 0
+    for export in Export.objects.across_tenants().outlived():
+        path_of(export).unlink(missing_ok=True)
+        expired += Export.objects.across_tenants().filter(pk=export.pk, state="done").update(state="expired")
+    return expired
+
+
+def path_of(export: Export) -> Path:
+    """Where a report's file is, or will be."""
+    return Path(settings.EXPORT_DIR) / f"{export.pk}.csv"
+
+
+def _start(pk: UUID | str) -> bool:
+    """Note that this worker builds now; False when there is nothing to build (any more)."""
+    with transaction.atomic():
+        export = Export.objects.across_tenants().select_for_update(of=("self",)).filter(pk=pk).first()
+        if export is None or export.state not in (Export.State.QUEUED, Export.State.RUNNING):
+            return False
+        export.move_to(Export.State.RUNNING)
+        if export.attempts >= ATTEMPTS:
+            export.move_to(Export.State.FAILED)
+            export.finished_at = now()
+            export.error = (
+                f"The worker died {ATTEMPTS} times over this report. Tell an operator the number {pk}."
+            )
+        export.attempts += 1
+        export.heartbeat_at, export.rows_done = now(), 0
+        export.save()
+        return bool(export.state == Export.State.RUNNING)
+
+
+def _build(export: Export, copying: psycopg.Connection[Any]) -> None:
+    directory = Path(settings.EXPORT_DIR)
+    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    path, partial = path_of(export), directory / f".{export.pk}.partial"
+    progress = _Progress(export.pk)
+    digest = hashlib.sha256()
+    with copying.transaction(), copying.cursor() as cursor, partial.open("wb") as file:
+        os.fchmod(file.fileno(), 0o600)
+        cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+        cursor.execute("SET LOCAL jit = off")
+        scope = {"tenant": export.tenant_id, "project": export.project_id}
+        cursor.execute(export_csv.COLLECT, scope | {"start": export.start_day, "end": export.end_day})
+        rows, total = cursor.execute(export_csv.COUNT).fetchone() or (0, Decimal(0))
+        progress.note(0, rows_total=rows)
+        with cursor.copy(export_csv.WRITE) as copy:
+            for count, line in enumerate(copy):  # the first is the header
+                file.write(line)
+                digest.update(line)
+                progress.note(count)
+        file.flush()
+        os.fsync(file.fileno())
+    partial.replace(path)
+    finished = now()
+    done = (
+        Export.objects.across_tenants()
+        .filter(pk=export.pk, state="running")
+        .update(
+            state=Export.State.DONE,
+            rows_done=rows,
+            rows_total=rows,
+            total=total,
+            size_bytes=path.stat().st_size,
+            sha256=digest.hexdigest(),
+            finished_at=finished,
+            expires_at=finished + timedelta(days=settings.EXPORT_KEEP_DAYS),
+        )
+    )
+    log.info("export_built", export=str(export.pk), rows=rows, is_first=bool(done))
+
+
+class _Progress:
+    """Writes how far a report is, at most once a second, for those who watch."""
+
+    def __init__(self, pk: UUID) -> None:
+        self.row = Export.objects.across_tenants().filter(pk=pk)
+        self.noted_at = 0.0
+
+    def note(self, rows_done: int, **also: int) -> None:
+        if also or time.monotonic() - self.noted_at >= PROGRESS_EVERY:
+            self.row.update(rows_done=rows_done, heartbeat_at=now(), **also)
+            self.noted_at = time.monotonic()
+
+
+@contextmanager
+def _own_connection() -> Iterator[psycopg.Connection[Any]]:
+    """A connection beside Django's: it holds the lock and the snapshot while Django's reports progress."""
+    beside = connection.copy()
+    beside.connect()
+    try:
+        yield beside.connection
+    finally:
+        beside.close()
+
+
+@contextmanager
+def _building(copying: psycopg.Connection[Any], pk: UUID | str) -> Iterator[bool]:
+    """Whether this worker is the only one building the report; the lock goes with its connection."""
+    row = copying.execute(
+        "SELECT pg_try_advisory_lock(hashtext('export'), hashtext(%s))", [str(pk)]
+    ).fetchone()
+    is_ours = row == (True,)
+    try:
+        yield is_ours
+    finally:
+        if is_ours and not copying.closed:
+            copying.execute("SELECT pg_advisory_unlock(hashtext('export'), hashtext(%s))", [str(pk)])

@@ -1,0 +1,102 @@
+"""Forms of billing's pages and of the admin."""
+
+from __future__ import annotations
+
+from datetime import date, timedelta
+from decimal import Decimal
+from typing import Any
+
+from django import forms
+from django.utils.formats import date_format
+from django.utils.translation import gettext_lazy as _
+
+from billing.costs import months_with_usage, today_of
+from billing.kinds import Kind
+from tenants.models import Project, Tenant, User
+
+
+def month_label(month: date) -> str:
+    """ "October 2026"."""
+    return date_format(month, "F Y")
+
+
+def month_choices(tenant: Tenant) -> list[date]:
+    """The months one can ask about: this one, and every one with usage; newest first."""
+    this_month = today_of(tenant).replace(day=1)
+    return sorted({this_month, *months_with_usage(tenant)}, reverse=True)
+
+
+def read_month(text: str) -> date:
+    """A month written as 2026-10, as its first day. Raises ValueError for anything else."""
+    if len(text) != 7:
+        raise ValueError("write a month as 2026-10")
+    return date.fromisoformat(f"{text}-01")
+
+
+def last_day(month: date) -> date:
+    """The last day of the month that begins with `month`."""
+    return (month + timedelta(days=32)).replace(day=1) - timedelta(days=1)
+
+
+class ExportForm(forms.Form):
+    """Which costs a report is about: a month, and all projects or one."""
+
+    month = forms.TypedChoiceField(label=_("Month"), coerce=read_month)
+    project = forms.ModelChoiceField(
+        Project.unscoped.none(),
+        label=_("Project"),
+        required=False,
+        to_field_name="slug",
+        empty_label=_("All projects"),
+    )
+
+    def __init__(self, *args: Any, tenant: Tenant, user: User, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["month"].choices = [  # type: ignore[attr-defined]
+            (f"{month:%Y-%m}", month_label(month)) for month in month_choices(tenant)
+        ]
+        self.fields["project"].queryset = Project.objects.visible_to(user).in_tenant(tenant)  # type: ignore[attr-defined]
+
+
+class ReportForm(forms.Form):
+    """A controller's question: whose costs, of which month."""
+
+    tenant = forms.ModelChoiceField(Tenant.objects.none(), label=_("Tenant"))
+    month = forms.CharField(
+        label=_("Month"), help_text=_("As 2026-10."), widget=forms.TextInput(attrs={"type": "month"})
+    )
+
+    def __init__(self, *args: Any, user: User, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["tenant"].queryset = Tenant.objects.visible_to(user)  # type: ignore[attr-defined]
+
+    def clean_month(self) -> date:
+        try:
+            return read_month(self.cleaned_data["month"])
+        except ValueError as error:
+            raise forms.ValidationError(_("Write a month as 2026-10.")) from error
+
+
+class PriceForm(forms.Form):
+    """A model's next price list, per million, from a whole hour on."""
+
+    model = forms.CharField(label=_("Model"), max_length=120, help_text=_("Public name."))
+    valid_from = forms.DateTimeField(
+        label=_("From"),
+        help_text=_("A whole hour, UTC."),
+        widget=forms.DateTimeInput(attrs={"type": "datetime-local", "step": 3600}),
+    )
+    currency = forms.RegexField(r"^[A-Z]{3}$", label=_("Currency"), initial="USD")
+    reason = forms.CharField(label=_("Reason"), max_length=300)
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        for kind in Kind:
+            self.fields[f"price_{kind.value}"] = forms.DecimalField(
+                label=kind.label, required=False, min_value=Decimal(0), max_digits=18, decimal_places=8
+            )
+
+    def per_million(self) -> dict[str, Decimal]:
+        """The kinds that were filled in."""
+        prices = {kind.value: self.cleaned_data[f"price_{kind.value}"] for kind in Kind}
+        return {kind: price for kind, price in prices.items() if price is not None}

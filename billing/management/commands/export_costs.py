@@ -1,0 +1,53 @@
+"""Write a tenant's cost report as CSV, without the queue: `manage.py export_costs TENANT MONTH [--output FILE]`."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from argparse import ArgumentParser
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError
+
+from billing import exports
+from billing.models import Export
+from tenants.models import Tenant, User
+
+
+class Command(BaseCommand):
+    """The same report, permissions and audit lines as the pages; it is built here and now."""
+
+    help = __doc__
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("tenant", help="slug")
+        parser.add_argument("month", help="2026-10")
+        parser.add_argument("--as", dest="email", required=True, help="e-mail of the person who asks")
+        parser.add_argument("--output", type=Path, help="default: standard output")
+
+    def handle(self, **options: Any) -> None:
+        tenant = Tenant.objects.filter(slug=options["tenant"]).first()
+        user = User.objects.filter(email=options["email"].lower(), is_active=True).first()
+        if tenant is None:
+            raise CommandError(f"There is no tenant {options['tenant']}.")
+        if user is None:
+            raise CommandError(f"There is no person {options['email']}.")
+        try:
+            first = date.fromisoformat(f"{options['month']}-01")
+        except ValueError:
+            raise CommandError(f"{options['month']} is not a month; write 2026-10.") from None
+        last = (first + timedelta(days=32)).replace(day=1) - timedelta(days=1)
+        export = exports.ask_for_export(tenant, start_day=first, end_day=last, by=user)
+        exports.build_export(export.pk)
+        export = Export.objects.in_tenant(tenant).get(pk=export.pk)
+        if export.state != Export.State.DONE:
+            raise CommandError(export.error or "Somebody else is building this report; ask again.")
+        if options["output"]:
+            shutil.copyfile(exports.path_of(export), options["output"])
+        else:
+            sys.stdout.write(exports.path_of(export).read_text())
+        self.stderr.write(
+            f"{export.rows_total:,} rows, {export.total:f} {export.currency}, SHA-256 {export.sha256}"
+        )

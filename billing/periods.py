@@ -1,0 +1,114 @@
+"""Posting cost lines, and closing a tenant's month."""
+
+from __future__ import annotations
+
+import hashlib
+from datetime import date, timedelta
+from decimal import Decimal
+from typing import Final
+
+from django.db import connection, transaction
+from django.utils.timezone import now
+
+from billing.costs import today_of
+from billing.models import BillingPeriod, CostLine
+from tenants import audit
+from tenants.errors import Conflict
+from tenants.models import Tenant, User
+
+# What the rollups want posted, minus what is posted: per project, SKU, price and day. The reference counts the lines
+# that are there, so two posters at once write the same reference, and one of them finds it taken.
+POST: Final = """
+WITH wanted AS (
+    SELECT period, project_id, sku_id, price_id, day, per_million, sum(quantity)::bigint AS quantity
+      FROM cost_detail
+     WHERE tenant_id = %(tenant)s AND period = %(period)s AND day < %(before)s
+     GROUP BY period, project_id, sku_id, price_id, day, per_million
+), have AS (
+    SELECT project_id, sku_id, price_id, day, sum(quantity)::bigint AS quantity, count(*) AS lines
+      FROM cost_line
+     WHERE tenant_id = %(tenant)s AND period = %(period)s AND reverses_id IS NULL
+     GROUP BY project_id, sku_id, price_id, day
+), due AS (
+    SELECT w.*, w.quantity - coalesce(h.quantity, 0) AS missing, coalesce(h.lines, 0) + 1 AS line
+      FROM wanted w LEFT JOIN have h USING (project_id, sku_id, price_id, day)
+)
+INSERT INTO cost_line (id, period, tenant_id, project_id, sku_id, price_id, day, quantity, per_million, amount,
+                       source_ref, posted_at)
+SELECT gen_random_uuid(), period, %(tenant)s, project_id, sku_id, price_id, day, missing, per_million,
+       missing * per_million * 0.000001,
+       concat_ws('/', 'usage', period, project_id, price_id, day, line), now()
+  FROM due WHERE missing <> 0
+ON CONFLICT (source_ref) DO NOTHING
+"""
+
+
+def post_cost_lines(tenant: Tenant, *, before: date | None = None) -> int:
+    """Post what the rollups want and the lines do not have, of days before `before`; return how many lines.
+
+    `before` defaults to the tenant's today: finished days. Late usage adds lines beside the earlier ones. Safe to
+    repeat: the second time there is nothing to post.
+    """
+    before = before or today_of(tenant)
+    posted = 0
+    for period in BillingPeriod.objects.in_tenant(tenant).filter(state="open").order_by("month"):
+        with transaction.atomic():
+            _take_turns(tenant)
+            posted += _post(tenant, period.month, before)
+            done = min(before - timedelta(days=1), _last_day(period.month))
+            BillingPeriod.objects.in_tenant(tenant).filter(pk=period.pk, state="open").exclude(
+                posted_up_to__gte=done
+            ).update(posted_up_to=done)
+    return posted
+
+
+@transaction.atomic
+def close_period(tenant: Tenant, month: date, *, by: User | None) -> BillingPeriod:
+    """Post what is missing, freeze the totals with their SHA-256, and let nothing more in.
+
+    Usage that arrives later is posted to the oldest open later period, at the price of its own hour.
+
+    Raises:
+        BillingPeriod.DoesNotExist: the tenant has no such period.
+        Conflict: it is closed, or the month is not over.
+    """
+    _take_turns(tenant)
+    period: BillingPeriod = (
+        BillingPeriod.objects.in_tenant(tenant).select_for_update(of=("self",)).get(month=month)
+    )
+    if period.state == BillingPeriod.State.CLOSED:
+        raise Conflict(f"{period} is closed already.")
+    if today_of(tenant) <= _last_day(month):
+        raise Conflict(
+            f"{month:%B %Y} is not over yet; it can be closed from the first of the next month on."
+        )
+    _post(tenant, month, date.max)
+    lines = CostLine.objects.in_tenant(tenant).filter(period=month).order_by("source_ref")
+    digest, total, count = hashlib.sha256(), Decimal(0), 0
+    for reference, quantity, amount in lines.values_list("source_ref", "quantity", "amount").iterator():
+        digest.update(f"{reference}\t{quantity}\t{amount:f}\n".encode())
+        total, count = total + amount, count + 1
+    period.state, period.closed_at = BillingPeriod.State.CLOSED, now()
+    period.total, period.lines, period.sha256 = total, count, digest.hexdigest()
+    period.posted_up_to = _last_day(month)
+    period.save()
+    audit.record(
+        "billing_period.closed", actor=by, subject=period, total=total, lines=count, sha256=period.sha256
+    )
+    return period
+
+
+def _take_turns(tenant: Tenant) -> None:
+    """One poster or closer of a tenant at a time; always before locking a period."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_xact_lock(hashtext('cost lines'), hashtext(%s))", [str(tenant.pk)])
+
+
+def _post(tenant: Tenant, month: date, before: date) -> int:
+    with connection.cursor() as cursor:
+        cursor.execute(POST, {"tenant": tenant.pk, "period": month, "before": before})
+        return int(cursor.rowcount)
+
+
+def _last_day(month: date) -> date:
+    return (month + timedelta(days=32)).replace(day=1) - timedelta(days=1)

@@ -1,0 +1,169 @@
+"""What the HTTP API says about costs, prices and exports. Money and prices are strings, exact."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Any
+
+from drf_spectacular.utils import extend_schema_field
+from rest_framework import serializers
+
+from billing.costs import DIMENSIONS
+from billing.forms import last_day, read_month
+from billing.kinds import KINDS
+from billing.models import Export, Price
+
+
+def plain(amount: Decimal) -> str:
+    """Every digit that matters, no exponent: "0.0025"."""
+    text = f"{amount:f}"
+    return text.rstrip("0").rstrip(".") if "." in text else text
+
+
+class ExactField(serializers.Field):
+    """A Decimal as a string; null where nothing is priced."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(read_only=True, **kwargs)
+
+    def to_representation(self, value: Decimal) -> str:
+        return plain(value)
+
+
+@extend_schema_field({"type": "string", "format": "decimal", "example": "41.7234"})
+class MoneyField(ExactField):
+    """Money, in the currency beside it."""
+
+
+class QuantitiesSerializer(serializers.Serializer[Any]):
+    """How much of each kind; disjoint."""
+
+    def get_fields(self) -> dict[str, serializers.Field]:
+        return {kind: serializers.IntegerField(read_only=True) for kind in KINDS}
+
+
+class UsageRowSerializer(serializers.Serializer[Any]):
+    """Usage of one group; only the dimensions that were asked for are there."""
+
+    day = serializers.DateField(required=False)
+    model = serializers.CharField(required=False)
+    project = serializers.CharField(required=False, help_text="slug")
+    key = serializers.UUIDField(required=False)
+    calls = serializers.IntegerField()
+    unpriced_calls = serializers.IntegerField()
+    quantities = QuantitiesSerializer()
+
+
+class CostRowSerializer(UsageRowSerializer):
+    """Usage and cost of one group. `cost` is null when nothing in it is priced; unpriced calls are in no cost."""
+
+    cost = MoneyField(allow_null=True)
+
+
+class UsageTotalSerializer(serializers.Serializer[Any]):
+    calls = serializers.IntegerField()
+    unpriced_calls = serializers.IntegerField()
+    quantities = QuantitiesSerializer()
+
+
+class CostTotalSerializer(UsageTotalSerializer):
+    cost = MoneyField(allow_null=True)
+
+
+class UsageSerializer(serializers.Serializer[Any]):
+    tenant = serializers.CharField(help_text="slug")
+    start = serializers.DateField()
+    end = serializers.DateField(help_text="included")
+    timezone = serializers.CharField(help_text="in which the days begin")
+    rows = UsageRowSerializer(many=True)
+    total = UsageTotalSerializer()
+
+
+class CostsSerializer(UsageSerializer):
+    currency = serializers.CharField()
+    metered_to = serializers.DateTimeField(allow_null=True)
+    final_up_to = serializers.DateField(allow_null=True)
+    rows = CostRowSerializer(many=True)
+    total = CostTotalSerializer()
+
+
+class CostQuerySerializer(serializers.Serializer[Any]):
+    """The question behind costs/ and usage/."""
+
+    tenant = serializers.SlugField(help_text="slug")
+    start = serializers.DateField(help_text="first day, in the tenant's time zone")
+    end = serializers.DateField(help_text="last day, included")
+    group_by = serializers.CharField(
+        required=False, default="day,model", allow_blank=True,
+        help_text=f"comma-separated, from {', '.join(DIMENSIONS)}; empty for the total alone",
+    )  # fmt: skip
+    project = serializers.SlugField(required=False, help_text="slug; default: all projects")
+
+    def validate_group_by(self, value: str) -> list[str]:
+        names = [name.strip() for name in value.split(",") if name.strip()]
+        if unknown := [name for name in names if name not in DIMENSIONS]:
+            raise serializers.ValidationError(
+                f"Cannot group by {', '.join(unknown)}; choose from {', '.join(DIMENSIONS)}."
+            )
+        return list(dict.fromkeys(names))
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        if attrs["end"] < attrs["start"]:
+            raise serializers.ValidationError({"end": "The last day is before the first."})
+        if (attrs["end"] - attrs["start"]).days > 400:
+            raise serializers.ValidationError({"end": "Ask for at most 400 days at once."})
+        return attrs
+
+
+class NewExportSerializer(serializers.Serializer[Any]):
+    """What a report shall be about: `period` (a month), or `start` and `end`."""
+
+    kind = serializers.ChoiceField(choices=["costs"], default="costs")
+    tenant = serializers.SlugField(help_text="slug")
+    period = serializers.CharField(required=False, help_text="a month: 2026-10")
+    start = serializers.DateField(required=False)
+    end = serializers.DateField(required=False, help_text="included")
+    project = serializers.SlugField(required=False, help_text="slug; default: all projects")
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        if "period" in attrs:
+            try:
+                attrs["start"] = read_month(attrs["period"])
+            except ValueError:
+                raise serializers.ValidationError({"period": "Write a month as 2026-10."}) from None
+            attrs["end"] = last_day(attrs["start"])
+        elif "start" not in attrs or "end" not in attrs:
+            raise serializers.ValidationError({"period": "Give a period, or start and end."})
+        return attrs
+
+
+class ExportSerializer(serializers.ModelSerializer[Export]):
+    tenant = serializers.SlugRelatedField(slug_field="slug", read_only=True)
+    project = serializers.SlugRelatedField(slug_field="slug", read_only=True)
+    start = serializers.DateField(source="start_day", read_only=True)
+    end = serializers.DateField(source="end_day", read_only=True)
+    total = MoneyField(allow_null=True)
+
+    class Meta:
+        model = Export
+        fields = (
+            "id", "tenant", "project", "start", "end", "state", "rows_done", "rows_total", "currency", "total",
+            "size_bytes", "sha256", "error", "created_at", "finished_at", "expires_at",
+        )  # fmt: skip
+        read_only_fields = fields
+
+
+class PriceSerializer(serializers.ModelSerializer[Price]):
+    model = serializers.CharField(source="sku.model.name", read_only=True)
+    kind = serializers.CharField(source="sku.kind", read_only=True)
+    valid_from = serializers.DateTimeField(source="valid.lower", read_only=True)
+    valid_until = serializers.DateTimeField(source="valid.upper", read_only=True, allow_null=True)
+    per_million = MoneyField()
+
+    class Meta:
+        model = Price
+        fields = (
+            "id", "model", "kind", "per_million", "currency", "valid_from", "valid_until", "same_as", "reason",
+            "created_at",
+        )  # fmt: skip
+        read_only_fields = fields

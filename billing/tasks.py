@@ -1,0 +1,92 @@
+"""Billing by the clock. A message is a hint: every task may run twice, and a sweep repairs what a message lost."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, timedelta
+
+import structlog
+from celery import shared_task
+from celery.schedules import crontab
+from django.db import connection
+from django.utils.timezone import now
+
+from billing import exports, periods
+from billing.models import BillingPeriod, Export
+from tenants.models import Tenant
+
+log = structlog.get_logger(__name__)
+
+
+@shared_task
+def build_export(export_id: str) -> None:
+    exports.build_export(export_id)
+
+
+@shared_task
+def build_exports_left_alone() -> None:
+    """Enqueue reports whose message was lost, or whose worker died."""
+    for pk in Export.objects.across_tenants().left_alone().values_list("pk", flat=True):
+        build_export.delay(str(pk))
+
+
+@shared_task
+def expire_exports() -> None:
+    exports.expire_exports()
+
+
+@shared_task
+def post_all_cost_lines() -> None:
+    """Post every tenant's finished days; most have nothing new."""
+    open_periods = BillingPeriod.objects.across_tenants().filter(state="open")
+    for tenant in Tenant.objects.filter(pk__in=open_periods.values("tenant")):
+        periods.post_cost_lines(tenant)
+
+
+@shared_task
+def make_partitions_ahead() -> None:
+    """Make this month's partition of the events and the next two, and raise the alarm over misplaced events."""
+    month = now().astimezone(UTC).date().replace(day=1)
+    with connection.cursor() as cursor:
+        for _ in range(3):
+            cursor.execute("SELECT make_usage_partition(%s)", [month])
+            month = (month + timedelta(days=32)).replace(day=1)
+    if misplaced := events_without_partition():
+        log.error("usage_events_without_partition", months=[f"{month:%Y-%m}" for month in misplaced])
+
+
+def events_without_partition() -> list[date]:
+    """Months whose events lie in the default partition: their own was missing when they came. Normally none."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT DISTINCT date_trunc('month', occurred_at AT TIME ZONE 'UTC')::date FROM usage_event_default"
+        )
+        return sorted(month for (month,) in cursor.fetchall())
+
+
+@shared_task
+def note_last_use_of_keys() -> None:
+    """Write on each key when it was last used, from the calls of the last quarter of an hour."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            """
+            UPDATE tenants_apikey k SET last_used_at = used.at
+              FROM (SELECT key_id, max(occurred_at) AS at FROM usage_event
+                     WHERE occurred_at > now() - interval '15 minutes' GROUP BY key_id ORDER BY key_id) used
+             WHERE k.id = used.key_id AND (k.last_used_at IS NULL OR k.last_used_at < used.at)
+            """
+        )
+
+
+SCHEDULE = {
+    "billing-build-exports-left-alone": {"task": "billing.tasks.build_exports_left_alone", "schedule": 30.0},
+    "billing-expire-exports": {"task": "billing.tasks.expire_exports", "schedule": crontab(minute=17)},
+    "billing-post-all-cost-lines": {
+        "task": "billing.tasks.post_all_cost_lines",
+        "schedule": crontab(minute=7),
+    },
+    "billing-make-partitions-ahead": {
+        "task": "billing.tasks.make_partitions_ahead",
+        "schedule": crontab(minute=3, hour="*/6"),
+    },
+    "billing-note-last-use-of-keys": {"task": "billing.tasks.note_last_use_of_keys", "schedule": 60.0},
+}
