@@ -90,10 +90,10 @@ def steps_of(access_request: AccessRequest, reviews: list[Review], key: ApiKey |
 def tracks_of(reviews: list[Review]) -> list[Words]:
     """Every review: running first, then decided; with what the reviewer said. Wants decisions prefetched."""
     kinds = {
-        Review.State.PENDING: ("run", {"kind": "info", "text": _("In review")}),
+        Review.State.PENDING: ("now", {"kind": "info", "text": _("In review")}),
         Review.State.APPROVED: ("done", {"kind": "ok", "text": _("Approved")}),
         Review.State.REJECTED: ("bad", {"kind": "bad", "text": _("Refused")}),
-        Review.State.CANCELLED: ("off", {"kind": "", "text": _("Not needed")}),
+        Review.State.CANCELLED: ("", {"kind": "", "text": _("Not needed")}),
     }
     tracks = []
     for review in sorted(reviews, key=lambda r: (r.state != Review.State.PENDING, r.due_at)):
