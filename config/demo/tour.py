@@ -103,12 +103,12 @@ def wait_for(look: Callable[[], T | None], what: str, seconds: float = PATIENCE_
 def browse_and_request(road: Road) -> str:
     me = road.account("developer", "aurora-bank")
     road.developer.sign_in(me["email"], me["password"])
-    catalog = road.developer.open("/t/aurora-bank/catalog/")
+    catalog = road.developer.open("/t/aurora-bank/models/")
     expect("Model catalog" in catalog.text, "The catalog page has another title.")
-    found = road.developer.open(f"/t/aurora-bank/catalog/?q={DEMO_MODEL}")
-    model = road.developer.open(found.link(f"/catalog/{DEMO_MODEL}/"))
+    found = road.developer.open(f"/t/aurora-bank/models/?q={DEMO_MODEL}")
+    model = road.developer.open(found.link(f"/models/{DEMO_MODEL}/"))
     expect("$0.15" in model.text, "The model's page does not show its input price.")
-    form = road.developer.open(f"/t/aurora-bank/catalog/{DEMO_MODEL}/request/")
+    form = road.developer.open(f"/t/aurora-bank/models/{DEMO_MODEL}/request/")
     sent = road.developer.submit(
         form,
         form.form("purpose", "expected_tokens_per_day"),
@@ -252,10 +252,8 @@ def refuse(road: Road) -> Iterator[str]:
         yield f"a model not granted: 404 {error.code}"
     try:
         for _ in range(4):  # three calls a minute are allowed; the tour has made some already
-            _count(
-                road,
-                road.openai().chat.completions.create(model=DEMO_MODEL, messages=PROMPT).usage.total_tokens,
-            )
+            answer: Any = road.openai().chat.completions.create(model=DEMO_MODEL, messages=PROMPT)
+            _count(road, answer.usage.total_tokens)
         raise Difference("More than three calls a minute were answered.")
     except openai.RateLimitError as error:
         wait = error.response.headers.get("retry-after")
