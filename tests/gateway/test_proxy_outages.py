@@ -155,7 +155,9 @@ def test_a_snapshot_that_makes_no_sense_changes_nothing(new_road):
     road = new_road()
     secret = road.new_key()
     good = list(road.routes)
-    road.routes = [RouteConfig(model=MODEL, modes=["chat"], backends=[road.engine.backend(url="ftp://nowhere")])]
+    road.routes = [
+        RouteConfig(model=MODEL, modes=["chat"], backends=[road.engine.backend(url="ftp://nowhere")])
+    ]
     road.publish(wait=False)
     wait_until(
         lambda: any("http(s) address" in ack.problem for ack in road.control.acks), 10, "the complaint"
