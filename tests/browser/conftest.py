@@ -68,6 +68,10 @@ class House:
     def home(self):
         return f"{self.stack.console}/t/{self.tenant.slug}/"
 
+    @property
+    def last_month(self):
+        return (now().date().replace(day=1) - timedelta(days=1)).replace(day=1)
+
     @contextmanager
     def visit(self, browser, role, **options):
         """A watched page of `role`, signed in as people do: by the form. Fails if the page complained."""

@@ -89,7 +89,8 @@ def watched_page(
 
 def accessibility_violations(page: Page) -> list[str]:
     """What axe finds against WCAG 2.2 A and AA, one line for each element."""
-    found = Axe().run(page, options={"runOnly": {"type": "tag", "values": RULES}}).response["violations"]
+    options = {"runOnly": {"type": "tag", "values": RULES}, "resultTypes": ["violations"]}
+    found = Axe().run(page, options=options).response["violations"]
     return [
         f"{violation['id']}: {node['target']} {node['failureSummary']}"
         for violation in found
