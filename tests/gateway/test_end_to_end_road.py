@@ -148,7 +148,7 @@ def test_an_approval_opens_the_model_and_the_ledger_prices_the_call_exactly(runn
     client = running_stack.client(secret)
     answer = client.chat.completions.create(model=CHAT, messages=HELLO)
     ledger = UsageEvent.objects.in_tenant(project.tenant)
-    running_stack.wait_until(ledger.exists, 2, "the call in the ledger")
+    running_stack.wait_until(ledger.exists, 10, "the call in the ledger")
     event = ledger.get()
     million = 1_000_000
     used = answer.usage
