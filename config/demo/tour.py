@@ -314,11 +314,9 @@ def report(road: Road) -> str:
         form, form.form("tenant", "month"), tenant=_choice(form, "Aurora Bank"), month=month
     )
     detail = urlsplit(sent.url).path
-    seen: list[str] = []
 
     def finished() -> Page | None:
         page = controller.open(detail)
-        seen.append(page.text)
         return page if any("/download/" in link for link in page.links) else None
 
     done = wait_for(finished, f"The report of {month}", PATIENCE_SECONDS * road.patience)
