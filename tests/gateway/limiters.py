@@ -1,6 +1,8 @@
 """Both places where limits are counted, for tests that both must pass, and a Valkey that can be restarted."""
 
 import asyncio
+import contextlib
+import re
 import secrets
 
 import pytest
@@ -38,6 +40,38 @@ class LimitsServer:
         self._log.close()
 
 
+class Relay:
+    """Stands between a limiter and its server, and can swallow the answers while questions go through."""
+
+    def __init__(self, url):
+        self.port = free_port()
+        self.url = re.sub(r":\d+/", f":{self.port}/", url)
+        self.is_mute = False
+        self._target = int(re.search(r":(\d+)/", url)[1])
+
+    async def __aenter__(self):
+        self._server = await asyncio.start_server(self._connect, "127.0.0.1", self.port)
+        return self
+
+    async def __aexit__(self, *_):
+        self._server.close()
+
+    async def _connect(self, reader, writer):
+        answers, questions = await asyncio.open_connection("127.0.0.1", self._target)
+        passing = asyncio.create_task(self._pass(answers, writer, can_mute=True))
+        await self._pass(reader, questions, can_mute=False)
+        passing.cancel()
+        for end in (questions, writer):
+            end.close()
+
+    async def _pass(self, reader, writer, *, can_mute):
+        with contextlib.suppress(ConnectionError):
+            while data := await reader.read(65536):
+                if not (can_mute and self.is_mute):
+                    writer.write(data)
+                    await writer.drain()
+
+
 class Limiters:
     """Makes limiters of one kind, and runs what they do in one event loop."""
 
@@ -54,11 +88,10 @@ class Limiters:
         self.server.client.flushdb()
         return self.another(clock, **options)
 
-    def another(self, clock, **options):
+    def another(self, clock, *, url=None, **options):
         """One more gateway's limiter on the same server. Nothing renews leases here, so they are long."""
-        self._last = RedisLimiter(
-            self.server.url, Metrics(), **{"clock": clock, "lease_seconds": 10**6, **options}
-        )
+        options = {"clock": clock, "lease_seconds": 10**6, **options}
+        self._last = RedisLimiter(url or self.server.url, Metrics(), **options)
         return self._last
 
     def run(self, work):
