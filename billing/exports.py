@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import date, timedelta
 from decimal import Decimal
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 from uuid import UUID
@@ -65,7 +66,8 @@ def ask_for_export(
         end=end_day,
         project=project and project.slug,
     )
-    tasks.build_export.delay_on_commit(str(export.pk))
+    # The row is the truth: should the queue be away, the sweep enqueues it later.
+    transaction.on_commit(partial(tasks.build_export.delay, str(export.pk)), robust=True)
     return export
 
 
@@ -147,10 +149,10 @@ def _start(pk: UUID | str) -> bool:
 def _build(export: Export, copying: psycopg.Connection[Any]) -> None:
     directory = Path(settings.EXPORT_DIR)
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-    path, partial = path_of(export), directory / f".{export.pk}.partial"
+    path, unfinished = path_of(export), directory / f".{export.pk}.partial"
     progress = _Progress(export.pk)
     digest = hashlib.sha256()
-    with copying.transaction(), copying.cursor() as cursor, partial.open("wb") as file:
+    with copying.transaction(), copying.cursor() as cursor, unfinished.open("wb") as file:
         os.fchmod(file.fileno(), 0o600)
         cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
         cursor.execute("SET LOCAL jit = off")
@@ -165,7 +167,7 @@ def _build(export: Export, copying: psycopg.Connection[Any]) -> None:
                 progress.note(count)
         file.flush()
         os.fsync(file.fileno())
-    partial.replace(path)
+    unfinished.replace(path)
     finished = now()
     done = (
         Export.objects.across_tenants()

@@ -67,7 +67,8 @@ DECLARE
     part text := format('usage_event_%s', to_char(first, 'YYYY_MM'));
 BEGIN
     PERFORM pg_advisory_xact_lock(hashtext('make_usage_partition'));
-    IF to_regclass(part) IS NOT NULL THEN
+    -- A query, not to_regclass: that may answer from this session's cache, from before the lock was ours.
+    IF EXISTS (SELECT FROM pg_class WHERE relname = part AND relnamespace = current_schema()::regnamespace) THEN
         RETURN false;
     END IF;
     EXECUTE format('CREATE TABLE %I (LIKE usage_event INCLUDING ALL)', part);

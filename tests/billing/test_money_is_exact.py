@@ -61,8 +61,9 @@ def test_amounts_equal_an_independent_oracle_to_the_last_digit(call, prices, bat
 def test_a_call_without_a_price_is_flagged_and_never_costs_zero(call, prices):
     record_usage("gateway", [call(model="stranger"), call(image=5), call()])
     assert one("SELECT count(*) FROM usage_event WHERE is_unpriced AND amount IS NULL") == 2
-    assert rows("SELECT is_unpriced, calls, amount IS NULL FROM rollup_day WHERE model_id = "
-                "(SELECT id FROM billed_model WHERE name = 'aya') ORDER BY 1") == [(False, 1, False), (True, 1, True)]  # fmt: skip
+    aya = "model_id = (SELECT id FROM billed_model WHERE name = 'aya')"
+    by_priced = rows(f"SELECT is_unpriced, calls, amount IS NULL FROM rollup_day WHERE {aya} ORDER BY 1")
+    assert by_priced == [(False, 1, False), (True, 1, True)]
 
 
 def test_another_currency_than_the_tenants_is_not_a_price(call, lab):

@@ -107,7 +107,7 @@ def test_a_changed_book_closes_at_the_next_hour_and_goes_on(db):
     report = publish_price_book([("aya", PRICES | {"output": Decimal(11)})], reason="Book 2")
     assert (report.changed, report.unchanged) == (2, 3)  # output, and reasoning with it
     next_hour = hour_of(now()) + timedelta(hours=1)
-    ranges = [price.valid for price in Price.objects.filter(sku__kind="output").order_by("created_at")]
+    ranges = [price.valid for price in Price.objects.filter(sku__kind="output").order_by("pk")]
     assert [(r.lower, r.upper) for r in ranges] == [(PRICED_SINCE, next_hour), (next_hour, None)]
 
 

@@ -1,0 +1,160 @@
+import os
+import signal
+import subprocess
+import sys
+import time
+from datetime import date, timedelta
+
+import psycopg
+import pytest
+from django.db import connection
+from django.utils.timezone import now
+
+from billing import exports, tasks
+from billing.ingest import record_usage
+from billing.models import Export
+from tenants.errors import Conflict
+from tests.billing.conftest import NOON
+
+DAYS = {"start_day": date(2026, 10, 1), "end_day": date(2026, 10, 31)}
+
+
+@pytest.fixture(autouse=True)
+def files(settings, tmp_path):
+    settings.EXPORT_DIR = tmp_path / "exports"
+
+
+@pytest.fixture
+def queued(transactional_db, lab, finance, call, prices):
+    record_usage("gateway", [call(occurred_at=NOON + timedelta(hours=n)) for n in range(20)])
+    return exports.ask_for_export(lab, by=finance, **DAYS)
+
+
+def test_building_twice_builds_once(queued):
+    tasks.build_export(str(queued.pk))
+    first = exports.path_of(queued).stat()
+    tasks.build_export(str(queued.pk))
+    assert exports.path_of(queued).stat().st_mtime_ns == first.st_mtime_ns
+    assert exports.path_of(queued).stat().st_mode & 0o777 == 0o600
+    queued.refresh_from_db()
+    assert (queued.state, queued.attempts) == ("done", 1)
+
+
+def test_while_one_worker_builds_another_leaves_it_alone(queued):
+    with psycopg.connect(**connection.get_connection_params() | {"cursor_factory": psycopg.Cursor}) as other:
+        other.execute("SELECT pg_advisory_lock(hashtext('export'), hashtext(%s))", [str(queued.pk)])
+        tasks.build_export(str(queued.pk))
+        queued.refresh_from_db()
+        assert queued.state == "queued"
+
+
+def test_a_killed_workers_report_is_completed_by_the_sweep(queued, settings, tmp_path, monkeypatch):
+    """The worker is a process of its own, killed between two rows."""
+    script = f"""
+import django, os, signal; django.setup()
+from django.conf import settings; from pathlib import Path
+settings.EXPORT_DIR = Path({str(settings.EXPORT_DIR)!r})
+from billing import exports
+class Stop(exports._Progress):
+    def note(self, rows_done, **also):
+        super().note(rows_done, **also)
+        if rows_done == 2:
+            os.kill(os.getpid(), signal.SIGKILL)
+exports._Progress = Stop
+exports.build_export({str(queued.pk)!r})
+"""
+    parts = connection.settings_dict
+    url = f"postgresql://{parts['USER']}:{parts['PASSWORD']}@{parts['HOST']}:{parts['PORT']}/{parts['NAME']}"
+    worker = subprocess.run([sys.executable, "-c", script], check=False, capture_output=True, text=True,
+                            env=os.environ | {"DATABASE_URL": url})  # fmt: skip
+    assert worker.returncode == -signal.SIGKILL, worker.stderr
+    queued.refresh_from_db()
+    assert (queued.state, queued.attempts) == ("running", 1)
+    assert not exports.path_of(queued).exists()
+
+    sent = []
+    monkeypatch.setattr(tasks.build_export, "delay", sent.append)
+    tasks.build_exports_left_alone()
+    assert sent == []  # it may still be alive
+    Export.objects.across_tenants().update(heartbeat_at=now() - timedelta(minutes=1))
+    tasks.build_exports_left_alone()
+    assert sent == [str(queued.pk)]
+    for _ in range(50):  # the dead worker's connection, and its lock, end with it
+        tasks.build_export(*sent)
+        queued.refresh_from_db()
+        if queued.state == "done":
+            break
+        time.sleep(0.1)
+    assert (queued.state, queued.attempts) == ("done", 2)
+    assert len(list(exports.path_of(queued).parent.iterdir())) == 1
+
+
+def test_a_report_nobody_can_finish_fails_in_words(queued):
+    Export.objects.across_tenants().update(attempts=exports.ATTEMPTS)
+    tasks.build_export(str(queued.pk))
+    queued.refresh_from_db()
+    assert queued.state == "failed"
+    assert "worker died" in queued.error
+
+
+def test_a_full_disk_is_a_failure_that_says_so(queued, settings, tmp_path):
+    blocked = tmp_path / "file"
+    blocked.write_text("")
+    settings.EXPORT_DIR = blocked
+    tasks.build_export(str(queued.pk))
+    queued.refresh_from_db()
+    assert queued.state == "failed"
+    assert str(queued.pk) in queued.error
+
+
+def test_progress_is_visible_while_it_builds(queued, monkeypatch):
+    seen = []
+    monkeypatch.setattr(exports, "PROGRESS_EVERY", 0.0)
+    original = exports._Progress.note
+
+    def watch(self, rows_done, **also):
+        original(self, rows_done, **also)
+        with psycopg.connect(
+            **connection.get_connection_params() | {"cursor_factory": psycopg.Cursor}
+        ) as onlooker:
+            seen.append(onlooker.execute("SELECT state, rows_done, rows_total FROM export").fetchone())
+
+    monkeypatch.setattr(exports._Progress, "note", watch)
+    exports.build_export(queued.pk)
+    assert seen[0] == ("running", 0, 4)
+    assert [done for _, done, _ in seen[1:]] == [0, 1, 2, 3, 4]
+
+
+def test_cells_that_a_spreadsheet_would_execute_are_neutralised(queued, lab, project, finance):
+    lab.cost_centre = '=HYPERLINK("http://evil.example")'
+    lab.save()
+    for evil in ("=1+1", "+1", "-1", "@SUM(A1)", "\tx", "\rx"):
+        project.cost_centre = evil
+        project.save()
+        export = exports.ask_for_export(lab, by=finance, **DAYS)
+        exports.build_export(export.pk)
+        assert f"'{evil}" in exports.path_of(export).read_bytes().decode()
+    project.cost_centre = ""
+    project.save()
+    exports.build_export(queued.pk)
+    assert "\"'=HYPERLINK(" in exports.path_of(queued).read_text()
+
+
+def test_an_empty_month_is_a_file_with_a_header(transactional_db, lab, finance):
+    export = exports.ask_for_export(lab, by=finance, **DAYS)
+    exports.build_export(export.pk)
+    header = (
+        "day,tenant,project,cost_centre,model,token_kind,quantity,price_per_million,amount,currency,status\n"
+    )
+    assert exports.path_of(export).read_text() == header
+    export.refresh_from_db()
+    assert (export.total, export.rows_total) == (0, 0)
+
+
+def test_files_go_when_their_date_has_passed(queued, finance):
+    exports.build_export(queued.pk)
+    Export.objects.across_tenants().update(expires_at=now() - timedelta(seconds=1))
+    tasks.expire_exports()
+    assert not exports.path_of(queued).exists()
+    with pytest.raises(Conflict, match="expired"):
+        exports.file_for_download(queued.pk, by=finance)

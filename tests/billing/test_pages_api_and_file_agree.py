@@ -1,0 +1,236 @@
+import csv
+import io
+import re
+from datetime import date, datetime, timedelta
+from decimal import Decimal
+
+import pytest
+from django.urls import reverse
+from rest_framework.test import APIClient
+
+from billing import exports
+from billing.costs import cost_report, cost_rows
+from billing.ingest import record_usage
+from billing.models import Export
+from billing.prices import publish_prices
+from tenants.models import AuditEntry
+from tests.billing.conftest import NOON, one
+from tests.factories import ApiKeyFactory, ProjectFactory, member_of
+
+FIRST, LAST = date(2026, 10, 1), date(2026, 10, 31)
+
+
+@pytest.fixture(autouse=True)
+def files(settings, tmp_path):
+    settings.EXPORT_DIR = tmp_path / "exports"
+
+
+@pytest.fixture
+def usage(transactional_db, lab, call, prices):
+    """Two projects, three models of which one is unpriced, two months, a price change at an odd hour."""
+    lab.timezone = "Asia/Kolkata"
+    lab.cost_centre = "CC-1"
+    lab.save()
+    other = ApiKeyFactory(tenant=lab, project=ProjectFactory(tenant=lab, slug="search", name="Search"))
+    changed_at = datetime.fromisoformat("2026-10-15T07:00:00+00:00")
+    publish_prices("aya", {"input": Decimal("3.33333333"), "output": Decimal(7), "request": Decimal(1000)},
+                   valid_from=changed_at, reason="Next", by=None)  # fmt: skip
+    calls = [
+        call(
+            model=("aya", "bree", "stranger")[n % 7 % 3],
+            input=n * 13,
+            cache_read=n % 5 * 11,
+            output=n % 17,
+            reasoning=n % 3,
+            occurred_at=NOON + timedelta(hours=5 * n - 700),
+            **({"key_id": other.pk} if n % 4 == 0 else {}),
+        )
+        for n in range(300)
+    ]
+    record_usage("gateway", calls)
+    return calls
+
+
+def csv_rows(export):
+    return list(csv.DictReader(io.StringIO(exports.path_of(export).read_text())))
+
+
+def test_every_door_gives_the_same_total_to_the_last_digit(usage, lab, finance, client):
+    raw = one("SELECT sum(amount) FROM usage_event WHERE day BETWEEN %s AND %s", FIRST, LAST)
+    assert raw.as_tuple().exponent < -8  # a sum that floats or cents would miss
+
+    report = cost_report(lab, FIRST, LAST)
+    for part in (report.now.by_model, report.now.by_project, report.now.by_day, report.now.by_day_and_model):
+        assert sum(figures.cost or 0 for figures in part.values()) == raw
+    assert sum(kind.cost or 0 for kind in report.by_kind) == report.now.total.cost == raw
+
+    client.force_login(finance)
+    page = client.get(reverse("cost", args=["lab"]), {"month": "2026-10"}).content.decode()
+    assert Decimal(re.search(r'id="spend" value="([^"]+)"', page)[1]) == raw
+
+    api = APIClient()
+    api.force_authenticate(finance)
+    for grouping in ("", "day", "day,model", "project,model", "key", "day,model,project,key"):
+        answer = api.get(
+            "/api/v1/costs/", {"tenant": "lab", "start": FIRST, "end": LAST, "group_by": grouping}
+        ).json()
+        assert isinstance(answer["total"]["cost"], str)
+        assert Decimal(answer["total"]["cost"]) == raw
+        assert sum(Decimal(row["cost"] or 0) for row in answer["rows"]) == raw
+
+    export = exports.ask_for_export(lab, start_day=FIRST, end_day=LAST, by=finance)
+    exports.build_export(export.pk)
+    export = Export.objects.in_tenant(lab).get()
+    rows = csv_rows(export)
+    assert sum(Decimal(row["amount"]) for row in rows if row["amount"]) == raw == export.total
+    for row in rows:
+        if row["status"] == "priced":
+            assert Decimal(row["amount"]) * 1_000_000 == int(row["quantity"]) * Decimal(
+                row["price_per_million"]
+            )
+        else:
+            assert (row["status"], row["amount"], row["price_per_million"]) == ("unpriced", "", "")
+    tokens = one("SELECT sum(input + cache_read + output + reasoning) FROM usage_event WHERE day BETWEEN %s AND %s",
+                 FIRST, LAST)  # fmt: skip
+    assert sum(int(row["quantity"]) for row in rows if row["token_kind"] != "request") == tokens
+
+
+def test_a_project_alone_agrees_too(usage, lab, finance):
+    project = lab.project_set.get(slug="search")
+    where = "project_id = %s AND day BETWEEN %s AND %s"
+    raw = one(f"SELECT sum(amount) FROM usage_event WHERE {where}", project.pk, FIRST, LAST)
+    report = cost_report(lab, FIRST, LAST, project=project)
+    assert report.now.total.cost == sum(kind.cost or 0 for kind in report.by_kind) == raw
+    export = exports.ask_for_export(lab, start_day=FIRST, end_day=LAST, by=finance, project=project)
+    exports.build_export(export.pk)
+    assert Export.objects.in_tenant(lab).get().total == raw
+    assert {row["project"] for row in csv_rows(export)} == {"search"}
+
+
+def test_unpriced_calls_are_shown_and_never_cost_zero(usage, lab, developer, client):
+    report = cost_report(lab, FIRST, LAST)
+    assert [model for model, _ in report.unpriced] == ["stranger"]
+    assert report.now.by_model["stranger"].cost is None
+    client.force_login(developer)
+    page = client.get(reverse("cost", args=["lab"]), {"month": "2026-10"}).content.decode()
+    assert "not priced" in page.lower()
+
+
+def test_the_number_of_queries_does_not_grow(usage, lab, django_assert_num_queries):
+    with django_assert_num_queries(3):
+        cost_report(lab, FIRST, LAST)
+    with django_assert_num_queries(1):
+        cost_rows(lab, FIRST, LAST, ("day", "model", "project", "key"))
+
+
+def test_the_page_needs_the_same_queries_for_one_project_and_for_many(
+    usage, lab, finance, client, django_assert_max_num_queries
+):
+    client.force_login(finance)
+    with django_assert_max_num_queries(16):
+        client.get(reverse("cost", args=["lab"]), {"month": "2026-10"})
+
+
+def test_usage_says_the_same_without_money(usage, lab, finance):
+    api = APIClient()
+    api.force_authenticate(finance)
+    question = {"tenant": "lab", "start": FIRST, "end": LAST, "group_by": "model"}
+    usage_answer, costs = (api.get(f"/api/v1/{name}/", question).json() for name in ("usage", "costs"))
+    assert "cost" not in usage_answer["total"]
+    assert [row["quantities"] for row in usage_answer["rows"]] == [row["quantities"] for row in costs["rows"]]
+
+
+@pytest.mark.parametrize(
+    ("change", "status"),
+    [({"tenant": "nobody"}, 404), ({"project": "nothing"}, 404), ({"start": "yesterday"}, 400),
+     ({"end": "2026-09-01"}, 400), ({"group_by": "weather"}, 400), ({"end": "2028-01-01"}, 400)],
+)  # fmt: skip
+def test_a_wrong_question_gets_a_clear_answer(lab, finance, change, status):
+    api = APIClient()
+    api.force_authenticate(finance)
+    answer = api.get("/api/v1/costs/", {"tenant": "lab", "start": FIRST, "end": LAST} | change)
+    assert answer.status_code == status
+    assert answer["Content-Type"] == "application/problem+json"
+
+
+def test_strangers_and_those_without_the_right_are_told_so(lab, stranger, developer, finance, client):
+    export = exports.ask_for_export(lab, start_day=FIRST, end_day=LAST, by=finance)
+    pages = [reverse(name, args=["lab", *pk]) for name, pk in (("cost", []), ("export-list", []), ("export-new", []),
+             ("export-detail", [export.pk]), ("export-download", [export.pk]))]  # fmt: skip
+    api = [f"/api/v1/exports/{export.pk}/", f"/api/v1/exports/{export.pk}/download/",
+           "/api/v1/costs/?tenant=lab&start=2026-10-01&end=2026-10-31"]  # fmt: skip
+    client.force_login(stranger)
+    assert {client.get(page).status_code for page in [*pages, *api]} == {404}
+    client.force_login(developer)  # sees costs, exports nothing
+    assert [client.get(page).status_code for page in [*pages, *api]] == [
+        200,
+        403,
+        403,
+        403,
+        403,
+        403,
+        403,
+        200,
+    ]
+    client.force_login(finance)
+    assert [client.get(page).status_code for page in pages] == [200, 200, 200, 200, 409]
+
+
+def test_a_report_is_asked_for_over_http(transactional_db, usage, lab, finance):
+    api = APIClient()
+    api.force_authenticate(finance)
+    answer = api.post("/api/v1/exports/", {"tenant": "lab", "period": "2026-10"}, format="json")
+    assert (answer.status_code, answer.json()["state"]) == (202, "queued")
+    where = answer["Location"].removeprefix("http://testserver")
+    assert api.get(f"{where}download/").status_code == 409
+    exports.build_export(answer.json()["id"])
+    built = api.get(where).json()
+    assert (built["state"], built["rows_done"]) == ("done", built["rows_total"])
+    file = api.get(f"{where}download/")
+    assert file["Content-Disposition"] == 'attachment; filename="costs-lab-20261001-20261031.csv"'
+    assert file["X-Content-Type-Options"] == "nosniff"
+    assert len(b"".join(file.streaming_content)) == built["size_bytes"]
+    verbs = AuditEntry.objects.in_tenant(lab).values_list("verb", flat=True)
+    assert {"export.created", "export.downloaded"} <= set(verbs)
+
+
+@pytest.mark.parametrize("body", [{}, {"tenant": "lab"}, {"tenant": "lab", "period": "October"},
+                                  {"tenant": "lab", "start": "2026-10-02", "end": "2026-10-01"},
+                                  {"tenant": "lab", "period": "2026-10", "kind": "poems"}])  # fmt: skip
+def test_a_report_that_cannot_be_is_refused(lab, finance, body):
+    api = APIClient()
+    api.force_authenticate(finance)
+    assert api.post("/api/v1/exports/", body, format="json").status_code == 400
+
+
+def test_a_person_asks_for_a_report_on_the_page(lab, finance, client):
+    client.force_login(finance)
+    new = reverse("export-new", args=["lab"])
+    assert client.post(new, {"month": "1999-01"}).status_code == 422
+    month = f"{date.today():%Y-%m}"
+    assert client.post(new, {"month": month}).status_code == 302
+    listed = client.get(reverse("export-list", args=["lab"])).content.decode()
+    assert "Waiting" in listed
+    row = client.get(reverse("export-detail", args=["lab", Export.objects.in_tenant(lab).get().pk]),
+                     headers={"HX-Request": "true"}).content.decode()  # fmt: skip
+    assert "<html" not in row
+
+
+def test_prices_are_read_as_strings(prices, finance):
+    api = APIClient()
+    api.force_authenticate(finance)
+    answer = api.get("/api/v1/prices/", {"model": "aya", "kind": "output"}).json()["results"]
+    assert [(price["model"], price["per_million"], price["valid_until"]) for price in answer] == [
+        ("aya", "10.00000001", None)
+    ]
+
+
+def test_a_viewer_sees_costs_of_other_months(usage, lab, client):
+    client.force_login(member_of(lab, "viewer"))
+    cost = reverse("cost", args=["lab"])
+    assert client.get(cost).status_code == 200
+    assert client.get(cost, {"month": "2026-09", "project": "search"}).status_code == 200
+    assert client.get(cost, {"month": "September"}).status_code == 400
+    assert client.get(cost, {"project": "nothing"}).status_code == 404
+    part = client.get(cost, {"month": "2026-10"}, headers={"HX-Request": "true"}).content.decode()
+    assert part.lstrip().startswith('<div id="cost-body"')
