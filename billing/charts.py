@@ -58,7 +58,12 @@ def cost_figure(report: CostReport, *, last_day: date, forecast: Forecast | None
             hovertemplate=_HOVER, meta={"role": "previous", "mode": "daily"},
         ))  # fmt: skip
     _add_cumulative(figure, report, done, totals, before, forecast)
-    figure.update_layout(template=None, **_layout(days, report.end_day if forecast else None, currency))
+    figure.update_layout(
+        template=None,
+        **_layout(
+            days, report.end_day if forecast else None, currency, max([*totals, *before], default=Decimal(0))
+        ),
+    )
     drawn: dict[str, Any] = json.loads(figure.to_json())
     return drawn
 
@@ -102,7 +107,7 @@ def _series(report: CostReport, days: Sequence[date]) -> list[tuple[str, int, li
     ]
 
 
-def _layout(days: Sequence[date], today: date | None, currency: str) -> dict[str, Any]:
+def _layout(days: Sequence[date], today: date | None, currency: str, highest: Decimal) -> dict[str, Any]:
     def ticks(shown: Sequence[date]) -> dict[str, Any]:
         texts = [
             date_format(day, "j M") if n == 0 or day.day == 1 else str(day.day) for n, day in enumerate(shown)
@@ -117,8 +122,11 @@ def _layout(days: Sequence[date], today: date | None, currency: str) -> dict[str
             "hoverformat": "%a %-d %b",
             **ticks(days[::2]),
         },
-        "yaxis": {"tickformat": "~s"} | unit,
-        "meta": {"narrow": {"xaxis": ticks(days[1::7])}},
+        "yaxis": {"tickformat": _tick_format(highest)} | unit,
+        "meta": {
+            "narrow": {"xaxis": ticks(days[1::7])},
+            "modes": {"cumulative": {"yaxis": {"tickformat": _tick_format(highest * len(days))}}},
+        },
     }
     if today:
         layout["annotations"] = [
@@ -126,6 +134,13 @@ def _layout(days: Sequence[date], today: date | None, currency: str) -> dict[str
              "showarrow": False}
         ]  # fmt: skip
     return layout
+
+
+def _tick_format(highest: Decimal) -> str:
+    """Cents for small amounts, whole units for larger ones, and thousands as 12k: never SI's m for a thousandth."""
+    if highest < 10:
+        return ".2f"
+    return ",.0f" if highest < 10_000 else "~s"
 
 
 def _days(first: date, last: date) -> list[date]:
