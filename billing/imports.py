@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Final, Protocol
 from uuid import UUID
 
-from django.db import transaction
+from django.db import connection, transaction
 from django.utils.timezone import now
 
 from billing.demo_rule import DEMO_TENANTS, DemoRule
@@ -143,6 +143,8 @@ def import_usage(path: Path, format_name: str, assignment: Assignment) -> tuple[
         known.repeated, known.quarantined = receipt.repeated, receipt.quarantined
         known.save()
         audit.record("usage.imported", actor=None, subject=known, source=source, **vars(receipt))
+    with connection.cursor() as cursor:  # so many new rows that the planner should know of them
+        cursor.execute("ANALYZE rollup_hour, rollup_day, billed_model, sku, price")
     return known, receipt
 
 
