@@ -68,7 +68,9 @@ def _model(access_request: AccessRequest) -> list[Fact]:
         {"label": _("Regions offered"), "value": ", ".join(model.regions) or _("not stated")},
         {
             "label": _("Price per million"),
-            "value": ", ".join(f"{kind} {price.normalize():f}" for kind, price in sorted(prices.items()))
+            "value": ", ".join(
+                f"{kind} {prices[kind].normalize():f}" for kind in ("input", "output") if kind in prices
+            )
             or _("not priced"),
         },
         {"label": _("Lifecycle"), "value": model.get_lifecycle_display()},

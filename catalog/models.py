@@ -69,7 +69,7 @@ class CatalogModel(models.Model):
     source = models.CharField(max_length=120, blank=True)  # where the facts came from
     created_at = models.DateTimeField(default=now, editable=False)
     updated_at = models.DateTimeField(default=now)
-    offer_count = models.PositiveIntegerField(default=0)  # offers that still stand
+    offer_count = models.PositiveIntegerField(default=0)  # places that offer it now, variants aside
     list_input_price = models.DecimalField(  # for sorting; what is billed is billing's list price
         max_digits=18, decimal_places=8, null=True
     )

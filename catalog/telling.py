@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import Any
 
 from django.utils.translation import gettext as _
@@ -89,10 +90,10 @@ def steps_of(access_request: AccessRequest, reviews: list[Review], key: ApiKey |
 def tracks_of(reviews: list[Review]) -> list[Words]:
     """Every review: running first, then decided; with what the reviewer said. Wants decisions prefetched."""
     kinds = {
-        Review.State.PENDING: ("run", {"kind": "info", "text": _("In review")}),
+        Review.State.PENDING: ("now", {"kind": "info", "text": _("In review")}),
         Review.State.APPROVED: ("done", {"kind": "ok", "text": _("Approved")}),
         Review.State.REJECTED: ("bad", {"kind": "bad", "text": _("Refused")}),
-        Review.State.CANCELLED: ("off", {"kind": "", "text": _("Not needed")}),
+        Review.State.CANCELLED: ("", {"kind": "", "text": _("Not needed")}),
     }
     tracks = []
     for review in sorted(reviews, key=lambda r: (r.state != Review.State.PENDING, r.due_at)):
@@ -185,11 +186,19 @@ def asked_of(access_request: AccessRequest, model_url: str) -> list[Words]:
 
 
 def limit_facts(access_request: AccessRequest) -> list[Words]:
-    return [
-        {"label": Limit.Kind(kind).label, "value": value}
-        for kind, value in access_request.limits.items()
-        if kind in Limit.Kind.values
-    ]
+    """The limits that were asked for, in words; money with its currency."""
+    facts = []
+    for kind, value in access_request.limits.items():
+        if kind in Limit.Kind.values:
+            number = f"{Decimal(value):,f}"
+            is_money = kind == Limit.Kind.MONEY_PER_MONTH
+            facts.append(
+                {
+                    "label": Limit.Kind(kind).label,
+                    "value": f"{number} {access_request.currency}" if is_money else number,
+                }
+            )
+    return facts
 
 
 def may_withdraw(access_request: AccessRequest, user: User) -> bool:

@@ -17,10 +17,10 @@ NAME = r"(?P<name>[a-z0-9][a-z0-9._-]*)"  # a model's public name
 
 urlpatterns = [
     path("", TenantHome.as_view(), name="tenant-home"),
-    path("catalog/", ModelList.as_view(), name="model-list"),
-    re_path(rf"^catalog/{NAME}/$", ModelDetail.as_view(), name="model-detail"),
-    re_path(rf"^catalog/{NAME}/request/$", RequestNew.as_view(), name="request-new"),
-    re_path(rf"^catalog/{NAME}/request/preview/$", RequestPreview.as_view(), name="request-preview"),
+    path("models/", ModelList.as_view(), name="model-list"),
+    re_path(rf"^models/{NAME}/$", ModelDetail.as_view(), name="model-detail"),
+    re_path(rf"^models/{NAME}/request/$", RequestNew.as_view(), name="request-new"),
+    re_path(rf"^models/{NAME}/request/preview/$", RequestPreview.as_view(), name="request-preview"),
     path("requests/", RequestList.as_view(), name="request-list"),
     path("requests/<uuid:pk>/", RequestDetail.as_view(), name="request-detail"),
     path("requests/<uuid:pk>/withdraw/", RequestWithdraw.as_view(), name="request-withdraw"),

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from django.apps import apps
 from django.urls import URLPattern, URLResolver, get_resolver
 from django.urls.resolvers import RoutePattern
 from django.utils.regex_helper import normalize
@@ -43,6 +44,8 @@ class Route:
         model = getattr(self.view, "model", None)
         if model is None and getattr(self.view, "queryset", None) is not None:
             model = self.view.queryset.model
+        if model is None and (place := re.match(r"admin/(\w+)/(\w+)/", self.path)):
+            model = apps.all_models[place[1]].get(place[2])  # a page that an admin adds to Django's own
         return model
 
     @property

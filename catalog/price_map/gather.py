@@ -105,7 +105,7 @@ def gather(name: str, offers: Sequence[StatedOffer], *, today: date) -> Gathered
         capabilities=_capabilities(facts),
         providers=sorted({offer.provider for offer in standing or offers}),
         regions=sorted({offer.region for offer in standing or offers if offer.region}),
-        offer_count=len(standing),
+        offer_count=len({(o.provider, o.region) for o in standing if not o.facts.get("variant")}),
         lifecycle=lifecycle,
         deprecation_date=ends,
         list_prices={kind: Decimal(price) for kind, price in first.prices.items()} if _is_paid(first) else {},

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.views.generic import TemplateView
 
+from billing.costs import today_of, total_spend
 from catalog import telling
 from catalog.models import AccessRequest
 from tenants.models import ApiKey
@@ -15,6 +17,7 @@ from tenants.permissions import signed_in
 from tenants.views.mixins import TenantPageMixin
 
 MOST_ROWS = 8
+DAY = timedelta(days=1)
 
 
 class TenantHome(TenantPageMixin, TemplateView):
@@ -30,7 +33,22 @@ class TenantHome(TenantPageMixin, TemplateView):
         return super().get_context_data(**kwargs) | {
             "needs_you": self._keys_to_claim(),
             "open_requests": [telling.row_of(access_request) for access_request in open_requests],
-            "week": None,
+            "week": self._week(),
+        }
+
+    def _week(self) -> dict[str, Any] | None:
+        """What the last seven days cost and the seven before; None for those who may not see costs."""
+        if not signed_in(self.request).has_perm("tenants.view_cost", self.tenant):
+            return None
+        today = today_of(self.tenant)
+        week = total_spend(self.tenant, today - 6 * DAY, today)
+        before = total_spend(self.tenant, today - 13 * DAY, today - 7 * DAY)
+        return {
+            "spend": week.cost,
+            "before": before.cost,
+            "calls": week.calls,
+            "tokens": week.tokens,
+            "currency": self.tenant.currency,
         }
 
     def _keys_to_claim(self) -> list[dict[str, str]]:

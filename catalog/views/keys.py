@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from decimal import Decimal
 from typing import Any
+from uuid import UUID
 
 from django.contrib import messages
 from django.db.models import QuerySet
@@ -12,6 +15,7 @@ from django.utils.timezone import now
 from django.utils.translation import gettext as _
 from django.views.generic import DetailView, TemplateView
 
+from billing.costs import spend_by_key, today_of
 from catalog.models import CatalogModel
 from tenants.actions import claim_api_key, revoke_api_key
 from tenants.models import ApiKey, User
@@ -43,15 +47,28 @@ class KeyList(PartialMixin, TenantScopedMixin, TemplateView):
         user, tenant = signed_in(self.request), self.tenant
         may_claim = user.has_perm("tenants.claim_key", tenant)
         may_revoke = user.has_perm("tenants.revoke_key", tenant)
+        today = today_of(tenant)
+        may_see_costs = user.has_perm("tenants.view_cost", tenant)
+        costs = spend_by_key(tenant, today.replace(day=1), today) if may_see_costs else None
         return context | {
             "tab": tab,
-            "keys": [_row(key, may_claim=may_claim, may_revoke=may_revoke) for key in page.rows],
+            "keys": [
+                _row(key, _cost_of(key, costs), may_claim=may_claim, may_revoke=may_revoke)
+                for key in page.rows
+            ],
             "newer_url": f"?tab={tab}&before={page.before}" if page.before else "",
             "older_url": f"?tab={tab}&after={page.after}" if page.after else "",
         }
 
 
-def _row(key: ApiKey, *, may_claim: bool, may_revoke: bool) -> dict[str, Any]:
+def _cost_of(key: ApiKey, costs: Mapping[UUID, Decimal | None] | None) -> Decimal | None:
+    """This month's cost; 0 for a key that made no calls, None where there is none to tell."""
+    if costs is None or key.state == ApiKey.State.CLAIMABLE:
+        return None
+    return costs.get(key.pk, Decimal(0))
+
+
+def _row(key: ApiKey, month_cost: Decimal | None, *, may_claim: bool, may_revoke: bool) -> dict[str, Any]:
     can_claim = may_claim and key.is_claimable
     return {
         "pk": key.pk,
@@ -61,7 +78,7 @@ def _row(key: ApiKey, *, may_claim: bool, may_revoke: bool) -> dict[str, Any]:
         "project_name": key.project.name,
         "models_label": ", ".join(key.model_names),
         "badge": badge_of(key),
-        "month_cost": None,
+        "month_cost": month_cost,
         "last_used_at": key.last_used_at,
         "can_claim": can_claim,
         "can_revoke": may_revoke and key.state != ApiKey.State.REVOKED,

@@ -20,6 +20,7 @@ from django.core.management import call_command
 from django.db import transaction
 
 from billing.demo_rule import DEMO_TENANTS
+from billing.periods import post_cost_lines
 from billing.prices import publish_prices
 from catalog.models import CatalogModel, ModelVersion
 from config.demo.people import HIGHEST_DATA_CLASS, PEOPLE, DemoPerson
@@ -55,6 +56,8 @@ def load_demo(say: Say, *, now: datetime | None = None) -> None:
         call_command(
             "import_usage", settings.BASE_DIR / "billing" / "data" / name, format=form, assign="demo"
         )
+    for tenant in Tenant.objects.all():
+        post_cost_lines(tenant)
     say("Gateway, cluster and engine")
     call_command("register_gateway", os.environ.get("GATEWAY_ID", "local"))
     load_engine()

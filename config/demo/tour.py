@@ -13,10 +13,11 @@ import re
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo
 
 import openai
 
@@ -39,6 +40,7 @@ class Road:
     """What the tour carries from step to step."""
 
     installation: dict[str, Any]
+    patience: float = 1.0  # multiplies how long the tour waits; for machines that are busy with other things
     developer: Browser = field(init=False)
     request_path: str = ""
     tracks: list[str] = field(default_factory=list)
@@ -60,6 +62,12 @@ class Road:
             if account["role"] == role and account["tenant"] == tenant:
                 return dict(account)
         raise Difference(f"The demo has no {role} of {tenant or 'the platform'}.")
+
+    def today(self, account: dict[str, Any]) -> date:
+        """The day it is in the tenant's time zone, in which its days and months begin."""
+        day = datetime.now(UTC).date().isoformat()
+        answer = self.api(account, "costs/", tenant=account["tenant"], start=day, end=day)
+        return datetime.now(ZoneInfo(answer["timezone"])).date()
 
     def openai(self, key: str | None = None) -> openai.OpenAI:
         """The official client, speaking to our gateway with the tour's key (or another)."""
@@ -83,7 +91,7 @@ def expect(condition: bool, otherwise: str) -> None:
         raise Difference(otherwise)
 
 
-def wait_for(look: Callable[[], T | None], what: str, seconds: float = PATIENCE_SECONDS) -> T:
+def wait_for(look: Callable[[], T | None], what: str, seconds: float) -> T:
     """Look until there is something, at most so long. Raises Difference naming what never came."""
     deadline = time.monotonic() + seconds
     while True:
@@ -158,7 +166,7 @@ def claim(road: Road) -> str:
         page = road.developer.open(road.request_path)
         return page if any("/claim/" in link for link in page.links) else None
 
-    page = wait_for(ready, "The approved request offers a key to claim")
+    page = wait_for(ready, "The approved request offers a key to claim", PATIENCE_SECONDS * road.patience)
     path = page.link("/claim/")
     confirm = road.developer.open(path)
     claimed = road.developer.submit(confirm, confirm.forms[-1])
@@ -245,10 +253,8 @@ def refuse(road: Road) -> Iterator[str]:
         yield f"a model not granted: 404 {error.code}"
     try:
         for _ in range(4):  # three calls a minute are allowed; the tour has made some already
-            _count(
-                road,
-                road.openai().chat.completions.create(model=DEMO_MODEL, messages=PROMPT).usage.total_tokens,
-            )
+            answer: Any = road.openai().chat.completions.create(model=DEMO_MODEL, messages=PROMPT)
+            _count(road, answer.usage.total_tokens)
         raise Difference("More than three calls a minute were answered.")
     except openai.RateLimitError as error:
         wait = error.response.headers.get("retry-after")
@@ -259,33 +265,34 @@ def refuse(road: Road) -> Iterator[str]:
 
 def cost(road: Road) -> str:
     """The same total on the page, in the API, by usage; and within two seconds of the last call."""
-    today = datetime.now(UTC).date()
     me = road.account("developer", "aurora-bank")
-    window = {
-        "tenant": "aurora-bank",
-        "start": today.isoformat(),
-        "end": today.isoformat(),
-        "group_by": "model,key",
-    }
+    today = road.today(me)
+    window = {"tenant": "aurora-bank", "start": today.isoformat(), "end": today.isoformat()}
 
     def mine() -> dict[str, Any] | None:
-        rows = road.api(me, "costs/", **window)["results"]
-        for row in rows:
-            if row["key"] == road.key_id and int(row["calls"]) == road.calls:
+        for row in road.api(me, "costs/", group_by="model,key", **window)["rows"]:
+            if row["key"] == road.key_id and row["calls"] == road.calls:
                 return dict(row)
         return None
 
-    row = wait_for(mine, f"{road.calls} calls in the ledger", LEDGER_SECONDS)
-    expect(
-        int(row["tokens"]) == road.tokens,
-        f"The ledger holds {row['tokens']} tokens, the engine said {road.tokens}.",
+    began = time.monotonic()
+    row = wait_for(mine, f"{road.calls} calls in the ledger", LEDGER_SECONDS * road.patience)
+    waited = time.monotonic() - began
+    tokens = sum(count for kind, count in row["quantities"].items() if kind != "request")
+    expect(tokens == road.tokens, f"The ledger holds {tokens} tokens, the engine said {road.tokens}.")
+    expect(row["unpriced_calls"] == 0, f"{row['unpriced_calls']} calls are not priced.")
+
+    month = window | {"start": today.replace(day=1).isoformat()}
+    by_api = road.api(me, "costs/", group_by="day,model", **month)
+    total = Decimal(by_api["total"]["cost"])
+    in_rows = sum((Decimal(row["cost"]) for row in by_api["rows"]), Decimal(0))
+    expect(in_rows == total, f"The API's rows sum to {in_rows}, its total is {total}.")
+    by_page = _spend_on(road.developer.open("/t/aurora-bank/cost/"))
+    expect(total == by_page, f"The page says {by_page}, the API {total}.")
+    return (
+        f"{road.calls} calls in the ledger after {waited:.1f} s: {tokens} tokens cost {row['cost']} USD; "
+        f"this month page = API = {total} USD"
     )
-    month = {"tenant": "aurora-bank", "start": today.replace(day=1).isoformat(), "end": today.isoformat()}
-    by_api = Decimal(road.api(me, "costs/", group_by="day,model", **month)["total"]["amount"])
-    page = road.developer.open("/t/aurora-bank/cost/")
-    by_page = _spend_on(page)
-    expect(by_api == by_page, f"The page says {by_page}, the API {by_api}.")
-    return f"{road.calls} calls, {road.tokens} tokens cost {row['amount']} USD; this month page = API = {by_api} USD"
 
 
 def _spend_on(page: Page) -> Decimal:
@@ -297,7 +304,7 @@ def _spend_on(page: Page) -> Decimal:
 
 def report(road: Road) -> str:
     """The controller's CSV of the last full month sums to the page's total."""
-    last = datetime.now(UTC).date().replace(day=1) - timedelta(days=1)
+    last = road.today(road.account("developer", "aurora-bank")).replace(day=1) - timedelta(days=1)
     month = f"{last:%Y-%m}"
     controller = Browser(road.console)
     account = road.account("controller")
@@ -307,14 +314,12 @@ def report(road: Road) -> str:
         form, form.form("tenant", "month"), tenant=_choice(form, "Aurora Bank"), month=month
     )
     detail = urlsplit(sent.url).path
-    seen: list[str] = []
 
     def finished() -> Page | None:
         page = controller.open(detail)
-        seen.append(page.text)
         return page if any("/download/" in link for link in page.links) else None
 
-    done = wait_for(finished, f"The report of {month}")
+    done = wait_for(finished, f"The report of {month}", PATIENCE_SECONDS * road.patience)
     link = done.link("/download/")
     file = controller.session.get(f"{road.console}{link}" if link.startswith("/") else link, timeout=60)
     rows = list(csv.DictReader(io.StringIO(file.content.decode("utf-8-sig"))))
@@ -343,13 +348,13 @@ STEPS: list[tuple[str, Callable[[Road], str | Iterator[str]]]] = [
 ]
 
 
-def walk(installation: dict[str, Any]) -> Iterator[str]:
+def walk(installation: dict[str, Any], *, patience: float = 1.0) -> Iterator[str]:
     """Take the steps one after the other; yields a line for each thing seen.
 
     Raises:
         Difference, UnexpectedAnswer: what was seen is not what must be.
     """
-    road = Road(installation)
+    road = Road(installation, patience)
     for number, step in STEPS:
         seen = step(road)
         for line in [seen] if isinstance(seen, str) else seen:

@@ -224,6 +224,14 @@ SPECTACULAR_SETTINGS = {
     "VERSION": "1",
     "SERVE_INCLUDE_SCHEMA": False,
     "SCHEMA_PATH_PREFIX": "/api/v1",
+    "ENUM_NAME_OVERRIDES": {
+        "DataClassEnum": "tenants.models.DataClass",
+        "KeyStateEnum": "tenants.models.ApiKey.State",
+        "AccessRequestStateEnum": "catalog.models.AccessRequest.State",
+        "ReviewStateEnum": "catalog.models.Review.State",
+        "ExportStateEnum": "billing.models.Export.State",
+        "DeploymentStateEnum": "deployments.models.Deployment.State",
+    },
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
 }

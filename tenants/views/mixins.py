@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from django.contrib.auth.mixins import LoginRequiredMixin
-from django.http import HttpRequest, HttpResponseBase
+from django.contrib.auth.views import redirect_to_login
+from django.http import HttpRequest, HttpResponse, HttpResponseBase, HttpResponseRedirect
 from django.shortcuts import get_object_or_404
 from django.utils.cache import patch_vary_headers
 from django.views.generic.base import ContextMixin, View
@@ -22,6 +23,15 @@ class TenantPageMixin(LoginRequiredMixin, ContextMixin, View):
         if request.user.is_authenticated:
             self.tenant = get_object_or_404(Tenant.objects.visible_to(request.user), slug=kwargs["tenant"])
         return super().dispatch(request, *args, **kwargs)
+
+    def handle_no_permission(self) -> HttpResponseRedirect:
+        """Send nobody to sign in; htmx, which would swap the sign-in page into a part, goes there itself."""
+        answer = super().handle_no_permission()
+        if self.request.headers.get("HX-Request") == "true":
+            here = self.request.headers.get("HX-Current-URL", self.request.get_full_path())
+            login = redirect_to_login(here, self.get_login_url(), self.get_redirect_field_name())
+            return HttpResponse(status=204, headers={"HX-Redirect": login["Location"]})  # type: ignore[return-value]
+        return answer
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
         user = self.request.user
@@ -49,17 +59,17 @@ class TenantScopedMixin(TenantPageMixin):
 
 
 class PartialMixin(View):
-    """Renders `partial_name` instead of the page when htmx asks for a part (not boosted, not from history)."""
+    """Renders `partial_name` instead of the page when htmx asks for a part and not for a full page."""
 
     partial_name: str
 
     def get_template_names(self) -> list[str]:
-        htmx = getattr(self.request, "htmx", None)
-        if htmx and not htmx.boosted and not htmx.history_restore_request:
+        headers = self.request.headers
+        if headers.get("HX-Request") == "true" and headers.get("HX-Request-Type") != "full":
             return [self.partial_name]
         return list(super().get_template_names())  # type: ignore[misc]
 
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
         response = super().dispatch(request, *args, **kwargs)
-        patch_vary_headers(response, ["HX-Request"])
+        patch_vary_headers(response, ["HX-Request", "HX-Request-Type"])
         return response

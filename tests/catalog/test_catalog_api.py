@@ -70,7 +70,7 @@ def test_models_are_found_with_prices_as_strings(api, developer, priced_model):
 def test_a_model_is_read_by_its_name_with_dots(api, developer, priced_model):
     Offer.objects.create(model=priced_model, source="t", source_key="x/glm", provider="x", digest="")
     model = api(developer).get("models/glm-4.6/").json()
-    assert {offer["provider"] for offer in model["offers"]} == {"p", "x"}
+    assert [offer["provider"] for offer in model["offers"]] == ["x"]
     CatalogModelFactory(name="draft-1", lifecycle="draft")
     assert api(developer).get("models/draft-1/").status_code == 404
     assert api(developer).get("models/no-such/").status_code == 404

@@ -8,11 +8,15 @@ from decimal import Decimal
 import pytest
 from django.urls import reverse
 from django.utils.html import escape
+from django.utils.timezone import now
 
+from billing.ingest import record_usage
+from billing.usage import UsageRecord
 from catalog.actions import decide_review
 from catalog.models import AccessRequest, CatalogModel, Offer
+from tenants.ids import uuid7
 from tenants.models import ApiKey
-from tests.factories import CatalogModelFactory, member_of
+from tests.factories import ApiKeyFactory, CatalogModelFactory, member_of, staff
 
 
 @pytest.fixture
@@ -139,7 +143,7 @@ def test_htmx_gets_the_results_and_a_browser_the_page(page):
     assert "<html" in whole.content.decode()
     assert "<html" not in part.content.decode()
     assert 'id="results"' in part.content.decode()
-    assert "HX-Request" in whole["Vary"]
+    assert {"HX-Request", "HX-Request-Type"} <= set(whole["Vary"].split(", "))
 
 
 def test_a_card_shows_prices_and_says_when_there_are_none(page, priced_model):
@@ -315,3 +319,17 @@ def test_models_outside_the_tenants_regions_are_locked_with_the_reason(client, p
     assert [card["model"].name for card in only] == ["american-1"]
     assert page("request-new", "american-1").status_code == 403
     assert CatalogModel.objects.count() == 2
+
+
+def test_home_and_keys_show_what_the_ledger_says_to_those_who_may_see_costs(
+    client, page, lab, project, priced_model
+):
+    key = ApiKeyFactory(tenant=lab, project=project, name="letters", model_names=["glm-4.6"])
+    call = UsageRecord(uuid7(), key.pk, "glm-4.6", now(), input=1_000_000, output=1_000_000)
+    record_usage("test", [call])
+    home = page("tenant-home")
+    assert home.context["week"]["spend"] == Decimal("2.80")
+    assert "$2.80" in text_of(home)
+    assert "$2.80" in text_of(page("key-list"))
+    client.force_login(staff("security-reviewer"))
+    assert client.get(reverse("tenant-home", args=["lab"])).context["week"] is None

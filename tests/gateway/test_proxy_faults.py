@@ -118,7 +118,7 @@ def test_a_dead_engine_is_a_503_and_calls_work_again_when_it_is_back(new_road):
         with contextlib.suppress(openai.InternalServerError):
             return ask(client)
 
-    wait_until(works, 10, "the recovery")
+    wait_until(works, 30, "the recovery")
 
 
 def test_another_backend_answers_before_the_first_byte(new_road):

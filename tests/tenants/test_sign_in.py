@@ -54,3 +54,11 @@ def test_a_foreign_address_is_not_followed_after_signing_in(client, developer):
         "/login/", {"username": developer.email, "password": PASSWORD, "next": "https://evil.example/"}
     )
     assert response["Location"] == "/"
+
+
+def test_htmx_is_sent_to_sign_in_as_a_whole_page(client, lab):
+    url = reverse("request-list", args=["lab"])
+    response = client.get(url, headers={"HX-Request": "true", "HX-Current-URL": "/t/lab/requests/?tab=open"})
+    assert response.status_code == 204
+    assert response["HX-Redirect"] == "/login/?next=/t/lab/requests/%3Ftab%3Dopen"
+    assert client.get(url)["Location"] == f"/login/?next={url}"

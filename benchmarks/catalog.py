@@ -1,0 +1,82 @@
+"""How long the catalog takes over the whole public price map.
+
+    python -m benchmarks.catalog
+
+Imports the vendored price map into the database of DATABASE_URL (twice: the second import changes nothing), then asks
+the catalog page and the API for searches and facets as a member of a tenant, and prints the time of the import and the
+median and 95th percentile of the answers. The database keeps what was imported and one tenant, `benchmark-catalog`.
+"""
+
+from __future__ import annotations
+
+import os
+import statistics
+import sys
+from time import perf_counter
+
+import django
+
+QUERIES = [
+    "",
+    "?q=gpt-4o",
+    "?q=llama+3.3",
+    "?q=claude+sonnet&sort=price",
+    "?mode=chat&capability=vision&capability=reasoning",
+    "?data_class=internal&provider=bedrock&sort=context",
+    "?access=requestable&sort=newest&view=table",
+    "?q=o",
+]
+ROUNDS = 20
+
+
+def main() -> None:
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings.test")
+    django.setup()
+    from django.db import connection, reset_queries
+    from django.test import Client
+
+    from catalog.actions import import_price_map
+    from catalog.price_map.vendor import VENDORED, read_text
+    from tenants import actions
+    from tenants.models import Tenant, User
+
+    text = read_text(VENDORED)
+    for name in ("first import", "same file again"):
+        begun = perf_counter()
+        report = import_price_map(text, file_name=VENDORED.name)
+        print(
+            f"{name:<16} {perf_counter() - begun:6.2f} s  {report.added} added, {report.unchanged} unchanged"
+        )
+
+    tenant = Tenant.objects.filter(slug="benchmark-catalog").first() or actions.create_tenant(
+        by=None, slug="benchmark-catalog", name="Benchmark"
+    )
+    user, _ = User.objects.get_or_create(email="benchmark-catalog@example.com")
+    actions.add_member(tenant, user, "developer", by=None)
+    client = Client()
+    client.force_login(user)
+    worst = 0.0
+    for kind, path in (("page", f"/t/{tenant.slug}/models/"), ("api", "/api/v1/models/")):
+        times: list[float] = []
+        for number in range(ROUNDS * len(QUERIES)):
+            query = QUERIES[number % len(QUERIES)]
+            if kind == "api" and ("access" in query or "sort" in query):
+                query = query.split("&sort")[0].replace("?access=requestable", "")
+            begun = perf_counter()
+            response = client.get(path + query)
+            times.append((perf_counter() - begun) * 1000)
+            assert response.status_code == 200, (query, response.status_code)
+        p95 = statistics.quantiles(times, n=20)[-1]
+        worst = max(worst, p95)
+        print(
+            f"{kind:<16} median {statistics.median(times):5.0f} ms, p95 {p95:5.0f} ms over {len(times)} answers"
+        )
+    reset_queries()
+    connection.force_debug_cursor = True
+    client.get(f"/t/{tenant.slug}/models/?q=gpt")
+    print(f"queries a page   {len(connection.queries)}")
+    sys.exit(worst > 100)
+
+
+if __name__ == "__main__":
+    main()
