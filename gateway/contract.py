@@ -5,7 +5,7 @@ unknown or revoked token is answered with 401, and the gateway goes on serving i
 
 `GET /internal/v1/config?after=N&wait=25`
     200 with a `ConfigSnapshot` as soon as the current revision is greater than N, 204 without a body after
-    `wait` seconds (0 to 60) if it is not. A gateway that knows nothing asks `after=0`. Both answers carry the
+    `wait` seconds (0 to 60) if it is not. A gateway that has just started asks `after=0`. Both answers carry the
     current revision in the header `x-config-revision`. If N is *greater*, the control plane's database
     was restored from an older copy: 204 at once; the gateway goes on serving N and says so in its `Ack`.
     A control plane that reads an `Ack` with a revision above its own should raise its own beyond it; until
