@@ -16,9 +16,10 @@ unknown or revoked token is answered with 401, and the gateway goes on serving i
 
 `POST /internal/v1/usage`
     Body `UsageBatch` of at most `MAX_BATCH` events; 200 with a `UsageReceipt` only after they are committed.
-    Safe to repeat: an event is known by its `call_id`. 400, 409, 413 or 422 mean that this batch can never
-    succeed: the gateway halves it until the offending event stands alone and sets that one aside. Any other
-    answer means: again, later.
+    Safe to repeat: an event is known by its `call_id`. 400, 409, 413 or 422 with a problem document
+    (`application/problem+json`) mean that this batch can never succeed: the gateway halves it until the
+    offending event stands alone and sets that one aside. A 413 of something in between halves it, too. Any
+    other answer means: again, later.
 
 Decoding is strict. A field that one side does not know is refused, because an ignored restriction fails open
 and an ignored token kind is never billed. So new fields are optional, and gateways are upgraded before the
