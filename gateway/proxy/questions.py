@@ -41,8 +41,9 @@ class Question:
         if self.mode == "embedding":
             return 0, True
         choices = self.body.get("n") or 1
-        named = self.body.get("max_completion_tokens") or self.body.get("max_tokens")
-        return (named or default) * choices, named is not None
+        maxima = (self.body.get("max_completion_tokens"), self.body.get("max_tokens"))
+        named = max(maximum or 0 for maximum in maxima)  # backends differ in which one they obey
+        return (named or default) * choices, bool(named)
 
 
 def read_question(raw: bytes, mode: Mode) -> Question:
