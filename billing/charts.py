@@ -58,12 +58,12 @@ def cost_figure(report: CostReport, *, last_day: date, forecast: Forecast | None
             hovertemplate=_HOVER, meta={"role": "previous", "mode": "daily"},
         ))  # fmt: skip
     _add_cumulative(figure, report, done, totals, before, forecast)
-    figure.update_layout(
-        template=None,
-        **_layout(
-            days, report.end_day if forecast else None, currency, max([*totals, *before], default=Decimal(0))
-        ),
-    )
+    layout = _layout(days, report.end_day if forecast else None, currency)
+    highest = {"daily": max([*totals, *before], default=Decimal(0)), "cumulative": sum(totals, Decimal(0))}
+    layout["meta"]["modes"] = {
+        mode: {"yaxis": {"tickformat": _tick_format(cost)}} for mode, cost in highest.items()
+    }
+    figure.update_layout(template=None, **layout)
     drawn: dict[str, Any] = json.loads(figure.to_json())
     return drawn
 
@@ -107,7 +107,7 @@ def _series(report: CostReport, days: Sequence[date]) -> list[tuple[str, int, li
     ]
 
 
-def _layout(days: Sequence[date], today: date | None, currency: str, highest: Decimal) -> dict[str, Any]:
+def _layout(days: Sequence[date], today: date | None, currency: str) -> dict[str, Any]:
     def ticks(shown: Sequence[date]) -> dict[str, Any]:
         texts = [
             date_format(day, "j M") if n == 0 or day.day == 1 else str(day.day) for n, day in enumerate(shown)
@@ -115,18 +115,15 @@ def _layout(days: Sequence[date], today: date | None, currency: str, highest: De
         return {"tickvals": [f"{day}T12:00" for day in shown], "ticktext": texts}
 
     symbol = SYMBOLS.get(currency)
-    unit = {"tickprefix": symbol} if symbol else {"ticksuffix": f" {currency}"}
+    unit: dict[str, Any] = {"tickprefix": symbol} if symbol else {"ticksuffix": f" {currency}"}
     layout: dict[str, Any] = {
         "xaxis": {
             "range": [f"{days[0]}T00:00", f"{days[-1]}T23:59"],
             "hoverformat": "%a %-d %b",
             **ticks(days[::2]),
         },
-        "yaxis": {"tickformat": _tick_format(highest)} | unit,
-        "meta": {
-            "narrow": {"xaxis": ticks(days[1::7])},
-            "modes": {"cumulative": {"yaxis": {"tickformat": _tick_format(highest * len(days))}}},
-        },
+        "yaxis": unit,
+        "meta": {"narrow": {"xaxis": ticks(days[1::7])}},
     }
     if today:
         layout["annotations"] = [
@@ -137,10 +134,8 @@ def _layout(days: Sequence[date], today: date | None, currency: str, highest: De
 
 
 def _tick_format(highest: Decimal) -> str:
-    """Cents for small amounts, whole units for larger ones, and thousands as 12k: never SI's m for a thousandth."""
-    if highest < 10:
-        return ".2f"
-    return ",.0f" if highest < 10_000 else "~s"
+    """Cents for small amounts, whole units for middling ones, K and M for large ones."""
+    return ",.2~f" if highest < 10 else ",.0f" if highest < 10_000 else ".3~s"
 
 
 def _days(first: date, last: date) -> list[date]:

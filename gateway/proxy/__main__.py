@@ -79,7 +79,7 @@ async def serve(settings: Settings) -> None:
         await asyncio.wait(background)
         if shared:
             await shared.close()
-        with contextlib.suppress(TimeoutError):
+        with contextlib.suppress(TimeoutError, OSError):
             await asyncio.wait_for(uploader.send_all(), _LAST_UPLOAD_SECONDS)
         await asyncio.to_thread(spool.close)
         _log.info("gateway_ended", spool_pending=spool.pending)

@@ -106,7 +106,8 @@ class Call:
     async def _admit(self) -> None:
         """Reserve what the call may use. Raises Refusal."""
         limits = self._key.limits_on(self._question.model)
-        if self._price is None and any(one.kind == "money_per_month" and one.is_hard for one in limits):
+        is_priced = self._price is not None and self._price.covers(self._question.mode)
+        if not is_priced and any(one.kind == "money_per_month" and one.is_hard for one in limits):
             raise Refusal(
                 403,
                 "model_unpriced",

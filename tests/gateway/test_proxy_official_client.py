@@ -6,6 +6,7 @@ import openai
 import pytest
 import requests
 
+from gateway.contract import PriceConfig
 from tenants.secrets import new_key_secret
 from tests.gateway.proxy_fixtures import ENGINE_MODEL, MODEL, VECTORS, ask, limit
 
@@ -183,6 +184,16 @@ def test_an_unpriced_model_is_refused_under_a_money_limit(limited_road):
     with pytest.raises(openai.PermissionDeniedError) as refused:
         client.embeddings.create(model=VECTORS, input="x")
     assert refused.value.code == "model_unpriced"
+
+
+def test_a_model_whose_answers_have_no_price_is_refused_under_a_money_limit(new_road):
+    road = new_road()
+    road.prices = [PriceConfig(model=name, nano_per_token={"input": 1000}) for name in (MODEL, VECTORS)]
+    client = road.client(road.new_key(limits=[limit("money_per_month", 10**12)]))
+    with pytest.raises(openai.PermissionDeniedError) as refused:
+        ask(client)
+    assert refused.value.code == "model_unpriced"
+    assert client.embeddings.create(model=VECTORS, input="x").data  # an embedding has no answer to price
 
 
 def test_a_call_that_can_never_fit_is_told_to_ask_for_less(limited_road):
