@@ -106,8 +106,16 @@ def _take_turns(tenant: Tenant) -> None:
 
 def _post(tenant: Tenant, month: date, before: date) -> int:
     with connection.cursor() as cursor:
-        days = {"first_day": date.min, "last_day": before - timedelta(days=1)}
-        cursor.execute(POST, {"tenant": tenant.pk, "project": None, "period": month} | days)
+        cursor.execute(
+            POST,
+            {
+                "tenant": tenant.pk,
+                "project": None,
+                "period": month,
+                "first_day": date.min,
+                "last_day": before - timedelta(days=1),
+            },
+        )
         return int(cursor.rowcount)
 
 
