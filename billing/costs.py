@@ -251,12 +251,13 @@ def months_with_usage(tenant: Tenant) -> list[date]:
     return [month for (month,) in rows]
 
 
-def today_of(tenant: Tenant) -> date:
-    """The day it is for the tenant."""
+def today_of(tenant: Tenant, moment: datetime | None = None) -> date:
+    """The day it is for the tenant, now or at `moment`; by UTC where its time zone is unknown."""
+    moment = moment or now()
     try:
-        return now().astimezone(ZoneInfo(tenant.timezone)).date()
+        return moment.astimezone(ZoneInfo(tenant.timezone)).date()
     except (ZoneInfoNotFoundError, ValueError):
-        return now().astimezone(UTC).date()
+        return moment.astimezone(UTC).date()
 
 
 def _grouped(tenant: Tenant, start: date, end: date, project: Project | None) -> Iterable[tuple[Any, ...]]:

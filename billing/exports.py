@@ -6,7 +6,7 @@ import hashlib
 import os
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import date, timedelta
 from decimal import Decimal
 from functools import partial
@@ -84,6 +84,8 @@ def build_export(pk: UUID | str) -> None:
             _build(Export.objects.across_tenants().with_names().get(pk=pk), copying)
         except (OSError, psycopg.Error) as error:
             log.exception("export_failed", export=str(pk))
+            with suppress(OSError):
+                _draft_of(pk).unlink(missing_ok=True)  # it would go on filling a full disk
             Export.objects.across_tenants().filter(pk=pk, state="running").update(
                 state=Export.State.FAILED,
                 finished_at=now(),
@@ -127,6 +129,10 @@ def path_of(export: Export) -> Path:
     return Path(settings.EXPORT_DIR) / f"{export.pk}.csv"
 
 
+def _draft_of(pk: UUID | str) -> Path:
+    return Path(settings.EXPORT_DIR) / f".{pk}.partial"
+
+
 def _start(pk: UUID | str) -> bool:
     """Note that this worker builds now; False when there is nothing to build (any more)."""
     with transaction.atomic():
@@ -149,7 +155,7 @@ def _start(pk: UUID | str) -> bool:
 def _build(export: Export, copying: psycopg.Connection[Any]) -> None:
     directory = Path(settings.EXPORT_DIR)
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-    path, unfinished = path_of(export), directory / f".{export.pk}.partial"
+    path, unfinished = path_of(export), _draft_of(export.pk)
     progress = _Progress(export.pk)
     digest = hashlib.sha256()
     with copying.transaction(), copying.cursor() as cursor, unfinished.open("wb") as file:

@@ -106,16 +106,8 @@ def _take_turns(tenant: Tenant) -> None:
 
 def _post(tenant: Tenant, month: date, before: date) -> int:
     with connection.cursor() as cursor:
-        cursor.execute(
-            POST,
-            {
-                "tenant": tenant.pk,
-                "project": None,
-                "period": month,
-                "first_day": date.min,
-                "last_day": before - timedelta(days=1),
-            },
-        )
+        days = {"period": month, "first_day": date.min, "last_day": before - timedelta(days=1)}
+        cursor.execute(POST, {"tenant": tenant.pk, "project": None, **days})
         return int(cursor.rowcount)
 
 

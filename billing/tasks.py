@@ -7,7 +7,7 @@ from datetime import UTC, date, timedelta
 import structlog
 from celery import shared_task
 from celery.schedules import crontab
-from django.db import connection
+from django.db import DatabaseError, connection
 from django.utils.timezone import now
 
 from billing import exports, periods
@@ -36,10 +36,13 @@ def expire_exports() -> None:
 
 @shared_task
 def post_all_cost_lines() -> None:
-    """Post every tenant's finished days; most have nothing new."""
+    """Post every tenant's finished days; most have nothing new. One that cannot be posted holds up no other."""
     open_periods = BillingPeriod.objects.across_tenants().filter(state="open")
     for tenant in Tenant.objects.filter(pk__in=open_periods.values("tenant")):
-        periods.post_cost_lines(tenant)
+        try:
+            periods.post_cost_lines(tenant)
+        except DatabaseError:
+            log.exception("cost_lines_not_posted", tenant=tenant.slug)
 
 
 @shared_task

@@ -77,6 +77,7 @@ class Batch:
 
 OLDEST: Final = datetime(2020, 1, 1, tzinfo=UTC)
 CLOCKS_DIFFER_BY: Final = timedelta(days=1)  # an event later than that in the future is malformed
+LARGEST: Final = 2**33 - 1  # tokens or milliseconds of one call; all bits set. Sums of more could overflow
 LONGEST_NAME: Final = 120
 LONGEST_TEXT: Final = 200
 EPOCH: Final = datetime(2000, 1, 1, tzinfo=UTC)
@@ -117,8 +118,11 @@ def encode(records: Iterable[UsageRecord]) -> Batch:
             http_status, is_exact, latency, first_token, is_stream, backend, revision, request, trace,
         ) = record  # fmt: skip
         try:
-            if (input_ | cache_read | cache_write | output | reasoning | image | audio | latency) < 0:
+            every_bit = input_ | cache_read | cache_write | output | reasoning | image | audio | latency
+            if every_bit < 0:
                 raise ValueError("a number of tokens or milliseconds is negative")
+            if every_bit > LARGEST:
+                raise ValueError(f"a number of tokens or milliseconds is more than {LARGEST:,}")
             if first_token is None:
                 first_token = -1
             elif first_token < 0:

@@ -5,7 +5,7 @@ unknown or revoked token is answered with 401, and the gateway goes on serving i
 
 `GET /internal/v1/config?after=N&wait=25`
     200 with a `ConfigSnapshot` as soon as the current revision is greater than N, 204 without a body after
-    `wait` seconds (0 to 60) if it is not. A gateway that knows nothing asks `after=0`. Both answers carry the
+    `wait` seconds (0 to 60) if it is not. A gateway that has just started asks `after=0`. Both answers carry the
     current revision in the header `x-config-revision`. If N is *greater*, the control plane's database
     was restored from an older copy: 204 at once; the gateway goes on serving N and says so in its `Ack`.
     A control plane that reads an `Ack` with a revision above its own should raise its own beyond it; until
@@ -16,9 +16,10 @@ unknown or revoked token is answered with 401, and the gateway goes on serving i
 
 `POST /internal/v1/usage`
     Body `UsageBatch` of at most `MAX_BATCH` events; 200 with a `UsageReceipt` only after they are committed.
-    Safe to repeat: an event is known by its `call_id`. 400, 409, 413 or 422 mean that this batch can never
-    succeed: the gateway halves it until the offending event stands alone and sets that one aside. Any other
-    answer means: again, later.
+    Safe to repeat: an event is known by its `call_id`. 400, 409, 413 or 422 with a problem document
+    (`application/problem+json`) mean that this batch can never succeed: the gateway halves it until the
+    offending event stands alone and sets that one aside. A 413 of something in between halves it, too. Any
+    other answer means: again, later.
 
 Decoding is strict. A field that one side does not know is refused, because an ignored restriction fails open
 and an ignored token kind is never billed. So new fields are optional, and gateways are upgraded before the

@@ -60,7 +60,7 @@ def _read(body: bytes) -> tuple[list[UsageRecord], list[tuple[bytes, str]]]:
     """The calls of a batch, and what could not be read with the reason."""
     try:
         envelope = msgspec.json.decode(body, type=_Envelope)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise ContractError(f"This is no UsageBatch: {error}") from error
     if len(envelope.events) > MAX_BATCH:
         raise TooLarge(f"Send at most {MAX_BATCH} events at once, not {len(envelope.events)}.")
@@ -132,7 +132,10 @@ def _as_json(event: bytes) -> Any:
     text = event.decode(errors="replace")
     if "\\u" in text:  # an escaped NUL or half a surrogate pair, perhaps
         return _storable(text)
-    return msgspec.json.decode(text)
+    try:
+        return msgspec.json.decode(text)
+    except msgspec.DecodeError:  # a number that is larger than any
+        return text
 
 
 def _storable(text: str) -> str:

@@ -7,15 +7,15 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from decimal import ROUND_CEILING, Decimal
 from uuid import UUID
-from zoneinfo import ZoneInfo
 
 from django.db.models import F, Sum
 from django.utils.timezone import now
 
+from billing.costs import today_of
 from billing.kinds import TOKEN_KINDS
 from billing.models import RollupDay
 from gateway.contract import NANO
-from tenants.models import Limit, Tenant
+from tenants.models import Limit
 
 WINDOWED = frozenset({Limit.Kind.TOKENS_PER_DAY, Limit.Kind.TOKENS_PER_MONTH, Limit.Kind.MONEY_PER_MONTH})
 OLDEST_LOCAL_MONTH = timedelta(days=32)  # reaches back to the first of the month in every time zone
@@ -52,7 +52,7 @@ def used_of(limits: Sequence[Limit]) -> Used:
     rows = _rows({limit.tenant_id for limit in windowed}, moment)
     used = {}
     for limit in windowed:
-        today = _today(limit.tenant, moment)
+        today = today_of(limit.tenant, moment)
         since = today if limit.kind == Limit.Kind.TOKENS_PER_DAY else today.replace(day=1)
         mine = [row for row in rows.get(limit.tenant_id, ()) if row.day >= since and _binds(limit, row)]
         used[limit.pk] = Seen(_measure(limit, mine), int(moment.timestamp()))
@@ -72,10 +72,6 @@ def _rows(tenants: set[UUID], moment: datetime) -> dict[UUID, list[_Row]]:
     for tenant, project, key, model, day, tokens, money in found:
         rows.setdefault(tenant, []).append(_Row(project, key, model, day, int(tokens), money or Decimal()))
     return rows
-
-
-def _today(tenant: Tenant, moment: datetime) -> date:
-    return moment.astimezone(ZoneInfo(tenant.timezone)).date()
 
 
 def _binds(limit: Limit, row: _Row) -> bool:

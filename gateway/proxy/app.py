@@ -124,7 +124,7 @@ class App:
                 raise Refusal(
                     401, "invalid_metrics_token", "Send the metrics token as `Authorization: Bearer …`."
                 )
-        elif not is_loopback(request.peer):
+        elif not is_loopback(request.client_ip):
             raise Refusal(
                 404, "unknown_url", "Set GATEWAY_METRICS_TOKEN to read metrics from another machine."
             )

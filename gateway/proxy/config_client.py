@@ -48,6 +48,7 @@ class ConfigClient:
         self._describe = describe
         self._metrics = metrics
         self._revision = 0
+        self._is_confirmed = False  # the control plane has told this process what it knows
         self._problem = ""
         self._changed = asyncio.Event()
 
@@ -98,7 +99,9 @@ class ConfigClient:
                 continue
 
     async def _ask_once(self) -> None:
-        question = {"after": str(self._revision), "wait": str(_POLL_SECONDS)}
+        # A copy from disk is current in everything but `used`, which the ledger has counted on meanwhile.
+        known = self._revision if self._is_confirmed else 0
+        question = {"after": str(known), "wait": str(_POLL_SECONDS)}
         timeout = aiohttp.ClientTimeout(sock_connect=3, sock_read=_POLL_SECONDS + 15)
         async with self._session.get(CONFIG_PATH, params=question, timeout=timeout) as answer:
             if answer.status == 204:
@@ -111,7 +114,9 @@ class ConfigClient:
         # Compiling many keys takes a while: not in the event loop.
         index = await asyncio.to_thread(lambda: Index(decode(ConfigSnapshot, body)))
         self._metrics.control_up.set(1)
-        if index.revision <= self._revision:
+        oldest_news = self._revision + 1 if self._is_confirmed else self._revision
+        self._is_confirmed = True
+        if index.revision < oldest_news:
             self._is_behind(str(index.revision))
             await asyncio.sleep(_OLD_NEWS_SECONDS)  # it answers at once whatever we know: do not press it
             return

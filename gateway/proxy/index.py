@@ -14,6 +14,7 @@ from gateway.contract import (
     ContractError,
     KeyConfig,
     LimitConfig,
+    Mode,
     PriceConfig,
     PriceKind,
     RouteConfig,
@@ -75,6 +76,10 @@ class Price:
 
     nano: Mapping[PriceKind, int]
     currency: str
+
+    def covers(self, mode: Mode) -> bool:
+        """Whether all that a call of this mode always uses has a price."""
+        return mode == "embedding" or "output" in self.nano
 
     @property
     def per_call(self) -> int:

@@ -41,8 +41,9 @@ class Question:
         if self.mode == "embedding":
             return 0, True
         choices = self.body.get("n") or 1
-        named = self.body.get("max_completion_tokens") or self.body.get("max_tokens")
-        return (named or default) * choices, named is not None
+        maxima = (self.body.get("max_completion_tokens"), self.body.get("max_tokens"))
+        named = max(maximum or 0 for maximum in maxima)  # backends differ in which one they obey
+        return (named or default) * choices, bool(named)
 
 
 def read_question(raw: bytes, mode: Mode) -> Question:
@@ -73,7 +74,7 @@ def _check_chat(question: Question) -> None:
     for name in ("max_tokens", "max_completion_tokens", "n"):
         number = body.get(name)
         if number is not None and (type(number) is not int or not 1 <= number <= _LARGEST_OUTPUT):
-            raise bad_request(f"`{name}` must be a whole number of at least 1.", param=name)
+            raise bad_request(f"`{name}` must be a whole number from 1 to {_LARGEST_OUTPUT:,}.", param=name)
     stream = body.get("stream")
     if not isinstance(stream, bool | None):
         raise bad_request("`stream` must be true or false.", param="stream")

@@ -27,8 +27,8 @@ class Request:
         self.method: str = scope["method"]
         self.path: str = scope["path"]
         self.headers = read_headers(scope["headers"])
-        self.peer = str((scope.get("client") or ("", 0))[0])
-        self.client_ip = client_address(self.peer, self.headers, trusted_proxies)
+        peer = str((scope.get("client") or ("", 0))[0])
+        self.client_ip = client_address(peer, self.headers, trusted_proxies)
         self.status: int | None = None
         self.model = ""  # the public name of the model asked for, once it is known to be one of ours
         self.is_recorded = False  # as a usage event

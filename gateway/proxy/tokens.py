@@ -12,6 +12,12 @@ from gateway.contract import Mode, TokenCounts
 _BYTES_PER_TOKEN = 4
 _TOKENS_PER_MESSAGE = 4
 _TOKENS_PER_OTHER_PART = 1000
+_DATA_PARTS = ("image_url", "input_audio", "file")  # a part of such a type has its data under the same name
+# What no backend puts in front of its model. All else may be: tools, functions, documents.
+_NO_PROMPT = (
+    "messages", "model", "max_tokens", "max_completion_tokens", "n", "stream", "stream_options", "stop", "user",
+    "metadata", "temperature", "top_p", "seed", "reasoning_effort", "service_tier", "safety_identifier",
+)  # fmt: skip
 
 
 def from_openai(usage: dict[str, Any]) -> tuple[TokenCounts, bool]:
@@ -58,15 +64,12 @@ def with_margin(estimate: int) -> int:
 
 def estimate_prompt(body: dict[str, Any], mode: Mode) -> int:
     """About how many tokens the prompt of a chat call, or the input of an embedding call, has."""
-    if mode == "chat":
-        total = sum(_TOKENS_PER_MESSAGE + _estimate_part(message) for message in body["messages"])
-        return total + _estimate_part(body.get("tools")) + _estimate_part(body.get("response_format"))
-    content = body.get("input")
-    if isinstance(content, list) and content and isinstance(content[0], int):
-        return len(content)  # one text, already as tokens
-    if isinstance(content, list):
-        return sum(len(part) if isinstance(part, list) else _estimate_part(part) for part in content)
-    return _estimate_part(content)
+    if mode == "embedding":
+        return _estimate_part(body.get("input"))
+    beside = (value for name, value in body.items() if name not in _NO_PROMPT)
+    return _estimate_part(list(beside)) + sum(
+        _TOKENS_PER_MESSAGE + _estimate_part(message) for message in body["messages"]
+    )
 
 
 def estimate_answer(choices: Any) -> int:
@@ -77,7 +80,7 @@ def estimate_answer(choices: Any) -> int:
 
 
 def _estimate_part(whole: Any) -> int:
-    """Text by its length; what carries data instead of text (an image, a sound) by a fixed number.
+    """Text by its length, a number as one token, and data instead of text (an image, a sound) as a fixed number.
 
     Without recursion: a client may nest as deeply as it likes.
     """
@@ -86,13 +89,17 @@ def _estimate_part(whole: Any) -> int:
         part = parts.pop()
         if isinstance(part, str):
             total += estimate_text(part)
+        elif isinstance(part, int):
+            total += 1
+        elif isinstance(part, list) and set(map(type, part)) == {int}:
+            total += len(part)  # a text as tokens, which may be long
         elif isinstance(part, list):
             parts.extend(part)
         elif isinstance(part, dict):
-            if part.get("type") in ("image_url", "input_audio", "file"):
+            kind = part.get("type")
+            if kind in _DATA_PARTS:
                 total += _TOKENS_PER_OTHER_PART
-            else:
-                parts.extend(part.values())
+            parts.extend(value for name, value in part.items() if name != kind or kind not in _DATA_PARTS)
     return total
 
 

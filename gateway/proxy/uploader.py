@@ -26,6 +26,9 @@ from gateway.proxy.spool import Spool, read_segment, sync_directory
 _log = structlog.get_logger()
 _GATHER_SECONDS = 0.1  # so that calls that end together travel together
 _POISONED = (400, 409, 413, 422)  # this batch can never succeed; everything else may, later
+_PROBLEM = (
+    "application/problem+json"  # the control plane's own words; without them, something in between refused
+)
 _TIMEOUT = aiohttp.ClientTimeout(total=30, sock_connect=3)
 
 
@@ -49,7 +52,11 @@ class Uploader:
         while True:
             await self._spool.arrived.wait()
             await asyncio.sleep(_GATHER_SECONDS)
-            await self.send_all()
+            try:
+                await self.send_all()
+            except OSError:
+                self._spool.arrived.set()  # what is left must not wait for another call
+                raise
 
     async def send_all(self) -> None:
         """Send everything that is in the spool now, waiting for the control plane as long as it takes."""
@@ -95,7 +102,10 @@ class Uploader:
                         if receipt.quarantined:
                             _log.warning("usage_quarantined", events=receipt.quarantined)
                         return
-                    if answer.status in _POISONED:
+                    is_theirs = answer.content_type == _PROBLEM
+                    if answer.status in _POISONED and (
+                        is_theirs or (answer.status == 413 and len(events) > 1)
+                    ):
                         raise Poisoned(f"{answer.status}: {content[:500].decode(errors='replace')}")
                     problem = f"status {answer.status}"
             except (aiohttp.ClientError, TimeoutError, ContractError) as error:

@@ -1,3 +1,4 @@
+import errno
 import os
 import signal
 import subprocess
@@ -105,6 +106,17 @@ def test_a_full_disk_is_a_failure_that_says_so(queued, settings, tmp_path):
     queued.refresh_from_db()
     assert queued.state == "failed"
     assert str(queued.pk) in queued.error
+
+
+def test_a_failed_report_leaves_no_half_file_on_a_full_disk(queued, settings, monkeypatch):
+    def is_full(self, *_, **__):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(exports._Progress, "note", is_full)  # called between two writes
+    tasks.build_export(str(queued.pk))
+    queued.refresh_from_db()
+    assert queued.state == "failed"
+    assert list(settings.EXPORT_DIR.iterdir()) == []
 
 
 def test_progress_is_visible_while_it_builds(queued, monkeypatch):

@@ -8,8 +8,10 @@ from billing.ingest import record_usage
 from billing.models import BillingPeriod, CostLine
 from billing.periods import close_period, post_cost_lines
 from billing.prices import publish_prices
+from billing.tasks import post_all_cost_lines
 from tenants.errors import Conflict
 from tests.billing.conftest import NOON, one, rows
+from tests.factories import ApiKeyFactory
 
 OCTOBER, NOVEMBER = date(2026, 10, 1), date(2026, 11, 1)
 
@@ -113,3 +115,15 @@ def test_a_running_month_cannot_be_closed(call, prices, lab):
     BillingPeriod.objects.create(tenant=lab, month=date(2199, 1, 1))
     with pytest.raises(Conflict, match="not over"):
         close_period(lab, date(2199, 1, 1), by=None)
+
+
+def test_one_tenant_whose_lines_cannot_be_posted_keeps_no_other_from_theirs(call, prices, lab):
+    others = [ApiKeyFactory() for _ in range(3)]
+    record_usage("gateway", [call(), call(occurred_at=NOON - timedelta(hours=1))])
+    record_usage("gateway", [call(key_id=other.pk) for other in others])
+    with connection.cursor() as cursor:  # what must not be there, and whose sum no bigint holds
+        cursor.execute("UPDATE rollup_hour SET input = 9223372036854775807 WHERE tenant_id = %s", [lab.pk])
+    post_all_cost_lines()
+    assert {tenant for (tenant,) in rows("SELECT tenant_id FROM cost_line")} == {
+        other.tenant_id for other in others
+    }

@@ -188,3 +188,11 @@ def test_a_connection_that_dies_in_the_middle_leaves_nothing(transactional_db, c
     assert UsageEvent.objects.across_tenants().count() == 0
     assert one("SELECT count(*) FROM event_key") == one("SELECT count(*) FROM rollup_day") == 0
     assert record_usage("gateway", calls) == Receipt(recorded=10)
+
+
+def test_numbers_no_call_can_have_are_kept_aside_and_hold_nothing_up(call, prices):
+    """Two such calls would overflow the rollup, and the gateway would send their batch for ever."""
+    absurd = [call(output=2**62), call(output=2**62), call(input=2**63 - 1)]
+    assert record_usage("gateway", [*absurd, call()]) == Receipt(recorded=1, quarantined=3)
+    assert "more than" in QuarantinedEvent.objects.first().payload["problem"]
+    assert record_usage("gateway", [call(output=10**9) for _ in range(20)]) == Receipt(recorded=20)

@@ -159,9 +159,9 @@ class StandInControlPlane:
         try:
             batch = decode(UsageBatch, await request.read())
         except ContractError as error:
-            return web.Response(status=400, text=str(error))
+            return _problem(400, str(error))
         if any(event.model in self.poisoned for event in batch.events):
-            return web.Response(status=422, text="this model is poison")
+            return _problem(422, "this model is poison")
         recorded = 0
         for event in batch.events:
             assert self.events.get(event.call_id, event) == event, "the same call with another content"
@@ -170,6 +170,10 @@ class StandInControlPlane:
             self.deliveries.append(event)
         receipt = UsageReceipt(recorded=recorded, repeated=len(batch.events) - recorded, quarantined=0)
         return web.Response(body=encode(receipt), content_type="application/json")
+
+
+def _problem(status, detail):
+    return web.json_response({"detail": detail}, status=status, content_type="application/problem+json")
 
 
 def _die_with_the_test():

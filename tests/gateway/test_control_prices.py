@@ -110,3 +110,15 @@ def test_a_day_begins_where_the_tenant_is(project, model, monkeypatch):
         "tokens_per_day": 14,
         "tokens_per_month": 214,
     }
+
+
+def test_one_tenants_unknown_time_zone_does_not_keep_the_configuration_from_all(project, model):
+    project.tenant.timezone = "Mars/Olympus"
+    project.tenant.save()
+    key = key_for(project, model)
+    set_limits(project.tenant, {"tokens_per_day": Decimal(9)}, by=None)
+    record_usage("test", [call(key, model, now(), 100)])
+    [told] = compile_snapshot().keys
+    assert [limit.used for limit in told.limits] == [
+        200
+    ]  # by days of UTC, as the ledger and the gateway count

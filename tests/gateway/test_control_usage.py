@@ -157,6 +157,14 @@ def test_what_is_no_event_at_all_is_kept_too(key, headers, event):
     assert QuarantinedEvent.objects.get().payload["event"] == event
 
 
+@pytest.mark.parametrize("strange", [b"1e999", b"[" * 300 + b"]" * 300], ids=["huge", "deep"])
+def test_what_a_database_cannot_store_as_it_is_holds_up_nobody(key, headers, strange):
+    body = b'{"events":[{"call_id":"x","surprise":' + strange + b"}," + encode(report(key)) + b"]}"
+    answer = post(headers, body)
+    assert answer.status_code == 200, answer.content
+    assert QuarantinedEvent.objects.get().reason == "malformed"
+
+
 @pytest.mark.parametrize(
     "body",
     [
@@ -167,6 +175,7 @@ def test_what_is_no_event_at_all_is_kept_too(key, headers, event):
         b'{"evens": []}',
         b'{"events": [}',
         b'{"events": ["\\ud800"]}',
+        b'{"events": [' + b"[" * 5000 + b"]" * 5000 + b"]}",
         b"\xff\xfe",
     ],
 )

@@ -261,3 +261,10 @@ def test_metrics_want_the_token_where_one_is_set(new_road):
     url = f"{road.gateway.url}/metrics"
     assert requests.get(url).status_code == 401
     assert "llm_requests_total" in requests.get(url, headers={"authorization": "Bearer let-me-see"}).text
+
+
+def test_metrics_are_for_this_machine_even_behind_a_proxy_on_it(new_road):
+    road = new_road(GATEWAY_TRUSTED_PROXIES="127.0.0.0/8")
+    url = f"{road.gateway.url}/metrics"
+    assert requests.get(url).status_code == 200
+    assert requests.get(url, headers={"x-forwarded-for": "203.0.113.9"}).status_code == 404
