@@ -1,5 +1,6 @@
 """The engine host keeps engines running, whatever happens to them, to it or to those who ask."""
 
+import contextlib
 import os
 import subprocess
 import sys
@@ -102,6 +103,27 @@ def test_a_wish_made_while_the_host_is_away_is_kept(own_local_arena, own_engine_
         local.delete()
     host.start()
     local.gone()
+
+
+def test_a_host_that_cannot_write_what_it_sees_leaves_its_engines_alone(own_local_arena, own_engine_host):
+    """As on a full disk; here something is in the place of its file."""
+    local, host = own_local_arena, own_engine_host
+    engine = running(local)
+    in_the_way = StateDirectory(host.state_dir).host_file
+
+    def is_blocked():
+        with contextlib.suppress(OSError):
+            in_the_way.unlink()
+            in_the_way.mkdir()
+        return in_the_way.is_dir()
+
+    eventually(is_blocked)
+    time.sleep(2.5)  # some beats later
+    assert host.process.poll() is None
+    assert is_running(engine["pid"])
+    in_the_way.rmdir()
+    eventually(lambda: in_the_way.is_file())
+    assert running(local)["pid"] == engine["pid"]
 
 
 def test_one_state_directory_has_one_host(engine_host):
