@@ -9,6 +9,7 @@ from dataclasses import replace
 
 import pytest
 
+from config.launcher.processes import MARKER, marked_processes
 from deployments.cluster.base import PermanentClusterError, TemporaryClusterError
 from deployments.cluster.local import LocalCluster
 from deployments.engine_host.engine import bound_log
@@ -241,6 +242,17 @@ def test_engines_see_no_secret_of_ours(local):
     assert environment["HF_HUB_OFFLINE"] == "1"
     assert environment["HOME"].endswith("/home")
     assert environment["ENGINE_HOST"] == "127.0.0.1"
+
+
+def test_engines_carry_the_mark_by_which_a_demo_sweeps_up(tmp_path, monkeypatch):
+    """What an engine starts itself survives a killed host; the launcher finds it by this variable."""
+    monkeypatch.setenv(MARKER, f"{tmp_path}#run")
+    host = Host(tmp_path / "engines").start()
+    try:
+        engine = running(Arena(LocalCluster(host.state_dir)))
+        assert engine["pid"] in set(marked_processes(f"{tmp_path}#"))
+    finally:
+        host.stop()
 
 
 def test_gpus_are_handed_out_once(local, free_gpus):
