@@ -3,7 +3,8 @@
     python -m benchmarks.ingest [--calls N] [--rounds N] [--batch N] [--writers 1,2,4] [--demo]
 
 Both sides write the same rows on the same server, in turns, and the best round of each counts: what the machine
-does besides slows both. The bare COPY sends text that is ready in memory, in one transaction, and checks nothing.
+does besides slows both. Processor time is shown as well, because on a busy machine it is the steadier measure. The
+bare COPY sends text that is ready in memory, in one transaction, and checks nothing.
 Recording starts from Python records and ends with everything committed: identities claimed, every call priced,
 both rollups and the periods locked. The calls are those of the ServeGen trace at their own pace over one day, with
 ids that grow by time as the gateway's do; with `--demo` they are spread over months as `import_usage` does it,
@@ -25,6 +26,7 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from itertools import islice
 from pathlib import Path
+from typing import NamedTuple
 
 TRACE = Path(__file__).resolve().parent.parent / "billing" / "data" / "servegen_deepseek-r1_events.csv.xz"
 MIDNIGHT = datetime(2026, 10, 14, tzinfo=UTC)
@@ -73,13 +75,12 @@ def run(options: argparse.Namespace) -> None:
             cursor.fetchone()[0].split(" on ")[0], f"· {os.cpu_count()} cores · {count:,} calls", flush=True
         )
     writers = [int(number) for number in options.writers.split(",")]
-    best: dict[str, float] = {}
+    best: dict[str, Measured] = {}
 
     def note(name: str, work: Callable[[], object]) -> None:
-        started = time.perf_counter()
+        before = Measured.now()
         work()
-        seconds = time.perf_counter() - started
-        best[name] = min(seconds, best.get(name, seconds))
+        best[name] = Measured.now().since(before).better_of(best.get(name))
 
     for _ in range(options.rounds):
         for number in writers:
@@ -92,9 +93,46 @@ def run(options: argparse.Namespace) -> None:
         empty()
         note("bare COPY, binary", lambda rows=binary: copy_in(rows, "binary"))
     bare = best["bare COPY, text"]
-    print(f"{'':24}{'calls/s':>12}{'of bare COPY':>16}")
-    for name, seconds in sorted(best.items()):
-        print(f"{name:24}{count / seconds:>12,.0f}{bare / seconds:>16.2f}")
+    print(
+        f"{'':24}{'calls/s':>10}{'of bare COPY':>14}{'server us/call':>16}{'of bare COPY':>14}{'client us/call':>16}"
+    )
+    for name, took in sorted(best.items()):
+        server = (
+            f"{took.server / count * 1e6:>16.2f}{bare.server / took.server:>14.2f}"
+            if took.server
+            else " " * 30
+        )
+        clock = f"{count / took.wall:>10,.0f}{bare.wall / took.wall:>14.2f}"
+        print(f"{name:24}{clock}{server}{took.client / count * 1e6:>16.2f}")
+
+
+class Measured(NamedTuple):
+    """Seconds: by the clock, of the server process of this thread's connection, and of this process.
+
+    Processor time says how much work it is whatever else the machine does. With several writers the work is in
+    other server processes, and on machines without /proc it is unknown: then `server` is 0.
+    """
+
+    wall: float
+    server: float
+    client: float
+
+    @classmethod
+    def now(cls) -> Measured:
+        from django.db import connection
+
+        connection.ensure_connection()
+        try:
+            spent = Path(f"/proc/{connection.connection.info.backend_pid}/schedstat").read_text().split()[0]
+        except OSError:
+            spent = "0"
+        return cls(time.perf_counter(), int(spent) / 1e9, time.process_time())
+
+    def since(self, before: Measured) -> Measured:
+        return Measured(*(now - then for now, then in zip(self, before, strict=True)))
+
+    def better_of(self, other: Measured | None) -> Measured:
+        return Measured(*map(min, self, other)) if other else self
 
 
 def make_records(options: argparse.Namespace) -> list:

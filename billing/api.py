@@ -37,7 +37,7 @@ from tenants.permissions import require
 
 def visible_tenant(user: User, slug: str) -> Tenant:
     """The tenant by its slug; 404 when `user` may not know of it."""
-    return get_object_or_404(Tenant.objects.visible_to(user), slug=slug)
+    return cast(Tenant, get_object_or_404(Tenant.objects.visible_to(user), slug=slug))
 
 
 def visible_project(user: User, tenant: Tenant, slug: str | None) -> Project | None:
@@ -148,7 +148,7 @@ class ExportViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.G
         return download(self.get_object().pk, by=cast(User, request.user))
 
 
-class PriceFilter(filters.FilterSet):
+class PriceFilter(filters.FilterSet):  # type: ignore[misc]
     model = filters.CharFilter("sku__model__name", help_text="public name")
     kind = filters.CharFilter("sku__kind")
     at = filters.IsoDateTimeFilter("valid", "contains", help_text="prices in force at this moment")

@@ -58,7 +58,12 @@ def cost_figure(report: CostReport, *, last_day: date, forecast: Forecast | None
             hovertemplate=_HOVER, meta={"role": "previous", "mode": "daily"},
         ))  # fmt: skip
     _add_cumulative(figure, report, done, totals, before, forecast)
-    figure.update_layout(template=None, **_layout(days, report.end_day if forecast else None, currency))
+    layout = _layout(days, report.end_day if forecast else None, currency)
+    highest = {"daily": max([*totals, *before], default=Decimal(0)), "cumulative": sum(totals, Decimal(0))}
+    layout["meta"]["modes"] = {
+        mode: {"yaxis": {"tickformat": _tick_format(cost)}} for mode, cost in highest.items()
+    }
+    figure.update_layout(template=None, **layout)
     drawn: dict[str, Any] = json.loads(figure.to_json())
     return drawn
 
@@ -110,14 +115,14 @@ def _layout(days: Sequence[date], today: date | None, currency: str) -> dict[str
         return {"tickvals": [f"{day}T12:00" for day in shown], "ticktext": texts}
 
     symbol = SYMBOLS.get(currency)
-    unit = {"tickprefix": symbol} if symbol else {"ticksuffix": f" {currency}"}
+    unit: dict[str, Any] = {"tickprefix": symbol} if symbol else {"ticksuffix": f" {currency}"}
     layout: dict[str, Any] = {
         "xaxis": {
             "range": [f"{days[0]}T00:00", f"{days[-1]}T23:59"],
             "hoverformat": "%a %-d %b",
             **ticks(days[::2]),
         },
-        "yaxis": {"tickformat": "~s"} | unit,
+        "yaxis": unit,
         "meta": {"narrow": {"xaxis": ticks(days[1::7])}},
     }
     if today:
@@ -126,6 +131,11 @@ def _layout(days: Sequence[date], today: date | None, currency: str) -> dict[str
              "showarrow": False}
         ]  # fmt: skip
     return layout
+
+
+def _tick_format(highest: Decimal) -> str:
+    """Cents for small amounts, whole units for middling ones, K and M for large ones."""
+    return ",.2~f" if highest < 10 else ",.0f" if highest < 10_000 else ".3~s"
 
 
 def _days(first: date, last: date) -> list[date]:

@@ -17,13 +17,13 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from django.db import connection
 from django.utils.timezone import now
 
+from billing.detail_sql import DETAIL
 from billing.kinds import KINDS, TOKEN_KINDS
 from tenants.models import Project, Tenant
 
 FOUR_WEEKS: Final = timedelta(days=28)  # comparisons keep the weekday
 DIMENSIONS: Final = ("day", "model", "project", "key")
 _TOKENS: Final = " + ".join(f"r.{kind}" for kind in TOKEN_KINDS)
-_KINDS: Final = ", ".join(KINDS)
 
 
 @dataclass
@@ -170,27 +170,30 @@ def costs_by_kind(tenant: Tenant, start_day: date, end_day: date, project: Proje
 
     Hours are priced one by one, as the calls in them were. Calls (`request`) appear where they have a price.
     """
-    used = ", ".join(f"('{kind}', h.{kind})" for kind in KINDS)
-    sums = ", ".join(f"sum(r.{kind}) AS {kind}" for kind in KINDS)
+    used = ", ".join(f"sum(r.{kind})::bigint" for kind in KINDS)
     sql = f"""
-        WITH h AS (
-            SELECT r.model_id, r.hour, r.is_unpriced, {sums}
-              FROM billing_period bp
-              JOIN rollup_hour r ON r.period = bp.month AND r.tenant_id = bp.tenant_id
-             WHERE bp.tenant_id = %(tenant)s AND bp.month >= date_trunc('month', %(start)s::date)
-               AND r.day BETWEEN %(start)s AND %(end)s {_scope(project)}
-             GROUP BY r.model_id, r.hour, r.is_unpriced
+        WITH {DETAIL}, used AS (
+            SELECT kind, quantity
+              FROM (SELECT ARRAY[{used}] AS quantities FROM rollup_day r
+                     WHERE r.tenant_id = %(tenant)s AND r.day BETWEEN %(first_day)s AND %(last_day)s
+                           {_scope(project)}) r,
+                   unnest(r.quantities, %(kinds)s::text[]) AS q (quantity, kind)
         )
-        SELECT used.kind, sum(used.quantity)::bigint, sum(used.quantity * price.per_million * 0.000001)
-          FROM h
-          CROSS JOIN LATERAL (VALUES {used}) AS used (kind, quantity)
-          LEFT JOIN sku ON sku.model_id = h.model_id AND sku.kind = used.kind
-          LEFT JOIN price ON price.sku_id = sku.id AND price.valid @> h.hour AND NOT h.is_unpriced
-                         AND price.currency = %(currency)s
+        SELECT used.kind, used.quantity, cost.amount
+          FROM used
+          LEFT JOIN (SELECT kind, sum(quantity * per_million * 0.000001) AS amount
+                       FROM detail WHERE quantity <> 0 GROUP BY kind) cost ON cost.kind = used.kind
          WHERE used.quantity <> 0
-         GROUP BY used.kind
     """  # noqa: S608
-    rows = _ask(sql, tenant=tenant, start=start_day, end=end_day, project=project, currency=tenant.currency)
+    rows = _ask(
+        sql,
+        tenant=tenant,
+        first_day=start_day,
+        last_day=end_day,
+        project=project,
+        period=None,
+        kinds=list(KINDS),
+    )
     kinds = [
         KindCost(kind, quantity, cost)
         for kind, quantity, cost in rows
@@ -285,4 +288,5 @@ def _ask(sql: str, *, tenant: Tenant, project: Project | None = None, **paramete
     parameters |= {"tenant": tenant.pk, "project": project.pk if project else None}
     with connection.cursor() as cursor:
         cursor.execute(sql, parameters)
-        return cursor.fetchall()
+        rows: list[Any] = cursor.fetchall()
+        return rows

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from billing.detail_sql import DETAIL
 from billing.kinds import TOKEN_KINDS
 
 COLUMNS: Final = (
@@ -17,22 +18,20 @@ COLUMNS: Final = (
 
 _UNPRICED: Final = ", ".join(f"('{kind}', r.{kind})" for kind in TOKEN_KINDS)
 
-# `d` covers all that was used, by kind; the temporary table lets rows be counted before the first is written.
+# The temporary table lets rows be counted before the first is written.
 COLLECT: Final = f"""
 CREATE TEMPORARY TABLE cost_report ON COMMIT DROP AS
-SELECT d.day, d.project_id, d.model_id, d.kind, d.per_million, sum(d.quantity)::bigint AS quantity,
-       sum(d.amount) AS amount, d.is_unpriced
-  FROM (SELECT c.day, c.project_id, c.model_id, c.kind, c.per_million, c.quantity, c.amount, false AS is_unpriced
-          FROM billing_period bp JOIN cost_detail c ON c.period = bp.month AND c.tenant_id = bp.tenant_id
-         WHERE bp.tenant_id = %(tenant)s AND bp.month >= date_trunc('month', %(start)s::date)
-           AND c.day BETWEEN %(start)s AND %(end)s
-         UNION ALL
-        SELECT r.day, r.project_id, r.model_id, used.kind, NULL, used.quantity, NULL, true
-          FROM rollup_day r CROSS JOIN LATERAL (VALUES {_UNPRICED}) AS used (kind, quantity)
-         WHERE r.tenant_id = %(tenant)s AND r.is_unpriced AND r.day BETWEEN %(start)s AND %(end)s
-           AND used.quantity <> 0) d
- WHERE %(project)s::uuid IS NULL OR d.project_id = %(project)s
- GROUP BY d.day, d.project_id, d.model_id, d.kind, d.per_million, d.is_unpriced
+WITH {DETAIL}
+SELECT day, project_id, model_id, kind, per_million, sum(quantity)::bigint AS quantity,
+       sum(quantity * per_million * 0.000001) AS amount, false AS is_unpriced
+  FROM detail WHERE quantity <> 0
+ GROUP BY day, project_id, model_id, kind, per_million
+ UNION ALL
+SELECT r.day, r.project_id, r.model_id, used.kind, NULL, sum(used.quantity)::bigint, NULL, true
+  FROM rollup_day r CROSS JOIN LATERAL (VALUES {_UNPRICED}) AS used (kind, quantity)
+ WHERE r.tenant_id = %(tenant)s AND r.is_unpriced AND r.day BETWEEN %(first_day)s AND %(last_day)s
+   AND (%(project)s::uuid IS NULL OR r.project_id = %(project)s) AND used.quantity <> 0
+ GROUP BY r.day, r.project_id, r.model_id, used.kind
 """  # noqa: S608
 
 COUNT: Final = "SELECT count(*), coalesce(sum(amount), 0) FROM cost_report"

@@ -162,8 +162,10 @@ def _build(export: Export, copying: psycopg.Connection[Any]) -> None:
         os.fchmod(file.fileno(), 0o600)
         cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
         cursor.execute("SET LOCAL jit = off")
-        scope = {"tenant": export.tenant_id, "project": export.project_id}
-        cursor.execute(export_csv.COLLECT, scope | {"start": export.start_day, "end": export.end_day})
+        scope = {"tenant": export.tenant_id, "project": export.project_id, "period": None}
+        cursor.execute(
+            export_csv.COLLECT, scope | {"first_day": export.start_day, "last_day": export.end_day}
+        )
         rows, total = cursor.execute(export_csv.COUNT).fetchone() or (0, Decimal(0))
         progress.note(0, rows_total=rows)
         with cursor.copy(export_csv.WRITE) as copy:

@@ -51,7 +51,7 @@ def forecast_month(spend_by_day: Mapping[date, Decimal], *, today: date, month_e
         day = today + timedelta(days=ahead)
         known = today_so_far if ahead == 0 else Decimal(0)
         costs = same[day.weekday()]
-        days[day] = max(sum(costs) / len(costs) - known, Decimal(0))
+        days[day] = max(sum(costs, Decimal(0)) / len(costs) - known, Decimal(0))
         amount += days[day]
         low += max(min(costs) - known, Decimal(0))
         high += max(max(costs) - known, Decimal(0))

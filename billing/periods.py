@@ -11,6 +11,7 @@ from django.db import connection, transaction
 from django.utils.timezone import now
 
 from billing.costs import today_of
+from billing.detail_sql import DETAIL
 from billing.models import BillingPeriod, CostLine
 from tenants import audit
 from tenants.errors import Conflict
@@ -18,11 +19,10 @@ from tenants.models import Tenant, User
 
 # What the rollups want posted, minus what is posted: per project, SKU, price and day. The reference counts the lines
 # that are there, so two posters at once write the same reference, and one of them finds it taken.
-POST: Final = """
-WITH wanted AS (
+POST: Final = f"""
+WITH {DETAIL}, wanted AS (
     SELECT period, project_id, sku_id, price_id, day, per_million, sum(quantity)::bigint AS quantity
-      FROM cost_detail
-     WHERE tenant_id = %(tenant)s AND period = %(period)s AND day < %(before)s
+      FROM detail WHERE quantity <> 0
      GROUP BY period, project_id, sku_id, price_id, day, per_million
 ), have AS (
     SELECT project_id, sku_id, price_id, day, sum(quantity)::bigint AS quantity, count(*) AS lines
@@ -40,7 +40,7 @@ SELECT gen_random_uuid(), period, %(tenant)s, project_id, sku_id, price_id, day,
        concat_ws('/', 'usage', period, project_id, price_id, day, line), now()
   FROM due WHERE missing <> 0
 ON CONFLICT (source_ref) DO NOTHING
-"""
+"""  # noqa: S608
 
 
 def post_cost_lines(tenant: Tenant, *, before: date | None = None) -> int:
@@ -106,7 +106,8 @@ def _take_turns(tenant: Tenant) -> None:
 
 def _post(tenant: Tenant, month: date, before: date) -> int:
     with connection.cursor() as cursor:
-        cursor.execute(POST, {"tenant": tenant.pk, "period": month, "before": before})
+        days = {"period": month, "first_day": date.min, "last_day": before - timedelta(days=1)}
+        cursor.execute(POST, {"tenant": tenant.pk, "project": None, **days})
         return int(cursor.rowcount)
 
 

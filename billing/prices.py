@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import ROUND_CEILING, Decimal
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 from uuid import UUID
 
 from django.core.exceptions import ValidationError
 from django.db import connection, transaction
+from django.db.backends.utils import CursorWrapper
 from django.utils.timezone import now
 
 from billing.kinds import FALLBACKS, KINDS, Kind
@@ -204,7 +205,7 @@ def estimate_monthly_cost(
     cost with 90 % and with 50 % of them input. A model without an output price (embeddings) has input only.
     """
     rows = Price.objects.in_force().filter(sku__model__name=model_name, sku__kind__in=["input", "output"])
-    prices = {
+    prices: dict[str, tuple[Decimal, str]] = {
         kind: (price, currency)
         for kind, price, currency in rows.values_list("sku__kind", "per_million", "currency")
     }
@@ -281,7 +282,9 @@ def _with_fallbacks(prices: Mapping[str, Decimal]) -> dict[str, Decimal]:
     return {kind: prices[wider] for kind, wider in FALLBACKS.items() if wider in prices} | dict(prices)
 
 
-def _standing(cursor, lists, wanted):  # type: ignore[no-untyped-def]
+def _standing(
+    cursor: CursorWrapper, lists: Mapping[str, Mapping[str, Decimal]], wanted: Sequence[_Wanted]
+) -> list[tuple[Any, ...]]:
     """Make missing SKUs; then every SKU of these models with its open price and what stands in the way."""
     names = sorted(lists)
     cursor.execute(
@@ -308,10 +311,19 @@ def _standing(cursor, lists, wanted):  # type: ignore[no-untyped-def]
         """,
         [names],
     )
-    return cursor.fetchall()
+    rows: list[tuple[Any, ...]] = cursor.fetchall()
+    return rows
 
 
-def _close_and_insert(cursor, close, insert, *, currency, reason, by):  # type: ignore[no-untyped-def]
+def _close_and_insert(
+    cursor: CursorWrapper,
+    close: Sequence[tuple[UUID, datetime]],
+    insert: Sequence[tuple[int, datetime, Decimal, str | None]],
+    *,
+    currency: str,
+    reason: str,
+    by: User | None,
+) -> None:
     if close:
         cursor.execute(
             "UPDATE price p SET valid = tstzrange(lower(p.valid), c.at) "

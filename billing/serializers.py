@@ -20,7 +20,7 @@ def plain(amount: Decimal) -> str:
     return text.rstrip("0").rstrip(".") if "." in text else text
 
 
-class ExactField(serializers.Field):
+class ExactField(serializers.Field[Any, Any, Any, Any]):
     """A Decimal as a string; null where nothing is priced."""
 
     def __init__(self, **kwargs: Any) -> None:
@@ -38,7 +38,7 @@ class MoneyField(ExactField):
 class QuantitiesSerializer(serializers.Serializer[Any]):
     """How much of each kind; disjoint."""
 
-    def get_fields(self) -> dict[str, serializers.Field]:
+    def get_fields(self) -> dict[str, serializers.Field[Any, Any, Any, Any]]:
         return {kind: serializers.IntegerField(read_only=True) for kind in KINDS}
 
 
@@ -138,8 +138,8 @@ class NewExportSerializer(serializers.Serializer[Any]):
 
 
 class ExportSerializer(serializers.ModelSerializer[Export]):
-    tenant = serializers.SlugRelatedField(slug_field="slug", read_only=True)
-    project = serializers.SlugRelatedField(slug_field="slug", read_only=True)
+    tenant: Any = serializers.SlugRelatedField(slug_field="slug", read_only=True)
+    project: Any = serializers.SlugRelatedField(slug_field="slug", read_only=True)
     start = serializers.DateField(source="start_day", read_only=True)
     end = serializers.DateField(source="end_day", read_only=True)
     total = MoneyField(allow_null=True)

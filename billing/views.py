@@ -249,12 +249,14 @@ def as_row(export: Export) -> Export:
 
 
 def _figures(report: CostReport) -> dict[str, Any]:
-    now, before = report.now.total, report.before.total if report.has_comparison else None
+    now = report.now.total
+    nothing = Figures(cost=None)
+    before = report.before.total if report.has_comparison else nothing
     return {
         "currency": report.currency,
-        "spend": NowAndBefore(now.cost, before and before.cost),
-        "unit": NowAndBefore(now.unit_cost, before and before.unit_cost),
-        "token_count": NowAndBefore(now.tokens, before and before.tokens),
+        "spend": NowAndBefore(now.cost, before.cost),
+        "unit": NowAndBefore(now.unit_cost, before.unit_cost),
+        "token_count": NowAndBefore(now.tokens, before.tokens if report.has_comparison else None),
         "calls": now.calls,
         "has_comparison": report.has_comparison,
         "unpriced": [{"model": model, "calls": calls} for model, calls in report.unpriced],

@@ -73,7 +73,7 @@ class Selection:
 
 
 _ORDERS: dict[str, tuple[str, ...]] = {
-    "recommended": ("-fit", "-is_ours", "-offer_count", "name"),
+    "recommended": ("-fit", "-standing", "-offer_count", "name"),
     "name": ("name",),
     "price": ("price_rank", "name"),
     "context": ("-context_rank", "name"),
@@ -104,7 +104,7 @@ class Browser:
         """The models of the whole selection, with what `order` sorts by."""
         found: CatalogModelQuerySet = self._narrowed().annotate(
             fit=self._fit(),
-            is_ours=Case(When(hosting="ours", then=1), default=0, output_field=IntegerField()),
+            standing=self._standing(),
             price_rank=Coalesce("list_input_price", Value(Decimal(10) ** 9)),
             context_rank=Coalesce("context_tokens", Value(0)),
         )
@@ -118,6 +118,16 @@ class Browser:
         return Case(
             When(name=name, then=2),
             When(name__startswith=name, then=1),
+            default=0,
+            output_field=IntegerField(),
+        )
+
+    def _standing(self) -> Case:
+        """What comes first when nothing else decides: what one may use, our own clusters, priced chat models."""
+        return Case(
+            When(self._granted, then=3),
+            When(hosting=CatalogModel.Hosting.OURS, then=2),
+            When(mode="chat", list_input_price__isnull=False, then=1),
             default=0,
             output_field=IntegerField(),
         )

@@ -25,6 +25,12 @@ from config.launcher.valkey import EmbeddedValkey
 
 DATABASE = "quartermaster"
 PR_SET_PDEATHSIG = 1
+GATEWAY_OPTIONS = (
+    "GATEWAY_REDIS_URL",
+    "GATEWAY_REDIS_URL_FILE",
+    "GATEWAY_LIMITS_FAIL_OPEN",
+    "GATEWAY_LIMITS_LEASE_SECONDS",
+)
 PYTHON = sys.executable
 
 
@@ -142,7 +148,7 @@ def application_environment(local: LocalDirectory, ports: Ports) -> dict[str, st
     """Return how Quartermaster's own processes are configured, apart from database and queue."""
     remembered = local.remembered()
     console = f"http://{LOOPBACK}:{ports.console}"
-    given = {name: os.environ[name] for name in ("GATEWAY_REDIS_URL",) if os.environ.get(name)}
+    given = {name: os.environ[name] for name in GATEWAY_OPTIONS if os.environ.get(name)}
     return given | {
         "DJANGO_SETTINGS_MODULE": "config.settings.base",
         "DEMO": "1",

@@ -162,6 +162,7 @@ LANGUAGE_CODE = "en"
 LANGUAGES = [("en", _("English"))]
 LOCALE_PATHS = [BASE_DIR / "locale"]
 USE_I18N = USE_TZ = True
+FORMAT_MODULE_PATH = ["config.formats"]
 TIME_ZONE = "UTC"
 STATIC_URL = "static/"
 STATICFILES_DIRS = [BASE_DIR / "static"]
@@ -224,6 +225,14 @@ SPECTACULAR_SETTINGS = {
     "VERSION": "1",
     "SERVE_INCLUDE_SCHEMA": False,
     "SCHEMA_PATH_PREFIX": "/api/v1",
+    "ENUM_NAME_OVERRIDES": {
+        "DataClassEnum": "tenants.models.DataClass",
+        "KeyStateEnum": "tenants.models.ApiKey.State",
+        "AccessRequestStateEnum": "catalog.models.AccessRequest.State",
+        "ReviewStateEnum": "catalog.models.Review.State",
+        "ExportStateEnum": "billing.models.Export.State",
+        "DeploymentStateEnum": "deployments.models.Deployment.State",
+    },
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
 }
@@ -234,9 +243,14 @@ UNFOLD = {
     "SITE_SUBHEADER": _("Operations"),
     "SITE_URL": reverse_lazy("home"),
     "SITE_ICON": lambda request: static("img/mark.svg"),
+    "SITE_FAVICONS": [
+        {"rel": "icon", "type": "image/svg+xml", "href": lambda request: static("img/mark.svg")},
+    ],
     "SHOW_HISTORY": False,
     "SHOW_VIEW_ON_SITE": False,
     "STYLES": [lambda request: static("qm/admin.css")],
+    "DASHBOARD_CALLBACK": "config.admin_home.front_page",
+    "SIDEBAR": {"navigation": "config.admin_home.navigation"},
     "COLORS": {
         "primary": {  # a scale around the portal's blue, #2f54d6 at 600
             "50": "oklch(95.9% 0.018 272.3)",

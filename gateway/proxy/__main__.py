@@ -25,6 +25,7 @@ from granian.server.embed import Server
 from gateway.proxy.app import App
 from gateway.proxy.config_client import ConfigClient
 from gateway.proxy.limits import MemoryLimiter
+from gateway.proxy.limits_redis import RedisLimiter
 from gateway.proxy.logs import configure_logging, server_logging
 from gateway.proxy.metrics import Metrics
 from gateway.proxy.routing import Router
@@ -63,23 +64,37 @@ async def serve(settings: Settings) -> None:
         aiohttp.ClientSession(settings.control_url, headers=headers) as control,
     ):
         router = Router(metrics)
-        state = State(settings, upstream, spool, MemoryLimiter(), metrics, router, time.time())
+        shared = _shared_limiter(settings, metrics)
+        limiter = shared or MemoryLimiter()
+        state = State(settings, upstream, spool, limiter, metrics, router, time.time())
         snapshot = settings.state_dir / "snapshot.json"
         config = ConfigClient(control, settings.gateway_id, snapshot, state.apply, state.describe, metrics)
         config.load_from_disk()
         uploader = Uploader(spool, control, settings.state_dir / "rejected", metrics)
-        background = [
-            asyncio.create_task(_keep_running(task))
-            for task in (config.poll, config.acknowledge, uploader.run)
-        ]
+        work = [config.poll, config.acknowledge, uploader.run, *([shared.maintain] if shared else [])]
+        background = [asyncio.create_task(_keep_running(task)) for task in work]
         await _serve_http(settings, state)
         for task in background:
             task.cancel()
         await asyncio.wait(background)
+        if shared:
+            await shared.close()
         with contextlib.suppress(TimeoutError, OSError):
             await asyncio.wait_for(uploader.send_all(), _LAST_UPLOAD_SECONDS)
         await asyncio.to_thread(spool.close)
         _log.info("gateway_ended", spool_pending=spool.pending)
+
+
+def _shared_limiter(settings: Settings, metrics: Metrics) -> RedisLimiter | None:
+    """Limits in a Redis if one is given."""
+    if not settings.redis_url:
+        return None
+    return RedisLimiter(
+        settings.redis_url,
+        metrics,
+        fails_open=settings.limits_fail_open,
+        lease_seconds=settings.limits_lease_seconds,
+    )
 
 
 async def _serve_http(settings: Settings, state: State) -> None:

@@ -116,7 +116,8 @@ class Call:
                 param="model",
             )
         demand = self._question.demand(self._route, self._price, self._index.settings.default_output_tokens)
-        self._reservation = await self._state.limiter.admit(limits, demand)
+        tenant_id = self._key.config.tenant_id
+        self._reservation = await self._state.limiter.admit(limits, demand, tenant_id)
         for limit in self._reservation.soft_exceeded:
             self._state.metrics.over_soft_limit.labels(limit.scope, limit.kind).inc()
 
@@ -259,9 +260,8 @@ class Call:
         *,
         is_exact: bool,
     ) -> None:
-        """Settle the limits and record the call; returns when it is on disk. Raises SpoolError."""
+        """Record the call and settle its limits; returns when it is on disk. Raises SpoolError."""
         self._is_finished = self._request.is_recorded = True
-        await self._settle(tokens, is_unused=status == "error" and not tokens.total)
         latency = time.monotonic() - self._started
         first = None if self._first_token is None else self._first_token - self._started
         model = self._question.model
@@ -286,7 +286,10 @@ class Call:
             trace_id=trace_id(self._request.headers.get("traceparent")),
             request_id=self._request.id,
         )
-        await self._state.spool.append(event)
+        try:  # on record first: whoever is cancelled while settling is not forgotten
+            await self._state.spool.append(event)
+        finally:
+            await self._settle(tokens, is_unused=status == "error" and not tokens.total)
 
 
 def _error_event(message: str, code: str) -> bytes:

@@ -1,9 +1,9 @@
 """Limits: all that apply to a call are asked together; what it may need is reserved, then settled."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from gateway.contract import NANO, LimitConfig
 from gateway.proxy.errors import Refusal, retry_after
@@ -22,7 +22,7 @@ _ERROR_TYPES = {
     "tokens_per_minute": "tokens",
     "concurrent_calls": "requests",
 }
-_CALENDAR_KINDS = ("tokens_per_day", "tokens_per_month", "money_per_month")
+CALENDAR_KINDS = ("tokens_per_day", "tokens_per_month", "money_per_month")
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +67,7 @@ class LimitReached(Refusal):
 
     def __init__(self, limit: LimitConfig, wait_seconds: float, used: int, demand: int) -> None:
         self.limit = limit
-        is_quota = limit.kind in _CALENDAR_KINDS
+        is_quota = limit.kind in CALENDAR_KINDS
         headers = retry_after(wait_seconds) if wait_seconds < NEVER else {"x-should-retry": "false"}
         headers["x-ratelimit-refused-by"] = limit.id
         super().__init__(
@@ -80,20 +80,37 @@ class LimitReached(Refusal):
 
 
 class Limiter(Protocol):
-    """Where limits are counted: in the memory of this process, or (later) in a Redis that several share."""
+    """Where limits are counted: in the memory of this process, or in a Redis that several gateways share."""
 
-    async def admit(self, limits: Sequence[LimitConfig], demand: Demand) -> Reservation:
-        """Reserve `demand` under all of `limits`, or under none. Raises LimitReached."""
+    @property
+    def problem(self) -> str:
+        """What an operator should know; empty while all is well."""
+
+    async def admit(self, limits: Sequence[LimitConfig], demand: Demand, tenant_id: str) -> Reservation:
+        """Reserve `demand` under all of `limits`, or under none. They all hold for calls of one tenant.
+
+        Raises LimitReached, and Refusal (503) where it cannot be known whether there is room.
+        """
 
     async def settle(self, reservation: Reservation, tokens: int, nano: int) -> None:
-        """Give back what was reserved and count what was used. Safe to repeat."""
+        """Give back what was reserved and count what was used. Raises nothing; safe to repeat."""
 
     def forget_all_but(self, limit_ids: frozenset[str]) -> None:
         """Drop what was counted for limits that are gone and whose window is over."""
 
 
+class Room(NamedTuple):
+    """How much of one limit is counted, and the seconds until its oldest call leaves the minute."""
+
+    limit: LimitConfig
+    used: int
+    next_seconds: float
+
+
 class MemoryLimiter:
     """Counts in this process. One event loop and no `await` between asking and reserving make it atomic."""
+
+    problem = ""
 
     def __init__(
         self, *, monotonic: Callable[[], float] = time.monotonic, wall: Callable[[], float] = time.time
@@ -102,7 +119,7 @@ class MemoryLimiter:
         self._wall = wall
         self._counters: dict[tuple[str, str], Counter] = {}
 
-    async def admit(self, limits: Sequence[LimitConfig], demand: Demand) -> Reservation:
+    async def admit(self, limits: Sequence[LimitConfig], demand: Demand, tenant_id: str) -> Reservation:
         reservation = Reservation()
         asked: list[tuple[LimitConfig, Counter, int, float]] = []
         refused: LimitReached | None = None
@@ -118,11 +135,11 @@ class MemoryLimiter:
                 longest = wait
                 refused = LimitReached(limit, wait, counter.used(now), amount)
         if refused is not None:
-            refused.headers.update(self._rate_headers(limits))
+            refused.headers.update(rate_headers(self._rooms(limits)))
             raise refused
         for limit, counter, amount, now in asked:
             reservation.holds.append((limit, counter, counter.hold(amount, now)))
-        reservation.headers = self._rate_headers(limits)
+        reservation.headers = rate_headers(self._rooms(limits))
         return reservation
 
     async def settle(self, reservation: Reservation, tokens: int, nano: int) -> None:
@@ -138,7 +155,7 @@ class MemoryLimiter:
         gone = [name for name in self._counters if name[0] not in limit_ids]
         for name in gone:
             counter = self._counters[name]
-            if counter.is_idle(self._wall() if name[1] in _CALENDAR_KINDS else self._monotonic()):
+            if counter.is_idle(self._wall() if name[1] in CALENDAR_KINDS else self._monotonic()):
                 del self._counters[name]
 
     def _counter(self, limit: LimitConfig) -> tuple[Counter, float]:
@@ -154,27 +171,33 @@ class MemoryLimiter:
             return counter, now
         return counter, self._monotonic()
 
-    def _rate_headers(self, limits: Sequence[LimitConfig]) -> dict[str, str]:
-        """OpenAI's x-ratelimit headers for the limits per minute with the least room."""
-        headers: dict[str, str] = {}
-        for kind, noun in (("requests_per_minute", "requests"), ("tokens_per_minute", "tokens")):
-            rooms = []
-            for limit in limits:
-                if limit.kind == kind and limit.is_hard:
-                    counter, now = self._counter(limit)
-                    assert isinstance(counter, LastMinute)
-                    room = max(0, limit.value - counter.used(now))
-                    rooms.append((room, limit.value, counter.seconds_to_next(now)))
-            if rooms:
-                room, value, seconds = min(rooms)
-                headers[f"x-ratelimit-limit-{noun}"] = str(value)
-                headers[f"x-ratelimit-remaining-{noun}"] = str(room)
-                headers[f"x-ratelimit-reset-{noun}"] = f"{seconds:.3f}s"
-        return headers
+    def _rooms(self, limits: Sequence[LimitConfig]) -> Iterator[Room]:
+        for limit in limits:
+            counter, now = self._counter(limit)
+            if isinstance(counter, LastMinute):
+                yield Room(limit, counter.used(now), counter.seconds_to_next(now))
+
+
+def rate_headers(rooms: Iterable[Room]) -> dict[str, str]:
+    """OpenAI's x-ratelimit headers for the hard limits per minute with the least room."""
+    headers: dict[str, str] = {}
+    rooms = list(rooms)
+    for kind, noun in (("requests_per_minute", "requests"), ("tokens_per_minute", "tokens")):
+        left = [
+            (max(0, limit.value - used), limit.value, seconds)
+            for limit, used, seconds in rooms
+            if limit.kind == kind and limit.is_hard
+        ]
+        if left:
+            room, value, seconds = min(left)
+            headers[f"x-ratelimit-limit-{noun}"] = str(value)
+            headers[f"x-ratelimit-remaining-{noun}"] = str(room)
+            headers[f"x-ratelimit-reset-{noun}"] = f"{seconds:.3f}s"
+    return headers
 
 
 def _new_counter(limit: LimitConfig) -> Counter:
-    if limit.kind in _CALENDAR_KINDS:
+    if limit.kind in CALENDAR_KINDS:
         return Calendar(is_month=limit.kind != "tokens_per_day", time_zone=limit.time_zone)
     if limit.kind == "concurrent_calls":
         return Now()

@@ -40,6 +40,11 @@ class Metrics:
         self.over_soft_limit = Counter(
             "llm_soft_limit_exceeded", "Calls let through above a soft limit", ["scope", "kind"], registry=new
         )
+        self.without_limits = Counter(
+            "llm_calls_without_limits", "Calls let through while their limits were unknown", registry=new
+        )
+        self.limits_up = Gauge("llm_gateway_limits_up", "0 while limits cannot be checked", registry=new)
+        self.limits_up.set(1)
         self.active = Gauge("llm_active_calls", "Calls in progress", registry=new)
         self.backend_failures = Counter(
             "llm_backend_failures", "Attempts that a backend failed", ["backend", "reason"], registry=new

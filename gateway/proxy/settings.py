@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from gateway.contract import GATEWAY_TOKEN, looks_like
 
@@ -30,6 +31,9 @@ class Settings:
     trusted_proxies: tuple[Network, ...]
     metrics_token: str
     log_level: str
+    redis_url: str  # empty: limits are counted in the memory of this process
+    limits_fail_open: bool
+    limits_lease_seconds: int
 
 
 def read_settings(environ: Mapping[str, str] = os.environ) -> Settings:
@@ -45,11 +49,6 @@ def read_settings(environ: Mapping[str, str] = os.environ) -> Settings:
     control_url = _required(environ, "GATEWAY_CONTROL_URL").rstrip("/")
     if not re.fullmatch(r"https?://[^/?#]+", control_url):
         raise SettingsError("GATEWAY_CONTROL_URL must be http(s)://host:port, without a path.")
-    if environ.get("GATEWAY_REDIS_URL"):
-        raise SettingsError(
-            "GATEWAY_REDIS_URL is set, but this version keeps limits in the memory of one process: "
-            "unset it, and run one gateway."
-        )
     level = environ.get("GATEWAY_LOG_LEVEL", "info").lower()
     if level not in ("debug", "info", "warning", "error"):
         raise SettingsError(f"GATEWAY_LOG_LEVEL must be debug, info, warning or error, not {level!r}.")
@@ -64,6 +63,9 @@ def read_settings(environ: Mapping[str, str] = os.environ) -> Settings:
         trusted_proxies=_networks(environ, "GATEWAY_TRUSTED_PROXIES"),
         metrics_token=_secret(environ, "GATEWAY_METRICS_TOKEN", required=False),
         log_level=level,
+        redis_url=_redis_url(environ),
+        limits_fail_open=_yes_or_no(environ, "GATEWAY_LIMITS_FAIL_OPEN"),
+        limits_lease_seconds=_whole_number(environ, "GATEWAY_LIMITS_LEASE_SECONDS", 30, 1, 3600),
     )
 
 
@@ -90,11 +92,35 @@ def _secret(environ: Mapping[str, str], name: str, *, required: bool = True) -> 
     return value
 
 
+def _redis_url(environ: Mapping[str, str]) -> str:
+    """Where limits are shared, or empty. It may hold a password, so that no message shows it."""
+    url = _secret(environ, "GATEWAY_REDIS_URL", required=False)
+    try:
+        parts = urlsplit(url)
+        is_server = parts.scheme in ("redis", "rediss") and bool(parts.hostname) and parts.port != 0
+        is_right = is_server and re.fullmatch(r"(/\d*)?", parts.path)
+    except ValueError:
+        is_right = None
+    if url and not is_right and not url.startswith("unix:///"):
+        raise SettingsError(
+            "GATEWAY_REDIS_URL must be redis://[user:password@]host[:port][/number], rediss://… for TLS, or "
+            "unix:///path."
+        )
+    return url
+
+
 def _whole_number(environ: Mapping[str, str], name: str, default: int, low: int, high: int) -> int:
     text = environ.get(name, str(default))
     if not text.isdigit() or not low <= int(text) <= high:
         raise SettingsError(f"{name} must be a whole number from {low} to {high}, not {text!r}.")
     return int(text)
+
+
+def _yes_or_no(environ: Mapping[str, str], name: str) -> bool:
+    text = environ.get(name, "false")
+    if text not in ("true", "false"):
+        raise SettingsError(f"{name} must be true or false, not {text!r}.")
+    return text == "true"
 
 
 def _networks(environ: Mapping[str, str], name: str) -> tuple[Network, ...]:

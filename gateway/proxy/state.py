@@ -78,8 +78,11 @@ class State:
             spool_pending=self.spool.pending,
             counters={**self.metrics.totals, "active": self.active},
             version=code_version(),
-            problem=problem or ("" if self.spool.is_writable else "The usage spool cannot be written."),
+            problem=problem or self._problem(),
         )
+
+    def _problem(self) -> str:
+        return "The usage spool cannot be written." if not self.spool.is_writable else self.limiter.problem
 
     def metrics_text(self) -> bytes:
         """The Prometheus exposition, with the gauges of this moment."""

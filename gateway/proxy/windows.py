@@ -6,9 +6,10 @@ changed limit holds at once and keeps what was counted. Nothing here awaits: ask
 for the event loop.
 """
 
+import contextlib
 import math
 from collections import deque
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, tzinfo
 from typing import Protocol
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -102,15 +103,26 @@ class LastMinute:
             gone.at = -1.0
 
 
+def calendar_window(now: float, *, is_month: bool, time_zone: str) -> tuple[float, float]:
+    """When the day or month of `now` began in that time zone, and when it ends; in seconds since 1970."""
+    zone: tzinfo = UTC  # an unknown zone must not stop calls: their days and months begin in UTC
+    with contextlib.suppress(ZoneInfoNotFoundError, ValueError):
+        zone = ZoneInfo(time_zone)
+    start = datetime.fromtimestamp(now, zone).replace(hour=0, minute=0, second=0, microsecond=0)
+    if is_month:
+        start = start.replace(day=1)
+        end = (start + timedelta(days=32)).replace(day=1)
+    else:  # a day of the clock on the wall: 23 or 25 hours when summer time changes
+        end = start + timedelta(days=1)
+    return start.timestamp(), end.timestamp()
+
+
 class Calendar:
     """A day or month in a time zone. If the clock jumps back, the later window goes on until it is over."""
 
     def __init__(self, *, is_month: bool, time_zone: str) -> None:
         self._is_month = is_month
-        try:
-            self._zone: ZoneInfo | None = ZoneInfo(time_zone)
-        except (ZoneInfoNotFoundError, ValueError):
-            self._zone = None  # an unknown zone must not stop calls: days and months begin in UTC
+        self._time_zone = time_zone
         self._start = self._end = -1.0
         self._settled = 0
         self._reserved = 0
@@ -149,21 +161,8 @@ class Calendar:
     def _roll(self, now: float) -> None:
         if now < self._end:
             return
-        self._start, self._end = self._bounds(now)
+        self._start, self._end = calendar_window(now, is_month=self._is_month, time_zone=self._time_zone)
         self._settled = self._reserved = 0
-
-    def _bounds(self, now: float) -> tuple[float, float]:
-        start = datetime.fromtimestamp(now, self._zone or UTC).replace(
-            hour=0, minute=0, second=0, microsecond=0
-        )
-        if self._is_month:
-            start = start.replace(day=1)
-            end = (start + timedelta(days=32)).replace(day=1)
-        else:
-            end = start + timedelta(
-                days=1
-            )  # of the clock on the wall: 23 or 25 hours when summer time changes
-        return start.timestamp(), end.timestamp()
 
 
 class Now:

@@ -68,7 +68,12 @@ def watched_page(
         reduced_motion="reduce",
     )
     page, seen = context.new_page(), Seen()
-    page.on("console", lambda line: line.type in ("error", "warning") and seen.complaints.append(line.text))
+
+    def note_line(line):
+        if line.type in ("error", "warning"):
+            seen.complaints.append(f"{line.text} ({line.location.get('url', '')})")
+
+    page.on("console", note_line)
     page.on("pageerror", lambda error: seen.complaints.append(f"uncaught: {error}"))
 
     def note_request(request):
@@ -84,7 +89,8 @@ def watched_page(
 
 def accessibility_violations(page: Page) -> list[str]:
     """What axe finds against WCAG 2.2 A and AA, one line for each element."""
-    found = Axe().run(page, options={"runOnly": {"type": "tag", "values": RULES}}).response["violations"]
+    options = {"runOnly": {"type": "tag", "values": RULES}, "resultTypes": ["violations"]}
+    found = Axe().run(page, options=options).response["violations"]
     return [
         f"{violation['id']}: {node['target']} {node['failureSummary']}"
         for violation in found

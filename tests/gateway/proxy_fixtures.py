@@ -49,7 +49,7 @@ VECTORS = "aurora-vectors"
 ENGINE_MODEL = "demo-engine-1"
 
 
-def wait_until(claim, seconds=5.0, what="it"):
+def wait_until(claim, seconds=15.0, what="it"):
     """Return the first true answer of `claim`; fail if there is none in time."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
@@ -200,7 +200,7 @@ class Process:
         self.popen.kill()
         self.popen.wait(10)
 
-    def terminate(self, seconds=10):
+    def terminate(self, seconds=30):
         self.popen.send_signal(signal.SIGTERM)
         return self.popen.wait(seconds)
 
@@ -228,7 +228,7 @@ class Engine:
             "--allow-faults",
         )
         self.process = Process((*arguments, "--die-with-parent", *self._options), {}, self._log)
-        wait_until(self.is_healthy, 10, "the engine's health")
+        wait_until(self.is_healthy, 30, "the engine's health")
 
     def is_healthy(self):
         with contextlib.suppress(requests.RequestException):
@@ -265,10 +265,10 @@ class Gateway:
     def start(self, *, until_ready=True):
         self.process = Process(("gateway.proxy",), self.environment, self.log)
         ended = self.process.popen.poll
-        wait_until(lambda: ended() is not None or self.status("/healthz") == 200, 10, "the gateway's health")
+        wait_until(lambda: ended() is not None or self.status("/healthz") == 200, 30, "the gateway's health")
         assert ended() is None, self.process.output()
         if until_ready:
-            wait_until(lambda: self.status("/readyz") == 200, 10, "the gateway's readiness")
+            wait_until(lambda: self.status("/readyz") == 200, 30, "the gateway's readiness")
 
     def status(self, path):
         with contextlib.suppress(requests.RequestException):

@@ -148,7 +148,7 @@ def test_an_approval_opens_the_model_and_the_ledger_prices_the_call_exactly(runn
     client = running_stack.client(secret)
     answer = client.chat.completions.create(model=CHAT, messages=HELLO)
     ledger = UsageEvent.objects.in_tenant(project.tenant)
-    running_stack.wait_until(ledger.exists, 2, "the call in the ledger")
+    running_stack.wait_until(ledger.exists, 10, "the call in the ledger")
     event = ledger.get()
     million = 1_000_000
     used = answer.usage
@@ -181,7 +181,7 @@ def test_what_is_not_allowed_is_refused_in_the_words_of_openai(road):
     road.await_ledger(3)  # what was refused cost nobody anything
 
 
-def test_a_revoked_key_is_refused_within_a_second(road, record_property):
+def test_a_revoked_key_is_refused_within_seconds(road, record_property):
     road.chat()
     revoke_api_key(road.key.pk, by=road.developer)
     began = time.monotonic()

@@ -187,7 +187,10 @@ ENVIRONMENT = {
         ("GATEWAY_DRAIN_SECONDS", "-1"),
         ("GATEWAY_LOG_LEVEL", "loud"),
         ("GATEWAY_ID", "a b"),
-        ("GATEWAY_REDIS_URL", "redis://127.0.0.1"),
+        ("GATEWAY_REDIS_URL", "127.0.0.1:6379"),
+        ("GATEWAY_REDIS_URL", "https://127.0.0.1:6379"),
+        ("GATEWAY_LIMITS_FAIL_OPEN", "maybe"),
+        ("GATEWAY_LIMITS_LEASE_SECONDS", "0"),
     ],
 )
 def test_a_wrong_setting_is_named(name, value):

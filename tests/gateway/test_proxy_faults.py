@@ -16,8 +16,8 @@ from tests.gateway.proxy_fixtures import (
 )
 
 
-def test_a_client_that_hangs_up_stops_the_engine_frees_its_slot_and_is_recorded(new_road):
-    road = new_road("--token-ms", "20")
+def test_a_client_that_hangs_up_stops_the_engine_frees_its_slot_and_is_recorded(new_road, limits_environment):
+    road = new_road("--token-ms", "20", **limits_environment)
     secret = road.new_key(limits=[limit("concurrent_calls", 1)])
     client = road.client(secret)
     stream = ask(client, stream=True, max_tokens=200)
@@ -36,8 +36,8 @@ def test_a_client_that_hangs_up_stops_the_engine_frees_its_slot_and_is_recorded(
     assert ask(client, max_tokens=2)
 
 
-def test_a_client_that_hangs_up_on_a_plain_call_is_recorded(new_road):
-    road = new_road("--latency-ms", "3000")
+def test_a_client_that_hangs_up_on_a_plain_call_is_recorded(new_road, limits_environment):
+    road = new_road("--latency-ms", "3000", **limits_environment)
     secret = road.new_key(limits=[limit("concurrent_calls", 1)])
     with pytest.raises(openai.APITimeoutError):
         ask(road.client(secret).with_options(timeout=0.3))
@@ -100,8 +100,8 @@ def test_an_engine_that_falls_silent_is_given_up(new_road):
     wait_until(lambda: road.engine.seen()["aborted"] >= 1, what="the engine noticing")
 
 
-def test_a_dead_engine_is_a_503_and_calls_work_again_when_it_is_back(new_road):
-    road = new_road()
+def test_a_dead_engine_is_a_503_and_calls_work_again_when_it_is_back(new_road, limits_environment):
+    road = new_road(**limits_environment)
     secret = road.new_key(limits=[limit("concurrent_calls", 1)])  # which no failed call may keep
     client = road.client(secret)
     ask(client)
@@ -118,7 +118,7 @@ def test_a_dead_engine_is_a_503_and_calls_work_again_when_it_is_back(new_road):
         with contextlib.suppress(openai.InternalServerError):
             return ask(client)
 
-    wait_until(works, 10, "the recovery")
+    wait_until(works, 30, "the recovery")
 
 
 def test_another_backend_answers_before_the_first_byte(new_road):

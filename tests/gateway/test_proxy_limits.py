@@ -1,4 +1,7 @@
-"""The limiter: exact, all or nothing, and the same as a reference that simply remembers everything."""
+"""The limiters: exact, all or nothing, and the same as a reference that simply remembers everything.
+
+Every test that takes `limiters` runs twice: with limits in memory, and in a real Valkey.
+"""
 
 import asyncio
 import math
@@ -10,7 +13,6 @@ from hypothesis import strategies as st
 
 from gateway.contract import NANO, LimitConfig
 from gateway.proxy.limits import Demand, LimitReached, MemoryLimiter
-from gateway.proxy.windows import Calendar, LastMinute
 
 ONE = Demand(input_tokens=1, output_tokens=0, is_output_named=True)
 
@@ -29,175 +31,181 @@ def limit(kind, value, id="limit", **fields):
     return LimitConfig(**{"id": id, "scope": "key", "scope_id": "k", "kind": kind, "value": value, **fields})
 
 
-def limiter_at(clock):
-    return MemoryLimiter(monotonic=clock, wall=clock)
+class Counted:
+    """A limiter without `await`, for one tenant."""
+
+    def __init__(self, limiters, clock):
+        self.limiters = limiters
+        self.limiter = limiters.new(clock)
+
+    def admit(self, limits, demand=ONE):
+        return self.limiters.run(self.limiter.admit(limits, demand, "t"))
+
+    def settle(self, reservation, tokens=0, nano=0):
+        self.limiters.run(self.limiter.settle(reservation, tokens, nano))
 
 
-def admit(limiter, limits, demand=ONE):
-    return asyncio.run(limiter.admit(limits, demand))
-
-
-def settle(limiter, reservation, tokens=0, nano=0):
-    asyncio.run(limiter.settle(reservation, tokens, nano))
-
-
-def test_three_calls_pass_at_once_and_the_fourth_when_the_first_leaves_the_minute():
+def test_three_calls_pass_at_once_and_the_fourth_when_the_first_leaves_the_minute(limiters):
     clock = Clock(1000.0)
-    limiter, three = limiter_at(clock), [limit("requests_per_minute", 3)]
+    limiter, three = Counted(limiters, clock), [limit("requests_per_minute", 3)]
     for seconds in (0.0, 10.0, 20.0):
         clock.now = 1000.0 + seconds
-        admit(limiter, three)
+        limiter.admit(three)
     clock.now = 1030.5
     with pytest.raises(LimitReached) as refused:
-        admit(limiter, three)
+        limiter.admit(three)
     assert refused.value.headers["retry-after-ms"] == "29500"
     assert refused.value.headers["retry-after"] == "30"
     clock.now = 1059.999
     with pytest.raises(LimitReached):
-        admit(limiter, three)
+        limiter.admit(three)
     clock.now = 1060.0
-    admit(limiter, three)
+    limiter.admit(three)
     with pytest.raises(LimitReached) as refused:
-        admit(limiter, three)
+        limiter.admit(three)
     assert refused.value.headers["retry-after-ms"] == "10000"
 
 
-def test_a_refused_call_takes_nothing_from_any_limit():
+def test_a_refused_call_takes_nothing_from_any_limit(limiters):
     clock = Clock()
-    limiter = limiter_at(clock)
+    limiter = Counted(limiters, clock)
     wide, narrow = limit("requests_per_minute", 2, "wide"), limit("concurrent_calls", 1, "narrow")
-    first = admit(limiter, [wide, narrow])
+    first = limiter.admit([wide, narrow])
     for _ in range(5):
         with pytest.raises(LimitReached) as refused:
-            admit(limiter, [wide, narrow])
+            limiter.admit([wide, narrow])
         assert refused.value.limit is narrow
-    settle(limiter, first)
-    admit(limiter, [wide, narrow])
+    limiter.settle(first)
+    limiter.admit([wide, narrow])
 
 
-def test_of_several_refusals_the_longest_is_named():
+def test_of_several_refusals_the_longest_is_named(limiters):
     clock = Clock()
-    limiter = limiter_at(clock)
+    limiter = Counted(limiters, clock)
     both = [limit("concurrent_calls", 1, "slots"), limit("tokens_per_month", 1, "month")]
-    admit(limiter, both)
+    limiter.admit(both)
     with pytest.raises(LimitReached) as refused:
-        admit(limiter, both)
+        limiter.admit(both)
     assert refused.value.limit.id == "month"
     assert refused.value.code == "insufficient_quota"
 
 
-def test_a_reserve_is_given_back_when_the_truth_is_known():
+def test_a_reserve_is_given_back_when_the_truth_is_known(limiters):
     clock = Clock()
     limiter, limits = (
-        limiter_at(clock),
+        Counted(limiters, clock),
         [limit("tokens_per_minute", 100), limit("tokens_per_day", 100, "day")],
     )
     much = Demand(input_tokens=10, output_tokens=90, is_output_named=True)
-    first = admit(limiter, limits, much)
+    first = limiter.admit(limits, much)
     with pytest.raises(LimitReached):
-        admit(limiter, limits, ONE)
-    settle(limiter, first, tokens=20)
-    settle(limiter, first, tokens=20)  # repeated: changes nothing
-    admit(limiter, limits, Demand(input_tokens=0, output_tokens=80, is_output_named=True))
+        limiter.admit(limits, ONE)
+    limiter.settle(first, tokens=20)
+    limiter.settle(first, tokens=20)  # repeated: changes nothing
+    limiter.admit(limits, Demand(input_tokens=0, output_tokens=80, is_output_named=True))
 
 
-def test_a_call_that_names_no_maximum_still_fits_a_small_limit_alone():
-    limiter, small = limiter_at(Clock()), [limit("tokens_per_minute", 100)]
+def test_a_call_that_names_no_maximum_still_fits_a_small_limit_alone(limiters):
+    limiter, small = Counted(limiters, Clock()), [limit("tokens_per_minute", 100)]
     unnamed = Demand(input_tokens=10, output_tokens=1024, is_output_named=False)
-    first = admit(limiter, small, unnamed)
+    first = limiter.admit(small, unnamed)
     with pytest.raises(LimitReached):
-        admit(limiter, small, unnamed)
-    settle(limiter, first, tokens=30)
+        limiter.admit(small, unnamed)
+    limiter.settle(first, tokens=30)
     with pytest.raises(LimitReached, match="Try again"):
-        admit(limiter, small, unnamed)
+        limiter.admit(small, unnamed)
 
 
-def test_a_limit_shared_by_two_keys_has_one_counter():
-    limiter = limiter_at(Clock())
+def test_a_limit_shared_by_two_keys_has_one_counter(limiters):
+    limiter = Counted(limiters, Clock())
     shared = {"id": "tenant-limit", "scope": "tenant", "scope_id": "t"}
-    admit(limiter, [limit("requests_per_minute", 2, **shared)])
-    admit(limiter, [limit("requests_per_minute", 2, **shared)])
+    limiter.admit([limit("requests_per_minute", 2, **shared)])
+    limiter.admit([limit("requests_per_minute", 2, **shared)])
     with pytest.raises(LimitReached, match="tenant limit"):
-        admit(limiter, [limit("requests_per_minute", 2, **shared)])
+        limiter.admit([limit("requests_per_minute", 2, **shared)])
 
 
-def test_a_changed_value_holds_at_once_and_keeps_what_was_counted():
-    limiter = limiter_at(Clock())
-    admit(limiter, [limit("requests_per_minute", 1)])
-    admit(limiter, [limit("requests_per_minute", 2)])
+def test_a_changed_value_holds_at_once_and_keeps_what_was_counted(limiters):
+    limiter = Counted(limiters, Clock())
+    limiter.admit([limit("requests_per_minute", 1)])
+    limiter.admit([limit("requests_per_minute", 2)])
     with pytest.raises(LimitReached):
-        admit(limiter, [limit("requests_per_minute", 2)])
+        limiter.admit([limit("requests_per_minute", 2)])
 
 
-def test_money_is_told_in_units_of_the_currency():
-    limiter = limiter_at(Clock())
+def test_money_is_told_in_units_of_the_currency(limiters):
+    limiter = Counted(limiters, Clock())
     with pytest.raises(LimitReached, match=r"limit of 5\.000000 per month"):
-        admit(
-            limiter,
+        limiter.admit(
             [limit("money_per_month", 5 * NANO, used=5 * NANO, used_as_of=1_750_000_000)],
             Demand(input_tokens=1, output_tokens=0, is_output_named=True, input_nano=1),
         )
 
 
-def test_a_day_begins_in_the_tenants_time_zone():
+def test_a_day_begins_in_the_tenants_time_zone(limiters):
     clock = Clock(datetime(2026, 3, 28, 22, 59, 59, tzinfo=UTC).timestamp())
-    limiter, daily = limiter_at(clock), [limit("tokens_per_day", 1, time_zone="Europe/Berlin")]
-    settle(limiter, admit(limiter, daily), tokens=1)
+    limiter, daily = Counted(limiters, clock), [limit("tokens_per_day", 1, time_zone="Europe/Berlin")]
+    limiter.settle(limiter.admit(daily), tokens=1)
     with pytest.raises(LimitReached) as refused:
-        admit(limiter, daily)
+        limiter.admit(daily)
     assert refused.value.headers["retry-after"] == "1"
     clock.now += 1  # midnight in Berlin, an hour before UTC's
-    settle(limiter, admit(limiter, daily), tokens=1)
+    limiter.settle(limiter.admit(daily), tokens=1)
     with pytest.raises(LimitReached) as refused:
-        admit(limiter, daily)
+        limiter.admit(daily)
     assert refused.value.headers["retry-after"] == str(23 * 3600)  # the day on which summer time begins
 
 
-def test_a_call_across_midnight_counts_in_the_day_in_which_it_began():
+def test_a_call_across_midnight_counts_in_the_day_in_which_it_began(limiters):
     clock = Clock(datetime(2026, 1, 1, 23, 59, 59, tzinfo=UTC).timestamp())
-    limiter, daily = limiter_at(clock), [limit("tokens_per_day", 10)]
-    late = admit(limiter, daily, Demand(input_tokens=10, output_tokens=0, is_output_named=True))
+    limiter, daily = Counted(limiters, clock), [limit("tokens_per_day", 10)]
+    late = limiter.admit(daily, Demand(input_tokens=10, output_tokens=0, is_output_named=True))
     clock.now += 2
-    admit(limiter, daily, Demand(input_tokens=10, output_tokens=0, is_output_named=True))
-    settle(limiter, late, tokens=10)
+    limiter.admit(daily, Demand(input_tokens=10, output_tokens=0, is_output_named=True))
+    limiter.settle(late, tokens=10)
     with pytest.raises(LimitReached):
-        admit(limiter, daily)
+        limiter.admit(daily)
 
 
-def test_a_clock_that_jumps_back_reopens_no_window():
-    counter = Calendar(is_month=True, time_zone="UTC")
-    february = datetime(2026, 2, 1, tzinfo=UTC).timestamp()
-    counter.hold(5, february)
-    assert counter.wait_seconds(1, 5, february - 3600) == pytest.approx(28 * 86400 + 3600)
+def test_a_clock_that_jumps_back_reopens_no_window(limiters):
+    clock = Clock(datetime(2026, 2, 1, tzinfo=UTC).timestamp())
+    limiter, monthly = Counted(limiters, clock), [limit("tokens_per_month", 5)]
+    limiter.admit(monthly, Demand(5, 0, True))
+    clock.now -= 3600
+    with pytest.raises(LimitReached) as refused:
+        limiter.admit(monthly)
+    assert refused.value.headers["retry-after"] == str(28 * 86400 + 3600)
 
 
-def test_the_ledgers_numbers_are_where_a_new_process_begins():
+def test_the_ledgers_numbers_are_where_a_new_process_begins(limiters):
     clock = Clock(datetime(2026, 5, 10, tzinfo=UTC).timestamp())
-    limiter = limiter_at(clock)
+    limiter = Counted(limiters, clock)
     known = {"used": 90, "used_as_of": int(clock.now) - 60}
     monthly = [limit("tokens_per_month", 100, **known)]
-    settle(limiter, admit(limiter, monthly, Demand(10, 0, True)), tokens=10)
+    limiter.settle(limiter.admit(monthly, Demand(10, 0, True)), tokens=10)
     with pytest.raises(LimitReached):
-        admit(limiter, monthly)
+        limiter.admit(monthly)
     stale = [limit("tokens_per_month", 100, "other", used=90, used_as_of=int(clock.now) - 30 * 86400)]
-    admit(limiter, stale, Demand(100, 0, True))  # what was used in April does not count in May
+    limiter.admit(stale, Demand(100, 0, True))  # what was used in April does not count in May
 
 
-def test_newer_numbers_of_the_ledger_raise_and_never_lower():
-    counter = Calendar(is_month=True, time_zone="UTC")
-    now = datetime(2026, 5, 10, tzinfo=UTC).timestamp()
-    for used, as_of, expected in ((50, now - 10, 50), (70, now - 20, 50), (40, now - 5, 50), (80, now, 80)):
-        counter.seed(used, int(as_of), now)
-        assert counter.used(now) == expected
+def test_newer_numbers_of_the_ledger_raise_and_never_lower(limiters):
+    clock = Clock(datetime(2026, 5, 10, tzinfo=UTC).timestamp())
+    limiter = Counted(limiters, clock)
+    for used, seconds_ago, expected in ((50, 10, 50), (70, 20, 50), (40, 5, 50), (80, 0, 80)):
+        known = limit("tokens_per_month", 1000, used=used, used_as_of=int(clock.now) - seconds_ago)
+        with pytest.raises(LimitReached, match=rf"\({expected} used"):
+            limiter.admit([known], Demand(1000, 0, True))
 
 
 def test_counters_of_limits_that_are_gone_are_forgotten_when_nothing_is_in_them():
     clock = Clock()
-    limiter = limiter_at(clock)
-    held = admit(limiter, [limit("concurrent_calls", 1, "slots"), limit("requests_per_minute", 5, "minute")])
+    limiter = MemoryLimiter(monotonic=clock, wall=clock)
+    both = [limit("concurrent_calls", 1, "slots"), limit("requests_per_minute", 5, "minute")]
+    held = asyncio.run(limiter.admit(both, ONE, "t"))
     limiter.forget_all_but(frozenset())
     assert len(limiter._counters) == 2
-    settle(limiter, held)
+    asyncio.run(limiter.settle(held, 0, 0))
     clock.now += 60
     limiter.forget_all_but(frozenset())
     assert limiter._counters == {}
@@ -225,17 +233,25 @@ class ReferenceMinute:
     value=st.integers(1, 20),
     steps=st.lists(st.tuples(st.integers(0, 40), st.integers(0, 12), st.integers(0, 14)), max_size=40),
 )
-def test_a_window_agrees_with_a_reference_that_remembers_everything(value, steps):
-    now, window, reference = 0.0, LastMinute(), ReferenceMinute()
+def test_a_window_agrees_with_a_reference_that_remembers_everything(limiters, value, steps):
+    clock, reference, limits = Clock(), ReferenceMinute(), [limit("tokens_per_minute", value)]
+    limiter = Counted(limiters, clock)
     for seconds, amount, truth in steps:
-        now += seconds
-        wait = window.wait_seconds(amount, value, now)
-        assert wait == reference.first_moment(amount, value, now) - now
-        assert window.used(now) == reference.used(now)
-        if wait == 0:
-            held = window.hold(amount, now)
-            window.settle(held, truth)
-            reference.calls.append((now, truth))
+        clock.now += seconds
+        wait = reference.first_moment(amount, value, clock.now) - clock.now
+        try:
+            reservation = limiter.admit(limits, Demand(amount, 0, True))
+        except LimitReached as refused:
+            headers, told = refused.headers, refused.headers.get("retry-after-ms")
+            assert wait == (int(told) / 1000 if told else math.inf)
+            room = value - reference.used(clock.now)
+        else:
+            headers = reservation.headers
+            assert wait == 0
+            limiter.settle(reservation, truth)
+            room = value - reference.used(clock.now) - amount
+            reference.calls.append((clock.now, truth))
+        assert headers["x-ratelimit-remaining-tokens"] == str(max(0, room))
 
 
 ACTIONS = st.one_of(
@@ -247,10 +263,10 @@ ACTIONS = st.one_of(
 
 @settings(max_examples=300, deadline=None)
 @given(actions=st.lists(ACTIONS, max_size=60), values=st.tuples(*[st.integers(1, 60)] * 4))
-def test_no_hard_limit_is_ever_exceeded_by_what_is_reserved(actions, values):
+def test_no_hard_limit_is_ever_exceeded_by_what_is_reserved(limiters, actions, values):
     """Whatever comes in whatever order: as long as calls keep to what they reserved, no limit is exceeded."""
     clock = Clock(1_750_000_000.0)
-    limiter = limiter_at(clock)
+    limiter = Counted(limiters, clock)
     kinds = ("requests_per_minute", "tokens_per_minute", "concurrent_calls", "tokens_per_day")
     limits = [limit(kind, value, kind) for kind, value in zip(kinds, values, strict=True)]
     admitted, open_calls = [], []  # [time, tokens]
@@ -260,7 +276,7 @@ def test_no_hard_limit_is_ever_exceeded_by_what_is_reserved(actions, values):
         elif action == "end" and open_calls:
             reservation, call, reserved = open_calls.pop(first % len(open_calls))
             call[1] = min(second, reserved)
-            settle(limiter, reservation, tokens=call[1])
+            limiter.settle(reservation, tokens=call[1])
         elif action == "call":
             demand = Demand(first, second, True)
             recent = [call for call in admitted if clock.now - call[0] < 60]
@@ -271,7 +287,7 @@ def test_no_hard_limit_is_ever_exceeded_by_what_is_reserved(actions, values):
                 and sum(tokens for _, tokens in admitted) + first + second <= values[3]
             )
             try:
-                reservation = admit(limiter, limits, demand)
+                reservation = limiter.admit(limits, demand)
             except LimitReached:
                 assert not fits
             else:
@@ -281,12 +297,12 @@ def test_no_hard_limit_is_ever_exceeded_by_what_is_reserved(actions, values):
                 open_calls.append((reservation, call, first + second))
 
 
-def test_retry_after_is_never_too_early():
+def test_retry_after_is_never_too_early(limiters):
     clock = Clock(5000.25)
-    limiter, one = limiter_at(clock), [limit("requests_per_minute", 1)]
-    admit(limiter, one)
+    limiter, one = Counted(limiters, clock), [limit("requests_per_minute", 1)]
+    limiter.admit(one)
     clock.now += timedelta(milliseconds=1).total_seconds()
     with pytest.raises(LimitReached) as refused:
-        admit(limiter, one)
+        limiter.admit(one)
     clock.now += int(refused.value.headers["retry-after-ms"]) / 1000
-    admit(limiter, one)
+    limiter.admit(one)

@@ -141,9 +141,9 @@ def test_a_grant_ends_by_itself(shared_road):
     assert MODEL not in [model.id for model in client.models.list()]
 
 
-def test_the_fourth_call_of_three_per_minute_is_told_when_to_come_back(shared_road):
-    secret = shared_road.new_key(limits=[limit("requests_per_minute", 3)])
-    client = shared_road.client(secret)
+def test_the_fourth_call_of_three_per_minute_is_told_when_to_come_back(limited_road):
+    secret = limited_road.new_key(limits=[limit("requests_per_minute", 3)])
+    client = limited_road.client(secret)
     before = time.monotonic()
     for _ in range(3):
         ask(client)
@@ -156,31 +156,31 @@ def test_the_fourth_call_of_three_per_minute_is_told_when_to_come_back(shared_ro
     assert int(headers["retry-after"]) in (59, 60)
     assert headers["x-ratelimit-limit-requests"] == "3"
     assert headers["x-ratelimit-remaining-requests"] == "0"
-    shared_road.events(secret, 3)
+    limited_road.events(secret, 3)
 
 
-def test_a_used_up_month_is_an_insufficient_quota(shared_road):
+def test_a_used_up_month_is_an_insufficient_quota(limited_road):
     used = limit("tokens_per_month", 1000, used=1000, used_as_of=int(time.time()))
     with pytest.raises(openai.RateLimitError, match="1,000 tokens per month") as refused:
-        ask(shared_road.client(shared_road.new_key(limits=[used])))
+        ask(limited_road.client(limited_road.new_key(limits=[used])))
     assert refused.value.code == "insufficient_quota"
     assert refused.value.response.headers["x-should-retry"] == "false"
 
 
-def test_money_is_reserved_and_settled(shared_road):
+def test_money_is_reserved_and_settled(limited_road):
     spent = limit("money_per_month", 200_000)  # nano: fifty output tokens at 4,000
-    secret = shared_road.new_key(limits=[spent])
-    client = shared_road.client(secret)
+    secret = limited_road.new_key(limits=[spent])
+    client = limited_road.client(secret)
     ask(client, max_tokens=20)
     ask(client, max_tokens=20)  # fits only because the first one was settled below its reserve or exactly
     with pytest.raises(openai.RateLimitError, match="per month") as refused:
         ask(client, max_tokens=20)
     assert refused.value.code == "insufficient_quota"
-    shared_road.events(secret, 2)
+    limited_road.events(secret, 2)
 
 
-def test_an_unpriced_model_is_refused_under_a_money_limit(shared_road):
-    client = shared_road.client(shared_road.new_key(limits=[limit("money_per_month", 10**12)]))
+def test_an_unpriced_model_is_refused_under_a_money_limit(limited_road):
+    client = limited_road.client(limited_road.new_key(limits=[limit("money_per_month", 10**12)]))
     with pytest.raises(openai.PermissionDeniedError) as refused:
         client.embeddings.create(model=VECTORS, input="x")
     assert refused.value.code == "model_unpriced"
@@ -196,24 +196,26 @@ def test_a_model_whose_answers_have_no_price_is_refused_under_a_money_limit(new_
     assert client.embeddings.create(model=VECTORS, input="x").data  # an embedding has no answer to price
 
 
-def test_a_call_that_can_never_fit_is_told_to_ask_for_less(shared_road):
-    client = shared_road.client(shared_road.new_key(limits=[limit("tokens_per_minute", 100)]))
+def test_a_call_that_can_never_fit_is_told_to_ask_for_less(limited_road):
+    client = limited_road.client(limited_road.new_key(limits=[limit("tokens_per_minute", 100)]))
     with pytest.raises(openai.RateLimitError, match="Lower max_tokens") as refused:
         ask(client, max_tokens=101)
     assert refused.value.response.headers["x-should-retry"] == "false"
     assert ask(client, max_tokens=20)
 
 
-def test_a_soft_limit_refuses_nothing(shared_road):
-    client = shared_road.client(shared_road.new_key(limits=[limit("requests_per_minute", 1, is_hard=False)]))
+def test_a_soft_limit_refuses_nothing(limited_road):
+    client = limited_road.client(
+        limited_road.new_key(limits=[limit("requests_per_minute", 1, is_hard=False)])
+    )
     assert ask(client)
     assert ask(client)
     line = 'llm_soft_limit_exceeded_total{kind="requests_per_minute",scope="project"}'
-    assert shared_road.gateway.metric(line) >= 1
+    assert limited_road.gateway.metric(line) >= 1
 
 
-def test_a_limit_on_one_model_leaves_others_alone(shared_road):
-    client = shared_road.client(shared_road.new_key(limits=[limit("requests_per_minute", 0, model=MODEL)]))
+def test_a_limit_on_one_model_leaves_others_alone(limited_road):
+    client = limited_road.client(limited_road.new_key(limits=[limit("requests_per_minute", 0, model=MODEL)]))
     assert client.embeddings.create(model=VECTORS, input="x")
     with pytest.raises(openai.RateLimitError, match="allows no calls"):
         ask(client)

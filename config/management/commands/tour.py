@@ -18,11 +18,14 @@ class Command(BaseCommand):
     requires_system_checks: list[str] = []
 
     def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument(
+            "--patience", type=float, default=1.0, help="wait so many times longer (a busy machine)"
+        )
         parser.add_argument("--installation", default=str(settings.LOCAL_DIR / "demo.json"))
 
     def handle(self, *args: Any, **options: Any) -> None:
         try:
-            for line in walk(read_installation(options["installation"])):
+            for line in walk(read_installation(options["installation"]), patience=options["patience"]):
                 self.stdout.write(line)
         except FileNotFoundError as error:
             raise CommandError(

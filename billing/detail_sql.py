@@ -1,0 +1,31 @@
+"""Priced usage by kind, as the view `cost_detail` defines it, for one tenant and some days: written so that even
+a planner without statistics reads the tenant's hours once and meets only the prices of models it used.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from billing.kinds import KINDS
+
+_QUANTITY: Final = " ".join(f"WHEN '{kind}' THEN h.{kind}" for kind in KINDS)
+
+# Parameters: tenant, project (or null), first_day, last_day, period (or null: all that may hold those days).
+DETAIL: Final = f"""
+hours AS MATERIALIZED (
+    SELECT r.*
+      FROM billing_period bp JOIN rollup_hour r ON r.period = bp.month AND r.tenant_id = bp.tenant_id
+     WHERE bp.tenant_id = %(tenant)s AND bp.month >= date_trunc('month', %(first_day)s::date)
+       AND (%(period)s::date IS NULL OR bp.month = %(period)s) AND NOT r.is_unpriced
+       AND r.day BETWEEN %(first_day)s AND %(last_day)s
+       AND (%(project)s::uuid IS NULL OR r.project_id = %(project)s)
+), tariff AS MATERIALIZED (
+    SELECT s.model_id, s.id AS sku_id, s.kind, p.id AS price_id, p.valid, p.per_million
+      FROM sku s JOIN price p ON p.sku_id = s.id
+     WHERE s.model_id IN (SELECT model_id FROM hours)
+       AND p.currency = (SELECT currency FROM tenants_tenant WHERE id = %(tenant)s)
+), detail AS (
+    SELECT h.period, h.project_id, h.model_id, h.day, h.hour, t.sku_id, t.kind, t.price_id, t.per_million,
+           CASE t.kind {_QUANTITY} END AS quantity
+      FROM hours h JOIN tariff t ON t.model_id = h.model_id AND t.valid @> h.hour
+)"""  # noqa: S608

@@ -1,0 +1,137 @@
+"""The staff site's front: its menu in the order of the work, and what waits for the person who looks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from django.apps import apps
+from django.contrib import admin
+from django.http import HttpRequest
+from django.urls import reverse_lazy
+from django.utils.timezone import now
+from django.utils.translation import gettext_lazy as _
+from django.utils.translation import ngettext
+
+# What the menu offers, by group: model, words, icon (Material Symbols, which Unfold carries).
+_MENU: list[tuple[Any, list[tuple[str, Any, str]]]] = [
+    (_("Requests"), [
+        ("catalog.review", _("Review queue"), "checklist"),
+        ("catalog.accessrequest", _("Requests"), "contract"),
+        ("catalog.grant", _("Grants"), "verified_user"),
+        ("tenants.apikey", _("Keys"), "key"),
+        ("tenants.limit", _("Limits"), "speed"),
+    ]),
+    (_("Catalog"), [
+        ("catalog.catalogmodel", _("Models"), "deployed_code"),
+        ("catalog.catalogimport", _("Imports"), "move_to_inbox"),
+    ]),
+    (_("Money"), [
+        ("billing.export", _("Cost reports"), "receipt_long"),
+        ("billing.price", _("Prices"), "sell"),
+        ("billing.quarantinedevent", _("Calls not billed"), "report"),
+    ]),
+    (_("Platform"), [
+        ("deployments.deployment", _("Deployments"), "rocket_launch"),
+        ("deployments.cluster", _("Clusters"), "dns"),
+        ("deployments.route", _("Routes"), "alt_route"),
+        ("gateway.gateway", _("Gateways"), "router"),
+    ]),
+    (_("Tenants"), [
+        ("tenants.tenant", _("Tenants"), "apartment"),
+        ("tenants.project", _("Projects"), "folder"),
+        ("tenants.membership", _("Members"), "groups"),
+        ("tenants.user", _("People"), "person"),
+        ("tenants.auditentry", _("Audit"), "history"),
+    ]),
+]  # fmt: skip
+
+
+def navigation(request: HttpRequest) -> list[dict[str, Any]]:
+    """The menu: groups with links to lists; each link shows itself to whoever may open its list."""
+    return [{"title": title, "items": [_item(*entry) for entry in entries]} for title, entries in _MENU]
+
+
+def _item(label: str, title: Any, icon: str) -> dict[str, Any]:
+    item = {
+        "title": title,
+        "icon": icon,
+        "link": reverse_lazy(f"admin:{label.replace('.', '_')}_changelist"),
+        "permission": _may_look(label),
+    }
+    return item | ({"badge": "config.admin_home.reviews_waiting"} if label == "catalog.review" else {})
+
+
+def _may_look(label: str) -> Callable[[HttpRequest], bool]:
+    def may_look(request: HttpRequest) -> bool:
+        page = admin.site._registry.get(apps.get_model(label))
+        return page is not None and page.has_view_permission(request)
+
+    return may_look
+
+
+def reviews_waiting(request: HttpRequest) -> str:
+    """How many reviews wait for this person; empty when none does."""
+    waiting = _my_reviews(request).count()
+    return str(waiting) if waiting else ""
+
+
+def front_page(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
+    """Unfold's dashboard callback: sentences about what needs doing, most pressing first."""
+    return context | {"needs_you": list(_needs(request)), "title": _("Operations")}
+
+
+def _my_reviews(request: HttpRequest) -> Any:
+    from catalog.admin import tracks_of
+    from catalog.models import Review
+
+    return (
+        Review.objects.visible_to(request.user)
+        .filter(state=Review.State.PENDING, track__in=tracks_of(request))
+        .exclude(access_request__requested_by=request.user.pk)
+    )
+
+
+def _needs(request: HttpRequest) -> Iterator[dict[str, Any]]:
+    mine = _my_reviews(request)
+    if waiting := mine.count():
+        text = ngettext("%(n)d review waits for you", "%(n)d reviews wait for you", waiting) % {"n": waiting}
+        late = mine.filter(due_at__lt=now()).count()
+        note = ngettext("%(n)d is overdue", "%(n)d are overdue", late) % {"n": late} if late else ""
+        yield _need(text, note, "catalog_review", _("Review"), is_late=bool(late))
+    if request.user.has_perm("deployments.view_deployment"):
+        yield from _platform_needs()
+    if request.user.has_perm("billing.view_quarantinedevent"):
+        yield from _unbilled_needs()
+
+
+def _platform_needs() -> Iterator[dict[str, Any]]:
+    from deployments.models import Deployment
+    from gateway.models import Gateway
+    from tenants.revision import current_revision
+
+    troubled = Deployment.objects.filter(is_deleted=False).exclude(state=Deployment.State.HEALTHY)
+    for deployment in troubled.order_by("name")[:5]:
+        text = _("%(name)s is %(state)s") % {
+            "name": deployment.name,
+            "state": deployment.get_state_display().lower(),
+        }
+        yield _need(text, "", "deployments_deployment", _("Look"))
+    behind = Gateway.objects.filter(revoked_at=None, acknowledged_revision__lt=current_revision())
+    for gateway in behind.order_by("name")[:5]:
+        text = _("Gateway %(name)s has not taken the newest settings yet") % {"name": gateway.name}
+        yield _need(text, "", "gateway_gateway", _("Look"))
+
+
+def _unbilled_needs() -> Iterator[dict[str, Any]]:
+    from billing.models import QuarantinedEvent
+
+    held = QuarantinedEvent.objects.count()
+    if held:
+        text = ngettext("%(n)d call could not be billed", "%(n)d calls could not be billed", held)
+        yield _need(text % {"n": held}, "", "billing_quarantinedevent", _("Look"))
+
+
+def _need(text: Any, note: Any, page: str, action: Any, *, is_late: bool = False) -> dict[str, Any]:
+    url = reverse_lazy(f"admin:{page}_changelist")
+    return {"text": text, "note": note, "url": url, "action": action, "is_late": is_late}

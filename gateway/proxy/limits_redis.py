@@ -1,0 +1,364 @@
+"""Limits in a Redis or Valkey that several gateways share.
+
+The rules are those of `MemoryLimiter`, in three scripts (`lua/`): one admits a call under all of its limits
+or none, one settles, one renews. Time is the server's, so gateways whose clocks differ agree; only where a
+day or month begins and ends is computed here. All keys of a tenant share a hash tag, so that a script finds
+them in one slot of a cluster, and all expire by themselves.
+
+A call in progress holds leases. A gateway renews its own every third of a lease; those of a dead one run out.
+"""
+
+import asyncio
+import contextlib
+import itertools
+import secrets
+import time
+from collections import deque
+from collections.abc import Callable, Coroutine, Iterator, Sequence
+from dataclasses import dataclass, field
+from hashlib import sha1
+from pathlib import Path
+from typing import Any, TypeVar
+
+import structlog
+from redis.asyncio import BlockingConnectionPool
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import NoScriptError, RedisError
+from redis.exceptions import TimeoutError as RedisTimeoutError
+
+from gateway.contract import LimitConfig
+from gateway.proxy.errors import unavailable
+from gateway.proxy.limits import (
+    CALENDAR_KINDS,
+    Demand,
+    LimitReached,
+    Reservation,
+    Room,
+    rate_headers,
+)
+from gateway.proxy.metrics import Metrics
+from gateway.proxy.windows import NEVER, calendar_window
+
+_log = structlog.get_logger()
+_TIMEOUT_SECONDS = 0.2  # to connect, and for each answer; each question is asked twice at most
+_CONNECTIONS = 64
+_FACTS = 5  # of each limit in the answer of admit.lua
+_LARGEST_AMOUNT = 2**53 - 1  # no call needs so much; keeps sums of 64 bits from overflowing
+_MOST_UNSETTLED = 10_000
+_RENEWED_AT_ONCE = 200
+_AWAY = (RedisError, OSError, asyncio.TimeoutError)
+
+T = TypeVar("T")
+_Argument = str | int
+
+
+class _Script:
+    """A script by its digest; its text is sent when the server does not know it."""
+
+    def __init__(self, name: str) -> None:
+        self.text = (Path(__file__).parent / "lua" / f"{name}.lua").read_text()
+        self.digest = sha1(self.text.encode(), usedforsecurity=False).hexdigest()
+
+
+_ADMIT, _SETTLE, _RENEW = _Script("admit"), _Script("settle"), _Script("renew")
+
+
+class _Away(Exception):
+    """The server gave no answer. `may_have_run` unless it is sure that it never saw the question."""
+
+    def __init__(self, *, may_have_run: bool) -> None:
+        super().__init__()
+        self.may_have_run = may_have_run
+
+
+@dataclass(slots=True)
+class _Hold:
+    """What one call holds under one limit; `start` names the day or month in which it began."""
+
+    limit: LimitConfig
+    calls: str
+    numbers: str
+    amount: int
+    start: str = ""
+
+    @property
+    def shape(self) -> str:
+        if self.limit.kind in CALENDAR_KINDS:
+            return "calendar"
+        return "now" if self.limit.kind == "concurrent_calls" else "minute"
+
+
+@dataclass(slots=True)
+class SharedReservation(Reservation):
+    """What one call holds in the server. `tokens` and `nano` are the truth once it is settled."""
+
+    tenant_id: str = ""
+    call: str = ""
+    held: list[_Hold] = field(default_factory=list)
+    tokens: int = 0
+    nano: int = 0
+    is_undone: bool = False  # nobody got it: it is to leave no trace
+    may_have_settled: bool = False
+
+
+class RedisLimiter:
+    """Counts in a Redis or Valkey. `clock` replaces the server's, in seconds."""
+
+    def __init__(
+        self,
+        url: str,
+        metrics: Metrics,
+        *,
+        fails_open: bool = False,
+        lease_seconds: float = 30.0,
+        clock: Callable[[], float] | None = None,
+    ) -> None:
+        self.problem = ""
+        self._metrics = metrics
+        self._fails_open = fails_open
+        self._lease_seconds = lease_seconds
+        self._clock = clock
+        self._pool = BlockingConnectionPool.from_url(
+            url,
+            max_connections=_CONNECTIONS,
+            timeout=_TIMEOUT_SECONDS,
+            socket_timeout=_TIMEOUT_SECONDS,
+            socket_connect_timeout=_TIMEOUT_SECONDS,
+            retry=Retry(NoBackoff(), 0),
+            protocol=2,
+            driver_info=None,
+            decode_responses=True,
+        )
+        self._names = (f"{secrets.token_hex(6)}-{number:x}" for number in itertools.count())
+        self._open: dict[str, SharedReservation] = {}  # by call: those with leases to renew
+        self._unsettled: deque[SharedReservation] = deque(maxlen=_MOST_UNSETTLED)
+        self._renewed = asyncio.Event()
+        self._renewed.set()
+        self._working: set[asyncio.Task[Any]] = set()
+
+    async def admit(self, limits: Sequence[LimitConfig], demand: Demand, tenant_id: str) -> Reservation:
+        """As the protocol says. Without the server, only calls that no hard limit holds for pass."""
+        if not limits:
+            return Reservation()
+        reservation = SharedReservation(tenant_id=tenant_id, call=next(self._names))
+        for limit in limits:
+            key = f"limits:{{{tenant_id}}}:{limit.id}:{limit.kind}"
+            amount = min(demand.of(limit), _LARGEST_AMOUNT)
+            reservation.held.append(_Hold(limit, f"{key}:calls", f"{key}:numbers", amount))
+        asking = self._begin(self._ask_for(reservation))
+        try:
+            await asyncio.shield(asking)
+        except asyncio.CancelledError:
+            asking.add_done_callback(lambda _: self._undo(reservation))
+            raise
+        except _Away as away:
+            if away.may_have_run:
+                self._undo(reservation)
+            return self._without_limits(limits, tenant_id)
+        return reservation
+
+    async def settle(self, reservation: Reservation, tokens: int, nano: int) -> None:
+        """As the protocol says; goes on to its end when cancelled, and again later without the server."""
+        if reservation.is_settled:
+            return
+        reservation.is_settled = True
+        if isinstance(reservation, SharedReservation):
+            self._open.pop(reservation.call, None)
+            reservation.tokens, reservation.nano = tokens, nano
+            await asyncio.shield(self._begin(self._settle(reservation)))
+
+    def forget_all_but(self, limit_ids: frozenset[str]) -> None:
+        """Nothing: what nobody counts any more expires in the server."""
+
+    async def maintain(self) -> None:
+        """Renew leases and settle what could not be settled, three times in each lease. Never returns."""
+        while True:
+            with contextlib.suppress(_Away):
+                await self._renew()
+                for _ in range(len(self._unsettled)):
+                    await self._settle(self._unsettled.popleft())
+            await asyncio.sleep(self._lease_seconds / 3)
+
+    async def close(self) -> None:
+        """Finish what is being settled, and close all connections."""
+        if self._working:
+            await asyncio.wait(set(self._working), timeout=4 * _TIMEOUT_SECONDS)
+        await self._pool.disconnect()
+
+    async def _ask_for(self, reservation: SharedReservation) -> None:
+        """Take all that `reservation` names. Raises LimitReached or _Away."""
+        here = self._clock() if self._clock else time.time()
+        answer = await self._run(_ADMIT, reservation.held, self._question(reservation, here))
+        while answer[0] == "window":  # by the server's clock a day or month has begun that ours does not know
+            answer = await self._run(_ADMIT, reservation.held, self._question(reservation, answer[1] / 1e6))
+        refused: LimitReached | None = None
+        longest = 0.0
+        rooms = []
+        for hold, facts in zip(reservation.held, _in_parts(answer[2:], _FACTS), strict=True):
+            settled, reserved, wait, next_leaves, hold.start = facts
+            used, wait_seconds = int(settled) + int(reserved), NEVER if wait < 0 else wait / 1e6
+            if wait_seconds > 0 and not hold.limit.is_hard:
+                reservation.soft_exceeded.append(hold.limit)
+            elif wait_seconds > longest:
+                longest = wait_seconds
+                refused = LimitReached(hold.limit, wait_seconds, used, hold.amount)
+            if hold.shape == "minute":
+                rooms.append(Room(hold.limit, used, next_leaves / 1e6))
+        if refused is not None:
+            refused.headers.update(rate_headers(rooms))
+            raise refused
+        reservation.headers = rate_headers(rooms)
+        if any(hold.shape != "minute" for hold in reservation.held):
+            self._open[reservation.call] = reservation
+
+    def _question(self, reservation: SharedReservation, here: float) -> list[_Argument]:
+        """The arguments of admit.lua, with the days and months of the time `here`."""
+        arguments: list[_Argument] = [_microseconds(self._lease_seconds), self._now(), reservation.call]
+        for hold in reservation.held:
+            limit = hold.limit
+            arguments += [hold.shape, int(limit.is_hard), hold.amount, limit.value]
+            if hold.shape != "calendar":
+                arguments += ["", "", "", ""]
+                continue
+            window = calendar_window(here, is_month=limit.kind != "tokens_per_day", time_zone=limit.time_zone)
+            arguments += [_microseconds(moment) for moment in window]
+            if limit.used is None or limit.used_as_of is None:
+                arguments += ["", ""]
+            else:
+                arguments += [limit.used, _microseconds(limit.used_as_of)]
+        return arguments
+
+    def _undo(self, reservation: SharedReservation) -> None:
+        """Take back, soon, what was or may have been reserved for a call that will not be."""
+        self._open.pop(reservation.call, None)
+        reservation.is_settled = reservation.is_undone = True
+        self._unsettled.append(reservation)
+
+    async def _settle(self, reservation: SharedReservation) -> None:
+        """Settle now, or keep it for later. Waits for a renewal, which must not bring back what is settled."""
+        await self._renewed.wait()
+        holds: list[_Hold] = []
+        arguments: list[_Argument] = [reservation.call]
+        for hold in reservation.held:
+            if reservation.is_undone:
+                arguments += ["now", hold.amount, 0, ""]
+            elif hold.limit.kind == "requests_per_minute":
+                continue  # a request stays a request, however it ended
+            else:
+                truth = reservation.nano if hold.limit.kind == "money_per_month" else reservation.tokens
+                arguments += [hold.shape, hold.amount, truth, hold.start]
+            holds.append(hold)
+        if not holds:
+            return
+        try:
+            await self._run(_SETTLE, holds, arguments, may_have_run=reservation.may_have_settled)
+        except _Away as away:
+            reservation.may_have_settled = away.may_have_run
+            self._unsettled.append(reservation)
+
+    async def _renew(self) -> None:
+        """Renew all leases; without any, only see whether the server is there. Raises _Away."""
+        self._renewed.clear()
+        try:
+            by_tenant: dict[str, list[tuple[str, _Hold]]] = {}
+            for reservation in self._open.values():
+                leases = by_tenant.setdefault(reservation.tenant_id, [])
+                leases += [(reservation.call, hold) for hold in reservation.held if hold.shape != "minute"]
+            if not by_tenant:
+                await self._run(_RENEW, [], [0, 0])
+            for leases in by_tenant.values():
+                for some in _in_parts(leases, _RENEWED_AT_ONCE):
+                    arguments: list[_Argument] = [_microseconds(self._lease_seconds), self._now()]
+                    for call, hold in some:
+                        arguments += [f"{call}:{hold.amount}", hold.amount, hold.start]
+                    await self._run(_RENEW, [hold for _, hold in some], arguments)
+        finally:
+            self._renewed.set()
+
+    async def _run(
+        self,
+        script: _Script,
+        holds: Sequence[_Hold],
+        arguments: Sequence[_Argument],
+        *,
+        may_have_run: bool = False,
+    ) -> Any:
+        """Run a script, at most twice, and tell it whether it may have run before. Raises _Away."""
+        keys = [key for hold in holds for key in (hold.calls, hold.numbers)]
+        failure: BaseException | None = None
+        for _ in range(2):
+            try:
+                connection = await self._pool.get_connection()  # type: ignore[no-untyped-call]
+            except _AWAY as error:
+                failure = error
+                continue
+            try:
+                rest = (len(keys), *keys, "again" if may_have_run else "once", *arguments)
+                may_have_run = True
+                await connection.send_command("EVALSHA", script.digest, *rest)
+                try:
+                    answer = await connection.read_response()
+                except NoScriptError:
+                    await connection.send_command("EVAL", script.text, *rest)
+                    answer = await connection.read_response()
+            except _AWAY as error:
+                failure = error
+            else:
+                self._is_there()
+                return answer
+            finally:
+                await self._pool.release(connection)
+            if not isinstance(failure, RedisTimeoutError):  # it restarted: the others are dead, too
+                with contextlib.suppress(*_AWAY):
+                    await self._pool.disconnect(inuse_connections=False)
+        self._is_away(failure)
+        raise _Away(may_have_run=may_have_run) from failure
+
+    def _without_limits(self, limits: Sequence[LimitConfig], tenant_id: str) -> Reservation:
+        """Let a call pass, or refuse it with 503, while it cannot be known what is used."""
+        if any(limit.is_hard for limit in limits) and not self._fails_open:
+            raise unavailable(
+                "The limits of this key cannot be checked at the moment, so the call is refused. Try again "
+                "shortly.",
+                "limits_unavailable",
+            )
+        self._metrics.without_limits.inc()
+        _log.warning("call_without_limits", tenant=tenant_id)
+        return Reservation()
+
+    def _is_there(self) -> None:
+        if self.problem:
+            self.problem = ""
+            self._metrics.limits_up.set(1)
+            _log.info("limits_available")
+
+    def _is_away(self, failure: BaseException | None) -> None:
+        if not self.problem:
+            self.problem = f"Limits cannot be checked: {failure}"
+            self._metrics.limits_up.set(0)
+            _log.error("limits_unavailable", reason=f"{type(failure).__name__}: {failure}")
+
+    def _now(self) -> _Argument:
+        """The time for scripts: empty, and the server uses its own."""
+        return _microseconds(self._clock()) if self._clock else ""
+
+    def _begin(self, work: Coroutine[Any, Any, T]) -> "asyncio.Task[T]":
+        """Do this to its end, whatever becomes of whoever waits for it."""
+        task = asyncio.create_task(work)
+        self._working.add(task)
+        task.add_done_callback(self._ended)
+        return task
+
+    def _ended(self, task: "asyncio.Task[Any]") -> None:
+        self._working.discard(task)
+        if not task.cancelled():
+            task.exception()  # seen by whoever waited; if nobody did any more, of no interest
+
+
+def _microseconds(seconds: float) -> int:
+    return round(seconds * 1_000_000)
+
+
+def _in_parts(whole: Sequence[T], size: int) -> Iterator[Sequence[T]]:
+    return (whole[first : first + size] for first in range(0, len(whole), size))

@@ -1,0 +1,164 @@
+"""Every page of the road as people meet it: on a phone, in the dark, without a mouse, without JavaScript."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from django.utils.timezone import now
+from playwright.sync_api import expect
+
+from billing.exports import ask_for_export
+from billing.forms import last_day
+from catalog.actions import decide_review, raise_access_request, withdraw_access_request
+from catalog.models import Review
+from tenants.actions import revoke_api_key
+from tenants.models import ApiKey
+from tests.browser.conftest import OTHER
+from tests.browser.looking import accessibility_violations, sideways_scroll
+from tests.factories import ApiKeyFactory, CatalogModelFactory
+
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(150)]
+
+LONG_NAME = "a-model-whose-name-is-as-long-as-names-of-models-ever-become"
+LONG_TITLE = "A Model Whose Title Is As Long As Titles Of Models Ever Become"
+
+
+@pytest.fixture(scope="module")
+def paths(house):
+    """The pages, below the tenant's; there is a request in every state and a key in most."""
+    CatalogModelFactory(name=LONG_NAME, title=LONG_TITLE, maker="Harbour", search_text=LONG_NAME)
+    withdrawn, refused = ask(house, withdraw=True), ask(house)
+    decide(house, refused, "reject", "Letters hold health data. Ask for Confidential.")
+    approved = ask(house)
+    decide(house, approved, "approve", "Fits the purpose.")
+    pending = ask(house)
+    claimable = ApiKey.objects.in_tenant(house.tenant).claimable().latest("created_at")
+    used = ApiKeyFactory(tenant=house.tenant, project=house.project, name="k" * 60)
+    ended = ApiKeyFactory(tenant=house.tenant, project=house.project, name="ended")
+    revoke_api_key(ended.pk, by=house.people["owner"], reason="Left on a train")
+    month = now().date().replace(day=1)
+    ask_for_export(house.tenant, start_day=month, end_day=last_day(month), by=house.people["owner"])
+    return [
+        "", "models/", "models/?view=table", "models/?q=nothing+fits+this", f"models/{LONG_NAME}/",
+        *(f"models/{OTHER}/?tab={tab}" for tab in ("overview", "prices", "policy", "versions", "use")),
+        f"models/{LONG_NAME}/#request", f"models/{LONG_NAME}/request/",
+        "requests/", "requests/?tab=needs_you", "requests/?tab=closed",
+        *(f"requests/{request.pk}/" for request in (pending, approved, refused, withdrawn)),
+        f"requests/{pending.pk}/withdraw/",
+        "keys/", "keys/?tab=ended", f"keys/{claimable.pk}/claim/", f"keys/{used.pk}/revoke/",
+        "cost/", f"cost/?month={house.last_month:%Y-%m}", "exports/", "exports/new/",
+    ]  # fmt: skip
+
+
+def ask(house, *, withdraw=False):
+    developer = house.people["developer"]
+    asked = raise_access_request(
+        house.project, OTHER, by=developer, purpose="Draft replies to letters.", expected_tokens_per_day=1000
+    )
+    return withdraw_access_request(asked.pk, by=developer) if withdraw else asked
+
+
+def decide(house, access_request, verdict, comment):
+    for review in Review.objects.in_tenant(house.tenant).filter(access_request=access_request):
+        decide_review(
+            review.pk, by=house.people[f"{review.track}-reviewer"], verdict=verdict, comment=comment
+        )
+
+
+@pytest.mark.parametrize(("theme", "width"), [("light", 1360), ("dark", 390)])
+def test_no_page_hinders_anybody(browser, house, paths, theme, width):
+    """WCAG 2.2 A and AA by axe, no sideways scroll; the console, CSP included, stays silent."""
+    found = {}
+    with house.visit(browser, "owner", theme=theme, width=width) as (page, seen):
+        for path in paths:
+            page.goto("about:blank")  # so that an address that differs by its #fragment is a visit, too
+            page.goto(house.home + path)
+            if path.endswith("#request"):
+                expect(page.get_by_role("dialog")).to_be_visible()
+            problems = accessibility_violations(page)
+            problems += [f"{by} pixels wider than the window"] if (by := sideways_scroll(page)) else []
+            problems += seen.complaints
+            seen.complaints.clear()
+            if problems:
+                found[path] = problems
+    assert found == {}
+
+
+def test_pages_outside_a_tenant_hinder_nobody(browser, house):
+    with house.visit(browser, "owner") as (page, seen):
+        page.goto(f"{house.stack.console}/t/nowhere/")
+        expect(page.get_by_role("heading", name="There is nothing here for you")).to_be_visible()
+        assert accessibility_violations(page) == []
+        seen.complaints.clear()  # the browser itself reports the 404
+        page.context.clear_cookies()
+        page.goto(house.home)
+        expect(page.get_by_role("heading", name="Sign in")).to_be_visible()
+        assert accessibility_violations(page) == []
+
+
+def test_the_keyboard_alone_opens_and_leaves_the_request(browser, house, paths):
+    with house.visit(browser, "developer") as (page, _):
+        page.goto(f"{house.home}models/{LONG_NAME}/")
+        page.keyboard.press("Tab")
+        expect(page.get_by_role("link", name="Skip to content")).to_be_focused()
+        page.keyboard.press("Enter")
+        expect(page.get_by_role("main")).to_be_focused()
+
+        opener = page.get_by_role("link", name="Request access")
+        tab_to(page, opener)
+        page.keyboard.press("Enter")
+        panel = page.get_by_role("dialog", name=re.compile("Request access"))
+        expect(panel.get_by_role("heading", level=2)).to_be_focused()
+        for _step in range(25):
+            page.keyboard.press("Tab")
+            assert page.evaluate(
+                "document.activeElement === document.body || !!document.activeElement.closest('dialog')"
+            )
+        page.keyboard.press("Escape")
+        expect(panel).to_be_hidden()
+        expect(opener).to_be_focused()
+        assert "#request" not in page.url
+
+
+def test_an_invalid_request_says_what_to_mend_and_forgets_nothing(browser, house, paths):
+    with house.visit(browser, "developer") as (page, seen):
+        page.goto(f"{house.home}models/{LONG_NAME}/#request")
+        panel = page.get_by_role("dialog")
+        panel.get_by_label("Expected tokens per day").fill("-5")
+        panel.get_by_label("Money per month").fill("12.5")
+        panel.get_by_role("button", name="Send request").click()
+        summary = page.get_by_role("alert")
+        expect(summary).to_be_focused()
+        expect(summary).to_contain_text("What is it for?")
+        expect(page.get_by_label("Expected tokens per day")).to_have_attribute("aria-invalid", "true")
+        expect(page.get_by_label("Money per month")).to_have_value("12.5")
+        assert accessibility_violations(page) == []
+        assert [complaint for complaint in seen.complaints if "400" not in complaint] == []
+        seen.complaints.clear()
+
+
+def test_the_road_needs_no_javascript(browser, house, paths):
+    """Ask for a model and claim a key with plain forms."""
+    with house.visit(browser, "developer", script=False) as (page, _):
+        page.goto(f"{house.home}models/{LONG_NAME}/")
+        page.get_by_role("link", name="Request access").first.click()
+        page.get_by_label("Project").select_option("Claims")
+        page.get_by_label("What is it for?").fill("Sort claims by what they are about.")
+        page.get_by_label("Expected tokens per day").fill("1000")
+        page.get_by_role("button", name="Send request").click()
+        expect(page.get_by_role("heading", level=1)).to_have_text(f"{LONG_TITLE} for Claims")
+
+        page.goto(f"{house.home}keys/")
+        page.get_by_role("link", name=re.compile("Claim key")).first.click()
+        page.get_by_role("button", name="Show the secret").click()
+        assert page.locator("#secret").inner_text().startswith("qm_")
+
+
+def tab_to(page, target):
+    """Press Tab until `target` has the focus."""
+    for _step in range(60):
+        if target.evaluate("element => element === document.activeElement"):
+            return
+        page.keyboard.press("Tab")
+    raise AssertionError("the keyboard does not reach it")

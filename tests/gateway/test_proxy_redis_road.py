@@ -1,0 +1,137 @@
+"""Real gateways that share limits, and what their clients see when one of them, or the server that counts, goes."""
+
+import asyncio
+import contextlib
+
+import openai
+import pytest
+
+from config.launcher.demo import Ports, application_environment, services
+from config.launcher.local import LocalDirectory
+from gateway.proxy.settings import read_settings
+from tests.gateway.proxy_fixtures import Gateway, ask, limit, wait_until
+
+
+def test_two_gateways_share_a_limit_and_a_killed_one_frees_its_slot(new_road, limits_server, tmp_path):
+    environment = {"GATEWAY_REDIS_URL": limits_server.url, "GATEWAY_LIMITS_LEASE_SECONDS": "1"}
+    road = new_road("--token-ms", "20", **environment)
+    (tmp_path / "second").mkdir()
+    second = Gateway(road.control, tmp_path / "second", GATEWAY_ID="gw-2", **environment)
+    second.start()
+    try:
+        three = road.new_key(limits=[limit("requests_per_minute", 3)])
+        slot = road.new_key(limits=[limit("concurrent_calls", 1)])
+        wait_until(lambda: _is_known(second, slot), 5, "the key in the second gateway")
+
+        one, other = road.gateway.client(three), second.client(three)
+        for client in (one, other, one):
+            ask(client, max_tokens=2)
+        with pytest.raises(openai.RateLimitError, match="3 requests per minute") as refused:
+            ask(other)
+        assert 50 < int(refused.value.response.headers["retry-after"]) <= 60
+
+        stream = ask(road.gateway.client(slot), stream=True, max_tokens=400)
+        for _ in range(75):  # one and a half seconds: longer than a lease
+            next(stream)
+        with pytest.raises(openai.RateLimitError, match="calls at the same time"):
+            ask(second.client(slot))
+        road.gateway.process.kill()
+        with pytest.raises(openai.RateLimitError):
+            ask(second.client(slot))
+        wait_until(lambda: _passes(second.client(slot)), 3, "the end of the lease")
+    finally:
+        second.process.kill()
+
+
+def test_without_the_server_limited_keys_are_refused_and_others_go_on(new_road, own_limits_server):
+    road = new_road(
+        "--token-ms", "10", GATEWAY_REDIS_URL=own_limits_server.url, GATEWAY_LIMITS_LEASE_SECONDS="1"
+    )
+    limited = road.new_key(limits=[limit("requests_per_minute", 1000), limit("concurrent_calls", 10)])
+    soft = road.new_key(limits=[limit("requests_per_minute", 1, is_hard=False)])
+    free = road.new_key()
+    client = road.client(limited)
+    stream = ask(client, stream=True, max_tokens=30)
+    next(stream)
+    own_limits_server.stop()
+    assert list(stream)[-1].choices[0].finish_reason == "length"
+
+    with pytest.raises(openai.InternalServerError, match="cannot be checked") as refused:
+        ask(client)
+    assert (refused.value.status_code, refused.value.code) == (503, "limits_unavailable")
+    assert refused.value.response.headers["retry-after"] == "1"
+    assert ask(road.client(free), max_tokens=2)
+    assert ask(road.client(soft), max_tokens=2)
+    assert road.gateway.status("/readyz") == 200
+    assert road.gateway.metric("llm_gateway_limits_up") == 0
+    road.publish()
+    assert "Limits cannot be checked" in road.control.acks[-1].problem
+
+    own_limits_server.start()
+    for _ in range(20):
+        assert ask(client, max_tokens=2)
+    assert road.gateway.metric("llm_gateway_limits_up") == 1
+    own_limits_server.stop()
+    own_limits_server.start()  # connections in the pool are dead, and nobody has noticed
+    for _ in range(5):
+        assert ask(client, max_tokens=2)
+    assert len(road.events(limited, 26)) == 26
+    password = own_limits_server.url.split("@")[0].rpartition(":")[2]
+    assert password not in road.gateway.process.output()
+
+
+def test_calls_pass_without_the_server_where_that_is_wanted(new_road, own_limits_server):
+    own_limits_server.stop()
+    road = new_road(GATEWAY_REDIS_URL=own_limits_server.url, GATEWAY_LIMITS_FAIL_OPEN="true")
+    client = road.client(road.new_key(limits=[limit("requests_per_minute", 1)]))
+    ask(client)
+    ask(client)
+    assert road.gateway.metric("llm_calls_without_limits_total") == 2
+    assert road.gateway.process.output().count('"event":"call_without_limits"') == 2
+    own_limits_server.start()
+    ask(client)
+    with pytest.raises(openai.RateLimitError):
+        ask(client)
+
+
+def test_a_client_that_hangs_up_while_limits_are_settled_is_on_record(new_road, own_limits_server):
+    road = new_road("--latency-ms", "600", GATEWAY_REDIS_URL=own_limits_server.url)
+    secret = road.new_key(limits=[limit("concurrent_calls", 1)])
+
+    async def hang_up():
+        client = openai.AsyncOpenAI(base_url=f"{road.gateway.url}/v1", api_key=secret, max_retries=0)
+        async with client:
+            call = asyncio.create_task(ask(client))
+            await asyncio.sleep(0.4)
+            own_limits_server.client.client_pause(1000)
+            await asyncio.sleep(0.35)  # the engine has answered; the gateway is settling
+            call.cancel()
+            await asyncio.wait({call})
+
+    asyncio.run(hang_up())
+    (event,) = road.events(secret, 1)
+    assert event.status == "ok"
+
+
+def test_the_demo_gives_its_gateway_the_redis_that_it_was_given(tmp_path, monkeypatch):
+    monkeypatch.setenv("GATEWAY_REDIS_URL", "redis://:secret@limits.example:6380/2")
+    monkeypatch.setenv("GATEWAY_LIMITS_FAIL_OPEN", "true")
+    local = LocalDirectory(tmp_path)
+    local.create()
+    ports = Ports(8000, 8080)
+    (gateway,) = (
+        one for one in services(application_environment(local, ports), ports) if one.name == "gateway"
+    )
+    settings = read_settings(gateway.command.environment)
+    assert settings.redis_url == "redis://:secret@limits.example:6380/2"
+    assert settings.limits_fail_open
+
+
+def _is_known(gateway, secret):
+    with contextlib.suppress(openai.AuthenticationError):
+        return gateway.client(secret).models.list()
+
+
+def _passes(client):
+    with contextlib.suppress(openai.RateLimitError):
+        return ask(client, max_tokens=2)
