@@ -16,9 +16,10 @@ from pathlib import Path
 from typing import IO, Any, Final, NamedTuple, cast
 from uuid import UUID
 
+from billing.usage import LARGEST
+
 MICROSECONDS: Final = 1_000_000
 MOONCAKE_BLOCK: Final = 512  # tokens of one prefix block
-MOST: Final = 10**12  # a larger number of tokens in one call is a broken line
 Reader = Callable[[int, bytes, bytes], "TraceRow"]  # line number, its digest, its text
 
 
@@ -71,8 +72,11 @@ def read_trace(path: Path, format_name: str) -> Iterator[TraceRow | BadLine]:
         for number, line in lines:
             text = line.rstrip(b"\n").removesuffix(b"\r")
             try:
-                yield read(number, hashlib.sha256(text).digest(), text)
-            except (ValueError, KeyError, TypeError) as error:
+                row = read(number, hashlib.sha256(text).digest(), text)
+                if row.input | row.cache_read | row.output | row.reasoning | row.image > LARGEST:
+                    raise ValueError(f"a call has at most {LARGEST:,} tokens of a kind")
+                yield row
+            except (ValueError, KeyError, TypeError, RecursionError) as error:
                 yield BadLine(number, str(error))
 
 
@@ -141,7 +145,7 @@ def _servegen() -> Reader:
                 f"reasoning_tokens {reasoning} is more than output_tokens {output}, which include it"
             )
         return TraceRow(
-            0, b"", int(ms) * 1000, client.decode(), input_, 0, output - reasoning, reasoning, image
+            number, digest, int(ms) * 1000, client.decode(), input_, 0, output - reasoning, reasoning, image
         )
 
     return read
@@ -177,8 +181,8 @@ def _jsonl() -> Reader:
 
 
 def _count(name: str, value: object) -> None:
-    if type(value) is not int or not 0 <= value <= MOST:
-        raise ValueError(f"{name} must be a whole number from 0, not {value!r}")
+    if type(value) is not int or not 0 <= value <= LARGEST:
+        raise ValueError(f"{name} must be a whole number from 0 to {LARGEST:,}, not {value!r}")
 
 
 FORMATS: Final[dict[str, tuple[bytes | None, Callable[[], Reader]]]] = {
