@@ -8,10 +8,11 @@ from hypothesis import strategies as st
 from billing.ingest import record_usage
 from billing.kinds import TOKEN_KINDS
 from billing.prices import publish_prices
+from billing.usage import LARGEST
 from tenants.ids import uuid7
 from tests.billing.conftest import NOON, PRICED_SINCE, one, rows
 
-many = st.integers(0, 100_000) | st.integers(2**26 - 2, 2**26 + 2) | st.integers(0, 2**40)
+many = st.integers(0, 100_000) | st.integers(2**26 - 2, 2**26 + 2) | st.integers(0, LARGEST)
 price = st.decimals(Decimal("0.0001"), Decimal(100), places=8) | st.decimals(
     Decimal(100), Decimal(100_000), places=8
 )
