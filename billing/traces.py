@@ -74,9 +74,9 @@ def read_trace(path: Path, format_name: str) -> Iterator[TraceRow | BadLine]:
             try:
                 row = read(number, hashlib.sha256(text).digest(), text)
                 if max(row.input, row.cache_read, row.output, row.reasoning, row.image) > LARGEST:
-                    raise ValueError(f"no call has more than {LARGEST:,} tokens of a kind")
+                    raise ValueError(f"a call has at most {LARGEST:,} tokens of a kind")
                 yield row
-            except (ValueError, KeyError, TypeError) as error:
+            except (ValueError, KeyError, TypeError, RecursionError) as error:
                 yield BadLine(number, str(error))
 
 
@@ -182,7 +182,7 @@ def _jsonl() -> Reader:
 
 def _count(name: str, value: object) -> None:
     if type(value) is not int or not 0 <= value <= LARGEST:
-        raise ValueError(f"{name} must be a whole number from 0, not {value!r}")
+        raise ValueError(f"{name} must be a whole number from 0 to {LARGEST:,}, not {value!r}")
 
 
 FORMATS: Final[dict[str, tuple[bytes | None, Callable[[], Reader]]]] = {
