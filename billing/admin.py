@@ -23,6 +23,7 @@ from billing.models import Export, Price, QuarantinedEvent
 from billing.prices import publish_prices
 from billing.views import as_row, download
 from tenants.errors import Conflict
+from tenants.templatetags.qm import price_exact
 
 
 class ReadOnlyAdmin(ModelAdmin):  # type: ignore[misc]
@@ -158,7 +159,7 @@ class ExportAdmin(ReadOnlyAdmin):
 
     @admin.display(description=_("Total"))
     def total_shown(self, export: Export) -> str:
-        return "—" if export.total is None else f"{export.total:f} {export.currency}"
+        return "—" if export.total is None else f"{export.total.normalize():f} {export.currency}"
 
     @admin.display(description=_("File"))
     def file(self, export: Export) -> str:
@@ -175,8 +176,7 @@ class PriceAdmin(ReadOnlyAdmin):
     list_display = (
         "model_name",
         "kind",
-        "per_million",
-        "currency",
+        "amount",
         "valid_from",
         "valid_until",
         "same_as",
@@ -221,6 +221,10 @@ class PriceAdmin(ReadOnlyAdmin):
     @admin.display(description=_("Kind"), ordering="sku__kind")
     def kind(self, price: Price) -> str:
         return price.sku.get_kind_display()
+
+    @admin.display(description=_("Per million"))
+    def amount(self, price: Price) -> str:
+        return price_exact(price.per_million, price.currency)
 
     @admin.display(description=_("From"))
     def valid_from(self, price: Price) -> Any:

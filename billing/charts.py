@@ -135,7 +135,7 @@ def _layout(days: Sequence[date], today: date | None, currency: str) -> dict[str
 
 def _tick_format(highest: Decimal) -> str:
     """Cents for small amounts, whole units for middling ones, K and M for large ones."""
-    return ",.2~f" if highest < 10 else ",.0f" if highest < 10_000 else ".3~s"
+    return ",.2f" if highest < 10 else ",.0f" if highest < 10_000 else ".3~s"
 
 
 def _days(first: date, last: date) -> list[date]:

@@ -24,6 +24,7 @@ class Access:
     url: str = ""
     action_label: str = ""
     reason: str = ""
+    may_ask_again: bool = False  # for another project, where one has access or waits
 
 
 def accesses(
@@ -55,24 +56,24 @@ def accesses(
 def _access(
     tenant: Tenant, model: CatalogModel, grant: Grant | None, waiting: AccessRequest | None, refusal: str
 ) -> Access:
+    refused = region_problem(tenant, model) or refusal
+    again = model.is_visible and not refused
     if grant is not None and grant.key.state == ApiKey.State.CLAIMABLE:
         url = reverse("key-claim", args=[tenant.slug, grant.key_id])
-        return Access("granted", _("Approved: a key waits for you"), url, _("Claim key"))
+        return Access("granted", _("Approved: a key waits for you"), url, _("Claim key"), may_ask_again=again)
     if grant is not None:
         url = reverse("model-detail", args=[tenant.slug, model.name]) + "?tab=use"
         label = _("%(project)s has access") % {"project": grant.project.name}
-        return Access("granted", label, url, _("Use"))
+        return Access("granted", label, url, _("Use"), may_ask_again=again)
     if waiting is not None:
         url = reverse("request-detail", args=[tenant.slug, waiting.pk])
-        return Access("in_review", _("In review"), url, waiting.reference)
+        return Access("in_review", _("In review"), url, waiting.reference, may_ask_again=again)
     if not model.is_visible:
         return Access(
             "unavailable", _("Not offered any more"), reason=_("This model is not published any more.")
         )
-    if problem := region_problem(tenant, model):
-        return Access("unavailable", _("Not available"), reason=problem)
-    if refusal:
-        return Access("unavailable", _("Not available"), reason=refusal)
+    if refused:
+        return Access("unavailable", _("Not available"), reason=refused)
     url = reverse("request-new", args=[tenant.slug, model.name])
     return Access(
         "requestable",

@@ -94,6 +94,8 @@ class ReviewAdmin(LookAdmin):
         "access_request__requested_by",
     ]
     list_before_template = "admin/catalog/review/tabs.html"
+    empty_title = _("Nothing waits here")
+    empty_text = _("Requests that need a review show up here, the most urgent first.")
     search_fields = ["access_request__model__title", "access_request__model__name", "tenant__name"]
     ordering = ["due_at", "pk"]
 
@@ -109,7 +111,11 @@ class ReviewAdmin(LookAdmin):
             }
             for value, label in QUEUES.items()
         ]
-        context = {"title": _("Review queue"), "queue_tabs": tabs, **(extra_context or {})}
+        context = {
+            "title": _("Review queue"),
+            "queue_tabs": tabs,
+            **(extra_context or {}),
+        }
         return super().changelist_view(request, context)  # type: ignore[no-any-return]
 
     @display(description=_("Request"))
@@ -225,7 +231,7 @@ class AccessRequestAdmin(LookAdmin):
         "tenant",
         "requested_by",
         "data_class",
-        "expected_monthly_cost",
+        "cost",
         "state_label",
         "created_at",
     ]
@@ -240,6 +246,11 @@ class AccessRequestAdmin(LookAdmin):
     ]  # fmt: skip
     readonly_fields = fields
     inlines = [ReviewInline]
+
+    @display(description=_("Expected cost a month"), ordering="expected_monthly_cost")
+    def cost(self, access_request: AccessRequest) -> str:
+        cost = access_request.expected_monthly_cost
+        return f"{cost:,.2f} {access_request.currency}" if cost is not None else str(_("unknown"))
 
     @display(description=_("State"), label={"Approved": "success", "Refused": "danger", "In review": "info"})
     def state_label(self, access_request: AccessRequest) -> str:
@@ -293,7 +304,7 @@ class CatalogModelAdmin(LookAdmin):
         "title",
         "name",
         "maker",
-        "mode",
+        "kind",
         "lifecycle_label",
         "risk_tier",
         "highest_data_class",
@@ -317,6 +328,10 @@ class CatalogModelAdmin(LookAdmin):
     )
     def lifecycle_label(self, model: CatalogModel) -> str:
         return model.get_lifecycle_display()
+
+    @display(description=_("Kind"), ordering="mode")
+    def kind(self, model: CatalogModel) -> str:
+        return model.mode_label
 
     def has_publish_permission(self, request: HttpRequest, object_id: object = None) -> bool:
         return bool(request.user.has_perm("catalog.publish_model"))

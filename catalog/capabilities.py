@@ -13,11 +13,11 @@ WORDS: Final[dict[str, tuple[Any, str]]] = {
     "vision": (_("Vision"), "eye"),
     "reasoning": (_("Reasoning"), "brain"),
     "prompt_caching": (_("Prompt caching"), "database"),
-    "pdf_input": (_("PDF input"), "scan-eye"),
+    "pdf_input": (_("PDF input"), "list"),
     "audio_input": (_("Audio input"), "microphone"),
-    "audio_output": (_("Audio output"), "volume"),
+    "audio_output": (_("Audio output"), "message-circle"),
     "web_search": (_("Web search"), "search"),
-    "computer_use": (_("Computer use"), "player-play"),
+    "computer_use": (_("Computer use"), "adjustments-horizontal"),
 }
 
 

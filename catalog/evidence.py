@@ -69,7 +69,7 @@ def _model(access_request: AccessRequest) -> list[Fact]:
         {
             "label": _("Price per million"),
             "value": ", ".join(
-                f"{kind} {prices[kind].normalize():f}" for kind in ("input", "output") if kind in prices
+                f"{kind} {prices[kind].normalize():f} USD" for kind in ("input", "output") if kind in prices
             )
             or _("not priced"),
         },

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import Any
 
 from django import forms
@@ -33,6 +34,7 @@ class AccessRequestForm(forms.Form):
         max_length=2000,
         widget=forms.Textarea,
         help_text=_("One or two sentences. Reviewers read this first."),
+        error_messages={"required": _("Say what it is for, in a sentence or two.")},
     )
     data_class = forms.ChoiceField(
         label=_("Most sensitive data you will send"), choices=DataClass.choices, widget=forms.RadioSelect
@@ -42,6 +44,11 @@ class AccessRequestForm(forms.Form):
         min_value=1,
         max_value=MOST_TOKENS_PER_DAY,
         help_text=_("In and out."),
+        error_messages={
+            "required": _("Say how many, even roughly."),
+            "max_value": _("At most 10,000,000,000,000."),
+            "min_value": _("At least 1."),
+        },
     )
     duration_days = forms.IntegerField(
         label=_("For how many days"), min_value=1, max_value=LONGEST_DAYS, initial=365
@@ -50,6 +57,7 @@ class AccessRequestForm(forms.Form):
     tokens_per_minute = forms.IntegerField(label=_("Tokens per minute"), min_value=1, required=False)
     money_per_month = forms.DecimalField(
         label=_("Money per month"),
+        min_value=Decimal("0.01"),
         max_digits=20,
         decimal_places=8,
         required=False,

@@ -49,17 +49,19 @@ _MENU: list[tuple[Any, list[tuple[str, Any, str]]]] = [
 
 def navigation(request: HttpRequest) -> list[dict[str, Any]]:
     """The menu: groups with links to lists; each link shows itself to whoever may open its list."""
-    return [{"title": title, "items": [_item(*entry) for entry in entries]} for title, entries in _MENU]
+    groups = [{"title": title, "items": [_item(*entry) for entry in entries]} for title, entries in _MENU]
+    if waiting := _my_reviews(request).count():
+        groups[0]["items"][0]["badge"] = str(waiting)
+    return groups
 
 
 def _item(label: str, title: Any, icon: str) -> dict[str, Any]:
-    item = {
+    return {
         "title": title,
         "icon": icon,
         "link": reverse_lazy(f"admin:{label.replace('.', '_')}_changelist"),
         "permission": _may_look(label),
     }
-    return item | ({"badge": "config.admin_home.reviews_waiting"} if label == "catalog.review" else {})
 
 
 def _may_look(label: str) -> Callable[[HttpRequest], bool]:
@@ -68,12 +70,6 @@ def _may_look(label: str) -> Callable[[HttpRequest], bool]:
         return page is not None and page.has_view_permission(request)
 
     return may_look
-
-
-def reviews_waiting(request: HttpRequest) -> str:
-    """How many reviews wait for this person; empty when none does."""
-    waiting = _my_reviews(request).count()
-    return str(waiting) if waiting else ""
 
 
 def front_page(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:

@@ -195,7 +195,7 @@ class LimitAdmin(LookAdmin):
 
 @admin.register(AuditEntry)
 class AuditEntryAdmin(LookAdmin):
-    list_display = ["at", "actor_label", "verb", "subject_label", "tenant", "address"]
+    list_display = ["at", "who", "did", "what", "tenant", "address"]
     list_filter = ["tenant"]
     list_select_related = ["tenant"]
     search_fields = ["verb", "actor_label", "subject_label", "subject_id", "request_id"]
@@ -205,6 +205,18 @@ class AuditEntryAdmin(LookAdmin):
         "address", "user_agent",
     ]  # fmt: skip
     readonly_fields = fields
+
+    @display(description=_("Who"))
+    def who(self, entry: AuditEntry) -> str:
+        return entry.actor_label
+
+    @display(description=_("Did"))
+    def did(self, entry: AuditEntry) -> str:
+        return entry.verb
+
+    @display(description=_("What"))
+    def what(self, entry: AuditEntry) -> str:
+        return entry.subject_label or "—"
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[AuditEntry]:
         if not request.user.has_perm("tenants.view_auditentry"):

@@ -51,6 +51,18 @@ def require(user: User, permission: str, subject: models.Model | None = None) ->
     raise PermissionDenied(f"Your role does not let you {deed}{where}. Ask an owner or admin for it.")
 
 
+def deeds_in(user: Any, tenant: models.Model) -> set[str]:
+    """The codenames of all that `user` may do in `tenant`, such as "view_cost": one question instead of one each."""
+    deeds = set(user.get_all_permissions(tenant))
+    if user.is_staff and user.is_active:
+        deeds |= {
+            name.removeprefix("tenants.")
+            for name in user.get_all_permissions()
+            if name.startswith("tenants.")
+        }
+    return deeds
+
+
 class StaffPermissionBackend(BaseBackend):
     """Lets a staff member's global permission answer questions about a particular tenant as well.
 

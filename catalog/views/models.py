@@ -169,7 +169,7 @@ def request_form(
     request: HttpRequest, page: TenantPageMixin, model: CatalogModel, access: Access
 ) -> dict[str, Any]:
     """The request panel's form, if this person can send it."""
-    if access.state != "requestable":
+    if access.state != "requestable" and not access.may_ask_again:
         return {"form": None, "preview": None}
     form = AccessRequestForm(user=signed_in(request), tenant=page.tenant, model=model)
     return {"form": form, "data_classes": form.data_class_options(), "preview": None}

@@ -95,6 +95,8 @@ def money_about(value: Number | None, currency: str = "USD", digits: int = 2) ->
         rounded = _round(rounded, Decimal(1))
     elif rounded >= Decimal("0.1"):
         rounded = _round(rounded, CENT)
+    else:
+        return _with_currency(amount, _at_least_cents(rounded), currency)
     return _with_currency(amount, f"{rounded:,f}", currency)
 
 

@@ -12,6 +12,7 @@ from django.utils.cache import patch_vary_headers
 from django.views.generic.base import ContextMixin, View
 
 from tenants.models import ApiKey, Project, Tenant
+from tenants.permissions import deeds_in
 
 
 class TenantPageMixin(LoginRequiredMixin, ContextMixin, View):
@@ -36,6 +37,7 @@ class TenantPageMixin(LoginRequiredMixin, ContextMixin, View):
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
         user = self.request.user
         tenants = Tenant.objects.visible_to(user)[:20]  # the switcher
+        deeds = deeds_in(user, self.tenant)
         keys_to_claim = ApiKey.objects.visible_to(user).in_tenant(self.tenant).claimable().count()
         return super().get_context_data(**kwargs) | {
             "tenant": self.tenant,
@@ -44,7 +46,9 @@ class TenantPageMixin(LoginRequiredMixin, ContextMixin, View):
             "currency": self.tenant.currency,
             "portal": {
                 "tenants": tenants,
-                "keys_to_claim": keys_to_claim if user.has_perm("tenants.claim_key", self.tenant) else 0,
+                "keys_to_claim": keys_to_claim if "claim_key" in deeds else 0,
+                "can_see_cost": "view_cost" in deeds,
+                "can_export": "export_cost" in deeds,
             },
         }
 

@@ -1,0 +1,52 @@
+"""The front of the staff site: what waits for whoever looks, and only what they may open."""
+
+import re
+from datetime import timedelta
+
+import pytest
+from django.utils.timezone import now
+
+from tests.factories import AccessRequestFactory, ReviewFactory, staff
+
+ROLES = {
+    "security-reviewer": {"Review queue", "Requests", "Grants", "Models", "Tenants", "Projects"},
+    "controller": {"Cost reports", "Prices", "Tenants"},
+}
+
+
+def front_of(client, person):
+    client.force_login(person)
+    return client.get("/admin/").content.decode()
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("role", ROLES)
+def test_the_menu_offers_what_the_role_may_open_and_nothing_else(client, role):
+    page = front_of(client, staff(role))
+    menu = page[page.index("needs-title") :]
+    links = dict(re.findall(r'href="(/admin/[a-z]+/[a-z]+/)">.*?</span>([^<]+)</a>', menu))
+    assert set(links.values()) == ROLES[role]
+    for address in links:
+        assert client.get(address).status_code == 200, address
+
+
+@pytest.mark.django_db
+def test_every_entry_of_the_menu_leads_somewhere(client):
+    page = front_of(client, staff("operator"))
+    addresses = set(re.findall(r'href="(/admin/[a-z]+/[a-z]+/)"', page))
+    assert len(addresses) == 19
+    for address in addresses:
+        assert client.get(address).status_code == 200, address
+
+
+@pytest.mark.django_db
+def test_a_reviewer_reads_how_many_reviews_wait_and_how_many_are_late(client, security_reviewer, lab):
+    assert "Nothing needs you." in front_of(client, security_reviewer)
+    for late in (True, False):
+        review = ReviewFactory(tenant=lab, access_request=AccessRequestFactory(tenant=lab))
+        if late:
+            review.due_at = now() - timedelta(hours=1)
+            review.save()
+    page = front_of(client, security_reviewer)
+    assert "2 reviews wait for you" in page
+    assert "1 is overdue" in page
