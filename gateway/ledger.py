@@ -60,7 +60,7 @@ def _read(body: bytes) -> tuple[list[UsageRecord], list[tuple[bytes, str]]]:
     """The calls of a batch, and what could not be read with the reason."""
     try:
         envelope = msgspec.json.decode(body, type=_Envelope)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise ContractError(f"This is no UsageBatch: {error}") from error
     if len(envelope.events) > MAX_BATCH:
         raise TooLarge(f"Send at most {MAX_BATCH} events at once, not {len(envelope.events)}.")
