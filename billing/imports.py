@@ -21,7 +21,16 @@ from billing.demo_rule import DEMO_TENANTS, DemoRule
 from billing.ingest import record_batch
 from billing.models import UsageImport
 from billing.traces import DATED, BadLine, TraceRow, event_id, read_trace
-from billing.usage import Batch, Receipt, UsageRecord, encode, in_batches
+from billing.usage import (
+    CLOCKS_DIFFER_BY,
+    LONGEST_NAME,
+    OLDEST,
+    Batch,
+    Receipt,
+    UsageRecord,
+    encode,
+    in_batches,
+)
 from tenants import audit
 from tenants.actions import create_project, create_tenant
 from tenants.errors import Conflict
@@ -73,17 +82,22 @@ class OneProject:
             projects |= {"": self.project}
         keys = {slug: import_key(project).pk for slug, project in projects.items()}
         records, bad = [], []
+        latest = now() + CLOCKS_DIFFER_BY
         for row in rows:
             facts = row.facts or {}
             model, slug = facts.get("model") or self.model, facts.get("project", "")
-            if not model:
+            at = (self.start or _1970) + timedelta(microseconds=row.moment)
+            if not OLDEST <= at <= latest:
+                bad.append(BadLine(row.line, f"happened at {at.isoformat()}: before 2020, or in the future"))
+            elif len(model) > LONGEST_NAME:
+                bad.append(BadLine(row.line, f"names a model with more than {LONGEST_NAME} characters"))
+            elif not model:
                 bad.append(BadLine(row.line, "names no model; add one, or give --model"))
             elif slug not in keys:
                 bad.append(
                     BadLine(row.line, f"names no project of {self.tenant.slug}: {slug or 'give --project'}")
                 )
             else:
-                at = (self.start or _1970) + timedelta(microseconds=row.moment)
                 records.append(_record(source, row, keys[slug], model, at))
         if bad:
             raise BadFile(bad)

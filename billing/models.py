@@ -27,6 +27,11 @@ def _amount(**options: object) -> models.DecimalField:  # type: ignore[type-arg]
     return models.DecimalField(max_digits=38, decimal_places=14, **options)  # type: ignore[arg-type]
 
 
+def _unchecked(to: type[models.Model]) -> models.ForeignKey:  # type: ignore[type-arg]
+    """A reference that is resolved when the row is made, and that RollupDay's foreign keys keep from dangling."""
+    return models.ForeignKey(to, models.PROTECT, db_index=False, db_constraint=False, related_name="+")
+
+
 class BilledModel(models.Model):
     """A model's public name as the ledger knows it; it stays when the catalog forgets the model."""
 
@@ -120,11 +125,9 @@ class UsageEvent(BillingOwned, Quantities):
 
     pk = CompositePrimaryKey("source", "event_id")
     event_id = models.UUIDField()
-    tenant = models.ForeignKey(Tenant, models.PROTECT, db_index=False, db_constraint=False, related_name="+")
-    project = models.ForeignKey(
-        Project, models.PROTECT, db_index=False, db_constraint=False, related_name="+"
-    )
-    key = models.ForeignKey(ApiKey, models.PROTECT, db_index=False, db_constraint=False, related_name="+")
+    tenant = _unchecked(Tenant)
+    project = _unchecked(Project)
+    key = _unchecked(ApiKey)
     occurred_at = models.DateTimeField()
     recorded_at = models.DateTimeField(default=now)
     latency_ms = models.BigIntegerField()
@@ -132,9 +135,7 @@ class UsageEvent(BillingOwned, Quantities):
     config_revision = models.BigIntegerField()
     day = models.DateField()  # in the tenant's time zone
     period = models.DateField()  # first day of the month it is posted to
-    model = models.ForeignKey(
-        BilledModel, models.PROTECT, db_index=False, db_constraint=False, related_name="+"
-    )
+    model = _unchecked(BilledModel)
     http_status = models.SmallIntegerField()
     is_unpriced = models.BooleanField()
     is_exact = models.BooleanField()
@@ -213,13 +214,9 @@ class RollupHour(Rollup):
     """Per project, model and hour (UTC); also per day, because midnight may fall inside an hour."""
 
     pk = CompositePrimaryKey("period", "tenant", "project", "model", "day", "hour", "is_unpriced")
-    tenant = models.ForeignKey(Tenant, models.PROTECT, db_index=False, db_constraint=False, related_name="+")
-    project = models.ForeignKey(
-        Project, models.PROTECT, db_index=False, db_constraint=False, related_name="+"
-    )
-    model = models.ForeignKey(
-        BilledModel, models.PROTECT, db_index=False, db_constraint=False, related_name="+"
-    )
+    tenant = _unchecked(Tenant)
+    project = _unchecked(Project)
+    model = _unchecked(BilledModel)
     day = models.DateField()
     hour = models.DateTimeField()
 
@@ -329,6 +326,11 @@ class UsageImport(models.Model):
         return f"{self.file_name} ({self.source})"
 
 
+_IS_BUILT = Q(
+    finished_at__isnull=False, size_bytes__isnull=False, total__isnull=False, expires_at__isnull=False
+) & ~Q(sha256="")
+
+
 class Export(BillingOwned):
     """A cost report as a CSV file, built by a task."""
 
@@ -370,17 +372,7 @@ class Export(BillingOwned):
         db_table = "export"
         constraints = [
             CheckConstraint(name="export_days_in_order", condition=Q(end_day__gte=F("start_day"))),
-            CheckConstraint(
-                name="export_done_has_its_file",
-                condition=~Q(state="done")
-                | Q(
-                    finished_at__isnull=False,
-                    size_bytes__isnull=False,
-                    total__isnull=False,
-                    expires_at__isnull=False,
-                )
-                & ~Q(sha256=""),
-            ),
+            CheckConstraint(name="export_done_has_its_file", condition=~Q(state="done") | _IS_BUILT),
         ]
         indexes = [Index(fields=["tenant", "-id"], name="export_tenant_newest")]
 

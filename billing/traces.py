@@ -16,10 +16,11 @@ from pathlib import Path
 from typing import IO, Any, Final, NamedTuple, cast
 from uuid import UUID
 
+from billing.usage import LARGEST
+
 MICROSECONDS: Final = 1_000_000
 MOONCAKE_BLOCK: Final = 512  # tokens of one prefix block
-MOST: Final = 10**12  # a larger number of tokens in one call is a broken line
-Row = Callable[[bytes], "TraceRow"]
+Reader = Callable[[int, bytes, bytes], "TraceRow"]  # line number, its digest, its text
 
 
 class TraceRow(NamedTuple):
@@ -71,11 +72,12 @@ def read_trace(path: Path, format_name: str) -> Iterator[TraceRow | BadLine]:
         for number, line in lines:
             text = line.rstrip(b"\n").removesuffix(b"\r")
             try:
-                row = read(text)
-            except (ValueError, KeyError, TypeError) as error:
+                row = read(number, hashlib.sha256(text).digest(), text)
+                if max(row.input, row.cache_read, row.output, row.reasoning, row.image) > LARGEST:
+                    raise ValueError(f"a call has at most {LARGEST:,} tokens of a kind")
+                yield row
+            except (ValueError, KeyError, TypeError, RecursionError) as error:
                 yield BadLine(number, str(error))
-            else:
-                yield row._replace(line=number, digest=hashlib.sha256(text).digest())
 
 
 def event_id(source: str, row: TraceRow) -> UUID:
@@ -88,25 +90,25 @@ def event_id(source: str, row: TraceRow) -> UUID:
     return UUID(int=(value & ~(0xF << 76) & ~(0x3 << 62)) | (0x8 << 76) | (0x2 << 62))
 
 
-def _azure() -> Row:
+def _azure() -> Reader:
     line = re.compile(rb"(\d{4}-\d\d-\d\d) (\d\d:\d\d:\d\d)\.(\d{7}),(\d{1,12}),(\d{1,12})")
 
-    def read(text: bytes) -> TraceRow:
+    def read(number: int, digest: bytes, text: bytes) -> TraceRow:
         found = line.fullmatch(text)
         if not found:
             raise ValueError("expected YYYY-MM-DD HH:MM:SS.fffffff,ContextTokens,GeneratedTokens")
         date, clock, fraction, context, generated = found.groups()
         seconds = datetime.fromisoformat(f"{date.decode()}T{clock.decode()}+00:00")
         moment = int(seconds.timestamp()) * MICROSECONDS + int(fraction[:6])  # the seventh digit is cut off
-        return TraceRow(0, b"", moment, "", int(context), 0, int(generated), 0, 0)
+        return TraceRow(number, digest, moment, "", int(context), 0, int(generated), 0, 0)
 
     return read
 
 
-def _mooncake() -> Row:
+def _mooncake() -> Reader:
     seen: set[int] = set()
 
-    def read(text: bytes) -> TraceRow:
+    def read(number: int, digest: bytes, text: bytes) -> TraceRow:
         entry = json.loads(text)
         if not isinstance(entry, dict) or set(entry) != {
             "timestamp",
@@ -122,38 +124,38 @@ def _mooncake() -> Row:
             raise ValueError("hash_ids must be a list of whole numbers")
         cached = min(length, MOONCAKE_BLOCK * sum(block in seen for block in blocks))
         seen.update(blocks)
-        return TraceRow(0, b"", entry["timestamp"] * 1000, "", length - cached, cached, output, 0, 0)
+        return TraceRow(number, digest, entry["timestamp"] * 1000, "", length - cached, cached, output, 0, 0)
 
     return read
 
 
-def _servegen() -> Row:
+def _servegen() -> Reader:
     line = re.compile(
         rb"(\d{1,12}),([0-9A-Za-z_-]{1,40}),(\d{1,12}),(\d{1,12}),(\d{1,12}),(\d{1,12}),(\d{1,6})"
     )
 
-    def read(text: bytes) -> TraceRow:
+    def read(number: int, digest: bytes, text: bytes) -> TraceRow:
         found = line.fullmatch(text)
         if not found:
             raise ValueError("expected seven fields: whole numbers, the second a client's name")
-        ms, client, *numbers = found.groups()
-        input_, image, output, reasoning, _images = map(int, numbers)
+        ms, client, *counts = found.groups()
+        input_, image, output, reasoning, _images = map(int, counts)
         if reasoning > output:
             raise ValueError(
                 f"reasoning_tokens {reasoning} is more than output_tokens {output}, which include it"
             )
         return TraceRow(
-            0, b"", int(ms) * 1000, client.decode(), input_, 0, output - reasoning, reasoning, image
+            number, digest, int(ms) * 1000, client.decode(), input_, 0, output - reasoning, reasoning, image
         )
 
     return read
 
 
-def _jsonl() -> Row:
+def _jsonl() -> Reader:
     counts = ("input", "cache_read", "cache_write", "output", "reasoning", "image", "audio")
     allowed = {*counts, "occurred_at", "model", "project", "status"}
 
-    def read(text: bytes) -> TraceRow:
+    def read(number: int, digest: bytes, text: bytes) -> TraceRow:
         entry = json.loads(text)
         if not isinstance(entry, dict) or "occurred_at" not in entry:
             raise ValueError("expected an object with at least occurred_at")
@@ -171,7 +173,7 @@ def _jsonl() -> Row:
                 raise ValueError(f"{name} must be text")
         moment = (at - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1)
         return TraceRow(
-            0, b"", moment, "", entry["input"], entry["cache_read"], entry["output"], entry["reasoning"],
+            number, digest, moment, "", entry["input"], entry["cache_read"], entry["output"], entry["reasoning"],
             entry["image"], entry,
         )  # fmt: skip
 
@@ -179,11 +181,11 @@ def _jsonl() -> Row:
 
 
 def _count(name: str, value: object) -> None:
-    if type(value) is not int or not 0 <= value <= MOST:
-        raise ValueError(f"{name} must be a whole number from 0, not {value!r}")
+    if type(value) is not int or not 0 <= value <= LARGEST:
+        raise ValueError(f"{name} must be a whole number from 0 to {LARGEST:,}, not {value!r}")
 
 
-FORMATS: Final[dict[str, tuple[bytes | None, Callable[[], Row]]]] = {
+FORMATS: Final[dict[str, tuple[bytes | None, Callable[[], Reader]]]] = {
     "azure": (b"TIMESTAMP,ContextTokens,GeneratedTokens", _azure),
     "mooncake": (None, _mooncake),
     "servegen": (

@@ -111,10 +111,17 @@ class ModelFilter(django_filters.FilterSet):  # type: ignore[misc]
         return models.search(value)
 
     def has_provider(self, models: Any, name: str, value: str) -> Any:
-        return models.filter(providers__overlap=self.data.getlist(name))
+        return models.filter(providers__overlap=self._values(name))
 
     def has_capabilities(self, models: Any, name: str, value: str) -> Any:
-        return models.filter(capabilities__contains=dict.fromkeys(self.data.getlist(name), True))
+        return models.filter(capabilities__contains=dict.fromkeys(self._values(name), True))
+
+    def _values(self, name: str) -> list[str]:
+        """Every value that was given; the field itself has looked at the last one only."""
+        values: list[str] = self.data.getlist(name)
+        if any("\0" in value for value in values):
+            raise ValidationError({name: ["Null characters are not allowed."]})
+        return values
 
     def allows(self, models: Any, name: str, value: str) -> Any:
         enough = [data_class for data_class in DataClass if data_class.rank >= DataClass(value).rank]

@@ -26,6 +26,7 @@ from tenants.models import DataClass, Project, Tenant, User
 _TEXT = CharField()
 PAGE_SIZE = 24
 MOST_OPTIONS = 12
+MOST_CHOSEN = 40  # values of one facet
 FACETS = ("access", "mode", "data_class", "capability", "hosting", "provider")
 
 
@@ -44,11 +45,7 @@ class Selection:
         sort = given.get("sort", "recommended")
         return cls(
             query=given.get("q", "").replace("\0", "").strip()[:200],
-            chosen={
-                key: values
-                for key in FACETS
-                if (values := tuple(dict.fromkeys(v[:60] for v in given.getlist(key) if v and "\0" not in v)))
-            },
+            chosen={key: values for key in FACETS if (values := _readable(given.getlist(key)))},
             sort=sort if sort in _ORDERS else "recommended",
             view="table" if given.get("view") == "table" else "cards",
             project=given.get("project", "").replace("\0", "")[:60],
@@ -70,6 +67,11 @@ class Selection:
 
     def but(self, **changes: Any) -> Selection:
         return Selection(**{**vars(self), **changes})
+
+
+def _readable(values: list[str]) -> tuple[str, ...]:
+    """The values without repetition; more than a person ticks would only make the query long."""
+    return tuple(dict.fromkeys(v[:60] for v in values if v and "\0" not in v))[:MOST_CHOSEN]
 
 
 _ORDERS: dict[str, tuple[str, ...]] = {

@@ -59,7 +59,7 @@ def create_deployment(
     """
     if by is not None:
         require(by, "deployments.manage_deployment")
-    _check_replicas(replicas)
+    check_replicas(replicas)
     deployment = Deployment(
         name=name,
         version=version,
@@ -94,7 +94,7 @@ def scale_deployment(pk: UUID | str, replicas: int, *, by: User | None) -> Deplo
         Conflict: it is being deleted.
     """
     deployment = _find(pk, by)
-    _check_replicas(replicas)
+    check_replicas(replicas)
     if deployment.is_deleted:
         raise Conflict("This deployment is being deleted; create another one.")
     before, deployment.replicas = deployment.replicas, replicas
@@ -273,6 +273,7 @@ def _reconcile_on_commit(deployment: Deployment) -> None:
     transaction.on_commit(send, robust=True)
 
 
-def _check_replicas(replicas: int) -> None:
+def check_replicas(replicas: int) -> None:
+    """Raises ValidationError for more replicas than one deployment can have."""
     if not 0 <= replicas <= MOST_REPLICAS:
         raise ValidationError({"replicas": f"Between 0 and {MOST_REPLICAS} replicas are possible."})

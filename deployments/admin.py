@@ -67,6 +67,11 @@ class DeploymentForm(forms.ModelForm):  # type: ignore[type-arg]
             raise forms.ValidationError(_("There is a deployment of this name already."))
         return name
 
+    def clean(self) -> dict[str, Any] | None:
+        if "replicas" in self.cleaned_data:
+            actions.check_replicas(self.cleaned_data["replicas"])
+        return super().clean()
+
 
 class ScaleForm(BaseDialogForm):  # type: ignore[misc]
     replicas = forms.IntegerField(

@@ -68,9 +68,19 @@ class DeploymentSerializer(serializers.ModelSerializer):  # type: ignore[type-ar
         read_only_fields = fields
 
 
+class ClusterField(serializers.SlugRelatedField):  # type: ignore[type-arg]
+    """A cluster by name. A name that PostgreSQL cannot even be asked for is no cluster's."""
+
+    def to_internal_value(self, data: Any) -> Cluster:
+        if not isinstance(data, str) or "\0" in data:
+            self.fail("invalid")
+        cluster: Cluster = super().to_internal_value(data)
+        return cluster
+
+
 class NewDeploymentSerializer(serializers.Serializer):  # type: ignore[type-arg]
     version = serializers.PrimaryKeyRelatedField(queryset=ModelVersion.objects.select_related("model"))
-    cluster = serializers.SlugRelatedField(slug_field="name", queryset=Cluster.objects.all())
+    cluster = ClusterField(slug_field="name", queryset=Cluster.objects.all())
     replicas = serializers.IntegerField(default=1, min_value=0, max_value=actions.MOST_REPLICAS)
     name = serializers.CharField(max_length=53)
 

@@ -80,6 +80,8 @@ REVISION_HEADER = "x-config-revision"
 
 Count = Annotated[int, msgspec.Meta(ge=0)]
 Revision = Annotated[int, msgspec.Meta(ge=0)]
+Calls = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
+Words = Annotated[str, msgspec.Meta(pattern=r"^[^\x00]*$")]  # PostgreSQL keeps no NUL
 Mode = Literal["chat", "embedding"]
 LimitScope = Literal["tenant", "project", "key"]
 LimitKind = Literal[
@@ -222,12 +224,12 @@ class Ack(Message, frozen=True):
     """What a gateway serves, and how it is."""
 
     revision: Revision  # in force now
-    started_at: str  # of the process
-    spool_pending: Count  # events recorded on disk and not yet confirmed by the control plane
-    counters: dict[str, int]  # since `started_at`; names as in /metrics without the `llm_` prefix
-    version: str  # of the gateway's code
+    started_at: Words  # of the process
+    spool_pending: Calls  # events recorded on disk and not yet confirmed by the control plane
+    counters: dict[Words, int]  # since `started_at`; names as in /metrics without the `llm_` prefix
+    version: Words  # of the gateway's code
     contract_version: int = CONTRACT_VERSION
-    problem: str = ""  # why the newest snapshot could not be applied, or what else an operator should know
+    problem: Words = ""  # why the newest snapshot could not be applied, or what else an operator should know
 
 
 class TokenCounts(Message, frozen=True, omit_defaults=True):
@@ -321,5 +323,5 @@ def decode(kind: type[M], body: bytes) -> M:
     """Read a message. Raises ContractError, with the path of the fault, for what is not exactly a `kind`."""
     try:
         return msgspec.json.decode(body, type=kind)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise ContractError(f"This is no {kind.__name__}: {error}") from error

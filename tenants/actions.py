@@ -6,10 +6,11 @@ from collections.abc import Iterable
 from datetime import datetime, timedelta
 from decimal import Decimal
 from uuid import UUID
+from zoneinfo import available_timezones
 
 from django.conf import settings
 from django.contrib.auth.models import Group
-from django.core.exceptions import PermissionDenied
+from django.core.exceptions import PermissionDenied, ValidationError
 from django.db import transaction
 from django.utils.timezone import now
 from guardian.shortcuts import assign_perm
@@ -36,9 +37,16 @@ def role_group(tenant: Tenant, role: str) -> Group:
 
 @transaction.atomic
 def create_tenant(*, by: User | None, slug: str, name: str, **fields: object) -> Tenant:
-    """Create an active tenant with its role groups. `by` None means the platform (set-up, import)."""
+    """Create an active tenant with its role groups. `by` None means the platform (set-up, import).
+
+    Raises:
+        PermissionDenied: `by` may not create tenants.
+        ValidationError: `fields` name a time zone that there is not; one such would stop every snapshot.
+    """
     if by is not None:
         require(by, "tenants.manage_members")
+    if fields.get("timezone", "UTC") not in available_timezones():
+        raise ValidationError({"timezone": "Use an IANA name, such as Europe/Berlin."})
     tenant = Tenant.objects.create(slug=slug, name=name, **fields)
     for role in Role.values:
         role_group(tenant, role)

@@ -9,6 +9,7 @@ import django_filters
 from django.db.models import QuerySet
 from drf_spectacular.extensions import OpenApiAuthenticationExtension
 from drf_spectacular.utils import OpenApiResponse, extend_schema, extend_schema_view
+from guardian.shortcuts import get_objects_for_user
 from rest_framework import mixins, serializers, viewsets
 from rest_framework.decorators import action
 from rest_framework.exceptions import PermissionDenied
@@ -88,6 +89,7 @@ class TenantViewSet(VisibleMixin, viewsets.ReadOnlyModelViewSet[Tenant]):
 
     model, serializer_class = Tenant, TenantSerializer
     lookup_field = "slug"
+    lookup_value_regex = "[-a-zA-Z0-9_]+"
 
 
 class ProjectSerializer(serializers.ModelSerializer[Project]):
@@ -219,9 +221,11 @@ class AuditEntryViewSet(
         user = self.request.user
         if not user.is_authenticated or user.has_perm("tenants.view_audit"):
             return visible
-        readable = [t.pk for t in Tenant.objects.visible_to(user) if user.has_perm("tenants.view_audit", t)]
-        if not readable:
+        readable = get_objects_for_user(
+            user, "tenants.view_audit", Tenant.objects.visible_to(user), accept_global_perms=False
+        )
+        if not readable.exists():
             raise PermissionDenied(
                 "Your role does not let you read the audit trail. Ask an owner or admin for it."
             )
-        return visible.filter(tenant__in=readable)
+        return visible.filter(tenant__in=readable.values("pk"))

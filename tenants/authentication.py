@@ -32,7 +32,7 @@ class TokenAuthentication(BaseAuthentication):
             )
         if token is None:
             raise AuthenticationFailed(
-                "This token is unknown, expired or revoked. Make a new one in the portal."
+                "This token is unknown, expired or revoked. Use another one."
             )
         PersonalAccessToken.objects.filter(pk=token.pk).filter(
             Q(last_used_at=None) | Q(last_used_at__lt=now() - SEEN_EVERY)

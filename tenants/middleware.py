@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import structlog
+from django.core.exceptions import ObjectDoesNotExist, ValidationError
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 
 from tenants.context import Origin, current_origin
 from tenants.errors import Conflict
+from tenants.views.errors import invalid, page_not_found
 
 Answer = Callable[[HttpRequest], HttpResponse]
 
@@ -33,7 +35,10 @@ class RequestContextMiddleware:
 
 
 class ConflictMiddleware:
-    """A Conflict raised behind a page becomes 409; htmx takes the page's error block (see layout.html)."""
+    """What an action raises behind a page, in the API's words: Conflict is 409, not found 404, invalid 400.
+
+    htmx takes the page's error block (see layout.html).
+    """
 
     def __init__(self, get_response: Answer) -> None:
         self.get_response = get_response
@@ -42,6 +47,10 @@ class ConflictMiddleware:
         return self.get_response(request)
 
     def process_exception(self, request: HttpRequest, error: Exception) -> HttpResponse | None:
-        if not isinstance(error, Conflict):
-            return None
-        return render(request, "409.html", {"message": error.message}, status=409)
+        if isinstance(error, Conflict):
+            return render(request, "409.html", {"message": error.message}, status=409)
+        if isinstance(error, ObjectDoesNotExist):
+            return page_not_found(request, error)
+        if isinstance(error, ValidationError):
+            return invalid(request, error)
+        return None

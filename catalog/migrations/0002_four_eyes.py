@@ -34,6 +34,17 @@ CREATE TRIGGER access_request_requester_is_for_good
         IS DISTINCT FROM (NEW.tenant_id, NEW.project_id, NEW.model_id, NEW.requested_by_id))
     EXECUTE FUNCTION catalog_requester_is_for_good();
 
+CREATE FUNCTION catalog_review_is_of_one_request() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    RAISE EXCEPTION 'four eyes: a review keeps its request and its track, and never wants fewer people'
+        USING ERRCODE = 'check_violation', CONSTRAINT = 'review_is_of_one_request';
+END $$;
+CREATE TRIGGER review_is_of_one_request
+    BEFORE UPDATE OF access_request_id, track, quorum ON catalog_review
+    FOR EACH ROW WHEN ((OLD.access_request_id, OLD.track) IS DISTINCT FROM (NEW.access_request_id, NEW.track)
+        OR NEW.quorum < OLD.quorum)
+    EXECUTE FUNCTION catalog_review_is_of_one_request();
+
 CREATE FUNCTION catalog_grant_has_its_reviews() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     IF NOT EXISTS (SELECT FROM catalog_accessrequest q
@@ -52,12 +63,15 @@ BEGIN
     END IF;
     RETURN NEW;
 END $$;
-CREATE TRIGGER grant_has_its_reviews BEFORE INSERT ON catalog_grant
+CREATE TRIGGER grant_has_its_reviews
+    BEFORE INSERT OR UPDATE OF tenant_id, project_id, model_id, access_request_id ON catalog_grant
     FOR EACH ROW EXECUTE FUNCTION catalog_grant_has_its_reviews();
 """
 BACKWARDS = """
 DROP TRIGGER grant_has_its_reviews ON catalog_grant;
 DROP FUNCTION catalog_grant_has_its_reviews();
+DROP TRIGGER review_is_of_one_request ON catalog_review;
+DROP FUNCTION catalog_review_is_of_one_request();
 DROP TRIGGER access_request_requester_is_for_good ON catalog_accessrequest;
 DROP FUNCTION catalog_requester_is_for_good();
 DROP TRIGGER review_decision_append_only ON catalog_reviewdecision;

@@ -9,10 +9,12 @@ from uuid import UUID
 
 from django.contrib import messages
 from django.db.models import QuerySet
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import redirect, render
+from django.utils.decorators import method_decorator
 from django.utils.timezone import now
 from django.utils.translation import gettext as _
+from django.views.decorators.cache import never_cache
 from django.views.generic import DetailView, TemplateView
 
 from billing.costs import spend_by_key, today_of
@@ -117,6 +119,10 @@ class KeyClaim(TenantScopedMixin, DetailView):  # type: ignore[type-arg]
             return redirect("key-list", self.tenant.slug)
         return self.render_to_response(self.get_context_data(key_facts=_facts(self.object)))
 
+    @method_decorator(never_cache)
+    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        return super().dispatch(request, *args, **kwargs)
+
     def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         self.object = self.get_object()
         key, secret = claim_api_key(self.object.pk, by=signed_in(request))
@@ -128,7 +134,6 @@ class KeyClaim(TenantScopedMixin, DetailView):  # type: ignore[type-arg]
             mode=model.mode if model else "chat",
         )
         response = render(request, "tenants/apikey_claimed.html", context)
-        response["Cache-Control"] = "no-store"
         response["Referrer-Policy"] = "no-referrer"
         return response
 

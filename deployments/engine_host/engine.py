@@ -17,8 +17,9 @@ from deployments.engine_host.plan import EnginePlan
 LOOPBACK = "127.0.0.1"
 ENGINE_FOLDER = Path(__file__).resolve().parents[2]
 """Where engines start, so that `python -m deployments.engine` is found."""
-INHERITED = ("PATH", "LANG", "LC_ALL", "TZ", "TMPDIR", "LD_LIBRARY_PATH", "CUDA_HOME")
-"""All that an engine inherits of our environment: no secret is among it."""
+INHERITED = ("PATH", "LANG", "LC_ALL", "TZ", "TMPDIR", "LD_LIBRARY_PATH", "CUDA_HOME", "QUARTERMASTER_RUN")
+"""All that an engine inherits of our environment: no secret is among it. The last is the mark by which the
+launcher of a demo finds what is left of its processes."""
 
 _PR_SET_PDEATHSIG = 1
 _libc = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None

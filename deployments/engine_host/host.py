@@ -99,14 +99,17 @@ class EngineHost:
                 workload.step(now)
             except Exception:  # one broken workload must not take the others down
                 log.exception("workload failed", workload=name)
-            self._publish(name, workload)
+            with _engines_left_alone():
+                self._publish(name, workload)
         if now >= self._next_log_check:
             self._next_log_check = now + _LOG_CHECK_SECONDS
             for workload in self._workloads.values():
-                workload.bound_logs()
+                with _engines_left_alone():
+                    workload.bound_logs()
         if now >= self._next_beat:
             self._next_beat = now + HEARTBEAT_SECONDS
-            self._beat()
+            with _engines_left_alone():
+                self._beat()
 
     def _beat(self) -> None:
         document = {
@@ -181,3 +184,12 @@ class EngineHost:
             for workload in self._workloads.values():
                 workload.step(loop.time())
             await asyncio.sleep(min(self._settings.tick_seconds, 0.05))
+
+
+@contextlib.contextmanager
+def _engines_left_alone() -> Iterator[None]:
+    """What cannot be written now (the disk is full) is written at the next turn: engines need no file to serve."""
+    try:
+        yield
+    except OSError as error:
+        log.error("files cannot be written", reason=str(error))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from http import HTTPStatus
 
+from django.core.exceptions import ValidationError
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import render
 
@@ -15,6 +16,10 @@ def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
     return _answer(request, 400, "The console could not read this request.")
 
 
+def invalid(request: HttpRequest, exception: ValidationError) -> HttpResponse:
+    return _answer(request, 400, " ".join(exception.messages))
+
+
 def permission_denied(request: HttpRequest, exception: Exception) -> HttpResponse:
     return _answer(request, 403, str(exception) or "Your role does not let you do this.")
 
@@ -24,7 +29,9 @@ def page_not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
 
 
 def server_error(request: HttpRequest) -> HttpResponse:
-    return _answer(request, 500, "Something broke on our side. Nothing was changed by this request.")
+    return _answer(
+        request, 500, "Something broke on our side. Look whether it was done before you try again."
+    )
 
 
 def _answer(request: HttpRequest, status: int, message: str) -> HttpResponse:

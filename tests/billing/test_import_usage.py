@@ -17,7 +17,7 @@ from billing.imports import import_key
 from billing.ingest import record_usage
 from billing.models import UsageEvent
 from billing.prices import publish_price_book
-from billing.traces import BadLine, read_trace
+from billing.traces import FORMATS, BadLine, read_trace
 from tenants.models import ApiKey, AuditEntry, Tenant
 from tests.billing.conftest import PRICED_SINCE, one, rows
 
@@ -142,8 +142,9 @@ BROKEN = {
         "2023-11-16 25:15:50.9951690,396,109\r\n"
         "2023-11-16 18:15:50.9951690,-3,109\r\n"
         "2023-11-16 18:15:50.9951690,3\r\n"
-        "\r\n",
-        [3, 4, 5, 6, 7],
+        "\r\n"
+        "2023-11-16 18:15:50.9951690,99999999999,1\r\n",
+        [3, 4, 5, 6, 7, 8],
     ),
     "mooncake": (
         '{"timestamp": 0, "input_length": 10, "output_length": 5, "hash_ids": [0]}\n'
@@ -188,6 +189,35 @@ def test_bad_lines_are_named_by_number_and_nothing_is_imported(lab, project, tmp
     assert [int(line.split(":")[1]) for line in err.getvalue().splitlines()] == bad
     assert UsageEvent.objects.across_tenants().count() == 0
     assert one("SELECT count(*) FROM usage_import") == 0
+
+
+LEDGER_REFUSES = {
+    "azure": [b"1999-11-16 18:15:46.6805900,374,44", b"2999-11-16 18:15:46.6805900,374,44"],
+    "azure tokens": [b"2025-11-16 18:15:46.6805900,999999999999,44"],
+    "mooncake": [b'{"timestamp": 900000000000, "input_length": 10, "output_length": 5, "hash_ids": [0]}'],
+    "mooncake tokens": [
+        b'{"timestamp": 0, "input_length": 100000000000, "output_length": 5, "hash_ids": [0]}',
+        b"[" * 9000 + b"]" * 9000,
+    ],
+    "servegen tokens": [b"0,23,311,0,100000000000,513,0"],
+    "jsonl": [
+        b'{"occurred_at": "1999-10-14T12:00:00Z", "model": "aya", "input": 10}',
+        b'{"occurred_at": "9999-10-14T12:00:00Z", "model": "aya", "input": 10}',
+        b'{"occurred_at": "2026-10-14T12:00:00Z", "model": "' + b"a" * 121 + b'", "input": 10}',
+    ],
+}
+
+
+@pytest.mark.parametrize("what", sorted(LEDGER_REFUSES))
+def test_what_the_ledger_would_set_aside_is_a_bad_line(lab, project, tmp_path, what):
+    format_name = what.split()[0]
+    path = tmp_path / "broken"
+    header, _ = FORMATS[format_name]
+    path.write_bytes(b"\n".join([header] * (header is not None) + LEDGER_REFUSES[what]) + b"\n")
+    with pytest.raises(CommandError, match=f"{len(LEDGER_REFUSES[what])} bad lines; nothing was imported"):
+        call_command("import_usage", str(path), "--format", format_name, "--tenant", "lab", "--project", "letters",
+                     "--model", "aya", "--start", "2026-10-01", stderr=io.StringIO())  # fmt: skip
+    assert one("SELECT count(*) FROM usage_event") == one("SELECT count(*) FROM quarantined_event") == 0
 
 
 @pytest.mark.parametrize("format_name", ["azure", "servegen"])

@@ -8,11 +8,14 @@ from hypothesis import strategies as st
 from billing.ingest import record_usage
 from billing.kinds import TOKEN_KINDS
 from billing.prices import publish_prices
+from billing.usage import LARGEST
 from tenants.ids import uuid7
 from tests.billing.conftest import NOON, PRICED_SINCE, one, rows
 
-many = st.integers(0, 2**40)
-price = st.decimals(Decimal("0.0001"), Decimal(100_000), places=8)
+many = st.integers(0, 100_000) | st.integers(2**26 - 2, 2**26 + 2) | st.integers(0, LARGEST)
+price = st.decimals(Decimal("0.0001"), Decimal(100), places=8) | st.decimals(
+    Decimal(100), Decimal(100_000), places=8
+)
 calls = st.lists(
     st.fixed_dictionaries({kind: st.one_of(st.just(0), many) for kind in TOKEN_KINDS})
     | st.fixed_dictionaries({"status": st.sampled_from(["ok", "error"]), "input": many}),

@@ -16,7 +16,7 @@ from tenants.ids import uuid7
 from tenants.models import ApiKey, AuditEntry, Limit, Tenant
 from tenants.revision import current_revision
 from tests.concurrency import at_the_same_time
-from tests.factories import UserFactory, staff
+from tests.factories import AccessRequestFactory, CatalogModelFactory, UserFactory, staff
 
 
 def verbs(tenant):
@@ -267,3 +267,20 @@ def test_revoking_a_grant_ends_it_and_its_key_at_once(
     with pytest.raises(Conflict, match="revoked already"):
         revoke_grant(grant.pk, by=developer)
     assert AccessRequest.objects.in_tenant(lab).get().state == "approved"
+
+
+def test_the_database_moves_no_grant_to_what_nobody_reviewed(ask, review_of, security_reviewer, lab):
+    asked = ask()
+    decide_review(review_of(asked).pk, by=security_reviewer, verdict="approve")
+    moved = Grant.objects.in_tenant(lab)
+    with pytest.raises(DatabaseError, match="a grant needs its approved request"), transaction.atomic():
+        moved.update(model=CatalogModelFactory())
+
+
+def test_the_database_gives_no_review_to_another_request(ask, review_of, security_reviewer, lab):
+    asked = ask()
+    other = AccessRequestFactory(tenant=lab)
+    reviews = Review.objects.in_tenant(lab).filter(pk=review_of(asked).pk)
+    for change in ({"access_request": other}, {"quorum": 0}, {"track": "cost"}):
+        with pytest.raises(DatabaseError, match="four eyes"), transaction.atomic():
+            reviews.update(**change)

@@ -1,5 +1,8 @@
 """Settings come from the environment and fail by name."""
 
+import re
+from pathlib import Path
+
 import pytest
 from django.core.exceptions import ImproperlyConfigured
 
@@ -65,3 +68,10 @@ def test_a_database_url_becomes_djangos_dictionary(setting):
 def test_words_are_separated_by_commas(setting):
     setting(" a, b,,c ")
     assert env_list("A_SETTING") == ["a", "b", "c"]
+
+
+def test_every_setting_of_the_console_is_in_the_operators_table():
+    root = Path(__file__).parent.parent.parent
+    read = set(re.findall(r'\benv(?:_\w+)?\(\s*"(\w+)"', (root / "config/settings/base.py").read_text()))
+    table = (root / "docs/operate.md").read_text()
+    assert {name for name in read if f"`{name}`" not in table} == set()

@@ -1,5 +1,6 @@
 """The engine host keeps engines running, whatever happens to them, to it or to those who ask."""
 
+import contextlib
 import os
 import subprocess
 import sys
@@ -8,6 +9,7 @@ from dataclasses import replace
 
 import pytest
 
+from config.launcher.processes import MARKER, marked_processes
 from deployments.cluster.base import PermanentClusterError, TemporaryClusterError
 from deployments.cluster.local import LocalCluster
 from deployments.engine_host.engine import bound_log
@@ -102,6 +104,27 @@ def test_a_wish_made_while_the_host_is_away_is_kept(own_local_arena, own_engine_
         local.delete()
     host.start()
     local.gone()
+
+
+def test_a_host_that_cannot_write_what_it_sees_leaves_its_engines_alone(own_local_arena, own_engine_host):
+    """As on a full disk; here something is in the place of its file."""
+    local, host = own_local_arena, own_engine_host
+    engine = running(local)
+    in_the_way = StateDirectory(host.state_dir).host_file
+
+    def is_blocked():
+        with contextlib.suppress(OSError):
+            in_the_way.unlink()
+            in_the_way.mkdir()
+        return in_the_way.is_dir()
+
+    eventually(is_blocked)
+    time.sleep(2.5)  # some beats later
+    assert host.process.poll() is None
+    assert is_running(engine["pid"])
+    in_the_way.rmdir()
+    eventually(lambda: in_the_way.is_file())
+    assert running(local)["pid"] == engine["pid"]
 
 
 def test_one_state_directory_has_one_host(engine_host):
@@ -219,6 +242,17 @@ def test_engines_see_no_secret_of_ours(local):
     assert environment["HF_HUB_OFFLINE"] == "1"
     assert environment["HOME"].endswith("/home")
     assert environment["ENGINE_HOST"] == "127.0.0.1"
+
+
+def test_engines_carry_the_mark_by_which_a_demo_sweeps_up(tmp_path, monkeypatch):
+    """What an engine starts itself survives a killed host; the launcher finds it by this variable."""
+    monkeypatch.setenv(MARKER, f"{tmp_path}#run")
+    host = Host(tmp_path / "engines").start()
+    try:
+        engine = running(Arena(LocalCluster(host.state_dir)))
+        assert engine["pid"] in set(marked_processes(f"{tmp_path}#"))
+    finally:
+        host.stop()
 
 
 def test_gpus_are_handed_out_once(local, free_gpus):

@@ -79,3 +79,10 @@ def test_a_key_is_not_claimed_after_its_date_or_its_revocation(waiting_key, deve
     revoke_api_key(waiting_key.pk, by=developer)
     with pytest.raises(Conflict):
         claim_api_key(waiting_key.pk, by=developer)
+
+
+def test_no_cache_keeps_the_pages_of_a_claim(client, waiting_key, developer):
+    client.force_login(developer)
+    page = f"/t/{waiting_key.tenant.slug}/keys/{waiting_key.pk}/claim/"
+    for answer in (client.get(page), client.post(page)):
+        assert "no-store" in answer.headers["Cache-Control"]
