@@ -121,7 +121,13 @@ def set_limits(
     """Set limits by kind on a tenant, a project or a key, for one model or (empty) all. Safe to repeat.
 
     Every limit that applies to a call is checked, so a project's limit never widens its tenant's.
+
+    Raises:
+        PermissionDenied: `by` may not change limits here.
+        ValueError: the project or key is another tenant's.
     """
+    if any(owned is not None and owned.tenant_id != tenant.pk for owned in (project, key)):
+        raise ValueError(f"These limits are for {tenant}; the project or key is another tenant's.")
     if by is not None:
         require(by, "tenants.manage_limits", tenant)
     limits = []

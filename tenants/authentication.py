@@ -31,9 +31,7 @@ class TokenAuthentication(BaseAuthentication):
                 .first()
             )
         if token is None:
-            raise AuthenticationFailed(
-                "This token is unknown, expired or revoked. Use another one."
-            )
+            raise AuthenticationFailed("This token is unknown, expired or revoked. Use another one.")
         PersonalAccessToken.objects.filter(pk=token.pk).filter(
             Q(last_used_at=None) | Q(last_used_at__lt=now() - SEEN_EVERY)
         ).update(last_used_at=now())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from django.contrib.auth.backends import BaseBackend
+from django.contrib.auth.backends import ModelBackend
 from django.core.exceptions import PermissionDenied
 from django.db import models
 
@@ -63,13 +63,15 @@ def deeds_in(user: Any, tenant: models.Model) -> set[str]:
     return deeds
 
 
-class StaffPermissionBackend(BaseBackend):
-    """Lets a staff member's global permission answer questions about a particular tenant as well.
+class StaffPermissionBackend(ModelBackend):
+    """Local sign-in, and the permissions of staff roles.
 
-    Django's own backend answers False whenever an object is named.
+    Beside what Django's own backend does, a global permission answers questions about a particular tenant as
+    well, and the roles of somebody who is no longer staff give nothing: their groups carry global permissions.
     """
 
+    def get_group_permissions(self, user_obj: Any, obj: models.Model | None = None) -> set[str]:
+        return super().get_group_permissions(user_obj) if user_obj.is_staff else set()
+
     def has_perm(self, user_obj: Any, perm: str, obj: models.Model | None = None) -> bool:
-        if obj is None or not user_obj.is_active or not user_obj.is_staff:
-            return False
-        return bool(user_obj.has_perm(perm))
+        return (obj is None or user_obj.is_staff) and super().has_perm(user_obj, perm)

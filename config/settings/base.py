@@ -107,7 +107,6 @@ DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 # Identity
 AUTH_USER_MODEL = "tenants.User"
 AUTHENTICATION_BACKENDS = [
-    "django.contrib.auth.backends.ModelBackend",
     "tenants.permissions.StaffPermissionBackend",
     "guardian.backends.ObjectPermissionBackend",
 ]
