@@ -199,6 +199,14 @@ class AuditEntrySerializer(serializers.ModelSerializer[AuditEntry]):
             "request_id", "address",
         ]  # fmt: skip
 
+    def to_representation(self, instance: AuditEntry) -> dict[str, Any]:
+        """Where staff sit is not the tenant's to know."""
+        line = super().to_representation(instance)
+        by_staff = instance.actor is not None and instance.actor.is_staff
+        if by_staff and not signed_in(self.context["request"]).is_staff:
+            line["address"] = None
+        return dict(line)
+
 
 class AuditFilter(InTenantFilter):
     """Narrow the trail to a tenant, a verb or a subject."""
@@ -217,7 +225,7 @@ class AuditEntryViewSet(
     model, serializer_class, filterset_class = AuditEntry, AuditEntrySerializer, AuditFilter
 
     def get_queryset(self) -> QuerySet[AuditEntry]:
-        visible = super().get_queryset().select_related("tenant")
+        visible = super().get_queryset().select_related("tenant", "actor")
         user = self.request.user
         if not user.is_authenticated or user.has_perm("tenants.view_audit"):
             return visible

@@ -58,3 +58,20 @@ def test_the_audit_trail_shows_only_tenants_where_the_role_allows_it(client, lab
     client.force_login(person)
     shown = {line["tenant"] for line in client.get("/api/v1/audit/").json()["results"]}
     assert shown == {"lab"}
+
+
+def test_the_trail_tells_a_tenant_not_where_staff_sit(client, owner, operator, lab):
+    for actor in (owner, operator):
+        AuditEntry.objects.create(
+            tenant=lab, actor=actor, actor_label=actor.email, verb="key.looked_at", subject_type="x", subject_id="1",
+            address="192.0.2.7",
+        )  # fmt: skip
+    client.force_login(owner)
+    shown = {
+        line["actor"]: line["address"]
+        for line in client.get("/api/v1/audit/?verb=key.looked_at").json()["results"]
+    }
+    assert shown == {owner.email: "192.0.2.7", operator.email: None}
+    client.force_login(operator)
+    lines = client.get("/api/v1/audit/?verb=key.looked_at").json()["results"]
+    assert {line["address"] for line in lines} == {"192.0.2.7"}
