@@ -34,7 +34,7 @@ INPUT_PRICE, OUTPUT_PRICE = Decimal("2.50"), Decimal("10.00")  # USD per million
 os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "true"
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")  # while it lives, an event loop runs in this thread: other tests need their own
 def browser():
     with chromium() as browser:
         yield browser
