@@ -28,6 +28,8 @@ from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
+from benchmarks.scratch import prepare
+
 TRACE = Path(__file__).resolve().parent.parent / "billing" / "data" / "servegen_deepseek-r1_events.csv.xz"
 MIDNIGHT = datetime(2026, 10, 14, tzinfo=UTC)
 TABLES = "usage_event, event_key, rollup_hour, rollup_day, cost_line, billing_period, quarantined_event"
@@ -46,22 +48,6 @@ def main() -> None:
     with contextlib.ExitStack() as stack:
         prepare(stack)
         run(options)
-
-
-def prepare(stack: contextlib.ExitStack) -> None:
-    """Servers, settings, and a migrated database that is dropped at the end."""
-    from tests.services import prepare_environment
-
-    prepare_environment(stack.callback)
-    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings.test")
-    os.environ["LOG_LEVEL"] = "WARNING"
-    import django
-
-    django.setup()
-    from django.db import connection
-
-    stack.callback(connection.creation.destroy_test_db, connection.settings_dict["NAME"], verbosity=0)
-    connection.creation.create_test_db(verbosity=0, autoclobber=True, serialize=False)
 
 
 def run(options: argparse.Namespace) -> None:
