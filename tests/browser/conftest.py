@@ -34,8 +34,9 @@ INPUT_PRICE, OUTPUT_PRICE = Decimal("2.50"), Decimal("10.00")  # USD per million
 os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "true"
 
 
-@pytest.fixture(scope="package")  # while it lives, an event loop runs in this thread: other tests need their own
+@pytest.fixture(scope="package")
 def browser():
+    """A Chromium. While it lives an event loop runs in this thread, so it ends with the package that needs it."""
     with chromium() as browser:
         yield browser
 
