@@ -287,11 +287,13 @@ def cost(road: Road) -> str:
     total = Decimal(by_api["total"]["cost"])
     in_rows = sum((Decimal(row["cost"]) for row in by_api["rows"]), Decimal(0))
     expect(in_rows == total, f"The API's rows sum to {in_rows}, its total is {total}.")
-    by_page = _spend_on(road.developer.open("/t/aurora-bank/cost/"))
+    finance, account = Browser(road.console), road.account("finance", "aurora-bank")
+    finance.sign_in(account["email"], account["password"])
+    by_page = _spend_on(finance.open("/t/aurora-bank/cost/"))
     expect(total == by_page, f"The page says {by_page}, the API {total}.")
     return (
         f"{road.calls} calls in the ledger after {waited:.1f} s: {tokens} tokens cost {row['cost']} USD; "
-        f"this month page = API = {total} USD"
+        f"{account['email']} sees {total} USD this month, as the API says"
     )
 
 

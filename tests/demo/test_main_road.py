@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -16,6 +17,7 @@ import pytest
 import requests
 
 from config.launcher.ports import free_port
+from config.launcher.processes import marked_processes
 
 ROOT = Path(__file__).resolve().parents[2]
 GIVEN = ("DATABASE_URL", "CELERY_BROKER_URL", "GATEWAY_REDIS_URL", "SECRET_KEY", "DJANGO_SETTINGS_MODULE")
@@ -96,7 +98,8 @@ def test_the_tour_walks_the_main_road_of_a_new_demo(demo):
     assert first.returncode == 0, first.stdout + first.stderr
     assert "The main road is open." in first.stdout
     assert [line[0] for line in first.stdout.splitlines() if line[0].isdigit()] == list("2334555566678")
-    assert len({word for word in first.stdout.split() if word.endswith(".example")}) == 4, "four people"
+    people = {word for word in first.stdout.split() if word.endswith(".example")}
+    assert len(people) == 5, "a developer, two reviewers, finance and a controller"
 
 
 @pytest.mark.timeout(120)
@@ -127,8 +130,25 @@ def test_the_accounts_are_private_and_complete(demo):
         assert each["password"]
 
 
+def test_it_listens_on_loopback_only(demo):
+    listening = set()
+    for pid in marked_processes(f"{demo.directory}#"):
+        with contextlib.suppress(OSError):  # it may have ended meanwhile
+            for entry in Path(f"/proc/{pid}/fd").iterdir():
+                with contextlib.suppress(OSError):
+                    listening.add(os.readlink(entry))
+    addresses = []
+    for table in ("/proc/net/tcp", "/proc/net/tcp6"):
+        for line in Path(table).read_text().splitlines()[1:]:
+            fields = line.split()
+            if fields[3] == "0A" and f"socket:[{fields[9]}]" in listening:  # 0A: listening
+                addresses.append(fields[1].partition(":")[0])
+    assert len(addresses) >= 5, "console, gateway, engine, database and queue"
+    assert set(addresses) == {"0100007F"}, "127.0.0.1"
+
+
 @pytest.mark.timeout(300)
-def test_a_killed_demo_comes_back_with_its_data(demo):
+def test_a_killed_demo_leaves_nothing_behind_and_comes_back_with_its_data(demo):
     today = date.today()
     window = {
         "tenant": "aurora-bank",
@@ -139,6 +159,10 @@ def test_a_killed_demo_comes_back_with_its_data(demo):
     assert before["calls"] > 10_000
     accounts = demo.installation["accounts"]
     demo.end(signal.SIGKILL)
+    deadline = time.monotonic() + 20
+    while left := list(marked_processes(f"{demo.directory}#")):
+        assert time.monotonic() < deadline, [Path(f"/proc/{pid}/cmdline").read_text() for pid in left]
+        time.sleep(0.1)
     demo.start()
     assert demo.api("finance", "costs/", **window)["total"] == before
     assert demo.installation["accounts"] == accounts, "nobody has to look up a new password"
