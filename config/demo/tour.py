@@ -232,6 +232,15 @@ def call(road: Road) -> Iterator[str]:
     assert served is not None
     yield f"models: {names[0]}, served by {served['name']} on cluster {served['cluster']}, {served['state']}"
 
+    staff = Browser(road.console)
+    staff.sign_in(operator["email"], operator["password"], at="/admin/login/?next=/admin/")
+
+    def caught_up() -> bool:
+        return "in service none" in staff.open("/admin/gateway/gateway/").text  # the columns Service and Lag
+
+    wait_for(caught_up, "The gateway acknowledges the newest revision", PATIENCE_SECONDS * road.patience)
+    yield "the gateway has acknowledged the newest revision of its configuration"
+
 
 def _count(road: Road, tokens: int) -> None:
     road.tokens += tokens
