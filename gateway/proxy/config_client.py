@@ -122,12 +122,12 @@ class ConfigClient:
             return
         self._revision, self._problem = index.revision, ""
         self._apply(index)  # first of all: a revoked key must not wait for the disk
-        self._changed.set()
         _log.info("config_applied", revision=index.revision, keys=len(index.keys), routes=len(index.routes))
         try:
             await asyncio.to_thread(write_atomically, self._file, body)
         except OSError as error:
             self._note_problem(f"Revision {index.revision} serves, but cannot be kept on disk: {error}")
+        self._changed.set()  # acknowledged once it would also survive a restart
 
     def _is_behind(self, theirs: str) -> bool:
         """Whether the control plane is behind us, restored from an older copy; reported if so."""

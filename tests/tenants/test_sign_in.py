@@ -17,6 +17,12 @@ def test_a_person_signs_in_with_address_and_password_and_lands_in_their_only_ten
     assert response.redirect_chain[-1][0] == reverse("tenant-home", args=["lab"])
 
 
+def test_an_address_is_known_however_it_is_written(client, developer):
+    response = client.post("/login/", {"username": developer.email.upper(), "password": PASSWORD})
+    assert response.status_code == 302
+    assert response.wsgi_request.user == developer
+
+
 def test_a_wrong_password_is_told_without_saying_what_was_wrong(client, developer):
     known = client.post("/login/", {"username": developer.email, "password": "wrong"})
     unknown = client.post("/login/", {"username": "nobody@example.com", "password": "wrong"})
