@@ -15,82 +15,29 @@ from drf_spectacular.utils import (
     OpenApiExample,
     OpenApiParameter,
     extend_schema,
-    extend_schema_field,
     extend_schema_view,
 )
-from rest_framework import serializers, status, viewsets
+from rest_framework import status, viewsets
 from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from catalog.actions import decide_review, raise_access_request, revoke_grant, withdraw_access_request
 from catalog.idempotency import once
-from catalog.models import AccessRequest, CatalogModel, Grant, Offer, Review, ReviewDecision
+from catalog.models import AccessRequest, CatalogModel, Grant, Review, ReviewDecision
 from catalog.prices import list_prices
+from catalog.serializers import (
+    AccessRequestSerializer,
+    GrantSerializer,
+    ModelDetailSerializer,
+    ModelSerializer,
+    NewAccessRequestSerializer,
+    NewReviewSerializer,
+)
 from tenants.api import InProjectFilter, RevokeSerializer, VisibleMixin
-from tenants.models import DataClass, Project, Tenant, User
+from tenants.models import DataClass, Project, User
 from tenants.pagination import CursorPages
 from tenants.permissions import signed_in
-
-
-class OfferSerializer(serializers.ModelSerializer[Offer]):
-    class Meta:
-        model = Offer
-        fields = [
-            "provider",
-            "region",
-            "source",
-            "source_key",
-            "source_url",
-            "prices",
-            "deprecation_date",
-            "is_primary",
-        ]
-
-
-class MyAccessSerializer(serializers.Serializer[Any]):
-    tenant = serializers.CharField()
-    project = serializers.CharField()
-    state = serializers.ChoiceField(["granted", "in_review"])
-    grant = serializers.UUIDField(allow_null=True)
-    access_request = serializers.UUIDField()
-    valid_until = serializers.DateTimeField(allow_null=True)
-
-
-class ModelSerializer(serializers.ModelSerializer[CatalogModel]):
-    prices = serializers.SerializerMethodField(
-        help_text="List prices: money per million of a token kind, as strings."
-    )
-    currency = serializers.SerializerMethodField()
-    my_access = serializers.SerializerMethodField(help_text="Your projects that may use it or have asked.")
-
-    class Meta:
-        model = CatalogModel
-        fields = [
-            "name", "title", "maker", "description", "mode", "context_tokens", "max_output_tokens", "capabilities",
-            "providers", "regions", "hosting", "lifecycle", "deprecation_date", "risk_tier", "highest_data_class",
-            "prices", "currency", "my_access",
-        ]  # fmt: skip
-
-    def get_prices(self, model: CatalogModel) -> dict[str, str]:
-        return {
-            kind: format(price, "f") for kind, price in self.context["prices"].get(model.name, {}).items()
-        }
-
-    def get_currency(self, model: CatalogModel) -> str:
-        return "USD"
-
-    @extend_schema_field(MyAccessSerializer(many=True))
-    def get_my_access(self, model: CatalogModel) -> list[dict[str, Any]]:
-        access: list[dict[str, Any]] = self.context["access"].get(model.pk, [])
-        return access
-
-
-class ModelDetailSerializer(ModelSerializer):
-    offers = OfferSerializer(many=True, read_only=True)
-
-    class Meta(ModelSerializer.Meta):
-        fields = [*ModelSerializer.Meta.fields, "offers"]
 
 
 class ModelFilter(django_filters.FilterSet):  # type: ignore[misc]
@@ -195,68 +142,6 @@ def _access_of(user: User, models: Sequence[CatalogModel]) -> dict[UUID, list[di
             }
         )
     return access
-
-
-class DecisionSerializer(serializers.ModelSerializer[ReviewDecision]):
-    reviewer = serializers.CharField(source="reviewer.email", read_only=True)
-
-    class Meta:
-        model = ReviewDecision
-        fields = ["reviewer", "verdict", "comment", "at"]
-
-
-class ReviewSerializer(serializers.ModelSerializer[Review]):
-    decisions = DecisionSerializer(many=True, read_only=True)
-
-    class Meta:
-        model = Review
-        fields = ["track", "because", "state", "due_at", "decided_at", "decisions"]
-
-
-class AccessRequestSerializer(serializers.ModelSerializer[AccessRequest]):
-    tenant = serializers.SlugRelatedField[Tenant](slug_field="slug", read_only=True)
-    project = serializers.SlugRelatedField[Project](slug_field="slug", read_only=True)
-    model = serializers.SlugRelatedField[CatalogModel](slug_field="name", read_only=True)
-    requested_by = serializers.CharField(source="requested_by.email", read_only=True)
-    reviews = ReviewSerializer(many=True, read_only=True)
-    grant = serializers.SerializerMethodField()
-    key = serializers.SerializerMethodField(help_text="The key that waits to be claimed, or was.")
-
-    class Meta:
-        model = AccessRequest
-        fields = [
-            "id", "reference", "tenant", "project", "model", "requested_by", "purpose", "data_class",
-            "expected_tokens_per_day", "limits", "duration_days", "expected_monthly_cost", "currency", "state",
-            "created_at", "decided_at", "rule_version", "reviews", "grant", "key",
-        ]  # fmt: skip
-
-    def get_grant(self, access_request: AccessRequest) -> UUID | None:
-        grant = getattr(access_request, "grant", None)
-        return grant.pk if grant else None
-
-    def get_key(self, access_request: AccessRequest) -> UUID | None:
-        grant = getattr(access_request, "grant", None)
-        return grant.key_id if grant else None
-
-
-class NewAccessRequestSerializer(serializers.Serializer[Any]):
-    """What a request says. `project` is an id, or a slug that only one of your tenants has."""
-
-    project = serializers.CharField(max_length=60)
-    model = serializers.CharField(max_length=120, help_text="Public name, as in models/.")
-    purpose = serializers.CharField(max_length=2000)
-    expected_tokens_per_day = serializers.IntegerField(min_value=1)
-    data_class = serializers.ChoiceField(DataClass.choices, default=DataClass.INTERNAL)
-    limits = serializers.DictField(
-        child=serializers.CharField(), required=False, help_text='By kind: {"requests_per_minute": "3"}'
-    )
-    duration_days = serializers.IntegerField(min_value=1, max_value=730, default=365)
-
-
-class NewReviewSerializer(serializers.Serializer[Any]):
-    track = serializers.ChoiceField(Review.Track.choices)
-    verdict = serializers.ChoiceField(ReviewDecision.Verdict.choices)
-    comment = serializers.CharField(max_length=2000, required=False, default="", allow_blank=True)
 
 
 class AccessRequestFilter(InProjectFilter):
@@ -367,19 +252,6 @@ def _find_project(request: Request, said: str) -> Project:
     if not found:
         raise Http404
     return found[0]
-
-
-class GrantSerializer(serializers.ModelSerializer[Grant]):
-    tenant = serializers.SlugRelatedField[Tenant](slug_field="slug", read_only=True)
-    project = serializers.SlugRelatedField[Project](slug_field="slug", read_only=True)
-    model = serializers.SlugRelatedField[CatalogModel](slug_field="name", read_only=True)
-
-    class Meta:
-        model = Grant
-        fields = [
-            "id", "tenant", "project", "model", "access_request", "key", "valid_from", "valid_until", "revoked_at",
-            "created_at",
-        ]  # fmt: skip
 
 
 class GrantViewSet(VisibleMixin, viewsets.ReadOnlyModelViewSet[Grant]):
