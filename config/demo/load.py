@@ -24,7 +24,7 @@ from billing.periods import post_cost_lines
 from billing.prices import publish_prices
 from catalog.models import CatalogModel, ModelVersion
 from config.demo.people import HIGHEST_DATA_CLASS, PEOPLE, DemoPerson
-from deployments.actions import create_deployment
+from deployments.actions import add_cluster, create_deployment
 from deployments.models import Cluster, Deployment
 from tenants import actions, audit
 from tenants.models import DataClass, PersonalAccessToken, Project, Tenant, User
@@ -127,7 +127,7 @@ def load_demo_model(valid_from: datetime) -> None:
         reason="Demo price list",
         by=None,
     )
-    ModelVersion.objects.get_or_create(
+    version, is_new = ModelVersion.objects.get_or_create(
         model=model,
         version="1",
         defaults={
@@ -141,11 +141,15 @@ def load_demo_model(valid_from: datetime) -> None:
             "endpoints": ["chat", "embedding"],
         },
     )
+    if is_new:
+        audit.record("model_version.added", actor=None, subject=version, image=version.image)
 
 
 def load_engine() -> None:
     """A cluster of local processes, and one replica of the demo model wanted on it."""
-    cluster, _ = Cluster.objects.get_or_create(name="local", defaults={"driver": Cluster.Driver.LOCAL})
+    cluster = Cluster.objects.filter(name="local").first() or add_cluster(
+        Cluster(name="local", driver=Cluster.Driver.LOCAL), by=None
+    )
     if not Deployment.objects.filter(name=DEMO_DEPLOYMENT, is_deleted=False).exists():
         version = ModelVersion.objects.get(model__name=DEMO_MODEL)
         create_deployment(version, cluster, 1, DEMO_DEPLOYMENT, by=None)
