@@ -34,7 +34,8 @@ from catalog.serializers import (
     NewAccessRequestSerializer,
     NewReviewSerializer,
 )
-from tenants.api import InProjectFilter, RevokeSerializer, VisibleMixin
+from tenants.api.base import InProjectFilter, VisibleMixin
+from tenants.api.keys import RevokeSerializer
 from tenants.models import DataClass, Project, User
 from tenants.pagination import CursorPages
 from tenants.permissions import signed_in

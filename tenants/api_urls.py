@@ -2,7 +2,9 @@
 
 from rest_framework.routers import SimpleRouter
 
-from tenants.api import ApiKeyViewSet, AuditEntryViewSet, LimitViewSet, ProjectViewSet, TenantViewSet
+from tenants.api.audit import AuditEntryViewSet
+from tenants.api.keys import ApiKeyViewSet, LimitViewSet
+from tenants.api.tenancy import ProjectViewSet, TenantViewSet
 
 router = SimpleRouter()
 router.register("tenants", TenantViewSet, basename="api-tenant")

@@ -35,8 +35,8 @@ class ApiKeyQuerySet(TenantQuerySet):
         return self.filter(state="claimable").filter(Q(claim_by=None) | Q(claim_by__gt=now()))
 
     def usable(self) -> Self:
-        """Keys a gateway must know: claimed, not revoked, not expired, of an active tenant."""
-        return self.filter(state="active", tenant__status="active").filter(
+        """Keys a gateway must know: claimed, not revoked, suspended or expired, of an active tenant."""
+        return self.filter(state="active", suspended_at=None, tenant__status="active").filter(
             Q(expires_at=None) | Q(expires_at__gt=now())
         )
 

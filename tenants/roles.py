@@ -32,6 +32,17 @@ class StaffRole(models.TextChoices):
     AUDITOR = "auditor", _("Auditor")
 
 
+class TokenScope(models.TextChoices):
+    """What a personal access token may be used for; never more than its owner may do."""
+
+    READ = "read", _("Read what you may see")
+    REQUESTS = "requests", _("Ask for access and withdraw requests")
+    KEYS = "keys", _("Claim, rotate and revoke keys")
+    COSTS = "costs", _("Build and download cost reports")
+    MANAGE = "manage", _("Manage projects, members and limits")
+    PLATFORM = "platform", _("Act as platform staff")
+
+
 REVIEWERS: Final = frozenset(
     {StaffRole.SECURITY_REVIEWER, StaffRole.COMPLIANCE_REVIEWER, StaffRole.COST_REVIEWER}
 )

@@ -1,0 +1,90 @@
+"""Keys: prepared, claimed, revoked."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime
+from uuid import UUID
+
+from django.conf import settings
+from django.db import transaction
+from django.utils.timezone import now
+
+from tenants import audit
+from tenants.errors import Conflict
+from tenants.models import ApiKey, Project, User
+from tenants.permissions import require
+from tenants.revision import raise_revision
+from tenants.secrets import digest, new_key_secret, visible_prefix
+
+
+@transaction.atomic
+def prepare_api_key(
+    project: Project, *, name: str, models: Iterable[str], created_for: User, expires_at: datetime | None
+) -> ApiKey:
+    """Make a key that waits to be claimed: it opens nothing and has no secret yet."""
+    key: ApiKey = ApiKey.objects.create(
+        tenant=project.tenant,
+        project=project,
+        name=name,
+        model_names=sorted(models),
+        created_for=created_for,
+        owner=created_for,
+        expires_at=expires_at,
+        claim_by=now() + settings.KEY_CLAIM_WINDOW,
+    )
+    audit.record(
+        "api_key.prepared", actor=None, subject=key, models=key.model_names, created_for=created_for.email
+    )
+    return key
+
+
+@transaction.atomic
+def claim_api_key(pk: UUID | str, *, by: User) -> tuple[ApiKey, str]:
+    """Make the secret of a waiting key and return it with the key. The secret is not stored: show it now.
+
+    Raises:
+        ApiKey.DoesNotExist: `by` cannot see such a key.
+        PermissionDenied: `by` may not claim keys here.
+        Conflict: it was claimed or revoked already, or its claim date has passed.
+    """
+    key: ApiKey = ApiKey.objects.visible_to(by).select_for_update(of=("self",)).get(pk=pk)
+    require(by, "tenants.claim_key", key.tenant)
+    if key.state == ApiKey.State.ACTIVE:
+        raise Conflict(
+            "This key has been claimed already and its secret is shown only once. "
+            "If you lost it, revoke the key and ask for a new one.",
+            code="already_claimed",
+        )
+    if key.claim_by and key.claim_by <= now():
+        raise Conflict("The time to claim this key has passed. Ask for access again.", code="claim_expired")
+
+    secret = new_key_secret()
+    key.move_to(ApiKey.State.ACTIVE)
+    key.prefix, key.digest = visible_prefix(secret), digest(secret)
+    key.claimed_at, key.claimed_by, key.owner = now(), by, by
+    key.save(update_fields=["state", "prefix", "digest", "claimed_at", "claimed_by", "owner"])
+
+    audit.record("api_key.claimed", actor=by, subject=key, prefix=key.prefix)
+    raise_revision()
+    return key, secret
+
+
+@transaction.atomic
+def revoke_api_key(pk: UUID | str, *, by: User, reason: str = "") -> ApiKey:
+    """Stop a key for good; gateways refuse it as soon as they have read the new revision.
+
+    Raises:
+        ApiKey.DoesNotExist: `by` cannot see such a key.
+        PermissionDenied: `by` may not revoke keys here.
+        Conflict: it is revoked already.
+    """
+    key: ApiKey = ApiKey.objects.visible_to(by).select_for_update(of=("self",)).get(pk=pk)
+    require(by, "tenants.revoke_key", key.tenant)
+    key.move_to(ApiKey.State.REVOKED)
+    key.revoked_at = now()
+    key.save(update_fields=["state", "revoked_at"])
+
+    audit.record("api_key.revoked", actor=by, subject=key, prefix=key.prefix, reason=reason)
+    raise_revision()
+    return key

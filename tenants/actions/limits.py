@@ -1,0 +1,47 @@
+"""Numbers that gateways enforce."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+from django.db import transaction
+
+from tenants import audit
+from tenants.models import ApiKey, Limit, Project, Tenant, User
+from tenants.permissions import require
+from tenants.revision import raise_revision
+
+
+@transaction.atomic
+def set_limits(
+    tenant: Tenant,
+    values: dict[str, Decimal],
+    *,
+    by: User | None,
+    project: Project | None = None,
+    key: ApiKey | None = None,
+    model: str = "",
+) -> list[Limit]:
+    """Set limits by kind on a tenant, a project or a key, for one model or (empty) all. Safe to repeat.
+
+    Every limit that applies to a call is checked, so a project's limit never widens its tenant's.
+
+    Raises:
+        PermissionDenied: `by` may not change limits here.
+        ValueError: the project or key is another tenant's.
+    """
+    if any(owned is not None and owned.tenant_id != tenant.pk for owned in (project, key)):
+        raise ValueError(f"These limits are for {tenant}; the project or key is another tenant's.")
+    if by is not None:
+        require(by, "tenants.manage_limits", tenant)
+    limits = []
+    for kind, value in sorted(values.items()):
+        limit, _ = Limit.objects.in_tenant(tenant).update_or_create(
+            tenant=tenant, project=project, key=key, model=model, kind=kind, defaults={"value": value}
+        )
+        limits.append(limit)
+    audit.record(
+        "limits.set", actor=by, subject=key or project or tenant, tenant=tenant, model=model, values=values
+    )
+    raise_revision()
+    return limits

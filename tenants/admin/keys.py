@@ -1,0 +1,78 @@
+"""Keys and limits, for operators."""
+
+from __future__ import annotations
+
+from django import forms
+from django.contrib import admin, messages
+from django.http import HttpRequest, HttpResponse
+from django.utils.translation import gettext_lazy as _
+from unfold.decorators import action, display
+from unfold.enums import ActionVariant
+from unfold.forms import BaseDialogForm
+from unfold.widgets import UnfoldAdminTextInputWidget
+
+from tenants.actions import revoke_api_key
+from tenants.admin.base import LookAdmin, go_to
+from tenants.errors import Conflict
+from tenants.models import ApiKey, Limit
+from tenants.permissions import signed_in
+
+
+class RevokeForm(BaseDialogForm):  # type: ignore[misc]
+    reason = forms.CharField(label=_("Reason"), max_length=500, widget=UnfoldAdminTextInputWidget())
+
+
+@admin.register(ApiKey)
+class ApiKeyAdmin(LookAdmin):
+    list_display = ["name", "prefix", "tenant", "project", "state_label", "last_used_at", "expires_at"]
+    list_filter = ["state", "tenant"]
+    list_select_related = ["tenant", "project"]
+    search_fields = ["name", "prefix", "tenant__name", "project__name"]
+    ordering = ["-pk"]
+    fields = [
+        "tenant", "project", "name", "prefix", "model_names", "networks", "state", "created_for", "created_at",
+        "claim_by", "claimed_by", "claimed_at", "expires_at", "revoked_at", "last_used_at",
+    ]  # fmt: skip
+    readonly_fields = fields
+    actions_detail = ["revoke"]
+
+    @display(description=_("State"), label={"Active": "success", "Ready to claim": "warning"})
+    def state_label(self, key: ApiKey) -> str:
+        return key.get_state_display()
+
+    def has_revoke_permission(self, request: HttpRequest, object_id: object = None) -> bool:
+        return bool(request.user.has_perm("tenants.revoke_key"))
+
+    @action(
+        description=_("Revoke"),
+        url_path="revoke",
+        permissions=["revoke"],
+        variant=ActionVariant.DANGER,
+        dialog={
+            "title": _("Revoke this key?"),
+            "description": _(
+                "Calls with this key are refused within seconds, on every gateway. This cannot be undone."
+            ),
+            "form_class": RevokeForm,
+            "form_submit_text": _("Revoke key"),
+        },
+    )
+    def revoke(self, request: HttpRequest, form: RevokeForm, object_id: str) -> HttpResponse:
+        try:
+            key = revoke_api_key(object_id, by=signed_in(request), reason=form.cleaned_data["reason"])
+        except Conflict as conflict:
+            messages.error(request, conflict.message)
+        else:
+            messages.success(request, _("%(key)s is revoked.") % {"key": key})
+        return go_to("admin:tenants_apikey_change", object_id)
+
+
+@admin.register(Limit)
+class LimitAdmin(LookAdmin):
+    list_display = ["tenant", "project", "key", "model", "kind", "value", "is_hard"]
+    list_filter = ["kind", "tenant"]
+    list_select_related = ["tenant", "project", "key"]
+    search_fields = ["tenant__name", "project__name", "model"]
+    ordering = ["-pk"]
+    fields = ["tenant", "project", "key", "model", "kind", "value", "is_hard", "created_at"]
+    readonly_fields = fields

@@ -1,0 +1,32 @@
+"""People, for operators."""
+
+from __future__ import annotations
+
+from django.contrib import admin
+from django.contrib.auth.models import Group
+from django.db.models import QuerySet
+from django.http import HttpRequest
+from django.utils.translation import gettext_lazy as _
+from unfold.decorators import display
+
+from tenants.admin.base import LookAdmin
+from tenants.models import User
+
+admin.site.unregister(Group)  # roles are given by actions, which write them down
+
+
+@admin.register(User)
+class UserAdmin(LookAdmin):
+    list_display = ["email", "name", "is_staff", "is_active", "last_login"]
+    list_filter = ["is_staff", "is_active"]
+    search_fields = ["email", "name"]
+    ordering = ["email"]
+    fields = ["email", "name", "is_active", "is_staff", "is_superuser", "roles", "date_joined", "last_login"]
+    readonly_fields = fields
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[User]:
+        return User.objects.order_by("email")
+
+    @display(description=_("Staff roles"))
+    def roles(self, user: User) -> str:
+        return ", ".join(sorted(user.staff_roles)) or "—"

@@ -1,0 +1,1 @@
+"""Tenants, projects, members, keys, limits and the audit trail over HTTP."""

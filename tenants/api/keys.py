@@ -1,0 +1,96 @@
+"""Keys and limits over HTTP."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.db.models import QuerySet
+from drf_spectacular.utils import OpenApiResponse, extend_schema, extend_schema_view
+from rest_framework import serializers, viewsets
+from rest_framework.decorators import action
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from tenants.actions import claim_api_key, revoke_api_key
+from tenants.api.base import InProjectFilter, VisibleMixin
+from tenants.models import ApiKey, Limit, Project, Tenant
+from tenants.permissions import signed_in
+
+
+class LimitSerializer(serializers.ModelSerializer[Limit]):
+    tenant = serializers.SlugRelatedField[Tenant](slug_field="slug", read_only=True)
+    project = serializers.SlugRelatedField[Project](slug_field="slug", read_only=True)
+    key = serializers.PrimaryKeyRelatedField[ApiKey](read_only=True)
+
+    class Meta:
+        model = Limit
+        fields = ["id", "tenant", "project", "key", "model", "kind", "value", "is_hard", "created_at"]
+
+
+class LimitViewSet(VisibleMixin, viewsets.ReadOnlyModelViewSet[Limit]):
+    """Numbers that gateways enforce. `model` empty: all models together. Every limit that applies is checked."""
+
+    model, serializer_class, filterset_class = Limit, LimitSerializer, InProjectFilter
+
+    def get_queryset(self) -> QuerySet[Limit]:
+        return super().get_queryset().select_related("tenant", "project")
+
+
+class ApiKeySerializer(serializers.ModelSerializer[ApiKey]):
+    tenant = serializers.SlugRelatedField[Tenant](slug_field="slug", read_only=True)
+    project = serializers.SlugRelatedField[Project](slug_field="slug", read_only=True)
+    models = serializers.ListField(source="model_names", child=serializers.CharField(), read_only=True)
+
+    class Meta:
+        model = ApiKey
+        fields = [
+            "id", "tenant", "project", "name", "models", "networks", "state", "prefix", "created_at", "claim_by",
+            "claimed_at", "expires_at", "revoked_at", "last_used_at",
+        ]  # fmt: skip
+
+
+class ClaimedKeySerializer(ApiKeySerializer):
+    secret = serializers.CharField(read_only=True, help_text="Shown once: it is stored nowhere.")
+
+    class Meta(ApiKeySerializer.Meta):
+        fields = [*ApiKeySerializer.Meta.fields, "secret"]
+
+
+class RevokeSerializer(serializers.Serializer[Any]):
+    reason = serializers.CharField(max_length=500, required=False, default="", allow_blank=True)
+
+
+@extend_schema_view(
+    list=extend_schema(description="Keys of your projects, newest first. No answer holds a secret.")
+)
+class ApiKeyViewSet(VisibleMixin, viewsets.ReadOnlyModelViewSet[ApiKey]):
+    """Bearer secrets of your projects."""
+
+    model, serializer_class, filterset_class = ApiKey, ApiKeySerializer, InProjectFilter
+
+    def get_queryset(self) -> QuerySet[ApiKey]:
+        return super().get_queryset().select_related("tenant", "project")
+
+    @extend_schema(
+        request=None,
+        responses={
+            200: ClaimedKeySerializer,
+            409: OpenApiResponse(description="It was claimed or revoked already."),
+        },
+        description="Make the secret of a waiting key. It is in this answer and never again.",
+    )
+    @action(detail=True, methods=["post"])
+    def claim(self, request: Request, pk: str) -> Response:
+        key, secret = claim_api_key(self.get_object().pk, by=signed_in(request))
+        key.secret = secret  # type: ignore[attr-defined]
+        answer = ClaimedKeySerializer(key, context=self.get_serializer_context()).data
+        return Response(answer, headers={"Cache-Control": "no-store"})
+
+    @extend_schema(request=RevokeSerializer, responses=ApiKeySerializer, description="Stop a key for good.")
+    @action(detail=True, methods=["post"])
+    def revoke(self, request: Request, pk: str) -> Response:
+        found = self.get_object()
+        wanted = RevokeSerializer(data=request.data)
+        wanted.is_valid(raise_exception=True)
+        key = revoke_api_key(found.pk, by=signed_in(request), reason=wanted.validated_data["reason"])
+        return Response(self.get_serializer(key).data)

@@ -1,0 +1,72 @@
+"""What the organisation's directory says: groups, their members, and the roles that groups give."""
+
+from __future__ import annotations
+
+from django.db import models
+from django.db.models import CheckConstraint, Q, UniqueConstraint
+from django.utils.timezone import now
+
+from tenants.ids import uuid7
+from tenants.models.people import User
+from tenants.models.tenancy import Tenant
+from tenants.roles import Role, StaffRole
+
+
+class GroupRule(models.Model):
+    """Members of a directory group, by the directory's name for it, get a role in a tenant or as staff."""
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    group = models.CharField(max_length=200)
+    tenant = models.ForeignKey(Tenant, models.CASCADE, null=True, blank=True, related_name="group_rules")
+    role = models.CharField(max_length=10, choices=Role, blank=True)
+    staff_role = models.CharField(max_length=30, choices=StaffRole, blank=True)
+    created_at = models.DateTimeField(default=now, editable=False)
+
+    class Meta:
+        constraints = [
+            UniqueConstraint(
+                fields=["group", "tenant", "staff_role"], name="group_rule_once", nulls_distinct=False
+            ),
+            CheckConstraint(
+                name="group_rule_gives_one_role",
+                condition=(Q(tenant__isnull=False) & ~Q(role="") & Q(staff_role=""))
+                | (Q(tenant__isnull=True) & Q(role="") & ~Q(staff_role="")),
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return (
+            f"{self.group}: {self.role} of {self.tenant}"
+            if self.tenant
+            else f"{self.group}: {self.staff_role}"
+        )
+
+
+class DirectoryGroup(models.Model):
+    """A group that the directory provisions over SCIM (RFC 7643, section 4.2)."""
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    display_name = models.CharField(max_length=200, unique=True)
+    external_id = models.CharField(max_length=200, blank=True, db_index=True)
+    members = models.ManyToManyField(User, related_name="directory_groups", blank=True)
+    created_at = models.DateTimeField(default=now, editable=False)
+    changed_at = models.DateTimeField(default=now, editable=False)
+
+    def __str__(self) -> str:
+        return self.display_name
+
+
+class ScimToken(models.Model):
+    """The directory's bearer secret for /scim/v2/ (`qms_…`); shown once, stored as a digest."""
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    name = models.CharField(max_length=80)
+    prefix = models.CharField(max_length=12)
+    digest = models.CharField(max_length=64, unique=True, editable=False)
+    created_at = models.DateTimeField(default=now, editable=False)
+    expires_at = models.DateTimeField()
+    last_used_at = models.DateTimeField(null=True)
+    revoked_at = models.DateTimeField(null=True)
+
+    def __str__(self) -> str:
+        return f"{self.name} ({self.prefix}…)"

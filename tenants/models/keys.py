@@ -1,0 +1,139 @@
+"""Keys, limits, and the revision that tells gateways of both."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from django.contrib.postgres.fields import ArrayField
+from django.db import models
+from django.db.models import CheckConstraint, F, Index, Q, UniqueConstraint
+from django.db.models.functions import Floor
+from django.utils.timezone import now
+from django.utils.translation import gettext_lazy as _
+
+from tenants.errors import Conflict
+from tenants.ids import uuid7
+from tenants.models.people import User
+from tenants.models.tenancy import Project
+from tenants.querysets import ApiKeyQuerySet
+from tenants.scoping import TenantOwned
+
+
+class ApiKey(TenantOwned):
+    """A bearer secret of one project. Before it is claimed there is no secret; afterwards only its digest."""
+
+    class State(models.TextChoices):
+        CLAIMABLE = "claimable", _("Ready to claim")
+        ACTIVE = "active", _("Active")
+        REVOKED = "revoked", _("Revoked")
+
+    MOVES: ClassVar[dict[str, set[str]]] = {
+        State.CLAIMABLE: {State.ACTIVE, State.REVOKED},
+        State.ACTIVE: {State.REVOKED},
+    }
+    queryset_class = ApiKeyQuerySet
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    project = models.ForeignKey(Project, models.PROTECT, related_name="keys")
+    name = models.CharField(max_length=80)
+    model_names = ArrayField(models.CharField(max_length=120), default=list)  # a grant must agree
+    networks = ArrayField(models.CharField(max_length=43), default=list, blank=True)  # CIDR; empty: anywhere
+    state = models.CharField(max_length=10, choices=State, default=State.CLAIMABLE)
+    prefix = models.CharField(max_length=12, blank=True)
+    digest = models.CharField(max_length=64, unique=True, null=True, editable=False)
+    created_at = models.DateTimeField(default=now, editable=False)
+    created_for = models.ForeignKey(User, models.PROTECT, null=True, related_name="+")  # who may expect it
+    claim_by = models.DateTimeField(null=True)
+    claimed_at = models.DateTimeField(null=True)
+    claimed_by = models.ForeignKey(User, models.PROTECT, null=True, related_name="+")
+    expires_at = models.DateTimeField(null=True)
+    owner = models.ForeignKey(User, models.PROTECT, null=True, related_name="+")  # who answers for it
+    suspended_at = models.DateTimeField(null=True)  # its owner lost what it depended on; may be lifted
+    suspended_because = models.CharField(max_length=200, blank=True)
+    revoked_at = models.DateTimeField(null=True)
+    last_used_at = models.DateTimeField(null=True)
+
+    class Meta(TenantOwned.Meta):
+        verbose_name = _("key")
+        constraints = [
+            CheckConstraint(
+                name="api_key_has_digest_once_claimed",
+                condition=Q(state="claimable", digest__isnull=True)
+                | Q(state="active", digest__isnull=False, claimed_at__isnull=False)
+                | Q(state="revoked", revoked_at__isnull=False),
+            ),
+        ]
+        indexes = [Index(fields=["tenant", "-created_at"], name="api_key_tenant_newest")]
+
+    def __str__(self) -> str:
+        return f"{self.name} ({self.prefix}…)" if self.prefix else self.name
+
+    @property
+    def is_claimable(self) -> bool:
+        """Whether its secret can still be made; the same as `claimable()` of the queryset."""
+        return self.state == self.State.CLAIMABLE and (self.claim_by is None or self.claim_by > now())
+
+    def move_to(self, state: str) -> None:
+        """Change the state in memory. Raises Conflict if `state` cannot follow the current one."""
+        if state not in self.MOVES.get(self.state, ()):
+            raise Conflict(
+                f"This key is {self.get_state_display().lower()}; it can no longer become {state}."
+            )
+        self.state = state
+
+
+class Limit(TenantOwned):
+    """A number on a tenant, a project or a key, for one model or all; every limit that applies is checked."""
+
+    class Kind(models.TextChoices):
+        REQUESTS_PER_MINUTE = "requests_per_minute", _("Requests per minute")
+        TOKENS_PER_MINUTE = "tokens_per_minute", _("Tokens per minute")
+        CONCURRENT_CALLS = "concurrent_calls", _("Concurrent calls")
+        TOKENS_PER_DAY = "tokens_per_day", _("Tokens per day")
+        TOKENS_PER_MONTH = "tokens_per_month", _("Tokens per month")
+        MONEY_PER_MONTH = "money_per_month", _("Money per month")
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    project = models.ForeignKey(Project, models.CASCADE, null=True, blank=True, related_name="limits")
+    key = models.ForeignKey(ApiKey, models.CASCADE, null=True, blank=True, related_name="limits")
+    model = models.CharField(max_length=120, blank=True)  # public name; empty: all models together
+    kind = models.CharField(max_length=20, choices=Kind)
+    value = models.DecimalField(
+        max_digits=20, decimal_places=8
+    )  # money in the tenant's currency, else a count
+    is_hard = models.BooleanField(default=True)
+    created_at = models.DateTimeField(default=now, editable=False)
+
+    class Meta(TenantOwned.Meta):
+        constraints = [
+            UniqueConstraint(
+                fields=["tenant", "project", "key", "model", "kind"],
+                name="limit_one_of_a_kind",
+                nulls_distinct=False,
+            ),
+            CheckConstraint(name="limit_is_positive", condition=Q(value__gt=0)),
+            CheckConstraint(
+                name="limit_counts_are_whole",
+                condition=Q(kind="money_per_month") | Q(value=Floor(F("value"))),
+            ),
+            CheckConstraint(
+                name="limit_on_project_or_key_not_both",
+                condition=Q(project__isnull=True) | Q(key__isnull=True),
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.get_kind_display()}: {self.value.normalize():f}"
+
+
+class ConfigRevision(models.Model):
+    """One row: the revision of what gateways must know (tenants/revision.py writes it)."""
+
+    id = models.SmallIntegerField(primary_key=True, default=1)
+    number = models.BigIntegerField(default=0)
+
+    class Meta:
+        constraints = [CheckConstraint(name="config_revision_is_one_row", condition=Q(id=1))]
+
+    def __str__(self) -> str:
+        return f"revision {self.number}"

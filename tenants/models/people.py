@@ -1,0 +1,173 @@
+"""People and service accounts, how they sign in, and their tokens."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from django.contrib.auth.models import AbstractUser, BaseUserManager
+from django.contrib.postgres.fields import ArrayField
+from django.contrib.sessions.base_session import AbstractBaseSession
+from django.db import models
+from django.db.models import Index, UniqueConstraint
+from django.utils.functional import cached_property
+from django.utils.timezone import now
+from django.utils.translation import gettext_lazy as _
+
+from tenants.ids import uuid7
+from tenants.roles import StaffRole, TokenScope
+
+
+class Source(models.TextChoices):
+    """Where a membership or staff role comes from; a rule takes away only what a rule gave."""
+
+    PERSON = "person", _("Given by a person")
+    RULE = "rule", _("Given by a group rule")
+
+
+class UserManager(BaseUserManager["User"]):
+    def create_user(self, email: str, password: str | None = None, **fields: Any) -> User:
+        user = self.model(email=self.normalize_email(email).lower(), **fields)
+        user.set_password(password)
+        user.save(using=self._db)
+        return user
+
+    def get_by_natural_key(self, email: str | None) -> User:
+        """Find a person by the address they typed: addresses are stored in small letters."""
+        return self.get(email=(email or "").lower())
+
+    def create_superuser(self, email: str, password: str | None = None, **fields: Any) -> User:
+        return self.create_user(email, password, is_staff=True, is_superuser=True, **fields)
+
+
+class User(AbstractUser):
+    """A person, recognised by e-mail address. Staff roles are groups named as in StaffRole."""
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    username = None  # type: ignore[assignment]
+    first_name = last_name = None  # type: ignore[assignment]
+    email = models.EmailField(_("e-mail address"), unique=True)
+    name = models.CharField(_("name"), max_length=150, blank=True)
+    external_id = models.CharField(max_length=200, blank=True, db_index=True)  # the directory's (SCIM)
+    service_of = models.ForeignKey(
+        "tenants.Tenant", models.PROTECT, null=True, blank=True, related_name="service_accounts"
+    )  # set: no person, but an account for programs of this tenant, which never signs in to pages
+    erased_at = models.DateTimeField(null=True, editable=False)
+
+    USERNAME_FIELD = "email"
+    REQUIRED_FIELDS: ClassVar[list[str]] = []
+    objects: ClassVar[UserManager] = UserManager()  # type: ignore[assignment]
+
+    def __str__(self) -> str:
+        return self.name or self.email
+
+    def get_full_name(self) -> str:
+        return str(self)
+
+    def get_short_name(self) -> str:
+        return str(self)
+
+    @property
+    def initials(self) -> str:
+        words = (self.name or self.email.split("@")[0].replace(".", " ")).split()
+        return "".join(word[0] for word in words[:2]).upper()
+
+    @property
+    def is_service_account(self) -> bool:
+        return self.service_of_id is not None
+
+    @cached_property
+    def staff_roles(self) -> frozenset[str]:
+        """Names of this person's staff roles; empty for everybody who is not staff."""
+        if not (self.is_staff and self.is_active):
+            return frozenset()
+        known = set(StaffRole.values)
+        return frozenset(name for name in self.groups.values_list("name", flat=True) if name in known)
+
+    @property
+    def is_operator(self) -> bool:
+        return self.is_superuser or StaffRole.OPERATOR in self.staff_roles
+
+
+class StaffAppointment(models.Model):
+    """Somebody's staff role and where it comes from; the group of that name carries the permissions."""
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    user = models.ForeignKey(User, models.CASCADE, related_name="appointments")
+    role = models.CharField(max_length=30, choices=StaffRole)
+    source = models.CharField(max_length=6, choices=Source, default=Source.PERSON)
+    created_at = models.DateTimeField(default=now, editable=False)
+
+    class Meta:
+        constraints = [UniqueConstraint(fields=["user", "role"], name="staff_appointment_once")]
+
+    def __str__(self) -> str:
+        return f"{self.user} is {self.get_role_display().lower()}"
+
+
+class PersonalAccessToken(models.Model):
+    """A bearer token for the HTTP API (`qmp_…`) of a person or service account; shown once, stored as a digest.
+
+    With a `tenant` it opens that tenant alone; without, all that its owner may see.
+    """
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    user = models.ForeignKey(User, models.CASCADE, related_name="tokens")
+    tenant = models.ForeignKey("tenants.Tenant", models.PROTECT, null=True, blank=True, related_name="+")
+    name = models.CharField(max_length=80)
+    scopes = ArrayField(models.CharField(max_length=20, choices=TokenScope), default=list)
+    prefix = models.CharField(max_length=12)
+    digest = models.CharField(max_length=64, unique=True, editable=False)
+    created_at = models.DateTimeField(default=now, editable=False)
+    expires_at = models.DateTimeField()
+    last_used_at = models.DateTimeField(null=True)
+    suspended_at = models.DateTimeField(null=True)  # its owner lost what it depended on; may be lifted
+    suspended_because = models.CharField(max_length=200, blank=True)
+    revoked_at = models.DateTimeField(null=True)
+
+    def __str__(self) -> str:
+        return f"{self.name} ({self.prefix}…)"
+
+
+class Session(AbstractBaseSession):
+    """A browser's session, with what its owner needs to recognise it and what ends it (tenants/sessions.py)."""
+
+    user = models.ForeignKey(User, models.CASCADE, null=True, related_name="sessions")
+    created_at = models.DateTimeField(default=now, editable=False)
+    seen_at = models.DateTimeField(default=now)
+    address = models.GenericIPAddressField(null=True)
+    user_agent = models.CharField(max_length=300, blank=True)
+    issuer = models.CharField(max_length=300, blank=True)  # the OpenID provider; empty: local sign-in
+    subject = models.CharField(max_length=255, blank=True)
+    provider_session = models.CharField(
+        max_length=255, blank=True
+    )  # its `sid` claim, for back-channel logout
+    has_second_factor = models.BooleanField(default=False)
+
+    class Meta(AbstractBaseSession.Meta):
+        indexes = [Index(fields=["issuer", "provider_session"], name="session_of_provider")]
+
+    @classmethod
+    def get_session_store_class(cls) -> type:
+        from tenants.session_store import SessionStore
+
+        return SessionStore
+
+
+class FederatedIdentity(models.Model):
+    """A person as their OpenID provider knows them: (issuer, subject) is for good, an address is not."""
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    user = models.ForeignKey(User, models.CASCADE, related_name="identities")
+    issuer = models.CharField(max_length=300)
+    subject = models.CharField(max_length=255)
+    groups = ArrayField(models.CharField(max_length=200), default=list)  # as of `checked_at`
+    checked_at = models.DateTimeField(null=True)
+    refresh_token = models.BinaryField(null=True, editable=False)  # encrypted; for the periodic check
+    signed_in_at = models.DateTimeField(null=True)
+
+    class Meta:
+        verbose_name_plural = "federated identities"
+        constraints = [UniqueConstraint(fields=["issuer", "subject"], name="federated_identity_once")]
+
+    def __str__(self) -> str:
+        return f"{self.subject} at {self.issuer}"

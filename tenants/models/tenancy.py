@@ -1,0 +1,181 @@
+"""Tenants, their projects, and who belongs to them."""
+
+from __future__ import annotations
+
+from django.contrib.postgres.fields import ArrayField
+from django.core.validators import RegexValidator
+from django.db import models
+from django.db.models import CheckConstraint, F, Q, UniqueConstraint
+from django.utils.timezone import now
+from django.utils.translation import gettext_lazy as _
+
+from tenants.ids import uuid7
+from tenants.models.people import Source, User
+from tenants.querysets import TenantListQuerySet
+from tenants.roles import Role
+from tenants.scoping import TenantOwned
+
+
+class DataClass(models.TextChoices):
+    """How sensitive data is, in rising order; `rank` compares."""
+
+    PUBLIC = "public", _("Public")
+    INTERNAL = "internal", _("Internal")
+    CONFIDENTIAL = "confidential", _("Confidential")
+    RESTRICTED = "restricted", _("Restricted")
+
+    @property
+    def rank(self) -> int:
+        return list(DataClass).index(self)
+
+
+class Tenant(models.Model):
+    """A customer or department; the wall nobody sees over."""
+
+    class Status(models.TextChoices):
+        ACTIVE = "active", _("Active")
+        SUSPENDED = "suspended", _("Suspended")
+        CLOSED = "closed", _("Closed")
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    slug = models.SlugField(unique=True, max_length=60)
+    name = models.CharField(max_length=120)
+    status = models.CharField(max_length=10, choices=Status, default=Status.ACTIVE)
+    currency = models.CharField(max_length=3, default="USD", validators=[RegexValidator(r"^[A-Z]{3}$")])
+    timezone = models.CharField(
+        max_length=64, default="UTC", help_text=_("IANA name; days and months begin here.")
+    )
+    cost_centre = models.CharField(max_length=60, blank=True)
+    highest_data_class = models.CharField(max_length=12, choices=DataClass, default=DataClass.INTERNAL)
+    regions = ArrayField(models.CharField(max_length=40), default=list, blank=True)  # empty: any
+    suspended_at = models.DateTimeField(null=True, blank=True, editable=False)
+    suspended_because = models.CharField(max_length=500, blank=True, editable=False)
+    created_at = models.DateTimeField(default=now, editable=False)
+
+    objects = TenantListQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["name"]
+        permissions = [
+            ("request_access", "Ask for model access"),
+            ("claim_key", "Claim a key"),
+            ("revoke_key", "Revoke a key"),
+            ("view_cost", "See costs"),
+            ("export_cost", "Export costs"),
+            ("manage_members", "Manage members"),
+            ("manage_limits", "Change limits"),
+            ("view_audit", "Read the audit trail"),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Project(TenantOwned):
+    """A team or application inside a tenant; owns keys, grants and budgets."""
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    slug = models.SlugField(max_length=60)
+    name = models.CharField(max_length=120)
+    cost_centre = models.CharField(max_length=60, blank=True)
+    owner = models.ForeignKey(User, models.PROTECT, null=True, blank=True, related_name="+")
+    created_at = models.DateTimeField(default=now, editable=False)
+
+    class Meta(TenantOwned.Meta):
+        ordering = ["name"]
+        constraints = [UniqueConstraint(fields=["tenant", "slug"], name="project_slug_unique_in_tenant")]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Membership(TenantOwned):
+    """A user's role in a tenant. Its permissions come from the tenant's group for that role."""
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    tenant = models.ForeignKey(Tenant, models.PROTECT, related_name="memberships")
+    user = models.ForeignKey(User, models.CASCADE, related_name="memberships")
+    role = models.CharField(max_length=10, choices=Role)
+    source = models.CharField(max_length=6, choices=Source, default=Source.PERSON)
+    created_at = models.DateTimeField(default=now, editable=False)
+
+    class Meta(TenantOwned.Meta):
+        constraints = [UniqueConstraint(fields=["tenant", "user"], name="membership_one_role_per_tenant")]
+
+    def __str__(self) -> str:
+        return f"{self.user} is {self.role} of {self.tenant}"
+
+
+class ProjectRole(TenantOwned):
+    """A member's role in one project, in place of the one they have in its tenant: narrower or wider."""
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    membership = models.ForeignKey(Membership, models.CASCADE, related_name="project_roles")
+    project = models.ForeignKey(Project, models.CASCADE, related_name="roles")
+    role = models.CharField(max_length=10, choices=Role)
+    created_at = models.DateTimeField(default=now, editable=False)
+
+    class Meta(TenantOwned.Meta):
+        constraints = [
+            UniqueConstraint(fields=["membership", "project"], name="project_role_once"),
+            CheckConstraint(name="project_role_is_not_owner", condition=~Q(role="owner")),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.membership.user} is {self.role} of {self.project}"
+
+
+class Invitation(TenantOwned):
+    """A tenant's offer of a role to an e-mail address. Its link stands in the mail alone: only a digest is stored."""
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    email = models.EmailField()
+    role = models.CharField(max_length=10, choices=Role)
+    digest = models.CharField(max_length=64, unique=True, editable=False)
+    invited_by = models.ForeignKey(User, models.PROTECT, related_name="+")
+    created_at = models.DateTimeField(default=now, editable=False)
+    expires_at = models.DateTimeField()
+    accepted_at = models.DateTimeField(null=True)
+    accepted_by = models.ForeignKey(User, models.PROTECT, null=True, related_name="+")
+    withdrawn_at = models.DateTimeField(null=True)
+
+    class Meta(TenantOwned.Meta):
+        constraints = [
+            UniqueConstraint(
+                fields=["tenant", "email"],
+                name="invitation_one_open_each",
+                condition=Q(accepted_at=None, withdrawn_at=None),
+            ),
+            CheckConstraint(
+                name="invitation_accepted_by_somebody",
+                condition=Q(accepted_at__isnull=True) | Q(accepted_by__isnull=False),
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.email} as {self.role}"
+
+
+class TenantClosing(TenantOwned):
+    """The proposal to close a tenant; another person confirms it, with the final export in hand."""
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    reason = models.CharField(max_length=500)
+    export_id = models.UUIDField()  # billing's; the final export
+    export_sha256 = models.CharField(max_length=64)
+    proposed_by = models.ForeignKey(User, models.PROTECT, related_name="+")
+    proposed_at = models.DateTimeField(default=now, editable=False)
+    confirmed_by = models.ForeignKey(User, models.PROTECT, null=True, related_name="+")
+    confirmed_at = models.DateTimeField(null=True)
+    withdrawn_at = models.DateTimeField(null=True)
+
+    class Meta(TenantOwned.Meta):
+        constraints = [
+            UniqueConstraint(
+                fields=["tenant"], name="tenant_closing_one_open", condition=Q(withdrawn_at=None)
+            ),
+            CheckConstraint(name="tenant_closing_takes_two", condition=~Q(confirmed_by=F("proposed_by"))),
+        ]
+
+    def __str__(self) -> str:
+        return f"Closing of {self.tenant}"
