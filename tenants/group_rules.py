@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from uuid import UUID
 
@@ -36,6 +36,7 @@ from tenants.scope import platform_scope
 
 log = structlog.get_logger(__name__)
 
+LAST_OWNER = "last_owner"
 BATCH = 500  # people looked at with one round of queries
 STRENGTH = {role: strength for strength, role in enumerate(reversed(Role.values))}
 
@@ -44,7 +45,8 @@ STRENGTH = {role: strength for strength, role in enumerate(reversed(Role.values)
 class Change:
     """What the rules change for one person: their role in a tenant, or a staff role when there is no tenant.
 
-    `kept` says why nothing changes although the rules say otherwise: PERSON gave the role.
+    `kept` says why nothing changes although the rules say otherwise: a person gave the role (Source.PERSON), or
+    they are the LAST_OWNER.
     """
 
     person: User
@@ -165,6 +167,40 @@ def people_concerned(*rules: GroupRule) -> list[UUID]:
         for rows in (in_group, listed, held):
             people.update(rows.values_list("user", flat=True))
     return sorted(people)
+
+
+def preview(*, beginning: GroupRule | None = None, ending: GroupRule | None = None) -> list[Change]:
+    """What would change for whom if a rule (not saved yet) began and another ended, from now on.
+
+    With it comes what stays although the rules say otherwise: roles given by a person, and the last owner.
+    """
+    touched = [rule for rule in (beginning, ending) if rule]
+    places = {(rule.tenant_id, rule.staff_role) for rule in touched}
+    with platform_scope("group rules: a preview concerns people of any tenant"):
+        people = people_concerned(*touched)
+        rules = [rule for rule in rules_for(people) if ending is None or rule.pk != ending.pk]
+        changes = [
+            change
+            for change in changes_for(people, [*rules, beginning] if beginning else rules)
+            if ((change.tenant.pk, "") if change.tenant else (None, change.after or change.before)) in places
+        ]
+        return _with_last_owners(changes)
+
+
+def _with_last_owners(changes: list[Change]) -> list[Change]:
+    """Mark the loss that would leave a tenant without an owner: the last one in the list stays."""
+    leaving: dict[UUID, list[Change]] = defaultdict(list)
+    for change in changes:
+        if change.tenant and change.before == Role.OWNER and not change.kept:
+            leaving[change.tenant.pk].append(change)
+    for tenant_id, losses in leaving.items():
+        owners = Membership.objects.across_tenants().filter(
+            tenant=tenant_id, role=Role.OWNER, user__is_active=True, user__service_of=None
+        )
+        if not owners.exclude(user__in=[loss.person for loss in losses]).exists():
+            place = changes.index(losses[-1])
+            changes[place] = replace(losses[-1], after=Role.OWNER, kept=LAST_OWNER)
+    return changes
 
 
 def apply_group_rules(user: User, *, because: str) -> None:

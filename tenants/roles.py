@@ -78,6 +78,8 @@ STAFF_PERMISSIONS: Final[dict[str, frozenset[str]]] = {
         | {
             "tenants.view_user",
             "tenants.view_membership",
+            "tenants.view_grouprule",
+            "tenants.view_federatedidentity",
             "tenants.view_apikey",
             "tenants.view_limit",
             "tenants.view_auditentry",
@@ -103,6 +105,12 @@ STAFF_PERMISSIONS: Final[dict[str, frozenset[str]]] = {
     StaffRole.AUDITOR: frozenset(
         _SEE_REQUESTS
         | _SEE_COSTS
-        | {"tenants.view_auditentry", "tenants.view_audit", "tenants.view_membership"}
+        | {
+            "tenants.view_auditentry",
+            "tenants.view_audit",
+            "tenants.view_membership",
+            "tenants.view_grouprule",
+            "tenants.view_federatedidentity",
+        }
     ),
 }

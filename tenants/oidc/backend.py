@@ -79,7 +79,8 @@ class ProviderBackend(OIDCAuthenticationBackend):  # type: ignore[misc]
         user = sign_in_person(
             person,
             refresh_token=refresh_token if isinstance(refresh_token, str) else None,
-            is_renewal=(session.get("qm_issuer"), session.get("qm_subject")) == (person.issuer, person.subject),
+            is_renewal=(session.get("qm_issuer"), session.get("qm_subject"))
+            == (person.issuer, person.subject),
         )
         user.provider_sign_in = ProviderSignIn(person, id_token)  # type: ignore[attr-defined]
         return user

@@ -130,8 +130,9 @@ def _check_made_for(user: User, person: ProviderPerson) -> None:
         raise SignInRefused(
             _(
                 "There is an account with your e-mail address already, and it is not linked to the identity "
-                "provider. Ask your platform team to link it or to remove it."
-            ),
+                "provider. Ask your platform team to link it; the provider calls you %(subject)s."
+            )
+            % {"subject": person.subject},
             reason=f"user {user.pk} has the address and is not waiting to be linked",
         )
 
