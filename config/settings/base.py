@@ -71,6 +71,7 @@ MIDDLEWARE = [
     "config.request_log.RequestLogMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
     "tenants.middleware.RequestContextMiddleware",
+    "tenants.middleware.ScopeMiddleware",
     "tenants.oidc.middleware.ProviderSessionMiddleware",
     "tenants.middleware.ConflictMiddleware",
 ]
@@ -230,7 +231,7 @@ REST_FRAMEWORK = {
         "tenants.authentication.TokenAuthentication",
         "rest_framework.authentication.SessionAuthentication",
     ],
-    "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
+    "DEFAULT_PERMISSION_CLASSES": ["tenants.api.permissions.SignedIn"],
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
     "DEFAULT_PARSER_CLASSES": ["tenants.parsers.StorableJSONParser"],
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
