@@ -29,7 +29,7 @@ def link_identity(user: User, subject: str, *, by: User) -> FederatedIdentity:
     if user.is_service_account:
         raise ValidationError(_("An account for programs does not sign in to pages."))
     identity = FederatedIdentity(user=user, issuer=settings.OIDC_ISSUER, subject=subject.strip())
-    identity.clean_fields()
+    identity.clean_fields(exclude={"groups", "checked_at", "signed_in_at"})
     identities = FederatedIdentity.objects.filter(issuer=settings.OIDC_ISSUER)
     if (
         identities.filter(subject=identity.subject).exists()
