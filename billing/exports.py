@@ -210,7 +210,7 @@ class _Progress:
 @contextmanager
 def _own_connection() -> Iterator[psycopg.Connection[Any]]:
     """A connection beside Django's: it holds the lock and the snapshot while Django's reports progress."""
-    beside = connection.copy()
+    beside: Any = connection.copy()
     beside.connect()
     beside.carry_scope()
     try:

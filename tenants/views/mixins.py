@@ -61,7 +61,8 @@ def _tenant_of(user: User, slug: str) -> Tenant:
     if user.is_superuser or user.staff_roles:
         with platform_scope(f"staff open a page of {slug}"):
             return get_object_or_404(Tenant, slug=slug)
-    return get_object_or_404(Tenant.objects.visible_to(user), slug=slug)
+    tenant: Tenant = get_object_or_404(Tenant.objects.visible_to(user), slug=slug)
+    return tenant
 
 
 class TenantScopedMixin(TenantPageMixin):
