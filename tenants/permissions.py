@@ -130,7 +130,9 @@ def deeds_of(user: Any, tenant_id: UUID) -> Deeds:
     """
     if not user.is_active or user.service_of_id not in (None, tenant_id):
         return NOTHING
-    known: dict[UUID, Deeds] = user.__dict__.setdefault("_deeds", {})
+    known: dict[UUID, Deeds] | None = getattr(user, "_deeds", None)
+    if known is None:
+        known = user._deeds = {}  # through the attribute: request.user is a lazy wrapper around the person
     if tenant_id not in known:
         known[tenant_id] = _ask_for_deeds(user, tenant_id)
     return known[tenant_id]
@@ -138,7 +140,7 @@ def deeds_of(user: Any, tenant_id: UUID) -> Deeds:
 
 def forget_deeds(user: Any) -> None:
     """Ask anew: the person's roles have just changed."""
-    user.__dict__.pop("_deeds", None)
+    user._deeds = {}
 
 
 def _ask_for_deeds(user: Any, tenant_id: UUID) -> Deeds:
@@ -150,7 +152,8 @@ def _ask_for_deeds(user: Any, tenant_id: UUID) -> Deeds:
         .filter(Q(group__name__in=groups) | Q(group__name__startswith="project:"))
         .values_list("group__name", "content_type__model", "object_pk", "permission__codename")
     )
-    roles, in_tenant, by_project = set(), set(), {}
+    roles, in_tenant = set(), set()
+    by_project: dict[str, set[str]] = {}
     for group, kind, object_pk, codename in rows:
         if kind == "tenant" and object_pk == str(tenant_id) and group in groups:
             roles.add(groups[group])
@@ -192,7 +195,7 @@ class RolePermissionBackend(ObjectPermissionBackend):  # type: ignore[misc]
             return set().union(*ROLE_PERMISSIONS.values())
         tenant_id = getattr(obj, "tenant_id", None)
         if tenant_id is None:
-            return set(deeds_of(user_obj, obj.pk).in_tenant)  # type: ignore[union-attr]
+            return set(deeds_of(user_obj, obj.pk).in_tenant)
         return set(deeds_of(user_obj, tenant_id).on_project(obj.pk))  # type: ignore[union-attr]
 
     def get_group_permissions(self, user_obj: Any, obj: models.Model | None = None) -> set[str]:
