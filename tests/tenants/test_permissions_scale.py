@@ -16,7 +16,7 @@ from tenants.models import ApiKey, Membership, Project, Tenant, User
 from tenants.permissions import _ask_for_deeds, deeds_in, projects_where
 from tenants.roles import ROLE_PERMISSIONS, Role
 from tenants.scope import platform_scope
-from tests.databases import renew_clone
+from tests.databases import as_owner, renew_clone
 from tests.many_tenants import MEMBERS, analyze, make_tenants
 
 FEW, MANY = 20, 2_000
@@ -135,9 +135,9 @@ def counts(django_db_setup, django_db_blocker):
         for prepare, _most in QUESTIONS.values():
             count(prepare)  # content types are remembered from the first time on
         few = {name: count(prepare) for name, (prepare, _most) in QUESTIONS.items()}
-        with transaction.atomic():
+        with as_owner(), transaction.atomic():
             make_tenants(FEW + 1, MANY)
-        analyze()
+            analyze()
         many = {name: count(prepare) for name, (prepare, _most) in QUESTIONS.items()}
     yield {name: (few[name], many[name]) for name in QUESTIONS}
     with django_db_blocker.unblock():
