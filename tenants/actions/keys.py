@@ -49,7 +49,7 @@ def claim_api_key(pk: UUID | str, *, by: User) -> tuple[ApiKey, str]:
         Conflict: it was claimed or revoked already, or its claim date has passed.
     """
     key: ApiKey = ApiKey.objects.visible_to(by).select_for_update(of=("self",)).get(pk=pk)
-    require(by, "tenants.claim_key", key.tenant)
+    require(by, "tenants.claim_key", key.project)
     if key.state == ApiKey.State.ACTIVE:
         raise Conflict(
             "This key has been claimed already and its secret is shown only once. "
@@ -80,7 +80,7 @@ def revoke_api_key(pk: UUID | str, *, by: User, reason: str = "") -> ApiKey:
         Conflict: it is revoked already.
     """
     key: ApiKey = ApiKey.objects.visible_to(by).select_for_update(of=("self",)).get(pk=pk)
-    require(by, "tenants.revoke_key", key.tenant)
+    require(by, "tenants.revoke_key", key.project)
     key.move_to(ApiKey.State.REVOKED)
     key.revoked_at = now()
     key.save(update_fields=["state", "revoked_at"])

@@ -33,7 +33,7 @@ def set_limits(
     if any(owned is not None and owned.tenant_id != tenant.pk for owned in (project, key)):
         raise ValueError(f"These limits are for {tenant}; the project or key is another tenant's.")
     if by is not None:
-        require(by, "tenants.manage_limits", tenant)
+        require(by, "tenants.manage_limits", project or (key.project if key else tenant))
     limits = []
     for kind, value in sorted(values.items()):
         limit, _ = Limit.objects.in_tenant(tenant).update_or_create(

@@ -8,9 +8,9 @@ from django.core.exceptions import ValidationError
 from django.db import transaction
 
 from tenants import audit
-from tenants.actions.members import role_group
 from tenants.models import Project, Tenant, User
 from tenants.permissions import require
+from tenants.role_groups import role_group
 from tenants.roles import Role
 
 
@@ -23,7 +23,7 @@ def create_tenant(*, by: User | None, slug: str, name: str, **fields: object) ->
         ValidationError: `fields` name a time zone that there is not; one such would stop every snapshot.
     """
     if by is not None:
-        require(by, "tenants.manage_members")
+        require(by, "tenants.create_tenant")
     if fields.get("timezone", "UTC") not in available_timezones():
         raise ValidationError({"timezone": "Use an IANA name, such as Europe/Berlin."})
     tenant = Tenant.objects.create(slug=slug, name=name, **fields)
@@ -35,9 +35,9 @@ def create_tenant(*, by: User | None, slug: str, name: str, **fields: object) ->
 
 @transaction.atomic
 def create_project(tenant: Tenant, *, by: User | None, slug: str, name: str, **fields: object) -> Project:
-    """Create a project in `tenant`."""
+    """Create a project in `tenant`. Raises PermissionDenied unless `by` manages projects there."""
     if by is not None:
-        require(by, "tenants.manage_members", tenant)
+        require(by, "tenants.manage_projects", tenant)
     project: Project = Project.objects.create(tenant=tenant, slug=slug, name=name, **fields)
     audit.record("project.created", actor=by, subject=project)
     return project
