@@ -24,6 +24,7 @@ from django.utils.timezone import now
 from billing import export_csv, tasks
 from billing.models import Export
 from tenants import audit
+from tenants.actions.tenancy import require_active
 from tenants.errors import Conflict
 from tenants.models import Project, Tenant, User
 from tenants.permissions import require
@@ -42,10 +43,11 @@ def ask_for_export(
     """Queue a cost report of the days from `start_day` to `end_day`, both included.
 
     Raises:
-        PermissionDenied: `by` may not export this tenant's costs.
+        PermissionDenied: `by` may not export this tenant's costs. Conflict: the tenant is not active.
         ValidationError: the days are in the wrong order, or more than 400.
     """
     require(by, "tenants.export_cost", tenant)
+    require_active(tenant)
     if end_day < start_day:
         raise ValidationError({"end": "The last day is before the first."})
     if end_day - start_day > LONGEST:

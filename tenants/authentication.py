@@ -17,7 +17,7 @@ SEEN_EVERY = timedelta(minutes=1)  # last use is written at most this often
 
 
 class TokenAuthentication(BaseAuthentication):
-    """`Authorization: Bearer qmp_…` (RFC 6750). Unknown, expired and revoked tokens get the same 401."""
+    """`Authorization: Bearer qmp_…` (RFC 6750). Unknown, expired, suspended and revoked tokens get the same 401."""
 
     def authenticate(self, request: Request) -> tuple[User, PersonalAccessToken] | None:
         scheme, _, secret = get_authorization_header(request).decode("latin-1").partition(" ")
@@ -27,7 +27,13 @@ class TokenAuthentication(BaseAuthentication):
         if looks_like(PERSONAL_TOKEN, secret):
             token = (
                 PersonalAccessToken.objects.select_related("user")
-                .filter(digest=digest(secret), revoked_at=None, expires_at__gt=now(), user__is_active=True)
+                .filter(
+                    digest=digest(secret),
+                    revoked_at=None,
+                    suspended_at=None,
+                    expires_at__gt=now(),
+                    user__is_active=True,
+                )
                 .first()
             )
         if token is None:

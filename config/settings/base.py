@@ -174,6 +174,7 @@ STORAGES = {
 EXPORT_DIR = Path(env("EXPORT_DIR", LOCAL_DIR / "exports"))
 EXPORT_KEEP_DAYS = env_int("EXPORT_KEEP_DAYS", 30, minimum=1)
 EMAIL_BACKEND = env("EMAIL_BACKEND", "django.core.mail.backends.console.EmailBackend")
+SUPPORT_CONTACT = env("SUPPORT_CONTACT", "")  # whom a suspended tenant's people ask; empty: "the operators"
 
 # Celery: a lost worker loses nothing. V exceeds the longest task limit and the longest countdown (STACK facts in docs).
 CELERY_BROKER_URL = env("CELERY_BROKER_URL")

@@ -11,11 +11,13 @@ from django.db import transaction
 from django.utils.timezone import now
 
 from tenants import audit
+from tenants.actions.tenancy import require_active
 from tenants.errors import Conflict
 from tenants.models import ApiKey, Project, User
 from tenants.permissions import require
 from tenants.revision import raise_revision
 from tenants.secrets import digest, new_key_secret, visible_prefix
+from tenants.suspension import require_held
 
 
 @transaction.atomic
@@ -46,10 +48,14 @@ def claim_api_key(pk: UUID | str, *, by: User) -> tuple[ApiKey, str]:
     Raises:
         ApiKey.DoesNotExist: `by` cannot see such a key.
         PermissionDenied: `by` may not claim keys here.
-        Conflict: it was claimed or revoked already, or its claim date has passed.
+        Conflict: it was claimed or revoked already, its claim date or its end has passed, it is suspended, or
+            its tenant is not active.
     """
+    found = ApiKey.objects.visible_to(by).select_related("tenant").get(pk=pk)
+    require(by, "tenants.claim_key", found.tenant)
+    require_active(found.tenant)
+    require_held(by, "tenants.claim_key", found.tenant)
     key: ApiKey = ApiKey.objects.visible_to(by).select_for_update(of=("self",)).get(pk=pk)
-    require(by, "tenants.claim_key", key.tenant)
     if key.state == ApiKey.State.ACTIVE:
         raise Conflict(
             "This key has been claimed already and its secret is shown only once. "
@@ -58,12 +64,17 @@ def claim_api_key(pk: UUID | str, *, by: User) -> tuple[ApiKey, str]:
         )
     if key.claim_by and key.claim_by <= now():
         raise Conflict("The time to claim this key has passed. Ask for access again.", code="claim_expired")
+    if key.expires_at and key.expires_at <= now():
+        raise Conflict("This key's time is over before it was claimed. Ask for access again.", code="expired")
+    if key.suspended_at and key.owner_id == by.pk:
+        raise Conflict(f"This key is suspended: {key.suspended_because}", code="key_suspended")
 
     secret = new_key_secret()
     key.move_to(ApiKey.State.ACTIVE)
     key.prefix, key.digest = visible_prefix(secret), digest(secret)
     key.claimed_at, key.claimed_by, key.owner = now(), by, by
-    key.save(update_fields=["state", "prefix", "digest", "claimed_at", "claimed_by", "owner"])
+    key.suspended_at, key.suspended_because = None, ""  # it was for what another person had lost
+    key.save()
 
     audit.record("api_key.claimed", actor=by, subject=key, prefix=key.prefix)
     raise_revision()
