@@ -10,7 +10,11 @@ class TenantsConfig(AppConfig):
     name = "tenants"
 
     def ready(self) -> None:
+        from tenants.actions import belongings, owned
+
         post_migrate.connect(give_staff_roles_their_permissions)
+        for provider in owned.KINDS:
+            belongings.register(provider)
 
 
 def give_staff_roles_their_permissions(sender: AppConfig, using: str, **kwargs: Any) -> None:

@@ -70,6 +70,10 @@ class StaffPermissionBackend(ModelBackend):
     well, and the roles of somebody who is no longer staff give nothing: their groups carry global permissions.
     """
 
+    def user_can_authenticate(self, user: Any) -> bool:
+        """Nobody signs in to pages as a service account, and a session of one is nobody's."""
+        return not getattr(user, "is_service_account", False) and super().user_can_authenticate(user)
+
     def get_group_permissions(self, user_obj: Any, obj: models.Model | None = None) -> set[str]:
         return super().get_group_permissions(user_obj) if user_obj.is_staff else set()
 
