@@ -17,10 +17,10 @@ from catalog import rules
 from catalog.models import AccessRequest, CatalogModel, Grant, Review
 from catalog.prices import Estimate, monthly_cost
 from tenants import audit
-from tenants.actions.tenancy import require_active
 from tenants.errors import Conflict
 from tenants.models import DataClass, Limit, Project, Tenant, User
 from tenants.permissions import require
+from tenants.standing import require_active
 
 LONGEST_DAYS = 730
 MOST_TOKENS_PER_DAY = 10**13

@@ -11,12 +11,12 @@ from django.db import transaction
 from django.utils.timezone import now
 
 from tenants import audit
-from tenants.actions.tenancy import require_active
 from tenants.errors import Conflict
 from tenants.models import ApiKey, Project, User
 from tenants.permissions import require
 from tenants.revision import raise_revision
 from tenants.secrets import digest, new_key_secret, visible_prefix
+from tenants.standing import require_active
 from tenants.suspension import require_held
 
 

@@ -7,10 +7,10 @@ from decimal import Decimal
 from django.db import transaction
 
 from tenants import audit
-from tenants.actions.tenancy import require_active
 from tenants.models import ApiKey, Limit, Project, Tenant, User
 from tenants.permissions import require
 from tenants.revision import raise_revision
+from tenants.standing import require_active
 
 
 @transaction.atomic
