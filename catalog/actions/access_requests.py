@@ -62,7 +62,7 @@ def raise_access_request(
             tenant allows, a region the tenant does not allow, limits or durations out of range.
     """
     project = Project.objects.visible_to(by).select_related("tenant").get(pk=project.pk)
-    require(by, "tenants.request_access", project.tenant)
+    require(by, "tenants.request_access", project)
     require_active(project.tenant)
     model = CatalogModel.objects.published().filter(name=model_name).first()
     if model is None:
@@ -145,7 +145,7 @@ def withdraw_access_request(pk: UUID | str, *, by: User) -> AccessRequest:
         .select_related("tenant", "project", "model")
         .get(pk=pk)
     )
-    require(by, "tenants.request_access", access_request.tenant)
+    require(by, "tenants.request_access", access_request.project)
     if access_request.requested_by_id != by.pk and not by.has_perm(
         "tenants.manage_members", access_request.tenant
     ):

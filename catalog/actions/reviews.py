@@ -106,7 +106,7 @@ def revoke_grant(pk: UUID | str, *, by: User, reason: str = "") -> Grant:
         .select_related("tenant", "project", "model")
         .get(pk=pk)
     )
-    require(by, "tenants.revoke_key", grant.tenant)
+    require(by, "tenants.revoke_key", grant.project)
     if grant.revoked_at is not None:
         raise Conflict(_("This grant is revoked already."), code="already_revoked")
     if grant.valid_until <= now():

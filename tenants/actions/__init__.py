@@ -2,20 +2,30 @@
 
 from tenants.actions.keys import claim_api_key, prepare_api_key, revoke_api_key
 from tenants.actions.limits import set_limits
-from tenants.actions.members import add_member, role_group
-from tenants.actions.staff import make_staff
-from tenants.actions.tenancy import create_project, create_tenant
+from tenants.actions.members import add_member
+from tenants.actions.project_roles import set_project_role
+from tenants.actions.projects import change_project, create_project
+from tenants.actions.staff import end_staff_role, make_staff
+from tenants.actions.suspending import resume_tenant, suspend_tenant
+from tenants.actions.tenancy import change_tenant, create_tenant
 from tenants.actions.tokens import issue_personal_access_token
+from tenants.role_groups import role_group
 
 __all__ = [
     "add_member",
+    "change_project",
+    "change_tenant",
     "claim_api_key",
     "create_project",
     "create_tenant",
+    "end_staff_role",
     "issue_personal_access_token",
     "make_staff",
     "prepare_api_key",
+    "resume_tenant",
     "revoke_api_key",
     "role_group",
     "set_limits",
+    "set_project_role",
+    "suspend_tenant",
 ]

@@ -51,10 +51,10 @@ def claim_api_key(pk: UUID | str, *, by: User) -> tuple[ApiKey, str]:
         Conflict: it was claimed or revoked already, its claim date or its end has passed, it is suspended, or
             its tenant is not active.
     """
-    found = ApiKey.objects.visible_to(by).select_related("tenant").get(pk=pk)
-    require(by, "tenants.claim_key", found.tenant)
+    found = ApiKey.objects.visible_to(by).select_related("tenant", "project").get(pk=pk)
+    require(by, "tenants.claim_key", found.project)
     require_active(found.tenant)
-    require_held(by, "tenants.claim_key", found.tenant)
+    require_held(by, "tenants.claim_key", found.project)
     key: ApiKey = ApiKey.objects.visible_to(by).select_for_update(of=("self",)).get(pk=pk)
     if key.state == ApiKey.State.ACTIVE:
         raise Conflict(
@@ -91,7 +91,7 @@ def revoke_api_key(pk: UUID | str, *, by: User, reason: str = "") -> ApiKey:
         Conflict: it is revoked already.
     """
     key: ApiKey = ApiKey.objects.visible_to(by).select_for_update(of=("self",)).get(pk=pk)
-    require(by, "tenants.revoke_key", key.tenant)
+    require(by, "tenants.revoke_key", key.project)
     key.move_to(ApiKey.State.REVOKED)
     key.revoked_at = now()
     key.save(update_fields=["state", "revoked_at"])

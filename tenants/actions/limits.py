@@ -35,7 +35,7 @@ def set_limits(
     if any(owned is not None and owned.tenant_id != tenant.pk for owned in (project, key)):
         raise ValueError(f"These limits are for {tenant}; the project or key is another tenant's.")
     if by is not None:
-        require(by, "tenants.manage_limits", tenant)
+        require(by, "tenants.manage_limits", project or (key.project if key else tenant))
     require_active(tenant)
     limits = []
     for kind, value in sorted(values.items()):

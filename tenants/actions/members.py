@@ -2,24 +2,13 @@
 
 from __future__ import annotations
 
-from django.contrib.auth.models import Group
 from django.core.exceptions import PermissionDenied
 from django.db import transaction
-from guardian.shortcuts import assign_perm
 
 from tenants import audit
 from tenants.models import Membership, Tenant, User
 from tenants.permissions import require
-from tenants.roles import ROLE_PERMISSIONS
-
-
-def role_group(tenant: Tenant, role: str) -> Group:
-    """The group that carries `role` in `tenant`, made with its object permissions when first asked for."""
-    group, is_new = Group.objects.get_or_create(name=f"tenant:{tenant.pk}:{role}")
-    if is_new:
-        for permission in ROLE_PERMISSIONS[role]:
-            assign_perm(f"tenants.{permission}", group, tenant)
-    return group
+from tenants.role_groups import give_tenant_role
 
 
 @transaction.atomic
@@ -37,12 +26,11 @@ def add_member(tenant: Tenant, user: User, role: str, *, by: User | None) -> Mem
     if existing and existing.role == role:
         return existing  # type: ignore[no-any-return]
     if existing:
-        user.groups.remove(role_group(tenant, existing.role))
         before, existing.role = existing.role, role
         existing.save(update_fields=["role"])
     else:
         before, existing = None, Membership.objects.create(tenant=tenant, user=user, role=role)
-    user.groups.add(role_group(tenant, role))
+    give_tenant_role(user, tenant, role)
     audit.record(
         "membership.changed" if before else "membership.added",
         actor=by,
