@@ -24,10 +24,10 @@ from django.utils.timezone import now
 from billing import export_csv, tasks
 from billing.models import Export
 from tenants import audit
-from tenants.actions.tenancy import require_active
 from tenants.errors import Conflict
 from tenants.models import Project, Tenant, User
 from tenants.permissions import require
+from tenants.standing import require_active
 
 log = structlog.get_logger(__name__)
 
@@ -84,6 +84,9 @@ def build_export(pk: UUID | str) -> None:
             return
         try:
             _build(Export.objects.across_tenants().with_names().get(pk=pk), copying)
+        except _Stopped:
+            log.info("export_stopped", export=str(pk))
+            _draft_of(pk).unlink(missing_ok=True)
         except (OSError, psycopg.Error) as error:
             log.exception("export_failed", export=str(pk))
             with suppress(OSError):
@@ -177,6 +180,7 @@ def _build(export: Export, copying: psycopg.Connection[Any]) -> None:
                 progress.note(count)
         file.flush()
         os.fsync(file.fileno())
+    progress.note(rows, rows_total=rows)
     unfinished.replace(path)
     finished = now()
     done = (
@@ -196,16 +200,21 @@ def _build(export: Export, copying: psycopg.Connection[Any]) -> None:
     log.info("export_built", export=str(export.pk), rows=rows, is_first=bool(done))
 
 
+class _Stopped(Exception):
+    """The report is not wanted any more: its tenant was suspended."""
+
+
 class _Progress:
-    """Writes how far a report is, at most once a second, for those who watch."""
+    """Writes how far a report is, at most once a second, for those who watch; and hears when to stop."""
 
     def __init__(self, pk: UUID) -> None:
-        self.row = Export.objects.across_tenants().filter(pk=pk)
+        self.row = Export.objects.across_tenants().filter(pk=pk, state="running")
         self.noted_at = 0.0
 
     def note(self, rows_done: int, **also: int) -> None:
         if also or time.monotonic() - self.noted_at >= PROGRESS_EVERY:
-            self.row.update(rows_done=rows_done, heartbeat_at=now(), **also)
+            if not self.row.update(rows_done=rows_done, heartbeat_at=now(), **also):
+                raise _Stopped
             self.noted_at = time.monotonic()
 
 

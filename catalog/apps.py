@@ -3,3 +3,10 @@ from django.apps import AppConfig
 
 class CatalogConfig(AppConfig):
     name = "catalog"
+
+    def ready(self) -> None:
+        from catalog import tenant_ends
+        from tenants import signals
+
+        signals.tenant_closed.connect(tenant_ends.end_requests_and_grants)
+        signals.stakes_wanted.connect(tenant_ends.count_stakes)

@@ -17,8 +17,8 @@ from django.db import transaction
 from django.utils.timezone import now
 
 from tenants import audit
-from tenants.models import ApiKey, PersonalAccessToken, Tenant, User
-from tenants.permissions import require
+from tenants.models import ApiKey, PersonalAccessToken, Project, Tenant, User
+from tenants.permissions import forget_deeds, require
 from tenants.revision import raise_revision
 
 LONGEST_REASON = 200
@@ -56,6 +56,7 @@ def restore_access(user: User, *, tenant: Tenant | None, by: User | None) -> int
     """
     if not hold_person(user):
         return 0
+    forget_deeds(user)
     keys = ApiKey.objects.across_tenants().filter(owner=user, suspended_at__isnull=False)
     keys = keys.exclude(state="revoked")
     tokens = PersonalAccessToken.objects.filter(user=user, suspended_at__isnull=False, revoked_at=None)
@@ -78,14 +79,15 @@ def hold_person(user: User) -> bool:
     )
 
 
-def require_held(user: User, permission: str, tenant: Tenant) -> None:
+def require_held(user: User, permission: str, subject: Tenant | Project) -> None:
     """Like `require`, for who is about to own something: nobody takes `user`'s access away before commit.
 
     Without it a key could be claimed in the moment in which its claimer is deactivated, and outlive them.
     """
     if not hold_person(user):
         raise PermissionDenied("Your account is not active any more.")
-    require(user, permission, tenant)
+    forget_deeds(user)
+    require(user, permission, subject)
 
 
 class _Found:
@@ -119,7 +121,7 @@ class _Found:
 
 
 def _may_hold(user: User, key: ApiKey) -> bool:
-    return any(user.has_perm("tenants.claim_key", subject) for subject in (key.tenant, key.project))
+    return user.has_perm("tenants.claim_key", key.project)
 
 
 def _belongs(user: User, tenant: Tenant) -> bool:

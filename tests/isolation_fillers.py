@@ -16,7 +16,7 @@ from catalog.models import CatalogImport, Grant, Review, ReviewDecision
 from deployments.models import Route
 from gateway.models import Gateway
 from tenants import audit
-from tenants.models import AuditEntry, Limit, Membership
+from tenants.models import AuditEntry, Limit, Membership, ProjectRole
 from tests.factories import (
     AccessRequestFactory,
     ApiKeyFactory,
@@ -119,6 +119,9 @@ ROWS = {
     ),
     "tenants.membership": lambda lab: Membership.objects.in_tenant(lab.tenant).first(),
     "tenants.invitation": _invitation,
+    "tenants.projectrole": lambda lab: ProjectRole.objects.create(
+        tenant=lab.tenant, membership=lab.row("tenants.membership"), project=lab.project, role="viewer"
+    ),
     "tenants.auditentry": _audit_line,
     "billing.billedmodel": lambda lab: BilledModel.objects.create(name="billed-1"),
     "billing.sku": lambda lab: Sku.objects.create(model=lab.row("billing.billedmodel"), kind="input"),

@@ -17,10 +17,10 @@ from catalog import rules
 from catalog.models import AccessRequest, CatalogModel, Grant, Review
 from catalog.prices import Estimate, monthly_cost
 from tenants import audit
-from tenants.actions.tenancy import require_active
 from tenants.errors import Conflict
 from tenants.models import DataClass, Limit, Project, Tenant, User
 from tenants.permissions import require
+from tenants.standing import require_active
 
 LONGEST_DAYS = 730
 MOST_TOKENS_PER_DAY = 10**13
@@ -62,7 +62,7 @@ def raise_access_request(
             tenant allows, a region the tenant does not allow, limits or durations out of range.
     """
     project = Project.objects.visible_to(by).select_related("tenant").get(pk=project.pk)
-    require(by, "tenants.request_access", project.tenant)
+    require(by, "tenants.request_access", project)
     require_active(project.tenant)
     model = CatalogModel.objects.published().filter(name=model_name).first()
     if model is None:
@@ -145,7 +145,7 @@ def withdraw_access_request(pk: UUID | str, *, by: User) -> AccessRequest:
         .select_related("tenant", "project", "model")
         .get(pk=pk)
     )
-    require(by, "tenants.request_access", access_request.tenant)
+    require(by, "tenants.request_access", access_request.project)
     if access_request.requested_by_id != by.pk and not by.has_perm(
         "tenants.manage_members", access_request.tenant
     ):

@@ -15,11 +15,11 @@ from catalog.actions.access_requests import cancel_open_reviews, find_problems
 from catalog.models import AccessRequest, Grant, Review, ReviewDecision
 from tenants import actions as tenants_actions
 from tenants import audit
-from tenants.actions.tenancy import hold_tenant, require_active
 from tenants.errors import Conflict
 from tenants.models import ApiKey, User
 from tenants.permissions import require
 from tenants.revision import raise_revision
+from tenants.standing import hold_tenant, require_active
 
 
 @transaction.atomic
@@ -106,7 +106,7 @@ def revoke_grant(pk: UUID | str, *, by: User, reason: str = "") -> Grant:
         .select_related("tenant", "project", "model")
         .get(pk=pk)
     )
-    require(by, "tenants.revoke_key", grant.tenant)
+    require(by, "tenants.revoke_key", grant.project)
     if grant.revoked_at is not None:
         raise Conflict(_("This grant is revoked already."), code="already_revoked")
     if grant.valid_until <= now():

@@ -52,8 +52,8 @@ class Provider(Protocol):
 
     def find(self, user: User, tenant: Tenant) -> Belongings: ...
 
-    def problem_with(self, heir: User, tenant: Tenant) -> str:
-        """Why `heir`, an active member, cannot take these over; empty when they can."""
+    def problem_with(self, heir: User, user: User, tenant: Tenant) -> str:
+        """Why `heir`, an active member, cannot take these of `user` over; empty when they can."""
         ...
 
     def hand_over(self, user: User, tenant: Tenant, *, to: User, by: User) -> int: ...
@@ -123,7 +123,7 @@ def _heir(provider: Provider, user: User, tenant: Tenant, choice: Choice) -> Use
         heir = None
     if heir is None or not hold_person(heir.user):
         raise ValidationError(_("Choose an active member of %(tenant)s.") % {"tenant": tenant})
-    if problem := provider.problem_with(heir.user, tenant):
+    if problem := provider.problem_with(heir.user, user, tenant):
         raise ValidationError(problem)
     found: User = heir.user
     return found

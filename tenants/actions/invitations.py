@@ -22,7 +22,6 @@ from tenants.actions.members import (
     require_may_give,
 )
 from tenants.actions.service_accounts import DOMAIN
-from tenants.actions.tenancy import require_active
 from tenants.errors import Conflict
 from tenants.ids import uuid7
 from tenants.invitation_mail import link_secret
@@ -30,6 +29,7 @@ from tenants.models import Invitation, Membership, Source, Tenant, User
 from tenants.roles import ROLE_PERMISSIONS, Role
 from tenants.scope import platform_scope
 from tenants.secrets import INVITATION, digest, looks_like
+from tenants.standing import require_active
 
 NEWCOMERS = "somebody who is no member yet opens the link of an invitation"
 

@@ -13,12 +13,12 @@ from django.utils.timezone import now
 from django.utils.translation import gettext as _
 
 from tenants import audit
-from tenants.actions.tenancy import require_active
 from tenants.errors import Conflict
 from tenants.models import ApiKey, Project, Tenant, User
 from tenants.permissions import require
 from tenants.revision import raise_revision
 from tenants.secrets import digest, new_key_secret, visible_prefix
+from tenants.standing import require_active
 from tenants.suspension import require_held
 
 
@@ -57,13 +57,13 @@ def claim_api_key(pk: UUID | str, *, by: User, owner: UUID | str | None = None) 
         Conflict: it was claimed or revoked already, its claim date or its end has passed, it is suspended, or
             its tenant is not active.
     """
-    found = ApiKey.objects.visible_to(by).select_related("tenant").get(pk=pk)
-    require(by, "tenants.claim_key", found.tenant)
+    found = ApiKey.objects.visible_to(by).select_related("tenant", "project").get(pk=pk)
+    require(by, "tenants.claim_key", found.project)
     require_active(found.tenant)
-    require_held(by, "tenants.claim_key", found.tenant)
+    require_held(by, "tenants.claim_key", found.project)
     holder = by if owner is None else _service_account(owner, found.tenant)
     if holder is not by:
-        require_held(holder, "tenants.claim_key", found.tenant)
+        require_held(holder, "tenants.claim_key", found.project)
     key: ApiKey = ApiKey.objects.visible_to(by).select_for_update(of=("self",)).get(pk=pk)
     if key.state == ApiKey.State.ACTIVE:
         raise Conflict(
@@ -101,7 +101,7 @@ def revoke_api_key(pk: UUID | str, *, by: User, reason: str = "") -> ApiKey:
         Conflict: it is revoked already.
     """
     key: ApiKey = ApiKey.objects.visible_to(by).select_for_update(of=("self",)).get(pk=pk)
-    require(by, "tenants.revoke_key", key.tenant)
+    require(by, "tenants.revoke_key", key.project)
     key.move_to(ApiKey.State.REVOKED)
     key.revoked_at = now()
     key.save(update_fields=["state", "revoked_at"])

@@ -7,10 +7,10 @@ from decimal import Decimal
 from django.db import transaction
 
 from tenants import audit
-from tenants.actions.tenancy import require_active
 from tenants.models import ApiKey, Limit, Project, Tenant, User
 from tenants.permissions import require
 from tenants.revision import raise_revision
+from tenants.standing import require_active
 
 
 @transaction.atomic
@@ -35,7 +35,7 @@ def set_limits(
     if any(owned is not None and owned.tenant_id != tenant.pk for owned in (project, key)):
         raise ValueError(f"These limits are for {tenant}; the project or key is another tenant's.")
     if by is not None:
-        require(by, "tenants.manage_limits", tenant)
+        require(by, "tenants.manage_limits", project or (key.project if key else tenant))
     require_active(tenant)
     limits = []
     for kind, value in sorted(values.items()):

@@ -9,30 +9,19 @@ from __future__ import annotations
 from collections.abc import Mapping
 from uuid import UUID
 
-from django.contrib.auth.models import Group
 from django.core.exceptions import PermissionDenied
 from django.db import transaction
 from django.db.models import Q
 from django.utils.timezone import now
 from django.utils.translation import gettext as _
-from guardian.models import GroupObjectPermission
-from guardian.shortcuts import assign_perm
 
 from tenants import audit
 from tenants.actions import belongings
 from tenants.errors import Conflict
-from tenants.models import Invitation, Membership, Project, Source, Tenant, User
-from tenants.permissions import require
+from tenants.models import Invitation, Membership, Source, Tenant, User
+from tenants.permissions import deeds_in, require
+from tenants.role_groups import give_tenant_role, take_tenant_role
 from tenants.roles import ROLE_PERMISSIONS, Role
-
-
-def role_group(tenant: Tenant, role: str) -> Group:
-    """The group that carries `role` in `tenant`, made with its object permissions when first asked for."""
-    group, is_new = Group.objects.get_or_create(name=f"tenant:{tenant.pk}:{role}")
-    if is_new:
-        for permission in ROLE_PERMISSIONS[role]:
-            assign_perm(f"tenants.{permission}", group, tenant)
-    return group
 
 
 @transaction.atomic
@@ -141,14 +130,13 @@ def place_member(
     if existing:
         if existing.role == Role.OWNER and role != Role.OWNER:
             _keep_an_owner(existing)
-        user.groups.remove(role_group(tenant, existing.role))
         existing.role, existing.source = role, source
         existing.save(update_fields=["role", "source"])
         if "manage_members" not in ROLE_PERMISSIONS[role]:
             withdraw_open_invitations(tenant, Q(invited_by=user), by=actor)
     else:
         existing = Membership.objects.create(tenant=tenant, user=user, role=role, source=source)
-    user.groups.add(role_group(tenant, role))
+    give_tenant_role(user, tenant, role)
     audit.record(
         "membership.changed" if before[0] else "membership.added",
         actor=actor,
@@ -163,13 +151,7 @@ def place_member(
 
 def end_membership(membership: Membership) -> None:
     """Take the membership and every group of the tenant and its projects away; the caller wrote it down."""
-    user, tenant = membership.user, membership.tenant
-    projects = Project.objects.in_tenant(tenant).values_list("pk", flat=True)
-    places = [str(tenant.pk), *(str(pk) for pk in projects)]
-    carrying = GroupObjectPermission.objects.filter(object_pk__in=places).values("group")
-    user.groups.remove(
-        *user.groups.filter(Q(pk__in=carrying) | Q(name__startswith=f"tenant:{tenant.pk}:")).distinct()
-    )
+    take_tenant_role(membership.user, membership.tenant)
     membership.delete()
 
 
@@ -178,23 +160,21 @@ def lock_tenant(pk: UUID) -> Tenant:
     return Tenant.objects.select_for_update(no_key=True).get(pk=pk)
 
 
-def require_manager(by: User, tenant: Tenant, *, over: User | None = None) -> None:
-    """Raise PermissionDenied unless `by` is a person who manages this tenant's members, and not `over`."""
-    require(by, "tenants.manage_members", tenant)
+def require_manager(
+    by: User, tenant: Tenant, *, over: User | None = None, deed: str = "tenants.manage_members"
+) -> None:
+    """Raise PermissionDenied unless `by` is a person who may do this in `tenant`, and not `over`."""
     if by.is_service_account:
         raise PermissionDenied(_("A service account cannot change who belongs to a tenant; a person must."))
+    require(by, deed, tenant)
     if over is not None and by.pk == over.pk:
         raise PermissionDenied(_("You cannot change your own role; another owner or admin can."))
 
 
 def may_give(by: User, tenant: Tenant, role: str) -> bool:
-    """Whether `role` is none above that of `by`. Only owners make owners; platform staff may, for the first one."""
-    if by.has_perm("tenants.manage_members"):
-        return True
-    mine = Membership.objects.in_tenant(tenant).filter(user=by).values_list("role", flat=True).first()
-    if mine is None or (role == Role.OWNER and mine != Role.OWNER):
-        return False
-    return ROLE_PERMISSIONS[role] <= ROLE_PERMISSIONS[mine]
+    """Whether `role` is none above that of `by`: who decides about owners may give all, others what they have."""
+    deeds = deeds_in(by, tenant)
+    return "manage_owners" in deeds or (role != Role.OWNER and ROLE_PERMISSIONS[role] <= deeds)
 
 
 def require_may_give(by: User, tenant: Tenant, role: str) -> None:

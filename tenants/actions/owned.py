@@ -30,10 +30,13 @@ class Keys:
             self.kind, _("Keys"), rows.count(), shown, True, _("Revoke them: calls are refused")
         )
 
-    def problem_with(self, heir: User, tenant: Tenant) -> str:
-        if heir.has_perm("tenants.claim_key", tenant):
-            return ""
-        return _("%(who)s may not hold keys. Choose a developer, an admin or an owner.") % {"who": heir}
+    def problem_with(self, heir: User, user: User, tenant: Tenant) -> str:
+        used = self._rows(user, tenant).values("project")
+        for project in Project.objects.in_tenant(tenant).filter(pk__in=used).order_by("name"):
+            if not heir.has_perm("tenants.claim_key", project):
+                words = {"who": heir, "project": project}
+                return _("%(who)s may not hold keys of %(project)s. Choose somebody whose role does.") % words
+        return ""
 
     def hand_over(self, user: User, tenant: Tenant, *, to: User, by: User) -> int:
         keys = list(_locked(self._rows(user, tenant)))
@@ -86,7 +89,7 @@ class Tokens:
             self.kind, _("Personal access tokens"), rows.count(), shown, False, _("Revoke them")
         )
 
-    def problem_with(self, heir: User, tenant: Tenant) -> str:
+    def problem_with(self, heir: User, user: User, tenant: Tenant) -> str:
         return _("A personal access token speaks as its person.")
 
     def hand_over(self, user: User, tenant: Tenant, *, to: User, by: User) -> int:
@@ -122,7 +125,7 @@ class Projects:
             self.kind, _("Projects"), rows.count(), shown, True, _("Leave them without a named owner")
         )
 
-    def problem_with(self, heir: User, tenant: Tenant) -> str:
+    def problem_with(self, heir: User, user: User, tenant: Tenant) -> str:
         return _problem_with_person(heir)
 
     def hand_over(self, user: User, tenant: Tenant, *, to: User, by: User) -> int:
@@ -164,7 +167,7 @@ class ServiceAccounts:
             _("Disable them: their keys and tokens stop"),
         )
 
-    def problem_with(self, heir: User, tenant: Tenant) -> str:
+    def problem_with(self, heir: User, user: User, tenant: Tenant) -> str:
         return _problem_with_person(heir)
 
     def hand_over(self, user: User, tenant: Tenant, *, to: User, by: User) -> int:

@@ -19,10 +19,10 @@ from tenants.actions.members import (
     require_manager,
     require_may_give,
 )
-from tenants.actions.tenancy import require_active
 from tenants.errors import Conflict
 from tenants.models import Membership, Source, Tenant, User
 from tenants.roles import Role
+from tenants.standing import require_active
 from tenants.suspension import restore_access, suspend_access
 
 DOMAIN = "service.invalid"  # RFC 2606: no mail ever goes there
@@ -43,7 +43,7 @@ def create_service_account(tenant: Tenant, *, name: str, role: str, by: User) ->
         Conflict: the tenant is not active.
     """
     tenant = Tenant.objects.visible_to(by).get(pk=tenant.pk)
-    require_manager(by, tenant)
+    require_manager(by, tenant, deed="tenants.manage_service_accounts")
     if role == Role.OWNER:
         raise PermissionDenied(_("A service account cannot be an owner: an owner is a person who answers."))
     require_may_give(by, tenant, role)
@@ -154,6 +154,6 @@ def _locked_account(pk: UUID | str, by: User) -> tuple[User, Tenant]:
     accounts = Membership.objects.visible_to(by).filter(user__service_of__isnull=False)
     tenant = lock_tenant(accounts.values_list("tenant", flat=True).get(pk=pk))
     membership: Membership = accounts.get(pk=pk)
-    require_manager(by, tenant)
+    require_manager(by, tenant, deed="tenants.manage_service_accounts")
     require_may_give(by, tenant, membership.role)
     return User.objects.select_for_update(of=("self",), no_key=True).get(pk=membership.user_id), tenant

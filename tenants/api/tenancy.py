@@ -7,8 +7,12 @@ from typing import Any
 
 from django.db.models import QuerySet
 from rest_framework import serializers, viewsets
+from rest_framework.decorators import action
+from rest_framework.request import Request
+from rest_framework.response import Response
 
 from tenants.api.base import InTenantFilter, VisibleMixin
+from tenants.api.project_roles import ROLES_SCHEMA, SET_ROLE_SCHEMA, project_roles
 from tenants.models import Membership, Project, Tenant
 
 
@@ -62,3 +66,9 @@ class ProjectViewSet(VisibleMixin, viewsets.ReadOnlyModelViewSet[Project]):
 
     def get_queryset(self) -> QuerySet[Project]:
         return super().get_queryset().select_related("tenant")
+
+    @SET_ROLE_SCHEMA
+    @ROLES_SCHEMA
+    @action(detail=True, methods=["get", "post"], pagination_class=None, filterset_class=None)
+    def roles(self, request: Request, pk: str) -> Response:
+        return project_roles(request, self.get_object().pk)

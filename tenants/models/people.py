@@ -101,6 +101,7 @@ class StaffAppointment(models.Model):
     created_at = models.DateTimeField(default=now, editable=False)
 
     class Meta:
+        permissions = [("appoint_staff", "Give and take staff roles")]
         constraints = [UniqueConstraint(fields=["user", "role"], name="staff_appointment_once")]
 
     def __str__(self) -> str:

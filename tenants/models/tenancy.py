@@ -56,15 +56,25 @@ class Tenant(models.Model):
 
     class Meta:
         ordering = ["name"]
-        permissions = [
+        permissions = [  # given to roles in tenants/roles.py
             ("request_access", "Ask for model access"),
             ("claim_key", "Claim a key"),
             ("revoke_key", "Revoke a key"),
             ("view_cost", "See costs"),
             ("export_cost", "Export costs"),
+            ("manage_tenant", "Change settings"),
             ("manage_members", "Manage members"),
+            ("manage_owners", "Manage owners"),
+            ("manage_projects", "Manage projects"),
+            ("manage_service_accounts", "Manage service accounts"),
+            ("manage_tokens", "Revoke tokens"),
             ("manage_limits", "Change limits"),
             ("view_audit", "Read the audit trail"),
+            ("export_audit", "Export the audit trail"),
+            ("propose_closing", "Propose to close the tenant"),
+            ("create_tenant", "Create tenants"),
+            ("suspend_tenant", "Suspend tenants"),
+            ("confirm_closing", "Confirm that a tenant closes"),
         ]
 
     def __str__(self) -> str:
@@ -83,6 +93,13 @@ class Project(TenantOwned):
 
     class Meta(TenantOwned.Meta):
         ordering = ["name"]
+        permissions = [  # asked on the project; see PROJECT_PERMISSIONS in tenants/roles.py
+            ("request_access", "Ask for model access"),
+            ("claim_key", "Claim a key"),
+            ("revoke_key", "Revoke a key"),
+            ("manage_limits", "Change limits"),
+            ("manage_projects", "Manage the project"),
+        ]
         constraints = [UniqueConstraint(fields=["tenant", "slug"], name="project_slug_unique_in_tenant")]
 
     def __str__(self) -> str:

@@ -12,7 +12,7 @@ from django.utils.cache import patch_vary_headers
 from django.views.generic.base import ContextMixin, View
 
 from tenants.models import ApiKey, Project, Tenant
-from tenants.permissions import deeds_in
+from tenants.permissions import deeds_in, projects_where
 
 
 class TenantPageMixin(LoginRequiredMixin, ContextMixin, View):
@@ -38,7 +38,8 @@ class TenantPageMixin(LoginRequiredMixin, ContextMixin, View):
         user = self.request.user
         tenants = Tenant.objects.visible_to(user)[:20]  # the switcher
         deeds = deeds_in(user, self.tenant)
-        keys_to_claim = ApiKey.objects.visible_to(user).in_tenant(self.tenant).claimable().count()
+        claimable = ApiKey.objects.visible_to(user).in_tenant(self.tenant).claimable()
+        keys_to_claim = claimable.filter(project__in=projects_where(user, "tenants.claim_key", self.tenant))
         return super().get_context_data(**kwargs) | {
             "tenant": self.tenant,
             "tenants": tenants,
@@ -46,7 +47,7 @@ class TenantPageMixin(LoginRequiredMixin, ContextMixin, View):
             "currency": self.tenant.currency,
             "portal": {
                 "tenants": tenants,
-                "keys_to_claim": keys_to_claim if "claim_key" in deeds else 0,
+                "keys_to_claim": keys_to_claim.count(),
                 "can_see_cost": "view_cost" in deeds,
                 "can_export": "export_cost" in deeds,
             },

@@ -7,7 +7,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("tenants", "0004_who_was_let_in_before"),
+        ("tenants", "0005_deeds_of_roles"),
     ]
 
     operations = [
