@@ -14,6 +14,8 @@ from django.views.generic.base import ContextMixin, View
 from tenants.models import ApiKey, Project, Tenant
 from tenants.permissions import deeds_in, projects_where
 
+SWITCHER_SIZE = 20  # tenants that the header lists; the others are found by searching
+
 
 class TenantPageMixin(LoginRequiredMixin, ContextMixin, View):
     """Resolves `<slug:tenant>` to `self.tenant`, or 404 when the person may not know of it."""
@@ -36,7 +38,8 @@ class TenantPageMixin(LoginRequiredMixin, ContextMixin, View):
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
         user = self.request.user
-        tenants = Tenant.objects.visible_to(user)[:20]  # the switcher
+        others = list(Tenant.objects.visible_to(user).exclude(pk=self.tenant.pk)[:SWITCHER_SIZE])
+        tenants = [self.tenant, *others[: SWITCHER_SIZE - 1]]
         deeds = deeds_in(user, self.tenant)
         claimable = ApiKey.objects.visible_to(user).in_tenant(self.tenant).claimable()
         keys_to_claim = claimable.filter(project__in=projects_where(user, "tenants.claim_key", self.tenant))
@@ -47,6 +50,7 @@ class TenantPageMixin(LoginRequiredMixin, ContextMixin, View):
             "currency": self.tenant.currency,
             "portal": {
                 "tenants": tenants,
+                "has_more_tenants": len(others) == SWITCHER_SIZE,
                 "keys_to_claim": keys_to_claim.count(),
                 "can_see_cost": "view_cost" in deeds,
                 "can_export": "export_cost" in deeds,
