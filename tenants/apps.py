@@ -11,7 +11,11 @@ class TenantsConfig(AppConfig):
     name = "tenants"
 
     def ready(self) -> None:
+        from tenants.actions import belongings, owned
+
         post_migrate.connect(give_staff_roles_their_permissions)
+        for provider in owned.KINDS:
+            belongings.register(provider)
         post_migrate.connect(give_tenant_roles_their_permissions, sender=self)
 
         from tenants import signals

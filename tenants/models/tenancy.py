@@ -11,7 +11,7 @@ from django.utils.translation import gettext_lazy as _
 
 from tenants.ids import uuid7
 from tenants.models.people import Source, User
-from tenants.querysets import TenantListQuerySet
+from tenants.querysets import InvitationQuerySet, TenantListQuerySet
 from tenants.roles import Role
 from tenants.scoping import TenantOwned
 
@@ -145,6 +145,8 @@ class ProjectRole(TenantOwned):
 class Invitation(TenantOwned):
     """A tenant's offer of a role to an e-mail address. Its link stands in the mail alone: only a digest is stored."""
 
+    queryset_class = InvitationQuerySet
+
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     email = models.EmailField()
     role = models.CharField(max_length=10, choices=Role)
@@ -152,6 +154,8 @@ class Invitation(TenantOwned):
     invited_by = models.ForeignKey(User, models.PROTECT, related_name="+")
     created_at = models.DateTimeField(default=now, editable=False)
     expires_at = models.DateTimeField()
+    sent_at = models.DateTimeField(null=True)  # when the mail was claimed for sending; null: not yet
+    mail_problem = models.CharField(max_length=200, blank=True)  # why it did not go out
     accepted_at = models.DateTimeField(null=True)
     accepted_by = models.ForeignKey(User, models.PROTECT, null=True, related_name="+")
     withdrawn_at = models.DateTimeField(null=True)
