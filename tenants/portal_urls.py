@@ -9,6 +9,7 @@ from tenants.views.service_accounts import (
     ServiceAccountEnable,
     ServiceAccountNew,
 )
+from tenants.views.settings import ProjectEdit, ProjectList, ProjectNew, TenantSettings
 
 urlpatterns = [
     path("members/", MemberList.as_view(), name="member-list"),
@@ -22,4 +23,8 @@ urlpatterns = [
     path("invitations/<uuid:pk>/resend/", InvitationResend.as_view(), name="invitation-resend"),
     path("invitations/<uuid:pk>/withdraw/", InvitationWithdraw.as_view(), name="invitation-withdraw"),
     path("service-accounts/new/", ServiceAccountNew.as_view(), name="service-account-new"),
+    path("settings/", TenantSettings.as_view(), name="tenant-settings"),
+    path("projects/", ProjectList.as_view(), name="project-list"),
+    path("projects/new/", ProjectNew.as_view(), name="project-new"),
+    path("projects/<uuid:pk>/edit/", ProjectEdit.as_view(), name="project-edit"),
 ]

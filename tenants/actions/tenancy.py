@@ -36,8 +36,13 @@ REGION: Final = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 
 
 @transaction.atomic
-def create_tenant(*, by: User | None, slug: str, name: str, **fields: object) -> Tenant:
+def create_tenant(
+    *, by: User | None, slug: str, name: str, first_owner: str = "", **fields: object
+) -> Tenant:
     """Create an active tenant with its role groups. `by` None means the platform (set-up, import).
+
+    Args:
+        first_owner: an e-mail address that is invited to own the tenant; only a person invites.
 
     Raises:
         PermissionDenied: `by` may not create tenants. Conflict: another tenant has this slug.
@@ -58,6 +63,10 @@ def create_tenant(*, by: User | None, slug: str, name: str, **fields: object) ->
     for role in Role.values:
         role_group(tenant, role)
     audit.record("tenant.created", actor=by, subject=tenant)
+    if by is not None and first_owner:
+        from tenants.actions.invitations import invite  # which itself asks whether a tenant is active
+
+        invite(tenant, first_owner, Role.OWNER, by=by)
     return tenant
 
 
