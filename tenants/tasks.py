@@ -1,4 +1,4 @@
-"""What happens to tenants by the clock. A message is a hint, the row is the truth: any task may run twice."""
+"""Invitations by the clock. A message is a hint, the row is the truth: any task may run twice."""
 
 from __future__ import annotations
 

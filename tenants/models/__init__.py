@@ -8,6 +8,7 @@ from tenants.models.people import (
     PersonalAccessToken,
     Session,
     Source,
+    SpentLogoutToken,
     StaffAppointment,
     User,
 )
@@ -38,6 +39,7 @@ __all__ = [
     "ScimToken",
     "Session",
     "Source",
+    "SpentLogoutToken",
     "StaffAppointment",
     "Tenant",
     "TenantClosing",
