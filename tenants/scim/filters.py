@@ -222,14 +222,17 @@ OF_MODEL: dict[Any, Columns] = {payloads.User: USERS, payloads.Group: GROUPS}
 
 
 def in_grammar(text: str) -> str:
-    """A filter in the words of RFC 7644; Entra ID asks `emails[type eq "work"].value eq "…"`, for which it has none."""
+    """A filter in the words of RFC 7644; Entra ID asks `emails[type eq "work"].value eq "…"`, for which it has none.
+
+    Raises InvalidFilterException, before anything reads it, if it is longer than any that makes sense.
+    """
+    if len(text) > LONGEST_FILTER:
+        raise InvalidFilterException(detail=f"The filter is longer than {LONGEST_FILTER} characters.")
     return _VALUE_OF_SELECTION.sub(r"\1[(\2) and \3]", text, count=1)
 
 
 def question_of(scim_filter: ScimFilter[Any]) -> Q:
     """The filter, bound to a payload's model, as a question. Raises InvalidFilterException."""
-    if len(scim_filter) > LONGEST_FILTER:
-        raise InvalidFilterException(detail=f"The filter is longer than {LONGEST_FILTER} characters.")
     return _ToQuestion(scim_filter, OF_MODEL[scim_filter.model].columns).visit(scim_filter.ast)
 
 

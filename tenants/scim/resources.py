@@ -103,9 +103,10 @@ class SearchMixin:
     """POST lists, its filter in the body and so in no log (RFC 7644, section 3.4.3)."""
 
     def post(self: Any, request: HttpRequest) -> HttpResponse:
-        search = SearchRequest[self.payload].model_validate(
-            read_json(request), scim_ctx=Context.SEARCH_REQUEST
-        )
+        given = read_json(request)
+        if isinstance(given.get("filter"), str):
+            given["filter"] = filters.in_grammar(given["filter"])
+        search = SearchRequest[self.payload].model_validate(given, scim_ctx=Context.SEARCH_REQUEST)
         return self.search(search)  # type: ignore[no-any-return]
 
 
