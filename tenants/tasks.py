@@ -8,6 +8,7 @@ from celery import shared_task
 from django.utils.timezone import now
 
 from tenants import invitation_mail
+from tenants.actions import due_rules
 from tenants.models import Invitation
 from tenants.scope import platform_scope, tenant_scope
 
@@ -36,6 +37,13 @@ def send_invitations_left_alone() -> None:
         send_invitation.delay(str(tenant_id), str(pk))
 
 
+@shared_task(soft_time_limit=300)
+def apply_due_group_rules() -> None:
+    """Compute the roles of people whose groups changed; the clock repairs what a lost message left."""
+    due_rules.apply_due_rules()
+
+
 SCHEDULE = {
+    "apply-due-group-rules": {"task": "tenants.tasks.apply_due_group_rules", "schedule": 60.0},
     "send-invitations-left-alone": {"task": "tenants.tasks.send_invitations_left_alone", "schedule": 300.0},
 }
