@@ -19,7 +19,6 @@ from django.db import transaction
 from django.utils.timezone import now
 
 from tenants import audit
-from tenants.actions.members import role_group
 from tenants.models import (
     AuditEntry,
     DirectoryGroup,
@@ -31,6 +30,7 @@ from tenants.models import (
     Tenant,
     User,
 )
+from tenants.role_groups import role_group
 from tenants.roles import ROLE_PERMISSIONS, Role
 from tenants.scope import platform_scope
 

@@ -16,7 +16,7 @@ from catalog.models import CatalogImport, Grant, Review, ReviewDecision
 from deployments.models import Route
 from gateway.models import Gateway
 from tenants import audit
-from tenants.models import AuditEntry, FederatedIdentity, GroupRule, Limit, Membership
+from tenants.models import AuditEntry, FederatedIdentity, GroupRule, Limit, Membership, ProjectRole
 from tests.factories import (
     AccessRequestFactory,
     ApiKeyFactory,
@@ -83,6 +83,19 @@ def _grant(lab):
     )
 
 
+def _invitation(lab):
+    from tenants.actions import invite
+    from tests.factories import member_of
+
+    invitation, lab.link = invite(
+        lab.tenant,
+        "lab-marker@example.org",
+        "viewer",
+        by=member_of(lab.tenant, "owner", name="lab-marker owner"),
+    )
+    return invitation
+
+
 def _audit_line(lab):
     line = audit.record("lab.marked", actor=lab.person, subject=lab.project, note="lab-marker")
     return AuditEntry.objects.across_tenants().get(pk=line.pk)
@@ -111,6 +124,10 @@ ROWS = {
         user=lab.person, issuer="https://id.example", subject="lab-marker subject"
     ),
     "tenants.membership": lambda lab: Membership.objects.in_tenant(lab.tenant).first(),
+    "tenants.invitation": _invitation,
+    "tenants.projectrole": lambda lab: ProjectRole.objects.create(
+        tenant=lab.tenant, membership=lab.row("tenants.membership"), project=lab.project, role="viewer"
+    ),
     "tenants.auditentry": _audit_line,
     "billing.billedmodel": lambda lab: BilledModel.objects.create(name="billed-1"),
     "billing.sku": lambda lab: Sku.objects.create(model=lab.row("billing.billedmodel"), kind="input"),
@@ -151,6 +168,7 @@ TENANT_OWNED = {
 PARAMETERS = {
     "tenant": lambda lab: lab.tenant.slug,
     "name": lambda lab: lab.row("catalog.catalogmodel").name,
+    "link": lambda lab: lab.row("tenants.invitation") and lab.link,
     "app_label": lambda lab: "tenants",
     "url": lambda lab: "no-such-page",
 }
@@ -162,6 +180,7 @@ OPEN = {
     "metrics": "counts requests; kept from outside by the proxy (docs/operate.md)",
     "login": "signing in",
     "logout": "ends whatever session there is",
+    "invitation": "whoever holds the link reads the mail of the invited address",
     "oidc_authentication_init": "signing in; 404 without a provider",
     "oidc_authentication_callback": "signing in; does nothing for a browser that did not set out",
     "oidc-backchannel-logout": "the provider's tokens are signed; says nothing of anybody",

@@ -1,7 +1,13 @@
 """WHO: people, tenants, projects, memberships, keys, limits, tokens, the directory, the audit trail."""
 
 from tenants.models.audit import AuditEntry
-from tenants.models.directory import DirectoryGroup, GroupRule, ScimToken
+from tenants.models.directory import (
+    DirectoryGroup,
+    DirectoryPerson,
+    GroupRule,
+    GroupRulesDue,
+    ScimToken,
+)
 from tenants.models.keys import ApiKey, ConfigRevision, Limit
 from tenants.models.people import (
     FederatedIdentity,
@@ -28,8 +34,10 @@ __all__ = [
     "ConfigRevision",
     "DataClass",
     "DirectoryGroup",
+    "DirectoryPerson",
     "FederatedIdentity",
     "GroupRule",
+    "GroupRulesDue",
     "Invitation",
     "Limit",
     "Membership",

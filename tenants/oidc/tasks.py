@@ -1,4 +1,4 @@
-"""The provider's clocks. Tasks carry ids and hold no rules; tenants/tasks.py hands SCHEDULE to beat."""
+"""The provider's clocks. Tasks carry ids and hold no rules."""
 
 from __future__ import annotations
 
