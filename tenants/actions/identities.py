@@ -9,7 +9,7 @@ from django.core.exceptions import PermissionDenied, ValidationError
 from django.db import transaction
 from django.utils.translation import gettext as _
 
-from tenants import audit
+from tenants import audit, group_rules
 from tenants.errors import Conflict
 from tenants.models import FederatedIdentity, User
 
@@ -49,7 +49,6 @@ def unlink_identity(pk: UUID | str, *, by: User) -> None:
         FederatedIdentity.DoesNotExist: there is no such identity.
         PermissionDenied: `by` is no superuser.
     """
-    from tenants.group_rules import apply_group_rules
     from tenants.sessions import end_provider_sessions
 
     _require_superuser(by)
@@ -58,7 +57,7 @@ def unlink_identity(pk: UUID | str, *, by: User) -> None:
     ended = end_provider_sessions(identity.issuer, subject=identity.subject)
     audit.record("identity.unlinked", actor=by, subject=identity, user=user.email, sessions=ended)
     identity.delete()
-    apply_group_rules(user, because="their identity was unlinked")
+    group_rules.apply_group_rules(user, because="their identity was unlinked")
 
 
 def _require_superuser(by: User) -> None:

@@ -6,7 +6,7 @@ import pytest
 from django.core.exceptions import PermissionDenied
 
 from tenants.actions.identities import link_identity, unlink_identity
-from tenants.models import AuditEntry, FederatedIdentity, User
+from tenants.models import AuditEntry, DirectoryPerson, FederatedIdentity, User
 from tests.factories import UserFactory, member_of
 
 pytestmark = pytest.mark.django_db
@@ -14,8 +14,7 @@ pytestmark = pytest.mark.django_db
 
 def made_by_the_directory(email, **fields):
     user = User.objects.create_user(email, None, **fields)
-    user.external_id = "00u1"
-    user.save()
+    DirectoryPerson.objects.create(user=user)
     return user
 
 
