@@ -10,6 +10,9 @@ class TenantsConfig(AppConfig):
     name = "tenants"
 
     def ready(self) -> None:
+        from tenants import sign_in_trail
+
+        sign_in_trail.connect()
         post_migrate.connect(give_staff_roles_their_permissions)
 
 

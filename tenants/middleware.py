@@ -9,8 +9,10 @@ from django.core.exceptions import ObjectDoesNotExist, ValidationError
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 
+from tenants.client_address import client_address
 from tenants.context import Origin, current_origin
 from tenants.errors import Conflict
+from tenants.sessions import session_has_second_factor
 from tenants.views.errors import invalid, page_not_found
 
 Answer = Callable[[HttpRequest], HttpResponse]
@@ -24,7 +26,12 @@ class RequestContextMiddleware:
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
         request_id = str(structlog.contextvars.get_contextvars().get("request_id", ""))
-        origin = Origin(request_id, request.META.get("REMOTE_ADDR"), request.headers.get("User-Agent", ""))
+        origin = Origin(
+            request_id,
+            client_address(request),
+            request.headers.get("User-Agent", ""),
+            has_second_factor=session_has_second_factor(request),
+        )
         token = current_origin.set(origin)
         try:
             response = self.get_response(request)

@@ -3,6 +3,7 @@
 from tenants.actions.keys import claim_api_key, prepare_api_key, revoke_api_key
 from tenants.actions.limits import set_limits
 from tenants.actions.members import add_member, role_group
+from tenants.actions.sessions import end_session, sign_out_everywhere
 from tenants.actions.staff import make_staff
 from tenants.actions.tenancy import create_project, create_tenant
 from tenants.actions.tokens import issue_personal_access_token
@@ -12,10 +13,12 @@ __all__ = [
     "claim_api_key",
     "create_project",
     "create_tenant",
+    "end_session",
     "issue_personal_access_token",
     "make_staff",
     "prepare_api_key",
     "revoke_api_key",
     "role_group",
     "set_limits",
+    "sign_out_everywhere",
 ]
