@@ -67,6 +67,14 @@ def env_list(name: str, default: str = "") -> list[str]:
     return [word.strip() for word in env(name, default).split(",") if word.strip()]
 
 
+def env_choice(name: str, default: str, choices: tuple[str, ...]) -> str:
+    """One of a few words."""
+    text = env(name, default).lower()
+    if text not in choices:
+        raise ImproperlyConfigured(f"{name} must be {' or '.join(choices)}, not {text!r}.")
+    return text
+
+
 def env_database(name: str) -> dict[str, Any]:
     """A Django database dictionary from a libpq connection URL, for example ``postgresql://user:pw@host:5432/db``."""
     try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from django.conf import settings
 from django.contrib.auth.backends import ModelBackend
 from django.core.exceptions import PermissionDenied
 from django.db import models
@@ -69,6 +70,16 @@ class StaffPermissionBackend(ModelBackend):
     Beside what Django's own backend does, a global permission answers questions about a particular tenant as
     well, and the roles of somebody who is no longer staff give nothing: their groups carry global permissions.
     """
+
+    def authenticate(self, request: Any, username: Any = None, password: Any = None, **kwargs: Any) -> Any:
+        """Nobody, by any door, where local accounts are off."""
+        if not settings.LOCAL_ACCOUNTS:
+            return None
+        return super().authenticate(request, username=username, password=password, **kwargs)
+
+    def user_can_authenticate(self, user: Any) -> bool:
+        """Service accounts own keys and tokens, and never sign in to pages."""
+        return super().user_can_authenticate(user) and not user.is_service_account
 
     def get_group_permissions(self, user_obj: Any, obj: models.Model | None = None) -> set[str]:
         return super().get_group_permissions(user_obj) if user_obj.is_staff else set()

@@ -1,15 +1,29 @@
-"""Pages outside a tenant: signing in and out, and the way to one's tenant."""
+"""Pages outside a tenant: signing in and out, one's own account, and the way to one's tenant."""
 
 from django.contrib.auth.views import LogoutView
 from django.urls import path
 
+from tenants.views.second_factor import (
+    ConfirmSecondFactor,
+    EnrolSecondFactor,
+    RecoveryCodes,
+    SecondFactorPage,
+    TurnOffSecondFactor,
+)
 from tenants.views.sessions import SessionEnd, SessionList, SignOutEverywhere
-from tenants.views.sign_in import SignIn, home
+from tenants.views.sign_in import AdministratorLink, PasswordChange, SignIn, home
 
 urlpatterns = [
     path("", home, name="home"),
     path("login/", SignIn.as_view(), name="login"),
+    path("login/code/", ConfirmSecondFactor.as_view(), name="second-factor-confirm"),
+    path("login/once/<str:token>/", AdministratorLink.as_view(), name="administrator-link"),
     path("logout/", LogoutView.as_view(), name="logout"),
+    path("account/second-factor/", SecondFactorPage.as_view(), name="second-factor"),
+    path("account/second-factor/set-up/", EnrolSecondFactor.as_view(), name="second-factor-enrol"),
+    path("account/second-factor/codes/", RecoveryCodes.as_view(), name="second-factor-codes"),
+    path("account/second-factor/off/", TurnOffSecondFactor.as_view(), name="second-factor-off"),
+    path("account/password/", PasswordChange.as_view(), name="password-change"),
     path("account/sessions/", SessionList.as_view(), name="session-list"),
     path("account/sessions/end-all/", SignOutEverywhere.as_view(), name="session-end-all"),
     path("account/sessions/<str:handle>/end/", SessionEnd.as_view(), name="session-end"),

@@ -147,6 +147,7 @@ PARAMETERS = {
     "name": lambda lab: lab.row("catalog.catalogmodel").name,
     "app_label": lambda lab: "tenants",
     "url": lambda lab: "no-such-page",
+    "token": lambda lab: "no-such-link",
     "handle": lambda lab: "0" * 32,  # of somebody's session, which a page finds among one's own alone
 }
 
@@ -156,6 +157,9 @@ OPEN = {
     "readyz": "says only whether the parts are there",
     "metrics": "counts requests; kept from outside by the proxy (docs/operate.md)",
     "login": "signing in",
+    "second-factor-confirm": "the second step of signing in",
+    "administrator-link": "signed, made on the machine, used once",
+    "staff-sign-in": "leads to the one sign-in page",
     "logout": "ends whatever session there is",
     "api-schema": "the shape of the API, no data",
     "api-docs": "the shape of the API, no data",

@@ -11,7 +11,7 @@ from django.templatetags.static import static
 from django.urls import reverse_lazy
 from django.utils.translation import gettext_lazy as _
 
-from config.env import env, env_bool, env_database, env_int, env_list, env_seconds
+from config.env import env, env_bool, env_choice, env_database, env_int, env_list, env_seconds
 from config.logging import configure_logging
 
 BASE_DIR = Path(__file__).resolve().parent.parent.parent
@@ -27,6 +27,7 @@ ALLOWED_HOSTS = env_list("ALLOWED_HOSTS", urlsplit(CONSOLE_URL).hostname or "127
 CSRF_TRUSTED_ORIGINS = [CONSOLE_URL]
 
 INSTALLED_APPS = [
+    "axes",
     "config.apps.ConsoleConfig",
     "unfold",
     "unfold.contrib.filters",
@@ -73,6 +74,8 @@ MIDDLEWARE = [
     "django_htmx.middleware.HtmxMiddleware",
     "tenants.middleware.RequestContextMiddleware",
     "tenants.middleware.ConflictMiddleware",
+    "tenants.session_middleware.SecondFactorGate",
+    "axes.middleware.AxesMiddleware",
 ]
 
 ROOT_URLCONF = "config.urls"
@@ -108,6 +111,7 @@ DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 # Identity
 AUTH_USER_MODEL = "tenants.User"
 AUTHENTICATION_BACKENDS = [
+    "tenants.lockout.LockoutBackend",
     "tenants.permissions.StaffPermissionBackend",
     "guardian.backends.ObjectPermissionBackend",
 ]
@@ -120,6 +124,28 @@ AUTH_PASSWORD_VALIDATORS = [
 ANONYMOUS_USER_NAME = None  # guardian: nobody in particular has no row
 GUARDIAN_RAISE_403 = False
 LOGIN_URL = "login"
+LOCAL_ACCOUNTS = env_bool("LOCAL_ACCOUNTS", True)  # off: only the OpenID provider signs people in
+# Staff without a second factor are sent to set one up before any page; in the demo they need not.
+STAFF_SECOND_FACTOR = env_choice(
+    "STAFF_SECOND_FACTOR", "optional" if IS_DEMO else "required", ("required", "optional")
+)
+APPROVALS_NEED_SECOND_FACTOR = env_bool("APPROVALS_NEED_SECOND_FACTOR", False)
+
+# Lockout (django-axes): of an address at one place, and, much later, of an address wherever it is tried.
+AXES_HANDLER = "tenants.lockout.LockoutHandler"
+AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"], ["username"]]
+AXES_FAILURE_LIMIT = env_int("LOCKOUT_FAILURES", 5, minimum=1)
+LOCKOUT_FAILURES_ANYWHERE = env_int("LOCKOUT_FAILURES_ANYWHERE", 50, minimum=1)
+AXES_COOLOFF_TIME = timedelta(minutes=env_int("LOCKOUT_MINUTES", 15, minimum=1))
+AXES_RESET_COOL_OFF_ON_FAILURE_DURING_LOCKOUT = False
+AXES_RESET_ON_SUCCESS = True
+AXES_USERNAME_FORM_FIELD = "username"
+AXES_USERNAME_CALLABLE = "tenants.lockout.address_tried"
+AXES_CLIENT_IP_CALLABLE = "tenants.client_address.client_address"
+AXES_LOCKOUT_CALLABLE = "tenants.lockout.locked_out"
+AXES_DISABLE_ACCESS_LOG = True  # the audit trail says who signed in
+AXES_ENABLE_ADMIN = AXES_VERBOSE = False
+AXES_SENSITIVE_PARAMETERS = ["username", "next", "csrfmiddlewaretoken", "code"]
 LOGIN_REDIRECT_URL = "home"
 LOGOUT_REDIRECT_URL = "login"
 

@@ -11,6 +11,7 @@ from tenants.models.people import (
     StaffAppointment,
     User,
 )
+from tenants.models.second_factor import RecoveryCode, SecondFactor
 from tenants.models.tenancy import (
     DataClass,
     Invitation,
@@ -35,7 +36,9 @@ __all__ = [
     "PersonalAccessToken",
     "Project",
     "ProjectRole",
+    "RecoveryCode",
     "ScimToken",
+    "SecondFactor",
     "Session",
     "Source",
     "StaffAppointment",
