@@ -10,7 +10,9 @@ from rest_framework.authentication import BaseAuthentication, get_authorization_
 from rest_framework.exceptions import AuthenticationFailed
 from rest_framework.request import Request
 
+from tenants.client_address import client_address
 from tenants.models import PersonalAccessToken, User
+from tenants.rate_limits import limit_rate
 from tenants.secrets import PERSONAL_TOKEN, digest, looks_like
 
 SEEN_EVERY = timedelta(minutes=1)  # last use is written at most this often
@@ -31,7 +33,11 @@ class TokenAuthentication(BaseAuthentication):
                 .first()
             )
         if token is None:
+            limit_rate(
+                "token_failed", client_address(request._request)
+            )  # valid tokens are never held up by others
             raise AuthenticationFailed("This token is unknown, expired or revoked. Use another one.")
+        limit_rate("token_use", str(token.pk))
         PersonalAccessToken.objects.filter(pk=token.pk).filter(
             Q(last_used_at=None) | Q(last_used_at__lt=now() - SEEN_EVERY)
         ).update(last_used_at=now())

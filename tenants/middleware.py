@@ -11,9 +11,9 @@ from django.shortcuts import render
 
 from tenants.client_address import client_address
 from tenants.context import Origin, current_origin
-from tenants.errors import Conflict
+from tenants.errors import Conflict, TooManyRequests
 from tenants.sessions import session_has_second_factor
-from tenants.views.errors import invalid, page_not_found
+from tenants.views.errors import invalid, page_not_found, too_many_requests
 
 Answer = Callable[[HttpRequest], HttpResponse]
 
@@ -42,7 +42,8 @@ class RequestContextMiddleware:
 
 
 class ConflictMiddleware:
-    """What an action raises behind a page, in the API's words: Conflict is 409, not found 404, invalid 400.
+    """What an action raises behind a page, in the API's words: Conflict is 409, not found 404, invalid 400,
+    too often 429.
 
     htmx takes the page's error block (see layout.html).
     """
@@ -56,6 +57,8 @@ class ConflictMiddleware:
     def process_exception(self, request: HttpRequest, error: Exception) -> HttpResponse | None:
         if isinstance(error, Conflict):
             return render(request, "409.html", {"message": error.message}, status=409)
+        if isinstance(error, TooManyRequests):
+            return too_many_requests(request, error)
         if isinstance(error, ObjectDoesNotExist):
             return page_not_found(request, error)
         if isinstance(error, ValidationError):

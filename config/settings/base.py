@@ -11,7 +11,7 @@ from django.templatetags.static import static
 from django.urls import reverse_lazy
 from django.utils.translation import gettext_lazy as _
 
-from config.env import env, env_bool, env_choice, env_database, env_int, env_list, env_seconds
+from config.env import env, env_bool, env_choice, env_database, env_int, env_list, env_rates, env_seconds
 from config.logging import configure_logging
 
 BASE_DIR = Path(__file__).resolve().parent.parent.parent
@@ -226,6 +226,23 @@ CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_BEAT_SCHEDULE: dict[
     str, dict[str, object]
 ] = {}  # each app adds its own clocks in tasks.py (config.celery)
+
+# How often something may be tried (tenants/rate_limits.py). Counted in a Redis or Valkey; else in each process.
+_is_shared = CELERY_BROKER_URL.startswith(("redis://", "rediss://", "valkey://", "valkeys://"))
+RATE_LIMIT_URL = env("RATE_LIMIT_URL", CELERY_BROKER_URL if _is_shared else "memory://")
+RATE_LIMITS = env_rates(
+    "RATE_LIMITS",
+    {
+        "sign_in": "30/minute",  # passwords, codes and administrator's links, of an address
+        "invitation_send": "60/hour",  # of a person
+        "invitation_open": "30/minute",  # of an address
+        "key_claim": "30/minute",  # of a person
+        "token_failed": "60/minute",  # unknown, expired and revoked bearer tokens, of an address
+        "token_use": "600/minute",  # of a token
+        "scim": "1200/minute",  # of a directory's token
+        "back_channel_logout": "120/minute",  # of an address
+    },
+)
 
 # Clusters and gateways
 CLUSTER_TIMEOUT_SECONDS = env_seconds("CLUSTER_TIMEOUT_SECONDS", 10)

@@ -27,8 +27,10 @@ from tenants.actions import (
     renew_recovery_codes,
     turn_off_second_factor,
 )
+from tenants.client_address import client_address
 from tenants.models import SecondFactor, User
 from tenants.permissions import signed_in
+from tenants.rate_limits import limit_rate
 from tenants.scope import platform_scope
 from tenants.session_store import PREFIX
 from tenants.sessions import session_has_second_factor
@@ -96,6 +98,7 @@ class ConfirmSecondFactor(FormView):  # type: ignore[type-arg]
         }
 
     def form_valid(self, form: CodeForm) -> HttpResponse:
+        limit_rate("sign_in", client_address(self.request))
         with platform_scope("a second factor is confirmed before there is a scope"):
             verdict = confirm_with_code(self.person, form.cleaned_data["code"])
         if not verdict.is_right:

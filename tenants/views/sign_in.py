@@ -21,8 +21,10 @@ from django.views.decorators.cache import never_cache
 from django.views.generic import FormView
 
 from tenants.actions import change_password, read_administrator_link, use_administrator_link
+from tenants.client_address import client_address
 from tenants.models import Membership, User
 from tenants.permissions import signed_in
+from tenants.rate_limits import limit_rate
 from tenants.scope import platform_scope
 from tenants.second_factor import has_authenticator
 from tenants.views.half_signed_in import begin_second_step
@@ -46,6 +48,7 @@ class SignIn(LoginView):
     def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         if not settings.LOCAL_ACCOUNTS:
             raise PermissionDenied(_("Passwords are off here; your organisation signs you in."))
+        limit_rate("sign_in", client_address(request))
         return super().post(request, *args, **kwargs)
 
     def form_valid(self, form: AuthenticationForm) -> HttpResponseRedirect:
@@ -84,6 +87,7 @@ class AdministratorLink(FormView):  # type: ignore[type-arg]
         }
 
     def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        limit_rate("sign_in", client_address(request))
         password = ""
         if settings.LOCAL_ACCOUNTS:
             form = self.get_form()
