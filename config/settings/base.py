@@ -60,6 +60,7 @@ MIDDLEWARE = [
     "config.metrics.RequestMetricsMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
+    "config.security_headers.SecurityHeadersMiddleware",
     "csp.middleware.CSPMiddleware",
     "config.admin.relax_policy_for_admin",
     "django.contrib.sessions.middleware.SessionMiddleware",
@@ -155,12 +156,19 @@ SESSION_COOKIE_HTTPONLY = True
 SESSION_COOKIE_SAMESITE = "Lax"
 SESSION_COOKIE_AGE = env_seconds("SESSION_SECONDS", 12 * 3600)
 SESSION_ENGINE = "tenants.session_store"
-SESSION_COOKIE_NAME = "qm_session"
-CSRF_COOKIE_NAME = "qm_csrf"
+_HOST_ONLY = "" if IS_LOOPBACK else "__Host-"  # browsers then want Secure and Path=/, and take no Domain
+SESSION_COOKIE_NAME = f"{_HOST_ONLY}qm_session"
+CSRF_COOKIE_NAME = f"{_HOST_ONLY}qm_csrf"
+CSRF_COOKIE_HTTPONLY = True  # pages carry the token themselves
+CSRF_COOKIE_SAMESITE = "Lax"
 SECURE_SSL_REDIRECT = not IS_LOOPBACK
 SECURE_REDIRECT_EXEMPT = [r"^healthz$", r"^readyz$", r"^metrics$", r"^internal/"]
 SECURE_HSTS_SECONDS = 0 if IS_LOOPBACK else env_seconds("HSTS_SECONDS", 31536000)
-SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = not IS_LOOPBACK
+SECURE_HSTS_INCLUDE_SUBDOMAINS = not IS_LOOPBACK and env_bool("HSTS_SUBDOMAINS", True)
+SECURE_HSTS_PRELOAD = not IS_LOOPBACK and env_bool("HSTS_PRELOAD", False)
+SILENCED_SYSTEM_CHECKS = [
+    "security.W021"
+]  # preloading binds a whole domain for years: its owner decides that
 SECURE_CONTENT_TYPE_NOSNIFF = True
 SECURE_REFERRER_POLICY = "same-origin"
 SECURE_CROSS_ORIGIN_OPENER_POLICY = "same-origin"
@@ -170,6 +178,22 @@ if IS_BEHIND_TLS_PROXY:
 # How many proxies in front append to X-Forwarded-For; the entry the outermost of them wrote is the caller.
 TRUSTED_PROXIES = env_int("TRUSTED_PROXIES", 1 if IS_BEHIND_TLS_PROXY else 0)
 X_FRAME_OPTIONS = "DENY"
+PERMISSIONS_POLICY = dict.fromkeys(
+    (
+        "accelerometer",
+        "autoplay",
+        "camera",
+        "display-capture",
+        "geolocation",
+        "gyroscope",
+        "magnetometer",
+        "microphone",
+        "midi",
+        "payment",
+        "usb",
+    ),
+    "",
+) | {"clipboard-write": "self", "fullscreen": "self"}
 _POLICY = {
     "default-src": [SELF],
     "script-src": [SELF, NONCE],

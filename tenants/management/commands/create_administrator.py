@@ -21,6 +21,8 @@ class Command(BaseCommand):
         "Every link is in the audit trail."
     )
 
+    requires_system_checks: list[str] = []  # it must work where nobody else gets in
+
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("email", help="the administrator's e-mail address")
         parser.add_argument("--because", default="", help="why; stands in the audit trail")
