@@ -3,6 +3,7 @@
 from django.contrib.auth.views import LogoutView
 from django.urls import path
 
+from tenants.views.invitations import InvitationPage
 from tenants.views.second_factor import (
     ConfirmSecondFactor,
     EnrolSecondFactor,
@@ -11,10 +12,11 @@ from tenants.views.second_factor import (
     TurnOffSecondFactor,
 )
 from tenants.views.sessions import SessionEnd, SessionList, SignOutEverywhere
-from tenants.views.sign_in import AdministratorLink, PasswordChange, SignIn, home
+from tenants.views.sign_in import AdministratorLink, PasswordChange, SignIn, home, tenant_list
 
 urlpatterns = [
     path("", home, name="home"),
+    path("tenants/", tenant_list, name="tenant-list"),
     path("login/", SignIn.as_view(), name="login"),
     path("login/code/", ConfirmSecondFactor.as_view(), name="second-factor-confirm"),
     path("login/once/<str:token>/", AdministratorLink.as_view(), name="administrator-link"),
@@ -27,4 +29,5 @@ urlpatterns = [
     path("account/sessions/", SessionList.as_view(), name="session-list"),
     path("account/sessions/end-all/", SignOutEverywhere.as_view(), name="session-end-all"),
     path("account/sessions/<str:handle>/end/", SessionEnd.as_view(), name="session-end"),
+    path("invitations/<str:link>/", InvitationPage.as_view(), name="invitation"),
 ]

@@ -74,6 +74,7 @@ MIDDLEWARE = [
     "django_structlog.middlewares.RequestMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
     "tenants.middleware.RequestContextMiddleware",
+    "tenants.middleware.ScopeMiddleware",
     "tenants.middleware.ConflictMiddleware",
     "tenants.session_middleware.SecondFactorGate",
     "axes.middleware.AxesMiddleware",
@@ -114,7 +115,7 @@ AUTH_USER_MODEL = "tenants.User"
 AUTHENTICATION_BACKENDS = [
     "tenants.lockout.LockoutBackend",
     "tenants.permissions.StaffPermissionBackend",
-    "guardian.backends.ObjectPermissionBackend",
+    "tenants.permissions.RolePermissionBackend",
 ]
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.Argon2PasswordHasher"]
 AUTH_PASSWORD_VALIDATORS = [
@@ -124,6 +125,7 @@ AUTH_PASSWORD_VALIDATORS = [
 ]
 ANONYMOUS_USER_NAME = None  # guardian: nobody in particular has no row
 GUARDIAN_RAISE_403 = False
+SILENCED_SYSTEM_CHECKS = ["guardian.W001"]  # it looks for its own backend by name; ours extends it
 LOGIN_URL = "login"
 LOCAL_ACCOUNTS = env_bool("LOCAL_ACCOUNTS", True)  # off: only the OpenID provider signs people in
 # Staff without a second factor are sent to set one up before any page; in the demo they need not.
@@ -228,6 +230,15 @@ STORAGES = {
 EXPORT_DIR = Path(env("EXPORT_DIR", LOCAL_DIR / "exports"))
 EXPORT_KEEP_DAYS = env_int("EXPORT_KEEP_DAYS", 30, minimum=1)
 EMAIL_BACKEND = env("EMAIL_BACKEND", "django.core.mail.backends.console.EmailBackend")
+EMAIL_HOST = env("EMAIL_HOST", "localhost")
+EMAIL_PORT = env_int("EMAIL_PORT", 25, minimum=1)
+EMAIL_HOST_USER = env("EMAIL_HOST_USER", "")
+EMAIL_HOST_PASSWORD = env("EMAIL_HOST_PASSWORD", "")
+EMAIL_USE_TLS = env_bool("EMAIL_USE_TLS", False)
+EMAIL_TIMEOUT = env_seconds("EMAIL_TIMEOUT", 10)
+DEFAULT_FROM_EMAIL = env("DEFAULT_FROM_EMAIL", "quartermaster@localhost")
+INVITATION_DAYS = env_int("INVITATION_DAYS", 7, minimum=1)  # an invitation's link ends after so many
+SUPPORT_CONTACT = env("SUPPORT_CONTACT", "")  # whom a suspended tenant's people ask; empty: "the operators"
 
 # Celery: a lost worker loses nothing. V exceeds the longest task limit and the longest countdown (STACK facts in docs).
 CELERY_BROKER_URL = env("CELERY_BROKER_URL")
@@ -280,7 +291,7 @@ REST_FRAMEWORK = {
         "tenants.authentication.TokenAuthentication",
         "rest_framework.authentication.SessionAuthentication",
     ],
-    "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
+    "DEFAULT_PERMISSION_CLASSES": ["tenants.api.permissions.SignedIn"],
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
     "DEFAULT_PARSER_CLASSES": ["tenants.parsers.StorableJSONParser"],
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
@@ -303,6 +314,8 @@ SPECTACULAR_SETTINGS = {
         "ReviewStateEnum": "catalog.models.Review.State",
         "ExportStateEnum": "billing.models.Export.State",
         "DeploymentStateEnum": "deployments.models.Deployment.State",
+        "RoleEnum": "tenants.roles.Role",
+        "ProjectRoleEnum": ["admin", "developer", "finance", "viewer"],
     },
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",

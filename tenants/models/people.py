@@ -51,6 +51,9 @@ class User(AbstractUser):
     service_of = models.ForeignKey(
         "tenants.Tenant", models.PROTECT, null=True, blank=True, related_name="service_accounts"
     )  # set: no person, but an account for programs of this tenant, which never signs in to pages
+    responsible = models.ForeignKey(
+        "self", models.PROTECT, null=True, blank=True, related_name="answers_for"
+    )  # of a service account: the person who answers for it
     erased_at = models.DateTimeField(null=True, editable=False)
 
     USERNAME_FIELD = "email"
@@ -98,6 +101,7 @@ class StaffAppointment(models.Model):
     created_at = models.DateTimeField(default=now, editable=False)
 
     class Meta:
+        permissions = [("appoint_staff", "Give and take staff roles")]
         constraints = [UniqueConstraint(fields=["user", "role"], name="staff_appointment_once")]
 
     def __str__(self) -> str:

@@ -9,7 +9,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("tenants", "0004_who_was_let_in_before"),
+        ("tenants", "0009_rows_are_of_one_tenant"),
     ]
 
     operations = [
