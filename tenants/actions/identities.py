@@ -12,6 +12,7 @@ from django.utils.translation import gettext as _
 from tenants import audit, group_rules
 from tenants.errors import Conflict
 from tenants.models import FederatedIdentity, User
+from tenants.sessions import end_provider_sessions
 
 
 @transaction.atomic
@@ -49,7 +50,6 @@ def unlink_identity(pk: UUID | str, *, by: User) -> None:
         FederatedIdentity.DoesNotExist: there is no such identity.
         PermissionDenied: `by` is no superuser.
     """
-    from tenants.sessions import end_provider_sessions
 
     _require_superuser(by)
     identity = FederatedIdentity.objects.select_for_update(of=("self",)).select_related("user").get(pk=pk)

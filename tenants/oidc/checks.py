@@ -25,6 +25,7 @@ from tenants.oidc.identities import note_groups
 from tenants.oidc.provider import current_provider
 from tenants.oidc.vault import seal, unseal
 from tenants.scope import platform_scope
+from tenants.sessions import end_provider_sessions
 from tenants.suspension import suspend_access
 
 log = structlog.get_logger(__name__)
@@ -125,7 +126,6 @@ def _ask_again(identity: FederatedIdentity, refresh_token: str) -> ProviderPerso
 
 def _refuse(pk: UUID, sealed: bytes | memoryview | None, reason: str) -> None:
     """The provider said no for good: end what it opened, and suspend keys and tokens until the next sign-in."""
-    from tenants.sessions import end_provider_sessions
 
     with platform_scope("periodic check: the keys of a person may be in any tenant"), transaction.atomic():
         identity = _locked(pk)

@@ -25,6 +25,7 @@ from tenants.models import FederatedIdentity, Session, SpentLogoutToken
 from tenants.oidc.errors import ProviderProblem
 from tenants.oidc.provider import current_provider
 from tenants.oidc.tokens import LEEWAY_SECONDS, LOGOUT_SECONDS, Claims, TokenRejected, verify_logout_token
+from tenants.sessions import end_provider_sessions
 
 log = structlog.get_logger(__name__)
 
@@ -90,7 +91,6 @@ class BackChannelLogout(View):
 
 def obey_logout_token(token: str) -> int:
     """End the sessions that a logout token names; return how many. Raises TokenRejected, for a replay too."""
-    from tenants.sessions import end_provider_sessions
 
     claims = verify_logout_token(token)
     issuer, sid, subject = claims["iss"], claims.get("sid", ""), claims.get("sub", "")
