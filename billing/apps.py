@@ -5,8 +5,10 @@ class BillingConfig(AppConfig):
     name = "billing"
 
     def ready(self) -> None:
-        from billing import suspended
+        from billing import closing, suspended
         from tenants import signals
+        from tenants.actions.closing import verify_final_exports_with
 
         signals.tenant_suspended.connect(suspended.stop_exports)
         signals.stakes_wanted.connect(suspended.count_stakes)
+        verify_final_exports_with(closing.verify_final_export)

@@ -100,7 +100,10 @@ class Project(TenantOwned):
             ("manage_limits", "Change limits"),
             ("manage_projects", "Manage the project"),
         ]
-        constraints = [UniqueConstraint(fields=["tenant", "slug"], name="project_slug_unique_in_tenant")]
+        constraints = [
+            UniqueConstraint(fields=["tenant", "slug"], name="project_slug_unique_in_tenant"),
+            UniqueConstraint(fields=["tenant", "id"], name="project_of_tenant"),  # others refer to the pair
+        ]
 
     def __str__(self) -> str:
         return self.name
@@ -117,7 +120,10 @@ class Membership(TenantOwned):
     created_at = models.DateTimeField(default=now, editable=False)
 
     class Meta(TenantOwned.Meta):
-        constraints = [UniqueConstraint(fields=["tenant", "user"], name="membership_one_role_per_tenant")]
+        constraints = [
+            UniqueConstraint(fields=["tenant", "user"], name="membership_one_role_per_tenant"),
+            UniqueConstraint(fields=["tenant", "id"], name="membership_of_tenant"),
+        ]
 
     def __str__(self) -> str:
         return f"{self.user} is {self.role} of {self.tenant}"
@@ -196,6 +202,11 @@ class TenantClosing(TenantOwned):
                 fields=["tenant"], name="tenant_closing_one_open", condition=Q(withdrawn_at=None)
             ),
             CheckConstraint(name="tenant_closing_takes_two", condition=~Q(confirmed_by=F("proposed_by"))),
+            CheckConstraint(
+                name="tenant_closing_is_open_withdrawn_or_confirmed",
+                condition=Q(confirmed_by__isnull=True, confirmed_at__isnull=True)
+                | Q(confirmed_by__isnull=False, confirmed_at__isnull=False, withdrawn_at__isnull=True),
+            ),
         ]
 
     def __str__(self) -> str:
