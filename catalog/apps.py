@@ -6,7 +6,10 @@ class CatalogConfig(AppConfig):
 
     def ready(self) -> None:
         from catalog import tenant_ends
+        from catalog.belongings import OpenRequests
         from tenants import signals
+        from tenants.actions import belongings
 
         signals.tenant_closed.connect(tenant_ends.end_requests_and_grants)
         signals.stakes_wanted.connect(tenant_ends.count_stakes)
+        belongings.register(OpenRequests())

@@ -10,7 +10,10 @@ from rest_framework.authentication import BaseAuthentication, get_authorization_
 from rest_framework.exceptions import AuthenticationFailed
 from rest_framework.request import Request
 
+from tenants.client_address import client_address
 from tenants.models import PersonalAccessToken, User
+from tenants.rate_limits import limit_rate
+from tenants.scope import platform_scope
 from tenants.secrets import PERSONAL_TOKEN, digest, looks_like
 
 SEEN_EVERY = timedelta(minutes=1)  # last use is written at most this often
@@ -25,23 +28,24 @@ class TokenAuthentication(BaseAuthentication):
             return None
         token = None
         if looks_like(PERSONAL_TOKEN, secret):
-            token = (
-                PersonalAccessToken.objects.select_related("user")
-                .filter(
-                    digest=digest(secret),
-                    revoked_at=None,
-                    suspended_at=None,
-                    expires_at__gt=now(),
-                    user__is_active=True,
-                )
-                .first()
-            )
+            with platform_scope("sign-in by token", is_routine=True):
+                token = self._find(digest(secret))
         if token is None:
+            limit_rate("token_failed", client_address(request._request))  # holds up no valid token
             raise AuthenticationFailed("This token is unknown, expired or revoked. Use another one.")
-        PersonalAccessToken.objects.filter(pk=token.pk).filter(
-            Q(last_used_at=None) | Q(last_used_at__lt=now() - SEEN_EVERY)
-        ).update(last_used_at=now())
+        limit_rate("token_use", str(token.pk))
         return token.user, token
+
+    def _find(self, wanted: str) -> PersonalAccessToken | None:
+        """The living token of this digest, its use noted."""
+        living = PersonalAccessToken.objects.filter(
+            digest=wanted, revoked_at=None, suspended_at=None, expires_at__gt=now(), user__is_active=True
+        )
+        token = living.select_related("user").first()
+        living.filter(Q(last_used_at=None) | Q(last_used_at__lt=now() - SEEN_EVERY)).update(
+            last_used_at=now()
+        )
+        return token
 
     def authenticate_header(self, request: Request) -> str:
         return 'Bearer realm="quartermaster"'

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
+from django.conf import settings
 from django.contrib.auth.backends import ModelBackend
 from django.core.exceptions import PermissionDenied
 from django.db import models
@@ -34,6 +35,8 @@ WORDS = {
     "tenants.manage_service_accounts": "manage service accounts",
     "tenants.manage_tokens": "see or revoke tokens of others",
     "tenants.manage_limits": "change limits",
+    "tenants.manage_people": "deactivate and reactivate people",
+    "tenants.manage_directory": "manage the directory's tokens",
     "tenants.view_audit": "read the audit trail",
     "tenants.export_audit": "export the audit trail",
     "tenants.propose_closing": "propose to close the tenant",
@@ -130,7 +133,9 @@ def deeds_of(user: Any, tenant_id: UUID) -> Deeds:
     """
     if not user.is_active or user.service_of_id not in (None, tenant_id):
         return NOTHING
-    known: dict[UUID, Deeds] = user.__dict__.setdefault("_deeds", {})
+    known: dict[UUID, Deeds] | None = getattr(user, "_deeds", None)
+    if known is None:
+        known = user._deeds = {}  # through the attribute: request.user is a lazy wrapper around the person
     if tenant_id not in known:
         known[tenant_id] = _ask_for_deeds(user, tenant_id)
     return known[tenant_id]
@@ -138,7 +143,7 @@ def deeds_of(user: Any, tenant_id: UUID) -> Deeds:
 
 def forget_deeds(user: Any) -> None:
     """Ask anew: the person's roles have just changed."""
-    user.__dict__.pop("_deeds", None)
+    user._deeds = {}
 
 
 def _ask_for_deeds(user: Any, tenant_id: UUID) -> Deeds:
@@ -150,7 +155,8 @@ def _ask_for_deeds(user: Any, tenant_id: UUID) -> Deeds:
         .filter(Q(group__name__in=groups) | Q(group__name__startswith="project:"))
         .values_list("group__name", "content_type__model", "object_pk", "permission__codename")
     )
-    roles, in_tenant, by_project = set(), set(), {}
+    roles, in_tenant = set(), set()
+    by_project: dict[str, set[str]] = {}
     for group, kind, object_pk, codename in rows:
         if kind == "tenant" and object_pk == str(tenant_id) and group in groups:
             roles.add(groups[group])
@@ -194,7 +200,7 @@ class RolePermissionBackend(ObjectPermissionBackend):  # type: ignore[misc]
             return set().union(*ROLE_PERMISSIONS.values())
         tenant_id = getattr(obj, "tenant_id", None)
         if tenant_id is None:
-            return set(deeds_of(user_obj, obj.pk).in_tenant)  # type: ignore[union-attr]
+            return set(deeds_of(user_obj, obj.pk).in_tenant)
         return set(deeds_of(user_obj, tenant_id).on_project(obj.pk))  # type: ignore[union-attr]
 
     def get_group_permissions(self, user_obj: Any, obj: models.Model | None = None) -> set[str]:
@@ -215,6 +221,12 @@ class StaffPermissionBackend(ModelBackend):
     Beside what Django's own backend does, a global permission answers questions about a particular tenant as
     well, and the roles of somebody who is no longer staff give nothing: their groups carry global permissions.
     """
+
+    def authenticate(self, request: Any, username: Any = None, password: Any = None, **kwargs: Any) -> Any:
+        """Nobody, by any door, where local accounts are off."""
+        if not settings.LOCAL_ACCOUNTS:
+            return None
+        return super().authenticate(request, username=username, password=password, **kwargs)
 
     def user_can_authenticate(self, user: Any) -> bool:
         """Nobody signs in to pages as a service account, and a session of one is nobody's."""

@@ -91,7 +91,7 @@ def remove_member(
     Raises:
         Membership.DoesNotExist: `by` cannot see such a member.
         PermissionDenied: `by` is neither this member nor may remove them.
-        Conflict: they are the last owner, or a group rule made them a member.
+        Conflict: they are the last owner, a group rule made them a member, or it is a service account.
         ValidationError: by kind, what is to become of something is not said, or cannot be.
     """
     membership = _locked_membership(pk, by)
@@ -100,6 +100,8 @@ def remove_member(
     if not is_leaving:
         require_manager(by, tenant)
         require_may_give(by, tenant, membership.role)
+    if user.is_service_account:
+        raise Conflict(_("%(who)s is a service account: delete it instead.") % {"who": user})
     _require_by_hand(membership)
     if membership.role == Role.OWNER:
         _keep_an_owner(membership)

@@ -1,6 +1,6 @@
 """Operators' pages: people, tenants, keys, limits and the audit trail. Django finds them by this module."""
 
-from tenants.admin import audit, closing, keys, people, staff, tenancy
+from tenants.admin import audit, closing, directory, keys, people, staff, tenancy
 from tenants.admin.base import LookAdmin, LookOnly, go_to
 
 __all__ = [
@@ -8,6 +8,7 @@ __all__ = [
     "LookOnly",
     "audit",
     "closing",
+    "directory",
     "go_to",
     "keys",
     "people",

@@ -17,5 +17,5 @@ ALTER TABLE export DROP CONSTRAINT export_project_of_tenant;
 
 
 class Migration(migrations.Migration):
-    dependencies = [("billing", "0003_final_exports"), ("tenants", "0008_closed_for_good")]
+    dependencies = [("billing", "0004_final_exports"), ("tenants", "0008_closed_for_good")]
     operations = [migrations.RunSQL(FORWARDS, BACKWARDS)]

@@ -6,7 +6,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("catalog", "0002_four_eyes"),
+        ("catalog", "0003_four_eyes_see_everything"),
         ("tenants", "0007_closing_takes_an_export_and_two"),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]

@@ -5,7 +5,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("billing", "0002_ledger"),
+        ("billing", "0003_the_ledger_is_its_owners"),
     ]
 
     operations = [

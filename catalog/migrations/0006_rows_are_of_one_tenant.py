@@ -12,5 +12,5 @@ ALTER TABLE catalog_grant VALIDATE CONSTRAINT grant_key_of_tenant;
 
 
 class Migration(migrations.Migration):
-    dependencies = [("catalog", "0004_same_tenant")]
+    dependencies = [("catalog", "0005_same_tenant")]
     operations = [migrations.RunSQL(FORWARDS, migrations.RunSQL.noop)]

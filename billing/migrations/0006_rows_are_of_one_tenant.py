@@ -9,5 +9,5 @@ ALTER TABLE cost_line VALIDATE CONSTRAINT cost_line_project_of_tenant;
 
 
 class Migration(migrations.Migration):
-    dependencies = [("billing", "0004_same_tenant")]
+    dependencies = [("billing", "0005_same_tenant")]
     operations = [migrations.RunSQL(FORWARDS, migrations.RunSQL.noop)]

@@ -28,5 +28,5 @@ ALTER TABLE catalog_accessrequest DROP CONSTRAINT access_request_project_of_tena
 
 
 class Migration(migrations.Migration):
-    dependencies = [("catalog", "0003_rows_of_one_tenant"), ("tenants", "0008_closed_for_good")]
+    dependencies = [("catalog", "0004_rows_of_one_tenant"), ("tenants", "0008_closed_for_good")]
     operations = [migrations.RunSQL(FORWARDS, BACKWARDS)]
