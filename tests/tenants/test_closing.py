@@ -50,7 +50,7 @@ def use(key, **fields):
 
 def built(export):
     """The export, after its task; the test's transaction hides its rows from the builder's own connection."""
-    tasks.build_export(str(export.pk))
+    tasks.build_export(str(export.tenant_id), str(export.pk))
     export.refresh_from_db()
     assert export.state == "done", export.error
     return export
