@@ -145,6 +145,16 @@ def withdraw_access_request(pk: UUID | str, *, by: User) -> AccessRequest:
         .select_related("tenant", "project", "model")
         .get(pk=pk)
     )
+    require_withdrawable(access_request, by=by)
+    access_request.move_to(AccessRequest.State.WITHDRAWN)
+    access_request.save(update_fields=["state"])
+    cancel_open_reviews(access_request)
+    audit.record("access_request.withdrawn", actor=by, subject=access_request)
+    return access_request
+
+
+def require_withdrawable(access_request: AccessRequest, *, by: User) -> None:
+    """Raise PermissionDenied unless `by` may take this request back."""
     require(by, "tenants.request_access", access_request.project)
     if access_request.requested_by_id != by.pk and not by.has_perm(
         "tenants.manage_members", access_request.tenant
@@ -152,11 +162,6 @@ def withdraw_access_request(pk: UUID | str, *, by: User) -> AccessRequest:
         raise PermissionDenied(
             _("Somebody else made this request. They, an owner or an admin can withdraw it.")
         )
-    access_request.move_to(AccessRequest.State.WITHDRAWN)
-    access_request.save(update_fields=["state"])
-    cancel_open_reviews(access_request)
-    audit.record("access_request.withdrawn", actor=by, subject=access_request)
-    return access_request
 
 
 def preview_access_request(
