@@ -225,7 +225,7 @@ class AccessRequestViewSet(VisibleMixin, viewsets.ReadOnlyModelViewSet[AccessReq
         """Decide one track. A refusal needs a comment."""
         access_request = self.get_object()
         track = str(request.data.get("track", "")) if isinstance(request.data, dict) else ""
-        require_decidable(access_request, by=signed_in(request), track=track)
+        require_decidable(access_request, signed_in(request), track=track)
         said = NewReviewSerializer(data=request.data)
         said.is_valid(raise_exception=True)
         visible = Review.objects.visible_to(request.user).filter(access_request=access_request)
@@ -271,7 +271,7 @@ class GrantViewSet(VisibleMixin, viewsets.ReadOnlyModelViewSet[Grant]):
     def revoke(self, request: Request, pk: str) -> Response:
         """End a grant now, with the key that was made with it."""
         found = self.get_object()
-        require_revocable(found, by=signed_in(request))
+        require_revocable(found, signed_in(request))
         said = RevokeSerializer(data=request.data)
         said.is_valid(raise_exception=True)
         grant = revoke_grant(found.pk, by=signed_in(request), reason=said.validated_data["reason"])

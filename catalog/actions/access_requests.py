@@ -145,7 +145,7 @@ def withdraw_access_request(pk: UUID | str, *, by: User) -> AccessRequest:
         .select_related("tenant", "project", "model")
         .get(pk=pk)
     )
-    require_withdrawable(access_request, by=by)
+    require_withdrawable(access_request, by)
     access_request.move_to(AccessRequest.State.WITHDRAWN)
     access_request.save(update_fields=["state"])
     cancel_open_reviews(access_request)
@@ -153,10 +153,10 @@ def withdraw_access_request(pk: UUID | str, *, by: User) -> AccessRequest:
     return access_request
 
 
-def require_withdrawable(access_request: AccessRequest, *, by: User) -> None:
-    """Raise PermissionDenied unless `by` may take this request back."""
-    require(by, "tenants.request_access", access_request.project)
-    if access_request.requested_by_id != by.pk and not by.has_perm(
+def require_withdrawable(access_request: AccessRequest, user: User) -> None:
+    """Raise PermissionDenied unless `user` may take this request back."""
+    require(user, "tenants.request_access", access_request.project)
+    if access_request.requested_by_id != user.pk and not user.has_perm(
         "tenants.manage_members", access_request.tenant
     ):
         raise PermissionDenied(

@@ -113,7 +113,7 @@ def revoke_grant(pk: UUID | str, *, by: User, reason: str = "") -> Grant:
         .select_related("tenant", "project", "model")
         .get(pk=pk)
     )
-    require_revocable(grant, by=by)
+    require_revocable(grant, by)
     grant.revoked_at = now()
     grant.save(update_fields=["revoked_at"])
     audit.record("grant.revoked", actor=by, subject=grant, model=grant.model.name, reason=reason)
@@ -125,23 +125,23 @@ def revoke_grant(pk: UUID | str, *, by: User, reason: str = "") -> Grant:
     return grant
 
 
-def require_revocable(grant: Grant, *, by: User) -> None:
+def require_revocable(grant: Grant, user: User) -> None:
     """Raise PermissionDenied or Conflict where `revoke_grant` would, for this row as it was read."""
-    require(by, "tenants.revoke_key", grant.project)
+    require(user, "tenants.revoke_key", grant.project)
     if grant.revoked_at is not None:
         raise Conflict(_("This grant is revoked already."), code="already_revoked")
     if grant.valid_until <= now():
         raise Conflict(_("This grant has ended; there is nothing left to revoke."), code="ended")
 
 
-def require_decidable(access_request: AccessRequest, *, by: User, track: str) -> None:
+def require_decidable(access_request: AccessRequest, user: User, *, track: str) -> None:
     """Raise PermissionDenied or Conflict where `decide_review` would whatever the verdict, before that is read.
 
-    `track` may be nonsense: then it is asked whether `by` decides any track.
+    `track` may be nonsense: then it is asked whether `user` decides any track.
     """
     tracks = [track] if track in Review.Track.values else Review.Track.values
-    if not any(by.has_perm(f"catalog.review_{one}") for one in tracks):
-        require(by, f"catalog.review_{tracks[0]}")
+    if not any(user.has_perm(f"catalog.review_{one}") for one in tracks):
+        require(user, f"catalog.review_{tracks[0]}")
     require_pending(access_request)
 
 

@@ -227,7 +227,7 @@ class RequestWithdraw(PartialMixin, TenantScopedMixin, DetailView):  # type: ign
 
     def get(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         access_request = self.get_object()
-        require_withdrawable(access_request, by=signed_in(request))
+        require_withdrawable(access_request, signed_in(request))
         access_request.move_to(AccessRequest.State.WITHDRAWN)  # in memory: whether there is anything to ask
         return super().get(request, *args, **kwargs)
 
