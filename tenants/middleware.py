@@ -72,7 +72,7 @@ class ScopeMiddleware:
             enter_scope_of(request.user, in_tenant_page=request.path_info.startswith("/t/"))
 
 
-class ConflictMiddleware:
+class RefusalMiddleware:
     """What an action raises behind a page, in the API's words: Conflict is 409, not found 404, invalid 400,
     too often 429.
 

@@ -76,7 +76,7 @@ MIDDLEWARE = [
     "tenants.middleware.RequestContextMiddleware",
     "tenants.middleware.ScopeMiddleware",
     "tenants.oidc.middleware.ProviderSessionMiddleware",
-    "tenants.middleware.ConflictMiddleware",
+    "tenants.middleware.RefusalMiddleware",
     "tenants.session_middleware.SecondFactorGate",
     "axes.middleware.AxesMiddleware",
 ]

@@ -22,6 +22,7 @@ from tenants.models import Invitation, Membership, Source, Tenant, User
 from tenants.permissions import deeds_in, require
 from tenants.role_groups import give_tenant_role, take_tenant_role
 from tenants.roles import ROLE_PERMISSIONS, Role
+from tenants.standing import check_active
 
 
 @transaction.atomic
@@ -36,9 +37,10 @@ def add_member(
 
     Raises:
         PermissionDenied: `by` may not manage members here, has less than `role` themselves, or raises themselves.
-        Conflict: the tenant would be left without an owner, or the role comes from a group rule.
+        Conflict: the tenant would be left without an owner, the role comes from a group rule, or a person adds
+            somebody while the tenant is not active.
     """
-    lock_tenant(tenant.pk)
+    locked = lock_tenant(tenant.pk)
     existing: Membership | None = (
         Membership.objects.in_tenant(tenant)
         .select_for_update(of=("self",))
@@ -52,6 +54,7 @@ def add_member(
         if existing:
             _require_by_hand(existing)
             require_may_give(by, tenant, existing.role)
+        check_active(locked)
     if source == Source.PERSON:
         withdraw_open_invitations(tenant, Q(email=user.email), by=by)
     return place_member(tenant, user, role, existing=existing, source=source, actor=by)

@@ -14,7 +14,7 @@ from rest_framework.response import Response
 from tenants.actions import claim_api_key, revoke_api_key
 from tenants.api.base import InProjectFilter, VisibleMixin
 from tenants.models import ApiKey, Limit, Project, Tenant
-from tenants.permissions import signed_in
+from tenants.permissions import require, signed_in
 from tenants.rate_limits import limit_rate
 
 
@@ -93,6 +93,8 @@ class ApiKeyViewSet(VisibleMixin, viewsets.ReadOnlyModelViewSet[ApiKey]):
     @action(detail=True, methods=["post"])
     def revoke(self, request: Request, pk: str) -> Response:
         found = self.get_object()
+        require(signed_in(request), "tenants.revoke_key", found.project)
+        found.move_to(ApiKey.State.REVOKED)  # refuses what is revoked before the reason is looked at
         wanted = RevokeSerializer(data=request.data)
         wanted.is_valid(raise_exception=True)
         key = revoke_api_key(found.pk, by=signed_in(request), reason=wanted.validated_data["reason"])
