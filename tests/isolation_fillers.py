@@ -171,6 +171,8 @@ PARAMETERS = {
     "link": lambda lab: lab.row("tenants.invitation") and lab.link,
     "app_label": lambda lab: "tenants",
     "url": lambda lab: "no-such-page",
+    "token": lambda lab: "no-such-link",
+    "handle": lambda lab: "0" * 32,  # of somebody's session, which a page finds among one's own alone
 }
 
 # Routes that anybody may open, and why.
@@ -179,6 +181,9 @@ OPEN = {
     "readyz": "says only whether the parts are there",
     "metrics": "counts requests; kept from outside by the proxy (docs/operate.md)",
     "login": "signing in",
+    "second-factor-confirm": "the second step of signing in",
+    "administrator-link": "signed, made on the machine, used once",
+    "staff-sign-in": "leads to the one sign-in page",
     "logout": "ends whatever session there is",
     "invitation": "whoever holds the link reads the mail of the invited address",
     "oidc_authentication_init": "signing in; 404 without a provider",

@@ -18,6 +18,7 @@ from tenants.models.people import (
     StaffAppointment,
     User,
 )
+from tenants.models.second_factor import RecoveryCode, SecondFactor
 from tenants.models.tenancy import (
     DataClass,
     Invitation,
@@ -44,7 +45,9 @@ __all__ = [
     "PersonalAccessToken",
     "Project",
     "ProjectRole",
+    "RecoveryCode",
     "ScimToken",
+    "SecondFactor",
     "Session",
     "Source",
     "SpentLogoutToken",
