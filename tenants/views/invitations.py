@@ -6,7 +6,7 @@ from typing import Any
 
 from django.conf import settings
 from django.contrib import messages
-from django.contrib.auth import authenticate, login
+from django.contrib.auth import login
 from django.core.exceptions import PermissionDenied, ValidationError
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import redirect, render
@@ -34,6 +34,7 @@ from tenants.forms import InviteForm, NewcomerForm, role_options
 from tenants.models import Invitation, Membership, User
 from tenants.permissions import signed_in
 from tenants.views.mixins import PartialMixin, TenantPageMixin, TenantScopedMixin
+from tenants.views.sign_in import LOCAL_BACKEND
 
 
 @method_decorator([never_cache, sensitive_post_parameters("password", "password_again")], name="dispatch")
@@ -64,9 +65,7 @@ class InvitationPage(View):
             except ValidationError as error:
                 form.add_error(None, error)
             else:
-                password = form.cleaned_data["password"]
-                if person := authenticate(request, username=user.email, password=password):
-                    login(request, person)
+                login(request, user, backend=LOCAL_BACKEND)
                 return self._welcome(membership)
         return self._page(invitation, link, form, status=400)
 
