@@ -32,7 +32,7 @@ from tenants.idempotency import once
 from tenants.models import Invitation, Membership, Source, Tenant
 from tenants.permissions import require, signed_in
 from tenants.rate_limits import limit_rate
-from tenants.roles import Role, TokenScope
+from tenants.roles import PROJECT_ROLE_CHOICES, Role, TokenScope
 
 IDEMPOTENT = OpenApiParameter(
     "Idempotency-Key",
@@ -114,7 +114,7 @@ class NewServiceAccountSerializer(serializers.Serializer[Any]):
     tenant = serializers.SlugField(help_text="Slug of the tenant.")
     name = serializers.CharField(max_length=40, help_text="What the program does, such as nightly-report.")
     role = serializers.ChoiceField(
-        choices=[(role.value, role.label) for role in Role if role != Role.OWNER],
+        choices=PROJECT_ROLE_CHOICES,
         help_text="None above your own; never owner.",
     )
 

@@ -22,7 +22,7 @@ from tenants.errors import Conflict
 from tenants.forms import ProjectRoleForm, RoleForm, role_options
 from tenants.models import Invitation, Membership, Project, ProjectRole, Source
 from tenants.permissions import WORDS, signed_in
-from tenants.roles import NEVER_NARROWED, PROJECT_ROLES, ROLE_PERMISSIONS, Role
+from tenants.roles import NEVER_NARROWED, PROJECT_ROLE_CHOICES, ROLE_PERMISSIONS, Role
 from tenants.views.keyset import keyset_page
 from tenants.views.mixins import PartialMixin, TenantScopedMixin
 
@@ -161,7 +161,7 @@ class MemberDetail(MemberPage):
             ),
             "project_roles": given,
             "other_projects": [project for project in context["projects"] if project.pk not in taken],
-            "project_role_choices": [(role.value, role.label) for role in PROJECT_ROLES],
+            "project_role_choices": PROJECT_ROLE_CHOICES,
             "is_never_narrowed": member.role in NEVER_NARROWED,
             "owned": belongings_of(member.user, self.tenant) if is_manager or is_self else [],
         }
