@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from django.contrib import messages
-from django.core.exceptions import ValidationError
+from django.core.exceptions import PermissionDenied, ValidationError
 from django.db.models import CharField, Q, QuerySet, Value
 from django.db.models.functions import Coalesce, Lower, NullIf
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
@@ -37,6 +37,13 @@ class MemberList(PartialMixin, TenantScopedMixin, TemplateView):
     model = Membership
     template_name = "tenants/member_list.html"
     partial_name = "tenants/_member_table.html"
+
+    def get(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        user = signed_in(request)
+        is_member = user.memberships.filter(tenant=self.tenant).exists()
+        if not (is_member or user.is_superuser or user.staff_roles & Membership.visible_to_staff):
+            raise PermissionDenied(_("Members are for those who belong here, operators and auditors."))
+        return super().get(request, *args, **kwargs)
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
         user = signed_in(self.request)
