@@ -24,7 +24,6 @@ from rest_framework.response import Response
 
 from catalog.actions import decide_review, raise_access_request, revoke_grant, withdraw_access_request
 from catalog.actions.reviews import require_decidable, require_revocable
-from catalog.idempotency import once
 from catalog.models import AccessRequest, CatalogModel, Grant, Review, ReviewDecision
 from catalog.prices import list_prices
 from catalog.serializers import (
@@ -37,9 +36,9 @@ from catalog.serializers import (
 )
 from tenants.api.base import InProjectFilter, VisibleMixin
 from tenants.api.keys import RevokeSerializer
+from tenants.idempotency import once
 from tenants.models import DataClass, Project, User
 from tenants.pagination import CursorPages
-from tenants.permissions import signed_in
 
 
 class ModelFilter(django_filters.FilterSet):  # type: ignore[misc]

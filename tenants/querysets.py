@@ -9,6 +9,7 @@ from django.db import models
 from django.db.models import Q
 from django.utils.timezone import now
 
+from tenants.roles import ROLE_PERMISSIONS
 from tenants.scoping import TenantQuerySet
 
 if TYPE_CHECKING:
@@ -62,6 +63,16 @@ class InvitationQuerySet(TenantQuerySet):
     def acceptable(self) -> Self:
         """Open, not expired, and of an active tenant. (Whether the inviter may still invite, the action asks.)"""
         return self.open().filter(expires_at__gt=now(), tenant__status="active")
+
+    def managed_by(self, user: User | AnonymousUser) -> Self:
+        """Those that `user` may see and send again: of tenants whose members they manage."""
+        if not user.is_authenticated or user.is_service_account:
+            return self.none()
+        visible = self.visible_to(user)
+        if user.has_perm("tenants.manage_members"):
+            return visible
+        managing = [role for role, deeds in ROLE_PERMISSIONS.items() if "manage_members" in deeds]
+        return visible.filter(tenant__in=user.memberships.filter(role__in=managing).values("tenant"))
 
     def to(self, email: str) -> Self:
         return self.filter(email=email.strip().lower())

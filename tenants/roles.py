@@ -83,6 +83,9 @@ PROJECT_PERMISSIONS: Final = frozenset(
 )
 NEVER_NARROWED: Final = frozenset({Role.OWNER, Role.ADMIN})
 PROJECT_ROLES: Final = tuple(role for role in Role if role != Role.OWNER)
+PROJECT_ROLE_CHOICES: Final = [
+    (role.value, role.label) for role in PROJECT_ROLES
+]  # service accounts have these too
 
 # Deeds that decide about people, which no service account does: whoever knows its token would raise themselves.
 PEOPLE_DEEDS: Final = frozenset(

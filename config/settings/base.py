@@ -336,7 +336,7 @@ SPECTACULAR_SETTINGS = {
         "ExportStateEnum": "billing.models.Export.State",
         "DeploymentStateEnum": "deployments.models.Deployment.State",
         "RoleEnum": "tenants.roles.Role",
-        "ProjectRoleEnum": ["admin", "developer", "finance", "viewer"],
+        "ProjectRoleEnum": "tenants.roles.PROJECT_ROLE_CHOICES",
     },
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",

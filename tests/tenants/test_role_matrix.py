@@ -34,6 +34,7 @@ NOT_ASKED = {
     "billing.views.download": "the answer of `file_for_download`",
     "billing.periods.close_period": "has no door yet; `by` only names who did it",
     "catalog.actions.price_map.import_price_map": "the command `import_catalog`",
+    "tenants.actions.invitations.accept_invitation": "whoever holds the link reads the mail of the invited address",
 }
 
 
