@@ -50,6 +50,7 @@ class Door:
 
     request: str  # "POST /t/{w.tenant.slug}/keys/{it.pk}/claim/"
     data: Any = None  # what is sent, filled in the same way; or a function of the world and the subject
+    shows: str = ""  # what the answer must show of the subject; a list without it hides the row, like a 404
 
     def knock(self, client: Client, world: World, it: Any) -> HttpResponse:
         method, _, path = self.request.partition(" ")
@@ -118,6 +119,8 @@ def answer_of(deed: Deed, door: str, world: World, actor: Any) -> str:
         response = way.knock(client, world, it)
         status, location = response.status_code, response.headers.get("Location", "")
         said = "" if response.streaming else response.content.decode(errors="replace")
+        if status == 200 and way.shows.format(w=world, it=it) not in said:
+            status = 404
     wrote = AuditEntry.objects.across_tenants().count() > lines
     if status in (403, 404):
         answer = str(status)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tenants import actions
+from tenants import actions, audit
 from tenants.models import Membership
 from tests.factories import UserFactory, member_of, staff
 from tests.role_matrix import Deed, Door, Shell
@@ -56,7 +56,8 @@ TENANCY_DEEDS = [
     ),
     Deed(
         "read the audit trail",
-        api=Door("GET /api/v1/audit/", {"tenant": "{w.tenant.slug}"}),
+        subject=lambda world, actor: audit.record("lab.marked", actor=None, subject=world.project),
+        api=Door("GET /api/v1/audit/{it.pk}/"),
     ),
     Deed(
         "give a staff role",

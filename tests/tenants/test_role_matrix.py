@@ -18,6 +18,7 @@ from django.contrib.auth.models import Permission
 from django.db import transaction
 from django.utils.module_loading import import_string
 
+from tenants.permissions import WORDS
 from tenants.roles import ROLE_PERMISSIONS, STAFF_PERMISSIONS, Role, StaffRole
 from tenants.scope import platform_scope
 from tests.databases import renew_clone
@@ -141,7 +142,7 @@ def permissions_in_code():
     asked = set()
     for app in APPS:
         for path in Path(app).rglob("*.py"):
-            if "migrations" not in path.parts and path.name not in ("roles.py", "apps.py"):
+            if "migrations" not in path.parts and path.name not in ("roles.py", "apps.py", "permissions.py"):
                 asked |= set(re.findall(rf"[\"']((?:{'|'.join(APPS)})\.[a-z_]+)[\"']", path.read_text()))
     return asked
 
@@ -161,6 +162,7 @@ def test_every_permission_that_code_asks_for_is_on_the_page_and_is_somebodys(db)
 
     asked = permissions_in_code() & ours
     assert asked <= told, f"{sorted(asked - told)}: a deed asks for it. {WHERE_TO_ADD}"
+    assert asked <= set(WORDS), f"{sorted(asked - set(WORDS))}: say it in WORDS of tenants/permissions.py"
     assert told <= asked, f"{sorted(told - asked)}: no code asks for what the page tells"
     assert ours <= given, f"{sorted(ours - given)}: no role holds it, see tenants/roles.py"
     assert given <= declared, f"{sorted(given - declared)}: no model declares it"
