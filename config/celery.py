@@ -22,7 +22,7 @@ APPS = ["tenants", "billing", "catalog", "deployments", "gateway"]
 REPEATED_BY_STRUCTLOG = ["celery.app.trace", "celery.worker.strategy", "celery.beat"]
 
 
-class ScopedTask(Task):  # type: ignore[misc]
+class ScopedTask(Task):  # type: ignore[type-arg]
     """A task begins with nobody's rows, whoever calls it, and states the scope it works in (tenants/scope.py)."""
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:

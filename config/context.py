@@ -9,4 +9,8 @@ from django.http import HttpRequest
 
 
 def installation(request: HttpRequest) -> dict[str, Any]:
-    return {"demo": settings.IS_DEMO, "gateway_url": settings.GATEWAY_URL}
+    return {
+        "demo": settings.IS_DEMO,
+        "gateway_url": settings.GATEWAY_URL,
+        "support_contact": settings.SUPPORT_CONTACT,
+    }

@@ -11,11 +11,18 @@ class TenantsConfig(AppConfig):
     name = "tenants"
 
     def ready(self) -> None:
+        from tenants.actions import belongings, owned
         from tenants.walls import raise_walls
 
         post_migrate.connect(give_staff_roles_their_permissions)
+        for provider in owned.KINDS:
+            belongings.register(provider)
         post_migrate.connect(give_tenant_roles_their_permissions, sender=self)
         post_migrate.connect(raise_walls, sender=self)
+
+        from tenants import signals
+
+        signals.stakes_wanted.connect(signals.count_keys_and_members)
 
 
 def give_staff_roles_their_permissions(sender: AppConfig, using: str, **kwargs: Any) -> None:

@@ -18,7 +18,7 @@ SEEN_EVERY = timedelta(minutes=1)  # last use is written at most this often
 
 
 class TokenAuthentication(BaseAuthentication):
-    """`Authorization: Bearer qmp_…` (RFC 6750). Unknown, expired and revoked tokens get the same 401."""
+    """`Authorization: Bearer qmp_…` (RFC 6750). Unknown, expired, suspended and revoked tokens get the same 401."""
 
     def authenticate(self, request: Request) -> tuple[User, PersonalAccessToken] | None:
         scheme, _, secret = get_authorization_header(request).decode("latin-1").partition(" ")
@@ -35,7 +35,7 @@ class TokenAuthentication(BaseAuthentication):
     def _find(self, wanted: str) -> PersonalAccessToken | None:
         """The living token of this digest, its use noted."""
         living = PersonalAccessToken.objects.filter(
-            digest=wanted, revoked_at=None, expires_at__gt=now(), user__is_active=True
+            digest=wanted, revoked_at=None, suspended_at=None, expires_at__gt=now(), user__is_active=True
         )
         token = living.select_related("user").first()
         living.filter(Q(last_used_at=None) | Q(last_used_at__lt=now() - SEEN_EVERY)).update(

@@ -13,7 +13,7 @@ from django.db import models
 from django.db.models import Q, QuerySet
 from guardian.backends import ObjectPermissionBackend
 
-from tenants.roles import NEVER_NARROWED, PROJECT_PERMISSIONS, ROLE_PERMISSIONS, Role
+from tenants.roles import NEVER_NARROWED, PEOPLE_DEEDS, PROJECT_PERMISSIONS, ROLE_PERMISSIONS, Role
 
 if TYPE_CHECKING:
     from django.http import HttpRequest
@@ -162,6 +162,8 @@ def _ask_for_deeds(user: Any, tenant_id: UUID) -> Deeds:
             by_project.setdefault(object_pk, set()).add(codename)
     if not roles or roles & NEVER_NARROWED:
         by_project = {}
+    if user.is_service_account:
+        in_tenant -= PEOPLE_DEEDS
     return Deeds(frozenset(in_tenant), {pk: frozenset(here) for pk, here in by_project.items()})
 
 
@@ -216,6 +218,10 @@ class StaffPermissionBackend(ModelBackend):
     Beside what Django's own backend does, a global permission answers questions about a particular tenant as
     well, and the roles of somebody who is no longer staff give nothing: their groups carry global permissions.
     """
+
+    def user_can_authenticate(self, user: Any) -> bool:
+        """Nobody signs in to pages as a service account, and a session of one is nobody's."""
+        return not getattr(user, "is_service_account", False) and super().user_can_authenticate(user)
 
     def get_group_permissions(self, user_obj: Any, obj: models.Model | None = None) -> set[str]:
         return super().get_group_permissions(user_obj) if user_obj.is_staff else set()

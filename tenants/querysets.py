@@ -50,3 +50,18 @@ class ApiKeyQuerySet(TenantQuerySet):
 
     def with_names(self) -> Self:
         return self.select_related("project", "tenant", "created_for", "claimed_by")
+
+
+class InvitationQuerySet(TenantQuerySet):
+    """Questions about invitations."""
+
+    def open(self) -> Self:
+        """Neither accepted nor withdrawn; the link of an expired one opens nothing, but it can be sent again."""
+        return self.filter(accepted_at=None, withdrawn_at=None)
+
+    def acceptable(self) -> Self:
+        """Open, not expired, and of an active tenant. (Whether the inviter may still invite, the action asks.)"""
+        return self.open().filter(expires_at__gt=now(), tenant__status="active")
+
+    def to(self, email: str) -> Self:
+        return self.filter(email=email.strip().lower())

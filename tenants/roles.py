@@ -84,6 +84,11 @@ PROJECT_PERMISSIONS: Final = frozenset(
 NEVER_NARROWED: Final = frozenset({Role.OWNER, Role.ADMIN})
 PROJECT_ROLES: Final = tuple(role for role in Role if role != Role.OWNER)
 
+# Deeds that decide about people, which no service account does: whoever knows its token would raise themselves.
+PEOPLE_DEEDS: Final = frozenset(
+    {"manage_members", "manage_owners", "manage_service_accounts", "manage_tokens", "propose_closing"}
+)
+
 # Deeds in a tenant that are the platform's, whatever one's role there.
 STAFF_DEEDS: Final = frozenset({"create_tenant", "suspend_tenant", "confirm_closing"})
 

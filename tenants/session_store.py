@@ -24,7 +24,7 @@ class SessionStore(DatabaseSessionStore):
         return Session
 
     def create_model_instance(self, data: dict[str, Any]) -> Any:
-        row = super().create_model_instance(data)
+        row: Any = super().create_model_instance(data)
         row.user_id = data.get(SESSION_KEY)
         for name in ORIGIN_KEYS:
             if (value := data.get(f"{PREFIX}{name}")) is not None:

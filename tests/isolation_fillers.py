@@ -83,6 +83,19 @@ def _grant(lab):
     )
 
 
+def _invitation(lab):
+    from tenants.actions import invite
+    from tests.factories import member_of
+
+    invitation, lab.link = invite(
+        lab.tenant,
+        "lab-marker@example.org",
+        "viewer",
+        by=member_of(lab.tenant, "owner", name="lab-marker owner"),
+    )
+    return invitation
+
+
 def _audit_line(lab):
     line = audit.record("lab.marked", actor=lab.person, subject=lab.project, note="lab-marker")
     return AuditEntry.objects.across_tenants().get(pk=line.pk)
@@ -105,6 +118,7 @@ ROWS = {
         tenant=lab.tenant, project=lab.project, kind="tokens_per_day", value=Decimal(9)
     ),
     "tenants.membership": lambda lab: Membership.objects.in_tenant(lab.tenant).first(),
+    "tenants.invitation": _invitation,
     "tenants.projectrole": lambda lab: ProjectRole.objects.create(
         tenant=lab.tenant, membership=lab.row("tenants.membership"), project=lab.project, role="viewer"
     ),
@@ -148,6 +162,7 @@ TENANT_OWNED = {
 PARAMETERS = {
     "tenant": lambda lab: lab.tenant.slug,
     "name": lambda lab: lab.row("catalog.catalogmodel").name,
+    "link": lambda lab: lab.row("tenants.invitation") and lab.link,
     "app_label": lambda lab: "tenants",
     "url": lambda lab: "no-such-page",
 }
@@ -159,6 +174,7 @@ OPEN = {
     "metrics": "counts requests; kept from outside by the proxy (docs/operate.md)",
     "login": "signing in",
     "logout": "ends whatever session there is",
+    "invitation": "whoever holds the link reads the mail of the invited address",
     "api-schema": "the shape of the API, no data",
     "api-docs": "the shape of the API, no data",
     "admin:login": "signing in",

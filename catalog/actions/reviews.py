@@ -16,9 +16,10 @@ from catalog.models import AccessRequest, Grant, Review, ReviewDecision
 from tenants import actions as tenants_actions
 from tenants import audit
 from tenants.errors import Conflict
-from tenants.models import ApiKey, Tenant, User
+from tenants.models import ApiKey, User
 from tenants.permissions import require
 from tenants.revision import raise_revision
+from tenants.standing import hold_tenant, require_active
 
 
 @transaction.atomic
@@ -40,8 +41,9 @@ def decide_review(pk: UUID | str, *, by: User, verdict: str, comment: str = "") 
             allowed (the model was retired, the tenant suspended, a data class lowered).
         ValidationError: no such verdict, or a refusal without a reason.
     """
-    found = Review.objects.visible_to(by).only("access_request_id").get(pk=pk)
-    access_request: AccessRequest = (  # first the request, then its review: all who lock both take this order
+    found = Review.objects.visible_to(by).select_related("tenant").get(pk=pk)
+    hold_tenant(found.tenant)
+    access_request: AccessRequest = (  # tenant, request, review: all who lock several take this order
         AccessRequest.objects.across_tenants()
         .select_for_update(of=("self",))
         .select_related("tenant", "project", "model", "requested_by")
@@ -151,10 +153,7 @@ def _clean_verdict(verdict: str, comment: str) -> bool:
 def _require_still_allowed(access_request: AccessRequest) -> None:
     """What was allowed when it was asked must be allowed now. Raises Conflict."""
     tenant, model = access_request.tenant, access_request.model
-    if tenant.status != Tenant.Status.ACTIVE:
-        raise Conflict(
-            _("%(tenant)s is not active any more.") % {"tenant": tenant.name}, code="tenant_not_active"
-        )
+    require_active(tenant)
     if not model.is_visible:
         raise Conflict(
             _("%(model)s is not published any more.") % {"model": model.title}, code="model_not_published"

@@ -176,6 +176,15 @@ STORAGES = {
 EXPORT_DIR = Path(env("EXPORT_DIR", LOCAL_DIR / "exports"))
 EXPORT_KEEP_DAYS = env_int("EXPORT_KEEP_DAYS", 30, minimum=1)
 EMAIL_BACKEND = env("EMAIL_BACKEND", "django.core.mail.backends.console.EmailBackend")
+EMAIL_HOST = env("EMAIL_HOST", "localhost")
+EMAIL_PORT = env_int("EMAIL_PORT", 25, minimum=1)
+EMAIL_HOST_USER = env("EMAIL_HOST_USER", "")
+EMAIL_HOST_PASSWORD = env("EMAIL_HOST_PASSWORD", "")
+EMAIL_USE_TLS = env_bool("EMAIL_USE_TLS", False)
+EMAIL_TIMEOUT = env_seconds("EMAIL_TIMEOUT", 10)
+DEFAULT_FROM_EMAIL = env("DEFAULT_FROM_EMAIL", "quartermaster@localhost")
+INVITATION_DAYS = env_int("INVITATION_DAYS", 7, minimum=1)  # an invitation's link ends after so many
+SUPPORT_CONTACT = env("SUPPORT_CONTACT", "")  # whom a suspended tenant's people ask; empty: "the operators"
 
 # Celery: a lost worker loses nothing. V exceeds the longest task limit and the longest countdown (STACK facts in docs).
 CELERY_BROKER_URL = env("CELERY_BROKER_URL")

@@ -51,6 +51,9 @@ class User(AbstractUser):
     service_of = models.ForeignKey(
         "tenants.Tenant", models.PROTECT, null=True, blank=True, related_name="service_accounts"
     )  # set: no person, but an account for programs of this tenant, which never signs in to pages
+    responsible = models.ForeignKey(
+        "self", models.PROTECT, null=True, blank=True, related_name="answers_for"
+    )  # of a service account: the person who answers for it
     erased_at = models.DateTimeField(null=True, editable=False)
 
     USERNAME_FIELD = "email"

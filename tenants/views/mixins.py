@@ -16,6 +16,8 @@ from tenants.permissions import deeds_in, projects_where
 from tenants.scope import platform_scope
 from tenants.scope_of import enter_tenant
 
+SWITCHER_SIZE = 20  # tenants that the header lists; the others are found by searching
+
 
 class TenantPageMixin(LoginRequiredMixin, ContextMixin, View):
     """Resolves `<slug:tenant>` to `self.tenant`, or 404 when the person may not know of it."""
@@ -39,7 +41,8 @@ class TenantPageMixin(LoginRequiredMixin, ContextMixin, View):
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
         user = self.request.user
-        tenants = Tenant.objects.visible_to(user)[:20]  # the switcher
+        others = list(Tenant.objects.visible_to(user).exclude(pk=self.tenant.pk)[:SWITCHER_SIZE])
+        tenants = [self.tenant, *others[: SWITCHER_SIZE - 1]]
         deeds = deeds_in(user, self.tenant)
         claimable = ApiKey.objects.visible_to(user).in_tenant(self.tenant).claimable()
         keys_to_claim = claimable.filter(project__in=projects_where(user, "tenants.claim_key", self.tenant))
@@ -50,9 +53,12 @@ class TenantPageMixin(LoginRequiredMixin, ContextMixin, View):
             "currency": self.tenant.currency,
             "portal": {
                 "tenants": tenants,
+                "has_more_tenants": len(others) == SWITCHER_SIZE,
                 "keys_to_claim": keys_to_claim.count(),
                 "can_see_cost": "view_cost" in deeds,
                 "can_export": "export_cost" in deeds,
+                "can_manage": "manage_tenant" in deeds,
+                "can_close": "propose_closing" in deeds,
             },
         }
 
@@ -62,7 +68,8 @@ def _tenant_of(user: User, slug: str) -> Tenant:
     if user.is_superuser or user.staff_roles:
         with platform_scope(f"staff open a page of {slug}"):
             return get_object_or_404(Tenant, slug=slug)
-    return get_object_or_404(Tenant.objects.visible_to(user), slug=slug)
+    tenant: Tenant = get_object_or_404(Tenant.objects.visible_to(user), slug=slug)
+    return tenant
 
 
 class TenantScopedMixin(TenantPageMixin):
