@@ -108,7 +108,10 @@ def answer_of(deed: Deed, door: str, world: World, actor: Any) -> str:
 
     A deed is done when it succeeds and leaves a line in the audit trail, and refused when it leaves none.
     """
-    it = deed.subject(world, actor)
+    try:
+        it = deed.subject(world, actor)
+    except ObjectDoesNotExist:
+        return "404"  # there is no such thing for them
     lines = AuditEntry.objects.across_tenants().count()
     way = deed.doors[door]
     if isinstance(way, Shell):
