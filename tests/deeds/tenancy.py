@@ -1,4 +1,4 @@
-"""Deeds in a tenant itself: its settings and projects, its trail, suspending and closing it; and who is staff."""
+"""Deeds in a tenant itself: its settings and projects, its trail, suspending and closing it."""
 
 from __future__ import annotations
 
@@ -11,15 +11,11 @@ from billing.models import Export
 from tenants import actions, audit
 from tenants.actions.closing import propose_closing
 from tenants.models import Tenant
-from tests.factories import ProjectFactory, UserFactory, member_of, staff
+from tests.factories import ProjectFactory, member_of
 from tests.role_matrix import Deed, Door, Shell
 
 SENT = {"_form_submitted": "1"}
 SETTINGS = {"name": "Laboratory", "cost_centre": "", "timezone": "UTC", "currency": "USD", "regions": ""}
-
-
-def somebody(world, actor):
-    return UserFactory()
 
 
 def suspended(world, actor):
@@ -163,17 +159,5 @@ TENANCY_DEEDS = [
         "tenants.actions.closing.confirm_closing",
         subject=with_a_proposal,
         page=_closing("confirm"),
-    ),
-    Deed(
-        "give a staff role",
-        "tenants.actions.make_staff",
-        subject=somebody,
-        shell=Shell(lambda world, actor, it: actions.make_staff(it, "auditor", by=actor)),
-    ),
-    Deed(
-        "take a staff role",
-        "tenants.actions.end_staff_role",
-        subject=lambda world, actor: staff("auditor"),
-        shell=Shell(lambda world, actor, it: actions.end_staff_role(it, "auditor", by=actor)),
     ),
 ]
