@@ -39,6 +39,7 @@ from tenants.api.keys import RevokeSerializer
 from tenants.idempotency import once
 from tenants.models import DataClass, Project, User
 from tenants.pagination import CursorPages
+from tenants.permissions import signed_in
 
 
 class ModelFilter(django_filters.FilterSet):  # type: ignore[misc]
