@@ -289,6 +289,7 @@ RATE_LIMITS = env_rates(
     "RATE_LIMITS",
     {
         "sign_in": "30/minute",  # passwords, codes and administrator's links, of an address
+        "provider_sign_in": "300/minute",  # ways to the identity provider, of an address (an office has one)
         "invitation_send": "60/hour",  # of a person
         "invitation_open": "30/minute",  # of an address
         "key_claim": "30/minute",  # of a person

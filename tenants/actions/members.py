@@ -123,9 +123,18 @@ def remove_member(
 
 
 def place_member(
-    tenant: Tenant, user: User, role: str, *, existing: Membership | None, source: str, actor: User | None
+    tenant: Tenant,
+    user: User,
+    role: str,
+    *,
+    existing: Membership | None,
+    source: str,
+    actor: User | None,
+    **details: object,
 ) -> Membership:
     """Write a member's role, its groups and the audit line; the caller holds the tenant and has asked who may.
+
+    What the audit line should say besides is given as `details`.
 
     Raises Conflict if the tenant would be left without an owner.
     """
@@ -150,6 +159,7 @@ def place_member(
         role=role,
         before=before[0],
         changes={"role": (before[0], role), "source": (before[1], source)},
+        **details,
     )
     return existing
 

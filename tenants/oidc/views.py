@@ -17,9 +17,11 @@ from django.utils.translation import gettext as _
 from django.views.generic import View
 from mozilla_django_oidc.views import OIDCAuthenticationCallbackView, OIDCAuthenticationRequestView
 
+from tenants.client_address import client_address
 from tenants.context import current_origin
 from tenants.oidc.errors import ProviderProblem, ProviderUnavailable, SignInRefused, StaleSignIn
 from tenants.oidc.provider import current_provider
+from tenants.rate_limits import limit_rate
 
 log = structlog.get_logger(__name__)
 
@@ -65,6 +67,11 @@ class ProviderSignInStart(ProviderPageMixin, OIDCAuthenticationRequestView):  # 
     def __init__(self, **kwargs: Any) -> None:
         View.__init__(self, **kwargs)
         self.OIDC_RP_CLIENT_ID = settings.OIDC_RP_CLIENT_ID
+
+    def get(self, request: HttpRequest) -> HttpResponse:
+        limit_rate("provider_sign_in", client_address(request))
+        response: HttpResponse = super().get(request)
+        return response
 
     @property
     def OIDC_OP_AUTH_ENDPOINT(self) -> str:
