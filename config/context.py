@@ -13,4 +13,5 @@ def installation(request: HttpRequest) -> dict[str, Any]:
         "demo": settings.IS_DEMO,
         "gateway_url": settings.GATEWAY_URL,
         "support_contact": settings.SUPPORT_CONTACT,
+        "provider_name": settings.OIDC_PROVIDER_NAME if settings.OIDC_ISSUER else "",
     }

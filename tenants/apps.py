@@ -11,6 +11,9 @@ class TenantsConfig(AppConfig):
     name = "tenants"
 
     def ready(self) -> None:
+        from tenants import sign_in_trail
+
+        sign_in_trail.connect()
         from tenants.actions import belongings, owned
         from tenants.walls import raise_walls
 

@@ -10,7 +10,9 @@ from rest_framework.authentication import BaseAuthentication, get_authorization_
 from rest_framework.exceptions import AuthenticationFailed
 from rest_framework.request import Request
 
+from tenants.client_address import client_address
 from tenants.models import PersonalAccessToken, User
+from tenants.rate_limits import limit_rate
 from tenants.scope import platform_scope
 from tenants.secrets import PERSONAL_TOKEN, digest, looks_like
 
@@ -29,7 +31,9 @@ class TokenAuthentication(BaseAuthentication):
             with platform_scope("sign-in by token", is_routine=True):
                 token = self._find(digest(secret))
         if token is None:
+            limit_rate("token_failed", client_address(request._request))  # holds up no valid token
             raise AuthenticationFailed("This token is unknown, expired or revoked. Use another one.")
+        limit_rate("token_use", str(token.pk))
         return token.user, token
 
     def _find(self, wanted: str) -> PersonalAccessToken | None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
+from django.conf import settings
 from django.contrib.auth.backends import ModelBackend
 from django.core.exceptions import PermissionDenied
 from django.db import models
@@ -220,6 +221,12 @@ class StaffPermissionBackend(ModelBackend):
     Beside what Django's own backend does, a global permission answers questions about a particular tenant as
     well, and the roles of somebody who is no longer staff give nothing: their groups carry global permissions.
     """
+
+    def authenticate(self, request: Any, username: Any = None, password: Any = None, **kwargs: Any) -> Any:
+        """Nobody, by any door, where local accounts are off."""
+        if not settings.LOCAL_ACCOUNTS:
+            return None
+        return super().authenticate(request, username=username, password=password, **kwargs)
 
     def user_can_authenticate(self, user: Any) -> bool:
         """Nobody signs in to pages as a service account, and a session of one is nobody's."""

@@ -110,6 +110,8 @@ STAFF_PERMISSIONS: Final[dict[str, frozenset[str]]] = {
         | {
             "tenants.view_user",
             "tenants.view_membership",
+            "tenants.view_grouprule",
+            "tenants.view_federatedidentity",
             "tenants.view_apikey",
             "tenants.view_limit",
             "tenants.view_auditentry",
@@ -150,6 +152,8 @@ STAFF_PERMISSIONS: Final[dict[str, frozenset[str]]] = {
             "tenants.view_projectrole",
             "tenants.view_tenantclosing",
             "tenants.view_staffappointment",
+            "tenants.view_grouprule",
+            "tenants.view_federatedidentity",
         }
     ),
 }

@@ -1,13 +1,14 @@
-"""What happens to tenants by the clock. A message is a hint, the row is the truth: any task may run twice."""
+"""Invitations, sessions and roles by the clock. A message is a hint, the row is the truth: any task may run twice."""
 
 from __future__ import annotations
 
 from datetime import timedelta
 
 from celery import shared_task
+from celery.schedules import crontab
 from django.utils.timezone import now
 
-from tenants import invitation_mail
+from tenants import invitation_mail, sessions
 from tenants.actions import due_rules
 from tenants.models import Invitation
 from tenants.scope import platform_scope, tenant_scope
@@ -43,7 +44,17 @@ def apply_due_group_rules() -> None:
     due_rules.apply_due_rules()
 
 
+@shared_task(soft_time_limit=120)
+def clear_expired_sessions() -> None:
+    """Delete the rows of sessions that are over."""
+    sessions.clear_expired_sessions()
+
+
 SCHEDULE = {
     "apply-due-group-rules": {"task": "tenants.tasks.apply_due_group_rules", "schedule": 60.0},
     "send-invitations-left-alone": {"task": "tenants.tasks.send_invitations_left_alone", "schedule": 300.0},
+    "clear-expired-sessions": {
+        "task": "tenants.tasks.clear_expired_sessions",
+        "schedule": crontab(minute="17"),
+    },
 }

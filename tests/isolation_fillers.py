@@ -16,7 +16,7 @@ from catalog.models import CatalogImport, Grant, Review, ReviewDecision
 from deployments.models import Route
 from gateway.models import Gateway
 from tenants import audit
-from tenants.models import AuditEntry, Limit, Membership, ProjectRole
+from tenants.models import AuditEntry, FederatedIdentity, GroupRule, Limit, Membership, ProjectRole
 from tests.factories import (
     AccessRequestFactory,
     ApiKeyFactory,
@@ -117,6 +117,12 @@ ROWS = {
     "tenants.limit": lambda lab: Limit.objects.create(
         tenant=lab.tenant, project=lab.project, kind="tokens_per_day", value=Decimal(9)
     ),
+    "tenants.grouprule": lambda lab: GroupRule.objects.create(
+        group="lab-marker group", tenant=lab.tenant, role="viewer"
+    ),
+    "tenants.federatedidentity": lambda lab: FederatedIdentity.objects.create(
+        user=lab.person, issuer="https://id.example", subject="lab-marker subject"
+    ),
     "tenants.membership": lambda lab: Membership.objects.in_tenant(lab.tenant).first(),
     "tenants.invitation": _invitation,
     "tenants.projectrole": lambda lab: ProjectRole.objects.create(
@@ -165,6 +171,8 @@ PARAMETERS = {
     "link": lambda lab: lab.row("tenants.invitation") and lab.link,
     "app_label": lambda lab: "tenants",
     "url": lambda lab: "no-such-page",
+    "token": lambda lab: "no-such-link",
+    "handle": lambda lab: "0" * 32,  # of somebody's session, which a page finds among one's own alone
 }
 
 # Routes that anybody may open, and why.
@@ -173,8 +181,14 @@ OPEN = {
     "readyz": "says only whether the parts are there",
     "metrics": "counts requests; kept from outside by the proxy (docs/operate.md)",
     "login": "signing in",
+    "second-factor-confirm": "the second step of signing in",
+    "administrator-link": "signed, made on the machine, used once",
+    "staff-sign-in": "leads to the one sign-in page",
     "logout": "ends whatever session there is",
     "invitation": "whoever holds the link reads the mail of the invited address",
+    "oidc_authentication_init": "signing in; 404 without a provider",
+    "oidc_authentication_callback": "signing in; does nothing for a browser that did not set out",
+    "oidc-backchannel-logout": "the provider's tokens are signed; says nothing of anybody",
     "api-schema": "the shape of the API, no data",
     "api-docs": "the shape of the API, no data",
     "admin:login": "signing in",

@@ -6,6 +6,7 @@ from datetime import timedelta
 from decimal import Decimal
 from uuid import UUID
 
+from django.conf import settings
 from django.core.exceptions import PermissionDenied, ValidationError
 from django.db import IntegrityError, transaction
 from django.utils.timezone import now
@@ -19,6 +20,7 @@ from tenants.errors import Conflict
 from tenants.models import ApiKey, User
 from tenants.permissions import require
 from tenants.revision import raise_revision
+from tenants.second_factor import require_second_factor
 from tenants.standing import hold_tenant, require_active
 
 
@@ -35,10 +37,11 @@ def decide_review(pk: UUID | str, *, by: User, verdict: str, comment: str = "") 
         comment: the requester reads it; a refusal needs one.
 
     Raises:
-        Review.DoesNotExist: `by` cannot see such a review. PermissionDenied: `by` may not decide this
-        track, or made the request. Conflict: the review or the request is decided, `by` has already spoken
-        here, or what was asked for is no longer
-            allowed (the model was retired, the tenant suspended, a data class lowered).
+        Review.DoesNotExist: `by` cannot see such a review.
+        PermissionDenied: `by` may not decide this track, made the request, or signed in without the second
+            factor that approvals need here.
+        Conflict: the review or the request is decided, `by` has already spoken here, or what was asked for is
+            no longer allowed (the model was retired, the tenant suspended, a data class lowered).
         ValidationError: no such verdict, or a refusal without a reason.
     """
     found = Review.objects.visible_to(by).select_related("tenant").get(pk=pk)
@@ -54,6 +57,8 @@ def decide_review(pk: UUID | str, *, by: User, verdict: str, comment: str = "") 
     require(by, f"catalog.review_{review.track}")
     if access_request.requested_by_id == by.pk:
         raise PermissionDenied(_("You asked for this access; someone else must decide it."))
+    if settings.APPROVALS_NEED_SECOND_FACTOR:
+        require_second_factor(by, _("decide reviews"))
     _require_open(review)
     is_approval = _clean_verdict(verdict, comment)
     if is_approval:

@@ -22,6 +22,7 @@ from catalog.models import CatalogModel
 from tenants.actions import claim_api_key, revoke_api_key
 from tenants.models import ApiKey, User
 from tenants.permissions import require, signed_in
+from tenants.rate_limits import limit_rate
 from tenants.views.keyset import keyset_page
 from tenants.views.mixins import PartialMixin, TenantScopedMixin
 
@@ -128,6 +129,7 @@ class KeyClaim(TenantScopedMixin, DetailView):  # type: ignore[type-arg]
 
     def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         self.object = self.get_object()
+        limit_rate("key_claim", str(signed_in(request).pk))
         key, secret = claim_api_key(self.object.pk, by=signed_in(request))
         model = CatalogModel.objects.filter(name__in=key.model_names).order_by("name").first()
         context = self.get_context_data(

@@ -14,9 +14,11 @@ from tenants.models.people import (
     PersonalAccessToken,
     Session,
     Source,
+    SpentLogoutToken,
     StaffAppointment,
     User,
 )
+from tenants.models.second_factor import RecoveryCode, SecondFactor
 from tenants.models.tenancy import (
     DataClass,
     Invitation,
@@ -43,9 +45,12 @@ __all__ = [
     "PersonalAccessToken",
     "Project",
     "ProjectRole",
+    "RecoveryCode",
     "ScimToken",
+    "SecondFactor",
     "Session",
     "Source",
+    "SpentLogoutToken",
     "StaffAppointment",
     "Tenant",
     "TenantClosing",

@@ -9,11 +9,16 @@ from django.utils.timezone import now
 from tenants.ids import uuid7
 from tenants.models.people import User
 from tenants.models.tenancy import Tenant
+from tenants.querysets import GroupRuleQuerySet
 from tenants.roles import Role, StaffRole
 
 
 class GroupRule(models.Model):
-    """Members of a directory group, by the directory's name for it, get a role in a tenant or as staff."""
+    """Members of a directory group, by the directory's name for it, get a role in a tenant or as staff.
+
+    A rule is never edited: it ends and another begins. An ended rule stays until everybody it concerned has been
+    looked at (`applied_at`), so that no lost message leaves somebody with what it gave.
+    """
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     group = models.CharField(max_length=200)
@@ -21,11 +26,18 @@ class GroupRule(models.Model):
     role = models.CharField(max_length=10, choices=Role, blank=True)
     staff_role = models.CharField(max_length=30, choices=StaffRole, blank=True)
     created_at = models.DateTimeField(default=now, editable=False)
+    ended_at = models.DateTimeField(null=True, editable=False)
+    applied_at = models.DateTimeField(null=True, editable=False)  # everybody it concerns has been looked at
+
+    objects = GroupRuleQuerySet.as_manager()
 
     class Meta:
         constraints = [
             UniqueConstraint(
-                fields=["group", "tenant", "staff_role"], name="group_rule_once", nulls_distinct=False
+                fields=["group", "tenant", "staff_role"],
+                name="group_rule_once",
+                nulls_distinct=False,
+                condition=Q(ended_at=None),
             ),
             CheckConstraint(
                 name="group_rule_gives_one_role",
