@@ -46,6 +46,8 @@ _MENU: list[tuple[Any, list[tuple[str, Any, str]]]] = [
         ("tenants.tenantclosing", _("Closings"), "lock"),
         ("tenants.grouprule", _("Group rules"), "rule"),
         ("tenants.federatedidentity", _("Linked accounts"), "link"),
+        ("tenants.directorygroup", _("Directory groups"), "group_work"),
+        ("tenants.scimtoken", _("Directory tokens"), "sync_lock"),
         ("tenants.auditentry", _("Audit"), "history"),
     ]),
 ]  # fmt: skip

@@ -16,7 +16,16 @@ from catalog.models import CatalogImport, Grant, Review, ReviewDecision
 from deployments.models import Route
 from gateway.models import Gateway
 from tenants import audit
-from tenants.models import AuditEntry, FederatedIdentity, GroupRule, Limit, Membership, ProjectRole
+from tenants.models import (
+    AuditEntry,
+    DirectoryGroup,
+    FederatedIdentity,
+    GroupRule,
+    Limit,
+    Membership,
+    ProjectRole,
+    ScimToken,
+)
 from tests.factories import (
     AccessRequestFactory,
     ApiKeyFactory,
@@ -123,6 +132,10 @@ ROWS = {
     "tenants.federatedidentity": lambda lab: FederatedIdentity.objects.create(
         user=lab.person, issuer="https://id.example", subject="lab-marker subject"
     ),
+    "tenants.directorygroup": lambda lab: DirectoryGroup.objects.create(display_name="Engineers"),
+    "tenants.scimtoken": lambda lab: ScimToken.objects.create(
+        name="Directory", prefix="qms_", digest="0", expires_at=now() + timedelta(days=1)
+    ),
     "tenants.membership": lambda lab: Membership.objects.in_tenant(lab.tenant).first(),
     "tenants.invitation": _invitation,
     "tenants.projectrole": lambda lab: ProjectRole.objects.create(
@@ -170,6 +183,7 @@ PARAMETERS = {
     "name": lambda lab: lab.row("catalog.catalogmodel").name,
     "link": lambda lab: lab.row("tenants.invitation") and lab.link,
     "app_label": lambda lab: "tenants",
+    "key": lambda lab: "User",
     "url": lambda lab: "no-such-page",
     "token": lambda lab: "no-such-link",
     "handle": lambda lab: "0" * 32,  # of somebody's session, which a page finds among one's own alone

@@ -6,15 +6,20 @@ address it fails and says what to add to tests/isolation_fillers.py.
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pytest
 from django.db import connection
 
+from tenants.actions.scim_tokens import issue_scim_token
 from tests.factories import ProjectFactory
 from tests.isolation_fillers import OPEN, PARAMETERS, SKIPPED, TENANT_OWNED, Lab
 from tests.routes import all_routes
 
 ROUTES = [route for route in all_routes() if route.name not in SKIPPED]
-GUARDED = [route for route in ROUTES if route.name not in OPEN and not route.is_internal]
+GUARDED = [
+    route for route in ROUTES if route.name not in OPEN and not (route.is_internal or route.is_directory)
+]
 PORTAL = [route for route in GUARDED if route.is_portal]
 API = [route for route in GUARDED if route.is_api]
 ADMIN = [route for route in GUARDED if route.is_admin]
@@ -178,6 +183,26 @@ def test_gateways_show_their_token(client, walled, owner):
             for method in ("get", "post"):
                 response = ask(client, method, address(route, walled))
                 assert response.status_code in (401, 403, 404, 405), f"{method} {route}"
+
+
+def test_directories_show_their_token(client, walled, owner):
+    routes = [route for route in ROUTES if route.is_directory]
+    assert {"scim-user", "scim-group", "scim-users", "scim-unknown"} <= {route.name for route in routes}
+    client.force_login(owner)
+    for route in routes:
+        for method in ("get", "post", "put", "patch", "delete"):
+            response = ask(client, method, address(route, walled))
+            assert response.status_code == 401, f"{method} {route}"
+            assert_silent(response, walled)
+
+
+def test_a_directory_with_its_token_sees_people_and_nothing_of_any_tenant(client, walled):
+    _token, secret = issue_scim_token("Directory", life=timedelta(days=1), by=None)
+    for route in ROUTES:
+        if route.is_directory:
+            response = client.get(address(route, walled), headers={"Authorization": f"Bearer {secret}"})
+            assert response.status_code in (200, 404, 405, 501), route
+            assert_silent(response, walled)
 
 
 def test_the_walk_changed_nothing(client, walled, stranger):
