@@ -42,6 +42,8 @@ _MENU: list[tuple[Any, list[tuple[str, Any, str]]]] = [
         ("tenants.project", _("Projects"), "folder"),
         ("tenants.membership", _("Members"), "groups"),
         ("tenants.user", _("People"), "person"),
+        ("tenants.grouprule", _("Group rules"), "rule"),
+        ("tenants.federatedidentity", _("Linked accounts"), "link"),
         ("tenants.auditentry", _("Audit"), "history"),
     ]),
 ]  # fmt: skip

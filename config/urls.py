@@ -17,6 +17,7 @@ urlpatterns = [
     path("admin/password_change/", staff_password, name="staff-password"),
     path("admin/", admin.site.urls),
     path("api/v1/", include("config.api_urls")),
+    path("scim/v2/", include("tenants.scim.urls")),
     path("internal/v1/", include("gateway.urls")),
     path("", include("tenants.urls")),
     path("t/<slug:tenant>/", include("tenants.portal_urls")),

@@ -20,11 +20,12 @@ from tenants.views.errors import invalid, page_not_found, too_many_requests
 Answer = Callable[[HttpRequest], HttpResponse]
 OWN_DOORS = (
     "/internal/",
+    "/scim/",
     "/static/",
     "/healthz",
     "/readyz",
     "/metrics",
-)  # gateways and probes are no persons
+)  # gateways, directories and probes are no persons
 
 
 class RequestContextMiddleware:

@@ -35,6 +35,8 @@ WORDS = {
     "tenants.manage_service_accounts": "manage service accounts",
     "tenants.manage_tokens": "see or revoke tokens of others",
     "tenants.manage_limits": "change limits",
+    "tenants.manage_people": "deactivate and reactivate people",
+    "tenants.manage_directory": "manage the directory's tokens",
     "tenants.view_audit": "read the audit trail",
     "tenants.export_audit": "export the audit trail",
     "tenants.propose_closing": "propose to close the tenant",

@@ -110,6 +110,8 @@ STAFF_PERMISSIONS: Final[dict[str, frozenset[str]]] = {
         | {
             "tenants.view_user",
             "tenants.view_membership",
+            "tenants.view_grouprule",
+            "tenants.view_federatedidentity",
             "tenants.view_apikey",
             "tenants.view_limit",
             "tenants.view_auditentry",
@@ -120,6 +122,10 @@ STAFF_PERMISSIONS: Final[dict[str, frozenset[str]]] = {
             "tenants.view_tenantclosing",
             "tenants.view_staffappointment",
             "tenants.appoint_staff",
+            "tenants.manage_people",
+            "tenants.manage_directory",
+            "tenants.view_scimtoken",
+            "tenants.view_directorygroup",
             "billing.publish_price",
             "billing.view_quarantinedevent",
             "catalog.publish_model",
@@ -146,6 +152,8 @@ STAFF_PERMISSIONS: Final[dict[str, frozenset[str]]] = {
             "tenants.view_projectrole",
             "tenants.view_tenantclosing",
             "tenants.view_staffappointment",
+            "tenants.view_grouprule",
+            "tenants.view_federatedidentity",
         }
     ),
 }

@@ -1,4 +1,5 @@
-"""How bearer secrets look: `qm_` keys, `qmp_` personal tokens, `qmg_` gateway tokens.
+"""How bearer secrets look: `qm_` keys, `qmp_` personal tokens, `qmg_` gateway tokens,
+`qms_` tokens of directories (SCIM).
 
 A secret is a prefix that says what it opens, 256 random bits, and six characters of checksum over everything
 before them. The checksum is no protection; it lets a door turn garbage away, and a scanner recognise a leaked
@@ -16,6 +17,7 @@ import zlib
 KEY = "qm"
 PERSONAL_TOKEN = "qmp"  # noqa: S105  the prefix, not a secret
 GATEWAY_TOKEN = "qmg"  # noqa: S105
+SCIM_TOKEN = "qms"  # noqa: S105
 INVITATION = "qmi"
 
 _RANDOM_BYTES = 32

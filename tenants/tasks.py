@@ -1,4 +1,4 @@
-"""What happens to tenants by the clock. A message is a hint, the row is the truth: any task may run twice."""
+"""Invitations by the clock. A message is a hint, the row is the truth: any task may run twice."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from celery.schedules import crontab
 from django.utils.timezone import now
 
 from tenants import invitation_mail, sessions
+from tenants.actions import due_rules
 from tenants.models import Invitation
 from tenants.scope import platform_scope, tenant_scope
 
@@ -43,7 +44,14 @@ def clear_expired_sessions() -> None:
     sessions.clear_expired_sessions()
 
 
+@shared_task(soft_time_limit=300)
+def apply_due_group_rules() -> None:
+    """Compute the roles of people whose groups changed; the clock repairs what a lost message left."""
+    due_rules.apply_due_rules()
+
+
 SCHEDULE = {
+    "apply-due-group-rules": {"task": "tenants.tasks.apply_due_group_rules", "schedule": 60.0},
     "send-invitations-left-alone": {"task": "tenants.tasks.send_invitations_left_alone", "schedule": 300.0},
     "clear-expired-sessions": {
         "task": "tenants.tasks.clear_expired_sessions",

@@ -1,8 +1,9 @@
 """Pages outside a tenant: signing in and out, one's own account, and the way to one's tenant."""
 
-from django.contrib.auth.views import LogoutView
 from django.urls import path
 
+from tenants.oidc.logout import BackChannelLogout, SignOut
+from tenants.oidc.views import ProviderCallback, ProviderSignInStart
 from tenants.views.invitations import InvitationPage
 from tenants.views.second_factor import (
     ConfirmSecondFactor,
@@ -20,7 +21,6 @@ urlpatterns = [
     path("login/", SignIn.as_view(), name="login"),
     path("login/code/", ConfirmSecondFactor.as_view(), name="second-factor-confirm"),
     path("login/once/<str:token>/", AdministratorLink.as_view(), name="administrator-link"),
-    path("logout/", LogoutView.as_view(), name="logout"),
     path("account/second-factor/", SecondFactorPage.as_view(), name="second-factor"),
     path("account/second-factor/set-up/", EnrolSecondFactor.as_view(), name="second-factor-enrol"),
     path("account/second-factor/codes/", RecoveryCodes.as_view(), name="second-factor-codes"),
@@ -30,4 +30,8 @@ urlpatterns = [
     path("account/sessions/end-all/", SignOutEverywhere.as_view(), name="session-end-all"),
     path("account/sessions/<str:handle>/end/", SessionEnd.as_view(), name="session-end"),
     path("invitations/<str:link>/", InvitationPage.as_view(), name="invitation"),
+    path("logout/", SignOut.as_view(), name="logout"),
+    path("oidc/sign-in/", ProviderSignInStart.as_view(), name="oidc_authentication_init"),
+    path("oidc/callback/", ProviderCallback.as_view(), name="oidc_authentication_callback"),
+    path("oidc/backchannel-logout/", BackChannelLogout.as_view(), name="oidc-backchannel-logout"),
 ]

@@ -16,7 +16,7 @@ from catalog.models import CatalogImport, Grant, Review, ReviewDecision
 from deployments.models import Route
 from gateway.models import Gateway
 from tenants import audit
-from tenants.models import AuditEntry, Limit, Membership, ProjectRole
+from tenants.models import AuditEntry, FederatedIdentity, GroupRule, Limit, Membership, ProjectRole
 from tests.factories import (
     AccessRequestFactory,
     ApiKeyFactory,
@@ -117,6 +117,12 @@ ROWS = {
     "tenants.limit": lambda lab: Limit.objects.create(
         tenant=lab.tenant, project=lab.project, kind="tokens_per_day", value=Decimal(9)
     ),
+    "tenants.grouprule": lambda lab: GroupRule.objects.create(
+        group="lab-marker group", tenant=lab.tenant, role="viewer"
+    ),
+    "tenants.federatedidentity": lambda lab: FederatedIdentity.objects.create(
+        user=lab.person, issuer="https://id.example", subject="lab-marker subject"
+    ),
     "tenants.membership": lambda lab: Membership.objects.in_tenant(lab.tenant).first(),
     "tenants.invitation": _invitation,
     "tenants.projectrole": lambda lab: ProjectRole.objects.create(
@@ -180,6 +186,9 @@ OPEN = {
     "staff-sign-in": "leads to the one sign-in page",
     "logout": "ends whatever session there is",
     "invitation": "whoever holds the link reads the mail of the invited address",
+    "oidc_authentication_init": "signing in; 404 without a provider",
+    "oidc_authentication_callback": "signing in; does nothing for a browser that did not set out",
+    "oidc-backchannel-logout": "the provider's tokens are signed; says nothing of anybody",
     "api-schema": "the shape of the API, no data",
     "api-docs": "the shape of the API, no data",
     "admin:login": "signing in",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
 from csp.constants import NONCE, SELF, UNSAFE_EVAL, UNSAFE_INLINE
 from django.templatetags.static import static
@@ -71,10 +71,11 @@ MIDDLEWARE = [
     "tenants.session_middleware.SessionSeenMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
-    "django_structlog.middlewares.RequestMiddleware",
+    "config.request_log.RequestLogMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
     "tenants.middleware.RequestContextMiddleware",
     "tenants.middleware.ScopeMiddleware",
+    "tenants.oidc.middleware.ProviderSessionMiddleware",
     "tenants.middleware.ConflictMiddleware",
     "tenants.session_middleware.SecondFactorGate",
     "axes.middleware.AxesMiddleware",
@@ -116,6 +117,7 @@ AUTHENTICATION_BACKENDS = [
     "tenants.lockout.LockoutBackend",
     "tenants.permissions.StaffPermissionBackend",
     "tenants.permissions.RolePermissionBackend",
+    "tenants.oidc.backend.ProviderBackend",
 ]
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.Argon2PasswordHasher"]
 AUTH_PASSWORD_VALIDATORS = [
@@ -151,6 +153,24 @@ AXES_ENABLE_ADMIN = AXES_VERBOSE = False
 AXES_SENSITIVE_PARAMETERS = ["username", "next", "csrfmiddlewaretoken", "code"]
 LOGIN_REDIRECT_URL = "home"
 LOGOUT_REDIRECT_URL = "login"
+
+# OpenID Connect: one provider, known by its issuer (docs/identity.md); OIDC_RP_ and the like are the library's names.
+OIDC_ISSUER = env("OIDC_ISSUER", "")
+OIDC_PROVIDER_NAME = env("OIDC_PROVIDER_NAME", "your organisation")
+OIDC_RP_CLIENT_ID = env("OIDC_CLIENT_ID") if OIDC_ISSUER else ""
+OIDC_RP_CLIENT_SECRET = env("OIDC_CLIENT_SECRET") if OIDC_ISSUER else ""
+OIDC_RP_SCOPES = env("OIDC_SCOPES", "openid email profile groups offline_access")
+OIDC_SIGN_IN_PARAMETERS = dict(parse_qsl(env("OIDC_SIGN_IN_PARAMETERS", "")))
+OIDC_GROUPS_CLAIM = env("OIDC_GROUPS_CLAIM", "groups")
+OIDC_SECOND_FACTOR_ACR = env_list("OIDC_SECOND_FACTOR_ACR")
+OIDC_API_AUDIENCE = env("OIDC_API_AUDIENCE", "")
+OIDC_API_TOKEN_TYPES = env_list("OIDC_API_TOKEN_TYPES", "at+jwt")
+OIDC_TIMEOUT = env_seconds("OIDC_TIMEOUT_SECONDS", 5)
+OIDC_CHECK_MINUTES = env_int("OIDC_CHECK_MINUTES", 15, minimum=1)
+OIDC_RENEW_ID_TOKEN_EXPIRY_SECONDS = env_seconds("OIDC_RENEW_SECONDS", 3600)
+OIDC_CREATE_USER = env_bool("OIDC_CREATE_ACCOUNTS", True)
+OIDC_USE_NONCE = OIDC_USE_PKCE = True
+OIDC_PKCE_CODE_CHALLENGE_METHOD = "S256"
 
 # Cookies and transport: secure unless the console is this machine's own.
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = not IS_LOOPBACK
@@ -288,6 +308,7 @@ CONFIG_POLL_LIMIT = env_int("CONFIG_POLL_LIMIT", 4, minimum=1)  # gateways waiti
 # HTTP API
 REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": [
+        "tenants.oidc.bearer.ProviderTokenAuthentication",
         "tenants.authentication.TokenAuthentication",
         "rest_framework.authentication.SessionAuthentication",
     ],

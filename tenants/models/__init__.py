@@ -1,13 +1,20 @@
 """WHO: people, tenants, projects, memberships, keys, limits, tokens, the directory, the audit trail."""
 
 from tenants.models.audit import AuditEntry
-from tenants.models.directory import DirectoryGroup, GroupRule, ScimToken
+from tenants.models.directory import (
+    DirectoryGroup,
+    DirectoryPerson,
+    GroupRule,
+    GroupRulesDue,
+    ScimToken,
+)
 from tenants.models.keys import ApiKey, ConfigRevision, Limit
 from tenants.models.people import (
     FederatedIdentity,
     PersonalAccessToken,
     Session,
     Source,
+    SpentLogoutToken,
     StaffAppointment,
     User,
 )
@@ -28,8 +35,10 @@ __all__ = [
     "ConfigRevision",
     "DataClass",
     "DirectoryGroup",
+    "DirectoryPerson",
     "FederatedIdentity",
     "GroupRule",
+    "GroupRulesDue",
     "Invitation",
     "Limit",
     "Membership",
@@ -41,6 +50,7 @@ __all__ = [
     "SecondFactor",
     "Session",
     "Source",
+    "SpentLogoutToken",
     "StaffAppointment",
     "Tenant",
     "TenantClosing",

@@ -6,9 +6,10 @@ from typing import Any, ClassVar
 
 from django.contrib.auth.models import AbstractUser, BaseUserManager
 from django.contrib.postgres.fields import ArrayField
+from django.contrib.postgres.indexes import GinIndex
 from django.contrib.sessions.base_session import AbstractBaseSession
 from django.db import models
-from django.db.models import Index, UniqueConstraint
+from django.db.models import Index, Q, UniqueConstraint
 from django.utils.functional import cached_property
 from django.utils.timezone import now
 from django.utils.translation import gettext_lazy as _
@@ -166,12 +167,37 @@ class FederatedIdentity(models.Model):
     subject = models.CharField(max_length=255)
     groups = ArrayField(models.CharField(max_length=200), default=list)  # as of `checked_at`
     checked_at = models.DateTimeField(null=True)
+    claimed_at = models.DateTimeField(null=True, editable=False)  # a worker asks the provider since then
+    refused_at = models.DateTimeField(null=True, editable=False)  # the provider no longer vouches for them
     refresh_token = models.BinaryField(null=True, editable=False)  # encrypted; for the periodic check
     signed_in_at = models.DateTimeField(null=True)
 
     class Meta:
         verbose_name_plural = "federated identities"
         constraints = [UniqueConstraint(fields=["issuer", "subject"], name="federated_identity_once")]
+        indexes = [
+            Index(
+                fields=["checked_at"],
+                name="federated_identity_to_check",
+                condition=Q(refresh_token__isnull=False),
+            ),
+            GinIndex(fields=["groups"], name="federated_identity_groups"),
+        ]
 
     def __str__(self) -> str:
         return f"{self.subject} at {self.issuer}"
+
+
+class SpentLogoutToken(models.Model):
+    """A logout token of the provider that was obeyed: the same one again is refused until it has expired."""
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    issuer = models.CharField(max_length=300)
+    jti = models.CharField(max_length=255)
+    expires_at = models.DateTimeField(db_index=True)
+
+    class Meta:
+        constraints = [UniqueConstraint(fields=["issuer", "jti"], name="logout_token_spent_once")]
+
+    def __str__(self) -> str:
+        return f"{self.jti} of {self.issuer}"

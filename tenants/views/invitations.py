@@ -29,10 +29,12 @@ from tenants.actions import (
 )
 from tenants.actions.invitations import local_accounts_allowed
 from tenants.actions.members import require_manager
+from tenants.client_address import client_address
 from tenants.errors import Conflict
 from tenants.forms import InviteForm, NewcomerForm, role_options
 from tenants.models import Invitation, Membership, User
 from tenants.permissions import signed_in
+from tenants.rate_limits import limit_rate
 from tenants.views.mixins import PartialMixin, TenantPageMixin, TenantScopedMixin
 
 
@@ -41,6 +43,7 @@ class InvitationPage(View):
     """Accept with the account one has, or make one. Every link that opens nothing gets the same page."""
 
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        limit_rate("invitation_open", client_address(request))
         try:
             response = super().dispatch(request, *args, **kwargs)
         except Invitation.DoesNotExist:
@@ -112,6 +115,7 @@ class InvitationNew(TenantPageMixin, TemplateView):
         form = InviteForm(request.POST)
         if not form.is_valid():
             return self._form_page(form, status=400)
+        limit_rate("invitation_send", str(signed_in(request).pk))
         try:
             invitation, __ = invite(self.tenant, by=signed_in(request), **form.cleaned_data)
         except ValidationError as error:
@@ -142,7 +146,9 @@ class InvitationResend(TenantScopedMixin, DetailView):  # type: ignore[type-arg]
         return redirect(_open_invitations(self.tenant.slug))
 
     def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
-        invitation, __ = resend_invitation(self.get_object().pk, by=signed_in(request))
+        found = self.get_object()
+        limit_rate("invitation_send", str(signed_in(request).pk))
+        invitation, __ = resend_invitation(found.pk, by=signed_in(request))
         messages.success(
             request, _("Sent to %(email)s again; the link before is dead") % {"email": invitation.email}
         )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from django.core.exceptions import PermissionDenied, ValidationError
@@ -57,7 +57,9 @@ def built(export):
 @pytest.fixture
 def export(transactional_db, key, lab, owner):
     """The final export of a lab that was used, as its owner has it built."""
-    publish_prices("aya", {"input": 2, "output": 10}, valid_from=now().replace(year=2025, day=1, hour=0, minute=0, second=0, microsecond=0), reason="List", by=None)  # fmt: skip
+    publish_prices(
+        "aya", {"input": 2, "output": 10}, valid_from=datetime(2025, 1, 1, tzinfo=UTC), reason="List", by=None
+    )
     use(key)
     return built(begin_closing(lab.pk, by=owner, reason=REASON))
 
