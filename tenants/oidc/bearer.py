@@ -8,9 +8,11 @@ from rest_framework.authentication import BaseAuthentication, get_authorization_
 from rest_framework.exceptions import APIException, AuthenticationFailed
 from rest_framework.request import Request
 
+from tenants.client_address import client_address
 from tenants.models import FederatedIdentity, User
 from tenants.oidc.errors import ProviderProblem
 from tenants.oidc.tokens import Claims, TokenRejected, verify_access_token
+from tenants.rate_limits import limit_rate
 
 log = structlog.get_logger(__name__)
 
@@ -35,6 +37,7 @@ class ProviderTokenAuthentication(BaseAuthentication):
             claims = verify_access_token(token)
         except TokenRejected as rejection:
             log.warning("oidc.bearer_rejected", reason=str(rejection))
+            limit_rate("token_failed", client_address(request._request))
             raise AuthenticationFailed(
                 "This token is unknown, expired or revoked. Use another one."
             ) from rejection
@@ -55,6 +58,7 @@ class ProviderTokenAuthentication(BaseAuthentication):
         )
         if identity is None:
             log.warning("oidc.bearer_of_nobody", subject=claims["sub"])
+            limit_rate("token_failed", client_address(request._request))
             raise AuthenticationFailed("This token is unknown, expired or revoked. Use another one.")
         return identity.user, claims
 
