@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import structlog
-from celery import Celery, Task
+from celery import Celery
+from celery.contrib.django.task import DjangoTask
 from celery.signals import setup_logging
 from django.dispatch import receiver
 from django_structlog.celery import signals
@@ -29,7 +30,7 @@ HAVE_TASKS = sorted(  # packages with a tasks.py: apps, and rooms inside them
 REPEATED_BY_STRUCTLOG = ["celery.app.trace", "celery.worker.strategy", "celery.beat"]
 
 
-class ScopedTask(Task):  # type: ignore[type-arg]
+class ScopedTask(DjangoTask):  # type: ignore[type-arg]
     """A task begins with nobody's rows, whoever calls it, and states the scope it works in (tenants/scope.py)."""
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:

@@ -1,4 +1,4 @@
-"""Invitations by the clock. A message is a hint, the row is the truth: any task may run twice."""
+"""Invitations, sessions and roles by the clock. A message is a hint, the row is the truth: any task may run twice."""
 
 from __future__ import annotations
 
@@ -38,16 +38,16 @@ def send_invitations_left_alone() -> None:
         send_invitation.delay(str(tenant_id), str(pk))
 
 
-@shared_task(soft_time_limit=120)
-def clear_expired_sessions() -> None:
-    """Delete the rows of sessions that are over."""
-    sessions.clear_expired_sessions()
-
-
 @shared_task(soft_time_limit=300)
 def apply_due_group_rules() -> None:
     """Compute the roles of people whose groups changed; the clock repairs what a lost message left."""
     due_rules.apply_due_rules()
+
+
+@shared_task(soft_time_limit=120)
+def clear_expired_sessions() -> None:
+    """Delete the rows of sessions that are over."""
+    sessions.clear_expired_sessions()
 
 
 SCHEDULE = {

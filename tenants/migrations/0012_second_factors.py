@@ -9,8 +9,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("tenants", "0010_what_directories_say"),
-        ("tenants", "0010_what_the_provider_said"),
+        ("tenants", "0011_what_directories_say"),
     ]
 
     operations = [

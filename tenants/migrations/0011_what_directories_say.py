@@ -8,7 +8,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("tenants", "0009_rows_are_of_one_tenant"),
+        ("tenants", "0010_what_the_provider_said"),
     ]
 
     operations = [
