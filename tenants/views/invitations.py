@@ -48,7 +48,6 @@ class InvitationPage(View):
             response = super().dispatch(request, *args, **kwargs)
         except Invitation.DoesNotExist:
             response = render(request, "tenants/invitation_gone.html", status=404)
-        response["Referrer-Policy"] = "no-referrer"
         return response
 
     def get(self, request: HttpRequest, link: str) -> HttpResponse:
