@@ -51,7 +51,6 @@ NOT_ASKED = {
     "tenants.suspension.suspend_access": "part of taking a role or account",
     "billing.periods.close_period": "has no door yet; `by` only names who did it",
     "catalog.actions.price_map.import_price_map": "the command `import_catalog`",
-    "tenants.actions.invitations.accept_invitation": "whoever holds the link reads the mail of the invited address",
 }
 
 
