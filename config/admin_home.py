@@ -42,6 +42,7 @@ _MENU: list[tuple[Any, list[tuple[str, Any, str]]]] = [
         ("tenants.project", _("Projects"), "folder"),
         ("tenants.membership", _("Members"), "groups"),
         ("tenants.user", _("People"), "person"),
+        ("tenants.personalaccesstoken", _("Tokens"), "vpn_key"),
         ("tenants.auditentry", _("Audit"), "history"),
     ]),
 ]  # fmt: skip

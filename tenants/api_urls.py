@@ -5,12 +5,14 @@ from rest_framework.routers import SimpleRouter
 from tenants.api.audit import AuditEntryViewSet
 from tenants.api.keys import ApiKeyViewSet, LimitViewSet
 from tenants.api.tenancy import ProjectViewSet, TenantViewSet
+from tenants.api.tokens import TokenViewSet
 
 router = SimpleRouter()
 router.register("tenants", TenantViewSet, basename="api-tenant")
 router.register("projects", ProjectViewSet, basename="api-project")
 router.register("keys", ApiKeyViewSet, basename="api-key")
 router.register("limits", LimitViewSet, basename="api-limit")
+router.register("tokens", TokenViewSet, basename="api-token")
 router.register("audit", AuditEntryViewSet, basename="api-audit")
 
 urlpatterns = router.urls

@@ -22,6 +22,7 @@ WORDS = {
     "tenants.export_cost": "export costs",
     "tenants.manage_members": "manage members",
     "tenants.manage_limits": "change limits",
+    "tenants.manage_tokens": "manage tokens",
     "tenants.view_audit": "read the audit trail",
     "catalog.review_security": "decide security reviews",
     "catalog.review_compliance": "decide compliance reviews",

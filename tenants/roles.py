@@ -50,7 +50,7 @@ REVIEWERS: Final = frozenset(
 # Permissions on a tenant, declared in Tenant.Meta. Every member sees the tenant; these are the deeds.
 _DEVELOPER = {"request_access", "claim_key", "revoke_key", "view_cost"}
 _FINANCE = {"view_cost", "export_cost"}
-_ADMIN = _DEVELOPER | _FINANCE | {"manage_members", "manage_limits", "view_audit"}
+_ADMIN = _DEVELOPER | _FINANCE | {"manage_members", "manage_limits", "manage_tokens", "view_audit"}
 
 ROLE_PERMISSIONS: Final[dict[str, frozenset[str]]] = {
     Role.OWNER: frozenset(_ADMIN),
@@ -80,10 +80,12 @@ STAFF_PERMISSIONS: Final[dict[str, frozenset[str]]] = {
             "tenants.view_membership",
             "tenants.view_apikey",
             "tenants.view_limit",
+            "tenants.view_personalaccesstoken",
             "tenants.view_auditentry",
             "tenants.revoke_key",
             "tenants.manage_members",
             "tenants.manage_limits",
+            "tenants.manage_tokens",
             "tenants.view_audit",
             "billing.publish_price",
             "billing.view_quarantinedevent",

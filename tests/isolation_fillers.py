@@ -16,6 +16,7 @@ from catalog.models import CatalogImport, Grant, Review, ReviewDecision
 from deployments.models import Route
 from gateway.models import Gateway
 from tenants import audit
+from tenants.actions import issue_personal_access_token
 from tenants.models import AuditEntry, Limit, Membership
 from tests.factories import (
     AccessRequestFactory,
@@ -104,6 +105,9 @@ ROWS = {
     "tenants.limit": lambda lab: Limit.objects.create(
         tenant=lab.tenant, project=lab.project, kind="tokens_per_day", value=Decimal(9)
     ),
+    "tenants.personalaccesstoken": lambda lab: issue_personal_access_token(
+        lab.person, name="lab-marker token", life=timedelta(days=1), tenant=lab.tenant
+    )[0],
     "tenants.membership": lambda lab: Membership.objects.in_tenant(lab.tenant).first(),
     "tenants.auditentry": _audit_line,
     "billing.billedmodel": lambda lab: BilledModel.objects.create(name="billed-1"),
@@ -139,7 +143,7 @@ ROWS = {
 
 TENANT_OWNED = {
     model._meta.label_lower for model in apps.get_models() if hasattr(model, "queryset_class")
-} | {"tenants.tenant"}
+} | {"tenants.tenant", "tenants.personalaccesstoken"}
 
 # Path parameters that are not a row's key of the view's own model: by name, from the lab.
 PARAMETERS = {

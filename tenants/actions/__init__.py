@@ -5,7 +5,7 @@ from tenants.actions.limits import set_limits
 from tenants.actions.members import add_member, role_group
 from tenants.actions.staff import make_staff
 from tenants.actions.tenancy import create_project, create_tenant
-from tenants.actions.tokens import issue_personal_access_token
+from tenants.actions.tokens import issue_personal_access_token, revoke_personal_access_token
 
 __all__ = [
     "add_member",
@@ -16,6 +16,7 @@ __all__ = [
     "make_staff",
     "prepare_api_key",
     "revoke_api_key",
+    "revoke_personal_access_token",
     "role_group",
     "set_limits",
 ]

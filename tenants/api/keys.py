@@ -15,6 +15,7 @@ from tenants.actions import claim_api_key, revoke_api_key
 from tenants.api.base import InProjectFilter, VisibleMixin
 from tenants.models import ApiKey, Limit, Project, Tenant
 from tenants.permissions import signed_in
+from tenants.roles import TokenScope
 
 
 class LimitSerializer(serializers.ModelSerializer[Limit]):
@@ -67,6 +68,7 @@ class ApiKeyViewSet(VisibleMixin, viewsets.ReadOnlyModelViewSet[ApiKey]):
     """Bearer secrets of your projects."""
 
     model, serializer_class, filterset_class = ApiKey, ApiKeySerializer, InProjectFilter
+    token_scope = TokenScope.KEYS
 
     def get_queryset(self) -> QuerySet[ApiKey]:
         return super().get_queryset().select_related("tenant", "project")

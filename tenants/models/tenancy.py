@@ -64,6 +64,7 @@ class Tenant(models.Model):
             ("export_cost", "Export costs"),
             ("manage_members", "Manage members"),
             ("manage_limits", "Change limits"),
+            ("manage_tokens", "Manage tokens"),
             ("view_audit", "Read the audit trail"),
         ]
 
