@@ -44,7 +44,7 @@ class TokenForm(forms.Form):
     )
     scopes = forms.MultipleChoiceField(
         label=_("May be used to"),
-        widget=forms.CheckboxSelectMultiple,
+        widget=forms.CheckboxSelectMultiple(attrs={"class": "form-check-input"}),
         initial=[TokenScope.READ.value],
         error_messages={"required": _("Choose at least one.")},
     )
