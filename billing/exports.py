@@ -67,7 +67,7 @@ def ask_for_export(
         project=project and project.slug,
     )
     # The row is the truth: should the queue be away, the sweep enqueues it later.
-    transaction.on_commit(partial(tasks.build_export.delay, str(export.pk)), robust=True)
+    transaction.on_commit(partial(tasks.build_export.delay, str(tenant.pk), str(export.pk)), robust=True)
     return export
 
 
@@ -212,6 +212,7 @@ def _own_connection() -> Iterator[psycopg.Connection[Any]]:
     """A connection beside Django's: it holds the lock and the snapshot while Django's reports progress."""
     beside = connection.copy()
     beside.connect()
+    beside.carry_scope()
     try:
         yield beside.connection
     finally:

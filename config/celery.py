@@ -8,18 +8,29 @@ from importlib import import_module, util
 from typing import Any
 
 import structlog
-from celery import Celery
+from celery import Celery, Task
 from celery.signals import setup_logging
 from django.dispatch import receiver
 from django_structlog.celery import signals
 from django_structlog.celery.steps import DjangoStructLogInitStep
+
+from tenants.scope import NOBODY, scoped
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings.base")
 
 APPS = ["tenants", "billing", "catalog", "deployments", "gateway"]
 REPEATED_BY_STRUCTLOG = ["celery.app.trace", "celery.worker.strategy", "celery.beat"]
 
-app = Celery("quartermaster")
+
+class ScopedTask(Task):  # type: ignore[misc]
+    """A task begins with nobody's rows, whoever calls it, and states the scope it works in (tenants/scope.py)."""
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        with scoped(NOBODY):
+            return super().__call__(*args, **kwargs)
+
+
+app = Celery("quartermaster", task_cls=ScopedTask)
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.steps["worker"].add(DjangoStructLogInitStep)
 app.autodiscover_tasks(APPS)

@@ -10,7 +10,10 @@ class TenantsConfig(AppConfig):
     name = "tenants"
 
     def ready(self) -> None:
+        from tenants.walls import raise_walls
+
         post_migrate.connect(give_staff_roles_their_permissions)
+        post_migrate.connect(raise_walls, sender=self)
 
 
 def give_staff_roles_their_permissions(sender: AppConfig, using: str, **kwargs: Any) -> None:

@@ -42,7 +42,7 @@ class TokenAuthentication(BaseAuthentication):
 
 def _usable_token(secret: str) -> PersonalAccessToken | None:
     """The token of this secret, its use noted; None for one that opens nothing (any more)."""
-    with platform_scope("whose token this is, is not known before it is found"):
+    with platform_scope("sign-in by token", is_routine=True):
         token: PersonalAccessToken | None = (
             PersonalAccessToken.objects.usable()
             .select_related("user", "tenant")

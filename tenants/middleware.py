@@ -1,4 +1,4 @@
-"""Two small layers around every request: where it came from, and what a Conflict looks like."""
+"""Small layers around every request: where it came from, whose rows it may touch, what a Conflict looks like."""
 
 from __future__ import annotations
 
@@ -11,9 +11,18 @@ from django.shortcuts import render
 
 from tenants.context import Origin, current_origin
 from tenants.errors import Conflict
+from tenants.scope import NOBODY, scoped
+from tenants.scope_of import enter_scope_of
 from tenants.views.errors import invalid, page_not_found
 
 Answer = Callable[[HttpRequest], HttpResponse]
+OWN_DOORS = (
+    "/internal/",
+    "/static/",
+    "/healthz",
+    "/readyz",
+    "/metrics",
+)  # gateways and probes are no persons
 
 
 class RequestContextMiddleware:
@@ -32,6 +41,27 @@ class RequestContextMiddleware:
             current_origin.reset(token)
         response["X-Request-ID"] = request_id
         return response
+
+
+class ScopeMiddleware:
+    """Gives every request the narrowest scope that serves it (tenants/scope.py), and nobody's until then.
+
+    Below /t/<tenant>/ the page itself narrows to that tenant (TenantPageMixin). Elsewhere a person's scope is the
+    tenants they belong to; staff on their own pages and in the API work on the platform's rows, as their log lines say.
+    """
+
+    def __init__(self, get_response: Answer) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        with scoped(NOBODY):
+            return self.get_response(request)
+
+    def process_view(
+        self, request: HttpRequest, view: object, args: object, kwargs: dict[str, object]
+    ) -> None:
+        if request.user.is_authenticated and not request.path_info.startswith(OWN_DOORS):
+            enter_scope_of(request.user, in_tenant_page=request.path_info.startswith("/t/"))
 
 
 class ConflictMiddleware:

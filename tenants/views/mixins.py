@@ -11,8 +11,10 @@ from django.shortcuts import get_object_or_404
 from django.utils.cache import patch_vary_headers
 from django.views.generic.base import ContextMixin, View
 
-from tenants.models import ApiKey, Project, Tenant
+from tenants.models import ApiKey, Project, Tenant, User
 from tenants.permissions import deeds_in
+from tenants.scope import platform_scope
+from tenants.scope_of import enter_tenant
 
 
 class TenantPageMixin(LoginRequiredMixin, ContextMixin, View):
@@ -21,8 +23,9 @@ class TenantPageMixin(LoginRequiredMixin, ContextMixin, View):
     tenant: Tenant
 
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
-        if request.user.is_authenticated:
-            self.tenant = get_object_or_404(Tenant.objects.visible_to(request.user), slug=kwargs["tenant"])
+        if isinstance(request.user, User):
+            self.tenant = _tenant_of(request.user, kwargs["tenant"])
+            enter_tenant(request.user, self.tenant)
         return super().dispatch(request, *args, **kwargs)
 
     def handle_no_permission(self) -> HttpResponseRedirect:
@@ -52,6 +55,14 @@ class TenantPageMixin(LoginRequiredMixin, ContextMixin, View):
                 "can_manage_tokens": "manage_tokens" in deeds,
             },
         }
+
+
+def _tenant_of(user: User, slug: str) -> Tenant:
+    """The tenant, or 404. A member's own membership makes it visible; staff look beyond theirs, and it is logged."""
+    if user.is_superuser or user.staff_roles:
+        with platform_scope(f"staff open a page of {slug}"):
+            return get_object_or_404(Tenant, slug=slug)
+    return get_object_or_404(Tenant.objects.visible_to(user), slug=slug)
 
 
 class TenantScopedMixin(TenantPageMixin):

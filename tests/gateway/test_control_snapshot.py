@@ -1,6 +1,7 @@
 """What a gateway is told: exactly what may be used now, at one moment, at a flat cost."""
 
 import threading
+from contextvars import copy_context
 from datetime import timedelta
 from decimal import Decimal
 
@@ -162,7 +163,7 @@ def test_a_change_committed_while_a_snapshot_is_made_is_not_half_in_it(project, 
 
     def read_then_change():
         number = real()
-        other = threading.Thread(target=revoke_and_raise)
+        other = threading.Thread(target=copy_context().run, args=[revoke_and_raise])
         other.start()
         other.join()
         return number
