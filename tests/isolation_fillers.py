@@ -11,13 +11,38 @@ from decimal import Decimal
 from django.apps import apps
 from django.utils.timezone import now
 
-from billing.models import BilledModel, BillingPeriod, Export, Price, QuarantinedEvent, Sku, UsageImport
+from billing.ingest import record_usage
+from billing.models import (
+    BilledModel,
+    BillingPeriod,
+    CostLine,
+    Export,
+    Price,
+    QuarantinedEvent,
+    RollupDay,
+    RollupHour,
+    Sku,
+    UsageEvent,
+    UsageImport,
+)
+from billing.usage import UsageRecord
 from catalog.models import CatalogImport, Grant, Review, ReviewDecision
 from deployments.models import Route
 from gateway.models import Gateway
 from tenants import audit
 from tenants.actions import issue_personal_access_token
-from tenants.models import AuditEntry, Limit, Membership
+from tenants.ids import uuid7
+from tenants.models import (
+    AuditEntry,
+    GroupRule,
+    Invitation,
+    Limit,
+    Membership,
+    ProjectRole,
+    Tenant,
+    TenantClosing,
+    User,
+)
 from tests.factories import (
     AccessRequestFactory,
     ApiKeyFactory,
@@ -50,11 +75,15 @@ class Lab:
         for label in ROWS:
             self.row(label)
 
+    def rows(self):
+        """Every row that was made."""
+        return list(self._rows.values())
+
     def markers(self):
         """Texts that only the lab's rows hold: if one shows up elsewhere, the wall has a hole."""
-        shared = {"catalog.catalogmodel"}
-        owned = [row for label, row in self._rows.items() if label in TENANT_OWNED and label not in shared]
-        return {str(row.pk) for row in owned} | {"lab-marker"}
+        owned = [row for label, row in self._rows.items() if label in TENANT_OWNED]
+        people = User.objects.filter(memberships__tenant=self.tenant).values_list("email", flat=True)
+        return {str(row.pk) for row in owned} | {"lab-marker", *people}
 
 
 def _grant(lab):
@@ -84,6 +113,23 @@ def _grant(lab):
     )
 
 
+def _usage(lab):
+    """A call of today, in the ledger and both rollups; its model is one that nobody priced."""
+    key = ApiKeyFactory(tenant=lab.tenant, project=lab.project, name="lab-marker used")
+    call = UsageRecord(event_id=uuid7(), key_id=key.pk, model="lab-marker-model", occurred_at=now(), input=7)
+    record_usage("gateway", [call])
+    return UsageEvent.objects.in_tenant(lab.tenant).get()
+
+
+def _cost_line(lab):
+    price = lab.row("billing.price")
+    day = date(2026, 1, 2)
+    return CostLine.objects.create(
+        tenant=lab.tenant, project=lab.project, sku=price.sku, price=price, period=day.replace(day=1), day=day,
+        quantity=7, per_million=price.per_million, amount=Decimal("0.000007"), source_ref="lab-marker line",
+    )  # fmt: skip
+
+
 def _audit_line(lab):
     line = audit.record("lab.marked", actor=lab.person, subject=lab.project, note="lab-marker")
     return AuditEntry.objects.across_tenants().get(pk=line.pk)
@@ -98,6 +144,9 @@ ROWS = {
         tenant=lab.tenant, access_request=lab.row("catalog.accessrequest")
     ),
     "catalog.grant": _grant,
+    "catalog.reviewdecision": lambda lab: (
+        lab.row("catalog.grant") and ReviewDecision.objects.in_tenant(lab.tenant).first()
+    ),
     "catalog.catalogimport": lambda lab: CatalogImport.objects.create(source="t", file_name="t", digest=""),
     "tenants.apikey": lambda lab: ApiKeyFactory.claimable(
         tenant=lab.tenant, project=lab.project, name="lab-marker key", created_for=lab.person
@@ -109,6 +158,27 @@ ROWS = {
         lab.person, name="lab-marker token", life=timedelta(days=1), tenant=lab.tenant
     )[0],
     "tenants.membership": lambda lab: Membership.objects.in_tenant(lab.tenant).first(),
+    "tenants.projectrole": lambda lab: ProjectRole.objects.create(
+        tenant=lab.tenant, membership=lab.row("tenants.membership"), project=lab.project, role="viewer"
+    ),
+    "tenants.invitation": lambda lab: Invitation.objects.create(
+        tenant=lab.tenant,
+        email="lab-marker@example.org",
+        role="viewer",
+        digest="lab-marker",
+        invited_by=lab.person,
+        expires_at=now() + timedelta(days=1),
+    ),
+    "tenants.tenantclosing": lambda lab: TenantClosing.objects.create(
+        tenant=lab.tenant,
+        reason="lab-marker: over",
+        export_id=uuid7(),
+        export_sha256="",
+        proposed_by=lab.person,
+    ),
+    "tenants.grouprule": lambda lab: GroupRule.objects.create(
+        tenant=lab.tenant, group="lab-marker people", role="viewer"
+    ),
     "tenants.auditentry": _audit_line,
     "billing.billedmodel": lambda lab: BilledModel.objects.create(name="billed-1"),
     "billing.sku": lambda lab: Sku.objects.create(model=lab.row("billing.billedmodel"), kind="input"),
@@ -122,6 +192,14 @@ ROWS = {
     "billing.billingperiod": lambda lab: BillingPeriod.objects.create(
         tenant=lab.tenant, month=date(2026, 1, 1)
     ),
+    "billing.usageevent": _usage,
+    "billing.rollupday": lambda lab: (
+        lab.row("billing.usageevent") and RollupDay.objects.in_tenant(lab.tenant).first()
+    ),
+    "billing.rolluphour": lambda lab: (
+        lab.row("billing.usageevent") and RollupHour.objects.in_tenant(lab.tenant).first()
+    ),
+    "billing.costline": _cost_line,
     "billing.export": lambda lab: Export.objects.create(
         tenant=lab.tenant,
         start_day=date(2026, 1, 1),
@@ -141,9 +219,13 @@ ROWS = {
     "deployments.deployment": lambda lab: DeploymentFactory(),
 }
 
+# Models whose rows are a tenant's own: all that point to it.
 TENANT_OWNED = {
-    model._meta.label_lower for model in apps.get_models() if hasattr(model, "queryset_class")
-} | {"tenants.tenant", "tenants.personalaccesstoken"}
+    model._meta.label_lower
+    for model in apps.get_models()
+    if any(field.name == "tenant" for field in model._meta.get_fields())
+    and model._meta.get_field("tenant").related_model is Tenant
+} | {"tenants.tenant"}
 
 # Path parameters that are not a row's key of the view's own model: by name, from the lab.
 PARAMETERS = {
@@ -151,6 +233,14 @@ PARAMETERS = {
     "name": lambda lab: lab.row("catalog.catalogmodel").name,
     "app_label": lambda lab: "tenants",
     "url": lambda lab: "no-such-page",
+}
+
+# Path parameters that are neither a UUID nor a slug, and why nobody guesses one.
+OPAQUE_PARAMETERS: dict[str, str] = {}
+
+# Tasks that take an id and no tenant, and why.
+PLATFORM_TASKS = {
+    "deployments.tasks.reconcile_deployment": "a deployment is the platform's",
 }
 
 # Routes that anybody may open, and why.

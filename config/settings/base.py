@@ -71,6 +71,7 @@ MIDDLEWARE = [
     "django_structlog.middlewares.RequestMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
     "tenants.middleware.RequestContextMiddleware",
+    "tenants.middleware.ScopeMiddleware",
     "tenants.middleware.ConflictMiddleware",
 ]
 

@@ -12,10 +12,14 @@ from tests.isolation.walking import ACCOUNT, ADMIN, API, PORTAL, address
 
 pytestmark = pytest.mark.django_db
 APPS = ("billing", "catalog", "config", "deployments", "gateway", "tenants")
-CACHING = re.compile(r"django\.core\.cache|cache_page|cached\.Loader|\{% cache |lru_cache|functools import cache\b")
+CACHING = re.compile(
+    r"django\.core\.cache|cache_page|cached\.Loader|\{% cache |lru_cache|functools import cache\b"
+)
 # Where something is remembered between requests, and why no tenant's data is in it.
 REMEMBERS = {
     "billing/demo_rule.py": "a pure function of numbers",
+    "deployments/clusters.py": "connections to clusters, which are the platform's",
+    "deployments/engine/words.py": "the demo engine's vocabulary",
     "gateway/proxy": "the gateway process: it answers keys, not people",
 }
 

@@ -32,7 +32,8 @@ def two_reports(transactional_db, lab, owner, stranger):
         key = ApiKeyFactory(tenant=tenant, project=project)
         moment = now().replace(year=2026, month=10, day=14)
         model = f"model-of-{tenant.slug}"
-        record_usage("gateway", [UsageRecord(event_id=uuid7(), key_id=key.pk, model=model, occurred_at=moment, input=9)])
+        call = UsageRecord(event_id=uuid7(), key_id=key.pk, model=model, occurred_at=moment, input=9)
+        record_usage("gateway", [call])
         built.append(exports.ask_for_export(tenant, by=person, **MONTH))
     for export in built:
         tasks.build_export(str(export.tenant_id), str(export.pk))
@@ -53,7 +54,10 @@ def test_a_file_is_not_handed_over_the_wall(client, two_reports, owner, stranger
         client.force_login(person)
         slug = person.memberships.get().tenant.slug
         for export, status in ((own, 200), (foreign, 404)):
-            for path in (f"/t/{slug}/exports/{export.pk}/download/", f"/api/v1/exports/{export.pk}/download/"):
+            for path in (
+                f"/t/{slug}/exports/{export.pk}/download/",
+                f"/api/v1/exports/{export.pk}/download/",
+            ):
                 assert client.get(path).status_code == status, path
         theirs = foreign.tenant.slug
         assert client.get(f"/t/{theirs}/exports/{foreign.pk}/download/").status_code == 404

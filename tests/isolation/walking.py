@@ -117,7 +117,7 @@ _NOISE = [
     (re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"), "uuid"),
     (re.compile(r"qm[a-z]?_[\w-]{5,60}"), "secret"),
     (re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d[\d:.]*(?:Z|\+00:00)?"), "moment"),
-    (re.compile(r">\d+ ms<"), ">duration<"),
+    (re.compile(r">[\d.]+ m?s<"), ">duration<"),
 ]
 
 
@@ -127,7 +127,7 @@ def plainly(response, *values):
     text = "\n".join([*(f"{name}: {response.headers.get(name)}" for name in speaking), text_of(response)])
     for value in values:
         for written in {value, quote(value), quote_plus(value), escape(value)}:
-            text = re.sub(rf"(?<![\w-]){re.escape(written)}(?![\w-])", "said", text)
+            text = re.sub(rf"(?<![\w-]){re.escape(written)}(?![\w-])", "said", text, flags=re.IGNORECASE)
     for pattern, name in _NOISE:
         text = pattern.sub(name, text)
     return response.status_code, text
