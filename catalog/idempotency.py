@@ -9,10 +9,12 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 from django.core.exceptions import ValidationError
 from django.db import connection, transaction
+from django.utils.timezone import now
 from rest_framework.request import Request
 from rest_framework.response import Response
 
@@ -21,6 +23,7 @@ from tenants.errors import Conflict
 from tenants.permissions import signed_in
 
 LONGEST_KEY = 200
+KEPT_FOR = timedelta(days=2)  # whoever repeats a request does so sooner
 
 
 def once(request: Request, deed: Callable[[], Response]) -> Response:
@@ -49,3 +52,8 @@ def once(request: Request, deed: Callable[[], Response]) -> Response:
         body: Any = json.loads(json.dumps(response.data, default=str))
         StoredAnswer.objects.create(user=user, key=key, digest=digest, status=response.status_code, body=body)
         return response
+
+
+def clear_stored_answers() -> int:
+    """Delete the answers older than KEPT_FOR; return how many. Safe to repeat."""
+    return StoredAnswer.objects.filter(at__lt=now() - KEPT_FOR).delete()[0]

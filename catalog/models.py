@@ -234,6 +234,7 @@ class AccessRequest(TenantOwned):
                 condition=Q(state__in=["pending", "withdrawn"]) | Q(decided_at__isnull=False),
             ),
             CheckConstraint(name="access_request_expects_tokens", condition=Q(expected_tokens_per_day__gt=0)),
+            UniqueConstraint(fields=["tenant", "id"], name="access_request_of_tenant"),
             UniqueConstraint(
                 fields=["project", "model"], condition=Q(state="pending"), name="access_request_one_open"
             ),
@@ -292,6 +293,7 @@ class Review(TenantOwned):
     class Meta(TenantOwned.Meta):
         constraints = [
             UniqueConstraint(fields=["access_request", "track"], name="review_one_per_track"),
+            UniqueConstraint(fields=["tenant", "id"], name="review_of_tenant"),
             CheckConstraint(
                 name="review_decided_unless_open",
                 condition=Q(state__in=["pending", "cancelled"]) | Q(decided_at__isnull=False),

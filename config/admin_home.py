@@ -43,6 +43,8 @@ _MENU: list[tuple[Any, list[tuple[str, Any, str]]]] = [
         ("tenants.membership", _("Members"), "groups"),
         ("tenants.user", _("People"), "person"),
         ("tenants.personalaccesstoken", _("Tokens"), "vpn_key"),
+        ("tenants.grouprule", _("Group rules"), "rule"),
+        ("tenants.federatedidentity", _("Linked accounts"), "link"),
         ("tenants.auditentry", _("Audit"), "history"),
     ]),
 ]  # fmt: skip

@@ -9,4 +9,9 @@ from django.http import HttpRequest
 
 
 def installation(request: HttpRequest) -> dict[str, Any]:
-    return {"demo": settings.IS_DEMO, "gateway_url": settings.GATEWAY_URL}
+    return {
+        "demo": settings.IS_DEMO,
+        "gateway_url": settings.GATEWAY_URL,
+        "support_contact": settings.SUPPORT_CONTACT,
+        "provider_name": settings.OIDC_PROVIDER_NAME if settings.OIDC_ISSUER else "",
+    }

@@ -9,20 +9,23 @@ from django.core.exceptions import ObjectDoesNotExist, ValidationError
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 
+from tenants.client_address import client_address
 from tenants.context import Origin, current_origin
-from tenants.errors import Conflict
+from tenants.errors import Conflict, TooManyRequests
 from tenants.scope import NOBODY, scoped
 from tenants.scope_of import enter_scope_of
-from tenants.views.errors import invalid, page_not_found
+from tenants.sessions import session_has_second_factor
+from tenants.views.errors import invalid, page_not_found, too_many_requests
 
 Answer = Callable[[HttpRequest], HttpResponse]
 OWN_DOORS = (
     "/internal/",
+    "/scim/",
     "/static/",
     "/healthz",
     "/readyz",
     "/metrics",
-)  # gateways and probes are no persons
+)  # gateways, directories and probes are no persons
 
 
 class RequestContextMiddleware:
@@ -36,7 +39,12 @@ class RequestContextMiddleware:
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
         request_id = str(structlog.contextvars.get_contextvars().get("request_id", ""))
-        origin = Origin(request_id, request.META.get("REMOTE_ADDR"), request.headers.get("User-Agent", ""))
+        origin = Origin(
+            request_id,
+            client_address(request),
+            request.headers.get("User-Agent", ""),
+            has_second_factor=session_has_second_factor(request),
+        )
         token = current_origin.set(origin)
         try:
             response = self.get_response(request)
@@ -69,7 +77,8 @@ class ScopeMiddleware:
 
 
 class ConflictMiddleware:
-    """What an action raises behind a page, in the API's words: Conflict is 409, not found 404, invalid 400.
+    """What an action raises behind a page, in the API's words: Conflict is 409, not found 404, invalid 400,
+    too often 429.
 
     htmx takes the page's error block (see layout.html).
     """
@@ -83,6 +92,8 @@ class ConflictMiddleware:
     def process_exception(self, request: HttpRequest, error: Exception) -> HttpResponse | None:
         if isinstance(error, Conflict):
             return render(request, "409.html", {"message": error.message}, status=409)
+        if isinstance(error, TooManyRequests):
+            return too_many_requests(request, error)
         if isinstance(error, ObjectDoesNotExist):
             return page_not_found(request, error)
         if isinstance(error, ValidationError):

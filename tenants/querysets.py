@@ -52,6 +52,33 @@ class ApiKeyQuerySet(TenantQuerySet):
         return self.select_related("project", "tenant", "created_for", "claimed_by")
 
 
+class InvitationQuerySet(TenantQuerySet):
+    """Questions about invitations."""
+
+    def open(self) -> Self:
+        """Neither accepted nor withdrawn; the link of an expired one opens nothing, but it can be sent again."""
+        return self.filter(accepted_at=None, withdrawn_at=None)
+
+    def acceptable(self) -> Self:
+        """Open, not expired, and of an active tenant. (Whether the inviter may still invite, the action asks.)"""
+        return self.open().filter(expires_at__gt=now(), tenant__status="active")
+
+    def to(self, email: str) -> Self:
+        return self.filter(email=email.strip().lower())
+
+
+class GroupRuleQuerySet(models.QuerySet[Any]):
+    """Questions about the rules by which groups give roles."""
+
+    def in_force(self) -> Self:
+        """Rules that give something: not ended, and not of a tenant that is closed."""
+        return self.filter(ended_at=None).exclude(tenant__status="closed")
+
+    def unapplied(self) -> Self:
+        """Rules that began or ended, and not everybody they concern has been looked at since."""
+        return self.filter(applied_at=None)
+
+
 class TokenQuerySet(models.QuerySet[Any]):
     """Questions about personal access tokens."""
 

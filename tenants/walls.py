@@ -118,7 +118,7 @@ def _raise_wall(cursor: Any, table: str) -> None:
         where = {"policy": sql.Identifier(policy), "table": name}
         cursor.execute(sql.SQL("DROP POLICY IF EXISTS {policy} ON {table}").format(**where))
         cursor.execute(
-            sql.SQL("CREATE POLICY {policy} ON {table} {body}").format(body=sql.SQL(body), **where)  # type: ignore[arg-type]
+            sql.SQL("CREATE POLICY {policy} ON {table} {body}").format(body=sql.SQL(body), **where)
         )
         cursor.execute(
             sql.SQL("COMMENT ON POLICY {policy} ON {table} IS {body}").format(body=sql.Literal(body), **where)

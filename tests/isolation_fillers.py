@@ -34,8 +34,8 @@ from tenants.actions import issue_personal_access_token
 from tenants.ids import uuid7
 from tenants.models import (
     AuditEntry,
+    FederatedIdentity,
     GroupRule,
-    Invitation,
     Limit,
     Membership,
     ProjectRole,
@@ -130,6 +130,19 @@ def _cost_line(lab):
     )  # fmt: skip
 
 
+def _invitation(lab):
+    from tenants.actions import invite
+    from tests.factories import member_of
+
+    invitation, lab.link = invite(
+        lab.tenant,
+        "lab-marker@example.org",
+        "viewer",
+        by=member_of(lab.tenant, "owner", name="lab-marker owner"),
+    )
+    return invitation
+
+
 def _audit_line(lab):
     line = audit.record("lab.marked", actor=lab.person, subject=lab.project, note="lab-marker")
     return AuditEntry.objects.across_tenants().get(pk=line.pk)
@@ -157,18 +170,6 @@ ROWS = {
     "tenants.personalaccesstoken": lambda lab: issue_personal_access_token(
         lab.person, name="lab-marker token", life=timedelta(days=1), tenant=lab.tenant
     )[0],
-    "tenants.membership": lambda lab: Membership.objects.in_tenant(lab.tenant).first(),
-    "tenants.projectrole": lambda lab: ProjectRole.objects.create(
-        tenant=lab.tenant, membership=lab.row("tenants.membership"), project=lab.project, role="viewer"
-    ),
-    "tenants.invitation": lambda lab: Invitation.objects.create(
-        tenant=lab.tenant,
-        email="lab-marker@example.org",
-        role="viewer",
-        digest="lab-marker",
-        invited_by=lab.person,
-        expires_at=now() + timedelta(days=1),
-    ),
     "tenants.tenantclosing": lambda lab: TenantClosing.objects.create(
         tenant=lab.tenant,
         reason="lab-marker: over",
@@ -177,7 +178,15 @@ ROWS = {
         proposed_by=lab.person,
     ),
     "tenants.grouprule": lambda lab: GroupRule.objects.create(
-        tenant=lab.tenant, group="lab-marker people", role="viewer"
+        group="lab-marker group", tenant=lab.tenant, role="viewer"
+    ),
+    "tenants.federatedidentity": lambda lab: FederatedIdentity.objects.create(
+        user=lab.person, issuer="https://id.example", subject="lab-marker subject"
+    ),
+    "tenants.membership": lambda lab: Membership.objects.in_tenant(lab.tenant).first(),
+    "tenants.invitation": _invitation,
+    "tenants.projectrole": lambda lab: ProjectRole.objects.create(
+        tenant=lab.tenant, membership=lab.row("tenants.membership"), project=lab.project, role="viewer"
     ),
     "tenants.auditentry": _audit_line,
     "billing.billedmodel": lambda lab: BilledModel.objects.create(name="billed-1"),
@@ -231,16 +240,23 @@ TENANT_OWNED = {
 PARAMETERS = {
     "tenant": lambda lab: lab.tenant.slug,
     "name": lambda lab: lab.row("catalog.catalogmodel").name,
+    "link": lambda lab: lab.row("tenants.invitation") and lab.link,
     "app_label": lambda lab: "tenants",
     "url": lambda lab: "no-such-page",
+    "token": lambda lab: "no-such-link",
+    "handle": lambda lab: "0" * 32,  # of somebody's session, which a page finds among one's own alone
 }
 
 # Path parameters that are neither a UUID nor a slug, and why nobody guesses one.
-OPAQUE_PARAMETERS: dict[str, str] = {}
+OPAQUE_PARAMETERS = {
+    "handle": "a hash of a session's key; a page finds it among one's own alone",
+}
 
 # Tasks that take an id and no tenant, and why.
 PLATFORM_TASKS = {
     "deployments.tasks.reconcile_deployment": "a deployment is the platform's",
+    "tenants.oidc.tasks.check_identities": "people belong to no tenant; their groups may concern several",
+    "tenants.oidc.tasks.apply_group_rule": "the rule itself says which tenant it gives a role in",
 }
 
 # Routes that anybody may open, and why.
@@ -249,7 +265,14 @@ OPEN = {
     "readyz": "says only whether the parts are there",
     "metrics": "counts requests; kept from outside by the proxy (docs/operate.md)",
     "login": "signing in",
+    "second-factor-confirm": "the second step of signing in",
+    "administrator-link": "signed, made on the machine, used once",
+    "staff-sign-in": "leads to the one sign-in page",
     "logout": "ends whatever session there is",
+    "invitation": "whoever holds the link reads the mail of the invited address",
+    "oidc_authentication_init": "signing in; 404 without a provider",
+    "oidc_authentication_callback": "signing in; does nothing for a browser that did not set out",
+    "oidc-backchannel-logout": "the provider's tokens are signed; says nothing of anybody",
     "api-schema": "the shape of the API, no data",
     "api-docs": "the shape of the API, no data",
     "admin:login": "signing in",

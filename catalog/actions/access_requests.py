@@ -20,6 +20,7 @@ from tenants import audit
 from tenants.errors import Conflict
 from tenants.models import DataClass, Limit, Project, Tenant, User
 from tenants.permissions import require
+from tenants.standing import require_active
 
 LONGEST_DAYS = 730
 MOST_TOKENS_PER_DAY = 10**13
@@ -61,8 +62,8 @@ def raise_access_request(
             tenant allows, a region the tenant does not allow, limits or durations out of range.
     """
     project = Project.objects.visible_to(by).select_related("tenant").get(pk=project.pk)
-    require(by, "tenants.request_access", project.tenant)
-    _require_active(project.tenant)
+    require(by, "tenants.request_access", project)
+    require_active(project.tenant)
     model = CatalogModel.objects.published().filter(name=model_name).first()
     if model is None:
         raise ValidationError(
@@ -144,7 +145,7 @@ def withdraw_access_request(pk: UUID | str, *, by: User) -> AccessRequest:
         .select_related("tenant", "project", "model")
         .get(pk=pk)
     )
-    require(by, "tenants.request_access", access_request.tenant)
+    require(by, "tenants.request_access", access_request.project)
     if access_request.requested_by_id != by.pk and not by.has_perm(
         "tenants.manage_members", access_request.tenant
     ):
@@ -290,15 +291,6 @@ def _facts(project: Project, model: CatalogModel, data_class: str, estimate: Est
         expected_monthly_cost=estimate.amount if estimate else None,
         currency=estimate.currency if estimate else "USD",
     )
-
-
-def _require_active(tenant: Tenant) -> None:
-    if tenant.status != Tenant.Status.ACTIVE:
-        raise Conflict(
-            _("%(tenant)s is %(status)s, so nothing can be asked for. Talk to the platform's operators.")
-            % {"tenant": tenant.name, "status": tenant.get_status_display().lower()},
-            code="tenant_not_active",
-        )
 
 
 def _already_open() -> Conflict:

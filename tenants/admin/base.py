@@ -44,7 +44,10 @@ class LookAdmin(LookOnly, ModelAdmin):  # type: ignore[misc]
         first, *rest = lookup.split("__")
         if not SECRET_FIELDS.isdisjoint([first, *rest]):
             return False
-        if not _is_plain(self.model, first) and not {*rest} <= WHOLE_KEY and lookup not in self.list_filter:
+        offered = [f"{name}__" for name in self.list_filter if isinstance(name, str) and "__" in name]
+        if not (
+            _is_plain(self.model, first) or {*rest} <= WHOLE_KEY or f"{lookup}__".startswith((*offered,))
+        ):
             return False
         return bool(super().lookup_allowed(lookup, value, request))
 

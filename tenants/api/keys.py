@@ -15,6 +15,7 @@ from tenants.actions import claim_api_key, revoke_api_key
 from tenants.api.base import InProjectFilter, VisibleMixin
 from tenants.models import ApiKey, Limit, Project, Tenant
 from tenants.permissions import signed_in
+from tenants.rate_limits import limit_rate
 from tenants.roles import TokenScope
 
 
@@ -83,7 +84,9 @@ class ApiKeyViewSet(VisibleMixin, viewsets.ReadOnlyModelViewSet[ApiKey]):
     )
     @action(detail=True, methods=["post"])
     def claim(self, request: Request, pk: str) -> Response:
-        key, secret = claim_api_key(self.get_object().pk, by=signed_in(request))
+        found = self.get_object()
+        limit_rate("key_claim", str(signed_in(request).pk))
+        key, secret = claim_api_key(found.pk, by=signed_in(request))
         key.secret = secret  # type: ignore[attr-defined]
         answer = ClaimedKeySerializer(key, context=self.get_serializer_context()).data
         return Response(answer, headers={"Cache-Control": "no-store"})

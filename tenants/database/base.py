@@ -53,20 +53,20 @@ class DatabaseWrapper(base.DatabaseWrapper):
 
     def _commit(self) -> None:
         self._transaction_scope = None
-        super()._commit()
+        super()._commit()  # type: ignore[misc]
 
     def _rollback(self) -> None:
         self._transaction_scope = None
-        super()._rollback()
+        super()._rollback()  # type: ignore[misc]
 
     def _savepoint(self, sid: str) -> None:
-        self._in_peace(super()._savepoint, sid)
+        self._in_peace(super()._savepoint, sid)  # type: ignore[misc]
 
     def _savepoint_commit(self, sid: str) -> None:
-        self._in_peace(super()._savepoint_commit, sid)
+        self._in_peace(super()._savepoint_commit, sid)  # type: ignore[misc]
 
     def _savepoint_rollback(self, sid: str) -> None:
-        self._in_peace(super()._savepoint_rollback, sid)
+        self._in_peace(super()._savepoint_rollback, sid)  # type: ignore[misc]
         self._transaction_scope = Scope(tenants=("unknown",))  # what was set since the savepoint is gone
 
     def _in_peace(self, step: Any, sid: str) -> None:

@@ -7,9 +7,10 @@ from uuid import UUID
 
 from django.contrib.auth.models import AbstractUser, BaseUserManager
 from django.contrib.postgres.fields import ArrayField
+from django.contrib.postgres.indexes import GinIndex
 from django.contrib.sessions.base_session import AbstractBaseSession
 from django.db import models
-from django.db.models import Index, UniqueConstraint
+from django.db.models import Index, Q, UniqueConstraint
 from django.utils.functional import cached_property
 from django.utils.timezone import now
 from django.utils.translation import gettext_lazy as _
@@ -53,6 +54,9 @@ class User(AbstractUser):
     service_of = models.ForeignKey(
         "tenants.Tenant", models.PROTECT, null=True, blank=True, related_name="service_accounts"
     )  # set: no person, but an account for programs of this tenant, which never signs in to pages
+    responsible = models.ForeignKey(
+        "self", models.PROTECT, null=True, blank=True, related_name="answers_for"
+    )  # of a service account: the person who answers for it
     erased_at = models.DateTimeField(null=True, editable=False)
 
     only_tenant_id: UUID | None = None  # while a token bound to one tenant speaks: the others are not theirs
@@ -122,6 +126,7 @@ class StaffAppointment(models.Model):
     created_at = models.DateTimeField(default=now, editable=False)
 
     class Meta:
+        permissions = [("appoint_staff", "Give and take staff roles")]
         constraints = [UniqueConstraint(fields=["user", "role"], name="staff_appointment_once")]
 
     def __str__(self) -> str:
@@ -208,12 +213,37 @@ class FederatedIdentity(models.Model):
     subject = models.CharField(max_length=255)
     groups = ArrayField(models.CharField(max_length=200), default=list)  # as of `checked_at`
     checked_at = models.DateTimeField(null=True)
+    claimed_at = models.DateTimeField(null=True, editable=False)  # a worker asks the provider since then
+    refused_at = models.DateTimeField(null=True, editable=False)  # the provider no longer vouches for them
     refresh_token = models.BinaryField(null=True, editable=False)  # encrypted; for the periodic check
     signed_in_at = models.DateTimeField(null=True)
 
     class Meta:
         verbose_name_plural = "federated identities"
         constraints = [UniqueConstraint(fields=["issuer", "subject"], name="federated_identity_once")]
+        indexes = [
+            Index(
+                fields=["checked_at"],
+                name="federated_identity_to_check",
+                condition=Q(refresh_token__isnull=False),
+            ),
+            GinIndex(fields=["groups"], name="federated_identity_groups"),
+        ]
 
     def __str__(self) -> str:
         return f"{self.subject} at {self.issuer}"
+
+
+class SpentLogoutToken(models.Model):
+    """A logout token of the provider that was obeyed: the same one again is refused until it has expired."""
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    issuer = models.CharField(max_length=300)
+    jti = models.CharField(max_length=255)
+    expires_at = models.DateTimeField(db_index=True)
+
+    class Meta:
+        constraints = [UniqueConstraint(fields=["issuer", "jti"], name="logout_token_spent_once")]
+
+    def __str__(self) -> str:
+        return f"{self.jti} of {self.issuer}"

@@ -157,7 +157,7 @@ def test_a_track_with_a_quorum_of_two_waits_for_the_second_person(ask, review_of
     [
         (
             lambda lab, model: Tenant.objects.filter(pk=lab.pk).update(status="suspended"),
-            "not active any more",
+            "Lab is suspended",
         ),
         (
             lambda lab, model: CatalogModel.objects.filter(pk=model.pk).update(lifecycle="retired"),

@@ -11,6 +11,7 @@ from contextlib import suppress
 from uuid import uuid4
 
 import pytest
+from django.core import mail
 from django.core.exceptions import ObjectDoesNotExist, ValidationError
 
 from config.celery import app
@@ -20,6 +21,7 @@ from tests.isolation_fillers import PLATFORM_TASKS
 app.loader.import_default_modules()
 OURS = {name: task for name, task in app.tasks.items() if not name.startswith("celery.")}
 NONSENSE = ["nothing", "number", "word", "star", "two", "nul"]
+LISTS = {"claimed"}  # parameters that hold several ids
 TAKING = {
     name: names for name, task in OURS.items() if (names := list(inspect.signature(task.run).parameters))
 }
@@ -52,11 +54,14 @@ def files(settings, tmp_path):
 def test_a_message_with_a_foreign_id_changes_nothing_there(transactional_db, walled, stranger, name):
     elsewhere = str(stranger.memberships.get().tenant_id)
     before = snapshot_of_tenants()
+    sent = len(mail.outbox)
     for value in values_for(walled):
         given = {one: elsewhere if one == "tenant_id" else value for one in TAKING[name]}
+        given |= {one: [value] for one in given if one in LISTS}
         with suppress(Exception):  # Celery would note it; nothing is done
             OURS[name](**given)
     assert snapshot_of_tenants() == before
+    assert len(mail.outbox) == sent
 
 
 @pytest.mark.parametrize("name", sorted(TAKING))

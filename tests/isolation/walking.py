@@ -43,6 +43,8 @@ def address(route, lab, **given):
             values[parameter] = _key(route, parameter, lab)
         elif parameter in PARAMETERS:
             values[parameter] = PARAMETERS[parameter](lab)
+        elif route.is_internal:
+            values[parameter] = str(lab.person.pk)
         else:
             pytest.fail(
                 f"The isolation walk cannot fill <{parameter}> of {route}. If it is the key of a row, give the view a "
