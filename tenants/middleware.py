@@ -29,7 +29,10 @@ OWN_DOORS = (
 
 
 class RequestContextMiddleware:
-    """Notes the request's origin for audit lines, and returns the request id to the caller."""
+    """Notes the request's origin for audit lines, and returns the request id to the caller.
+
+    What says nothing else about caching is for its reader alone, and asked for again each time.
+    """
 
     def __init__(self, get_response: Answer) -> None:
         self.get_response = get_response
@@ -48,6 +51,7 @@ class RequestContextMiddleware:
         finally:
             current_origin.reset(token)
         response["X-Request-ID"] = request_id
+        response.headers.setdefault("Cache-Control", "private, no-cache")
         return response
 
 

@@ -117,6 +117,7 @@ STAFF_PERMISSIONS: Final[dict[str, frozenset[str]]] = {
             "tenants.view_federatedidentity",
             "tenants.view_apikey",
             "tenants.view_limit",
+            "tenants.view_personalaccesstoken",
             "tenants.view_auditentry",
             "tenants.revoke_key",
             *(f"tenants.{deed}" for deed in STAFF_DEEDS | (_OWNER - _DEVELOPER - _FINANCE)),

@@ -16,6 +16,7 @@ from tenants.api.base import InProjectFilter, VisibleMixin
 from tenants.models import ApiKey, Limit, Membership, Project, Tenant
 from tenants.permissions import require, signed_in
 from tenants.rate_limits import limit_rate
+from tenants.roles import TokenScope
 
 
 class LimitSerializer(serializers.ModelSerializer[Limit]):
@@ -77,6 +78,7 @@ class ApiKeyViewSet(VisibleMixin, viewsets.ReadOnlyModelViewSet[ApiKey]):
     """Bearer secrets of your projects."""
 
     model, serializer_class, filterset_class = ApiKey, ApiKeySerializer, InProjectFilter
+    token_scope = TokenScope.KEYS
 
     def get_queryset(self) -> QuerySet[ApiKey]:
         return super().get_queryset().select_related("tenant", "project")
