@@ -9,7 +9,7 @@ from django.core.exceptions import ObjectDoesNotExist, ValidationError
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 
-from tenants.context import Origin, current_origin
+from tenants.context import Origin, current_origin, trace_id_of
 from tenants.errors import Conflict
 from tenants.views.errors import invalid, page_not_found
 
@@ -24,7 +24,12 @@ class RequestContextMiddleware:
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
         request_id = str(structlog.contextvars.get_contextvars().get("request_id", ""))
-        origin = Origin(request_id, request.META.get("REMOTE_ADDR"), request.headers.get("User-Agent", ""))
+        origin = Origin(
+            request_id,
+            request.META.get("REMOTE_ADDR"),
+            request.headers.get("User-Agent", ""),
+            trace_id=trace_id_of(request.headers.get("traceparent", "")),
+        )
         token = current_origin.set(origin)
         try:
             response = self.get_response(request)

@@ -49,6 +49,6 @@ def add_member(tenant: Tenant, user: User, role: str, *, by: User | None) -> Mem
         subject=existing,
         user=user.email,
         role=role,
-        before=before,
+        changes={"role": (before, role)},
     )
     return existing  # type: ignore[no-any-return]

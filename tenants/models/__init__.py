@@ -1,6 +1,13 @@
 """WHO: people, tenants, projects, memberships, keys, limits, tokens, the directory, the audit trail."""
 
-from tenants.models.audit import AuditEntry
+from tenants.models.audit import (
+    AuditEntry,
+    AuditPruning,
+    AuditRedaction,
+    AuditSeal,
+    AuditSealExport,
+    AuditUnsealed,
+)
 from tenants.models.directory import DirectoryGroup, GroupRule, ScimToken
 from tenants.models.keys import ApiKey, ConfigRevision, Limit
 from tenants.models.people import (
@@ -24,6 +31,11 @@ from tenants.models.tenancy import (
 __all__ = [
     "ApiKey",
     "AuditEntry",
+    "AuditPruning",
+    "AuditRedaction",
+    "AuditSeal",
+    "AuditSealExport",
+    "AuditUnsealed",
     "ConfigRevision",
     "DataClass",
     "DirectoryGroup",
