@@ -23,6 +23,7 @@ WORDS = {
     "tenants.manage_members": "manage members",
     "tenants.manage_limits": "change limits",
     "tenants.view_audit": "read the audit trail",
+    "tenants.erase_person": "see or erase what is held about people",
     "catalog.review_security": "decide security reviews",
     "catalog.review_compliance": "decide compliance reviews",
     "catalog.review_cost": "decide cost reviews",
