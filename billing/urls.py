@@ -3,6 +3,7 @@
 from django.urls import path
 
 from billing import views
+from billing.audit_views import AuditExports
 
 urlpatterns = [
     path("cost/", views.CostPage.as_view(), name="cost"),
@@ -10,4 +11,5 @@ urlpatterns = [
     path("exports/new/", views.NewExport.as_view(), name="export-new"),
     path("exports/<uuid:pk>/", views.ExportDetail.as_view(), name="export-detail"),
     path("exports/<uuid:pk>/download/", views.DownloadExport.as_view(), name="export-download"),
+    path("audit/exports/", AuditExports.as_view(), name="audit-exports"),
 ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 import time
+from datetime import datetime
 from uuid import UUID
 
 
@@ -16,3 +17,8 @@ def uuid7() -> UUID:
     fraction = nanoseconds * 4096 // 1_000_000
     value = milliseconds << 80 | 0x7 << 76 | fraction << 64 | 0x2 << 62 | secrets.randbits(62)
     return UUID(int=value)
+
+
+def smallest_id(moment: datetime) -> UUID:
+    """What every id made from `moment` on is not smaller than: lists by id are narrowed to a time with it."""
+    return UUID(int=max(0, int(moment.timestamp() * 1000)) << 80)

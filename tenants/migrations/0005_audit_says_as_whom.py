@@ -160,7 +160,7 @@ class Migration(migrations.Migration):
         ),
         migrations.AddIndex(
             model_name="auditentry",
-            index=models.Index(fields=["tenant", "actor", "-id"], name="audit_of_tenant_by_actor"),
+            index=models.Index(fields=["tenant", "actor", "verb", "-id"], name="audit_of_tenant_by_actor"),
         ),
         migrations.AddIndex(
             model_name="auditentry",
@@ -168,7 +168,7 @@ class Migration(migrations.Migration):
         ),
         migrations.AddIndex(
             model_name="auditentry",
-            index=models.Index(fields=["actor", "-id"], name="audit_by_actor"),
+            index=models.Index(fields=["actor", "verb", "-id"], name="audit_by_actor"),
         ),
         migrations.AddIndex(
             model_name="auditentry",

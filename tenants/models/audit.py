@@ -65,9 +65,9 @@ class AuditEntry(TenantOwned):
         verbose_name_plural = "audit entries"
         indexes = [  # ids grow with time: each list is one walk along one of these (tenants/audit/questions.py)
             Index(fields=["tenant", "-id"], name="audit_of_tenant"),
-            Index(fields=["tenant", "actor", "-id"], name="audit_of_tenant_by_actor"),
+            Index(fields=["tenant", "actor", "verb", "-id"], name="audit_of_tenant_by_actor"),
             Index(fields=["tenant", "verb", "-id"], name="audit_of_tenant_by_verb"),
-            Index(fields=["actor", "-id"], name="audit_by_actor"),
+            Index(fields=["actor", "verb", "-id"], name="audit_by_actor"),
             Index(fields=["verb", "-id"], name="audit_by_verb"),
             Index(fields=["subject_id", "-id"], name="audit_of_subject"),
         ]

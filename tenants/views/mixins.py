@@ -49,6 +49,7 @@ class TenantPageMixin(LoginRequiredMixin, ContextMixin, View):
                 "keys_to_claim": keys_to_claim if "claim_key" in deeds else 0,
                 "can_see_cost": "view_cost" in deeds,
                 "can_export": "export_cost" in deeds,
+                "can_audit": "view_audit" in deeds,
             },
         }
 

@@ -36,7 +36,8 @@ def grow_older(days):
         previous = NOTHING_BEFORE
         with connection.cursor() as cursor:
             cursor.execute(
-                "SELECT number, sealed_at, first_at, last_at, entry_ids, entry_digests FROM tenants_auditseal ORDER BY number"
+                "SELECT number, sealed_at, first_at, last_at, entry_ids, entry_digests FROM tenants_auditseal "
+                "ORDER BY number"
             )
             for number, sealed_at, first_at, last_at, ids, old in cursor.fetchall():
                 digests = b"".join(digest_of(row) for row in fetch(cursor, ids)) or bytes(old)  # pruned
