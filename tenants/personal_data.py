@@ -21,8 +21,8 @@ from django.utils.timezone import now
 
 from tenants import audit
 from tenants.audit.redaction import Person, entries_about, erase_from_trail
-from tenants.audit.refusals import NAMES
 from tenants.errors import Conflict
+from tenants.leaks import NAMES
 from tenants.models import ApiKey, AuditEntry, Invitation, Membership, User
 from tenants.permissions import require
 from tenants.revision import raise_revision

@@ -237,6 +237,7 @@ SPECTACULAR_SETTINGS = {
         "AccessRequestStateEnum": "catalog.models.AccessRequest.State",
         "ReviewStateEnum": "catalog.models.Review.State",
         "ExportStateEnum": "billing.models.Export.State",
+        "ExportKindEnum": "billing.models.Export.Kind",
         "DeploymentStateEnum": "deployments.models.Deployment.State",
     },
     "SWAGGER_UI_DIST": "SIDECAR",

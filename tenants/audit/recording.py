@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, Final
 from django.core.exceptions import ValidationError
 from django.db import models
 
-from tenants.audit.refusals import NAMES, secret_in, without_secrets
 from tenants.context import current_origin
+from tenants.leaks import NAMES, secret_in, without_secrets
 
 if TYPE_CHECKING:
     from tenants.models import AuditEntry, Tenant, User
