@@ -10,14 +10,17 @@ import secrets
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final
+from tempfile import TemporaryFile
+from typing import IO, Any, Final
 from uuid import UUID
 
+import orjson
 import structlog
 from django.apps import apps
 from django.core.exceptions import PermissionDenied, ValidationError
 from django.db import models, transaction
 from django.utils.timezone import now
+from django.utils.translation import gettext_lazy as _
 
 from tenants import audit
 from tenants.audit.redaction import Person, entries_about, erase_from_trail
@@ -119,6 +122,11 @@ def erase_person(pk: UUID | str, *, by: User | None, reason: str, keys_to: User 
 
 def what_stands_against_erasing(user: User) -> str:
     """Why `user` cannot be erased now, in words; empty when nothing does."""
+    with platform_scope("what stands against erasing a person"):
+        return _obstacle(user)
+
+
+def _obstacle(user: User) -> str:
     if user.is_service_account:
         return "This is a service account, not a person. Its tenant's owners remove it."
     owned = Membership.unscoped.filter(user=user, role=Role.OWNER, tenant__status="active").select_related(
@@ -131,10 +139,54 @@ def what_stands_against_erasing(user: User) -> str:
     return ""
 
 
+def what_erasing_takes(user: User) -> list[tuple[Any, int]]:
+    """What goes with a person, in words and numbers, for whoever is about to erase them."""
+    with platform_scope("what erasing a person takes"):
+        keys = ApiKey.unscoped.filter(_keys_of(user)).exclude(state=ApiKey.State.REVOKED)
+        return [
+            (_("Memberships that end"), Membership.unscoped.filter(user=user).count()),
+            (_("Keys that are handed over or revoked"), keys.count()),
+            (_("Personal access tokens deleted"), user.tokens.count()),
+            (_("Sessions ended"), user.sessions.count()),
+            (_("Sign-in identities deleted"), user.identities.count()),
+        ]
+
+
+def write_json(told: Iterator[tuple[str, Any]]) -> IO[bytes]:
+    """What is held about a person as one JSON object, in a file that is gone when it is closed, ready to be read.
+
+    Written as it is read: the trail comes in many batches, of one kind, and never stands in memory.
+    """
+    file: IO[bytes] = TemporaryFile()  # noqa: SIM115  the caller reads it
+    before = None
+    for kind, rows in told:
+        if isinstance(rows, dict):
+            file.write(b"{" + orjson.dumps(kind) + b": " + orjson.dumps(rows))
+            continue
+        if kind != before and rows:
+            file.write((b"]" if before else b"") + b",\n" + orjson.dumps(kind) + b": [")
+        for place, row in enumerate(rows):
+            file.write((b"\n" if place == 0 and kind != before else b",\n") + orjson.dumps(row))
+        before = kind if rows else before
+    file.write(b"]}\n" if before else b"}\n")
+    file.seek(0)
+    return file
+
+
+def check_erasure(user: User, *, by: User | None, reason: str) -> None:
+    """Raise what `erase_person` would raise, without erasing anybody: PermissionDenied, Conflict, ValidationError."""
+    with platform_scope("whether a person may be erased"):
+        _refuse(user, by, reason)
+
+
+def _keys_of(user: User) -> models.Q:
+    return models.Q(owner=user) | models.Q(state=ApiKey.State.CLAIMABLE, created_for=user)
+
+
 def _refuse(user: User, by: User | None, reason: str) -> None:
     if by is not None and by.pk == user.pk:
         raise PermissionDenied("Somebody else must erase you: nobody would be left to answer for it.")
-    if obstacle := what_stands_against_erasing(user):
+    if obstacle := _obstacle(user):
         raise Conflict(obstacle)
     if not reason.strip():
         raise ValidationError({"reason": "Say why, for instance the number of the person's request."})
@@ -145,8 +197,7 @@ def _refuse(user: User, by: User | None, reason: str) -> None:
 def _let_keys_go(user: User, keys_to: User | None, token: str) -> tuple[int, int]:
     """Hand the person's keys over or revoke them; return how many of each. Recorded under the pseudonym."""
     handed = revoked = 0
-    mine = models.Q(owner=user) | models.Q(state=ApiKey.State.CLAIMABLE, created_for=user)
-    theirs = ApiKey.unscoped.filter(mine).exclude(state=ApiKey.State.REVOKED).order_by("pk")
+    theirs = ApiKey.unscoped.filter(_keys_of(user)).exclude(state=ApiKey.State.REVOKED).order_by("pk")
     for key in theirs.select_for_update(of=("self",)):
         if keys_to is not None and keys_to.memberships.filter(tenant=key.tenant_id).exists():
             if key.state == ApiKey.State.CLAIMABLE:

@@ -10,13 +10,14 @@ from django.utils.translation import gettext_lazy as _
 from unfold.decorators import display
 
 from tenants.admin.base import LookAdmin
+from tenants.admin.personal_data import PersonalDataMixin
 from tenants.models import User
 
 admin.site.unregister(Group)  # roles are given by actions, which write them down
 
 
 @admin.register(User)
-class UserAdmin(LookAdmin):
+class UserAdmin(PersonalDataMixin, LookAdmin):
     list_display = ["email", "name", "is_staff", "is_active", "last_login"]
     list_filter = ["is_staff", "is_active"]
     search_fields = ["email", "name"]

@@ -101,6 +101,6 @@ def deed_choices(tenant: Tenant | None) -> list[tuple[str, Any]]:
     choices: list[tuple[str, Any]] = [("", _("All"))]
     for kind, verbs in kinds.items():
         noun = deed_in_words(kind)
-        every = [(f"{kind}.", _("%(noun)s: everything") % {"noun": noun})] if len(verbs) > 1 else []
-        choices.append((noun, every + [(verb, deed_in_words(verb)) for verb in verbs]))
+        every = (f"{kind}.", _("%(noun)s: everything") % {"noun": noun})
+        choices.append((noun, [every, *((verb, deed_in_words(verb)) for verb in verbs)]))
     return choices

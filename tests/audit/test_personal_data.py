@@ -340,3 +340,54 @@ def test_the_command_asks_first(dana, monkeypatch):
     assert out.getvalue().startswith("Erased as erased-")
     with pytest.raises(CommandError, match="Nobody has the address"):
         call_command("erase_person", "dana@example.com", reason=REASON, yes=True, stdout=StringIO())
+
+
+def test_the_admin_asks_twice_and_then_erases(client, dana, operator, monkeypatch):
+    from tenants import tasks
+
+    monkeypatch.setattr(tasks.erase_person, "delay", tasks.erase_person)
+    client.force_login(operator)
+    address = f"/admin/tenants/user/{dana.pk}/erase/"
+    text = client.get(address).content.decode()
+    assert "Erase dana@example.com for good?" in text
+    assert "Memberships that end: 1" in text
+    good = {"address": "dana@example.com", "reason": REASON}
+    wrong_answers = [
+        {"address": "ben@example.com"},
+        {"reason": ""},
+        {"reason": "Dana Developer asked"},
+        {"keys_to": "x@y.example"},
+    ]
+    for wrong in wrong_answers:
+        assert client.post(address, good | wrong).status_code == 422
+    dana.refresh_from_db()
+    assert dana.erased_at is None
+    assert client.post(address, good).status_code == 302
+    dana.refresh_from_db()
+    assert dana.erased_at is not None
+    assert client.get(address).status_code == 404
+
+
+def test_the_admin_says_what_stands_against_it(client, owner, operator, security_reviewer):
+    client.force_login(operator)
+    address = f"/admin/tenants/user/{owner.pk}/erase/"
+    assert "last owner of Lab" in client.get(address).content.decode()
+    assert client.post(address, {"address": owner.email, "reason": REASON}).status_code == 409
+    client.force_login(security_reviewer)
+    assert client.get(address).status_code == 403
+    assert client.get(f"/admin/tenants/user/{owner.pk}/personal-data/").status_code == 403
+
+
+def test_the_admin_hands_out_what_is_held(client, dana, operator):
+    client.force_login(operator)
+    answer = client.get(f"/admin/tenants/user/{dana.pk}/personal-data/")
+    told = json.loads(answer.getvalue())
+    assert told["person"]["name"] == "Dana Developer"
+    assert AuditEntry.unscoped.filter(verb="person.exported", actor=operator).exists()
+
+
+def test_a_person_without_anything_is_told_in_valid_json(db, operator):
+    from tenants.personal_data import export_person, write_json
+
+    told = json.loads(write_json(export_person(UserFactory(), by=operator)).read())
+    assert set(told) == {"person", "audit"}
