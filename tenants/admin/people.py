@@ -11,6 +11,7 @@ from unfold.decorators import display
 
 from tenants.admin.base import LookAdmin
 from tenants.admin.people_deeds import PeopleDeeds
+from tenants.admin.personal_data import PersonalDataMixin
 from tenants.admin.sign_in import SignInDeeds
 from tenants.admin.staff import StaffDeeds
 from tenants.models import User
@@ -19,7 +20,7 @@ admin.site.unregister(Group)  # roles are given by actions, which write them dow
 
 
 @admin.register(User)
-class UserAdmin(PeopleDeeds, StaffDeeds, SignInDeeds, LookAdmin):
+class UserAdmin(PeopleDeeds, StaffDeeds, SignInDeeds, PersonalDataMixin, LookAdmin):
     list_display = ["email", "name", "is_staff", "is_active", "last_login"]
     list_filter = ["is_staff", "is_active"]
     search_fields = ["email", "name"]
