@@ -88,7 +88,7 @@ class ExportAdmin(ReadOnlyAdmin):
     def get_queryset(self, request: HttpRequest) -> Any:
         return (
             Export.objects.visible_to(request.user)
-            .readable_by(request.user)  # type: ignore[arg-type]
+            .readable_by(request.user)
             .with_names()
             .order_by("-pk")
         )
