@@ -15,10 +15,15 @@ def main() -> None:
     from config.launcher.local import adopt_demo_environment
 
     adopt_demo_environment()
+    if sys.argv[1:2] == ["migrate"] and "DATABASE_OWNER_URL" in os.environ:
+        os.environ["DATABASE_URL"] = os.environ["DATABASE_OWNER_URL"]
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings.base")
     from django.core.management import execute_from_command_line
 
-    execute_from_command_line(sys.argv)
+    from tenants.scope import platform_scope
+
+    with platform_scope(f"manage.py {' '.join(sys.argv[1:2])}", is_routine=True):
+        execute_from_command_line(sys.argv)
 
 
 if __name__ == "__main__":

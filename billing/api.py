@@ -34,6 +34,7 @@ from billing.views import download
 from tenants.audit.questions import Question
 from tenants.models import Project, Tenant, User
 from tenants.permissions import require
+from tenants.roles import TokenScope
 from tenants.views.audit_forms import PLATFORM, actor_of
 
 
@@ -128,6 +129,8 @@ class ExportViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.G
 
     queryset = Export.unscoped.none()  # for the schema; get_queryset answers
     serializer_class = ExportSerializer
+    token_scope = TokenScope.COSTS
+    token_scope_to_read = TokenScope.READ
     filter_backends = ()
 
     def get_queryset(self) -> Any:
@@ -173,7 +176,12 @@ class ExportViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.G
     @extend_schema(
         responses={(200, "text/csv"): OpenApiTypes.BINARY, (200, "application/jsonl"): OpenApiTypes.BINARY}
     )
-    @action(detail=True, methods=["get"], renderer_classes=[CsvRenderer, JsonLinesRenderer])
+    @action(
+        detail=True,
+        methods=["get"],
+        renderer_classes=[CsvRenderer, JsonLinesRenderer],
+        token_scope_to_read=TokenScope.COSTS,
+    )
     def download(self, request: Request, pk: UUID) -> FileResponse:
         """The file of a finished report."""
         return download(self.get_object().pk, by=cast(User, request.user))

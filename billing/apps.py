@@ -3,3 +3,12 @@ from django.apps import AppConfig
 
 class BillingConfig(AppConfig):
     name = "billing"
+
+    def ready(self) -> None:
+        from billing import closing, suspended
+        from tenants import signals
+        from tenants.actions.closing import verify_final_exports_with
+
+        signals.tenant_suspended.connect(suspended.stop_exports)
+        signals.stakes_wanted.connect(suspended.count_stakes)
+        verify_final_exports_with(closing.verify_final_export)

@@ -27,6 +27,7 @@ from tenants import audit
 from tenants.errors import Conflict
 from tenants.models import Project, Tenant, User
 from tenants.permissions import require
+from tenants.standing import require_active
 
 log = structlog.get_logger(__name__)
 
@@ -42,10 +43,11 @@ def ask_for_export(
     """Queue a cost report of the days from `start_day` to `end_day`, both included.
 
     Raises:
-        PermissionDenied: `by` may not export this tenant's costs.
+        PermissionDenied: `by` may not export this tenant's costs. Conflict: the tenant is not active.
         ValidationError: the days are in the wrong order, or more than 400.
     """
     require(by, "tenants.export_cost", tenant)
+    require_active(tenant)
     if end_day < start_day:
         raise ValidationError({"end": "The last day is before the first."})
     if end_day - start_day > LONGEST:
@@ -67,7 +69,7 @@ def ask_for_export(
         project=project and project.slug,
     )
     # The row is the truth: should the queue be away, the sweep enqueues it later.
-    transaction.on_commit(partial(tasks.build_export.delay, str(export.pk)), robust=True)
+    transaction.on_commit(partial(tasks.build_export.delay, str(tenant.pk), str(export.pk)), robust=True)
     return export
 
 
@@ -111,7 +113,9 @@ def ask_for_audit_export(
         end=end_day,
         question=question or {},
     )
-    transaction.on_commit(partial(tasks.build_export.delay, str(export.pk)), robust=True)
+    transaction.on_commit(
+        partial(tasks.build_export.delay, tenant and str(tenant.pk), str(export.pk)), robust=True
+    )
     return export
 
 
@@ -126,6 +130,9 @@ def build_export(pk: UUID | str) -> None:
             return
         try:
             _build(Export.objects.across_tenants().with_names().get(pk=pk), copying)
+        except _Stopped:
+            log.info("export_stopped", export=str(pk))
+            _draft_of(pk).unlink(missing_ok=True)
         except (OSError, psycopg.Error) as error:
             log.exception("export_failed", export=str(pk))
             with suppress(OSError):
@@ -216,6 +223,7 @@ def _build(export: Export, copying: psycopg.Connection[Any]) -> None:
                 progress.note(count)
         file.flush()
         os.fsync(file.fileno())
+    progress.note(rows, rows_total=rows)
     unfinished.replace(path)
     finished = now()
     done = (
@@ -235,6 +243,10 @@ def _build(export: Export, copying: psycopg.Connection[Any]) -> None:
     log.info("export_built", export=str(export.pk), rows=rows, is_first=bool(done))
 
 
+class _Stopped(Exception):
+    """The report is not wanted any more: its tenant was suspended."""
+
+
 def _prepare_costs(cursor: psycopg.Cursor[Any], export: Export) -> tuple[int, Decimal, str, None]:
     """Collect a cost report's rows: how many, their sum, and the statement that writes them."""
     scope = {"tenant": export.tenant_id, "project": export.project_id, "period": None}
@@ -244,23 +256,25 @@ def _prepare_costs(cursor: psycopg.Cursor[Any], export: Export) -> tuple[int, De
 
 
 class _Progress:
-    """Writes how far a report is, at most once a second, for those who watch."""
+    """Writes how far a report is, at most once a second, for those who watch; and hears when to stop."""
 
     def __init__(self, pk: UUID) -> None:
-        self.row = Export.objects.across_tenants().filter(pk=pk)
+        self.row = Export.objects.across_tenants().filter(pk=pk, state="running")
         self.noted_at = 0.0
 
     def note(self, rows_done: int, **also: int) -> None:
         if also or time.monotonic() - self.noted_at >= PROGRESS_EVERY:
-            self.row.update(rows_done=rows_done, heartbeat_at=now(), **also)
+            if not self.row.update(rows_done=rows_done, heartbeat_at=now(), **also):
+                raise _Stopped
             self.noted_at = time.monotonic()
 
 
 @contextmanager
 def _own_connection() -> Iterator[psycopg.Connection[Any]]:
     """A connection beside Django's: it holds the lock and the snapshot while Django's reports progress."""
-    beside = connection.copy()
+    beside: Any = connection.copy()
     beside.connect()
+    beside.carry_scope()
     try:
         yield beside.connection
     finally:

@@ -165,7 +165,7 @@ def import_usage(path: Path, format_name: str, assignment: Assignment) -> tuple[
 def _tell_the_planner() -> None:
     """Renew the statistics that a bulk load made wrong; until autovacuum came by, posting lines took minutes."""
     with connection.cursor() as cursor:
-        cursor.execute("ANALYZE rollup_hour, rollup_day, price, sku, billed_model")
+        cursor.execute("SELECT analyze_ledger()")
 
 
 def record_all(

@@ -56,5 +56,5 @@ class ExportQuerySet(TenantQuerySet):
         )
 
     def outlived(self) -> Self:
-        """Ready, but past their date."""
-        return self.filter(state="done", expires_at__lte=now())
+        """Ready, but past their date. A closed tenant's last word has none."""
+        return self.filter(state="done", expires_at__lte=now(), is_final=False)

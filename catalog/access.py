@@ -13,6 +13,7 @@ from django.utils.translation import gettext as _
 from catalog.actions.access_requests import region_problem
 from catalog.models import AccessRequest, CatalogModel, Grant
 from tenants.models import ApiKey, Project, Tenant, User
+from tenants.permissions import may_somewhere
 
 
 @dataclass(frozen=True)
@@ -46,19 +47,26 @@ def accesses(
         .pending()
         .filter(mine, model__in=models)
     }
-    refusal = _why_nobody_asks(user, tenant)
+    refusal = _why_nobody_asks(user, tenant, project)
     return {
-        model.pk: _access(tenant, model, grants.get(model.pk), waiting.get(model.pk), refusal)
+        model.pk: _access(user, tenant, model, grants.get(model.pk), waiting.get(model.pk), refusal)
         for model in models
     }
 
 
 def _access(
-    tenant: Tenant, model: CatalogModel, grant: Grant | None, waiting: AccessRequest | None, refusal: str
+    user: User,
+    tenant: Tenant,
+    model: CatalogModel,
+    grant: Grant | None,
+    waiting: AccessRequest | None,
+    refusal: str,
 ) -> Access:
     refused = region_problem(tenant, model) or refusal
     again = model.is_visible and not refused
     if grant is not None and grant.key.state == ApiKey.State.CLAIMABLE:
+        if not user.has_perm("tenants.claim_key", grant.project):
+            return Access("granted", _("Approved: its key waits to be claimed"), may_ask_again=again)
         url = reverse("key-claim", args=[tenant.slug, grant.key_id])
         return Access("granted", _("Approved: a key waits for you"), url, _("Claim key"), may_ask_again=again)
     if grant is not None:
@@ -86,12 +94,17 @@ def _access(
     )
 
 
-def _why_nobody_asks(user: User, tenant: Tenant) -> str:
+def _why_nobody_asks(user: User, tenant: Tenant, project: Project | None) -> str:
     if tenant.status != Tenant.Status.ACTIVE:
         return _("%(tenant)s is %(status)s.") % {
             "tenant": tenant.name,
             "status": tenant.get_status_display().lower(),
         }
-    if not user.has_perm("tenants.request_access", tenant):
+    may_ask = (
+        user.has_perm("tenants.request_access", project)
+        if project
+        else may_somewhere(user, "tenants.request_access", tenant)
+    )
+    if not may_ask:
         return _("Your role does not ask for models. An owner, admin or developer can.")
     return ""

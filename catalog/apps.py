@@ -3,3 +3,13 @@ from django.apps import AppConfig
 
 class CatalogConfig(AppConfig):
     name = "catalog"
+
+    def ready(self) -> None:
+        from catalog import tenant_ends
+        from catalog.belongings import OpenRequests
+        from tenants import signals
+        from tenants.actions import belongings
+
+        signals.tenant_closed.connect(tenant_ends.end_requests_and_grants)
+        signals.stakes_wanted.connect(tenant_ends.count_stakes)
+        belongings.register(OpenRequests())

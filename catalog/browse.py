@@ -22,6 +22,7 @@ from catalog import capabilities
 from catalog.models import AccessRequest, CatalogModel, Grant
 from catalog.querysets import CatalogModelQuerySet
 from tenants.models import DataClass, Project, Tenant, User
+from tenants.permissions import may_somewhere
 
 _TEXT = CharField()
 PAGE_SIZE = 24
@@ -93,8 +94,10 @@ class Browser:
         waiting = AccessRequest.objects.visible_to(user).in_tenant(tenant).pending().filter(scope)
         self._granted = Q(pk__in=granted.values("model"))
         self._waiting = Q(pk__in=waiting.values("model"))
-        self._may_ask = tenant.status == Tenant.Status.ACTIVE and user.has_perm(
-            "tenants.request_access", tenant
+        self._may_ask = tenant.status == Tenant.Status.ACTIVE and (
+            user.has_perm("tenants.request_access", project)
+            if project
+            else may_somewhere(user, "tenants.request_access", tenant)
         )
         self._found: CatalogModelQuerySet = CatalogModel.objects.published().search(selection.query)
 

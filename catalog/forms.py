@@ -13,6 +13,7 @@ from catalog.actions import raise_access_request
 from catalog.actions.access_requests import LONGEST_DAYS, MOST_TOKENS_PER_DAY, data_class_problem
 from catalog.models import AccessRequest, CatalogModel, ReviewDecision
 from tenants.models import DataClass, Project, Tenant, User
+from tenants.permissions import projects_where
 
 LIMITS = ("requests_per_minute", "tokens_per_minute", "money_per_month")
 _HINTS = {
@@ -67,7 +68,7 @@ class AccessRequestForm(forms.Form):
     def __init__(self, *args: Any, user: User, tenant: Tenant, model: CatalogModel, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.user, self.tenant, self.model = user, tenant, model
-        projects = Project.objects.visible_to(user).in_tenant(tenant)
+        projects = projects_where(user, "tenants.request_access", tenant)
         self.fields["project"].queryset = projects  # type: ignore[attr-defined]
         self.initial.setdefault("data_class", self._usual_data_class())
 

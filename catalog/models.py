@@ -234,6 +234,7 @@ class AccessRequest(TenantOwned):
                 condition=Q(state__in=["pending", "withdrawn"]) | Q(decided_at__isnull=False),
             ),
             CheckConstraint(name="access_request_expects_tokens", condition=Q(expected_tokens_per_day__gt=0)),
+            UniqueConstraint(fields=["tenant", "id"], name="access_request_of_tenant"),
             UniqueConstraint(
                 fields=["project", "model"], condition=Q(state="pending"), name="access_request_one_open"
             ),
@@ -292,6 +293,7 @@ class Review(TenantOwned):
     class Meta(TenantOwned.Meta):
         constraints = [
             UniqueConstraint(fields=["access_request", "track"], name="review_one_per_track"),
+            UniqueConstraint(fields=["tenant", "id"], name="review_of_tenant"),
             CheckConstraint(
                 name="review_decided_unless_open",
                 condition=Q(state__in=["pending", "cancelled"]) | Q(decided_at__isnull=False),
@@ -355,21 +357,3 @@ class Grant(TenantOwned):
 
     def __str__(self) -> str:
         return f"{self.model.name} for {self.project.name}"
-
-
-class StoredAnswer(models.Model):
-    """What the HTTP API answered to a POST that carried an Idempotency-Key."""
-
-    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
-    user = models.ForeignKey(User, models.CASCADE, related_name="+")
-    key = models.CharField(max_length=200)
-    digest = models.CharField(max_length=64)  # SHA-256 of path and body: the same key means the same request
-    status = models.PositiveSmallIntegerField()
-    body = models.JSONField()
-    at = models.DateTimeField(default=now, editable=False)
-
-    class Meta:
-        constraints = [UniqueConstraint(fields=["user", "key"], name="stored_answer_once")]
-
-    def __str__(self) -> str:
-        return self.key

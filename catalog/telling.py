@@ -203,9 +203,9 @@ def limit_facts(access_request: AccessRequest) -> list[Words]:
 
 def may_withdraw(access_request: AccessRequest, user: User) -> bool:
     """Whether `withdraw_access_request` would let this person."""
-    tenant = access_request.tenant
+    is_theirs = access_request.requested_by_id == user.pk
     return (
         access_request.state == AccessRequest.State.PENDING
-        and user.has_perm("tenants.request_access", tenant)
-        and (access_request.requested_by_id == user.pk or user.has_perm("tenants.manage_members", tenant))
+        and user.has_perm("tenants.request_access", access_request.project)
+        and (is_theirs or user.has_perm("tenants.manage_members", access_request.tenant))
     )

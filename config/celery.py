@@ -1,28 +1,47 @@
-"""The Celery application. Tasks live in each app's tasks.py; their clocks stand beside them in SCHEDULE."""
+"""The Celery application. Tasks live in tasks.py of an app or a room in it, beside their clocks, SCHEDULE."""
 
 from __future__ import annotations
 
 import logging
 import os
-from importlib import import_module, util
+from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 import structlog
 from celery import Celery
+from celery.contrib.django.task import DjangoTask
 from celery.signals import setup_logging
 from django.dispatch import receiver
 from django_structlog.celery import signals
 from django_structlog.celery.steps import DjangoStructLogInitStep
 
+from tenants.scope import NOBODY, scoped
+
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings.base")
 
-APPS = ["tenants", "billing", "catalog", "deployments", "gateway"]
+APPS = ["tenants", "tenants.oidc", "billing", "catalog", "deployments", "gateway"]
+CHECKOUT = Path(__file__).parents[1]
+HAVE_TASKS = sorted(  # packages with a tasks.py: apps, and rooms inside them
+    ".".join(path.parent.relative_to(CHECKOUT).parts)
+    for app in APPS
+    for path in (CHECKOUT / app).rglob("tasks.py")
+)
 REPEATED_BY_STRUCTLOG = ["celery.app.trace", "celery.worker.strategy", "celery.beat"]
 
-app = Celery("quartermaster")
+
+class ScopedTask(DjangoTask):  # type: ignore[misc]
+    """A task begins with nobody's rows, whoever calls it, and states the scope it works in (tenants/scope.py)."""
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        with scoped(NOBODY):
+            return super().__call__(*args, **kwargs)
+
+
+app = Celery("quartermaster", task_cls=ScopedTask)
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.steps["worker"].add(DjangoStructLogInitStep)
-app.autodiscover_tasks(APPS)
+app.autodiscover_tasks(HAVE_TASKS)
 
 
 @setup_logging.connect
@@ -59,7 +78,6 @@ def name_the_task(sender: Any, signal: Any, task: Any, logger: Any, **kwargs: An
 
 @app.on_after_finalize.connect
 def gather_schedules(sender: Celery, **kwargs: Any) -> None:
-    """Collect SCHEDULE of every app's tasks module, so that a clock is written where its task is."""
-    for name in APPS:
-        if util.find_spec(f"{name}.tasks"):
-            sender.conf.beat_schedule.update(getattr(import_module(f"{name}.tasks"), "SCHEDULE", {}))
+    """Collect SCHEDULE of every tasks module, so that a clock is written where its task is."""
+    for name in HAVE_TASKS:
+        sender.conf.beat_schedule.update(getattr(import_module(f"{name}.tasks"), "SCHEDULE", {}))

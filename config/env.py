@@ -6,6 +6,7 @@ Every setting may also be given as a file: ``NAME_FILE=/run/secrets/name`` is re
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 from typing import Any, Final
 
@@ -67,6 +68,29 @@ def env_list(name: str, default: str = "") -> list[str]:
     return [word.strip() for word in env(name, default).split(",") if word.strip()]
 
 
+def env_choice(name: str, default: str, choices: tuple[str, ...]) -> str:
+    """One of a few words."""
+    text = env(name, default).lower()
+    if text not in choices:
+        raise ImproperlyConfigured(f"{name} must be {' or '.join(choices)}, not {text!r}.")
+    return text
+
+
+def env_rates(name: str, defaults: dict[str, str]) -> dict[str, str | None]:
+    """Named rates such as ``sign_in=10/minute, key_claim=off``; those not named keep their default."""
+    rates: dict[str, str | None] = dict(defaults)
+    for entry in env_list(name):
+        which, _, rate = (part.strip() for part in entry.partition("="))
+        if which not in defaults:
+            raise ImproperlyConfigured(
+                f"{name} knows no {which!r}; it may name {', '.join(sorted(defaults))}."
+            )
+        if not re.fullmatch(r"off|[1-9]\d*/(second|minute|hour|day)", rate):
+            raise ImproperlyConfigured(f"{name}: write {which}=10/minute (second, hour, day) or {which}=off.")
+        rates[which] = None if rate == "off" else rate
+    return rates
+
+
 def env_database(name: str) -> dict[str, Any]:
     """A Django database dictionary from a libpq connection URL, for example ``postgresql://user:pw@host:5432/db``."""
     try:
@@ -79,7 +103,7 @@ def env_database(name: str) -> dict[str, Any]:
         )
     known = {"dbname": "NAME", "user": "USER", "password": "PASSWORD", "host": "HOST", "port": "PORT"}
     return {
-        "ENGINE": "django.db.backends.postgresql",
+        "ENGINE": "tenants.database",  # Django's, carrying whose rows may be touched
         **{django: parts.get(libpq) or "" for libpq, django in known.items()},
         "OPTIONS": {key: value for key, value in parts.items() if key not in known},
     }

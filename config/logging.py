@@ -66,6 +66,8 @@ def configure_logging(level: str) -> None:
             },
             "handlers": {"out": {"class": "logging.StreamHandler", "formatter": "json"}},
             "root": {"handlers": ["out"], "level": level},
-            "loggers": {name: {"level": "WARNING"} for name in ("django.server", "httpx", "httpx2", "kombu")},
+            "loggers": {
+                name: {"level": "WARNING"} for name in ("axes", "django.server", "httpx", "httpx2", "kombu")
+            },
         }
     )

@@ -5,6 +5,7 @@ from django.urls import include, path
 
 from config.health import healthz, readyz
 from config.metrics import metrics
+from tenants.views.sign_in import staff_password, staff_sign_in
 
 admin.site.site_header = "Quartermaster"
 
@@ -12,8 +13,11 @@ urlpatterns = [
     path("healthz", healthz, name="healthz"),
     path("readyz", readyz, name="readyz"),
     path("metrics", metrics, name="metrics"),
+    path("admin/login/", staff_sign_in, name="staff-sign-in"),
+    path("admin/password_change/", staff_password, name="staff-password"),
     path("admin/", admin.site.urls),
     path("api/v1/", include("config.api_urls")),
+    path("scim/v2/", include("tenants.scim.urls")),
     path("internal/v1/", include("gateway.urls")),
     path("", include("tenants.urls")),
     path("t/<slug:tenant>/", include("tenants.portal_urls")),

@@ -6,6 +6,7 @@ from celery import shared_task
 
 from deployments import actions
 from deployments.cluster.base import TemporaryClusterError
+from tenants.scope import platform_scope
 
 SCHEDULE = {
     # A message that waited longer than until the next one is worth nothing: this drops it.
@@ -31,16 +32,19 @@ SCHEDULE = {
 )
 def reconcile_deployment(pk: str) -> None:
     """Make the cluster match one deployment."""
-    actions.reconcile(pk)
+    with platform_scope("reconcile a deployment", is_routine=True):
+        actions.reconcile(pk)
 
 
 @shared_task(soft_time_limit=30)
 def reconcile_stale_deployments() -> None:
     """Start what lost messages and killed workers left undone."""
-    actions.reconcile_what_is_due()
+    with platform_scope("reconcile what is due", is_routine=True):
+        actions.reconcile_what_is_due()
 
 
 @shared_task(soft_time_limit=30)
 def watch_engines() -> None:
     """Follow engines of this machine that died and came back."""
-    actions.watch_engines()
+    with platform_scope("watch engines", is_routine=True):
+        actions.watch_engines()

@@ -15,6 +15,7 @@ from django.views.decorators.csrf import csrf_exempt
 
 from gateway.models import Gateway
 from tenants.context import current_origin
+from tenants.scope import platform_scope
 from tenants.secrets import GATEWAY_TOKEN, digest, looks_like
 
 SEEN_EVERY = timedelta(seconds=5)  # being seen is written at most this often
@@ -40,7 +41,8 @@ def for_gateways(view: View) -> View:
             )
             answer["WWW-Authenticate"] = 'Bearer realm="quartermaster gateways"'
             return answer
-        return view(request, gateway, *args, **kwargs)
+        with platform_scope(f"gateway {gateway.name}", is_routine=True):
+            return view(request, gateway, *args, **kwargs)
 
     return door
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from celery import shared_task
 
 from gateway import actions
+from tenants.scope import platform_scope
 
 SCHEDULE = {
     "announce-what-the-clock-changed": {
@@ -18,4 +19,5 @@ SCHEDULE = {
 @shared_task(soft_time_limit=30)
 def announce_what_the_clock_changed() -> None:
     """Tell gateways of grants, keys and prices that began or ended by themselves."""
-    actions.announce_what_the_clock_changed()
+    with platform_scope("announce what the clock changed", is_routine=True):
+        actions.announce_what_the_clock_changed()

@@ -3,6 +3,7 @@ from __future__ import annotations
 from typing import Any
 
 from django.apps import AppConfig
+from django.db import connections
 from django.db.models.signals import post_migrate
 
 
@@ -10,7 +11,21 @@ class TenantsConfig(AppConfig):
     name = "tenants"
 
     def ready(self) -> None:
+        from tenants import sign_in_trail
+
+        sign_in_trail.connect()
+        from tenants.actions import belongings, owned
+        from tenants.walls import raise_walls
+
         post_migrate.connect(give_staff_roles_their_permissions)
+        for provider in owned.KINDS:
+            belongings.register(provider)
+        post_migrate.connect(give_tenant_roles_their_permissions, sender=self)
+        post_migrate.connect(raise_walls, sender=self)
+
+        from tenants import signals
+
+        signals.stakes_wanted.connect(signals.count_keys_and_members)
 
 
 def give_staff_roles_their_permissions(sender: AppConfig, using: str, **kwargs: Any) -> None:
@@ -31,3 +46,14 @@ def give_staff_roles_their_permissions(sender: AppConfig, using: str, **kwargs: 
         )
         group, _ = Group.objects.using(using).get_or_create(name=str(role))
         group.permissions.add(*permissions)
+
+
+def give_tenant_roles_their_permissions(sender: AppConfig, using: str, **kwargs: Any) -> None:
+    """Make the groups of every tenant and project hold what tenants/roles.py says: a role may have changed.
+
+    Runs after every migrate, in one statement. Safe to repeat.
+    """
+    from tenants.role_groups import follow_roles
+
+    if "guardian_groupobjectpermission" in connections[using].introspection.table_names():
+        follow_roles(using=using)

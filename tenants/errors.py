@@ -7,3 +7,12 @@ class Conflict(Exception):
     def __init__(self, message: str, *, code: str = "conflict") -> None:
         super().__init__(message)
         self.message, self.code = message, code
+
+
+class TooManyRequests(Exception):
+    """Somebody tries something too often (tenants/rate_limits.py). HTTP 429 with Retry-After."""
+
+    def __init__(self, retry_after_seconds: int) -> None:
+        self.retry_after_seconds = retry_after_seconds
+        self.message = f"Too many requests. Try again in {retry_after_seconds} seconds."
+        super().__init__(self.message)

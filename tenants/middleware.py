@@ -1,4 +1,4 @@
-"""Two small layers around every request: where it came from, and what a Conflict looks like."""
+"""Small layers around every request: where it came from, whose rows it may touch, what a Conflict looks like."""
 
 from __future__ import annotations
 
@@ -9,15 +9,30 @@ from django.core.exceptions import ObjectDoesNotExist, ValidationError
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 
+from tenants.client_address import client_address
 from tenants.context import Origin, current_origin, trace_id_of
-from tenants.errors import Conflict
-from tenants.views.errors import invalid, page_not_found
+from tenants.errors import Conflict, TooManyRequests
+from tenants.scope import NOBODY, scoped
+from tenants.scope_of import enter_scope_of
+from tenants.sessions import session_has_second_factor
+from tenants.views.errors import invalid, page_not_found, too_many_requests
 
 Answer = Callable[[HttpRequest], HttpResponse]
+OWN_DOORS = (
+    "/api/",
+    "/internal/",
+    "/scim/",
+    "/healthz",
+    "/readyz",
+    "/metrics",
+)  # these know by themselves who asks
 
 
 class RequestContextMiddleware:
-    """Notes the request's origin for audit lines, and returns the request id to the caller."""
+    """Notes the request's origin for audit lines, and returns the request id to the caller.
+
+    What says nothing else about caching is for its reader alone, and asked for again each time.
+    """
 
     def __init__(self, get_response: Answer) -> None:
         self.get_response = get_response
@@ -26,8 +41,9 @@ class RequestContextMiddleware:
         request_id = str(structlog.contextvars.get_contextvars().get("request_id", ""))
         origin = Origin(
             request_id,
-            request.META.get("REMOTE_ADDR"),
+            client_address(request),
             request.headers.get("User-Agent", ""),
+            has_second_factor=session_has_second_factor(request),
             trace_id=trace_id_of(request.headers.get("traceparent", "")),
         )
         token = current_origin.set(origin)
@@ -36,11 +52,34 @@ class RequestContextMiddleware:
         finally:
             current_origin.reset(token)
         response["X-Request-ID"] = request_id
+        response.headers.setdefault("Cache-Control", "private, no-cache")
         return response
 
 
-class ConflictMiddleware:
-    """What an action raises behind a page, in the API's words: Conflict is 409, not found 404, invalid 400.
+class ScopeMiddleware:
+    """Gives every request the narrowest scope that serves it (tenants/scope.py), and nobody's until then.
+
+    Below /t/<tenant>/ the page itself narrows to that tenant (TenantPageMixin). Elsewhere a person's scope is the
+    tenants they belong to; staff on their own pages and in the API work on the platform's rows, as their log lines say.
+    """
+
+    def __init__(self, get_response: Answer) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        with scoped(NOBODY):
+            return self.get_response(request)
+
+    def process_view(
+        self, request: HttpRequest, view: object, args: object, kwargs: dict[str, object]
+    ) -> None:
+        if request.user.is_authenticated and not request.path_info.startswith(OWN_DOORS):
+            enter_scope_of(request.user, in_tenant_page=request.path_info.startswith("/t/"))
+
+
+class RefusalMiddleware:
+    """What an action raises behind a page, in the API's words: Conflict is 409, not found 404, invalid 400,
+    too often 429.
 
     htmx takes the page's error block (see layout.html).
     """
@@ -54,6 +93,8 @@ class ConflictMiddleware:
     def process_exception(self, request: HttpRequest, error: Exception) -> HttpResponse | None:
         if isinstance(error, Conflict):
             return render(request, "409.html", {"message": error.message}, status=409)
+        if isinstance(error, TooManyRequests):
+            return too_many_requests(request, error)
         if isinstance(error, ObjectDoesNotExist):
             return page_not_found(request, error)
         if isinstance(error, ValidationError):

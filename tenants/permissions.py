@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
+from uuid import UUID
 
+from django.conf import settings
 from django.contrib.auth.backends import ModelBackend
 from django.core.exceptions import PermissionDenied
 from django.db import models
+from django.db.models import Q, QuerySet
+from guardian.backends import ObjectPermissionBackend
+
+from tenants.roles import NEVER_NARROWED, PEOPLE_DEEDS, PROJECT_PERMISSIONS, ROLE_PERMISSIONS, Role
 
 if TYPE_CHECKING:
     from django.http import HttpRequest
     from rest_framework.request import Request
 
-    from tenants.models import User
+    from tenants.models import Project, Tenant, User
 
 WORDS = {
     "tenants.request_access": "ask for model access",
@@ -20,9 +28,22 @@ WORDS = {
     "tenants.revoke_key": "revoke keys",
     "tenants.view_cost": "see costs",
     "tenants.export_cost": "export costs",
+    "tenants.manage_tenant": "change settings",
     "tenants.manage_members": "manage members",
+    "tenants.manage_owners": "make or change owners",
+    "tenants.manage_projects": "manage projects",
+    "tenants.manage_service_accounts": "manage service accounts",
+    "tenants.manage_tokens": "see or revoke tokens of others",
     "tenants.manage_limits": "change limits",
+    "tenants.manage_people": "deactivate and reactivate people",
+    "tenants.manage_directory": "manage the directory's tokens",
     "tenants.view_audit": "read the audit trail",
+    "tenants.export_audit": "export the audit trail",
+    "tenants.propose_closing": "propose to close the tenant",
+    "tenants.create_tenant": "create tenants",
+    "tenants.suspend_tenant": "suspend tenants",
+    "tenants.confirm_closing": "confirm that a tenant closes",
+    "tenants.appoint_staff": "give or take staff roles",
     "tenants.erase_person": "see or erase what is held about people",
     "catalog.review_security": "decide security reviews",
     "catalog.review_compliance": "decide compliance reviews",
@@ -44,7 +65,10 @@ def signed_in(request: HttpRequest | Request) -> User:
 
 
 def require(user: User, permission: str, subject: models.Model | None = None) -> None:
-    """Raise PermissionDenied, in words, unless `user` holds `permission` (on `subject`, or as staff)."""
+    """Raise PermissionDenied, in words, unless `user` holds `permission` (on `subject`, or as staff).
+
+    What belongs to a project is asked on the project: there a project role may answer otherwise than the tenant's.
+    """
     if user.has_perm(permission, subject):
         return
     deed = WORDS.get(permission, permission)
@@ -52,16 +76,144 @@ def require(user: User, permission: str, subject: models.Model | None = None) ->
     raise PermissionDenied(f"Your role does not let you {deed}{where}. Ask an owner or admin for it.")
 
 
-def deeds_in(user: Any, tenant: models.Model) -> set[str]:
-    """The codenames of all that `user` may do in `tenant`, such as "view_cost": one question instead of one each."""
-    deeds = set(user.get_all_permissions(tenant))
-    if user.is_staff and user.is_active:
-        deeds |= {
-            name.removeprefix("tenants.")
-            for name in user.get_all_permissions()
-            if name.startswith("tenants.")
-        }
-    return deeds
+def require_somewhere(user: User, permission: str, tenant: Tenant) -> None:
+    """Raise PermissionDenied unless `user` holds `permission` on the tenant or on any of its projects."""
+    if not may_somewhere(user, permission, tenant):
+        require(user, permission, tenant)
+
+
+def deeds_in(user: Any, subject: models.Model) -> set[str]:
+    """The codenames of all that `user` may do in a tenant or project, such as "view_cost": one question for all."""
+    return set(user.get_all_permissions(subject)) | _as_staff(user)
+
+
+def projects_where(user: Any, permission: str, tenant: Tenant) -> QuerySet[Project]:
+    """The projects of `tenant` in which `user` holds `permission`, by the tenant's role or the project's own."""
+    from tenants.models import Project
+
+    projects: QuerySet[Project] = Project.objects.visible_to(user).in_tenant(tenant)
+    codename = permission.removeprefix("tenants.")
+    if user.is_superuser or codename in _as_staff(user):
+        return projects
+    deeds = deeds_of(user, tenant.pk)
+    wider = [pk for pk, here in deeds.by_project.items() if codename in here]
+    if codename not in deeds.in_tenant:
+        return projects.filter(pk__in=wider) if wider else projects.none()
+    narrower = [pk for pk, here in deeds.by_project.items() if codename not in here]
+    return projects.exclude(pk__in=narrower) if narrower else projects
+
+
+def may_somewhere(user: Any, permission: str, tenant: Tenant) -> bool:
+    """Whether `user` holds `permission` on the tenant or on any of its projects."""
+    return user.has_perm(permission, tenant) or projects_where(user, permission, tenant).exists()
+
+
+@dataclass(frozen=True)
+class Deeds:
+    """What a person's roles in one tenant let them do, as codenames."""
+
+    in_tenant: frozenset[str] = frozenset()
+    by_project: Mapping[str, frozenset[str]] = field(default_factory=dict)  # where a project has its own role
+
+    def on_project(self, pk: UUID | str) -> frozenset[str]:
+        """The project role's answer to what belongs to a project, where there is one; the tenant's to all else."""
+        here = self.by_project.get(str(pk))
+        if here is None:
+            return self.in_tenant
+        return (self.in_tenant - PROJECT_PERMISSIONS) | (here & PROJECT_PERMISSIONS)
+
+
+NOTHING = Deeds()
+
+
+def deeds_of(user: Any, tenant_id: UUID) -> Deeds:
+    """What `user` may do in a tenant by their roles there, staff roles apart: one query, then remembered on `user`.
+
+    A request loads its person anew, so a role that changes acts on the next request. Nothing for somebody inactive,
+    or for a service account of another tenant.
+    """
+    if not user.is_active or user.service_of_id not in (None, tenant_id):
+        return NOTHING
+    known: dict[UUID, Deeds] | None = getattr(user, "_deeds", None)
+    if known is None:
+        known = user._deeds = {}  # through the attribute: request.user is a lazy wrapper around the person
+    if tenant_id not in known:
+        known[tenant_id] = _ask_for_deeds(user, tenant_id)
+    return known[tenant_id]
+
+
+def forget_deeds(user: Any) -> None:
+    """Ask anew: the person's roles have just changed."""
+    user._deeds = {}
+
+
+def _ask_for_deeds(user: Any, tenant_id: UUID) -> Deeds:
+    from guardian.models import GroupObjectPermission
+
+    groups = {f"tenant:{tenant_id}:{role}": role for role in Role}
+    rows = (
+        GroupObjectPermission.objects.filter(group__user=user, content_type__app_label="tenants")
+        .filter(Q(group__name__in=groups) | Q(group__name__startswith="project:"))
+        .values_list("group__name", "content_type__model", "object_pk", "permission__codename")
+    )
+    roles, in_tenant = set(), set()
+    by_project: dict[str, set[str]] = {}
+    for group, kind, object_pk, codename in rows:
+        if kind == "tenant" and object_pk == str(tenant_id) and group in groups:
+            roles.add(groups[group])
+            in_tenant.add(codename)
+        elif kind == "project":
+            by_project.setdefault(object_pk, set()).add(codename)
+    if not roles or roles & NEVER_NARROWED:
+        by_project = {}
+    if user.is_service_account:
+        in_tenant -= PEOPLE_DEEDS
+    return Deeds(frozenset(in_tenant), {pk: frozenset(here) for pk, here in by_project.items()})
+
+
+def _as_staff(user: Any) -> set[str]:
+    """The codenames in `tenants` that a staff role gives, in every tenant."""
+    if not (user.is_staff and user.is_active):
+        return set()
+    names = user.get_all_permissions()
+    return {name.removeprefix("tenants.") for name in names if name.startswith("tenants.")}
+
+
+class RolePermissionBackend(ObjectPermissionBackend):  # type: ignore[misc]
+    """Answers for tenants and their projects from the groups of roles: one query a tenant, remembered (`deeds_of`).
+
+    Nothing is asked of permissions given to a person directly: roles alone carry them. Other objects are left
+    to django-guardian.
+    """
+
+    def has_perm(self, user_obj: Any, perm: str, obj: models.Model | None = None) -> bool:
+        if not _is_ours(obj):
+            return bool(super().has_perm(user_obj, perm, obj))
+        app_label, _, codename = perm.rpartition(".")
+        return app_label in ("", "tenants") and codename in self.get_all_permissions(user_obj, obj)
+
+    def get_all_permissions(self, user_obj: Any, obj: models.Model | None = None) -> set[str]:
+        if not _is_ours(obj):
+            return set(super().get_all_permissions(user_obj, obj))
+        if not user_obj.is_authenticated or not user_obj.is_active:
+            return set()
+        if user_obj.is_superuser:
+            return set().union(*ROLE_PERMISSIONS.values())
+        tenant_id = getattr(obj, "tenant_id", None)
+        if tenant_id is None:
+            return set(deeds_of(user_obj, obj.pk).in_tenant)
+        return set(deeds_of(user_obj, tenant_id).on_project(obj.pk))  # type: ignore[union-attr]
+
+    def get_group_permissions(self, user_obj: Any, obj: models.Model | None = None) -> set[str]:
+        if not _is_ours(obj):
+            return set(super().get_group_permissions(user_obj, obj))
+        return self.get_all_permissions(user_obj, obj)
+
+
+def _is_ours(obj: models.Model | None) -> bool:
+    from tenants.models import Project, Tenant
+
+    return isinstance(obj, Tenant | Project)
 
 
 class StaffPermissionBackend(ModelBackend):
@@ -70,6 +222,16 @@ class StaffPermissionBackend(ModelBackend):
     Beside what Django's own backend does, a global permission answers questions about a particular tenant as
     well, and the roles of somebody who is no longer staff give nothing: their groups carry global permissions.
     """
+
+    def authenticate(self, request: Any, username: Any = None, password: Any = None, **kwargs: Any) -> Any:
+        """Nobody, by any door, where local accounts are off."""
+        if not settings.LOCAL_ACCOUNTS:
+            return None
+        return super().authenticate(request, username=username, password=password, **kwargs)
+
+    def user_can_authenticate(self, user: Any) -> bool:
+        """Nobody signs in to pages as a service account, and a session of one is nobody's."""
+        return not getattr(user, "is_service_account", False) and super().user_can_authenticate(user)
 
     def get_group_permissions(self, user_obj: Any, obj: models.Model | None = None) -> set[str]:
         return super().get_group_permissions(user_obj) if user_obj.is_staff else set()

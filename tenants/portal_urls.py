@@ -1,10 +1,37 @@
-"""Pages of a tenant that need no catalog; its home, requests and keys are in catalog/urls.py."""
+"""Pages of a tenant that need no catalog: members, invitations, service accounts. The rest: catalog/urls.py."""
 
 from django.urls import path
 
 from tenants.views.audit import AuditDetail, AuditList
+from tenants.views.invitations import InvitationNew, InvitationResend, InvitationWithdraw
+from tenants.views.members import MemberDetail, MemberList, MemberProjectRole, MemberRemove, MemberRole
+from tenants.views.service_accounts import (
+    ServiceAccountDisable,
+    ServiceAccountEnable,
+    ServiceAccountNew,
+)
+from tenants.views.settings import ProjectEdit, ProjectList, ProjectNew, TenantSettings
+from tenants.views.tokens import NewServiceToken, RevokeTenantToken, TenantTokens
 
 urlpatterns = [
+    path("members/", MemberList.as_view(), name="member-list"),
+    path("members/invite/", InvitationNew.as_view(), name="invitation-new"),
+    path("members/<uuid:pk>/", MemberDetail.as_view(), name="member-detail"),
+    path("members/<uuid:pk>/role/", MemberRole.as_view(), name="member-role"),
+    path("members/<uuid:pk>/project-role/", MemberProjectRole.as_view(), name="member-project-role"),
+    path("members/<uuid:pk>/remove/", MemberRemove.as_view(), name="member-remove"),
+    path("members/<uuid:pk>/disable/", ServiceAccountDisable.as_view(), name="service-account-disable"),
+    path("members/<uuid:pk>/enable/", ServiceAccountEnable.as_view(), name="service-account-enable"),
+    path("invitations/<uuid:pk>/resend/", InvitationResend.as_view(), name="invitation-resend"),
+    path("invitations/<uuid:pk>/withdraw/", InvitationWithdraw.as_view(), name="invitation-withdraw"),
+    path("service-accounts/new/", ServiceAccountNew.as_view(), name="service-account-new"),
+    path("settings/", TenantSettings.as_view(), name="tenant-settings"),
+    path("projects/", ProjectList.as_view(), name="project-list"),
+    path("projects/new/", ProjectNew.as_view(), name="project-new"),
+    path("projects/<uuid:pk>/edit/", ProjectEdit.as_view(), name="project-edit"),
+    path("tokens/", TenantTokens.as_view(), name="tenant-token-list"),
+    path("tokens/new/", NewServiceToken.as_view(), name="tenant-token-new"),
+    path("tokens/<uuid:pk>/revoke/", RevokeTenantToken.as_view(), name="tenant-token-revoke"),
     path("audit/", AuditList.as_view(), name="audit-list"),
     path("audit/<uuid:pk>/", AuditDetail.as_view(), name="audit-detail"),
 ]

@@ -11,8 +11,9 @@ from rest_framework import exceptions
 from rest_framework.response import Response
 from rest_framework.views import exception_handler
 
+from tenants.authentication import InsufficientScope
 from tenants.context import current_origin
-from tenants.errors import Conflict
+from tenants.errors import Conflict, TooManyRequests
 
 CODES = {
     400: "invalid",
@@ -20,6 +21,7 @@ CODES = {
     403: "not_permitted",
     404: "not_found",
     405: "method_not_allowed",
+    429: "too_many_requests",
 }
 
 
@@ -27,6 +29,10 @@ def problem_response(error: Exception, context: dict[str, Any]) -> Response | No
     """Turn what an action or DRF raised into a problem document; None lets Django answer 500."""
     if isinstance(error, Conflict):
         return problem(409, error.message, code=error.code)
+    if isinstance(error, TooManyRequests):
+        answer = problem(429, error.message)
+        answer["Retry-After"] = str(error.retry_after_seconds)
+        return answer
     if isinstance(error, ObjectDoesNotExist | Http404):
         return problem(404, "There is no such thing, or you may not know of it.")
     if isinstance(error, PermissionDenied):
@@ -41,7 +47,8 @@ def problem_response(error: Exception, context: dict[str, Any]) -> Response | No
     if isinstance(error, exceptions.ValidationError):
         answer = problem(400, "Some fields are missing or wrong.", errors=response.data)
     else:
-        answer = problem(response.status_code, str(getattr(error, "detail", error)))
+        code = "insufficient_scope" if isinstance(error, InsufficientScope) else None
+        answer = problem(response.status_code, str(getattr(error, "detail", error)), code=code)
     for header in ("WWW-Authenticate", "Retry-After", "Allow"):
         if header in response.headers:
             answer[header] = response.headers[header]

@@ -1,6 +1,7 @@
 """Who may do what: tenant roles carry object permissions on their tenant, staff roles global ones.
 
-Both tables are read aloud by docs/concepts.md; changing one takes effect at the next request.
+docs/roles.md reads both tables aloud, and a test holds them against it. A change here reaches the groups that
+carry the roles with the next `migrate` (tenants/role_groups.py).
 """
 
 from __future__ import annotations
@@ -47,18 +48,52 @@ REVIEWERS: Final = frozenset(
     {StaffRole.SECURITY_REVIEWER, StaffRole.COMPLIANCE_REVIEWER, StaffRole.COST_REVIEWER}
 )
 
-# Permissions on a tenant, declared in Tenant.Meta. Every member sees the tenant; these are the deeds.
-_DEVELOPER = {"request_access", "claim_key", "revoke_key", "view_cost"}
+# Deeds on a tenant, declared in Tenant.Meta. Every member sees the tenant; these are what they may do there.
+_VIEWER = {"view_cost"}
 _FINANCE = {"view_cost", "export_cost"}
-_ADMIN = _DEVELOPER | _FINANCE | {"manage_members", "manage_limits", "view_audit"}
+_DEVELOPER = {"request_access", "claim_key", "revoke_key", "view_cost"}
+_ADMIN = (
+    _DEVELOPER
+    | _FINANCE
+    | {
+        "manage_tenant",
+        "manage_members",
+        "manage_projects",
+        "manage_service_accounts",
+        "manage_tokens",
+        "manage_limits",
+        "view_audit",
+        "export_audit",
+    }
+)
+_OWNER = _ADMIN | {"manage_owners", "propose_closing"}
 
 ROLE_PERMISSIONS: Final[dict[str, frozenset[str]]] = {
-    Role.OWNER: frozenset(_ADMIN),
+    Role.OWNER: frozenset(_OWNER),
     Role.ADMIN: frozenset(_ADMIN),
     Role.DEVELOPER: frozenset(_DEVELOPER),
     Role.FINANCE: frozenset(_FINANCE),
-    Role.VIEWER: frozenset({"view_cost"}),
+    Role.VIEWER: frozenset(_VIEWER),
 }
+
+# Deeds asked on a project (declared in Project.Meta as well): there a project role answers in place of the
+# tenant's. All others are the tenant's alone, and so is what one sees.
+PROJECT_PERMISSIONS: Final = frozenset(
+    {"request_access", "claim_key", "revoke_key", "manage_limits", "manage_projects"}
+)
+NEVER_NARROWED: Final = frozenset({Role.OWNER, Role.ADMIN})
+PROJECT_ROLES: Final = tuple(role for role in Role if role != Role.OWNER)
+PROJECT_ROLE_CHOICES: Final = [
+    (role.value, role.label) for role in PROJECT_ROLES
+]  # service accounts have these too
+
+# Deeds that decide about people, which no service account does: whoever knows its token would raise themselves.
+PEOPLE_DEEDS: Final = frozenset(
+    {"manage_members", "manage_owners", "manage_service_accounts", "manage_tokens", "propose_closing"}
+)
+
+# Deeds in a tenant that are the platform's, whatever one's role there.
+STAFF_DEEDS: Final = frozenset({"create_tenant", "suspend_tenant", "confirm_closing"})
 
 # Global permissions by staff role: "app.codename". A "view" lets the admin list the rows; deeds go through actions.
 _SEE_REQUESTS = {
@@ -79,13 +114,23 @@ STAFF_PERMISSIONS: Final[dict[str, frozenset[str]]] = {
             "tenants.view_user",
             "tenants.erase_person",
             "tenants.view_membership",
+            "tenants.view_grouprule",
+            "tenants.view_federatedidentity",
             "tenants.view_apikey",
             "tenants.view_limit",
+            "tenants.view_personalaccesstoken",
             "tenants.view_auditentry",
             "tenants.revoke_key",
-            "tenants.manage_members",
-            "tenants.manage_limits",
-            "tenants.view_audit",
+            *(f"tenants.{deed}" for deed in STAFF_DEEDS | (_OWNER - _DEVELOPER - _FINANCE)),
+            "tenants.view_projectrole",
+            "tenants.view_invitation",
+            "tenants.view_tenantclosing",
+            "tenants.view_staffappointment",
+            "tenants.appoint_staff",
+            "tenants.manage_people",
+            "tenants.manage_directory",
+            "tenants.view_scimtoken",
+            "tenants.view_directorygroup",
             "billing.publish_price",
             "billing.view_quarantinedevent",
             "catalog.publish_model",
@@ -104,6 +149,16 @@ STAFF_PERMISSIONS: Final[dict[str, frozenset[str]]] = {
     StaffRole.AUDITOR: frozenset(
         _SEE_REQUESTS
         | _SEE_COSTS
-        | {"tenants.view_auditentry", "tenants.view_audit", "tenants.view_membership"}
+        | {
+            "tenants.view_auditentry",
+            "tenants.view_audit",
+            "tenants.export_audit",
+            "tenants.view_membership",
+            "tenants.view_projectrole",
+            "tenants.view_tenantclosing",
+            "tenants.view_staffappointment",
+            "tenants.view_grouprule",
+            "tenants.view_federatedidentity",
+        }
     ),
 }

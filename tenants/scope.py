@@ -10,6 +10,7 @@ raw SQL too. Without a scope there are no rows of any tenant. A request gets its
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -50,21 +51,28 @@ def scoped(scope: Scope) -> Iterator[None]:
 
 @contextmanager
 def tenant_scope(*tenants: UUID | str, person: UUID | str = "") -> Iterator[None]:
-    """Work on rows of these tenants alone (and on rows of `person`'s own, such as their memberships)."""
-    with scoped(Scope(tuple(str(tenant) for tenant in tenants), str(person))):
+    """Work on rows of these tenants alone (and on rows of `person`'s own, such as their memberships).
+
+    Raises ValueError for what is no id: a message that says "*" would else open everything.
+    """
+    ids = tuple(str(UUID(str(tenant))) for tenant in tenants)
+    with scoped(Scope(ids, str(UUID(str(person))) if person else "")):
         yield
 
 
 @contextmanager
-def platform_scope(reason: str) -> Iterator[None]:
+def platform_scope(reason: str, *, is_routine: bool = False) -> Iterator[None]:
     """Work on rows of every tenant; `reason` says why, and is logged with every line within.
+
+    What happens on every request or every few seconds `is_routine`, and has a line of its own only at level DEBUG.
 
     Raises ValueError without a reason.
     """
     if not reason:
         raise ValueError("Say why the work needs the rows of every tenant.")
     with structlog.contextvars.bound_contextvars(scope=f"platform: {reason}"):
-        log.info("platform_scope")
+        if structlog.is_configured():  # not yet while `manage.py` reads its settings
+            log.log(logging.DEBUG if is_routine else logging.INFO, "platform_scope")
         with scoped(Scope(platform_reason=reason)):
             yield
 

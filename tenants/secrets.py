@@ -1,4 +1,5 @@
-"""How bearer secrets look: `qm_` keys, `qmp_` personal tokens, `qmg_` gateway tokens.
+"""How bearer secrets look: `qm_` keys, `qmp_` personal tokens, `qmg_` gateway tokens,
+`qms_` tokens of directories (SCIM).
 
 A secret is a prefix that says what it opens, 256 random bits, and six characters of checksum over everything
 before them. The checksum is no protection; it lets a door turn garbage away, and a scanner recognise a leaked
@@ -8,6 +9,7 @@ The gateway process and the control plane both use this module, so it imports no
 library.
 """
 
+import base64
 import hashlib
 import secrets
 import zlib
@@ -15,6 +17,8 @@ import zlib
 KEY = "qm"
 PERSONAL_TOKEN = "qmp"  # noqa: S105  the prefix, not a secret
 GATEWAY_TOKEN = "qmg"  # noqa: S105
+SCIM_TOKEN = "qms"  # noqa: S105
+INVITATION = "qmi"
 
 _RANDOM_BYTES = 32
 _BODY_LENGTH = 43  # of 32 bytes in unpadded base64url
@@ -25,6 +29,14 @@ _ALPHABET = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 def new_secret(prefix: str) -> str:
     """Make a secret of the given kind, such as `qm_<43 characters><6 characters of checksum>`."""
     body = f"{prefix}_{secrets.token_urlsafe(_RANDOM_BYTES)}"
+    return body + _checksum(body)
+
+
+def derived_secret(prefix: str, signature: bytes) -> str:
+    """Make the secret that 32 bytes stand for: whoever can compute the signature again needs no copy of it."""
+    if len(signature) != _RANDOM_BYTES:
+        raise ValueError(f"A secret is made of {_RANDOM_BYTES} bytes, not {len(signature)}.")
+    body = f"{prefix}_{base64.urlsafe_b64encode(signature).rstrip(b'=').decode()}"
     return body + _checksum(body)
 
 

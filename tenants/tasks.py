@@ -1,45 +1,60 @@
-"""WHO by the clock. A message is a hint: every task may run twice, and the next tick repairs what one missed."""
+"""Invitations, sessions and roles by the clock. A message is a hint, the row is the truth: any task may run twice."""
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 from celery import shared_task
 from celery.schedules import crontab
+from django.utils.timezone import now
+
+from tenants import invitation_mail, sessions
+from tenants.actions import due_rules
+from tenants.models import Invitation
+from tenants.scope import platform_scope, tenant_scope
+
+
+@shared_task(
+    autoretry_for=[invitation_mail.MailServerAwayError],
+    max_retries=8,
+    retry_backoff=5,  # seconds; doubles
+    retry_backoff_max=600,
+    soft_time_limit=60,
+)
+def send_invitation(tenant_id: str, invitation_id: str) -> None:
+    with tenant_scope(tenant_id):
+        invitation_mail.send_invitation(invitation_id)
 
 
 @shared_task
-def seal_audit_trail() -> None:
-    """Seal what was written, and carry the seals outside."""
-    from tenants.audit import seals
-
-    seals.seal_waiting_entries()
-    export_audit_seals.delay()
-
-
-@shared_task
-def export_audit_seals() -> None:
-    from tenants.audit import carrying
-
-    carrying.export_seals()
+def send_invitations_left_alone() -> None:
+    """Enqueue invitations whose message was lost, or whose mail server was away for long."""
+    with platform_scope("sweep of unsent invitations"):
+        unsent = Invitation.objects.across_tenants().acceptable().filter(sent_at=None)
+        left_alone = list(
+            unsent.filter(created_at__lt=now() - timedelta(minutes=2)).values_list("tenant_id", "pk")[:500]
+        )
+    for tenant_id, pk in left_alone:
+        send_invitation.delay(str(tenant_id), str(pk))
 
 
-@shared_task
-def prune_audit_trail() -> None:
-    from tenants.audit import retention
+@shared_task(soft_time_limit=300)
+def apply_due_group_rules() -> None:
+    """Compute the roles of people whose groups changed; the clock repairs what a lost message left."""
+    due_rules.apply_due_rules()
 
-    retention.prune_old_entries()
 
-
-@shared_task
-def erase_person(user_id: str, by_id: str, reason: str, keys_to_id: str | None = None) -> None:
-    from tenants import personal_data
-
-    personal_data.erase_person_later(user_id, by_id=by_id, reason=reason, keys_to_id=keys_to_id)
+@shared_task(soft_time_limit=120)
+def clear_expired_sessions() -> None:
+    """Delete the rows of sessions that are over."""
+    sessions.clear_expired_sessions()
 
 
 SCHEDULE = {
-    "tenants-seal-audit-trail": {"task": "tenants.tasks.seal_audit_trail", "schedule": 60.0},
-    "tenants-prune-audit-trail": {
-        "task": "tenants.tasks.prune_audit_trail",
-        "schedule": crontab(minute="*/20", hour="2-4"),
+    "apply-due-group-rules": {"task": "tenants.tasks.apply_due_group_rules", "schedule": 60.0},
+    "send-invitations-left-alone": {"task": "tenants.tasks.send_invitations_left_alone", "schedule": 300.0},
+    "clear-expired-sessions": {
+        "task": "tenants.tasks.clear_expired_sessions",
+        "schedule": crontab(minute="17"),
     },
 }

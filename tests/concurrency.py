@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from threading import Barrier
 
 from django.db import connection
@@ -26,4 +27,5 @@ def at_the_same_time(*deeds):
             connection.close()
 
     with ThreadPoolExecutor(len(deeds)) as threads:
-        return list(threads.map(run, deeds))
+        contexts = [copy_context() for _ in deeds]  # each deed in the test's scope
+        return list(threads.map(lambda context, deed: context.run(run, deed), contexts, deeds))

@@ -5,8 +5,9 @@ with their rows, their sequences, and tables that refuse TRUNCATE.
 """
 
 import os
+from contextlib import contextmanager
 from pathlib import Path
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import unquote, urlsplit, urlunsplit
 
 import psycopg
 import pytest
@@ -18,6 +19,15 @@ def pytest_configure(config):
     from django.test import TransactionTestCase
 
     TransactionTestCase._fixture_teardown = lambda case: renew_clone()
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_protocol(item):
+    """Let a test marked `as_owner`, and its fixtures, work as the owner of the tables, past rights and walls."""
+    if not item.get_closest_marker("as_owner"):
+        return (yield)
+    with as_owner():
+        return (yield)
 
 
 @pytest.fixture(scope="session")
@@ -60,8 +70,8 @@ def clone_name() -> str:
 
 
 def maintenance() -> psycopg.Connection:
-    """Connect to the server, outside every database under test."""
-    parts = urlsplit(os.environ["DATABASE_URL"])
+    """Connect to the server as the owner of all, outside every database under test."""
+    parts = urlsplit(os.environ["DATABASE_OWNER_URL"])
     return psycopg.connect(urlunsplit(parts._replace(path="/postgres")), autocommit=True)
 
 
@@ -77,10 +87,8 @@ def ensure_template() -> None:
         execute(server, "DROP DATABASE IF EXISTS {}", unfinished)
         execute(server, "CREATE DATABASE {}", unfinished)
         use(unfinished)
-        call_command("migrate", verbosity=0, interactive=False)
-        call_command("createcachetable", verbosity=0)
-        connection().close()
-        connection().close_pool()
+        with as_owner():
+            call_command("migrate", verbosity=0, interactive=False)
         execute(server, "ALTER DATABASE {} RENAME TO {}", unfinished, template_name())
 
 
@@ -105,12 +113,31 @@ def use(name: str) -> None:
     os.environ["DATABASE_URL"] = urlunsplit(urlsplit(os.environ["DATABASE_URL"])._replace(path=f"/{name}"))
 
 
+@contextmanager
+def as_owner():
+    """Let Django connect as the owner of the tables for a while: to migrate, or to do what the console may not."""
+    _reconnect(os.environ["DATABASE_OWNER_URL"])
+    try:
+        yield
+    finally:
+        _reconnect(os.environ["DATABASE_URL"])
+
+
+def _reconnect(url):
+    """Go on as the role of this address, in the same database."""
+    role = urlsplit(url)
+    connection().close()
+    connection().close_pool()
+    connection().settings_dict.update(USER=unquote(role.username), PASSWORD=unquote(role.password or ""))
+
+
 def drop_databases_of_this_run() -> None:
     """Leave nothing of ours on a server that was given to us."""
     with maintenance() as server:
         names = server.execute("SELECT datname FROM pg_database WHERE datname LIKE %s", [f"{run_name()}%"])
         for (name,) in names.fetchall():
             execute(server, "DROP DATABASE IF EXISTS {} WITH (FORCE)", name)
+        execute(server, "DROP ROLE IF EXISTS {}", urlsplit(os.environ["DATABASE_URL"]).username)
 
 
 def execute(server: psycopg.Connection, statement: str, *names: str) -> None:

@@ -11,12 +11,40 @@ from decimal import Decimal
 from django.apps import apps
 from django.utils.timezone import now
 
-from billing.models import BilledModel, BillingPeriod, Export, Price, QuarantinedEvent, Sku, UsageImport
+from billing.ingest import record_usage
+from billing.models import (
+    BilledModel,
+    BillingPeriod,
+    CostLine,
+    Export,
+    Price,
+    QuarantinedEvent,
+    RollupDay,
+    RollupHour,
+    Sku,
+    UsageEvent,
+    UsageImport,
+)
+from billing.usage import UsageRecord
 from catalog.models import CatalogImport, Grant, Review, ReviewDecision
 from deployments.models import Route
 from gateway.models import Gateway
 from tenants import audit
-from tenants.models import AuditEntry, Limit, Membership
+from tenants.actions import issue_personal_access_token
+from tenants.ids import uuid7
+from tenants.models import (
+    AuditEntry,
+    DirectoryGroup,
+    FederatedIdentity,
+    GroupRule,
+    Limit,
+    Membership,
+    ProjectRole,
+    ScimToken,
+    Tenant,
+    TenantClosing,
+    User,
+)
 from tests.factories import (
     AccessRequestFactory,
     ApiKeyFactory,
@@ -49,11 +77,15 @@ class Lab:
         for label in ROWS:
             self.row(label)
 
+    def rows(self):
+        """Every row that was made."""
+        return list(self._rows.values())
+
     def markers(self):
         """Texts that only the lab's rows hold: if one shows up elsewhere, the wall has a hole."""
-        shared = {"catalog.catalogmodel"}
-        owned = [row for label, row in self._rows.items() if label in TENANT_OWNED and label not in shared]
-        return {str(row.pk) for row in owned} | {"lab-marker"}
+        owned = [row for label, row in self._rows.items() if label in TENANT_OWNED]
+        people = User.objects.filter(memberships__tenant=self.tenant).values_list("email", flat=True)
+        return {str(row.pk) for row in owned} | {"lab-marker", *people}
 
 
 def _grant(lab):
@@ -83,6 +115,36 @@ def _grant(lab):
     )
 
 
+def _usage(lab):
+    """A call of today, in the ledger and both rollups; its model is one that nobody priced."""
+    key = ApiKeyFactory(tenant=lab.tenant, project=lab.project, name="lab-marker used")
+    call = UsageRecord(event_id=uuid7(), key_id=key.pk, model="lab-marker-model", occurred_at=now(), input=7)
+    record_usage("gateway", [call])
+    return UsageEvent.objects.in_tenant(lab.tenant).get()
+
+
+def _cost_line(lab):
+    price = lab.row("billing.price")
+    day = date(2026, 1, 2)
+    return CostLine.objects.create(
+        tenant=lab.tenant, project=lab.project, sku=price.sku, price=price, period=day.replace(day=1), day=day,
+        quantity=7, per_million=price.per_million, amount=Decimal("0.000007"), source_ref="lab-marker line",
+    )  # fmt: skip
+
+
+def _invitation(lab):
+    from tenants.actions import invite
+    from tests.factories import member_of
+
+    invitation, lab.link = invite(
+        lab.tenant,
+        "lab-marker@example.org",
+        "viewer",
+        by=member_of(lab.tenant, "owner", name="lab-marker owner"),
+    )
+    return invitation
+
+
 def _audit_line(lab):
     line = audit.record("lab.marked", actor=lab.person, subject=lab.project, note="lab-marker")
     return AuditEntry.objects.across_tenants().get(pk=line.pk)
@@ -97,6 +159,9 @@ ROWS = {
         tenant=lab.tenant, access_request=lab.row("catalog.accessrequest")
     ),
     "catalog.grant": _grant,
+    "catalog.reviewdecision": lambda lab: (
+        lab.row("catalog.grant") and ReviewDecision.objects.in_tenant(lab.tenant).first()
+    ),
     "catalog.catalogimport": lambda lab: CatalogImport.objects.create(source="t", file_name="t", digest=""),
     "tenants.apikey": lambda lab: ApiKeyFactory.claimable(
         tenant=lab.tenant, project=lab.project, name="lab-marker key", created_for=lab.person
@@ -104,7 +169,31 @@ ROWS = {
     "tenants.limit": lambda lab: Limit.objects.create(
         tenant=lab.tenant, project=lab.project, kind="tokens_per_day", value=Decimal(9)
     ),
+    "tenants.personalaccesstoken": lambda lab: issue_personal_access_token(
+        lab.person, name="lab-marker token", life=timedelta(days=1), tenant=lab.tenant
+    )[0],
+    "tenants.tenantclosing": lambda lab: TenantClosing.objects.create(
+        tenant=lab.tenant,
+        reason="lab-marker: over",
+        export_id=uuid7(),
+        export_sha256="",
+        proposed_by=lab.person,
+    ),
+    "tenants.grouprule": lambda lab: GroupRule.objects.create(
+        group="lab-marker group", tenant=lab.tenant, role="viewer"
+    ),
+    "tenants.federatedidentity": lambda lab: FederatedIdentity.objects.create(
+        user=lab.person, issuer="https://id.example", subject="lab-marker subject"
+    ),
+    "tenants.directorygroup": lambda lab: DirectoryGroup.objects.create(display_name="Engineers"),
+    "tenants.scimtoken": lambda lab: ScimToken.objects.create(
+        name="Directory", prefix="qms_", digest="0", expires_at=now() + timedelta(days=1)
+    ),
     "tenants.membership": lambda lab: Membership.objects.in_tenant(lab.tenant).first(),
+    "tenants.invitation": _invitation,
+    "tenants.projectrole": lambda lab: ProjectRole.objects.create(
+        tenant=lab.tenant, membership=lab.row("tenants.membership"), project=lab.project, role="viewer"
+    ),
     "tenants.auditentry": _audit_line,
     "billing.billedmodel": lambda lab: BilledModel.objects.create(name="billed-1"),
     "billing.sku": lambda lab: Sku.objects.create(model=lab.row("billing.billedmodel"), kind="input"),
@@ -118,6 +207,14 @@ ROWS = {
     "billing.billingperiod": lambda lab: BillingPeriod.objects.create(
         tenant=lab.tenant, month=date(2026, 1, 1)
     ),
+    "billing.usageevent": _usage,
+    "billing.rollupday": lambda lab: (
+        lab.row("billing.usageevent") and RollupDay.objects.in_tenant(lab.tenant).first()
+    ),
+    "billing.rolluphour": lambda lab: (
+        lab.row("billing.usageevent") and RollupHour.objects.in_tenant(lab.tenant).first()
+    ),
+    "billing.costline": _cost_line,
     "billing.export": lambda lab: Export.objects.create(
         tenant=lab.tenant,
         start_day=date(2026, 1, 1),
@@ -137,16 +234,36 @@ ROWS = {
     "deployments.deployment": lambda lab: DeploymentFactory(),
 }
 
+# Models whose rows are a tenant's own: all that point to it.
 TENANT_OWNED = {
-    model._meta.label_lower for model in apps.get_models() if hasattr(model, "queryset_class")
+    model._meta.label_lower
+    for model in apps.get_models()
+    if any(field.name == "tenant" for field in model._meta.get_fields())
+    and model._meta.get_field("tenant").related_model is Tenant
 } | {"tenants.tenant"}
 
 # Path parameters that are not a row's key of the view's own model: by name, from the lab.
 PARAMETERS = {
     "tenant": lambda lab: lab.tenant.slug,
     "name": lambda lab: lab.row("catalog.catalogmodel").name,
+    "link": lambda lab: lab.row("tenants.invitation") and lab.link,
     "app_label": lambda lab: "tenants",
+    "key": lambda lab: "User",
     "url": lambda lab: "no-such-page",
+    "token": lambda lab: "no-such-link",
+    "handle": lambda lab: "0" * 32,  # of somebody's session, which a page finds among one's own alone
+}
+
+# Path parameters that are neither a UUID nor a slug, and why nobody guesses one.
+OPAQUE_PARAMETERS = {
+    "handle": "a hash of a session's key; a page finds it among one's own alone",
+}
+
+# Tasks that take an id and no tenant, and why.
+PLATFORM_TASKS = {
+    "deployments.tasks.reconcile_deployment": "a deployment is the platform's",
+    "tenants.oidc.tasks.check_identities": "people belong to no tenant; their groups may concern several",
+    "tenants.oidc.tasks.apply_group_rule": "the rule itself says which tenant it gives a role in",
 }
 
 # Routes that anybody may open, and why.
@@ -155,7 +272,14 @@ OPEN = {
     "readyz": "says only whether the parts are there",
     "metrics": "counts requests; kept from outside by the proxy (docs/operate.md)",
     "login": "signing in",
+    "second-factor-confirm": "the second step of signing in",
+    "administrator-link": "signed, made on the machine, used once",
+    "staff-sign-in": "leads to the one sign-in page",
     "logout": "ends whatever session there is",
+    "invitation": "whoever holds the link reads the mail of the invited address",
+    "oidc_authentication_init": "signing in; 404 without a provider",
+    "oidc_authentication_callback": "signing in; does nothing for a browser that did not set out",
+    "oidc-backchannel-logout": "the provider's tokens are signed; says nothing of anybody",
     "api-schema": "the shape of the API, no data",
     "api-docs": "the shape of the API, no data",
     "admin:login": "signing in",

@@ -18,10 +18,12 @@ import pytest
 from config.launcher.ports import free_port
 from config.launcher.postgres import EmbeddedPostgres, RunningPostgres
 from config.launcher.processes import is_alive
+from config.launcher.roles import console_url
 from config.launcher.valkey import EmbeddedValkey, RunningValkey
 from tests.kube.fixtures import stop_keeper
 
 DIRECTORY_PREFIX = "quartermaster-tests-"
+SERVING_LOGIN = f"quartermaster_tests_{os.getpid()}"  # of the run: two on one server must not share it
 DIRECTORY_VARIABLE = "QUARTERMASTER_TEST_DIRECTORY"
 
 
@@ -34,7 +36,13 @@ def pytest_load_initial_conftests(early_config, parser, args):
 
 
 def pytest_configure(config):
-    """Bring in our fixtures after pytest-django's, so that our database setup replaces the one it has."""
+    """Bring in our fixtures after pytest-django's, so that our database setup replaces the one it has.
+
+    A test's own body works on rows of every tenant; what it calls over HTTP or as a task has its own scope.
+    """
+    from tenants.scope import Scope, current_scope
+
+    current_scope.set(Scope(platform_reason="a test"))
     from tests import databases
     from tests.kube import fixtures
 
@@ -60,11 +68,16 @@ def prepare_environment(at_the_end: Callable[[Callable[[], object]], object]) ->
         )
         at_the_end(RunningPostgres(server, log).stop)
         server.create_database("quartermaster")
-        os.environ["DATABASE_URL"] = server.url("quartermaster")
+        os.environ["DATABASE_OWNER_URL"] = server.url("quartermaster")
     else:
         from tests.databases import drop_databases_of_this_run
 
+        os.environ.setdefault("DATABASE_OWNER_URL", os.environ["DATABASE_URL"])
         at_the_end(drop_databases_of_this_run)
+    # As in production, what is tested connects as a role that owns nothing.
+    os.environ["DATABASE_URL"] = console_url(
+        os.environ["DATABASE_OWNER_URL"], login=SERVING_LOGIN, password=secrets.token_urlsafe(16)
+    )
     if "CELERY_BROKER_URL" not in os.environ:
         queue = EmbeddedValkey(
             directory / "valkey", port=free_port(), password=secrets.token_urlsafe(16), durable=False

@@ -20,6 +20,7 @@ from tenants import audit
 from tenants.errors import Conflict
 from tenants.models import DataClass, Limit, Project, Tenant, User
 from tenants.permissions import require
+from tenants.standing import require_active
 
 LONGEST_DAYS = 730
 MOST_TOKENS_PER_DAY = 10**13
@@ -61,8 +62,8 @@ def raise_access_request(
             tenant allows, a region the tenant does not allow, limits or durations out of range.
     """
     project = Project.objects.visible_to(by).select_related("tenant").get(pk=project.pk)
-    require(by, "tenants.request_access", project.tenant)
-    _require_active(project.tenant)
+    require(by, "tenants.request_access", project)
+    require_active(project.tenant)
     model = CatalogModel.objects.published().filter(name=model_name).first()
     if model is None:
         raise ValidationError(
@@ -144,18 +145,23 @@ def withdraw_access_request(pk: UUID | str, *, by: User) -> AccessRequest:
         .select_related("tenant", "project", "model")
         .get(pk=pk)
     )
-    require(by, "tenants.request_access", access_request.tenant)
-    if access_request.requested_by_id != by.pk and not by.has_perm(
-        "tenants.manage_members", access_request.tenant
-    ):
-        raise PermissionDenied(
-            _("Somebody else made this request. They, an owner or an admin can withdraw it.")
-        )
+    require_withdrawable(access_request, by)
     access_request.move_to(AccessRequest.State.WITHDRAWN)
     access_request.save(update_fields=["state"])
     cancel_open_reviews(access_request)
     audit.record("access_request.withdrawn", actor=by, subject=access_request)
     return access_request
+
+
+def require_withdrawable(access_request: AccessRequest, user: User) -> None:
+    """Raise PermissionDenied unless `user` may take this request back."""
+    require(user, "tenants.request_access", access_request.project)
+    if access_request.requested_by_id != user.pk and not user.has_perm(
+        "tenants.manage_members", access_request.tenant
+    ):
+        raise PermissionDenied(
+            _("Somebody else made this request. They, an owner or an admin can withdraw it.")
+        )
 
 
 def preview_access_request(
@@ -290,15 +296,6 @@ def _facts(project: Project, model: CatalogModel, data_class: str, estimate: Est
         expected_monthly_cost=estimate.amount if estimate else None,
         currency=estimate.currency if estimate else "USD",
     )
-
-
-def _require_active(tenant: Tenant) -> None:
-    if tenant.status != Tenant.Status.ACTIVE:
-        raise Conflict(
-            _("%(tenant)s is %(status)s, so nothing can be asked for. Talk to the platform's operators.")
-            % {"tenant": tenant.name, "status": tenant.get_status_display().lower()},
-            code="tenant_not_active",
-        )
 
 
 def _already_open() -> Conflict:

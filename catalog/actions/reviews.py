@@ -6,6 +6,7 @@ from datetime import timedelta
 from decimal import Decimal
 from uuid import UUID
 
+from django.conf import settings
 from django.core.exceptions import PermissionDenied, ValidationError
 from django.db import IntegrityError, transaction
 from django.utils.timezone import now
@@ -16,9 +17,11 @@ from catalog.models import AccessRequest, Grant, Review, ReviewDecision
 from tenants import actions as tenants_actions
 from tenants import audit
 from tenants.errors import Conflict
-from tenants.models import ApiKey, Tenant, User
+from tenants.models import ApiKey, User
 from tenants.permissions import require
 from tenants.revision import raise_revision
+from tenants.second_factor import require_second_factor
+from tenants.standing import hold_tenant, require_active
 
 
 @transaction.atomic
@@ -34,14 +37,16 @@ def decide_review(pk: UUID | str, *, by: User, verdict: str, comment: str = "") 
         comment: the requester reads it; a refusal needs one.
 
     Raises:
-        Review.DoesNotExist: `by` cannot see such a review. PermissionDenied: `by` may not decide this
-        track, or made the request. Conflict: the review or the request is decided, `by` has already spoken
-        here, or what was asked for is no longer
-            allowed (the model was retired, the tenant suspended, a data class lowered).
+        Review.DoesNotExist: `by` cannot see such a review.
+        PermissionDenied: `by` may not decide this track, made the request, or signed in without the second
+            factor that approvals need here.
+        Conflict: the review or the request is decided, `by` has already spoken here, or what was asked for is
+            no longer allowed (the model was retired, the tenant suspended, a data class lowered).
         ValidationError: no such verdict, or a refusal without a reason.
     """
-    found = Review.objects.visible_to(by).only("access_request_id").get(pk=pk)
-    access_request: AccessRequest = (  # first the request, then its review: all who lock both take this order
+    found = Review.objects.visible_to(by).select_related("tenant").get(pk=pk)
+    hold_tenant(found.tenant)
+    access_request: AccessRequest = (  # tenant, request, review: all who lock several take this order
         AccessRequest.objects.across_tenants()
         .select_for_update(of=("self",))
         .select_related("tenant", "project", "model", "requested_by")
@@ -52,6 +57,8 @@ def decide_review(pk: UUID | str, *, by: User, verdict: str, comment: str = "") 
     require(by, f"catalog.review_{review.track}")
     if access_request.requested_by_id == by.pk:
         raise PermissionDenied(_("You asked for this access; someone else must decide it."))
+    if settings.APPROVALS_NEED_SECOND_FACTOR:
+        require_second_factor(by, _("decide reviews"))
     _require_open(review)
     is_approval = _clean_verdict(verdict, comment)
     if is_approval:
@@ -93,6 +100,8 @@ def decide_review(pk: UUID | str, *, by: User, verdict: str, comment: str = "") 
 def revoke_grant(pk: UUID | str, *, by: User, reason: str = "") -> Grant:
     """End a grant now, and revoke the key that was made with it; gateways refuse the model from the next revision on.
 
+    Limits that came with it stay: a limit opens nothing, and without it a later grant would be wider than before.
+
     Raises:
         Grant.DoesNotExist: `by` cannot see such a grant.
         PermissionDenied: `by` may not revoke here.
@@ -104,11 +113,7 @@ def revoke_grant(pk: UUID | str, *, by: User, reason: str = "") -> Grant:
         .select_related("tenant", "project", "model")
         .get(pk=pk)
     )
-    require(by, "tenants.revoke_key", grant.tenant)
-    if grant.revoked_at is not None:
-        raise Conflict(_("This grant is revoked already."), code="already_revoked")
-    if grant.valid_until <= now():
-        raise Conflict(_("This grant has ended; there is nothing left to revoke."), code="ended")
+    require_revocable(grant, by)
     grant.revoked_at = now()
     grant.save(update_fields=["revoked_at"])
     audit.record("grant.revoked", actor=by, subject=grant, model=grant.model.name, reason=reason)
@@ -120,14 +125,38 @@ def revoke_grant(pk: UUID | str, *, by: User, reason: str = "") -> Grant:
     return grant
 
 
-def _require_open(review: Review) -> None:
-    access_request = review.access_request
+def require_revocable(grant: Grant, user: User) -> None:
+    """Raise PermissionDenied or Conflict where `revoke_grant` would, for this row as it was read."""
+    require(user, "tenants.revoke_key", grant.project)
+    if grant.revoked_at is not None:
+        raise Conflict(_("This grant is revoked already."), code="already_revoked")
+    if grant.valid_until <= now():
+        raise Conflict(_("This grant has ended; there is nothing left to revoke."), code="ended")
+
+
+def require_decidable(access_request: AccessRequest, user: User, *, track: str) -> None:
+    """Raise PermissionDenied or Conflict where `decide_review` would whatever the verdict, before that is read.
+
+    `track` may be nonsense: then it is asked whether `user` decides any track.
+    """
+    tracks = [track] if track in Review.Track.values else Review.Track.values
+    if not any(user.has_perm(f"catalog.review_{one}") for one in tracks):
+        require(user, f"catalog.review_{tracks[0]}")
+    require_pending(access_request)
+
+
+def require_pending(access_request: AccessRequest) -> None:
+    """Raise Conflict unless the request, as it was read, waits for its decision."""
     if access_request.state != AccessRequest.State.PENDING:
         raise Conflict(
             _("This request is %(state)s; there is nothing left to decide.")
             % {"state": access_request.get_state_display().lower()},
             code="already_decided",
         )
+
+
+def _require_open(review: Review) -> None:
+    require_pending(review.access_request)
     if review.state != Review.State.PENDING:
         raise Conflict(
             _("Somebody has already decided this review: %(state)s.")
@@ -151,10 +180,7 @@ def _clean_verdict(verdict: str, comment: str) -> bool:
 def _require_still_allowed(access_request: AccessRequest) -> None:
     """What was allowed when it was asked must be allowed now. Raises Conflict."""
     tenant, model = access_request.tenant, access_request.model
-    if tenant.status != Tenant.Status.ACTIVE:
-        raise Conflict(
-            _("%(tenant)s is not active any more.") % {"tenant": tenant.name}, code="tenant_not_active"
-        )
+    require_active(tenant)
     if not model.is_visible:
         raise Conflict(
             _("%(model)s is not published any more.") % {"model": model.title}, code="model_not_published"

@@ -19,10 +19,11 @@ from django.views.generic import DetailView, TemplateView
 from catalog import rules, telling
 from catalog.access import accesses
 from catalog.actions import Preview, preview_access_request, withdraw_access_request
+from catalog.actions.access_requests import require_withdrawable
 from catalog.forms import LIMITS, AccessRequestForm
 from catalog.models import AccessRequest, CatalogModel, Review
 from tenants.models import ApiKey, DataClass, Project
-from tenants.permissions import require, signed_in
+from tenants.permissions import require_somewhere, signed_in
 from tenants.views.keyset import keyset_page
 from tenants.views.mixins import PartialMixin, TenantPageMixin, TenantScopedMixin
 
@@ -36,7 +37,7 @@ class RequestNew(TenantPageMixin, TemplateView):
 
     def get(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         model = self._model()
-        require(signed_in(request), "tenants.request_access", self.tenant)
+        require_somewhere(signed_in(request), "tenants.request_access", self.tenant)
         access = accesses(signed_in(request), self.tenant, [model])[model.pk]
         if access.state == "unavailable":
             raise PermissionDenied(access.reason)
@@ -46,7 +47,7 @@ class RequestNew(TenantPageMixin, TemplateView):
 
     def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         model = self._model()
-        require(signed_in(request), "tenants.request_access", self.tenant)
+        require_somewhere(signed_in(request), "tenants.request_access", self.tenant)
         form = AccessRequestForm(request.POST, user=signed_in(request), tenant=self.tenant, model=model)
         access_request = form.send() if form.is_valid() else None
         if access_request is None:
@@ -75,7 +76,7 @@ class RequestPreview(TenantPageMixin, TemplateView):
 
     def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         model = get_object_or_404(CatalogModel.objects.published(), name=kwargs["name"])
-        require(signed_in(request), "tenants.request_access", self.tenant)
+        require_somewhere(signed_in(request), "tenants.request_access", self.tenant)
         form = AccessRequestForm(request.POST, user=signed_in(request), tenant=self.tenant, model=model)
         return render(request, self.template_name, {"preview": preview_words(read_preview(form))})
 
@@ -184,6 +185,7 @@ class RequestDetail(PartialMixin, TenantScopedMixin, DetailView):  # type: ignor
         grant = getattr(access_request, "grant", None)
         key = grant.key if grant else None
         is_claimable = key is not None and key.state == ApiKey.State.CLAIMABLE
+        may_claim = user.has_perm("tenants.claim_key", access_request.project)
         money = access_request.limits.get("money_per_month")
         return context | {
             "badge": telling.badge_of(access_request, key),
@@ -206,7 +208,7 @@ class RequestDetail(PartialMixin, TenantScopedMixin, DetailView):  # type: ignor
                 f"{fact['label']}: {fact['value']}" for fact in telling.limit_facts(access_request)
             ],
             "can_withdraw": telling.may_withdraw(access_request, user),
-            "claim_key": key if is_claimable and user.has_perm("tenants.claim_key", tenant) else None,
+            "claim_key": key if is_claimable and may_claim else None,
             "poll_url": self.request.path if access_request.state == AccessRequest.State.PENDING else "",
         }
 
@@ -222,6 +224,12 @@ class RequestWithdraw(PartialMixin, TenantScopedMixin, DetailView):  # type: ign
     def get_queryset(self) -> QuerySet[AccessRequest]:
         requests: QuerySet[AccessRequest] = super().get_queryset().with_names()
         return requests
+
+    def get(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        access_request = self.get_object()
+        require_withdrawable(access_request, signed_in(request))
+        access_request.move_to(AccessRequest.State.WITHDRAWN)  # in memory: whether there is anything to ask
+        return super().get(request, *args, **kwargs)
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
         open_tracks = [

@@ -13,7 +13,7 @@ from billing.costs import today_of, total_spend
 from catalog import telling
 from catalog.models import AccessRequest
 from tenants.models import ApiKey
-from tenants.permissions import signed_in
+from tenants.permissions import projects_where, signed_in
 from tenants.views.mixins import TenantPageMixin
 
 MOST_ROWS = 8
@@ -53,12 +53,11 @@ class TenantHome(TenantPageMixin, TemplateView):
 
     def _keys_to_claim(self) -> list[dict[str, str]]:
         user, tenant = signed_in(self.request), self.tenant
-        if not user.has_perm("tenants.claim_key", tenant):
-            return []
         keys = (
             ApiKey.objects.visible_to(user)
             .in_tenant(tenant)
             .claimable()
+            .filter(project__in=projects_where(user, "tenants.claim_key", tenant))
             .with_names()
             .order_by("claim_by", "pk")
         )

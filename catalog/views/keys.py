@@ -22,6 +22,7 @@ from catalog.models import CatalogModel
 from tenants.actions import claim_api_key, revoke_api_key
 from tenants.models import ApiKey, User
 from tenants.permissions import require, signed_in
+from tenants.rate_limits import limit_rate
 from tenants.views.keyset import keyset_page
 from tenants.views.mixins import PartialMixin, TenantScopedMixin
 
@@ -47,15 +48,18 @@ class KeyList(PartialMixin, TenantScopedMixin, TemplateView):
         )
         context = super().get_context_data(**kwargs)
         user, tenant = signed_in(self.request), self.tenant
-        may_claim = user.has_perm("tenants.claim_key", tenant)
-        may_revoke = user.has_perm("tenants.revoke_key", tenant)
         today = today_of(tenant)
         may_see_costs = user.has_perm("tenants.view_cost", tenant)
         costs = spend_by_key(tenant, today.replace(day=1), today) if may_see_costs else None
         return context | {
             "tab": tab,
             "keys": [
-                _row(key, _cost_of(key, costs), may_claim=may_claim, may_revoke=may_revoke)
+                _row(
+                    key,
+                    _cost_of(key, costs),
+                    may_claim=user.has_perm("tenants.claim_key", key.project),
+                    may_revoke=user.has_perm("tenants.revoke_key", key.project),
+                )
                 for key in page.rows
             ],
             "newer_url": f"?tab={tab}&before={page.before}" if page.before else "",
@@ -114,7 +118,7 @@ class KeyClaim(TenantScopedMixin, DetailView):  # type: ignore[type-arg]
 
     def get(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         self.object = self.get_object()
-        require(signed_in(request), "tenants.claim_key", self.tenant)
+        require(signed_in(request), "tenants.claim_key", self.object.project)
         if not self.object.is_claimable:
             return redirect("key-list", self.tenant.slug)
         return self.render_to_response(self.get_context_data(key_facts=_facts(self.object)))
@@ -125,6 +129,7 @@ class KeyClaim(TenantScopedMixin, DetailView):  # type: ignore[type-arg]
 
     def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         self.object = self.get_object()
+        limit_rate("key_claim", str(signed_in(request).pk))
         key, secret = claim_api_key(self.object.pk, by=signed_in(request))
         model = CatalogModel.objects.filter(name__in=key.model_names).order_by("name").first()
         context = self.get_context_data(
@@ -133,9 +138,7 @@ class KeyClaim(TenantScopedMixin, DetailView):  # type: ignore[type-arg]
             model_name=model.name if model else "",
             mode=model.mode if model else "chat",
         )
-        response = render(request, "tenants/apikey_claimed.html", context)
-        response["Referrer-Policy"] = "no-referrer"
-        return response
+        return render(request, "tenants/apikey_claimed.html", context)
 
 
 class KeyRevoke(PartialMixin, TenantScopedMixin, DetailView):  # type: ignore[type-arg]
@@ -154,8 +157,7 @@ class KeyRevoke(PartialMixin, TenantScopedMixin, DetailView):  # type: ignore[ty
         return super().get_context_data(**kwargs) | {"facts": _facts(self.object)}
 
     def get(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
-        self.get_object()
-        require(signed_in(request), "tenants.revoke_key", self.tenant)
+        require(signed_in(request), "tenants.revoke_key", self.get_object().project)
         return super().get(request, *args, **kwargs)
 
     def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:

@@ -12,6 +12,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from urllib.parse import urlsplit
 
 from config.launcher.errors import LauncherError
 from config.launcher.local import CHECKOUT, LocalDirectory, local_directory
@@ -20,6 +21,7 @@ from config.launcher.ports import LOOPBACK, free_port, is_free
 from config.launcher.postgres import EmbeddedPostgres
 from config.launcher.preparation import demo_steps, prepare
 from config.launcher.processes import MARKER, Command, sweep
+from config.launcher.roles import console_url
 from config.launcher.supervisor import Service, StopRequestedError, Supervisor, say
 from config.launcher.valkey import EmbeddedValkey
 
@@ -77,6 +79,7 @@ def run(*, stop_with_parent: bool = False) -> None:
                 local.write_environment(environment)
                 everything = {**os.environ, **environment, MARKER: marker}
                 prepare(supervisor, local, everything, demo_steps(local, everything))
+                del everything["DATABASE_OWNER_URL"]  # what serves never holds the owner's password
                 local.accounts_file.chmod(0o600)
                 *inner, gateway, beat = services(everything, ports)
                 supervisor.start(*inner)
@@ -132,7 +135,12 @@ def start_servers(supervisor: Supervisor, local: LocalDirectory) -> dict[str, st
         )
         postgres.create_database(DATABASE)
         remembered["postgres_port"] = str(port)
-        database = postgres.url(DATABASE)
+        owner, database = postgres.url(DATABASE), None
+    else:
+        owner = os.environ.get("DATABASE_OWNER_URL") or database
+    if database in (None, owner):
+        login = f"{urlsplit(owner).path.lstrip('/')}_serving"
+        database = console_url(owner, login=login, password=remembered["console_password"])
     if not queue:
         port = free_port(_remembered_port(remembered, "valkey_port"))
         valkey = EmbeddedValkey(local.path / "queue", port=port, password=remembered["valkey_password"])
@@ -141,7 +149,7 @@ def start_servers(supervisor: Supervisor, local: LocalDirectory) -> dict[str, st
         remembered["valkey_port"] = str(port)
         queue = valkey.url()
     local.remember(remembered)
-    return {"DATABASE_URL": database, "CELERY_BROKER_URL": queue}
+    return {"DATABASE_URL": database, "DATABASE_OWNER_URL": owner, "CELERY_BROKER_URL": queue}
 
 
 def application_environment(local: LocalDirectory, ports: Ports) -> dict[str, str]:

@@ -52,6 +52,7 @@ class LocalDirectory:
             "secret_key": secrets.token_urlsafe(48),
             "gateway_token": new_secret(GATEWAY_TOKEN),
             "postgres_password": secrets.token_urlsafe(24),
+            "console_password": secrets.token_urlsafe(24),
             "valkey_password": secrets.token_urlsafe(24),
         }
         if not fresh.keys() <= values.keys():

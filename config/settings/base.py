@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from datetime import timedelta
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
 from csp.constants import NONCE, SELF, UNSAFE_EVAL, UNSAFE_INLINE
 from django.templatetags.static import static
 from django.urls import reverse_lazy
 from django.utils.translation import gettext_lazy as _
 
-from config.env import env, env_bool, env_database, env_int, env_list, env_seconds
+from config.env import env, env_bool, env_choice, env_database, env_int, env_list, env_rates, env_seconds
 from config.logging import configure_logging
 
 BASE_DIR = Path(__file__).resolve().parent.parent.parent
@@ -27,6 +27,7 @@ ALLOWED_HOSTS = env_list("ALLOWED_HOSTS", urlsplit(CONSOLE_URL).hostname or "127
 CSRF_TRUSTED_ORIGINS = [CONSOLE_URL]
 
 INSTALLED_APPS = [
+    "axes",
     "config.apps.ConsoleConfig",
     "unfold",
     "unfold.contrib.filters",
@@ -59,6 +60,7 @@ MIDDLEWARE = [
     "config.metrics.RequestMetricsMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
+    "config.security_headers.SecurityHeadersMiddleware",
     "csp.middleware.CSPMiddleware",
     "config.admin.relax_policy_for_admin",
     "django.contrib.sessions.middleware.SessionMiddleware",
@@ -66,12 +68,17 @@ MIDDLEWARE = [
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "tenants.session_middleware.SessionSeenMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
-    "django_structlog.middlewares.RequestMiddleware",
+    "config.request_log.RequestLogMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
     "tenants.middleware.RequestContextMiddleware",
-    "tenants.middleware.ConflictMiddleware",
+    "tenants.middleware.ScopeMiddleware",
+    "tenants.oidc.middleware.ProviderSessionMiddleware",
+    "tenants.middleware.RefusalMiddleware",
+    "tenants.session_middleware.SecondFactorGate",
+    "axes.middleware.AxesMiddleware",
 ]
 
 ROOT_URLCONF = "config.urls"
@@ -107,8 +114,10 @@ DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 # Identity
 AUTH_USER_MODEL = "tenants.User"
 AUTHENTICATION_BACKENDS = [
+    "tenants.lockout.LockoutBackend",
     "tenants.permissions.StaffPermissionBackend",
-    "guardian.backends.ObjectPermissionBackend",
+    "tenants.permissions.RolePermissionBackend",
+    "tenants.oidc.backend.ProviderBackend",
 ]
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.Argon2PasswordHasher"]
 AUTH_PASSWORD_VALIDATORS = [
@@ -119,8 +128,48 @@ AUTH_PASSWORD_VALIDATORS = [
 ANONYMOUS_USER_NAME = None  # guardian: nobody in particular has no row
 GUARDIAN_RAISE_403 = False
 LOGIN_URL = "login"
+LOCAL_ACCOUNTS = env_bool("LOCAL_ACCOUNTS", True)  # off: only the OpenID provider signs people in
+# Staff without a second factor are sent to set one up before any page; in the demo they need not.
+STAFF_SECOND_FACTOR = env_choice(
+    "STAFF_SECOND_FACTOR", "optional" if IS_DEMO else "required", ("required", "optional")
+)
+APPROVALS_NEED_SECOND_FACTOR = env_bool("APPROVALS_NEED_SECOND_FACTOR", False)
+
+# Lockout (django-axes): of an address at one place, and, much later, of an address wherever it is tried.
+AXES_HANDLER = "tenants.lockout.LockoutHandler"
+AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"], ["username"]]
+AXES_FAILURE_LIMIT = env_int("LOCKOUT_FAILURES", 5, minimum=1)
+LOCKOUT_FAILURES_ANYWHERE = env_int("LOCKOUT_FAILURES_ANYWHERE", 50, minimum=1)
+AXES_COOLOFF_TIME = timedelta(minutes=env_int("LOCKOUT_MINUTES", 15, minimum=1))
+AXES_RESET_COOL_OFF_ON_FAILURE_DURING_LOCKOUT = False
+AXES_RESET_ON_SUCCESS = True
+AXES_USERNAME_FORM_FIELD = "username"
+AXES_USERNAME_CALLABLE = "tenants.lockout.address_tried"
+AXES_CLIENT_IP_CALLABLE = "tenants.client_address.client_address"
+AXES_LOCKOUT_CALLABLE = "tenants.lockout.locked_out"
+AXES_DISABLE_ACCESS_LOG = True  # the audit trail says who signed in
+AXES_ENABLE_ADMIN = AXES_VERBOSE = False
+AXES_SENSITIVE_PARAMETERS = ["username", "next", "csrfmiddlewaretoken", "code"]
 LOGIN_REDIRECT_URL = "home"
 LOGOUT_REDIRECT_URL = "login"
+
+# OpenID Connect: one provider, known by its issuer (docs/identity.md); OIDC_RP_ and the like are the library's names.
+OIDC_ISSUER = env("OIDC_ISSUER", "")
+OIDC_PROVIDER_NAME = env("OIDC_PROVIDER_NAME", "your organisation")
+OIDC_RP_CLIENT_ID = env("OIDC_CLIENT_ID") if OIDC_ISSUER else ""
+OIDC_RP_CLIENT_SECRET = env("OIDC_CLIENT_SECRET") if OIDC_ISSUER else ""
+OIDC_RP_SCOPES = env("OIDC_SCOPES", "openid email profile groups offline_access")
+OIDC_SIGN_IN_PARAMETERS = dict(parse_qsl(env("OIDC_SIGN_IN_PARAMETERS", "")))
+OIDC_GROUPS_CLAIM = env("OIDC_GROUPS_CLAIM", "groups")
+OIDC_SECOND_FACTOR_ACR = env_list("OIDC_SECOND_FACTOR_ACR")
+OIDC_API_AUDIENCE = env("OIDC_API_AUDIENCE", "")
+OIDC_API_TOKEN_TYPES = env_list("OIDC_API_TOKEN_TYPES", "at+jwt")
+OIDC_TIMEOUT = env_seconds("OIDC_TIMEOUT_SECONDS", 5)
+OIDC_CHECK_MINUTES = env_int("OIDC_CHECK_MINUTES", 15, minimum=1)
+OIDC_RENEW_ID_TOKEN_EXPIRY_SECONDS = env_seconds("OIDC_RENEW_SECONDS", 3600)
+OIDC_CREATE_USER = env_bool("OIDC_CREATE_ACCOUNTS", True)
+OIDC_USE_NONCE = OIDC_USE_PKCE = True
+OIDC_PKCE_CODE_CHALLENGE_METHOD = "S256"
 
 # Cookies and transport: secure unless the console is this machine's own.
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = not IS_LOOPBACK
@@ -128,18 +177,45 @@ SESSION_COOKIE_HTTPONLY = True
 SESSION_COOKIE_SAMESITE = "Lax"
 SESSION_COOKIE_AGE = env_seconds("SESSION_SECONDS", 12 * 3600)
 SESSION_ENGINE = "tenants.session_store"
-SESSION_COOKIE_NAME = "qm_session"
-CSRF_COOKIE_NAME = "qm_csrf"
+_HOST_ONLY = "" if IS_LOOPBACK else "__Host-"  # browsers then want Secure and Path=/, and take no Domain
+SESSION_COOKIE_NAME = f"{_HOST_ONLY}qm_session"
+CSRF_COOKIE_NAME = f"{_HOST_ONLY}qm_csrf"
+CSRF_COOKIE_HTTPONLY = True  # pages carry the token themselves
+CSRF_COOKIE_SAMESITE = "Lax"
 SECURE_SSL_REDIRECT = not IS_LOOPBACK
 SECURE_REDIRECT_EXEMPT = [r"^healthz$", r"^readyz$", r"^metrics$", r"^internal/"]
 SECURE_HSTS_SECONDS = 0 if IS_LOOPBACK else env_seconds("HSTS_SECONDS", 31536000)
-SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = not IS_LOOPBACK
+SECURE_HSTS_INCLUDE_SUBDOMAINS = not IS_LOOPBACK and env_bool("HSTS_SUBDOMAINS", True)
+SECURE_HSTS_PRELOAD = not IS_LOOPBACK and env_bool("HSTS_PRELOAD", False)
+SILENCED_SYSTEM_CHECKS = [
+    "guardian.W001",  # it looks for its own backend by name; ours extends it
+    "security.W021",
+]  # preloading binds a whole domain for years: its owner decides that
 SECURE_CONTENT_TYPE_NOSNIFF = True
 SECURE_REFERRER_POLICY = "same-origin"
 SECURE_CROSS_ORIGIN_OPENER_POLICY = "same-origin"
-if env_bool("BEHIND_TLS_PROXY", False):
+IS_BEHIND_TLS_PROXY = env_bool("BEHIND_TLS_PROXY", False)
+if IS_BEHIND_TLS_PROXY:
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
+# How many proxies in front append to X-Forwarded-For; the entry the outermost of them wrote is the caller.
+TRUSTED_PROXIES = env_int("TRUSTED_PROXIES", 1 if IS_BEHIND_TLS_PROXY else 0)
 X_FRAME_OPTIONS = "DENY"
+PERMISSIONS_POLICY = dict.fromkeys(
+    (
+        "accelerometer",
+        "autoplay",
+        "camera",
+        "display-capture",
+        "geolocation",
+        "gyroscope",
+        "magnetometer",
+        "microphone",
+        "midi",
+        "payment",
+        "usb",
+    ),
+    "",
+) | {"clipboard-write": "self", "fullscreen": "self"}
 _POLICY = {
     "default-src": [SELF],
     "script-src": [SELF, NONCE],
@@ -180,6 +256,15 @@ AUDIT_SEAL_EXPORT_REGION = env("AUDIT_SEAL_EXPORT_REGION", "us-east-1")
 AUDIT_SEAL_EXPORT_KEY_ID = env("AUDIT_SEAL_EXPORT_KEY_ID", "")
 AUDIT_SEAL_EXPORT_SECRET = env("AUDIT_SEAL_EXPORT_SECRET", "")
 EMAIL_BACKEND = env("EMAIL_BACKEND", "django.core.mail.backends.console.EmailBackend")
+EMAIL_HOST = env("EMAIL_HOST", "localhost")
+EMAIL_PORT = env_int("EMAIL_PORT", 25, minimum=1)
+EMAIL_HOST_USER = env("EMAIL_HOST_USER", "")
+EMAIL_HOST_PASSWORD = env("EMAIL_HOST_PASSWORD", "")
+EMAIL_USE_TLS = env_bool("EMAIL_USE_TLS", False)
+EMAIL_TIMEOUT = env_seconds("EMAIL_TIMEOUT", 10)
+DEFAULT_FROM_EMAIL = env("DEFAULT_FROM_EMAIL", "quartermaster@localhost")
+INVITATION_DAYS = env_int("INVITATION_DAYS", 7, minimum=1)  # an invitation's link ends after so many
+SUPPORT_CONTACT = env("SUPPORT_CONTACT", "")  # whom a suspended tenant's people ask; empty: "the operators"
 
 # Celery: a lost worker loses nothing. V exceeds the longest task limit and the longest countdown (STACK facts in docs).
 CELERY_BROKER_URL = env("CELERY_BROKER_URL")
@@ -203,6 +288,24 @@ CELERY_BEAT_SCHEDULE: dict[
     str, dict[str, object]
 ] = {}  # each app adds its own clocks in tasks.py (config.celery)
 
+# How often something may be tried (tenants/rate_limits.py). Counted in a Redis or Valkey; else in each process.
+_is_shared = CELERY_BROKER_URL.startswith(("redis://", "rediss://", "valkey://", "valkeys://"))
+RATE_LIMIT_URL = env("RATE_LIMIT_URL", CELERY_BROKER_URL if _is_shared else "memory://")
+RATE_LIMITS = env_rates(
+    "RATE_LIMITS",
+    {
+        "sign_in": "30/minute",  # passwords, codes and administrator's links, of an address
+        "provider_sign_in": "300/minute",  # ways to the identity provider, of an address (an office has one)
+        "invitation_send": "60/hour",  # of a person
+        "invitation_open": "30/minute",  # of an address
+        "key_claim": "30/minute",  # of a person
+        "token_failed": "60/minute",  # unknown, expired and revoked bearer tokens, of an address
+        "token_use": "600/minute",  # of a token
+        "scim": "1200/minute",  # of a directory's token
+        "back_channel_logout": "120/minute",  # of an address
+    },
+)
+
 # Clusters and gateways
 CLUSTER_TIMEOUT_SECONDS = env_seconds("CLUSTER_TIMEOUT_SECONDS", 10)
 ENGINE_STATE_DIR = Path(env("ENGINE_STATE_DIR", LOCAL_DIR / "engines"))
@@ -212,10 +315,14 @@ CONFIG_POLL_LIMIT = env_int("CONFIG_POLL_LIMIT", 4, minimum=1)  # gateways waiti
 # HTTP API
 REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": [
+        "tenants.oidc.bearer.ProviderTokenAuthentication",
         "tenants.authentication.TokenAuthentication",
         "rest_framework.authentication.SessionAuthentication",
     ],
-    "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
+    "DEFAULT_PERMISSION_CLASSES": [
+        "tenants.api.permissions.SignedIn",
+        "tenants.authentication.TokenHasScope",
+    ],
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
     "DEFAULT_PARSER_CLASSES": ["tenants.parsers.StorableJSONParser"],
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
@@ -239,6 +346,10 @@ SPECTACULAR_SETTINGS = {
         "ExportStateEnum": "billing.models.Export.State",
         "ExportKindEnum": "billing.models.Export.Kind",
         "DeploymentStateEnum": "deployments.models.Deployment.State",
+        "TokenStateEnum": ["active", "suspended", "expired", "revoked"],
+        "TokenScopeEnum": "tenants.roles.TokenScope",
+        "RoleEnum": "tenants.roles.Role",
+        "ProjectRoleEnum": "tenants.roles.PROJECT_ROLE_CHOICES",
     },
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",

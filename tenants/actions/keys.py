@@ -7,15 +7,19 @@ from datetime import datetime
 from uuid import UUID
 
 from django.conf import settings
+from django.core.exceptions import ValidationError
 from django.db import transaction
 from django.utils.timezone import now
+from django.utils.translation import gettext as _
 
 from tenants import audit
 from tenants.errors import Conflict
-from tenants.models import ApiKey, Project, User
+from tenants.models import ApiKey, Project, Tenant, User
 from tenants.permissions import require
 from tenants.revision import raise_revision
 from tenants.secrets import digest, new_key_secret, visible_prefix
+from tenants.standing import require_active
+from tenants.suspension import require_held
 
 
 @transaction.atomic
@@ -40,16 +44,27 @@ def prepare_api_key(
 
 
 @transaction.atomic
-def claim_api_key(pk: UUID | str, *, by: User) -> tuple[ApiKey, str]:
+def claim_api_key(pk: UUID | str, *, by: User, owner: UUID | str | None = None) -> tuple[ApiKey, str]:
     """Make the secret of a waiting key and return it with the key. The secret is not stored: show it now.
+
+    Args:
+        owner: id of the service account of the same tenant that shall answer for it; None: `by`.
 
     Raises:
         ApiKey.DoesNotExist: `by` cannot see such a key.
-        PermissionDenied: `by` may not claim keys here.
-        Conflict: it was claimed or revoked already, or its claim date has passed.
+        PermissionDenied: `by` may not claim keys here, or the service account may not hold them.
+        ValidationError: the tenant has no such service account.
+        Conflict: it was claimed or revoked already, its claim date or its end has passed, it is suspended, or
+            its tenant is not active.
     """
+    found = ApiKey.objects.visible_to(by).select_related("tenant", "project").get(pk=pk)
+    require(by, "tenants.claim_key", found.project)
+    require_active(found.tenant)
+    require_held(by, "tenants.claim_key", found.project)
+    holder = by if owner is None else _service_account(owner, found.tenant)
+    if holder is not by:
+        require_held(holder, "tenants.claim_key", found.project)
     key: ApiKey = ApiKey.objects.visible_to(by).select_for_update(of=("self",)).get(pk=pk)
-    require(by, "tenants.claim_key", key.tenant)
     if key.state == ApiKey.State.ACTIVE:
         raise Conflict(
             "This key has been claimed already and its secret is shown only once. "
@@ -58,14 +73,20 @@ def claim_api_key(pk: UUID | str, *, by: User) -> tuple[ApiKey, str]:
         )
     if key.claim_by and key.claim_by <= now():
         raise Conflict("The time to claim this key has passed. Ask for access again.", code="claim_expired")
+    if key.expires_at and key.expires_at <= now():
+        raise Conflict("This key's time is over before it was claimed. Ask for access again.", code="expired")
+    if key.suspended_at and key.owner_id == by.pk:
+        raise Conflict(f"This key is suspended: {key.suspended_because}", code="key_suspended")
 
     secret = new_key_secret()
     key.move_to(ApiKey.State.ACTIVE)
     key.prefix, key.digest = visible_prefix(secret), digest(secret)
-    key.claimed_at, key.claimed_by, key.owner = now(), by, by
-    key.save(update_fields=["state", "prefix", "digest", "claimed_at", "claimed_by", "owner"])
+    key.claimed_at, key.claimed_by, key.owner = now(), by, holder
+    key.suspended_at, key.suspended_because = None, ""  # it was for what another person had lost
+    key.save()
 
-    audit.record("api_key.claimed", actor=by, subject=key, prefix=key.prefix)
+    said = {} if holder is by else {"owner": holder.email}
+    audit.record("api_key.claimed", actor=by, subject=key, prefix=key.prefix, **said)
     raise_revision()
     return key, secret
 
@@ -80,7 +101,7 @@ def revoke_api_key(pk: UUID | str, *, by: User, reason: str = "") -> ApiKey:
         Conflict: it is revoked already.
     """
     key: ApiKey = ApiKey.objects.visible_to(by).select_for_update(of=("self",)).get(pk=pk)
-    require(by, "tenants.revoke_key", key.tenant)
+    require(by, "tenants.revoke_key", key.project)
     key.move_to(ApiKey.State.REVOKED)
     key.revoked_at = now()
     key.save(update_fields=["state", "revoked_at"])
@@ -88,3 +109,10 @@ def revoke_api_key(pk: UUID | str, *, by: User, reason: str = "") -> ApiKey:
     audit.record("api_key.revoked", actor=by, subject=key, prefix=key.prefix, reason=reason)
     raise_revision()
     return key
+
+
+def _service_account(pk: UUID | str, tenant: Tenant) -> User:
+    try:
+        return User.objects.get(pk=pk, service_of=tenant, is_active=True)
+    except (User.DoesNotExist, ValidationError, ValueError) as error:
+        raise ValidationError({"owner": _("Choose an active service account of this tenant.")}) from error

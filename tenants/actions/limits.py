@@ -10,6 +10,7 @@ from tenants import audit
 from tenants.models import ApiKey, Limit, Project, Tenant, User
 from tenants.permissions import require
 from tenants.revision import raise_revision
+from tenants.standing import require_active
 
 
 @transaction.atomic
@@ -28,12 +29,14 @@ def set_limits(
 
     Raises:
         PermissionDenied: `by` may not change limits here.
+        Conflict: the tenant is not active.
         ValueError: the project or key is another tenant's.
     """
     if any(owned is not None and owned.tenant_id != tenant.pk for owned in (project, key)):
         raise ValueError(f"These limits are for {tenant}; the project or key is another tenant's.")
     if by is not None:
-        require(by, "tenants.manage_limits", tenant)
+        require(by, "tenants.manage_limits", project or (key.project if key else tenant))
+    require_active(tenant)
     limits, changes = [], {}
     for kind, value in sorted(values.items()):
         limit, is_new = (

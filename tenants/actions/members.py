@@ -1,54 +1,249 @@
-"""Who belongs to a tenant, in which role."""
+"""Who belongs to a tenant, in which role.
+
+Every change of roles locks the tenant first, so that two of them take turns: then nobody can remove the last
+owner by being one of two who remove each other. What a leaver owns is settled in tenants/actions/belongings.py.
+"""
 
 from __future__ import annotations
 
-from django.contrib.auth.models import Group
+from collections.abc import Mapping
+from uuid import UUID
+
 from django.core.exceptions import PermissionDenied
 from django.db import transaction
-from guardian.shortcuts import assign_perm
+from django.db.models import Q
+from django.utils.timezone import now
+from django.utils.translation import gettext as _
 
 from tenants import audit
-from tenants.models import Membership, Tenant, User
-from tenants.permissions import require
-from tenants.roles import ROLE_PERMISSIONS
-
-
-def role_group(tenant: Tenant, role: str) -> Group:
-    """The group that carries `role` in `tenant`, made with its object permissions when first asked for."""
-    group, is_new = Group.objects.get_or_create(name=f"tenant:{tenant.pk}:{role}")
-    if is_new:
-        for permission in ROLE_PERMISSIONS[role]:
-            assign_perm(f"tenants.{permission}", group, tenant)
-    return group
+from tenants.actions import belongings
+from tenants.errors import Conflict
+from tenants.models import Invitation, Membership, Source, Tenant, User
+from tenants.permissions import deeds_in, require
+from tenants.role_groups import give_tenant_role, take_tenant_role
+from tenants.roles import ROLE_PERMISSIONS, Role
+from tenants.standing import check_active
 
 
 @transaction.atomic
-def add_member(tenant: Tenant, user: User, role: str, *, by: User | None) -> Membership:
+def add_member(
+    tenant: Tenant, user: User, role: str, *, by: User | None, source: str = Source.PERSON
+) -> Membership:
     """Give `user` a role in `tenant`, replacing the one they had. Safe to repeat.
 
+    Args:
+        by: None means the platform itself: an import, a group rule.
+        source: where the membership comes from; a person can change only what a person gave.
+
     Raises:
-        PermissionDenied: `by` may not manage members here, or raises themselves.
+        PermissionDenied: `by` may not manage members here, has less than `role` themselves, or raises themselves.
+        Conflict: the tenant would be left without an owner, the role comes from a group rule, or a person adds
+            somebody while the tenant is not active.
     """
+    locked = lock_tenant(tenant.pk)
+    existing: Membership | None = (
+        Membership.objects.in_tenant(tenant)
+        .select_for_update(of=("self",))
+        .select_related("user", "tenant")
+        .filter(user=user)
+        .first()
+    )
     if by is not None:
-        require(by, "tenants.manage_members", tenant)
-        if by.pk == user.pk:
-            raise PermissionDenied("You cannot change your own role; another owner or admin can.")
-    existing = Membership.objects.in_tenant(tenant).select_for_update().filter(user=user).first()
-    if existing and existing.role == role:
-        return existing  # type: ignore[no-any-return]
-    if existing:
-        user.groups.remove(role_group(tenant, existing.role))
-        before, existing.role = existing.role, role
-        existing.save(update_fields=["role"])
-    else:
-        before, existing = None, Membership.objects.create(tenant=tenant, user=user, role=role)
-    user.groups.add(role_group(tenant, role))
+        require_manager(by, tenant, over=user)
+        require_may_give(by, tenant, role)
+        if existing:
+            _require_by_hand(existing)
+            require_may_give(by, tenant, existing.role)
+        check_active(locked)
+    if source == Source.PERSON:
+        withdraw_open_invitations(tenant, Q(email=user.email), actor=by)
+    return place_member(tenant, user, role, existing=existing, source=source, actor=by)
+
+
+@transaction.atomic
+def change_role(pk: UUID | str, role: str, *, by: User) -> Membership:
+    """Give a member another role. Takes effect at their next request. Safe to repeat.
+
+    Raises:
+        Membership.DoesNotExist: `by` cannot see such a member.
+        PermissionDenied: `by` may not manage members here, is this member, or has less than the old or new role.
+        Conflict: they are the last owner, or a group rule gave the role.
+    """
+    membership = _locked_membership(pk, by)
+    require_manager(by, membership.tenant, over=membership.user)
+    _require_by_hand(membership)
+    require_may_give(by, membership.tenant, membership.role)
+    require_may_give(by, membership.tenant, role)
+    if membership.user.is_service_account and role == Role.OWNER:
+        raise PermissionDenied(_("A service account cannot be an owner: an owner is a person who answers."))
+    withdraw_open_invitations(membership.tenant, Q(email=membership.user.email), actor=by)
+    return place_member(
+        membership.tenant, membership.user, role, existing=membership, source=Source.PERSON, actor=by
+    )
+
+
+@transaction.atomic
+def remove_member(
+    pk: UUID | str, *, by: User, choices: Mapping[str, belongings.Choice] | None = None, reason: str = ""
+) -> None:
+    """End a membership, at its member's next request, and settle what they own there. Oneself: leave.
+
+    Args:
+        choices: for each kind of belongings (`belongings_of`) the membership of who takes them over, or END.
+
+    Raises:
+        Membership.DoesNotExist: `by` cannot see such a member.
+        PermissionDenied: `by` is neither this member nor may remove them.
+        Conflict: they are the last owner, a group rule made them a member, or it is a service account.
+        ValidationError: by kind, what is to become of something is not said, or cannot be.
+    """
+    membership = _locked_membership(pk, by)
+    tenant, user = membership.tenant, membership.user
+    is_leaving = user.pk == by.pk
+    if not is_leaving:
+        require_manager(by, tenant)
+        require_may_give(by, tenant, membership.role)
+    if user.is_service_account:
+        raise Conflict(_("%(who)s is a service account: delete it instead.") % {"who": user})
+    _require_by_hand(membership)
+    if membership.role == Role.OWNER:
+        _keep_an_owner(membership)
+    settled = belongings.settle(user, tenant, choices or {}, actor=by)
+    withdraw_open_invitations(tenant, Q(email=user.email) | Q(invited_by=user), actor=by)
     audit.record(
-        "membership.changed" if before else "membership.added",
+        "membership.left" if is_leaving else "membership.removed",
         actor=by,
+        subject=membership,
+        user=user.email,
+        reason=reason,
+        settled=settled,
+        changes={"role": (membership.role, None)},
+    )
+    end_membership(membership)
+
+
+def place_member(
+    tenant: Tenant,
+    user: User,
+    role: str,
+    *,
+    existing: Membership | None,
+    source: str,
+    actor: User | None,
+    **details: object,
+) -> Membership:
+    """Write a member's role, its groups and the audit line; the caller holds the tenant and has asked who may.
+
+    What the audit line should say besides is given as `details`.
+
+    Raises Conflict if the tenant would be left without an owner.
+    """
+    if existing and (existing.role, existing.source) == (role, source):
+        return existing
+    before = (existing.role, existing.source) if existing else (None, None)
+    if existing:
+        if existing.role == Role.OWNER and role != Role.OWNER:
+            _keep_an_owner(existing)
+        existing.role, existing.source = role, source
+        existing.save(update_fields=["role", "source"])
+        if "manage_members" not in ROLE_PERMISSIONS[role]:
+            withdraw_open_invitations(tenant, Q(invited_by=user), actor=actor)
+    else:
+        existing = Membership.objects.create(tenant=tenant, user=user, role=role, source=source)
+    give_tenant_role(user, tenant, role)
+    audit.record(
+        "membership.changed" if before[0] else "membership.added",
+        actor=actor,
         subject=existing,
         user=user.email,
         role=role,
-        changes={"role": (before, role)},
+        changes={"role": (before[0], role), "source": (before[1], source)},
+        **details,
     )
-    return existing  # type: ignore[no-any-return]
+    return existing
+
+
+def end_membership(membership: Membership) -> None:
+    """Take the membership and every group of the tenant and its projects away; the caller wrote it down."""
+    take_tenant_role(membership.user, membership.tenant)
+    membership.delete()
+
+
+def lock_tenant(pk: UUID) -> Tenant:
+    """Hold the tenant until commit: changes of its members take turns. (Order: tenant, person, rows, revision.)"""
+    return Tenant.objects.select_for_update(no_key=True).get(pk=pk)
+
+
+def require_manager(
+    actor: User, tenant: Tenant, *, over: User | None = None, deed: str = "tenants.manage_members"
+) -> None:
+    """Raise PermissionDenied unless `actor` is a person who may do this in `tenant`, and not `over`."""
+    if actor.is_service_account:
+        raise PermissionDenied(_("A service account cannot change who belongs to a tenant; a person must."))
+    require(actor, deed, tenant)
+    if over is not None and actor.pk == over.pk:
+        raise PermissionDenied(_("You cannot change your own role; another owner or admin can."))
+
+
+def may_give(actor: User, tenant: Tenant, role: str) -> bool:
+    """Whether `role` is none above that of `actor`: who decides about owners may give all, others what they have."""
+    if actor.has_perm("tenants.manage_owners", tenant):
+        return True
+    return role != Role.OWNER and ROLE_PERMISSIONS[role] <= deeds_in(actor, tenant)
+
+
+def require_may_give(actor: User, tenant: Tenant, role: str) -> None:
+    """Raise PermissionDenied, in words, if `role` is above that of `actor`."""
+    if role not in Role.values:
+        raise ValueError(f"{role} is no role. Choose one of {', '.join(Role.values)}.")
+    if not may_give(actor, tenant, role):
+        words = {"role": Role(role).label.lower()}
+        raise PermissionDenied(
+            _("Only an owner can decide about owners.")
+            if role == Role.OWNER
+            else _("The role %(role)s is above your own. Ask an owner.") % words
+        )
+
+
+def withdraw_open_invitations(tenant: Tenant, which: Q, *, actor: User | None) -> int:
+    """Kill open invitations that a change of members has overtaken, and return how many."""
+    overtaken = Invitation.objects.in_tenant(tenant).open().filter(which).select_for_update(of=("self",))
+    count = 0
+    for invitation in overtaken.order_by("pk"):
+        invitation.withdrawn_at = now()
+        invitation.save(update_fields=["withdrawn_at"])
+        audit.record("invitation.withdrawn", actor=actor, subject=invitation, because="overtaken")
+        count += 1
+    return count
+
+
+def _locked_membership(pk: UUID | str, by: User) -> Membership:
+    """The membership `pk` as `by` may see it, with its tenant and itself locked until commit."""
+    visible = Membership.objects.visible_to(by)
+    lock_tenant(visible.values_list("tenant", flat=True).get(pk=pk))
+    membership: Membership = (
+        visible.select_for_update(of=("self",)).select_related("user", "tenant").get(pk=pk)
+    )
+    return membership
+
+
+def _require_by_hand(membership: Membership) -> None:
+    if membership.source == Source.RULE:
+        raise Conflict(
+            _("A group rule makes %(who)s a member here. Change their group in the directory, or the rule.")
+            % {"who": membership.user},
+            code="given_by_rule",
+        )
+
+
+def _keep_an_owner(leaving: Membership) -> None:
+    """Raise Conflict if no other active person owns the tenant, which the caller holds."""
+    others = Membership.objects.in_tenant(leaving.tenant).filter(
+        role=Role.OWNER, user__is_active=True, user__service_of=None
+    )
+    if not others.exclude(pk=leaving.pk).exists():
+        raise Conflict(
+            _("%(who)s is the last owner of %(tenant)s. Make somebody else an owner first.")
+            % {"who": leaving.user, "tenant": leaving.tenant},
+            code="last_owner",
+        )

@@ -1,43 +1,139 @@
-"""Tenants and projects."""
+"""Tenants: created, changed, and whether anything may be done for one."""
 
 from __future__ import annotations
 
+import re
+from typing import Any, Final
+from uuid import UUID
 from zoneinfo import available_timezones
 
-from django.core.exceptions import ValidationError
-from django.db import transaction
+from django.core.exceptions import PermissionDenied, ValidationError
+from django.db import IntegrityError, transaction
+from django.utils.translation import gettext as _
 
 from tenants import audit
-from tenants.actions.members import role_group
-from tenants.models import Project, Tenant, User
+from tenants.actions.projects import create_project
+from tenants.errors import Conflict
+from tenants.models import DataClass, Tenant, User
 from tenants.permissions import require
+from tenants.revision import raise_revision
+from tenants.role_groups import role_group
 from tenants.roles import Role
+from tenants.standing import check_active, hold_tenant, lock_tenant, require_active, why_not_active
+
+__all__ = [
+    "change_tenant",
+    "create_project",
+    "create_tenant",
+    "hold_tenant",
+    "lock_tenant",
+    "require_active",
+    "why_not_active",
+]
+
+SETTINGS: Final = ("name", "cost_centre", "timezone", "currency", "regions", "highest_data_class")
+REGION: Final = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 
 
 @transaction.atomic
-def create_tenant(*, by: User | None, slug: str, name: str, **fields: object) -> Tenant:
+def create_tenant(
+    *, by: User | None, slug: str, name: str, first_owner: str = "", **fields: object
+) -> Tenant:
     """Create an active tenant with its role groups. `by` None means the platform (set-up, import).
 
+    Args:
+        first_owner: an e-mail address that is invited to own the tenant; only a person invites.
+
     Raises:
-        PermissionDenied: `by` may not create tenants.
-        ValidationError: `fields` name a time zone that there is not; one such would stop every snapshot.
+        PermissionDenied: `by` may not create tenants. Conflict: another tenant has this slug.
+        ValidationError: by field; a time zone that there is not would stop every snapshot.
     """
     if by is not None:
-        require(by, "tenants.manage_members")
-    if fields.get("timezone", "UTC") not in available_timezones():
-        raise ValidationError({"timezone": "Use an IANA name, such as Europe/Berlin."})
-    tenant = Tenant.objects.create(slug=slug, name=name, **fields)
+        require(by, "tenants.create_tenant")
+    tenant = Tenant(slug=slug, name=name, **fields)
+    _clean(tenant)
+    try:
+        with transaction.atomic():
+            tenant.save(force_insert=True)
+    except IntegrityError as error:
+        raise Conflict(
+            _("There is a tenant with the slug %(slug)s already. Choose another one.") % {"slug": slug},
+            code="slug_taken",
+        ) from error
     for role in Role.values:
         role_group(tenant, role)
     audit.record("tenant.created", actor=by, subject=tenant)
+    if by is not None and first_owner:
+        from tenants.actions.invitations import invite  # which itself asks whether a tenant is active
+
+        invite(tenant, first_owner, Role.OWNER, by=by)
     return tenant
 
 
 @transaction.atomic
-def create_project(tenant: Tenant, *, by: User | None, slug: str, name: str, **fields: object) -> Project:
-    """Create a project in `tenant`."""
-    if by is not None:
-        require(by, "tenants.manage_members", tenant)
-    project: Project = Project.objects.create(tenant=tenant, slug=slug, name=name, **fields)
-    audit.record("project.created", actor=by, subject=project)
-    return project
+def change_tenant(pk: UUID | str, *, by: User, **fields: Any) -> Tenant:
+    """Change some of a tenant's SETTINGS; what is left out stays. Its slug is for good.
+
+    The highest data class may be lowered here, but only operators raise it.
+
+    Raises:
+        Tenant.DoesNotExist: `by` cannot see such a tenant. PermissionDenied: `by` may not change its settings,
+        or raises the data class. Conflict: it is not active, or has usage and would get another currency.
+        ValidationError: by field.
+    """
+    tenant = lock_tenant(pk, by=by)
+    require(by, "tenants.manage_tenant", tenant)
+    before = {name: getattr(tenant, name) for name in SETTINGS}
+    wanted = DataClass(before["highest_data_class"])
+    if fields.get("highest_data_class") in DataClass.values:
+        wanted = DataClass(fields["highest_data_class"])
+    if wanted.rank > DataClass(before["highest_data_class"]).rank and not by.has_perm(
+        "tenants.create_tenant"
+    ):
+        raise PermissionDenied(_("Only operators let a tenant use more sensitive data. Ask them."))
+    check_active(tenant)
+    for name, value in fields.items():
+        if name not in SETTINGS:
+            raise TypeError(f"{name} is no setting of a tenant")
+        setattr(tenant, name, value)
+    _clean(tenant)
+    changes = {name: (was, getattr(tenant, name)) for name, was in before.items()}
+    changes = {name: pair for name, pair in changes.items() if pair[0] != pair[1]}
+    if not changes:
+        return tenant
+    try:
+        with transaction.atomic():
+            tenant.save(update_fields=list(changes))
+    except IntegrityError as error:
+        if "keeps its currency" not in str(error):
+            raise
+        raise Conflict(
+            _("%(tenant)s has usage in %(currency)s already, so its currency stays.")
+            % {"tenant": before["name"], "currency": before["currency"]},
+            code="currency_in_use",
+        ) from error
+    audit.record("tenant.changed", actor=by, subject=tenant, changes=changes)
+    if "timezone" in changes:  # its days and months, to which limits count
+        raise_revision()
+    return tenant
+
+
+def _clean(tenant: Tenant) -> None:
+    """Bring the fields into their form. Raises ValidationError by field."""
+    problems: dict[str, Any] = {}
+    for name in ("name", "cost_centre"):
+        setattr(tenant, name, str(getattr(tenant, name)).strip())
+    try:
+        tenant.clean_fields()
+    except ValidationError as error:
+        problems |= error.error_dict
+    if "timezone" not in problems and tenant.timezone not in available_timezones():
+        problems["timezone"] = _("Use an IANA name, such as Europe/Berlin.")
+    if "regions" not in problems:
+        tenant.regions = sorted({str(region).strip().lower() for region in tenant.regions} - {""})
+        if wrong := [region for region in tenant.regions if not REGION.fullmatch(region)]:
+            problems["regions"] = _("Write regions like eu or eu-west-1, not %(wrong)s.") % {
+                "wrong": wrong[0]
+            }
+    if problems:
+        raise ValidationError(problems)

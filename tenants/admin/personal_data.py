@@ -14,7 +14,7 @@ from unfold.decorators import action
 from unfold.enums import ActionVariant
 from unfold.widgets import INPUT_CLASSES
 
-from tenants import tasks
+from tenants.audit import tasks
 from tenants.errors import Conflict
 from tenants.models import User
 from tenants.permissions import require, signed_in

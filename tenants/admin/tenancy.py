@@ -2,13 +2,28 @@
 
 from __future__ import annotations
 
-from django.contrib import admin
+from typing import Any
+
+from django import forms
+from django.contrib import admin, messages
+from django.core.exceptions import ValidationError
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.urls import reverse
 from django.utils.translation import gettext_lazy as _
 from unfold.admin import TabularInline
-from unfold.decorators import display
+from unfold.decorators import action, display
+from unfold.enums import ActionVariant
+from unfold.forms import BaseDialogForm
+from unfold.widgets import UnfoldAdminTextareaWidget
 
-from tenants.admin.base import LookAdmin, LookOnly
+from tenants.actions import change_tenant, resume_tenant, suspend_tenant
+from tenants.admin.base import LookAdmin, LookOnly, go_to
+from tenants.admin.tenant_forms import NewTenantForm, TenantForm, create_with_owner
+from tenants.errors import Conflict
 from tenants.models import Membership, Project, Tenant
+from tenants.permissions import require, signed_in
+from tenants.signals import stakes_of
 
 
 class MembershipInline(LookOnly, TabularInline):  # type: ignore[misc]
@@ -21,10 +36,28 @@ class MembershipInline(LookOnly, TabularInline):  # type: ignore[misc]
 
 class ProjectInline(LookOnly, TabularInline):  # type: ignore[misc]
     model = Project
-    fields = ["name", "slug", "cost_centre", "created_at"]
-    readonly_fields = ["name", "slug", "cost_centre", "created_at"]
+    fields = ["name", "slug", "cost_centre", "owner", "created_at"]
+    readonly_fields = ["name", "slug", "cost_centre", "owner", "created_at"]
     extra = 0
     tab = True
+
+
+class SuspendForm(BaseDialogForm):  # type: ignore[misc]
+    """Shows what stops before it asks why."""
+
+    form_before_template = "admin/tenants/stakes.html"
+    because = forms.CharField(
+        label=_("Reason"),
+        max_length=500,
+        help_text=_("The tenant's people read it on every page."),
+        widget=UnfoldAdminTextareaWidget(attrs={"rows": 3}),
+    )
+
+    def get_before_template_context(
+        self, request: HttpRequest, object_id: int | str | None = None
+    ) -> dict[str, Any]:
+        tenant = Tenant.objects.visible_to(signed_in(request)).get(pk=object_id)
+        return {"tenant": tenant, "stakes": stakes_of(tenant)}
 
 
 @admin.register(Tenant)
@@ -34,24 +67,124 @@ class TenantAdmin(LookAdmin):
     search_fields = ["name", "slug"]
     ordering = ["name"]
     fields = [
-        "name", "slug", "status", "currency", "timezone", "cost_centre", "highest_data_class", "regions", "created_at",
+        "name", "slug", "status", "suspended_at", "suspended_because", "currency", "timezone", "cost_centre",
+        "highest_data_class", "regions", "created_at",
     ]  # fmt: skip
     readonly_fields = fields
     inlines = [ProjectInline, MembershipInline]
+    actions_list = ["new_tenant"]
+    actions_detail = ["settings", "suspend", "resume"]
 
     @display(description=_("Status"), label={"Suspended": "warning", "Closed": "danger"})
     def status_label(self, tenant: Tenant) -> str:
         return tenant.get_status_display()
 
+    def has_new_tenant_permission(self, request: HttpRequest, object_id: object = None) -> bool:
+        return bool(request.user.has_perm("tenants.create_tenant"))
+
+    def has_suspend_permission(self, request: HttpRequest, object_id: object = None) -> bool:
+        return bool(request.user.has_perm("tenants.suspend_tenant"))
+
+    @action(description=_("New tenant"), url_path="new", permissions=["new_tenant"])
+    def new_tenant(self, request: HttpRequest) -> HttpResponse:
+        """Create a tenant and invite its first owner."""
+        form = NewTenantForm(request.POST or None)
+        if form.is_valid() and (tenant := create_with_owner(form, by=signed_in(request))):
+            messages.success(request, _("%(tenant)s is created.") % {"tenant": tenant})
+            return redirect("admin:tenants_tenant_change", tenant.pk)
+        hint = _("Its first owner gets an invitation by e-mail, and invites everybody else.")
+        return self._form_page(request, form, title=_("New tenant"), button=_("Create tenant"), hint=hint)
+
+    @action(description=_("Settings"), url_path="settings", permissions=["new_tenant"])
+    def settings(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        """Change what operators decide about a tenant, above all the data it may use."""
+        person = signed_in(request)
+        tenant = Tenant.objects.visible_to(person).get(pk=object_id)
+        require(person, "tenants.manage_tenant", tenant)
+        form = TenantForm(request.POST or None, initial=TenantForm.values_of(tenant))
+        if form.is_valid():
+            try:
+                change_tenant(tenant.pk, by=person, **form.cleaned_data)
+            except (ValidationError, Conflict) as error:
+                form.refuse(error)
+            else:
+                messages.success(request, _("%(tenant)s is changed.") % {"tenant": tenant})
+                return redirect("admin:tenants_tenant_change", tenant.pk)
+        hint = _("Every change is written to the audit trail, which the tenant's owners read.")
+        return self._form_page(request, form, title=tenant.name, button=_("Save"), hint=hint)
+
+    @action(
+        description=_("Suspend"),
+        url_path="suspend",
+        permissions=["suspend"],
+        variant=ActionVariant.DANGER,
+        dialog={
+            "title": _("Suspend this tenant?"),
+            "description": _(
+                "Its keys are refused within seconds on every gateway; requests, claims and exports stop. "
+                "All data stays. You can resume it."
+            ),
+            "form_class": SuspendForm,
+            "form_submit_text": _("Suspend tenant"),
+        },
+    )
+    def suspend(self, request: HttpRequest, form: SuspendForm, object_id: str) -> HttpResponse:
+        try:
+            tenant = suspend_tenant(object_id, by=signed_in(request), because=form.cleaned_data["because"])
+        except Conflict as conflict:
+            messages.error(request, conflict.message)
+        else:
+            messages.success(request, _("%(tenant)s is suspended.") % {"tenant": tenant})
+        return go_to("admin:tenants_tenant_change", object_id)
+
+    @action(
+        description=_("Resume"),
+        url_path="resume",
+        permissions=["suspend"],
+        dialog={
+            "title": _("Resume this tenant?"),
+            "description": _("Its keys work again within seconds on every gateway."),
+            "form_submit_text": _("Resume tenant"),
+        },
+    )
+    def resume(self, request: HttpRequest, form: Any, object_id: str) -> HttpResponse:
+        try:
+            tenant = resume_tenant(object_id, by=signed_in(request))
+        except Conflict as conflict:
+            messages.error(request, conflict.message)
+        else:
+            messages.success(request, _("%(tenant)s works again.") % {"tenant": tenant})
+        return go_to("admin:tenants_tenant_change", object_id)
+
+    def get_actions_detail(self, request: HttpRequest, object_id: Any) -> Any:
+        """Suspend what is active, resume what is suspended; what is closed stays as it is."""
+        actions = super().get_actions_detail(request, object_id)
+        status = Tenant.objects.filter(pk=object_id).values_list("status", flat=True).first()
+        hidden = {
+            Tenant.Status.ACTIVE: {"resume"},
+            Tenant.Status.SUSPENDED: {"suspend", "settings"},
+            Tenant.Status.CLOSED: {"suspend", "resume", "settings"},
+        }[status or Tenant.Status.CLOSED]
+        return [one for one in actions if one.method.original_function_name not in hidden]
+
+    def _form_page(
+        self, request: HttpRequest, form: forms.Form, *, title: Any, button: Any, hint: Any
+    ) -> HttpResponse:
+        context = self.admin_site.each_context(request) | {
+            "opts": self.opts, "title": title, "form": form, "button": button, "hint": hint,
+            "back": reverse("admin:tenants_tenant_changelist"),
+        }  # fmt: skip
+        return render(request, "admin/tenants/form.html", context, status=422 if form.is_bound else 200)
+
 
 @admin.register(Project)
 class ProjectAdmin(LookAdmin):
-    list_display = ["name", "tenant", "slug", "cost_centre", "created_at"]
+    list_display = ["name", "tenant", "slug", "cost_centre", "owner", "created_at"]
     list_filter = ["tenant"]
-    list_select_related = ["tenant"]
+    list_select_related = ["tenant", "owner"]
     search_fields = ["name", "slug", "tenant__name"]
     ordering = ["tenant__name", "name"]
-    fields = ["tenant", "name", "slug", "cost_centre", "created_at"]
+    fields = ["tenant", "name", "slug", "cost_centre", "owner", "created_at"]
     readonly_fields = fields
 
 

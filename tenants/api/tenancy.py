@@ -6,10 +6,28 @@ from functools import cached_property
 from typing import Any
 
 from django.db.models import QuerySet
-from rest_framework import serializers, viewsets
+from django.shortcuts import get_object_or_404
+from drf_spectacular.utils import OpenApiResponse, extend_schema
+from rest_framework import serializers, status, viewsets
+from rest_framework.decorators import action
+from rest_framework.request import Request
+from rest_framework.response import Response
 
+from tenants.actions import (
+    change_project,
+    change_tenant,
+    create_project,
+    resume_tenant,
+    suspend_tenant,
+)
 from tenants.api.base import InTenantFilter, VisibleMixin
-from tenants.models import Membership, Project, Tenant
+from tenants.api.project_roles import ROLES_SCHEMA, SET_ROLE_SCHEMA, project_roles
+from tenants.models import DataClass, Membership, Project, Tenant
+from tenants.permissions import require, signed_in
+from tenants.roles import TokenScope
+from tenants.standing import check_active
+
+_NOT_ACTIVE = OpenApiResponse(description="The tenant is suspended or closed; `detail` says why.")
 
 
 class TenantSerializer(serializers.ModelSerializer[Tenant]):
@@ -22,8 +40,10 @@ class TenantSerializer(serializers.ModelSerializer[Tenant]):
             "slug",
             "name",
             "status",
+            "suspended_because",
             "currency",
             "timezone",
+            "cost_centre",
             "highest_data_class",
             "regions",
             "role",
@@ -39,26 +59,154 @@ class TenantSerializer(serializers.ModelSerializer[Tenant]):
         return dict(Membership.objects.visible_to(user).filter(user=user).values_list("tenant", "role"))
 
 
+class ChangeTenantSerializer(serializers.Serializer[Any]):
+    """What is left out stays."""
+
+    name = serializers.CharField(max_length=120, required=False)
+    cost_centre = serializers.CharField(max_length=60, allow_blank=True, required=False)
+    timezone = serializers.CharField(
+        max_length=64, required=False, help_text="An IANA name, such as Europe/Berlin."
+    )
+    currency = serializers.RegexField(
+        r"^[A-Z]{3}$", required=False, help_text="Stays once the tenant has usage: 409."
+    )
+    regions = serializers.ListField(
+        child=serializers.CharField(max_length=40), required=False, max_length=50, help_text="Empty: any."
+    )
+    highest_data_class = serializers.ChoiceField(
+        DataClass.choices, required=False, help_text="Only operators raise it: 403."
+    )
+
+
+class BecauseSerializer(serializers.Serializer[Any]):
+    because = serializers.CharField(max_length=500, help_text="The tenant's people read it on every page.")
+
+
 class TenantViewSet(VisibleMixin, viewsets.ReadOnlyModelViewSet[Tenant]):
     """The tenants you belong to; all of them for platform staff."""
 
     model, serializer_class = Tenant, TenantSerializer
+    token_scope = TokenScope.MANAGE
     lookup_field = "slug"
     lookup_value_regex = "[-a-zA-Z0-9_]+"
+
+    @extend_schema(request=ChangeTenantSerializer, responses={200: TenantSerializer, 409: _NOT_ACTIVE})
+    def partial_update(self, request: Request, slug: str) -> Response:
+        """Change a tenant's settings. Its slug is for good."""
+        tenant = self.get_object()
+        require(signed_in(request), "tenants.manage_tenant", tenant)
+        check_active(tenant)
+        said = ChangeTenantSerializer(data=request.data)
+        said.is_valid(raise_exception=True)
+        changed = change_tenant(tenant.pk, by=signed_in(request), **said.validated_data)
+        return Response(self.get_serializer(changed).data)
+
+    @extend_schema(request=BecauseSerializer, responses={200: TenantSerializer, 409: _NOT_ACTIVE})
+    @action(detail=True, methods=["post"], token_scope=TokenScope.PLATFORM)
+    def suspend(self, request: Request, slug: str) -> Response:
+        """Stop a tenant's keys, requests and exports until it is resumed; operators do."""
+        tenant = self.get_object()
+        require(signed_in(request), "tenants.suspend_tenant", tenant)
+        check_active(tenant)
+        said = BecauseSerializer(data=request.data)
+        said.is_valid(raise_exception=True)
+        suspended = suspend_tenant(tenant.pk, by=signed_in(request), because=said.validated_data["because"])
+        return Response(self.get_serializer(suspended).data)
+
+    @extend_schema(
+        request=None,
+        responses={200: TenantSerializer, 409: OpenApiResponse(description="It is not suspended.")},
+    )
+    @action(detail=True, methods=["post"], token_scope=TokenScope.PLATFORM)
+    def resume(self, request: Request, slug: str) -> Response:
+        """Let a suspended tenant work again; operators do."""
+        resumed = resume_tenant(self.get_object().pk, by=signed_in(request))
+        return Response(self.get_serializer(resumed).data)
 
 
 class ProjectSerializer(serializers.ModelSerializer[Project]):
     tenant = serializers.SlugRelatedField[Tenant](slug_field="slug", read_only=True)
+    owner = serializers.EmailField(source="owner.email", read_only=True, allow_null=True, default=None)
 
     class Meta:
         model = Project
-        fields = ["id", "tenant", "slug", "name", "cost_centre", "created_at"]
+        fields = ["id", "tenant", "slug", "name", "cost_centre", "owner", "created_at"]
+
+
+class TenantSlugSerializer(serializers.Serializer[Any]):
+    tenant = serializers.SlugField(help_text="Slug of the tenant.")
+
+
+class ChangeProjectSerializer(serializers.Serializer[Any]):
+    """What is left out stays."""
+
+    name = serializers.CharField(max_length=120, required=False)
+    cost_centre = serializers.CharField(max_length=60, allow_blank=True, required=False)
+    owner = serializers.EmailField(
+        required=False, allow_null=True, help_text="A member's e-mail address; null: nobody in particular."
+    )
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        if attrs.get("owner"):
+            members = Membership.objects.in_tenant(self.context["tenant"]).select_related("user")
+            member = members.filter(user__email=attrs["owner"].lower()).first()
+            if member is None:
+                raise serializers.ValidationError({"owner": ["There is no such member."]})
+            attrs["owner"] = member.user
+        return attrs
+
+
+class NewProjectSerializer(ChangeProjectSerializer):
+    """A new project."""
+
+    tenant = serializers.SlugField(help_text="Slug of the tenant.")
+    slug = serializers.SlugField(max_length=60, help_text="For good; stands in reports.")
+    name = serializers.CharField(max_length=120)
 
 
 class ProjectViewSet(VisibleMixin, viewsets.ReadOnlyModelViewSet[Project]):
     """Teams and applications inside your tenants."""
 
     model, serializer_class, filterset_class = Project, ProjectSerializer, InTenantFilter
+    token_scope = TokenScope.MANAGE
 
     def get_queryset(self) -> QuerySet[Project]:
-        return super().get_queryset().select_related("tenant")
+        return super().get_queryset().select_related("tenant", "owner")
+
+    @extend_schema(request=NewProjectSerializer, responses={201: ProjectSerializer, 409: _NOT_ACTIVE})
+    def create(self, request: Request) -> Response:
+        """Create a project in a tenant."""
+        tenant = _named_tenant(request)
+        require(signed_in(request), "tenants.manage_projects", tenant)
+        check_active(tenant)
+        said = NewProjectSerializer(data=request.data, context={"tenant": tenant})
+        said.is_valid(raise_exception=True)
+        fields = {name: value for name, value in said.validated_data.items() if name != "tenant"}
+        project = create_project(tenant, by=signed_in(request), **fields)
+        return Response(self.get_serializer(project).data, status=status.HTTP_201_CREATED)
+
+    @extend_schema(request=ChangeProjectSerializer, responses={200: ProjectSerializer, 409: _NOT_ACTIVE})
+    def partial_update(self, request: Request, pk: str) -> Response:
+        """Change a project's name, cost centre or owner. Its slug is for good."""
+        project = self.get_object()
+        require(signed_in(request), "tenants.manage_projects", project)
+        check_active(project.tenant)
+        said = ChangeProjectSerializer(data=request.data, context={"tenant": project.tenant})
+        said.is_valid(raise_exception=True)
+        changed = change_project(project.pk, by=signed_in(request), **said.validated_data)
+        return Response(self.get_serializer(changed).data)
+
+    @SET_ROLE_SCHEMA
+    @ROLES_SCHEMA
+    @action(detail=True, methods=["get", "post"], pagination_class=None, filterset_class=None)
+    def roles(self, request: Request, pk: str) -> Response:
+        return project_roles(request, self.get_object().pk)
+
+
+def _named_tenant(request: Request) -> Tenant:
+    """The tenant that the body names: 404 when it is not visible, 400 when it names none."""
+    said = TenantSlugSerializer(data=request.data)
+    said.is_valid(raise_exception=True)
+    visible = Tenant.objects.visible_to(request.user)
+    tenant: Tenant = get_object_or_404(visible, slug=said.validated_data["tenant"])
+    return tenant

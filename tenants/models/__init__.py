@@ -1,5 +1,6 @@
 """WHO: people, tenants, projects, memberships, keys, limits, tokens, the directory, the audit trail."""
 
+from tenants.models.answers import StoredAnswer
 from tenants.models.audit import (
     AuditEntry,
     AuditPruning,
@@ -8,16 +9,24 @@ from tenants.models.audit import (
     AuditSealExport,
     AuditUnsealed,
 )
-from tenants.models.directory import DirectoryGroup, GroupRule, ScimToken
+from tenants.models.directory import (
+    DirectoryGroup,
+    DirectoryPerson,
+    GroupRule,
+    GroupRulesDue,
+    ScimToken,
+)
 from tenants.models.keys import ApiKey, ConfigRevision, Limit
 from tenants.models.people import (
     FederatedIdentity,
     PersonalAccessToken,
     Session,
     Source,
+    SpentLogoutToken,
     StaffAppointment,
     User,
 )
+from tenants.models.second_factor import RecoveryCode, SecondFactor
 from tenants.models.tenancy import (
     DataClass,
     Invitation,
@@ -39,18 +48,24 @@ __all__ = [
     "ConfigRevision",
     "DataClass",
     "DirectoryGroup",
+    "DirectoryPerson",
     "FederatedIdentity",
     "GroupRule",
+    "GroupRulesDue",
     "Invitation",
     "Limit",
     "Membership",
     "PersonalAccessToken",
     "Project",
     "ProjectRole",
+    "RecoveryCode",
     "ScimToken",
+    "SecondFactor",
     "Session",
     "Source",
+    "SpentLogoutToken",
     "StaffAppointment",
+    "StoredAnswer",
     "Tenant",
     "TenantClosing",
     "User",

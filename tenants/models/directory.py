@@ -9,11 +9,16 @@ from django.utils.timezone import now
 from tenants.ids import uuid7
 from tenants.models.people import User
 from tenants.models.tenancy import Tenant
+from tenants.querysets import GroupRuleQuerySet
 from tenants.roles import Role, StaffRole
 
 
 class GroupRule(models.Model):
-    """Members of a directory group, by the directory's name for it, get a role in a tenant or as staff."""
+    """Members of a directory group, by the directory's name for it, get a role in a tenant or as staff.
+
+    A rule is never edited: it ends and another begins. An ended rule stays until everybody it concerned has been
+    looked at (`applied_at`), so that no lost message leaves somebody with what it gave.
+    """
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     group = models.CharField(max_length=200)
@@ -21,11 +26,18 @@ class GroupRule(models.Model):
     role = models.CharField(max_length=10, choices=Role, blank=True)
     staff_role = models.CharField(max_length=30, choices=StaffRole, blank=True)
     created_at = models.DateTimeField(default=now, editable=False)
+    ended_at = models.DateTimeField(null=True, editable=False)
+    applied_at = models.DateTimeField(null=True, editable=False)  # everybody it concerns has been looked at
+
+    objects = GroupRuleQuerySet.as_manager()
 
     class Meta:
         constraints = [
             UniqueConstraint(
-                fields=["group", "tenant", "staff_role"], name="group_rule_once", nulls_distinct=False
+                fields=["group", "tenant", "staff_role"],
+                name="group_rule_once",
+                nulls_distinct=False,
+                condition=Q(ended_at=None),
             ),
             CheckConstraint(
                 name="group_rule_gives_one_role",
@@ -56,6 +68,43 @@ class DirectoryGroup(models.Model):
         return self.display_name
 
 
+class DirectoryPerson(models.Model):
+    """What the directory says of a person beyond what User holds; made when it first speaks of them."""
+
+    user = models.OneToOneField(
+        User, models.CASCADE, primary_key=True, related_name="directory_entry", editable=False
+    )
+    given_name = models.CharField(max_length=150, blank=True)
+    family_name = models.CharField(max_length=150, blank=True)
+    formatted_name = models.CharField(max_length=150, blank=True)
+    display_name = models.CharField(max_length=150, blank=True)
+    work_email = models.EmailField(blank=True)  # where it differs from the address they sign in with
+    created_at = models.DateTimeField(default=now, editable=False)
+    changed_at = models.DateTimeField(default=now, editable=False)
+    removed_at = models.DateTimeField(null=True)  # deleted by the directory, to which they exist no more
+
+    class Meta:
+        verbose_name_plural = "directory people"
+        permissions = [("manage_people", "Deactivate and reactivate people")]
+
+    def __str__(self) -> str:
+        return f"Directory entry of {self.user}"
+
+
+class GroupRulesDue(models.Model):
+    """Somebody whose groups changed and whose roles must still be computed: the row of a task's message."""
+
+    user = models.OneToOneField(User, models.CASCADE, primary_key=True, related_name="+")
+    because = models.CharField(max_length=200)
+    since = models.DateTimeField(default=now, editable=False)
+
+    class Meta:
+        verbose_name_plural = "group rules due"
+
+    def __str__(self) -> str:
+        return f"Roles of {self.user}"
+
+
 class ScimToken(models.Model):
     """The directory's bearer secret for /scim/v2/ (`qms_…`); shown once, stored as a digest."""
 
@@ -67,6 +116,10 @@ class ScimToken(models.Model):
     expires_at = models.DateTimeField()
     last_used_at = models.DateTimeField(null=True)
     revoked_at = models.DateTimeField(null=True)
+
+    class Meta:
+        verbose_name = "directory token"
+        permissions = [("manage_directory", "Manage the directory's tokens")]
 
     def __str__(self) -> str:
         return f"{self.name} ({self.prefix}…)"

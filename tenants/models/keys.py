@@ -62,6 +62,7 @@ class ApiKey(TenantOwned):
                 | Q(state="active", digest__isnull=False, claimed_at__isnull=False)
                 | Q(state="revoked", revoked_at__isnull=False),
             ),
+            UniqueConstraint(fields=["tenant", "id"], name="api_key_of_tenant"),
         ]
         indexes = [Index(fields=["tenant", "-created_at"], name="api_key_tenant_newest")]
 

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from typing import Any, ClassVar
+from uuid import UUID
 
 from django.contrib.auth.models import AbstractUser, BaseUserManager
 from django.contrib.postgres.fields import ArrayField
+from django.contrib.postgres.indexes import GinIndex
 from django.contrib.sessions.base_session import AbstractBaseSession
 from django.db import models
-from django.db.models import Index, UniqueConstraint
+from django.db.models import Index, Q, UniqueConstraint
 from django.utils.functional import cached_property
 from django.utils.timezone import now
 from django.utils.translation import gettext_lazy as _
 
 from tenants.ids import uuid7
+from tenants.querysets import TokenQuerySet
 from tenants.roles import StaffRole, TokenScope
 
 
@@ -51,7 +54,12 @@ class User(AbstractUser):
     service_of = models.ForeignKey(
         "tenants.Tenant", models.PROTECT, null=True, blank=True, related_name="service_accounts"
     )  # set: no person, but an account for programs of this tenant, which never signs in to pages
+    responsible = models.ForeignKey(
+        "self", models.PROTECT, null=True, blank=True, related_name="answers_for"
+    )  # of a service account: the person who answers for it
     erased_at = models.DateTimeField(null=True, editable=False)
+
+    only_tenant_id: UUID | None = None  # while a token bound to one tenant speaks: the others are not theirs
 
     USERNAME_FIELD = "email"
     REQUIRED_FIELDS: ClassVar[list[str]] = []
@@ -90,6 +98,26 @@ class User(AbstractUser):
     def is_operator(self) -> bool:
         return self.is_superuser or StaffRole.OPERATOR in self.staff_roles
 
+    def own_tenants(self) -> models.QuerySet[Any, Any]:
+        """Ids of the tenants this person belongs to, as a subquery; through a bound token that one alone."""
+        memberships = self.memberships.all()
+        if self.only_tenant_id is not None:
+            memberships = memberships.filter(tenant=self.only_tenant_id)
+        return memberships.values("tenant")
+
+    def has_perm(self, perm: str, obj: Any = None) -> bool:
+        """Whether this person may; through a token bound to one tenant nothing outside it."""
+        return self._may_touch(obj) and super().has_perm(perm, obj)
+
+    def get_all_permissions(self, obj: Any = None) -> set[str]:
+        return super().get_all_permissions(obj) if self._may_touch(obj) else set()
+
+    def _may_touch(self, obj: Any) -> bool:
+        if self.only_tenant_id is None or obj is None:
+            return True
+        is_tenant = obj._meta.label_lower == "tenants.tenant"
+        return bool((obj.pk if is_tenant else getattr(obj, "tenant_id", None)) == self.only_tenant_id)
+
 
 class StaffAppointment(models.Model):
     """Somebody's staff role and where it comes from; the group of that name carries the permissions."""
@@ -101,6 +129,7 @@ class StaffAppointment(models.Model):
     created_at = models.DateTimeField(default=now, editable=False)
 
     class Meta:
+        permissions = [("appoint_staff", "Give and take staff roles")]
         constraints = [UniqueConstraint(fields=["user", "role"], name="staff_appointment_once")]
 
     def __str__(self) -> str:
@@ -127,8 +156,30 @@ class PersonalAccessToken(models.Model):
     suspended_because = models.CharField(max_length=200, blank=True)
     revoked_at = models.DateTimeField(null=True)
 
+    objects = TokenQuerySet.as_manager()
+
     def __str__(self) -> str:
         return f"{self.name} ({self.prefix}…)"
+
+    @property
+    def state(self) -> str:
+        """One word: "active", "suspended", "expired" or "revoked"."""
+        if self.revoked_at is not None:
+            return "revoked"
+        if self.expires_at <= now():
+            return "expired"
+        return "suspended" if self.suspended_at is not None else "active"
+
+    def speaker(self) -> User:
+        """The token's owner, with no more than the token gives: its tenant alone, and staff only by its scope.
+
+        The narrowing is in memory, for this request; it is not the person's and must not be saved.
+        """
+        user = self.user
+        user.only_tenant_id = self.tenant_id
+        if TokenScope.PLATFORM not in self.scopes or self.tenant_id is not None:
+            user.is_staff = user.is_superuser = False
+        return user
 
 
 class Session(AbstractBaseSession):
@@ -165,12 +216,37 @@ class FederatedIdentity(models.Model):
     subject = models.CharField(max_length=255)
     groups = ArrayField(models.CharField(max_length=200), default=list)  # as of `checked_at`
     checked_at = models.DateTimeField(null=True)
+    claimed_at = models.DateTimeField(null=True, editable=False)  # a worker asks the provider since then
+    refused_at = models.DateTimeField(null=True, editable=False)  # the provider no longer vouches for them
     refresh_token = models.BinaryField(null=True, editable=False)  # encrypted; for the periodic check
     signed_in_at = models.DateTimeField(null=True)
 
     class Meta:
         verbose_name_plural = "federated identities"
         constraints = [UniqueConstraint(fields=["issuer", "subject"], name="federated_identity_once")]
+        indexes = [
+            Index(
+                fields=["checked_at"],
+                name="federated_identity_to_check",
+                condition=Q(refresh_token__isnull=False),
+            ),
+            GinIndex(fields=["groups"], name="federated_identity_groups"),
+        ]
 
     def __str__(self) -> str:
         return f"{self.subject} at {self.issuer}"
+
+
+class SpentLogoutToken(models.Model):
+    """A logout token of the provider that was obeyed: the same one again is refused until it has expired."""
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    issuer = models.CharField(max_length=300)
+    jti = models.CharField(max_length=255)
+    expires_at = models.DateTimeField(db_index=True)
+
+    class Meta:
+        constraints = [UniqueConstraint(fields=["issuer", "jti"], name="logout_token_spent_once")]
+
+    def __str__(self) -> str:
+        return f"{self.jti} of {self.issuer}"

@@ -11,7 +11,7 @@ from django.utils.translation import gettext_lazy as _
 
 from tenants.ids import uuid7
 from tenants.models.people import Source, User
-from tenants.querysets import TenantListQuerySet
+from tenants.querysets import InvitationQuerySet, TenantListQuerySet
 from tenants.roles import Role
 from tenants.scoping import TenantOwned
 
@@ -56,15 +56,25 @@ class Tenant(models.Model):
 
     class Meta:
         ordering = ["name"]
-        permissions = [
+        permissions = [  # given to roles in tenants/roles.py
             ("request_access", "Ask for model access"),
             ("claim_key", "Claim a key"),
             ("revoke_key", "Revoke a key"),
             ("view_cost", "See costs"),
             ("export_cost", "Export costs"),
+            ("manage_tenant", "Change settings"),
             ("manage_members", "Manage members"),
+            ("manage_owners", "Manage owners"),
+            ("manage_projects", "Manage projects"),
+            ("manage_service_accounts", "Manage service accounts"),
+            ("manage_tokens", "Revoke tokens"),
             ("manage_limits", "Change limits"),
             ("view_audit", "Read the audit trail"),
+            ("export_audit", "Export the audit trail"),
+            ("propose_closing", "Propose to close the tenant"),
+            ("create_tenant", "Create tenants"),
+            ("suspend_tenant", "Suspend tenants"),
+            ("confirm_closing", "Confirm that a tenant closes"),
         ]
 
     def __str__(self) -> str:
@@ -83,7 +93,17 @@ class Project(TenantOwned):
 
     class Meta(TenantOwned.Meta):
         ordering = ["name"]
-        constraints = [UniqueConstraint(fields=["tenant", "slug"], name="project_slug_unique_in_tenant")]
+        permissions = [  # asked on the project; see PROJECT_PERMISSIONS in tenants/roles.py
+            ("request_access", "Ask for model access"),
+            ("claim_key", "Claim a key"),
+            ("revoke_key", "Revoke a key"),
+            ("manage_limits", "Change limits"),
+            ("manage_projects", "Manage the project"),
+        ]
+        constraints = [
+            UniqueConstraint(fields=["tenant", "slug"], name="project_slug_unique_in_tenant"),
+            UniqueConstraint(fields=["tenant", "id"], name="project_of_tenant"),  # others refer to the pair
+        ]
 
     def __str__(self) -> str:
         return self.name
@@ -100,7 +120,10 @@ class Membership(TenantOwned):
     created_at = models.DateTimeField(default=now, editable=False)
 
     class Meta(TenantOwned.Meta):
-        constraints = [UniqueConstraint(fields=["tenant", "user"], name="membership_one_role_per_tenant")]
+        constraints = [
+            UniqueConstraint(fields=["tenant", "user"], name="membership_one_role_per_tenant"),
+            UniqueConstraint(fields=["tenant", "id"], name="membership_of_tenant"),
+        ]
 
     def __str__(self) -> str:
         return f"{self.user} is {self.role} of {self.tenant}"
@@ -128,6 +151,8 @@ class ProjectRole(TenantOwned):
 class Invitation(TenantOwned):
     """A tenant's offer of a role to an e-mail address. Its link stands in the mail alone: only a digest is stored."""
 
+    queryset_class = InvitationQuerySet
+
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     email = models.EmailField()
     role = models.CharField(max_length=10, choices=Role)
@@ -135,6 +160,8 @@ class Invitation(TenantOwned):
     invited_by = models.ForeignKey(User, models.PROTECT, related_name="+")
     created_at = models.DateTimeField(default=now, editable=False)
     expires_at = models.DateTimeField()
+    sent_at = models.DateTimeField(null=True)  # when the mail was claimed for sending; null: not yet
+    mail_problem = models.CharField(max_length=200, blank=True)  # why it did not go out
     accepted_at = models.DateTimeField(null=True)
     accepted_by = models.ForeignKey(User, models.PROTECT, null=True, related_name="+")
     withdrawn_at = models.DateTimeField(null=True)
@@ -175,6 +202,11 @@ class TenantClosing(TenantOwned):
                 fields=["tenant"], name="tenant_closing_one_open", condition=Q(withdrawn_at=None)
             ),
             CheckConstraint(name="tenant_closing_takes_two", condition=~Q(confirmed_by=F("proposed_by"))),
+            CheckConstraint(
+                name="tenant_closing_is_open_withdrawn_or_confirmed",
+                condition=Q(confirmed_by__isnull=True, confirmed_at__isnull=True)
+                | Q(confirmed_by__isnull=False, confirmed_at__isnull=False, withdrawn_at__isnull=True),
+            ),
         ]
 
     def __str__(self) -> str:

@@ -9,6 +9,7 @@ from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import render
 
 from tenants.context import current_origin
+from tenants.errors import TooManyRequests
 from tenants.problems import CODES
 
 
@@ -26,6 +27,12 @@ def permission_denied(request: HttpRequest, exception: Exception) -> HttpRespons
 
 def page_not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
     return _answer(request, 404, "There is no such thing, or you may not know of it.")
+
+
+def too_many_requests(request: HttpRequest, error: TooManyRequests) -> HttpResponse:
+    response = _answer(request, 429, error.message)
+    response["Retry-After"] = str(error.retry_after_seconds)
+    return response
 
 
 def server_error(request: HttpRequest) -> HttpResponse:

@@ -11,8 +11,12 @@ from django.shortcuts import get_object_or_404
 from django.utils.cache import patch_vary_headers
 from django.views.generic.base import ContextMixin, View
 
-from tenants.models import ApiKey, Project, Tenant
-from tenants.permissions import deeds_in
+from tenants.models import ApiKey, Project, Tenant, User
+from tenants.permissions import deeds_in, projects_where
+from tenants.scope import platform_scope
+from tenants.scope_of import enter_tenant
+
+SWITCHER_SIZE = 20  # tenants that the header lists; the others are found by searching
 
 
 class TenantPageMixin(LoginRequiredMixin, ContextMixin, View):
@@ -21,8 +25,9 @@ class TenantPageMixin(LoginRequiredMixin, ContextMixin, View):
     tenant: Tenant
 
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
-        if request.user.is_authenticated:
-            self.tenant = get_object_or_404(Tenant.objects.visible_to(request.user), slug=kwargs["tenant"])
+        if isinstance(request.user, User):
+            self.tenant = _tenant_of(request.user, kwargs["tenant"])
+            enter_tenant(request.user, self.tenant)
         return super().dispatch(request, *args, **kwargs)
 
     def handle_no_permission(self) -> HttpResponseRedirect:
@@ -36,9 +41,11 @@ class TenantPageMixin(LoginRequiredMixin, ContextMixin, View):
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
         user = self.request.user
-        tenants = Tenant.objects.visible_to(user)[:20]  # the switcher
+        others = list(Tenant.objects.visible_to(user).exclude(pk=self.tenant.pk)[:SWITCHER_SIZE])
+        tenants = [self.tenant, *others[: SWITCHER_SIZE - 1]]
         deeds = deeds_in(user, self.tenant)
-        keys_to_claim = ApiKey.objects.visible_to(user).in_tenant(self.tenant).claimable().count()
+        claimable = ApiKey.objects.visible_to(user).in_tenant(self.tenant).claimable()
+        keys_to_claim = claimable.filter(project__in=projects_where(user, "tenants.claim_key", self.tenant))
         return super().get_context_data(**kwargs) | {
             "tenant": self.tenant,
             "tenants": tenants,
@@ -46,12 +53,25 @@ class TenantPageMixin(LoginRequiredMixin, ContextMixin, View):
             "currency": self.tenant.currency,
             "portal": {
                 "tenants": tenants,
-                "keys_to_claim": keys_to_claim if "claim_key" in deeds else 0,
+                "has_more_tenants": len(others) == SWITCHER_SIZE,
+                "keys_to_claim": keys_to_claim.count(),
                 "can_see_cost": "view_cost" in deeds,
                 "can_export": "export_cost" in deeds,
+                "can_manage_tokens": "manage_tokens" in deeds,
+                "can_manage": "manage_tenant" in deeds,
+                "can_close": "propose_closing" in deeds,
                 "can_audit": "view_audit" in deeds,
             },
         }
+
+
+def _tenant_of(user: User, slug: str) -> Tenant:
+    """The tenant, or 404. A member's own membership makes it visible; staff look beyond theirs, and it is logged."""
+    if user.is_superuser or user.staff_roles:
+        with platform_scope(f"staff open a page of {slug}"):
+            return get_object_or_404(Tenant, slug=slug)
+    tenant: Tenant = get_object_or_404(Tenant.objects.visible_to(user), slug=slug)
+    return tenant
 
 
 class TenantScopedMixin(TenantPageMixin):

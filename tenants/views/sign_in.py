@@ -1,41 +1,179 @@
-"""Signing in and out, and the first page afterwards."""
+"""Signing in and out, the first page afterwards, and one's password."""
 
 from __future__ import annotations
 
+from typing import Any
+
+from django.conf import settings
+from django.contrib import messages
+from django.contrib.auth import login, update_session_auth_hash
 from django.contrib.auth.decorators import login_required
-from django.contrib.auth.views import LoginView
-from django.http import HttpRequest, HttpResponse
+from django.contrib.auth.forms import AuthenticationForm, SetPasswordForm
+from django.contrib.auth.mixins import LoginRequiredMixin
+from django.contrib.auth.views import LoginView, PasswordChangeView, redirect_to_login
+from django.core.exceptions import PermissionDenied
+from django.db.models import Q
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase, HttpResponseRedirect
 from django.shortcuts import redirect, render
+from django.urls import reverse, reverse_lazy
+from django.utils.decorators import method_decorator
+from django.utils.http import urlencode
+from django.utils.translation import gettext as _
+from django.views.decorators.cache import never_cache
+from django.views.generic import FormView
 
-from tenants.models import Membership
+from tenants.actions import change_password, read_administrator_link, use_administrator_link
+from tenants.client_address import client_address
+from tenants.models import Membership, Tenant, User
+from tenants.permissions import signed_in
+from tenants.rate_limits import limit_rate
+from tenants.scope import platform_scope
+from tenants.second_factor import has_authenticator
+from tenants.views.half_signed_in import begin_second_step
+from tenants.views.keyset import keyset_page
+
+LOCAL_BACKEND = "tenants.permissions.StaffPermissionBackend"
+TENANTS_PER_PAGE = 20
 
 
+@method_decorator(never_cache, name="dispatch")
 class SignIn(LoginView):
-    """E-mail address and password. Who is signed in already goes on to their pages."""
+    """E-mail address and password; then a code, for whoever has an authenticator.
+
+    Who is signed in already goes on to their pages. Where local accounts are off there is no form.
+    """
 
     template_name = "registration/login.html"
     redirect_authenticated_user = True
+
+    def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        if not settings.LOCAL_ACCOUNTS:
+            raise PermissionDenied(_("Passwords are off here; your organisation signs you in."))
+        limit_rate("sign_in", client_address(request))
+        return super().post(request, *args, **kwargs)
+
+    def form_valid(self, form: AuthenticationForm) -> HttpResponseRedirect:
+        return _finish(self.request, form.get_user(), self.get_success_url())
+
+
+def _finish(request: HttpRequest, user: Any, then: str) -> HttpResponseRedirect:
+    """Sign `user` in, or have them show a code first, and go to `then`."""
+    if has_authenticator(user):
+        begin_second_step(request, user, then=then)
+        return HttpResponseRedirect(reverse("second-factor-confirm"))
+    login(request, user, backend=LOCAL_BACKEND)
+    return HttpResponseRedirect(then)
+
+
+@method_decorator(never_cache, name="dispatch")
+class AdministratorLink(FormView):  # type: ignore[type-arg]
+    """The link of `manage.py create_administrator`. Looking changes nothing (mail scanners look too); sending does."""
+
+    template_name = "registration/administrator_link.html"
+    form_class = SetPasswordForm
+
+    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        self.person = read_administrator_link(kwargs["token"])
+        return super().dispatch(request, *args, **kwargs)
+
+    def get_form_kwargs(self) -> dict[str, Any]:
+        return super().get_form_kwargs() | {"user": self.person}
+
+    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
+        return super().get_context_data(**kwargs) | {"person": self.person}
+
+    def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        limit_rate("sign_in", client_address(request))
+        password = ""
+        if settings.LOCAL_ACCOUNTS:
+            form = self.get_form()
+            if not form.is_valid():
+                return self.render_to_response(self.get_context_data(form=form), status=400)
+            password = form.cleaned_data["new_password1"]
+        with platform_scope("an administrator's link is used"):
+            user = use_administrator_link(kwargs["token"], password=password)
+        return _finish(request, user, reverse("home"))
+
+
+class PasswordChange(LoginRequiredMixin, PasswordChangeView):
+    """A new password, for whoever has one here; other sessions end."""
+
+    template_name = "registration/password_change.html"
+    success_url = reverse_lazy("session-list")
+
+    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        if request.user.is_authenticated and not may_change_password(signed_in(request)):
+            raise Http404
+        return super().dispatch(request, *args, **kwargs)
+
+    def form_valid(self, form: Any) -> HttpResponse:
+        user = signed_in(self.request)
+        change_password(
+            user, form.cleaned_data["new_password1"], keep_session=self.request.session.session_key
+        )
+        update_session_auth_hash(self.request, user)
+        messages.success(self.request, _("Password changed; other browsers are signed out"))
+        return redirect(self.success_url)
+
+
+def may_change_password(user: User) -> bool:
+    """Say whether `user` signs in with a password of this installation."""
+    return settings.LOCAL_ACCOUNTS and user.has_usable_password()
+
+
+def staff_sign_in(request: HttpRequest) -> HttpResponse:
+    """The staff site has no door of its own: lockout, second factor and rate limits are at the one."""
+    wanted = request.GET.get("next") or reverse("admin:index")
+    if request.user.is_authenticated and not request.user.is_staff:
+        raise PermissionDenied(_("The administration is for staff of the platform."))
+    return redirect_to_login(wanted)
+
+
+def staff_password(request: HttpRequest) -> HttpResponse:
+    """Staff change their password where everybody does."""
+    if not request.user.is_authenticated or not request.user.is_staff:
+        return redirect_to_login(request.get_full_path(), reverse("admin:login"))
+    return redirect("password-change")
 
 
 @login_required
 def home(request: HttpRequest) -> HttpResponse:
     """Go to the only tenant of the person; let them choose among several; staff without one go to the admin."""
-    memberships = list(
-        Membership.objects.visible_to(request.user)
-        .filter(user=request.user)
-        .select_related("tenant")
-        .order_by("tenant__name")
-    )
+    mine = Membership.objects.visible_to(request.user).filter(user=request.user).select_related("tenant")
+    memberships = list(mine[:2])
     if len(memberships) == 1:
         return redirect("tenant-home", memberships[0].tenant.slug)
     if not memberships and request.user.is_staff:
         return redirect("admin:index")
-    tenants = [
-        {
-            "name": membership.tenant.name,
-            "slug": membership.tenant.slug,
-            "role_label": membership.get_role_display(),
-        }
-        for membership in memberships
-    ]
-    return render(request, "tenants/tenant_choose.html", {"tenants": tenants})
+    return tenant_list(request)
+
+
+@login_required
+def tenant_list(request: HttpRequest) -> HttpResponse:
+    """The tenants that the person may open, by name, with a search; a page at a time."""
+    user = signed_in(request)
+    query = request.GET.get("q", "").strip().replace("\0", "")[:100]
+    tenants = Tenant.objects.visible_to(user)
+    for word in query.split():
+        tenants = tenants.filter(Q(name__icontains=word) | Q(slug__icontains=word))
+    page = keyset_page(
+        tenants,
+        ("name", "pk"),
+        size=TENANTS_PER_PAGE,
+        before=request.GET.get("before", ""),
+        after=request.GET.get("after", ""),
+    )
+    mine = Membership.objects.visible_to(user).filter(user=user, tenant__in=page.rows)
+    roles = {membership.tenant_id: membership.get_role_display() for membership in mine}
+    here = f"?{urlencode({'q': query})}&" if query else "?"
+    context = {
+        "tenants": [
+            {"name": tenant.name, "slug": tenant.slug, "role_label": roles.get(tenant.pk, "")}
+            for tenant in page.rows
+        ],
+        "query": query,
+        "may_search": bool(query or page.before or page.after),
+        "newer_url": f"{here}before={page.before}" if page.before else "",
+        "older_url": f"{here}after={page.after}" if page.after else "",
+    }
+    return render(request, "tenants/tenant_choose.html", context)

@@ -343,7 +343,7 @@ def test_the_command_asks_first(dana, monkeypatch):
 
 
 def test_the_admin_asks_twice_and_then_erases(client, dana, operator, monkeypatch):
-    from tenants import tasks
+    from tenants.audit import tasks
 
     monkeypatch.setattr(tasks.erase_person, "delay", tasks.erase_person)
     client.force_login(operator)

@@ -32,9 +32,9 @@ def queued(transactional_db, lab, finance, call, prices):
 
 
 def test_building_twice_builds_once(queued):
-    tasks.build_export(str(queued.pk))
+    tasks.build_export(str(queued.tenant_id), str(queued.pk))
     first = exports.path_of(queued).stat()
-    tasks.build_export(str(queued.pk))
+    tasks.build_export(str(queued.tenant_id), str(queued.pk))
     assert exports.path_of(queued).stat().st_mtime_ns == first.st_mtime_ns
     assert exports.path_of(queued).stat().st_mode & 0o777 == 0o600
     queued.refresh_from_db()
@@ -44,7 +44,7 @@ def test_building_twice_builds_once(queued):
 def test_while_one_worker_builds_another_leaves_it_alone(queued):
     with psycopg.connect(**connection.get_connection_params() | {"cursor_factory": psycopg.Cursor}) as other:
         other.execute("SELECT pg_advisory_lock(hashtext('export'), hashtext(%s))", [str(queued.pk)])
-        tasks.build_export(str(queued.pk))
+        tasks.build_export(str(queued.tenant_id), str(queued.pk))
         queued.refresh_from_db()
         assert queued.state == "queued"
 
@@ -62,7 +62,9 @@ class Stop(exports._Progress):
         if rows_done == 2:
             os.kill(os.getpid(), signal.SIGKILL)
 exports._Progress = Stop
-exports.build_export({str(queued.pk)!r})
+from tenants.scope import tenant_scope
+with tenant_scope({str(queued.tenant_id)!r}):
+    exports.build_export({str(queued.pk)!r})
 """
     parts = connection.settings_dict
     url = f"postgresql://{parts['USER']}:{parts['PASSWORD']}@{parts['HOST']}:{parts['PORT']}/{parts['NAME']}"
@@ -74,14 +76,14 @@ exports.build_export({str(queued.pk)!r})
     assert not exports.path_of(queued).exists()
 
     sent = []
-    monkeypatch.setattr(tasks.build_export, "delay", sent.append)
+    monkeypatch.setattr(tasks.build_export, "delay", lambda *ids: sent.append(ids))
     tasks.build_exports_left_alone()
     assert sent == []  # it may still be alive
     Export.objects.across_tenants().update(heartbeat_at=now() - timedelta(minutes=1))
     tasks.build_exports_left_alone()
-    assert sent == [str(queued.pk)]
+    assert sent == [(str(queued.tenant_id), str(queued.pk))]
     for _ in range(50):  # the dead worker's connection, and its lock, end with it
-        tasks.build_export(*sent)
+        tasks.build_export(*sent[0])
         queued.refresh_from_db()
         if queued.state == "done":
             break
@@ -92,7 +94,7 @@ exports.build_export({str(queued.pk)!r})
 
 def test_a_report_nobody_can_finish_fails_in_words(queued):
     Export.objects.across_tenants().update(attempts=exports.ATTEMPTS)
-    tasks.build_export(str(queued.pk))
+    tasks.build_export(str(queued.tenant_id), str(queued.pk))
     queued.refresh_from_db()
     assert queued.state == "failed"
     assert "worker died" in queued.error
@@ -102,7 +104,7 @@ def test_a_full_disk_is_a_failure_that_says_so(queued, settings, tmp_path):
     blocked = tmp_path / "file"
     blocked.write_text("")
     settings.EXPORT_DIR = blocked
-    tasks.build_export(str(queued.pk))
+    tasks.build_export(str(queued.tenant_id), str(queued.pk))
     queued.refresh_from_db()
     assert queued.state == "failed"
     assert str(queued.pk) in queued.error
@@ -113,7 +115,7 @@ def test_a_failed_report_leaves_no_half_file_on_a_full_disk(queued, settings, mo
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(exports._Progress, "note", is_full)  # called between two writes
-    tasks.build_export(str(queued.pk))
+    tasks.build_export(str(queued.tenant_id), str(queued.pk))
     queued.refresh_from_db()
     assert queued.state == "failed"
     assert list(settings.EXPORT_DIR.iterdir()) == []
@@ -127,7 +129,7 @@ def test_progress_is_visible_while_it_builds(queued, monkeypatch):
     def watch(self, rows_done, **also):
         original(self, rows_done, **also)
         with psycopg.connect(
-            **connection.get_connection_params() | {"cursor_factory": psycopg.Cursor}
+            os.environ["DATABASE_OWNER_URL"], dbname=connection.settings_dict["NAME"]
         ) as onlooker:
             seen.append(onlooker.execute("SELECT state, rows_done, rows_total FROM export").fetchone())
 

@@ -21,13 +21,25 @@ def refused(sql, *parameters, match):
         cursor.execute(sql, parameters)
 
 
-@pytest.mark.parametrize("table", ["usage_event", "event_key", "cost_line"])
-@pytest.mark.parametrize("verb", ["UPDATE {} SET {} = {}", "DELETE FROM {}"])
-def test_what_is_written_stays(call, prices, lab, table, verb):
+COLUMN = {"usage_event": "input", "event_key": "source", "cost_line": "quantity"}
+WRITTEN_ONCE = pytest.mark.parametrize("table", ["usage_event", "event_key", "cost_line"])
+CHANGES = pytest.mark.parametrize("verb", ["UPDATE {} SET {} = {}", "DELETE FROM {}"])
+
+
+@WRITTEN_ONCE
+@CHANGES
+def test_the_console_has_no_right_to_change_what_is_written(call, prices, lab, table, verb):
+    record_usage("gateway", [call()])
+    refused(verb.format(table, COLUMN[table], COLUMN[table]), match="permission denied")
+
+
+@WRITTEN_ONCE
+@CHANGES
+@pytest.mark.as_owner
+def test_what_is_written_stays_whoever_asks(call, prices, lab, table, verb):
     record_usage("gateway", [call()])
     post_cost_lines(lab, before=date.max)
-    column = {"usage_event": "input", "event_key": "source", "cost_line": "quantity"}[table]
-    refused(verb.format(table, column, column), match="append-only")
+    refused(verb.format(table, COLUMN[table], COLUMN[table]), match="append-only")
 
 
 def test_lines_say_what_the_rollups_say(call, prices, lab):

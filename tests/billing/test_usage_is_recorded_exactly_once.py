@@ -1,5 +1,6 @@
 import random
 import threading
+from contextvars import copy_context
 from datetime import timedelta
 
 import pytest
@@ -11,6 +12,7 @@ from billing.models import QuarantinedEvent, UsageEvent
 from billing.usage import Receipt
 from tenants.ids import uuid7
 from tests.billing.conftest import NOON, one, rows
+from tests.databases import as_owner
 from tests.factories import ApiKeyFactory, ProjectFactory
 
 
@@ -101,6 +103,7 @@ def test_malformed_calls_are_kept_with_the_reason(call, prices):
     assert all(QuarantinedEvent.objects.values_list("payload__problem", flat=True))
 
 
+@pytest.mark.as_owner
 def test_a_month_without_a_partition_gets_one(call, prices):
     record_usage("gateway", [call(occurred_at=NOON.replace(year=2021, month=2))])
     assert one("SELECT count(*) FROM usage_event_default") + one("SELECT count(*) FROM usage_event") >= 1
@@ -108,8 +111,9 @@ def test_a_month_without_a_partition_gets_one(call, prices):
 
 def test_the_default_partition_stays_empty(transactional_db, call, prices):
     record_usage("gateway", [call(occurred_at=NOON.replace(year=2022, month=3))])
-    assert one("SELECT count(*) FROM usage_event_2022_03") == 1
-    assert one("SELECT count(*) FROM usage_event_default") == 0
+    with as_owner():  # the console reaches partitions through their table alone
+        assert one("SELECT count(*) FROM usage_event_2022_03") == 1
+        assert one("SELECT count(*) FROM usage_event_default") == 0
 
 
 def test_four_writers_at_once_record_every_call_once(transactional_db, lab, call, prices):
@@ -137,7 +141,7 @@ def test_four_writers_at_once_record_every_call_once(transactional_db, lab, call
             connection.close()
 
     before = one("SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()")
-    writers = [threading.Thread(target=write, args=[seed]) for seed in range(4)]
+    writers = [threading.Thread(target=copy_context().run, args=[write, seed]) for seed in range(4)]
     for writer in writers:
         writer.start()
     for writer in writers:
@@ -162,7 +166,7 @@ def test_writers_of_different_calls_never_deadlock(transactional_db, lab, call, 
             ingest.record_batch("gateway", ingest.encode(mine[start : start + 60]))
         connection.close()
 
-    writers = [threading.Thread(target=write, args=[seed]) for seed in range(4)]
+    writers = [threading.Thread(target=copy_context().run, args=[write, seed]) for seed in range(4)]
     before = one("SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()")
     for writer in writers:
         writer.start()

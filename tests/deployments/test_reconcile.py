@@ -1,6 +1,7 @@
 """What is wanted becomes what runs, and what runs becomes what gateways call."""
 
 import threading
+from contextvars import copy_context
 
 import pytest
 from django.core.exceptions import PermissionDenied, ValidationError
@@ -125,7 +126,7 @@ def test_two_workers_take_turns_and_the_cluster_is_called_without_a_transaction(
         reconcile(deployment.pk, cluster=cluster)
         connection.close()
 
-    threads = [threading.Thread(target=work) for _ in range(3)]
+    threads = [threading.Thread(target=copy_context().run, args=[work]) for _ in range(3)]
     for thread in threads:
         thread.start()
     for thread in threads:

@@ -2,6 +2,7 @@
 
 import threading
 import time
+from contextvars import copy_context
 
 import pytest
 from django.db import connection, transaction
@@ -30,7 +31,7 @@ def ask_in_thread(headers, after, wait):
         seen["revision"] = answer.headers.get("x-config-revision")
         connection.close()
 
-    thread = threading.Thread(target=work)
+    thread = threading.Thread(target=copy_context().run, args=[work])
     thread.start()
     return thread, seen
 

@@ -48,7 +48,7 @@ with local.locked():
             supervisor.start(Service("family", family, (local.path / "family").exists))
             if "WORKERS" in os.environ:
                 supervisor.start(*worker_services(environment))
-            say(f"up {environment['DATABASE_URL']} {environment['CELERY_BROKER_URL']}")
+            say(f"up {environment['DATABASE_OWNER_URL']} {environment['CELERY_BROKER_URL']}")
             supervisor.watch()
         except StopRequestedError:
             say("stopping")

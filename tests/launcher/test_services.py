@@ -54,6 +54,7 @@ class Migration(migrations.Migration):
             ("id", models.BigAutoField(primary_key=True)), ("n", models.IntegerField())]),
         migrations.RunPython(first_row),
         migrations.RunSQL('''
+            GRANT SELECT, INSERT, UPDATE, DELETE ON small_counter TO quartermaster_console;
             CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RAISE ''kept''; END';
             CREATE TRIGGER kept BEFORE TRUNCATE ON small_counter EXECUTE FUNCTION refuse();'''),
     ]
@@ -118,7 +119,7 @@ def test_each_worker_has_a_clone_of_one_migrated_template(project):
 
 
 def test_a_given_server_is_used_and_left_clean(project):
-    given = os.environ["DATABASE_URL"]
+    given = os.environ["DATABASE_OWNER_URL"]
     result = run_pytest(project, DATABASE_URL=given, CELERY_BROKER_URL="redis://127.0.0.1:1/0")
     assert "9 passed" in result.stdout, result.stdout + result.stderr
     with psycopg.connect(given) as server:
@@ -137,7 +138,7 @@ def test_a_skip_is_a_failure_in_ci_only(project):
     (project / "test_module.py").write_text(
         "import pytest\npytest.skip('no module', allow_module_level=True)\n"
     )
-    given = {"DATABASE_URL": os.environ["DATABASE_URL"], "CELERY_BROKER_URL": "redis://127.0.0.1:1/0"}
+    given = {"DATABASE_URL": os.environ["DATABASE_OWNER_URL"], "CELERY_BROKER_URL": "redis://127.0.0.1:1/0"}
     assert "2 skipped, 1 xfailed" in run_pytest(project, **given).stdout
     in_ci = run_pytest(project, "--continue-on-collection-errors", CI="true", **given)
     assert "1 failed, 1 xfailed, 1 error" in in_ci.stdout

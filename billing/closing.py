@@ -1,0 +1,128 @@
+"""A tenant's final export: asked for when its closing begins, and compared with the ledger when it ends."""
+
+from __future__ import annotations
+
+import hashlib
+from datetime import date
+from functools import partial
+from uuid import UUID
+
+from django.db import connection, transaction
+from django.db.models import Max, Min
+from django.utils.translation import gettext as _
+
+from billing import export_csv, tasks
+from billing.costs import today_of
+from billing.models import Export, RollupDay
+from tenants import audit
+from tenants.actions.closing import open_closing, require_suspended
+from tenants.actions.suspending import put_to_rest
+from tenants.errors import Conflict
+from tenants.models import Tenant, User
+from tenants.permissions import require
+from tenants.standing import lock_tenant
+
+
+@transaction.atomic
+def begin_closing(pk: UUID | str, *, by: User, reason: str) -> Export:
+    """Suspend a tenant so that its ledger stands still, and have its final export built.
+
+    Raises:
+        Tenant.DoesNotExist: `by` cannot see such a tenant. PermissionDenied: `by` may not propose its closing.
+        Conflict: it is suspended or closed already. ValidationError: no reason.
+    """
+    tenant = lock_tenant(pk, by=by)
+    require(by, "tenants.propose_closing", tenant)
+    put_to_rest(tenant, by=by, because=reason)
+    return _queue(tenant, by=by)
+
+
+@transaction.atomic
+def build_final_export(pk: UUID | str, *, by: User) -> Export:
+    """Have the final export of a suspended tenant built, again if usage arrived since the last one.
+
+    It covers the whole ledger, however long, and its file is kept.
+
+    Raises:
+        Tenant.DoesNotExist: `by` cannot see such a tenant. PermissionDenied: `by` may not propose its closing.
+        Conflict: the tenant is not suspended, its closing is proposed already, or one is being built.
+    """
+    tenant = lock_tenant(pk, by=by)
+    require(by, "tenants.propose_closing", tenant)
+    require_suspended(tenant)
+    if open_closing(tenant) is not None:
+        raise Conflict(_("The closing is proposed already; withdraw it first."), code="closing_proposed")
+    latest = latest_final_export(tenant)
+    if latest is not None and latest.state in (Export.State.QUEUED, Export.State.RUNNING):
+        raise Conflict(_("The final export is being built. Wait for it."), code="not_ready")
+    return _queue(tenant, by=by)
+
+
+def latest_final_export(tenant: Tenant) -> Export | None:
+    """The newest final export since the tenant was suspended."""
+    if tenant.suspended_at is None:
+        return None
+    finals = Export.objects.in_tenant(tenant).filter(is_final=True, created_at__gte=tenant.suspended_at)
+    latest: Export | None = finals.with_names().order_by("-pk").first()
+    return latest
+
+
+def verify_final_export(tenant: Tenant, export_id: UUID) -> str:
+    """The SHA-256 of a final export that is the ledger's last word: built anew it would be the same, to the byte.
+
+    Raises Conflict, with what to do, unless it is.
+    """
+    export = Export.objects.in_tenant(tenant).filter(pk=export_id, is_final=True, project=None).first()
+    if export is None or tenant.suspended_at is None or export.created_at < tenant.suspended_at:
+        raise Conflict(
+            _("This is no final export since %(tenant)s was suspended. Build one.") % {"tenant": tenant.name},
+            code="export_missing",
+        )
+    if export.state != Export.State.DONE or not export.sha256:
+        raise Conflict(_("The final export is not ready. Wait until it is built."), code="not_ready")
+    first, last = _ledger_days(tenant)
+    covers = first is None or last is None or (export.start_day <= first and export.end_day >= last)
+    if not covers or _ledger_sha256(tenant, export) != export.sha256:
+        raise Conflict(
+            _("Usage has arrived since the final export was built. Build it again."), code="export_outdated"
+        )
+    return str(export.sha256)
+
+
+def _queue(tenant: Tenant, *, by: User) -> Export:
+    first, last = _ledger_days(tenant)
+    today = today_of(tenant)
+    export: Export = Export.objects.create(
+        tenant=tenant,
+        start_day=min(first or today, today),
+        end_day=max(last or today, today),
+        requested_by=by,
+        currency=tenant.currency,
+        is_final=True,
+    )
+    audit.record(
+        "export.created", actor=by, subject=export, start=export.start_day, end=export.end_day, is_final=True
+    )
+    transaction.on_commit(partial(tasks.build_export.delay, str(tenant.pk), str(export.pk)), robust=True)
+    return export
+
+
+def _ledger_days(tenant: Tenant) -> tuple[date | None, date | None]:
+    days = RollupDay.objects.in_tenant(tenant).aggregate(first=Min("day"), last=Max("day"))
+    return days["first"], days["last"]
+
+
+def _ledger_sha256(tenant: Tenant, export: Export) -> str:
+    """The digest that the export's file would have if it were built now."""
+    digest = hashlib.sha256()
+    scope = {"tenant": tenant.pk, "project": None, "period": None}
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute("DROP TABLE IF EXISTS pg_temp.cost_report")
+        cursor.execute(
+            export_csv.COLLECT, scope | {"first_day": export.start_day, "last_day": export.end_day}
+        )
+        with cursor.copy(export_csv.WRITE) as copy:
+            for line in copy:
+                digest.update(line)
+        cursor.execute("DROP TABLE pg_temp.cost_report")
+    return digest.hexdigest()

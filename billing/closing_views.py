@@ -1,0 +1,116 @@
+"""The page on which a tenant is closed: suspended, exported, proposed, confirmed by somebody else."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import messages
+from django.core.exceptions import PermissionDenied, ValidationError
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import redirect
+from django.utils.translation import gettext as _
+from django.views.generic import TemplateView
+
+from billing.closing import begin_closing, build_final_export, latest_final_export
+from billing.models import Export
+from billing.views import as_row
+from tenants.actions.closing import confirm_closing, open_closing, propose_closing, withdraw_closing
+from tenants.models import TenantClosing
+from tenants.permissions import deeds_in, signed_in
+from tenants.signals import stakes_of
+from tenants.views.mixins import TenantPageMixin
+
+DEEDS = frozenset({"propose_closing", "confirm_closing"})
+
+
+class ClosingPage(TenantPageMixin, TemplateView):
+    """Where the closing stands, and the next step for who may take it."""
+
+    template_name = "billing/closing.html"
+
+    def get(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        self._require_some_deed()
+        return super().get(request, *args, **kwargs)
+
+    def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        """One step. What cannot be undone wants the tenant's slug typed; the actions ask everything else."""
+        self._require_some_deed()
+        step = request.POST.get("step", "")
+        deed = {
+            "begin": self._begin,
+            "build": self._build,
+            "propose": self._propose,
+            "withdraw": self._withdraw,
+            "confirm": self._confirm,
+        }.get(step)
+        if deed is None:
+            raise ValidationError(_("There is no such step."))
+        try:
+            messages.success(request, deed(request))
+        except ValidationError as error:
+            context = self.get_context_data(problem=" ".join(error.messages), said=request.POST)
+            return self.render_to_response(context, status=422 if getattr(request, "htmx", False) else 400)
+        return redirect("tenant-closing", self.tenant.slug)
+
+    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
+        user = signed_in(self.request)
+        deeds = deeds_in(user, self.tenant)
+        export = latest_final_export(self.tenant)
+        closing = open_closing(self.tenant)
+        return super().get_context_data(**kwargs) | {
+            "closing": closing,
+            "export": as_row(export) if export else None,
+            "export_is_done": export is not None and export.state == Export.State.DONE,
+            "export_is_under_way": export is not None
+            and export.state in (Export.State.QUEUED, Export.State.RUNNING),
+            "stakes": stakes_of(self.tenant),
+            "may_propose": "propose_closing" in deeds,
+            "may_confirm": "confirm_closing" in deeds
+            and closing is not None
+            and closing.proposed_by_id != user.pk,
+        }
+
+    def _require_some_deed(self) -> None:
+        if not DEEDS & deeds_in(self.request.user, self.tenant):
+            raise PermissionDenied(_("Only owners and operators close a tenant."))
+
+    def _begin(self, request: HttpRequest) -> str:
+        self._require_typed(request)
+        begin_closing(self.tenant.pk, by=signed_in(request), reason=request.POST.get("reason", ""))
+        return _("%(tenant)s is suspended, and its final export is being built.") % {"tenant": self.tenant}
+
+    def _build(self, request: HttpRequest) -> str:
+        build_final_export(self.tenant.pk, by=signed_in(request))
+        return _("The final export is being built.")
+
+    def _propose(self, request: HttpRequest) -> str:
+        self._require_typed(request)
+        export = latest_final_export(self.tenant)
+        if export is None:
+            raise ValidationError(_("Build the final export first."))
+        propose_closing(
+            self.tenant.pk,
+            export_id=export.pk,
+            reason=request.POST.get("reason", ""),
+            by=signed_in(request),
+        )
+        return _("Proposed. Somebody else confirms it now.")
+
+    def _withdraw(self, request: HttpRequest) -> str:
+        withdraw_closing(self._closing().pk, by=signed_in(request))
+        return _("The proposal is withdrawn. Operators can resume the tenant.")
+
+    def _confirm(self, request: HttpRequest) -> str:
+        self._require_typed(request)
+        confirm_closing(self._closing().pk, by=signed_in(request))
+        return _("%(tenant)s is closed.") % {"tenant": self.tenant}
+
+    def _closing(self) -> TenantClosing:
+        closing = open_closing(self.tenant)
+        if closing is None:
+            raise Http404
+        return closing
+
+    def _require_typed(self, request: HttpRequest) -> None:
+        if request.POST.get("typed", "").strip() != self.tenant.slug:
+            raise ValidationError(_("Type %(slug)s to confirm.") % {"slug": self.tenant.slug})

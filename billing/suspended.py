@@ -1,0 +1,41 @@
+"""What billing does when a tenant is suspended, and what it says is at stake before."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+from django.db.models import Sum
+from django.utils.timezone import now
+from django.utils.translation import gettext as _
+
+from billing.models import Export, RollupHour
+from tenants.models import Tenant
+from tenants.signals import Stake
+
+UNFINISHED = (Export.State.QUEUED, Export.State.RUNNING)
+
+
+def stop_exports(sender: Any, *, tenant: Tenant, **kwargs: Any) -> None:
+    """End the reports that wait or are being built; their workers notice when they next say how far they are."""
+    Export.objects.in_tenant(tenant).filter(state__in=UNFINISHED).update(
+        state=Export.State.FAILED,
+        finished_at=now(),
+        error=_("Stopped, because %(tenant)s was suspended. Ask again when it is resumed.")
+        % {"tenant": tenant.name},
+    )
+
+
+def count_stakes(sender: Any, *, tenant: Tenant, **kwargs: Any) -> list[Stake]:
+    """How busy the tenant is: its calls of the last 24 hours, and its unfinished reports."""
+    since = now() - timedelta(days=1)
+    months = {since.date().replace(day=1), now().date().replace(day=1)}
+    hours = RollupHour.objects.in_tenant(tenant).filter(
+        period__in=months, hour__gte=since.replace(minute=0, second=0, microsecond=0)
+    )
+    return [
+        Stake(_("Calls in the last 24 hours"), hours.aggregate(calls=Sum("calls"))["calls"] or 0),
+        Stake(
+            _("Reports being built"), Export.objects.in_tenant(tenant).filter(state__in=UNFINISHED).count()
+        ),
+    ]

@@ -1,0 +1,59 @@
+"""What a leaver owns in the catalog: access requests that wait for a decision.
+
+Somebody else cannot take a request over: four eyes count the person who asked.
+"""
+
+from __future__ import annotations
+
+from django.db.models import QuerySet
+from django.utils.translation import gettext as _
+
+from catalog.actions.access_requests import cancel_open_reviews
+from catalog.models import AccessRequest
+from tenants import audit
+from tenants.actions.belongings import SHOWN, Belonging, Belongings
+from tenants.models import Tenant, User
+
+
+class OpenRequests:
+    """Requests that are not decided; they end by being withdrawn."""
+
+    kind = "access_requests"
+    can_hand_over = False
+    reaches_gateways = False
+
+    def find(self, user: User, tenant: Tenant) -> Belongings:
+        rows = self._rows(user, tenant)
+        shown = [
+            Belonging(f"{row.reference} · {row.model.title}", row.project.name)
+            for row in rows.select_related("model", "project").order_by("-pk")[:SHOWN]
+        ]
+        return Belongings(
+            self.kind, _("Open access requests"), rows.count(), shown, False, _("Withdraw them")
+        )
+
+    def problem_with(self, heir: User, user: User, tenant: Tenant) -> str:
+        return _("A request stays with the person who made it. Somebody else can ask anew.")
+
+    def hand_over(self, user: User, tenant: Tenant, *, to: User, by: User) -> int:
+        raise ValueError("A request stays with the person who made it; it cannot be handed over.")
+
+    def end(self, user: User, tenant: Tenant, *, by: User) -> int:
+        rows = list(
+            self._rows(user, tenant).select_related("tenant").select_for_update(of=("self",)).order_by("pk")
+        )
+        for access_request in rows:
+            access_request.move_to(AccessRequest.State.WITHDRAWN)
+            access_request.save(update_fields=["state"])
+            cancel_open_reviews(access_request)
+            audit.record(
+                "access_request.withdrawn",
+                actor=by,
+                subject=access_request,
+                because=f"{user.email} is no member any more",
+            )
+        return len(rows)
+
+    def _rows(self, user: User, tenant: Tenant) -> QuerySet[AccessRequest]:
+        rows: QuerySet[AccessRequest] = AccessRequest.objects.in_tenant(tenant).pending()
+        return rows.filter(requested_by=user)

@@ -1,0 +1,36 @@
+"""What becomes of a tenant's requests and grants when it is closed, and how many are at stake before."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.utils.timezone import now
+from django.utils.translation import gettext as _
+
+from catalog.actions.access_requests import cancel_open_reviews
+from catalog.models import AccessRequest, Grant
+from tenants import audit
+from tenants.models import Tenant, User
+from tenants.signals import Stake
+
+
+def end_requests_and_grants(sender: Any, *, tenant: Tenant, by: User, **kwargs: Any) -> None:
+    """Withdraw the open requests and revoke the grants in force, one audit line each."""
+    open_requests = AccessRequest.objects.in_tenant(tenant).pending().order_by("pk")
+    for access_request in open_requests.select_for_update(of=("self",)).select_related("tenant"):
+        access_request.move_to(AccessRequest.State.WITHDRAWN)
+        access_request.save(update_fields=["state"])
+        cancel_open_reviews(access_request)
+        audit.record("access_request.withdrawn", actor=by, subject=access_request, because="tenant closed")
+    grants = Grant.objects.in_tenant(tenant).filter(revoked_at=None, valid_until__gt=now()).order_by("pk")
+    for grant in grants.select_for_update(of=("self",)).select_related("tenant", "model", "project"):
+        grant.revoked_at = now()
+        grant.save(update_fields=["revoked_at"])
+        audit.record(
+            "grant.revoked", actor=by, subject=grant, model=grant.model.name, because="tenant closed"
+        )
+
+
+def count_stakes(sender: Any, *, tenant: Tenant, **kwargs: Any) -> list[Stake]:
+    """Requests that wait for a decision."""
+    return [Stake(_("Open requests"), AccessRequest.objects.in_tenant(tenant).pending().count())]

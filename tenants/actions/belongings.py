@@ -1,0 +1,129 @@
+"""What somebody owns in a tenant, and what becomes of it when they go: handed over, or ended.
+
+An app above registers its own kind in its AppConfig.ready (`register`), so that nothing here imports it. A
+kind's provider looks and acts within one tenant and runs in the transaction of the removal, which holds the
+tenant; it records every row it touches.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+from django.core.exceptions import ValidationError
+from django.utils.translation import gettext as _
+
+from tenants.models import Membership, Tenant, User
+from tenants.revision import raise_revision
+from tenants.suspension import hold_person
+
+END: Final = "end"  # the choice to revoke, withdraw or let go
+Choice = str  # END, or the id of the membership of who takes over
+SHOWN = 20  # rows of a kind that a page lists
+
+
+@dataclass(frozen=True)
+class Belonging:
+    """One thing somebody owns, in words."""
+
+    label: str
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Belongings:
+    """All things of one kind that somebody owns in a tenant: the first of them, and how many there are."""
+
+    kind: str
+    label: str
+    count: int
+    rows: list[Belonging]
+    can_hand_over: bool
+    end_label: str  # what END does to them, as a choice on a page
+
+
+class Provider(Protocol):
+    """One kind of belongings."""
+
+    kind: str
+    can_hand_over: bool
+    reaches_gateways: bool  # then its rows are locked last, and the revision is raised once, after all
+
+    def find(self, user: User, tenant: Tenant) -> Belongings: ...
+
+    def problem_with(self, heir: User, user: User, tenant: Tenant) -> str:
+        """Why `heir`, an active member, cannot take these of `user` over; empty when they can."""
+        ...
+
+    def hand_over(self, user: User, tenant: Tenant, *, to: User, by: User) -> int: ...
+
+    def end(self, user: User, tenant: Tenant, *, by: User) -> int: ...
+
+
+_PROVIDERS: dict[str, Provider] = {}
+
+
+def register(provider: Provider) -> None:
+    """Make a kind known; once for each kind, from AppConfig.ready. Safe to repeat."""
+    _PROVIDERS[provider.kind] = provider
+
+
+def belongings_of(user: User, tenant: Tenant) -> list[Belongings]:
+    """What `user` owns in `tenant`, by kind; kinds of which they own nothing are left out."""
+    found = [provider.find(user, tenant) for provider in _PROVIDERS.values()]
+    return [kind for kind in found if kind.count]
+
+
+def settle(
+    user: User, tenant: Tenant, choices: Mapping[str, Choice], *, actor: User
+) -> dict[str, dict[str, str | int]]:
+    """Hand over or end all that `user` owns in `tenant`, and return by kind what was done. All or nothing.
+
+    Raises ValidationError by kind: nothing was chosen, it cannot be handed over, or not to this member.
+    """
+    hold_person(user)  # who claims nothing meanwhile
+    owned = belongings_of(user, tenant)
+    problems: dict[str, str] = {}
+    heirs: dict[str, User] = {}
+    for kind in owned:
+        choice = choices.get(kind.kind, "")
+        if choice == END:
+            continue
+        try:
+            heirs[kind.kind] = _heir(_PROVIDERS[kind.kind], user, tenant, choice)
+        except ValidationError as error:
+            problems[kind.kind] = error.messages[0]
+    if problems:
+        raise ValidationError(problems)
+    done: dict[str, dict[str, str | int]] = {}
+    owned.sort(key=lambda kind: _PROVIDERS[kind.kind].reaches_gateways)
+    for kind in owned:
+        provider = _PROVIDERS[kind.kind]
+        if heir := heirs.get(kind.kind):
+            count = provider.hand_over(user, tenant, to=heir, by=actor)
+            done[kind.kind] = {"handed_over": count, "to": heir.email}
+        else:
+            done[kind.kind] = {"ended": provider.end(user, tenant, by=actor)}
+    if any(_PROVIDERS[kind].reaches_gateways for kind in done):
+        raise_revision()
+    return done
+
+
+def _heir(provider: Provider, user: User, tenant: Tenant, choice: Choice) -> User:
+    """The member who takes over. Raises ValidationError with what to do instead."""
+    if not choice:
+        raise ValidationError(_("Say who takes these over, or that they end."))
+    if not provider.can_hand_over:
+        raise ValidationError(_("These cannot be handed over."))
+    members = Membership.objects.in_tenant(tenant).select_related("user").filter(user__is_active=True)
+    try:
+        heir = members.exclude(user=user).filter(pk=choice).first()
+    except (ValidationError, ValueError):
+        heir = None
+    if heir is None or not hold_person(heir.user):
+        raise ValidationError(_("Choose an active member of %(tenant)s.") % {"tenant": tenant})
+    if problem := provider.problem_with(heir.user, user, tenant):
+        raise ValidationError(problem)
+    found: User = heir.user
+    return found

@@ -1,0 +1,205 @@
+"""Closing a tenant for good: a final export in hand, and two people.
+
+Billing builds and checks the export; it says how (`verify_final_exports_with`), because nothing here imports it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+from uuid import UUID
+
+from django.core.exceptions import PermissionDenied, ValidationError
+from django.db import transaction
+from django.db.models import QuerySet
+from django.utils.timezone import now
+from django.utils.translation import gettext as _
+
+from tenants import audit
+from tenants.errors import Conflict
+from tenants.models import ApiKey, Invitation, PersonalAccessToken, Tenant, TenantClosing, User
+from tenants.permissions import require
+from tenants.revision import raise_revision
+from tenants.signals import tenant_closed
+from tenants.standing import lock_tenant, why_not_active
+
+LONGEST_REASON = 500
+
+Verifier = Callable[[Tenant, UUID], str]  # the SHA-256 of a tenant's final export, or Conflict
+_verifiers: list[Verifier] = []
+
+
+def verify_final_exports_with(verifier: Verifier) -> None:
+    """Make known who can tell whether an export is a tenant's last word; once, from AppConfig.ready."""
+    _verifiers[:] = [verifier]
+
+
+@transaction.atomic
+def propose_closing(pk: UUID | str, *, export_id: UUID, reason: str, by: User) -> TenantClosing:
+    """Propose to close a suspended tenant, with its final export in hand. Somebody else confirms.
+
+    Raises:
+        Tenant.DoesNotExist: `by` cannot see such a tenant. PermissionDenied: `by` may not propose this.
+        Conflict: the tenant is not suspended, its closing is proposed already, or the export is not the ledger's
+        last word. ValidationError: no reason.
+    """
+    tenant = lock_tenant(pk, by=by)
+    require(by, "tenants.propose_closing", tenant)
+    require_suspended(tenant)
+    if open_closing(tenant) is not None:
+        raise Conflict(
+            _("Closing %(tenant)s is proposed already; somebody else confirms or withdraws it.")
+            % {"tenant": tenant.name},
+            code="closing_proposed",
+        )
+    sha256 = _verifiers[0](tenant, export_id)
+    reason = reason.strip()
+    if not reason or len(reason) > LONGEST_REASON:
+        raise ValidationError(
+            {"reason": _("Say why, in at most %(most)d characters.") % {"most": LONGEST_REASON}}
+        )
+    closing: TenantClosing = TenantClosing.objects.create(
+        tenant=tenant, reason=reason, export_id=export_id, export_sha256=sha256, proposed_by=by
+    )
+    audit.record(
+        "tenant.closing_proposed", actor=by, subject=closing, because=reason, export=export_id, sha256=sha256
+    )
+    return closing
+
+
+@transaction.atomic
+def withdraw_closing(pk: UUID | str, *, by: User) -> TenantClosing:
+    """Take a proposal back. The tenant stays suspended until an operator resumes it.
+
+    Raises:
+        TenantClosing.DoesNotExist: `by` cannot see such a proposal. PermissionDenied: `by` may not propose
+        either. Conflict: it is withdrawn or confirmed already.
+    """
+    closing = _lock_closing(pk, by=by)
+    require(by, "tenants.propose_closing", closing.tenant)
+    _require_open(closing)
+    closing.withdrawn_at = now()
+    closing.save(update_fields=["withdrawn_at"])
+    audit.record("tenant.closing_withdrawn", actor=by, subject=closing)
+    return closing
+
+
+@transaction.atomic
+def confirm_closing(pk: UUID | str, *, by: User) -> Tenant:
+    """Close a tenant for good, as the second person. There is no way back.
+
+    In one transaction its keys and the tokens bound to it are revoked, its service accounts disabled, its open
+    invitations withdrawn, and the apps above end its requests and grants. Its members go on reading costs, exports
+    and the audit trail.
+
+    Raises:
+        TenantClosing.DoesNotExist: `by` cannot see such a proposal.
+        PermissionDenied: `by` may not confirm closings, or proposed this one.
+        Conflict: it is withdrawn or confirmed already, or usage has arrived since its final export.
+    """
+    closing = _lock_closing(pk, by=by)
+    tenant = closing.tenant
+    require(by, "tenants.confirm_closing", tenant)
+    if closing.proposed_by_id == by.pk:
+        raise PermissionDenied(_("You proposed to close this tenant; someone else must confirm it."))
+    _require_open(closing)
+    require_suspended(tenant)
+    if _verifiers[0](tenant, closing.export_id) != closing.export_sha256:
+        raise Conflict(_("The final export has changed since it was proposed."), code="export_outdated")
+
+    closing.confirmed_by, closing.confirmed_at = by, now()
+    closing.save(update_fields=["confirmed_by", "confirmed_at"])
+    ended = _end_access(tenant, by=by)
+    tenant_closed.send(Tenant, tenant=tenant, by=by)
+    tenant.status = Tenant.Status.CLOSED
+    tenant.save(update_fields=["status"])
+    audit.record(
+        "tenant.closed",
+        actor=by,
+        subject=tenant,
+        changes={"status": (Tenant.Status.SUSPENDED.value, Tenant.Status.CLOSED.value)},
+        proposed_by=closing.proposed_by.email,
+        export=closing.export_id,
+        sha256=closing.export_sha256,
+        ended=ended,
+    )
+    raise_revision()
+    return tenant
+
+
+def open_closing(tenant: Tenant) -> TenantClosing | None:
+    """The proposal that is neither withdrawn nor, while the tenant is suspended, confirmed."""
+    closings = TenantClosing.objects.in_tenant(tenant).filter(withdrawn_at=None)
+    found: TenantClosing | None = closings.select_related("proposed_by", "confirmed_by", "tenant").first()
+    return found
+
+
+def require_suspended(tenant: Tenant) -> None:
+    """Raise Conflict unless this row, which the caller has locked, says suspended: what closes stands still."""
+    if tenant.status == Tenant.Status.ACTIVE:
+        raise Conflict(
+            _("%(tenant)s is active. Closing begins with suspending it.") % {"tenant": tenant.name},
+            code="not_suspended",
+        )
+    if tenant.status == Tenant.Status.CLOSED:
+        raise Conflict(why_not_active(tenant), code="tenant_not_active")
+
+
+def _lock_closing(pk: UUID | str, *, by: User) -> TenantClosing:
+    """The proposal with its tenant, both locked: first the tenant."""
+    found = TenantClosing.objects.visible_to(by).only("tenant_id").get(pk=pk)
+    tenant = lock_tenant(found.tenant_id, by=by)
+    closing: TenantClosing = (
+        TenantClosing.objects.in_tenant(tenant)
+        .select_for_update(of=("self",))
+        .select_related("proposed_by")
+        .get(pk=pk)
+    )
+    closing.tenant = tenant
+    return closing
+
+
+def _require_open(closing: TenantClosing) -> None:
+    if closing.withdrawn_at is not None:
+        raise Conflict(_("This proposal was withdrawn. Make a new one."), code="withdrawn")
+    if closing.confirmed_at is not None:
+        raise Conflict(why_not_active(closing.tenant), code="tenant_not_active")
+
+
+def _end_access(tenant: Tenant, *, by: User) -> dict[str, int]:
+    """Revoke keys and tokens, disable service accounts, withdraw invitations; return how many of each."""
+    accounts = _locked(User.objects.filter(service_of=tenant, is_active=True))
+    for account in accounts:
+        account.is_active = False
+        account.save(update_fields=["is_active"])
+        audit.record("service_account.disabled", actor=by, subject=account, tenant=tenant)
+    keys = _locked(ApiKey.objects.in_tenant(tenant).exclude(state=ApiKey.State.REVOKED))
+    for key in keys:
+        key.move_to(ApiKey.State.REVOKED)
+        key.revoked_at = now()
+        key.save(update_fields=["state", "revoked_at"])
+        audit.record("api_key.revoked", actor=by, subject=key, tenant=tenant, prefix=key.prefix)
+    tokens = _locked(PersonalAccessToken.objects.filter(tenant=tenant, revoked_at=None))
+    for token in tokens:
+        token.revoked_at = now()
+        token.save(update_fields=["revoked_at"])
+        audit.record(
+            "personal_access_token.revoked", actor=by, subject=token, tenant=tenant, prefix=token.prefix
+        )
+    invitations = _locked(Invitation.objects.in_tenant(tenant).open())
+    for invitation in invitations:
+        invitation.withdrawn_at = now()
+        invitation.save(update_fields=["withdrawn_at"])
+        audit.record(
+            "invitation.withdrawn", actor=by, subject=invitation, tenant=tenant, email=invitation.email
+        )
+    return {
+        "keys": len(keys),
+        "tokens": len(tokens),
+        "service_accounts": len(accounts),
+        "invitations": len(invitations),
+    }
+
+
+def _locked(rows: QuerySet[Any]) -> list[Any]:
+    return list(rows.select_for_update(of=("self",), no_key=True).order_by("pk"))

@@ -1,0 +1,298 @@
+"""Inviting people by mail. The link is a signature of the row: mail holds it, the row only its digest."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from django.conf import settings
+from django.contrib.auth.password_validation import validate_password
+from django.core.exceptions import PermissionDenied, ValidationError
+from django.core.validators import validate_email
+from django.db import transaction
+from django.utils.timezone import now
+from django.utils.translation import gettext as _
+
+from tenants import audit, tasks
+from tenants.actions.members import (
+    lock_tenant,
+    may_give,
+    place_member,
+    require_manager,
+    require_may_give,
+)
+from tenants.actions.service_accounts import DOMAIN
+from tenants.errors import Conflict
+from tenants.ids import uuid7
+from tenants.invitation_mail import link_secret
+from tenants.models import Invitation, Membership, Source, Tenant, User
+from tenants.roles import ROLE_PERMISSIONS, Role
+from tenants.scope import platform_scope
+from tenants.secrets import INVITATION, digest, looks_like
+from tenants.standing import require_active
+
+NEWCOMERS = "somebody who is no member yet opens the link of an invitation"
+
+
+@transaction.atomic
+def invite(tenant: Tenant, email: str, role: str, *, by: User) -> tuple[Invitation, str]:
+    """Offer a role to an address, by mail, and return the invitation with its link's secret.
+
+    Whether the address has an account here is not looked at, so no answer can tell. Show the secret to nobody
+    but the address: whoever opens the link proves that they read its mail.
+
+    Raises:
+        Tenant.DoesNotExist: `by` cannot see the tenant.
+        PermissionDenied: `by` may not manage members here, has less than `role`, or invites themselves.
+        ValidationError: this is no address that mail can reach.
+        Conflict: the address belongs to a member or is invited already, or the tenant is not active.
+    """
+    tenant = Tenant.objects.visible_to(by).get(pk=tenant.pk)
+    require_manager(by, tenant)
+    require_may_give(by, tenant, role)
+    email = _clean_address(email)
+    if email == by.email:
+        raise PermissionDenied(_("You cannot invite yourself; another owner or admin can change your role."))
+    lock_tenant(tenant.pk)
+    require_active(tenant)
+    if Membership.objects.in_tenant(tenant).filter(user__email=email).exists():
+        raise Conflict(
+            _("%(email)s is a member already. Change their role instead.") % {"email": email},
+            code="already_member",
+        )
+    earlier = Invitation.objects.in_tenant(tenant).open().to(email).select_for_update(of=("self",)).first()
+    if earlier and earlier.expires_at > now():
+        raise Conflict(
+            _("%(email)s is invited already. Send that invitation again, or withdraw it.") % {"email": email},
+            code="already_invited",
+        )
+    if earlier:
+        earlier.withdrawn_at = now()
+        earlier.save(update_fields=["withdrawn_at"])
+    pk, expires_at = uuid7(), _expiry()
+    secret = link_secret(pk, expires_at)
+    invitation: Invitation = Invitation.objects.create(
+        pk=pk,
+        tenant=tenant,
+        email=email,
+        role=role,
+        digest=digest(secret),
+        invited_by=by,
+        expires_at=expires_at,
+    )
+    audit.record("invitation.created", actor=by, subject=invitation, email=email, role=role)
+    tasks.send_invitation.delay_on_commit(str(tenant.pk), str(pk))
+    return invitation, secret
+
+
+@transaction.atomic
+def resend_invitation(pk: UUID | str, *, by: User) -> tuple[Invitation, str]:
+    """Send an open invitation again, with a new link and a new last day; the link before is dead. `by` invites now.
+
+    Raises:
+        Invitation.DoesNotExist: `by` cannot see such an invitation.
+        PermissionDenied: `by` may not manage members here, or has less than its role.
+        Conflict: it was accepted or withdrawn, or the tenant is not active.
+    """
+    invitation = _locked_invitation(pk, by)
+    require_may_give(by, invitation.tenant, invitation.role)
+    require_active(invitation.tenant)
+    _require_open(invitation)
+    before, invitation.expires_at = invitation.expires_at, _expiry()
+    secret = link_secret(invitation.pk, invitation.expires_at)
+    invitation.digest, invitation.invited_by = digest(secret), by
+    invitation.sent_at, invitation.mail_problem = None, ""
+    invitation.save(update_fields=["expires_at", "digest", "invited_by", "sent_at", "mail_problem"])
+    audit.record(
+        "invitation.resent",
+        actor=by,
+        subject=invitation,
+        changes={"expires_at": (before.isoformat(), invitation.expires_at.isoformat())},
+    )
+    tasks.send_invitation.delay_on_commit(str(invitation.tenant_id), str(invitation.pk))
+    return invitation, secret
+
+
+@transaction.atomic
+def withdraw_invitation(pk: UUID | str, *, by: User) -> Invitation:
+    """Take an open invitation back; its link is dead.
+
+    Raises:
+        Invitation.DoesNotExist: `by` cannot see such an invitation.
+        PermissionDenied: `by` may not manage members here.
+        Conflict: it was accepted or withdrawn already.
+    """
+    invitation = _locked_invitation(pk, by)
+    _require_open(invitation)
+    invitation.withdrawn_at = now()
+    invitation.save(update_fields=["withdrawn_at"])
+    audit.record("invitation.withdrawn", actor=by, subject=invitation)
+    return invitation
+
+
+def find_invitation(secret: str) -> Invitation:
+    """The invitation that a link opens now. Changes nothing.
+
+    Raises Invitation.DoesNotExist alike for a link that is unknown, used, withdrawn or expired, of a tenant that
+    is not active, or of somebody who could not invite to this role any more.
+    """
+    if not looks_like(INVITATION, secret):
+        raise Invitation.DoesNotExist
+    with platform_scope(NEWCOMERS):
+        invitation: Invitation = (
+            Invitation.objects.across_tenants()
+            .acceptable()
+            .select_related("tenant", "invited_by")
+            .get(digest=digest(secret))
+        )
+        if not _is_inviter_entitled(invitation):
+            raise Invitation.DoesNotExist
+    return invitation
+
+
+def accept_invitation(secret: str, *, by: User) -> Membership:
+    """Make `by` a member with the offered role. The link is used up.
+
+    Whoever is a member already keeps the higher role: the offered one replaces theirs only if it includes
+    everything that theirs gives. A second click of the same member changes nothing.
+
+    Raises:
+        Invitation.DoesNotExist: the link opens nothing (any more); see `find_invitation`.
+        PermissionDenied: it was sent to another address than that of `by`; the message says to which.
+    """
+    with platform_scope(NEWCOMERS), transaction.atomic():
+        try:
+            invitation = _locked_by_link(secret)
+        except Invitation.DoesNotExist:
+            if membership := _accepted_before(secret, by):
+                return membership
+            raise
+        if by.email != invitation.email:
+            raise PermissionDenied(
+                _("This invitation is for %(email)s. Sign in with that address to accept it.")
+                % {"email": invitation.email}
+            )
+        if by.is_service_account or not by.is_active or by.pk == invitation.invited_by_id:
+            raise PermissionDenied(_("This account cannot accept invitations."))
+        return _join(invitation, by)
+
+
+def accept_as_newcomer(secret: str, *, name: str, password: str) -> tuple[Membership, User]:
+    """Make a local account for the invited address, which the link proves to be theirs, and its membership.
+
+    Raises:
+        Invitation.DoesNotExist: the link opens nothing (any more); see `find_invitation`.
+        Conflict: the address has an account already: sign in instead. Or local accounts are switched off.
+        ValidationError: the name is missing, or the password is too weak (Django's validators).
+    """
+    if not local_accounts_allowed():
+        raise Conflict(_("Here people sign in with their organisation's account. Do so, then open the link."))
+    with platform_scope(NEWCOMERS), transaction.atomic():
+        invitation = _locked_by_link(secret)
+        if User.objects.filter(email=invitation.email).exists():
+            raise Conflict(_("There is an account for this address already. Sign in with it."))
+        problems = {} if name.strip() else {"name": [_("Say what to call you.")]}
+        try:
+            validate_password(password, User(email=invitation.email, name=name))
+        except ValidationError as error:
+            problems["password"] = error.messages
+        if problems:
+            raise ValidationError(problems)
+        user = User.objects.create_user(invitation.email, password, name=name.strip()[:150])
+        audit.record("person.created", actor=user, subject=user, tenant=invitation.tenant, because="invited")
+        return _join(invitation, user), user
+
+
+def local_accounts_allowed() -> bool:
+    """Whether people may sign in with a password that this installation keeps."""
+    return bool(getattr(settings, "LOCAL_ACCOUNTS", True))
+
+
+def _join(invitation: Invitation, user: User) -> Membership:
+    existing: Membership | None = (
+        Membership.objects.in_tenant(invitation.tenant)
+        .select_for_update(of=("self",))
+        .select_related("user", "tenant")
+        .filter(user=user)
+        .first()
+    )
+    invitation.accepted_at, invitation.accepted_by = now(), user
+    invitation.save(update_fields=["accepted_at", "accepted_by"])
+    audit.record(
+        "invitation.accepted",
+        actor=user,
+        subject=invitation,
+        role=invitation.role,
+        invited_by=invitation.invited_by.email,
+    )
+    if existing and not _is_higher(invitation.role, existing.role):
+        return existing
+    return place_member(
+        invitation.tenant, user, invitation.role, existing=existing, source=Source.PERSON, actor=user
+    )
+
+
+def _is_higher(offered: str, held: str) -> bool:
+    if Role.OWNER in (offered, held):
+        return offered == Role.OWNER != held
+    return ROLE_PERMISSIONS[offered] > ROLE_PERMISSIONS[held]
+
+
+def _accepted_before(secret: str, by: User) -> Membership | None:
+    accepted = Invitation.objects.across_tenants().filter(digest=digest(secret), accepted_by=by)
+    membership: Membership | None = (
+        Membership.objects.across_tenants()
+        .select_related("tenant", "user")
+        .filter(user=by, tenant__in=accepted.values("tenant"))
+        .first()
+    )
+    return membership
+
+
+def _locked_by_link(secret: str) -> Invitation:
+    found = find_invitation(secret)
+    lock_tenant(found.tenant_id)
+    Invitation.objects.across_tenants().select_for_update(of=("self",)).get(pk=found.pk)
+    return find_invitation(secret)  # as it is now that nobody else can change it
+
+
+def _locked_invitation(pk: UUID | str, by: User) -> Invitation:
+    """The invitation `pk` as `by` may see it, with its tenant and itself locked; `by` manages members there."""
+    visible = Invitation.objects.visible_to(by)
+    tenant = lock_tenant(visible.values_list("tenant", flat=True).get(pk=pk))
+    invitation: Invitation = (
+        visible.select_for_update(of=("self",)).select_related("tenant", "invited_by").get(pk=pk)
+    )
+    require_manager(by, tenant)
+    return invitation
+
+
+def _is_inviter_entitled(invitation: Invitation) -> bool:
+    inviter = invitation.invited_by
+    return (
+        inviter.is_active
+        and inviter.has_perm("tenants.manage_members", invitation.tenant)
+        and may_give(inviter, invitation.tenant, invitation.role)
+    )
+
+
+def _require_open(invitation: Invitation) -> None:
+    if invitation.accepted_at:
+        raise Conflict(_("%(email)s has accepted this invitation.") % {"email": invitation.email})
+    if invitation.withdrawn_at:
+        raise Conflict(_("This invitation is withdrawn. Invite them anew."))
+
+
+def _clean_address(email: str) -> str:
+    email = email.strip().lower()
+    try:
+        validate_email(email)
+    except ValidationError as error:
+        raise ValidationError({"email": error.messages}) from error
+    if len(email) > 254 or email.endswith((f".{DOMAIN}", ".invalid")):
+        raise ValidationError({"email": _("No mail can reach this address.")})
+    return email
+
+
+def _expiry() -> datetime:
+    return now() + timedelta(days=settings.INVITATION_DAYS)

@@ -1,0 +1,209 @@
+"""The kinds of belongings that tenants themselves know: keys, tokens, projects, service accounts."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.db.models import QuerySet
+from django.utils.timezone import now
+from django.utils.translation import gettext as _
+
+from tenants import audit
+from tenants.actions.belongings import SHOWN, Belonging, Belongings
+from tenants.models import ApiKey, PersonalAccessToken, Project, Tenant, User
+
+
+class Keys:
+    """Keys that somebody answers for, in use or waiting. Handed over they go on working; ended they are revoked."""
+
+    kind = "keys"
+    can_hand_over = True
+    reaches_gateways = True
+
+    def find(self, user: User, tenant: Tenant) -> Belongings:
+        rows = self._rows(user, tenant)
+        shown = [
+            Belonging(key.name, f"{key.project.name} · {key.get_state_display()}")
+            for key in rows.select_related("project").order_by("-pk")[:SHOWN]
+        ]
+        return Belongings(
+            self.kind, _("Keys"), rows.count(), shown, True, _("Revoke them: calls are refused")
+        )
+
+    def problem_with(self, heir: User, user: User, tenant: Tenant) -> str:
+        used = self._rows(user, tenant).values("project")
+        for project in Project.objects.in_tenant(tenant).filter(pk__in=used).order_by("name"):
+            if not heir.has_perm("tenants.claim_key", project):
+                words = {"who": heir, "project": project}
+                return _("%(who)s may not hold keys of %(project)s. Choose somebody whose role does.") % words
+        return ""
+
+    def hand_over(self, user: User, tenant: Tenant, *, to: User, by: User) -> int:
+        keys = list(_locked(self._rows(user, tenant)))
+        for key in keys:
+            key.owner = to
+            if key.state == ApiKey.State.CLAIMABLE:
+                key.created_for = to
+            key.suspended_at, key.suspended_because = None, ""  # it was for what the former owner had lost
+            key.save(update_fields=["owner", "created_for", "suspended_at", "suspended_because"])
+            audit.record(
+                "api_key.handed_over",
+                actor=by,
+                subject=key,
+                prefix=key.prefix,
+                changes={"owner": (user.email, to.email)},
+            )
+        return len(keys)
+
+    def end(self, user: User, tenant: Tenant, *, by: User) -> int:
+        keys = list(_locked(self._rows(user, tenant)))
+        for key in keys:
+            key.move_to(ApiKey.State.REVOKED)
+            key.revoked_at = now()
+            key.save(update_fields=["state", "revoked_at"])
+            audit.record(
+                "api_key.revoked",
+                actor=by,
+                subject=key,
+                prefix=key.prefix,
+                reason=f"{user.email} was removed",
+            )
+        return len(keys)
+
+    def _rows(self, user: User, tenant: Tenant) -> QuerySet[ApiKey]:
+        keys: QuerySet[ApiKey] = ApiKey.objects.in_tenant(tenant).current().filter(owner=user)
+        return keys
+
+
+class Tokens:
+    """Personal access tokens bound to this tenant. They speak as their person, so nobody takes them over."""
+
+    kind = "tokens"
+    can_hand_over = False
+    reaches_gateways = False
+
+    def find(self, user: User, tenant: Tenant) -> Belongings:
+        rows = self._rows(user, tenant)
+        shown = [Belonging(token.name, f"{token.prefix}…") for token in rows.order_by("-pk")[:SHOWN]]
+        return Belongings(
+            self.kind, _("Personal access tokens"), rows.count(), shown, False, _("Revoke them")
+        )
+
+    def problem_with(self, heir: User, user: User, tenant: Tenant) -> str:
+        return _("A personal access token speaks as its person.")
+
+    def hand_over(self, user: User, tenant: Tenant, *, to: User, by: User) -> int:
+        raise ValueError("A personal access token speaks as its person; it cannot be handed over.")
+
+    def end(self, user: User, tenant: Tenant, *, by: User) -> int:
+        tokens = list(_locked(self._rows(user, tenant)))
+        for token in tokens:
+            token.revoked_at = now()
+            token.save(update_fields=["revoked_at"])
+            audit.record(
+                "personal_access_token.revoked", actor=by, subject=token, tenant=tenant, prefix=token.prefix
+            )
+        return len(tokens)
+
+    def _rows(self, user: User, tenant: Tenant) -> QuerySet[PersonalAccessToken]:
+        return PersonalAccessToken.objects.filter(
+            user=user, tenant=tenant, revoked_at=None, expires_at__gt=now()
+        )
+
+
+class Projects:
+    """Projects that somebody is named the owner of; without one they go on, but nobody answers for them."""
+
+    kind = "projects"
+    can_hand_over = True
+    reaches_gateways = False
+
+    def find(self, user: User, tenant: Tenant) -> Belongings:
+        rows = self._rows(user, tenant)
+        shown = [Belonging(project.name, project.slug) for project in rows.order_by("name")[:SHOWN]]
+        return Belongings(
+            self.kind, _("Projects"), rows.count(), shown, True, _("Leave them without a named owner")
+        )
+
+    def problem_with(self, heir: User, user: User, tenant: Tenant) -> str:
+        return _problem_with_person(heir)
+
+    def hand_over(self, user: User, tenant: Tenant, *, to: User, by: User) -> int:
+        return self._set(user, tenant, to, by)
+
+    def end(self, user: User, tenant: Tenant, *, by: User) -> int:
+        return self._set(user, tenant, None, by)
+
+    def _set(self, user: User, tenant: Tenant, owner: User | None, by: User) -> int:
+        projects = list(_locked(self._rows(user, tenant)))
+        for project in projects:
+            project.owner = owner
+            project.save(update_fields=["owner"])
+            change = (user.email, owner.email if owner else None)
+            audit.record("project.owner_changed", actor=by, subject=project, changes={"owner": change})
+        return len(projects)
+
+    def _rows(self, user: User, tenant: Tenant) -> QuerySet[Project]:
+        projects: QuerySet[Project] = Project.objects.in_tenant(tenant).filter(owner=user)
+        return projects
+
+
+class ServiceAccounts:
+    """Service accounts that somebody answers for. Ended they are disabled: their tokens and keys stop."""
+
+    kind = "service_accounts"
+    can_hand_over = True
+    reaches_gateways = True
+
+    def find(self, user: User, tenant: Tenant) -> Belongings:
+        rows = self._rows(user, tenant)
+        shown = [Belonging(account.name, account.email) for account in rows.order_by("email")[:SHOWN]]
+        return Belongings(
+            self.kind,
+            _("Service accounts"),
+            rows.count(),
+            shown,
+            True,
+            _("Disable them: their keys and tokens stop"),
+        )
+
+    def problem_with(self, heir: User, user: User, tenant: Tenant) -> str:
+        return _problem_with_person(heir)
+
+    def hand_over(self, user: User, tenant: Tenant, *, to: User, by: User) -> int:
+        accounts = list(_locked(self._rows(user, tenant)))
+        for account in accounts:
+            account.responsible = to
+            account.save(update_fields=["responsible"])
+            change = (user.email, to.email)
+            audit.record(
+                "service_account.handed_over",
+                actor=by,
+                subject=account,
+                tenant=tenant,
+                changes={"responsible": change},
+            )
+        return len(accounts)
+
+    def end(self, user: User, tenant: Tenant, *, by: User) -> int:
+        from tenants.actions.service_accounts import stop  # which itself settles belongings
+
+        accounts = list(_locked(self._rows(user, tenant)))
+        list(_locked(ApiKey.objects.in_tenant(tenant).filter(owner__in=accounts)))  # all before the revision
+        for account in accounts:
+            stop(account, tenant, because=f"{user.email}, who answered for it, has gone", actor=by)
+        return len(accounts)
+
+    def _rows(self, user: User, tenant: Tenant) -> QuerySet[User]:
+        return User.objects.filter(responsible=user, service_of=tenant, is_active=True)
+
+
+KINDS = (Keys(), Tokens(), ServiceAccounts(), Projects())
+
+
+def _problem_with_person(heir: User) -> str:
+    return _("Choose a person: a service account answers for nothing.") if heir.is_service_account else ""
+
+
+def _locked(rows: Any) -> Any:
+    return rows.select_for_update(of=("self",)).order_by("pk")

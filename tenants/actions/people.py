@@ -1,0 +1,134 @@
+"""People: let in no more, and let in again."""
+
+from __future__ import annotations
+
+import structlog
+from django.core.exceptions import PermissionDenied
+from django.db import transaction
+from django.utils.timezone import now
+from django.utils.translation import gettext as _
+
+from tenants import audit, sessions, suspension
+from tenants.actions.due_rules import note_rules_due
+from tenants.errors import Conflict
+from tenants.models import ApiKey, DirectoryPerson, Membership, PersonalAccessToken, Tenant, User
+from tenants.permissions import require
+from tenants.roles import Role
+from tenants.scope import platform_scope
+from tenants.signals import Stake
+
+log = structlog.get_logger(__name__)
+
+
+@transaction.atomic
+def deactivate_person(user: User, *, by: User | None, because: str) -> bool:
+    """Let `user` in no more: their sessions end, their keys and tokens are suspended in every tenant.
+
+    Nothing is lost: roles and what they own stay theirs until somebody takes it, and `reactivate_person` brings
+    back what they may still hold. A tenant that loses its last active owner by it is named in the audit line
+    and the log. Safe to repeat: then only what came up since is suspended.
+
+    Args:
+        by: None means the platform itself, such as a directory.
+        because: kept with each key and token; their owners and admins read it.
+
+    Returns whether they were active until now.
+
+    Raises:
+        PermissionDenied: `by` may not deactivate people, or is `user`; a superuser is for superusers alone.
+        Conflict: `user` is a service account.
+    """
+    with platform_scope("deactivating a person reaches their keys in every tenant"):
+        row = _find(user, by)
+        if row.is_service_account:
+            raise Conflict(f"{row} is a service account. Remove it in its tenant, or revoke its keys there.")
+        was_active = row.is_active
+        if was_active:
+            row.is_active = False
+            row.save(update_fields=["is_active"])
+        ended = sessions.end_sessions(row)
+        suspended = suspension.suspend_access(row, tenant=None, because=because, by=by)
+        if was_active:
+            _note_change(row)
+            left_alone = [tenant.slug for tenant in tenants_without_owner_but(row)]
+            audit.record(
+                "person.deactivated",
+                actor=by,
+                subject=row,
+                because=because,
+                sessions_ended=ended,
+                suspended=suspended,
+                tenants_without_owner=left_alone,
+            )
+            if left_alone:
+                log.warning("tenants_without_active_owner", tenants=left_alone, person=str(row.pk))
+    user.is_active = False
+    return was_active
+
+
+@transaction.atomic
+def reactivate_person(user: User, *, by: User | None, because: str) -> bool:
+    """Let `user` in again and lift the suspension of what they may still hold. Safe to repeat.
+
+    Sessions stay ended and what a person revoked stays revoked. Roles by group rules are computed anew within a
+    minute.
+
+    Returns whether they were inactive until now.
+
+    Raises:
+        PermissionDenied: `by` may not reactivate people, or is `user`; a superuser is for superusers alone.
+        Conflict: `user` was erased.
+    """
+    with platform_scope("reactivating a person reaches their keys in every tenant"):
+        row = _find(user, by)
+        if row.erased_at is not None:
+            raise Conflict("This person was erased. Invite them anew.")
+        was_inactive = not row.is_active
+        if was_inactive:
+            row.is_active = True
+            row.save(update_fields=["is_active"])
+            _note_change(row)
+            restored = suspension.restore_access(row, tenant=None, by=by)
+            note_rules_due([row.pk], because=because)
+            audit.record("person.reactivated", actor=by, subject=row, because=because, restored=restored)
+    user.is_active = True
+    return was_inactive
+
+
+def what_ends_for(user: User) -> list[Stake]:
+    """What deactivating `user` ends or suspends, in numbers, for whoever is about to do it."""
+    keys = ApiKey.objects.across_tenants().filter(owner=user, suspended_at=None).exclude(state="revoked")
+    tokens = PersonalAccessToken.objects.filter(user=user, suspended_at=None, revoked_at=None)
+    return [
+        Stake(_("Sessions"), sessions.live_sessions(user).count()),
+        Stake(_("Keys"), keys.count()),
+        Stake(_("Tokens"), tokens.filter(expires_at__gt=now()).count()),
+    ]
+
+
+def tenants_without_owner_but(user: User) -> list[Tenant]:
+    """The open tenants in which `user` owns and no other active person does; by slug."""
+    owners = Membership.objects.across_tenants().filter(role=Role.OWNER)
+    others = owners.filter(user__is_active=True).exclude(user=user)
+    return list(
+        Tenant.objects.filter(pk__in=owners.filter(user=user).values("tenant"))
+        .exclude(pk__in=others.values("tenant"))
+        .exclude(status=Tenant.Status.CLOSED)
+        .order_by("slug")
+    )
+
+
+def _find(user: User, by: User | None) -> User:
+    """The locked row of `user`, if `by` may decide whether they are let in."""
+    if by is not None:
+        require(by, "tenants.manage_people")
+        if by.pk == user.pk:
+            raise PermissionDenied("You cannot decide this about yourself; another operator can.")
+    row = User.objects.select_for_update(no_key=True).get(pk=user.pk)
+    if row.is_superuser and (by is None or not by.is_superuser):
+        raise PermissionDenied("Only a superuser decides whether a superuser is let in.")
+    return row
+
+
+def _note_change(user: User) -> None:
+    DirectoryPerson.objects.filter(user=user).update(changed_at=now())

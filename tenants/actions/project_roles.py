@@ -1,0 +1,81 @@
+"""A member's role in one project: narrower or wider than the one they have in its tenant."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from django.core.exceptions import PermissionDenied, ValidationError
+from django.db import transaction
+from django.utils.translation import gettext as _
+
+from tenants import audit
+from tenants.errors import Conflict
+from tenants.models import Membership, Project, ProjectRole, User
+from tenants.permissions import require
+from tenants.role_groups import give_project_role, take_project_role
+from tenants.roles import NEVER_NARROWED, PROJECT_ROLES, Role
+
+
+@transaction.atomic
+def set_project_role(
+    project_pk: UUID | str, membership_pk: UUID | str, role: str | None, *, by: User
+) -> ProjectRole | None:
+    """Give a member of the tenant a role of their own in one project; None: the tenant's role holds there again.
+
+    It decides what they may do with the project's requests, keys and limits, not what they see, and nothing that
+    belongs to the tenant. Acts on their next request. Safe to repeat.
+
+    Raises:
+        Project.DoesNotExist, Membership.DoesNotExist: `by` cannot see such a project, or it has no such member.
+        PermissionDenied: `by` may not manage members of the tenant, or the member is `by`.
+        Conflict: the member is an owner or admin of the tenant, which no project narrows.
+        ValidationError: `role` is none that a project knows.
+    """
+    project: Project = Project.objects.visible_to(by).select_related("tenant").get(pk=project_pk)
+    member: Membership = (
+        Membership.objects.visible_to(by)
+        .in_tenant(project.tenant)
+        .select_for_update(of=("self",))
+        .select_related("user")
+        .get(pk=membership_pk)
+    )
+    require(by, "tenants.manage_members", project.tenant)
+    if member.user_id == by.pk:
+        raise PermissionDenied(_("You cannot change your own role; another owner or admin can."))
+    if role is not None and member.role in NEVER_NARROWED:
+        raise Conflict(
+            _(
+                "%(name)s is %(role)s of %(tenant)s and may do everything in all its projects. Change that role first."
+            )
+            % {"name": member.user, "role": Role(member.role).label.lower(), "tenant": project.tenant},
+            code="never_narrowed",
+        )
+    if role is not None and role not in PROJECT_ROLES:
+        raise ValidationError({"role": _("Choose one of: %(roles)s.") % {"roles": ", ".join(PROJECT_ROLES)}})
+
+    existing: ProjectRole | None = (
+        ProjectRole.objects.in_tenant(project.tenant).filter(membership=member, project=project).first()
+    )
+    before = existing.role if existing else None
+    if before == role:
+        return existing
+    if role is None:
+        assert existing is not None
+        existing.delete()
+        take_project_role(member.user, project)
+        audit.record("project_role.taken", actor=by, subject=project, user=member.user.email, before=before)
+        return None
+    given: ProjectRole
+    given, _is_new = ProjectRole.objects.in_tenant(project.tenant).update_or_create(
+        tenant=project.tenant, membership=member, project=project, defaults={"role": role}
+    )
+    give_project_role(member.user, project, role)
+    audit.record(
+        "project_role.changed" if before else "project_role.given",
+        actor=by,
+        subject=project,
+        user=member.user.email,
+        role=role,
+        before=before,
+    )
+    return given

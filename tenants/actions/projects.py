@@ -1,0 +1,100 @@
+"""Projects: created and changed. Their slug is for good; keys, limits and costs refer to it."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+from uuid import UUID
+
+from django.core.exceptions import ValidationError
+from django.db import IntegrityError, transaction
+from django.utils.translation import gettext as _
+
+from tenants import audit
+from tenants.errors import Conflict
+from tenants.models import Membership, Project, Tenant, User
+from tenants.permissions import require
+from tenants.standing import require_active
+
+CHANGEABLE: Final = ("name", "cost_centre", "owner")
+
+
+@transaction.atomic
+def create_project(tenant: Tenant, *, by: User | None, slug: str, name: str, **fields: Any) -> Project:
+    """Create a project in `tenant`. `by` None means the platform (set-up, import).
+
+    Raises:
+        PermissionDenied: `by` may not manage projects here. Conflict: the tenant is not active, or has a project
+        with this slug. ValidationError: by field; an owner who is no member.
+    """
+    if by is not None:
+        require(by, "tenants.manage_projects", tenant)
+    require_active(tenant)
+    project = Project(tenant=tenant, slug=slug, name=name, **fields)
+    _clean(project)
+    try:
+        with transaction.atomic():
+            project.save(force_insert=True)
+    except IntegrityError as error:
+        raise Conflict(
+            _("%(tenant)s has a project with the slug %(slug)s already. Choose another one.")
+            % {"tenant": tenant.name, "slug": slug},
+            code="slug_taken",
+        ) from error
+    audit.record("project.created", actor=by, subject=project)
+    return project
+
+
+@transaction.atomic
+def change_project(pk: UUID | str, *, by: User, **fields: Any) -> Project:
+    """Change a project's name, cost centre or owner (None: nobody); what is left out stays.
+
+    Raises:
+        Project.DoesNotExist: `by` cannot see such a project. PermissionDenied: `by` may not manage it.
+        Conflict: its tenant is not active. ValidationError: by field; an owner who is no member.
+    """
+    found = Project.objects.visible_to(by).select_related("tenant").get(pk=pk)
+    require(by, "tenants.manage_projects", found)
+    require_active(found.tenant)
+    project: Project = (
+        Project.objects.in_tenant(found.tenant)
+        .select_related("owner", "tenant")
+        .select_for_update(of=("self",))
+        .get(pk=pk)
+    )
+    before = {name: getattr(project, name) for name in CHANGEABLE}
+    for name, value in fields.items():
+        if name not in CHANGEABLE:
+            raise TypeError(f"{name} of a project cannot be changed")
+        setattr(project, name, value)
+    _clean(project)
+    changes = {name: (was, getattr(project, name)) for name, was in before.items()}
+    changes = {name: pair for name, pair in changes.items() if pair[0] != pair[1]}
+    if changes:
+        project.save(update_fields=list(changes))
+        said = {name: tuple(_said(value) for value in pair) for name, pair in changes.items()}
+        audit.record("project.changed", actor=by, subject=project, changes=said)
+    return project
+
+
+def _said(value: Any) -> Any:
+    return value.email if isinstance(value, User) else value
+
+
+def _clean(project: Project) -> None:
+    """Bring the fields into their form. Raises ValidationError by field."""
+    for name in ("name", "cost_centre"):
+        setattr(project, name, str(getattr(project, name)).strip())
+    problems: dict[str, Any] = {}
+    try:
+        project.clean_fields(exclude=["tenant", "owner"])
+    except ValidationError as error:
+        problems |= error.error_dict
+    owner = project.owner
+    if owner is not None and not _is_member(project.tenant, owner):
+        problems["owner"] = _("Choose a member of %(tenant)s.") % {"tenant": project.tenant.name}
+    if problems:
+        raise ValidationError(problems)
+
+
+def _is_member(tenant: Tenant, user: User) -> bool:
+    return bool(Membership.objects.in_tenant(tenant).filter(user=user, user__is_active=True).exists())

@@ -1,0 +1,159 @@
+"""Accounts for programs: members that own keys and tokens, answered for by a person, and never signed in to pages."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from uuid import UUID
+
+from django.core.exceptions import PermissionDenied, ValidationError
+from django.db import transaction
+from django.utils.text import slugify
+from django.utils.translation import gettext as _
+
+from tenants import audit
+from tenants.actions import belongings
+from tenants.actions.members import (
+    end_membership,
+    lock_tenant,
+    place_member,
+    require_manager,
+    require_may_give,
+)
+from tenants.errors import Conflict
+from tenants.models import Membership, Source, Tenant, User
+from tenants.roles import Role
+from tenants.standing import require_active
+from tenants.suspension import restore_access, suspend_access
+
+DOMAIN = "service.invalid"  # RFC 2606: no mail ever goes there
+LONGEST_NAME = 40
+
+
+@transaction.atomic
+def create_service_account(tenant: Tenant, *, name: str, role: str, by: User) -> User:
+    """Make an account for a program, a member with `role`; `by` answers for it. It holds no secret yet.
+
+    Args:
+        name: at most 40 characters; the part before the @ of its address is made of it.
+
+    Raises:
+        Tenant.DoesNotExist: `by` cannot see the tenant.
+        PermissionDenied: `by` may not manage members here, or the role is owner or above their own.
+        ValidationError: there is one of this name already, or the name holds no letter or digit.
+        Conflict: the tenant is not active.
+    """
+    tenant = Tenant.objects.visible_to(by).get(pk=tenant.pk)
+    require_manager(by, tenant, deed="tenants.manage_service_accounts")
+    if role == Role.OWNER:
+        raise PermissionDenied(_("A service account cannot be an owner: an owner is a person who answers."))
+    require_may_give(by, tenant, role)
+    lock_tenant(tenant.pk)
+    require_active(tenant)
+    word = slugify(name)[:LONGEST_NAME]
+    if not word:
+        raise ValidationError({"name": _("Give a name with letters or digits, such as nightly-report.")})
+    email = f"{word}@{tenant.slug}.{DOMAIN}"
+    if User.objects.filter(email=email).exists():
+        raise ValidationError({"name": _("There is a service account of this name already. Take another.")})
+    account = User.objects.create_user(email, None, name=name.strip(), service_of=tenant, responsible=by)
+    audit.record(
+        "service_account.created",
+        actor=by,
+        subject=account,
+        tenant=tenant,
+        role=role,
+        responsible=by.email,
+    )
+    place_member(tenant, account, role, existing=None, source=Source.PERSON, actor=by)
+    return account
+
+
+@transaction.atomic
+def disable_service_account(pk: UUID | str, *, by: User) -> User:
+    """Stop an account: its tokens at the next request, its keys as soon as gateways know. Can be enabled again.
+
+    Raises:
+        Membership.DoesNotExist: `by` cannot see such an account.
+        PermissionDenied: `by` may not manage members here.
+        Conflict: it is disabled already.
+    """
+    account, tenant = _locked_account(pk, by)
+    if not account.is_active:
+        raise Conflict(_("%(name)s is disabled already.") % {"name": account})
+    stop(account, tenant, because=_("The service account is disabled."), actor=by)
+    return account
+
+
+@transaction.atomic
+def enable_service_account(pk: UUID | str, *, by: User) -> User:
+    """Let a disabled account go on, with its keys and tokens; from now on `by` answers for it.
+
+    Raises:
+        Membership.DoesNotExist: `by` cannot see such an account.
+        PermissionDenied: `by` may not manage members here.
+        Conflict: it is not disabled, or the tenant is not active.
+    """
+    account, tenant = _locked_account(pk, by)
+    require_active(tenant)
+    if account.is_active:
+        raise Conflict(_("%(name)s is not disabled.") % {"name": account})
+    before, account.responsible = account.responsible, by
+    account.is_active = True
+    account.save(update_fields=["is_active", "responsible"])
+    audit.record(
+        "service_account.enabled",
+        actor=by,
+        subject=account,
+        tenant=tenant,
+        changes={"is_active": (False, True), "responsible": (before and before.email, by.email)},
+    )
+    restore_access(account, tenant=None, by=by)
+    return account
+
+
+@transaction.atomic
+def delete_service_account(
+    pk: UUID | str, *, by: User, choices: Mapping[str, belongings.Choice] | None = None
+) -> None:
+    """End an account for good, its keys handed over or revoked as `choices` say, its tokens revoked.
+
+    The row stays without membership or address, because the audit trail and keys refer to it; its name is free.
+
+    Raises:
+        Membership.DoesNotExist: `by` cannot see such an account.
+        PermissionDenied: `by` may not manage members here.
+        ValidationError: by kind, what is to become of something is not said, or cannot be.
+    """
+    account, tenant = _locked_account(pk, by)
+    membership = Membership.objects.in_tenant(tenant).select_related("user", "tenant").get(user=account)
+    settled = belongings.settle(account, tenant, choices or {}, actor=by)
+    audit.record("service_account.deleted", actor=by, subject=account, tenant=tenant, settled=settled)
+    end_membership(membership)
+    account.email = f"{account.pk}@{tenant.slug}.{DOMAIN}"
+    account.is_active = False
+    account.save(update_fields=["email", "is_active"])
+
+
+def stop(account: User, tenant: Tenant, *, because: str, actor: User) -> None:
+    """Disable an account that the caller has locked, and suspend what it owns."""
+    account.is_active = False
+    account.save(update_fields=["is_active"])
+    audit.record(
+        "service_account.disabled",
+        actor=actor,
+        subject=account,
+        tenant=tenant,
+        because=because,
+        changes={"is_active": (True, False)},
+    )
+    suspend_access(account, tenant=None, because=because, by=actor)
+
+
+def _locked_account(pk: UUID | str, by: User) -> tuple[User, Tenant]:
+    """The service account whose membership is `pk`, locked with its tenant; `by` may decide about it."""
+    accounts = Membership.objects.visible_to(by).filter(user__service_of__isnull=False)
+    tenant = lock_tenant(accounts.values_list("tenant", flat=True).get(pk=pk))
+    membership: Membership = accounts.get(pk=pk)
+    require_manager(by, tenant, deed="tenants.manage_service_accounts")
+    require_may_give(by, tenant, membership.role)
+    return User.objects.select_for_update(of=("self",), no_key=True).get(pk=membership.user_id), tenant

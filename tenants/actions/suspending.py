@@ -1,0 +1,88 @@
+"""Suspending a tenant, and bringing it back."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from django.core.exceptions import ValidationError
+from django.db import transaction
+from django.utils.timezone import now
+from django.utils.translation import gettext as _
+
+from tenants import audit
+from tenants.errors import Conflict
+from tenants.models import Tenant, TenantClosing, User
+from tenants.permissions import require
+from tenants.revision import raise_revision
+from tenants.signals import tenant_suspended
+from tenants.standing import check_active, lock_tenant
+
+LONGEST_REASON = 500
+
+
+@transaction.atomic
+def suspend_tenant(pk: UUID | str, *, by: User, because: str) -> Tenant:
+    """Stop a tenant's keys, requests and exports until it is resumed. Its data stays, and can be read.
+
+    Gateways refuse its keys from the next revision on, as if they were revoked.
+
+    Args:
+        because: its people read it on every page, at most 500 characters.
+
+    Raises:
+        Tenant.DoesNotExist: `by` cannot see such a tenant. PermissionDenied: `by` may not suspend tenants.
+        Conflict: it is suspended or closed already. ValidationError: no reason.
+    """
+    tenant = lock_tenant(pk, by=by)
+    require(by, "tenants.suspend_tenant", tenant)
+    return put_to_rest(tenant, by=by, because=because)
+
+
+@transaction.atomic
+def resume_tenant(pk: UUID | str, *, by: User) -> Tenant:
+    """Let a suspended tenant work again: its keys open from the next revision on.
+
+    Raises:
+        Tenant.DoesNotExist: `by` cannot see such a tenant. PermissionDenied: `by` may not resume tenants.
+        Conflict: it is not suspended, or is about to be closed.
+    """
+    tenant = lock_tenant(pk, by=by)
+    require(by, "tenants.suspend_tenant", tenant)
+    if tenant.status != Tenant.Status.SUSPENDED:
+        raise Conflict(
+            _("%(tenant)s is %(status)s, not suspended.")
+            % {"tenant": tenant.name, "status": tenant.get_status_display().lower()},
+            code="not_suspended",
+        )
+    if TenantClosing.objects.in_tenant(tenant).filter(withdrawn_at=None).exists():
+        raise Conflict(
+            _("%(tenant)s is about to be closed. Withdraw that first.") % {"tenant": tenant.name},
+            code="closing_proposed",
+        )
+    tenant.status, tenant.suspended_at, tenant.suspended_because = Tenant.Status.ACTIVE, None, ""
+    tenant.save(update_fields=["status", "suspended_at", "suspended_because"])
+    changes = {"status": (Tenant.Status.SUSPENDED.value, Tenant.Status.ACTIVE.value)}
+    audit.record("tenant.resumed", actor=by, subject=tenant, changes=changes)
+    raise_revision()
+    return tenant
+
+
+def put_to_rest(tenant: Tenant, *, by: User, because: str) -> Tenant:
+    """Suspend a tenant whose row the caller has locked. Raises Conflict unless it is active, ValidationError."""
+    check_active(tenant)
+    because = because.strip()
+    if not because or len(because) > LONGEST_REASON:
+        raise ValidationError(
+            {
+                "because": _("Say why, in at most %(most)d characters: its people read it.")
+                % {"most": LONGEST_REASON}
+            }
+        )
+    tenant.status, tenant.suspended_at = Tenant.Status.SUSPENDED, now()
+    tenant.suspended_because = because
+    tenant.save(update_fields=["status", "suspended_at", "suspended_because"])
+    changes = {"status": (Tenant.Status.ACTIVE.value, Tenant.Status.SUSPENDED.value)}
+    audit.record("tenant.suspended", actor=by, subject=tenant, changes=changes, because=because)
+    tenant_suspended.send(Tenant, tenant=tenant, by=by)
+    raise_revision()
+    return tenant

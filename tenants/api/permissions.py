@@ -1,0 +1,22 @@
+"""What every route of the HTTP API asks first."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rest_framework.permissions import BasePermission
+from rest_framework.request import Request
+
+from tenants.models import PersonalAccessToken
+from tenants.scope_of import enter_scope_of
+
+
+class SignedIn(BasePermission):
+    """Somebody is signed in, by whatever means; from here on the request works in their scope."""
+
+    def has_permission(self, request: Request, view: Any) -> bool:
+        if not request.user.is_authenticated:
+            return False
+        token = request.auth if isinstance(request.auth, PersonalAccessToken) else None
+        enter_scope_of(request.user, token=token)
+        return True

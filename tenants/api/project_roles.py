@@ -1,0 +1,70 @@
+"""Members' own roles in a project over HTTP."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from drf_spectacular.utils import OpenApiResponse, extend_schema
+from rest_framework import serializers
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from tenants.actions import set_project_role
+from tenants.models import Membership, ProjectRole
+from tenants.permissions import signed_in
+from tenants.roles import PROJECT_ROLES, Role
+
+
+class ProjectRoleSerializer(serializers.ModelSerializer[ProjectRole]):
+    member = serializers.PrimaryKeyRelatedField[Membership](source="membership", read_only=True)
+    name = serializers.CharField(source="membership.user", read_only=True)
+    tenant_role = serializers.ChoiceField(
+        choices=Role.choices,
+        source="membership.role",
+        read_only=True,
+        help_text="What it stands in place of.",
+    )
+
+    class Meta:
+        model = ProjectRole
+        fields = ["member", "name", "role", "tenant_role", "created_at"]
+
+
+class SetProjectRoleSerializer(serializers.Serializer[Any]):
+    member = serializers.UUIDField(help_text="The id of a membership of the project's tenant.")
+    role = serializers.ChoiceField(
+        choices=[(role.value, role.label) for role in PROJECT_ROLES],
+        allow_null=True,
+        help_text="null: the tenant's role holds in the project again.",
+    )
+
+
+ROLES_SCHEMA = extend_schema(
+    methods=["GET"],
+    responses=ProjectRoleSerializer(many=True),
+    description="Members who have a role of their own in this project, in place of the tenant's.",
+)
+SET_ROLE_SCHEMA = extend_schema(
+    methods=["POST"],
+    request=SetProjectRoleSerializer,
+    responses={
+        200: ProjectRoleSerializer(many=True),
+        409: OpenApiResponse(description="Owners and admins are not narrowed."),
+    },
+    description=(
+        "Give a member a role of their own in this project, or take it away. It decides what they may do with the "
+        "project's requests, keys and limits, from their next request on. The answer is the list as it is now."
+    ),
+)
+
+
+def project_roles(request: Request, pk: Any) -> Response:
+    """List the project's own roles; after a POST, as that left them."""
+    if request.method == "POST":
+        wanted = SetProjectRoleSerializer(data=request.data)
+        wanted.is_valid(raise_exception=True)
+        said = wanted.validated_data
+        set_project_role(pk, said["member"], said["role"], by=signed_in(request))
+    roles = ProjectRole.objects.visible_to(request.user).filter(project=pk)
+    roles = roles.select_related("membership__user").order_by("membership__user__name", "pk")
+    return Response(ProjectRoleSerializer(roles, many=True).data)

@@ -1,0 +1,112 @@
+"""Forms of pages about members."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from django import forms
+from django.utils.translation import gettext_lazy as _
+
+from tenants.actions.members import may_give
+from tenants.models import Tenant, User
+from tenants.roles import PROJECT_ROLE_CHOICES, Role
+
+ROLE_HINTS = {
+    Role.OWNER: _("Everything an admin may, and decides who else is an owner."),
+    Role.ADMIN: _("Members, limits, keys, requests, costs and the audit trail."),
+    Role.DEVELOPER: _("Asks for models, claims and revokes keys, sees costs."),
+    Role.FINANCE: _("Sees and exports costs."),
+    Role.VIEWER: _("Looks, and changes nothing."),
+}
+
+
+class NewcomerForm(forms.Form):
+    """Name and password of somebody who accepts an invitation and has no account yet."""
+
+    name = forms.CharField(
+        label=_("Your name"), max_length=150, widget=forms.TextInput(attrs={"autocomplete": "name"})
+    )
+    password = forms.CharField(
+        label=_("Password"),
+        strip=False,
+        max_length=4096,
+        help_text=_("At least 12 characters, and none that everybody uses."),
+        widget=forms.PasswordInput(attrs={"autocomplete": "new-password"}),
+    )
+    password_again = forms.CharField(
+        label=_("Password again"),
+        strip=False,
+        max_length=4096,
+        widget=forms.PasswordInput(attrs={"autocomplete": "new-password"}),
+    )
+
+    def clean(self) -> dict[str, Any]:
+        said = super().clean() or {}
+        first, again = said.get("password"), said.get("password_again")
+        if first and again and first != again:
+            self.add_error("password_again", _("This differs from the password above."))
+        return said
+
+
+def role_options(
+    user: User, tenant: Tenant, *, chosen: str, without: Iterable[str] = ()
+) -> list[dict[str, Any]]:
+    """Every role as a page offers it; those that `user` cannot give stay visible, with the reason."""
+    return [
+        {
+            "value": role.value,
+            "label": role.label,
+            "hint": ROLE_HINTS[role],
+            "disabled": not may_give(user, tenant, role),
+            "reason": _("Only an owner gives this role."),
+            "checked": role == chosen,
+        }
+        for role in Role
+        if role not in without
+    ]
+
+
+class InviteForm(forms.Form):
+    """An address, and the role that is offered to it."""
+
+    email = forms.EmailField(
+        label=_("E-mail address"),
+        max_length=254,
+        widget=forms.EmailInput(attrs={"autocomplete": "off"}),
+        help_text=_("They get a link that works once, for this address alone."),
+    )
+    role = forms.ChoiceField(
+        label=_("Role"), choices=Role.choices, initial=Role.DEVELOPER, widget=forms.RadioSelect
+    )
+
+
+class ServiceAccountForm(forms.Form):
+    """A program's name and role."""
+
+    name = forms.CharField(
+        label=_("Name"), max_length=40, help_text=_("What it does, such as nightly-report.")
+    )
+    role = forms.ChoiceField(
+        label=_("Role"),
+        choices=PROJECT_ROLE_CHOICES,
+        initial=Role.DEVELOPER,
+        widget=forms.RadioSelect,
+    )
+
+
+class RoleForm(forms.Form):
+    """Another role for a member; `confirmed` once they who decide have seen what it means."""
+
+    role = forms.ChoiceField(label=_("Role"), choices=Role.choices, widget=forms.RadioSelect)
+    confirmed = forms.BooleanField(required=False)
+
+
+class ProjectRoleForm(forms.Form):
+    """A role in one project, or none: then the tenant's role holds there."""
+
+    project = forms.UUIDField()
+    role = forms.ChoiceField(
+        choices=[("", _("As in the tenant")), *PROJECT_ROLE_CHOICES],
+        required=False,
+    )

@@ -1,0 +1,93 @@
+"""The mail that carries an invitation's link: the only place, besides its reader's mailbox, where the link is seen."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from smtplib import SMTPException
+from uuid import UUID
+
+import structlog
+from django.conf import settings
+from django.core.mail import EmailMultiAlternatives, get_connection
+from django.template.loader import render_to_string
+from django.urls import reverse
+from django.utils.crypto import salted_hmac
+from django.utils.timezone import now
+from django.utils.translation import gettext as _
+
+from tenants.models import Invitation
+from tenants.secrets import INVITATION, derived_secret, digest
+
+log = structlog.get_logger(__name__)
+
+
+class MailServerAwayError(Exception):
+    """No mail went out and none is claimed: trying again later is safe and may work."""
+
+
+def link_secret(pk: UUID, expires_at: datetime) -> str:
+    """The secret of an invitation's link: a signature of the row's id and last moment with SECRET_KEY.
+
+    So the task that sends the mail can make it again, and neither the database nor the queue holds it.
+    """
+    signature = salted_hmac("tenants.invitation", f"{pk}|{expires_at.isoformat()}", algorithm="sha256")
+    return derived_secret(INVITATION, signature.digest())
+
+
+def link_url(secret: str) -> str:
+    """Where the link leads, from outside."""
+    return f"{settings.CONSOLE_URL}{reverse('invitation', args=[secret])}"
+
+
+def send_invitation(pk: UUID | str) -> bool:
+    """Mail an open invitation that has not been sent, and say whether it went out. Never sends one twice.
+
+    The mail is claimed (`sent_at`) before the server gets it, so of two workers one sends. Whatever goes wrong
+    after the server has been reached is noted on the row (`mail_problem`) for the inviter, who can send again.
+
+    Raises MailServerAwayError if the server could not be reached.
+    """
+    unsent = Invitation.objects.across_tenants().acceptable().filter(pk=pk, sent_at=None)
+    invitation = unsent.select_related("tenant", "invited_by").first()
+    if invitation is None:
+        return False
+    connection = get_connection()
+    try:
+        connection.open()
+    except (OSError, SMTPException) as error:
+        raise MailServerAwayError(str(error)) from error
+    try:
+        secret = link_secret(invitation.pk, invitation.expires_at)
+        claimed = unsent.filter(expires_at=invitation.expires_at)
+        if not claimed.update(sent_at=now(), digest=digest(secret)):
+            return False
+        mail = _compose(invitation, link_url(secret))
+        mail.connection = connection
+        mail.send()
+    except (OSError, SMTPException) as error:
+        log.warning("invitation_not_sent", invitation=str(invitation.pk), error=type(error).__name__)
+        problem = _("The mail server refused it (%(kind)s).") % {"kind": type(error).__name__}
+        Invitation.objects.across_tenants().filter(pk=invitation.pk).update(mail_problem=problem)
+        return False
+    finally:
+        connection.close()
+    log.info("invitation_sent", invitation=str(invitation.pk))
+    return True
+
+
+def _compose(invitation: Invitation, url: str) -> EmailMultiAlternatives:
+    words = {
+        "invitation": invitation,
+        "tenant": invitation.tenant,
+        "inviter": invitation.invited_by,
+        "url": url,
+    }
+    subject = _("Join %(tenant)s on Quartermaster") % {"tenant": invitation.tenant.name}
+    mail = EmailMultiAlternatives(
+        subject=" ".join(subject.split()),  # a header has one line
+        body=render_to_string("tenants/mail/invitation.txt", words),
+        from_email=settings.DEFAULT_FROM_EMAIL,
+        to=[invitation.email],
+    )
+    mail.attach_alternative(render_to_string("tenants/mail/invitation.html", words), "text/html")
+    return mail

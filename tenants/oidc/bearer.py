@@ -1,0 +1,79 @@
+"""Signing in to the HTTP API with an access token that the provider made for it (RFC 9068)."""
+
+from __future__ import annotations
+
+import structlog
+from drf_spectacular.extensions import OpenApiAuthenticationExtension
+from rest_framework.authentication import BaseAuthentication, get_authorization_header
+from rest_framework.exceptions import APIException, AuthenticationFailed
+from rest_framework.request import Request
+
+from tenants.client_address import client_address
+from tenants.models import FederatedIdentity, User
+from tenants.oidc.errors import ProviderProblem
+from tenants.oidc.tokens import Claims, TokenRejected, verify_access_token
+from tenants.rate_limits import limit_rate
+
+log = structlog.get_logger(__name__)
+
+
+class ProviderAway(APIException):
+    """The token cannot be judged without the provider's keys. HTTP 503."""
+
+    status_code = 503
+    default_detail = (
+        "The identity provider does not answer, so this token cannot be checked. Try again in a minute."
+    )
+
+
+class ProviderTokenAuthentication(BaseAuthentication):
+    """`Authorization: Bearer <JWT>`. Everything that is not a good token of somebody known gets the same 401."""
+
+    def authenticate(self, request: Request) -> tuple[User, Claims] | None:
+        scheme, _, token = get_authorization_header(request).decode("latin-1").partition(" ")
+        if scheme.lower() != "bearer" or token.count(".") != 2:
+            return None  # a personal access token has no dots
+        try:
+            claims = verify_access_token(token)
+        except TokenRejected as rejection:
+            log.warning("oidc.bearer_rejected", reason=str(rejection))
+            raise _refused(request) from rejection
+        except ProviderProblem as problem:
+            log.warning("oidc.bearer_not_judged", reason=problem.reason)
+            raise ProviderAway from problem
+        identity = (
+            FederatedIdentity.objects.select_related("user")
+            .filter(
+                issuer=claims["iss"],
+                subject=claims["sub"],
+                refused_at=None,
+                user__is_active=True,
+                user__erased_at=None,
+                user__service_of=None,
+            )
+            .first()
+        )
+        if identity is None:
+            log.warning("oidc.bearer_of_nobody", subject=claims["sub"])
+            raise _refused(request)
+        limit_rate("token_use", str(identity.pk))
+        return identity.user, claims
+
+    def authenticate_header(self, request: Request) -> str:
+        return 'Bearer realm="quartermaster"'
+
+
+def _refused(request: Request) -> AuthenticationFailed:
+    """The answer to every token that opens nothing; counted, so that nobody tries on and on."""
+    limit_rate("token_failed", client_address(request._request))
+    return AuthenticationFailed("This token is unknown, expired or revoked. Use another one.")
+
+
+class ProviderTokenScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]
+    """How the schema describes these tokens."""
+
+    target_class = "tenants.oidc.bearer.ProviderTokenAuthentication"
+    name = "providerToken"
+
+    def get_security_definition(self, auto_schema: object) -> dict[str, str]:
+        return {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}

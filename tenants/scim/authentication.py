@@ -1,0 +1,31 @@
+"""Which directory is asking: its bearer token (`qms_…`), and nothing else."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from django.db.models import Q
+from django.http import HttpRequest
+from django.utils.timezone import now
+
+from tenants.models import ScimToken
+from tenants.secrets import SCIM_TOKEN, digest, looks_like
+
+SEEN_EVERY = timedelta(minutes=1)  # last use is written at most this often
+
+
+def directory_of(request: HttpRequest) -> ScimToken | None:
+    """The token in the Authorization header; None if it is absent, unknown, expired or revoked.
+
+    No cookie is looked at, so there is no request to forge.
+    """
+    scheme, _, secret = request.headers.get("Authorization", "").partition(" ")
+    if scheme.lower() != "bearer" or not looks_like(SCIM_TOKEN, secret):
+        return None
+    moment = now()
+    token = ScimToken.objects.filter(digest=digest(secret), revoked_at=None, expires_at__gt=moment).first()
+    if token is not None:
+        ScimToken.objects.filter(pk=token.pk).filter(
+            Q(last_used_at=None) | Q(last_used_at__lt=moment - SEEN_EVERY)
+        ).update(last_used_at=moment)
+    return token

@@ -1,0 +1,135 @@
+"""Users and Groups as this service knows them, and what it announces of itself (RFC 7643, sections 4 to 7).
+
+Only what is kept is declared: /Schemas says so, and whatever else a directory sends (titles, telephones,
+passwords, the enterprise extension) is read over and forgotten.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, ClassVar
+
+from pydantic import Field
+from scim2_models import (
+    AuthenticationScheme,
+    Bulk,
+    CaseExact,
+    ChangePassword,
+    ComplexAttribute,
+    ETag,
+    Filter,
+    GroupMember,
+    GroupMembership,
+    Mutability,
+    Pagination,
+    Patch,
+    Required,
+    Resource,
+    ScimPolicy,
+    ScimProvider,
+    ServiceProviderConfig,
+    Sort,
+    Uniqueness,
+)
+from scim2_models.urn import URN
+
+DEFAULT_PAGE = 100
+LONGEST_PAGE = 200
+
+
+class Name(ComplexAttribute):
+    formatted: str | None = None
+    """The full name, as shown."""
+
+    family_name: str | None = None
+    """The family name."""
+
+    given_name: str | None = None
+    """The given name."""
+
+
+class Email(ComplexAttribute):
+    value: str | None = None
+    """The address."""
+
+    type: str | None = Field(None, examples=["work"])
+    """What the address is for; one of type work is kept."""
+
+    primary: bool | None = None
+    """Whether it is the preferred address."""
+
+
+class User(Resource[Any]):
+    """A person."""
+
+    __schema__ = URN("urn:ietf:params:scim:schemas:core:2.0:User")
+
+    user_name: Annotated[str | None, Uniqueness.server, Required.true] = None
+    """The e-mail address with which the person signs in."""
+
+    name: Name | None = None
+    """The components of the person's name."""
+
+    Name: ClassVar[type[ComplexAttribute]] = Name
+
+    display_name: str | None = None
+    """The name by which pages call the person."""
+
+    active: bool | None = None
+    """Whether the person is let in. Who is not has no session, and their keys and tokens are suspended."""
+
+    emails: list[Email] | None = None
+    """The address of type work, or else the primary one, or else the first; where there is none, userName."""
+
+    Emails: ClassVar[type[ComplexAttribute]] = Email
+
+    groups: Annotated[list[GroupMembership] | None, Mutability.read_only] = None
+    """The groups to which the person belongs."""
+
+    Groups: ClassVar[type[ComplexAttribute]] = GroupMembership
+
+
+class Group(Resource[Any]):
+    """A group; roles follow from it by group rules."""
+
+    __schema__ = URN("urn:ietf:params:scim:schemas:core:2.0:Group")
+
+    display_name: Annotated[str | None, Required.true, Uniqueness.server, CaseExact.true] = None
+    """The name of the group, by which group rules know it."""
+
+    members: list[GroupMember] | None = None
+    """The people in the group; groups within groups are not known here."""
+
+    Members: ClassVar[type[ComplexAttribute]] = GroupMember
+
+
+PROVIDER = ScimProvider(
+    models=[User, Group],
+    config=ServiceProviderConfig(
+        patch=Patch(supported=True),
+        bulk=Bulk(supported=False, max_operations=0, max_payload_size=0),
+        filter=Filter(supported=True, max_results=LONGEST_PAGE),
+        change_password=ChangePassword(supported=False),
+        sort=Sort(supported=True),
+        etag=ETag(supported=True),
+        pagination=Pagination(
+            cursor=False,
+            index=True,
+            default_pagination_method=Pagination.DefaultPaginationMethod.index,
+            default_page_size=DEFAULT_PAGE,
+            max_page_size=LONGEST_PAGE,
+        ),
+        authentication_schemes=[
+            AuthenticationScheme(
+                type=AuthenticationScheme.Type.oauthbearertoken,
+                name="Directory token",
+                description="A bearer token (qms_…) that an operator issues in the staff site.",
+                primary=True,
+            )
+        ],
+    ),
+    policy=ScimPolicy(
+        unknown=ScimPolicy.Unknown.ignore,
+        remove_value_as_filter=ScimPolicy.RemoveValue.apply,  # Entra ID removes members so
+        unmatched_path_filter=ScimPolicy.UnmatchedPathFilter.create,  # and sets a first work address so
+    ),
+)

@@ -1,0 +1,46 @@
+"""What becomes of a tenant, told to the apps above, which WHO does not know by name.
+
+Receivers run inside the transaction of the deed; what they raise undoes it. They connect in their AppConfig.ready.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from django.dispatch import Signal
+from django.utils.functional import Promise
+from django.utils.translation import gettext as _
+
+from tenants.models import ApiKey, Membership, Tenant
+
+tenant_suspended = Signal()  # tenant, by: stop what runs for the tenant; the tenant's row is locked
+tenant_closed = Signal()  # tenant, by: end what would come back if the tenant did; the tenant's row is locked
+stakes_wanted = Signal()  # tenant: return Stakes, what stops for people if the tenant is suspended
+
+
+@dataclass(frozen=True)
+class Stake:
+    """One number that somebody should see before they suspend a tenant."""
+
+    label: str | Promise
+    value: int
+
+
+def stakes_of(tenant: Tenant) -> list[Stake]:
+    """What suspending `tenant` would stop, as every app counts it."""
+    return list(_answers(stakes_wanted.send(Tenant, tenant=tenant)))
+
+
+def _answers(responses: list[tuple[Any, Any]]) -> Iterator[Stake]:
+    for _receiver, stakes in responses:
+        yield from stakes
+
+
+def count_keys_and_members(sender: Any, *, tenant: Tenant, **kwargs: Any) -> list[Stake]:
+    """What every tenant has: keys that gateways let in, and members."""
+    return [
+        Stake(_("Active keys"), ApiKey.objects.in_tenant(tenant).usable().count()),
+        Stake(_("Members"), Membership.objects.in_tenant(tenant).count()),
+    ]

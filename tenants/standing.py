@@ -1,0 +1,56 @@
+"""Whether anything may be done for a tenant now, and the locks that make the answer last until commit.
+
+Whoever locks several things takes this order: the tenant, the person, the rows themselves, the revision last.
+"""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from django.conf import settings
+from django.utils.translation import gettext as _
+
+from tenants.errors import Conflict
+from tenants.models import Tenant, User
+
+
+def require_active(tenant: Tenant) -> None:
+    """Raise Conflict, with the reason and whom to ask, unless `tenant` is active; active, it stays so until commit.
+
+    Every action that creates or decides something for a tenant calls this in its transaction, after it has
+    asked for the permission and before it locks other rows: suspending waits for deeds that are under way, and
+    whatever comes later finds the tenant suspended.
+    """
+    check_active(hold_tenant(tenant))
+
+
+def check_active(tenant: Tenant) -> None:
+    """Raise Conflict unless this row, which the caller has locked, says active."""
+    if tenant.status != Tenant.Status.ACTIVE:
+        raise Conflict(why_not_active(tenant), code="tenant_not_active")
+
+
+def hold_tenant(tenant: Tenant) -> Tenant:
+    """The tenant as it is now and stays until commit: whoever suspends or closes it waits. Others may hold it too."""
+    return Tenant.objects.raw("SELECT * FROM tenants_tenant WHERE id = %s FOR SHARE", [tenant.pk])[0]
+
+
+def lock_tenant(pk: UUID | str, *, by: User) -> Tenant:
+    """The tenant, locked until commit against every deed in it, for who changes its own row.
+
+    Raises Tenant.DoesNotExist when `by` cannot see it.
+    """
+    found: Tenant = Tenant.objects.visible_to(by).select_for_update(of=("self",), no_key=True).get(pk=pk)
+    return found
+
+
+def why_not_active(tenant: Tenant) -> str:
+    """What a suspended or closed tenant's people are told: the state, the reason, and whom to ask."""
+    if tenant.status == Tenant.Status.CLOSED:
+        return _("%(tenant)s is closed: nothing can be changed here any more.") % {"tenant": tenant.name}
+    words = {
+        "tenant": tenant.name,
+        "because": tenant.suspended_because.rstrip(".") or _("no reason was noted"),
+        "contact": settings.SUPPORT_CONTACT or _("the platform's operators"),
+    }
+    return _("%(tenant)s is suspended: %(because)s. Ask %(contact)s to resume it.") % words

@@ -1,0 +1,129 @@
+"""Taking from a person, for a while, the keys and tokens that depend on what they have lost.
+
+Who loses a role, a group or their account must not go on calling with what they hold. A suspended key is
+refused by every gateway from the next revision on, a suspended token at the next request. Nothing is lost:
+what is still theirs comes back with `restore_access`.
+
+Whoever locks several things takes this order: the tenant, the person, the rows themselves, the revision last.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from typing import Any
+from uuid import UUID
+
+from django.core.exceptions import PermissionDenied
+from django.db import transaction
+from django.utils.timezone import now
+
+from tenants import audit
+from tenants.models import ApiKey, PersonalAccessToken, Project, Tenant, User
+from tenants.permissions import forget_deeds, require
+from tenants.revision import raise_revision
+
+LONGEST_REASON = 200
+
+
+@transaction.atomic
+def suspend_access(user: User, *, tenant: Tenant | None, because: str, by: User | None) -> int:
+    """Suspend the keys that `user` owns and their tokens, and return how many. Safe to repeat.
+
+    Args:
+        tenant: only there (a token that is bound to no tenant goes on: its powers are its owner's, who has
+            lost them); None: everywhere, with the tokens bound to none.
+        because: kept with each key and token, at most 200 characters; their owners and admins read it.
+        by: None means the platform itself (a group rule, a sweep).
+    """
+    hold_person(user)
+    keys = ApiKey.objects.across_tenants().filter(owner=user, suspended_at=None).exclude(state="revoked")
+    tokens = PersonalAccessToken.objects.filter(user=user, suspended_at=None, revoked_at=None)
+    if tenant is not None:
+        keys, tokens = keys.in_tenant(tenant), tokens.filter(tenant=tenant)
+    found = _Found(keys, tokens)
+    mark: dict[str, Any] = {"suspended_at": now(), "suspended_because": because[:LONGEST_REASON]}
+    return found.update_and_record("access.suspended", mark, user=user, by=by, because=because)
+
+
+@transaction.atomic
+def restore_access(user: User, *, tenant: Tenant | None, by: User | None) -> int:
+    """Lift the suspension of what `user` may hold again, and return how much that is. Safe to repeat.
+
+    A key comes back where its owner may claim keys now, a token where its owner still belongs: who was
+    reactivated gets nothing back in a tenant that they have left meanwhile. Somebody inactive gets nothing.
+
+    Args:
+        tenant: only there; None: everywhere, with the tokens bound to none.
+    """
+    if not hold_person(user):
+        return 0
+    forget_deeds(user)
+    keys = ApiKey.objects.across_tenants().filter(owner=user, suspended_at__isnull=False)
+    keys = keys.exclude(state="revoked")
+    tokens = PersonalAccessToken.objects.filter(user=user, suspended_at__isnull=False, revoked_at=None)
+    if tenant is not None:
+        keys, tokens = keys.in_tenant(tenant), tokens.filter(tenant=tenant)
+    found = _Found(keys, tokens)
+    found.keys = [key for key in found.keys if _may_hold(user, key)]
+    found.tokens = [token for token in found.tokens if token.tenant is None or _belongs(user, token.tenant)]
+    mark: dict[str, Any] = {"suspended_at": None, "suspended_because": ""}
+    return found.update_and_record("access.restored", mark, user=user, by=by)
+
+
+def hold_person(user: User) -> bool:
+    """Lock `user` until commit against gaining and losing access at once; say whether they are active."""
+    return bool(
+        User.objects.select_for_update(of=("self",), no_key=True)
+        .filter(pk=user.pk)
+        .values_list("is_active", flat=True)
+        .first()
+    )
+
+
+def require_held(user: User, permission: str, subject: Tenant | Project) -> None:
+    """Like `require`, for who is about to own something: nobody takes `user`'s access away before commit.
+
+    Without it a key could be claimed in the moment in which its claimer is deactivated, and outlive them.
+    """
+    if not hold_person(user):
+        raise PermissionDenied("Your account is not active any more.")
+    forget_deeds(user)
+    require(user, permission, subject)
+
+
+class _Found:
+    """Locked keys and tokens, in the order of their ids."""
+
+    def __init__(self, keys: object, tokens: object) -> None:
+        self.keys: list[ApiKey] = list(
+            keys.select_related("tenant", "project").select_for_update(of=("self",)).order_by("pk")  # type: ignore[attr-defined]
+        )
+        self.tokens: list[PersonalAccessToken] = list(
+            tokens.select_related("tenant").select_for_update(of=("self",)).order_by("pk")  # type: ignore[attr-defined]
+        )
+
+    def update_and_record(
+        self, verb: str, mark: dict[str, Any], *, user: User, by: User | None, **details: Any
+    ) -> int:
+        """Write `mark` on everything, one audit line for each tenant concerned, and tell the gateways of keys."""
+        ApiKey.objects.across_tenants().filter(pk__in=[key.pk for key in self.keys]).update(**mark)
+        PersonalAccessToken.objects.filter(pk__in=[token.pk for token in self.tokens]).update(**mark)
+        prefixes: dict[UUID | None, dict[str, list[str]]] = defaultdict(lambda: {"keys": [], "tokens": []})
+        tenants: dict[UUID | None, Tenant | None] = {}
+        for kind, rows in (("keys", self.keys), ("tokens", self.tokens)):
+            for row in rows:
+                tenants[row.tenant_id] = row.tenant
+                prefixes[row.tenant_id][kind].append(row.prefix or str(row))
+        for tenant_id, said in prefixes.items():
+            audit.record(verb, actor=by, subject=user, tenant=tenants[tenant_id], **details, **said)
+        if self.keys:
+            raise_revision()
+        return len(self.keys) + len(self.tokens)
+
+
+def _may_hold(user: User, key: ApiKey) -> bool:
+    return user.has_perm("tenants.claim_key", key.project)
+
+
+def _belongs(user: User, tenant: Tenant) -> bool:
+    return user.service_of_id == tenant.pk or user.memberships.filter(tenant=tenant).exists()

@@ -1,0 +1,48 @@
+"""Between the password and the code nobody is signed in: only the session knows whose password was right."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from django.contrib.auth import login
+from django.http import HttpRequest
+from django.utils.crypto import constant_time_compare
+
+from tenants.models import User
+from tenants.session_store import PREFIX
+
+KEY = f"{PREFIX}half_signed_in"
+LASTS_SECONDS = 300
+BACKEND = "tenants.permissions.StaffPermissionBackend"
+
+
+def begin_second_step(request: HttpRequest, user: User, *, then: str) -> None:
+    """Remember for five minutes that the password of `user` was right, and where they wanted to go."""
+    request.session.cycle_key()
+    request.session[KEY] = {
+        "user": str(user.pk),
+        "proof": user.get_session_auth_hash(),  # a new password meanwhile voids it
+        "until": int(time.time()) + LASTS_SECONDS,
+        "then": then,
+    }
+
+
+def half_signed_in(request: HttpRequest) -> User | None:
+    """Whose password was right in this browser, within the last five minutes; None otherwise."""
+    half: dict[str, Any] | None = request.session.get(KEY)
+    if half is None or half["until"] < time.time():
+        return None
+    user = User.objects.filter(pk=half["user"], is_active=True).first()
+    if user is None or not constant_time_compare(half["proof"], user.get_session_auth_hash()):
+        return None
+    return user
+
+
+def complete_second_step(request: HttpRequest, user: User) -> str:
+    """Sign `user` in with both factors, and return where they wanted to go."""
+    half = request.session.pop(KEY)
+    request.session[f"{PREFIX}has_second_factor"] = True
+    login(request, user, backend=BACKEND)
+    request.session[f"{PREFIX}has_second_factor"] = True  # also if somebody else's session was flushed
+    return str(half["then"])

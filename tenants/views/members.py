@@ -1,0 +1,314 @@
+"""Members of a tenant: who belongs, in which role, and what becomes of what a leaver owns."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import messages
+from django.core.exceptions import PermissionDenied, ValidationError
+from django.db.models import CharField, Q, QuerySet, Value
+from django.db.models.functions import Coalesce, Lower, NullIf
+from django.http import HttpRequest, HttpResponse, HttpResponseBase
+from django.shortcuts import redirect, render
+from django.utils.http import urlencode
+from django.utils.timezone import now
+from django.utils.translation import gettext as _
+from django.views.generic import DetailView, TemplateView
+
+from tenants.actions import change_role, delete_service_account, remove_member, set_project_role
+from tenants.actions.belongings import END, Belongings, belongings_of
+from tenants.actions.members import may_give, require_manager, require_may_give
+from tenants.errors import Conflict
+from tenants.forms import ProjectRoleForm, RoleForm, role_options
+from tenants.models import Invitation, Membership, Project, ProjectRole, Source
+from tenants.permissions import WORDS, signed_in
+from tenants.roles import NEVER_NARROWED, PROJECT_ROLE_CHOICES, ROLE_PERMISSIONS, Role
+from tenants.views.keyset import keyset_page
+from tenants.views.mixins import PartialMixin, TenantScopedMixin
+
+PAGE_SIZE = 50
+MOST_HEIRS = 50  # members a page suggests; any other can be typed
+TABS = ("people", "invitations", "service-accounts")
+
+
+class MemberList(PartialMixin, TenantScopedMixin, TemplateView):
+    """People, open invitations and service accounts, a tab each. Every member sees who belongs."""
+
+    model = Membership
+    template_name = "tenants/member_list.html"
+    partial_name = "tenants/_member_table.html"
+
+    def get(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        user = signed_in(request)
+        is_member = user.memberships.filter(tenant=self.tenant).exists()
+        if not (is_member or user.is_superuser or user.staff_roles & Membership.visible_to_staff):
+            raise PermissionDenied(_("Members are for those who belong here, operators and auditors."))
+        return super().get(request, *args, **kwargs)
+
+    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
+        user = signed_in(self.request)
+        is_manager = user.has_perm("tenants.manage_members", self.tenant)
+        tab = self.request.GET.get("tab", "")
+        if tab not in TABS or (tab == "invitations" and not is_manager):
+            tab = "people"
+        query = self.request.GET.get("q", "").strip().replace("\0", "")[:100]
+        rows = self._invitations(query) if tab == "invitations" else self._members(tab, query)
+        page = keyset_page(
+            rows,
+            ("-pk",) if tab == "invitations" else ("shown", "pk"),
+            size=PAGE_SIZE,
+            before=self.request.GET.get("before", ""),
+            after=self.request.GET.get("after", ""),
+        )
+        here = "?" + urlencode({"tab": tab, "q": query} if query else {"tab": tab})
+        tell = _invitation_row if tab == "invitations" else _member_row
+        return super().get_context_data(**kwargs) | {
+            "tab": tab,
+            "query": query,
+            "rows": [tell(row) for row in page.rows],
+            "is_manager": is_manager,
+            "may_make_accounts": user.has_perm("tenants.manage_service_accounts", self.tenant),
+            "my_membership": Membership.objects.in_tenant(self.tenant).filter(user=user).first(),
+            "newer_url": f"{here}&before={page.before}" if page.before else "",
+            "older_url": f"{here}&after={page.after}" if page.after else "",
+        }
+
+    def _members(self, tab: str, query: str) -> QuerySet[Membership]:
+        members: QuerySet[Membership] = self.get_queryset().select_related("user__responsible")
+        members = members.filter(user__service_of__isnull=tab == "people").annotate(
+            shown=Lower(Coalesce(NullIf("user__name", Value("")), "user__email", output_field=CharField()))
+        )
+        for word in query.split():
+            members = members.filter(Q(user__name__icontains=word) | Q(user__email__icontains=word))
+        return members
+
+    def _invitations(self, query: str) -> QuerySet[Invitation]:
+        visible = Invitation.objects.visible_to(signed_in(self.request)).in_tenant(self.tenant)
+        found: QuerySet[Invitation] = visible.open().select_related("invited_by")
+        return found.filter(email__icontains=query) if query else found
+
+
+def _member_row(membership: Membership) -> dict[str, Any]:
+    return {
+        "pk": membership.pk,
+        "name": str(membership.user),
+        "email": membership.user.email,
+        "role": membership.get_role_display(),
+        "is_owner": membership.role == Role.OWNER,
+        "is_active": membership.user.is_active,
+        "source": membership.get_source_display(),
+        "last_login": membership.user.last_login,
+        "since": membership.created_at,
+        "responsible": membership.user.responsible,
+    }
+
+
+def _invitation_row(invitation: Invitation) -> dict[str, Any]:
+    if invitation.expires_at <= now():
+        badge = {"kind": "", "text": _("Expired"), "icon_name": ""}
+    elif invitation.mail_problem:
+        badge = {"kind": "bad", "text": _("Mail refused"), "icon_name": "alert-triangle"}
+    elif invitation.sent_at is None:
+        badge = {"kind": "info", "text": _("Being sent"), "icon_name": "clock"}
+    else:
+        words = {"date": invitation.expires_at.strftime("%-d %b")}
+        badge = {"kind": "info", "text": _("Open until %(date)s") % words, "icon_name": "clock"}
+    return {
+        "pk": invitation.pk,
+        "email": invitation.email,
+        "role": invitation.get_role_display(),
+        "invited_by": str(invitation.invited_by),
+        "sent_at": invitation.sent_at,
+        "problem": invitation.mail_problem,
+        "badge": badge,
+    }
+
+
+class MemberPage(TenantScopedMixin, DetailView):  # type: ignore[type-arg]
+    """What pages about one member share."""
+
+    model = Membership
+    context_object_name = "member"
+    object: Membership
+
+    def get_queryset(self) -> QuerySet[Membership]:
+        members: QuerySet[Membership] = super().get_queryset().select_related("user__responsible", "tenant")
+        return members
+
+
+class MemberDetail(MemberPage):
+    """One member: role, roles in projects, and the ways to change them or let them go."""
+
+    template_name = "tenants/member_detail.html"
+
+    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
+        user, member = signed_in(self.request), self.object
+        is_manager = user.has_perm("tenants.manage_members", self.tenant)
+        is_self = member.user_id == user.pk
+        may_touch = is_manager and not is_self and may_give(user, self.tenant, member.role)
+        roles = ProjectRole.objects.in_tenant(self.tenant).filter(membership=member).select_related("project")
+        given = [
+            {"project": role.project, "role": role.role, "label": role.get_role_display()}
+            for role in roles.order_by("project__name")
+        ]
+        taken = {row["project"].pk for row in given}
+        context = super().get_context_data(**kwargs)
+        return context | {
+            "is_manager": is_manager,
+            "is_self": is_self,
+            "is_rule": member.source == Source.RULE,
+            "may_touch": may_touch,
+            "may_change": may_touch and member.source != Source.RULE,
+            "why_not": _why_not(is_manager=is_manager, is_self=is_self, member=member, may_touch=may_touch),
+            "options": role_options(
+                user,
+                self.tenant,
+                chosen=member.role,
+                without=[Role.OWNER] if member.user.is_service_account else [],
+            ),
+            "project_roles": given,
+            "other_projects": [project for project in context["projects"] if project.pk not in taken],
+            "project_role_choices": PROJECT_ROLE_CHOICES,
+            "is_never_narrowed": member.role in NEVER_NARROWED,
+            "owned": belongings_of(member.user, self.tenant) if is_manager or is_self else [],
+        }
+
+
+def _why_not(*, is_manager: bool, is_self: bool, member: Membership, may_touch: bool) -> str:
+    """Why the role cannot be changed here, and what to do; empty when it can."""
+    if not is_manager:
+        return _("Owners and admins change roles.")
+    if is_self:
+        return _("Nobody changes their own role. Another owner or admin can.")
+    if member.source == Source.RULE:
+        return _(
+            "A group of the directory gives this role. Change the group there, or the rule in the admin."
+        )
+    return "" if may_touch else _("Only an owner decides about owners.")
+
+
+class MemberRole(MemberPage):
+    """Give another role; less than before, or an owner's, only after a second look."""
+
+    def get(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        return redirect("member-detail", self.tenant.slug, self.get_object().pk)
+
+    def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        member = self.object = self.get_object()
+        require_manager(signed_in(request), self.tenant, over=member.user)
+        form = RoleForm(request.POST)
+        if not form.is_valid():
+            raise ValidationError(_("Choose a role."))
+        role = Role(form.cleaned_data["role"])
+        if not form.cleaned_data["confirmed"] and _wants_a_second_look(member.role, role):
+            context = self.get_context_data(
+                role=role, lost=_lost(member.role, role), owned=belongings_of(member.user, self.tenant)
+            )
+            return render(request, "tenants/member_role.html", context)
+        change_role(member.pk, role, by=signed_in(request))
+        messages.success(
+            request, _("%(who)s is %(role)s now") % {"who": member.user, "role": role.label.lower()}
+        )
+        return redirect("member-detail", self.tenant.slug, member.pk)
+
+
+def _wants_a_second_look(before: str, after: str) -> bool:
+    if before == after:
+        return False
+    return after == Role.OWNER or not ROLE_PERMISSIONS[before] <= ROLE_PERMISSIONS[after]
+
+
+def _lost(before: str, after: str) -> list[str]:
+    """What a member can no longer do, in words."""
+    gone = sorted(ROLE_PERMISSIONS[before] - ROLE_PERMISSIONS[after])
+    return [WORDS.get(f"tenants.{deed}", deed) for deed in gone]
+
+
+class MemberProjectRole(MemberPage):
+    """Give a role in one project, or take it away."""
+
+    def get(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        return redirect("member-detail", self.tenant.slug, self.get_object().pk)
+
+    def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        member = self.get_object()
+        form = ProjectRoleForm(request.POST)
+        if not form.is_valid():
+            raise ValidationError(_("Choose a project and a role."))
+        projects = Project.objects.visible_to(signed_in(request)).in_tenant(self.tenant)
+        project = projects.get(pk=form.cleaned_data["project"])
+        role = form.cleaned_data["role"] or None
+        set_project_role(project.pk, member.pk, role, by=signed_in(request))
+        words = {"who": member.user, "project": project.name}
+        said = (
+            _("%(who)s has another role in %(project)s now") if role else _("%(who)s: as in the tenant again")
+        )
+        messages.success(request, said % words)
+        return redirect("member-detail", self.tenant.slug, member.pk)
+
+
+class MemberRemove(MemberPage):
+    """Show what somebody owns, let it be handed over or ended, and let them go. Oneself: leave."""
+
+    template_name = "tenants/member_remove.html"
+
+    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        self.problems: dict[str, list[str]] = {}
+        return super().dispatch(request, *args, **kwargs)
+
+    def get(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        member = self.object = self.get_object()
+        user = signed_in(request)
+        if member.user_id != user.pk:
+            require_manager(user, self.tenant)
+            require_may_give(user, self.tenant, member.role)
+        if member.source == Source.RULE:
+            raise Conflict(_why_not(is_manager=True, is_self=False, member=member, may_touch=True))
+        return self.render_to_response(self.get_context_data())
+
+    def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        member = self.object = self.get_object()
+        user = signed_in(request)
+        choices = {kind.kind: self._choice(kind) for kind in belongings_of(member.user, self.tenant)}
+        try:
+            if member.user.is_service_account:
+                delete_service_account(member.pk, by=user, choices=choices)
+            else:
+                reason = request.POST.get("reason", "")[:500]
+                remove_member(member.pk, by=user, choices=choices, reason=reason)
+        except ValidationError as error:
+            self.problems = error.message_dict
+            return self.render_to_response(self.get_context_data(), status=400)
+        messages.success(
+            request,
+            _("%(who)s does not belong to %(tenant)s any more") % {"who": member.user, "tenant": self.tenant},
+        )
+        return redirect("home") if member.user_id == user.pk else redirect("member-list", self.tenant.slug)
+
+    def _choice(self, kind: Belongings) -> str:
+        """What the form says: END, the membership of the address that was typed, or what nobody has."""
+        chosen = self.request.POST.get(kind.kind, "")
+        if chosen != "hand_over":
+            return chosen if chosen == END else ""
+        address = self.request.POST.get(f"{kind.kind}_to", "").strip().lower()
+        heirs = self.get_queryset().filter(user__email=address)
+        return str(heirs.values_list("pk", flat=True).first() or "nobody")
+
+    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
+        member = self.object
+        owned = [
+            {
+                "kind": kind,
+                "chosen": self.request.POST.get(kind.kind, ""),
+                "to": self.request.POST.get(f"{kind.kind}_to", ""),
+                "problem": " ".join(self.problems.get(kind.kind, [])),
+                "more": kind.count - len(kind.rows),
+            }
+            for kind in belongings_of(member.user, self.tenant)
+        ]
+        heirs = self.get_queryset().filter(user__is_active=True).exclude(pk=member.pk)
+        return super().get_context_data(**kwargs) | {
+            "owned": owned,
+            "heirs": [heir.user for heir in heirs.order_by("user__email")[:MOST_HEIRS]],
+            "is_self": member.user_id == signed_in(self.request).pk,
+        }

@@ -1,0 +1,97 @@
+"""Service accounts of a tenant: making one, stopping it, letting it go on. Deleting is in views/members.py."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import messages
+from django.core.exceptions import ValidationError
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.utils.translation import gettext as _
+from django.views.generic import TemplateView
+
+from tenants.actions import create_service_account, disable_service_account, enable_service_account
+from tenants.actions.members import require_manager
+from tenants.forms import ServiceAccountForm, role_options
+from tenants.models import ApiKey, Membership
+from tenants.permissions import signed_in
+from tenants.roles import Role
+from tenants.views.members import MemberPage
+from tenants.views.mixins import TenantPageMixin
+
+DEED = "tenants.manage_service_accounts"
+
+
+class ServiceAccountNew(TenantPageMixin, TemplateView):
+    """A name and a role; the person who makes the account answers for it."""
+
+    template_name = "tenants/service_account_new.html"
+
+    def get(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        require_manager(signed_in(request), self.tenant, deed=DEED)
+        return self._page(ServiceAccountForm())
+
+    def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        user = signed_in(request)
+        require_manager(user, self.tenant, deed=DEED)
+        form = ServiceAccountForm(request.POST)
+        if form.is_valid():
+            try:
+                account = create_service_account(self.tenant, by=user, **form.cleaned_data)
+            except ValidationError as error:
+                form.add_error(None, error)
+            else:
+                messages.success(request, _("%(name)s is ready") % {"name": account})
+                membership = Membership.objects.in_tenant(self.tenant).get(user=account)
+                return redirect("member-detail", self.tenant.slug, membership.pk)
+        return self._page(form, status=400)
+
+    def _page(self, form: ServiceAccountForm, *, status: int = 200) -> HttpResponse:
+        options = role_options(
+            signed_in(self.request),
+            self.tenant,
+            chosen=str(form["role"].value()),
+            without=[Role.OWNER],
+        )
+        context = self.get_context_data(form=form, options=options)
+        return render(self.request, self.template_name, context, status=status)
+
+
+class ServiceAccountPage(MemberPage):
+    """A page about one service account; other members are not found here."""
+
+    def get_queryset(self) -> Any:
+        return super().get_queryset().filter(user__service_of__isnull=False)
+
+
+class ServiceAccountDisable(ServiceAccountPage):
+    """Ask whether to stop the account, saying what stops; and stop it."""
+
+    template_name = "tenants/service_account_disable.html"
+
+    def get(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        self.object = self.get_object()
+        require_manager(signed_in(request), self.tenant, deed=DEED)
+        keys = ApiKey.objects.in_tenant(self.tenant).usable().filter(owner=self.object.user).count()
+        facts = [{"label": _("Active keys"), "value": str(keys)}]
+        return self.render_to_response(self.get_context_data(facts=facts))
+
+    def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        member = self.get_object()
+        disable_service_account(member.pk, by=signed_in(request))
+        messages.success(request, _("%(name)s is disabled") % {"name": member.user})
+        return redirect("member-detail", self.tenant.slug, member.pk)
+
+
+class ServiceAccountEnable(ServiceAccountPage):
+    """Let a disabled account go on."""
+
+    def get(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        return redirect("member-detail", self.tenant.slug, self.get_object().pk)
+
+    def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        member = self.get_object()
+        enable_service_account(member.pk, by=signed_in(request))
+        messages.success(request, _("%(name)s goes on; you answer for it now") % {"name": member.user})
+        return redirect("member-detail", self.tenant.slug, member.pk)

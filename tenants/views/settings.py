@@ -1,0 +1,216 @@
+"""A tenant's settings and its projects."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+from zoneinfo import available_timezones
+
+from django import forms
+from django.contrib import messages
+from django.core.exceptions import ValidationError
+from django.db.models import Count, Q, QuerySet
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+from django.views.generic import TemplateView
+from django.views.generic.detail import SingleObjectMixin
+
+from tenants.actions import change_project, change_tenant, create_project
+from tenants.models import Membership, Project, Tenant, User
+from tenants.permissions import require, signed_in
+from tenants.standing import require_active
+from tenants.views.mixins import TenantPageMixin, TenantScopedMixin
+
+
+class RegionsField(forms.CharField):
+    """Regions, separated by commas or spaces."""
+
+    def clean(self, value: Any) -> list[str]:
+        return str(super().clean(value)).replace(",", " ").split()
+
+    def prepare_value(self, value: Any) -> Any:
+        return ", ".join(value) if isinstance(value, list) else value
+
+
+class SettingsForm(forms.Form):
+    """What a tenant's owners and admins decide about it."""
+
+    name = forms.CharField(label=gettext_lazy("Name"), max_length=120)
+    cost_centre = forms.CharField(
+        label=gettext_lazy("Cost centre"),
+        max_length=60,
+        required=False,
+        help_text=gettext_lazy("Stands in cost reports where a project has none of its own."),
+    )
+    timezone = forms.CharField(
+        label=gettext_lazy("Time zone"),
+        max_length=64,
+        help_text=gettext_lazy(
+            "Type a city to search. Days and months, and the limits that count by them, begin here."
+        ),
+        widget=forms.TextInput(attrs={"list": "timezones", "autocomplete": "off", "spellcheck": "false"}),
+    )
+    currency = forms.CharField(
+        label=gettext_lazy("Billing currency"),
+        max_length=3,
+        help_text=gettext_lazy("Three letters, such as EUR. It stays once there is usage."),
+    )
+    regions = RegionsField(
+        label=gettext_lazy("Allowed regions"),
+        required=False,
+        help_text=gettext_lazy(
+            "Such as eu, us-east-1. Empty: any. Models offered elsewhere cannot be requested."
+        ),
+    )
+
+    def clean_currency(self) -> str:
+        return str(self.cleaned_data["currency"]).upper()
+
+
+class ProjectForm(forms.Form):
+    """A project; its slug is asked once, when it is created."""
+
+    name = forms.CharField(label=gettext_lazy("Name"), max_length=120)
+    slug = forms.SlugField(
+        label=gettext_lazy("Slug"),
+        max_length=60,
+        help_text=gettext_lazy(
+            "Stands in reports and addresses, such as letters. It cannot be changed later."
+        ),
+    )
+    cost_centre = forms.CharField(
+        label=gettext_lazy("Cost centre"),
+        max_length=60,
+        required=False,
+        help_text=gettext_lazy("Empty: the tenant's."),
+    )
+    owner = forms.ModelChoiceField(
+        User.objects.none(),
+        label=gettext_lazy("Owner"),
+        required=False,
+        empty_label=gettext_lazy("Nobody in particular"),
+        help_text=gettext_lazy("The member who answers for it."),
+    )
+
+    def __init__(self, *args: Any, tenant: Tenant, is_new: bool, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        members = Membership.objects.in_tenant(tenant).filter(user__is_active=True)
+        self.fields["owner"].queryset = User.objects.filter(pk__in=members.values("user")).order_by(  # type: ignore[attr-defined]
+            "name", "email"
+        )
+        if not is_new:
+            del self.fields["slug"]
+
+
+class FormPage(TenantPageMixin, TemplateView):
+    """A page with one form, behind one permission. Answers in the order of the house: 404, 403, 409, 400 or 422."""
+
+    permission: str
+
+    def subject(self) -> Tenant | Project:
+        return self.tenant
+
+    def make_form(self, data: Any = None) -> forms.Form:
+        raise NotImplementedError
+
+    def get(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        require(signed_in(request), self.permission, self.subject())
+        return self.render_to_response(self.get_context_data(form=self.make_form()))
+
+    def send(self, request: HttpRequest, deed: Callable[[dict[str, Any]], Any]) -> forms.Form | None:
+        """Do `deed` with what the form says; None when it is done, else the form with its errors."""
+        require(signed_in(request), self.permission, self.subject())
+        require_active(self.tenant)
+        form = self.make_form(request.POST)
+        if form.is_valid():
+            try:
+                deed(form.cleaned_data)
+            except ValidationError as error:
+                for name, texts in error.message_dict.items():
+                    form.add_error(name if name in form.fields else None, texts)
+        return None if form.is_valid() else form
+
+    def again(self, form: forms.Form) -> HttpResponse:
+        status = 422 if getattr(self.request, "htmx", False) else 400
+        return self.render_to_response(self.get_context_data(form=form), status=status)
+
+
+class TenantSettings(FormPage):
+    """Name, cost centre, time zone, currency and regions of a tenant."""
+
+    template_name = "tenants/settings.html"
+    permission = "tenants.manage_tenant"
+
+    def make_form(self, data: Any = None) -> forms.Form:
+        names = ("name", "cost_centre", "timezone", "currency", "regions")
+        return SettingsForm(data, initial={name: getattr(self.tenant, name) for name in names})
+
+    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
+        zones = sorted(zone for zone in available_timezones() if "/" in zone and not zone.startswith("Etc/"))
+        return super().get_context_data(**kwargs) | {"timezones": ["UTC", *zones]}
+
+    def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        form = self.send(request, lambda said: change_tenant(self.tenant.pk, by=signed_in(request), **said))
+        if form is not None:
+            return self.again(form)
+        messages.success(request, _("Settings are saved"))
+        return redirect("tenant-settings", self.tenant.slug)
+
+
+class ProjectList(TenantScopedMixin, TemplateView):
+    """Every project of the tenant, with who answers for it and how many keys it has."""
+
+    model = Project
+    template_name = "tenants/project_list.html"
+
+    def get_queryset(self) -> QuerySet[Project]:
+        projects: QuerySet[Project] = super().get_queryset().select_related("owner").order_by("name", "slug")
+        return projects.annotate(active_keys=Count("keys", filter=Q(keys__state="active")))
+
+    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
+        may_manage = signed_in(self.request).has_perm("tenants.manage_projects", self.tenant)
+        return super().get_context_data(**kwargs) | {"rows": self.get_queryset(), "may_manage": may_manage}
+
+
+class ProjectNew(FormPage):
+    """A new project."""
+
+    template_name = "tenants/project_form.html"
+    permission = "tenants.manage_projects"
+
+    def make_form(self, data: Any = None) -> forms.Form:
+        return ProjectForm(data, tenant=self.tenant, is_new=True)
+
+    def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        form = self.send(request, lambda said: create_project(self.tenant, by=signed_in(request), **said))
+        if form is not None:
+            return self.again(form)
+        messages.success(request, _("The project is created"))
+        return redirect("project-list", self.tenant.slug)
+
+
+class ProjectEdit(TenantScopedMixin, SingleObjectMixin, FormPage):  # type: ignore[type-arg]
+    """A project's name, cost centre and owner."""
+
+    model = Project
+    template_name = "tenants/project_form.html"
+    permission = "tenants.manage_projects"
+    object: Project
+
+    def subject(self) -> Project:
+        self.object = self.get_object()
+        return self.object
+
+    def make_form(self, data: Any = None) -> forms.Form:
+        names = ("name", "cost_centre", "owner")
+        initial = {name: getattr(self.object, name) for name in names}
+        return ProjectForm(data, tenant=self.tenant, is_new=False, initial=initial)
+
+    def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        form = self.send(request, lambda said: change_project(self.object.pk, by=signed_in(request), **said))
+        if form is not None:
+            return self.again(form)
+        messages.success(request, _("The project is saved"))
+        return redirect("project-list", self.tenant.slug)

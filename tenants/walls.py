@@ -1,0 +1,160 @@
+"""The second wall: PostgreSQL shows and takes only rows of the connection's scope (tenants/scope.py).
+
+Every table with a `tenant_id` gets the wall by having that column, after each `migrate`. The console's database role
+is a member of `quartermaster_console`, which owns nothing and may not create, alter or empty a table; partitions are
+reached through their parent alone. See docs/isolation.md, and PostgreSQL's chapter "Row Security Policies".
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from django.apps import AppConfig
+from django.db import connections
+from psycopg import sql
+
+CONSOLE_ROLE: Final = "quartermaster_console"
+WALL: Final = "tenant_wall"
+OWN: Final = "own_rows"
+
+FUNCTIONS: Final = """
+CREATE OR REPLACE FUNCTION is_platform_scope() RETURNS boolean LANGUAGE sql STABLE PARALLEL SAFE AS
+$$ SELECT coalesce(current_setting('quartermaster.tenants', true), '') = '*' $$;
+
+CREATE OR REPLACE FUNCTION tenants_in_scope() RETURNS uuid[] LANGUAGE sql STABLE PARALLEL SAFE AS
+$$ SELECT CASE WHEN coalesce(current_setting('quartermaster.tenants', true), '') IN ('', '*') THEN '{}'::uuid[]
+               ELSE string_to_array(current_setting('quartermaster.tenants', true), ',')::uuid[] END $$;
+
+CREATE OR REPLACE FUNCTION person_in_scope() RETURNS uuid LANGUAGE sql STABLE PARALLEL SAFE AS
+$$ SELECT nullif(current_setting('quartermaster.person', true), '')::uuid $$;
+"""
+
+# Asked once a statement (a sub-select without references is an InitPlan), not once a row.
+_INSIDE = "(SELECT is_platform_scope()) OR {} = ANY ((SELECT tenants_in_scope())::uuid[])"
+_MINE = "user_id = (SELECT person_in_scope())"
+
+
+def policies(table: str) -> dict[str, str]:
+    """The policies of a table by name, each as it stands after `CREATE POLICY name ON table`."""
+    if table == "tenants_tenant":
+        own = f"FOR SELECT USING (id IN (SELECT tenant_id FROM tenants_membership WHERE {_MINE}))"
+        return {WALL: f"USING ({_INSIDE.format('id')})", OWN: own}
+    inside = _INSIDE.format("tenant_id")
+    found = {WALL: f"USING ({inside})"}
+    if table == "tenants_auditentry":  # a deed that is no tenant's is written down from any scope
+        found["written_anywhere"] = "FOR INSERT WITH CHECK (tenant_id IS NULL)"
+    if table == "tenants_membership":
+        found[OWN] = f"FOR SELECT USING ({_MINE})"
+    if table == "tenants_personalaccesstoken":
+        found[OWN] = f"USING ({_MINE})"
+    return found
+
+
+def raise_walls(sender: AppConfig | None = None, using: str = "default", **kwargs: Any) -> None:
+    """Give every tenant table its policies and the console's role its rights. After each migrate; safe to repeat.
+
+    A policy that stands is not touched, so that a repeated migrate takes no lock. Who migrates must own the tables;
+    for anybody else, such as `flush` run by the console's role, this does nothing.
+    """
+    with connections[using].cursor() as cursor:
+        if not _owns_the_tables(cursor):
+            return
+        _make_role(cursor)
+        cursor.execute(FUNCTIONS)
+        for table in walled_tables(cursor):
+            _raise_wall(cursor, table)
+        cursor.execute(GRANTS)
+
+
+def walled_tables(cursor: Any) -> list[str]:
+    """Tables that hold rows of tenants, partitions left out: whatever has a `tenant_id`, and the tenants."""
+    cursor.execute(
+        """
+        SELECT c.relname FROM pg_class c
+         WHERE c.relnamespace = 'public'::regnamespace AND c.relkind IN ('r', 'p') AND NOT c.relispartition
+           AND (c.relname = 'tenants_tenant' OR EXISTS (
+                SELECT FROM pg_attribute a
+                 WHERE a.attrelid = c.oid AND a.attname = 'tenant_id' AND NOT a.attisdropped))
+         ORDER BY 1
+        """
+    )
+    return [name for (name,) in cursor.fetchall()]
+
+
+def _owns_the_tables(cursor: Any) -> bool:
+    cursor.execute(
+        "SELECT pg_has_role(relowner, 'USAGE') FROM pg_class WHERE oid = to_regclass('tenants_tenant')"
+    )
+    row = cursor.fetchone()
+    return bool(row and row[0])
+
+
+def _make_role(cursor: Any) -> None:
+    """Make the role that holds the console's rights, unless somebody has. It cannot sign in by itself."""
+    cursor.execute("SELECT FROM pg_roles WHERE rolname = %s", [CONSOLE_ROLE])
+    if cursor.fetchone() is None:
+        cursor.execute(  # two databases of one server may be migrated at once
+            f"DO $$ BEGIN CREATE ROLE {CONSOLE_ROLE} NOLOGIN; "
+            "EXCEPTION WHEN duplicate_object OR unique_violation THEN NULL; END $$"
+        )
+
+
+def _raise_wall(cursor: Any, table: str) -> None:
+    name = sql.Identifier(table)
+    cursor.execute("SELECT relrowsecurity FROM pg_class WHERE oid = %s::regclass", [f'"{table}"'])
+    if not cursor.fetchone()[0]:
+        cursor.execute(sql.SQL("ALTER TABLE {} ENABLE ROW LEVEL SECURITY").format(name))
+    cursor.execute(
+        "SELECT polname, obj_description(oid, 'pg_policy') FROM pg_policy WHERE polrelid = %s::regclass",
+        [f'"{table}"'],
+    )
+    standing = dict(cursor.fetchall())
+    wanted = policies(table)
+    for policy in standing.keys() - wanted.keys():
+        cursor.execute(sql.SQL("DROP POLICY {} ON {}").format(sql.Identifier(policy), name))
+    for policy, body in wanted.items():
+        if standing.get(policy) == body:
+            continue
+        where = {"policy": sql.Identifier(policy), "table": name}
+        cursor.execute(sql.SQL("DROP POLICY IF EXISTS {policy} ON {table}").format(**where))
+        cursor.execute(
+            sql.SQL("CREATE POLICY {policy} ON {table} {body}").format(body=sql.SQL(body), **where)
+        )
+        cursor.execute(
+            sql.SQL("COMMENT ON POLICY {policy} ON {table} IS {body}").format(body=sql.Literal(body), **where)
+        )
+
+
+GRANTS: Final = f"""
+DO $$
+DECLARE
+    found record;
+BEGIN
+    GRANT USAGE ON SCHEMA public TO {CONSOLE_ROLE};
+    FOR found IN
+        SELECT c.oid::regclass AS name, c.relkind, c.relispartition,
+               EXISTS (SELECT FROM pg_trigger t
+                        WHERE t.tgrelid = c.oid AND t.tgfoid = to_regproc('refuse_change')
+                          AND t.tgqual IS NULL AND t.tgtype & 24 = 24) AS only_grows
+          FROM pg_class c
+         WHERE c.relnamespace = 'public'::regnamespace AND c.relkind IN ('r', 'p', 'v', 'S')
+    LOOP
+        IF found.relkind = 'S' THEN
+            EXECUTE format('GRANT USAGE, SELECT ON SEQUENCE %s TO {CONSOLE_ROLE}', found.name);
+        ELSIF found.relkind = 'v' THEN
+            -- A view reads as its owner, past every wall, unless it is told to read as whoever asks.
+            EXECUTE format('ALTER VIEW %s SET (security_invoker = on)', found.name);
+            EXECUTE format('GRANT SELECT ON %s TO {CONSOLE_ROLE}', found.name);
+        ELSIF found.relispartition THEN
+            EXECUTE format('REVOKE ALL ON %s FROM {CONSOLE_ROLE}', found.name);
+        ELSIF found.name = 'django_migrations'::regclass THEN
+            EXECUTE format('GRANT SELECT ON %s TO {CONSOLE_ROLE}', found.name);
+        ELSIF found.only_grows THEN
+            EXECUTE format('REVOKE ALL ON %s FROM {CONSOLE_ROLE}', found.name);
+            EXECUTE format('GRANT SELECT, INSERT ON %s TO {CONSOLE_ROLE}', found.name);
+        ELSE
+            EXECUTE format('GRANT SELECT, INSERT, UPDATE, DELETE ON %s TO {CONSOLE_ROLE}', found.name);
+        END IF;
+    END LOOP;
+END $$
+"""

@@ -1,0 +1,128 @@
+"""Deeds of platform staff: models, prices, clusters, deployments, gateways."""
+
+from __future__ import annotations
+
+from deployments.models import Deployment
+from gateway.actions import register_gateway
+from tests.factories import CatalogModelFactory, ClusterFactory, DeploymentFactory, ModelVersionFactory
+from tests.role_matrix import Deed, Door
+
+SENT = {"_form_submitted": "1"}
+
+
+def draft_model(world, actor):
+    return CatalogModelFactory(lifecycle="draft")
+
+
+def published_model(world, actor):
+    return CatalogModelFactory()
+
+
+def deployment(world, actor):
+    return DeploymentFactory(state=Deployment.State.HEALTHY)
+
+
+def gateway(world, actor):
+    registered, _secret = register_gateway("edge-1", by=None)
+    return registered
+
+
+class Wanted:
+    """What a new deployment is made of."""
+
+    def __init__(self):
+        self.version, self.cluster = ModelVersionFactory(), ClusterFactory()
+
+
+PLATFORM_DEEDS = [
+    Deed(
+        "publish a model",
+        "catalog.actions.publish_model",
+        subject=draft_model,
+        admin=Door("POST /admin/catalog/catalogmodel/{it.pk}/publish/", SENT),
+    ),
+    Deed(
+        "retire a model",
+        "catalog.actions.retire_model",
+        subject=published_model,
+        admin=Door("POST /admin/catalog/catalogmodel/{it.pk}/retire/", SENT),
+    ),
+    Deed(
+        "publish prices",
+        "billing.prices.publish_prices",
+        admin=Door(
+            "POST /admin/billing/price/new/",
+            {
+                "model": "aya",
+                "valid_from": "2026-10-14T13:00",
+                "currency": "USD",
+                "reason": "New contract",
+                "price_input": "3",
+                "price_output": "12",
+            },
+        ),
+    ),
+    Deed(
+        "add a cluster",
+        "deployments.actions.add_cluster",
+        admin=Door(
+            "POST /admin/deployments/cluster/add/",
+            {
+                "name": "berlin",
+                "driver": "kubernetes",
+                "namespace": "models",
+                "kubeconfig_path": "",
+                "region": "eu",
+            },
+        ),
+    ),
+    Deed(
+        "deploy a model",
+        "deployments.actions.create_deployment",
+        subject=lambda world, actor: Wanted(),
+        api=Door(
+            "POST /api/v1/deployments/",
+            lambda world, it: {
+                "version": str(it.version.pk),
+                "cluster": it.cluster.name,
+                "replicas": 1,
+                "name": "fresh",
+            },
+        ),
+        admin=Door(
+            "POST /admin/deployments/deployment/add/",
+            {"version": "{it.version.pk}", "cluster": "{it.cluster.pk}", "replicas": "1", "name": "fresh"},
+        ),
+    ),
+    Deed(
+        "scale a deployment",
+        "deployments.actions.scale_deployment",
+        subject=deployment,
+        api=Door("POST /api/v1/deployments/{it.pk}/scale/", {"replicas": 2}),
+        admin=Door("POST /admin/deployments/deployment/{it.pk}/scale/", SENT | {"replicas": "2"}),
+    ),
+    Deed(
+        "delete a deployment",
+        "deployments.actions.delete_deployment",
+        subject=deployment,
+        api=Door("DELETE /api/v1/deployments/{it.pk}/"),
+        admin=Door("POST /admin/deployments/deployment/{it.pk}/remove/", SENT),
+    ),
+    Deed(
+        "register a gateway",
+        "gateway.actions.register_gateway",
+        admin=Door("POST /admin/gateway/gateway/register/", SENT | {"name": "edge-2"}),
+    ),
+    Deed(
+        "renew a gateway's token",
+        "gateway.actions.rotate_gateway_token",
+        subject=gateway,
+        admin=Door("POST /admin/gateway/gateway/{it.pk}/rotate/", SENT),
+    ),
+    Deed(
+        "revoke a gateway",
+        "gateway.actions.revoke_gateway",
+        subject=gateway,
+        admin=Door("POST /admin/gateway/gateway/{it.pk}/revoke/", SENT),
+    ),
+]

@@ -1,0 +1,196 @@
+"""Deeds of the main road: requests, reviews, grants, keys, costs."""
+
+from __future__ import annotations
+
+from datetime import date, timedelta
+from decimal import Decimal
+
+from django.utils.timezone import now
+
+from billing.models import Export
+from catalog.models import Grant, Review, ReviewDecision
+from tests.factories import AccessRequestFactory, ApiKeyFactory, ReviewFactory, staff
+from tests.role_matrix import Deed, Door
+
+ASKING = {
+    "project": "{w.project.pk}",
+    "purpose": "Draft replies to letters; a person reads every one.",
+    "data_class": "internal",
+    "expected_tokens_per_day": "1000",
+    "duration_days": "30",
+}
+
+
+def own_request(world, actor):
+    return AccessRequestFactory(
+        tenant=world.tenant, project=world.project, model=world.model, requested_by=actor
+    )
+
+
+def somebodys_request(world, actor):
+    return AccessRequestFactory(tenant=world.tenant, project=world.project, model=world.model)
+
+
+def claimable_key(world, actor):
+    return ApiKeyFactory.claimable(tenant=world.tenant, project=world.project)
+
+
+def active_key(world, actor):
+    return ApiKeyFactory(tenant=world.tenant, project=world.project)
+
+
+def review(track):
+    def review(world, actor):
+        return ReviewFactory(
+            tenant=world.tenant, access_request=somebodys_request(world, actor), track=Review.Track(track)
+        )
+
+    return review
+
+
+def grant(world, actor):
+    access_request = somebodys_request(world, actor)
+    decided = ReviewFactory(tenant=world.tenant, access_request=access_request)
+    ReviewDecision.objects.create(
+        tenant=world.tenant, review=decided, reviewer=staff("security-reviewer"), verdict="approve"
+    )
+    Review.objects.across_tenants().filter(pk=decided.pk).update(state="approved", decided_at=now())
+    access_request.move_to("approved")
+    access_request.decided_at = now()
+    access_request.save()
+    return Grant.objects.create(
+        tenant=world.tenant,
+        project=world.project,
+        model=world.model,
+        access_request=access_request,
+        key=claimable_key(world, actor),
+        valid_until=now() + timedelta(days=1),
+    )
+
+
+def finished_export(world, actor):
+    from billing.exports import path_of
+
+    export = Export.objects.create(
+        tenant=world.tenant,
+        start_day=date(2026, 1, 1),
+        end_day=date(2026, 1, 31),
+        requested_by=world.members["finance"],
+        currency="USD",
+        state=Export.State.DONE,
+        finished_at=now(),
+        expires_at=now() + timedelta(days=1),
+        rows_total=0,
+        rows_done=0,
+        total=Decimal(0),
+        size_bytes=4,
+        sha256="0" * 64,
+    )
+    path = path_of(export)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(b"day\n")
+    return export
+
+
+def _review(track):
+    return Deed(
+        f"decide a {track} review",
+        "catalog.actions.decide_review",
+        subject=review(track),
+        api=Door(
+            "POST /api/v1/access-requests/{it.access_request_id}/reviews/",
+            {"track": track, "verdict": "approve", "comment": "Fine."},
+        ),
+        admin=Door("POST /admin/catalog/review/{it.pk}/change/", {"verdict": "approve", "comment": "Fine."}),
+    )
+
+
+ROAD_DEEDS = [
+    Deed(
+        "find models",
+        page=Door("GET /t/{w.tenant.slug}/models/"),
+    ),
+    Deed(
+        "read requests",
+        subject=somebodys_request,
+        page=Door("GET /t/{w.tenant.slug}/requests/{it.pk}/"),
+        api=Door("GET /api/v1/access-requests/{it.pk}/"),
+    ),
+    Deed(
+        "read what keys there are",
+        subject=active_key,
+        page=Door("GET /t/{w.tenant.slug}/keys/", shows="{it.name}"),
+        api=Door("GET /api/v1/keys/{it.pk}/"),
+    ),
+    Deed(
+        "ask for a model",
+        "catalog.actions.raise_access_request",
+        page=Door("POST /t/{w.tenant.slug}/models/{w.model.name}/request/", ASKING),
+        api=Door("POST /api/v1/access-requests/", ASKING | {"model": "{w.model.name}"}),
+    ),
+    Deed(
+        "withdraw one's own request",
+        "catalog.actions.withdraw_access_request",
+        subject=own_request,
+        page=Door("POST /t/{w.tenant.slug}/requests/{it.pk}/withdraw/"),
+        api=Door("POST /api/v1/access-requests/{it.pk}/withdraw/"),
+    ),
+    Deed(
+        "withdraw somebody else's request",
+        "catalog.actions.withdraw_access_request",
+        subject=somebodys_request,
+        page=Door("POST /t/{w.tenant.slug}/requests/{it.pk}/withdraw/"),
+        api=Door("POST /api/v1/access-requests/{it.pk}/withdraw/"),
+    ),
+    Deed(
+        "claim a key",
+        "tenants.actions.claim_api_key",
+        subject=claimable_key,
+        page=Door("POST /t/{w.tenant.slug}/keys/{it.pk}/claim/"),
+        api=Door("POST /api/v1/keys/{it.pk}/claim/"),
+    ),
+    Deed(
+        "revoke a key",
+        "tenants.actions.revoke_api_key",
+        subject=active_key,
+        page=Door("POST /t/{w.tenant.slug}/keys/{it.pk}/revoke/"),
+        api=Door("POST /api/v1/keys/{it.pk}/revoke/"),
+        admin=Door(
+            "POST /admin/tenants/apikey/{it.pk}/revoke/", {"_form_submitted": "1", "reason": "Leaked."}
+        ),
+    ),
+    Deed(
+        "end a grant",
+        "catalog.actions.revoke_grant",
+        subject=grant,
+        api=Door("POST /api/v1/grants/{it.pk}/revoke/"),
+    ),
+    Deed(
+        "see costs",
+        page=Door("GET /t/{w.tenant.slug}/cost/"),
+        api=Door(
+            "GET /api/v1/costs/", {"tenant": "{w.tenant.slug}", "start": "2026-01-01", "end": "2026-01-31"}
+        ),
+    ),
+    Deed(
+        "order a cost report",
+        "billing.exports.ask_for_export",
+        page=Door("POST /t/{w.tenant.slug}/exports/new/", lambda world, it: {"month": f"{now():%Y-%m}"}),
+        api=Door(
+            "POST /api/v1/exports/",
+            {"kind": "costs", "tenant": "{w.tenant.slug}", "start": "2026-01-01", "end": "2026-01-31"},
+        ),
+        admin=Door("POST /admin/billing/export/new/", {"tenant": "{w.tenant.pk}", "month": "2026-01"}),
+    ),
+    Deed(
+        "download a cost report",
+        "billing.exports.file_for_download",
+        subject=finished_export,
+        page=Door("GET /t/{w.tenant.slug}/exports/{it.pk}/download/"),
+        api=Door("GET /api/v1/exports/{it.pk}/download/"),
+        admin=Door("GET /admin/billing/export/{it.pk}/download/"),
+    ),
+    _review("security"),
+    _review("compliance"),
+    _review("cost"),
+]

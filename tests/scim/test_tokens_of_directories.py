@@ -1,0 +1,123 @@
+"""The directory's token: the only key to /scim/v2/, and to nothing else."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+from django.core.exceptions import PermissionDenied
+from django.test import Client
+from django.utils.timezone import now
+
+from tenants.actions import issue_personal_access_token
+from tenants.actions.scim_tokens import issue_scim_token, revoke_scim_token, rotate_scim_token
+from tenants.errors import Conflict
+from tenants.models import AuditEntry, ScimToken
+from tenants.secrets import SCIM_TOKEN, looks_like
+from tests.scim.conftest import ERROR, Directory
+
+
+def refused(secret):
+    answer = Client().get("/scim/v2/Users", headers={"Authorization": f"Bearer {secret}"} if secret else {})
+    return answer.status_code == 401, answer.content
+
+
+def test_a_token_is_shown_once_and_kept_as_a_digest(token):
+    assert looks_like(SCIM_TOKEN, token.secret)
+    row = ScimToken.objects.get()
+    assert token.secret not in str(vars(row))
+    assert row.prefix == token.secret[:9]
+    line = AuditEntry.objects.across_tenants().get(verb="scim_token.issued")
+    assert token.secret not in str(vars(line))
+
+
+def test_whoever_has_no_good_token_gets_one_and_the_same_answer(token, operator):
+    expired, expired_secret = issue_scim_token("Old", life=timedelta(days=1), by=None)
+    ScimToken.objects.filter(pk=expired.pk).update(expires_at=now())
+    revoked, revoked_secret = issue_scim_token("Revoked", life=timedelta(days=1), by=None)
+    revoke_scim_token(revoked.pk, by=operator)
+    _, personal = issue_personal_access_token(operator, name="mine", life=timedelta(days=1))
+    garbage = token.secret[:-1] + ("a" if token.secret[-1] != "a" else "b")
+    answers = {
+        refused(secret)
+        for secret in ("", "nonsense", expired_secret, revoked_secret, personal, garbage, "qms_\x00é")
+    }
+    assert len(answers) == 1
+    (is_refused, content) = answers.pop()
+    assert is_refused
+    assert ERROR.encode() in content
+
+
+def test_a_session_opens_nothing_here(client, operator, token):
+    client.force_login(operator)
+    assert client.get("/scim/v2/Users").status_code == 401
+    assert client.post("/scim/v2/Users", {}, content_type="application/json").status_code == 401
+
+
+def test_the_token_opens_nothing_else(token):
+    bearer = {"Authorization": f"Bearer {token.secret}"}
+    assert Client().get("/api/v1/keys/", headers=bearer).status_code == 401
+    assert Client().get("/internal/v1/config", headers=bearer).status_code == 401
+    assert Client().get("/admin/", headers=bearer).status_code == 302
+
+
+def test_no_csrf_token_is_asked_for(token):
+    strict = Client(enforce_csrf_checks=True)
+    answer = strict.post("/scim/v2/Users", {}, content_type="application/json", headers={
+        "Authorization": f"Bearer {token.secret}"
+    })  # fmt: skip
+    assert answer.status_code == 400
+
+
+def test_its_last_use_is_noted_at_most_once_a_minute(directory, token, django_assert_num_queries):
+    directory.get("Users")
+    token.refresh_from_db()
+    seen = token.last_used_at
+    assert seen is not None
+    directory.get("Users")
+    token.refresh_from_db()
+    assert token.last_used_at == seen
+
+
+def test_rotating_leaves_time_to_change_it_in_the_directory(directory, token, operator):
+    new, secret = rotate_scim_token(token.pk, by=operator)
+    assert directory.get("Users").status_code == 200
+    assert Directory(secret).get("Users").status_code == 200
+    token.refresh_from_db()
+    assert timedelta(hours=23) < token.expires_at - now() <= timedelta(days=1)
+    assert new.name == token.name
+    assert new.expires_at - new.created_at >= timedelta(days=29)
+
+
+def test_rotating_never_lengthens_the_life_of_the_old_one(token, operator):
+    ScimToken.objects.filter(pk=token.pk).update(expires_at=now() + timedelta(minutes=5))
+    rotate_scim_token(token.pk, by=operator)
+    token.refresh_from_db()
+    assert token.expires_at < now() + timedelta(minutes=6)
+
+
+def test_revoking_works_on_the_next_request_and_once(directory, token, operator):
+    assert directory.get("Users").status_code == 200
+    revoke_scim_token(token.pk, by=operator)
+    assert directory.get("Users").status_code == 401
+    with pytest.raises(Conflict, match="revoked already"):
+        revoke_scim_token(token.pk, by=operator)
+    with pytest.raises(Conflict, match="Issue a new one"):
+        rotate_scim_token(token.pk, by=operator)
+
+
+def issue(pk, *, by):
+    return issue_scim_token("Another", life=timedelta(days=1), by=by)
+
+
+@pytest.mark.parametrize("deed", [issue, rotate_scim_token, revoke_scim_token])
+def test_only_operators_handle_tokens(deed, token, owner, finance, controller):
+    for person in (owner, finance, controller):
+        with pytest.raises(PermissionDenied, match="directory's tokens"):
+            deed(token.pk, by=person)
+
+
+@pytest.mark.parametrize("days", [0, -1, 366])
+def test_a_token_lives_at_most_a_year(db, days):
+    with pytest.raises(ValueError, match="at most a year"):
+        issue_scim_token("X", life=timedelta(days=days), by=None)

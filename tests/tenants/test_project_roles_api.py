@@ -1,0 +1,55 @@
+"""Roles in a project over HTTP."""
+
+from __future__ import annotations
+
+import pytest
+
+from tenants.models import Membership, User
+from tests.factories import member_of
+
+
+@pytest.fixture
+def url(project):
+    return f"/api/v1/projects/{project.pk}/roles/"
+
+
+@pytest.fixture
+def member(lab, developer):
+    return str(Membership.objects.in_tenant(lab).get(user=developer).pk)
+
+
+def post(client, url, member, role):
+    return client.post(url, {"member": member, "role": role}, content_type="application/json")
+
+
+def test_an_owner_narrows_a_member_and_lets_them_again(client, owner, developer, project, url, member):
+    client.force_login(owner)
+    answer = post(client, url, member, "viewer")
+    assert answer.status_code == 200
+    (row,) = answer.json()
+    assert row | {"created_at": ""} == {
+        "member": member,
+        "name": "Dana Developer",
+        "role": "viewer",
+        "tenant_role": "developer",
+        "created_at": "",
+    }
+    assert client.get(url).json() == answer.json()
+    assert not User.objects.get(pk=developer.pk).has_perm("tenants.claim_key", project)
+
+    assert post(client, url, member, None).json() == []
+    assert User.objects.get(pk=developer.pk).has_perm("tenants.claim_key", project)
+
+
+def test_answers_come_in_the_usual_order(client, lab, owner, developer, stranger, url, member):
+    client.force_login(stranger)
+    assert post(client, url, member, "viewer").status_code == 404
+    client.force_login(developer)
+    assert client.get(url).status_code == 200
+    assert post(client, url, member, "viewer").status_code == 403
+    client.force_login(owner)
+    boss = str(Membership.objects.in_tenant(lab).get(user=member_of(lab, "admin")).pk)
+    assert post(client, url, boss, "viewer").status_code == 409
+    assert post(client, url, member, "owner").status_code == 400
+    foreign = str(Membership.objects.across_tenants().get(user=stranger).pk)
+    assert post(client, url, foreign, "viewer").status_code == 404

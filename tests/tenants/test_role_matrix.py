@@ -1,0 +1,211 @@
+"""docs/roles.md tried out: every deed, as every role, here and in another tenant, through every door.
+
+The cases are generated from the page. What is done, and through which doors, stands in tests/deeds/.
+"""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import pkgutil
+import re
+from pathlib import Path
+
+import pytest
+from django.apps import apps
+from django.contrib.admin import site
+from django.contrib.auth.models import Permission
+from django.db import transaction
+from django.utils.module_loading import import_string
+
+from tenants.permissions import WORDS
+from tenants.roles import ROLE_PERMISSIONS, STAFF_PERMISSIONS, Role, StaffRole
+from tenants.scope import platform_scope
+from tests.databases import renew_clone
+from tests.deeds import DEEDS
+from tests.role_matrix import PAGE, REFUSED, World, answer_of, read_matrix
+
+APPS = ("tenants", "billing", "catalog", "deployments", "gateway")
+MATRIX = read_matrix(PAGE.read_text())
+WHERE_TO_ADD = "Add it to tests/deeds/ and a row to docs/roles.md."
+
+# Actions that nobody does by a role of theirs, and why.
+NOT_ASKED = {
+    "billing.prices.publish_price_book": "the import's part of `import_price_map`; people use publish_prices",
+    "billing.views.download": "the answer of `file_for_download`",
+    "catalog.tenant_ends.end_requests_and_grants": "part of confirm_closing",
+    "tenants.actions.belongings.settle": "part of remove_member",
+    "tenants.actions.invitations.accept_invitation": "for who holds the link, see test_invitations.py",
+    "tenants.actions.group_rules.require_may_write": "a question",
+    "tenants.actions.members.may_give": "a question",
+    "tenants.actions.members.require_manager": "a question",
+    "tenants.actions.members.require_may_give": "a question",
+    "tenants.actions.members.withdraw_open_invitations": "part of what removes or changes an inviter",
+    "tenants.actions.service_accounts.stop": "part of disable_service_account",
+    "tenants.actions.sessions.end_session": "of oneself alone, see test_sessions.py",
+    "tenants.actions.sessions.sign_out_everywhere": "of oneself alone, see test_sessions.py",
+    "tenants.actions.suspending.put_to_rest": "part of suspend_tenant and begin_closing",
+    "tenants.admin.tenant_forms.create_with_owner": "the form of create_tenant",
+    "tenants.standing.lock_tenant": "a question",
+    "tenants.suspension.restore_access": "part of giving a role or account back",
+    "tenants.suspension.suspend_access": "part of taking a role or account",
+    "billing.periods.close_period": "has no door yet; `by` only names who did it",
+    "catalog.actions.price_map.import_price_map": "the command `import_catalog`",
+}
+
+
+def cases():
+    """(deed, where the actor belongs, role, door, the documented answers), of every deed."""
+    for deed in DEEDS.values():
+        member, staff = MATRIX.members.get(deed.name), MATRIX.staff.get(deed.name)
+        for door in deed.doors:
+            for role in Role.values:
+                yield deed, "here", role, door, here(member, role, door)
+                yield deed, "elsewhere", role, door, elsewhere(member, door)
+            for role in StaffRole.values:
+                may = staff is not None and door in staff.doors and staff.may[role]
+                yield deed, "staff", role, door, {"done"} if may else REFUSED - {"sign in"}
+
+
+def here(row, role, door):
+    if door == "admin":
+        return {"sign in"}
+    if row is None or door not in row.doors:
+        return {"403", "404"}  # a deed of staff
+    return {"done"} if row.may[role] else {"403"}
+
+
+def elsewhere(row, door):
+    if door == "admin":
+        return {"sign in"}
+    if row is None or door == "shell":
+        return {"403", "404"}  # the shell is handed the row, so there is nothing to find
+    return {"404"}
+
+
+CASES = list(cases())
+
+
+@pytest.fixture(scope="module")
+def world(django_db_setup, django_db_blocker):
+    with django_db_blocker.unblock(), platform_scope("a test's people"), transaction.atomic():
+        world = World()
+    yield world
+    with django_db_blocker.unblock():
+        renew_clone()
+
+
+@pytest.mark.parametrize(
+    ("deed", "where", "role", "door", "documented"),
+    CASES,
+    ids=[f"{deed.name}-{where}-{role}-{door}" for deed, where, role, door, _ in CASES],
+)
+def test_every_deed_gets_the_documented_answer(world, db, deed, where, role, door, documented):
+    assert answer_of(deed, door, world, world.crowd(where)[role]) in documented
+
+
+@pytest.mark.parametrize("table", ["members", "staff"])
+def test_every_row_of_the_page_has_a_deed_with_the_same_doors(table):
+    for name, row in getattr(MATRIX, table).items():
+        assert name in DEEDS, f"docs/roles.md tells of {name!r}, which no deed in tests/deeds/ stands for."
+        doors = set(DEEDS[name].doors)
+        if table == "members":
+            doors -= {"admin"}  # for staff, whose table says so
+        assert set(row.doors) <= set(DEEDS[name].doors), name
+        assert doors <= set(row.doors) or table == "staff", name
+
+
+def test_every_deed_has_a_row_with_all_its_doors():
+    for name, deed in DEEDS.items():
+        rows = [row for row in (MATRIX.members.get(name), MATRIX.staff.get(name)) if row is not None]
+        assert rows, f"The page has no row for {name!r}. {WHERE_TO_ADD}"
+        assert {door for row in rows for door in row.doors} == set(deed.doors), name
+
+
+def test_the_page_names_every_role():
+    assert all(list(row.may) == Role.values for row in MATRIX.members.values())
+    assert all(list(row.may) == StaffRole.values for row in MATRIX.staff.values())
+
+
+def modules():
+    """Every module of ours that may hold actions."""
+    for app in APPS:
+        for found in pkgutil.walk_packages([app], prefix=f"{app}."):
+            if not re.search(r"\.(migrations|management|proxy|cluster)\b", found.name):
+                yield importlib.import_module(found.name)
+
+
+def actions_by_people():
+    """Every function that somebody does: it says by whom."""
+    for module in modules():
+        for name, function in inspect.getmembers(module, inspect.isfunction):
+            is_ours = function.__module__ == module.__name__ and not name.startswith("_")
+            if is_ours and "by" in inspect.signature(function).parameters:
+                yield f"{module.__name__}.{name}", inspect.unwrap(function)
+
+
+def test_every_action_is_a_deed_of_the_matrix():
+    known = {inspect.unwrap(import_string(deed.action)) for deed in DEEDS.values() if deed.action}
+    found = dict(actions_by_people())
+    assert len(found) > 15, "the search for actions finds none any more"
+    missing = {name for name, function in found.items() if function not in known} - set(NOT_ASKED)
+    assert not missing, f"{sorted(missing)}: who may do this? {WHERE_TO_ADD}"
+    assert set(NOT_ASKED) <= set(found), "Take actions that are gone out of NOT_ASKED."
+
+
+def permissions_in_code():
+    """Every permission that code asks for, by name."""
+    asked = set()
+    for app in APPS:
+        for path in Path(app).rglob("*.py"):
+            if "migrations" not in path.parts and path.name not in ("roles.py", "apps.py", "permissions.py"):
+                asked |= set(re.findall(rf"[\"']((?:{'|'.join(APPS)})\.[a-z_]+)[\"']", path.read_text()))
+    return asked
+
+
+def test_every_permission_that_code_asks_for_is_on_the_page_and_is_somebodys(db):
+    permissions = Permission.objects.select_related("content_type")
+    declared = {f"{p.content_type.app_label}.{p.codename}" for p in permissions}
+    ours = {
+        f"{model._meta.app_label}.{codename}"
+        for model in apps.get_models()
+        if model._meta.app_label in APPS
+        for codename, _ in model._meta.permissions
+    }
+    given = {f"tenants.{deed}" for deeds in ROLE_PERMISSIONS.values() for deed in deeds}
+    given = given.union(*STAFF_PERMISSIONS.values())
+    told = {row.permission for row in [*MATRIX.members.values(), *MATRIX.staff.values()]} - {""}
+
+    asked = permissions_in_code() & ours
+    assert asked <= told, f"{sorted(asked - told)}: a deed asks for it. {WHERE_TO_ADD}"
+    assert asked <= set(WORDS), f"{sorted(asked - set(WORDS))}: say it in WORDS of tenants/permissions.py"
+    assert told <= ours, f"{sorted(told - ours)}: there is no such permission"
+    assert ours <= given, f"{sorted(ours - given)}: no role holds it, see tenants/roles.py"
+    assert given <= declared, f"{sorted(given - declared)}: no model declares it"
+
+
+@pytest.mark.parametrize("table", ["members", "staff"])
+def test_the_page_agrees_with_the_tables_of_roles(table):
+    """Who is said to may, holds the permission; the deed itself is tried above."""
+    for name, row in getattr(MATRIX, table).items():
+        for role, may in row.may.items():
+            if may and row.permission:
+                held = STAFF_PERMISSIONS[role] if table == "staff" else ROLE_PERMISSIONS[role]
+                wanted = row.permission if table == "staff" else row.permission.removeprefix("tenants.")
+                assert wanted in held, f"{name}: {role} holds no {row.permission}"
+
+
+LISTS = [model for model in site._registry if model._meta.app_label in APPS]
+
+
+def test_the_page_tells_who_sees_which_rows_in_the_admin():
+    assert set(MATRIX.lists) == {str(model._meta.verbose_name_plural) for model in LISTS}
+
+
+@pytest.mark.parametrize("role", StaffRole.values)
+@pytest.mark.parametrize("model", LISTS, ids=lambda model: model._meta.model_name)
+def test_staff_see_the_documented_rows(world, db, client, model, role):
+    client.force_login(world.staff[role])
+    answer = client.get(f"/admin/{model._meta.app_label}/{model._meta.model_name}/")
+    may = MATRIX.lists[str(model._meta.verbose_name_plural)].may[role]
+    assert answer.status_code == (200 if may else 403)

@@ -1,0 +1,404 @@
+"""A code besides the password: setting it up, showing it, losing it, and who must have it."""
+
+from __future__ import annotations
+
+import re
+import time
+from base64 import b32decode
+from datetime import timedelta
+from types import SimpleNamespace
+from unittest import mock
+
+import pytest
+from django.core.exceptions import PermissionDenied
+from django.test import Client
+from django.urls import reverse
+from django.utils.timezone import now
+from django_otp.oath import TOTP
+
+from catalog.actions import decide_review
+from tenants.actions import enrol_authenticator, issue_personal_access_token, reset_second_factor
+from tenants.context import Origin, current_origin
+from tenants.encryption import CannotDecrypt, decrypt, encrypt
+from tenants.errors import Conflict
+from tenants.models import AuditEntry, RecoveryCode, SecondFactor, Session
+from tenants.second_factor import check_code, new_secret, provisioning_uri
+from tests.concurrency import at_the_same_time
+from tests.factories import AccessRequestFactory, ReviewFactory, staff
+
+PASSWORD = "correct horse battery staple"
+SECRET = b"a secret of an app.."
+CONFIRM, SET_UP = "/login/code/", "/account/second-factor/set-up/"
+
+
+@pytest.fixture
+def required(settings):
+    settings.STAFF_SECOND_FACTOR = "required"
+
+
+@pytest.fixture
+def clock():
+    """The time that codes are made of; move it by half a minute with `clock()`."""
+    at = [time.time()]
+
+    def move(seconds=30):
+        at[0] += seconds
+
+    def code(steps=0, secret=SECRET):
+        app = TOTP(secret, drift=steps)
+        app.time = at[0]
+        return f"{app.token():06}"
+
+    move.code = code
+    with mock.patch("tenants.second_factor.time", SimpleNamespace(time=lambda: at[0])):
+        yield move
+
+
+def enrol(person, clock):
+    """`person` with an authenticator whose next code is unused; returns the recovery codes."""
+    codes = enrol_authenticator(person, SECRET, clock.code())
+    clock()
+    return codes
+
+
+def give_password(person, **options):
+    browser = Client(**options)
+    return browser, browser.post("/login/", {"username": person.email, "password": PASSWORD})
+
+
+def secret_on(page):
+    return b32decode(re.search(r'id="secret">([A-Z2-7 ]+)<', page.content.decode())[1].replace(" ", ""))
+
+
+def verbs():
+    return set(AuditEntry.objects.across_tenants().values_list("verb", flat=True))
+
+
+def test_an_app_is_set_up_once_a_code_of_it_was_shown(client, operator, clock):
+    client.force_login(operator)
+    page = client.get(SET_UP)
+    secret = secret_on(page)
+    assert 'src="data:image/svg+xml' in page.content.decode()
+    assert client.get(SET_UP).context["secret"] == page.context["secret"]  # a reload changes nothing
+    assert client.post(SET_UP, {"code": "000000"}).status_code == 400
+    assert not SecondFactor.objects.exists()
+    done = client.post(SET_UP, {"code": clock.code(secret=secret)})
+    assert len(done.context["codes"]) == 10
+    assert "no-store" in done["Cache-Control"]
+    assert Session.objects.get(user=operator).has_second_factor
+    assert "second_factor.enrolled" in verbs()
+
+
+def test_no_secret_and_no_recovery_code_is_stored_in_the_clear(operator, clock):
+    codes = enrol(operator, clock)
+    factor = SecondFactor.objects.get()
+    assert SECRET not in bytes(factor.secret)
+    assert not RecoveryCode.objects.filter(digest__in=codes).exists()
+    session = Client()
+    session.force_login(operator)
+    assert AuditEntry.objects.across_tenants().filter(details__icontains=codes[0]).count() == 0
+
+
+def test_after_the_password_nobody_is_signed_in_before_the_code(operator, clock):
+    enrol(operator, clock)
+    browser, answer = give_password(operator)
+    assert answer["Location"] == CONFIRM
+    assert browser.get("/admin/").status_code == 302
+    assert "_auth_user_id" not in browser.session
+    answer = browser.post(CONFIRM, {"code": clock.code()})
+    assert answer["Location"] == "/"
+    assert browser.get("/admin/").status_code == 200
+    assert Session.objects.get(user=operator).has_second_factor
+    line = AuditEntry.objects.across_tenants().get(verb="person.signed_in")
+    assert line.details["second_factor"] is True
+
+
+def test_the_way_that_was_wanted_is_taken_after_the_code(operator, clock):
+    enrol(operator, clock)
+    browser = Client()
+    browser.post(
+        "/login/", {"username": operator.email, "password": PASSWORD, "next": "/admin/tenants/user/"}
+    )
+    assert browser.post(CONFIRM, {"code": clock.code()})["Location"] == "/admin/tenants/user/"
+
+
+def test_a_code_works_once(operator, clock):
+    enrol(operator, clock)
+    code = clock.code()
+    assert check_code(operator, code).is_right
+    assert not check_code(operator, code).is_right
+    assert not check_code(operator, clock.code(-1)).is_right  # nor one before it
+    clock()
+    assert check_code(operator, clock.code()).is_right
+
+
+def test_the_code_that_set_the_app_up_does_not_sign_in(operator, clock):
+    code = clock.code()
+    enrol_authenticator(operator, SECRET, code)
+    assert not check_code(operator, code).is_right
+
+
+@pytest.mark.parametrize(("steps", "is_right"), [(-2, False), (-1, True), (0, True), (1, True), (2, False)])
+def test_clocks_may_differ_by_half_a_minute(operator, clock, steps, is_right):
+    enrol(operator, clock)
+    clock(120)
+    assert check_code(operator, clock.code(steps)).is_right is is_right
+
+
+@pytest.mark.parametrize("code", ["", "12345", "1234567", "abcdef", "１２３４５６", "-12345", "0" * 40])
+def test_nonsense_is_no_code(operator, clock, code):
+    enrol(operator, clock)
+    assert not check_code(operator, code).is_right
+
+
+def test_wrong_codes_make_the_next_wait_longer_and_longer(operator, clock):
+    enrol(operator, clock)
+    waits = []
+    for _ in range(14):
+        verdict = check_code(operator, "000000")
+        waits.append(round((verdict.wait_until - now()).total_seconds()) if verdict.wait_until else 0)
+        SecondFactor.objects.update(refused_until=None)
+    assert waits[:5] == [0, 0, 2, 4, 8]
+    assert waits[-1] == 900
+
+
+def test_while_one_waits_even_the_right_code_is_not_looked_at(operator, clock):
+    enrol(operator, clock)
+    for _ in range(3):
+        check_code(operator, "000000")
+    verdict = check_code(operator, clock.code())
+    assert (verdict.is_right, verdict.was_looked_at) == (False, False)
+    browser, _ = give_password(operator)
+    page = browser.post(CONFIRM, {"code": clock.code()})
+    assert page.status_code == 400
+    assert "Wait until" in page.content.decode()
+    SecondFactor.objects.update(refused_until=now() - timedelta(seconds=1))
+    assert check_code(operator, clock.code()).is_right
+    assert SecondFactor.objects.get().failures == 0
+
+
+@pytest.mark.django_db(transaction=True)
+def test_one_code_at_the_same_time_in_two_browsers_opens_one(clock):
+    person = staff("operator")
+    enrol(person, clock)
+    code = clock.code()
+    outcomes = at_the_same_time(*[lambda: str(check_code(person, code).is_right)] * 2)
+    assert sorted(outcomes) == ["False", "True"]
+
+
+def test_a_recovery_code_stands_in_once_however_it_is_typed(operator, clock):
+    first, second, *_ = enrol(operator, clock)
+    browser, _ = give_password(operator)
+    page = browser.post(CONFIRM, {"code": first.upper().replace("-", " ")}, follow=True)
+    assert "recovery code" in page.content.decode()
+    assert Session.objects.get(user=operator).has_second_factor
+    assert not check_code(operator, first).is_right
+    assert check_code(operator, second).is_right
+    assert "second_factor.recovery_code_used" in verbs()
+
+
+def test_new_recovery_codes_void_the_old(client, operator, clock):
+    old = enrol(operator, clock)
+    browser, _ = give_password(operator)
+    browser.post(CONFIRM, {"code": clock.code()})
+    assert browser.get("/account/second-factor/codes/").status_code == 200
+    new = browser.post("/account/second-factor/codes/").context["codes"]
+    assert not check_code(operator, old[0]).is_right
+    assert check_code(operator, new[0]).is_right
+
+
+def test_the_half_way_ends_after_five_minutes_and_with_a_new_password(operator, clock):
+    enrol(operator, clock)
+    browser, _ = give_password(operator)
+    with mock.patch("tenants.views.half_signed_in.time", SimpleNamespace(time=lambda: time.time() + 301)):
+        assert browser.post(CONFIRM, {"code": clock.code()})["Location"].startswith("/login/")
+    browser, _ = give_password(operator)
+    operator.set_password("another one altogether")
+    operator.save()
+    assert browser.post(CONFIRM, {"code": clock.code()})["Location"].startswith("/login/")
+    assert "_auth_user_id" not in browser.session
+
+
+def test_a_session_without_the_factor_cannot_change_it(client, operator, clock):
+    """Whoever holds an old password-only session cannot replace the authenticator."""
+    enrol(operator, clock)
+    client.force_login(operator)
+    for page in (SET_UP, "/account/second-factor/codes/", "/account/second-factor/off/"):
+        for method in (client.get, client.post):
+            assert method(page)["Location"].startswith(CONFIRM), page
+    assert SecondFactor.objects.count() == 1
+    client.post(CONFIRM, {"code": clock.code()})
+    assert client.get(SET_UP).status_code == 200
+
+
+def test_another_app_replaces_the_first(operator, clock):
+    enrol(operator, clock)
+    browser, _ = give_password(operator)
+    browser.post(CONFIRM, {"code": clock.code()})
+    other = secret_on(browser.get(SET_UP))
+    clock()
+    browser.post(SET_UP, {"code": clock.code(secret=other)})
+    clock()
+    assert not check_code(operator, clock.code()).is_right
+    assert check_code(operator, clock.code(secret=other)).is_right
+
+
+def test_whoever_need_not_have_one_turns_it_off(developer, clock):
+    enrol(developer, clock)
+    browser, _ = give_password(developer)
+    browser.post(CONFIRM, {"code": clock.code()})
+    browser.post("/account/second-factor/off/")
+    assert not SecondFactor.objects.exists()
+    assert not Session.objects.get(user=developer).has_second_factor
+    assert give_password(developer)[1]["Location"] == "/"
+    assert "second_factor.turned_off" in verbs()
+
+
+def test_staff_who_must_have_one_do_not(operator, clock, required):
+    enrol(operator, clock)
+    browser, _ = give_password(operator)
+    browser.post(CONFIRM, {"code": clock.code()})
+    assert browser.post("/account/second-factor/off/").status_code == 403
+    assert SecondFactor.objects.exists()
+
+
+@pytest.mark.parametrize("path", ["/admin/", "/admin/tenants/user/", "/t/lab/", "/"])
+def test_staff_without_one_are_sent_to_set_it_up_before_any_page(client, lab, operator, required, path):
+    client.force_login(operator)
+    answer = client.get(path, follow=True)
+    assert answer.redirect_chain[-1][0].startswith(SET_UP)
+    assert "Staff of this installation need one." in answer.content.decode()
+    assert client.get(path, headers={"HX-Request": "true"})["HX-Redirect"].startswith(CONFIRM)
+    assert client.post(path).status_code == 302
+
+
+def test_after_setting_it_up_staff_go_on_to_where_they_wanted(client, operator, required, clock):
+    client.force_login(operator)
+    page = client.get("/admin/tenants/user/", follow=True)
+    code = clock.code(secret=secret_on(page))
+    done = client.post(SET_UP, {"code": code, "next": page.context["next"]})
+    assert done.context["next"] == "/admin/tenants/user/"
+    assert client.get("/admin/tenants/user/").status_code == 200
+
+
+def test_a_session_of_staff_without_one_gets_nothing_from_the_api(client, operator, required):
+    client.force_login(operator)
+    for headers in ({}, {"Authorization": "Basic abc"}):
+        answer = client.get("/api/v1/tenants/", headers=headers)
+        assert answer.status_code == 403
+        assert answer["Content-Type"] == "application/problem+json"
+        assert "second factor" in answer.json()["detail"]
+    _, token = issue_personal_access_token(operator, name="t", life=timedelta(days=1))
+    bearer = {"Authorization": f"Bearer {token}"}
+    assert Client().get("/api/v1/tenants/", headers=bearer).status_code == 200
+
+
+def test_members_need_none(client, developer, required):
+    client.force_login(developer)
+    assert client.get("/t/lab/").status_code == 200
+
+
+def test_nobody_is_sent_elsewhere_after_the_code(operator, clock):
+    enrol(operator, clock)
+    browser = Client()
+    browser.force_login(operator)
+    answer = browser.post(f"{CONFIRM}?next=https://evil.example/", {"code": clock.code()})
+    assert answer["Location"] == "/"
+
+
+def test_another_operator_resets_a_lost_one_and_every_session_ends(client, operator, cost_reviewer, clock):
+    enrol(cost_reviewer, clock)
+    browser = Client()
+    browser.force_login(cost_reviewer)
+    client.force_login(operator)
+    url = reverse("admin:tenants_user_reset", args=[cost_reviewer.pk])
+    client.post(url, {"_form_submitted": "True", "reason": "Lost her phone; called back"})
+    assert not SecondFactor.objects.exists()
+    assert browser.get("/admin/").status_code == 302
+    line = AuditEntry.objects.across_tenants().get(verb="second_factor.reset")
+    assert (line.actor, line.details) == (operator, {"because": "Lost her phone; called back"})
+    with pytest.raises(Conflict, match="no second factor"):
+        reset_second_factor(cost_reviewer.pk, by=operator, because="again")
+
+
+def test_nobody_resets_their_own_or_that_of_somebody_above(operator, cost_reviewer, clock):
+    chief = staff("operator", is_superuser=True)
+    for person in (operator, chief):
+        enrol(person, clock)
+    for by, of in ((operator, operator), (operator, chief), (cost_reviewer, operator)):
+        with pytest.raises(PermissionDenied):
+            reset_second_factor(of.pk, by=by, because="")
+    assert SecondFactor.objects.count() == 2
+
+
+@pytest.fixture
+def review(lab, project, developer):
+    return ReviewFactory(
+        tenant=lab, access_request=AccessRequestFactory(tenant=lab, project=project, requested_by=developer)
+    )
+
+
+def test_an_approval_can_be_made_to_need_one(client, review, security_reviewer, settings, clock):
+    settings.APPROVALS_NEED_SECOND_FACTOR = True
+    client.force_login(security_reviewer)
+    url = f"/api/v1/access-requests/{review.access_request_id}/reviews/"
+    body = {"track": "security", "verdict": "approve", "comment": ""}
+    refused = client.post(url, body, content_type="application/json")
+    assert refused.status_code == 403
+    assert "second factor" in refused.json()["detail"]
+    review.refresh_from_db()
+    assert review.state == "pending"
+    enrol(security_reviewer, clock)
+    client.post(CONFIRM, {"code": clock.code()})
+    assert client.post(url, body, content_type="application/json").status_code in (200, 201)
+
+
+def test_a_token_does_not_count_even_beside_a_cookie_that_would(
+    client, review, security_reviewer, settings, clock
+):
+    settings.APPROVALS_NEED_SECOND_FACTOR = True
+    enrol(security_reviewer, clock)
+    client.force_login(security_reviewer)
+    client.post(CONFIRM, {"code": clock.code()})
+    _, token = issue_personal_access_token(security_reviewer, name="t", life=timedelta(days=1))
+    answer = client.post(
+        f"/api/v1/access-requests/{review.access_request_id}/reviews/",
+        {"track": "security", "verdict": "approve", "comment": ""},
+        content_type="application/json",
+        headers={"Authorization": f"Bearer {token}"},
+    )
+    assert answer.status_code == 403
+
+
+def test_by_default_an_approval_needs_none(review, security_reviewer, settings):
+    assert settings.APPROVALS_NEED_SECOND_FACTOR is False
+    assert decide_review(review.pk, by=security_reviewer, verdict="approve").state == "approved"
+
+
+def test_outside_a_request_there_is_no_second_factor(review, security_reviewer, settings):
+    settings.APPROVALS_NEED_SECOND_FACTOR = True
+    with pytest.raises(PermissionDenied, match="access tokens cannot"):
+        decide_review(review.pk, by=security_reviewer, verdict="approve")
+    token = current_origin.set(Origin(has_second_factor=True))
+    decide_review(review.pk, by=security_reviewer, verdict="approve")
+    current_origin.reset(token)
+
+
+def test_what_apps_scan_is_what_they_expect(operator):
+    uri = provisioning_uri(operator, SECRET)
+    assert uri.startswith("otpauth://totp/Quartermaster%3A")
+    assert f"secret={'MEQHGZLDOJSXIIDPMYQGC3RAMFYHALRO'}" in uri
+    assert len(new_secret()) == 20
+
+
+def test_ciphertext_is_read_for_its_purpose_alone_and_after_a_key_rotation(settings):
+    ciphertext = encrypt(b"secret", "one")
+    assert decrypt(ciphertext, "one") == b"secret"
+    with pytest.raises(CannotDecrypt):
+        decrypt(ciphertext, "another")
+    settings.SECRET_KEY_FALLBACKS = [settings.SECRET_KEY]
+    settings.SECRET_KEY = "another key altogether, long enough for the check of its length"
+    assert decrypt(ciphertext, "one") == b"secret"
+    settings.SECRET_KEY_FALLBACKS = []
+    with pytest.raises(CannotDecrypt):
+        decrypt(ciphertext, "one")
