@@ -134,7 +134,8 @@ class ExportViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.G
     filter_backends = ()
 
     def get_queryset(self) -> Any:
-        return Export.objects.visible_to(self.request.user).readable_by(self.request.user).with_names()
+        visible = Export.objects.visible_to(self.request.user).with_names()
+        return visible.readable_by(self.request.user) if self.action == "list" else visible
 
     def get_object(self) -> Any:
         export = super().get_object()

@@ -41,10 +41,10 @@ class ExportQuerySet(TenantQuerySet):
 
     def readable_by(self, user: User) -> Self:
         """All reports of costs, and of the audit trail those of tenants whose trail `user` may read."""
-        if user.has_perm("tenants.view_audit"):
+        if user.has_perm("tenants.export_audit"):
             return self
         tenants = get_objects_for_user(
-            user, "tenants.view_audit", Tenant.objects.all(), accept_global_perms=False
+            user, "tenants.export_audit", Tenant.objects.all(), accept_global_perms=False
         )
         return self.filter(Q(kind="costs") | Q(tenant__in=tenants.values("pk")))
 

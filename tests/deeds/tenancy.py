@@ -120,7 +120,9 @@ TENANCY_DEEDS = [
     Deed(
         "read the audit trail",
         subject=lambda world, actor: audit.record("lab.marked", actor=None, subject=world.project),
+        page=Door("GET /t/{w.tenant.slug}/audit/{it.pk}/"),
         api=Door("GET /api/v1/audit/{it.pk}/"),
+        admin=Door("GET /admin/tenants/auditentry/{it.pk}/change/"),
     ),
     Deed(
         "suspend a tenant",

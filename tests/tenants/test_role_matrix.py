@@ -46,6 +46,7 @@ NOT_ASKED = {
     "tenants.actions.sessions.sign_out_everywhere": "of oneself alone, see test_sessions.py",
     "tenants.actions.suspending.put_to_rest": "part of suspend_tenant and begin_closing",
     "tenants.admin.tenant_forms.create_with_owner": "the form of create_tenant",
+    "tenants.personal_data.check_erasure": "a question",
     "tenants.standing.lock_tenant": "a question",
     "tenants.suspension.restore_access": "part of giving a role or account back",
     "tenants.suspension.suspend_access": "part of taking a role or account",
