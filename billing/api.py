@@ -33,6 +33,7 @@ from billing.serializers import (
 from billing.views import download
 from tenants.models import Project, Tenant, User
 from tenants.permissions import require
+from tenants.roles import TokenScope
 
 
 def visible_tenant(user: User, slug: str) -> Tenant:
@@ -109,6 +110,8 @@ class ExportViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.G
 
     queryset = Export.unscoped.none()  # for the schema; get_queryset answers
     serializer_class = ExportSerializer
+    token_scope = TokenScope.COSTS
+    token_scope_to_read = TokenScope.READ
     filter_backends = ()
 
     def get_queryset(self) -> Any:
@@ -142,7 +145,9 @@ class ExportViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.G
         return Response(self.get_serializer(export).data, status=202, headers={"Location": location})
 
     @extend_schema(responses={(200, "text/csv"): OpenApiTypes.BINARY})
-    @action(detail=True, methods=["get"], renderer_classes=[CsvRenderer])
+    @action(
+        detail=True, methods=["get"], renderer_classes=[CsvRenderer], token_scope_to_read=TokenScope.COSTS
+    )
     def download(self, request: Request, pk: UUID) -> FileResponse:
         """The file of a finished report."""
         return download(self.get_object().pk, by=cast(User, request.user))

@@ -367,9 +367,7 @@ class Export(BillingOwned):
     size_bytes = models.BigIntegerField(null=True)
     sha256 = models.CharField(max_length=64, blank=True)
     error = models.CharField(max_length=500, blank=True)
-    is_final = models.BooleanField(
-        default=False, db_default=False
-    )  # of a tenant that is being closed; its file is kept
+    is_final = models.BooleanField(default=False, db_default=False)  # of a closing tenant; its file is kept
 
     class Meta(BillingOwned.Meta):
         db_table = "export"

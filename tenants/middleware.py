@@ -29,7 +29,10 @@ OWN_DOORS = (
 
 
 class RequestContextMiddleware:
-    """Notes the request's origin for audit lines, and returns the request id to the caller."""
+    """Notes the request's origin for audit lines, and returns the request id to the caller.
+
+    What says nothing else about caching is for its reader alone, and asked for again each time.
+    """
 
     def __init__(self, get_response: Answer) -> None:
         self.get_response = get_response
@@ -48,6 +51,7 @@ class RequestContextMiddleware:
         finally:
             current_origin.reset(token)
         response["X-Request-ID"] = request_id
+        response.headers.setdefault("Cache-Control", "private, no-cache")
         return response
 
 
@@ -72,7 +76,7 @@ class ScopeMiddleware:
             enter_scope_of(request.user, in_tenant_page=request.path_info.startswith("/t/"))
 
 
-class ConflictMiddleware:
+class RefusalMiddleware:
     """What an action raises behind a page, in the API's words: Conflict is 409, not found 404, invalid 400,
     too often 429.
 

@@ -10,6 +10,7 @@ from tenants.views.service_accounts import (
     ServiceAccountNew,
 )
 from tenants.views.settings import ProjectEdit, ProjectList, ProjectNew, TenantSettings
+from tenants.views.tokens import NewServiceToken, RevokeTenantToken, TenantTokens
 
 urlpatterns = [
     path("members/", MemberList.as_view(), name="member-list"),
@@ -27,4 +28,7 @@ urlpatterns = [
     path("projects/", ProjectList.as_view(), name="project-list"),
     path("projects/new/", ProjectNew.as_view(), name="project-new"),
     path("projects/<uuid:pk>/edit/", ProjectEdit.as_view(), name="project-edit"),
+    path("tokens/", TenantTokens.as_view(), name="tenant-token-list"),
+    path("tokens/new/", NewServiceToken.as_view(), name="tenant-token-new"),
+    path("tokens/<uuid:pk>/revoke/", RevokeTenantToken.as_view(), name="tenant-token-revoke"),
 ]

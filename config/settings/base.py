@@ -76,7 +76,7 @@ MIDDLEWARE = [
     "tenants.middleware.RequestContextMiddleware",
     "tenants.middleware.ScopeMiddleware",
     "tenants.oidc.middleware.ProviderSessionMiddleware",
-    "tenants.middleware.ConflictMiddleware",
+    "tenants.middleware.RefusalMiddleware",
     "tenants.session_middleware.SecondFactorGate",
     "axes.middleware.AxesMiddleware",
 ]
@@ -189,7 +189,7 @@ SECURE_HSTS_INCLUDE_SUBDOMAINS = not IS_LOOPBACK and env_bool("HSTS_SUBDOMAINS",
 SECURE_HSTS_PRELOAD = not IS_LOOPBACK and env_bool("HSTS_PRELOAD", False)
 SILENCED_SYSTEM_CHECKS = [
     "guardian.W001",  # it looks for its own backend by name; ours extends it
-    "security.W021"
+    "security.W021",
 ]  # preloading binds a whole domain for years: its owner decides that
 SECURE_CONTENT_TYPE_NOSNIFF = True
 SECURE_REFERRER_POLICY = "same-origin"
@@ -289,6 +289,7 @@ RATE_LIMITS = env_rates(
     "RATE_LIMITS",
     {
         "sign_in": "30/minute",  # passwords, codes and administrator's links, of an address
+        "provider_sign_in": "300/minute",  # ways to the identity provider, of an address (an office has one)
         "invitation_send": "60/hour",  # of a person
         "invitation_open": "30/minute",  # of an address
         "key_claim": "30/minute",  # of a person
@@ -312,7 +313,10 @@ REST_FRAMEWORK = {
         "tenants.authentication.TokenAuthentication",
         "rest_framework.authentication.SessionAuthentication",
     ],
-    "DEFAULT_PERMISSION_CLASSES": ["tenants.api.permissions.SignedIn"],
+    "DEFAULT_PERMISSION_CLASSES": [
+        "tenants.api.permissions.SignedIn",
+        "tenants.authentication.TokenHasScope",
+    ],
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
     "DEFAULT_PARSER_CLASSES": ["tenants.parsers.StorableJSONParser"],
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
@@ -335,8 +339,10 @@ SPECTACULAR_SETTINGS = {
         "ReviewStateEnum": "catalog.models.Review.State",
         "ExportStateEnum": "billing.models.Export.State",
         "DeploymentStateEnum": "deployments.models.Deployment.State",
+        "TokenStateEnum": ["active", "suspended", "expired", "revoked"],
+        "TokenScopeEnum": "tenants.roles.TokenScope",
         "RoleEnum": "tenants.roles.Role",
-        "ProjectRoleEnum": ["admin", "developer", "finance", "viewer"],
+        "ProjectRoleEnum": "tenants.roles.PROJECT_ROLE_CHOICES",
     },
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",

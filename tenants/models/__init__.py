@@ -1,5 +1,6 @@
 """WHO: people, tenants, projects, memberships, keys, limits, tokens, the directory, the audit trail."""
 
+from tenants.models.answers import StoredAnswer
 from tenants.models.audit import AuditEntry
 from tenants.models.directory import (
     DirectoryGroup,
@@ -52,6 +53,7 @@ __all__ = [
     "Source",
     "SpentLogoutToken",
     "StaffAppointment",
+    "StoredAnswer",
     "Tenant",
     "TenantClosing",
     "User",

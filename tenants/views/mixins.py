@@ -57,6 +57,7 @@ class TenantPageMixin(LoginRequiredMixin, ContextMixin, View):
                 "keys_to_claim": keys_to_claim.count(),
                 "can_see_cost": "view_cost" in deeds,
                 "can_export": "export_cost" in deeds,
+                "can_manage_tokens": "manage_tokens" in deeds,
                 "can_manage": "manage_tenant" in deeds,
                 "can_close": "propose_closing" in deeds,
             },
