@@ -94,6 +94,7 @@ class Deed:
     api: Door | None = None
     admin: Door | None = None
     shell: Shell | None = None
+    is_unseen: bool = False  # who may not do it does not see it either: 404 where others get 403
 
     @property
     def doors(self) -> dict[str, Door | Shell]:

@@ -7,10 +7,8 @@ from django.core.exceptions import PermissionDenied, ValidationError
 from django.urls import reverse
 
 from tenants.actions import end_staff_role, make_staff
-from tenants.models import AuditEntry, StaffAppointment, User
+from tenants.models import AuditEntry, User
 from tests.factories import UserFactory, staff
-
-SENT = {"_form_submitted": "1"}
 
 
 def again(user):
@@ -78,19 +76,3 @@ def test_a_dismissed_person_is_refused_at_their_next_request(client, operator, c
     assert client.get(page).status_code == 200
     end_staff_role(colleague, "auditor", by=operator)
     assert client.get(page).status_code == 302
-
-
-def test_the_page_of_a_person_offers_it_to_who_appoints(client, operator, colleague):
-    page = reverse("admin:tenants_user_change", args=[colleague.pk])
-    give = reverse("admin:tenants_user_give_staff_role", args=[colleague.pk])
-    client.force_login(operator)
-    assert give in client.get(page).content.decode()
-    assert "Give this person a staff role" in client.get(give).content.decode()
-    client.post(give, SENT | {"role": "cost-reviewer"})
-    assert StaffAppointment.objects.get(user=colleague).role == "cost-reviewer"
-    assert "is cost reviewer now" in client.get(page).content.decode()
-
-    mine = reverse("admin:tenants_user_give_staff_role", args=[operator.pk])
-    client.post(mine, SENT | {"role": "auditor"})
-    assert "your own staff roles" in client.get(page).content.decode()
-    assert again(operator).staff_roles == {"operator"}

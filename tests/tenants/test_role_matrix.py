@@ -60,19 +60,19 @@ def cases():
         member, staff = MATRIX.members.get(deed.name), MATRIX.staff.get(deed.name)
         for door in deed.doors:
             for role in Role.values:
-                yield deed, "here", role, door, here(member, role, door)
+                yield deed, "here", role, door, here(member, role, door, deed.is_unseen)
                 yield deed, "elsewhere", role, door, elsewhere(member, door)
             for role in StaffRole.values:
                 may = staff is not None and door in staff.doors and staff.may[role]
                 yield deed, "staff", role, door, {"done"} if may else REFUSED - {"sign in"}
 
 
-def here(row, role, door):
+def here(row, role, door, is_unseen):
     if door == "admin":
         return {"sign in"}
     if row is None or door not in row.doors:
         return {"403", "404"}  # a deed of staff
-    return {"done"} if row.may[role] else {"403"}
+    return {"done"} if row.may[role] else {"404" if is_unseen else "403"}
 
 
 def elsewhere(row, door):
