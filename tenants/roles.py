@@ -112,6 +112,7 @@ STAFF_PERMISSIONS: Final[dict[str, frozenset[str]]] = {
         | _SEE_COSTS
         | {
             "tenants.view_user",
+            "tenants.erase_person",
             "tenants.view_membership",
             "tenants.view_grouprule",
             "tenants.view_federatedidentity",

@@ -249,6 +249,12 @@ STORAGES = {
 }
 EXPORT_DIR = Path(env("EXPORT_DIR", LOCAL_DIR / "exports"))
 EXPORT_KEEP_DAYS = env_int("EXPORT_KEEP_DAYS", 30, minimum=1)
+AUDIT_RETENTION_DAYS = env_int("AUDIT_RETENTION_DAYS", 730, minimum=180)
+AUDIT_SEAL_EXPORT = env("AUDIT_SEAL_EXPORT", "")  # file:///… or s3://bucket/prefix; empty: seals stay here
+AUDIT_SEAL_EXPORT_ENDPOINT = env("AUDIT_SEAL_EXPORT_ENDPOINT", "")
+AUDIT_SEAL_EXPORT_REGION = env("AUDIT_SEAL_EXPORT_REGION", "us-east-1")
+AUDIT_SEAL_EXPORT_KEY_ID = env("AUDIT_SEAL_EXPORT_KEY_ID", "")
+AUDIT_SEAL_EXPORT_SECRET = env("AUDIT_SEAL_EXPORT_SECRET", "")
 EMAIL_BACKEND = env("EMAIL_BACKEND", "django.core.mail.backends.console.EmailBackend")
 EMAIL_HOST = env("EMAIL_HOST", "localhost")
 EMAIL_PORT = env_int("EMAIL_PORT", 25, minimum=1)
@@ -338,6 +344,7 @@ SPECTACULAR_SETTINGS = {
         "AccessRequestStateEnum": "catalog.models.AccessRequest.State",
         "ReviewStateEnum": "catalog.models.Review.State",
         "ExportStateEnum": "billing.models.Export.State",
+        "ExportKindEnum": "billing.models.Export.Kind",
         "DeploymentStateEnum": "deployments.models.Deployment.State",
         "TokenStateEnum": ["active", "suspended", "expired", "revoked"],
         "TokenScopeEnum": "tenants.roles.TokenScope",

@@ -157,7 +157,6 @@ def place_member(
         subject=existing,
         user=user.email,
         role=role,
-        before=before[0],
         changes={"role": (before[0], role), "source": (before[1], source)},
         **details,
     )

@@ -14,6 +14,7 @@ from tenants.models import Tenant
 from tests.factories import ProjectFactory, member_of
 from tests.role_matrix import Deed, Door, Shell
 
+TRAIL = {"kind": "audit_csv", "start": "2026-01-01", "end": "2026-01-31"}
 SENT = {"_form_submitted": "1"}
 SETTINGS = {"name": "Laboratory", "cost_centre": "", "timezone": "UTC", "currency": "USD", "regions": ""}
 
@@ -127,7 +128,15 @@ TENANCY_DEEDS = [
     Deed(
         "read the audit trail",
         subject=lambda world, actor: audit.record("lab.marked", actor=None, subject=world.project),
+        page=Door("GET /t/{w.tenant.slug}/audit/{it.pk}/"),
         api=Door("GET /api/v1/audit/{it.pk}/"),
+        admin=Door("GET /admin/tenants/auditentry/{it.pk}/change/"),
+    ),
+    Deed(
+        "export the audit trail",
+        "billing.exports.ask_for_audit_export",
+        page=Door("POST /t/{w.tenant.slug}/audit/exports/", TRAIL),
+        admin=Door("POST /admin/billing/export/audit/", TRAIL | {"tenant": "{w.tenant.pk}"}),
     ),
     Deed(
         "suspend a tenant",
