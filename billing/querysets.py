@@ -10,6 +10,7 @@ from django.db.models import Q
 from django.utils.timezone import now
 
 from tenants.models import User
+from tenants.permissions import tenants_where
 from tenants.scoping import TenantQuerySet
 
 SILENCE = timedelta(seconds=30)  # a worker building an export says so every second

@@ -136,7 +136,7 @@ TENANCY_DEEDS = [
         "export the audit trail",
         "billing.exports.ask_for_audit_export",
         page=Door("POST /t/{w.tenant.slug}/audit/exports/", TRAIL),
-        admin=Door("POST /admin/billing/export/audit/", TRAIL | {"tenant": "{w.tenant.pk}"}),
+        admin=Door("POST /admin/billing/export/audit/", TRAIL | {"tenant": "{w.tenant.slug}"}),
     ),
     Deed(
         "suspend a tenant",
