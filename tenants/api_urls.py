@@ -6,6 +6,7 @@ from tenants.api.audit import AuditEntryViewSet
 from tenants.api.keys import ApiKeyViewSet, LimitViewSet
 from tenants.api.members import InvitationViewSet, MemberViewSet, ServiceAccountViewSet
 from tenants.api.tenancy import ProjectViewSet, TenantViewSet
+from tenants.api.tokens import TokenViewSet
 
 router = SimpleRouter()
 router.register("tenants", TenantViewSet, basename="api-tenant")
@@ -15,6 +16,7 @@ router.register("invitations", InvitationViewSet, basename="api-invitation")
 router.register("service-accounts", ServiceAccountViewSet, basename="api-service-account")
 router.register("keys", ApiKeyViewSet, basename="api-key")
 router.register("limits", LimitViewSet, basename="api-limit")
+router.register("tokens", TokenViewSet, basename="api-token")
 router.register("audit", AuditEntryViewSet, basename="api-audit")
 
 urlpatterns = router.urls

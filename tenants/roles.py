@@ -112,11 +112,13 @@ STAFF_PERMISSIONS: Final[dict[str, frozenset[str]]] = {
         | _SEE_COSTS
         | {
             "tenants.view_user",
+            "tenants.erase_person",
             "tenants.view_membership",
             "tenants.view_grouprule",
             "tenants.view_federatedidentity",
             "tenants.view_apikey",
             "tenants.view_limit",
+            "tenants.view_personalaccesstoken",
             "tenants.view_auditentry",
             "tenants.revoke_key",
             *(f"tenants.{deed}" for deed in STAFF_DEEDS | (_OWNER - _DEVELOPER - _FINANCE)),

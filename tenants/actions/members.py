@@ -22,6 +22,7 @@ from tenants.models import Invitation, Membership, Source, Tenant, User
 from tenants.permissions import deeds_in, require
 from tenants.role_groups import give_tenant_role, take_tenant_role
 from tenants.roles import ROLE_PERMISSIONS, Role
+from tenants.standing import check_active
 
 
 @transaction.atomic
@@ -36,9 +37,10 @@ def add_member(
 
     Raises:
         PermissionDenied: `by` may not manage members here, has less than `role` themselves, or raises themselves.
-        Conflict: the tenant would be left without an owner, or the role comes from a group rule.
+        Conflict: the tenant would be left without an owner, the role comes from a group rule, or a person adds
+            somebody while the tenant is not active.
     """
-    lock_tenant(tenant.pk)
+    locked = lock_tenant(tenant.pk)
     existing: Membership | None = (
         Membership.objects.in_tenant(tenant)
         .select_for_update(of=("self",))
@@ -52,6 +54,7 @@ def add_member(
         if existing:
             _require_by_hand(existing)
             require_may_give(by, tenant, existing.role)
+        check_active(locked)
     if source == Source.PERSON:
         withdraw_open_invitations(tenant, Q(email=user.email), actor=by)
     return place_member(tenant, user, role, existing=existing, source=source, actor=by)
@@ -120,9 +123,18 @@ def remove_member(
 
 
 def place_member(
-    tenant: Tenant, user: User, role: str, *, existing: Membership | None, source: str, actor: User | None
+    tenant: Tenant,
+    user: User,
+    role: str,
+    *,
+    existing: Membership | None,
+    source: str,
+    actor: User | None,
+    **details: object,
 ) -> Membership:
     """Write a member's role, its groups and the audit line; the caller holds the tenant and has asked who may.
+
+    What the audit line should say besides is given as `details`.
 
     Raises Conflict if the tenant would be left without an owner.
     """
@@ -145,8 +157,8 @@ def place_member(
         subject=existing,
         user=user.email,
         role=role,
-        before=before[0],
         changes={"role": (before[0], role), "source": (before[1], source)},
+        **details,
     )
     return existing
 

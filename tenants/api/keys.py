@@ -14,8 +14,9 @@ from rest_framework.response import Response
 from tenants.actions import claim_api_key, revoke_api_key
 from tenants.api.base import InProjectFilter, VisibleMixin
 from tenants.models import ApiKey, Limit, Membership, Project, Tenant
-from tenants.permissions import signed_in
+from tenants.permissions import require, signed_in
 from tenants.rate_limits import limit_rate
+from tenants.roles import TokenScope
 
 
 class LimitSerializer(serializers.ModelSerializer[Limit]):
@@ -77,6 +78,7 @@ class ApiKeyViewSet(VisibleMixin, viewsets.ReadOnlyModelViewSet[ApiKey]):
     """Bearer secrets of your projects."""
 
     model, serializer_class, filterset_class = ApiKey, ApiKeySerializer, InProjectFilter
+    token_scope = TokenScope.KEYS
 
     def get_queryset(self) -> QuerySet[ApiKey]:
         return super().get_queryset().select_related("tenant", "project")
@@ -109,6 +111,8 @@ class ApiKeyViewSet(VisibleMixin, viewsets.ReadOnlyModelViewSet[ApiKey]):
     @action(detail=True, methods=["post"])
     def revoke(self, request: Request, pk: str) -> Response:
         found = self.get_object()
+        require(signed_in(request), "tenants.revoke_key", found.project)
+        found.move_to(ApiKey.State.REVOKED)  # refuses what is revoked before the reason is looked at
         wanted = RevokeSerializer(data=request.data)
         wanted.is_valid(raise_exception=True)
         key = revoke_api_key(found.pk, by=signed_in(request), reason=wanted.validated_data["reason"])

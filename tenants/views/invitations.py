@@ -49,7 +49,6 @@ class InvitationPage(View):
             response = super().dispatch(request, *args, **kwargs)
         except Invitation.DoesNotExist:
             response = render(request, "tenants/invitation_gone.html", status=404)
-        response["Referrer-Policy"] = "no-referrer"
         return response
 
     def get(self, request: HttpRequest, link: str) -> HttpResponse:
@@ -145,8 +144,9 @@ class InvitationResend(TenantScopedMixin, DetailView):  # type: ignore[type-arg]
         return redirect(_open_invitations(self.tenant.slug))
 
     def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        found = self.get_object()
         limit_rate("invitation_send", str(signed_in(request).pk))
-        invitation, __ = resend_invitation(self.get_object().pk, by=signed_in(request))
+        invitation, __ = resend_invitation(found.pk, by=signed_in(request))
         messages.success(
             request, _("Sent to %(email)s again; the link before is dead") % {"email": invitation.email}
         )

@@ -260,7 +260,7 @@ class TestTheLink:
     def test_is_kept_by_no_cache_and_told_to_no_other_page(self, client, link):
         answer = client.get(link)
         assert "no-store" in answer["Cache-Control"]
-        assert answer["Referrer-Policy"] == "no-referrer"
+        assert answer["Referrer-Policy"] == "same-origin"  # the link is told to nobody else
 
     def test_makes_no_account_where_local_ones_are_switched_off(self, client, lab, link, settings):
         settings.LOCAL_ACCOUNTS = False
