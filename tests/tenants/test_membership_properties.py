@@ -234,13 +234,13 @@ class Memberships(RuleBasedStateMachine):
             assert not ApiKey.objects.in_tenant(self.tenant).usable().exists()
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 def test_no_sequence_of_deeds_breaks_the_rules_of_belonging(db):
     run_state_machine_as_test(
         Memberships,
         settings=settings(
-            max_examples=10,
-            stateful_step_count=25,
+            max_examples=8,
+            stateful_step_count=20,
             deadline=None,
             database=None,
             suppress_health_check=list(HealthCheck),
