@@ -7,6 +7,7 @@ owner by being one of two who remove each other. What a leaver owns is settled i
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 from uuid import UUID
 
 from django.core.exceptions import PermissionDenied
@@ -130,7 +131,7 @@ def place_member(
     existing: Membership | None,
     source: str,
     actor: User | None,
-    **details: object,
+    **details: Any,
 ) -> Membership:
     """Write a member's role, its groups and the audit line; the caller holds the tenant and has asked who may.
 
