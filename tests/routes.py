@@ -62,7 +62,7 @@ class Route:
 
     @property
     def is_internal(self) -> bool:
-        return self.path.startswith("internal/")
+        return self.path.startswith(("internal/", "scim/"))  # gateways and directories: own tokens
 
     @property
     def is_directory(self) -> bool:
