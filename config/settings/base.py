@@ -127,7 +127,6 @@ AUTH_PASSWORD_VALIDATORS = [
 ]
 ANONYMOUS_USER_NAME = None  # guardian: nobody in particular has no row
 GUARDIAN_RAISE_403 = False
-SILENCED_SYSTEM_CHECKS = ["guardian.W001"]  # it looks for its own backend by name; ours extends it
 LOGIN_URL = "login"
 LOCAL_ACCOUNTS = env_bool("LOCAL_ACCOUNTS", True)  # off: only the OpenID provider signs people in
 # Staff without a second factor are sent to set one up before any page; in the demo they need not.
@@ -189,6 +188,7 @@ SECURE_HSTS_SECONDS = 0 if IS_LOOPBACK else env_seconds("HSTS_SECONDS", 31536000
 SECURE_HSTS_INCLUDE_SUBDOMAINS = not IS_LOOPBACK and env_bool("HSTS_SUBDOMAINS", True)
 SECURE_HSTS_PRELOAD = not IS_LOOPBACK and env_bool("HSTS_PRELOAD", False)
 SILENCED_SYSTEM_CHECKS = [
+    "guardian.W001",  # it looks for its own backend by name; ours extends it
     "security.W021"
 ]  # preloading binds a whole domain for years: its owner decides that
 SECURE_CONTENT_TYPE_NOSNIFF = True
