@@ -16,7 +16,16 @@ from catalog.models import CatalogImport, Grant, Review, ReviewDecision
 from deployments.models import Route
 from gateway.models import Gateway
 from tenants import audit
-from tenants.models import AuditEntry, FederatedIdentity, GroupRule, Limit, Membership, ProjectRole
+from tenants.ids import uuid7
+from tenants.models import (
+    AuditEntry,
+    FederatedIdentity,
+    GroupRule,
+    Limit,
+    Membership,
+    ProjectRole,
+    TenantClosing,
+)
 from tests.factories import (
     AccessRequestFactory,
     ApiKeyFactory,
@@ -123,6 +132,14 @@ ROWS = {
     "tenants.federatedidentity": lambda lab: FederatedIdentity.objects.create(
         user=lab.person, issuer="https://id.example", subject="lab-marker subject"
     ),
+    "tenants.tenantclosing": lambda lab: TenantClosing.objects.create(
+        tenant=lab.tenant,
+        reason="lab-marker closing",
+        export_id=uuid7(),
+        export_sha256="0" * 64,
+        proposed_by=lab.person,
+    ),
+    "tenants.staffappointment": lambda lab: staff("auditor").appointments.get(),
     "tenants.membership": lambda lab: Membership.objects.in_tenant(lab.tenant).first(),
     "tenants.invitation": _invitation,
     "tenants.projectrole": lambda lab: ProjectRole.objects.create(
