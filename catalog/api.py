@@ -24,7 +24,6 @@ from rest_framework.response import Response
 
 from catalog.actions import decide_review, raise_access_request, revoke_grant, withdraw_access_request
 from catalog.actions.reviews import require_decidable, require_revocable
-from catalog.idempotency import once
 from catalog.models import AccessRequest, CatalogModel, Grant, Review, ReviewDecision
 from catalog.prices import list_prices
 from catalog.serializers import (
@@ -37,9 +36,11 @@ from catalog.serializers import (
 )
 from tenants.api.base import InProjectFilter, VisibleMixin
 from tenants.api.keys import RevokeSerializer
+from tenants.idempotency import once
 from tenants.models import DataClass, Project, User
 from tenants.pagination import CursorPages
 from tenants.permissions import signed_in
+from tenants.roles import TokenScope
 
 
 class ModelFilter(django_filters.FilterSet):  # type: ignore[misc]
@@ -118,7 +119,7 @@ class ModelViewSet(viewsets.ReadOnlyModelViewSet[CatalogModel]):
 def _access_of(user: User, models: Sequence[CatalogModel]) -> dict[UUID, list[dict[str, Any]]]:
     """By model, the projects of this person that may use it or have asked for it. Two questions."""
     access: dict[UUID, list[dict[str, Any]]] = {}
-    mine = Q(tenant__in=user.memberships.values("tenant"), model__in=models)
+    mine = Q(tenant__in=user.own_tenants(), model__in=models)
     grants = Grant.objects.visible_to(user).in_force().filter(mine)
     for grant in grants.select_related("tenant", "project").order_by("pk"):
         access.setdefault(grant.model_id, []).append(
@@ -168,6 +169,7 @@ class AccessRequestViewSet(VisibleMixin, viewsets.ReadOnlyModelViewSet[AccessReq
     """A project asks for a model; reviews decide."""
 
     model, serializer_class, filterset_class = AccessRequest, AccessRequestSerializer, AccessRequestFilter
+    token_scope = TokenScope.REQUESTS
 
     def get_queryset(self) -> QuerySet[AccessRequest]:
         decisions = ReviewDecision.objects.across_tenants().select_related("reviewer").order_by("at")
@@ -220,7 +222,7 @@ class AccessRequestViewSet(VisibleMixin, viewsets.ReadOnlyModelViewSet[AccessReq
         return Response(self._told(withdrawn.pk))
 
     @extend_schema(request=NewReviewSerializer, responses=AccessRequestSerializer)
-    @action(detail=True, methods=["post"])
+    @action(detail=True, methods=["post"], token_scope=TokenScope.PLATFORM)
     def reviews(self, request: Request, pk: str) -> Response:
         """Decide one track. A refusal needs a comment."""
         access_request = self.get_object()
@@ -262,6 +264,7 @@ class GrantViewSet(VisibleMixin, viewsets.ReadOnlyModelViewSet[Grant]):
     """Dated rights of your projects to use models."""
 
     model, serializer_class, filterset_class = Grant, GrantSerializer, InProjectFilter
+    token_scope = TokenScope.KEYS
 
     def get_queryset(self) -> QuerySet[Grant]:
         return super().get_queryset().select_related("tenant", "project", "model")

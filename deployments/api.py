@@ -14,6 +14,7 @@ from rest_framework.response import Response
 from catalog.models import ModelVersion
 from deployments import actions
 from deployments.models import Backend, Cluster, Deployment
+from tenants.roles import TokenScope
 
 
 class ClusterSerializer(serializers.ModelSerializer):  # type: ignore[type-arg]
@@ -92,6 +93,7 @@ class ScaleSerializer(serializers.Serializer):  # type: ignore[type-arg]
 class PlatformScopedMixin:
     """Rows of the platform: seen by staff with the view permission. To others a row is 404, a list 403."""
 
+    token_scope = TokenScope.PLATFORM
     model: Any
     view_permission: str
 

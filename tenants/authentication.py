@@ -1,51 +1,96 @@
-"""Signing in to the HTTP API with a personal access token."""
+"""Signing in to the HTTP API with a personal access token, and what its scopes let through (docs/tokens.md)."""
 
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Any
 
 from django.db.models import Q
 from django.utils.timezone import now
 from rest_framework.authentication import BaseAuthentication, get_authorization_header
-from rest_framework.exceptions import AuthenticationFailed
+from rest_framework.exceptions import AuthenticationFailed, PermissionDenied
+from rest_framework.permissions import SAFE_METHODS, BasePermission
 from rest_framework.request import Request
 
 from tenants.client_address import client_address
 from tenants.models import PersonalAccessToken, User
 from tenants.rate_limits import limit_rate
+from tenants.roles import TokenScope
 from tenants.scope import platform_scope
 from tenants.secrets import PERSONAL_TOKEN, digest, looks_like
 
 SEEN_EVERY = timedelta(minutes=1)  # last use is written at most this often
+REALM = 'Bearer realm="quartermaster"'
 
 
 class TokenAuthentication(BaseAuthentication):
-    """`Authorization: Bearer qmp_…` (RFC 6750). Unknown, expired, suspended and revoked tokens get the same 401."""
+    """`Authorization: Bearer qmp_…` (RFC 6750).
+
+    Unknown, expired, revoked and suspended tokens, and those of people who left, all get the same 401.
+    """
 
     def authenticate(self, request: Request) -> tuple[User, PersonalAccessToken] | None:
         scheme, _, secret = get_authorization_header(request).decode("latin-1").partition(" ")
         if scheme.lower() != "bearer":
             return None
-        token = None
-        if looks_like(PERSONAL_TOKEN, secret):
-            with platform_scope("sign-in by token", is_routine=True):
-                token = self._find(digest(secret))
+        token = _usable_token(secret) if looks_like(PERSONAL_TOKEN, secret) else None
         if token is None:
             limit_rate("token_failed", client_address(request._request))  # holds up no valid token
             raise AuthenticationFailed("This token is unknown, expired or revoked. Use another one.")
         limit_rate("token_use", str(token.pk))
-        return token.user, token
-
-    def _find(self, wanted: str) -> PersonalAccessToken | None:
-        """The living token of this digest, its use noted."""
-        living = PersonalAccessToken.objects.filter(
-            digest=wanted, revoked_at=None, suspended_at=None, expires_at__gt=now(), user__is_active=True
-        )
-        token = living.select_related("user").first()
-        living.filter(Q(last_used_at=None) | Q(last_used_at__lt=now() - SEEN_EVERY)).update(
-            last_used_at=now()
-        )
-        return token
+        return token.speaker(), token
 
     def authenticate_header(self, request: Request) -> str:
-        return 'Bearer realm="quartermaster"'
+        return REALM
+
+
+def _usable_token(secret: str) -> PersonalAccessToken | None:
+    """The token of this secret, its use noted; None for one that opens nothing (any more)."""
+    with platform_scope("sign-in by token", is_routine=True):
+        token: PersonalAccessToken | None = (
+            PersonalAccessToken.objects.usable()
+            .select_related("user", "tenant")
+            .filter(digest=digest(secret))
+            .first()
+        )
+        if token is not None:
+            PersonalAccessToken.objects.filter(pk=token.pk).filter(
+                Q(last_used_at=None) | Q(last_used_at__lt=now() - SEEN_EVERY)
+            ).update(last_used_at=now())
+    return token
+
+
+class InsufficientScope(PermissionDenied):
+    """The token is good, but not for this (RFC 6750, 3.1). HTTP 403."""
+
+    default_code = "insufficient_scope"
+
+    def __init__(self, needed: str | None) -> None:
+        if needed is None:
+            super().__init__("Tokens do not open this. Use the pages of the console.")
+            self.auth_header = f'{REALM}, error="insufficient_scope"'
+        else:
+            super().__init__(f"This token lacks the scope {needed}. Use one that has it.")
+            self.auth_header = f'{REALM}, error="insufficient_scope", scope="{needed}"'
+
+
+class TokenHasScope(BasePermission):
+    """Every route of the API says what a token needs for it; one that does not say is closed to tokens.
+
+    Reading needs `read`, or what the view's `token_scope_to_read` says. Everything else needs the view's
+    `token_scope`; an action may have its own: `@action(…, token_scope=TokenScope.KEYS)`.
+    """
+
+    def has_permission(self, request: Request, view: Any) -> bool:
+        if isinstance(request.auth, PersonalAccessToken):
+            needed = needed_scope(view, request.method or "")
+            if needed not in request.auth.scopes:
+                raise InsufficientScope(needed)
+        return True
+
+
+def needed_scope(view: Any, method: str) -> str | None:
+    """The scope that a token needs to call `view` (a class or an instance) by `method`; None: no token may."""
+    if method.upper() in SAFE_METHODS:
+        return getattr(view, "token_scope_to_read", TokenScope.READ)
+    return getattr(view, "token_scope", None)

@@ -10,7 +10,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 
 from tenants.client_address import client_address
-from tenants.context import Origin, current_origin
+from tenants.context import Origin, current_origin, trace_id_of
 from tenants.errors import Conflict, TooManyRequests
 from tenants.scope import NOBODY, scoped
 from tenants.scope_of import enter_scope_of
@@ -19,17 +19,20 @@ from tenants.views.errors import invalid, page_not_found, too_many_requests
 
 Answer = Callable[[HttpRequest], HttpResponse]
 OWN_DOORS = (
+    "/api/",
     "/internal/",
     "/scim/",
-    "/static/",
     "/healthz",
     "/readyz",
     "/metrics",
-)  # gateways, directories and probes are no persons
+)  # these know by themselves who asks
 
 
 class RequestContextMiddleware:
-    """Notes the request's origin for audit lines, and returns the request id to the caller."""
+    """Notes the request's origin for audit lines, and returns the request id to the caller.
+
+    What says nothing else about caching is for its reader alone, and asked for again each time.
+    """
 
     def __init__(self, get_response: Answer) -> None:
         self.get_response = get_response
@@ -41,6 +44,7 @@ class RequestContextMiddleware:
             client_address(request),
             request.headers.get("User-Agent", ""),
             has_second_factor=session_has_second_factor(request),
+            trace_id=trace_id_of(request.headers.get("traceparent", "")),
         )
         token = current_origin.set(origin)
         try:
@@ -48,6 +52,7 @@ class RequestContextMiddleware:
         finally:
             current_origin.reset(token)
         response["X-Request-ID"] = request_id
+        response.headers.setdefault("Cache-Control", "private, no-cache")
         return response
 
 

@@ -44,6 +44,7 @@ WORDS = {
     "tenants.suspend_tenant": "suspend tenants",
     "tenants.confirm_closing": "confirm that a tenant closes",
     "tenants.appoint_staff": "give or take staff roles",
+    "tenants.erase_person": "see or erase what is held about people",
     "catalog.review_security": "decide security reviews",
     "catalog.review_compliance": "decide compliance reviews",
     "catalog.review_cost": "decide cost reviews",

@@ -2,6 +2,7 @@
 
 from django.urls import path
 
+from tenants.views.audit import AuditDetail, AuditList
 from tenants.views.invitations import InvitationNew, InvitationResend, InvitationWithdraw
 from tenants.views.members import MemberDetail, MemberList, MemberProjectRole, MemberRemove, MemberRole
 from tenants.views.service_accounts import (
@@ -10,6 +11,7 @@ from tenants.views.service_accounts import (
     ServiceAccountNew,
 )
 from tenants.views.settings import ProjectEdit, ProjectList, ProjectNew, TenantSettings
+from tenants.views.tokens import NewServiceToken, RevokeTenantToken, TenantTokens
 
 urlpatterns = [
     path("members/", MemberList.as_view(), name="member-list"),
@@ -27,4 +29,9 @@ urlpatterns = [
     path("projects/", ProjectList.as_view(), name="project-list"),
     path("projects/new/", ProjectNew.as_view(), name="project-new"),
     path("projects/<uuid:pk>/edit/", ProjectEdit.as_view(), name="project-edit"),
+    path("tokens/", TenantTokens.as_view(), name="tenant-token-list"),
+    path("tokens/new/", NewServiceToken.as_view(), name="tenant-token-new"),
+    path("tokens/<uuid:pk>/revoke/", RevokeTenantToken.as_view(), name="tenant-token-revoke"),
+    path("audit/", AuditList.as_view(), name="audit-list"),
+    path("audit/<uuid:pk>/", AuditDetail.as_view(), name="audit-detail"),
 ]

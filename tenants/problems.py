@@ -11,6 +11,7 @@ from rest_framework import exceptions
 from rest_framework.response import Response
 from rest_framework.views import exception_handler
 
+from tenants.authentication import InsufficientScope
 from tenants.context import current_origin
 from tenants.errors import Conflict, TooManyRequests
 
@@ -46,7 +47,8 @@ def problem_response(error: Exception, context: dict[str, Any]) -> Response | No
     if isinstance(error, exceptions.ValidationError):
         answer = problem(400, "Some fields are missing or wrong.", errors=response.data)
     else:
-        answer = problem(response.status_code, str(getattr(error, "detail", error)))
+        code = "insufficient_scope" if isinstance(error, InsufficientScope) else None
+        answer = problem(response.status_code, str(getattr(error, "detail", error)), code=code)
     for header in ("WWW-Authenticate", "Retry-After", "Allow"):
         if header in response.headers:
             answer[header] = response.headers[header]

@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Any, Self
 
 from django.contrib.auth.models import AnonymousUser
 from django.db import models
-from django.db.models import Q
+from django.db.models import Exists, OuterRef, Q
 from django.utils.timezone import now
 
+from tenants.roles import ROLE_PERMISSIONS
 from tenants.scoping import TenantQuerySet
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ class TenantListQuerySet(models.QuerySet[Any]):
             return self.none()
         if user.is_superuser or user.staff_roles:
             return self
-        return self.filter(pk__in=user.memberships.values("tenant"))
+        return self.filter(pk__in=user.own_tenants())
 
 
 class ApiKeyQuerySet(TenantQuerySet):
@@ -63,6 +64,16 @@ class InvitationQuerySet(TenantQuerySet):
         """Open, not expired, and of an active tenant. (Whether the inviter may still invite, the action asks.)"""
         return self.open().filter(expires_at__gt=now(), tenant__status="active")
 
+    def managed_by(self, user: User | AnonymousUser) -> Self:
+        """Those that `user` may see and send again: of tenants whose members they manage."""
+        if not user.is_authenticated or user.is_service_account:
+            return self.none()
+        visible = self.visible_to(user)
+        if user.has_perm("tenants.manage_members"):
+            return visible
+        managing = [role for role, deeds in ROLE_PERMISSIONS.items() if "manage_members" in deeds]
+        return visible.filter(tenant__in=user.memberships.filter(role__in=managing).values("tenant"))
+
     def to(self, email: str) -> Self:
         return self.filter(email=email.strip().lower())
 
@@ -77,3 +88,53 @@ class GroupRuleQuerySet(models.QuerySet[Any]):
     def unapplied(self) -> Self:
         """Rules that began or ended, and not everybody they concern has been looked at since."""
         return self.filter(applied_at=None)
+
+
+class TokenQuerySet(models.QuerySet[Any]):
+    """Questions about personal access tokens."""
+
+    def usable(self) -> Self:
+        """Tokens that open the API: dated, not revoked or suspended, of somebody who still belongs where they lead.
+
+        A bound token needs its owner's membership there; an unbound one any membership, or that its owner is staff.
+        """
+        from tenants.models import Membership
+
+        mine = Membership.objects.across_tenants().filter(user=OuterRef("user"))
+        return self.filter(
+            Exists(mine.filter(tenant=OuterRef("tenant")))
+            | Q(tenant=None) & (Exists(mine) | Q(user__is_staff=True)),
+            revoked_at=None,
+            suspended_at=None,
+            expires_at__gt=now(),
+            user__is_active=True,
+        )
+
+    def visible_to(self, user: User | AnonymousUser) -> Self:
+        """One's own, and those bound to a tenant where one manages tokens; all for operators."""
+        from guardian.shortcuts import get_objects_for_user
+
+        from tenants.models import Tenant
+
+        if not user.is_authenticated or not user.is_active:
+            return self.none()
+        if user.is_operator:
+            return self
+        mine = Q(user=user)
+        if user.only_tenant_id is not None:
+            mine &= Q(tenant=user.only_tenant_id)
+        managed = get_objects_for_user(
+            user, "tenants.manage_tokens", Tenant.objects.visible_to(user), accept_global_perms=False
+        )
+        return self.filter(mine | Q(tenant__in=managed.values("pk")))
+
+    def current(self) -> Self:
+        """Tokens that open something, or would again if their suspension were lifted."""
+        return self.filter(revoked_at=None, expires_at__gt=now())
+
+    def ended(self) -> Self:
+        """Tokens that were revoked or have expired."""
+        return self.filter(Q(revoked_at__isnull=False) | Q(expires_at__lte=now()))
+
+    def with_names(self) -> Self:
+        return self.select_related("user", "tenant")

@@ -51,8 +51,12 @@ def scoped(scope: Scope) -> Iterator[None]:
 
 @contextmanager
 def tenant_scope(*tenants: UUID | str, person: UUID | str = "") -> Iterator[None]:
-    """Work on rows of these tenants alone (and on rows of `person`'s own, such as their memberships)."""
-    with scoped(Scope(tuple(str(tenant) for tenant in tenants), str(person))):
+    """Work on rows of these tenants alone (and on rows of `person`'s own, such as their memberships).
+
+    Raises ValueError for what is no id: a message that says "*" would else open everything.
+    """
+    ids = tuple(str(UUID(str(tenant))) for tenant in tenants)
+    with scoped(Scope(ids, str(UUID(str(person))) if person else "")):
         yield
 
 

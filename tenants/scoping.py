@@ -30,7 +30,7 @@ class TenantQuerySet(models.QuerySet[Any]):
             return self.none()
         if user.is_superuser or user.staff_roles & self.model.visible_to_staff:
             return self
-        return self.filter(tenant__in=user.memberships.values("tenant"))
+        return self.filter(tenant__in=user.own_tenants())
 
 
 class TenantManager(BaseManager[Any]):

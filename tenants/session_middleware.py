@@ -33,7 +33,7 @@ class SecondFactorGate:
     """Staff who must have a second factor get no page without it: they are sent to confirm or set up theirs.
 
     That is their portal pages too, where staff see every tenant. The HTTP API answers 403 to their session; a
-    bearer token is judged by itself (docs/security/headers.md tells what it may).
+    bearer token is judged by itself (docs/security/sign-in.md).
     """
 
     OPEN = frozenset({

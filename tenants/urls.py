@@ -14,6 +14,7 @@ from tenants.views.second_factor import (
 )
 from tenants.views.sessions import SessionEnd, SessionList, SignOutEverywhere
 from tenants.views.sign_in import AdministratorLink, PasswordChange, SignIn, home, tenant_list
+from tenants.views.tokens import MyTokens, NewToken, RevokeToken
 
 urlpatterns = [
     path("", home, name="home"),
@@ -26,6 +27,9 @@ urlpatterns = [
     path("account/second-factor/codes/", RecoveryCodes.as_view(), name="second-factor-codes"),
     path("account/second-factor/off/", TurnOffSecondFactor.as_view(), name="second-factor-off"),
     path("account/password/", PasswordChange.as_view(), name="password-change"),
+    path("account/tokens/", MyTokens.as_view(), name="token-list"),
+    path("account/tokens/new/", NewToken.as_view(), name="token-new"),
+    path("account/tokens/<uuid:pk>/revoke/", RevokeToken.as_view(), name="token-revoke"),
     path("account/sessions/", SessionList.as_view(), name="session-list"),
     path("account/sessions/end-all/", SignOutEverywhere.as_view(), name="session-end-all"),
     path("account/sessions/<str:handle>/end/", SessionEnd.as_view(), name="session-end"),

@@ -11,20 +11,39 @@ from decimal import Decimal
 from django.apps import apps
 from django.utils.timezone import now
 
-from billing.models import BilledModel, BillingPeriod, Export, Price, QuarantinedEvent, Sku, UsageImport
+from billing.ingest import record_usage
+from billing.models import (
+    BilledModel,
+    BillingPeriod,
+    CostLine,
+    Export,
+    Price,
+    QuarantinedEvent,
+    RollupDay,
+    RollupHour,
+    Sku,
+    UsageEvent,
+    UsageImport,
+)
+from billing.usage import UsageRecord
 from catalog.models import CatalogImport, Grant, Review, ReviewDecision
 from deployments.models import Route
 from gateway.models import Gateway
 from tenants import audit
+from tenants.actions import issue_personal_access_token
 from tenants.ids import uuid7
 from tenants.models import (
     AuditEntry,
+    DirectoryGroup,
     FederatedIdentity,
     GroupRule,
     Limit,
     Membership,
     ProjectRole,
+    ScimToken,
+    Tenant,
     TenantClosing,
+    User,
 )
 from tests.factories import (
     AccessRequestFactory,
@@ -58,11 +77,15 @@ class Lab:
         for label in ROWS:
             self.row(label)
 
+    def rows(self):
+        """Every row that was made."""
+        return list(self._rows.values())
+
     def markers(self):
         """Texts that only the lab's rows hold: if one shows up elsewhere, the wall has a hole."""
-        shared = {"catalog.catalogmodel"}
-        owned = [row for label, row in self._rows.items() if label in TENANT_OWNED and label not in shared]
-        return {str(row.pk) for row in owned} | {"lab-marker"}
+        owned = [row for label, row in self._rows.items() if label in TENANT_OWNED]
+        people = User.objects.filter(memberships__tenant=self.tenant).values_list("email", flat=True)
+        return {str(row.pk) for row in owned} | {"lab-marker", *people}
 
 
 def _grant(lab):
@@ -92,6 +115,23 @@ def _grant(lab):
     )
 
 
+def _usage(lab):
+    """A call of today, in the ledger and both rollups; its model is one that nobody priced."""
+    key = ApiKeyFactory(tenant=lab.tenant, project=lab.project, name="lab-marker used")
+    call = UsageRecord(event_id=uuid7(), key_id=key.pk, model="lab-marker-model", occurred_at=now(), input=7)
+    record_usage("gateway", [call])
+    return UsageEvent.objects.in_tenant(lab.tenant).get()
+
+
+def _cost_line(lab):
+    price = lab.row("billing.price")
+    day = date(2026, 1, 2)
+    return CostLine.objects.create(
+        tenant=lab.tenant, project=lab.project, sku=price.sku, price=price, period=day.replace(day=1), day=day,
+        quantity=7, per_million=price.per_million, amount=Decimal("0.000007"), source_ref="lab-marker line",
+    )  # fmt: skip
+
+
 def _invitation(lab):
     from tenants.actions import invite
     from tests.factories import member_of
@@ -119,6 +159,9 @@ ROWS = {
         tenant=lab.tenant, access_request=lab.row("catalog.accessrequest")
     ),
     "catalog.grant": _grant,
+    "catalog.reviewdecision": lambda lab: (
+        lab.row("catalog.grant") and ReviewDecision.objects.in_tenant(lab.tenant).first()
+    ),
     "catalog.catalogimport": lambda lab: CatalogImport.objects.create(source="t", file_name="t", digest=""),
     "tenants.apikey": lambda lab: ApiKeyFactory.claimable(
         tenant=lab.tenant, project=lab.project, name="lab-marker key", created_for=lab.person
@@ -126,18 +169,25 @@ ROWS = {
     "tenants.limit": lambda lab: Limit.objects.create(
         tenant=lab.tenant, project=lab.project, kind="tokens_per_day", value=Decimal(9)
     ),
+    "tenants.personalaccesstoken": lambda lab: issue_personal_access_token(
+        lab.person, name="lab-marker token", life=timedelta(days=1), tenant=lab.tenant
+    )[0],
+    "tenants.tenantclosing": lambda lab: TenantClosing.objects.create(
+        tenant=lab.tenant,
+        reason="lab-marker: over",
+        export_id=uuid7(),
+        export_sha256="",
+        proposed_by=lab.person,
+    ),
     "tenants.grouprule": lambda lab: GroupRule.objects.create(
         group="lab-marker group", tenant=lab.tenant, role="viewer"
     ),
     "tenants.federatedidentity": lambda lab: FederatedIdentity.objects.create(
         user=lab.person, issuer="https://id.example", subject="lab-marker subject"
     ),
-    "tenants.tenantclosing": lambda lab: TenantClosing.objects.create(
-        tenant=lab.tenant,
-        reason="lab-marker closing",
-        export_id=uuid7(),
-        export_sha256="0" * 64,
-        proposed_by=lab.person,
+    "tenants.directorygroup": lambda lab: DirectoryGroup.objects.create(display_name="Engineers"),
+    "tenants.scimtoken": lambda lab: ScimToken.objects.create(
+        name="Directory", prefix="qms_", digest="0", expires_at=now() + timedelta(days=1)
     ),
     "tenants.staffappointment": lambda lab: staff("auditor").appointments.get(),
     "tenants.membership": lambda lab: Membership.objects.in_tenant(lab.tenant).first(),
@@ -158,6 +208,14 @@ ROWS = {
     "billing.billingperiod": lambda lab: BillingPeriod.objects.create(
         tenant=lab.tenant, month=date(2026, 1, 1)
     ),
+    "billing.usageevent": _usage,
+    "billing.rollupday": lambda lab: (
+        lab.row("billing.usageevent") and RollupDay.objects.in_tenant(lab.tenant).first()
+    ),
+    "billing.rolluphour": lambda lab: (
+        lab.row("billing.usageevent") and RollupHour.objects.in_tenant(lab.tenant).first()
+    ),
+    "billing.costline": _cost_line,
     "billing.export": lambda lab: Export.objects.create(
         tenant=lab.tenant,
         start_day=date(2026, 1, 1),
@@ -177,8 +235,12 @@ ROWS = {
     "deployments.deployment": lambda lab: DeploymentFactory(),
 }
 
+# Models whose rows are a tenant's own: all that point to it.
 TENANT_OWNED = {
-    model._meta.label_lower for model in apps.get_models() if hasattr(model, "queryset_class")
+    model._meta.label_lower
+    for model in apps.get_models()
+    if any(field.name == "tenant" for field in model._meta.get_fields())
+    and model._meta.get_field("tenant").related_model is Tenant
 } | {"tenants.tenant"}
 
 # Path parameters that are not a row's key of the view's own model: by name, from the lab.
@@ -187,9 +249,22 @@ PARAMETERS = {
     "name": lambda lab: lab.row("catalog.catalogmodel").name,
     "link": lambda lab: lab.row("tenants.invitation") and lab.link,
     "app_label": lambda lab: "tenants",
+    "key": lambda lab: "User",
     "url": lambda lab: "no-such-page",
     "token": lambda lab: "no-such-link",
     "handle": lambda lab: "0" * 32,  # of somebody's session, which a page finds among one's own alone
+}
+
+# Path parameters that are neither a UUID nor a slug, and why nobody guesses one.
+OPAQUE_PARAMETERS = {
+    "handle": "a hash of a session's key; a page finds it among one's own alone",
+}
+
+# Tasks that take an id and no tenant, and why.
+PLATFORM_TASKS = {
+    "deployments.tasks.reconcile_deployment": "a deployment is the platform's",
+    "tenants.oidc.tasks.check_identities": "people belong to no tenant; their groups may concern several",
+    "tenants.oidc.tasks.apply_group_rule": "the rule itself says which tenant it gives a role in",
 }
 
 # Routes that anybody may open, and why.

@@ -62,7 +62,11 @@ class Route:
 
     @property
     def is_internal(self) -> bool:
-        return self.path.startswith("internal/")
+        return self.path.startswith(("internal/", "scim/"))  # gateways and directories: own tokens
+
+    @property
+    def is_directory(self) -> bool:
+        return self.path.startswith("scim/")
 
     @property
     def methods(self) -> list[str]:

@@ -1,25 +1,32 @@
 """Nobody sees over the wall: every page, API route and admin page, as a stranger, as nobody, and as a plain member.
 
 The walk reads the URL configuration, so a new route is tested by existing. If it cannot fill the route's
-address it fails and says what to add to tests/isolation_fillers.py.
+address it fails and says what to add to tests/isolation_fillers.py. It goes on in tests/isolation/.
 """
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pytest
-from django.db import connection
 
-from tests.factories import ProjectFactory
-from tests.isolation_fillers import OPEN, PARAMETERS, SKIPPED, TENANT_OWNED, Lab
-from tests.routes import all_routes
-
-ROUTES = [route for route in all_routes() if route.name not in SKIPPED]
-GUARDED = [route for route in ROUTES if route.name not in OPEN and not route.is_internal]
-PORTAL = [route for route in GUARDED if route.is_portal]
-API = [route for route in GUARDED if route.is_api]
-ADMIN = [route for route in GUARDED if route.is_admin]
-OUR_APPS = {"tenants", "billing", "catalog", "deployments", "gateway"}
-HTMX = {"HX-Request": "true"}
+from tenants.actions.scim_tokens import issue_scim_token
+from tests.isolation.walking import (
+    ACCOUNT,
+    ADMIN,
+    API,
+    GUARDED,
+    HTMX,
+    PORTAL,
+    ROUTES,
+    address,
+    ask,
+    assert_silent,
+    fill_lab,
+    row_of,
+    snapshot_of_tenants,
+)
+from tests.isolation_fillers import OPEN, SKIPPED
 
 
 def each(routes):
@@ -29,60 +36,7 @@ def each(routes):
 @pytest.fixture
 def walled(lab, developer):
     """The lab with one row of everything."""
-    project = ProjectFactory(tenant=lab, slug="marked", name="lab-marker project")
-    walled = Lab(lab, project, developer)
-    walled.fill_everything()
-    return walled
-
-
-def address(route, lab, **given):
-    """The route's address, filled with the lab's rows."""
-    values = {}
-    for parameter in route.parameters:
-        if parameter in given:
-            values[parameter] = given[parameter]
-        elif route.model is not None and parameter in _keys(route):
-            values[parameter] = _key(route, parameter, lab)
-        elif parameter in PARAMETERS:
-            values[parameter] = PARAMETERS[parameter](lab)
-        else:
-            pytest.fail(
-                f"The isolation walk cannot fill <{parameter}> of {route}. If it is the key of a row, give the view a "
-                f"`model`; else add {parameter!r} to PARAMETERS in tests/isolation_fillers.py.",
-                pytrace=False,
-            )
-    return "/" + route.path % values
-
-
-def _key(route, parameter, lab):
-    if route.model._meta.app_label not in OUR_APPS:
-        return "1"  # a library's rows belong to no tenant
-    return route.key_of(lab.row(route.model._meta.label_lower), parameter)
-
-
-def _keys(route):
-    """Names under which a route takes the key of its own model's row."""
-    view = route.view
-    names = {"pk", "object_id", "uuid", "id"}
-    names |= {getattr(view, name, None) for name in ("lookup_url_kwarg", "lookup_field", "slug_url_kwarg")}
-    return names - {"tenant"} if route.is_portal else names
-
-
-def row_of(route, lab):
-    """The lab's row in the route's address, if it is the tenant's own."""
-    label = route.model._meta.label_lower if route.model is not None else ""
-    return label in TENANT_OWNED and any(parameter in _keys(route) for parameter in route.parameters)
-
-
-def ask(client, method, url):
-    body = {} if method == "get" else {"data": "{}", "content_type": "application/json"}
-    return getattr(client, method)(url, **body)
-
-
-def assert_silent(response, lab):
-    text = response.getvalue().decode(errors="replace")
-    leaked = [marker for marker in lab.markers() if marker in text]
-    assert not leaked, f"{response.request['PATH_INFO']} shows {leaked} to somebody from elsewhere"
+    return fill_lab(lab, developer)
 
 
 def test_the_walk_finds_the_routes_it_is_for():
@@ -92,6 +46,7 @@ def test_the_walk_finds_the_routes_it_is_for():
         "key-claim",
         "api-access-request-detail",
         "admin:catalog_review_change",
+        "token-revoke",
     } <= names
     assert len(PORTAL) > 10
     assert len(API) > 20
@@ -116,11 +71,26 @@ def test_a_stranger_finds_no_page_of_the_lab(client, walled, stranger, route, he
 
 
 @each([route for route in PORTAL if "tenant" in route.parameters])
-def test_a_strangers_own_pages_show_nothing_of_the_lab(client, walled, stranger, route):
+@pytest.mark.parametrize("headers", [{}, HTMX], ids=["page", "htmx"])
+def test_a_strangers_own_pages_show_nothing_of_the_lab(client, walled, stranger, route, headers):
     client.force_login(stranger)
     url = address(route, walled, tenant="elsewhere")
     for method in ("get", "post"):
-        response = getattr(client, method)(url)
+        response = getattr(client, method)(url, headers=headers)
+        if row_of(route, walled):
+            assert response.status_code in (404, 405), f"{method} {url}"
+        else:
+            assert response.status_code < 500, f"{method} {url}"
+            assert_silent(response, walled)
+
+
+@each(ACCOUNT)
+@pytest.mark.parametrize("headers", [{}, HTMX], ids=["page", "htmx"])
+def test_the_pages_of_an_account_are_its_own(client, walled, stranger, route, headers):
+    client.force_login(stranger)
+    url = address(route, walled)
+    for method in ("get", "post"):
+        response = getattr(client, method)(url, headers=headers)
         if row_of(route, walled):
             assert response.status_code in (404, 405), f"{method} {url}"
         else:
@@ -180,25 +150,31 @@ def test_gateways_show_their_token(client, walled, owner):
                 assert response.status_code in (401, 403, 404, 405), f"{method} {route}"
 
 
+def test_directories_show_their_token(client, walled, owner):
+    routes = [route for route in ROUTES if route.is_directory]
+    assert {"scim-user", "scim-group", "scim-users", "scim-unknown"} <= {route.name for route in routes}
+    client.force_login(owner)
+    for route in routes:
+        for method in ("get", "post", "put", "patch", "delete"):
+            response = ask(client, method, address(route, walled))
+            assert response.status_code == 401, f"{method} {route}"
+            assert_silent(response, walled)
+
+
+def test_a_directory_with_its_token_sees_people_and_nothing_of_any_tenant(client, walled):
+    _token, secret = issue_scim_token("Directory", life=timedelta(days=1), by=None)
+    for route in ROUTES:
+        if route.is_directory:
+            response = client.get(address(route, walled), headers={"Authorization": f"Bearer {secret}"})
+            assert response.status_code in (200, 404, 405, 501), route
+            assert_silent(response, walled)
+
+
 def test_the_walk_changed_nothing(client, walled, stranger):
-    """Whatever a stranger posts, the lab's rows stay as they are."""
-
-    def everything():
-        with connection.cursor() as cursor:
-            found = []
-            for table in (
-                "tenants_apikey",
-                "catalog_accessrequest",
-                "catalog_review",
-                "catalog_grant",
-                "tenants_limit",
-            ):
-                cursor.execute(f"SELECT t::text FROM {table} t ORDER BY 1")
-                found += cursor.fetchall()
-            return found
-
+    """Whatever a stranger posts, the lab's rows stay as they are, and no new ones come to them."""
     client.force_login(stranger)
-    before = everything()
-    for route in [*PORTAL, *API]:
-        ask(client, "post", address(route, walled))
-    assert everything() == before
+    before = snapshot_of_tenants()
+    for route in [*PORTAL, *API, *ACCOUNT]:
+        for method in sorted({"post", *route.methods} - {"get"}):
+            ask(client, method, address(route, walled))
+    assert snapshot_of_tenants() == before

@@ -181,7 +181,8 @@ def _account(person: DemoPerson, known: dict[str, Any] | None) -> dict[str, Any]
         user.save(update_fields=["password"])
     token = known["token"] if known else ""
     if not PersonalAccessToken.objects.filter(user=user, digest=digest(token), revoked_at=None).exists():
-        _, token = actions.issue_personal_access_token(user, name="demo", life=TOKEN_LIFE)
+        tenant = Tenant.objects.get(slug=person.tenant) if person.tenant else None
+        _, token = actions.issue_personal_access_token(user, name="demo", life=TOKEN_LIFE, tenant=tenant)
     return {
         "email": person.email,
         "password": password,

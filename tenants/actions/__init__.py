@@ -37,7 +37,7 @@ from tenants.actions.sign_in import (
 from tenants.actions.staff import end_staff_role, make_staff
 from tenants.actions.suspending import resume_tenant, suspend_tenant
 from tenants.actions.tenancy import change_tenant, create_tenant
-from tenants.actions.tokens import issue_personal_access_token
+from tenants.actions.tokens import issue_personal_access_token, revoke_personal_access_token
 from tenants.role_groups import role_group
 
 __all__ = [
@@ -72,6 +72,7 @@ __all__ = [
     "reset_second_factor",
     "resume_tenant",
     "revoke_api_key",
+    "revoke_personal_access_token",
     "role_group",
     "set_limits",
     "set_project_role",

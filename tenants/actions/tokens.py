@@ -1,37 +1,161 @@
-"""Personal access tokens."""
+"""Personal access tokens: issued, revoked."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import timedelta
+from uuid import UUID
 
+from django.core.exceptions import PermissionDenied, ValidationError
 from django.db import transaction
 from django.utils.timezone import now
 
 from tenants import audit
-from tenants.models import PersonalAccessToken, User
+from tenants.errors import Conflict
+from tenants.models import PersonalAccessToken, Tenant, User
+from tenants.permissions import require
 from tenants.roles import TokenScope
 from tenants.secrets import PERSONAL_TOKEN, digest, new_secret, visible_prefix
 
 LONGEST_TOKEN_LIFE = timedelta(days=365)
+MOST_TOKENS = 50  # that one person or service account may hold at a time
 
 
 @transaction.atomic
-def issue_personal_access_token(user: User, *, name: str, life: timedelta) -> tuple[PersonalAccessToken, str]:
+def issue_personal_access_token(
+    user: User,
+    *,
+    name: str,
+    life: timedelta,
+    scopes: Iterable[str] | None = None,
+    tenant: Tenant | None = None,
+    by: User | None = None,
+    through: PersonalAccessToken | None = None,
+) -> tuple[PersonalAccessToken, str]:
     """Make a token with which `user` speaks to the HTTP API. The secret is not stored: show it now.
 
+    Args:
+        life: at most a year.
+        scopes: what it may be used for; None for all that fits its owner.
+        tenant: the only one it opens; None for all of its owner's. A service account's is always its own tenant's.
+        by: who makes it: the owner themselves (None), or somebody who manages tokens of a service account's tenant.
+        through: the token by which this was asked; it makes none that may do more or lives longer than itself.
+
     Raises:
-        ValueError: `life` is longer than a year.
+        PermissionDenied: `by` may not make tokens for `user`, or `through` would be widened.
+        ValidationError: no scope, one that does not fit, a life of no time or over a year, or a tenant of others.
+        Conflict: the person is not active, or has more tokens than anybody needs.
     """
-    if life > LONGEST_TOKEN_LIFE:
-        raise ValueError("A personal access token lives at most a year.")
+    by = by or user
+    owner = User.objects.select_for_update().get(pk=user.pk)  # one that is being deactivated gets none
+    tenant = _tenant_of(owner, tenant, by)
+    wanted = _scopes_of(owner, tenant, scopes)
+    expires_at = now() + life
+    if not timedelta(0) < life <= LONGEST_TOKEN_LIFE:
+        raise ValidationError({"expires_at": "A token lives at most a year. Choose an earlier day."})
+    if not name.strip():
+        raise ValidationError({"name": "Say what the token is for."})
+    if through is not None:
+        _check_not_widened(through, wanted, tenant, expires_at - through.expires_at)
+    if not owner.is_active:
+        raise Conflict(f"{owner} is not active and gets no tokens.", code="not_active")
+    if PersonalAccessToken.objects.current().filter(user=owner).count() >= MOST_TOKENS:
+        raise Conflict(
+            f"{owner} has {MOST_TOKENS} tokens. Revoke those nobody uses first.", code="too_many_tokens"
+        )
+
     secret = new_secret(PERSONAL_TOKEN)
     token = PersonalAccessToken.objects.create(
-        user=user,
-        name=name,
+        user=owner,
+        tenant=tenant,
+        name=name.strip(),
         prefix=visible_prefix(secret),
         digest=digest(secret),
-        expires_at=now() + life,
-        scopes=list(TokenScope.values),
+        expires_at=expires_at,
+        scopes=wanted,
     )
-    audit.record("personal_access_token.issued", actor=user, subject=token, prefix=token.prefix)
+    audit.record(
+        "personal_access_token.issued",
+        actor=by,
+        subject=token,
+        tenant=tenant,
+        owner=owner.email,
+        prefix=token.prefix,
+        scopes=wanted,
+        expires_at=expires_at.isoformat(),
+    )
     return token, secret
+
+
+@transaction.atomic
+def revoke_personal_access_token(pk: UUID | str, *, by: User) -> PersonalAccessToken:
+    """Stop a token for good, from the next request on.
+
+    Raises:
+        PersonalAccessToken.DoesNotExist: `by` cannot see such a token.
+        PermissionDenied: it is somebody else's, and `by` may not manage tokens where it leads.
+        Conflict: it is revoked already.
+    """
+    token: PersonalAccessToken = (
+        PersonalAccessToken.objects.visible_to(by).with_names().select_for_update(of=("self",)).get(pk=pk)
+    )
+    if token.user_id != by.pk:
+        require(by, "tenants.manage_tokens", token.tenant)
+    if token.revoked_at is not None:
+        raise Conflict("This token is revoked already.", code="already_revoked")
+    token.revoked_at = now()
+    token.save(update_fields=["revoked_at"])
+    audit.record(
+        "personal_access_token.revoked",
+        actor=by,
+        subject=token,
+        tenant=token.tenant,
+        owner=token.user.email,
+        prefix=token.prefix,
+    )
+    return token
+
+
+def _tenant_of(owner: User, tenant: Tenant | None, by: User) -> Tenant | None:
+    """The tenant a new token is bound to. Raises as issue_personal_access_token says."""
+    if by.pk != owner.pk:
+        if owner.service_of is None:
+            raise PermissionDenied("Only they themselves make tokens for a person.")
+        require(by, "tenants.manage_tokens", owner.service_of)
+    if owner.service_of is not None:
+        if tenant not in (None, owner.service_of):
+            raise ValidationError({"tenant": "A service account's token is for its own tenant."})
+        return owner.service_of
+    if tenant is not None and not owner.memberships.filter(tenant=tenant).exists():
+        raise ValidationError({"tenant": "Choose one of your tenants."})
+    return tenant
+
+
+def _scopes_of(owner: User, tenant: Tenant | None, scopes: Iterable[str] | None) -> list[str]:
+    """The scopes of a new token in the order in which they are declared. Raises ValidationError."""
+    is_for_staff = owner.is_staff and tenant is None
+    fitting = [scope.value for scope in TokenScope if is_for_staff or scope != TokenScope.PLATFORM]
+    if scopes is None:
+        return fitting
+    asked = {str(scope) for scope in scopes}
+    if not asked:
+        raise ValidationError({"scopes": "Choose at least one scope."})
+    if unfit := sorted(asked - set(fitting)):
+        reason = "Only staff, with a token for no tenant in particular, act for the platform."
+        known = set(TokenScope.values)
+        raise ValidationError(
+            {"scopes": reason if set(unfit) <= known else f"There is no scope {', '.join(unfit)}."}
+        )
+    return [scope for scope in fitting if scope in asked]
+
+
+def _check_not_widened(
+    through: PersonalAccessToken, wanted: list[str], tenant: Tenant | None, longer: timedelta
+) -> None:
+    """Raise PermissionDenied if a token made by a token would do, reach or live more than the first."""
+    if more := sorted(set(wanted) - set(through.scopes)):
+        raise PermissionDenied(f"A token cannot make one with a scope it lacks: {', '.join(more)}.")
+    if through.tenant_id is not None and (tenant is None or tenant.pk != through.tenant_id):
+        raise PermissionDenied("A token bound to a tenant cannot make one that leads elsewhere.")
+    if longer > timedelta(0):
+        raise PermissionDenied("A token cannot make one that outlives it. Choose an earlier day.")

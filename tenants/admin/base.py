@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.db.models import QuerySet
+from django.core.exceptions import FieldDoesNotExist
+from django.db.models import Model, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 from unfold.admin import ModelAdmin
 
-SECRET_FIELDS = frozenset({"password", "digest"})
+SECRET_FIELDS = frozenset({"password", "digest", "session_key", "refresh_token"})
+WHOLE_KEY = frozenset({"id", "pk", "exact", "in", "isnull"})
 
 
 class LookOnly:
@@ -34,8 +36,18 @@ class LookAdmin(LookOnly, ModelAdmin):  # type: ignore[misc]
     actions = None
 
     def lookup_allowed(self, lookup: str, value: str, request: HttpRequest) -> bool:
-        """No filter in the address on what no page shows: a digest can be guessed a character at a time."""
-        if not SECRET_FIELDS.isdisjoint(lookup.split("__")):
+        """No filter in the address on what no page shows: a digest can be guessed a character at a time.
+
+        Django lets one step through a relation pass, in either direction: from a person to their sessions' keys.
+        Here a relation is compared with a whole key and nothing behind it.
+        """
+        first, *rest = lookup.split("__")
+        if not SECRET_FIELDS.isdisjoint([first, *rest]):
+            return False
+        offered = [f"{name}__" for name in self.list_filter if isinstance(name, str) and "__" in name]
+        if not (
+            _is_plain(self.model, first) or {*rest} <= WHOLE_KEY or f"{lookup}__".startswith((*offered,))
+        ):
             return False
         return bool(super().lookup_allowed(lookup, value, request))
 
@@ -46,6 +58,14 @@ class LookAdmin(LookOnly, ModelAdmin):  # type: ignore[misc]
         ordering = self.get_ordering(request)
         visible: QuerySet[Any] = rows.order_by(*ordering) if ordering else rows
         return visible
+
+
+def _is_plain(model: type[Model], name: str) -> bool:
+    """Whether `name` is a column of the model itself, and leads to no other table."""
+    try:
+        return not model._meta.get_field(name).is_relation
+    except FieldDoesNotExist:
+        return False
 
 
 def go_to(name: str, *args: object) -> HttpResponse:

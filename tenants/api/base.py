@@ -8,6 +8,8 @@ import django_filters
 from django.db.models import QuerySet
 from drf_spectacular.extensions import OpenApiAuthenticationExtension
 
+from tenants.roles import TokenScope
+
 
 class TokenScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]
     """How the schema describes personal access tokens."""
@@ -22,6 +24,7 @@ class TokenScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-ca
 class VisibleMixin:
     """Gives a viewset only the rows its user may see; what is not visible answers 404."""
 
+    token_scope: TokenScope | None = None  # what a token needs to change something (tenants.authentication)
     model: Any
     request: Any
 

@@ -13,9 +13,10 @@ from rest_framework.response import Response
 
 from tenants.actions import claim_api_key, revoke_api_key
 from tenants.api.base import InProjectFilter, VisibleMixin
-from tenants.models import ApiKey, Limit, Project, Tenant
+from tenants.models import ApiKey, Limit, Membership, Project, Tenant
 from tenants.permissions import require, signed_in
 from tenants.rate_limits import limit_rate
+from tenants.roles import TokenScope
 
 
 class LimitSerializer(serializers.ModelSerializer[Limit]):
@@ -57,6 +58,15 @@ class ClaimedKeySerializer(ApiKeySerializer):
         fields = [*ApiKeySerializer.Meta.fields, "secret"]
 
 
+class ClaimSerializer(serializers.Serializer[Any]):
+    service_account = serializers.UUIDField(
+        required=False,
+        default=None,
+        allow_null=True,
+        help_text="The id of the service account that shall answer for the key; left out: you do.",
+    )
+
+
 class RevokeSerializer(serializers.Serializer[Any]):
     reason = serializers.CharField(max_length=500, required=False, default="", allow_blank=True)
 
@@ -68,12 +78,13 @@ class ApiKeyViewSet(VisibleMixin, viewsets.ReadOnlyModelViewSet[ApiKey]):
     """Bearer secrets of your projects."""
 
     model, serializer_class, filterset_class = ApiKey, ApiKeySerializer, InProjectFilter
+    token_scope = TokenScope.KEYS
 
     def get_queryset(self) -> QuerySet[ApiKey]:
         return super().get_queryset().select_related("tenant", "project")
 
     @extend_schema(
-        request=None,
+        request=ClaimSerializer,
         responses={
             200: ClaimedKeySerializer,
             409: OpenApiResponse(description="It was claimed or revoked already."),
@@ -84,7 +95,14 @@ class ApiKeyViewSet(VisibleMixin, viewsets.ReadOnlyModelViewSet[ApiKey]):
     def claim(self, request: Request, pk: str) -> Response:
         found = self.get_object()
         limit_rate("key_claim", str(signed_in(request).pk))
-        key, secret = claim_api_key(found.pk, by=signed_in(request))
+        said = ClaimSerializer(data=request.data)
+        said.is_valid(raise_exception=True)
+        wanted = said.validated_data["service_account"]
+        owner = None
+        if wanted is not None:
+            accounts = Membership.objects.visible_to(request.user).filter(user__service_of=found.tenant)
+            owner = accounts.filter(pk=wanted).values_list("user", flat=True).first() or wanted
+        key, secret = claim_api_key(found.pk, by=signed_in(request), owner=owner)
         key.secret = secret  # type: ignore[attr-defined]
         answer = ClaimedKeySerializer(key, context=self.get_serializer_context()).data
         return Response(answer, headers={"Cache-Control": "no-store"})

@@ -24,6 +24,7 @@ from tenants.api.base import InTenantFilter, VisibleMixin
 from tenants.api.project_roles import ROLES_SCHEMA, SET_ROLE_SCHEMA, project_roles
 from tenants.models import DataClass, Membership, Project, Tenant
 from tenants.permissions import require, signed_in
+from tenants.roles import TokenScope
 from tenants.standing import check_active
 
 _NOT_ACTIVE = OpenApiResponse(description="The tenant is suspended or closed; `detail` says why.")
@@ -85,6 +86,7 @@ class TenantViewSet(VisibleMixin, viewsets.ReadOnlyModelViewSet[Tenant]):
     """The tenants you belong to; all of them for platform staff."""
 
     model, serializer_class = Tenant, TenantSerializer
+    token_scope = TokenScope.MANAGE
     lookup_field = "slug"
     lookup_value_regex = "[-a-zA-Z0-9_]+"
 
@@ -100,7 +102,7 @@ class TenantViewSet(VisibleMixin, viewsets.ReadOnlyModelViewSet[Tenant]):
         return Response(self.get_serializer(changed).data)
 
     @extend_schema(request=BecauseSerializer, responses={200: TenantSerializer, 409: _NOT_ACTIVE})
-    @action(detail=True, methods=["post"])
+    @action(detail=True, methods=["post"], token_scope=TokenScope.PLATFORM)
     def suspend(self, request: Request, slug: str) -> Response:
         """Stop a tenant's keys, requests and exports until it is resumed; operators do."""
         tenant = self.get_object()
@@ -115,7 +117,7 @@ class TenantViewSet(VisibleMixin, viewsets.ReadOnlyModelViewSet[Tenant]):
         request=None,
         responses={200: TenantSerializer, 409: OpenApiResponse(description="It is not suspended.")},
     )
-    @action(detail=True, methods=["post"])
+    @action(detail=True, methods=["post"], token_scope=TokenScope.PLATFORM)
     def resume(self, request: Request, slug: str) -> Response:
         """Let a suspended tenant work again; operators do."""
         resumed = resume_tenant(self.get_object().pk, by=signed_in(request))
@@ -166,6 +168,7 @@ class ProjectViewSet(VisibleMixin, viewsets.ReadOnlyModelViewSet[Project]):
     """Teams and applications inside your tenants."""
 
     model, serializer_class, filterset_class = Project, ProjectSerializer, InTenantFilter
+    token_scope = TokenScope.MANAGE
 
     def get_queryset(self) -> QuerySet[Project]:
         return super().get_queryset().select_related("tenant", "owner")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any, ClassVar
+from uuid import UUID
 
 from django.contrib.auth.models import AbstractUser, BaseUserManager
 from django.contrib.postgres.fields import ArrayField
@@ -15,6 +16,7 @@ from django.utils.timezone import now
 from django.utils.translation import gettext_lazy as _
 
 from tenants.ids import uuid7
+from tenants.querysets import TokenQuerySet
 from tenants.roles import StaffRole, TokenScope
 
 
@@ -57,9 +59,14 @@ class User(AbstractUser):
     )  # of a service account: the person who answers for it
     erased_at = models.DateTimeField(null=True, editable=False)
 
+    only_tenant_id: UUID | None = None  # while a token bound to one tenant speaks: the others are not theirs
+
     USERNAME_FIELD = "email"
     REQUIRED_FIELDS: ClassVar[list[str]] = []
     objects: ClassVar[UserManager] = UserManager()  # type: ignore[assignment]
+
+    class Meta:
+        permissions = [("erase_person", "Hand out and erase what is held about a person")]
 
     def __str__(self) -> str:
         return self.name or self.email
@@ -90,6 +97,26 @@ class User(AbstractUser):
     @property
     def is_operator(self) -> bool:
         return self.is_superuser or StaffRole.OPERATOR in self.staff_roles
+
+    def own_tenants(self) -> models.QuerySet[Any, Any]:
+        """Ids of the tenants this person belongs to, as a subquery; through a bound token that one alone."""
+        memberships = self.memberships.all()
+        if self.only_tenant_id is not None:
+            memberships = memberships.filter(tenant=self.only_tenant_id)
+        return memberships.values("tenant")
+
+    def has_perm(self, perm: str, obj: Any = None) -> bool:
+        """Whether this person may; through a token bound to one tenant nothing outside it."""
+        return self._may_touch(obj) and super().has_perm(perm, obj)
+
+    def get_all_permissions(self, obj: Any = None) -> set[str]:
+        return super().get_all_permissions(obj) if self._may_touch(obj) else set()
+
+    def _may_touch(self, obj: Any) -> bool:
+        if self.only_tenant_id is None or obj is None:
+            return True
+        is_tenant = obj._meta.label_lower == "tenants.tenant"
+        return bool((obj.pk if is_tenant else getattr(obj, "tenant_id", None)) == self.only_tenant_id)
 
 
 class StaffAppointment(models.Model):
@@ -129,8 +156,30 @@ class PersonalAccessToken(models.Model):
     suspended_because = models.CharField(max_length=200, blank=True)
     revoked_at = models.DateTimeField(null=True)
 
+    objects = TokenQuerySet.as_manager()
+
     def __str__(self) -> str:
         return f"{self.name} ({self.prefix}…)"
+
+    @property
+    def state(self) -> str:
+        """One word: "active", "suspended", "expired" or "revoked"."""
+        if self.revoked_at is not None:
+            return "revoked"
+        if self.expires_at <= now():
+            return "expired"
+        return "suspended" if self.suspended_at is not None else "active"
+
+    def speaker(self) -> User:
+        """The token's owner, with no more than the token gives: its tenant alone, and staff only by its scope.
+
+        The narrowing is in memory, for this request; it is not the person's and must not be saved.
+        """
+        user = self.user
+        user.only_tenant_id = self.tenant_id
+        if TokenScope.PLATFORM not in self.scopes or self.tenant_id is not None:
+            user.is_staff = user.is_superuser = False
+        return user
 
 
 class Session(AbstractBaseSession):

@@ -8,9 +8,11 @@ from rest_framework.authentication import BaseAuthentication, get_authorization_
 from rest_framework.exceptions import APIException, AuthenticationFailed
 from rest_framework.request import Request
 
+from tenants.client_address import client_address
 from tenants.models import FederatedIdentity, User
 from tenants.oidc.errors import ProviderProblem
 from tenants.oidc.tokens import Claims, TokenRejected, verify_access_token
+from tenants.rate_limits import limit_rate
 
 log = structlog.get_logger(__name__)
 
@@ -35,9 +37,7 @@ class ProviderTokenAuthentication(BaseAuthentication):
             claims = verify_access_token(token)
         except TokenRejected as rejection:
             log.warning("oidc.bearer_rejected", reason=str(rejection))
-            raise AuthenticationFailed(
-                "This token is unknown, expired or revoked. Use another one."
-            ) from rejection
+            raise _refused(request) from rejection
         except ProviderProblem as problem:
             log.warning("oidc.bearer_not_judged", reason=problem.reason)
             raise ProviderAway from problem
@@ -55,11 +55,18 @@ class ProviderTokenAuthentication(BaseAuthentication):
         )
         if identity is None:
             log.warning("oidc.bearer_of_nobody", subject=claims["sub"])
-            raise AuthenticationFailed("This token is unknown, expired or revoked. Use another one.")
+            raise _refused(request)
+        limit_rate("token_use", str(identity.pk))
         return identity.user, claims
 
     def authenticate_header(self, request: Request) -> str:
         return 'Bearer realm="quartermaster"'
+
+
+def _refused(request: Request) -> AuthenticationFailed:
+    """The answer to every token that opens nothing; counted, so that nobody tries on and on."""
+    limit_rate("token_failed", client_address(request._request))
+    return AuthenticationFailed("This token is unknown, expired or revoked. Use another one.")
 
 
 class ProviderTokenScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]

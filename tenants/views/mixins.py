@@ -57,8 +57,10 @@ class TenantPageMixin(LoginRequiredMixin, ContextMixin, View):
                 "keys_to_claim": keys_to_claim.count(),
                 "can_see_cost": "view_cost" in deeds,
                 "can_export": "export_cost" in deeds,
+                "can_manage_tokens": "manage_tokens" in deeds,
                 "can_manage": "manage_tenant" in deeds,
                 "can_close": "propose_closing" in deeds,
+                "can_audit": "view_audit" in deeds,
             },
         }
 

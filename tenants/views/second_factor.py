@@ -223,8 +223,5 @@ class TurnOffSecondFactor(_OwnSecondFactor, TemplateView):
 
 def show_codes(request: HttpRequest, codes: list[str], *, then: str, is_new: bool = False) -> HttpResponse:
     """The one page that shows recovery codes."""
-    response = render(
-        request, "tenants/second_factor_codes.html", {"codes": codes, "next": then, "is_new": is_new}
-    )
-    response["Referrer-Policy"] = "no-referrer"
-    return response
+    context = {"codes": codes, "next": then, "is_new": is_new}
+    return render(request, "tenants/second_factor_codes.html", context)

@@ -1,0 +1,139 @@
+"""Personal access tokens over HTTP: one's own, and those that lead where one manages tokens."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import UUID
+
+import django_filters
+from django.core.exceptions import ValidationError
+from django.db.models import QuerySet
+from django.utils.timezone import now
+from drf_spectacular.utils import OpenApiResponse, extend_schema, extend_schema_view
+from rest_framework import serializers, viewsets
+from rest_framework.decorators import action
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from tenants.actions import issue_personal_access_token, revoke_personal_access_token
+from tenants.api.base import InTenantFilter, VisibleMixin
+from tenants.models import PersonalAccessToken, Tenant, User
+from tenants.permissions import signed_in
+from tenants.roles import TokenScope
+
+
+class TokenSerializer(serializers.ModelSerializer[PersonalAccessToken]):
+    tenant = serializers.SlugRelatedField[Tenant](
+        slug_field="slug", read_only=True, help_text="The only tenant it opens; null for all of its owner's."
+    )
+    owner = serializers.CharField(source="user.email", read_only=True)
+    state = serializers.ChoiceField(["active", "suspended", "expired", "revoked"], read_only=True)
+    scopes = serializers.ListField(child=serializers.ChoiceField(TokenScope.choices), read_only=True)
+
+    class Meta:
+        model = PersonalAccessToken
+        fields = [
+            "id", "owner", "tenant", "name", "scopes", "prefix", "state", "created_at", "expires_at", "last_used_at",
+            "revoked_at",
+        ]  # fmt: skip
+
+
+class IssuedTokenSerializer(TokenSerializer):
+    secret = serializers.CharField(read_only=True, help_text="Shown once: it is stored nowhere.")
+
+    class Meta(TokenSerializer.Meta):
+        fields = [*TokenSerializer.Meta.fields, "secret"]
+
+
+class NewTokenSerializer(serializers.Serializer[Any]):
+    """What a new token is for, what it may do, and until when."""
+
+    name = serializers.CharField(max_length=80)
+    scopes = serializers.ListField(
+        child=serializers.ChoiceField(TokenScope.choices), allow_empty=False, max_length=len(TokenScope)
+    )
+    expires_at = serializers.DateTimeField(help_text="At most a year from now.")
+    tenant = serializers.SlugField(
+        required=False, allow_null=True, help_text="Slug of the only tenant it opens; without, all of yours."
+    )
+    service_account = serializers.UUIDField(
+        required=False, allow_null=True, help_text="Id of a service account whose tokens you manage."
+    )
+
+
+class TokenFilter(InTenantFilter):
+    """Narrow the list to a tenant, or to one's own."""
+
+    mine = django_filters.BooleanFilter(method="only_mine", label="true: your own alone")
+
+    def only_mine(self, tokens: Any, name: str, value: bool) -> Any:
+        return tokens.filter(user=self.request.user) if value else tokens
+
+
+@extend_schema_view(
+    list=extend_schema(
+        description="Your tokens and those that you manage, newest first. None holds a secret."
+    )
+)
+class TokenViewSet(VisibleMixin, viewsets.ReadOnlyModelViewSet[PersonalAccessToken]):
+    """Tokens for this API."""
+
+    model, serializer_class, filterset_class = PersonalAccessToken, TokenSerializer, TokenFilter
+    token_scope = TokenScope.MANAGE
+
+    def get_queryset(self) -> QuerySet[PersonalAccessToken]:
+        return super().get_queryset().select_related("tenant", "user")
+
+    @extend_schema(request=NewTokenSerializer, responses={201: IssuedTokenSerializer})
+    def create(self, request: Request) -> Response:
+        """Make a token; its secret is in this answer and never again.
+
+        By a token with the scope `manage`, the new one gets at most what that one has: its scopes, its tenant
+        and its last day.
+        """
+        wanted = NewTokenSerializer(data=request.data)
+        wanted.is_valid(raise_exception=True)
+        said, user = wanted.validated_data, signed_in(request)
+        tenant = _own_tenant(user, said.get("tenant"))
+        token, secret = issue_personal_access_token(
+            _owner(user, said.get("service_account")),
+            name=said["name"],
+            life=said["expires_at"] - now(),
+            scopes=said["scopes"],
+            tenant=tenant,
+            by=user,
+            through=request.auth if isinstance(request.auth, PersonalAccessToken) else None,
+        )
+        token.secret = secret  # type: ignore[attr-defined]
+        answer = IssuedTokenSerializer(token, context=self.get_serializer_context()).data
+        return Response(answer, status=201, headers={"Cache-Control": "no-store"})
+
+    @extend_schema(
+        request=None,
+        responses={200: TokenSerializer, 409: OpenApiResponse(description="It is revoked already.")},
+    )
+    @action(detail=True, methods=["post"])
+    def revoke(self, request: Request, pk: str) -> Response:
+        """Stop a token for good; also the one that asks."""
+        token = revoke_personal_access_token(self.get_object().pk, by=signed_in(request))
+        return Response(self.get_serializer(token).data)
+
+
+def _own_tenant(user: User, slug: str | None) -> Tenant | None:
+    """One of the person's tenants by its slug. Raises ValidationError for any other."""
+    if not slug:
+        return None
+    tenant: Tenant | None = Tenant.objects.filter(pk__in=user.own_tenants(), slug=slug).first()
+    if tenant is None:
+        raise ValidationError({"tenant": ["You belong to no such tenant."]})
+    return tenant
+
+
+def _owner(user: User, service_account: UUID | None) -> User:
+    """Who shall own a token: the person, or a service account of theirs. Raises ValidationError for any other."""
+    if service_account is None:
+        return user
+    account: User | None = User.objects.filter(pk=service_account, service_of__in=user.own_tenants()).first()
+    if account is None:
+        raise ValidationError({"service_account": ["There is no such service account in your tenants."]})
+    return account

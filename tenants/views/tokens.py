@@ -1,0 +1,309 @@
+"""Personal access tokens: one's own, and those that lead into a tenant, for whoever manages them there."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+from django import forms
+from django.contrib import messages
+from django.contrib.auth.mixins import LoginRequiredMixin
+from django.core.exceptions import ValidationError
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse, HttpResponseBase
+from django.shortcuts import redirect
+from django.urls import reverse
+from django.utils.decorators import method_decorator
+from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
+from django.views.decorators.cache import never_cache
+from django.views.generic import DetailView, FormView, TemplateView
+
+from tenants.actions import issue_personal_access_token, revoke_personal_access_token
+from tenants.models import PersonalAccessToken, Tenant, User
+from tenants.permissions import require, signed_in
+from tenants.roles import TokenScope
+from tenants.views.keyset import keyset_page
+from tenants.views.mixins import PartialMixin, TenantPageMixin
+
+PAGE_SIZE = 25
+LIVES = [(7, _("7 days")), (30, _("30 days")), (90, _("90 days")), (180, _("180 days")), (365, _("A year"))]
+BADGES = {
+    "active": ("ok", _("Active")),
+    "suspended": ("warn", _("Suspended")),
+    "expired": ("", _("Expired")),
+    "revoked": ("", _("Revoked")),
+}
+
+
+class TokenForm(forms.Form):
+    """What a new token is for, what it may do, and for how long."""
+
+    name = forms.CharField(
+        label=_("Name"), max_length=80, help_text=_("What will use it, such as “nightly report”.")
+    )
+    scopes = forms.MultipleChoiceField(
+        label=_("May be used to"),
+        widget=forms.CheckboxSelectMultiple(attrs={"class": "form-check-input"}),
+        initial=[TokenScope.READ.value],
+        error_messages={"required": _("Choose at least one.")},
+    )
+    life_days = forms.TypedChoiceField(label=_("Lives for"), choices=LIVES, coerce=int, initial=90)
+
+    def __init__(self, *args: Any, is_for_staff: bool = False, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["scopes"].choices = [  # type: ignore[attr-defined]
+            choice for choice in TokenScope.choices if is_for_staff or choice[0] != TokenScope.PLATFORM
+        ]
+
+    def issue(
+        self, owner: User, *, tenant: Tenant | None, by: User
+    ) -> tuple[PersonalAccessToken, str] | None:
+        """Make the token; None when it is refused, with the reasons as errors of the form."""
+        said = self.cleaned_data
+        try:
+            return issue_personal_access_token(
+                owner,
+                name=said["name"],
+                life=timedelta(days=said["life_days"]),
+                scopes=said["scopes"],
+                tenant=tenant,
+                by=by,
+            )
+        except ValidationError as refused:
+            for name, reasons in refused.message_dict.items():
+                self.add_error(name if name in self.fields else None, reasons)
+            return None
+
+
+class MyTokenForm(TokenForm):
+    """A token of one's own: of one tenant, or of all one belongs to."""
+
+    tenant = forms.ModelChoiceField(
+        label=_("Opens"), queryset=Tenant.objects.none(), required=False, empty_label=_("All my tenants")
+    )
+    field_order = ["name", "tenant", "scopes", "life_days"]
+
+    def __init__(self, *args: Any, user: User, **kwargs: Any) -> None:
+        super().__init__(*args, is_for_staff=user.is_staff, **kwargs)
+        self.fields["tenant"].queryset = Tenant.objects.filter(pk__in=user.own_tenants())  # type: ignore[attr-defined]
+
+
+class ServiceTokenForm(TokenForm):
+    """A token of one of a tenant's service accounts."""
+
+    account = forms.ModelChoiceField(
+        label=_("Service account"), queryset=User.objects.none(), empty_label=None
+    )
+    field_order = ["account", "name", "scopes", "life_days"]
+
+    def __init__(self, *args: Any, tenant: Tenant, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        accounts = tenant.service_accounts.filter(is_active=True).order_by("name", "pk")
+        self.fields["account"].queryset = accounts  # type: ignore[attr-defined]
+
+
+@method_decorator(never_cache, name="dispatch")
+class MyTokens(LoginRequiredMixin, TemplateView):
+    """One's own tokens."""
+
+    template_name = "tenants/token_list.html"
+
+    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
+        user = signed_in(self.request)
+        mine = PersonalAccessToken.objects.visible_to(user).filter(user=user)
+        return super().get_context_data(**kwargs) | table_of(
+            mine, self.request, lambda token: reverse("token-revoke", args=[token.pk])
+        )
+
+
+@method_decorator(never_cache, name="dispatch")
+class NewToken(LoginRequiredMixin, FormView):  # type: ignore[type-arg]
+    """Make a token of one's own; the answer shows it, once."""
+
+    form_class = MyTokenForm
+    template_name = "tenants/token_new.html"
+
+    def get_form_kwargs(self) -> dict[str, Any]:
+        return super().get_form_kwargs() | {"user": signed_in(self.request)}
+
+    def form_valid(self, form: MyTokenForm) -> HttpResponse:
+        user = signed_in(self.request)
+        made = form.issue(user, tenant=form.cleaned_data["tenant"], by=user)
+        if made is None:
+            return self.form_invalid(form)
+        return _shown_once(self, "tenants/token_made.html", *made)
+
+    def form_invalid(self, form: forms.Form) -> HttpResponse:
+        return self.render_to_response(self.get_context_data(form=form), status=422)
+
+
+@method_decorator(never_cache, name="dispatch")
+class RevokeToken(LoginRequiredMixin, DetailView):  # type: ignore[type-arg]
+    """Ask whether to revoke one of one's own tokens, and do it."""
+
+    model = PersonalAccessToken
+    template_name = "tenants/token_revoke.html"
+    context_object_name = "token"
+
+    def get_queryset(self) -> QuerySet[PersonalAccessToken]:
+        user = signed_in(self.request)
+        mine: QuerySet[PersonalAccessToken] = (
+            PersonalAccessToken.objects.visible_to(user).filter(user=user).with_names()
+        )
+        return mine
+
+    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
+        return super().get_context_data(**kwargs) | {"facts": facts_of(self.object)}
+
+    def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        revoke_personal_access_token(self.get_object().pk, by=signed_in(request))
+        messages.success(request, gettext("The token is revoked"))
+        return redirect("token-list")
+
+
+class ManagesTokensMixin(TenantPageMixin):
+    """Pages about the tokens that lead into a tenant: 403 for members who do not manage them."""
+
+    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        response = super().dispatch(request, *args, **kwargs)
+        response["Cache-Control"] = "private, no-store"
+        return response
+
+    def tokens(self) -> Any:
+        return PersonalAccessToken.objects.visible_to(self.request.user).filter(tenant=self.tenant)
+
+    def check_may(self) -> None:
+        require(signed_in(self.request), "tenants.manage_tokens", self.tenant)
+
+
+class TenantTokens(PartialMixin, ManagesTokensMixin, TemplateView):
+    """The tokens that open this tenant alone, and those of its service accounts."""
+
+    model = PersonalAccessToken
+    template_name = "tenants/token_tenant_list.html"
+    partial_name = "tenants/_token_table.html"
+
+    def get(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        self.check_may()
+        return super().get(request, *args, **kwargs)
+
+    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
+        slug = self.tenant.slug
+        table = table_of(
+            self.tokens(),
+            self.request,
+            lambda token: reverse("tenant-token-revoke", args=[slug, token.pk]),
+            with_owner=True,
+        )
+        has_accounts = self.tenant.service_accounts.filter(is_active=True).exists()
+        return super().get_context_data(**kwargs) | table | {"has_service_accounts": has_accounts}
+
+
+class NewServiceToken(ManagesTokensMixin, FormView):  # type: ignore[type-arg]
+    """Make a token for one of the tenant's service accounts; the answer shows it, once."""
+
+    form_class = ServiceTokenForm
+    template_name = "tenants/token_tenant_new.html"
+
+    def get_form_kwargs(self) -> dict[str, Any]:
+        self.check_may()
+        return super().get_form_kwargs() | {"tenant": self.tenant}
+
+    def form_valid(self, form: ServiceTokenForm) -> HttpResponse:
+        made = form.issue(form.cleaned_data["account"], tenant=self.tenant, by=signed_in(self.request))
+        if made is None:
+            return self.form_invalid(form)
+        return _shown_once(self, "tenants/token_tenant_made.html", *made)
+
+    def form_invalid(self, form: forms.Form) -> HttpResponse:
+        return self.render_to_response(self.get_context_data(form=form), status=422)
+
+
+class RevokeTenantToken(PartialMixin, ManagesTokensMixin, DetailView):  # type: ignore[type-arg]
+    """Ask whether to revoke a token that leads into the tenant, and do it."""
+
+    model = PersonalAccessToken
+    template_name = "tenants/token_tenant_revoke.html"
+    partial_name = "tenants/_token_revoke.html"
+    context_object_name = "token"
+
+    def get_queryset(self) -> QuerySet[PersonalAccessToken]:
+        tokens: QuerySet[PersonalAccessToken] = self.tokens().with_names()
+        return tokens
+
+    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
+        return super().get_context_data(**kwargs) | {"facts": facts_of(self.object)}
+
+    def get(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        self.get_object()
+        self.check_may()
+        return super().get(request, *args, **kwargs)
+
+    def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        token = self.get_object()
+        self.check_may()
+        revoke_personal_access_token(token.pk, by=signed_in(request))
+        messages.success(request, gettext("The token is revoked"))
+        return redirect("tenant-token-list", self.tenant.slug)
+
+
+def table_of(
+    tokens: Any, request: HttpRequest, revoke_url: Any, *, with_owner: bool = False
+) -> dict[str, Any]:
+    """A page of tokens, those in use or those that have ended, as the table's template wants it."""
+    tab = "ended" if request.GET.get("tab") == "ended" else "current"
+    tokens = tokens.with_names()
+    page = keyset_page(
+        tokens.ended() if tab == "ended" else tokens.current(),
+        ("-pk",),
+        size=PAGE_SIZE,
+        before=request.GET.get("before", ""),
+        after=request.GET.get("after", ""),
+    )
+    return {
+        "tab": tab,
+        "with_owner": with_owner,
+        "tokens": [_row(token, revoke_url(token)) for token in page.rows],
+        "newer_url": f"?tab={tab}&before={page.before}" if page.before else "",
+        "older_url": f"?tab={tab}&after={page.after}" if page.after else "",
+    }
+
+
+def _row(token: PersonalAccessToken, revoke_url: str) -> dict[str, Any]:
+    kind, text = BADGES[token.state]
+    return {
+        "name": token.name,
+        "prefix": token.prefix,
+        "owner": str(token.user),
+        "is_service_account": token.user.is_service_account,
+        "opens": token.tenant.name if token.tenant else _("All your tenants"),
+        "scopes": ", ".join(token.scopes),
+        "badge": {"kind": kind, "text": text},
+        "because": token.suspended_because if token.state == "suspended" else "",
+        "last_used_at": token.last_used_at,
+        "expires_at": token.expires_at,
+        "revoke_url": revoke_url if token.revoked_at is None else "",
+    }
+
+
+def facts_of(token: PersonalAccessToken) -> list[dict[str, Any]]:
+    """What somebody wants to know before they revoke."""
+    last_used = (
+        f"{token.last_used_at:%-d %b %Y, %H:%M} UTC" if token.last_used_at is not None else gettext("never")
+    )
+    return [
+        {"label": _("Belongs to"), "value": str(token.user)},
+        {"label": _("Opens"), "value": token.tenant.name if token.tenant else _("All tenants of its owner")},
+        {"label": _("Scopes"), "value": ", ".join(token.scopes)},
+        {"label": _("Last used"), "value": last_used},
+    ]
+
+
+def _shown_once(view: Any, template: str, token: PersonalAccessToken, secret: str) -> HttpResponse:
+    """The page with the secret, which nobody may keep."""
+    view.template_name = template
+    response: HttpResponse = view.render_to_response(view.get_context_data(token=token, secret=secret))
+    response["Cache-Control"] = "private, no-store"
+    response["Referrer-Policy"] = "no-referrer"
+    return response

@@ -1,0 +1,1 @@
+"""The isolation walk, further: filters, forms, files, staff pages, tasks, caches and what silence itself tells."""
