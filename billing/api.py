@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any, cast
 from uuid import UUID
 
@@ -98,7 +99,9 @@ class CsvRenderer(BaseRenderer):
     media_type, format, charset = "text/csv", "csv", "utf-8"
 
     def render(self, data: Any, accepted_media_type: Any = None, renderer_context: Any = None) -> bytes:
-        return b"" if data is None else str(data.get("detail", data)).encode()
+        return (
+            b"" if data is None else json.dumps(data).encode()
+        )  # a problem: the file itself needs no renderer
 
 
 @extend_schema_view(
@@ -145,7 +148,9 @@ class ExportViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.G
         return Response(self.get_serializer(export).data, status=202, headers={"Location": location})
 
     @extend_schema(responses={(200, "text/csv"): OpenApiTypes.BINARY})
-    @action(detail=True, methods=["get"], renderer_classes=[CsvRenderer], token_scope_to_read=TokenScope.COSTS)
+    @action(
+        detail=True, methods=["get"], renderer_classes=[CsvRenderer], token_scope_to_read=TokenScope.COSTS
+    )
     def download(self, request: Request, pk: UUID) -> FileResponse:
         """The file of a finished report."""
         return download(self.get_object().pk, by=cast(User, request.user))
