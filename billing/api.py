@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any, cast
 from uuid import UUID
 
@@ -111,7 +112,9 @@ class CsvRenderer(BaseRenderer):
     media_type, format, charset = "text/csv", "csv", "utf-8"
 
     def render(self, data: Any, accepted_media_type: Any = None, renderer_context: Any = None) -> bytes:
-        return b"" if data is None else str(data.get("detail", data)).encode()
+        return (
+            b"" if data is None else json.dumps(data).encode()
+        )  # a problem: the file itself needs no renderer
 
 
 class JsonLinesRenderer(CsvRenderer):
@@ -174,6 +177,7 @@ class ExportViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.G
         location = request.build_absolute_uri(reverse("export-detail-api", args=[export.pk]))
         return Response(self.get_serializer(export).data, status=202, headers={"Location": location})
 
+<<<<<<< HEAD
     @extend_schema(
         responses={(200, "text/csv"): OpenApiTypes.BINARY, (200, "application/jsonl"): OpenApiTypes.BINARY}
     )
@@ -182,6 +186,11 @@ class ExportViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.G
         methods=["get"],
         renderer_classes=[CsvRenderer, JsonLinesRenderer],
         token_scope_to_read=TokenScope.COSTS,
+=======
+    @extend_schema(responses={(200, "text/csv"): OpenApiTypes.BINARY})
+    @action(
+        detail=True, methods=["get"], renderer_classes=[CsvRenderer], token_scope_to_read=TokenScope.COSTS
+>>>>>>> tokens
     )
     def download(self, request: Request, pk: UUID) -> FileResponse:
         """The file of a finished report."""
