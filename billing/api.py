@@ -177,7 +177,6 @@ class ExportViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.G
         location = request.build_absolute_uri(reverse("export-detail-api", args=[export.pk]))
         return Response(self.get_serializer(export).data, status=202, headers={"Location": location})
 
-<<<<<<< HEAD
     @extend_schema(
         responses={(200, "text/csv"): OpenApiTypes.BINARY, (200, "application/jsonl"): OpenApiTypes.BINARY}
     )
@@ -186,11 +185,6 @@ class ExportViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.G
         methods=["get"],
         renderer_classes=[CsvRenderer, JsonLinesRenderer],
         token_scope_to_read=TokenScope.COSTS,
-=======
-    @extend_schema(responses={(200, "text/csv"): OpenApiTypes.BINARY})
-    @action(
-        detail=True, methods=["get"], renderer_classes=[CsvRenderer], token_scope_to_read=TokenScope.COSTS
->>>>>>> tokens
     )
     def download(self, request: Request, pk: UUID) -> FileResponse:
         """The file of a finished report."""
