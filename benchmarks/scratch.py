@@ -16,7 +16,9 @@ def prepare(stack: contextlib.ExitStack) -> None:
     import django
 
     django.setup()
-    from django.db import connection
+    from tests import databases
 
-    stack.callback(connection.creation.destroy_test_db, connection.settings_dict["NAME"], verbosity=0)
-    connection.creation.create_test_db(verbosity=0, autoclobber=True, serialize=False)
+    stack.callback(databases.drop_databases_of_this_run)
+    stack.callback(lambda: databases.connection().close())
+    databases.ensure_template()  # migrated as its owner; what is measured connects as the console does
+    databases.renew_clone()
