@@ -132,7 +132,7 @@ class ExportAdmin(ReadOnlyAdmin):
     def audit_view(self, request: HttpRequest) -> HttpResponse:
         """Ask for the trail of a tenant, or of all, as a file."""
         if not request.user.has_perm("tenants.export_audit"):
-            raise PermissionDenied("Your role does not let you read the audit trail.")
+            raise PermissionDenied("Your role does not let you export the audit trail.")
         today = now().date()
         days = {"start": today.replace(day=1), "end": today}
         form = StaffAuditExportForm(request.POST or None, user=signed_in(request), initial=days)

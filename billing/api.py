@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any, cast
 from uuid import UUID
 
@@ -111,7 +112,9 @@ class CsvRenderer(BaseRenderer):
     media_type, format, charset = "text/csv", "csv", "utf-8"
 
     def render(self, data: Any, accepted_media_type: Any = None, renderer_context: Any = None) -> bytes:
-        return b"" if data is None else str(data.get("detail", data)).encode()
+        return (
+            b"" if data is None else json.dumps(data).encode()
+        )  # a problem: the file itself needs no renderer
 
 
 class JsonLinesRenderer(CsvRenderer):

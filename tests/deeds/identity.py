@@ -73,13 +73,28 @@ IDENTITY_DEEDS = [
         "give a staff role",
         "tenants.actions.make_staff",
         subject=person,
-        admin=Door("POST /admin/tenants/user/{it.pk}/give-staff-role/", SENT | {"role": "auditor"}),
+        admin=Door(
+            "POST /admin/tenants/staffappointment/appoint/", {"email": "{it.email}", "role": "auditor"}
+        ),
     ),
     Deed(
         "take a staff role",
         "tenants.actions.end_staff_role",
-        subject=lambda world, actor: staff("auditor"),
-        admin=Door("POST /admin/tenants/user/{it.pk}/take-staff-role/", SENT | {"role": "auditor"}),
+        subject=lambda world, actor: staff("auditor").appointments.get(),
+        admin=Door("POST /admin/tenants/staffappointment/{it.pk}/dismiss/", SENT),
+    ),
+    Deed(
+        "hand out what is held about a person",
+        "tenants.personal_data.export_person",
+        subject=person,
+        admin=Door("GET /admin/tenants/user/{it.pk}/personal-data/"),
+    ),
+    Deed(
+        "erase a person",
+        "tenants.personal_data.erase_person",
+        subject=person,
+        admin=Door("POST /admin/tenants/user/{it.pk}/erase/", {"address": "{it.email}", "reason": "Asked."}),
+        is_later=True,
     ),
     Deed(
         "begin a group rule",

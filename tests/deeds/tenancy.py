@@ -14,6 +14,7 @@ from tenants.models import Tenant
 from tests.factories import ProjectFactory, member_of
 from tests.role_matrix import Deed, Door, Shell
 
+TRAIL = {"kind": "audit_csv", "start": "2026-01-01", "end": "2026-01-31"}
 SENT = {"_form_submitted": "1"}
 SETTINGS = {"name": "Laboratory", "cost_centre": "", "timezone": "UTC", "currency": "USD", "regions": ""}
 
@@ -41,7 +42,14 @@ def with_its_final_export(world, actor):
     )
     sha256 = _ledger_sha256(tenant, export)
     Export.objects.in_tenant(tenant).filter(pk=export.pk).update(
-        state="done", sha256=sha256, finished_at=now(), rows_total=0, rows_done=0, size_bytes=0, total=0
+        state="done",
+        sha256=sha256,
+        finished_at=now(),
+        expires_at=now() + timedelta(days=1),
+        rows_total=0,
+        rows_done=0,
+        size_bytes=0,
+        total=0,
     )
     tenant.export = export
     return tenant

@@ -34,18 +34,13 @@ NOT_ASKED = {
     "billing.prices.publish_price_book": "the import's part of `import_price_map`; people use publish_prices",
     "billing.views.download": "the answer of `file_for_download`",
     "catalog.tenant_ends.end_requests_and_grants": "part of confirm_closing",
-    "tenants.actions.belongings.settle": "part of remove_member",
     "tenants.actions.invitations.accept_invitation": "for who holds the link, see test_invitations.py",
     "tenants.actions.group_rules.require_may_write": "a question",
-    "tenants.actions.members.may_give": "a question",
-    "tenants.actions.members.require_manager": "a question",
-    "tenants.actions.members.require_may_give": "a question",
-    "tenants.actions.members.withdraw_open_invitations": "part of what removes or changes an inviter",
-    "tenants.actions.service_accounts.stop": "part of disable_service_account",
     "tenants.actions.sessions.end_session": "of oneself alone, see test_sessions.py",
     "tenants.actions.sessions.sign_out_everywhere": "of oneself alone, see test_sessions.py",
     "tenants.actions.suspending.put_to_rest": "part of suspend_tenant and begin_closing",
     "tenants.admin.tenant_forms.create_with_owner": "the form of create_tenant",
+    "tenants.audit.redaction.erase_from_trail": "part of erase_person",
     "tenants.personal_data.check_erasure": "a question",
     "tenants.standing.lock_tenant": "a question",
     "tenants.suspension.restore_access": "part of giving a role or account back",
@@ -61,19 +56,19 @@ def cases():
         member, staff = MATRIX.members.get(deed.name), MATRIX.staff.get(deed.name)
         for door in deed.doors:
             for role in Role.values:
-                yield deed, "here", role, door, here(member, role, door)
+                yield deed, "here", role, door, here(member, role, door, deed.is_unseen)
                 yield deed, "elsewhere", role, door, elsewhere(member, door)
             for role in StaffRole.values:
                 may = staff is not None and door in staff.doors and staff.may[role]
                 yield deed, "staff", role, door, {"done"} if may else REFUSED - {"sign in"}
 
 
-def here(row, role, door):
+def here(row, role, door, is_unseen):
     if door == "admin":
         return {"sign in"}
     if row is None or door not in row.doors:
         return {"403", "404"}  # a deed of staff
-    return {"done"} if row.may[role] else {"403"}
+    return {"done"} if row.may[role] else {"404" if is_unseen else "403"}
 
 
 def elsewhere(row, door):
