@@ -147,7 +147,12 @@ class ExportViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.G
         location = request.build_absolute_uri(reverse("export-detail-api", args=[export.pk]))
         return Response(self.get_serializer(export).data, status=202, headers={"Location": location})
 
-    @extend_schema(responses={(200, "text/csv"): OpenApiTypes.BINARY})
+    @extend_schema(
+        responses={
+            (200, "text/csv"): OpenApiTypes.BINARY,
+            409: OpenApiResponse(description="It is not ready, or the file has expired."),
+        }
+    )
     @action(
         detail=True, methods=["get"], renderer_classes=[CsvRenderer], token_scope_to_read=TokenScope.COSTS
     )

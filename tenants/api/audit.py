@@ -16,7 +16,7 @@ from tenants.permissions import signed_in
 
 
 class AuditEntrySerializer(serializers.ModelSerializer[AuditEntry]):
-    tenant = serializers.SlugRelatedField[Tenant](slug_field="slug", read_only=True)
+    tenant = serializers.SlugRelatedField[Tenant](slug_field="slug", read_only=True, allow_null=True)
     actor = serializers.CharField(source="actor_label", read_only=True)
 
     class Meta:
