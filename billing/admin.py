@@ -12,17 +12,20 @@ from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import redirect, render
 from django.urls import path, reverse
 from django.utils.html import format_html
+from django.utils.timezone import now
 from django.utils.translation import gettext_lazy as _
 from unfold.admin import ModelAdmin
 from unfold.decorators import action
 from unfold.widgets import INPUT_CLASSES, SELECT_CLASSES
 
 from billing import exports
+from billing.audit_views import StaffAuditExportForm
 from billing.forms import PriceForm, ReportForm, last_day
 from billing.models import Export, Price, QuarantinedEvent
 from billing.prices import publish_prices
 from billing.views import as_row, download
 from tenants.errors import Conflict
+from tenants.permissions import signed_in
 from tenants.templatetags.qm import price_exact
 
 
@@ -77,17 +80,18 @@ class ExportAdmin(ReadOnlyAdmin):
     actions_list = ("new_report",)
     change_form_before_template = "admin/billing/export/progress.html"
     fields = (
-        "tenant", "project", "start_day", "end_day", "requested_by", "created_at", "finished_at", "expires_at",
+        "kind", "tenant", "project", "start_day", "end_day", "requested_by", "created_at", "finished_at", "expires_at",
         "rows_total", "total_shown", "size_bytes", "sha256", "attempts", "error",
     )  # fmt: skip
     readonly_fields = ("total_shown",)
 
     def get_queryset(self, request: HttpRequest) -> Any:
-        return Export.objects.visible_to(request.user).with_names().order_by("-pk")
+        return Export.objects.visible_to(request.user).readable_by(request.user).with_names().order_by("-pk")
 
     def get_urls(self) -> list[Any]:
         view = self.admin_site.admin_view
         return [
+            path("audit/", view(self.audit_view), name="billing_export_audit"),
             path("<uuid:pk>/progress/", view(self.progress_view), name="billing_export_progress"),
             path("<uuid:pk>/download/", view(self.download_view), name="billing_export_download"),
             *super().get_urls(),
@@ -123,6 +127,28 @@ class ExportAdmin(ReadOnlyAdmin):
         return self.form_page(
             request, form, title=_("New cost report"), button=_("Build report"),
             hint=_("A CSV file with exact amounts; its rows sum to the total of the tenant's cost page."),
+        )  # fmt: skip
+
+    def audit_view(self, request: HttpRequest) -> HttpResponse:
+        """Ask for the trail of a tenant, or of all, as a file."""
+        if not request.user.has_perm("tenants.export_audit"):
+            raise PermissionDenied("Your role does not let you export the audit trail.")
+        today = now().date()
+        days = {"start": today.replace(day=1), "end": today}
+        form = StaffAuditExportForm(request.POST or None, user=signed_in(request), initial=days)
+        if form.is_valid():
+            export = exports.ask_for_audit_export(
+                form.cleaned_data["tenant"],
+                kind=form.cleaned_data["kind"],
+                start_day=form.cleaned_data["start"],
+                end_day=form.cleaned_data["end"],
+                by=signed_in(request),
+                question=form.question().as_json(),
+            )
+            return redirect("admin:billing_export_change", export.pk)
+        return self.form_page(
+            request, form, title=_("Export the audit trail"), button=_("Build file"),
+            hint=_("CSV for spreadsheets, JSON Lines for programs. Without a tenant: the trail of all."),
         )  # fmt: skip
 
     def progress_view(self, request: HttpRequest, pk: UUID) -> HttpResponse:

@@ -32,9 +32,11 @@ from billing.serializers import (
     UsageSerializer,
 )
 from billing.views import download
+from tenants.audit.questions import Question
 from tenants.models import Project, Tenant, User
 from tenants.permissions import require
 from tenants.roles import TokenScope
+from tenants.views.audit_forms import PLATFORM, actor_of
 
 
 def visible_tenant(user: User, slug: str) -> Tenant:
@@ -93,15 +95,31 @@ class CostsView(UsageView):
         return Response(CostsSerializer(self.answer(request)).data)
 
 
+def _question_of(asked: dict[str, Any]) -> Question:
+    """What of the trail a file shall hold."""
+    person = asked.get("person", "").strip().lower()
+    return Question(
+        actor=actor_of(person),
+        is_platform=person == PLATFORM,
+        deed=asked.get("verb", ""),
+        subject=asked.get("subject_id", ""),
+    )
+
+
 class CsvRenderer(BaseRenderer):
     """Lets a client ask for text/csv; the file itself is sent as it lies on disk."""
 
     media_type, format, charset = "text/csv", "csv", "utf-8"
 
     def render(self, data: Any, accepted_media_type: Any = None, renderer_context: Any = None) -> bytes:
-        return (
-            b"" if data is None else json.dumps(data).encode()
-        )  # a problem: the file itself needs no renderer
+        # What is rendered is a problem: the file itself is sent as it lies.
+        return b"" if data is None else json.dumps(data).encode()
+
+
+class JsonLinesRenderer(CsvRenderer):
+    """The same for JSON Lines."""
+
+    media_type, format = "application/jsonl", "jsonl"
 
 
 @extend_schema_view(
@@ -109,7 +127,7 @@ class CsvRenderer(BaseRenderer):
     retrieve=extend_schema(description="A report's state and progress."),
 )
 class ExportViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.GenericViewSet[Export]):
-    """Cost reports as CSV files, built in the background."""
+    """Cost reports, and parts of the audit trail, as files built in the background."""
 
     queryset = Export.unscoped.none()  # for the schema; get_queryset answers
     serializer_class = ExportSerializer
@@ -118,11 +136,12 @@ class ExportViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.G
     filter_backends = ()
 
     def get_queryset(self) -> Any:
-        return Export.objects.visible_to(self.request.user).with_names()
+        visible = Export.objects.visible_to(self.request.user).with_names()
+        return visible.readable_by(self.request.user) if self.action == "list" else visible
 
     def get_object(self) -> Any:
         export = super().get_object()
-        require(cast(User, self.request.user), "tenants.export_cost", export.tenant)
+        require(cast(User, self.request.user), export.permission, export.tenant)
         return export
 
     @extend_schema(
@@ -136,25 +155,39 @@ class ExportViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.G
         question = NewExportSerializer(data=request.data)
         question.is_valid(raise_exception=True)
         asked, user = question.validated_data, cast(User, request.user)
-        tenant = visible_tenant(user, asked["tenant"])
-        export = exports.ask_for_export(
-            tenant,
-            start_day=asked["start"],
-            end_day=asked["end"],
-            by=user,
-            project=visible_project(user, tenant, asked.get("project")),
-        )
+        tenant = visible_tenant(user, asked["tenant"]) if "tenant" in asked else None
+        if tenant is not None and asked["kind"] == Export.Kind.COSTS:
+            export = exports.ask_for_export(
+                tenant,
+                start_day=asked["start"],
+                end_day=asked["end"],
+                by=user,
+                project=visible_project(user, tenant, asked.get("project")),
+            )
+        else:
+            export = exports.ask_for_audit_export(
+                tenant,
+                kind=asked["kind"],
+                start_day=asked["start"],
+                end_day=asked["end"],
+                by=user,
+                question=_question_of(asked).as_json(),
+            )
         location = request.build_absolute_uri(reverse("export-detail-api", args=[export.pk]))
         return Response(self.get_serializer(export).data, status=202, headers={"Location": location})
 
     @extend_schema(
         responses={
             (200, "text/csv"): OpenApiTypes.BINARY,
+            (200, "application/jsonl"): OpenApiTypes.BINARY,
             409: OpenApiResponse(description="It is not ready, or the file has expired."),
         }
     )
     @action(
-        detail=True, methods=["get"], renderer_classes=[CsvRenderer], token_scope_to_read=TokenScope.COSTS
+        detail=True,
+        methods=["get"],
+        renderer_classes=[CsvRenderer, JsonLinesRenderer],
+        token_scope_to_read=TokenScope.COSTS,
     )
     def download(self, request: Request, pk: UUID) -> FileResponse:
         """The file of a finished report."""

@@ -103,7 +103,7 @@ def _queue(tenant: Tenant, *, by: User) -> Export:
     audit.record(
         "export.created", actor=by, subject=export, start=export.start_day, end=export.end_day, is_final=True
     )
-    transaction.on_commit(partial(tasks.build_export.delay, str(export.pk)), robust=True)
+    transaction.on_commit(partial(tasks.build_export.delay, str(tenant.pk), str(export.pk)), robust=True)
     return export
 
 

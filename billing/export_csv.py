@@ -37,16 +37,16 @@ SELECT r.day, r.project_id, r.model_id, used.kind, NULL, sum(used.quantity)::big
 COUNT: Final = "SELECT count(*), coalesce(sum(amount), 0) FROM cost_report"
 
 
-def _safe(column: str) -> str:
+def spreadsheet_safe(column: str) -> str:
     """Text that a spreadsheet will not execute: a leading = + - @, tab or carriage return gets an apostrophe."""
     return f"CASE WHEN {column} ~ '^[=+@\\t\\r-]' THEN '''' || {column} ELSE {column} END"
 
 
 WRITE: Final = f"""
 COPY (
-    SELECT r.day, {_safe("t.slug")} AS tenant, {_safe("p.slug")} AS project,
-           {_safe("coalesce(nullif(p.cost_centre, ''), t.cost_centre)")} AS cost_centre,
-           {_safe("m.name")} AS model, r.kind AS token_kind, r.quantity,
+    SELECT r.day, {spreadsheet_safe("t.slug")} AS tenant, {spreadsheet_safe("p.slug")} AS project,
+           {spreadsheet_safe("coalesce(nullif(p.cost_centre, ''), t.cost_centre)")} AS cost_centre,
+           {spreadsheet_safe("m.name")} AS model, r.kind AS token_kind, r.quantity,
            trim_scale(r.per_million) AS price_per_million, trim_scale(r.amount) AS amount, t.currency,
            CASE WHEN r.is_unpriced THEN 'unpriced' ELSE 'priced' END AS status
       FROM cost_report r

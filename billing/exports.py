@@ -1,4 +1,4 @@
-"""Asking for a cost report, building it, handing it out, and letting it go."""
+"""Asking for a cost report or a part of the audit trail, building it, handing it out, and letting it go."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from django.core.exceptions import ValidationError
 from django.db import connection, transaction
 from django.utils.timezone import now
 
-from billing import export_csv, tasks
+from billing import export_audit, export_csv, tasks
 from billing.models import Export
 from tenants import audit
 from tenants.errors import Conflict
@@ -73,6 +73,52 @@ def ask_for_export(
     return export
 
 
+@transaction.atomic
+def ask_for_audit_export(
+    tenant: Tenant | None,
+    *,
+    kind: str,
+    start_day: date,
+    end_day: date,
+    by: User,
+    question: dict[str, Any] | None = None,
+) -> Export:
+    """Queue a file of a tenant's audit trail, or of all tenants' (None), for the days from `start_day` to `end_day`.
+
+    `question` narrows it like the page does (`Question.as_json`).
+
+    Raises:
+        PermissionDenied: `by` may not export the trail of this tenant, or of all.
+        ValidationError: the days are in the wrong order, or the kind is none of the trail's.
+    """
+    require(by, "tenants.export_audit", tenant)
+    if kind not in (Export.Kind.AUDIT_CSV, Export.Kind.AUDIT_JSONL):
+        raise ValidationError({"kind": "Choose audit_csv or audit_jsonl."})
+    if end_day < start_day:
+        raise ValidationError({"end": "The last day is before the first."})
+    export: Export = Export.objects.create(
+        tenant=tenant,
+        kind=kind,
+        start_day=start_day,
+        end_day=end_day,
+        requested_by=by,
+        question=question or {},
+    )
+    audit.record(
+        "export.created",
+        actor=by,
+        subject=export,
+        kind=kind,
+        start=start_day,
+        end=end_day,
+        question=question or {},
+    )
+    transaction.on_commit(
+        partial(tasks.build_export.delay, tenant and str(tenant.pk), str(export.pk)), robust=True
+    )
+    return export
+
+
 def build_export(pk: UUID | str) -> None:
     """Build a report's file, unless it is built or somebody else is at it. Safe to repeat.
 
@@ -108,7 +154,7 @@ def file_for_download(pk: UUID | str, *, by: User) -> tuple[Export, Path]:
         Conflict: it is not ready, or gone.
     """
     export: Export = Export.objects.visible_to(by).with_names().get(pk=pk)
-    require(by, "tenants.export_cost", export.tenant)
+    require(by, export.permission, export.tenant)
     path = path_of(export)
     if export.state != Export.State.DONE or not path.is_file():
         is_gone = export.state in (Export.State.DONE, Export.State.EXPIRED)
@@ -131,7 +177,7 @@ def expire_exports() -> int:
 
 def path_of(export: Export) -> Path:
     """Where a report's file is, or will be."""
-    return Path(settings.EXPORT_DIR) / f"{export.pk}.csv"
+    return Path(settings.EXPORT_DIR) / f"{export.pk}.{export.suffix}"
 
 
 def _draft_of(pk: UUID | str) -> Path:
@@ -167,14 +213,11 @@ def _build(export: Export, copying: psycopg.Connection[Any]) -> None:
         os.fchmod(file.fileno(), 0o600)
         cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
         cursor.execute("SET LOCAL jit = off")
-        scope = {"tenant": export.tenant_id, "project": export.project_id, "period": None}
-        cursor.execute(
-            export_csv.COLLECT, scope | {"first_day": export.start_day, "last_day": export.end_day}
-        )
-        rows, total = cursor.execute(export_csv.COUNT).fetchone() or (0, Decimal(0))
+        prepare = _prepare_costs if export.kind == Export.Kind.COSTS else export_audit.prepare
+        rows, total, write, values = prepare(cursor, export)
         progress.note(0, rows_total=rows)
-        with cursor.copy(export_csv.WRITE) as copy:
-            for count, line in enumerate(copy):  # the first is the header
+        with cursor.copy(write, values) as copy:
+            for count, line in enumerate(copy):  # of CSV the first is the header
                 file.write(line)
                 digest.update(line)
                 progress.note(count)
@@ -202,6 +245,14 @@ def _build(export: Export, copying: psycopg.Connection[Any]) -> None:
 
 class _Stopped(Exception):
     """The report is not wanted any more: its tenant was suspended."""
+
+
+def _prepare_costs(cursor: psycopg.Cursor[Any], export: Export) -> tuple[int, Decimal, str, None]:
+    """Collect a cost report's rows: how many, their sum, and the statement that writes them."""
+    scope = {"tenant": export.tenant_id, "project": export.project_id, "period": None}
+    cursor.execute(export_csv.COLLECT, scope | {"first_day": export.start_day, "last_day": export.end_day})
+    rows, total = cursor.execute(export_csv.COUNT).fetchone() or (0, Decimal(0))
+    return rows, total, export_csv.WRITE, None
 
 
 class _Progress:

@@ -326,13 +326,20 @@ class UsageImport(models.Model):
         return f"{self.file_name} ({self.source})"
 
 
-_IS_BUILT = Q(
-    finished_at__isnull=False, size_bytes__isnull=False, total__isnull=False, expires_at__isnull=False
-) & ~Q(sha256="")
+_IS_BUILT = (
+    Q(finished_at__isnull=False, size_bytes__isnull=False, expires_at__isnull=False)
+    & ~Q(sha256="")
+    & (~Q(kind="costs") | Q(total__isnull=False))
+)
 
 
 class Export(BillingOwned):
-    """A cost report as a CSV file, built by a task."""
+    """A cost report or a part of the audit trail as a file, built by a task."""
+
+    class Kind(models.TextChoices):
+        COSTS = "costs", _("Costs")
+        AUDIT_CSV = "audit_csv", _("Audit trail, CSV")
+        AUDIT_JSONL = "audit_jsonl", _("Audit trail, JSON Lines")
 
     class State(models.TextChoices):
         QUEUED = "queued", _("Waiting")
@@ -350,6 +357,13 @@ class Export(BillingOwned):
     queryset_class = ExportQuerySet
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    tenant = models.ForeignKey(  # type: ignore[assignment]  # null: of all tenants, for auditors
+        Tenant, models.PROTECT, null=True, blank=True, related_name="+"
+    )
+    kind = models.CharField(max_length=12, choices=Kind, default=Kind.COSTS, db_default=Kind.COSTS)
+    question = models.JSONField(  # what of the trail: {"actor", "is_platform", "deed", "subject"}
+        default=dict, blank=True, db_default=models.Value({}, models.JSONField())
+    )
     start_day = models.DateField()
     end_day = models.DateField()  # included
     project = models.ForeignKey(Project, models.PROTECT, null=True, blank=True, related_name="+")  # null: all
@@ -367,15 +381,16 @@ class Export(BillingOwned):
     size_bytes = models.BigIntegerField(null=True)
     sha256 = models.CharField(max_length=64, blank=True)
     error = models.CharField(max_length=500, blank=True)
-    is_final = models.BooleanField(
-        default=False, db_default=False
-    )  # of a tenant that is being closed; its file is kept
+    is_final = models.BooleanField(default=False, db_default=False)  # of a closing tenant; its file is kept
 
     class Meta(BillingOwned.Meta):
         db_table = "export"
         constraints = [
             CheckConstraint(name="export_days_in_order", condition=Q(end_day__gte=F("start_day"))),
             CheckConstraint(name="export_done_has_its_file", condition=~Q(state="done") | _IS_BUILT),
+            CheckConstraint(
+                name="export_of_costs_has_a_tenant", condition=~Q(kind="costs") | Q(tenant__isnull=False)
+            ),
         ]
         indexes = [Index(fields=["tenant", "-id"], name="export_tenant_newest")]
 
@@ -385,7 +400,18 @@ class Export(BillingOwned):
     @property
     def file_name(self) -> str:
         """What a browser saves it as."""
-        return f"costs-{self.tenant.slug}-{self.start_day:%Y%m%d}-{self.end_day:%Y%m%d}.csv"
+        what = "costs" if self.kind == self.Kind.COSTS else "audit"
+        whose = self.tenant.slug if self.tenant else "all-tenants"
+        return f"{what}-{whose}-{self.start_day:%Y%m%d}-{self.end_day:%Y%m%d}.{self.suffix}"
+
+    @property
+    def suffix(self) -> str:
+        return "jsonl" if self.kind == self.Kind.AUDIT_JSONL else "csv"
+
+    @property
+    def permission(self) -> str:
+        """What one must be allowed, in its tenant or everywhere, to ask for it and to have it."""
+        return "tenants.export_cost" if self.kind == self.Kind.COSTS else "tenants.export_audit"
 
     @property
     def month(self) -> date | None:

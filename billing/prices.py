@@ -93,6 +93,7 @@ def publish_prices(
     if problem := what_is_wrong_with(per_million):
         raise ValidationError(problem)
     with transaction.atomic():
+        before = _prices_at(valid_from, model_name)
         report, latest = _publish(
             {model_name: per_million}, first_from=valid_from, change_from=valid_from, currency=currency,
             reason=reason, by=by,
@@ -110,10 +111,21 @@ def publish_prices(
                 valid_from=valid_from.isoformat(),
                 currency=currency,
                 per_million=dict(per_million),
+                changes=audit.difference(
+                    before,
+                    {kind: f"{price.normalize():f}" for kind, price in per_million.items()},
+                    sorted({*before, *per_million}),
+                ),
                 reason=reason,
             )
             raise_revision()
     return report
+
+
+def _prices_at(moment: datetime, model_name: str) -> dict[str, str]:
+    """A model's own prices (those that copy no other kind's) at a moment, for the trail."""
+    prices = Price.objects.filter(sku__model__name=model_name, valid__contains=moment, same_as=None)
+    return {kind: f"{price.normalize():f}" for kind, price in prices.values_list("sku__kind", "per_million")}
 
 
 def publish_price_book(

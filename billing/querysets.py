@@ -9,6 +9,8 @@ from django.db import models
 from django.db.models import Q
 from django.utils.timezone import now
 
+from tenants.models import User
+from tenants.permissions import tenants_where
 from tenants.scoping import TenantQuerySet
 
 SILENCE = timedelta(seconds=30)  # a worker building an export says so every second
@@ -30,6 +32,19 @@ class ExportQuerySet(TenantQuerySet):
 
     def with_names(self) -> Self:
         return self.select_related("tenant", "project", "requested_by")
+
+    def of_costs(self) -> Self:
+        return self.filter(kind="costs")
+
+    def of_audit(self) -> Self:
+        return self.exclude(kind="costs")
+
+    def readable_by(self, user: User) -> Self:
+        """All reports of costs, and of the audit trail those of tenants whose trail `user` may read."""
+        if user.has_perm("tenants.export_audit"):
+            return self
+        tenants = tenants_where(user, "tenants.export_audit")
+        return self.filter(Q(kind="costs") | Q(tenant__in=tenants.values("pk")))
 
     def left_alone(self) -> Self:
         """Queued for a while, or building by a worker that has gone silent: their message was lost."""

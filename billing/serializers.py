@@ -118,14 +118,23 @@ class CostQuerySerializer(serializers.Serializer[Any]):
 class NewExportSerializer(serializers.Serializer[Any]):
     """What a report shall be about: `period` (a month), or `start` and `end`."""
 
-    kind = serializers.ChoiceField(choices=["costs"], default="costs")
-    tenant = serializers.SlugField(help_text="slug")
+    kind = serializers.ChoiceField(choices=Export.Kind.choices, default="costs")
+    tenant = serializers.SlugField(
+        required=False, help_text="slug; auditors may leave it out for the trail of all tenants"
+    )
     period = serializers.CharField(required=False, help_text="a month: 2026-10")
     start = serializers.DateField(required=False)
     end = serializers.DateField(required=False, help_text="included")
-    project = serializers.SlugField(required=False, help_text="slug; default: all projects")
+    project = serializers.SlugField(required=False, help_text="of costs: slug; default: all projects")
+    person = serializers.CharField(
+        required=False, max_length=254, help_text="of the trail: e-mail address, or `platform`"
+    )
+    verb = serializers.CharField(required=False, max_length=80, help_text="of the trail: as of `audit/`")
+    subject_id = serializers.CharField(required=False, max_length=64, help_text="of the trail")
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        if attrs["kind"] == "costs" and "tenant" not in attrs:
+            raise serializers.ValidationError({"tenant": "Say whose costs."})
         if "period" in attrs:
             try:
                 attrs["start"] = read_month(attrs["period"])
@@ -134,6 +143,8 @@ class NewExportSerializer(serializers.Serializer[Any]):
             attrs["end"] = last_day(attrs["start"])
         elif "start" not in attrs or "end" not in attrs:
             raise serializers.ValidationError({"period": "Give a period, or start and end."})
+        if not (attrs["start"].year >= 1970 and attrs["end"].year <= 9000):
+            raise serializers.ValidationError({"start": "Give years from 1970 to 9000."})
         return attrs
 
 
@@ -147,7 +158,7 @@ class ExportSerializer(serializers.ModelSerializer[Export]):
     class Meta:
         model = Export
         fields = (
-            "id", "tenant", "project", "start", "end", "state", "rows_done", "rows_total", "currency", "total",
+            "id", "kind", "tenant", "project", "start", "end", "state", "rows_done", "rows_total", "currency", "total",
             "size_bytes", "sha256", "error", "created_at", "finished_at", "expires_at",
         )  # fmt: skip
         read_only_fields = fields

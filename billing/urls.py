@@ -3,6 +3,7 @@
 from django.urls import path
 
 from billing import views
+from billing.audit_views import AuditExports
 from billing.closing_views import ClosingPage
 
 urlpatterns = [
@@ -12,4 +13,5 @@ urlpatterns = [
     path("exports/<uuid:pk>/", views.ExportDetail.as_view(), name="export-detail"),
     path("exports/<uuid:pk>/download/", views.DownloadExport.as_view(), name="export-download"),
     path("settings/closing/", ClosingPage.as_view(), name="tenant-closing"),
+    path("audit/exports/", AuditExports.as_view(), name="audit-exports"),
 ]

@@ -28,9 +28,11 @@ from billing.models import Export
 from tenants.models import Project, User
 from tenants.permissions import require
 from tenants.templatetags.qm import day, money, share
+from tenants.views.audit_forms import PLATFORM, address_of
 from tenants.views.mixins import PartialMixin, TenantPageMixin, TenantScopedMixin
 
 PAGE_SIZE = 50
+CONTENT_TYPES = {"csv": "text/csv; charset=utf-8", "jsonl": "application/jsonl; charset=utf-8"}
 
 
 @dataclass
@@ -144,7 +146,7 @@ class ExportList(TenantScopedMixin, ListView):  # type: ignore[type-arg]
         return super().get(request, *args, **kwargs)
 
     def get_queryset(self) -> Any:
-        rows = super().get_queryset().with_names().order_by("-pk")
+        rows = super().get_queryset().of_costs().with_names().order_by("-pk")
         if before := self.request.GET.get("before"):
             try:
                 rows = rows.filter(pk__lt=UUID(before))
@@ -174,7 +176,7 @@ class ExportDetail(PartialMixin, TenantScopedMixin, DetailView):  # type: ignore
 
     def get_object(self, queryset: Any = None) -> Any:
         export = super().get_object(queryset)
-        require(cast(User, self.request.user), "tenants.export_cost", self.tenant)
+        require(cast(User, self.request.user), export.permission, self.tenant)
         return as_row(export)
 
     def get_queryset(self) -> Any:
@@ -224,7 +226,10 @@ def download(pk: UUID, *, by: User) -> FileResponse:
     """Hand out a report's file, streamed; the portal, the admin and the API answer with this."""
     export, path = exports.file_for_download(pk, by=by)
     response = FileResponse(
-        path.open("rb"), as_attachment=True, filename=export.file_name, content_type="text/csv; charset=utf-8"
+        path.open("rb"),
+        as_attachment=True,
+        filename=export.file_name,
+        content_type=CONTENT_TYPES[export.suffix],
     )
     response["X-Content-Type-Options"] = "nosniff"
     response["Cache-Control"] = "private, no-store"
@@ -236,16 +241,33 @@ def as_row(export: Export) -> Export:
     """An export with what its template asks besides."""
     scope = f" · {export.project.name}" if export.project else ""
     days = month_label(export.month) if export.month else f"{day(export.start_day)}–{day(export.end_day)}"
+    if export.kind != Export.Kind.COSTS:
+        scope = f" · {export.get_kind_display()}"
     month = {"month": f"{export.month:%Y-%m}"} if export.month else {}
     extras = {
         "label": f"{days}{scope}",
         "created_by": str(export.requested_by),
         "rows": export.rows_total,
-        "retry_fields": month | ({"project": export.project.slug} if export.project else {}),
+        "retry_fields": _same_again(export)
+        if export.kind != Export.Kind.COSTS
+        else month | ({"project": export.project.slug} if export.project else {}),
     }
     for name, value in extras.items():
         setattr(export, name, value)
     return export
+
+
+def _same_again(export: Export) -> dict[str, str]:
+    """What the form of the trail's files is sent to ask for the same file once more."""
+    asked = export.question
+    return {
+        "kind": export.kind,
+        "start": export.start_day.isoformat(),
+        "end": export.end_day.isoformat(),
+        "person": PLATFORM if asked.get("is_platform") else address_of(asked.get("actor")),
+        "deed": asked.get("deed", ""),
+        "object": asked.get("subject", ""),
+    }
 
 
 def _figures(report: CostReport) -> dict[str, Any]:

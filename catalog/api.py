@@ -23,7 +23,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from catalog.actions import decide_review, raise_access_request, revoke_grant, withdraw_access_request
-from catalog.idempotency import once
+from catalog.actions.reviews import require_decidable, require_revocable
 from catalog.models import AccessRequest, CatalogModel, Grant, Review, ReviewDecision
 from catalog.prices import list_prices
 from catalog.serializers import (
@@ -36,6 +36,7 @@ from catalog.serializers import (
 )
 from tenants.api.base import InProjectFilter, VisibleMixin
 from tenants.api.keys import RevokeSerializer
+from tenants.idempotency import once
 from tenants.models import DataClass, Project, User
 from tenants.pagination import CursorPages
 from tenants.permissions import signed_in
@@ -225,6 +226,8 @@ class AccessRequestViewSet(VisibleMixin, viewsets.ReadOnlyModelViewSet[AccessReq
     def reviews(self, request: Request, pk: str) -> Response:
         """Decide one track. A refusal needs a comment."""
         access_request = self.get_object()
+        track = str(request.data.get("track", "")) if isinstance(request.data, dict) else ""
+        require_decidable(access_request, signed_in(request), track=track)
         said = NewReviewSerializer(data=request.data)
         said.is_valid(raise_exception=True)
         visible = Review.objects.visible_to(request.user).filter(access_request=access_request)
@@ -271,6 +274,7 @@ class GrantViewSet(VisibleMixin, viewsets.ReadOnlyModelViewSet[Grant]):
     def revoke(self, request: Request, pk: str) -> Response:
         """End a grant now, with the key that was made with it."""
         found = self.get_object()
+        require_revocable(found, signed_in(request))
         said = RevokeSerializer(data=request.data)
         said.is_valid(raise_exception=True)
         grant = revoke_grant(found.pk, by=signed_in(request), reason=said.validated_data["reason"])

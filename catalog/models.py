@@ -357,21 +357,3 @@ class Grant(TenantOwned):
 
     def __str__(self) -> str:
         return f"{self.model.name} for {self.project.name}"
-
-
-class StoredAnswer(models.Model):
-    """What the HTTP API answered to a POST that carried an Idempotency-Key."""
-
-    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
-    user = models.ForeignKey(User, models.CASCADE, related_name="+")
-    key = models.CharField(max_length=200)
-    digest = models.CharField(max_length=64)  # SHA-256 of path and body: the same key means the same request
-    status = models.PositiveSmallIntegerField()
-    body = models.JSONField()
-    at = models.DateTimeField(default=now, editable=False)
-
-    class Meta:
-        constraints = [UniqueConstraint(fields=["user", "key"], name="stored_answer_once")]
-
-    def __str__(self) -> str:
-        return self.key

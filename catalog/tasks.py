@@ -5,7 +5,7 @@ from __future__ import annotations
 from celery import shared_task
 from celery.schedules import crontab
 
-from catalog import idempotency
+from tenants import idempotency
 
 SCHEDULE = {
     "clear-stored-answers": {"task": "catalog.tasks.clear_stored_answers", "schedule": crontab(minute="37")},

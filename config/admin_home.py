@@ -42,9 +42,13 @@ _MENU: list[tuple[Any, list[tuple[str, Any, str]]]] = [
         ("tenants.project", _("Projects"), "folder"),
         ("tenants.membership", _("Members"), "groups"),
         ("tenants.user", _("People"), "person"),
+        ("tenants.staffappointment", _("Staff"), "badge"),
+        ("tenants.tenantclosing", _("Closings"), "lock"),
         ("tenants.personalaccesstoken", _("Tokens"), "vpn_key"),
         ("tenants.grouprule", _("Group rules"), "rule"),
         ("tenants.federatedidentity", _("Linked accounts"), "link"),
+        ("tenants.directorygroup", _("Directory groups"), "group_work"),
+        ("tenants.scimtoken", _("Directory tokens"), "sync_lock"),
         ("tenants.auditentry", _("Audit"), "history"),
     ]),
 ]  # fmt: skip

@@ -11,6 +11,7 @@ from django.http import HttpRequest
 def installation(request: HttpRequest) -> dict[str, Any]:
     return {
         "demo": settings.IS_DEMO,
+        "local_accounts": settings.LOCAL_ACCOUNTS,
         "gateway_url": settings.GATEWAY_URL,
         "support_contact": settings.SUPPORT_CONTACT,
         "provider_name": settings.OIDC_PROVIDER_NAME if settings.OIDC_ISSUER else "",

@@ -3,8 +3,30 @@
 from __future__ import annotations
 
 import logging.config
+from typing import Any
 
 import structlog
+
+from tenants.leaks import without_secrets
+
+
+def cut_secrets(logger: Any, method: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
+    """Cut whatever looks like a secret down to its beginning: what callers send (a user agent, say) is logged too."""
+    for name, value in event.items():
+        if isinstance(value, str):
+            event[name] = without_secrets(value)
+        elif isinstance(value, dict | list | tuple):
+            event[name] = _cut(value)
+    return event
+
+
+def _cut(value: Any) -> Any:
+    if isinstance(value, str):
+        return without_secrets(value)
+    if isinstance(value, dict):
+        return {key: _cut(inner) for key, inner in value.items()}
+    return [_cut(inner) for inner in value] if isinstance(value, list | tuple) else value
+
 
 _SHARED: list[structlog.typing.Processor] = [
     structlog.contextvars.merge_contextvars,
@@ -13,6 +35,7 @@ _SHARED: list[structlog.typing.Processor] = [
     structlog.processors.TimeStamper(fmt="iso", utc=True),
     structlog.processors.StackInfoRenderer(),
     structlog.processors.format_exc_info,
+    cut_secrets,
 ]
 
 

@@ -100,7 +100,9 @@ def scale_deployment(pk: UUID | str, replicas: int, *, by: User | None) -> Deplo
     before, deployment.replicas = deployment.replicas, replicas
     if before != replicas:
         _want(deployment, "replicas")
-        audit.record("deployment.scaled", actor=by, subject=deployment, before=before, replicas=replicas)
+        audit.record(
+            "deployment.scaled", actor=by, subject=deployment, changes={"replicas": (before, replicas)}
+        )
     return deployment
 
 

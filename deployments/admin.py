@@ -172,7 +172,8 @@ class DeploymentAdmin(LookAdmin):
                 line.verb,
                 line.actor_label,
                 ", ".join(
-                    f"{name}: {value}" for name, value in line.details.items() if value not in ("", None)
+                    [f"{name}: {before} → {after}" for name, (before, after) in line.changes.items()]
+                    + [f"{name}: {value}" for name, value in line.details.items() if value not in ("", None)]
                 ),
             )
             for line in lines

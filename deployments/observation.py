@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import asdict
 from datetime import timedelta
-from typing import Any
 
 import structlog
 from django.db import transaction
@@ -179,9 +178,20 @@ def _tell(deployment: Deployment, before: str) -> None:
     because = "; ".join(
         condition["message"] for condition in deployment.conditions if condition["status"] != "False"
     )
-    facts: dict[str, Any] = {"before": before, "after": deployment.state, "because": because}
-    audit.record("deployment.state_changed", actor=None, subject=deployment, **facts)
-    log.info("deployment.state_changed", deployment=deployment.name, **facts)
+    audit.record(
+        "deployment.state_changed",
+        actor=None,
+        subject=deployment,
+        changes={"state": (before, deployment.state)},
+        because=because,
+    )
+    log.info(
+        "deployment.state_changed",
+        deployment=deployment.name,
+        before=before,
+        after=deployment.state,
+        because=because,
+    )
 
 
 def _followed(wanted: Deployment, backends: Iterable[Backend], urls: list[str]) -> set[str] | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from uuid import UUID
 
 import structlog
-from django.db import transaction
+from django.db import IntegrityError, transaction
 from django.db.models import Q
 from django.utils.timezone import now
 
@@ -37,10 +37,16 @@ def register_gateway(name: str, *, by: User | None, secret: str | None = None) -
     """
     if by is not None:
         require(by, "gateway.manage_gateway")
-    if Gateway.objects.filter(name=name).exists():
-        raise Conflict(f"There is a gateway {name} already. Rotate its token, or choose another name.")
     secret = _checked(secret)
-    gateway: Gateway = Gateway.objects.create(name=name, prefix=visible_prefix(secret), digest=digest(secret))
+    try:
+        with transaction.atomic():
+            gateway: Gateway = Gateway.objects.create(
+                name=name, prefix=visible_prefix(secret), digest=digest(secret)
+            )
+    except IntegrityError as error:
+        raise Conflict(
+            f"There is a gateway {name} already, or one with this token. Rotate its token, or choose another name."
+        ) from error
     audit.record("gateway.registered", actor=by, subject=gateway, prefix=gateway.prefix)
     return gateway, secret
 

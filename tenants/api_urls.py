@@ -1,15 +1,19 @@
-"""Routes of /api/v1/ for tenants, projects, keys, limits and the audit trail."""
+"""Routes of /api/v1/ for tenants, projects, members, keys, limits and the audit trail."""
 
 from rest_framework.routers import SimpleRouter
 
 from tenants.api.audit import AuditEntryViewSet
 from tenants.api.keys import ApiKeyViewSet, LimitViewSet
+from tenants.api.members import InvitationViewSet, MemberViewSet, ServiceAccountViewSet
 from tenants.api.tenancy import ProjectViewSet, TenantViewSet
 from tenants.api.tokens import TokenViewSet
 
 router = SimpleRouter()
 router.register("tenants", TenantViewSet, basename="api-tenant")
 router.register("projects", ProjectViewSet, basename="api-project")
+router.register("members", MemberViewSet, basename="api-member")
+router.register("invitations", InvitationViewSet, basename="api-invitation")
+router.register("service-accounts", ServiceAccountViewSet, basename="api-service-account")
 router.register("keys", ApiKeyViewSet, basename="api-key")
 router.register("limits", LimitViewSet, basename="api-limit")
 router.register("tokens", TokenViewSet, basename="api-token")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from contextvars import ContextVar
 from dataclasses import dataclass
 
@@ -18,3 +19,12 @@ class Origin:
 
 
 current_origin: ContextVar[Origin] = ContextVar("current_origin", default=Origin())  # noqa: B039 (frozen)
+
+
+_TRACEPARENT = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}")
+
+
+def trace_id_of(traceparent: str) -> str:
+    """The trace id of a W3C `traceparent` header; empty for none, a malformed one, or one of zeros."""
+    found = _TRACEPARENT.match(traceparent)
+    return found[1] if found and found[1].strip("0") else ""

@@ -10,7 +10,7 @@ from django.utils.translation import gettext_lazy as _
 
 from tenants.actions.members import may_give
 from tenants.models import Tenant, User
-from tenants.roles import PROJECT_ROLES, Role
+from tenants.roles import PROJECT_ROLE_CHOICES, Role
 
 ROLE_HINTS = {
     Role.OWNER: _("Everything an admin may, and decides who else is an owner."),
@@ -89,7 +89,7 @@ class ServiceAccountForm(forms.Form):
     )
     role = forms.ChoiceField(
         label=_("Role"),
-        choices=[(role.value, role.label) for role in Role if role != Role.OWNER],
+        choices=PROJECT_ROLE_CHOICES,
         initial=Role.DEVELOPER,
         widget=forms.RadioSelect,
     )
@@ -107,6 +107,6 @@ class ProjectRoleForm(forms.Form):
 
     project = forms.UUIDField()
     role = forms.ChoiceField(
-        choices=[("", _("As in the tenant")), *((role.value, role.label) for role in PROJECT_ROLES)],
+        choices=[("", _("As in the tenant")), *PROJECT_ROLE_CHOICES],
         required=False,
     )

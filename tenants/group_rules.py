@@ -16,9 +16,11 @@ from uuid import UUID
 import structlog
 from django.contrib.auth.models import Group
 from django.db import transaction
+from django.db.models import Q
 from django.utils.timezone import now
 
 from tenants import audit
+from tenants.actions.members import end_membership, place_member, withdraw_open_invitations
 from tenants.models import (
     AuditEntry,
     DirectoryGroup,
@@ -30,9 +32,9 @@ from tenants.models import (
     Tenant,
     User,
 )
-from tenants.role_groups import role_group
 from tenants.roles import ROLE_PERMISSIONS, Role
 from tenants.scope import platform_scope
+from tenants.suspension import restore_access, suspend_access
 
 log = structlog.get_logger(__name__)
 
@@ -78,7 +80,7 @@ def changes_for(people: Iterable[UUID], rules: Iterable[GroupRule]) -> list[Chan
     persons = User.objects.filter(pk__in=list(people), service_of=None).in_bulk()
     groups = groups_of(persons)
     rules = list(rules)
-    tenants = {rule.tenant_id: rule.tenant for rule in rules if rule.tenant}
+    tenants = {rule.tenant.pk: rule.tenant for rule in rules if rule.tenant}
     roles: dict[UUID, dict[UUID, Membership]] = defaultdict(dict)
     for membership in Membership.objects.across_tenants().filter(user__in=persons).select_related("tenant"):
         roles[membership.user_id][membership.tenant_id] = membership
@@ -88,7 +90,7 @@ def changes_for(people: Iterable[UUID], rules: Iterable[GroupRule]) -> list[Chan
         "user", "role", "source"
     ):
         staff[person_id][role] = source
-    changes = []
+    changes: list[Change] = []
     for person in sorted(persons.values(), key=lambda person: person.email):
         given, staff_given = what_rules_give(groups[person.pk], rules)
         changes += _changes_of_roles(person, roles[person.pk], given, tenants)
@@ -257,33 +259,27 @@ def _make(change: Change, because: str) -> bool:
 
 
 def _change_member(person: User, tenant: Tenant, change: Change, because: str) -> bool:
-    membership = Membership.objects.in_tenant(tenant).filter(user=person).first()
+    membership: Membership | None = (
+        Membership.objects.in_tenant(tenant).select_related("tenant", "user").filter(user=person).first()
+    )
     if membership and change.before == Role.OWNER and not _has_another_owner(membership):
         _say_that_the_last_owner_stays(membership, because)
         return False
-    if membership is None:
-        membership = Membership.objects.create(
-            tenant=tenant, user=person, role=change.after, source=Source.RULE
-        )
-    else:
-        person.groups.remove(role_group(tenant, change.before))
-    audit.record(
-        "membership.changed" if change.before and change.after else
-        "membership.added" if change.after else "membership.removed",
-        actor=None,
-        subject=membership,
-        user=person.email,
-        role=change.after or None,
-        before=change.before or None,
-        source=Source.RULE,
-        because=because,
-    )  # fmt: skip
     if change.after:
-        membership.role = change.after
-        membership.save(update_fields=["role"])
-        person.groups.add(role_group(tenant, change.after))
-    else:
-        membership.delete()
+        place_member(
+            tenant, person, change.after, existing=membership, source=Source.RULE, actor=None, because=because
+        )
+    elif membership:
+        withdraw_open_invitations(tenant, Q(invited_by=person), actor=None)
+        audit.record(
+            "membership.removed",
+            actor=None,
+            subject=membership,
+            user=person.email,
+            because=because,
+            changes={"role": (membership.role, None)},
+        )
+        end_membership(membership)
     return True
 
 
@@ -321,8 +317,6 @@ def _say_that_the_last_owner_stays(membership: Membership, because: str) -> None
 
 
 def _suspend_and_restore(user: User, done: list[Change], because: str) -> None:
-    from tenants.suspension import restore_access, suspend_access
-
     if any(change.is_loss for change in done) and not (
         user.memberships.exists() or user.appointments.exists() or user.is_superuser
     ):

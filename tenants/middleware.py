@@ -10,7 +10,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 
 from tenants.client_address import client_address
-from tenants.context import Origin, current_origin
+from tenants.context import Origin, current_origin, trace_id_of
 from tenants.errors import Conflict, TooManyRequests
 from tenants.scope import NOBODY, scoped
 from tenants.scope_of import enter_scope_of
@@ -19,13 +19,13 @@ from tenants.views.errors import invalid, page_not_found, too_many_requests
 
 Answer = Callable[[HttpRequest], HttpResponse]
 OWN_DOORS = (
+    "/api/",
     "/internal/",
     "/scim/",
-    "/static/",
     "/healthz",
     "/readyz",
     "/metrics",
-)  # gateways, directories and probes are no persons
+)  # these know by themselves who asks
 
 
 class RequestContextMiddleware:
@@ -44,6 +44,7 @@ class RequestContextMiddleware:
             client_address(request),
             request.headers.get("User-Agent", ""),
             has_second_factor=session_has_second_factor(request),
+            trace_id=trace_id_of(request.headers.get("traceparent", "")),
         )
         token = current_origin.set(origin)
         try:
@@ -51,7 +52,6 @@ class RequestContextMiddleware:
         finally:
             current_origin.reset(token)
         response["X-Request-ID"] = request_id
-        response.headers.setdefault("Cache-Control", "private, no-cache")
         return response
 
 
@@ -76,7 +76,7 @@ class ScopeMiddleware:
             enter_scope_of(request.user, in_tenant_page=request.path_info.startswith("/t/"))
 
 
-class ConflictMiddleware:
+class RefusalMiddleware:
     """What an action raises behind a page, in the API's words: Conflict is 409, not found 404, invalid 400,
     too often 429.
 

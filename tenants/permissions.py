@@ -12,6 +12,7 @@ from django.contrib.auth.backends import ModelBackend
 from django.core.exceptions import PermissionDenied
 from django.db import models
 from django.db.models import Q, QuerySet
+from django.db.models.functions import Cast
 from guardian.backends import ObjectPermissionBackend
 
 from tenants.roles import NEVER_NARROWED, PEOPLE_DEEDS, PROJECT_PERMISSIONS, ROLE_PERMISSIONS, Role
@@ -44,6 +45,7 @@ WORDS = {
     "tenants.suspend_tenant": "suspend tenants",
     "tenants.confirm_closing": "confirm that a tenant closes",
     "tenants.appoint_staff": "give or take staff roles",
+    "tenants.erase_person": "see or erase what is held about people",
     "catalog.review_security": "decide security reviews",
     "catalog.review_compliance": "decide compliance reviews",
     "catalog.review_cost": "decide cost reviews",
@@ -84,6 +86,28 @@ def require_somewhere(user: User, permission: str, tenant: Tenant) -> None:
 def deeds_in(user: Any, subject: models.Model) -> set[str]:
     """The codenames of all that `user` may do in a tenant or project, such as "view_cost": one question for all."""
     return set(user.get_all_permissions(subject)) | _as_staff(user)
+
+
+def tenants_where(user: Any, permission: str) -> QuerySet[Tenant]:
+    """The tenants in which `user` holds `permission`, by their role there or as staff; to use as a subquery."""
+    from guardian.models import GroupObjectPermission
+
+    from tenants.models import Tenant
+
+    tenants: QuerySet[Tenant] = Tenant.objects.visible_to(user)
+    codename = permission.removeprefix("tenants.")
+    if not user.is_active or user.is_superuser or codename in _as_staff(user):
+        return tenants
+    if user.is_service_account and codename in PEOPLE_DEEDS:
+        return tenants.none()
+    held = GroupObjectPermission.objects.filter(
+        group__user=user,
+        group__name__startswith="tenant:",
+        permission__codename=codename,
+        content_type__app_label="tenants",
+        content_type__model="tenant",
+    )
+    return tenants.filter(pk__in=held.values(tenant=Cast("object_pk", models.UUIDField())))
 
 
 def projects_where(user: Any, permission: str, tenant: Tenant) -> QuerySet[Project]:

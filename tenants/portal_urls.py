@@ -2,6 +2,7 @@
 
 from django.urls import path
 
+from tenants.views.audit import AuditDetail, AuditList
 from tenants.views.invitations import InvitationNew, InvitationResend, InvitationWithdraw
 from tenants.views.members import MemberDetail, MemberList, MemberProjectRole, MemberRemove, MemberRole
 from tenants.views.service_accounts import (
@@ -31,4 +32,6 @@ urlpatterns = [
     path("tokens/", TenantTokens.as_view(), name="tenant-token-list"),
     path("tokens/new/", NewServiceToken.as_view(), name="tenant-token-new"),
     path("tokens/<uuid:pk>/revoke/", RevokeTenantToken.as_view(), name="tenant-token-revoke"),
+    path("audit/", AuditList.as_view(), name="audit-list"),
+    path("audit/<uuid:pk>/", AuditDetail.as_view(), name="audit-detail"),
 ]

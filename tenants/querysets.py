@@ -9,6 +9,7 @@ from django.db import models
 from django.db.models import Exists, OuterRef, Q
 from django.utils.timezone import now
 
+from tenants.roles import ROLE_PERMISSIONS
 from tenants.scoping import TenantQuerySet
 
 if TYPE_CHECKING:
@@ -63,6 +64,16 @@ class InvitationQuerySet(TenantQuerySet):
         """Open, not expired, and of an active tenant. (Whether the inviter may still invite, the action asks.)"""
         return self.open().filter(expires_at__gt=now(), tenant__status="active")
 
+    def managed_by(self, user: User | AnonymousUser) -> Self:
+        """Those that `user` may see and send again: of tenants whose members they manage."""
+        if not user.is_authenticated or user.is_service_account:
+            return self.none()
+        visible = self.visible_to(user)
+        if user.has_perm("tenants.manage_members"):
+            return visible
+        managing = [role for role, deeds in ROLE_PERMISSIONS.items() if "manage_members" in deeds]
+        return visible.filter(tenant__in=user.memberships.filter(role__in=managing).values("tenant"))
+
     def to(self, email: str) -> Self:
         return self.filter(email=email.strip().lower())
 
@@ -101,9 +112,7 @@ class TokenQuerySet(models.QuerySet[Any]):
 
     def visible_to(self, user: User | AnonymousUser) -> Self:
         """One's own, and those bound to a tenant where one manages tokens; all for operators."""
-        from guardian.shortcuts import get_objects_for_user
-
-        from tenants.models import Tenant
+        from tenants.permissions import tenants_where
 
         if not user.is_authenticated or not user.is_active:
             return self.none()
@@ -112,10 +121,7 @@ class TokenQuerySet(models.QuerySet[Any]):
         mine = Q(user=user)
         if user.only_tenant_id is not None:
             mine &= Q(tenant=user.only_tenant_id)
-        managed = get_objects_for_user(
-            user, "tenants.manage_tokens", Tenant.objects.visible_to(user), accept_global_perms=False
-        )
-        return self.filter(mine | Q(tenant__in=managed.values("pk")))
+        return self.filter(mine | Q(tenant__in=tenants_where(user, "tenants.manage_tokens").values("pk")))
 
     def current(self) -> Self:
         """Tokens that open something, or would again if their suspension were lifted."""

@@ -83,6 +83,9 @@ PROJECT_PERMISSIONS: Final = frozenset(
 )
 NEVER_NARROWED: Final = frozenset({Role.OWNER, Role.ADMIN})
 PROJECT_ROLES: Final = tuple(role for role in Role if role != Role.OWNER)
+PROJECT_ROLE_CHOICES: Final = [
+    (role.value, role.label) for role in PROJECT_ROLES
+]  # service accounts have these too
 
 # Deeds that decide about people, which no service account does: whoever knows its token would raise themselves.
 PEOPLE_DEEDS: Final = frozenset(
@@ -109,6 +112,7 @@ STAFF_PERMISSIONS: Final[dict[str, frozenset[str]]] = {
         | _SEE_COSTS
         | {
             "tenants.view_user",
+            "tenants.erase_person",
             "tenants.view_membership",
             "tenants.view_grouprule",
             "tenants.view_federatedidentity",

@@ -33,13 +33,14 @@ class SecondFactorGate:
     """Staff who must have a second factor get no page without it: they are sent to confirm or set up theirs.
 
     That is their portal pages too, where staff see every tenant. The HTTP API answers 403 to their session; a
-    bearer token is judged by itself (docs/security/headers.md tells what it may).
+    bearer token is judged by itself (docs/security/sign-in.md).
     """
 
     OPEN = frozenset({
         "login", "logout", "second-factor", "second-factor-confirm", "second-factor-enrol", "second-factor-codes",
         "second-factor-off", "session-list", "session-end", "session-end-all", "password-change",
-        "administrator-link", "healthz", "readyz", "metrics", "api-schema", "admin:logout", "admin:login",
+        "administrator-link", "oidc_authentication_init", "oidc_authentication_callback",
+        "healthz", "readyz", "metrics", "api-schema", "admin:logout", "admin:login",
     })  # fmt: skip
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:

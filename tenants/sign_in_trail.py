@@ -26,13 +26,15 @@ def connect() -> None:
 
 def write_sign_in(sender: Any, request: HttpRequest, user: User, **kwargs: Any) -> None:
     note_origin(request)
+    vouched = getattr(user, "provider_sign_in", None)  # tenants.oidc.backend.ProviderSignIn
+    is_strong = vouched.person.has_second_factor if vouched else False
     with platform_scope("a sign-in is written down"):
         audit.record(
             "person.signed_in",
             actor=user,
             subject=user,
-            second_factor=bool(request.session.get(f"{PREFIX}has_second_factor")),
-            provider=request.session.get(f"{PREFIX}issuer", ""),
+            second_factor=is_strong or bool(request.session.get(f"{PREFIX}has_second_factor")),
+            provider=vouched.person.issuer if vouched else "",
         )
 
 

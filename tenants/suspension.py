@@ -10,6 +10,7 @@ Whoever locks several things takes this order: the tenant, the person, the rows 
 from __future__ import annotations
 
 from collections import defaultdict
+from typing import Any
 from uuid import UUID
 
 from django.core.exceptions import PermissionDenied
@@ -40,7 +41,7 @@ def suspend_access(user: User, *, tenant: Tenant | None, because: str, by: User 
     if tenant is not None:
         keys, tokens = keys.in_tenant(tenant), tokens.filter(tenant=tenant)
     found = _Found(keys, tokens)
-    mark = {"suspended_at": now(), "suspended_because": because[:LONGEST_REASON]}
+    mark: dict[str, Any] = {"suspended_at": now(), "suspended_because": because[:LONGEST_REASON]}
     return found.update_and_record("access.suspended", mark, user=user, by=by, because=because)
 
 
@@ -65,7 +66,7 @@ def restore_access(user: User, *, tenant: Tenant | None, by: User | None) -> int
     found = _Found(keys, tokens)
     found.keys = [key for key in found.keys if _may_hold(user, key)]
     found.tokens = [token for token in found.tokens if token.tenant is None or _belongs(user, token.tenant)]
-    mark = {"suspended_at": None, "suspended_because": ""}
+    mark: dict[str, Any] = {"suspended_at": None, "suspended_because": ""}
     return found.update_and_record("access.restored", mark, user=user, by=by)
 
 
@@ -102,7 +103,7 @@ class _Found:
         )
 
     def update_and_record(
-        self, verb: str, mark: dict[str, object], *, user: User, by: User | None, **details: object
+        self, verb: str, mark: dict[str, Any], *, user: User, by: User | None, **details: Any
     ) -> int:
         """Write `mark` on everything, one audit line for each tenant concerned, and tell the gateways of keys."""
         ApiKey.objects.across_tenants().filter(pk__in=[key.pk for key in self.keys]).update(**mark)

@@ -34,11 +34,13 @@ from tenants.actions import issue_personal_access_token
 from tenants.ids import uuid7
 from tenants.models import (
     AuditEntry,
+    DirectoryGroup,
     FederatedIdentity,
     GroupRule,
     Limit,
     Membership,
     ProjectRole,
+    ScimToken,
     Tenant,
     TenantClosing,
     User,
@@ -183,6 +185,11 @@ ROWS = {
     "tenants.federatedidentity": lambda lab: FederatedIdentity.objects.create(
         user=lab.person, issuer="https://id.example", subject="lab-marker subject"
     ),
+    "tenants.directorygroup": lambda lab: DirectoryGroup.objects.create(display_name="Engineers"),
+    "tenants.scimtoken": lambda lab: ScimToken.objects.create(
+        name="Directory", prefix="qms_", digest="0", expires_at=now() + timedelta(days=1)
+    ),
+    "tenants.staffappointment": lambda lab: staff("auditor").appointments.get(),
     "tenants.membership": lambda lab: Membership.objects.in_tenant(lab.tenant).first(),
     "tenants.invitation": _invitation,
     "tenants.projectrole": lambda lab: ProjectRole.objects.create(
@@ -242,6 +249,7 @@ PARAMETERS = {
     "name": lambda lab: lab.row("catalog.catalogmodel").name,
     "link": lambda lab: lab.row("tenants.invitation") and lab.link,
     "app_label": lambda lab: "tenants",
+    "key": lambda lab: "User",
     "url": lambda lab: "no-such-page",
     "token": lambda lab: "no-such-link",
     "handle": lambda lab: "0" * 32,  # of somebody's session, which a page finds among one's own alone
@@ -255,6 +263,7 @@ OPAQUE_PARAMETERS = {
 # Tasks that take an id and no tenant, and why.
 PLATFORM_TASKS = {
     "deployments.tasks.reconcile_deployment": "a deployment is the platform's",
+    "tenants.audit.tasks.erase_person": "a person belongs to no tenant; the action asks who orders it",
     "tenants.oidc.tasks.check_identities": "people belong to no tenant; their groups may concern several",
     "tenants.oidc.tasks.apply_group_rule": "the rule itself says which tenant it gives a role in",
 }

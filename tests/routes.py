@@ -65,6 +65,10 @@ class Route:
         return self.path.startswith(("internal/", "scim/"))  # gateways and directories: own tokens
 
     @property
+    def is_directory(self) -> bool:
+        return self.path.startswith("scim/")
+
+    @property
     def methods(self) -> list[str]:
         """The methods that the API route has, else get and post."""
         return sorted(set(getattr(self.callback, "actions", None) or ["get", "post"]) - {"head"})

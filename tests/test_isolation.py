@@ -6,8 +6,11 @@ address it fails and says what to add to tests/isolation_fillers.py. It goes on 
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pytest
 
+from tenants.actions.scim_tokens import issue_scim_token
 from tests.isolation.walking import (
     ACCOUNT,
     ADMIN,
@@ -145,6 +148,26 @@ def test_gateways_show_their_token(client, walled, owner):
             for method in ("get", "post"):
                 response = ask(client, method, address(route, walled))
                 assert response.status_code in (401, 403, 404, 405), f"{method} {route}"
+
+
+def test_directories_show_their_token(client, walled, owner):
+    routes = [route for route in ROUTES if route.is_directory]
+    assert {"scim-user", "scim-group", "scim-users", "scim-unknown"} <= {route.name for route in routes}
+    client.force_login(owner)
+    for route in routes:
+        for method in ("get", "post", "put", "patch", "delete"):
+            response = ask(client, method, address(route, walled))
+            assert response.status_code == 401, f"{method} {route}"
+            assert_silent(response, walled)
+
+
+def test_a_directory_with_its_token_sees_people_and_nothing_of_any_tenant(client, walled):
+    _token, secret = issue_scim_token("Directory", life=timedelta(days=1), by=None)
+    for route in ROUTES:
+        if route.is_directory:
+            response = client.get(address(route, walled), headers={"Authorization": f"Bearer {secret}"})
+            assert response.status_code in (200, 404, 405, 501), route
+            assert_silent(response, walled)
 
 
 def test_the_walk_changed_nothing(client, walled, stranger):

@@ -145,18 +145,23 @@ def withdraw_access_request(pk: UUID | str, *, by: User) -> AccessRequest:
         .select_related("tenant", "project", "model")
         .get(pk=pk)
     )
-    require(by, "tenants.request_access", access_request.project)
-    if access_request.requested_by_id != by.pk and not by.has_perm(
-        "tenants.manage_members", access_request.tenant
-    ):
-        raise PermissionDenied(
-            _("Somebody else made this request. They, an owner or an admin can withdraw it.")
-        )
+    require_withdrawable(access_request, by)
     access_request.move_to(AccessRequest.State.WITHDRAWN)
     access_request.save(update_fields=["state"])
     cancel_open_reviews(access_request)
     audit.record("access_request.withdrawn", actor=by, subject=access_request)
     return access_request
+
+
+def require_withdrawable(access_request: AccessRequest, user: User) -> None:
+    """Raise PermissionDenied unless `user` may take this request back."""
+    require(user, "tenants.request_access", access_request.project)
+    if access_request.requested_by_id != user.pk and not user.has_perm(
+        "tenants.manage_members", access_request.tenant
+    ):
+        raise PermissionDenied(
+            _("Somebody else made this request. They, an owner or an admin can withdraw it.")
+        )
 
 
 def preview_access_request(

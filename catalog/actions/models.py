@@ -60,5 +60,5 @@ def _move(model: CatalogModel, lifecycle: str, verb: str, by: User) -> CatalogMo
     model.imported = {name: value for name, value in model.imported.items() if name != "lifecycle"}
     model.updated_at = now()
     model.save(update_fields=["lifecycle", "imported", "updated_at"])
-    audit.record(verb, actor=by, subject=model, before=before)
+    audit.record(verb, actor=by, subject=model, changes={"lifecycle": (before, lifecycle)})
     return model

@@ -100,6 +100,8 @@ def decide_review(pk: UUID | str, *, by: User, verdict: str, comment: str = "") 
 def revoke_grant(pk: UUID | str, *, by: User, reason: str = "") -> Grant:
     """End a grant now, and revoke the key that was made with it; gateways refuse the model from the next revision on.
 
+    Limits that came with it stay: a limit opens nothing, and without it a later grant would be wider than before.
+
     Raises:
         Grant.DoesNotExist: `by` cannot see such a grant.
         PermissionDenied: `by` may not revoke here.
@@ -111,11 +113,7 @@ def revoke_grant(pk: UUID | str, *, by: User, reason: str = "") -> Grant:
         .select_related("tenant", "project", "model")
         .get(pk=pk)
     )
-    require(by, "tenants.revoke_key", grant.project)
-    if grant.revoked_at is not None:
-        raise Conflict(_("This grant is revoked already."), code="already_revoked")
-    if grant.valid_until <= now():
-        raise Conflict(_("This grant has ended; there is nothing left to revoke."), code="ended")
+    require_revocable(grant, by)
     grant.revoked_at = now()
     grant.save(update_fields=["revoked_at"])
     audit.record("grant.revoked", actor=by, subject=grant, model=grant.model.name, reason=reason)
@@ -127,14 +125,38 @@ def revoke_grant(pk: UUID | str, *, by: User, reason: str = "") -> Grant:
     return grant
 
 
-def _require_open(review: Review) -> None:
-    access_request = review.access_request
+def require_revocable(grant: Grant, user: User) -> None:
+    """Raise PermissionDenied or Conflict where `revoke_grant` would, for this row as it was read."""
+    require(user, "tenants.revoke_key", grant.project)
+    if grant.revoked_at is not None:
+        raise Conflict(_("This grant is revoked already."), code="already_revoked")
+    if grant.valid_until <= now():
+        raise Conflict(_("This grant has ended; there is nothing left to revoke."), code="ended")
+
+
+def require_decidable(access_request: AccessRequest, user: User, *, track: str) -> None:
+    """Raise PermissionDenied or Conflict where `decide_review` would whatever the verdict, before that is read.
+
+    `track` may be nonsense: then it is asked whether `user` decides any track.
+    """
+    tracks = [track] if track in Review.Track.values else Review.Track.values
+    if not any(user.has_perm(f"catalog.review_{one}") for one in tracks):
+        require(user, f"catalog.review_{tracks[0]}")
+    require_pending(access_request)
+
+
+def require_pending(access_request: AccessRequest) -> None:
+    """Raise Conflict unless the request, as it was read, waits for its decision."""
     if access_request.state != AccessRequest.State.PENDING:
         raise Conflict(
             _("This request is %(state)s; there is nothing left to decide.")
             % {"state": access_request.get_state_display().lower()},
             code="already_decided",
         )
+
+
+def _require_open(review: Review) -> None:
+    require_pending(review.access_request)
     if review.state != Review.State.PENDING:
         raise Conflict(
             _("Somebody has already decided this review: %(state)s.")

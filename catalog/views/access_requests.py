@@ -19,6 +19,7 @@ from django.views.generic import DetailView, TemplateView
 from catalog import rules, telling
 from catalog.access import accesses
 from catalog.actions import Preview, preview_access_request, withdraw_access_request
+from catalog.actions.access_requests import require_withdrawable
 from catalog.forms import LIMITS, AccessRequestForm
 from catalog.models import AccessRequest, CatalogModel, Review
 from tenants.models import ApiKey, DataClass, Project
@@ -223,6 +224,12 @@ class RequestWithdraw(PartialMixin, TenantScopedMixin, DetailView):  # type: ign
     def get_queryset(self) -> QuerySet[AccessRequest]:
         requests: QuerySet[AccessRequest] = super().get_queryset().with_names()
         return requests
+
+    def get(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        access_request = self.get_object()
+        require_withdrawable(access_request, signed_in(request))
+        access_request.move_to(AccessRequest.State.WITHDRAWN)  # in memory: whether there is anything to ask
+        return super().get(request, *args, **kwargs)
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
         open_tracks = [

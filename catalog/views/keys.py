@@ -138,9 +138,7 @@ class KeyClaim(TenantScopedMixin, DetailView):  # type: ignore[type-arg]
             model_name=model.name if model else "",
             mode=model.mode if model else "chat",
         )
-        response = render(request, "tenants/apikey_claimed.html", context)
-        response["Referrer-Policy"] = "no-referrer"
-        return response
+        return render(request, "tenants/apikey_claimed.html", context)
 
 
 class KeyRevoke(PartialMixin, TenantScopedMixin, DetailView):  # type: ignore[type-arg]

@@ -18,6 +18,7 @@ BASE_DIR = Path(__file__).resolve().parent.parent.parent
 LOCAL_DIR = Path(env("LOCAL_DIR", BASE_DIR / ".local"))
 
 SECRET_KEY = env("SECRET_KEY")
+SECRET_KEY_FALLBACKS = env_list("SECRET_KEY_FALLBACKS")
 DEBUG = False
 CONSOLE_URL = env("CONSOLE_URL", "http://127.0.0.1:8000").rstrip("/")
 GATEWAY_URL = env("GATEWAY_URL", "http://127.0.0.1:8080/v1").rstrip("/")
@@ -76,7 +77,7 @@ MIDDLEWARE = [
     "tenants.middleware.RequestContextMiddleware",
     "tenants.middleware.ScopeMiddleware",
     "tenants.oidc.middleware.ProviderSessionMiddleware",
-    "tenants.middleware.ConflictMiddleware",
+    "tenants.middleware.RefusalMiddleware",
     "tenants.session_middleware.SecondFactorGate",
     "axes.middleware.AxesMiddleware",
 ]
@@ -189,7 +190,7 @@ SECURE_HSTS_INCLUDE_SUBDOMAINS = not IS_LOOPBACK and env_bool("HSTS_SUBDOMAINS",
 SECURE_HSTS_PRELOAD = not IS_LOOPBACK and env_bool("HSTS_PRELOAD", False)
 SILENCED_SYSTEM_CHECKS = [
     "guardian.W001",  # it looks for its own backend by name; ours extends it
-    "security.W021"
+    "security.W021",
 ]  # preloading binds a whole domain for years: its owner decides that
 SECURE_CONTENT_TYPE_NOSNIFF = True
 SECURE_REFERRER_POLICY = "same-origin"
@@ -249,6 +250,12 @@ STORAGES = {
 }
 EXPORT_DIR = Path(env("EXPORT_DIR", LOCAL_DIR / "exports"))
 EXPORT_KEEP_DAYS = env_int("EXPORT_KEEP_DAYS", 30, minimum=1)
+AUDIT_RETENTION_DAYS = env_int("AUDIT_RETENTION_DAYS", 730, minimum=180)
+AUDIT_SEAL_EXPORT = env("AUDIT_SEAL_EXPORT", "")  # file:///… or s3://bucket/prefix; empty: seals stay here
+AUDIT_SEAL_EXPORT_ENDPOINT = env("AUDIT_SEAL_EXPORT_ENDPOINT", "")
+AUDIT_SEAL_EXPORT_REGION = env("AUDIT_SEAL_EXPORT_REGION", "us-east-1")
+AUDIT_SEAL_EXPORT_KEY_ID = env("AUDIT_SEAL_EXPORT_KEY_ID", "")
+AUDIT_SEAL_EXPORT_SECRET = env("AUDIT_SEAL_EXPORT_SECRET", "")
 EMAIL_BACKEND = env("EMAIL_BACKEND", "django.core.mail.backends.console.EmailBackend")
 EMAIL_HOST = env("EMAIL_HOST", "localhost")
 EMAIL_PORT = env_int("EMAIL_PORT", 25, minimum=1)
@@ -289,6 +296,7 @@ RATE_LIMITS = env_rates(
     "RATE_LIMITS",
     {
         "sign_in": "30/minute",  # passwords, codes and administrator's links, of an address
+        "provider_sign_in": "300/minute",  # ways to the identity provider, of an address (an office has one)
         "invitation_send": "60/hour",  # of a person
         "invitation_open": "30/minute",  # of an address
         "key_claim": "30/minute",  # of a person
@@ -337,11 +345,12 @@ SPECTACULAR_SETTINGS = {
         "AccessRequestStateEnum": "catalog.models.AccessRequest.State",
         "ReviewStateEnum": "catalog.models.Review.State",
         "ExportStateEnum": "billing.models.Export.State",
+        "ExportKindEnum": "billing.models.Export.Kind",
         "DeploymentStateEnum": "deployments.models.Deployment.State",
         "TokenStateEnum": ["active", "suspended", "expired", "revoked"],
         "TokenScopeEnum": "tenants.roles.TokenScope",
         "RoleEnum": "tenants.roles.Role",
-        "ProjectRoleEnum": ["admin", "developer", "finance", "viewer"],
+        "ProjectRoleEnum": "tenants.roles.PROJECT_ROLE_CHOICES",
     },
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",

@@ -76,7 +76,7 @@ def belongings_of(user: User, tenant: Tenant) -> list[Belongings]:
 
 
 def settle(
-    user: User, tenant: Tenant, choices: Mapping[str, Choice], *, by: User
+    user: User, tenant: Tenant, choices: Mapping[str, Choice], *, actor: User
 ) -> dict[str, dict[str, str | int]]:
     """Hand over or end all that `user` owns in `tenant`, and return by kind what was done. All or nothing.
 
@@ -101,10 +101,10 @@ def settle(
     for kind in owned:
         provider = _PROVIDERS[kind.kind]
         if heir := heirs.get(kind.kind):
-            count = provider.hand_over(user, tenant, to=heir, by=by)
+            count = provider.hand_over(user, tenant, to=heir, by=actor)
             done[kind.kind] = {"handed_over": count, "to": heir.email}
         else:
-            done[kind.kind] = {"ended": provider.end(user, tenant, by=by)}
+            done[kind.kind] = {"ended": provider.end(user, tenant, by=actor)}
     if any(_PROVIDERS[kind].reaches_gateways for kind in done):
         raise_revision()
     return done

@@ -121,7 +121,7 @@ def confirm_closing(pk: UUID | str, *, by: User) -> Tenant:
         proposed_by=closing.proposed_by.email,
         export=closing.export_id,
         sha256=closing.export_sha256,
-        **ended,
+        ended=ended,
     )
     raise_revision()
     return tenant

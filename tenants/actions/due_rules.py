@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from uuid import UUID
 
 import structlog
+from django.db import transaction
 from django.utils.timezone import now
 
 from tenants import group_rules, tasks
@@ -35,7 +36,7 @@ def follow(people: Iterable[UUID]) -> None:
     """After the deed's transaction: compute the roles at once if these are few people, else let a task do it."""
     few = sorted(people)
     if len(few) > MANY:
-        tasks.apply_due_group_rules.delay_on_commit()  # type: ignore[attr-defined]
+        transaction.on_commit(tasks.apply_due_group_rules.delay, robust=True)
         return
     for pk in few:
         _apply(pk)

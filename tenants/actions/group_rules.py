@@ -10,6 +10,7 @@ from django.utils.timezone import now
 from django.utils.translation import gettext as _
 
 from tenants import audit, group_rules
+from tenants.actions.members import require_may_give
 from tenants.errors import Conflict
 from tenants.models import GroupRule, Tenant, User
 from tenants.oidc import tasks
@@ -70,11 +71,11 @@ def end_group_rule(pk: UUID | str, *, by: User) -> GroupRule:
 
 def require_may_write(rule: GroupRule, by: User) -> None:
     """Raise PermissionDenied unless `by` may decide about what the rule gives."""
-    if rule.staff_role:
-        if not by.is_superuser:
-            raise PermissionDenied(_("Only a superuser writes rules that give staff roles."))
+    if rule.tenant is None:
+        require(by, "tenants.appoint_staff")
     else:
         require(by, "tenants.manage_members")
+        require_may_give(by, rule.tenant, rule.role)
 
 
 def _end(pk: UUID | str, by: User) -> GroupRule:

@@ -9,9 +9,10 @@ from django.core.exceptions import PermissionDenied, ValidationError
 from django.db import transaction
 from django.utils.translation import gettext as _
 
-from tenants import audit
+from tenants import audit, group_rules
 from tenants.errors import Conflict
 from tenants.models import FederatedIdentity, User
+from tenants.sessions import end_provider_sessions
 
 
 @transaction.atomic
@@ -29,7 +30,7 @@ def link_identity(user: User, subject: str, *, by: User) -> FederatedIdentity:
     if user.is_service_account:
         raise ValidationError(_("An account for programs does not sign in to pages."))
     identity = FederatedIdentity(user=user, issuer=settings.OIDC_ISSUER, subject=subject.strip())
-    identity.clean_fields()
+    identity.clean_fields(exclude={"groups", "checked_at", "signed_in_at"})
     identities = FederatedIdentity.objects.filter(issuer=settings.OIDC_ISSUER)
     if (
         identities.filter(subject=identity.subject).exists()
@@ -49,8 +50,6 @@ def unlink_identity(pk: UUID | str, *, by: User) -> None:
         FederatedIdentity.DoesNotExist: there is no such identity.
         PermissionDenied: `by` is no superuser.
     """
-    from tenants.group_rules import apply_group_rules
-    from tenants.sessions import end_provider_sessions
 
     _require_superuser(by)
     identity = FederatedIdentity.objects.select_for_update(of=("self",)).select_related("user").get(pk=pk)
@@ -58,7 +57,7 @@ def unlink_identity(pk: UUID | str, *, by: User) -> None:
     ended = end_provider_sessions(identity.issuer, subject=identity.subject)
     audit.record("identity.unlinked", actor=by, subject=identity, user=user.email, sessions=ended)
     identity.delete()
-    apply_group_rules(user, because="their identity was unlinked")
+    group_rules.apply_group_rules(user, because="their identity was unlinked")
 
 
 def _require_superuser(by: User) -> None:

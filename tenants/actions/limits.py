@@ -37,14 +37,26 @@ def set_limits(
     if by is not None:
         require(by, "tenants.manage_limits", project or (key.project if key else tenant))
     require_active(tenant)
-    limits = []
+    limits, changes = [], {}
     for kind, value in sorted(values.items()):
-        limit, _ = Limit.objects.in_tenant(tenant).update_or_create(
-            tenant=tenant, project=project, key=key, model=model, kind=kind, defaults={"value": value}
+        limit, is_new = (
+            Limit.objects.in_tenant(tenant)
+            .select_for_update()
+            .get_or_create(
+                tenant=tenant, project=project, key=key, model=model, kind=kind, defaults={"value": value}
+            )
         )
+        changes[kind] = (None if is_new else _number(limit.value), _number(value))
+        limit.value = value
+        limit.save(update_fields=["value"])
         limits.append(limit)
     audit.record(
-        "limits.set", actor=by, subject=key or project or tenant, tenant=tenant, model=model, values=values
+        "limits.set", actor=by, subject=key or project or tenant, tenant=tenant, model=model, changes=changes
     )
     raise_revision()
     return limits
+
+
+def _number(value: Decimal) -> str:
+    """A limit's number as people write it: 1000 and 1000.00000000 are the same limit."""
+    return f"{Decimal(value).normalize():f}"

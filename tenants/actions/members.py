@@ -7,6 +7,7 @@ owner by being one of two who remove each other. What a leaver owns is settled i
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 from uuid import UUID
 
 from django.core.exceptions import PermissionDenied
@@ -22,6 +23,7 @@ from tenants.models import Invitation, Membership, Source, Tenant, User
 from tenants.permissions import deeds_in, require
 from tenants.role_groups import give_tenant_role, take_tenant_role
 from tenants.roles import ROLE_PERMISSIONS, Role
+from tenants.standing import check_active
 
 
 @transaction.atomic
@@ -36,9 +38,10 @@ def add_member(
 
     Raises:
         PermissionDenied: `by` may not manage members here, has less than `role` themselves, or raises themselves.
-        Conflict: the tenant would be left without an owner, or the role comes from a group rule.
+        Conflict: the tenant would be left without an owner, the role comes from a group rule, or a person adds
+            somebody while the tenant is not active.
     """
-    lock_tenant(tenant.pk)
+    locked = lock_tenant(tenant.pk)
     existing: Membership | None = (
         Membership.objects.in_tenant(tenant)
         .select_for_update(of=("self",))
@@ -52,8 +55,9 @@ def add_member(
         if existing:
             _require_by_hand(existing)
             require_may_give(by, tenant, existing.role)
+        check_active(locked)
     if source == Source.PERSON:
-        withdraw_open_invitations(tenant, Q(email=user.email), by=by)
+        withdraw_open_invitations(tenant, Q(email=user.email), actor=by)
     return place_member(tenant, user, role, existing=existing, source=source, actor=by)
 
 
@@ -73,7 +77,7 @@ def change_role(pk: UUID | str, role: str, *, by: User) -> Membership:
     require_may_give(by, membership.tenant, role)
     if membership.user.is_service_account and role == Role.OWNER:
         raise PermissionDenied(_("A service account cannot be an owner: an owner is a person who answers."))
-    withdraw_open_invitations(membership.tenant, Q(email=membership.user.email), by=by)
+    withdraw_open_invitations(membership.tenant, Q(email=membership.user.email), actor=by)
     return place_member(
         membership.tenant, membership.user, role, existing=membership, source=Source.PERSON, actor=by
     )
@@ -105,8 +109,8 @@ def remove_member(
     _require_by_hand(membership)
     if membership.role == Role.OWNER:
         _keep_an_owner(membership)
-    settled = belongings.settle(user, tenant, choices or {}, by=by)
-    withdraw_open_invitations(tenant, Q(email=user.email) | Q(invited_by=user), by=by)
+    settled = belongings.settle(user, tenant, choices or {}, actor=by)
+    withdraw_open_invitations(tenant, Q(email=user.email) | Q(invited_by=user), actor=by)
     audit.record(
         "membership.left" if is_leaving else "membership.removed",
         actor=by,
@@ -120,9 +124,18 @@ def remove_member(
 
 
 def place_member(
-    tenant: Tenant, user: User, role: str, *, existing: Membership | None, source: str, actor: User | None
+    tenant: Tenant,
+    user: User,
+    role: str,
+    *,
+    existing: Membership | None,
+    source: str,
+    actor: User | None,
+    **details: Any,
 ) -> Membership:
     """Write a member's role, its groups and the audit line; the caller holds the tenant and has asked who may.
+
+    What the audit line should say besides is given as `details`.
 
     Raises Conflict if the tenant would be left without an owner.
     """
@@ -135,7 +148,7 @@ def place_member(
         existing.role, existing.source = role, source
         existing.save(update_fields=["role", "source"])
         if "manage_members" not in ROLE_PERMISSIONS[role]:
-            withdraw_open_invitations(tenant, Q(invited_by=user), by=actor)
+            withdraw_open_invitations(tenant, Q(invited_by=user), actor=actor)
     else:
         existing = Membership.objects.create(tenant=tenant, user=user, role=role, source=source)
     give_tenant_role(user, tenant, role)
@@ -145,8 +158,8 @@ def place_member(
         subject=existing,
         user=user.email,
         role=role,
-        before=before[0],
         changes={"role": (before[0], role), "source": (before[1], source)},
+        **details,
     )
     return existing
 
@@ -163,27 +176,28 @@ def lock_tenant(pk: UUID) -> Tenant:
 
 
 def require_manager(
-    by: User, tenant: Tenant, *, over: User | None = None, deed: str = "tenants.manage_members"
+    actor: User, tenant: Tenant, *, over: User | None = None, deed: str = "tenants.manage_members"
 ) -> None:
-    """Raise PermissionDenied unless `by` is a person who may do this in `tenant`, and not `over`."""
-    if by.is_service_account:
+    """Raise PermissionDenied unless `actor` is a person who may do this in `tenant`, and not `over`."""
+    if actor.is_service_account:
         raise PermissionDenied(_("A service account cannot change who belongs to a tenant; a person must."))
-    require(by, deed, tenant)
-    if over is not None and by.pk == over.pk:
+    require(actor, deed, tenant)
+    if over is not None and actor.pk == over.pk:
         raise PermissionDenied(_("You cannot change your own role; another owner or admin can."))
 
 
-def may_give(by: User, tenant: Tenant, role: str) -> bool:
-    """Whether `role` is none above that of `by`: who decides about owners may give all, others what they have."""
-    deeds = deeds_in(by, tenant)
-    return "manage_owners" in deeds or (role != Role.OWNER and ROLE_PERMISSIONS[role] <= deeds)
+def may_give(actor: User, tenant: Tenant, role: str) -> bool:
+    """Whether `role` is none above that of `actor`: who decides about owners may give all, others what they have."""
+    if actor.has_perm("tenants.manage_owners", tenant):
+        return True
+    return role != Role.OWNER and ROLE_PERMISSIONS[role] <= deeds_in(actor, tenant)
 
 
-def require_may_give(by: User, tenant: Tenant, role: str) -> None:
-    """Raise PermissionDenied, in words, if `role` is above that of `by`."""
+def require_may_give(actor: User, tenant: Tenant, role: str) -> None:
+    """Raise PermissionDenied, in words, if `role` is above that of `actor`."""
     if role not in Role.values:
         raise ValueError(f"{role} is no role. Choose one of {', '.join(Role.values)}.")
-    if not may_give(by, tenant, role):
+    if not may_give(actor, tenant, role):
         words = {"role": Role(role).label.lower()}
         raise PermissionDenied(
             _("Only an owner can decide about owners.")
@@ -192,14 +206,14 @@ def require_may_give(by: User, tenant: Tenant, role: str) -> None:
         )
 
 
-def withdraw_open_invitations(tenant: Tenant, which: Q, *, by: User | None) -> int:
+def withdraw_open_invitations(tenant: Tenant, which: Q, *, actor: User | None) -> int:
     """Kill open invitations that a change of members has overtaken, and return how many."""
     overtaken = Invitation.objects.in_tenant(tenant).open().filter(which).select_for_update(of=("self",))
     count = 0
     for invitation in overtaken.order_by("pk"):
         invitation.withdrawn_at = now()
         invitation.save(update_fields=["withdrawn_at"])
-        audit.record("invitation.withdrawn", actor=by, subject=invitation, because="overtaken")
+        audit.record("invitation.withdrawn", actor=actor, subject=invitation, because="overtaken")
         count += 1
     return count
 

@@ -6,14 +6,16 @@ import structlog
 from django.core.exceptions import PermissionDenied
 from django.db import transaction
 from django.utils.timezone import now
+from django.utils.translation import gettext as _
 
 from tenants import audit, sessions, suspension
 from tenants.actions.due_rules import note_rules_due
 from tenants.errors import Conflict
-from tenants.models import DirectoryPerson, Membership, Tenant, User
+from tenants.models import ApiKey, DirectoryPerson, Membership, PersonalAccessToken, Tenant, User
 from tenants.permissions import require
 from tenants.roles import Role
 from tenants.scope import platform_scope
+from tenants.signals import Stake
 
 log = structlog.get_logger(__name__)
 
@@ -91,6 +93,17 @@ def reactivate_person(user: User, *, by: User | None, because: str) -> bool:
             audit.record("person.reactivated", actor=by, subject=row, because=because, restored=restored)
     user.is_active = True
     return was_inactive
+
+
+def what_ends_for(user: User) -> list[Stake]:
+    """What deactivating `user` ends or suspends, in numbers, for whoever is about to do it."""
+    keys = ApiKey.objects.across_tenants().filter(owner=user, suspended_at=None).exclude(state="revoked")
+    tokens = PersonalAccessToken.objects.filter(user=user, suspended_at=None, revoked_at=None)
+    return [
+        Stake(_("Sessions"), sessions.live_sessions(user).count()),
+        Stake(_("Keys"), keys.count()),
+        Stake(_("Tokens"), tokens.filter(expires_at__gt=now()).count()),
+    ]
 
 
 def tenants_without_owner_but(user: User) -> list[Tenant]:

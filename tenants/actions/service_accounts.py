@@ -80,7 +80,7 @@ def disable_service_account(pk: UUID | str, *, by: User) -> User:
     account, tenant = _locked_account(pk, by)
     if not account.is_active:
         raise Conflict(_("%(name)s is disabled already.") % {"name": account})
-    stop(account, tenant, because=_("The service account is disabled."), by=by)
+    stop(account, tenant, because=_("The service account is disabled."), actor=by)
     return account
 
 
@@ -126,7 +126,7 @@ def delete_service_account(
     """
     account, tenant = _locked_account(pk, by)
     membership = Membership.objects.in_tenant(tenant).select_related("user", "tenant").get(user=account)
-    settled = belongings.settle(account, tenant, choices or {}, by=by)
+    settled = belongings.settle(account, tenant, choices or {}, actor=by)
     audit.record("service_account.deleted", actor=by, subject=account, tenant=tenant, settled=settled)
     end_membership(membership)
     account.email = f"{account.pk}@{tenant.slug}.{DOMAIN}"
@@ -134,19 +134,19 @@ def delete_service_account(
     account.save(update_fields=["email", "is_active"])
 
 
-def stop(account: User, tenant: Tenant, *, because: str, by: User) -> None:
+def stop(account: User, tenant: Tenant, *, because: str, actor: User) -> None:
     """Disable an account that the caller has locked, and suspend what it owns."""
     account.is_active = False
     account.save(update_fields=["is_active"])
     audit.record(
         "service_account.disabled",
-        actor=by,
+        actor=actor,
         subject=account,
         tenant=tenant,
         because=because,
         changes={"is_active": (True, False)},
     )
-    suspend_access(account, tenant=None, because=because, by=by)
+    suspend_access(account, tenant=None, because=because, by=actor)
 
 
 def _locked_account(pk: UUID | str, by: User) -> tuple[User, Tenant]:

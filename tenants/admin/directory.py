@@ -61,7 +61,7 @@ class GroupRuleForm(forms.Form):
     def __init__(self, *args: Any, user: User, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.fields["tenant"].queryset = Tenant.objects.visible_to(user).exclude(status="closed")  # type: ignore[attr-defined]
-        if not user.is_superuser:
+        if not user.has_perm("tenants.appoint_staff"):
             del self.fields["staff_role"]
         for field in self.fields.values():
             classes = SELECT_CLASSES if isinstance(field.widget, forms.Select) else INPUT_CLASSES

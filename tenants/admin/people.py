@@ -10,6 +10,8 @@ from django.utils.translation import gettext_lazy as _
 from unfold.decorators import display
 
 from tenants.admin.base import LookAdmin
+from tenants.admin.people_deeds import PeopleDeeds
+from tenants.admin.personal_data import PersonalDataMixin
 from tenants.admin.sign_in import SignInDeeds
 from tenants.models import User
 
@@ -17,7 +19,7 @@ admin.site.unregister(Group)  # roles are given by actions, which write them dow
 
 
 @admin.register(User)
-class UserAdmin(SignInDeeds, LookAdmin):
+class UserAdmin(PeopleDeeds, SignInDeeds, PersonalDataMixin, LookAdmin):
     list_display = ["email", "name", "is_staff", "is_active", "last_login"]
     list_filter = ["is_staff", "is_active"]
     search_fields = ["email", "name"]
@@ -27,7 +29,7 @@ class UserAdmin(SignInDeeds, LookAdmin):
         "date_joined", "last_login",
     ]  # fmt: skip
     readonly_fields = fields
-    actions_detail = ["unlock", "reset"]
+    actions_detail = ["deactivate", "reactivate", "unlock", "reset", "hand_out", "erase"]
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[User]:
         return User.objects.order_by("email")

@@ -13,8 +13,8 @@ from rest_framework.response import Response
 
 from tenants.actions import claim_api_key, revoke_api_key
 from tenants.api.base import InProjectFilter, VisibleMixin
-from tenants.models import ApiKey, Limit, Project, Tenant
-from tenants.permissions import signed_in
+from tenants.models import ApiKey, Limit, Membership, Project, Tenant
+from tenants.permissions import require, signed_in
 from tenants.rate_limits import limit_rate
 from tenants.roles import TokenScope
 
@@ -58,6 +58,15 @@ class ClaimedKeySerializer(ApiKeySerializer):
         fields = [*ApiKeySerializer.Meta.fields, "secret"]
 
 
+class ClaimSerializer(serializers.Serializer[Any]):
+    service_account = serializers.UUIDField(
+        required=False,
+        default=None,
+        allow_null=True,
+        help_text="The id of the service account that shall answer for the key; left out: you do.",
+    )
+
+
 class RevokeSerializer(serializers.Serializer[Any]):
     reason = serializers.CharField(max_length=500, required=False, default="", allow_blank=True)
 
@@ -75,7 +84,7 @@ class ApiKeyViewSet(VisibleMixin, viewsets.ReadOnlyModelViewSet[ApiKey]):
         return super().get_queryset().select_related("tenant", "project")
 
     @extend_schema(
-        request=None,
+        request=ClaimSerializer,
         responses={
             200: ClaimedKeySerializer,
             409: OpenApiResponse(description="It was claimed or revoked already."),
@@ -86,7 +95,14 @@ class ApiKeyViewSet(VisibleMixin, viewsets.ReadOnlyModelViewSet[ApiKey]):
     def claim(self, request: Request, pk: str) -> Response:
         found = self.get_object()
         limit_rate("key_claim", str(signed_in(request).pk))
-        key, secret = claim_api_key(found.pk, by=signed_in(request))
+        said = ClaimSerializer(data=request.data)
+        said.is_valid(raise_exception=True)
+        wanted = said.validated_data["service_account"]
+        owner = None
+        if wanted is not None:
+            accounts = Membership.objects.visible_to(request.user).filter(user__service_of=found.tenant)
+            owner = accounts.filter(pk=wanted).values_list("user", flat=True).first() or wanted
+        key, secret = claim_api_key(found.pk, by=signed_in(request), owner=owner)
         key.secret = secret  # type: ignore[attr-defined]
         answer = ClaimedKeySerializer(key, context=self.get_serializer_context()).data
         return Response(answer, headers={"Cache-Control": "no-store"})
@@ -95,6 +111,8 @@ class ApiKeyViewSet(VisibleMixin, viewsets.ReadOnlyModelViewSet[ApiKey]):
     @action(detail=True, methods=["post"])
     def revoke(self, request: Request, pk: str) -> Response:
         found = self.get_object()
+        require(signed_in(request), "tenants.revoke_key", found.project)
+        found.move_to(ApiKey.State.REVOKED)  # refuses what is revoked before the reason is looked at
         wanted = RevokeSerializer(data=request.data)
         wanted.is_valid(raise_exception=True)
         key = revoke_api_key(found.pk, by=signed_in(request), reason=wanted.validated_data["reason"])

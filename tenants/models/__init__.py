@@ -1,6 +1,14 @@
 """WHO: people, tenants, projects, memberships, keys, limits, tokens, the directory, the audit trail."""
 
-from tenants.models.audit import AuditEntry
+from tenants.models.answers import StoredAnswer
+from tenants.models.audit import (
+    AuditEntry,
+    AuditPruning,
+    AuditRedaction,
+    AuditSeal,
+    AuditSealExport,
+    AuditUnsealed,
+)
 from tenants.models.directory import (
     DirectoryGroup,
     DirectoryPerson,
@@ -32,6 +40,11 @@ from tenants.models.tenancy import (
 __all__ = [
     "ApiKey",
     "AuditEntry",
+    "AuditPruning",
+    "AuditRedaction",
+    "AuditSeal",
+    "AuditSealExport",
+    "AuditUnsealed",
     "ConfigRevision",
     "DataClass",
     "DirectoryGroup",
@@ -52,6 +65,7 @@ __all__ = [
     "Source",
     "SpentLogoutToken",
     "StaffAppointment",
+    "StoredAnswer",
     "Tenant",
     "TenantClosing",
     "User",

@@ -65,6 +65,9 @@ class User(AbstractUser):
     REQUIRED_FIELDS: ClassVar[list[str]] = []
     objects: ClassVar[UserManager] = UserManager()  # type: ignore[assignment]
 
+    class Meta:
+        permissions = [("erase_person", "Hand out and erase what is held about a person")]
+
     def __str__(self) -> str:
         return self.name or self.email
 

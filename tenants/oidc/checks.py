@@ -16,8 +16,7 @@ from django.db import transaction
 from django.db.models import Q
 from django.utils.timezone import now
 
-from tenants import audit
-from tenants.group_rules import apply_group_rules
+from tenants import audit, group_rules
 from tenants.models import FederatedIdentity
 from tenants.oidc import tokens
 from tenants.oidc.claims import ProviderPerson, fetch_person
@@ -26,6 +25,8 @@ from tenants.oidc.identities import note_groups
 from tenants.oidc.provider import current_provider
 from tenants.oidc.vault import seal, unseal
 from tenants.scope import platform_scope
+from tenants.sessions import end_provider_sessions
+from tenants.suspension import suspend_access
 
 log = structlog.get_logger(__name__)
 
@@ -98,7 +99,7 @@ def check_identity(pk: UUID) -> None:
             return
         current.claimed_at = None
         note_groups(current, person)
-        apply_group_rules(current.user, because=BECAUSE_CHECKED)
+        group_rules.apply_group_rules(current.user, because=BECAUSE_CHECKED)
 
 
 def _ask_again(identity: FederatedIdentity, refresh_token: str) -> ProviderPerson:
@@ -125,8 +126,6 @@ def _ask_again(identity: FederatedIdentity, refresh_token: str) -> ProviderPerso
 
 def _refuse(pk: UUID, sealed: bytes | memoryview | None, reason: str) -> None:
     """The provider said no for good: end what it opened, and suspend keys and tokens until the next sign-in."""
-    from tenants.sessions import end_provider_sessions
-    from tenants.suspension import suspend_access
 
     with platform_scope("periodic check: the keys of a person may be in any tenant"), transaction.atomic():
         identity = _locked(pk)

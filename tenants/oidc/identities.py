@@ -11,13 +11,14 @@ from django.db import connection, transaction
 from django.utils.timezone import now
 from django.utils.translation import gettext as _
 
-from tenants import audit
-from tenants.group_rules import apply_group_rules
+from tenants import audit, group_rules
+from tenants.directory import entry_of
 from tenants.models import FederatedIdentity, Invitation, User
 from tenants.oidc.claims import ProviderPerson
 from tenants.oidc.errors import SignInRefused
 from tenants.oidc.vault import seal
 from tenants.scope import platform_scope
+from tenants.suspension import restore_access
 
 
 @transaction.atomic
@@ -52,10 +53,8 @@ def sign_in_person(person: ProviderPerson, *, refresh_token: str | None, is_rene
         if refresh_token or not is_renewal:
             identity.refresh_token = seal(identity, refresh_token) if refresh_token else None
         note_groups(identity, person)
-        apply_group_rules(user, because="signed in at the provider")
+        group_rules.apply_group_rules(user, because="signed in at the provider")
         if was_refused:
-            from tenants.suspension import restore_access
-
             restore_access(user, tenant=None, by=None)
         _follow_provider(user, person)  # last: it locks the person, which comes after tenants
     return user
@@ -100,7 +99,7 @@ def _first_sign_in(person: ProviderPerson) -> FederatedIdentity:
     if user is not None:
         _check_made_for(user, person)
         verb = "identity.linked"
-    elif settings.OIDC_CREATE_USER:
+    elif settings.OIDC_CREATE_USER or _is_invited(person):
         user = User.objects.create_user(person.email, None, name=person.name)
         verb = "identity.created"
     else:
@@ -114,13 +113,18 @@ def _first_sign_in(person: ProviderPerson) -> FederatedIdentity:
     return identity
 
 
+def _is_invited(person: ProviderPerson) -> bool:
+    """Whether a tenant waits for this address: then the account is made, and the link of the invitation is next."""
+    return bool(Invitation.objects.across_tenants().acceptable().filter(email=person.email).exists())
+
+
 def _check_made_for(user: User, person: ProviderPerson) -> None:
     """Raise SignInRefused unless the account waits for this person: made by the directory or by an invitation
     to this address, nobody of this provider has it, and no password opens it."""
+    entry = entry_of(user)
     is_expected = (
-        user.external_id != ""
-        or Invitation.objects.across_tenants().filter(accepted_by=user, email__iexact=user.email).exists()
-    )
+        entry is not None and entry.removed_at is None
+    ) or Invitation.objects.across_tenants().filter(accepted_by=user, email__iexact=user.email).exists()
     if (
         not is_expected
         or user.has_usable_password()
@@ -139,7 +143,7 @@ def _check_made_for(user: User, person: ProviderPerson) -> None:
 
 def _follow_provider(user: User, person: ProviderPerson) -> None:
     """Take over name and verified address of the provider, unless the directory (SCIM) is the one that says."""
-    if user.external_id:
+    if entry_of(user):
         return
     changed = {}
     if person.name and person.name != user.name:

@@ -21,10 +21,13 @@ from django.views import View
 from django.views.decorators.csrf import csrf_exempt
 
 from tenants import audit
+from tenants.client_address import client_address
 from tenants.models import FederatedIdentity, Session, SpentLogoutToken
 from tenants.oidc.errors import ProviderProblem
 from tenants.oidc.provider import current_provider
 from tenants.oidc.tokens import LEEWAY_SECONDS, LOGOUT_SECONDS, Claims, TokenRejected, verify_logout_token
+from tenants.rate_limits import limit_rate
+from tenants.sessions import end_provider_sessions
 
 log = structlog.get_logger(__name__)
 
@@ -77,6 +80,7 @@ class BackChannelLogout(View):
     http_method_names = ["post"]
 
     def post(self, request: HttpRequest) -> HttpResponse:
+        limit_rate("back_channel_logout", client_address(request))
         try:
             if not settings.OIDC_ISSUER:
                 raise TokenRejected("no provider is configured")
@@ -90,7 +94,6 @@ class BackChannelLogout(View):
 
 def obey_logout_token(token: str) -> int:
     """End the sessions that a logout token names; return how many. Raises TokenRejected, for a replay too."""
-    from tenants.sessions import end_provider_sessions
 
     claims = verify_logout_token(token)
     issuer, sid, subject = claims["iss"], claims.get("sid", ""), claims.get("sub", "")

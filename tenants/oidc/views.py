@@ -17,9 +17,11 @@ from django.utils.translation import gettext as _
 from django.views.generic import View
 from mozilla_django_oidc.views import OIDCAuthenticationCallbackView, OIDCAuthenticationRequestView
 
+from tenants.client_address import client_address
 from tenants.context import current_origin
 from tenants.oidc.errors import ProviderProblem, ProviderUnavailable, SignInRefused, StaleSignIn
 from tenants.oidc.provider import current_provider
+from tenants.rate_limits import limit_rate
 
 log = structlog.get_logger(__name__)
 
@@ -65,6 +67,11 @@ class ProviderSignInStart(ProviderPageMixin, OIDCAuthenticationRequestView):  # 
     def __init__(self, **kwargs: Any) -> None:
         View.__init__(self, **kwargs)
         self.OIDC_RP_CLIENT_ID = settings.OIDC_RP_CLIENT_ID
+
+    def get(self, request: HttpRequest) -> HttpResponse:
+        limit_rate("provider_sign_in", client_address(request))
+        response: HttpResponse = super().get(request)
+        return response
 
     @property
     def OIDC_OP_AUTH_ENDPOINT(self) -> str:
@@ -134,7 +141,10 @@ class ProviderCallback(ProviderPageMixin, OIDCAuthenticationCallbackView):  # ty
             session["oidc_login_next"] = next_url  # of whoever set out
         session["qm_issuer"], session["qm_subject"] = person.issuer, person.subject
         session["qm_provider_session"] = person.provider_session
-        session["qm_has_second_factor"] = person.has_second_factor
+        # What was confirmed here (tenants/views/second_factor.py) outlives a renewal that says nothing of it.
+        session["qm_has_second_factor"] = (
+            person.has_second_factor or session.get("qm_has_second_factor") is True
+        )
         session["oidc_id_token"] = sign_in.id_token
         response: HttpResponse = super().login_success()
         session.pop("oidc_login_next", None)

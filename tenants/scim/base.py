@@ -29,8 +29,10 @@ from scim2_models import (
 )
 from scim2_models.messages.message import Message
 
-from tenants.errors import Conflict
+from tenants.client_address import client_address
+from tenants.errors import Conflict, TooManyRequests
 from tenants.models import ScimToken
+from tenants.rate_limits import limit_rate
 from tenants.scim.authentication import directory_of
 from tenants.scim.filters import is_storable
 from tenants.scim.payloads import PROVIDER
@@ -46,20 +48,20 @@ class ScimView(View):
     directory: ScimToken
 
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
-        token = directory_of(request)
-        if token is None:
-            answer = error_answer(401, "This token is unknown, expired or revoked. Use another one.")
-            answer["WWW-Authenticate"] = 'Bearer realm="quartermaster directory"'
-            return answer
-        self.directory = token
         try:
+            token = directory_of(request)
+            if token is None:
+                limit_rate("token_failed", client_address(request))
+                return unknown_token()
+            self.directory = token
+            limit_rate("scim", str(token.pk))
             with PROVIDER:
                 return super().dispatch(request, *args, **kwargs)
         except Exception as error:
-            answer_ = answer_to(error)
-            if answer_ is None:
+            answer = answer_to(error)
+            if answer is None:
                 raise
-            return answer_
+            return answer
 
     def http_method_not_allowed(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         answer = error_answer(405, f"{request.method} is not for this address.")
@@ -91,9 +93,19 @@ def answer_to(error: Exception) -> HttpResponse | None:
         return error_answer(403, str(error))
     if isinstance(error, ValidationError):
         return error_answer(400, " ".join(error.messages), "invalidValue")
+    if isinstance(error, TooManyRequests):
+        answer = error_answer(429, error.message)
+        answer["Retry-After"] = str(error.retry_after_seconds)
+        return answer
     if isinstance(error, RequestDataTooBig):
         return error_answer(413, "The request is too large. Send fewer operations at once.")
     return None
+
+
+def unknown_token() -> HttpResponse:
+    answer = error_answer(401, "This token is unknown, expired or revoked. Use another one.")
+    answer["WWW-Authenticate"] = 'Bearer realm="quartermaster directory"'
+    return answer
 
 
 def error_answer(status: int, detail: str, scim_type: str = "") -> HttpResponse:

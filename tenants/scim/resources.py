@@ -34,6 +34,7 @@ class ResourceView(ScimView):
     """What Users and Groups have in common; a subclass says how its rows are found and shown."""
 
     payload: ClassVar[Any]
+    model: ClassVar[Any]
 
     def rows(self) -> QuerySet[Any]:
         """All rows that a directory may know of."""
@@ -112,6 +113,7 @@ class SearchMixin:
 
 class UserView(ResourceView):
     payload = payloads.User
+    model = User
 
     def rows(self) -> QuerySet[User]:
         return people()
@@ -172,6 +174,7 @@ class UserDetail(UserView):
 
 class GroupView(ResourceView):
     payload = payloads.Group
+    model = DirectoryGroup
 
     def rows(self) -> QuerySet[DirectoryGroup]:
         return DirectoryGroup.objects.all()

@@ -6,7 +6,7 @@ from typing import Any
 
 from django.conf import settings
 from django.contrib import messages
-from django.contrib.auth import authenticate, login
+from django.contrib.auth import login
 from django.core.exceptions import PermissionDenied, ValidationError
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import redirect, render
@@ -29,11 +29,14 @@ from tenants.actions import (
 )
 from tenants.actions.invitations import local_accounts_allowed
 from tenants.actions.members import require_manager
+from tenants.client_address import client_address
 from tenants.errors import Conflict
 from tenants.forms import InviteForm, NewcomerForm, role_options
 from tenants.models import Invitation, Membership, User
 from tenants.permissions import signed_in
+from tenants.rate_limits import limit_rate
 from tenants.views.mixins import PartialMixin, TenantPageMixin, TenantScopedMixin
+from tenants.views.sign_in import LOCAL_BACKEND
 
 
 @method_decorator([never_cache, sensitive_post_parameters("password", "password_again")], name="dispatch")
@@ -41,11 +44,11 @@ class InvitationPage(View):
     """Accept with the account one has, or make one. Every link that opens nothing gets the same page."""
 
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        limit_rate("invitation_open", client_address(request))
         try:
             response = super().dispatch(request, *args, **kwargs)
         except Invitation.DoesNotExist:
             response = render(request, "tenants/invitation_gone.html", status=404)
-        response["Referrer-Policy"] = "no-referrer"
         return response
 
     def get(self, request: HttpRequest, link: str) -> HttpResponse:
@@ -64,9 +67,7 @@ class InvitationPage(View):
             except ValidationError as error:
                 form.add_error(None, error)
             else:
-                password = form.cleaned_data["password"]
-                if person := authenticate(request, username=user.email, password=password):
-                    login(request, person)
+                login(request, user, backend=LOCAL_BACKEND)
                 return self._welcome(membership)
         return self._page(invitation, link, form, status=400)
 
@@ -112,6 +113,7 @@ class InvitationNew(TenantPageMixin, TemplateView):
         form = InviteForm(request.POST)
         if not form.is_valid():
             return self._form_page(form, status=400)
+        limit_rate("invitation_send", str(signed_in(request).pk))
         try:
             invitation, __ = invite(self.tenant, by=signed_in(request), **form.cleaned_data)
         except ValidationError as error:
@@ -142,7 +144,9 @@ class InvitationResend(TenantScopedMixin, DetailView):  # type: ignore[type-arg]
         return redirect(_open_invitations(self.tenant.slug))
 
     def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
-        invitation, __ = resend_invitation(self.get_object().pk, by=signed_in(request))
+        found = self.get_object()
+        limit_rate("invitation_send", str(signed_in(request).pk))
+        invitation, __ = resend_invitation(found.pk, by=signed_in(request))
         messages.success(
             request, _("Sent to %(email)s again; the link before is dead") % {"email": invitation.email}
         )

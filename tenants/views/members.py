@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from django.contrib import messages
-from django.core.exceptions import ValidationError
+from django.core.exceptions import PermissionDenied, ValidationError
 from django.db.models import CharField, Q, QuerySet, Value
 from django.db.models.functions import Coalesce, Lower, NullIf
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
@@ -22,7 +22,7 @@ from tenants.errors import Conflict
 from tenants.forms import ProjectRoleForm, RoleForm, role_options
 from tenants.models import Invitation, Membership, Project, ProjectRole, Source
 from tenants.permissions import WORDS, signed_in
-from tenants.roles import NEVER_NARROWED, PROJECT_ROLES, ROLE_PERMISSIONS, Role
+from tenants.roles import NEVER_NARROWED, PROJECT_ROLE_CHOICES, ROLE_PERMISSIONS, Role
 from tenants.views.keyset import keyset_page
 from tenants.views.mixins import PartialMixin, TenantScopedMixin
 
@@ -37,6 +37,13 @@ class MemberList(PartialMixin, TenantScopedMixin, TemplateView):
     model = Membership
     template_name = "tenants/member_list.html"
     partial_name = "tenants/_member_table.html"
+
+    def get(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        user = signed_in(request)
+        is_member = user.memberships.filter(tenant=self.tenant).exists()
+        if not (is_member or user.is_superuser or user.staff_roles & Membership.visible_to_staff):
+            raise PermissionDenied(_("Members are for those who belong here, operators and auditors."))
+        return super().get(request, *args, **kwargs)
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
         user = signed_in(self.request)
@@ -161,7 +168,7 @@ class MemberDetail(MemberPage):
             ),
             "project_roles": given,
             "other_projects": [project for project in context["projects"] if project.pk not in taken],
-            "project_role_choices": [(role.value, role.label) for role in PROJECT_ROLES],
+            "project_role_choices": PROJECT_ROLE_CHOICES,
             "is_never_narrowed": member.role in NEVER_NARROWED,
             "owned": belongings_of(member.user, self.tenant) if is_manager or is_self else [],
         }

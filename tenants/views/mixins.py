@@ -60,6 +60,7 @@ class TenantPageMixin(LoginRequiredMixin, ContextMixin, View):
                 "can_manage_tokens": "manage_tokens" in deeds,
                 "can_manage": "manage_tenant" in deeds,
                 "can_close": "propose_closing" in deeds,
+                "can_audit": "view_audit" in deeds,
             },
         }
 

@@ -137,7 +137,7 @@ class _OwnSecondFactor(LoginRequiredMixin):
             person = signed_in(request)
             if second_factor.has_authenticator(person) and not session_has_second_factor(request):
                 return redirect(f"{reverse('second-factor-confirm')}?next={request.path}")
-        return super().dispatch(request, *args, **kwargs)  # type: ignore[misc,no-any-return]
+        return super().dispatch(request, *args, **kwargs)
 
 
 class SecondFactorPage(LoginRequiredMixin, TemplateView):
@@ -223,8 +223,5 @@ class TurnOffSecondFactor(_OwnSecondFactor, TemplateView):
 
 def show_codes(request: HttpRequest, codes: list[str], *, then: str, is_new: bool = False) -> HttpResponse:
     """The one page that shows recovery codes."""
-    response = render(
-        request, "tenants/second_factor_codes.html", {"codes": codes, "next": then, "is_new": is_new}
-    )
-    response["Referrer-Policy"] = "no-referrer"
-    return response
+    context = {"codes": codes, "next": then, "is_new": is_new}
+    return render(request, "tenants/second_factor_codes.html", context)

@@ -84,7 +84,7 @@ PLATFORM_DEEDS = [
             "POST /api/v1/deployments/",
             lambda world, it: {
                 "version": str(it.version.pk),
-                "cluster": str(it.cluster.pk),
+                "cluster": it.cluster.name,
                 "replicas": 1,
                 "name": "fresh",
             },

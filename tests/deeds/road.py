@@ -119,7 +119,7 @@ ROAD_DEEDS = [
     Deed(
         "read what keys there are",
         subject=active_key,
-        page=Door("GET /t/{w.tenant.slug}/keys/"),
+        page=Door("GET /t/{w.tenant.slug}/keys/", shows="{it.name}"),
         api=Door("GET /api/v1/keys/{it.pk}/"),
     ),
     Deed(
@@ -175,7 +175,7 @@ ROAD_DEEDS = [
     Deed(
         "order a cost report",
         "billing.exports.ask_for_export",
-        page=Door("POST /t/{w.tenant.slug}/exports/new/", {"month": "2026-01"}),
+        page=Door("POST /t/{w.tenant.slug}/exports/new/", lambda world, it: {"month": f"{now():%Y-%m}"}),
         api=Door(
             "POST /api/v1/exports/",
             {"kind": "costs", "tenant": "{w.tenant.slug}", "start": "2026-01-01", "end": "2026-01-31"},

@@ -1,37 +1,120 @@
-"""Deeds in a tenant itself: its people, their roles, its trail."""
+"""Deeds in a tenant itself: its settings and projects, its trail, suspending and closing it."""
 
 from __future__ import annotations
 
-from tenants import actions
-from tenants.models import Membership
-from tests.factories import UserFactory, member_of, staff
+from datetime import date, timedelta
+
+from django.utils.timezone import now
+
+from billing.closing import _ledger_sha256
+from billing.models import Export
+from tenants import actions, audit
+from tenants.actions.closing import propose_closing
+from tenants.models import Tenant
+from tests.factories import ProjectFactory, member_of
 from tests.role_matrix import Deed, Door, Shell
 
-
-def colleague(world, actor):
-    """Another developer of the tenant, by their membership."""
-    user = member_of(world.tenant, "developer")
-    return Membership.objects.in_tenant(world.tenant).select_related("user").get(user=user)
+TRAIL = {"kind": "audit_csv", "start": "2026-01-01", "end": "2026-01-31"}
+SENT = {"_form_submitted": "1"}
+SETTINGS = {"name": "Laboratory", "cost_centre": "", "timezone": "UTC", "currency": "USD", "regions": ""}
 
 
-def somebody(world, actor):
-    return UserFactory()
+def suspended(world, actor):
+    """The tenant, put to rest."""
+    by = member_of(world.tenant, "owner")
+    Tenant.objects.filter(pk=world.tenant.pk).update(
+        status="suspended", suspended_at=now() - timedelta(minutes=1), suspended_because="The end."
+    )
+    tenant = Tenant.objects.get(pk=world.tenant.pk)
+    tenant.owner = by
+    return tenant
+
+
+def with_its_final_export(world, actor):
+    tenant = suspended(world, actor)
+    export = Export.objects.create(
+        tenant=tenant,
+        start_day=date(2026, 1, 1),
+        end_day=date(2026, 1, 31),
+        requested_by=tenant.owner,
+        currency="USD",
+        is_final=True,
+    )
+    sha256 = _ledger_sha256(tenant, export)
+    Export.objects.in_tenant(tenant).filter(pk=export.pk).update(
+        state="done",
+        sha256=sha256,
+        finished_at=now(),
+        expires_at=now() + timedelta(days=1),
+        rows_total=0,
+        rows_done=0,
+        size_bytes=0,
+        total=0,
+    )
+    tenant.export = export
+    return tenant
+
+
+def with_a_proposal(world, actor):
+    tenant = with_its_final_export(world, actor)
+    tenant.proposal = propose_closing(
+        tenant.pk, export_id=tenant.export.pk, reason="The end.", by=tenant.owner
+    )
+    return tenant
+
+
+def _closing(step):
+    return Door(
+        "POST /t/{w.tenant.slug}/settings/closing/",
+        {"step": step, "typed": "{w.tenant.slug}", "reason": "The end."},
+    )
 
 
 TENANCY_DEEDS = [
     Deed(
         "create a tenant",
         "tenants.actions.create_tenant",
-        shell=Shell(lambda world, actor, it: actions.create_tenant(slug="fresh", name="Fresh", by=actor)),
+        admin=Door(
+            "POST /admin/tenants/tenant/new/",
+            SETTINGS
+            | {
+                "slug": "fresh",
+                "highest_data_class": "internal",
+                "first_owner": "first@example.com",
+            },
+        ),
+    ),
+    Deed(
+        "change a tenant's settings",
+        "tenants.actions.change_tenant",
+        page=Door("POST /t/{w.tenant.slug}/settings/", SETTINGS),
+        api=Door("PATCH /api/v1/tenants/{w.tenant.slug}/", {"name": "Laboratory"}),
+        admin=Door(
+            "POST /admin/tenants/tenant/{w.tenant.pk}/settings/",
+            SETTINGS | {"highest_data_class": "confidential"},
+        ),
+    ),
+    Deed(
+        "let a tenant use more sensitive data",
+        "tenants.actions.change_tenant",
+        api=Door("PATCH /api/v1/tenants/{w.tenant.slug}/", {"highest_data_class": "restricted"}),
+        admin=Door(
+            "POST /admin/tenants/tenant/{w.tenant.pk}/settings/",
+            SETTINGS | {"highest_data_class": "restricted"},
+        ),
     ),
     Deed(
         "create a project",
         "tenants.actions.create_project",
-        shell=Shell(
-            lambda world, actor, it: actions.create_project(
-                world.tenant, slug="fresh", name="Fresh", by=actor
-            )
-        ),
+        page=Door("POST /t/{w.tenant.slug}/projects/new/", {"name": "Fresh", "slug": "fresh"}),
+        api=Door("POST /api/v1/projects/", {"tenant": "{w.tenant.slug}", "name": "Fresh", "slug": "fresh"}),
+    ),
+    Deed(
+        "change a project",
+        "tenants.actions.change_project",
+        subject=lambda world, actor: ProjectFactory(tenant=world.tenant),
+        page=Door("POST /t/{w.tenant.slug}/projects/{it.pk}/edit/", {"name": "Renamed"}),
+        api=Door("PATCH /api/v1/projects/{it.pk}/", {"name": "Renamed"}),
     ),
     Deed(
         "set limits",
@@ -43,31 +126,48 @@ TENANCY_DEEDS = [
         ),
     ),
     Deed(
-        "give a member a role",
-        "tenants.actions.add_member",
-        subject=somebody,
-        shell=Shell(lambda world, actor, it: actions.add_member(world.tenant, it, "developer", by=actor)),
-    ),
-    Deed(
-        "give a member another role in a project",
-        "tenants.actions.set_project_role",
-        subject=colleague,
-        api=Door("POST /api/v1/projects/{w.project.pk}/roles/", {"member": "{it.pk}", "role": "viewer"}),
-    ),
-    Deed(
         "read the audit trail",
-        api=Door("GET /api/v1/audit/", {"tenant": "{w.tenant.slug}"}),
+        subject=lambda world, actor: audit.record("lab.marked", actor=None, subject=world.project),
+        page=Door("GET /t/{w.tenant.slug}/audit/{it.pk}/"),
+        api=Door("GET /api/v1/audit/{it.pk}/"),
+        admin=Door("GET /admin/tenants/auditentry/{it.pk}/change/"),
     ),
     Deed(
-        "give a staff role",
-        "tenants.actions.make_staff",
-        subject=somebody,
-        shell=Shell(lambda world, actor, it: actions.make_staff(it, "auditor", by=actor)),
+        "suspend a tenant",
+        "tenants.actions.suspend_tenant",
+        api=Door("POST /api/v1/tenants/{w.tenant.slug}/suspend/", {"because": "Unpaid."}),
+        admin=Door("POST /admin/tenants/tenant/{w.tenant.pk}/suspend/", SENT | {"because": "Unpaid."}),
     ),
     Deed(
-        "take a staff role",
-        "tenants.actions.end_staff_role",
-        subject=lambda world, actor: staff("auditor"),
-        shell=Shell(lambda world, actor, it: actions.end_staff_role(it, "auditor", by=actor)),
+        "resume a tenant",
+        "tenants.actions.resume_tenant",
+        subject=suspended,
+        api=Door("POST /api/v1/tenants/{w.tenant.slug}/resume/"),
+        admin=Door("POST /admin/tenants/tenant/{w.tenant.pk}/resume/", SENT),
+    ),
+    Deed("begin to close a tenant", "billing.closing.begin_closing", page=_closing("begin")),
+    Deed(
+        "build a tenant's final export",
+        "billing.closing.build_final_export",
+        subject=suspended,
+        page=_closing("build"),
+    ),
+    Deed(
+        "propose to close a tenant",
+        "tenants.actions.closing.propose_closing",
+        subject=with_its_final_export,
+        page=_closing("propose"),
+    ),
+    Deed(
+        "take back the proposal to close a tenant",
+        "tenants.actions.closing.withdraw_closing",
+        subject=with_a_proposal,
+        page=_closing("withdraw"),
+    ),
+    Deed(
+        "confirm that a tenant closes",
+        "tenants.actions.closing.confirm_closing",
+        subject=with_a_proposal,
+        page=_closing("confirm"),
     ),
 ]

@@ -72,7 +72,7 @@ def test_scaling_raises_the_generation_and_is_written_down(deployment, cluster, 
     reconcile(deployment.pk, cluster=cluster)
     assert (seen(deployment).ready_replicas, seen(deployment).observed_generation) == (3, 2)
     line = AuditEntry.objects.across_tenants().get(verb="deployment.scaled")
-    assert (line.actor, line.details) == (operator, {"before": 2, "replicas": 3})
+    assert (line.actor, line.changes) == (operator, {"replicas": [2, 3]})
 
 
 def test_scaling_to_zero_takes_the_model_off_its_route(deployment, cluster, operator):

@@ -15,6 +15,7 @@ from gateway.contract import ConfigSnapshot, decode, encode
 from tenants.actions import set_limits
 from tenants.models import ApiKey, Tenant
 from tenants.revision import raise_revision
+from tenants.suspension import restore_access, suspend_access
 from tests.factories import CatalogModelFactory, ProjectFactory, TenantFactory
 from tests.gateway.granted import BackendFactory, grant, key_for
 
@@ -71,6 +72,14 @@ def test_keys_that_are_revoked_expired_or_of_a_suspended_tenant_are_absent(proje
     suspended = TenantFactory(status=Tenant.Status.SUSPENDED)
     key_for(ProjectFactory(tenant=suspended), model)
     assert compile_snapshot().keys == []
+
+
+def test_a_key_whose_owner_lost_what_it_depended_on_is_absent_until_it_comes_back(project, developer):
+    key_for(project, CatalogModelFactory(), owner=developer)
+    suspend_access(developer, tenant=project.tenant, because="left the group", by=None)
+    assert compile_snapshot().keys == []
+    restore_access(developer, tenant=project.tenant, by=None)
+    assert len(compile_snapshot().keys) == 1
 
 
 def test_every_limit_that_binds_a_key_is_with_it_and_money_is_in_nano_units(project):

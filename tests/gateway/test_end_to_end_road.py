@@ -19,8 +19,15 @@ from catalog.actions import decide_review, raise_access_request
 from catalog.models import Review
 from deployments.actions import add_cluster
 from deployments.models import Backend, Cluster
-from tenants.actions import claim_api_key, prepare_api_key, revoke_api_key, set_limits
-from tenants.models import ApiKey, Tenant
+from tenants.actions import (
+    claim_api_key,
+    prepare_api_key,
+    resume_tenant,
+    revoke_api_key,
+    set_limits,
+    suspend_tenant,
+)
+from tenants.models import ApiKey
 from tenants.revision import raise_revision
 from tenants.secrets import new_key_secret
 from tests.factories import (
@@ -190,11 +197,10 @@ def test_a_revoked_key_is_refused_within_seconds(road, record_property):
 
 
 def test_a_suspended_tenant_is_refused_and_comes_back(road):
-    Tenant.objects.filter(pk=road.tenant.pk).update(status=Tenant.Status.SUSPENDED)
-    raise_revision()
+    operator = staff("operator")
+    suspend_tenant(road.tenant.pk, by=operator, because="Unpaid since March")
     road.stack.wait_until(lambda: is_refused(road), 5, "the refusal of the suspended tenant")
-    Tenant.objects.filter(pk=road.tenant.pk).update(status=Tenant.Status.ACTIVE)
-    raise_revision()
+    resume_tenant(road.tenant.pk, by=operator)
     road.stack.wait_until(lambda: not is_refused(road), 5, "the return of the tenant")
 
 

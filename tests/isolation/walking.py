@@ -17,7 +17,9 @@ from tests.isolation_fillers import OPEN, PARAMETERS, SKIPPED, TENANT_OWNED, Lab
 from tests.routes import all_routes
 
 ROUTES = [route for route in all_routes() if route.name not in SKIPPED]
-GUARDED = [route for route in ROUTES if route.name not in OPEN and not route.is_internal]
+GUARDED = [
+    route for route in ROUTES if route.name not in OPEN and not (route.is_internal or route.is_directory)
+]
 PORTAL = [route for route in GUARDED if route.is_portal]
 API = [route for route in GUARDED if route.is_api]
 ADMIN = [route for route in GUARDED if route.is_admin]

@@ -45,7 +45,8 @@ def test_it_cannot_sign_in_to_pages(client, account):
     assert not account.has_usable_password()
     account.set_password("unguessable-otter-42")
     account.save()
-    assert not client.login(username=account.email, password="unguessable-otter-42")
+    said = {"username": account.email, "password": "unguessable-otter-42"}
+    assert client.post("/login/", said).status_code == 200  # the form again
     client.force_login(account)
     assert client.get("/t/lab/").status_code == 302
 

@@ -9,9 +9,8 @@ from django.contrib.sessions.backends.base import UpdateError
 from django.test import Client
 from django.utils.timezone import now
 
-from catalog.models import StoredAnswer
 from catalog.tasks import clear_stored_answers
-from tenants.models import AuditEntry, Session
+from tenants.models import AuditEntry, Session, StoredAnswer
 from tenants.sessions import device_of, end_provider_sessions, end_sessions, handle_of
 from tenants.tasks import clear_expired_sessions
 from tests.factories import UserFactory

@@ -2,7 +2,7 @@
 // control endpoint. It prints one line of JSON with its addresses and stops when its standard input closes.
 import { createServer } from 'node:http';
 import { generateKeyPairSync, randomUUID } from 'node:crypto';
-import { Provider } from 'oidc-provider';
+import { Provider, interactionPolicy } from 'oidc-provider';
 
 const settings = JSON.parse(process.argv[2]); // {port, clients, audience}
 const issuer = `http://127.0.0.1:${settings.port}`;
@@ -22,6 +22,17 @@ function account(sub) {
   const user = users.get(sub);
   if (!user || user.disabled) return undefined; // disabled: its tokens are of nobody
   return { accountId: sub, claims: () => ({ sub, ...user.claims }) };
+}
+
+// Who is disabled has to sign in again, and cannot.
+function policy() {
+  const { base, Check } = interactionPolicy;
+  const prompts = base();
+  prompts.get('login').checks.add(new Check('disabled', 'the account is disabled', (ctx) => {
+    const sub = ctx.oidc.session.accountId;
+    return sub && !account(sub) ? Check.REQUEST_PROMPT : Check.NO_NEED_TO_PROMPT;
+  }));
+  return prompts;
 }
 
 function build() {
@@ -55,7 +66,7 @@ function build() {
     pkce: { required: () => true },
     issueRefreshToken: (_, client, source) => client.grantTypeAllowed('refresh_token') && source.scopes.has('offline_access'),
     rotateRefreshToken: true,
-    interactions: { url: (_, interaction) => `/interaction/${interaction.uid}` },
+    interactions: { policy: policy(), url: (_, interaction) => `/interaction/${interaction.uid}` },
     cookies: { keys: ['tests only'] },
     ttl: { Session: 3600, Grant: 3600, Interaction: 600, AccessToken: 600, IdToken: 600, RefreshToken: 3600 },
     // Its own fetch refuses this machine's addresses; the console under test has no other.
@@ -71,7 +82,7 @@ function build() {
 }
 
 function page(body) {
-  return `<!doctype html><html lang="en"><title>Test provider</title><main>${body}</main></html>`;
+  return `<!doctype html><html lang="en"><title>Test provider</title><link rel="icon" href="data:,"><main>${body}</main></html>`;
 }
 
 async function interact(ctx, uid) {

@@ -18,8 +18,8 @@ from django.utils.timezone import now
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from catalog.models import StoredAnswer
 from tenants.errors import Conflict
+from tenants.models import StoredAnswer
 from tenants.permissions import signed_in
 
 LONGEST_KEY = 200

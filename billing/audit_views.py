@@ -1,0 +1,85 @@
+"""A tenant's audit trail as files: asked for, watched and downloaded like cost reports."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django import forms
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
+from django.utils.translation import gettext_lazy as _
+from django.views.generic import FormView
+
+from billing import exports
+from billing.costs import today_of
+from billing.models import Export
+from billing.views import as_row
+from tenants.permissions import require, signed_in
+from tenants.views.audit_forms import StaffTrailForm, TrailForm
+from tenants.views.mixins import TenantPageMixin
+
+SHOWN = 25
+KINDS = [(kind.value, kind.label) for kind in (Export.Kind.AUDIT_CSV, Export.Kind.AUDIT_JSONL)]
+
+
+class _Asking(forms.Form):
+    """What a file of the trail needs besides: its form, and days."""
+
+    kind = forms.ChoiceField(label=_("File"), choices=KINDS)
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        for name in ("start", "end"):
+            self.fields[name].required = True
+
+
+class AuditExportForm(_Asking, TrailForm):
+    """A part of one tenant's trail as a file."""
+
+
+class StaffAuditExportForm(_Asking, StaffTrailForm):
+    """A part of any tenant's trail, or of all, as a file."""
+
+
+class AuditExports(TenantPageMixin, FormView):  # type: ignore[type-arg]
+    """The newest files of the trail, and the form that asks for another."""
+
+    form_class = AuditExportForm
+    template_name = "tenants/audit_exports.html"
+
+    def get(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        require(signed_in(request), "tenants.export_audit", self.tenant)
+        return super().get(request, *args, **kwargs)
+
+    def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        require(signed_in(request), "tenants.export_audit", self.tenant)
+        return super().post(request, *args, **kwargs)
+
+    def get_form_kwargs(self) -> dict[str, Any]:
+        return super().get_form_kwargs() | {"tenant": self.tenant}
+
+    def get_initial(self) -> dict[str, Any]:
+        today = today_of(self.tenant)
+        asked = {
+            name: self.request.GET[name] for name in ("person", "deed", "object") if name in self.request.GET
+        }
+        return asked | {"start": today.replace(day=1), "end": today}
+
+    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
+        found = Export.objects.visible_to(signed_in(self.request)).in_tenant(self.tenant).of_audit()
+        rows = [as_row(export) for export in found.with_names().order_by("-pk")[:SHOWN]]
+        return super().get_context_data(**kwargs) | {"exports": rows}
+
+    def form_valid(self, form: AuditExportForm) -> HttpResponse:
+        exports.ask_for_audit_export(
+            self.tenant,
+            kind=form.cleaned_data["kind"],
+            start_day=form.cleaned_data["start"],
+            end_day=form.cleaned_data["end"],
+            by=signed_in(self.request),
+            question=form.question().as_json(),
+        )
+        return redirect("audit-exports", tenant=self.tenant.slug)
+
+    def form_invalid(self, form: AuditExportForm) -> HttpResponse:
+        return self.render_to_response(self.get_context_data(form=form), status=422)

@@ -1,0 +1,318 @@
+"""Members, invitations and service accounts over HTTP."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import django_filters
+from django.db.models import Q, QuerySet
+from django.shortcuts import get_object_or_404
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema, extend_schema_view
+from rest_framework import serializers, status, viewsets
+from rest_framework.decorators import action
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from tenants.actions import (
+    change_role,
+    create_service_account,
+    delete_service_account,
+    disable_service_account,
+    enable_service_account,
+    invite,
+    remove_member,
+    resend_invitation,
+    withdraw_invitation,
+)
+from tenants.actions.belongings import belongings_of
+from tenants.actions.members import require_manager, require_may_give
+from tenants.api.base import InTenantFilter, VisibleMixin
+from tenants.idempotency import once
+from tenants.models import Invitation, Membership, Source, Tenant
+from tenants.permissions import require, signed_in
+from tenants.rate_limits import limit_rate
+from tenants.roles import PROJECT_ROLE_CHOICES, Role, TokenScope
+
+IDEMPOTENT = OpenApiParameter(
+    "Idempotency-Key",
+    OpenApiTypes.STR,
+    OpenApiParameter.HEADER,
+    description="Sent again with the same body, the first answer is repeated and nothing is done twice.",
+)
+_LAST_OWNER = OpenApiResponse(
+    description="They are the last owner (`last_owner`), or a group rule gave the role (`given_by_rule`)."
+)
+
+
+class MemberSerializer(serializers.ModelSerializer[Membership]):
+    tenant = serializers.SlugRelatedField[Tenant](slug_field="slug", read_only=True)
+    name = serializers.CharField(source="user.name", read_only=True)
+    email = serializers.EmailField(source="user.email", read_only=True)
+    source = serializers.ChoiceField(
+        choices=Source.choices, read_only=True, help_text="A role given by a group rule is changed there."
+    )
+    is_active = serializers.BooleanField(source="user.is_active", read_only=True)
+
+    class Meta:
+        model = Membership
+        fields = ["id", "tenant", "name", "email", "role", "source", "is_active", "created_at"]
+
+
+class ServiceAccountSerializer(MemberSerializer):
+    responsible = serializers.EmailField(
+        source="user.responsible.email", read_only=True, allow_null=True, default=None
+    )
+
+    class Meta(MemberSerializer.Meta):
+        fields = ["id", "tenant", "name", "email", "role", "is_active", "responsible", "created_at"]
+
+
+class InvitationSerializer(serializers.ModelSerializer[Invitation]):
+    tenant = serializers.SlugRelatedField[Tenant](slug_field="slug", read_only=True)
+    invited_by = serializers.EmailField(source="invited_by.email", read_only=True)
+
+    class Meta:
+        model = Invitation
+        fields = [
+            "id", "tenant", "email", "role", "invited_by", "created_at", "expires_at", "sent_at", "mail_problem",
+            "accepted_at", "withdrawn_at",
+        ]  # fmt: skip
+
+
+class BelongingsSerializer(serializers.Serializer[Any]):
+    kind = serializers.CharField(help_text="What `choices` of a removal calls it.")
+    label = serializers.CharField()
+    count = serializers.IntegerField()
+    can_hand_over = serializers.BooleanField()
+
+
+class RoleOfMemberSerializer(serializers.Serializer[Any]):
+    role = serializers.ChoiceField(choices=Role.choices)
+
+
+class ChoicesSerializer(serializers.Serializer[Any]):
+    choices = serializers.DictField(
+        child=serializers.CharField(max_length=40),
+        required=False,
+        default=dict,
+        help_text='By kind of belongings: "end", or the id of the membership of who takes them over.',
+    )
+
+
+class RemoveMemberSerializer(ChoicesSerializer):
+    reason = serializers.CharField(max_length=500, required=False, default="", allow_blank=True)
+
+
+class NewInvitationSerializer(serializers.Serializer[Any]):
+    tenant = serializers.SlugField(help_text="Slug of the tenant.")
+    email = serializers.EmailField()
+    role = serializers.ChoiceField(choices=Role.choices)
+
+
+class NewServiceAccountSerializer(serializers.Serializer[Any]):
+    tenant = serializers.SlugField(help_text="Slug of the tenant.")
+    name = serializers.CharField(max_length=40, help_text="What the program does, such as nightly-report.")
+    role = serializers.ChoiceField(
+        choices=PROJECT_ROLE_CHOICES,
+        help_text="None above your own; never owner.",
+    )
+
+
+class TenantNameSerializer(serializers.Serializer[Any]):
+    tenant = serializers.SlugField()
+
+
+class MemberFilter(InTenantFilter):
+    """Narrow members to a tenant, a role, or words in name and address."""
+
+    role = django_filters.ChoiceFilter(choices=Role.choices)
+    q = django_filters.CharFilter(method="search", label="Words in name or e-mail address")
+
+    def search(self, members: Any, name: str, value: str) -> Any:
+        for word in value.split():
+            members = members.filter(Q(user__name__icontains=word) | Q(user__email__icontains=word))
+        return members
+
+
+@extend_schema_view(list=extend_schema(description="People who belong to your tenants, newest first."))
+class MemberViewSet(VisibleMixin, viewsets.ReadOnlyModelViewSet[Membership]):
+    """Who belongs to your tenants, and in which role."""
+
+    model, serializer_class, filterset_class = Membership, MemberSerializer, MemberFilter
+    token_scope = TokenScope.MANAGE
+
+    def get_queryset(self) -> QuerySet[Membership]:
+        return super().get_queryset().filter(user__service_of=None).select_related("tenant", "user")
+
+    @extend_schema(request=RoleOfMemberSerializer, responses={200: MemberSerializer, 409: _LAST_OWNER})
+    @action(detail=True, methods=["post"])
+    def role(self, request: Request, pk: str) -> Response:
+        """Give a member another role, from their next request on."""
+        member = self.get_object()
+        require_manager(signed_in(request), member.tenant, over=member.user)
+        said = RoleOfMemberSerializer(data=request.data)
+        said.is_valid(raise_exception=True)
+        changed = change_role(member.pk, said.validated_data["role"], by=signed_in(request))
+        return Response(self.get_serializer(changed).data)
+
+    @extend_schema(responses=BelongingsSerializer(many=True))
+    @action(detail=True, methods=["get"], pagination_class=None, filterset_class=None)
+    def belongings(self, request: Request, pk: str) -> Response:
+        """What a member owns in the tenant; before they go, something must become of it."""
+        member = self.get_object()
+        if member.user_id != signed_in(request).pk:
+            require(signed_in(request), "tenants.manage_members", member.tenant)
+        owned = belongings_of(member.user, member.tenant)
+        return Response(BelongingsSerializer(owned, many=True).data)
+
+    @extend_schema(
+        request=RemoveMemberSerializer,
+        responses={
+            204: OpenApiResponse(description="They do not belong any more."),
+            400: OpenApiResponse(description="By kind of belongings: what is to become of it is not said."),
+            409: _LAST_OWNER,
+        },
+    )
+    @action(detail=True, methods=["post"])
+    def remove(self, request: Request, pk: str) -> Response:
+        """End a membership and settle what its member owns here; one's own: leave."""
+        member, user = self.get_object(), signed_in(request)
+        if member.user_id != user.pk:
+            require_manager(user, member.tenant)
+            require_may_give(user, member.tenant, member.role)
+        said = RemoveMemberSerializer(data=request.data)
+        said.is_valid(raise_exception=True)
+        remove_member(member.pk, by=user, **said.validated_data)
+        return Response(status=status.HTTP_204_NO_CONTENT)
+
+
+class InvitationFilter(InTenantFilter):
+    """Narrow invitations to a tenant or an address."""
+
+    email = django_filters.CharFilter(lookup_expr="iexact")
+
+
+@extend_schema_view(
+    list=extend_schema(description="Invitations of tenants whose members you manage, newest first.")
+)
+class InvitationViewSet(VisibleMixin, viewsets.ReadOnlyModelViewSet[Invitation]):
+    """Offers of a role to an address. The link is in the mail alone: no answer holds it."""
+
+    model, serializer_class, filterset_class = Invitation, InvitationSerializer, InvitationFilter
+    token_scope = TokenScope.MANAGE
+
+    def get_queryset(self) -> QuerySet[Invitation]:
+        if getattr(self, "swagger_fake_view", False):
+            return Invitation.unscoped.none()
+        managed = Invitation.objects.visible_to(self.request.user).managed_by(self.request.user)
+        found: QuerySet[Invitation] = managed.select_related("tenant", "invited_by")
+        return found
+
+    @extend_schema(
+        request=NewInvitationSerializer, responses={201: InvitationSerializer}, parameters=[IDEMPOTENT]
+    )
+    def create(self, request: Request) -> Response:
+        """Invite somebody by mail. The answer is the same whether or not the address has an account."""
+        tenant, user = _named_tenant(request), signed_in(request)
+        require_manager(user, tenant)
+        said = NewInvitationSerializer(data=request.data)
+        said.is_valid(raise_exception=True)
+        limit_rate("invitation_send", str(user.pk))
+
+        def deed() -> Response:
+            email, role = said.validated_data["email"], said.validated_data["role"]
+            invitation, __ = invite(tenant, email, role, by=user)
+            return Response(self.get_serializer(invitation).data, status=status.HTTP_201_CREATED)
+
+        return once(request, deed)
+
+    @extend_schema(request=None, responses=InvitationSerializer)
+    @action(detail=True, methods=["post"])
+    def resend(self, request: Request, pk: str) -> Response:
+        """Send it again with a new link; the one before is dead."""
+        found = self.get_object()
+        limit_rate("invitation_send", str(signed_in(request).pk))
+        invitation, __ = resend_invitation(found.pk, by=signed_in(request))
+        return Response(self.get_serializer(invitation).data)
+
+    @extend_schema(request=None, responses=InvitationSerializer)
+    @action(detail=True, methods=["post"])
+    def withdraw(self, request: Request, pk: str) -> Response:
+        """Take it back; its link is dead."""
+        invitation = withdraw_invitation(self.get_object().pk, by=signed_in(request))
+        return Response(self.get_serializer(invitation).data)
+
+
+@extend_schema_view(list=extend_schema(description="Service accounts of your tenants, newest first."))
+class ServiceAccountViewSet(VisibleMixin, viewsets.ReadOnlyModelViewSet[Membership]):
+    """Accounts of programs: they own keys and tokens, and a person answers for each."""
+
+    model, serializer_class, filterset_class = Membership, ServiceAccountSerializer, MemberFilter
+    token_scope = TokenScope.MANAGE
+
+    def get_queryset(self) -> QuerySet[Membership]:
+        accounts = super().get_queryset().filter(user__service_of__isnull=False)
+        return accounts.select_related("tenant", "user__responsible")
+
+    @extend_schema(
+        request=NewServiceAccountSerializer,
+        responses={201: ServiceAccountSerializer},
+        parameters=[IDEMPOTENT],
+    )
+    def create(self, request: Request) -> Response:
+        """Make a service account; you answer for it."""
+        tenant, user = _named_tenant(request), signed_in(request)
+        require_manager(user, tenant, deed="tenants.manage_service_accounts")
+        said = NewServiceAccountSerializer(data=request.data)
+        said.is_valid(raise_exception=True)
+
+        def deed() -> Response:
+            name, role = said.validated_data["name"], said.validated_data["role"]
+            account = create_service_account(tenant, name=name, role=role, by=user)
+            member = self.get_queryset().get(user=account)
+            return Response(self.get_serializer(member).data, status=status.HTTP_201_CREATED)
+
+        return once(request, deed)
+
+    @extend_schema(request=None, responses=ServiceAccountSerializer)
+    @action(detail=True, methods=["post"])
+    def disable(self, request: Request, pk: str) -> Response:
+        """Stop its tokens and keys until it is enabled."""
+        member = self.get_object()
+        disable_service_account(member.pk, by=signed_in(request))
+        return Response(self.get_serializer(self.get_queryset().get(pk=member.pk)).data)
+
+    @extend_schema(request=None, responses=ServiceAccountSerializer)
+    @action(detail=True, methods=["post"])
+    def enable(self, request: Request, pk: str) -> Response:
+        """Let it go on; you answer for it now."""
+        member = self.get_object()
+        enable_service_account(member.pk, by=signed_in(request))
+        return Response(self.get_serializer(self.get_queryset().get(pk=member.pk)).data)
+
+    @extend_schema(
+        request=ChoicesSerializer,
+        responses={
+            204: OpenApiResponse(description="It is gone."),
+            400: OpenApiResponse(description="By kind of belongings: what is to become of it is not said."),
+        },
+    )
+    @action(detail=True, methods=["post"], url_path="delete")
+    def end(self, request: Request, pk: str) -> Response:
+        """End it for good; its keys are handed over or revoked."""
+        member, user = self.get_object(), signed_in(request)
+        require_manager(user, member.tenant, deed="tenants.manage_service_accounts")
+        said = ChoicesSerializer(data=request.data)
+        said.is_valid(raise_exception=True)
+        delete_service_account(member.pk, by=user, **said.validated_data)
+        return Response(status=status.HTTP_204_NO_CONTENT)
+
+
+def _named_tenant(request: Request) -> Tenant:
+    """The tenant that the body names: 404 when it is not visible, 400 when it names none."""
+    said = TenantNameSerializer(data=request.data)
+    said.is_valid(raise_exception=True)
+    visible = Tenant.objects.visible_to(request.user)
+    tenant: Tenant = get_object_or_404(visible, slug=said.validated_data["tenant"])
+    return tenant

@@ -1,0 +1,190 @@
+"""Writing a deed down: who, as whom, what, on what, before and after, from where."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from django.core.exceptions import ValidationError
+from django.db import models
+
+from tenants.context import current_origin
+from tenants.leaks import NAMES, secret_in, without_secrets
+
+if TYPE_CHECKING:
+    from tenants.models import AuditEntry, Tenant, User
+
+Changes = Mapping[str, tuple[Any, Any] | list[Any]]
+LARGEST_INTEGER: Final = 2**53  # beyond it JSON readers disagree (RFC 8785): written as text
+LONGEST_TEXT: Final = 10_000
+
+
+@dataclass(frozen=True)
+class Capacity:
+    """As whom deeds are done: set around them by `acting`."""
+
+    acting_as: str = ""
+    on_behalf_of: User | None = None
+    reason: str = ""
+
+
+_capacity: ContextVar[Capacity] = ContextVar("audit_capacity", default=Capacity())  # noqa: B039 (frozen)
+
+
+@contextmanager
+def acting(acting_as: str, *, on_behalf_of: User | None = None, reason: str = "") -> Iterator[None]:
+    """Every deed recorded within is done in this capacity: `delegate`, `break_glass`, `directory`, …
+
+    Raises ValueError for a delegate of nobody, and for emergency access without a reason.
+    """
+    _check_capacity(acting_as, on_behalf_of, reason)
+    token = _capacity.set(Capacity(acting_as, on_behalf_of, reason))
+    try:
+        yield
+    finally:
+        _capacity.reset(token)
+
+
+def record(
+    verb: str,
+    *,
+    actor: User | None,
+    subject: models.Model,
+    tenant: Tenant | None = None,
+    changes: Changes | None = None,
+    acting_as: str = "",
+    on_behalf_of: User | None = None,
+    reason: str = "",
+    **details: Any,
+) -> AuditEntry:
+    """Append one line: who did what (`verb`, past tense: "api_key.claimed") to `subject`.
+
+    Args:
+        actor: None means the platform itself (a task, a sweep).
+        tenant: defaults to the subject's tenant; stays None for platform-wide deeds.
+        changes: {field: (before, after)}; pairs that are equal are left out.
+        acting_as: in which capacity; found out when empty: `staff` for somebody of the platform's staff who does
+            something in a tenant they are no member of, `service` for service accounts, `platform` for nobody.
+        on_behalf_of: for whom a delegate acts.
+        reason: why, in the actor's words; emergency access must say.
+        details: JSON-safe facts.
+
+    The line is in the transaction of the deed, and stays: the database refuses to change or delete it.
+
+    Raises:
+        ValueError: a name that never enters the trail (a password, a digest, a prompt), or a capacity without what
+            it needs. Programming errors, both.
+        ValidationError: a value that is a secret, such as a key that somebody pasted into a reason.
+    """
+    from tenants.models import AuditEntry, Tenant
+
+    if tenant is None:
+        tenant = subject if isinstance(subject, Tenant) else getattr(subject, "tenant", None)
+    origin, capacity = current_origin.get(), _capacity.get()
+    acting_as = acting_as or capacity.acting_as or _capacity_of(actor, tenant)
+    on_behalf_of = on_behalf_of or capacity.on_behalf_of
+    reason = reason or capacity.reason
+    _check_capacity(acting_as, on_behalf_of, reason)
+    entry: AuditEntry = AuditEntry.objects.create(
+        verb=verb,
+        actor=actor,
+        actor_label=actor.email if actor else "platform",
+        acting_as=acting_as,
+        on_behalf_of=on_behalf_of,
+        on_behalf_of_label=on_behalf_of.email if on_behalf_of else "",
+        reason=_text(reason)[:1000],
+        tenant=tenant,
+        subject_type=subject._meta.label_lower,
+        subject_id=str(subject.pk),
+        subject_label=_text(str(subject))[:200],
+        details={_name(name): _plain(value) for name, value in details.items()},
+        changes={
+            _name(field): [_plain(before), _plain(after)]
+            for field, (before, after) in (changes or {}).items()
+            if before != after
+        },
+        request_id=without_secrets(origin.request_id)[:64],
+        trace_id=origin.trace_id,
+        address=origin.address,
+        user_agent=without_secrets(_storable(origin.user_agent))[:300],
+    )
+    return entry
+
+
+def difference(before: Any, after: Any, fields: Iterable[str]) -> dict[str, tuple[Any, Any]]:
+    """What differs between two states of a row, for `changes`.
+
+    `before` and `after` are rows or mappings; None stands for a row that is not there yet, or any more.
+    """
+    pairs = {field: (_value(before, field), _value(after, field)) for field in fields}
+    return {field: pair for field, pair in pairs.items() if pair[0] != pair[1]}
+
+
+def _value(row: Any, field: str) -> Any:
+    if row is None:
+        return None
+    value: Any = row.get(field) if isinstance(row, Mapping) else getattr(row, field)
+    return str(value) if isinstance(value, models.Model) else value
+
+
+def _capacity_of(actor: User | None, tenant: Tenant | None) -> str:
+    if actor is None:
+        return "platform"
+    if actor.is_service_account:
+        return "service"
+    if actor.is_staff and tenant is not None and not actor.memberships.filter(tenant=tenant).exists():
+        return "staff"
+    return "self"
+
+
+def _check_capacity(acting_as: str, on_behalf_of: User | None, reason: str) -> None:
+    from tenants.models import AuditEntry
+
+    if acting_as not in AuditEntry.ActingAs.values:
+        raise ValueError(f"{acting_as!r} is no capacity; use one of {', '.join(AuditEntry.ActingAs.values)}.")
+    if acting_as == "delegate" and on_behalf_of is None:
+        raise ValueError("A delegate acts for somebody: say on_behalf_of.")
+    if acting_as == "break_glass" and not reason.strip():
+        raise ValueError("Emergency access must say why: give a reason.")
+
+
+def _name(name: Any) -> str:
+    """The name of a fact. Raises ValueError for one under which nothing may be recorded, or that names a person."""
+    name = str(name)
+    if name.lower() in NAMES:
+        raise ValueError(f"{name!r} never enters the audit trail. Record a prefix, a count or nothing.")
+    if "@" in name:
+        raise ValueError(
+            "Names of facts name no person: they could not be erased. Put the address in a value."
+        )
+    return _text(name)
+
+
+def _plain(value: Any) -> Any:
+    if value is None or isinstance(value, bool):
+        return value
+    if isinstance(value, int):
+        return value if abs(value) <= LARGEST_INTEGER else str(value)
+    if isinstance(value, dict):
+        return {_name(key): _plain(inner) for key, inner in value.items()}
+    if isinstance(value, set | frozenset):
+        return [_plain(inner) for inner in sorted(value, key=str)]
+    if isinstance(value, list | tuple):
+        return [_plain(inner) for inner in value]
+    return _text(str(value))  # Decimal, date, UUID: as written, never as a float
+
+
+def _text(text: str) -> str:
+    if kind := secret_in(text):
+        raise ValidationError(
+            f"This text holds {kind}, which nobody may read later. Take it out, and revoke it.", code="secret"
+        )
+    return _storable(text)[:LONGEST_TEXT]
+
+
+def _storable(text: str) -> str:
+    """`text` as PostgreSQL can keep it: without NUL and lone surrogates."""
+    return text.replace("\0", "\ufffd").encode("utf-8", "replace").decode()

@@ -1,0 +1,51 @@
+"""The audit trail by the clock. A message is a hint: a task may run twice; the next tick repairs what one missed."""
+
+from __future__ import annotations
+
+from celery import shared_task
+from celery.schedules import crontab
+
+from tenants.scope import platform_scope
+
+
+@shared_task
+def seal_audit_trail() -> None:
+    """Seal what was written, and carry the seals outside."""
+    from tenants.audit import seals
+
+    with platform_scope("seal the audit trail", is_routine=True):
+        seals.seal_waiting_entries()
+    export_audit_seals.delay()
+
+
+@shared_task
+def export_audit_seals() -> None:
+    from tenants.audit import carrying
+
+    with platform_scope("carry seals outside", is_routine=True):
+        carrying.export_seals()
+
+
+@shared_task
+def prune_audit_trail() -> None:
+    from tenants.audit import retention
+
+    with platform_scope("prune the audit trail"):
+        retention.prune_old_entries()
+
+
+@shared_task
+def erase_person(user_id: str, by_id: str, reason: str, keys_to_id: str | None = None) -> None:
+    from tenants import personal_data
+
+    with platform_scope("erase a person from every tenant's rows"):
+        personal_data.erase_person_later(user_id, by_id=by_id, reason=reason, keys_to_id=keys_to_id)
+
+
+SCHEDULE = {
+    "tenants-seal-audit-trail": {"task": "tenants.audit.tasks.seal_audit_trail", "schedule": 60.0},
+    "tenants-prune-audit-trail": {
+        "task": "tenants.audit.tasks.prune_audit_trail",
+        "schedule": crontab(minute="*/20", hour="2-4"),
+    },
+}

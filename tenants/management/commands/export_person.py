@@ -1,0 +1,39 @@
+"""manage.py export_person: all that is held about somebody, as JSON."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from argparse import ArgumentParser
+from pathlib import Path
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError
+from django.db import transaction
+
+from tenants.models import User
+from tenants.personal_data import export_person, write_json
+
+
+class Command(BaseCommand):
+    help = "Write all that is held about a person, across tenants, as one JSON object of lists."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("email")
+        parser.add_argument(
+            "--output", type=Path, help="a file, readable by you alone; default: standard output"
+        )
+
+    @transaction.atomic
+    def handle(self, *args: Any, email: str, output: Path | None, **options: Any) -> None:
+        user = User.objects.filter(email__iexact=email).first()
+        if user is None:
+            raise CommandError(f"Nobody has the address {email}.")
+        told = write_json(export_person(user, by=None))
+        if output is None:
+            shutil.copyfileobj(told, sys.stdout.buffer)
+            return
+        with open(os.open(output, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+            shutil.copyfileobj(told, file)
+        self.stdout.write(f"{output} holds what is known about {email}.")

@@ -1,0 +1,273 @@
+"""What is held about a person: handing it out, and erasing it (GDPR, articles 15 and 17; docs/audit.md).
+
+A person's row stays, under a pseudonym, because money and deeds refer to it. What belongs to them goes, what names
+them in the audit trail is replaced, and what others did with them stays as it was.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from tempfile import TemporaryFile
+from typing import IO, Any, Final
+from uuid import UUID
+
+import orjson
+import structlog
+from django.apps import apps
+from django.core.exceptions import PermissionDenied, ValidationError
+from django.db import models, transaction
+from django.utils.timezone import now
+from django.utils.translation import gettext_lazy as _
+
+from tenants import audit
+from tenants.audit.redaction import Person, entries_about, erase_from_trail
+from tenants.errors import Conflict
+from tenants.leaks import NAMES
+from tenants.models import ApiKey, AuditEntry, Invitation, Membership, User
+from tenants.permissions import require
+from tenants.revision import raise_revision
+from tenants.roles import Role
+from tenants.scope import platform_scope
+
+log = structlog.get_logger(__name__)
+
+UNTOLD: Final = NAMES | {"session_data", "salt", "leaf_salts", "key"}  # of no use to the person, or a secret
+
+
+@dataclass(frozen=True)
+class Erased:
+    """What an erasure did."""
+
+    token: str
+    entries: int
+    memberships: int
+    keys_revoked: int
+    keys_handed_over: int
+
+
+def export_person(user: User, *, by: User | None) -> Iterator[tuple[str, Any]]:
+    """All that is held about `user`, across tenants: (kind, rows) pairs, the audit trail last and in batches.
+
+    Rows of every table that refers to the person are told, whichever app has it, without secrets. The deed is
+    recorded. `by` None means the platform's operator at a shell.
+
+    Raises PermissionDenied unless `by` may see what is held about people.
+    """
+    if by is not None:
+        require(by, "tenants.erase_person")
+    with platform_scope("export of what is held about a person"):
+        audit.record("person.exported", actor=by, subject=user)
+        yield "person", _told(user)
+        yield "invitations", [_told(one) for one in Invitation.unscoped.filter(email__iexact=user.email)]
+        for relation in _relations():
+            rows = relation.related_model._base_manager.filter(**{relation.field.name: user})
+            if relation.related_model is not AuditEntry and (told := [_told(row) for row in rows.iterator()]):
+                yield f"{relation.related_model._meta.label_lower}.{relation.field.name}", told
+        for batch in entries_about(Person.of(user)):
+            lines = AuditEntry.unscoped.filter(pk__in=[row.id for row in batch])
+            yield "audit", [_told(line) for line in lines.order_by("pk")]
+
+
+def erase_person(pk: UUID | str, *, by: User | None, reason: str, keys_to: User | None = None) -> Erased:
+    """Erase a person: what belongs to them is deleted, their row and their words in the trail get a pseudonym.
+
+    Their memberships, sessions, identities, tokens and second factors go; keys they answer for go to `keys_to`, or
+    are revoked; open invitations to their address are withdrawn and forget it. The ledger is untouched, and the
+    trail still proves itself. Safe to repeat: a person who is erased already is left as they are.
+
+    Raises:
+        User.DoesNotExist: there is no such person.
+        PermissionDenied: `by` may not erase people, or is the person.
+        Conflict: the person is the last owner of a tenant, or a service account.
+        ValidationError: the reason is missing or names the person; it stays in the trail.
+    """
+    with transaction.atomic(), platform_scope("erasure of a person"):
+        user = User.objects.select_for_update().get(pk=pk)
+        if by is not None:
+            require(by, "tenants.erase_person")
+        if user.erased_at is not None:
+            return Erased(user.email.partition("@")[0], 0, 0, 0, 0)
+        _refuse(user, by, reason)
+        person = Person.of(user)
+        token = f"erased-{secrets.token_hex(6)}"
+        handed, revoked = _let_keys_go(user, keys_to, token)
+        memberships = Membership.unscoped.filter(user=user).count()
+        Invitation.unscoped.filter(email__iexact=user.email, accepted_at=None, withdrawn_at=None).update(
+            withdrawn_at=now()
+        )
+        Invitation.unscoped.filter(email__iexact=user.email).update(email=f"{token}@erased.invalid")
+        _forget_attempts(user.email)
+        for relation in _relations():
+            if relation.on_delete is models.CASCADE:
+                relation.related_model._base_manager.filter(**{relation.field.name: user}).delete()
+        _pseudonymise(user, token)
+        entries = erase_from_trail(person, token=token, user=user, by=by, reason=reason)
+        audit.record(
+            "person.erased",
+            actor=by,
+            subject=user,
+            reason=reason,
+            entries=entries,
+            memberships=memberships,
+            keys_revoked=revoked,
+            keys_handed_over=handed,
+        )
+        raise_revision()
+        log.info("person_erased", person=str(user.pk), entries=entries)
+        return Erased(token, entries, memberships, revoked, handed)
+
+
+def what_stands_against_erasing(user: User) -> str:
+    """Why `user` cannot be erased now, in words; empty when nothing does."""
+    with platform_scope("what stands against erasing a person"):
+        return _obstacle(user)
+
+
+def _obstacle(user: User) -> str:
+    if user.is_service_account:
+        return "This is a service account, not a person. Its tenant's owners remove it."
+    owned = Membership.unscoped.filter(user=user, role=Role.OWNER, tenant__status="active").select_related(
+        "tenant"
+    )
+    others = Membership.unscoped.filter(role=Role.OWNER, user__is_active=True).exclude(user=user)
+    for membership in owned:
+        if not others.filter(tenant=membership.tenant).exists():
+            return f"They are the last owner of {membership.tenant}. Make somebody else an owner first."
+    return ""
+
+
+def what_erasing_takes(user: User) -> list[tuple[Any, int]]:
+    """What goes with a person, in words and numbers, for whoever is about to erase them."""
+    with platform_scope("what erasing a person takes"):
+        keys = ApiKey.unscoped.filter(_keys_of(user)).exclude(state=ApiKey.State.REVOKED)
+        return [
+            (_("Memberships that end"), Membership.unscoped.filter(user=user).count()),
+            (_("Keys that are handed over or revoked"), keys.count()),
+            (_("Personal access tokens deleted"), user.tokens.count()),
+            (_("Sessions ended"), user.sessions.count()),
+            (_("Sign-in identities deleted"), user.identities.count()),
+        ]
+
+
+def write_json(told: Iterator[tuple[str, Any]]) -> IO[bytes]:
+    """What is held about a person as one JSON object, in a file that is gone when it is closed, ready to be read.
+
+    Written as it is read: the trail comes in many batches, of one kind, and never stands in memory.
+    """
+    file: IO[bytes] = TemporaryFile()  # noqa: SIM115  the caller reads it
+    before = None
+    for kind, rows in told:
+        if isinstance(rows, dict):
+            file.write(b"{" + orjson.dumps(kind) + b": " + orjson.dumps(rows))
+            continue
+        if kind != before and rows:
+            file.write((b"]" if before else b"") + b",\n" + orjson.dumps(kind) + b": [")
+        for place, row in enumerate(rows):
+            file.write((b"\n" if place == 0 and kind != before else b",\n") + orjson.dumps(row))
+        before = kind if rows else before
+    file.write(b"]}\n" if before else b"}\n")
+    file.seek(0)
+    return file
+
+
+def check_erasure(user: User, *, by: User | None, reason: str) -> None:
+    """Raise what `erase_person` would raise, without erasing anybody: PermissionDenied, Conflict, ValidationError."""
+    with platform_scope("whether a person may be erased"):
+        _refuse(user, by, reason)
+
+
+def _keys_of(user: User) -> models.Q:
+    return models.Q(owner=user) | models.Q(state=ApiKey.State.CLAIMABLE, created_for=user)
+
+
+def _refuse(user: User, by: User | None, reason: str) -> None:
+    if by is not None and by.pk == user.pk:
+        raise PermissionDenied("Somebody else must erase you: nobody would be left to answer for it.")
+    if obstacle := _obstacle(user):
+        raise Conflict(obstacle)
+    if not reason.strip():
+        raise ValidationError({"reason": "Say why, for instance the number of the person's request."})
+    if Person.of(user).pattern.search(reason):
+        raise ValidationError({"reason": "Do not name the person: the reason stays when they are gone."})
+
+
+def _let_keys_go(user: User, keys_to: User | None, token: str) -> tuple[int, int]:
+    """Hand the person's keys over or revoke them; return how many of each. Recorded under the pseudonym."""
+    handed = revoked = 0
+    theirs = ApiKey.unscoped.filter(_keys_of(user)).exclude(state=ApiKey.State.REVOKED).order_by("pk")
+    for key in theirs.select_for_update(of=("self",)):
+        if keys_to is not None and keys_to.memberships.filter(tenant=key.tenant_id).exists():
+            if key.state == ApiKey.State.CLAIMABLE:
+                key.created_for = keys_to
+            key.owner = keys_to
+            key.save(update_fields=["owner", "created_for"])
+            audit.record(
+                "api_key.handed_over", actor=None, subject=key, changes={"owner": (token, keys_to.email)}
+            )
+            handed += 1
+        else:
+            before = key.state
+            key.move_to(ApiKey.State.REVOKED)
+            key.revoked_at = now()
+            key.save(update_fields=["state", "revoked_at"])
+            audit.record(
+                "api_key.revoked", actor=None, subject=key, prefix=key.prefix,
+                reason="Its owner was erased.", changes={"state": (before, key.state)},
+            )  # fmt: skip
+            revoked += 1
+    return handed, revoked
+
+
+def _pseudonymise(user: User, token: str) -> None:
+    user.email, user.name, user.external_id = f"{token}@erased.invalid", "", ""
+    user.is_active = user.is_staff = user.is_superuser = False
+    user.last_login, user.erased_at = None, now()
+    user.set_unusable_password()
+    user.__dict__.pop("staff_roles", None)
+    user.save()
+
+
+def _forget_attempts(email: str) -> None:
+    """Failed sign-ins are kept by address, not by person."""
+    if apps.is_installed("axes"):
+        for model in apps.get_app_config("axes").get_models():
+            if any(field.name == "username" for field in model._meta.concrete_fields):
+                model._base_manager.filter(username__iexact=email).delete()
+
+
+def _relations() -> list[Any]:
+    """Every column of every app that refers to a person; hidden ones and those of joining tables too."""
+    return [
+        field
+        for field in User._meta.get_fields(include_hidden=True)
+        if field.auto_created and (field.one_to_many or field.one_to_one)
+    ]
+
+
+def _told(row: models.Model) -> dict[str, Any]:
+    return {
+        field.attname: _told_value(getattr(row, field.attname))
+        for field in row._meta.concrete_fields
+        if field.name not in UNTOLD and not isinstance(field, models.BinaryField)
+    }
+
+
+def _told_value(value: Any) -> Any:
+    if isinstance(value, datetime):
+        return value.isoformat()
+    if value is None or isinstance(value, bool | int | str | dict):
+        return value
+    return [_told_value(inner) for inner in value] if isinstance(value, list) else str(value)
+
+
+def erase_person_later(user_id: str, *, by_id: str, reason: str, keys_to_id: str | None) -> None:
+    """Erase a person as somebody in the admin asked; what stands against it now is logged, not retried."""
+    by = User.objects.get(pk=by_id)
+    keys_to = User.objects.filter(pk=keys_to_id).first() if keys_to_id else None
+    try:
+        erase_person(user_id, by=by, reason=reason, keys_to=keys_to)
+    except (Conflict, PermissionDenied, ValidationError) as refusal:
+        log.error("person_not_erased", person=user_id, because=str(refusal))

@@ -1,0 +1,114 @@
+"""What is asked of the trail, as a form in the address: page, staff page, export and API read it alike."""
+
+from __future__ import annotations
+
+from datetime import datetime, time, timedelta
+from typing import Any
+from uuid import UUID
+from zoneinfo import ZoneInfo
+
+from django import forms
+from django.utils.translation import gettext_lazy as _
+
+from tenants.audit.questions import NOBODY, Question, deed_in_words, deeds_in_trail
+from tenants.models import Tenant, User
+
+PLATFORM = "platform"
+
+
+class TrailForm(forms.Form):
+    """Narrows the trail: by person, deed, object and days. Every field may stay empty."""
+
+    person = forms.CharField(
+        label=_("Person"), required=False, max_length=254,
+        help_text=_("E-mail address, or “platform”."),
+        widget=forms.TextInput(attrs={"autocomplete": "off", "placeholder": "name@example.com"}),
+    )  # fmt: skip
+    deed = forms.ChoiceField(label=_("Deed"), required=False)
+    object = forms.CharField(label=_("Object"), required=False, max_length=64, help_text=_("Its id."))
+    start = forms.DateField(
+        label=_("From"), required=False, widget=forms.DateInput(attrs={"type": "date"}, format="%Y-%m-%d")
+    )
+    end = forms.DateField(
+        label=_("To"), required=False, widget=forms.DateInput(attrs={"type": "date"}, format="%Y-%m-%d")
+    )
+
+    def __init__(self, *args: Any, tenant: Tenant | None, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.trail_of = tenant
+        self.fields["deed"].choices = deed_choices(tenant)  # type: ignore[attr-defined]
+
+    def clean(self) -> dict[str, Any]:
+        asked = super().clean() or {}
+        if asked.get("start") and asked.get("end") and asked["end"] < asked["start"]:
+            self.add_error("end", _("The last day is before the first."))
+        for name in ("start", "end"):
+            if asked.get(name) and not 1970 <= asked[name].year <= 9000:
+                self.add_error(name, _("Give a year from 1970 to 9000."))
+        return asked
+
+    def question(self) -> Question:
+        """What is asked. An address that is nobody's finds nothing, like one of somebody who did nothing here."""
+        asked = self.cleaned_data
+        person = asked["person"].strip().lower()
+        tenant = asked.get("tenant") or self.trail_of
+        zone = ZoneInfo(tenant.timezone if tenant else "UTC")
+        return Question(
+            tenants=(tenant.pk,) if tenant else None,
+            actor=actor_of(person),
+            is_platform=person == PLATFORM,
+            deed=asked["deed"],
+            subject=asked["object"].strip(),
+            since=datetime.combine(asked["start"], time.min, zone) if asked["start"] else None,
+            until=datetime.combine(asked["end"] + timedelta(days=1), time.min, zone)
+            if asked["end"]
+            else None,
+        )
+
+
+class StaffTrailForm(TrailForm):
+    """The same for auditors, who may ask for one tenant or all."""
+
+    tenant = forms.CharField(  # thousands of choices would cost more than the page itself
+        label=_("Tenant"), required=False, max_length=60, help_text=_("Its short name; empty: all.")
+    )
+    field_order = ("tenant", "person", "deed", "object", "start", "end")
+
+    def __init__(self, *args: Any, user: User, **kwargs: Any) -> None:
+        super().__init__(*args, tenant=None, **kwargs)
+        self.visible = Tenant.objects.visible_to(user)
+
+    def clean_tenant(self) -> Tenant | None:
+        if not (slug := self.cleaned_data["tenant"].strip()):
+            return None
+        tenant = self.visible.filter(slug=slug).first()
+        if tenant is None:
+            raise forms.ValidationError(_("There is no such tenant."))
+        return tenant
+
+
+def actor_of(person: str) -> UUID | None:
+    """Whose deeds are meant by an address; None for everybody's and the platform's."""
+    if not person or person == PLATFORM:
+        return None
+    return User.objects.filter(email=person.lower()).values_list("pk", flat=True).first() or NOBODY
+
+
+def address_of(actor: str | None) -> str:
+    """The address of whose deeds were meant, as the form takes it."""
+    if not actor:
+        return ""
+    return User.objects.filter(pk=actor).values_list("email", flat=True).first() or "nobody"
+
+
+def deed_choices(tenant: Tenant | None) -> list[tuple[str, Any]]:
+    """Deeds of the trail by kind of object: all of a kind first, then each."""
+    kinds: dict[str, list[str]] = {}
+    for verb in deeds_in_trail((tenant.pk,) if tenant else None):
+        kinds.setdefault(verb.partition(".")[0], []).append(verb)
+    choices: list[tuple[str, Any]] = [("", _("All"))]
+    for kind, verbs in kinds.items():
+        noun = deed_in_words(kind)
+        every = (f"{kind}.", _("%(noun)s: everything") % {"noun": noun})
+        choices.append((noun, [every, *((verb, deed_in_words(verb)) for verb in verbs)]))
+    return choices

@@ -1,0 +1,395 @@
+"""A person is erased; money and the trail still prove themselves, and nothing else passes for an erasure."""
+
+from __future__ import annotations
+
+import json
+from datetime import timedelta
+from io import StringIO
+
+import pytest
+from django.core.exceptions import PermissionDenied, ValidationError
+from django.core.management import CommandError, call_command
+from django.db import IntegrityError, connection, transaction
+from django.utils.timezone import now
+
+from tenants import actions, audit
+from tenants.audit.seals import seal_waiting_entries
+from tenants.audit.verify import Broken, redactions_digest, verify
+from tenants.context import Origin, current_origin
+from tenants.errors import Conflict
+from tenants.models import (
+    ApiKey,
+    AuditEntry,
+    AuditRedaction,
+    FederatedIdentity,
+    Invitation,
+    PersonalAccessToken,
+    Session,
+)
+from tenants.personal_data import erase_person
+from tenants.roles import Role
+from tests.audit.tampering import as_owner_of_the_tables, behind_the_trail
+from tests.factories import ApiKeyFactory, UserFactory, member_of
+
+pytestmark = pytest.mark.as_owner
+
+REASON = "Request 2026-17"
+
+
+@pytest.fixture
+def dana(lab, project, owner):
+    """A developer with something of everything, and a trail by and about her, sealed."""
+    person = member_of(lab, Role.DEVELOPER, name="Dana Developer", email="dana@example.com")
+    token = current_origin.set(Origin("r-1", "192.0.2.44", "Dana's browser"))
+    try:
+        audit.record("thing.done", actor=person, subject=project, count=3, model="glm-4.6")
+    finally:
+        current_origin.reset(token)
+    audit.record(
+        "thing.said", actor=owner, subject=person, note="Ask dana@example.com or Annabel.", other="kept"
+    )
+    audit.record(
+        "thing.done",
+        actor=owner,
+        subject=project,
+        on_behalf_of=person,
+        changes={"to": ("x", "Dana Developer")},
+    )
+    FederatedIdentity.objects.create(user=person, issuer="https://id.example", subject="dana")
+    actions.issue_personal_access_token(person, name="laptop", life=timedelta(days=1))
+    Session.objects.create(
+        session_key="s" * 32, session_data="", expire_date=now() + timedelta(days=1), user=person
+    )
+    Invitation.objects.create(
+        tenant=lab, email="dana@example.com", role="viewer", digest="d" * 64, invited_by=owner,
+        expires_at=now() + timedelta(days=1),
+    )  # fmt: skip
+    ApiKeyFactory(tenant=lab, project=project, owner=person, name="letters")
+    seal_waiting_entries()
+    return person
+
+
+def everything_in_the_database():
+    """Every row of every table, as text."""
+    with as_owner_of_the_tables(), connection.cursor() as cursor:
+        tables = connection.introspection.table_names(cursor)
+        texts = []
+        for table in tables:
+            cursor.execute(f'SELECT t::text FROM "{table}" t')
+            texts += [row[0] for row in cursor.fetchall()]
+    return "\n".join(texts)
+
+
+def test_nothing_in_the_database_names_an_erased_person(dana, operator):
+    assert "dana@example.com" in everything_in_the_database()
+    erased = erase_person(dana.pk, by=operator, reason=REASON)
+    everything = everything_in_the_database()
+    for word in ("dana@example.com", "Dana", "192.0.2.44", "https://id.example"):
+        assert word not in everything
+    dana.refresh_from_db()
+    assert (dana.email, dana.name, dana.is_active) == (f"{erased.token}@erased.invalid", "", False)
+    assert dana.erased_at is not None
+    assert not dana.has_usable_password()
+    for model in (FederatedIdentity, PersonalAccessToken, Session):
+        assert not model.objects.filter(user=dana).exists()
+    assert not dana.memberships.exists()
+    assert not dana.groups.exists()
+    invitation = Invitation.unscoped.get()
+    assert (invitation.email, invitation.withdrawn_at is None) == (dana.email, False)
+
+
+def test_the_trail_proves_itself_before_and_after(dana, operator):
+    before = verify()
+    erased = erase_person(dana.pk, by=operator, reason=REASON)
+    assert erased.entries >= 4
+    assert verify().redacted > 0  # before the next seal
+    seal_waiting_entries()
+    after = verify()
+    assert after.entries > before.entries
+    assert after.redacted >= erased.entries - 1
+    assert after.last_seal != before.last_seal
+
+
+def test_only_what_names_the_person_goes(dana, operator, owner):
+    erased = erase_person(dana.pk, by=operator, reason=REASON)
+    line = AuditEntry.unscoped.get(verb="thing.said")
+    assert (line.actor_label, line.subject_label) == (owner.email, erased.token)
+    assert line.details == {"note": erased.token, "other": "kept"}
+    line = AuditEntry.unscoped.get(verb="thing.done", actor=dana)
+    assert (line.actor_label, line.address, line.user_agent) == (erased.token, None, "")
+    assert line.details == {"count": 3, "model": "glm-4.6"}
+    line = AuditEntry.unscoped.get(verb="thing.done", actor=owner)
+    assert (line.on_behalf_of_label, line.changes) == (erased.token, {"to": ["x", erased.token]})
+
+
+def test_a_similar_name_stays(lab, operator, dana):
+    audit.record("thing.done", actor=None, subject=lab, note="Dana Developerson, xdana@example.com")
+    erase_person(dana.pk, by=operator, reason=REASON)
+    line = AuditEntry.unscoped.filter(verb="thing.done").latest("pk")
+    assert line.details["note"] == "Dana Developerson, xdana@example.com"
+
+
+def test_two_people_are_erased_from_one_line(lab, operator, owner, dana):
+    ben = member_of(lab, Role.VIEWER, name="Ben Beta", email="ben@example.com")
+    audit.record(
+        "thing.moved", actor=owner, subject=lab, giver="dana@example.com", taker="ben@example.com", why="due"
+    )
+    seal_waiting_entries()
+    first = erase_person(dana.pk, by=operator, reason=REASON)
+    second = erase_person(ben.pk, by=operator, reason=REASON)
+    line = AuditEntry.unscoped.get(verb="thing.moved")
+    assert line.details == {"giver": first.token, "taker": second.token, "why": "due"}
+    seal_waiting_entries()
+    verify()
+
+
+def test_words_erased_before_their_seal_prove_themselves_too(lab, operator, dana):
+    audit.record("thing.late", actor=dana, subject=lab)
+    erase_person(dana.pk, by=operator, reason=REASON)
+    seal_waiting_entries()
+    assert AuditEntry.unscoped.get(verb="thing.late").actor_label.startswith("erased-")
+    verify()
+
+
+def test_a_redaction_hides_its_salt(dana, operator):
+    erase_person(dana.pk, by=operator, reason=REASON)
+    line = AuditEntry.unscoped.get(verb="thing.said")
+    assert bytes(line.salt) == b""
+    assert "details/note" not in line.leaf_salts
+    assert "details/other" in line.leaf_salts
+
+
+FORGERIES = {
+    "words put back": """details = jsonb_set(details, '{note}', '"Nothing."')""",
+    "another word of the line": """details = jsonb_set(details, '{other}', '"x"')""",
+    "another word erased": "actor_label = subject_label",
+    "a fact of the line": "verb = 'thing.unsaid'",
+    "a word added": """details = details || '{"new": "x"}'""",
+}
+
+
+@pytest.mark.parametrize("forgery", FORGERIES.values(), ids=FORGERIES)
+def test_a_redacted_line_cannot_be_rewritten(dana, operator, forgery):
+    erase_person(dana.pk, by=operator, reason=REASON)
+    line = AuditEntry.unscoped.get(verb="thing.said")
+    with behind_the_trail() as run:
+        run(f"UPDATE tenants_auditentry SET {forgery} WHERE id = %s", [line.pk])
+    with pytest.raises(Broken, match=f"Entry {line.pk} was"):
+        verify()
+
+
+def forge(line, record_id):
+    """A redaction of a line's reviewer that nobody ordered, with the right commitment."""
+    from tenants.audit.canonical import commitment, leaf_salt, leaves_of, salts_of
+    from tenants.audit.seals import fetch
+
+    with connection.cursor() as cursor:
+        (row,) = fetch(cursor, [line.pk])
+    kept = {path: word for path, word in leaves_of(row)[1].items() if path != "actor_label"}
+    taken = {"actor_label": commitment(leaf_salt(bytes(row.salt), "actor_label"), row.actor_label)}
+    with behind_the_trail() as run:
+        run(
+            "INSERT INTO tenants_auditredaction (entry_id, record_id, token, commitments) VALUES (%s, %s, %s, %s)",
+            [line.pk, record_id, "erased-00000000", json.dumps(taken)],
+        )
+        run(
+            "UPDATE tenants_auditentry SET actor_label = 'erased-00000000', salt = '', leaf_salts = %s WHERE id = %s",
+            [json.dumps(salts_of(row, kept)), line.pk],
+        )
+    return taken
+
+
+def test_tampering_disguised_as_a_redaction_is_named(dana):
+    line = AuditEntry.unscoped.get(verb="thing.said")
+    forge(line, line.pk)
+    with pytest.raises(Broken, match=f"Entry {line.pk} was redacted without a record"):
+        verify()
+
+
+def test_tampering_added_to_a_recorded_redaction_is_named(dana, operator):
+    other = (
+        AuditEntry.unscoped.filter(verb="membership.added")
+        .exclude(subject_label__contains="Dana")
+        .earliest("pk")
+    )
+    erase_person(dana.pk, by=operator, reason=REASON)
+    record = AuditEntry.unscoped.get(verb="audit.redacted")
+    forge(other, record.pk)
+    with pytest.raises(Broken, match=f"The redactions recorded by entry {record.pk} are not those"):
+        verify()
+
+
+def test_redactions_taken_away_are_named(dana, operator):
+    erase_person(dana.pk, by=operator, reason=REASON)
+    with behind_the_trail() as run:
+        run("DELETE FROM tenants_auditredaction WHERE id = %s", [AuditRedaction.objects.latest("pk").pk])
+    with pytest.raises(Broken):
+        verify()
+
+
+def test_the_database_allows_nothing_but_the_erasure(dana, operator):
+    erase_person(dana.pk, by=operator, reason=REASON)
+    line = AuditEntry.unscoped.get(verb="thing.said")
+    for change in (
+        {"details": {"note": "x", "other": "kept"}},
+        {"details": {"note": line.details["note"]}},
+        {"details": {**line.details, "more": 1}},
+        {"actor_label": "someone@else.example"},
+        {"verb": "thing.unsaid"},
+        {"salt": b"salt"},
+    ):
+        with pytest.raises(IntegrityError), as_owner_of_the_tables(), transaction.atomic():
+            AuditEntry.unscoped.filter(pk=line.pk).update(**change)
+    with (
+        pytest.raises(IntegrityError, match="needs its record"),
+        transaction.atomic(),
+        connection.cursor() as cursor,
+    ):
+        cursor.execute("SELECT audit_redact(%s, %s, 'erased-00000000', '{}', '{}', '{}')", [line.pk, line.pk])
+
+
+def test_the_record_fixes_what_was_taken(dana, operator):
+    erased = erase_person(dana.pk, by=operator, reason=REASON)
+    record = AuditEntry.unscoped.get(verb="audit.redacted")
+    rows = AuditRedaction.objects.filter(record_id=record.pk).order_by("pk")
+    assert record.details["sha256"] == redactions_digest(
+        (str(r.entry_id), r.token, r.commitments) for r in rows
+    )
+    assert (record.actor, record.reason, record.subject_id) == (operator, REASON, str(dana.pk))
+    assert record.details["entries"] == rows.count() == erased.entries
+
+
+def test_keys_are_revoked_or_handed_over(dana, operator, owner, lab, project):
+    heir = UserFactory(name="Not Here")
+    key = ApiKey.objects.in_tenant(lab).get()
+    erased = erase_person(dana.pk, by=operator, reason=REASON, keys_to=owner)
+    key.refresh_from_db()
+    assert (key.owner, key.state, erased.keys_handed_over) == (owner, "active", 1)
+    ben = member_of(lab, Role.DEVELOPER, email="ben@example.com")
+    other = ApiKeyFactory(tenant=lab, project=project, owner=ben)
+    erase_person(ben.pk, by=operator, reason=REASON, keys_to=heir)  # no member there
+    other.refresh_from_db()
+    assert other.state == "revoked"
+
+
+def test_the_last_owner_stays(operator, owner, lab):
+    with pytest.raises(Conflict, match="last owner of Lab"):
+        erase_person(owner.pk, by=operator, reason=REASON)
+    member_of(lab, Role.OWNER)
+    erase_person(owner.pk, by=operator, reason=REASON)
+
+
+def test_who_may_not_erase(dana, owner, operator, security_reviewer):
+    for person in (owner, security_reviewer, dana):
+        with pytest.raises(PermissionDenied):
+            erase_person(dana.pk, by=person, reason=REASON)
+    with pytest.raises(PermissionDenied, match="Somebody else"):
+        erase_person(operator.pk, by=operator, reason=REASON)
+    machine = UserFactory(service_of=dana.memberships.get().tenant)
+    with pytest.raises(Conflict, match="service account"):
+        erase_person(machine.pk, by=operator, reason=REASON)
+
+
+@pytest.mark.parametrize("reason", ["", "  ", "Dana Developer asked", "see mail of DANA@example.com"])
+def test_a_reason_is_needed_and_names_nobody(dana, operator, reason):
+    with pytest.raises(ValidationError):
+        erase_person(dana.pk, by=operator, reason=reason)
+
+
+def test_erasing_again_changes_nothing(dana, operator):
+    first = erase_person(dana.pk, by=operator, reason=REASON)
+    count = AuditEntry.unscoped.count()
+    again = erase_person(dana.pk, by=operator, reason=REASON)
+    assert (again.token, again.entries) == (first.token, 0)
+    assert AuditEntry.unscoped.count() == count
+
+
+def test_the_export_tells_everything_but_secrets(dana, tmp_path):
+    out = tmp_path / "dana.json"
+    call_command("export_person", "dana@example.com", output=out, stdout=StringIO())
+    assert out.stat().st_mode & 0o777 == 0o600
+    told = json.loads(out.read_text())
+    assert told["person"]["email"] == "dana@example.com"
+    assert told["tenants.membership.user"][0]["role"] == "developer"
+    assert told["tenants.federatedidentity.user"][0]["subject"] == "dana"
+    assert told["tenants.apikey.owner"][0]["name"] == "letters"
+    assert told["invitations"][0]["role"] == "viewer"
+    assert {line["verb"] for line in told["audit"]} >= {"thing.done", "thing.said", "membership.added"}
+    text = out.read_text()
+    assert "digest" not in text
+    assert '"password"' not in text
+    assert "s" * 32 not in text
+
+
+def test_the_export_of_somebody_erased_names_nobody(dana, operator):
+    erased = erase_person(dana.pk, by=operator, reason=REASON)
+    seal_waiting_entries()
+    from tenants.personal_data import export_person
+
+    dana.refresh_from_db()
+    told = json.dumps(list(export_person(dana, by=operator)), default=str)
+    assert "Dana" not in told
+    assert erased.token in told
+
+
+def test_the_command_asks_first(dana, monkeypatch):
+    monkeypatch.setattr("builtins.input", lambda _: "somebody@else.example")
+    with pytest.raises(CommandError, match="Nothing was erased"):
+        call_command("erase_person", "dana@example.com", reason=REASON, stdout=StringIO())
+    monkeypatch.setattr("builtins.input", lambda _: "dana@example.com")
+    out = StringIO()
+    call_command("erase_person", "dana@example.com", reason=REASON, stdout=out)
+    assert out.getvalue().startswith("Erased as erased-")
+    with pytest.raises(CommandError, match="Nobody has the address"):
+        call_command("erase_person", "dana@example.com", reason=REASON, yes=True, stdout=StringIO())
+
+
+def test_the_admin_asks_twice_and_then_erases(client, dana, operator, monkeypatch):
+    from tenants.audit import tasks
+
+    monkeypatch.setattr(tasks.erase_person, "delay", tasks.erase_person)
+    client.force_login(operator)
+    address = f"/admin/tenants/user/{dana.pk}/erase/"
+    text = client.get(address).content.decode()
+    assert "Erase dana@example.com for good?" in text
+    assert "Memberships that end: 1" in text
+    good = {"address": "dana@example.com", "reason": REASON}
+    wrong_answers = [
+        {"address": "ben@example.com"},
+        {"reason": ""},
+        {"reason": "Dana Developer asked"},
+        {"keys_to": "x@y.example"},
+    ]
+    for wrong in wrong_answers:
+        assert client.post(address, good | wrong).status_code == 422
+    dana.refresh_from_db()
+    assert dana.erased_at is None
+    assert client.post(address, good).status_code == 302
+    dana.refresh_from_db()
+    assert dana.erased_at is not None
+    assert client.get(address).status_code == 404
+
+
+def test_the_admin_says_what_stands_against_it(client, owner, operator, security_reviewer):
+    client.force_login(operator)
+    address = f"/admin/tenants/user/{owner.pk}/erase/"
+    assert "last owner of Lab" in client.get(address).content.decode()
+    assert client.post(address, {"address": owner.email, "reason": REASON}).status_code == 409
+    client.force_login(security_reviewer)
+    assert client.get(address).status_code == 403
+    assert client.get(f"/admin/tenants/user/{owner.pk}/personal-data/").status_code == 403
+
+
+def test_the_admin_hands_out_what_is_held(client, dana, operator):
+    client.force_login(operator)
+    answer = client.get(f"/admin/tenants/user/{dana.pk}/personal-data/")
+    told = json.loads(answer.getvalue())
+    assert told["person"]["name"] == "Dana Developer"
+    assert AuditEntry.unscoped.filter(verb="person.exported", actor=operator).exists()
+
+
+def test_a_person_without_anything_is_told_in_valid_json(db, operator):
+    from tenants.personal_data import export_person, write_json
+
+    told = json.loads(write_json(export_person(UserFactory(), by=operator)).read())
+    assert set(told) == {"person", "audit"}

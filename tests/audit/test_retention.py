@@ -1,0 +1,139 @@
+"""Old entries go after their time, whole seals at once; the chain goes on proving itself."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import pytest
+from django.db import IntegrityError, connection, transaction
+
+from tenants import audit
+from tenants.audit.retention import prune_old_entries
+from tenants.audit.seals import seal_waiting_entries
+from tenants.audit.verify import Broken, verify
+from tenants.models import AuditEntry, AuditPruning, AuditSeal
+from tests.audit.tampering import as_owner_of_the_tables, behind_the_trail, grow_older
+
+pytestmark = pytest.mark.as_owner
+
+
+@pytest.fixture
+def old_trail(lab):
+    """A seal of five lines from long ago, and one of two from today."""
+    for _ in range(5):
+        audit.record("thing.done", actor=None, subject=lab)
+    seal_waiting_entries()
+    grow_older(800)
+    for _ in range(2):
+        audit.record("thing.done", actor=None, subject=lab)
+    seal_waiting_entries()
+
+
+def sql(statement, *values):
+    with as_owner_of_the_tables(), transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute(statement, values)
+
+
+def test_old_entries_go_and_the_chain_still_proves_itself(old_trail):
+    assert prune_old_entries() == 5
+    assert AuditEntry.unscoped.filter(verb="thing.done").count() == 2
+    record = AuditEntry.unscoped.get(verb="audit.pruned")
+    assert (record.details["up_to_seal"], record.details["entries"]) == (1, 5)
+    seal_waiting_entries()
+    proof = verify()
+    assert (proof.seals, proof.entries, proof.pruned) == (3, 3, 5)
+
+
+def test_pruning_again_prunes_nothing(old_trail):
+    prune_old_entries()
+    assert prune_old_entries() == 0
+    assert AuditEntry.unscoped.filter(verb="audit.pruned").count() == 1
+
+
+def test_young_entries_stay(lab, settings):
+    audit.record("thing.done", actor=None, subject=lab)
+    seal_waiting_entries()
+    grow_older(settings.AUDIT_RETENTION_DAYS - 1)
+    assert prune_old_entries() == 0
+
+
+def test_retention_follows_its_setting(lab, settings):
+    audit.record("thing.done", actor=None, subject=lab)
+    seal_waiting_entries()
+    grow_older(200)
+    settings.AUDIT_RETENTION_DAYS = 190
+    assert prune_old_entries() == 1
+
+
+def test_unsealed_entries_stay_however_old(lab):
+    audit.record("thing.done", actor=None, subject=lab)
+    grow_older(800)
+    assert prune_old_entries() == 0
+
+
+def test_later_prunings_cover_earlier_records(old_trail, lab):
+    prune_old_entries()
+    seal_waiting_entries()
+    grow_older(800)
+    assert prune_old_entries() == 3  # two lines and the record of the first pruning
+    seal_waiting_entries()
+    assert verify().pruned == 8
+
+
+def test_an_entry_missing_from_a_seal_that_was_not_pruned_is_named(old_trail):
+    prune_old_entries()
+    gone = AuditEntry.unscoped.filter(verb="thing.done").earliest("pk")
+    with behind_the_trail() as run:
+        run("DELETE FROM tenants_auditentry WHERE id = %s", [gone.pk])
+    with pytest.raises(Broken, match=f"Entry {gone.pk} is missing"):
+        verify()
+
+
+def test_a_pruning_that_nobody_recorded_is_named(old_trail):
+    with behind_the_trail() as run:
+        run("DELETE FROM tenants_auditentry WHERE verb = 'thing.done'")
+        run("INSERT INTO tenants_auditpruning VALUES (2, gen_random_uuid(), now())")
+    with pytest.raises(Broken, match="no record in the trail says so"):
+        verify()
+
+
+def test_the_database_refuses_every_other_deletion(old_trail, lab):
+    old, young = AuditEntry.unscoped.earliest("pk"), AuditEntry.unscoped.latest("pk")
+    for statement, values in [
+        ("DELETE FROM tenants_auditentry WHERE id = %s", [old.pk]),
+        ("DELETE FROM tenants_auditentry WHERE id = %s", [young.pk]),
+        ("DELETE FROM tenants_auditentry", []),
+        ("SELECT audit_prune(1, %s)", [old.pk]),  # no record of a pruning
+    ]:
+        with pytest.raises(IntegrityError):
+            sql(statement, *values)
+
+
+def test_the_database_keeps_180_days_whatever_the_setting(lab, settings):
+    audit.record("thing.done", actor=None, subject=lab)
+    seal_waiting_entries()
+    grow_older(100)
+    settings.AUDIT_RETENTION_DAYS = 1
+    with pytest.raises(IntegrityError, match="180 days"), transaction.atomic():
+        prune_old_entries()
+
+
+def test_a_pruned_seal_lends_no_right_over_later_entries(old_trail):
+    prune_old_entries()
+    for entry in AuditEntry.unscoped.all():
+        with pytest.raises(IntegrityError):
+            sql("DELETE FROM tenants_auditentry WHERE id = %s", entry.pk)
+    with pytest.raises(IntegrityError), as_owner_of_the_tables(), transaction.atomic():
+        AuditPruning.objects.all().delete()
+    assert AuditSeal.objects.count() == 2
+
+
+def test_less_than_180_days_does_not_start():
+    answer = subprocess.run(
+        [sys.executable, "-c", "import config.settings.base"],
+        env=os.environ | {"AUDIT_RETENTION_DAYS": "179"}, capture_output=True, text=True,
+    )  # fmt: skip
+    assert answer.returncode != 0
+    assert "AUDIT_RETENTION_DAYS must be a whole number of at least 180" in answer.stderr

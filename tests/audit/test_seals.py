@@ -1,0 +1,254 @@
+"""The trail is sealed, the seals prove it, and whatever was done to it is named."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from io import StringIO
+from uuid import UUID
+
+import pytest
+from django.core.management import CommandError, call_command
+from django.db import IntegrityError, connection, transaction
+
+from tenants import audit
+from tenants.audit.carrying import seal_lines
+from tenants.audit.seals import seal_waiting_entries
+from tenants.audit.verify import Broken, verify
+from tenants.models import AuditEntry, AuditSeal, AuditUnsealed
+from tests.audit.tampering import as_owner_of_the_tables, behind_the_trail, grow_older
+from tests.concurrency import at_the_same_time
+from tests.factories import TenantFactory
+
+pytestmark = pytest.mark.as_owner
+
+
+@pytest.fixture
+def trail(lab, owner):
+    """Three seals of three lines each, after one of all that made the lab."""
+    seal_waiting_entries()
+    lines = []
+    for seal in range(3):
+        lines += [
+            audit.record(
+                "thing.done", actor=owner, subject=lab, reason="It was due.", place=[seal, line], note=owner.name,
+                changes={"name": ("a", "b")},
+            )
+            for line in range(3)
+        ]  # fmt: skip
+        seal_waiting_entries()
+    return lines
+
+
+def verdict(**options):
+    """What verify_audit prints."""
+    out = StringIO()
+    call_command("verify_audit", stdout=out, **options)
+    return out.getvalue()
+
+
+def test_what_was_written_is_sealed_and_proved(trail):
+    assert not AuditUnsealed.objects.exists()
+    assert AuditSeal.objects.count() == 4
+    proof = verify()
+    assert (proof.seals, proof.entries, proof.unsealed) == (4, AuditEntry.unscoped.count(), 0)
+    assert verdict().startswith(f"Proved: {proof.entries} entries in 4 seals.")
+
+
+def test_an_empty_trail_is_proved(db):
+    assert verdict().startswith("Proved: 0 entries in 0 seals.")
+
+
+def test_nothing_waiting_makes_no_seal(trail):
+    assert seal_waiting_entries() == 0
+    assert AuditSeal.objects.count() == 4
+
+
+def test_many_entries_take_several_seals(lab, monkeypatch):
+    seal_waiting_entries()
+    monkeypatch.setattr("tenants.audit.seals.LARGEST_SEAL", 4)
+    for _ in range(9):
+        audit.record("thing.done", actor=None, subject=lab)
+    assert seal_waiting_entries() == 9
+    assert [len(seal.entry_ids) for seal in AuditSeal.objects.order_by("number")] == [4, 4, 1]
+    verify()
+
+
+def test_what_waits_for_its_seal_is_told(trail, lab):
+    audit.record("thing.done", actor=None, subject=lab)
+    assert "; 1 wait for their seal" in verdict()
+
+
+CHANGES = {
+    "the verb": "UPDATE tenants_auditentry SET verb = 'thing.undone' WHERE id = %s",
+    "the actor": "UPDATE tenants_auditentry SET actor_id = NULL WHERE id = %s",
+    "the actor's name": "UPDATE tenants_auditentry SET actor_label = 'someone@else.example' WHERE id = %s",
+    "the time": "UPDATE tenants_auditentry SET at = at - interval '1 second' WHERE id = %s",
+    "the tenant": "UPDATE tenants_auditentry SET tenant_id = NULL WHERE id = %s",
+    "the address": "UPDATE tenants_auditentry SET address = '192.0.2.66' WHERE id = %s",
+    "a number": """UPDATE tenants_auditentry SET details = jsonb_set(details, '{place,1}', '7') WHERE id = %s""",
+    "a word": """UPDATE tenants_auditentry SET changes = '{"name": ["a", "c"]}' WHERE id = %s""",
+    "a new fact": """UPDATE tenants_auditentry SET details = details || '{"more": true}' WHERE id = %s""",
+    "a fact taken out": """UPDATE tenants_auditentry SET details = details - 'note' WHERE id = %s""",
+    "the salt": "UPDATE tenants_auditentry SET salt = '\\x00' WHERE id = %s",
+    "the reason": "UPDATE tenants_auditentry SET reason = '' WHERE id = %s",
+    "the capacity": "UPDATE tenants_auditentry SET acting_as = 'staff' WHERE id = %s",
+}
+
+
+@pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
+def test_a_changed_entry_is_named(trail, change):
+    with behind_the_trail() as run:
+        run(change, [trail[4].pk])
+    with pytest.raises(Broken, match=f"Entry {trail[4].pk} was changed after it was sealed .seal 3"):
+        verify()
+
+
+def test_the_first_of_several_is_named(trail):
+    with behind_the_trail() as run:
+        run("UPDATE tenants_auditentry SET verb = 'x' WHERE id = ANY(%s)", [[trail[8].pk, trail[2].pk]])
+    with pytest.raises(CommandError, match=f"BROKEN. Entry {trail[2].pk} was changed"):
+        verdict()
+
+
+def test_a_deleted_entry_is_named(trail):
+    with behind_the_trail() as run:
+        run("DELETE FROM tenants_auditentry WHERE id = %s", [trail[4].pk])
+    with pytest.raises(Broken, match=f"Entry {trail[4].pk} is missing; seal 3"):
+        verify()
+
+
+def test_an_inserted_entry_is_named(trail, lab):
+    with behind_the_trail():
+        stray = audit.record("thing.done", actor=None, subject=lab)
+    with pytest.raises(Broken, match=f"Entry {stray.pk} is in no seal"):
+        verify()
+
+
+def test_an_entry_deleted_before_its_seal_is_named(trail, lab):
+    line = audit.record("thing.done", actor=None, subject=lab)
+    with behind_the_trail() as run:
+        run("DELETE FROM tenants_auditentry WHERE id = %s", [line.pk])
+    with pytest.raises(Broken, match=f"Entry {line.pk} was deleted before it was sealed"):
+        verify()
+    seal_waiting_entries()
+    vanished = AuditEntry.unscoped.get(verb="audit.entry_vanished")
+    assert vanished.subject_id == str(line.pk)
+
+
+def test_an_entry_taken_off_the_queue_is_named(trail, lab):
+    line = audit.record("thing.done", actor=None, subject=lab)
+    AuditUnsealed.objects.filter(pk=line.pk).delete()
+    with pytest.raises(Broken, match=f"Entry {line.pk} is in no seal"):
+        verify()
+
+
+def test_a_missing_seal_is_named(trail):
+    with behind_the_trail() as run:
+        run("DELETE FROM tenants_auditseal WHERE number = 2")
+    with pytest.raises(Broken, match="Seal 2 is missing: the next one is 3"):
+        verify()
+
+
+SEALS = {
+    "its entries": "UPDATE tenants_auditseal SET entry_ids = entry_ids[2:] || entry_ids[1] WHERE number = 3",
+    "its digests": "UPDATE tenants_auditseal SET entry_digests = substr(entry_digests, 33) WHERE number = 3",
+    "its time": "UPDATE tenants_auditseal SET sealed_at = sealed_at + interval '1 day' WHERE number = 3",
+    "its sum": "UPDATE tenants_auditseal SET sha256 = sha256(sha256) WHERE number = 3",
+}
+
+
+@pytest.mark.parametrize("change", SEALS.values(), ids=SEALS)
+def test_an_altered_seal_is_named(trail, change):
+    with behind_the_trail() as run:
+        run(change)
+    with pytest.raises(Broken, match="Seal 3 was altered"):
+        verify()
+
+
+def test_exchanged_seals_are_named(trail):
+    with behind_the_trail() as run:
+        run("UPDATE tenants_auditseal SET number = -2 WHERE number = 2")
+        run("UPDATE tenants_auditseal SET number = 2 WHERE number = 3")
+        run("UPDATE tenants_auditseal SET number = 3 WHERE number = -2")
+    with pytest.raises(Broken, match="Seal 2 does not continue seal 1"):
+        verify()
+
+
+def write_seals(path):
+    path.write_text("".join(f"{json.dumps(line)}\n" for line in seal_lines()))
+    return str(path)
+
+
+def test_a_cut_end_shows_against_exported_seals(trail, tmp_path):
+    exported = write_seals(tmp_path / "seals.jsonl")
+    assert verdict(against=exported).startswith("Proved")
+    with behind_the_trail() as run:
+        last = "SELECT unnest(entry_ids) FROM tenants_auditseal WHERE number = 4"
+        run(f"DELETE FROM tenants_auditentry WHERE id IN ({last})")
+        run("DELETE FROM tenants_auditseal WHERE number = 4")
+    assert verdict().startswith("Proved")
+    with pytest.raises(CommandError, match="ends with seal 3, but seal 4 was exported"):
+        verdict(against=exported)
+
+
+def test_a_rewritten_chain_shows_against_exported_seals(trail, tmp_path):
+    exported = write_seals(tmp_path / "seals.jsonl")
+    grow_older(1)  # a perfect forgery of everything
+    verify()
+    with pytest.raises(CommandError, match="Seal 1 is not the one that was exported"):
+        verdict(against=exported)
+
+
+def test_the_database_refuses_to_touch_seals(trail):
+    for statement in (
+        "UPDATE tenants_auditseal SET sealed_at = now()",
+        "DELETE FROM tenants_auditseal WHERE number = 4",
+        "INSERT INTO tenants_auditseal SELECT 9, sha256, sha256, sealed_at, first_at, last_at, entry_ids, "
+        "entry_digests FROM tenants_auditseal WHERE number = 4",
+        "INSERT INTO tenants_auditseal SELECT 5, previous, sha256, sealed_at, first_at, last_at, entry_ids, "
+        "entry_digests FROM tenants_auditseal WHERE number = 4",
+    ):
+        with (
+            pytest.raises(IntegrityError),
+            as_owner_of_the_tables(),
+            transaction.atomic(),
+            connection.cursor() as c,
+        ):
+            c.execute(statement)
+
+
+def test_the_canonical_form_is_what_the_page_says(lab, db):
+    """docs/audit.md tells the form; this computes it by hand, from nothing but that page."""
+    line = audit.record("thing.done", actor=None, subject=lab, count=3, note="due", empty=[])
+    seal_waiting_entries()
+    line = AuditEntry.unscoped.get(pk=line.pk)
+    salt = bytes(line.salt)
+
+    def word(path, text):
+        return hashlib.sha256(hashlib.sha256(salt + path.encode()).digest() + text.encode()).hexdigest()
+
+    document = {
+        "v": 1, "id": str(line.pk), "at": line.at.isoformat(timespec="microseconds"), "tenant": str(lab.pk),
+        "actor": None,
+        "acting_as": "platform", "on_behalf_of": None, "verb": "thing.done", "subject_type": "tenants.tenant",
+        "subject_id": str(lab.pk), "request_id": "", "trace_id": "", "facts": {"details/count": 3, "details/empty": []},
+        "words": {
+            "actor_label": word("actor_label", "platform"), "subject_label": word("subject_label", "Lab"),
+            "details/note": word("details/note", "due"),
+        },
+    }  # fmt: skip
+    text = json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    seal = AuditSeal.objects.latest("number")
+    place = seal.entry_ids.index(UUID(str(line.pk)))
+    assert bytes(seal.entry_digests)[32 * place : 32 * place + 32] == hashlib.sha256(text.encode()).digest()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_two_sealers_make_one_chain():
+    lab = TenantFactory()
+    for _ in range(50):
+        audit.record("thing.done", actor=None, subject=lab)
+    at_the_same_time(seal_waiting_entries, seal_waiting_entries)
+    seal_waiting_entries()
+    assert verify().entries == AuditEntry.unscoped.count()

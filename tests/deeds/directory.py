@@ -1,0 +1,60 @@
+"""Deeds about people and the directory they come from."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from tenants.actions.people import deactivate_person
+from tenants.actions.scim_tokens import issue_scim_token
+from tests.factories import UserFactory
+from tests.role_matrix import Deed, Door
+
+SENT = {"_form_submitted": "1"}
+
+
+def person(world, actor):
+    return UserFactory()
+
+
+def person_shut_out(world, actor):
+    shut_out = UserFactory()
+    deactivate_person(shut_out, by=None, because="left")
+    return shut_out
+
+
+def token(world, actor):
+    issued, _secret = issue_scim_token("Directory", life=timedelta(days=9), by=None)
+    return issued
+
+
+DIRECTORY_DEEDS = [
+    Deed(
+        "deactivate a person",
+        "tenants.actions.people.deactivate_person",
+        subject=person,
+        admin=Door("POST /admin/tenants/user/{it.pk}/deactivate/", SENT | {"because": "left"}),
+    ),
+    Deed(
+        "reactivate a person",
+        "tenants.actions.people.reactivate_person",
+        subject=person_shut_out,
+        admin=Door("POST /admin/tenants/user/{it.pk}/reactivate/", SENT | {"because": "came back"}),
+    ),
+    Deed(
+        "issue a directory's token",
+        "tenants.actions.scim_tokens.issue_scim_token",
+        admin=Door("POST /admin/tenants/scimtoken/issue/", SENT | {"name": "Directory", "days": "30"}),
+    ),
+    Deed(
+        "renew a directory's token",
+        "tenants.actions.scim_tokens.rotate_scim_token",
+        subject=token,
+        admin=Door("POST /admin/tenants/scimtoken/{it.pk}/rotate/", SENT),
+    ),
+    Deed(
+        "revoke a directory's token",
+        "tenants.actions.scim_tokens.revoke_scim_token",
+        subject=token,
+        admin=Door("POST /admin/tenants/scimtoken/{it.pk}/revoke/", SENT),
+    ),
+]

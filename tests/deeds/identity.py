@@ -1,0 +1,147 @@
+"""Deeds about who people are and how they sign in: staff roles, group rules, linked accounts, lost factors."""
+
+from __future__ import annotations
+
+from axes.models import AccessAttempt
+from django.conf import settings
+from django.utils.timezone import now
+
+from tenants import group_rules
+from tenants.actions.group_rules import begin_group_rule, draft_group_rule
+from tenants.admin.directory import _digest
+from tenants.models import FederatedIdentity, GroupRule, SecondFactor
+from tests.factories import UserFactory, staff
+from tests.role_matrix import Deed, Door, Shell
+
+SENT = {"_form_submitted": "1"}
+
+
+def person(world, actor):
+    return UserFactory()
+
+
+def locked_out(world, actor):
+    somebody = UserFactory()
+    AccessAttempt.objects.create(
+        username=somebody.email,
+        ip_address="192.0.2.7",
+        failures_since_start=settings.AXES_FAILURE_LIMIT,
+        attempt_time=now(),
+    )
+    return somebody
+
+
+def with_a_factor(world, actor):
+    somebody = UserFactory()
+    SecondFactor.objects.create(user=somebody, secret=b"0", last_step=0)
+    return somebody
+
+
+def identity(world, actor):
+    return FederatedIdentity.objects.create(
+        user=UserFactory(), issuer=settings.OIDC_ISSUER or "https://issuer.example", subject="abc"
+    )
+
+
+def drafted_rule(world, actor):
+    return draft_group_rule(group="developers", tenant=world.tenant, role="developer")
+
+
+def rule(world, actor):
+    made = drafted_rule(world, actor)
+    made.save(force_insert=True)
+    return made
+
+
+def what_the_form_says(world, it):
+    """The second POST, which shows that its author has seen the preview."""
+    return {
+        "group": it.group,
+        "tenant": str(it.tenant_id),
+        "role": it.role,
+        "staff_role": "",
+        "seen": _digest(it, group_rules.preview(beginning=it, ending=None)),
+    }
+
+
+def staff_rule(world, actor):
+    return GroupRule(group="operators", staff_role="operator")
+
+
+IDENTITY_DEEDS = [
+    Deed(
+        "give a staff role",
+        "tenants.actions.make_staff",
+        subject=person,
+        admin=Door(
+            "POST /admin/tenants/staffappointment/appoint/", {"email": "{it.email}", "role": "auditor"}
+        ),
+    ),
+    Deed(
+        "take a staff role",
+        "tenants.actions.end_staff_role",
+        subject=lambda world, actor: staff("auditor").appointments.get(),
+        admin=Door("POST /admin/tenants/staffappointment/{it.pk}/dismiss/", SENT),
+    ),
+    Deed(
+        "hand out what is held about a person",
+        "tenants.personal_data.export_person",
+        subject=person,
+        admin=Door("GET /admin/tenants/user/{it.pk}/personal-data/"),
+    ),
+    Deed(
+        "erase a person",
+        "tenants.personal_data.erase_person",
+        subject=person,
+        admin=Door("POST /admin/tenants/user/{it.pk}/erase/", {"address": "{it.email}", "reason": "Asked."}),
+        is_later=True,
+    ),
+    Deed(
+        "begin a group rule",
+        "tenants.actions.group_rules.begin_group_rule",
+        subject=drafted_rule,
+        admin=Door("POST /admin/tenants/grouprule/begin/", what_the_form_says),
+    ),
+    Deed(
+        "end a group rule",
+        "tenants.actions.group_rules.end_group_rule",
+        subject=rule,
+        admin=Door(
+            "POST /admin/tenants/grouprule/{it.pk}/end/",
+            lambda world, it: {"seen": _digest(it, group_rules.preview(ending=it))},
+        ),
+    ),
+    Deed(
+        "begin a group rule that gives a staff role",
+        "tenants.actions.group_rules.begin_group_rule",
+        subject=staff_rule,
+        shell=Shell(lambda world, actor, it: begin_group_rule(it, by=actor)),
+    ),
+    Deed(
+        "link an account to a person at the provider",
+        "tenants.actions.identities.link_identity",
+        subject=person,
+        admin=Door(
+            "POST /admin/tenants/federatedidentity/link/",
+            SENT | {"email": "{it.email}", "subject": "abc"},
+        ),
+    ),
+    Deed(
+        "unlink an account",
+        "tenants.actions.identities.unlink_identity",
+        subject=identity,
+        admin=Door("POST /admin/tenants/federatedidentity/{it.pk}/unlink/", SENT),
+    ),
+    Deed(
+        "unlock somebody's sign-in",
+        "tenants.actions.unlock_sign_in",
+        subject=locked_out,
+        admin=Door("POST /admin/tenants/user/{it.pk}/unlock/", SENT),
+    ),
+    Deed(
+        "reset somebody's second factor",
+        "tenants.actions.reset_second_factor",
+        subject=with_a_factor,
+        admin=Door("POST /admin/tenants/user/{it.pk}/reset-second-factor/", SENT | {"reason": "Lost."}),
+    ),
+]

@@ -1,0 +1,180 @@
+"""Operators write group rules in the admin, after they have seen who gains and loses what."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from django.core.exceptions import PermissionDenied, ValidationError
+from django.urls import reverse
+
+from tenants.actions.group_rules import begin_group_rule, draft_group_rule, end_group_rule
+from tenants.errors import Conflict
+from tenants.models import AuditEntry, FederatedIdentity, GroupRule, Membership
+from tenants.oidc import tasks
+from tests.factories import TenantFactory, UserFactory, member_of, staff
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def ana(db):
+    user = UserFactory(email="ana@example.com", name="Ana")
+    FederatedIdentity.objects.create(
+        user=user, issuer="https://id.example", subject="ana", groups=["writers"]
+    )
+    return user
+
+
+def seen(answer):
+    return re.search(r'name="seen" value="(\w+)"', answer.content.decode())[1]
+
+
+def address(deed, rule=None):
+    name = f"admin:tenants_grouprule_{deed}"
+    return reverse(name, args=[rule.pk]) if rule else reverse(name)
+
+
+def test_a_rule_is_written_once_its_author_has_seen_what_it_does(client, operator, lab, ana, monkeypatch):
+    applied = []
+    monkeypatch.setattr(tasks.apply_group_rule, "delay_on_commit", applied.append)
+    client.force_login(operator)
+    form = {"group": "writers", "tenant": lab.pk, "role": "developer"}
+    assert "Show what this does" in client.get(address("begin")).content.decode()
+    preview = client.post(address("begin"), form)
+    words = preview.content.decode()
+    assert preview.status_code == 200
+    assert "1 gains" in words
+    assert "ana@example.com" in words
+    assert not GroupRule.objects.exists()
+
+    saved = client.post(address("begin"), form | {"seen": seen(preview)})
+    assert saved.status_code == 302
+    rule = GroupRule.objects.get()
+    assert applied == [str(rule.pk)]
+    line = AuditEntry.objects.across_tenants().get(verb="group_rule.begun")
+    assert (line.actor, line.tenant, line.details["group"]) == (operator, lab, "writers")
+    tasks.apply_group_rule(applied[0])
+    assert Membership.objects.in_tenant(lab).get(user=ana).role == "developer"
+
+    end = client.get(address("end", rule))
+    assert "1 loses" in end.content.decode()
+    assert client.post(address("end", rule), {"seen": seen(end)}).status_code == 302
+    tasks.apply_group_rule(applied[1])
+    assert not Membership.objects.in_tenant(lab).filter(user=ana).exists()
+    assert not GroupRule.objects.exists()
+
+
+def test_what_has_changed_since_is_shown_again_and_not_done(client, operator, lab, ana):
+    client.force_login(operator)
+    form = {"group": "writers", "tenant": lab.pk, "role": "developer"}
+    preview = client.post(address("begin"), form)
+    FederatedIdentity.objects.create(user=UserFactory(), issuer="i", subject="ben", groups=["writers"])
+    answer = client.post(address("begin"), form | {"seen": seen(preview)})
+    assert answer.status_code == 409
+    assert "Read it again" in answer.content.decode()
+    answer = client.post(address("begin"), form | {"seen": seen(preview), "role": "admin"})
+    assert answer.status_code == 409
+    assert not GroupRule.objects.exists()
+
+
+def test_replacing_a_rule_ends_it_and_begins_another(client, operator, lab, ana):
+    rule = begin_group_rule(draft_group_rule(group="writers", tenant=lab, role="developer"), by=operator)
+    tasks.apply_group_rule(str(rule.pk))
+    client.force_login(operator)
+    form = {"group": "writers", "tenant": lab.pk, "role": "viewer"}
+    preview = client.post(address("replace", rule), form)
+    assert "1 loses" in preview.content.decode()
+    assert client.post(address("replace", rule), form | {"seen": seen(preview)}).status_code == 302
+    for row in GroupRule.objects.order_by("pk"):
+        tasks.apply_group_rule(str(row.pk))
+    assert [str(row) for row in GroupRule.objects.all()] == ["writers: viewer of Lab"]
+    assert Membership.objects.in_tenant(lab).get(user=ana).role == "viewer"
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        {"group": "", "tenant": "lab", "role": "viewer"},
+        {"group": "writers"},
+        {"group": "writers", "tenant": "lab"},
+        {"group": "writers", "role": "viewer"},
+        {"group": "writers", "tenant": "lab", "role": "viewer", "staff_role": "auditor"},
+        {"group": "writers", "tenant": "lab", "role": "king"},
+    ],
+)
+def test_a_rule_gives_one_role(client, operator, lab, form):
+    client.force_login(operator)
+    answer = client.post(address("begin"), {**form, **({"tenant": lab.pk} if "tenant" in form else {})})
+    assert answer.status_code == 422
+
+
+def test_the_same_rule_is_not_written_twice(operator, lab):
+    begin_group_rule(draft_group_rule(group="writers", tenant=lab, role="viewer"), by=operator)
+    with pytest.raises(ValidationError):
+        begin_group_rule(draft_group_rule(group="writers", tenant=lab, role="admin"), by=operator)
+
+
+def test_nobody_raises_themselves_by_a_rule(operator, lab):
+    FederatedIdentity.objects.create(user=operator, issuer="i", subject="otto", groups=["writers"])
+    with pytest.raises(PermissionDenied, match="yourself"):
+        begin_group_rule(draft_group_rule(group="writers", tenant=lab, role="owner"), by=operator)
+    with pytest.raises(PermissionDenied, match="yourself"):
+        begin_group_rule(draft_group_rule(group="writers", staff_role="controller"), by=operator)
+
+
+def test_a_rule_ends_once(operator, lab):
+    rule = begin_group_rule(draft_group_rule(group="writers", tenant=lab, role="viewer"), by=operator)
+    end_group_rule(rule.pk, by=operator)
+    with pytest.raises(Conflict):
+        end_group_rule(rule.pk, by=operator)
+
+
+def test_nobody_gets_a_role_in_a_closed_tenant(operator):
+    closed = TenantFactory(status="closed")
+    with pytest.raises(Conflict, match="closed"):
+        begin_group_rule(draft_group_rule(group="writers", tenant=closed, role="viewer"), by=operator)
+
+
+@pytest.mark.parametrize("role", ["auditor", "controller", "security-reviewer"])
+def test_other_staff_write_no_rules(client, lab, role):
+    person = staff(role)
+    rule = GroupRule.objects.create(group="writers", tenant=lab, role="viewer")
+    with pytest.raises(PermissionDenied):
+        begin_group_rule(draft_group_rule(group="a", tenant=lab, role="viewer"), by=person)
+    with pytest.raises(PermissionDenied):
+        end_group_rule(rule.pk, by=person)
+    client.force_login(person)
+    for page in (address("begin"), address("replace", rule), address("end", rule)):
+        assert client.get(page).status_code == 403
+    assert client.get(address("changelist")).status_code == (200 if role == "auditor" else 403)
+
+
+def test_an_owner_of_a_tenant_writes_none_either(lab):
+    with pytest.raises(PermissionDenied):
+        begin_group_rule(draft_group_rule(group="a", tenant=lab, role="viewer"), by=member_of(lab, "owner"))
+
+
+def test_a_rule_whose_message_was_lost_is_applied_by_the_clock(lab, ana, monkeypatch):
+    rule = GroupRule.objects.create(group="writers", tenant=lab, role="viewer")
+    sent = []
+    monkeypatch.setattr(tasks.apply_group_rule, "delay", sent.append)
+    tasks.apply_forgotten_group_rules()
+    assert sent == [], "its message may still be on the way"
+    GroupRule.objects.update(created_at=rule.created_at - 2 * tasks.FORGOTTEN_AFTER)
+    tasks.apply_forgotten_group_rules()
+    assert sent == [str(rule.pk)]
+    tasks.apply_group_rule(sent[0])
+    assert Membership.objects.in_tenant(lab).get(user=ana).source == "rule"
+
+
+def test_the_lists_say_what_is_in_force_and_who_is_checked(client, operator, lab, ana):
+    GroupRule.objects.create(group="writers", tenant=lab, role="viewer")
+    client.force_login(operator)
+    rules = client.get(address("changelist")).content.decode()
+    assert "writers" in rules
+    assert "Being applied" in rules
+    people = client.get(reverse("admin:tenants_federatedidentity_changelist")).content.decode()
+    assert "At sign-in" in people
+    page = client.get(reverse("admin:tenants_federatedidentity_change", args=[ana.identities.get().pk]))
+    assert "refresh" not in page.content.decode().lower()

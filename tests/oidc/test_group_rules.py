@@ -1,0 +1,283 @@
+"""Roles follow groups by rules; what a person gave stays, and so does the last owner."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+
+from tenants.actions.tokens import issue_personal_access_token
+from tenants.group_rules import apply_group_rule, apply_group_rules, preview
+from tenants.models import (
+    ApiKey,
+    AuditEntry,
+    DirectoryGroup,
+    FederatedIdentity,
+    GroupRule,
+    Membership,
+    PersonalAccessToken,
+    StaffAppointment,
+)
+from tenants.revision import current_revision
+from tests.concurrency import at_the_same_time
+from tests.factories import ApiKeyFactory, TenantFactory, UserFactory, member_of
+
+pytestmark = pytest.mark.django_db
+
+
+def rule(group, tenant=None, role="", staff_role=""):
+    return GroupRule.objects.create(group=group, tenant=tenant, role=role, staff_role=staff_role)
+
+
+def in_groups(*groups, user=None, **fields):
+    """A person whose provider says that they are in these groups."""
+    user = user or UserFactory(**fields)
+    FederatedIdentity.objects.update_or_create(
+        user=user,
+        defaults={"issuer": "https://id.example", "subject": user.email, "groups": list(groups)},
+    )
+    return user
+
+
+def role_of(user, tenant):
+    membership = Membership.objects.in_tenant(tenant).filter(user=user).first()
+    return membership and (membership.role, membership.source)
+
+
+def follow(user):
+    apply_group_rules(user, because="a test")
+    return type(user).objects.get(pk=user.pk)
+
+
+def said(verb):
+    return AuditEntry.objects.across_tenants().filter(verb=verb)
+
+
+def test_a_group_gives_a_role_and_its_deeds(lab):
+    rule("writers", lab, "developer")
+    user = follow(in_groups("writers", "others"))
+    assert role_of(user, lab) == ("developer", "rule")
+    assert user.has_perm("tenants.claim_key", lab)
+    line = said("membership.added").get()
+    assert (line.actor, line.details["because"], line.tenant) == (None, "a test", lab)
+
+
+def test_a_group_of_the_directory_counts_like_one_of_the_provider(lab):
+    rule("Writers", lab, "viewer")
+    user = UserFactory()
+    DirectoryGroup.objects.create(display_name="Writers").members.add(user)
+    assert role_of(follow(user), lab) == ("viewer", "rule")
+
+
+def test_names_of_groups_are_compared_as_they_are_written(lab):
+    rule("Writers", lab, "viewer")
+    assert role_of(follow(in_groups("writers")), lab) is None
+
+
+def test_the_strongest_of_several_roles_wins_in_each_tenant(lab):
+    other = TenantFactory()
+    for group, role in {"a": "viewer", "b": "admin", "c": "finance"}.items():
+        rule(group, lab, role)
+    rule("a", other, "finance")
+    user = follow(in_groups("a", "b", "c"))
+    assert role_of(user, lab) == ("admin", "rule")
+    assert role_of(user, other) == ("finance", "rule")
+    in_groups("a", user=user)
+    assert role_of(follow(user), lab) == ("viewer", "rule")
+
+
+def test_whoever_leaves_the_group_loses_the_role_at_once(lab):
+    rule("writers", lab, "developer")
+    user = follow(in_groups("writers"))
+    in_groups(user=user)
+    user = follow(user)
+    assert role_of(user, lab) is None
+    assert not user.has_perm("tenants.view_cost", lab)
+    assert not user.groups.exists()
+    assert said("membership.removed").get().details["because"] == "a test"
+
+
+def test_a_role_that_a_person_gave_is_left_alone(lab):
+    rule("writers", lab, "admin")
+    user = member_of(lab, "viewer")
+    in_groups("writers", user=user)
+    assert role_of(follow(user), lab) == ("viewer", "person")
+    in_groups(user=user)
+    assert role_of(follow(user), lab) == ("viewer", "person")
+
+
+def test_applying_again_changes_and_says_nothing(lab):
+    rule("writers", lab, "developer")
+    rule("staff", staff_role="operator")
+    user = follow(in_groups("writers", "staff"))
+    before = AuditEntry.objects.across_tenants().count(), current_revision()
+    follow(user)
+    assert (AuditEntry.objects.across_tenants().count(), current_revision()) == before
+
+
+def test_a_group_gives_and_takes_a_staff_role(db):
+    rule("reviewers", staff_role="security-reviewer")
+    user = follow(in_groups("reviewers"))
+    assert user.staff_roles == {"security-reviewer"}
+    assert user.has_perm("catalog.review_security")
+    in_groups(user=user)
+    user = follow(user)
+    assert not user.is_staff
+    assert not user.has_perm("catalog.review_security")
+    assert not StaffAppointment.objects.exists()
+
+
+def test_a_staff_role_that_a_person_gave_is_left_alone(operator):
+    rule("reviewers", staff_role="auditor")
+    user = follow(in_groups("reviewers", user=operator))
+    assert user.staff_roles == {"operator", "auditor"}
+    in_groups(user=user)
+    assert follow(user).staff_roles == {"operator"}
+
+
+def test_keys_and_tokens_that_rested_on_a_lost_role_are_suspended_and_come_back_with_it(lab, project):
+    rule("writers", lab, "developer")
+    user = follow(in_groups("writers"))
+    key = ApiKeyFactory(tenant=lab, project=project, owner=user)
+    token, _ = issue_token(user)
+    revision = current_revision()
+    in_groups(user=user)
+    follow(user)
+    assert not ApiKey.objects.across_tenants().usable().filter(pk=key.pk).exists()
+    assert current_revision() > revision
+    assert PersonalAccessToken.objects.get(pk=token.pk).suspended_at is not None
+    in_groups("writers", user=user)
+    follow(user)
+    assert ApiKey.objects.across_tenants().usable().filter(pk=key.pk).exists()
+    assert PersonalAccessToken.objects.get(pk=token.pk).suspended_at is None
+
+
+def issue_token(user):
+    return issue_personal_access_token(user, name="t", life=timedelta(days=1))
+
+
+def test_a_weaker_role_suspends_keys_only_if_it_may_hold_none(lab, project):
+    rule("admins", lab, "admin")
+    rule("writers", lab, "developer")
+    rule("readers", lab, "viewer")
+    user = follow(in_groups("admins", "writers", "readers"))
+    key = ApiKeyFactory(tenant=lab, project=project, owner=user)
+    in_groups("writers", "readers", user=user)
+    follow(user)
+    key.refresh_from_db()
+    assert key.suspended_at is None
+    in_groups("readers", user=user)
+    follow(user)
+    key.refresh_from_db()
+    assert key.suspended_at is not None
+
+
+def test_keys_in_other_tenants_go_on(lab, project):
+    other = TenantFactory()
+    rule("writers", lab, "developer")
+    rule("others", other, "developer")
+    user = follow(in_groups("writers", "others"))
+    elsewhere = ApiKeyFactory(tenant=other, owner=user)
+    in_groups("others", user=user)
+    follow(user)
+    elsewhere.refresh_from_db()
+    assert elsewhere.suspended_at is None
+
+
+def test_the_last_owner_stays_and_the_trail_says_so_once(lab):
+    rule("owners", lab, "owner")
+    user = follow(in_groups("owners"))
+    in_groups(user=user)
+    follow(user)
+    follow(user)
+    assert role_of(user, lab) == ("owner", "rule")
+    assert said("membership.last_owner_kept").count() == 1
+    member_of(lab, "owner")
+    follow(user)
+    assert role_of(user, lab) is None
+
+
+@pytest.mark.django_db(transaction=True)
+def test_two_owners_who_leave_the_group_at_once_leave_one_owner(lab):
+    rule("owners", lab, "owner")
+    users = [follow(in_groups("owners")) for _ in range(2)]
+    for user in users:
+        in_groups(user=user)
+    at_the_same_time(*(lambda user=user: apply_group_rules(user, because="a test") for user in users))
+    assert Membership.objects.in_tenant(lab).filter(role="owner").count() == 1
+
+
+def test_a_closed_tenant_stays_as_it_is(db):
+    closed = TenantFactory(status="closed")
+    rule("writers", closed, "developer")
+    user = in_groups()
+    Membership.objects.create(tenant=closed, user=user, role="viewer", source="rule")
+    assert role_of(follow(user), closed) == ("viewer", "rule")
+    assert role_of(follow(in_groups("writers")), closed) is None
+
+
+def test_accounts_for_programs_follow_no_groups(lab):
+    rule("writers", lab, "developer")
+    account = in_groups("writers", service_of=lab)
+    assert role_of(follow(account), lab) is None
+
+
+def test_a_rule_that_begins_or_ends_reaches_everybody_it_concerns(lab, django_assert_max_num_queries):
+    begun = rule("writers", lab, "developer")
+    users = [in_groups("writers") for _ in range(3)]
+    bystander = in_groups("others")
+    apply_group_rule(begun, because="begun")
+    begun.refresh_from_db()
+    assert begun.applied_at is not None
+    assert {role_of(user, lab) for user in users} == {("developer", "rule")}
+    assert role_of(bystander, lab) is None
+    with django_assert_max_num_queries(12):  # nothing to do: as many however many they are
+        apply_group_rule(begun, because="again")
+    begun.ended_at, begun.applied_at = begun.created_at, None
+    begun.save()
+    apply_group_rule(begun, because="ended")
+    assert {role_of(user, lab) for user in users} == {None}
+    assert not GroupRule.objects.exists()
+
+
+def test_a_preview_says_who_gains_who_loses_and_who_stays(lab):
+    rule("readers", lab, "viewer")
+    old = rule("writers", lab, "developer")
+    ana = follow(in_groups("writers", email="ana@example.com"))
+    ben = follow(in_groups("writers", "readers", email="ben@example.com"))
+    in_groups("authors", email="cem@example.com")
+    dot = member_of(lab, "finance", email="dot@example.com")
+    in_groups("authors", user=dot)
+    new = GroupRule(group="authors", tenant=lab, role="admin")
+    seen = [
+        (change.person.email[:3], change.before, change.after, change.kept, change.is_loss)
+        for change in preview(beginning=new, ending=old)
+    ]
+    assert seen == [
+        ("ana", "developer", "", "", True),
+        ("ben", "developer", "viewer", "", True),
+        ("cem", "", "admin", "", False),
+        ("dot", "finance", "finance", "person", False),
+    ]
+    assert role_of(ana, lab) == role_of(ben, lab) == ("developer", "rule")
+
+
+def test_a_preview_names_the_last_owner_who_stays(lab):
+    owners = rule("owners", lab, "owner")
+    for _ in range(2):
+        follow(in_groups("owners"))
+    kept = [change.kept for change in preview(ending=owners)]
+    assert sorted(kept) == ["", "last_owner"]
+
+
+def test_a_preview_asks_the_database_as_often_for_many_as_for_few(lab, django_assert_num_queries):
+    begun = GroupRule(group="writers", tenant=lab, role="developer")
+    in_groups("writers")
+    with CaptureQueriesContext(connection) as few:
+        preview(beginning=begun)
+    for _ in range(20):
+        in_groups("writers")
+    with django_assert_num_queries(len(few)):
+        assert len(preview(beginning=begun)) == 21
