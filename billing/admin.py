@@ -86,12 +86,7 @@ class ExportAdmin(ReadOnlyAdmin):
     readonly_fields = ("total_shown",)
 
     def get_queryset(self, request: HttpRequest) -> Any:
-        return (
-            Export.objects.visible_to(request.user)
-            .readable_by(request.user)  # type: ignore[arg-type]
-            .with_names()
-            .order_by("-pk")
-        )
+        return Export.objects.visible_to(request.user).readable_by(request.user).with_names().order_by("-pk")
 
     def get_urls(self) -> list[Any]:
         view = self.admin_site.admin_view

@@ -189,6 +189,7 @@ ROWS = {
     "tenants.scimtoken": lambda lab: ScimToken.objects.create(
         name="Directory", prefix="qms_", digest="0", expires_at=now() + timedelta(days=1)
     ),
+    "tenants.staffappointment": lambda lab: staff("auditor").appointments.get(),
     "tenants.membership": lambda lab: Membership.objects.in_tenant(lab.tenant).first(),
     "tenants.invitation": _invitation,
     "tenants.projectrole": lambda lab: ProjectRole.objects.create(

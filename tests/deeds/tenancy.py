@@ -14,7 +14,6 @@ from tenants.models import Tenant
 from tests.factories import ProjectFactory, member_of
 from tests.role_matrix import Deed, Door, Shell
 
-TRAIL = {"kind": "audit_csv", "start": "2026-01-01", "end": "2026-01-31"}
 SENT = {"_form_submitted": "1"}
 SETTINGS = {"name": "Laboratory", "cost_centre": "", "timezone": "UTC", "currency": "USD", "regions": ""}
 
@@ -131,12 +130,6 @@ TENANCY_DEEDS = [
         page=Door("GET /t/{w.tenant.slug}/audit/{it.pk}/"),
         api=Door("GET /api/v1/audit/{it.pk}/"),
         admin=Door("GET /admin/tenants/auditentry/{it.pk}/change/"),
-    ),
-    Deed(
-        "export the audit trail",
-        "billing.exports.ask_for_audit_export",
-        page=Door("POST /t/{w.tenant.slug}/audit/exports/", TRAIL),
-        admin=Door("POST /admin/billing/export/audit/", TRAIL | {"tenant": "{w.tenant.slug}"}),
     ),
     Deed(
         "suspend a tenant",

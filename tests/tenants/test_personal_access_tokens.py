@@ -13,7 +13,7 @@ from django.utils.timezone import now
 from tenants.actions import add_member, issue_personal_access_token, role_group
 from tenants.authentication import needed_scope
 from tenants.errors import Conflict
-from tenants.models import AuditEntry, PersonalAccessToken, User
+from tenants.models import AuditEntry, PersonalAccessToken, Tenant, User
 from tenants.roles import TokenScope
 from tenants.secrets import digest, looks_like
 from tests.factories import ApiKeyFactory, ProjectFactory, TenantFactory, UserFactory
@@ -257,6 +257,12 @@ def test_a_token_lives_some_time_and_at_most_a_year(developer, life):
     token_of(developer, life=YEAR)
     with pytest.raises(ValidationError, match="at most a year"):
         token_of(developer, life=life)
+
+
+def test_a_suspended_tenant_gets_no_new_tokens(lab, developer):
+    Tenant.objects.filter(pk=lab.pk).update(status="suspended", suspended_at=now(), suspended_because="late")
+    with pytest.raises(Conflict, match="suspended"):
+        token_of(developer, tenant=lab)
 
 
 def test_nobody_gets_more_tokens_than_anybody_needs(developer, monkeypatch):

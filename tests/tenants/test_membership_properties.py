@@ -1,0 +1,248 @@
+"""Whatever anybody does, in whatever order: an owner remains, who is gone is gone, and nobody raises themselves.
+
+Hypothesis makes up sequences of deeds by random people and plays them against the real actions and the real
+database; each sequence is rolled back. After every deed the rules below are checked against what the database says.
+"""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from datetime import timedelta
+
+import pytest
+from django.core.exceptions import ObjectDoesNotExist, PermissionDenied, ValidationError
+from django.db import transaction
+from django.utils.timezone import now
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
+
+from tenants import actions
+from tenants.actions.belongings import END, belongings_of
+from tenants.actions.people import deactivate_person, reactivate_person
+from tenants.errors import Conflict
+from tenants.models import ApiKey, Invitation, Membership, PersonalAccessToken, Project, Tenant, User
+from tenants.roles import Role
+from tests.factories import ApiKeyFactory, ProjectFactory, TenantFactory, UserFactory, member_of, staff
+
+REFUSALS = (PermissionDenied, Conflict, ValidationError, ObjectDoesNotExist)
+NUMBERS = st.integers(0, 30)  # of somebody or something, counted round
+ROLES = st.sampled_from(Role.values)
+
+
+class Memberships(RuleBasedStateMachine):
+    """A tenant with an owner, an admin and a developer; two outsiders; an owner of another tenant; an operator."""
+
+    def __init__(self):
+        super().__init__()
+        self.savepoint = transaction.atomic()
+        self.savepoint.__enter__()
+        self.tenant = TenantFactory(slug="lab")
+        self.project = ProjectFactory(tenant=self.tenant)
+        for role in ("owner", "admin", "developer"):
+            member_of(self.tenant, role, name=role)
+        UserFactory.create_batch(2)
+        member_of(TenantFactory(slug="elsewhere"), "owner")
+        self.operator = staff("operator")
+        self.links = []  # (secret, id of who invited)
+        self.last = self.powers()
+
+    def teardown(self):
+        transaction.set_rollback(True)
+        self.savepoint.__exit__(None, None, None)
+
+    # Who and what there is
+
+    def people(self):
+        """Everybody as their next request would load them, service accounts too; the operator apart."""
+        return list(User.objects.exclude(pk=self.operator.pk).order_by("pk"))
+
+    def person(self, number):
+        people = self.people()
+        return people[number % len(people)]
+
+    def membership(self, number):
+        members = list(Membership.objects.in_tenant(self.tenant).order_by("pk"))
+        return members[number % len(members)]
+
+    def powers(self):
+        """By person, all they may do in the tenant and in its project."""
+        return {
+            person.pk: {f"tenant {deed}" for deed in person.get_all_permissions(self.tenant)}
+            | {f"project {deed}" for deed in person.get_all_permissions(self.project)}
+            for person in self.people()
+        }
+
+    @contextmanager
+    def deed(self, *, giver):
+        """Try something; refusals are fine. Whoever can do more afterwards has it of `giver`, who had it before."""
+        before = self.last
+        try:
+            with transaction.atomic():
+                yield
+        except REFUSALS:
+            pass
+        after = self.last = self.powers()
+        for person, deeds in after.items():
+            gained = deeds - before.get(person, set())
+            if not gained or giver == self.operator.pk:
+                continue
+            assert person != giver, f"somebody raised themselves: {gained}"
+            assert gained <= before[giver], f"more than the giver had: {gained}"
+
+    # Deeds
+
+    @rule(by=NUMBERS, to=NUMBERS, role=ROLES)
+    def invite(self, by, to, role):
+        inviter = self.person(by)
+        with self.deed(giver=inviter.pk):
+            __, secret = actions.invite(self.tenant, self.person(to).email, role, by=inviter)
+            self.links.append((secret, inviter.pk))
+
+    @rule(by=NUMBERS, link=NUMBERS)
+    def accept(self, by, link):
+        if not self.links:
+            return
+        secret, inviter = self.links[link % len(self.links)]
+        with self.deed(giver=inviter):
+            actions.accept_invitation(secret, by=self.person(by))
+
+    @rule(by=NUMBERS, which=NUMBERS)
+    def send_again(self, by, which):
+        invitations = list(Invitation.objects.in_tenant(self.tenant).order_by("pk"))
+        if not invitations:
+            return
+        sender = self.person(by)
+        with self.deed(giver=sender.pk):
+            __, secret = actions.resend_invitation(invitations[which % len(invitations)].pk, by=sender)
+            self.links.append((secret, sender.pk))
+
+    @rule(by=NUMBERS, member=NUMBERS, role=ROLES)
+    def change_role(self, by, member, role):
+        actor = self.person(by)
+        with self.deed(giver=actor.pk):
+            actions.change_role(self.membership(member).pk, role, by=actor)
+
+    @rule(by=NUMBERS, to=NUMBERS, role=ROLES)
+    def add(self, by, to, role):
+        actor = self.person(by)
+        with self.deed(giver=actor.pk):
+            actions.add_member(self.tenant, self.person(to), role, by=actor)
+
+    @rule(by=NUMBERS, member=NUMBERS, heir=NUMBERS, hands_over=st.booleans())
+    def remove(self, by, member, heir, hands_over):
+        actor, leaving = self.person(by), self.membership(member)
+        with self.deed(giver=actor.pk):
+            actions.remove_member(leaving.pk, by=actor, choices=self.choices(leaving, heir, hands_over))
+
+    @rule(member=NUMBERS)
+    def leave(self, member):
+        leaving = self.membership(member)
+        with self.deed(giver=leaving.user_id):
+            actions.remove_member(leaving.pk, by=leaving.user, choices=self.choices(leaving, 0, False))
+
+    def choices(self, leaving, heir, hands_over):
+        return {
+            kind.kind: str(self.membership(heir).pk) if hands_over and kind.can_hand_over else END
+            for kind in belongings_of(leaving.user, self.tenant)
+        }
+
+    @rule(by=NUMBERS, role=ROLES, name=st.sampled_from(["robot", "crawler"]))
+    def make_service_account(self, by, role, name):
+        actor = self.person(by)
+        with self.deed(giver=actor.pk):
+            actions.create_service_account(self.tenant, name=name, role=role, by=actor)
+
+    @rule(
+        by=NUMBERS,
+        member=NUMBERS,
+        what=st.sampled_from([actions.disable_service_account, actions.delete_service_account]),
+    )
+    def stop_service_account(self, by, member, what):
+        actor, account = self.person(by), self.membership(member)
+        more = {"choices": self.choices(account, 0, False)} if what is actions.delete_service_account else {}
+        with self.deed(giver=actor.pk):
+            what(account.pk, by=actor, **more)
+
+    @rule(by=NUMBERS, member=NUMBERS)
+    def enable_service_account(self, by, member):
+        actor, account = self.person(by), self.membership(member)
+        with self.deed(giver=actor.pk):
+            actions.enable_service_account(account.pk, by=actor)
+
+    @rule(by=NUMBERS, member=NUMBERS, role=st.none() | ROLES)
+    def give_role_in_project(self, by, member, role):
+        actor, target = self.person(by), self.membership(member)
+        with self.deed(giver=actor.pk):
+            actions.set_project_role(self.project.pk, target.pk, role, by=actor)
+
+    @rule(member=NUMBERS)
+    def get_a_key_and_a_token(self, member):
+        user = User.objects.get(pk=self.membership(member).user_id)
+        if user.is_active and user.has_perm("tenants.claim_key", self.project):
+            ApiKeyFactory(tenant=self.tenant, project=self.project, owner=user)
+        if user.is_active:
+            token, __ = actions.issue_personal_access_token(user, name="t", life=timedelta(days=1))
+            PersonalAccessToken.objects.filter(pk=token.pk).update(tenant=self.tenant)
+
+    @rule(suspends=st.booleans())
+    def suspend_or_resume_the_tenant(self, suspends):
+        with self.deed(giver=self.operator.pk):
+            if suspends:
+                actions.suspend_tenant(self.tenant.pk, by=self.operator, because="Trying it out.")
+            else:
+                actions.resume_tenant(self.tenant.pk, by=self.operator)
+
+    @rule(whom=NUMBERS, comes_back=st.booleans())
+    def close_or_open_an_account(self, whom, comes_back):
+        with self.deed(giver=self.operator.pk):
+            deed = reactivate_person if comes_back else deactivate_person
+            deed(self.person(whom), by=None, because="The directory says so.")
+
+    @rule()
+    def time_passes(self):
+        Invitation.objects.in_tenant(self.tenant).update(expires_at=now() - timedelta(seconds=1))
+
+    # What holds after every deed
+
+    @invariant()
+    def there_is_an_owner_who_is_a_person(self):
+        owners = Membership.objects.in_tenant(self.tenant).filter(role=Role.OWNER)
+        assert owners.filter(user__service_of=None).exists()
+        assert not owners.exclude(user__service_of=None).exists()
+
+    @invariant()
+    def who_does_not_belong_has_nothing_here(self):
+        for person in self.people():
+            belongs = Membership.objects.in_tenant(self.tenant).filter(user=person).exists()
+            if belongs and person.is_active:
+                continue
+            assert not person.get_all_permissions(self.tenant)
+            assert not person.get_all_permissions(self.project)
+            assert not ApiKey.objects.in_tenant(self.tenant).usable().filter(owner=person).exists()
+            tokens = PersonalAccessToken.objects.filter(user=person, tenant=self.tenant)
+            assert not tokens.filter(revoked_at=None, suspended_at=None).exists()
+            if not belongs:
+                assert not Tenant.objects.visible_to(person).filter(pk=self.tenant.pk).exists()
+                assert not Project.objects.visible_to(person).in_tenant(self.tenant).exists()
+                assert not person.groups.filter(name__contains=str(self.tenant.pk)).exists()
+                assert not person.groups.filter(name__contains=str(self.project.pk)).exists()
+
+    @invariant()
+    def a_suspended_tenant_has_no_usable_key(self):
+        if Tenant.objects.get(pk=self.tenant.pk).status != Tenant.Status.ACTIVE:
+            assert not ApiKey.objects.in_tenant(self.tenant).usable().exists()
+
+
+@pytest.mark.timeout(600)
+def test_no_sequence_of_deeds_breaks_the_rules_of_belonging(db):
+    run_state_machine_as_test(
+        Memberships,
+        settings=settings(
+            max_examples=8,
+            stateful_step_count=20,
+            deadline=None,
+            database=None,
+            suppress_health_check=list(HealthCheck),
+        ),
+    )
