@@ -68,7 +68,9 @@ def main() -> None:
 def run(entries: int) -> int:
     from django.db import connection
 
-    with connection.cursor() as cursor:
+    from tests.databases import as_owner
+
+    with as_owner(), connection.cursor() as cursor:
         cursor.execute(PEOPLE_SQL, {"tenants": TENANTS, "people": PEOPLE})
     client, auditor = people()
     load(0, FEW, entries)
@@ -112,12 +114,18 @@ def people():
 
 def load(first: int, last: int, whole: int, *, waiting: bool = False) -> None:
     """Add entries; the indexes are made anew when there are many. Triggers sleep, as in a restore."""
+    from tests.databases import as_owner
+
+    if last > first:
+        with as_owner():
+            load_as_owner(first, last, whole, waiting)
+
+
+def load_as_owner(first: int, last: int, whole: int, waiting: bool) -> None:
     from django.db import connection
 
     from tenants.models import AuditEntry
 
-    if last <= first:
-        return
     begun = perf_counter()
     values = {"first": first, "last": last, "whole": whole, "tenants": TENANTS}
     is_large = last - first > 500_000

@@ -114,7 +114,7 @@ def ask_for_audit_export(
         question=question or {},
     )
     transaction.on_commit(
-        partial(tasks.build_export.delay, tenant and str(tenant.pk), str(export.pk)), robust=True
+        partial(tasks.build_export.delay, str(tenant.pk) if tenant else None, str(export.pk)), robust=True
     )
     return export
 

@@ -202,7 +202,7 @@ def _as_staff(user: Any) -> set[str]:
     return {name.removeprefix("tenants.") for name in names if name.startswith("tenants.")}
 
 
-class RolePermissionBackend(ObjectPermissionBackend):  # type: ignore[misc]
+class RolePermissionBackend(ObjectPermissionBackend):
     """Answers for tenants and their projects from the groups of roles: one query a tenant, remembered (`deeds_of`).
 
     Nothing is asked of permissions given to a person directly: roles alone carry them. Other objects are left
@@ -215,7 +215,7 @@ class RolePermissionBackend(ObjectPermissionBackend):  # type: ignore[misc]
         app_label, _, codename = perm.rpartition(".")
         return app_label in ("", "tenants") and codename in self.get_all_permissions(user_obj, obj)
 
-    def get_all_permissions(self, user_obj: Any, obj: models.Model | None = None) -> set[str]:
+    def get_all_permissions(self, user_obj: Any, obj: Any = None) -> set[str]:
         if not _is_ours(obj):
             return set(super().get_all_permissions(user_obj, obj))
         if not user_obj.is_authenticated or not user_obj.is_active:
@@ -225,7 +225,7 @@ class RolePermissionBackend(ObjectPermissionBackend):  # type: ignore[misc]
         tenant_id = getattr(obj, "tenant_id", None)
         if tenant_id is None:
             return set(deeds_of(user_obj, obj.pk).in_tenant)
-        return set(deeds_of(user_obj, tenant_id).on_project(obj.pk))  # type: ignore[union-attr]
+        return set(deeds_of(user_obj, tenant_id).on_project(obj.pk))
 
     def get_group_permissions(self, user_obj: Any, obj: models.Model | None = None) -> set[str]:
         if not _is_ours(obj):

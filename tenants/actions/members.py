@@ -172,7 +172,8 @@ def end_membership(membership: Membership) -> None:
 
 def lock_tenant(pk: UUID) -> Tenant:
     """Hold the tenant until commit: changes of its members take turns. (Order: tenant, person, rows, revision.)"""
-    return Tenant.objects.select_for_update(no_key=True).get(pk=pk)
+    tenant: Tenant = Tenant.objects.select_for_update(no_key=True).get(pk=pk)
+    return tenant
 
 
 def require_manager(

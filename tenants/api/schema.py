@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from drf_spectacular.openapi import AutoSchema
-from drf_spectacular.utils import Direction
 from rest_framework import serializers
 
 MEDIA_TYPE: Final = "application/problem+json"
@@ -31,7 +30,7 @@ class ProblemSerializer(serializers.Serializer[Any]):
     code = serializers.CharField()
     detail = serializers.CharField()
     request_id = serializers.CharField(help_text="Quote it when you ask for help.")
-    errors = serializers.DictField(  # type: ignore[assignment]  # a name that serializers use for themselves
+    errors = serializers.DictField(  # type: ignore[assignment]
         required=False, help_text="By field, what is wrong with it."
     )
 
@@ -39,7 +38,7 @@ class ProblemSerializer(serializers.Serializer[Any]):
 class ProblemAutoSchema(AutoSchema):
     """Documents the refusals of every route beside what the route says itself."""
 
-    def _get_response_bodies(self, direction: Direction = "response") -> dict[str, Any]:
+    def _get_response_bodies(self, direction: Literal["request", "response"] = "response") -> dict[str, Any]:
         responses: dict[str, Any] = super()._get_response_bodies(direction)
         refusals = REFUSALS | (REFUSED_CHANGES if self.method != "GET" else {})
         problem = self.resolve_serializer(ProblemSerializer, direction).ref

@@ -81,7 +81,7 @@ class StaffTrailForm(TrailForm):
     def clean_tenant(self) -> Tenant | None:
         if not (slug := self.cleaned_data["tenant"].strip()):
             return None
-        tenant = self.visible.filter(slug=slug).first()
+        tenant: Tenant | None = self.visible.filter(slug=slug).first()
         if tenant is None:
             raise forms.ValidationError(_("There is no such tenant."))
         return tenant

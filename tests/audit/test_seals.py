@@ -252,3 +252,12 @@ def test_two_sealers_make_one_chain():
     at_the_same_time(seal_waiting_entries, seal_waiting_entries)
     seal_waiting_entries()
     assert verify().entries == AuditEntry.unscoped.count()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_the_proof_reads_one_snapshot_and_leaves_the_connection_as_it_was():
+    audit.record("thing.done", actor=None, subject=TenantFactory())
+    seal_waiting_entries()
+    assert verify().entries == 1
+    audit.record("thing.done", actor=None, subject=TenantFactory())  # the connection writes again
+    assert verify().unsealed == 1
