@@ -153,7 +153,9 @@ def test_a_secret_among_what_a_browser_sends_is_cut(client, owner, project):
     client.force_login(owner)
     client.post(
         f"/api/v1/keys/{project.keys.get().pk}/claim/",
-        headers={"user-agent": f"curl {secret}", "x-request-id": secret},
+        "{}",
+        "application/json",
+        headers={"user-agent": f"curl {secret}"},
     )
     line = last("api_key.claimed")
     assert secret not in line.user_agent
