@@ -112,9 +112,8 @@ class CsvRenderer(BaseRenderer):
     media_type, format, charset = "text/csv", "csv", "utf-8"
 
     def render(self, data: Any, accepted_media_type: Any = None, renderer_context: Any = None) -> bytes:
-        return (
-            b"" if data is None else json.dumps(data).encode()
-        )  # a problem: the file itself needs no renderer
+        # What is rendered is a problem: the file itself is sent as it lies.
+        return b"" if data is None else json.dumps(data).encode()
 
 
 class JsonLinesRenderer(CsvRenderer):
@@ -178,7 +177,11 @@ class ExportViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.G
         return Response(self.get_serializer(export).data, status=202, headers={"Location": location})
 
     @extend_schema(
-        responses={(200, "text/csv"): OpenApiTypes.BINARY, (200, "application/jsonl"): OpenApiTypes.BINARY}
+        responses={
+            (200, "text/csv"): OpenApiTypes.BINARY,
+            (200, "application/jsonl"): OpenApiTypes.BINARY,
+            409: OpenApiResponse(description="It is not ready, or the file has expired."),
+        }
     )
     @action(
         detail=True,

@@ -215,8 +215,8 @@ class RolePermissionBackend(ObjectPermissionBackend):
         app_label, _, codename = perm.rpartition(".")
         return app_label in ("", "tenants") and codename in self.get_all_permissions(user_obj, obj)
 
-    def get_all_permissions(self, user_obj: Any, obj: models.Model | None = None) -> set[str]:
-        if obj is None or not _is_ours(obj):
+    def get_all_permissions(self, user_obj: Any, obj: Any = None) -> set[str]:
+        if not _is_ours(obj):
             return set(super().get_all_permissions(user_obj, obj))
         if not user_obj.is_authenticated or not user_obj.is_active:
             return set()

@@ -95,7 +95,9 @@ class Deed:
     admin: Door | None = None
     shell: Shell | None = None
     is_later: bool = False  # a task does it; the line in the trail comes with it
-    is_unseen: bool = False  # who may not do it does not see it either: 404 where others get 403
+    unseen_at: tuple[
+        str, ...
+    ] = ()  # doors where who may not do it does not see it either: 404 instead of 403
 
     @property
     def doors(self) -> dict[str, Door | Shell]:

@@ -67,7 +67,7 @@ class EraseForm(forms.Form):
 class PersonalDataMixin:
     """Adds both deeds to the page of a person."""
 
-    actions_detail: list[str] = ["hand_out", "erase"]
+    actions_detail: tuple[str, ...] = ("hand_out", "erase")
     admin_site: Any
     opts: Any
 

@@ -23,7 +23,7 @@ from tenants.views.audit_forms import PLATFORM, actor_of
 
 
 class AuditEntrySerializer(serializers.ModelSerializer[AuditEntry]):
-    tenant = serializers.SlugRelatedField[Tenant](slug_field="slug", read_only=True)
+    tenant = serializers.SlugRelatedField[Tenant](slug_field="slug", read_only=True, allow_null=True)
     actor = serializers.CharField(source="actor_label", read_only=True)
     on_behalf_of = serializers.CharField(source="on_behalf_of_label", read_only=True)
     changes = serializers.JSONField(read_only=True, help_text="{field: [before, after]}")

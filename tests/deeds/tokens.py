@@ -41,6 +41,6 @@ TOKEN_DEEDS = [
         page=Door("POST /t/{w.tenant.slug}/tokens/{it.pk}/revoke/"),
         api=Door("POST /api/v1/tokens/{it.pk}/revoke/"),
         admin=Door("POST /admin/tenants/personalaccesstoken/{it.pk}/revoke/", {"_form_submitted": "1"}),
-        is_unseen=True,
+        unseen_at=("page", "API"),
     ),
 ]

@@ -11,7 +11,7 @@ import pytest
 import requests
 
 from tenants.models import FederatedIdentity, User
-from tests.factories import UserFactory, member_of
+from tests.factories import member_of
 from tests.oidc.running_provider import AUDIENCE, CLIENT
 
 pytestmark = pytest.mark.django_db
@@ -154,6 +154,6 @@ def test_personal_tokens_do_not_ask_the_provider(client, liar, lab):
 
     from tenants.actions.tokens import issue_personal_access_token
 
-    _, secret = issue_personal_access_token(UserFactory(), name="t", life=timedelta(days=1))
+    _, secret = issue_personal_access_token(member_of(lab, "viewer"), name="t", life=timedelta(days=1))
     assert call(client, secret).status_code == 200
     assert liar.heard == []

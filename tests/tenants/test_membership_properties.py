@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from datetime import timedelta
 
 import pytest
+from django.contrib.auth.models import Group
 from django.core.exceptions import ObjectDoesNotExist, PermissionDenied, ValidationError
 from django.db import transaction
 from django.utils.timezone import now
@@ -26,8 +27,9 @@ from tenants.roles import Role
 from tests.factories import ApiKeyFactory, ProjectFactory, TenantFactory, UserFactory, member_of, staff
 
 REFUSALS = (PermissionDenied, Conflict, ValidationError, ObjectDoesNotExist)
-NUMBERS = st.integers(0, 30)  # of somebody or something, counted round
-ROLES = st.sampled_from(Role.values)
+NUMBERS = st.integers(0, 6)  # of somebody or something, counted round
+ROLES = st.sampled_from(["owner", "admin", "viewer", "developer", "finance"])
+ACTORS = st.sampled_from([0, 1, 1, 0, 2, 3, 4, 5, 6])  # owner and admin, who may do most, more often
 
 
 class Memberships(RuleBasedStateMachine):
@@ -55,7 +57,7 @@ class Memberships(RuleBasedStateMachine):
 
     def people(self):
         """Everybody as their next request would load them, service accounts too; the operator apart."""
-        return list(User.objects.exclude(pk=self.operator.pk).order_by("pk"))
+        return list(User.objects.exclude(pk=self.operator.pk).order_by("date_joined", "pk"))
 
     def person(self, number):
         people = self.people()
@@ -92,14 +94,14 @@ class Memberships(RuleBasedStateMachine):
 
     # Deeds
 
-    @rule(by=NUMBERS, to=NUMBERS, role=ROLES)
+    @rule(by=ACTORS, to=NUMBERS, role=ROLES)
     def invite(self, by, to, role):
         inviter = self.person(by)
         with self.deed(giver=inviter.pk):
             __, secret = actions.invite(self.tenant, self.person(to).email, role, by=inviter)
             self.links.append((secret, inviter.pk))
 
-    @rule(by=NUMBERS, link=NUMBERS)
+    @rule(by=ACTORS, link=NUMBERS)
     def accept(self, by, link):
         if not self.links:
             return
@@ -107,7 +109,7 @@ class Memberships(RuleBasedStateMachine):
         with self.deed(giver=inviter):
             actions.accept_invitation(secret, by=self.person(by))
 
-    @rule(by=NUMBERS, which=NUMBERS)
+    @rule(by=ACTORS, which=NUMBERS)
     def send_again(self, by, which):
         invitations = list(Invitation.objects.in_tenant(self.tenant).order_by("pk"))
         if not invitations:
@@ -117,19 +119,19 @@ class Memberships(RuleBasedStateMachine):
             __, secret = actions.resend_invitation(invitations[which % len(invitations)].pk, by=sender)
             self.links.append((secret, sender.pk))
 
-    @rule(by=NUMBERS, member=NUMBERS, role=ROLES)
+    @rule(by=ACTORS, member=NUMBERS, role=ROLES)
     def change_role(self, by, member, role):
         actor = self.person(by)
         with self.deed(giver=actor.pk):
             actions.change_role(self.membership(member).pk, role, by=actor)
 
-    @rule(by=NUMBERS, to=NUMBERS, role=ROLES)
+    @rule(by=ACTORS, to=NUMBERS, role=ROLES)
     def add(self, by, to, role):
         actor = self.person(by)
         with self.deed(giver=actor.pk):
             actions.add_member(self.tenant, self.person(to), role, by=actor)
 
-    @rule(by=NUMBERS, member=NUMBERS, heir=NUMBERS, hands_over=st.booleans())
+    @rule(by=ACTORS, member=NUMBERS, heir=NUMBERS, hands_over=st.booleans())
     def remove(self, by, member, heir, hands_over):
         actor, leaving = self.person(by), self.membership(member)
         with self.deed(giver=actor.pk):
@@ -147,14 +149,14 @@ class Memberships(RuleBasedStateMachine):
             for kind in belongings_of(leaving.user, self.tenant)
         }
 
-    @rule(by=NUMBERS, role=ROLES, name=st.sampled_from(["robot", "crawler"]))
+    @rule(by=ACTORS, role=ROLES, name=st.sampled_from(["robot", "crawler"]))
     def make_service_account(self, by, role, name):
         actor = self.person(by)
         with self.deed(giver=actor.pk):
             actions.create_service_account(self.tenant, name=name, role=role, by=actor)
 
     @rule(
-        by=NUMBERS,
+        by=ACTORS,
         member=NUMBERS,
         what=st.sampled_from([actions.disable_service_account, actions.delete_service_account]),
     )
@@ -164,13 +166,13 @@ class Memberships(RuleBasedStateMachine):
         with self.deed(giver=actor.pk):
             what(account.pk, by=actor, **more)
 
-    @rule(by=NUMBERS, member=NUMBERS)
+    @rule(by=ACTORS, member=NUMBERS)
     def enable_service_account(self, by, member):
         actor, account = self.person(by), self.membership(member)
         with self.deed(giver=actor.pk):
             actions.enable_service_account(account.pk, by=actor)
 
-    @rule(by=NUMBERS, member=NUMBERS, role=st.none() | ROLES)
+    @rule(by=ACTORS, member=NUMBERS, role=st.none() | ROLES)
     def give_role_in_project(self, by, member, role):
         actor, target = self.person(by), self.membership(member)
         with self.deed(giver=actor.pk):
@@ -213,20 +215,21 @@ class Memberships(RuleBasedStateMachine):
 
     @invariant()
     def who_does_not_belong_has_nothing_here(self):
-        for person in self.people():
-            belongs = Membership.objects.in_tenant(self.tenant).filter(user=person).exists()
-            if belongs and person.is_active:
-                continue
-            assert not person.get_all_permissions(self.tenant)
-            assert not person.get_all_permissions(self.project)
-            assert not ApiKey.objects.in_tenant(self.tenant).usable().filter(owner=person).exists()
-            tokens = PersonalAccessToken.objects.filter(user=person, tenant=self.tenant)
-            assert not tokens.filter(revoked_at=None, suspended_at=None).exists()
-            if not belongs:
-                assert not Tenant.objects.visible_to(person).filter(pk=self.tenant.pk).exists()
-                assert not Project.objects.visible_to(person).in_tenant(self.tenant).exists()
-                assert not person.groups.filter(name__contains=str(self.tenant.pk)).exists()
-                assert not person.groups.filter(name__contains=str(self.project.pk)).exists()
+        people = self.people()
+        members = set(Membership.objects.in_tenant(self.tenant).values_list("user", flat=True))
+        outside = [person for person in people if person.pk not in members]
+        locked_out = [person for person in people if person.pk not in members or not person.is_active]
+        for person in locked_out:
+            assert not self.last[person.pk]
+        assert not ApiKey.objects.in_tenant(self.tenant).usable().filter(owner__in=locked_out).exists()
+        tokens = PersonalAccessToken.objects.filter(user__in=locked_out, tenant=self.tenant)
+        assert not tokens.filter(revoked_at=None, suspended_at=None).exists()
+        carrying = Group.objects.filter(user__in=outside)
+        for place in (self.tenant, self.project):
+            assert not carrying.filter(name__contains=str(place.pk)).exists()
+        for person in outside:
+            assert not Tenant.objects.visible_to(person).filter(pk=self.tenant.pk).exists()
+            assert not Project.objects.visible_to(person).in_tenant(self.tenant).exists()
 
     @invariant()
     def a_suspended_tenant_has_no_usable_key(self):
@@ -239,8 +242,8 @@ def test_no_sequence_of_deeds_breaks_the_rules_of_belonging(db):
     run_state_machine_as_test(
         Memberships,
         settings=settings(
-            max_examples=8,
-            stateful_step_count=20,
+            max_examples=20,
+            stateful_step_count=30,
             deadline=None,
             database=None,
             suppress_health_check=list(HealthCheck),
