@@ -49,19 +49,4 @@ AUDIT_DEEDS = [
         api=Door("GET /api/v1/exports/{it.pk}/download/"),
         admin=Door("GET /admin/billing/export/{it.pk}/download/"),
     ),
-    Deed(
-        "hand out what is held about a person",
-        "tenants.personal_data.export_person",
-        subject=lambda world, actor: UserFactory(),
-        admin=Door("GET /admin/tenants/user/{it.pk}/personal-data/"),
-    ),
-    Deed(
-        "erase a person",
-        "tenants.personal_data.erase_person",
-        subject=lambda world, actor: UserFactory(),
-        admin=Door(
-            "POST /admin/tenants/user/{it.pk}/erase/", {"address": "{it.email}", "reason": "Request 2026-17"}
-        ),
-        is_later=True,
-    ),
 ]
