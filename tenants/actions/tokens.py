@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import timedelta
+from datetime import datetime, timedelta
+from typing import Protocol
 from uuid import UUID
 
 from django.core.exceptions import PermissionDenied, ValidationError
@@ -22,6 +23,19 @@ LONGEST_TOKEN_LIFE = timedelta(days=365)
 MOST_TOKENS = 50  # that one person or service account may hold at a time
 
 
+class Bearer(Protocol):
+    """The token by which somebody asks: a personal access token, or an access token of the provider."""
+
+    @property
+    def scopes(self) -> Iterable[str]: ...
+
+    @property
+    def tenant_id(self) -> UUID | None: ...
+
+    @property
+    def expires_at(self) -> datetime: ...
+
+
 @transaction.atomic
 def issue_personal_access_token(
     user: User,
@@ -31,7 +45,7 @@ def issue_personal_access_token(
     scopes: Iterable[str] | None = None,
     tenant: Tenant | None = None,
     by: User | None = None,
-    through: PersonalAccessToken | None = None,
+    through: Bearer | None = None,
 ) -> tuple[PersonalAccessToken, str]:
     """Make a token with which `user` speaks to the HTTP API. The secret is not stored: show it now.
 
@@ -152,9 +166,7 @@ def _scopes_of(owner: User, tenant: Tenant | None, scopes: Iterable[str] | None)
     return [scope for scope in fitting if scope in asked]
 
 
-def _check_not_widened(
-    through: PersonalAccessToken, wanted: list[str], tenant: Tenant | None, longer: timedelta
-) -> None:
+def _check_not_widened(through: Bearer, wanted: list[str], tenant: Tenant | None, longer: timedelta) -> None:
     """Raise PermissionDenied if a token made by a token would do, reach or live more than the first."""
     if more := sorted(set(wanted) - set(through.scopes)):
         raise PermissionDenied(f"A token cannot make one with a scope it lacks: {', '.join(more)}.")

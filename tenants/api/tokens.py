@@ -105,7 +105,7 @@ class TokenViewSet(VisibleMixin, viewsets.ReadOnlyModelViewSet[PersonalAccessTok
             scopes=said["scopes"],
             tenant=tenant,
             by=user,
-            through=request.auth if isinstance(request.auth, PersonalAccessToken) else None,
+            through=request.auth,  # None for a session
         )
         token.secret = secret  # type: ignore[attr-defined]
         answer = IssuedTokenSerializer(token, context=self.get_serializer_context()).data

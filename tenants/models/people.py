@@ -105,6 +105,10 @@ class User(AbstractUser):
             memberships = memberships.filter(tenant=self.only_tenant_id)
         return memberships.values("tenant")
 
+    def speak_as_no_staff(self) -> None:
+        """Be nobody's staff for this request, in memory: a token without the scope for it speaks. Not to be saved."""
+        self.is_staff = self.is_superuser = False
+
     def has_perm(self, perm: str, obj: Any = None) -> bool:
         """Whether this person may; through a token bound to one tenant nothing outside it."""
         return self._may_touch(obj) and super().has_perm(perm, obj)
@@ -178,7 +182,7 @@ class PersonalAccessToken(models.Model):
         user = self.user
         user.only_tenant_id = self.tenant_id
         if TokenScope.PLATFORM not in self.scopes or self.tenant_id is not None:
-            user.is_staff = user.is_superuser = False
+            user.speak_as_no_staff()
         return user
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 import structlog
 from drf_spectacular.extensions import OpenApiAuthenticationExtension
@@ -34,6 +35,12 @@ class ProviderToken:
     """An access token of the provider that was found good (`request.auth`)."""
 
     claims: Claims
+    tenant_id: None = None  # it opens all tenants of its person
+
+    @property
+    def expires_at(self) -> datetime:
+        """When it ends, and with it whatever it may make."""
+        return datetime.fromtimestamp(int(self.claims["exp"]), UTC)
 
     @property
     def scopes(self) -> frozenset[str]:
@@ -73,7 +80,10 @@ class ProviderTokenAuthentication(BaseAuthentication):
             log.warning("oidc.bearer_of_nobody", subject=claims["sub"])
             raise _refused(request)
         limit_rate("token_use", str(identity.pk))
-        return identity.user, ProviderToken(claims)
+        given = ProviderToken(claims)
+        if TokenScope.PLATFORM not in given.scopes:
+            identity.user.speak_as_no_staff()
+        return identity.user, given
 
     def authenticate_header(self, request: Request) -> str:
         return 'Bearer realm="quartermaster"'
