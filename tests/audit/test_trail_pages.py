@@ -298,6 +298,16 @@ def test_an_auditors_file_holds_all_tenants_and_addresses(client, lab, elsewhere
 
 
 @pytestmark_export
+def test_a_tenants_file_hides_where_staff_sit_whoever_asked_for_it(lab, owner, operator, auditor):
+    """Owners find an auditor's file of their tenant on their own page, and may have it."""
+    do("thing.done", operator, lab, "198.51.100.9")
+    export = ask(lab, auditor, deed="thing.done")
+    (row,) = csv.DictReader(io.StringIO(build(export)))
+    assert exports.file_for_download(export.pk, by=owner)[0] == export
+    assert (row["address"], row["user_agent"]) == ("", "")
+
+
+@pytestmark_export
 def test_who_may_have_the_files(client, lab, owner, developer, finance, stranger, controller):
     export = ask(lab, owner)
     build(export)
