@@ -26,7 +26,7 @@ from tenants import audit
 from tenants.audit.redaction import Person, entries_about, erase_from_trail
 from tenants.errors import Conflict
 from tenants.leaks import NAMES
-from tenants.models import ApiKey, AuditEntry, Invitation, Membership, User
+from tenants.models import ApiKey, AuditEntry, Invitation, Membership, Tenant, User
 from tenants.permissions import require
 from tenants.revision import raise_revision
 from tenants.roles import Role
@@ -80,11 +80,14 @@ def erase_person(pk: UUID | str, *, by: User | None, reason: str, keys_to: User 
 
     Raises:
         User.DoesNotExist: there is no such person.
-        PermissionDenied: `by` may not erase people, or is the person.
+        PermissionDenied: `by` may not erase people, or is the person; a superuser is for superusers alone.
         Conflict: the person is the last owner of a tenant, or a service account.
         ValidationError: the reason is missing or names the person; it stays in the trail.
     """
     with transaction.atomic(), platform_scope("erasure of a person"):
+        # Order of locks: tenants, person. Two owners of a tenant cannot go at the same time.
+        theirs = Membership.unscoped.filter(user=pk).values("tenant")
+        list(Tenant.objects.select_for_update(no_key=True).filter(pk__in=theirs).order_by("pk"))
         user = User.objects.select_for_update().get(pk=pk)
         if by is not None:
             require(by, "tenants.erase_person")
@@ -129,9 +132,8 @@ def what_stands_against_erasing(user: User) -> str:
 def _obstacle(user: User) -> str:
     if user.is_service_account:
         return "This is a service account, not a person. Its tenant's owners remove it."
-    owned = Membership.unscoped.filter(user=user, role=Role.OWNER, tenant__status="active").select_related(
-        "tenant"
-    )
+    owned = Membership.unscoped.filter(user=user, role=Role.OWNER).select_related("tenant")
+    owned = owned.exclude(tenant__status=Tenant.Status.CLOSED)
     others = Membership.unscoped.filter(role=Role.OWNER, user__is_active=True).exclude(user=user)
     for membership in owned:
         if not others.filter(tenant=membership.tenant).exists():
@@ -186,6 +188,8 @@ def _keys_of(user: User) -> models.Q:
 def _refuse(user: User, by: User | None, reason: str) -> None:
     if by is not None and by.pk == user.pk:
         raise PermissionDenied("Somebody else must erase you: nobody would be left to answer for it.")
+    if user.is_superuser and by is not None and not by.is_superuser:
+        raise PermissionDenied("Only another administrator erases an administrator.")
     if obstacle := _obstacle(user):
         raise Conflict(obstacle)
     if not reason.strip():

@@ -10,6 +10,7 @@ import pytest
 from django.core.exceptions import PermissionDenied, ValidationError
 from django.core.management import CommandError, call_command
 from django.db import IntegrityError, connection, transaction
+from django.test.utils import CaptureQueriesContext
 from django.utils.timezone import now
 
 from tenants import actions, audit
@@ -25,6 +26,7 @@ from tenants.models import (
     Invitation,
     PersonalAccessToken,
     Session,
+    Tenant,
 )
 from tenants.personal_data import erase_person
 from tenants.roles import Role
@@ -277,6 +279,26 @@ def test_the_last_owner_stays(operator, owner, lab):
         erase_person(owner.pk, by=operator, reason=REASON)
     member_of(lab, Role.OWNER)
     erase_person(owner.pk, by=operator, reason=REASON)
+
+
+def test_the_last_owner_of_a_suspended_tenant_stays_too(operator, owner, lab):
+    Tenant.objects.filter(pk=lab.pk).update(status="suspended")
+    with pytest.raises(Conflict, match="last owner of Lab"):
+        erase_person(owner.pk, by=operator, reason=REASON)
+
+
+def test_an_erasure_waits_for_other_changes_of_members(dana, operator):
+    with CaptureQueriesContext(connection) as asked:
+        erase_person(dana.pk, by=operator, reason=REASON)
+    locks = [query["sql"] for query in asked if "FOR " in query["sql"] and "SELECT" in query["sql"]]
+    assert "tenants_tenant" in locks[0], locks[0]
+
+
+def test_only_an_administrator_erases_an_administrator(operator):
+    chief, other = (UserFactory(is_staff=True, is_superuser=True) for _ in range(2))
+    with pytest.raises(PermissionDenied, match="administrator"):
+        erase_person(chief.pk, by=operator, reason=REASON)
+    erase_person(chief.pk, by=other, reason=REASON)
 
 
 def test_who_may_not_erase(dana, owner, operator, security_reviewer):
