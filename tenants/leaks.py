@@ -32,6 +32,7 @@ _OURS: Final = re.compile(r"(?<![A-Za-z0-9])(qm[a-z]?)_[A-Za-z0-9_-]{43}[0-9A-Za
 _FOREIGN: Final = {
     "a signed token (JWT)": re.compile(r"\beyJ[A-Za-z0-9_-]{8,}\.eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]+"),
     "a private key": re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----"),
+    "an administrator's link": re.compile(r"(?<=/login/once/)[A-Za-z0-9_:-]{32,}"),
     "a password hash": re.compile(r"\b(?:argon2|pbkdf2_sha256|scrypt|bcrypt_sha256)\$[^\s\"]{20,}"),
     "a key of another service": re.compile(
         r"\b(?:sk-(?:ant-|proj-)?[A-Za-z0-9_-]{32,}|AKIA[0-9A-Z]{16}|gh[pousr]_[A-Za-z0-9]{36,})\b"
