@@ -34,8 +34,9 @@ def once(request: Request, deed: Callable[[], Response]) -> Response:
     if len(key) > LONGEST_KEY:
         raise ValidationError({"Idempotency-Key": [f"Use at most {LONGEST_KEY} characters."]})
     user = signed_in(request)
+    where = user.only_tenant_id or ""  # to a token of one tenant no answer about another is repeated
     digest = hashlib.sha256(
-        f"{request.path}\n{json.dumps(request.data, sort_keys=True)}".encode()
+        f"{where}{request.path}\n{json.dumps(request.data, sort_keys=True)}".encode()
     ).hexdigest()
     with transaction.atomic():
         with connection.cursor() as cursor:  # two at once with the same key take turns

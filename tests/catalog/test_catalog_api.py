@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from datetime import timedelta
 from decimal import Decimal
 
 import pytest
 
 from catalog.actions import decide_review
 from catalog.models import AccessRequest, Grant, Offer
+from tenants.actions import add_member, issue_personal_access_token
 from tenants.models import ApiKey
 from tests.concurrency import at_the_same_time
 from tests.factories import CatalogModelFactory, ProjectFactory, TenantFactory, member_of
@@ -157,6 +159,21 @@ def test_an_idempotency_key_does_it_once(api, developer, body):
     other = api(developer).post("access-requests/", body | {"purpose": "Other."}, **{"Idempotency-Key": "k1"})
     assert (other.status_code, other.json()["code"]) == (409, "idempotency_key_reused")
     assert AccessRequest.objects.across_tenants().count() == 1
+
+
+def test_an_answer_is_not_repeated_to_a_token_of_another_tenant(client, lab, project, body):
+    """Both tenants have a project of this name; the token of one must not be told about the other."""
+    person, other = member_of(lab, "developer"), TenantFactory()
+    add_member(other, person, "developer", by=None)
+    ProjectFactory(tenant=other, slug=project.slug)
+
+    def ask(tenant):
+        _, secret = issue_personal_access_token(person, name="t", life=timedelta(days=1), tenant=tenant)
+        headers = {"Authorization": f"Bearer {secret}", "Idempotency-Key": "k"}
+        return client.post("/api/v1/access-requests/", body, content_type="application/json", headers=headers)
+
+    assert ask(lab).json()["tenant"] == "lab"
+    assert (ask(other).status_code, ask(lab)["Idempotent-Replay"]) == (409, "true")
 
 
 def test_an_idempotency_key_is_free_again_after_an_error(api, developer, body):
