@@ -96,7 +96,10 @@ class AdministratorLink(FormView):  # type: ignore[type-arg]
 
 
 class PasswordChange(LoginRequiredMixin, PasswordChangeView):
-    """A new password, for whoever has one here; other sessions end."""
+    """A new password, for whoever has one here; other sessions end.
+
+    The old one is asked for, so guessing it in a browser that was left open is limited for each person.
+    """
 
     template_name = "registration/password_change.html"
     success_url = reverse_lazy("session-list")
@@ -105,6 +108,10 @@ class PasswordChange(LoginRequiredMixin, PasswordChangeView):
         if request.user.is_authenticated and not may_change_password(signed_in(request)):
             raise Http404
         return super().dispatch(request, *args, **kwargs)
+
+    def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        limit_rate("sign_in", str(signed_in(request).pk))
+        return super().post(request, *args, **kwargs)
 
     def form_valid(self, form: Any) -> HttpResponse:
         user = signed_in(self.request)

@@ -128,6 +128,15 @@ def test_codes_and_links_count_as_signing_in(rates, place, db):
     assert browser.post(f"/login/once/{token}/").status_code == 429
 
 
+def test_guessing_the_password_of_a_session_that_was_left_open_is_a_429(rates, client, developer):
+    rates(sign_in="2/hour")
+    client.force_login(developer)
+    guess = {"old_password": "wrong", "new_password1": PASSWORD, "new_password2": PASSWORD}
+    places = [f"2001:db8::{uuid7().hex[-4:]}:{n}" for n in range(3)]
+    answers = [client.post("/account/password/", guess, REMOTE_ADDR=place) for place in places]
+    assert [answer.status_code for answer in answers] == [200, 200, 429]
+
+
 def test_claiming_too_often_is_refused_on_page_and_api_together(rates, client, lab, project, developer):
     rates(key_claim="1/hour")
     client.force_login(developer)
