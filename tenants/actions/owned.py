@@ -191,7 +191,7 @@ class ServiceAccounts:
         accounts = list(_locked(self._rows(user, tenant)))
         list(_locked(ApiKey.objects.in_tenant(tenant).filter(owner__in=accounts)))  # all before the revision
         for account in accounts:
-            stop(account, tenant, because=f"{user.email}, who answered for it, has gone", actor=by)
+            stop(account, tenant, because=_("Who answered for it has gone."), actor=by)
         return len(accounts)
 
     def _rows(self, user: User, tenant: Tenant) -> QuerySet[User]:

@@ -117,6 +117,16 @@ def test_one_that_may_not_hold_keys_gets_none(lab, project, owner, developer):
         claim_api_key(waiting.pk, by=developer, owner=viewer.pk)
 
 
+def test_what_is_suspended_with_it_names_nobody(lab, project, owner, developer, account):
+    """The words stay on keys and tokens when the person who answered for it has been erased."""
+    User.objects.filter(pk=account.pk).update(responsible=developer)
+    key = ApiKeyFactory(tenant=lab, project=project, owner=account)
+    remove_member(membership(developer, lab).pk, by=owner, choices={"service_accounts": "end"})
+    key.refresh_from_db()
+    assert key.suspended_because == "Who answered for it has gone."
+    assert developer.email not in key.suspended_because
+
+
 def test_disabled_it_stops_and_enabled_it_goes_on(client, lab, project, owner, account):
     key = ApiKeyFactory(tenant=lab, project=project, owner=account)
     _, secret = issue_personal_access_token(account, name="job", life=timedelta(days=9))
