@@ -66,10 +66,14 @@ class Change:
 
     @property
     def loses_keys(self) -> bool:
-        """Whether the keys that the person owns in the tenant rested on what they lose."""
-        return "claim_key" in ROLE_PERMISSIONS.get(
-            self.before, ()
-        ) and "claim_key" not in ROLE_PERMISSIONS.get(self.after, ())
+        """Whether the keys that the person owns in the tenant rested on what they lose.
+
+        Whoever leaves loses their roles in its projects as well, by which a viewer may have held keys.
+        """
+        return not self.after or (
+            "claim_key" in ROLE_PERMISSIONS.get(self.before, ())
+            and "claim_key" not in ROLE_PERMISSIONS.get(self.after, ())
+        )
 
 
 def changes_for(people: Iterable[UUID], rules: Iterable[GroupRule]) -> list[Change]:

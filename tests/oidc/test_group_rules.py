@@ -8,6 +8,7 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
+from tenants.actions import set_project_role
 from tenants.actions.tokens import issue_personal_access_token
 from tenants.group_rules import apply_group_rule, apply_group_rules, preview
 from tenants.models import (
@@ -156,6 +157,19 @@ def test_keys_and_tokens_that_rested_on_a_lost_role_are_suspended_and_come_back_
 
 def issue_token(user):
     return issue_personal_access_token(user, name="t", life=timedelta(days=1))
+
+
+def test_whoever_leaves_loses_the_keys_of_a_project_role_too(lab, project):
+    """A viewer who was a developer in one project, and still belongs elsewhere."""
+    rule("readers", lab, "viewer")
+    rule("elsewhere", TenantFactory(), "viewer")
+    user = follow(in_groups("readers", "elsewhere"))
+    set_project_role(project.pk, user.memberships.get(tenant=lab).pk, "developer", by=member_of(lab, "owner"))
+    key = ApiKeyFactory(tenant=lab, project=project, owner=user)
+    follow(in_groups("elsewhere", user=user))
+    key.refresh_from_db()
+    assert role_of(user, lab) is None
+    assert key.suspended_at is not None
 
 
 def test_a_weaker_role_suspends_keys_only_if_it_may_hold_none(lab, project):
