@@ -132,11 +132,15 @@ DECLARE
 BEGIN
     GRANT USAGE ON SCHEMA public TO {CONSOLE_ROLE};
     FOR found IN
-        SELECT c.oid::regclass AS name, c.relkind, c.relispartition,
+        SELECT c.oid::regclass AS name, c.relkind, c.relispartition, audit.rights AS audit_rights,
                EXISTS (SELECT FROM pg_trigger t
                         WHERE t.tgrelid = c.oid AND t.tgfoid = to_regproc('refuse_change')
                           AND t.tgqual IS NULL AND t.tgtype & 24 = 24) AS only_grows
           FROM pg_class c
+          LEFT JOIN (VALUES  -- all else happens to the trail through functions, which ask for a record of it
+              ('tenants_auditentry', 'SELECT, INSERT'), ('tenants_auditseal', 'SELECT, INSERT'),
+              ('tenants_auditunsealed', 'SELECT, DELETE'), ('tenants_auditredaction', 'SELECT'),
+              ('tenants_auditpruning', 'SELECT')) audit (relname, rights) ON audit.relname = c.relname
          WHERE c.relnamespace = 'public'::regnamespace AND c.relkind IN ('r', 'p', 'v', 'S')
     LOOP
         IF found.relkind = 'S' THEN
@@ -149,6 +153,9 @@ BEGIN
             EXECUTE format('REVOKE ALL ON %s FROM {CONSOLE_ROLE}', found.name);
         ELSIF found.name = 'django_migrations'::regclass THEN
             EXECUTE format('GRANT SELECT ON %s TO {CONSOLE_ROLE}', found.name);
+        ELSIF found.audit_rights IS NOT NULL THEN
+            EXECUTE format('REVOKE ALL ON %s FROM {CONSOLE_ROLE}', found.name);
+            EXECUTE format('GRANT %s ON %s TO {CONSOLE_ROLE}', found.audit_rights, found.name);
         ELSIF found.only_grows THEN
             EXECUTE format('REVOKE ALL ON %s FROM {CONSOLE_ROLE}', found.name);
             EXECUTE format('GRANT SELECT, INSERT ON %s TO {CONSOLE_ROLE}', found.name);

@@ -58,6 +58,24 @@ def test_the_console_connects_as_a_role_that_owns_nothing():
     assert owned == []
 
 
+def test_the_console_touches_the_audit_trail_only_as_it_must():
+    """Whatever else happens to the trail goes through functions that ask for a record of it."""
+    wanted = {
+        "tenants_auditentry": {"SELECT", "INSERT"},
+        "tenants_auditseal": {"SELECT", "INSERT"},
+        "tenants_auditunsealed": {"SELECT", "DELETE"},
+        "tenants_auditredaction": {"SELECT"},
+        "tenants_auditpruning": {"SELECT"},
+    }
+    for table, rights in wanted.items():
+        held = rows(
+            "SELECT one FROM unnest(ARRAY['SELECT', 'INSERT', 'UPDATE', 'DELETE', 'TRUNCATE']) one "
+            "WHERE has_table_privilege(%s, one)",
+            table,
+        )
+        assert {right for (right,) in held} == rights, table
+
+
 def test_every_table_with_a_tenant_has_the_wall():
     open_tables = rows(
         """
