@@ -29,7 +29,7 @@ class UserAdmin(PeopleDeeds, SignInDeeds, PersonalDataMixin, LookAdmin):
         "date_joined", "last_login",
     ]  # fmt: skip
     readonly_fields = fields
-    actions_detail = ("deactivate", "reactivate", "unlock", "reset", "hand_out", "erase")
+    actions_detail = ["deactivate", "reactivate", "unlock", "reset", "hand_out", "erase"]
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[User]:
         return User.objects.order_by("email")

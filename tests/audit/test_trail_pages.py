@@ -229,7 +229,7 @@ def test_people_of_several_tenants_read_those_they_may(client, lab, elsewhere):
     shown = {line["tenant"] for line in client.get("/api/v1/audit/").json()["results"]}
     assert shown == {"lab"}
     assert client.get("/api/v1/audit/?tenant=elsewhere").status_code == 403
-    assert client.get(f"/api/v1/audit/{audit_there.pk}/").status_code == 404
+    assert client.get(f"/api/v1/audit/{audit_there.pk}/").status_code == 403
 
 
 def test_deeds_are_found_by_hops(lab, elsewhere):

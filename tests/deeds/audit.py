@@ -8,7 +8,7 @@ from django.utils.timezone import now
 
 from billing import exports
 from billing.models import Export
-from tests.factories import member_of
+from tests.factories import UserFactory, member_of
 from tests.role_matrix import Deed, Door
 
 DAYS = {"kind": "audit_csv", "start": "2026-01-01", "end": "2026-01-31"}
@@ -48,5 +48,18 @@ AUDIT_DEEDS = [
         page=Door("GET /t/{w.tenant.slug}/exports/{it.pk}/download/"),
         api=Door("GET /api/v1/exports/{it.pk}/download/"),
         admin=Door("GET /admin/billing/export/{it.pk}/download/"),
+    ),
+    Deed(
+        "hand out what is held about a person",
+        "tenants.personal_data.export_person",
+        subject=lambda world, actor: UserFactory(),
+        admin=Door("GET /admin/tenants/user/{it.pk}/personal-data/"),
+    ),
+    Deed(
+        "erase a person",
+        "tenants.personal_data.erase_person",
+        subject=lambda world, actor: UserFactory(),
+        admin=Door("POST /admin/tenants/user/{it.pk}/erase/", {"address": "{it.email}", "reason": "Asked."}),
+        is_later=True,
     ),
 ]

@@ -84,19 +84,6 @@ IDENTITY_DEEDS = [
         admin=Door("POST /admin/tenants/staffappointment/{it.pk}/dismiss/", SENT),
     ),
     Deed(
-        "hand out what is held about a person",
-        "tenants.personal_data.export_person",
-        subject=person,
-        admin=Door("GET /admin/tenants/user/{it.pk}/personal-data/"),
-    ),
-    Deed(
-        "erase a person",
-        "tenants.personal_data.erase_person",
-        subject=person,
-        admin=Door("POST /admin/tenants/user/{it.pk}/erase/", {"address": "{it.email}", "reason": "Asked."}),
-        is_later=True,
-    ),
-    Deed(
         "begin a group rule",
         "tenants.actions.group_rules.begin_group_rule",
         subject=drafted_rule,

@@ -14,7 +14,6 @@ from tenants.models import Tenant
 from tests.factories import ProjectFactory, member_of
 from tests.role_matrix import Deed, Door, Shell
 
-TRAIL = {"kind": "audit_csv", "start": "2026-01-01", "end": "2026-01-31"}
 SENT = {"_form_submitted": "1"}
 SETTINGS = {"name": "Laboratory", "cost_centre": "", "timezone": "UTC", "currency": "USD", "regions": ""}
 
