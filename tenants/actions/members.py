@@ -227,6 +227,15 @@ def _locked_membership(pk: UUID | str, by: User) -> Membership:
     return membership
 
 
+def _require_made_for(account: User, tenant: Tenant, role: str, by: User | None) -> None:
+    """Raise PermissionDenied unless this is the making of a service account of `tenant`, below an owner."""
+    if by is not None or account.service_of_id != tenant.pk or role == Role.OWNER:
+        raise PermissionDenied(
+            _("%(who)s is a service account: it belongs where it was made, and is no owner.")
+            % {"who": account}
+        )
+
+
 def _require_by_hand(membership: Membership) -> None:
     if membership.source == Source.RULE:
         raise Conflict(
