@@ -7,7 +7,11 @@ import os
 
 
 def prepare(stack: contextlib.ExitStack) -> None:
-    """Set Django up on an empty database of its own; `stack` undoes it. DATABASE_URL, if given, names the server."""
+    """Set Django up on an empty database of its own; `stack` undoes it. DATABASE_URL, if given, names the server.
+
+    As in production, Django connects as a role that owns nothing; the benchmark's own statements have the
+    platform's scope.
+    """
     from tests.services import prepare_environment
 
     prepare_environment(stack.callback)
@@ -16,7 +20,9 @@ def prepare(stack: contextlib.ExitStack) -> None:
     import django
 
     django.setup()
-    from django.db import connection
+    from tenants.scope import Scope, current_scope
+    from tests.databases import ensure_template, renew_clone
 
-    stack.callback(connection.creation.destroy_test_db, connection.settings_dict["NAME"], verbosity=0)
-    connection.creation.create_test_db(verbosity=0, autoclobber=True, serialize=False)
+    current_scope.set(Scope(platform_reason="a benchmark"))
+    ensure_template()
+    renew_clone()

@@ -86,12 +86,7 @@ class ExportAdmin(ReadOnlyAdmin):
     readonly_fields = ("total_shown",)
 
     def get_queryset(self, request: HttpRequest) -> Any:
-        return (
-            Export.objects.visible_to(request.user)
-            .readable_by(request.user)  # type: ignore[arg-type]
-            .with_names()
-            .order_by("-pk")
-        )
+        return Export.objects.visible_to(request.user).readable_by(request.user).with_names().order_by("-pk")
 
     def get_urls(self) -> list[Any]:
         view = self.admin_site.admin_view
@@ -136,8 +131,8 @@ class ExportAdmin(ReadOnlyAdmin):
 
     def audit_view(self, request: HttpRequest) -> HttpResponse:
         """Ask for the trail of a tenant, or of all, as a file."""
-        if not request.user.has_perm("tenants.view_audit"):
-            raise PermissionDenied("Your role does not let you read the audit trail.")
+        if not request.user.has_perm("tenants.export_audit"):
+            raise PermissionDenied("Your role does not let you export the audit trail.")
         today = now().date()
         days = {"start": today.replace(day=1), "end": today}
         form = StaffAuditExportForm(request.POST or None, user=signed_in(request), initial=days)

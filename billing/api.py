@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any, cast
 from uuid import UUID
 
@@ -111,7 +112,8 @@ class CsvRenderer(BaseRenderer):
     media_type, format, charset = "text/csv", "csv", "utf-8"
 
     def render(self, data: Any, accepted_media_type: Any = None, renderer_context: Any = None) -> bytes:
-        return b"" if data is None else str(data.get("detail", data)).encode()
+        # What is rendered is a problem: the file itself is sent as it lies.
+        return b"" if data is None else json.dumps(data).encode()
 
 
 class JsonLinesRenderer(CsvRenderer):
@@ -134,7 +136,8 @@ class ExportViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.G
     filter_backends = ()
 
     def get_queryset(self) -> Any:
-        return Export.objects.visible_to(self.request.user).readable_by(self.request.user).with_names()
+        visible = Export.objects.visible_to(self.request.user).with_names()
+        return visible.readable_by(self.request.user) if self.action == "list" else visible
 
     def get_object(self) -> Any:
         export = super().get_object()
@@ -174,7 +177,11 @@ class ExportViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.G
         return Response(self.get_serializer(export).data, status=202, headers={"Location": location})
 
     @extend_schema(
-        responses={(200, "text/csv"): OpenApiTypes.BINARY, (200, "application/jsonl"): OpenApiTypes.BINARY}
+        responses={
+            (200, "text/csv"): OpenApiTypes.BINARY,
+            (200, "application/jsonl"): OpenApiTypes.BINARY,
+            409: OpenApiResponse(description="It is not ready, or the file has expired."),
+        }
     )
     @action(
         detail=True,

@@ -48,11 +48,11 @@ class AuditExports(TenantPageMixin, FormView):  # type: ignore[type-arg]
     template_name = "tenants/audit_exports.html"
 
     def get(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
-        require(signed_in(request), "tenants.view_audit", self.tenant)
+        require(signed_in(request), "tenants.export_audit", self.tenant)
         return super().get(request, *args, **kwargs)
 
     def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
-        require(signed_in(request), "tenants.view_audit", self.tenant)
+        require(signed_in(request), "tenants.export_audit", self.tenant)
         return super().post(request, *args, **kwargs)
 
     def get_form_kwargs(self) -> dict[str, Any]:

@@ -88,10 +88,10 @@ def ask_for_audit_export(
     `question` narrows it like the page does (`Question.as_json`).
 
     Raises:
-        PermissionDenied: `by` may not read the trail of this tenant, or of all.
+        PermissionDenied: `by` may not export the trail of this tenant, or of all.
         ValidationError: the days are in the wrong order, or the kind is none of the trail's.
     """
-    require(by, "tenants.view_audit", tenant)
+    require(by, "tenants.export_audit", tenant)
     if kind not in (Export.Kind.AUDIT_CSV, Export.Kind.AUDIT_JSONL):
         raise ValidationError({"kind": "Choose audit_csv or audit_jsonl."})
     if end_day < start_day:
@@ -114,7 +114,7 @@ def ask_for_audit_export(
         question=question or {},
     )
     transaction.on_commit(
-        partial(tasks.build_export.delay, tenant and str(tenant.pk), str(export.pk)), robust=True
+        partial(tasks.build_export.delay, str(tenant.pk) if tenant else None, str(export.pk)), robust=True
     )
     return export
 

@@ -411,7 +411,7 @@ class Export(BillingOwned):
     @property
     def permission(self) -> str:
         """What one must be allowed, in its tenant or everywhere, to ask for it and to have it."""
-        return "tenants.export_cost" if self.kind == self.Kind.COSTS else "tenants.view_audit"
+        return "tenants.export_cost" if self.kind == self.Kind.COSTS else "tenants.export_audit"
 
     @property
     def month(self) -> date | None:

@@ -8,9 +8,9 @@ from typing import Any, Self
 from django.db import models
 from django.db.models import Q
 from django.utils.timezone import now
-from guardian.shortcuts import get_objects_for_user
 
-from tenants.models import Tenant, User
+from tenants.models import User
+from tenants.permissions import tenants_where
 from tenants.scoping import TenantQuerySet
 
 SILENCE = timedelta(seconds=30)  # a worker building an export says so every second
@@ -41,11 +41,9 @@ class ExportQuerySet(TenantQuerySet):
 
     def readable_by(self, user: User) -> Self:
         """All reports of costs, and of the audit trail those of tenants whose trail `user` may read."""
-        if user.has_perm("tenants.view_audit"):
+        if user.has_perm("tenants.export_audit"):
             return self
-        tenants = get_objects_for_user(
-            user, "tenants.view_audit", Tenant.objects.all(), accept_global_perms=False
-        )
+        tenants = tenants_where(user, "tenants.export_audit")
         return self.filter(Q(kind="costs") | Q(tenant__in=tenants.values("pk")))
 
     def left_alone(self) -> Self:

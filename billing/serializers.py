@@ -150,7 +150,7 @@ class NewExportSerializer(serializers.Serializer[Any]):
 
 class ExportSerializer(serializers.ModelSerializer[Export]):
     tenant: Any = serializers.SlugRelatedField(slug_field="slug", read_only=True)
-    project: Any = serializers.SlugRelatedField(slug_field="slug", read_only=True)
+    project: Any = serializers.SlugRelatedField(slug_field="slug", read_only=True, allow_null=True)
     start = serializers.DateField(source="start_day", read_only=True)
     end = serializers.DateField(source="end_day", read_only=True)
     total = MoneyField(allow_null=True)

@@ -35,7 +35,7 @@ def check_secret_key(app_configs: Any, **kwargs: Any) -> Sequence[CheckMessage]:
 
 @register(Tags.security)
 def check_somebody_can_sign_in(app_configs: Any, **kwargs: Any) -> Sequence[CheckMessage]:
-    if settings.LOCAL_ACCOUNTS or getattr(settings, "OIDC_ISSUER", ""):
+    if settings.LOCAL_ACCOUNTS or settings.OIDC_ISSUER:
         return []
     return [
         Error(

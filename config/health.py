@@ -41,6 +41,17 @@ def check_migrations() -> str:
     return "ok"
 
 
+def check_walls() -> str:
+    """A console whose own role sees past row-level security refuses work: the second wall would be none."""
+    with connections[DEFAULT_DB_ALIAS].cursor() as cursor:
+        cursor.execute(
+            "SELECT rolsuper OR rolbypassrls OR EXISTS (SELECT FROM pg_class WHERE relname = 'tenants_tenant' "
+            "AND pg_has_role(relowner, 'USAGE')) FROM pg_roles WHERE rolname = current_user"
+        )
+        sees_past = cursor.fetchone()[0]
+    return "DATABASE_URL names a role that sees past the walls (docs/isolation.md)." if sees_past else "ok"
+
+
 def check_broker() -> str:
     with Connection(settings.CELERY_BROKER_URL, connect_timeout=2) as connection:
         connection.ensure_connection(max_retries=1, timeout=2)
@@ -50,6 +61,7 @@ def check_broker() -> str:
 CHECKS: dict[str, Callable[[], str]] = {
     "database": check_database,
     "migrations": check_migrations,
+    "walls": check_walls,
     "broker": check_broker,
 }
 

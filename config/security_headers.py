@@ -12,7 +12,7 @@ class SecurityHeadersMiddleware:
     """What pages may ask of the browser, who may embed answers, and that nobody keeps what is personal.
 
     An answer to somebody signed in, by cookie or by token, is kept by no cache unless its view said otherwise:
-    it shows what that person may see, today.
+    it shows what that person may see, today. One to nobody is shared with nobody else and asked for anew.
     """
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
@@ -23,8 +23,8 @@ class SecurityHeadersMiddleware:
         response = self.get_response(request)
         response.headers.setdefault("Permissions-Policy", self.permissions)
         response.headers.setdefault("Cross-Origin-Resource-Policy", "same-origin")
-        if "Cache-Control" not in response and _is_personal(request):
-            response["Cache-Control"] = "private, no-store"
+        kept = "private, no-store" if _is_personal(request) else "private, no-cache"
+        response.headers.setdefault("Cache-Control", kept)
         return response
 
 

@@ -82,9 +82,10 @@ class TokenHasScope(BasePermission):
     """
 
     def has_permission(self, request: Request, view: Any) -> bool:
-        if isinstance(request.auth, PersonalAccessToken):
+        scopes = getattr(request.auth, "scopes", None)  # of a token; a session has none
+        if scopes is not None:
             needed = needed_scope(view, request.method or "")
-            if needed not in request.auth.scopes:
+            if needed not in scopes:
                 raise InsufficientScope(needed)
         return True
 

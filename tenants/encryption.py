@@ -33,7 +33,7 @@ def decrypt(ciphertext: bytes | memoryview, purpose: str) -> bytes:
 
 def _keys(purpose: str) -> MultiFernet:
     return MultiFernet(
-        [Fernet(_derived(key, purpose)) for key in (settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS)]
+        [Fernet(_derived(str(key), purpose)) for key in (settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS)]
     )
 
 

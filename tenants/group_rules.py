@@ -80,7 +80,7 @@ def changes_for(people: Iterable[UUID], rules: Iterable[GroupRule]) -> list[Chan
     persons = User.objects.filter(pk__in=list(people), service_of=None).in_bulk()
     groups = groups_of(persons)
     rules = list(rules)
-    tenants = {rule.tenant_id: rule.tenant for rule in rules if rule.tenant}
+    tenants = {rule.tenant.pk: rule.tenant for rule in rules if rule.tenant}
     roles: dict[UUID, dict[UUID, Membership]] = defaultdict(dict)
     for membership in Membership.objects.across_tenants().filter(user__in=persons).select_related("tenant"):
         roles[membership.user_id][membership.tenant_id] = membership
@@ -90,7 +90,7 @@ def changes_for(people: Iterable[UUID], rules: Iterable[GroupRule]) -> list[Chan
         "user", "role", "source"
     ):
         staff[person_id][role] = source
-    changes = []
+    changes: list[Change] = []
     for person in sorted(persons.values(), key=lambda person: person.email):
         given, staff_given = what_rules_give(groups[person.pk], rules)
         changes += _changes_of_roles(person, roles[person.pk], given, tenants)
@@ -270,7 +270,7 @@ def _change_member(person: User, tenant: Tenant, change: Change, because: str) -
             tenant, person, change.after, existing=membership, source=Source.RULE, actor=None, because=because
         )
     elif membership:
-        withdraw_open_invitations(tenant, Q(invited_by=person), by=None)
+        withdraw_open_invitations(tenant, Q(invited_by=person), actor=None)
         audit.record(
             "membership.removed",
             actor=None,

@@ -53,8 +53,8 @@ class LockoutHandler(AxesDatabaseHandler):  # type: ignore[misc]
             for attempts in self.get_user_attempts(request, credentials)
         )
         if anywhere >= settings.LOCKOUT_FAILURES_ANYWHERE:
-            return max(here, settings.AXES_FAILURE_LIMIT)
-        return here
+            return int(max(here, settings.AXES_FAILURE_LIMIT))
+        return int(here)
 
     def user_login_failed(
         self, sender: Any, credentials: dict[str, Any], request: Any = None, **kwargs: Any

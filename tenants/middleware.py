@@ -52,7 +52,6 @@ class RequestContextMiddleware:
         finally:
             current_origin.reset(token)
         response["X-Request-ID"] = request_id
-        response.headers.setdefault("Cache-Control", "private, no-cache")
         return response
 
 

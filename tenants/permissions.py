@@ -12,6 +12,7 @@ from django.contrib.auth.backends import ModelBackend
 from django.core.exceptions import PermissionDenied
 from django.db import models
 from django.db.models import Q, QuerySet
+from django.db.models.functions import Cast
 from guardian.backends import ObjectPermissionBackend
 
 from tenants.roles import NEVER_NARROWED, PEOPLE_DEEDS, PROJECT_PERMISSIONS, ROLE_PERMISSIONS, Role
@@ -85,6 +86,28 @@ def require_somewhere(user: User, permission: str, tenant: Tenant) -> None:
 def deeds_in(user: Any, subject: models.Model) -> set[str]:
     """The codenames of all that `user` may do in a tenant or project, such as "view_cost": one question for all."""
     return set(user.get_all_permissions(subject)) | _as_staff(user)
+
+
+def tenants_where(user: Any, permission: str) -> QuerySet[Tenant]:
+    """The tenants in which `user` holds `permission`, by their role there or as staff; to use as a subquery."""
+    from guardian.models import GroupObjectPermission
+
+    from tenants.models import Tenant
+
+    tenants: QuerySet[Tenant] = Tenant.objects.visible_to(user)
+    codename = permission.removeprefix("tenants.")
+    if not user.is_active or user.is_superuser or codename in _as_staff(user):
+        return tenants
+    if user.is_service_account and codename in PEOPLE_DEEDS:
+        return tenants.none()
+    held = GroupObjectPermission.objects.filter(
+        group__user=user,
+        group__name__startswith="tenant:",
+        permission__codename=codename,
+        content_type__app_label="tenants",
+        content_type__model="tenant",
+    )
+    return tenants.filter(pk__in=held.values(tenant=Cast("object_pk", models.UUIDField())))
 
 
 def projects_where(user: Any, permission: str, tenant: Tenant) -> QuerySet[Project]:
@@ -179,7 +202,7 @@ def _as_staff(user: Any) -> set[str]:
     return {name.removeprefix("tenants.") for name in names if name.startswith("tenants.")}
 
 
-class RolePermissionBackend(ObjectPermissionBackend):  # type: ignore[misc]
+class RolePermissionBackend(ObjectPermissionBackend):
     """Answers for tenants and their projects from the groups of roles: one query a tenant, remembered (`deeds_of`).
 
     Nothing is asked of permissions given to a person directly: roles alone carry them. Other objects are left
@@ -192,7 +215,7 @@ class RolePermissionBackend(ObjectPermissionBackend):  # type: ignore[misc]
         app_label, _, codename = perm.rpartition(".")
         return app_label in ("", "tenants") and codename in self.get_all_permissions(user_obj, obj)
 
-    def get_all_permissions(self, user_obj: Any, obj: models.Model | None = None) -> set[str]:
+    def get_all_permissions(self, user_obj: Any, obj: Any = None) -> set[str]:
         if not _is_ours(obj):
             return set(super().get_all_permissions(user_obj, obj))
         if not user_obj.is_authenticated or not user_obj.is_active:
@@ -202,7 +225,7 @@ class RolePermissionBackend(ObjectPermissionBackend):  # type: ignore[misc]
         tenant_id = getattr(obj, "tenant_id", None)
         if tenant_id is None:
             return set(deeds_of(user_obj, obj.pk).in_tenant)
-        return set(deeds_of(user_obj, tenant_id).on_project(obj.pk))  # type: ignore[union-attr]
+        return set(deeds_of(user_obj, tenant_id).on_project(obj.pk))
 
     def get_group_permissions(self, user_obj: Any, obj: models.Model | None = None) -> set[str]:
         if not _is_ours(obj):

@@ -112,9 +112,7 @@ class TokenQuerySet(models.QuerySet[Any]):
 
     def visible_to(self, user: User | AnonymousUser) -> Self:
         """One's own, and those bound to a tenant where one manages tokens; all for operators."""
-        from guardian.shortcuts import get_objects_for_user
-
-        from tenants.models import Tenant
+        from tenants.permissions import tenants_where
 
         if not user.is_authenticated or not user.is_active:
             return self.none()
@@ -123,10 +121,7 @@ class TokenQuerySet(models.QuerySet[Any]):
         mine = Q(user=user)
         if user.only_tenant_id is not None:
             mine &= Q(tenant=user.only_tenant_id)
-        managed = get_objects_for_user(
-            user, "tenants.manage_tokens", Tenant.objects.visible_to(user), accept_global_perms=False
-        )
-        return self.filter(mine | Q(tenant__in=managed.values("pk")))
+        return self.filter(mine | Q(tenant__in=tenants_where(user, "tenants.manage_tokens").values("pk")))
 
     def current(self) -> Self:
         """Tokens that open something, or would again if their suspension were lifted."""

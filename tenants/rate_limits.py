@@ -69,7 +69,7 @@ def _parsed(text: str) -> tuple[RateLimitItem, ...]:
 @lru_cache(maxsize=4)
 def _limiter(url: str) -> RateLimiter:
     if url.startswith("memory"):
-        return SlidingWindowCounterRateLimiter(storage_from_string(url))  # type: ignore[arg-type]
+        return SlidingWindowCounterRateLimiter(storage_from_string(url))
     storage = storage_from_string(
         url.replace("valkey", "redis", 1),  # the same protocol, and the one client we have
         wrap_exceptions=True,
@@ -77,4 +77,4 @@ def _limiter(url: str) -> RateLimiter:
         socket_timeout=SERVER_TIMEOUT_SECONDS,
         socket_connect_timeout=SERVER_TIMEOUT_SECONDS,
     )
-    return SlidingWindowCounterRateLimiter(storage)  # type: ignore[arg-type]
+    return SlidingWindowCounterRateLimiter(storage)

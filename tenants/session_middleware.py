@@ -39,7 +39,8 @@ class SecondFactorGate:
     OPEN = frozenset({
         "login", "logout", "second-factor", "second-factor-confirm", "second-factor-enrol", "second-factor-codes",
         "second-factor-off", "session-list", "session-end", "session-end-all", "password-change",
-        "administrator-link", "healthz", "readyz", "metrics", "api-schema", "admin:logout", "admin:login",
+        "administrator-link", "oidc_authentication_init", "oidc_authentication_callback",
+        "healthz", "readyz", "metrics", "api-schema", "admin:logout", "admin:login",
     })  # fmt: skip
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:

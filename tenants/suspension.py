@@ -108,7 +108,7 @@ class _Found:
         """Write `mark` on everything, one audit line for each tenant concerned, and tell the gateways of keys."""
         ApiKey.objects.across_tenants().filter(pk__in=[key.pk for key in self.keys]).update(**mark)
         PersonalAccessToken.objects.filter(pk__in=[token.pk for token in self.tokens]).update(**mark)
-        prefixes: dict[UUID | None, dict[str, list[str]]] = defaultdict(lambda: {"keys": [], "tokens": []})
+        prefixes: dict[UUID | None, dict[str, Any]] = defaultdict(lambda: {"keys": [], "tokens": []})
         tenants: dict[UUID | None, Tenant | None] = {}
         for kind, rows in (("keys", self.keys), ("tokens", self.tokens)):
             for row in rows:

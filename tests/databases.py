@@ -116,11 +116,14 @@ def use(name: str) -> None:
 @contextmanager
 def as_owner():
     """Let Django connect as the owner of the tables for a while: to migrate, or to do what the console may not."""
+    before = {name: connection().settings_dict[name] for name in ("USER", "PASSWORD")}
     _reconnect(os.environ["DATABASE_OWNER_URL"])
     try:
         yield
-    finally:
-        _reconnect(os.environ["DATABASE_URL"])
+    finally:  # whoever it was: the first test of a run may work as the owner already
+        connection().close()
+        connection().close_pool()
+        connection().settings_dict.update(before)
 
 
 def _reconnect(url):

@@ -189,6 +189,7 @@ ROWS = {
     "tenants.scimtoken": lambda lab: ScimToken.objects.create(
         name="Directory", prefix="qms_", digest="0", expires_at=now() + timedelta(days=1)
     ),
+    "tenants.staffappointment": lambda lab: staff("auditor").appointments.get(),
     "tenants.membership": lambda lab: Membership.objects.in_tenant(lab.tenant).first(),
     "tenants.invitation": _invitation,
     "tenants.projectrole": lambda lab: ProjectRole.objects.create(
@@ -262,6 +263,7 @@ OPAQUE_PARAMETERS = {
 # Tasks that take an id and no tenant, and why.
 PLATFORM_TASKS = {
     "deployments.tasks.reconcile_deployment": "a deployment is the platform's",
+    "tenants.audit.tasks.erase_person": "a person belongs to no tenant; the action asks who orders it",
     "tenants.oidc.tasks.check_identities": "people belong to no tenant; their groups may concern several",
     "tenants.oidc.tasks.apply_group_rule": "the rule itself says which tenant it gives a role in",
 }

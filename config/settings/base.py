@@ -18,6 +18,7 @@ BASE_DIR = Path(__file__).resolve().parent.parent.parent
 LOCAL_DIR = Path(env("LOCAL_DIR", BASE_DIR / ".local"))
 
 SECRET_KEY = env("SECRET_KEY")
+SECRET_KEY_FALLBACKS = env_list("SECRET_KEY_FALLBACKS")
 DEBUG = False
 CONSOLE_URL = env("CONSOLE_URL", "http://127.0.0.1:8000").rstrip("/")
 GATEWAY_URL = env("GATEWAY_URL", "http://127.0.0.1:8080/v1").rstrip("/")
@@ -325,7 +326,7 @@ REST_FRAMEWORK = {
     ],
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
     "DEFAULT_PARSER_CLASSES": ["tenants.parsers.StorableJSONParser"],
-    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+    "DEFAULT_SCHEMA_CLASS": "tenants.api.schema.ProblemAutoSchema",
     "DEFAULT_PAGINATION_CLASS": "tenants.pagination.CursorPages",
     "DEFAULT_FILTER_BACKENDS": ["django_filters.rest_framework.DjangoFilterBackend"],
     "EXCEPTION_HANDLER": "tenants.problems.problem_response",

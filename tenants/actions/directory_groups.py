@@ -14,12 +14,11 @@ from django.utils.timezone import now
 from django.utils.translation import gettext as _
 
 from tenants import audit
-from tenants.actions.directory_people import SCOPE, because
+from tenants.actions.directory_people import because, speaking_for_a_directory
 from tenants.actions.due_rules import follow, note_rules_due
 from tenants.directory import people
 from tenants.errors import Conflict
 from tenants.models import DirectoryGroup
-from tenants.scope import platform_scope
 
 MOST_NAMED = 50  # people in an audit line
 LONGEST_NAME = 200
@@ -61,7 +60,7 @@ def provision_group(facts: GroupFacts, *, directory: str) -> DirectoryGroup:
         ValidationError: it has no name, or a member is nobody the directory knows.
     """
     _check(facts)
-    with platform_scope(SCOPE), transaction.atomic():
+    with speaking_for_a_directory():
         try:
             with transaction.atomic():
                 group = DirectoryGroup.objects.create(
@@ -89,7 +88,7 @@ def change_group(pk: UUID | str, edit: Edit, *, directory: str) -> DirectoryGrou
         Conflict: (uniqueness) there is another group of that name.
         ValidationError: it would have no name, or a new member is nobody the directory knows.
     """
-    with platform_scope(SCOPE), transaction.atomic():
+    with speaking_for_a_directory():
         group = DirectoryGroup.objects.select_for_update().get(pk=pk)
         facts = edit(group)
         _check(facts)
@@ -136,7 +135,7 @@ def deprovision_group(pk: UUID | str, *, directory: str, check: Callable[[Direct
     Raises:
         DirectoryGroup.DoesNotExist: there is no such group.
     """
-    with platform_scope(SCOPE), transaction.atomic():
+    with speaking_for_a_directory():
         group = DirectoryGroup.objects.select_for_update().get(pk=pk)
         check(group)
         members = set(Member.objects.filter(directorygroup=group).values_list("user_id", flat=True))

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, replace
 from uuid import UUID
 
@@ -39,7 +40,7 @@ def provision_person(facts: PersonFacts, *, directory: str) -> User:
         ValidationError: the address is none, or a value is too long.
     """
     _check(facts)
-    with platform_scope(SCOPE), transaction.atomic():
+    with speaking_for_a_directory():
         former = User.objects.select_for_update(no_key=True, of=("self",)).filter(email=facts.email).first()
         if former is not None and not _was_removed(former):
             raise _taken(facts.email)
@@ -62,7 +63,7 @@ def change_person(pk: UUID | str, edit: Edit, *, directory: str) -> User:
         Conflict: (uniqueness) the new address is somebody else's.
         ValidationError: the address is none, or a value is too long.
     """
-    with platform_scope(SCOPE), transaction.atomic():
+    with speaking_for_a_directory():
         user = locked_person(pk)
         before = facts_of(user)
         after = edit(user)
@@ -90,7 +91,7 @@ def deprovision_person(pk: UUID | str, *, directory: str, check: Callable[[User]
     Raises:
         User.DoesNotExist: the directory knows no such person.
     """
-    with platform_scope(SCOPE), transaction.atomic():
+    with speaking_for_a_directory():
         user = locked_person(pk)
         check(user)
         deactivate_person(user, by=None, because=because(directory))
@@ -117,6 +118,13 @@ def locked_person(pk: UUID | str) -> User:
     """A person the directory may change, locked until commit. Raises User.DoesNotExist for every other."""
     rows = people().select_related("directory_entry").prefetch_related("directory_groups")
     return rows.select_for_update(of=("self",), no_key=True).get(pk=pk)
+
+
+@contextmanager
+def speaking_for_a_directory() -> Iterator[None]:
+    """One transaction over the rows of every tenant, whose deeds the audit trail tells as a directory's."""
+    with platform_scope(SCOPE), audit.acting("directory"), transaction.atomic():
+        yield
 
 
 def because(directory: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from typing import Any
 from uuid import UUID
 
 from django.core.exceptions import PermissionDenied, ValidationError
@@ -53,7 +54,7 @@ def begin_group_rule(rule: GroupRule, *, by: User, ending: UUID | str | None = N
     rule.validate_constraints()
     rule.save(force_insert=True)
     audit.record("group_rule.begun", actor=by, subject=rule, tenant=rule.tenant, **_facts(rule))
-    tasks.apply_group_rule.delay_on_commit(str(rule.pk))
+    tasks.apply_group_rule.delay_on_commit(str(rule.pk))  # type: ignore[attr-defined]
     return rule
 
 
@@ -86,9 +87,9 @@ def _end(pk: UUID | str, by: User) -> GroupRule:
     rule.ended_at, rule.applied_at = now(), None
     rule.save(update_fields=["ended_at", "applied_at"])
     audit.record("group_rule.ended", actor=by, subject=rule, tenant=rule.tenant, **_facts(rule))
-    tasks.apply_group_rule.delay_on_commit(str(rule.pk))
+    tasks.apply_group_rule.delay_on_commit(str(rule.pk))  # type: ignore[attr-defined]
     return rule
 
 
-def _facts(rule: GroupRule) -> dict[str, str]:
+def _facts(rule: GroupRule) -> dict[str, Any]:
     return {"group": rule.group, "role": rule.role or rule.staff_role}

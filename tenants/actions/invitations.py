@@ -81,7 +81,7 @@ def invite(tenant: Tenant, email: str, role: str, *, by: User) -> tuple[Invitati
         expires_at=expires_at,
     )
     audit.record("invitation.created", actor=by, subject=invitation, email=email, role=role)
-    tasks.send_invitation.delay_on_commit(str(tenant.pk), str(pk))
+    tasks.send_invitation.delay_on_commit(str(tenant.pk), str(pk))  # type: ignore[attr-defined]
     return invitation, secret
 
 
@@ -109,7 +109,7 @@ def resend_invitation(pk: UUID | str, *, by: User) -> tuple[Invitation, str]:
         subject=invitation,
         changes={"expires_at": (before.isoformat(), invitation.expires_at.isoformat())},
     )
-    tasks.send_invitation.delay_on_commit(str(invitation.tenant_id), str(invitation.pk))
+    tasks.send_invitation.delay_on_commit(str(invitation.tenant_id), str(invitation.pk))  # type: ignore[attr-defined]
     return invitation, secret
 
 

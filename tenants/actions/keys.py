@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 from django.conf import settings
@@ -85,7 +86,7 @@ def claim_api_key(pk: UUID | str, *, by: User, owner: UUID | str | None = None) 
     key.suspended_at, key.suspended_because = None, ""  # it was for what another person had lost
     key.save()
 
-    said = {} if holder is by else {"owner": holder.email}
+    said: dict[str, Any] = {} if holder is by else {"owner": holder.email}
     audit.record("api_key.claimed", actor=by, subject=key, prefix=key.prefix, **said)
     raise_revision()
     return key, secret

@@ -7,6 +7,7 @@ owner by being one of two who remove each other. What a leaver owns is settled i
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 from uuid import UUID
 
 from django.core.exceptions import PermissionDenied
@@ -130,7 +131,7 @@ def place_member(
     existing: Membership | None,
     source: str,
     actor: User | None,
-    **details: object,
+    **details: Any,
 ) -> Membership:
     """Write a member's role, its groups and the audit line; the caller holds the tenant and has asked who may.
 
@@ -171,7 +172,8 @@ def end_membership(membership: Membership) -> None:
 
 def lock_tenant(pk: UUID) -> Tenant:
     """Hold the tenant until commit: changes of its members take turns. (Order: tenant, person, rows, revision.)"""
-    return Tenant.objects.select_for_update(no_key=True).get(pk=pk)
+    tenant: Tenant = Tenant.objects.select_for_update(no_key=True).get(pk=pk)
+    return tenant
 
 
 def require_manager(

@@ -10,6 +10,7 @@ from django.utils.timezone import now
 from django.utils.translation import gettext as _
 
 from tenants import audit, second_factor
+from tenants.actions.own_account import record_own
 from tenants.errors import Conflict
 from tenants.models import RecoveryCode, SecondFactor, User
 from tenants.second_factor import Verdict
@@ -30,7 +31,7 @@ def enrol_authenticator(user: User, secret: bytes, code: str) -> list[str] | Non
     factor = SecondFactor.objects.create(
         user=user, secret=second_factor.sealed(secret), last_step=step, used_at=now()
     )
-    audit.record("second_factor.enrolled", actor=user, subject=user)
+    record_own("second_factor.enrolled", user)
     return _renew_codes(factor)
 
 
@@ -40,9 +41,9 @@ def confirm_with_code(user: User, code: str) -> Verdict:
     verdict = second_factor.check_code(user, code)
     if verdict.is_right and verdict.is_recovery_code:
         left = RecoveryCode.objects.filter(second_factor__user=user, used_at=None).count()
-        audit.record("second_factor.recovery_code_used", actor=user, subject=user, left=left)
+        record_own("second_factor.recovery_code_used", user, left=left)
     elif verdict.is_right:
-        audit.record("second_factor.confirmed", actor=user, subject=user)
+        record_own("second_factor.confirmed", user)
     elif verdict.was_looked_at:
         audit.record("second_factor.refused", actor=None, subject=user)
     return verdict
@@ -55,7 +56,7 @@ def renew_recovery_codes(user: User) -> list[str]:
     Raises SecondFactor.DoesNotExist when `user` has no authenticator.
     """
     factor = SecondFactor.objects.select_for_update().get(user=user)
-    audit.record("second_factor.recovery_codes_renewed", actor=user, subject=user)
+    record_own("second_factor.recovery_codes_renewed", user)
     return _renew_codes(factor)
 
 
@@ -73,7 +74,7 @@ def turn_off_second_factor(user: User) -> None:
             _("Staff of this installation need a second factor. You can set up another one.")
         )
     factor.delete()
-    audit.record("second_factor.turned_off", actor=user, subject=user)
+    record_own("second_factor.turned_off", user)
 
 
 @transaction.atomic

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.db import transaction
 
-from tenants import audit
+from tenants.actions.own_account import record_own
 from tenants.models import User
 from tenants.sessions import device_of, end_sessions, find_session
 
@@ -18,7 +18,7 @@ def end_session(handle: str, *, by: User) -> str:
     session = find_session(by, handle)
     device = device_of(session.user_agent)
     session.delete()
-    audit.record("session.ended", actor=by, subject=by, device=device)
+    record_own("session.ended", by, device=device)
     return device
 
 
@@ -26,5 +26,5 @@ def end_session(handle: str, *, by: User) -> str:
 def sign_out_everywhere(*, by: User) -> int:
     """End every session of `by`, this one too; return how many there were. Safe to repeat."""
     count = end_sessions(by)
-    audit.record("sessions.ended", actor=by, subject=by, sessions=count)
+    record_own("sessions.ended", by, sessions=count)
     return count

@@ -15,6 +15,7 @@ from django.utils.timezone import now
 from django.utils.translation import gettext as _
 
 from tenants import audit, lockout
+from tenants.actions.own_account import record_own
 from tenants.errors import Conflict
 from tenants.models import SecondFactor, User
 from tenants.sessions import end_sessions
@@ -46,7 +47,7 @@ def change_password(user: User, password: str, *, keep_session: str | None) -> N
     user.set_password(password)
     user.save(update_fields=["password"])
     ended = end_sessions(user, except_key=keep_session)
-    audit.record("password.changed", actor=user, subject=user, sessions_ended=ended)
+    record_own("password.changed", user, sessions_ended=ended)
 
 
 @transaction.atomic
@@ -124,7 +125,7 @@ def use_administrator_link(token: str, *, password: str = "") -> User:
         end_sessions(user)
     user.last_login = now()
     user.save(update_fields=["last_login", "password"])
-    audit.record("administrator.link_used", actor=user, subject=user)
+    record_own("administrator.link_used", user)
     return user
 
 

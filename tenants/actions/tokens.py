@@ -16,6 +16,7 @@ from tenants.models import PersonalAccessToken, Tenant, User
 from tenants.permissions import require
 from tenants.roles import TokenScope
 from tenants.secrets import PERSONAL_TOKEN, digest, new_secret, visible_prefix
+from tenants.standing import require_active
 
 LONGEST_TOKEN_LIFE = timedelta(days=365)
 MOST_TOKENS = 50  # that one person or service account may hold at a time
@@ -44,11 +45,13 @@ def issue_personal_access_token(
     Raises:
         PermissionDenied: `by` may not make tokens for `user`, or `through` would be widened.
         ValidationError: no scope, one that does not fit, a life of no time or over a year, or a tenant of others.
-        Conflict: the person is not active, or has more tokens than anybody needs.
+        Conflict: the person or the tenant is not active, or they have more tokens than anybody needs.
     """
     by = by or user
+    tenant = _tenant_of(user, tenant, by)
+    if tenant is not None:
+        require_active(tenant)
     owner = User.objects.select_for_update().get(pk=user.pk)  # one that is being deactivated gets none
-    tenant = _tenant_of(owner, tenant, by)
     wanted = _scopes_of(owner, tenant, scopes)
     expires_at = now() + life
     if not timedelta(0) < life <= LONGEST_TOKEN_LIFE:

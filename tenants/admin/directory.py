@@ -236,7 +236,7 @@ class FederatedIdentityAdmin(LookAdmin):
         return "Every few minutes" if identity.refresh_token else "At sign-in"
 
     def has_link_permission(self, request: HttpRequest, object_id: object = None) -> bool:
-        return bool(request.user.is_superuser)  # type: ignore[union-attr]
+        return bool(request.user.is_superuser)
 
     @action(
         description=_("Link an account"),

@@ -13,14 +13,13 @@ from tenants.admin.base import LookAdmin
 from tenants.admin.people_deeds import PeopleDeeds
 from tenants.admin.personal_data import PersonalDataMixin
 from tenants.admin.sign_in import SignInDeeds
-from tenants.admin.staff import StaffDeeds
 from tenants.models import User
 
 admin.site.unregister(Group)  # roles are given by actions, which write them down
 
 
 @admin.register(User)
-class UserAdmin(PeopleDeeds, StaffDeeds, SignInDeeds, PersonalDataMixin, LookAdmin):
+class UserAdmin(PeopleDeeds, SignInDeeds, PersonalDataMixin, LookAdmin):
     list_display = ["email", "name", "is_staff", "is_active", "last_login"]
     list_filter = ["is_staff", "is_active"]
     search_fields = ["email", "name"]
@@ -30,7 +29,7 @@ class UserAdmin(PeopleDeeds, StaffDeeds, SignInDeeds, PersonalDataMixin, LookAdm
         "date_joined", "last_login",
     ]  # fmt: skip
     readonly_fields = fields
-    actions_detail = ["give_staff_role", "take_staff_role", "deactivate", "reactivate", "unlock", "reset"]
+    actions_detail = ["deactivate", "reactivate", "unlock", "reset", "hand_out", "erase"]
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[User]:
         return User.objects.order_by("email")

@@ -40,7 +40,7 @@ class DeactivateForm(BaseDialogForm):  # type: ignore[misc]
     def get_before_template_context(
         self, request: HttpRequest, object_id: int | str | None = None
     ) -> dict[str, Any]:
-        person = User.objects.get(pk=object_id)
+        person = User.objects.get(pk=str(object_id))
         return {
             "stakes": what_ends_for(person),
             "left_alone": tenants_without_owner_but(person),

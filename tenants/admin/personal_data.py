@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from django import forms
@@ -67,7 +68,7 @@ class EraseForm(forms.Form):
 class PersonalDataMixin:
     """Adds both deeds to the page of a person."""
 
-    actions_detail: tuple[str, ...] = ("hand_out", "erase")
+    actions_detail: Sequence[str] = ("hand_out", "erase")
     admin_site: Any
     opts: Any
 

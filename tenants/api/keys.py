@@ -21,8 +21,8 @@ from tenants.roles import TokenScope
 
 class LimitSerializer(serializers.ModelSerializer[Limit]):
     tenant = serializers.SlugRelatedField[Tenant](slug_field="slug", read_only=True)
-    project = serializers.SlugRelatedField[Project](slug_field="slug", read_only=True)
-    key = serializers.PrimaryKeyRelatedField[ApiKey](read_only=True)
+    project = serializers.SlugRelatedField[Project](slug_field="slug", read_only=True, allow_null=True)
+    key = serializers.PrimaryKeyRelatedField[ApiKey](read_only=True, allow_null=True)
 
     class Meta:
         model = Limit

@@ -49,7 +49,7 @@ class MemberSerializer(serializers.ModelSerializer[Membership]):
     tenant = serializers.SlugRelatedField[Tenant](slug_field="slug", read_only=True)
     name = serializers.CharField(source="user.name", read_only=True)
     email = serializers.EmailField(source="user.email", read_only=True)
-    source = serializers.ChoiceField(
+    source = serializers.ChoiceField(  # type: ignore[assignment]
         choices=Source.choices, read_only=True, help_text="A role given by a group rule is changed there."
     )
     is_active = serializers.BooleanField(source="user.is_active", read_only=True)
@@ -82,7 +82,7 @@ class InvitationSerializer(serializers.ModelSerializer[Invitation]):
 
 class BelongingsSerializer(serializers.Serializer[Any]):
     kind = serializers.CharField(help_text="What `choices` of a removal calls it.")
-    label = serializers.CharField()
+    label = serializers.CharField()  # type: ignore[assignment]
     count = serializers.IntegerField()
     can_hand_over = serializers.BooleanField()
 

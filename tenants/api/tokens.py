@@ -24,7 +24,10 @@ from tenants.roles import TokenScope
 
 class TokenSerializer(serializers.ModelSerializer[PersonalAccessToken]):
     tenant = serializers.SlugRelatedField[Tenant](
-        slug_field="slug", read_only=True, help_text="The only tenant it opens; null for all of its owner's."
+        slug_field="slug",
+        read_only=True,
+        allow_null=True,
+        help_text="The only tenant it opens; null for all of its owner's.",
     )
     owner = serializers.CharField(source="user.email", read_only=True)
     state = serializers.ChoiceField(["active", "suspended", "expired", "revoked"], read_only=True)

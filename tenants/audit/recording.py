@@ -13,6 +13,7 @@ from django.db import models
 
 from tenants.context import current_origin
 from tenants.leaks import NAMES, secret_in, without_secrets
+from tenants.scope import current_scope, platform_scope
 
 if TYPE_CHECKING:
     from tenants.models import AuditEntry, Tenant, User
@@ -88,30 +89,44 @@ def record(
     on_behalf_of = on_behalf_of or capacity.on_behalf_of
     reason = reason or capacity.reason
     _check_capacity(acting_as, on_behalf_of, reason)
-    entry: AuditEntry = AuditEntry.objects.create(
-        verb=verb,
-        actor=actor,
-        actor_label=actor.email if actor else "platform",
-        acting_as=acting_as,
-        on_behalf_of=on_behalf_of,
-        on_behalf_of_label=on_behalf_of.email if on_behalf_of else "",
-        reason=_text(reason)[:1000],
-        tenant=tenant,
-        subject_type=subject._meta.label_lower,
-        subject_id=str(subject.pk),
-        subject_label=_text(str(subject))[:200],
-        details={_name(name): _plain(value) for name, value in details.items()},
-        changes={
-            _name(field): [_plain(before), _plain(after)]
-            for field, (before, after) in (changes or {}).items()
-            if before != after
-        },
-        request_id=without_secrets(origin.request_id)[:64],
-        trace_id=origin.trace_id,
-        address=origin.address,
-        user_agent=without_secrets(_storable(origin.user_agent))[:300],
-    )
+    with _room_for(tenant):
+        entry: AuditEntry = AuditEntry.objects.create(
+            verb=verb,
+            actor=actor,
+            actor_label=actor.email if actor else "platform",
+            acting_as=acting_as,
+            on_behalf_of=on_behalf_of,
+            on_behalf_of_label=on_behalf_of.email if on_behalf_of else "",
+            reason=_text(reason)[:1000],
+            tenant=tenant,
+            subject_type=subject._meta.label_lower,
+            subject_id=str(subject.pk),
+            subject_label=_text(str(subject))[:200],
+            details={_name(name): _plain(value) for name, value in details.items()},
+            changes={
+                _name(field): [_plain(before), _plain(after)]
+                for field, (before, after) in (changes or {}).items()
+                if before != after
+            },
+            request_id=without_secrets(origin.request_id)[:64],
+            trace_id=origin.trace_id,
+            address=origin.address,
+            user_agent=without_secrets(_storable(origin.user_agent))[:300],
+        )
     return entry
+
+
+@contextmanager
+def _room_for(tenant: Tenant | None) -> Iterator[None]:
+    """The scope in which a line is written: a deed of no tenant is outside every person's.
+
+    (It may be written from anywhere, but PostgreSQL hands back what it fills in, and shows only what is in scope.)
+    """
+    if tenant is not None or current_scope.get().is_platform:
+        yield
+        return
+    with platform_scope("write down a deed of no tenant", is_routine=True):
+        yield
 
 
 def difference(before: Any, after: Any, fields: Iterable[str]) -> dict[str, tuple[Any, Any]]:

@@ -95,7 +95,7 @@ def _append(rows: list[Row], erased: dict[str, dict[str, str]]) -> AuditSeal:
     number, previous = (before[0] + 1, bytes(before[1])) if before else (1, NOTHING_BEFORE)
     ids = [UUID(row.id) for row in rows]
     digests = b"".join(digest_of(row, erased.get(row.id)) for row in rows)
-    head = {
+    head: dict[str, Any] = {
         "number": number,
         "previous": previous,
         "sealed_at": now(),

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Any, Final
 from uuid import UUID
 
 import orjson
+import psycopg
 from django.db import connection, transaction
 
 from tenants.audit.canonical import NOTHING_BEFORE, Row, digest_of, leaves_of, seal_digest
@@ -55,10 +57,7 @@ def verify(
 
     Raises Broken, naming the first broken seal or entry.
     """
-    is_outermost = not connection.in_atomic_block
-    with transaction.atomic(), connection.cursor() as cursor:
-        if is_outermost:
-            cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+    with _one_snapshot(), connection.cursor() as cursor:
         cursor.execute("SET LOCAL jit = off")
         proof = Proof()
         pruned_up_to = _pruning(cursor)
@@ -66,6 +65,25 @@ def verify(
         _redactions(cursor)
         _strays(cursor, proof)
         return proof
+
+
+@contextmanager
+def _one_snapshot() -> Iterator[None]:
+    """A transaction that sees the database as it is when it begins. Within another one: as that sees it.
+
+    Said to the driver, which begins with it: the first statement of a transaction is already the scope's.
+    """
+    if connection.in_atomic_block:
+        yield
+        return
+    connection.ensure_connection()
+    driver = connection.connection
+    driver.isolation_level, driver.read_only = psycopg.IsolationLevel.REPEATABLE_READ, True
+    try:
+        with transaction.atomic():
+            yield
+    finally:
+        driver.isolation_level = driver.read_only = None
 
 
 def _pruning(cursor: Any) -> int:

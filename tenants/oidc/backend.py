@@ -39,9 +39,7 @@ class ProviderBackend(OIDCAuthenticationBackend):  # type: ignore[misc]
         self.OIDC_RP_CLIENT_ID = settings.OIDC_RP_CLIENT_ID
         self.OIDC_RP_CLIENT_SECRET = settings.OIDC_RP_CLIENT_SECRET
 
-    def authenticate(  # type: ignore[override]
-        self, request: HttpRequest | None, *, nonce: str, code_verifier: str
-    ) -> User | None:
+    def authenticate(self, request: HttpRequest | None, *, nonce: str, code_verifier: str) -> User | None:
         """The person whom the provider's answer in `request` vouches for; raises ProviderProblem for nobody.
 
         Both secrets of the sign-in are required, so that no other form that happens to carry `code` and

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import structlog
 from drf_spectacular.extensions import OpenApiAuthenticationExtension
 from rest_framework.authentication import BaseAuthentication, get_authorization_header
@@ -13,6 +15,7 @@ from tenants.models import FederatedIdentity, User
 from tenants.oidc.errors import ProviderProblem
 from tenants.oidc.tokens import Claims, TokenRejected, verify_access_token
 from tenants.rate_limits import limit_rate
+from tenants.roles import TokenScope
 
 log = structlog.get_logger(__name__)
 
@@ -26,10 +29,23 @@ class ProviderAway(APIException):
     )
 
 
+@dataclass(frozen=True)
+class ProviderToken:
+    """An access token of the provider that was found good (`request.auth`)."""
+
+    claims: Claims
+
+    @property
+    def scopes(self) -> frozenset[str]:
+        """What it may be used for: those of our scopes that it names, or all if it names none of them."""
+        named = str(self.claims.get("scope", "")).split()
+        return frozenset(TokenScope.values).intersection(named) or frozenset(TokenScope.values)
+
+
 class ProviderTokenAuthentication(BaseAuthentication):
     """`Authorization: Bearer <JWT>`. Everything that is not a good token of somebody known gets the same 401."""
 
-    def authenticate(self, request: Request) -> tuple[User, Claims] | None:
+    def authenticate(self, request: Request) -> tuple[User, ProviderToken] | None:
         scheme, _, token = get_authorization_header(request).decode("latin-1").partition(" ")
         if scheme.lower() != "bearer" or token.count(".") != 2:
             return None  # a personal access token has no dots
@@ -57,7 +73,7 @@ class ProviderTokenAuthentication(BaseAuthentication):
             log.warning("oidc.bearer_of_nobody", subject=claims["sub"])
             raise _refused(request)
         limit_rate("token_use", str(identity.pk))
-        return identity.user, claims
+        return identity.user, ProviderToken(claims)
 
     def authenticate_header(self, request: Request) -> str:
         return 'Bearer realm="quartermaster"'

@@ -27,6 +27,7 @@ from tenants.oidc.errors import ProviderProblem
 from tenants.oidc.provider import current_provider
 from tenants.oidc.tokens import LEEWAY_SECONDS, LOGOUT_SECONDS, Claims, TokenRejected, verify_logout_token
 from tenants.rate_limits import limit_rate
+from tenants.scope import platform_scope
 from tenants.sessions import end_provider_sessions
 
 log = structlog.get_logger(__name__)
@@ -97,7 +98,10 @@ def obey_logout_token(token: str) -> int:
 
     claims = verify_logout_token(token)
     issuer, sid, subject = claims["iss"], claims.get("sid", ""), claims.get("sub", "")
-    with transaction.atomic():
+    with (
+        platform_scope("back-channel logout: the provider speaks of people, not of tenants"),
+        transaction.atomic(),
+    ):
         _spend(claims)
         subjects = {subject} if subject else set(_subjects_of(issuer, sid))
         ended = end_provider_sessions(issuer, sid=sid, subject=subject)

@@ -36,11 +36,14 @@ class ProviderSessionMiddleware(SessionRefresh):  # type: ignore[misc]
         """Ask nobody: the provider may be away when the console starts."""
         MiddlewareMixin.__init__(self, get_response)
         self.OIDC_EXEMPT_URLS: list[str] = []
-        self.OIDC_RP_CLIENT_ID = settings.OIDC_RP_CLIENT_ID
         self.OIDC_STATE_SIZE = self.OIDC_NONCE_SIZE = 32
         self.OIDC_AUTHENTICATION_CALLBACK_URL = "oidc_authentication_callback"
         self.OIDC_RP_SCOPES = settings.OIDC_RP_SCOPES
         self.OIDC_USE_NONCE = True
+
+    @property
+    def OIDC_RP_CLIENT_ID(self) -> str:
+        return str(settings.OIDC_RP_CLIENT_ID)
 
     @property
     def OIDC_OP_AUTHORIZATION_ENDPOINT(self) -> str:

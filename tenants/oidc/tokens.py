@@ -68,8 +68,8 @@ def verify_userinfo(token: str) -> Claims:
 
 def verify_access_token(token: str) -> Claims:
     """The claims of an access token made for our HTTP API (RFC 9068). Raises TokenRejected."""
-    if not settings.OIDC_API_AUDIENCE:
-        raise TokenRejected("OIDC_API_AUDIENCE is not set")
+    if settings.OIDC_API_AUDIENCE in ("", settings.OIDC_RP_CLIENT_ID):
+        raise TokenRejected("OIDC_API_AUDIENCE is not set, or is the audience of ID tokens")
     header, claims = _verified(token, audience=settings.OIDC_API_AUDIENCE, required=["exp", "iat", "sub"])
     kind = header.get("typ", "JWT").lower().removeprefix("application/")
     if kind not in {known.lower() for known in settings.OIDC_API_TOKEN_TYPES}:

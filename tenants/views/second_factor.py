@@ -137,7 +137,7 @@ class _OwnSecondFactor(LoginRequiredMixin):
             person = signed_in(request)
             if second_factor.has_authenticator(person) and not session_has_second_factor(request):
                 return redirect(f"{reverse('second-factor-confirm')}?next={request.path}")
-        return super().dispatch(request, *args, **kwargs)  # type: ignore[misc,no-any-return]
+        return super().dispatch(request, *args, **kwargs)
 
 
 class SecondFactorPage(LoginRequiredMixin, TemplateView):

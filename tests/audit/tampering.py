@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from contextlib import contextmanager
+from urllib.parse import urlsplit
 
 from django.db import connection
+from psycopg import sql
 
 from tenants.audit.canonical import NOTHING_BEFORE, digest_of, seal_digest
 from tenants.audit.seals import fetch
@@ -12,16 +15,36 @@ from tenants.audit.seals import fetch
 TABLES = ["tenants_auditentry", "tenants_auditseal", "tenants_auditredaction", "tenants_auditpruning"]
 
 
+def become_the_console():
+    """Go on with the rights of the console's role, in the session of the tables' owner."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            sql.SQL("SET ROLE {}").format(sql.Identifier(urlsplit(os.environ["DATABASE_URL"]).username))
+        )
+
+
+@contextmanager
+def as_owner_of_the_tables():
+    """What the console may not, with triggers awake. Only in tests marked `as_owner`."""
+    with connection.cursor() as cursor:
+        cursor.execute("RESET ROLE")
+        try:
+            yield cursor.execute
+        finally:
+            if not connection.needs_rollback:
+                become_the_console()
+
+
 @contextmanager
 def behind_the_trail():
     """Runs SQL with the audit tables' triggers switched off: `with behind_the_trail() as run: run("UPDATE …")`."""
-    with connection.cursor() as cursor:
-        cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
+    with as_owner_of_the_tables() as run:
+        run("SET CONSTRAINTS ALL IMMEDIATE")
         for table in TABLES:
-            cursor.execute(f"ALTER TABLE {table} DISABLE TRIGGER USER")
-        yield cursor.execute
+            run(f"ALTER TABLE {table} DISABLE TRIGGER USER")
+        yield run
         for table in TABLES:
-            cursor.execute(f"ALTER TABLE {table} ENABLE TRIGGER USER")
+            run(f"ALTER TABLE {table} ENABLE TRIGGER USER")
 
 
 def grow_older(days):

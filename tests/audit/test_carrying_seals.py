@@ -21,6 +21,8 @@ from tenants.audit.seals import seal_waiting_entries
 from tenants.models import AuditSealExport
 from tests.audit.tampering import behind_the_trail
 
+pytestmark = pytest.mark.as_owner
+
 KEY_ID, SECRET = "test-key-id", "a test secret of some length"
 
 

@@ -28,8 +28,10 @@ from tenants.models import (
 )
 from tenants.personal_data import erase_person
 from tenants.roles import Role
-from tests.audit.tampering import behind_the_trail
+from tests.audit.tampering import as_owner_of_the_tables, behind_the_trail
 from tests.factories import ApiKeyFactory, UserFactory, member_of
+
+pytestmark = pytest.mark.as_owner
 
 REASON = "Request 2026-17"
 
@@ -69,7 +71,7 @@ def dana(lab, project, owner):
 
 def everything_in_the_database():
     """Every row of every table, as text."""
-    with connection.cursor() as cursor:
+    with as_owner_of_the_tables(), connection.cursor() as cursor:
         tables = connection.introspection.table_names(cursor)
         texts = []
         for table in tables:
@@ -236,7 +238,7 @@ def test_the_database_allows_nothing_but_the_erasure(dana, operator):
         {"verb": "thing.unsaid"},
         {"salt": b"salt"},
     ):
-        with pytest.raises(IntegrityError), transaction.atomic():
+        with pytest.raises(IntegrityError), as_owner_of_the_tables(), transaction.atomic():
             AuditEntry.unscoped.filter(pk=line.pk).update(**change)
     with (
         pytest.raises(IntegrityError, match="needs its record"),

@@ -86,14 +86,17 @@ def test_the_trail_says_from_where(client, owner, lab, project):
     actions.prepare_api_key(project, name="k", models=["m"], created_for=owner, expires_at=None)
     key = project.keys.get()
     client.force_login(owner)
-    client.post(
+    answer = client.post(
         f"/api/v1/keys/{key.pk}/claim/",
+        "{}",
+        "application/json",
         REMOTE_ADDR="192.0.2.9",
         headers={
             "user-agent": "letters/1",
             "traceparent": f"00-{TRACE}-00f067aa0ba902b7-01",
         },
     )
+    assert answer.status_code == 200, answer.content
     line = last("api_key.claimed")
     assert (line.address, line.user_agent) == ("192.0.2.9", "letters/1")
     assert line.request_id
@@ -150,7 +153,9 @@ def test_a_secret_among_what_a_browser_sends_is_cut(client, owner, project):
     client.force_login(owner)
     client.post(
         f"/api/v1/keys/{project.keys.get().pk}/claim/",
-        headers={"user-agent": f"curl {secret}", "x-request-id": secret},
+        "{}",
+        "application/json",
+        headers={"user-agent": f"curl {secret}"},
     )
     line = last("api_key.claimed")
     assert secret not in line.user_agent

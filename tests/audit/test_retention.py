@@ -14,7 +14,9 @@ from tenants.audit.retention import prune_old_entries
 from tenants.audit.seals import seal_waiting_entries
 from tenants.audit.verify import Broken, verify
 from tenants.models import AuditEntry, AuditPruning, AuditSeal
-from tests.audit.tampering import behind_the_trail, grow_older
+from tests.audit.tampering import as_owner_of_the_tables, behind_the_trail, grow_older
+
+pytestmark = pytest.mark.as_owner
 
 
 @pytest.fixture
@@ -30,7 +32,7 @@ def old_trail(lab):
 
 
 def sql(statement, *values):
-    with transaction.atomic(), connection.cursor() as cursor:
+    with as_owner_of_the_tables(), transaction.atomic(), connection.cursor() as cursor:
         cursor.execute(statement, values)
 
 
@@ -123,7 +125,7 @@ def test_a_pruned_seal_lends_no_right_over_later_entries(old_trail):
     for entry in AuditEntry.unscoped.all():
         with pytest.raises(IntegrityError):
             sql("DELETE FROM tenants_auditentry WHERE id = %s", entry.pk)
-    with pytest.raises(IntegrityError), transaction.atomic():
+    with pytest.raises(IntegrityError), as_owner_of_the_tables(), transaction.atomic():
         AuditPruning.objects.all().delete()
     assert AuditSeal.objects.count() == 2
 

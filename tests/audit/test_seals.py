@@ -16,9 +16,11 @@ from tenants.audit.carrying import seal_lines
 from tenants.audit.seals import seal_waiting_entries
 from tenants.audit.verify import Broken, verify
 from tenants.models import AuditEntry, AuditSeal, AuditUnsealed
-from tests.audit.tampering import behind_the_trail, grow_older
+from tests.audit.tampering import as_owner_of_the_tables, behind_the_trail, grow_older
 from tests.concurrency import at_the_same_time
 from tests.factories import TenantFactory
+
+pytestmark = pytest.mark.as_owner
 
 
 @pytest.fixture
@@ -207,8 +209,13 @@ def test_the_database_refuses_to_touch_seals(trail):
         "INSERT INTO tenants_auditseal SELECT 5, previous, sha256, sealed_at, first_at, last_at, entry_ids, "
         "entry_digests FROM tenants_auditseal WHERE number = 4",
     ):
-        with pytest.raises(IntegrityError), transaction.atomic(), connection.cursor() as cursor:
-            cursor.execute(statement)
+        with (
+            pytest.raises(IntegrityError),
+            as_owner_of_the_tables(),
+            transaction.atomic(),
+            connection.cursor() as c,
+        ):
+            c.execute(statement)
 
 
 def test_the_canonical_form_is_what_the_page_says(lab, db):
@@ -245,3 +252,12 @@ def test_two_sealers_make_one_chain():
     at_the_same_time(seal_waiting_entries, seal_waiting_entries)
     seal_waiting_entries()
     assert verify().entries == AuditEntry.unscoped.count()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_the_proof_reads_one_snapshot_and_leaves_the_connection_as_it_was():
+    audit.record("thing.done", actor=None, subject=TenantFactory())
+    seal_waiting_entries()
+    assert verify().entries == 1
+    audit.record("thing.done", actor=None, subject=TenantFactory())  # the connection writes again
+    assert verify().unsealed == 1

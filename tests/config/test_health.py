@@ -13,7 +13,7 @@ def test_a_console_with_everything_it_needs_is_ready(client):
     assert answer.status_code == 200
     assert answer.json() == {
         "status": "ready",
-        "checks": {"database": "ok", "migrations": "ok", "broker": "ok"},
+        "checks": {"database": "ok", "migrations": "ok", "walls": "ok", "broker": "ok"},
     }
 
 
@@ -25,6 +25,13 @@ def test_a_console_on_an_old_schema_refuses_readiness(client):
     assert answer.status_code == 503
     assert f"catalog.{newest}" in answer.json()["checks"]["migrations"]
     assert "manage.py migrate" in answer.json()["checks"]["migrations"]
+
+
+@pytest.mark.as_owner
+def test_a_console_that_sees_past_the_walls_is_not_ready(client):
+    answer = client.get("/readyz")
+    assert answer.status_code == 503
+    assert "docs/isolation.md" in answer.json()["checks"]["walls"]
 
 
 def test_a_console_without_its_broker_is_not_ready_but_alive(client, settings):

@@ -73,13 +73,15 @@ IDENTITY_DEEDS = [
         "give a staff role",
         "tenants.actions.make_staff",
         subject=person,
-        admin=Door("POST /admin/tenants/user/{it.pk}/give-staff-role/", SENT | {"role": "auditor"}),
+        admin=Door(
+            "POST /admin/tenants/staffappointment/appoint/", {"email": "{it.email}", "role": "auditor"}
+        ),
     ),
     Deed(
         "take a staff role",
         "tenants.actions.end_staff_role",
-        subject=lambda world, actor: staff("auditor"),
-        admin=Door("POST /admin/tenants/user/{it.pk}/take-staff-role/", SENT | {"role": "auditor"}),
+        subject=lambda world, actor: staff("auditor").appointments.get(),
+        admin=Door("POST /admin/tenants/staffappointment/{it.pk}/dismiss/", SENT),
     ),
     Deed(
         "begin a group rule",

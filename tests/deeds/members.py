@@ -52,6 +52,7 @@ MEMBER_DEEDS = [
         "see who belongs",
         subject=colleague,
         page=Door("GET " + MEMBER, shows="{it.user.email}"),
+        api=Door("GET /api/v1/members/{it.pk}/"),
     ),
     Deed(
         "invite somebody",
@@ -59,23 +60,35 @@ MEMBER_DEEDS = [
         page=Door(
             "POST /t/{w.tenant.slug}/members/invite/", {"email": "fresh@example.com", "role": "viewer"}
         ),
+        api=Door(
+            "POST /api/v1/invitations/",
+            {"tenant": "{w.tenant.slug}", "email": "fresh@example.com", "role": "viewer"},
+        ),
     ),
     Deed(
         "invite an owner",
         "tenants.actions.invite",
         page=Door("POST /t/{w.tenant.slug}/members/invite/", {"email": "fresh@example.com", "role": "owner"}),
+        api=Door(
+            "POST /api/v1/invitations/",
+            {"tenant": "{w.tenant.slug}", "email": "fresh@example.com", "role": "owner"},
+        ),
     ),
     Deed(
         "send an invitation again",
         "tenants.actions.resend_invitation",
         subject=invitation,
         page=Door("POST /t/{w.tenant.slug}/invitations/{it.pk}/resend/"),
+        api=Door("POST /api/v1/invitations/{it.pk}/resend/"),
+        unseen_at=("API",),
     ),
     Deed(
         "withdraw an invitation",
         "tenants.actions.withdraw_invitation",
         subject=invitation,
         page=Door("POST /t/{w.tenant.slug}/invitations/{it.pk}/withdraw/"),
+        api=Door("POST /api/v1/invitations/{it.pk}/withdraw/"),
+        unseen_at=("API",),
     ),
     Deed(
         "make somebody a member by hand",
@@ -88,24 +101,28 @@ MEMBER_DEEDS = [
         "tenants.actions.change_role",
         subject=colleague,
         page=Door("POST " + MEMBER + "role/", {"role": "viewer", "confirmed": "on"}),
+        api=Door("POST /api/v1/members/{it.pk}/role/", {"role": "viewer"}),
     ),
     Deed(
         "make a member an owner",
         "tenants.actions.change_role",
         subject=colleague,
         page=Door("POST " + MEMBER + "role/", {"role": "owner", "confirmed": "on"}),
+        api=Door("POST /api/v1/members/{it.pk}/role/", {"role": "owner"}),
     ),
     Deed(
         "change an owner's role",
         "tenants.actions.change_role",
         subject=another_owner,
         page=Door("POST " + MEMBER + "role/", {"role": "viewer", "confirmed": "on"}),
+        api=Door("POST /api/v1/members/{it.pk}/role/", {"role": "viewer"}),
     ),
     Deed(
         "change one's own role",
         "tenants.actions.change_role",
         subject=oneself,
         page=Door("POST " + MEMBER + "role/", {"role": "admin", "confirmed": "on"}),
+        api=Door("POST /api/v1/members/{it.pk}/role/", {"role": "admin"}),
     ),
     Deed(
         "give a member another role in a project",
@@ -119,40 +136,50 @@ MEMBER_DEEDS = [
         "tenants.actions.remove_member",
         subject=colleague,
         page=Door("POST " + MEMBER + "remove/"),
+        api=Door("POST /api/v1/members/{it.pk}/remove/"),
     ),
     Deed(
         "remove an owner",
         "tenants.actions.remove_member",
         subject=another_owner,
         page=Door("POST " + MEMBER + "remove/"),
+        api=Door("POST /api/v1/members/{it.pk}/remove/"),
     ),
     Deed(
         "leave",
         "tenants.actions.remove_member",
         subject=oneself,
         page=Door("POST " + MEMBER + "remove/"),
+        api=Door("POST /api/v1/members/{it.pk}/remove/"),
     ),
     Deed(
         "make a service account",
         "tenants.actions.create_service_account",
         page=Door("POST /t/{w.tenant.slug}/service-accounts/new/", {"name": "nightly", "role": "developer"}),
+        api=Door(
+            "POST /api/v1/service-accounts/",
+            {"tenant": "{w.tenant.slug}", "name": "nightly", "role": "developer"},
+        ),
     ),
     Deed(
         "disable a service account",
         "tenants.actions.disable_service_account",
         subject=service_account,
         page=Door("POST " + MEMBER + "disable/"),
+        api=Door("POST /api/v1/service-accounts/{it.pk}/disable/"),
     ),
     Deed(
         "enable a service account",
         "tenants.actions.enable_service_account",
         subject=disabled_account,
         page=Door("POST " + MEMBER + "enable/"),
+        api=Door("POST /api/v1/service-accounts/{it.pk}/enable/"),
     ),
     Deed(
         "delete a service account",
         "tenants.actions.delete_service_account",
         subject=service_account,
         page=Door("POST " + MEMBER + "remove/"),
+        api=Door("POST /api/v1/service-accounts/{it.pk}/delete/"),
     ),
 ]

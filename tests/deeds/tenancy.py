@@ -41,7 +41,14 @@ def with_its_final_export(world, actor):
     )
     sha256 = _ledger_sha256(tenant, export)
     Export.objects.in_tenant(tenant).filter(pk=export.pk).update(
-        state="done", sha256=sha256, finished_at=now(), rows_total=0, rows_done=0, size_bytes=0, total=0
+        state="done",
+        sha256=sha256,
+        finished_at=now(),
+        expires_at=now() + timedelta(days=1),
+        rows_total=0,
+        rows_done=0,
+        size_bytes=0,
+        total=0,
     )
     tenant.export = export
     return tenant
@@ -120,7 +127,9 @@ TENANCY_DEEDS = [
     Deed(
         "read the audit trail",
         subject=lambda world, actor: audit.record("lab.marked", actor=None, subject=world.project),
+        page=Door("GET /t/{w.tenant.slug}/audit/{it.pk}/"),
         api=Door("GET /api/v1/audit/{it.pk}/"),
+        admin=Door("GET /admin/tenants/auditentry/{it.pk}/change/"),
     ),
     Deed(
         "suspend a tenant",

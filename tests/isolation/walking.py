@@ -131,7 +131,9 @@ def plainly(response, *values):
     text = "\n".join([*(f"{name}: {response.headers.get(name)}" for name in speaking), text_of(response)])
     for value in values:
         for written in {value, quote(value), quote_plus(value), escape(value)}:
-            text = re.sub(rf"(?<![\w-]){re.escape(written)}(?![\w-])", "said", text, flags=re.IGNORECASE)
+            text = re.sub(
+                rf"(?<![A-Za-z0-9]){re.escape(written)}(?![A-Za-z0-9])", "said", text, flags=re.IGNORECASE
+            )
     for pattern, name in _NOISE:
         text = pattern.sub(name, text)
     return response.status_code, text

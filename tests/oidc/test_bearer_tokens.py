@@ -11,7 +11,7 @@ import pytest
 import requests
 
 from tenants.models import FederatedIdentity, User
-from tests.factories import UserFactory, member_of
+from tests.factories import member_of
 from tests.oidc.running_provider import AUDIENCE, CLIENT
 
 pytestmark = pytest.mark.django_db
@@ -107,6 +107,21 @@ def test_an_installation_may_accept_other_types(client, liar, eve, settings):
     assert call(client, liar.sign(access_claims(liar))).status_code == 200
 
 
+@pytest.mark.parametrize(("scope", "status"), [("openid", 404), ("openid keys", 404), ("openid read", 403)])
+def test_a_token_that_names_scopes_of_ours_may_do_only_that(client, liar, eve, scope, status):
+    token = liar.sign(access_claims(liar, scope=scope), typ="at+jwt")
+    answer = client.post(
+        "/api/v1/keys/01900000-0000-7000-8000-000000000000/revoke/",
+        headers={"Authorization": f"Bearer {token}"},
+    )
+    assert answer.status_code == status
+
+
+def test_an_id_token_never_opens_the_api_however_it_is_configured(client, liar, eve, settings):
+    settings.OIDC_API_TOKEN_TYPES, settings.OIDC_API_AUDIENCE = ["JWT"], CLIENT
+    assert_refused_like_any(client, call(client, liar.sign(liar.claims())))
+
+
 @pytest.mark.parametrize("issuer_too", [True, False])
 def test_no_token_opens_anything_where_that_is_not_configured(client, liar, eve, settings, issuer_too):
     settings.OIDC_API_AUDIENCE = ""
@@ -139,6 +154,6 @@ def test_personal_tokens_do_not_ask_the_provider(client, liar, lab):
 
     from tenants.actions.tokens import issue_personal_access_token
 
-    _, secret = issue_personal_access_token(UserFactory(), name="t", life=timedelta(days=1))
+    _, secret = issue_personal_access_token(member_of(lab, "viewer"), name="t", life=timedelta(days=1))
     assert call(client, secret).status_code == 200
     assert liar.heard == []

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 import requests
 
-from tenants.models import FederatedIdentity, Session
+from tenants.actions import make_staff
+from tenants.models import FederatedIdentity, Session, User
 from tests.factories import UserFactory
 
 pytestmark = pytest.mark.django_db
@@ -51,6 +52,24 @@ def test_renewal_keeps_the_refresh_token_that_there_is(due, provider, browser):
     assert before is not None
     due.get(provider.visit(due.get("/")["Location"], "ana", browser))
     assert FederatedIdentity.objects.get().refresh_token == before
+
+
+def test_a_second_factor_that_was_shown_here_outlives_renewal(due, provider, browser):
+    session = due.session
+    session["qm_has_second_factor"] = True
+    session.save()
+    due.get(provider.visit(due.get("/")["Location"], "ana", browser))
+    assert due.session["qm_has_second_factor"] is True
+
+
+def test_staff_who_still_owe_their_second_factor_are_renewed_and_not_sent_in_circles(
+    due, provider, browser, settings
+):
+    settings.STAFF_SECOND_FACTOR = "required"
+    make_staff(User.objects.get(email="ana@example.com"), "operator", by=None)
+    back = due.get(provider.visit(due.get("/account/second-factor/")["Location"], "ana", browser))
+    assert back["Location"] == "/account/second-factor/"
+    assert due.get("/account/second-factor/").status_code == 200
 
 
 def test_an_expired_session_posts_nothing(due):

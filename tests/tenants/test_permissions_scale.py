@@ -110,6 +110,8 @@ QUESTIONS = {
     "the switcher of a consultant": (page("tenant-home", consultant, "many-7"), 12),
     "the keys page": (page("key-list", DEVELOPER, "many-7"), 10),
     "the requests page": (page("request-list", DEVELOPER, "many-7"), 10),
+    "the members page": (page("member-list", OWNER, "many-7"), 11),
+    "the page of one's tenants": (page("tenant-list", consultant), 6),
     "the API's tenants": (api("tenants/", consultant), 6),
     "the API's projects": (api("projects/", consultant), 6),
     "the API's audit trail": (api("audit/", OWNER), 7),

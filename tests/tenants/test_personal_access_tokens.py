@@ -13,7 +13,7 @@ from django.utils.timezone import now
 from tenants.actions import add_member, issue_personal_access_token, role_group
 from tenants.authentication import needed_scope
 from tenants.errors import Conflict
-from tenants.models import AuditEntry, PersonalAccessToken, User
+from tenants.models import AuditEntry, PersonalAccessToken, Tenant, User
 from tenants.roles import TokenScope
 from tenants.secrets import digest, looks_like
 from tests.factories import ApiKeyFactory, ProjectFactory, TenantFactory, UserFactory
@@ -224,7 +224,9 @@ def test_the_scope_is_asked_before_anything_is_looked_for(client, developer):
 def test_with_the_scope_it_works(client, lab, developer):
     key = ApiKeyFactory.claimable(tenant=lab)
     _, secret = token_of(developer, TokenScope.KEYS)
-    assert client.post(f"/api/v1/keys/{key.pk}/claim/", headers=bearer(secret)).status_code == 200
+    path = f"/api/v1/keys/{key.pk}/claim/"
+    claimed = client.post(path, {}, content_type="application/json", headers=bearer(secret))
+    assert claimed.status_code == 200
     assert client.get(f"/api/v1/keys/{key.pk}/", headers=bearer(secret)).status_code == 403
 
 
@@ -259,6 +261,12 @@ def test_a_token_lives_some_time_and_at_most_a_year(developer, life):
         token_of(developer, life=life)
 
 
+def test_a_suspended_tenant_gets_no_new_tokens(lab, developer):
+    Tenant.objects.filter(pk=lab.pk).update(status="suspended", suspended_at=now(), suspended_because="late")
+    with pytest.raises(Conflict, match="suspended"):
+        token_of(developer, tenant=lab)
+
+
 def test_nobody_gets_more_tokens_than_anybody_needs(developer, monkeypatch):
     monkeypatch.setattr("tenants.actions.tokens.MOST_TOKENS", 1)
     token_of(developer)
@@ -287,6 +295,14 @@ def test_a_token_is_made_over_http_and_shown_once(client, lab, developer):
     assert (made["tenant"], made["scopes"], made["state"]) == ("lab", ["read"], "active")
     assert "secret" not in client.get(f"{TOKENS}{made['id']}/").json()
     assert client.get(PROJECTS, headers=bearer(made["secret"])).status_code == 200
+
+
+def test_a_token_for_all_ones_tenants_is_made_and_written_down(client, developer):
+    client.force_login(developer)
+    made = make(client, wanted()).json()
+    assert made["tenant"] is None
+    line = AuditEntry.objects.across_tenants().get(verb="personal_access_token.issued")
+    assert (line.tenant, line.actor, line.subject_id) == (None, developer, made["id"])
 
 
 def test_a_token_is_no_way_to_a_better_token(client, lab, developer, elsewhere):

@@ -11,7 +11,7 @@ from catalog.models import AccessRequest
 from tenants import actions
 from tenants.errors import Conflict
 from tenants.models import ApiKey, AuditEntry, Membership, Project, User
-from tenants.permissions import deeds_in, may_somewhere, projects_where
+from tenants.permissions import deeds_in, may_somewhere, projects_where, tenants_where
 from tenants.role_groups import project_role_group, take_tenant_role
 from tenants.roles import PROJECT_PERMISSIONS
 from tests.factories import ApiKeyFactory, CatalogModelFactory, ProjectFactory, TenantFactory, member_of
@@ -220,3 +220,20 @@ def test_roles_of_a_project_do_not_reach_into_another_tenant(finance, project, s
     finance = again(finance)
     assert not finance.has_perm("tenants.claim_key", foreign)
     assert list(projects_where(finance, "tenants.claim_key", elsewhere)) == []
+
+
+def test_the_tenants_where_somebody_may(lab, owner, developer, operator, stranger):
+    elsewhere = TenantFactory()
+    actions.add_member(elsewhere, owner, "viewer", by=None)
+    assert list(tenants_where(again(owner), "tenants.view_audit")) == [lab]
+    assert set(tenants_where(again(owner), "tenants.view_cost")) == {lab, elsewhere}
+    assert not tenants_where(developer, "tenants.view_audit").exists()
+    assert lab not in tenants_where(stranger, "tenants.view_audit")
+    assert lab in tenants_where(operator, "tenants.view_audit")
+
+
+def test_a_service_account_with_the_role_of_an_admin_decides_nothing_about_people(lab, owner):
+    program = actions.create_service_account(lab, name="nightly", role="admin", by=owner)
+    assert list(tenants_where(again(program), "tenants.view_audit")) == [lab]
+    assert not tenants_where(again(program), "tenants.manage_tokens").exists()
+    assert not again(program).has_perm("tenants.manage_members", lab)

@@ -59,8 +59,8 @@ def tries(name, key, times):
 
 def test_every_limit_has_a_default():
     assert {name for name, rate in base.RATE_LIMITS.items() if rate} == {
-        "sign_in", "invitation_send", "invitation_open", "key_claim", "token_failed", "token_use", "scim",
-        "back_channel_logout",
+        "sign_in", "provider_sign_in", "invitation_send", "invitation_open", "key_claim", "token_failed", "token_use",
+        "scim", "back_channel_logout",
     }  # fmt: skip
 
 

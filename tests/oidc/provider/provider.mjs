@@ -82,7 +82,7 @@ function build() {
 }
 
 function page(body) {
-  return `<!doctype html><html lang="en"><title>Test provider</title><main>${body}</main></html>`;
+  return `<!doctype html><html lang="en"><title>Test provider</title><link rel="icon" href="data:,"><main>${body}</main></html>`;
 }
 
 async function interact(ctx, uid) {

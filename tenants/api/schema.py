@@ -1,0 +1,48 @@
+"""How the OpenAPI document describes what every route has in common: the ways in which it refuses."""
+
+from __future__ import annotations
+
+from typing import Any, Final, Literal
+
+from drf_spectacular.openapi import AutoSchema
+from rest_framework import serializers
+
+MEDIA_TYPE: Final = "application/problem+json"
+REFUSALS: Final = {
+    "400": "Fields or parameters are missing or wrong; `errors` names them.",
+    "401": "No token or session, or it is unknown, expired or revoked.",
+    "403": "Your role, or the scope of your token, does not let you do this.",
+    "404": "There is no such thing, or you may not know of it.",
+    "429": "Too many tries; `Retry-After` says when to come back.",
+}
+REFUSED_CHANGES: Final = {
+    "409": "It does not fit the present state; `code` says why.",
+    "415": "The body is no JSON.",
+}
+
+
+class ProblemSerializer(serializers.Serializer[Any]):
+    """Why a request was refused (RFC 9457). `code` is stable; `detail` is for people."""
+
+    type = serializers.CharField()
+    title = serializers.CharField()
+    status = serializers.IntegerField()
+    code = serializers.CharField()
+    detail = serializers.CharField()
+    request_id = serializers.CharField(help_text="Quote it when you ask for help.")
+    errors = serializers.DictField(  # type: ignore[assignment]
+        required=False, help_text="By field, what is wrong with it."
+    )
+
+
+class ProblemAutoSchema(AutoSchema):
+    """Documents the refusals of every route beside what the route says itself."""
+
+    def _get_response_bodies(self, direction: Literal["request", "response"] = "response") -> dict[str, Any]:
+        responses: dict[str, Any] = super()._get_response_bodies(direction)
+        refusals = REFUSALS | (REFUSED_CHANGES if self.method != "GET" else {})
+        problem = self.resolve_serializer(ProblemSerializer, direction).ref
+        for status, description in refusals.items():
+            said = responses.setdefault(status, {"description": description})
+            said.setdefault("content", {MEDIA_TYPE: {"schema": problem}})
+        return dict(sorted(responses.items()))

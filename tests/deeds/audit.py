@@ -1,0 +1,65 @@
+"""Taking the audit trail along."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from django.utils.timezone import now
+
+from billing import exports
+from billing.models import Export
+from tests.factories import UserFactory, member_of
+from tests.role_matrix import Deed, Door
+
+DAYS = {"kind": "audit_csv", "start": "2026-01-01", "end": "2026-01-31"}
+
+
+def finished_file(world, actor):
+    """A file of the tenant's trail, ready to be fetched."""
+    export = exports.ask_for_audit_export(
+        world.tenant,
+        kind="audit_csv",
+        start_day=now().date(),
+        end_day=now().date(),
+        by=member_of(world.tenant, "owner"),
+    )
+    path = exports.path_of(export)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("at")
+    Export.objects.across_tenants().filter(pk=export.pk).update(
+        state="done", rows_total=0, rows_done=0, size_bytes=2, sha256="0" * 64, finished_at=now(),
+        expires_at=now() + timedelta(days=1),
+    )  # fmt: skip
+    return export
+
+
+AUDIT_DEEDS = [
+    Deed(
+        "order a file of the audit trail",
+        "billing.exports.ask_for_audit_export",
+        page=Door("POST /t/{w.tenant.slug}/audit/exports/", DAYS),
+        api=Door("POST /api/v1/exports/", DAYS | {"tenant": "{w.tenant.slug}"}),
+        admin=Door("POST /admin/billing/export/audit/", DAYS | {"tenant": "{w.tenant.slug}"}),
+    ),
+    Deed(
+        "download a file of the audit trail",
+        "billing.exports.file_for_download",
+        subject=finished_file,
+        page=Door("GET /t/{w.tenant.slug}/exports/{it.pk}/download/"),
+        api=Door("GET /api/v1/exports/{it.pk}/download/"),
+        admin=Door("GET /admin/billing/export/{it.pk}/download/"),
+    ),
+    Deed(
+        "hand out what is held about a person",
+        "tenants.personal_data.export_person",
+        subject=lambda world, actor: UserFactory(),
+        admin=Door("GET /admin/tenants/user/{it.pk}/personal-data/"),
+    ),
+    Deed(
+        "erase a person",
+        "tenants.personal_data.erase_person",
+        subject=lambda world, actor: UserFactory(),
+        admin=Door("POST /admin/tenants/user/{it.pk}/erase/", {"address": "{it.email}", "reason": "Asked."}),
+        is_later=True,
+    ),
+]

@@ -1,0 +1,46 @@
+"""Deeds with personal access tokens: one's own, those that lead into a tenant, those of its service accounts."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from tenants import actions
+from tests.factories import member_of
+from tests.role_matrix import Deed, Door
+
+
+def service_account(world, actor):
+    return actions.create_service_account(
+        world.tenant, name="nightly-report", role="developer", by=world.members["owner"]
+    )
+
+
+def colleagues_token(world, actor):
+    """A token that leads into the tenant alone, of another developer there."""
+    holder = member_of(world.tenant, "developer")
+    token, _secret = actions.issue_personal_access_token(
+        holder, name="theirs", life=timedelta(days=9), tenant=world.tenant
+    )
+    return token
+
+
+TOKEN_DEEDS = [
+    Deed(
+        "make a token for a service account",
+        "tenants.actions.issue_personal_access_token",
+        subject=service_account,
+        page=Door(
+            "POST /t/{w.tenant.slug}/tokens/new/",
+            {"account": "{it.pk}", "name": "nightly", "scopes": "read", "life_days": "30"},
+        ),
+    ),
+    Deed(
+        "see and revoke somebody's token that leads into the tenant",
+        "tenants.actions.revoke_personal_access_token",
+        subject=colleagues_token,
+        page=Door("POST /t/{w.tenant.slug}/tokens/{it.pk}/revoke/"),
+        api=Door("POST /api/v1/tokens/{it.pk}/revoke/"),
+        admin=Door("POST /admin/tenants/personalaccesstoken/{it.pk}/revoke/", {"_form_submitted": "1"}),
+        unseen_at=("page", "API"),
+    ),
+]

@@ -1,0 +1,92 @@
+"""Operators' pages: tokens shown once, people deactivated with open eyes."""
+
+from __future__ import annotations
+
+import re
+from datetime import timedelta
+
+import pytest
+
+from tenants.actions import add_member, issue_personal_access_token
+from tenants.models import ApiKey, AuditEntry, ScimToken, User
+from tests.factories import ApiKeyFactory, ProjectFactory
+from tests.scim.conftest import Directory
+
+SENT = {"_form_submitted": "1"}
+
+
+@pytest.fixture
+def at_work(client, operator):
+    client.force_login(operator)
+    return client
+
+
+def test_an_operator_issues_a_token_that_works_and_is_shown_once(at_work):
+    asked = at_work.get("/admin/tenants/scimtoken/issue/", headers={"HX-Request": "true"})
+    assert "It is shown once, here" in asked.content.decode()
+    shown = at_work.post(
+        "/admin/tenants/scimtoken/issue/", SENT | {"name": "Okta", "days": "90"}
+    ).content.decode()
+    secret = re.search(r"qms_[\w-]+", shown)[0]
+    assert "/scim/v2<" in shown
+    assert Directory(secret).get("Users").status_code == 200
+    token = ScimToken.objects.get()
+    assert token.name == "Okta"
+    for path in ("/admin/tenants/scimtoken/", f"/admin/tenants/scimtoken/{token.pk}/change/"):
+        page = at_work.get(path).content.decode()
+        assert token.prefix in page
+        assert secret not in page
+        assert token.digest not in page
+
+
+def test_an_operator_rotates_and_revokes_a_token(at_work, token, directory):
+    shown = at_work.post(f"/admin/tenants/scimtoken/{token.pk}/rotate/", SENT).content.decode()
+    new = re.search(r"qms_[\w-]+", shown)[0]
+    assert directory.get("Users").status_code == Directory(new).get("Users").status_code == 200
+    at_work.post(f"/admin/tenants/scimtoken/{token.pk}/revoke/", SENT)
+    assert directory.get("Users").status_code == 401
+    assert Directory(new).get("Users").status_code == 200
+    page = at_work.get(f"/admin/tenants/scimtoken/{token.pk}/change/").content.decode()
+    assert f"/{token.pk}/rotate/" not in page, "nothing is left to do to a revoked token"
+
+
+def test_deactivating_says_first_what_it_ends_and_whom_it_leaves_alone(at_work, directory, lab):
+    ada = directory.person(displayName="Ada")
+    add_member(lab, ada, "owner", by=None)
+    key = ApiKeyFactory(tenant=lab, project=ProjectFactory(tenant=lab), owner=ada)
+    issue_personal_access_token(ada, name="t", life=timedelta(days=9))
+    dialog = at_work.get(f"/admin/tenants/user/{ada.pk}/deactivate/", headers={"HX-Request": "true"})
+    text = " ".join(re.sub(r"<[^>]+>", " ", dialog.content.decode()).split())
+    assert "Sessions 0 Keys 1 Tokens 1" in text
+    assert "Lab is left without an active owner." in text
+    assert "comes from a directory" in text
+
+    at_work.post(f"/admin/tenants/user/{ada.pk}/deactivate/", SENT | {"because": "left us"})
+    ada.refresh_from_db()
+    assert not ada.is_active
+    assert ApiKey.objects.across_tenants().get(pk=key.pk).suspended_because == "left us"
+    line = AuditEntry.objects.across_tenants().get(verb="person.deactivated")
+    assert line.actor.email in line.actor_label
+    assert line.details["because"] == "left us"
+
+    page = at_work.get(f"/admin/tenants/user/{ada.pk}/change/").content.decode()
+    assert f"/{ada.pk}/reactivate/" in page
+    assert f"/{ada.pk}/deactivate/" not in page
+    at_work.post(f"/admin/tenants/user/{ada.pk}/reactivate/", SENT | {"because": "a mistake"})
+    assert ApiKey.objects.across_tenants().usable().filter(pk=key.pk).exists()
+
+
+def test_nobody_is_offered_to_deactivate_themselves_or_a_superuser(at_work, operator):
+    admin = User.objects.create_superuser("root@example.com", "correct horse battery staple")
+    for person in (operator, admin):
+        page = at_work.get(f"/admin/tenants/user/{person.pk}/change/").content.decode()
+        assert f"/{person.pk}/deactivate/" not in page
+        at_work.post(f"/admin/tenants/user/{person.pk}/deactivate/", SENT | {"because": "x"})
+        person.refresh_from_db()
+        assert person.is_active
+
+
+def test_groups_of_the_directory_are_listed_with_their_size(at_work, directory):
+    group = directory.group("Engineers", directory.person(displayName="Ada"))
+    assert "Engineers" in at_work.get("/admin/tenants/directorygroup/").content.decode()
+    assert "Ada" in at_work.get(f"/admin/tenants/directorygroup/{group}/change/").content.decode()
