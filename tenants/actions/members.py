@@ -37,11 +37,14 @@ def add_member(
         source: where the membership comes from; a person can change only what a person gave.
 
     Raises:
-        PermissionDenied: `by` may not manage members here, has less than `role` themselves, or raises themselves.
+        PermissionDenied: `by` may not manage members here, has less than `role` themselves, or raises themselves;
+            or `user` is a service account.
         Conflict: the tenant would be left without an owner, the role comes from a group rule, or a person adds
             somebody while the tenant is not active.
     """
     locked = lock_tenant(tenant.pk)
+    if user.is_service_account:
+        _require_made_for(user, tenant, role, by)
     existing: Membership | None = (
         Membership.objects.in_tenant(tenant)
         .select_for_update(of=("self",))
