@@ -52,6 +52,7 @@ from tests.factories import (
     ClusterFactory,
     DeploymentFactory,
     ReviewFactory,
+    member_of,
     staff,
 )
 
@@ -76,6 +77,7 @@ class Lab:
         """Make a row of every known model, so that lists have something to leak."""
         for label in ROWS:
             self.row(label)
+        member_of(self.tenant, "developer", name="lab-marker robot", service_of=self.tenant)
 
     def rows(self):
         """Every row that was made."""

