@@ -37,11 +37,14 @@ def add_member(
         source: where the membership comes from; a person can change only what a person gave.
 
     Raises:
-        PermissionDenied: `by` may not manage members here, has less than `role` themselves, or raises themselves.
+        PermissionDenied: `by` may not manage members here, has less than `role` themselves, or raises themselves;
+            or `user` is a service account.
         Conflict: the tenant would be left without an owner, the role comes from a group rule, or a person adds
             somebody while the tenant is not active.
     """
     locked = lock_tenant(tenant.pk)
+    if user.is_service_account:
+        _require_made_for(user, tenant, role, by)
     existing: Membership | None = (
         Membership.objects.in_tenant(tenant)
         .select_for_update(of=("self",))
@@ -227,6 +230,15 @@ def _locked_membership(pk: UUID | str, by: User) -> Membership:
         visible.select_for_update(of=("self",)).select_related("user", "tenant").get(pk=pk)
     )
     return membership
+
+
+def _require_made_for(account: User, tenant: Tenant, role: str, by: User | None) -> None:
+    """Raise PermissionDenied unless this is the making of a service account of `tenant`, below an owner."""
+    if by is not None or account.service_of_id != tenant.pk or role == Role.OWNER:
+        raise PermissionDenied(
+            _("%(who)s is a service account: it belongs where it was made, and is no owner.")
+            % {"who": account}
+        )
 
 
 def _require_by_hand(membership: Membership) -> None:

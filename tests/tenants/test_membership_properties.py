@@ -27,9 +27,9 @@ from tenants.roles import Role
 from tests.factories import ApiKeyFactory, ProjectFactory, TenantFactory, UserFactory, member_of, staff
 
 REFUSALS = (PermissionDenied, Conflict, ValidationError, ObjectDoesNotExist)
-NUMBERS = st.integers(0, 6)  # of somebody or something, counted round
+NUMBERS = st.integers(0, 9)  # of somebody or something, counted round
 ROLES = st.sampled_from(["owner", "admin", "viewer", "developer", "finance"])
-ACTORS = st.sampled_from([0, 1, 1, 0, 2, 3, 4, 5, 6])  # owner and admin, who may do most, more often
+ACTORS = st.sampled_from(["owner", "admin", "owner", "admin", "anybody"])
 
 
 class Memberships(RuleBasedStateMachine):
@@ -46,7 +46,7 @@ class Memberships(RuleBasedStateMachine):
         UserFactory.create_batch(2)
         member_of(TenantFactory(slug="elsewhere"), "owner")
         self.operator = staff("operator")
-        self.links = []  # (secret, id of who invited)
+        self.links = []  # (secret, id of who invited, address)
         self.last = self.powers()
 
     def teardown(self):
@@ -62,6 +62,15 @@ class Memberships(RuleBasedStateMachine):
     def person(self, number):
         people = self.people()
         return people[number % len(people)]
+
+    def actor(self, who, number):
+        """One of the owners or admins, who may do most; or just anybody."""
+        holders = self.people() if who == "anybody" else self.holders(who) or self.people()
+        return holders[number % len(holders)]
+
+    def holders(self, role):
+        held = Membership.objects.in_tenant(self.tenant).filter(role=role, user__is_active=True)
+        return [membership.user for membership in held.select_related("user").order_by("pk")]
 
     def membership(self, number):
         members = list(Membership.objects.in_tenant(self.tenant).order_by("pk"))
@@ -94,46 +103,49 @@ class Memberships(RuleBasedStateMachine):
 
     # Deeds
 
-    @rule(by=ACTORS, to=NUMBERS, role=ROLES)
-    def invite(self, by, to, role):
-        inviter = self.person(by)
+    @rule(who=ACTORS, by=NUMBERS, to=NUMBERS, role=ROLES)
+    def invite(self, who, by, to, role):
+        inviter = self.actor(who, by)
         with self.deed(giver=inviter.pk):
-            __, secret = actions.invite(self.tenant, self.person(to).email, role, by=inviter)
-            self.links.append((secret, inviter.pk))
+            invitation, secret = actions.invite(self.tenant, self.person(to).email, role, by=inviter)
+            self.links.append((secret, inviter.pk, invitation.email))
 
-    @rule(by=ACTORS, link=NUMBERS)
-    def accept(self, by, link):
+    @rule(by=NUMBERS, link=NUMBERS, is_invited=st.booleans())
+    def accept(self, by, link, is_invited):
         if not self.links:
             return
-        secret, inviter = self.links[link % len(self.links)]
+        secret, inviter, address = self.links[-1 - link % len(self.links)]
+        person = User.objects.filter(email=address).first() if is_invited else self.person(by)
         with self.deed(giver=inviter):
-            actions.accept_invitation(secret, by=self.person(by))
+            actions.accept_invitation(secret, by=person)
 
-    @rule(by=ACTORS, which=NUMBERS)
-    def send_again(self, by, which):
+    @rule(who=ACTORS, by=NUMBERS, which=NUMBERS)
+    def send_again(self, who, by, which):
         invitations = list(Invitation.objects.in_tenant(self.tenant).order_by("pk"))
         if not invitations:
             return
-        sender = self.person(by)
+        sender = self.actor(who, by)
         with self.deed(giver=sender.pk):
-            __, secret = actions.resend_invitation(invitations[which % len(invitations)].pk, by=sender)
-            self.links.append((secret, sender.pk))
+            invitation, secret = actions.resend_invitation(
+                invitations[which % len(invitations)].pk, by=sender
+            )
+            self.links.append((secret, sender.pk, invitation.email))
 
-    @rule(by=ACTORS, member=NUMBERS, role=ROLES)
-    def change_role(self, by, member, role):
-        actor = self.person(by)
+    @rule(who=ACTORS, by=NUMBERS, member=NUMBERS, role=ROLES)
+    def change_role(self, who, by, member, role):
+        actor = self.actor(who, by)
         with self.deed(giver=actor.pk):
             actions.change_role(self.membership(member).pk, role, by=actor)
 
-    @rule(by=ACTORS, to=NUMBERS, role=ROLES)
-    def add(self, by, to, role):
-        actor = self.person(by)
+    @rule(who=ACTORS, by=NUMBERS, to=NUMBERS, role=ROLES)
+    def add(self, who, by, to, role):
+        actor = self.actor(who, by)
         with self.deed(giver=actor.pk):
             actions.add_member(self.tenant, self.person(to), role, by=actor)
 
-    @rule(by=ACTORS, member=NUMBERS, heir=NUMBERS, hands_over=st.booleans())
-    def remove(self, by, member, heir, hands_over):
-        actor, leaving = self.person(by), self.membership(member)
+    @rule(who=ACTORS, by=NUMBERS, member=NUMBERS, heir=NUMBERS, hands_over=st.booleans())
+    def remove(self, who, by, member, heir, hands_over):
+        actor, leaving = self.actor(who, by), self.membership(member)
         with self.deed(giver=actor.pk):
             actions.remove_member(leaving.pk, by=actor, choices=self.choices(leaving, heir, hands_over))
 
@@ -149,32 +161,34 @@ class Memberships(RuleBasedStateMachine):
             for kind in belongings_of(leaving.user, self.tenant)
         }
 
-    @rule(by=ACTORS, role=ROLES, name=st.sampled_from(["robot", "crawler"]))
-    def make_service_account(self, by, role, name):
-        actor = self.person(by)
+    @rule(who=ACTORS, by=NUMBERS, role=ROLES)
+    def make_service_account(self, who, by, role):
+        actor = self.actor(who, by)
         with self.deed(giver=actor.pk):
+            name = f"robot {User.objects.count()}"
             actions.create_service_account(self.tenant, name=name, role=role, by=actor)
 
     @rule(
-        by=ACTORS,
+        who=ACTORS,
+        by=NUMBERS,
         member=NUMBERS,
         what=st.sampled_from([actions.disable_service_account, actions.delete_service_account]),
     )
-    def stop_service_account(self, by, member, what):
-        actor, account = self.person(by), self.membership(member)
+    def stop_service_account(self, who, by, member, what):
+        actor, account = self.actor(who, by), self.membership(member)
         more = {"choices": self.choices(account, 0, False)} if what is actions.delete_service_account else {}
         with self.deed(giver=actor.pk):
             what(account.pk, by=actor, **more)
 
-    @rule(by=ACTORS, member=NUMBERS)
-    def enable_service_account(self, by, member):
-        actor, account = self.person(by), self.membership(member)
+    @rule(who=ACTORS, by=NUMBERS, member=NUMBERS)
+    def enable_service_account(self, who, by, member):
+        actor, account = self.actor(who, by), self.membership(member)
         with self.deed(giver=actor.pk):
             actions.enable_service_account(account.pk, by=actor)
 
-    @rule(by=ACTORS, member=NUMBERS, role=st.none() | ROLES)
-    def give_role_in_project(self, by, member, role):
-        actor, target = self.person(by), self.membership(member)
+    @rule(who=ACTORS, by=NUMBERS, member=NUMBERS, role=st.none() | ROLES)
+    def give_role_in_project(self, who, by, member, role):
+        actor, target = self.actor(who, by), self.membership(member)
         with self.deed(giver=actor.pk):
             actions.set_project_role(self.project.pk, target.pk, role, by=actor)
 
@@ -190,16 +204,17 @@ class Memberships(RuleBasedStateMachine):
     @rule(suspends=st.booleans())
     def suspend_or_resume_the_tenant(self, suspends):
         with self.deed(giver=self.operator.pk):
-            if suspends:
+            if suspends and Tenant.objects.get(pk=self.tenant.pk).status == Tenant.Status.ACTIVE:
                 actions.suspend_tenant(self.tenant.pk, by=self.operator, because="Trying it out.")
             else:
                 actions.resume_tenant(self.tenant.pk, by=self.operator)
 
     @rule(whom=NUMBERS, comes_back=st.booleans())
     def close_or_open_an_account(self, whom, comes_back):
+        person = self.person(whom)
         with self.deed(giver=self.operator.pk):
-            deed = reactivate_person if comes_back else deactivate_person
-            deed(self.person(whom), by=None, because="The directory says so.")
+            deed = reactivate_person if comes_back or not person.is_active else deactivate_person
+            deed(person, by=None, because="The directory says so.")
 
     @rule()
     def time_passes(self):
@@ -243,7 +258,7 @@ def test_no_sequence_of_deeds_breaks_the_rules_of_belonging(db):
         Memberships,
         settings=settings(
             max_examples=20,
-            stateful_step_count=30,
+            stateful_step_count=40,
             deadline=None,
             database=None,
             suppress_health_check=list(HealthCheck),

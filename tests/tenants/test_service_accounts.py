@@ -8,6 +8,7 @@ import pytest
 from django.core.exceptions import PermissionDenied, ValidationError
 
 from tenants.actions import (
+    add_member,
     change_role,
     claim_api_key,
     create_service_account,
@@ -163,3 +164,12 @@ def test_it_is_for_who_manages_members(lab, account, developer, stranger):
 def test_a_person_is_no_service_account(lab, owner, developer):
     with pytest.raises(Membership.DoesNotExist):
         disable_service_account(membership(developer, lab).pk, by=owner)
+
+
+def test_it_is_added_nowhere_as_if_it_were_a_person(lab, owner, stranger, account):
+    elsewhere = stranger.memberships.get().tenant
+    for tenant, role, by in ((lab, "owner", owner), (lab, "admin", owner), (elsewhere, "viewer", None)):
+        with pytest.raises(PermissionDenied, match="service account"):
+            add_member(tenant, account, role, by=by)
+    with pytest.raises(PermissionDenied, match="service account"):
+        add_member(lab, account, "owner", by=None)
