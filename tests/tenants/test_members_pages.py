@@ -306,7 +306,7 @@ class TestManyTenants:
     def test_the_header_lists_twenty_with_the_current_one_and_leads_to_the_rest(self, client, lab, developer):
         Tenant.objects.filter(pk=lab.pk).update(name="Zoo")
         for n in range(25):
-            add_member(TenantFactory(name=f"A {n:02}"), developer, "viewer", by=None)
+            add_member(TenantFactory(name=f"A {n:02}", slug=f"a-{chr(97 + n)}"), developer, "viewer", by=None)
         client.force_login(developer)
         page = client.get("/t/lab/").content.decode()
         menu = page[

@@ -6,6 +6,7 @@ import pytest
 from django.core.exceptions import PermissionDenied, ValidationError
 from django.db import IntegrityError, connection, transaction
 
+from billing.models import Export
 from tenants.actions import change_project, create_project
 from tenants.errors import Conflict
 from tenants.models import AuditEntry, Limit, Project
@@ -147,8 +148,8 @@ def test_the_database_keeps_a_row_and_its_project_in_one_tenant(lab, project, ow
             tenant=lab, project=project, kind="tokens_per_day", value=1
         ),
         "catalog_accessrequest": lambda: AccessRequestFactory(tenant=lab, project=project),
-        "export": lambda: lab.export_set.create(
-            project=project, start_day="2026-10-01", end_day="2026-10-02", requested_by=owner
+        "export": lambda: Export.objects.create(
+            tenant=lab, project=project, start_day="2026-10-01", end_day="2026-10-02", requested_by=owner
         ),
     }
     row = rows[table]()
