@@ -58,7 +58,7 @@ class ReadOnlyAdmin(ModelAdmin):  # type: ignore[misc]
             "opts": self.opts, "title": title, "form": form, "button": button, "hint": hint,
             "back": reverse(f"admin:{self.opts.app_label}_{self.opts.model_name}_changelist"),
         }  # fmt: skip
-        return render(request, "admin/billing/form.html", context, status=422 if form.is_bound else 200)
+        return render(request, "admin/tenants/form.html", context, status=422 if form.is_bound else 200)
 
 
 @admin.register(Export)

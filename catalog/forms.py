@@ -1,4 +1,4 @@
-"""The form with which a project asks for a model, and the one with which a reviewer decides."""
+"""The forms with which a project asks for a model, a reviewer decides, and somebody claims a key."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from django.utils.translation import gettext_lazy as _
 from catalog.actions import raise_access_request
 from catalog.actions.access_requests import LONGEST_DAYS, MOST_TOKENS_PER_DAY, data_class_problem
 from catalog.models import AccessRequest, CatalogModel, ReviewDecision
-from tenants.models import DataClass, Project, Tenant, User
-from tenants.permissions import projects_where
+from tenants.models import ApiKey, DataClass, Project, Tenant, User
+from tenants.permissions import projects_where, service_accounts_where
 
 LIMITS = ("requests_per_minute", "tokens_per_minute", "money_per_month")
 _HINTS = {
@@ -122,3 +122,21 @@ class DecisionForm(forms.Form):
 
     verdict = forms.ChoiceField(choices=ReviewDecision.Verdict.choices)
     comment = forms.CharField(max_length=2000, required=False, widget=forms.Textarea)
+
+
+class ClaimForm(forms.Form):
+    """Whose a key shall be: the claimer's own, or a service account's that may hold keys of the project."""
+
+    owner = forms.ModelChoiceField(
+        label=_("Belongs to"),
+        queryset=User.objects.none(),
+        required=False,
+        empty_label=_("Me"),
+        help_text=_("A key of a service account goes on working when people leave."),
+        error_messages={"invalid_choice": _("Choose an active service account of this tenant.")},
+    )
+
+    def __init__(self, *args: Any, key: ApiKey, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        accounts = service_accounts_where("tenants.claim_key", key.project).order_by("name", "pk")
+        self.fields["owner"].queryset = accounts  # type: ignore[attr-defined]

@@ -126,6 +126,20 @@ def projects_where(user: Any, permission: str, tenant: Tenant) -> QuerySet[Proje
     return projects.exclude(pk__in=narrower) if narrower else projects
 
 
+def service_accounts_where(permission: str, project: Project) -> QuerySet[User]:
+    """The active service accounts that hold `permission` on a project, by the tenant's role or the project's own."""
+    from tenants.models import Membership, ProjectRole, User
+
+    codename = permission.removeprefix("tenants.")
+    roles = [role for role, deeds in ROLE_PERMISSIONS.items() if codename in deeds]
+    here = ProjectRole.objects.in_tenant(project.tenant).filter(project=project)
+    here = here.exclude(membership__role__in=NEVER_NARROWED)
+    by_role = Q(role__in=roles) & ~Q(pk__in=here.exclude(role__in=roles).values("membership"))
+    by_project = Q(pk__in=here.filter(role__in=roles).values("membership"))
+    members = Membership.objects.in_tenant(project.tenant).filter(by_role | by_project)
+    return User.objects.filter(service_of=project.tenant, is_active=True, pk__in=members.values("user"))
+
+
 def may_somewhere(user: Any, permission: str, tenant: Tenant) -> bool:
     """Whether `user` holds `permission` on the tenant or on any of its projects."""
     return user.has_perm(permission, tenant) or projects_where(user, permission, tenant).exists()

@@ -50,7 +50,7 @@ class ApiKeyQuerySet(TenantQuerySet):
         return self.filter(Q(state="revoked") | Q(expires_at__lte=now()))
 
     def with_names(self) -> Self:
-        return self.select_related("project", "tenant", "created_for", "claimed_by")
+        return self.select_related("project", "tenant", "created_for", "claimed_by", "owner")
 
 
 class InvitationQuerySet(TenantQuerySet):

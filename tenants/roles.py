@@ -38,9 +38,9 @@ class TokenScope(models.TextChoices):
 
     READ = "read", _("Read what you may see")
     REQUESTS = "requests", _("Ask for access and withdraw requests")
-    KEYS = "keys", _("Claim, rotate and revoke keys")
+    KEYS = "keys", _("Claim and revoke keys, end grants")
     COSTS = "costs", _("Build and download cost reports")
-    MANAGE = "manage", _("Manage projects, members and limits")
+    MANAGE = "manage", _("Manage settings, projects, members and tokens")
     PLATFORM = "platform", _("Act as platform staff")
 
 

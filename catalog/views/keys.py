@@ -8,6 +8,7 @@ from typing import Any
 from uuid import UUID
 
 from django.contrib import messages
+from django.core.exceptions import ValidationError
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import redirect, render
@@ -18,6 +19,7 @@ from django.views.decorators.cache import never_cache
 from django.views.generic import DetailView, TemplateView
 
 from billing.costs import spend_by_key, today_of
+from catalog.forms import ClaimForm
 from catalog.models import CatalogModel
 from tenants.actions import claim_api_key, revoke_api_key
 from tenants.models import ApiKey, User
@@ -83,7 +85,9 @@ def _row(key: ApiKey, month_cost: Decimal | None, *, may_claim: bool, may_revoke
         "ready_at": key.created_at if key.state == ApiKey.State.CLAIMABLE else None,
         "project_name": key.project.name,
         "models_label": ", ".join(key.model_names),
+        "owner": str(key.owner) if key.owner else "",
         "badge": badge_of(key),
+        "because": key.suspended_because if key.is_suspended else "",
         "month_cost": month_cost,
         "last_used_at": key.last_used_at,
         "can_claim": can_claim,
@@ -97,6 +101,8 @@ def badge_of(key: ApiKey) -> dict[str, str]:
         return {"kind": "", "text": _("Revoked"), "icon_name": ""}
     if key.expires_at and key.expires_at <= now():
         return {"kind": "", "text": _("Expired"), "icon_name": ""}
+    if key.is_suspended:
+        return {"kind": "warn", "text": _("Suspended"), "icon_name": ""}
     if key.state == ApiKey.State.ACTIVE:
         return {"kind": "ok", "text": _("Active"), "icon_name": ""}
     if not key.is_claimable:
@@ -121,7 +127,7 @@ class KeyClaim(TenantScopedMixin, DetailView):  # type: ignore[type-arg]
         require(signed_in(request), "tenants.claim_key", self.object.project)
         if not self.object.is_claimable:
             return redirect("key-list", self.tenant.slug)
-        return self.render_to_response(self.get_context_data(key_facts=_facts(self.object)))
+        return self._ask(ClaimForm(key=self.object))
 
     @method_decorator(never_cache)
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
@@ -130,7 +136,15 @@ class KeyClaim(TenantScopedMixin, DetailView):  # type: ignore[type-arg]
     def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         self.object = self.get_object()
         limit_rate("key_claim", str(signed_in(request).pk))
-        key, secret = claim_api_key(self.object.pk, by=signed_in(request))
+        try:
+            key, secret = claim_api_key(
+                self.object.pk, by=signed_in(request), owner=request.POST.get("owner") or None
+            )
+        except ValidationError as refused:
+            form = ClaimForm(request.POST, key=self.object)
+            if form.is_valid():  # the account was disabled since
+                form.add_error("owner", refused.message_dict["owner"])
+            return self._ask(form, status=400)
         model = CatalogModel.objects.filter(name__in=key.model_names).order_by("name").first()
         context = self.get_context_data(
             key=key,
@@ -139,6 +153,10 @@ class KeyClaim(TenantScopedMixin, DetailView):  # type: ignore[type-arg]
             mode=model.mode if model else "chat",
         )
         return render(request, "tenants/apikey_claimed.html", context)
+
+    def _ask(self, form: ClaimForm, status: int = 200) -> HttpResponse:
+        context = self.get_context_data(form=form, key_facts=_facts(self.object))
+        return self.render_to_response(context, status=status)
 
 
 class KeyRevoke(PartialMixin, TenantScopedMixin, DetailView):  # type: ignore[type-arg]
@@ -175,9 +193,10 @@ def _facts(key: ApiKey) -> list[dict[str, str]]:
         {"label": _("Ends"), "value": key.expires_at.strftime("%-d %b %Y") if key.expires_at else _("never")},
     ]
     if key.state == ApiKey.State.ACTIVE:
-        holder: User | None = key.claimed_by
+        holder: User | None = key.owner
         facts += [
-            {"label": _("Claimed by"), "value": str(holder) if holder else "—"},
+            {"label": _("Belongs to"), "value": str(holder) if holder else "—"},
+            {"label": _("Claimed by"), "value": str(key.claimed_by) if key.claimed_by else "—"},
             {"label": _("Last used"), "value": last_used},
         ]
     return facts

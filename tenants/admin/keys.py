@@ -5,6 +5,7 @@ from __future__ import annotations
 from django import forms
 from django.contrib import admin, messages
 from django.http import HttpRequest, HttpResponse
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 from unfold.decorators import action, display
 from unfold.enums import ActionVariant
@@ -30,15 +31,19 @@ class ApiKeyAdmin(LookAdmin):
     search_fields = ["name", "prefix", "tenant__name", "project__name"]
     ordering = ["-pk"]
     fields = [
-        "tenant", "project", "name", "prefix", "model_names", "networks", "state", "created_for", "created_at",
-        "claim_by", "claimed_by", "claimed_at", "expires_at", "revoked_at", "last_used_at",
+        "tenant", "project", "name", "prefix", "model_names", "networks", "state", "owner", "created_for",
+        "created_at", "claim_by", "claimed_by", "claimed_at", "expires_at", "suspended_at", "suspended_because",
+        "revoked_at", "last_used_at",
     ]  # fmt: skip
     readonly_fields = fields
     actions_detail = ["revoke"]
 
-    @display(description=_("State"), label={"Active": "success", "Ready to claim": "warning"})
+    @display(
+        description=_("State"),
+        label={"Active": "success", "Ready to claim": "warning", "Suspended": "warning"},
+    )
     def state_label(self, key: ApiKey) -> str:
-        return key.get_state_display()
+        return gettext("Suspended") if key.is_suspended else key.get_state_display()
 
     def has_revoke_permission(self, request: HttpRequest, object_id: object = None) -> bool:
         return bool(request.user.has_perm("tenants.revoke_key"))

@@ -42,12 +42,15 @@ class ApiKeySerializer(serializers.ModelSerializer[ApiKey]):
     tenant = serializers.SlugRelatedField[Tenant](slug_field="slug", read_only=True)
     project = serializers.SlugRelatedField[Project](slug_field="slug", read_only=True)
     models = serializers.ListField(source="model_names", child=serializers.CharField(), read_only=True)
+    owner = serializers.EmailField(
+        source="owner.email", read_only=True, allow_null=True, default=None, help_text="Who answers for it."
+    )
 
     class Meta:
         model = ApiKey
         fields = [
-            "id", "tenant", "project", "name", "models", "networks", "state", "prefix", "created_at", "claim_by",
-            "claimed_at", "expires_at", "revoked_at", "last_used_at",
+            "id", "tenant", "project", "name", "models", "networks", "state", "prefix", "owner", "created_at",
+            "claim_by", "claimed_at", "expires_at", "suspended_at", "suspended_because", "revoked_at", "last_used_at",
         ]  # fmt: skip
 
 
@@ -81,7 +84,7 @@ class ApiKeyViewSet(VisibleMixin, viewsets.ReadOnlyModelViewSet[ApiKey]):
     token_scope = TokenScope.KEYS
 
     def get_queryset(self) -> QuerySet[ApiKey]:
-        return super().get_queryset().select_related("tenant", "project")
+        return super().get_queryset().select_related("tenant", "project", "owner")
 
     @extend_schema(
         request=ClaimSerializer,

@@ -74,6 +74,11 @@ class ApiKey(TenantOwned):
         """Whether its secret can still be made; the same as `claimable()` of the queryset."""
         return self.state == self.State.CLAIMABLE and (self.claim_by is None or self.claim_by > now())
 
+    @property
+    def is_suspended(self) -> bool:
+        """Whether it was claimed and gateways refuse it, because its owner lost what it depended on."""
+        return self.state == self.State.ACTIVE and self.suspended_at is not None
+
     def move_to(self, state: str) -> None:
         """Change the state in memory. Raises Conflict if `state` cannot follow the current one."""
         if state not in self.MOVES.get(self.state, ()):

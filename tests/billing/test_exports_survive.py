@@ -136,7 +136,7 @@ def test_progress_is_visible_while_it_builds(queued, monkeypatch):
     monkeypatch.setattr(exports._Progress, "note", watch)
     exports.build_export(queued.pk)
     assert seen[0] == ("running", 0, 4)
-    assert [done for _, done, _ in seen[1:]] == [0, 1, 2, 3, 4]
+    assert [done for _, done, _ in seen[1:]] == [0, 1, 2, 3, 4, 4]  # and once more when all is written
 
 
 def test_cells_that_a_spreadsheet_would_execute_are_neutralised(queued, lab, project, finance):

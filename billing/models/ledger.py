@@ -5,25 +5,21 @@ Amounts are exact: whole tokens x price per million (8 decimals) / 10^6 fits 14 
 
 from __future__ import annotations
 
-from datetime import date, timedelta
-from typing import ClassVar
-
 from django.contrib.postgres.fields import DateTimeRangeField
 from django.db import models
-from django.db.models import CheckConstraint, CompositePrimaryKey, F, Index, Q, UniqueConstraint
+from django.db.models import CheckConstraint, CompositePrimaryKey, Index, Q, UniqueConstraint
 from django.utils.timezone import now
 from django.utils.translation import gettext_lazy as _
 
 from billing.kinds import Kind
-from billing.querysets import ExportQuerySet, PriceQuerySet
-from tenants.errors import Conflict
+from billing.querysets import PriceQuerySet
 from tenants.ids import uuid7
 from tenants.models import ApiKey, Project, Tenant, User
 from tenants.roles import StaffRole
 from tenants.scoping import TenantOwned
 
 
-def _amount(**options: object) -> models.DecimalField:  # type: ignore[type-arg]
+def amount_field(**options: object) -> models.DecimalField:  # type: ignore[type-arg]
     return models.DecimalField(max_digits=38, decimal_places=14, **options)  # type: ignore[arg-type]
 
 
@@ -142,7 +138,7 @@ class UsageEvent(BillingOwned, Quantities):
     is_stream = models.BooleanField()
     source = models.TextField()
     status = models.TextField()
-    amount = _amount(null=True)
+    amount = amount_field(null=True)
     backend_id = models.TextField(null=True)
     request_id = models.TextField(null=True)
     trace_id = models.TextField(null=True)
@@ -204,7 +200,7 @@ class Rollup(BillingOwned, Quantities):
     period = models.DateField()
     is_unpriced = models.BooleanField()
     calls = models.BigIntegerField()
-    amount = _amount(null=True)
+    amount = amount_field(null=True)
 
     class Meta:
         abstract = True
@@ -258,7 +254,7 @@ class BillingPeriod(BillingOwned):
     month = models.DateField()  # its first day
     state = models.CharField(max_length=6, choices=State, default=State.OPEN)
     posted_up_to = models.DateField(null=True)  # the last day whose cost lines are posted
-    total = _amount(null=True)
+    total = amount_field(null=True)
     lines = models.BigIntegerField(null=True)
     sha256 = models.CharField(max_length=64, blank=True)  # of its cost lines, in order
     closed_at = models.DateTimeField(null=True)
@@ -291,7 +287,7 @@ class CostLine(BillingOwned):
     day = models.DateField()
     quantity = models.BigIntegerField()
     per_million = models.DecimalField(max_digits=18, decimal_places=8)
-    amount = _amount()
+    amount = amount_field()
     source_ref = models.CharField(max_length=200, unique=True)
     reverses = models.OneToOneField("self", models.PROTECT, null=True, related_name="reversed_by")
     posted_at = models.DateTimeField(default=now, editable=False)
@@ -324,104 +320,3 @@ class UsageImport(models.Model):
 
     def __str__(self) -> str:
         return f"{self.file_name} ({self.source})"
-
-
-_IS_BUILT = (
-    Q(finished_at__isnull=False, size_bytes__isnull=False, expires_at__isnull=False)
-    & ~Q(sha256="")
-    & (~Q(kind="costs") | Q(total__isnull=False))
-)
-
-
-class Export(BillingOwned):
-    """A cost report or a part of the audit trail as a file, built by a task."""
-
-    class Kind(models.TextChoices):
-        COSTS = "costs", _("Costs")
-        AUDIT_CSV = "audit_csv", _("Audit trail, CSV")
-        AUDIT_JSONL = "audit_jsonl", _("Audit trail, JSON Lines")
-
-    class State(models.TextChoices):
-        QUEUED = "queued", _("Waiting")
-        RUNNING = "running", _("Building")
-        DONE = "done", _("Ready")
-        FAILED = "failed", _("Failed")
-        EXPIRED = "expired", _("Expired")
-
-    MOVES: ClassVar[dict[str, set[str]]] = {
-        State.QUEUED: {State.RUNNING},
-        State.RUNNING: {State.RUNNING, State.DONE, State.FAILED, State.QUEUED},
-        State.DONE: {State.EXPIRED},
-        State.FAILED: {State.QUEUED, State.EXPIRED},
-    }
-    queryset_class = ExportQuerySet
-
-    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
-    tenant = models.ForeignKey(  # type: ignore[assignment]  # null: of all tenants, for auditors
-        Tenant, models.PROTECT, null=True, blank=True, related_name="+"
-    )
-    kind = models.CharField(max_length=12, choices=Kind, default=Kind.COSTS, db_default=Kind.COSTS)
-    question = models.JSONField(  # what of the trail: {"actor", "is_platform", "deed", "subject"}
-        default=dict, blank=True, db_default=models.Value({}, models.JSONField())
-    )
-    start_day = models.DateField()
-    end_day = models.DateField()  # included
-    project = models.ForeignKey(Project, models.PROTECT, null=True, blank=True, related_name="+")  # null: all
-    requested_by = models.ForeignKey(User, models.PROTECT, related_name="+")
-    state = models.CharField(max_length=8, choices=State, default=State.QUEUED)
-    rows_done = models.BigIntegerField(default=0)
-    rows_total = models.BigIntegerField(null=True)
-    attempts = models.PositiveSmallIntegerField(default=0)
-    created_at = models.DateTimeField(default=now, editable=False)
-    heartbeat_at = models.DateTimeField(null=True)  # while building
-    finished_at = models.DateTimeField(null=True)
-    expires_at = models.DateTimeField(null=True)
-    currency = models.CharField(max_length=3, blank=True)
-    total = _amount(null=True)  # sum of the file's amounts
-    size_bytes = models.BigIntegerField(null=True)
-    sha256 = models.CharField(max_length=64, blank=True)
-    error = models.CharField(max_length=500, blank=True)
-    is_final = models.BooleanField(default=False, db_default=False)  # of a closing tenant; its file is kept
-
-    class Meta(BillingOwned.Meta):
-        db_table = "export"
-        constraints = [
-            CheckConstraint(name="export_days_in_order", condition=Q(end_day__gte=F("start_day"))),
-            CheckConstraint(name="export_done_has_its_file", condition=~Q(state="done") | _IS_BUILT),
-            CheckConstraint(
-                name="export_of_costs_has_a_tenant", condition=~Q(kind="costs") | Q(tenant__isnull=False)
-            ),
-        ]
-        indexes = [Index(fields=["tenant", "-id"], name="export_tenant_newest")]
-
-    def __str__(self) -> str:
-        return self.file_name
-
-    @property
-    def file_name(self) -> str:
-        """What a browser saves it as."""
-        what = "costs" if self.kind == self.Kind.COSTS else "audit"
-        whose = self.tenant.slug if self.tenant else "all-tenants"
-        return f"{what}-{whose}-{self.start_day:%Y%m%d}-{self.end_day:%Y%m%d}.{self.suffix}"
-
-    @property
-    def suffix(self) -> str:
-        return "jsonl" if self.kind == self.Kind.AUDIT_JSONL else "csv"
-
-    @property
-    def permission(self) -> str:
-        """What one must be allowed, in its tenant or everywhere, to ask for it and to have it."""
-        return "tenants.export_cost" if self.kind == self.Kind.COSTS else "tenants.export_audit"
-
-    @property
-    def month(self) -> date | None:
-        """The first day of the month, when it covers exactly one."""
-        following = (self.start_day + timedelta(days=32)).replace(day=1)
-        is_month = self.start_day.day == 1 and self.end_day == following - timedelta(days=1)
-        return self.start_day if is_month else None
-
-    def move_to(self, state: str) -> None:
-        """Change the state in memory. Raises Conflict if `state` cannot follow the current one."""
-        if state not in self.MOVES.get(self.state, ()):
-            raise Conflict(f"This report is {self.get_state_display().lower()}; it cannot become {state}.")
-        self.state = state

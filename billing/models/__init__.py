@@ -1,0 +1,37 @@
+"""HOW MUCH: the ledger, and the files that are made of it."""
+
+from billing.models.exports import Export
+from billing.models.ledger import (
+    BilledModel,
+    BillingOwned,
+    BillingPeriod,
+    CostLine,
+    EventKey,
+    Price,
+    Quantities,
+    QuarantinedEvent,
+    Rollup,
+    RollupDay,
+    RollupHour,
+    Sku,
+    UsageEvent,
+    UsageImport,
+)
+
+__all__ = [
+    "BilledModel",
+    "BillingOwned",
+    "BillingPeriod",
+    "CostLine",
+    "EventKey",
+    "Export",
+    "Price",
+    "Quantities",
+    "QuarantinedEvent",
+    "Rollup",
+    "RollupDay",
+    "RollupHour",
+    "Sku",
+    "UsageEvent",
+    "UsageImport",
+]
