@@ -86,7 +86,7 @@ def erase_person(pk: UUID | str, *, by: User | None, reason: str, keys_to: User 
     """
     with transaction.atomic(), platform_scope("erasure of a person"):
         # Order of locks: tenants, person. Two owners of a tenant cannot go at the same time.
-        theirs = Membership.unscoped.filter(user=pk).values("tenant")
+        theirs = Membership.unscoped.filter(user_id=pk).values("tenant")
         list(Tenant.objects.select_for_update(no_key=True).filter(pk__in=theirs).order_by("pk"))
         user = User.objects.select_for_update().get(pk=pk)
         if by is not None:

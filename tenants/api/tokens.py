@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 from uuid import UUID
 
 import django_filters
@@ -16,6 +16,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from tenants.actions import issue_personal_access_token, revoke_personal_access_token
+from tenants.actions.tokens import Bearer
 from tenants.api.base import InTenantFilter, VisibleMixin
 from tenants.models import PersonalAccessToken, Tenant, User
 from tenants.permissions import signed_in
@@ -105,7 +106,7 @@ class TokenViewSet(VisibleMixin, viewsets.ReadOnlyModelViewSet[PersonalAccessTok
             scopes=said["scopes"],
             tenant=tenant,
             by=user,
-            through=request.auth,  # None for a session
+            through=cast(Bearer | None, request.auth),  # None for a session
         )
         token.secret = secret  # type: ignore[attr-defined]
         answer = IssuedTokenSerializer(token, context=self.get_serializer_context()).data
