@@ -30,6 +30,9 @@ class ProviderAway(APIException):
     )
 
 
+MEMBERS_SCOPES = frozenset(TokenScope.values) - {TokenScope.PLATFORM}
+
+
 @dataclass(frozen=True)
 class ProviderToken:
     """An access token of the provider that was found good (`request.auth`)."""
@@ -44,9 +47,12 @@ class ProviderToken:
 
     @property
     def scopes(self) -> frozenset[str]:
-        """What it may be used for: those of our scopes that it names, or all if it names none of them."""
+        """What it may be used for: those of our scopes that it names, or if it names none of them, all of a member's.
+
+        To act as platform staff it must say so: a bearer token passes by the second factor of a sign-in.
+        """
         named = str(self.claims.get("scope", "")).split()
-        return frozenset(TokenScope.values).intersection(named) or frozenset(TokenScope.values)
+        return frozenset(TokenScope.values).intersection(named) or MEMBERS_SCOPES
 
 
 class ProviderTokenAuthentication(BaseAuthentication):

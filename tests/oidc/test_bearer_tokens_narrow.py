@@ -27,7 +27,10 @@ def bearer(liar):
     return make
 
 
-@pytest.mark.parametrize(("scope", "seen"), [("openid read", []), ("openid read platform", ["lab"])])
+@pytest.mark.parametrize(
+    ("scope", "seen"),
+    [("openid read", []), ("openid profile", []), ("", []), ("openid read platform", ["lab"])],
+)
 def test_staff_are_staff_by_the_scope_platform_alone(client, bearer, lab, scope, seen):
     answer = client.get("/api/v1/tenants/", headers=bearer(staff("operator"), scope))
     assert [tenant["slug"] for tenant in answer.json()["results"]] == seen
