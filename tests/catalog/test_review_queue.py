@@ -148,7 +148,6 @@ def test_no_admin_of_ours_adds_edits_or_deletes(rf, operator):
     [
         "catalog_accessrequest", "catalog_grant", "catalog_catalogmodel", "catalog_catalogimport", "tenants_user",
         "tenants_tenant", "tenants_project", "tenants_membership", "tenants_apikey", "tenants_limit",
-        "tenants_auditentry",
     ],
 )  # fmt: skip
 def test_operators_find_every_list_and_page(open_page, operator, ask, review_of, security_reviewer, name):

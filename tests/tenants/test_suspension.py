@@ -153,7 +153,7 @@ def test_pages_and_api_answer_409(client, lab, project, developer, suspended):
     page = client.post(f"/t/lab/keys/{waiting.pk}/claim/")
     assert page.status_code == 409
     assert REASON in page.content.decode()
-    answer = client.post(f"/api/v1/keys/{waiting.pk}/claim/")
+    answer = client.post(f"/api/v1/keys/{waiting.pk}/claim/", {}, content_type="application/json")
     assert (answer.status_code, answer.json()["code"]) == (409, "tenant_not_active")
     assert REASON in answer.json()["detail"]
 
