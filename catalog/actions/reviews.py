@@ -181,6 +181,12 @@ def _require_still_allowed(access_request: AccessRequest) -> None:
     """What was allowed when it was asked must be allowed now. Raises Conflict."""
     tenant, model = access_request.tenant, access_request.model
     require_active(tenant)
+    if not access_request.requested_by.has_perm("tenants.request_access", access_request.project):
+        raise Conflict(
+            _("%(who)s may not ask for access here any more, and would be given a key. Reject the request.")
+            % {"who": access_request.requested_by},
+            code="requester_may_no_longer_ask",
+        )
     if not model.is_visible:
         raise Conflict(
             _("%(model)s is not published any more.") % {"model": model.title}, code="model_not_published"

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final, Protocol
+from uuid import UUID
 
 from django.core.exceptions import ValidationError
 from django.utils.translation import gettext as _
@@ -82,7 +83,7 @@ def settle(
 
     Raises ValidationError by kind: nothing was chosen, it cannot be handed over, or not to this member.
     """
-    hold_person(user)  # who claims nothing meanwhile
+    _hold_people(user, tenant, choices)  # who claim nothing meanwhile
     owned = belongings_of(user, tenant)
     problems: dict[str, str] = {}
     heirs: dict[str, User] = {}
@@ -108,6 +109,22 @@ def settle(
     if any(_PROVIDERS[kind].reaches_gateways for kind in done):
         raise_revision()
     return done
+
+
+def _hold_people(user: User, tenant: Tenant, choices: Mapping[str, Choice]) -> None:
+    """Lock the leaver and the heirs in one order for all, so that two who inherit from each other take turns."""
+    chosen = [choice for choice in choices.values() if _is_uuid(choice)]
+    heirs = Membership.objects.in_tenant(tenant).filter(pk__in=chosen).values_list("user", flat=True)
+    for person in User.objects.filter(pk__in={user.pk, *heirs}).order_by("pk"):
+        hold_person(person)
+
+
+def _is_uuid(text: str) -> bool:
+    try:
+        UUID(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _heir(provider: Provider, user: User, tenant: Tenant, choice: Choice) -> User:

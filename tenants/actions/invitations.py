@@ -185,7 +185,7 @@ def accept_as_newcomer(secret: str, *, name: str, password: str) -> tuple[Member
         Conflict: the address has an account already: sign in instead. Or local accounts are switched off.
         ValidationError: the name is missing, or the password is too weak (Django's validators).
     """
-    if not local_accounts_allowed():
+    if not newcomers_choose_passwords():
         raise Conflict(_("Here people sign in with their organisation's account. Do so, then open the link."))
     with platform_scope(NEWCOMERS), transaction.atomic():
         invitation = _locked_by_link(secret)
@@ -203,9 +203,9 @@ def accept_as_newcomer(secret: str, *, name: str, password: str) -> tuple[Member
         return _join(invitation, user), user
 
 
-def local_accounts_allowed() -> bool:
-    """Whether people may sign in with a password that this installation keeps."""
-    return bool(getattr(settings, "LOCAL_ACCOUNTS", True))
+def newcomers_choose_passwords() -> bool:
+    """Whether who is invited may make an account with a password here: only where no provider signs people in."""
+    return settings.LOCAL_ACCOUNTS and not settings.OIDC_ISSUER
 
 
 def _join(invitation: Invitation, user: User) -> Membership:

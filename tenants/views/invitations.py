@@ -27,7 +27,7 @@ from tenants.actions import (
     resend_invitation,
     withdraw_invitation,
 )
-from tenants.actions.invitations import local_accounts_allowed
+from tenants.actions.invitations import newcomers_choose_passwords
 from tenants.actions.members import require_manager
 from tenants.client_address import client_address
 from tenants.errors import Conflict
@@ -93,7 +93,7 @@ class InvitationPage(View):
             "form": form,
             "is_right_person": is_right,
             "is_other_person": isinstance(user, User) and not is_right,
-            "may_make_account": not has_account and local_accounts_allowed(),
+            "may_make_account": not has_account and newcomers_choose_passwords(),
             "sign_in_url": f"{redirect(settings.LOGIN_URL).url}?{urlencode({'next': self.request.path})}",
         }
         return render(self.request, "tenants/invitation_accept.html", context, status=status)

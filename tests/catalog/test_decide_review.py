@@ -11,9 +11,10 @@ from django.db import DatabaseError, connection, transaction
 from catalog.actions import decide_review, revoke_grant, withdraw_access_request
 from catalog.models import AccessRequest, CatalogModel, Grant, Review, ReviewDecision
 from tenants.actions import claim_api_key, make_staff
+from tenants.actions.members import place_member
 from tenants.errors import Conflict
 from tenants.ids import uuid7
-from tenants.models import ApiKey, AuditEntry, Limit, Tenant
+from tenants.models import ApiKey, AuditEntry, Limit, Source, Tenant
 from tenants.revision import current_revision
 from tests.concurrency import at_the_same_time
 from tests.databases import as_owner
@@ -63,6 +64,20 @@ def test_the_last_approval_makes_one_grant_its_limits_and_a_key_to_claim(
         "grant.given", "limits.set",
     ]  # fmt: skip
     assert current_revision() > before
+
+
+def test_who_may_no_longer_ask_is_given_nothing(ask, review_of, lab, developer, owner, security_reviewer):
+    """As after a group rule took their role away: nobody chose what becomes of their requests."""
+    asked = ask()
+    place_member(
+        lab, developer, "viewer", existing=developer.memberships.get(), source=Source.RULE, actor=None
+    )
+    with pytest.raises(Conflict, match="Reject the request"):
+        decide_review(review_of(asked).pk, by=security_reviewer, verdict="approve")
+    assert nothing_was_granted(lab)
+    decide_review(review_of(asked).pk, by=security_reviewer, verdict="reject", comment="They have left.")
+    asked.refresh_from_db()
+    assert asked.state == "rejected"
 
 
 def test_nobody_decides_what_they_asked_for(ask, review_of, developer):

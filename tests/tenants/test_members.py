@@ -29,7 +29,7 @@ from tenants.models import (
 )
 from tenants.revision import current_revision
 from tests.concurrency import at_the_same_time
-from tests.factories import ApiKeyFactory, ProjectFactory, UserFactory, member_of
+from tests.factories import ApiKeyFactory, ProjectFactory, TenantFactory, UserFactory, member_of
 
 
 def membership(user, tenant):
@@ -137,6 +137,25 @@ def test_of_two_owners_who_leave_at_once_one_remains(lab, owner):
     )
     assert Membership.objects.in_tenant(lab).filter(role="owner").count() == 1
     assert [type(outcome) for outcome in outcomes if outcome is not None] == [Conflict]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_two_who_inherit_from_each_other_in_two_tenants_take_turns(lab, owner):
+    """Both persons are locked in one order, whoever leaves: else each would wait for the other."""
+    elsewhere = TenantFactory()
+    chief = member_of(elsewhere, "owner")
+    dana, hugo = member_of(lab, "developer"), member_of(lab, "developer")
+    for person in (dana, hugo):
+        add_member(elsewhere, person, "developer", by=None)
+        for tenant in (lab, elsewhere):
+            ApiKeyFactory(tenant=tenant, project=ProjectFactory(tenant=tenant), owner=person)
+
+    def leave(person, tenant, heir, by):
+        choices = {"keys": str(membership(heir, tenant).pk)}
+        return lambda: remove_member(membership(person, tenant).pk, by=fresh(by), choices=choices)
+
+    outcomes = at_the_same_time(leave(dana, lab, hugo, owner), leave(hugo, elsewhere, dana, chief))
+    assert outcomes == [None, None]
 
 
 def test_who_is_removed_sees_and_may_nothing_from_the_next_request_on(client, lab, owner, developer):

@@ -262,8 +262,13 @@ class TestTheLink:
         assert "no-store" in answer["Cache-Control"]
         assert answer["Referrer-Policy"] == "same-origin"  # the link is told to nobody else
 
-    def test_makes_no_account_where_local_ones_are_switched_off(self, client, lab, link, settings):
-        settings.LOCAL_ACCOUNTS = False
+    @pytest.mark.parametrize(
+        ("setting", "value"), [("LOCAL_ACCOUNTS", False), ("OIDC_ISSUER", "https://id.example")]
+    )
+    def test_makes_no_account_where_a_provider_signs_people_in_or_passwords_are_off(
+        self, client, lab, link, settings, setting, value
+    ):
+        setattr(settings, setting, value)
         assert b"Your name" not in client.get(link).content
         said = {"name": "Nia", "password": PASSWORD, "password_again": PASSWORD}
         assert client.post(link, said).status_code == 409
