@@ -162,7 +162,7 @@ def test_interrupted_tests_leave_no_server_behind(project, number):
             break
     assert servers_below(project)
     process.send_signal(number)
-    process.wait(15)
+    process.wait(45)  # each of two servers is given 15 s to stop before it is killed
     deadline = time.monotonic() + 5
     while servers_below(project) and time.monotonic() < deadline:
         time.sleep(0.05)
