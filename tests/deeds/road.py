@@ -9,7 +9,7 @@ from django.utils.timezone import now
 
 from billing.models import Export
 from catalog.models import Grant, Review, ReviewDecision
-from tests.factories import AccessRequestFactory, ApiKeyFactory, ReviewFactory, staff
+from tests.factories import AccessRequestFactory, ApiKeyFactory, ReviewFactory, member_of, staff
 from tests.role_matrix import Deed, Door
 
 ASKING = {
@@ -28,7 +28,12 @@ def own_request(world, actor):
 
 
 def somebodys_request(world, actor):
-    return AccessRequestFactory(tenant=world.tenant, project=world.project, model=world.model)
+    return AccessRequestFactory(
+        tenant=world.tenant,
+        project=world.project,
+        model=world.model,
+        requested_by=member_of(world.tenant, "developer"),
+    )
 
 
 def claimable_key(world, actor):

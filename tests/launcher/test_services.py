@@ -156,6 +156,8 @@ def test_interrupted_tests_leave_no_server_behind(project, number):
         env=environment(project),
         stdout=subprocess.PIPE,
         text=True,
+        # A shell that started us in the background had us ignore it, and children inherit that.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     for line in process.stdout:
         if re.search("slow$", line):
