@@ -47,8 +47,8 @@ def send_invitation(pk: UUID | str) -> bool:
 
     Raises MailServerAwayError if the server could not be reached.
     """
-    unsent = Invitation.objects.across_tenants().acceptable().filter(pk=pk, sent_at=None)
-    invitation = unsent.select_related("tenant", "invited_by").first()
+    unsent = Invitation.objects.across_tenants().open().filter(pk=pk, sent_at=None)
+    invitation = unsent.acceptable().select_related("tenant", "invited_by").first()
     if invitation is None:
         return False
     connection = get_connection()
@@ -58,6 +58,7 @@ def send_invitation(pk: UUID | str) -> bool:
         raise MailServerAwayError(str(error)) from error
     try:
         secret = link_secret(invitation.pk, invitation.expires_at)
+        # By the row's own columns: a join would make it IN (SELECT ...), which is not asked again after a wait.
         claimed = unsent.filter(expires_at=invitation.expires_at)
         if not claimed.update(sent_at=now(), digest=digest(secret)):
             return False

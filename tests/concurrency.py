@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import time
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
 from threading import Barrier
 
-from django.db import connection
+from django.db import connection, transaction
+
+WAITING = """
+    SELECT count(*) FROM pg_locks JOIN pg_stat_activity USING (pid)
+    WHERE NOT granted AND datname = current_database()
+"""
 
 
 def at_the_same_time(*deeds):
@@ -29,3 +35,28 @@ def at_the_same_time(*deeds):
     with ThreadPoolExecutor(len(deeds)) as threads:
         contexts = [copy_context() for _ in deeds]  # each deed in the test's scope
         return list(threads.map(lambda context, deed: context.run(run, deed), contexts, deeds))
+
+
+def queued_at(rows, *deeds):
+    """Lock `rows`, run every callable until all of them wait for a lock, let go, and return as `at_the_same_time`.
+
+    So each deed has read what it decides by before another one changes it: the race, every time.
+    """
+    with ThreadPoolExecutor(1) as thread:
+        with transaction.atomic():
+            assert list(rows.select_for_update()), "no row to wait for"
+            outcomes = thread.submit(copy_context().run, at_the_same_time, *deeds)
+            _wait_until_blocked(len(deeds))
+        return outcomes.result()
+
+
+def _wait_until_blocked(count, seconds=10):
+    deadline = time.monotonic() + seconds
+    with connection.cursor() as cursor:
+        while time.monotonic() < deadline:
+            cursor.execute("SELECT pg_stat_clear_snapshot()")
+            cursor.execute(WAITING)
+            if cursor.fetchone()[0] == count:
+                return
+            time.sleep(0.01)
+    raise AssertionError(f"{count} deeds do not wait for the locked rows")
