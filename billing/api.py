@@ -95,11 +95,11 @@ class CostsView(UsageView):
         return Response(CostsSerializer(self.answer(request)).data)
 
 
-def _question_of(asked: dict[str, Any]) -> Question:
+def _question_of(asked: dict[str, Any], tenant: Tenant | None) -> Question:
     """What of the trail a file shall hold."""
     person = asked.get("person", "").strip().lower()
     return Question(
-        actor=actor_of(person),
+        actor=actor_of(person, (tenant.pk,) if tenant else None),
         is_platform=person == PLATFORM,
         deed=asked.get("verb", ""),
         subject=asked.get("subject_id", ""),
@@ -171,7 +171,7 @@ class ExportViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.G
                 start_day=asked["start"],
                 end_day=asked["end"],
                 by=user,
-                question=_question_of(asked).as_json(),
+                question=_question_of(asked, tenant).as_json(),
             )
         location = request.build_absolute_uri(reverse("export-detail-api", args=[export.pk]))
         return Response(self.get_serializer(export).data, status=202, headers={"Location": location})
