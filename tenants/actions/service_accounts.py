@@ -134,7 +134,7 @@ def delete_service_account(
     account.save(update_fields=["email", "is_active"])
 
 
-def stop(account: User, tenant: Tenant, *, because: str, actor: User) -> None:
+def stop(account: User, tenant: Tenant, *, because: str, actor: User | None) -> None:
     """Disable an account that the caller has locked, and suspend what it owns."""
     account.is_active = False
     account.save(update_fields=["is_active"])
