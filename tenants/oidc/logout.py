@@ -21,7 +21,7 @@ from django.views import View
 from django.views.decorators.csrf import csrf_exempt
 
 from tenants import audit
-from tenants.client_address import client_address
+from tenants.client_address import caller_place
 from tenants.models import FederatedIdentity, Session, SpentLogoutToken
 from tenants.oidc.errors import ProviderProblem
 from tenants.oidc.provider import current_provider
@@ -81,7 +81,7 @@ class BackChannelLogout(View):
     http_method_names = ["post"]
 
     def post(self, request: HttpRequest) -> HttpResponse:
-        limit_rate("back_channel_logout", client_address(request))
+        limit_rate("back_channel_logout", caller_place(request))
         try:
             if not settings.OIDC_ISSUER:
                 raise TokenRejected("no provider is configured")

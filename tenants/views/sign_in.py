@@ -23,7 +23,7 @@ from django.views.decorators.cache import never_cache
 from django.views.generic import FormView
 
 from tenants.actions import change_password, read_administrator_link, use_administrator_link
-from tenants.client_address import client_address
+from tenants.client_address import caller_place
 from tenants.models import Membership, Tenant, User
 from tenants.permissions import signed_in
 from tenants.rate_limits import limit_rate
@@ -49,7 +49,7 @@ class SignIn(LoginView):
     def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         if not settings.LOCAL_ACCOUNTS:
             raise PermissionDenied(_("Passwords are off here; your organisation signs you in."))
-        limit_rate("sign_in", client_address(request))
+        limit_rate("sign_in", caller_place(request))
         return super().post(request, *args, **kwargs)
 
     def form_valid(self, form: AuthenticationForm) -> HttpResponseRedirect:
@@ -83,7 +83,7 @@ class AdministratorLink(FormView):  # type: ignore[type-arg]
         return super().get_context_data(**kwargs) | {"person": self.person}
 
     def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
-        limit_rate("sign_in", client_address(request))
+        limit_rate("sign_in", caller_place(request))
         password = ""
         if settings.LOCAL_ACCOUNTS:
             form = self.get_form()

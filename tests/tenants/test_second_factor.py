@@ -131,6 +131,14 @@ def test_a_code_works_once(operator, clock):
     assert check_code(operator, clock.code()).is_right
 
 
+def test_two_who_set_up_at_once_do_not_replace_each_other(operator, clock):
+    """A page opened before there was an authenticator is no way around showing it a code."""
+    enrol(operator, clock)
+    with pytest.raises(Conflict, match="meanwhile"):
+        enrol_authenticator(operator, SECRET, clock.code())
+    assert check_code(operator, clock.code()).is_right
+
+
 def test_the_code_that_set_the_app_up_does_not_sign_in(operator, clock):
     code = clock.code()
     enrol_authenticator(operator, SECRET, code)
