@@ -11,7 +11,6 @@ from typing import Any
 from django.contrib.auth import SESSION_KEY
 from django.contrib.sessions.backends.base import CreateError, UpdateError
 from django.contrib.sessions.backends.db import SessionStore as DatabaseSessionStore
-from django.contrib.sessions.exceptions import SessionInterrupted
 from django.db import DatabaseError, IntegrityError, router, transaction
 
 ORIGIN_KEYS = ("address", "user_agent", "issuer", "subject", "provider_session", "has_second_factor")
@@ -43,16 +42,6 @@ class SessionStore(DatabaseSessionStore):
             if (value := data.get(f"{PREFIX}{name}")) is not None:
                 setattr(row, name, value)
         return row
-
-    def cycle_key(self) -> None:
-        """Take another key, as at a sign-in. Raises SessionInterrupted when somebody ended the session meanwhile."""
-        self._get_session()  # type: ignore[attr-defined]  # a cookie of no session has no key
-        key = self.session_key
-        with transaction.atomic():
-            rows = self.model.objects.select_for_update(of=("self",))
-            if key is not None and not rows.filter(session_key=key).exists():
-                raise SessionInterrupted("The session was ended while this was under way. Sign in again.")
-            super().cycle_key()
 
     def save(self, must_create: bool = False) -> None:
         """Write the session; a row that exists keeps when it began, when it was last seen and when it ends.

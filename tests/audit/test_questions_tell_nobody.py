@@ -7,7 +7,6 @@ import pytest
 from billing.models import Export
 from tenants import audit
 from tenants.models import AuditEntry
-from tests.factories import staff
 
 NOBODYS = "nobody@nowhere.example"
 
@@ -43,13 +42,3 @@ def test_a_file_about_somebody_who_did_something_here_is_about_them(client, lab,
     client.force_login(owner)
     ask(client, stranger.email)
     assert Export.objects.in_tenant(lab).get().question["actor"] == str(stranger.pk)
-
-
-def test_a_suspended_tenant_orders_no_file_of_its_trail(client, lab, owner):
-    lab.status, lab.suspended_because = "suspended", "late"
-    lab.save()
-    client.force_login(owner)
-    wanted = {"kind": "audit_csv", "tenant": "lab", "period": "2026-11"}
-    assert client.post("/api/v1/exports/", wanted, content_type="application/json").status_code == 409
-    client.force_login(staff("auditor"))
-    assert client.post("/api/v1/exports/", wanted, content_type="application/json").status_code == 202

@@ -6,13 +6,11 @@ from datetime import timedelta
 
 import pytest
 from django.contrib.sessions.backends.base import UpdateError
-from django.contrib.sessions.exceptions import SessionInterrupted
 from django.test import Client
 from django.utils.timezone import now
 
 from catalog.tasks import clear_stored_answers
 from tenants.models import AuditEntry, Session, StoredAnswer
-from tenants.session_store import SessionStore
 from tenants.sessions import device_of, end_provider_sessions, end_sessions, handle_of
 from tenants.tasks import clear_expired_sessions
 from tests.factories import UserFactory
@@ -185,17 +183,6 @@ def test_the_clock_clears_what_is_over(developer):
 )  # fmt: skip
 def test_devices_have_words(user_agent, words):
     assert device_of(user_agent) == words
-
-
-def test_an_ended_session_does_not_come_back_under_another_key(developer):
-    """A sign-in or a second factor under way takes another key, and would take an ended session with it."""
-    browser = browser_of(developer)
-    under_way = SessionStore(browser.session.session_key)
-    assert under_way["_auth_user_id"] == str(developer.pk)
-    end_sessions(developer)
-    with pytest.raises(SessionInterrupted):
-        under_way.cycle_key()
-    assert not Session.objects.filter(user=developer).exists()
 
 
 def test_a_session_ends_when_it_was_to_end_however_it_is_used(developer):
