@@ -33,6 +33,7 @@ from tenants.permissions import require
 from tenants.revision import raise_revision
 from tenants.roles import Role
 from tenants.scope import platform_scope
+from tenants.signals import person_erased
 
 log = structlog.get_logger(__name__)
 
@@ -113,6 +114,7 @@ def erase_person(pk: UUID | str, *, by: User | None, reason: str, keys_to: User 
                 relation.related_model._base_manager.filter(**{relation.field.name: user}).delete()
         _pseudonymise(user, token)
         entries = erase_from_trail(person, token=token, user=user, by=by, reason=reason)
+        person_erased.send(User)
         audit.record(
             "person.erased",
             actor=by,
@@ -240,7 +242,7 @@ def _let_accounts_go(user: User, heir: User | None, by: User | None) -> None:
         User.objects.filter(responsible=user, is_active=True).select_related("service_of").order_by("pk")
     ):
         tenant = account.service_of
-        if heir is not None and heir.memberships.filter(tenant=tenant).exists():
+        if heir is not None and heir.is_active and heir.memberships.filter(tenant=tenant).exists():
             account.responsible = heir
             account.save(update_fields=["responsible"])
             audit.record(

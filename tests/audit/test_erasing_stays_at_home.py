@@ -9,6 +9,9 @@ import pytest
 from django.core import signing
 from django.utils.timezone import now
 
+from billing import exports
+from billing.models import Export
+from billing.tasks import expire_exports
 from tenants import actions, audit
 from tenants.actions.directory_people import change_person
 from tenants.audit import tasks
@@ -132,3 +135,21 @@ def test_a_stranger_with_the_same_name_keeps_it(lab, operator):
     line.refresh_from_db()
     there.refresh_from_db()
     assert (line.details, there.name) == ({"note": "Ann Smith was here"}, "Ann Smith")
+
+
+def test_files_of_the_trail_that_were_built_before_are_deleted(
+    lab, owner, operator, settings, tmp_path, django_capture_on_commit_callbacks
+):
+    settings.EXPORT_DIR = tmp_path
+    person = member_of(lab, "viewer", email="dana@example.com")
+    today = now().date()
+    export = exports.ask_for_audit_export(lab, kind="audit_csv", start_day=today, end_day=today, by=owner)
+    exports.path_of(export).write_text("dana@example.com")
+    Export.objects.across_tenants().update(
+        state="done", sha256="0" * 64, size_bytes=1, finished_at=now(), expires_at=now() + timedelta(days=9)
+    )
+    with django_capture_on_commit_callbacks(execute=True):
+        erase_person(person.pk, by=operator, reason=REASON)
+    expire_exports()
+    assert not exports.path_of(export).exists()
+    assert Export.objects.in_tenant(lab).get().state == "expired"
