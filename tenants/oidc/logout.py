@@ -81,12 +81,12 @@ class BackChannelLogout(View):
     http_method_names = ["post"]
 
     def post(self, request: HttpRequest) -> HttpResponse:
-        limit_rate("back_channel_logout", caller_place(request))
         try:
             if not settings.OIDC_ISSUER:
                 raise TokenRejected("no provider is configured")
             obey_logout_token(request.POST.get("logout_token", ""))
         except (TokenRejected, ProviderProblem) as rejection:
+            limit_rate("back_channel_logout", caller_place(request))  # holds up no sign-out of the provider's
             log.warning("oidc.logout_token_rejected", reason=str(rejection))
             body = {"error": "invalid_request", "error_description": "The logout token was not accepted."}
             return JsonResponse(body, status=400, headers={"Cache-Control": "no-store"})
