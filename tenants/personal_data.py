@@ -242,6 +242,7 @@ def _let_accounts_go(user: User, heir: User | None, by: User | None) -> None:
         User.objects.filter(responsible=user, is_active=True).select_related("service_of").order_by("pk")
     ):
         tenant = account.service_of
+        assert tenant is not None  # `responsible` is a service account's
         if heir is not None and heir.is_active and heir.memberships.filter(tenant=tenant).exists():
             account.responsible = heir
             account.save(update_fields=["responsible"])

@@ -12,7 +12,7 @@ from django.db.models import Exists, OuterRef
 from django.utils.translation import gettext_lazy as _
 
 from tenants.audit.questions import NOBODY, Question, deed_in_words, deeds_in_trail
-from tenants.models import AuditEntry, Tenant, User
+from tenants.models import AuditEntry, Membership, Tenant, User
 
 PLATFORM = "platform"
 
@@ -92,15 +92,16 @@ class StaffTrailForm(TrailForm):
 def actor_of(person: str, tenants: tuple[UUID, ...] | None) -> UUID | None:
     """Whose deeds are meant by an address; None for everybody's and the platform's.
 
-    Who did nothing in `tenants` (None: in all) counts as nobody: a question is kept and told, in files and in the
-    trail itself, and must not say which addresses have an account elsewhere.
+    Who neither belongs to `tenants` (None: all) nor did anything there counts as nobody: a question is kept and told,
+    in files and in the trail itself, and must not say which addresses have an account elsewhere.
     """
     if not person or person == PLATFORM:
         return None
     found = User.objects.filter(email=person.lower())
     if tenants is not None:
-        theirs = AuditEntry.objects.across_tenants().filter(tenant__in=tenants)
-        found = found.filter(Exists(theirs.filter(actor=OuterRef("pk"))))
+        members = Membership.objects.across_tenants().filter(tenant__in=tenants, user=OuterRef("pk"))
+        deeds = AuditEntry.objects.across_tenants().filter(tenant__in=tenants, actor=OuterRef("pk"))
+        found = found.filter(Exists(members) | Exists(deeds))
     return found.values_list("pk", flat=True).first() or NOBODY
 
 
