@@ -24,6 +24,7 @@ from tenants.permissions import deeds_in, require
 from tenants.role_groups import give_tenant_role, take_tenant_role
 from tenants.roles import ROLE_PERMISSIONS, Role
 from tenants.standing import check_active
+from tenants.suspension import HOLDERS, follow_role
 
 
 @transaction.atomic
@@ -67,6 +68,8 @@ def add_member(
 @transaction.atomic
 def change_role(pk: UUID | str, role: str, *, by: User) -> Membership:
     """Give a member another role. Takes effect at their next request. Safe to repeat.
+
+    Keys that it does not let them hold are suspended, on every gateway within seconds, until a role does again.
 
     Raises:
         Membership.DoesNotExist: `by` cannot see such a member.
@@ -138,6 +141,8 @@ def place_member(
 ) -> Membership:
     """Write a member's role, its groups and the audit line; the caller holds the tenant and has asked who may.
 
+    Given by a person, it takes what they own with it (`follow_role`).
+
     What the audit line should say besides is given as `details`.
 
     Raises Conflict if the tenant would be left without an owner.
@@ -164,6 +169,10 @@ def place_member(
         changes={"role": (before[0], role), "source": (before[1], source)},
         **details,
     )
+    if source == Source.PERSON:  # a rule looks at all tenants of its person together (tenants/group_rules.py)
+        because = _("Their role in %(tenant)s is %(role)s now.")
+        words = {"tenant": tenant, "role": Role(role).label.lower()}
+        follow_role(user, tenant, was_holder=before[0] in HOLDERS, because=because % words, by=actor)
     return existing
 
 

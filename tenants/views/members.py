@@ -16,13 +16,14 @@ from django.utils.translation import gettext as _
 from django.views.generic import DetailView, TemplateView
 
 from tenants.actions import change_role, delete_service_account, remove_member, set_project_role
-from tenants.actions.belongings import END, Belongings, belongings_of
+from tenants.actions.belongings import END, SHOWN, Belongings, belongings_of
 from tenants.actions.members import may_give, require_manager, require_may_give
 from tenants.errors import Conflict
 from tenants.forms import ProjectRoleForm, RoleForm, role_options
-from tenants.models import Invitation, Membership, Project, ProjectRole, Source
+from tenants.models import ApiKey, Invitation, Membership, Project, ProjectRole, Source
 from tenants.permissions import WORDS, signed_in
 from tenants.roles import NEVER_NARROWED, PROJECT_ROLE_CHOICES, ROLE_PERMISSIONS, Role
+from tenants.suspension import keys_lost_by, tokens_lost_by
 from tenants.views.keyset import keyset_page
 from tenants.views.mixins import PartialMixin, TenantScopedMixin
 
@@ -188,7 +189,7 @@ def _why_not(*, is_manager: bool, is_self: bool, member: Membership, may_touch: 
 
 
 class MemberRole(MemberPage):
-    """Give another role; less than before, or an owner's, only after a second look."""
+    """Give another role; less than before, an owner's, or one by which keys stop, only after a second look."""
 
     def get(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         return redirect("member-detail", self.tenant.slug, self.get_object().pk)
@@ -200,9 +201,13 @@ class MemberRole(MemberPage):
         if not form.is_valid():
             raise ValidationError(_("Choose a role."))
         role = Role(form.cleaned_data["role"])
-        if not form.cleaned_data["confirmed"] and _wants_a_second_look(member.role, role):
+        stopping = keys_lost_by(member, role)
+        if not form.cleaned_data["confirmed"] and _wants_a_second_look(member.role, role, stopping):
             context = self.get_context_data(
-                role=role, lost=_lost(member.role, role), owned=belongings_of(member.user, self.tenant)
+                role=role,
+                lost=_lost(member.role, role),
+                tokens=tokens_lost_by(member, role).count(),
+                **_told_of(stopping),
             )
             return render(request, "tenants/member_role.html", context)
         change_role(member.pk, role, by=signed_in(request))
@@ -212,10 +217,18 @@ class MemberRole(MemberPage):
         return redirect("member-detail", self.tenant.slug, member.pk)
 
 
-def _wants_a_second_look(before: str, after: str) -> bool:
+def _wants_a_second_look(before: str, after: str, stopping: QuerySet[ApiKey]) -> bool:
     if before == after:
         return False
-    return after == Role.OWNER or not ROLE_PERMISSIONS[before] <= ROLE_PERMISSIONS[after]
+    is_less = not ROLE_PERMISSIONS[before] <= ROLE_PERMISSIONS[after]
+    return after == Role.OWNER or is_less or stopping.exists()
+
+
+def _told_of(stopping: QuerySet[ApiKey]) -> dict[str, Any]:
+    """What the page before a change of role says of the keys that stop by it."""
+    count = stopping.count()
+    keys = list(stopping.select_related("project").order_by("-pk")[:SHOWN])
+    return {"stopping": keys, "stopping_count": count, "more": count - len(keys)}
 
 
 def _lost(before: str, after: str) -> list[str]:
@@ -225,19 +238,26 @@ def _lost(before: str, after: str) -> list[str]:
 
 
 class MemberProjectRole(MemberPage):
-    """Give a role in one project, or take it away."""
+    """Give a role in one project, or take it away; after a second look if keys stop by it."""
 
     def get(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         return redirect("member-detail", self.tenant.slug, self.get_object().pk)
 
     def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
-        member = self.get_object()
+        member = self.object = self.get_object()
+        require_manager(signed_in(request), self.tenant, over=member.user)
         form = ProjectRoleForm(request.POST)
         if not form.is_valid():
             raise ValidationError(_("Choose a project and a role."))
         projects = Project.objects.visible_to(signed_in(request)).in_tenant(self.tenant)
         project = projects.get(pk=form.cleaned_data["project"])
         role = form.cleaned_data["role"] or None
+        stopping = keys_lost_by(member, role or member.role, project=project)
+        if not form.cleaned_data["confirmed"] and stopping.exists():
+            context = self.get_context_data(
+                role=Role(role) if role else None, of_project=project, **_told_of(stopping)
+            )
+            return render(request, "tenants/member_role.html", context)
         set_project_role(project.pk, member.pk, role, by=signed_in(request))
         words = {"who": member.user, "project": project.name}
         said = (
