@@ -5,17 +5,17 @@ from __future__ import annotations
 from typing import Any
 from uuid import UUID
 
-from django.core.exceptions import PermissionDenied, ValidationError
+from django.core.exceptions import ValidationError
 from django.db import transaction
 from django.utils.translation import gettext as _
 
 from tenants import audit
-from tenants.actions.members import lock_tenant
+from tenants.actions.members import lock_tenant, require_manager
 from tenants.errors import Conflict
 from tenants.models import Membership, Project, ProjectRole, User
-from tenants.permissions import require
 from tenants.role_groups import give_project_role, take_project_role
 from tenants.roles import NEVER_NARROWED, PROJECT_ROLES, Role
+from tenants.standing import check_active
 from tenants.suspension import follow_role
 
 
@@ -32,11 +32,12 @@ def set_project_role(
     Raises:
         Project.DoesNotExist, Membership.DoesNotExist: `by` cannot see such a project, or it has no such member.
         PermissionDenied: `by` may not manage members of the tenant, or the member is `by`.
-        Conflict: the member is an owner or admin of the tenant, which no project narrows.
+        Conflict: the member is an owner or admin of the tenant, which no project narrows, or the tenant is not
+            active.
         ValidationError: `role` is none that a project knows.
     """
     project: Project = Project.objects.visible_to(by).select_related("tenant").get(pk=project_pk)
-    lock_tenant(project.tenant_id)
+    project.tenant = lock_tenant(project.tenant_id)
     member: Membership = (
         Membership.objects.visible_to(by)
         .in_tenant(project.tenant)
@@ -44,9 +45,8 @@ def set_project_role(
         .select_related("user")
         .get(pk=membership_pk)
     )
-    require(by, "tenants.manage_members", project.tenant)
-    if member.user_id == by.pk:
-        raise PermissionDenied(_("You cannot change your own role; another owner or admin can."))
+    require_manager(by, project.tenant, over=member.user)
+    check_active(project.tenant)
     if role is not None and member.role in NEVER_NARROWED:
         raise Conflict(
             _(

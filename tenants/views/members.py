@@ -17,12 +17,12 @@ from django.views.generic import DetailView, TemplateView
 
 from tenants.actions import change_role, delete_service_account, remove_member, set_project_role
 from tenants.actions.belongings import END, SHOWN, Belongings, belongings_of
-from tenants.actions.members import may_give, require_manager, require_may_give
-from tenants.errors import Conflict
+from tenants.actions.members import may_give, require_changeable, require_manager, require_removable
 from tenants.forms import ProjectRoleForm, RoleForm, role_options
-from tenants.models import ApiKey, Invitation, Membership, Project, ProjectRole, Source
+from tenants.models import ApiKey, Invitation, Membership, Project, ProjectRole, Source, Tenant
 from tenants.permissions import WORDS, signed_in
 from tenants.roles import NEVER_NARROWED, PROJECT_ROLE_CHOICES, ROLE_PERMISSIONS, Role
+from tenants.standing import check_active, check_not_closed, why_not_active
 from tenants.suspension import keys_lost_by, tokens_lost_by
 from tenants.views.keyset import keyset_page
 from tenants.views.mixins import PartialMixin, TenantScopedMixin
@@ -146,6 +146,8 @@ class MemberDetail(MemberPage):
         user, member = signed_in(self.request), self.object
         is_manager = user.has_perm("tenants.manage_members", self.tenant)
         is_self = member.user_id == user.pk
+        is_rule, is_active = member.source == Source.RULE, self.tenant.status == Tenant.Status.ACTIVE
+        is_closed = self.tenant.status == Tenant.Status.CLOSED
         may_touch = is_manager and not is_self and may_give(user, self.tenant, member.role)
         roles = ProjectRole.objects.in_tenant(self.tenant).filter(membership=member).select_related("project")
         given = [
@@ -157,9 +159,10 @@ class MemberDetail(MemberPage):
         return context | {
             "is_manager": is_manager,
             "is_self": is_self,
-            "is_rule": member.source == Source.RULE,
-            "may_touch": may_touch,
-            "may_change": may_touch and member.source != Source.RULE,
+            "may_stop": may_touch and not is_closed,
+            "may_change": may_touch and is_active and not is_rule,
+            "may_narrow": may_touch and is_active,
+            "may_remove": (may_touch or is_self) and not is_rule and not is_closed,
             "why_not": _why_not(is_manager=is_manager, is_self=is_self, member=member, may_touch=may_touch),
             "options": role_options(
                 user,
@@ -185,7 +188,9 @@ def _why_not(*, is_manager: bool, is_self: bool, member: Membership, may_touch: 
         return _(
             "A group of the directory gives this role. Change the group there, or the rule in the admin."
         )
-    return "" if may_touch else _("Only an owner decides about owners.")
+    if not may_touch:
+        return _("Only an owner decides about owners.")
+    return "" if member.tenant.status == Tenant.Status.ACTIVE else why_not_active(member.tenant)
 
 
 class MemberRole(MemberPage):
@@ -196,7 +201,7 @@ class MemberRole(MemberPage):
 
     def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         member = self.object = self.get_object()
-        require_manager(signed_in(request), self.tenant, over=member.user)
+        require_changeable(member, signed_in(request))
         form = RoleForm(request.POST)
         if not form.is_valid():
             raise ValidationError(_("Choose a role."))
@@ -246,6 +251,7 @@ class MemberProjectRole(MemberPage):
     def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         member = self.object = self.get_object()
         require_manager(signed_in(request), self.tenant, over=member.user)
+        check_active(self.tenant)
         form = ProjectRoleForm(request.POST)
         if not form.is_valid():
             raise ValidationError(_("Choose a project and a role."))
@@ -279,11 +285,11 @@ class MemberRemove(MemberPage):
     def get(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         member = self.object = self.get_object()
         user = signed_in(request)
-        if member.user_id != user.pk:
-            require_manager(user, self.tenant)
-            require_may_give(user, self.tenant, member.role)
-        if member.source == Source.RULE:
-            raise Conflict(_why_not(is_manager=True, is_self=False, member=member, may_touch=True))
+        if member.user.is_service_account:
+            require_manager(user, self.tenant, deed="tenants.manage_service_accounts")
+            check_not_closed(self.tenant)
+        else:
+            require_removable(member, user)
         return self.render_to_response(self.get_context_data())
 
     def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
