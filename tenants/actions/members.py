@@ -121,19 +121,19 @@ def remove_member(
     end_membership(membership)
 
 
-def require_changeable(membership: Membership, by: User) -> None:
+def require_changeable(membership: Membership, actor: User) -> None:
     """Raise PermissionDenied or Conflict where `change_role` would whatever the role, for this row as it was read."""
-    require_manager(by, membership.tenant, over=membership.user)
-    require_may_give(by, membership.tenant, membership.role)
+    require_manager(actor, membership.tenant, over=membership.user)
+    require_may_give(actor, membership.tenant, membership.role)
     check_active(membership.tenant)
     _require_by_hand(membership)
 
 
-def require_removable(membership: Membership, by: User) -> None:
+def require_removable(membership: Membership, actor: User) -> None:
     """Raise PermissionDenied or Conflict where `remove_member` would, for this row as it was read."""
-    if membership.user_id != by.pk:
-        require_manager(by, membership.tenant)
-        require_may_give(by, membership.tenant, membership.role)
+    if membership.user_id != actor.pk:
+        require_manager(actor, membership.tenant)
+        require_may_give(actor, membership.tenant, membership.role)
     check_not_closed(membership.tenant)
     if membership.user.is_service_account:
         raise Conflict(_("%(who)s is a service account: delete it instead.") % {"who": membership.user})
