@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
+from django.db import transaction
 from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils.crypto import constant_time_compare, salted_hmac
@@ -133,7 +134,15 @@ def end_sessions(user: User, *, except_key: str | None = None) -> int:
     sessions = Session.objects.filter(user=user)
     if except_key is not None:
         sessions = sessions.exclude(session_key=except_key)
-    return sessions.delete()[0]
+    return end(sessions)
+
+
+def end(sessions: QuerySet[Any]) -> int:
+    """Delete these rows; return how many. Their people are held, so that no session gets another key meanwhile."""
+    with transaction.atomic():
+        people = User.objects.filter(pk__in=sessions.values("user")).order_by("pk")
+        list(people.select_for_update(of=("self",), no_key=True))
+        return sessions.delete()[0]
 
 
 def end_provider_sessions(issuer: str, *, sid: str = "", subject: str = "") -> int:
@@ -152,7 +161,7 @@ def end_provider_sessions(issuer: str, *, sid: str = "", subject: str = "") -> i
         sessions = sessions.filter(provider_session=sid)
     if subject:
         sessions = sessions.filter(subject=subject)
-    return sessions.delete()[0]
+    return end(sessions)
 
 
 def clear_expired_sessions() -> int:
