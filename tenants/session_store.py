@@ -16,6 +16,7 @@ from django.db import DatabaseError, IntegrityError, router, transaction
 
 ORIGIN_KEYS = ("address", "user_agent", "issuer", "subject", "provider_session", "has_second_factor")
 PREFIX = "qm_"  # of ORIGIN_KEYS within the session's data
+BY_LINK = f"{PREFIX}administrator_link"  # the session was opened by such a link
 KEPT_AT_SAVING = ("created_at", "seen_at")  # written once, and by tenants/sessions.py
 
 

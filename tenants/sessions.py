@@ -70,6 +70,12 @@ def session_has_second_factor(request: HttpRequest) -> bool:
     return request.session.get(f"{PREFIX}has_second_factor") is True
 
 
+def speaks_by_token(request: HttpRequest) -> bool:
+    """Whether the API asks a bearer token alone who speaks, whatever cookie comes with it."""
+    has_bearer = request.headers.get("Authorization", "").lower().startswith("bearer ")
+    return has_bearer and request.path.startswith("/api/")
+
+
 def note_seen(request: HttpRequest) -> None:
     """Write that the request's session was seen, unless that was written within the last minute."""
     seen_at: datetime | None = getattr(request.session, "seen_at", None)
