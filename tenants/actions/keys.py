@@ -8,7 +8,7 @@ from typing import Any
 from uuid import UUID
 
 from django.conf import settings
-from django.core.exceptions import ValidationError
+from django.core.exceptions import PermissionDenied, ValidationError
 from django.db import transaction
 from django.utils.timezone import now
 from django.utils.translation import gettext as _
@@ -16,11 +16,11 @@ from django.utils.translation import gettext as _
 from tenants import audit
 from tenants.errors import Conflict
 from tenants.models import ApiKey, Project, Tenant, User
-from tenants.permissions import require
+from tenants.permissions import forget_deeds, require
 from tenants.revision import raise_revision
 from tenants.secrets import digest, new_key_secret, visible_prefix
 from tenants.standing import check_active, require_active
-from tenants.suspension import require_held
+from tenants.suspension import hold_person, require_held
 
 
 @transaction.atomic
@@ -64,7 +64,7 @@ def claim_api_key(pk: UUID | str, *, by: User, owner: UUID | str | None = None) 
     require_held(by, "tenants.claim_key", found.project)
     holder = by if owner is None else _service_account(owner, found.tenant)
     if holder is not by:
-        require_held(holder, "tenants.claim_key", found.project)
+        _require_may_hold(holder, found.project)
     key: ApiKey = ApiKey.objects.visible_to(by).select_for_update(of=("self",)).get(pk=pk)
     check_claimable(key, by)
 
@@ -124,6 +124,20 @@ def revoke_api_key(pk: UUID | str, *, by: User, reason: str = "") -> ApiKey:
     audit.record("api_key.revoked", actor=by, subject=key, prefix=key.prefix, reason=reason)
     raise_revision()
     return key
+
+
+def _require_may_hold(account: User, project: Project) -> None:
+    """Raise PermissionDenied unless a service account may hold keys of `project`, and holds them to commit."""
+    is_active = hold_person(account)
+    forget_deeds(account)
+    if not is_active or not account.has_perm("tenants.claim_key", project):
+        words = {"account": account, "project": project}
+        raise PermissionDenied(
+            _(
+                "%(account)s may not hold keys of %(project)s. Choose another account, or give it a role that may."
+            )
+            % words
+        )
 
 
 def _service_account(pk: UUID | str, tenant: Tenant) -> User:
