@@ -30,6 +30,7 @@ from tenants.models import (
     User,
 )
 from tenants.revision import current_revision
+from tenants.suspension import suspend_access
 from tests.concurrency import queued_at
 from tests.factories import ApiKeyFactory, ProjectFactory, TenantFactory, member_of
 
@@ -161,6 +162,12 @@ def test_a_gain_elsewhere_brings_no_token_back_that_a_rule_has_just_taken(lab, o
         user=developer, issuer="https://id.example", subject="x", groups=[by_rule_in_both.group]
     )
     apply_group_rules(developer, because="a test")
+    assert not is_good(token)
+
+
+def test_a_demotion_brings_no_token_back_that_was_suspended_before(lab, owner, developer, token):
+    suspend_access(developer, tenant=lab, because="somebody saw it", by=owner)
+    by_hand(developer, lab, "viewer", owner)
     assert not is_good(token)
 
 
