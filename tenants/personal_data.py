@@ -34,6 +34,7 @@ from tenants.revision import raise_revision
 from tenants.roles import Role
 from tenants.scope import platform_scope
 from tenants.signals import person_erased
+from tenants.suspension import hold_person
 
 log = structlog.get_logger(__name__)
 
@@ -79,9 +80,10 @@ def export_person(user: User, *, by: User | None) -> Iterator[tuple[str, Any]]:
 def erase_person(pk: UUID | str, *, by: User | None, reason: str, keys_to: User | None = None) -> Erased:
     """Erase a person: what belongs to them is deleted, their row and their words in the trail get a pseudonym.
 
-    Their memberships, sessions, identities, tokens and second factors go; keys they answer for go to `keys_to`, or
-    are revoked; open invitations to their address are withdrawn and forget it. The ledger is untouched, and the
-    trail still proves itself. Safe to repeat: a person who is erased already is left as they are.
+    Their memberships, sessions, identities, tokens and second factors go; keys they answer for go to `keys_to` where
+    that is an active member who may hold them, and are revoked elsewhere; open invitations to their address are
+    withdrawn and forget it. The ledger is untouched, and the trail still proves itself. Safe to repeat: a person
+    who is erased already is left as they are.
 
     Raises:
         User.DoesNotExist: there is no such person.
@@ -93,6 +95,9 @@ def erase_person(pk: UUID | str, *, by: User | None, reason: str, keys_to: User 
         # Order of locks: tenants, person. Two owners of a tenant cannot go at the same time.
         theirs = Membership.unscoped.filter(user_id=pk).values("tenant")
         list(Tenant.objects.select_for_update(no_key=True).filter(pk__in=theirs).order_by("pk"))
+        if keys_to is not None:  # persons in the order of their ids, as in every removal
+            for one in User.objects.filter(pk__in=[pk, keys_to.pk]).order_by("pk"):
+                hold_person(one)
         user = User.objects.select_for_update().get(pk=pk)
         if by is not None:
             require(by, "tenants.erase_person")
@@ -212,15 +217,17 @@ def _refuse(user: User, by: User | None, reason: str) -> None:
 def _let_keys_go(user: User, keys_to: User | None, token: str) -> tuple[int, int]:
     """Hand the person's keys over or revoke them; return how many of each. Recorded under the pseudonym."""
     handed = revoked = 0
+    heir = User.objects.filter(pk=keys_to.pk, is_active=True).exclude(pk=user.pk).first() if keys_to else None
     theirs = ApiKey.unscoped.filter(_keys_of(user)).exclude(state=ApiKey.State.REVOKED).order_by("pk")
-    for key in theirs.select_for_update(of=("self",)):
-        if keys_to is not None and keys_to.memberships.filter(tenant=key.tenant_id).exists():
+    for key in theirs.select_related("project").select_for_update(of=("self",)):
+        if heir is not None and _may_inherit(heir, key):
             if key.state == ApiKey.State.CLAIMABLE:
-                key.created_for = keys_to
-            key.owner = keys_to
-            key.save(update_fields=["owner", "created_for"])
+                key.created_for = heir
+            key.owner = heir
+            key.suspended_at, key.suspended_because = None, ""  # it was for what the erased had lost
+            key.save(update_fields=["owner", "created_for", "suspended_at", "suspended_because"])
             audit.record(
-                "api_key.handed_over", actor=None, subject=key, changes={"owner": (token, keys_to.email)}
+                "api_key.handed_over", actor=None, subject=key, changes={"owner": (token, heir.email)}
             )
             handed += 1
         else:
@@ -251,6 +258,12 @@ def _let_accounts_go(user: User, heir: User | None, by: User | None) -> None:
             )
         else:
             stop(account, tenant, because="Who answered for it has gone.", actor=by)
+
+
+def _may_inherit(heir: User, key: ApiKey) -> bool:
+    """Whether `heir` belongs where the key does, and their role there may hold it."""
+    is_member = heir.memberships.filter(tenant=key.tenant_id).exists()
+    return is_member and heir.has_perm("tenants.claim_key", key.project)
 
 
 def _pseudonymise(user: User, token: str) -> None:

@@ -76,6 +76,7 @@ MIDDLEWARE = [
     "django_htmx.middleware.HtmxMiddleware",
     "tenants.middleware.RequestContextMiddleware",
     "tenants.middleware.ScopeMiddleware",
+    "tenants.session_middleware.LocalSessionMiddleware",
     "tenants.oidc.middleware.ProviderSessionMiddleware",
     "tenants.middleware.RefusalMiddleware",
     "tenants.session_middleware.SecondFactorGate",

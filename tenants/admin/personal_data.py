@@ -42,7 +42,7 @@ class EraseForm(forms.Form):
     )
     keys_to = forms.EmailField(
         label=_("Who gets their keys"), required=False,
-        help_text=_("Address of a member of the same tenants. Empty: the keys are revoked."),
+        help_text=_("A member's address. Keys that their role may not hold are revoked; empty: all are."),
     )  # fmt: skip
 
     def __init__(self, *args: Any, person: User, **kwargs: Any) -> None:

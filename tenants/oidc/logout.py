@@ -104,8 +104,10 @@ def obey_logout_token(token: str) -> int:
     ):
         _spend(claims)
         subjects = {subject} if subject else set(_subjects_of(issuer, sid))
+        concerned = FederatedIdentity.objects.filter(issuer=issuer, subject__in=subjects)
+        identities = list(concerned.select_for_update().order_by("pk"))  # before the person, as at a sign-in
         ended = end_provider_sessions(issuer, sid=sid, subject=subject)
-        for identity in FederatedIdentity.objects.filter(issuer=issuer, subject__in=subjects):
+        for identity in identities:
             forget_refresh_token(issuer, subject=identity.subject)
             audit.record("identity.signed_out_by_provider", actor=None, subject=identity, sessions=ended)
     log.info("oidc.signed_out_by_provider", sessions=ended)

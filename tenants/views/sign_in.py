@@ -29,6 +29,7 @@ from tenants.permissions import signed_in
 from tenants.rate_limits import limit_rate
 from tenants.scope import platform_scope
 from tenants.second_factor import has_authenticator
+from tenants.session_store import BY_LINK
 from tenants.views.half_signed_in import begin_second_step
 from tenants.views.keyset import keyset_page
 
@@ -56,12 +57,13 @@ class SignIn(LoginView):
         return _finish(self.request, form.get_user(), self.get_success_url())
 
 
-def _finish(request: HttpRequest, user: Any, then: str) -> HttpResponseRedirect:
+def _finish(request: HttpRequest, user: Any, then: str, *, by_link: bool = False) -> HttpResponseRedirect:
     """Sign `user` in, or have them show a code first, and go to `then`."""
     if has_authenticator(user):
-        begin_second_step(request, user, then=then)
+        begin_second_step(request, user, then=then, by_link=by_link)
         return HttpResponseRedirect(reverse("second-factor-confirm"))
     login(request, user, backend=LOCAL_BACKEND)
+    request.session[BY_LINK] = by_link
     return HttpResponseRedirect(then)
 
 
@@ -92,7 +94,7 @@ class AdministratorLink(FormView):  # type: ignore[type-arg]
             password = form.cleaned_data["new_password1"]
         with platform_scope("an administrator's link is used"):
             user = use_administrator_link(kwargs["token"], password=password)
-        return _finish(request, user, reverse("home"))
+        return _finish(request, user, reverse("home"), by_link=True)
 
 
 class PasswordChange(LoginRequiredMixin, PasswordChangeView):
