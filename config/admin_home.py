@@ -129,7 +129,7 @@ def _platform_needs() -> Iterator[dict[str, Any]]:
 def _unbilled_needs() -> Iterator[dict[str, Any]]:
     from billing.models import QuarantinedEvent
 
-    held = QuarantinedEvent.objects.count()
+    held = QuarantinedEvent.objects.across_tenants().count()
     if held:
         text = ngettext("%(n)d call could not be billed", "%(n)d calls could not be billed", held)
         yield _need(text % {"n": held}, "", "billing_quarantinedevent", _("Look"))
