@@ -50,7 +50,7 @@ class GatewayAdmin(LookAdmin):
     list_display = ["name", "service", "lag", "seen", "spool_pending", "problem"]
     ordering = ["name"]
     actions_list = ["register"]
-    actions_detail = ["rotate", "revoke"]
+    actions_detail = ["renew", "revoke"]
     fields = readonly_fields = [
         "name",
         "service",
@@ -122,9 +122,9 @@ class GatewayAdmin(LookAdmin):
         return _show(request, gateway, secret)
 
     @action(
-        description=_("Rotate token"),
+        description=_("Renew token"),
         permissions=["manage"],
-        url_path="rotate",
+        url_path="renew",
         icon="autorenew",
         dialog={
             "title": _("Make another token?"),
@@ -133,11 +133,11 @@ class GatewayAdmin(LookAdmin):
                 "what it last knew and keeps usage on its disk."
             ),
             "form_class": None,
-            "form_submit_text": _("Rotate"),
+            "form_submit_text": _("Renew"),
         },
     )
-    def rotate(self, request: HttpRequest, form: BaseDialogForm, object_id: str) -> HttpResponse:
-        gateway, secret = actions.rotate_gateway_token(object_id, by=request.user)  # type: ignore[arg-type]
+    def renew(self, request: HttpRequest, form: BaseDialogForm, object_id: str) -> HttpResponse:
+        gateway, secret = actions.renew_gateway_token(object_id, by=request.user)  # type: ignore[arg-type]
         return _show(request, gateway, secret)
 
     @action(
