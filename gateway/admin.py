@@ -5,12 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from django import forms
-from django.contrib import admin, messages
+from django.contrib import admin
 from django.core.validators import validate_slug
 from django.db.models import QuerySet, Value
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
-from django.urls import reverse
 from django.utils.html import format_html_join
 from django.utils.timesince import timesince
 from django.utils.timezone import now
@@ -23,7 +22,6 @@ from unfold.widgets import UnfoldAdminTextInputWidget
 from gateway import actions
 from gateway.models import Gateway
 from tenants.admin import LookAdmin
-from tenants.errors import Conflict
 from tenants.revision import current_revision
 
 MANAGE = "gateway.manage_gateway"
@@ -156,15 +154,7 @@ class GatewayAdmin(LookAdmin):
         },
     )
     def revoke(self, request: HttpRequest, form: BaseDialogForm, object_id: str) -> HttpResponse:
-        try:
-            gateway = actions.revoke_gateway(object_id, by=request.user)  # type: ignore[arg-type]
-        except Conflict as conflict:
-            messages.error(request, conflict.message)
-        else:
-            messages.success(request, _("%(name)s is revoked.") % {"name": gateway.name})
-        return HttpResponse(
-            headers={"HX-Redirect": reverse("admin:gateway_gateway_change", args=[object_id])}
-        )
+        return self.carry_out(request, object_id, actions.revoke_gateway, _("%(it)s is revoked."))
 
 
 def _show(request: HttpRequest, gateway: Gateway, secret: str) -> HttpResponse:

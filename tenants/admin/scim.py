@@ -113,7 +113,7 @@ class ScimTokenAdmin(LookAdmin):
         },
     )
     def confirm(self, request: HttpRequest, form: BaseDialogForm, object_id: str) -> HttpResponse:
-        return self._do(request, object_id, confirm_scim_token, _("%(token)s works from now on."))
+        return self.carry_out(request, object_id, confirm_scim_token, _("%(it)s works from now on."))
 
     @action(
         description=_("Renew"),
@@ -154,7 +154,7 @@ class ScimTokenAdmin(LookAdmin):
         },
     )
     def revoke(self, request: HttpRequest, form: BaseDialogForm, object_id: str) -> HttpResponse:
-        return self._do(request, object_id, revoke_scim_token, _("%(token)s is revoked."))
+        return self.carry_out(request, object_id, revoke_scim_token, _("%(it)s is revoked."))
 
     def get_actions_detail(self, request: HttpRequest, object_id: Any) -> Any:
         """Confirm what waits, unless one made it oneself; renew what works; nothing is done to what is revoked."""
@@ -166,15 +166,6 @@ class ScimTokenAdmin(LookAdmin):
         if token.made_by_id == request.user.pk:
             hidden.add("confirm")
         return [one for one in actions if one.method.original_function_name not in hidden]
-
-    def _do(self, request: HttpRequest, object_id: str, deed: Any, done: Any) -> HttpResponse:
-        try:
-            token = deed(object_id, by=signed_in(request))
-        except Conflict as conflict:
-            messages.error(request, conflict.message)
-        else:
-            messages.success(request, done % {"token": token})
-        return go_to("admin:tenants_scimtoken_change", object_id)
 
 
 @admin.register(DirectoryGroup)
