@@ -34,7 +34,13 @@ from tenants.scope import platform_scope
 
 log = structlog.get_logger(__name__)
 
-UNTOLD: Final = NAMES | {"session_data", "salt", "leaf_salts", "key"}  # of no use to the person, or a secret
+UNTOLD: Final = NAMES | {
+    "session_data",
+    "session_digest",
+    "salt",
+    "leaf_salts",
+    "key",
+}  # of no use to the person, or a secret
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ meanwhile cannot bring it back (tenants/session_store.py).
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -67,6 +68,14 @@ def session_has_second_factor(request: HttpRequest) -> bool:
     if "HTTP_AUTHORIZATION" in request.META or not hasattr(request, "session"):
         return False
     return request.session.get(f"{PREFIX}has_second_factor") is True
+
+
+def digest_of_session(request: HttpRequest) -> str:
+    """What a row keeps of the session that a request comes in, SHA-256; empty without one, and beside a token."""
+    if "HTTP_AUTHORIZATION" in request.META or not hasattr(request, "session"):
+        return ""
+    key = request.session.session_key
+    return hashlib.sha256(key.encode()).hexdigest() if key else ""
 
 
 def note_seen(request: HttpRequest) -> None:

@@ -10,7 +10,7 @@ from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 from unfold.admin import ModelAdmin
 
-SECRET_FIELDS = frozenset({"password", "digest", "session_key", "refresh_token"})
+SECRET_FIELDS = frozenset({"password", "digest", "session_key", "session_digest", "refresh_token"})
 WHOLE_KEY = frozenset({"id", "pk", "exact", "in", "isnull"})
 
 
