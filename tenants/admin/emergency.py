@@ -12,6 +12,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.utils.html import format_html
+from django.utils.text import Truncator
 from django.utils.translation import gettext_lazy as _
 from unfold.decorators import action, display
 from unfold.forms import BaseDialogForm
@@ -37,6 +38,7 @@ class OpenForm(forms.Form):
     reason = forms.CharField(
         label=_("Reason"),
         min_length=SHORTEST_REASON,
+        error_messages={"min_length": _("Say it in at least %(limit_value)d characters.")},
         max_length=LONGEST_TEXT,
         help_text=_(
             "The tenant reads it: its owners in an e-mail now, everybody with its audit trail later."
@@ -142,7 +144,7 @@ class EmergencyAccessAdmin(LookAdmin):
 
     @display(description=_("Reason"))
     def why(self, access: EmergencyAccess) -> str:
-        return access.reason if len(access.reason) <= 80 else f"{access.reason[:79]}…"
+        return Truncator(access.reason).chars(40)
 
     @display(description=_("State"), label={"Open": "danger"})
     def state(self, access: EmergencyAccess) -> str:

@@ -22,7 +22,9 @@ from tenants.actions import (
     open_emergency_access,
     suspend_tenant,
 )
+from tenants.context import current_emergency
 from tenants.models import AuditEntry, EmergencyAccess, User
+from tenants.permissions import projects_where, tenants_where
 from tenants.secrets import new_key_secret
 from tenants.sessions import end_sessions
 from tests.emergency import REASON, browser_of, close, make_older, may_claim, open_in, the_access
@@ -92,6 +94,18 @@ class TestWhileItIsOpen:
             assert reverse("emergency-access-end", args=["lab", access.pk]) in page
         assert "End now" not in browser_of(owner).get("/t/lab/").content.decode()
 
+    def test_every_question_about_permissions_answers_alike(self, access, lab, project, operator):
+        elsewhere = TenantFactory()
+        token = current_emergency.set(access)
+        try:
+            assert operator.has_perm("tenants.claim_key", project)
+            assert list(tenants_where(operator, "tenants.claim_key")) == [lab]
+            assert list(projects_where(operator, "tenants.claim_key", lab)) == [project]
+            assert not operator.has_perm("tenants.claim_key", elsewhere)
+            assert not staff("operator").has_perm("tenants.claim_key", lab)
+        finally:
+            current_emergency.reset(token)
+
     def test_what_it_says_of_other_tenants_deeds_is_nothing(self, lab, operator):
         elsewhere = TenantFactory()
         with audit.acting("break_glass", reason=REASON, only_in=lab.pk, emergency_access="7"):
@@ -120,6 +134,10 @@ class TestItOpensNothingElse:
         other = browser_of(operator)
         assert not may_claim(other, key)
         assert REASON not in other.get("/t/lab/").content.decode()
+        end = reverse("emergency-access-end", args=["lab", access.pk])
+        assert end in other.get(reverse("emergency-access-list", args=["lab"])).content.decode()
+        other.post(end)  # a browser that was lost holds up nobody
+        assert not may_claim(browser, key)
 
     def test_for_another_person_in_the_same_kind_of_session(self, access, key):
         assert not may_claim(browser_of(staff("operator")), key)

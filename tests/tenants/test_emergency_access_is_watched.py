@@ -126,7 +126,7 @@ class TestLookingAtIt:
         seen = browser_of(owner)
         page = seen.get(reverse("emergency-access-list", args=["lab"])).content.decode()
         assert REASON in page
-        assert "nobody yet" in page
+        assert "Not looked at yet" in page
         trail = seen.get(reverse("audit-list", args=["lab"]), {"emergency": str(over.pk)})
         verbs = [line.verb for line in trail.context["lines"]]
         assert verbs == ["emergency_access.ended", "emergency_access.opened"]
