@@ -168,7 +168,7 @@ class EmergencyAccessAdmin(LookAdmin):
         return bool(request.user.has_perm("tenants.review_emergency_access"))
 
     @action(
-        description=_("Looked at"),
+        description=_("Mark as looked at"),
         url_path="review",
         permissions=["review"],
         dialog={
