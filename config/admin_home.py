@@ -44,6 +44,7 @@ _MENU: list[tuple[Any, list[tuple[str, Any, str]]]] = [
         ("tenants.user", _("People"), "person"),
         ("tenants.staffappointment", _("Staff"), "badge"),
         ("tenants.tenantclosing", _("Closings"), "lock"),
+        ("tenants.emergencyaccess", _("Emergency access"), "emergency"),
         ("tenants.personalaccesstoken", _("Tokens"), "vpn_key"),
         ("tenants.grouprule", _("Group rules"), "rule"),
         ("tenants.federatedidentity", _("Linked accounts"), "link"),

@@ -41,7 +41,8 @@ log = structlog.get_logger(__name__)
 
 ORDER_LIFE: Final = timedelta(days=3)  # that an order may wait in the queue
 _ORDER: Final = "tenants.erasure"
-UNTOLD: Final = NAMES | {"session_data", "salt", "leaf_salts", "key"}  # of no use to the person, or a secret
+# Of no use to the person, or a secret.
+UNTOLD: Final = NAMES | {"session_data", "session_digest", "salt", "leaf_salts", "key"}
 
 
 @dataclass(frozen=True)

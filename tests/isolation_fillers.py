@@ -35,6 +35,7 @@ from tenants.ids import uuid7
 from tenants.models import (
     AuditEntry,
     DirectoryGroup,
+    EmergencyAccess,
     FederatedIdentity,
     GroupRule,
     Limit,
@@ -180,6 +181,13 @@ ROWS = {
         export_id=uuid7(),
         export_sha256="",
         proposed_by=lab.person,
+    ),
+    "tenants.emergencyaccess": lambda lab: EmergencyAccess.objects.create(
+        tenant=lab.tenant,
+        opened_by=staff("operator"),
+        reason="lab-marker: their owner is away",
+        expires_at=now() + timedelta(minutes=15),
+        session_digest="0" * 64,
     ),
     "tenants.grouprule": lambda lab: GroupRule.objects.create(
         group="lab-marker group", tenant=lab.tenant, role="viewer"

@@ -15,7 +15,7 @@ from unfold.admin import ModelAdmin
 from tenants.errors import Conflict
 from tenants.permissions import signed_in
 
-SECRET_FIELDS = frozenset({"password", "digest", "session_key", "refresh_token"})
+SECRET_FIELDS = frozenset({"password", "digest", "session_key", "session_digest", "refresh_token"})
 WHOLE_KEY = frozenset({"id", "pk", "exact", "in", "isnull"})
 
 

@@ -19,6 +19,7 @@ from unfold.widgets import UnfoldAdminTextareaWidget
 
 from tenants.actions import change_tenant, resume_tenant, suspend_tenant
 from tenants.admin.base import LookAdmin, LookOnly
+from tenants.admin.emergency import EmergencyDeeds
 from tenants.admin.tenant_forms import NewTenantForm, TenantForm, create_with_owner
 from tenants.errors import Conflict
 from tenants.models import Membership, Project, Tenant
@@ -61,7 +62,7 @@ class SuspendForm(BaseDialogForm):  # type: ignore[misc]
 
 
 @admin.register(Tenant)
-class TenantAdmin(LookAdmin):
+class TenantAdmin(EmergencyDeeds, LookAdmin):
     list_display = ["name", "slug", "status_label", "currency", "timezone", "highest_data_class"]
     list_filter = ["status"]
     search_fields = ["name", "slug"]
@@ -73,7 +74,7 @@ class TenantAdmin(LookAdmin):
     readonly_fields = fields
     inlines = [ProjectInline, MembershipInline]
     actions_list = ["new_tenant"]
-    actions_detail = ["settings", "suspend", "resume"]
+    actions_detail = ["settings", "suspend", "resume", "emergency_access"]
 
     @display(description=_("Status"), label={"Suspended": "warning", "Closed": "danger"})
     def status_label(self, tenant: Tenant) -> str:
@@ -152,7 +153,7 @@ class TenantAdmin(LookAdmin):
         hidden = {
             Tenant.Status.ACTIVE: {"resume"},
             Tenant.Status.SUSPENDED: {"suspend", "settings"},
-            Tenant.Status.CLOSED: {"suspend", "resume", "settings"},
+            Tenant.Status.CLOSED: {"suspend", "resume", "settings", "emergency_access"},
         }[status or Tenant.Status.CLOSED]
         return [one for one in actions if one.method.original_function_name not in hidden]
 
