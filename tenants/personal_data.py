@@ -24,6 +24,7 @@ from django.utils.timezone import now
 from django.utils.translation import gettext_lazy as _
 
 from tenants import audit
+from tenants.actions.keys import stop_key
 from tenants.actions.service_accounts import stop
 from tenants.audit.redaction import Person, entries_about, erase_from_trail
 from tenants.errors import Conflict
@@ -231,14 +232,7 @@ def _let_keys_go(user: User, keys_to: User | None, token: str) -> tuple[int, int
             )
             handed += 1
         else:
-            before = key.state
-            key.move_to(ApiKey.State.REVOKED)
-            key.revoked_at = now()
-            key.save(update_fields=["state", "revoked_at"])
-            audit.record(
-                "api_key.revoked", actor=None, subject=key, prefix=key.prefix,
-                reason="Its owner was erased.", changes={"state": (before, key.state)},
-            )  # fmt: skip
+            stop_key(key, by=None, reason="Its owner was erased.")
             revoked += 1
     return handed, revoked
 

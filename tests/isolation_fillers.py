@@ -226,10 +226,10 @@ ROWS = {
         requested_by=lab.person,
     ),
     "billing.quarantinedevent": lambda lab: QuarantinedEvent.objects.create(
-        source="t", event_id="lab-marker", reason="malformed", payload={}, payload_sha=b"t"
+        tenant=lab.tenant, source="t", event_id="lab-marker", reason="malformed", payload={}, payload_sha=b"t"
     ),
     "billing.usageimport": lambda lab: UsageImport.objects.create(
-        source="t", file_name="t", file_sha256="", assignment={}
+        tenant=lab.tenant, source="t", file_name="t", file_sha256="", assignment={}
     ),
     "gateway.gateway": lambda lab: Gateway.objects.create(name="gw", prefix="qmg_", digest="0"),
     "deployments.route": lambda lab: Route.objects.create(model=lab.row("catalog.catalogmodel")),
