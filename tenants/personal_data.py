@@ -82,9 +82,9 @@ def erase_person(pk: UUID | str, *, by: User | None, reason: str, keys_to: User 
     """Erase a person: what belongs to them is deleted, their row and their words in the trail get a pseudonym.
 
     Their memberships, sessions, identities, tokens and second factors go; keys they answer for go to `keys_to` where
-    that is an active member who may hold them, and are revoked elsewhere; service accounts they answer for go to
-    `keys_to` likewise, or are disabled; open invitations to their address are withdrawn and forget it. The ledger is untouched, and the trail still proves itself. Safe to repeat: a person
-    who is erased already is left as they are.
+    that is an active member who may hold them, and are revoked elsewhere; service accounts they answer for likewise,
+    or are disabled; open invitations to their address are withdrawn and forget it. The ledger is untouched, and the
+    trail still proves itself. Safe to repeat: a person who is erased already is left as they are.
 
     Raises:
         User.DoesNotExist: there is no such person.
