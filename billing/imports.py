@@ -237,6 +237,7 @@ def import_key(project: Project) -> ApiKey:
 
 def _begin(path: Path, source: str, assignment: Assignment) -> UsageImport:
     """Write down what this import decides; refuse to decide otherwise than an earlier one of the same file."""
+    known: UsageImport
     known, is_new = UsageImport.objects.across_tenants().get_or_create(
         source=source,
         file_sha256=_sha256(path),

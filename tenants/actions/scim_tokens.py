@@ -146,5 +146,6 @@ def _issue(
 def _confirm(token: ScimToken, by: User | None) -> None:
     token.confirmed_by, token.confirmed_at = by, now()
     token.save(update_fields=["confirmed_by", "confirmed_at"])
-    end = now() + OVERLAP
-    ScimToken.objects.filter(pk=token.replaces_id, expires_at__gt=end).update(expires_at=end)
+    if token.replaces_id is not None:
+        end = now() + OVERLAP
+        ScimToken.objects.filter(pk=token.replaces_id, expires_at__gt=end).update(expires_at=end)

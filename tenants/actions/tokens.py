@@ -129,8 +129,14 @@ def stop_token(token: PersonalAccessToken, *, by: User) -> None:
     """Revoke a token that the caller has locked."""
     token.revoked_at = now()
     token.save(update_fields=["revoked_at"])
-    said = {"owner": token.user.email, "prefix": token.prefix}
-    audit.record("personal_access_token.revoked", actor=by, subject=token, tenant=token.tenant, **said)
+    audit.record(
+        "personal_access_token.revoked",
+        actor=by,
+        subject=token,
+        tenant=token.tenant,
+        owner=token.user.email,
+        prefix=token.prefix,
+    )
 
 
 def require_may_issue(owner: User, actor: User) -> None:
