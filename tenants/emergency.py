@@ -38,9 +38,11 @@ def within_emergency(request: HttpRequest) -> Iterator[None]:
         yield
         return
     token = current_emergency.set(access)
-    facts = {"emergency_access": access.pk}
+    capacity = audit.acting(
+        "break_glass", reason=access.reason, only_in=access.tenant_id, emergency_access=access.pk
+    )
     try:
-        with audit.acting("break_glass", reason=access.reason, only_in=access.tenant_id, **facts):
+        with capacity:
             yield
     finally:
         current_emergency.reset(token)

@@ -197,12 +197,9 @@ def _require_still_allowed(access_request: AccessRequest) -> None:
     tenant, model = access_request.tenant, access_request.model
     require_active(tenant)
     asker = access_request.requested_by
-    if not (
-        asker.has_perm("tenants.request_access", access_request.project)
-        or was_open(
-            asker, tenant, access_request.created_at
-        )  # asked for the tenant, whose people claim the key
-    ):
+    may_ask = asker.has_perm("tenants.request_access", access_request.project)
+    # What was asked by emergency access was asked for the tenant, whose own people claim the key.
+    if not may_ask and not was_open(asker, tenant, access_request.created_at):
         raise Conflict(
             _("%(who)s may not ask for access here any more, and would be given a key. Reject the request.")
             % {"who": asker},

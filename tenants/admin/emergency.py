@@ -140,7 +140,9 @@ class EmergencyAccessAdmin(LookAdmin):
     actions_detail = ["review"]
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
-        return super().get_queryset(request).with_standing()
+        accesses: Any = super().get_queryset(request)
+        with_standing: QuerySet[Any] = accesses.with_standing()
+        return with_standing
 
     @display(description=_("Reason"))
     def why(self, access: EmergencyAccess) -> str:
@@ -193,7 +195,6 @@ class EmergencyAccessAdmin(LookAdmin):
     def get_actions_detail(self, request: HttpRequest, object_id: Any) -> Any:
         """Who opened it does not look at it, and it is looked at once, when it is over."""
         access = self.get_queryset(request).filter(pk=object_id).first()
-        can = access is not None and not access.is_open and access.reviewed_at is None
-        if not can or access.opened_by_id == request.user.pk:
+        if access is None or access.is_open or access.reviewed_at or access.opened_by_id == request.user.pk:
             return []
         return super().get_actions_detail(request, object_id)
