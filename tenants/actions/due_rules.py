@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from uuid import UUID
 
 import structlog
+from celery.exceptions import SoftTimeLimitExceeded
 from django.db import transaction
 from django.utils.timezone import now
 
@@ -49,12 +50,17 @@ def apply_due_rules(limit: int = 500) -> int:
 
 
 def _apply(pk: UUID) -> bool:
-    """Compute somebody's roles; say whether that went well. Who fails is noted on and keeps nobody else waiting."""
+    """Compute somebody's roles; say whether that went well. Who fails is noted on and keeps nobody else waiting.
+
+    A task whose time is up stops here (SoftTimeLimitExceeded); who is left stays noted.
+    """
     due = GroupRulesDue.objects.select_related("user").filter(pk=pk).first()
     if due is None:
         return False
     try:
         group_rules.apply_group_rules(due.user, because=due.because)
+    except SoftTimeLimitExceeded:
+        raise
     except Exception:
         log.exception("group_rules.failed", person=str(pk))
         GroupRulesDue.objects.filter(pk=pk, since=due.since).update(since=now())

@@ -9,10 +9,9 @@ from django.contrib.sessions.backends.base import UpdateError
 from django.test import Client
 from django.utils.timezone import now
 
-from catalog.tasks import clear_stored_answers
 from tenants.models import AuditEntry, Session, StoredAnswer
 from tenants.sessions import device_of, end_provider_sessions, end_sessions, handle_of
-from tenants.tasks import clear_expired_sessions
+from tenants.tasks import clear_expired_sessions, clear_stored_answers
 from tests.factories import UserFactory
 
 PASSWORD = "correct horse battery staple"
