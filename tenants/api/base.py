@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 from typing import Any
+from uuid import UUID
 
 import django_filters
 from django.db.models import QuerySet
+from django.shortcuts import get_object_or_404
 from drf_spectacular.extensions import OpenApiAuthenticationExtension
+from rest_framework import serializers
+from rest_framework.request import Request
 
+from tenants.models import Membership, Tenant, User
+from tenants.permissions import signed_in
 from tenants.roles import TokenScope
 
 
@@ -46,3 +52,23 @@ class InProjectFilter(InTenantFilter):
     """Narrow a list to one tenant or project, by slug."""
 
     project = django_filters.CharFilter(field_name="project__slug", label="Slug of a project")
+
+
+class TenantNameSerializer(serializers.Serializer[Any]):
+    tenant = serializers.SlugField()
+
+
+def named_tenant(request: Request) -> Tenant:
+    """The tenant that the body names: 404 when it is not visible, 400 when it names none."""
+    said = TenantNameSerializer(data=request.data)
+    said.is_valid(raise_exception=True)
+    visible = Tenant.objects.visible_to(signed_in(request))
+    tenant: Tenant = get_object_or_404(visible, slug=said.validated_data["tenant"])
+    return tenant
+
+
+def service_account_of(user: User, pk: UUID) -> User | None:
+    """The service account that `service-accounts/` lists for `user` under this id; None for any other."""
+    members = Membership.objects.visible_to(user).filter(user__service_of__isnull=False)
+    member = members.select_related("user__service_of").filter(pk=pk).first()
+    return member and member.user

@@ -6,7 +6,6 @@ from typing import Any
 
 import django_filters
 from django.db.models import Q, QuerySet
-from django.shortcuts import get_object_or_404
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema, extend_schema_view
 from rest_framework import serializers, status, viewsets
@@ -27,7 +26,7 @@ from tenants.actions import (
 )
 from tenants.actions.belongings import belongings_of
 from tenants.actions.members import require_manager, require_may_give
-from tenants.api.base import InTenantFilter, VisibleMixin
+from tenants.api.base import InTenantFilter, VisibleMixin, named_tenant
 from tenants.idempotency import once
 from tenants.models import Invitation, Membership, Source, Tenant
 from tenants.permissions import require, signed_in
@@ -117,10 +116,6 @@ class NewServiceAccountSerializer(serializers.Serializer[Any]):
         choices=PROJECT_ROLE_CHOICES,
         help_text="None above your own; never owner.",
     )
-
-
-class TenantNameSerializer(serializers.Serializer[Any]):
-    tenant = serializers.SlugField()
 
 
 class MemberFilter(InTenantFilter):
@@ -214,7 +209,7 @@ class InvitationViewSet(VisibleMixin, viewsets.ReadOnlyModelViewSet[Invitation])
     )
     def create(self, request: Request) -> Response:
         """Invite somebody by mail. The answer is the same whether or not the address has an account."""
-        tenant, user = _named_tenant(request), signed_in(request)
+        tenant, user = named_tenant(request), signed_in(request)
         require_manager(user, tenant)
         said = NewInvitationSerializer(data=request.data)
         said.is_valid(raise_exception=True)
@@ -262,7 +257,7 @@ class ServiceAccountViewSet(VisibleMixin, viewsets.ReadOnlyModelViewSet[Membersh
     )
     def create(self, request: Request) -> Response:
         """Make a service account; you answer for it."""
-        tenant, user = _named_tenant(request), signed_in(request)
+        tenant, user = named_tenant(request), signed_in(request)
         require_manager(user, tenant, deed="tenants.manage_service_accounts")
         said = NewServiceAccountSerializer(data=request.data)
         said.is_valid(raise_exception=True)
@@ -307,12 +302,3 @@ class ServiceAccountViewSet(VisibleMixin, viewsets.ReadOnlyModelViewSet[Membersh
         said.is_valid(raise_exception=True)
         delete_service_account(member.pk, by=user, **said.validated_data)
         return Response(status=status.HTTP_204_NO_CONTENT)
-
-
-def _named_tenant(request: Request) -> Tenant:
-    """The tenant that the body names: 404 when it is not visible, 400 when it names none."""
-    said = TenantNameSerializer(data=request.data)
-    said.is_valid(raise_exception=True)
-    visible = Tenant.objects.visible_to(request.user)
-    tenant: Tenant = get_object_or_404(visible, slug=said.validated_data["tenant"])
-    return tenant
