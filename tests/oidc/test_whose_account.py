@@ -80,6 +80,9 @@ def test_whoever_changes_their_address_keeps_their_account(client, provider, sig
     sign_in("ana")
     user.refresh_from_db()
     assert (user.email, user.name) == ("ana.adler@example.com", "Ana Adler")
+    line = AuditEntry.objects.across_tenants().get(verb="person.changed")
+    assert line.changes["email"] == ["ana@example.com", "ana.adler@example.com"]
+    assert line.changes["name"][1] == "Ana Adler"
 
 
 def test_an_address_that_is_taken_is_not_taken_over(provider, sign_in):
