@@ -14,9 +14,14 @@ from tenants.audit.canonical import WORD_COLUMNS, Row, commitment, leaves_of, sa
 from tenants.audit.recording import record
 from tenants.audit.seals import fetch
 from tenants.audit.verify import redactions_digest
-from tenants.models import User
+from tenants.models import AuditEntry, User
 
 ENTRIES_A_RECORD: Final = 2_000
+RENAMINGS: Final = (
+    "person.changed",
+    "person.address_freed",
+)  # deeds whose changes are nothing but personal data
+CALLED: Final = ("email", "work_email", "name", "display_name", "formatted_name")  # by these others know them
 
 _ABOUT = """
 SELECT id::text FROM tenants_auditentry
@@ -31,16 +36,19 @@ NOBODY_YET: Final = "00000000-0000-0000-0000-000000000000"
 
 @dataclass(frozen=True)
 class Person:
-    """Whose words are meant: their id, and the words by which they are known."""
+    """Whose words are meant: their id, and the words by which they are or were known."""
 
     id: str
-    words: tuple[str, ...]  # address and name, as they were
+    words: tuple[str, ...]  # addresses and names
 
     @classmethod
     def of(cls, user: User) -> Person:
-        """The person as they are now; take it before their row is pseudonymised."""
-        name = user.name.strip()
-        return cls(str(user.pk), (user.email, name) if len(name) > 2 else (user.email,))
+        """The person as they are now, and as the trail says they were; take it before their row is pseudonymised."""
+        words = {user.email, user.name.strip()}
+        renamings = AuditEntry.unscoped.filter(subject_id=str(user.pk), verb__in=RENAMINGS)
+        for changes in renamings.values_list("changes", flat=True):
+            words.update(str(word or "").strip() for field in CALLED for word in changes.get(field, ()))
+        return cls(str(user.pk), tuple(sorted(word for word in words if len(word) > 2)))
 
     @property
     def pattern(self) -> re.Pattern[str]:
@@ -81,6 +89,8 @@ def words_to_erase(row: Row, person: Person) -> dict[str, str]:
         gone["on_behalf_of_label"] = row.on_behalf_of_label
     if row.subject_id == person.id and row.subject_label:
         gone["subject_label"] = row.subject_label
+    if row.subject_id == person.id and row.verb in RENAMINGS:
+        gone |= {path: word for path, word in words.items() if path.startswith("changes/")}
     return gone
 
 
