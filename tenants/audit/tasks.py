@@ -13,29 +13,29 @@ def seal_audit_trail() -> None:
     """Seal what was written, and carry the seals outside."""
     from tenants.audit import seals
 
-    with platform_scope("seal the audit trail", is_routine=True):
-        seals.seal_waiting_entries()
+    seals.seal_waiting_entries()
     export_audit_seals.delay()
 
 
 @shared_task
 def export_audit_seals() -> None:
+    """Carry the seals that the store outside does not hold yet. Seals are no tenant's, so no scope is needed."""
     from tenants.audit import carrying
 
-    with platform_scope("carry seals outside", is_routine=True):
-        carrying.export_seals()
+    carrying.export_seals()
 
 
 @shared_task
 def prune_audit_trail() -> None:
+    """Let entries go that have outlived AUDIT_RETENTION_DAYS, fifty seals a run."""
     from tenants.audit import retention
 
-    with platform_scope("prune the audit trail"):
-        retention.prune_old_entries()
+    retention.prune_old_entries()
 
 
 @shared_task
 def erase_person(user_id: str, by_id: str, reason: str, keys_to_id: str | None = None) -> None:
+    """Erase a person as somebody in the admin asked. Safe to repeat: who is erased already stays as they are."""
     from tenants import personal_data
 
     with platform_scope("erase a person from every tenant's rows"):
