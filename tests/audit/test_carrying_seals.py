@@ -199,8 +199,13 @@ def test_a_trail_is_proved_against_its_store(lab, store, settings):
 
 @pytest.mark.parametrize(
     ("text", "words"),
-    [("", "nothing was compared"), ("not JSON\n", "cannot be read"), ("{}\n", "cannot be read"), (None, "cannot be read")],
-)  # fmt: skip
+    [
+        ("", "nothing was compared"),
+        ("not JSON\n", "cannot be read"),
+        ("{}\n", "cannot be read"),
+        (None, "cannot be read"),
+    ],
+)
 def test_a_store_that_proves_nothing_is_not_taken_for_a_proof(lab, tmp_path, text, words):
     """A wrong path, an emptied bucket, a damaged file: an auditor must not read "Proved"."""
     seal_more(lab, 2)

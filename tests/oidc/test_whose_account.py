@@ -6,7 +6,9 @@ import pytest
 from django.core.exceptions import PermissionDenied
 
 from tenants.actions.identities import link_identity, unlink_identity
+from tenants.errors import Conflict
 from tenants.models import AuditEntry, DirectoryPerson, FederatedIdentity, User
+from tests.concurrency import queued_at
 from tests.factories import UserFactory, member_of
 
 pytestmark = pytest.mark.django_db
@@ -122,3 +124,16 @@ def test_a_superuser_links_and_unlinks_by_hand(client, provider, sign_in, lab, o
     unlink_identity(identity.pk, by=root)
     assert "_auth_user_id" not in client.session
     assert sign_in("olu-1").status_code == 403
+
+
+@pytest.mark.django_db(transaction=True)
+def test_of_two_superusers_who_link_one_account_at_once_one_is_told(settings):
+    settings.OIDC_ISSUER = "https://issuer.example"
+    root, olu = UserFactory(is_superuser=True), UserFactory()
+    outcomes = queued_at(
+        User.objects.filter(pk=olu.pk),
+        lambda: link_identity(olu, "olu-1", by=root).subject,
+        lambda: link_identity(olu, "olu-2", by=root).subject,
+    )
+    assert sum(isinstance(outcome, Conflict) for outcome in outcomes) == 1
+    assert FederatedIdentity.objects.filter(user=olu).count() == 1

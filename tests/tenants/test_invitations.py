@@ -25,7 +25,7 @@ from tenants.errors import Conflict
 from tenants.invitation_mail import MailServerAwayError, send_invitation
 from tenants.models import AuditEntry, Invitation, Membership, Source, Tenant, User
 from tests.concurrency import at_the_same_time, queued_at
-from tests.factories import UserFactory, member_of
+from tests.factories import TenantFactory, UserFactory, member_of
 
 PASSWORD = "unguessable-otter-42"
 
@@ -245,6 +245,21 @@ def test_two_newcomers_at_once_make_one_account(lab, owner):
     outcomes = at_the_same_time(deed, deed)
     assert User.objects.filter(email="nia@example.org").count() == 1
     assert sum(isinstance(outcome, Exception) for outcome in outcomes) == 1
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_newcomer_invited_by_two_tenants_who_opens_both_links_at_once_makes_one_account(lab, owner):
+    second = TenantFactory(slug="second")
+    links = [
+        invite(lab, "nia@example.org", "developer", by=owner)[1],
+        invite(second, "nia@example.org", "viewer", by=member_of(second, "owner"))[1],
+    ]
+    deeds = [
+        lambda link=link: accept_as_newcomer(link, name="Nia", password=PASSWORD)[0].role for link in links
+    ]
+    outcomes = queued_at(Tenant.objects.filter(pk__in=[lab.pk, second.pk]), *deeds)
+    assert User.objects.filter(email="nia@example.org").count() == 1
+    assert sorted(type(outcome).__name__ for outcome in outcomes) == ["Conflict", "str"]
 
 
 @pytest.mark.django_db(transaction=True)
