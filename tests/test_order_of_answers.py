@@ -91,3 +91,11 @@ def test_the_page_that_asks_whether_to_withdraw_is_for_who_may(client, asked, la
 def test_two_gateways_of_one_name_at_once_are_a_conflict_not_an_error():
     outcomes = at_the_same_time(*[lambda: register_gateway("gw", by=None)] * 2)
     assert sorted(type(outcome).__name__ for outcome in outcomes) == ["Conflict", "tuple"]
+
+
+def test_a_question_to_the_trail_that_cannot_be_read(client, lab, owner):
+    page = "/api/v1/audit-entries/?page_size=x"
+    client.force_login(member_of(lab, "viewer"))
+    assert client.get(page).status_code == 403
+    client.force_login(owner)
+    assert client.get(page).status_code == 400
