@@ -94,7 +94,7 @@ def test_two_gateways_of_one_name_at_once_are_a_conflict_not_an_error():
 
 
 def test_a_question_to_the_trail_that_cannot_be_read(client, lab, owner):
-    page = "/api/v1/audit-entries/?page_size=x"
+    page = "/api/v1/audit/?page_size=x"
     client.force_login(member_of(lab, "viewer"))
     assert client.get(page).status_code == 403
     client.force_login(owner)
