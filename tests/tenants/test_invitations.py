@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from unittest import mock
 
 import pytest
 from django.core import mail
@@ -315,6 +316,15 @@ class TestTheMail:
             send_invitation(invitation.pk)
         invitation.refresh_from_db()
         assert invitation.sent_at is None
+
+    def test_that_cannot_be_written_is_not_taken_for_sent(self, lab, owner):
+        invitation, _ = invite(lab, "nia@example.org", "developer", by=owner)
+        with (
+            mock.patch("tenants.invitation_mail._compose", side_effect=RuntimeError),
+            pytest.raises(RuntimeError),
+        ):
+            send_invitation(invitation.pk)
+        assert send_invitation(invitation.pk)
 
     @pytest.fixture
     def unused_port(self):
