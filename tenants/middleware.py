@@ -55,7 +55,7 @@ class RequestContextMiddleware:
 class ScopeMiddleware:
     """Gives every request the narrowest scope that serves it (tenants/scope.py), and nobody's until then.
 
-    Below /t/<tenant>/ the page itself narrows to that tenant (TenantPageMixin). Elsewhere a person's scope is the
+    Below /t/<tenant>/ it is that tenant, if the person belongs to it (and see TenantPageMixin). Elsewhere it is the
     tenants they belong to; staff on their own pages and in the API work on the platform's rows, as their log lines say.
     """
 
@@ -66,11 +66,10 @@ class ScopeMiddleware:
         with scoped(NOBODY):
             return self.get_response(request)
 
-    def process_view(
-        self, request: HttpRequest, view: object, args: object, kwargs: dict[str, object]
-    ) -> None:
+    def process_view(self, request: HttpRequest, view: object, args: object, kwargs: dict[str, str]) -> None:
         if request.user.is_authenticated and not request.path_info.startswith(OWN_DOORS):
-            enter_scope_of(request.user, in_tenant_page=request.path_info.startswith("/t/"))
+            page_of = kwargs["tenant"] if request.path_info.startswith("/t/") else None
+            enter_scope_of(request.user, page_of=page_of)
 
 
 class RefusalMiddleware:

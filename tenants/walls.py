@@ -27,6 +27,23 @@ $$ SELECT CASE WHEN coalesce(current_setting('quartermaster.tenants', true), '')
 
 CREATE OR REPLACE FUNCTION person_in_scope() RETURNS uuid LANGUAGE sql STABLE PARALLEL SAFE AS
 $$ SELECT nullif(current_setting('quartermaster.person', true), '')::uuid $$;
+
+-- A person's scope in one statement: the tenants they belong to, or of those the one with this slug.
+-- Runs with the rights of whoever calls it; a person's own memberships are visible in their scope.
+CREATE OR REPLACE FUNCTION enter_person_scope(person uuid, tenant_slug text, for_transaction boolean)
+RETURNS uuid[] LANGUAGE plpgsql AS $$
+DECLARE
+    belongs_to uuid[];
+BEGIN
+    PERFORM set_config('quartermaster.tenants', '', for_transaction),
+            set_config('quartermaster.person', person::text, for_transaction);
+    SELECT coalesce(array_agg(m.tenant_id ORDER BY m.tenant_id), '{}') INTO belongs_to
+      FROM tenants_membership m
+     WHERE m.user_id = person
+       AND (tenant_slug IS NULL OR m.tenant_id = (SELECT id FROM tenants_tenant WHERE slug = tenant_slug));
+    PERFORM set_config('quartermaster.tenants', array_to_string(belongs_to, ','), for_transaction);
+    RETURN belongs_to;
+END $$;
 """
 
 # Asked once a statement (a sub-select without references is an InitPlan), not once a row.

@@ -9,6 +9,7 @@ from django.db import DatabaseError, connection, transaction
 from django.db.utils import ProgrammingError
 
 from billing.tasks import build_export
+from tenants.database.base import DatabaseWrapper
 from tenants.models import ApiKey, Membership, Project, Tenant
 from tenants.scope import NOBODY, person_scope, platform_scope, scoped, tenant_scope
 from tenants.scoping import TenantQuerySet
@@ -199,7 +200,7 @@ def test_a_transactions_scope_ends_with_the_transaction_on_the_server_too(lab):
 
 @pytest.mark.django_db(transaction=True)
 def test_a_pooled_connection_brings_nobody_elses_scope(lab, monkeypatch):
-    """Django's pool with a single connection: what the first user of it left is not trusted by the second."""
+    """Django's pool with a single connection: what its first user left is gone before the second has it."""
     ProjectFactory(tenant=lab)
     connection.close()
     monkeypatch.setitem(
@@ -216,6 +217,36 @@ def test_a_pooled_connection_brings_nobody_elses_scope(lab, monkeypatch):
     finally:
         connection.close()
         connection.close_pool()
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize(
+    "page", ["/t/lab/keys/", "/t/elsewhere/keys/", "/api/v1/keys/", "/account/sessions/"]
+)
+def test_a_request_of_a_person_tells_its_scope_once(client, lab, developer, elsewhere, page, monkeypatch):
+    told = []
+    tell = DatabaseWrapper._tell
+    monkeypatch.setattr(
+        DatabaseWrapper, "_tell", lambda wrapper, *said: told.append(said) or tell(wrapper, *said)
+    )
+    client.force_login(developer)
+    connection.close()
+    told.clear()
+    with scoped(NOBODY):  # as a server's thread is, before the first request and after each
+        client.get(page)
+    assert len(told) == 1, told
+
+
+def test_the_scope_of_a_person_is_their_tenants_or_the_one_that_is_asked_for(lab, developer, elsewhere):
+    def scope_of(slug):
+        with scoped(NOBODY):
+            found = connection.enter_person_scope(str(developer.pk), tenant_slug=slug)
+        with scoped(found):
+            assert [tenant.slug for tenant in Tenant.objects.all()] == ["lab"]
+        return found
+
+    assert scope_of(None) == scope_of("lab") == person_scope(developer.pk, [lab.pk])
+    assert scope_of("elsewhere") == scope_of("nowhere") == person_scope(developer.pk, [])
 
 
 def test_partitions_are_reached_through_their_table_alone():
