@@ -70,5 +70,5 @@ def named_tenant(request: Request) -> Tenant:
 def service_account_of(user: User, pk: UUID) -> User | None:
     """The service account that `service-accounts/` lists for `user` under this id; None for any other."""
     members = Membership.objects.visible_to(user).filter(user__service_of__isnull=False)
-    member = members.select_related("user__service_of").filter(pk=pk).first()
-    return member and member.user
+    member: Membership | None = members.select_related("user__service_of").filter(pk=pk).first()
+    return member.user if member else None
