@@ -23,6 +23,7 @@ from django.utils.timezone import now
 from tenants import audit
 from tenants.actions.members import end_membership, place_member, withdraw_open_invitations
 from tenants.models import (
+    ApiKey,
     AuditEntry,
     DirectoryGroup,
     FederatedIdentity,
@@ -33,9 +34,9 @@ from tenants.models import (
     Tenant,
     User,
 )
-from tenants.roles import ROLE_PERMISSIONS, Role
+from tenants.roles import Role
 from tenants.scope import platform_scope
-from tenants.suspension import restore_access, suspend_access
+from tenants.suspension import HOLDERS, follow_role, restore_access, suspend_access
 
 log = structlog.get_logger(__name__)
 
@@ -63,17 +64,6 @@ class Change:
         """Whether the person can do less afterwards."""
         return not self.kept and (
             not self.after or bool(self.before and STRENGTH.get(self.after, 0) < STRENGTH.get(self.before, 0))
-        )
-
-    @property
-    def loses_keys(self) -> bool:
-        """Whether the keys that the person owns in the tenant rested on what they lose.
-
-        Whoever leaves loses their roles in its projects as well, by which a viewer may have held keys.
-        """
-        return not self.after or (
-            "claim_key" in ROLE_PERMISSIONS.get(self.before, ())
-            and "claim_key" not in ROLE_PERMISSIONS.get(self.after, ())
         )
 
 
@@ -343,9 +333,13 @@ def _suspend_and_restore(user: User, done: list[Change], because: str) -> None:
     ):
         suspend_access(user, tenant=None, because=because, by=None)
         return
-    for change in done:
-        if change.tenant and change.loses_keys:
-            suspend_access(user, tenant=change.tenant, because=because, by=None)
-    is_refused = user.identities.filter(refused_at__isnull=False).exists()
-    if any(not change.is_loss for change in done) and not is_refused:
+    keys = ApiKey.objects.across_tenants().filter(owner=user)
+    list(keys.select_for_update(of=("self",)).order_by("pk"))  # all before the revision
+    if any(not change.is_loss for change in done):
         restore_access(user, tenant=None, by=None)
+    for change in done:
+        if change.tenant and not change.after:  # with the roles in its projects
+            suspend_access(user, tenant=change.tenant, because=because, by=None)
+        elif change.tenant:
+            was_holder = change.before in HOLDERS
+            follow_role(user, change.tenant, was_holder=was_holder, because=because, by=None)

@@ -38,8 +38,8 @@ def decide_review(pk: UUID | str, *, by: User, verdict: str, comment: str = "") 
 
     Raises:
         Review.DoesNotExist: `by` cannot see such a review.
-        PermissionDenied: `by` may not decide this track, made the request, or signed in without the second
-            factor that approvals need here.
+        PermissionDenied: `by` may not decide this track, made the request, manages the tokens of the service
+            account that made it, or signed in without the second factor that approvals need here.
         Conflict: the review or the request is decided, `by` has already spoken here, or what was asked for is
             no longer allowed (the model was retired, the tenant suspended, a data class lowered).
         ValidationError: no such verdict, or a refusal without a reason.
@@ -57,6 +57,12 @@ def decide_review(pk: UUID | str, *, by: User, verdict: str, comment: str = "") 
     require(by, f"catalog.review_{review.track}")
     if access_request.requested_by_id == by.pk:
         raise PermissionDenied(_("You asked for this access; someone else must decide it."))
+    if speaks_as_requester(by, access_request):
+        raise PermissionDenied(
+            _(
+                "A service account asked for this, whose tokens are yours to make; someone else must decide it."
+            )
+        )
     if settings.APPROVALS_NEED_SECOND_FACTOR:
         require_second_factor(by, _("decide reviews"))
     _require_open(review)
@@ -123,6 +129,14 @@ def revoke_grant(pk: UUID | str, *, by: User, reason: str = "") -> Grant:
     else:
         raise_revision()
     return grant
+
+
+def speaks_as_requester(user: User, access_request: AccessRequest) -> bool:
+    """Whether `user` may have asked themselves, by the token of a service account: then these are no four eyes."""
+    requester = access_request.requested_by
+    return requester.is_service_account and (
+        requester.responsible_id == user.pk or user.has_perm("tenants.manage_tokens", access_request.tenant)
+    )
 
 
 def require_revocable(grant: Grant, user: User) -> None:

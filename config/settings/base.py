@@ -76,6 +76,7 @@ MIDDLEWARE = [
     "django_htmx.middleware.HtmxMiddleware",
     "tenants.middleware.RequestContextMiddleware",
     "tenants.middleware.ScopeMiddleware",
+    "tenants.session_middleware.LocalSessionMiddleware",
     "tenants.oidc.middleware.ProviderSessionMiddleware",
     "tenants.middleware.RefusalMiddleware",
     "tenants.session_middleware.SecondFactorGate",
@@ -146,7 +147,7 @@ AXES_RESET_COOL_OFF_ON_FAILURE_DURING_LOCKOUT = False
 AXES_RESET_ON_SUCCESS = True
 AXES_USERNAME_FORM_FIELD = "username"
 AXES_USERNAME_CALLABLE = "tenants.lockout.address_tried"
-AXES_CLIENT_IP_CALLABLE = "tenants.client_address.client_address"
+AXES_CLIENT_IP_CALLABLE = "tenants.client_address.caller_place"
 AXES_LOCKOUT_CALLABLE = "tenants.lockout.locked_out"
 AXES_DISABLE_ACCESS_LOG = True  # the audit trail says who signed in
 AXES_ENABLE_ADMIN = AXES_VERBOSE = False

@@ -21,7 +21,7 @@ from tenants.models import ApiKey, Invitation, PersonalAccessToken, Tenant, Tena
 from tenants.permissions import require
 from tenants.revision import raise_revision
 from tenants.signals import tenant_closed
-from tenants.standing import lock_tenant, why_not_active
+from tenants.standing import check_not_closed, lock_tenant, why_not_active
 
 LONGEST_REASON = 500
 
@@ -141,8 +141,7 @@ def require_suspended(tenant: Tenant) -> None:
             _("%(tenant)s is active. Closing begins with suspending it.") % {"tenant": tenant.name},
             code="not_suspended",
         )
-    if tenant.status == Tenant.Status.CLOSED:
-        raise Conflict(why_not_active(tenant), code="tenant_not_active")
+    check_not_closed(tenant)
 
 
 def _lock_closing(pk: UUID | str, *, by: User) -> TenantClosing:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
 
@@ -13,7 +14,6 @@ from rest_framework import serializers
 from rest_framework.request import Request
 
 from tenants.models import Membership, Tenant, User
-from tenants.permissions import signed_in
 from tenants.roles import TokenScope
 
 
@@ -25,6 +25,26 @@ class TokenScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-ca
 
     def get_security_definition(self, auto_schema: Any) -> dict[str, str]:
         return {"type": "http", "scheme": "bearer", "description": "A personal access token, qmp_…"}
+
+
+class TenantNameSerializer(serializers.Serializer[Any]):
+    tenant = serializers.SlugField(help_text="Slug of the tenant.")
+
+
+def named_tenant(user: Any, said: Any) -> Tenant:
+    """The tenant that a body or query names: 404 when `user` may not know of it, 400 when none is named.
+
+    Asked before anything else of it is read: who may not, learns nothing of the form.
+    """
+    wanted = TenantNameSerializer(data=said)
+    wanted.is_valid(raise_exception=True)
+    tenant: Tenant = get_object_or_404(Tenant.objects.visible_to(user), slug=wanted.validated_data["tenant"])
+    return tenant
+
+
+def peek(request: Request, name: str) -> Any:
+    """One value of a body that was not read yet, whatever it is; None where there is none."""
+    return request.data.get(name) if isinstance(request.data, Mapping) else None
 
 
 class VisibleMixin:
@@ -52,19 +72,6 @@ class InProjectFilter(InTenantFilter):
     """Narrow a list to one tenant or project, by slug."""
 
     project = django_filters.CharFilter(field_name="project__slug", label="Slug of a project")
-
-
-class TenantNameSerializer(serializers.Serializer[Any]):
-    tenant = serializers.SlugField()
-
-
-def named_tenant(request: Request) -> Tenant:
-    """The tenant that the body names: 404 when it is not visible, 400 when it names none."""
-    said = TenantNameSerializer(data=request.data)
-    said.is_valid(raise_exception=True)
-    visible = Tenant.objects.visible_to(signed_in(request))
-    tenant: Tenant = get_object_or_404(visible, slug=said.validated_data["tenant"])
-    return tenant
 
 
 def service_account_of(user: User, pk: UUID) -> User | None:

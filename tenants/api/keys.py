@@ -15,6 +15,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from tenants.actions import claim_api_key, revoke_api_key
+from tenants.actions.keys import require_claimable
 from tenants.api.base import InProjectFilter, VisibleMixin, service_account_of
 from tenants.models import ApiKey, Limit, Project, Tenant, User
 from tenants.permissions import require, signed_in
@@ -101,6 +102,7 @@ class ApiKeyViewSet(VisibleMixin, viewsets.ReadOnlyModelViewSet[ApiKey]):
     def claim(self, request: Request, pk: str) -> Response:
         found = self.get_object()
         limit_rate("key_claim", str(signed_in(request).pk))
+        require_claimable(found, signed_in(request))
         said = ClaimSerializer(data=request.data)
         said.is_valid(raise_exception=True)
         owner = _holder(signed_in(request), said.validated_data["service_account"])

@@ -171,7 +171,7 @@ class ProjectViewSet(VisibleMixin, viewsets.ReadOnlyModelViewSet[Project]):
     @extend_schema(request=NewProjectSerializer, responses={201: ProjectSerializer, 409: _NOT_ACTIVE})
     def create(self, request: Request) -> Response:
         """Create a project in a tenant."""
-        tenant = named_tenant(request)
+        tenant = named_tenant(request.user, request.data)
         require(signed_in(request), "tenants.manage_projects", tenant)
         check_active(tenant)
         said = NewProjectSerializer(data=request.data, context={"tenant": tenant})
@@ -195,4 +195,4 @@ class ProjectViewSet(VisibleMixin, viewsets.ReadOnlyModelViewSet[Project]):
     @ROLES_SCHEMA
     @action(detail=True, methods=["get", "post"], pagination_class=None, filterset_class=None)
     def roles(self, request: Request, pk: str) -> Response:
-        return project_roles(request, self.get_object().pk)
+        return project_roles(request, self.get_object())

@@ -8,10 +8,11 @@ from uuid import UUID
 from zoneinfo import ZoneInfo
 
 from django import forms
+from django.db.models import Exists, OuterRef
 from django.utils.translation import gettext_lazy as _
 
 from tenants.audit.questions import NOBODY, Question, deed_in_words, deeds_in_trail
-from tenants.models import Tenant, User
+from tenants.models import AuditEntry, Membership, Tenant, User
 
 PLATFORM = "platform"
 
@@ -53,9 +54,10 @@ class TrailForm(forms.Form):
         person = asked["person"].strip().lower()
         tenant = asked.get("tenant") or self.trail_of
         zone = ZoneInfo(tenant.timezone if tenant else "UTC")
+        tenants = (tenant.pk,) if tenant else None
         return Question(
-            tenants=(tenant.pk,) if tenant else None,
-            actor=actor_of(person),
+            tenants=tenants,
+            actor=actor_of(person, tenants),
             is_platform=person == PLATFORM,
             deed=asked["deed"],
             subject=asked["object"].strip(),
@@ -87,11 +89,20 @@ class StaffTrailForm(TrailForm):
         return tenant
 
 
-def actor_of(person: str) -> UUID | None:
-    """Whose deeds are meant by an address; None for everybody's and the platform's."""
+def actor_of(person: str, tenants: tuple[UUID, ...] | None) -> UUID | None:
+    """Whose deeds are meant by an address; None for everybody's and the platform's.
+
+    Who neither belongs to `tenants` (None: all) nor did anything there counts as nobody: a question is kept and told,
+    in files and in the trail itself, and must not say which addresses have an account elsewhere.
+    """
     if not person or person == PLATFORM:
         return None
-    return User.objects.filter(email=person.lower()).values_list("pk", flat=True).first() or NOBODY
+    found = User.objects.filter(email=person.lower())
+    if tenants is not None:
+        members = Membership.objects.across_tenants().filter(tenant__in=tenants, user=OuterRef("pk"))
+        deeds = AuditEntry.objects.across_tenants().filter(tenant__in=tenants, actor=OuterRef("pk"))
+        found = found.filter(Exists(members) | Exists(deeds))
+    return found.values_list("pk", flat=True).first() or NOBODY
 
 
 def address_of(actor: str | None) -> str:

@@ -45,6 +45,7 @@ NOT_ASKED = {
     "tenants.audit.redaction.erase_from_trail": "part of erase_person",
     "tenants.personal_data.check_erasure": "a question",
     "tenants.standing.lock_tenant": "a question",
+    "tenants.suspension.follow_role": "part of changing a role",
     "tenants.suspension.restore_access": "part of giving a role or account back",
     "tenants.suspension.suspend_access": "part of taking a role or account",
     "billing.periods.close_period": "has no door yet; `by` only names who did it",
