@@ -2,7 +2,8 @@
 
 A person's groups are those their provider named last and those the directory has them in. Of several rules for one
 tenant the strongest role wins, in the order of `Role`. A rule takes away only what a rule gave: memberships and
-staff roles given by a person stay as they are.
+staff roles given by a person stay as they are. Who wrote a rule is raised by it never: not when it begins, and not when
+they come into its group later.
 """
 
 from __future__ import annotations
@@ -88,9 +89,24 @@ def changes_for(people: Iterable[UUID], rules: Iterable[GroupRule]) -> list[Chan
     changes: list[Change] = []
     for person in sorted(persons.values(), key=lambda person: person.email):
         given, staff_given = what_rules_give(groups[person.pk], rules)
+        by_others, staff_by_others = what_rules_give(
+            groups[person.pk], [rule for rule in rules if rule.begun_by_id != person.pk]
+        )
+        for tenant_id, membership in roles[person.pk].items():
+            by_others[tenant_id] = _stronger(membership.role, by_others.get(tenant_id, ""))
+        given = {pk: _weaker(role, by_others.get(pk, "")) for pk, role in given.items()}
         changes += _changes_of_roles(person, roles[person.pk], given, tenants)
+        staff_given &= staff_by_others | staff[person.pk].keys()
         changes += _changes_of_staff(person, staff[person.pk], staff_given)
     return changes
+
+
+def _stronger(one: str, other: str) -> str:
+    return max(one, other, key=lambda role: STRENGTH.get(role, -1))
+
+
+def _weaker(one: str, other: str) -> str:
+    return min(one, other, key=lambda role: STRENGTH.get(role, -1))
 
 
 def _changes_of_roles(

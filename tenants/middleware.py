@@ -11,10 +11,11 @@ from django.shortcuts import render
 
 from tenants.client_address import client_address
 from tenants.context import Origin, current_origin, trace_id_of
+from tenants.emergency import within_emergency
 from tenants.errors import Conflict, TooManyRequests
 from tenants.scope import NOBODY, scoped
 from tenants.scope_of import enter_scope_of
-from tenants.sessions import session_has_second_factor
+from tenants.sessions import digest_of_session, session_has_second_factor
 from tenants.views.errors import invalid, page_not_found, too_many_requests
 
 Answer = Callable[[HttpRequest], HttpResponse]
@@ -41,6 +42,7 @@ class RequestContextMiddleware:
             client_address(request),
             request.headers.get("User-Agent", ""),
             has_second_factor=session_has_second_factor(request),
+            session=digest_of_session(request),
             trace_id=trace_id_of(request.headers.get("traceparent", "")),
         )
         token = current_origin.set(origin)
@@ -57,13 +59,14 @@ class ScopeMiddleware:
 
     Below /t/<tenant>/ it is that tenant, if the person belongs to it (and see TenantPageMixin). Elsewhere it is the
     tenants they belong to; staff on their own pages and in the API work on the platform's rows, as their log lines say.
+    On the pages of a tenant to which they opened emergency access, whatever they do is done by it.
     """
 
     def __init__(self, get_response: Answer) -> None:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
-        with scoped(NOBODY):
+        with scoped(NOBODY), within_emergency(request):
             return self.get_response(request)
 
     def process_view(self, request: HttpRequest, view: object, args: object, kwargs: dict[str, str]) -> None:

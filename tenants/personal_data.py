@@ -24,6 +24,7 @@ from django.utils.timezone import now
 from django.utils.translation import gettext_lazy as _
 
 from tenants import audit
+from tenants.actions.keys import stop_key
 from tenants.actions.service_accounts import stop
 from tenants.audit.redaction import Person, entries_about, erase_from_trail
 from tenants.errors import Conflict
@@ -40,7 +41,8 @@ log = structlog.get_logger(__name__)
 
 ORDER_LIFE: Final = timedelta(days=3)  # that an order may wait in the queue
 _ORDER: Final = "tenants.erasure"
-UNTOLD: Final = NAMES | {"session_data", "salt", "leaf_salts", "key"}  # of no use to the person, or a secret
+# Of no use to the person, or a secret.
+UNTOLD: Final = NAMES | {"session_data", "session_digest", "salt", "leaf_salts", "key"}
 
 
 @dataclass(frozen=True)
@@ -81,9 +83,9 @@ def erase_person(pk: UUID | str, *, by: User | None, reason: str, keys_to: User 
     """Erase a person: what belongs to them is deleted, their row and their words in the trail get a pseudonym.
 
     Their memberships, sessions, identities, tokens and second factors go; keys they answer for go to `keys_to` where
-    that is an active member who may hold them, and are revoked elsewhere; open invitations to their address are
-    withdrawn and forget it. The ledger is untouched, and the trail still proves itself. Safe to repeat: a person
-    who is erased already is left as they are.
+    that is an active member who may hold them, and are revoked elsewhere; service accounts they answer for likewise,
+    or are disabled; open invitations to their address are withdrawn and forget it. The ledger is untouched, and the
+    trail still proves itself. Safe to repeat: a person who is erased already is left as they are.
 
     Raises:
         User.DoesNotExist: there is no such person.
@@ -107,7 +109,6 @@ def erase_person(pk: UUID | str, *, by: User | None, reason: str, keys_to: User 
         person = Person.of(user)
         token = f"erased-{secrets.token_hex(6)}"
         handed, revoked = _let_keys_go(user, keys_to, token)
-        _let_accounts_go(user, keys_to, by)
         memberships = Membership.unscoped.filter(user=user).count()
         Invitation.unscoped.filter(email__iexact=user.email, accepted_at=None, withdrawn_at=None).update(
             withdrawn_at=now()
@@ -120,6 +121,7 @@ def erase_person(pk: UUID | str, *, by: User | None, reason: str, keys_to: User 
         _pseudonymise(user, token)
         entries = erase_from_trail(person, token=token, user=user, by=by, reason=reason)
         person_erased.send(User)
+        _let_accounts_go(user, keys_to, by)  # last: it raises the revision
         audit.record(
             "person.erased",
             actor=by,
@@ -231,26 +233,22 @@ def _let_keys_go(user: User, keys_to: User | None, token: str) -> tuple[int, int
             )
             handed += 1
         else:
-            before = key.state
-            key.move_to(ApiKey.State.REVOKED)
-            key.revoked_at = now()
-            key.save(update_fields=["state", "revoked_at"])
-            audit.record(
-                "api_key.revoked", actor=None, subject=key, prefix=key.prefix,
-                reason="Its owner was erased.", changes={"state": (before, key.state)},
-            )  # fmt: skip
+            stop_key(key, by=None, reason="Its owner was erased.")
             revoked += 1
     return handed, revoked
 
 
 def _let_accounts_go(user: User, heir: User | None, by: User | None) -> None:
     """Hand the service accounts that the person answers for over, or stop them: they may know their tokens."""
-    for account in (
-        User.objects.filter(responsible=user, is_active=True).select_related("service_of").order_by("pk")
-    ):
+    theirs = User.objects.filter(responsible=user, is_active=True).select_related("service_of")
+    accounts = list(theirs.select_for_update(of=("self",), no_key=True).order_by("pk"))
+    list(ApiKey.unscoped.filter(owner__in=accounts).select_for_update(of=("self",)).order_by("pk"))
+    if heir is not None and (heir.is_service_account or not heir.is_active):
+        heir = None  # who answers is a person
+    for account in accounts:
         tenant = account.service_of
         assert tenant is not None  # `responsible` is a service account's
-        if heir is not None and heir.is_active and heir.memberships.filter(tenant=tenant).exists():
+        if heir is not None and heir.memberships.filter(tenant=tenant).exists():
             account.responsible = heir
             account.save(update_fields=["responsible"])
             audit.record(

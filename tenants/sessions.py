@@ -6,6 +6,7 @@ meanwhile cannot bring it back (tenants/session_store.py).
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -74,6 +75,14 @@ def speaks_by_token(request: HttpRequest) -> bool:
     """Whether the API asks a bearer token alone who speaks, whatever cookie comes with it."""
     has_bearer = request.headers.get("Authorization", "").lower().startswith("bearer ")
     return has_bearer and request.path.startswith("/api/")
+
+
+def digest_of_session(request: HttpRequest) -> str:
+    """What a row keeps of the session that a request comes in, SHA-256; empty without one, and beside a token."""
+    if "HTTP_AUTHORIZATION" in request.META or not hasattr(request, "session"):
+        return ""
+    key = request.session.session_key
+    return hashlib.sha256(key.encode()).hexdigest() if key else ""
 
 
 def note_seen(request: HttpRequest) -> None:

@@ -16,6 +16,7 @@ from catalog.actions.access_requests import cancel_open_reviews, find_problems
 from catalog.models import AccessRequest, Grant, Review, ReviewDecision
 from tenants import actions as tenants_actions
 from tenants import audit
+from tenants.emergency import was_open
 from tenants.errors import Conflict
 from tenants.models import ApiKey, User
 from tenants.permissions import require
@@ -195,10 +196,13 @@ def _require_still_allowed(access_request: AccessRequest) -> None:
     """What was allowed when it was asked must be allowed now. Raises Conflict."""
     tenant, model = access_request.tenant, access_request.model
     require_active(tenant)
-    if not access_request.requested_by.has_perm("tenants.request_access", access_request.project):
+    asker = access_request.requested_by
+    may_ask = asker.has_perm("tenants.request_access", access_request.project)
+    # What was asked by emergency access was asked for the tenant, whose own people claim the key.
+    if not may_ask and not was_open(asker, tenant, access_request.created_at):
         raise Conflict(
             _("%(who)s may not ask for access here any more, and would be given a key. Reject the request.")
-            % {"who": access_request.requested_by},
+            % {"who": asker},
             code="requester_may_no_longer_ask",
         )
     if not model.is_visible:

@@ -52,6 +52,7 @@ def begin_group_rule(rule: GroupRule, *, by: User, ending: UUID | str | None = N
     if ending:
         _end(ending, by)
     rule.validate_constraints()
+    rule.begun_by = by
     try:
         with transaction.atomic():
             rule.save(force_insert=True)

@@ -14,6 +14,7 @@ from django.utils.timezone import now
 from django.utils.translation import gettext as _
 
 from tenants import audit
+from tenants.emergency import emergency_of
 from tenants.errors import Conflict
 from tenants.models import ApiKey, Project, Tenant, User
 from tenants.permissions import forget_deeds, require
@@ -49,18 +50,23 @@ def claim_api_key(pk: UUID | str, *, by: User, owner: UUID | str | None = None) 
     """Make the secret of a waiting key and return it with the key. The secret is not stored: show it now.
 
     Args:
-        owner: id of the service account of the same tenant that shall answer for it; None: `by`.
+        owner: id of the service account of the same tenant that shall answer for it; None: `by`, but not by
+            emergency access, which the key would outlive.
 
     Raises:
         ApiKey.DoesNotExist: `by` cannot see such a key.
         PermissionDenied: `by` may not claim keys here, or the service account may not hold them.
-        ValidationError: the tenant has no such service account.
+        ValidationError: the tenant has no such service account, or `by` has emergency access and names none.
         Conflict: it was claimed or revoked already, its claim date or its end has passed, it is suspended, or
             its tenant is not active.
     """
     found = ApiKey.objects.visible_to(by).select_related("tenant", "project").get(pk=pk)
     require(by, "tenants.claim_key", found.project)
     require_active(found.tenant)
+    if owner is None and emergency_of(by) is not None:
+        raise ValidationError(
+            {"owner": _("Emergency access ends, and a key of yours would not. Choose a service account.")}
+        )
     require_held(by, "tenants.claim_key", found.project)
     holder = by if owner is None else _service_account(owner, found.tenant)
     if holder is not by:
@@ -117,13 +123,20 @@ def revoke_api_key(pk: UUID | str, *, by: User, reason: str = "") -> ApiKey:
     """
     key: ApiKey = ApiKey.objects.visible_to(by).select_for_update(of=("self",)).get(pk=pk)
     require(by, "tenants.revoke_key", key.project)
+    stop_key(key, by=by, reason=reason)
+    raise_revision()
+    return key
+
+
+def stop_key(key: ApiKey, *, by: User | None, reason: str = "") -> None:
+    """Revoke a key that the caller has locked. The caller raises the revision, once for all.
+
+    Raises Conflict: it is revoked already.
+    """
     key.move_to(ApiKey.State.REVOKED)
     key.revoked_at = now()
     key.save(update_fields=["state", "revoked_at"])
-
     audit.record("api_key.revoked", actor=by, subject=key, prefix=key.prefix, reason=reason)
-    raise_revision()
-    return key
 
 
 def _require_may_hold(account: User, project: Project) -> None:

@@ -121,6 +121,12 @@ def revoke_personal_access_token(pk: UUID | str, *, by: User) -> PersonalAccessT
         require(by, "tenants.manage_tokens", token.tenant)
     if token.revoked_at is not None:
         raise Conflict("This token is revoked already.", code="already_revoked")
+    stop_token(token, by=by)
+    return token
+
+
+def stop_token(token: PersonalAccessToken, *, by: User) -> None:
+    """Revoke a token that the caller has locked."""
     token.revoked_at = now()
     token.save(update_fields=["revoked_at"])
     audit.record(
@@ -131,7 +137,6 @@ def revoke_personal_access_token(pk: UUID | str, *, by: User) -> PersonalAccessT
         owner=token.user.email,
         prefix=token.prefix,
     )
-    return token
 
 
 def require_may_issue(owner: User, actor: User) -> None:

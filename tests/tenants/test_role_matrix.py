@@ -37,6 +37,7 @@ NOT_ASKED = {
     "billing.views.download": "the answer of `file_for_download`",
     "catalog.tenant_ends.end_requests_and_grants": "part of confirm_closing",
     "tenants.actions.invitations.accept_invitation": "for who holds the link, see test_invitations.py",
+    "tenants.actions.emergency.end_with_session": "part of signing out",
     "tenants.actions.group_rules.require_may_write": "a question",
     "tenants.actions.sessions.end_session": "of oneself alone, see test_sessions.py",
     "tenants.actions.sessions.sign_out_everywhere": "of oneself alone, see test_sessions.py",

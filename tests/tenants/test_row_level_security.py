@@ -10,8 +10,8 @@ from django.db.utils import ProgrammingError
 
 from billing.tasks import build_export
 from tenants.database.base import DatabaseWrapper
-from tenants.models import ApiKey, Membership, Project, Tenant
-from tenants.scope import NOBODY, person_scope, platform_scope, scoped, tenant_scope
+from tenants.models import ApiKey, Membership, Project, StoredAnswer, Tenant
+from tenants.scope import NOBODY, Scope, person_scope, platform_scope, scoped, tenant_scope
 from tenants.scoping import TenantQuerySet
 from tenants.walls import CONSOLE_ROLE, walled_tables
 from tests.databases import as_owner
@@ -155,6 +155,24 @@ def test_a_persons_own_memberships_are_theirs_to_see_in_any_scope(lab, developer
         assert {row.user_id for row in Membership.objects.across_tenants()} == {developer.pk}
         assert [tenant.slug for tenant in Tenant.objects.all()] == ["lab"]
         assert not Project.objects.across_tenants().exists()
+
+
+def test_what_the_api_answered_to_somebody_is_theirs_alone(lab, developer, owner):
+    """It may tell of any tenant of theirs, so that no tenant's scope opens it; theirs does."""
+    for person in (developer, owner):
+        StoredAnswer.objects.create(user=person, key="k", digest="", status=201, body={"purpose": "secret"})
+    asked = "SELECT user_id FROM catalog_storedanswer"
+    with scoped(person_scope(developer.pk, [lab.pk])):
+        assert rows(asked) == [(developer.pk,)]
+        with connection.cursor() as cursor:
+            cursor.execute("UPDATE catalog_storedanswer SET status = 200")
+            assert cursor.rowcount == 1
+        with pytest.raises(ProgrammingError, match="row-level security"), transaction.atomic():
+            StoredAnswer.objects.create(user=owner, key="planted", digest="", status=201, body={})
+    for scope in (NOBODY, Scope(tenants=(str(lab.pk),))):
+        with scoped(scope):
+            assert rows(asked) == []
+    assert len(rows(asked)) == 2  # the platform's
 
 
 def test_a_scope_ends_with_its_block_and_survives_a_failed_statement(lab, elsewhere):
