@@ -21,6 +21,7 @@ from tenants.actions import (
     suspend_tenant,
 )
 from tenants.api.base import InTenantFilter, VisibleMixin
+from tenants.api.limits import LIMITS_SCHEMA, SET_LIMITS_SCHEMA, project_limits
 from tenants.api.project_roles import ROLES_SCHEMA, SET_ROLE_SCHEMA, project_roles
 from tenants.models import DataClass, Membership, Project, Tenant
 from tenants.permissions import require, signed_in
@@ -201,6 +202,12 @@ class ProjectViewSet(VisibleMixin, viewsets.ReadOnlyModelViewSet[Project]):
     @action(detail=True, methods=["get", "post"], pagination_class=None, filterset_class=None)
     def roles(self, request: Request, pk: str) -> Response:
         return project_roles(request, self.get_object().pk)
+
+    @SET_LIMITS_SCHEMA
+    @LIMITS_SCHEMA
+    @action(detail=True, methods=["get", "patch"], pagination_class=None, filterset_class=None)
+    def limits(self, request: Request, pk: str) -> Response:
+        return project_limits(request, self.get_object())
 
 
 def _named_tenant(request: Request) -> Tenant:
