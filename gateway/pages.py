@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from decimal import Decimal
+from decimal import ROUND_CEILING, Decimal
 from functools import cached_property
 from typing import Any, Final
 
@@ -16,6 +16,7 @@ from django.views.generic.detail import SingleObjectMixin
 from gateway.contract import NANO
 from gateway.used import WINDOWED, used_of
 from tenants.actions import set_limits
+from tenants.actions.limits import clean_limits
 from tenants.limits import binding_limits, models_of
 from tenants.models import ApiKey, Limit, Project
 from tenants.permissions import signed_in
@@ -89,8 +90,8 @@ class ProjectLimits(TenantScopedMixin, SingleObjectMixin, FormPage):  # type: ig
         if "confirmed" not in self.request.POST:
             self.below = [
                 {"label": str(Limit.Kind(kind).label), "limit": self._words(kind, value), "used": used}
-                for kind, value in values.items()
-                if value is not None and (used := self._used_above(kind, value))
+                for kind, value in clean_limits(values).items()
+                if (used := self._used_above(kind, value))
             ]
         if not self.below:
             place = {"key": self.key} if self.key else {"project": self.object}
@@ -144,6 +145,10 @@ class ProjectLimits(TenantScopedMixin, SingleObjectMixin, FormPage):  # type: ig
             if limit.pk in seen
         }
 
+    def _used_words(self, kind: str) -> str:
+        """What is used, in words; a part of a cent counts as one."""
+        return self._words(kind, self.used[kind].quantize(Decimal("0.01"), ROUND_CEILING))
+
     def make_form(self, data: Any = None) -> forms.Form:
         initial = {
             kind: f"{limit.value.normalize():f}"
@@ -156,12 +161,15 @@ class ProjectLimits(TenantScopedMixin, SingleObjectMixin, FormPage):  # type: ig
 
     def _used_above(self, kind: str, value: Decimal) -> str:
         """What is used, in words, where that is more than `value`; else empty."""
-        used = self.used.get(kind, Decimal())
-        return self._words(kind, used) if used > value else ""
+        return self._used_words(kind) if self.used.get(kind, Decimal()) > value else ""
 
     def _words(self, kind: str, value: Decimal) -> str:
-        number = f"{value.normalize():,f}"
-        return f"{number} {self.tenant.currency}" if kind == Limit.Kind.MONEY_PER_MONTH else number
+        """A number of this kind as people read it; money to the cent, or as exactly as somebody set it."""
+        if kind != Limit.Kind.MONEY_PER_MONTH:
+            return f"{int(value):,}"
+        cents = value.quantize(Decimal("0.01"))
+        number = f"{cents:,f}" if cents == value else f"{value.normalize():,f}"
+        return f"{number} {self.tenant.currency}"
 
     def _hint(self, here: Limit) -> str:
         """What else is checked for the same calls, and how much is used."""
@@ -173,9 +181,10 @@ class ProjectLimits(TenantScopedMixin, SingleObjectMixin, FormPage):  # type: ig
             and one.model in ("", here.model)
             and (one.key_id in (None, here.key_id))
         ]
-        words = [_("Also checked: %(limits)s.") % {"limits": ", ".join(also)}] if also else []
+        words = [_("Now %(limit)s.") % {"limit": self._words(here.kind, here.value)}] if here.value else []
+        words += [_("Also checked: %(limits)s.") % {"limits": ", ".join(also)}] if also else []
         if here.kind in WINDOWED:
-            said = {"used": self._words(here.kind, self.used[here.kind])}
+            said = {"used": self._used_words(here.kind)}
             words.append(
                 _("Used today: %(used)s.") % said
                 if here.kind == Limit.Kind.TOKENS_PER_DAY

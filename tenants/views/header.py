@@ -27,10 +27,13 @@ class Header:
 
 
 def header_of(request: HttpRequest) -> Header | None:
-    """What the head of a page says to its person; None for nobody, and where the database does not answer.
+    """What the head of a page says to its person; None for nobody, for htmx, which takes the error alone out of an
+    error page, and where the database does not answer.
 
     It is of their own tenants alone; staff find the others by searching.
     """
+    if request.headers.get("HX-Request") == "true":
+        return None
     try:
         user = request.user
         if not isinstance(user, User) or not user.is_active:
