@@ -34,7 +34,7 @@ class LimitsForm(forms.Form):
         super().__init__(*args, **kwargs)
         for kind, label in Limit.Kind.choices:
             is_money = kind == Limit.Kind.MONEY_PER_MONTH
-            options = {
+            options: dict[str, Any] = {
                 "label": f"{label} ({currency})" if is_money else label,
                 "required": False,
                 "help_text": hints[kind],

@@ -44,7 +44,8 @@ def set_limits(
         require(by, "tenants.manage_limits", project or (key.project if key else tenant))
     require_active(tenant)
     wanted = clean_limits(values)
-    limits, changes = [], {}
+    limits: list[Limit] = []
+    changes: dict[str, tuple[str | None, str | None]] = {}
     here = {"tenant": tenant, "project": project, "key": key, "model": model}
     rows = Limit.objects.in_tenant(tenant).select_for_update()
     for limit in rows.filter(**here, kind__in=values.keys() - wanted.keys()):
