@@ -19,7 +19,7 @@ from time import perf_counter
 from benchmarks.scratch import prepare
 
 FEW, SEALED = 10_000, 200_000
-ROUNDS = 11
+ROUNDS = 41
 TENANTS, PEOPLE = 2_000, 50
 BAR_MILLISECONDS = 100
 

@@ -265,7 +265,8 @@ class PriceAdmin(ReadOnlyAdmin):
 class QuarantinedEventAdmin(ReadOnlyAdmin):
     """Events that were not billed, as they came."""
 
-    list_display = ("event_id", "source", "reason", "recorded_at")
-    list_filter = ("reason", "source")
+    list_display = ("event_id", "tenant", "source", "reason", "recorded_at")
+    list_filter = ("reason", "source", "tenant")
+    list_select_related = ("tenant",)
     search_fields = ("event_id",)
-    fields = ("event_id", "source", "reason", "recorded_at", "payload")
+    fields = ("event_id", "tenant", "source", "reason", "recorded_at", "payload")

@@ -24,8 +24,10 @@ from billing.costs import cost_rows, freshness
 from billing.kinds import KINDS
 from billing.models import Export, Price
 from billing.serializers import (
+    CostPlaceSerializer,
     CostQuerySerializer,
     CostsSerializer,
+    ExportPlaceSerializer,
     ExportSerializer,
     NewExportSerializer,
     PriceSerializer,
@@ -36,6 +38,7 @@ from tenants.audit.questions import Question
 from tenants.models import Project, Tenant, User
 from tenants.permissions import require
 from tenants.roles import TokenScope
+from tenants.standing import check_active
 from tenants.views.audit_forms import PLATFORM, actor_of
 
 
@@ -60,12 +63,15 @@ class UsageView(APIView):
 
     def answer(self, request: Request) -> dict[str, Any]:
         """Rows and their total, of what the query asks."""
+        place = CostPlaceSerializer(data=request.query_params)
+        place.is_valid(raise_exception=True)
+        user = cast(User, request.user)
+        tenant = visible_tenant(user, place.validated_data["tenant"])
+        project = visible_project(user, tenant, place.validated_data.get("project"))
+        require(user, "tenants.view_cost", tenant)
         question = CostQuerySerializer(data=request.query_params)
         question.is_valid(raise_exception=True)
-        asked, user = question.validated_data, cast(User, request.user)
-        tenant = visible_tenant(user, asked["tenant"])
-        project = visible_project(user, tenant, asked.get("project"))
-        require(user, "tenants.view_cost", tenant)
+        asked = question.validated_data
         rows = cost_rows(tenant, asked["start"], asked["end"], asked["group_by"], project=project)
         metered_to, final_up_to = freshness(tenant)
         costs = [row["cost"] for row in rows if row["cost"] is not None]
@@ -95,11 +101,11 @@ class CostsView(UsageView):
         return Response(CostsSerializer(self.answer(request)).data)
 
 
-def _question_of(asked: dict[str, Any]) -> Question:
+def _question_of(asked: dict[str, Any], tenant: Tenant | None) -> Question:
     """What of the trail a file shall hold."""
     person = asked.get("person", "").strip().lower()
     return Question(
-        actor=actor_of(person),
+        actor=actor_of(person, (tenant.pk,) if tenant else None),
         is_platform=person == PLATFORM,
         deed=asked.get("verb", ""),
         subject=asked.get("subject_id", ""),
@@ -152,17 +158,25 @@ class ExportViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.G
     )
     def create(self, request: Request) -> Response:
         """Ask for a report. The answer's `Location` says how far it is."""
+        place = ExportPlaceSerializer(data=request.data)
+        place.is_valid(raise_exception=True)
+        said, user = place.validated_data, cast(User, request.user)
+        tenant = visible_tenant(user, said["tenant"]) if "tenant" in said else None
+        project = visible_project(user, tenant, said.get("project")) if tenant else None
+        is_of_costs = tenant is not None and said["kind"] == Export.Kind.COSTS
+        require(user, "tenants.export_cost" if is_of_costs else "tenants.export_audit", tenant)
+        if tenant is not None and is_of_costs:
+            check_active(tenant)
         question = NewExportSerializer(data=request.data)
         question.is_valid(raise_exception=True)
-        asked, user = question.validated_data, cast(User, request.user)
-        tenant = visible_tenant(user, asked["tenant"]) if "tenant" in asked else None
-        if tenant is not None and asked["kind"] == Export.Kind.COSTS:
+        asked = question.validated_data
+        if tenant is not None and is_of_costs:
             export = exports.ask_for_export(
                 tenant,
                 start_day=asked["start"],
                 end_day=asked["end"],
                 by=user,
-                project=visible_project(user, tenant, asked.get("project")),
+                project=project,
             )
         else:
             export = exports.ask_for_audit_export(
@@ -171,7 +185,7 @@ class ExportViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.G
                 start_day=asked["start"],
                 end_day=asked["end"],
                 by=user,
-                question=_question_of(asked).as_json(),
+                question=_question_of(asked, tenant).as_json(),
             )
         location = request.build_absolute_uri(reverse("export-detail-api", args=[export.pk]))
         return Response(self.get_serializer(export).data, status=202, headers={"Location": location})

@@ -5,10 +5,11 @@ class BillingConfig(AppConfig):
     name = "billing"
 
     def ready(self) -> None:
-        from billing import closing, suspended
+        from billing import closing, exports, suspended
         from tenants import signals
         from tenants.actions.closing import verify_final_exports_with
 
         signals.tenant_suspended.connect(suspended.stop_exports)
         signals.stakes_wanted.connect(suspended.count_stakes)
+        signals.person_erased.connect(exports.expire_files_of_the_trail)
         verify_final_exports_with(closing.verify_final_export)

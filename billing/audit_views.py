@@ -31,6 +31,7 @@ class _Asking(forms.Form):
         super().__init__(*args, **kwargs)
         for name in ("start", "end"):
             self.fields[name].required = True
+        del self.fields["emergency"]
 
 
 class AuditExportForm(_Asking, TrailForm):

@@ -175,6 +175,13 @@ def expire_exports() -> int:
     return expired
 
 
+def expire_files_of_the_trail(sender: Any, **kwargs: Any) -> None:
+    """Let the files of the audit trail go, of every tenant: somebody who was erased may still be named in one."""
+    files = Export.objects.across_tenants().of_audit().filter(state=Export.State.DONE)
+    files.update(expires_at=now())
+    transaction.on_commit(tasks.expire_exports.delay, robust=True)
+
+
 def path_of(export: Export) -> Path:
     """Where a report's file is, or will be."""
     return Path(settings.EXPORT_DIR) / f"{export.pk}.{export.suffix}"

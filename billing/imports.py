@@ -52,6 +52,10 @@ class BadFile(Exception):
 class Assignment(Protocol):
     """Where the calls of a file belong, and when they happened."""
 
+    @property
+    def tenant(self) -> Tenant | None:
+        """Whose calls they are, all of them; None when they are dealt out."""
+
     def describe(self) -> dict[str, str]: ...
 
     def records(self, source: str, rows: list[TraceRow]) -> list[UsageRecord]: ...
@@ -109,6 +113,7 @@ class Demo:
     """The demo's rule (billing/demo_rule.py). Tenants and projects that are missing are made."""
 
     until: datetime
+    tenant: None = None
 
     def describe(self) -> dict[str, str]:
         return {"rule": "demo", "until": self.until.isoformat()}
@@ -194,7 +199,8 @@ def _quick_turns() -> Iterator[None]:
 
 def earlier_assignment(path: Path, format_name: str) -> dict[str, Any] | None:
     """What decided where this file's calls went when it was imported before; None when it was not."""
-    known = UsageImport.objects.filter(source=f"trace:{format_name}", file_sha256=_sha256(path)).first()
+    imports = UsageImport.objects.across_tenants()
+    known = imports.filter(source=f"trace:{format_name}", file_sha256=_sha256(path)).first()
     return dict(known.assignment) if known else None
 
 
@@ -231,10 +237,15 @@ def import_key(project: Project) -> ApiKey:
 
 def _begin(path: Path, source: str, assignment: Assignment) -> UsageImport:
     """Write down what this import decides; refuse to decide otherwise than an earlier one of the same file."""
-    known, is_new = UsageImport.objects.get_or_create(
+    known: UsageImport
+    known, is_new = UsageImport.objects.across_tenants().get_or_create(
         source=source,
         file_sha256=_sha256(path),
-        defaults={"file_name": path.name[:200], "assignment": assignment.describe()},
+        defaults={
+            "tenant": assignment.tenant,
+            "file_name": path.name[:200],
+            "assignment": assignment.describe(),
+        },
     )
     if not is_new and known.assignment != assignment.describe():
         raise Conflict(

@@ -23,7 +23,7 @@ from psycopg import errors
 
 from billing import ingest_sql as sql
 from billing.models import QuarantinedEvent
-from billing.usage import EPOCH, Batch, Receipt, UsageRecord, as_json, encode, in_batches
+from billing.usage import EPOCH, Batch, Receipt, UsageRecord, as_json, encode, in_batches, key_of
 from tenants.ids import uuid7
 
 log = structlog.get_logger(__name__)
@@ -225,6 +225,7 @@ class _Ingest:
             sql.QUARANTINE,
             [
                 uuid7(),
+                key_of(record),
                 self.source,
                 str(payload["event_id"])[:200],
                 reason,

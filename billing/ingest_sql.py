@@ -198,7 +198,7 @@ SELECT sum(calls)::bigint FROM fine
 """
 
 QUARANTINE: Final = """
-INSERT INTO quarantined_event (id, source, event_id, reason, payload, payload_sha, recorded_at)
-VALUES (%s, %s, %s, %s, %s, %s, now())
+INSERT INTO quarantined_event (id, tenant_id, source, event_id, reason, payload, payload_sha, recorded_at)
+VALUES (%s, (SELECT tenant_id FROM tenants_apikey WHERE id = %s), %s, %s, %s, %s, %s, now())
 ON CONFLICT DO NOTHING
 """

@@ -87,17 +87,22 @@ class CostsSerializer(UsageSerializer):
     total = CostTotalSerializer()
 
 
-class CostQuerySerializer(serializers.Serializer[Any]):
-    """The question behind costs/ and usage/."""
+class CostPlaceSerializer(serializers.Serializer[Any]):
+    """Whose costs."""
 
     tenant = serializers.SlugField(help_text="slug")
+    project = serializers.SlugField(required=False, help_text="slug; default: all projects")
+
+
+class CostQuerySerializer(CostPlaceSerializer):
+    """The question behind costs/ and usage/."""
+
     start = serializers.DateField(help_text="first day, in the tenant's time zone")
     end = serializers.DateField(help_text="last day, included")
     group_by = serializers.CharField(
         required=False, default="day,model", allow_blank=True,
         help_text=f"comma-separated, from {', '.join(DIMENSIONS)}; empty for the total alone",
     )  # fmt: skip
-    project = serializers.SlugField(required=False, help_text="slug; default: all projects")
 
     def validate_group_by(self, value: str) -> list[str]:
         names = [name.strip() for name in value.split(",") if name.strip()]
@@ -115,17 +120,27 @@ class CostQuerySerializer(serializers.Serializer[Any]):
         return attrs
 
 
-class NewExportSerializer(serializers.Serializer[Any]):
-    """What a report shall be about: `period` (a month), or `start` and `end`."""
+class ExportPlaceSerializer(serializers.Serializer[Any]):
+    """What kind of report, and whose."""
 
     kind = serializers.ChoiceField(choices=Export.Kind.choices, default="costs")
     tenant = serializers.SlugField(
         required=False, help_text="slug; auditors may leave it out for the trail of all tenants"
     )
+    project = serializers.SlugField(required=False, help_text="of costs: slug; default: all projects")
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        if attrs["kind"] == "costs" and "tenant" not in attrs:
+            raise serializers.ValidationError({"tenant": "Say whose costs."})
+        return attrs
+
+
+class NewExportSerializer(ExportPlaceSerializer):
+    """What a report shall be about: `period` (a month), or `start` and `end`."""
+
     period = serializers.CharField(required=False, help_text="a month: 2026-10")
     start = serializers.DateField(required=False)
     end = serializers.DateField(required=False, help_text="included")
-    project = serializers.SlugField(required=False, help_text="of costs: slug; default: all projects")
     person = serializers.CharField(
         required=False, max_length=254, help_text="of the trail: e-mail address, or `platform`"
     )
@@ -133,8 +148,7 @@ class NewExportSerializer(serializers.Serializer[Any]):
     subject_id = serializers.CharField(required=False, max_length=64, help_text="of the trail")
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
-        if attrs["kind"] == "costs" and "tenant" not in attrs:
-            raise serializers.ValidationError({"tenant": "Say whose costs."})
+        attrs = super().validate(attrs)
         if "period" in attrs:
             try:
                 attrs["start"] = read_month(attrs["period"])

@@ -182,6 +182,14 @@ def as_json(record: UsageRecord) -> dict[str, Any]:
     }
 
 
+def key_of(record: UsageRecord) -> UUID | None:
+    """The key that a record names; None when that can be no key."""
+    try:
+        return _uuid(record.key_id)
+    except ValueError:
+        return None
+
+
 def _microseconds(moment: datetime) -> int:
     return round(moment.timestamp() * 1_000_000) - _2000
 

@@ -18,6 +18,7 @@ from unfold.decorators import action, display
 from unfold.enums import ActionVariant
 
 from catalog.actions import decide_review, publish_model, retire_model
+from catalog.actions.reviews import speaks_as_requester
 from catalog.evidence import evidence_of
 from catalog.forms import DecisionForm
 from catalog.models import (
@@ -183,7 +184,8 @@ class ReviewAdmin(LookAdmin):
             "review": review,
             "access_request": access_request,
             "form": form,
-            "is_mine": access_request.requested_by_id == request.user.pk,
+            "is_mine": access_request.requested_by_id == request.user.pk
+            or speaks_as_requester(signed_in(request), access_request),
             "may_decide": may_decide,
             "is_open": review.state == Review.State.PENDING,
             "has_view_permission": True,

@@ -33,14 +33,16 @@ from catalog.serializers import (
     ModelSerializer,
     NewAccessRequestSerializer,
     NewReviewSerializer,
+    ProjectNameSerializer,
 )
 from tenants.api.base import InProjectFilter, VisibleMixin
 from tenants.api.keys import RevokeSerializer
 from tenants.idempotency import once
 from tenants.models import DataClass, Project, User
 from tenants.pagination import CursorPages
-from tenants.permissions import signed_in
+from tenants.permissions import require, signed_in
 from tenants.roles import TokenScope
+from tenants.standing import check_active
 
 
 class ModelFilter(django_filters.FilterSet):  # type: ignore[misc]
@@ -203,13 +205,17 @@ class AccessRequestViewSet(VisibleMixin, viewsets.ReadOnlyModelViewSet[AccessReq
     )
     def create(self, request: Request) -> Response:
         """Ask for a model."""
-        wanted = NewAccessRequestSerializer(data=request.data)
-        wanted.is_valid(raise_exception=True)
-        said = dict(wanted.validated_data)
-        project = _find_project(request, said.pop("project"))
+        named = ProjectNameSerializer(data=request.data)
+        named.is_valid(raise_exception=True)
+        project, user = _find_project(request, named.validated_data["project"]), signed_in(request)
+        require(user, "tenants.request_access", project)
 
         def deed() -> Response:
-            raised = raise_access_request(project, said.pop("model"), by=signed_in(request), **said)
+            check_active(project.tenant)
+            wanted = NewAccessRequestSerializer(data=request.data)
+            wanted.is_valid(raise_exception=True)
+            said = {name: value for name, value in wanted.validated_data.items() if name != "project"}
+            raised = raise_access_request(project, said.pop("model"), by=user, **said)
             return Response(self._told(raised.pk), status=status.HTTP_201_CREATED)
 
         return once(request, deed)
@@ -248,7 +254,7 @@ class AccessRequestViewSet(VisibleMixin, viewsets.ReadOnlyModelViewSet[AccessReq
 
 def _find_project(request: Request, said: str) -> Project:
     """A project by id, or by a slug that is not ambiguous. 404 for what is not visible."""
-    projects = Project.objects.visible_to(request.user)
+    projects = Project.objects.visible_to(request.user).select_related("tenant")
     try:
         found: list[Project] = list(projects.filter(pk=UUID(said)))
     except ValueError:

@@ -136,7 +136,9 @@ class ClaimForm(forms.Form):
         error_messages={"invalid_choice": _("Choose an active service account of this tenant.")},
     )
 
-    def __init__(self, *args: Any, key: ApiKey, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, key: ApiKey, is_emergency: bool, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        if is_emergency:
+            self.fields["owner"].empty_label = _("Choose a service account")  # type: ignore[attr-defined]
         accounts = service_accounts_where("tenants.claim_key", key.project).order_by("name", "pk")
         self.fields["owner"].queryset = accounts  # type: ignore[attr-defined]

@@ -114,10 +114,15 @@ class AccessRequestSerializer(serializers.ModelSerializer[AccessRequest]):
         return grant.key_id if grant else None
 
 
-class NewAccessRequestSerializer(serializers.Serializer[Any]):
-    """What a request says. `project` is an id, or a slug that only one of your tenants has."""
+class ProjectNameSerializer(serializers.Serializer[Any]):
+    """`project` is an id, or a slug that only one of your tenants has."""
 
     project = serializers.CharField(max_length=60)
+
+
+class NewAccessRequestSerializer(ProjectNameSerializer):
+    """What a request says. `project` is an id, or a slug that only one of your tenants has."""
+
     model = serializers.CharField(max_length=120, help_text="Public name, as in models/.")
     purpose = serializers.CharField(max_length=2000)
     expected_tokens_per_day = serializers.IntegerField(min_value=1)

@@ -44,6 +44,7 @@ _MENU: list[tuple[Any, list[tuple[str, Any, str]]]] = [
         ("tenants.user", _("People"), "person"),
         ("tenants.staffappointment", _("Staff"), "badge"),
         ("tenants.tenantclosing", _("Closings"), "lock"),
+        ("tenants.emergencyaccess", _("Emergency access"), "emergency"),
         ("tenants.personalaccesstoken", _("Tokens"), "vpn_key"),
         ("tenants.grouprule", _("Group rules"), "rule"),
         ("tenants.federatedidentity", _("Linked accounts"), "link"),
@@ -106,6 +107,8 @@ def _needs(request: HttpRequest) -> Iterator[dict[str, Any]]:
         yield from _platform_needs()
     if request.user.has_perm("billing.view_quarantinedevent"):
         yield from _unbilled_needs()
+    if request.user.has_perm("tenants.manage_directory"):
+        yield from _directory_needs(request)
 
 
 def _platform_needs() -> Iterator[dict[str, Any]]:
@@ -129,10 +132,22 @@ def _platform_needs() -> Iterator[dict[str, Any]]:
 def _unbilled_needs() -> Iterator[dict[str, Any]]:
     from billing.models import QuarantinedEvent
 
-    held = QuarantinedEvent.objects.count()
+    held = QuarantinedEvent.objects.across_tenants().count()
     if held:
         text = ngettext("%(n)d call could not be billed", "%(n)d calls could not be billed", held)
         yield _need(text % {"n": held}, "", "billing_quarantinedevent", _("Look"))
+
+
+def _directory_needs(request: HttpRequest) -> Iterator[dict[str, Any]]:
+    """Tokens that wait for the person who asks: those that somebody else made."""
+    from tenants.models import ScimToken
+
+    waiting = ScimToken.objects.filter(confirmed_at=None, revoked_at=None, expires_at__gt=now())
+    if n := waiting.exclude(made_by=request.user.pk).count():
+        text = ngettext(
+            "%(n)d directory token waits to be confirmed", "%(n)d directory tokens wait to be confirmed", n
+        )
+        yield _need(text % {"n": n}, "", "tenants_scimtoken", _("Look"))
 
 
 def _need(text: Any, note: Any, page: str, action: Any, *, is_late: bool = False) -> dict[str, Any]:

@@ -15,7 +15,6 @@ from django.core.checks import CheckMessage, Error, Tags, Warning, register
 from django.core.exceptions import ImproperlyConfigured
 
 SHORTEST_SECRET_KEY = 50
-LOOPBACK = {"127.0.0.1", "localhost", "::1"}
 
 
 @register(Tags.security)
@@ -52,7 +51,7 @@ def check_transport(app_configs: Any, **kwargs: Any) -> Sequence[CheckMessage]:
     found: list[CheckMessage] = []
     for number, name in ((3, "CONSOLE_URL"), (4, "OIDC_ISSUER")):
         address = urlsplit(getattr(settings, name, "") or "https://")
-        if address.scheme != "https" and address.hostname not in LOOPBACK:
+        if address.scheme != "https" and address.hostname not in settings.LOOPBACK_HOSTS:
             found.append(
                 Error(
                     f"{name} is {address.geturl()!r}, which sends secrets in the clear.",

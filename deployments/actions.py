@@ -94,9 +94,8 @@ def scale_deployment(pk: UUID | str, replicas: int, *, by: User | None) -> Deplo
         Conflict: it is being deleted.
     """
     deployment = _find(pk, by)
+    require_scalable(deployment, by)
     check_replicas(replicas)
-    if deployment.is_deleted:
-        raise Conflict("This deployment is being deleted; create another one.")
     before, deployment.replicas = deployment.replicas, replicas
     if before != replicas:
         _want(deployment, "replicas")
@@ -249,6 +248,14 @@ def _make_it_so(wanted: Deployment, cluster: ClusterDoor) -> Observed | None:
 
 def _turn(pk: UUID | str) -> str:
     return f"deployment:{pk}"
+
+
+def require_scalable(deployment: Deployment, actor: User | None) -> None:
+    """Raise PermissionDenied or Conflict where `scale_deployment` would, for this row as it was read."""
+    if actor is not None:
+        require(actor, "deployments.manage_deployment")
+    if deployment.is_deleted:
+        raise Conflict("This deployment is being deleted; create another one.")
 
 
 def _find(pk: UUID | str, by: User | None) -> Deployment:

@@ -5,10 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from django import forms
-from django.contrib import admin, messages
+from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
-from django.urls import reverse
 from django.utils.formats import date_format
 from django.utils.html import format_html, format_html_join
 from django.utils.translation import gettext_lazy as _
@@ -21,7 +20,6 @@ from unfold.widgets import UnfoldAdminIntegerFieldWidget
 from deployments import actions
 from deployments.models import Backend, Cluster, Deployment, Route
 from tenants.admin import LookAdmin, LookOnly
-from tenants.errors import Conflict
 from tenants.models import AuditEntry
 
 MANAGE = "deployments.manage_deployment"
@@ -193,20 +191,9 @@ class DeploymentAdmin(LookAdmin):
         },
     )
     def scale(self, request: HttpRequest, form: ScaleForm, object_id: str) -> HttpResponse:
-        try:
-            row = actions.scale_deployment(
-                object_id,
-                form.cleaned_data["replicas"],
-                by=request.user,  # type: ignore[arg-type]
-            )
-        except Conflict as conflict:
-            messages.error(request, conflict.message)
-        else:
-            messages.success(
-                request,
-                _("%(name)s will have %(count)d replicas.") % {"name": row.name, "count": row.replicas},
-            )
-        return back_to(object_id)
+        done = _("%(it)s will have %(replicas)d replicas.")
+        replicas = form.cleaned_data["replicas"]
+        return self.carry_out(request, object_id, actions.scale_deployment, done, replicas=replicas)
 
     @action(
         description=_("Delete"),
@@ -225,20 +212,7 @@ class DeploymentAdmin(LookAdmin):
         },
     )
     def delete_now(self, request: HttpRequest, form: BaseDialogForm, object_id: str) -> HttpResponse:
-        try:
-            row = actions.delete_deployment(object_id, by=request.user)  # type: ignore[arg-type]
-        except Conflict as conflict:
-            messages.error(request, conflict.message)
-        else:
-            messages.success(request, _("%(name)s is being deleted.") % {"name": row.name})
-        return back_to(object_id)
-
-
-def back_to(object_id: str) -> HttpResponse:
-    """The deployment's page, asked for by htmx from a dialog."""
-    return HttpResponse(
-        headers={"HX-Redirect": reverse("admin:deployments_deployment_change", args=[object_id])}
-    )
+        return self.carry_out(request, object_id, actions.delete_deployment, _("%(it)s is being deleted."))
 
 
 class BackendInline(LookOnly, TabularInline):  # type: ignore[misc]

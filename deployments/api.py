@@ -144,6 +144,7 @@ class DeploymentViewSet(
     def scale(self, request: Request, pk: str) -> Response:
         """Want another number of replicas; 0 keeps the deployment and stops its engines."""
         deployment = self.get_object()
+        actions.require_scalable(deployment, request.user)  # type: ignore[arg-type]
         wanted = ScaleSerializer(data=request.data)
         wanted.is_valid(raise_exception=True)
         actions.scale_deployment(deployment.pk, wanted.validated_data["replicas"], by=request.user)  # type: ignore[arg-type]

@@ -45,16 +45,14 @@ def register_gateway(name: str, *, by: User | None, secret: str | None = None) -
             )
     except IntegrityError as error:
         raise Conflict(
-            f"There is a gateway {name} already, or one with this token. Rotate its token, or choose another name."
+            f"There is a gateway {name} already, or one with this token. Renew its token, or choose another name."
         ) from error
     audit.record("gateway.registered", actor=by, subject=gateway, prefix=gateway.prefix)
     return gateway, secret
 
 
 @transaction.atomic
-def rotate_gateway_token(
-    pk: UUID | str, *, by: User | None, secret: str | None = None
-) -> tuple[Gateway, str]:
+def renew_gateway_token(pk: UUID | str, *, by: User | None, secret: str | None = None) -> tuple[Gateway, str]:
     """Give a gateway another token and return both; the old one is refused from now on.
 
     Until it is restarted with the new token the gateway serves its last snapshot and keeps usage on its disk.
@@ -69,6 +67,7 @@ def rotate_gateway_token(
     secret = _checked(secret)
     gateway.prefix, gateway.digest, gateway.revoked_at = visible_prefix(secret), digest(secret), None
     gateway.save(update_fields=["prefix", "digest", "revoked_at"])
+    # The trail keeps the older word: one verb for one deed.
     audit.record("gateway.token_rotated", actor=by, subject=gateway, prefix=gateway.prefix)
     return gateway, secret
 

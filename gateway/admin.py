@@ -5,12 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from django import forms
-from django.contrib import admin, messages
+from django.contrib import admin
 from django.core.validators import validate_slug
 from django.db.models import QuerySet, Value
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
-from django.urls import reverse
 from django.utils.html import format_html_join
 from django.utils.timesince import timesince
 from django.utils.timezone import now
@@ -23,7 +22,6 @@ from unfold.widgets import UnfoldAdminTextInputWidget
 from gateway import actions
 from gateway.models import Gateway
 from tenants.admin import LookAdmin
-from tenants.errors import Conflict
 from tenants.revision import current_revision
 
 MANAGE = "gateway.manage_gateway"
@@ -50,7 +48,7 @@ class GatewayAdmin(LookAdmin):
     list_display = ["name", "service", "lag", "seen", "spool_pending", "problem"]
     ordering = ["name"]
     actions_list = ["register"]
-    actions_detail = ["rotate", "revoke"]
+    actions_detail = ["renew", "revoke"]
     fields = readonly_fields = [
         "name",
         "service",
@@ -122,9 +120,9 @@ class GatewayAdmin(LookAdmin):
         return _show(request, gateway, secret)
 
     @action(
-        description=_("Rotate token"),
+        description=_("Renew token"),
         permissions=["manage"],
-        url_path="rotate",
+        url_path="renew",
         icon="autorenew",
         dialog={
             "title": _("Make another token?"),
@@ -133,11 +131,11 @@ class GatewayAdmin(LookAdmin):
                 "what it last knew and keeps usage on its disk."
             ),
             "form_class": None,
-            "form_submit_text": _("Rotate"),
+            "form_submit_text": _("Renew"),
         },
     )
-    def rotate(self, request: HttpRequest, form: BaseDialogForm, object_id: str) -> HttpResponse:
-        gateway, secret = actions.rotate_gateway_token(object_id, by=request.user)  # type: ignore[arg-type]
+    def renew(self, request: HttpRequest, form: BaseDialogForm, object_id: str) -> HttpResponse:
+        gateway, secret = actions.renew_gateway_token(object_id, by=request.user)  # type: ignore[arg-type]
         return _show(request, gateway, secret)
 
     @action(
@@ -156,15 +154,7 @@ class GatewayAdmin(LookAdmin):
         },
     )
     def revoke(self, request: HttpRequest, form: BaseDialogForm, object_id: str) -> HttpResponse:
-        try:
-            gateway = actions.revoke_gateway(object_id, by=request.user)  # type: ignore[arg-type]
-        except Conflict as conflict:
-            messages.error(request, conflict.message)
-        else:
-            messages.success(request, _("%(name)s is revoked.") % {"name": gateway.name})
-        return HttpResponse(
-            headers={"HX-Redirect": reverse("admin:gateway_gateway_change", args=[object_id])}
-        )
+        return self.carry_out(request, object_id, actions.revoke_gateway, _("%(it)s is revoked."))
 
 
 def _show(request: HttpRequest, gateway: Gateway, secret: str) -> HttpResponse:

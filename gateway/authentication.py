@@ -37,7 +37,7 @@ def for_gateways(view: View) -> View:
             answer = problem(
                 401,
                 "not_signed_in",
-                "This gateway token is unknown or revoked. Register the gateway, or rotate its token.",
+                "This gateway token is unknown or revoked. Register the gateway, or renew its token.",
             )
             answer["WWW-Authenticate"] = 'Bearer realm="quartermaster gateways"'
             return answer

@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
+from uuid import UUID
 
 import msgspec
 import structlog
@@ -15,6 +16,7 @@ from billing.models import QuarantinedEvent
 from billing.usage import UsageRecord
 from gateway.contract import MAX_BATCH, ContractError, UsageEventReport, UsageReceipt, decode
 from gateway.models import Gateway
+from tenants.models import ApiKey
 
 log = structlog.get_logger(__name__)
 
@@ -105,9 +107,14 @@ def _record(report: UsageEventReport) -> UsageRecord:
 
 
 def _quarantine(gateway: Gateway, events: Sequence[tuple[bytes, str]]) -> None:
+    if not events:
+        return
+    keys = ApiKey.objects.across_tenants().filter(pk__in={_key_id(event) for event, _ in events} - {None})
+    tenants = dict(keys.values_list("pk", "tenant_id"))
     QuarantinedEvent.objects.bulk_create(
         (
             QuarantinedEvent(
+                tenant_id=tenants.get(_key_id(event)),
                 source=SOURCE,
                 event_id=_call_id(event),
                 reason=QuarantinedEvent.Reason.MALFORMED,
@@ -122,9 +129,22 @@ def _quarantine(gateway: Gateway, events: Sequence[tuple[bytes, str]]) -> None:
 
 def _call_id(event: bytes) -> str:
     """What the event calls itself, as far as that can be made out."""
+    return _storable(_named(event, "call_id"))[:200]
+
+
+def _key_id(event: bytes) -> UUID | None:
+    """The key that the event names; None when that can be no key."""
+    try:
+        return UUID(_named(event, "key_id"))
+    except ValueError:
+        return None
+
+
+def _named(event: bytes, name: str) -> str:
+    """A text of the event; empty when there is none of that name."""
     content = _as_json(event)
-    call_id = content.get("call_id") if isinstance(content, dict) else None
-    return _storable(call_id)[:200] if isinstance(call_id, str) else ""
+    text = content.get(name) if isinstance(content, dict) else None
+    return text if isinstance(text, str) else ""
 
 
 def _as_json(event: bytes) -> Any:

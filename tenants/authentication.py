@@ -12,7 +12,7 @@ from rest_framework.exceptions import AuthenticationFailed, PermissionDenied
 from rest_framework.permissions import SAFE_METHODS, BasePermission
 from rest_framework.request import Request
 
-from tenants.client_address import client_address
+from tenants.client_address import caller_place
 from tenants.models import PersonalAccessToken, User
 from tenants.rate_limits import limit_rate
 from tenants.roles import TokenScope
@@ -35,7 +35,7 @@ class TokenAuthentication(BaseAuthentication):
             return None
         token = _usable_token(secret) if looks_like(PERSONAL_TOKEN, secret) else None
         if token is None:
-            limit_rate("token_failed", client_address(request._request))  # holds up no valid token
+            limit_rate("token_failed", caller_place(request._request))  # holds up no valid token
             raise AuthenticationFailed("This token is unknown, expired or revoked. Use another one.")
         limit_rate("token_use", str(token.pk))
         return token.speaker(), token

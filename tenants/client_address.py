@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ipaddress import ip_address
+from ipaddress import ip_address, ip_network
 
 from django.conf import settings
 from django.http import HttpRequest
@@ -22,6 +22,17 @@ def client_address(request: HttpRequest) -> str | None:
     if len(forwarded) < settings.TRUSTED_PROXIES:
         return direct
     return _readable(forwarded[-settings.TRUSTED_PROXIES]) or direct
+
+
+def caller_place(request: HttpRequest) -> str | None:
+    """Where tries are counted: the caller's address, of IPv6 its /64 network, which is the least that one caller gets.
+
+    Counted by whole IPv6 addresses every try could come from another of 2^64.
+    """
+    address = client_address(request)
+    if address is None or ":" not in address:
+        return address
+    return str(ip_network(f"{address}/64", strict=False).network_address)
 
 
 def _readable(text: str) -> str | None:

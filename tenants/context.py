@@ -5,20 +5,29 @@ from __future__ import annotations
 import re
 from contextvars import ContextVar
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from tenants.models import EmergencyAccess
 
 
 @dataclass(frozen=True)
 class Origin:
-    """Where a deed came from: the request's and trace's ids, the caller's address, user agent and assurance."""
+    """Where a deed came from: the request's and trace's ids, the caller's address, user agent and assurance.
+
+    `session` is the digest of the browser's session; a request with a token has none.
+    """
 
     request_id: str = ""
     address: str | None = None
     user_agent: str = ""
     trace_id: str = ""
     has_second_factor: bool = False
+    session: str = ""
 
 
 current_origin: ContextVar[Origin] = ContextVar("current_origin", default=Origin())  # noqa: B039 (frozen)
+current_emergency: ContextVar[EmergencyAccess | None] = ContextVar("current_emergency", default=None)
 
 
 _TRACEPARENT = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}")

@@ -103,10 +103,11 @@ class RoleForm(forms.Form):
 
 
 class ProjectRoleForm(forms.Form):
-    """A role in one project, or none: then the tenant's role holds there."""
+    """A role in one project, or none: then the tenant's role holds there. `confirmed` as in RoleForm."""
 
     project = forms.UUIDField()
     role = forms.ChoiceField(
         choices=[("", _("As in the tenant")), *PROJECT_ROLE_CHOICES],
         required=False,
     )
+    confirmed = forms.BooleanField(required=False)

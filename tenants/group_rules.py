@@ -2,7 +2,8 @@
 
 A person's groups are those their provider named last and those the directory has them in. Of several rules for one
 tenant the strongest role wins, in the order of `Role`. A rule takes away only what a rule gave: memberships and
-staff roles given by a person stay as they are.
+staff roles given by a person stay as they are. Who wrote a rule is raised by it never: not when it begins, and not when
+they come into its group later.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from django.utils.timezone import now
 from tenants import audit
 from tenants.actions.members import end_membership, place_member, withdraw_open_invitations
 from tenants.models import (
+    ApiKey,
     AuditEntry,
     DirectoryGroup,
     FederatedIdentity,
@@ -32,9 +34,9 @@ from tenants.models import (
     Tenant,
     User,
 )
-from tenants.roles import ROLE_PERMISSIONS, Role
+from tenants.roles import Role
 from tenants.scope import platform_scope
-from tenants.suspension import restore_access, suspend_access
+from tenants.suspension import HOLDERS, follow_role, restore_access, suspend_access
 
 log = structlog.get_logger(__name__)
 
@@ -64,17 +66,6 @@ class Change:
             not self.after or bool(self.before and STRENGTH.get(self.after, 0) < STRENGTH.get(self.before, 0))
         )
 
-    @property
-    def loses_keys(self) -> bool:
-        """Whether the keys that the person owns in the tenant rested on what they lose.
-
-        Whoever leaves loses their roles in its projects as well, by which a viewer may have held keys.
-        """
-        return not self.after or (
-            "claim_key" in ROLE_PERMISSIONS.get(self.before, ())
-            and "claim_key" not in ROLE_PERMISSIONS.get(self.after, ())
-        )
-
 
 def changes_for(people: Iterable[UUID], rules: Iterable[GroupRule]) -> list[Change]:
     """What `rules`, and no others, would change for these people, by e-mail address; a fixed number of queries.
@@ -97,9 +88,24 @@ def changes_for(people: Iterable[UUID], rules: Iterable[GroupRule]) -> list[Chan
     changes: list[Change] = []
     for person in sorted(persons.values(), key=lambda person: person.email):
         given, staff_given = what_rules_give(groups[person.pk], rules)
+        by_others, staff_by_others = what_rules_give(
+            groups[person.pk], [rule for rule in rules if rule.begun_by_id != person.pk]
+        )
+        for tenant_id, membership in roles[person.pk].items():
+            by_others[tenant_id] = _stronger(membership.role, by_others.get(tenant_id, ""))
+        given = {pk: _weaker(role, by_others.get(pk, "")) for pk, role in given.items()}
         changes += _changes_of_roles(person, roles[person.pk], given, tenants)
+        staff_given &= staff_by_others | staff[person.pk].keys()
         changes += _changes_of_staff(person, staff[person.pk], staff_given)
     return changes
+
+
+def _stronger(one: str, other: str) -> str:
+    return max(one, other, key=lambda role: STRENGTH.get(role, -1))
+
+
+def _weaker(one: str, other: str) -> str:
+    return min(one, other, key=lambda role: STRENGTH.get(role, -1))
 
 
 def _changes_of_roles(
@@ -326,9 +332,13 @@ def _suspend_and_restore(user: User, done: list[Change], because: str) -> None:
     ):
         suspend_access(user, tenant=None, because=because, by=None)
         return
-    for change in done:
-        if change.tenant and change.loses_keys:
-            suspend_access(user, tenant=change.tenant, because=because, by=None)
-    is_refused = user.identities.filter(refused_at__isnull=False).exists()
-    if any(not change.is_loss for change in done) and not is_refused:
+    keys = ApiKey.objects.across_tenants().filter(owner=user)
+    list(keys.select_for_update(of=("self",)).order_by("pk"))  # all before the revision
+    if any(not change.is_loss for change in done):
         restore_access(user, tenant=None, by=None)
+    for change in done:
+        if change.tenant and not change.after:  # with the roles in its projects
+            suspend_access(user, tenant=change.tenant, because=because, by=None)
+        elif change.tenant:
+            was_holder = change.before in HOLDERS
+            follow_role(user, change.tenant, was_holder=was_holder, because=because, by=None)

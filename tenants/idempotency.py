@@ -21,6 +21,7 @@ from rest_framework.response import Response
 from tenants.errors import Conflict
 from tenants.models import StoredAnswer
 from tenants.permissions import signed_in
+from tenants.scope import platform_scope
 
 LONGEST_KEY = 200
 KEPT_FOR = timedelta(days=2)  # whoever repeats a request does so sooner
@@ -57,4 +58,5 @@ def once(request: Request, deed: Callable[[], Response]) -> Response:
 
 def clear_stored_answers() -> int:
     """Delete the answers older than KEPT_FOR; return how many. Safe to repeat."""
-    return StoredAnswer.objects.filter(at__lt=now() - KEPT_FOR).delete()[0]
+    with platform_scope("sweep of stored answers"):
+        return StoredAnswer.objects.filter(at__lt=now() - KEPT_FOR).delete()[0]

@@ -11,10 +11,11 @@ from django.shortcuts import render
 
 from tenants.client_address import client_address
 from tenants.context import Origin, current_origin, trace_id_of
+from tenants.emergency import within_emergency
 from tenants.errors import Conflict, TooManyRequests
 from tenants.scope import NOBODY, scoped
 from tenants.scope_of import enter_scope_of
-from tenants.sessions import session_has_second_factor
+from tenants.sessions import digest_of_session, session_has_second_factor
 from tenants.views.errors import invalid, page_not_found, too_many_requests
 
 Answer = Callable[[HttpRequest], HttpResponse]
@@ -44,6 +45,7 @@ class RequestContextMiddleware:
             client_address(request),
             request.headers.get("User-Agent", ""),
             has_second_factor=session_has_second_factor(request),
+            session=digest_of_session(request),
             trace_id=trace_id_of(request.headers.get("traceparent", "")),
         )
         token = current_origin.set(origin)
@@ -58,22 +60,22 @@ class RequestContextMiddleware:
 class ScopeMiddleware:
     """Gives every request the narrowest scope that serves it (tenants/scope.py), and nobody's until then.
 
-    Below /t/<tenant>/ the page itself narrows to that tenant (TenantPageMixin). Elsewhere a person's scope is the
+    Below /t/<tenant>/ it is that tenant, if the person belongs to it (and see TenantPageMixin). Elsewhere it is the
     tenants they belong to; staff on their own pages and in the API work on the platform's rows, as their log lines say.
+    On the pages of a tenant to which they opened emergency access, whatever they do is done by it.
     """
 
     def __init__(self, get_response: Answer) -> None:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
-        with scoped(NOBODY):
+        with scoped(NOBODY), within_emergency(request):
             return self.get_response(request)
 
-    def process_view(
-        self, request: HttpRequest, view: object, args: object, kwargs: dict[str, object]
-    ) -> None:
+    def process_view(self, request: HttpRequest, view: object, args: object, kwargs: dict[str, str]) -> None:
         if request.user.is_authenticated and not request.path_info.startswith(OWN_DOORS):
-            enter_scope_of(request.user, in_tenant_page=request.path_info.startswith("/t/"))
+            page_of = kwargs["tenant"] if request.path_info.startswith("/t/") else None
+            enter_scope_of(request.user, page_of=page_of)
 
 
 class RefusalMiddleware:

@@ -15,6 +15,7 @@ from django.db.models import Q, QuerySet
 from django.db.models.functions import Cast
 from guardian.backends import ObjectPermissionBackend
 
+from tenants.emergency import emergency_of
 from tenants.roles import NEVER_NARROWED, PEOPLE_DEEDS, PROJECT_PERMISSIONS, ROLE_PERMISSIONS, Role
 
 if TYPE_CHECKING:
@@ -44,6 +45,8 @@ WORDS = {
     "tenants.create_tenant": "create tenants",
     "tenants.suspend_tenant": "suspend tenants",
     "tenants.confirm_closing": "confirm that a tenant closes",
+    "tenants.open_emergency_access": "open emergency access",
+    "tenants.review_emergency_access": "mark emergency access as looked at",
     "tenants.appoint_staff": "give or take staff roles",
     "tenants.erase_person": "see or erase what is held about people",
     "catalog.review_security": "decide security reviews",
@@ -107,7 +110,11 @@ def tenants_where(user: Any, permission: str) -> QuerySet[Tenant]:
         content_type__app_label="tenants",
         content_type__model="tenant",
     )
-    return tenants.filter(pk__in=held.values(tenant=Cast("object_pk", models.UUIDField())))
+    here = Q(pk__in=held.values(tenant=Cast("object_pk", models.UUIDField())))
+    emergency = emergency_of(user)
+    if emergency is not None and codename in AS_OWNER.in_tenant:
+        here |= Q(pk=emergency.tenant_id)
+    return tenants.filter(here)
 
 
 def projects_where(user: Any, permission: str, tenant: Tenant) -> QuerySet[Project]:
@@ -161,16 +168,20 @@ class Deeds:
 
 
 NOTHING = Deeds()
+AS_OWNER = Deeds(ROLE_PERMISSIONS[Role.OWNER])
 
 
 def deeds_of(user: Any, tenant_id: UUID) -> Deeds:
     """What `user` may do in a tenant by their roles there, staff roles apart: one query, then remembered on `user`.
 
     A request loads its person anew, so a role that changes acts on the next request. Nothing for somebody inactive,
-    or for a service account of another tenant.
+    or for a service account of another tenant; an owner's deeds by emergency access.
     """
     if not user.is_active or user.service_of_id not in (None, tenant_id):
         return NOTHING
+    emergency = emergency_of(user)
+    if emergency is not None and emergency.tenant_id == tenant_id:
+        return AS_OWNER
     known: dict[UUID, Deeds] | None = getattr(user, "_deeds", None)
     if known is None:
         known = user._deeds = {}  # through the attribute: request.user is a lazy wrapper around the person

@@ -9,7 +9,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from tempfile import TemporaryFile
 from typing import IO, Any, Final
 from uuid import UUID
@@ -17,12 +17,15 @@ from uuid import UUID
 import orjson
 import structlog
 from django.apps import apps
+from django.core import signing
 from django.core.exceptions import PermissionDenied, ValidationError
 from django.db import models, transaction
 from django.utils.timezone import now
 from django.utils.translation import gettext_lazy as _
 
 from tenants import audit
+from tenants.actions.keys import stop_key
+from tenants.actions.service_accounts import stop
 from tenants.audit.redaction import Person, entries_about, erase_from_trail
 from tenants.errors import Conflict
 from tenants.leaks import NAMES
@@ -31,10 +34,15 @@ from tenants.permissions import require
 from tenants.revision import raise_revision
 from tenants.roles import Role
 from tenants.scope import platform_scope
+from tenants.signals import person_erased
+from tenants.suspension import hold_person
 
 log = structlog.get_logger(__name__)
 
-UNTOLD: Final = NAMES | {"session_data", "salt", "leaf_salts", "key"}  # of no use to the person, or a secret
+ORDER_LIFE: Final = timedelta(days=3)  # that an order may wait in the queue
+_ORDER: Final = "tenants.erasure"
+# Of no use to the person, or a secret.
+UNTOLD: Final = NAMES | {"session_data", "session_digest", "salt", "leaf_salts", "key"}
 
 
 @dataclass(frozen=True)
@@ -74,8 +82,9 @@ def export_person(user: User, *, by: User | None) -> Iterator[tuple[str, Any]]:
 def erase_person(pk: UUID | str, *, by: User | None, reason: str, keys_to: User | None = None) -> Erased:
     """Erase a person: what belongs to them is deleted, their row and their words in the trail get a pseudonym.
 
-    Their memberships, sessions, identities, tokens and second factors go; keys they answer for go to `keys_to`, or
-    are revoked; open invitations to their address are withdrawn and forget it. The ledger is untouched, and the
+    Their memberships, sessions, identities, tokens and second factors go; keys they answer for go to `keys_to` where
+    that is an active member who may hold them, and are revoked elsewhere; service accounts they answer for likewise,
+    or are disabled; open invitations to their address are withdrawn and forget it. The ledger is untouched, and the
     trail still proves itself. Safe to repeat: a person who is erased already is left as they are.
 
     Raises:
@@ -88,6 +97,9 @@ def erase_person(pk: UUID | str, *, by: User | None, reason: str, keys_to: User 
         # Order of locks: tenants, person. Two owners of a tenant cannot go at the same time.
         theirs = Membership.unscoped.filter(user_id=pk).values("tenant")
         list(Tenant.objects.select_for_update(no_key=True).filter(pk__in=theirs).order_by("pk"))
+        if keys_to is not None:  # persons in the order of their ids, as in every removal
+            for one in User.objects.filter(pk__in=[pk, keys_to.pk]).order_by("pk"):
+                hold_person(one)
         user = User.objects.select_for_update().get(pk=pk)
         if by is not None:
             require(by, "tenants.erase_person")
@@ -108,6 +120,8 @@ def erase_person(pk: UUID | str, *, by: User | None, reason: str, keys_to: User 
                 relation.related_model._base_manager.filter(**{relation.field.name: user}).delete()
         _pseudonymise(user, token)
         entries = erase_from_trail(person, token=token, user=user, by=by, reason=reason)
+        person_erased.send(User)
+        _let_accounts_go(user, keys_to, by)  # last: it raises the revision
         audit.record(
             "person.erased",
             actor=by,
@@ -149,6 +163,10 @@ def what_erasing_takes(user: User) -> list[tuple[Any, int]]:
             (_("Memberships that end"), Membership.unscoped.filter(user=user).count()),
             (_("Keys that are handed over or revoked"), keys.count()),
             (_("Personal access tokens deleted"), user.tokens.count()),
+            (
+                _("Service accounts that are handed over or disabled"),
+                User.objects.filter(responsible=user, is_active=True).count(),
+            ),
             (_("Sessions ended"), user.sessions.count()),
             (_("Sign-in identities deleted"), user.identities.count()),
         ]
@@ -194,35 +212,56 @@ def _refuse(user: User, by: User | None, reason: str) -> None:
         raise Conflict(obstacle)
     if not reason.strip():
         raise ValidationError({"reason": "Say why, for instance the number of the person's request."})
-    if Person.of(user).pattern.search(reason):
+    if Person.of(user).is_named_in(reason):
         raise ValidationError({"reason": "Do not name the person: the reason stays when they are gone."})
 
 
 def _let_keys_go(user: User, keys_to: User | None, token: str) -> tuple[int, int]:
     """Hand the person's keys over or revoke them; return how many of each. Recorded under the pseudonym."""
     handed = revoked = 0
+    heir = User.objects.filter(pk=keys_to.pk, is_active=True).exclude(pk=user.pk).first() if keys_to else None
     theirs = ApiKey.unscoped.filter(_keys_of(user)).exclude(state=ApiKey.State.REVOKED).order_by("pk")
-    for key in theirs.select_for_update(of=("self",)):
-        if keys_to is not None and keys_to.memberships.filter(tenant=key.tenant_id).exists():
+    for key in theirs.select_related("project").select_for_update(of=("self",)):
+        if heir is not None and _may_inherit(heir, key):
             if key.state == ApiKey.State.CLAIMABLE:
-                key.created_for = keys_to
-            key.owner = keys_to
-            key.save(update_fields=["owner", "created_for"])
+                key.created_for = heir
+            key.owner = heir
+            key.suspended_at, key.suspended_because = None, ""  # it was for what the erased had lost
+            key.save(update_fields=["owner", "created_for", "suspended_at", "suspended_because"])
             audit.record(
-                "api_key.handed_over", actor=None, subject=key, changes={"owner": (token, keys_to.email)}
+                "api_key.handed_over", actor=None, subject=key, changes={"owner": (token, heir.email)}
             )
             handed += 1
         else:
-            before = key.state
-            key.move_to(ApiKey.State.REVOKED)
-            key.revoked_at = now()
-            key.save(update_fields=["state", "revoked_at"])
-            audit.record(
-                "api_key.revoked", actor=None, subject=key, prefix=key.prefix,
-                reason="Its owner was erased.", changes={"state": (before, key.state)},
-            )  # fmt: skip
+            stop_key(key, by=None, reason="Its owner was erased.")
             revoked += 1
     return handed, revoked
+
+
+def _let_accounts_go(user: User, heir: User | None, by: User | None) -> None:
+    """Hand the service accounts that the person answers for over, or stop them: they may know their tokens."""
+    theirs = User.objects.filter(responsible=user, is_active=True).select_related("service_of")
+    accounts = list(theirs.select_for_update(of=("self",), no_key=True).order_by("pk"))
+    list(ApiKey.unscoped.filter(owner__in=accounts).select_for_update(of=("self",)).order_by("pk"))
+    if heir is not None and (heir.is_service_account or not heir.is_active):
+        heir = None  # who answers is a person
+    for account in accounts:
+        tenant = account.service_of
+        assert tenant is not None  # `responsible` is a service account's
+        if heir is not None and heir.memberships.filter(tenant=tenant).exists():
+            account.responsible = heir
+            account.save(update_fields=["responsible"])
+            audit.record(
+                "service_account.handed_over", actor=by, subject=account, tenant=tenant, to=heir.email
+            )
+        else:
+            stop(account, tenant, because="Who answered for it has gone.", actor=by)
+
+
+def _may_inherit(heir: User, key: ApiKey) -> bool:
+    """Whether `heir` belongs where the key does, and their role there may hold it."""
+    is_member = heir.memberships.filter(tenant=key.tenant_id).exists()
+    return is_member and heir.has_perm("tenants.claim_key", key.project)
 
 
 def _pseudonymise(user: User, token: str) -> None:
@@ -267,8 +306,20 @@ def _told_value(value: Any) -> Any:
     return [_told_value(inner) for inner in value] if isinstance(value, list) else str(value)
 
 
-def erase_person_later(user_id: str, *, by_id: str, reason: str, keys_to_id: str | None) -> None:
+def order_erasure(user: User, *, by: User, reason: str, keys_to: User | None) -> str:
+    """An order for the queue, signed: whoever reaches the broker can repeat it, but not write one in `by`'s name."""
+    return signing.dumps(
+        [str(user.pk), str(by.pk), reason, str(keys_to.pk) if keys_to else None], salt=_ORDER
+    )
+
+
+def obey_erasure(order: str) -> None:
     """Erase a person as somebody in the admin asked; what stands against it now is logged, not retried."""
+    try:
+        user_id, by_id, reason, keys_to_id = signing.loads(order, salt=_ORDER, max_age=ORDER_LIFE)
+    except signing.BadSignature:
+        log.error("person_not_erased", because="nobody here ordered it within the last days")
+        return
     by = User.objects.get(pk=by_id)
     keys_to = User.objects.filter(pk=keys_to_id).first() if keys_to_id else None
     try:

@@ -3,6 +3,7 @@
 from django.urls import path
 
 from tenants.views.audit import AuditDetail, AuditList
+from tenants.views.emergency import EmergencyAccessList, EndEmergencyAccess
 from tenants.views.invitations import InvitationNew, InvitationResend, InvitationWithdraw
 from tenants.views.members import MemberDetail, MemberList, MemberProjectRole, MemberRemove, MemberRole
 from tenants.views.service_accounts import (
@@ -34,4 +35,6 @@ urlpatterns = [
     path("tokens/<uuid:pk>/revoke/", RevokeTenantToken.as_view(), name="tenant-token-revoke"),
     path("audit/", AuditList.as_view(), name="audit-list"),
     path("audit/<uuid:pk>/", AuditDetail.as_view(), name="audit-detail"),
+    path("emergency-access/", EmergencyAccessList.as_view(), name="emergency-access-list"),
+    path("emergency-access/<uuid:pk>/end/", EndEmergencyAccess.as_view(), name="emergency-access-end"),
 ]

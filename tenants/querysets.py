@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Any, Self
 
 from django.contrib.auth.models import AnonymousUser
 from django.db import models
-from django.db.models import Exists, OuterRef, Q
+from django.db.models import Exists, F, Func, OuterRef, Q
 from django.utils.timezone import now
 
-from tenants.roles import ROLE_PERMISSIONS
+from tenants.roles import ROLE_PERMISSIONS, StaffRole
 from tenants.scoping import TenantQuerySet
 
 if TYPE_CHECKING:
@@ -76,6 +76,46 @@ class InvitationQuerySet(TenantQuerySet):
 
     def to(self, email: str) -> Self:
         return self.filter(email=email.strip().lower())
+
+
+class DigestOfSession(Func):
+    """What `tenants.sessions.digest_of_session` says, said by PostgreSQL."""
+
+    template = "encode(sha256(convert_to(%(expressions)s, 'UTF8')), 'hex')"
+    output_field = models.CharField()
+
+
+class EmergencyAccessQuerySet(TenantQuerySet):
+    """Questions about emergency access. What was lost stays lost: a later session or appointment is another one."""
+
+    def open(self) -> Self:
+        """Those that give something now: neither ended nor run out, the session and the tenant still there."""
+        from tenants.models import Session
+
+        sessions = Session.objects.filter(user=OuterRef("opened_by"), expire_date__gt=now())
+        in_session = sessions.alias(digest=DigestOfSession(F("session_key"))).filter(
+            digest=OuterRef("session_digest")
+        )
+        found = self.of_operators().filter(Exists(in_session), ended_at=None, expires_at__gt=now())
+        return found.exclude(tenant__status="closed")
+
+    def of_operators(self) -> Self:
+        """Those whose opener has been an operator ever since, or is an administrator."""
+        from tenants.models import StaffAppointment
+
+        appointed = StaffAppointment.objects.filter(
+            user=OuterRef("opened_by"), role=StaffRole.OPERATOR, created_at__lte=OuterRef("opened_at")
+        )
+        return self.filter(
+            Exists(appointed) | Q(opened_by__is_superuser=True),
+            opened_by__is_active=True,
+            opened_by__is_staff=True,
+        )
+
+    def with_standing(self) -> Self:
+        """With the names that lists show, and whether each `is_open`."""
+        still = self.model.objects.across_tenants().open().filter(pk=OuterRef("pk"))
+        return self.select_related("tenant", "opened_by", "reviewed_by").annotate(is_open=Exists(still))
 
 
 class GroupRuleQuerySet(models.QuerySet[Any]):

@@ -1,6 +1,6 @@
 """How often something may be tried: sliding windows, shared by all console processes.
 
-    limit_rate("sign_in", client_address(request))
+    limit_rate("sign_in", caller_place(request))
 
 The counters are in RATE_LIMIT_URL, a Redis or Valkey; without one each process counts by itself. While the
 server does not answer, each process counts by itself as well, and says so in the log: the doors stay open to

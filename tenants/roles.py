@@ -93,7 +93,15 @@ PEOPLE_DEEDS: Final = frozenset(
 )
 
 # Deeds in a tenant that are the platform's, whatever one's role there.
-STAFF_DEEDS: Final = frozenset({"create_tenant", "suspend_tenant", "confirm_closing"})
+STAFF_DEEDS: Final = frozenset(
+    {
+        "create_tenant",
+        "suspend_tenant",
+        "confirm_closing",
+        "open_emergency_access",
+        "review_emergency_access",
+    }
+)
 
 # Global permissions by staff role: "app.codename". A "view" lets the admin list the rows; deeds go through actions.
 _SEE_REQUESTS = {
@@ -125,6 +133,7 @@ STAFF_PERMISSIONS: Final[dict[str, frozenset[str]]] = {
             "tenants.view_projectrole",
             "tenants.view_invitation",
             "tenants.view_tenantclosing",
+            "tenants.view_emergencyaccess",
             "tenants.view_staffappointment",
             "tenants.appoint_staff",
             "tenants.manage_people",
@@ -156,6 +165,8 @@ STAFF_PERMISSIONS: Final[dict[str, frozenset[str]]] = {
             "tenants.view_membership",
             "tenants.view_projectrole",
             "tenants.view_tenantclosing",
+            "tenants.view_emergencyaccess",
+            "tenants.review_emergency_access",
             "tenants.view_staffappointment",
             "tenants.view_grouprule",
             "tenants.view_federatedidentity",

@@ -7,12 +7,16 @@ from typing import Any
 from urllib.parse import urlencode
 
 from django.conf import settings
+from django.contrib.auth import BACKEND_SESSION_KEY, logout
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 from django.utils.translation import gettext as _
 
-from tenants.sessions import note_seen, session_has_second_factor
+from tenants.session_store import BY_LINK
+from tenants.sessions import note_seen, session_has_second_factor, speaks_by_token
+
+PROVIDER_BACKEND = "tenants.oidc.backend.ProviderBackend"
 
 
 class SessionSeenMiddleware:
@@ -27,6 +31,23 @@ class SessionSeenMiddleware:
         if request.session.accessed:
             note_seen(request)
         return response
+
+
+class LocalSessionMiddleware:
+    """Where local accounts are off, a session that a password opened is over, at its next request.
+
+    One that an administrator's link opened goes on: it is the way in when the provider is away.
+    """
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        if not settings.LOCAL_ACCOUNTS:
+            backend = request.session.get(BACKEND_SESSION_KEY, PROVIDER_BACKEND)
+            if backend != PROVIDER_BACKEND and not request.session.get(BY_LINK):
+                logout(request)
+        return self.get_response(request)
 
 
 class SecondFactorGate:
@@ -66,8 +87,7 @@ class SecondFactorGate:
     def _is_missing(self, request: HttpRequest) -> bool:
         if settings.STAFF_SECOND_FACTOR != "required":
             return False
-        has_bearer = request.headers.get("Authorization", "").lower().startswith("bearer ")
-        if request.path.startswith("/api/") and has_bearer:
-            return False  # the API then reads the token alone, never the cookie
+        if speaks_by_token(request):
+            return False
         is_staff = request.user.is_authenticated and request.user.is_staff
         return bool(is_staff) and not session_has_second_factor(request)

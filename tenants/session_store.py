@@ -8,14 +8,17 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from django.contrib.auth import SESSION_KEY
+from django.contrib.auth import SESSION_KEY, get_user_model
 from django.contrib.sessions.backends.base import CreateError, UpdateError
 from django.contrib.sessions.backends.db import SessionStore as DatabaseSessionStore
+from django.contrib.sessions.exceptions import SessionInterrupted
 from django.db import DatabaseError, IntegrityError, router, transaction
 
 ORIGIN_KEYS = ("address", "user_agent", "issuer", "subject", "provider_session", "has_second_factor")
 PREFIX = "qm_"  # of ORIGIN_KEYS within the session's data
-KEPT_AT_SAVING = ("created_at", "seen_at")  # written once, and by tenants/sessions.py
+BY_LINK = f"{PREFIX}administrator_link"  # the session was opened by such a link
+# Written once, and by tenants/sessions.py. The end as well: who changes a session does not prolong it.
+KEPT_AT_SAVING = ("created_at", "seen_at", "expire_date")
 
 
 class SessionStore(DatabaseSessionStore):
@@ -42,8 +45,21 @@ class SessionStore(DatabaseSessionStore):
                 setattr(row, name, value)
         return row
 
+    def cycle_key(self) -> None:
+        """Go on under another key. Raises SessionInterrupted (400) when somebody ended the session meanwhile.
+
+        The person is held, as by whoever ends sessions: else those would miss the row that takes the old one's place.
+        """
+        person, key = self.get(SESSION_KEY), self.session_key
+        with transaction.atomic(using=router.db_for_write(self.model)):
+            if person and key:
+                list(get_user_model().objects.select_for_update(no_key=True).filter(pk=person))
+                if not self.exists(key):
+                    raise SessionInterrupted("This session was ended. Sign in again.")
+            super().cycle_key()
+
     def save(self, must_create: bool = False) -> None:
-        """Write the session; a row that exists keeps when it began and when it was last seen.
+        """Write the session; a row that exists keeps when it began, when it was last seen and when it ends.
 
         Raises UpdateError when somebody ended the session meanwhile: ended stays ended.
         """

@@ -6,10 +6,12 @@ meanwhile cannot bring it back (tenants/session_store.py).
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
+from django.db import transaction
 from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils.crypto import constant_time_compare, salted_hmac
@@ -67,6 +69,20 @@ def session_has_second_factor(request: HttpRequest) -> bool:
     if "HTTP_AUTHORIZATION" in request.META or not hasattr(request, "session"):
         return False
     return request.session.get(f"{PREFIX}has_second_factor") is True
+
+
+def speaks_by_token(request: HttpRequest) -> bool:
+    """Whether the API asks a bearer token alone who speaks, whatever cookie comes with it."""
+    has_bearer = request.headers.get("Authorization", "").lower().startswith("bearer ")
+    return has_bearer and request.path.startswith("/api/")
+
+
+def digest_of_session(request: HttpRequest) -> str:
+    """What a row keeps of the session that a request comes in, SHA-256; empty without one, and beside a token."""
+    if "HTTP_AUTHORIZATION" in request.META or not hasattr(request, "session"):
+        return ""
+    key = request.session.session_key
+    return hashlib.sha256(key.encode()).hexdigest() if key else ""
 
 
 def note_seen(request: HttpRequest) -> None:
@@ -133,7 +149,15 @@ def end_sessions(user: User, *, except_key: str | None = None) -> int:
     sessions = Session.objects.filter(user=user)
     if except_key is not None:
         sessions = sessions.exclude(session_key=except_key)
-    return sessions.delete()[0]
+    return end(sessions)
+
+
+def end(sessions: QuerySet[Any]) -> int:
+    """Delete these rows; return how many. Their people are held, so that no session gets another key meanwhile."""
+    with transaction.atomic():
+        people = User.objects.filter(pk__in=sessions.values("user")).order_by("pk")
+        list(people.select_for_update(of=("self",), no_key=True))
+        return sessions.delete()[0]
 
 
 def end_provider_sessions(issuer: str, *, sid: str = "", subject: str = "") -> int:
@@ -152,7 +176,7 @@ def end_provider_sessions(issuer: str, *, sid: str = "", subject: str = "") -> i
         sessions = sessions.filter(provider_session=sid)
     if subject:
         sessions = sessions.filter(subject=subject)
-    return sessions.delete()[0]
+    return end(sessions)
 
 
 def clear_expired_sessions() -> int:

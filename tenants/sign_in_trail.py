@@ -12,6 +12,7 @@ from django.contrib.auth.signals import user_logged_in, user_logged_out
 from django.http import HttpRequest
 
 from tenants import audit
+from tenants.actions.emergency import end_with_session
 from tenants.models import User
 from tenants.scope import platform_scope
 from tenants.session_store import PREFIX
@@ -42,3 +43,5 @@ def write_sign_out(sender: Any, request: HttpRequest, user: User | None, **kwarg
     if user is not None:
         with platform_scope("a sign-out is written down"):
             audit.record("person.signed_out", actor=user, subject=user)
+            if user.is_staff:
+                end_with_session(request, by=user)

@@ -30,6 +30,12 @@ def check_active(tenant: Tenant) -> None:
         raise Conflict(why_not_active(tenant), code="tenant_not_active")
 
 
+def check_not_closed(tenant: Tenant) -> None:
+    """Raise Conflict if this row, which the caller has locked, says closed: then not even an end changes anything."""
+    if tenant.status == Tenant.Status.CLOSED:
+        raise Conflict(why_not_active(tenant), code="tenant_not_active")
+
+
 def hold_tenant(tenant: Tenant) -> Tenant:
     """The tenant as it is now and stays until commit: whoever suspends or closes it waits. Others may hold it too."""
     return Tenant.objects.raw("SELECT * FROM tenants_tenant WHERE id = %s FOR SHARE", [tenant.pk])[0]

@@ -10,19 +10,23 @@ Whoever locks several things takes this order: the tenant, the person, the rows 
 from __future__ import annotations
 
 from collections import defaultdict
+from copy import copy
 from typing import Any
 from uuid import UUID
 
 from django.core.exceptions import PermissionDenied
 from django.db import transaction
+from django.db.models import QuerySet
 from django.utils.timezone import now
 
 from tenants import audit
-from tenants.models import ApiKey, PersonalAccessToken, Project, Tenant, User
+from tenants.models import ApiKey, Membership, PersonalAccessToken, Project, ProjectRole, Tenant, User
 from tenants.permissions import forget_deeds, require
 from tenants.revision import raise_revision
+from tenants.roles import NEVER_NARROWED, ROLE_PERMISSIONS
 
 LONGEST_REASON = 200
+HOLDERS = frozenset(role for role, deeds in ROLE_PERMISSIONS.items() if "claim_key" in deeds)
 
 
 @transaction.atomic
@@ -40,9 +44,7 @@ def suspend_access(user: User, *, tenant: Tenant | None, because: str, by: User 
     tokens = PersonalAccessToken.objects.filter(user=user, suspended_at=None, revoked_at=None)
     if tenant is not None:
         keys, tokens = keys.in_tenant(tenant), tokens.filter(tenant=tenant)
-    found = _Found(keys, tokens)
-    mark: dict[str, Any] = {"suspended_at": now(), "suspended_because": because[:LONGEST_REASON]}
-    return found.update_and_record("access.suspended", mark, user=user, by=by, because=because)
+    return _Found(keys, tokens).suspend(user, because=because, by=by)
 
 
 @transaction.atomic
@@ -50,24 +52,80 @@ def restore_access(user: User, *, tenant: Tenant | None, by: User | None) -> int
     """Lift the suspension of what `user` may hold again, and return how much that is. Safe to repeat.
 
     A key comes back where its owner may claim keys now, a token where its owner still belongs: who was
-    reactivated gets nothing back in a tenant that they have left meanwhile. Somebody inactive gets nothing.
+    reactivated gets nothing back in a tenant that they have left meanwhile. Somebody inactive gets nothing, and
+    neither does somebody whom the provider refuses, until they sign in there again.
 
     Args:
         tenant: only there; None: everywhere, with the tokens bound to none.
     """
-    if not hold_person(user):
-        return 0
+    is_active = hold_person(user)
     forget_deeds(user)
     keys = ApiKey.objects.across_tenants().filter(owner=user, suspended_at__isnull=False)
     keys = keys.exclude(state="revoked")
     tokens = PersonalAccessToken.objects.filter(user=user, suspended_at__isnull=False, revoked_at=None)
     if tenant is not None:
         keys, tokens = keys.in_tenant(tenant), tokens.filter(tenant=tenant)
+    return _Found(keys, tokens).restore(user, by=by) if is_active else 0
+
+
+@transaction.atomic
+def follow_role(
+    user: User,
+    tenant: Tenant,
+    *,
+    project: Project | None = None,
+    was_holder: bool = False,
+    because: str,
+    by: User | None,
+) -> int:
+    """Let what `user` owns in `tenant` follow a role there that has just changed, and return how much changes.
+
+    Keys that they may not hold any more are suspended, and what they may hold again comes back. Safe to repeat.
+
+    Args:
+        project: the role is its own: then only its keys, and no tokens.
+        was_holder: the role before let them claim keys. If the new one does not, tokens of the tenant are
+            suspended as well.
+        because: kept with what is suspended, at most 200 characters; their owners and admins read it.
+    """
+    is_active = hold_person(user)
+    forget_deeds(user)
+    keys = ApiKey.objects.in_tenant(tenant).filter(owner=user).exclude(state="revoked")
+    tokens = PersonalAccessToken.objects.filter(user=user, tenant=tenant, revoked_at=None)
+    if project is not None:
+        keys, tokens = keys.filter(project=project), tokens.none()
     found = _Found(keys, tokens)
-    found.keys = [key for key in found.keys if _may_hold(user, key)]
-    found.tokens = [token for token in found.tokens if token.tenant is None or _belongs(user, token.tenant)]
-    mark: dict[str, Any] = {"suspended_at": None, "suspended_because": ""}
-    return found.update_and_record("access.restored", mark, user=user, by=by)
+    is_demoted = was_holder and not user.has_perm("tenants.claim_key", tenant)
+    lost, back = found.part(suspended=False), found.part(suspended=True)
+    lost.keys = [key for key in lost.keys if not _may_hold(user, key)]
+    if is_demoted:
+        back.tokens = []
+    else:
+        lost.tokens = []
+    changed = lost.suspend(user, because=because, by=by)
+    return changed + (back.restore(user, by=by) if is_active else 0)
+
+
+def keys_lost_by(membership: Membership, role: str, *, project: Project | None = None) -> QuerySet[ApiKey]:
+    """The keys that would be suspended if the member's role were `role`: in the tenant, or in `project`."""
+    keys: QuerySet[ApiKey] = ApiKey.objects.in_tenant(membership.tenant).current()
+    keys = keys.filter(owner=membership.user_id, suspended_at=None)
+    if membership.user.is_superuser or role in NEVER_NARROWED:
+        return keys.none()
+    if project is not None:
+        return keys.none() if role in HOLDERS else keys.filter(project=project)
+    narrowed = ProjectRole.objects.in_tenant(membership.tenant).filter(membership=membership)
+    if role in HOLDERS:
+        return keys.filter(project__in=narrowed.exclude(role__in=HOLDERS).values("project"))
+    return keys.exclude(project__in=narrowed.filter(role__in=HOLDERS).values("project"))
+
+
+def tokens_lost_by(membership: Membership, role: str) -> QuerySet[PersonalAccessToken]:
+    """The tokens that would be suspended if the member's role in the tenant were `role`."""
+    tokens: QuerySet[PersonalAccessToken] = PersonalAccessToken.objects.current()
+    if membership.role not in HOLDERS or role in HOLDERS or membership.user.is_superuser:
+        return tokens.none()
+    return tokens.filter(user=membership.user_id, tenant=membership.tenant_id, suspended_at=None)
 
 
 def hold_person(user: User) -> bool:
@@ -102,7 +160,27 @@ class _Found:
             tokens.select_related("tenant").select_for_update(of=("self",)).order_by("pk")  # type: ignore[attr-defined]
         )
 
-    def update_and_record(
+    def part(self, *, suspended: bool) -> _Found:
+        """Those that are suspended, or those that are not."""
+        part = copy(self)
+        part.keys = [key for key in self.keys if (key.suspended_at is not None) is suspended]
+        part.tokens = [token for token in self.tokens if (token.suspended_at is not None) is suspended]
+        return part
+
+    def suspend(self, user: User, *, because: str, by: User | None) -> int:
+        mark = {"suspended_at": now(), "suspended_because": because[:LONGEST_REASON]}
+        return self._update_and_record("access.suspended", mark, user=user, by=by, because=because)
+
+    def restore(self, user: User, *, by: User | None) -> int:
+        """Lift the suspension of what `user`, who is active, may hold."""
+        if user.identities.filter(refused_at__isnull=False).exists():
+            return 0
+        self.keys = [key for key in self.keys if _may_hold(user, key)]
+        self.tokens = [token for token in self.tokens if token.tenant is None or _belongs(user, token.tenant)]
+        mark = {"suspended_at": None, "suspended_because": ""}
+        return self._update_and_record("access.restored", mark, user=user, by=by)
+
+    def _update_and_record(
         self, verb: str, mark: dict[str, Any], *, user: User, by: User | None, **details: Any
     ) -> int:
         """Write `mark` on everything, one audit line for each tenant concerned, and tell the gateways of keys."""

@@ -1,4 +1,4 @@
-"""Invitations, sessions and roles by the clock. A message is a hint, the row is the truth: any task may run twice."""
+"""Mails, sessions and roles by the clock. A message is a hint, the row is the truth: any task may run twice."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from celery import shared_task
 from celery.schedules import crontab
 from django.utils.timezone import now
 
-from tenants import invitation_mail, sessions
+from tenants import emergency_mail, invitation_mail, sessions
 from tenants.actions import due_rules
-from tenants.models import Invitation
+from tenants.models import EmergencyAccess, Invitation
 from tenants.scope import platform_scope, tenant_scope
 
 
@@ -38,6 +38,30 @@ def send_invitations_left_alone() -> None:
         send_invitation.delay(str(tenant_id), str(pk))
 
 
+@shared_task(
+    autoretry_for=[invitation_mail.MailServerAwayError],
+    max_retries=8,
+    retry_backoff=5,  # seconds; doubles
+    retry_backoff_max=600,
+    soft_time_limit=60,
+)
+def tell_owners_of_emergency_access(tenant_id: str, access_id: str) -> None:
+    with tenant_scope(tenant_id):
+        emergency_mail.tell_owners(access_id)
+
+
+@shared_task
+def tell_owners_left_untold() -> None:
+    """Enqueue mails about emergency access whose message was lost, or whose mail server was away for long."""
+    with platform_scope("sweep of unsent mails about emergency access"):
+        unsent = EmergencyAccess.objects.across_tenants().filter(mailed_at=None)
+        left_alone = list(
+            unsent.filter(opened_at__lt=now() - timedelta(minutes=2)).values_list("tenant_id", "pk")[:500]
+        )
+    for tenant_id, pk in left_alone:
+        tell_owners_of_emergency_access.delay(str(tenant_id), str(pk))
+
+
 @shared_task(soft_time_limit=300)
 def apply_due_group_rules() -> None:
     """Compute the roles of people whose groups changed; the clock repairs what a lost message left."""
@@ -53,6 +77,7 @@ def clear_expired_sessions() -> None:
 SCHEDULE = {
     "apply-due-group-rules": {"task": "tenants.tasks.apply_due_group_rules", "schedule": 60.0},
     "send-invitations-left-alone": {"task": "tenants.tasks.send_invitations_left_alone", "schedule": 300.0},
+    "tell-owners-left-untold": {"task": "tenants.tasks.tell_owners_left_untold", "schedule": 300.0},
     "clear-expired-sessions": {
         "task": "tenants.tasks.clear_expired_sessions",
         "schedule": crontab(minute="17"),

@@ -1,8 +1,9 @@
 """The second wall: PostgreSQL shows and takes only rows of the connection's scope (tenants/scope.py).
 
-Every table with a `tenant_id` gets the wall by having that column, after each `migrate`. The console's database role
-is a member of `quartermaster_console`, which owns nothing and may not create, alter or empty a table; partitions are
-reached through their parent alone. See docs/isolation.md, and PostgreSQL's chapter "Row Security Policies".
+Every table with a `tenant_id` gets the wall by having that column, after each `migrate`; a table whose rows are one
+person's, whatever tenants they tell of, by being named here. The console's database role is a member of
+`quartermaster_console`, which owns nothing and may not create, alter or empty a table; partitions are reached through
+their parent alone. See docs/isolation.md, and PostgreSQL's chapter "Row Security Policies".
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from psycopg import sql
 CONSOLE_ROLE: Final = "quartermaster_console"
 WALL: Final = "tenant_wall"
 OWN: Final = "own_rows"
+OF_A_PERSON: Final = ("catalog_storedanswer",)  # with a `user_id`: what the API answered to them
 
 FUNCTIONS: Final = """
 CREATE OR REPLACE FUNCTION is_platform_scope() RETURNS boolean LANGUAGE sql STABLE PARALLEL SAFE AS
@@ -27,6 +29,23 @@ $$ SELECT CASE WHEN coalesce(current_setting('quartermaster.tenants', true), '')
 
 CREATE OR REPLACE FUNCTION person_in_scope() RETURNS uuid LANGUAGE sql STABLE PARALLEL SAFE AS
 $$ SELECT nullif(current_setting('quartermaster.person', true), '')::uuid $$;
+
+-- A person's scope in one statement: the tenants they belong to, or of those the one with this slug.
+-- Runs with the rights of whoever calls it; a person's own memberships are visible in their scope.
+CREATE OR REPLACE FUNCTION enter_person_scope(person uuid, tenant_slug text, for_transaction boolean)
+RETURNS uuid[] LANGUAGE plpgsql AS $$
+DECLARE
+    belongs_to uuid[];
+BEGIN
+    PERFORM set_config('quartermaster.tenants', '', for_transaction),
+            set_config('quartermaster.person', person::text, for_transaction);
+    SELECT coalesce(array_agg(m.tenant_id ORDER BY m.tenant_id), '{}') INTO belongs_to
+      FROM tenants_membership m
+     WHERE m.user_id = person
+       AND (tenant_slug IS NULL OR m.tenant_id = (SELECT id FROM tenants_tenant WHERE slug = tenant_slug));
+    PERFORM set_config('quartermaster.tenants', array_to_string(belongs_to, ','), for_transaction);
+    RETURN belongs_to;
+END $$;
 """
 
 # Asked once a statement (a sub-select without references is an InitPlan), not once a row.
@@ -39,6 +58,8 @@ def policies(table: str) -> dict[str, str]:
     if table == "tenants_tenant":
         own = f"FOR SELECT USING (id IN (SELECT tenant_id FROM tenants_membership WHERE {_MINE}))"
         return {WALL: f"USING ({_INSIDE.format('id')})", OWN: own}
+    if table in OF_A_PERSON:
+        return {WALL: f"USING ((SELECT is_platform_scope()) OR {_MINE})"}
     inside = _INSIDE.format("tenant_id")
     found = {WALL: f"USING ({inside})"}
     if table == "tenants_auditentry":  # a deed that is no tenant's is written down from any scope
@@ -61,7 +82,7 @@ def raise_walls(sender: AppConfig | None = None, using: str = "default", **kwarg
             return
         _make_role(cursor)
         cursor.execute(FUNCTIONS)
-        for table in walled_tables(cursor):
+        for table in [*walled_tables(cursor), *_tables_of_a_person(cursor)]:
             _raise_wall(cursor, table)
         cursor.execute(GRANTS)
 
@@ -77,6 +98,14 @@ def walled_tables(cursor: Any) -> list[str]:
                  WHERE a.attrelid = c.oid AND a.attname = 'tenant_id' AND NOT a.attisdropped))
          ORDER BY 1
         """
+    )
+    return [name for (name,) in cursor.fetchall()]
+
+
+def _tables_of_a_person(cursor: Any) -> list[str]:
+    """Those that exist by now: `migrate` can stop at an earlier state."""
+    cursor.execute(
+        "SELECT name FROM unnest(%s::text[]) name WHERE to_regclass(name) IS NOT NULL", [[*OF_A_PERSON]]
     )
     return [name for (name,) in cursor.fetchall()]
 

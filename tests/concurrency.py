@@ -37,16 +37,18 @@ def at_the_same_time(*deeds):
         return list(threads.map(lambda context, deed: context.run(run, deed), contexts, deeds))
 
 
-def queued_at(rows, *deeds):
+def queued_at(rows, *deeds, meanwhile=lambda: None):
     """Lock `rows`, run every callable until all of them wait for a lock, let go, and return as `at_the_same_time`.
 
-    So each deed has read what it decides by before another one changes it: the race, every time.
+    So each deed has read what it decides by before another one changes it: the race, every time. `meanwhile` is done
+    by whoever holds the rows, before they let go.
     """
     with ThreadPoolExecutor(1) as thread:
         with transaction.atomic():
             assert list(rows.select_for_update()), "no row to wait for"
             outcomes = thread.submit(copy_context().run, at_the_same_time, *deeds)
             _wait_until_blocked(len(deeds))
+            meanwhile()
         return outcomes.result()
 
 

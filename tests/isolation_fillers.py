@@ -35,6 +35,7 @@ from tenants.ids import uuid7
 from tenants.models import (
     AuditEntry,
     DirectoryGroup,
+    EmergencyAccess,
     FederatedIdentity,
     GroupRule,
     Limit,
@@ -181,6 +182,13 @@ ROWS = {
         export_sha256="",
         proposed_by=lab.person,
     ),
+    "tenants.emergencyaccess": lambda lab: EmergencyAccess.objects.create(
+        tenant=lab.tenant,
+        opened_by=staff("operator"),
+        reason="lab-marker: their owner is away",
+        expires_at=now() + timedelta(minutes=15),
+        session_digest="0" * 64,
+    ),
     "tenants.grouprule": lambda lab: GroupRule.objects.create(
         group="lab-marker group", tenant=lab.tenant, role="viewer"
     ),
@@ -226,10 +234,10 @@ ROWS = {
         requested_by=lab.person,
     ),
     "billing.quarantinedevent": lambda lab: QuarantinedEvent.objects.create(
-        source="t", event_id="lab-marker", reason="malformed", payload={}, payload_sha=b"t"
+        tenant=lab.tenant, source="t", event_id="lab-marker", reason="malformed", payload={}, payload_sha=b"t"
     ),
     "billing.usageimport": lambda lab: UsageImport.objects.create(
-        source="t", file_name="t", file_sha256="", assignment={}
+        tenant=lab.tenant, source="t", file_name="t", file_sha256="", assignment={}
     ),
     "gateway.gateway": lambda lab: Gateway.objects.create(name="gw", prefix="qmg_", digest="0"),
     "deployments.route": lambda lab: Route.objects.create(model=lab.row("catalog.catalogmodel")),
@@ -265,7 +273,7 @@ OPAQUE_PARAMETERS = {
 # Tasks that take an id and no tenant, and why.
 PLATFORM_TASKS = {
     "deployments.tasks.reconcile_deployment": "a deployment is the platform's",
-    "tenants.audit.tasks.erase_person": "a person belongs to no tenant; the action asks who orders it",
+    "tenants.audit.tasks.erase_person": "a person belongs to no tenant; its order is signed, and says who ordered",
     "tenants.oidc.tasks.check_identities": "people belong to no tenant; their groups may concern several",
     "tenants.oidc.tasks.apply_group_rule": "the rule itself says which tenant it gives a role in",
 }

@@ -151,6 +151,9 @@ def answer_of(deed: Deed, door: str, world: World, actor: Any) -> str:
 def _signed_in(person: Any) -> Client:
     browser = Client()
     browser.force_login(person)
+    session = browser.session
+    session["qm_has_second_factor"] = True  # some deeds want it of whoever may do them
+    session.save()
     return browser
 
 

@@ -23,7 +23,7 @@ DIALOGS = [
     ("tenants_apikey", "revoke", {"reason": "lost"}),
     ("catalog_catalogmodel", "publish", {}),
     ("catalog_catalogmodel", "retire", {}),
-    ("gateway_gateway", "rotate", {}),
+    ("gateway_gateway", "renew", {}),
     ("gateway_gateway", "revoke", {}),
     ("deployments_deployment", "scale", {"replicas": "1"}),
     ("deployments_deployment", "remove", {}),

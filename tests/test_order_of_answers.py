@@ -6,10 +6,19 @@ import pytest
 from django.utils.timezone import now
 
 from catalog.actions import raise_access_request, withdraw_access_request
+from catalog.models import AccessRequest
 from gateway.actions import register_gateway
-from tenants.actions import revoke_api_key
+from tenants.actions import (
+    add_member,
+    change_role,
+    claim_api_key,
+    create_service_account,
+    revoke_api_key,
+    suspend_tenant,
+)
+from tenants.models import Invitation, Membership, Source
 from tests.concurrency import at_the_same_time
-from tests.factories import ApiKeyFactory, CatalogModelFactory, member_of
+from tests.factories import ApiKeyFactory, CatalogModelFactory, UserFactory, member_of
 from tests.gateway.granted import key_for
 
 TOO_LONG = {"reason": "x" * 501}
@@ -85,6 +94,136 @@ def test_the_page_that_asks_whether_to_withdraw_is_for_who_may(client, asked, la
         assert client.get(page).status_code == 200
     withdraw_access_request(asked.pk, by=developer)
     assert client.get(page).status_code == 409
+
+
+BAD = {  # by route: what cannot be read of it, beside the names that say where it would be done
+    "exports": {"tenant": "lab", "period": "nonsense"},
+    "exports of the trail": {"tenant": "lab", "kind": "audit_csv", "period": "nonsense"},
+    "access-requests": {"project": "letters", "model": 7, "expected_tokens_per_day": "many"},
+    "invitations": {"tenant": "lab", "email": "nobody", "role": "viewer"},
+    "service-accounts": {"tenant": "lab", "name": "", "role": "viewer"},
+    "projects": {"tenant": "lab", "slug": "no slug", "name": ""},
+}
+
+
+@pytest.mark.parametrize("what", BAD)
+def test_creating_with_a_bad_body(client, lab, project, owner, operator, stranger, what):
+    path, body = f"{what.split()[0]}/", BAD[what]
+    for somebody, status in ((stranger, 404), (member_of(lab, "viewer"), 403), (owner, 400)):
+        client.force_login(somebody)
+        assert post(client, path, body) == status, status
+    suspend_tenant(lab.pk, by=operator, because="Unpaid")
+    assert post(client, path, body) == (400 if what == "exports of the trail" else 409)
+
+
+def test_costs_of_nonsense_days(client, lab, owner, stranger):
+    for somebody, status in ((stranger, 404), (owner, 400)):
+        client.force_login(somebody)
+        for route in ("costs", "usage"):
+            assert client.get(f"/api/v1/{route}/?tenant=lab&start=never").status_code == status
+
+
+def test_a_token_for_somebody_elses_account(client, lab, owner, developer, operator):
+    account = create_service_account(lab, name="nightly", role="viewer", by=owner)
+    body = {"service_account": str(account.pk), "scopes": "all of them"}
+    for somebody, status in ((developer, 403), (owner, 400)):
+        client.force_login(somebody)
+        assert post(client, "tokens/", body) == status
+    suspend_tenant(lab.pk, by=operator, because="Unpaid")
+    assert post(client, "tokens/", body) == 409
+
+
+def test_claiming_for_what_is_no_id(client, lab, project, developer, stranger):
+    key = ApiKeyFactory.claimable(tenant=lab, project=project)
+    path, body = f"keys/{key.pk}/claim/", {"service_account": "nobody"}
+    for somebody, status in ((stranger, 404), (member_of(lab, "viewer"), 403), (developer, 400)):
+        client.force_login(somebody)
+        assert post(client, path, body) == status
+    claim_api_key(key.pk, by=developer)
+    assert post(client, path, body) == 409
+
+
+class TestOfMembers:
+    @pytest.fixture
+    def by_rule(self, lab):
+        user = UserFactory()
+        return add_member(lab, user, "viewer", by=None, source=Source.RULE)
+
+    @pytest.mark.parametrize(
+        ("deed", "body"), [("role", {"role": "emperor"}), ("remove", {"reason": "x" * 501})]
+    )
+    def test_changing_and_removing(self, client, lab, owner, developer, stranger, by_rule, deed, body):
+        member = Membership.objects.in_tenant(lab).get(user=developer)
+        path = f"members/{member.pk}/{deed}/"
+        for somebody, status in (
+            (stranger, 404),
+            (member_of(lab, "viewer"), 403),
+            (owner, 400),
+        ):
+            client.force_login(somebody)
+            assert post(client, path, body) == status
+        assert post(client, f"members/{by_rule.pk}/{deed}/", body) == 409
+
+    def test_an_owner_who_came_by_a_rule_is_first_of_all_above_an_admin(self, client, lab, owner):
+        Membership.objects.in_tenant(lab).filter(user=owner).update(source=Source.RULE)
+        client.force_login(member_of(lab, "admin"))
+        path = f"members/{Membership.objects.in_tenant(lab).get(user=owner).pk}/role/"
+        assert post(client, path, {"role": "viewer"}) == 403
+
+    def test_a_role_in_a_project(self, client, lab, project, owner, operator, developer, stranger):
+        path, body = f"projects/{project.pk}/roles/", {"member": "nobody", "role": "emperor"}
+        for somebody, status in ((stranger, 404), (developer, 403), (owner, 400)):
+            client.force_login(somebody)
+            assert post(client, path, body) == status
+        suspend_tenant(lab.pk, by=operator, because="Unpaid")
+        assert post(client, path, body) == 409
+
+    def test_a_role_above_ones_own_is_refused_before_the_address_is_read(self, client, lab, owner):
+        client.force_login(member_of(lab, "admin"))
+        assert post(client, "invitations/", {"tenant": "lab", "role": "owner", "email": "nobody"}) == 403
+        assert post(client, "invitations/", {"tenant": "lab", "role": [], "email": "nobody"}) == 400
+        assert post(client, "invitations/", []) == 400
+
+
+class TestSentAgain:
+    """What is repeated by an Idempotency-Key is repeated to who still may."""
+
+    def send(self, client, path, body):
+        return client.post(
+            f"/api/v1/{path}/", body, "application/json", headers={"Idempotency-Key": "once"}
+        ).status_code
+
+    def test_an_access_request(self, client, lab, project, owner, developer, operator):
+        model = CatalogModelFactory().name
+        body = {"project": "letters", "model": model, "purpose": "Letters.", "expected_tokens_per_day": 9}
+        client.force_login(developer)
+        assert self.send(client, "access-requests", body) == 201
+        assert self.send(client, "access-requests", body) == 201
+        assert AccessRequest.objects.in_tenant(lab).count() == 1
+        member = Membership.objects.in_tenant(lab).get(user=developer).pk
+        change_role(member, "viewer", by=owner)
+        assert self.send(client, "access-requests", body) == 403
+        change_role(member, "developer", by=owner)
+        suspend_tenant(lab.pk, by=operator, because="Unpaid")
+        assert self.send(client, "access-requests", body) == 201, "it was done before"
+
+    @pytest.mark.parametrize("route", ["invitations", "service-accounts"])
+    def test_what_is_above_ones_role_now(self, client, lab, owner, route):
+        admin = member_of(lab, "owner")
+        body = {"tenant": "lab", "email": "nia@example.org", "name": "nightly", "role": "admin"}
+        client.force_login(admin)
+        assert self.send(client, route, body) == 201
+        change_role(Membership.objects.in_tenant(lab).get(user=admin).pk, "developer", by=owner)
+        assert self.send(client, route, body) == 403
+
+    def test_an_invitation_to_own(self, client, lab, owner):
+        other = member_of(lab, "owner")
+        body = {"tenant": "lab", "email": "nia@example.org", "role": "owner"}
+        client.force_login(other)
+        assert self.send(client, "invitations", body) == 201
+        change_role(Membership.objects.in_tenant(lab).get(user=other).pk, "admin", by=owner)
+        assert self.send(client, "invitations", body) == 403
+        assert Invitation.objects.in_tenant(lab).count() == 1
 
 
 @pytest.mark.django_db(transaction=True)

@@ -166,8 +166,11 @@ class EventKey(models.Model):
         return f"{self.source} {self.event_id}"
 
 
-class QuarantinedEvent(models.Model):
-    """An event that was not billed, kept as it came until somebody has looked."""
+class QuarantinedEvent(BillingOwned):
+    """An event that was not billed, kept as it came until somebody has looked.
+
+    It is the tenant's whose key it names; of no tenant, and the platform's to see, when there is no such key.
+    """
 
     class Reason(models.TextChoices):
         CONFLICTING_PAYLOAD = "conflicting_payload", _("Same id, other content")
@@ -175,6 +178,7 @@ class QuarantinedEvent(models.Model):
         MALFORMED = "malformed", _("Malformed")
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    tenant = models.ForeignKey(Tenant, models.PROTECT, null=True, related_name="+")  # type: ignore[assignment]
     source = models.CharField(max_length=40)
     event_id = models.CharField(max_length=200)
     reason = models.CharField(max_length=20, choices=Reason)
@@ -182,7 +186,7 @@ class QuarantinedEvent(models.Model):
     payload_sha = models.BinaryField()
     recorded_at = models.DateTimeField(default=now, editable=False)
 
-    class Meta:
+    class Meta(BillingOwned.Meta):
         db_table = "quarantined_event"
         constraints = [
             UniqueConstraint(
@@ -300,10 +304,14 @@ class CostLine(BillingOwned):
         return self.source_ref
 
 
-class UsageImport(models.Model):
-    """A usage file that was imported, with what decided where its calls went: a repetition must decide the same."""
+class UsageImport(BillingOwned):
+    """A usage file that was imported, with what decided where its calls went: a repetition must decide the same.
+
+    The demo's rule deals one file out to several tenants; such an import is the platform's.
+    """
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    tenant = models.ForeignKey(Tenant, models.PROTECT, null=True, related_name="+")  # type: ignore[assignment]
     source = models.CharField(max_length=40)  # of its events
     file_name = models.CharField(max_length=200)
     file_sha256 = models.CharField(max_length=64)
@@ -314,7 +322,7 @@ class UsageImport(models.Model):
     repeated = models.BigIntegerField(default=0)
     quarantined = models.BigIntegerField(default=0)
 
-    class Meta:
+    class Meta(BillingOwned.Meta):
         db_table = "usage_import"
         constraints = [UniqueConstraint(fields=["source", "file_sha256"], name="usage_import_once_per_file")]
 

@@ -16,6 +16,7 @@ from catalog.actions.access_requests import cancel_open_reviews, find_problems
 from catalog.models import AccessRequest, Grant, Review, ReviewDecision
 from tenants import actions as tenants_actions
 from tenants import audit
+from tenants.emergency import was_open
 from tenants.errors import Conflict
 from tenants.models import ApiKey, User
 from tenants.permissions import require
@@ -38,8 +39,8 @@ def decide_review(pk: UUID | str, *, by: User, verdict: str, comment: str = "") 
 
     Raises:
         Review.DoesNotExist: `by` cannot see such a review.
-        PermissionDenied: `by` may not decide this track, made the request, or signed in without the second
-            factor that approvals need here.
+        PermissionDenied: `by` may not decide this track, made the request, manages the tokens of the service
+            account that made it, or signed in without the second factor that approvals need here.
         Conflict: the review or the request is decided, `by` has already spoken here, or what was asked for is
             no longer allowed (the model was retired, the tenant suspended, a data class lowered).
         ValidationError: no such verdict, or a refusal without a reason.
@@ -57,6 +58,12 @@ def decide_review(pk: UUID | str, *, by: User, verdict: str, comment: str = "") 
     require(by, f"catalog.review_{review.track}")
     if access_request.requested_by_id == by.pk:
         raise PermissionDenied(_("You asked for this access; someone else must decide it."))
+    if speaks_as_requester(by, access_request):
+        raise PermissionDenied(
+            _(
+                "A service account asked for this, whose tokens are yours to make; someone else must decide it."
+            )
+        )
     if settings.APPROVALS_NEED_SECOND_FACTOR:
         require_second_factor(by, _("decide reviews"))
     _require_open(review)
@@ -125,6 +132,14 @@ def revoke_grant(pk: UUID | str, *, by: User, reason: str = "") -> Grant:
     return grant
 
 
+def speaks_as_requester(user: User, access_request: AccessRequest) -> bool:
+    """Whether `user` may have asked themselves, by the token of a service account: then these are no four eyes."""
+    requester = access_request.requested_by
+    return requester.is_service_account and (
+        requester.responsible_id == user.pk or user.has_perm("tenants.manage_tokens", access_request.tenant)
+    )
+
+
 def require_revocable(grant: Grant, user: User) -> None:
     """Raise PermissionDenied or Conflict where `revoke_grant` would, for this row as it was read."""
     require(user, "tenants.revoke_key", grant.project)
@@ -181,10 +196,13 @@ def _require_still_allowed(access_request: AccessRequest) -> None:
     """What was allowed when it was asked must be allowed now. Raises Conflict."""
     tenant, model = access_request.tenant, access_request.model
     require_active(tenant)
-    if not access_request.requested_by.has_perm("tenants.request_access", access_request.project):
+    asker = access_request.requested_by
+    may_ask = asker.has_perm("tenants.request_access", access_request.project)
+    # What was asked by emergency access was asked for the tenant, whose own people claim the key.
+    if not may_ask and not was_open(asker, tenant, access_request.created_at):
         raise Conflict(
             _("%(who)s may not ask for access here any more, and would be given a key. Reject the request.")
-            % {"who": access_request.requested_by},
+            % {"who": asker},
             code="requester_may_no_longer_ask",
         )
     if not model.is_visible:

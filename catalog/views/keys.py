@@ -22,6 +22,7 @@ from billing.costs import spend_by_key, today_of
 from catalog.forms import ClaimForm
 from catalog.models import CatalogModel
 from tenants.actions import claim_api_key, revoke_api_key
+from tenants.emergency import emergency_of
 from tenants.models import ApiKey, User
 from tenants.permissions import require, signed_in
 from tenants.rate_limits import limit_rate
@@ -127,7 +128,7 @@ class KeyClaim(TenantScopedMixin, DetailView):  # type: ignore[type-arg]
         require(signed_in(request), "tenants.claim_key", self.object.project)
         if not self.object.is_claimable:
             return redirect("key-list", self.tenant.slug)
-        return self._ask(ClaimForm(key=self.object))
+        return self._ask(self._form())
 
     @method_decorator(never_cache)
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
@@ -141,7 +142,7 @@ class KeyClaim(TenantScopedMixin, DetailView):  # type: ignore[type-arg]
                 self.object.pk, by=signed_in(request), owner=request.POST.get("owner") or None
             )
         except ValidationError as refused:
-            form = ClaimForm(request.POST, key=self.object)
+            form = self._form(request.POST)
             if form.is_valid():  # the account was disabled since
                 form.add_error("owner", refused.message_dict["owner"])
             return self._ask(form, status=400)
@@ -153,6 +154,11 @@ class KeyClaim(TenantScopedMixin, DetailView):  # type: ignore[type-arg]
             mode=model.mode if model else "chat",
         )
         return render(request, "tenants/apikey_claimed.html", context)
+
+    def _form(self, data: Any = None) -> ClaimForm:
+        return ClaimForm(
+            data, key=self.object, is_emergency=emergency_of(signed_in(self.request)) is not None
+        )
 
     def _ask(self, form: ClaimForm, status: int = 200) -> HttpResponse:
         context = self.get_context_data(form=form, key_facts=_facts(self.object))

@@ -22,7 +22,8 @@ SECRET_KEY_FALLBACKS = env_list("SECRET_KEY_FALLBACKS")
 DEBUG = False
 CONSOLE_URL = env("CONSOLE_URL", "http://127.0.0.1:8000").rstrip("/")
 GATEWAY_URL = env("GATEWAY_URL", "http://127.0.0.1:8080/v1").rstrip("/")
-IS_LOOPBACK = urlsplit(CONSOLE_URL).hostname in {"127.0.0.1", "localhost", "::1"}
+LOOPBACK_HOSTS = frozenset({"127.0.0.1", "localhost", "::1"})
+IS_LOOPBACK = urlsplit(CONSOLE_URL).hostname in LOOPBACK_HOSTS
 IS_DEMO = env_bool("DEMO", False)  # says so on the sign-in page; opens nothing by itself
 ALLOWED_HOSTS = env_list("ALLOWED_HOSTS", urlsplit(CONSOLE_URL).hostname or "127.0.0.1")
 CSRF_TRUSTED_ORIGINS = [CONSOLE_URL]
@@ -76,6 +77,7 @@ MIDDLEWARE = [
     "django_htmx.middleware.HtmxMiddleware",
     "tenants.middleware.RequestContextMiddleware",
     "tenants.middleware.ScopeMiddleware",
+    "tenants.session_middleware.LocalSessionMiddleware",
     "tenants.oidc.middleware.ProviderSessionMiddleware",
     "tenants.middleware.RefusalMiddleware",
     "tenants.session_middleware.SecondFactorGate",
@@ -146,7 +148,7 @@ AXES_RESET_COOL_OFF_ON_FAILURE_DURING_LOCKOUT = False
 AXES_RESET_ON_SUCCESS = True
 AXES_USERNAME_FORM_FIELD = "username"
 AXES_USERNAME_CALLABLE = "tenants.lockout.address_tried"
-AXES_CLIENT_IP_CALLABLE = "tenants.client_address.client_address"
+AXES_CLIENT_IP_CALLABLE = "tenants.client_address.caller_place"
 AXES_LOCKOUT_CALLABLE = "tenants.lockout.locked_out"
 AXES_DISABLE_ACCESS_LOG = True  # the audit trail says who signed in
 AXES_ENABLE_ADMIN = AXES_VERBOSE = False

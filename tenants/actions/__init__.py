@@ -1,5 +1,10 @@
 """Things people do with tenants, members, keys and tokens."""
 
+from tenants.actions.emergency import (
+    end_emergency_access,
+    open_emergency_access,
+    review_emergency_access,
+)
 from tenants.actions.invitations import (
     accept_as_newcomer,
     accept_invitation,
@@ -57,6 +62,7 @@ __all__ = [
     "delete_service_account",
     "disable_service_account",
     "enable_service_account",
+    "end_emergency_access",
     "end_session",
     "end_staff_role",
     "enrol_authenticator",
@@ -64,6 +70,7 @@ __all__ = [
     "invite",
     "issue_personal_access_token",
     "make_staff",
+    "open_emergency_access",
     "prepare_api_key",
     "read_administrator_link",
     "remove_member",
@@ -71,6 +78,7 @@ __all__ = [
     "resend_invitation",
     "reset_second_factor",
     "resume_tenant",
+    "review_emergency_access",
     "revoke_api_key",
     "revoke_personal_access_token",
     "role_group",

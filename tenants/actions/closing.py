@@ -16,12 +16,14 @@ from django.utils.timezone import now
 from django.utils.translation import gettext as _
 
 from tenants import audit
+from tenants.actions.keys import stop_key
+from tenants.actions.tokens import stop_token
 from tenants.errors import Conflict
 from tenants.models import ApiKey, Invitation, PersonalAccessToken, Tenant, TenantClosing, User
 from tenants.permissions import require
 from tenants.revision import raise_revision
 from tenants.signals import tenant_closed
-from tenants.standing import lock_tenant, why_not_active
+from tenants.standing import check_not_closed, lock_tenant, why_not_active
 
 LONGEST_REASON = 500
 
@@ -141,8 +143,7 @@ def require_suspended(tenant: Tenant) -> None:
             _("%(tenant)s is active. Closing begins with suspending it.") % {"tenant": tenant.name},
             code="not_suspended",
         )
-    if tenant.status == Tenant.Status.CLOSED:
-        raise Conflict(why_not_active(tenant), code="tenant_not_active")
+    check_not_closed(tenant)
 
 
 def _lock_closing(pk: UUID | str, *, by: User) -> TenantClosing:
@@ -173,19 +174,14 @@ def _end_access(tenant: Tenant, *, by: User) -> dict[str, int]:
         account.is_active = False
         account.save(update_fields=["is_active"])
         audit.record("service_account.disabled", actor=by, subject=account, tenant=tenant)
-    keys = _locked(ApiKey.objects.in_tenant(tenant).exclude(state=ApiKey.State.REVOKED))
+    keys = _locked(
+        ApiKey.objects.in_tenant(tenant).select_related("tenant").exclude(state=ApiKey.State.REVOKED)
+    )
     for key in keys:
-        key.move_to(ApiKey.State.REVOKED)
-        key.revoked_at = now()
-        key.save(update_fields=["state", "revoked_at"])
-        audit.record("api_key.revoked", actor=by, subject=key, tenant=tenant, prefix=key.prefix)
-    tokens = _locked(PersonalAccessToken.objects.filter(tenant=tenant, revoked_at=None))
+        stop_key(key, by=by)
+    tokens = _locked(PersonalAccessToken.objects.with_names().filter(tenant=tenant, revoked_at=None))
     for token in tokens:
-        token.revoked_at = now()
-        token.save(update_fields=["revoked_at"])
-        audit.record(
-            "personal_access_token.revoked", actor=by, subject=token, tenant=tenant, prefix=token.prefix
-        )
+        stop_token(token, by=by)
     invitations = _locked(Invitation.objects.in_tenant(tenant).open())
     for invitation in invitations:
         invitation.withdrawn_at = now()

@@ -15,7 +15,7 @@ from django.utils.translation import gettext as _
 
 from tenants import audit
 from tenants.actions.due_rules import follow, note_rules_due
-from tenants.actions.people import deactivate_person, reactivate_person
+from tenants.actions.people import deactivate_person, hold_owned_tenants, reactivate_person
 from tenants.directory import PersonFacts, entry_of, facts_of, people
 from tenants.errors import Conflict
 from tenants.models import DirectoryGroup, DirectoryPerson, User
@@ -115,7 +115,11 @@ def deprovision_person(pk: UUID | str, *, directory: str, check: Callable[[User]
 
 
 def locked_person(pk: UUID | str) -> User:
-    """A person the directory may change, locked until commit. Raises User.DoesNotExist for every other."""
+    """A person the directory may change, locked until commit with the tenants they own.
+
+    Raises User.DoesNotExist for every other.
+    """
+    hold_owned_tenants(pk)
     rows = people().select_related("directory_entry").prefetch_related("directory_groups")
     return rows.select_for_update(of=("self",), no_key=True).get(pk=pk)
 

@@ -52,6 +52,7 @@ def begin_group_rule(rule: GroupRule, *, by: User, ending: UUID | str | None = N
     if ending:
         _end(ending, by)
     rule.validate_constraints()
+    rule.begun_by = by
     rule.save(force_insert=True)
     audit.record("group_rule.begun", actor=by, subject=rule, tenant=rule.tenant, **_facts(rule))
     tasks.apply_group_rule.delay_on_commit(str(rule.pk))  # type: ignore[attr-defined]

@@ -29,7 +29,7 @@ from tenants.models import Invitation, Membership, Source, Tenant, User
 from tenants.roles import ROLE_PERMISSIONS, Role
 from tenants.scope import platform_scope
 from tenants.secrets import INVITATION, digest, looks_like
-from tenants.standing import require_active
+from tenants.standing import check_not_closed, require_active
 
 NEWCOMERS = "somebody who is no member yet opens the link of an invitation"
 
@@ -120,7 +120,7 @@ def withdraw_invitation(pk: UUID | str, *, by: User) -> Invitation:
     Raises:
         Invitation.DoesNotExist: `by` cannot see such an invitation.
         PermissionDenied: `by` may not manage members here.
-        Conflict: it was accepted or withdrawn already.
+        Conflict: it was accepted or withdrawn already, or the tenant is closed.
     """
     invitation = _locked_invitation(pk, by)
     _require_open(invitation)
@@ -264,6 +264,7 @@ def _locked_invitation(pk: UUID | str, by: User) -> Invitation:
         visible.select_for_update(of=("self",)).select_related("tenant", "invited_by").get(pk=pk)
     )
     require_manager(by, tenant)
+    check_not_closed(tenant)
     return invitation
 
 

@@ -8,19 +8,20 @@ from typing import Any
 from uuid import UUID
 
 from django.conf import settings
-from django.core.exceptions import ValidationError
+from django.core.exceptions import PermissionDenied, ValidationError
 from django.db import transaction
 from django.utils.timezone import now
 from django.utils.translation import gettext as _
 
 from tenants import audit
+from tenants.emergency import emergency_of
 from tenants.errors import Conflict
 from tenants.models import ApiKey, Project, Tenant, User
-from tenants.permissions import require
+from tenants.permissions import forget_deeds, require
 from tenants.revision import raise_revision
 from tenants.secrets import digest, new_key_secret, visible_prefix
-from tenants.standing import require_active
-from tenants.suspension import require_held
+from tenants.standing import check_active, require_active
+from tenants.suspension import hold_person, require_held
 
 
 @transaction.atomic
@@ -49,35 +50,29 @@ def claim_api_key(pk: UUID | str, *, by: User, owner: UUID | str | None = None) 
     """Make the secret of a waiting key and return it with the key. The secret is not stored: show it now.
 
     Args:
-        owner: id of the service account of the same tenant that shall answer for it; None: `by`.
+        owner: id of the service account of the same tenant that shall answer for it; None: `by`, but not by
+            emergency access, which the key would outlive.
 
     Raises:
         ApiKey.DoesNotExist: `by` cannot see such a key.
         PermissionDenied: `by` may not claim keys here, or the service account may not hold them.
-        ValidationError: the tenant has no such service account.
+        ValidationError: the tenant has no such service account, or `by` has emergency access and names none.
         Conflict: it was claimed or revoked already, its claim date or its end has passed, it is suspended, or
             its tenant is not active.
     """
     found = ApiKey.objects.visible_to(by).select_related("tenant", "project").get(pk=pk)
     require(by, "tenants.claim_key", found.project)
     require_active(found.tenant)
+    if owner is None and emergency_of(by) is not None:
+        raise ValidationError(
+            {"owner": _("Emergency access ends, and a key of yours would not. Choose a service account.")}
+        )
     require_held(by, "tenants.claim_key", found.project)
     holder = by if owner is None else _service_account(owner, found.tenant)
     if holder is not by:
-        require_held(holder, "tenants.claim_key", found.project)
+        _require_may_hold(holder, found.project)
     key: ApiKey = ApiKey.objects.visible_to(by).select_for_update(of=("self",)).get(pk=pk)
-    if key.state == ApiKey.State.ACTIVE:
-        raise Conflict(
-            "This key has been claimed already and its secret is shown only once. "
-            "If you lost it, revoke the key and ask for a new one.",
-            code="already_claimed",
-        )
-    if key.claim_by and key.claim_by <= now():
-        raise Conflict("The time to claim this key has passed. Ask for access again.", code="claim_expired")
-    if key.expires_at and key.expires_at <= now():
-        raise Conflict("This key's time is over before it was claimed. Ask for access again.", code="expired")
-    if key.suspended_at and key.owner_id == by.pk:
-        raise Conflict(f"This key is suspended: {key.suspended_because}", code="key_suspended")
+    check_claimable(key, by)
 
     secret = new_key_secret()
     key.move_to(ApiKey.State.ACTIVE)
@@ -92,6 +87,31 @@ def claim_api_key(pk: UUID | str, *, by: User, owner: UUID | str | None = None) 
     return key, secret
 
 
+def require_claimable(key: ApiKey, actor: User) -> None:
+    """Raise PermissionDenied or Conflict where `claim_api_key` would, for this row as it was read."""
+    require(actor, "tenants.claim_key", key.project)
+    check_active(key.tenant)
+    check_claimable(key, actor)
+
+
+def check_claimable(key: ApiKey, claimer: User) -> None:
+    """Raise Conflict, with what to do instead, unless `claimer` can still make the key's secret."""
+    if key.state == ApiKey.State.ACTIVE:
+        raise Conflict(
+            "This key has been claimed already and its secret is shown only once. "
+            "If you lost it, revoke the key and ask for a new one.",
+            code="already_claimed",
+        )
+    if key.state == ApiKey.State.REVOKED:
+        key.move_to(ApiKey.State.ACTIVE)  # refuses, in words
+    if key.claim_by and key.claim_by <= now():
+        raise Conflict("The time to claim this key has passed. Ask for access again.", code="claim_expired")
+    if key.expires_at and key.expires_at <= now():
+        raise Conflict("This key's time is over before it was claimed. Ask for access again.", code="expired")
+    if key.suspended_at and key.owner_id == claimer.pk:
+        raise Conflict(f"This key is suspended: {key.suspended_because}", code="key_suspended")
+
+
 @transaction.atomic
 def revoke_api_key(pk: UUID | str, *, by: User, reason: str = "") -> ApiKey:
     """Stop a key for good; gateways refuse it as soon as they have read the new revision.
@@ -103,13 +123,34 @@ def revoke_api_key(pk: UUID | str, *, by: User, reason: str = "") -> ApiKey:
     """
     key: ApiKey = ApiKey.objects.visible_to(by).select_for_update(of=("self",)).get(pk=pk)
     require(by, "tenants.revoke_key", key.project)
+    stop_key(key, by=by, reason=reason)
+    raise_revision()
+    return key
+
+
+def stop_key(key: ApiKey, *, by: User | None, reason: str = "") -> None:
+    """Revoke a key that the caller has locked. The caller raises the revision, once for all.
+
+    Raises Conflict: it is revoked already.
+    """
     key.move_to(ApiKey.State.REVOKED)
     key.revoked_at = now()
     key.save(update_fields=["state", "revoked_at"])
-
     audit.record("api_key.revoked", actor=by, subject=key, prefix=key.prefix, reason=reason)
-    raise_revision()
-    return key
+
+
+def _require_may_hold(account: User, project: Project) -> None:
+    """Raise PermissionDenied unless a service account may hold keys of `project`, and holds them to commit."""
+    is_active = hold_person(account)
+    forget_deeds(account)
+    if not is_active or not account.has_perm("tenants.claim_key", project):
+        words = {"account": account, "project": project}
+        raise PermissionDenied(
+            _(
+                "%(account)s may not hold keys of %(project)s. Choose another account, or give it a role that may."
+            )
+            % words
+        )
 
 
 def _service_account(pk: UUID | str, tenant: Tenant) -> User:

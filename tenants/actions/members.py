@@ -23,7 +23,8 @@ from tenants.models import Invitation, Membership, Source, Tenant, User
 from tenants.permissions import deeds_in, require
 from tenants.role_groups import give_tenant_role, take_tenant_role
 from tenants.roles import ROLE_PERMISSIONS, Role
-from tenants.standing import check_active
+from tenants.standing import check_active, check_not_closed
+from tenants.suspension import HOLDERS, follow_role
 
 
 @transaction.atomic
@@ -68,15 +69,15 @@ def add_member(
 def change_role(pk: UUID | str, role: str, *, by: User) -> Membership:
     """Give a member another role. Takes effect at their next request. Safe to repeat.
 
+    Keys that it does not let them hold are suspended, on every gateway within seconds, until a role does again.
+
     Raises:
         Membership.DoesNotExist: `by` cannot see such a member.
         PermissionDenied: `by` may not manage members here, is this member, or has less than the old or new role.
-        Conflict: they are the last owner, or a group rule gave the role.
+        Conflict: they are the last owner, a group rule gave the role, or the tenant is not active.
     """
     membership = _locked_membership(pk, by)
-    require_manager(by, membership.tenant, over=membership.user)
-    _require_by_hand(membership)
-    require_may_give(by, membership.tenant, membership.role)
+    require_changeable(membership, by)
     require_may_give(by, membership.tenant, role)
     if membership.user.is_service_account and role == Role.OWNER:
         raise PermissionDenied(_("A service account cannot be an owner: an owner is a person who answers."))
@@ -98,20 +99,14 @@ def remove_member(
     Raises:
         Membership.DoesNotExist: `by` cannot see such a member.
         PermissionDenied: `by` is neither this member nor may remove them.
-        Conflict: they are the last owner, a group rule made them a member, or it is a service account.
+        Conflict: they are the last owner, a group rule made them a member, it is a service account, or the tenant
+            is closed.
         ValidationError: by kind, what is to become of something is not said, or cannot be.
     """
     membership = _locked_membership(pk, by)
+    require_removable(membership, by)
     tenant, user = membership.tenant, membership.user
     is_leaving = user.pk == by.pk
-    if not is_leaving:
-        require_manager(by, tenant)
-        require_may_give(by, tenant, membership.role)
-    if user.is_service_account:
-        raise Conflict(_("%(who)s is a service account: delete it instead.") % {"who": user})
-    _require_by_hand(membership)
-    if membership.role == Role.OWNER:
-        _keep_an_owner(membership)
     settled = belongings.settle(user, tenant, choices or {}, actor=by)
     withdraw_open_invitations(tenant, Q(email=user.email) | Q(invited_by=user), actor=by)
     audit.record(
@@ -126,6 +121,27 @@ def remove_member(
     end_membership(membership)
 
 
+def require_changeable(membership: Membership, actor: User) -> None:
+    """Raise PermissionDenied or Conflict where `change_role` would whatever the role, for this row as it was read."""
+    require_manager(actor, membership.tenant, over=membership.user)
+    require_may_give(actor, membership.tenant, membership.role)
+    check_active(membership.tenant)
+    _require_by_hand(membership)
+
+
+def require_removable(membership: Membership, actor: User) -> None:
+    """Raise PermissionDenied or Conflict where `remove_member` would, for this row as it was read."""
+    if membership.user_id != actor.pk:
+        require_manager(actor, membership.tenant)
+        require_may_give(actor, membership.tenant, membership.role)
+    check_not_closed(membership.tenant)
+    if membership.user.is_service_account:
+        raise Conflict(_("%(who)s is a service account: delete it instead.") % {"who": membership.user})
+    _require_by_hand(membership)
+    if membership.role == Role.OWNER:
+        _keep_an_owner(membership)
+
+
 def place_member(
     tenant: Tenant,
     user: User,
@@ -137,6 +153,8 @@ def place_member(
     **details: Any,
 ) -> Membership:
     """Write a member's role, its groups and the audit line; the caller holds the tenant and has asked who may.
+
+    Given by a person, it takes what they own with it (`follow_role`).
 
     What the audit line should say besides is given as `details`.
 
@@ -164,6 +182,10 @@ def place_member(
         changes={"role": (before[0], role), "source": (before[1], source)},
         **details,
     )
+    if source == Source.PERSON:  # a rule looks at all tenants of its person together (tenants/group_rules.py)
+        because = _("Their role in %(tenant)s is %(role)s now.")
+        words = {"tenant": tenant, "role": Role(role).label.lower()}
+        follow_role(user, tenant, was_holder=before[0] in HOLDERS, because=because % words, by=actor)
     return existing
 
 

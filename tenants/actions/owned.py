@@ -10,6 +10,8 @@ from django.utils.translation import gettext as _
 
 from tenants import audit
 from tenants.actions.belongings import SHOWN, Belonging, Belongings
+from tenants.actions.keys import stop_key
+from tenants.actions.tokens import stop_token
 from tenants.models import ApiKey, PersonalAccessToken, Project, Tenant, User
 
 
@@ -58,16 +60,7 @@ class Keys:
     def end(self, user: User, tenant: Tenant, *, by: User) -> int:
         keys = list(_locked(self._rows(user, tenant)))
         for key in keys:
-            key.move_to(ApiKey.State.REVOKED)
-            key.revoked_at = now()
-            key.save(update_fields=["state", "revoked_at"])
-            audit.record(
-                "api_key.revoked",
-                actor=by,
-                subject=key,
-                prefix=key.prefix,
-                reason=f"{user.email} was removed",
-            )
+            stop_key(key, by=by, reason=f"{user.email} was removed")
         return len(keys)
 
     def _rows(self, user: User, tenant: Tenant) -> QuerySet[ApiKey]:
@@ -98,15 +91,11 @@ class Tokens:
     def end(self, user: User, tenant: Tenant, *, by: User) -> int:
         tokens = list(_locked(self._rows(user, tenant)))
         for token in tokens:
-            token.revoked_at = now()
-            token.save(update_fields=["revoked_at"])
-            audit.record(
-                "personal_access_token.revoked", actor=by, subject=token, tenant=tenant, prefix=token.prefix
-            )
+            stop_token(token, by=by)
         return len(tokens)
 
     def _rows(self, user: User, tenant: Tenant) -> QuerySet[PersonalAccessToken]:
-        return PersonalAccessToken.objects.filter(
+        return PersonalAccessToken.objects.with_names().filter(
             user=user, tenant=tenant, revoked_at=None, expires_at__gt=now()
         )
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from uuid import UUID
+
 import structlog
 from django.core.exceptions import PermissionDenied
 from django.db import transaction
@@ -39,6 +41,7 @@ def deactivate_person(user: User, *, by: User | None, because: str) -> bool:
         Conflict: `user` is a service account.
     """
     with platform_scope("deactivating a person reaches their keys in every tenant"):
+        hold_owned_tenants(user.pk)
         row = _find(user, by)
         if row.is_service_account:
             raise Conflict(f"{row} is a service account. Remove it in its tenant, or revoke its keys there.")
@@ -93,6 +96,16 @@ def reactivate_person(user: User, *, by: User | None, because: str) -> bool:
             audit.record("person.reactivated", actor=by, subject=row, because=because, restored=restored)
     user.is_active = True
     return was_inactive
+
+
+def hold_owned_tenants(pk: UUID | str) -> None:
+    """Lock the tenants that a person owns, before the person (the order of locks), until commit.
+
+    Else another owner could leave while this one is deactivated, each counting on the other.
+    """
+    owned = Membership.objects.across_tenants().filter(user=pk, role=Role.OWNER)
+    tenants = Tenant.objects.filter(pk__in=owned.values("tenant")).order_by("pk")
+    list(tenants.select_for_update(of=("self",), no_key=True))
 
 
 def what_ends_for(user: User) -> list[Stake]:

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from typing import Any
 from uuid import UUID
 
-from django.core.exceptions import PermissionDenied, ValidationError
+from django.core.exceptions import ValidationError
 from django.db import transaction
 from django.utils.translation import gettext as _
 
 from tenants import audit
+from tenants.actions.members import lock_tenant, require_manager
 from tenants.errors import Conflict
 from tenants.models import Membership, Project, ProjectRole, User
-from tenants.permissions import require
 from tenants.role_groups import give_project_role, take_project_role
 from tenants.roles import NEVER_NARROWED, PROJECT_ROLES, Role
+from tenants.standing import check_active
+from tenants.suspension import follow_role
 
 
 @transaction.atomic
@@ -23,15 +26,18 @@ def set_project_role(
     """Give a member of the tenant a role of their own in one project; None: the tenant's role holds there again.
 
     It decides what they may do with the project's requests, keys and limits, not what they see, and nothing that
-    belongs to the tenant. Acts on their next request. Safe to repeat.
+    belongs to the tenant. Acts on their next request; keys of the project that it does not let them hold are
+    suspended, on every gateway within seconds, until a role does again. Safe to repeat.
 
     Raises:
         Project.DoesNotExist, Membership.DoesNotExist: `by` cannot see such a project, or it has no such member.
         PermissionDenied: `by` may not manage members of the tenant, or the member is `by`.
-        Conflict: the member is an owner or admin of the tenant, which no project narrows.
+        Conflict: the member is an owner or admin of the tenant, which no project narrows, or the tenant is not
+            active.
         ValidationError: `role` is none that a project knows.
     """
     project: Project = Project.objects.visible_to(by).select_related("tenant").get(pk=project_pk)
+    project.tenant = lock_tenant(project.tenant_id)
     member: Membership = (
         Membership.objects.visible_to(by)
         .in_tenant(project.tenant)
@@ -39,9 +45,8 @@ def set_project_role(
         .select_related("user")
         .get(pk=membership_pk)
     )
-    require(by, "tenants.manage_members", project.tenant)
-    if member.user_id == by.pk:
-        raise PermissionDenied(_("You cannot change your own role; another owner or admin can."))
+    require_manager(by, project.tenant, over=member.user)
+    check_active(project.tenant)
     if role is not None and member.role in NEVER_NARROWED:
         raise Conflict(
             _(
@@ -59,23 +64,21 @@ def set_project_role(
     before = existing.role if existing else None
     if before == role:
         return existing
+    said: dict[str, Any] = {"actor": by, "subject": project, "user": member.user.email, "before": before}
     if role is None:
         assert existing is not None
         existing.delete()
+        existing = None
         take_project_role(member.user, project)
-        audit.record("project_role.taken", actor=by, subject=project, user=member.user.email, before=before)
-        return None
-    given: ProjectRole
-    given, _is_new = ProjectRole.objects.in_tenant(project.tenant).update_or_create(
-        tenant=project.tenant, membership=member, project=project, defaults={"role": role}
-    )
-    give_project_role(member.user, project, role)
-    audit.record(
-        "project_role.changed" if before else "project_role.given",
-        actor=by,
-        subject=project,
-        user=member.user.email,
-        role=role,
-        before=before,
-    )
-    return given
+        audit.record("project_role.taken", **said)
+        because = _("They have no role of their own in %(project)s any more.") % {"project": project}
+    else:
+        existing, _is_new = ProjectRole.objects.in_tenant(project.tenant).update_or_create(
+            tenant=project.tenant, membership=member, project=project, defaults={"role": role}
+        )
+        give_project_role(member.user, project, role)
+        audit.record("project_role.changed" if before else "project_role.given", role=role, **said)
+        words = {"project": project, "role": Role(role).label.lower()}
+        because = _("Their role in %(project)s is %(role)s now.") % words
+    follow_role(member.user, project.tenant, project=project, because=because, by=by)
+    return existing

@@ -61,23 +61,22 @@ def change_project(pk: UUID | str, *, by: User, **fields: Any) -> Project:
         .select_for_update(of=("self",))
         .get(pk=pk)
     )
-    before = {name: getattr(project, name) for name in CHANGEABLE}
+    before = _facts(project)
     for name, value in fields.items():
         if name not in CHANGEABLE:
             raise TypeError(f"{name} of a project cannot be changed")
         setattr(project, name, value)
     _clean(project)
-    changes = {name: (was, getattr(project, name)) for name, was in before.items()}
-    changes = {name: pair for name, pair in changes.items() if pair[0] != pair[1]}
-    if changes:
+    if changes := audit.difference(before, _facts(project), CHANGEABLE):
         project.save(update_fields=list(changes))
-        said = {name: tuple(_said(value) for value in pair) for name, pair in changes.items()}
-        audit.record("project.changed", actor=by, subject=project, changes=said)
+        audit.record("project.changed", actor=by, subject=project, changes=changes)
     return project
 
 
-def _said(value: Any) -> Any:
-    return value.email if isinstance(value, User) else value
+def _facts(project: Project) -> dict[str, Any]:
+    """What can be changed, as the trail says it: the owner by their address."""
+    facts = {name: getattr(project, name) for name in CHANGEABLE}
+    return facts | {"owner": project.owner.email if project.owner else None}
 
 
 def _clean(project: Project) -> None:

@@ -1,4 +1,4 @@
-"""The directory's bearer tokens for /scim/v2/."""
+"""The directory's bearer tokens for /scim/v2/: made by one person, confirmed by another."""
 
 from __future__ import annotations
 
@@ -6,10 +6,12 @@ from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
+from django.core.exceptions import PermissionDenied
 from django.db import transaction
 from django.utils.timezone import now
 
 from tenants import audit
+from tenants.actions.staff import operators_besides
 from tenants.errors import Conflict
 from tenants.models import ScimToken, User
 from tenants.permissions import require
@@ -17,13 +19,16 @@ from tenants.scope import platform_scope
 from tenants.secrets import SCIM_TOKEN, digest, new_secret, visible_prefix
 
 LONGEST_LIFE = timedelta(days=365)
-OVERLAP = timedelta(days=1)  # after a rotation the old token works that long, to change it in the directory
+OVERLAP = timedelta(days=1)  # once a renewal is confirmed, the old token works that long
 SCOPE = "a directory's token is the platform's"
 
 
 @transaction.atomic
 def issue_scim_token(name: str, *, life: timedelta, by: User | None) -> tuple[ScimToken, str]:
     """Make a token with which a directory provisions people and groups. It is not stored: show it now.
+
+    It opens nothing until another person confirms it. Only what the platform makes (`by` None), or a superuser when
+    nobody else could confirm it, works at once.
 
     Raises:
         PermissionDenied: `by` may not manage the directory's tokens.
@@ -38,30 +43,58 @@ def issue_scim_token(name: str, *, life: timedelta, by: User | None) -> tuple[Sc
 
 
 @transaction.atomic
-def rotate_scim_token(
-    pk: UUID | str, *, by: User | None, overlap: timedelta = OVERLAP
-) -> tuple[ScimToken, str]:
-    """Make another token of the same name and life; the old one works until `overlap` is over.
+def renew_scim_token(pk: UUID | str, *, by: User | None) -> tuple[ScimToken, str]:
+    """Make another token of the same name and life, which waits for its second person like any other.
+
+    The old one works on; for OVERLAP more once the new one is confirmed.
 
     Raises:
         ScimToken.DoesNotExist: there is no such token.
         PermissionDenied: `by` may not manage the directory's tokens.
-        Conflict: it is revoked.
+        Conflict: it is revoked, or nobody has confirmed it yet.
     """
     with platform_scope(SCOPE):
         old = _find(pk, by)
         if old.revoked_at is not None:
             raise Conflict("This token is revoked. Issue a new one.")
+        if old.confirmed_at is None:
+            raise Conflict("This token still waits for a second person. Have it confirmed, or revoke it.")
         life = min(old.expires_at - old.created_at, LONGEST_LIFE)
-        new, secret = _issue(old.name, life, by, "scim_token.rotated", replaces=old.prefix)
-        old.expires_at = min(old.expires_at, now() + overlap)
-        old.save(update_fields=["expires_at"])
-    return new, secret
+        # The trail keeps the older word: one verb for one deed.
+        return _issue(old.name, life, by, "scim_token.rotated", replaces=old)
+
+
+@transaction.atomic
+def confirm_scim_token(pk: UUID | str, *, by: User) -> ScimToken:
+    """Let a token work from the next request on, as the second person. What it replaces has OVERLAP left.
+
+    Raises:
+        ScimToken.DoesNotExist: there is no such token.
+        PermissionDenied: `by` may not manage the directory's tokens, or made this one.
+        Conflict: it is confirmed already, revoked or over.
+    """
+    with platform_scope(SCOPE):
+        token = _find(pk, by)
+        if token.made_by_id == by.pk:
+            raise PermissionDenied("You made this token; someone else must confirm it.")
+        if token.revoked_at is not None or token.expires_at <= now():
+            raise Conflict("This token is over. Issue a new one.")
+        if token.confirmed_at is not None:
+            raise Conflict("This token is confirmed already.")
+        _confirm(token, by)
+        audit.record(
+            "scim_token.confirmed",
+            actor=by,
+            subject=token,
+            prefix=token.prefix,
+            made_by=token.made_by.email if token.made_by else "",
+        )
+    return token
 
 
 @transaction.atomic
 def revoke_scim_token(pk: UUID | str, *, by: User | None) -> ScimToken:
-    """Refuse a token from the next request on.
+    """Refuse a token from the next request on; one that waits is never confirmed.
 
     Raises:
         ScimToken.DoesNotExist: there is no such token.
@@ -85,14 +118,34 @@ def _find(pk: UUID | str, by: User | None) -> ScimToken:
 
 
 def _issue(
-    name: str, life: timedelta, by: User | None, verb: str, replaces: str = ""
+    name: str, life: timedelta, by: User | None, verb: str, replaces: ScimToken | None = None
 ) -> tuple[ScimToken, str]:
     secret = new_secret(SCIM_TOKEN)
+    waits = by is not None and (not by.is_superuser or operators_besides(by))
     token = ScimToken.objects.create(
-        name=name, prefix=visible_prefix(secret), digest=digest(secret), expires_at=now() + life
+        name=name,
+        prefix=visible_prefix(secret),
+        digest=digest(secret),
+        expires_at=now() + life,
+        made_by=by if waits else None,
+        replaces=replaces,
     )
-    facts: dict[str, Any] = {"prefix": token.prefix, "expires_at": token.expires_at.isoformat()}
-    if replaces:
-        facts["replaces"] = replaces
+    facts: dict[str, Any] = {
+        "prefix": token.prefix,
+        "expires_at": token.expires_at.isoformat(),
+        "waits_for_second_person": waits,
+    }
+    if replaces is not None:
+        facts["replaces"] = replaces.prefix
+    if not waits:
+        _confirm(token, None)
     audit.record(verb, actor=by, subject=token, **facts)
     return token, secret
+
+
+def _confirm(token: ScimToken, by: User | None) -> None:
+    token.confirmed_by, token.confirmed_at = by, now()
+    token.save(update_fields=["confirmed_by", "confirmed_at"])
+    if token.replaces_id is not None:
+        end = now() + OVERLAP
+        ScimToken.objects.filter(pk=token.replaces_id, expires_at__gt=end).update(expires_at=end)

@@ -18,16 +18,26 @@ from tenants.sessions import end_sessions
 
 
 @transaction.atomic
-def enrol_authenticator(user: User, secret: bytes, code: str) -> list[str] | None:
-    """Make `secret` the second factor of `user`, replacing an earlier one, once `code` shows that their app has it.
+def enrol_authenticator(
+    user: User, secret: bytes, code: str, *, may_replace: bool = False
+) -> list[str] | None:
+    """Make `secret` the second factor of `user` once `code` shows that their app has it.
 
     Returns the new recovery codes, which are not stored: show them now. None: the code is wrong, nothing changed.
+
+    Args:
+        may_replace: whether it may take an earlier one's place, as from a session that has shown that one.
+
+    Raises Conflict when there is one and it may not: somebody set it up since the page was opened.
     """
     user = User.objects.select_for_update().get(pk=user.pk)
     step = second_factor.matching_step(secret, code.strip().replace(" ", ""))
     if step is None:
         return None
-    SecondFactor.objects.filter(user=user).delete()
+    earlier = SecondFactor.objects.filter(user=user)
+    if not may_replace and earlier.exists():
+        raise Conflict(_("An authenticator was set up meanwhile. Confirm one of its codes first."))
+    earlier.delete()
     factor = SecondFactor.objects.create(
         user=user, secret=second_factor.sealed(secret), last_step=step, used_at=now()
     )

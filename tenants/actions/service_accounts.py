@@ -22,7 +22,7 @@ from tenants.actions.members import (
 from tenants.errors import Conflict
 from tenants.models import Membership, Source, Tenant, User
 from tenants.roles import Role
-from tenants.standing import require_active
+from tenants.standing import check_not_closed, require_active
 from tenants.suspension import restore_access, suspend_access
 
 DOMAIN = "service.invalid"  # RFC 2606: no mail ever goes there
@@ -75,7 +75,7 @@ def disable_service_account(pk: UUID | str, *, by: User) -> User:
     Raises:
         Membership.DoesNotExist: `by` cannot see such an account.
         PermissionDenied: `by` may not manage members here.
-        Conflict: it is disabled already.
+        Conflict: it is disabled already, or the tenant is closed.
     """
     account, tenant = _locked_account(pk, by)
     if not account.is_active:
@@ -122,6 +122,7 @@ def delete_service_account(
     Raises:
         Membership.DoesNotExist: `by` cannot see such an account.
         PermissionDenied: `by` may not manage members here.
+        Conflict: the tenant is closed.
         ValidationError: by kind, what is to become of something is not said, or cannot be.
     """
     account, tenant = _locked_account(pk, by)
@@ -134,7 +135,7 @@ def delete_service_account(
     account.save(update_fields=["email", "is_active"])
 
 
-def stop(account: User, tenant: Tenant, *, because: str, actor: User) -> None:
+def stop(account: User, tenant: Tenant, *, because: str, actor: User | None) -> None:
     """Disable an account that the caller has locked, and suspend what it owns."""
     account.is_active = False
     account.save(update_fields=["is_active"])
@@ -156,4 +157,5 @@ def _locked_account(pk: UUID | str, by: User) -> tuple[User, Tenant]:
     membership: Membership = accounts.get(pk=pk)
     require_manager(by, tenant, deed="tenants.manage_service_accounts")
     require_may_give(by, tenant, membership.role)
+    check_not_closed(tenant)
     return User.objects.select_for_update(of=("self",), no_key=True).get(pk=membership.user_id), tenant

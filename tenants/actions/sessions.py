@@ -5,8 +5,8 @@ from __future__ import annotations
 from django.db import transaction
 
 from tenants.actions.own_account import record_own
-from tenants.models import User
-from tenants.sessions import device_of, end_sessions, find_session
+from tenants.models import Session, User
+from tenants.sessions import device_of, end, end_sessions, find_session
 
 
 @transaction.atomic
@@ -17,7 +17,7 @@ def end_session(handle: str, *, by: User) -> str:
     """
     session = find_session(by, handle)
     device = device_of(session.user_agent)
-    session.delete()
+    end(Session.objects.filter(pk=session.pk))
     record_own("session.ended", by, device=device)
     return device
 

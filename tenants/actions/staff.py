@@ -76,7 +76,7 @@ def end_staff_role(user: User, role: StaffRole | str, *, by: User | None) -> Non
             % {"person": user},
             code="given_by_rule",
         )
-    if role == StaffRole.OPERATOR and not _operators_besides(user):
+    if role == StaffRole.OPERATOR and not operators_besides(user):
         raise Conflict(
             _("%(person)s is the last operator. Appoint another one first.") % {"person": user},
             code="last_operator",
@@ -98,7 +98,7 @@ def _may_appoint(by: User | None, user: User) -> None:
         raise PermissionDenied(_("You cannot give or take your own staff roles; another operator can."))
 
 
-def _operators_besides(user: User) -> bool:
+def operators_besides(user: User) -> bool:
     """Whether somebody active is left who can appoint staff."""
     others = User.objects.filter(is_active=True).exclude(pk=user.pk)
     operators = Q(is_staff=True, appointments__role=StaffRole.OPERATOR)

@@ -97,8 +97,7 @@ def change_tenant(pk: UUID | str, *, by: User, **fields: Any) -> Tenant:
             raise TypeError(f"{name} is no setting of a tenant")
         setattr(tenant, name, value)
     _clean(tenant)
-    changes = {name: (was, getattr(tenant, name)) for name, was in before.items()}
-    changes = {name: pair for name, pair in changes.items() if pair[0] != pair[1]}
+    changes = audit.difference(before, tenant, SETTINGS)
     if not changes:
         return tenant
     try:

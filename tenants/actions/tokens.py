@@ -62,7 +62,8 @@ def issue_personal_access_token(
         Conflict: the person or the tenant is not active, or they have more tokens than anybody needs.
     """
     by = by or user
-    tenant = _tenant_of(user, tenant, by)
+    require_may_issue(user, by)
+    tenant = _tenant_of(user, tenant)
     if tenant is not None:
         require_active(tenant)
     owner = User.objects.select_for_update().get(pk=user.pk)  # one that is being deactivated gets none
@@ -120,6 +121,12 @@ def revoke_personal_access_token(pk: UUID | str, *, by: User) -> PersonalAccessT
         require(by, "tenants.manage_tokens", token.tenant)
     if token.revoked_at is not None:
         raise Conflict("This token is revoked already.", code="already_revoked")
+    stop_token(token, by=by)
+    return token
+
+
+def stop_token(token: PersonalAccessToken, *, by: User) -> None:
+    """Revoke a token that the caller has locked."""
     token.revoked_at = now()
     token.save(update_fields=["revoked_at"])
     audit.record(
@@ -130,15 +137,18 @@ def revoke_personal_access_token(pk: UUID | str, *, by: User) -> PersonalAccessT
         owner=token.user.email,
         prefix=token.prefix,
     )
-    return token
 
 
-def _tenant_of(owner: User, tenant: Tenant | None, by: User) -> Tenant | None:
-    """The tenant a new token is bound to. Raises as issue_personal_access_token says."""
-    if by.pk != owner.pk:
+def require_may_issue(owner: User, actor: User) -> None:
+    """Raise PermissionDenied unless `actor` may make tokens for `owner`."""
+    if actor.pk != owner.pk:
         if owner.service_of is None:
             raise PermissionDenied("Only they themselves make tokens for a person.")
-        require(by, "tenants.manage_tokens", owner.service_of)
+        require(actor, "tenants.manage_tokens", owner.service_of)
+
+
+def _tenant_of(owner: User, tenant: Tenant | None) -> Tenant | None:
+    """The tenant a new token is bound to. Raises as issue_personal_access_token says."""
     if owner.service_of is not None:
         if tenant not in (None, owner.service_of):
             raise ValidationError({"tenant": "A service account's token is for its own tenant."})

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
+from django.contrib import messages
 from django.core.exceptions import FieldDoesNotExist
 from django.db.models import Model, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 from unfold.admin import ModelAdmin
 
-SECRET_FIELDS = frozenset({"password", "digest", "session_key", "refresh_token"})
+from tenants.errors import Conflict
+from tenants.permissions import signed_in
+
+SECRET_FIELDS = frozenset({"password", "digest", "session_key", "session_digest", "refresh_token"})
 WHOLE_KEY = frozenset({"id", "pk", "exact", "in", "isnull"})
 
 
@@ -58,6 +63,21 @@ class LookAdmin(LookOnly, ModelAdmin):  # type: ignore[misc]
         ordering = self.get_ordering(request)
         visible: QuerySet[Any] = rows.order_by(*ordering) if ordering else rows
         return visible
+
+    def carry_out(
+        self, request: HttpRequest, object_id: str, deed: Callable[..., Model], done: Any, **said: Any
+    ) -> HttpResponse:
+        """Do what a dialog asks of a row, say that it is done or why not, and go back to the row's page.
+
+        `done` tells of the row as %(it)s, and of what was `said` in the dialog.
+        """
+        try:
+            it = deed(object_id, by=signed_in(request), **said)
+        except Conflict as conflict:
+            messages.error(request, conflict.message)
+        else:
+            messages.success(request, done % {"it": it, **said})
+        return go_to(f"admin:{self.opts.app_label}_{self.opts.model_name}_change", object_id)
 
 
 def _is_plain(model: type[Model], name: str) -> bool:

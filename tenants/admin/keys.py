@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from django import forms
-from django.contrib import admin, messages
+from django.contrib import admin
 from django.http import HttpRequest, HttpResponse
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
@@ -13,10 +13,8 @@ from unfold.forms import BaseDialogForm
 from unfold.widgets import UnfoldAdminTextInputWidget
 
 from tenants.actions import revoke_api_key
-from tenants.admin.base import LookAdmin, go_to
-from tenants.errors import Conflict
+from tenants.admin.base import LookAdmin
 from tenants.models import ApiKey, Limit
-from tenants.permissions import signed_in
 
 
 class RevokeForm(BaseDialogForm):  # type: ignore[misc]
@@ -63,13 +61,8 @@ class ApiKeyAdmin(LookAdmin):
         },
     )
     def revoke(self, request: HttpRequest, form: RevokeForm, object_id: str) -> HttpResponse:
-        try:
-            key = revoke_api_key(object_id, by=signed_in(request), reason=form.cleaned_data["reason"])
-        except Conflict as conflict:
-            messages.error(request, conflict.message)
-        else:
-            messages.success(request, _("%(key)s is revoked.") % {"key": key})
-        return go_to("admin:tenants_apikey_change", object_id)
+        reason = form.cleaned_data["reason"]
+        return self.carry_out(request, object_id, revoke_api_key, _("%(it)s is revoked."), reason=reason)
 
 
 @admin.register(Limit)

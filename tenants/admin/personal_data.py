@@ -22,6 +22,7 @@ from tenants.permissions import require, signed_in
 from tenants.personal_data import (
     check_erasure,
     export_person,
+    order_erasure,
     what_erasing_takes,
     what_stands_against_erasing,
     write_json,
@@ -41,7 +42,7 @@ class EraseForm(forms.Form):
     )
     keys_to = forms.EmailField(
         label=_("Who gets their keys"), required=False,
-        help_text=_("Address of a member of the same tenants. Empty: the keys are revoked."),
+        help_text=_("A member's address. Keys that their role may not hold are revoked; empty: all are."),
     )  # fmt: skip
 
     def __init__(self, *args: Any, person: User, **kwargs: Any) -> None:
@@ -106,7 +107,7 @@ class PersonalDataMixin:
             except forms.ValidationError as error:
                 form.add_error("reason", error.messages)
             else:
-                tasks.erase_person.delay(str(person.pk), str(by.pk), reason, str(heir.pk) if heir else None)
+                tasks.erase_person.delay(order_erasure(person, by=by, reason=reason, keys_to=heir))
                 messages.success(
                     request, _("The person is being erased. The trail says “person.erased” when it is done.")
                 )

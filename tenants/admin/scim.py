@@ -19,15 +19,18 @@ from unfold.widgets import UnfoldAdminIntegerFieldWidget, UnfoldAdminTextInputWi
 
 from tenants.actions.scim_tokens import (
     LONGEST_LIFE,
+    confirm_scim_token,
     issue_scim_token,
+    renew_scim_token,
     revoke_scim_token,
-    rotate_scim_token,
 )
 from tenants.admin.base import LookAdmin, go_to
 from tenants.errors import Conflict
 from tenants.models import DirectoryGroup, ScimToken
 from tenants.permissions import signed_in
 from tenants.scim.mapping import location
+
+WAITS = "Waits for a second person"
 
 
 class IssueForm(BaseDialogForm):  # type: ignore[misc]
@@ -48,22 +51,31 @@ class IssueForm(BaseDialogForm):  # type: ignore[misc]
 
 @admin.register(ScimToken)
 class ScimTokenAdmin(LookAdmin):
-    list_display = ["name", "prefix", "state", "last_used_at", "expires_at"]
+    list_display = ["name", "prefix", "state", "made_by", "last_used_at", "expires_at"]
+    list_select_related = ["made_by"]
     search_fields = ["name", "prefix"]
     ordering = ["-pk"]
-    fields = ["name", "prefix", "state", "created_at", "last_used_at", "expires_at", "revoked_at"]
+    fields = [
+        "name", "prefix", "state", "created_at", "made_by", "confirmed_at", "confirmed_by", "replaces",
+        "last_used_at", "expires_at", "revoked_at",
+    ]  # fmt: skip
     readonly_fields = fields
     actions_list = ["issue"]
-    actions_detail = ["rotate", "revoke"]
+    actions_detail = ["confirm", "renew", "revoke"]
 
     def has_manage_permission(self, request: HttpRequest, *args: Any) -> bool:
         return bool(request.user.has_perm("tenants.manage_directory"))
 
-    @display(description=_("State"), label={"Active": "success", "Expired": "warning", "Revoked": "danger"})
+    @display(
+        description=_("State"),
+        label={"Active": "success", WAITS: "warning", "Expired": "warning", "Revoked": "danger"},
+    )
     def state(self, token: ScimToken) -> str:
         if token.revoked_at:
             return "Revoked"
-        return "Active" if token.expires_at > now() else "Expired"
+        if token.expires_at <= now():
+            return "Expired"
+        return "Active" if token.confirmed_at else WAITS
 
     @action(
         description=_("Issue a token"),
@@ -74,7 +86,7 @@ class ScimTokenAdmin(LookAdmin):
             "title": _("Issue a token for a directory"),
             "description": _(
                 "Whoever holds it creates, changes and deactivates people and decides their groups. "
-                "It is shown once, here."
+                "It is shown once, here, and opens nothing until a second person has confirmed it."
             ),
             "form_class": IssueForm,
             "form_submit_text": _("Issue"),
@@ -85,22 +97,42 @@ class ScimTokenAdmin(LookAdmin):
         return _show(request, *issue_scim_token(form.cleaned_data["name"], life=life, by=signed_in(request)))
 
     @action(
-        description=_("Rotate"),
+        description=_("Confirm"),
         permissions=["manage"],
-        url_path="rotate",
+        url_path="confirm",
+        icon="check",
+        dialog={
+            "title": _("Let this token work?"),
+            "description": _(
+                "Whoever holds it creates, changes and deactivates people and decides their groups, and so gives "
+                "every role for which there is a group rule. Ask who made it what it is for, and whether the "
+                "directory alone has it. What it replaces works for one more day."
+            ),
+            "form_class": None,
+            "form_submit_text": _("Confirm"),
+        },
+    )
+    def confirm(self, request: HttpRequest, form: BaseDialogForm, object_id: str) -> HttpResponse:
+        return self.carry_out(request, object_id, confirm_scim_token, _("%(it)s works from now on."))
+
+    @action(
+        description=_("Renew"),
+        permissions=["manage"],
+        url_path="renew",
         icon="autorenew",
         dialog={
             "title": _("Make another token?"),
             "description": _(
-                "The old one works for one more day, so that you can change it in the directory."
+                "It waits for a second person. Once it is confirmed, the old one works for one more day, so that "
+                "you can change it in the directory."
             ),
             "form_class": None,
-            "form_submit_text": _("Rotate"),
+            "form_submit_text": _("Renew"),
         },
     )
-    def rotate(self, request: HttpRequest, form: BaseDialogForm, object_id: str) -> HttpResponse:
+    def renew(self, request: HttpRequest, form: BaseDialogForm, object_id: str) -> HttpResponse:
         try:
-            return _show(request, *rotate_scim_token(object_id, by=signed_in(request)))
+            return _show(request, *renew_scim_token(object_id, by=signed_in(request)))
         except Conflict as conflict:
             messages.error(request, conflict.message)
             return go_to("admin:tenants_scimtoken_change", object_id)
@@ -122,19 +154,18 @@ class ScimTokenAdmin(LookAdmin):
         },
     )
     def revoke(self, request: HttpRequest, form: BaseDialogForm, object_id: str) -> HttpResponse:
-        try:
-            token = revoke_scim_token(object_id, by=signed_in(request))
-        except Conflict as conflict:
-            messages.error(request, conflict.message)
-        else:
-            messages.success(request, _("%(token)s is revoked.") % {"token": token})
-        return go_to("admin:tenants_scimtoken_change", object_id)
+        return self.carry_out(request, object_id, revoke_scim_token, _("%(it)s is revoked."))
 
     def get_actions_detail(self, request: HttpRequest, object_id: Any) -> Any:
-        """A token that is revoked stays so, and has nothing left to be done to it."""
+        """Confirm what waits, unless one made it oneself; renew what works; nothing is done to what is revoked."""
         actions = super().get_actions_detail(request, object_id)
-        is_over = ScimToken.objects.filter(pk=object_id, revoked_at__isnull=False).exists()
-        return [] if is_over else actions
+        token = ScimToken.objects.filter(pk=object_id, revoked_at=None).first()
+        if token is None:
+            return []
+        hidden = {"renew"} if token.confirmed_at is None else {"confirm"}
+        if token.made_by_id == request.user.pk:
+            hidden.add("confirm")
+        return [one for one in actions if one.method.original_function_name not in hidden]
 
 
 @admin.register(DirectoryGroup)

@@ -18,7 +18,8 @@ from unfold.forms import BaseDialogForm
 from unfold.widgets import UnfoldAdminTextareaWidget
 
 from tenants.actions import change_tenant, resume_tenant, suspend_tenant
-from tenants.admin.base import LookAdmin, LookOnly, go_to
+from tenants.admin.base import LookAdmin, LookOnly
+from tenants.admin.emergency import EmergencyDeeds
 from tenants.admin.tenant_forms import NewTenantForm, TenantForm, create_with_owner
 from tenants.errors import Conflict
 from tenants.models import Membership, Project, Tenant
@@ -61,7 +62,7 @@ class SuspendForm(BaseDialogForm):  # type: ignore[misc]
 
 
 @admin.register(Tenant)
-class TenantAdmin(LookAdmin):
+class TenantAdmin(EmergencyDeeds, LookAdmin):
     list_display = ["name", "slug", "status_label", "currency", "timezone", "highest_data_class"]
     list_filter = ["status"]
     search_fields = ["name", "slug"]
@@ -73,7 +74,7 @@ class TenantAdmin(LookAdmin):
     readonly_fields = fields
     inlines = [ProjectInline, MembershipInline]
     actions_list = ["new_tenant"]
-    actions_detail = ["settings", "suspend", "resume"]
+    actions_detail = ["settings", "suspend", "resume", "emergency_access"]
 
     @display(description=_("Status"), label={"Suspended": "warning", "Closed": "danger"})
     def status_label(self, tenant: Tenant) -> str:
@@ -130,13 +131,8 @@ class TenantAdmin(LookAdmin):
         },
     )
     def suspend(self, request: HttpRequest, form: SuspendForm, object_id: str) -> HttpResponse:
-        try:
-            tenant = suspend_tenant(object_id, by=signed_in(request), because=form.cleaned_data["because"])
-        except Conflict as conflict:
-            messages.error(request, conflict.message)
-        else:
-            messages.success(request, _("%(tenant)s is suspended.") % {"tenant": tenant})
-        return go_to("admin:tenants_tenant_change", object_id)
+        because = form.cleaned_data["because"]
+        return self.carry_out(request, object_id, suspend_tenant, _("%(it)s is suspended."), because=because)
 
     @action(
         description=_("Resume"),
@@ -149,13 +145,7 @@ class TenantAdmin(LookAdmin):
         },
     )
     def resume(self, request: HttpRequest, form: Any, object_id: str) -> HttpResponse:
-        try:
-            tenant = resume_tenant(object_id, by=signed_in(request))
-        except Conflict as conflict:
-            messages.error(request, conflict.message)
-        else:
-            messages.success(request, _("%(tenant)s works again.") % {"tenant": tenant})
-        return go_to("admin:tenants_tenant_change", object_id)
+        return self.carry_out(request, object_id, resume_tenant, _("%(it)s works again."))
 
     def get_actions_detail(self, request: HttpRequest, object_id: Any) -> Any:
         """Suspend what is active, resume what is suspended; what is closed stays as it is."""
@@ -164,7 +154,7 @@ class TenantAdmin(LookAdmin):
         hidden = {
             Tenant.Status.ACTIVE: {"resume"},
             Tenant.Status.SUSPENDED: {"suspend", "settings"},
-            Tenant.Status.CLOSED: {"suspend", "resume", "settings"},
+            Tenant.Status.CLOSED: {"suspend", "resume", "settings", "emergency_access"},
         }[status or Tenant.Status.CLOSED]
         return [one for one in actions if one.method.original_function_name not in hidden]
 

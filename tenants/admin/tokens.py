@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from django.contrib import admin, messages
+from django.contrib import admin
 from django.http import HttpRequest, HttpResponse
 from django.utils.translation import gettext_lazy as _
 from unfold.decorators import action, display
@@ -10,10 +10,8 @@ from unfold.enums import ActionVariant
 from unfold.forms import BaseDialogForm
 
 from tenants.actions import revoke_personal_access_token
-from tenants.admin.base import LookAdmin, go_to
-from tenants.errors import Conflict
+from tenants.admin.base import LookAdmin
 from tenants.models import PersonalAccessToken
-from tenants.permissions import signed_in
 
 
 @admin.register(PersonalAccessToken)
@@ -52,10 +50,4 @@ class PersonalAccessTokenAdmin(LookAdmin):
         },
     )
     def revoke(self, request: HttpRequest, form: BaseDialogForm, object_id: str) -> HttpResponse:
-        try:
-            token = revoke_personal_access_token(object_id, by=signed_in(request))
-        except Conflict as conflict:
-            messages.error(request, conflict.message)
-        else:
-            messages.success(request, _("%(token)s is revoked.") % {"token": token})
-        return go_to("admin:tenants_personalaccesstoken_change", object_id)
+        return self.carry_out(request, object_id, revoke_personal_access_token, _("%(it)s is revoked."))

@@ -106,7 +106,7 @@ class AuditEntryViewSet(
         person = asked.get("person", "").strip().lower()
         return Question(
             tenants=tenants,
-            actor=actor_of(person),
+            actor=actor_of(person, tenants),
             is_platform=person == PLATFORM,
             deed=asked.get("verb", ""),
             subject=asked.get("subject_id", ""),

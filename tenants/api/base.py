@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import django_filters
 from django.db.models import QuerySet
+from django.shortcuts import get_object_or_404
 from drf_spectacular.extensions import OpenApiAuthenticationExtension
+from rest_framework import serializers
+from rest_framework.request import Request
 
+from tenants.models import Tenant
 from tenants.roles import TokenScope
 
 
@@ -19,6 +24,26 @@ class TokenScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-ca
 
     def get_security_definition(self, auto_schema: Any) -> dict[str, str]:
         return {"type": "http", "scheme": "bearer", "description": "A personal access token, qmp_…"}
+
+
+class TenantNameSerializer(serializers.Serializer[Any]):
+    tenant = serializers.SlugField(help_text="Slug of the tenant.")
+
+
+def named_tenant(user: Any, said: Any) -> Tenant:
+    """The tenant that a body or query names: 404 when `user` may not know of it, 400 when none is named.
+
+    Asked before anything else of it is read: who may not, learns nothing of the form.
+    """
+    wanted = TenantNameSerializer(data=said)
+    wanted.is_valid(raise_exception=True)
+    tenant: Tenant = get_object_or_404(Tenant.objects.visible_to(user), slug=wanted.validated_data["tenant"])
+    return tenant
+
+
+def peek(request: Request, name: str) -> Any:
+    """One value of a body that was not read yet, whatever it is; None where there is none."""
+    return request.data.get(name) if isinstance(request.data, Mapping) else None
 
 
 class VisibleMixin:

@@ -12,6 +12,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from tenants.actions import claim_api_key, revoke_api_key
+from tenants.actions.keys import require_claimable
 from tenants.api.base import InProjectFilter, VisibleMixin
 from tenants.models import ApiKey, Membership, Project, Tenant
 from tenants.permissions import require, signed_in
@@ -79,6 +80,7 @@ class ApiKeyViewSet(VisibleMixin, viewsets.ReadOnlyModelViewSet[ApiKey]):
     def claim(self, request: Request, pk: str) -> Response:
         found = self.get_object()
         limit_rate("key_claim", str(signed_in(request).pk))
+        require_claimable(found, signed_in(request))
         said = ClaimSerializer(data=request.data)
         said.is_valid(raise_exception=True)
         wanted = said.validated_data["service_account"]

@@ -6,7 +6,6 @@ from typing import Any
 
 import django_filters
 from django.db.models import Q, QuerySet
-from django.shortcuts import get_object_or_404
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema, extend_schema_view
 from rest_framework import serializers, status, viewsets
@@ -26,13 +25,19 @@ from tenants.actions import (
     withdraw_invitation,
 )
 from tenants.actions.belongings import belongings_of
-from tenants.actions.members import require_manager, require_may_give
-from tenants.api.base import InTenantFilter, VisibleMixin
+from tenants.actions.members import (
+    require_changeable,
+    require_manager,
+    require_may_give,
+    require_removable,
+)
+from tenants.api.base import InTenantFilter, VisibleMixin, named_tenant, peek
 from tenants.idempotency import once
 from tenants.models import Invitation, Membership, Source, Tenant
 from tenants.permissions import require, signed_in
 from tenants.rate_limits import limit_rate
 from tenants.roles import PROJECT_ROLE_CHOICES, Role, TokenScope
+from tenants.standing import check_active, check_not_closed
 
 IDEMPOTENT = OpenApiParameter(
     "Idempotency-Key",
@@ -119,10 +124,6 @@ class NewServiceAccountSerializer(serializers.Serializer[Any]):
     )
 
 
-class TenantNameSerializer(serializers.Serializer[Any]):
-    tenant = serializers.SlugField()
-
-
 class MemberFilter(InTenantFilter):
     """Narrow members to a tenant, a role, or words in name and address."""
 
@@ -150,7 +151,7 @@ class MemberViewSet(VisibleMixin, viewsets.ReadOnlyModelViewSet[Membership]):
     def role(self, request: Request, pk: str) -> Response:
         """Give a member another role, from their next request on."""
         member = self.get_object()
-        require_manager(signed_in(request), member.tenant, over=member.user)
+        require_changeable(member, signed_in(request))
         said = RoleOfMemberSerializer(data=request.data)
         said.is_valid(raise_exception=True)
         changed = change_role(member.pk, said.validated_data["role"], by=signed_in(request))
@@ -178,9 +179,7 @@ class MemberViewSet(VisibleMixin, viewsets.ReadOnlyModelViewSet[Membership]):
     def remove(self, request: Request, pk: str) -> Response:
         """End a membership and settle what its member owns here; one's own: leave."""
         member, user = self.get_object(), signed_in(request)
-        if member.user_id != user.pk:
-            require_manager(user, member.tenant)
-            require_may_give(user, member.tenant, member.role)
+        require_removable(member, user)
         said = RemoveMemberSerializer(data=request.data)
         said.is_valid(raise_exception=True)
         remove_member(member.pk, by=user, **said.validated_data)
@@ -214,13 +213,16 @@ class InvitationViewSet(VisibleMixin, viewsets.ReadOnlyModelViewSet[Invitation])
     )
     def create(self, request: Request) -> Response:
         """Invite somebody by mail. The answer is the same whether or not the address has an account."""
-        tenant, user = _named_tenant(request), signed_in(request)
+        user = signed_in(request)
+        tenant = named_tenant(user, request.data)
         require_manager(user, tenant)
-        said = NewInvitationSerializer(data=request.data)
-        said.is_valid(raise_exception=True)
+        _require_may_offer(request, tenant)
         limit_rate("invitation_send", str(user.pk))
 
         def deed() -> Response:
+            check_active(tenant)
+            said = NewInvitationSerializer(data=request.data)
+            said.is_valid(raise_exception=True)
             email, role = said.validated_data["email"], said.validated_data["role"]
             invitation, __ = invite(tenant, email, role, by=user)
             return Response(self.get_serializer(invitation).data, status=status.HTTP_201_CREATED)
@@ -262,12 +264,15 @@ class ServiceAccountViewSet(VisibleMixin, viewsets.ReadOnlyModelViewSet[Membersh
     )
     def create(self, request: Request) -> Response:
         """Make a service account; you answer for it."""
-        tenant, user = _named_tenant(request), signed_in(request)
+        user = signed_in(request)
+        tenant = named_tenant(user, request.data)
         require_manager(user, tenant, deed="tenants.manage_service_accounts")
-        said = NewServiceAccountSerializer(data=request.data)
-        said.is_valid(raise_exception=True)
+        _require_may_offer(request, tenant)
 
         def deed() -> Response:
+            check_active(tenant)
+            said = NewServiceAccountSerializer(data=request.data)
+            said.is_valid(raise_exception=True)
             name, role = said.validated_data["name"], said.validated_data["role"]
             account = create_service_account(tenant, name=name, role=role, by=user)
             member = self.get_queryset().get(user=account)
@@ -303,16 +308,14 @@ class ServiceAccountViewSet(VisibleMixin, viewsets.ReadOnlyModelViewSet[Membersh
         """End it for good; its keys are handed over or revoked."""
         member, user = self.get_object(), signed_in(request)
         require_manager(user, member.tenant, deed="tenants.manage_service_accounts")
+        check_not_closed(member.tenant)
         said = ChoicesSerializer(data=request.data)
         said.is_valid(raise_exception=True)
         delete_service_account(member.pk, by=user, **said.validated_data)
         return Response(status=status.HTTP_204_NO_CONTENT)
 
 
-def _named_tenant(request: Request) -> Tenant:
-    """The tenant that the body names: 404 when it is not visible, 400 when it names none."""
-    said = TenantNameSerializer(data=request.data)
-    said.is_valid(raise_exception=True)
-    visible = Tenant.objects.visible_to(request.user)
-    tenant: Tenant = get_object_or_404(visible, slug=said.validated_data["tenant"])
-    return tenant
+def _require_may_offer(request: Request, tenant: Tenant) -> None:
+    """Raise PermissionDenied if the body names a role above that of who asks; what is no role is told later."""
+    if (role := peek(request, "role")) in Role.values:
+        require_may_give(signed_in(request), tenant, role)

@@ -10,9 +10,11 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from tenants.actions import set_project_role
-from tenants.models import Membership, ProjectRole
+from tenants.actions.members import require_manager
+from tenants.models import Membership, Project, ProjectRole
 from tenants.permissions import signed_in
 from tenants.roles import PROJECT_ROLES, Role
+from tenants.standing import check_active
 
 
 class ProjectRoleSerializer(serializers.ModelSerializer[ProjectRole]):
@@ -58,13 +60,15 @@ SET_ROLE_SCHEMA = extend_schema(
 )
 
 
-def project_roles(request: Request, pk: Any) -> Response:
+def project_roles(request: Request, project: Project) -> Response:
     """List the project's own roles; after a POST, as that left them."""
     if request.method == "POST":
+        require_manager(signed_in(request), project.tenant)
+        check_active(project.tenant)
         wanted = SetProjectRoleSerializer(data=request.data)
         wanted.is_valid(raise_exception=True)
         said = wanted.validated_data
-        set_project_role(pk, said["member"], said["role"], by=signed_in(request))
-    roles = ProjectRole.objects.visible_to(request.user).filter(project=pk)
+        set_project_role(project.pk, said["member"], said["role"], by=signed_in(request))
+    roles = ProjectRole.objects.visible_to(request.user).filter(project=project)
     roles = roles.select_related("membership__user").order_by("membership__user__name", "pk")
     return Response(ProjectRoleSerializer(roles, many=True).data)

@@ -6,7 +6,6 @@ from functools import cached_property
 from typing import Any
 
 from django.db.models import QuerySet
-from django.shortcuts import get_object_or_404
 from drf_spectacular.utils import OpenApiResponse, extend_schema
 from rest_framework import serializers, status, viewsets
 from rest_framework.decorators import action
@@ -20,7 +19,7 @@ from tenants.actions import (
     resume_tenant,
     suspend_tenant,
 )
-from tenants.api.base import InTenantFilter, VisibleMixin
+from tenants.api.base import InTenantFilter, VisibleMixin, named_tenant
 from tenants.api.limits import LIMITS_SCHEMA, SET_LIMITS_SCHEMA, project_limits
 from tenants.api.project_roles import ROLES_SCHEMA, SET_ROLE_SCHEMA, project_roles
 from tenants.models import DataClass, Membership, Project, Tenant
@@ -134,10 +133,6 @@ class ProjectSerializer(serializers.ModelSerializer[Project]):
         fields = ["id", "tenant", "slug", "name", "cost_centre", "owner", "created_at"]
 
 
-class TenantSlugSerializer(serializers.Serializer[Any]):
-    tenant = serializers.SlugField(help_text="Slug of the tenant.")
-
-
 class ChangeProjectSerializer(serializers.Serializer[Any]):
     """What is left out stays."""
 
@@ -177,7 +172,7 @@ class ProjectViewSet(VisibleMixin, viewsets.ReadOnlyModelViewSet[Project]):
     @extend_schema(request=NewProjectSerializer, responses={201: ProjectSerializer, 409: _NOT_ACTIVE})
     def create(self, request: Request) -> Response:
         """Create a project in a tenant."""
-        tenant = _named_tenant(request)
+        tenant = named_tenant(request.user, request.data)
         require(signed_in(request), "tenants.manage_projects", tenant)
         check_active(tenant)
         said = NewProjectSerializer(data=request.data, context={"tenant": tenant})
@@ -201,19 +196,5 @@ class ProjectViewSet(VisibleMixin, viewsets.ReadOnlyModelViewSet[Project]):
     @ROLES_SCHEMA
     @action(detail=True, methods=["get", "post"], pagination_class=None, filterset_class=None)
     def roles(self, request: Request, pk: str) -> Response:
-        return project_roles(request, self.get_object().pk)
-
-    @SET_LIMITS_SCHEMA
-    @LIMITS_SCHEMA
-    @action(detail=True, methods=["get", "patch"], pagination_class=None, filterset_class=None)
-    def limits(self, request: Request, pk: str) -> Response:
-        return project_limits(request, self.get_object())
-
-
-def _named_tenant(request: Request) -> Tenant:
-    """The tenant that the body names: 404 when it is not visible, 400 when it names none."""
-    said = TenantSlugSerializer(data=request.data)
-    said.is_valid(raise_exception=True)
-    visible = Tenant.objects.visible_to(request.user)
-    tenant: Tenant = get_object_or_404(visible, slug=said.validated_data["tenant"])
-    return tenant
+from tenants.api.base import InTenantFilter, VisibleMixin, named_tenant
+from tenants.api.limits import LIMITS_SCHEMA, SET_LIMITS_SCHEMA, project_limits

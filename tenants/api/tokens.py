@@ -16,11 +16,12 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from tenants.actions import issue_personal_access_token, revoke_personal_access_token
-from tenants.actions.tokens import Bearer
+from tenants.actions.tokens import Bearer, require_may_issue
 from tenants.api.base import InTenantFilter, VisibleMixin
 from tenants.models import PersonalAccessToken, Tenant, User
 from tenants.permissions import signed_in
 from tenants.roles import TokenScope
+from tenants.standing import check_active
 
 
 class TokenSerializer(serializers.ModelSerializer[PersonalAccessToken]):
@@ -49,7 +50,18 @@ class IssuedTokenSerializer(TokenSerializer):
         fields = [*TokenSerializer.Meta.fields, "secret"]
 
 
-class NewTokenSerializer(serializers.Serializer[Any]):
+class TokenPlaceSerializer(serializers.Serializer[Any]):
+    """Whose a new token shall be, and where it leads."""
+
+    tenant = serializers.SlugField(
+        required=False, allow_null=True, help_text="Slug of the only tenant it opens; without, all of yours."
+    )
+    service_account = serializers.UUIDField(
+        required=False, allow_null=True, help_text="Id of a service account whose tokens you manage."
+    )
+
+
+class NewTokenSerializer(TokenPlaceSerializer):
     """What a new token is for, what it may do, and until when."""
 
     name = serializers.CharField(max_length=80)
@@ -57,12 +69,6 @@ class NewTokenSerializer(serializers.Serializer[Any]):
         child=serializers.ChoiceField(TokenScope.choices), allow_empty=False, max_length=len(TokenScope)
     )
     expires_at = serializers.DateTimeField(help_text="At most a year from now.")
-    tenant = serializers.SlugField(
-        required=False, allow_null=True, help_text="Slug of the only tenant it opens; without, all of yours."
-    )
-    service_account = serializers.UUIDField(
-        required=False, allow_null=True, help_text="Id of a service account whose tokens you manage."
-    )
 
 
 class TokenFilter(InTenantFilter):
@@ -95,12 +101,19 @@ class TokenViewSet(VisibleMixin, viewsets.ReadOnlyModelViewSet[PersonalAccessTok
         By a token with the scope `manage`, the new one gets at most what that one has: its scopes, its tenant
         and its last day.
         """
+        user = signed_in(request)
+        place = TokenPlaceSerializer(data=request.data)
+        place.is_valid(raise_exception=True)
+        owner = _owner(user, place.validated_data.get("service_account"))
+        tenant = _own_tenant(user, place.validated_data.get("tenant"))
+        require_may_issue(owner, user)
+        if leads_to := owner.service_of or tenant:
+            check_active(leads_to)
         wanted = NewTokenSerializer(data=request.data)
         wanted.is_valid(raise_exception=True)
-        said, user = wanted.validated_data, signed_in(request)
-        tenant = _own_tenant(user, said.get("tenant"))
+        said = wanted.validated_data
         token, secret = issue_personal_access_token(
-            _owner(user, said.get("service_account")),
+            owner,
             name=said["name"],
             life=said["expires_at"] - now(),
             scopes=said["scopes"],

@@ -38,7 +38,7 @@ class Destination(Protocol):
 
 
 class SealsWereCut(Exception):
-    """The store holds less than was carried there."""
+    """The store holds less than was carried there, or another seal of the same number."""
 
 
 def export_seals() -> int:
@@ -139,14 +139,23 @@ class SealBucket:
         self.name = f"s3://{bucket}/{prefix}"
 
     def put(self, lines: list[dict[str, Any]]) -> None:
+        """Put what is not there yet, and nothing over what is: a rewritten chain would else prove itself.
+
+        Raises SealsWereCut when the store holds another seal of one of these numbers.
+        """
         client = self._client()
         for line in lines:
-            client.put_object(
-                Bucket=self.bucket,
-                Key=f"{self.prefix}seal-{line['number']:012d}.json",
-                Body=_line(line),
-                ContentType="application/json",
-            )
+            place = {"Bucket": self.bucket, "Key": f"{self.prefix}seal-{line['number']:012d}.json"}
+            try:
+                held = client.get_object(**place)["Body"].read()
+            except client.exceptions.NoSuchKey:
+                client.put_object(**place, Body=_line(line), ContentType="application/json")
+                continue
+            if held != _line(line):
+                raise SealsWereCut(
+                    f"{self.name} holds another seal {line['number']} than this database: the chain was rewritten. "
+                    f"Run verify_audit --against {self.name}."
+                )
 
     def lines(self) -> Iterator[dict[str, Any]]:
         client = self._client()

@@ -42,6 +42,7 @@ class Question:
     subject: str = ""  # an object's id
     since: datetime | None = None
     until: datetime | None = None  # excluded
+    emergency_access: UUID | None = None  # done by it; say whose it is and when as well, or the walk is long
 
     def as_json(self) -> dict[str, Any]:
         """What an export keeps of it; tenant and days have columns of their own."""
@@ -108,6 +109,7 @@ def _find_ids(question: Question, older_than: UUID | None, newer_than: UUID | No
     narrow("id < ?", question.until and smallest_id(question.until))
     narrow("subject_id = ?", question.subject)
     narrow("actor_id = ?", question.actor)
+    narrow("details ->> 'emergency_access' = ?", question.emergency_access and str(question.emergency_access))
     if question.is_platform:
         conditions.append("actor_id IS NULL")
     walks = []

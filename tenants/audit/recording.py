@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
+from uuid import UUID
 
 from django.core.exceptions import ValidationError
 from django.db import models
@@ -30,19 +31,35 @@ class Capacity:
     acting_as: str = ""
     on_behalf_of: User | None = None
     reason: str = ""
+    only_in: UUID | None = None
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+    def holds_in(self, tenant: Tenant | None) -> bool:
+        return self.only_in is None or (tenant is not None and tenant.pk == self.only_in)
 
 
 _capacity: ContextVar[Capacity] = ContextVar("audit_capacity", default=Capacity())  # noqa: B039 (frozen)
 
 
 @contextmanager
-def acting(acting_as: str, *, on_behalf_of: User | None = None, reason: str = "") -> Iterator[None]:
+def acting(
+    acting_as: str,
+    *,
+    on_behalf_of: User | None = None,
+    reason: str = "",
+    only_in: UUID | None = None,
+    **facts: Any,
+) -> Iterator[None]:
     """Every deed recorded within is done in this capacity: `delegate`, `break_glass`, `directory`, …
+
+    Args:
+        only_in: id of the tenant for whose deeds it holds; None: for all.
+        facts: what the details of each such line say besides.
 
     Raises ValueError for a delegate of nobody, and for emergency access without a reason.
     """
     _check_capacity(acting_as, on_behalf_of, reason)
-    token = _capacity.set(Capacity(acting_as, on_behalf_of, reason))
+    token = _capacity.set(Capacity(acting_as, on_behalf_of, reason, only_in, facts))
     try:
         yield
     finally:
@@ -85,6 +102,8 @@ def record(
     if tenant is None:
         tenant = subject if isinstance(subject, Tenant) else getattr(subject, "tenant", None)
     origin, capacity = current_origin.get(), _capacity.get()
+    if not capacity.holds_in(tenant):
+        capacity = Capacity()
     acting_as = acting_as or capacity.acting_as or _capacity_of(actor, tenant)
     on_behalf_of = on_behalf_of or capacity.on_behalf_of
     reason = reason or capacity.reason
@@ -102,7 +121,7 @@ def record(
             subject_type=subject._meta.label_lower,
             subject_id=str(subject.pk),
             subject_label=_text(str(subject))[:200],
-            details={_name(name): _plain(value) for name, value in details.items()},
+            details={_name(name): _plain(value) for name, value in {**capacity.facts, **details}.items()},
             changes={
                 _name(field): [_plain(before), _plain(after)]
                 for field, (before, after) in (changes or {}).items()

@@ -17,6 +17,17 @@ from tenants.audit.verify import redactions_digest
 from tenants.models import User
 
 ENTRIES_A_RECORD: Final = 2_000
+# Of an entry about a person: what they are called, now and before.
+_OF_A_PERSON: Final = (
+    "subject_label",
+    *(
+        f"changes/{field}/"
+        for field in (
+            *("name", "email", "work_email", "external_id"),
+            *("given_name", "family_name", "formatted_name", "display_name"),
+        )
+    ),
+)
 
 _ABOUT = """
 SELECT id::text FROM tenants_auditentry
@@ -31,26 +42,65 @@ NOBODY_YET: Final = "00000000-0000-0000-0000-000000000000"
 
 @dataclass(frozen=True)
 class Person:
-    """Whose words are meant: their id, and the words by which they are known."""
+    """Whose words are meant: their id, and the words by which they are known.
+
+    An address is one person's and counts wherever it stands. A name may be many people's, or a word of the
+    language, and people choose it themselves: it counts only in what is about the person, and, where it is of
+    several words, in the tenants they belong to or have acted in.
+    """
 
     id: str
-    words: tuple[str, ...]  # address and name, as they were
+    addresses: tuple[str, ...]  # as they are and were
+    names: tuple[str, ...] = ()  # as they are and were
+    tenants: frozenset[str] = frozenset()
 
     @classmethod
     def of(cls, user: User) -> Person:
         """The person as they are now; take it before their row is pseudonymised."""
-        name = user.name.strip()
-        return cls(str(user.pk), (user.email, name) if len(name) > 2 else (user.email,))
+        with connection.cursor() as cursor:
+            cursor.execute(_KNOWN_BY, {"person": str(user.pk)})
+            addresses, names, tenants = cursor.fetchone()
+        former = {address for address in addresses or () if "@" in (address or "")} - {user.email}
+        former -= set(User.objects.filter(email__in=former).values_list("email", flat=True))  # others' by now
+        return cls(
+            str(user.pk),
+            (user.email, *sorted(former)),
+            tuple(sorted(name for name in {user.name.strip(), *(names or ())} if len(name or "") > 2)),
+            frozenset(str(tenant) for tenant in tenants or ()),
+        )
 
-    @property
-    def pattern(self) -> re.Pattern[str]:
-        """Matches texts that name the person. Word for word: erasing Ann leaves Annabel alone."""
-        return re.compile(r"|".join(rf"(?<!\w){re.escape(word)}(?!\w)" for word in self.words), re.IGNORECASE)
+    def is_named_in(self, text: str) -> bool:
+        """Whether `text` holds an address or a name of the person."""
+        return _matches(text, *self.addresses, *self.names)
+
+
+_KNOWN_BY = """
+SELECT (SELECT array_agg(DISTINCT label) FROM (
+            SELECT actor_label AS label FROM tenants_auditentry WHERE actor_id = %(person)s
+             UNION SELECT on_behalf_of_label FROM tenants_auditentry WHERE on_behalf_of_id = %(person)s
+             UNION SELECT jsonb_array_elements_text(changes -> 'email') FROM tenants_auditentry
+                    WHERE subject_id = %(person)s::text AND jsonb_typeof(changes -> 'email') = 'array'
+        ) labels),
+       (SELECT array_agg(DISTINCT called) FROM tenants_auditentry e
+          CROSS JOIN unnest(ARRAY['name', 'display_name', 'formatted_name']) AS field
+          CROSS JOIN LATERAL jsonb_array_elements_text(
+              CASE jsonb_typeof(e.changes -> field) WHEN 'array' THEN e.changes -> field ELSE '[]' END
+          ) AS called WHERE e.subject_id = %(person)s::text),
+       (SELECT array_agg(DISTINCT tenant_id) FROM (
+            SELECT tenant_id FROM tenants_auditentry WHERE actor_id = %(person)s OR subject_id = %(person)s::text
+             UNION SELECT tenant_id FROM tenants_membership WHERE user_id = %(person)s
+        ) houses WHERE tenant_id IS NOT NULL)
+"""
+
+
+def _matches(text: str, *words: str) -> bool:
+    """Whether one of the words stands in `text`. Word for word: erasing Ann leaves Annabel alone."""
+    return any(re.search(rf"(?<!\w){re.escape(word)}(?!\w)", text, re.IGNORECASE) for word in words)
 
 
 def entries_about(person: Person) -> Iterator[list[Row]]:
     """Entries by the person, on their behalf, about them, or naming them; in the order of ids, in batches."""
-    words = [f"%{_escaped(word)}%" for word in person.words]
+    words = [f"%{_escaped(word)}%" for word in (*person.addresses, *person.names)]
     after = NOBODY_YET
     while True:
         with connection.cursor() as cursor:
@@ -61,8 +111,12 @@ def entries_about(person: Person) -> Iterator[list[Row]]:
             if not ids:
                 return
             rows = fetch(cursor, ids)
-        yield rows
+        yield [row for row in rows if _is_about(row, person) or words_to_erase(row, person)]
         after = ids[-1]
+
+
+def _is_about(row: Row, person: Person) -> bool:
+    return person.id in (row.actor, row.on_behalf_of, row.subject_id)
 
 
 def _escaped(word: str) -> str:
@@ -71,16 +125,20 @@ def _escaped(word: str) -> str:
 
 def words_to_erase(row: Row, person: Person) -> dict[str, str]:
     """Which words of an entry go, by path."""
-    words, pattern = leaves_of(row)[1], person.pattern
-    gone = {path: word for path, word in words.items() if pattern.search(word)}
+    words = leaves_of(row)[1]
+    gone = {path: word for path, word in words.items() if _matches(word, *person.addresses)}
+    is_theirs = _is_about(row, person) or bool(gone)
+    is_at_home = row.tenant in person.tenants
+    names = [name for name in person.names if is_theirs or (is_at_home and " " in name)]
+    gone |= {path: word for path, word in words.items() if _matches(word, *names)}
     if row.actor == person.id:
         gone |= {
             column: words[column] for column in ("actor_label", "address", "user_agent") if column in words
         }
     if row.on_behalf_of == person.id and row.on_behalf_of_label:
         gone["on_behalf_of_label"] = row.on_behalf_of_label
-    if row.subject_id == person.id and row.subject_label:
-        gone["subject_label"] = row.subject_label
+    if row.subject_id == person.id:
+        gone |= {path: word for path, word in words.items() if path.startswith(_OF_A_PERSON)}
     return gone
 
 

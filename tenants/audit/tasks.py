@@ -35,11 +35,12 @@ def prune_audit_trail() -> None:
 
 
 @shared_task
-def erase_person(user_id: str, by_id: str, reason: str, keys_to_id: str | None = None) -> None:
+def erase_person(order: str) -> None:
+    """Erase whom an order of the staff site names (`personal_data.order_erasure`)."""
     from tenants import personal_data
 
     with platform_scope("erase a person from every tenant's rows"):
-        personal_data.erase_person_later(user_id, by_id=by_id, reason=reason, keys_to_id=keys_to_id)
+        personal_data.obey_erasure(order)
 
 
 SCHEDULE = {

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import timedelta
 from hashlib import sha256
 from typing import Any, Final
 from uuid import UUID
@@ -12,12 +13,14 @@ from uuid import UUID
 import orjson
 import psycopg
 from django.db import connection, transaction
+from django.utils.timezone import now
 
 from tenants.audit.canonical import NOTHING_BEFORE, Row, digest_of, leaves_of, seal_digest
 from tenants.audit.seals import fetch, redactions_of
 
 SEALS_AT_ONCE: Final = 20
 ENTRIES_AT_ONCE: Final = 5_000
+SHORTEST_RETENTION: Final = timedelta(days=180)  # the database deletes nothing younger
 
 
 class Broken(Exception):
@@ -168,10 +171,11 @@ def _entries(seals: list[_Seal], proof: Proof, pruned_up_to: int) -> None:
         rows = {row.id: row for row in fetch(cursor, wanted)}
         erased = redactions_of(cursor, wanted)
     for seal in seals:
+        is_old = seal.head["last_at"] <= now() - SHORTEST_RETENTION
         for place, entry_id in enumerate(seal.ids):
             row = rows.get(entry_id)
             if row is None:
-                if seal.number > pruned_up_to:
+                if seal.number > pruned_up_to or not is_old:  # whatever a record says
                     raise Broken(f"Entry {entry_id} is missing; seal {seal.number} holds its digest.")
                 proof.pruned += 1
                 continue

@@ -2,8 +2,8 @@
 
 Row-level security (tenants/walls.py) reads the scope from two settings of the session. Within a transaction they are
 set for that transaction alone, so they end with it, whatever happens. For a statement outside a transaction they are
-set for the session and compared again before the next one. A connection fresh from the pool counts as
-unknown, so nothing that somebody else left there is ever trusted.
+set for the session and compared again before the next one. A new connection has nobody's scope, and one
+goes back to Django's pool without any: what cannot be told so is closed.
 """
 
 from __future__ import annotations
@@ -12,10 +12,18 @@ from typing import Any
 
 from django.db.backends.postgresql import base
 
-from tenants.scope import Scope, current_scope
+from tenants.scope import NOBODY, Scope, current_scope, person_scope
 
 PLATFORM = "*"
 SET_SCOPE = "SELECT set_config('quartermaster.tenants', %s, %s), set_config('quartermaster.person', %s, %s)"
+ENTER_PERSON_SCOPE = "SELECT enter_person_scope(%s, %s, %s)"  # tenants/walls.py
+
+
+def forget_scope(connection: Any) -> None:
+    """Leave nobody's scope on a connection that returns to the pool, out of a request's way."""
+    connection.execute(SET_SCOPE, ("", False, "", False))
+    if not connection.autocommit:
+        connection.commit()
 
 
 class DatabaseWrapper(base.DatabaseWrapper):
@@ -23,12 +31,19 @@ class DatabaseWrapper(base.DatabaseWrapper):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self._session_scope: Scope | None = None  # None: unknown
+        self._session_scope = NOBODY
         self._transaction_scope: Scope | None = None  # None: none of its own, the session's holds
         self._is_unwinding = False
 
+    @property
+    def pool(self) -> Any:
+        options = self.settings_dict["OPTIONS"]
+        if wanted := options.get("pool"):
+            options["pool"] = {**(wanted if isinstance(wanted, dict) else {}), "reset": forget_scope}
+        return super().pool
+
     def get_new_connection(self, conn_params: dict[str, Any]) -> Any:
-        self._session_scope = self._transaction_scope = None
+        self._session_scope, self._transaction_scope = NOBODY, None
         return super().get_new_connection(conn_params)
 
     def create_cursor(self, name: str | None = None) -> Any:
@@ -41,12 +56,30 @@ class DatabaseWrapper(base.DatabaseWrapper):
         if wanted != (self._transaction_scope or self._session_scope) and not self._is_unwinding:
             self._send(wanted)
 
+    def enter_person_scope(self, person: str, *, tenant_slug: str | None) -> Scope:
+        """Find and tell the scope of a person's request in one statement, and return it.
+
+        It is the tenants they belong to; with a `tenant_slug` that one of them, or none.
+        """
+        self.ensure_connection()
+        (tenants,) = self._tell(ENTER_PERSON_SCOPE, person, tenant_slug, not self.get_autocommit())
+        scope = person_scope(person, tenants)
+        self._note(scope)
+        return scope
+
     def _send(self, scope: Scope) -> None:
         in_transaction = not self.get_autocommit()
         tenants = PLATFORM if scope.is_platform else ",".join(scope.tenants)
+        self._tell(SET_SCOPE, tenants, in_transaction, scope.person, in_transaction)
+        self._note(scope)
+
+    def _tell(self, statement: str, *parameters: Any) -> Any:
         with self.wrap_database_errors, self.connection.cursor() as cursor:
-            cursor.execute(SET_SCOPE, (tenants, in_transaction, scope.person, in_transaction))
-        if in_transaction:
+            cursor.execute(statement, parameters)
+            return cursor.fetchone()
+
+    def _note(self, scope: Scope) -> None:
+        if not self.get_autocommit():
             self._transaction_scope = scope
         else:
             self._session_scope = scope

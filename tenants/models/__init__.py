@@ -16,6 +16,7 @@ from tenants.models.directory import (
     GroupRulesDue,
     ScimToken,
 )
+from tenants.models.emergency import EmergencyAccess
 from tenants.models.keys import ApiKey, ConfigRevision, Limit
 from tenants.models.people import (
     FederatedIdentity,
@@ -49,6 +50,7 @@ __all__ = [
     "DataClass",
     "DirectoryGroup",
     "DirectoryPerson",
+    "EmergencyAccess",
     "FederatedIdentity",
     "GroupRule",
     "GroupRulesDue",

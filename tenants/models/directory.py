@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from django.db import models
-from django.db.models import CheckConstraint, Q, UniqueConstraint
+from django.db.models import CheckConstraint, F, Q, UniqueConstraint
 from django.utils.timezone import now
 
 from tenants.ids import uuid7
@@ -16,8 +16,8 @@ from tenants.roles import Role, StaffRole
 class GroupRule(models.Model):
     """Members of a directory group, by the directory's name for it, get a role in a tenant or as staff.
 
-    A rule is never edited: it ends and another begins. An ended rule stays until everybody it concerned has been
-    looked at (`applied_at`), so that no lost message leaves somebody with what it gave.
+    A rule is never edited: it ends and another begins. It raises everybody but `begun_by`. An ended rule stays until
+    everybody it concerned has been looked at (`applied_at`), so that no lost message leaves somebody with what it gave.
     """
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
@@ -25,6 +25,7 @@ class GroupRule(models.Model):
     tenant = models.ForeignKey(Tenant, models.CASCADE, null=True, blank=True, related_name="group_rules")
     role = models.CharField(max_length=10, choices=Role, blank=True)
     staff_role = models.CharField(max_length=30, choices=StaffRole, blank=True)
+    begun_by = models.ForeignKey(User, models.PROTECT, null=True, related_name="+", editable=False)
     created_at = models.DateTimeField(default=now, editable=False)
     ended_at = models.DateTimeField(null=True, editable=False)
     applied_at = models.DateTimeField(null=True, editable=False)  # everybody it concerns has been looked at
@@ -106,13 +107,22 @@ class GroupRulesDue(models.Model):
 
 
 class ScimToken(models.Model):
-    """The directory's bearer secret for /scim/v2/ (`qms_…`); shown once, stored as a digest."""
+    """The directory's bearer secret for /scim/v2/ (`qms_…`); shown once, stored as a digest.
+
+    It opens nothing until it is confirmed, by somebody else than who made it.
+    """
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     name = models.CharField(max_length=80)
     prefix = models.CharField(max_length=12)
     digest = models.CharField(max_length=64, unique=True, editable=False)
     created_at = models.DateTimeField(default=now, editable=False)
+    made_by = models.ForeignKey(  # null: the platform, or an administrator who was alone
+        User, models.PROTECT, null=True, related_name="+", editable=False
+    )
+    confirmed_by = models.ForeignKey(User, models.PROTECT, null=True, related_name="+", editable=False)
+    confirmed_at = models.DateTimeField(null=True, editable=False)
+    replaces = models.ForeignKey("self", models.PROTECT, null=True, related_name="+", editable=False)
     expires_at = models.DateTimeField()
     last_used_at = models.DateTimeField(null=True)
     revoked_at = models.DateTimeField(null=True)
@@ -120,6 +130,14 @@ class ScimToken(models.Model):
     class Meta:
         verbose_name = "directory token"
         permissions = [("manage_directory", "Manage the directory's tokens")]
+        constraints = [
+            CheckConstraint(
+                name="scim_token_takes_two",
+                condition=Q(confirmed_at__isnull=True, confirmed_by__isnull=True)
+                | Q(confirmed_at__isnull=False) & Q(made_by__isnull=True)
+                | Q(confirmed_at__isnull=False, confirmed_by__isnull=False) & ~Q(confirmed_by=F("made_by")),
+            )
+        ]
 
     def __str__(self) -> str:
         return f"{self.name} ({self.prefix}…)"

@@ -75,6 +75,8 @@ class Tenant(models.Model):
             ("create_tenant", "Create tenants"),
             ("suspend_tenant", "Suspend tenants"),
             ("confirm_closing", "Confirm that a tenant closes"),
+            ("open_emergency_access", "Open emergency access"),
+            ("review_emergency_access", "Look at emergency access of others"),
         ]
 
     def __str__(self) -> str:

@@ -11,7 +11,7 @@ from rest_framework.authentication import BaseAuthentication, get_authorization_
 from rest_framework.exceptions import APIException, AuthenticationFailed
 from rest_framework.request import Request
 
-from tenants.client_address import client_address
+from tenants.client_address import caller_place
 from tenants.models import FederatedIdentity, User
 from tenants.oidc.errors import ProviderProblem
 from tenants.oidc.tokens import Claims, TokenRejected, verify_access_token
@@ -97,7 +97,7 @@ class ProviderTokenAuthentication(BaseAuthentication):
 
 def _refused(request: Request) -> AuthenticationFailed:
     """The answer to every token that opens nothing; counted, so that nobody tries on and on."""
-    limit_rate("token_failed", client_address(request._request))
+    limit_rate("token_failed", caller_place(request._request))
     return AuthenticationFailed("This token is unknown, expired or revoked. Use another one.")
 
 

@@ -58,10 +58,15 @@ def fetch_person(id_claims: tokens.Claims, access_token: str) -> ProviderPerson:
 def read_person(id_claims: tokens.Claims, userinfo: dict[str, Any]) -> ProviderPerson:
     """The person that both describe; the ID token, which is signed, wins where they differ."""
     claims = userinfo | id_claims
-    email = _text(claims.get("email"), 254).lower()
+    said = _text(claims.get("email"), 254)
+    email = said.lower()
     try:
         validate_email(email)
     except ValidationError:
+        email = ""
+    if (
+        email.isascii() and not said.isascii()
+    ):  # "\u212a", the Kelvin sign, is no "k" to who verified the address
         email = ""
     return ProviderPerson(
         issuer=id_claims["iss"],

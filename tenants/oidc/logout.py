@@ -21,7 +21,7 @@ from django.views import View
 from django.views.decorators.csrf import csrf_exempt
 
 from tenants import audit
-from tenants.client_address import client_address
+from tenants.client_address import caller_place
 from tenants.models import FederatedIdentity, Session, SpentLogoutToken
 from tenants.oidc.errors import ProviderProblem
 from tenants.oidc.provider import current_provider
@@ -81,12 +81,12 @@ class BackChannelLogout(View):
     http_method_names = ["post"]
 
     def post(self, request: HttpRequest) -> HttpResponse:
-        limit_rate("back_channel_logout", client_address(request))
         try:
             if not settings.OIDC_ISSUER:
                 raise TokenRejected("no provider is configured")
             obey_logout_token(request.POST.get("logout_token", ""))
         except (TokenRejected, ProviderProblem) as rejection:
+            limit_rate("back_channel_logout", caller_place(request))  # holds up no sign-out of the provider's
             log.warning("oidc.logout_token_rejected", reason=str(rejection))
             body = {"error": "invalid_request", "error_description": "The logout token was not accepted."}
             return JsonResponse(body, status=400, headers={"Cache-Control": "no-store"})
@@ -104,8 +104,10 @@ def obey_logout_token(token: str) -> int:
     ):
         _spend(claims)
         subjects = {subject} if subject else set(_subjects_of(issuer, sid))
+        concerned = FederatedIdentity.objects.filter(issuer=issuer, subject__in=subjects)
+        identities = list(concerned.select_for_update().order_by("pk"))  # before the person, as at a sign-in
         ended = end_provider_sessions(issuer, sid=sid, subject=subject)
-        for identity in FederatedIdentity.objects.filter(issuer=issuer, subject__in=subjects):
+        for identity in identities:
             forget_refresh_token(issuer, subject=identity.subject)
             audit.record("identity.signed_out_by_provider", actor=None, subject=identity, sessions=ended)
     log.info("oidc.signed_out_by_provider", sessions=ended)

@@ -19,8 +19,9 @@ from mozilla_django_oidc.middleware import SessionRefresh
 from tenants.context import current_origin
 from tenants.oidc.errors import ProviderProblem
 from tenants.oidc.provider import current_provider
+from tenants.session_middleware import PROVIDER_BACKEND
+from tenants.sessions import speaks_by_token
 
-BACKEND = "tenants.oidc.backend.ProviderBackend"
 # Where nothing is renewed: the way in and out, and what needs nobody.
 EXEMPT = ("/oidc/", "/login/", "/logout/", "/healthz", "/readyz", "/metrics", "/internal/", "/static/")
 
@@ -52,7 +53,9 @@ class ProviderSessionMiddleware(SessionRefresh):  # type: ignore[misc]
     def process_request(self, request: HttpRequest) -> HttpResponse | None:
         """None lets the request through; everything else is the answer to a session that is due."""
         session = request.session
-        if session.get(BACKEND_SESSION_KEY) != BACKEND or request.path.startswith(EXEMPT):
+        if speaks_by_token(request) or request.path.startswith(EXEMPT):
+            return None
+        if session.get(BACKEND_SESSION_KEY) != PROVIDER_BACKEND:
             return None
         if session.get("qm_issuer") != settings.OIDC_ISSUER:
             logout(request)  # of a provider that this console no longer has

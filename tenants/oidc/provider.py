@@ -27,7 +27,6 @@ STALE_SECONDS = 24 * 3600  # how long they serve while the provider cannot give 
 RENEWALS_A_MINUTE = 6  # of the keys, because of tokens that name an unknown one
 LARGEST_ANSWER = 1_000_000  # bytes
 KEY_TYPES = {"RS": "RSA", "PS": "RSA", "ES": "EC", "Ed": "OKP"}  # by the beginning of an algorithm's name
-LOOPBACK = {"127.0.0.1", "localhost", "::1"}
 
 
 class Provider:
@@ -132,8 +131,8 @@ class Provider:
         parts = urlsplit(address)
         return parts.scheme == "https" or (
             parts.scheme == "http"
-            and urlsplit(self.issuer).hostname in LOOPBACK
-            and parts.hostname in LOOPBACK
+            and urlsplit(self.issuer).hostname in settings.LOOPBACK_HOSTS
+            and parts.hostname in settings.LOOPBACK_HOSTS
         )
 
 

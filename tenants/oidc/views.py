@@ -17,7 +17,7 @@ from django.utils.translation import gettext as _
 from django.views.generic import View
 from mozilla_django_oidc.views import OIDCAuthenticationCallbackView, OIDCAuthenticationRequestView
 
-from tenants.client_address import client_address
+from tenants.client_address import caller_place
 from tenants.context import current_origin
 from tenants.oidc.errors import ProviderProblem, ProviderUnavailable, SignInRefused, StaleSignIn
 from tenants.oidc.provider import current_provider
@@ -69,7 +69,7 @@ class ProviderSignInStart(ProviderPageMixin, OIDCAuthenticationRequestView):  # 
         self.OIDC_RP_CLIENT_ID = settings.OIDC_RP_CLIENT_ID
 
     def get(self, request: HttpRequest) -> HttpResponse:
-        limit_rate("provider_sign_in", client_address(request))
+        limit_rate("provider_sign_in", caller_place(request))
         response: HttpResponse = super().get(request)
         return response
 

@@ -15,7 +15,7 @@ SEEN_EVERY = timedelta(minutes=1)  # last use is written at most this often
 
 
 def directory_of(request: HttpRequest) -> ScimToken | None:
-    """The token in the Authorization header; None if it is absent, unknown, expired or revoked.
+    """The token in the Authorization header; None if it is absent, unknown, unconfirmed, expired or revoked.
 
     No cookie is looked at, so there is no request to forge.
     """
@@ -23,7 +23,8 @@ def directory_of(request: HttpRequest) -> ScimToken | None:
     if scheme.lower() != "bearer" or not looks_like(SCIM_TOKEN, secret):
         return None
     moment = now()
-    token = ScimToken.objects.filter(digest=digest(secret), revoked_at=None, expires_at__gt=moment).first()
+    usable = ScimToken.objects.filter(confirmed_at__isnull=False, revoked_at=None, expires_at__gt=moment)
+    token = usable.filter(digest=digest(secret)).first()
     if token is not None:
         ScimToken.objects.filter(pk=token.pk).filter(
             Q(last_used_at=None) | Q(last_used_at__lt=moment - SEEN_EVERY)

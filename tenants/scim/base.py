@@ -29,7 +29,7 @@ from scim2_models import (
 )
 from scim2_models.messages.message import Message
 
-from tenants.client_address import client_address
+from tenants.client_address import caller_place
 from tenants.errors import Conflict, TooManyRequests
 from tenants.models import ScimToken
 from tenants.rate_limits import limit_rate
@@ -51,7 +51,7 @@ class ScimView(View):
         try:
             token = directory_of(request)
             if token is None:
-                limit_rate("token_failed", client_address(request))
+                limit_rate("token_failed", caller_place(request))
                 return unknown_token()
             self.directory = token
             limit_rate("scim", str(token.pk))

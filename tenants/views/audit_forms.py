@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime, time, timedelta
 from typing import Any
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
 from django import forms
+from django.db.models import Exists, OuterRef
 from django.utils.translation import gettext_lazy as _
 
 from tenants.audit.questions import NOBODY, Question, deed_in_words, deeds_in_trail
-from tenants.models import Tenant, User
+from tenants.models import AuditEntry, EmergencyAccess, Membership, Tenant, User
 
 PLATFORM = "platform"
 
@@ -33,9 +35,16 @@ class TrailForm(forms.Form):
         label=_("To"), required=False, widget=forms.DateInput(attrs={"type": "date"}, format="%Y-%m-%d")
     )
 
+    emergency = forms.UUIDField(
+        required=False, widget=forms.HiddenInput()
+    )  # only what was done by this access
+
     def __init__(self, *args: Any, tenant: Tenant | None, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.trail_of = tenant
+        self.accesses = (
+            EmergencyAccess.objects.in_tenant(tenant) if tenant else EmergencyAccess.objects.none()
+        )
         self.fields["deed"].choices = deed_choices(tenant)  # type: ignore[attr-defined]
 
     def clean(self) -> dict[str, Any]:
@@ -53,9 +62,10 @@ class TrailForm(forms.Form):
         person = asked["person"].strip().lower()
         tenant = asked.get("tenant") or self.trail_of
         zone = ZoneInfo(tenant.timezone if tenant else "UTC")
-        return Question(
-            tenants=(tenant.pk,) if tenant else None,
-            actor=actor_of(person),
+        tenants = (tenant.pk,) if tenant else None
+        question = Question(
+            tenants=tenants,
+            actor=actor_of(person, tenants),
             is_platform=person == PLATFORM,
             deed=asked["deed"],
             subject=asked["object"].strip(),
@@ -63,6 +73,21 @@ class TrailForm(forms.Form):
             until=datetime.combine(asked["end"] + timedelta(days=1), time.min, zone)
             if asked["end"]
             else None,
+        )
+        return self._by_emergency_access(question) if asked.get("emergency") else question
+
+    def _by_emergency_access(self, question: Question) -> Question:
+        """Narrowed to the deeds of one access: by whom, within its time, and saying so. One unseen has none."""
+        access = self.accesses.filter(pk=self.cleaned_data["emergency"]).first()
+        if access is None:
+            return replace(question, actor=NOBODY)
+        start, end = access.opened_at, access.expires_at + timedelta(minutes=1)  # a page may take its time
+        return replace(
+            question,
+            actor=access.opened_by_id if question.actor in (None, access.opened_by_id) else NOBODY,
+            since=max(start, question.since or start),
+            until=min(end, question.until or end),
+            emergency_access=access.pk,
         )
 
 
@@ -72,10 +97,11 @@ class StaffTrailForm(TrailForm):
     tenant = forms.CharField(  # thousands of choices would cost more than the page itself
         label=_("Tenant"), required=False, max_length=60, help_text=_("Its short name; empty: all.")
     )
-    field_order = ("tenant", "person", "deed", "object", "start", "end")
+    field_order = ("tenant", "person", "deed", "object", "start", "end", "emergency")
 
     def __init__(self, *args: Any, user: User, **kwargs: Any) -> None:
         super().__init__(*args, tenant=None, **kwargs)
+        self.accesses = EmergencyAccess.objects.visible_to(user)
         self.visible = Tenant.objects.visible_to(user)
 
     def clean_tenant(self) -> Tenant | None:
@@ -87,11 +113,20 @@ class StaffTrailForm(TrailForm):
         return tenant
 
 
-def actor_of(person: str) -> UUID | None:
-    """Whose deeds are meant by an address; None for everybody's and the platform's."""
+def actor_of(person: str, tenants: tuple[UUID, ...] | None) -> UUID | None:
+    """Whose deeds are meant by an address; None for everybody's and the platform's.
+
+    Who neither belongs to `tenants` (None: all) nor did anything there counts as nobody: a question is kept and told,
+    in files and in the trail itself, and must not say which addresses have an account elsewhere.
+    """
     if not person or person == PLATFORM:
         return None
-    return User.objects.filter(email=person.lower()).values_list("pk", flat=True).first() or NOBODY
+    found = User.objects.filter(email=person.lower())
+    if tenants is not None:
+        members = Membership.objects.across_tenants().filter(tenant__in=tenants, user=OuterRef("pk"))
+        deeds = AuditEntry.objects.across_tenants().filter(tenant__in=tenants, actor=OuterRef("pk"))
+        found = found.filter(Exists(members) | Exists(deeds))
+    return found.values_list("pk", flat=True).first() or NOBODY
 
 
 def address_of(actor: str | None) -> str:

@@ -10,21 +10,22 @@ from django.http import HttpRequest
 from django.utils.crypto import constant_time_compare
 
 from tenants.models import User
-from tenants.session_store import PREFIX
+from tenants.session_store import BY_LINK, PREFIX
 
 KEY = f"{PREFIX}half_signed_in"
 LASTS_SECONDS = 300
 BACKEND = "tenants.permissions.StaffPermissionBackend"
 
 
-def begin_second_step(request: HttpRequest, user: User, *, then: str) -> None:
-    """Remember for five minutes that the password of `user` was right, and where they wanted to go."""
+def begin_second_step(request: HttpRequest, user: User, *, then: str, by_link: bool = False) -> None:
+    """Remember for five minutes that the password (or link) of `user` was right, and where they wanted to go."""
     request.session.cycle_key()
     request.session[KEY] = {
         "user": str(user.pk),
         "proof": user.get_session_auth_hash(),  # a new password meanwhile voids it
         "until": int(time.time()) + LASTS_SECONDS,
         "then": then,
+        "by_link": by_link,
     }
 
 
@@ -45,4 +46,5 @@ def complete_second_step(request: HttpRequest, user: User) -> str:
     request.session[f"{PREFIX}has_second_factor"] = True
     login(request, user, backend=BACKEND)
     request.session[f"{PREFIX}has_second_factor"] = True  # also if somebody else's session was flushed
+    request.session[BY_LINK] = half["by_link"]
     return str(half["then"])

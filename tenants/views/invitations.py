@@ -29,7 +29,7 @@ from tenants.actions import (
 )
 from tenants.actions.invitations import newcomers_choose_passwords
 from tenants.actions.members import require_manager
-from tenants.client_address import client_address
+from tenants.client_address import caller_place
 from tenants.errors import Conflict
 from tenants.forms import InviteForm, NewcomerForm, role_options
 from tenants.models import Invitation, Membership, User
@@ -44,7 +44,7 @@ class InvitationPage(View):
     """Accept with the account one has, or make one. Every link that opens nothing gets the same page."""
 
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
-        limit_rate("invitation_open", client_address(request))
+        limit_rate("invitation_open", caller_place(request))
         try:
             response = super().dispatch(request, *args, **kwargs)
         except Invitation.DoesNotExist:

@@ -16,13 +16,14 @@ from django.utils.translation import gettext as _
 from django.views.generic import DetailView, TemplateView
 
 from tenants.actions import change_role, delete_service_account, remove_member, set_project_role
-from tenants.actions.belongings import END, Belongings, belongings_of
-from tenants.actions.members import may_give, require_manager, require_may_give
-from tenants.errors import Conflict
+from tenants.actions.belongings import END, SHOWN, Belongings, belongings_of
+from tenants.actions.members import may_give, require_changeable, require_manager, require_removable
 from tenants.forms import ProjectRoleForm, RoleForm, role_options
-from tenants.models import Invitation, Membership, Project, ProjectRole, Source
+from tenants.models import ApiKey, Invitation, Membership, Project, ProjectRole, Source, Tenant
 from tenants.permissions import WORDS, signed_in
 from tenants.roles import NEVER_NARROWED, PROJECT_ROLE_CHOICES, ROLE_PERMISSIONS, Role
+from tenants.standing import check_active, check_not_closed, why_not_active
+from tenants.suspension import keys_lost_by, tokens_lost_by
 from tenants.views.keyset import keyset_page
 from tenants.views.mixins import PartialMixin, TenantScopedMixin
 
@@ -145,6 +146,8 @@ class MemberDetail(MemberPage):
         user, member = signed_in(self.request), self.object
         is_manager = user.has_perm("tenants.manage_members", self.tenant)
         is_self = member.user_id == user.pk
+        is_rule, is_active = member.source == Source.RULE, self.tenant.status == Tenant.Status.ACTIVE
+        is_closed = self.tenant.status == Tenant.Status.CLOSED
         may_touch = is_manager and not is_self and may_give(user, self.tenant, member.role)
         roles = ProjectRole.objects.in_tenant(self.tenant).filter(membership=member).select_related("project")
         given = [
@@ -156,9 +159,10 @@ class MemberDetail(MemberPage):
         return context | {
             "is_manager": is_manager,
             "is_self": is_self,
-            "is_rule": member.source == Source.RULE,
-            "may_touch": may_touch,
-            "may_change": may_touch and member.source != Source.RULE,
+            "may_stop": may_touch and not is_closed,
+            "may_change": may_touch and is_active and not is_rule,
+            "may_narrow": may_touch and is_active,
+            "may_remove": (may_touch or is_self) and not is_rule and not is_closed,
             "why_not": _why_not(is_manager=is_manager, is_self=is_self, member=member, may_touch=may_touch),
             "options": role_options(
                 user,
@@ -184,25 +188,31 @@ def _why_not(*, is_manager: bool, is_self: bool, member: Membership, may_touch: 
         return _(
             "A group of the directory gives this role. Change the group there, or the rule in the admin."
         )
-    return "" if may_touch else _("Only an owner decides about owners.")
+    if not may_touch:
+        return _("Only an owner decides about owners.")
+    return "" if member.tenant.status == Tenant.Status.ACTIVE else why_not_active(member.tenant)
 
 
 class MemberRole(MemberPage):
-    """Give another role; less than before, or an owner's, only after a second look."""
+    """Give another role; less than before, an owner's, or one by which keys stop, only after a second look."""
 
     def get(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         return redirect("member-detail", self.tenant.slug, self.get_object().pk)
 
     def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         member = self.object = self.get_object()
-        require_manager(signed_in(request), self.tenant, over=member.user)
+        require_changeable(member, signed_in(request))
         form = RoleForm(request.POST)
         if not form.is_valid():
             raise ValidationError(_("Choose a role."))
         role = Role(form.cleaned_data["role"])
-        if not form.cleaned_data["confirmed"] and _wants_a_second_look(member.role, role):
+        stopping = keys_lost_by(member, role)
+        if not form.cleaned_data["confirmed"] and _wants_a_second_look(member.role, role, stopping):
             context = self.get_context_data(
-                role=role, lost=_lost(member.role, role), owned=belongings_of(member.user, self.tenant)
+                role=role,
+                lost=_lost(member.role, role),
+                tokens=tokens_lost_by(member, role).count(),
+                **_told_of(stopping),
             )
             return render(request, "tenants/member_role.html", context)
         change_role(member.pk, role, by=signed_in(request))
@@ -212,10 +222,18 @@ class MemberRole(MemberPage):
         return redirect("member-detail", self.tenant.slug, member.pk)
 
 
-def _wants_a_second_look(before: str, after: str) -> bool:
+def _wants_a_second_look(before: str, after: str, stopping: QuerySet[ApiKey]) -> bool:
     if before == after:
         return False
-    return after == Role.OWNER or not ROLE_PERMISSIONS[before] <= ROLE_PERMISSIONS[after]
+    is_less = not ROLE_PERMISSIONS[before] <= ROLE_PERMISSIONS[after]
+    return after == Role.OWNER or is_less or stopping.exists()
+
+
+def _told_of(stopping: QuerySet[ApiKey]) -> dict[str, Any]:
+    """What the page before a change of role says of the keys that stop by it."""
+    count = stopping.count()
+    keys = list(stopping.select_related("project").order_by("-pk")[:SHOWN])
+    return {"stopping": keys, "stopping_count": count, "more": count - len(keys)}
 
 
 def _lost(before: str, after: str) -> list[str]:
@@ -225,19 +243,27 @@ def _lost(before: str, after: str) -> list[str]:
 
 
 class MemberProjectRole(MemberPage):
-    """Give a role in one project, or take it away."""
+    """Give a role in one project, or take it away; after a second look if keys stop by it."""
 
     def get(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         return redirect("member-detail", self.tenant.slug, self.get_object().pk)
 
     def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
-        member = self.get_object()
+        member = self.object = self.get_object()
+        require_manager(signed_in(request), self.tenant, over=member.user)
+        check_active(self.tenant)
         form = ProjectRoleForm(request.POST)
         if not form.is_valid():
             raise ValidationError(_("Choose a project and a role."))
         projects = Project.objects.visible_to(signed_in(request)).in_tenant(self.tenant)
         project = projects.get(pk=form.cleaned_data["project"])
         role = form.cleaned_data["role"] or None
+        stopping = keys_lost_by(member, role or member.role, project=project)
+        if not form.cleaned_data["confirmed"] and stopping.exists():
+            context = self.get_context_data(
+                role=Role(role) if role else None, of_project=project, **_told_of(stopping)
+            )
+            return render(request, "tenants/member_role.html", context)
         set_project_role(project.pk, member.pk, role, by=signed_in(request))
         words = {"who": member.user, "project": project.name}
         said = (
@@ -259,11 +285,11 @@ class MemberRemove(MemberPage):
     def get(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         member = self.object = self.get_object()
         user = signed_in(request)
-        if member.user_id != user.pk:
-            require_manager(user, self.tenant)
-            require_may_give(user, self.tenant, member.role)
-        if member.source == Source.RULE:
-            raise Conflict(_why_not(is_manager=True, is_self=False, member=member, may_touch=True))
+        if member.user.is_service_account:
+            require_manager(user, self.tenant, deed="tenants.manage_service_accounts")
+            check_not_closed(self.tenant)
+        else:
+            require_removable(member, user)
         return self.render_to_response(self.get_context_data())
 
     def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:

@@ -11,6 +11,7 @@ from django.shortcuts import get_object_or_404
 from django.utils.cache import patch_vary_headers
 from django.views.generic.base import ContextMixin, View
 
+from tenants.emergency import emergency_of
 from tenants.models import ApiKey, Project, Tenant, User
 from tenants.permissions import deeds_in, projects_where
 from tenants.scope import platform_scope
@@ -51,6 +52,7 @@ class TenantPageMixin(LoginRequiredMixin, ContextMixin, View):
             "tenants": tenants,
             "projects": Project.objects.visible_to(user).in_tenant(self.tenant),
             "currency": self.tenant.currency,
+            "emergency": emergency_of(user),
             "portal": {
                 "tenants": tenants,
                 "has_more_tenants": len(others) == SWITCHER_SIZE,

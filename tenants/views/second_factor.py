@@ -27,7 +27,7 @@ from tenants.actions import (
     renew_recovery_codes,
     turn_off_second_factor,
 )
-from tenants.client_address import client_address
+from tenants.client_address import caller_place
 from tenants.models import SecondFactor, User
 from tenants.permissions import signed_in
 from tenants.rate_limits import limit_rate
@@ -98,7 +98,7 @@ class ConfirmSecondFactor(FormView):  # type: ignore[type-arg]
         }
 
     def form_valid(self, form: CodeForm) -> HttpResponse:
-        limit_rate("sign_in", client_address(self.request))
+        limit_rate("sign_in", caller_place(self.request))
         with platform_scope("a second factor is confirmed before there is a scope"):
             verdict = confirm_with_code(self.person, form.cleaned_data["code"])
         if not verdict.is_right:
@@ -178,7 +178,12 @@ class EnrolSecondFactor(_OwnSecondFactor, FormView):  # type: ignore[type-arg]
         }
 
     def form_valid(self, form: CodeForm) -> HttpResponse:
-        codes = enrol_authenticator(signed_in(self.request), self._pending(), form.cleaned_data["code"])
+        codes = enrol_authenticator(
+            signed_in(self.request),
+            self._pending(),
+            form.cleaned_data["code"],
+            may_replace=session_has_second_factor(self.request),
+        )
         if codes is None:
             form.add_error(
                 "code", _("This code does not fit. Check the clock of your phone, then type the present one.")

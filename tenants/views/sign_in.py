@@ -23,12 +23,13 @@ from django.views.decorators.cache import never_cache
 from django.views.generic import FormView
 
 from tenants.actions import change_password, read_administrator_link, use_administrator_link
-from tenants.client_address import client_address
+from tenants.client_address import caller_place
 from tenants.models import Membership, Tenant, User
 from tenants.permissions import signed_in
 from tenants.rate_limits import limit_rate
 from tenants.scope import platform_scope
 from tenants.second_factor import has_authenticator
+from tenants.session_store import BY_LINK
 from tenants.views.half_signed_in import begin_second_step
 from tenants.views.keyset import keyset_page
 
@@ -49,19 +50,20 @@ class SignIn(LoginView):
     def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         if not settings.LOCAL_ACCOUNTS:
             raise PermissionDenied(_("Passwords are off here; your organisation signs you in."))
-        limit_rate("sign_in", client_address(request))
+        limit_rate("sign_in", caller_place(request))
         return super().post(request, *args, **kwargs)
 
     def form_valid(self, form: AuthenticationForm) -> HttpResponseRedirect:
         return _finish(self.request, form.get_user(), self.get_success_url())
 
 
-def _finish(request: HttpRequest, user: Any, then: str) -> HttpResponseRedirect:
+def _finish(request: HttpRequest, user: Any, then: str, *, by_link: bool = False) -> HttpResponseRedirect:
     """Sign `user` in, or have them show a code first, and go to `then`."""
     if has_authenticator(user):
-        begin_second_step(request, user, then=then)
+        begin_second_step(request, user, then=then, by_link=by_link)
         return HttpResponseRedirect(reverse("second-factor-confirm"))
     login(request, user, backend=LOCAL_BACKEND)
+    request.session[BY_LINK] = by_link
     return HttpResponseRedirect(then)
 
 
@@ -83,7 +85,7 @@ class AdministratorLink(FormView):  # type: ignore[type-arg]
         return super().get_context_data(**kwargs) | {"person": self.person}
 
     def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
-        limit_rate("sign_in", client_address(request))
+        limit_rate("sign_in", caller_place(request))
         password = ""
         if settings.LOCAL_ACCOUNTS:
             form = self.get_form()
@@ -92,7 +94,7 @@ class AdministratorLink(FormView):  # type: ignore[type-arg]
             password = form.cleaned_data["new_password1"]
         with platform_scope("an administrator's link is used"):
             user = use_administrator_link(kwargs["token"], password=password)
-        return _finish(request, user, reverse("home"))
+        return _finish(request, user, reverse("home"), by_link=True)
 
 
 class PasswordChange(LoginRequiredMixin, PasswordChangeView):

@@ -19,7 +19,7 @@ from tenants import audit
 from tenants.audit.carrying import SealsWereCut, destination_of, export_seals, seal_lines
 from tenants.audit.seals import seal_waiting_entries
 from tenants.models import AuditSealExport
-from tests.audit.tampering import behind_the_trail
+from tests.audit.tampering import behind_the_trail, grow_older
 
 pytestmark = pytest.mark.as_owner
 
@@ -195,6 +195,30 @@ def test_a_trail_is_proved_against_its_store(lab, store, settings):
         run("DELETE FROM tenants_auditseal WHERE number = 5")
     with pytest.raises(CommandError, match="seal 5 was exported"):
         verdict(settings.AUDIT_SEAL_EXPORT)
+
+
+def test_a_rewritten_chain_is_not_carried_over_the_one_that_was(lab, store, settings):
+    """Who rewrites the chain can lose the note of what was carried, too: it is in the same database."""
+    seal_more(lab, 2)
+    export_seals()
+    before = dict(store.objects)
+    with behind_the_trail() as run:
+        run("UPDATE tenants_auditentry SET verb = 'thing.undone'")
+    grow_older(0)  # seals everything anew
+    AuditSealExport.objects.all().delete()
+    with pytest.raises(SealsWereCut, match="holds another seal 1"):
+        export_seals()
+    assert store.objects == before
+    with pytest.raises(CommandError, match="Seal 1 is not the one that was exported"):
+        verdict(settings.AUDIT_SEAL_EXPORT)
+
+
+def test_a_store_holds_no_seal_twice_when_the_note_was_lost(lab, store):
+    seal_more(lab, 2)
+    export_seals()
+    AuditSealExport.objects.update(up_to_seal=1)
+    assert export_seals() == 1
+    assert len(store.puts) == 2
 
 
 def test_a_store_that_is_away_is_caught_up_with(lab, store, monkeypatch):

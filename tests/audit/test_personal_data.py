@@ -30,8 +30,9 @@ from tenants.models import (
 )
 from tenants.personal_data import erase_person
 from tenants.roles import Role
+from tenants.suspension import suspend_access
 from tests.audit.tampering import as_owner_of_the_tables, behind_the_trail
-from tests.factories import ApiKeyFactory, UserFactory, member_of
+from tests.factories import ApiKeyFactory, ProjectFactory, UserFactory, member_of
 
 pytestmark = pytest.mark.as_owner
 
@@ -272,6 +273,36 @@ def test_keys_are_revoked_or_handed_over(dana, operator, owner, lab, project):
     erase_person(ben.pk, by=operator, reason=REASON, keys_to=heir)  # no member there
     other.refresh_from_db()
     assert other.state == "revoked"
+
+
+@pytest.mark.parametrize("role", [Role.VIEWER, Role.FINANCE])
+def test_keys_go_only_to_an_heir_who_may_hold_them(dana, operator, lab, project, role):
+    heir = member_of(lab, role)
+    elsewhere = ProjectFactory(tenant=lab)
+    actions.set_project_role(
+        elsewhere.pk, heir.memberships.get().pk, Role.DEVELOPER, by=member_of(lab, Role.OWNER)
+    )
+    refused = ApiKey.objects.in_tenant(lab).get()
+    held = ApiKeyFactory(tenant=lab, project=elsewhere, owner=dana)
+    erased = erase_person(dana.pk, by=operator, reason=REASON, keys_to=heir)
+    assert (erased.keys_handed_over, erased.keys_revoked) == (1, 1)
+    held.refresh_from_db()
+    refused.refresh_from_db()
+    assert (held.owner, held.state, refused.state) == (heir, "active", "revoked")
+
+
+def test_keys_go_neither_to_somebody_inactive_nor_to_the_erased(dana, operator, lab):
+    gone = member_of(lab, Role.DEVELOPER, is_active=False)
+    ben = member_of(lab, Role.DEVELOPER)
+    ApiKeyFactory(tenant=lab, project=ApiKey.objects.in_tenant(lab).get().project, owner=ben)
+    assert erase_person(dana.pk, by=operator, reason=REASON, keys_to=gone).keys_revoked == 1
+    assert erase_person(ben.pk, by=operator, reason=REASON, keys_to=ben).keys_revoked == 1
+
+
+def test_a_suspended_key_works_again_in_the_hands_of_an_heir(dana, operator, owner, lab):
+    suspend_access(dana, tenant=lab, because="left the group", by=None)
+    erase_person(dana.pk, by=operator, reason=REASON, keys_to=owner)
+    assert ApiKey.objects.in_tenant(lab).usable().get().owner == owner
 
 
 def test_the_last_owner_stays(operator, owner, lab):

@@ -99,6 +99,19 @@ def test_a_pruning_that_nobody_recorded_is_named(old_trail):
         verify()
 
 
+def test_a_recorded_pruning_of_young_entries_is_named(lab):
+    """Its record is easily written by who owns the tables; the seals, carried outside or not, stay as they were."""
+    audit.record("thing.done", actor=None, subject=lab)
+    seal_waiting_entries()
+    gone = AuditEntry.unscoped.get(verb="thing.done")
+    record = audit.record("audit.pruned", actor=None, subject=AuditSeal.objects.get(), up_to_seal=1)
+    with behind_the_trail() as run:
+        run("DELETE FROM tenants_auditentry WHERE verb = 'thing.done'")
+        run("INSERT INTO tenants_auditpruning VALUES (1, %s, now())", [record.pk])
+    with pytest.raises(Broken, match=f"Entry {gone.pk} is missing"):
+        verify()
+
+
 def test_the_database_refuses_every_other_deletion(old_trail, lab):
     old, young = AuditEntry.unscoped.earliest("pk"), AuditEntry.unscoped.latest("pk")
     for statement, values in [

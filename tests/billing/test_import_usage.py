@@ -100,6 +100,7 @@ def test_a_traces_totals_are_those_of_the_file(transactional_db, part_of_servege
     ):
         sums = f"{count}, sum(input), sum(cache_read), sum(output), sum(reasoning)"
         assert rows(f"SELECT {sums} FROM {table}") == [totals]
+    assert one("SELECT tenant_id FROM usage_import") is None, "the demo deals its calls out"
     money = (
         fresh * prices["input"] + cached * prices["cache_read"] + output * prices["output"]
         + reasoning * prices["reasoning"]
@@ -254,6 +255,7 @@ def test_one_projects_usage_keeps_its_dates(lab, project, tmp_path):
     events = rows("SELECT occurred_at, audio, request, status FROM usage_event ORDER BY 1")
     assert events == [(datetime(2026, 10, 14, 10, tzinfo=UTC), 3, 1, "ok"),
                       (datetime(2026, 10, 14, 12, 0, 1, tzinfo=UTC), 0, 0, "error")]  # fmt: skip
+    assert one("SELECT tenant_id FROM usage_import") == lab.pk
 
 
 def test_the_same_file_cannot_be_somewhere_else_as_well(lab, project, tmp_path):

@@ -11,6 +11,7 @@ from billing.ingest import record_usage
 from billing.models import QuarantinedEvent, UsageEvent
 from billing.usage import Receipt
 from tenants.ids import uuid7
+from tenants.scope import tenant_scope
 from tests.billing.conftest import NOON, one, rows
 from tests.databases import as_owner
 from tests.factories import ApiKeyFactory, ProjectFactory
@@ -60,9 +61,9 @@ def test_the_same_id_with_other_content_is_quarantined_and_never_billed(call, pr
     before = rows("SELECT * FROM rollup_day")
     for _ in range(2):  # sent again, it adds nothing to the quarantine either
         assert record_usage("gateway", [contradiction, call(model="bree")]).quarantined == 1
-    assert QuarantinedEvent.objects.count() == 1
-    assert QuarantinedEvent.objects.get().reason == "conflicting_payload"
-    assert QuarantinedEvent.objects.get().payload["output"] == 999_999
+    assert QuarantinedEvent.objects.across_tenants().count() == 1
+    assert QuarantinedEvent.objects.across_tenants().get().reason == "conflicting_payload"
+    assert QuarantinedEvent.objects.across_tenants().get().payload["output"] == 999_999
     assert (
         rows("SELECT * FROM rollup_day WHERE model_id = (SELECT id FROM billed_model WHERE name = 'aya')")
         == before
@@ -78,9 +79,26 @@ def test_a_contradiction_inside_one_batch_is_quarantined(call, prices):
 def test_an_unknown_key_is_quarantined_and_holds_nothing_up(call, prices):
     stray = call(key_id=uuid7())
     assert record_usage("gateway", [call(), stray, call()]) == Receipt(recorded=2, quarantined=1)
-    assert QuarantinedEvent.objects.get().reason == "unknown_key"
+    assert QuarantinedEvent.objects.across_tenants().get().reason == "unknown_key"
     assert record_usage("gateway", [stray]) == Receipt(quarantined=1)
-    assert QuarantinedEvent.objects.count() == 1
+    assert QuarantinedEvent.objects.across_tenants().count() == 1
+
+
+def test_what_is_set_aside_is_the_tenants_whose_key_it_names(call, prices, lab):
+    record_usage("gateway", [first := call(), first._replace(input=1), call(output=-1), call(key_id=uuid7())])
+    record_usage("gateway", [call(key_id="no key at all")])
+    whose = QuarantinedEvent.objects.across_tenants().values_list("reason", "tenant")
+    assert len(whose) == 4
+    assert set(whose) == {
+        ("conflicting_payload", lab.pk),
+        ("malformed", lab.pk),
+        ("malformed", None),
+        ("unknown_key", None),
+    }
+    with tenant_scope(lab.pk):
+        assert one("SELECT count(*) FROM quarantined_event") == 2
+    with tenant_scope(uuid7()):
+        assert one("SELECT count(*) FROM quarantined_event") == 0
 
 
 def test_malformed_calls_are_kept_with_the_reason(call, prices):
@@ -99,8 +117,8 @@ def test_malformed_calls_are_kept_with_the_reason(call, prices):
         call(request_id="\0"),
     ]
     assert record_usage("gateway", [*bad, call()]) == Receipt(recorded=1, quarantined=len(bad))
-    assert set(QuarantinedEvent.objects.values_list("reason", flat=True)) == {"malformed"}
-    assert all(QuarantinedEvent.objects.values_list("payload__problem", flat=True))
+    assert set(QuarantinedEvent.objects.across_tenants().values_list("reason", flat=True)) == {"malformed"}
+    assert all(QuarantinedEvent.objects.across_tenants().values_list("payload__problem", flat=True))
 
 
 @pytest.mark.as_owner
@@ -198,5 +216,5 @@ def test_numbers_no_call_can_have_are_kept_aside_and_hold_nothing_up(call, price
     """Two such calls would overflow the rollup, and the gateway would send their batch for ever."""
     absurd = [call(output=2**62), call(output=2**62), call(input=2**63 - 1)]
     assert record_usage("gateway", [*absurd, call()]) == Receipt(recorded=1, quarantined=3)
-    assert "more than" in QuarantinedEvent.objects.first().payload["problem"]
+    assert "more than" in QuarantinedEvent.objects.across_tenants().first().payload["problem"]
     assert record_usage("gateway", [call(output=10**9) for _ in range(20)]) == Receipt(recorded=20)

@@ -57,8 +57,8 @@ DIALOGS = [
 LOOKS = pytest.mark.parametrize(("theme", "width"), [("light", 1360), ("dark", 390)])
 
 
-def problems_of(page, seen):
-    problems = accessibility_violations(page) + seen.complaints
+def problems_of(page, seen, within=None):
+    problems = accessibility_violations(page, within) + seen.complaints
     problems += [f"{by} pixels wider than the window"] if (by := sideways_scroll(page)) else []
     seen.complaints.clear()
     return problems
@@ -86,5 +86,5 @@ def test_no_dialog_of_staff_hinders_anybody(browser, house, rows, theme, width):
                 "link", name=re.compile(rf"\b{button}$")
             ).click()  # an icon's word may come first
             expect(page.locator("#dialog")).to_be_visible()
-            found[f"{path} {button}"] = problems_of(page, seen)
+            found[f"{path} {button}"] = problems_of(page, seen, within="#dialog")
     assert {path: problems for path, problems in found.items() if problems} == {}

@@ -6,7 +6,7 @@ from datetime import timedelta
 
 from tenants.actions.people import deactivate_person
 from tenants.actions.scim_tokens import issue_scim_token
-from tests.factories import UserFactory
+from tests.factories import UserFactory, staff
 from tests.role_matrix import Deed, Door
 
 SENT = {"_form_submitted": "1"}
@@ -25,6 +25,11 @@ def person_shut_out(world, actor):
 def token(world, actor):
     issued, _secret = issue_scim_token("Directory", life=timedelta(days=9), by=None)
     return issued
+
+
+def token_of_somebody(world, actor):
+    made, _secret = issue_scim_token("Directory", life=timedelta(days=9), by=staff("operator"))
+    return made
 
 
 DIRECTORY_DEEDS = [
@@ -46,10 +51,16 @@ DIRECTORY_DEEDS = [
         admin=Door("POST /admin/tenants/scimtoken/issue/", SENT | {"name": "Directory", "days": "30"}),
     ),
     Deed(
+        "confirm a directory's token that somebody else made",
+        "tenants.actions.scim_tokens.confirm_scim_token",
+        subject=token_of_somebody,
+        admin=Door("POST /admin/tenants/scimtoken/{it.pk}/confirm/", SENT),
+    ),
+    Deed(
         "renew a directory's token",
-        "tenants.actions.scim_tokens.rotate_scim_token",
+        "tenants.actions.scim_tokens.renew_scim_token",
         subject=token,
-        admin=Door("POST /admin/tenants/scimtoken/{it.pk}/rotate/", SENT),
+        admin=Door("POST /admin/tenants/scimtoken/{it.pk}/renew/", SENT),
     ),
     Deed(
         "revoke a directory's token",

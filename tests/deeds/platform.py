@@ -115,9 +115,9 @@ PLATFORM_DEEDS = [
     ),
     Deed(
         "renew a gateway's token",
-        "gateway.actions.rotate_gateway_token",
+        "gateway.actions.renew_gateway_token",
         subject=gateway,
-        admin=Door("POST /admin/gateway/gateway/{it.pk}/rotate/", SENT),
+        admin=Door("POST /admin/gateway/gateway/{it.pk}/renew/", SENT),
     ),
     Deed(
         "revoke a gateway",

@@ -128,8 +128,8 @@ def test_a_gateways_token_is_shown_once_and_kept_nowhere(desk):
     again = desk.post(reverse("admin:gateway_gateway_register"), SUBMITTED | {"name": "edge-1"})
     assert "already" in again.content.decode()
 
-    rotated = desk.post(reverse("admin:gateway_gateway_rotate", args=[gateway.pk]), SUBMITTED)
-    assert secret not in rotated.content.decode()
+    renewed = desk.post(reverse("admin:gateway_gateway_renew", args=[gateway.pk]), SUBMITTED)
+    assert secret not in renewed.content.decode()
     desk.post(reverse("admin:gateway_gateway_revoke", args=[gateway.pk]), SUBMITTED)
     gateway.refresh_from_db()
     assert gateway.revoked_at is not None

@@ -94,9 +94,9 @@ def test_nobody_but_a_gateway_is_answered(path, authorization):
 
 
 @pytest.mark.django_db
-def test_a_revoked_gateway_is_refused_and_a_rotated_token_replaces_the_old():
+def test_a_revoked_gateway_is_refused_and_a_renewed_token_replaces_the_old():
     gateway, headers = registered()
-    _, secret = actions.rotate_gateway_token(gateway.pk, by=None)
+    _, secret = actions.renew_gateway_token(gateway.pk, by=None)
     assert ask(headers, after=0).status_code == 401
     assert ask({"Authorization": f"Bearer {secret}"}, after=0).status_code in (200, 204)
     actions.revoke_gateway(gateway.pk, by=None)

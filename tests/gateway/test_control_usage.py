@@ -116,7 +116,7 @@ def test_the_same_call_with_other_numbers_is_not_billed(key, headers):
 def test_a_call_of_an_unknown_key_is_kept_and_holds_up_nobody(key, headers):
     receipt = send(headers, report(key, key_id=str(uuid7())), report(key))
     assert receipt == UsageReceipt(recorded=1, repeated=0, quarantined=1)
-    assert QuarantinedEvent.objects.get().reason == "unknown_key"
+    assert QuarantinedEvent.objects.across_tenants().get().reason == "unknown_key"
 
 
 @pytest.mark.parametrize(
@@ -147,14 +147,20 @@ def test_an_event_that_makes_no_sense_is_kept_and_holds_up_nobody(key, headers, 
     for _ in range(2):
         receipt = send_raw(headers, bad, raw(report(key)))
         assert (receipt.recorded, receipt.quarantined) == (1, 1)
-    kept = QuarantinedEvent.objects.get()  # once, though it was sent twice
+    kept = QuarantinedEvent.objects.across_tenants().get()  # once, though it was sent twice
     assert kept.reason == "malformed"
+
+
+def test_an_event_that_makes_no_sense_is_the_tenants_whose_key_it_names(key, headers):
+    send_raw(headers, raw(report(key), status="fine"), raw(report(key), status="fine", key_id="x"))
+    kept = QuarantinedEvent.objects.across_tenants().order_by("pk")
+    assert [event.tenant_id for event in kept] == [key.tenant_id, None]
 
 
 @pytest.mark.parametrize("event", [7, None, "text", [], {}])
 def test_what_is_no_event_at_all_is_kept_too(key, headers, event):
     assert send_raw(headers, event).quarantined == 1
-    assert QuarantinedEvent.objects.get().payload["event"] == event
+    assert QuarantinedEvent.objects.across_tenants().get().payload["event"] == event
 
 
 @pytest.mark.parametrize("strange", [b"1e999", b"[" * 300 + b"]" * 300], ids=["huge", "deep"])
@@ -162,7 +168,7 @@ def test_what_a_database_cannot_store_as_it_is_holds_up_nobody(key, headers, str
     body = b'{"events":[{"call_id":"x","surprise":' + strange + b"}," + encode(report(key)) + b"]}"
     answer = post(headers, body)
     assert answer.status_code == 200, answer.content
-    assert QuarantinedEvent.objects.get().reason == "malformed"
+    assert QuarantinedEvent.objects.across_tenants().get().reason == "malformed"
 
 
 @pytest.mark.parametrize(
@@ -182,7 +188,7 @@ def test_what_a_database_cannot_store_as_it_is_holds_up_nobody(key, headers, str
 def test_what_is_no_batch_is_400_and_changes_nothing(headers, body):
     answer = post(headers, body)
     assert (answer.status_code, answer["Content-Type"]) == (400, "application/problem+json")
-    assert not QuarantinedEvent.objects.exists()
+    assert not QuarantinedEvent.objects.across_tenants().exists()
 
 
 def test_too_much_at_once_is_413_so_that_the_gateway_halves_it(key, headers, monkeypatch):

@@ -64,6 +64,16 @@ def test_nobody_needs_a_cookie_or_a_csrf_token(eve, liar):
     assert not is_signed_in()
 
 
+def test_many_may_be_signed_out_at_once_but_not_refused(eve, liar, client, settings):
+    """A provider that ends everybody's sessions is one address, and does not try again."""
+    settings.RATE_LIMITS = settings.RATE_LIMITS | {"back_channel_logout": "2/minute"}
+    for n in range(5):
+        assert post(client, liar.sign(logout_claims(liar, sid=f"other-{n}"))).status_code == 200
+    address = f"2001:db8:{time.time_ns() % 65536:x}:9::1"
+    refused = [client.post(ADDRESS, {"logout_token": "x"}, REMOTE_ADDR=address).status_code for _ in range(3)]
+    assert refused == [400, 400, 429]
+
+
 def test_the_same_token_is_obeyed_once(eve, liar, client, come_back):
     token = liar.sign(logout_claims(liar))
     assert post(client, token).status_code == 200

@@ -8,6 +8,7 @@ import pytest
 from django.core.exceptions import PermissionDenied, ValidationError
 from django.urls import reverse
 
+from tenants import group_rules
 from tenants.actions.group_rules import begin_group_rule, draft_group_rule, end_group_rule
 from tenants.errors import Conflict
 from tenants.models import AuditEntry, FederatedIdentity, GroupRule, Membership
@@ -121,6 +122,22 @@ def test_nobody_raises_themselves_by_a_rule(operator, lab):
         begin_group_rule(draft_group_rule(group="writers", tenant=lab, role="owner"), by=operator)
     with pytest.raises(PermissionDenied, match="yourself"):
         begin_group_rule(draft_group_rule(group="writers", staff_role="controller"), by=operator)
+
+
+def test_a_rule_raises_its_author_at_no_later_time_either(operator, lab):
+    """They come into its group afterwards, by the directory or the provider; somebody else's rule does raise them."""
+    for fields in ({"staff_role": "controller"}, {"tenant": lab, "role": "owner"}):
+        begin_group_rule(draft_group_rule(group="writers", **fields), by=operator)
+    FederatedIdentity.objects.create(user=operator, issuer="i", subject="o", groups=["writers", "editors"])
+    group_rules.apply_group_rules(operator, because="a test")
+    assert set(operator.appointments.values_list("role", flat=True)) == {"operator"}
+    assert not Membership.objects.in_tenant(lab).filter(user=operator).exists()
+
+    for fields in ({"staff_role": "auditor"}, {"tenant": lab, "role": "viewer"}):
+        begin_group_rule(draft_group_rule(group="editors", **fields), by=staff("operator"))
+    group_rules.apply_group_rules(operator, because="a test")
+    assert set(operator.appointments.values_list("role", flat=True)) == {"operator", "auditor"}
+    assert Membership.objects.in_tenant(lab).get(user=operator).role == "viewer"
 
 
 def test_a_rule_ends_once(operator, lab):

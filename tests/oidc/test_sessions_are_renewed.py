@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pytest
 import requests
 
-from tenants.actions import make_staff
+from tenants.actions import add_member, issue_personal_access_token, make_staff
 from tenants.models import FederatedIdentity, Session, User
-from tests.factories import UserFactory
+from tests.factories import TenantFactory, UserFactory
 
 pytestmark = pytest.mark.django_db
 HTMX = {"HX-Request": "true", "HX-Current-URL": "http://testserver/account/x?tab=1"}
@@ -83,6 +85,18 @@ def test_the_api_answers_401_as_a_problem(due):
         answer = getattr(due, method)("/api/v1/tenants/")
         assert answer.status_code == 401
         assert answer.json()["code"] == "session_expired"
+
+
+def test_a_token_speaks_for_itself_beside_an_expired_session(due):
+    ana = User.objects.get(email="ana@example.com")
+    add_member(TenantFactory(), ana, "viewer", by=None)
+    _token, secret = issue_personal_access_token(ana, name="t", life=timedelta(days=1))
+    for ours, status in ((secret, 200), ("qmp_nonsense", 401)):
+        answer = due.get("/api/v1/models/", headers={"Authorization": f"Bearer {ours}"})
+        assert answer.status_code == status
+    assert answer.json()["code"] != "session_expired"
+    page = due.get("/", headers={"Authorization": f"Bearer {secret}"})
+    assert "prompt=none" in page["Location"], "pages know no tokens"
 
 
 @pytest.mark.parametrize("method", ["get", "post"])

@@ -7,6 +7,7 @@ from django.core.exceptions import PermissionDenied
 
 from tenants.actions.identities import link_identity, unlink_identity
 from tenants.models import AuditEntry, DirectoryPerson, FederatedIdentity, User
+from tenants.oidc.claims import read_person
 from tests.factories import UserFactory, member_of
 
 pytestmark = pytest.mark.django_db
@@ -70,6 +71,13 @@ def test_an_address_that_the_provider_has_not_verified_counts_for_nothing(provid
     assert answer.status_code == 403
     assert "verified" in answer.content.decode()
     assert User.objects.count() == 1
+
+
+def test_an_address_that_only_looks_like_somebodys_counts_for_nothing():
+    """The Kelvin sign is a "k" in small letters; mail to it goes to somebody else."""
+    claims = {"iss": "https://issuer.example", "sub": "1", "email_verified": True}
+    assert read_person(claims | {"email": "miKe@example.com".replace("K", "\u212a")}, {}).email == ""
+    assert read_person(claims | {"email": "MIKE@bücher.example"}, {}).email == "mike@bücher.example"
 
 
 def test_whoever_changes_their_address_keeps_their_account(client, provider, sign_in):

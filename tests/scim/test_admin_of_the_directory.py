@@ -9,7 +9,7 @@ import pytest
 
 from tenants.actions import add_member, issue_personal_access_token
 from tenants.models import ApiKey, AuditEntry, ScimToken, User
-from tests.factories import ApiKeyFactory, ProjectFactory
+from tests.factories import ApiKeyFactory, ProjectFactory, staff
 from tests.scim.conftest import Directory
 
 SENT = {"_form_submitted": "1"}
@@ -21,7 +21,7 @@ def at_work(client, operator):
     return client
 
 
-def test_an_operator_issues_a_token_that_works_and_is_shown_once(at_work):
+def test_an_operator_issues_a_token_that_is_shown_once_and_waits_for_a_second_person(at_work):
     asked = at_work.get("/admin/tenants/scimtoken/issue/", headers={"HX-Request": "true"})
     assert "It is shown once, here" in asked.content.decode()
     shown = at_work.post(
@@ -29,25 +29,43 @@ def test_an_operator_issues_a_token_that_works_and_is_shown_once(at_work):
     ).content.decode()
     secret = re.search(r"qms_[\w-]+", shown)[0]
     assert "/scim/v2<" in shown
-    assert Directory(secret).get("Users").status_code == 200
+    assert "It waits for a second person" in shown
     token = ScimToken.objects.get()
     assert token.name == "Okta"
-    for path in ("/admin/tenants/scimtoken/", f"/admin/tenants/scimtoken/{token.pk}/change/"):
+    address = f"/admin/tenants/scimtoken/{token.pk}"
+    for path in ("/admin/tenants/scimtoken/", f"{address}/change/"):
         page = at_work.get(path).content.decode()
+        assert "Waits for a second person" in page
         assert token.prefix in page
         assert secret not in page
         assert token.digest not in page
+        assert f"{address}/confirm/" not in page, "not to who made it"
+    assert "directory token waits" not in at_work.get("/admin/").content.decode()
+    assert at_work.post(f"{address}/confirm/", SENT).status_code == 403
+
+    at_work.force_login(staff("operator"))
+    assert "1 directory token waits to be confirmed" in at_work.get("/admin/").content.decode()
+    page = at_work.get(f"{address}/change/").content.decode()
+    assert f"{address}/confirm/" in page
+    assert f"{address}/renew/" not in page, "first it must work"
+    assert Directory(secret).get("Users").status_code == 401
+    at_work.post(f"{address}/confirm/", SENT)
+    assert Directory(secret).get("Users").status_code == 200
+    assert f"{address}/confirm/" not in at_work.get(f"{address}/change/").content.decode()
 
 
-def test_an_operator_rotates_and_revokes_a_token(at_work, token, directory):
-    shown = at_work.post(f"/admin/tenants/scimtoken/{token.pk}/rotate/", SENT).content.decode()
+def test_an_operator_renews_and_revokes_a_token(at_work, token, directory):
+    address = f"/admin/tenants/scimtoken/{token.pk}"
+    shown = at_work.post(f"{address}/renew/", SENT).content.decode()
     new = re.search(r"qms_[\w-]+", shown)[0]
+    at_work.force_login(staff("operator"))
+    at_work.post(f"/admin/tenants/scimtoken/{ScimToken.objects.get(replaces=token).pk}/confirm/", SENT)
     assert directory.get("Users").status_code == Directory(new).get("Users").status_code == 200
-    at_work.post(f"/admin/tenants/scimtoken/{token.pk}/revoke/", SENT)
+    at_work.post(f"{address}/revoke/", SENT)
     assert directory.get("Users").status_code == 401
     assert Directory(new).get("Users").status_code == 200
-    page = at_work.get(f"/admin/tenants/scimtoken/{token.pk}/change/").content.decode()
-    assert f"/{token.pk}/rotate/" not in page, "nothing is left to do to a revoked token"
+    page = at_work.get(f"{address}/change/").content.decode()
+    assert f"{address}/renew/" not in page, "nothing is left to do to a revoked token"
 
 
 def test_deactivating_says_first_what_it_ends_and_whom_it_leaves_alone(at_work, directory, lab):

@@ -3,18 +3,35 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from functools import partial
 
 import pytest
 from django.core.exceptions import PermissionDenied
+from django.db import IntegrityError, transaction
 from django.test import Client
 from django.utils.timezone import now
 
 from tenants.actions import issue_personal_access_token
-from tenants.actions.scim_tokens import issue_scim_token, revoke_scim_token, rotate_scim_token
+from tenants.actions.scim_tokens import (
+    confirm_scim_token,
+    issue_scim_token,
+    renew_scim_token,
+    revoke_scim_token,
+)
 from tenants.errors import Conflict
-from tenants.models import AuditEntry, ScimToken
+from tenants.models import AuditEntry, ScimToken, User
 from tenants.secrets import SCIM_TOKEN, looks_like
+from tests.concurrency import queued_at
+from tests.factories import staff
 from tests.scim.conftest import ERROR, Directory
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def colleague():
+    """Another operator."""
+    return staff("operator", name="Cora Colleague")
 
 
 def refused(secret):
@@ -79,8 +96,83 @@ def test_its_last_use_is_noted_at_most_once_a_minute(directory, token, django_as
     assert token.last_used_at == seen
 
 
-def test_rotating_leaves_time_to_change_it_in_the_directory(directory, token, operator):
-    new, secret = rotate_scim_token(token.pk, by=operator)
+def test_a_token_opens_nothing_until_a_second_person_confirms_it(operator, colleague):
+    token, secret = issue_scim_token("Okta", life=timedelta(days=9), by=operator)
+    assert Directory(secret).get("Users").status_code == 401
+    with pytest.raises(PermissionDenied, match="someone else must confirm"):
+        confirm_scim_token(token.pk, by=operator)
+    confirm_scim_token(token.pk, by=colleague)
+    assert Directory(secret).get("Users").status_code == 200
+    with pytest.raises(Conflict, match="confirmed already"):
+        confirm_scim_token(token.pk, by=colleague)
+    issued, confirmed = (
+        AuditEntry.objects.across_tenants().filter(verb__startswith="scim_token").order_by("pk")
+    )
+    assert (issued.actor, issued.details["waits_for_second_person"]) == (operator, True)
+    assert (confirmed.actor, confirmed.details["made_by"]) == (colleague, operator.email)
+
+
+def test_the_database_wants_two_as_well(operator, colleague):
+    token, _ = issue_scim_token("Okta", life=timedelta(days=9), by=operator)
+    row = ScimToken.objects.filter(pk=token.pk)
+    for by in (operator, None):
+        with pytest.raises(IntegrityError, match="scim_token_takes_two"), transaction.atomic():
+            row.update(confirmed_at=now(), confirmed_by=by)
+    with pytest.raises(IntegrityError, match="scim_token_takes_two"), transaction.atomic():
+        row.update(confirmed_by=colleague)
+    row.update(confirmed_at=now(), confirmed_by=colleague)
+
+
+def test_an_administrator_alone_needs_nobody_and_beside_others_does():
+    administrator = User.objects.create_superuser("root@example.com", "correct horse battery staple")
+    _, alone = issue_scim_token("First", life=timedelta(days=9), by=administrator)
+    User.objects.filter(pk__in=[staff("operator").pk]).update(is_active=False)
+    staff("auditor")
+    _, still_alone = issue_scim_token("Second", life=timedelta(days=9), by=administrator)
+    staff("operator")
+    _, beside = issue_scim_token("Third", life=timedelta(days=9), by=administrator)
+    answers = [Directory(secret).get("Users").status_code for secret in (alone, still_alone, beside)]
+    assert answers == [200, 200, 401]
+    made_by = dict(ScimToken.objects.values_list("name", "made_by"))
+    assert made_by == {"First": None, "Second": None, "Third": administrator.pk}
+
+
+def test_an_operator_alone_waits(operator):
+    _, secret = issue_scim_token("Okta", life=timedelta(days=9), by=operator)
+    assert Directory(secret).get("Users").status_code == 401
+
+
+def test_what_is_revoked_or_over_is_not_confirmed(operator, colleague):
+    revoked, _ = issue_scim_token("Revoked", life=timedelta(days=9), by=operator)
+    revoke_scim_token(revoked.pk, by=operator)
+    over, _ = issue_scim_token("Over", life=timedelta(days=9), by=operator)
+    ScimToken.objects.filter(pk=over.pk).update(expires_at=now())
+    for token in (revoked, over):
+        with pytest.raises(Conflict, match="is over"):
+            confirm_scim_token(token.pk, by=colleague)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_two_who_confirm_at_once_confirm_once(operator, colleague):
+    token, _ = issue_scim_token("Okta", life=timedelta(days=9), by=operator)
+    row = ScimToken.objects.filter(pk=token.pk)
+    third = staff("operator")
+    deeds = [partial(confirm_scim_token, token.pk, by=person) for person in (colleague, third)]
+    outcomes = queued_at(row, *deeds)
+    assert sorted(type(outcome).__name__ for outcome in outcomes) == ["Conflict", "ScimToken"]
+    assert AuditEntry.objects.across_tenants().filter(verb="scim_token.confirmed").count() == 1
+
+
+def test_renewing_changes_nothing_until_it_is_confirmed_and_then_leaves_a_day(
+    directory, token, operator, colleague
+):
+    new, secret = renew_scim_token(token.pk, by=operator)
+    before = token.expires_at
+    token.refresh_from_db()
+    assert (token.expires_at, Directory(secret).get("Users").status_code) == (before, 401)
+    with pytest.raises(Conflict, match="waits for a second person"):
+        renew_scim_token(new.pk, by=colleague)
+    confirm_scim_token(new.pk, by=colleague)
     assert directory.get("Users").status_code == 200
     assert Directory(secret).get("Users").status_code == 200
     token.refresh_from_db()
@@ -89,9 +181,10 @@ def test_rotating_leaves_time_to_change_it_in_the_directory(directory, token, op
     assert new.expires_at - new.created_at >= timedelta(days=29)
 
 
-def test_rotating_never_lengthens_the_life_of_the_old_one(token, operator):
+def test_renewing_never_lengthens_the_life_of_the_old_one(token, operator, colleague):
     ScimToken.objects.filter(pk=token.pk).update(expires_at=now() + timedelta(minutes=5))
-    rotate_scim_token(token.pk, by=operator)
+    new, _ = renew_scim_token(token.pk, by=operator)
+    confirm_scim_token(new.pk, by=colleague)
     token.refresh_from_db()
     assert token.expires_at < now() + timedelta(minutes=6)
 
@@ -103,14 +196,14 @@ def test_revoking_works_on_the_next_request_and_once(directory, token, operator)
     with pytest.raises(Conflict, match="revoked already"):
         revoke_scim_token(token.pk, by=operator)
     with pytest.raises(Conflict, match="Issue a new one"):
-        rotate_scim_token(token.pk, by=operator)
+        renew_scim_token(token.pk, by=operator)
 
 
 def issue(pk, *, by):
     return issue_scim_token("Another", life=timedelta(days=1), by=by)
 
 
-@pytest.mark.parametrize("deed", [issue, rotate_scim_token, revoke_scim_token])
+@pytest.mark.parametrize("deed", [issue, confirm_scim_token, renew_scim_token, revoke_scim_token])
 def test_only_operators_handle_tokens(deed, token, owner, finance, controller):
     for person in (owner, finance, controller):
         with pytest.raises(PermissionDenied, match="directory's tokens"):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from django.test import RequestFactory
 
-from tenants.client_address import client_address
+from tenants.client_address import caller_place, client_address
 
 
 @pytest.mark.parametrize(
@@ -33,3 +33,28 @@ def test_the_callers_address(settings, proxies, forwarded, address):
 
 def test_a_server_that_knows_no_address_has_none(settings):
     assert client_address(RequestFactory(REMOTE_ADDR="").get("/")) is None
+
+
+@pytest.mark.parametrize(
+    ("address", "place"),
+    [
+        ("203.0.113.9", "203.0.113.9"),
+        ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::"),
+        ("2001:db8:1:2:ffff::1", "2001:db8:1:2::"),  # the same caller, moved on
+        ("2001:db8:1:3::1", "2001:db8:1:3::"),
+        ("::ffff:203.0.113.9", "203.0.113.9"),
+        ("", None),
+    ],
+)
+def test_tries_are_counted_by_what_one_caller_has(address, place):
+    assert caller_place(RequestFactory(REMOTE_ADDR=address).get("/")) == place
+
+
+def test_moving_on_within_a_network_does_not_outrun_the_lock(client, developer, settings):
+    """Five wrong passwords from five addresses of one /64, and the sixth is not even looked at."""
+    wrong = {"username": developer.email, "password": "not that one"}
+    answers = [
+        client.post("/login/", wrong, REMOTE_ADDR=f"2001:db8:5:6::{n}")
+        for n in range(1, settings.AXES_FAILURE_LIMIT + 2)
+    ]
+    assert answers[-1].status_code == 429

@@ -247,6 +247,11 @@ class Memberships(RuleBasedStateMachine):
             assert not Project.objects.visible_to(person).in_tenant(self.tenant).exists()
 
     @invariant()
+    def nobody_holds_a_working_key_that_their_role_may_not_hold(self):
+        for key in ApiKey.objects.in_tenant(self.tenant).usable().select_related("owner", "project"):
+            assert key.owner.has_perm("tenants.claim_key", key.project)
+
+    @invariant()
     def a_suspended_tenant_has_no_usable_key(self):
         if Tenant.objects.get(pk=self.tenant.pk).status != Tenant.Status.ACTIVE:
             assert not ApiKey.objects.in_tenant(self.tenant).usable().exists()

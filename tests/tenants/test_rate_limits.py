@@ -36,7 +36,7 @@ def rates(settings):
 @pytest.fixture
 def place():
     """An address that no other test comes from."""
-    return f"2001:db8::{uuid7().hex[-4:]}:{uuid7().hex[-4:]}"
+    return f"2001:db8:{uuid7().hex[-4:]}:{uuid7().hex[-4:]}::7"
 
 
 @pytest.fixture

@@ -9,8 +9,9 @@ from django.db import DatabaseError, connection, transaction
 from django.db.utils import ProgrammingError
 
 from billing.tasks import build_export
-from tenants.models import ApiKey, Membership, Project, Tenant
-from tenants.scope import NOBODY, person_scope, platform_scope, scoped, tenant_scope
+from tenants.database.base import DatabaseWrapper
+from tenants.models import ApiKey, Membership, Project, StoredAnswer, Tenant
+from tenants.scope import NOBODY, Scope, person_scope, platform_scope, scoped, tenant_scope
 from tenants.scoping import TenantQuerySet
 from tenants.walls import CONSOLE_ROLE, walled_tables
 from tests.databases import as_owner
@@ -156,6 +157,24 @@ def test_a_persons_own_memberships_are_theirs_to_see_in_any_scope(lab, developer
         assert not Project.objects.across_tenants().exists()
 
 
+def test_what_the_api_answered_to_somebody_is_theirs_alone(lab, developer, owner):
+    """It may tell of any tenant of theirs, so that no tenant's scope opens it; theirs does."""
+    for person in (developer, owner):
+        StoredAnswer.objects.create(user=person, key="k", digest="", status=201, body={"purpose": "secret"})
+    asked = "SELECT user_id FROM catalog_storedanswer"
+    with scoped(person_scope(developer.pk, [lab.pk])):
+        assert rows(asked) == [(developer.pk,)]
+        with connection.cursor() as cursor:
+            cursor.execute("UPDATE catalog_storedanswer SET status = 200")
+            assert cursor.rowcount == 1
+        with pytest.raises(ProgrammingError, match="row-level security"), transaction.atomic():
+            StoredAnswer.objects.create(user=owner, key="planted", digest="", status=201, body={})
+    for scope in (NOBODY, Scope(tenants=(str(lab.pk),))):
+        with scoped(scope):
+            assert rows(asked) == []
+    assert len(rows(asked)) == 2  # the platform's
+
+
 def test_a_scope_ends_with_its_block_and_survives_a_failed_statement(lab, elsewhere):
     ProjectFactory(tenant=lab)
 
@@ -199,7 +218,7 @@ def test_a_transactions_scope_ends_with_the_transaction_on_the_server_too(lab):
 
 @pytest.mark.django_db(transaction=True)
 def test_a_pooled_connection_brings_nobody_elses_scope(lab, monkeypatch):
-    """Django's pool with a single connection: what the first user of it left is not trusted by the second."""
+    """Django's pool with a single connection: what its first user left is gone before the second has it."""
     ProjectFactory(tenant=lab)
     connection.close()
     monkeypatch.setitem(
@@ -216,6 +235,36 @@ def test_a_pooled_connection_brings_nobody_elses_scope(lab, monkeypatch):
     finally:
         connection.close()
         connection.close_pool()
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize(
+    "page", ["/t/lab/keys/", "/t/elsewhere/keys/", "/api/v1/keys/", "/account/sessions/"]
+)
+def test_a_request_of_a_person_tells_its_scope_once(client, lab, developer, elsewhere, page, monkeypatch):
+    told = []
+    tell = DatabaseWrapper._tell
+    monkeypatch.setattr(
+        DatabaseWrapper, "_tell", lambda wrapper, *said: told.append(said) or tell(wrapper, *said)
+    )
+    client.force_login(developer)
+    connection.close()
+    told.clear()
+    with scoped(NOBODY):  # as a server's thread is, before the first request and after each
+        client.get(page)
+    assert len(told) == 1, told
+
+
+def test_the_scope_of_a_person_is_their_tenants_or_the_one_that_is_asked_for(lab, developer, elsewhere):
+    def scope_of(slug):
+        with scoped(NOBODY):
+            found = connection.enter_person_scope(str(developer.pk), tenant_slug=slug)
+        with scoped(found):
+            assert [tenant.slug for tenant in Tenant.objects.all()] == ["lab"]
+        return found
+
+    assert scope_of(None) == scope_of("lab") == person_scope(developer.pk, [lab.pk])
+    assert scope_of("elsewhere") == scope_of("nowhere") == person_scope(developer.pk, [])
 
 
 def test_partitions_are_reached_through_their_table_alone():

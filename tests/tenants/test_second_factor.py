@@ -18,11 +18,13 @@ from django_otp.oath import TOTP
 
 from catalog.actions import decide_review
 from tenants.actions import enrol_authenticator, issue_personal_access_token, reset_second_factor
+from tenants.actions.sessions import sign_out_everywhere
+from tenants.actions.sign_in import create_administrator
 from tenants.context import Origin, current_origin
 from tenants.errors import Conflict
 from tenants.models import AuditEntry, RecoveryCode, SecondFactor, Session
 from tenants.second_factor import check_code, new_secret, provisioning_uri
-from tests.concurrency import at_the_same_time
+from tests.concurrency import at_the_same_time, queued_at
 from tests.factories import AccessRequestFactory, ReviewFactory, staff
 
 PASSWORD = "correct horse battery staple"
@@ -131,6 +133,14 @@ def test_a_code_works_once(operator, clock):
     assert check_code(operator, clock.code()).is_right
 
 
+def test_two_who_set_up_at_once_do_not_replace_each_other(operator, clock):
+    """A page opened before there was an authenticator is no way around showing it a code."""
+    enrol(operator, clock)
+    with pytest.raises(Conflict, match="meanwhile"):
+        enrol_authenticator(operator, SECRET, clock.code())
+    assert check_code(operator, clock.code()).is_right
+
+
 def test_the_code_that_set_the_app_up_does_not_sign_in(operator, clock):
     code = clock.code()
     enrol_authenticator(operator, SECRET, code)
@@ -216,6 +226,33 @@ def test_the_half_way_ends_after_five_minutes_and_with_a_new_password(operator, 
     operator.save()
     assert browser.post(CONFIRM, {"code": clock.code()})["Location"].startswith("/login/")
     assert "_auth_user_id" not in browser.session
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_session_that_is_ended_while_it_gets_its_factor_stays_ended(clock):
+    """The request has read the session before, and would go on under another key."""
+    operator = staff("operator")
+    enrol(operator, clock)
+    browser = Client()
+    browser.force_login(operator)
+    (answer,) = queued_at(
+        SecondFactor.objects.all(),
+        lambda: browser.post(CONFIRM, {"code": clock.code()}),
+        meanwhile=lambda: sign_out_everywhere(by=operator),
+    )
+    assert answer.status_code == 400
+    assert not Session.objects.filter(user=operator).exists()
+    assert browser.get("/admin/").status_code == 302
+
+
+def test_who_came_by_a_link_with_passwords_off_stays_after_the_code(clock, settings):
+    settings.LOCAL_ACCOUNTS = False
+    chief, token = create_administrator("chief@example.com", because="the provider is away")
+    enrol(chief, clock)
+    browser = Client()
+    assert browser.post(reverse("administrator-link", args=[token]))["Location"] == CONFIRM
+    assert browser.post(CONFIRM, {"code": clock.code()})["Location"] == "/"
+    assert browser.get("/account/sessions/").status_code == 200
 
 
 def test_a_session_without_the_factor_cannot_change_it(client, operator, clock):

@@ -114,7 +114,7 @@ def test_a_key_is_claimed_for_no_other_person_nor_elsewhere(lab, project, owner,
 def test_one_that_may_not_hold_keys_gets_none(lab, project, owner, developer):
     viewer = create_service_account(lab, name="viewer", role="viewer", by=owner)
     waiting = ApiKeyFactory.claimable(tenant=lab, project=project)
-    with pytest.raises(PermissionDenied):
+    with pytest.raises(PermissionDenied, match="viewer may not hold keys of Letters"):
         claim_api_key(waiting.pk, by=developer, owner=viewer.pk)
 
 

@@ -6,13 +6,16 @@ from datetime import timedelta
 
 import pytest
 from django.contrib.sessions.backends.base import UpdateError
+from django.contrib.sessions.exceptions import SessionInterrupted
 from django.test import Client
 from django.utils.timezone import now
 
 from catalog.tasks import clear_stored_answers
-from tenants.models import AuditEntry, Session, StoredAnswer
+from tenants.models import AuditEntry, Session, StoredAnswer, User
+from tenants.session_store import SessionStore
 from tenants.sessions import device_of, end_provider_sessions, end_sessions, handle_of
 from tenants.tasks import clear_expired_sessions
+from tests.concurrency import queued_at
 from tests.factories import UserFactory
 
 PASSWORD = "correct horse battery staple"
@@ -183,3 +186,39 @@ def test_the_clock_clears_what_is_over(developer):
 )  # fmt: skip
 def test_devices_have_words(user_agent, words):
     assert device_of(user_agent) == words
+
+
+def test_a_session_ends_when_it_was_to_end_however_it_is_used(developer):
+    browser = browser_of(developer)
+    until = now() + timedelta(minutes=1)
+    Session.objects.update(expire_date=until)
+    before = dict(browser.session.items())
+    browser.get("/account/second-factor/set-up/")
+    assert dict(browser.session.items()) != before
+    assert Session.objects.get(user=developer).expire_date == until
+
+
+def session_of(user):
+    """The session of a browser, as a request has read it."""
+    store = SessionStore(browser_of(user).session.session_key)
+    assert store["_auth_user_id"]
+    return store
+
+
+def test_an_ended_session_gets_no_other_key(developer):
+    store = session_of(developer)
+    end_sessions(developer)
+    with pytest.raises(SessionInterrupted):
+        store.cycle_key()
+    assert not Session.objects.filter(user=developer).exists()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_session_that_gets_another_key_at_the_moment_of_signing_out_everywhere_is_ended(developer):
+    """Whoever ends sessions would else miss the row that takes the old one's place."""
+    store = session_of(developer)
+    outcomes = queued_at(
+        User.objects.filter(pk=developer.pk), store.cycle_key, lambda: end_sessions(developer)
+    )
+    assert not Session.objects.filter(user=developer).exists()
+    assert outcomes[1] == 1

@@ -22,7 +22,7 @@ from django.utils.timezone import now
 
 from tenants.actions import unlock_sign_in
 from tenants.errors import Conflict
-from tenants.models import AuditEntry, User
+from tenants.models import AuditEntry, Session, User
 from tests.factories import TenantFactory, UserFactory, member_of, staff
 from tests.secret_scanner import watch
 
@@ -253,7 +253,21 @@ def test_where_local_accounts_are_off_there_is_no_form_and_no_password_counts(cl
     assert attempt(developer.email, PASSWORD).status_code == 403
     assert authenticate(RequestFactory().post("/"), username=developer.email, password=PASSWORD) is None
     client.force_login(developer)
+    session = client.session
+    session["qm_administrator_link"] = True
+    session.save()
     assert client.get("/account/password/").status_code == 404
+
+
+@pytest.mark.parametrize("path", ["/account/sessions/", "/api/v1/tenants/"])
+def test_switching_local_accounts_off_ends_the_sessions_that_passwords_opened(developer, settings, path):
+    browser = attempt(developer.email, PASSWORD).client
+    assert browser.get(path).status_code == 200
+    settings.LOCAL_ACCOUNTS = False
+    assert browser.get(path).status_code in (302, 401, 403)
+    assert not Session.objects.filter(user=developer).exists()
+    settings.LOCAL_ACCOUNTS = True
+    assert browser.get(path).status_code in (302, 401, 403), "for good"
 
 
 def link_of(email, **options):
@@ -296,8 +310,10 @@ def test_the_link_gets_an_administrator_in_with_passwords_off_and_locked_out(db,
     for _ in range(5):
         attempt("chief@example.com", WRONG)
     link = link_of("Chief@example.com", because="the provider is away")
-    answer = Client().post(link, follow=True)
+    browser = Client()
+    answer = browser.post(link, follow=True)
     assert answer.redirect_chain[-1][0] == "/admin/"
+    assert browser.get("/account/sessions/").status_code == 200, "the way in when nothing else works"
     assert Client().post(link).status_code == 409
     assert not User.objects.get(email="chief@example.com").has_usable_password()
     assert lines("administrator.link_made")[0].details == {"because": "the provider is away"}

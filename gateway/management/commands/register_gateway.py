@@ -39,7 +39,7 @@ class Command(BaseCommand):
             elif known and gateway.digest == digest(known) and gateway.revoked_at is None:
                 secret, deed = known, "is registered"
             else:
-                gateway, secret = actions.rotate_gateway_token(gateway.pk, by=None, secret=known)
+                gateway, secret = actions.renew_gateway_token(gateway.pk, by=None, secret=known)
                 deed = "has a new token"
         except (Conflict, ValueError) as error:
             raise CommandError(str(error)) from error

@@ -1,0 +1,161 @@
+"""Emergency access: opening it, ending it, and looking at what was done by it."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Final
+from uuid import UUID
+
+from django.core.exceptions import PermissionDenied, ValidationError
+from django.db import transaction
+from django.http import HttpRequest
+from django.utils.timezone import now
+from django.utils.translation import gettext as _
+
+from tenants import audit, tasks
+from tenants.context import current_origin
+from tenants.errors import Conflict
+from tenants.models import EmergencyAccess, Tenant, User
+from tenants.models.emergency import SHORTEST_REASON
+from tenants.permissions import require
+from tenants.second_factor import require_second_factor
+from tenants.sessions import digest_of_session
+from tenants.standing import lock_tenant, why_not_active
+
+LENGTHS: Final = (15, 60, 240)  # minutes
+LONGEST_TEXT: Final = 500
+
+
+@transaction.atomic
+def open_emergency_access(pk: UUID | str, *, by: User, reason: str, minutes: int) -> EmergencyAccess:
+    """Give `by` an owner's rights in a tenant for a while, in this browser session, and tell its owners by mail.
+
+    Args:
+        reason: the tenant's people read it, 10 to 500 characters; each deed is recorded with it.
+        minutes: 15, 60 or 240. It is never made longer.
+
+    Raises:
+        Tenant.DoesNotExist: `by` cannot see such a tenant.
+        PermissionDenied: `by` may not open it, or comes without a second factor, or not from a browser.
+        Conflict: the tenant is closed, or `by` has opened it already.
+        ValidationError: no good reason, or another length.
+    """
+    tenant = lock_tenant(pk, by=by)
+    require(by, "tenants.open_emergency_access", tenant)
+    require_second_factor(by, _("open emergency access"))
+    if not (session := current_origin.get().session):
+        raise PermissionDenied(_("Emergency access is opened in a browser, and holds there alone."))
+    if tenant.status == Tenant.Status.CLOSED:
+        raise Conflict(why_not_active(tenant), code="tenant_not_active")
+    if EmergencyAccess.objects.in_tenant(tenant).open().filter(opened_by=by).exists():
+        raise Conflict(
+            _("You have emergency access to %(tenant)s already. End it first.") % {"tenant": tenant.name},
+            code="already_open",
+        )
+    reason = _clean("reason", reason, least=SHORTEST_REASON)
+    if minutes not in LENGTHS:
+        raise ValidationError({"minutes": _("Choose 15 minutes, 1 hour or 4 hours.")})
+    moment = now()
+    access: EmergencyAccess = EmergencyAccess.objects.create(
+        tenant=tenant,
+        opened_by=by,
+        reason=reason,
+        opened_at=moment,
+        expires_at=moment + timedelta(minutes=minutes),
+        session_digest=session,
+    )
+    audit.record(
+        "emergency_access.opened",
+        actor=by,
+        subject=access,
+        acting_as="break_glass",
+        reason=reason,
+        emergency_access=access.pk,
+        minutes=minutes,
+    )
+    tasks.tell_owners_of_emergency_access.delay_on_commit(str(tenant.pk), str(access.pk))  # type: ignore[attr-defined]
+    return access
+
+
+@transaction.atomic
+def end_emergency_access(pk: UUID | str, *, by: User) -> EmergencyAccess:
+    """End one's own emergency access, from the next request on. Safe to repeat: what is over stays as it is.
+
+    Raises:
+        EmergencyAccess.DoesNotExist: `by` cannot see such a one. PermissionDenied: somebody else opened it.
+    """
+    access: EmergencyAccess = (
+        EmergencyAccess.objects.visible_to(by)
+        .select_for_update(of=("self",))
+        .select_related("tenant", "opened_by")
+        .get(pk=pk)
+    )
+    if access.opened_by_id != by.pk:
+        raise PermissionDenied(_("Who opened emergency access ends it. To stop them, take their staff role."))
+    _end(access, by=by, because="by hand")
+    return access
+
+
+def end_with_session(request: HttpRequest, *, by: User) -> None:
+    """End what was opened in a session that ends now. (A session that is taken away ends it too, unrecorded.)"""
+    if not (session := digest_of_session(request)):
+        return
+    accesses = EmergencyAccess.objects.across_tenants().filter(opened_by=by, session_digest=session)
+    accesses = accesses.filter(ended_at=None, expires_at__gt=now()).select_related("tenant", "opened_by")
+    with transaction.atomic():
+        for access in accesses.select_for_update(of=("self",)).order_by("pk"):
+            _end(access, by=by, because="signed out")
+
+
+@transaction.atomic
+def review_emergency_access(pk: UUID | str, *, by: User, remark: str) -> EmergencyAccess:
+    """Say, as a second person, that one has looked at what was done by an emergency access that is over.
+
+    Raises:
+        EmergencyAccess.DoesNotExist: `by` cannot see such a one.
+        PermissionDenied: `by` may not look at those of others, or opened it.
+        Conflict: it is still open, or somebody has looked at it. ValidationError: no remark.
+    """
+    access: EmergencyAccess = (
+        EmergencyAccess.objects.visible_to(by).with_standing().select_for_update(of=("self",)).get(pk=pk)
+    )
+    require(by, "tenants.review_emergency_access", access.tenant)
+    if access.opened_by_id == by.pk:
+        raise PermissionDenied(_("You opened this emergency access; someone else must look at it."))
+    if access.is_open:
+        raise Conflict(_("It is still open. Look at it when it is over."), code="still_open")
+    if access.reviewed_at is not None:
+        raise Conflict(
+            _("%(who)s has looked at it already.") % {"who": access.reviewed_by}, code="already_reviewed"
+        )
+    access.remark = _clean("remark", remark, least=1)
+    access.reviewed_by, access.reviewed_at = by, now()
+    access.save(update_fields=["remark", "reviewed_by", "reviewed_at"])
+    audit.record("emergency_access.reviewed", actor=by, subject=access, remark=access.remark)
+    return access
+
+
+def _end(access: EmergencyAccess, *, by: User, because: str) -> None:
+    moment = now()
+    if access.ended_at is not None or access.expires_at <= moment:
+        return
+    access.ended_at = moment
+    access.save(update_fields=["ended_at"])
+    audit.record(
+        "emergency_access.ended",
+        actor=by,
+        subject=access,
+        acting_as="break_glass",
+        reason=access.reason,
+        emergency_access=access.pk,
+        because=because,
+    )
+
+
+def _clean(name: str, text: str, *, least: int) -> str:
+    text = text.strip()
+    if not least <= len(text) <= LONGEST_TEXT:
+        raise ValidationError(
+            {name: _("Say it in %(least)d to %(most)d characters.") % {"least": least, "most": LONGEST_TEXT}}
+        )
+    return text

@@ -1,0 +1,200 @@
+"""Emergency access in the admin: opening it from a tenant's page, and looking at what others did by it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django import forms
+from django.contrib import admin, messages
+from django.core.exceptions import PermissionDenied, ValidationError
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.urls import reverse
+from django.utils.html import format_html
+from django.utils.text import Truncator
+from django.utils.translation import gettext_lazy as _
+from unfold.decorators import action, display
+from unfold.forms import BaseDialogForm
+from unfold.widgets import UnfoldAdminRadioSelectWidget, UnfoldAdminTextareaWidget
+
+from tenants.actions import open_emergency_access, review_emergency_access
+from tenants.actions.emergency import LENGTHS, LONGEST_TEXT
+from tenants.admin.base import LookAdmin, go_to
+from tenants.context import current_origin
+from tenants.emergency_mail import owners_of
+from tenants.errors import Conflict
+from tenants.models import EmergencyAccess, Tenant
+from tenants.models.emergency import SHORTEST_REASON
+from tenants.permissions import require, signed_in
+from tenants.second_factor import has_authenticator
+
+WORDS = {15: _("15 minutes"), 60: _("1 hour"), 240: _("4 hours")}
+
+
+class OpenForm(forms.Form):
+    """Why, and for how long."""
+
+    reason = forms.CharField(
+        label=_("Reason"),
+        min_length=SHORTEST_REASON,
+        error_messages={"min_length": _("Say it in at least %(limit_value)d characters.")},
+        max_length=LONGEST_TEXT,
+        help_text=_(
+            "The tenant reads it: its owners in an e-mail now, everybody with its audit trail later."
+        ),
+        widget=UnfoldAdminTextareaWidget(attrs={"rows": 3}),
+    )
+    minutes = forms.TypedChoiceField(
+        label=_("For how long"),
+        coerce=int,
+        choices=[(minutes, WORDS[minutes]) for minutes in LENGTHS],
+        initial=LENGTHS[0],
+        help_text=_("It cannot be made longer. End it as soon as you are done."),
+        widget=UnfoldAdminRadioSelectWidget(),
+    )
+
+
+class RemarkForm(BaseDialogForm):  # type: ignore[misc]
+    remark = forms.CharField(
+        label=_("Remark"),
+        max_length=LONGEST_TEXT,
+        help_text=_("What you found. The tenant's owners read it."),
+        widget=UnfoldAdminTextareaWidget(attrs={"rows": 3}),
+    )
+
+
+class EmergencyDeeds:
+    """For the admin of tenants: opening emergency access to one."""
+
+    admin_site: Any
+    opts: Any
+
+    def has_emergency_permission(self, request: HttpRequest, object_id: object = None) -> bool:
+        return bool(request.user.has_perm("tenants.open_emergency_access"))
+
+    @action(description=_("Emergency access"), url_path="emergency-access", permissions=["emergency"])
+    def emergency_access(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        """Ask why and for how long, say what happens, and open it."""
+        person = signed_in(request)
+        tenant = Tenant.objects.visible_to(person).get(pk=object_id)
+        require(person, "tenants.open_emergency_access", tenant)
+        form = OpenForm(request.POST or None)
+        context = self.admin_site.each_context(request) | {
+            "opts": self.opts, "title": _("Emergency access to %(tenant)s") % {"tenant": tenant}, "form": form,
+            "tenant": tenant, "back": reverse("admin:tenants_tenant_change", args=[tenant.pk]),
+        }  # fmt: skip
+        if not current_origin.get().has_second_factor:
+            context["page_for_factor"] = (
+                "second-factor-confirm" if has_authenticator(person) else "second-factor-enrol"
+            )
+            return self._answer(request, context, status=403)
+        if not form.is_valid():
+            return self._answer(request, context, status=422 if form.is_bound else 200)
+        if request.POST.get("step") == "confirm":
+            try:
+                open_emergency_access(tenant.pk, by=person, **form.cleaned_data)
+            except Conflict as conflict:
+                form.add_error(None, conflict.message)
+            except ValidationError as error:
+                form.add_error(None, error)
+            else:
+                messages.success(request, _("Emergency access is open. End it as soon as you are done."))
+                return redirect("tenant-home", tenant.slug)
+            return self._answer(request, context, status=422)
+        context |= {
+            "is_sure": True,
+            "length": WORDS[form.cleaned_data["minutes"]],
+            "owners": owners_of(tenant.pk),
+        }
+        return self._answer(request, context, status=200)
+
+    def _answer(self, request: HttpRequest, context: dict[str, Any], *, status: int) -> HttpResponse:
+        return render(request, "admin/tenants/emergency_access.html", context, status=status)
+
+
+class LookedAtFilter(admin.SimpleListFilter):
+    title = _("Looked at")
+    parameter_name = "looked_at"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, Any]]:
+        return [("no", _("By nobody yet")), ("yes", _("By a second person"))]
+
+    def queryset(self, request: HttpRequest, accesses: QuerySet[Any]) -> QuerySet[Any]:
+        if self.value() in ("yes", "no"):
+            return accesses.filter(reviewed_at__isnull=self.value() == "no")
+        return accesses
+
+
+@admin.register(EmergencyAccess)
+class EmergencyAccessAdmin(LookAdmin):
+    list_display = ["tenant", "opened_by", "why", "opened_at", "state", "looked_at"]
+    list_filter = [LookedAtFilter]
+    search_fields = ["tenant__name", "opened_by__email", "reason"]
+    ordering = ["-pk"]
+    fields = [
+        "tenant", "opened_by", "reason", "opened_at", "expires_at", "state", "ended_at", "deeds", "mailed_at",
+        "mail_problem", "reviewed_by", "reviewed_at", "remark",
+    ]  # fmt: skip
+    readonly_fields = fields
+    actions_detail = ["review"]
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        accesses: Any = super().get_queryset(request)
+        with_standing: QuerySet[Any] = accesses.with_standing()
+        return with_standing
+
+    @display(description=_("Reason"))
+    def why(self, access: EmergencyAccess) -> str:
+        return Truncator(access.reason).chars(40)
+
+    @display(description=_("State"), label={"Open": "danger"})
+    def state(self, access: EmergencyAccess) -> str:
+        return access.over_at or "Open"
+
+    @display(description=_("Looked at"), label={"By nobody yet": "warning"})
+    def looked_at(self, access: EmergencyAccess) -> str:
+        return str(access.reviewed_by) if access.reviewed_by else "By nobody yet"
+
+    @display(description=_("What was done by it"))
+    def deeds(self, access: EmergencyAccess) -> str:
+        trail = reverse("admin:tenants_auditentry_changelist")
+        return format_html(
+            '<a class="underline" href="{}?emergency={}">{}</a>',
+            trail,
+            access.pk,
+            _("Its deeds in the trail"),
+        )
+
+    def has_review_permission(self, request: HttpRequest, object_id: object = None) -> bool:
+        return bool(request.user.has_perm("tenants.review_emergency_access"))
+
+    @action(
+        description=_("Mark as looked at"),
+        url_path="review",
+        permissions=["review"],
+        dialog={
+            "title": _("Have you looked at what was done?"),
+            "description": _(
+                "Read its deeds in the audit trail first, and whether the reason stands for them. Your name and "
+                "remark are shown to the tenant."
+            ),
+            "form_class": RemarkForm,
+            "form_submit_text": _("I have looked at it"),
+        },
+    )
+    def review(self, request: HttpRequest, form: RemarkForm, object_id: str) -> HttpResponse:
+        try:
+            review_emergency_access(object_id, by=signed_in(request), remark=form.cleaned_data["remark"])
+        except (Conflict, PermissionDenied, ValidationError) as refused:
+            messages.error(request, " ".join(getattr(refused, "messages", [str(refused)])))
+        else:
+            messages.success(request, _("Marked as looked at."))
+        return go_to("admin:tenants_emergencyaccess_change", object_id)
+
+    def get_actions_detail(self, request: HttpRequest, object_id: Any) -> Any:
+        """Who opened it does not look at it, and it is looked at once, when it is over."""
+        access = self.get_queryset(request).filter(pk=object_id).first()
+        if access is None or access.is_open or access.reviewed_at or access.opened_by_id == request.user.pk:
+            return []
+        return super().get_actions_detail(request, object_id)

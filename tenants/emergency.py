@@ -1,0 +1,79 @@
+"""Emergency access while it is open: an owner's rights in one tenant, on its pages, in one browser session.
+
+Opening, ending and looking at it are in tenants/actions/emergency.py. Here a request finds out whether it comes by one:
+asked of the clock, the session, the opener's role and the tenant, so nothing is swept (docs/emergency-access.md).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Final
+
+from django.db.models import Q
+from django.http import HttpRequest
+from django.utils.timezone import now
+
+from tenants import audit
+from tenants.context import current_emergency, current_origin
+from tenants.scope import platform_scope
+
+if TYPE_CHECKING:
+    from tenants.models import EmergencyAccess, Tenant, User
+
+PAGES_OF_TENANT: Final = re.compile(r"/t/([^/]+)/")
+
+
+@contextmanager
+def within_emergency(request: HttpRequest) -> Iterator[None]:
+    """Answer `request` by the emergency access that its person has opened here, if there is one.
+
+    Here: on pages of that tenant, in the session that opened it, signed in with a second factor. Within, the person
+    has an owner's rights there (`emergency_of`), and each deed is recorded with the reason.
+    """
+    access = _find(request)
+    if access is None:
+        yield
+        return
+    token = current_emergency.set(access)
+    capacity = audit.acting(
+        "break_glass", reason=access.reason, only_in=access.tenant_id, emergency_access=access.pk
+    )
+    try:
+        with capacity:
+            yield
+    finally:
+        current_emergency.reset(token)
+
+
+def emergency_of(user: Any) -> EmergencyAccess | None:
+    """The emergency access by which the current request of `user` is answered."""
+    access = current_emergency.get()
+    if access is None or access.opened_by_id != user.pk or access.expires_at <= now():
+        return None
+    return access
+
+
+def was_open(user: User, tenant: Tenant, at: datetime) -> bool:
+    """Whether `user` had emergency access to `tenant` at a moment, and has been an operator ever since."""
+    from tenants.models import EmergencyAccess
+
+    accesses = EmergencyAccess.objects.in_tenant(tenant).of_operators().filter(opened_by=user)
+    then = accesses.filter(opened_at__lte=at, expires_at__gt=at)
+    return bool(then.filter(Q(ended_at=None) | Q(ended_at__gt=at)).exists())
+
+
+def _find(request: HttpRequest) -> EmergencyAccess | None:
+    from tenants.models import EmergencyAccess
+
+    place, origin = PAGES_OF_TENANT.match(request.path_info), current_origin.get()
+    if place is None or not (origin.session and origin.has_second_factor and request.user.is_staff):
+        return None
+    with platform_scope("whether emergency access is open", is_routine=True):
+        accesses = EmergencyAccess.objects.across_tenants().open().filter(tenant__slug=place[1])
+        found: EmergencyAccess | None = accesses.filter(
+            opened_by=request.user.pk, session_digest=origin.session
+        ).first()
+    return found

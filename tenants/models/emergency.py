@@ -1,0 +1,86 @@
+"""Emergency access of the platform's staff to one tenant (docs/emergency-access.md)."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Final
+
+from django.db import models
+from django.db.models import CheckConstraint, F, Index, Q
+from django.utils.timezone import now
+from django.utils.translation import gettext as _
+
+from tenants.ids import uuid7
+from tenants.models.people import User
+from tenants.querysets import EmergencyAccessQuerySet
+from tenants.scoping import TenantOwned
+
+LONGEST: Final = timedelta(hours=4)
+SHORTEST_REASON: Final = 10  # characters
+
+
+class EmergencyAccess(TenantOwned):
+    """For a while one of the staff may do in a tenant what its owners may: why, until when, and who looked at it.
+
+    Whether it is open is not stored but asked (`open`): of the clock, the session, the opener's role and the tenant.
+    """
+
+    queryset_class = EmergencyAccessQuerySet
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    opened_by = models.ForeignKey(User, models.PROTECT, related_name="+")
+    reason = models.CharField(max_length=500)
+    opened_at = models.DateTimeField(default=now, editable=False)
+    expires_at = models.DateTimeField()
+    session_digest = models.CharField(
+        max_length=64, editable=False
+    )  # of the browser's session that opened it
+    ended_at = models.DateTimeField(null=True)  # by hand, or by signing out
+    mailed_at = models.DateTimeField(null=True)  # when the mail to the owners was claimed for sending
+    mail_problem = models.CharField(max_length=200, blank=True)  # why it did not go out
+    reviewed_by = models.ForeignKey(User, models.PROTECT, null=True, related_name="+")
+    reviewed_at = models.DateTimeField(null=True)
+    remark = models.CharField(max_length=500, blank=True)  # of who looked at it
+
+    is_open: bool  # by `with_standing`
+
+    class Meta(TenantOwned.Meta):
+        verbose_name_plural = "emergency accesses"
+        indexes = [Index(fields=["opened_by", "expires_at"], name="emergency_access_of_person")]
+        constraints = [
+            CheckConstraint(name="emergency_access_takes_two", condition=~Q(reviewed_by=F("opened_by"))),
+            CheckConstraint(
+                name="emergency_access_is_short",
+                condition=Q(expires_at__gt=F("opened_at"), expires_at__lte=F("opened_at") + LONGEST),
+            ),
+            CheckConstraint(
+                name="emergency_access_says_why", condition=Q(reason__regex=rf"^.{{{SHORTEST_REASON},}}$")
+            ),
+            CheckConstraint(
+                name="emergency_access_reviewed_by_somebody",
+                condition=Q(reviewed_by__isnull=True, reviewed_at__isnull=True, remark="")
+                | Q(reviewed_by__isnull=False, reviewed_at__isnull=False) & ~Q(remark=""),
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"Emergency access of {self.opened_by} to {self.tenant}"
+
+    @property
+    def minutes(self) -> int:
+        """How long it was opened for."""
+        return round((self.expires_at - self.opened_at) / timedelta(minutes=1))
+
+    @property
+    def minutes_left(self) -> int:
+        """Until it runs out, rounded up."""
+        return max(0, -((now() - self.expires_at) // timedelta(minutes=1)))
+
+    @property
+    def over_at(self) -> str:
+        """How it ended, in a word; empty while it is open. Wants `with_standing`."""
+        if self.is_open:
+            return ""
+        if self.ended_at is not None:
+            return _("Ended")
+        return _("Ran out") if self.expires_at <= now() else _("Lost with the session or role")

@@ -1,0 +1,54 @@
+"""A tenant's page about emergency access to it, and the button that ends one's own."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import messages
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
+from django.utils.translation import gettext as _
+from django.views.generic import TemplateView
+from django.views.generic.detail import SingleObjectMixin
+
+from tenants.actions import end_emergency_access
+from tenants.models import EmergencyAccess
+from tenants.permissions import signed_in
+from tenants.views.audit import MayReadTrail
+from tenants.views.keyset import keyset_page
+from tenants.views.mixins import TenantScopedMixin
+
+PAGE_SIZE = 25
+
+
+class EmergencyAccessList(MayReadTrail, TenantScopedMixin, TemplateView):
+    """Who had emergency access here, why, when, and who looked at it; the newest first."""
+
+    model = EmergencyAccess
+    template_name = "tenants/emergency_access_list.html"
+
+    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
+        page = keyset_page(
+            self.get_queryset().with_standing(),
+            ("-pk",),
+            size=PAGE_SIZE,
+            before=self.request.GET.get("before", ""),
+            after=self.request.GET.get("after", ""),
+        )
+        return super().get_context_data(**kwargs) | {
+            "accesses": page.rows,
+            "newer_url": f"?before={page.before}" if page.before else "",
+            "older_url": f"?after={page.after}" if page.after else "",
+        }
+
+
+class EndEmergencyAccess(TenantScopedMixin, SingleObjectMixin):  # type: ignore[type-arg]
+    """End one's own emergency access."""
+
+    model = EmergencyAccess
+    http_method_names = ("post", "options")
+
+    def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        end_emergency_access(self.get_object().pk, by=signed_in(request))
+        messages.success(request, _("Emergency access is ended"))
+        return redirect("tenant-home", self.tenant.slug)

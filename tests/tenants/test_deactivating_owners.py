@@ -1,0 +1,66 @@
+"""Whoever is deactivated while members change takes turns with the change: no tenant is left alone unsaid."""
+
+from __future__ import annotations
+
+import pytest
+from django.core.exceptions import ValidationError
+
+from tenants.actions import remove_member
+from tenants.actions.directory_people import deprovision_person
+from tenants.actions.people import deactivate_person
+from tenants.group_rules import apply_group_rules
+from tenants.models import AuditEntry, Membership, Source, User
+from tests.concurrency import queued_at
+from tests.factories import ApiKeyFactory, member_of
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+def membership(user, tenant):
+    return Membership.objects.in_tenant(tenant).get(user=user).pk
+
+
+@pytest.fixture
+def other(lab, owner):
+    return member_of(lab, "owner", name="Oya Owner")
+
+
+def leave(owner, lab):
+    return lambda: remove_member(membership(owner, lab), by=owner)
+
+
+def leave_the_group(owner, lab):
+    Membership.objects.in_tenant(lab).filter(user=owner).update(source=Source.RULE)
+    return lambda: apply_group_rules(owner, because="a test")
+
+
+@pytest.mark.parametrize("go", [leave, leave_the_group])
+def test_of_two_owners_one_goes_while_the_other_is_deactivated(lab, owner, other, go):
+    """Each looks whether the other is there, and is let go on only then."""
+    queued_at(
+        User.objects.filter(pk__in=[owner.pk, other.pk]),
+        go(owner, lab),
+        lambda: deactivate_person(other, by=None, because="left the firm"),
+    )
+    owners = Membership.objects.in_tenant(lab).filter(role="owner", user__is_active=True)
+    alone = (
+        AuditEntry.objects.across_tenants().get(verb="person.deactivated").details["tenants_without_owner"]
+    )
+    assert owners.exists() is not bool(alone)
+
+
+def test_who_inherits_while_the_directory_deletes_them_waits_for_no_one_who_waits(lab, project, owner):
+    """The directory takes the tenant before the person, as whoever removes a member does."""
+    people = [member_of(lab, "owner", password=None) for _ in range(2)]  # known to a directory
+    leaver, heir = sorted(people, key=lambda person: person.pk)  # locked in this order: the heir comes last
+    ApiKeyFactory(tenant=lab, project=project, owner=leaver)
+    removed, deleted = queued_at(
+        User.objects.filter(pk__in=[leaver.pk, heir.pk]),
+        lambda: remove_member(
+            membership(leaver, lab), by=owner, choices={"keys": str(membership(heir, lab))}
+        ),
+        lambda: deprovision_person(heir.pk, directory="A directory", check=lambda user: None),
+    )
+    assert deleted is None
+    assert removed is None or isinstance(removed, ValidationError), "the heir was gone first"
+    assert not User.objects.get(pk=heir.pk).is_active

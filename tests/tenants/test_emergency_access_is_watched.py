@@ -1,0 +1,264 @@
+"""Emergency access is watched: four eyes stay four, a second person looks at it, and the owners are told by mail."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from smtplib import SMTPRecipientsRefused
+
+import pytest
+from django.core import mail
+from django.core.exceptions import PermissionDenied, ValidationError
+from django.core.mail.backends.base import BaseEmailBackend
+from django.urls import reverse
+from django.utils.timezone import now
+
+from catalog.actions import decide_review
+from catalog.models import AccessRequest, Review
+from config.launcher.ports import free_port
+from tenants import tasks
+from tenants.actions import end_staff_role, make_staff, review_emergency_access
+from tenants.emergency_mail import tell_owners
+from tenants.errors import Conflict
+from tenants.invitation_mail import MailServerAwayError
+from tenants.models import ApiKey, AuditEntry, EmergencyAccess, Tenant, User
+from tenants.personal_data import export_person
+from tests.concurrency import queued_at
+from tests.emergency import REASON, browser_of, may_claim, open_in, the_access
+from tests.factories import CatalogModelFactory, TenantFactory, member_of, staff
+
+
+@pytest.fixture
+def browser(operator):
+    return browser_of(operator)
+
+
+@pytest.fixture
+def access(browser, lab):
+    assert open_in(browser, lab).status_code == 302
+    return the_access(lab)
+
+
+class TestFourEyes:
+    @pytest.fixture
+    def asked(self, browser, access, lab, project):
+        """A request for a model, made by emergency access."""
+        model = CatalogModelFactory(name="aya")
+        answer = browser.post(
+            reverse("request-new", args=["lab", model.name]),
+            {
+                "project": str(project.pk),
+                "purpose": "Letters.",
+                "expected_tokens_per_day": "9",
+                "data_class": "internal",
+                "duration_days": "30",
+            },
+        )
+        assert answer.status_code == 302, answer.content.decode()[-3000:]
+        return AccessRequest.objects.in_tenant(lab).get()
+
+    def approve(self, asked):
+        for review in Review.objects.in_tenant(asked.tenant).filter(access_request=asked):
+            decide_review(review.pk, by=staff(f"{review.track}-reviewer"), verdict="approve")
+
+    def test_a_request_is_approved_later_and_its_key_waits_for_the_tenants_people(
+        self, browser, access, asked, lab, developer
+    ):
+        browser.post(reverse("emergency-access-end", args=["lab", access.pk]))
+        self.approve(asked)
+        key = ApiKey.objects.in_tenant(lab).get()
+        assert not may_claim(browser, key)
+        assert may_claim(browser_of(developer), key)
+
+    def test_a_request_of_somebody_who_is_no_operator_any_more_is_not(self, asked, operator):
+        end_staff_role(operator, "operator", by=staff("operator"))
+        with pytest.raises(Conflict, match="any more"):
+            self.approve(asked)
+
+    def test_nobody_decides_what_they_asked_for_by_it(self, asked, operator):
+        make_staff(operator, "security-reviewer", by=staff("operator"))
+        review = Review.objects.in_tenant(asked.tenant).get(access_request=asked, track="security")
+        with pytest.raises(PermissionDenied, match="someone else"):
+            decide_review(review.pk, by=User.objects.get(pk=operator.pk), verdict="approve")
+
+
+class TestLookingAtIt:
+    @pytest.fixture
+    def over(self, browser, access):
+        browser.post(reverse("emergency-access-end", args=["lab", access.pk]))
+        return access
+
+    def test_a_second_person_does_with_a_remark(self, over, lab):
+        auditor = staff("auditor")
+        review_emergency_access(over.pk, by=auditor, remark="Two deeds, both fit the reason.")
+        found = the_access(lab)
+        assert (found.reviewed_by, found.remark) == (auditor, "Two deeds, both fit the reason.")
+        assert (
+            AuditEntry.objects.in_tenant(lab).filter(verb="emergency_access.reviewed", actor=auditor).exists()
+        )
+        with pytest.raises(Conflict, match="already"):
+            review_emergency_access(over.pk, by=staff("operator"), remark="Me too.")
+
+    def test_who_opened_it_does_not(self, over, operator):
+        with pytest.raises(PermissionDenied, match="someone else"):
+            review_emergency_access(over.pk, by=operator, remark="All fine.")
+
+    def test_it_wants_a_remark_and_an_end(self, over, access, lab):
+        with pytest.raises(ValidationError):
+            review_emergency_access(over.pk, by=staff("auditor"), remark="  ")
+
+    def test_not_before_it_is_over(self, access):
+        with pytest.raises(Conflict, match="still open"):
+            review_emergency_access(access.pk, by=staff("auditor"), remark="Fine.")
+
+    def test_what_nobody_has_looked_at_is_found_in_the_admin(self, over, client):
+        auditor = staff("auditor")
+        client.force_login(auditor)
+        address = "/admin/tenants/emergencyaccess/"
+        assert str(over.pk) in client.get(address, {"looked_at": "no"}).content.decode()
+        assert str(over.pk) not in client.get(address, {"looked_at": "yes"}).content.decode()
+        review_emergency_access(over.pk, by=auditor, remark="Fine.")
+        assert str(over.pk) not in client.get(address, {"looked_at": "no"}).content.decode()
+
+    def test_owners_read_the_list_and_the_deeds_and_developers_do_not(
+        self, over, browser, owner, developer, lab
+    ):
+        browser.post(reverse("project-new", args=["lab"]), {"name": "Later", "slug": "later"})  # as staff
+        seen = browser_of(owner)
+        page = seen.get(reverse("emergency-access-list", args=["lab"])).content.decode()
+        assert REASON in page
+        assert "Not looked at yet" in page
+        trail = seen.get(reverse("audit-list", args=["lab"]), {"emergency": str(over.pk)})
+        verbs = [line.verb for line in trail.context["lines"]]
+        assert verbs == ["emergency_access.ended", "emergency_access.opened"]
+        assert browser_of(developer).get(reverse("emergency-access-list", args=["lab"])).status_code == 403
+
+    def test_its_opener_is_told_all_that_is_held_but_not_the_session(self, over, operator):
+        told = dict(export_person(operator, by=None))
+        (row,) = told["tenants.emergencyaccess.opened_by"]
+        assert row["reason"] == REASON
+        assert "session_digest" not in row
+
+
+@pytest.mark.django_db(transaction=True)
+def test_two_reviewers_at_once_make_one_review(lab, operator):
+    access = EmergencyAccess.objects.create(
+        tenant=lab,
+        opened_by=operator,
+        reason=REASON,
+        expires_at=now() + timedelta(minutes=15),
+        session_digest="0",
+    )
+    first, second = staff("auditor"), staff("operator")
+    outcomes = queued_at(
+        EmergencyAccess.objects.in_tenant(lab).filter(pk=access.pk),
+        lambda: review_emergency_access(access.pk, by=first, remark="Fine."),
+        lambda: review_emergency_access(access.pk, by=second, remark="Fine."),
+    )
+    assert sorted(type(outcome).__name__ for outcome in outcomes) == ["Conflict", "EmergencyAccess"]
+
+
+@pytest.fixture
+def opened(lab, owner, operator):
+    return EmergencyAccess.objects.create(
+        tenant=lab,
+        opened_by=operator,
+        reason=REASON,
+        expires_at=now() + timedelta(minutes=15),
+        session_digest="0",
+    )
+
+
+@pytest.fixture
+def sent(monkeypatch):
+    """What is put into the queue."""
+    found = []
+    monkeypatch.setattr(tasks.tell_owners_of_emergency_access, "delay", lambda *ids: found.append(ids))
+    monkeypatch.setattr(
+        tasks.tell_owners_of_emergency_access, "delay_on_commit", lambda *ids: found.append(ids)
+    )
+    return found
+
+
+def test_opening_tells_the_owners(lab, owner, operator, sent):
+    open_in(browser_of(operator), lab)
+    assert sent == [(str(lab.pk), str(the_access(lab).pk))]
+    tasks.tell_owners_of_emergency_access(*sent[0])
+    assert [one.to for one in mail.outbox] == [[owner.email]]
+
+
+def test_it_says_who_why_until_when_and_where_to_look(opened, owner, operator, settings):
+    assert tell_owners(opened.pk) == 1
+    (sent,) = mail.outbox
+    assert (sent.to, sent.from_email) == ([owner.email], settings.DEFAULT_FROM_EMAIL)
+    for body in (sent.body, sent.alternatives[0][0]):
+        assert REASON in body
+        assert operator.email in body
+        assert f"{opened.expires_at:%H:%M} UTC" in body
+        assert f"{settings.CONSOLE_URL}/t/lab/emergency-access/" in body
+
+
+def test_every_active_owner_gets_their_own_and_nobody_else_any(opened, lab, owner, developer):
+    second, gone = member_of(lab, "owner"), member_of(lab, "owner")
+    User.objects.filter(pk=gone.pk).update(is_active=False)
+    member_of(lab, "admin")
+    member_of(TenantFactory(), "owner")
+    assert tell_owners(opened.pk) == 2
+    assert sorted(one.to for one in mail.outbox) == sorted([[owner.email], [second.email]])
+
+
+def test_it_has_one_line_of_subject_and_no_markup_of_others(opened, lab):
+    Tenant.objects.filter(pk=lab.pk).update(name="Lab\nBcc: all@example.org <script>")
+    tell_owners(opened.pk)
+    (sent,) = mail.outbox
+    assert "\n" not in sent.subject
+    assert "<script>" not in sent.alternatives[0][0]
+
+
+def test_it_is_sent_once(opened):
+    assert (tell_owners(opened.pk), tell_owners(opened.pk)) == (1, 0)
+    assert len(mail.outbox) == 1
+
+
+def test_what_was_lost_is_sent_by_the_clock(opened, sent):
+    tasks.tell_owners_left_untold()
+    assert sent == []  # its own message may be on the way
+    EmergencyAccess.objects.in_tenant(opened.tenant).update(opened_at=now() - timedelta(minutes=3))
+    tasks.tell_owners_left_untold()
+    assert sent == [(str(opened.tenant_id), str(opened.pk))]
+    tell_owners(opened.pk)
+    tasks.tell_owners_left_untold()
+    assert len(sent) == 1
+
+
+def test_a_server_that_is_away_is_waited_for(opened, settings):
+    settings.EMAIL_BACKEND = "django.core.mail.backends.smtp.EmailBackend"
+    settings.EMAIL_HOST, settings.EMAIL_PORT = "127.0.0.1", free_port()
+    with pytest.raises(MailServerAwayError):
+        tell_owners(opened.pk)
+    opened.refresh_from_db()
+    assert opened.mailed_at is None
+
+
+class RefusingServer(BaseEmailBackend):
+    """Answers, and takes no mail."""
+
+    def send_messages(self, messages):
+        raise SMTPRecipientsRefused({})
+
+
+def test_a_server_that_refuses_is_noted(opened, settings):
+    settings.EMAIL_BACKEND = f"{__name__}.RefusingServer"
+    assert tell_owners(opened.pk) == 0
+    opened.refresh_from_db()
+    assert "SMTPRecipientsRefused" in opened.mail_problem
+
+
+@pytest.mark.django_db(transaction=True)
+def test_two_workers_send_one_mail(opened):
+    outcomes = queued_at(
+        EmergencyAccess.objects.in_tenant(opened.tenant).filter(pk=opened.pk),
+        lambda: tell_owners(opened.pk),
+        lambda: tell_owners(opened.pk),
+    )
+    assert sorted(outcomes) == [0, 1]
+    assert len(mail.outbox) == 1

@@ -1,0 +1,74 @@
+"""Every table has the wall of row-level security, or a reason to have none that stands here."""
+
+from __future__ import annotations
+
+from itertools import chain
+
+import pytest
+from django.db import connection
+
+pytestmark = pytest.mark.django_db
+
+NO_WALL = {
+    "the platform's: catalog, prices, what runs where, and schema; the same for every tenant": [
+        "billed_model", "sku", "price",
+        "catalog_catalogmodel", "catalog_catalogimport", "catalog_modelversion", "catalog_offer",
+        "deployments_backend", "deployments_cluster", "deployments_deployment", "deployments_route",
+        "gateway_configclock", "gateway_gateway", "tenants_configrevision",
+        "auth_permission", "django_content_type", "django_migrations",
+    ],
+    "people and how they sign in: asked before anybody's scope is known, and one person may be in many tenants": [
+        "tenants_user", "tenants_user_user_permissions", "tenants_session", "django_session",
+        "tenants_federatedidentity", "tenants_spentlogouttoken", "tenants_secondfactor", "tenants_recoverycode",
+        "axes_accessattempt", "axes_accessattemptexpiration", "axes_accessfailurelog", "axes_accesslog",
+    ],
+    "who has which role: ids of tenants and projects and nothing of theirs; asked to find out what one may see": [
+        "auth_group", "auth_group_permissions", "tenants_user_groups",
+        "guardian_groupobjectpermission", "guardian_userobjectpermission",
+    ],
+    "the organisation's directory and staff: above tenants": [
+        "tenants_directorygroup", "tenants_directorygroup_members", "tenants_directoryperson",
+        "tenants_grouprulesdue", "tenants_scimtoken", "tenants_staffappointment", "django_admin_log",
+    ],
+    "ids, moments and digests: nothing of a tenant can be read out of them": [
+        "event_key", "tenants_auditunsealed", "tenants_auditseal", "tenants_auditsealexport",
+        "tenants_auditredaction", "tenants_auditpruning",
+    ],
+    "the clock and what became of its tasks, which carry ids": [
+        "django_celery_beat_clockedschedule", "django_celery_beat_crontabschedule",
+        "django_celery_beat_intervalschedule", "django_celery_beat_periodictask",
+        "django_celery_beat_periodictasks", "django_celery_beat_solarschedule",
+        "django_celery_results_chordcounter", "django_celery_results_groupresult",
+        "django_celery_results_taskresult",
+    ],
+}  # fmt: skip
+# Foreign keys from a table without the wall to one with it.
+LEADS_BEHIND_THE_WALL = {("tenants_user", "tenants_tenant")}  # a service account: asked for as people are
+
+
+def rows(sql):
+    with connection.cursor() as cursor:
+        cursor.execute(sql)
+        return cursor.fetchall()
+
+
+def test_every_table_has_the_wall_or_a_reason():
+    """A new table fails here: give it a `tenant_id`, name it in tenants/walls.py, or say why it needs neither."""
+    without = rows(
+        "SELECT relname FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'p') "
+        "AND NOT relispartition AND NOT relrowsecurity"
+    )
+    assert {name for (name,) in without} == set(chain(*NO_WALL.values()))
+
+
+def test_nothing_without_the_wall_points_behind_it():
+    found = rows(
+        """
+        SELECT DISTINCT here.relname, there.relname
+          FROM pg_constraint c
+          JOIN pg_class here ON here.oid = c.conrelid
+          JOIN pg_class there ON there.oid = c.confrelid
+         WHERE c.contype = 'f' AND there.relrowsecurity AND NOT here.relrowsecurity AND NOT here.relispartition
+        """
+    )
+    assert set(found) == LEADS_BEHIND_THE_WALL
