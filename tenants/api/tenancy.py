@@ -196,5 +196,10 @@ class ProjectViewSet(VisibleMixin, viewsets.ReadOnlyModelViewSet[Project]):
     @ROLES_SCHEMA
     @action(detail=True, methods=["get", "post"], pagination_class=None, filterset_class=None)
     def roles(self, request: Request, pk: str) -> Response:
-from tenants.api.base import InTenantFilter, VisibleMixin, named_tenant
-from tenants.api.limits import LIMITS_SCHEMA, SET_LIMITS_SCHEMA, project_limits
+        return project_roles(request, self.get_object())
+
+    @SET_LIMITS_SCHEMA
+    @LIMITS_SCHEMA
+    @action(detail=True, methods=["get", "patch"], pagination_class=None, filterset_class=None)
+    def limits(self, request: Request, pk: str) -> Response:
+        return project_limits(request, self.get_object())
