@@ -1,4 +1,4 @@
-"""What every page may say about the installation it runs in."""
+"""What every page may say about the installation it runs in, and the head of pages outside a tenant."""
 
 from __future__ import annotations
 
@@ -6,6 +6,9 @@ from typing import Any
 
 from django.conf import settings
 from django.http import HttpRequest
+from django.utils.functional import SimpleLazyObject
+
+from tenants.views.header import header_of
 
 
 def installation(request: HttpRequest) -> dict[str, Any]:
@@ -15,4 +18,5 @@ def installation(request: HttpRequest) -> dict[str, Any]:
         "gateway_url": settings.GATEWAY_URL,
         "support_contact": settings.SUPPORT_CONTACT,
         "provider_name": settings.OIDC_PROVIDER_NAME if settings.OIDC_ISSUER else "",
+        "header": SimpleLazyObject(lambda: header_of(request)),  # asks the database only where it is shown
     }

@@ -23,6 +23,7 @@ urlpatterns = [
     path("t/<slug:tenant>/", include("tenants.portal_urls")),
     path("t/<slug:tenant>/", include("catalog.urls")),
     path("t/<slug:tenant>/", include("billing.urls")),
+    path("t/<slug:tenant>/", include("gateway.portal_urls")),
 ]
 
 handler400 = "tenants.views.errors.bad_request"

@@ -3,7 +3,8 @@
 from rest_framework.routers import SimpleRouter
 
 from tenants.api.audit import AuditEntryViewSet
-from tenants.api.keys import ApiKeyViewSet, LimitViewSet
+from tenants.api.keys import ApiKeyViewSet
+from tenants.api.limits import LimitViewSet
 from tenants.api.members import InvitationViewSet, MemberViewSet, ServiceAccountViewSet
 from tenants.api.tenancy import ProjectViewSet, TenantViewSet
 from tenants.api.tokens import TokenViewSet

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
@@ -17,8 +17,9 @@ from catalog import rules
 from catalog.models import AccessRequest, CatalogModel, Grant, Review
 from catalog.prices import Estimate, monthly_cost
 from tenants import audit
+from tenants.actions.limits import clean_limits
 from tenants.errors import Conflict
-from tenants.models import DataClass, Limit, Project, Tenant, User
+from tenants.models import DataClass, Project, Tenant, User
 from tenants.permissions import require
 from tenants.standing import require_active
 
@@ -245,37 +246,6 @@ def region_problem(tenant: Tenant, model: CatalogModel) -> str | None:
         "tenant": tenant.name,
         "regions": ", ".join(tenant.regions),
     }
-
-
-def clean_limits(limits: Mapping[str, Any]) -> dict[str, Decimal]:
-    """Wanted limits as decimals by kind, without the empty ones. Raises ValidationError by kind."""
-    cleaned, problems = {}, {}
-    for kind, value in limits.items():
-        if value in (None, ""):
-            continue
-        if kind not in Limit.Kind.values:
-            kinds = ", ".join(Limit.Kind.values)
-            problems["limits"] = _("%(kind)s is no kind of limit. Use: %(kinds)s.") % {
-                "kind": kind,
-                "kinds": kinds,
-            }
-            continue
-        try:
-            number = Decimal(str(value)) if not isinstance(value, bool | float) else Decimal("NaN")
-        except InvalidOperation:
-            number = Decimal("NaN")
-        is_money = kind == Limit.Kind.MONEY_PER_MONTH
-        if not number.is_finite() or not 0 < number < Decimal(10) ** 12:
-            problems[kind] = _("Give a number above 0.")
-        elif not is_money and number != number.to_integral_value():
-            problems[kind] = _("Give a whole number.")
-        elif number != number.quantize(Decimal("0.00000001")):
-            problems[kind] = _("Give at most 8 decimals.")
-        else:
-            cleaned[kind] = number.normalize()
-    if problems:
-        raise ValidationError(problems)
-    return cleaned
 
 
 def cancel_open_reviews(access_request: AccessRequest) -> None:

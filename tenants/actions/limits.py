@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from decimal import Decimal
+from collections.abc import Mapping
+from decimal import Decimal, InvalidOperation
+from typing import Any
 
+from django.core.exceptions import ValidationError
 from django.db import transaction
+from django.utils.translation import gettext as _
 
 from tenants import audit
 from tenants.models import ApiKey, Limit, Project, Tenant, User
@@ -16,20 +20,22 @@ from tenants.standing import require_active
 @transaction.atomic
 def set_limits(
     tenant: Tenant,
-    values: dict[str, Decimal],
+    values: Mapping[str, Decimal | None],
     *,
     by: User | None,
     project: Project | None = None,
     key: ApiKey | None = None,
     model: str = "",
 ) -> list[Limit]:
-    """Set limits by kind on a tenant, a project or a key, for one model or (empty) all. Safe to repeat.
+    """Set limits by kind on a tenant, a project or a key, for one model or (empty) all; None takes one away.
 
+    What is left out stays. Safe to repeat: what is so already writes nothing. Returns the limits that `values` leaves.
     Every limit that applies to a call is checked, so a project's limit never widens its tenant's.
 
     Raises:
         PermissionDenied: `by` may not change limits here.
         Conflict: the tenant is not active.
+        ValidationError: by kind; an unknown one, or a number that no limit can have.
         ValueError: the project or key is another tenant's.
     """
     if any(owned is not None and owned.tenant_id != tenant.pk for owned in (project, key)):
@@ -37,24 +43,65 @@ def set_limits(
     if by is not None:
         require(by, "tenants.manage_limits", project or (key.project if key else tenant))
     require_active(tenant)
-    limits, changes = [], {}
-    for kind, value in sorted(values.items()):
-        limit, is_new = (
-            Limit.objects.in_tenant(tenant)
-            .select_for_update()
-            .get_or_create(
-                tenant=tenant, project=project, key=key, model=model, kind=kind, defaults={"value": value}
-            )
-        )
-        changes[kind] = (None if is_new else _number(limit.value), _number(value))
-        limit.value = value
-        limit.save(update_fields=["value"])
+    wanted = clean_limits(values)
+    limits: list[Limit] = []
+    changes: dict[str, tuple[str | None, str | None]] = {}
+    here = {"tenant": tenant, "project": project, "key": key, "model": model}
+    rows = Limit.objects.in_tenant(tenant).select_for_update()
+    for limit in rows.filter(**here, kind__in=values.keys() - wanted.keys()):
+        changes[limit.kind] = (_number(limit.value), None)
+        limit.delete()
+    for kind, value in sorted(wanted.items()):
+        limit, is_new = rows.get_or_create(**here, kind=kind, defaults={"value": value})
+        if is_new or limit.value != value:
+            changes[kind] = (None if is_new else _number(limit.value), _number(value))
+            limit.value = value
+            limit.save(update_fields=["value"])
         limits.append(limit)
-    audit.record(
-        "limits.set", actor=by, subject=key or project or tenant, tenant=tenant, model=model, changes=changes
-    )
-    raise_revision()
+    if changes:
+        audit.record(
+            "limits.set",
+            actor=by,
+            subject=key or project or tenant,
+            tenant=tenant,
+            model=model,
+            changes=changes,
+        )
+        raise_revision()
     return limits
+
+
+def clean_limits(limits: Mapping[str, Any]) -> dict[str, Decimal]:
+    """Wanted limits as decimals by kind, without the empty ones. Raises ValidationError by kind."""
+    cleaned, problems = {}, {}
+    for kind, value in limits.items():
+        if value in (None, ""):
+            continue
+        if kind not in Limit.Kind.values:
+            kinds = ", ".join(Limit.Kind.values)
+            problems["limits"] = _("%(kind)s is no kind of limit. Use: %(kinds)s.") % {
+                "kind": kind,
+                "kinds": kinds,
+            }
+            continue
+        try:
+            number = Decimal(str(value)) if not isinstance(value, bool | float) else Decimal("NaN")
+        except InvalidOperation:
+            number = Decimal("NaN")
+        is_money = kind == Limit.Kind.MONEY_PER_MONTH
+        if not number.is_finite() or number <= 0:
+            problems[kind] = _("Give a number above 0.")
+        elif number >= Decimal(10) ** 12:
+            problems[kind] = _("Give a number below 1,000,000,000,000.")
+        elif not is_money and number != number.to_integral_value():
+            problems[kind] = _("Give a whole number.")
+        elif number != number.quantize(Decimal("0.00000001")):
+            problems[kind] = _("Give at most 8 decimals.")
+        else:
+            cleaned[kind] = number.normalize()
+    if problems:
+        raise ValidationError(problems)
+    return cleaned
 
 
 def _number(value: Decimal) -> str:

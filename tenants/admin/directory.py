@@ -16,7 +16,7 @@ from django.utils.translation import gettext_lazy as _
 from unfold.decorators import action, display
 from unfold.enums import ActionVariant
 from unfold.forms import BaseDialogForm
-from unfold.widgets import INPUT_CLASSES, SELECT_CLASSES, UnfoldAdminTextInputWidget
+from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
 
 from tenants import group_rules
 from tenants.actions.group_rules import (
@@ -47,15 +47,26 @@ class GroupRuleForm(forms.Form):
         label=_("Group"),
         max_length=200,
         help_text=_("Exactly as the identity provider or directory writes it."),
+        widget=UnfoldAdminTextInputWidget(),
     )
     tenant = forms.ModelChoiceField(
-        label=_("Tenant"), queryset=Tenant.objects.none(), required=False, empty_label=_("none: a staff role")
+        label=_("Tenant"),
+        queryset=Tenant.objects.none(),
+        required=False,
+        empty_label=_("none: a staff role"),
+        widget=UnfoldAdminSelectWidget(),
     )
     role = forms.ChoiceField(
-        label=_("Role in the tenant"), choices=[("", "—"), *Role.choices], required=False
+        label=_("Role in the tenant"),
+        choices=[("", "—"), *Role.choices],
+        required=False,
+        widget=UnfoldAdminSelectWidget(),
     )
     staff_role = forms.ChoiceField(
-        label=_("Staff role"), choices=[("", "—"), *StaffRole.choices], required=False
+        label=_("Staff role"),
+        choices=[("", "—"), *StaffRole.choices],
+        required=False,
+        widget=UnfoldAdminSelectWidget(),
     )
 
     def __init__(self, *args: Any, user: User, **kwargs: Any) -> None:
@@ -63,9 +74,6 @@ class GroupRuleForm(forms.Form):
         self.fields["tenant"].queryset = Tenant.objects.visible_to(user).exclude(status="closed")  # type: ignore[attr-defined]
         if not user.has_perm("tenants.appoint_staff"):
             del self.fields["staff_role"]
-        for field in self.fields.values():
-            classes = SELECT_CLASSES if isinstance(field.widget, forms.Select) else INPUT_CLASSES
-            field.widget.attrs["class"] = " ".join(classes)
 
     def draft(self) -> GroupRule:
         """The rule that the form describes. Raises ValidationError."""

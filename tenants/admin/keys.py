@@ -67,10 +67,14 @@ class ApiKeyAdmin(LookAdmin):
 
 @admin.register(Limit)
 class LimitAdmin(LookAdmin):
-    list_display = ["tenant", "project", "key", "model", "kind", "value", "is_hard"]
+    list_display = ["tenant", "project", "key", "model", "kind", "number", "is_hard"]
     list_filter = ["kind"]
     list_select_related = ["tenant", "project", "key"]
     search_fields = ["tenant__name", "project__name", "model"]
     ordering = ["-pk"]
-    fields = ["tenant", "project", "key", "model", "kind", "value", "is_hard", "created_at"]
+    fields = ["tenant", "project", "key", "model", "kind", "number", "is_hard", "created_at"]
     readonly_fields = fields
+
+    @display(description=_("Number"), ordering="value")
+    def number(self, limit: Limit) -> str:
+        return f"{limit.value.normalize():,f}"

@@ -121,8 +121,9 @@ class TenantAdmin(EmergencyDeeds, LookAdmin):
             else:
                 messages.success(request, _("%(tenant)s is changed.") % {"tenant": tenant})
                 return redirect("admin:tenants_tenant_change", tenant.pk)
+        title = _("Settings of %(tenant)s") % {"tenant": tenant.name}
         hint = _("Every change is written to the audit trail, which the tenant's owners read.")
-        return self._form_page(request, form, title=tenant.name, button=_("Save"), hint=hint)
+        return self._form_page(request, form, title=title, button=_("Save"), hint=hint)
 
     @action(
         description=_("Suspend"),

@@ -8,7 +8,7 @@ from zoneinfo import available_timezones
 from django import forms
 from django.core.exceptions import ValidationError
 from django.utils.translation import gettext_lazy as _
-from unfold.widgets import UnfoldAdminSelect2Widget, UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
+from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
 
 from tenants.actions import create_tenant
 from tenants.errors import Conflict
@@ -34,7 +34,7 @@ class TenantForm(forms.Form):
     name = _text(_("Name"), most=120)
     cost_centre = _text(_("Cost centre"), most=60, required=False)
     timezone = forms.ChoiceField(
-        label=_("Time zone"), initial="UTC", widget=UnfoldAdminSelect2Widget(), choices=list
+        label=_("Time zone"), initial="UTC", widget=UnfoldAdminSelectWidget(), choices=list
     )
     currency = _text(_("Billing currency"), most=3, hint=_("It stays once there is usage."), initial="USD")
     regions = _text(

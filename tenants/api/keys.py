@@ -1,4 +1,4 @@
-"""Keys and limits over HTTP."""
+"""Keys over HTTP."""
 
 from __future__ import annotations
 
@@ -17,29 +17,10 @@ from rest_framework.response import Response
 from tenants.actions import claim_api_key, revoke_api_key
 from tenants.actions.keys import require_claimable
 from tenants.api.base import InProjectFilter, VisibleMixin, service_account_of
-from tenants.models import ApiKey, Limit, Project, Tenant, User
+from tenants.models import ApiKey, Project, Tenant, User
 from tenants.permissions import require, signed_in
 from tenants.rate_limits import limit_rate
 from tenants.roles import TokenScope
-
-
-class LimitSerializer(serializers.ModelSerializer[Limit]):
-    tenant = serializers.SlugRelatedField[Tenant](slug_field="slug", read_only=True)
-    project = serializers.SlugRelatedField[Project](slug_field="slug", read_only=True, allow_null=True)
-    key = serializers.PrimaryKeyRelatedField[ApiKey](read_only=True, allow_null=True)
-
-    class Meta:
-        model = Limit
-        fields = ["id", "tenant", "project", "key", "model", "kind", "value", "is_hard", "created_at"]
-
-
-class LimitViewSet(VisibleMixin, viewsets.ReadOnlyModelViewSet[Limit]):
-    """Numbers that gateways enforce. `model` empty: all models together. Every limit that applies is checked."""
-
-    model, serializer_class, filterset_class = Limit, LimitSerializer, InProjectFilter
-
-    def get_queryset(self) -> QuerySet[Limit]:
-        return super().get_queryset().select_related("tenant", "project")
 
 
 class ApiKeySerializer(serializers.ModelSerializer[ApiKey]):

@@ -20,6 +20,7 @@ from tenants.actions import (
     suspend_tenant,
 )
 from tenants.api.base import InTenantFilter, VisibleMixin, named_tenant
+from tenants.api.limits import LIMITS_SCHEMA, SET_LIMITS_SCHEMA, project_limits
 from tenants.api.project_roles import ROLES_SCHEMA, SET_ROLE_SCHEMA, project_roles
 from tenants.models import DataClass, Membership, Project, Tenant
 from tenants.permissions import require, signed_in
@@ -196,3 +197,9 @@ class ProjectViewSet(VisibleMixin, viewsets.ReadOnlyModelViewSet[Project]):
     @action(detail=True, methods=["get", "post"], pagination_class=None, filterset_class=None)
     def roles(self, request: Request, pk: str) -> Response:
         return project_roles(request, self.get_object())
+
+    @SET_LIMITS_SCHEMA
+    @LIMITS_SCHEMA
+    @action(detail=True, methods=["get", "patch"], pagination_class=None, filterset_class=None)
+    def limits(self, request: Request, pk: str) -> Response:
+        return project_limits(request, self.get_object())

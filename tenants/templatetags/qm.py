@@ -383,4 +383,5 @@ def control(field: BoundField) -> SafeString:
         attrs["class"] = "form-control"
     if own := widget.attrs.get("class"):
         attrs["class"] += f" {own}"
-    return field.as_widget(attrs=attrs)
+    shown = field.as_widget(attrs=attrs)
+    return shown + field.as_hidden(only_initial=True) if field.field.show_hidden_initial else shown

@@ -87,10 +87,10 @@ def watched_page(
         context.close()
 
 
-def accessibility_violations(page: Page) -> list[str]:
-    """What axe finds against WCAG 2.2 A and AA, one line for each element."""
+def accessibility_violations(page: Page, within: str | None = None) -> list[str]:
+    """What axe finds against WCAG 2.2 A and AA, one line for each element; `within` what a selector finds."""
     options = {"runOnly": {"type": "tag", "values": RULES}, "resultTypes": ["violations"]}
-    found = Axe().run(page, options=options).response["violations"]
+    found = Axe().run(page, context=within, options=options).response["violations"]
     return [
         f"{violation['id']}: {node['target']} {node['failureSummary']}"
         for violation in found

@@ -8,11 +8,11 @@ from django.utils.timezone import now
 
 from billing.closing import _ledger_sha256
 from billing.models import Export
-from tenants import actions, audit
+from tenants import audit
 from tenants.actions.closing import propose_closing
-from tenants.models import Tenant
+from tenants.models import Limit, Tenant
 from tests.factories import ProjectFactory, member_of
-from tests.role_matrix import Deed, Door, Shell
+from tests.role_matrix import Deed, Door
 
 SENT = {"_form_submitted": "1"}
 SETTINGS = {"name": "Laboratory", "cost_centre": "", "timezone": "UTC", "currency": "USD", "regions": ""}
@@ -69,6 +69,12 @@ def _closing(step):
     )
 
 
+def _a_limit(world, actor):
+    return Limit.objects.in_tenant(world.tenant).get_or_create(
+        tenant=world.tenant, project=world.project, kind="tokens_per_month", defaults={"value": 7_654_321}
+    )[0]
+
+
 TENANCY_DEEDS = [
     Deed(
         "create a tenant",
@@ -116,13 +122,17 @@ TENANCY_DEEDS = [
         api=Door("PATCH /api/v1/projects/{it.pk}/", {"name": "Renamed"}),
     ),
     Deed(
+        "read limits",
+        subject=_a_limit,
+        page=Door("GET /t/{w.tenant.slug}/projects/{w.project.pk}/limits/", shows="7,654,321"),
+        api=Door("GET /api/v1/projects/{w.project.pk}/limits/", shows="{it.pk}"),
+    ),
+    Deed(
         "set limits",
         "tenants.actions.set_limits",
-        shell=Shell(
-            lambda world, actor, it: actions.set_limits(
-                world.tenant, {"requests_per_minute": 3}, project=world.project, by=actor
-            )
-        ),
+        subject=lambda world, actor: ProjectFactory(tenant=world.tenant),
+        page=Door("POST /t/{w.tenant.slug}/projects/{it.pk}/limits/", {"requests_per_minute": "3"}),
+        api=Door("PATCH /api/v1/projects/{it.pk}/limits/", {"limits": {"requests_per_minute": 3}}),
     ),
     Deed(
         "read the audit trail",

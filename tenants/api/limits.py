@@ -1,0 +1,128 @@
+"""A project's limits over HTTP."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.db.models import QuerySet
+from drf_spectacular.utils import OpenApiResponse, extend_schema
+from rest_framework import serializers, viewsets
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from tenants.actions import set_limits
+from tenants.api.base import InProjectFilter, VisibleMixin
+from tenants.limits import binding_limits, models_of
+from tenants.models import ApiKey, Limit, Project, Tenant
+from tenants.permissions import require, signed_in
+from tenants.standing import check_active
+
+
+class LimitSerializer(serializers.ModelSerializer[Limit]):
+    tenant = serializers.SlugRelatedField[Tenant](slug_field="slug", read_only=True)
+    project = serializers.SlugRelatedField[Project](slug_field="slug", read_only=True, allow_null=True)
+    key = serializers.PrimaryKeyRelatedField[ApiKey](read_only=True, allow_null=True)
+
+    class Meta:
+        model = Limit
+        fields = ["id", "tenant", "project", "key", "model", "kind", "value", "is_hard", "created_at"]
+
+
+class LimitViewSet(VisibleMixin, viewsets.ReadOnlyModelViewSet[Limit]):
+    """Numbers that gateways enforce. `model` empty: all models together. Every limit that applies is checked."""
+
+    model, serializer_class, filterset_class = Limit, LimitSerializer, InProjectFilter
+
+    def get_queryset(self) -> QuerySet[Limit]:
+        return super().get_queryset().select_related("tenant", "project")
+
+
+def _wanted(kind: str) -> serializers.DecimalField:
+    is_money = kind == Limit.Kind.MONEY_PER_MONTH
+    return serializers.DecimalField(
+        max_digits=20 if is_money else 12,
+        decimal_places=8 if is_money else 0,
+        required=False,
+        allow_null=True,
+        help_text="In the tenant's currency." if is_money else None,
+    )
+
+
+class NumbersSerializer(serializers.Serializer[Any]):
+    """By kind: a number above 0, or null to take the limit away. What is left out stays."""
+
+    def get_fields(self) -> dict[str, serializers.Field]:  # type: ignore[type-arg]
+        return {kind: _wanted(kind) for kind in Limit.Kind.values}
+
+    def to_internal_value(self, data: Any) -> dict[str, Any]:
+        numbers: dict[str, Any] = super().to_internal_value(data)
+        if unknown := data.keys() - self.fields.keys():
+            raise serializers.ValidationError({kind: ["There is no such kind."] for kind in sorted(unknown)})
+        return numbers
+
+
+class SetLimitsSerializer(serializers.Serializer[Any]):
+    """Which calls of the project, and the numbers for them."""
+
+    key = serializers.UUIDField(
+        required=False, default=None, allow_null=True, help_text="A key of the project; null: all its keys."
+    )
+    model = serializers.CharField(
+        max_length=120,
+        required=False,
+        default="",
+        allow_blank=True,
+        help_text="A model that the project has a key for; empty: all models together.",
+    )
+    limits = NumbersSerializer()
+
+    def validate_key(self, pk: Any) -> ApiKey | None:
+        project = self.context["project"]
+        found: ApiKey | None = ApiKey.objects.in_tenant(project.tenant).filter(project=project, pk=pk).first()
+        if pk is not None and found is None:
+            raise serializers.ValidationError("This project has no such key.")
+        return found
+
+    def validate_model(self, name: str) -> str:
+        if name and name not in models_of(self.context["project"]):
+            raise serializers.ValidationError("This project has no key for such a model.")
+        return name
+
+
+LIMITS_SCHEMA = extend_schema(
+    methods=["GET"],
+    responses=LimitSerializer(many=True),
+    description="Every limit that can bind a call of this project: the tenant's, its own, and those of its keys.",
+)
+SET_LIMITS_SCHEMA = extend_schema(
+    methods=["PATCH"],
+    request=SetLimitsSerializer,
+    responses={
+        200: LimitSerializer(many=True),
+        409: OpenApiResponse(description="The tenant is suspended or closed; `detail` says why."),
+    },
+    description=(
+        "Set limits of the project, or of one of its keys, for one model or all. Safe to repeat. They reach every "
+        "gateway within seconds, and may be below what is used already. The answer is the list as it is now."
+    ),
+)
+
+
+def project_limits(request: Request, project: Project) -> Response:
+    """List what binds the project's calls; after a PATCH, as that left it."""
+    if request.method == "PATCH":
+        require(signed_in(request), "tenants.manage_limits", project)
+        check_active(project.tenant)
+        wanted = SetLimitsSerializer(data=request.data, context={"project": project})
+        wanted.is_valid(raise_exception=True)
+        said = wanted.validated_data
+        set_limits(
+            project.tenant,
+            said["limits"],
+            by=signed_in(request),
+            project=None if said["key"] else project,
+            key=said["key"],
+            model=said["model"],
+        )
+    limits = binding_limits(project).visible_to(request.user)
+    return Response(LimitSerializer(limits, many=True).data)

@@ -1,0 +1,62 @@
+"""The head of pages outside a tenant: the way to one's tenants, and which of them are suspended."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from django.db import DatabaseError
+from django.db.models import Q
+from django.http import HttpRequest
+
+from tenants.models import Tenant, User
+from tenants.scope import person_scope, scoped
+
+MOST_TENANTS: Final = 20  # that the switcher lists; the others are found by searching
+MOST_BANNERS: Final = 3
+
+
+@dataclass(frozen=True)
+class Header:
+    """The tenants a person belongs to, and of which the page speaks."""
+
+    tenant: Tenant | None  # whose page it would have been: an error below /t/<tenant>/
+    tenants: list[Tenant]
+    has_more_tenants: bool
+    standing: list[Tenant]  # suspended or closed, to be said on the page
+
+
+def header_of(request: HttpRequest) -> Header | None:
+    """What the head of a page says to its person; None for nobody, for htmx, which takes the error alone out of an
+    error page, and where the database does not answer.
+
+    It is of their own tenants alone; staff find the others by searching.
+    """
+    if request.headers.get("HX-Request") == "true":
+        return None
+    try:
+        user = request.user
+        if not isinstance(user, User) or not user.is_active:
+            return None
+        with scoped(person_scope(user.pk, [])):
+            return _header(user, _slug_in(request.path_info))
+    except DatabaseError:
+        return None  # the page may be the one that says so
+
+
+def _header(user: User, slug: str) -> Header:
+    mine = Tenant.objects.filter(pk__in=user.own_tenants()).annotate(is_here=Q(slug=slug))
+    tenants = list(mine.order_by("-is_here", "name", "pk")[: MOST_TENANTS + 1])
+    here = tenants[0] if tenants and tenants[0].slug == slug else None
+    suspended = mine.filter(status=Tenant.Status.SUSPENDED).order_by("name", "pk")
+    return Header(
+        tenant=here,
+        tenants=tenants[:MOST_TENANTS],
+        has_more_tenants=len(tenants) > MOST_TENANTS,
+        standing=[here] if here else list(suspended[:MOST_BANNERS]),
+    )
+
+
+def _slug_in(path: str) -> str:
+    parts = path.split("/", 3)
+    return parts[2] if len(parts) > 3 and parts[1] == "t" else ""

@@ -1,0 +1,90 @@
+"""What operators use to look after tenants and people: lists, forms and dialogs of the admin, light and dark."""
+
+from __future__ import annotations
+
+import re
+from datetime import timedelta
+
+import pytest
+from playwright.sync_api import expect
+
+from tenants import audit
+from tenants.actions import add_member
+from tenants.actions.scim_tokens import issue_scim_token
+from tenants.models import DirectoryGroup, FederatedIdentity, GroupRule
+from tests.browser.looking import accessibility_violations, sideways_scroll
+from tests.factories import ApiKeyFactory, UserFactory
+
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(240)]
+
+
+@pytest.fixture(scope="module")
+def rows(house):
+    """Something in every list, and somebody to whom deeds can be done."""
+    person = UserFactory(name="Lina Leaver")
+    add_member(house.tenant, person, "developer", by=None)
+    ApiKeyFactory(tenant=house.tenant, project=house.project, owner=person, name="nightly letters")
+    FederatedIdentity.objects.create(user=person, issuer="https://id.example", subject="lina")
+    DirectoryGroup.objects.create(display_name="harbour-engineers")
+    token, _ = issue_scim_token("Directory", life=timedelta(days=30), by=None)
+    return {
+        "person": person.pk,
+        "tenant": house.tenant.pk,
+        "rule": GroupRule.objects.create(group="harbour-engineers", tenant=house.tenant, role="viewer").pk,
+        "token": token.pk,
+        "line": audit.record("lab.marked", actor=person, subject=house.project, note="seen").pk,
+    }
+
+
+LISTS = [
+    "tenant", "project", "membership", "user", "staffappointment", "tenantclosing", "personalaccesstoken",
+    "grouprule", "federatedidentity", "directorygroup", "scimtoken", "auditentry", "apikey", "limit",
+]  # fmt: skip
+PAGES = [
+    "tenant/new/", "tenant/{tenant}/change/", "tenant/{tenant}/settings/", "user/{person}/change/",
+    "user/{person}/erase/", "grouprule/begin/", "grouprule/{rule}/replace/",
+    "grouprule/{rule}/end/", "staffappointment/appoint/", "auditentry/{line}/change/",
+    "auditentry/?person=nobody%40example.com",
+]  # fmt: skip
+DIALOGS = [
+    ("tenant/{tenant}/change/", "Suspend"),
+    ("user/{person}/change/", "Deactivate"),
+    ("scimtoken/", "Issue a token"),
+    ("scimtoken/{token}/change/", "Revoke"),
+]
+
+
+LOOKS = pytest.mark.parametrize(("theme", "width"), [("light", 1360), ("dark", 390)])
+
+
+def problems_of(page, seen, within=None):
+    problems = accessibility_violations(page, within) + seen.complaints
+    problems += [f"{by} pixels wider than the window"] if (by := sideways_scroll(page)) else []
+    seen.complaints.clear()
+    return problems
+
+
+@LOOKS
+def test_no_page_of_staff_hinders_anybody(browser, house, rows, theme, width):
+    found = {}
+    with house.visit(browser, "operator", theme=theme, width=width) as (page, seen):
+        for path in ["", *(f"tenants/{name}/" for name in LISTS), *(f"tenants/{path}" for path in PAGES)]:
+            page.goto(f"{house.stack.console}/admin/{path.format(**rows)}")
+            found[path] = problems_of(page, seen)
+    assert {path: problems for path, problems in found.items() if problems} == {}
+
+
+@LOOKS
+def test_no_dialog_of_staff_hinders_anybody(browser, house, rows, theme, width):
+    found = {}
+    with house.visit(browser, "operator", theme=theme, width=width) as (page, seen):
+        for path, button in DIALOGS:
+            page.goto(f"{house.stack.console}/admin/tenants/{path.format(**rows)}")
+            if (more := page.get_by_role("link", name="more_horiz")).is_visible():  # on a phone
+                more.click()
+            page.get_by_role(
+                "link", name=re.compile(rf"\b{button}$")
+            ).click()  # an icon's word may come first
+            expect(page.locator("#dialog")).to_be_visible()
+            found[f"{path} {button}"] = problems_of(page, seen, within="#dialog")
+    assert {path: problems for path, problems in found.items() if problems} == {}
