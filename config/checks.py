@@ -115,6 +115,19 @@ def check_proxies(app_configs: Any, **kwargs: Any) -> Sequence[CheckMessage]:
     ]
 
 
+@register(Tags.security, deploy=True)
+def check_mail(app_configs: Any, **kwargs: Any) -> Sequence[CheckMessage]:
+    if settings.IS_LOOPBACK or not settings.EMAIL_BACKEND.endswith("console.EmailBackend"):
+        return []
+    return [
+        Warning(
+            "Mails go to the console's output: nobody gets an invitation, and whoever reads the logs has its link.",
+            hint="Set EMAIL_BACKEND=django.core.mail.backends.smtp.EmailBackend and EMAIL_HOST.",
+            id="qm.W004",
+        )
+    ]
+
+
 def refuse_what_is_unsafe() -> None:
     """Raise ImproperlyConfigured with every error above, so that the console does not start."""
     checks = (check_secret_key, check_somebody_can_sign_in, check_transport, check_hosts)

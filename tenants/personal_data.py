@@ -110,11 +110,11 @@ def erase_person(pk: UUID | str, *, by: User | None, reason: str, keys_to: User 
         token = f"erased-{secrets.token_hex(6)}"
         handed, revoked = _let_keys_go(user, keys_to, token)
         memberships = Membership.unscoped.filter(user=user).count()
-        Invitation.unscoped.filter(email__iexact=user.email, accepted_at=None, withdrawn_at=None).update(
-            withdrawn_at=now()
-        )
-        Invitation.unscoped.filter(email__iexact=user.email).update(email=f"{token}@erased.invalid")
-        _forget_attempts(user.email)
+        for address in person.addresses:
+            invitations = Invitation.unscoped.filter(email__iexact=address)
+            invitations.filter(accepted_at=None, withdrawn_at=None).update(withdrawn_at=now())
+            invitations.update(email=f"{token}@erased.invalid")
+            _forget_attempts(address)
         for relation in _relations():
             if relation.on_delete is models.CASCADE:
                 relation.related_model._base_manager.filter(**{relation.field.name: user}).delete()

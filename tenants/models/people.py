@@ -202,7 +202,10 @@ class Session(AbstractBaseSession):
     has_second_factor = models.BooleanField(default=False)
 
     class Meta(AbstractBaseSession.Meta):
-        indexes = [Index(fields=["issuer", "provider_session"], name="session_of_provider")]
+        indexes = [
+            Index(fields=["issuer", "provider_session"], name="session_of_provider"),
+            Index(fields=["issuer", "subject"], name="session_of_subject"),
+        ]
 
     @classmethod
     def get_session_store_class(cls) -> type:

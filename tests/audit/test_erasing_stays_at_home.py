@@ -62,7 +62,13 @@ def test_former_addresses_and_names_go_too(lab, operator, owner):
     married = PersonFacts("maria.married@example.com", given_name="Maria", family_name="Married")
     change_person(person.pk, lambda _: married, directory="test")
     person.refresh_from_db()
+    invitation, _ = actions.invite(
+        TenantFactory(slug="next"), "maria.maiden@example.com", "viewer", by=operator
+    )
     erase_person(person.pk, by=operator, reason=REASON)
+    invitation.refresh_from_db()
+    assert invitation.withdrawn_at
+    assert "maiden" not in invitation.email
     lines = AuditEntry.unscoped.values_list("actor_label", "subject_label", "details", "changes")
     assert "maiden" not in json.dumps(list(lines)).lower()
     seal_waiting_entries()

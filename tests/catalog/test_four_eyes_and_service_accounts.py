@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 from django.core.exceptions import PermissionDenied
+from django.db import IntegrityError, transaction
 
 from catalog.actions import decide_review, raise_access_request
-from catalog.models import Review
+from catalog.models import Review, ReviewDecision
 from tenants.actions import create_service_account, make_staff
 from tests.factories import CatalogModelFactory, member_of
 
@@ -41,6 +42,18 @@ def test_who_answers_for_who_asked_does_not_decide_either(client, lab, asked_by_
     client.force_login(owner)
     page = client.get(f"/admin/catalog/review/{asked_by_a_program.pk}/change/")
     assert page.context["is_mine"]
+
+
+def test_the_database_refuses_who_answers_for_who_asked(lab, asked_by_a_program, owner, security_reviewer):
+    def decided_by(person):
+        with transaction.atomic():
+            return ReviewDecision.objects.create(
+                tenant=lab, review=asked_by_a_program, reviewer=person, verdict="approve"
+            )
+
+    with pytest.raises(IntegrityError, match="four eyes"):
+        decided_by(owner)
+    assert decided_by(security_reviewer).pk
 
 
 def test_an_operator_who_reviews_does_not_decide_what_programs_asked(asked_by_a_program, operator):

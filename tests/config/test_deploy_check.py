@@ -22,6 +22,7 @@ PRODUCTION = {
     "SECRET_KEY": "Wq7vT2mZ-hs0Jd9_uRkE4bYxLcN8pAfG1oViMtQ5eUwSyHzDnB3KrXjPaC6lFgOI",
     "DATABASE_URL": "postgresql://qm:pw@db.example.com:5432/qm?sslmode=verify-full",
     "CELERY_BROKER_URL": "rediss://:pw@queue.example.com:6379/0",
+    "EMAIL_BACKEND": "django.core.mail.backends.smtp.EmailBackend",
 }
 CHECK = ["manage.py", "check", "--deploy", "--fail-level", "WARNING"]
 
@@ -75,6 +76,7 @@ def complaints():
         ("qm.W001", {"IS_DEMO": True}),
         ("qm.W002", {"STAFF_SECOND_FACTOR": "optional"}),
         ("qm.W003", {"TRUSTED_PROXIES": 0}),
+        ("qm.W004", {"EMAIL_BACKEND": "django.core.mail.backends.console.EmailBackend"}),
     ],
 )
 def test_each_mistake_is_named(production, code, changes):

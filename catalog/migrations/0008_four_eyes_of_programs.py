@@ -1,0 +1,33 @@
+"""Four eyes hold for programs too: who answers for the service account that asked does not decide its request."""
+
+from django.db import migrations
+
+GUARD = """
+CREATE OR REPLACE FUNCTION catalog_reviewer_is_not_requester() RETURNS trigger LANGUAGE plpgsql
+    SECURITY DEFINER SET search_path = public, pg_temp AS $$
+BEGIN
+    IF EXISTS (
+        SELECT FROM catalog_review r
+          JOIN catalog_accessrequest q ON q.id = r.access_request_id
+          JOIN tenants_user u ON u.id = q.requested_by_id
+         WHERE r.id = NEW.review_id AND {is_theirs}
+    ) THEN
+        RAISE EXCEPTION 'four eyes: the person who asked for access may not review it'
+            USING ERRCODE = 'check_violation', CONSTRAINT = 'review_decision_four_eyes';
+    END IF;
+    RETURN NEW;
+END $$
+"""
+
+
+class Migration(migrations.Migration):
+    dependencies = [
+        ("catalog", "0007_answers_are_kept_by_tenants"),
+        ("tenants", "0019_emergency_access"),
+    ]
+    operations = [
+        migrations.RunSQL(
+            GUARD.format(is_theirs="NEW.reviewer_id IN (u.id, u.responsible_id)"),
+            GUARD.format(is_theirs="NEW.reviewer_id = u.id"),
+        )
+    ]
