@@ -16,6 +16,7 @@ from uuid import UUID
 
 import structlog
 from celery.exceptions import SoftTimeLimitExceeded
+from django.conf import settings
 from django.contrib.auth.models import Group
 from django.db import transaction
 from django.db.models import Q
@@ -155,10 +156,14 @@ def rules_for(people: Iterable[UUID]) -> list[GroupRule]:
 
 
 def groups_of(people: Iterable[UUID]) -> dict[UUID, set[str]]:
-    """The names of the groups of each person, from their identities and from the directory."""
+    """The names of the groups of each person, from the directory and from the provider.
+
+    What an earlier provider (another OIDC_ISSUER) said of somebody counts no more: nobody could take it back.
+    """
     people = list(people)
     groups: dict[UUID, set[str]] = defaultdict(set)
-    for person, names in FederatedIdentity.objects.filter(user__in=people).values_list("user", "groups"):
+    identities = FederatedIdentity.objects.filter(user__in=people, issuer=settings.OIDC_ISSUER)
+    for person, names in identities.values_list("user", "groups"):
         groups[person].update(names)
     listed = DirectoryGroup.members.through.objects.filter(user__in=people)
     for person, name in listed.values_list("user", "directorygroup__display_name"):

@@ -19,6 +19,11 @@ from tests.factories import TenantFactory, UserFactory, member_of, staff
 pytestmark = pytest.mark.django_db
 
 
+@pytest.fixture(autouse=True)
+def provider_of_groups(settings):
+    settings.OIDC_ISSUER = "https://id.example"
+
+
 @pytest.fixture
 def ana(db):
     user = UserFactory(email="ana@example.com", name="Ana")
@@ -71,7 +76,9 @@ def test_what_has_changed_since_is_shown_again_and_not_done(client, operator, la
     client.force_login(operator)
     form = {"group": "writers", "tenant": lab.pk, "role": "developer"}
     preview = client.post(address("begin"), form)
-    FederatedIdentity.objects.create(user=UserFactory(), issuer="i", subject="ben", groups=["writers"])
+    FederatedIdentity.objects.create(
+        user=UserFactory(), issuer="https://id.example", subject="ben", groups=["writers"]
+    )
     answer = client.post(address("begin"), form | {"seen": seen(preview)})
     assert answer.status_code == 409
     assert "Read it again" in answer.content.decode()
@@ -126,7 +133,9 @@ def test_two_who_write_the_same_rule_at_once_get_a_conflict_not_an_error(operato
 
 
 def test_nobody_raises_themselves_by_a_rule(operator, lab):
-    FederatedIdentity.objects.create(user=operator, issuer="i", subject="otto", groups=["writers"])
+    FederatedIdentity.objects.create(
+        user=operator, issuer="https://id.example", subject="otto", groups=["writers"]
+    )
     with pytest.raises(PermissionDenied, match="yourself"):
         begin_group_rule(draft_group_rule(group="writers", tenant=lab, role="owner"), by=operator)
     with pytest.raises(PermissionDenied, match="yourself"):
@@ -137,7 +146,9 @@ def test_a_rule_raises_its_author_at_no_later_time_either(operator, lab):
     """They come into its group afterwards, by the directory or the provider; somebody else's rule does raise them."""
     for fields in ({"staff_role": "controller"}, {"tenant": lab, "role": "owner"}):
         begin_group_rule(draft_group_rule(group="writers", **fields), by=operator)
-    FederatedIdentity.objects.create(user=operator, issuer="i", subject="o", groups=["writers", "editors"])
+    FederatedIdentity.objects.create(
+        user=operator, issuer="https://id.example", subject="o", groups=["writers", "editors"]
+    )
     group_rules.apply_group_rules(operator, because="a test")
     assert set(operator.appointments.values_list("role", flat=True)) == {"operator"}
     assert not Membership.objects.in_tenant(lab).filter(user=operator).exists()

@@ -28,6 +28,11 @@ from tests.factories import ApiKeyFactory, TenantFactory, UserFactory, member_of
 pytestmark = pytest.mark.django_db
 
 
+@pytest.fixture(autouse=True)
+def provider_of_groups(settings):
+    settings.OIDC_ISSUER = "https://id.example"
+
+
 def rule(group, tenant=None, role="", staff_role=""):
     return GroupRule.objects.create(group=group, tenant=tenant, role=role, staff_role=staff_role)
 
@@ -70,6 +75,13 @@ def test_a_group_of_the_directory_counts_like_one_of_the_provider(lab):
     user = UserFactory()
     DirectoryGroup.objects.create(display_name="Writers").members.add(user)
     assert role_of(follow(user), lab) == ("viewer", "rule")
+
+
+def test_what_an_earlier_provider_said_counts_no_more(lab, settings):
+    rule("writers", lab, "developer")
+    user = follow(in_groups("writers"))
+    settings.OIDC_ISSUER = "https://another.example"
+    assert role_of(follow(user), lab) is None
 
 
 def test_names_of_groups_are_compared_as_they_are_written(lab):

@@ -98,7 +98,7 @@ def test_a_refusal_can_be_read_by_everybody(browser, console, provider, theme, w
 def test_an_operator_writes_a_rule_after_seeing_what_it_does(
     browser, console, client, lab, settings, theme, width
 ):
-    settings.STAFF_SECOND_FACTOR = "optional"
+    settings.STAFF_SECOND_FACTOR, settings.OIDC_ISSUER = "optional", "i"
     for name in ("ana", "ben"):
         user = UserFactory(email=f"{name}@example.com", name=name.title())
         FederatedIdentity.objects.create(user=user, issuer="i", subject=name, groups=["writers"])

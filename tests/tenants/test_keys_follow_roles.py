@@ -68,6 +68,11 @@ def by_hand(user, tenant, role, by):
     change_role(membership(user, tenant).pk, role, by=by)
 
 
+@pytest.fixture(autouse=True)
+def provider_of_groups(settings):
+    settings.OIDC_ISSUER = "https://id.example"
+
+
 def by_rule(user, tenant, role, by):
     """Make the membership a rule's, and let the rule give `role`."""
     Membership.objects.in_tenant(tenant).filter(user=user).update(source=Source.RULE)
