@@ -266,7 +266,7 @@ class QuarantinedEventAdmin(ReadOnlyAdmin):
     """Events that were not billed, as they came."""
 
     list_display = ("event_id", "tenant", "source", "reason", "recorded_at")
-    list_filter = ("reason", "source", "tenant")
+    list_filter = ("reason", "source")
     list_select_related = ("tenant",)
-    search_fields = ("event_id",)
+    search_fields = ("event_id", "tenant__name")
     fields = ("event_id", "tenant", "source", "reason", "recorded_at", "payload")

@@ -17,8 +17,11 @@ UNFINISHED = (Export.State.QUEUED, Export.State.RUNNING)
 
 
 def stop_exports(sender: Any, *, tenant: Tenant, **kwargs: Any) -> None:
-    """End the reports that wait or are being built; their workers notice when they next say how far they are."""
-    Export.objects.in_tenant(tenant).filter(state__in=UNFINISHED).update(
+    """End the cost reports that wait or are being built; their workers notice when they next say how far they are.
+
+    Files of the audit trail go on: who looks into why a tenant was suspended needs them.
+    """
+    Export.objects.in_tenant(tenant).of_costs().filter(state__in=UNFINISHED).update(
         state=Export.State.FAILED,
         finished_at=now(),
         error=_("Stopped, because %(tenant)s was suspended. Ask again when it is resumed.")
@@ -33,9 +36,8 @@ def count_stakes(sender: Any, *, tenant: Tenant, **kwargs: Any) -> list[Stake]:
     hours = RollupHour.objects.in_tenant(tenant).filter(
         period__in=months, hour__gte=since.replace(minute=0, second=0, microsecond=0)
     )
+    reports = Export.objects.in_tenant(tenant).of_costs().filter(state__in=UNFINISHED)
     return [
         Stake(_("Calls in the last 24 hours"), hours.aggregate(calls=Sum("calls"))["calls"] or 0),
-        Stake(
-            _("Reports being built"), Export.objects.in_tenant(tenant).filter(state__in=UNFINISHED).count()
-        ),
+        Stake(_("Reports being built"), reports.count()),
     ]

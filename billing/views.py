@@ -248,10 +248,10 @@ def as_row(export: Export) -> Export:
         "label": f"{days}{scope}",
         "created_by": str(export.requested_by),
         "rows": export.rows_total,
-        "retry_fields": _same_again(export)
-        if export.kind != Export.Kind.COSTS
-        else month | ({"project": export.project.slug} if export.project else {}),
+        "retry_fields": month | ({"project": export.project.slug} if export.project else {}),
     }
+    if export.kind != Export.Kind.COSTS and export.state == Export.State.FAILED:
+        extras["retry_fields"] = _same_again(export)
     for name, value in extras.items():
         setattr(export, name, value)
     return export

@@ -237,9 +237,9 @@ class AccessRequestAdmin(LookAdmin):
         "state_label",
         "created_at",
     ]
-    list_filter = ["state", "data_class", "tenant"]
+    list_filter = ["state", "data_class"]
     list_select_related = ["tenant", "project", "model", "requested_by"]
-    search_fields = ["model__title", "model__name", "project__name", "requested_by__email"]
+    search_fields = ["model__title", "model__name", "project__name", "tenant__name", "requested_by__email"]
     ordering = ["-pk"]
     fields = [
         "tenant", "project", "model", "requested_by", "purpose", "data_class", "expected_tokens_per_day", "limits",
@@ -262,7 +262,6 @@ class AccessRequestAdmin(LookAdmin):
 @admin.register(Grant)
 class GrantAdmin(LookAdmin):
     list_display = ["model", "project", "tenant", "valid_from", "valid_until", "revoked_at"]
-    list_filter = ["tenant"]
     list_select_related = ["tenant", "project", "model"]
     search_fields = ["model__name", "project__name", "tenant__name"]
     ordering = ["-pk"]

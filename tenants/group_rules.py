@@ -15,6 +15,7 @@ from typing import Any
 from uuid import UUID
 
 import structlog
+from celery.exceptions import SoftTimeLimitExceeded
 from django.contrib.auth.models import Group
 from django.db import transaction
 from django.db.models import Q
@@ -240,20 +241,36 @@ def apply_group_rules(user: User, *, because: str) -> None:
 def apply_group_rule(rule: GroupRule, *, because: str) -> None:
     """Look at everybody whom a rule that began or ended concerns, 500 at a time. Safe to repeat.
 
-    Each person is one transaction, so that a stop in the middle leaves nobody in between. Afterwards the rule is
-    marked as applied, or deleted if it had ended.
+    Each person is one transaction, so that a stop in the middle leaves nobody in between, and who fails keeps nobody
+    else waiting. Afterwards the rule is marked as applied, or deleted if it had ended; if somebody failed it stays as
+    it is, for the clock to repeat.
     """
+    failed = False
     with platform_scope("group rules: one concerns members of any tenant"):
         people = people_concerned(rule)
         for start in range(0, len(people), BATCH):
             batch = people[start : start + BATCH]
             for change in changes_for(batch, rules_for(batch)):
                 if not change.kept:
-                    apply_group_rules(change.person, because=because)
+                    failed |= not has_followed(change.person, because=because)
+        if failed:
+            return
         if rule.ended_at:
             GroupRule.objects.filter(pk=rule.pk).delete()
         else:
             GroupRule.objects.filter(pk=rule.pk).update(applied_at=now())
+
+
+def has_followed(person: User, *, because: str) -> bool:
+    """`apply_group_rules` for one of many: whether it went well. A task whose time is up stops here."""
+    try:
+        apply_group_rules(person, because=because)
+    except SoftTimeLimitExceeded:
+        raise
+    except Exception:
+        log.exception("group_rules.failed", person=str(person.pk))
+        return False
+    return True
 
 
 def _due(user: User) -> list[Change]:

@@ -51,19 +51,18 @@ def send_invitation(pk: UUID | str) -> bool:
     invitation = unsent.acceptable().select_related("tenant", "invited_by").first()
     if invitation is None:
         return False
-    connection = get_connection()
+    secret = link_secret(invitation.pk, invitation.expires_at)
+    mail = _compose(invitation, link_url(secret))  # before it is claimed: what fails here is tried again
+    mail.connection = connection = get_connection()
     try:
         connection.open()
     except (OSError, SMTPException) as error:
         raise MailServerAwayError(str(error)) from error
     try:
-        secret = link_secret(invitation.pk, invitation.expires_at)
         # By the row's own columns: a join would make it IN (SELECT ...), which is not asked again after a wait.
         claimed = unsent.filter(expires_at=invitation.expires_at)
         if not claimed.update(sent_at=now(), digest=digest(secret)):
             return False
-        mail = _compose(invitation, link_url(secret))
-        mail.connection = connection
         mail.send()
     except (OSError, SMTPException) as error:
         log.warning("invitation_not_sent", invitation=str(invitation.pk), error=type(error).__name__)

@@ -30,10 +30,7 @@ OWN_DOORS = (
 
 
 class RequestContextMiddleware:
-    """Notes the request's origin for audit lines, and returns the request id to the caller.
-
-    What says nothing else about caching is for its reader alone, and asked for again each time.
-    """
+    """Notes the request's origin for audit lines, and returns the request id to the caller."""
 
     def __init__(self, get_response: Answer) -> None:
         self.get_response = get_response

@@ -233,7 +233,7 @@ def _let_keys_go(user: User, keys_to: User | None, token: str) -> tuple[int, int
             )
             handed += 1
         else:
-            stop_key(key, by=None, reason="Its owner was erased.")
+            stop_key(key, actor=None, reason="Its owner was erased.")
             revoked += 1
     return handed, revoked
 

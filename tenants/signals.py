@@ -23,7 +23,7 @@ stakes_wanted = Signal()  # tenant: return Stakes, what stops for people if the 
 
 @dataclass(frozen=True)
 class Stake:
-    """One number that somebody should see before they suspend a tenant."""
+    """One number that somebody should see before they suspend a tenant or deactivate a person."""
 
     label: str | Promise
     value: int

@@ -1,4 +1,4 @@
-"""Mails, sessions and roles by the clock. A message is a hint, the row is the truth: any task may run twice."""
+"""What tenants do by the clock. A message is a hint, the row is the truth: any task may run twice."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from celery import shared_task
 from celery.schedules import crontab
 from django.utils.timezone import now
 
-from tenants import emergency_mail, invitation_mail, sessions
+from tenants import emergency_mail, idempotency, invitation_mail, sessions
 from tenants.actions import due_rules
 from tenants.models import EmergencyAccess, Invitation
 from tenants.scope import platform_scope, tenant_scope
@@ -64,14 +64,24 @@ def tell_owners_left_untold() -> None:
 
 @shared_task(soft_time_limit=300)
 def apply_due_group_rules() -> None:
-    """Compute the roles of people whose groups changed; the clock repairs what a lost message left."""
-    due_rules.apply_due_rules()
+    """Compute the roles of people whose groups changed, a batch; while there are more, another follows at once.
+
+    The clock repairs what a lost message left.
+    """
+    if due_rules.apply_due_rules():
+        apply_due_group_rules.delay()
 
 
 @shared_task(soft_time_limit=120)
 def clear_expired_sessions() -> None:
     """Delete the rows of sessions that are over."""
     sessions.clear_expired_sessions()
+
+
+@shared_task(soft_time_limit=120)
+def clear_stored_answers() -> None:
+    """Delete the answers to idempotent requests that nobody will repeat any more."""
+    idempotency.clear_stored_answers()
 
 
 SCHEDULE = {
@@ -81,5 +91,9 @@ SCHEDULE = {
     "clear-expired-sessions": {
         "task": "tenants.tasks.clear_expired_sessions",
         "schedule": crontab(minute="17"),
+    },
+    "clear-stored-answers": {
+        "task": "tenants.tasks.clear_stored_answers",
+        "schedule": crontab(minute="37"),
     },
 }

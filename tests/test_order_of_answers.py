@@ -125,7 +125,7 @@ def test_costs_of_nonsense_days(client, lab, owner, stranger):
 
 def test_a_token_for_somebody_elses_account(client, lab, owner, developer, operator):
     account = create_service_account(lab, name="nightly", role="viewer", by=owner)
-    body = {"service_account": str(account.pk), "scopes": "all of them"}
+    body = {"service_account": str(account.memberships.get().pk), "scopes": "all of them"}
     for somebody, status in ((developer, 403), (owner, 400)):
         client.force_login(somebody)
         assert post(client, "tokens/", body) == status
@@ -230,3 +230,11 @@ class TestSentAgain:
 def test_two_gateways_of_one_name_at_once_are_a_conflict_not_an_error():
     outcomes = at_the_same_time(*[lambda: register_gateway("gw", by=None)] * 2)
     assert sorted(type(outcome).__name__ for outcome in outcomes) == ["Conflict", "tuple"]
+
+
+def test_a_question_to_the_trail_that_cannot_be_read(client, lab, owner):
+    page = "/api/v1/audit/?page_size=x"
+    client.force_login(member_of(lab, "viewer"))
+    assert client.get(page).status_code == 403
+    client.force_login(owner)
+    assert client.get(page).status_code == 400

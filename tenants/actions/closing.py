@@ -178,10 +178,10 @@ def _end_access(tenant: Tenant, *, by: User) -> dict[str, int]:
         ApiKey.objects.in_tenant(tenant).select_related("tenant").exclude(state=ApiKey.State.REVOKED)
     )
     for key in keys:
-        stop_key(key, by=by)
+        stop_key(key, actor=by)
     tokens = _locked(PersonalAccessToken.objects.with_names().filter(tenant=tenant, revoked_at=None))
     for token in tokens:
-        stop_token(token, by=by)
+        stop_token(token, actor=by)
     invitations = _locked(Invitation.objects.in_tenant(tenant).open())
     for invitation in invitations:
         invitation.withdrawn_at = now()

@@ -6,7 +6,7 @@ from typing import Any
 from uuid import UUID
 
 from django.core.exceptions import PermissionDenied, ValidationError
-from django.db import transaction
+from django.db import IntegrityError, transaction
 from django.utils.timezone import now
 from django.utils.translation import gettext as _
 
@@ -36,7 +36,7 @@ def begin_group_rule(rule: GroupRule, *, by: User, ending: UUID | str | None = N
     Raises:
         PermissionDenied: `by` may not write such a rule, or would give themselves a role by it.
         ValidationError: there is such a rule already.
-        Conflict: the tenant is closed, or the replaced rule has ended already.
+        Conflict: the tenant is closed, the replaced rule has ended already, or such a rule begins at the same moment.
     """
     require_may_write(rule, by)
     if rule.tenant and rule.tenant.status == Tenant.Status.CLOSED:
@@ -53,7 +53,11 @@ def begin_group_rule(rule: GroupRule, *, by: User, ending: UUID | str | None = N
         _end(ending, by)
     rule.validate_constraints()
     rule.begun_by = by
-    rule.save(force_insert=True)
+    try:
+        with transaction.atomic():
+            rule.save(force_insert=True)
+    except IntegrityError as error:
+        raise Conflict(_("Somebody else has just written a rule for this group.")) from error
     audit.record("group_rule.begun", actor=by, subject=rule, tenant=rule.tenant, **_facts(rule))
     tasks.apply_group_rule.delay_on_commit(str(rule.pk))  # type: ignore[attr-defined]
     return rule

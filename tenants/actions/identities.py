@@ -6,13 +6,15 @@ from uuid import UUID
 
 from django.conf import settings
 from django.core.exceptions import PermissionDenied, ValidationError
-from django.db import transaction
+from django.db import IntegrityError, transaction
+from django.db.models import Q
 from django.utils.translation import gettext as _
 
 from tenants import audit, group_rules
 from tenants.errors import Conflict
 from tenants.models import FederatedIdentity, User
 from tenants.sessions import end_provider_sessions
+from tenants.suspension import hold_person
 
 
 @transaction.atomic
@@ -31,13 +33,15 @@ def link_identity(user: User, subject: str, *, by: User) -> FederatedIdentity:
         raise ValidationError(_("An account for programs does not sign in to pages."))
     identity = FederatedIdentity(user=user, issuer=settings.OIDC_ISSUER, subject=subject.strip())
     identity.clean_fields(exclude={"groups", "checked_at", "signed_in_at"})
+    hold_person(user)  # two who link the same account take turns
     identities = FederatedIdentity.objects.filter(issuer=settings.OIDC_ISSUER)
-    if (
-        identities.filter(subject=identity.subject).exists()
-        or identities.filter(user=user).select_for_update().exists()
-    ):
-        raise Conflict(_("This subject or this account is linked already. Unlink it first."))
-    identity.save(force_insert=True)
+    if identities.filter(Q(subject=identity.subject) | Q(user=user)).exists():
+        raise _is_linked()
+    try:
+        with transaction.atomic():
+            identity.save(force_insert=True)
+    except IntegrityError as error:  # whose subject it is signed in meanwhile
+        raise _is_linked() from error
     audit.record("identity.linked", actor=by, subject=identity, user=user.email)
     return identity
 
@@ -50,7 +54,6 @@ def unlink_identity(pk: UUID | str, *, by: User) -> None:
         FederatedIdentity.DoesNotExist: there is no such identity.
         PermissionDenied: `by` is no superuser.
     """
-
     _require_superuser(by)
     identity = FederatedIdentity.objects.select_for_update(of=("self",)).select_related("user").get(pk=pk)
     user = identity.user
@@ -58,6 +61,10 @@ def unlink_identity(pk: UUID | str, *, by: User) -> None:
     audit.record("identity.unlinked", actor=by, subject=identity, user=user.email, sessions=ended)
     identity.delete()
     group_rules.apply_group_rules(user, because="their identity was unlinked")
+
+
+def _is_linked() -> Conflict:
+    return Conflict(_("This subject or this account is linked already. Unlink it first."))
 
 
 def _require_superuser(by: User) -> None:

@@ -9,7 +9,7 @@ from django.conf import settings
 from django.contrib.auth.password_validation import validate_password
 from django.core.exceptions import PermissionDenied, ValidationError
 from django.core.validators import validate_email
-from django.db import transaction
+from django.db import IntegrityError, transaction
 from django.utils.timezone import now
 from django.utils.translation import gettext as _
 
@@ -190,7 +190,7 @@ def accept_as_newcomer(secret: str, *, name: str, password: str) -> tuple[Member
     with platform_scope(NEWCOMERS), transaction.atomic():
         invitation = _locked_by_link(secret)
         if User.objects.filter(email=invitation.email).exists():
-            raise Conflict(_("There is an account for this address already. Sign in with it."))
+            raise _has_account()
         problems = {} if name.strip() else {"name": [_("Say what to call you.")]}
         try:
             validate_password(password, User(email=invitation.email, name=name))
@@ -198,9 +198,17 @@ def accept_as_newcomer(secret: str, *, name: str, password: str) -> tuple[Member
             problems["password"] = error.messages
         if problems:
             raise ValidationError(problems)
-        user = User.objects.create_user(invitation.email, password, name=name.strip()[:150])
+        try:
+            with transaction.atomic():
+                user = User.objects.create_user(invitation.email, password, name=name.strip()[:150])
+        except IntegrityError as error:  # by the link of another tenant, at the same moment
+            raise _has_account() from error
         audit.record("person.created", actor=user, subject=user, tenant=invitation.tenant, because="invited")
         return _join(invitation, user), user
+
+
+def _has_account() -> Conflict:
+    return Conflict(_("There is an account for this address already. Sign in with it."))
 
 
 def newcomers_choose_passwords() -> bool:

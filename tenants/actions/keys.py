@@ -123,12 +123,12 @@ def revoke_api_key(pk: UUID | str, *, by: User, reason: str = "") -> ApiKey:
     """
     key: ApiKey = ApiKey.objects.visible_to(by).select_for_update(of=("self",)).get(pk=pk)
     require(by, "tenants.revoke_key", key.project)
-    stop_key(key, by=by, reason=reason)
+    stop_key(key, actor=by, reason=reason)
     raise_revision()
     return key
 
 
-def stop_key(key: ApiKey, *, by: User | None, reason: str = "") -> None:
+def stop_key(key: ApiKey, *, actor: User | None, reason: str = "") -> None:
     """Revoke a key that the caller has locked. The caller raises the revision, once for all.
 
     Raises Conflict: it is revoked already.
@@ -136,7 +136,7 @@ def stop_key(key: ApiKey, *, by: User | None, reason: str = "") -> None:
     key.move_to(ApiKey.State.REVOKED)
     key.revoked_at = now()
     key.save(update_fields=["state", "revoked_at"])
-    audit.record("api_key.revoked", actor=by, subject=key, prefix=key.prefix, reason=reason)
+    audit.record("api_key.revoked", actor=actor, subject=key, prefix=key.prefix, reason=reason)
 
 
 def _require_may_hold(account: User, project: Project) -> None:

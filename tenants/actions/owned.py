@@ -60,7 +60,7 @@ class Keys:
     def end(self, user: User, tenant: Tenant, *, by: User) -> int:
         keys = list(_locked(self._rows(user, tenant)))
         for key in keys:
-            stop_key(key, by=by, reason=f"{user.email} was removed")
+            stop_key(key, actor=by, reason=f"{user.email} was removed")
         return len(keys)
 
     def _rows(self, user: User, tenant: Tenant) -> QuerySet[ApiKey]:
@@ -91,7 +91,7 @@ class Tokens:
     def end(self, user: User, tenant: Tenant, *, by: User) -> int:
         tokens = list(_locked(self._rows(user, tenant)))
         for token in tokens:
-            stop_token(token, by=by)
+            stop_token(token, actor=by)
         return len(tokens)
 
     def _rows(self, user: User, tenant: Tenant) -> QuerySet[PersonalAccessToken]:

@@ -38,7 +38,7 @@ def create_service_account(tenant: Tenant, *, name: str, role: str, by: User) ->
 
     Raises:
         Tenant.DoesNotExist: `by` cannot see the tenant.
-        PermissionDenied: `by` may not manage members here, or the role is owner or above their own.
+        PermissionDenied: `by` may not manage service accounts here, or the role is owner or above their own.
         ValidationError: there is one of this name already, or the name holds no letter or digit.
         Conflict: the tenant is not active.
     """
@@ -74,7 +74,7 @@ def disable_service_account(pk: UUID | str, *, by: User) -> User:
 
     Raises:
         Membership.DoesNotExist: `by` cannot see such an account.
-        PermissionDenied: `by` may not manage members here.
+        PermissionDenied: `by` may not manage service accounts here.
         Conflict: it is disabled already, or the tenant is closed.
     """
     account, tenant = _locked_account(pk, by)
@@ -90,7 +90,7 @@ def enable_service_account(pk: UUID | str, *, by: User) -> User:
 
     Raises:
         Membership.DoesNotExist: `by` cannot see such an account.
-        PermissionDenied: `by` may not manage members here.
+        PermissionDenied: `by` may not manage service accounts here.
         Conflict: it is not disabled, or the tenant is not active.
     """
     account, tenant = _locked_account(pk, by)
@@ -121,7 +121,7 @@ def delete_service_account(
 
     Raises:
         Membership.DoesNotExist: `by` cannot see such an account.
-        PermissionDenied: `by` may not manage members here.
+        PermissionDenied: `by` may not manage service accounts here.
         Conflict: the tenant is closed.
         ValidationError: by kind, what is to become of something is not said, or cannot be.
     """

@@ -1,4 +1,4 @@
-"""Tenants: created, changed, and whether anything may be done for one."""
+"""Tenants: created and changed."""
 
 from __future__ import annotations
 
@@ -12,24 +12,13 @@ from django.db import IntegrityError, transaction
 from django.utils.translation import gettext as _
 
 from tenants import audit
-from tenants.actions.projects import create_project
 from tenants.errors import Conflict
 from tenants.models import DataClass, Tenant, User
 from tenants.permissions import require
 from tenants.revision import raise_revision
 from tenants.role_groups import role_group
 from tenants.roles import Role
-from tenants.standing import check_active, hold_tenant, lock_tenant, require_active, why_not_active
-
-__all__ = [
-    "change_tenant",
-    "create_project",
-    "create_tenant",
-    "hold_tenant",
-    "lock_tenant",
-    "require_active",
-    "why_not_active",
-]
+from tenants.standing import check_active, lock_tenant
 
 SETTINGS: Final = ("name", "cost_centre", "timezone", "currency", "regions", "highest_data_class")
 REGION: Final = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")

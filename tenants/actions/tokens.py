@@ -121,17 +121,17 @@ def revoke_personal_access_token(pk: UUID | str, *, by: User) -> PersonalAccessT
         require(by, "tenants.manage_tokens", token.tenant)
     if token.revoked_at is not None:
         raise Conflict("This token is revoked already.", code="already_revoked")
-    stop_token(token, by=by)
+    stop_token(token, actor=by)
     return token
 
 
-def stop_token(token: PersonalAccessToken, *, by: User) -> None:
+def stop_token(token: PersonalAccessToken, *, actor: User) -> None:
     """Revoke a token that the caller has locked."""
     token.revoked_at = now()
     token.save(update_fields=["revoked_at"])
     audit.record(
         "personal_access_token.revoked",
-        actor=by,
+        actor=actor,
         subject=token,
         tenant=token.tenant,
         owner=token.user.email,

@@ -33,7 +33,10 @@ class LookOnly:
 
 
 class LookAdmin(LookOnly, ModelAdmin):  # type: ignore[misc]
-    """A read-only admin that shows what its reader may see: 25 rows a page, and no count of everything."""
+    """A read-only admin that shows what its reader may see: 25 rows a page, and no count of everything.
+
+    No list offers tenants to choose from: there are thousands. The search finds them by name.
+    """
 
     list_per_page = 25
     show_full_result_count = False

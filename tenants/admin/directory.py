@@ -85,7 +85,7 @@ class GroupRuleAdmin(LookAdmin):
     """A rule begins, is replaced and ends on a page that first says what that does, and to whom."""
 
     list_display = ["group", "gives", "state"]
-    list_filter = ["role", "staff_role", "tenant"]
+    list_filter = ["role", "staff_role"]
     list_select_related = ["tenant"]
     search_fields = ["group", "tenant__name"]
     ordering = ["group", "pk"]

@@ -24,7 +24,7 @@ class RevokeForm(BaseDialogForm):  # type: ignore[misc]
 @admin.register(ApiKey)
 class ApiKeyAdmin(LookAdmin):
     list_display = ["name", "prefix", "tenant", "project", "state_label", "last_used_at", "expires_at"]
-    list_filter = ["state", "tenant"]
+    list_filter = ["state"]
     list_select_related = ["tenant", "project"]
     search_fields = ["name", "prefix", "tenant__name", "project__name"]
     ordering = ["-pk"]
@@ -68,7 +68,7 @@ class ApiKeyAdmin(LookAdmin):
 @admin.register(Limit)
 class LimitAdmin(LookAdmin):
     list_display = ["tenant", "project", "key", "model", "kind", "number", "is_hard"]
-    list_filter = ["kind", "tenant"]
+    list_filter = ["kind"]
     list_select_related = ["tenant", "project", "key"]
     search_fields = ["tenant__name", "project__name", "model"]
     ordering = ["-pk"]

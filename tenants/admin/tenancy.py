@@ -31,16 +31,26 @@ class MembershipInline(LookOnly, TabularInline):  # type: ignore[misc]
     model = Membership
     fields = ["user", "role", "created_at"]
     readonly_fields = ["user", "role", "created_at"]
+    ordering = ["user__email"]
     extra = 0
+    per_page = 25
     tab = True
+
+    def get_queryset(self, request: HttpRequest) -> Any:
+        return super().get_queryset(request).select_related("user", "tenant")
 
 
 class ProjectInline(LookOnly, TabularInline):  # type: ignore[misc]
     model = Project
     fields = ["name", "slug", "cost_centre", "owner", "created_at"]
     readonly_fields = ["name", "slug", "cost_centre", "owner", "created_at"]
+    ordering = ["name"]
     extra = 0
+    per_page = 25
     tab = True
+
+    def get_queryset(self, request: HttpRequest) -> Any:
+        return super().get_queryset(request).select_related("owner", "tenant")
 
 
 class SuspendForm(BaseDialogForm):  # type: ignore[misc]
@@ -171,7 +181,6 @@ class TenantAdmin(EmergencyDeeds, LookAdmin):
 @admin.register(Project)
 class ProjectAdmin(LookAdmin):
     list_display = ["name", "tenant", "slug", "cost_centre", "owner", "created_at"]
-    list_filter = ["tenant"]
     list_select_related = ["tenant", "owner"]
     search_fields = ["name", "slug", "tenant__name"]
     ordering = ["tenant__name", "name"]
@@ -182,7 +191,7 @@ class ProjectAdmin(LookAdmin):
 @admin.register(Membership)
 class MembershipAdmin(LookAdmin):
     list_display = ["user", "tenant", "role", "created_at"]
-    list_filter = ["role", "tenant"]
+    list_filter = ["role"]
     list_select_related = ["user", "tenant"]
     search_fields = ["user__email", "user__name", "tenant__name"]
     ordering = ["tenant__name", "user__email"]

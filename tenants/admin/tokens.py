@@ -17,7 +17,6 @@ from tenants.models import PersonalAccessToken
 @admin.register(PersonalAccessToken)
 class PersonalAccessTokenAdmin(LookAdmin):
     list_display = ["name", "prefix", "user", "tenant", "state_label", "last_used_at", "expires_at"]
-    list_filter = ["tenant"]
     list_select_related = ["user", "tenant"]
     search_fields = ["name", "prefix", "user__email", "tenant__name"]
     ordering = ["-pk"]

@@ -77,9 +77,10 @@ class AuditEntryViewSet(
 
     def list(self, request: Request, *args: Any, **kwargs: Any) -> Response:
         """Deeds, newest first."""
+        readable = self.readable()
         asked = TrailQuerySerializer(data=request.query_params)
         asked.is_valid(raise_exception=True)
-        question, query = self.question(asked.validated_data), asked.validated_data
+        question, query = self.question(asked.validated_data, readable), asked.validated_data
         older_than, newer_than = _read_cursor(query.get("cursor", ""))
         page = find_entries(question, older_than=older_than, newer_than=newer_than, size=query["page_size"])
         here, rows = request.build_absolute_uri(), page.entries
@@ -93,9 +94,8 @@ class AuditEntryViewSet(
             }
         )
 
-    def question(self, asked: dict[str, Any]) -> Question:
-        """The question in the trail's terms; never of more tenants than the caller may read."""
-        tenants = self.readable()
+    def question(self, asked: dict[str, Any], tenants: tuple[UUID, ...] | None) -> Question:
+        """The question in the trail's terms; never of more `tenants` than the caller may read."""
         if "tenant" in asked:
             chosen = get_object_or_404(
                 Tenant.objects.visible_to(signed_in(self.request)), slug=asked["tenant"]

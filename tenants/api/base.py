@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
+from uuid import UUID
 
 import django_filters
 from django.db.models import QuerySet
@@ -12,7 +13,7 @@ from drf_spectacular.extensions import OpenApiAuthenticationExtension
 from rest_framework import serializers
 from rest_framework.request import Request
 
-from tenants.models import Tenant
+from tenants.models import Membership, Tenant, User
 from tenants.roles import TokenScope
 
 
@@ -71,3 +72,10 @@ class InProjectFilter(InTenantFilter):
     """Narrow a list to one tenant or project, by slug."""
 
     project = django_filters.CharFilter(field_name="project__slug", label="Slug of a project")
+
+
+def service_account_of(user: User, pk: UUID) -> User | None:
+    """The service account that `service-accounts/` lists for `user` under this id; None for any other."""
+    members = Membership.objects.visible_to(user).filter(user__service_of__isnull=False)
+    member: Membership | None = members.select_related("user__service_of").filter(pk=pk).first()
+    return member.user if member else None

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from typing import Any
+from uuid import UUID
 
+from django.core.exceptions import ValidationError
 from django.db.models import QuerySet
+from django.utils.translation import gettext as _
 from drf_spectacular.utils import OpenApiResponse, extend_schema, extend_schema_view
 from rest_framework import serializers, viewsets
 from rest_framework.decorators import action
@@ -13,8 +16,8 @@ from rest_framework.response import Response
 
 from tenants.actions import claim_api_key, revoke_api_key
 from tenants.actions.keys import require_claimable
-from tenants.api.base import InProjectFilter, VisibleMixin
-from tenants.models import ApiKey, Membership, Project, Tenant
+from tenants.api.base import InProjectFilter, VisibleMixin, service_account_of
+from tenants.models import ApiKey, Project, Tenant, User
 from tenants.permissions import require, signed_in
 from tenants.rate_limits import limit_rate
 from tenants.roles import TokenScope
@@ -48,7 +51,7 @@ class ClaimSerializer(serializers.Serializer[Any]):
         required=False,
         default=None,
         allow_null=True,
-        help_text="The id of the service account that shall answer for the key; left out: you do.",
+        help_text="Id in `service-accounts/` of the account that shall hold the key; left out: you do.",
     )
 
 
@@ -83,11 +86,7 @@ class ApiKeyViewSet(VisibleMixin, viewsets.ReadOnlyModelViewSet[ApiKey]):
         require_claimable(found, signed_in(request))
         said = ClaimSerializer(data=request.data)
         said.is_valid(raise_exception=True)
-        wanted = said.validated_data["service_account"]
-        owner = None
-        if wanted is not None:
-            accounts = Membership.objects.visible_to(request.user).filter(user__service_of=found.tenant)
-            owner = accounts.filter(pk=wanted).values_list("user", flat=True).first() or wanted
+        owner = _holder(signed_in(request), said.validated_data["service_account"])
         key, secret = claim_api_key(found.pk, by=signed_in(request), owner=owner)
         key.secret = secret  # type: ignore[attr-defined]
         answer = ClaimedKeySerializer(key, context=self.get_serializer_context()).data
@@ -103,3 +102,13 @@ class ApiKeyViewSet(VisibleMixin, viewsets.ReadOnlyModelViewSet[ApiKey]):
         wanted.is_valid(raise_exception=True)
         key = revoke_api_key(found.pk, by=signed_in(request), reason=wanted.validated_data["reason"])
         return Response(self.get_serializer(key).data)
+
+
+def _holder(user: User, service_account: UUID | None) -> UUID | None:
+    """The user behind the service account that shall hold a key. Raises ValidationError when there is none."""
+    if service_account is None:
+        return None
+    account = service_account_of(user, service_account)
+    if account is None:
+        raise ValidationError({"service_account": [_("Choose an active service account of this tenant.")]})
+    return account.pk

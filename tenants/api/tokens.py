@@ -8,6 +8,7 @@ from uuid import UUID
 import django_filters
 from django.core.exceptions import ValidationError
 from django.db.models import QuerySet
+from django.http import Http404
 from django.utils.timezone import now
 from drf_spectacular.utils import OpenApiResponse, extend_schema, extend_schema_view
 from rest_framework import serializers, viewsets
@@ -17,7 +18,7 @@ from rest_framework.response import Response
 
 from tenants.actions import issue_personal_access_token, revoke_personal_access_token
 from tenants.actions.tokens import Bearer, require_may_issue
-from tenants.api.base import InTenantFilter, VisibleMixin
+from tenants.api.base import InTenantFilter, VisibleMixin, service_account_of
 from tenants.models import PersonalAccessToken, Tenant, User
 from tenants.permissions import signed_in
 from tenants.roles import TokenScope
@@ -57,7 +58,9 @@ class TokenPlaceSerializer(serializers.Serializer[Any]):
         required=False, allow_null=True, help_text="Slug of the only tenant it opens; without, all of yours."
     )
     service_account = serializers.UUIDField(
-        required=False, allow_null=True, help_text="Id of a service account whose tokens you manage."
+        required=False,
+        allow_null=True,
+        help_text="Id in `service-accounts/` of an account whose tokens you manage.",
     )
 
 
@@ -147,10 +150,10 @@ def _own_tenant(user: User, slug: str | None) -> Tenant | None:
 
 
 def _owner(user: User, service_account: UUID | None) -> User:
-    """Who shall own a token: the person, or a service account of theirs. Raises ValidationError for any other."""
+    """Who shall own a token: the person, or the service account they name. Raises Http404 for any other."""
     if service_account is None:
         return user
-    account: User | None = User.objects.filter(pk=service_account, service_of__in=user.own_tenants()).first()
+    account = service_account_of(user, service_account)
     if account is None:
-        raise ValidationError({"service_account": ["There is no such service account in your tenants."]})
+        raise Http404
     return account

@@ -13,25 +13,24 @@ def seal_audit_trail() -> None:
     """Seal what was written, and carry the seals outside."""
     from tenants.audit import seals
 
-    with platform_scope("seal the audit trail", is_routine=True):
-        seals.seal_waiting_entries()
+    seals.seal_waiting_entries()
     export_audit_seals.delay()
 
 
 @shared_task
 def export_audit_seals() -> None:
+    """Carry the seals that the store outside does not hold yet. Seals are no tenant's, so no scope is needed."""
     from tenants.audit import carrying
 
-    with platform_scope("carry seals outside", is_routine=True):
-        carrying.export_seals()
+    carrying.export_seals()
 
 
 @shared_task
 def prune_audit_trail() -> None:
+    """Let entries go that have outlived AUDIT_RETENTION_DAYS, fifty seals a run."""
     from tenants.audit import retention
 
-    with platform_scope("prune the audit trail"):
-        retention.prune_old_entries()
+    retention.prune_old_entries()
 
 
 @shared_task

@@ -37,6 +37,7 @@ class Proof:
     redacted: int = 0
     unsealed: int = 0  # entries that wait for their seal
     last_seal: str = ""
+    compared: int = 0  # seals that are the exported ones
 
 
 @dataclass
@@ -127,7 +128,7 @@ def _chain(
             **seal.head, ids=ids, digests=seal.digests
         ):
             raise Broken(f"Seal {seal.number} was altered: its SHA-256 is not that of its content.")
-        outside.compare(seal.number, seal.sha256)
+        proof.compared += outside.compare(seal.number, seal.sha256)
         previous = seal.sha256
         proof.seals, proof.last_seal = seal.number, seal.sha256.hex()
         batch.append(seal)
@@ -295,11 +296,16 @@ class _Outside:
     def advance(self) -> None:
         self.next = next(self.lines, None)
 
-    def compare(self, number: int, digest: bytes) -> None:
+    def compare(self, number: int, digest: bytes) -> bool:
+        """Whether this seal was exported. Raises Broken if it was another one."""
+        was_exported = False
         while self.next is not None and int(self.next["number"]) <= number:
-            if int(self.next["number"]) == number and self.next["sha256"] != digest.hex():
-                raise Broken(f"Seal {number} is not the one that was exported: the chain was rewritten.")
+            if int(self.next["number"]) == number:
+                was_exported = True
+                if self.next["sha256"] != digest.hex():
+                    raise Broken(f"Seal {number} is not the one that was exported: the chain was rewritten.")
             self.advance()
+        return was_exported
 
     def finish(self, last: int) -> None:
         if self.next is not None:

@@ -11,6 +11,7 @@ from datetime import timedelta
 from uuid import UUID
 
 import structlog
+from celery.exceptions import SoftTimeLimitExceeded
 from django.conf import settings
 from django.db import transaction
 from django.db.models import Q
@@ -60,15 +61,17 @@ def claim_due_identities(limit: int = BATCH) -> list[UUID]:
 
 
 def check_identities(claimed: Sequence[UUID]) -> None:
-    """Ask the provider about claimed identities; stops, and gives the rest back, once it does not answer.
+    """Ask the provider about claimed identities; stops, and gives the rest back, once it does not answer or the
+    task's time is up.
 
     Safe to repeat: whoever is not claimed any more is left out.
     """
     for place, pk in enumerate(claimed):
         try:
             check_identity(pk)
-        except ProviderProblem as problem:
-            log.warning("oidc.check_stopped", reason=problem.reason, left=len(claimed) - place)
+        except (ProviderProblem, SoftTimeLimitExceeded) as stop:
+            reason = stop.reason if isinstance(stop, ProviderProblem) else "the task's time is up"
+            log.warning("oidc.check_stopped", reason=reason, left=len(claimed) - place)
             FederatedIdentity.objects.filter(pk__in=claimed[place:]).update(claimed_at=None)
             return
         except Exception:  # one row that cannot be dealt with must not keep the others from being checked

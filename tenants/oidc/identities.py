@@ -159,4 +159,4 @@ def _follow_provider(user: User, person: ProviderPerson) -> None:
         user.email = person.email
     if changed:
         user.save(update_fields=list(changed))
-        audit.record("user.changed", actor=None, subject=user, by_provider=True, fields=sorted(changed))
+        audit.record("person.changed", actor=None, subject=user, provider=person.issuer, changes=changed)

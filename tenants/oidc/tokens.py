@@ -14,7 +14,7 @@ import jwt
 from django.conf import settings
 from django.utils.crypto import constant_time_compare
 
-from tenants.oidc.provider import Provider, current_provider
+from tenants.oidc.provider import current_provider
 
 ALGORITHMS = [
     "RS256",
@@ -100,11 +100,9 @@ def verify_logout_token(token: str) -> Claims:
     return claims
 
 
-def _verified(
-    token: str, *, audience: str, required: list[str], provider: Provider | None = None
-) -> tuple[dict[str, Any], Claims]:
+def _verified(token: str, *, audience: str, required: list[str]) -> tuple[dict[str, Any], Claims]:
     """Header and claims of a token that the provider signed for `audience` and that holds now."""
-    provider = provider or current_provider()
+    provider = current_provider()
     if not isinstance(token, str) or len(token) > LONGEST_TOKEN:
         raise TokenRejected("it is no token")
     try:

@@ -1,40 +1,25 @@
-"""Refresh tokens at rest: AES-256-GCM under a key derived from SECRET_KEY, bound to the identity they belong to."""
+"""Refresh tokens at rest: encrypted for the one row that they belong to."""
 
 from __future__ import annotations
 
-import os
-
-from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.kdf.hkdf import HKDF
-from django.conf import settings
-
+from tenants.encryption import CannotDecrypt, decrypt, encrypt
 from tenants.models import FederatedIdentity
-
-NONCE_BYTES = 12
 
 
 def seal(identity: FederatedIdentity, token: str) -> bytes:
-    """Encrypt a token for the row of `identity`: a random nonce, then the ciphertext with its tag."""
-    nonce = os.urandom(NONCE_BYTES)
-    return nonce + _cipher(settings.SECRET_KEY).encrypt(nonce, token.encode(), identity.pk.bytes)
+    """Encrypt a token for the row of `identity`."""
+    return encrypt(token.encode(), _purpose(identity))
 
 
 def unseal(identity: FederatedIdentity) -> str | None:
     """The token of the row; None when there is none or neither SECRET_KEY nor a fallback opens it."""
     if identity.refresh_token is None:
         return None
-    sealed = bytes(identity.refresh_token)
-    for secret in (settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS):
-        try:
-            opened = _cipher(secret).decrypt(sealed[:NONCE_BYTES], sealed[NONCE_BYTES:], identity.pk.bytes)
-        except (InvalidTag, ValueError):
-            continue
-        return opened.decode()
-    return None
+    try:
+        return decrypt(identity.refresh_token, _purpose(identity)).decode()
+    except CannotDecrypt:
+        return None
 
 
-def _cipher(secret: str) -> AESGCM:
-    derived = HKDF(algorithm=SHA256(), length=32, salt=None, info=b"quartermaster: refresh tokens")
-    return AESGCM(derived.derive(secret.encode()))
+def _purpose(identity: FederatedIdentity) -> str:
+    return f"refresh token of {identity.pk}"

@@ -14,7 +14,7 @@ from tenants.session_store import BY_LINK, PREFIX
 
 KEY = f"{PREFIX}half_signed_in"
 LASTS_SECONDS = 300
-BACKEND = "tenants.permissions.StaffPermissionBackend"
+LOCAL_BACKEND = "tenants.permissions.StaffPermissionBackend"
 
 
 def begin_second_step(request: HttpRequest, user: User, *, then: str, by_link: bool = False) -> None:
@@ -44,7 +44,7 @@ def complete_second_step(request: HttpRequest, user: User) -> str:
     """Sign `user` in with both factors, and return where they wanted to go."""
     half = request.session.pop(KEY)
     request.session[f"{PREFIX}has_second_factor"] = True
-    login(request, user, backend=BACKEND)
+    login(request, user, backend=LOCAL_BACKEND)
     request.session[f"{PREFIX}has_second_factor"] = True  # also if somebody else's session was flushed
     request.session[BY_LINK] = half["by_link"]
     return str(half["then"])

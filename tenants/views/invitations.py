@@ -35,8 +35,8 @@ from tenants.forms import InviteForm, NewcomerForm, role_options
 from tenants.models import Invitation, Membership, User
 from tenants.permissions import signed_in
 from tenants.rate_limits import limit_rate
+from tenants.views.half_signed_in import LOCAL_BACKEND
 from tenants.views.mixins import PartialMixin, TenantPageMixin, TenantScopedMixin
-from tenants.views.sign_in import LOCAL_BACKEND
 
 
 @method_decorator([never_cache, sensitive_post_parameters("password", "password_again")], name="dispatch")

@@ -30,10 +30,9 @@ from tenants.rate_limits import limit_rate
 from tenants.scope import platform_scope
 from tenants.second_factor import has_authenticator
 from tenants.session_store import BY_LINK
-from tenants.views.half_signed_in import begin_second_step
+from tenants.views.half_signed_in import LOCAL_BACKEND, begin_second_step
 from tenants.views.keyset import keyset_page
 
-LOCAL_BACKEND = "tenants.permissions.StaffPermissionBackend"
 TENANTS_PER_PAGE = 20
 
 

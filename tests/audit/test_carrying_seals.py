@@ -188,13 +188,32 @@ def test_a_store_holds_each_seal_once(lab, store):
 def test_a_trail_is_proved_against_its_store(lab, store, settings):
     seal_more(lab, 5)
     export_seals()
-    assert verdict(settings.AUDIT_SEAL_EXPORT).startswith("Proved")
+    assert f"5 seals are those in {settings.AUDIT_SEAL_EXPORT}." in verdict(settings.AUDIT_SEAL_EXPORT)
     with behind_the_trail() as run:
         last = "SELECT unnest(entry_ids) FROM tenants_auditseal WHERE number = 5"
         run(f"DELETE FROM tenants_auditentry WHERE id IN ({last})")
         run("DELETE FROM tenants_auditseal WHERE number = 5")
     with pytest.raises(CommandError, match="seal 5 was exported"):
         verdict(settings.AUDIT_SEAL_EXPORT)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("", "nothing was compared"),
+        ("not JSON\n", "cannot be read"),
+        ("{}\n", "cannot be read"),
+        (None, "cannot be read"),
+    ],
+)
+def test_a_store_that_proves_nothing_is_not_taken_for_a_proof(lab, tmp_path, text, words):
+    """A wrong path, an emptied bucket, a damaged file: an auditor must not read "Proved"."""
+    seal_more(lab, 2)
+    path = tmp_path / "seals.jsonl"
+    if text is not None:
+        path.write_text(text)
+    with pytest.raises(CommandError, match=words):
+        verdict(str(path))
 
 
 def test_a_rewritten_chain_is_not_carried_over_the_one_that_was(lab, store, settings):

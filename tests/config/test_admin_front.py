@@ -4,9 +4,18 @@ import re
 from datetime import timedelta
 
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 from django.utils.timezone import now
 
-from tests.factories import AccessRequestFactory, ReviewFactory, staff
+from tests.factories import (
+    AccessRequestFactory,
+    ProjectFactory,
+    ReviewFactory,
+    TenantFactory,
+    member_of,
+    staff,
+)
 
 ROLES = {
     "security-reviewer": {"Review queue", "Requests", "Grants", "Models", "Tenants", "Projects"},
@@ -50,3 +59,29 @@ def test_a_reviewer_reads_how_many_reviews_wait_and_how_many_are_late(client, se
     page = front_of(client, security_reviewer)
     assert "2 reviews wait for you" in page
     assert "1 is overdue" in page
+
+
+@pytest.mark.django_db
+def test_no_list_offers_every_tenant_to_choose_from(client):
+    """Of two thousand, each list would load them all to show 25 rows."""
+    TenantFactory(name="Needle Bank")
+    page = front_of(client, staff("operator"))
+    addresses = set(re.findall(r'href="(/admin/[a-z]+/[a-z]+/)"', page)) - {"/admin/tenants/tenant/"}
+    for address in addresses:
+        assert "Needle Bank" not in client.get(address).content.decode(), address
+
+
+@pytest.mark.django_db
+def test_the_page_of_a_tenant_costs_the_same_for_many_members(client, lab):
+    client.force_login(staff("operator"))
+    address = f"/admin/tenants/tenant/{lab.pk}/change/"
+
+    def asked(members):
+        for _ in range(members):
+            ProjectFactory(tenant=lab, owner=member_of(lab, "viewer"))
+        with CaptureQueriesContext(connection) as questions:
+            assert client.get(address).status_code == 200
+        return len(questions)
+
+    client.get(address)  # what is asked once a process
+    assert asked(2) == asked(40)

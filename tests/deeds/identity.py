@@ -7,11 +7,11 @@ from django.conf import settings
 from django.utils.timezone import now
 
 from tenants import group_rules
-from tenants.actions.group_rules import begin_group_rule, draft_group_rule
+from tenants.actions.group_rules import draft_group_rule
 from tenants.admin.directory import _digest
-from tenants.models import FederatedIdentity, GroupRule, SecondFactor
+from tenants.models import FederatedIdentity, SecondFactor
 from tests.factories import UserFactory, staff
-from tests.role_matrix import Deed, Door, Shell
+from tests.role_matrix import Deed, Door
 
 SENT = {"_form_submitted": "1"}
 
@@ -57,15 +57,15 @@ def what_the_form_says(world, it):
     """The second POST, which shows that its author has seen the preview."""
     return {
         "group": it.group,
-        "tenant": str(it.tenant_id),
+        "tenant": str(it.tenant_id or ""),
         "role": it.role,
-        "staff_role": "",
+        "staff_role": it.staff_role,
         "seen": _digest(it, group_rules.preview(beginning=it, ending=None)),
     }
 
 
 def staff_rule(world, actor):
-    return GroupRule(group="operators", staff_role="operator")
+    return draft_group_rule(group="operators", staff_role="operator")
 
 
 IDENTITY_DEEDS = [
@@ -102,7 +102,7 @@ IDENTITY_DEEDS = [
         "begin a group rule that gives a staff role",
         "tenants.actions.group_rules.begin_group_rule",
         subject=staff_rule,
-        shell=Shell(lambda world, actor, it: begin_group_rule(it, by=actor)),
+        admin=Door("POST /admin/tenants/grouprule/begin/", what_the_form_says),
     ),
     Deed(
         "link an account to a person at the provider",

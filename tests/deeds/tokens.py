@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+from django.utils.timezone import now
+
 from tenants import actions
 from tests.factories import member_of
 from tests.role_matrix import Deed, Door
@@ -32,6 +34,15 @@ TOKEN_DEEDS = [
         page=Door(
             "POST /t/{w.tenant.slug}/tokens/new/",
             {"account": "{it.pk}", "name": "nightly", "scopes": "read", "life_days": "30"},
+        ),
+        api=Door(
+            "POST /api/v1/tokens/",
+            lambda world, it: {
+                "service_account": str(it.memberships.get().pk),
+                "name": "nightly",
+                "scopes": ["read"],
+                "expires_at": (now() + timedelta(days=9)).isoformat(),
+            },
         ),
     ),
     Deed(

@@ -13,6 +13,7 @@ from tenants.actions.group_rules import begin_group_rule, draft_group_rule, end_
 from tenants.errors import Conflict
 from tenants.models import AuditEntry, FederatedIdentity, GroupRule, Membership
 from tenants.oidc import tasks
+from tests.concurrency import at_the_same_time
 from tests.factories import TenantFactory, UserFactory, member_of, staff
 
 pytestmark = pytest.mark.django_db
@@ -114,6 +115,14 @@ def test_the_same_rule_is_not_written_twice(operator, lab):
     begin_group_rule(draft_group_rule(group="writers", tenant=lab, role="viewer"), by=operator)
     with pytest.raises(ValidationError):
         begin_group_rule(draft_group_rule(group="writers", tenant=lab, role="admin"), by=operator)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_two_who_write_the_same_rule_at_once_get_a_conflict_not_an_error(operator, lab):
+    rules = [draft_group_rule(group="writers", tenant=lab, role=role) for role in ("viewer", "admin")]
+    outcomes = at_the_same_time(*(lambda rule=rule: begin_group_rule(rule, by=operator) for rule in rules))
+    assert {type(outcome) for outcome in outcomes} <= {GroupRule, Conflict, ValidationError}
+    assert GroupRule.objects.in_force().count() == 1
 
 
 def test_nobody_raises_themselves_by_a_rule(operator, lab):

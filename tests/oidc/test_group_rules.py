@@ -256,6 +256,25 @@ def test_a_rule_that_begins_or_ends_reaches_everybody_it_concerns(lab, django_as
     assert not GroupRule.objects.exists()
 
 
+def test_one_whose_roles_cannot_be_computed_keeps_nobody_waiting_for_a_rule(lab, monkeypatch):
+    begun = rule("writers", lab, "developer")
+    users = [in_groups("writers") for _ in range(3)]
+
+    def fails_for_one(user, *, because):
+        if user == users[0]:
+            raise RuntimeError("no roles for you")
+        apply_group_rules(user, because=because)
+
+    monkeypatch.setattr("tenants.group_rules.apply_group_rules", fails_for_one)
+    apply_group_rule(begun, because="begun")
+    assert [role_of(user, lab) for user in users] == [None, ("developer", "rule"), ("developer", "rule")]
+    assert GroupRule.objects.unapplied().get() == begun, "the clock repeats it"
+    monkeypatch.undo()
+    apply_group_rule(begun, because="begun")
+    assert role_of(users[0], lab) == ("developer", "rule")
+    assert not GroupRule.objects.unapplied().exists()
+
+
 def test_a_preview_says_who_gains_who_loses_and_who_stays(lab):
     rule("readers", lab, "viewer")
     old = rule("writers", lab, "developer")

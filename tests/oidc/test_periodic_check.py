@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
+from celery.exceptions import SoftTimeLimitExceeded
 from django.utils.timezone import now
 
 from tenants.actions.tokens import issue_personal_access_token
@@ -172,6 +173,25 @@ def test_a_row_that_fails_keeps_nobody_else_from_being_checked(provider, sign_in
     check_identities(claimed)
     assert FederatedIdentity.objects.get(pk=second).groups == ["new"]
     assert FederatedIdentity.objects.get(pk=first).groups == ["old"]
+
+
+def test_a_batch_whose_time_is_up_gives_the_rest_back(provider, sign_in, monkeypatch):
+    """Else it would go on past its claims, and a second worker use the same refresh tokens."""
+    for name in ("ana", "ben"):
+        provider.user(name)
+        sign_in(name)
+    make_due()
+    claimed = claim_due_identities()
+    asked = []
+
+    def time_is_up(pk):
+        asked.append(pk)
+        raise SoftTimeLimitExceeded
+
+    monkeypatch.setattr(checks, "check_identity", time_is_up)
+    check_identities(claimed)
+    assert asked == claimed[:1]
+    assert sorted(claim_due_identities()) == sorted(claimed)
 
 
 def test_refresh_tokens_are_used_once_and_the_next_one_kept(provider, ana):

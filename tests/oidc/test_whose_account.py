@@ -6,8 +6,10 @@ import pytest
 from django.core.exceptions import PermissionDenied
 
 from tenants.actions.identities import link_identity, unlink_identity
+from tenants.errors import Conflict
 from tenants.models import AuditEntry, DirectoryPerson, FederatedIdentity, User
 from tenants.oidc.claims import read_person
+from tests.concurrency import queued_at
 from tests.factories import UserFactory, member_of
 
 pytestmark = pytest.mark.django_db
@@ -88,6 +90,9 @@ def test_whoever_changes_their_address_keeps_their_account(client, provider, sig
     sign_in("ana")
     user.refresh_from_db()
     assert (user.email, user.name) == ("ana.adler@example.com", "Ana Adler")
+    line = AuditEntry.objects.across_tenants().get(verb="person.changed")
+    assert line.changes["email"] == ["ana@example.com", "ana.adler@example.com"]
+    assert line.changes["name"][1] == "Ana Adler"
 
 
 def test_an_address_that_is_taken_is_not_taken_over(provider, sign_in):
@@ -127,3 +132,16 @@ def test_a_superuser_links_and_unlinks_by_hand(client, provider, sign_in, lab, o
     unlink_identity(identity.pk, by=root)
     assert "_auth_user_id" not in client.session
     assert sign_in("olu-1").status_code == 403
+
+
+@pytest.mark.django_db(transaction=True)
+def test_of_two_superusers_who_link_one_account_at_once_one_is_told(settings):
+    settings.OIDC_ISSUER = "https://issuer.example"
+    root, olu = UserFactory(is_superuser=True), UserFactory()
+    outcomes = queued_at(
+        User.objects.filter(pk=olu.pk),
+        lambda: link_identity(olu, "olu-1", by=root).subject,
+        lambda: link_identity(olu, "olu-2", by=root).subject,
+    )
+    assert sum(isinstance(outcome, Conflict) for outcome in outcomes) == 1
+    assert FederatedIdentity.objects.filter(user=olu).count() == 1

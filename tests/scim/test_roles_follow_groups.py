@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import pytest
+from celery.exceptions import SoftTimeLimitExceeded
 from django.test import override_settings
 
 from tenants.actions import due_rules
-from tenants.models import ApiKey, GroupRule, GroupRulesDue, User
+from tenants.models import ApiKey, DirectoryGroup, GroupRule, GroupRulesDue, User
 from tenants.tasks import apply_due_group_rules
-from tests.factories import ApiKeyFactory, ProjectFactory
+from tests.factories import ApiKeyFactory, ProjectFactory, UserFactory
 
 
 def add(*people):
@@ -78,6 +81,30 @@ def test_the_roles_of_a_crowd_follow_by_the_task(directory, lab, rule):
     apply_due_group_rules()
     assert lab.memberships.filter(role="developer").count() == 60
     assert not GroupRulesDue.objects.exists()
+
+
+def test_a_crowd_larger_than_a_batch_does_not_wait_for_the_clock(directory, lab, rule, monkeypatch):
+    group = directory.group("Engineers")
+    people = [UserFactory() for _ in range(5)]
+    DirectoryGroup.objects.get(pk=group).members.set(people)
+    due_rules.note_rules_due([person.pk for person in people], because="they joined")
+    monkeypatch.setattr(due_rules, "apply_due_rules", partial(due_rules.apply_due_rules, limit=2))
+    monkeypatch.setattr(apply_due_group_rules, "delay", apply_due_group_rules)
+    apply_due_group_rules()
+    assert lab.memberships.filter(role="developer").count() == 5
+
+
+def test_a_task_whose_time_is_up_leaves_the_others_noted(directory, lab, rule, monkeypatch):
+    people = [directory.person(f"p{n}@example.com") for n in range(3)]
+    due_rules.note_rules_due([person.pk for person in people], because="they joined")
+
+    def time_is_up(user, *, because):
+        raise SoftTimeLimitExceeded
+
+    monkeypatch.setattr(due_rules.group_rules, "apply_group_rules", time_is_up)
+    with pytest.raises(SoftTimeLimitExceeded):
+        due_rules.apply_due_rules()
+    assert GroupRulesDue.objects.count() == 3
 
 
 def test_one_whose_roles_cannot_be_computed_keeps_nobody_waiting(directory, lab, rule, monkeypatch):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from unittest import mock
 
 import pytest
 from django.core import mail
@@ -25,7 +26,7 @@ from tenants.errors import Conflict
 from tenants.invitation_mail import MailServerAwayError, send_invitation
 from tenants.models import AuditEntry, Invitation, Membership, Source, Tenant, User
 from tests.concurrency import at_the_same_time, queued_at
-from tests.factories import UserFactory, member_of
+from tests.factories import TenantFactory, UserFactory, member_of
 
 PASSWORD = "unguessable-otter-42"
 
@@ -248,6 +249,21 @@ def test_two_newcomers_at_once_make_one_account(lab, owner):
 
 
 @pytest.mark.django_db(transaction=True)
+def test_a_newcomer_invited_by_two_tenants_who_opens_both_links_at_once_makes_one_account(lab, owner):
+    second = TenantFactory(slug="second")
+    links = [
+        invite(lab, "nia@example.org", "developer", by=owner)[1],
+        invite(second, "nia@example.org", "viewer", by=member_of(second, "owner"))[1],
+    ]
+    deeds = [
+        lambda link=link: accept_as_newcomer(link, name="Nia", password=PASSWORD)[0].role for link in links
+    ]
+    outcomes = queued_at(Tenant.objects.filter(pk__in=[lab.pk, second.pk]), *deeds)
+    assert User.objects.filter(email="nia@example.org").count() == 1
+    assert sorted(type(outcome).__name__ for outcome in outcomes) == ["Conflict", "str"]
+
+
+@pytest.mark.django_db(transaction=True)
 def test_a_withdrawal_at_the_moment_of_acceptance_is_one_or_the_other(lab, owner, newcomer):
     invitation, secret = invite(lab, "nia@example.org", "developer", by=owner)
     at_the_same_time(
@@ -300,6 +316,15 @@ class TestTheMail:
             send_invitation(invitation.pk)
         invitation.refresh_from_db()
         assert invitation.sent_at is None
+
+    def test_that_cannot_be_written_is_not_taken_for_sent(self, lab, owner):
+        invitation, _ = invite(lab, "nia@example.org", "developer", by=owner)
+        with (
+            mock.patch("tenants.invitation_mail._compose", side_effect=RuntimeError),
+            pytest.raises(RuntimeError),
+        ):
+            send_invitation(invitation.pk)
+        assert send_invitation(invitation.pk)
 
     @pytest.fixture
     def unused_port(self):

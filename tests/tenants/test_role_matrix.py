@@ -45,6 +45,7 @@ NOT_ASKED = {
     "tenants.admin.tenant_forms.create_with_owner": "the form of create_tenant",
     "tenants.audit.redaction.erase_from_trail": "part of erase_person",
     "tenants.personal_data.check_erasure": "a question",
+    "tenants.personal_data.order_erasure": "a signed order; erase_person asks when it is obeyed",
     "tenants.standing.lock_tenant": "a question",
     "tenants.suspension.follow_role": "part of changing a role",
     "tenants.suspension.restore_access": "part of giving a role or account back",

@@ -8,7 +8,7 @@ from decimal import Decimal
 import pytest
 from django.core.exceptions import PermissionDenied, ValidationError
 
-from billing.exports import ask_for_export
+from billing.exports import ask_for_audit_export, ask_for_export
 from catalog.actions import decide_review, raise_access_request, withdraw_access_request
 from catalog.models import Review
 from tenants.actions import (
@@ -99,6 +99,15 @@ def test_reports_that_are_being_built_stop(lab, finance, operator):
     suspend_tenant(lab.pk, by=operator, because=REASON)
     export.refresh_from_db()
     assert (export.state, export.error.startswith("Stopped")) == ("failed", True)
+
+
+def test_files_of_the_trail_go_on(lab, owner, operator):
+    days = {"start_day": date(2026, 10, 1), "end_day": date(2026, 10, 31)}
+    export = ask_for_audit_export(lab, kind="audit_csv", by=owner, **days)
+    suspend_tenant(lab.pk, by=operator, because=REASON)
+    export.refresh_from_db()
+    assert export.state == "queued"
+    assert ask_for_audit_export(lab, kind="audit_csv", by=owner, **days)
 
 
 def test_only_operators_suspend_with_a_reason_and_once(lab, owner, operator, stranger):

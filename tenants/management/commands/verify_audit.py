@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from botocore.exceptions import BotoCoreError, ClientError
+from django.core.exceptions import ImproperlyConfigured
 from django.core.management.base import BaseCommand, CommandError
 
 from tenants.audit.carrying import SealFile, destination_of
@@ -36,13 +38,16 @@ class Command(BaseCommand):
                 proof = verify(self.outside(against) if against else None, tell=tell)
         except Broken as broken:
             raise CommandError(f"BROKEN. {broken}") from None
-        except OSError as error:
-            raise CommandError(f"The exported seals cannot be read: {error}") from None
+        if against and proof.seals and not proof.compared:
+            raise CommandError(
+                f"{against} holds none of the {proof.seals} seals: nothing was compared with it."
+            )
         self.stdout.write(
             f"Proved: {proof.entries} entries in {proof.seals} seals"
             f"{f', {proof.redacted} of them with erased words' if proof.redacted else ''}"
             f"{f'; {proof.pruned} more are past retention' if proof.pruned else ''}"
-            f"{f'; {proof.unsealed} wait for their seal' if proof.unsealed else ''}."
+            f"{f'; {proof.unsealed} wait for their seal' if proof.unsealed else ''}"
+            f"{f'; {proof.compared} seals are those in {against}' if against else ''}."
         )
         if proof.seals:
             self.stdout.write(f"Seal {proof.seals}: {proof.last_seal}")
@@ -50,5 +55,12 @@ class Command(BaseCommand):
             self.stdout.write("A trail cut at its end shows only --against exported seals.")
 
     def outside(self, against: str) -> Iterator[dict[str, Any]]:
-        store = destination_of(against) if "://" in against else SealFile(Path(against).absolute())
-        return store.lines()
+        """The exported seals in their order. Raises CommandError when they cannot be read."""
+        try:
+            store = destination_of(against) if "://" in against else SealFile(Path(against).absolute())
+            for line in store.lines():
+                yield {"number": int(line["number"]), "sha256": str(line["sha256"])}
+        except (OSError, ValueError, LookupError, TypeError, BotoCoreError, ClientError) as error:
+            raise CommandError(f"The exported seals cannot be read: {error}") from error
+        except ImproperlyConfigured as error:
+            raise CommandError(str(error)) from error
