@@ -40,7 +40,8 @@ def problems_of(page, seen, name, theme):
 def test_no_page_hinders_anybody(browser, pier, theme, width):
     found = {}
     with pier.visit(browser, "owner", theme=theme, width=width) as (page, seen):
-        paths = ["settings/", "projects/", "projects/new/", f"projects/{pier.project.pk}/edit/"]
+        pk = pier.project.pk
+        paths = ["settings/", "projects/", "projects/new/", f"projects/{pk}/edit/", f"projects/{pk}/limits/"]
         for path in [*paths, "settings/closing/"]:
             page.goto(pier.home + path)
             found[path] = problems_of(page, seen, path.replace("/", "_"), theme)
