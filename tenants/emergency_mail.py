@@ -24,7 +24,8 @@ def tell_owners(pk: UUID | str) -> int:
     """Mail every owner of the tenant that emergency access was opened; return how many mails went out. Never twice.
 
     The mail is claimed (`mailed_at`) before the server gets it, so of two workers one sends. Whatever goes wrong
-    after the server has been reached is noted on the row (`mail_problem`), for the platform's staff.
+    after the server has been reached is noted on the row (`mail_problem`), for the platform's staff, and keeps no
+    other owner from being told.
 
     Raises MailServerAwayError if the server could not be reached.
     """
@@ -44,15 +45,20 @@ def tell_owners(pk: UUID | str) -> int:
         for owner in owners_of(access.tenant_id):
             mail = _compose(access, owner)
             mail.connection = connection
-            sent += mail.send()
-    except (OSError, SMTPException) as error:
-        log.warning("emergency_mail_not_sent", emergency_access=str(access.pk), error=type(error).__name__)
-        problem = _("The mail server refused it (%(kind)s).") % {"kind": type(error).__name__}
-        EmergencyAccess.objects.across_tenants().filter(pk=access.pk).update(mail_problem=problem)
+            try:
+                sent += mail.send()
+            except (OSError, SMTPException) as error:
+                _note_problem(access, type(error).__name__)
     finally:
         connection.close()
     log.info("emergency_mail_sent", emergency_access=str(access.pk), mails=sent)
     return sent
+
+
+def _note_problem(access: EmergencyAccess, kind: str) -> None:
+    log.warning("emergency_mail_not_sent", emergency_access=str(access.pk), error=kind)
+    problem = _("The mail server refused it (%(kind)s).") % {"kind": kind}
+    EmergencyAccess.objects.across_tenants().filter(pk=access.pk).update(mail_problem=problem)
 
 
 def owners_of(tenant_id: UUID) -> list[User]:

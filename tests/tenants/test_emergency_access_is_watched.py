@@ -253,6 +253,25 @@ def test_a_server_that_refuses_is_noted(opened, settings):
     assert "SMTPRecipientsRefused" in opened.mail_problem
 
 
+class PickyServer(BaseEmailBackend):
+    """Takes every mail but those to one address."""
+
+    def send_messages(self, messages):
+        if messages[0].to == ["a-typo@example.org"]:
+            raise SMTPRecipientsRefused({})
+        mail.outbox += messages
+        return len(messages)
+
+
+def test_an_owner_who_cannot_be_reached_keeps_no_other_from_being_told(opened, lab, owner, settings):
+    settings.EMAIL_BACKEND = f"{__name__}.PickyServer"
+    member_of(lab, "owner", email="a-typo@example.org")
+    assert tell_owners(opened.pk) == 1
+    assert [one.to for one in mail.outbox] == [[owner.email]]
+    opened.refresh_from_db()
+    assert "SMTPRecipientsRefused" in opened.mail_problem
+
+
 @pytest.mark.django_db(transaction=True)
 def test_two_workers_send_one_mail(opened):
     outcomes = queued_at(
