@@ -3,26 +3,20 @@
 from __future__ import annotations
 
 from datetime import datetime
-from smtplib import SMTPException
 from uuid import UUID
 
 import structlog
 from django.conf import settings
-from django.core.mail import EmailMultiAlternatives, get_connection
-from django.template.loader import render_to_string
 from django.urls import reverse
 from django.utils.crypto import salted_hmac
 from django.utils.timezone import now
 from django.utils.translation import gettext as _
 
+from tenants.mail import REFUSED, compose, mail_server, refusal
 from tenants.models import Invitation
 from tenants.secrets import INVITATION, derived_secret, digest
 
 log = structlog.get_logger(__name__)
-
-
-class MailServerAwayError(Exception):
-    """No mail went out and none is claimed: trying again later is safe and may work."""
 
 
 def link_secret(pk: UUID, expires_at: datetime) -> str:
@@ -52,42 +46,19 @@ def send_invitation(pk: UUID | str) -> bool:
     if invitation is None:
         return False
     secret = link_secret(invitation.pk, invitation.expires_at)
-    mail = _compose(invitation, link_url(secret))  # before it is claimed: what fails here is tried again
-    mail.connection = connection = get_connection()
-    try:
-        connection.open()
-    except (OSError, SMTPException) as error:
-        raise MailServerAwayError(str(error)) from error
-    try:
+    subject = _("Join %(tenant)s on Quartermaster") % {"tenant": invitation.tenant.name}
+    words = {"invitation": invitation, "tenant": invitation.tenant, "inviter": invitation.invited_by}
+    mail = compose("invitation", subject, invitation.email, url=link_url(secret), **words)
+    with mail_server() as mail.connection:
         # By the row's own columns: a join would make it IN (SELECT ...), which is not asked again after a wait.
         claimed = unsent.filter(expires_at=invitation.expires_at)
         if not claimed.update(sent_at=now(), digest=digest(secret)):
             return False
-        mail.send()
-    except (OSError, SMTPException) as error:
-        log.warning("invitation_not_sent", invitation=str(invitation.pk), error=type(error).__name__)
-        problem = _("The mail server refused it (%(kind)s).") % {"kind": type(error).__name__}
-        Invitation.objects.across_tenants().filter(pk=invitation.pk).update(mail_problem=problem)
-        return False
-    finally:
-        connection.close()
+        try:
+            mail.send()
+        except REFUSED as error:
+            log.warning("invitation_not_sent", invitation=str(invitation.pk), error=type(error).__name__)
+            Invitation.objects.across_tenants().filter(pk=invitation.pk).update(mail_problem=refusal(error))
+            return False
     log.info("invitation_sent", invitation=str(invitation.pk))
     return True
-
-
-def _compose(invitation: Invitation, url: str) -> EmailMultiAlternatives:
-    words = {
-        "invitation": invitation,
-        "tenant": invitation.tenant,
-        "inviter": invitation.invited_by,
-        "url": url,
-    }
-    subject = _("Join %(tenant)s on Quartermaster") % {"tenant": invitation.tenant.name}
-    mail = EmailMultiAlternatives(
-        subject=" ".join(subject.split()),  # a header has one line
-        body=render_to_string("tenants/mail/invitation.txt", words),
-        from_email=settings.DEFAULT_FROM_EMAIL,
-        to=[invitation.email],
-    )
-    mail.attach_alternative(render_to_string("tenants/mail/invitation.html", words), "text/html")
-    return mail

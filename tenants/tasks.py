@@ -10,17 +10,20 @@ from django.utils.timezone import now
 
 from tenants import emergency_mail, idempotency, invitation_mail, sessions
 from tenants.actions import due_rules
+from tenants.mail import MailServerAwayError
 from tenants.models import EmergencyAccess, Invitation
 from tenants.scope import platform_scope, tenant_scope
 
-
-@shared_task(
-    autoretry_for=[invitation_mail.MailServerAwayError],
+sends_mail = shared_task(
+    autoretry_for=[MailServerAwayError],
     max_retries=8,
     retry_backoff=5,  # seconds; doubles
     retry_backoff_max=600,
     soft_time_limit=60,
 )
+
+
+@sends_mail
 def send_invitation(tenant_id: str, invitation_id: str) -> None:
     with tenant_scope(tenant_id):
         invitation_mail.send_invitation(invitation_id)
@@ -38,13 +41,7 @@ def send_invitations_left_alone() -> None:
         send_invitation.delay(str(tenant_id), str(pk))
 
 
-@shared_task(
-    autoretry_for=[invitation_mail.MailServerAwayError],
-    max_retries=8,
-    retry_backoff=5,  # seconds; doubles
-    retry_backoff_max=600,
-    soft_time_limit=60,
-)
+@sends_mail
 def tell_owners_of_emergency_access(tenant_id: str, access_id: str) -> None:
     with tenant_scope(tenant_id):
         emergency_mail.tell_owners(access_id)

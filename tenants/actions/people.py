@@ -27,8 +27,8 @@ def deactivate_person(user: User, *, by: User | None, because: str) -> bool:
     """Let `user` in no more: their sessions end, their keys and tokens are suspended in every tenant.
 
     Nothing is lost: roles and what they own stay theirs until somebody takes it, and `reactivate_person` brings
-    back what they may still hold. A tenant that loses its last active owner by it is named in the audit line
-    and the log. Safe to repeat: then only what came up since is suspended.
+    back what they may still hold. Service accounts that they answer for go on. The audit line names those, and a
+    tenant that loses its last active owner by it. Safe to repeat: then only what came up since is suspended.
 
     Args:
         by: None means the platform itself, such as a directory.
@@ -62,6 +62,7 @@ def deactivate_person(user: User, *, by: User | None, because: str) -> bool:
                 sessions_ended=ended,
                 suspended=suspended,
                 tenants_without_owner=left_alone,
+                service_accounts=[account.name for account in accounts_answered_for(row)],
             )
             if left_alone:
                 log.warning("tenants_without_active_owner", tenants=left_alone, person=str(row.pk))
@@ -117,6 +118,12 @@ def what_ends_for(user: User) -> list[Stake]:
         Stake(_("Keys"), keys.count()),
         Stake(_("Tokens"), tokens.filter(expires_at__gt=now()).count()),
     ]
+
+
+def accounts_answered_for(user: User) -> list[User]:
+    """The active service accounts that `user` answers for, whose tokens they may know; by tenant and name."""
+    accounts = User.objects.filter(responsible=user, is_active=True).select_related("service_of")
+    return list(accounts.order_by("service_of__slug", "name", "pk"))
 
 
 def tenants_without_owner_but(user: User) -> list[Tenant]:

@@ -15,6 +15,7 @@ from unfold.forms import BaseDialogForm
 from unfold.widgets import UnfoldAdminTextInputWidget
 
 from tenants.actions.people import (
+    accounts_answered_for,
     deactivate_person,
     reactivate_person,
     tenants_without_owner_but,
@@ -44,6 +45,7 @@ class DeactivateForm(BaseDialogForm):  # type: ignore[misc]
         return {
             "stakes": what_ends_for(person),
             "left_alone": tenants_without_owner_but(person),
+            "accounts": accounts_answered_for(person),
             "is_from_directory": hasattr(person, "directory_entry"),
         }
 

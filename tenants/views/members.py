@@ -19,7 +19,7 @@ from tenants.actions import change_role, delete_service_account, remove_member, 
 from tenants.actions.belongings import END, SHOWN, Belongings, belongings_of
 from tenants.actions.members import may_give, require_changeable, require_manager, require_removable
 from tenants.forms import ProjectRoleForm, RoleForm, role_options
-from tenants.models import ApiKey, Invitation, Membership, Project, ProjectRole, Source, Tenant
+from tenants.models import ApiKey, Invitation, Membership, Project, ProjectRole, Source, Tenant, User
 from tenants.permissions import WORDS, signed_in
 from tenants.roles import NEVER_NARROWED, PROJECT_ROLE_CHOICES, ROLE_PERMISSIONS, Role
 from tenants.standing import check_active, check_not_closed, why_not_active
@@ -69,10 +69,15 @@ class MemberList(PartialMixin, TenantScopedMixin, TemplateView):
             "rows": [tell(row) for row in page.rows],
             "is_manager": is_manager,
             "may_make_accounts": user.has_perm("tenants.manage_service_accounts", self.tenant),
-            "my_membership": Membership.objects.in_tenant(self.tenant).filter(user=user).first(),
+            "leaving": self._what_one_may_leave(user),
             "newer_url": f"{here}&before={page.before}" if page.before else "",
             "older_url": f"{here}&after={page.after}" if page.after else "",
         }
+
+    def _what_one_may_leave(self, user: User) -> Membership | None:
+        """One's own membership, unless a rule gave it, which would give it again."""
+        own = Membership.objects.in_tenant(self.tenant).filter(user=user, source=Source.PERSON)
+        return None if self.tenant.status == Tenant.Status.CLOSED else own.first()
 
     def _members(self, tab: str, query: str) -> QuerySet[Membership]:
         members: QuerySet[Membership] = self.get_queryset().select_related("user__responsible")

@@ -5,6 +5,7 @@ A clock would be a poor witness. Instead: the same bytes, after the same questio
 
 from __future__ import annotations
 
+from datetime import timedelta
 from uuid import uuid4
 
 import pytest
@@ -12,6 +13,12 @@ import pytest
 from tests.isolation.walking import ACCOUNT, API, HTMX, PORTAL, address, plainly, questions, row_of
 
 pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture(autouse=True)
+def seen_once(monkeypatch):
+    """That a session is seen is written once a minute: not by one of two compared requests."""
+    monkeypatch.setattr("tenants.sessions.SEEN_EVERY", timedelta(days=1))
 
 
 def told(client, method, url, value, headers=None):

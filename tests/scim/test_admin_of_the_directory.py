@@ -7,7 +7,7 @@ from datetime import timedelta
 
 import pytest
 
-from tenants.actions import add_member, issue_personal_access_token
+from tenants.actions import add_member, create_service_account, issue_personal_access_token
 from tenants.models import ApiKey, AuditEntry, ScimToken, User
 from tests.factories import ApiKeyFactory, ProjectFactory, staff
 from tests.scim.conftest import Directory
@@ -73,10 +73,12 @@ def test_deactivating_says_first_what_it_ends_and_whom_it_leaves_alone(at_work, 
     add_member(lab, ada, "owner", by=None)
     key = ApiKeyFactory(tenant=lab, project=ProjectFactory(tenant=lab), owner=ada)
     issue_personal_access_token(ada, name="t", life=timedelta(days=9))
+    create_service_account(lab, name="nightly", role="developer", by=ada)
     dialog = at_work.get(f"/admin/tenants/user/{ada.pk}/deactivate/", headers={"HX-Request": "true"})
     text = " ".join(re.sub(r"<[^>]+>", " ", dialog.content.decode()).split())
     assert "Sessions 0 Keys 1 Tokens 1" in text
     assert "Lab is left without an active owner." in text
+    assert "nightly (Lab)" in text
     assert "comes from a directory" in text
 
     at_work.post(f"/admin/tenants/user/{ada.pk}/deactivate/", SENT | {"because": "left us"})
@@ -86,6 +88,7 @@ def test_deactivating_says_first_what_it_ends_and_whom_it_leaves_alone(at_work, 
     line = AuditEntry.objects.across_tenants().get(verb="person.deactivated")
     assert line.actor.email in line.actor_label
     assert line.details["because"] == "left us"
+    assert line.details["service_accounts"] == ["nightly"]
 
     page = at_work.get(f"/admin/tenants/user/{ada.pk}/change/").content.decode()
     assert f"/{ada.pk}/reactivate/" in page

@@ -23,7 +23,8 @@ from tenants.actions import (
     withdraw_invitation,
 )
 from tenants.errors import Conflict
-from tenants.invitation_mail import MailServerAwayError, send_invitation
+from tenants.invitation_mail import send_invitation
+from tenants.mail import MailServerAwayError
 from tenants.models import AuditEntry, Invitation, Membership, Source, Tenant, User
 from tests.concurrency import at_the_same_time, queued_at
 from tests.factories import TenantFactory, UserFactory, member_of
@@ -320,7 +321,7 @@ class TestTheMail:
     def test_that_cannot_be_written_is_not_taken_for_sent(self, lab, owner):
         invitation, _ = invite(lab, "nia@example.org", "developer", by=owner)
         with (
-            mock.patch("tenants.invitation_mail._compose", side_effect=RuntimeError),
+            mock.patch("tenants.invitation_mail.compose", side_effect=RuntimeError),
             pytest.raises(RuntimeError),
         ):
             send_invitation(invitation.pk)

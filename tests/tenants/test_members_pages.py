@@ -144,6 +144,13 @@ class TestRemoving:
         key.refresh_from_db()
         assert key.state == ApiKey.State.REVOKED
 
+    def test_whoever_is_a_member_by_a_rule_is_not_asked_to_leave(self, client, lab, developer):
+        client.force_login(developer)
+        leave = page_of(developer, lab, "remove/").encode()
+        assert leave in client.get("/t/lab/members/").content
+        Membership.objects.in_tenant(lab).filter(user=developer).update(source="rule")
+        assert leave not in client.get("/t/lab/members/").content
+
     def test_oneself_is_leaving(self, client, lab, owner, developer):
         client.force_login(developer)
         assert b"Leave Lab?" in client.get(page_of(developer, lab, "remove/")).content

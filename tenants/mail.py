@@ -1,0 +1,54 @@
+"""What every mail of ours shares: text and HTML of one message, and a server that may be away.
+
+A mail is claimed by its own row before the server gets it, so of two workers one sends; what fails before that is
+tried again, what the server refuses afterwards is noted on the row.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from smtplib import SMTPException
+from typing import Any, Final
+
+from django.conf import settings
+from django.core.mail import EmailMultiAlternatives, get_connection
+from django.template.loader import render_to_string
+from django.utils.translation import gettext as _
+
+REFUSED: Final = (OSError, SMTPException)
+
+
+class MailServerAwayError(Exception):
+    """No mail went out and none is claimed: trying again later is safe and may work."""
+
+
+def compose(name: str, subject: str, to: str, **words: Any) -> EmailMultiAlternatives:
+    """A mail from the templates `tenants/mail/<name>.txt` and `.html`."""
+    mail = EmailMultiAlternatives(
+        subject=" ".join(subject.split()),  # a header has one line
+        body=render_to_string(f"tenants/mail/{name}.txt", words),
+        from_email=settings.DEFAULT_FROM_EMAIL,
+        to=[to],
+    )
+    mail.attach_alternative(render_to_string(f"tenants/mail/{name}.html", words), "text/html")
+    return mail
+
+
+@contextmanager
+def mail_server() -> Iterator[Any]:
+    """An open connection for `mail.connection`. Raises MailServerAwayError if the server cannot be reached."""
+    connection = get_connection()
+    try:
+        connection.open()
+    except REFUSED as error:
+        raise MailServerAwayError(str(error)) from error
+    try:
+        yield connection
+    finally:
+        connection.close()
+
+
+def refusal(error: Exception) -> str:
+    """What is noted of a mail that the server did not take."""
+    return _("The mail server refused it (%(kind)s).") % {"kind": type(error).__name__}
