@@ -52,7 +52,7 @@ class SessionStore(DatabaseSessionStore):
         sessions: else those would miss the row that takes the old one's place.
         """
         person, key = self.get(SESSION_KEY), self.session_key
-        sessions = self.model.objects.using(router.db_for_write(self.model))
+        sessions: Any = self.model.objects.using(router.db_for_write(self.model))
         with transaction.atomic(using=sessions.db):
             times: dict[str, datetime] | None = {}
             if person and key:

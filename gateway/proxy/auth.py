@@ -28,7 +28,9 @@ def authenticate(index: Index, headers: Headers, client_ip: str) -> Key:
     if key is None:
         raise invalid_key("Incorrect API key provided. Check it for missing characters, or claim a new one.")
     if key.config.expires_at is not None and time.time() >= key.config.expires_at:
-        raise invalid_key(f"The API key {key.config.prefix}… has expired. Rotate it, or claim a new one.")
+        raise invalid_key(
+            f"The API key {key.config.prefix}… has expired. Ask for access again and claim a new one."
+        )
     if key.networks and not _is_inside(client_ip, key.networks):
         raise Refusal(
             401,

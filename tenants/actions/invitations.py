@@ -15,7 +15,7 @@ from django.utils.translation import gettext as _
 
 from tenants import audit, tasks
 from tenants.actions.members import (
-    hold_tenant,
+    lock_members_of,
     may_give,
     place_member,
     require_manager,
@@ -53,7 +53,7 @@ def invite(tenant: Tenant, email: str, role: str, *, by: User) -> tuple[Invitati
     email = _clean_address(email)
     if email == by.email:
         raise PermissionDenied(_("You cannot invite yourself; another owner or admin can change your role."))
-    hold_tenant(tenant.pk)
+    lock_members_of(tenant.pk)
     require_active(tenant)
     if Membership.objects.in_tenant(tenant).filter(user__email=email).exists():
         raise Conflict(
@@ -259,7 +259,7 @@ def _accepted_before(secret: str, by: User) -> Membership | None:
 
 def _locked_by_link(secret: str) -> Invitation:
     found = find_invitation(secret)
-    hold_tenant(found.tenant_id)
+    lock_members_of(found.tenant_id)
     Invitation.objects.across_tenants().select_for_update(of=("self",)).get(pk=found.pk)
     return find_invitation(secret)  # as it is now that nobody else can change it
 
@@ -267,7 +267,7 @@ def _locked_by_link(secret: str) -> Invitation:
 def _locked_invitation(pk: UUID | str, by: User) -> Invitation:
     """The invitation `pk` as `by` may see it, with its tenant and itself locked; `by` manages members there."""
     visible = Invitation.objects.visible_to(by)
-    tenant = hold_tenant(visible.values_list("tenant", flat=True).get(pk=pk))
+    tenant = lock_members_of(visible.values_list("tenant", flat=True).get(pk=pk))
     invitation: Invitation = (
         visible.select_for_update(of=("self",)).select_related("tenant", "invited_by").get(pk=pk)
     )

@@ -43,7 +43,7 @@ def add_member(
         Conflict: the tenant would be left without an owner, the role comes from a group rule, or a person adds
             somebody while the tenant is not active.
     """
-    locked = hold_tenant(tenant.pk)
+    locked = lock_members_of(tenant.pk)
     if user.is_service_account:
         _require_made_for(user, tenant, role, by)
     existing: Membership | None = (
@@ -195,7 +195,7 @@ def end_membership(membership: Membership) -> None:
     membership.delete()
 
 
-def hold_tenant(pk: UUID) -> Tenant:
+def lock_members_of(pk: UUID) -> Tenant:
     """Hold the tenant until commit: changes of its members take turns. (Order: tenant, person, rows, revision.)"""
     tenant: Tenant = Tenant.objects.select_for_update(no_key=True).get(pk=pk)
     return tenant
@@ -247,7 +247,7 @@ def withdraw_open_invitations(tenant: Tenant, which: Q, *, actor: User | None) -
 def _locked_membership(pk: UUID | str, by: User) -> Membership:
     """The membership `pk` as `by` may see it, with its tenant and itself locked until commit."""
     visible = Membership.objects.visible_to(by)
-    hold_tenant(visible.values_list("tenant", flat=True).get(pk=pk))
+    lock_members_of(visible.values_list("tenant", flat=True).get(pk=pk))
     membership: Membership = (
         visible.select_for_update(of=("self",)).select_related("user", "tenant").get(pk=pk)
     )

@@ -10,7 +10,7 @@ from django.db import transaction
 from django.utils.translation import gettext as _
 
 from tenants import audit
-from tenants.actions.members import hold_tenant, require_manager
+from tenants.actions.members import lock_members_of, require_manager
 from tenants.errors import Conflict
 from tenants.models import Membership, Project, ProjectRole, User
 from tenants.role_groups import give_project_role, take_project_role
@@ -37,7 +37,7 @@ def set_project_role(
         ValidationError: `role` is none that a project knows.
     """
     project: Project = Project.objects.visible_to(by).select_related("tenant").get(pk=project_pk)
-    project.tenant = hold_tenant(project.tenant_id)
+    project.tenant = lock_members_of(project.tenant_id)
     member: Membership = (
         Membership.objects.visible_to(by)
         .in_tenant(project.tenant)

@@ -14,7 +14,7 @@ from tenants import audit
 from tenants.actions import belongings
 from tenants.actions.members import (
     end_membership,
-    hold_tenant,
+    lock_members_of,
     place_member,
     require_manager,
     require_may_give,
@@ -47,7 +47,7 @@ def create_service_account(tenant: Tenant, *, name: str, role: str, by: User) ->
     if role == Role.OWNER:
         raise PermissionDenied(_("A service account cannot be an owner: an owner is a person who answers."))
     require_may_give(by, tenant, role)
-    hold_tenant(tenant.pk)
+    lock_members_of(tenant.pk)
     require_active(tenant)
     word = slugify(name)[:LONGEST_NAME]
     if not word:
@@ -153,7 +153,7 @@ def stop(account: User, tenant: Tenant, *, because: str, actor: User | None) -> 
 def _locked_account(pk: UUID | str, by: User) -> tuple[User, Tenant]:
     """The service account whose membership is `pk`, locked with its tenant; `by` may decide about it."""
     accounts = Membership.objects.visible_to(by).filter(user__service_of__isnull=False)
-    tenant = hold_tenant(accounts.values_list("tenant", flat=True).get(pk=pk))
+    tenant = lock_members_of(accounts.values_list("tenant", flat=True).get(pk=pk))
     membership: Membership = accounts.get(pk=pk)
     require_manager(by, tenant, deed="tenants.manage_service_accounts")
     require_may_give(by, tenant, membership.role)
