@@ -20,6 +20,7 @@ from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.db import connection, transaction
 from django.utils.timezone import now
+from django.utils.translation import gettext as _
 
 from billing import export_audit, export_csv, tasks
 from billing.models import Export
@@ -34,6 +35,7 @@ log = structlog.get_logger(__name__)
 ATTEMPTS: Final = 5  # workers that may die over one report before it counts as failed
 PROGRESS_EVERY: Final = 1.0  # seconds
 LONGEST: Final = timedelta(days=400)
+UNFINISHED: Final = (Export.State.QUEUED, Export.State.RUNNING)
 
 
 @transaction.atomic
@@ -176,9 +178,17 @@ def expire_exports() -> int:
 
 
 def expire_files_of_the_trail(sender: Any, **kwargs: Any) -> None:
-    """Let the files of the audit trail go, of every tenant: somebody who was erased may still be named in one."""
-    files = Export.objects.across_tenants().of_audit().filter(state=Export.State.DONE)
-    files.update(expires_at=now())
+    """Let the files of the audit trail go, of every tenant: somebody who was erased may still be named in one.
+
+    Those that wait or are being built are stopped: who builds one reads the trail as it was at the beginning.
+    """
+    files = Export.objects.across_tenants().of_audit()
+    files.filter(state=Export.State.DONE).update(expires_at=now())
+    files.filter(state__in=UNFINISHED).update(
+        state=Export.State.FAILED,
+        finished_at=now(),
+        error=_("Stopped, because somebody was erased from the trail. Ask again."),
+    )
     transaction.on_commit(tasks.expire_exports.delay, robust=True)
 
 
@@ -195,7 +205,7 @@ def _start(pk: UUID | str) -> bool:
     """Note that this worker builds now; False when there is nothing to build (any more)."""
     with transaction.atomic():
         export = Export.objects.across_tenants().select_for_update(of=("self",)).filter(pk=pk).first()
-        if export is None or export.state not in (Export.State.QUEUED, Export.State.RUNNING):
+        if export is None or export.state not in UNFINISHED:
             return False
         export.move_to(Export.State.RUNNING)
         if export.attempts >= ATTEMPTS:
@@ -247,11 +257,14 @@ def _build(export: Export, copying: psycopg.Connection[Any]) -> None:
             expires_at=finished + timedelta(days=settings.EXPORT_KEEP_DAYS),
         )
     )
+    if not done and not Export.objects.across_tenants().filter(pk=export.pk, state="done").exists():
+        path.unlink()  # stopped between the last note of progress and this one
+        raise _Stopped
     log.info("export_built", export=str(export.pk), rows=rows, is_first=bool(done))
 
 
 class _Stopped(Exception):
-    """The report is not wanted any more: its tenant was suspended."""
+    """The report is not wanted any more: its tenant was suspended, or somebody erased from the trail it tells."""
 
 
 def _prepare_costs(cursor: psycopg.Cursor[Any], export: Export) -> tuple[int, Decimal, str, None]:

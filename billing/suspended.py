@@ -9,11 +9,10 @@ from django.db.models import Sum
 from django.utils.timezone import now
 from django.utils.translation import gettext as _
 
+from billing.exports import UNFINISHED
 from billing.models import Export, RollupHour
 from tenants.models import Tenant
 from tenants.signals import Stake
-
-UNFINISHED = (Export.State.QUEUED, Export.State.RUNNING)
 
 
 def stop_exports(sender: Any, *, tenant: Tenant, **kwargs: Any) -> None:

@@ -48,15 +48,21 @@ class SessionStore(DatabaseSessionStore):
     def cycle_key(self) -> None:
         """Go on under another key. Raises SessionInterrupted (400) when somebody ended the session meanwhile.
 
-        The person is held, as by whoever ends sessions: else those would miss the row that takes the old one's place.
+        Somebody's session began when it began and ends when it was to end. The person is held, as by whoever ends
+        sessions: else those would miss the row that takes the old one's place.
         """
         person, key = self.get(SESSION_KEY), self.session_key
-        with transaction.atomic(using=router.db_for_write(self.model)):
+        sessions = self.model.objects.using(router.db_for_write(self.model))
+        with transaction.atomic(using=sessions.db):
+            times: dict[str, datetime] | None = {}
             if person and key:
                 list(get_user_model().objects.select_for_update(no_key=True).filter(pk=person))
-                if not self.exists(key):
+                times = sessions.filter(session_key=key).values("created_at", "expire_date").first()
+                if times is None:
                     raise SessionInterrupted("This session was ended. Sign in again.")
             super().cycle_key()
+            if times:
+                sessions.filter(session_key=self.session_key).update(**times)
 
     def save(self, must_create: bool = False) -> None:
         """Write the session; a row that exists keeps when it began, when it was last seen and when it ends.

@@ -47,8 +47,10 @@ def set_limits(
     limits: list[Limit] = []
     changes: dict[str, tuple[str | None, str | None]] = {}
     here = {"tenant": tenant, "project": project, "key": key, "model": model}
-    rows = Limit.objects.in_tenant(tenant).select_for_update()
-    for limit in rows.filter(**here, kind__in=values.keys() - wanted.keys()):
+    rows = Limit.objects.in_tenant(tenant).select_for_update().order_by("kind")
+    for limit in rows.filter(**here):  # all in one order: two who change the same ones take turns
+        if limit.kind in wanted or limit.kind not in values:
+            continue
         changes[limit.kind] = (_number(limit.value), None)
         limit.delete()
     for kind, value in sorted(wanted.items()):

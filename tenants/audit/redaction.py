@@ -58,7 +58,7 @@ class Person:
     def of(cls, user: User) -> Person:
         """The person as they are now; take it before their row is pseudonymised."""
         with connection.cursor() as cursor:
-            cursor.execute(_KNOWN_BY, {"person": str(user.pk)})
+            cursor.execute(KNOWN_BY, {"person": str(user.pk)})
             addresses, names, tenants = cursor.fetchone()
         former = {address for address in addresses or () if "@" in (address or "")} - {user.email}
         former -= set(User.objects.filter(email__in=former).values_list("email", flat=True))  # others' by now
@@ -74,10 +74,9 @@ class Person:
         return _matches(text, *self.addresses, *self.names)
 
 
-_KNOWN_BY = """
+KNOWN_BY = """
 SELECT (SELECT array_agg(DISTINCT label) FROM (
             SELECT actor_label AS label FROM tenants_auditentry WHERE actor_id = %(person)s
-             UNION SELECT on_behalf_of_label FROM tenants_auditentry WHERE on_behalf_of_id = %(person)s
              UNION SELECT jsonb_array_elements_text(changes -> 'email') FROM tenants_auditentry
                     WHERE subject_id = %(person)s::text AND jsonb_typeof(changes -> 'email') = 'array'
         ) labels),

@@ -35,7 +35,7 @@ def header_of(request: HttpRequest) -> Header | None:
     if request.headers.get("HX-Request") == "true":
         return None
     try:
-        user = request.user
+        user = getattr(request, "user", None)  # a request for another host is refused before anybody is asked
         if not isinstance(user, User) or not user.is_active:
             return None
         with scoped(person_scope(user.pk, [])):

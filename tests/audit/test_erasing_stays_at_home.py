@@ -7,6 +7,7 @@ from datetime import timedelta
 
 import pytest
 from django.core import signing
+from django.db import connection
 from django.utils.timezone import now
 
 from billing import exports
@@ -15,6 +16,7 @@ from billing.tasks import expire_exports
 from tenants import actions, audit
 from tenants.actions.directory_people import change_person
 from tenants.audit import tasks
+from tenants.audit.redaction import KNOWN_BY
 from tenants.audit.seals import seal_waiting_entries
 from tenants.audit.verify import verify
 from tenants.directory import PersonFacts
@@ -159,3 +161,29 @@ def test_files_of_the_trail_that_were_built_before_are_deleted(
     expire_exports()
     assert not exports.path_of(export).exists()
     assert Export.objects.in_tenant(lab).get().state == "expired"
+
+
+@pytest.mark.parametrize("state", ["queued", "running"])
+def test_files_of_the_trail_that_are_being_built_are_not_finished(
+    lab, owner, operator, settings, tmp_path, state
+):
+    """Who builds one reads the trail as it was when they began."""
+    settings.EXPORT_DIR = tmp_path
+    person = member_of(lab, "viewer", email="dana@example.com")
+    today = now().date()
+    export = exports.ask_for_audit_export(lab, kind="audit_csv", start_day=today, end_day=today, by=owner)
+    Export.objects.across_tenants().update(state=state)
+    erase_person(person.pk, by=operator, reason=REASON)
+    exports.build_export(export.pk)
+    export.refresh_from_db()
+    assert (export.state, exports.path_of(export).exists()) == ("failed", False)
+    assert "Ask again" in export.error
+
+
+def test_who_somebody_was_is_found_without_reading_the_whole_trail(developer):
+    """It is asked by a page, of ten million entries."""
+    with connection.cursor() as cursor:
+        cursor.execute("SET LOCAL enable_seqscan = off")  # else few rows are read whole whatever there is
+        cursor.execute(f"EXPLAIN {KNOWN_BY}", {"person": str(developer.pk)})
+        plan = "\n".join(line for (line,) in cursor.fetchall())
+    assert "Seq Scan on tenants_auditentry" not in plan

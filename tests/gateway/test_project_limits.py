@@ -17,6 +17,7 @@ from tenants.actions import set_limits
 from tenants.ids import uuid7
 from tenants.models import AuditEntry, Limit, Tenant
 from tenants.revision import current_revision
+from tests.concurrency import queued_at
 from tests.factories import ApiKeyFactory, CatalogModelFactory, ProjectFactory, member_of, staff
 from tests.gateway.granted import key_for
 
@@ -240,3 +241,16 @@ def test_a_key_of_another_project_is_none_of_this_one(client, lab, owner, api):
 def test_an_unknown_kind_is_refused_by_the_action_itself(lab):
     with pytest.raises(ValidationError, match="no kind of limit"):
         set_limits(lab, {"tokens_per_year": Decimal(1)}, by=None)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_two_who_each_take_away_what_the_other_sets_take_turns(lab, project):
+    """One takes A away and sets B, the other the reverse: each would wait for the row that the other one holds."""
+    daily, monthly = "tokens_per_day", "tokens_per_month"
+    set_limits(lab, {daily: Decimal(9), monthly: Decimal(99)}, by=None, project=project)
+    outcomes = queued_at(
+        Limit.objects.in_tenant(lab).filter(kind=daily),
+        lambda: set_limits(lab, {daily: None, monthly: Decimal(50)}, by=None, project=project),
+        lambda: set_limits(lab, {daily: Decimal(5), monthly: None}, by=None, project=project),
+    )
+    assert [type(outcome) for outcome in outcomes] == [list, list]

@@ -116,3 +116,10 @@ def test_beyond_twenty_it_leads_to_a_search(client, lab, developer):
 def test_staff_find_tenants_by_searching(client, lab, operator):
     client.force_login(operator)
     assert "Lab" not in client.get("/account/sessions/").content.decode()
+
+
+def test_what_is_refused_before_anybody_is_known_has_its_page_too(db, client, settings):
+    settings.ALLOWED_HOSTS = ["console.example"]
+    answer = client.get("/tenants/", headers={"Host": "elsewhere.example"})
+    assert answer.status_code == 400
+    assert "could not read this request" in answer.content.decode()

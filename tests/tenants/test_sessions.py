@@ -204,6 +204,17 @@ def session_of(user):
     return store
 
 
+def test_another_key_makes_no_session_longer(developer):
+    """Else whoever has somebody's browser sets up an authenticator, takes it away, and so on for ever."""
+    store = session_of(developer)
+    Session.objects.update(created_at=now() - timedelta(hours=11), expire_date=now() + timedelta(hours=1))
+    before = Session.objects.get(user=developer)
+    store.cycle_key()
+    after = Session.objects.get(user=developer)
+    assert after.session_key != before.session_key
+    assert (after.created_at, after.expire_date) == (before.created_at, before.expire_date)
+
+
 def test_an_ended_session_gets_no_other_key(developer):
     store = session_of(developer)
     end_sessions(developer)
