@@ -17,7 +17,13 @@ from django.views.generic import DetailView, TemplateView
 
 from tenants.actions import change_role, delete_service_account, remove_member, set_project_role
 from tenants.actions.belongings import END, SHOWN, Belongings, belongings_of
-from tenants.actions.members import may_give, require_changeable, require_manager, require_removable
+from tenants.actions.members import (
+    may_give,
+    require_changeable,
+    require_manager,
+    require_may_give,
+    require_removable,
+)
 from tenants.forms import ProjectRoleForm, RoleForm, role_options
 from tenants.models import ApiKey, Invitation, Membership, Project, ProjectRole, Source, Tenant, User
 from tenants.permissions import WORDS, signed_in
@@ -211,6 +217,7 @@ class MemberRole(MemberPage):
         if not form.is_valid():
             raise ValidationError(_("Choose a role."))
         role = Role(form.cleaned_data["role"])
+        require_may_give(signed_in(request), self.tenant, role)
         stopping = keys_lost_by(member, role)
         if not form.cleaned_data["confirmed"] and _wants_a_second_look(member.role, role, stopping):
             context = self.get_context_data(

@@ -93,6 +93,10 @@ class TestARole:
         assert client.post(page_of(owner, lab, "role/"), {"role": "viewer"}).status_code == 403
         assert b'name="role"' not in client.get(page_of(owner, lab)).content
 
+    def test_above_ones_own_is_refused_before_the_second_look(self, client, lab, developer):
+        client.force_login(member_of(lab, "admin"))
+        assert client.post(page_of(developer, lab, "role/"), {"role": "owner"}).status_code == 403
+
     def test_from_a_group_rule_says_why_it_cannot_be_changed(self, client, lab, owner):
         user = UserFactory()
         add_member(lab, user, "developer", by=None, source=Source.RULE)
