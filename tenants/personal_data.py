@@ -26,7 +26,7 @@ from django.utils.translation import gettext_lazy as _
 from tenants import audit
 from tenants.actions.keys import stop_key
 from tenants.actions.service_accounts import stop
-from tenants.audit.redaction import Person, entries_about, erase_from_trail
+from tenants.audit.redaction import Found, Person, entries_about, erase_from_trail, look_for
 from tenants.errors import Conflict
 from tenants.leaks import NAMES
 from tenants.models import ApiKey, AuditEntry, Invitation, Membership, Tenant, User
@@ -93,48 +93,57 @@ def erase_person(pk: UUID | str, *, by: User | None, reason: str, keys_to: User 
         Conflict: the person is the last owner of a tenant, or a service account.
         ValidationError: the reason is missing or names the person; it stays in the trail.
     """
-    with transaction.atomic(), platform_scope("erasure of a person"):
-        # Order of locks: tenants, person. Two owners of a tenant cannot go at the same time.
-        theirs = Membership.unscoped.filter(user_id=pk).values("tenant")
-        list(Tenant.objects.select_for_update(no_key=True).filter(pk__in=theirs).order_by("pk"))
-        if keys_to is not None:  # persons in the order of their ids, as in every removal
-            for one in User.objects.filter(pk__in=[pk, keys_to.pk]).order_by("pk"):
-                hold_person(one)
-        user = User.objects.select_for_update().get(pk=pk)
-        if by is not None:
-            require(by, "tenants.erase_person")
-        if user.erased_at is not None:
-            return Erased(user.email.partition("@")[0], 0, 0, 0, 0)
-        _refuse(user, by, reason)
-        person = Person.of(user)
-        token = f"erased-{secrets.token_hex(6)}"
-        handed, revoked = _let_keys_go(user, keys_to, token)
-        memberships = Membership.unscoped.filter(user=user).count()
-        for address in person.addresses:
-            invitations = Invitation.unscoped.filter(email__iexact=address)
-            invitations.filter(accepted_at=None, withdrawn_at=None).update(withdrawn_at=now())
-            invitations.update(email=f"{token}@erased.invalid")
-            _forget_attempts(address)
-        for relation in _relations():
-            if relation.on_delete is models.CASCADE:
-                relation.related_model._base_manager.filter(**{relation.field.name: user}).delete()
-        _pseudonymise(user, token)
-        entries = erase_from_trail(person, token=token, user=user, by=by, reason=reason)
-        person_erased.send(User)
-        _let_accounts_go(user, keys_to, by)  # last: it raises the revision
-        audit.record(
-            "person.erased",
-            actor=by,
-            subject=user,
-            reason=reason,
-            entries=entries,
-            memberships=memberships,
-            keys_revoked=revoked,
-            keys_handed_over=handed,
-        )
-        raise_revision()
-        log.info("person_erased", person=str(user.pk), entries=entries)
-        return Erased(token, entries, memberships, revoked, handed)
+    if by is not None:
+        require(by, "tenants.erase_person")
+    with platform_scope("erasure of a person"):
+        user = User.objects.get(pk=pk)
+        found = look_for(Person.of(user)) if user.erased_at is None else None  # long, so before any lock
+        return _erase(pk, found, by=by, reason=reason, keys_to=keys_to)
+
+
+@transaction.atomic
+def _erase(
+    pk: UUID | str, found: Found | None, *, by: User | None, reason: str, keys_to: User | None
+) -> Erased:
+    # Order of locks: tenants, person. Two owners of a tenant cannot go at the same time.
+    theirs = Membership.unscoped.filter(user_id=pk).values("tenant")
+    list(Tenant.objects.select_for_update(no_key=True).filter(pk__in=theirs).order_by("pk"))
+    if keys_to is not None:  # persons in the order of their ids, as in every removal
+        for one in User.objects.filter(pk__in=[pk, keys_to.pk]).order_by("pk"):
+            hold_person(one)
+    user = User.objects.select_for_update().get(pk=pk)
+    if user.erased_at is not None:
+        return Erased(user.email.partition("@")[0], 0, 0, 0, 0)
+    _refuse(user, by, reason)
+    person = Person.of(user)
+    token = f"erased-{secrets.token_hex(6)}"
+    handed, revoked = _let_keys_go(user, keys_to, token)
+    memberships = Membership.unscoped.filter(user=user).count()
+    for address in person.addresses:
+        invitations = Invitation.unscoped.filter(email__iexact=address)
+        invitations.filter(accepted_at=None, withdrawn_at=None).update(withdrawn_at=now())
+        invitations.update(email=f"{token}@erased.invalid")
+        _forget_attempts(address)
+    for relation in _relations():
+        if relation.on_delete is models.CASCADE:
+            relation.related_model._base_manager.filter(**{relation.field.name: user}).delete()
+    _pseudonymise(user, token)
+    entries = erase_from_trail(person, token=token, user=user, by=by, reason=reason, found=found)
+    person_erased.send(User)
+    _let_accounts_go(user, keys_to, by)  # last: it raises the revision
+    audit.record(
+        "person.erased",
+        actor=by,
+        subject=user,
+        reason=reason,
+        entries=entries,
+        memberships=memberships,
+        keys_revoked=revoked,
+        keys_handed_over=handed,
+    )
+    raise_revision()
+    log.info("person_erased", person=str(user.pk), entries=entries)
+    return Erased(token, entries, memberships, revoked, handed)
 
 
 def what_stands_against_erasing(user: User) -> str:

@@ -5,18 +5,23 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import timedelta
+from itertools import chain
 from typing import Any, Final
 
 import orjson
 from django.db import connection, transaction
+from django.utils.timezone import now
 
 from tenants.audit.canonical import WORD_COLUMNS, Row, commitment, leaves_of, salts_of
 from tenants.audit.recording import record
 from tenants.audit.seals import fetch
 from tenants.audit.verify import redactions_digest
+from tenants.ids import smallest_id
 from tenants.models import User
 
 ENTRIES_A_RECORD: Final = 2_000
+LONGEST_TRANSACTION: Final = timedelta(days=1)  # an entry is written down by then, or never
 # Of an entry about a person: what they are called, now and before.
 _OF_A_PERSON: Final = (
     "subject_label",
@@ -97,20 +102,46 @@ def _matches(text: str, *words: str) -> bool:
     return any(re.search(rf"(?<!\w){re.escape(word)}(?!\w)", text, re.IGNORECASE) for word in words)
 
 
-def entries_about(person: Person) -> Iterator[list[Row]]:
-    """Entries by the person, on their behalf, about them, or naming them; in the order of ids, in batches."""
+@dataclass(frozen=True)
+class Found:
+    """Entries that may be about a person, all there were of those older than `since`."""
+
+    person: Person
+    ids: tuple[str, ...]
+    since: str
+
+
+def look_for(person: Person) -> Found:
+    """Read the whole trail for a person, which may take minutes and locks nothing; `entries_about` goes on from it."""
+    since = str(smallest_id(now() - LONGEST_TRANSACTION))
+    return Found(person, tuple(i for ids in _ids_about(person, NOBODY_YET) for i in ids if i < since), since)
+
+
+def entries_about(person: Person, found: Found | None = None) -> Iterator[list[Row]]:
+    """Entries by the person, on their behalf, about them, or naming them; in the order of ids, in batches.
+
+    With what was `found` before, only those and younger ones are read, unless the person was called otherwise then.
+    """
+    is_still_them = found is not None and found.person == person
+    known = found.ids if found and is_still_them else ()
+    batches = [list(known[i : i + ENTRIES_A_RECORD]) for i in range(0, len(known), ENTRIES_A_RECORD)]
+    for ids in chain(batches, _ids_about(person, found.since if found and is_still_them else NOBODY_YET)):
+        with connection.cursor() as cursor:
+            rows = fetch(cursor, ids)
+        yield [row for row in rows if _is_about(row, person) or words_to_erase(row, person)]
+
+
+def _ids_about(person: Person, after: str) -> Iterator[list[str]]:
     words = [f"%{_escaped(word)}%" for word in (*person.addresses, *person.names)]
-    after = NOBODY_YET
     while True:
         with connection.cursor() as cursor:
             cursor.execute(
                 _ABOUT, {"after": after, "person": person.id, "words": words, "limit": ENTRIES_A_RECORD}
             )
             ids = [row[0] for row in cursor.fetchall()]
-            if not ids:
-                return
-            rows = fetch(cursor, ids)
-        yield [row for row in rows if _is_about(row, person) or words_to_erase(row, person)]
+        if not ids:
+            return
+        yield ids
         after = ids[-1]
 
 
@@ -142,14 +173,16 @@ def words_to_erase(row: Row, person: Person) -> dict[str, str]:
 
 
 @transaction.atomic
-def erase_from_trail(person: Person, *, token: str, user: User, by: User | None, reason: str) -> int:
+def erase_from_trail(
+    person: Person, *, token: str, user: User, by: User | None, reason: str, found: Found | None = None
+) -> int:
     """Put `token` in the place of every word of the person's; return how many entries that changed.
 
     What is taken is recorded: an entry "audit.redacted" for every 2,000, which is sealed like any other and fixes
     what may be missing, where. Safe to repeat: what is erased names nobody any more.
     """
     erased = 0
-    for rows in entries_about(person):
+    for rows in entries_about(person, found):
         taken = [(row, gone) for row in rows if (gone := _still_there(words_to_erase(row, person), token))]
         if not taken:
             continue

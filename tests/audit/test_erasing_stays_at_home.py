@@ -15,12 +15,12 @@ from billing.models import Export
 from billing.tasks import expire_exports
 from tenants import actions, audit
 from tenants.actions.directory_people import change_person
-from tenants.audit import tasks
+from tenants.audit import redaction, tasks
 from tenants.audit.redaction import KNOWN_BY
 from tenants.audit.seals import seal_waiting_entries
 from tenants.audit.verify import verify
 from tenants.directory import PersonFacts
-from tenants.models import AuditEntry, DirectoryPerson
+from tenants.models import AuditEntry, DirectoryPerson, User
 from tenants.personal_data import erase_person, export_person, order_erasure
 from tests.factories import TenantFactory, UserFactory, member_of
 
@@ -75,6 +75,64 @@ def test_former_addresses_and_names_go_too(lab, operator, owner):
     assert "maiden" not in json.dumps(list(lines)).lower()
     seal_waiting_entries()
     verify()
+
+
+class TestTheTrailIsReadBeforeAnythingIsLocked:
+    @pytest.fixture
+    def person(self, lab):
+        person = member_of(lab, "developer", email="dana@example.com", name="Dana Developer")
+        audit.record("thing.done", actor=person, subject=lab)
+        return person
+
+    @pytest.fixture
+    def meanwhile(self, monkeypatch):
+        """Let something happen after the trail was read and before anything is locked."""
+
+        def happens(deed):
+            def look_and_let(person):
+                found = redaction.look_for(person)
+                deed()
+                return found
+
+            monkeypatch.setattr("tenants.personal_data.look_for", look_and_let)
+
+        return happens
+
+    @pytest.fixture
+    def years_ago(self, monkeypatch):
+        """What was written until now counts as older than any transaction."""
+        monkeypatch.setattr(redaction, "LONGEST_TRANSACTION", -timedelta(minutes=1))
+
+    def nothing_is_left_of(self, *words):
+        lines = AuditEntry.unscoped.values_list("actor_label", "subject_label", "details", "changes")
+        text = json.dumps(list(lines)).lower()
+        return not any(word in text for word in words)
+
+    def test_what_was_found_before_is_erased(self, lab, person, operator, years_ago):
+        erase_person(person.pk, by=operator, reason=REASON)
+        assert self.nothing_is_left_of("dana")
+
+    def test_and_what_is_written_meanwhile(self, lab, person, operator, owner, meanwhile):
+        meanwhile(
+            lambda: audit.record("thing.done", actor=owner, subject=lab, note="dana@example.com did it")
+        )
+        erase_person(person.pk, by=operator, reason=REASON)
+        assert self.nothing_is_left_of("dana")
+
+    def test_and_everything_when_they_are_called_otherwise_meanwhile(
+        self, lab, person, operator, owner, meanwhile, years_ago
+    ):
+        audit.record("thing.done", actor=owner, subject=lab, note="Dana Married said so")
+        meanwhile(lambda: User.objects.filter(pk=person.pk).update(name="Dana Married"))
+        erase_person(person.pk, by=operator, reason=REASON)
+        assert self.nothing_is_left_of("married")
+
+    @pytest.mark.django_db(transaction=True)
+    def test_outside_of_a_transaction(self, lab, person, operator, meanwhile):
+        seen = []
+        meanwhile(lambda: seen.append(connection.in_atomic_block))
+        erase_person(person.pk, by=operator, reason=REASON)
+        assert seen == [False]
 
 
 def test_an_address_that_is_somebody_elses_now_stays_theirs(lab, operator, owner):
