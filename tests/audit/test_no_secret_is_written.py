@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -48,14 +49,18 @@ def test_nothing_is_planted_here(client, db):
 """
 
 
-def test_what_is_planted_is_found(tmp_path):
-    """Each planted leak fails its own test, names it and shows the line; the honest test passes."""
+def test_what_is_planted_is_found(tmp_path, lab):
+    """Each planted leak fails its own test, names it and shows the line; the honest test passes.
+
+    That run has a name of its own, and so a database: under ours it would end ours.
+    """
+    worker = f"{os.environ.get('PYTEST_XDIST_WORKER', 'main')}_planted"
     file = ROOT / "tests" / "audit" / f"planted_{tmp_path.name}.py"
     file.write_text(PLANTED)
     try:
         answer = subprocess.run(
             [sys.executable, "-m", "pytest", "-q", "-n", "0", "-p", "no:cacheprovider", str(file)],
-            cwd=ROOT, capture_output=True, text=True, timeout=110,
+            cwd=ROOT, env=os.environ | {"PYTEST_XDIST_WORKER": worker}, capture_output=True, text=True, timeout=110,
         )  # fmt: skip
     finally:
         file.unlink()
@@ -69,6 +74,7 @@ def test_what_is_planted_is_found(tmp_path):
         assert f"{name} wrote a secret where it can be read later" in said
         assert place in said
     assert "test_nothing_is_planted_here wrote" not in said
+    lab.refresh_from_db()
 
 
 @pytest.mark.parametrize("prefix", ["qm", "qmp", "qmg", "qms"])

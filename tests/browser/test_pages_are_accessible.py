@@ -118,7 +118,7 @@ def test_the_keyboard_alone_opens_and_leaves_the_request(browser, house, paths):
         page.keyboard.press("Escape")
         expect(panel).to_be_hidden()
         expect(opener).to_be_focused()
-        assert "#request" not in page.url
+        expect(page).not_to_have_url(re.compile("#request"))
 
 
 def test_an_invalid_request_says_what_to_mend_and_forgets_nothing(browser, house, paths):
