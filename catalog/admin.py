@@ -184,8 +184,7 @@ class ReviewAdmin(LookAdmin):
             "review": review,
             "access_request": access_request,
             "form": form,
-            "is_mine": access_request.requested_by_id == request.user.pk
-            or speaks_as_requester(signed_in(request), access_request),
+            "is_mine": speaks_as_requester(signed_in(request), access_request),
             "may_decide": may_decide,
             "is_open": review.state == Review.State.PENDING,
             "has_view_permission": True,

@@ -133,10 +133,10 @@ def revoke_grant(pk: UUID | str, *, by: User, reason: str = "") -> Grant:
 
 
 def speaks_as_requester(user: User, access_request: AccessRequest) -> bool:
-    """Whether `user` may have asked themselves, by the token of a service account: then these are no four eyes."""
+    """Whether `user` asked, or may have asked by the token of a service account: then these are no four eyes."""
     requester = access_request.requested_by
-    return requester.is_service_account and (
-        requester.responsible_id == user.pk or user.has_perm("tenants.manage_tokens", access_request.tenant)
+    return user.pk in (requester.pk, requester.responsible_id) or (
+        requester.is_service_account and user.has_perm("tenants.manage_tokens", access_request.tenant)
     )
 
 

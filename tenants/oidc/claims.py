@@ -64,9 +64,8 @@ def read_person(id_claims: tokens.Claims, userinfo: dict[str, Any]) -> ProviderP
         validate_email(email)
     except ValidationError:
         email = ""
-    if (
-        email.isascii() and not said.isascii()
-    ):  # "\u212a", the Kelvin sign, is no "k" to who verified the address
+    # "\u212a", the Kelvin sign, is no "k" to who verified the address.
+    if email.isascii() and not said.isascii():
         email = ""
     return ProviderPerson(
         issuer=id_claims["iss"],
