@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import os
+import subprocess
+from pathlib import Path
+
+CHECKOUT = Path(__file__).resolve().parents[1]
 
 
 def prepare(stack: contextlib.ExitStack) -> None:
@@ -12,6 +17,7 @@ def prepare(stack: contextlib.ExitStack) -> None:
     As in production, Django connects as a role that owns nothing; the benchmark's own statements have the
     platform's scope.
     """
+    install_what_is_missing()
     from tests.services import prepare_environment
 
     prepare_environment(stack.callback)
@@ -26,3 +32,14 @@ def prepare(stack: contextlib.ExitStack) -> None:
     current_scope.set(Scope(platform_reason="a benchmark"))
     ensure_template()
     renew_clone()
+
+
+def install_what_is_missing() -> None:
+    """Benchmarks use the servers and rows of the tests. After `make demo` alone, install what those need.
+
+    Raises CalledProcessError if that fails; make has said why. Safe to repeat.
+    """
+    if all(importlib.util.find_spec(name) for name in ("pytest", "factory")):
+        return
+    subprocess.run(["make", "--no-print-directory", "venv-dev"], cwd=CHECKOUT, check=True)
+    importlib.invalidate_caches()

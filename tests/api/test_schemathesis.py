@@ -69,7 +69,7 @@ def template(path):
     return "/".join("{}" if part.startswith("{") else part for part in path.split("/"))
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize("who", ["owner", "developer", "operator"])
 def test_every_answer_is_as_the_document_says(document, lab, developer, who, request, tmp_path, settings):
     settings.EXPORT_DIR = tmp_path

@@ -9,7 +9,7 @@ from tenants.models import Session
 from tenants.session_store import SessionStore
 from tests.browser.looking import accessibility_violations, sideways_scroll
 
-pytestmark = [pytest.mark.browser, pytest.mark.timeout(150)]
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(600)]
 REASON = "Their only owner is away and a key leaked, says ticket 2026-17."
 
 

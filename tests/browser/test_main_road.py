@@ -18,7 +18,7 @@ from deployments.actions import add_cluster
 from deployments.models import Cluster
 from tests.browser.conftest import INPUT_PRICE, MODEL, OUTPUT_PRICE
 
-pytestmark = [pytest.mark.browser, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(600)]
 
 PURPOSE = "Draft replies to letters. <b>A clerk</b> reads & sends every one; DROP TABLE letters;"
 

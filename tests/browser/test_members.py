@@ -12,7 +12,7 @@ from tenants.models import Invitation, Membership
 from tests.browser.looking import accessibility_violations, sideways_scroll
 from tests.factories import ApiKeyFactory, UserFactory, member_of
 
-pytestmark = [pytest.mark.browser, pytest.mark.timeout(150)]
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(600)]
 
 
 @pytest.fixture(scope="module")

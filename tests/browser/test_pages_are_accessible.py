@@ -18,7 +18,7 @@ from tests.browser.conftest import OTHER
 from tests.browser.looking import accessibility_violations, sideways_scroll
 from tests.factories import ApiKeyFactory, CatalogModelFactory
 
-pytestmark = [pytest.mark.browser, pytest.mark.timeout(150)]
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(600)]
 
 LONG_NAME = "a-model-whose-name-is-as-long-as-names-of-models-ever-become"
 LONG_TITLE = "A Model Whose Title Is As Long As Titles Of Models Ever Become"

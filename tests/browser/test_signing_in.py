@@ -14,7 +14,7 @@ from tests.browser.conftest import PASSWORD
 from tests.browser.looking import accessibility_violations, sideways_scroll, watched_page
 from tests.factories import staff
 
-pytestmark = [pytest.mark.browser, pytest.mark.timeout(150)]
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(600)]
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from tenants.models import DirectoryGroup, FederatedIdentity, GroupRule
 from tests.browser.looking import accessibility_violations, sideways_scroll
 from tests.factories import ApiKeyFactory, UserFactory
 
-pytestmark = [pytest.mark.browser, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(600)]
 
 
 @pytest.fixture(scope="module")

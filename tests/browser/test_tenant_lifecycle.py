@@ -13,7 +13,7 @@ from tests.browser.conftest import House
 from tests.browser.looking import accessibility_violations, sideways_scroll
 from tests.factories import ProjectFactory, TenantFactory, member_of
 
-pytestmark = [pytest.mark.browser, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(600)]
 
 SHOTS = os.environ.get("QM_SCREENSHOTS", "")  # a directory: keep what was seen
 

@@ -13,7 +13,7 @@ from tenants.actions import add_member, issue_personal_access_token
 from tests.browser.looking import accessibility_violations, sideways_scroll
 from tests.factories import UserFactory
 
-pytestmark = [pytest.mark.browser, pytest.mark.timeout(150)]
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(600)]
 
 
 @pytest.fixture(scope="module")

@@ -22,7 +22,7 @@ from config.launcher.processes import marked_processes
 ROOT = Path(__file__).resolve().parents[2]
 GIVEN = ("DATABASE_URL", "CELERY_BROKER_URL", "GATEWAY_REDIS_URL", "SECRET_KEY", "DJANGO_SETTINGS_MODULE")
 PATHS = ("CONSOLE_URL", "GATEWAY_URL", "EXPORT_DIR", "ENGINE_STATE_DIR", "STATIC_ROOT")
-MINUTES_FROM_NOTHING = 3
+PATIENCE_MINUTES = 10  # three on a quiet machine; the tests may have to share theirs
 
 
 class Demo:
@@ -54,7 +54,7 @@ class Demo:
             )
         while "Quartermaster is up" not in said.read_text():
             assert self.process.poll() is None, said.read_text()[-3000:]
-            assert time.monotonic() - began < MINUTES_FROM_NOTHING * 60, said.read_text()[-3000:]
+            assert time.monotonic() - began < PATIENCE_MINUTES * 60, said.read_text()[-3000:]
             time.sleep(0.1)
         return time.monotonic() - began
 
@@ -92,7 +92,7 @@ def demo(tmp_path_factory):
         demo.end(signal.SIGTERM)
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 def test_the_tour_walks_the_main_road_of_a_new_demo(demo):
     first = demo.manage("tour", "--patience", "5")
     assert first.returncode == 0, first.stdout + first.stderr
@@ -102,7 +102,7 @@ def test_the_tour_walks_the_main_road_of_a_new_demo(demo):
     assert len(people) == 5, "a developer, two reviewers, finance and a controller"
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(600)
 def test_the_tour_ends_at_the_first_difference(demo, tmp_path):
     """A tour that cannot fail would prove nothing: here the developer's password is wrong."""
     wrong = demo.installation
@@ -147,7 +147,7 @@ def test_it_listens_on_loopback_only(demo):
     assert set(addresses) == {"0100007F"}, "127.0.0.1"
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 def test_a_killed_demo_leaves_nothing_behind_and_comes_back_with_its_data(demo):
     today = date.today()
     window = {
@@ -159,14 +159,14 @@ def test_a_killed_demo_leaves_nothing_behind_and_comes_back_with_its_data(demo):
     assert before["calls"] > 10_000
     accounts = demo.installation["accounts"]
     demo.end(signal.SIGKILL)
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while left := list(marked_processes(f"{demo.directory}#")):
         assert time.monotonic() < deadline, [Path(f"/proc/{pid}/cmdline").read_text() for pid in left]
         time.sleep(0.1)
     demo.start()
     assert demo.api("finance", "costs/", **window)["total"] == before
     assert demo.installation["accounts"] == accounts, "nobody has to look up a new password"
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 60
     while demo.api("operator", "deployments/")["results"][0]["state"] != "healthy":
         assert time.monotonic() < deadline, demo.api("operator", "deployments/")
         time.sleep(0.2)

@@ -41,7 +41,7 @@ from tests.factories import (
 from tests.gateway.granted import grant
 from tests.stack import running_stack  # noqa: F401  (a fixture)
 
-pytestmark = pytest.mark.timeout(180)
+pytestmark = pytest.mark.timeout(600)
 
 CHAT, VECTORS = "aurora-chat", "aurora-vectors"
 HELLO = [{"role": "user", "content": "Say hello to the ledger."}]

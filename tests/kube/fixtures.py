@@ -63,7 +63,7 @@ def stop_keeper(test_directory: Path) -> None:
         pid = int((test_directory / "kube" / "keeper.pid").read_text())
     except FileNotFoundError:
         return
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     send_all({pid}, signal.SIGTERM)
     while is_alive(pid) and time.monotonic() < deadline:
         time.sleep(0.05)

@@ -23,7 +23,7 @@ def run_demo(directory, **environment):
         cwd=REPOSITORY,
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=120,
     )
 
 

@@ -20,7 +20,7 @@ def test_pods_run_on_gpu_nodes_as_long_as_there_are_gpus(kube_config_path):
         },
     }
     client.AppsV1Api(api).create_namespaced_deployment(namespace, deployment)
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     phases = []
     while phases != ["Pending", "Running", "Running"] and time.monotonic() < deadline:
         phases = sorted(p.status.phase for p in client.CoreV1Api(api).list_namespaced_pod(namespace).items)

@@ -107,7 +107,7 @@ def environment(project, **more):
 def run_pytest(project, *arguments, **more):
     command = [sys.executable, "-m", "pytest", *arguments]
     return subprocess.run(
-        command, cwd=project, env=environment(project, **more), capture_output=True, text=True, timeout=60
+        command, cwd=project, env=environment(project, **more), capture_output=True, text=True, timeout=240
     )
 
 
@@ -164,8 +164,10 @@ def test_interrupted_tests_leave_no_server_behind(project, number):
             break
     assert servers_below(project)
     process.send_signal(number)
-    process.wait(45)  # each of two servers is given 15 s to stop before it is killed
-    deadline = time.monotonic() + 5
+    process.wait(
+        120
+    )  # each of two servers is given 15 s to stop before it is killed, on a busy machine or not
+    deadline = time.monotonic() + 60  # the kernel tells them of a killed parent; then they write a checkpoint
     while servers_below(project) and time.monotonic() < deadline:
         time.sleep(0.05)
     assert servers_below(project) == []

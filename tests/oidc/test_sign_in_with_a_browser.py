@@ -12,7 +12,7 @@ from tests.browser.looking import accessibility_violations, chromium, sideways_s
 from tests.factories import UserFactory, staff
 from tests.oidc.running_provider import clients
 
-pytestmark = [pytest.mark.browser, pytest.mark.timeout(240), pytest.mark.django_db(transaction=True)]
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(600), pytest.mark.django_db(transaction=True)]
 LOOKS = [("light", 1360), ("dark", 390)]
 
 

@@ -1,0 +1,55 @@
+"""Benchmarks start from any checkout, and run."""
+
+import importlib.util
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from benchmarks import scratch
+from benchmarks.__main__ import benchmarks
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def test_each_benchmark_is_listed_with_what_it_measures():
+    listed = subprocess.run(["make", "bench"], cwd=ROOT, capture_output=True, text=True, timeout=600)
+    assert listed.returncode == 0, listed.stderr
+    modules = {path.stem for path in (ROOT / "benchmarks").glob("*.py") if "\ndef main()" in path.read_text()}
+    assert benchmarks().keys() == modules - {"__main__"}
+    for name, sentence in benchmarks().items():
+        assert sentence.endswith("."), name
+        assert name in listed.stdout
+
+
+def test_after_the_demo_alone_the_packages_of_the_tests_are_installed_first(tmp_path, monkeypatch):
+    make = tmp_path / "make"
+    make.write_text(f'#!/bin/sh\necho "$@" > {tmp_path}/asked\n')
+    make.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
+    scratch.install_what_is_missing()
+    assert not (tmp_path / "asked").exists()
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    scratch.install_what_is_missing()
+    assert (tmp_path / "asked").read_text().split()[-1] == "venv-dev"
+
+
+@pytest.mark.timeout(600)
+def test_recording_usage_is_measured_on_a_server_of_its_own():
+    kept = {name: value for name, value in os.environ.items() if name in ("PATH", "HOME", "LANG", "TMPDIR")}
+    command = [
+        sys.executable,
+        "-m",
+        "benchmarks.ingest",
+        "--calls",
+        "2000",
+        "--rounds",
+        "1",
+        "--batch",
+        "1000",
+    ]
+    result = subprocess.run(command, cwd=ROOT, env=kept, capture_output=True, text=True, timeout=500)
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert "bare COPY" in result.stdout
