@@ -8,17 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 from typing import Any, Final
 from uuid import UUID
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from django.db import connection
 from django.utils.timezone import now
 
 from billing.detail_sql import DETAIL
 from billing.kinds import KINDS, TOKEN_KINDS
+from tenants.local_days import day_at
 from tenants.models import Project, Tenant
 
 FOUR_WEEKS: Final = timedelta(days=28)  # comparisons keep the weekday
@@ -253,11 +253,7 @@ def months_with_usage(tenant: Tenant) -> list[date]:
 
 def today_of(tenant: Tenant, moment: datetime | None = None) -> date:
     """The day it is for the tenant, now or at `moment`; by UTC where its time zone is unknown."""
-    moment = moment or now()
-    try:
-        return moment.astimezone(ZoneInfo(tenant.timezone)).date()
-    except (ZoneInfoNotFoundError, ValueError):
-        return moment.astimezone(UTC).date()
+    return day_at(moment or now(), tenant.timezone)
 
 
 def _grouped(tenant: Tenant, start: date, end: date, project: Project | None) -> Iterable[tuple[Any, ...]]:

@@ -6,16 +6,16 @@ every file of a tenant, for its owners may have the ones that staff asked for. F
 
 from __future__ import annotations
 
-from datetime import datetime, time, timedelta
+from datetime import timedelta
 from decimal import Decimal
 from typing import Any, Final
-from zoneinfo import ZoneInfo
 
 import psycopg
 
 from billing.export_csv import spreadsheet_safe
 from billing.models import Export
 from tenants.ids import smallest_id
+from tenants.local_days import start_of_day
 
 # Without an actor the platform did it, perhaps while answering staff.
 _STAFF: Final = "(e.acting_as IN ('staff', 'break_glass') OR coalesce(u.is_staff, true))"
@@ -69,9 +69,9 @@ MARGIN: Final = timedelta(minutes=10)  # between the time in an entry's id and i
 
 def prepare(cursor: psycopg.Cursor[Any], export: Export) -> tuple[int, Decimal | None, str, dict[str, Any]]:
     """How many entries the file will hold, no sum, and the statement that writes them with its values."""
-    zone = ZoneInfo(export.tenant.timezone if export.tenant else "UTC")
-    since = datetime.combine(export.start_day, time.min, zone)
-    until = datetime.combine(export.end_day + timedelta(days=1), time.min, zone)
+    zone = export.tenant.timezone if export.tenant else "UTC"
+    since = start_of_day(export.start_day, zone)
+    until = start_of_day(export.end_day + timedelta(days=1), zone)
     asked = export.question
     values = {
         "since": since,

@@ -9,12 +9,11 @@ from __future__ import annotations
 import json
 import random
 from collections.abc import Collection, Iterable
-from datetime import UTC, date, datetime, time, timedelta, tzinfo
+from datetime import date, datetime, timedelta
 from hashlib import sha256
 from time import sleep
 from typing import Any, Final, NamedTuple
 from uuid import UUID
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import psycopg
 import structlog
@@ -25,6 +24,7 @@ from billing import ingest_sql as sql
 from billing.models import QuarantinedEvent
 from billing.usage import EPOCH, Batch, Receipt, UsageRecord, as_json, encode, in_batches, key_of
 from tenants.ids import uuid7
+from tenants.local_days import day_at, is_known, start_of_day
 
 log = structlog.get_logger(__name__)
 
@@ -246,29 +246,22 @@ class _Ingest:
 def _stays(batch: Batch, owners: dict[UUID, Any]) -> list[Stay]:
     """Cut each place's day (UTC) where midnight falls for its tenant."""
     stays = []
-    zones: dict[str, tzinfo] = {}
+    unknown: set[str] = set()
     for (key, days), place in batch.places.items():
         if key not in owners:
             continue
         tenant, project, timezone, currency = owners[key]
-        zone = zones.get(timezone) or zones.setdefault(timezone, _zone(timezone))
+        if timezone not in unknown and not is_known(timezone):
+            unknown.add(timezone)
+            log.error("tenant_time_zone_unknown", timezone=timezone, used_instead="UTC")
         start = EPOCH + timedelta(days=days)
         end = start + timedelta(days=1)
         while start < end:
-            day = start.astimezone(zone).date()
-            midnight = datetime.combine(day + timedelta(days=1), time.min, zone).astimezone(UTC)
-            until = min(end, midnight) if midnight > start else end
+            day = day_at(start, timezone)
+            until = min(end, start_of_day(day + timedelta(days=1), timezone))
             stays.append(Stay(place, start, until, day, key, tenant, project, currency))
             start = until
     return stays
-
-
-def _zone(name: str) -> tzinfo:
-    try:
-        return ZoneInfo(name)
-    except (ZoneInfoNotFoundError, ValueError):
-        log.error("tenant_time_zone_unknown", timezone=name, used_instead="UTC")
-        return UTC
 
 
 def _day(days: int) -> date:

@@ -9,6 +9,7 @@ from django.db.models import Sum
 from django.utils.timezone import now
 from django.utils.translation import gettext as _
 
+from billing.costs import today_of
 from billing.exports import UNFINISHED
 from billing.models import Export, RollupHour
 from tenants.models import Tenant
@@ -31,7 +32,7 @@ def stop_exports(sender: Any, *, tenant: Tenant, **kwargs: Any) -> None:
 def count_stakes(sender: Any, *, tenant: Tenant, **kwargs: Any) -> list[Stake]:
     """How busy the tenant is: its calls of the last 24 hours, and its unfinished reports."""
     since = now() - timedelta(days=1)
-    months = {since.date().replace(day=1), now().date().replace(day=1)}
+    months = {today_of(tenant, moment).replace(day=1) for moment in (since, now())}
     hours = RollupHour.objects.in_tenant(tenant).filter(
         period__in=months, hour__gte=since.replace(minute=0, second=0, microsecond=0)
     )

@@ -17,12 +17,12 @@ from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
-from zoneinfo import ZoneInfo
 
 import openai
 
 from config.demo.browser import Browser, Page, UnexpectedAnswer
 from config.demo.load import DEMO_MODEL
+from tenants.local_days import day_at
 
 T = TypeVar("T")
 
@@ -67,7 +67,7 @@ class Road:
         """The day it is in the tenant's time zone, in which its days and months begin."""
         day = datetime.now(UTC).date().isoformat()
         answer = self.api(account, "costs/", tenant=account["tenant"], start=day, end=day)
-        return datetime.now(ZoneInfo(answer["timezone"])).date()
+        return day_at(datetime.now(UTC), answer["timezone"])
 
     def openai(self, key: str | None = None) -> openai.OpenAI:
         """The official client, speaking to our gateway with the tour's key (or another)."""

@@ -6,12 +6,12 @@ changed limit holds at once and keeps what was counted. Nothing here awaits: ask
 for the event loop.
 """
 
-import contextlib
 import math
 from collections import deque
-from datetime import UTC, datetime, timedelta, tzinfo
+from datetime import UTC, datetime
 from typing import Protocol
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from tenants.local_days import day_window, month_window
 
 NEVER = math.inf
 MINUTE_SECONDS = 60.0
@@ -104,16 +104,12 @@ class LastMinute:
 
 
 def calendar_window(now: float, *, is_month: bool, time_zone: str) -> tuple[float, float]:
-    """When the day or month of `now` began in that time zone, and when it ends; in seconds since 1970."""
-    zone: tzinfo = UTC  # an unknown zone must not stop calls: their days and months begin in UTC
-    with contextlib.suppress(ZoneInfoNotFoundError, ValueError):
-        zone = ZoneInfo(time_zone)
-    start = datetime.fromtimestamp(now, zone).replace(hour=0, minute=0, second=0, microsecond=0)
-    if is_month:
-        start = start.replace(day=1)
-        end = (start + timedelta(days=32)).replace(day=1)
-    else:  # a day of the clock on the wall: 23 or 25 hours when summer time changes
-        end = start + timedelta(days=1)
+    """When the day or month of `now` began in that time zone, and when it ends; in seconds since 1970.
+
+    `start <= now < end`. Where summer time changes a day has 23 or 25 hours; an unknown zone counts as UTC.
+    """
+    moment = datetime.fromtimestamp(now, UTC)
+    start, end = (month_window if is_month else day_window)(moment, time_zone)
     return start.timestamp(), end.timestamp()
 
 

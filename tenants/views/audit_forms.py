@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import datetime, time, timedelta
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
-from zoneinfo import ZoneInfo
 
 from django import forms
 from django.db.models import Exists, OuterRef
 from django.utils.translation import gettext_lazy as _
 
 from tenants.audit.questions import NOBODY, Question, deed_in_words, deeds_in_trail
+from tenants.local_days import start_of_day
 from tenants.models import AuditEntry, EmergencyAccess, Membership, Tenant, User
 
 PLATFORM = "platform"
@@ -61,7 +61,7 @@ class TrailForm(forms.Form):
         asked = self.cleaned_data
         person = asked["person"].strip().lower()
         tenant = asked.get("tenant") or self.trail_of
-        zone = ZoneInfo(tenant.timezone if tenant else "UTC")
+        zone = tenant.timezone if tenant else "UTC"
         tenants = (tenant.pk,) if tenant else None
         question = Question(
             tenants=tenants,
@@ -69,10 +69,8 @@ class TrailForm(forms.Form):
             is_platform=person == PLATFORM,
             deed=asked["deed"],
             subject=asked["object"].strip(),
-            since=datetime.combine(asked["start"], time.min, zone) if asked["start"] else None,
-            until=datetime.combine(asked["end"] + timedelta(days=1), time.min, zone)
-            if asked["end"]
-            else None,
+            since=start_of_day(asked["start"], zone) if asked["start"] else None,
+            until=start_of_day(asked["end"] + timedelta(days=1), zone) if asked["end"] else None,
         )
         return self._by_emergency_access(question) if asked.get("emergency") else question
 

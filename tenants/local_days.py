@@ -1,0 +1,69 @@
+"""When days and months begin in a time zone. Known without Django, for gateways and the ledger must agree.
+
+A day begins at its first instant: where the clock is put back across midnight and midnight comes twice, at the first
+one; where the clock is put forward across midnight, when the clock first shows the new day. It lasts until the next
+day begins, even if the clock shows the old day once more. So days neither overlap nor leave a gap, and each instant
+is in exactly one. A day that a place skipped is empty.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime, time, timedelta, tzinfo
+from functools import lru_cache
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+ONE_DAY = timedelta(days=1)
+ONE_SECOND = timedelta(seconds=1)
+
+
+@lru_cache(maxsize=4096)
+def zone_named(name: str) -> tzinfo:
+    """The time zone of that IANA name; UTC where this machine does not know it, so that nothing stops."""
+    try:
+        return ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError):  # OSError: a name that is a directory of zones
+        return UTC
+
+
+def is_known(name: str) -> bool:
+    """Whether this machine has the rules of that time zone."""
+    return isinstance(zone_named(name), ZoneInfo)
+
+
+@lru_cache(maxsize=65536)
+def start_of_day(day: date, zone: str) -> datetime:
+    """The first instant of `day` in that time zone, in UTC."""
+    where = zone_named(zone)
+    midnight = datetime.combine(day, time.min, where)  # fold=0: the first, where there are two
+    start = midnight.astimezone(UTC)
+    if start.astimezone(where).replace(tzinfo=None) == midnight.replace(tzinfo=None):
+        return start
+    # Midnight was skipped. Reading it by the offset after and before the change brackets the change itself.
+    before, since = midnight.replace(fold=1).astimezone(UTC), start
+    while since - before > ONE_SECOND:
+        middle = before + (since - before) // 2
+        if middle.astimezone(where).date() >= day:
+            since = middle
+        else:
+            before = middle
+    return since.replace(microsecond=0)
+
+
+def day_at(moment: datetime, zone: str) -> date:
+    """The day that `moment` belongs to in that time zone."""
+    day = moment.astimezone(zone_named(zone)).date() + ONE_DAY
+    while start_of_day(day, zone) > moment:
+        day -= ONE_DAY
+    return day
+
+
+def day_window(moment: datetime, zone: str) -> tuple[datetime, datetime]:
+    """When the day of `moment` began, and when the next one begins; in UTC."""
+    day = day_at(moment, zone)
+    return start_of_day(day, zone), start_of_day(day + ONE_DAY, zone)
+
+
+def month_window(moment: datetime, zone: str) -> tuple[datetime, datetime]:
+    """When the month of `moment` began, and when the next one begins; in UTC."""
+    first = day_at(moment, zone).replace(day=1)
+    return start_of_day(first, zone), start_of_day((first + 32 * ONE_DAY).replace(day=1), zone)
