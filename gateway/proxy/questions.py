@@ -1,11 +1,9 @@
 """What a client asks for: the few fields that the gateway itself must understand. The rest passes through."""
 
-from dataclasses import dataclass
-from typing import Any
-
-import orjson
+from dataclasses import dataclass, field
 
 from gateway.contract import Mode
+from gateway.proxy.body import Body, with_member
 from gateway.proxy.errors import bad_request
 from gateway.proxy.index import Price, Route
 from gateway.proxy.limits import Demand
@@ -16,14 +14,15 @@ _LARGEST_OUTPUT = 10_000_000
 
 @dataclass(slots=True)
 class Question:
-    """One call as the client sent it. `body` is its JSON, changed only where a field says so."""
+    """One call as the client sent it. `body` is its JSON, changed only where something must change."""
 
     model: str
     mode: Mode
-    body: dict[str, Any]
+    body: Body
     is_stream: bool = False
     wants_usage: bool = False  # in the stream; the gateway asks for it in any case
     input_estimate: int = 0  # tokens
+    numbers: dict[str, int] = field(default_factory=dict)  # the maxima and `n` as sent; 0 where not sent
 
     def demand(self, route: Route, price: Price | None, default_output_tokens: int) -> Demand:
         """The most that this call may use."""
@@ -40,27 +39,22 @@ class Question:
     def _output_tokens(self, default: int) -> tuple[int, bool]:
         if self.mode == "embedding":
             return 0, True
-        choices = self.body.get("n") or 1
-        maxima = (self.body.get("max_completion_tokens"), self.body.get("max_tokens"))
-        named = max(maximum or 0 for maximum in maxima)  # backends differ in which one they obey
+        choices = self.numbers["n"] or 1
+        # backends differ in which one they obey
+        named = max(self.numbers["max_completion_tokens"], self.numbers["max_tokens"])
         return (named or default) * choices, bool(named)
 
 
 def read_question(raw: bytes, mode: Mode) -> Question:
     """Read a call's body. Raises Refusal (400) naming the field that is missing or wrong."""
-    try:
-        body = orjson.loads(raw)
-    except orjson.JSONDecodeError as error:
-        raise bad_request(f"The body is not valid JSON: {error}.", code="invalid_json") from None
-    if not isinstance(body, dict):
-        raise bad_request("The body must be a JSON object.", code="invalid_json")
+    body = Body(raw)
     model = body.get("model")
     if not isinstance(model, str) or not model:
         raise bad_request("Name a model: `model` must be a text, as GET /v1/models lists it.", param="model")
     question = Question(model, mode, body)
     if mode == "chat":
         _check_chat(question)
-    elif not isinstance(body.get("input"), str | list) or not body["input"]:
+    elif _is_empty(body.raw_of("input"), b'"['):
         raise bad_request("`input` must be a text or a list that is not empty.", param="input")
     question.input_estimate = estimate_prompt(body, mode)
     return question
@@ -68,13 +62,14 @@ def read_question(raw: bytes, mode: Mode) -> Question:
 
 def _check_chat(question: Question) -> None:
     body = question.body
-    messages = body.get("messages")
-    if not isinstance(messages, list) or not messages or not all(isinstance(one, dict) for one in messages):
+    messages = body.items_of("messages")
+    if not messages or not all(memoryview(one)[0] == ord("{") for one in messages):
         raise bad_request("`messages` must be a list with at least one message.", param="messages")
     for name in ("max_tokens", "max_completion_tokens", "n"):
         number = body.get(name)
         if number is not None and (type(number) is not int or not 1 <= number <= _LARGEST_OUTPUT):
             raise bad_request(f"`{name}` must be a whole number from 1 to {_LARGEST_OUTPUT:,}.", param=name)
+        question.numbers[name] = number or 0
     stream = body.get("stream")
     if not isinstance(stream, bool | None):
         raise bad_request("`stream` must be true or false.", param="stream")
@@ -85,4 +80,13 @@ def _check_chat(question: Question) -> None:
         raise bad_request("`stream_options` must be an object.", param="stream_options")
     question.is_stream = True
     question.wants_usage = bool((options or {}).get("include_usage"))
-    body["stream_options"] = {**(options or {}), "include_usage": True}
+    if options:
+        raw_options = with_member(body.raw_of("stream_options"), "include_usage", True)
+        body.replace_raw("stream_options", raw_options)
+    else:
+        body.replace("stream_options", {"include_usage": True})
+
+
+def _is_empty(raw: bytes | None, openings: bytes) -> bool:
+    """Whether a value is absent, begins with none of `openings`, or holds nothing."""
+    return raw is None or raw[0] not in openings or not raw[1:-1].strip()

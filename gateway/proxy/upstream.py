@@ -9,7 +9,8 @@ import aiohttp
 import orjson
 
 from gateway.contract import SettingsConfig
-from gateway.proxy.errors import Refusal, bad_request, retry_after, unavailable
+from gateway.proxy.body import Body
+from gateway.proxy.errors import Refusal, retry_after, unavailable
 from gateway.proxy.index import Backend, Route
 from gateway.proxy.routing import Router
 
@@ -41,7 +42,7 @@ async def ask(
     router: Router,
     route: Route,
     path: str,
-    body: dict[str, Any],
+    body: Body,
     headers: dict[str, str],
     settings: SettingsConfig,
     attempts: Attempts,
@@ -60,7 +61,7 @@ async def ask(
     )
     last: Refusal | None = None
     for backend in router.candidates(route):
-        payload = _encode({**body, "model": backend.config.upstream_model})
+        payload = body.encode({"model": backend.config.upstream_model})
         url = backend.config.url + path
         before, attempts.reached = attempts.reached, backend
         try:
@@ -104,14 +105,6 @@ async def ask(
         "no_backend_available",
         router.seconds_until_probe(route),
     )
-
-
-def _encode(body: dict[str, Any]) -> bytes:
-    """A body as JSON. Raises Refusal (400) for one that is nested deeper than any real one."""
-    try:
-        return orjson.dumps(body)
-    except orjson.JSONEncodeError as error:
-        raise bad_request(f"The body cannot be passed on: {error}.", code="invalid_json") from None
 
 
 def _backend_failed() -> Refusal:

@@ -1,13 +1,19 @@
 """What a call may use is reserved from what its body really holds, whatever labels the client puts on it."""
 
+import orjson
 import pytest
 
 from gateway.contract import RouteConfig
+from gateway.proxy.body import Body
 from gateway.proxy.index import Route
 from gateway.proxy.questions import read_question
-from gateway.proxy.tokens import estimate_prompt
+from gateway.proxy.tokens import estimate_prompt as estimate_of
 
 LONG = "word " * 4000  # about 5,000 tokens
+
+
+def estimate_prompt(body, mode):
+    return estimate_of(Body(orjson.dumps(body)), mode)
 
 
 @pytest.mark.parametrize(

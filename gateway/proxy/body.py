@@ -1,0 +1,263 @@
+"""A client's JSON as it came: read at its top level, changed only where something must change.
+
+Nothing is parsed and written anew, so large numbers, repeated names, the order and spelling of everything
+else reach the backend as the client sent them. A field that the gateway reads must be there once, and
+spelled exactly: engines differ in which of two they obey, and some ignore case.
+
+How many values a body holds and how deeply they are nested is counted in its bytes, before anything is built
+of them.
+"""
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from itertools import islice
+from typing import Any, NamedTuple
+
+import msgspec
+
+from gateway.proxy.errors import Refusal, bad_request
+
+LARGEST_DEPTH = 128
+MOST_VALUES = 400_000
+MOST_FIELDS = 1000
+
+_MEMBERS = msgspec.json.Decoder(dict[str, msgspec.Raw])
+_ITEMS = msgspec.json.Decoder(list[msgspec.Raw])
+_STRING = rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"'
+_KEY = re.compile(rb"[\s,]*(" + _STRING + rb")\s*:\s*", re.DOTALL)
+_TOKEN = re.compile(_STRING + rb"|[\[\]{}]|[^\s\[\]{},\"]+", re.DOTALL)
+_AFTER = re.compile(rb"\s*[,}]")
+_ONLY_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
+_AS_SQUARE = bytes.maketrans(b"{}", b"[]")
+
+
+class _Member(NamedTuple):
+    """Where one member of the object stands: its name, and its value from `value` to `end`."""
+
+    name: str
+    start: int
+    value: int
+    end: int
+
+
+class Body:
+    """A JSON object of a client. Changes are kept beside the bytes and put in by `encode`."""
+
+    __slots__ = ("_by_fold", "_changes", "_members", "raw")
+
+    def __init__(self, raw: bytes) -> None:
+        """Read a body. Raises Refusal (400) for what is no JSON object, or too deep or too many for one."""
+        _check_bounds(raw)
+        try:
+            if not raw.isascii():
+                raw.decode()
+            values = _MEMBERS.decode(raw)
+        except msgspec.ValidationError:
+            raise bad_request("The body must be a JSON object.", code="invalid_json") from None
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            raise bad_request(f"The body is not valid JSON: {error}.", code="invalid_json") from None
+        self.raw = raw
+        self._members = list(islice(_find_members(raw, values), MOST_FIELDS + 1))
+        if len(self._members) > MOST_FIELDS:
+            raise bad_request(f"The body has more than {MOST_FIELDS:,} fields.", code="invalid_json")
+        self._changes: dict[str, bytes | None] = {}
+        self._by_fold: dict[str, list[_Member]] = {}
+        for member in self._members:
+            self._by_fold.setdefault(member.name.casefold(), []).append(member)
+
+    def names(self) -> list[str]:
+        """The names of all members as the client wrote them, repeated ones as often as they are there."""
+        return [member.name for member in self._members]
+
+    def raw_of(self, name: str) -> bytes | None:
+        """The bytes of a member's value, or None if there is none.
+
+        Raises Refusal (400) naming the field if it is there twice, or in another case.
+        """
+        members = self._by_fold.get(name.casefold())
+        if members is None:
+            return None
+        if len(members) > 1:
+            raise bad_request(
+                f"`{members[1].name}` is given twice. Send `{name}` once.", code="repeated_field", param=name
+            )
+        if members[0].name != name:
+            raise bad_request(
+                f"`{members[0].name}` must be spelled `{name}`.", code="misspelled_field", param=name
+            )
+        return self.raw[members[0].value : members[0].end]
+
+    def size_of(self, name: str) -> int:
+        """How many bytes the values of all members of this name have."""
+        return sum(one.end - one.value for one in self._members if one.name == name)
+
+    def get(self, name: str) -> Any:
+        """A member's value, or None if there is none. Builds everything in it: for small values.
+
+        Raises Refusal (400) as `raw_of`, and if an object in it has two members of one name.
+        """
+        raw = self.raw_of(name)
+        return None if raw is None else parse(raw, name)
+
+    def items_of(self, name: str) -> list[msgspec.Raw] | None:
+        """The bytes of each item if the member is a list, else None. Raises Refusal (400) as `raw_of`."""
+        raw = self.raw_of(name)
+        return _ITEMS.decode(raw) if raw is not None and raw[:1] == b"[" else None
+
+    def replace(self, name: str, value: Any) -> None:
+        """Give a member this value: where it stands, or at the end if it is not there."""
+        self._changes[name] = msgspec.json.encode(value)
+
+    def replace_raw(self, name: str, value: bytes) -> None:
+        """As `replace`, with a value that is JSON already."""
+        self._changes[name] = value
+
+    def remove(self, name: str) -> None:
+        """Take a member away, however often it is there and in whatever case."""
+        self._changes[name] = None
+
+    def encode(self, last: Mapping[str, Any] | None = None) -> bytes:
+        """The client's bytes with all changes, and with those of `last`, which holds for this once.
+
+        A value of None in `last` takes the member away. Safe to repeat.
+        """
+        changes = dict(self._changes)
+        for name, value in (last or {}).items():
+            changes[name] = None if value is None else msgspec.json.encode(value)
+        return self._spliced(changes) if changes else self.raw
+
+    def _spliced(self, changes: dict[str, bytes | None]) -> bytes:
+        """The bytes with each change where its member stands, and what is new before the closing brace."""
+        waiting = {name.casefold(): (name, value) for name, value in changes.items()}
+        view = memoryview(self.raw)
+        first = self._members[0].start if self._members else self.raw.index(b"{") + 1
+        pieces: list[bytes | memoryview] = [view[:first]]
+        copied = first  # up to here the bytes are in `pieces`, or left out
+        is_empty = True
+        for place, member in enumerate(self._members):
+            fold = member.name.casefold()
+            if fold not in waiting:
+                if is_empty:
+                    copied = member.start  # not the comma after what was left out
+                    is_empty = False
+                continue
+            name, value = waiting[fold]
+            before = self._members[place - 1].end if place else first
+            if copied < before:
+                pieces.append(view[copied:before])
+            copied = member.end
+            if value is None:
+                continue
+            if not is_empty:
+                pieces.append(view[before : member.start])
+            is_empty = False
+            key = view[member.start : member.value] if member.name == name else _key(name)
+            pieces += [key, value]
+            waiting[fold] = (name, None)  # if it is there again, it goes
+        last = self._members[-1].end if self._members else first
+        if copied < last:
+            pieces.append(view[copied:last])
+        folds = {member.name.casefold() for member in self._members}
+        for name, value in changes.items():
+            if value is not None and name.casefold() not in folds:
+                pieces += [b"" if is_empty else b",", _key(name), value]
+                is_empty = False
+        pieces.append(view[last:])
+        return b"".join(pieces)
+
+
+def parse(raw: bytes, name: str) -> Any:
+    """Build a JSON value that `Body` has found valid.
+
+    Raises Refusal (400) naming the field `name` if an object in it has two members of one name.
+    """
+
+    def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        built = dict(pairs)
+        if len(built) != len(pairs):
+            raise _Repeated
+        return built
+
+    try:
+        return json.loads(raw, object_pairs_hook=once, parse_int=_integer)
+    except _Repeated:
+        message = f"An object inside `{name}` has two members of one name. Send each once."
+        raise bad_request(message, code="repeated_field", param=name) from None
+
+
+def with_member(raw: bytes | None, name: str, value: Any) -> bytes:
+    """A JSON object with one member replaced or added, and all else as it was; a new one for None."""
+    inner = Body(raw or b"{}")
+    return inner.encode({name: value})
+
+
+def _key(name: str) -> bytes:
+    return msgspec.json.encode(name) + b":"
+
+
+class _Repeated(Exception):
+    """An object has two members of one name."""
+
+
+def _integer(digits: str) -> int | float:
+    """A number; one beyond any that the gateway compares becomes a float, which no check takes for one."""
+    return int(digits) if len(digits) < 20 else float(digits)
+
+
+def _find_members(raw: bytes, values: dict[str, msgspec.Raw]) -> Iterator[_Member]:
+    """Where each member stands. `values` are those of `raw`, of repeated ones the last."""
+    at = raw.index(b"{") + 1
+    while (key := _KEY.match(raw, at)) is not None:
+        name: str = msgspec.json.decode(key[1])
+        value = memoryview(values[name])
+        at = key.end()
+        end = at + len(value)
+        # Of a repeated name this may be another one: then the value's end is looked for.
+        if not raw.startswith(value, at) or _AFTER.match(raw, end) is None:
+            end = _end_of_value(raw, at)
+        yield _Member(name, key.start(1), at, end)
+        at = end
+
+
+def _end_of_value(raw: bytes, start: int) -> int:
+    depth = 0
+    for token in _TOKEN.finditer(raw, start):
+        mark = raw[token.start()]
+        if mark in b"[{":
+            depth += 1
+        elif mark in b"]}":
+            depth -= 1
+        if depth == 0:
+            return token.end()
+    raise AssertionError("valid JSON has an end")
+
+
+def _check_bounds(raw: bytes) -> None:
+    """Refuse a body of very many or very deep values. Looks at bytes; builds nothing."""
+    opened = raw.count(b"[") + raw.count(b"{")
+    if opened <= LARGEST_DEPTH and raw.count(b",") + opened <= MOST_VALUES:
+        return
+    if raw.count(b"\\"):
+        raw = raw.replace(b"\\\\", b"").replace(b'\\"', b"")
+    if raw.count(b'"') > 2 * MOST_VALUES:
+        raise _too_many()
+    structure = b"".join(raw.split(b'"')[::2])  # what stands outside of strings
+    if structure.count(b",") + structure.count(b"[") + structure.count(b"{") > MOST_VALUES:
+        raise _too_many()
+    brackets = structure.translate(_AS_SQUARE, delete=_ONLY_BRACKETS)
+    for _ in range(LARGEST_DEPTH):
+        if not brackets:
+            return
+        brackets = brackets.replace(b"[]", b"")  # the innermost of each
+    if brackets:
+        raise bad_request(
+            f"The body is nested more than {LARGEST_DEPTH} deep. Send it flatter.", code="invalid_json"
+        )
+
+
+def _too_many() -> Refusal:
+    return bad_request(
+        f"The body holds more than {MOST_VALUES:,} values. Send fewer messages, parts or inputs at once.",
+        code="invalid_json",
+    )

@@ -1,0 +1,138 @@
+"""The client's bytes reach the backend: only what must change is replaced, and what is read is unambiguous."""
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway.proxy.body import LARGEST_DEPTH, MOST_VALUES, Body, with_member
+from gateway.proxy.errors import Refusal
+from gateway.proxy.questions import read_question
+
+STRANGE = (
+    b'{ "z" : 123456789012345678901234567890,\n\t"model":"public" , "y":1e400, "x":1, "x":{"a":1,"a":[2]},'
+    b'"w":"\\u65e5\\/\\ud83d\\ude00",  "messages" : [ {"role":"user", "content":"a\\"b", "k":0.10} ],"v":-0.0}'
+)
+
+
+def test_everything_but_the_replaced_value_is_the_clients_own_bytes():
+    changed = Body(STRANGE).encode({"model": "own"})
+    assert changed == STRANGE.replace(b'"model":"public"', b'"model":"own"')
+
+
+def test_a_body_without_changes_is_the_same_bytes():
+    assert Body(STRANGE).encode() is Body(STRANGE).raw or Body(STRANGE).encode() == STRANGE
+
+
+def test_a_member_is_added_at_the_end_and_taken_away_in_any_case():
+    body = Body(b'{"cache_salt":"x","a":1,"Cache_Salt":"y","b":2}')
+    assert body.encode({"c": [3]}) == b'{"cache_salt":"x","a":1,"Cache_Salt":"y","b":2,"c":[3]}'
+    assert body.encode({"cache_salt": "ours"}) == b'{"cache_salt":"ours","a":1,"b":2}'
+    body.remove("cache_salt")
+    assert body.encode() == b'{"a":1,"b":2}'
+    assert Body(b"{}").encode({"a": 1}) == b'{"a":1}'
+    assert Body(b'{"a":1}').encode({"a": None}) == b"{}"
+    assert Body(b'{ "a":1 , "b":2 }\n').encode({"a": None, "c": 3}) == b'{ "b":2,"c":3 }\n'
+    assert Body(b'{ "a":1 , "b":2 , "a":3 }').encode({"a": 4}) == b'{ "a":4 , "b":2 }'
+
+
+def test_a_nested_object_keeps_its_bytes_beside_a_changed_member():
+    assert with_member(b'{"big":99999999999999999999}', "u", True) == b'{"big":99999999999999999999,"u":true}'
+
+
+values = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(max_size=6),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=4), inner, max_size=3),
+    max_leaves=6,
+)
+names = st.sampled_from(["a", "b", "A", 'q"', "é", "\\", ""])
+
+
+@given(
+    members=st.lists(st.tuples(names, values), max_size=6),
+    name=names,
+    value=values,
+    is_ascii=st.booleans(),
+    space=st.sampled_from(["", " ", "\n\t"]),
+)
+def test_splicing_is_what_parsing_and_writing_anew_would_be(members, name, value, is_ascii, space):
+    written = f",{space}".join(
+        f"{json.dumps(one, ensure_ascii=is_ascii)}{space}:{space}{json.dumps(what, ensure_ascii=is_ascii)}"
+        for one, what in members
+    )
+    raw = f"{space}{{{space}{written}{space}}}{space}".encode()
+    changed = json.loads(Body(raw).encode({name: value}))
+    expected = {one: what for one, what in members if one.casefold() != name.casefold()}
+    if value is not None:
+        expected[name] = value
+    assert changed == expected
+
+
+@pytest.mark.parametrize("field", ["model", "messages", "max_tokens", "max_completion_tokens", "n", "stream"])
+@pytest.mark.parametrize("spelling", ["{0}", "\\u{1:04x}{2}", "{3}"])
+def test_a_field_that_the_gateway_reads_may_not_be_there_twice(field, spelling):
+    """Engines differ in which of two they obey, and some ignore case."""
+    again = spelling.format(field, ord(field[0]), field[1:], field.capitalize())
+    body = (
+        '{"model":"m","messages":[{"role":"user"}],"max_tokens":1,"n":1,"stream":false,'
+        f'"max_completion_tokens":1,"{again}":3}}'
+    )
+    with pytest.raises(Refusal, match=f"`{field}`") as refused:
+        read_question(body.encode(), "chat")
+    assert (refused.value.status, refused.value.param) == (400, field)
+
+
+def test_another_spelling_of_a_field_that_the_gateway_reads_is_refused():
+    with pytest.raises(Refusal, match="`Model` must be spelled `model`"):
+        read_question(b'{"Model":"m","messages":[{"role":"user"}]}', "chat")
+    with pytest.raises(Refusal, match="must be spelled `max_tokens`"):
+        read_question('{"model":"m","messages":[{}],"max_to\u212aens":9}'.encode(), "chat")
+
+
+def test_what_the_gateway_reads_inside_a_field_may_not_be_there_twice():
+    options = b'{"include_usage":true,"include_usage":false}'
+    with pytest.raises(Refusal, match="`stream_options`"):
+        read_question(
+            b'{"model":"m","messages":[{}],"stream":true,"stream_options":' + options + b"}", "chat"
+        )
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b'{"model":"m","messages":[{"content":"\xff"}]}',
+        b'{"model":"m","messages":[{"content":"\\ud800"}]}',
+        b'\xef\xbb\xbf{"model":"m"}',
+        '{"model":"m"}'.encode("utf-16"),
+        b'{"model":"m"} {}',
+        b'{"model":"m",}',
+        b'{"model":NaN}',
+        b'["model"]',
+        b"",
+        b'{"model":"m","a":' + b"[" * (LARGEST_DEPTH + 1) + b"]" * (LARGEST_DEPTH + 1) + b"}",
+        b'{"model":"m","a":' + b"[" * 100_000,
+        b'{"model":"m",' + b",".join(b'"a":1' for _ in range(2000)) + b"}",
+        b'{"model":"m","a":[' + b"{}," * MOST_VALUES + b"{}]}",
+        b'{"model":"m","a":[' + b'"",' * MOST_VALUES + b'""]}',
+    ],
+)
+def test_what_is_no_json_or_too_much_of_it_is_refused(raw):
+    with pytest.raises(Refusal) as refused:
+        read_question(raw, "chat")
+    assert (refused.value.status, refused.value.code) == (400, "invalid_json")
+
+
+def test_many_marks_inside_of_texts_are_no_many_values():
+    text = '{[,]}\\"' * MOST_VALUES + "\\\\"
+    question = read_question(f'{{"messages":[{{"content":"{text}"}}],"model":"m"}}'.encode(), "chat")
+    assert question.model == "m"
+
+
+def test_nesting_up_to_the_bound_passes():
+    deep = b"[" * (LARGEST_DEPTH - 1) + b'"]["' + b"]" * (LARGEST_DEPTH - 1)
+    assert Body(b'{"a":' + deep + b"}").raw_of("a") == deep
