@@ -1,0 +1,383 @@
+"""The large database: 2,000 tenants, one of them with 20,000 keys and a fifth of all usage, kept between runs.
+
+Rows are made inside the server by INSERT … SELECT FROM generate_series with triggers asleep, as in a restore; what they
+say agrees: rollups are the sums of the events, amounts are quantities at the price of their hour, and every key that
+can call has a grant. The server and its databases lie under `.local/scale` and are removed with it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import secrets
+from dataclasses import dataclass
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+LARGE = "tenant-0"  # slug of the large tenant; tenant-1 is an ordinary one
+ORDINARY = "tenant-1"
+
+
+@dataclass(frozen=True)
+class Size:
+    """How much of everything there is; a database is kept for each size."""
+
+    events: int = 20_000_000
+    tenants: int = 2_000
+    keys: int = 20_000  # of the large tenant
+    other_keys: int = 154  # of each other tenant: 328,000 usable keys in all
+    projects: int = 1_000  # of the large tenant
+    members: int = 5_000  # of the large tenant
+    requests: int = 20_000  # of the large tenant, beside those that became grants
+    audit_entries: int = 500_000
+    days: int = 400
+
+    @property
+    def database(self) -> str:
+        numbers = (self.events // 1000, self.tenants, self.keys, self.other_keys, self.projects)
+        return "large_" + "_".join(map(str, numbers))
+
+
+def open_large(stack: contextlib.ExitStack, size: Size, directory: Path) -> None:
+    """Set Django up on the large database, as the console's role; build it if it is not there yet.
+
+    Pending migrations run first, as they would on a grown installation. Only one process at a time can use `directory`.
+    """
+    _start_server(stack, directory)
+    from tests.services import prepare_environment
+
+    prepare_environment(stack.callback)
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings.test")
+    os.environ["LOG_LEVEL"] = "ERROR"
+    import django
+
+    django.setup()
+    from tenants.scope import Scope, current_scope
+
+    current_scope.set(Scope(platform_reason="a benchmark"))
+    _use(size)
+
+
+def _start_server(stack: contextlib.ExitStack, directory: Path) -> None:
+    """Start the server of `directory` and name it in DATABASE_URL, as a server that was given to us."""
+    from config.launcher.ports import free_port
+    from config.launcher.postgres import EmbeddedPostgres, RunningPostgres
+
+    directory.mkdir(parents=True, exist_ok=True)
+    directory.chmod(0o711)  # PostgreSQL may run as another user and passes through
+    lock = stack.enter_context((directory / "lock").open("w"))
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise SystemExit(
+            f"Another benchmark is using {directory}; wait for it, or give --directory."
+        ) from None
+    password = directory / "password"
+    if not password.exists():
+        password.touch(mode=0o600)
+        password.write_text(secrets.token_urlsafe(16))
+    server = EmbeddedPostgres(
+        directory / "postgres", port=free_port(), password=password.read_text(), fast=True
+    )
+    log = stack.enter_context((directory / "postgres.log").open("wb"))
+    stack.callback(RunningPostgres(server, log).stop)
+    os.environ["DATABASE_URL"] = os.environ["DATABASE_OWNER_URL"] = server.url("postgres")
+
+
+def _use(size: Size) -> None:
+    from django.core.management import call_command
+
+    from tests.databases import as_owner, execute, maintenance, use
+
+    with maintenance() as server:
+        is_built = server.execute(
+            "SELECT shobj_description(oid, 'pg_database') = 'built' FROM pg_database WHERE datname = %s",
+            [size.database],
+        ).fetchone()
+        if not (is_built and is_built[0]):
+            execute(server, "DROP DATABASE IF EXISTS {} WITH (FORCE)", size.database)
+            execute(server, "CREATE DATABASE {}", size.database)
+    use(size.database)
+    begun = perf_counter()
+    with as_owner():
+        call_command("migrate", verbosity=0, interactive=False)
+        if not (is_built and is_built[0]):
+            build(size)
+    if not (is_built and is_built[0]):
+        with maintenance() as server:
+            execute(server, "COMMENT ON DATABASE {} IS 'built'", size.database)
+        print(f"built {size.database} in {perf_counter() - begun:.0f} s", flush=True)
+
+
+FUNCTIONS = """
+CREATE FUNCTION pg_temp.id7(ms bigint, seed text) RETURNS uuid LANGUAGE sql IMMUTABLE AS $$
+    SELECT (lpad(to_hex(ms), 12, '0') || '7' || substr(md5(seed), 1, 3) || '8' || substr(md5(seed), 4, 15))::uuid $$;
+CREATE FUNCTION pg_temp.id(seed text) RETURNS uuid LANGUAGE sql IMMUTABLE AS $$
+    SELECT pg_temp.id7((extract(epoch FROM date_trunc('month', now()) - interval '14 months') * 1000)::bigint
+                       + ('x' || substr(md5(seed), 25, 7))::bit(28)::int, seed) $$;
+"""
+
+# Who owns which keys and projects; temporary. Project 0 of the large tenant has 5,000 keys, the others share the rest.
+CAST = """
+CREATE TEMPORARY TABLE large_project AS
+SELECT t, p, pg_temp.id('tenant' || t) AS tenant_id, pg_temp.id('project' || t || ':' || p) AS id
+  FROM generate_series(0, {tenants} - 1) t,
+       generate_series(0, CASE WHEN t = 0 THEN {projects} - 1 ELSE 2 END) p;
+CREATE TEMPORARY TABLE large_key AS
+SELECT k.*, pg_temp.id('key' || t || ':' || k) AS id, pg_temp.id('tenant' || t) AS tenant_id,
+       pg_temp.id('project' || t || ':' || p) AS project_id
+  FROM (SELECT t, k, CASE WHEN t > 0 THEN k % 3 WHEN k < {keys} / 4 THEN 0 ELSE 1 + k % ({projects} - 1) END AS p
+          FROM generate_series(0, {tenants} - 1) t,
+               generate_series(0, CASE WHEN t = 0 THEN {keys} - 1 ELSE {other_keys} - 1 END) k) k;
+CREATE TEMPORARY TABLE large_model AS
+SELECT (row_number() OVER (ORDER BY b.name))::int - 1 AS m, b.id, b.name, c.id AS catalog_id,
+       (3000 * prices[1] + 1000 * prices[2] + 400 * prices[3]) * 0.000001 AS amount
+  FROM (SELECT s.model_id, array_agg(p.per_million ORDER BY s.kind = 'output', s.kind = 'cache_read') AS prices
+          FROM sku s JOIN price p ON p.sku_id = s.id AND upper_inf(p.valid) AND p.currency = 'USD'
+         WHERE s.kind IN ('input', 'cache_read', 'output') GROUP BY 1 HAVING count(*) = 3) priced
+  JOIN billed_model b ON b.id = priced.model_id JOIN catalog_catalogmodel c ON c.name = b.name AND c.mode = 'chat'
+   AND c.lifecycle = 'published' ORDER BY b.name LIMIT 12;
+-- One key's calls of one day and model, all of one hour: {{n}} cells of a key, spread evenly over the days.
+CREATE TEMPORARY TABLE large_cell AS
+SELECT k.tenant_id, k.project_id, k.id AS key_id, m.id AS model_id, m.amount, k.t, k.k, c, cells.calls,
+       today.day - ((c * ({days} / cells.n) + k.k * 37) % {days}) AS day, (k.k * 7 + c * 5) % 22 AS hour
+  FROM large_key k
+  JOIN LATERAL (SELECT greatest(1, CASE WHEN k.t = 0 THEN {events} / 5 / {keys}
+                                        ELSE {events} / 5 * 4 / ({tenants} - 1) / {other_keys} END) AS each) e ON true
+  JOIN LATERAL (SELECT least({days}, greatest(1, e.each / 4)) AS n) number ON true
+  JOIN LATERAL (SELECT number.n, greatest(1, e.each / number.n) AS calls) cells ON true
+  CROSS JOIN (SELECT (now() AT TIME ZONE 'UTC')::date - 1 AS day) today
+  CROSS JOIN LATERAL generate_series(0, cells.n - 1) c
+  JOIN large_model m ON m.m = (k.p * 5 + c % 3 * 4) % 12;
+ANALYZE large_project, large_key, large_model, large_cell;
+"""
+
+USED = "3000::bigint, 1000::bigint, 0::bigint, 400::bigint, 0::bigint, 0::bigint, 0::bigint"
+KINDS = "input, cache_read, cache_write, output, reasoning, image, audio"
+
+
+def build(size: Size) -> None:
+    """Fill an empty migrated database, as the owner of its tables."""
+    from datetime import timedelta
+
+    from django.db import connection
+    from django.utils.timezone import now
+
+    from catalog.actions import import_price_map
+    from catalog.models import CatalogModel
+    from catalog.price_map.vendor import VENDORED, read_text
+
+    begins = (now() - timedelta(days=size.days + 40)).replace(
+        day=1, hour=0, minute=0, second=0, microsecond=0
+    )
+    import_price_map(read_text(VENDORED), file_name=VENDORED.name, prices_from=begins)
+    CatalogModel.objects.filter(lifecycle="draft").update(lifecycle="published")
+    with connection.cursor() as cursor:
+        cursor.execute("SET session_replication_role = replica")
+        cursor.execute("SET work_mem = '256MB'")
+        cursor.execute("SET maintenance_work_mem = '256MB'")
+        cursor.execute(FUNCTIONS)
+        cursor.execute(CAST.format(**vars(size)))
+        for fill in (_people, _catalog, _usage, _audit):
+            begun = perf_counter()
+            fill(cursor, size)
+            print(f"  {fill.__name__.strip('_')}: {perf_counter() - begun:.0f} s", flush=True)
+        cursor.execute("SET session_replication_role = origin")
+        _owners()
+        cursor.execute("VACUUM ANALYZE")
+
+
+def insert(cursor: Any, table: str, rows: str, /, **values: str) -> None:
+    """INSERT INTO table SELECT values FROM rows; columns that are not named and must be something get nothing.
+
+    So a column that is added later does not break the benchmark.
+    """
+    cursor.execute(
+        """
+        SELECT attname, format_type(atttypid, NULL) FROM pg_attribute
+         WHERE attrelid = %s::regclass AND attnum > 0 AND NOT attisdropped AND attnotnull AND NOT atthasdef
+           AND attidentity = ''
+        """,
+        [table],
+    )
+    nothing = {"boolean": "false", "jsonb": "'{}'", "uuid": "gen_random_uuid()", "bytea": "''"}
+    for column, kind in cursor.fetchall():
+        if kind.endswith("[]"):
+            default = "'{}'"
+        elif "time zone" in kind:
+            default = "now()"
+        else:
+            default = nothing.get(kind, "''" if "char" in kind or kind == "text" else "0")
+        values.setdefault(column, default)
+    cursor.execute(
+        f"INSERT INTO {table} ({', '.join(values)}) SELECT {', '.join(values.values())} FROM {rows}"
+    )
+
+
+def _owners() -> None:
+    """Somebody who owns the large tenant and the ordinary one each, and staff, by the actions that give the rights."""
+    from tenants import actions
+    from tenants.models import Tenant, User
+
+    for slug in (LARGE, ORDINARY):
+        person = User.objects.create_user(f"owner@{slug}.example")
+        actions.add_member(Tenant.objects.get(slug=slug), person, "owner", by=None)
+    for role in ("operator", "auditor", "controller", "security-reviewer"):
+        actions.make_staff(User.objects.create_user(f"{role}@staff.example"), role, by=None)
+
+
+def _people(cursor: Any, size: Size) -> None:
+    insert(
+        cursor, "tenants_tenant", f"generate_series(0, {size.tenants} - 1) t",
+        id="pg_temp.id('tenant' || t)", slug="'tenant-' || t", name="'Tenant ' || t", status="'active'",
+        currency="'USD'", timezone="'UTC'", highest_data_class="'confidential'",
+        created_at="now() - interval '420 days'",
+    )  # fmt: skip
+    people = (
+        f"generate_series(0, {size.tenants} - 1) t, "
+        f"generate_series(0, CASE WHEN t = 0 THEN {size.members} ELSE 5 END - 1) u"
+    )
+    insert(
+        cursor, "tenants_user", people,
+        id="pg_temp.id('user' || t || ':' || u)", email="'person-' || u || '@tenant-' || t || '.example'",
+        name="'Person ' || u || ' of ' || t", is_active="true",
+    )  # fmt: skip
+    insert(
+        cursor, "tenants_membership", people,
+        id="pg_temp.id('member' || t || ':' || u)", tenant_id="pg_temp.id('tenant' || t)",
+        user_id="pg_temp.id('user' || t || ':' || u)", source="'person'",
+        role="CASE WHEN u = 0 THEN 'owner' WHEN u % 10 = 1 THEN 'admin' WHEN u % 10 = 2 THEN 'finance' "
+        "WHEN u % 10 = 3 THEN 'viewer' ELSE 'developer' END",
+    )  # fmt: skip
+    insert(
+        cursor, "tenants_project", "large_project", id="id", tenant_id="tenant_id", slug="'project-' || p",
+        name="'Project ' || p", owner_id="pg_temp.id('user' || t || ':' || p % 5)",
+        created_at="now() - interval '410 days'",
+    )  # fmt: skip
+    insert(
+        cursor, "tenants_apikey", "large_key", id="id", tenant_id="tenant_id", project_id="project_id",
+        name="'service ' || md5(k::text)", state="'active'", prefix="'qm_' || substr(md5(id::text), 1, 5)",
+        digest="md5('a' || id::text) || md5('b' || id::text)", claimed_at="now() - interval '400 days'",
+        created_at="now() - interval '400 days' + k * interval '1 minute'",
+        owner_id="pg_temp.id('user' || t || ':' || k % 5)", claimed_by_id="pg_temp.id('user' || t || ':' || k % 5)",
+        last_used_at="now() - k % 1000 * interval '1 minute'",
+        model_names="ARRAY(SELECT name FROM large_model m WHERE (m.m - p * 5) % 4 = 0)",
+    )  # fmt: skip
+    created = "now() - interval '390 days'"
+    insert(
+        cursor, "tenants_limit", "large_project WHERE p = 0", id="pg_temp.id('money' || t)", tenant_id="tenant_id",
+        kind="'money_per_month'", value="1000000", is_hard="true", created_at=created,
+    )  # fmt: skip
+    insert(
+        cursor, "tenants_limit", "large_key", id="pg_temp.id('tokens' || t || ':' || k)", tenant_id="tenant_id",
+        key_id="id", kind="'tokens_per_month'", value="50000000", is_hard="true",
+        created_at=created,
+    )  # fmt: skip
+    insert(  # nine for each key of one project
+        cursor, "tenants_limit",
+        "large_key k JOIN large_model m ON m.m IN (0, 4, 8) CROSS JOIN (VALUES ('requests_per_minute', 600), "
+        "('tokens_per_day', 5000000), ('concurrent_calls', 20)) kinds (kind, value) WHERE k.t = 0 AND k.p = 0",
+        id="pg_temp.id('limit' || k.k || ':' || m.m || kinds.kind)", tenant_id="k.tenant_id",
+        key_id="k.id", model="m.name", kind="kinds.kind", value="kinds.value",
+        is_hard="true", created_at=created,
+    )  # fmt: skip
+
+
+def _catalog(cursor: Any, size: Size) -> None:
+    granted = "large_project p JOIN large_model m ON (m.m - p.p * 5) % 4 = 0"
+    request = {
+        "purpose": "'Answer letters of customers; a person reads each answer.'", "data_class": "'internal'",
+        "expected_tokens_per_day": "100000", "duration_days": "730", "currency": "'USD'", "rule_version": "'scale'",
+        "expected_monthly_cost": "100", "rule_trace": "'[]'",
+    }  # fmt: skip
+    insert(
+        cursor, "catalog_accessrequest", granted, **request, id="pg_temp.id('granted' || p.t || ':' || p.p || m.name)",
+        tenant_id="p.tenant_id", project_id="p.id", model_id="m.catalog_id", state="'approved'",
+        requested_by_id="pg_temp.id('user' || p.t || ':' || p.p % 5)", decided_at="now() - interval '400 days'",
+        created_at="now() - interval '401 days'",
+    )  # fmt: skip
+    insert(
+        cursor, "catalog_grant", granted, id="pg_temp.id('grant' || p.t || ':' || p.p || m.name)",
+        tenant_id="p.tenant_id", project_id="p.id", model_id="m.catalog_id",
+        access_request_id="pg_temp.id('granted' || p.t || ':' || p.p || m.name)",
+        key_id="pg_temp.id('key' || p.t || ':' || p.p)", valid_from="now() - interval '400 days'",
+        valid_until="now() + interval '330 days'", created_at="now() - interval '400 days'",
+    )  # fmt: skip
+    asked = (  # one in twenty is open, of models that the project has no grant for; ordinary tenants ask twice
+        "(SELECT p.*, r, (p.p * 5 + 1 + r % 3) % 12 AS wanted, "
+        "CASE WHEN r >= 2 THEN 'withdrawn' WHEN r = 0 AND p.p % 2 = 0 THEN 'pending' ELSE 'rejected' END AS state "
+        "FROM large_project p, "
+        f"generate_series(0, CASE WHEN t = 0 THEN {size.requests} / {size.projects} - 1 ELSE 0 END) r"
+        ") p JOIN large_model m ON m.m = p.wanted"
+    )
+    at = "now() - (p.p * 7 + p.r * 11) % 390 * interval '1 day' - p.p * interval '1 second'"
+    insert(
+        cursor, "catalog_accessrequest", asked, **request, tenant_id="p.tenant_id", project_id="p.id",
+        id=f"pg_temp.id7((extract(epoch FROM {at}) * 1000)::bigint, 'asked' || p.t || ':' || p.p || ':' || p.r)",
+        model_id="m.catalog_id", state="p.state", requested_by_id="pg_temp.id('user' || p.t || ':' || p.p % 5)",
+        decided_at=f"CASE WHEN p.state = 'rejected' THEN {at} + interval '1 hour' END", created_at=at,
+    )  # fmt: skip
+    insert(
+        cursor, "catalog_review",
+        "catalog_accessrequest a CROSS JOIN (VALUES ('security'), ('cost')) tracks (track)",
+        id="pg_temp.id7((extract(epoch FROM a.created_at) * 1000)::bigint, a.id || tracks.track)",
+        tenant_id="a.tenant_id", access_request_id="a.id", track="tracks.track",
+        because="'Every new model is looked at.'",
+        quorum="1", created_at="a.created_at", due_at="a.created_at + interval '2 days'", decided_at="a.decided_at",
+        state="CASE a.state WHEN 'withdrawn' THEN 'cancelled' ELSE a.state END",
+    )  # fmt: skip
+
+
+def _usage(cursor: Any, size: Size) -> None:
+    cursor.execute("SELECT DISTINCT date_trunc('month', day)::date FROM large_cell")
+    months = sorted(month for (month,) in cursor.fetchall())
+    for month in months:
+        cursor.execute("SELECT make_usage_partition(%s)", [month])
+    period = "date_trunc('month', day)::date"
+    sums = ", ".join(f"sum(calls * {number})::bigint" for number in (3000, 1000, 0, 400, 0, 0, 0, 1))
+    columns = f"{KINDS}, request, calls, amount"
+    cursor.execute(
+        f"INSERT INTO rollup_day (period, tenant_id, project_id, key_id, model_id, day, is_unpriced, {columns}) "
+        f"SELECT {period}, tenant_id, project_id, key_id, model_id, day, false, {sums}, sum(calls), "
+        "sum(calls * amount) FROM large_cell GROUP BY 1, 2, 3, 4, 5, 6 ORDER BY 1, 2, 3, 4, 5, 6"
+    )
+    cursor.execute(
+        f"INSERT INTO rollup_hour (period, tenant_id, project_id, model_id, day, hour, is_unpriced, {columns}) "
+        f"SELECT {period}, tenant_id, project_id, model_id, day, (day + hour * interval '1 hour') AT TIME ZONE 'UTC', "
+        f"false, {sums}, sum(calls), sum(calls * amount) FROM large_cell "
+        "GROUP BY 1, 2, 3, 4, 5, 6 ORDER BY 1, 2, 3, 4, 5, 6"
+    )
+    insert(
+        cursor, "billing_period",
+        "(SELECT DISTINCT tenant_id, date_trunc('month', day)::date AS month FROM large_cell) c",
+        tenant_id="tenant_id", month="month", state="'open'", sha256="''",
+    )  # fmt: skip
+    at = "((day + hour * interval '1 hour' + (k % 3000 + n) * interval '1 second') AT TIME ZONE 'UTC')"
+    for month in months:
+        insert(
+            cursor, "usage_event",
+            "(SELECT c.*, n FROM large_cell c, generate_series(1, c.calls) n "
+            f"WHERE date_trunc('month', c.day) = '{month}' ORDER BY c.day, c.hour, c.k, n) c",
+            event_id=f"pg_temp.id7((extract(epoch FROM {at}) * 1000)::bigint, key_id::text || c || ':' || n)",
+            tenant_id="tenant_id", project_id="project_id", key_id="key_id", occurred_at=at, input="3000",
+            cache_read="1000", output="400", request="1", latency_ms="900", first_token_ms="80", day="day",
+            period=f"'{month}'", model_id="model_id", http_status="200", is_exact="true", is_stream="true",
+            source="'gateway'", status="'ok'", amount="amount",
+        )  # fmt: skip
+
+
+def _audit(cursor: Any, size: Size) -> None:
+    at = f"now() - interval '395 days' + i * (interval '394 days' / {size.audit_entries})"
+    insert(
+        cursor, "tenants_auditentry",
+        f"(SELECT i, CASE WHEN i % 5 = 0 THEN 0 ELSE i % {size.tenants} END AS t FROM "
+        f"generate_series(0, {size.audit_entries} - 1) i) g",
+        id=f"pg_temp.id7((extract(epoch FROM {at}) * 1000)::bigint, 'audit' || i)", at=at,
+        tenant_id="pg_temp.id('tenant' || t)", actor_id="pg_temp.id('user' || t || ':' || i % 5)",
+        actor_label="'person-' || i % 5 || '@tenant-' || t || '.example'", acting_as="'self'",
+        verb="'thing_' || i % 39 || '.done'", subject_type="'tenants.project'",
+        subject_id="pg_temp.id('project' || t || ':' || i % 3)::text", subject_label="'Project ' || i % 3",
+        salt="uuid_send(gen_random_uuid())",
+    )  # fmt: skip

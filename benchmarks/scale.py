@@ -1,0 +1,265 @@
+"""What the console costs with 2,000 tenants, one of them with 20,000 keys and a fifth of 20 million calls.
+
+    python -m benchmarks.scale [--events 20000000] [--only 12,14] [--rounds 5] [--directory .local/scale]
+
+Builds the large database once for each size and keeps it (benchmarks/large_tenant.py); with `--events 2000000` that
+takes two minutes. Everything works as the console's role, with row-level security. Printed is processor time, of the
+console and of its database connection's server process, in milliseconds, the middle one of the rounds after one that
+warms; then the number of queries and the size of the answer. Numbers of before the work began stand beside them where
+they were measured (benchmarks/scale_before.json).
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from benchmarks.large_tenant import LARGE, ORDINARY, Size, open_large
+
+BEFORE = Path(__file__).with_name("scale_before.json")
+DIRECTORY = Path(".local/scale")
+BAR_MILLISECONDS = 150
+
+
+@dataclass
+class Row:
+    """One thing that is measured: calling `work` does it and returns the answer's bytes."""
+
+    item: str  # the part of the table it stands in
+    name: str
+    work: Callable[[], bytes]
+    bar: float | None = None  # milliseconds of processor time
+
+
+@dataclass
+class Found:
+    console: float
+    server: float
+    queries: int
+    answer_bytes: int
+
+    @property
+    def work(self) -> float:
+        return self.console + self.server
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--events", type=int, default=Size.events)
+    parser.add_argument(
+        "--other-keys", type=int, default=Size.other_keys, help="keys of each ordinary tenant"
+    )
+    parser.add_argument("--only", default="", help="comma-separated items, such as 12,14")
+    parser.add_argument("--match", default="", help="rows whose name contains this")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--directory", type=Path, default=DIRECTORY)
+    parser.add_argument("--save", type=Path, help="write what was measured to this file")
+    options = parser.parse_args()
+    with contextlib.ExitStack() as stack:
+        open_large(stack, Size(events=options.events, other_keys=options.other_keys), options.directory)
+        run(options)
+
+
+def run(options: argparse.Namespace) -> None:
+    before = json.loads(BEFORE.read_text()) if BEFORE.exists() else {}
+    only = set(filter(None, options.only.split(",")))
+    measured: dict[str, Any] = {}
+    print(
+        f"{'':4}{'':58}{'before':>9}{'work':>9}{'console':>9}{'server':>9}{'queries':>9}{'kB':>8}   milliseconds"
+    )
+    for row in rows():
+        if (only and row.item not in only) or options.match not in row.name:
+            continue
+        was = before.get(f"{row.item} {row.name}", {}).get("work")
+        try:
+            found = measure(row, options.rounds)
+        except Exception as error:  # the table goes on: what fails is a result, too
+            print(
+                f"{row.item:4}{row.name:58}{_shown(was):>9}  {type(error).__name__}: {error}"[:180],
+                flush=True,
+            )
+            continue
+        measured[f"{row.item} {row.name}"] = {"work": round(found.work, 1), "queries": found.queries}
+        is_over = row.bar is not None and found.work > row.bar
+        print(
+            f"{row.item:4}{row.name:58}{_shown(was):>9}{found.work:>9.1f}{found.console:>9.1f}{found.server:>9.1f}"
+            f"{found.queries:>9}{found.answer_bytes / 1000:>8.1f}{f'  over {row.bar:.0f}' if is_over else ''}",
+            flush=True,
+        )
+    if options.save:
+        options.save.write_text(json.dumps(measured, indent=1) + "\n")
+
+
+def _shown(milliseconds: float | None) -> str:
+    return "" if milliseconds is None else f"{milliseconds:.1f}"
+
+
+def measure(row: Row, rounds: int) -> Found:
+    """Do it once to warm and then `rounds` times; the middle one counts."""
+    from django.db import connection
+
+    from benchmarks.ingest import Measured
+
+    found = []
+    for _ in range(rounds + 1):
+        asked = 0
+
+        def count(execute: Any, *arguments: Any) -> Any:
+            nonlocal asked
+            asked += 1
+            return execute(*arguments)
+
+        with connection.execute_wrapper(count):
+            before = Measured.now()
+            answer = row.work()
+            took = Measured.now().since(before)
+        found.append(Found(took.client * 1000, took.server * 1000, asked, len(answer)))
+        if took.wall > 10:  # one that slow needs no second
+            return found[-1]
+    return sorted(found[1:], key=lambda one: one.work)[len(found[1:]) // 2]
+
+
+def rows() -> Iterator[Row]:
+    """Everything that is measured. A part of the table is a generator here or in a module of its own."""
+    yield from statements()
+    yield from pages()
+
+
+def statements() -> Iterator[Row]:
+    """Item 12: statements of the large tenant in the scopes that a page and an operator have."""
+    from datetime import timedelta
+
+    from billing.costs import cost_report, cost_rows, today_of
+    from tenants.models import ApiKey, Tenant
+    from tenants.scope import platform_scope, tenant_scope
+
+    def in_scope(tenant: Tenant, work: Callable[[], Any]) -> Callable[[], bytes]:
+        def run() -> bytes:
+            with tenant_scope(tenant.pk):
+                return str(len(work())).encode()
+
+        return run
+
+    for slug in (LARGE, ORDINARY):
+        tenant = Tenant.objects.get(slug=slug)
+        today = today_of(tenant)
+        last = today.replace(day=1) - timedelta(days=1)
+        quarter, month, last_month = (
+            (tenant, today - timedelta(days=89), today),
+            (tenant, today.replace(day=1), today),
+            (tenant, last.replace(day=1), last),
+        )
+        keys = ApiKey.objects.in_tenant(tenant).with_names().order_by("-pk")
+        works: dict[str, Callable[[], Any]] = {
+            "90 days by model": partial(cost_rows, *quarter, ["model"]),
+            "90 days by project": partial(cost_rows, *quarter, ["project"]),
+            "report of a month": lambda days=last_month: [cost_report(*days)],
+            "this month by key": partial(cost_rows, *month, ["key"]),
+            "newest keys": lambda keys=keys: list(keys.all()[:26]),
+        }
+        for name, work in works.items():
+            yield Row("12", f"{slug}: {name}", in_scope(tenant, work))
+
+    def newest() -> bytes:
+        with platform_scope("benchmark", is_routine=True):
+            rows = (
+                ApiKey.objects.across_tenants()
+                .select_related("tenant", "project")
+                .order_by("-created_at")[:101]
+            )
+            return str(len(rows)).encode()
+
+    yield Row("12", "platform: newest keys with names", newest)
+
+
+PORTAL = [
+    "", "cost/", "cost/?project=project-0", "cost/?month={month}", "keys/", "keys/?q=service+1", "requests/",
+    "requests/?tab=closed", "projects/", "projects/{project}/limits/", "projects/{project}/edit/", "members/",
+    "models/", "models/?q=gpt", "models/{model}/request/", "exports/", "exports/new/", "audit/", "tokens/", "settings/",
+]  # fmt: skip
+API = [
+    "keys/", "projects/", "limits/", "access-requests/", "grants/", "members/", "tenants/", "models/", "exports/",
+    "costs/?tenant={tenant}&start={start}&end={end}&group_by=day,model",
+    "costs/?tenant={tenant}&start={start}&end={end}&group_by=key,day",
+]  # fmt: skip
+
+
+def pages() -> Iterator[Row]:
+    """Item 14: pages and lists of the large tenant and of an ordinary one, and the admin's."""
+    for slug in (LARGE, ORDINARY):
+        places = places_of(slug)
+        for page in PORTAL:
+            yield asked(f"owner@{slug}.example", f"/t/{slug}/{page}", places)
+    for page in API:
+        yield asked(f"owner@{LARGE}.example", f"/api/v1/{page}", places_of(LARGE))
+    for page in admin_pages():
+        yield asked("root@staff.example", page, {})
+
+
+def places_of(slug: str) -> dict[str, Any]:
+    """What fills the addresses of a tenant's pages."""
+    from datetime import timedelta
+
+    from billing.costs import today_of
+    from tenants.models import ApiKey, Project, Tenant
+
+    tenant = Tenant.objects.get(slug=slug)
+    today = today_of(tenant)
+    last = today.replace(day=1) - timedelta(days=1)
+    return {
+        "tenant": slug,
+        "project": Project.objects.in_tenant(tenant).get(slug="project-0").pk,
+        "model": ApiKey.objects.in_tenant(tenant).first().model_names[0],
+        "month": f"{last:%Y-%m}",
+        "start": last.replace(day=1),
+        "end": last,
+    }
+
+
+def admin_pages() -> Iterator[str]:
+    """Every list of the admin and every form that adds something, and a search in lists that can be searched."""
+    from django.contrib import admin
+    from django.urls import reverse
+
+    from tenants.models import User
+
+    if not User.objects.filter(email="root@staff.example").exists():
+        User.objects.create_superuser("root@staff.example")
+    for model, desk in sorted(admin.site._registry.items(), key=lambda pair: pair[0]._meta.label_lower):
+        place = f"{model._meta.app_label}_{model._meta.model_name}"
+        yield reverse(f"admin:{place}_changelist")
+        if desk.search_fields:
+            yield reverse(f"admin:{place}_changelist") + "?q=person-1"
+        yield reverse(f"admin:{place}_add")
+
+
+CLIENTS: dict[str, Any] = {}
+
+
+def asked(email: str, address: str, places: dict[str, Any]) -> Row:
+    """A page as somebody sees it, by the test client."""
+
+    def ask() -> bytes:
+        from django.test import Client
+
+        from tenants.models import User
+
+        if email not in CLIENTS:
+            CLIENTS[email] = Client()
+            CLIENTS[email].force_login(User.objects.get(email=email))
+        answer = CLIENTS[email].get(address.format(**places))
+        if answer.status_code != 200:
+            raise RuntimeError(f"answers {answer.status_code}")
+        return b"".join(answer) if answer.streaming else bytes(answer.content)
+
+    return Row("14", address, ask, BAR_MILLISECONDS)
+
+
+if __name__ == "__main__":
+    main()
