@@ -14,6 +14,7 @@ from rest_framework.request import Request
 from tenants.client_address import caller_place
 from tenants.models import FederatedIdentity, User
 from tenants.oidc.errors import ProviderProblem
+from tenants.oidc.scopes import scopes_of
 from tenants.oidc.tokens import Claims, TokenRejected, verify_access_token
 from tenants.rate_limits import limit_rate
 from tenants.roles import TokenScope
@@ -30,9 +31,6 @@ class ProviderAway(APIException):
     )
 
 
-MEMBERS_SCOPES = frozenset(TokenScope.values) - {TokenScope.PLATFORM}
-
-
 @dataclass(frozen=True)
 class ProviderToken:
     """An access token of the provider that was found good (`request.auth`)."""
@@ -47,12 +45,8 @@ class ProviderToken:
 
     @property
     def scopes(self) -> frozenset[str]:
-        """What it may be used for: those of our scopes that it names, or if it names none of them, all of a member's.
-
-        To act as platform staff it must say so: a bearer token passes by the second factor of a sign-in.
-        """
-        named = str(self.claims.get("scope", "")).split()
-        return frozenset(TokenScope.values).intersection(named) or MEMBERS_SCOPES
+        """What it may be used for (docs/identity.md)."""
+        return scopes_of(self.claims)
 
 
 class ProviderTokenAuthentication(BaseAuthentication):

@@ -1,4 +1,7 @@
-"""What the provider's claims mean here: who it is, their groups, and whether a second factor was shown."""
+"""What the provider's claims mean here: who it is, their groups, and whether a second factor was shown.
+
+A claim of the wrong type says nothing, and never more than an absent one would.
+"""
 
 from __future__ import annotations
 
@@ -7,9 +10,9 @@ from typing import Any
 
 import structlog
 from django.conf import settings
-from django.core.exceptions import ValidationError
-from django.core.validators import validate_email
 
+from tenants.addresses import address_or_none
+from tenants.names import clean_name, is_one_line
 from tenants.oidc import tokens
 from tenants.oidc.errors import ProviderMisbehaved
 from tenants.oidc.provider import current_provider
@@ -29,7 +32,7 @@ class ProviderPerson:
 
     issuer: str
     subject: str
-    email: str = ""  # in small letters
+    email: str = ""  # as `read_address` leaves it
     is_email_verified: bool = False
     name: str = ""
     groups: tuple[str, ...] | None = None  # None: the provider does not say, so what is known stays
@@ -57,52 +60,97 @@ def fetch_person(id_claims: tokens.Claims, access_token: str) -> ProviderPerson:
 
 def read_person(id_claims: tokens.Claims, userinfo: dict[str, Any]) -> ProviderPerson:
     """The person that both describe; the ID token, which is signed, wins where they differ."""
-    claims = userinfo | id_claims
-    said = _text(claims.get("email"), 254)
-    email = said.lower()
-    try:
-        validate_email(email)
-    except ValidationError:
-        email = ""
-    # "\u212a", the Kelvin sign, is no "k" to who verified the address.
-    if email.isascii() and not said.isascii():
-        email = ""
+    email, is_email_verified = _address(id_claims, userinfo)
     return ProviderPerson(
         issuer=id_claims["iss"],
         subject=id_claims["sub"],
         email=email,
-        is_email_verified=claims.get("email_verified") in (True, "true"),
-        name=_text(claims.get("name"), 150),
-        groups=_groups(claims),
+        is_email_verified=is_email_verified,
+        name=_name(id_claims) or _name(userinfo),
+        groups=_groups(id_claims, userinfo),
         has_second_factor=_has_second_factor(id_claims),
-        provider_session=_text(id_claims.get("sid"), 255),
+        provider_session=sid if isinstance(sid := id_claims.get("sid"), str) else "",
     )
 
 
-def _groups(claims: dict[str, Any]) -> tuple[str, ...] | None:
-    """The groups, sorted and each once; None when there were too many for the provider to list them."""
+def _address(id_claims: dict[str, Any], userinfo: dict[str, Any]) -> tuple[str, bool]:
+    """The address and whether it is verified, both from one document: the ID token if it names an address at all.
+
+    An ID token that names the address and is silent about its verification leaves both to a userinfo that names
+    the same one.
+    """
+    document = id_claims if "email" in id_claims else userinfo
+    email = address_or_none(document.get("email")) or ""
+    if (
+        document is id_claims
+        and "email_verified" not in id_claims
+        and email
+        and address_or_none(userinfo.get("email")) == email
+    ):
+        document = userinfo
+    return email, bool(email) and is_true(document.get("email_verified"))
+
+
+def is_true(value: object) -> bool:
+    """Whether a claim says yes: `true`, or the text "true" of providers that know no other. 1 does not."""
+    return value is True or value == "true"
+
+
+def _groups(*documents: dict[str, Any]) -> tuple[str, ...] | None:
+    """The groups, sorted and each once, of the first document that lists them.
+
+    None, which means "ask": no document lists them and one says that there are more than it can hold, or names them
+    in a way that cannot be read. Nothing about groups anywhere means that the person is in none.
+    """
     name = settings.OIDC_GROUPS_CLAIM
-    elsewhere = claims.get("_claim_names")
-    if name not in claims and isinstance(elsewhere, dict) and name in elsewhere:
-        log.warning("oidc.groups_not_listed", subject=claims.get("sub"), claim=name)
-        return None
+    are_elsewhere, listed = False, None
+    for claims in documents:
+        said = claims.get(name)
+        if _lie_elsewhere(claims, name) or not (said is None or isinstance(said, str | list)):
+            are_elsewhere = True
+        elif said is not None and listed is None:
+            listed = _listed(said, claims.get("sub"))
+    if listed or not are_elsewhere:
+        return listed or ()
+    log.warning("oidc.groups_not_listed", subject=documents[0].get("sub"), claim=name)
+    return None
+
+
+def _lie_elsewhere(claims: dict[str, Any], name: str) -> bool:
+    """Whether a document says that the groups are to be asked for (Entra ID; OpenID Connect Core, 5.6.2)."""
+    flag = claims.get(f"has{name}")
+    names, sources = claims.get("_claim_names"), claims.get("_claim_sources")
     said = claims.get(name)
-    values = [said] if isinstance(said, str) else said if isinstance(said, list) else []
+    return (
+        not (flag is None or flag is False or flag == "false")
+        or any(claim.startswith(f"{name}:") for claim in claims)
+        or (name in names if isinstance(names, dict) else bool(names))
+        or (isinstance(sources, dict) and isinstance(said, str) and said in sources)
+        or (bool(sources) and not names and said is None)
+    )
+
+
+def _listed(said: str | list[Any], subject: object) -> tuple[str, ...]:
+    values = said if isinstance(said, list) else [said] if said else []
     groups = {value for value in values if isinstance(value, str) and _is_group(value)}
     if len(groups) < len(values):
-        log.warning("oidc.groups_left_out", subject=claims.get("sub"), count=len(values) - len(groups))
+        log.warning("oidc.groups_left_out", subject=subject, count=len(values) - len(groups))
     return tuple(sorted(groups))
 
 
 def _is_group(value: str) -> bool:
-    return 0 < len(value) <= LONGEST_GROUP and "\0" not in value
+    """Groups are known by their names as written, so one with an unseen character is left out, never mended."""
+    return len(value) <= LONGEST_GROUP and is_one_line(value)
 
 
 def _has_second_factor(claims: dict[str, Any]) -> bool:
-    methods = claims.get("amr")
+    methods, level = claims.get("amr"), claims.get("acr")
     shown = {method for method in methods if isinstance(method, str)} if isinstance(methods, list) else set()
-    return bool(shown & SECOND_FACTORS) or claims.get("acr") in settings.OIDC_SECOND_FACTOR_ACR
+    return bool(shown & SECOND_FACTORS) or (
+        isinstance(level, str) and level in settings.OIDC_SECOND_FACTOR_ACR
+    )
 
 
-def _text(value: object, longest: int) -> str:
-    return value.replace("\0", "")[:longest] if isinstance(value, str) else ""
+def _name(claims: dict[str, Any]) -> str:
+    said = claims.get("name")
+    return clean_name(said, 150) if isinstance(said, str) else ""

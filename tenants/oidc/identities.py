@@ -124,7 +124,7 @@ def _check_made_for(user: User, person: ProviderPerson) -> None:
     entry = entry_of(user)
     is_expected = (
         entry is not None and entry.removed_at is None
-    ) or Invitation.objects.across_tenants().filter(accepted_by=user, email__iexact=user.email).exists()
+    ) or Invitation.objects.across_tenants().filter(accepted_by=user, email=user.email).exists()
     if (
         not is_expected
         or user.has_usable_password()

@@ -47,9 +47,9 @@ class Provider:
     def optional_endpoint(self, name: str) -> str:
         """The same, or nothing when the provider does not offer it."""
         address = self._description.get().get(name) or ""
-        if address and not self._is_safe(address):
+        if not isinstance(address, str) or (address and not self._is_safe(address)):
             raise ProviderMisbehaved(f"{name} is not an https address")
-        return str(address)
+        return address
 
     def names_itself_in_answers(self) -> bool:
         """Whether every answer to a browser must carry `iss` (RFC 9207)."""
@@ -95,7 +95,12 @@ class Provider:
         """The request of the console as a client: basic authentication, unless the provider takes only the form."""
         client, secret = settings.OIDC_RP_CLIENT_ID, settings.OIDC_RP_CLIENT_SECRET
         methods = self._description.get().get("token_endpoint_auth_methods_supported")
-        if methods and "client_secret_basic" not in methods and "client_secret_post" in methods:
+        if (
+            isinstance(methods, list)
+            and methods
+            and "client_secret_basic" not in methods
+            and "client_secret_post" in methods
+        ):
             return {"data": parameters | {"client_id": client, "client_secret": secret}}
         return {"data": parameters, "auth": (quote_plus(client), quote_plus(secret))}
 
@@ -128,7 +133,10 @@ class Provider:
 
     def _is_safe(self, address: str) -> bool:
         """https, as the issuer is; a provider on this machine may do without."""
-        parts = urlsplit(address)
+        try:
+            parts = urlsplit(address)
+        except ValueError:
+            return False
         return parts.scheme == "https" or (
             parts.scheme == "http"
             and urlsplit(self.issuer).hostname in settings.LOOPBACK_HOSTS

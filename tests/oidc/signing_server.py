@@ -86,7 +86,9 @@ class SigningServer:
         return {name: value for name, value in claims.items() if value is not None}
 
     def sign(self, claims, *, key=None, alg="RS256", kid="one", **headers):
-        return jwt.encode(claims, key or self.key, algorithm=alg, headers={"kid": kid, **headers})
+        """A token of these claims, whatever they are: the library's own `encode` refuses wrong types."""
+        payload = json.dumps(claims).encode()
+        return jwt.PyJWS().encode(payload, key or self.key, algorithm=alg, headers={"kid": kid, **headers})
 
     def sign_by_hand(self, claims, *, alg, signature=b""):
         """What libraries refuse to make: `none`, or a signature of one's own making."""

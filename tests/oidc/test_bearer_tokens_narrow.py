@@ -29,11 +29,26 @@ def bearer(liar):
 
 @pytest.mark.parametrize(
     ("scope", "seen"),
-    [("openid read", []), ("openid profile", []), ("", []), ("openid read platform", ["lab"])],
+    [(None, []), ("openid read", []), ("openid read platform", ["lab"])],
 )
 def test_staff_are_staff_by_the_scope_platform_alone(client, bearer, lab, scope, seen):
     answer = client.get("/api/v1/tenants/", headers=bearer(staff("operator"), scope))
     assert [tenant["slug"] for tenant in answer.json()["results"]] == seen
+
+
+@pytest.mark.parametrize("scope", ["", "openid profile", [], ["openid"], 5, {}])
+def test_a_token_whose_scope_names_none_of_ours_opens_nothing(client, bearer, lab, scope):
+    owner = member_of(lab, "owner")
+    answer = client.get("/api/v1/tenants/", headers=bearer(owner, scope))
+    assert (answer.status_code, answer.json()["code"]) == (403, "insufficient_scope")
+    made = client.post(
+        "/api/v1/tokens/",
+        {"name": "t", "scopes": ["read"], "expires_at": (now() + timedelta(minutes=5)).isoformat()},
+        content_type="application/json",
+        headers=bearer(owner, scope),
+    )
+    assert made.status_code == 403
+    assert not PersonalAccessToken.objects.exists()
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,165 @@
+"""E-mail addresses: the one rule that reads them, wherever they come from.
+
+Two spellings that mail delivers to one mailbox become one here. A spelling that some program takes for another
+address (the Kelvin sign for a "k", a full-width "@") is refused, never mended: who verified it meant something else.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from typing import TYPE_CHECKING, Any, Final
+
+import idna
+from django import forms
+from django.core.exceptions import ValidationError
+from django.db import models
+from django.db.models import BooleanField, CheckConstraint, F, Func, Q
+from django.utils.translation import gettext as _
+from rest_framework import serializers
+
+from tenants.names import SPACES, UNSEEN, in_postgresql
+
+if TYPE_CHECKING:
+    _EmailField = models.EmailField[Any, Any]
+else:
+    _EmailField = models.EmailField  # takes no parameters at run time
+
+LONGEST: Final = 254
+LONGEST_LOCAL: Final = 64
+_LOCAL: Final = re.compile(r"[a-z0-9!#$%&'*+/=?^_`{|}~-]+(\.[a-z0-9!#$%&'*+/=?^_`{|}~-]+)*", re.ASCII)
+_LABEL: Final = re.compile(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?", re.ASCII)
+_LOCALHOST: Final = "localhost"
+# What every row must look like; the whole rule needs IDNA, which PostgreSQL does not know.
+STORED: Final = (
+    r"^[!#$%%&''*+/0-9=?^_`a-z{|}~-]+(\.[!#$%%&''*+/0-9=?^_`a-z{|}~-]+)*"
+    rf"@[^@A-Z\U00000020{in_postgresql(UNSEEN + SPACES)}]+$"
+)
+
+
+def read_address(said: object) -> str:
+    """The address in its one form: small letters, an international domain in its own script.
+
+    Raises ValidationError for everything that is no address. Quoted local parts, local parts beyond ASCII, domains
+    by number, trailing dots and every character that is another one in compatibility form are none.
+    """
+    if not isinstance(said, str):
+        raise _no_address()
+    text = said.strip()  # as forms do
+    local, _at, domain = text.rpartition("@")
+    if not local.isascii() or any(_means_another(character) for character in domain):
+        raise _no_address()
+    local = local.lower()
+    if not _LOCAL.fullmatch(local) or len(local) > LONGEST_LOCAL:
+        raise _no_address()
+    address = f"{local}@{_read_domain(domain)}"
+    if len(address) > LONGEST or len(to_wire(address)) > LONGEST:
+        raise _no_address()
+    return address
+
+
+def address_or_none(said: object) -> str | None:
+    """The same, for look-ups: None for what is no address, which nobody has."""
+    try:
+        return read_address(said)
+    except ValidationError:
+        return None
+
+
+def address_key(said: object) -> str:
+    """What failures are counted under (tenants/lockout.py): the address, or a folded spelling of what is none."""
+    address = address_or_none(said)
+    if address is not None:
+        return address
+    folded = unicodedata.normalize("NFKC", str(said)).casefold()
+    return "".join(character for character in folded if character.isprintable()).strip()[:LONGEST]
+
+
+def to_wire(address: str) -> str:
+    """How mail servers want it: the domain as ASCII (IDNA 2008; Django's own way makes "ß" another domain)."""
+    local, _at, domain = address.rpartition("@")
+    return f"{local}@{'.'.join(_to_ascii(label) for label in domain.split('.'))}"
+
+
+def _means_another(character: str) -> bool:
+    """Whether programs take it for another character, or for several: the Kelvin sign, "ﬁ", "İ"."""
+    return unicodedata.normalize("NFKC", character) != character or len(character.lower()) > 1
+
+
+def _read_domain(said: str) -> str:
+    domain = unicodedata.normalize("NFC", unicodedata.normalize("NFC", said).lower())
+    labels = domain.split(".")
+    if domain != _LOCALHOST and (len(labels) < 2 or labels[-1].isdecimal()):
+        raise _no_address()
+    return ".".join(_read_label(label) for label in labels)
+
+
+def _read_label(label: str) -> str:
+    """One label: ASCII as it is, everything else as IDNA 2008 allows it, an A-label as what it stands for."""
+    if label.isascii() and not label.startswith("xn--"):
+        if not _LABEL.fullmatch(label) or len(label) > 63:
+            raise _no_address()
+        return label
+    try:
+        read = idna.ulabel(label)
+        if idna.alabel(read).decode() != (label if label.isascii() else idna.alabel(label).decode()):
+            raise _no_address()
+    except (idna.IDNAError, UnicodeError) as error:
+        raise _no_address() from error
+    if read.isascii() or not all(character.isprintable() for character in read):
+        raise _no_address()
+    return read
+
+
+def _to_ascii(label: str) -> str:
+    return label if label.isascii() else idna.alabel(label).decode()
+
+
+def _no_address() -> ValidationError:
+    return ValidationError(_("Enter an e-mail address such as ana@example.com."), code="invalid")
+
+
+class AddressField(_EmailField):
+    """An address in its one form. Nothing else is written; an unreadable one raises ValidationError."""
+
+    default_validators: Final = []  # type: ignore[misc]  # the rule is `read_address` alone
+
+    def clean(self, value: Any, model_instance: models.Model | None) -> Any:
+        return super().clean(read_address(value) if value else value, model_instance)
+
+    def formfield(self, *args: Any, **kwargs: Any) -> Any:
+        return super().formfield(*args, **({"form_class": AddressFormField} | kwargs))
+
+
+class AddressFormField(forms.EmailField):
+    """An address that somebody types."""
+
+    default_validators: Final = []  # type: ignore[misc]
+
+    def to_python(self, value: Any) -> Any:
+        text = super().to_python(value)
+        return text if text in self.empty_values else read_address(text)
+
+
+class AddressSerializerField(serializers.CharField):
+    """An address in a request of the HTTP API."""
+
+    def to_internal_value(self, data: Any) -> str:
+        try:
+            return read_address(super().to_internal_value(data))
+        except ValidationError as error:
+            raise serializers.ValidationError(error.messages) from error
+
+
+class IsAddress(Func):
+    """True for an address as `read_address` leaves it, as far as PostgreSQL can tell."""
+
+    template = f"(%(expressions)s ~ '{STORED}' AND %(expressions)s IS NFKC NORMALIZED)"
+    output_field = BooleanField()
+
+
+def is_address(field: str, *, of: str) -> CheckConstraint:
+    """The constraint that holds `field` of the table `of` to addresses in their one form; empty stays empty."""
+    return CheckConstraint(
+        name=f"{of}_{field}_is_address", condition=Q(**{field: ""}) | Q(IsAddress(F(field)))
+    )

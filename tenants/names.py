@@ -1,0 +1,170 @@
+"""Names, and whatever else is shown to somebody else in one line: what may stand in them.
+
+People get an error for what they typed (`read_name`); what a provider, a directory or a file says is cleaned
+(`clean_name`), because nobody should be locked out by their own name. PostgreSQL refuses the rest (`OneLine`).
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from typing import TYPE_CHECKING, Any, Final
+
+from django.core.exceptions import ValidationError
+from django.db import models
+from django.db.models import BooleanField, CheckConstraint, F, Func, Q
+from django.utils.translation import gettext as _
+
+if TYPE_CHECKING:
+    _CharField = models.CharField[Any, Any]
+else:
+    _CharField = models.CharField  # takes no parameters at run time
+
+# Characters that are not seen, change the order of others, or mean something else on every machine.
+UNSEEN: Final = (
+    (0x0000, 0x001F), (0x007F, 0x009F),  # controls
+    (0x00AD, 0x00AD), (0x034F, 0x034F), (0x061C, 0x061C),  # soft hyphen, grapheme joiner, Arabic mark
+    (0x115F, 0x1160), (0x17B4, 0x17B5), (0x180B, 0x180F),  # fillers and inherent vowels that look blank
+    (0x200B, 0x200F), (0x2028, 0x202E), (0x2060, 0x206F),  # zero width, line separators, bidirectional
+    (0x2800, 0x2800), (0x3164, 0x3164), (0xFFA0, 0xFFA0),  # blanks that are no spaces
+    (0xD800, 0xF8FF), (0xFDD0, 0xFDEF),  # surrogates, private use, no characters
+    (0xFE00, 0xFE0F), (0xFEFF, 0xFEFF), (0xFFF0, 0xFFFF),  # variations, byte order mark, specials
+    (0x1BCA0, 0x1BCA3), (0x1D159, 0x1D159), (0x1D173, 0x1D17A),  # format controls of shorthand and music
+    (0xE0000, 0x10FFFF),  # tags, more variations, private use
+)  # fmt: skip
+SPACES: Final = (
+    (0x00A0, 0x00A0), (0x1680, 0x1680), (0x2000, 0x200A), (0x202F, 0x202F), (0x205F, 0x205F), (0x3000, 0x3000)
+)  # fmt: skip
+MOST_MARKS: Final = 4  # combining marks on one letter
+VARIATIONS: Final = re.compile("[\ufe00-\ufe0f]")  # how an emoji is drawn; keyboards add them by themselves
+_LINE_ENDS: Final = re.compile(r"[\t\n\v\f\r\x85\u2028\u2029]+")
+
+
+def _in_python(ranges: tuple[tuple[int, int], ...]) -> str:
+    return "".join(f"\\U{first:08x}-\\U{last:08x}" for first, last in ranges)
+
+
+def in_postgresql(ranges: tuple[tuple[int, int], ...]) -> str:
+    """The same for a server whose texts hold neither NUL nor surrogates."""
+    parts = []
+    for first, last in ranges:
+        first = 0xE000 if 0xD800 <= first <= 0xDFFF else max(first, 1)
+        parts.append(f"\\U{first:08X}-\\U{last:08X}")
+    return "".join(parts)
+
+
+_UNSEEN: Final = re.compile(f"[{_in_python(UNSEEN)}]")
+_SPACES: Final = re.compile(f"[ {_in_python(SPACES)}]+")
+NOT_ONE_LINE: Final = f"[{in_postgresql(UNSEEN + SPACES)}]|^ | $|  "
+
+
+def read_name(said: str) -> str:
+    """A name as somebody typed it, in its one form: NFC, single spaces, trimmed; empty if it looks empty.
+
+    Raises ValidationError, naming the character, for what must not stand in a name.
+    """
+    text = _folded(VARIATIONS.sub("", said.strip()))
+    for place, character in enumerate(text):
+        if _is_unseen(character) or (place == 0 and unicodedata.category(character).startswith("M")):
+            raise ValidationError(
+                _("A name is one line of characters that can be seen. Remove the character %(code)s.")
+                % {"code": f"U+{ord(character):04X}"},
+                code="not_a_name",
+            )
+    if _with_few_marks(text) != text:
+        raise ValidationError(_("Too many marks stand on one letter. Remove some."), code="not_a_name")
+    return text
+
+
+def clean_name(said: str, longest: int | None = None) -> str:
+    """A name as a program reported it, with whatever must not stand in it taken out, and no longer than `longest`."""
+    text = "".join(
+        " " if _LINE_ENDS.match(character) else "" if _is_unseen(character) else character
+        for character in unicodedata.normalize("NFC", said)
+    )
+    text = _with_few_marks(_folded(text))
+    while text and unicodedata.category(text[0]).startswith("M"):
+        text = text[1:].lstrip()
+    return text[:longest].rstrip()
+
+
+def read_line(said: str) -> str:
+    """A reason or remark as somebody typed it: its lines become one. Raises ValidationError as `read_name` does."""
+    return read_name(_LINE_ENDS.sub(" ", said))
+
+
+def read_prose(said: str) -> str:
+    """A text of several lines: each as `read_line` leaves it, at most one empty line between two."""
+    lines = [read_line(line) for line in re.split("\r\n|[\n\r\x85\u2028\u2029]", said)]
+    return re.sub("\n{3,}", "\n\n", "\n".join(lines)).strip("\n")
+
+
+def clean_prose(said: str) -> str:
+    """The same of what a program reported, or of what was written before there was a rule."""
+    lines = [clean_name(line) for line in re.split("\r\n|[\n\r\x85\u2028\u2029]", said)]
+    return re.sub("\n{3,}", "\n\n", "\n".join(lines)).strip("\n")
+
+
+def is_one_line(said: str) -> bool:
+    """Whether a text is a name as it stands; for names that are compared as written and so are never changed."""
+    return bool(said) and clean_name(said) == unicodedata.normalize("NFC", said)
+
+
+def _folded(text: str) -> str:
+    return unicodedata.normalize("NFC", _SPACES.sub(" ", unicodedata.normalize("NFC", text)).strip(" "))
+
+
+def _is_unseen(character: str) -> bool:
+    return bool(_UNSEEN.match(character)) or unicodedata.category(character) in ("Cc", "Cf", "Cn", "Zl", "Zp")
+
+
+def _with_few_marks(text: str) -> str:
+    kept, marks = [], 0
+    for character in text:
+        marks = marks + 1 if unicodedata.category(character) in ("Mn", "Me") else 0
+        if marks <= MOST_MARKS:
+            kept.append(character)
+    return "".join(kept)
+
+
+class NameField(_CharField):
+    """A name: validated as `read_name` does, and whatever is written without validation is cleaned."""
+
+    def clean(self, value: Any, model_instance: models.Model | None) -> Any:
+        return super().clean(self.read(value) if isinstance(value, str) else value, model_instance)
+
+    def pre_save(self, model_instance: models.Model, add: bool) -> Any:
+        """Clean it on the row in memory too: the audit entry of the same action shows what is stored."""
+        value = getattr(model_instance, self.attname)
+        if isinstance(value, str):
+            setattr(model_instance, self.attname, self.cleaned(value))
+        return super().pre_save(model_instance, add)
+
+    def get_prep_value(self, value: Any) -> Any:
+        value = super().get_prep_value(value)
+        return self.cleaned(value) if isinstance(value, str) else value
+
+    def read(self, value: str) -> str:
+        return read_name(value)
+
+    def cleaned(self, value: str) -> str:
+        return clean_name(value)
+
+
+class LineField(NameField):
+    """A reason or remark in one line; line ends that somebody typed become spaces."""
+
+    def read(self, value: str) -> str:
+        return read_line(value)
+
+
+class OneLine(Func):
+    """True for a text that is NFC, trimmed, and holds nothing that must not stand in a name."""
+
+    template = f"(%(expressions)s IS NFC NORMALIZED AND %(expressions)s !~ '{NOT_ONE_LINE}')"
+    output_field = BooleanField()
+
+
+def one_line(field: str, *, of: str) -> CheckConstraint:
+    """The constraint that holds `field` of the table `of` to one line."""
+    return CheckConstraint(name=f"{of}_{field}_is_one_line", condition=Q(OneLine(F(field))))
