@@ -13,6 +13,7 @@ from gateway.proxy.calls import Call
 from gateway.proxy.errors import Refusal, bad_request, model_not_found
 from gateway.proxy.index import Index, Route
 from gateway.proxy.limits import LimitReached
+from gateway.proxy.paths import require_clear_path
 from gateway.proxy.questions import read_question
 from gateway.proxy.request import Receive, Request, Scope, Send
 from gateway.proxy.spool import SpoolError
@@ -35,6 +36,7 @@ class App:
             return
         request = Request(scope, receive, send, self._state.settings.trusted_proxies)
         try:
+            require_clear_path(scope)
             await self._dispatch(request)
         except Refusal as refusal:
             await self._refuse(request, refusal)

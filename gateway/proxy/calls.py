@@ -15,6 +15,7 @@ from gateway.proxy.errors import Refusal, error_body, unavailable
 from gateway.proxy.ids import rfc3339, trace_id
 from gateway.proxy.index import Index, Key, Price, Route
 from gateway.proxy.limits import Reservation
+from gateway.proxy.names import Names
 from gateway.proxy.questions import Question
 from gateway.proxy.request import Request
 from gateway.proxy.spool import SpoolError
@@ -146,9 +147,8 @@ class Call:
                 if response.headers.get("content-encoding", "identity") != "identity":
                     raise BrokenAnswer("compressed although asked not to")
                 if self._question.is_stream:
-                    self._stream = EventStream(
-                        backend, self._route.model_field, hides_usage=not self._question.wants_usage
-                    )
+                    names = Names(backend, self._route.config.model)
+                    self._stream = EventStream(names, hides_usage=not self._question.wants_usage)
                     await self._pass_stream(self._stream, response)
                     return
                 content = await response.read()
@@ -160,12 +160,13 @@ class Call:
                 return
             await self._break_off(f"{type(error).__name__}: {error}")
             return
-        await self._answer(content, response.headers.get("content-type", "application/json"))
+        await self._answer(content, Names(backend, self._route.config.model))
 
-    async def _answer(self, content: bytes, content_type: str) -> None:
+    async def _answer(self, content: bytes, names: Names) -> None:
         """Record a plain answer, then send it."""
         try:
             answer = msgspec.json.decode(content, type=_Answer)
+            content = names.in_answer(content)
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             await self._break_off(f"no JSON: {error}")
             return
@@ -175,10 +176,7 @@ class Call:
             written = estimate_answer(msgspec.json.decode(answer.choices))
             tokens, is_exact = TokenCounts(input=self._question.input_estimate, output=written), False
         await self._finish("ok", 200, tokens, is_exact=is_exact)
-        own_name = self._attempts.reached.own_name if self._attempts.reached else None
-        if own_name is not None:
-            content = own_name.sub(lambda _: self._route.model_field, content, count=1)
-        await self._request.answer(200, content, self._reservation.headers, content_type)
+        await self._request.answer(200, content, self._reservation.headers)
 
     async def _pass_stream(self, stream: EventStream, response: aiohttp.ClientResponse) -> None:
         """Pass events on as they come; record the call before its last one."""

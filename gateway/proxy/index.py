@@ -1,11 +1,8 @@
 """A snapshot, compiled for looking things up. Immutable: a new revision is a new index."""
 
 import ipaddress
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-
-import orjson
 
 from gateway.contract import (
     CONTRACT_VERSION,
@@ -52,9 +49,6 @@ class Backend:
     """A backend and what is prepared for it."""
 
     config: BackendConfig
-    own_name: (
-        re.Pattern[bytes] | None
-    )  # finds the backend's own model name in an answer; None if it is public
 
     @property
     def id(self) -> str:
@@ -67,7 +61,6 @@ class Route:
 
     config: RouteConfig
     groups: tuple[tuple[Backend, ...], ...]
-    model_field: bytes  # `"model":"<public name>"`
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,19 +155,11 @@ def _compile_route(route: RouteConfig) -> Route:
         if not config.url.startswith(("http://", "https://")):
             raise ContractError(f"Backend {config.id} of {route.model} has no http(s) address.")
         if config.weight > 0:
-            groups.setdefault(config.priority, []).append(_compile_backend(config, route.model))
+            groups.setdefault(config.priority, []).append(Backend(config))
     return Route(
         config=route,
         groups=tuple(tuple(groups[priority]) for priority in sorted(groups)),
-        model_field=b'"model":' + orjson.dumps(route.model),
     )
-
-
-def _compile_backend(config: BackendConfig, public_name: str) -> Backend:
-    """Inside a JSON text a quotation mark is escaped, so this pattern can only meet a real field."""
-    if config.upstream_model == public_name:
-        return Backend(config, None)
-    return Backend(config, re.compile(rb'"model"\s*:\s*' + re.escape(orjson.dumps(config.upstream_model))))
 
 
 def _compile_price(price: PriceConfig) -> Price | None:

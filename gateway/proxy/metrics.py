@@ -52,6 +52,12 @@ class Metrics:
         self.backend_ejected = Gauge(
             "llm_backend_ejected", "1 while calls avoid it", ["backend"], registry=new
         )
+        self.account_trouble = Counter(
+            "llm_backend_account_refused",
+            "Answers that refuse our own account at a backend; somebody must look",
+            ["backend", "reason"],
+            registry=new,
+        )
         self.revision = Gauge("llm_gateway_config_revision", "The revision in force", registry=new)
         self.control_up = Gauge(
             "llm_gateway_control_plane_up", "1 while the control plane answers", registry=new

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 
 import structlog
 
+from gateway.proxy.alarms import Alarms
 from gateway.proxy.index import Backend, Route
 from gateway.proxy.metrics import Metrics
 
@@ -64,6 +65,7 @@ class Router:
         self._breakers: dict[tuple[str, str], Breaker] = {}
         self._metrics = metrics
         self._clock = clock
+        self.alarms = Alarms(metrics, clock)
 
     def candidates(self, route: Route) -> Iterator[Backend]:
         """The backends to try, in order: by priority, within it by weighted chance; not the ejected ones."""
@@ -84,6 +86,7 @@ class Router:
     def succeeded(self, backend: Backend) -> None:
         """The backend answered in full."""
         self._breaker(backend).succeeded()
+        self.alarms.served(backend.id)
 
     def answered(self, backend: Backend) -> None:
         """The backend began an answer that is not an excuse."""
@@ -103,6 +106,7 @@ class Router:
         for name in [name for name in self._breakers if name not in backends]:
             if self._breakers.pop(name).ejected_until is not None:
                 self._metrics.backend_ejected.labels(name[0]).set(0)
+        self.alarms.keep_only({backend_id for backend_id, _ in backends})
 
     def _breaker(self, backend: Backend) -> Breaker:
         return self._breakers.setdefault((backend.id, backend.config.url), Breaker())

@@ -82,7 +82,8 @@ class State:
         )
 
     def _problem(self) -> str:
-        return "The usage spool cannot be written." if not self.spool.is_writable else self.limiter.problem
+        spool = "The usage spool cannot be written." if not self.spool.is_writable else ""
+        return " ".join(filter(None, (spool, self.limiter.problem, self.router.alarms.problem)))
 
     def metrics_text(self) -> bytes:
         """The Prometheus exposition, with the gauges of this moment."""

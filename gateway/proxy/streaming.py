@@ -9,7 +9,7 @@ from typing import Any
 
 import orjson
 
-from gateway.proxy.index import Backend
+from gateway.proxy.names import Names
 
 _USAGE = re.compile(rb'"usage"\s*:\s*\{')
 _PIECE = re.compile(rb'"(?:content|reasoning_content|reasoning|refusal|arguments)"\s*:\s*"[^"]')
@@ -26,9 +26,8 @@ class EventStream:
 
     _LARGEST_EVENT = 16 * 1024 * 1024
 
-    def __init__(self, backend: Backend, model_field: bytes, *, hides_usage: bool) -> None:
-        self._own_name = backend.own_name
-        self._model_field = model_field
+    def __init__(self, names: Names, *, hides_usage: bool) -> None:
+        self._names = names
         self._hides_usage = hides_usage
         self._rest = b""
         self.usage: dict[str, Any] | None = None
@@ -64,9 +63,7 @@ class EventStream:
         self.pieces += len(_PIECE.findall(events))
         if _USAGE.search(events):
             events = b"".join(self._look_into(event) for event in _split(events))
-        if self._own_name is not None:
-            events = self._own_name.sub(lambda _: self._model_field, events)
-        return events
+        return self._names.in_events(events)
 
     def _look_into(self, event: bytes) -> bytes:
         """Note the usage in an event; drop an event that says nothing else and was not asked for."""

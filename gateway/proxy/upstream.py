@@ -3,20 +3,25 @@
 import contextlib
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from typing import Any
 
 import aiohttp
-import orjson
 
 from gateway.contract import SettingsConfig
+from gateway.proxy.backend_errors import (
+    LARGEST_ERROR,
+    BackendError,
+    account_trouble,
+    read_error,
+    refusal_for,
+)
 from gateway.proxy.body import Body
 from gateway.proxy.errors import Refusal, retry_after, unavailable
 from gateway.proxy.index import Backend, Route
 from gateway.proxy.routing import Router
+from gateway.proxy.scrub import scrubber_of
 
 _NEXT_PLEASE = (502, 503, 504)  # another backend may do better
-_OURS = (401, 403, 404, 405)  # the client did nothing wrong: our route or credentials did
-_LARGEST_ERROR = 64 * 1024
+_OURS = (401, 402, 403, 404, 405, 407)  # the client did nothing wrong: our route or credentials did
 
 
 @dataclass
@@ -92,7 +97,13 @@ async def ask(
                 continue
             router.answered(backend)
             if response.status // 100 != 2:
-                raise await _translate(response, backend, route)
+                error = await _read_error(response)
+                trouble = account_trouble(response.status, error)
+                if trouble is not None:  # ours, not the caller's: another backend may do better
+                    router.alarms.account_refused(backend.id, route.config.model, response.status, trouble)
+                    last = _backend_failed()
+                    continue
+                raise _refusal(response, error, backend, route)
             yield backend, response
             router.succeeded(backend)
             return
@@ -107,6 +118,17 @@ async def ask(
     )
 
 
+def _refusal(
+    response: aiohttp.ClientResponse, error: BackendError, backend: Backend, route: Route
+) -> Refusal:
+    """A backend's refusal as ours: its sentence for the client's faults, our own for everything else."""
+    status = response.status
+    if status >= 500 or status < 400 or status in _OURS:
+        return _backend_failed()
+    scrubber = scrubber_of(backend.config, route.config.model)
+    return refusal_for(status, error, scrubber, retry_after=response.headers.get("retry-after"))
+
+
 def _backend_failed() -> Refusal:
     return Refusal(
         502,
@@ -117,26 +139,8 @@ def _backend_failed() -> Refusal:
     )
 
 
-async def _translate(response: aiohttp.ClientResponse, backend: Backend, route: Route) -> Refusal:
-    """A backend's refusal as ours: its words for the client's faults, our own for everything else."""
-    status = response.status
-    if status >= 500 or status < 400 or status in _OURS:
-        return _backend_failed()
-    error: dict[str, Any] = {}
-    with contextlib.suppress(aiohttp.ClientError, orjson.JSONDecodeError, TimeoutError):
-        content = orjson.loads(await response.content.read(_LARGEST_ERROR))
-        if isinstance(content, dict) and isinstance(content.get("error"), dict):
-            error = content["error"]
-    message = str(error.get("message") or f"The model refused this call with status {status}.")
-    headers = {}
-    if status == 429:
-        headers = {"retry-after": response.headers.get("retry-after", "1")}
-    param, code = error.get("param"), error.get("code")
-    return Refusal(
-        status,
-        code if isinstance(code, str) else "refused_by_model",
-        message.replace(backend.config.upstream_model, route.config.model),
-        kind=str(error.get("type") or "invalid_request_error"),
-        param=param if isinstance(param, str) else None,
-        headers=headers,
-    )
+async def _read_error(response: aiohttp.ClientResponse) -> BackendError:
+    """What a backend says about its refusal; empty if that does not come."""
+    with contextlib.suppress(aiohttp.ClientError, TimeoutError):
+        return read_error(await response.content.read(LARGEST_ERROR))
+    return BackendError()

@@ -20,6 +20,7 @@ from gateway.proxy.auth import client_address
 from gateway.proxy.ids import new_call_id, trace_id
 from gateway.proxy.index import Index
 from gateway.proxy.metrics import Metrics
+from gateway.proxy.names import Names
 from gateway.proxy.routing import Router
 from gateway.proxy.settings import SettingsError, read_settings
 from gateway.proxy.streaming import EventStream
@@ -101,7 +102,7 @@ STREAM = (
 def test_a_stream_is_the_same_however_it_is_cut(cuts, hides, windows):
     whole = STREAM.replace(b"\n", b"\r\n") if windows else STREAM
     route = a_route(backend())
-    stream = EventStream(route.groups[0][0], route.model_field, hides_usage=hides)
+    stream = EventStream(Names(route.groups[0][0], "public"), hides_usage=hides)
     edges = [0, *sorted(min(cut, len(whole)) for cut in cuts), len(whole)]
     out = b"".join(stream.feed(whole[a:b]) for a, b in pairwise(edges)) + stream.end()
     assert stream.is_done

@@ -1,0 +1,80 @@
+"""Troubles of our own at a backend: told to operators, and never to a client.
+
+Each is a metric, a line in the log and a sentence in the `Ack`, which the page of gateways shows, until that
+backend serves a call again or half an hour has gone by without another.
+"""
+
+import time
+from collections.abc import Callable, Set
+from dataclasses import dataclass
+
+import structlog
+
+from gateway.proxy.metrics import Metrics
+
+_log = structlog.get_logger()
+_QUIET_AFTER_SECONDS = 1800.0
+_MOST_TOLD = 5  # in one Ack
+_LOG_EVERY_SECONDS = 60.0
+
+_WORDS = {
+    "credentials": "refuses our credentials",
+    "payment": "wants to be paid",
+    "permission": "denies us permission",
+    "quota": "says that our quota is used up",
+}
+
+
+@dataclass
+class _Alarm:
+    sentence: str
+    since: float
+    at: float
+    logged_at: float
+
+
+class Alarms:
+    """What operators must look at now, by backend."""
+
+    def __init__(self, metrics: Metrics, clock: Callable[[], float] = time.monotonic) -> None:
+        self._alarms: dict[str, _Alarm] = {}
+        self._metrics = metrics
+        self._clock = clock
+
+    def account_refused(self, backend_id: str, model: str, status: int, reason: str) -> None:
+        """A backend refused our own account. `reason` is credentials, payment, permission or quota."""
+        self._metrics.account_trouble.labels(backend_id, reason).inc()
+        now = self._clock()
+        sentence = f"Backend {backend_id} of {model} {_WORDS[reason]} (status {status})."
+        known = self._alarms.get(backend_id)
+        is_new = known is None or known.sentence != sentence
+        if known is None:
+            known = self._alarms[backend_id] = _Alarm(sentence, now, now, now)
+        if is_new or now - known.logged_at >= _LOG_EVERY_SECONDS:
+            known.logged_at = now
+            _log.error(
+                "backend_refuses_our_account", backend=backend_id, model=model, status=status, reason=reason
+            )
+        known.sentence, known.at = sentence, now
+
+    def served(self, backend_id: str) -> None:
+        """A backend served a call: whatever was the matter with our account is over."""
+        if self._alarms and self._alarms.pop(backend_id, None) is not None:
+            _log.info("backend_takes_our_account_again", backend=backend_id)
+
+    def keep_only(self, backend_ids: Set[str]) -> None:
+        """Forget backends that no route names any more."""
+        for backend_id in self._alarms.keys() - backend_ids:
+            del self._alarms[backend_id]
+
+    @property
+    def problem(self) -> str:
+        """What an operator should know now, in sentences; empty if there is nothing."""
+        now = self._clock()
+        for backend_id in [
+            one for one, alarm in self._alarms.items() if now - alarm.at > _QUIET_AFTER_SECONDS
+        ]:
+            del self._alarms[backend_id]
+        told = [alarm.sentence for alarm in self._alarms.values()]
+        more = f" And {len(told) - _MOST_TOLD} others." if len(told) > _MOST_TOLD else ""
+        return " ".join(told[:_MOST_TOLD]) + more

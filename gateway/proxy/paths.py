@@ -1,0 +1,24 @@
+"""Paths that two readers could read differently are refused before anything looks at them."""
+
+import re
+from typing import Any
+
+from gateway.proxy.errors import Refusal
+
+_UNCLEAR = re.compile(
+    r"%(?:2f|5c|2e|3b|00|25|0a|0d)"  # an encoded slash, backslash, dot, semicolon, NUL, percent sign, line end
+    r"|//|\\|;|/\.{1,2}(?:/|$)|[\x00-\x1f\x7f]",
+    re.IGNORECASE,
+)
+
+
+def require_clear_path(scope: dict[str, Any]) -> None:
+    """Raises Refusal (404) for a path with `..`, `//`, `;`, a backslash, NUL, or one of them percent-encoded."""
+    sent = scope.get("raw_path") or b""
+    if _UNCLEAR.search(sent.decode("latin-1")) or _UNCLEAR.search(scope["path"]):
+        raise Refusal(
+            404,
+            "unknown_url",
+            "This path holds `..`, `//`, `;`, a backslash or an encoded separator. Write it plainly, such as "
+            "/v1/chat/completions.",
+        )

@@ -1,0 +1,111 @@
+"""A sentence of a backend made fit for clients: one line, bounded, without names, addresses and paths of ours."""
+
+import re
+from functools import lru_cache
+from urllib.parse import urlsplit
+
+from gateway.contract import BackendConfig
+
+LONGEST_SENTENCE = 500
+_LONGEST_READ = 1200  # characters of a message; what follows is not looked at
+
+_TRACE = re.compile(
+    r"Traceback \(most recent call last\).*"
+    r"|(?:\s|\\n)+File \"[^\"]*\", line \d+.*"
+    r"|(?:\s|\\n)+at [\w$.<>/]+\([^)\n]*\).*"
+    r"|(?:\s|\\n)stack backtrace:.*|(?:\s|\\n)goroutine \d+ \[.*",
+    re.DOTALL,
+)
+_URL = re.compile(r"\b[a-z][a-z0-9+.-]{1,20}://[^\s\"'<>`)\]}]+", re.IGNORECASE)
+_IPV4 = re.compile(r"(?<![\w.])\d{1,3}(?:\.\d{1,3}){3}(?::\d{1,5})?(?!\w|\.\d)")
+_IPV6 = re.compile(
+    r"\[(?:[0-9a-f]{0,4}:){2,7}[0-9a-f.]{0,15}(?:%\w+)?\](?::\d{1,5})?"
+    r"|(?<![\w:])(?:[0-9a-f]{1,4}:){4,7}[0-9a-f]{1,4}(?![\w:])"
+    r"|(?<![\w:])(?:[0-9a-f]{1,4}:){0,6}(?:[0-9a-f]{1,4})?::(?:[0-9a-f]{1,4}:){0,6}[0-9a-f]{1,4}(?![\w:])",
+    re.IGNORECASE,
+)
+_HOST = re.compile(
+    r"(?<![\w.@-])(?:localhost(?::\d{1,5})?|(?:[a-z0-9_-]+\.)+(?:svc|internal|local|lan|intra|corp|cluster|localdomain|"
+    r"home|private|consul)(?:\.[a-z0-9.-]+)?(?::\d{1,5})?|(?:[a-z0-9_-]+\.)+[a-z][a-z0-9_-]*:\d{2,5}|[a-z][a-z0-9-]*:\d{4,5}"
+    r"|ip-\d+-\d+-\d+-\d+(?:\.[a-z0-9.-]+)?)(?![\w-])",
+    re.IGNORECASE,
+)
+_PATH = re.compile(
+    r"(?<![\w/.~-])(?:~|\.{1,2})?/(?:[\w.@+=~-]+/)+[\w.@+=~-]*"  # /srv/models/x, ~/x/y, ../x/y
+    r"|(?<![\w/.~-])~?/[\w@+=~-]+\.[a-z]\w{0,11}(?!\w)"  # /model.gguf
+    r"|(?<!\w)(?:[a-z]:\\|\\\\)[^\s\"'<>|()\]}]+"  # C:\models, \\server\share
+    r"|(?<![\w/])[\w.@+-]+(?:/[\w.@+-]+)*\.(?:gguf|safetensors|pth?|onnx|engine|py|pyc|so|rs|cpp|cu|go)(?::\d+)?(?!\w)",
+    re.IGNORECASE,
+)
+_SECRET = re.compile(
+    r"\b(?:Bearer|Basic)\s+[\w.~+/=*-]{6,}"
+    r"|(?<![\w-])(?:sk|pk|rk|hf|gsk|xai|nvapi|AIza|AKIA|qm|qmg|qmp|qms|key|token)[-_]?[A-Za-z0-9_*-]*[0-9*][A-Za-z0-9_*-]{5,}",
+)
+_ID = re.compile(
+    r"(?<![\w-])(?:chatcmpl|cmpl|embd|embeddings?|req|request|resp|run|org|proj|acct|acc|account|pod|worker|node|"
+    r"engine|replica|conn|trace|span|call|id)[-_:][A-Za-z0-9_-]*\d[A-Za-z0-9_-]*"
+    r"|(?<![\w-])[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}(?![\w-])"
+    r"|(?<![\w-])[0-9a-f]{24,}(?![\w-])",
+    re.IGNORECASE,
+)
+_MARK = "[…]"
+_NEVER_SHOWN = re.compile(r"[\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]+|\s+")
+_MARKS = re.compile(r"(?:\[…\][\s,:;/]*){2,}")
+
+
+class Scrubber:
+    """Knows one backend, and takes it out of a text."""
+
+    def __init__(self, config: BackendConfig, public_name: str) -> None:
+        self._public_name = public_name
+        own = {config.upstream_model, config.upstream_model.rsplit("/", 1)[-1]} - {"", public_name}
+        names = "|".join(re.escape(name) for name in sorted(own, key=len, reverse=True))
+        # A dated or quantised variant of the name goes with it.
+        self._own = (
+            re.compile(rf"(?<!\w)(?:[\w.-]+/)*(?:{names})(?:[-:@._/]\w[\w.:@/-]*)?(?!\w)", re.IGNORECASE)
+            if own
+            else None
+        )
+        places = {part for part in (urlsplit(config.url).hostname, urlsplit(config.url).netloc) if part}
+        hosts = "|".join(re.escape(place) for place in sorted(places, key=len, reverse=True))
+        self._places = (
+            re.compile(rf"(?<![\w.-])(?:{hosts})(?::\d+)?(?![\w-])", re.IGNORECASE) if hosts else None
+        )
+
+    def sentence(self, text: str, *, secrets: tuple[str, ...] = ()) -> str:
+        """`text` in one line of at most 500 characters; empty if nothing of it may be said.
+
+        `secrets` are texts that we added to the call ourselves.
+        """
+        text = text[:_LONGEST_READ]
+        for secret in secrets:
+            text = text.replace(secret, _MARK)
+        text = _TRACE.sub(" ", text)
+        text = _NEVER_SHOWN.sub(" ", text).strip()
+        text = _SECRET.sub(_MARK, text)
+        text = _URL.sub(_MARK, text)
+        if self._own is not None:
+            text = self._own.sub(lambda _: self._public_name, text)
+        text = self._but_the_name(text)
+        text = _MARKS.sub(_MARK + " ", text).strip()
+        if not re.search(r"\w{3}", text.replace(self._public_name, "")):
+            return ""
+        return text if len(text) <= LONGEST_SENTENCE else text[: LONGEST_SENTENCE - 1].rstrip() + "…"
+
+    def _but_the_name(self, text: str) -> str:
+        """Take places and ids out of everything but the public name, which may look like one."""
+        parts = text.split(self._public_name) if self._public_name else [text]
+        return self._public_name.join(self._without_places(part) for part in parts)
+
+    def _without_places(self, text: str) -> str:
+        if self._places is not None:
+            text = self._places.sub(_MARK, text)
+        for pattern in (_PATH, _IPV6, _IPV4, _HOST, _ID):
+            text = pattern.sub(_MARK, text)
+        return text
+
+
+@lru_cache(maxsize=4096)
+def scrubber_of(config: BackendConfig, public_name: str) -> Scrubber:
+    """The scrubber of one backend; made at the first error, and kept."""
+    return Scrubber(config, public_name)

@@ -1,0 +1,97 @@
+"""A backend that says exactly what a test tells it to, and remembers what it was asked."""
+
+import asyncio
+import json
+import threading
+
+import orjson
+from aiohttp import web
+
+from gateway.contract import BackendConfig, RouteConfig
+from tests.gateway.proxy_fixtures import free_port
+
+USAGE = {"prompt_tokens": 12, "completion_tokens": 6, "total_tokens": 18}
+OWN_NAME = "up-scripted"
+STREAM = {"content-type": "text/event-stream"}
+
+
+def plain(**changes):
+    """A whole chat answer."""
+    choice = {
+        "index": 0,
+        "message": {"role": "assistant", "content": "hi there friend"},
+        "finish_reason": "stop",
+    }
+    whole = {"id": "x", "object": "chat.completion", "model": OWN_NAME, "choices": [choice], "usage": USAGE}
+    return {**whole, **changes}
+
+
+def chunk(text="word ", **changes):
+    """One chunk of a stream."""
+    choice = {"index": 0, "delta": {"content": text}, "finish_reason": None}
+    return {
+        "id": "c",
+        "object": "chat.completion.chunk",
+        "model": OWN_NAME,
+        "choices": [choice],
+    } | changes
+
+
+class ScriptedBackend:
+    """`says` sets the answer to every call from now on; `asked` holds (headers, body) of each call."""
+
+    def __init__(self, name="scripted"):
+        self.port = free_port()
+        self.id = f"{name}-{self.port}"
+        self.asked = []
+        self._answer = (200, {}, [orjson.dumps(plain())])
+        self._loop = asyncio.new_event_loop()
+        threading.Thread(target=self._loop.run_forever, daemon=True).start()
+        asyncio.run_coroutine_threadsafe(self._up(), self._loop).result(10)
+
+    def says(self, content=None, *, status=200, headers=None, events=None):
+        """An answer: JSON of `content` (bytes as they are), or a stream of `events` (bytes as they are)."""
+        if events is not None:
+            pieces = [
+                one if isinstance(one, bytes) else b"data: " + orjson.dumps(one) + b"\n\n" for one in events
+            ]
+            self._answer = (status, STREAM | (headers or {}), pieces)
+        else:
+            body = content if isinstance(content, bytes) else orjson.dumps(content)
+            self._answer = (status, {"content-type": "application/json"} | (headers or {}), [body])
+
+    def backend(self, **changes):
+        fields = {"id": self.id, "url": f"http://127.0.0.1:{self.port}/v1", "upstream_model": OWN_NAME}
+        return BackendConfig(**{**fields, **changes})
+
+    def close(self):
+        asyncio.run_coroutine_threadsafe(self._runner.cleanup(), self._loop).result(10)
+        self._loop.call_soon_threadsafe(self._loop.stop)
+
+    async def _up(self):
+        app = web.Application(client_max_size=64 * 1024 * 1024)
+        app.router.add_post("/v1/{path:.*}", self._serve)
+        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
+        await self._runner.setup()
+        await web.TCPSite(self._runner, "127.0.0.1", self.port, reuse_address=True).start()
+
+    async def _serve(self, request):
+        raw = await request.read()
+        headers = {name.lower(): value for name, value in request.headers.items()}
+        self.asked.append((headers, json.loads(raw)))
+        status, headers, pieces = self._answer
+        response = web.StreamResponse(status=status, headers=headers)
+        await response.prepare(request)
+        for piece in pieces:
+            await response.write(piece)
+        await response.write_eof()
+        return response
+
+
+def add_route(road, model, *backends, **fields):
+    """Serve `model` from `backends` on a road; return a key for it."""
+    road.routes = [route for route in road.routes if route.model != model]
+    road.routes.append(
+        RouteConfig(model=model, modes=["chat", "embedding"], backends=list(backends), **fields)
+    )
+    return road.new_key(models=[model])
