@@ -24,6 +24,7 @@ from granian.server.embed import Server
 
 from gateway.proxy.app import App
 from gateway.proxy.config_client import ConfigClient
+from gateway.proxy.connections import Connections
 from gateway.proxy.limits import MemoryLimiter
 from gateway.proxy.limits_redis import RedisLimiter
 from gateway.proxy.logs import configure_logging, server_logging
@@ -33,7 +34,6 @@ from gateway.proxy.settings import Settings, SettingsError, read_settings
 from gateway.proxy.spool import Spool
 from gateway.proxy.state import State
 from gateway.proxy.uploader import Uploader
-from gateway.proxy.upstream import new_session
 
 _log = structlog.get_logger()
 _LAST_UPLOAD_SECONDS = 3.0
@@ -60,7 +60,7 @@ async def serve(settings: Settings) -> None:
     metrics.spool_torn.inc(spool.torn)
     headers = {"authorization": f"Bearer {settings.token}", "content-type": "application/json"}
     async with (
-        new_session() as upstream,
+        Connections(metrics) as upstream,
         aiohttp.ClientSession(settings.control_url, headers=headers) as control,
     ):
         router = Router(metrics)

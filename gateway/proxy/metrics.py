@@ -49,6 +49,9 @@ class Metrics:
         self.backend_failures = Counter(
             "llm_backend_failures", "Attempts that a backend failed", ["backend", "reason"], registry=new
         )
+        self.calls_resent = Counter(
+            "llm_gateway_calls_resent", "Calls sent again as a kept connection was dead", registry=new
+        )
         self.backend_ejected = Gauge(
             "llm_backend_ejected", "1 while calls avoid it", ["backend"], registry=new
         )

@@ -4,10 +4,10 @@ import asyncio
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 
-import aiohttp
 import structlog
 
 from gateway.contract import Ack
+from gateway.proxy.connections import Connections
 from gateway.proxy.errors import Refusal, unavailable
 from gateway.proxy.ids import rfc3339
 from gateway.proxy.index import Index
@@ -25,7 +25,7 @@ class State:
     """One gateway. `index` is None until the first configuration is in force."""
 
     settings: Settings
-    upstream: aiohttp.ClientSession
+    upstream: Connections
     spool: Spool
     limiter: Limiter
     metrics: Metrics

@@ -15,6 +15,7 @@ from gateway.proxy.backend_errors import (
     refusal_for,
 )
 from gateway.proxy.body import Body
+from gateway.proxy.connections import Connections
 from gateway.proxy.errors import Refusal, retry_after, unavailable
 from gateway.proxy.index import Backend, Route
 from gateway.proxy.routing import Router
@@ -31,19 +32,9 @@ class Attempts:
     reached: Backend | None = None  # the last backend that got the call
 
 
-def new_session() -> aiohttp.ClientSession:
-    """The connections to all backends. Bodies pass through as they come, compressed or not."""
-    return aiohttp.ClientSession(
-        connector=aiohttp.TCPConnector(limit=0, ttl_dns_cache=30),
-        auto_decompress=False,
-        cookie_jar=aiohttp.DummyCookieJar(),
-        trust_env=False,
-    )
-
-
 @contextlib.asynccontextmanager
 async def ask(
-    session: aiohttp.ClientSession,
+    connections: Connections,
     router: Router,
     route: Route,
     path: str,
@@ -70,9 +61,7 @@ async def ask(
         url = backend.config.url + path
         before, attempts.reached = attempts.reached, backend
         try:
-            response = await session.post(
-                url, data=payload, headers=headers, timeout=timeout, allow_redirects=False
-            )
+            response = await connections.post(url, data=payload, headers=headers, timeout=timeout)
         except aiohttp.ConnectionTimeoutError:
             attempts.reached = before
             router.failed(backend, "connect")
