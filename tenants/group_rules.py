@@ -38,7 +38,7 @@ from tenants.models import (
 )
 from tenants.roles import Role
 from tenants.scope import platform_scope
-from tenants.suspension import HOLDERS, follow_role, restore_access, suspend_access
+from tenants.suspension import HOLDERS, follow_issuer, follow_role, restore_access, suspend_access
 
 log = structlog.get_logger(__name__)
 
@@ -358,6 +358,7 @@ def _suspend_and_restore(user: User, done: list[Change], because: str) -> None:
     list(keys.select_for_update(of=("self",)).order_by("pk"))  # all before the revision
     if any(not change.is_loss for change in done):
         restore_access(user, tenant=None, by=None)
+    follow_issuer(user, because=because, by=None)
     for change in done:
         if change.tenant and not change.after:  # with the roles in its projects
             suspend_access(user, tenant=change.tenant, because=because, by=None)

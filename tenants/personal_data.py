@@ -26,6 +26,7 @@ from django.utils.translation import gettext_lazy as _
 from tenants import audit
 from tenants.actions.keys import stop_key
 from tenants.actions.service_accounts import stop
+from tenants.actions.tokens import revoke_tokens_issued_by
 from tenants.audit.redaction import Found, Person, entries_about, erase_from_trail, look_for
 from tenants.errors import Conflict
 from tenants.leaks import NAMES
@@ -35,7 +36,7 @@ from tenants.revision import raise_revision
 from tenants.roles import Role
 from tenants.scope import platform_scope
 from tenants.signals import person_erased
-from tenants.suspension import hold_person
+from tenants.suspension import hold_person, tokens_issued_by
 
 log = structlog.get_logger(__name__)
 
@@ -127,6 +128,7 @@ def _erase(
     for relation in _relations():
         if relation.on_delete is models.CASCADE:
             relation.related_model._base_manager.filter(**{relation.field.name: user}).delete()
+    revoke_tokens_issued_by(user, None, actor=by)
     _pseudonymise(user, token)
     entries = erase_from_trail(person, token=token, user=user, by=by, reason=reason, found=found)
     person_erased.send(User)
@@ -172,6 +174,10 @@ def what_erasing_takes(user: User) -> list[tuple[Any, int]]:
             (_("Memberships that end"), Membership.unscoped.filter(user=user).count()),
             (_("Keys that are handed over or revoked"), keys.count()),
             (_("Personal access tokens deleted"), user.tokens.count()),
+            (
+                _("Tokens of service accounts that they issued and that are revoked"),
+                tokens_issued_by(user).filter(revoked_at=None, expires_at__gt=now()).count(),
+            ),
             (
                 _("Service accounts that are handed over or disabled"),
                 User.objects.filter(responsible=user, is_active=True).count(),

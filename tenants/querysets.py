@@ -172,4 +172,4 @@ class TokenQuerySet(models.QuerySet[Any]):
         return self.filter(Q(revoked_at__isnull=False) | Q(expires_at__lte=now()))
 
     def with_names(self) -> Self:
-        return self.select_related("user", "tenant")
+        return self.select_related("user", "tenant", "issued_by")

@@ -16,8 +16,9 @@ from uuid import UUID
 
 from django.core.exceptions import PermissionDenied
 from django.db import transaction
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 from django.utils.timezone import now
+from django.utils.translation import gettext as _
 
 from tenants import audit
 from tenants.models import ApiKey, Membership, PersonalAccessToken, Project, ProjectRole, Tenant, User
@@ -31,7 +32,7 @@ HOLDERS = frozenset(role for role, deeds in ROLE_PERMISSIONS.items() if "claim_k
 
 @transaction.atomic
 def suspend_access(user: User, *, tenant: Tenant | None, because: str, by: User | None) -> int:
-    """Suspend the keys that `user` owns and their tokens, and return how many. Safe to repeat.
+    """Suspend the keys that `user` owns, their tokens and those they issued, and return how many. Safe to repeat.
 
     Args:
         tenant: only there (a token that is bound to no tenant goes on: its powers are its owner's, who has
@@ -41,7 +42,7 @@ def suspend_access(user: User, *, tenant: Tenant | None, because: str, by: User 
     """
     hold_person(user)
     keys = ApiKey.objects.across_tenants().filter(owner=user, suspended_at=None).exclude(state="revoked")
-    tokens = PersonalAccessToken.objects.filter(user=user, suspended_at=None, revoked_at=None)
+    tokens = tokens_known_to(user).filter(suspended_at=None, revoked_at=None)
     if tenant is not None:
         keys, tokens = keys.in_tenant(tenant), tokens.filter(tenant=tenant)
     return _Found(keys, tokens).suspend(user, because=because, by=by)
@@ -53,7 +54,8 @@ def restore_access(user: User, *, tenant: Tenant | None, by: User | None) -> int
 
     A key comes back where its owner may claim keys now, a token where its owner still belongs: who was
     reactivated gets nothing back in a tenant that they have left meanwhile. Somebody inactive gets nothing, and
-    neither does somebody whom the provider refuses, until they sign in there again.
+    neither does somebody whom the provider refuses, until they sign in there again. A service account's token
+    comes back if the account is active and who issued it may make such tokens now.
 
     Args:
         tenant: only there; None: everywhere, with the tokens bound to none.
@@ -62,7 +64,7 @@ def restore_access(user: User, *, tenant: Tenant | None, by: User | None) -> int
     forget_deeds(user)
     keys = ApiKey.objects.across_tenants().filter(owner=user, suspended_at__isnull=False)
     keys = keys.exclude(state="revoked")
-    tokens = PersonalAccessToken.objects.filter(user=user, suspended_at__isnull=False, revoked_at=None)
+    tokens = tokens_known_to(user).filter(suspended_at__isnull=False, revoked_at=None)
     if tenant is not None:
         keys, tokens = keys.in_tenant(tenant), tokens.filter(tenant=tenant)
     return _Found(keys, tokens).restore(user, by=by) if is_active else 0
@@ -80,7 +82,8 @@ def follow_role(
 ) -> int:
     """Let what `user` owns in `tenant` follow a role there that has just changed, and return how much changes.
 
-    Keys that they may not hold any more are suspended, and what they may hold again comes back. Safe to repeat.
+    Keys that they may not hold any more are suspended, and what they may hold again comes back. So it is with the
+    tokens of service accounts that they issued and may not make any more. Safe to repeat.
 
     Args:
         project: the role is its own: then only its keys, and no tokens.
@@ -94,16 +97,43 @@ def follow_role(
     tokens = PersonalAccessToken.objects.filter(user=user, tenant=tenant, revoked_at=None)
     if project is not None:
         keys, tokens = keys.filter(project=project), tokens.none()
+    else:
+        tokens |= tokens_issued_by(user, tenant).filter(revoked_at=None)
     found = _Found(keys, tokens)
     is_demoted = was_holder and not user.has_perm("tenants.claim_key", tenant)
     lost, back = found.part(suspended=False), found.part(suspended=True)
     lost.keys = [key for key in lost.keys if not _may_hold(user, key)]
+    may_issue = user.has_perm("tenants.manage_tokens", tenant)
+    lost.tokens = [
+        token for token in lost.tokens if (is_demoted if token.user_id == user.pk else not may_issue)
+    ]
     if is_demoted:
-        back.tokens = []
-    else:
-        lost.tokens = []
+        back.tokens = [token for token in back.tokens if token.user_id != user.pk]
     changed = lost.suspend(user, because=because, by=by)
     return changed + (back.restore(user, by=by) if is_active else 0)
+
+
+@transaction.atomic
+def follow_issuer(user: User, *, because: str, by: User | None) -> int:
+    """Let the tokens that `user` issued for service accounts follow what they may do now, in every tenant.
+
+    For who gains or loses a staff role, by which people make tokens anywhere. Returns how many change. Safe to repeat.
+    """
+    is_active = hold_person(user)
+    row = User.objects.get(pk=user.pk)  # with nothing remembered of before
+    found = _Found(ApiKey.objects.none(), tokens_issued_by(row).filter(revoked_at=None))
+    lost, back = found.part(suspended=False), found.part(suspended=True)
+    lost.tokens = [token for token in lost.tokens if not (is_active and _may_issue(row, token))]
+    changed = lost.suspend(user, because=because, by=by)
+    return changed + (back.restore(user, by=by) if is_active else 0)
+
+
+def tokens_issued_by(user: User, tenant: Tenant | None = None) -> QuerySet[PersonalAccessToken]:
+    """The tokens of service accounts (of `tenant`) that `user` issued, and whose secrets they know."""
+    tokens: QuerySet[PersonalAccessToken] = PersonalAccessToken.objects.filter(
+        issued_by=user, user__service_of__isnull=False
+    )
+    return tokens if tenant is None else tokens.filter(tenant=tenant)
 
 
 def keys_lost_by(membership: Membership, role: str, *, project: Project | None = None) -> QuerySet[ApiKey]:
@@ -121,11 +151,18 @@ def keys_lost_by(membership: Membership, role: str, *, project: Project | None =
 
 
 def tokens_lost_by(membership: Membership, role: str) -> QuerySet[PersonalAccessToken]:
-    """The tokens that would be suspended if the member's role in the tenant were `role`."""
-    tokens: QuerySet[PersonalAccessToken] = PersonalAccessToken.objects.current()
-    if membership.role not in HOLDERS or role in HOLDERS or membership.user.is_superuser:
+    """The tokens that would be suspended if the member's role in the tenant were `role`: theirs, and those issued."""
+    tokens: QuerySet[PersonalAccessToken] = PersonalAccessToken.objects.current().filter(suspended_at=None)
+    if membership.user.is_superuser:
         return tokens.none()
-    return tokens.filter(user=membership.user_id, tenant=membership.tenant_id, suspended_at=None)
+    lost = Q(pk=None)
+    if membership.role in HOLDERS and role not in HOLDERS:
+        lost |= Q(user=membership.user_id)
+    if "manage_tokens" not in ROLE_PERMISSIONS[role] and not membership.user.has_perm(
+        "tenants.manage_tokens"
+    ):
+        lost |= Q(issued_by=membership.user_id, user__service_of__isnull=False)
+    return tokens.filter(lost, tenant=membership.tenant_id)
 
 
 def hold_person(user: User) -> bool:
@@ -152,12 +189,14 @@ def require_held(user: User, permission: str, subject: Tenant | Project) -> None
 class _Found:
     """Locked keys and tokens, in the order of their ids."""
 
-    def __init__(self, keys: object, tokens: object) -> None:
+    def __init__(self, keys: Any, tokens: Any) -> None:
         self.keys: list[ApiKey] = list(
-            keys.select_related("tenant", "project").select_for_update(of=("self",)).order_by("pk")  # type: ignore[attr-defined]
+            keys.select_related("tenant", "project").select_for_update(of=("self",)).order_by("pk")
         )
         self.tokens: list[PersonalAccessToken] = list(
-            tokens.select_related("tenant").select_for_update(of=("self",)).order_by("pk")  # type: ignore[attr-defined]
+            tokens.select_related("tenant", "user", "issued_by")
+            .select_for_update(of=("self",))
+            .order_by("pk")
         )
 
     def part(self, *, suspended: bool) -> _Found:
@@ -169,14 +208,20 @@ class _Found:
 
     def suspend(self, user: User, *, because: str, by: User | None) -> int:
         mark = {"suspended_at": now(), "suspended_because": because[:LONGEST_REASON]}
-        return self._update_and_record("access.suspended", mark, user=user, by=by, because=because)
+        changed = self._update_and_record("access.suspended", mark, user=user, by=by, because=because)
+        issued = [token.pk for token in self.tokens if token.user_id != user.pk]
+        if issued:
+            why = _("Who issued this token may not make such tokens now: %(why)s") % {"why": because}
+            tokens = PersonalAccessToken.objects.filter(pk__in=issued)
+            tokens.update(suspended_because=why[:LONGEST_REASON])
+        return changed
 
     def restore(self, user: User, *, by: User | None) -> int:
         """Lift the suspension of what `user`, who is active, may hold."""
         if user.identities.filter(refused_at__isnull=False).exists():
             return 0
         self.keys = [key for key in self.keys if _may_hold(user, key)]
-        self.tokens = [token for token in self.tokens if token.tenant is None or _belongs(user, token.tenant)]
+        self.tokens = [token for token in self.tokens if _may_work(token)]
         mark = {"suspended_at": None, "suspended_because": ""}
         return self._update_and_record("access.restored", mark, user=user, by=by)
 
@@ -201,6 +246,28 @@ class _Found:
 
 def _may_hold(user: User, key: ApiKey) -> bool:
     return user.has_perm("tenants.claim_key", key.project)
+
+
+def tokens_known_to(user: User) -> QuerySet[PersonalAccessToken]:
+    """The tokens of `user`, and those of service accounts that they issued."""
+    return PersonalAccessToken.objects.filter(
+        Q(user=user) | Q(issued_by=user, user__service_of__isnull=False)
+    )
+
+
+def _may_work(token: PersonalAccessToken) -> bool:
+    """Whether a suspended token may open something again: its owner belongs, and its issuer may still make it."""
+    owner = token.user
+    if token.tenant is not None and not _belongs(owner, token.tenant):
+        return False
+    if not owner.is_service_account or token.issued_by is None:
+        return True
+    return owner.is_active and _may_issue(token.issued_by, token)
+
+
+def _may_issue(user: User, token: PersonalAccessToken) -> bool:
+    is_refused = user.identities.filter(refused_at__isnull=False).exists()
+    return not is_refused and user.has_perm("tenants.manage_tokens", token.tenant)
 
 
 def _belongs(user: User, tenant: Tenant) -> bool:

@@ -18,6 +18,7 @@ from django.utils.translation import gettext as _
 
 from tenants import audit
 from tenants.actions import belongings
+from tenants.actions.tokens import revoke_tokens_issued_by
 from tenants.errors import Conflict
 from tenants.models import Invitation, Membership, Source, Tenant, User
 from tenants.permissions import deeds_in, require
@@ -93,6 +94,8 @@ def remove_member(
 ) -> None:
     """End a membership, at its member's next request, and settle what they own there. Oneself: leave.
 
+    Tokens that they issued for service accounts of the tenant are revoked: they know the secrets.
+
     Args:
         choices: for each kind of belongings (`belongings_of`) the membership of who takes them over, or END.
 
@@ -108,6 +111,7 @@ def remove_member(
     tenant, user = membership.tenant, membership.user
     is_leaving = user.pk == by.pk
     settled = belongings.settle(user, tenant, choices or {}, actor=by)
+    revoked = revoke_tokens_issued_by(user, tenant, actor=by)
     withdraw_open_invitations(tenant, Q(email=user.email) | Q(invited_by=user), actor=by)
     audit.record(
         "membership.left" if is_leaving else "membership.removed",
@@ -116,6 +120,7 @@ def remove_member(
         user=user.email,
         reason=reason,
         settled=settled,
+        revoked_tokens_of_service_accounts=revoked,
         changes={"role": (membership.role, None)},
     )
     end_membership(membership)

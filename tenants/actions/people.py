@@ -13,7 +13,7 @@ from django.utils.translation import gettext as _
 from tenants import audit, sessions, suspension
 from tenants.actions.due_rules import note_rules_due
 from tenants.errors import Conflict
-from tenants.models import ApiKey, DirectoryPerson, Membership, PersonalAccessToken, Tenant, User
+from tenants.models import ApiKey, DirectoryPerson, Membership, Tenant, User
 from tenants.permissions import require
 from tenants.roles import Role
 from tenants.scope import platform_scope
@@ -27,8 +27,9 @@ def deactivate_person(user: User, *, by: User | None, because: str) -> bool:
     """Let `user` in no more: their sessions end, their keys and tokens are suspended in every tenant.
 
     Nothing is lost: roles and what they own stay theirs until somebody takes it, and `reactivate_person` brings
-    back what they may still hold. Service accounts that they answer for go on. The audit line names those, and a
-    tenant that loses its last active owner by it. Safe to repeat: then only what came up since is suspended.
+    back what they may still hold. Service accounts that they answer for go on; the tokens that they issued for service
+    accounts are suspended like their own. The audit line names the accounts, and a tenant that loses its last active
+    owner by it. Safe to repeat: then only what came up since is suspended.
 
     Args:
         by: None means the platform itself, such as a directory.
@@ -112,7 +113,7 @@ def hold_owned_tenants(pk: UUID | str) -> None:
 def what_ends_for(user: User) -> list[Stake]:
     """What deactivating `user` ends or suspends, in numbers, for whoever is about to do it."""
     keys = ApiKey.objects.across_tenants().filter(owner=user, suspended_at=None).exclude(state="revoked")
-    tokens = PersonalAccessToken.objects.filter(user=user, suspended_at=None, revoked_at=None)
+    tokens = suspension.tokens_known_to(user).filter(suspended_at=None, revoked_at=None)
     return [
         Stake(_("Sessions"), sessions.live_sessions(user).count()),
         Stake(_("Keys"), keys.count()),

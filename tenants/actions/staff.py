@@ -13,7 +13,8 @@ from tenants.errors import Conflict
 from tenants.models import Source, StaffAppointment, User
 from tenants.permissions import require
 from tenants.roles import StaffRole
-from tenants.suspension import hold_person
+from tenants.scope import platform_scope
+from tenants.suspension import follow_issuer, hold_person
 
 
 @transaction.atomic
@@ -48,6 +49,7 @@ def make_staff(user: User, role: StaffRole | str, *, by: User | None) -> None:
     _forget(user)
     changes = {"source": (was or None, Source.PERSON.value)}
     audit.record("staff_role.given", actor=by, subject=user, changes=changes, role=str(role))
+    _follow_issued_tokens(user, _("Their staff roles have changed."), by)
 
 
 @transaction.atomic
@@ -88,6 +90,7 @@ def end_staff_role(user: User, role: StaffRole | str, *, by: User | None) -> Non
         user.save(update_fields=["is_staff"])
     _forget(user)
     audit.record("staff_role.taken", actor=by, subject=user, role=str(role))
+    _follow_issued_tokens(user, _("Their staff roles have changed."), by)
 
 
 def _may_appoint(by: User | None, user: User) -> None:
@@ -103,6 +106,11 @@ def operators_besides(user: User) -> bool:
     others = User.objects.filter(is_active=True).exclude(pk=user.pk)
     operators = Q(is_staff=True, appointments__role=StaffRole.OPERATOR)
     return others.filter(operators | Q(is_superuser=True)).exists()
+
+
+def _follow_issued_tokens(user: User, because: str, by: User | None) -> None:
+    with platform_scope("tokens that a member of the staff issued may be in any tenant"):
+        follow_issuer(user, because=because, by=by)
 
 
 def _forget(user: User) -> None:

@@ -14,10 +14,11 @@ from django.utils.timezone import now
 from tenants import audit
 from tenants.errors import Conflict
 from tenants.models import PersonalAccessToken, Tenant, User
-from tenants.permissions import require
+from tenants.permissions import forget_deeds, require
 from tenants.roles import TokenScope
 from tenants.secrets import PERSONAL_TOKEN, digest, new_secret, visible_prefix
 from tenants.standing import require_active
+from tenants.suspension import tokens_issued_by
 
 LONGEST_TOKEN_LIFE = timedelta(days=365)
 MOST_TOKENS = 50  # that one person or service account may hold at a time
@@ -57,7 +58,7 @@ def issue_personal_access_token(
         through: the token by which this was asked; it makes none that may do more or lives longer than itself.
 
     Raises:
-        PermissionDenied: `by` may not make tokens for `user`, or `through` would be widened.
+        PermissionDenied: `by` may not make tokens for `user`, or not any more, or `through` would be widened.
         ValidationError: no scope, one that does not fit, a life of no time or over a year, or a tenant of others.
         Conflict: the person or the tenant is not active, or they have more tokens than anybody needs.
     """
@@ -66,7 +67,7 @@ def issue_personal_access_token(
     tenant = _tenant_of(user, tenant)
     if tenant is not None:
         require_active(tenant)
-    owner = User.objects.select_for_update().get(pk=user.pk)  # one that is being deactivated gets none
+    owner = _lock_people(user, by)
     wanted = _scopes_of(owner, tenant, scopes)
     expires_at = now() + life
     if not timedelta(0) < life <= LONGEST_TOKEN_LIFE:
@@ -89,6 +90,7 @@ def issue_personal_access_token(
         name=name.strip(),
         prefix=visible_prefix(secret),
         digest=digest(secret),
+        issued_by_id=_issuer(owner, by, through),
         expires_at=expires_at,
         scopes=wanted,
     )
@@ -125,7 +127,7 @@ def revoke_personal_access_token(pk: UUID | str, *, by: User) -> PersonalAccessT
     return token
 
 
-def stop_token(token: PersonalAccessToken, *, actor: User) -> None:
+def stop_token(token: PersonalAccessToken, *, actor: User | None) -> None:
     """Revoke a token that the caller has locked."""
     token.revoked_at = now()
     token.save(update_fields=["revoked_at"])
@@ -139,12 +141,48 @@ def stop_token(token: PersonalAccessToken, *, actor: User) -> None:
     )
 
 
+def revoke_tokens_issued_by(person: User, tenant: Tenant | None, *, actor: User | None) -> int:
+    """Revoke the tokens that `person` issued for service accounts (of `tenant`), and return how many.
+
+    They know the secrets. The caller has locked the tenant and the person.
+    """
+    issued = tokens_issued_by(person, tenant).filter(revoked_at=None, expires_at__gt=now())
+    issued = issued.select_related("user", "tenant").select_for_update(of=("self",)).order_by("pk")
+    tokens = list(issued)
+    for token in tokens:
+        stop_token(token, actor=actor)
+    return len(tokens)
+
+
 def require_may_issue(owner: User, actor: User) -> None:
     """Raise PermissionDenied unless `actor` may make tokens for `owner`."""
     if actor.pk != owner.pk:
         if owner.service_of is None:
             raise PermissionDenied("Only they themselves make tokens for a person.")
         require(actor, "tenants.manage_tokens", owner.service_of)
+
+
+def _lock_people(user: User, by: User) -> User:
+    """Lock the owner of a new token and its issuer until commit, and return the owner.
+
+    Whoever is being deactivated gets no token, and whoever is losing the right to make one makes none that outlives it.
+    """
+    rows = User.objects.select_for_update(of=("self",), no_key=True).filter(pk__in={user.pk, by.pk})
+    people = {row.pk: row for row in rows.order_by("pk")}
+    if by.pk != user.pk:
+        if not people[by.pk].is_active:
+            raise PermissionDenied("Your account is not active any more.")
+        forget_deeds(by)
+        require_may_issue(user, by)
+    return people[user.pk]
+
+
+def _issuer(owner: User, by: User, through: Bearer | None) -> UUID | None:
+    """The person who will know the secret: of a token made by a service account's token, who issued that one."""
+    if not by.is_service_account:
+        return by.pk
+    issuer: UUID | None = getattr(through, "issued_by_id", None)
+    return issuer or owner.responsible_id
 
 
 def _tenant_of(owner: User, tenant: Tenant | None) -> Tenant | None:

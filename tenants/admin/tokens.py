@@ -16,13 +16,22 @@ from tenants.models import PersonalAccessToken
 
 @admin.register(PersonalAccessToken)
 class PersonalAccessTokenAdmin(LookAdmin):
-    list_display = ["name", "prefix", "user", "tenant", "state_label", "last_used_at", "expires_at"]
-    list_select_related = ["user", "tenant"]
+    list_display = [
+        "name",
+        "prefix",
+        "user",
+        "issued_by",
+        "tenant",
+        "state_label",
+        "last_used_at",
+        "expires_at",
+    ]
+    list_select_related = ["user", "issued_by", "tenant"]
     search_fields = ["name", "prefix", "user__email", "tenant__name"]
     ordering = ["-pk"]
     fields = [
-        "user", "tenant", "name", "prefix", "scopes", "created_at", "expires_at", "last_used_at", "suspended_at",
-        "suspended_because", "revoked_at",
+        "user", "issued_by", "tenant", "name", "prefix", "scopes", "created_at", "expires_at", "last_used_at",
+        "suspended_at", "suspended_because", "revoked_at",
     ]  # fmt: skip
     readonly_fields = fields
     actions_detail = ["revoke"]

@@ -33,14 +33,21 @@ class TokenSerializer(serializers.ModelSerializer[PersonalAccessToken]):
         help_text="The only tenant it opens; null for all of its owner's.",
     )
     owner = serializers.CharField(source="user.email", read_only=True)
+    issued_by = serializers.CharField(
+        source="issued_by.email",
+        read_only=True,
+        default=None,
+        allow_null=True,
+        help_text="Who made it and saw its secret. Null: nobody noted it.",
+    )
     state = serializers.ChoiceField(["active", "suspended", "expired", "revoked"], read_only=True)
     scopes = serializers.ListField(child=serializers.ChoiceField(TokenScope.choices), read_only=True)
 
     class Meta:
         model = PersonalAccessToken
         fields = [
-            "id", "owner", "tenant", "name", "scopes", "prefix", "state", "created_at", "expires_at", "last_used_at",
-            "revoked_at",
+            "id", "owner", "issued_by", "tenant", "name", "scopes", "prefix", "state", "created_at", "expires_at",
+            "last_used_at", "revoked_at",
         ]  # fmt: skip
 
 
@@ -95,7 +102,7 @@ class TokenViewSet(VisibleMixin, viewsets.ReadOnlyModelViewSet[PersonalAccessTok
     token_scope = TokenScope.MANAGE
 
     def get_queryset(self) -> QuerySet[PersonalAccessToken]:
-        return super().get_queryset().select_related("tenant", "user")
+        return super().get_queryset().select_related("tenant", "user", "issued_by")
 
     @extend_schema(request=NewTokenSerializer, responses={201: IssuedTokenSerializer})
     def create(self, request: Request) -> Response:

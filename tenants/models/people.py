@@ -153,6 +153,9 @@ class PersonalAccessToken(models.Model):
     scopes = ArrayField(models.CharField(max_length=20, choices=TokenScope), default=list)
     prefix = models.CharField(max_length=12)
     digest = models.CharField(max_length=64, unique=True, editable=False)
+    issued_by = models.ForeignKey(  # the person who saw its secret; null: nobody noted it
+        User, models.PROTECT, null=True, related_name="issued_tokens", editable=False
+    )
     created_at = models.DateTimeField(default=now, editable=False)
     expires_at = models.DateTimeField()
     last_used_at = models.DateTimeField(null=True)

@@ -29,7 +29,7 @@ from tenants.models import ApiKey, Invitation, Membership, Project, ProjectRole,
 from tenants.permissions import WORDS, signed_in
 from tenants.roles import NEVER_NARROWED, PROJECT_ROLE_CHOICES, ROLE_PERMISSIONS, Role
 from tenants.standing import check_active, check_not_closed, why_not_active
-from tenants.suspension import keys_lost_by, tokens_lost_by
+from tenants.suspension import keys_lost_by, tokens_issued_by, tokens_lost_by
 from tenants.views.keyset import keyset_page
 from tenants.views.mixins import PartialMixin, TenantScopedMixin
 
@@ -347,6 +347,9 @@ class MemberRemove(MemberPage):
         heirs = self.get_queryset().filter(user__is_active=True).exclude(pk=member.pk)
         return super().get_context_data(**kwargs) | {
             "owned": owned,
+            "issued_tokens": tokens_issued_by(member.user, self.tenant)
+            .filter(revoked_at=None, expires_at__gt=now())
+            .count(),
             "heirs": [heir.user for heir in heirs.order_by("user__email")[:MOST_HEIRS]],
             "is_self": member.user_id == signed_in(self.request).pk,
         }

@@ -277,6 +277,7 @@ def _row(token: PersonalAccessToken, revoke_url: str) -> dict[str, Any]:
         "prefix": token.prefix,
         "owner": str(token.user),
         "is_service_account": token.user.is_service_account,
+        "issued_by": str(token.issued_by or ""),
         "opens": token.tenant.name if token.tenant else _("All your tenants"),
         "scopes": ", ".join(token.scopes),
         "badge": {"kind": kind, "text": text},
@@ -294,6 +295,7 @@ def facts_of(token: PersonalAccessToken) -> list[dict[str, Any]]:
     )
     return [
         {"label": _("Belongs to"), "value": str(token.user)},
+        {"label": _("Issued by"), "value": str(token.issued_by or gettext("not noted"))},
         {"label": _("Opens"), "value": token.tenant.name if token.tenant else _("All tenants of its owner")},
         {"label": _("Scopes"), "value": ", ".join(token.scopes)},
         {"label": _("Last used"), "value": last_used},

@@ -47,6 +47,7 @@ NOT_ASKED = {
     "tenants.personal_data.check_erasure": "a question",
     "tenants.personal_data.order_erasure": "a signed order; erase_person asks when it is obeyed",
     "tenants.standing.lock_tenant": "a question",
+    "tenants.suspension.follow_issuer": "part of giving or taking a staff role",
     "tenants.suspension.follow_role": "part of changing a role",
     "tenants.suspension.restore_access": "part of giving a role or account back",
     "tenants.suspension.suspend_access": "part of taking a role or account",
