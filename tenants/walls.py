@@ -14,6 +14,8 @@ from django.apps import AppConfig
 from django.db import connections
 from psycopg import sql
 
+from tenants.function_rights import grant_functions
+
 CONSOLE_ROLE: Final = "quartermaster_console"
 WALL: Final = "tenant_wall"
 OWN: Final = "own_rows"
@@ -23,7 +25,7 @@ FUNCTIONS: Final = """
 -- A person's scope in one statement: the tenants they belong to, or of those the one with this slug.
 -- Runs with the rights of whoever calls it; a person's own memberships are visible in their scope.
 CREATE OR REPLACE FUNCTION enter_person_scope(person uuid, tenant_slug text, for_transaction boolean)
-RETURNS uuid[] LANGUAGE plpgsql AS $$
+RETURNS uuid[] LANGUAGE plpgsql SET search_path = public, pg_temp AS $$
 DECLARE
     belongs_to uuid[];
 BEGIN
@@ -82,6 +84,7 @@ def raise_walls(sender: AppConfig | None = None, using: str = "default", **kwarg
         for table in [*walled_tables(cursor), *_tables_of_a_person(cursor)]:
             _raise_wall(cursor, table)
         cursor.execute(GRANTS)
+        grant_functions(cursor, CONSOLE_ROLE)
 
 
 def walled_tables(cursor: Any) -> list[str]:

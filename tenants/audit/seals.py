@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
 
 import orjson
 import structlog
 from django.db import connection, transaction
-from django.utils.timezone import now
 
 from tenants.audit.canonical import NOTHING_BEFORE, SELECT, Row, digest_of, seal_digest
 from tenants.audit.recording import record
@@ -21,11 +21,10 @@ log = structlog.get_logger(__name__)
 LARGEST_SEAL: Final = 10_000  # entries
 SEALS_A_RUN: Final = 100
 
-_TAKE = """
-DELETE FROM tenants_auditunsealed
- WHERE entry_id IN (SELECT entry_id FROM tenants_auditunsealed ORDER BY entry_id LIMIT %s)
-RETURNING entry_id
-"""
+_WAITING = "SELECT entry_id FROM tenants_auditunsealed ORDER BY entry_id LIMIT %s"
+_DONE = (
+    "DELETE FROM tenants_auditunsealed WHERE entry_id = ANY(%s)"  # after its seal, or the database refuses
+)
 
 
 def seal_waiting_entries(*, seals: int = SEALS_A_RUN) -> int:
@@ -49,20 +48,28 @@ def _seal_some() -> int:
         cursor.execute("SELECT pg_try_advisory_xact_lock(hashtext('audit_seal'))")
         if cursor.fetchone() != (True,):
             return 0
-        cursor.execute(_TAKE, [LARGEST_SEAL])
+        cursor.execute(_WAITING, [LARGEST_SEAL])
         waiting = [row[0] for row in cursor.fetchall()]
         if not waiting:
             return 0
         rows = fetch(cursor, waiting)
         erased = {entry_id: _all(taken) for entry_id, taken in redactions_of(cursor, waiting).items()}
+        if rows:
+            _append(rows, erased, time_of_seal(cursor, rows))
+        cursor.execute(_DONE, [waiting])
     found = {row.id for row in rows}
     for entry_id in waiting:
         if str(entry_id) not in found:
             log.error("audit_entry_vanished", entry=str(entry_id))
             record("audit.entry_vanished", actor=None, subject=AuditUnsealed(entry_id=entry_id))
-    if rows:
-        _append(rows, erased)
     return len(rows)
+
+
+def time_of_seal(cursor: Any, rows: list[Row]) -> datetime:
+    """Now, by the clock that gave the entries their times."""
+    cursor.execute("SELECT clock_timestamp()")
+    moment: datetime = cursor.fetchone()[0]
+    return moment
 
 
 def fetch(cursor: Any, ids: Iterable[UUID | str]) -> list[Row]:
@@ -90,7 +97,7 @@ def _all(redactions: list[tuple[str, dict[str, str]]]) -> dict[str, str]:
     return {path: commitment for _, taken in redactions for path, commitment in taken.items()}
 
 
-def _append(rows: list[Row], erased: dict[str, dict[str, str]]) -> AuditSeal:
+def _append(rows: list[Row], erased: dict[str, dict[str, str]], sealed_at: datetime) -> AuditSeal:
     before = AuditSeal.objects.order_by("-number").values_list("number", "sha256").first()
     number, previous = (before[0] + 1, bytes(before[1])) if before else (1, NOTHING_BEFORE)
     ids = [UUID(row.id) for row in rows]
@@ -98,7 +105,7 @@ def _append(rows: list[Row], erased: dict[str, dict[str, str]]) -> AuditSeal:
     head: dict[str, Any] = {
         "number": number,
         "previous": previous,
-        "sealed_at": now(),
+        "sealed_at": sealed_at,
         "first_at": min(row.at for row in rows),
         "last_at": max(row.at for row in rows),
     }

@@ -17,6 +17,8 @@ from django.utils.timezone import now
 
 from tenants.audit.canonical import NOTHING_BEFORE, Row, digest_of, leaves_of, seal_digest
 from tenants.audit.seals import fetch, redactions_of
+from tenants.audit.times import TOLERANCE, Times
+from tenants.ids import smallest_id
 
 SEALS_AT_ONCE: Final = 20
 ENTRIES_AT_ONCE: Final = 5_000
@@ -59,15 +61,20 @@ def verify(
         against: exported seals in the order of their numbers; each must be the database's own.
         tell: called now and then with what is proved so far.
 
-    Raises Broken, naming the first broken seal or entry.
+    Raises Broken, naming the first broken seal or entry; what is only out of order comes last, for it may be
+    a clock that was set back.
     """
     with _one_snapshot(), connection.cursor() as cursor:
         cursor.execute("SET LOCAL jit = off")
         proof = Proof()
         pruned_up_to = _pruning(cursor)
-        _chain(cursor, proof, pruned_up_to, _Outside(against), tell)
+        times = Times(now())
+        _chain(cursor, proof, pruned_up_to, _Outside(against), tell, times)
         _redactions(cursor)
         _strays(cursor, proof)
+        _waiting(cursor, times)
+        if times.first:
+            raise Broken(f"{times.first} Found out of order: {times.findings}. Everything else is proved.")
         return proof
 
 
@@ -113,6 +120,7 @@ def _chain(
     pruned_up_to: int,
     outside: _Outside,
     tell: Callable[[Proof], None] | None,
+    times: Times,
 ) -> None:
     previous = NOTHING_BEFORE
     batch: list[_Seal] = []
@@ -129,15 +137,16 @@ def _chain(
         ):
             raise Broken(f"Seal {seal.number} was altered: its SHA-256 is not that of its content.")
         proof.compared += outside.compare(seal.number, seal.sha256)
+        times.see_seal(seal.number, seal.head["sealed_at"])
         previous = seal.sha256
         proof.seals, proof.last_seal = seal.number, seal.sha256.hex()
         batch.append(seal)
         if sum(len(one.ids) for one in batch) >= ENTRIES_AT_ONCE or len(batch) >= 200:
-            _entries(batch, proof, pruned_up_to)
+            _entries(batch, proof, pruned_up_to, times)
             batch = []
             if tell:
                 tell(proof)
-    _entries(batch, proof, pruned_up_to)
+    _entries(batch, proof, pruned_up_to, times)
     outside.finish(proof.seals)
 
 
@@ -165,7 +174,7 @@ def _seals(cursor: Any) -> Iterator[_Seal]:
             return
 
 
-def _entries(seals: list[_Seal], proof: Proof, pruned_up_to: int) -> None:
+def _entries(seals: list[_Seal], proof: Proof, pruned_up_to: int, times: Times) -> None:
     """Compare entries with the digests that their seals hold."""
     wanted = [one for seal in seals for one in seal.ids]
     with connection.cursor() as cursor:
@@ -187,6 +196,7 @@ def _entries(seals: list[_Seal], proof: Proof, pruned_up_to: int) -> None:
             if digest_of(row, commitments) != seal.digests[32 * place : 32 * place + 32]:
                 raise Broken(f"Entry {entry_id} was changed after it was sealed (seal {seal.number}).")
             proof.entries += 1
+        times.see_entries(seal.number, seal.head, [rows.get(entry_id) for entry_id in seal.ids])
 
 
 def _checked(row: Row, redactions: list[tuple[str, dict[str, str]]]) -> dict[str, str]:
@@ -253,6 +263,22 @@ def _redactions(cursor: Any) -> None:
 def _streamed(cursor: Any) -> Iterator[Any]:
     while rows := cursor.fetchmany(2000):
         yield from rows
+
+
+def _waiting(cursor: Any, times: Times) -> None:
+    """Entries that wait for their seal came after the last one."""
+    if times.sealed_at is None:
+        return
+    too_old = times.sealed_at - TOLERANCE
+    cursor.execute(
+        """
+        SELECT e.id::text, e.at FROM tenants_auditunsealed u JOIN tenants_auditentry e ON e.id = u.entry_id
+         WHERE e.at < %s OR e.id < %s ORDER BY e.id
+        """,
+        [too_old, smallest_id(too_old)],
+    )
+    for entry_id, at in cursor.fetchall():
+        times.see_entry(entry_id, at, times.sealed_at, times.number)
 
 
 def _strays(cursor: Any, proof: Proof) -> None:

@@ -8,7 +8,6 @@ from django.db.models import CheckConstraint, Index, Q
 from django.utils.timezone import now
 from django.utils.translation import gettext_lazy as _
 
-from tenants.ids import uuid7
 from tenants.models.people import User
 from tenants.models.tenancy import Tenant
 from tenants.scoping import TenantOwned
@@ -21,8 +20,25 @@ class NewSalt(models.Func):
     output_field = models.BinaryField()
 
 
+class ClockTime(models.Func):
+    """The database's clock at this very row, not at the beginning of the transaction."""
+
+    template = "clock_timestamp()"
+    output_field = models.DateTimeField()
+
+
+class NewEntryId(models.Func):
+    """A UUID of version 7 by the database's clock."""
+
+    template = "audit_entry_id(clock_timestamp())"
+    output_field = models.UUIDField()
+
+
 class AuditEntry(TenantOwned):
-    """One deed. Append-only: triggers refuse every change but a recorded redaction and a recorded pruning."""
+    """One deed. Append-only: triggers refuse every change but a recorded redaction and a recorded pruning.
+
+    Its time, its id and its salt are the database's: a trigger sets them, whatever the INSERT says.
+    """
 
     class ActingAs(models.TextChoices):
         SELF = "self", _("Themselves")
@@ -33,11 +49,11 @@ class AuditEntry(TenantOwned):
         DIRECTORY = "directory", _("Directory")
         PLATFORM = "platform", _("Platform")
 
-    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    id = models.UUIDField(primary_key=True, db_default=NewEntryId(), editable=False)
     tenant = models.ForeignKey(  # type: ignore[assignment]
         Tenant, models.PROTECT, null=True, related_name="+", db_index=False
     )
-    at = models.DateTimeField(default=now, editable=False)
+    at = models.DateTimeField(db_default=ClockTime(), editable=False)
     actor = models.ForeignKey(User, models.PROTECT, null=True, related_name="+", db_index=False)
     actor_label = models.CharField(max_length=254)
     acting_as = models.CharField(  # empty: from before it was noted

@@ -12,7 +12,13 @@ from psycopg import sql
 from tenants.audit.canonical import NOTHING_BEFORE, digest_of, seal_digest
 from tenants.audit.seals import fetch
 
-TABLES = ["tenants_auditentry", "tenants_auditseal", "tenants_auditredaction", "tenants_auditpruning"]
+TABLES = [
+    "tenants_auditentry",
+    "tenants_auditseal",
+    "tenants_auditredaction",
+    "tenants_auditpruning",
+    "tenants_auditunsealed",
+]
 
 
 def become_the_console():
