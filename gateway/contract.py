@@ -155,6 +155,11 @@ class BackendConfig(Message, frozen=True):
 
     Backends of the lowest `priority` number are tried first, chosen by `weight` among themselves; those of
     the next number only when none of them answers. Weight 0 is never chosen.
+
+    `cache_key_field` is the field by which that server keeps the prefix caches of several callers apart, if it
+    has one: the gateway puts a value of the tenant there (`SettingsConfig.separation_key`), and refuses a
+    client's own. `only_tenant` is the id of the one tenant that it serves; null means all. `allowed_controls`
+    are the engine controls that clients may send to it; all others are refused by name.
     """
 
     id: str
@@ -163,6 +168,9 @@ class BackendConfig(Message, frozen=True):
     weight: Count = 1
     priority: Count = 0
     region: str = ""
+    cache_key_field: Annotated[str, msgspec.Meta(pattern="^[a-z][a-z0-9_]{0,39}$")] | None = None
+    only_tenant: str | None = None
+    allowed_controls: list[str] = []
 
 
 class RouteConfig(Message, frozen=True):
@@ -199,13 +207,21 @@ class PriceConfig(Message, frozen=True):
 
 
 class SettingsConfig(Message, frozen=True):
-    """What an operator sets for all gateways."""
+    """What an operator sets for all gateways.
+
+    `separation_key` is a secret of the installation, for the values by which servers keep tenants apart; the
+    same for all gateways, so that a tenant has one value everywhere. Another key means cold caches and nothing
+    else. `media_hosts` are names, or `*.` and a domain, of which pictures, sounds and files may be fetched by
+    engines; empty means `data:` URLs only.
+    """
 
     max_body_bytes: int = 8 * 1024 * 1024  # a larger request is answered with 413
     connect_timeout_seconds: float = 3.0
     response_timeout_seconds: float = 600.0  # until the first byte of a backend's answer
     idle_timeout_seconds: float = 120.0  # between two pieces of a stream
     default_output_tokens: int = 1024  # reserved where neither the call nor the route names a maximum
+    separation_key: str = ""
+    media_hosts: list[str] = []
 
 
 class ConfigSnapshot(Message, frozen=True):

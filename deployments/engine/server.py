@@ -81,7 +81,7 @@ class Engine:
             raise BadRequest("This engine gives one choice: leave n out, or set it to 1.", "n")
         max_tokens = _max_tokens(body)
         prompt = prompt_tokens(messages)
-        cached = self._cache.match_and_store(prompt)
+        cached = self._cache.match_and_store(prompt, _cache_salt(body))
         words, stopped = cut_at_stop(answer(self.options.model, prompt), _stops(body))
         finish_reason = "stop" if stopped or len(words) <= max_tokens else "length"
         words = words[:max_tokens]
@@ -270,6 +270,14 @@ def _messages(body: dict[str, Any]) -> list[tuple[str, str]]:
             raise BadRequest("The `content` of a message must be text.", "messages")
         prompt.append((message["role"], content or ""))
     return prompt
+
+
+def _cache_salt(body: dict[str, Any]) -> str:
+    """What keeps this caller's part of the prefix cache apart; empty for the part without a salt."""
+    salt = body.get("cache_salt")
+    if salt is not None and (not isinstance(salt, str) or not salt):
+        raise BadRequest("`cache_salt` must be a text that is not empty.", "cache_salt")
+    return salt or ""
 
 
 def _max_tokens(body: dict[str, Any]) -> int:

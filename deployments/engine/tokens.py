@@ -35,16 +35,19 @@ class PrefixCache:
     first.
 
     A prompt is cut into blocks of 16 tokens; a block counts as cached if it was seen before *with everything
-    in front of it*.
+    in front of it*, by a call with the same salt. What one salt brought in, no other finds.
     """
 
     def __init__(self, max_blocks: int = 4096) -> None:
         self._blocks: OrderedDict[bytes, None] = OrderedDict()
         self._max_blocks = max_blocks
 
-    def match_and_store(self, tokens: Sequence[str]) -> int:
+    def match_and_store(self, tokens: Sequence[str], salt: str = "") -> int:
         """The number of leading tokens that were in the cache; afterwards the whole prompt is."""
-        cached, unbroken, chain = 0, True, b""
+        cached, unbroken = 0, True
+        chain = (
+            hashlib.blake2b(salt.encode("utf-8", "surrogatepass"), digest_size=16).digest() if salt else b""
+        )
         for start in range(0, len(tokens) - _BLOCK + 1, _BLOCK):
             block = "\x00".join(tokens[start : start + _BLOCK])
             chain = hashlib.blake2b(chain + block.encode(), digest_size=16).digest()

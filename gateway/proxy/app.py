@@ -10,9 +10,11 @@ import structlog
 from gateway.contract import Mode
 from gateway.proxy.auth import authenticate, is_loopback
 from gateway.proxy.calls import Call
+from gateway.proxy.controls import controls_in, narrowed
 from gateway.proxy.errors import Refusal, bad_request, model_not_found
 from gateway.proxy.index import Index, Route
 from gateway.proxy.limits import LimitReached
+from gateway.proxy.media import check_media
 from gateway.proxy.paths import require_clear_path
 from gateway.proxy.questions import read_question
 from gateway.proxy.request import Receive, Request, Scope, Send
@@ -78,7 +80,7 @@ class App:
         index = self._state.ready_index()
         key = authenticate(index, request.headers, request.client_ip)
         question = read_question(await request.body(index.settings.max_body_bytes), mode)
-        route = index.route(question.model)
+        route = index.route_of(question.model, key.config.tenant_id)
         request.model = route.config.model if route else ""
         now = time.time()
         if route is None or not key.may_call(question.model, now):
@@ -89,6 +91,8 @@ class App:
                 code="wrong_endpoint",
                 param="model",
             )
+        check_media(question.body, index.media_hosts)
+        route = narrowed(route, controls_in(question.body))
         self._state.require_spool()
         await Call(self._state, index, request, key, question, route).run()
 

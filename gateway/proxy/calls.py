@@ -11,6 +11,7 @@ import structlog
 
 from gateway.contract import TokenCounts, UsageEventReport
 from gateway.proxy import upstream
+from gateway.proxy.controls import put_apart
 from gateway.proxy.errors import Refusal, error_body, unavailable
 from gateway.proxy.ids import rfc3339, trace_id
 from gateway.proxy.index import Index, Key, Price, Route
@@ -53,6 +54,7 @@ class Call:
         self._question = question
         self._route = route
         self._price: Price | None = index.price(key.config.tenant_id, question.model)
+        self._apart = put_apart(question.body, index.separation, key.config.tenant_id)
         self._reservation = Reservation()
         self._attempts = upstream.Attempts()
         self._occurred_at = time.time()
@@ -143,11 +145,12 @@ class Call:
                 headers,
                 self._index.settings,
                 self._attempts,
+                self._apart,
             ) as (backend, response):
                 if response.headers.get("content-encoding", "identity") != "identity":
                     raise BrokenAnswer("compressed although asked not to")
                 if self._question.is_stream:
-                    names = Names(backend, self._route.config.model)
+                    names = Names(backend, self._route.config.model, self._apart.secrets)
                     self._stream = EventStream(names, hides_usage=not self._question.wants_usage)
                     await self._pass_stream(self._stream, response)
                     return
@@ -160,7 +163,7 @@ class Call:
                 return
             await self._break_off(f"{type(error).__name__}: {error}")
             return
-        await self._answer(content, Names(backend, self._route.config.model))
+        await self._answer(content, Names(backend, self._route.config.model, self._apart.secrets))
 
     async def _answer(self, content: bytes, names: Names) -> None:
         """Record a plain answer, then send it."""

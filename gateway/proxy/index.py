@@ -1,9 +1,10 @@
 """A snapshot, compiled for looking things up. Immutable: a new revision is a new index."""
 
 import ipaddress
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from deployments.engine_controls import NEVER, folded
 from gateway.contract import (
     CONTRACT_VERSION,
     BackendConfig,
@@ -18,6 +19,7 @@ from gateway.contract import (
     SettingsConfig,
     TokenCounts,
 )
+from gateway.proxy.separation import Separation
 from gateway.proxy.settings import Network
 
 _FALLBACKS: dict[PriceKind, PriceKind] = {
@@ -49,6 +51,7 @@ class Backend:
     """A backend and what is prepared for it."""
 
     config: BackendConfig
+    allowed_controls: frozenset[str] = frozenset()  # as gateway.proxy.controls compares them
 
     @property
     def id(self) -> str:
@@ -61,6 +64,17 @@ class Route:
 
     config: RouteConfig
     groups: tuple[tuple[Backend, ...], ...]
+
+    def of_tenant(self, tenant_id: str) -> "Route | None":
+        """The route without the backends of other tenants; None if none is left."""
+        if all(one.config.only_tenant is None for group in self.groups for one in group):
+            return self
+        return self.only(lambda one: one.config.only_tenant in (None, tenant_id))
+
+    def only(self, serves: Callable[[Backend], bool]) -> "Route | None":
+        """The route with those backends alone that serve; None if none does."""
+        groups = tuple(tuple(filter(serves, group)) for group in self.groups)
+        return Route(self.config, tuple(filter(None, groups))) if any(groups) else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,10 +132,14 @@ class Index:
         self.revision: int = snapshot.revision
         self.issued_at: str = snapshot.issued_at
         self.settings: SettingsConfig = snapshot.settings
+        self.separation = Separation(snapshot.settings.separation_key)
+        self.media_hosts = frozenset(host.lower() for host in snapshot.settings.media_hosts)
         self.keys: dict[str, Key] = {key.digest: _compile_key(key) for key in snapshot.keys}
         self.routes: dict[str, Route] = {route.model: _compile_route(route) for route in snapshot.routes}
         self._prices = {(price.tenant_id, price.model): _compile_price(price) for price in snapshot.prices}
         self.limit_ids: frozenset[str] = frozenset(limit.id for key in snapshot.keys for limit in key.limits)
+        if not snapshot.settings.separation_key:
+            _require_no_salt(snapshot.routes)
         self.backends: frozenset[tuple[str, str]] = frozenset(
             (backend.id, backend.url) for route in snapshot.routes for backend in route.backends
         )
@@ -131,13 +149,19 @@ class Index:
         route = self.routes.get(model)
         return route if route is not None and route.groups else None
 
+    def route_of(self, model: str, tenant_id: str) -> Route | None:
+        """What serves a model for a tenant, or None if nothing does: some backends serve one tenant alone."""
+        route = self.route(model)
+        return None if route is None else route.of_tenant(tenant_id)
+
     def price(self, tenant_id: str, model: str) -> Price | None:
         """What a tenant pays for a model, or None if it has no price, which is not the same as free."""
         return self._prices.get((tenant_id, model)) or self._prices.get((None, model))
 
     def callable_models(self, key: Key, now: float) -> list[Route]:
-        """What a key may call now and something serves, in the order of its grants."""
-        routes = (self.route(model) for model in key.config.models if key.may_call(model, now))
+        """What a key may call now and something serves for its tenant, in the order of its grants."""
+        tenant_id = key.config.tenant_id
+        routes = (self.route_of(model, tenant_id) for model in key.config.models if key.may_call(model, now))
         return [route for route in routes if route is not None]
 
 
@@ -155,11 +179,23 @@ def _compile_route(route: RouteConfig) -> Route:
         if not config.url.startswith(("http://", "https://")):
             raise ContractError(f"Backend {config.id} of {route.model} has no http(s) address.")
         if config.weight > 0:
-            groups.setdefault(config.priority, []).append(Backend(config))
+            groups.setdefault(config.priority, []).append(
+                Backend(config, folded(" ".join(config.allowed_controls)) - NEVER)
+            )
     return Route(
         config=route,
         groups=tuple(tuple(groups[priority]) for priority in sorted(groups)),
     )
+
+
+def _require_no_salt(routes: list[RouteConfig]) -> None:
+    """Raises ContractError for a backend that cannot be served without the key of its caches."""
+    for route in routes:
+        for backend in route.backends:
+            if backend.cache_key_field is not None:
+                raise ContractError(
+                    f"Backend {backend.id} of {route.model} separates tenants, and the snapshot brings no key."
+                )
 
 
 def _compile_price(price: PriceConfig) -> Price | None:

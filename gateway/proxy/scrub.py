@@ -56,9 +56,9 @@ _MARKS = re.compile(r"(?:\[…\][\s,:;/]*){2,}")
 class Scrubber:
     """Knows one backend, and takes it out of a text."""
 
-    def __init__(self, config: BackendConfig, public_name: str) -> None:
+    def __init__(self, upstream_model: str, url: str, public_name: str) -> None:
         self._public_name = public_name
-        own = {config.upstream_model, config.upstream_model.rsplit("/", 1)[-1]} - {"", public_name}
+        own = {upstream_model, upstream_model.rsplit("/", 1)[-1]} - {"", public_name}
         names = "|".join(re.escape(name) for name in sorted(own, key=len, reverse=True))
         # A dated or quantised variant of the name goes with it.
         self._own = (
@@ -66,7 +66,7 @@ class Scrubber:
             if own
             else None
         )
-        places = {part for part in (urlsplit(config.url).hostname, urlsplit(config.url).netloc) if part}
+        places = {part for part in (urlsplit(url).hostname, urlsplit(url).netloc) if part}
         hosts = "|".join(re.escape(place) for place in sorted(places, key=len, reverse=True))
         self._places = (
             re.compile(rf"(?<![\w.-])(?:{hosts})(?::\d+)?(?![\w-])", re.IGNORECASE) if hosts else None
@@ -105,7 +105,11 @@ class Scrubber:
         return text
 
 
-@lru_cache(maxsize=4096)
 def scrubber_of(config: BackendConfig, public_name: str) -> Scrubber:
     """The scrubber of one backend; made at the first error, and kept."""
-    return Scrubber(config, public_name)
+    return _scrubber(config.upstream_model, config.url, public_name)
+
+
+@lru_cache(maxsize=4096)
+def _scrubber(upstream_model: str, url: str, public_name: str) -> Scrubber:
+    return Scrubber(upstream_model, url, public_name)

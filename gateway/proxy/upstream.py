@@ -20,6 +20,7 @@ from gateway.proxy.errors import Refusal, retry_after, unavailable
 from gateway.proxy.index import Backend, Route
 from gateway.proxy.routing import Router
 from gateway.proxy.scrub import scrubber_of
+from gateway.proxy.separation import Apart
 
 _NEXT_PLEASE = (502, 503, 504)  # another backend may do better
 _OURS = (401, 402, 403, 404, 405, 407)  # the client did nothing wrong: our route or credentials did
@@ -42,6 +43,7 @@ async def ask(
     headers: dict[str, str],
     settings: SettingsConfig,
     attempts: Attempts,
+    apart: Apart,
 ) -> AsyncIterator[tuple[Backend, aiohttp.ClientResponse]]:
     """Send a call to one backend after the other until one answers with 2xx; leaving closes the connection to
     it.
@@ -57,7 +59,7 @@ async def ask(
     )
     last: Refusal | None = None
     for backend in router.candidates(route):
-        payload = body.encode({"model": backend.config.upstream_model})
+        payload = body.encode(apart.fields(backend.config))
         url = backend.config.url + path
         before, attempts.reached = attempts.reached, backend
         try:
@@ -92,7 +94,7 @@ async def ask(
                     router.alarms.account_refused(backend.id, route.config.model, response.status, trouble)
                     last = _backend_failed()
                     continue
-                raise _refusal(response, error, backend, route)
+                raise _refusal(response, error, backend, route, apart)
             yield backend, response
             router.succeeded(backend)
             return
@@ -108,14 +110,16 @@ async def ask(
 
 
 def _refusal(
-    response: aiohttp.ClientResponse, error: BackendError, backend: Backend, route: Route
+    response: aiohttp.ClientResponse, error: BackendError, backend: Backend, route: Route, apart: Apart
 ) -> Refusal:
     """A backend's refusal as ours: its sentence for the client's faults, our own for everything else."""
     status = response.status
     if status >= 500 or status < 400 or status in _OURS:
         return _backend_failed()
     scrubber = scrubber_of(backend.config, route.config.model)
-    return refusal_for(status, error, scrubber, retry_after=response.headers.get("retry-after"))
+    return refusal_for(
+        status, error, scrubber, retry_after=response.headers.get("retry-after"), secrets=apart.secrets
+    )
 
 
 def _backend_failed() -> Refusal:

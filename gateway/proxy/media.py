@@ -1,0 +1,160 @@
+"""Pictures, sounds and files in a call: an engine fetches what a URL names, from inside of our network.
+
+So a URL must be `data:`, or http(s) to a host that operators allow. A server is never asked to read a path of
+its own, a file that somebody stored there, or what it remembers of another call.
+"""
+
+import ipaddress
+import re
+from collections.abc import Collection, Iterator
+from typing import Any
+
+from deployments.engine_controls import fold, folded
+from gateway.proxy.body import Body, parse
+from gateway.proxy.errors import Refusal, bad_request
+
+_MEDIA = (
+    rb"image|img|video|audio|file|media|document|pdf|attachment|photo|picture|source|url|uri|uuid|embeds|frame"
+    rb"|connector"
+)
+_KEY = re.compile(rb'"[a-z_-]{0,12}(?:' + _MEDIA + rb')[a-z0-9_-]*"', re.IGNORECASE)  # as a name or a type
+_HIDDEN = re.compile(
+    rb"\\u00(?:4[1-9a-f]|5[0-9af]|6[1-9a-f]|7[0-9a])", re.IGNORECASE
+)  # a letter, needlessly escaped
+_MEDIA_NAME = re.compile(
+    r"(?:input|output)?(?:image|img|video|audio|file|media|document|pdf|attachment|frame|picture|photo)s?"
+    r"(?:url|uri|data|pil|file|path|source|bytes|b64|input)?s?"
+)
+_ANY_TYPE = re.compile(r".*(?:image|img|video|audio|file|media|document|pdf)")
+_WORDS = folded(  # names of members that hold words about a medium, or a model's own words
+    """type detail format mimetype mediatype contenttype filename name title alt text caption role voice transcript
+    index width height fps minpixels maxpixels resizedheight resizedwidth cachecontrol citations context
+    nframes duration start end language"""
+)
+_NOT_LOOKED_INTO = folded(
+    """toolcalls functioncall function arguments annotations logprobs reasoning reasoningcontent reasoningdetails
+    parameters inputschema custom refusal cachecontrol citations"""
+)
+_STORED = folded("fileid fileids uuid uuids multimodaluuids mmuuids vectorstoreids containerid cacheid")
+_ELSEWHERE = folded("server_url connector_id")
+_IN_BODY = ("messages", "input", "prompt", "tools", "documents")  # looked at for media inside
+_NOT_MEDIA_IN_BODY = frozenset(("audio", "file_search"))  # `audio` of a call says how the answer shall sound
+
+_DATA_URL = re.compile(r"data:[\w.+-]*/?[\w.+-]*(?:;[\w.+=-]+)*,", re.IGNORECASE)
+_URL = re.compile(
+    r"(https?)://([a-z0-9](?:[a-z0-9.-]*[a-z0-9])?)\.?(?::(\d{1,5}))?(?:/[^\s\\\x00-\x20\x7f]*)?",
+    re.IGNORECASE,
+)
+_PORTS = {"http": ("80", None), "https": ("443", None)}
+_NOT_PUBLIC = frozenset(("local", "localhost", "internal", "localdomain", "svc", "lan", "intranet", "arpa"))
+_NO_BASE64 = (":", ".", "~", "\\", "%", "*", "$", "<", "{")
+
+
+def check_media(body: Body, hosts: Collection[str]) -> None:
+    """Look at every reference to a medium in a call.
+
+    Raises Refusal (400) naming the member: for a URL to a host that is not among `hosts`, for another scheme, a
+    path of the server, something stored there, or a member that stands there twice.
+    """
+    for name in dict.fromkeys(body.names()):
+        is_medium = name not in _NOT_MEDIA_IN_BODY and _MEDIA_NAME.fullmatch(fold(name)) is not None
+        if not is_medium and name not in _IN_BODY:
+            continue
+        raw = body.raw_of(name) or b""
+        if is_medium or _KEY.search(raw) or _HIDDEN.search(raw):
+            for path, key, value in _references(parse(raw, name), name, is_medium):
+                _check(path, key, value, hosts)
+
+
+def _references(whole: Any, name: str, is_medium: bool) -> Iterator[tuple[str, str, Any]]:
+    """Every text that stands for a medium: where it is, the folded name of its member, and the text."""
+    waiting: list[tuple[Any, str, str, bool]] = [(whole, name, fold(name), is_medium)]
+    while waiting:
+        value, path, key, inside = waiting.pop()
+        if isinstance(value, list):
+            waiting += [
+                (one, f"{path}[{at}]", key, inside) for at, one in enumerate(value) if _matters(one, inside)
+            ]
+        elif isinstance(value, dict):
+            kind = value.get("type")
+            if isinstance(kind, str) and fold(kind).endswith("embeds"):
+                raise _refused(
+                    f"{path}.type", "holds embeddings instead of a medium", "unsupported_parameter"
+                )
+            of_a_medium = inside or (isinstance(kind, str) and _ANY_TYPE.match(fold(kind)) is not None)
+            for inner_name, inner in value.items():
+                compared = fold(inner_name)
+                where = f"{path}.{inner_name[:60]}"
+                if compared == "data" and (key, kind) == ("source", "text"):
+                    continue  # the words of a document
+                if (
+                    compared in _STORED
+                    or (compared == "id" and key == "audio")
+                    or compared.endswith("embeds")
+                ):
+                    if inner is not None:
+                        raise _refused(where, "names something stored at a server", "unsupported_parameter")
+                elif compared in _ELSEWHERE and inner is not None:
+                    raise _refused(where, "sends the model's server elsewhere", "unsupported_parameter")
+                elif compared in _NOT_LOOKED_INTO or (
+                    compared in _WORDS and not isinstance(inner, list | dict)
+                ):
+                    continue
+                elif _matters(inner, True):
+                    waiting.append(
+                        (inner, where, compared, of_a_medium or _MEDIA_NAME.fullmatch(compared) is not None)
+                    )
+        elif inside:
+            yield path, key, value
+
+
+def _matters(value: Any, inside: bool) -> bool:
+    return isinstance(value, list | dict) or (inside and isinstance(value, str))
+
+
+def _check(path: str, key: str, value: str, hosts: Collection[str]) -> None:
+    if not value or _DATA_URL.match(value, 0, 200):
+        return
+    url = _URL.fullmatch(value)
+    if url is not None and is_allowed_host(url[2], hosts) and url[3] in _PORTS[url[1].lower()]:
+        return
+    if url is None and "url" not in key and "uri" not in key and "path" not in key and _is_base64(value):
+        return
+    what = (
+        f"names the host `{url[2]}`" if url is not None else "is no `data:` URL and no URL to an allowed host"
+    )
+    raise _refused(path, what, "media_url_not_allowed")
+
+
+def is_allowed_host(host: str, hosts: Collection[str]) -> bool:
+    """Whether a host is on the list, by its name or as `*.` and a domain above it; never one that is not public."""
+    host = host.lower().rstrip(".")
+    if _is_numeric(host):
+        try:
+            return host in hosts and ipaddress.ip_address(host).is_global
+        except ValueError:
+            return False  # 0177.1, 2130706433 and the like: numbers that some readers take for an address
+    parts = host.split(".")
+    if len(parts) < 2 or parts[-1] in _NOT_PUBLIC or ".svc." in f"{host}.":
+        return False
+    return host in hosts or any(f"*.{'.'.join(parts[at:])}" in hosts for at in range(1, len(parts) - 1))
+
+
+def _is_numeric(host: str) -> bool:
+    """Whether the last label is a number, as browsers decide that a host is an IPv4 address."""
+    return re.fullmatch(r"\d+|0x[0-9a-f]*", host.rsplit(".", 1)[-1]) is not None
+
+
+def _is_base64(value: str) -> bool:
+    if any(mark in value for mark in _NO_BASE64):
+        return False
+    return not value.startswith("/") or value.startswith(("/9j/", "//")) or len(value) > 512
+
+
+def _refused(path: str, what: str, code: str) -> Refusal:
+    return bad_request(
+        f"`{path}` {what}, which is not accepted. Send the data itself as a `data:` URL, or ask the operators which "
+        "hosts are allowed.",
+        code=code,
+        param=path,
+    )

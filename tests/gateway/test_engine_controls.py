@@ -1,0 +1,142 @@
+"""Fields that steer an engine are refused by name, unless an operator allows them for the target."""
+
+import json
+
+import pytest
+import requests
+
+from deployments.engine_controls import ENGINE, NEVER, SHARED_STATE, is_control, may_be_allowed
+from tests.gateway.scripted_backend import ScriptedBackend, add_route
+
+MODEL = "aurora-steered"
+
+
+@pytest.fixture(scope="module")
+def scripted(shared_road):
+    backend = ScriptedBackend()
+    backend.key = add_route(shared_road, MODEL, backend.backend())
+    yield backend
+    shared_road.routes = [route for route in shared_road.routes if route.model != MODEL]
+    shared_road.publish()
+    backend.close()
+
+
+def call(road, key, model=MODEL, raw=None, **fields):
+    body = raw or json.dumps({"model": model, "messages": [{"role": "user", "content": "hello"}], **fields})
+    return requests.post(
+        f"{road.gateway.url}/v1/chat/completions",
+        data=body,
+        headers={"authorization": f"Bearer {key}"},
+        timeout=20,
+    )
+
+
+CONTROLS = {
+    "vLLM": "priority cache_salt kv_transfer_params request_id chat_template mm_processor_kwargs ignore_eos min_tokens "
+    "guided_decoding_backend truncate_prompt_tokens prompt_logprobs echo vllm_xargs return_token_ids stop_token_ids "
+    "return_tokens_as_token_ids logits_processors media_io_kwargs ec_transfer_params prompt_embeds use_beam_search",
+    "SGLang": "rid lora_path session_params custom_logit_processor custom_params bootstrap_host bootstrap_port "
+    "bootstrap_room data_parallel_rank routed_dp_rank extra_key return_hidden_states stop_regex custom_labels ebnf",
+    "TGI": "adapter_id truncate best_of watermark decoder_input_details top_n_tokens tool_prompt",
+    "llama.cpp": "n_predict id_slot slot_id cache_prompt n_keep n_cache_reuse lora samplers grammar n_probs "
+    "image_embeds t_max_predict_ms timings_per_token __verbose speculative.n_max response_fields",
+    "TensorRT-LLM": "disaggregated_params conversation_params agent_hierarchy lora_request "
+    "lookahead_config scheduling_params",
+    "Dynamo, Ollama, LiteLLM, OpenRouter": "nvext options keep_alive num_ctx api_base base_url api_key mock_response "
+    "extra_body extra_headers fallbacks models provider bypass_cache logit_processors max_new_tokens litellm_metadata",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", " ".join(CONTROLS.values()).split())
+def test_an_engine_control_is_refused_by_name_and_reaches_no_engine(shared_road, scripted, name):
+    asked = len(scripted.asked)
+    for value in (1, None, {"a": "b"}):
+        answer = call(shared_road, scripted.key, **{name: value})
+        error = answer.json()["error"]
+        assert (answer.status_code, error["code"], error["param"]) == (400, "unsupported_parameter", name)
+        assert f"`{name}`" in error["message"]
+    assert len(scripted.asked) == asked
+
+
+@pytest.mark.parametrize(
+    "name", ["Priority", "PRIORITY", "cacheSalt", "kv-transfer-params", "IdSlot", "LoRA_name"]
+)
+def test_spelling_hides_no_control(shared_road, scripted, name):
+    assert call(shared_road, scripted.key, **{name: 1}).json()["error"]["param"] == name
+
+
+def test_repeating_or_escaping_hides_no_control(shared_road, scripted):
+    head = '{"model":"' + MODEL + '","messages":[{"role":"user","content":"hello"}],'
+    for tail in ('"priority":1,"priority":null}', '"\\u0070riority":1}', '"a":1,"priority":1,"a":2}'):
+        answer = call(shared_road, scripted.key, raw=head + tail)
+        assert (answer.status_code, answer.json()["error"]["param"]) == (400, "priority")
+
+
+@pytest.mark.parametrize(
+    ("field", "param"),
+    [
+        ({"extra_body": {"priority": 1}}, "extra_body"),
+        ({"nvext": {"ignore_eos": True}}, "nvext"),
+        ({"chat_template_kwargs": {"chat_template": "{{ x }}"}}, "chat_template_kwargs.chat_template"),
+        ({"chat_template_kwargs": {"enable_thinking": {"a": 1}}}, "chat_template_kwargs.enable_thinking"),
+        ({"structured_outputs": {"json": {}, "regex": "(a+)+$"}}, "structured_outputs.regex"),
+        ({"provider_options": {"api_base": "http://10.0.0.1"}}, "provider_options.api_base"),
+        ({"service_tier": "priority"}, "service_tier"),
+    ],
+)
+def test_nested_controls_are_refused_by_name(shared_road, scripted, field, param):
+    answer = call(shared_road, scripted.key, **field)
+    assert (answer.status_code, answer.json()["error"]["param"]) == (400, param)
+
+
+def test_unknown_and_harmless_fields_pass_as_they_are(shared_road, scripted):
+    harmless = {
+        "top_k": 5, "min_p": 0.1, "repetition_penalty": 1.1, "seed": 7, "metadata": {"a": "b"},
+        "frobnicate": [1, None],
+        "x_my_field": {"deep": [1]}, "include_reasoning": True, "guided_choice": ["a"],
+        "guided_json": {"type": "object"},
+        "chat_template_kwargs": {"enable_thinking": False}, "service_tier": "auto", "logit_bias": {"5": 1},
+        "skip_special_tokens": False, "reasoning_effort": "low", "verbosity": "low", "parallel_tool_calls": False,
+        "response_format": {"type": "json_object"}, "continue_final_message": False, "tags": ["a"],
+    }  # fmt: skip
+    answer = call(shared_road, scripted.key, **harmless)
+    assert answer.status_code == 200, answer.text
+    sent = scripted.asked[-1][1]
+    assert {name: sent[name] for name in harmless} == harmless
+
+
+def test_an_operator_allows_a_control_for_a_target(shared_road):
+    free, strict = ScriptedBackend("free"), ScriptedBackend("strict")
+    try:
+        model = "aurora-allowed"
+        key = add_route(
+            shared_road,
+            model,
+            strict.backend(),
+            free.backend(priority=1, allowed_controls=["priority", "ignore_eos", "cache_salt"]),
+        )
+        assert call(shared_road, key, model).status_code == 200
+        assert (len(strict.asked), len(free.asked)) == (1, 0)
+        for _ in range(5):  # only backends that take it are asked
+            assert call(shared_road, key, model, priority=3, ignore_eos=True).status_code == 200
+        assert (len(strict.asked), len(free.asked)) == (1, 5)
+        assert free.asked[-1][1]["priority"] == 3
+        refused = call(shared_road, key, model, priority=3, echo=True).json()["error"]
+        assert refused["param"] == "echo"
+        assert call(shared_road, key, model, cache_salt="mine").status_code == 400, "this one never"
+    finally:
+        shared_road.routes = [route for route in shared_road.routes if route.model != "aurora-allowed"]
+        shared_road.publish()
+        free.close()
+        strict.close()
+
+
+def test_what_can_be_allowed_depends_on_how_many_tenants_a_target_serves():
+    assert may_be_allowed("priority", serves_one_tenant=False)
+    assert not may_be_allowed("id_slot", serves_one_tenant=False)
+    assert may_be_allowed("id_slot", serves_one_tenant=True)
+    assert not may_be_allowed("cache_salt", serves_one_tenant=True)
+    assert not may_be_allowed("temperature", serves_one_tenant=True), "it is none, and passes anyway"
+    assert not NEVER & (ENGINE | SHARED_STATE)
+    assert not ENGINE & SHARED_STATE
+    assert not any(map(is_control, ("temperature", "top_k", "metadata", "stop", "user", "tools", "n")))
