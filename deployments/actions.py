@@ -11,9 +11,16 @@ from django.db import transaction
 from django.utils.timezone import now
 
 from catalog.models import ModelVersion
-from deployments import observation, tasks
+from deployments import connection, observation, tasks
 from deployments.cluster.base import Cluster as ClusterDoor
-from deployments.cluster.base import Observed, PermanentClusterError, TemporaryClusterError
+from deployments.cluster.base import (
+    ClusterFacts,
+    Manifest,
+    Observed,
+    PermanentClusterError,
+    QuotaExceededError,
+    TemporaryClusterError,
+)
 from deployments.clusters import get_cluster
 from deployments.locks import if_nobody_else, one_at_a_time
 from deployments.manifests import EngineSpec, RuntimeSpec, engine_manifests
@@ -30,18 +37,50 @@ MESSAGE_IS_LOST_AFTER = timedelta(seconds=10)  # then the sweep does what a mess
 SEEN_EVERY = timedelta(seconds=15)  # an unchanged sight is written down at most this often
 
 
-@transaction.atomic
-def add_cluster(cluster: Cluster, *, by: User | None) -> Cluster:
-    """Save a new cluster. It is tried at its first deployment, by a worker: credentials are there.
+def add_cluster(cluster: Cluster, *, by: User | None, facts: ClusterFacts | None = None) -> Cluster:
+    """Save a new cluster that answers and lets us run deployments.
+
+    `facts` is what a test said that was made just before; without it a worker tries the cluster here, which takes
+    seconds. `by` None means the platform (set-up): then it may be saved before its engine host runs.
 
     Raises:
         PermissionDenied: `by` may not change deployments.
+        ValidationError: the cluster does not answer, or its credentials lack a permission.
     """
     if by is not None:
         require(by, "deployments.manage_deployment")
-    cluster.save(force_insert=True)
-    audit.record("cluster.added", actor=by, subject=cluster, driver=cluster.driver)
+        _note_facts(cluster, facts or connection.require_usable(cluster))
+    with transaction.atomic():
+        cluster.save(force_insert=True)
+        audit.record(
+            "cluster.added", actor=by, subject=cluster, driver=cluster.driver, version=cluster.version
+        )
     return cluster
+
+
+def check_cluster(pk: UUID | str, *, by: User) -> Cluster:
+    """Try a cluster again, and write down what it says of itself. Takes seconds; safe to repeat.
+
+    Raises:
+        Cluster.DoesNotExist: `by` cannot see such a cluster.
+        PermissionDenied: `by` may not change deployments.
+        Conflict: the cluster does not answer, or its credentials lack a permission; says which.
+    """
+    cluster: Cluster = Cluster.objects.visible_to(by).get(pk=pk)
+    require(by, "deployments.manage_deployment")
+    try:
+        facts = connection.require_usable(cluster)
+    except ValidationError as error:
+        raise Conflict(" ".join(error.messages), code="cluster_unusable") from error
+    with transaction.atomic():
+        _note_facts(cluster, facts)
+        cluster.save(update_fields=["version", "resources", "tested_at"])
+        audit.record("cluster.tested", actor=by, subject=cluster, version=cluster.version)
+    return cluster
+
+
+def _note_facts(cluster: Cluster, facts: ClusterFacts) -> None:
+    cluster.version, cluster.resources, cluster.tested_at = facts.version[:100], dict(facts.resources), now()
 
 
 @transaction.atomic
@@ -138,13 +177,19 @@ def reconcile(pk: UUID | str, *, cluster: ClusterDoor | None = None) -> None:
         if wanted is None:
             return
         try:
-            observed = _make_it_so(wanted, cluster or get_cluster(wanted.cluster))
+            manifests = [] if wanted.is_deleted else manifests_of(wanted)
+        except ValueError as error:  # no cluster would take it
+            _refuse(wanted, error)
+            return
+        try:
+            observed = _make_it_so(wanted, manifests, cluster or get_cluster(wanted.cluster))
+        except QuotaExceededError as error:
+            observation.record_quota(wanted, str(error))
         except TemporaryClusterError as error:
             observation.record_unreachable(wanted, str(error))
             raise
-        except (PermanentClusterError, ValueError) as error:
-            observation.record_refusal(wanted, str(error))
-            log.warning("deployment.refused", deployment=wanted.name, reason=str(error))
+        except PermanentClusterError as error:
+            _refuse(wanted, error)
         else:
             observation.record(wanted, observed)
 
@@ -238,12 +283,17 @@ def manifests_of(deployment: Deployment) -> list[dict[str, object]]:
     )
 
 
-def _make_it_so(wanted: Deployment, cluster: ClusterDoor) -> Observed | None:
+def _refuse(wanted: Deployment, error: Exception) -> None:
+    observation.record_refusal(wanted, str(error))
+    log.warning("deployment.refused", deployment=wanted.name, reason=str(error))
+
+
+def _make_it_so(wanted: Deployment, manifests: list[Manifest], cluster: ClusterDoor) -> Observed | None:
     namespace = wanted.cluster.namespace
     if wanted.is_deleted:
         cluster.delete(namespace, wanted.name)
         return cluster.observe(namespace, wanted.name)
-    return cluster.apply(manifests_of(wanted))
+    return cluster.apply(manifests)
 
 
 def _turn(pk: UUID | str) -> str:

@@ -7,6 +7,7 @@ from typing import Any
 from django import forms
 from django.contrib import admin
 from django.db.models import QuerySet
+from django.forms.models import construct_instance
 from django.http import HttpRequest, HttpResponse
 from django.utils.formats import date_format
 from django.utils.html import format_html, format_html_join
@@ -17,10 +18,12 @@ from unfold.enums import ActionVariant
 from unfold.forms import BaseDialogForm
 from unfold.widgets import UnfoldAdminIntegerFieldWidget
 
-from deployments import actions
+from deployments import actions, connection
+from deployments.cluster.base import ClusterFacts
 from deployments.models import Backend, Cluster, Deployment, Route
 from tenants.admin import LookAdmin, LookOnly
 from tenants.models import AuditEntry
+from tenants.permissions import signed_in
 
 MANAGE = "deployments.manage_deployment"
 EVENTS_SHOWN = 20
@@ -33,14 +36,66 @@ STATE_COLOURS = {
 }
 
 
+class ClusterForm(forms.ModelForm):  # type: ignore[type-arg]
+    """A new cluster. What is filled in is tried before it is saved; `facts` is what the cluster said."""
+
+    facts: ClusterFacts | None = None
+
+    class Meta:
+        model = Cluster
+        fields = ["name", "driver", "namespace", "kubeconfig_path", "region"]
+        help_texts = {
+            "kubeconfig_path": _("A file on the workers. Empty: the service account of the pod they run in."),
+        }
+
+    def clean(self) -> dict[str, Any] | None:
+        cleaned = super().clean()
+        if not self.errors:
+            self.instance = construct_instance(self, self.instance)
+            self.facts = connection.require_usable(self.instance)
+        return cleaned
+
+
 @admin.register(Cluster)
 class ClusterAdmin(LookAdmin):
-    list_display = ["name", "driver", "namespace", "region", "living_deployments"]
-    fields = ["name", "driver", "namespace", "kubeconfig_path", "region", "created_at"]
-    readonly_fields = ["created_at"]
+    form = ClusterForm
+    list_display = ["name", "driver", "namespace", "region", "version", "tested_at", "living_deployments"]
+    actions_detail = ["test_now"]
+    shown_fields = [*ClusterForm.Meta.fields, "version", "gpus", "tested_at", "created_at"]
 
     def has_add_permission(self, request: HttpRequest, *args: Any) -> bool:
         return bool(request.user.has_perm(MANAGE))
+
+    def has_manage_permission(self, request: HttpRequest, *args: Any) -> bool:
+        return bool(request.user.has_perm(MANAGE))
+
+    def get_fields(self, request: HttpRequest, obj: Any = None) -> list[str]:
+        return self.shown_fields if obj else ClusterForm.Meta.fields
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> list[str]:
+        return self.shown_fields if obj else []
+
+    @display(description=_("Resources"))
+    def gpus(self, cluster: Cluster) -> str:
+        return ", ".join(f"{amount} {kind}" for kind, amount in sorted(cluster.resources.items())) or "–"
+
+    @action(
+        description=_("Test connection"),
+        permissions=["manage"],
+        url_path="test",
+        icon="network_check",
+        dialog={
+            "title": _("Test the connection?"),
+            "description": _(
+                "A worker asks the cluster who it is and what its credentials may do. This takes seconds."
+            ),
+            "form_class": None,
+            "form_submit_text": _("Test"),
+        },
+    )
+    def test_now(self, request: HttpRequest, form: BaseDialogForm, object_id: str) -> HttpResponse:
+        done = _("%(it)s answers, and its credentials may do all that deployments need.")
+        return self.carry_out(request, object_id, actions.check_cluster, done)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         return super().get_queryset(request).prefetch_related("deployments")
@@ -50,7 +105,7 @@ class ClusterAdmin(LookAdmin):
         return sum(row.state != Deployment.State.DELETED for row in cluster.deployments.all())
 
     def save_model(self, request: HttpRequest, obj: Cluster, form: Any, change: bool) -> None:
-        actions.add_cluster(obj, by=request.user)  # type: ignore[arg-type]
+        actions.add_cluster(obj, by=signed_in(request), facts=form.facts)
 
 
 class DeploymentForm(forms.ModelForm):  # type: ignore[type-arg]

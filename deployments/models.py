@@ -30,6 +30,11 @@ class Cluster(models.Model):
     namespace = models.CharField(max_length=63, default="quartermaster", validators=[DNS_LABEL])
     kubeconfig_path = models.CharField(max_length=300, blank=True)  # on the worker; empty: in-cluster account
     region = models.CharField(max_length=60, blank=True)
+    version = models.CharField(max_length=100, blank=True)  # what it called itself when it was last tested
+    resources = models.JSONField(
+        default=dict, blank=True
+    )  # extended resources then: {"nvidia.com/gpu": "16"}
+    tested_at = models.DateTimeField(null=True, blank=True)
     created_at = models.DateTimeField(default=now, editable=False)
 
     objects = ClusterQuerySet.as_manager()
@@ -63,6 +68,10 @@ class Deployment(models.Model):
         default=list, blank=True
     )  # [{"type", "status", "reason", "message"}], from the cluster
     observed_at = models.DateTimeField(null=True, blank=True)
+    drift = models.CharField(
+        max_length=600, blank=True
+    )  # what somebody changed in the cluster and we put back
+    drift_at = models.DateTimeField(null=True, blank=True)  # when, the last time
     next_look_at = models.DateTimeField(
         default=now
     )  # when the sweep looks again, whatever messages were lost

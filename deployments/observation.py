@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import asdict
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import structlog
 from django.db import transaction
 from django.utils.timezone import now
 
-from deployments.cluster.base import Observed
+from deployments.cluster.base import ConditionType, Observed
 from deployments.models import Backend, Deployment, Route
 from tenants import audit
 from tenants.revision import raise_revision
@@ -23,9 +23,12 @@ LOOK_AGAIN_SETTLED = timedelta(seconds=60)
 LOOK_AGAIN_UNSETTLED = timedelta(seconds=10)
 LOOK_AGAIN_UNREACHABLE = timedelta(seconds=60)  # longer than the task's own retries together
 LOOK_AGAIN_REFUSED = timedelta(minutes=15)
+DRIFT_SHOWN = timedelta(days=1)
+DRIFT_AUDITED_EVERY = timedelta(hours=1)  # the same drift, again and again, has one audit entry an hour
 
 ACCEPTED = "Accepted"  # condition types of our own, beside those of deployments.cluster.base
 REACHABLE = "Reachable"
+DRIFT_HEALED = "DriftHealed"
 
 Conditions = list[dict[str, str]]
 
@@ -33,13 +36,16 @@ Conditions = list[dict[str, str]]
 def record(wanted: Deployment, observed: Observed | None) -> bool:
     """Write down what the cluster shows of `wanted`; None means that it holds nothing of that name.
 
-    Raises the configuration revision if the addresses that serve the model have changed. False, and nothing
+    Raises the configuration revision if the addresses that serve the model have changed. What somebody else had
+    changed in the cluster, and was put back, becomes a condition for a day and an audit entry. False, and nothing
     is written, if somebody has changed their mind meanwhile: then another reconciliation follows.
     """
+    drift = drift_in(wanted, observed)
     return _write(
         wanted,
         state=state_of(wanted, observed),
-        conditions=conditions_of(observed),
+        conditions=conditions_of(wanted, observed, drift),
+        drift=drift,
         ready_replicas=observed.ready_replicas if observed else 0,
         look_again=LOOK_AGAIN_SETTLED if _is_settled(wanted, observed) else LOOK_AGAIN_UNSETTLED,
         endpoints=observed.endpoints if observed else (),
@@ -55,6 +61,19 @@ def record_refusal(wanted: Deployment, reason: str) -> bool:
         ready_replicas=wanted.ready_replicas,
         look_again=LOOK_AGAIN_REFUSED,
         endpoints=None,
+    )
+
+
+def record_quota(wanted: Deployment, reason: str) -> bool:
+    """Write down that a quota keeps the cluster from taking `wanted`. It is tried again every minute."""
+    return _write(
+        wanted,
+        state=State.DEGRADED if wanted.ready_replicas else State.DOWN,
+        conditions=[_condition(ConditionType.QUOTA_EXCEEDED, "True", "ExceededQuota", reason)],
+        ready_replicas=wanted.ready_replicas,
+        look_again=LOOK_AGAIN_UNREACHABLE,
+        endpoints=None,
+        is_observed=False,
     )
 
 
@@ -78,7 +97,7 @@ def is_news(wanted: Deployment, observed: Observed | None) -> bool:
     return (
         wanted.observed_generation != wanted.generation
         or wanted.state != state_of(wanted, observed)
-        or wanted.conditions != conditions_of(observed)
+        or wanted.conditions != conditions_of(wanted, observed)
         or wanted.ready_replicas != (observed.ready_replicas if observed else 0)
         or _followed(wanted, wanted.backends_of_route, [backend_url(endpoint) for endpoint in endpoints])
         is not None
@@ -108,8 +127,30 @@ def state_of(wanted: Deployment, observed: Observed | None) -> str:
     return State.STARTING  # enough serve, some of them not yet what is wanted
 
 
-def conditions_of(observed: Observed | None) -> Conditions:
-    return [asdict(condition) for condition in observed.conditions] if observed else []
+def drift_in(wanted: Deployment, observed: Observed | None) -> str:
+    """What somebody changed in the cluster since this same wish was last fulfilled; "" if nothing."""
+    if observed is None or wanted.is_deleted:
+        return ""
+    if observed.is_created and _was_ready(wanted) and not is_refused(wanted):
+        return "Deployment: deleted, made anew"
+    return "; ".join(observed.put_back)
+
+
+def conditions_of(wanted: Deployment, observed: Observed | None, drift: str = "") -> Conditions:
+    """What the cluster says, and for a day what was put back there."""
+    conditions = [asdict(condition) for condition in observed.conditions] if observed else []
+    if drift:
+        conditions.append(_drift_condition(drift, now()))
+    elif wanted.drift_at and now() - wanted.drift_at < DRIFT_SHOWN and not wanted.is_deleted:
+        conditions.append(_drift_condition(wanted.drift, wanted.drift_at))
+    return conditions
+
+
+def _drift_condition(drift: str, at: datetime) -> dict[str, str]:
+    message = (
+        f"Somebody changed this in the cluster, and it was put back at {at:%Y-%m-%d %H:%M} UTC: {drift}."
+    )
+    return _condition(DRIFT_HEALED, "True", "ChangedInCluster", message)
 
 
 def backend_url(endpoint: str) -> str:
@@ -144,6 +185,7 @@ def _write(
     look_again: timedelta,
     endpoints: Iterable[str] | None,
     is_observed: bool = True,
+    drift: str = "",
 ) -> bool:
     """`endpoints` None leaves the backends as they are."""
     row: Deployment | None = (
@@ -156,6 +198,9 @@ def _write(
     row.next_look_at = now() + look_again
     if is_observed:
         row.observed_generation, row.observed_at = row.generation, now()
+    if drift:
+        _audit_drift(row, drift)
+        row.drift, row.drift_at = drift[:600], now()
     row.save(
         update_fields=[
             "state",
@@ -164,6 +209,8 @@ def _write(
             "next_look_at",
             "observed_generation",
             "observed_at",
+            "drift",
+            "drift_at",
         ]
     )
     if state != before:
@@ -172,6 +219,14 @@ def _write(
         revision = raise_revision()
         log.info("route.changed", deployment=row.name, revision=revision)
     return True
+
+
+def _audit_drift(before: Deployment, drift: str) -> None:
+    is_known = before.drift == drift[:600] and before.drift_at is not None
+    if is_known and before.drift_at and now() - before.drift_at < DRIFT_AUDITED_EVERY:
+        return
+    audit.record("deployment.drift_healed", actor=None, subject=before, put_back=drift)
+    log.warning("deployment.drift_healed", deployment=before.name, put_back=drift)
 
 
 def _tell(deployment: Deployment, before: str) -> None:

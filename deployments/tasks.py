@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from celery import shared_task
 
-from deployments import actions
+from deployments import actions, connection
 from deployments.cluster.base import TemporaryClusterError
+from deployments.models import Cluster
 from tenants.scope import platform_scope
 
 SCHEDULE = {
@@ -48,3 +51,9 @@ def watch_engines() -> None:
     """Follow engines of this machine that died and came back."""
     with platform_scope("watch engines", is_routine=True):
         actions.watch_engines()
+
+
+@shared_task(soft_time_limit=60)
+def try_cluster(driver: str, namespace: str, kubeconfig_path: str) -> dict[str, Any]:
+    """Try a cluster that may not be saved yet; the answer is what `connection.try_here` returns."""
+    return connection.try_here(Cluster(driver=driver, namespace=namespace, kubeconfig_path=kubeconfig_path))

@@ -11,13 +11,16 @@ import time
 from pathlib import Path
 
 import pytest
+from django.core.exceptions import ValidationError
 from django_celery_beat.models import PeriodicTask
+from django_celery_results.models import TaskResult
 from kombu import Connection
 
 from config.celery import app
 from deployments import tasks
 from deployments.actions import create_deployment, delete_deployment
-from deployments.models import Deployment
+from deployments.connection import require_usable
+from deployments.models import Cluster, Deployment
 from tests.factories import ClusterFactory, ModelVersionFactory
 from tests.stack import Stack
 
@@ -49,6 +52,20 @@ def wanted(workshop):
     delete_deployment(deployment.pk, by=None)
     send(workshop, deployment)
     workshop.wait_until(lambda: not engines_of(deployment), 30, "the end of the engine")
+
+
+def test_a_worker_tries_a_cluster_and_the_console_hears_what_it_said(workshop, monkeypatch):
+    ask = tasks.try_cluster.apply_async
+    with Connection(workshop.broker) as own_queue:
+        monkeypatch.setattr(
+            tasks.try_cluster, "apply_async", lambda *a, **kw: ask(*a, connection=own_queue, **kw)
+        )
+        assert require_usable(Cluster(driver="local", namespace="models")).version
+        with pytest.raises(ValidationError, match="kubeconfig cannot be used"):
+            require_usable(
+                Cluster(driver="kubernetes", namespace="models", kubeconfig_path="/nowhere/config")
+            )
+    assert not TaskResult.objects.exists(), "what was said is not kept"
 
 
 def send(workshop, deployment):

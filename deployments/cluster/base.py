@@ -70,6 +70,11 @@ class Observed:
     endpoints: tuple[str, ...] = ()
     """Base URLs (no path, no final slash) that answer calls now; empty while nothing is ready."""
     conditions: tuple[Condition, ...] = ()
+    is_created: bool = False
+    """This `apply` found no Deployment object and made one."""
+    put_back: tuple[str, ...] = ()
+    """What somebody else had changed and this `apply` put back, in words; empty when nothing, or when what is
+    wanted is new itself."""
 
     @property
     def problems(self) -> tuple[Condition, ...]:
@@ -98,6 +103,10 @@ class TemporaryClusterError(Exception):
     """
 
 
+class QuotaExceededError(TemporaryClusterError):
+    """The cluster would take it, but a quota is used up. It goes on by itself once there is room."""
+
+
 class PermanentClusterError(Exception):
     """Trying again will not help: a person must change the deployment, the cluster or its credentials."""
 
@@ -111,7 +120,7 @@ class Cluster(Protocol):
         namespace.
 
         Returns what is there now, without waiting for replicas. Applying the same twice changes nothing,
-        and what somebody else changed in the fields named here is put back.
+        and what somebody else changed in the fields named here is put back and named in `put_back`.
         """
         ...
 

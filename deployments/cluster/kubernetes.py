@@ -6,8 +6,8 @@ other fields stays, what they changed in ours is put back, and applying the same
 """
 
 import contextlib
-import json
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +27,17 @@ from deployments.cluster.base import (
     TemporaryClusterError,
     find_deployment,
 )
-from deployments.cluster.kubernetes_errors import cluster_error, message_in
+from deployments.cluster.drift import is_same_wish, put_back
+from deployments.cluster.kubernetes_answers import (
+    Asked,
+    failure_in,
+    parse_deletion,
+    parse_list,
+    parse_object,
+    parse_version,
+    strange_answer,
+)
+from deployments.cluster.kubernetes_errors import cluster_error
 
 FIELD_MANAGER = "quartermaster"
 _APPLY = "application/apply-patch+yaml"
@@ -113,6 +123,8 @@ class KubernetesCluster:
     def apply(self, manifests: Sequence[Manifest]) -> Observed:
         deployment = find_deployment(manifests)
         namespace, name = deployment["metadata"]["namespace"], deployment["metadata"]["name"]
+        before = [found for each in manifests if (found := self._read(_asked(each), namespace)) is not None]
+        had = next((each for each in before if each["kind"] == "Deployment"), None)
         # The Deployment last: replicas find what they need, and its answer is the newest.
         for manifest in (other for other in manifests if other is not deployment):
             self._apply_one(manifest)
@@ -121,10 +133,11 @@ class KubernetesCluster:
             raise TemporaryClusterError(
                 f"{namespace}/{name} is still being deleted; it can be made anew when it is gone."
             )
-        return self._explained(stored)
+        changed = put_back(manifests, before) if is_same_wish(had, deployment) else ()
+        return replace(self._explained(stored), is_created=had is None, put_back=changed)
 
     def observe(self, namespace: str, name: str) -> Observed | None:
-        stored = self._read(self._apps.read_namespaced_deployment, name, namespace)
+        stored = self._read(Asked("Deployment", "deployments", name), namespace)
         return None if stored is None else self._explained(stored)
 
     def delete(self, namespace: str, name: str) -> None:
@@ -133,11 +146,11 @@ class KubernetesCluster:
 
         Raises PermanentClusterError for such an object.
         """
-        for read, delete in [
-            (self._apps.read_namespaced_deployment, self._apps.delete_namespaced_deployment),
-            (self._core.read_namespaced_service, self._core.delete_namespaced_service),
+        for asked, delete in [
+            (Asked("Deployment", "deployments", name), self._apps.delete_namespaced_deployment),
+            (Asked("Service", "services", name), self._core.delete_namespaced_service),
         ]:
-            stored = self._read(read, name, namespace)
+            stored = self._read(asked, namespace)
             if stored is None:
                 continue
             if DEPLOYMENT_LABEL not in stored["metadata"].get("labels", {}):
@@ -145,18 +158,19 @@ class KubernetesCluster:
                     f"{stored['kind']} {namespace}/{name} was not made by Quartermaster (it has no label "
                     f"{DEPLOYMENT_LABEL}), so it is left alone. Delete it yourself if it should go."
                 )
-            with contextlib.suppress(_Gone), _in_our_words(gone=True):
+            with contextlib.suppress(_Gone), _in_our_words(asked, gone=True):
                 # Foreground: the Deployment stays until its pods are gone, so "gone" is the truth.
                 # It is said in the body: a server that gets a body does not look at the query.
                 options: Any = {
                     "propagationPolicy": "Foreground",
                     "preconditions": {"uid": stored["metadata"]["uid"]},
                 }
-                _loads(delete(name, namespace, body=options, **self._how))
+                parse_deletion(_body(delete(name, namespace, body=options, **self._how)), asked)
 
     def check(self, namespace: str) -> ClusterFacts:
+        with _in_our_words(Asked("Info", "version")):
+            version = parse_version(_body(self._version.get_code(**self._how)))
         with _in_our_words():
-            version = _loads(self._version.get_code(**self._how))["gitVersion"]
             missing = [
                 f"{verb} {resource}.{group}" if group else f"{verb} {resource}"
                 for group, resource, verb in NEEDED_PERMISSIONS
@@ -170,32 +184,32 @@ class KubernetesCluster:
             "Deployment": self._apps.patch_namespaced_deployment,
             "Service": self._core.patch_namespaced_service,
         }
-        patch = patches.get(manifest["kind"])
-        if patch is None:
-            raise PermanentClusterError(f"This driver knows no objects of kind {manifest['kind']}.")
-        name, namespace = manifest["metadata"]["name"], manifest["metadata"]["namespace"]
+        patch, asked = patches[manifest["kind"]], _asked(manifest)
+        namespace = manifest["metadata"]["namespace"]
 
         def send() -> Manifest:
-            return _loads(
-                patch(
-                    name,
-                    namespace,
-                    manifest,
-                    field_manager=FIELD_MANAGER,
-                    force=True,
-                    _content_type=_APPLY,
-                    **self._how,
-                )
+            response = patch(
+                asked.name,
+                namespace,
+                manifest,
+                field_manager=FIELD_MANAGER,
+                force=True,
+                _content_type=_APPLY,
+                **self._how,
             )
+            return parse_object(_body(response), asked)
 
-        with _in_our_words():
+        with _in_our_words(asked):
             try:
                 return send()
             except ApiException as error:
+                failure = failure_in(error.status or 0, error.body or "") or {}
                 lacks_namespace = f'namespaces "{namespace}" not found'
-                if error.status != 404 or message_in(error.body or "") != lacks_namespace:
+                if error.status != 404 or failure.get("message") != lacks_namespace:
                     raise
+        with _in_our_words(Asked("Namespace", "namespaces", namespace)):
             self._create_namespace(namespace)
+        with _in_our_words(asked):
             return send()
 
     def _create_namespace(self, namespace: str) -> None:
@@ -206,9 +220,11 @@ class KubernetesCluster:
             "metadata": {"name": namespace, "labels": labels},
         }
         try:
-            _loads(self._core.create_namespace(body, field_manager=FIELD_MANAGER, **self._how))
+            made = self._core.create_namespace(body, field_manager=FIELD_MANAGER, **self._how)
+            parse_object(_body(made), Asked("Namespace", "namespaces", namespace))
         except ApiException as error:
-            if error.status == 403:
+            failure = failure_in(error.status or 0, error.body or "") or {}
+            if failure.get("reason") == "Forbidden" and "exceeded quota" not in failure.get("message", ""):
                 raise PermanentClusterError(
                     f"The namespace {namespace} does not exist and the cluster's credentials may not "
                     f"create it. Run: kubectl create namespace {namespace}"
@@ -216,26 +232,31 @@ class KubernetesCluster:
             if error.status != 409:  # somebody else was faster
                 raise
 
-    def _read(self, read: Any, name: str, namespace: str) -> Manifest | None:
-        with contextlib.suppress(_Gone), _in_our_words(gone=True):
-            return _loads(read(name, namespace, **self._how))
+    def _read(self, asked: Asked, namespace: str) -> Manifest | None:
+        reads = {
+            "Deployment": self._apps.read_namespaced_deployment,
+            "Service": self._core.read_namespaced_service,
+        }
+        read = reads.get(asked.kind)
+        if read is None:
+            raise PermanentClusterError(f"This driver knows no objects of kind {asked.kind}.")
+        with contextlib.suppress(_Gone), _in_our_words(asked, gone=True):
+            return parse_object(_body(read(asked.name, namespace, **self._how)), asked)
         return None
 
     def _explained(self, stored: Manifest) -> Observed:
         """Pods are asked for only when something is amiss: they know why."""
-        seen = kubernetes_conditions.observed(stored, [])
-        if seen.is_settled or seen.wanted_replicas == 0:
-            return seen
-        selector = ",".join(
-            f"{key}={value}" for key, value in stored["spec"]["selector"]["matchLabels"].items()
-        )
-        with _in_our_words():
-            pods = _loads(
-                self._core.list_namespaced_pod(
-                    stored["metadata"]["namespace"], label_selector=selector, limit=500, **self._how
-                )
+        with _in_our_words(Asked("Pod", "pods")):
+            seen = kubernetes_conditions.observed(stored, [])
+            if seen.is_settled or seen.wanted_replicas == 0:
+                return seen
+            selector = ",".join(
+                f"{key}={value}" for key, value in stored["spec"]["selector"]["matchLabels"].items()
             )
-        return kubernetes_conditions.observed(stored, pods["items"])
+            answer = self._core.list_namespaced_pod(
+                stored["metadata"]["namespace"], label_selector=selector, limit=500, **self._how
+            )
+            return kubernetes_conditions.observed(stored, parse_list(_body(answer), "PodList"))
 
     def _may(self, namespace: str | None, group: str, resource: str, verb: str) -> bool:
         attributes = {"group": group, "resource": resource, "verb": verb}
@@ -246,12 +267,13 @@ class KubernetesCluster:
             "kind": "SelfSubjectAccessReview",
             "spec": {"resourceAttributes": attributes},
         }
-        answer = _loads(self._authorization.create_self_subject_access_review(review, **self._how))
-        return bool(answer["status"]["allowed"])
+        answer = self._authorization.create_self_subject_access_review(review, **self._how)
+        asked = Asked("SelfSubjectAccessReview", "selfsubjectaccessreviews")
+        return parse_object(_body(answer), asked)["status"]["allowed"] is True
 
     def _extended_resources(self) -> dict[str, str]:
         totals: dict[str, int] = {}
-        for node in _loads(self._core.list_node(**self._how))["items"]:
+        for node in parse_list(_body(self._core.list_node(**self._how)), "NodeList"):
             for kind, amount in node.get("status", {}).get("allocatable", {}).items():
                 if "/" in kind and amount.isdigit():
                     totals[kind] = totals.get(kind, 0) + int(amount)
@@ -263,21 +285,34 @@ class _Gone(Exception):
 
 
 @contextlib.contextmanager
-def _in_our_words(*, gone: bool = False) -> Iterator[None]:
-    """Turn what the client raises into our two errors; with `gone`, a missing object into `_Gone`."""
+def _in_our_words(asked: Asked | None = None, *, gone: bool = False) -> Iterator[None]:
+    """Turn what the client raises into our two errors; with `gone`, the API server's word that the object asked
+    for does not exist into `_Gone`. An answer that does not look like an API server's is nobody's word."""
     try:
         yield
     except ApiException as error:
-        if gone and error.status == 404:
-            raise _Gone from error
-        raise cluster_error(error.status or 0, error.reason or "", error.body or "") from error
+        status, body = error.status or 0, error.body or ""
+        if gone and asked is not None and status == 404:
+            failure = failure_in(status, body) or {}
+            if failure.get("reason") == "NotFound" and asked.is_named_by(failure.get("details")):
+                raise _Gone from error
+            raise strange_answer(status, body) from error
+        raise cluster_error(status, error.reason or "", body, asked) from error
     except (urllib3.exceptions.HTTPError, OSError) as error:
         raise TemporaryClusterError(f"The cluster's API server does not answer: {error}") from error
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
+        raise strange_answer(200, f"{type(error).__name__}: {error}") from error
 
 
-def _loads(response: Any) -> Manifest:
-    document: Manifest = json.loads(response.data)
-    return document
+def _body(response: Any) -> bytes:
+    """What came over the wire: the client is told not to read it."""
+    body: bytes = response.data
+    return body
+
+
+def _asked(manifest: Manifest) -> Asked:
+    kind = manifest["kind"]
+    return Asked(kind, f"{kind.lower()}s", manifest["metadata"]["name"])
 
 
 def _configuration() -> client.Configuration:

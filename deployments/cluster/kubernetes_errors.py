@@ -3,15 +3,22 @@
 import json
 import re
 
-from deployments.cluster.base import PermanentClusterError, TemporaryClusterError
+from deployments.cluster.base import PermanentClusterError, QuotaExceededError, TemporaryClusterError
+from deployments.cluster.kubernetes_answers import Asked, failure_in, strange_answer
 
 _DENIED = re.compile(
     r'cannot (\w+) resource "([^"]+)" in API group "([^"]*)"(?: in the namespace "([^"]+)")?'
 )
 
 
-def cluster_error(status: int, reason: str, body: str) -> TemporaryClusterError | PermanentClusterError:
-    """The error for an HTTP status (0: no answer) with the reason and body that came along."""
+def cluster_error(
+    status: int, reason: str, body: str, asked: Asked | None = None
+) -> TemporaryClusterError | PermanentClusterError:
+    """The error for an HTTP status (0: no answer) with the reason and body that came along.
+
+    Permanent only where an API server itself refuses the object that was `asked` for: an answer without a Status
+    object, or with one about something else, is somebody else's, and the cluster counts as away.
+    """
     message = message_in(body) or reason or "no reason given"
     if status == 0:
         if "certificate" in reason.lower():
@@ -20,9 +27,19 @@ def cluster_error(status: int, reason: str, body: str) -> TemporaryClusterError 
                 "Correct the cluster's certificate authority."
             )
         return TemporaryClusterError(f"The cluster's API server does not answer: {_short(reason)}")
+    failure = failure_in(status, body)
+    if failure is None and not (status in (408, 429) or status >= 500):
+        return strange_answer(status, body)
+    if status == 403 and "exceeded quota" in message:
+        return QuotaExceededError(
+            f"{_short(message)}. Raise the namespace's ResourceQuota, or ask for less; it goes on by itself."
+        )
     is_passing = status in (408, 409, 429) or status >= 500
     if is_passing or "is being terminated" in message:
         return TemporaryClusterError(f"The cluster cannot do it now (HTTP {status}): {_short(message)}")
+    is_about_it = asked is None or asked.is_named_by((failure or {}).get("details"))
+    if not is_about_it or (status == 404 and (failure or {}).get("reason") != "NotFound"):
+        return strange_answer(status, body)
     if status == 401:
         return PermanentClusterError(
             "The cluster refuses our credentials: they have expired or were withdrawn. Give it new ones."

@@ -5,6 +5,7 @@ engines alone."""
 import contextlib
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from deployments.cluster.base import (
@@ -16,6 +17,7 @@ from deployments.cluster.base import (
     TemporaryClusterError,
     find_deployment,
 )
+from deployments.cluster.drift import is_same_wish, put_back
 from deployments.cluster.summary import counts_as_change, summarise
 from deployments.engine_host.engine import LOOPBACK
 from deployments.engine_host.plan import plan_engine
@@ -51,7 +53,10 @@ class LocalCluster:
         observed = self.observe(namespace, name)
         if observed is None:
             raise TemporaryClusterError(f"{name} was deleted while it was being applied; try again.")
-        return observed
+        held = before["manifests"] if before else []
+        had = find_deployment(held) if held else None
+        changed = put_back(manifests, held) if is_same_wish(had, deployment) else ()
+        return replace(observed, is_created=had is None, put_back=changed)
 
     def observe(self, namespace: str, name: str) -> Observed | None:
         with _errors_in_our_words():

@@ -3,7 +3,7 @@
 import copy
 import itertools
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from deployments.cluster.base import (
     ClusterFacts,
@@ -12,9 +12,11 @@ from deployments.cluster.base import (
     Manifest,
     Observed,
     PermanentClusterError,
+    QuotaExceededError,
     TemporaryClusterError,
     find_deployment,
 )
+from deployments.cluster.drift import is_same_wish, put_back
 from deployments.cluster.summary import counts_as_change, summarise
 
 
@@ -41,6 +43,7 @@ class MemoryCluster:
         self.is_away = False
         self.denied: set[str] = set()
         """Permissions that are missing, as "patch deployments.apps"."""
+        self.quota_is_full = False
         self.problems: dict[tuple[str, str], Condition] = {}
         """By namespace and name: what keeps a deployment from becoming ready."""
         self.applies = self.changes = 0
@@ -52,6 +55,8 @@ class MemoryCluster:
         key = deployment["metadata"]["namespace"], deployment["metadata"]["name"]
         self._require("patch deployments.apps")
         before = self._held.get(key)
+        if self.quota_is_full and before is None:
+            raise QuotaExceededError("exceeded quota: deployments.apps (this one was told so).")
         if before is None:
             self._held[key] = _Held(copy.deepcopy(list(manifests)))
             self.changes += 1
@@ -60,7 +65,10 @@ class MemoryCluster:
             generation = before.generation + (1 if changed else 0)
             self._held[key] = _Held(copy.deepcopy(list(manifests)), generation)
             self.changes += 1
-        return self._observed(key)
+        held = before.manifests if before else []
+        had = find_deployment(held) if held else None
+        healed = put_back(manifests, held) if is_same_wish(had, deployment) else ()
+        return replace(self._observed(key), is_created=had is None, put_back=healed)
 
     def observe(self, namespace: str, name: str) -> Observed | None:
         self._require("get deployments.apps")
@@ -75,6 +83,11 @@ class MemoryCluster:
         self._require()
         resources = {kind: str(count) for kind, count in self.resources.items()}
         return ClusterFacts("memory/1", tuple(sorted(self.denied)), resources)
+
+    def tamper(self, namespace: str, name: str, replicas: int) -> None:
+        """Change the number of replicas behind everybody's back, as somebody with kubectl would."""
+        held = self._held[namespace, name]
+        find_deployment(held.manifests)["spec"]["replicas"] = replicas
 
     def names(self) -> list[tuple[str, str]]:
         """Namespace and name of everything held, for a test that looks for orphans."""

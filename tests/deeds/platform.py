@@ -2,6 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import time
+from pathlib import Path
+
+from django.conf import settings
+
+from config.celery import app
+from deployments.engine_host.state import StateDirectory, write_document
 from deployments.models import Deployment
 from gateway.actions import register_gateway
 from tests.factories import CatalogModelFactory, ClusterFactory, DeploymentFactory, ModelVersionFactory
@@ -25,6 +33,30 @@ def deployment(world, actor):
 def gateway(world, actor):
     registered, _secret = register_gateway("edge-1", by=None)
     return registered
+
+
+def a_living_engine_host(world, actor):
+    """The heartbeat of an engine host that runs nothing, which is all that a test of the connection reads."""
+    state = StateDirectory(Path(settings.ENGINE_STATE_DIR))
+    state.prepare()
+    heartbeat = {"pid": os.getpid(), "heartbeat": time.monotonic(), "version": "host/1", "resources": {}}
+    write_document(state.host_file, heartbeat)
+
+
+def a_cluster_that_lives(world, actor):
+    a_living_engine_host(world, actor)
+    return ClusterFactory()
+
+
+class WorkedAtOnce(Door):
+    """A door behind which a worker is waited for: here the task is done by whoever asks for it."""
+
+    def knock(self, client, world, it):
+        app.conf.task_always_eager = True
+        try:
+            return super().knock(client, world, it)
+        finally:
+            app.conf.task_always_eager = False
 
 
 class Wanted:
@@ -65,16 +97,23 @@ PLATFORM_DEEDS = [
     Deed(
         "add a cluster",
         "deployments.actions.add_cluster",
-        admin=Door(
+        subject=a_living_engine_host,
+        admin=WorkedAtOnce(
             "POST /admin/deployments/cluster/add/",
             {
                 "name": "berlin",
-                "driver": "kubernetes",
+                "driver": "local",
                 "namespace": "models",
                 "kubeconfig_path": "",
                 "region": "eu",
             },
         ),
+    ),
+    Deed(
+        "test a cluster",
+        "deployments.actions.check_cluster",
+        subject=a_cluster_that_lives,
+        admin=WorkedAtOnce("POST /admin/deployments/cluster/{it.pk}/test/", SENT),
     ),
     Deed(
         "deploy a model",

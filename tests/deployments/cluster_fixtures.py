@@ -14,8 +14,9 @@ from pathlib import Path
 
 import pytest
 
-from deployments.cluster.base import TemporaryClusterError
+from deployments.cluster.base import TemporaryClusterError, find_deployment
 from deployments.cluster.local import LocalCluster
+from deployments.engine_host.state import StateDirectory, file_name, read_document, write_document
 from deployments.manifests import EngineSpec, RuntimeSpec, engine_manifests
 
 TINY_ENGINE = str(Path(__file__).with_name("tiny_engine.py"))
@@ -98,8 +99,9 @@ class Host:
 class Arena:
     """One cluster under test, with one deployment of its own and the ways to disturb it."""
 
-    def __init__(self, cluster):
+    def __init__(self, cluster, tamper=None):
         self.cluster = cluster
+        self._tamper = tamper
         self.spec = engine_spec(namespace=f"t-{uuid.uuid4().hex[:10]}")
 
     def apply(self, spec):
@@ -110,6 +112,10 @@ class Arena:
 
     def delete(self):
         self.cluster.delete(self.spec.namespace, self.spec.name)
+
+    def tamper(self, replicas):
+        """Change the number of replicas behind our back, by whatever way this kind of cluster has."""
+        self._tamper(self.spec.namespace, self.spec.name, replicas)
 
     def settled(self, spec):
         """Wait until exactly `spec` runs."""
@@ -123,3 +129,28 @@ class Arena:
 
     def gone(self):
         return eventually(lambda: self.observe() is None)
+
+
+def edit_the_file(state_dir):
+    """How somebody changes what runs on an engine host: with an editor."""
+
+    def tamper(namespace, name, replicas):
+        file = StateDirectory(state_dir).desired / file_name(namespace, name)
+        document = read_document(file)
+        find_deployment(document["manifests"])["spec"]["replicas"] = replicas
+        write_document(file, document)
+
+    return tamper
+
+
+def edit_with_kubectl(kube_config_path):
+    """How somebody changes a Deployment on Kubernetes."""
+    from kubernetes import client, config  # slow to import; the others do without
+
+    apps = client.AppsV1Api(config.new_client_from_config(str(kube_config_path)))
+
+    def tamper(namespace, name, replicas):
+        change = {"spec": {"replicas": replicas}}
+        apps.patch_namespaced_deployment(name, namespace, change, field_manager="kubectl-edit")
+
+    return tamper

@@ -4,7 +4,7 @@ import pytest
 
 from deployments.cluster.local import LocalCluster
 from deployments.cluster.memory import MemoryCluster
-from tests.deployments.cluster_fixtures import Arena, Host, eventually
+from tests.deployments.cluster_fixtures import Arena, Host, edit_the_file, edit_with_kubectl, eventually
 
 
 @pytest.fixture(scope="session")
@@ -25,7 +25,7 @@ def own_engine_host(tmp_path):
 
 @pytest.fixture
 def local_arena(engine_host):
-    arena = Arena(LocalCluster(engine_host.state_dir))
+    arena = Arena(LocalCluster(engine_host.state_dir), edit_the_file(engine_host.state_dir))
     yield arena
     arena.delete()
 
@@ -43,8 +43,8 @@ def kubernetes_cluster(kube_config_path):
 
 
 @pytest.fixture
-def kubernetes_arena(kubernetes_cluster):
-    arena = Arena(kubernetes_cluster)
+def kubernetes_arena(kubernetes_cluster, kube_config_path):
+    arena = Arena(kubernetes_cluster, edit_with_kubectl(kube_config_path))
     yield arena
     kubernetes_cluster.delete(arena.spec.namespace, arena.spec.name)
 
@@ -52,7 +52,8 @@ def kubernetes_arena(kubernetes_cluster):
 @pytest.fixture(params=["memory", "local", pytest.param("kubernetes", marks=pytest.mark.kubernetes)])
 def arena(request):
     if request.param == "memory":
-        return Arena(MemoryCluster())
+        cluster = MemoryCluster()
+        return Arena(cluster, cluster.tamper)
     return request.getfixturevalue(f"{request.param}_arena")
 
 

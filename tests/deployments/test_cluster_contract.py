@@ -30,6 +30,24 @@ def test_applying_the_same_again_changes_nothing(arena):
     assert arena.observe() == before
 
 
+def test_what_somebody_changed_is_put_back_and_named(arena):
+    first = arena.apply(arena.spec)
+    assert (first.is_created, first.put_back) == (True, ())
+    arena.settled(arena.spec)
+    arena.tamper(replicas=3)
+    assert arena.observe().wanted_replicas == 3
+    again = arena.apply(arena.spec)
+    assert (again.is_created, again.wanted_replicas) == (False, 1)
+    assert again.put_back == ("Deployment spec.replicas: 3 → 1",)
+    assert arena.apply(arena.spec).put_back == ()
+
+
+def test_a_change_that_we_want_is_no_drift(arena):
+    arena.apply(arena.spec)
+    arena.tamper(replicas=3)
+    assert arena.apply(replace(arena.spec, replicas=2, generation=2)).put_back == ()
+
+
 def test_a_new_generation_of_the_same_spec_restarts_nothing(arena):
     arena.apply(arena.spec)
     before = arena.settled(arena.spec)

@@ -91,7 +91,7 @@ def grant_documented_role(admin, namespace):
 
 def test_an_account_without_rights_is_told_which_verb_it_lacks(arena, account):
     cluster = KubernetesCluster.from_text(account)
-    with pytest.raises(PermanentClusterError, match="may not patch services in namespace"):
+    with pytest.raises(PermanentClusterError, match=r"may not get deployments\.apps in namespace"):
         cluster.apply(engine_manifests(arena.spec))
     with pytest.raises(PermanentClusterError, match=r"may not get deployments\.apps in namespace"):
         cluster.observe(arena.spec.namespace, arena.spec.name)

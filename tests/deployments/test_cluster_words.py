@@ -4,11 +4,36 @@ import json
 
 import pytest
 
-from deployments.cluster.base import PermanentClusterError, TemporaryClusterError
+from deployments.cluster.base import PermanentClusterError, QuotaExceededError, TemporaryClusterError
+from deployments.cluster.kubernetes_answers import Asked
 from deployments.cluster.kubernetes_conditions import observed
 from deployments.cluster.kubernetes_errors import cluster_error
 from deployments.manifests import engine_manifests
 from tests.deployments.cluster_fixtures import engine_spec
+
+DEPLOYMENT = Asked("Deployment", "deployments", "smollm")
+
+
+def status_body(code, **more):
+    return json.dumps({"kind": "Status", "apiVersion": "v1", "status": "Failure", "code": code, **more})
+
+
+STRANGERS = {
+    "a proxy's page": "404 page not found",
+    "a login page": "<html>Sign in</html>",
+    "nothing": "",
+    "null": "null",
+    "a list": "[]",
+    "another shape": '{"message": "no such route", "status": CODE}',
+    "another status": '{"kind": "Status", "status": "Failure", "code": 599}',
+    "a success": '{"kind": "Status", "status": "Success"}',
+    "about nothing": '{"kind": "Status", "status": "Failure", "code": CODE, "details": {}}',
+    "about another object": '{"kind": "Status", "status": "Failure", "code": CODE, '
+    '"details": {"kind": "deployments", "name": "other"}}',
+    "about another kind": '{"kind": "Status", "status": "Failure", "code": CODE, '
+    '"details": {"kind": "ingresses", "name": "smollm"}}',
+}
+"""What stands in front of an API server and answers in its place."""
 
 
 def stored(*, generation=2, **status):
@@ -107,16 +132,32 @@ def test_what_may_pass_is_temporary(status):
 
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 405, 413, 415, 422])
 def test_what_will_not_pass_is_permanent(status):
-    assert isinstance(cluster_error(status, "whatever", ""), PermanentClusterError)
+    body = status_body(status, message="no", reason="NotFound" if status == 404 else "")
+    assert isinstance(cluster_error(status, "whatever", body, DEPLOYMENT), PermanentClusterError)
+
+
+@pytest.mark.parametrize("status", [301, 302, 400, 401, 403, 404, 405, 413, 415, 422])
+@pytest.mark.parametrize("body", STRANGERS, ids=STRANGERS)
+def test_what_no_api_server_said_is_nobodys_refusal(status, body):
+    error = cluster_error(status, "whatever", body.replace("CODE", str(status)), DEPLOYMENT)
+    assert isinstance(error, TemporaryClusterError)
+    assert "Something else than the cluster's API server" in str(error)
+
+
+def test_a_quota_waits_wherever_it_is_met():
+    body = status_body(403, message='deployments.apps "x" is forbidden: exceeded quota: small, requested: 1')
+    error = cluster_error(403, "Forbidden", body, DEPLOYMENT)
+    assert isinstance(error, QuotaExceededError)
+    assert "exceeded quota: small" in str(error)
 
 
 def test_a_namespace_that_is_going_away_can_be_made_anew_later():
-    body = json.dumps({"message": 'services "x" is forbidden: namespace n because it is being terminated'})
+    body = status_body(403, message='services "x" is forbidden: namespace n because it is being terminated')
     assert isinstance(cluster_error(403, "Forbidden", body), TemporaryClusterError)
 
 
 def test_what_admission_forbids_is_quoted():
-    body = json.dumps({"message": "admission webhook denied the request: image not signed"})
+    body = status_body(403, message="admission webhook denied the request: image not signed")
     assert "image not signed" in str(cluster_error(403, "Forbidden", body))
 
 
@@ -125,5 +166,5 @@ def test_a_forbidden_verb_is_named_with_group_and_namespace():
         'deployments.apps "x" is forbidden: User "u" cannot patch resource "deployments" in API group "apps" '
         'in the namespace "lab"'
     )
-    error = cluster_error(403, "Forbidden", json.dumps({"message": message}))
+    error = cluster_error(403, "Forbidden", status_body(403, message=message))
     assert "may not patch deployments.apps in namespace lab" in str(error)

@@ -1,18 +1,22 @@
 """The operators' pages: what runs where, why it does not, and the deeds with a question before them."""
 
 import pytest
+from django.core.exceptions import ValidationError
 from django.urls import reverse
 
-from deployments.actions import reconcile
+from config.celery import app
+from deployments import connection
+from deployments.actions import add_cluster, reconcile
 from deployments.cluster.memory import MemoryCluster
 from deployments.models import Cluster, Deployment, Route
 from gateway.models import Gateway
 from tenants.models import AuditEntry
 from tenants.revision import raise_revision
 from tenants.secrets import digest
-from tests.factories import DeploymentFactory, ModelVersionFactory
+from tests.factories import ClusterFactory, DeploymentFactory, ModelVersionFactory
 from tests.gateway.granted import registered
 
+pytest_plugins = ["tests.deployments.cluster_plugin"]
 SUBMITTED = {"_form_submitted": "on"}
 
 
@@ -88,20 +92,8 @@ def test_scaling_and_deleting_ask_first(desk, deployment):
     assert "being deleted already" in page(desk, "deployments_deployment_change", deployment.pk)
 
 
-def test_an_operator_adds_a_cluster_and_sees_routes(desk, deployment):
-    desk.post(
-        reverse("admin:deployments_cluster_add"),
-        {
-            "name": "berlin",
-            "driver": "kubernetes",
-            "namespace": "models",
-            "kubeconfig_path": "",
-            "region": "eu",
-        },
-    )
-    assert Cluster.objects.get(name="berlin").region == "eu"
-    assert AuditEntry.objects.across_tenants().filter(verb="cluster.added").exists()
-    assert "berlin" in page(desk, "deployments_cluster_changelist")
+def test_an_operator_sees_clusters_and_routes(desk, deployment):
+    assert deployment.cluster.name in page(desk, "deployments_cluster_changelist")
     assert "http://chat.quartermaster.svc:8000/v1" in page(desk, "deployments_route_changelist")
     assert "http://chat.quartermaster.svc:8000/v1" in page(
         desk, "deployments_route_change", Route.objects.get().pk
@@ -156,3 +148,83 @@ def test_reviewers_cannot_do_what_operators_do(client, security_reviewer, deploy
         assert client.post(path, SUBMITTED | data).status_code == 403
     deployment.refresh_from_db()
     assert (deployment.replicas, deployment.is_deleted) == (1, False)
+
+
+@pytest.fixture
+def worked_at_once():
+    """Tasks are done by whoever asks for them, as by a worker that is there."""
+    app.conf.task_always_eager = True
+    yield
+    app.conf.task_always_eager = False
+
+
+NEW_CLUSTER = {
+    "name": "berlin",
+    "driver": "local",
+    "namespace": "models",
+    "kubeconfig_path": "",
+    "region": "eu",
+}
+
+
+def test_a_cluster_is_tried_before_it_is_saved(desk, worked_at_once, engine_host, settings):
+    settings.ENGINE_STATE_DIR = engine_host.state_dir
+    path = reverse("admin:deployments_cluster_add")
+    assert "A file on the workers" in page(desk, "deployments_cluster_add")
+    assert desk.post(path, NEW_CLUSTER).status_code == 302
+    saved = Cluster.objects.get(name="berlin")
+    assert (saved.resources, bool(saved.version), bool(saved.tested_at)) == (
+        {"nvidia.com/gpu": "2"},
+        True,
+        True,
+    )
+    assert "2 nvidia.com/gpu" in page(desk, "deployments_cluster_change", saved.pk)
+    assert AuditEntry.objects.across_tenants().filter(verb="cluster.added").count() == 1
+
+
+@pytest.mark.parametrize(
+    ("change", "fault"),
+    [
+        ({"driver": "kubernetes", "kubeconfig_path": "/nowhere/config"}, "kubeconfig cannot be used"),
+        ({}, "The engine host is not running"),
+    ],
+)
+def test_a_cluster_that_does_not_answer_is_not_saved_and_the_form_says_why(
+    desk, worked_at_once, settings, tmp_path, change, fault
+):
+    settings.ENGINE_STATE_DIR = tmp_path
+    answer = desk.post(reverse("admin:deployments_cluster_add"), NEW_CLUSTER | change)
+    assert answer.status_code == 200
+    assert fault in answer.content.decode()
+    assert not Cluster.objects.exists()
+
+
+def test_a_cluster_without_a_permission_is_not_saved(operator, worked_at_once, monkeypatch):
+    cluster = MemoryCluster()
+    cluster.denied = {"patch deployments.apps", "list pods"}
+    monkeypatch.setattr(connection, "get_cluster", lambda row: cluster)
+    with pytest.raises(ValidationError, match=r"may not: list pods, patch deployments\.apps in namespace"):
+        add_cluster(Cluster(name="berlin", driver="kubernetes"), by=operator)
+    assert not Cluster.objects.exists()
+
+
+def test_a_saved_cluster_is_tried_again_from_its_page(desk, worked_at_once, engine_host, settings, tmp_path):
+    cluster = ClusterFactory(name="berlin")
+    path = reverse("admin:deployments_cluster_test_now", args=[cluster.pk])
+    settings.ENGINE_STATE_DIR = tmp_path
+    desk.post(path, SUBMITTED)
+    assert "engine host is not running" in page(desk, "deployments_cluster_change", cluster.pk)
+    cluster.refresh_from_db()
+    assert cluster.tested_at is None
+    settings.ENGINE_STATE_DIR = engine_host.state_dir
+    desk.post(path, SUBMITTED)
+    cluster.refresh_from_db()
+    assert cluster.tested_at
+    assert AuditEntry.objects.across_tenants().filter(verb="cluster.tested").count() == 1
+
+
+def test_where_no_worker_is_the_operator_is_told(operator, settings, monkeypatch, db):
+    monkeypatch.setattr(connection, "QUEUE_SECONDS", 0)
+    settings.CLUSTER_TIMEOUT_SECONDS = 1
+    with pytest.raises(ValidationError, match="Are the workers running"):
+        add_cluster(Cluster(name="berlin", driver="local"), by=operator)

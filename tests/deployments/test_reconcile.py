@@ -297,3 +297,62 @@ def test_starting_is_not_falling(deployment, cluster):
     cluster.problems.clear()
     assert observation.state_of(deployment, observed) == State.DOWN, "it crashes at once"
     assert observation.state_of(deployment, None) == State.STARTING, "nothing is there yet"
+
+
+def drift_lines():
+    return list(AuditEntry.objects.across_tenants().filter(verb="deployment.drift_healed"))
+
+
+def test_what_somebody_changed_in_the_cluster_leaves_a_condition_and_an_audit_entry(deployment, cluster):
+    reconcile(deployment.pk, cluster=cluster)
+    cluster.tamper("quartermaster", "chat", 0)
+    reconcile(deployment.pk, cluster=cluster)
+    row = seen(deployment)
+    assert row.ready_replicas == 2
+    assert row.conditions[-1]["type"] == "DriftHealed"
+    assert "Deployment spec.replicas: 0 → 2" in row.conditions[-1]["message"]
+    (line,) = drift_lines()
+    assert line.details["put_back"] == "Deployment spec.replicas: 0 → 2"
+    reconcile(deployment.pk, cluster=cluster)
+    assert seen(deployment).conditions[-1]["type"] == "DriftHealed"  # it stays for a day
+    assert len(drift_lines()) == 1
+
+
+def test_what_somebody_deleted_is_drift_too(deployment, cluster):
+    reconcile(deployment.pk, cluster=cluster)
+    cluster.delete("quartermaster", "chat")
+    reconcile(deployment.pk, cluster=cluster)
+    (line,) = drift_lines()
+    assert line.details["put_back"] == "Deployment: deleted, made anew"
+
+
+def test_two_who_fight_over_a_field_write_one_entry_an_hour(deployment, cluster):
+    reconcile(deployment.pk, cluster=cluster)
+    for _ in range(3):
+        cluster.tamper("quartermaster", "chat", 5)
+        reconcile(deployment.pk, cluster=cluster)
+    assert len(drift_lines()) == 1
+    cluster.tamper("quartermaster", "chat", 6)
+    reconcile(deployment.pk, cluster=cluster)
+    assert len(drift_lines()) == 2
+    an_hour_ago = now() - observation.DRIFT_AUDITED_EVERY
+    Deployment.objects.filter(pk=deployment.pk).update(drift_at=an_hour_ago)
+    cluster.tamper("quartermaster", "chat", 6)
+    reconcile(deployment.pk, cluster=cluster)
+    assert len(drift_lines()) == 3
+
+
+def test_the_condition_of_old_drift_goes_away(deployment, cluster):
+    reconcile(deployment.pk, cluster=cluster)
+    cluster.tamper("quartermaster", "chat", 0)
+    reconcile(deployment.pk, cluster=cluster)
+    Deployment.objects.filter(pk=deployment.pk).update(drift_at=now() - observation.DRIFT_SHOWN)
+    reconcile(deployment.pk, cluster=cluster)
+    assert "DriftHealed" not in [each["type"] for each in seen(deployment).conditions]
+
+
+def test_a_change_of_ours_is_no_drift(deployment, cluster, operator):
+    reconcile(deployment.pk, cluster=cluster)
+    scale_deployment(deployment.pk, 3, by=operator)
+    reconcile(deployment.pk, cluster=cluster)
+    assert drift_lines() == []

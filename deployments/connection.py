@@ -1,0 +1,81 @@
+"""Trying a cluster before it is used. A worker does it, because that is where the credentials are."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from celery.exceptions import TimeoutError as ResultTimeout
+from django.conf import settings
+from django.core.exceptions import ValidationError
+from django.utils.translation import gettext as _
+from kombu.exceptions import OperationalError
+
+from deployments import tasks
+from deployments.cluster.base import ClusterFacts, PermanentClusterError, TemporaryClusterError
+from deployments.clusters import get_cluster
+from deployments.models import Cluster
+
+QUEUE_SECONDS = (
+    15.0  # beside the cluster's own time: for the queue, and a worker that finishes something first
+)
+
+
+def try_here(row: Cluster) -> dict[str, Any]:
+    """Ask the cluster of `row`, saved or not, who it is and what its credentials may not do.
+
+    Returns the fields of ClusterFacts, or {"fault": sentence}.
+    """
+    try:
+        facts = get_cluster(row).check(row.namespace)
+    except (TemporaryClusterError, PermanentClusterError) as error:
+        return {"fault": str(error)}
+    return {
+        "version": facts.version,
+        "missing_permissions": list(facts.missing_permissions),
+        "resources": dict(facts.resources),
+    }
+
+
+def require_usable(row: Cluster) -> ClusterFacts:
+    """Let a worker try the cluster of `row`, and wait for what it says. Changes nothing, so it is safe to repeat.
+
+    Raises ValidationError, with the exact fault, unless the cluster answers and lets us do everything.
+    """
+    answer = _ask_a_worker(row)
+    if fault := answer.get("fault"):
+        raise ValidationError(
+            _("The cluster cannot be used: %(fault)s"), code="unusable", params={"fault": fault}
+        )
+    if missing := answer["missing_permissions"]:
+        raise ValidationError(
+            _(
+                "The cluster answers, but its credentials may not: %(missing)s in namespace %(namespace)s. "
+                "Grant it to them; docs/deployments.md has the role."
+            ),
+            code="unusable",
+            params={"missing": ", ".join(missing), "namespace": row.namespace},
+        )
+    return ClusterFacts(answer["version"], resources=answer["resources"])
+
+
+def _ask_a_worker(row: Cluster) -> dict[str, Any]:
+    patience = settings.CLUSTER_TIMEOUT_SECONDS + QUEUE_SECONDS
+    try:
+        result = tasks.try_cluster.apply_async(
+            (row.driver, row.namespace, row.kubeconfig_path),
+            ignore_result=False,
+            expires=patience,
+            retry=False,
+        )
+    except OperationalError:
+        return {"fault": _("The queue does not answer, so no worker can try it. Try again shortly.")}
+    try:
+        answer: dict[str, Any] = result.get(timeout=patience)
+    except ResultTimeout:
+        return {
+            "fault": _("No worker tried it within %(seconds)d seconds. Are the workers running?")
+            % {"seconds": patience}
+        }
+    finally:
+        result.forget()
+    return answer

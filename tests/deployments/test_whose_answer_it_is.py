@@ -1,0 +1,240 @@
+"""A proxy, a load balancer or a sign-in page in front of an API server answers too. Its word is nobody's word: what
+runs goes on running, and the console goes on asking."""
+
+import http.server
+import json
+import threading
+from datetime import timedelta
+
+import pytest
+from django.utils.timezone import now
+
+from deployments.actions import delete_deployment, reconcile, reconcile_what_is_due, scale_deployment
+from deployments.cluster.base import PermanentClusterError, QuotaExceededError, TemporaryClusterError
+from deployments.cluster.kubernetes import KubernetesCluster
+from deployments.manifests import engine_manifests
+from deployments.models import Deployment
+from tests.deployments.cluster_fixtures import engine_spec
+from tests.factories import ClusterFactory, DeploymentFactory
+
+HTML, JSON, TEXT = "text/html", "application/json", "text/plain"
+STRANGERS = {
+    "proxy 404": (404, TEXT, "404 page not found\n"),
+    "html 404": (404, HTML, "<html>Not found</html>"),
+    "html 403": (403, HTML, "<html>Blocked by policy</html>"),
+    "html 401": (401, HTML, "<html>Sign in</html>"),
+    "login page": (200, HTML, "<html>Sign in</html>"),
+    "empty": (200, JSON, ""),
+    "null": (200, JSON, "null"),
+    "half an answer": (200, JSON, '{"kind": "Deploy'),
+    "redirect": (302, HTML, ""),
+    "another json": (200, JSON, '{"ok": true}'),
+    "another kind": (200, JSON, '{"kind": "Pod", "metadata": {"name": "stub-one"}}'),
+    "another object": (200, JSON, '{"kind": "Deployment", "metadata": {"name": "other", "generation": 1}}'),
+    "an object without numbers": (200, JSON, '{"kind": "Deployment", "metadata": {"name": "stub-one"}}'),
+    "json 404": (404, JSON, '{"message": "no Route matched with those values"}'),
+    "404 about another": (
+        404,
+        JSON,
+        '{"kind": "Status", "status": "Failure", "reason": "NotFound", "code": 404, '
+        '"details": {"name": "other", "kind": "deployments"}}',
+    ),
+    "404 about the path": (
+        404,
+        JSON,
+        '{"kind": "Status", "status": "Failure", "reason": "NotFound", "code": 404, "details": {}}',
+    ),
+    "404 of another reason": (404, JSON, '{"kind": "Status", "status": "Failure", "code": 404}'),
+    "a failure in a 200": (
+        200,
+        JSON,
+        '{"kind": "Status", "status": "Failure", "reason": "NotFound", "code": 404}',
+    ),
+}
+
+
+def failure(code, reason, message, **details):
+    status = {"kind": "Status", "status": "Failure", "reason": reason, "code": code, "message": message}
+    return json.dumps(status | ({"details": details} if details else {}))
+
+
+class Stub:
+    """The little of an API server that a deployment needs. `stranger` answers in its place."""
+
+    def __init__(self):
+        self.held, self.asked, self.stranger, self.quota = {}, [], None, None
+        stub = self
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def handle_any(self):
+                body = self.rfile.read(int(self.headers.get("content-length") or 0))
+                path = self.path.split("?")[0]
+                stub.asked.append((self.command, path))
+                status, kind, text = stub.stranger or stub.answer(self.command, path, body)
+                self.send_response(status)
+                self.send_header("content-type", kind)
+                self.send_header("content-length", str(len(text.encode())))
+                if status == 302:
+                    self.send_header("location", f"http://127.0.0.1:{stub.port}/sign-in")
+                self.end_headers()
+                self.wfile.write(text.encode())
+
+            do_GET = do_PATCH = do_POST = do_DELETE = handle_any
+
+            def log_message(self, *arguments):
+                pass
+
+        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.port = self.server.server_address[1]
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+
+    def answer(self, method, path, body):
+        name = path.rsplit("/", 1)[-1]
+        resource = path.split("/")[-2]
+        if method == "PATCH":
+            if self.quota and path not in self.held:
+                details = {"name": name, "kind": resource}
+                return 403, JSON, failure(403, "Forbidden", f'{resource} "{name}" {self.quota}', **details)
+            document = json.loads(body)
+            document["metadata"] |= {"uid": "u1", "generation": 1}
+            count = document["spec"].get("replicas", 1)
+            ready = ("replicas", "updatedReplicas", "readyReplicas", "availableReplicas")
+            document["status"] = {"observedGeneration": 1} | dict.fromkeys(ready, count)
+            self.held[path] = document
+        elif path not in self.held:
+            return (
+                404,
+                JSON,
+                failure(404, "NotFound", f'{resource} "{name}" not found', name=name, kind=resource),
+            )
+        elif method == "DELETE":
+            del self.held[path]
+            return 200, JSON, '{"kind": "Status", "status": "Success"}'
+        return 200, JSON, json.dumps(self.held[path])
+
+    @property
+    def runs(self):
+        return any("/deployments/" in path for path in self.held)
+
+
+@pytest.fixture
+def stub():
+    stub = Stub()
+    yield stub
+    stub.server.shutdown()
+    stub.server.server_close()
+
+
+@pytest.fixture
+def kubernetes(stub):
+    named = {"name": "c"}
+    return KubernetesCluster.from_text(
+        {
+            "current-context": "c",
+            "clusters": [named | {"cluster": {"server": f"http://127.0.0.1:{stub.port}"}}],
+            "users": [named | {"user": {"token": "t"}}],
+            "contexts": [named | {"context": {"cluster": "c", "user": "c"}}],
+        }
+    )
+
+
+@pytest.fixture
+def deployment(db, kubernetes):
+    deployment = DeploymentFactory(name="stub-one", cluster=ClusterFactory(driver="kubernetes"))
+    reconcile(deployment.pk, cluster=kubernetes)
+    deployment.refresh_from_db()
+    assert deployment.state == Deployment.State.HEALTHY
+    return deployment
+
+
+@pytest.mark.parametrize("stranger", STRANGERS.values(), ids=STRANGERS)
+def test_no_driver_call_believes_a_stranger(stub, kubernetes, stranger):
+    manifests = engine_manifests(engine_spec(name="stub-one"))
+    kubernetes.apply(manifests)
+    stub.stranger = stranger
+    for ask in (
+        lambda: kubernetes.apply(manifests),
+        lambda: kubernetes.observe("quartermaster", "stub-one"),
+        lambda: kubernetes.delete("quartermaster", "stub-one"),
+        lambda: kubernetes.check("quartermaster"),
+    ):
+        with pytest.raises(TemporaryClusterError):
+            ask()
+    assert ("GET", "/sign-in") not in stub.asked, "a redirect is not followed: it would carry our token along"
+
+
+@pytest.mark.parametrize("stranger", STRANGERS.values(), ids=STRANGERS)
+def test_a_deletion_ends_only_when_the_cluster_itself_says_so(
+    deployment, stub, kubernetes, stranger, operator
+):
+    delete_deployment(deployment.pk, by=operator)
+    stub.stranger = stranger
+    with pytest.raises(TemporaryClusterError):
+        reconcile(deployment.pk, cluster=kubernetes)
+    deployment.refresh_from_db()
+    assert deployment.state != Deployment.State.DELETED
+    assert deployment.conditions[0]["reason"] == "ClusterAway"
+    assert deployment.next_look_at <= now() + timedelta(minutes=1)
+    assert stub.runs
+
+    stub.stranger = None
+    Deployment.objects.filter(pk=deployment.pk).update(next_look_at=now())
+    assert reconcile_what_is_due() == 1
+    reconcile(deployment.pk, cluster=kubernetes)
+    deployment.refresh_from_db()
+    assert (deployment.state, stub.runs) == (Deployment.State.DELETED, False)
+
+
+@pytest.mark.parametrize("stranger", STRANGERS.values(), ids=STRANGERS)
+def test_a_change_is_tried_again_soon_after_a_stranger_answered(
+    deployment, stub, kubernetes, stranger, operator
+):
+    scale_deployment(deployment.pk, 2, by=operator)
+    stub.stranger = stranger
+    with pytest.raises(TemporaryClusterError):
+        reconcile(deployment.pk, cluster=kubernetes)
+    deployment.refresh_from_db()
+    assert [each["reason"] for each in deployment.conditions if each["type"] == "Accepted"] == []
+    assert deployment.next_look_at <= now() + timedelta(minutes=1)
+    stub.stranger = None
+    reconcile(deployment.pk, cluster=kubernetes)
+    deployment.refresh_from_db()
+    assert (deployment.state, deployment.ready_replicas) == (Deployment.State.HEALTHY, 2)
+
+
+def test_a_404_without_details_answers_what_was_asked(stub, kubernetes):
+    """Lean API servers leave the details out; the reason says it."""
+    stub.stranger = (404, JSON, failure(404, "NotFound", "not found"))
+    assert kubernetes.observe("quartermaster", "stub-one") is None
+    kubernetes.delete("quartermaster", "stub-one")
+
+
+def test_a_refusal_of_the_very_object_is_a_refusal(stub, kubernetes):
+    details = {"name": "smollm", "group": "apps", "kind": "Deployment"}
+    stub.answer = lambda method, path, body: (
+        (422, JSON, failure(422, "Invalid", "field is immutable", **details))
+        if method == "PATCH" and "/deployments/" in path
+        else Stub.answer(stub, method, path, body)
+    )
+    with pytest.raises(PermanentClusterError, match="field is immutable"):
+        kubernetes.apply(engine_manifests(engine_spec()))
+
+
+def test_a_quota_met_at_the_door_waits_and_goes_on_by_itself(db, stub, kubernetes):
+    stub.quota = "is forbidden: exceeded quota: small, requested: count/services=1, used: 5, limited: 5"
+    with pytest.raises(QuotaExceededError):
+        kubernetes.apply(engine_manifests(engine_spec()))
+    deployment = DeploymentFactory(name="stub-one", cluster=ClusterFactory(driver="kubernetes"))
+    reconcile(deployment.pk, cluster=kubernetes)  # raises nothing: the sweep asks again
+    deployment.refresh_from_db()
+    (condition,) = deployment.conditions
+    assert (condition["type"], condition["reason"]) == ("QuotaExceeded", "ExceededQuota")
+    assert "exceeded quota: small" in condition["message"]
+    assert (deployment.state, deployment.observed_generation) == (Deployment.State.DOWN, 0)
+    assert deployment.next_look_at <= now() + timedelta(minutes=1)
+    stub.quota = None
+    reconcile(deployment.pk, cluster=kubernetes)
+    deployment.refresh_from_db()
+    assert deployment.state == Deployment.State.HEALTHY
