@@ -193,6 +193,11 @@ WITH place AS MATERIALIZED (
       FROM fine GROUP BY 1, 2, 3, 4, 5, 6, 7 ORDER BY 1, 2, 3, 4, 5, 6, 7
     ON CONFLICT (period, tenant_id, project_id, key_id, model_id, day, is_unpriced) DO UPDATE
        SET {_add("rollup_day")}
+), unposted AS (
+    -- An update where the row is there, which waits for whoever is posting that day: what they read is without us.
+    INSERT INTO unposted_day (tenant_id, period, day, changed_at)
+    SELECT DISTINCT tenant_id, period, day, now() FROM fine ORDER BY 1, 2, 3
+    ON CONFLICT (tenant_id, period, day) DO UPDATE SET changed_at = excluded.changed_at
 )
 SELECT sum(calls)::bigint FROM fine
 """

@@ -12,7 +12,7 @@ from django.utils.timezone import now
 
 from billing.costs import today_of
 from billing.detail_sql import DETAIL
-from billing.models import BillingPeriod, CostLine
+from billing.models import BillingPeriod, CostLine, UnpostedDay
 from tenants import audit
 from tenants.errors import Conflict
 from tenants.models import Tenant, User
@@ -27,7 +27,8 @@ WITH {DETAIL}, wanted AS (
 ), have AS (
     SELECT project_id, sku_id, price_id, day, sum(quantity)::bigint AS quantity, count(*) AS lines
       FROM cost_line
-     WHERE tenant_id = %(tenant)s AND period = %(period)s AND reverses_id IS NULL
+     WHERE tenant_id = %(tenant)s AND period = %(period)s AND day BETWEEN %(first_day)s AND %(last_day)s
+       AND reverses_id IS NULL
      GROUP BY project_id, sku_id, price_id, day
 ), due AS (
     SELECT w.*, w.quantity - coalesce(h.quantity, 0) AS missing, coalesce(h.lines, 0) + 1 AS line
@@ -46,20 +47,48 @@ ON CONFLICT (source_ref) DO NOTHING
 def post_cost_lines(tenant: Tenant, *, before: date | None = None) -> int:
     """Post what the rollups want and the lines do not have, of days before `before`; return how many lines.
 
-    `before` defaults to the tenant's today: finished days. Late usage adds lines beside the earlier ones. Safe to
-    repeat: the second time there is nothing to post.
+    `before` defaults to the tenant's today: finished days. Reads only days whose usage changed since they were posted
+    (UnpostedDay), however many months are open. Late usage adds lines beside the earlier ones. Safe to repeat: the
+    second time there is nothing to post.
     """
     before = before or today_of(tenant)
+    changed = UnpostedDay.objects.in_tenant(tenant).filter(day__lt=before)
     posted = 0
-    for period in BillingPeriod.objects.in_tenant(tenant).filter(state="open").order_by("month"):
+    for month in sorted(set(changed.values_list("period", flat=True))):
         with transaction.atomic():
             _take_turns(tenant)
-            posted += _post(tenant, period.month, before)
-            done = min(before - timedelta(days=1), _last_day(period.month))
+            # Locked before the rollups are read: usage that is being recorded is either waited for or comes after.
+            days = changed.filter(period=month).order_by("day").select_for_update()
+            if found := list(days.values_list("day", flat=True)):
+                posted += _post(tenant, month, found[0], found[-1])
+                changed.filter(period=month, day__in=found).delete()
+    _note_posted(tenant, before)
+    return posted
+
+
+def _note_posted(tenant: Tenant, before: date) -> None:
+    """Write on open periods up to which day they are posted. One after the other, holding nothing else: recording
+    usage locks periods as well."""
+    yesterday = before - timedelta(days=1)
+    for period in BillingPeriod.objects.in_tenant(tenant).filter(state="open").order_by("month"):
+        done = min(yesterday, _last_day(period.month))
+        if period.posted_up_to is None or period.posted_up_to < done:
             BillingPeriod.objects.in_tenant(tenant).filter(pk=period.pk, state="open").exclude(
                 posted_up_to__gte=done
             ).update(posted_up_to=done)
-    return posted
+
+
+def tenants_to_post() -> list[Tenant]:
+    """Tenants with finished days whose usage changed, or whose periods do not say yet that they are posted."""
+    todays = {tenant.pk: today_of(tenant) for tenant in Tenant.objects.only("pk", "timezone")}
+    changed = UnpostedDay.objects.across_tenants().filter(day__lt=max(todays.values(), default=date.min))
+    due = {pk for pk, day in changed.values_list("tenant_id", "day").iterator() if day < todays[pk]}
+    open_periods = BillingPeriod.objects.across_tenants().filter(state="open")
+    for pk, month, posted in open_periods.values_list("tenant_id", "month", "posted_up_to").iterator():
+        done = min(todays[pk] - timedelta(days=1), _last_day(month))
+        if done >= month and (posted is None or posted < done):
+            due.add(pk)
+    return list(Tenant.objects.filter(pk__in=due).order_by("pk"))
 
 
 @transaction.atomic
@@ -82,7 +111,8 @@ def close_period(tenant: Tenant, month: date, *, by: User | None) -> BillingPeri
         raise Conflict(
             f"{month:%B %Y} is not over yet; it can be closed from the first of the next month on."
         )
-    _post(tenant, month, date.max)
+    _post(tenant, month, date.min, date.max)
+    UnpostedDay.objects.in_tenant(tenant).filter(period=month).delete()
     lines = CostLine.objects.in_tenant(tenant).filter(period=month).order_by("source_ref")
     digest, total, count = hashlib.sha256(), Decimal(0), 0
     for reference, quantity, amount in lines.values_list("source_ref", "quantity", "amount").iterator():
@@ -104,9 +134,9 @@ def _take_turns(tenant: Tenant) -> None:
         cursor.execute("SELECT pg_advisory_xact_lock(hashtext('cost lines'), hashtext(%s))", [str(tenant.pk)])
 
 
-def _post(tenant: Tenant, month: date, before: date) -> int:
+def _post(tenant: Tenant, month: date, first_day: date, last_day: date) -> int:
     with connection.cursor() as cursor:
-        days = {"period": month, "first_day": date.min, "last_day": before - timedelta(days=1)}
+        days = {"period": month, "first_day": first_day, "last_day": last_day}
         cursor.execute(POST, {"tenant": tenant.pk, "project": None, **days})
         return int(cursor.rowcount)
 

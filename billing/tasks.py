@@ -11,8 +11,7 @@ from django.db import DatabaseError, connection
 from django.utils.timezone import now
 
 from billing import exports, periods
-from billing.models import BillingPeriod, Export
-from tenants.models import Tenant
+from billing.models import Export
 from tenants.scope import platform_scope, tenant_scope
 
 log = structlog.get_logger(__name__)
@@ -47,10 +46,9 @@ def expire_exports() -> None:
 
 @shared_task
 def post_all_cost_lines() -> None:
-    """Post every tenant's finished days; most have nothing new. One that cannot be posted holds up no other."""
-    with platform_scope("find open periods"):
-        open_periods = BillingPeriod.objects.across_tenants().filter(state="open")
-        tenants = list(Tenant.objects.filter(pk__in=open_periods.values("tenant")))
+    """Post finished days of the tenants that have some to post. One that cannot be posted holds up no other."""
+    with platform_scope("find days to post"):
+        tenants = periods.tenants_to_post()
     for tenant in tenants:
         try:
             with tenant_scope(tenant.pk):

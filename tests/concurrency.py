@@ -25,7 +25,7 @@ def at_the_same_time(*deeds):
     def run(deed):
         try:
             connection.ensure_connection()
-            starting_line.wait(timeout=10)
+            starting_line.wait(timeout=60)
             return deed()
         except Exception as error:
             return error
@@ -52,7 +52,18 @@ def queued_at(rows, *deeds, meanwhile=lambda: None):
         return outcomes.result()
 
 
-def _wait_until_blocked(count, seconds=10):
+def queued_behind(deed, first):
+    """Do `first` in a transaction, run `deed` until it waits for a lock of that transaction, commit, and return what
+    `deed` returned or raised."""
+    with ThreadPoolExecutor(1) as thread:
+        with transaction.atomic():
+            first()
+            outcome = thread.submit(copy_context().run, at_the_same_time, deed)
+            _wait_until_blocked(1)
+        return outcome.result()[0]
+
+
+def _wait_until_blocked(count, seconds=60):
     deadline = time.monotonic() + seconds
     with connection.cursor() as cursor:
         while time.monotonic() < deadline:

@@ -22,6 +22,7 @@ from billing.models import (
     RollupDay,
     RollupHour,
     Sku,
+    UnpostedDay,
     UsageEvent,
     UsageImport,
 )
@@ -221,6 +222,9 @@ ROWS = {
     "billing.usageevent": _usage,
     "billing.rollupday": lambda lab: (
         lab.row("billing.usageevent") and RollupDay.objects.in_tenant(lab.tenant).first()
+    ),
+    "billing.unpostedday": lambda lab: (
+        lab.row("billing.usageevent") and UnpostedDay.objects.in_tenant(lab.tenant).first()
     ),
     "billing.rolluphour": lambda lab: (
         lab.row("billing.usageevent") and RollupHour.objects.in_tenant(lab.tenant).first()

@@ -14,6 +14,7 @@ from billing.models.ledger import (
     RollupDay,
     RollupHour,
     Sku,
+    UnpostedDay,
     UsageEvent,
     UsageImport,
 )
@@ -32,6 +33,7 @@ __all__ = [
     "RollupDay",
     "RollupHour",
     "Sku",
+    "UnpostedDay",
     "UsageEvent",
     "UsageImport",
 ]

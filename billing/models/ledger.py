@@ -279,6 +279,24 @@ class BillingPeriod(BillingOwned):
         return f"{self.tenant} {self.month:%Y-%m}"
 
 
+class UnpostedDay(BillingOwned):
+    """A tenant's day whose usage changed since its cost lines were posted: written by ingest in the transaction of the
+    usage itself, deleted by whoever posts the day. A day without a row has nothing to post."""
+
+    pk = CompositePrimaryKey("tenant", "period", "day")
+    tenant = models.ForeignKey(Tenant, models.CASCADE, db_index=False, related_name="+")
+    period = models.DateField()  # first day of the month it is posted to
+    day = models.DateField()  # in the tenant's time zone
+    changed_at = models.DateTimeField(default=now)
+
+    class Meta(BillingOwned.Meta):
+        db_table = "unposted_day"
+        indexes = [Index(fields=["day"], name="unposted_day_day")]
+
+    def __str__(self) -> str:
+        return f"{self.day} of {self.period:%Y-%m}"
+
+
 class CostLine(BillingOwned):
     """Usage x price, posted. A correction is another line (`reverses`); lines are never changed."""
 
