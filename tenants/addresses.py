@@ -16,7 +16,6 @@ from django.core.exceptions import ValidationError
 from django.db import models
 from django.db.models import BooleanField, CheckConstraint, F, Func, Q
 from django.utils.translation import gettext as _
-from rest_framework import serializers
 
 from tenants.names import SPACES, UNSEEN, in_postgresql
 
@@ -28,11 +27,13 @@ else:
 LONGEST: Final = 254
 LONGEST_LOCAL: Final = 64
 _LOCAL: Final = re.compile(r"[a-z0-9!#$%&'*+/=?^_`{|}~-]+(\.[a-z0-9!#$%&'*+/=?^_`{|}~-]+)*", re.ASCII)
-_LABEL: Final = re.compile(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?", re.ASCII)
+_LABEL: Final = re.compile(  # "_" for the addresses of programs, whose domain is their tenant's slug
+    r"[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?", re.ASCII
+)
 _LOCALHOST: Final = "localhost"
 # What every row must look like; the whole rule needs IDNA, which PostgreSQL does not know.
 STORED: Final = (
-    r"^[!#$%%&''*+/0-9=?^_`a-z{|}~-]+(\.[!#$%%&''*+/0-9=?^_`a-z{|}~-]+)*"
+    r"^[!#$\u0025&''*+/0-9=?^_`a-z{|}~-]+(\.[!#$\u0025&''*+/0-9=?^_`a-z{|}~-]+)*"
     rf"@[^@A-Z\U00000020{in_postgresql(UNSEEN + SPACES)}]+$"
 )
 
@@ -56,6 +57,22 @@ def read_address(said: object) -> str:
     if len(address) > LONGEST or len(to_wire(address)) > LONGEST:
         raise _no_address()
     return address
+
+
+def read_mail_address(said: object) -> str:
+    """The same of an address that mail can reach: not one of those that stand for programs and former people."""
+    address = read_address(said)
+    if address.endswith(".invalid"):
+        raise ValidationError(_("No mail can reach this address."), code="invalid")
+    return address
+
+
+def mail_address_or_none(said: object) -> str | None:
+    """The same, or None."""
+    try:
+        return read_mail_address(said)
+    except ValidationError:
+        return None
 
 
 def address_or_none(said: object) -> str | None:
@@ -116,7 +133,7 @@ def _to_ascii(label: str) -> str:
 
 
 def _no_address() -> ValidationError:
-    return ValidationError(_("Enter an e-mail address such as ana@example.com."), code="invalid")
+    return ValidationError(_("Enter a valid e-mail address, such as ana@example.com."), code="invalid")
 
 
 class AddressField(_EmailField):
@@ -139,16 +156,6 @@ class AddressFormField(forms.EmailField):
     def to_python(self, value: Any) -> Any:
         text = super().to_python(value)
         return text if text in self.empty_values else read_address(text)
-
-
-class AddressSerializerField(serializers.CharField):
-    """An address in a request of the HTTP API."""
-
-    def to_internal_value(self, data: Any) -> str:
-        try:
-            return read_address(super().to_internal_value(data))
-        except ValidationError as error:
-            raise serializers.ValidationError(error.messages) from error
 
 
 class IsAddress(Func):

@@ -9,6 +9,7 @@ from django import forms
 from django.utils.translation import gettext_lazy as _
 
 from tenants.actions.members import may_give
+from tenants.addresses import AddressFormField
 from tenants.models import Tenant, User
 from tenants.roles import PROJECT_ROLE_CHOICES, Role
 
@@ -70,7 +71,7 @@ def role_options(
 class InviteForm(forms.Form):
     """An address, and the role that is offered to it."""
 
-    email = forms.EmailField(
+    email = AddressFormField(
         label=_("E-mail address"),
         max_length=254,
         widget=forms.EmailInput(attrs={"autocomplete": "off"}),

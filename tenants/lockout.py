@@ -21,6 +21,7 @@ from django.shortcuts import render
 from django.utils.timezone import now
 
 from tenants import audit
+from tenants.addresses import address_key, address_or_none
 from tenants.models import User
 from tenants.scope import platform_scope
 
@@ -30,7 +31,7 @@ log = structlog.get_logger(__name__)
 def address_tried(request: Any, credentials: dict[str, Any] | None = None) -> str:
     """The e-mail address of an attempt in the one spelling under which people are found and failures counted."""
     given = credentials if credentials is not None else request.POST
-    return str(given.get("username") or "").strip().lower()
+    return address_key(given.get("username") or "")
 
 
 class LockoutBackend(AxesStandaloneBackend):  # type: ignore[misc]
@@ -65,7 +66,7 @@ class LockoutHandler(AxesDatabaseHandler):  # type: ignore[misc]
         super().user_login_failed(sender, credentials, request, **kwargs)
         if was_locked:
             return  # said when it was locked; the trail does not grow with every further attempt
-        person = User.objects.filter(email=address_tried(request, credentials)).first()
+        person = User.objects.filter(email=address_or_none(credentials["username"])).first()
         is_locked = bool(request and request.axes_locked_out)
         # Without what was typed: people type passwords there.
         log.info("sign_in_failed", person=str(person.pk) if person else None, locked=is_locked)
@@ -103,13 +104,13 @@ def is_locked(user: User) -> bool:
 
 def forget_failures(user: User) -> int:
     """Let `user` try again now; return how many records of failures went. Safe to repeat."""
-    forgotten: int = AxesProxyHandler.reset_attempts(username=user.email.lower())
+    forgotten: int = AxesProxyHandler.reset_attempts(username=user.email)
     return forgotten
 
 
 def _recent_failures(user: User) -> Any:
     return AccessAttempt.objects.filter(
-        username=user.email.lower(), attempt_time__gte=now() - settings.AXES_COOLOFF_TIME
+        username=user.email, attempt_time__gte=now() - settings.AXES_COOLOFF_TIME
     )
 
 

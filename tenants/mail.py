@@ -16,6 +16,8 @@ from django.core.mail import EmailMultiAlternatives, get_connection
 from django.template.loader import render_to_string
 from django.utils.translation import gettext as _
 
+from tenants.addresses import to_wire
+
 REFUSED: Final = (OSError, SMTPException)
 
 
@@ -29,7 +31,7 @@ def compose(name: str, subject: str, to: str, **words: Any) -> EmailMultiAlterna
         subject=" ".join(subject.split()),  # a header has one line
         body=render_to_string(f"tenants/mail/{name}.txt", words),
         from_email=settings.DEFAULT_FROM_EMAIL,
-        to=[to],
+        to=[to_wire(to)],
     )
     mail.attach_alternative(render_to_string(f"tenants/mail/{name}.html", words), "text/html")
     return mail

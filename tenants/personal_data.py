@@ -70,7 +70,7 @@ def export_person(user: User, *, by: User | None) -> Iterator[tuple[str, Any]]:
     with platform_scope("export of what is held about a person"):
         audit.record("person.exported", actor=by, subject=user)
         yield "person", _told(user)
-        yield "invitations", [_told(one) for one in Invitation.unscoped.filter(email__iexact=user.email)]
+        yield "invitations", [_told(one) for one in Invitation.unscoped.filter(email=user.email)]
         for relation in _relations():
             rows = relation.related_model._base_manager.filter(**{relation.field.name: user})
             if relation.related_model is not AuditEntry and (told := [_told(row) for row in rows.iterator()]):
@@ -121,7 +121,7 @@ def _erase(
     handed, revoked = _let_keys_go(user, keys_to, token)
     memberships = Membership.unscoped.filter(user=user).count()
     for address in person.addresses:
-        invitations = Invitation.unscoped.filter(email__iexact=address)
+        invitations = Invitation.unscoped.filter(email=address)
         invitations.filter(accepted_at=None, withdrawn_at=None).update(withdrawn_at=now())
         invitations.update(email=f"{token}@erased.invalid")
         _forget_attempts(address)
@@ -293,7 +293,7 @@ def _forget_attempts(email: str) -> None:
     if apps.is_installed("axes"):
         for model in apps.get_app_config("axes").get_models():
             if any(field.name == "username" for field in model._meta.concrete_fields):
-                model._base_manager.filter(username__iexact=email).delete()
+                model._base_manager.filter(username=email).delete()
 
 
 def _relations() -> list[Any]:

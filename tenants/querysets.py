@@ -9,6 +9,7 @@ from django.db import models
 from django.db.models import Exists, F, Func, OuterRef, Q
 from django.utils.timezone import now
 
+from tenants.addresses import address_or_none
 from tenants.roles import ROLE_PERMISSIONS, StaffRole
 from tenants.scoping import TenantQuerySet
 
@@ -75,7 +76,7 @@ class InvitationQuerySet(TenantQuerySet):
         return visible.filter(tenant__in=user.memberships.filter(role__in=managing).values("tenant"))
 
     def to(self, email: str) -> Self:
-        return self.filter(email=email.strip().lower())
+        return self.filter(email=address_or_none(email))
 
 
 class DigestOfSession(Func):

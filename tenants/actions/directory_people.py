@@ -8,7 +8,6 @@ from dataclasses import asdict, replace
 from uuid import UUID
 
 from django.core.exceptions import ValidationError
-from django.core.validators import validate_email
 from django.db import IntegrityError, transaction
 from django.utils.timezone import now
 from django.utils.translation import gettext as _
@@ -16,6 +15,7 @@ from django.utils.translation import gettext as _
 from tenants import audit
 from tenants.actions.due_rules import follow, note_rules_due
 from tenants.actions.people import deactivate_person, hold_owned_tenants, reactivate_person
+from tenants.addresses import read_address, read_mail_address
 from tenants.directory import PersonFacts, entry_of, facts_of, people
 from tenants.errors import Conflict
 from tenants.models import DirectoryGroup, DirectoryPerson, User
@@ -236,13 +236,13 @@ def _shown(facts: PersonFacts) -> str:
 
 def _check(facts: PersonFacts) -> None:
     try:
-        validate_email(facts.email)
+        read_mail_address(facts.email)
     except ValidationError as error:
         raise ValidationError(
             _("userName must be the e-mail address with which the person signs in; map it to that.")
         ) from error
     if facts.work_email:
-        validate_email(facts.work_email)
+        read_address(facts.work_email)
     for name, value in asdict(facts).items():
         longest = LONGEST.get(name, LONGEST_NAME)
         if isinstance(value, str) and len(value) > longest:

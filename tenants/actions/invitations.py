@@ -8,7 +8,6 @@ from uuid import UUID
 from django.conf import settings
 from django.contrib.auth.password_validation import validate_password
 from django.core.exceptions import PermissionDenied, ValidationError
-from django.core.validators import validate_email
 from django.db import IntegrityError, transaction
 from django.utils.timezone import now
 from django.utils.translation import gettext as _
@@ -21,7 +20,7 @@ from tenants.actions.members import (
     require_manager,
     require_may_give,
 )
-from tenants.actions.service_accounts import DOMAIN
+from tenants.addresses import read_mail_address
 from tenants.errors import Conflict
 from tenants.ids import uuid7
 from tenants.invitation_mail import link_secret
@@ -293,14 +292,10 @@ def _require_open(invitation: Invitation) -> None:
 
 
 def _clean_address(email: str) -> str:
-    email = email.strip().lower()
     try:
-        validate_email(email)
+        return read_mail_address(email)
     except ValidationError as error:
         raise ValidationError({"email": error.messages}) from error
-    if len(email) > 254 or email.endswith((f".{DOMAIN}", ".invalid")):
-        raise ValidationError({"email": _("No mail can reach this address.")})
-    return email
 
 
 def _expiry() -> datetime:

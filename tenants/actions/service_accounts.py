@@ -52,7 +52,7 @@ def create_service_account(tenant: Tenant, *, name: str, role: str, by: User) ->
     word = slugify(name)[:LONGEST_NAME]
     if not word:
         raise ValidationError({"name": _("Give a name with letters or digits, such as nightly-report.")})
-    email = f"{word}@{tenant.slug}.{DOMAIN}"
+    email = f"{word}@{tenant.slug}.{DOMAIN}".lower()
     if User.objects.filter(email=email).exists():
         raise ValidationError({"name": _("There is a service account of this name already. Take another.")})
     account = User.objects.create_user(email, None, name=name.strip(), service_of=tenant, responsible=by)
@@ -130,7 +130,7 @@ def delete_service_account(
     settled = belongings.settle(account, tenant, choices or {}, actor=by)
     audit.record("service_account.deleted", actor=by, subject=account, tenant=tenant, settled=settled)
     end_membership(membership)
-    account.email = f"{account.pk}@{tenant.slug}.{DOMAIN}"
+    account.email = f"{account.pk}@{tenant.slug}.{DOMAIN}".lower()
     account.is_active = False
     account.save(update_fields=["email", "is_active"])
 

@@ -16,6 +16,7 @@ from django.utils.translation import gettext as _
 
 from tenants import audit, lockout
 from tenants.actions.own_account import record_own
+from tenants.addresses import read_address, read_mail_address
 from tenants.errors import Conflict
 from tenants.models import SecondFactor, User
 from tenants.sessions import end_sessions
@@ -79,9 +80,10 @@ def create_administrator(email: str, *, because: str, reset_factor: bool = False
 
     Raises ValidationError when `email` is no address; Conflict for a service account.
     """
-    user = User.objects.select_for_update().filter(email=email.strip().lower()).first()
+    email = read_address(email)
+    user = User.objects.select_for_update().filter(email=email).first()
     if user is None:
-        user = User(email=email.strip().lower())
+        user = User(email=read_mail_address(email))
         user.set_unusable_password()
         user.full_clean()
     if user.is_service_account:

@@ -16,6 +16,7 @@ from unfold.enums import ActionVariant
 from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
 
 from tenants.actions import end_staff_role, make_staff
+from tenants.addresses import AddressFormField
 from tenants.admin.base import LookAdmin
 from tenants.errors import Conflict
 from tenants.models import StaffAppointment, User
@@ -26,7 +27,7 @@ from tenants.roles import StaffRole
 class AppointForm(forms.Form):
     """Who gets which role. People have an account before they are appointed."""
 
-    email = forms.EmailField(
+    email = AddressFormField(
         label=_("E-mail address"),
         help_text=_("Of somebody who has an account here."),
         widget=UnfoldAdminTextInputWidget(attrs={"type": "email"}),
@@ -34,7 +35,7 @@ class AppointForm(forms.Form):
     role = forms.ChoiceField(label=_("Role"), choices=StaffRole.choices, widget=UnfoldAdminSelectWidget())
 
     def clean_email(self) -> User:
-        person = User.objects.filter(email=str(self.cleaned_data["email"]).lower()).first()
+        person = User.objects.filter(email=self.cleaned_data["email"]).first()
         if person is None:
             raise ValidationError(_("Nobody has this address. They sign in once, then you appoint them."))
         return person

@@ -26,6 +26,7 @@ from tenants.actions.group_rules import (
     require_may_write,
 )
 from tenants.actions.identities import link_identity, unlink_identity
+from tenants.addresses import AddressFormField
 from tenants.admin.base import LookAdmin, go_to
 from tenants.errors import Conflict
 from tenants.group_rules import LAST_OWNER, Change
@@ -211,7 +212,7 @@ def _digest(rule: GroupRule, changes: list[Change]) -> str:
 
 
 class LinkForm(BaseDialogForm):  # type: ignore[misc]
-    email = forms.EmailField(label=_("E-mail address of the account"), widget=UnfoldAdminTextInputWidget())
+    email = AddressFormField(label=_("E-mail address of the account"), widget=UnfoldAdminTextInputWidget())
     subject = forms.CharField(
         label=_("Subject at the provider"), max_length=255, widget=UnfoldAdminTextInputWidget()
     )
@@ -261,7 +262,7 @@ class FederatedIdentityAdmin(LookAdmin):
         },
     )
     def link(self, request: HttpRequest, form: LinkForm) -> HttpResponse:
-        user = User.objects.filter(email=form.cleaned_data["email"].lower()).first()
+        user = User.objects.filter(email=form.cleaned_data["email"]).first()
         try:
             if user is None:
                 raise Conflict("There is no account with this address.")

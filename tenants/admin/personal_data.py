@@ -15,6 +15,7 @@ from unfold.decorators import action
 from unfold.enums import ActionVariant
 from unfold.widgets import INPUT_CLASSES
 
+from tenants.addresses import AddressFormField, address_or_none
 from tenants.audit import tasks
 from tenants.errors import Conflict
 from tenants.models import User
@@ -40,7 +41,7 @@ class EraseForm(forms.Form):
     reason = forms.CharField(
         label=_("Reason"), max_length=500, help_text=_("Stays in the trail. Do not name the person.")
     )
-    keys_to = forms.EmailField(
+    keys_to = AddressFormField(
         label=_("Who gets their keys"), required=False,
         help_text=_("A member's address. Keys that their role may not hold are revoked; empty: all are."),
     )  # fmt: skip
@@ -53,14 +54,14 @@ class EraseForm(forms.Form):
 
     def clean_address(self) -> str:
         address = str(self.cleaned_data["address"]).strip()
-        if address.lower() != self.person.email:
+        if (address_or_none(address) or address) != self.person.email:
             raise forms.ValidationError(_("This is not their address. Nothing was erased."))
         return address
 
     def clean_keys_to(self) -> User | None:
         if not (address := self.cleaned_data["keys_to"]):
             return None
-        heir = User.objects.filter(email=address.lower(), is_active=True).exclude(pk=self.person.pk).first()
+        heir = User.objects.filter(email=address, is_active=True).exclude(pk=self.person.pk).first()
         if heir is None:
             raise forms.ValidationError(_("Nobody else has this address."))
         return heir

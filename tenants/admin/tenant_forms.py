@@ -11,6 +11,7 @@ from django.utils.translation import gettext_lazy as _
 from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
 
 from tenants.actions import create_tenant
+from tenants.addresses import AddressFormField
 from tenants.errors import Conflict
 from tenants.models import DataClass, Tenant, User
 
@@ -81,7 +82,7 @@ class NewTenantForm(TenantForm):
         help_text=_("Stands in addresses: /t/aurora-bank/. It cannot be changed later."),
         widget=UnfoldAdminTextInputWidget(),
     )
-    first_owner = forms.EmailField(
+    first_owner = AddressFormField(
         label=_("E-mail address of the first owner"),
         help_text=_("Gets an invitation."),
         widget=UnfoldAdminTextInputWidget(attrs={"type": "email"}),

@@ -32,6 +32,7 @@ from tenants.actions.members import (
     require_removable,
 )
 from tenants.api.base import InTenantFilter, VisibleMixin, named_tenant, peek
+from tenants.api.fields import AddressSerializerField
 from tenants.idempotency import once
 from tenants.models import Invitation, Membership, Source, Tenant
 from tenants.permissions import require, signed_in
@@ -111,7 +112,7 @@ class RemoveMemberSerializer(ChoicesSerializer):
 
 class NewInvitationSerializer(serializers.Serializer[Any]):
     tenant = serializers.SlugField(help_text="Slug of the tenant.")
-    email = serializers.EmailField()
+    email = AddressSerializerField()
     role = serializers.ChoiceField(choices=Role.choices)
 
 
@@ -189,7 +190,10 @@ class MemberViewSet(VisibleMixin, viewsets.ReadOnlyModelViewSet[Membership]):
 class InvitationFilter(InTenantFilter):
     """Narrow invitations to a tenant or an address."""
 
-    email = django_filters.CharFilter(lookup_expr="iexact")
+    email = django_filters.CharFilter(method="to_address")
+
+    def to_address(self, invitations: Any, name: str, said: str) -> Any:
+        return invitations.to(said)
 
 
 @extend_schema_view(

@@ -20,6 +20,7 @@ from tenants.actions import (
     suspend_tenant,
 )
 from tenants.api.base import InTenantFilter, VisibleMixin, named_tenant
+from tenants.api.fields import AddressSerializerField
 from tenants.api.limits import LIMITS_SCHEMA, SET_LIMITS_SCHEMA, project_limits
 from tenants.api.project_roles import ROLES_SCHEMA, SET_ROLE_SCHEMA, project_roles
 from tenants.models import DataClass, Membership, Project, Tenant
@@ -138,14 +139,14 @@ class ChangeProjectSerializer(serializers.Serializer[Any]):
 
     name = serializers.CharField(max_length=120, required=False)
     cost_centre = serializers.CharField(max_length=60, allow_blank=True, required=False)
-    owner = serializers.EmailField(
+    owner = AddressSerializerField(
         required=False, allow_null=True, help_text="A member's e-mail address; null: nobody in particular."
     )
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
         if attrs.get("owner"):
             members = Membership.objects.in_tenant(self.context["tenant"]).select_related("user")
-            member = members.filter(user__email=attrs["owner"].lower()).first()
+            member = members.filter(user__email=attrs["owner"]).first()
             if member is None:
                 raise serializers.ValidationError({"owner": ["There is no such member."]})
             attrs["owner"] = member.user

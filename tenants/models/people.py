@@ -15,6 +15,7 @@ from django.utils.functional import cached_property
 from django.utils.timezone import now
 from django.utils.translation import gettext_lazy as _
 
+from tenants.addresses import AddressField, address_or_none, is_address, read_address
 from tenants.ids import uuid7
 from tenants.querysets import TokenQuerySet
 from tenants.roles import StaffRole, TokenScope
@@ -29,14 +30,16 @@ class Source(models.TextChoices):
 
 class UserManager(BaseUserManager["User"]):
     def create_user(self, email: str, password: str | None = None, **fields: Any) -> User:
-        user = self.model(email=self.normalize_email(email).lower(), **fields)
+        """Make a person. Raises ValidationError if `email` is no address; that of a program is the caller's."""
+        is_program = fields.get("service_of") is not None
+        user = self.model(email=email.lower() if is_program else read_address(email), **fields)
         user.set_password(password)
         user.save(using=self._db)
         return user
 
     def get_by_natural_key(self, email: str | None) -> User:
-        """Find a person by the address they typed: addresses are stored in small letters."""
-        return self.get(email=(email or "").lower())
+        """Find a person by the address they typed. Raises DoesNotExist also for what is no address."""
+        return self.get(email=address_or_none(email) or "")
 
     def create_superuser(self, email: str, password: str | None = None, **fields: Any) -> User:
         return self.create_user(email, password, is_staff=True, is_superuser=True, **fields)
@@ -48,7 +51,7 @@ class User(AbstractUser):
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     username = None  # type: ignore[assignment]
     first_name = last_name = None  # type: ignore[assignment]
-    email = models.EmailField(_("e-mail address"), unique=True)
+    email = AddressField(_("e-mail address"), unique=True)
     name = models.CharField(_("name"), max_length=150, blank=True)
     external_id = models.CharField(max_length=200, blank=True, db_index=True)  # the directory's (SCIM)
     service_of = models.ForeignKey(
@@ -67,6 +70,7 @@ class User(AbstractUser):
 
     class Meta:
         permissions = [("erase_person", "Hand out and erase what is held about a person")]
+        constraints = [is_address("email", of="user")]
 
     def __str__(self) -> str:
         return self.name or self.email

@@ -9,6 +9,7 @@ from django.db.models import CheckConstraint, F, Q, UniqueConstraint
 from django.utils.timezone import now
 from django.utils.translation import gettext_lazy as _
 
+from tenants.addresses import AddressField, is_address
 from tenants.ids import uuid7
 from tenants.models.people import Source, User
 from tenants.querysets import InvitationQuerySet, TenantListQuerySet
@@ -156,7 +157,7 @@ class Invitation(TenantOwned):
     queryset_class = InvitationQuerySet
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
-    email = models.EmailField()
+    email = AddressField()
     role = models.CharField(max_length=10, choices=Role)
     digest = models.CharField(max_length=64, unique=True, editable=False)
     invited_by = models.ForeignKey(User, models.PROTECT, related_name="+")
@@ -175,6 +176,7 @@ class Invitation(TenantOwned):
                 name="invitation_one_open_each",
                 condition=Q(accepted_at=None, withdrawn_at=None),
             ),
+            is_address("email", of="invitation"),
             CheckConstraint(
                 name="invitation_accepted_by_somebody",
                 condition=Q(accepted_at__isnull=True) | Q(accepted_by__isnull=False),

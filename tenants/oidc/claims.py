@@ -11,7 +11,7 @@ from typing import Any
 import structlog
 from django.conf import settings
 
-from tenants.addresses import address_or_none
+from tenants.addresses import mail_address_or_none
 from tenants.names import clean_name, is_one_line
 from tenants.oidc import tokens
 from tenants.oidc.errors import ProviderMisbehaved
@@ -80,12 +80,12 @@ def _address(id_claims: dict[str, Any], userinfo: dict[str, Any]) -> tuple[str, 
     the same one.
     """
     document = id_claims if "email" in id_claims else userinfo
-    email = address_or_none(document.get("email")) or ""
+    email = mail_address_or_none(document.get("email")) or ""
     if (
         document is id_claims
         and "email_verified" not in id_claims
         and email
-        and address_or_none(userinfo.get("email")) == email
+        and mail_address_or_none(userinfo.get("email")) == email
     ):
         document = userinfo
     return email, bool(email) and is_true(document.get("email_verified"))

@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from django.db.models import Exists, F, Model, OuterRef, Q, Value
+from django.db.models import CharField, Exists, F, Model, OuterRef, Q, Value
 from django.db.models.functions import Coalesce, NullIf
 from scim2_models import InvalidFilterException, InvalidPathException, ScimFilter, SearchRequest
 from scim2_models.path import (
@@ -28,6 +28,7 @@ from scim2_models.path import (
 )
 from scim2_models.path.resolution import AttributeBinding, coerce_value
 
+from tenants.addresses import address_or_none
 from tenants.models import DirectoryGroup
 from tenants.scim import payloads
 
@@ -53,10 +54,15 @@ class Column:
 
 @dataclass(frozen=True)
 class Text(Column):
-    """A text, empty where it was never said. `is_small`: kept in small letters, so that its index helps."""
+    """A text, empty where it was never said.
+
+    `is_address`: an address, which equals no other spelling than its own (tenants/addresses.py). `is_small`: kept in
+    its one form besides, so that its index helps.
+    """
 
     name: str
     case_exact: bool = False
+    is_address: bool = False
     is_small: bool = False
 
     def compare(self, op: CompareOperator, value: Any) -> Q | None:
@@ -70,8 +76,14 @@ class Text(Column):
             return ~(self.compare(CompareOperator.eq, value) or NOTHING)
         if op not in words or not isinstance(value, str):
             return None
+        if self.is_address and op is CompareOperator.eq:
+            value = address_or_none(value)
+            if value is None:
+                return NOTHING
+        if self.is_small:
+            value = "".join(letter.lower() if letter.isascii() else letter for letter in value)
         if self.case_exact or self.is_small:
-            return Q(**{f"{self.name}__{words[op]}": value.lower() if self.is_small else value})
+            return Q(**{f"{self.name}__{words[op]}": value})
         return Q(**{f"{self.name}__i{words[op]}": value})
 
     def present(self) -> Q:
@@ -167,14 +179,14 @@ USERS = Columns(
     {
         ("id", None): Identifier("pk"),
         ("external_id", None): Text("external_id", case_exact=True),
-        ("user_name", None): Text("email", is_small=True),
+        ("user_name", None): Text("email", is_address=True, is_small=True),
         ("display_name", None): Text("name"),
         ("name", "formatted"): Text("formatted"),
         ("name", "given_name"): Text("given"),
         ("name", "family_name"): Text("family"),
         ("active", None): Flag("is_active"),
-        ("emails", None): Text("work"),
-        ("emails", "value"): Text("work"),
+        ("emails", None): Text("work", is_address=True),
+        ("emails", "value"): Text("work", is_address=True),
         ("emails", "type"): Constant("work"),
         ("emails", "primary"): Constant(True),
         ("groups", None): (
@@ -194,8 +206,10 @@ USERS = Columns(
     {
         "given": Coalesce("directory_entry__given_name", Value("")),
         "family": Coalesce("directory_entry__family_name", Value("")),
-        "formatted": Coalesce(NullIf("directory_entry__formatted_name", Value("")), "name"),
-        "work": Coalesce(NullIf("directory_entry__work_email", Value("")), "email"),
+        "formatted": Coalesce(
+            NullIf("directory_entry__formatted_name", Value("")), "name", output_field=CharField()
+        ),
+        "work": Coalesce(NullIf("directory_entry__work_email", Value("")), "email", output_field=CharField()),
         "made": F("date_joined"),
         "changed": Coalesce("directory_entry__changed_at", "date_joined"),
     },

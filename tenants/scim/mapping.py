@@ -11,6 +11,7 @@ from typing import Any
 from django.conf import settings
 from scim2_models import GroupMember, GroupMembership, Meta, Reference
 
+from tenants.addresses import address_or_none
 from tenants.directory import PersonFacts, entry_of
 from tenants.models import DirectoryGroup, User
 from tenants.scim import payloads
@@ -93,7 +94,7 @@ def facts_of_patched(payload: payloads.User, shown: payloads.User, before: Perso
 def _said(payload: payloads.User) -> PersonFacts:
     name = payload.name or payloads.Name()
     return PersonFacts(
-        email=(payload.user_name or "").strip().lower(),
+        email=_address(payload.user_name or ""),
         is_active=payload.active is not False,
         external_id=payload.external_id or "",
         given_name=name.given_name or "",
@@ -110,7 +111,12 @@ def _put_together(facts: PersonFacts) -> str:
 
 def _settled(facts: PersonFacts) -> PersonFacts:
     """A work address is kept only where it says something new."""
-    return replace(facts, work_email="") if facts.work_email.lower() == facts.email else facts
+    return replace(facts, work_email="") if address_or_none(facts.work_email) == facts.email else facts
+
+
+def _address(said: str) -> str:
+    """An address in its one form. What is none stays as it was said, for the action to refuse."""
+    return address_or_none(said) or said.strip()
 
 
 def group_payload(group: DirectoryGroup, members: Iterable[User] | None) -> payloads.Group:
@@ -146,7 +152,7 @@ def _work_email(emails: list[payloads.Email]) -> str:
     """The one address that is kept: of type work, else the primary one, else the first."""
     usable = [email for email in emails if email.value]
     ranked = sorted(usable, key=lambda email: (email.type != "work", not email.primary))
-    return (ranked[0].value or "") if ranked else ""
+    return (ranked[0].value or "").strip() if ranked else ""
 
 
 def _weak(text: str) -> str:

@@ -11,6 +11,7 @@ from django import forms
 from django.db.models import Exists, OuterRef
 from django.utils.translation import gettext_lazy as _
 
+from tenants.addresses import address_or_none
 from tenants.audit.questions import NOBODY, Question, deed_in_words, deeds_in_trail
 from tenants.local_days import start_of_day
 from tenants.models import AuditEntry, EmergencyAccess, Membership, Tenant, User
@@ -119,7 +120,7 @@ def actor_of(person: str, tenants: tuple[UUID, ...] | None) -> UUID | None:
     """
     if not person or person == PLATFORM:
         return None
-    found = User.objects.filter(email=person.lower())
+    found = User.objects.filter(email=address_or_none(person))
     if tenants is not None:
         members = Membership.objects.across_tenants().filter(tenant__in=tenants, user=OuterRef("pk"))
         deeds = AuditEntry.objects.across_tenants().filter(tenant__in=tenants, actor=OuterRef("pk"))

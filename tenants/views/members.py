@@ -24,6 +24,7 @@ from tenants.actions.members import (
     require_may_give,
     require_removable,
 )
+from tenants.addresses import address_or_none
 from tenants.forms import ProjectRoleForm, RoleForm, role_options
 from tenants.models import ApiKey, Invitation, Membership, Project, ProjectRole, Source, Tenant, User
 from tenants.permissions import WORDS, signed_in
@@ -328,7 +329,7 @@ class MemberRemove(MemberPage):
         chosen = self.request.POST.get(kind.kind, "")
         if chosen != "hand_over":
             return chosen if chosen == END else ""
-        address = self.request.POST.get(f"{kind.kind}_to", "").strip().lower()
+        address = address_or_none(self.request.POST.get(f"{kind.kind}_to", ""))
         heirs = self.get_queryset().filter(user__email=address)
         return str(heirs.values_list("pk", flat=True).first() or "nobody")
 

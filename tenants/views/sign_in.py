@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+from django import forms
 from django.conf import settings
 from django.contrib import messages
 from django.contrib.auth import login, update_session_auth_hash
 from django.contrib.auth.decorators import login_required
-from django.contrib.auth.forms import AuthenticationForm, SetPasswordForm
+from django.contrib.auth.forms import AuthenticationForm, SetPasswordForm, UsernameField
 from django.contrib.auth.mixins import LoginRequiredMixin
 from django.contrib.auth.views import LoginView, PasswordChangeView, redirect_to_login
 from django.core.exceptions import PermissionDenied
@@ -36,6 +37,19 @@ from tenants.views.keyset import keyset_page
 TENANTS_PER_PAGE = 20
 
 
+class TypedAddress(UsernameField):
+    """The address as it was typed. Django would make compatible characters one: the Kelvin sign a "k"."""
+
+    def to_python(self, value: Any) -> Any:
+        return forms.CharField.to_python(self, value)
+
+
+class SignInForm(AuthenticationForm):
+    """Address and password. A text that is no address is nobody's, and counts as a failure like any other."""
+
+    username = TypedAddress(widget=forms.TextInput(attrs={"autofocus": True}))
+
+
 @method_decorator(never_cache, name="dispatch")
 class SignIn(LoginView):
     """E-mail address and password; then a code, for whoever has an authenticator.
@@ -44,6 +58,7 @@ class SignIn(LoginView):
     """
 
     template_name = "registration/login.html"
+    authentication_form = SignInForm
     redirect_authenticated_user = True
 
     def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:

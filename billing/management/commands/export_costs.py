@@ -13,6 +13,7 @@ from django.core.management.base import BaseCommand, CommandError
 
 from billing import exports
 from billing.models import Export
+from tenants.addresses import address_or_none
 from tenants.models import Tenant, User
 
 
@@ -29,7 +30,7 @@ class Command(BaseCommand):
 
     def handle(self, **options: Any) -> None:
         tenant = Tenant.objects.filter(slug=options["tenant"]).first()
-        user = User.objects.filter(email=options["email"].lower(), is_active=True).first()
+        user = User.objects.filter(email=address_or_none(options["email"]), is_active=True).first()
         if tenant is None:
             raise CommandError(f"There is no tenant {options['tenant']}.")
         if user is None:

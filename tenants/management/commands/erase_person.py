@@ -8,6 +8,7 @@ from typing import Any
 from django.core.exceptions import ValidationError
 from django.core.management.base import BaseCommand, CommandError
 
+from tenants.addresses import address_or_none
 from tenants.errors import Conflict
 from tenants.models import User
 from tenants.personal_data import erase_person
@@ -41,7 +42,7 @@ class Command(BaseCommand):
         )
 
     def find(self, email: str) -> User:
-        user = User.objects.filter(email__iexact=email).first()
+        user = User.objects.filter(email=address_or_none(email)).first()
         if user is None:
             raise CommandError(f"Nobody has the address {email}.")
         return user

@@ -12,6 +12,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 from django.db import transaction
 
+from tenants.addresses import address_or_none
 from tenants.models import User
 from tenants.personal_data import export_person, write_json
 
@@ -27,7 +28,7 @@ class Command(BaseCommand):
 
     @transaction.atomic
     def handle(self, *args: Any, email: str, output: Path | None, **options: Any) -> None:
-        user = User.objects.filter(email__iexact=email).first()
+        user = User.objects.filter(email=address_or_none(email)).first()
         if user is None:
             raise CommandError(f"Nobody has the address {email}.")
         told = write_json(export_person(user, by=None))
