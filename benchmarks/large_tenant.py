@@ -40,12 +40,13 @@ class Size:
         return "large_" + "_".join(map(str, numbers))
 
 
-def open_large(stack: contextlib.ExitStack, size: Size, directory: Path) -> None:
+def open_large(stack: contextlib.ExitStack, size: Size, directory: Path, major: int | None = None) -> None:
     """Set Django up on the large database, as the console's role; build it if it is not there yet.
 
     Pending migrations run first, as they would on a grown installation. Only one process at a time can use `directory`.
+    A new `directory` is made by PostgreSQL of version `major`, if that is given, else by the machine's.
     """
-    _start_server(stack, directory)
+    _start_server(stack, directory, major)
     from tests.services import prepare_environment
 
     prepare_environment(stack.callback)
@@ -60,10 +61,10 @@ def open_large(stack: contextlib.ExitStack, size: Size, directory: Path) -> None
     _use(size)
 
 
-def _start_server(stack: contextlib.ExitStack, directory: Path) -> None:
+def _start_server(stack: contextlib.ExitStack, directory: Path, major: int | None) -> None:
     """Start the server of `directory` and name it in DATABASE_URL, as a server that was given to us."""
     from config.launcher.ports import free_port
-    from config.launcher.postgres import EmbeddedPostgres, RunningPostgres
+    from config.launcher.postgres import EmbeddedPostgres, RunningPostgres, installed_binaries
 
     directory.mkdir(parents=True, exist_ok=True)
     directory.chmod(0o711)  # PostgreSQL may run as another user and passes through
@@ -81,6 +82,8 @@ def _start_server(stack: contextlib.ExitStack, directory: Path) -> None:
     server = EmbeddedPostgres(
         directory / "postgres", port=free_port(), password=password.read_text(), fast=True
     )
+    if major is not None:
+        server.binaries = next(found for found in installed_binaries() if found.major == major)
     log = stack.enter_context((directory / "postgres.log").open("wb"))
     stack.callback(RunningPostgres(server, log).stop)
     os.environ["DATABASE_URL"] = os.environ["DATABASE_OWNER_URL"] = server.url("postgres")

@@ -59,10 +59,12 @@ def main() -> None:
     parser.add_argument("--match", default="", help="rows whose name contains this")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--directory", type=Path, default=DIRECTORY)
+    parser.add_argument("--postgres", type=int, help="major version, for a new --directory")
     parser.add_argument("--save", type=Path, help="write what was measured to this file")
     options = parser.parse_args()
     with contextlib.ExitStack() as stack:
-        open_large(stack, Size(events=options.events, other_keys=options.other_keys), options.directory)
+        size = Size(events=options.events, other_keys=options.other_keys)
+        open_large(stack, size, options.directory, options.postgres)
         run(options)
 
 

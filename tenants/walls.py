@@ -44,7 +44,10 @@ END $$;
 # would open a function of SQL anew for each table of each statement, which cost a short one a fifth of its time.
 # What is not set, empty or another kind of scope is null, and lets nothing through.
 _TENANTS = "current_setting('quartermaster.tenants', true)"
-_IS_PLATFORM = f"(SELECT {_TENANTS}) = '*'"
+_IS_PLATFORM = f"(SELECT {_TENANTS} = '*')"
+# "CASE … END IS NOT NULL" says no more than the OR in it, but the planner takes it to let 99.5 % of the rows through.
+# For the OR it assumes a hundredth, of every table anew, and plans for rows that are not few (docs/decisions/0013).
+_PASSES = "CASE WHEN {} THEN true END IS NOT NULL"
 _INSIDE = (
     f"{_IS_PLATFORM} OR {{}} = ANY "
     f"((SELECT string_to_array(nullif(nullif({_TENANTS}, ''), '*'), ',')::uuid[])::uuid[])"
@@ -56,10 +59,10 @@ def policies(table: str) -> dict[str, str]:
     """The policies of a table by name, each as it stands after `CREATE POLICY name ON table`."""
     if table == "tenants_tenant":
         own = f"FOR SELECT USING (id IN (SELECT tenant_id FROM tenants_membership WHERE {_MINE}))"
-        return {WALL: f"USING ({_INSIDE.format('id')})", OWN: own}
+        return {WALL: f"USING ({_PASSES.format(_INSIDE.format('id'))})", OWN: own}
     if table in OF_A_PERSON:
-        return {WALL: f"USING ({_IS_PLATFORM} OR {_MINE})"}
-    inside = _INSIDE.format("tenant_id")
+        return {WALL: f"USING ({_PASSES.format(f'{_IS_PLATFORM} OR {_MINE}')})"}
+    inside = _PASSES.format(_INSIDE.format("tenant_id"))
     found = {WALL: f"USING ({inside})"}
     if table == "tenants_auditentry":  # a deed that is no tenant's is written down from any scope
         found["written_anywhere"] = "FOR INSERT WITH CHECK (tenant_id IS NULL)"
