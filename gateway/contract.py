@@ -283,8 +283,8 @@ class UsageEventReport(Message, frozen=True):
 
     `ok`: answered in full. `error`: a backend was reached, and the call failed. `cancelled`: the client went
     away before the end. Calls that were refused before any backend was reached are counted in the metrics,
-    and not reported here. `is_exact` is false where tokens were estimated because the backend never told
-    them.
+    and not reported here. `is_exact` is false where tokens were estimated, in whole or in part, because the
+    backend did not tell them, or told what cannot be true.
     """
 
     call_id: str  # UUIDv7, minted by the gateway when the call arrived

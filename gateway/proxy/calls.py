@@ -3,18 +3,20 @@
 import asyncio
 import contextlib
 import time
-from typing import Any, Literal
+from typing import Literal
 
 import aiohttp
-import msgspec
+import orjson
 import structlog
 
 from gateway.contract import TokenCounts, UsageEventReport
 from gateway.proxy import upstream
+from gateway.proxy.backend_errors import error_shown, read_error
 from gateway.proxy.controls import put_apart
-from gateway.proxy.errors import Refusal, error_body, unavailable
+from gateway.proxy.errors import Refusal, error_body, retry_after, unavailable
+from gateway.proxy.evidence import Delivered, count_delivered, count_tokens
 from gateway.proxy.ids import rfc3339, trace_id
-from gateway.proxy.index import Index, Key, Price, Route
+from gateway.proxy.index import Backend, Index, Key, Price, Route
 from gateway.proxy.limits import Reservation
 from gateway.proxy.names import Names
 from gateway.proxy.questions import Question
@@ -22,23 +24,19 @@ from gateway.proxy.request import Request
 from gateway.proxy.spool import SpoolError
 from gateway.proxy.state import State, usage_not_recorded
 from gateway.proxy.streaming import EventStream, StreamTooStrange
-from gateway.proxy.tokens import estimate_answer, from_openai
+from gateway.proxy.whole_answers import FailedAnswer, PlainAnswer, read_answer
 
 _log = structlog.get_logger()
 _PATHS = {"chat": "/chat/completions", "embedding": "/embeddings"}
 _CLIENT_GONE = 499
 _AFTERMATH_SECONDS = 0.1
-
-
-class _Answer(msgspec.Struct):
-    """What the gateway reads of a plain answer."""
-
-    usage: dict[str, Any] | None = None
-    choices: msgspec.Raw = msgspec.Raw(b"[]")
+_LAST_WORDS_SECONDS = 5.0  # after the end of an answer, for what the backend says that it used
+_HELD_SECONDS = 0.25
+_BROKE_OFF = "The model broke off in the middle of its answer. Try again."
 
 
 class BrokenAnswer(Exception):
-    """The backend began an answer and did not finish it, or sent something that is none."""
+    """The backend did not finish an answer of which the client has a part."""
 
 
 class Call:
@@ -61,7 +59,9 @@ class Call:
         self._started = time.monotonic()
         self._first_token: float | None = None
         self._stream: EventStream | None = None
+        self._names: Names | None = None
         self._is_sending = False  # waiting for a client that reads slowly, not for the backend
+        self._is_client_gone = False
         self._is_finished = False
 
     async def run(self) -> None:
@@ -79,6 +79,7 @@ class Call:
                 return
             is_ending = serving.cancelled()  # this process does not wait any longer
             if not is_ending:
+                await self._hear_out(serving)
                 serving.cancel()  # which closes the connection to the backend
                 await asyncio.wait({serving})
                 if not serving.cancelled():
@@ -105,6 +106,13 @@ class Call:
             self._state.call_ended()
             hangup.cancel()
             await self._settle(TokenCounts(), is_unused=True)  # where nothing was recorded, nothing was used
+
+    async def _hear_out(self, serving: asyncio.Task[None]) -> None:
+        """The client has gone: if the answer is at its end, wait a little for what the backend says it used."""
+        self._is_client_gone = True
+        stream = self._stream
+        if stream is not None and stream.is_finished and not stream.is_told and stream.error is None:
+            await asyncio.wait({serving}, timeout=_LAST_WORDS_SECONDS)
 
     async def _admit(self) -> None:
         """Reserve what the call may use. Raises Refusal."""
@@ -136,7 +144,7 @@ class Call:
             if name in request.headers:
                 headers[name] = request.headers[name]
         try:
-            async with upstream.ask(
+            await upstream.ask(
                 self._state.upstream,
                 self._state.router,
                 self._route,
@@ -146,15 +154,8 @@ class Call:
                 self._index.settings,
                 self._attempts,
                 self._apart,
-            ) as (backend, response):
-                if response.headers.get("content-encoding", "identity") != "identity":
-                    raise BrokenAnswer("compressed although asked not to")
-                if self._question.is_stream:
-                    names = Names(backend, self._route.config.model, self._apart.secrets)
-                    self._stream = EventStream(names, hides_usage=not self._question.wants_usage)
-                    await self._pass_stream(self._stream, response)
-                    return
-                content = await response.read()
+                self._take,
+            )
         except (BrokenAnswer, StreamTooStrange, aiohttp.ClientError, TimeoutError) as error:
             if isinstance(error, TimeoutError) and self._is_sending:
                 tokens, is_exact = self._counted_so_far()
@@ -162,90 +163,164 @@ class Call:
                 await self._request.end_stream()
                 return
             await self._break_off(f"{type(error).__name__}: {error}")
-            return
-        await self._answer(content, Names(backend, self._route.config.model, self._apart.secrets))
 
-    async def _answer(self, content: bytes, names: Names) -> None:
-        """Record a plain answer, then send it."""
+    async def _take(self, backend: Backend, response: aiohttp.ClientResponse) -> None:
+        """Pass one backend's answer on. Raises BackendFault if it is none, and nothing of it was sent."""
+        content_type = response.headers.get("content-type", "application/json")
+        self._stream = None
+        self._names = Names(backend, self._route.config.model, self._apart.secrets)
         try:
-            answer = msgspec.json.decode(content, type=_Answer)
-            content = names.in_answer(content)
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            await self._break_off(f"no JSON: {error}")
-            return
-        if answer.usage is not None:
-            tokens, is_exact = from_openai(answer.usage)
-        else:
-            written = estimate_answer(msgspec.json.decode(answer.choices))
-            tokens, is_exact = TokenCounts(input=self._question.input_estimate, output=written), False
+            if response.headers.get("content-encoding", "identity") != "identity":
+                raise FailedAnswer(502, reason="compressed although asked not to")
+            if self._question.is_stream and not content_type.startswith("application/json"):
+                self._stream = EventStream(
+                    self._names,
+                    hides_usage=not self._question.wants_usage,
+                    choices=self._question.choices,
+                )
+                await self._pass_stream(self._stream, response, backend)
+                return
+            content = await response.read()
+            answer = read_answer(content, self._question.mode, self._question.inputs)
+            if self._question.is_stream:
+                raise FailedAnswer(502, reason="a plain answer to a call for a stream")
+        except (FailedAnswer, StreamTooStrange, aiohttp.ClientError) as error:
+            if self._request.status is not None:
+                raise BrokenAnswer(str(error)) from error
+            self._stream = None
+            raise self._fault(error, backend) from error
+        await self._answer(answer, self._names.in_answer(content))
+
+    def _fault(self, error: Exception, backend: Backend) -> upstream.BackendFault:
+        """An answer of which nothing was sent, as a failure of its backend."""
+        _log.warning("backend_broke_off", call=self._request.id, backend=backend.id, reason=str(error))
+        if isinstance(error, FailedAnswer):
+            said = read_error(error.said)
+            fault = upstream.fault_of(
+                error.status, said, backend, self._route, self._state.router, secrets=self._apart.secrets
+            )
+            if fault.status <= 500:  # perhaps the call's own fault
+                return fault
+        return upstream.BackendFault(502, _broke_off(), reason="broken_answer")
+
+    async def _answer(self, answer: PlainAnswer, content: bytes) -> None:
+        """Record a plain answer, then send it."""
+        bounds = self._question.bounds(self._route)
+        tokens, is_exact = count_tokens(answer.reported, bounds, answer.delivered)
         await self._finish("ok", 200, tokens, is_exact=is_exact)
         await self._request.answer(200, content, self._reservation.headers)
 
-    async def _pass_stream(self, stream: EventStream, response: aiohttp.ClientResponse) -> None:
+    async def _pass_stream(
+        self, stream: EventStream, response: aiohttp.ClientResponse, backend: Backend
+    ) -> None:
         """Pass events on as they come; record the call before its last one."""
         loop = asyncio.get_running_loop()
         idle_seconds = self._index.settings.idle_timeout_seconds
-        async with asyncio.timeout(None) as patience:
-            async for data in response.content.iter_any():
-                patience.reschedule(loop.time() + idle_seconds)
-                await self._pass_events(stream, stream.feed(data))
-                if stream.is_done:
-                    break
+        await self._open_stream(stream, response)
+        self._state.router.answered(backend)
+        try:
+            async with asyncio.timeout(None) as patience:
+                patience.reschedule(
+                    loop.time() + (_LAST_WORDS_SECONDS if stream.is_finished else idle_seconds)
+                )
+                while not stream.is_done and (data := await response.content.readany()):
+                    await self._pass_events(stream, stream.feed(data))
+                    seconds = _LAST_WORDS_SECONDS if stream.is_finished else idle_seconds
+                    patience.reschedule(loop.time() + seconds)
+        except TimeoutError:
+            if self._is_sending or not stream.is_finished:
+                raise  # else only its usage is missing
         await self._pass_events(stream, stream.end())
-        if not stream.is_done and stream.usage is None:
+        if not stream.is_finished:
             raise BrokenAnswer("the stream ended before it was complete")
         tokens, is_exact = self._counted_so_far()
+        if self._is_client_gone:
+            await self._finish("cancelled", self._request.status or _CLIENT_GONE, tokens, is_exact=is_exact)
+            return
         await self._finish("ok", 200, tokens, is_exact=is_exact)
-        if self._request.status is None:
-            await self._request.begin_stream(self._reservation.headers)
         await self._request.end_stream(b"data: [DONE]\n\n")
         with contextlib.suppress(TimeoutError):  # read to the very end, and the connection can be used again
             async with asyncio.timeout(_AFTERMATH_SECONDS):
                 await response.content.readany()
 
-    async def _pass_events(self, stream: EventStream, events: bytes) -> None:
-        if self._first_token is None and stream.pieces:
-            self._first_token = time.monotonic()
-        if not events:
-            return
-        if self._request.status is None:
+    async def _open_stream(self, stream: EventStream, response: aiohttp.ClientResponse) -> None:
+        """Send the first events on once there is something of an answer in them; until then another backend may
+        be asked. What only announces an answer is held back for a moment, not longer. Raises FailedAnswer.
+        """
+        held = b""
+        while not stream.has_begun:
+            seconds = _HELD_SECONDS if held else self._index.settings.idle_timeout_seconds
+            try:
+                async with asyncio.timeout(seconds):
+                    data = await response.content.readany()
+            except TimeoutError:
+                if held:
+                    break
+                raise
+            held += stream.feed(data) if data else stream.end()
+            if stream.error is not None:
+                raise stream.error
+            if (not data or stream.is_done) and not stream.is_finished:
+                raise FailedAnswer(502, reason="the stream ended before it was complete")
+        if not self._is_client_gone:
             await self._request.begin_stream(self._reservation.headers)
-        self._is_sending = True
-        await self._request.send_piece(events)
-        self._is_sending = False
+        await self._pass_events(stream, held)
+
+    async def _pass_events(self, stream: EventStream, events: bytes) -> None:
+        if self._first_token is None and stream.delivered.pieces:
+            self._first_token = time.monotonic()
+        if events and not self._is_client_gone:
+            self._is_sending = True
+            await self._request.send_piece(events)
+            self._is_sending = False
+        if stream.error is not None:
+            raise stream.error
 
     async def _break_off(self, reason: str) -> None:
         """The backend failed in the middle: a plain error if nothing was sent yet, else an error event."""
         backend = self._attempts.reached
         assert backend is not None
-        self._state.router.failed(backend, "broken_answer")
+        self._state.router.failed(backend, "broken_answer", is_reachable=True)
         _log.warning("backend_broke_off", call=self._request.id, backend=backend.id, reason=reason)
-        tokens, is_exact = self._counted_so_far() if self._stream else (TokenCounts(), False)
-        message = "The model broke off in the middle of its answer. Try again."
         if self._request.status is None:
-            await self._finish("error", 502, tokens, is_exact=is_exact)
-            raise Refusal(502, "backend_failed", message, kind="server_error")
+            await self._finish("error", 502, TokenCounts(), is_exact=True)
+            raise _broke_off()
+        tokens, is_exact = self._counted_so_far(is_failed=True)
         await self._finish("error", 200, tokens, is_exact=is_exact)
-        await self._request.end_stream(_error_event(message, "backend_failed"))
+        await self._request.end_stream(self._last_event())
+
+    def _last_event(self) -> bytes:
+        """What a stream ends with that broke off: the backend's own sentence, if that is for the caller."""
+        error = self._stream.error if self._stream is not None else None
+        backend = self._attempts.reached
+        if error is None or error.said is None or backend is None or self._names is None:
+            return _error_event(_BROKE_OFF, "backend_failed")
+        said = read_error(error.said)
+        if upstream.is_account_trouble(error.status, said, backend, self._route, self._state.router):
+            return _error_event(_BROKE_OFF, "backend_failed")
+        shown = error_shown(said, self._names.scrubber, self._apart.secrets)
+        return b"data: " + orjson.dumps({"error": shown}) + b"\n\n"
 
     async def _cut_off(self) -> None:
         """The process ends before the answer does."""
         if not self._is_finished:
-            tokens, is_exact = self._counted_so_far()
+            tokens, is_exact = self._counted_so_far(is_failed=True)
             await self._finish("error", self._request.status or 503, tokens, is_exact=is_exact)
         message = "This gateway is shutting down. Try again: another one will answer."
         if self._request.status is None:
             raise unavailable(message, "shutting_down")
         await self._request.end_stream(_error_event(message, "shutting_down"))
 
-    def _counted_so_far(self) -> tuple[TokenCounts, bool]:
+    def _counted_so_far(self, *, is_failed: bool = False) -> tuple[TokenCounts, bool]:
         """Tokens as the backend told them, or else as we counted; and whether that is exact."""
-        if self._stream is not None and self._stream.usage is not None:
-            return from_openai(self._stream.usage)
         if self._attempts.reached is None:
             return TokenCounts(), True
-        pieces = self._stream.pieces if self._stream else 0
-        return TokenCounts(input=self._question.input_estimate, output=pieces), False
+        bounds, stream = self._question.bounds(self._route), self._stream
+        if stream is None:
+            return (TokenCounts(), True) if is_failed else count_tokens(None, bounds, Delivered())
+        count = count_delivered if is_failed else count_tokens
+        is_partial = stream.is_partial or not stream.is_finished
+        return count(stream.reported, bounds, stream.delivered, is_partial=is_partial)
 
     async def _settle(self, tokens: TokenCounts, *, is_unused: bool = False) -> None:
         nano = self._price.cost(tokens) if self._price and not is_unused else 0
@@ -291,6 +366,10 @@ class Call:
             await self._state.spool.append(event)
         finally:
             await self._settle(tokens, is_unused=status == "error" and not tokens.total)
+
+
+def _broke_off() -> Refusal:
+    return Refusal(502, "backend_failed", _BROKE_OFF, kind="server_error", headers=retry_after(1.0))
 
 
 def _error_event(message: str, code: str) -> bytes:

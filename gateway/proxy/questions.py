@@ -5,11 +5,17 @@ from dataclasses import dataclass, field
 from gateway.contract import Mode
 from gateway.proxy.body import Body, with_member
 from gateway.proxy.errors import bad_request
+from gateway.proxy.evidence import Bounds, bounds_of
 from gateway.proxy.index import Price, Route
 from gateway.proxy.limits import Demand
 from gateway.proxy.tokens import estimate_prompt, with_margin
 
 _LARGEST_OUTPUT = 10_000_000
+# What makes a backend read more than the text of a request: media, files, its own search.
+_BRINGS_MORE = (
+    b'image_url"', b'input_audio"', b'"file', b'video', b'"web_search', b'"plugins"', b'"search_parameters"',
+    b'"prediction"', b'"data_sources"', b'"mcp', b'"documents"', b'"previous_response_id"',
+)  # fmt: skip
 
 
 @dataclass(slots=True)
@@ -36,13 +42,40 @@ class Question:
             output_nano=output_tokens * price.per_output_token if price else 0,
         )
 
+    @property
+    def choices(self) -> int:
+        """How many answers are wanted."""
+        return self.numbers.get("n") or 1
+
+    @property
+    def inputs(self) -> int:
+        """How many vectors are wanted."""
+        given = self.body.items_of("input")
+        is_several = given and bytes(given[0])[:1] in (b'"', b"[")  # else the ids of one text
+        return len(given) if given and is_several else 1
+
+    def bounds(self, route: Route) -> Bounds:
+        """What can be true of the tokens of this call."""
+        named, is_named = self._output_tokens(0)
+        return bounds_of(
+            self.input_estimate,
+            with_margin(self.input_estimate),
+            named_output=named if is_named else 0,
+            longest_output=route.config.max_output_tokens,
+            choices=self.choices,
+            is_embedding=self.mode == "embedding",
+            may_bring_more=self._may_bring_more,
+        )
+
+    def _may_bring_more(self) -> bool:
+        return any(name in self.body.raw for name in _BRINGS_MORE)
+
     def _output_tokens(self, default: int) -> tuple[int, bool]:
         if self.mode == "embedding":
             return 0, True
-        choices = self.numbers["n"] or 1
         # backends differ in which one they obey
         named = max(self.numbers["max_completion_tokens"], self.numbers["max_tokens"])
-        return (named or default) * choices, bool(named)
+        return (named or default) * self.choices, bool(named)
 
 
 def read_question(raw: bytes, mode: Mode) -> Question:

@@ -1,7 +1,7 @@
-"""Streams of server-sent events: passed on as bytes, looked into only where usage is told.
+"""Streams of server-sent events: passed on as bytes, looked into only where there is something to learn.
 
 An engine may cut its stream into pieces anywhere, so only whole events are passed on; a piece of an event
-waits for its rest.
+waits for its rest. An event is parsed if it tells usage, ends a choice, speaks of an error, or holds no choices.
 """
 
 import re
@@ -9,12 +9,18 @@ from typing import Any
 
 import orjson
 
+from gateway.proxy.evidence import MOST_BYTES_OF_A_TOKEN, Delivered
 from gateway.proxy.names import Names
+from gateway.proxy.usage import Reported, read_usage
+from gateway.proxy.whole_answers import FAILED_ENDS, FailedAnswer, error_in, texts_in, written
 
-_USAGE = re.compile(rb'"usage"\s*:\s*\{')
-_PIECE = re.compile(rb'"(?:content|reasoning_content|reasoning|refusal|arguments)"\s*:\s*"[^"]')
-_DONE = re.compile(rb"^data:\s*\[DONE\]\s*$", re.MULTILINE)
+_USAGE = re.compile(rb'"(?:usage\w*|timings)"\s*:\s*\{|_eval_count"\s*:')
+_FINISH = re.compile(rb'"finish_reason"\s*:\s*"[^"]')
+_CHOICE = re.compile(rb'"choices"\s*:\s*\[\s*\{')
+_DONE = re.compile(rb"^data:[^\S\n]*\[DONE\]\s*$", re.MULTILINE | re.IGNORECASE)
 _END_OF_EVENT = re.compile(rb"\r?\n\r?\n")
+_LINE = re.compile(rb"\r\n|\n|\r")
+_BOM = b"\xef\xbb\xbf"
 
 
 class StreamTooStrange(Exception):
@@ -22,31 +28,62 @@ class StreamTooStrange(Exception):
 
 
 class EventStream:
-    """Reads one backend's stream; `usage`, `pieces` and `is_done` say what was in it so far."""
+    """Reads one backend's stream; its attributes say what was in it so far."""
 
     _LARGEST_EVENT = 16 * 1024 * 1024
 
-    def __init__(self, names: Names, *, hides_usage: bool) -> None:
+    def __init__(self, names: Names, *, hides_usage: bool, choices: int = 1) -> None:
         self._names = names
         self._hides_usage = hides_usage
+        self._choices = choices  # asked for
         self._rest = b""
-        self.usage: dict[str, Any] | None = None
-        self.pieces = 0  # of the answer: about as many as tokens
+        self._is_new = True
+        self._finished: set[Any] = set()
+        self._told_at = 0  # bytes delivered when the largest number of output tokens was told last
+        self._first_told_at = 0
+        self.reported: Reported | None = None
+        self.delivered = Delivered()
+        self.error: FailedAnswer | None = None  # what an event said; nothing after it is passed on
+        self.has_choice = False
         self.is_done = False
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether the backend said that every choice is at its end."""
+        return self.has_choice and (self.is_done or len(self._finished) >= self._choices)
+
+    @property
+    def is_partial(self) -> bool:
+        """Whether text came after the last report of its tokens."""
+        return self.delivered.bytes > self._told_at
+
+    @property
+    def is_told(self) -> bool:
+        """Whether the usage of all that came is known."""
+        return self.reported is not None and self.reported.completion is not None and not self.is_partial
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether there is something of an answer, and not just the announcement of one."""
+        return bool(self.delivered.pieces or self._finished or self.is_done)
 
     def feed(self, data: bytes) -> bytes:
         """Take what came, and return what the client may have of it: whole events, without `[DONE]`.
 
-        Raises StreamTooStrange if no end of an event comes for 16 MiB.
+        An event that is an error is not returned: see `error`. Raises StreamTooStrange if no end of an event
+        comes for 16 MiB.
         """
+        if self._is_new and len(self._rest) + len(data) >= len(_BOM):
+            data, self._rest, self._is_new = (self._rest + data).removeprefix(_BOM), b"", False
         data = self._rest + data
-        end = max(data.rfind(b"\n\n"), data.rfind(b"\r\n\r\n"))
-        if end < 0:
+        if b"\n" not in data and b"\r\r" in data:
+            data = data.replace(b"\r", b"\n")
+        end = max(data.rfind(b"\n\n") + 2, data.rfind(b"\n\r\n") + 3)
+        if end < 4:
             if len(data) > self._LARGEST_EVENT:
                 raise StreamTooStrange
             self._rest = data
             return b""
-        end += 4 if data[end : end + 4] == b"\r\n\r\n" else 2
         whole, self._rest = data[:end], data[end:]
         return self._pass_on(whole)
 
@@ -60,24 +97,106 @@ class EventStream:
         if done is not None:
             self.is_done = True
             events = events[: done.start()]
-        self.pieces += len(_PIECE.findall(events))
-        if _USAGE.search(events):
-            events = b"".join(self._look_into(event) for event in _split(events))
-        return self._names.in_events(events)
+        if self._is_ordinary(events):
+            self._count(events)
+        else:
+            events = self._look_into_all(events)
+        return self._names.in_events(events) if events else b""
+
+    def _is_ordinary(self, events: bytes) -> bool:
+        """Whether all of these events are just pieces of the first choice."""
+        if not self.has_choice:
+            self.has_choice = _CHOICE.search(events) is not None
+        ends = events.count(b"\n\n") + events.count(b"\n\r\n")
+        return (
+            self._choices == 1
+            and events.count(b'"choices"') == ends
+            and b"error" not in events
+            and _USAGE.search(events) is None
+            and _FINISH.search(events) is None
+            and b'"annotations"' not in events
+        )
+
+    def _count(self, events: bytes) -> None:
+        texts, size, images = written(events)
+        if not texts and b'"logprobs":{' in events:  # part of a character, perhaps
+            texts = size = 1
+        self.delivered.pieces += texts
+        self.delivered.bytes += size
+        self.delivered.images += images
+
+    def _look_into_all(self, events: bytes) -> bytes:
+        result = []
+        for event in _split(events):
+            try:
+                result.append(self._look_into(event))
+            except FailedAnswer as error:
+                self.error = error
+                break
+        return b"".join(result)
 
     def _look_into(self, event: bytes) -> bytes:
-        """Note the usage in an event; drop an event that says nothing else and was not asked for."""
-        if not _USAGE.search(event):
-            return event
-        data = b"\n".join(line[5:].strip() for line in event.splitlines() if line.startswith(b"data:"))
+        """Note what an event says; drop one that only tells usage that was not asked for.
+
+        Raises FailedAnswer for one that is an error, or no event of a chat at all.
+        """
+        lines = _LINE.split(event)
+        data = b"\n".join([line[5:].strip() for line in lines if line.startswith(b"data:")])
+        if not data and event.lstrip().startswith(b"{"):
+            data = event.strip()  # JSON without the form of an event
+        if not data:
+            return event  # a comment, or nothing
+        is_error = any(line[6:].strip() == b"error" for line in lines if line.startswith(b"event:"))
         try:
             content = orjson.loads(data)
         except orjson.JSONDecodeError:
-            return event
-        if not isinstance(content, dict) or not isinstance(content.get("usage"), dict):
-            return event
-        self.usage = content["usage"]
-        return b"" if self._hides_usage and not content.get("choices") else event
+            try:
+                content = orjson.loads(data.decode(errors="replace"))
+            except orjson.JSONDecodeError:
+                if is_error or b'"choices"' not in data:
+                    raise FailedAnswer(502, data.decode(errors="replace")) from None
+                self._count(event)
+                return event
+        error = error_in(content, is_error=is_error)
+        if error is not None:
+            raise error
+        self._count_parsed(content, event)
+        self._note_usage(content)
+        is_only_usage = not content.get("choices") and isinstance(content.get("usage"), dict)
+        return b"" if self._hides_usage and is_only_usage else event
+
+    def _count_parsed(self, content: dict[str, Any], event: bytes) -> None:
+        choices = content.get("choices")
+        if not isinstance(choices, list):
+            return
+        if b'"annotations"' in event:
+            self._count(b"".join(texts_in(choices)))
+        else:
+            self._count(event)
+        for choice in choices:
+            if isinstance(choice, dict):
+                self.has_choice = True
+                reason = choice.get("finish_reason")
+                if reason and reason not in FAILED_ENDS:
+                    index = choice.get("index", 0)
+                    self._finished.add(index if isinstance(index, int) else 0)
+
+    def _note_usage(self, content: dict[str, Any]) -> None:
+        reported = read_usage(content)
+        if reported is None:
+            return
+        before = None if self.reported is None else self.reported.completion
+        if self.reported is None:
+            self.reported = reported
+        else:
+            self.reported.merge(reported)
+        told, now = reported.completion, self.delivered.bytes
+        if told is None:
+            return
+        if before is None or told > before:
+            self._told_at = self._first_told_at = now
+        elif told == before and now - self._first_told_at <= MOST_BYTES_OF_A_TOKEN:
+            self._told_at = now
 
 
 def _split(events: bytes) -> list[bytes]:

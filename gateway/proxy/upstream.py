@@ -1,7 +1,10 @@
 """Asking backends: the first that answers, and errors that betray nothing about them."""
 
 import contextlib
-from collections.abc import AsyncIterator
+import email.utils
+import math
+import time
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 import aiohttp
@@ -22,8 +25,10 @@ from gateway.proxy.routing import Router
 from gateway.proxy.scrub import scrubber_of
 from gateway.proxy.separation import Apart
 
-_NEXT_PLEASE = (502, 503, 504)  # another backend may do better
-_OURS = (401, 402, 403, 404, 405, 407)  # the client did nothing wrong: our route or credentials did
+_OURS = (401, 402, 403, 404, 405, 407, 408, 425)  # the client did nothing wrong: our route or account did
+_DOWN = (502, 503, 504)
+# Said by a server that runs: its own trouble, or that of this one call.
+_FROM_A_WORKING_BACKEND = (500, 501, *_OURS)
 
 
 @dataclass
@@ -33,7 +38,93 @@ class Attempts:
     reached: Backend | None = None  # the last backend that got the call
 
 
-@contextlib.asynccontextmanager
+class BackendFault(Exception):
+    """A backend failed before anything of its answer was sent on.
+
+    `status` is what it said, or should have said; `refusal` is for the client, if no other backend does better.
+    """
+
+    def __init__(
+        self,
+        status: int,
+        refusal: Refusal,
+        *,
+        reason: str = "",
+        is_down: bool = False,
+        retry_after_seconds: float = 0.0,
+    ) -> None:
+        super().__init__(f"status {status}")
+        self.status = status
+        self.refusal = refusal
+        self.reason = reason or str(status)
+        self.is_down = is_down  # as far as one can tell from here, there is nobody behind the address
+        self.retry_after_seconds = retry_after_seconds
+
+
+class _Trouble:
+    """What those backends said that did not answer one call."""
+
+    def __init__(self, router: Router, route: Route) -> None:
+        self._router = router
+        self._route = route
+        self._doubtful: list[tuple[Backend, BackendFault]] = []
+        self._limited: Refusal | None = None
+        self._other: Refusal | None = None
+        self._is_all_reached = True
+
+    def unreachable(self, backend: Backend) -> None:
+        """There is no connection to it."""
+        self._router.failed(backend, "connect")
+        self._is_all_reached = False
+
+    def disconnected(self, backend: Backend) -> None:
+        """The connection broke before there was an answer."""
+        self._router.failed(backend, "disconnect")
+        self._other = _backend_failed()
+
+    def fault(self, backend: Backend, fault: BackendFault) -> None:
+        """An answer that is none. Raises the refusal at once if the call itself is at fault."""
+        if fault.status == 429:
+            self._router.limited(backend, fault.retry_after_seconds)
+            self._limited = _sooner(self._limited, fault.refusal)
+        elif fault.status in _FROM_A_WORKING_BACKEND:
+            self._doubtful.append((backend, fault))
+            self._other = fault.refusal
+        elif fault.status // 100 == 4:
+            self._router.answered(backend)
+            raise fault.refusal
+        else:
+            self._router.failed(backend, fault.reason, is_reachable=not fault.is_down)
+            self._other = fault.refusal
+
+    def another_answered(self) -> None:
+        """So the call was good, and whoever refused it is to blame."""
+        for backend, fault in self._doubtful:
+            if fault.status == 404:
+                self._router.lacks(backend, self._route.config.model)
+            else:
+                self._router.failed(backend, fault.reason, is_reachable=True)
+        self._doubtful.clear()
+
+    def nobody_answered(self) -> Refusal:
+        """What the client is told: 429 only if all backends said so."""
+        for backend, fault in self._doubtful:
+            self._router.doubted(backend, fault.reason)
+        if self._other is not None:
+            return self._other
+        if (
+            self._limited is not None
+            and self._is_all_reached
+            and not self._router.is_any_ejected(self._route)
+        ):
+            return self._limited
+        return unavailable(
+            "No backend of this model can be reached at the moment. Try again shortly.",
+            "no_backend_available",
+            self._router.seconds_until_probe(self._route),
+        )
+
+
 async def ask(
     connections: Connections,
     router: Router,
@@ -44,82 +135,55 @@ async def ask(
     settings: SettingsConfig,
     attempts: Attempts,
     apart: Apart,
-) -> AsyncIterator[tuple[Backend, aiohttp.ClientResponse]]:
-    """Send a call to one backend after the other until one answers with 2xx; leaving closes the connection to
-    it.
+    take: Callable[[Backend, aiohttp.ClientResponse], Awaitable[None]],
+) -> None:
+    """Send a call to one backend after the other until one answers; `take` passes a 2xx answer on.
 
-    The next one is tried if a backend cannot be connected to, hangs up before its first byte, or says 502,
-    503 or 504. Raises Refusal: 503 if no backend could be reached, 502 or 504 if those reached failed, 4xx as
-    the backend said it.
+    The next one is tried if a backend cannot be connected to, hangs up before its first byte, says 429 or 5xx, or
+    what only its own trouble explains (401, 404 …), or if `take` raises BackendFault: nothing was sent on yet, and
+    the answer is none. After `take` has returned or raised anything else, the connection is closed.
+
+    Raises Refusal: 503 if no backend could be reached, 502 or 504 if those reached failed, 429 if all said so, 4xx
+    as the backend said it.
     """
     timeout = aiohttp.ClientTimeout(
         total=None,
         sock_connect=settings.connect_timeout_seconds,
         sock_read=settings.response_timeout_seconds,
     )
-    last: Refusal | None = None
+    trouble = _Trouble(router, route)
     for backend in router.candidates(route):
         payload = body.encode(apart.fields(backend.config))
         url = backend.config.url + path
         before, attempts.reached = attempts.reached, backend
         try:
             response = await connections.post(url, data=payload, headers=headers, timeout=timeout)
-        except aiohttp.ConnectionTimeoutError:
+        except (aiohttp.ConnectionTimeoutError, aiohttp.ClientConnectorError):
             attempts.reached = before
-            router.failed(backend, "connect")
+            trouble.unreachable(backend)
             continue
         except TimeoutError:
             router.failed(backend, "timeout")
             raise Refusal(
                 504, "backend_timeout", "The model did not answer in time. Try again.", kind="server_error"
             ) from None
-        except aiohttp.ClientConnectorError:
-            attempts.reached = before
-            router.failed(backend, "connect")
-            continue
         except aiohttp.ClientError:
-            router.failed(backend, "disconnect")
-            last = _backend_failed()
+            trouble.disconnected(backend)
             continue
         try:
-            if response.status in _NEXT_PLEASE:
-                router.failed(backend, str(response.status))
-                last = _backend_failed()
-                continue
-            router.answered(backend)
             if response.status // 100 != 2:
-                error = await _read_error(response)
-                trouble = account_trouble(response.status, error)
-                if trouble is not None:  # ours, not the caller's: another backend may do better
-                    router.alarms.account_refused(backend.id, route.config.model, response.status, trouble)
-                    last = _backend_failed()
-                    continue
-                raise _refusal(response, error, backend, route, apart)
-            yield backend, response
-            router.succeeded(backend)
-            return
+                raise await _read_fault(response, backend, route, router, apart)
+            await take(backend, response)
+        except BackendFault as fault:
+            trouble.fault(backend, fault)
+            continue
         finally:
             response.close()
-    if last is not None:
-        raise last
-    raise unavailable(
-        "No backend of this model can be reached at the moment. Try again shortly.",
-        "no_backend_available",
-        router.seconds_until_probe(route),
-    )
-
-
-def _refusal(
-    response: aiohttp.ClientResponse, error: BackendError, backend: Backend, route: Route, apart: Apart
-) -> Refusal:
-    """A backend's refusal as ours: its sentence for the client's faults, our own for everything else."""
-    status = response.status
-    if status >= 500 or status < 400 or status in _OURS:
-        return _backend_failed()
-    scrubber = scrubber_of(backend.config, route.config.model)
-    return refusal_for(
-        status, error, scrubber, retry_after=response.headers.get("retry-after"), secrets=apart.secrets
-    )
+        router.answered(backend)
+        router.succeeded(backend, route.config.model)
+        trouble.another_answered()
+        return
+    raise trouble.nobody_answered()
 
 
 def _backend_failed() -> Refusal:
@@ -132,8 +196,71 @@ def _backend_failed() -> Refusal:
     )
 
 
-async def _read_error(response: aiohttp.ClientResponse) -> BackendError:
-    """What a backend says about its refusal; empty if that does not come."""
+def _sooner(one: Refusal | None, other: Refusal) -> Refusal:
+    """Of two 429s the one after which to come back first."""
+    waits = [_seconds(refusal.headers.get("retry-after")) for refusal in (one, other) if refusal is not None]
+    return other if one is None or waits[1] < waits[0] else one
+
+
+def _seconds(header: str | None) -> float:
+    """A `Retry-After` in seconds, also where it is a date; 0 where it is missing or neither."""
+    if header is None:
+        return 0.0
+    try:
+        seconds = float(header)
+    except ValueError:
+        try:
+            seconds = email.utils.parsedate_to_datetime(header).timestamp() - time.time()
+        except ValueError:
+            return 0.0
+    return max(seconds, 0.0) if math.isfinite(seconds) else 0.0
+
+
+async def _read_fault(
+    response: aiohttp.ClientResponse, backend: Backend, route: Route, router: Router, apart: Apart
+) -> BackendFault:
+    """What a backend says with another status than 2xx."""
+    error = BackendError()
     with contextlib.suppress(aiohttp.ClientError, TimeoutError):
-        return read_error(await response.content.read(LARGEST_ERROR))
-    return BackendError()
+        error = read_error(await response.content.read(LARGEST_ERROR))
+    status = response.status if response.status >= 400 else 500
+    wait = response.headers.get("retry-after")
+    fault = fault_of(status, error, backend, route, router, wait=wait, secrets=apart.secrets)
+    fault.is_down = status in _DOWN
+    return fault
+
+
+def fault_of(
+    status: int,
+    error: BackendError,
+    backend: Backend,
+    route: Route,
+    router: Router,
+    *,
+    wait: str | None = None,
+    secrets: tuple[str, ...] = (),
+) -> BackendFault:
+    """A backend's error as ours: its sentence for the client's faults, our own for everything else.
+
+    `wait` is its `Retry-After`.
+    """
+    if is_account_trouble(status, error, backend, route, router):
+        return BackendFault(status if status in _FROM_A_WORKING_BACKEND else 403, _backend_failed())
+    if status >= 500 or status in _OURS:
+        return BackendFault(status, _backend_failed())
+    seconds = _seconds(wait)
+    if wait is not None and not wait.isdigit():
+        wait = str(math.ceil(seconds)) if seconds else None
+    scrubber = scrubber_of(backend.config, route.config.model)
+    refusal = refusal_for(status, error, scrubber, retry_after=wait, secrets=secrets)
+    return BackendFault(status, refusal, retry_after_seconds=seconds)
+
+
+def is_account_trouble(
+    status: int, error: BackendError, backend: Backend, route: Route, router: Router
+) -> bool:
+    """Whether a backend refuses our own account, which no caller is told; operators are."""
+    trouble = account_trouble(status, error)
+    if trouble is not None:
+        router.alarms.account_refused(backend.id, route.config.model, status, trouble)
+    return trouble is not None

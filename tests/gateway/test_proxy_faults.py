@@ -68,7 +68,8 @@ def test_an_engine_that_dies_in_a_stream_ends_it_with_an_error(new_road):
     with pytest.raises(openai.APIError, match="broke off"):
         list(stream)
     (event,) = road.events(secret, 1)
-    assert (event.status, event.is_exact, event.tokens.output) == ("error", False, 5)
+    assert (event.status, event.is_exact) == ("error", False)
+    assert 5 <= event.tokens.output <= 10  # three bytes a token, rather too many than too few
 
 
 def test_a_stream_that_ends_too_early_is_not_taken_for_a_whole_one(new_road):
@@ -79,7 +80,8 @@ def test_a_stream_that_ends_too_early_is_not_taken_for_a_whole_one(new_road):
     with pytest.raises(openai.APIError, match="broke off"):
         list(stream)
     (event,) = road.events(secret, 1)
-    assert (event.status, event.is_exact, event.tokens.output) == ("error", False, 5)
+    assert (event.status, event.is_exact) == ("error", False)
+    assert 5 <= event.tokens.output <= 10  # three bytes a token, rather too many than too few
 
 
 def test_an_engine_that_falls_silent_is_given_up(new_road):

@@ -1,0 +1,276 @@
+"""What a call used: what its backend says, where that can be true of the bytes that went through; else an estimate.
+
+A prompt has at least one token for 64 of its bytes, an answer one for 32, more than any real text; neither has more
+than one for a byte and some for what is put around them. Reasoning may be hidden, so it is bounded only by the
+longest answer there is. What is outside of these bounds counts as not told. Estimates lean to the upper side: three
+bytes are a token, and so is every piece of a stream.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from gateway.contract import TokenCounts
+from gateway.proxy.usage import LARGEST_COUNT, Reported
+
+_ESTIMATED_BYTES_OF_A_TOKEN = 3  # in an estimate
+MOST_BYTES_OF_A_TOKEN = 32  # of any answer, on the whole
+_PROMPT_MARGIN = 65_536  # tokens that a backend may put around a prompt: templates, system prompts, documents
+_ANSWER_MARGIN = 256  # tokens that nobody sees: of tool calls, ends, templates
+_LONGEST_OUTPUT = (
+    262_144  # tokens of one choice, thoughts included, where the model's own maximum is not known
+)
+_TOKENS_PER_IMAGE = 1000
+_OUTPUT = ("output", "reasoning", "audio_out", "image_out")
+
+
+@dataclass(slots=True)
+class Delivered:
+    """The text of an answer that came through: all choices, reasoning, refusals and tool calls."""
+
+    bytes: int = 0
+    pieces: int = 0  # of a stream: each has at least one token; in a plain answer the texts
+    images: int = 0
+
+    @property
+    def least(self) -> int:
+        """Tokens that it must have."""
+        return -(-self.bytes // MOST_BYTES_OF_A_TOKEN)
+
+    @property
+    def estimate(self) -> int:
+        """Tokens that it has, rather too many than too few."""
+        written = max(self.pieces, -(-self.bytes // _ESTIMATED_BYTES_OF_A_TOKEN))
+        return written + self.images * _TOKENS_PER_IMAGE
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """What a request makes possible, in tokens."""
+
+    input_estimate: int  # leaning to the upper side
+    input_least: int
+    input_most: int  # unless the backend reads more than the request's text
+    visible_most: int  # of output that is neither reasoning nor media
+    output_most: int
+    may_bring_more: Callable[[], bool]  # whether files, media or the web may add to the prompt
+    is_embedding: bool = False
+
+
+def bounds_of(
+    four_bytes_each: int,
+    upper: int,
+    *,
+    named_output: int,
+    longest_output: int | None,
+    choices: int,
+    is_embedding: bool,
+    may_bring_more: Callable[[], bool],
+) -> Bounds:
+    """Bounds from a prompt's estimate at four bytes a token and its `upper` side, the maximum that the client named
+    for all choices (0: none), and the longest answer of the model, if known."""
+    most = min(max(longest_output or _LONGEST_OUTPUT, _LONGEST_OUTPUT) * choices, LARGEST_COUNT)
+    return Bounds(
+        input_estimate=max(1, upper),
+        input_least=max(1, four_bytes_each // 16),
+        input_most=min(4 * four_bytes_each + _PROMPT_MARGIN, LARGEST_COUNT),
+        visible_most=named_output + _ANSWER_MARGIN * choices if named_output else most,
+        output_most=most,
+        may_bring_more=may_bring_more,
+        is_embedding=is_embedding,
+    )
+
+
+@dataclass(slots=True)
+class _Sides:
+    """A report made disjoint. None: that side was not told."""
+
+    prompt: int | None
+    output: int | None  # with reasoning and media
+    is_exact: bool
+    hidden: int = 0  # reasoning that only the total knows of; in `output`
+
+
+def count_tokens(
+    reported: Reported | None, bounds: Bounds, delivered: Delivered, *, is_partial: bool = False
+) -> tuple[TokenCounts, bool]:
+    """Disjoint tokens of a call, and whether they are exact: told, complete, and possible.
+
+    `is_partial`: the report was made before the end of the answer, so that its output is only a part.
+    """
+    counts, is_exact = _count(reported, bounds, delivered, is_partial)
+    return _as_counts(counts), is_exact
+
+
+def count_delivered(
+    reported: Reported | None, bounds: Bounds, delivered: Delivered, *, is_partial: bool = False
+) -> tuple[TokenCounts, bool]:
+    """Tokens of a call that failed: nothing if nothing was delivered, and never more output than was."""
+    if not delivered.pieces:
+        return TokenCounts(), True
+    counts, _ = _count(reported, bounds, delivered, is_partial)
+    output = sum(counts[kind] for kind in _OUTPUT)
+    _clear(counts, *_OUTPUT)
+    counts["output"] = min(output, delivered.estimate)
+    return _as_counts(counts), False
+
+
+def _count(
+    reported: Reported | None, bounds: Bounds, delivered: Delivered, is_partial: bool
+) -> tuple[dict[str, int], bool]:
+    told = reported or Reported(is_clean=False)
+    sides = _sides_of(told, bounds, delivered)
+    counts, is_consistent = _kinds_of(told, sides)
+    is_exact = sides.is_exact and is_consistent and not is_partial
+
+    prompt = sides.prompt
+    if prompt is None or (prompt > bounds.input_most and not bounds.may_bring_more()):
+        is_exact = False
+        _clear(counts, "cache_read", "cache_write", "audio_in", "image_in")
+        counts["input"] = bounds.input_estimate
+    elif prompt < bounds.input_least:
+        is_exact = False
+        counts["input"] += max(bounds.input_estimate - prompt, 0)
+
+    if bounds.is_embedding:
+        _clear(counts, *_OUTPUT)
+    elif (
+        sides.output is None
+        or sides.output > bounds.output_most
+        or _shows_too_much(counts, bounds, delivered)
+    ):
+        is_exact = False
+        _clear(counts, *_OUTPUT)
+        counts["output"] = delivered.estimate
+    elif sides.output < delivered.least or is_partial:
+        is_exact = False
+        counts["output"] += max(delivered.estimate - sides.output, 0)
+    return counts, is_exact
+
+
+def _sides_of(told: Reported, bounds: Bounds, delivered: Delivered) -> _Sides:
+    """How much the prompt and the answer have, by what was told of either and of their total.
+
+    Where a part stands beside its whole instead of inside is settled by the total; else by the dialect; and a
+    part that is larger than its whole is beside it.
+    """
+    cache = told.cache_read + told.cache_write
+    is_exact = told.is_clean
+    prompt, completion, total = told.prompt, told.completion, told.total or None
+    if bounds.is_embedding:
+        numbers = [number for number in (prompt, total) if number]
+        return _Sides(max(numbers, default=None), 0, is_exact and len(set(numbers)) == 1 and not completion)
+    # A zero that cannot be true was not told; the number may follow from the total.
+    if prompt == 0 and not cache:
+        prompt, is_exact = None, False
+    if completion == 0 and not told.reasoning and delivered.bytes:
+        completion, is_exact = None, False
+    if prompt is None and completion is None:
+        return _split(total, bounds, delivered)
+    is_cache_beside = told.is_cache_beside or (prompt is not None and cache > prompt)
+    inner = told.reasoning + told.audio_out + told.image_out
+    is_reasoning_beside = told.is_reasoning_beside or (completion is not None and inner > completion)
+    if prompt is not None and completion is not None:
+        return _settle(told, prompt, completion, is_cache_beside, is_reasoning_beside, is_exact)
+    prompt_side = None if prompt is None else prompt + cache * is_cache_beside
+    output_side = None if completion is None else completion + told.reasoning * is_reasoning_beside
+    known = (prompt_side or 0) + (output_side or 0)
+    if total is None or total <= known:
+        return _Sides(prompt_side, output_side, False)
+    if prompt_side is None:
+        return _Sides(total - known, output_side, is_exact)
+    return _Sides(prompt_side, total - known, is_exact)
+
+
+def _split(total: int | None, bounds: Bounds, delivered: Delivered) -> _Sides:
+    """Only the total was told: the prompt has its estimate, the answer the rest; a smaller total is shared out."""
+    if total is None:
+        return _Sides(None, None, False)
+    prompt, output = bounds.input_estimate, delivered.estimate
+    if total < prompt + output:
+        prompt = total * prompt // (prompt + output)
+    return _Sides(prompt, total - prompt, False)
+
+
+def _settle(
+    told: Reported,
+    prompt: int,
+    completion: int,
+    is_cache_beside: bool,
+    is_reasoning_beside: bool,
+    is_exact: bool,
+) -> _Sides:
+    """Both sides were told; the total, if there is one, says what stands beside them."""
+    cache, reasoning = told.cache_read + told.cache_write, told.reasoning
+    is_explained = told.total is None and (is_cache_beside, is_reasoning_beside) == (
+        told.is_cache_beside,
+        told.is_reasoning_beside,
+    )
+    for with_cache, with_reasoning in (
+        (is_cache_beside, is_reasoning_beside),
+        (is_cache_beside, not is_reasoning_beside),
+        (not is_cache_beside, is_reasoning_beside),
+        (not is_cache_beside, not is_reasoning_beside),
+    ):
+        is_possible = (with_cache or cache <= prompt) and (with_reasoning or reasoning <= completion)
+        if (
+            is_possible
+            and told.total == prompt + cache * with_cache + completion + reasoning * with_reasoning
+        ):
+            is_cache_beside, is_reasoning_beside, is_explained = with_cache, with_reasoning, True
+            break
+    prompt += cache * is_cache_beside
+    output = completion + reasoning * is_reasoning_beside
+    if is_explained or told.total is None or told.total < prompt + output:
+        return _Sides(prompt, output, is_exact and is_explained)
+    # Only the total knows of the rest: thoughts, which nobody sees.
+    hidden = told.total - prompt - output
+    return _Sides(prompt, output + hidden, is_exact, hidden)
+
+
+def _kinds_of(told: Reported, sides: _Sides) -> tuple[dict[str, int], bool]:
+    """The parts of both sides, each counted once; and whether all of them fitted."""
+    rest, left = sides.prompt or 0, sides.output or 0
+    is_consistent = True
+    counts: dict[str, int] = {}
+    inside = (
+        ("cache_read", told.cache_read),
+        ("cache_write", told.cache_write),
+        ("audio_in", told.audio_in - min(told.cached_audio, told.audio_in)),
+        ("image_in", told.image_in - min(told.cached_image, told.image_in)),
+    )
+    for kind, number in inside:
+        counts[kind] = min(number, rest)
+        is_consistent = is_consistent and number <= rest
+        rest -= counts[kind]
+    for kind, number in (
+        ("reasoning", told.reasoning + sides.hidden),
+        ("audio_out", told.audio_out),
+        ("image_out", told.image_out),
+    ):
+        counts[kind] = min(number, left)
+        is_consistent = is_consistent and number <= left
+        left -= counts[kind]
+    counts["input"], counts["output"] = rest, left
+    return counts, is_consistent
+
+
+def _shows_too_much(counts: dict[str, int], bounds: Bounds, delivered: Delivered) -> bool:
+    """Whether there is more visible output than the client's maximum and the bytes allow."""
+    return counts["output"] > max(bounds.visible_most, delivered.bytes + _ANSWER_MARGIN)
+
+
+def _clear(counts: dict[str, int], *kinds: str) -> None:
+    for kind in kinds:
+        counts[kind] = 0
+
+
+def _as_counts(counts: dict[str, int]) -> TokenCounts:
+    return TokenCounts(
+        input=counts["input"],
+        cache_read=counts["cache_read"],
+        cache_write=counts["cache_write"],
+        output=counts["output"],
+        reasoning=counts["reasoning"],
+        image=counts["image_in"] + counts["image_out"],
+        audio=counts["audio_in"] + counts["audio_out"],
+    )

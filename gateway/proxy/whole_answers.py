@@ -1,0 +1,226 @@
+"""Whether an answer is whole: success is what a backend finished, not what it began with 200.
+
+Servers say in many ways that they failed after all: an error beside or instead of the choices, an event named
+`error`, an end of a choice that is none. All of them come out as FailedAnswer.
+"""
+
+import json
+import re
+from typing import Any
+
+import msgspec
+import orjson
+
+from gateway.contract import Mode
+from gateway.proxy.evidence import Delivered
+from gateway.proxy.usage import Reported, read_usage
+
+# How engines say that a choice ended without being finished.
+FAILED_ENDS = frozenset(
+    (
+        "error",
+        "abort",
+        "aborted",
+        "cancelled",
+        "canceled",
+        "failed",
+        "network_error",
+        "insufficient_system_resource",
+    )
+)
+_STATUS_OF_TYPE = {
+    "invalid_request_error": 400, "authentication_error": 401, "permission_error": 403, "not_found_error": 404,
+    "request_too_large": 413, "rate_limit_error": 429, "rate_limit_exceeded": 429, "insufficient_quota": 429,
+    "context_length_exceeded": 400, "content_filter": 400, "overloaded_error": 503,
+}  # fmt: skip
+_SAYS_ERROR = ("message", "detail", "error_message", "error_msg", "errors", "msg")
+_STATUSES = ("code", "status", "status_code", "statusCode", "error_code")
+# Texts of a message or a delta, still in their JSON. Inside a text every quotation mark is escaped.
+_TEXT = re.compile(
+    rb'"(?:content|reasoning_content|reasoning|thinking|refusal|arguments|text|transcript|partial_json|input)"'
+    rb'\s*:\s*"([^"\\]*(?:\\.[^"\\]*)*)"',
+    re.DOTALL,
+)
+_ARGUMENTS = re.compile(rb'"arguments"\s*:\s*\{')
+_IMAGE = re.compile(rb'"(?:image_url|b64_json)"\s*:')
+_BYTES_OF_ARGUMENTS = 16
+_TEXT_FIELDS = ("content", "reasoning_content", "reasoning", "thinking", "refusal")
+
+
+class FailedAnswer(Exception):
+    """An answer that is none. `status` is what the backend should have sent; `said` its error, if it told one."""
+
+    def __init__(self, status: int, said: Any = None, *, reason: str = "the backend told an error") -> None:
+        super().__init__(f"{reason} (status {status})")
+        self.status = status
+        self.said = said
+
+
+class PlainAnswer(msgspec.Struct):
+    """What the gateway keeps of a plain answer."""
+
+    reported: Reported | None
+    delivered: Delivered
+
+
+class _Choice(msgspec.Struct):
+    message: msgspec.Raw = msgspec.Raw(b"null")
+    text: Any = None
+    finish_reason: Any = None
+    error: Any = None
+
+
+class _Vector(msgspec.Struct):
+    embedding: msgspec.Raw
+
+
+class _Chat(msgspec.Struct):
+    choices: list[_Choice]
+
+
+class _Embeddings(msgspec.Struct):
+    data: list[_Vector]
+
+
+class _Rest(msgspec.Struct):
+    """All that may speak of usage or an error."""
+
+    error: Any = None
+    object: Any = None
+    type: Any = None
+    usage: Any = None
+    usageMetadata: Any = None
+    usage_metadata: Any = None
+    x_groq: Any = None
+    timings: Any = None
+    prompt_eval_count: Any = None
+    eval_count: Any = None
+
+
+def read_answer(content: bytes, mode: Mode, inputs: int = 1) -> PlainAnswer:
+    """Read a plain answer. Raises FailedAnswer for one that holds an error, or not all that was asked for."""
+    try:
+        rest = msgspec.json.decode(content, type=_Rest)
+    except msgspec.ValidationError:
+        raise FailedAnswer(502, reason="no object") from None
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise FailedAnswer(502, reason=f"no JSON: {error}") from None
+    if rest.error or rest.object == "error" or rest.type == "error":
+        raise error_in(_parsed(content)) or FailedAnswer(502)
+    try:
+        if mode == "embedding":
+            _check_vectors(msgspec.json.decode(content, type=_Embeddings), inputs)
+            delivered = Delivered()
+        else:
+            _check_choices(msgspec.json.decode(content, type=_Chat))
+            delivered = _delivered(content)
+    except msgspec.ValidationError as problem:
+        raise error_in(_parsed(content)) or FailedAnswer(500, reason=f"not whole: {problem}") from None
+    told = msgspec.structs.asdict(rest)
+    if b'"usage"' in content and not isinstance(rest.usage, dict):
+        told["choices"] = _parsed(content).get("choices")
+    return PlainAnswer(
+        read_usage({name: value for name, value in told.items() if value is not None}), delivered
+    )
+
+
+def error_in(content: Any, *, is_error: bool = False) -> FailedAnswer | None:
+    """The error that an answer or an event holds, whatever its shape; None if it holds none.
+
+    `is_error`: its event is named so.
+    """
+    if not isinstance(content, dict):
+        return FailedAnswer(502, content if isinstance(content, str) else None)
+    error = content.get("error")
+    choices = content.get("choices")
+    if error or is_error or "error" in (content.get("object"), content.get("type")):
+        return FailedAnswer(_status_of(error, content), content)
+    if isinstance(choices, list):
+        for one in choices:
+            if isinstance(one, dict):
+                end = one.get("finish_reason")
+                failed = one.get("error") or (isinstance(end, str) and end in FAILED_ENDS and end)
+                if failed:
+                    return FailedAnswer(_status_of(failed, content), {"error": one.get("error")})
+        return None
+    if read_usage(content) is not None:
+        return None
+    status = _status_of(None, content, default=0)
+    if status or any(isinstance(content.get(name), str | list) and content[name] for name in _SAYS_ERROR):
+        return FailedAnswer(status or 502, content)
+    return None
+
+
+def written(data: bytes) -> tuple[int, int, int]:
+    """How many texts of an answer are in some JSON, their bytes, and how many images; without parsing it."""
+    texts = [text for text in _TEXT.findall(data) if text]
+    count, size = len(texts), sum(map(len, texts))
+    if b'"arguments"' in data:
+        objects = len(_ARGUMENTS.findall(data))
+        count, size = count + objects, size + objects * _BYTES_OF_ARGUMENTS
+    images = len(_IMAGE.findall(data)) if b"image_url" in data or b"b64_json" in data else 0
+    return count, size, images
+
+
+def texts_in(choices: list[Any]) -> list[bytes]:
+    """What the model wrote in each choice, as JSON that `written` understands; without sources that it cites."""
+    result = []
+    for choice in choices:
+        if not isinstance(choice, dict):
+            continue
+        message = choice.get("message") or choice.get("delta")
+        if isinstance(message, dict):
+            own = {name: value for name, value in message.items() if name != "annotations"}
+            result.append(orjson.dumps(own))
+    return result
+
+
+def _delivered(content: bytes) -> Delivered:
+    if b'"annotations"' in content:
+        content = b"".join(texts_in(_parsed(content).get("choices") or []))
+    texts, size, images = written(content)
+    return Delivered(size, texts, images)
+
+
+def _check_choices(answer: _Chat) -> None:
+    if not answer.choices:
+        raise msgspec.ValidationError("no choices")
+    for choice in answer.choices:
+        if choice.error or (isinstance(choice.finish_reason, str) and choice.finish_reason in FAILED_ENDS):
+            raise msgspec.ValidationError("a choice that failed")
+        if not bytes(choice.message).startswith(b"{") and not isinstance(choice.text, str):
+            raise msgspec.ValidationError("a choice without a message")
+
+
+def _check_vectors(answer: _Embeddings, inputs: int) -> None:
+    if len(answer.data) < inputs:
+        raise msgspec.ValidationError(f"{len(answer.data)} vectors for {inputs} inputs")
+    for vector in answer.data:
+        if bytes(vector.embedding).strip() in (b"null", b"[]", b'""', b"{}"):
+            raise msgspec.ValidationError("an empty vector")
+
+
+def _parsed(content: bytes) -> dict[str, Any]:
+    try:
+        parsed = orjson.loads(content)
+    except orjson.JSONDecodeError:  # not UTF-8
+        parsed = json.loads(content.decode(errors="replace"))
+    return parsed if isinstance(parsed, dict) else {}
+
+
+def _status_of(error: Any, content: dict[str, Any], default: int = 502) -> int:
+    """The status from 400 to 599 that an error names, by number or by type; else `default`."""
+    places = [place for place in (error, content) if isinstance(place, dict)]
+    for place in places:
+        for name in _STATUSES:
+            value = place.get(name)
+            if isinstance(value, str) and value.isascii() and value.isdigit():
+                value = int(value)
+            if type(value) is int and 400 <= value <= 599:
+                return value
+    for place in places:
+        for name in ("type", "code"):
+            known = _STATUS_OF_TYPE.get(str(place.get(name)))
+            if known:
+                return known
+    return default
