@@ -176,6 +176,13 @@ def publish_price_book(
     return published
 
 
+def hold_prices() -> None:
+    """Let nobody publish prices until the caller's transaction ends: what is read of them stays true. Others may hold
+    them too; who publishes waits."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_xact_lock_shared(hashtext('billing.prices'))")
+
+
 def what_is_wrong_with(per_million: Mapping[str, Decimal]) -> str | None:
     """Why this price list cannot be published, in a sentence; None when it can."""
     for kind, price in per_million.items():

@@ -6,7 +6,8 @@ from typing import Any
 
 from django.utils.translation import gettext as _
 
-from catalog import telling
+from catalog import rules, telling
+from catalog.actions.facts import facts_now, what_is_worse
 from catalog.models import AccessRequest, Grant, Review, ReviewDecision
 from catalog.prices import list_prices
 from tenants.models import DataClass
@@ -15,7 +16,12 @@ Fact = dict[str, Any]
 
 
 def evidence_of(review: Review, access_request: AccessRequest) -> dict[str, Any]:
-    """Facts in groups, every review of the request with what was said, and the rules that chose them."""
+    """Facts in groups, as they are now, every review of the request with what was said, and the rules that chose them.
+
+    `seen` names the facts, for the decision; `changed` says what of the review's own has become worse than was asked.
+    """
+    is_open = access_request.state == AccessRequest.State.PENDING
+    facts = facts_now(access_request)
     reviews = list(
         Review.objects.across_tenants()
         .filter(access_request=access_request)
@@ -24,17 +30,22 @@ def evidence_of(review: Review, access_request: AccessRequest) -> dict[str, Any]
     )
     return {
         "groups": [
-            {"title": _("What is asked"), "facts": _asked(access_request)},
+            {"title": _("What is asked"), "facts": _asked(access_request, facts if is_open else None)},
             {"title": _("The model"), "facts": _model(access_request)},
             {"title": _("The tenant"), "facts": _standing(access_request)},
         ],
         "tracks": telling.tracks_of(reviews),
         "decisions": ReviewDecision.objects.across_tenants().filter(review=review).select_related("reviewer"),
+        "seen": rules.digest(facts.as_json()),
+        "changed": what_is_worse(review, access_request.facts, facts) if access_request.facts else "",
     }
 
 
-def _asked(access_request: AccessRequest) -> list[Fact]:
-    cost = access_request.expected_monthly_cost
+def _asked(access_request: AccessRequest, facts: rules.Facts | None) -> list[Fact]:
+    """What was asked; the cost by `facts`, or as it was when the request was decided."""
+    cost, currency = access_request.expected_monthly_cost, access_request.currency
+    if facts is not None:
+        cost, currency = facts.expected_monthly_cost, facts.currency
     return [
         {"label": _("Purpose"), "value": access_request.purpose, "is_long": True},
         {
@@ -46,9 +57,7 @@ def _asked(access_request: AccessRequest) -> list[Fact]:
         {"label": _("Expected tokens per day"), "value": f"{access_request.expected_tokens_per_day:,}"},
         {
             "label": _("Expected cost a month"),
-            "value": f"{cost:,.2f} {access_request.currency}"
-            if cost is not None
-            else _("unknown: not priced"),
+            "value": f"{cost:,.2f} {currency}" if cost is not None else _("unknown: not priced"),
         },
         *telling.limit_facts(access_request),
         {"label": _("Duration"), "value": _("%(days)s days") % {"days": access_request.duration_days}},

@@ -8,9 +8,15 @@ from decimal import Decimal
 from django.utils.timezone import now
 
 from billing.models import Price
-from billing.prices import Estimate, current_prices, estimate_monthly_cost, publish_price_book
+from billing.prices import (
+    Estimate,
+    current_prices,
+    estimate_monthly_cost,
+    hold_prices,
+    publish_price_book,
+)
 
-__all__ = ["Estimate", "list_prices", "monthly_cost", "publish_list_prices"]
+__all__ = ["Estimate", "hold_prices", "list_prices", "monthly_cost", "publish_list_prices"]
 
 list_prices = current_prices
 monthly_cost = estimate_monthly_cost

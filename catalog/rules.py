@@ -6,17 +6,25 @@ later with the rules of its day. Changing a rule means raising VERSION.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
-from typing import Final
+from typing import Any, Final
 
 from django.utils.translation import gettext as _
 
 VERSION: Final = "2026-11.1"
 COST_WITHOUT_REVIEW: Final = Decimal(500)  # a month, in the currency of the prices
 _DAYS: Final = {"security": 2, "compliance": 3, "cost": 1}  # working days until a review is due
+_RISK_TIERS: Final = ("low", "moderate", "high")
+_LOOKED_AT: Final = {  # by track: an approval stands on these
+    "security": ("risk_tier", "is_new_to_project"),
+    "compliance": ("risk_tier", "data_class"),
+    "cost": ("expected_monthly_cost", "currency"),
+}
 
 
 @dataclass(frozen=True)
@@ -30,6 +38,17 @@ class Facts:
     expected_monthly_cost: Decimal | None  # None: the model has no price
     currency: str = "USD"
 
+    def as_json(self) -> dict[str, Any]:
+        """What is kept with requests and decisions: money as a string, the rank of the data class left out."""
+        cost = self.expected_monthly_cost
+        return {
+            "expected_monthly_cost": None if cost is None else format(cost, ".8f"),
+            "currency": self.currency,
+            "risk_tier": self.risk_tier,
+            "data_class": self.data_class,
+            "is_new_to_project": self.is_new_to_project,
+        }
+
 
 @dataclass(frozen=True)
 class NeededReview:
@@ -42,11 +61,43 @@ class NeededReview:
 
 def needed_reviews(facts: Facts) -> list[NeededReview]:
     """The reviews a request with these facts needs: always at least one."""
-    needed = [NeededReview(track, because, _DAYS[track]) for track, because in _because(facts)]
+    needed = wanted_reviews(facts)
     if not needed:
         because = _("Somebody other than you looks at every request.")
         needed = [NeededReview("security", because, _DAYS["security"])]
     return needed
+
+
+def wanted_reviews(facts: Facts) -> list[NeededReview]:
+    """The reviews that these facts want by themselves; none where any one will do."""
+    return [NeededReview(track, because, _DAYS[track]) for track, because in _because(facts)]
+
+
+def worse(track: str, then: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    """The names of the facts of `track` that are worse `now` than `then`, both as `Facts.as_json` says them.
+
+    An approval carries what it was made on and anything better. Worse is: a higher cost, even by a cent, or one that
+    is unknown; a cost that has become known, above what needs no review; another currency; a higher risk tier or data
+    class; a project that the model is new to. A fact that nobody wrote down is worse than any.
+    """
+    return [name for name in _LOOKED_AT[track] if name not in then or _is_worse(name, then[name], now[name])]
+
+
+def _is_worse(name: str, then: Any, now: Any) -> bool:
+    if then == now:
+        return False
+    if name == "risk_tier":
+        return _RISK_TIERS.index(now) > _RISK_TIERS.index(then)
+    if name == "expected_monthly_cost" and now is not None:
+        return Decimal(now) > (COST_WITHOUT_REVIEW if then is None else Decimal(then))
+    if name == "is_new_to_project":
+        return bool(now)
+    return True
+
+
+def digest(facts: Mapping[str, Any]) -> str:
+    """A short name for exactly these facts, by which a page says what its reader has seen."""
+    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def _because(facts: Facts) -> Iterator[tuple[str, str]]:

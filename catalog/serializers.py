@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 from uuid import UUID
 
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
+from catalog.actions.facts import notice_of
 from catalog.models import AccessRequest, CatalogModel, Grant, Offer, Review, ReviewDecision
 from tenants.models import DataClass, Project, Tenant
 
@@ -77,7 +78,7 @@ class DecisionSerializer(serializers.ModelSerializer[ReviewDecision]):
 
     class Meta:
         model = ReviewDecision
-        fields = ["reviewer", "verdict", "comment", "at"]
+        fields = ["reviewer", "verdict", "comment", "at", "round", "facts"]
 
 
 class ReviewSerializer(serializers.ModelSerializer[Review]):
@@ -85,7 +86,20 @@ class ReviewSerializer(serializers.ModelSerializer[Review]):
 
     class Meta:
         model = Review
-        fields = ["track", "because", "state", "due_at", "decided_at", "decisions"]
+        fields = [
+            "track",
+            "because",
+            "state",
+            "round",
+            "opened_by_facts",
+            "due_at",
+            "decided_at",
+            "decisions",
+        ]
+        extra_kwargs: ClassVar[dict[str, Any]] = {
+            "round": {"help_text": "Decisions of earlier rounds do not count: the facts became worse."},
+            "opened_by_facts": {"help_text": "It was not needed, or not again, when access was asked for."},
+        }
 
 
 class AccessRequestSerializer(serializers.ModelSerializer[AccessRequest]):
@@ -94,6 +108,9 @@ class AccessRequestSerializer(serializers.ModelSerializer[AccessRequest]):
     model = serializers.SlugRelatedField[CatalogModel](slug_field="name", read_only=True)
     requested_by = serializers.CharField(source="requested_by.email", read_only=True)
     reviews = ReviewSerializer(many=True, read_only=True)
+    notice = serializers.SerializerMethodField(
+        help_text="Which reviews it needs by now beyond those it was sent to, and why. Mostly empty."
+    )
     grant = serializers.SerializerMethodField()
     key = serializers.SerializerMethodField(help_text="The key that waits to be claimed, or was.")
 
@@ -102,8 +119,11 @@ class AccessRequestSerializer(serializers.ModelSerializer[AccessRequest]):
         fields = [
             "id", "reference", "tenant", "project", "model", "requested_by", "purpose", "data_class",
             "expected_tokens_per_day", "limits", "duration_days", "expected_monthly_cost", "currency", "state",
-            "created_at", "decided_at", "rule_version", "reviews", "grant", "key",
+            "created_at", "decided_at", "rule_version", "reviews", "notice", "grant", "key",
         ]  # fmt: skip
+
+    def get_notice(self, access_request: AccessRequest) -> str:
+        return notice_of(list(access_request.reviews.all()))
 
     def get_grant(self, access_request: AccessRequest) -> UUID | None:
         grant = getattr(access_request, "grant", None)

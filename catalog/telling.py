@@ -98,10 +98,13 @@ def tracks_of(reviews: list[Review]) -> list[Words]:
     tracks = []
     for review in sorted(reviews, key=lambda r: (r.state != Review.State.PENDING, r.due_at)):
         state, badge = kinds[Review.State(review.state)]
-        decision = next(iter(review.decisions.all()), None)
+        said = sorted(review.decisions.all(), key=lambda one: one.at)
+        decision = next((one for one in said if one.round == review.round), None)
         note = ""
         if review.state == Review.State.PENDING:
             note = _("due %(date)s") % {"date": review.due_at.strftime("%-d %b")}
+            if review.round > 1:
+                note = _("asked again, %(note)s") % {"note": note}
         elif decision is not None:
             note = _("%(who)s, %(date)s") % {"who": decision.reviewer, "date": decision.at.strftime("%-d %b")}
         tracks.append(
@@ -119,6 +122,7 @@ def tracks_of(reviews: list[Review]) -> list[Words]:
 
 _DEEDS = {
     "access_request.raised": gettext_noop("sent the request"),
+    "access_request.facts_changed": gettext_noop("found that the facts have changed"),
     "access_request.withdrawn": gettext_noop("withdrew the request"),
     "access_request.approved": gettext_noop("completed the reviews: access is approved"),
     "access_request.rejected": gettext_noop("refused the request"),

@@ -86,14 +86,10 @@ def front_page(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
 
 
 def _my_reviews(request: HttpRequest) -> Any:
-    from catalog.admin import tracks_of
+    from catalog.admin.reviews import queue_of
     from catalog.models import Review
 
-    return (
-        Review.objects.visible_to(request.user)
-        .filter(state=Review.State.PENDING, track__in=tracks_of(request))
-        .exclude(access_request__requested_by=request.user.pk)
-    )
+    return queue_of(request, Review.objects.visible_to(request.user))
 
 
 def _needs(request: HttpRequest) -> Iterator[dict[str, Any]]:

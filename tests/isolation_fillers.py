@@ -27,7 +27,7 @@ from billing.models import (
     UsageImport,
 )
 from billing.usage import UsageRecord
-from catalog.models import CatalogImport, Grant, Review, ReviewDecision
+from catalog.models import CatalogImport, Grant, RequestDelegate, Review, ReviewDecision
 from deployments.models import Route
 from gateway.models import Gateway
 from tenants import audit
@@ -119,6 +119,17 @@ def _grant(lab):
     )
 
 
+def _request_delegate(lab):
+    """Who could act for a service account that asked: the database writes them down."""
+    account = member_of(
+        lab.tenant, "developer", name="lab-marker asker", service_of=lab.tenant, responsible=lab.person
+    )
+    asked = AccessRequestFactory(
+        tenant=lab.tenant, project=lab.project, requested_by=account, purpose="lab-marker: a program asks"
+    )
+    return RequestDelegate.objects.in_tenant(lab.tenant).get(access_request=asked, person=lab.person)
+
+
 def _usage(lab):
     """A call of today, in the ledger and both rollups; its model is one that nobody priced."""
     key = ApiKeyFactory(tenant=lab.tenant, project=lab.project, name="lab-marker used")
@@ -166,6 +177,7 @@ ROWS = {
     "catalog.reviewdecision": lambda lab: (
         lab.row("catalog.grant") and ReviewDecision.objects.in_tenant(lab.tenant).first()
     ),
+    "catalog.requestdelegate": _request_delegate,
     "catalog.catalogimport": lambda lab: CatalogImport.objects.create(source="t", file_name="t", digest=""),
     "tenants.apikey": lambda lab: ApiKeyFactory.claimable(
         tenant=lab.tenant, project=lab.project, name="lab-marker key", created_for=lab.person

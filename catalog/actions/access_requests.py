@@ -84,7 +84,8 @@ def raise_access_request(
         raise _already_open()
 
     estimate = monthly_cost(model.name, expected_tokens_per_day)
-    reviews = rules.needed_reviews(_facts(project, model, data_class, estimate))
+    facts = facts_of(project, model, data_class, estimate)
+    reviews = rules.needed_reviews(facts)
     try:
         with transaction.atomic():
             access_request: AccessRequest = AccessRequest.objects.create(
@@ -99,6 +100,7 @@ def raise_access_request(
                 currency=estimate.currency if estimate else "USD",
                 rule_version=rules.VERSION,
                 rule_trace=[{"track": review.track, "because": review.because} for review in reviews],
+                facts=facts.as_json(),
                 **numbers,
             )
     except IntegrityError as error:
@@ -185,7 +187,7 @@ def preview_access_request(
         return Preview(None, [], problems)
     estimate = monthly_cost(model.name, expected_tokens_per_day)
     known_class = data_class if data_class in DataClass.values else DataClass.INTERNAL
-    return Preview(estimate, rules.needed_reviews(_facts(project, model, known_class, estimate)), problems)
+    return Preview(estimate, rules.needed_reviews(facts_of(project, model, known_class, estimate)), problems)
 
 
 def find_problems(
@@ -256,7 +258,10 @@ def cancel_open_reviews(access_request: AccessRequest) -> None:
     open_reviews.update(state=Review.State.CANCELLED, decided_at=now())
 
 
-def _facts(project: Project, model: CatalogModel, data_class: str, estimate: Estimate | None) -> rules.Facts:
+def facts_of(
+    project: Project, model: CatalogModel, data_class: str, estimate: Estimate | None
+) -> rules.Facts:
+    """What the rules look at, as it is now."""
     had_grant = Grant.objects.in_tenant(project.tenant).filter(project=project, model=model).exists()
     return rules.Facts(
         is_new_to_project=not had_grant,

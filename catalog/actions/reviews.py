@@ -12,7 +12,10 @@ from django.db import IntegrityError, transaction
 from django.utils.timezone import now
 from django.utils.translation import gettext as _
 
+from catalog import rules
 from catalog.actions.access_requests import cancel_open_reviews, find_problems
+from catalog.actions.facts import hold_facts, renew_facts, what_is_worse
+from catalog.actions.four_eyes import why_not_decide
 from catalog.models import AccessRequest, Grant, Review, ReviewDecision
 from tenants import actions as tenants_actions
 from tenants import audit
@@ -25,65 +28,68 @@ from tenants.second_factor import require_second_factor
 from tenants.standing import hold_tenant, require_active
 
 
-@transaction.atomic
-def decide_review(pk: UUID | str, *, by: User, verdict: str, comment: str = "") -> Review:
-    """Approve or refuse one track of a request.
+class _FactsChanged(Exception):
+    """The track's facts are worse than those that the request shows; nothing is decided."""
+
+
+def decide_review(pk: UUID | str, *, by: User, verdict: str, comment: str = "", seen: str = "") -> Review:
+    """Approve or refuse one track of a request, on the facts of this moment.
 
     A refusal refuses the whole request. The approval that completes the last track brings forth, in the
     same transaction, the grant, its limits and a key to be claimed. Deciding twice raises Conflict and
     changes nothing.
 
+    The rules run again first. What they want now and nobody has decided is asked for, and an approval of facts that are
+    worse now is asked for again (`rules.worse`): then the request stays open. Where the facts of this very track are
+    worse than those that the request shows, nothing is decided: the request shows the new ones, and Conflict says so.
+
     Args:
         verdict: "approve" or "reject".
         comment: the requester reads it; a refusal needs one.
+        seen: `rules.digest` of the facts that `by` has seen, if not those that the request shows.
 
     Raises:
         Review.DoesNotExist: `by` cannot see such a review.
-        PermissionDenied: `by` may not decide this track, made the request, manages the tokens of the service
-            account that made it, or signed in without the second factor that approvals need here.
-        Conflict: the review or the request is decided, `by` has already spoken here, or what was asked for is
-            no longer allowed (the model was retired, the tenant suspended, a data class lowered).
+        PermissionDenied: `by` may not decide this track, made the request, can or could act for the service account
+            that made it, or signed in without the second factor that approvals need here.
+        Conflict: the review or the request is decided, `by` has already spoken here, the facts are worse than shown,
+            or what was asked for is no longer allowed (the model was retired, the tenant suspended, a data class
+            lowered).
         ValidationError: no such verdict, or a refusal without a reason.
     """
-    found = Review.objects.visible_to(by).select_related("tenant").get(pk=pk)
-    hold_tenant(found.tenant)
-    access_request: AccessRequest = (  # tenant, request, review: all who lock several take this order
-        AccessRequest.objects.across_tenants()
-        .select_for_update(of=("self",))
-        .select_related("tenant", "project", "model", "requested_by")
-        .get(pk=found.access_request_id)
+    try:
+        return _decide_review(pk, by=by, verdict=verdict, comment=comment, seen=seen)
+    except _FactsChanged as change:
+        words = str(change)
+    with transaction.atomic():  # what was found is kept, though nothing is decided
+        access_request = _lock_review(pk, by)[1]
+        if access_request.state == AccessRequest.State.PENDING:
+            renew_facts(access_request, hold_facts(access_request), by=by)
+    raise Conflict(
+        _("%(what)s Look at the request again, then decide.") % {"what": words}, code="facts_changed"
     )
-    review: Review = Review.objects.across_tenants().select_for_update().get(pk=pk)
-    review.access_request = access_request
+
+
+@transaction.atomic
+def _decide_review(pk: UUID | str, *, by: User, verdict: str, comment: str, seen: str) -> Review:
+    review, access_request = _lock_review(pk, by)
     require(by, f"catalog.review_{review.track}")
-    if access_request.requested_by_id == by.pk:
-        raise PermissionDenied(_("You asked for this access; someone else must decide it."))
-    if speaks_as_requester(by, access_request):
-        raise PermissionDenied(
-            _(
-                "A service account asked for this, whose tokens are yours to make; someone else must decide it."
-            )
-        )
+    if reason := why_not_decide(by, access_request):
+        raise PermissionDenied(reason)
     if settings.APPROVALS_NEED_SECOND_FACTOR:
         require_second_factor(by, _("decide reviews"))
     _require_open(review)
     is_approval = _clean_verdict(verdict, comment)
+    facts = hold_facts(access_request)
     if is_approval:
         _require_still_allowed(access_request)
+        shown = access_request.facts or facts.as_json()  # a request that shows none hides none
+        if seen != rules.digest(facts.as_json()) and (worse := what_is_worse(review, shown, facts)):
+            raise _FactsChanged(worse)
+        renew_facts(access_request, facts, by=by)
+        review.refresh_from_db(fields=["round", "state", "because"])
 
-    try:
-        with transaction.atomic():
-            ReviewDecision.objects.create(
-                tenant=access_request.tenant,
-                review=review,
-                reviewer=by,
-                verdict=verdict,
-                comment=comment.strip(),
-            )
-    except IntegrityError as error:
-        if "review_decision_one_per_person" in str(error):
-            raise Conflict(_("You have already decided this review."), code="already_decided") from error
-        raise
+    _record_decision(review, by=by, verdict=verdict, comment=comment.strip(), facts=facts)
     audit.record(
         "review.approved" if is_approval else "review.refused",
         actor=by,
@@ -91,16 +97,55 @@ def decide_review(pk: UUID | str, *, by: User, verdict: str, comment: str = "") 
         track=review.track,
         request=str(access_request.pk),
         comment=comment.strip(),
+        facts=facts.as_json(),
     )
+    approvals = review.decisions.filter(round=review.round, verdict=ReviewDecision.Verdict.APPROVE)
     if not is_approval:
         _close(review, Review.State.REJECTED)
         _refuse(access_request, by=by, reason=comment.strip())
-    elif review.decisions.filter(verdict=ReviewDecision.Verdict.APPROVE).count() >= review.quorum:
+    elif approvals.count() >= review.quorum:
         _close(review, Review.State.APPROVED)
         reviews = Review.objects.across_tenants().filter(access_request=access_request)
         if not reviews.exclude(state=Review.State.APPROVED).exists():
             _approve(access_request, by=by)
     return review
+
+
+def _lock_review(pk: UUID | str, by: User) -> tuple[Review, AccessRequest]:
+    """A review that `by` can see, with its request, both locked; the tenant is held."""
+    found = Review.objects.visible_to(by).select_related("tenant").get(pk=pk)
+    hold_tenant(found.tenant)
+    access_request: AccessRequest = (  # tenant, request, review: all who lock several take this order
+        AccessRequest.objects.across_tenants()
+        .select_for_update(of=("self",), no_key=True)
+        .select_related("tenant", "project", "model", "requested_by")
+        .get(pk=found.access_request_id)
+    )
+    review: Review = Review.objects.across_tenants().select_for_update().get(pk=pk)
+    review.access_request = access_request
+    return review, access_request
+
+
+def _record_decision(review: Review, *, by: User, verdict: str, comment: str, facts: rules.Facts) -> None:
+    try:
+        with transaction.atomic():
+            ReviewDecision.objects.create(
+                tenant=review.access_request.tenant,
+                review=review,
+                reviewer=by,
+                verdict=verdict,
+                comment=comment,
+                round=review.round,
+                facts=facts.as_json(),
+            )
+    except IntegrityError as error:
+        if "review_decision_one_per_person" in str(error):
+            raise Conflict(_("You have already decided this review."), code="already_decided") from error
+        if "four eyes" in str(error):  # the database knows more than was asked above
+            raise PermissionDenied(
+                _("You asked for this access, or could act for who asked; someone else must decide it.")
+            ) from error
+        raise
 
 
 @transaction.atomic
@@ -130,14 +175,6 @@ def revoke_grant(pk: UUID | str, *, by: User, reason: str = "") -> Grant:
     else:
         raise_revision()
     return grant
-
-
-def speaks_as_requester(user: User, access_request: AccessRequest) -> bool:
-    """Whether `user` asked, or may have asked by the token of a service account: then these are no four eyes."""
-    requester = access_request.requested_by
-    return user.pk in (requester.pk, requester.responsible_id) or (
-        requester.is_service_account and user.has_perm("tenants.manage_tokens", access_request.tenant)
-    )
 
 
 def require_revocable(grant: Grant, user: User) -> None:

@@ -20,6 +20,7 @@ from catalog import rules, telling
 from catalog.access import accesses
 from catalog.actions import Preview, preview_access_request, withdraw_access_request
 from catalog.actions.access_requests import require_withdrawable
+from catalog.actions.facts import notice_of
 from catalog.forms import LIMITS, AccessRequestForm
 from catalog.models import AccessRequest, CatalogModel, Review
 from tenants.models import ApiKey, DataClass, Project
@@ -189,6 +190,7 @@ class RequestDetail(PartialMixin, TenantScopedMixin, DetailView):  # type: ignor
         money = access_request.limits.get("money_per_month")
         return context | {
             "badge": telling.badge_of(access_request, key),
+            "notice": notice_of(reviews),
             "sent_by_you": access_request.requested_by_id == user.pk,
             "steps": telling.steps_of(access_request, reviews, key),
             "tracks": telling.tracks_of(reviews),

@@ -15,19 +15,18 @@ from tests.factories import (
     ApiKeyFactory,
     DeploymentFactory,
     ReviewFactory,
-    UserFactory,
+    staff,
 )
 
 
 def grant(key, model, **fields):
     """A grant in force for the key's project, with the review that the database asks for."""
-    access_request = AccessRequestFactory(
-        tenant=key.tenant, project=key.project, model=model, state="approved", decided_at=now()
-    )
-    review = ReviewFactory(
-        tenant=key.tenant, access_request=access_request, state="approved", decided_at=now()
-    )
-    review.decisions.create(tenant=key.tenant, reviewer=UserFactory(), verdict="approve")
+    access_request = AccessRequestFactory(tenant=key.tenant, project=key.project, model=model)
+    review = ReviewFactory(tenant=key.tenant, access_request=access_request)
+    review.decisions.create(tenant=key.tenant, reviewer=staff("security-reviewer"), verdict="approve")
+    for row in (review, access_request):
+        row.state, row.decided_at = "approved", now()
+        row.save()
     dates = {"valid_from": now() - timedelta(days=1), "valid_until": now() + timedelta(days=30)}
     return Grant.objects.create(
         tenant=key.tenant,

@@ -216,3 +216,13 @@ def test_who_is_deactivated_meanwhile_issues_none(operator, admin, issue):
     people.deactivate_person(admin, by=operator, because="Left the company.")
     with pytest.raises(PermissionDenied, match="not active"):
         issue(person)
+
+
+def test_a_token_that_names_no_issuer_gets_one(account, owner, developer):
+    """As from a console of the version before, which knows nothing of issuers."""
+    for who, issuer in ((account, owner), (developer, developer)):
+        token = PersonalAccessToken.objects.create(
+            user=who, name="old", prefix="qmp_", digest=f"{who.pk}", expires_at=now() + timedelta(days=1)
+        )
+        token.refresh_from_db()
+        assert token.issued_by == issuer

@@ -1,4 +1,4 @@
-"""Staff pages: the review queue and its decisions, and what has been published, asked for and granted."""
+"""Staff pages: the review queue and its decisions, and what has been asked for and granted."""
 
 from __future__ import annotations
 
@@ -14,23 +14,20 @@ from django.utils.html import format_html
 from django.utils.timezone import now
 from django.utils.translation import gettext_lazy as _
 from unfold.admin import TabularInline
-from unfold.decorators import action, display
-from unfold.enums import ActionVariant
+from unfold.decorators import display
 
-from catalog.actions import decide_review, publish_model, retire_model
-from catalog.actions.reviews import speaks_as_requester
+from catalog.actions import decide_review
+from catalog.actions.facts import notice_of
+from catalog.actions.four_eyes import why_not_decide
 from catalog.evidence import evidence_of
 from catalog.forms import DecisionForm
 from catalog.models import (
     AccessRequest,
-    CatalogImport,
-    CatalogModel,
     Grant,
-    ModelVersion,
-    Offer,
+    RequestDelegate,
     Review,
 )
-from tenants.admin import LookAdmin, LookOnly, go_to
+from tenants.admin import LookAdmin, LookOnly
 from tenants.errors import Conflict
 from tenants.permissions import signed_in
 
@@ -46,6 +43,14 @@ QUEUES = {
 def tracks_of(request: HttpRequest) -> list[str]:
     """The tracks this person may decide."""
     return [track for track in Review.Track.values if request.user.has_perm(f"catalog.review_{track}")]
+
+
+def queue_of(request: HttpRequest, reviews: QuerySet[Review]) -> QuerySet[Review]:
+    """Those that wait for this person: open, on their tracks, and not barred to them by four eyes."""
+    me = signed_in(request).pk
+    barred = RequestDelegate.unscoped.filter(person=me).values("access_request")
+    open_reviews = reviews.filter(state=Review.State.PENDING, track__in=tracks_of(request))
+    return open_reviews.exclude(access_request__requested_by=me).exclude(access_request__in=barred)
 
 
 class QueueFilter(admin.SimpleListFilter):
@@ -70,9 +75,7 @@ class QueueFilter(admin.SimpleListFilter):
         queue = self.value() or "mine"
         open_reviews = queryset.filter(state=Review.State.PENDING)
         if queue == "mine":
-            return open_reviews.filter(track__in=tracks_of(request)).exclude(
-                access_request__requested_by=signed_in(request).pk
-            )
+            return queue_of(request, queryset)
         if queue == "pending":
             return open_reviews
         if queue == "overdue":
@@ -184,7 +187,7 @@ class ReviewAdmin(LookAdmin):
             "review": review,
             "access_request": access_request,
             "form": form,
-            "is_mine": speaks_as_requester(signed_in(request), access_request),
+            "why_not": why_not_decide(signed_in(request), access_request),
             "may_decide": may_decide,
             "is_open": review.state == Review.State.PENDING,
             "has_view_permission": True,
@@ -203,6 +206,7 @@ class ReviewAdmin(LookAdmin):
                 by=signed_in(request),
                 verdict=form.cleaned_data["verdict"],
                 comment=form.cleaned_data["comment"],
+                seen=form.cleaned_data["seen"],
             )
         except ValidationError as refused:
             for name, problems in refused.message_dict.items():
@@ -215,6 +219,9 @@ class ReviewAdmin(LookAdmin):
             request,
             _("%(review)s: %(state)s.") % {"review": decided, "state": decided.get_state_display().lower()},
         )
+        reviews = Review.objects.visible_to(request.user).filter(access_request=decided.access_request_id)
+        if notice := notice_of(list(reviews)):
+            messages.warning(request, notice)
         return redirect("admin:catalog_review_changelist"), 302
 
 
@@ -223,6 +230,18 @@ class ReviewInline(LookOnly, TabularInline):  # type: ignore[misc]
     fields = readonly_fields = ["track", "because", "state", "due_at", "decided_at"]
     extra = 0
     show_change_link = True
+
+
+class DelegateInline(LookOnly, TabularInline):  # type: ignore[misc]
+    """Who does not decide the request, because they could act for the service account that made it."""
+
+    model = RequestDelegate
+    verbose_name_plural = _("Could act for the requester")
+    fields = readonly_fields = ["person", "capacity", "created_at"]
+    extra = 0
+
+    def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return bool(request.user.has_perm("catalog.view_review"))
 
 
 @admin.register(AccessRequest)
@@ -246,7 +265,7 @@ class AccessRequestAdmin(LookAdmin):
         "decided_at",
     ]  # fmt: skip
     readonly_fields = fields
-    inlines = [ReviewInline]
+    inlines = [ReviewInline, DelegateInline]
 
     @display(description=_("Expected cost a month"), ordering="expected_monthly_cost")
     def cost(self, access_request: AccessRequest) -> str:
@@ -275,126 +294,3 @@ class GrantAdmin(LookAdmin):
         "revoked_at",
     ]
     readonly_fields = fields
-
-
-class OfferInline(LookOnly, TabularInline):  # type: ignore[misc]
-    model = Offer
-    fields = readonly_fields = [
-        "provider",
-        "region",
-        "source_key",
-        "prices",
-        "deprecation_date",
-        "is_primary",
-    ]
-    extra = 0
-    tab = True
-
-
-class VersionInline(LookOnly, TabularInline):  # type: ignore[misc]
-    model = ModelVersion
-    fields = readonly_fields = ["version", "upstream_name", "digest", "precision", "image", "created_at"]
-    extra = 0
-    tab = True
-
-
-@admin.register(CatalogModel)
-class CatalogModelAdmin(LookAdmin):
-    list_display = [
-        "title",
-        "name",
-        "maker",
-        "kind",
-        "lifecycle_label",
-        "risk_tier",
-        "highest_data_class",
-        "offer_count",
-    ]
-    list_filter = ["lifecycle", "risk_tier", "hosting", "mode"]
-    search_fields = ["name", "title", "maker"]
-    ordering = ["name"]
-    fields = [
-        "name", "title", "maker", "description", "mode", "context_tokens", "max_output_tokens", "capabilities",
-        "providers", "regions", "hosting", "lifecycle", "deprecation_date", "risk_tier", "highest_data_class", "source",
-        "updated_at",
-    ]  # fmt: skip
-    readonly_fields = fields
-    inlines = [OfferInline, VersionInline]
-    actions_detail = ["publish", "retire"]
-
-    @display(
-        description=_("Lifecycle"),
-        label={"Published": "success", "Deprecated": "warning", "Retired": "danger"},
-    )
-    def lifecycle_label(self, model: CatalogModel) -> str:
-        return model.get_lifecycle_display()
-
-    @display(description=_("Kind"), ordering="mode")
-    def kind(self, model: CatalogModel) -> str:
-        return model.mode_label
-
-    def has_publish_permission(self, request: HttpRequest, object_id: object = None) -> bool:
-        return bool(request.user.has_perm("catalog.publish_model"))
-
-    @action(
-        description=_("Publish"),
-        url_path="publish",
-        permissions=["publish"],
-        dialog={
-            "title": _("Publish this model?"),
-            "description": _("Every tenant finds it and can ask for it. Nothing is granted by this."),
-            "form_submit_text": _("Publish"),
-        },
-    )
-    def publish(self, request: HttpRequest, form: Any, object_id: str) -> HttpResponse:
-        return self._do(request, object_id, publish_model, _("%(model)s is published."))
-
-    @action(
-        description=_("Retire"),
-        url_path="retire",
-        permissions=["publish"],
-        variant=ActionVariant.DANGER,
-        dialog={
-            "title": _("Retire this model?"),
-            "description": _(
-                "Nobody finds it or can ask for it any more. Grants in force go on until they end."
-            ),
-            "form_submit_text": _("Retire"),
-        },
-    )
-    def retire(self, request: HttpRequest, form: Any, object_id: str) -> HttpResponse:
-        return self._do(request, object_id, retire_model, _("%(model)s is retired."))
-
-    def _do(self, request: HttpRequest, object_id: str, deed: Any, said: Any) -> HttpResponse:
-        try:
-            messages.success(request, said % {"model": deed(object_id, by=signed_in(request))})
-        except Conflict as conflict:
-            messages.error(request, conflict.message)
-        return go_to("admin:catalog_catalogmodel_change", object_id)
-
-
-@admin.register(CatalogImport)
-class CatalogImportAdmin(LookAdmin):
-    list_display = ["at", "source", "file_name", "by", "added", "changed", "refused_entries"]
-    list_select_related = ["by"]
-    ordering = ["-at"]
-    fields = ["at", "source", "file_name", "digest", "by", "counts", "refused"]
-    readonly_fields = fields
-
-    def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return bool(request.user.has_perm("catalog.publish_model"))
-
-    def has_module_permission(self, request: HttpRequest) -> bool:
-        return self.has_view_permission(request)
-
-    @display(description=_("Added"))
-    def added(self, run: CatalogImport) -> Any:
-        return run.counts.get("added")
-
-    @display(description=_("Changed"))
-    def changed(self, run: CatalogImport) -> Any:
-        return run.counts.get("changed")
-
-    @display(description=_("Refused"))
-    def refused_entries(self, run: CatalogImport) -> int:
-        return len(run.refused)

@@ -1,0 +1,155 @@
+"""The facts of an open request as they are now, and the reviews that are needed where they have changed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import Any
+
+from django.utils.timezone import now
+from django.utils.translation import gettext as _
+
+from catalog import rules
+from catalog.actions.access_requests import facts_of
+from catalog.models import AccessRequest, CatalogModel, Review, ReviewDecision
+from catalog.prices import hold_prices, monthly_cost
+from tenants import audit
+from tenants.models import User
+
+
+def facts_now(access_request: AccessRequest) -> rules.Facts:
+    """What the rules look at for this request, at this moment. Changes nothing."""
+    model = access_request.model
+    estimate = monthly_cost(model.name, access_request.expected_tokens_per_day)
+    return facts_of(access_request.project, model, access_request.data_class, estimate)
+
+
+def hold_facts(access_request: AccessRequest) -> rules.Facts:
+    """The facts of this moment, which stay true until the caller's transaction ends: model and prices are locked."""
+    access_request.model = CatalogModel.objects.raw(
+        "SELECT * FROM catalog_catalogmodel WHERE id = %s FOR SHARE", [access_request.model_id]
+    )[0]
+    hold_prices()
+    return facts_now(access_request)
+
+
+def what_is_worse(review: Review, then: Mapping[str, Any], facts: rules.Facts) -> str:
+    """What the review's track must look at again, in words; empty when nothing of it is worse than `then`."""
+    present = facts.as_json()
+    names = rules.worse(review.track, then, present)
+    return " ".join(_in_words(name, then.get(name), present) for name in names)
+
+
+def renew_facts(access_request: AccessRequest, facts: rules.Facts, *, by: User) -> list[Review]:
+    """Let an open request, which the caller has locked, stand on `facts`; return the reviews that open by it.
+
+    A track that the rules want now and that the request does not have is added. One that was approved, or by one of
+    several people, on facts that are worse now is asked again, in another round. The audit entry has old and new facts.
+    """
+    before, present = dict(access_request.facts), facts.as_json()
+    reviews = {
+        review.track: review
+        for review in Review.objects.across_tenants()
+        .filter(access_request=access_request)
+        .select_for_update()
+    }
+    added, again = [], []
+    for wanted in rules.wanted_reviews(facts):
+        review = reviews.get(wanted.track)
+        if review is None:
+            added.append(_add(access_request, wanted, before, present))
+        elif reason := _outdated(review, facts):
+            again.append(_ask_again(review, f"{wanted.because} {reason}", wanted))
+    if before == present and not added and not again:
+        return []
+    access_request.facts = present
+    access_request.expected_monthly_cost = facts.expected_monthly_cost
+    if facts.expected_monthly_cost is not None:
+        access_request.expected_monthly_cost = facts.expected_monthly_cost.quantize(Decimal("0.00000001"))
+        access_request.currency = facts.currency
+    access_request.rule_version = rules.VERSION
+    access_request.rule_trace = [
+        *access_request.rule_trace,
+        *({"track": one.track, "because": one.because, "round": one.round} for one in [*added, *again]),
+    ]
+    access_request.save(
+        update_fields=["facts", "expected_monthly_cost", "currency", "rule_version", "rule_trace"]
+    )
+    audit.record(
+        "access_request.facts_changed",
+        actor=by,
+        subject=access_request,
+        changes=audit.difference(before, present, sorted(present)),
+        tracks_added=[review.track for review in added],
+        tracks_asked_again=[review.track for review in again],
+        rule_version=rules.VERSION,
+    )
+    return added + again
+
+
+def notice_of(reviews: list[Review]) -> str:
+    """That a request needs reviews it did not need, or not again, when it was asked; empty when it does not."""
+    return " ".join(
+        _("Now needs a %(track)s review: %(because)s")
+        % {"track": review.get_track_display().lower(), "because": review.because}
+        for review in reviews
+        if review.opened_by_facts and review.state == Review.State.PENDING
+    )
+
+
+def _outdated(review: Review, facts: rules.Facts) -> str:
+    """Why the approvals of the review's present round carry no more, in words; empty when they do."""
+    approvals = ReviewDecision.objects.across_tenants().filter(
+        review=review, round=review.round, verdict=ReviewDecision.Verdict.APPROVE
+    )
+    if review.state not in (Review.State.PENDING, Review.State.APPROVED):
+        return ""
+    return next(filter(None, (what_is_worse(review, approval.facts, facts) for approval in approvals)), "")
+
+
+def _add(
+    access_request: AccessRequest, wanted: rules.NeededReview, before: dict[str, Any], present: dict[str, Any]
+) -> Review:
+    names = [name for name in rules.worse(wanted.track, before, present) if name in before]
+    changed = " ".join(_in_words(name, before[name], present) for name in names)
+    review: Review = Review.objects.create(
+        tenant=access_request.tenant,
+        access_request=access_request,
+        track=wanted.track,
+        because=f"{wanted.because} {changed}".strip()[:300],
+        due_at=rules.due_at(now(), wanted.working_days),
+        opened_by_facts=True,
+    )
+    return review
+
+
+def _ask_again(review: Review, because: str, wanted: rules.NeededReview) -> Review:
+    review.round += 1
+    review.state, review.decided_at = Review.State.PENDING, None
+    review.because, review.opened_by_facts = because[:300], True
+    review.due_at = rules.due_at(now(), wanted.working_days)
+    review.save(update_fields=["round", "state", "decided_at", "because", "opened_by_facts", "due_at"])
+    return review
+
+
+def _in_words(name: str, then: Any, present: Mapping[str, Any]) -> str:
+    words = {"then": _shown(name, then, present), "now": _shown(name, present[name], present)}
+    if name == "expected_monthly_cost":
+        return _("The expected cost a month was %(then)s and is %(now)s now.") % words
+    if name == "currency":
+        return _("The price was in %(then)s and is in %(now)s now.") % words
+    if name == "risk_tier":
+        return _("The model's risk tier was %(then)s and is %(now)s now.") % words
+    if name == "data_class":
+        return _("The data class was %(then)s and is %(now)s now.") % words
+    return _("The project has no grant for this model any more.")
+
+
+def _shown(name: str, value: Any, present: Mapping[str, Any]) -> str:
+    if value is None:
+        return _("unknown")
+    if name == "expected_monthly_cost":
+        return f"{Decimal(value):,.2f} {present['currency']}"
+    if name == "risk_tier":
+        return str(CatalogModel.RiskTier(value).label).lower()
+    return str(value)

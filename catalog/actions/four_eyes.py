@@ -1,0 +1,67 @@
+"""Whether somebody may decide a request at all: nobody who asked, or could act for who asked, then or since or now."""
+
+from __future__ import annotations
+
+from django.utils.translation import gettext as _
+
+from catalog.models import AccessRequest, RequestDelegate
+from tenants.models import User
+
+
+def why_not_decide(user: User, access_request: AccessRequest) -> str:
+    """Why `user` is not the second pair of eyes for this request, in words; empty when they are.
+
+    What holds now is asked of roles; what held when it was asked, and while it was open, of the rows that the database
+    wrote down (`RequestDelegate`). A trigger asks the same of every decision.
+    """
+    requester = access_request.requested_by
+    if requester.pk == user.pk:
+        return _("You asked for this access; someone else must decide it.")
+    held = RequestDelegate.objects.in_tenant(access_request.tenant).filter(access_request=access_request)
+    capacities = set(held.filter(person=user).values_list("capacity", flat=True))
+    tenant = access_request.tenant
+    if requester.responsible_id == user.pk or (
+        requester.is_service_account
+        and any(
+            user.has_perm(f"tenants.{name}", tenant) for name in ("manage_tokens", "manage_service_accounts")
+        )
+    ):
+        return _(
+            "A service account asked for this, whose tokens are yours to make; someone else must decide it."
+        )
+    for capacity, words in _WAS.items():
+        if capacity in capacities:
+            return words()
+    return ""
+
+
+def _was_issuer() -> str:
+    return _(
+        "A service account asked for this, and you had issued a token of it; someone else must decide it."
+    )
+
+
+def _was_responsible() -> str:
+    return _("A service account asked for this, and you answered for it then; someone else must decide it.")
+
+
+def _was_manager() -> str:
+    return _(
+        "A service account asked for this, and you could make its tokens then or while the request was open; "
+        "someone else must decide it."
+    )
+
+
+def _was_in_emergency() -> str:
+    return _(
+        "A service account asked for this, and you had emergency access to its tenant; someone else must decide it."
+    )
+
+
+_WAS = {
+    RequestDelegate.Capacity.ISSUER: _was_issuer,
+    RequestDelegate.Capacity.RESPONSIBLE: _was_responsible,
+    RequestDelegate.Capacity.EMERGENCY: _was_in_emergency,
+    RequestDelegate.Capacity.MANAGER: _was_manager,
+    RequestDelegate.Capacity.STAFF: _was_manager,
+}

@@ -1,0 +1,141 @@
+"""Staff pages: what is offered and published, and the imports that brought it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import admin, messages
+from django.http import HttpRequest, HttpResponse
+from django.utils.translation import gettext_lazy as _
+from unfold.admin import TabularInline
+from unfold.decorators import action, display
+from unfold.enums import ActionVariant
+
+from catalog.actions import publish_model, retire_model
+from catalog.models import CatalogImport, CatalogModel, ModelVersion, Offer
+from tenants.admin import LookAdmin, LookOnly, go_to
+from tenants.errors import Conflict
+from tenants.permissions import signed_in
+
+
+class OfferInline(LookOnly, TabularInline):  # type: ignore[misc]
+    model = Offer
+    fields = readonly_fields = [
+        "provider",
+        "region",
+        "source_key",
+        "prices",
+        "deprecation_date",
+        "is_primary",
+    ]
+    extra = 0
+    tab = True
+
+
+class VersionInline(LookOnly, TabularInline):  # type: ignore[misc]
+    model = ModelVersion
+    fields = readonly_fields = ["version", "upstream_name", "digest", "precision", "image", "created_at"]
+    extra = 0
+    tab = True
+
+
+@admin.register(CatalogModel)
+class CatalogModelAdmin(LookAdmin):
+    list_display = [
+        "title",
+        "name",
+        "maker",
+        "kind",
+        "lifecycle_label",
+        "risk_tier",
+        "highest_data_class",
+        "offer_count",
+    ]
+    list_filter = ["lifecycle", "risk_tier", "hosting", "mode"]
+    search_fields = ["name", "title", "maker"]
+    ordering = ["name"]
+    fields = [
+        "name", "title", "maker", "description", "mode", "context_tokens", "max_output_tokens", "capabilities",
+        "providers", "regions", "hosting", "lifecycle", "deprecation_date", "risk_tier", "highest_data_class", "source",
+        "updated_at",
+    ]  # fmt: skip
+    readonly_fields = fields
+    inlines = [OfferInline, VersionInline]
+    actions_detail = ["publish", "retire"]
+
+    @display(
+        description=_("Lifecycle"),
+        label={"Published": "success", "Deprecated": "warning", "Retired": "danger"},
+    )
+    def lifecycle_label(self, model: CatalogModel) -> str:
+        return model.get_lifecycle_display()
+
+    @display(description=_("Kind"), ordering="mode")
+    def kind(self, model: CatalogModel) -> str:
+        return model.mode_label
+
+    def has_publish_permission(self, request: HttpRequest, object_id: object = None) -> bool:
+        return bool(request.user.has_perm("catalog.publish_model"))
+
+    @action(
+        description=_("Publish"),
+        url_path="publish",
+        permissions=["publish"],
+        dialog={
+            "title": _("Publish this model?"),
+            "description": _("Every tenant finds it and can ask for it. Nothing is granted by this."),
+            "form_submit_text": _("Publish"),
+        },
+    )
+    def publish(self, request: HttpRequest, form: Any, object_id: str) -> HttpResponse:
+        return self._do(request, object_id, publish_model, _("%(model)s is published."))
+
+    @action(
+        description=_("Retire"),
+        url_path="retire",
+        permissions=["publish"],
+        variant=ActionVariant.DANGER,
+        dialog={
+            "title": _("Retire this model?"),
+            "description": _(
+                "Nobody finds it or can ask for it any more. Grants in force go on until they end."
+            ),
+            "form_submit_text": _("Retire"),
+        },
+    )
+    def retire(self, request: HttpRequest, form: Any, object_id: str) -> HttpResponse:
+        return self._do(request, object_id, retire_model, _("%(model)s is retired."))
+
+    def _do(self, request: HttpRequest, object_id: str, deed: Any, said: Any) -> HttpResponse:
+        try:
+            messages.success(request, said % {"model": deed(object_id, by=signed_in(request))})
+        except Conflict as conflict:
+            messages.error(request, conflict.message)
+        return go_to("admin:catalog_catalogmodel_change", object_id)
+
+
+@admin.register(CatalogImport)
+class CatalogImportAdmin(LookAdmin):
+    list_display = ["at", "source", "file_name", "by", "added", "changed", "refused_entries"]
+    list_select_related = ["by"]
+    ordering = ["-at"]
+    fields = ["at", "source", "file_name", "digest", "by", "counts", "refused"]
+    readonly_fields = fields
+
+    def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return bool(request.user.has_perm("catalog.publish_model"))
+
+    def has_module_permission(self, request: HttpRequest) -> bool:
+        return self.has_view_permission(request)
+
+    @display(description=_("Added"))
+    def added(self, run: CatalogImport) -> Any:
+        return run.counts.get("added")
+
+    @display(description=_("Changed"))
+    def changed(self, run: CatalogImport) -> Any:
+        return run.counts.get("changed")
+
+    @display(description=_("Refused"))
+    def refused_entries(self, run: CatalogImport) -> int:
+        return len(run.refused)

@@ -1,0 +1,17 @@
+"""WHAT may be used: models and their offers, access requests, reviews, grants."""
+
+from catalog.models.offered import PUBLIC_NAME, CatalogImport, CatalogModel, ModelVersion, Offer
+from catalog.models.requests import AccessRequest, Grant, RequestDelegate, Review, ReviewDecision
+
+__all__ = [
+    "PUBLIC_NAME",
+    "AccessRequest",
+    "CatalogImport",
+    "CatalogModel",
+    "Grant",
+    "ModelVersion",
+    "Offer",
+    "RequestDelegate",
+    "Review",
+    "ReviewDecision",
+]

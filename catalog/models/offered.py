@@ -1,0 +1,181 @@
+"""What is offered: models, their offers and versions, and the imports that brought them."""
+
+from __future__ import annotations
+
+from django.contrib.postgres.fields import ArrayField
+from django.contrib.postgres.indexes import GinIndex
+from django.contrib.postgres.search import SearchVectorField
+from django.core.validators import RegexValidator
+from django.db import models
+from django.db.models import GeneratedField, Q, UniqueConstraint
+from django.utils.timezone import now
+from django.utils.translation import gettext_lazy as _
+
+from catalog.querysets import VISIBLE_LIFECYCLES, CatalogModelQuerySet
+from catalog.search import SearchLexemes
+from tenants.ids import uuid7
+from tenants.models import DataClass, User
+
+PUBLIC_NAME = RegexValidator(
+    r"^[a-z0-9][a-z0-9._-]*$", _("Lower-case letters, digits, dots, hyphens and underscores only.")
+)
+
+
+class CatalogModel(models.Model):
+    """What a tenant sees and asks for, under a stable public name."""
+
+    class Lifecycle(models.TextChoices):
+        DRAFT = "draft", _("Draft")
+        PREVIEW = "preview", _("Preview")
+        PUBLISHED = "published", _("Published")
+        DEPRECATED = "deprecated", _("Deprecated")
+        RETIRED = "retired", _("Retired")
+
+    class RiskTier(models.TextChoices):
+        LOW = "low", _("Low")
+        MODERATE = "moderate", _("Moderate")
+        HIGH = "high", _("High")
+
+    class Hosting(models.TextChoices):
+        OURS = "ours", _("our clusters")
+        VENDOR = "vendor", _("vendor-hosted")
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    name = models.CharField(max_length=120, unique=True, validators=[PUBLIC_NAME])
+    title = models.CharField(max_length=160)
+    maker = models.CharField(max_length=80, blank=True)  # who made the weights
+    description = models.TextField(blank=True)
+    mode = models.CharField(max_length=40)  # chat, embedding, rerank, … as the price map words it
+    context_tokens = models.BigIntegerField(null=True)
+    max_output_tokens = models.BigIntegerField(null=True)
+    capabilities = models.JSONField(default=dict)  # {"function_calling": true}; an absent flag is unknown
+    providers = ArrayField(models.CharField(max_length=60), default=list)  # of its offers, for facets
+    regions = ArrayField(models.CharField(max_length=60), default=list)
+    hosting = models.CharField(max_length=10, choices=Hosting, default=Hosting.VENDOR)
+    lifecycle = models.CharField(max_length=12, choices=Lifecycle, default=Lifecycle.DRAFT)
+    deprecation_date = models.DateField(null=True)
+    risk_tier = models.CharField(max_length=10, choices=RiskTier, default=RiskTier.MODERATE)
+    highest_data_class = models.CharField(max_length=12, choices=DataClass, default=DataClass.INTERNAL)
+    source = models.CharField(max_length=120, blank=True)  # where the facts came from
+    created_at = models.DateTimeField(default=now, editable=False)
+    updated_at = models.DateTimeField(default=now)
+    offer_count = models.PositiveIntegerField(default=0)  # places that offer it now, variants aside
+    list_input_price = models.DecimalField(  # for sorting; what is billed is billing's list price
+        max_digits=18, decimal_places=8, null=True
+    )
+    imported = models.JSONField(
+        default=dict, editable=False
+    )  # what the import last wrote to fields people edit
+    search_text = models.TextField(blank=True, editable=False)  # more words: providers, capabilities
+    search = GeneratedField(
+        expression=SearchLexemes("name", "title", "maker", "search_text"),
+        output_field=SearchVectorField(),
+        db_persist=True,
+    )
+
+    objects = CatalogModelQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = _("model")
+        permissions = [
+            ("publish_model", "Publish or retire a model"),
+            ("review_security", "Decide security reviews"),
+            ("review_compliance", "Decide compliance reviews"),
+            ("review_cost", "Decide cost reviews"),
+        ]
+        indexes = [GinIndex(fields=["search"], name="catalog_model_search")]
+
+    def __str__(self) -> str:
+        return self.title
+
+    @property
+    def is_visible(self) -> bool:
+        """Whether tenants may find it and ask for it; the same as `published()` of the queryset."""
+        is_over = self.deprecation_date is not None and self.deprecation_date <= now().date()
+        return self.lifecycle in VISIBLE_LIFECYCLES and not is_over
+
+    @property
+    def host_label(self) -> str:
+        return self.get_hosting_display()
+
+    @property
+    def mode_label(self) -> str:
+        return self.mode.replace("_", " ").capitalize()
+
+    @property
+    def summary(self) -> str:
+        """One sentence about the model: an operator's description, else what the facts say."""
+        if self.description:
+            return self.description
+        made = _("%(kind)s model by %(maker)s.") % {"kind": self.mode_label, "maker": self.maker}
+        return str(made if self.maker else _("%(kind)s model.") % {"kind": self.mode_label})
+
+
+class Offer(models.Model):
+    """One provider's terms for a model in one region, as an imported source states them."""
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    model = models.ForeignKey(CatalogModel, models.CASCADE, related_name="offers")
+    source = models.CharField(max_length=120)
+    source_key = models.CharField(max_length=200)  # the entry's own name in the source
+    provider = models.CharField(max_length=60)
+    region = models.CharField(max_length=60, blank=True)
+    prices = models.JSONField(default=dict)  # {"input": "2.50000000"} US dollars per million, as strings
+    facts = models.JSONField(default=dict)  # the rest of what the source says, by our names
+    source_url = models.URLField(max_length=500, blank=True)
+    deprecation_date = models.DateField(null=True)
+    digest = models.CharField(max_length=64)  # SHA-256 of the entry: unchanged entries are skipped by it
+    is_primary = models.BooleanField(default=False)  # its prices are the model's list prices
+
+    class Meta:
+        constraints = [
+            UniqueConstraint(fields=["source", "source_key"], name="offer_once_per_source"),
+            UniqueConstraint(fields=["model"], condition=Q(is_primary=True), name="offer_one_primary"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.source_key} at {self.provider}"
+
+
+class CatalogImport(models.Model):
+    """One run of an import: what it read, what changed, and why entries were refused."""
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    source = models.CharField(max_length=120)
+    file_name = models.CharField(max_length=200)
+    digest = models.CharField(max_length=64)  # SHA-256 of the file's text
+    at = models.DateTimeField(default=now, editable=False)
+    by = models.ForeignKey(User, models.PROTECT, null=True, related_name="+")  # null: the command line
+    counts = models.JSONField(default=dict)
+    refused = models.JSONField(default=dict)  # {key: reason}
+
+    class Meta:
+        ordering = ["-at"]
+
+    def __str__(self) -> str:
+        return f"{self.source} from {self.file_name}"
+
+
+class ModelVersion(models.Model):
+    """One set of weights of a model, with what it needs to run."""
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    model = models.ForeignKey(CatalogModel, models.PROTECT, related_name="versions")
+    version = models.CharField(max_length=60)
+    upstream_name = models.CharField(max_length=200)  # what the engine calls it
+    digest = models.CharField(max_length=80, blank=True)  # "sha256:…" of the weights' manifest
+    precision = models.CharField(max_length=20, blank=True)  # bf16, fp8, …
+    gpus_per_replica = models.PositiveIntegerField(default=0)
+    memory = models.CharField(max_length=20, default="512Mi")
+    image = models.CharField(max_length=300)
+    endpoints = ArrayField(
+        models.CharField(max_length=20), default=list, blank=True
+    )  # beside its model's mode
+    command = ArrayField(models.CharField(max_length=300), default=list)  # may hold {port} and {model}
+    created_at = models.DateTimeField(default=now, editable=False)
+
+    class Meta:
+        constraints = [UniqueConstraint(fields=["model", "version"], name="model_version_unique")]
+
+    def __str__(self) -> str:
+        return f"{self.model.name} {self.version}"

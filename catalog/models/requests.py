@@ -1,0 +1,230 @@
+"""Access requests, their reviews and decisions, who could act for the requester, and grants."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from django.core.validators import MaxValueValidator, MinValueValidator
+from django.db import models
+from django.db.models import CheckConstraint, F, Index, Q, UniqueConstraint
+from django.utils.timezone import now
+from django.utils.translation import gettext_lazy as _
+
+from catalog.models.offered import CatalogModel
+from catalog.querysets import AccessRequestQuerySet, GrantQuerySet
+from tenants.errors import Conflict
+from tenants.ids import uuid7
+from tenants.models import ApiKey, DataClass, Project, User
+from tenants.roles import REVIEWERS, StaffRole
+from tenants.scoping import TenantOwned
+
+NO_FACTS = models.Value({}, models.JSONField())
+
+
+class AccessRequest(TenantOwned):
+    """A project asks for a model. Decided by its reviews; approved, it has brought forth one grant."""
+
+    class State(models.TextChoices):
+        PENDING = "pending", _("In review")
+        APPROVED = "approved", _("Approved")
+        REJECTED = "rejected", _("Refused")
+        WITHDRAWN = "withdrawn", _("Withdrawn")
+
+    MOVES: ClassVar[dict[str, set[str]]] = {State.PENDING: {State.APPROVED, State.REJECTED, State.WITHDRAWN}}
+    queryset_class = AccessRequestQuerySet
+    visible_to_staff = TenantOwned.visible_to_staff | REVIEWERS
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    project = models.ForeignKey(Project, models.PROTECT, related_name="access_requests")
+    model = models.ForeignKey(CatalogModel, models.PROTECT, related_name="access_requests")
+    requested_by = models.ForeignKey(User, models.PROTECT, related_name="+")
+    purpose = models.TextField(max_length=2000)
+    data_class = models.CharField(max_length=12, choices=DataClass)
+    expected_tokens_per_day = models.BigIntegerField(validators=[MinValueValidator(1)])
+    limits = models.JSONField(
+        default=dict
+    )  # {"requests_per_minute": "3"}: kinds of tenants.Limit, as strings
+    duration_days = models.PositiveIntegerField(
+        default=365, validators=[MinValueValidator(1), MaxValueValidator(730)]
+    )
+    expected_monthly_cost = models.DecimalField(
+        max_digits=20, decimal_places=8, null=True
+    )  # null: not priced
+    currency = models.CharField(max_length=3, default="USD")
+    rule_version = models.CharField(max_length=40)  # which rules chose the tracks
+    rule_trace = models.JSONField(default=list)  # [{"track": "cost", "because": "…"}]
+    facts = models.JSONField(default=dict, db_default=NO_FACTS)  # what the rules last looked at
+    state = models.CharField(max_length=10, choices=State, default=State.PENDING)
+    created_at = models.DateTimeField(default=now, editable=False)
+    decided_at = models.DateTimeField(null=True)
+
+    class Meta(TenantOwned.Meta):
+        constraints = [
+            CheckConstraint(
+                name="access_request_decided_unless_open",
+                condition=Q(state__in=["pending", "withdrawn"]) | Q(decided_at__isnull=False),
+            ),
+            CheckConstraint(name="access_request_expects_tokens", condition=Q(expected_tokens_per_day__gt=0)),
+            UniqueConstraint(fields=["tenant", "id"], name="access_request_of_tenant"),
+            UniqueConstraint(
+                fields=["project", "model"], condition=Q(state="pending"), name="access_request_one_open"
+            ),
+        ]
+        indexes = [Index(fields=["tenant", "-created_at"], name="access_request_newest")]
+
+    def __str__(self) -> str:
+        return f"{self.model.title} for {self.project.name}"
+
+    @property
+    def reference(self) -> str:
+        """What people call it: the random end of its id."""
+        return f"REQ-{self.pk.hex[-6:].upper()}"
+
+    def move_to(self, state: str) -> None:
+        """Change the state in memory. Raises Conflict if `state` cannot follow the current one."""
+        if state not in self.MOVES.get(self.state, ()):
+            raise Conflict(
+                f"This request is {self.get_state_display().lower()}; it can no longer be {state}.",
+                code="already_decided",
+            )
+        self.state = state
+
+
+class Review(TenantOwned):
+    """One track of a request: what must be decided, by whom, why it is needed."""
+
+    class Track(models.TextChoices):
+        SECURITY = "security", _("Security")
+        COMPLIANCE = "compliance", _("Compliance")
+        COST = "cost", _("Cost")
+
+    class State(models.TextChoices):
+        PENDING = "pending", _("In review")
+        APPROVED = "approved", _("Approved")
+        REJECTED = "rejected", _("Refused")
+        CANCELLED = "cancelled", _("Not needed")
+
+    TRACK_ROLES: ClassVar[dict[str, StaffRole]] = {
+        Track.SECURITY: StaffRole.SECURITY_REVIEWER,
+        Track.COMPLIANCE: StaffRole.COMPLIANCE_REVIEWER,
+        Track.COST: StaffRole.COST_REVIEWER,
+    }
+    visible_to_staff = TenantOwned.visible_to_staff | frozenset(TRACK_ROLES.values())
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    access_request = models.ForeignKey(AccessRequest, models.CASCADE, related_name="reviews")
+    track = models.CharField(max_length=12, choices=Track)
+    because = models.CharField(max_length=300)  # the rule's sentence
+    quorum = models.PositiveSmallIntegerField(default=1)
+    round = models.PositiveSmallIntegerField(
+        default=1, db_default=1
+    )  # decisions of earlier rounds do not count
+    opened_by_facts = models.BooleanField(default=False, db_default=False)  # they changed after it was asked
+    state = models.CharField(max_length=10, choices=State, default=State.PENDING)
+    created_at = models.DateTimeField(default=now, editable=False)
+    due_at = models.DateTimeField()
+    decided_at = models.DateTimeField(null=True)
+
+    class Meta(TenantOwned.Meta):
+        constraints = [
+            UniqueConstraint(fields=["access_request", "track"], name="review_one_per_track"),
+            UniqueConstraint(fields=["tenant", "id"], name="review_of_tenant"),
+            CheckConstraint(
+                name="review_decided_unless_open",
+                condition=Q(state__in=["pending", "cancelled"]) | Q(decided_at__isnull=False),
+            ),
+        ]
+        indexes = [Index(fields=["state", "due_at"], name="review_queue")]
+
+    def __str__(self) -> str:
+        return f"{self.get_track_display()} review of {self.access_request}"
+
+
+class ReviewDecision(TenantOwned):
+    """What one person said on one track, on which facts; one word a person and round.
+
+    Triggers refuse whoever asked, whoever could act for the asker, and whoever does not decide the track.
+    """
+
+    class Verdict(models.TextChoices):
+        APPROVE = "approve", _("Approve")
+        REJECT = "reject", _("Refuse")
+
+    visible_to_staff = Review.visible_to_staff
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    review = models.ForeignKey(Review, models.CASCADE, related_name="decisions")
+    reviewer = models.ForeignKey(User, models.PROTECT, related_name="+")
+    verdict = models.CharField(max_length=8, choices=Verdict)
+    comment = models.TextField(max_length=2000, blank=True)
+    round = models.PositiveSmallIntegerField(default=1, db_default=1)  # of the review, when it was made
+    facts = models.JSONField(default=dict, db_default=NO_FACTS)  # on which it was made
+    at = models.DateTimeField(default=now, editable=False)
+
+    class Meta(TenantOwned.Meta):
+        constraints = [
+            UniqueConstraint(fields=["review", "reviewer", "round"], name="review_decision_one_per_person"),
+            CheckConstraint(
+                name="review_refusal_has_reason", condition=Q(verdict="approve") | ~Q(comment="")
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.reviewer}: {self.verdict}"
+
+
+class RequestDelegate(TenantOwned):
+    """Somebody who could act for the service account that made a request, when it asked or while the request was open.
+
+    Written by triggers, never changed: they do not decide the request, whatever they are later.
+    """
+
+    class Capacity(models.TextChoices):
+        RESPONSIBLE = "responsible", _("Answered for the service account")
+        ISSUER = "issuer", _("Issued a token of it")
+        MANAGER = "manager", _("Could make its tokens, by their role in the tenant")
+        STAFF = "staff", _("Could make its tokens, as staff")
+        EMERGENCY = "emergency", _("Had emergency access to the tenant")
+
+    visible_to_staff = Review.visible_to_staff
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    access_request = models.ForeignKey(AccessRequest, models.PROTECT, related_name="delegates")
+    person = models.ForeignKey(User, models.PROTECT, related_name="+")
+    capacity = models.CharField(max_length=12, choices=Capacity)
+    created_at = models.DateTimeField(default=now, editable=False)
+
+    class Meta(TenantOwned.Meta):
+        verbose_name = _("delegate")
+        constraints = [
+            UniqueConstraint(fields=["access_request", "person", "capacity"], name="request_delegate_once")
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.person}: {self.get_capacity_display()}"
+
+
+class Grant(TenantOwned):
+    """The dated right of a project to use a model."""
+
+    queryset_class = GrantQuerySet
+    visible_to_staff = TenantOwned.visible_to_staff | REVIEWERS
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    project = models.ForeignKey(Project, models.PROTECT, related_name="grants")
+    model = models.ForeignKey(CatalogModel, models.PROTECT, related_name="grants")
+    access_request = models.OneToOneField(AccessRequest, models.PROTECT, related_name="grant")
+    key = models.ForeignKey(ApiKey, models.PROTECT, related_name="grants")  # made with it, to be claimed
+    valid_from = models.DateTimeField(default=now)
+    valid_until = models.DateTimeField()
+    revoked_at = models.DateTimeField(null=True)
+    created_at = models.DateTimeField(default=now, editable=False)
+
+    class Meta(TenantOwned.Meta):
+        constraints = [
+            CheckConstraint(name="grant_ends_after_it_begins", condition=Q(valid_until__gt=F("valid_from")))
+        ]
+        indexes = [Index(fields=["project", "model"], name="grant_project_model")]
+
+    def __str__(self) -> str:
+        return f"{self.model.name} for {self.project.name}"
