@@ -21,6 +21,7 @@ from rest_framework.views import APIView
 
 from billing import exports
 from billing.costs import cost_rows, freshness
+from billing.estimates import with_estimates
 from billing.kinds import KINDS
 from billing.models import Export, Price
 from billing.serializers import (
@@ -72,7 +73,8 @@ class UsageView(APIView):
         question = CostQuerySerializer(data=request.query_params)
         question.is_valid(raise_exception=True)
         asked = question.validated_data
-        rows = cost_rows(tenant, asked["start"], asked["end"], asked["group_by"], project=project)
+        question_of = (tenant, asked["start"], asked["end"], asked["group_by"])
+        rows = with_estimates(cost_rows(*question_of, project=project), *question_of, project=project)
         metered_to, final_up_to = freshness(tenant)
         costs = [row["cost"] for row in rows if row["cost"] is not None]
         return {
@@ -88,6 +90,8 @@ class UsageView(APIView):
                 "cost": sum(costs) if costs or not rows else None,
                 "calls": sum(row["calls"] for row in rows),
                 "unpriced_calls": sum(row["unpriced_calls"] for row in rows),
+                "estimated_calls": sum(row["estimated_calls"] for row in rows),
+                "estimated_tokens": sum(row["estimated_tokens"] for row in rows),
                 "quantities": {kind: sum(row["quantities"][kind] for row in rows) for kind in KINDS},
             },
         }

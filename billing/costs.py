@@ -17,6 +17,7 @@ from django.db import connection
 from django.utils.timezone import now
 
 from billing.detail_sql import DETAIL
+from billing.estimates import Estimated, estimated_usage
 from billing.kinds import KINDS, TOKEN_KINDS
 from tenants.local_days import day_at
 from tenants.models import Project, Tenant
@@ -88,6 +89,7 @@ class CostReport:
     by_kind: list[KindCost]
     metered_to: datetime | None  # usage up to here is in; None: there never was any
     final_up_to: date | None  # the last day whose cost lines are posted
+    estimated: Estimated  # of `now`
 
     @property
     def currency(self) -> str:
@@ -107,7 +109,7 @@ class CostReport:
 def cost_report(
     tenant: Tenant, start_day: date, end_day: date, *, project: Project | None = None
 ) -> CostReport:
-    """Everything the cost page shows. Three queries, whatever the tenant's size; no events are read."""
+    """Everything the cost page shows. Four queries, whatever the tenant's size; no events are read."""
     spans = {True: Span(), False: Span()}
     for is_now, day, model, slug, name, unpriced, amount, calls, tokens in _grouped(
         tenant, start_day, end_day, project
@@ -124,6 +126,7 @@ def cost_report(
     return CostReport(
         tenant, project, start_day, end_day, spans[True], spans[False],
         costs_by_kind(tenant, start_day, end_day, project), metered_to, final_up_to,
+        estimated_usage(tenant, start_day, end_day, project=project).get((), Estimated()),
     )  # fmt: skip
 
 

@@ -9,29 +9,47 @@ from __future__ import annotations
 from typing import Final
 
 from billing.detail_sql import DETAIL
-from billing.kinds import TOKEN_KINDS
+from billing.kinds import KINDS, TOKEN_KINDS
 
 COLUMNS: Final = (
     "day", "tenant", "project", "cost_centre", "model", "token_kind", "quantity", "price_per_million", "amount",
-    "currency", "status",
+    "currency", "status", "estimated_quantity",
 )  # fmt: skip
 
-_UNPRICED: Final = ", ".join(f"('{kind}', r.{kind})" for kind in TOKEN_KINDS)
+_QUANTITY: Final = " ".join(f"WHEN '{kind}' THEN e.{kind}" for kind in KINDS)
+
+
+def _of_kinds(table: str) -> str:
+    return ", ".join(f"('{kind}', {table}.{kind})" for kind in TOKEN_KINDS)
+
 
 # The temporary table lets rows be counted before the first is written.
 COLLECT: Final = f"""
 CREATE TEMPORARY TABLE cost_report ON COMMIT DROP AS
-WITH {DETAIL}
+WITH {DETAIL}, estimated AS MATERIALIZED (
+    SELECT * FROM rollup_estimated
+     WHERE tenant_id = %(tenant)s AND day BETWEEN %(first_day)s AND %(last_day)s
+       AND (%(project)s::uuid IS NULL OR project_id = %(project)s)
+), used AS (
+    SELECT day, project_id, model_id, kind, per_million, quantity, 0 AS estimated, false AS is_unpriced FROM detail
+     UNION ALL
+    SELECT e.day, e.project_id, e.model_id, t.kind, t.per_million, 0, CASE t.kind {_QUANTITY} END, false
+      FROM estimated e JOIN tariff t ON t.model_id = e.model_id AND t.valid @> e.hour
+     WHERE NOT e.is_unpriced
+     UNION ALL
+    SELECT r.day, r.project_id, r.model_id, used.kind, NULL, used.quantity, 0, true
+      FROM rollup_day r CROSS JOIN LATERAL (VALUES {_of_kinds("r")}) AS used (kind, quantity)
+     WHERE r.tenant_id = %(tenant)s AND r.is_unpriced AND r.day BETWEEN %(first_day)s AND %(last_day)s
+       AND (%(project)s::uuid IS NULL OR r.project_id = %(project)s)
+     UNION ALL
+    SELECT e.day, e.project_id, e.model_id, used.kind, NULL, 0, used.quantity, true
+      FROM estimated e CROSS JOIN LATERAL (VALUES {_of_kinds("e")}) AS used (kind, quantity)
+     WHERE e.is_unpriced
+)
 SELECT day, project_id, model_id, kind, per_million, sum(quantity)::bigint AS quantity,
-       sum(quantity * per_million * 0.000001) AS amount, false AS is_unpriced
-  FROM detail WHERE quantity <> 0
- GROUP BY day, project_id, model_id, kind, per_million
- UNION ALL
-SELECT r.day, r.project_id, r.model_id, used.kind, NULL, sum(used.quantity)::bigint, NULL, true
-  FROM rollup_day r CROSS JOIN LATERAL (VALUES {_UNPRICED}) AS used (kind, quantity)
- WHERE r.tenant_id = %(tenant)s AND r.is_unpriced AND r.day BETWEEN %(first_day)s AND %(last_day)s
-   AND (%(project)s::uuid IS NULL OR r.project_id = %(project)s) AND used.quantity <> 0
- GROUP BY r.day, r.project_id, r.model_id, used.kind
+       sum(quantity * per_million * 0.000001) AS amount, is_unpriced, sum(estimated)::bigint AS estimated
+  FROM used WHERE quantity <> 0 OR estimated <> 0
+ GROUP BY day, project_id, model_id, kind, per_million, is_unpriced
 """  # noqa: S608
 
 COUNT: Final = "SELECT count(*), coalesce(sum(amount), 0) FROM cost_report"
@@ -48,7 +66,8 @@ COPY (
            {spreadsheet_safe("coalesce(nullif(p.cost_centre, ''), t.cost_centre)")} AS cost_centre,
            {spreadsheet_safe("m.name")} AS model, r.kind AS token_kind, r.quantity,
            trim_scale(r.per_million) AS price_per_million, trim_scale(r.amount) AS amount, t.currency,
-           CASE WHEN r.is_unpriced THEN 'unpriced' ELSE 'priced' END AS status
+           CASE WHEN r.is_unpriced THEN 'unpriced' ELSE 'priced' END AS status,
+           r.estimated AS estimated_quantity
       FROM cost_report r
       JOIN tenants_project p ON p.id = r.project_id
       JOIN tenants_tenant t ON t.id = p.tenant_id

@@ -1,7 +1,7 @@
 """The ingest transaction: usage becomes events, rollups and money together, or not at all.
 
 Lock order, the same for every writer: prices (shared), periods (shared, sorted), keys of events (sorted), rollups
-by hour (sorted), rollups by day (sorted), days to post (sorted).
+by hour (sorted), rollups by day (sorted), rollups of estimates (sorted), days to post (sorted).
 """
 
 from __future__ import annotations

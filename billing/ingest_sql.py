@@ -165,15 +165,16 @@ WITH place AS MATERIALIZED (
               JOIN place p ON p.place = u.place AND u.occurred_at >= p.starts AND u.occurred_at < p.ends
               JOIN tariff t ON t.tariff = u.tariff AND t.currency = p.currency) priced
 ), used AS (
-    SELECT p.stay, u.tariff, p.currency, {_UNPRICED} AS is_unpriced, count(*) AS calls,
+    SELECT p.stay, u.tariff, p.currency, {_UNPRICED} AS is_unpriced, u.is_exact, count(*) AS calls,
            {", ".join(f"sum(u.{kind})::bigint AS {kind}" for kind in TOKEN_KINDS)},
            count(*) FILTER (WHERE u.status <> 'error') AS request
       FROM usage_staging u
       JOIN place p ON p.place = u.place AND u.occurred_at >= p.starts AND u.occurred_at < p.ends
       JOIN tariff t ON t.tariff = u.tariff AND t.currency = p.currency
-     GROUP BY 1, 2, 3, 4
+     GROUP BY 1, 2, 3, 4, 5
 ), fine AS MATERIALIZED (
-    SELECT p.period, p.tenant_id, p.project_id, p.key_id, t.model_id, p.day, t.hour, u.is_unpriced, u.calls,
+    SELECT p.period, p.tenant_id, p.project_id, p.key_id, t.model_id, p.day, t.hour, u.is_unpriced, u.is_exact,
+           u.calls,
            {", ".join(f"u.{kind}" for kind in KINDS)}, CASE WHEN NOT u.is_unpriced THEN
            ({_cost(TOKEN_KINDS)} + coalesce(u.request * t.request, 0)) END AS amount
       FROM used u JOIN place p ON p.stay = u.stay JOIN tariff t ON t.tariff = u.tariff AND t.currency = u.currency
@@ -193,6 +194,14 @@ WITH place AS MATERIALIZED (
       FROM fine GROUP BY 1, 2, 3, 4, 5, 6, 7 ORDER BY 1, 2, 3, 4, 5, 6, 7
     ON CONFLICT (period, tenant_id, project_id, key_id, model_id, day, is_unpriced) DO UPDATE
        SET {_add("rollup_day")}
+), estimated AS (
+    INSERT INTO rollup_estimated (period, tenant_id, project_id, key_id, model_id, day, hour, is_unpriced, {
+    _KINDS
+}, calls, amount)
+    SELECT period, tenant_id, project_id, key_id, model_id, day, hour, is_unpriced, {_ALL_SUMS}
+      FROM fine WHERE NOT is_exact GROUP BY 1, 2, 3, 4, 5, 6, 7, 8 ORDER BY 1, 2, 3, 4, 5, 6, 7, 8
+    ON CONFLICT (period, tenant_id, project_id, key_id, model_id, day, hour, is_unpriced) DO UPDATE
+       SET {_add("rollup_estimated")}
 ), unposted AS (
     -- An update where the row is there, which waits for whoever is posting that day: what they read is without us.
     INSERT INTO unposted_day (tenant_id, period, day, changed_at)

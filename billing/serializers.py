@@ -51,6 +51,10 @@ class UsageRowSerializer(serializers.Serializer[Any]):
     key = serializers.UUIDField(required=False)
     calls = serializers.IntegerField()
     unpriced_calls = serializers.IntegerField()
+    estimated_calls = serializers.IntegerField(
+        help_text="calls whose backend did not say what it used, or said what cannot be true"
+    )
+    estimated_tokens = serializers.IntegerField(help_text="all tokens of those calls; part of `quantities`")
     quantities = QuantitiesSerializer()
 
 
@@ -63,6 +67,10 @@ class CostRowSerializer(UsageRowSerializer):
 class UsageTotalSerializer(serializers.Serializer[Any]):
     calls = serializers.IntegerField()
     unpriced_calls = serializers.IntegerField()
+    estimated_calls = serializers.IntegerField(
+        help_text="calls whose backend did not say what it used, or said what cannot be true"
+    )
+    estimated_tokens = serializers.IntegerField(help_text="all tokens of those calls; part of `quantities`")
     quantities = QuantitiesSerializer()
 
 

@@ -280,6 +280,7 @@ def _figures(report: CostReport) -> dict[str, Any]:
         "unit": NowAndBefore(now.unit_cost, before.unit_cost),
         "token_count": NowAndBefore(now.tokens, before.tokens if report.has_comparison else None),
         "calls": now.calls,
+        "estimated": report.estimated,
         "has_comparison": report.has_comparison,
         "unpriced": [{"model": model, "calls": calls} for model, calls in report.unpriced],
         "metered_to": report.metered_to,

@@ -20,6 +20,7 @@ from billing.models import (
     Price,
     QuarantinedEvent,
     RollupDay,
+    RollupEstimated,
     RollupHour,
     Sku,
     UnpostedDay,
@@ -234,6 +235,9 @@ ROWS = {
     "billing.usageevent": _usage,
     "billing.rollupday": lambda lab: (
         lab.row("billing.usageevent") and RollupDay.objects.in_tenant(lab.tenant).first()
+    ),
+    "billing.rollupestimated": lambda lab: (
+        lab.row("billing.usageevent") and RollupEstimated.objects.in_tenant(lab.tenant).first()
     ),
     "billing.unpostedday": lambda lab: (
         lab.row("billing.usageevent") and UnpostedDay.objects.in_tenant(lab.tenant).first()

@@ -246,6 +246,25 @@ class RollupDay(Rollup):
         return f"{self.calls} calls on {self.day}"
 
 
+class RollupEstimated(Rollup):
+    """Of the other rollups, the calls whose tokens were estimated, in whole or in part (`is_exact` false)."""
+
+    pk = CompositePrimaryKey("period", "tenant", "project", "key", "model", "day", "hour", "is_unpriced")
+    tenant = _unchecked(Tenant)
+    project = _unchecked(Project)
+    key = _unchecked(ApiKey)
+    model = _unchecked(BilledModel)
+    day = models.DateField()
+    hour = models.DateTimeField()
+
+    class Meta(Rollup.Meta):
+        db_table = "rollup_estimated"
+        indexes = [Index(fields=["tenant", "day"], name="rollup_estimated_tenant_day")]
+
+    def __str__(self) -> str:
+        return f"{self.calls} estimated calls in the hour from {self.hour:%Y-%m-%d %H:%M}"
+
+
 class BillingPeriod(BillingOwned):
     """A tenant's billing month. Closed, its totals are frozen; late usage goes to the next open one."""
 

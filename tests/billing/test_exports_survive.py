@@ -158,7 +158,8 @@ def test_an_empty_month_is_a_file_with_a_header(transactional_db, lab, finance):
     export = exports.ask_for_export(lab, by=finance, **DAYS)
     exports.build_export(export.pk)
     header = (
-        "day,tenant,project,cost_centre,model,token_kind,quantity,price_per_million,amount,currency,status\n"
+        "day,tenant,project,cost_centre,model,token_kind,quantity,price_per_million,amount,currency,status,"
+        "estimated_quantity\n"
     )
     assert exports.path_of(export).read_text() == header
     export.refresh_from_db()

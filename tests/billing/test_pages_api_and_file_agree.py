@@ -117,7 +117,7 @@ def test_unpriced_calls_are_shown_and_never_cost_zero(usage, lab, developer, cli
 
 
 def test_the_number_of_queries_does_not_grow(usage, lab, django_assert_num_queries):
-    with django_assert_num_queries(3):
+    with django_assert_num_queries(4):
         cost_report(lab, FIRST, LAST)
     with django_assert_num_queries(1):
         cost_rows(lab, FIRST, LAST, ("day", "model", "project", "key"))
@@ -127,7 +127,7 @@ def test_the_page_needs_the_same_queries_for_one_project_and_for_many(
     usage, lab, finance, client, django_assert_max_num_queries
 ):
     client.force_login(finance)
-    with django_assert_max_num_queries(16):
+    with django_assert_max_num_queries(17):
         client.get(reverse("cost", args=["lab"]), {"month": "2026-10"})
 
 

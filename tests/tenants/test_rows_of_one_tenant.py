@@ -22,6 +22,8 @@ NO_FOREIGN_KEY_OVER_BOTH = {
     ("rollup_hour", "project_id"): ONE_STATEMENT,
     ("rollup_day", "project_id"): ONE_STATEMENT,
     ("rollup_day", "key_id"): ONE_STATEMENT,
+    ("rollup_estimated", "project_id"): ONE_STATEMENT,
+    ("rollup_estimated", "key_id"): ONE_STATEMENT,
     (
         "catalog_grant",
         "access_request_id",

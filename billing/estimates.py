@@ -1,0 +1,73 @@
+"""How much of a tenant's usage was estimated, because its backend did not say, or said what cannot be true."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date
+from decimal import Decimal
+from typing import Any, Final
+
+from django.db import connection
+
+from billing.kinds import TOKEN_KINDS
+from tenants.models import Project, Tenant
+
+_COLUMNS: Final = {"day": "e.day", "model": "m.name", "project": "p.slug", "key": "e.key_id"}
+_TOKENS: Final = " + ".join(f"e.{kind}" for kind in TOKEN_KINDS)
+
+
+@dataclass(frozen=True)
+class Estimated:
+    """The calls that were estimated, in whole or in part, with all of their tokens."""
+
+    calls: int = 0
+    tokens: int = 0
+    cost: Decimal | None = Decimal(0)  # of the priced ones; None: none of them is priced
+
+
+def estimated_usage(
+    tenant: Tenant,
+    start_day: date,
+    end_day: date,
+    group_by: Sequence[str] = (),
+    *,
+    project: Project | None = None,
+) -> dict[tuple[Any, ...], Estimated]:
+    """Estimated usage by the values of `group_by` (some of billing.costs.DIMENSIONS), in one query.
+
+    Groups without any are absent.
+    """
+    chosen = "".join(f"{_COLUMNS[name]}, " for name in group_by)
+    grouping = f"GROUP BY {chosen[:-2]}" if chosen else "HAVING count(*) > 0"
+    sql = f"""
+        SELECT {chosen} sum(e.calls)::bigint, sum({_TOKENS})::bigint, sum(e.amount)
+          FROM rollup_estimated e
+          JOIN billed_model m ON m.id = e.model_id
+          JOIN tenants_project p ON p.id = e.project_id
+         WHERE e.tenant_id = %(tenant)s AND e.day BETWEEN %(start)s AND %(end)s
+               {"AND e.project_id = %(project)s" if project else ""}
+         {grouping}
+    """  # noqa: S608
+    parameters: dict[str, Any] = {"tenant": tenant.pk, "start": start_day, "end": end_day}
+    parameters["project"] = project.pk if project else None
+    with connection.cursor() as cursor:
+        cursor.execute(sql, parameters)
+        return {tuple(row[:-3]): Estimated(*row[-3:]) for row in cursor.fetchall()}
+
+
+def with_estimates(
+    rows: list[dict[str, Any]],
+    tenant: Tenant,
+    start_day: date,
+    end_day: date,
+    group_by: Sequence[str],
+    *,
+    project: Project | None = None,
+) -> list[dict[str, Any]]:
+    """The rows of `billing.costs.cost_rows`, each with `estimated_calls` and `estimated_tokens`."""
+    estimated = estimated_usage(tenant, start_day, end_day, group_by, project=project)
+    for row in rows:
+        part = estimated.get(tuple(row[name] for name in group_by), Estimated())
+        row["estimated_calls"], row["estimated_tokens"] = part.calls, part.tokens
+    return rows
