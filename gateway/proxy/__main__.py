@@ -6,8 +6,10 @@ one does not wait.
 
 import asyncio
 import contextlib
+import ctypes
 import fcntl
 import os
+import resource
 import signal
 import socket
 import sys
@@ -19,12 +21,14 @@ import aiohttp
 import structlog
 import uvloop
 from granian.constants import HTTPModes, Interfaces
+from granian.http import HTTP1Settings
 from granian.log import LogLevels
 from granian.server.embed import Server
 
 from gateway.proxy.app import App
 from gateway.proxy.config_client import ConfigClient
 from gateway.proxy.connections import Connections
+from gateway.proxy.intake import BodyBudget
 from gateway.proxy.limits import MemoryLimiter
 from gateway.proxy.limits_redis import RedisLimiter
 from gateway.proxy.logs import configure_logging, server_logging
@@ -38,6 +42,11 @@ from gateway.proxy.uploader import Uploader
 _log = structlog.get_logger()
 _LAST_UPLOAD_SECONDS = 3.0
 _CLOSE_SECONDS = 5.0
+_LARGEST_HEAD = 512 * 1024  # read at all; what is above the bounds of `head` is answered with why
+_MOST_CONNECTIONS = 4096
+_OTHER_FILES = 256
+_M_MMAP_THRESHOLD = -3
+_SWITCH_SECONDS = 0.001  # how long a thread that reads a large body may keep the event loop waiting
 
 
 def main() -> None:
@@ -46,6 +55,8 @@ def main() -> None:
         settings = read_settings()
     except SettingsError as error:
         sys.exit(f"gateway: {error}")
+    _return_memory()
+    sys.setswitchinterval(_SWITCH_SECONDS)
     configure_logging(settings.log_level, settings.gateway_id)
     _require_free_port(settings)
     with _own(settings.state_dir):
@@ -66,7 +77,8 @@ async def serve(settings: Settings) -> None:
         router = Router(metrics)
         shared = _shared_limiter(settings, metrics)
         limiter = shared or MemoryLimiter()
-        state = State(settings, upstream, spool, limiter, metrics, router, time.time())
+        bodies = BodyBudget(settings.body_memory_mib * 1024 * 1024)
+        state = State(settings, upstream, spool, limiter, metrics, router, time.time(), bodies)
         snapshot = settings.state_dir / "snapshot.json"
         config = ConfigClient(control, settings.gateway_id, snapshot, state.apply, state.describe, metrics)
         config.load_from_disk()
@@ -107,6 +119,10 @@ async def _serve_http(settings: Settings, state: State) -> None:
         http=HTTPModes.http1,
         websockets=False,
         backlog=1024,
+        backpressure=_connections(),
+        http1_settings=HTTP1Settings(
+            header_read_timeout=settings.head_seconds * 1000, max_buffer_size=_LARGEST_HEAD
+        ),
         log_level=LogLevels.error,
         log_dictconfig=server_logging(),
     )
@@ -131,6 +147,23 @@ async def _serve_http(settings: Settings, state: State) -> None:
         call.cancel()
     server.signal_handler_interrupt()  # type: ignore[no-untyped-call]
     await asyncio.wait({serving}, timeout=_CLOSE_SECONDS)
+
+
+def _connections() -> int:
+    """How many clients may be connected: each may need a connection to a backend besides."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = 2 * _MOST_CONNECTIONS + _OTHER_FILES
+    if soft < wanted:
+        with contextlib.suppress(ValueError, OSError):
+            soft = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    return max(64, min(_MOST_CONNECTIONS, (soft - _OTHER_FILES) // 2))
+
+
+def _return_memory() -> None:
+    """Let the C library give large blocks back to the system when they are freed, not only reuse them."""
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL(None).mallopt(_M_MMAP_THRESHOLD, 256 * 1024)
 
 
 class _Signals:

@@ -1,27 +1,35 @@
 """The paths that this gateway answers. Raw ASGI; every answer carries `x-request-id`."""
 
+import asyncio
+import contextlib
 import hmac
 import time
 from collections.abc import Awaitable, Callable
+from typing import TypeVar
 
 import orjson
 import structlog
 
 from gateway.contract import Mode
 from gateway.proxy.auth import authenticate, is_loopback
+from gateway.proxy.body import Body
 from gateway.proxy.calls import Call
 from gateway.proxy.controls import controls_in, narrowed
-from gateway.proxy.errors import Refusal, bad_request, model_not_found
-from gateway.proxy.index import Index, Route
-from gateway.proxy.limits import LimitReached
+from gateway.proxy.errors import Refusal, bad_request, model_not_found, unavailable
+from gateway.proxy.head import declared_length, shown
+from gateway.proxy.index import Index, Key, Route
+from gateway.proxy.intake import SMALL
+from gateway.proxy.limits import LimitReached, limits_on_every
 from gateway.proxy.media import check_media
 from gateway.proxy.paths import require_clear_path
-from gateway.proxy.questions import read_question
+from gateway.proxy.questions import Question, read_question
+from gateway.proxy.refusals import Cheaply
 from gateway.proxy.request import Receive, Request, Scope, Send
 from gateway.proxy.spool import SpoolError
 from gateway.proxy.state import State, usage_not_recorded
 
 _log = structlog.get_logger()
+T = TypeVar("T")
 _EXPOSITION = "text/plain; version=0.0.4; charset=utf-8"
 _MODES: dict[str, Mode] = {"/v1/chat/completions": "chat", "/v1/embeddings": "embedding"}
 _DOOR = {"chat": "/v1/chat/completions", "embedding": "/v1/embeddings"}
@@ -38,14 +46,22 @@ class App:
             return
         request = Request(scope, receive, send, self._state.settings.trusted_proxies)
         try:
+            if request.head_problem is not None:
+                raise request.head_problem
             require_clear_path(scope)
             await self._dispatch(request)
         except Refusal as refusal:
             await self._refuse(request, refusal)
         except SpoolError:
             await self._refuse(request, usage_not_recorded())
+        except asyncio.CancelledError:
+            # Whoever broke this off, the client hears of it: the server would answer 500 without a word.
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._refuse(request, _interrupted())
+            if request.status is not None and not request.is_ended:
+                await request.end_stream()
         except Exception:
-            _log.exception("call_failed", call=request.id, path=request.path)
+            _log.exception("call_failed", call=request.id, path=shown(request.path))
             if request.status is None:
                 message = f"The gateway failed. Tell the operators this request id: {request.id}."
                 await request.refuse(Refusal(500, "internal_error", message, kind="server_error"))
@@ -72,14 +88,57 @@ class App:
             raise Refusal(
                 404,
                 "unknown_url",
-                f"Unknown request URL: {request.method} {path}. This gateway knows /v1/chat/completions, "
+                f"Unknown request URL: {request.method} {shown(path)}. This gateway knows /v1/chat/completions, "
                 "/v1/embeddings and /v1/models.",
             )
 
     async def _call(self, request: Request, mode: Mode) -> None:
         index = self._state.ready_index()
-        key = authenticate(index, request.headers, request.client_ip)
-        question = read_question(await request.body(index.settings.max_body_bytes), mode)
+        key = self._key_of(request, index)
+        self._state.require_spool()
+        largest = index.settings.max_body_bytes
+        await self._look_at_limits(key, index, declared_length(request.headers, largest))
+        share = self._state.bodies.share_of(key.config.tenant_id, key.config.key_id)
+        try:
+            raw = await request.body(largest, share, self._state.settings.body_grace_seconds)
+            question = await self._beside(len(raw), read_question, raw, mode)
+            del raw
+
+            def let_go() -> None:
+                question.let_go()
+                share.release()
+
+            request.on_begin = let_go
+            await self._answer(request, index, key, question)
+        except LimitReached as refusal:
+            self._state.refusals.limited(refusal, key.config.key_id, index.revision)
+            raise
+        finally:
+            share.release()
+
+    async def _look_at_limits(self, key: Key, index: Index, length: int | None) -> None:
+        """Refuse a call by what is known before its body: limits that have no room for any call at all.
+
+        Where limits are shared by several gateways this is a question over the network: a small body is read
+        first, as that costs less.
+        """
+        repeated = self._state.refusals.repeated(key.config.key_id, index.revision)
+        if repeated is not None:
+            raise repeated
+        limiter = self._state.limiter
+        if limiter.is_local or length is None or length > SMALL:
+            limits = limits_on_every(key)
+            if limits:
+                await limiter.look(limits, key.config.tenant_id)
+
+    async def _beside(self, size: int, work: Callable[..., T], *arguments: object) -> T:
+        """Do what takes long with a large body in a thread, so that no other call waits for it."""
+        if size <= SMALL:
+            return work(*arguments)
+        return await asyncio.get_running_loop().run_in_executor(self._state.readers, work, *arguments)
+
+    async def _answer(self, request: Request, index: Index, key: Key, question: Question) -> None:
+        mode = question.mode
         route = index.route_of(question.model, key.config.tenant_id)
         request.model = route.config.model if route else ""
         now = time.time()
@@ -91,14 +150,13 @@ class App:
                 code="wrong_endpoint",
                 param="model",
             )
-        check_media(question.body, index.media_hosts)
-        route = narrowed(route, controls_in(question.body))
-        self._state.require_spool()
+        controls = await self._beside(len(question.body.raw), _checked, question.body, index)
+        route = narrowed(route, controls)
         await Call(self._state, index, request, key, question, route).run()
 
     async def _models(self, request: Request, name: str) -> None:
         index = self._state.ready_index()
-        key = authenticate(index, request.headers, request.client_ip)
+        key = self._key_of(request, index)
         routes = index.callable_models(key, time.time())
         if not name:
             await request.answer(
@@ -110,6 +168,16 @@ class App:
                 await request.answer(200, orjson.dumps(_shown(route)))
                 return
         raise model_not_found(name)
+
+    def _key_of(self, request: Request, index: Index) -> Key:
+        """Whose request it is. Raises Refusal; to a wrong key that comes again and again a cheap one."""
+        try:
+            key = authenticate(index, request.headers, request.client_ip)
+        except Refusal as refusal:
+            given = request.headers.get("authorization", "")
+            raise self._state.refusals.stranger(refusal, request.client_ip, given) from None
+        request.tenant = key.config.tenant_slug
+        return key
 
     async def _health(self, request: Request) -> None:
         """200 while the process runs at all."""
@@ -140,11 +208,18 @@ class App:
         if request.path.startswith("/v1/"):
             if not request.is_recorded:
                 self._state.metrics.count_refused(request.model, refusal.code)
-            if isinstance(refusal, LimitReached):
-                self._state.metrics.refused_by_limit.labels(refusal.limit.scope, refusal.limit.kind).inc()
-            _log.info(
-                "call_refused", call=request.id, path=request.path, status=refusal.status, code=refusal.code
-            )
+            self._state.refusals.count(refusal.code, request.tenant)
+            original = refusal.original if isinstance(refusal, Cheaply) else refusal
+            if isinstance(original, LimitReached):
+                self._state.metrics.refused_by_limit.labels(original.limit.scope, original.limit.kind).inc()
+            if original is refusal:
+                _log.info(
+                    "call_refused",
+                    call=request.id,
+                    path=shown(request.path),
+                    status=refusal.status,
+                    code=refusal.code,
+                )
         if request.status is None:
             await request.refuse(refusal)
 
@@ -156,6 +231,16 @@ class App:
                 f"Not allowed to {request.method} on {request.path}: use {method}.",
                 headers={"allow": method},
             )
+
+
+def _checked(body: Body, index: Index) -> dict[str, str]:
+    """The engine controls in a body. Raises Refusal (400) for what may not pass."""
+    check_media(body, index.media_hosts)
+    return controls_in(body)
+
+
+def _interrupted() -> Refusal:
+    return unavailable("This call was broken off by the gateway. Try again.", "interrupted")
 
 
 def _shown(route: Route) -> dict[str, object]:

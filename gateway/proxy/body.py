@@ -261,3 +261,6 @@ def _too_many() -> Refusal:
         f"The body holds more than {MOST_VALUES:,} values. Send fewer messages, parts or inputs at once.",
         code="invalid_json",
     )
+
+
+NOTHING = Body(b"{}")

@@ -7,6 +7,7 @@ from typing import NamedTuple, Protocol
 
 from gateway.contract import NANO, LimitConfig
 from gateway.proxy.errors import Refusal, retry_after
+from gateway.proxy.index import Key
 from gateway.proxy.windows import NEVER, Calendar, Counter, Held, LastMinute, Now
 
 _UNITS = {
@@ -52,6 +53,15 @@ class Demand:
         return max(sure, min(sure + unsure, limit.value))
 
 
+LEAST = Demand(input_tokens=1, output_tokens=0, is_output_named=True, input_nano=1)  # of any call at all
+
+
+def limits_on_every(key: Key) -> list[LimitConfig]:
+    """The hard limits that a call of this key must keep whatever model it names."""
+    is_for_one = len(key.models) == 1
+    return [one for one in key.config.limits if one.is_hard and (one.model is None or is_for_one)]
+
+
 @dataclass(slots=True)
 class Reservation:
     """What one call holds. `headers` say how much is left of the tightest limits per minute."""
@@ -67,6 +77,7 @@ class LimitReached(Refusal):
 
     def __init__(self, limit: LimitConfig, wait_seconds: float, used: int, demand: int) -> None:
         self.limit = limit
+        self.wait_seconds = wait_seconds
         is_quota = limit.kind in CALENDAR_KINDS
         headers = retry_after(wait_seconds) if wait_seconds < NEVER else {"x-should-retry": "false"}
         headers["x-ratelimit-refused-by"] = limit.id
@@ -85,6 +96,11 @@ class Limiter(Protocol):
     @property
     def problem(self) -> str:
         """What an operator should know; empty while all is well."""
+
+    is_local: bool  # asking costs next to nothing
+
+    async def look(self, limits: Sequence[LimitConfig], tenant_id: str) -> None:
+        """Raise what `admit` would for the smallest call there is. Reserves nothing."""
 
     async def admit(self, limits: Sequence[LimitConfig], demand: Demand, tenant_id: str) -> Reservation:
         """Reserve `demand` under all of `limits`, or under none. They all hold for calls of one tenant.
@@ -111,6 +127,7 @@ class MemoryLimiter:
     """Counts in this process. One event loop and no `await` between asking and reserving make it atomic."""
 
     problem = ""
+    is_local = True
 
     def __init__(
         self, *, monotonic: Callable[[], float] = time.monotonic, wall: Callable[[], float] = time.time
@@ -119,8 +136,20 @@ class MemoryLimiter:
         self._wall = wall
         self._counters: dict[tuple[str, str], Counter] = {}
 
+    async def look(self, limits: Sequence[LimitConfig], tenant_id: str) -> None:
+        self._ask(limits, LEAST, Reservation())
+
     async def admit(self, limits: Sequence[LimitConfig], demand: Demand, tenant_id: str) -> Reservation:
         reservation = Reservation()
+        for limit, counter, amount, now in self._ask(limits, demand, reservation):
+            reservation.holds.append((limit, counter, counter.hold(amount, now)))
+        reservation.headers = rate_headers(self._rooms(limits))
+        return reservation
+
+    def _ask(
+        self, limits: Sequence[LimitConfig], demand: Demand, reservation: Reservation
+    ) -> list[tuple[LimitConfig, Counter, int, float]]:
+        """What to hold, if all hard limits have room. Raises LimitReached; notes soft ones that have none."""
         asked: list[tuple[LimitConfig, Counter, int, float]] = []
         refused: LimitReached | None = None
         longest = 0.0
@@ -137,10 +166,7 @@ class MemoryLimiter:
         if refused is not None:
             refused.headers.update(rate_headers(self._rooms(limits)))
             raise refused
-        for limit, counter, amount, now in asked:
-            reservation.holds.append((limit, counter, counter.hold(amount, now)))
-        reservation.headers = rate_headers(self._rooms(limits))
-        return reservation
+        return asked
 
     async def settle(self, reservation: Reservation, tokens: int, nano: int) -> None:
         if reservation.is_settled:

@@ -21,16 +21,13 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import structlog
-from redis.asyncio import BlockingConnectionPool
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
 from redis.exceptions import NoScriptError, RedisError
-from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from gateway.contract import LimitConfig
 from gateway.proxy.errors import unavailable
 from gateway.proxy.limits import (
     CALENDAR_KINDS,
+    LEAST,
     Demand,
     LimitReached,
     Reservation,
@@ -38,11 +35,11 @@ from gateway.proxy.limits import (
     rate_headers,
 )
 from gateway.proxy.metrics import Metrics
+from gateway.proxy.redis_line import Line, NotConnected
 from gateway.proxy.windows import NEVER, calendar_window
 
 _log = structlog.get_logger()
-_TIMEOUT_SECONDS = 0.2  # to connect, and for each answer; each question is asked twice at most
-_CONNECTIONS = 64
+_CLOSE_SECONDS = 0.8
 _FACTS = 5  # of each limit in the answer of admit.lua
 _LARGEST_AMOUNT = 2**53 - 1  # no call needs so much; keeps sums of 64 bits from overflowing
 _MOST_UNSETTLED = 10_000
@@ -115,21 +112,12 @@ class RedisLimiter:
         clock: Callable[[], float] | None = None,
     ) -> None:
         self.problem = ""
+        self.is_local = False
         self._metrics = metrics
         self._fails_open = fails_open
         self._lease_seconds = lease_seconds
         self._clock = clock
-        self._pool = BlockingConnectionPool.from_url(
-            url,
-            max_connections=_CONNECTIONS,
-            timeout=_TIMEOUT_SECONDS,
-            socket_timeout=_TIMEOUT_SECONDS,
-            socket_connect_timeout=_TIMEOUT_SECONDS,
-            retry=Retry(NoBackoff(), 0),
-            protocol=2,
-            driver_info=None,
-            decode_responses=True,
-        )
+        self._line = Line(url)
         self._names = (f"{secrets.token_hex(6)}-{number:x}" for number in itertools.count())
         self._open: dict[str, SharedReservation] = {}  # by call: those with leases to renew
         self._unsettled: deque[SharedReservation] = deque(maxlen=_MOST_UNSETTLED)
@@ -137,18 +125,22 @@ class RedisLimiter:
         self._renewed.set()
         self._working: set[asyncio.Task[Any]] = set()
 
+    async def look(self, limits: Sequence[LimitConfig], tenant_id: str) -> None:
+        """As the protocol says."""
+        reservation = self._wish(limits, LEAST, tenant_id)
+        try:
+            await self._to_its_end(self._begin(self._ask_for(reservation, only_look=True)))
+        except _Away:
+            self._without_limits(limits, tenant_id)
+
     async def admit(self, limits: Sequence[LimitConfig], demand: Demand, tenant_id: str) -> Reservation:
         """As the protocol says. Without the server, only calls that no hard limit holds for pass."""
         if not limits:
             return Reservation()
-        reservation = SharedReservation(tenant_id=tenant_id, call=next(self._names))
-        for limit in limits:
-            key = f"limits:{{{tenant_id}}}:{limit.id}:{limit.kind}"
-            amount = min(demand.of(limit), _LARGEST_AMOUNT)
-            reservation.held.append(_Hold(limit, f"{key}:calls", f"{key}:numbers", amount))
+        reservation = self._wish(limits, demand, tenant_id)
         asking = self._begin(self._ask_for(reservation))
         try:
-            await asyncio.shield(asking)
+            await self._to_its_end(asking)
         except asyncio.CancelledError:
             asking.add_done_callback(lambda _: self._undo(reservation))
             raise
@@ -166,7 +158,8 @@ class RedisLimiter:
         if isinstance(reservation, SharedReservation):
             self._open.pop(reservation.call, None)
             reservation.tokens, reservation.nano = tokens, nano
-            await asyncio.shield(self._begin(self._settle(reservation)))
+            with contextlib.suppress(_Away):
+                await self._to_its_end(self._begin(self._settle(reservation)))
 
     def forget_all_but(self, limit_ids: frozenset[str]) -> None:
         """Nothing: what nobody counts any more expires in the server."""
@@ -183,15 +176,28 @@ class RedisLimiter:
     async def close(self) -> None:
         """Finish what is being settled, and close all connections."""
         if self._working:
-            await asyncio.wait(set(self._working), timeout=4 * _TIMEOUT_SECONDS)
-        await self._pool.disconnect()
+            await asyncio.wait(set(self._working), timeout=_CLOSE_SECONDS)
+        await self._line.close()
 
-    async def _ask_for(self, reservation: SharedReservation) -> None:
-        """Take all that `reservation` names. Raises LimitReached or _Away."""
+    def _wish(self, limits: Sequence[LimitConfig], demand: Demand, tenant_id: str) -> SharedReservation:
+        reservation = SharedReservation(tenant_id=tenant_id, call=next(self._names))
+        for limit in limits:
+            key = f"limits:{{{tenant_id}}}:{limit.id}:{limit.kind}"
+            amount = min(demand.of(limit), _LARGEST_AMOUNT)
+            reservation.held.append(_Hold(limit, f"{key}:calls", f"{key}:numbers", amount))
+        return reservation
+
+    async def _ask_for(self, reservation: SharedReservation, *, only_look: bool = False) -> None:
+        """Take all that `reservation` names, or only see whether there is room for it.
+
+        Raises LimitReached or _Away.
+        """
+        held, is_look = reservation.held, int(only_look)
         here = self._clock() if self._clock else time.time()
-        answer = await self._run(_ADMIT, reservation.held, self._question(reservation, here))
+        answer = await self._run(_ADMIT, held, [is_look, *self._question(reservation, here)])
         while answer[0] == "window":  # by the server's clock a day or month has begun that ours does not know
-            answer = await self._run(_ADMIT, reservation.held, self._question(reservation, answer[1] / 1e6))
+            here = answer[1] / 1e6
+            answer = await self._run(_ADMIT, held, [is_look, *self._question(reservation, here)])
         refused: LimitReached | None = None
         longest = 0.0
         rooms = []
@@ -209,7 +215,7 @@ class RedisLimiter:
             refused.headers.update(rate_headers(rooms))
             raise refused
         reservation.headers = rate_headers(rooms)
-        if any(hold.shape != "minute" for hold in reservation.held):
+        if not only_look and any(hold.shape != "minute" for hold in reservation.held):
             self._open[reservation.call] = reservation
 
     def _question(self, reservation: SharedReservation, here: float) -> list[_Argument]:
@@ -286,32 +292,21 @@ class RedisLimiter:
     ) -> Any:
         """Run a script, at most twice, and tell it whether it may have run before. Raises _Away."""
         keys = [key for hold in holds for key in (hold.calls, hold.numbers)]
-        failure: BaseException | None = None
+        failure: Exception | None = None
         for _ in range(2):
+            rest = (len(keys), *keys, "again" if may_have_run else "once", *arguments)
             try:
-                connection = await self._pool.get_connection()  # type: ignore[no-untyped-call]
-            except _AWAY as error:
-                failure = error
-                continue
-            try:
-                rest = (len(keys), *keys, "again" if may_have_run else "once", *arguments)
-                may_have_run = True
-                await connection.send_command("EVALSHA", script.digest, *rest)
                 try:
-                    answer = await connection.read_response()
+                    answer = await self._line.ask("EVALSHA", script.digest, *rest)
                 except NoScriptError:
-                    await connection.send_command("EVAL", script.text, *rest)
-                    answer = await connection.read_response()
-            except _AWAY as error:
+                    answer = await self._line.ask("EVAL", script.text, *rest)
+            except NotConnected as error:
                 failure = error
+            except _AWAY as error:
+                failure, may_have_run = error, True
             else:
                 self._is_there()
                 return answer
-            finally:
-                await self._pool.release(connection)
-            if not isinstance(failure, RedisTimeoutError):  # it restarted: the others are dead, too
-                with contextlib.suppress(*_AWAY):
-                    await self._pool.disconnect(inuse_connections=False)
         self._is_away(failure)
         raise _Away(may_have_run=may_have_run) from failure
 
@@ -350,10 +345,35 @@ class RedisLimiter:
         task.add_done_callback(self._ended)
         return task
 
+    async def _to_its_end(self, task: "asyncio.Task[T]") -> T:
+        """Wait for a task that goes on when the caller is cancelled.
+
+        Raises _Away for whatever else keeps it from an answer: a fault in here is no fault of the caller.
+        """
+        try:
+            return await asyncio.shield(task)
+        except (LimitReached, _Away):
+            raise
+        except asyncio.CancelledError:
+            if not task.cancelled() or _is_cancelled():
+                raise
+            failure: BaseException = RuntimeError("the question was broken off")
+        except Exception as error:
+            _log.exception("limits_failed")
+            failure = error
+        self._is_away(failure)
+        raise _Away(may_have_run=True) from failure
+
     def _ended(self, task: "asyncio.Task[Any]") -> None:
         self._working.discard(task)
         if not task.cancelled():
             task.exception()  # seen by whoever waited; if nobody did any more, of no interest
+
+
+def _is_cancelled() -> bool:
+    """Whether somebody wants the current task to end."""
+    current = asyncio.current_task()
+    return current is not None and current.cancelling() > 0
 
 
 def _microseconds(seconds: float) -> int:

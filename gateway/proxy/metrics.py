@@ -46,6 +46,7 @@ class Metrics:
         self.limits_up = Gauge("llm_gateway_limits_up", "0 while limits cannot be checked", registry=new)
         self.limits_up.set(1)
         self.active = Gauge("llm_active_calls", "Calls in progress", registry=new)
+        self.body_bytes = Gauge("llm_gateway_body_bytes", "Larger bodies held now", registry=new)
         self.backend_failures = Counter(
             "llm_backend_failures", "Attempts that a backend failed", ["backend", "reason"], registry=new
         )

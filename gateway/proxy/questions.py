@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 
 from gateway.contract import Mode
-from gateway.proxy.body import Body, with_member
+from gateway.proxy.body import NOTHING, Body, with_member
 from gateway.proxy.errors import bad_request
 from gateway.proxy.evidence import Bounds, bounds_of
 from gateway.proxy.index import Price, Route
@@ -28,7 +28,13 @@ class Question:
     is_stream: bool = False
     wants_usage: bool = False  # in the stream; the gateway asks for it in any case
     input_estimate: int = 0  # tokens
+    inputs: int = 1  # how many vectors are wanted
+    may_bring_more: bool = False  # than its text: media, files, a search of the backend's
     numbers: dict[str, int] = field(default_factory=dict)  # the maxima and `n` as sent; 0 where not sent
+
+    def let_go(self) -> None:
+        """The answer begins, so no backend is asked any more: the body is not needed."""
+        self.body = NOTHING
 
     def demand(self, route: Route, price: Price | None, default_output_tokens: int) -> Demand:
         """The most that this call may use."""
@@ -47,13 +53,6 @@ class Question:
         """How many answers are wanted."""
         return self.numbers.get("n") or 1
 
-    @property
-    def inputs(self) -> int:
-        """How many vectors are wanted."""
-        given = self.body.items_of("input")
-        is_several = given and bytes(given[0])[:1] in (b'"', b"[")  # else the ids of one text
-        return len(given) if given and is_several else 1
-
     def bounds(self, route: Route) -> Bounds:
         """What can be true of the tokens of this call."""
         named, is_named = self._output_tokens(0)
@@ -64,11 +63,8 @@ class Question:
             longest_output=route.config.max_output_tokens,
             choices=self.choices,
             is_embedding=self.mode == "embedding",
-            may_bring_more=self._may_bring_more,
+            may_bring_more=lambda: self.may_bring_more,
         )
-
-    def _may_bring_more(self) -> bool:
-        return any(name in self.body.raw for name in _BRINGS_MORE)
 
     def _output_tokens(self, default: int) -> tuple[int, bool]:
         if self.mode == "embedding":
@@ -89,7 +85,12 @@ def read_question(raw: bytes, mode: Mode) -> Question:
         _check_chat(question)
     elif _is_empty(body.raw_of("input"), b'"['):
         raise bad_request("`input` must be a text or a list that is not empty.", param="input")
+    # All that is asked of the body later is asked here: it may be large, and gone when the answer comes.
     question.input_estimate = estimate_prompt(body, mode)
+    question.may_bring_more = any(name in raw for name in _BRINGS_MORE)
+    given = body.items_of("input")
+    if given and memoryview(given[0])[0] in b'"[':  # else the ids of one text
+        question.inputs = len(given)
     return question
 
 

@@ -1,12 +1,13 @@
 """One HTTP request over raw ASGI: reading it within bounds, answering it, noticing a client that has gone."""
 
-import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from gateway.proxy.auth import client_address, read_headers
-from gateway.proxy.errors import Refusal, bad_request
+from gateway.proxy.errors import Refusal
+from gateway.proxy.head import declared_length, problem_of
 from gateway.proxy.ids import new_call_id
+from gateway.proxy.intake import Share, read_body
 from gateway.proxy.settings import Network
 
 Scope = dict[str, Any]
@@ -14,7 +15,6 @@ Receive = Callable[[], Awaitable[dict[str, Any]]]
 Send = Callable[[dict[str, Any]], Awaitable[None]]
 
 JSON = "application/json"
-_BODY_SECONDS = 60.0  # for the whole body to arrive
 
 
 class Request:
@@ -26,37 +26,23 @@ class Request:
         self.id = new_call_id()
         self.method: str = scope["method"]
         self.path: str = scope["path"]
-        self.headers = read_headers(scope["headers"])
+        self.tenant = ""  # the slug of whose key it is, once that is known
+        self.head_problem = problem_of(scope)
+        self.headers = read_headers(scope["headers"]) if self.head_problem is None else {}
         peer = str((scope.get("client") or ("", 0))[0])
         self.client_ip = client_address(peer, self.headers, trusted_proxies)
         self.status: int | None = None
         self.model = ""  # the public name of the model asked for, once it is known to be one of ours
+        self.is_ended = False  # the last of the answer is on its way
         self.is_recorded = False  # as a usage event
+        self.on_begin: Callable[[], None] | None = None  # called once, when the answer begins
         self._receive = receive
         self._send = send
 
-    async def body(self, largest: int) -> bytes:
-        """Read the body. Raises Refusal: 413 beyond `largest` bytes, 408 if it takes over a minute."""
-        announced = self.headers.get("content-length", "0")
-        if announced.isdigit() and int(announced) > largest:
-            raise _too_large(largest)
-        parts: list[bytes] = []
-        size = 0
-        try:
-            async with asyncio.timeout(_BODY_SECONDS):
-                while True:
-                    message = await self._receive()
-                    if message["type"] == "http.disconnect":
-                        raise bad_request("The body ended before it was complete.", code="incomplete_body")
-                    part: bytes = message.get("body", b"")
-                    size += len(part)
-                    if size > largest:
-                        raise _too_large(largest)
-                    parts.append(part)
-                    if not message.get("more_body"):
-                        return b"".join(parts)
-        except TimeoutError:
-            raise Refusal(408, "request_timeout", "The body took over a minute. Send it again.") from None
+    async def body(self, largest: int, share: Share, grace_seconds: float) -> bytes:
+        """Read the body. Raises Refusal as `intake.read_body`."""
+        announced = declared_length(self.headers, largest)
+        return await read_body(self._receive, announced, largest, share, grace_seconds)
 
     async def hangup(self) -> None:
         """Return when the client has gone. Only after the body was read."""
@@ -68,6 +54,7 @@ class Request:
     ) -> None:
         """Send a whole answer."""
         await self._begin(status, {"content-length": str(len(body)), **(headers or {})}, content_type)
+        self.is_ended = True
         await self._send({"type": "http.response.body", "body": body, "more_body": False})
 
     async def refuse(self, refusal: Refusal, headers: Mapping[str, str] | None = None) -> None:
@@ -85,18 +72,13 @@ class Request:
 
     async def end_stream(self, data: bytes = b"") -> None:
         """Send the last piece of a stream."""
+        self.is_ended = True
         await self._send({"type": "http.response.body", "body": data, "more_body": False})
 
     async def _begin(self, status: int, headers: Mapping[str, str], content_type: str) -> None:
         self.status = status
+        if self.on_begin is not None:
+            self.on_begin()
         named = {"content-type": content_type, "x-request-id": self.id, **headers}
         encoded = [(name.encode(), value.encode("latin-1", "replace")) for name, value in named.items()]
         await self._send({"type": "http.response.start", "status": status, "headers": encoded})
-
-
-def _too_large(largest: int) -> Refusal:
-    return Refusal(
-        413,
-        "request_too_large",
-        f"The body is larger than {largest:,} bytes. Send less at once, for example fewer messages or texts.",
-    )

@@ -34,6 +34,9 @@ class Settings:
     redis_url: str  # empty: limits are counted in the memory of this process
     limits_fail_open: bool
     limits_lease_seconds: int
+    head_seconds: int  # for the head of a request, and for the next one on a kept connection
+    body_memory_mib: int  # for larger bodies that are being read or sent on
+    body_grace_seconds: int  # before a body must keep a pace
 
 
 def read_settings(environ: Mapping[str, str] = os.environ) -> Settings:
@@ -66,6 +69,9 @@ def read_settings(environ: Mapping[str, str] = os.environ) -> Settings:
         redis_url=_redis_url(environ),
         limits_fail_open=_yes_or_no(environ, "GATEWAY_LIMITS_FAIL_OPEN"),
         limits_lease_seconds=_whole_number(environ, "GATEWAY_LIMITS_LEASE_SECONDS", 30, 1, 3600),
+        head_seconds=_whole_number(environ, "GATEWAY_HEAD_SECONDS", 20, 1, 600),
+        body_memory_mib=_whole_number(environ, "GATEWAY_BODY_MEMORY_MIB", 128, 1, 1_000_000),
+        body_grace_seconds=_whole_number(environ, "GATEWAY_BODY_GRACE_SECONDS", 10, 1, 60),
     )
 
 

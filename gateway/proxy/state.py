@@ -1,6 +1,7 @@
 """What all calls of this process share."""
 
 import asyncio
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 
@@ -11,8 +12,10 @@ from gateway.proxy.connections import Connections
 from gateway.proxy.errors import Refusal, unavailable
 from gateway.proxy.ids import rfc3339
 from gateway.proxy.index import Index
+from gateway.proxy.intake import BodyBudget
 from gateway.proxy.limits import Limiter
 from gateway.proxy.metrics import Metrics
+from gateway.proxy.refusals import Refusals
 from gateway.proxy.routing import Router
 from gateway.proxy.settings import Settings
 from gateway.proxy.spool import Spool
@@ -31,6 +34,9 @@ class State:
     metrics: Metrics
     router: Router
     started_at: float
+    bodies: BodyBudget
+    refusals: Refusals = field(default_factory=Refusals)
+    readers: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(2, "body-reader"))
     index: Index | None = None
     is_draining: bool = False
     active: int = 0
@@ -76,7 +82,7 @@ class State:
             revision=self.index.revision if self.index else 0,
             started_at=rfc3339(self.started_at),
             spool_pending=self.spool.pending,
-            counters={**self.metrics.totals, "active": self.active},
+            counters={**self.metrics.totals, "active": self.active, **self.refusals.counters()},
             version=code_version(),
             problem=problem or self._problem(),
         )
@@ -88,6 +94,7 @@ class State:
     def metrics_text(self) -> bytes:
         """The Prometheus exposition, with the gauges of this moment."""
         self.metrics.active.set(self.active)
+        self.metrics.body_bytes.set(self.bodies.used)
         self.metrics.spool_pending.set(self.spool.pending)
         self.metrics.spool_writable.set(int(self.spool.is_writable))
         return self.metrics.text()

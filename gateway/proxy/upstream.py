@@ -158,6 +158,7 @@ async def ask(
         before, attempts.reached = attempts.reached, backend
         try:
             response = await connections.post(url, data=payload, headers=headers, timeout=timeout)
+            payload = b""  # it may be large, and the answer long
         except (aiohttp.ConnectionTimeoutError, aiohttp.ClientConnectorError):
             attempts.reached = before
             trouble.unreachable(backend)

@@ -1,7 +1,7 @@
 -- Admits one call under all of its limits, or under none.
 --
 -- KEYS  of each limit: its calls (a sorted set), its numbers (a hash).
--- ARGV  'once', or 'again' if this may have run before; lease in µs; the time in µs, or '' for this server's clock;
+-- ARGV  'once', or 'again' if this may have run before; 1 to look only and reserve nothing, else 0; lease in µs; the time in µs, or '' for this server's clock;
 --       call; then of each limit: shape, is_hard (1 or 0), amount, value, start and end of its window in µs, used, as of (µs).
 --
 -- A call is the member "<call>:<amount>"; its score is the µs in which it leaves: a minute after it came, or, under
@@ -12,8 +12,8 @@
 -- Answers {'window', now} if a day or month begins that the caller did not name: it asks again with that one. Else
 -- {'admitted' or 'refused', now} and of each limit: settled, reserved, wait in µs (-1: waiting never helps), µs until
 -- its oldest call leaves, start of its window.
-local MINUTE, FIXED, EACH, PAGE = 60000000, 4, 8, 100
-local lease, now, call = tonumber(ARGV[2]), tonumber(ARGV[3]), ARGV[4]
+local MINUTE, FIXED, EACH, PAGE = 60000000, 5, 8, 100
+local is_look, lease, now, call = ARGV[2] == '1', tonumber(ARGV[3]), tonumber(ARGV[4]), ARGV[5]
 if not now then
   local time = redis.call('TIME')
   now = time[1] * 1000000 + time[2]
@@ -123,7 +123,7 @@ end
 
 local answer = {is_refused and 'refused' or 'admitted', now}
 for _, limit in ipairs(limits) do
-  if not is_refused and not is_held then
+  if not is_refused and not is_held and not is_look then
     local stays = limit.shape == 'minute' and MINUTE or lease
     redis.call('ZADD', limit.calls, now + stays, limit.member)
     redis.call('HINCRBY', limit.numbers, 'reserved', limit.amount)

@@ -1,0 +1,74 @@
+"""What the head of a request alone says: whether it is of a size and a kind that is looked at any further."""
+
+from collections.abc import Iterable
+from typing import Any
+
+from gateway.proxy.errors import Refusal, bad_request
+
+LARGEST_TARGET = 8 * 1024  # bytes of path and query
+LARGEST_HEADERS = 32 * 1024  # bytes of all names and values
+MOST_HEADERS = 80
+LARGEST_AUTHORIZATION = 4 * 1024
+_SHOWN = 200  # characters of a path in messages and logs
+
+Scope = dict[str, Any]
+
+
+def problem_of(scope: Scope) -> Refusal | None:
+    """Why a request is refused by its head: too long (414, 431), or a kind of body that nobody reads (415,
+    417). None if it may go on.
+    """
+    if len(scope.get("raw_path") or scope["path"]) + len(scope["query_string"]) > LARGEST_TARGET:
+        return _closing(414, "uri_too_long", f"The path and query are longer than {LARGEST_TARGET:,} bytes.")
+    raw: list[tuple[bytes, bytes]] = list(scope["headers"])
+    if len(raw) > MOST_HEADERS:
+        return _closing(431, "headers_too_large", f"The request has more than {MOST_HEADERS} headers.")
+    if sum(len(name) + len(value) for name, value in raw) > LARGEST_HEADERS:
+        return _closing(431, "headers_too_large", f"The headers are larger than {LARGEST_HEADERS:,} bytes.")
+    return _problem_of_headers(raw)
+
+
+def declared_length(headers: dict[str, str], largest: int) -> int | None:
+    """How many bytes of body are announced, or None if they come without a number.
+
+    Raises Refusal (413) for more than `largest`.
+    """
+    announced = headers.get("content-length")
+    if announced is None:
+        return None if "transfer-encoding" in headers else 0
+    if not (announced.isascii() and announced.isdigit()):
+        raise bad_request("Content-Length must be a whole number.", code="invalid_request")
+    if len(announced) > 15 or int(announced) > largest:
+        raise too_large(largest)
+    return int(announced)
+
+
+def too_large(largest: int) -> Refusal:
+    """413 for a body beyond what is taken."""
+    return _closing(
+        413,
+        "request_too_large",
+        f"The body is larger than {largest:,} bytes. Send less at once, for example fewer messages or texts.",
+    )
+
+
+def shown(path: str) -> str:
+    """A path, cut where it would only fill the log."""
+    return path if len(path) <= _SHOWN else f"{path[:_SHOWN]}…"
+
+
+def _problem_of_headers(raw: Iterable[tuple[bytes, bytes]]) -> Refusal | None:
+    for name, value in raw:
+        if name == b"authorization" and len(value) > LARGEST_AUTHORIZATION:
+            return _closing(
+                431, "headers_too_large", f"Authorization is larger than {LARGEST_AUTHORIZATION:,} bytes."
+            )
+        if name == b"content-encoding" and value.strip().lower() not in (b"", b"identity"):
+            return _closing(415, "unsupported_encoding", "Send the body as it is, without Content-Encoding.")
+        if name == b"expect" and value.strip().lower() != b"100-continue":
+            return _closing(417, "expectation_failed", "The only Expect that is met is 100-continue.")
+    return None
+
+
+def _closing(status: int, code: str, message: str) -> Refusal:
+    return Refusal(status, code, message, headers={"connection": "close"})

@@ -1,0 +1,149 @@
+"""A shared limits server under load, and killed under it: callers get an answer, and never a bare 500."""
+
+import asyncio
+import threading
+import time
+
+import aiohttp
+import orjson
+import pytest
+
+from gateway.proxy.errors import Refusal
+from gateway.proxy.limits import Demand
+from gateway.proxy.limits_redis import RedisLimiter
+from gateway.proxy.metrics import Metrics
+from gateway.proxy.redis_line import Line, NotConnected
+from tests.gateway.proxy_fixtures import MODEL, limit
+
+TEN = Demand(input_tokens=10, output_tokens=0, is_output_named=True)
+
+
+def hammer(road, secret, connections, seconds, meanwhile=None):
+    """Call over many connections at once; returns (status, code, retry-after) of every answer."""
+    body = orjson.dumps({"model": MODEL, "messages": [{"role": "user", "content": "x"}], "max_tokens": 1})
+    headers = {"authorization": f"Bearer {secret}", "content-type": "application/json"}
+    url, answers = f"{road.gateway.url}/v1/chat/completions", []
+
+    async def caller(session, until):
+        while time.monotonic() < until:
+            async with session.post(url, data=body, headers=headers) as answer:
+                content = await answer.read()
+                error = orjson.loads(content).get("error") or {}
+                answers.append((answer.status, error.get("code"), answer.headers.get("retry-after")))
+
+    async def all_of_them():
+        connector = aiohttp.TCPConnector(limit=0)
+        timeout = aiohttp.ClientTimeout(total=30)
+        until = time.monotonic() + seconds
+        async with aiohttp.ClientSession(connector=connector, timeout=timeout) as session:
+            await asyncio.gather(*(caller(session, until) for _ in range(connections)))
+
+    calling = threading.Thread(target=lambda: asyncio.run(all_of_them()))
+    calling.start()
+    if meanwhile:
+        meanwhile()  # here: a server ends with the thread that started it
+    calling.join()
+    return answers
+
+
+def test_with_256_connections_and_a_healthy_server_nobody_is_refused(road_with_shared_limits):
+    road = road_with_shared_limits
+    secret = road.new_key(limits=[limit("requests_per_minute", 10**6), limit("concurrent_calls", 10**4)])
+    answers = hammer(road, secret, 256, 4)
+    assert len(answers) > 256
+    assert {status for status, _, _ in answers} == {200}
+
+
+def test_a_server_killed_under_load_never_leaves_a_caller_without_a_word(new_road, own_limits_server):
+    road = new_road(GATEWAY_REDIS_URL=own_limits_server.url)
+    secret = road.new_key(limits=[limit("requests_per_minute", 10**6), limit("concurrent_calls", 10**4)])
+
+    def kill_and_bring_back():
+        for _ in range(3):
+            time.sleep(0.7)
+            own_limits_server.stop()
+            time.sleep(0.3)
+            own_limits_server.start()
+
+    answers = hammer(road, secret, 64, 5, kill_and_bring_back)
+    others = [answer for answer in answers if answer[0] != 200]
+    assert {(status, code) for status, code, _ in others} <= {(503, "limits_unavailable")}
+    assert all(wait is not None for _, _, wait in others)
+    assert hammer(road, secret, 1, 0.5)[-1] == (200, None, None)
+
+
+def test_whatever_breaks_a_question_is_a_503_and_never_the_callers_own_end():
+    """A cancelled or failing question is the limiter's trouble, not the caller's."""
+    limiter = RedisLimiter("redis://127.0.0.1:1", Metrics())
+
+    async def live():
+        for failure in (asyncio.CancelledError(), RuntimeError("a fault in a library"), KeyError("x")):
+
+            async def ask(*_, failure=failure):
+                raise failure
+
+            limiter._line.ask = ask
+            with pytest.raises(Refusal) as refused:
+                await limiter.admit([limit("requests_per_minute", 3)], TEN, "t")
+            assert (refused.value.status, refused.value.code) == (503, "limits_unavailable")
+            assert refused.value.headers["retry-after"]
+
+    asyncio.run(live())
+
+
+def test_a_caller_that_is_cancelled_is_cancelled():
+    limiter = RedisLimiter("redis://127.0.0.1:1", Metrics())
+
+    async def live():
+        async def ask(*_):
+            await asyncio.sleep(10)
+
+        limiter._line.ask = ask
+        asking = asyncio.create_task(limiter.admit([limit("requests_per_minute", 3)], TEN, "t"))
+        await asyncio.sleep(0.05)
+        asking.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await asking
+        for task in limiter._working:
+            task.cancel()
+
+    asyncio.run(live())
+
+
+def test_answers_belong_to_their_questions_though_some_askers_have_gone(limits_server):
+    async def live():
+        line = Line(limits_server.url)
+        asked = [asyncio.create_task(line.ask("ECHO", str(number))) for number in range(500)]
+        await asyncio.sleep(0)
+        for gone in asked[::3]:
+            gone.cancel()
+        answers = await asyncio.gather(*asked, return_exceptions=True)
+        for number, answer in enumerate(answers):
+            assert answer == str(number) or (number % 3 == 0 and isinstance(answer, asyncio.CancelledError))
+        assert await line.ask("ECHO", "still here") == "still here"
+        await line.close()
+
+    asyncio.run(live())
+
+
+def test_a_slow_moment_of_this_process_is_no_silence_of_the_servers(limits_server):
+    async def live():
+        line = Line(limits_server.url)
+        await line.ask("PING")
+        asking = asyncio.create_task(line.ask("ECHO", "x"))
+        await asyncio.sleep(0)
+        time.sleep(1)
+        assert await asking == "x"
+        await line.close()
+
+    asyncio.run(live())
+
+
+def test_a_server_that_is_not_there_has_not_heard_the_question():
+    async def live():
+        line = Line("redis://127.0.0.1:1")
+        with pytest.raises(NotConnected):
+            await line.ask("PING")
+        await line.close()
+
+    asyncio.run(live())
