@@ -118,7 +118,7 @@ def publish_prices(
                 ),
                 reason=reason,
             )
-            raise_revision()
+            raise_revision(routing=True)
     return report
 
 
@@ -172,7 +172,7 @@ def publish_price_book(
                 changed=published.changed,
                 withdrawn=published.withdrawn,
             )
-            raise_revision()
+            raise_revision(routing=True)
     return published
 
 

@@ -216,7 +216,7 @@ def _write(
     if state != before:
         _tell(row, before)
     if endpoints is not None and _follow(wanted, [backend_url(endpoint) for endpoint in endpoints]):
-        revision = raise_revision()
+        revision = raise_revision(routing=True)
         log.info("route.changed", deployment=row.name, revision=revision)
     return True
 

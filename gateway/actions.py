@@ -141,16 +141,14 @@ def announce_what_the_clock_changed() -> int | None:
     clock.save(update_fields=["announced_until"])
     grants = Grant.objects.across_tenants().filter(revoked_at=None)
     keys = ApiKey.objects.across_tenants().filter(state=ApiKey.State.ACTIVE)
-    has_changed = (
-        grants.filter(
-            Q(valid_from__gt=since, valid_from__lte=until) | Q(valid_until__gt=since, valid_until__lte=until)
-        ).exists()
-        or keys.filter(expires_at__gt=since, expires_at__lte=until).exists()
-        or has_price_change_between(since, until)
-    )
-    if not has_changed:
+    projects = grants.filter(
+        Q(valid_from__gt=since, valid_from__lte=until) | Q(valid_until__gt=since, valid_until__lte=until)
+    ).values_list("project_id", flat=True)
+    changed_projects = set(projects)
+    changed_keys = set(keys.filter(expires_at__gt=since, expires_at__lte=until).values_list("pk", flat=True))
+    if not (changed_projects or changed_keys or has_price_change_between(since, until)):
         return None
-    revision = raise_revision()
+    revision = raise_revision(projects=changed_projects, keys=changed_keys, routing=True)
     log.info("config.announced", revision=revision, since=since.isoformat())
     return revision
 

@@ -9,7 +9,7 @@ from http import HTTPStatus
 from typing import Any
 
 from django.db.models import Q
-from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseBase, JsonResponse
 from django.utils.timezone import now
 from django.views.decorators.csrf import csrf_exempt
 
@@ -20,7 +20,7 @@ from tenants.secrets import GATEWAY_TOKEN, digest, looks_like
 
 SEEN_EVERY = timedelta(seconds=5)  # being seen is written at most this often
 
-View = Callable[..., HttpResponse]
+View = Callable[..., HttpResponseBase]
 
 
 def for_gateways(view: View) -> View:
@@ -31,7 +31,7 @@ def for_gateways(view: View) -> View:
 
     @csrf_exempt
     @wraps(view)
-    def door(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+    def door(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
         gateway = _gateway_of(request)
         if gateway is None:
             answer = problem(

@@ -3,13 +3,17 @@
 Three requests, all JSON over HTTP, all with `Authorization: Bearer qmg_…` (the gateway's own token). An
 unknown or revoked token is answered with 401, and the gateway goes on serving its last snapshot.
 
-`GET /internal/v1/config?after=N&wait=25`
-    200 with a `ConfigSnapshot` as soon as the current revision is greater than N, 204 without a body after
+`GET /internal/v1/config?after=N&wait=25[&state=…]`
+    200 as soon as the current revision is greater than N, 204 without a body after
     `wait` seconds (0 to 60) if it is not. A gateway that has just started asks `after=0`. Both answers carry the
     current revision in the header `x-config-revision`. If N is *greater*, the control plane's database
     was restored from an older copy: 204 at once; the gateway goes on serving N and says so in its `Ack`.
     A control plane that reads an `Ack` with a revision above its own should raise its own beyond it; until
     somebody does, that gateway hears of no change.
+
+    With `Accept: application/vnd.quartermaster.config` the answer is a stream of lines, with everything or with
+    what changed since N (gateway/config_stream.py). Without it, or from a control plane that does not know it,
+    it is a `ConfigSnapshot`; a gateway takes either, by the answer's content type.
 
 `POST /internal/v1/gateways/<gateway id>/ack`
     Body `Ack`; 204. Sent after a revision was applied and every few seconds besides. Safe to repeat.

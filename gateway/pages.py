@@ -140,7 +140,7 @@ class ProjectLimits(TenantScopedMixin, SingleObjectMixin, FormPage):  # type: ig
         """By kind, what the ledger has seen of these calls in the current day or month."""
         seen = used_of(list(self.here.values()))
         return {
-            kind: Decimal(seen[limit.pk].amount) / (NANO if kind == Limit.Kind.MONEY_PER_MONTH else 1)
+            kind: Decimal(seen[limit.pk]) / (NANO if kind == Limit.Kind.MONEY_PER_MONTH else 1)
             for kind, limit in self.here.items()
             if limit.pk in seen
         }

@@ -5,6 +5,7 @@ from __future__ import annotations
 from celery import shared_task
 
 from gateway import actions
+from tenants.revision import forget_changes
 from tenants.scope import platform_scope
 
 SCHEDULE = {
@@ -18,6 +19,7 @@ SCHEDULE = {
 
 @shared_task(soft_time_limit=30)
 def announce_what_the_clock_changed() -> None:
-    """Tell gateways of grants, keys and prices that began or ended by themselves."""
+    """Tell gateways of grants, keys and prices that began or ended by themselves; forget old changes."""
     with platform_scope("announce what the clock changed", is_routine=True):
         actions.announce_what_the_clock_changed()
+        forget_changes()

@@ -1,89 +1,141 @@
-"""How much of a daily or monthly limit the ledger has seen used: where a starting gateway begins to count."""
+"""Limits, and how much of a day or month the ledger has seen used: where a starting gateway begins to count."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import date, datetime, timedelta
-from decimal import ROUND_CEILING, Decimal
+from collections.abc import Collection, Iterator
+from itertools import groupby
+from operator import itemgetter
+from typing import Any, Final
 from uuid import UUID
 
-from django.db.models import F, Sum
+from django.db import connection
 from django.utils.timezone import now
 
 from billing.costs import today_of
 from billing.kinds import TOKEN_KINDS
-from billing.models import RollupDay
-from gateway.contract import NANO
-from tenants.models import Limit
+from gateway.config_stream import LimitsRecord
+from gateway.contract import NANO, LimitConfig
+from tenants.models import Limit, Tenant
 
-WINDOWED = frozenset({Limit.Kind.TOKENS_PER_DAY, Limit.Kind.TOKENS_PER_MONTH, Limit.Kind.MONEY_PER_MONTH})
-OLDEST_LOCAL_MONTH = timedelta(days=32)  # reaches back to the first of the month in every time zone
+WINDOWED: Final = (Limit.Kind.TOKENS_PER_DAY, Limit.Kind.TOKENS_PER_MONTH, Limit.Kind.MONEY_PER_MONTH)
+AT_ONCE: Final = 2000  # rows
+_EVERY_SCOPE: Final = (
+    "l.key_id IS NULL OR EXISTS (SELECT FROM tenants_apikey k WHERE k.id = l.key_id AND k.state = 'active')"
+)
+_SOME_SCOPES: Final = "coalesce(l.key_id, l.project_id, l.tenant_id) = ANY (%(scopes)s)"
+_GIVEN: Final = (
+    "(SELECT *, NULL::numeric AS value, true AS is_hard FROM unnest(%(ids)s::uuid[], %(tenants)s::uuid[], "
+    "%(projects)s::uuid[], %(keys)s::uuid[], %(kinds)s::text[], %(models)s::text[]) "
+    "AS g (id, tenant_id, project_id, key_id, kind, model))"
+)
+_SPENT_THERE: Final = "%(scopes)s::uuid[] && ARRAY[r.key_id, r.project_id, r.tenant_id]"
+
+# A limit is on a key, a project or a tenant (`scope`), for one model or all (''). The rollup is summed for each such
+# pair once; then every limit finds its sum by an equality, however many limits and rows there are.
+_STATEMENT: Final = f"""
+WITH place AS (
+    SELECT * FROM unnest(%(zones)s::text[], %(days)s::date[]) AS p (timezone, today)
+), chosen AS MATERIALIZED (
+    SELECT l.id, coalesce(l.key_id, l.project_id, l.tenant_id) AS scope, l.tenant_id, l.project_id, l.key_id,
+           l.kind, l.model, l.value, l.is_hard, t.timezone, l.kind = ANY (%(windowed)s) AS is_windowed
+      FROM {{limits}} l JOIN tenants_tenant t ON t.id = l.tenant_id
+     WHERE {{chosen}}
+), since AS MATERIALIZED (
+    SELECT t.id AS tenant_id, p.today, date_trunc('month', p.today)::date AS month
+      FROM tenants_tenant t JOIN place p ON p.timezone = t.timezone
+     WHERE t.id IN (SELECT tenant_id FROM chosen WHERE is_windowed)
+), spent AS (
+    SELECT r.tenant_id, r.project_id, r.key_id, r.model_id,
+           sum({" + ".join(f"r.{kind}" for kind in TOKEN_KINDS)}) FILTER (WHERE r.day >= s.today) AS day_tokens,
+           sum({" + ".join(f"r.{kind}" for kind in TOKEN_KINDS)}) AS month_tokens,
+           sum(r.amount) AS money
+      FROM since s JOIN rollup_day r ON r.tenant_id = s.tenant_id AND r.day >= s.month
+     WHERE {{spent}}
+     GROUP BY 1, 2, 3, 4
+), sums AS (
+    SELECT coalesce(key_id, project_id, tenant_id) AS scope, model_id,
+           sum(day_tokens) AS day_tokens, sum(month_tokens) AS month_tokens, sum(money) AS money
+      FROM spent
+     GROUP BY GROUPING SETS (
+        (tenant_id), (tenant_id, model_id), (project_id), (project_id, model_id), (key_id), (key_id, model_id))
+)
+SELECT l.scope::text, l.id::text, l.kind, l.model, l.value, l.is_hard, l.timezone,
+       CASE WHEN l.key_id IS NOT NULL THEN 'key' WHEN l.project_id IS NOT NULL THEN 'project' ELSE 'tenant' END,
+       CASE WHEN l.is_windowed THEN coalesce(
+           CASE l.kind WHEN 'tokens_per_day' THEN s.day_tokens WHEN 'tokens_per_month' THEN s.month_tokens
+                       ELSE ceil(s.money * {NANO}) END, 0) END
+  FROM chosen l
+  LEFT JOIN billed_model m ON m.name = l.model
+  LEFT JOIN sums s ON s.scope = l.scope AND l.is_windowed
+        AND coalesce(s.model_id, 0) = CASE l.model WHEN '' THEN 0 ELSE m.id END
+ ORDER BY l.scope, l.id
+"""  # noqa: S608
 
 
-@dataclass(frozen=True)
-class Seen:
-    """Tokens, or nano-units of money, used in the current window up to the second `as_of`."""
+def used_of(limits: Collection[Limit]) -> dict[UUID, int]:
+    """Tokens, or nano-units of money, that the ledger has seen of limits with a window of a day or month, by limit.
 
-    amount: int
-    as_of: int
-
-
-@dataclass(frozen=True)
-class _Row:
-    project: UUID
-    key: UUID
-    model: str
-    day: date  # in the tenant's time zone, as the limit's window is
-    tokens: int
-    amount: Decimal
-
-
-Used = dict[UUID, Seen]  # by limit
-
-
-def used_of(limits: Sequence[Limit]) -> Used:
-    """What the ledger says of the limits that have a window of a day or a month, in one query.
-
-    Calls that are still on a gateway's disk are not in it; that gateway itself counted them.
+    In one statement. They need not be stored: a page asks what a limit that is not set yet would count.
     """
-    windowed = [limit for limit in limits if limit.kind in WINDOWED]
-    moment = now()
-    rows = _rows({limit.tenant_id for limit in windowed}, moment)
-    used = {}
-    for limit in windowed:
-        today = today_of(limit.tenant, moment)
-        since = today if limit.kind == Limit.Kind.TOKENS_PER_DAY else today.replace(day=1)
-        mine = [row for row in rows.get(limit.tenant_id, ()) if row.day >= since and _binds(limit, row)]
-        used[limit.pk] = Seen(_measure(limit, mine), int(moment.timestamp()))
-    return used
+    parameters = _today() | {
+        "scopes": [limit.key_id or limit.project_id or limit.tenant_id for limit in limits],
+        "ids": [limit.pk for limit in limits],
+        "tenants": [limit.tenant_id for limit in limits],
+        "projects": [limit.project_id for limit in limits],
+        "keys": [limit.key_id for limit in limits],
+        "kinds": [str(limit.kind) for limit in limits],
+        "models": [limit.model for limit in limits],
+    }
+    statement = _STATEMENT.format(limits=_GIVEN, chosen="true", spent=_SPENT_THERE)
+    with connection.cursor() as cursor:
+        cursor.execute(statement, parameters)
+        return {UUID(row[1]): int(row[-1]) for row in cursor.fetchall() if row[-1] is not None}
 
 
-def _rows(tenants: set[UUID], moment: datetime) -> dict[UUID, list[_Row]]:
-    rows: dict[UUID, list[_Row]] = {}
-    found = (
-        RollupDay.objects.across_tenants()
-        .filter(tenant__in=tenants, day__gt=(moment - OLDEST_LOCAL_MONTH).date())
-        .values_list("tenant_id", "project_id", "key_id", "model__name", "day")
-        .annotate(
-            tokens=Sum(sum((F(kind) for kind in TOKEN_KINDS), start=F("input") * 0)), money=Sum("amount")
-        )
+def limits_on(scopes: Collection[UUID] | None = None) -> Iterator[LimitsRecord]:
+    """The limits on some tenants, projects and keys, or on all of them, with what the ledger has seen used.
+
+    One statement, read as it comes. Keys that are not in use are left out, unless they are named. What has
+    no limits has no record. Calls that are still on a gateway's disk are not in `used`; that gateway counted them.
+    """
+    as_of = int(now().timestamp())
+    statement = _STATEMENT.format(
+        limits="tenants_limit",
+        chosen=_EVERY_SCOPE if scopes is None else _SOME_SCOPES,
+        spent="true" if scopes is None else _SPENT_THERE,
     )
-    for tenant, project, key, model, day, tokens, money in found:
-        rows.setdefault(tenant, []).append(_Row(project, key, model, day, int(tokens), money or Decimal()))
-    return rows
+    parameters = _today() | {"scopes": list(scopes or ())}
+    for scope, rows in groupby(_rows(statement, parameters), key=itemgetter(0)):
+        yield LimitsRecord(scope_id=scope, limits=[_limit(row, as_of=as_of) for row in rows])
 
 
-def _binds(limit: Limit, row: _Row) -> bool:
-    if limit.model and limit.model != row.model:
-        return False
-    if limit.key_id:
-        return limit.key_id == row.key
-    return not limit.project_id or limit.project_id == row.project
+def _today() -> dict[str, Any]:
+    """What day it is in each time zone, as the ledger counts days."""
+    moment = now()
+    zones = list(Tenant.objects.order_by().values_list("timezone", flat=True).distinct())
+    days = [today_of(Tenant(timezone=zone), moment) for zone in zones]
+    return {"zones": zones, "days": days, "windowed": [str(kind) for kind in WINDOWED]}
 
 
-def _measure(limit: Limit, rows: Sequence[_Row]) -> int:
-    if limit.kind == Limit.Kind.MONEY_PER_MONTH:
-        money = sum((row.amount for row in rows), start=Decimal())
-        return int((money * NANO).to_integral_value(ROUND_CEILING))
-    return sum(row.tokens for row in rows)
+def _rows(statement: str, parameters: dict[str, Any]) -> Iterator[tuple[Any, ...]]:
+    with connection.chunked_cursor() as cursor:
+        cursor.execute(statement, parameters)
+        while rows := cursor.fetchmany(AT_ONCE):
+            yield from rows
+
+
+def _limit(row: tuple[Any, ...], *, as_of: int) -> LimitConfig:
+    scope_id, pk, kind, model, value, is_hard, time_zone, scope, used = row
+    return LimitConfig(
+        id=pk,
+        scope=scope,
+        scope_id=scope_id,
+        kind=kind,
+        # exact: money has eight decimals, counts are whole
+        value=int(value * NANO) if kind == Limit.Kind.MONEY_PER_MONTH else int(value),
+        model=model or None,
+        is_hard=is_hard,
+        time_zone=time_zone,
+        used=None if used is None else int(used),
+        used_as_of=None if used is None else as_of,
+    )

@@ -12,16 +12,17 @@ import threading
 
 from django.conf import settings
 from django.db import connection
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseBase, StreamingHttpResponse
 from django.views.decorators.http import require_GET, require_POST
 
 from gateway import actions
 from gateway.authentication import for_gateways, problem
-from gateway.compile import shared_snapshot
+from gateway.config_stream import CONFIG_TYPE
 from gateway.contract import REVISION_HEADER, Ack, ContractError, decode, encode
 from gateway.ledger import MAX_BODY_BYTES, TooLarge, record_batch
 from gateway.models import Gateway
 from gateway.revision_watch import watch
+from gateway.snapshots import shared_snapshots
 from tenants.revision import current_revision
 
 waiting = threading.BoundedSemaphore(settings.CONFIG_POLL_LIMIT)
@@ -29,8 +30,12 @@ waiting = threading.BoundedSemaphore(settings.CONFIG_POLL_LIMIT)
 
 @require_GET
 @for_gateways
-def config(request: HttpRequest, gateway: Gateway) -> HttpResponse:
-    """Answer with the snapshot as soon as there is a revision greater than `after`, or 204 after `wait` s."""
+def config(request: HttpRequest, gateway: Gateway) -> HttpResponseBase:
+    """Answer as soon as there is a revision greater than `after`, or with 204 after `wait` seconds.
+
+    Who accepts CONFIG_TYPE gets what changed since `after` and `state`, or else everything, sent while it is
+    compiled. Anybody else gets a ConfigSnapshot.
+    """
     after, wait = request.GET.get("after", "0"), request.GET.get("wait", "0")
     if not _is_count(after) or not _is_count(wait):
         return problem(400, "invalid", "`after` must be a revision and `wait` whole seconds.")
@@ -46,8 +51,20 @@ def config(request: HttpRequest, gateway: Gateway) -> HttpResponse:
     newest = current_revision()
     if newest <= known:
         return HttpResponse(status=204, headers={REVISION_HEADER: str(newest)})
-    revision, body = shared_snapshot.newest()
-    return _json(body, {REVISION_HEADER: str(revision), "Cache-Control": "no-store"})
+    if CONFIG_TYPE not in request.headers.get("Accept", ""):
+        revision, body = shared_snapshots.whole()
+        return _json(body, {REVISION_HEADER: str(revision), "Cache-Control": "no-store"})
+    answer: HttpResponseBase
+    changes = shared_snapshots.changes(known, request.GET.get("state", ""))
+    if changes is not None:
+        newest, body = changes
+        answer = HttpResponse(body, content_type=CONFIG_TYPE)
+    else:
+        everything = shared_snapshots.everything(known)
+        newest = everything.revision
+        answer = StreamingHttpResponse(everything.read(), content_type=CONFIG_TYPE)
+    answer[REVISION_HEADER], answer["Cache-Control"] = str(newest), "no-store"
+    return answer
 
 
 @require_POST

@@ -118,6 +118,7 @@ def _erase(
     _refuse(user, by, reason)
     person = Person.of(user)
     token = f"erased-{secrets.token_hex(6)}"
+    keys = list(ApiKey.unscoped.filter(_keys_of(user)).values_list("pk", flat=True))
     handed, revoked = _let_keys_go(user, keys_to, token)
     memberships = Membership.unscoped.filter(user=user).count()
     for address in person.addresses:
@@ -143,7 +144,7 @@ def _erase(
         keys_revoked=revoked,
         keys_handed_over=handed,
     )
-    raise_revision()
+    raise_revision(keys=keys)
     log.info("person_erased", person=str(user.pk), entries=entries)
     return Erased(token, entries, memberships, revoked, handed)
 

@@ -37,8 +37,12 @@ class ApiKeyQuerySet(TenantQuerySet):
         return self.filter(state="claimable").filter(Q(claim_by=None) | Q(claim_by__gt=now()))
 
     def usable(self) -> Self:
-        """Keys a gateway must know: claimed, not revoked, suspended or expired, of an active tenant."""
-        return self.filter(state="active", suspended_at=None, tenant__status="active").filter(
+        """Keys that open something: those in use, of an active tenant."""
+        return self.in_use().filter(tenant__status="active")
+
+    def in_use(self) -> Self:
+        """Keys a gateway must know: claimed, not revoked, suspended or expired."""
+        return self.filter(state="active", suspended_at=None).filter(
             Q(expires_at=None) | Q(expires_at__gt=now())
         )
 

@@ -240,7 +240,7 @@ class _Found:
         for tenant_id, said in prefixes.items():
             audit.record(verb, actor=by, subject=user, tenant=tenants[tenant_id], **details, **said)
         if self.keys:
-            raise_revision()
+            raise_revision(keys=[key.pk for key in self.keys])
         return len(self.keys) + len(self.tokens)
 
 

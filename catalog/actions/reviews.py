@@ -172,8 +172,7 @@ def revoke_grant(pk: UUID | str, *, by: User, reason: str = "") -> Grant:
     key = ApiKey.objects.in_tenant(grant.tenant).filter(pk=grant.key_id).exclude(state="revoked").first()
     if key is not None and key.model_names == [grant.model.name]:
         tenants_actions.revoke_api_key(key.pk, by=by, reason=reason or "its grant was revoked")
-    else:
-        raise_revision()
+    raise_revision(projects=[grant.project_id])
     return grant
 
 
@@ -300,4 +299,4 @@ def _approve(access_request: AccessRequest, *, by: User) -> None:
     if access_request.limits:
         values = {kind: Decimal(value) for kind, value in access_request.limits.items()}
         tenants_actions.set_limits(tenant, values, by=None, project=project, model=model.name)
-    raise_revision()
+    raise_revision(projects=[project.pk])

@@ -1,13 +1,16 @@
 """Keeps this gateway's configuration current: long polls, a copy on disk, acknowledgements."""
 
 import asyncio
-import os
+import random
+import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import BinaryIO
 
 import aiohttp
 import structlog
 
+from gateway.config_stream import CONFIG_TYPE, Unpacker
 from gateway.contract import (
     CONFIG_PATH,
     REVISION_HEADER,
@@ -19,18 +22,23 @@ from gateway.contract import (
     encode,
 )
 from gateway.proxy.backoff import Backoff
+from gateway.proxy.config_build import IndexBuilder
+from gateway.proxy.config_store import ConfigStore
 from gateway.proxy.index import Index
 from gateway.proxy.metrics import Metrics
-from gateway.proxy.spool import sync_directory
+from gateway.proxy.records import Keys
 
 _log = structlog.get_logger()
 _POLL_SECONDS = 25
 _ACK_SECONDS = 5.0
 _OLD_NEWS_SECONDS = 2.0
+_CHANGES_ONLY_SECONDS = 6 * 3600.0  # then everything is fetched anew: what the ledger has seen used grows old
+_RETIRED_AFTER_SECONDS = 5.0  # a call looks its key up at once
+_AT_ONCE = 64 * 1024
 
 
 class ConfigClient:
-    """Fetches snapshots, keeps the newest on disk, puts it in force, and says so to the control plane."""
+    """Fetches the configuration, puts it in force, keeps it on disk, and says so to the control plane."""
 
     def __init__(
         self,
@@ -43,26 +51,31 @@ class ConfigClient:
     ) -> None:
         self._session = session
         self._gateway_id = gateway_id
-        self._file = file
+        self._store = ConfigStore(file)
         self._apply = apply
         self._describe = describe
         self._metrics = metrics
-        self._revision = 0
-        self._is_confirmed = False  # the control plane has told this process what it knows
+        self._index: Index | None = None
+        self._is_confirmed = False  # the control plane has told this process everything
+        self._everything_until = 0.0  # by the monotonic clock
+        self._retiring: set[asyncio.Task[None]] = set()
         self._problem = ""
         self._changed = asyncio.Event()
 
+    @property
+    def _revision(self) -> int:
+        return self._index.revision if self._index else 0
+
     def load_from_disk(self) -> None:
-        """Put the snapshot of an earlier process in force, if there is a readable one."""
+        """Put the configuration of an earlier process in force, if there is a readable one."""
         try:
-            body = self._file.read_bytes()
-            index = Index(decode(ConfigSnapshot, body))
-        except FileNotFoundError:
-            return
+            index = self._store.load()
         except (OSError, ContractError) as error:
             self._note_problem(f"The snapshot on disk cannot be used: {error}")
             return
-        self._revision = index.revision
+        if index is None:
+            return
+        self._index = index
         self._apply(index)
         _log.info("config_loaded_from_disk", revision=index.revision, issued_at=index.issued_at)
 
@@ -100,34 +113,112 @@ class ConfigClient:
 
     async def _ask_once(self) -> None:
         # A copy from disk is current in everything but `used`, which the ledger has counted on meanwhile.
-        known = self._revision if self._is_confirmed else 0
-        question = {"after": str(known), "wait": str(_POLL_SECONDS)}
+        if time.monotonic() > self._everything_until:
+            self._is_confirmed = False
+        question = {"after": "0", "wait": str(_POLL_SECONDS)}
+        if self._is_confirmed and self._index is not None:
+            question["after"] = str(self._revision)
+            if self._index.state:
+                question["state"] = self._index.state
+        headers = {"accept": f"{CONFIG_TYPE}, application/json"}
         timeout = aiohttp.ClientTimeout(sock_connect=3, sock_read=_POLL_SECONDS + 15)
-        async with self._session.get(CONFIG_PATH, params=question, timeout=timeout) as answer:
+        async with self._session.get(
+            CONFIG_PATH, params=question, headers=headers, timeout=timeout
+        ) as answer:
             if answer.status == 204:
                 self._metrics.control_up.set(1)
                 if self._is_behind(answer.headers.get(REVISION_HEADER, "")):
                     await asyncio.sleep(_OLD_NEWS_SECONDS)
                 return
             answer.raise_for_status()
-            body = await answer.read()
+            try:
+                if answer.content_type == CONFIG_TYPE:
+                    await self._receive(answer.content)
+                else:
+                    await self._receive_whole(await answer.read())
+            except ContractError:
+                self._is_confirmed = False  # whatever it was: everything puts it right
+                raise
+
+    async def _receive_whole(self, body: bytes) -> None:
+        """Take a `ConfigSnapshot`."""
         # Compiling many keys takes a while: not in the event loop.
         index = await asyncio.to_thread(lambda: Index(decode(ConfigSnapshot, body)))
+        if await self._put_in_force(index, is_everything=True):
+            await self._keep(lambda: self._store.keep_whole(body))
+
+    async def _receive(self, content: aiohttp.StreamReader) -> None:
+        """Take lines as they arrive, each of them a millisecond's work, so that calls go on in between."""
+        unpacker, builder = Unpacker(), IndexBuilder(self._index)
+        draft: BinaryIO | None = None
+        begun = bytearray()  # until it is clear what this is; of changes all
+        problem = ""
+        try:
+            async for piece in content.iter_chunked(_AT_ONCE):
+                for line in unpacker.feed(piece):
+                    builder.take(line)
+                    await asyncio.sleep(0)
+                if builder.head is None or builder.head.after is not None:
+                    begun += piece
+                elif not problem:
+                    try:
+                        if draft is None:
+                            draft = self._store.draft()
+                            piece = bytes(begun) + piece
+                        await asyncio.to_thread(draft.write, piece)
+                    except OSError as error:
+                        problem = str(error)
+            index = builder.index()
+            is_everything = builder.head is not None and builder.head.after is None
+            if not await self._put_in_force(index, is_everything=is_everything):
+                return
+            if problem:
+                self._note_problem(f"Revision {index.revision} serves, but cannot be kept on disk: {problem}")
+            elif not is_everything:
+                await self._keep(lambda: self._add(bytes(begun)))
+            elif draft is not None:
+                kept, draft = draft, None
+                await self._keep(lambda: self._store.keep(kept))
+        finally:
+            if draft is not None:
+                self._store.drop(draft)
+
+    async def _put_in_force(self, index: Index, *, is_everything: bool) -> bool:
+        """Make it the configuration for all calls from now on; False if it is older than what is known."""
         self._metrics.control_up.set(1)
         oldest_news = self._revision + 1 if self._is_confirmed else self._revision
-        self._is_confirmed = True
+        if is_everything:
+            self._is_confirmed = True
+            spread = random.uniform(0.75, 1.25)  # noqa: S311 - so that gateways do not all ask at once
+            self._everything_until = time.monotonic() + _CHANGES_ONLY_SECONDS * spread
         if index.revision < oldest_news:
             self._is_behind(str(index.revision))
             await asyncio.sleep(_OLD_NEWS_SECONDS)  # it answers at once whatever we know: do not press it
-            return
-        self._revision, self._problem = index.revision, ""
-        self._apply(index)  # first of all: a revoked key must not wait for the disk
+            return False
+        if is_everything:
+            self._retire(self._index)
+        self._problem = ""
+        self._index = index
+        self._apply(index)  # before it is on disk: a revoked key must not wait for that
         _log.info("config_applied", revision=index.revision, keys=len(index.keys), routes=len(index.routes))
+        return True
+
+    async def _keep(self, write: Callable[[], None]) -> None:
         try:
-            await asyncio.to_thread(write_atomically, self._file, body)
+            await asyncio.to_thread(write)
         except OSError as error:
-            self._note_problem(f"Revision {index.revision} serves, but cannot be kept on disk: {error}")
+            self._note_problem(f"Revision {self._revision} serves, but cannot be kept on disk: {error}")
         self._changed.set()  # acknowledged once it would also survive a restart
+
+    def _add(self, changes: bytes) -> None:
+        if not self._store.add(changes):
+            self._everything_until = 0.0
+
+    def _retire(self, index: Index | None) -> None:
+        if index is not None and isinstance(index.keys, Keys):
+            task = asyncio.get_running_loop().create_task(_give_back(index.keys))
+            self._retiring.add(task)
+            task.add_done_callback(self._retiring.discard)
 
     def _is_behind(self, theirs: str) -> bool:
         """Whether the control plane is behind us, restored from an older copy; reported if so."""
@@ -157,13 +248,7 @@ class ConfigClient:
             _log.debug("ack_not_delivered", reason=f"{type(error).__name__}: {error}")
 
 
-def write_atomically(path: Path, body: bytes) -> None:
-    """Replace a file so that a crash leaves either the old content or the new one."""
-    draft = path.with_suffix(".new")
-    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(body)
-        file.flush()
-        os.fsync(file.fileno())
-    draft.replace(path)
-    sync_directory(path.parent)
+async def _give_back(keys: Keys) -> None:
+    await asyncio.sleep(_RETIRED_AFTER_SECONDS)
+    for _ in keys.records.retire():
+        await asyncio.sleep(0)

@@ -1,7 +1,6 @@
 """A snapshot, compiled for looking things up. Immutable: a new revision is a new index."""
 
-import ipaddress
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Mapping
 from dataclasses import dataclass
 
 from deployments.engine_controls import NEVER, folded
@@ -10,8 +9,6 @@ from gateway.contract import (
     BackendConfig,
     ConfigSnapshot,
     ContractError,
-    KeyConfig,
-    LimitConfig,
     Mode,
     PriceConfig,
     PriceKind,
@@ -19,31 +16,16 @@ from gateway.contract import (
     SettingsConfig,
     TokenCounts,
 )
+from gateway.proxy.records import Key, Keys, WholeKeys
 from gateway.proxy.separation import Separation
-from gateway.proxy.settings import Network
+
+__all__ = ["Backend", "Index", "Key", "Price", "Route"]
 
 _FALLBACKS: dict[PriceKind, PriceKind] = {
     "cache_read": "input",
     "cache_write": "input",
     "reasoning": "output",
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Key:
-    """A key that is known at this revision; whether it may be used now is for `auth` to say."""
-
-    config: KeyConfig
-    models: frozenset[str]
-    networks: tuple[Network, ...]
-
-    def may_call(self, model: str, now: float) -> bool:
-        """Whether `model` is granted to this key at the time `now`."""
-        return model in self.models and now < self.config.grant_ends.get(model, now + 1)
-
-    def limits_on(self, model: str) -> list[LimitConfig]:
-        """The limits that a call to `model` must keep."""
-        return [limit for limit in self.config.limits if limit.model is None or limit.model == model]
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,8 +104,25 @@ class Price:
 class Index:
     """Everything of one revision, by what calls ask for."""
 
-    def __init__(self, snapshot: ConfigSnapshot) -> None:
-        """Compile a snapshot. Raises ContractError for one that is well-formed but makes no sense."""
+    routes: Mapping[str, Route]
+    backends: frozenset[tuple[str, str]]
+    _prices: Mapping[tuple[str | None, str], Price | None]
+
+    def __init__(
+        self,
+        snapshot: ConfigSnapshot,
+        *,
+        keys: Keys | None = None,
+        state: str = "",
+        before: "Index | None" = None,
+    ) -> None:
+        """Compile a snapshot. Raises ContractError for one that is well-formed but makes no sense.
+
+        Args:
+            keys: instead of those of the snapshot; changes can be applied to these.
+            state: what to send back with the next question (gateway/config_stream.py).
+            before: the index in force, for routes that are the same.
+        """
         if snapshot.contract_version != CONTRACT_VERSION:
             raise ContractError(
                 f"The control plane speaks version {snapshot.contract_version} of the contract, this gateway "
@@ -131,18 +130,34 @@ class Index:
             )
         self.revision: int = snapshot.revision
         self.issued_at: str = snapshot.issued_at
+        self.state = state
+        self.snapshot = snapshot
         self.settings: SettingsConfig = snapshot.settings
         self.separation = Separation(snapshot.settings.separation_key)
         self.media_hosts = frozenset(host.lower() for host in snapshot.settings.media_hosts)
-        self.keys: dict[str, Key] = {key.digest: _compile_key(key) for key in snapshot.keys}
-        self.routes: dict[str, Route] = {route.model: _compile_route(route) for route in snapshot.routes}
-        self._prices = {(price.tenant_id, price.model): _compile_price(price) for price in snapshot.prices}
-        self.limit_ids: frozenset[str] = frozenset(limit.id for key in snapshot.keys for limit in key.limits)
         if not snapshot.settings.separation_key:
             _require_no_salt(snapshot.routes)
-        self.backends: frozenset[tuple[str, str]] = frozenset(
-            (backend.id, backend.url) for route in snapshot.routes for backend in route.backends
-        )
+        self.keys: Keys | WholeKeys = WholeKeys(snapshot.keys) if keys is None else keys
+        self.limit_ids: Container[str] = self.keys.limit_ids
+        if before is not None and before.snapshot.routes is snapshot.routes:
+            self.routes, self.backends = before.routes, before.backends
+        else:
+            self._compile_routes(snapshot.routes, before.routes if before else {})
+        if before is not None and before.snapshot.prices is snapshot.prices:
+            self._prices = before._prices
+        else:
+            self._prices = {
+                (price.tenant_id, price.model): _compile_price(price) for price in snapshot.prices
+            }
+
+    def _compile_routes(self, routes: list[RouteConfig], known: Mapping[str, Route]) -> None:
+        self.routes = {
+            route.model: known[route.model]
+            if route.model in known and known[route.model].config == route
+            else _compile_route(route)
+            for route in routes
+        }
+        self.backends = frozenset((backend.id, backend.url) for route in routes for backend in route.backends)
 
     def route(self, model: str) -> Route | None:
         """What serves a model, or None if nothing does."""
@@ -163,14 +178,6 @@ class Index:
         tenant_id = key.config.tenant_id
         routes = (self.route_of(model, tenant_id) for model in key.config.models if key.may_call(model, now))
         return [route for route in routes if route is not None]
-
-
-def _compile_key(key: KeyConfig) -> Key:
-    try:
-        networks = tuple(ipaddress.ip_network(network, strict=False) for network in key.networks)
-    except ValueError as error:
-        raise ContractError(f"Key {key.prefix} has a network that is no CIDR range: {error}") from error
-    return Key(key, frozenset(key.models), networks)
 
 
 def _compile_route(route: RouteConfig) -> Route:

@@ -1,7 +1,7 @@
 """Limits: all that apply to a call are asked together; what it may need is reserved, then settled."""
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
@@ -111,7 +111,7 @@ class Limiter(Protocol):
     async def settle(self, reservation: Reservation, tokens: int, nano: int) -> None:
         """Give back what was reserved and count what was used. Raises nothing; safe to repeat."""
 
-    def forget_all_but(self, limit_ids: frozenset[str]) -> None:
+    def forget_all_but(self, limit_ids: Container[str]) -> None:
         """Drop what was counted for limits that are gone and whose window is over."""
 
 
@@ -177,7 +177,7 @@ class MemoryLimiter:
                 continue  # a request stays a request, however it ended
             counter.settle(held, nano if limit.kind == "money_per_month" else tokens)
 
-    def forget_all_but(self, limit_ids: frozenset[str]) -> None:
+    def forget_all_but(self, limit_ids: Container[str]) -> None:
         gone = [name for name in self._counters if name[0] not in limit_ids]
         for name in gone:
             counter = self._counters[name]

@@ -14,7 +14,7 @@ import itertools
 import secrets
 import time
 from collections import deque
-from collections.abc import Callable, Coroutine, Iterator, Sequence
+from collections.abc import Callable, Container, Coroutine, Iterator, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha1
 from pathlib import Path
@@ -161,7 +161,7 @@ class RedisLimiter:
             with contextlib.suppress(_Away):
                 await self._to_its_end(self._begin(self._settle(reservation)))
 
-    def forget_all_but(self, limit_ids: frozenset[str]) -> None:
+    def forget_all_but(self, limit_ids: Container[str]) -> None:
         """Nothing: what nobody counts any more expires in the server."""
 
     async def maintain(self) -> None:

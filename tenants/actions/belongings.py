@@ -15,7 +15,7 @@ from uuid import UUID
 from django.core.exceptions import ValidationError
 from django.utils.translation import gettext as _
 
-from tenants.models import Membership, Tenant, User
+from tenants.models import ApiKey, Membership, Tenant, User
 from tenants.revision import raise_revision
 from tenants.suspension import hold_person
 
@@ -99,6 +99,7 @@ def settle(
         raise ValidationError(problems)
     done: dict[str, dict[str, str | int]] = {}
     owned.sort(key=lambda kind: _PROVIDERS[kind.kind].reaches_gateways)
+    keys = list(ApiKey.objects.in_tenant(tenant).filter(owner=user).values_list("pk", flat=True))
     for kind in owned:
         provider = _PROVIDERS[kind.kind]
         if heir := heirs.get(kind.kind):
@@ -107,7 +108,7 @@ def settle(
         else:
             done[kind.kind] = {"ended": provider.end(user, tenant, by=actor)}
     if any(_PROVIDERS[kind].reaches_gateways for kind in done):
-        raise_revision()
+        raise_revision(keys=keys)  # those of service accounts that end are named by what ends them
     return done
 
 

@@ -125,7 +125,7 @@ def confirm_closing(pk: UUID | str, *, by: User) -> Tenant:
         sha256=closing.export_sha256,
         ended=ended,
     )
-    raise_revision()
+    raise_revision(tenants=[tenant.pk])
     return tenant
 
 

@@ -83,7 +83,7 @@ def claim_api_key(pk: UUID | str, *, by: User, owner: UUID | str | None = None) 
 
     said: dict[str, Any] = {} if holder is by else {"owner": holder.email}
     audit.record("api_key.claimed", actor=by, subject=key, prefix=key.prefix, **said)
-    raise_revision()
+    raise_revision(keys=[key.pk])
     return key, secret
 
 
@@ -124,7 +124,7 @@ def revoke_api_key(pk: UUID | str, *, by: User, reason: str = "") -> ApiKey:
     key: ApiKey = ApiKey.objects.visible_to(by).select_for_update(of=("self",)).get(pk=pk)
     require(by, "tenants.revoke_key", key.project)
     stop_key(key, actor=by, reason=reason)
-    raise_revision()
+    raise_revision(keys=[key.pk])
     return key
 
 

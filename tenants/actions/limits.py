@@ -69,7 +69,7 @@ def set_limits(
             model=model,
             changes=changes,
         )
-        raise_revision()
+        raise_revision(limits=[(key or project or tenant).pk])
     return limits
 
 

@@ -63,7 +63,7 @@ def resume_tenant(pk: UUID | str, *, by: User) -> Tenant:
     tenant.save(update_fields=["status", "suspended_at", "suspended_because"])
     changes = {"status": (Tenant.Status.SUSPENDED.value, Tenant.Status.ACTIVE.value)}
     audit.record("tenant.resumed", actor=by, subject=tenant, changes=changes)
-    raise_revision()
+    raise_revision(tenants=[tenant.pk])
     return tenant
 
 
@@ -84,5 +84,5 @@ def put_to_rest(tenant: Tenant, *, by: User, because: str) -> Tenant:
     changes = {"status": (Tenant.Status.ACTIVE.value, Tenant.Status.SUSPENDED.value)}
     audit.record("tenant.suspended", actor=by, subject=tenant, changes=changes, because=because)
     tenant_suspended.send(Tenant, tenant=tenant, by=by)
-    raise_revision()
+    raise_revision(tenants=[tenant.pk])
     return tenant

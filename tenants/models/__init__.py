@@ -17,7 +17,7 @@ from tenants.models.directory import (
     ScimToken,
 )
 from tenants.models.emergency import EmergencyAccess
-from tenants.models.keys import ApiKey, ConfigRevision, Limit
+from tenants.models.keys import ApiKey, ConfigChange, ConfigRevision, Limit
 from tenants.models.people import (
     FederatedIdentity,
     PersonalAccessToken,
@@ -46,6 +46,7 @@ __all__ = [
     "AuditSeal",
     "AuditSealExport",
     "AuditUnsealed",
+    "ConfigChange",
     "ConfigRevision",
     "DataClass",
     "DirectoryGroup",

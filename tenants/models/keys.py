@@ -143,3 +143,18 @@ class ConfigRevision(models.Model):
 
     def __str__(self) -> str:
         return f"revision {self.number}"
+
+
+class ConfigChange(models.Model):
+    """What changed with one revision, by id (tenants/revision.py writes and reads it)."""
+
+    revision = models.BigIntegerField(primary_key=True)
+    mark = models.UUIDField()  # tells it from another revision of the same number, given after a restore
+    is_everything = models.BooleanField()  # nobody said what changed
+    tenants = ArrayField(models.UUIDField())
+    projects = ArrayField(models.UUIDField())
+    keys = ArrayField(models.UUIDField())
+    limits = ArrayField(models.UUIDField())  # what they are set on
+
+    def __str__(self) -> str:
+        return f"what revision {self.revision} changed"

@@ -31,7 +31,7 @@ NO_WALL = {
         "tenants_grouprulesdue", "tenants_scimtoken", "tenants_staffappointment", "django_admin_log",
     ],
     "ids, moments and digests: nothing of a tenant can be read out of them": [
-        "event_key", "tenants_auditunsealed", "tenants_auditseal", "tenants_auditsealexport",
+        "event_key", "tenants_configchange", "tenants_auditunsealed", "tenants_auditseal", "tenants_auditsealexport",
         "tenants_auditredaction", "tenants_auditpruning",
     ],
     "the clock and what became of its tasks, which carry ids": [

@@ -1,0 +1,202 @@
+"""The configuration as it travels: lines of JSON in gzip members, everything or only what changed.
+
+A control plane answers so when the request says `Accept: application/vnd.quartermaster.config` (CONFIG_TYPE).
+Both sides import this file; it imports no Django. `gateway/contract.py` describes the request.
+
+**Bytes.** One gzip member after the other, each with whole lines. An empty line means nothing: it keeps the
+connection alive while the control plane still compiles. The first bytes come at once.
+
+**Lines.** First a `ConfigHead`, then `ConfigRecords` and at most one `ConfigRouting` in any order, last a `ConfigEnd`.
+A message without its end was cut off and must be forgotten. Decoding is strict, as everywhere in the contract.
+
+**Everything or changes.** `after` null: the message holds everything. Otherwise it holds what became different
+since revision `after`, and only who serves exactly that may apply it. Records are told once and refer to each
+other by id: a key names its project, a project its tenant, and limits what they are set on. So a suspended tenant is
+one id that is removed, and the end of a grant is one project, however many keys there are. A record replaces the one
+with the same id. Removing an unknown id changes nothing. A key whose project or tenant is unknown opens nothing.
+
+**`state`** is opaque. A gateway sends it back with its next question; without it, or where the control plane does
+not know it, the answer holds everything. That is how a database that was restored from a copy, and has
+given the same revision to something else, never builds changes on what it has not said.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Annotated, Final
+
+import msgspec
+
+from gateway.contract import (
+    CONTRACT_VERSION,
+    ContractError,
+    KeyConfig,
+    LimitConfig,
+    Message,
+    PriceConfig,
+    Revision,
+    RouteConfig,
+    SettingsConfig,
+)
+
+CONFIG_TYPE: Final = "application/vnd.quartermaster.config"
+RECORDS_IN_A_LINE: Final = 200  # about a millisecond of a gateway's work
+LARGEST_LINE: Final = 32 * 1024 * 1024  # bytes; routes and prices of thousands of models fit
+INFLATED_AT_ONCE: Final = 128 * 1024
+
+Digest = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]
+
+
+class TenantRecord(Message, frozen=True, omit_defaults=True):
+    """An active tenant. One that is suspended or closed is removed, and with it all its keys stop."""
+
+    id: str
+    slug: str
+
+
+class ProjectRecord(Message, frozen=True, omit_defaults=True):
+    """A project, what it may use, and the first second in which each model is refused."""
+
+    id: str
+    slug: str
+    tenant_id: str
+    grant_ends: dict[str, int] = {}
+
+
+class KeyRecord(Message, frozen=True, omit_defaults=True):
+    """A claimed key that is not revoked, suspended or expired. It opens those of `models` that its project may use."""
+
+    digest: Digest
+    key_id: str
+    prefix: str
+    project_id: str
+    models: list[str] = []
+    expires_at: int | None = None
+    networks: list[str] = []
+
+
+class LimitsRecord(Message, frozen=True, omit_defaults=True):
+    """All limits that are set on one tenant, project or key; none takes them away."""
+
+    scope_id: str
+    limits: list[LimitConfig] = []
+
+
+class ConfigHead(Message, frozen=True, tag_field="part", tag="head"):
+    """What follows: everything at `revision`, or what changed since `after`."""
+
+    revision: Revision
+    issued_at: str
+    after: Revision | None = None
+    state: str = ""
+    settings: SettingsConfig = SettingsConfig()
+    contract_version: int = CONTRACT_VERSION
+
+
+class ConfigRecords(Message, frozen=True, omit_defaults=True, tag_field="part", tag="records"):
+    """Some records that are new or different, and ids (of keys their digests) that are gone."""
+
+    tenants: list[TenantRecord] = []
+    projects: list[ProjectRecord] = []
+    keys: list[KeyRecord] = []
+    limits: list[LimitsRecord] = []
+    removed_tenants: list[str] = []
+    removed_projects: list[str] = []
+    removed_keys: list[Digest] = []
+
+
+class ConfigRouting(Message, frozen=True, tag_field="part", tag="routing"):
+    """All routes and prices, instead of those that were known."""
+
+    routes: list[RouteConfig]
+    prices: list[PriceConfig] = []
+
+
+class ConfigEnd(Message, frozen=True, tag_field="part", tag="end"):
+    """Nothing follows."""
+
+    revision: Revision
+
+
+ConfigPart = ConfigHead | ConfigRecords | ConfigRouting | ConfigEnd
+_decoder: msgspec.json.Decoder[ConfigPart] = msgspec.json.Decoder(ConfigPart)
+_encoder = msgspec.json.Encoder()
+
+
+def decode_part(line: bytes) -> ConfigPart:
+    """Read one line. Raises ContractError, with the path of the fault, for what is none."""
+    try:
+        return _decoder.decode(line)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise ContractError(f"This is no part of a configuration: {error}") from error
+
+
+def pack(parts: Iterable[ConfigPart]) -> bytes:
+    """Some lines as one gzip member."""
+    return _member(b"".join(_encoder.encode(part) + b"\n" for part in parts))
+
+
+def _member(text: bytes) -> bytes:
+    packer = zlib.compressobj(1, zlib.DEFLATED, 31)  # the quickest level: the network is local
+    return packer.compress(text) + packer.flush()
+
+
+KEEP_ALIVE: Final = _member(b"\n")
+
+
+class Unpacker:
+    """Lines out of bytes as they arrive, in pieces small enough to do something else in between."""
+
+    def __init__(self) -> None:
+        self._inflate = zlib.decompressobj(31)
+        self._begun = b""
+        self.is_between_members = True
+
+    def feed(self, piece: bytes) -> Iterator[bytes]:
+        """Yield the lines that end within `piece`, without empty ones. Raises ContractError for what is no gzip."""
+        while piece:
+            if self._inflate.eof:
+                self._inflate = zlib.decompressobj(31)
+            try:
+                text = self._inflate.decompress(piece, INFLATED_AT_ONCE)
+            except zlib.error as error:
+                raise ContractError(f"The configuration is damaged: {error}") from error
+            piece = self._inflate.unconsumed_tail or self._inflate.unused_data
+            self.is_between_members = self._inflate.eof
+            *lines, self._begun = (self._begun + text).split(b"\n")
+            if len(self._begun) > LARGEST_LINE:
+                raise ContractError(f"A line of the configuration is longer than {LARGEST_LINE} bytes.")
+            yield from filter(None, lines)
+
+
+def resolve(
+    key: KeyRecord,
+    project: ProjectRecord | None,
+    tenant: TenantRecord | None,
+    limits: Mapping[str, Sequence[LimitConfig]],
+) -> KeyConfig | None:
+    """What a key may do, all in one; None if its project or tenant is unknown. `limits` are by what they are set on."""
+    if project is None or tenant is None:
+        return None
+    models = sorted(project.grant_ends.keys() & set(key.models))
+    bound = {None, *models}
+    return KeyConfig(
+        digest=key.digest,
+        key_id=key.key_id,
+        prefix=key.prefix,
+        tenant_id=tenant.id,
+        tenant_slug=tenant.slug,
+        project_id=project.id,
+        project_slug=project.slug,
+        models=models,
+        limits=[
+            limit
+            for scope in (tenant.id, project.id, key.key_id)
+            for limit in limits.get(scope, ())
+            if limit.model in bound
+        ],
+        expires_at=key.expires_at,
+        networks=key.networks,
+        grant_ends={model: project.grant_ends[model] for model in models},
+    )

@@ -1,0 +1,149 @@
+"""The configuration on a gateway's disk: the last one that held everything, and what changed since."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+import structlog
+
+from gateway.config_stream import ConfigHead, Unpacker, decode_part
+from gateway.contract import ConfigSnapshot, ContractError, decode
+from gateway.proxy.config_build import IndexBuilder
+from gateway.proxy.index import Index
+from gateway.proxy.spool import sync_directory
+
+_log = structlog.get_logger()
+_AT_ONCE = 64 * 1024
+_GZIP = b"\x1f\x8b"
+SMALLEST_LIMIT = 4 * 1024 * 1024  # bytes of changes that are always kept
+
+
+class ConfigStore:
+    """Two files: `path`, replaced as a whole, and beside it changes, to which one message after the other is added.
+
+    A crash leaves the old or the new state of either. Changes that do not begin where the other file ends are
+    old ones, and skipped; one that was cut off is where reading ends.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._changes = path.with_suffix(".changes")
+        self._draft = path.with_suffix(".new")
+
+    def load(self) -> Index | None:
+        """The newest index that can be put together; None if nothing was ever kept.
+
+        Raises OSError, and ContractError if even the whole configuration cannot be used.
+        """
+        self._draft.unlink(missing_ok=True)  # of a process that was killed; it may be large
+        try:
+            with self._path.open("rb") as file:
+                if file.read(2) == _GZIP:
+                    index = _last_of(file, None)
+                else:
+                    file.seek(0)
+                    return Index(decode(ConfigSnapshot, file.read()))
+        except FileNotFoundError:
+            return None
+        if index is None:
+            raise ContractError("The configuration was cut off.")
+        try:
+            with self._changes.open("rb") as file:
+                return _last_of(file, index) or index
+        except FileNotFoundError:
+            return index
+        except ContractError as error:
+            _log.warning("config_changes_not_used", reason=str(error))
+            return index
+
+    def draft(self) -> BinaryIO:
+        """A file for a whole configuration that is arriving; `keep` puts it in force, `drop` takes it away."""
+        descriptor = os.open(self._draft, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o600)
+        return os.fdopen(descriptor, "wb")
+
+    def keep(self, draft: BinaryIO) -> None:
+        """Replace everything by the draft. Raises OSError, and then the old one stays."""
+        try:
+            with draft:
+                draft.flush()
+                os.fsync(draft.fileno())
+            self._draft.replace(self._path)
+        except OSError:
+            self.drop(draft)
+            raise
+        self._changes.unlink(missing_ok=True)
+        sync_directory(self._path.parent)
+
+    def drop(self, draft: BinaryIO) -> None:
+        """Forget a draft, so that a full disk has its space back."""
+        try:
+            draft.close()
+        except OSError as error:  # what was still to be written does not fit either
+            _log.debug("config_draft_not_closed", reason=str(error))
+        self._draft.unlink(missing_ok=True)
+
+    def keep_whole(self, body: bytes) -> None:
+        """Replace everything by a `ConfigSnapshot`. Raises OSError, and then the old one stays."""
+        draft = self.draft()
+        try:
+            draft.write(body)
+        except OSError:
+            self.drop(draft)
+            raise
+        self.keep(draft)
+
+    def add(self, changes: bytes) -> bool:
+        """Add changes; False if there are so many by now that everything should be fetched anew.
+
+        Raises OSError. What was written in part is taken away again, as far as the disk lets us.
+        """
+        descriptor = os.open(self._changes, os.O_WRONLY | os.O_CREAT, 0o600)
+        try:
+            size = os.lseek(descriptor, 0, os.SEEK_END)
+            try:
+                written = 0
+                while written < len(changes):
+                    written += os.write(descriptor, changes[written:])
+                os.fsync(descriptor)
+            except OSError:
+                os.ftruncate(descriptor, size)
+                raise
+        finally:
+            os.close(descriptor)
+        if size == 0:
+            sync_directory(self._path.parent)
+        return size + len(changes) <= max(SMALLEST_LIMIT, self._path.stat().st_size // 2)
+
+
+def _last_of(file: BinaryIO, index: Index | None) -> Index | None:
+    """Put the messages of a file on top of `index`; return the last that was complete, None if none was.
+
+    Raises ContractError if not even one can be used.
+    """
+    file.seek(0)
+    last: Index | None = None
+    builder = IndexBuilder(index)
+    is_old = False
+    try:
+        for line in _lines(file):
+            part = decode_part(line)
+            if isinstance(part, ConfigHead):
+                is_old = index is not None and part.after != index.revision
+            if is_old:
+                continue
+            builder.take_part(part)
+            if builder.is_ended:
+                last = index = builder.index()
+                builder = IndexBuilder(index)
+    except ContractError as error:
+        if last is None:
+            raise
+        _log.warning("config_on_disk_ends_early", revision=last.revision, reason=str(error))
+    return last
+
+
+def _lines(file: BinaryIO) -> Iterator[bytes]:
+    unpacker = Unpacker()
+    while piece := file.read(_AT_ONCE):
+        yield from unpacker.feed(piece)

@@ -1,0 +1,150 @@
+"""One compilation for all gateways that ask: kept compressed, and sent while it is still being made.
+
+Compiling 400,000 keys takes seconds and sending them longer. So a thread compiles into a list of gzip members in
+memory (some 60 bytes a key), and every gateway that wants everything reads along in that list at its own pace,
+with an empty line every few seconds while nothing is new. The list is kept for whoever asks next.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Iterator
+from contextvars import copy_context
+from typing import Final
+
+import structlog
+from django.db import connection
+
+from gateway.changes import compile_changes
+from gateway.compile import compile_everything, compile_snapshot
+from gateway.config_stream import KEEP_ALIVE
+from gateway.contract import encode
+from tenants.revision import current_revision
+from tenants.scope import platform_scope
+
+log = structlog.get_logger(__name__)
+
+SHARED_FOR_SECONDS: Final = 1.0
+SHARED_FOR_TIMES_AS_LONG: Final = 10  # as it took to compile
+KEEP_ALIVE_SECONDS: Final = 5.0  # a gateway gives up after 40 without a byte
+KEPT_CHANGES: Final = 64  # answers
+
+
+class CompilationFailed(Exception):
+    """The compilation that this answer was reading along with came to no end; its gateway asks again."""
+
+
+class Compilation:
+    """Everything at one revision, finished or in the making."""
+
+    def __init__(self, database: str, revision: int) -> None:
+        self.database, self.revision = database, revision  # at least this one
+        self.began_at = time.monotonic()
+        self.seconds = 0.0
+        self.is_done = self.has_failed = False
+        self._members: list[bytes] = []
+        self._grown = threading.Condition()
+
+    def run(self, members: Callable[[], Iterator[bytes]] = compile_everything) -> None:
+        """Compile; whoever reads along sees each member as it is made."""
+        try:
+            for member in members():
+                with self._grown:
+                    self._members.append(member)
+                    self._grown.notify_all()
+        except BaseException:
+            self.has_failed = True
+            raise
+        finally:
+            self.seconds = time.monotonic() - self.began_at
+            with self._grown:
+                self.is_done = True
+                self._grown.notify_all()
+
+    def read(self) -> Iterator[bytes]:
+        """All members from the first on, and KEEP_ALIVE while none is ready. Raises CompilationFailed."""
+        yield KEEP_ALIVE  # at once: the first query may wait for its connection
+        number = 0
+        while True:
+            with self._grown:
+                if len(self._members) == number and not self.is_done:
+                    self._grown.wait(KEEP_ALIVE_SECONDS)
+                members, is_done = self._members[number:], self.is_done
+            number += len(members)
+            yield from members or [KEEP_ALIVE]
+            if is_done:
+                if self.has_failed:
+                    raise CompilationFailed(f"revision {self.revision} could not be compiled")
+                return
+
+    @property
+    def is_fresh(self) -> bool:
+        """Whether it is recent enough for a gateway to begin with: what it lacks, comes as changes."""
+        age = time.monotonic() - self.began_at - self.seconds
+        return not self.is_done or age <= max(SHARED_FOR_SECONDS, SHARED_FOR_TIMES_AS_LONG * self.seconds)
+
+
+class SharedSnapshots:
+    """What this process has compiled for gateways."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._everything: Compilation | None = None
+        self._changes: OrderedDict[tuple[object, ...], tuple[int, bytes] | None] = OrderedDict()
+        self._whole: tuple[object, float, int, bytes] = (None, 0.0, 0, b"")
+
+    def everything(self, beyond: int) -> Compilation:
+        """Everything at a revision greater than `beyond`, which must exist. Compiles in a thread, once for all.
+
+        Called inside a transaction it has compiled already when it returns, as only that one sees its rows.
+        """
+        database, newest = connection.settings_dict["NAME"], current_revision()
+        with self._lock:
+            made = self._everything
+            if made is not None and made.database == database and made.is_fresh and not made.has_failed:
+                is_slow = not made.is_done or made.seconds > SHARED_FOR_SECONDS
+                if made.revision == newest or (is_slow and beyond < made.revision < newest):
+                    return made
+            made = self._everything = Compilation(database, newest)
+        if connection.in_atomic_block:
+            made.run()
+        else:
+            threading.Thread(target=copy_context().run, args=[_compile, made], daemon=True).start()
+        return made
+
+    def changes(self, after: int, state: str) -> tuple[int, bytes] | None:
+        """As `compile_changes`; compiled once for all gateways that one change has woken."""
+        asked = (connection.settings_dict["NAME"], after, current_revision(), state)
+        with self._lock:
+            if asked not in self._changes:
+                self._changes[asked] = compile_changes(after, state)
+                while len(self._changes) > KEPT_CHANGES:
+                    self._changes.popitem(last=False)
+            return self._changes[asked]
+
+    def whole(self) -> tuple[int, bytes]:
+        """The revision and a `ConfigSnapshot` as JSON: of now, or of at most a second ago at the same revision."""
+        wanted = (connection.settings_dict["NAME"], current_revision())
+        with self._lock:
+            made_for, made_at, revision, body = self._whole
+            if made_for != wanted or time.monotonic() - made_at > SHARED_FOR_SECONDS:
+                snapshot = compile_snapshot()
+                revision, body = snapshot.revision, encode(snapshot)
+                self._whole = ((wanted[0], revision), time.monotonic(), revision, body)
+            return revision, body
+
+
+def _compile(made: Compilation) -> None:
+    try:
+        with platform_scope("configuration for gateways", is_routine=True):
+            made.run()
+        log.info("config.compiled", revision=made.revision, seconds=round(made.seconds, 3))
+    except Exception:
+        log.exception("config.not_compiled", revision=made.revision)
+    finally:
+        connection.close()
+
+
+shared_snapshots = SharedSnapshots()

@@ -1,0 +1,443 @@
+"""A change travels alone, and everything plus all changes is exactly everything of later."""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+from contextlib import contextmanager
+from contextvars import copy_context
+from datetime import timedelta
+from decimal import Decimal
+
+import msgspec
+import pytest
+from django.db import connection, transaction
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+from django.utils.timezone import now
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+
+from billing.models import BilledModel, Price, Sku
+from gateway import actions
+from gateway.changes import compile_changes
+from gateway.compile import compile_everything, compile_snapshot
+from gateway.config_stream import CONFIG_TYPE, ConfigHead, ConfigRecords, ConfigRouting, Unpacker, decode_part
+from gateway.models import ConfigClock
+from gateway.proxy.config_build import IndexBuilder
+from gateway.snapshots import shared_snapshots
+from tenants import revision as revisions
+from tenants.actions import set_limits
+from tenants.models import ApiKey, Tenant
+from tenants.revision import current_revision, raise_revision
+from tests.factories import CatalogModelFactory, ProjectFactory, TenantFactory
+from tests.gateway.granted import BackendFactory, grant, key_for, registered
+
+CONFIG = "/internal/v1/config"
+
+
+def parts_of(body):
+    return [decode_part(line) for line in Unpacker().feed(body)]
+
+
+def put_on(index, body):
+    """The index of a gateway that gets `body`."""
+    builder = IndexBuilder(index)
+    for line in Unpacker().feed(body):
+        builder.take(line)
+    return builder.index()
+
+
+def everything():
+    return put_on(None, b"".join(compile_everything()))
+
+
+def changed(index):
+    """The index after what changed since; None if only everything will do."""
+    found = compile_changes(index.revision, index.state)
+    return None if found is None else put_on(index, found[1])
+
+
+def known_to(index):
+    """What a gateway makes of its index, as a snapshot writes it out; how much is used, it counts on by itself."""
+    keys = [index.keys.get(digest.hex()) for digest in index.keys.records.keys]
+    return without_used([key.config for key in keys if key], index.snapshot)
+
+
+def without_used(keys, snapshot):
+    moment = time.time()
+    told = {}
+    for key in keys:
+        if key.expires_at is not None and key.expires_at <= moment:
+            continue  # a gateway refuses it by itself, and so does it with models
+        models = [model for model in key.models if key.grant_ends[model] > moment]
+        limits = [
+            msgspec.structs.replace(limit, used=None, used_as_of=None)
+            for limit in key.limits
+            if limit.model in {None, *models}
+        ]
+        ends = {model: key.grant_ends[model] for model in models}
+        told[key.key_id] = msgspec.structs.replace(key, limits=limits, models=models, grant_ends=ends)
+    return told, snapshot.routes, snapshot.prices, snapshot.settings
+
+
+def assert_same(index):
+    """The gateway knows exactly what a new one would be told."""
+    snapshot = compile_snapshot()
+    fresh = everything()
+    assert index.revision == fresh.revision == snapshot.revision
+    assert known_to(index) == known_to(fresh) == without_used(snapshot.keys, snapshot)
+
+
+@contextmanager
+def rolled_back():
+    with transaction.atomic():
+        yield
+        transaction.set_rollback(True)
+
+
+# --- one key ---
+
+
+def test_one_changed_key_travels_as_one_key(project):
+    model = CatalogModelFactory()
+    keys = [key_for(project, model) for _ in range(5)]
+    raise_revision()
+    index = everything()
+    ApiKey.objects.across_tenants().filter(pk=keys[2].pk).update(networks=["10.0.0.0/8"])
+    raise_revision(keys=[keys[2].pk])
+    _, body = compile_changes(index.revision, index.state)
+    records = [part for part in parts_of(body) if isinstance(part, ConfigRecords)]
+    assert [key.key_id for part in records for key in part.keys] == [str(keys[2].pk)]
+    assert sum(len(part.projects) + len(part.tenants) for part in records) == 2, "its project and its tenant"
+    assert not [part for part in parts_of(body) if isinstance(part, ConfigRouting)], "routes are the same"
+    assert put_on(index, body).keys.get(keys[2].digest).config.networks == ["10.0.0.0/8"]
+
+
+def test_a_suspended_tenant_travels_as_one_id_and_comes_back_as_one(project, operator):
+    from tenants.actions import resume_tenant, suspend_tenant
+
+    keys = [key_for(project, CatalogModelFactory()) for _ in range(3)]
+    raise_revision()
+    index = everything()
+    suspend_tenant(project.tenant.pk, by=operator, because="unpaid")
+    _, body = compile_changes(index.revision, index.state)
+    assert [len(part.keys) for part in parts_of(body) if isinstance(part, ConfigRecords)] == [0]
+    index = put_on(index, body)
+    assert [index.keys.get(key.digest) for key in keys] == [None] * 3
+    resume_tenant(project.tenant.pk, by=operator)
+    index = changed(index)
+    assert all(index.keys.get(key.digest) for key in keys)
+    assert_same(index)
+
+
+@pytest.mark.django_db
+def test_the_number_of_queries_for_one_key_does_not_grow_with_keys():
+    def fill(times):
+        for _ in range(times):
+            key = key_for(ProjectFactory(tenant=TenantFactory()), BackendFactory().route.model)
+            set_limits(key.tenant, {"tokens_per_day": Decimal(9)}, by=None, key=key)
+        raise_revision()
+        index = everything()
+        raise_revision(keys=[key.pk])
+        return index
+
+    index = fill(1)
+    with CaptureQueriesContext(connection) as few:
+        assert changed(index) is not None
+    index = fill(6)
+    with CaptureQueriesContext(connection) as many:
+        assert changed(index) is not None
+    assert len(many) == len(few) <= 20
+
+
+# --- when everything is told ---
+
+
+def test_who_raises_the_revision_without_a_name_has_everything_told(project):
+    key_for(project, CatalogModelFactory())
+    raise_revision()
+    index = everything()
+    raise_revision(keys=[])
+    raise_revision()
+    raise_revision(keys=[])
+    assert changed(index) is None
+
+
+@pytest.mark.django_db
+def test_a_revision_raised_by_hand_has_everything_told():
+    raise_revision()
+    index = everything()
+    with connection.cursor() as cursor:
+        cursor.execute("UPDATE tenants_configrevision SET number = number + 1")
+    assert changed(index) is None
+    raise_revision(routing=True)
+    assert changed(index) is None
+    assert everything().state, "from here on changes can be told again"
+
+
+@pytest.mark.django_db
+def test_a_database_that_was_restored_builds_no_changes_on_what_it_never_said():
+    """Both histories have a revision 2; the gateway has that of the one that is lost."""
+    with connection.cursor() as cursor:
+        cursor.execute("DELETE FROM tenants_configchange")
+        cursor.execute("DELETE FROM tenants_configrevision")
+    raise_revision(routing=True)
+    with rolled_back():
+        raise_revision(routing=True)
+        index = everything()
+    raise_revision(routing=True)
+    assert (index.revision, current_revision()) == (2, 2)
+    raise_revision(routing=True)
+    assert compile_changes(2, index.state) is None
+    assert compile_changes(2, "") is None
+    assert compile_changes(2, "nonsense.") is None
+
+
+@pytest.mark.django_db
+def test_changes_that_are_too_old_are_forgotten_and_everything_is_told(monkeypatch):
+    monkeypatch.setattr(revisions, "KEPT_CHANGES", 3)
+    raise_revision(routing=True)
+    index = everything()
+    for _ in range(3):
+        raise_revision(routing=True)
+    assert changed(index) is not None
+    raise_revision(routing=True)
+    assert revisions.forget_changes() >= 1
+    assert changed(index) is None
+
+
+def test_a_key_whose_row_is_gone_has_everything_told(project):
+    key = key_for(project)
+    raise_revision()
+    index = everything()
+    raise_revision(keys=[key.pk])
+    ApiKey.objects.across_tenants().filter(pk=key.pk).delete()
+    assert changed(index) is None
+
+
+# --- in order ---
+
+
+@pytest.mark.django_db(transaction=True)
+def test_who_raises_second_waits_for_the_commit_of_who_raised_first():
+    """Else 8 could be told before 7 was committed, and its change would be lost for ever."""
+    raise_revision()
+    index = everything()
+    order = []
+    raised, may_commit = threading.Event(), threading.Event()
+
+    def first():
+        with transaction.atomic():
+            number = raise_revision(keys=[])
+            raised.set()
+            may_commit.wait(10)
+            order.append(number)
+        connection.close()
+
+    def second():
+        raised.wait(10)
+        with transaction.atomic():
+            order.append(raise_revision(keys=[]))
+        connection.close()
+
+    threads = [threading.Thread(target=copy_context().run, args=[work]) for work in (first, second)]
+    for thread in threads:
+        thread.start()
+    raised.wait(10)
+    time.sleep(0.3)
+    assert current_revision() == index.revision, "nothing is visible before the first has committed"
+    assert order == []
+    may_commit.set()
+    for thread in threads:
+        thread.join(10)
+    assert order == [index.revision + 1, index.revision + 2]
+    assert changed(index).revision == index.revision + 2
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_change_that_is_rolled_back_leaves_nothing_behind():
+    raise_revision()
+    index = everything()
+    with rolled_back():
+        raise_revision()
+    raise_revision(keys=[])
+    assert changed(index).revision == index.revision + 1
+
+
+# --- any sequence ---
+
+STEPS = (
+    "claim", "revoke", "suspend_key", "restore_key", "narrow", "grant", "end_grant", "expire", "tenant_limit",
+    "project_limit", "key_limit", "drop_limit", "suspend_tenant", "resume_tenant", "route", "price", "begin_grant",
+    "unnamed", "tell",
+)  # fmt: skip
+
+
+class World:
+    """Three tenants, and what happens to them by rows, each change naming what it changes."""
+
+    def __init__(self, dice):
+        self.dice = dice
+        self.tenants = [TenantFactory() for _ in range(3)]
+        self.projects = [ProjectFactory(tenant=tenant) for tenant in self.tenants for _ in range(2)]
+        self.models = [CatalogModelFactory() for _ in range(4)]
+        self.keys = [key_for(project, *dice.sample(self.models, 2)) for project in self.projects]
+        ConfigClock.objects.get_or_create(pk=1, defaults={"announced_until": now()})
+        raise_revision()
+
+    def step(self, name):
+        getattr(self, name)(self.dice.choice(self.keys), self.dice.choice(self.models))
+
+    def _set(self, key, **fields):
+        ApiKey.objects.across_tenants().filter(pk=key.pk).update(**fields)
+        raise_revision(keys=[key.pk])
+
+    def claim(self, key, model):
+        self.keys.append(key_for(key.project, model))
+        raise_revision(keys=[self.keys[-1].pk], projects=[key.project_id])
+
+    def revoke(self, key, model):
+        self._set(key, state="revoked", revoked_at=now())
+
+    def suspend_key(self, key, model):
+        self._set(key, suspended_at=now())
+
+    def restore_key(self, key, model):
+        self._set(key, suspended_at=None)
+
+    def narrow(self, key, model):
+        self._set(key, model_names=[model.name])
+
+    def expire(self, key, model):
+        self._set(key, expires_at=now() - timedelta(seconds=self.dice.choice([-1000, 1])))
+
+    def grant(self, key, model):
+        grant(key, model)
+        raise_revision(projects=[key.project_id])
+
+    def begin_grant(self, key, model):
+        """By the clock: nobody but the task says so."""
+        grant(key, model, valid_from=now() - timedelta(seconds=1))
+        ConfigClock.objects.update(announced_until=now() - timedelta(seconds=5))
+        actions.announce_what_the_clock_changed()
+
+    def end_grant(self, key, model):
+        key.project.grants.filter(model=model).update(revoked_at=now())
+        raise_revision(projects=[key.project_id])
+
+    def _limit(self, on, model, **place):
+        if Tenant.objects.get(pk=on.tenant_id).status != "active":
+            return
+        model = self.dice.choice(["", model.name])
+        values = {self.dice.choice(["tokens_per_day", "money_per_month", "concurrent_calls"]): Decimal(
+            self.dice.randint(1, 9)
+        )}  # fmt: skip
+        set_limits(on.tenant, values, by=None, model=model, **place)
+
+    def tenant_limit(self, key, model):
+        self._limit(key, model)
+
+    def project_limit(self, key, model):
+        self._limit(key, model, project=key.project)
+
+    def key_limit(self, key, model):
+        self._limit(key, model, key=key)
+
+    def drop_limit(self, key, model):
+        if Tenant.objects.get(pk=key.tenant_id).status == "active":
+            nothing = dict.fromkeys(["tokens_per_day", "money_per_month", "concurrent_calls"])
+            set_limits(key.tenant, nothing, by=None, key=key)
+            set_limits(key.tenant, nothing, by=None)
+
+    def suspend_tenant(self, key, model):
+        Tenant.objects.filter(pk=key.tenant_id).update(
+            status="suspended", suspended_at=now(), suspended_because="test"
+        )
+        raise_revision(tenants=[key.tenant_id])
+
+    def resume_tenant(self, key, model):
+        Tenant.objects.filter(pk=key.tenant_id).update(
+            status="active", suspended_at=None, suspended_because=""
+        )
+        raise_revision(tenants=[key.tenant_id])
+
+    def route(self, key, model):
+        BackendFactory()
+        raise_revision(routing=True)
+
+    def price(self, key, model):
+        billed, _ = BilledModel.objects.get_or_create(name=model.name)
+        sku, is_new = Sku.objects.get_or_create(model=billed, kind="input")
+        if is_new:
+            begin = now().replace(minute=0, second=0, microsecond=0)
+            Price.objects.create(
+                sku=sku, valid=(begin, None), per_million=Decimal(1), currency="USD", reason="test"
+            )
+        raise_revision(routing=True)
+
+    def unnamed(self, key, model):
+        raise_revision()
+
+
+@pytest.mark.django_db
+@settings(
+    max_examples=12,
+    deadline=None,
+    phases=[Phase.generate],
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+@given(steps=st.lists(st.sampled_from(STEPS), min_size=1, max_size=25), seed=st.integers(0, 2**32))
+def test_everything_and_all_changes_since_is_everything_of_now(steps, seed):
+    with rolled_back():
+        world = World(random.Random(seed))
+        index = everything()
+        for name in [*steps, "tell"]:
+            if name != "tell":
+                world.step(name)
+                continue
+            newer = changed(index) if current_revision() > index.revision else index
+            if newer is None:
+                assert "unnamed" in steps
+                newer = everything()
+            index = newer
+            assert_same(index)
+
+
+# --- over HTTP ---
+
+
+def ask(headers, after, state=""):
+    answer = Client().get(
+        CONFIG, {"after": after, "wait": 0, "state": state}, headers={**headers, "Accept": CONFIG_TYPE}
+    )
+    body = b"".join(answer.streaming_content) if answer.streaming else answer.content
+    return answer, body
+
+
+def test_a_gateway_that_accepts_lines_gets_everything_and_then_what_changed(project):
+    key = key_for(project, CatalogModelFactory())
+    newest = raise_revision()
+    _, headers = registered()
+    answer, body = ask(headers, 0)
+    assert (answer.status_code, answer["Content-Type"]) == (200, CONFIG_TYPE)
+    assert answer["x-config-revision"] == str(newest)
+    index = put_on(None, body)
+    raise_revision(keys=[key.pk])
+    answer, body = ask(headers, newest, index.state)
+    assert parts_of(body)[0].after == newest
+    assert put_on(index, body).revision == newest + 1
+    _, body = ask(headers, newest, "of somebody else")
+    assert parts_of(body)[0].after is None
+
+
+@pytest.mark.django_db(transaction=True)
+def test_everything_is_compiled_in_a_thread_once_for_all_who_ask():
+    newest = raise_revision()
+    _, headers = registered()
+    bodies = [ask(headers, 0)[1] for _ in range(3)]
+    assert {put_on(None, body).revision for body in bodies} == {newest}
+    assert len({next(iter(parts_of(body))).issued_at for body in bodies}) == 1
+    assert isinstance(parts_of(bodies[0])[0], ConfigHead)
+    assert shared_snapshots.everything(0).revision == newest
