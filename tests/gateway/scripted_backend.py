@@ -1,6 +1,7 @@
 """A backend that says exactly what a test tells it to, and remembers what it was asked."""
 
 import asyncio
+import contextlib
 import json
 import threading
 
@@ -46,14 +47,18 @@ class ScriptedBackend:
         self.asked = []
         self._answer = (200, {}, [orjson.dumps(plain())])
         self._loop = asyncio.new_event_loop()
-        threading.Thread(target=self._loop.run_forever, daemon=True).start()
+        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
+        self._thread.start()
         asyncio.run_coroutine_threadsafe(self._up(), self._loop).result(10)
 
     def says(self, content=None, *, status=200, headers=None, events=None):
-        """An answer: JSON of `content` (bytes as they are), or a stream of `events` (bytes as they are)."""
+        """An answer: JSON of `content` (bytes as they are), or a stream of `events` (bytes as they are; a number is
+        a wait in seconds).
+        """
         if events is not None:
             pieces = [
-                one if isinstance(one, bytes) else b"data: " + orjson.dumps(one) + b"\n\n" for one in events
+                one if isinstance(one, bytes | float) else b"data: " + orjson.dumps(one) + b"\n\n"
+                for one in events
             ]
             self._answer = (status, STREAM | (headers or {}), pieces)
         else:
@@ -65,8 +70,14 @@ class ScriptedBackend:
         return BackendConfig(**{**fields, **changes})
 
     def close(self):
+        """Go away. Safe to repeat."""
+        if self._loop.is_running():
+            self._close()
+
+    def _close(self):
         asyncio.run_coroutine_threadsafe(self._runner.cleanup(), self._loop).result(10)
         self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join(10)
 
     async def _up(self):
         app = web.Application(client_max_size=64 * 1024 * 1024)
@@ -82,9 +93,13 @@ class ScriptedBackend:
         status, headers, pieces = self._answer
         response = web.StreamResponse(status=status, headers=headers)
         await response.prepare(request)
-        for piece in pieces:
-            await response.write(piece)
-        await response.write_eof()
+        with contextlib.suppress(ConnectionError):  # whoever asked has gone
+            for piece in pieces:
+                if isinstance(piece, float):
+                    await asyncio.sleep(piece)
+                else:
+                    await response.write(piece)
+            await response.write_eof()
         return response
 
 

@@ -1,0 +1,256 @@
+"""Success is a whole answer: what began with 200 and did not finish is an error, and costs what was delivered."""
+
+import json
+
+import pytest
+import requests
+
+from tests.gateway.scripted_backend import USAGE, ScriptedBackend, add_route, chunk, plain
+
+MODEL = "aurora-whole"
+DONE = b"data: [DONE]\n\n"
+WORDS = [chunk() for _ in range(6)]  # 30 bytes: 10 tokens where nobody tells
+ROLE = {
+    "id": "c",
+    "choices": [{"index": 0, "delta": {"role": "assistant", "content": ""}, "finish_reason": None}],
+}
+TOLD = {"id": "c", "choices": [], "usage": USAGE}
+OVERLOADED = {"message": "Provider overloaded", "code": 502}
+
+
+def end(reason="stop", index=0, **more):
+    return {"id": "c", "choices": [{"index": index, "delta": {}, "finish_reason": reason}], **more}
+
+
+def piece(text="word ", index=0):
+    return {"id": "c", "choices": [{"index": index, "delta": {"content": text}, "finish_reason": None}]}
+
+
+@pytest.fixture
+def scripted(shared_road):
+    """A backend that is new for each test, so that none inherits another one's ejection."""
+    backend = ScriptedBackend()
+    backend.key = add_route(shared_road, MODEL, backend.backend())
+    yield backend
+    shared_road.routes = [route for route in shared_road.routes if route.model != MODEL]
+    shared_road.publish()
+    backend.close()
+
+
+def call(road, key, path="chat/completions", **fields):
+    body = {"model": MODEL, "messages": [{"role": "user", "content": "hello hello"}], **fields}
+    headers = {"authorization": f"Bearer {key}"}
+    return requests.post(f"{road.gateway.url}/v1/{path}", json=body, headers=headers, timeout=20)
+
+
+def recorded(road, key):
+    (event,) = road.events(key, 1)
+    return event
+
+
+def written(answer):
+    lines = [line[5:].strip() for line in answer.text.splitlines() if line.startswith("data:")]
+    events = [json.loads(line) for line in lines if line != "[DONE]"]
+    choices = [choice for event in events for choice in event.get("choices", [])]
+    return "".join(choice["delta"].get("content") or "" for choice in choices)
+
+
+WHOLE_STREAMS = {
+    "end, usage, mark": [*WORDS, end(), TOLD, DONE],
+    "a mark and no end": [*WORDS, TOLD, DONE],
+    "an end and no mark": [*WORDS, end(), TOLD],
+    "an end with usage in its chunk": [*WORDS, end(usage=USAGE), DONE],
+    "usage in the choice (Moonshot)": [*WORDS, {"id": "c", "choices": [
+        {"index": 0, "delta": {}, "finish_reason": "stop", "usage": USAGE}]}, DONE],
+    "usage in an empty piece": [*WORDS, {"id": "c", "choices": [{"index": 0, "delta": {}}], "usage": USAGE}, DONE],
+    "a placeholder first": [{**ROLE, "usage": {"prompt_tokens": 0, "completion_tokens": 0}}, *WORDS, end(), TOLD, DONE],
+    "a placeholder last": [*WORDS, end(), TOLD, {"choices": [], "usage": {"prompt_tokens": 0, "completion_tokens": 0}},
+                           DONE],
+    "running usage": [*[chunk(usage={"prompt_tokens": 12, "completion_tokens": n}) for n in range(1, 7)], end(), DONE],
+    "Windows' line ends": [b"data: " + json.dumps(one).encode() + b"\r\n\r\n" for one in (*WORDS, end(), TOLD)]
+                          + [b"data: [DONE]\r\n\r\n"],
+    "no space behind the colon": [b"data:" + json.dumps(one).encode() + b"\n\n" for one in (*WORDS, end(), TOLD)]
+                                 + [b"data:[DONE]\n\n"],
+    "comments, ids and retries": [b": working\n\n", b"retry: 3000\n\n", *WORDS, b": still\n\nid: 7\n\n", end(), TOLD,
+                                  b"id: 8\ndata: [DONE]\n\n"],
+    "data over several lines": [*WORDS, b'data: {"id":"c","choices":[],\ndata: "usage":' + json.dumps(USAGE).encode()
+                                + b"}\n\n", end(), DONE],
+    "all in one piece": [b"".join(b"data: " + json.dumps(one).encode() + b"\n\n"
+                                  for one in (*WORDS, end(), TOLD)) + DONE],
+    "a mark of byte order": [b"\xef\xbb\xbf", *WORDS, end(), TOLD, DONE],
+    "no last empty line": [*WORDS, end(), TOLD, b"data: [DONE]"],
+    "a null error beside the choices": [*[chunk(error=None) for _ in range(6)], end(), TOLD, DONE],
+    "Ollama's names": [*WORDS, end(prompt_eval_count=12, eval_count=6), DONE],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", WHOLE_STREAMS)
+def test_a_stream_with_an_end_is_whole_and_billed_as_told(shared_road, scripted, name):
+    scripted.says(events=WHOLE_STREAMS[name])
+    answer = call(shared_road, scripted.key, stream=True)
+    assert written(answer) == "word " * 6
+    assert answer.text.count("[DONE]") == 1
+    event = recorded(shared_road, scripted.key)
+    assert (event.status, event.is_exact, event.tokens.input, event.tokens.output) == ("ok", True, 12, 6)
+
+
+CUT = {
+    "nothing more": [*WORDS],
+    "running usage": [chunk(usage={"prompt_tokens": 12, "completion_tokens": n}) for n in range(1, 7)],
+    "usage and no end": [*WORDS, TOLD],
+    "an error event": [*WORDS, {"error": OVERLOADED}],
+    "an error event and a mark": [*WORDS, {"error": OVERLOADED}, DONE],
+    "an error beside choices": [*WORDS, {"error": OVERLOADED, **end("error")}, DONE],
+    "an end that is an error": [*WORDS, end("error"), TOLD, DONE],
+    "an end that is an abort": [*WORDS, end("abort"), TOLD, DONE],
+    "an event of that name": [*WORDS, b'event: error\ndata: {"code": "overloaded"}\n\n', DONE],
+    "plain words": [*WORDS, b"data: Internal Server Error\n\n", DONE],
+    "JSON that is no event": [*WORDS, b'{"error": {"message": "overloaded"}}\n\n', DONE],
+    "a detail": [*WORDS, {"detail": "overloaded"}, DONE],
+    "an Anthropic error": [
+        *WORDS,
+        {"type": "error", "error": {"type": "overloaded_error", "message": "x"}},
+        DONE,
+    ],
+    "one of two choices": [*WORDS, piece(index=1), end(), TOLD],
+}
+
+
+@pytest.mark.parametrize("name", CUT)
+def test_a_stream_without_an_end_is_an_error_and_costs_what_was_delivered(shared_road, scripted, name):
+    scripted.says(events=[ROLE, *CUT[name][:1], 0.2, *CUT[name][1:]])
+    answer = call(shared_road, scripted.key, stream=True, n=2 if "two" in name else 1)
+    assert "[DONE]" not in answer.text
+    assert '"error"' in answer.text
+    event = recorded(shared_road, scripted.key)
+    assert (event.status, event.is_exact) == ("error", False)
+    assert 6 <= event.tokens.output <= 12
+    assert event.tokens.reasoning == 0
+    failures = shared_road.gateway.metric(
+        f'llm_backend_failures_total{{backend="{scripted.id}",reason="broken_answer"}}'
+    )
+    assert failures == 1
+
+
+@pytest.mark.parametrize(
+    "events",
+    [
+        [DONE], [TOLD, DONE], [b": working\n\n"], [], [ROLE, {"error": OVERLOADED}], [{"error": OVERLOADED}, DONE],
+        [{"id": "c", "choices": []}, DONE], [{"choices": None}, DONE], [b"data: null\n\n", DONE],
+        [ROLE, end("error"), DONE],
+        [ROLE, chunk("", usage={"prompt_tokens": 12, "completion_tokens": 900,
+                                "completion_tokens_details": {"reasoning_tokens": 900}})],
+    ],
+)  # fmt: skip
+def test_a_stream_that_brings_nothing_is_a_502_and_costs_nothing(shared_road, scripted, events):
+    scripted.says(events=events)
+    answer = call(shared_road, scripted.key, stream=True)
+    assert (answer.status_code, answer.json()["error"]["code"]) == (502, "backend_failed")
+    event = recorded(shared_road, scripted.key)
+    assert (event.status, event.tokens.total) == ("error", 0)
+
+
+def without_choices(**changes):
+    return {name: value for name, value in plain(**changes).items() if name != "choices"}
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        {"error": OVERLOADED}, {"error": "overloaded"}, plain(error=OVERLOADED), {"object": "error", "message": "x"},
+        {"type": "error", "error": {"type": "overloaded_error"}}, {"detail": "x"}, {"message": "x", "code": 500},
+        plain(choices=[]), plain(choices=None), without_choices(), plain(choices=[None]), plain(choices={}),
+        plain(choices=[{"index": 0, "message": None}]), plain(choices=[{"index": 0}]),
+        plain(choices=[{"index": 0, "message": {"content": ""}, "finish_reason": "error"}]),
+        plain(choices=[{"index": 0, "message": {"content": "x"}, "error": {"message": "x"}}]),
+        b"", b"null", b"[]", b'"x"', b"<html>", b'{"choices":[{"message":{"content":"hi', b"{}",
+    ],
+)  # fmt: skip
+def test_a_200_without_an_answer_is_a_502_and_costs_nothing(shared_road, scripted, content):
+    scripted.says(content)
+    answer = call(shared_road, scripted.key)
+    assert (answer.status_code, answer.json()["error"]["code"]) == (502, "backend_failed")
+    event = recorded(shared_road, scripted.key)
+    assert (event.status, event.tokens.total) == ("error", 0)
+
+
+def test_a_fault_of_the_caller_inside_a_200_is_told_to_the_caller(shared_road, scripted):
+    scripted.says(
+        {"error": {"message": "Your prompt is too long", "type": "invalid_request_error", "code": 400}}
+    )
+    answer = call(shared_road, scripted.key)
+    assert (answer.status_code, answer.json()["error"]["message"]) == (400, "Your prompt is too long")
+    answer = call(shared_road, scripted.key, stream=True)
+    assert (answer.status_code, answer.json()["error"]["message"]) == (400, "Your prompt is too long")
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        {"content": "word " * 100},
+        {"content": None, "reasoning_content": "word " * 100},
+        {"content": None, "refusal": "word " * 100},
+        {"content": [{"type": "text", "text": "word " * 100}]},
+        {
+            "content": None,
+            "tool_calls": [{"function": {"name": "f", "arguments": json.dumps({"x": "word " * 100})}}],
+        },
+    ],
+)
+def test_every_kind_of_text_is_delivered_and_counts_where_nobody_tells(shared_road, scripted, message):
+    choice = {"index": 0, "message": {"role": "assistant", **message}, "finish_reason": "stop"}
+    for usage in ({"prompt_tokens": 12, "completion_tokens": 0, "total_tokens": 12}, None):
+        key = shared_road.new_key(models=[MODEL])
+        scripted.says(plain(choices=[choice, {**choice, "index": 1}], usage=usage))
+        assert call(shared_road, key, n=2).status_code == 200
+        event = recorded(shared_road, key)
+        assert (event.status, event.is_exact) == ("ok", False)
+        assert 300 <= event.tokens.output <= 400
+
+
+def test_sources_that_an_answer_cites_are_not_what_the_model_wrote(shared_road, scripted):
+    source = {"type": "url_citation", "url_citation": {"title": "t", "content": "word " * 400}}
+    message = {"role": "assistant", "content": "short", "annotations": [source]}
+    scripted.says(plain(choices=[{"index": 0, "message": message, "finish_reason": "stop"}]))
+    assert call(shared_road, scripted.key).status_code == 200
+    event = recorded(shared_road, scripted.key)
+    assert (event.is_exact, event.tokens.output) == (True, 6)
+
+
+def test_bytes_that_are_no_text_pass(shared_road, scripted):
+    broken = (
+        b'data: {"id":"c","choices":[{"index":0,"delta":{"content":"w\xff\xfe"}}],"usage":'
+        + json.dumps(USAGE).encode()
+    )
+    scripted.says(events=[broken + b"}\n\n", end(), DONE])
+    answer = call(shared_road, scripted.key, stream=True)
+    assert b"[DONE]" in answer.content
+    event = recorded(shared_road, scripted.key)
+    assert (event.status, event.tokens.input, event.tokens.output) == ("ok", 12, 6)
+
+
+@pytest.mark.parametrize(
+    ("content", "status"),
+    [
+        ({"data": [{"index": 0, "embedding": "AACAPw=="}, {"index": 1, "embedding": [0.5]}]}, 200),
+        ({"data": [{"index": 0, "embedding": [0.5]}]}, 502),
+        ({"data": [{"index": 0, "embedding": [0.5]}, {"index": 1, "embedding": []}]}, 502),
+        ({"data": [{"index": 0, "embedding": [0.5]}, {"index": 1, "embedding": None}]}, 502),
+        ({"data": []}, 502), ({"data": None}, 502), ({}, 502), ({"error": "x", "data": []}, 502),
+    ],
+)  # fmt: skip
+def test_embeddings_are_whole_with_a_vector_for_each_input(shared_road, scripted, content, status):
+    scripted.says({"object": "list", "usage": {"prompt_tokens": 7, "total_tokens": 7}, **content})
+    answer = call(shared_road, scripted.key, "embeddings", input=["one", "two"])
+    assert answer.status_code == status
+    event = recorded(shared_road, scripted.key)
+    assert (event.status, event.tokens.total) == (("ok", 7) if status == 200 else ("error", 0))
+
+
+def test_an_engine_that_says_no_more_after_its_end_is_not_waited_for(shared_road, scripted):
+    scripted.says(events=[*WORDS, end(), 30.0, DONE])
+    answer = call(shared_road, scripted.key, stream=True)
+    assert answer.elapsed.total_seconds() < 10
+    assert "[DONE]" in answer.text
+    event = recorded(shared_road, scripted.key)
+    assert (event.status, event.is_exact, event.tokens.output) == ("ok", False, 10)
