@@ -22,6 +22,7 @@ from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from catalog import rules
 from catalog.actions import decide_review, raise_access_request, revoke_grant, withdraw_access_request
 from catalog.actions.reviews import require_decidable, require_revocable
 from catalog.models import AccessRequest, CatalogModel, Grant, Review, ReviewDecision
@@ -245,6 +246,7 @@ class AccessRequestViewSet(VisibleMixin, viewsets.ReadOnlyModelViewSet[AccessReq
             by=signed_in(request),
             verdict=said.validated_data["verdict"],
             comment=said.validated_data["comment"],
+            seen=None if (facts := said.validated_data["facts"]) is None else rules.read_facts(facts),
         )
         return Response(self._told(access_request.pk))
 

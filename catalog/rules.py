@@ -6,12 +6,10 @@ later with the rules of its day. Changing a rule means raising VERSION.
 
 from __future__ import annotations
 
-import hashlib
-import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from typing import Any, Final
 
 from django.utils.translation import gettext as _
@@ -95,9 +93,29 @@ def _is_worse(name: str, then: Any, now: Any) -> bool:
     return True
 
 
-def digest(facts: Mapping[str, Any]) -> str:
-    """A short name for exactly these facts, by which a page says what its reader has seen."""
-    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
+def read_facts(said: Any) -> dict[str, Any]:
+    """Facts as somebody sends them back who has seen them; what cannot be one is left out, and so is worse than any."""
+    return {
+        name: value
+        for name, value in (said if isinstance(said, Mapping) else {}).items()
+        if name in _IS_READABLE and _IS_READABLE[name](value)
+    }
+
+
+def _is_amount(value: Any) -> bool:
+    try:
+        return value is None or (isinstance(value, str) and Decimal(value).is_finite())
+    except InvalidOperation:
+        return False
+
+
+_IS_READABLE: Final[dict[str, Callable[[Any], bool]]] = {
+    "expected_monthly_cost": _is_amount,
+    "currency": lambda value: isinstance(value, str),
+    "risk_tier": lambda value: value in _RISK_TIERS,
+    "data_class": lambda value: isinstance(value, str),
+    "is_new_to_project": lambda value: isinstance(value, bool),
+}
 
 
 def _because(facts: Facts) -> Iterator[tuple[str, str]]:

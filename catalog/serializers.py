@@ -119,7 +119,7 @@ class AccessRequestSerializer(serializers.ModelSerializer[AccessRequest]):
         fields = [
             "id", "reference", "tenant", "project", "model", "requested_by", "purpose", "data_class",
             "expected_tokens_per_day", "limits", "duration_days", "expected_monthly_cost", "currency", "state",
-            "created_at", "decided_at", "rule_version", "reviews", "notice", "grant", "key",
+            "created_at", "decided_at", "rule_version", "facts", "reviews", "notice", "grant", "key",
         ]  # fmt: skip
 
     def get_notice(self, access_request: AccessRequest) -> str:
@@ -157,6 +157,13 @@ class NewReviewSerializer(serializers.Serializer[Any]):
     track = serializers.ChoiceField(Review.Track.choices)
     verdict = serializers.ChoiceField(ReviewDecision.Verdict.choices)
     comment = serializers.CharField(max_length=2000, required=False, default="", allow_blank=True)
+    facts = serializers.DictField(
+        required=False,
+        allow_null=True,
+        default=None,
+        help_text="The request's `facts` as you have read them. If what your track looks at has become worse, nothing "
+        "is decided (409, `facts_changed`). Without, they are compared with those that the request shows.",
+    )
 
 
 class GrantSerializer(serializers.ModelSerializer[Grant]):

@@ -40,11 +40,16 @@ def what_is_worse(review: Review, then: Mapping[str, Any], facts: rules.Facts) -
     return " ".join(_in_words(name, then.get(name), present) for name in names)
 
 
-def renew_facts(access_request: AccessRequest, facts: rules.Facts, *, by: User) -> list[Review]:
+def renew_facts(
+    access_request: AccessRequest, facts: rules.Facts, *, by: User, opens_reviews: bool = True
+) -> list[Review]:
     """Let an open request, which the caller has locked, stand on `facts`; return the reviews that open by it.
 
     A track that the rules want now and that the request does not have is added. One that was approved, or by one of
     several people, on facts that are worse now is asked again, in another round. The audit entry has old and new facts.
+
+    Args:
+        opens_reviews: False where the request is about to end, and only shows what was true then.
     """
     before, present = dict(access_request.facts), facts.as_json()
     reviews = {
@@ -54,7 +59,7 @@ def renew_facts(access_request: AccessRequest, facts: rules.Facts, *, by: User) 
         .select_for_update()
     }
     added, again = [], []
-    for wanted in rules.wanted_reviews(facts):
+    for wanted in rules.wanted_reviews(facts) if opens_reviews else []:
         review = reviews.get(wanted.track)
         if review is None:
             added.append(_add(access_request, wanted, before, present))

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import timedelta
 from decimal import Decimal
+from typing import Any
 from uuid import UUID
 
 from django.conf import settings
@@ -32,7 +34,9 @@ class _FactsChanged(Exception):
     """The track's facts are worse than those that the request shows; nothing is decided."""
 
 
-def decide_review(pk: UUID | str, *, by: User, verdict: str, comment: str = "", seen: str = "") -> Review:
+def decide_review(
+    pk: UUID | str, *, by: User, verdict: str, comment: str = "", seen: Mapping[str, Any] | None = None
+) -> Review:
     """Approve or refuse one track of a request, on the facts of this moment.
 
     A refusal refuses the whole request. The approval that completes the last track brings forth, in the
@@ -46,7 +50,7 @@ def decide_review(pk: UUID | str, *, by: User, verdict: str, comment: str = "", 
     Args:
         verdict: "approve" or "reject".
         comment: the requester reads it; a refusal needs one.
-        seen: `rules.digest` of the facts that `by` has seen, if not those that the request shows.
+        seen: the facts that `by` has seen (`rules.read_facts`); None for those that the request shows.
 
     Raises:
         Review.DoesNotExist: `by` cannot see such a review.
@@ -71,7 +75,9 @@ def decide_review(pk: UUID | str, *, by: User, verdict: str, comment: str = "", 
 
 
 @transaction.atomic
-def _decide_review(pk: UUID | str, *, by: User, verdict: str, comment: str, seen: str) -> Review:
+def _decide_review(
+    pk: UUID | str, *, by: User, verdict: str, comment: str, seen: Mapping[str, Any] | None
+) -> Review:
     review, access_request = _lock_review(pk, by)
     require(by, f"catalog.review_{review.track}")
     if reason := why_not_decide(by, access_request):
@@ -84,10 +90,10 @@ def _decide_review(pk: UUID | str, *, by: User, verdict: str, comment: str, seen
     if is_approval:
         _require_still_allowed(access_request)
         shown = access_request.facts or facts.as_json()  # a request that shows none hides none
-        if seen != rules.digest(facts.as_json()) and (worse := what_is_worse(review, shown, facts)):
+        if worse := what_is_worse(review, shown if seen is None else seen, facts):
             raise _FactsChanged(worse)
-        renew_facts(access_request, facts, by=by)
-        review.refresh_from_db(fields=["round", "state", "because"])
+    renew_facts(access_request, facts, by=by, opens_reviews=is_approval)
+    review.refresh_from_db(fields=["round", "state", "because"])
 
     _record_decision(review, by=by, verdict=verdict, comment=comment.strip(), facts=facts)
     audit.record(
@@ -193,6 +199,8 @@ def require_decidable(access_request: AccessRequest, user: User, *, track: str) 
     tracks = [track] if track in Review.Track.values else Review.Track.values
     if not any(user.has_perm(f"catalog.review_{one}") for one in tracks):
         require(user, f"catalog.review_{tracks[0]}")
+    if reason := why_not_decide(user, access_request):
+        raise PermissionDenied(reason)
     require_pending(access_request)
 
 

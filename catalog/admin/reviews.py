@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from django.contrib import admin, messages
-from django.core.exceptions import ValidationError
+from django.core.exceptions import PermissionDenied, ValidationError
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import redirect
@@ -16,6 +16,7 @@ from django.utils.translation import gettext_lazy as _
 from unfold.admin import TabularInline
 from unfold.decorators import display
 
+from catalog import rules
 from catalog.actions import decide_review
 from catalog.actions.facts import notice_of
 from catalog.actions.four_eyes import why_not_decide
@@ -198,6 +199,8 @@ class ReviewAdmin(LookAdmin):
         self, request: HttpRequest, review: Review, form: DecisionForm
     ) -> tuple[HttpResponseRedirect | None, int]:
         """Decide; the way on, or nothing and the status of the page that says what to mend."""
+        if reason := why_not_decide(signed_in(request), review.access_request):
+            raise PermissionDenied(reason)
         if not form.is_valid():
             return None, 400
         try:
@@ -206,7 +209,7 @@ class ReviewAdmin(LookAdmin):
                 by=signed_in(request),
                 verdict=form.cleaned_data["verdict"],
                 comment=form.cleaned_data["comment"],
-                seen=form.cleaned_data["seen"],
+                seen=rules.read_facts(said) if (said := form.cleaned_data["seen"]) else None,
             )
         except ValidationError as refused:
             for name, problems in refused.message_dict.items():

@@ -10,7 +10,6 @@ import pytest
 from django.utils.timezone import now
 
 from billing.prices import hour_of, publish_prices
-from catalog import rules
 from catalog.actions import decide_review
 from catalog.models import CatalogModel, Grant, Review, ReviewDecision
 from tenants.actions import issue_personal_access_token
@@ -29,10 +28,11 @@ ASKING = {
 }
 
 
-def price(name, **per_million):
-    """Publish today's prices of a model, in force since this hour."""
+def price(name, hours_ago=0, **per_million):
+    """Publish today's prices of a model, in force since this hour or an earlier one."""
     prices = {kind: Decimal(value) for kind, value in per_million.items()}
-    publish_prices(name, prices, valid_from=hour_of(now()), reason="test", by=None)
+    since = hour_of(now()) - timedelta(hours=hours_ago)
+    publish_prices(name, prices, valid_from=since, reason="test", by=None)
 
 
 @pytest.fixture
@@ -208,7 +208,8 @@ def test_a_refusal_needs_no_second_look_and_keeps_the_facts(asked, decide, secur
     answer = decide(security_reviewer, asked, "security", "reject")
     assert (answer.status_code, answer.json()["state"]) == (200, "rejected")
     decision = ReviewDecision.objects.across_tenants().get()
-    assert decision.facts["risk_tier"] == "high"
+    assert decision.facts["risk_tier"] == answer.json()["facts"]["risk_tier"] == "high"
+    assert states(answer.json()) == {"security": "rejected"}
 
 
 def test_the_page_shows_the_facts_of_now_and_takes_a_decision_on_them(
@@ -222,8 +223,11 @@ def test_the_page_shows_the_facts_of_now_and_takes_a_decision_on_them(
     page = client.get(url)
     assert "105,000.00 USD" in page.content.decode()
     assert "was 1,050.00 USD and is 105,000.00 USD now" in page.content.decode()
-    outdated = client.post(url, {"verdict": "approve", "seen": rules.digest(asked.facts)})
+    outdated = client.post(url, {"verdict": "approve", "seen": json.dumps(asked.facts)})
     assert outdated.status_code == 409
+    asked.refresh_from_db()
+    assert asked.expected_monthly_cost == 105_000, "the request shows the new facts"
+    assert client.post(url, {"verdict": "approve", "seen": '{"risk_tier": "x"}'}).status_code == 409
     assert client.post(url, {"verdict": "approve", "seen": page.context["seen"]}).status_code == 302
     assert review_of(asked, "cost").state == "approved"
 
@@ -242,6 +246,23 @@ def test_reviewer_and_requester_read_on_their_pages_what_it_needs_now(
     page = client.get(f"/t/lab/requests/{asked.pk}/").content.decode()
     assert "Now needs a cost review" in page
     assert "found that the facts have changed" in page
+
+
+def test_whoever_sends_the_facts_they_read_approves_no_others(
+    asked, decide, call, cost_reviewer, security_reviewer
+):
+    """Somebody else's attempt has made the request show the new price meanwhile."""
+    price("gpt-4.1", hours_ago=1, input="20", output="80")
+    read = decide(security_reviewer, asked, "security").json()["facts"]
+    price("gpt-4.1", input="2000", output="8000")
+    assert decide(cost_reviewer, asked, "cost").status_code == 409
+    path = f"access-requests/{asked['id']}/reviews/"
+    said = {"track": "cost", "verdict": "approve"}
+    for facts in (read, {}, {"expected_monthly_cost": "much", "currency": 7}):
+        assert call(cost_reviewer, "post", path, said | {"facts": facts}).status_code == 409
+    shown = call(cost_reviewer, "get", f"access-requests/{asked['id']}/").json()["facts"]
+    answer = call(cost_reviewer, "post", path, said | {"facts": shown})
+    assert (answer.status_code, answer.json()["state"]) == (200, "approved")
 
 
 @pytest.mark.django_db(transaction=True)
