@@ -10,6 +10,7 @@ from uuid import UUID
 from django.core.exceptions import PermissionDenied, ValidationError
 from django.db import transaction
 from django.utils.timezone import now
+from django.utils.translation import gettext as _
 
 from tenants import audit
 from tenants.errors import Conflict
@@ -171,7 +172,7 @@ def _lock_people(user: User, by: User) -> User:
     people = {row.pk: row for row in rows.order_by("pk")}
     if by.pk != user.pk:
         if not people[by.pk].is_active:
-            raise PermissionDenied("Your account is not active any more.")
+            raise PermissionDenied(_("Your account is not active any more."))
         forget_deeds(by)
         require_may_issue(user, by)
     return people[user.pk]
