@@ -35,6 +35,7 @@ from tenants import audit
 from tenants.actions import create_project, create_tenant
 from tenants.errors import Conflict
 from tenants.models import ApiKey, Project, Tenant
+from tenants.names import clean_name
 
 IMPORT_BATCH: Final = 50_000  # events in one transaction
 KEY_NAME: Final = "trace-import"
@@ -243,7 +244,7 @@ def _begin(path: Path, source: str, assignment: Assignment) -> UsageImport:
         file_sha256=_sha256(path),
         defaults={
             "tenant": assignment.tenant,
-            "file_name": path.name[:200],
+            "file_name": clean_name(path.name, 200),
             "assignment": assignment.describe(),
         },
     )

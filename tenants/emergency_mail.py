@@ -10,7 +10,7 @@ from django.urls import reverse
 from django.utils.timezone import now
 from django.utils.translation import gettext as _
 
-from tenants.mail import REFUSED, compose, mail_server, refusal
+from tenants.mail import REFUSED, compose, mail_server, person_in_words, quoted, refusal
 from tenants.models import EmergencyAccess, User
 from tenants.roles import Role
 
@@ -31,11 +31,13 @@ def tell_owners(pk: UUID | str) -> int:
         return 0
     words = {
         "access": access,
-        "tenant": access.tenant,
+        "tenant": quoted(access.tenant),
+        "who": person_in_words(access.opened_by),
+        "reason": quoted(access.reason, 500),
         "url": f"{settings.CONSOLE_URL}{reverse('emergency-access-list', args=[access.tenant.slug])}",
         "contact": settings.SUPPORT_CONTACT,
     }
-    subject = _("Emergency access to %(tenant)s was opened") % {"tenant": access.tenant.name}
+    subject = _("Emergency access to %(tenant)s was opened") % {"tenant": quoted(access.tenant)}
     mails = [
         compose("emergency_access", subject, owner.email, owner=owner, **words)
         for owner in owners_of(access.tenant_id)

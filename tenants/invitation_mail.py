@@ -12,7 +12,7 @@ from django.utils.crypto import salted_hmac
 from django.utils.timezone import now
 from django.utils.translation import gettext as _
 
-from tenants.mail import REFUSED, compose, mail_server, refusal
+from tenants.mail import REFUSED, compose, mail_server, person_in_words, quoted, refusal
 from tenants.models import Invitation
 from tenants.secrets import INVITATION, derived_secret, digest
 
@@ -46,8 +46,12 @@ def send_invitation(pk: UUID | str) -> bool:
     if invitation is None:
         return False
     secret = link_secret(invitation.pk, invitation.expires_at)
-    subject = _("Join %(tenant)s on Quartermaster") % {"tenant": invitation.tenant.name}
-    words = {"invitation": invitation, "tenant": invitation.tenant, "inviter": invitation.invited_by}
+    subject = _("Join %(tenant)s on Quartermaster") % {"tenant": quoted(invitation.tenant)}
+    words = {
+        "invitation": invitation,
+        "tenant": quoted(invitation.tenant),
+        "inviter": person_in_words(invitation.invited_by),
+    }
     mail = compose("invitation", subject, invitation.email, url=link_url(secret), **words)
     with mail_server() as mail.connection:
         # By the row's own columns: a join would make it IN (SELECT ...), which is not asked again after a wait.

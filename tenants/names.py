@@ -15,8 +15,10 @@ from django.db import models
 from django.db.models import BooleanField, CheckConstraint, F, Func, Q
 from django.utils.translation import gettext as _
 
+from tenants.look_alikes import skeleton
+
 if TYPE_CHECKING:
-    _CharField = models.CharField[Any, Any]
+    _CharField = models.CharField[str, str]
 else:
     _CharField = models.CharField  # takes no parameters at run time
 
@@ -99,19 +101,34 @@ def read_prose(said: str) -> str:
     return re.sub("\n{3,}", "\n\n", "\n".join(lines)).strip("\n")
 
 
-def clean_prose(said: str) -> str:
-    """The same of what a program reported, or of what was written before there was a rule."""
-    lines = [clean_name(line) for line in re.split("\r\n|[\n\r\x85\u2028\u2029]", said)]
-    return re.sub("\n{3,}", "\n\n", "\n".join(lines)).strip("\n")
+def read_field(
+    field: str, said: str, *, missing: Any, longest: int | None = None, is_line: bool = False
+) -> str:
+    """A name, or a reason (`is_line`), that an action needs.
+
+    Raises ValidationError for `field`, with `missing` if it is empty or longer than `longest`.
+    """
+    try:
+        text = read_line(said) if is_line else read_name(said)
+    except ValidationError as error:
+        raise ValidationError({field: error.messages}) from error
+    if not text or (longest is not None and len(text) > longest):
+        raise ValidationError({field: [missing]})
+    return text
 
 
 def is_one_line(said: str) -> bool:
     """Whether a text is a name as it stands; for names that are compared as written and so are never changed."""
-    return bool(said) and clean_name(said) == unicodedata.normalize("NFC", said)
+    return bool(said) and clean_name(said) == said
 
 
 def _folded(text: str) -> str:
     return unicodedata.normalize("NFC", _SPACES.sub(" ", unicodedata.normalize("NFC", text)).strip(" "))
+
+
+def is_seen(said: str) -> bool:
+    """Whether no character of a text is one that must not stand in a name."""
+    return not any(_is_unseen(character) for character in said)
 
 
 def _is_unseen(character: str) -> bool:
@@ -149,6 +166,14 @@ class NameField(_CharField):
 
     def cleaned(self, value: str) -> str:
         return clean_name(value)
+
+
+class SkeletonField(models.CharField):  # type: ignore[type-arg]
+    """The skeleton of the row's `name` (tenants/look_alikes.py), computed whenever it is written."""
+
+    def pre_save(self, model_instance: Any, add: bool) -> Any:
+        setattr(model_instance, self.attname, skeleton(clean_name(model_instance.name))[: self.max_length])
+        return super().pre_save(model_instance, add)
 
 
 class LineField(NameField):

@@ -20,6 +20,7 @@ from tenants import audit
 from tenants.actions.limits import clean_limits
 from tenants.errors import Conflict
 from tenants.models import DataClass, Project, Tenant, User
+from tenants.names import read_prose
 from tenants.permissions import require
 from tenants.standing import require_active
 
@@ -93,7 +94,7 @@ def raise_access_request(
                 project=project,
                 model=model,
                 requested_by=by,
-                purpose=purpose.strip(),
+                purpose=read_prose(purpose),
                 data_class=data_class,
                 limits={kind: format(value, "f") for kind, value in wanted.items()},
                 expected_monthly_cost=estimate and estimate.amount.quantize(Decimal("0.00000001")),
@@ -201,10 +202,13 @@ def find_problems(
 ) -> dict[str, str]:
     """By field, why this cannot be asked for; empty when it can. Checked again when the last review approves."""
     problems = {}
-    if not purpose.strip():
-        problems["purpose"] = _("Say in a sentence what the model is for.")
-    elif len(purpose) > 2000:
-        problems["purpose"] = _("Use at most 2,000 characters.")
+    try:
+        if not read_prose(purpose):
+            problems["purpose"] = _("Say in a sentence what the model is for.")
+        elif len(purpose) > 2000:
+            problems["purpose"] = _("Use at most 2,000 characters.")
+    except ValidationError as error:
+        problems["purpose"] = " ".join(error.messages)
     if not 1 <= expected_tokens_per_day <= MOST_TOKENS_PER_DAY:
         problems["expected_tokens_per_day"] = _("Give a whole number of tokens, at least 1.")
     if not 1 <= duration_days <= LONGEST_DAYS:

@@ -17,6 +17,7 @@ from catalog.price_map.gather import Gathered, gather
 from catalog.prices import publish_list_prices
 from tenants import audit
 from tenants.models import User
+from tenants.names import clean_name
 from tenants.permissions import require
 
 SOURCE = "litellm"
@@ -126,12 +127,12 @@ def import_price_map(
     report.models_not_published = sum(not models[name].is_visible for name in by_name)
     report.absent = len(offers) - len(read.offers) - sum(key in offers for key in read.refused)
     report.prices_published, report.prices_refused = publish_list_prices(
-        list_prices, reason=f"list price of {SOURCE}, {file_name}"[:200], valid_from=prices_from
+        list_prices, reason=f"list price of {SOURCE}, {clean_name(file_name)}"[:200], valid_from=prices_from
     )
 
     run = CatalogImport.objects.create(
         source=SOURCE,
-        file_name=file_name[:200],
+        file_name=clean_name(file_name, 200),
         digest=hashlib.sha256(text.encode()).hexdigest(),
         by=by,
         counts=report.counts(),

@@ -24,6 +24,7 @@ from tenants import audit
 from tenants.emergency import was_open
 from tenants.errors import Conflict
 from tenants.models import ApiKey, User
+from tenants.names import read_prose
 from tenants.permissions import require
 from tenants.revision import raise_revision
 from tenants.second_factor import require_second_factor
@@ -85,7 +86,7 @@ def _decide_review(
     if settings.APPROVALS_NEED_SECOND_FACTOR:
         require_second_factor(by, _("decide reviews"))
     _require_open(review)
-    is_approval = _clean_verdict(verdict, comment)
+    is_approval, comment = _read_verdict(verdict, comment)
     facts = hold_facts(access_request)
     if is_approval:
         _require_still_allowed(access_request)
@@ -95,20 +96,20 @@ def _decide_review(
     renew_facts(access_request, facts, by=by, opens_reviews=is_approval)
     review.refresh_from_db(fields=["round", "state", "because"])
 
-    _record_decision(review, by=by, verdict=verdict, comment=comment.strip(), facts=facts)
+    _record_decision(review, by=by, verdict=verdict, comment=comment, facts=facts)
     audit.record(
         "review.approved" if is_approval else "review.refused",
         actor=by,
         subject=review,
         track=review.track,
         request=str(access_request.pk),
-        comment=comment.strip(),
+        comment=comment,
         facts=facts.as_json(),
     )
     approvals = review.decisions.filter(round=review.round, verdict=ReviewDecision.Verdict.APPROVE)
     if not is_approval:
         _close(review, Review.State.REJECTED)
-        _refuse(access_request, by=by, reason=comment.strip())
+        _refuse(access_request, by=by, reason=comment)
     elif approvals.count() >= review.quorum:
         _close(review, Review.State.APPROVED)
         reviews = Review.objects.across_tenants().filter(access_request=access_request)
@@ -224,16 +225,23 @@ def _require_open(review: Review) -> None:
         )
 
 
-def _clean_verdict(verdict: str, comment: str) -> bool:
-    """Whether the verdict is an approval. Raises ValidationError for an unknown one or a refusal without a reason."""
+def _read_verdict(verdict: str, comment: str) -> tuple[bool, str]:
+    """Whether the verdict is an approval, and the comment as it is kept.
+
+    Raises ValidationError for an unknown verdict, a refusal without a reason, and a comment with unseen characters.
+    """
     if verdict not in ReviewDecision.Verdict.values:
         raise ValidationError({"verdict": _("Choose approve or reject.")})
     if len(comment) > 2000:
         raise ValidationError({"comment": _("Use at most 2,000 characters.")})
+    try:
+        comment = read_prose(comment)
+    except ValidationError as error:
+        raise ValidationError({"comment": error.messages}) from error
     is_approval = verdict == ReviewDecision.Verdict.APPROVE
-    if not is_approval and not comment.strip():
+    if not is_approval and not comment:
         raise ValidationError({"comment": _("Say why, so that the requester knows what to change.")})
-    return is_approval
+    return is_approval, comment
 
 
 def _require_still_allowed(access_request: AccessRequest) -> None:

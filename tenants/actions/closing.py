@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any
 from uuid import UUID
 
-from django.core.exceptions import PermissionDenied, ValidationError
+from django.core.exceptions import PermissionDenied
 from django.db import transaction
 from django.db.models import QuerySet
 from django.utils.timezone import now
@@ -20,6 +20,7 @@ from tenants.actions.keys import stop_key
 from tenants.actions.tokens import stop_token
 from tenants.errors import Conflict
 from tenants.models import ApiKey, Invitation, PersonalAccessToken, Tenant, TenantClosing, User
+from tenants.names import read_field
 from tenants.permissions import require
 from tenants.revision import raise_revision
 from tenants.signals import tenant_closed
@@ -55,11 +56,8 @@ def propose_closing(pk: UUID | str, *, export_id: UUID, reason: str, by: User) -
             code="closing_proposed",
         )
     sha256 = _verifiers[0](tenant, export_id)
-    reason = reason.strip()
-    if not reason or len(reason) > LONGEST_REASON:
-        raise ValidationError(
-            {"reason": _("Say why, in at most %(most)d characters.") % {"most": LONGEST_REASON}}
-        )
+    missing = _("Say why, in at most %(most)d characters.") % {"most": LONGEST_REASON}
+    reason = read_field("reason", reason, missing=missing, longest=LONGEST_REASON, is_line=True)
     closing: TenantClosing = TenantClosing.objects.create(
         tenant=tenant, reason=reason, export_id=export_id, export_sha256=sha256, proposed_by=by
     )

@@ -19,6 +19,7 @@ from tenants.actions.due_rules import follow, note_rules_due
 from tenants.directory import people
 from tenants.errors import Conflict
 from tenants.models import DirectoryGroup
+from tenants.names import is_one_line
 
 MOST_NAMED = 50  # people in an audit line
 LONGEST_NAME = 200
@@ -205,6 +206,12 @@ def _taken(name: str) -> Conflict:
 def _check(facts: GroupFacts) -> None:
     if not facts.display_name:
         raise ValidationError(_("A group needs a displayName."))
+    if not is_one_line(facts.display_name):
+        raise ValidationError(
+            _(
+                "displayName must be one line in Unicode's form NFC, without spaces around and invisible characters."
+            )
+        )
     for name, value in (("displayName", facts.display_name), ("externalId", facts.external_id)):
         if len(value) > LONGEST_NAME:
             raise ValidationError(

@@ -19,6 +19,7 @@ from tenants.addresses import read_address, read_mail_address
 from tenants.directory import PersonFacts, entry_of, facts_of, people
 from tenants.errors import Conflict
 from tenants.models import DirectoryGroup, DirectoryPerson, User
+from tenants.names import clean_name
 from tenants.scope import platform_scope
 
 SCOPE = "a directory's word holds for the whole platform"
@@ -231,7 +232,7 @@ def _taken(email: str) -> Conflict:
 
 
 def _shown(facts: PersonFacts) -> str:
-    return facts.name[:LONGEST_NAME]
+    return clean_name(facts.name, LONGEST_NAME)
 
 
 def _check(facts: PersonFacts) -> None:

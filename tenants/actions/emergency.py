@@ -17,6 +17,7 @@ from tenants.context import current_origin
 from tenants.errors import Conflict
 from tenants.models import EmergencyAccess, Tenant, User
 from tenants.models.emergency import SHORTEST_REASON
+from tenants.names import read_line
 from tenants.permissions import require
 from tenants.second_factor import require_second_factor
 from tenants.sessions import digest_of_session
@@ -153,7 +154,10 @@ def _end(access: EmergencyAccess, *, by: User, because: str) -> None:
 
 
 def _clean(name: str, text: str, *, least: int) -> str:
-    text = text.strip()
+    try:
+        text = read_line(text)
+    except ValidationError as error:
+        raise ValidationError({name: error.messages}) from error
     if not least <= len(text) <= LONGEST_TEXT:
         raise ValidationError(
             {name: _("Say it in %(least)d to %(most)d characters.") % {"least": least, "most": LONGEST_TEXT}}

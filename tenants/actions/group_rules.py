@@ -22,7 +22,7 @@ def draft_group_rule(
     *, group: str, tenant: Tenant | None = None, role: str = "", staff_role: str = ""
 ) -> GroupRule:
     """A rule that is not saved, to preview or to begin. Raises ValidationError unless it gives one role."""
-    rule = GroupRule(group=group.strip(), tenant=tenant, role=role, staff_role=staff_role)
+    rule = GroupRule(group=group, tenant=tenant, role=role, staff_role=staff_role)
     rule.clean_fields()
     if bool(tenant) == bool(staff_role) or bool(tenant) != bool(role):
         raise ValidationError(_("Choose a tenant with a role in it, or a staff role."))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from typing import Any
 from uuid import UUID
 
 from django.conf import settings
@@ -25,11 +26,13 @@ from tenants.errors import Conflict
 from tenants.ids import uuid7
 from tenants.invitation_mail import link_secret
 from tenants.models import Invitation, Membership, Source, Tenant, User
+from tenants.names import read_field
 from tenants.roles import ROLE_PERMISSIONS, Role
 from tenants.scope import platform_scope
 from tenants.secrets import INVITATION, digest, looks_like
 from tenants.standing import check_not_closed, require_active
 
+LONGEST_NAME = 150
 NEWCOMERS = "somebody who is no member yet opens the link of an invitation"
 
 
@@ -190,7 +193,11 @@ def accept_as_newcomer(secret: str, *, name: str, password: str) -> tuple[Member
         invitation = _locked_by_link(secret)
         if User.objects.filter(email=invitation.email).exists():
             raise _has_account()
-        problems = {} if name.strip() else {"name": [_("Say what to call you.")]}
+        problems: dict[str, Any] = {}
+        try:
+            name = read_field("name", name, missing=_("Say what to call you."))[:LONGEST_NAME]
+        except ValidationError as error:
+            problems |= error.message_dict
         try:
             validate_password(password, User(email=invitation.email, name=name))
         except ValidationError as error:
@@ -199,7 +206,7 @@ def accept_as_newcomer(secret: str, *, name: str, password: str) -> tuple[Member
             raise ValidationError(problems)
         try:
             with transaction.atomic():
-                user = User.objects.create_user(invitation.email, password, name=name.strip()[:150])
+                user = User.objects.create_user(invitation.email, password, name=name)
         except IntegrityError as error:  # by the link of another tenant, at the same moment
             raise _has_account() from error
         audit.record("person.created", actor=user, subject=user, tenant=invitation.tenant, because="invited")

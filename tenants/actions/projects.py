@@ -81,8 +81,6 @@ def _facts(project: Project) -> dict[str, Any]:
 
 def _clean(project: Project) -> None:
     """Bring the fields into their form. Raises ValidationError by field."""
-    for name in ("name", "cost_centre"):
-        setattr(project, name, str(getattr(project, name)).strip())
     problems: dict[str, Any] = {}
     try:
         project.clean_fields(exclude=["tenant", "owner"])

@@ -9,11 +9,13 @@ from uuid import UUID
 from django.core.exceptions import PermissionDenied
 from django.db import transaction
 from django.utils.timezone import now
+from django.utils.translation import gettext as _
 
 from tenants import audit
 from tenants.actions.staff import operators_besides
 from tenants.errors import Conflict
 from tenants.models import ScimToken, User
+from tenants.names import read_field
 from tenants.permissions import require
 from tenants.scope import platform_scope
 from tenants.secrets import SCIM_TOKEN, digest, new_secret, visible_prefix
@@ -120,6 +122,7 @@ def _find(pk: UUID | str, by: User | None) -> ScimToken:
 def _issue(
     name: str, life: timedelta, by: User | None, verb: str, replaces: ScimToken | None = None
 ) -> tuple[ScimToken, str]:
+    name = read_field("name", name, missing=_("Give a name of at most 80 characters."), longest=80)
     secret = new_secret(SCIM_TOKEN)
     waits = by is not None and (not by.is_superuser or operators_besides(by))
     token = ScimToken.objects.create(

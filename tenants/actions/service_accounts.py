@@ -21,6 +21,7 @@ from tenants.actions.members import (
 )
 from tenants.errors import Conflict
 from tenants.models import Membership, Source, Tenant, User
+from tenants.names import read_field
 from tenants.roles import Role
 from tenants.standing import check_not_closed, require_active
 from tenants.suspension import restore_access, suspend_access
@@ -49,13 +50,14 @@ def create_service_account(tenant: Tenant, *, name: str, role: str, by: User) ->
     require_may_give(by, tenant, role)
     lock_members_of(tenant.pk)
     require_active(tenant)
+    name = read_field("name", name, missing=_("Give a name of at most 40 characters."), longest=LONGEST_NAME)
     word = slugify(name)[:LONGEST_NAME]
     if not word:
         raise ValidationError({"name": _("Give a name with letters or digits, such as nightly-report.")})
     email = f"{word}@{tenant.slug}.{DOMAIN}".lower()
     if User.objects.filter(email=email).exists():
         raise ValidationError({"name": _("There is a service account of this name already. Take another.")})
-    account = User.objects.create_user(email, None, name=name.strip(), service_of=tenant, responsible=by)
+    account = User.objects.create_user(email, None, name=name, service_of=tenant, responsible=by)
     audit.record(
         "service_account.created",
         actor=by,

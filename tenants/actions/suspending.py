@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from uuid import UUID
 
-from django.core.exceptions import ValidationError
 from django.db import transaction
 from django.utils.timezone import now
 from django.utils.translation import gettext as _
@@ -12,6 +11,7 @@ from django.utils.translation import gettext as _
 from tenants import audit
 from tenants.errors import Conflict
 from tenants.models import Tenant, TenantClosing, User
+from tenants.names import read_field
 from tenants.permissions import require
 from tenants.revision import raise_revision
 from tenants.signals import tenant_suspended
@@ -70,14 +70,13 @@ def resume_tenant(pk: UUID | str, *, by: User) -> Tenant:
 def put_to_rest(tenant: Tenant, *, by: User, because: str) -> Tenant:
     """Suspend a tenant whose row the caller has locked. Raises Conflict unless it is active, ValidationError."""
     check_active(tenant)
-    because = because.strip()
-    if not because or len(because) > LONGEST_REASON:
-        raise ValidationError(
-            {
-                "because": _("Say why, in at most %(most)d characters: its people read it.")
-                % {"most": LONGEST_REASON}
-            }
-        )
+    because = read_field(
+        "because",
+        because,
+        missing=_("Say why, in at most %(most)d characters: its people read it.") % {"most": LONGEST_REASON},
+        longest=LONGEST_REASON,
+        is_line=True,
+    )
     tenant.status, tenant.suspended_at = Tenant.Status.SUSPENDED, now()
     tenant.suspended_because = because
     tenant.save(update_fields=["status", "suspended_at", "suspended_because"])

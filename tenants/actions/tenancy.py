@@ -13,6 +13,7 @@ from django.utils.translation import gettext as _
 
 from tenants import audit
 from tenants.errors import Conflict
+from tenants.look_alikes import skeleton
 from tenants.models import DataClass, Tenant, User
 from tenants.permissions import require
 from tenants.revision import raise_revision
@@ -34,17 +35,21 @@ def create_tenant(
         first_owner: an e-mail address that is invited to own the tenant; only a person invites.
 
     Raises:
-        PermissionDenied: `by` may not create tenants. Conflict: another tenant has this slug.
+        PermissionDenied: `by` may not create tenants. Conflict: another tenant has this slug, or this name or one
+        that looks like it.
         ValidationError: by field; a time zone that there is not would stop every snapshot.
     """
     if by is not None:
         require(by, "tenants.create_tenant")
     tenant = Tenant(slug=slug, name=name, **fields)
     _clean(tenant)
+    if by is not None:
+        _check_slug_reads_alone(slug)
     try:
         with transaction.atomic():
             tenant.save(force_insert=True)
     except IntegrityError as error:
+        _refuse_look_alike(error)
         raise Conflict(
             _("There is a tenant with the slug %(slug)s already. Choose another one.") % {"slug": slug},
             code="slug_taken",
@@ -67,7 +72,8 @@ def change_tenant(pk: UUID | str, *, by: User, **fields: Any) -> Tenant:
 
     Raises:
         Tenant.DoesNotExist: `by` cannot see such a tenant. PermissionDenied: `by` may not change its settings,
-        or raises the data class. Conflict: it is not active, or has usage and would get another currency.
+        or raises the data class. Conflict: it is not active, has usage and would get another currency, or would
+        get a name that is or looks like another tenant's.
         ValidationError: by field.
     """
     tenant = lock_tenant(pk, by=by)
@@ -91,8 +97,9 @@ def change_tenant(pk: UUID | str, *, by: User, **fields: Any) -> Tenant:
         return tenant
     try:
         with transaction.atomic():
-            tenant.save(update_fields=list(changes))
+            tenant.save(update_fields=[*changes, "name_skeleton"] if "name" in changes else list(changes))
     except IntegrityError as error:
+        _refuse_look_alike(error)
         if "keeps its currency" not in str(error):
             raise
         raise Conflict(
@@ -106,13 +113,31 @@ def change_tenant(pk: UUID | str, *, by: User, **fields: Any) -> Tenant:
     return tenant
 
 
+def _check_slug_reads_alone(slug: str) -> None:
+    """Raise Conflict for a slug that a reader would take for another tenant's: `l` for `1`, `_` for `-`."""
+    wanted = skeleton(slug)
+    others = Tenant.objects.exclude(slug=slug).values_list("slug", flat=True)
+    if any(skeleton(other) == wanted for other in others.iterator()):
+        raise Conflict(
+            _("Another tenant's slug reads like %(slug)s. Choose another one.") % {"slug": slug},
+            code="slug_taken",
+        )
+
+
+def _refuse_look_alike(error: IntegrityError) -> None:
+    """Raise Conflict if the name is too much like another tenant's, of which nothing is said."""
+    if "name_skeleton" in str(error):
+        raise Conflict(
+            _("Another tenant has this name, or one that looks like it. Choose another one."),
+            code="name_taken",
+        ) from error
+
+
 def _clean(tenant: Tenant) -> None:
     """Bring the fields into their form. Raises ValidationError by field."""
     problems: dict[str, Any] = {}
-    for name in ("name", "cost_centre"):
-        setattr(tenant, name, str(getattr(tenant, name)).strip())
     try:
-        tenant.clean_fields()
+        tenant.clean_fields(exclude=["name_skeleton"])
     except ValidationError as error:
         problems |= error.error_dict
     if "timezone" not in problems and tenant.timezone not in available_timezones():

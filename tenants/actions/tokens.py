@@ -15,6 +15,7 @@ from django.utils.translation import gettext as _
 from tenants import audit
 from tenants.errors import Conflict
 from tenants.models import PersonalAccessToken, Tenant, User
+from tenants.names import read_field
 from tenants.permissions import forget_deeds, require
 from tenants.roles import TokenScope
 from tenants.secrets import PERSONAL_TOKEN, digest, new_secret, visible_prefix
@@ -73,8 +74,9 @@ def issue_personal_access_token(
     expires_at = now() + life
     if not timedelta(0) < life <= LONGEST_TOKEN_LIFE:
         raise ValidationError({"expires_at": "A token lives at most a year. Choose an earlier day."})
-    if not name.strip():
-        raise ValidationError({"name": "Say what the token is for."})
+    name = read_field(
+        "name", name, missing="Say what the token is for, in at most 80 characters.", longest=80
+    )
     if through is not None:
         _check_not_widened(through, wanted, tenant, expires_at - through.expires_at)
     if not owner.is_active:
@@ -88,7 +90,7 @@ def issue_personal_access_token(
     token = PersonalAccessToken.objects.create(
         user=owner,
         tenant=tenant,
-        name=name.strip(),
+        name=name,
         prefix=visible_prefix(secret),
         digest=digest(secret),
         issued_by_id=_issuer(owner, by, through),

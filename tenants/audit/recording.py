@@ -14,6 +14,7 @@ from django.db import models
 
 from tenants.context import current_origin
 from tenants.leaks import NAMES, secret_in, without_secrets
+from tenants.names import clean_name
 from tenants.scope import current_scope, platform_scope
 
 if TYPE_CHECKING:
@@ -120,7 +121,7 @@ def record(
             tenant=tenant,
             subject_type=subject._meta.label_lower,
             subject_id=str(subject.pk),
-            subject_label=_text(str(subject))[:200],
+            subject_label=clean_name(_text(str(subject)), 200),
             details={_name(name): _plain(value) for name, value in {**capacity.facts, **details}.items()},
             changes={
                 _name(field): [_plain(before), _plain(after)]

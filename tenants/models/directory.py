@@ -9,6 +9,7 @@ from django.utils.timezone import now
 from tenants.ids import uuid7
 from tenants.models.people import User
 from tenants.models.tenancy import Tenant
+from tenants.names import NameField, one_line
 from tenants.querysets import GroupRuleQuerySet
 from tenants.roles import Role, StaffRole
 
@@ -21,7 +22,7 @@ class GroupRule(models.Model):
     """
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
-    group = models.CharField(max_length=200)
+    group = NameField(max_length=200)
     tenant = models.ForeignKey(Tenant, models.CASCADE, null=True, blank=True, related_name="group_rules")
     role = models.CharField(max_length=10, choices=Role, blank=True)
     staff_role = models.CharField(max_length=30, choices=StaffRole, blank=True)
@@ -40,6 +41,7 @@ class GroupRule(models.Model):
                 nulls_distinct=False,
                 condition=Q(ended_at=None),
             ),
+            one_line("group", of="group_rule"),
             CheckConstraint(
                 name="group_rule_gives_one_role",
                 condition=(Q(tenant__isnull=False) & ~Q(role="") & Q(staff_role=""))
@@ -59,11 +61,14 @@ class DirectoryGroup(models.Model):
     """A group that the directory provisions over SCIM (RFC 7643, section 4.2)."""
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
-    display_name = models.CharField(max_length=200, unique=True)
+    display_name = models.CharField(max_length=200, unique=True)  # as the directory writes it
     external_id = models.CharField(max_length=200, blank=True, db_index=True)
     members = models.ManyToManyField(User, related_name="directory_groups", blank=True)
     created_at = models.DateTimeField(default=now, editable=False)
     changed_at = models.DateTimeField(default=now, editable=False)
+
+    class Meta:
+        constraints = [one_line("display_name", of="directory_group")]
 
     def __str__(self) -> str:
         return self.display_name
@@ -75,10 +80,10 @@ class DirectoryPerson(models.Model):
     user = models.OneToOneField(
         User, models.CASCADE, primary_key=True, related_name="directory_entry", editable=False
     )
-    given_name = models.CharField(max_length=150, blank=True)
-    family_name = models.CharField(max_length=150, blank=True)
-    formatted_name = models.CharField(max_length=150, blank=True)
-    display_name = models.CharField(max_length=150, blank=True)
+    given_name = NameField(max_length=150, blank=True)
+    family_name = NameField(max_length=150, blank=True)
+    formatted_name = NameField(max_length=150, blank=True)
+    display_name = NameField(max_length=150, blank=True)
     work_email = models.EmailField(blank=True)  # where it differs from the address they sign in with
     created_at = models.DateTimeField(default=now, editable=False)
     changed_at = models.DateTimeField(default=now, editable=False)
@@ -87,6 +92,10 @@ class DirectoryPerson(models.Model):
     class Meta:
         verbose_name_plural = "directory people"
         permissions = [("manage_people", "Deactivate and reactivate people")]
+        constraints = [
+            one_line(name, of="directory_person")
+            for name in ("given_name", "family_name", "formatted_name", "display_name")
+        ]
 
     def __str__(self) -> str:
         return f"Directory entry of {self.user}"
@@ -113,7 +122,7 @@ class ScimToken(models.Model):
     """
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
-    name = models.CharField(max_length=80)
+    name = NameField(max_length=80)
     prefix = models.CharField(max_length=12)
     digest = models.CharField(max_length=64, unique=True, editable=False)
     created_at = models.DateTimeField(default=now, editable=False)
@@ -131,12 +140,13 @@ class ScimToken(models.Model):
         verbose_name = "directory token"
         permissions = [("manage_directory", "Manage the directory's tokens")]
         constraints = [
+            one_line("name", of="scim_token"),
             CheckConstraint(
                 name="scim_token_takes_two",
                 condition=Q(confirmed_at__isnull=True, confirmed_by__isnull=True)
                 | Q(confirmed_at__isnull=False) & Q(made_by__isnull=True)
                 | Q(confirmed_at__isnull=False, confirmed_by__isnull=False) & ~Q(confirmed_by=F("made_by")),
-            )
+            ),
         ]
 
     def __str__(self) -> str:

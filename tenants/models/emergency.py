@@ -12,6 +12,7 @@ from django.utils.translation import gettext as _
 
 from tenants.ids import uuid7
 from tenants.models.people import User
+from tenants.names import LineField, one_line
 from tenants.querysets import EmergencyAccessQuerySet
 from tenants.scoping import TenantOwned
 
@@ -29,7 +30,7 @@ class EmergencyAccess(TenantOwned):
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     opened_by = models.ForeignKey(User, models.PROTECT, related_name="+")
-    reason = models.CharField(max_length=500)
+    reason = LineField(max_length=500)
     opened_at = models.DateTimeField(default=now, editable=False)
     expires_at = models.DateTimeField()
     session_digest = models.CharField(
@@ -40,7 +41,7 @@ class EmergencyAccess(TenantOwned):
     mail_problem = models.CharField(max_length=200, blank=True)  # why it did not go out
     reviewed_by = models.ForeignKey(User, models.PROTECT, null=True, related_name="+")
     reviewed_at = models.DateTimeField(null=True)
-    remark = models.CharField(max_length=500, blank=True)  # of who looked at it
+    remark = LineField(max_length=500, blank=True)  # of who looked at it
 
     is_open: bool  # by `with_standing`
 
@@ -48,6 +49,8 @@ class EmergencyAccess(TenantOwned):
         verbose_name_plural = "emergency accesses"
         indexes = [Index(fields=["opened_by", "expires_at"], name="emergency_access_of_person")]
         constraints = [
+            one_line("reason", of="emergency_access"),
+            one_line("remark", of="emergency_access"),
             CheckConstraint(name="emergency_access_takes_two", condition=~Q(reviewed_by=F("opened_by"))),
             CheckConstraint(
                 name="emergency_access_is_short",

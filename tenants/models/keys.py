@@ -15,6 +15,7 @@ from tenants.errors import Conflict
 from tenants.ids import uuid7
 from tenants.models.people import User
 from tenants.models.tenancy import Project
+from tenants.names import LineField, NameField, one_line
 from tenants.querysets import ApiKeyQuerySet
 from tenants.scoping import TenantOwned
 
@@ -35,7 +36,7 @@ class ApiKey(TenantOwned):
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     project = models.ForeignKey(Project, models.PROTECT, related_name="keys")
-    name = models.CharField(max_length=80)
+    name = NameField(max_length=80)
     model_names = ArrayField(models.CharField(max_length=120), default=list)  # a grant must agree
     networks = ArrayField(models.CharField(max_length=43), default=list, blank=True)  # CIDR; empty: anywhere
     state = models.CharField(max_length=10, choices=State, default=State.CLAIMABLE)
@@ -49,7 +50,7 @@ class ApiKey(TenantOwned):
     expires_at = models.DateTimeField(null=True)
     owner = models.ForeignKey(User, models.PROTECT, null=True, related_name="+")  # who answers for it
     suspended_at = models.DateTimeField(null=True)  # its owner lost what it depended on; may be lifted
-    suspended_because = models.CharField(max_length=200, blank=True)
+    suspended_because = LineField(max_length=200, blank=True)
     revoked_at = models.DateTimeField(null=True)
     last_used_at = models.DateTimeField(null=True)
 
@@ -63,6 +64,8 @@ class ApiKey(TenantOwned):
                 | Q(state="revoked", revoked_at__isnull=False),
             ),
             UniqueConstraint(fields=["tenant", "id"], name="api_key_of_tenant"),
+            one_line("name", of="api_key"),
+            one_line("suspended_because", of="api_key"),
         ]
         indexes = [Index(fields=["tenant", "-created_at"], name="api_key_tenant_newest")]
 

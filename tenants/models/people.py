@@ -17,6 +17,7 @@ from django.utils.translation import gettext_lazy as _
 
 from tenants.addresses import AddressField, address_or_none, is_address, read_address
 from tenants.ids import uuid7
+from tenants.names import LineField, NameField, one_line
 from tenants.querysets import TokenQuerySet
 from tenants.roles import StaffRole, TokenScope
 
@@ -52,7 +53,7 @@ class User(AbstractUser):
     username = None  # type: ignore[assignment]
     first_name = last_name = None  # type: ignore[assignment]
     email = AddressField(_("e-mail address"), unique=True)
-    name = models.CharField(_("name"), max_length=150, blank=True)
+    name = NameField(_("name"), max_length=150, blank=True)
     external_id = models.CharField(max_length=200, blank=True, db_index=True)  # the directory's (SCIM)
     service_of = models.ForeignKey(
         "tenants.Tenant", models.PROTECT, null=True, blank=True, related_name="service_accounts"
@@ -70,7 +71,7 @@ class User(AbstractUser):
 
     class Meta:
         permissions = [("erase_person", "Hand out and erase what is held about a person")]
-        constraints = [is_address("email", of="user")]
+        constraints = [is_address("email", of="user"), one_line("name", of="user")]
 
     def __str__(self) -> str:
         return self.name or self.email
@@ -153,7 +154,7 @@ class PersonalAccessToken(models.Model):
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     user = models.ForeignKey(User, models.CASCADE, related_name="tokens")
     tenant = models.ForeignKey("tenants.Tenant", models.PROTECT, null=True, blank=True, related_name="+")
-    name = models.CharField(max_length=80)
+    name = NameField(max_length=80)
     scopes = ArrayField(models.CharField(max_length=20, choices=TokenScope), default=list)
     prefix = models.CharField(max_length=12)
     digest = models.CharField(max_length=64, unique=True, editable=False)
@@ -164,10 +165,16 @@ class PersonalAccessToken(models.Model):
     expires_at = models.DateTimeField()
     last_used_at = models.DateTimeField(null=True)
     suspended_at = models.DateTimeField(null=True)  # its owner lost what it depended on; may be lifted
-    suspended_because = models.CharField(max_length=200, blank=True)
+    suspended_because = LineField(max_length=200, blank=True)
     revoked_at = models.DateTimeField(null=True)
 
     objects = TokenQuerySet.as_manager()
+
+    class Meta:
+        constraints = [
+            one_line("name", of="personal_access_token"),
+            one_line("suspended_because", of="personal_access_token"),
+        ]
 
     def __str__(self) -> str:
         return f"{self.name} ({self.prefix}…)"

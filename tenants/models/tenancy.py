@@ -12,6 +12,7 @@ from django.utils.translation import gettext_lazy as _
 from tenants.addresses import AddressField, is_address
 from tenants.ids import uuid7
 from tenants.models.people import Source, User
+from tenants.names import LineField, NameField, SkeletonField, one_line
 from tenants.querysets import InvitationQuerySet, TenantListQuerySet
 from tenants.roles import Role
 from tenants.scoping import TenantOwned
@@ -40,23 +41,27 @@ class Tenant(models.Model):
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     slug = models.SlugField(unique=True, max_length=60)
-    name = models.CharField(max_length=120)
+    name = NameField(max_length=120)
+    name_skeleton = SkeletonField(
+        max_length=600, unique=True, null=True, editable=False
+    )  # no other looks like it
     status = models.CharField(max_length=10, choices=Status, default=Status.ACTIVE)
     currency = models.CharField(max_length=3, default="USD", validators=[RegexValidator(r"^[A-Z]{3}$")])
     timezone = models.CharField(
         max_length=64, default="UTC", help_text=_("IANA name; days and months begin here.")
     )
-    cost_centre = models.CharField(max_length=60, blank=True)
+    cost_centre = NameField(max_length=60, blank=True)
     highest_data_class = models.CharField(max_length=12, choices=DataClass, default=DataClass.INTERNAL)
     regions = ArrayField(models.CharField(max_length=40), default=list, blank=True)  # empty: any
     suspended_at = models.DateTimeField(null=True, blank=True, editable=False)
-    suspended_because = models.CharField(max_length=500, blank=True, editable=False)
+    suspended_because = LineField(max_length=500, blank=True, editable=False)
     created_at = models.DateTimeField(default=now, editable=False)
 
     objects = TenantListQuerySet.as_manager()
 
     class Meta:
         ordering = ["name"]
+        constraints = [one_line(name, of="tenant") for name in ("name", "cost_centre", "suspended_because")]
         permissions = [  # given to roles in tenants/roles.py
             ("request_access", "Ask for model access"),
             ("claim_key", "Claim a key"),
@@ -89,8 +94,8 @@ class Project(TenantOwned):
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     slug = models.SlugField(max_length=60)
-    name = models.CharField(max_length=120)
-    cost_centre = models.CharField(max_length=60, blank=True)
+    name = NameField(max_length=120)
+    cost_centre = NameField(max_length=60, blank=True)
     owner = models.ForeignKey(User, models.PROTECT, null=True, blank=True, related_name="+")
     created_at = models.DateTimeField(default=now, editable=False)
 
@@ -104,6 +109,8 @@ class Project(TenantOwned):
             ("manage_projects", "Manage the project"),
         ]
         constraints = [
+            one_line("name", of="project"),
+            one_line("cost_centre", of="project"),
             UniqueConstraint(fields=["tenant", "slug"], name="project_slug_unique_in_tenant"),
             UniqueConstraint(fields=["tenant", "id"], name="project_of_tenant"),  # others refer to the pair
         ]
@@ -191,7 +198,7 @@ class TenantClosing(TenantOwned):
     """The proposal to close a tenant; another person confirms it, with the final export in hand."""
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
-    reason = models.CharField(max_length=500)
+    reason = LineField(max_length=500)
     export_id = models.UUIDField()  # billing's; the final export
     export_sha256 = models.CharField(max_length=64)
     proposed_by = models.ForeignKey(User, models.PROTECT, related_name="+")
@@ -202,6 +209,7 @@ class TenantClosing(TenantOwned):
 
     class Meta(TenantOwned.Meta):
         constraints = [
+            one_line("reason", of="tenant_closing"),
             UniqueConstraint(
                 fields=["tenant"], name="tenant_closing_one_open", condition=Q(withdrawn_at=None)
             ),

@@ -14,6 +14,7 @@ import jwt
 from django.conf import settings
 from django.utils.crypto import constant_time_compare
 
+from tenants.names import is_seen
 from tenants.oidc.provider import current_provider
 
 ALGORITHMS = [
@@ -143,12 +144,8 @@ def _check_authorized_party(claims: Claims) -> None:
 
 
 def _is_name(value: object) -> bool:
-    """Whether it is a text that can be stored: no NUL, and no half of a surrogate pair."""
-    return (
-        isinstance(value, str)
-        and 0 < len(value) <= LONGEST_SUBJECT
-        and not any(character == "\0" or "\ud800" <= character <= "\udfff" for character in value)
-    )
+    """Whether it is a text that can be stored and read: no NUL, half a surrogate pair, or unseen character."""
+    return isinstance(value, str) and 0 < len(value) <= LONGEST_SUBJECT and is_seen(value)
 
 
 def _is_moment(value: object) -> bool:

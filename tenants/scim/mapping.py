@@ -14,6 +14,7 @@ from scim2_models import GroupMember, GroupMembership, Meta, Reference
 from tenants.addresses import address_or_none
 from tenants.directory import PersonFacts, entry_of
 from tenants.models import DirectoryGroup, User
+from tenants.names import clean_name
 from tenants.scim import payloads
 
 BASE_PATH = "/scim/v2"
@@ -97,10 +98,10 @@ def _said(payload: payloads.User) -> PersonFacts:
         email=_address(payload.user_name or ""),
         is_active=payload.active is not False,
         external_id=payload.external_id or "",
-        given_name=name.given_name or "",
-        family_name=name.family_name or "",
-        formatted_name=name.formatted or "",
-        display_name=payload.display_name or "",
+        given_name=clean_name(name.given_name or ""),
+        family_name=clean_name(name.family_name or ""),
+        formatted_name=clean_name(name.formatted or ""),
+        display_name=clean_name(payload.display_name or ""),
         work_email=_work_email(payload.emails or []),
     )
 

@@ -51,6 +51,7 @@ def test_a_good_token_signs_in(client, liar, come_back):
         pytest.param({"sub": "e" * 256}, id="a subject too long"),
         pytest.param({"sub": "e\ud800"}, id="half a character for a subject"),
         pytest.param({"sub": 5}, id="a number for a subject"),
+        pytest.param({"sub": "e\u202eve"}, id="a subject that reads as another"),
         pytest.param({"iss": ["x"]}, id="issuers"),
         pytest.param({"aud": [["quartermaster"]]}, id="a list of lists for an audience"),
         pytest.param({"azp": ["quartermaster"]}, id="a list for an authorized party"),

@@ -140,7 +140,12 @@ def test_nothing_is_changed_while_suspended(client, lab, owner):
 def test_operators_create_a_tenant_and_its_first_owner_is_invited(client, operator, owner, mailoutbox):
     page = "/admin/tenants/tenant/new/"
     client.force_login(operator)
-    form = FORM | {"slug": "harbour", "first_owner": "olga@harbour.example", "highest_data_class": "internal"}
+    form = FORM | {
+        "name": "Harbour",
+        "slug": "harbour",
+        "first_owner": "olga@harbour.example",
+        "highest_data_class": "internal",
+    }
     assert client.post(page, form | {"first_owner": "nobody"}).status_code == 422
     assert client.post(page, form).status_code == 302
     tenant = Tenant.objects.get(slug="harbour")

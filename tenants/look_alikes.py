@@ -1,0 +1,101 @@
+"""When two names look alike: their skeletons are equal (after Unicode Technical Standard 39, section 4).
+
+The tables hold letters of other scripts that look like a Latin one in the fonts of browsers and mail programs. It is
+stricter than the standard: case, accents, spaces and punctuation do not tell two names apart either.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from typing import Final
+
+
+def _table(like: dict[str, str]) -> dict[int, str]:
+    return str.maketrans({letter: latin for latin, letters in like.items() for letter in letters})
+
+
+# For every word, also one that is Greek or Cyrillic throughout: no two letters of one script become the same.
+_ALWAYS: Final = _table({
+    "a": "аα", "b": "вβ", "c": "сϲ", "d": "ԁ", "e": "еε", "h": "нη", "i": "іι", "j": "јϳ", "k": "кκ", "m": "мμ",
+    "n": "ν", "o": "оο", "p": "рρ", "q": "ԛ", "r": "г", "s": "ѕ", "t": "тτ", "u": "и", "w": "ԝ", "x": "хχ",
+    "y": "уυ", "z": "ζ", "3": "з",
+})  # fmt: skip
+# Besides, in words that mix them with Latin letters, where only the look can be meant.
+_MIXED: Final = _table({
+    "a": "ɑᴀꭺ", "b": "ьъƅʙᏏꮟ", "c": "ᴄⲥꮯ", "d": "ᴅꮷᑯɗ", "e": "єҽɛᴇэɘ℮", "f": "ϝƒꜰẝ", "g": "ɡցɢᶃ",
+    "h": "һհʜꮒђћ", "i": "ɩɪӏꭵɨ", "k": "ĸᴋⲕқҝ", "l": "ӏǀ∣ʟⵏɭ", "m": "ᴍⅿʍ", "n": "пηոռɴŋπ", "o": "σօסهᴏθюФф๐໐०০੦૦௦೦൦ⲟꬽɵ",
+    "p": "ᴘρþϸꮲⲣ", "q": "գզ", "r": "ʀꮁꭇⲅя", "s": "ꜱꮪʂ", "t": "ᴛꭲŧƭ", "u": "սυᴜꭎцʋμ", "v": "νѵᴠꮩⱱ",
+    "w": "шщɯաᴡꮃωѡ", "x": "×ⅹ᙮ҳ", "y": "үγʏყꭚў", "z": "ᴢꮓʐƶ", "3": "ӡʒȝэ", "4": "ч", "6": "б",
+})  # fmt: skip
+# Greek letters that look like another Latin one when they are small; in mixed words the capital is looked at first.
+_GREEK_CAPITALS: Final = _table({"H": "Η", "N": "Ν", "Y": "Υ", "P": "Ρ", "M": "Μ", "I": "Ι", "X": "Χ"})
+# Letters whose accent is no combining mark.
+_STROKES: Final = str.maketrans(
+    {"ø": "o", "đ": "d", "ħ": "h", "ł": "l", "ŧ": "t", "ƀ": "b", "æ": "ae", "œ": "oe", "ı": "i", "ȷ": "j"}
+)
+_ONE: Final = str.maketrans({"i": "l", "1": "l", "|": "l", "!": "l", "0": "o"})
+_IN_WORDS: Final = str.maketrans({
+    "2": "z", "3": "e", "4": "a", "5": "s", "7": "t", "8": "b", "9": "g", "$": "s", "€": "e", "@": "a",
+})  # fmt: skip
+_PAIRS: Final = (("rn", "m"), ("vv", "w"))
+_NO_SEPARATORS: Final = frozenset("|!$€@")
+
+
+def skeleton(name: str) -> str:
+    """What is left of a name when everything is away that a reader may overlook; never empty for a name.
+
+    Two names whose skeletons are equal look alike. A skeleton is for comparing and shown to nobody.
+    """
+    text = ""
+    for word in _words(unicodedata.normalize("NFKC", name)):
+        read = _read(word)
+        text += f" {read}" if read[:1].isdigit() and text[-1:].isdigit() else read
+    for pair, letter in _PAIRS:
+        text = text.replace(pair, letter)
+    return text or unicodedata.normalize("NFKC", name).casefold()
+
+
+def _words(text: str) -> list[str]:
+    """What stands between spaces and punctuation; signs that stand for letters are in words."""
+    return "".join(" " if _separates(letter) else letter for letter in text).split()
+
+
+def _separates(letter: str) -> bool:
+    kind = unicodedata.category(letter)
+    return letter not in _NO_SEPARATORS and (kind[0] in "PZC" or kind == "Sk")
+
+
+def _read(word: str) -> str:
+    """One word in small letters without accents, its look-alikes and the digits in it read as letters.
+
+    A number stays a number, so that "Team 5" is not "Team S".
+    """
+    word = word.rstrip("!")
+    if word.isdecimal():
+        return "".join(str(unicodedata.decimal(digit)) for digit in word)
+    if is_mixed := _is_latin_with_others(word):
+        word = word.translate(_GREEK_CAPITALS)
+    word = _small(word).translate(_STROKES)
+    if is_mixed:
+        word = word.translate(_MIXED)
+    word = word.translate(_ALWAYS)
+    if any(letter.isalpha() for letter in word):
+        word = word.translate(_IN_WORDS)
+    return word.translate(_ONE)
+
+
+def _small(word: str) -> str:
+    """Folded to small letters, without the accents of Latin, Greek and Cyrillic."""
+    text = unicodedata.normalize("NFKC", word.casefold()).casefold()
+    kept = (letter for letter in unicodedata.normalize("NFD", text) if not _is_accent(letter))
+    return unicodedata.normalize("NFC", "".join(kept))
+
+
+def _is_accent(letter: str) -> bool:
+    return "\u0300" <= letter <= "\u036f" or "\u1ab0" <= letter <= "\u1aff" or "\u1dc0" <= letter <= "\u1dff"
+
+
+def _is_latin_with_others(word: str) -> bool:
+    """Whether some letters are of the Latin alphabet that everybody knows, and others are not."""
+    letters = [letter for letter in unicodedata.normalize("NFD", word) if letter.isalpha()]
+    return any(letter.isascii() for letter in letters) and not all(letter.isascii() for letter in letters)
