@@ -1,7 +1,8 @@
 """Streams of server-sent events: passed on as bytes, looked into only where there is something to learn.
 
 An engine may cut its stream into pieces anywhere, so only whole events are passed on; a piece of an event
-waits for its rest. An event is parsed if it tells usage, ends a choice, speaks of an error, or holds no choices.
+waits for its rest. An event is parsed if it is more than a piece of text: tells usage, ends a choice, speaks of an
+error, or holds no choices.
 """
 
 import re
@@ -14,10 +15,16 @@ from gateway.proxy.names import Names
 from gateway.proxy.usage import Reported, read_usage
 from gateway.proxy.whole_answers import FAILED_ENDS, FailedAnswer, error_in, texts_in, written
 
-_USAGE = re.compile(rb'"(?:usage\w*|timings)"\s*:\s*\{|_eval_count"\s*:')
+_USAGE = re.compile(rb'"usage\w*"\s*:\s*\{')
 _FINISH = re.compile(rb'"finish_reason"\s*:\s*"[^"]')
 _CHOICE = re.compile(rb'"choices"\s*:\s*\[\s*\{')
 _DONE = re.compile(rb"^data:[^\S\n]*\[DONE\]\s*$", re.MULTILINE | re.IGNORECASE)
+# A piece that is a text and nothing else, as nearly all are.
+_PIECE = re.compile(
+    rb'"delta"\s*:\s*\{(?:\s*"\w+"\s*:\s*(?:null|"assistant")\s*,)*\s*"(?:content|reasoning_content|reasoning)"\s*:\s*'
+    rb'"([^"\\]*(?:\\.[^"\\]*)*)"\s*(?:,\s*"\w+"\s*:\s*null\s*)*\}',
+    re.DOTALL,
+)
 _END_OF_EVENT = re.compile(rb"\r?\n\r?\n")
 _LINE = re.compile(rb"\r\n|\n|\r")
 _BOM = b"\xef\xbb\xbf"
@@ -78,7 +85,7 @@ class EventStream:
         data = self._rest + data
         if b"\n" not in data and b"\r\r" in data:
             data = data.replace(b"\r", b"\n")
-        end = max(data.rfind(b"\n\n") + 2, data.rfind(b"\n\r\n") + 3)
+        end = len(data) if data.endswith(b"\n\n") else max(data.rfind(b"\n\n") + 2, data.rfind(b"\n\r\n") + 3)
         if end < 4:
             if len(data) > self._LARGEST_EVENT:
                 raise StreamTooStrange
@@ -93,29 +100,28 @@ class EventStream:
         return self._pass_on(rest + b"\n\n") if rest.strip() else b""
 
     def _pass_on(self, events: bytes) -> bytes:
+        if not self.has_choice:
+            self.has_choice = _CHOICE.search(events) is not None
+        count = events.count(b"data:")
+        # Nothing to learn but the text: each event has its choices, and no sign of an end, of usage or of an error.
+        if (
+            count == events.count(b'"choices"') > 0
+            and self._choices == 1
+            and b"error" not in events
+            and _FINISH.search(events) is None
+            and not (b'"usage' in events and _USAGE.search(events))
+        ):
+            texts = _PIECE.findall(events)
+            if len(texts) == count:
+                self.delivered.pieces += count - texts.count(b"")
+                self.delivered.bytes += sum(map(len, texts))
+                return self._names.in_events(events)
         done = _DONE.search(events)
         if done is not None:
             self.is_done = True
             events = events[: done.start()]
-        if self._is_ordinary(events):
-            self._count(events)
-        else:
-            events = self._look_into_all(events)
+        events = self._look_into_all(events)
         return self._names.in_events(events) if events else b""
-
-    def _is_ordinary(self, events: bytes) -> bool:
-        """Whether all of these events are just pieces of the first choice."""
-        if not self.has_choice:
-            self.has_choice = _CHOICE.search(events) is not None
-        ends = events.count(b"\n\n") + events.count(b"\n\r\n")
-        return (
-            self._choices == 1
-            and events.count(b'"choices"') == ends
-            and b"error" not in events
-            and _USAGE.search(events) is None
-            and _FINISH.search(events) is None
-            and b'"annotations"' not in events
-        )
 
     def _count(self, events: bytes) -> None:
         texts, size, images = written(events)
