@@ -8,12 +8,10 @@ error, or holds no choices.
 import re
 from typing import Any
 
-import orjson
-
 from gateway.proxy.evidence import MOST_BYTES_OF_A_TOKEN, Delivered
 from gateway.proxy.names import Names
 from gateway.proxy.usage import Reported, read_usage
-from gateway.proxy.whole_answers import FAILED_ENDS, FailedAnswer, error_in, texts_in, written
+from gateway.proxy.whole_answers import FAILED_ENDS, FailedAnswer, error_in, parse, texts_in, written
 
 _USAGE = re.compile(rb'"usage\w*"\s*:\s*\{')
 _FINISH = re.compile(rb'"finish_reason"\s*:\s*"[^"]')
@@ -154,15 +152,12 @@ class EventStream:
             return event  # a comment, or nothing
         is_error = any(line[6:].strip() == b"error" for line in lines if line.startswith(b"event:"))
         try:
-            content = orjson.loads(data)
-        except orjson.JSONDecodeError:
-            try:
-                content = orjson.loads(data.decode(errors="replace"))
-            except orjson.JSONDecodeError:
-                if is_error or b'"choices"' not in data:
-                    raise FailedAnswer(502, data.decode(errors="replace")) from None
-                self._count(event)
-                return event
+            content = parse(data)
+        except ValueError:
+            if is_error or b'"choices"' not in data:
+                raise FailedAnswer(502, data.decode(errors="replace")) from None
+            self._count(event)
+            return event
         error = error_in(content, is_error=is_error)
         if error is not None:
             raise error

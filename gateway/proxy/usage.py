@@ -6,83 +6,63 @@ here with the bytes that went through.
 """
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from typing import Any
 
 LARGEST_COUNT = 10_000_000  # tokens; no window and no answer is longer
 
-_PROMPT = (
-    "prompt_tokens",
-    "promptTokens",
-    "promptTokenCount",
-    "prompt_token_count",
-    "prompt_eval_count",
-    "input_token_count",
-)
-_INPUT = (
-    "input_tokens",
-    "inputTokens",
-)  # Responses: all of the prompt; Anthropic, Bedrock: what no cache had
-_COMPLETION = (
-    "completion_tokens",
-    "output_tokens",
-    "completionTokens",
-    "outputTokens",
-    "candidatesTokenCount",
-    "candidates_token_count",
-    "output_token_count",
-    "eval_count",
-)
-_TOTAL = ("total_tokens", "totalTokens", "totalTokenCount", "total_token_count")
-_CACHE_READ = (
-    "cached_tokens",
-    "num_cached_tokens",
-    "prompt_cache_hit_tokens",
-    "cached_input_tokens",
-    "cache_read_tokens",
-    "cachedContentTokenCount",
-    "cached_content_token_count",
-    "cache_read",
-)
-_CACHE_READ_BESIDE = ("cache_read_input_tokens", "cacheReadInputTokens", "cacheReadInputTokenCount")
-_CACHE_WRITE = ("cache_write_tokens", "cache_creation_tokens", "cached_creation_tokens", "cache_creation")
-_CACHE_WRITE_BESIDE = (
-    "cache_creation_input_tokens",
-    "cacheCreationInputTokens",
-    "cacheWriteInputTokens",
-    "cacheWriteInputTokenCount",
-)
-_CREATED = ("ephemeral_5m_input_tokens", "ephemeral_1h_input_tokens")
-_REASONING = (
-    "reasoning_tokens",
-    "reasoningTokens",
-    "thinking_tokens",
-    "reasoning_output_tokens",
-    "reasoning",
-)
-_THOUGHTS = ("thoughtsTokenCount", "thoughts_token_count")  # Gemini's, beside the candidates
-_TOOL_PROMPT = ("toolUsePromptTokenCount", "tool_use_prompt_token_count")  # Gemini's, beside the prompt
-_AUDIO = ("audio_tokens", "audioTokens", "audio")
-_IMAGE = ("image_tokens", "imageTokens", "image")
-_VIDEO = ("video_tokens", "videoTokens")  # frames: billed as images
-_INSIDE = (
-    "prompt_tokens_details",
-    "input_tokens_details",
-    "prompt_token_details",
-    "input_token_details",
-    "promptTokensDetails",
-    "prompt_tokens_detail",
-)
-_OUTSIDE = (
-    "completion_tokens_details",
-    "output_tokens_details",
-    "completion_token_details",
-    "output_token_details",
-    "candidatesTokensDetails",
-    "candidates_tokens_details",
-)
-_OF_CACHE = ("cached_tokens_details", "cacheTokensDetails", "cache_tokens_details")  # fmt: skip
+# Where a number goes, by its name: at the top of a usage object, in details of the prompt, of the answer, of the cache.
+# fmt: off
+_TOP = {
+    "prompt": "prompt_tokens promptTokens promptTokenCount prompt_token_count prompt_eval_count input_token_count",
+    "input": "input_tokens inputTokens",  # Responses: all of the prompt; Anthropic, Bedrock: what no cache had
+    "completion": "completion_tokens output_tokens completionTokens outputTokens candidatesTokenCount "
+                  "candidates_token_count output_token_count eval_count",
+    "total": "total_tokens totalTokens totalTokenCount total_token_count",
+    "cache_read": "cached_tokens num_cached_tokens cached_input_tokens cache_read_tokens cachedContentTokenCount "
+                  "cached_content_token_count",
+    "hit": "prompt_cache_hit_tokens",
+    "missed": "prompt_cache_miss_tokens",
+    "read_beside": "cache_read_input_tokens cacheReadInputTokens cacheReadInputTokenCount",
+    "cache_write": "cache_write_tokens cache_creation_tokens",
+    "write_beside": "cache_creation_input_tokens cacheCreationInputTokens cacheWriteInputTokens "
+                    "cacheWriteInputTokenCount",
+    "reasoning": "reasoning_tokens reasoningTokens thinking_tokens reasoning_output_tokens",
+    "thoughts": "thoughtsTokenCount thoughts_token_count",  # Gemini's, beside the candidates
+    "tool_prompt": "toolUsePromptTokenCount tool_use_prompt_token_count",  # Gemini's, beside the prompt
+}
+_MEDIA = {"audio": "audio_tokens audioTokens audio", "image": "image_tokens imageTokens image",
+          "video": "video_tokens videoTokens"}
+_INSIDE = {
+    "cache_read": "cached_tokens cache_read_tokens cache_read_input_tokens cachedTokens cache_read",
+    "cache_write": "cache_write_tokens cache_creation_tokens cached_creation_tokens cache_creation_input_tokens "
+                   "cache_creation",
+    **{f"{kind}_in": names for kind, names in _MEDIA.items()},
+}
+_OUTSIDE = {"reasoning": "reasoning_tokens thinking_tokens reasoning",
+            **{f"{kind}_out": names for kind, names in _MEDIA.items()}}
+_OF_CACHE = {f"cached_{kind}": names for kind, names in _MEDIA.items()}
+_DETAILS = {
+    "prompt_tokens_details": _INSIDE, "input_tokens_details": _INSIDE, "prompt_token_details": _INSIDE,
+    "input_token_details": _INSIDE, "promptTokensDetails": _INSIDE,
+    "completion_tokens_details": _OUTSIDE, "output_tokens_details": _OUTSIDE, "completion_token_details": _OUTSIDE,
+    "output_token_details": _OUTSIDE, "candidatesTokensDetails": _OUTSIDE,
+    "cached_tokens_details": _OF_CACHE, "cacheTokensDetails": _OF_CACHE,
+}
+# fmt: on
+_CREATED = (
+    "ephemeral_5m_input_tokens",
+    "ephemeral_1h_input_tokens",
+)  # Anthropic's cache writes by their lifetime
+
+
+def _by_name(fields_: dict[str, str]) -> dict[str, str]:
+    return {name: field for field, names in fields_.items() for name in names.split()}
+
+
+_FIELD_AT_TOP = _by_name(_TOP)
+_FIELD_IN_DETAILS = {name: _by_name(table) for name, table in _DETAILS.items()}
 
 
 @dataclass(slots=True)
@@ -168,58 +148,36 @@ def _usage_objects(content: Any) -> Iterator[dict[str, Any]]:
 
 def _read(usage: dict[str, Any]) -> Reported:
     numbers = _Numbers()
-    inside = [_by_modality(usage.get(name)) for name in _INSIDE]
-    outside = [_by_modality(usage.get(name)) for name in _OUTSIDE]
-    of_cache = [_by_modality(place.get(name)) for name in _OF_CACHE for place in (usage, *inside)]
-    prompt = numbers.largest([usage], _PROMPT)
-    own_input = numbers.largest([usage], _INPUT)
-    beside = ((usage, _CACHE_READ_BESIDE), (usage, _CACHE_WRITE_BESIDE))
-    read_beside, write_beside = (numbers.largest([place], names) or 0 for place, names in beside)
-    created = [usage.get("cache_creation"), *(place.get("cache_creation") for place in inside)]
-    written = [
-        sum(numbers.largest([one], [name]) or 0 for name in _CREATED)
-        for one in created
-        if isinstance(one, dict)
-    ]
-    hit, missed = (
-        numbers.largest([usage], [name]) for name in ("prompt_cache_hit_tokens", "prompt_cache_miss_tokens")
-    )
+    numbers.take(usage, _FIELD_AT_TOP)
+    get = numbers.found.get
+    prompt, own_input, missed = get("prompt"), get("input"), get("missed")
+    beside = get("read_beside", 0) or get("write_beside", 0)
     if prompt is None and own_input is None and missed is not None:
-        prompt = missed + (hit or 0)
-    thoughts = numbers.largest([usage], _THOUGHTS)
-    tool_prompt = numbers.largest([usage], _TOOL_PROMPT) or 0
-    counted = [value for value in (prompt, own_input) if value is not None]
+        prompt = missed + get("hit", 0)
+    whole = own_input if prompt is None else max(prompt, own_input or 0)
     return Reported(
-        prompt=max(counted) + tool_prompt if counted else None,
-        completion=numbers.largest([usage], _COMPLETION),
-        total=numbers.largest([usage], _TOTAL),
-        cache_read=max(
-            read_beside, numbers.largest([usage, *inside], (*_CACHE_READ, *_CACHE_READ_BESIDE)) or 0
-        ),
-        cache_write=max(
-            write_beside,
-            *written,
-            numbers.largest([usage, *inside], (*_CACHE_WRITE, *_CACHE_WRITE_BESIDE)) or 0,
-        ),
-        audio_in=numbers.largest(inside, _AUDIO) or 0,
-        image_in=(numbers.largest(inside, _IMAGE) or 0) + (numbers.largest(inside, _VIDEO) or 0),
-        cached_audio=numbers.largest(of_cache, _AUDIO) or 0,
-        cached_image=(numbers.largest(of_cache, _IMAGE) or 0) + (numbers.largest(of_cache, _VIDEO) or 0),
-        reasoning=max(thoughts or 0, numbers.largest([usage, *outside], _REASONING) or 0),
-        audio_out=numbers.largest(outside, _AUDIO) or 0,
-        image_out=(numbers.largest(outside, _IMAGE) or 0) + (numbers.largest(outside, _VIDEO) or 0),
-        is_cache_beside=not prompt and bool(read_beside or write_beside),
-        is_reasoning_beside=thoughts is not None,
+        prompt=None if whole is None else whole + get("tool_prompt", 0),
+        completion=get("completion"),
+        total=get("total"),
+        cache_read=max(get("cache_read", 0), get("read_beside", 0), get("hit", 0)),
+        cache_write=max(get("cache_write", 0), get("write_beside", 0)),
+        audio_in=get("audio_in", 0),
+        image_in=get("image_in", 0) + get("video_in", 0),  # frames are billed as images
+        cached_audio=get("cached_audio", 0),
+        cached_image=get("cached_image", 0) + get("cached_video", 0),
+        reasoning=max(get("thoughts", 0), get("reasoning", 0)),
+        audio_out=get("audio_out", 0),
+        image_out=get("image_out", 0) + get("video_out", 0),
+        is_cache_beside=not prompt and beside > 0,
+        is_reasoning_beside="thoughts" in numbers.found,
         is_clean=numbers.is_clean,
     )
 
 
-def _by_modality(details: Any) -> dict[str, Any]:
-    """Details as a dictionary; Gemini's list of modalities as the names of the others."""
-    if isinstance(details, dict):
-        return details
+def _by_modality(details: list[Any]) -> dict[str, Any]:
+    """Gemini's list of modalities under the names that others give them."""
     result: dict[str, Any] = {}
-    for one in details if isinstance(details, list) else ():
+    for one in details:
         if isinstance(one, dict):
             name = f"{str(one.get('modality', '')).lower()}_tokens"
             result[name] = one.get("tokenCount", one.get("token_count"))
@@ -227,23 +185,33 @@ def _by_modality(details: Any) -> dict[str, Any]:
 
 
 class _Numbers:
-    """Reads numbers, and remembers whether one of them was none."""
+    """Reads numbers: under each field the largest, and whether one of them was none."""
 
     def __init__(self) -> None:
+        self.found: dict[str, int] = {}
         self.is_clean = True
 
-    def largest(self, places: Iterable[dict[str, Any]], names: Iterable[str]) -> int | None:
-        """The largest number under any of the names."""
-        result: int | None = None
-        for place in places:
-            for name in names:
-                value = place.get(name)
-                if value is None or isinstance(value, dict | list):  # details under the name of a count
-                    continue
-                number = self._number(value)
-                if number is not None and (result is None or number > result):
-                    result = number
-        return result
+    def take(self, place: dict[str, Any], fields_: dict[str, str]) -> None:
+        """Take all numbers of an object that have a name in `fields_`, and those of its details."""
+        for name, value in place.items():
+            if value is None:
+                continue
+            field = fields_.get(name)
+            if name in _FIELD_IN_DETAILS:
+                details = _by_modality(value) if isinstance(value, list) else value
+                if isinstance(details, dict):
+                    self.take(details, _FIELD_IN_DETAILS[name])
+            elif name == "cache_creation" and isinstance(value, dict):
+                parts = (self._number(value[one]) or 0 for one in _CREATED if value.get(one) is not None)
+                self._keep("cache_write", sum(parts))
+            elif field is not None:
+                number = value if type(value) is int and 0 <= value <= LARGEST_COUNT else self._number(value)
+                if number is not None:
+                    self._keep(field, number)
+
+    def _keep(self, field: str, number: int) -> None:
+        if number >= self.found.get(field, 0):
+            self.found[field] = number
 
     def _number(self, value: Any) -> int | None:
         """A count. Whole floats and texts of digits are numbers; a fraction is rounded up, and not clean."""

@@ -44,6 +44,7 @@ _TEXT = re.compile(
 _ARGUMENTS = re.compile(rb'"arguments"\s*:\s*\{')
 _IMAGE = re.compile(rb'"(?:image_url|b64_json)"\s*:')
 _BYTES_OF_ARGUMENTS = 16
+_NOTHING = (b"null", b"false", b'""', b"{}", b"[]", b"0")
 _TEXT_FIELDS = ("content", "reasoning_content", "reasoning", "thinking", "refusal")
 
 
@@ -85,43 +86,43 @@ class _Embeddings(msgspec.Struct):
 class _Rest(msgspec.Struct):
     """All that may speak of usage or an error."""
 
-    error: Any = None
-    object: Any = None
-    type: Any = None
-    usage: Any = None
-    usageMetadata: Any = None
-    usage_metadata: Any = None
-    x_groq: Any = None
-    timings: Any = None
-    prompt_eval_count: Any = None
-    eval_count: Any = None
+    error: msgspec.Raw = msgspec.Raw(b"null")
+    object: msgspec.Raw = msgspec.Raw(b"null")
+    type: msgspec.Raw = msgspec.Raw(b"null")
+    usage: msgspec.Raw = msgspec.Raw(b"null")
+
+
+_REST = msgspec.json.Decoder(_Rest)
+_CHAT = msgspec.json.Decoder(_Chat)
+_EMBEDDINGS = msgspec.json.Decoder(_Embeddings)
+_TOLD_ELSEWHERE = (b'"usage', b'"timings"', b'eval_count"')
 
 
 def read_answer(content: bytes, mode: Mode, inputs: int = 1) -> PlainAnswer:
     """Read a plain answer. Raises FailedAnswer for one that holds an error, or not all that was asked for."""
     try:
-        rest = msgspec.json.decode(content, type=_Rest)
+        rest = _REST.decode(content)
     except msgspec.ValidationError:
         raise FailedAnswer(502, reason="no object") from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise FailedAnswer(502, reason=f"no JSON: {error}") from None
-    if rest.error or rest.object == "error" or rest.type == "error":
+    if bytes(rest.error) not in _NOTHING or b'"error"' in (bytes(rest.object), bytes(rest.type)):
         raise error_in(_parsed(content)) or FailedAnswer(502)
     try:
         if mode == "embedding":
-            _check_vectors(msgspec.json.decode(content, type=_Embeddings), inputs)
+            _check_vectors(_EMBEDDINGS.decode(content), inputs)
             delivered = Delivered()
         else:
-            _check_choices(msgspec.json.decode(content, type=_Chat))
+            _check_choices(_CHAT.decode(content))
             delivered = _delivered(content)
-    except msgspec.ValidationError as problem:
+    except (msgspec.DecodeError, UnicodeDecodeError) as problem:
         raise error_in(_parsed(content)) or FailedAnswer(500, reason=f"not whole: {problem}") from None
-    told = msgspec.structs.asdict(rest)
-    if b'"usage"' in content and not isinstance(rest.usage, dict):
-        told["choices"] = _parsed(content).get("choices")
-    return PlainAnswer(
-        read_usage({name: value for name, value in told.items() if value is not None}), delivered
-    )
+    usage = bytes(rest.usage)
+    if usage.startswith(b"{"):
+        return PlainAnswer(read_usage({"usage": _parsed(usage)}), delivered)
+    if any(name in content for name in _TOLD_ELSEWHERE):
+        return PlainAnswer(read_usage(_parsed(content)), delivered)
+    return PlainAnswer(None, delivered)
 
 
 def error_in(content: Any, *, is_error: bool = False) -> FailedAnswer | None:
@@ -200,11 +201,27 @@ def _check_vectors(answer: _Embeddings, inputs: int) -> None:
             raise msgspec.ValidationError("an empty vector")
 
 
-def _parsed(content: bytes) -> dict[str, Any]:
+def parse(data: bytes) -> Any:
+    """JSON as servers write it: also where a text is not UTF-8 or a number larger than any. Raises ValueError."""
     try:
-        parsed = orjson.loads(content)
-    except orjson.JSONDecodeError:  # not UTF-8
-        parsed = json.loads(content.decode(errors="replace"))
+        return orjson.loads(data)
+    except orjson.JSONDecodeError:
+        try:
+            return json.loads(data.decode(errors="replace"), parse_int=_integer)
+        except RecursionError:
+            raise ValueError("nested too deeply") from None
+
+
+def _integer(digits: str) -> int | float:
+    return int(digits) if len(digits) < 20 else float(digits)
+
+
+def _parsed(content: bytes) -> dict[str, Any]:
+    """The object, or an empty one if it is none."""
+    try:
+        parsed = parse(content)
+    except ValueError:
+        return {}
     return parsed if isinstance(parsed, dict) else {}
 
 

@@ -254,3 +254,25 @@ def test_an_engine_that_says_no_more_after_its_end_is_not_waited_for(shared_road
     assert "[DONE]" in answer.text
     event = recorded(shared_road, scripted.key)
     assert (event.status, event.is_exact, event.tokens.output) == ("ok", False, 10)
+
+
+@pytest.mark.parametrize(
+    "usage",
+    [
+        b'{"prompt_tokens":1%s,"completion_tokens":6}' % (b"0" * 30),
+        b'{"prompt_tokens":1%s}' % (b"0" * 5000),
+        b'{"prompt_tokens":-1e400}', b'{"prompt_tokens":"12\xff"}', b'"many"', b"[]", b"7", b"null",
+    ],
+)  # fmt: skip
+def test_no_usage_however_strange_costs_the_client_its_answer(shared_road, scripted, usage):
+    whole = b'{"id":"x","choices":[{"index":0,"message":{"content":"hi there friend"},"finish_reason":"stop"}],"usage":'
+    scripted.says(whole + usage + b"}")
+    answer = call(shared_road, scripted.key)
+    assert answer.status_code == 200
+    assert b"hi there friend" in answer.content
+    scripted.says(events=[*WORDS, end(), b'data: {"choices":[],"usage":' + usage + b"}\n\n", DONE])
+    assert written(call(shared_road, scripted.key, stream=True)) == "word " * 6
+    for event in shared_road.events(scripted.key, 2):
+        assert (event.status, event.is_exact) == ("ok", False)
+        assert event.tokens.input > 0
+        assert 5 <= event.tokens.output <= 10
