@@ -25,6 +25,7 @@ from deployments.clusters import get_cluster
 from deployments.locks import if_nobody_else, one_at_a_time
 from deployments.manifests import EngineSpec, RuntimeSpec, engine_manifests
 from deployments.models import Cluster, Deployment
+from deployments.runtimes import facts_of
 from tenants import audit
 from tenants.errors import Conflict
 from tenants.models import User
@@ -99,12 +100,16 @@ def create_deployment(
     if by is not None:
         require(by, "deployments.manage_deployment")
     check_replicas(replicas)
+    facts = facts_of(version.image, version.command)
     deployment = Deployment(
         name=name,
         version=version,
         cluster=cluster,
         replicas=replicas,
         next_look_at=now() + MESSAGE_IS_LOST_AFTER,
+        runtime=facts.runtime,
+        cache_key_field=facts.cache_key_field,
+        is_prefix_cache_off=facts.is_prefix_cache_off,
     )
     deployment.clean_fields()
     if Deployment.objects.living().filter(name=name).exists():

@@ -21,6 +21,7 @@ from unfold.widgets import UnfoldAdminIntegerFieldWidget
 from deployments import actions, connection
 from deployments.cluster.base import ClusterFacts
 from deployments.models import Backend, Cluster, Deployment, Route
+from deployments.sharing_admin import SharingAdmin
 from tenants.admin import LookAdmin, LookOnly
 from tenants.models import AuditEntry
 from tenants.permissions import signed_in
@@ -143,14 +144,30 @@ class ScaleForm(BaseDialogForm):  # type: ignore[misc]
 
 
 @admin.register(Deployment)
-class DeploymentAdmin(LookAdmin):
+class DeploymentAdmin(SharingAdmin, LookAdmin):
     form = DeploymentForm
-    list_display = ["name", "version", "cluster", "coloured_state", "ready", "why", "observed_at"]
+    list_display = [
+        "name",
+        "version",
+        "cluster",
+        "coloured_state",
+        "ready",
+        "tenants_served",
+        "why",
+        "observed_at",
+    ]
     list_filter = ["state", "cluster"]
-    list_select_related = ["version__model", "cluster"]
+    list_select_related = ["version__model", "cluster", "only_tenant"]
     search_fields = ["name", "version__model__name"]
     ordering = ["-created_at"]
-    actions_detail = ["scale", "delete_now"]
+    actions_detail = [
+        "scale",
+        "dedicate",
+        "accept_sharing",
+        "withdraw_sharing",
+        "allow_controls",
+        "delete_now",
+    ]
     shown_fields = [
         "name",
         "version",
@@ -162,6 +179,9 @@ class DeploymentAdmin(LookAdmin):
         "observed_generation",
         "observed_at",
         "conditions_in_words",
+        "engine",
+        "tenants_served",
+        "controls",
         "addresses",
         "events",
     ]

@@ -12,8 +12,9 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from catalog.models import ModelVersion
-from deployments import actions
-from deployments.models import Backend, Cluster, Deployment
+from deployments import actions, sharing
+from deployments.models import Backend, Cluster, Deployment, Sharing
+from tenants.models import Tenant
 from tenants.roles import TokenScope
 
 
@@ -45,6 +46,9 @@ class DeploymentSerializer(serializers.ModelSerializer):  # type: ignore[type-ar
     cluster = serializers.CharField(source="cluster.name", read_only=True)
     conditions = ConditionSerializer(many=True, read_only=True)
     backends = BackendSerializer(many=True, read_only=True)
+    sharing = serializers.ChoiceField(choices=Sharing.choices, read_only=True)
+    only_tenant = serializers.SlugRelatedField(slug_field="slug", read_only=True)  # type: ignore[var-annotated]
+    controls_in_force = serializers.ListField(child=serializers.CharField(), read_only=True)
 
     class Meta:
         model = Deployment
@@ -64,6 +68,14 @@ class DeploymentSerializer(serializers.ModelSerializer):  # type: ignore[type-ar
             "observed_at",
             "conditions",
             "backends",
+            "runtime",
+            "cache_key_field",
+            "sharing",
+            "only_tenant",
+            "sharing_reason",
+            "sharing_accepted_at",
+            "allowed_controls",
+            "controls_in_force",
             "created_at",
         ]
         read_only_fields = fields
@@ -79,6 +91,16 @@ class ClusterField(serializers.SlugRelatedField):  # type: ignore[type-arg]
         return cluster
 
 
+class TenantField(serializers.SlugRelatedField):  # type: ignore[type-arg]
+    """A tenant by its short name. One that PostgreSQL cannot even be asked for is nobody's."""
+
+    def to_internal_value(self, data: Any) -> Tenant:
+        if not isinstance(data, str) or "\0" in data:
+            self.fail("invalid")
+        tenant: Tenant = super().to_internal_value(data)
+        return tenant
+
+
 class NewDeploymentSerializer(serializers.Serializer):  # type: ignore[type-arg]
     version = serializers.PrimaryKeyRelatedField(queryset=ModelVersion.objects.select_related("model"))
     cluster = ClusterField(slug_field="name", queryset=Cluster.objects.all())
@@ -88,6 +110,20 @@ class NewDeploymentSerializer(serializers.Serializer):  # type: ignore[type-arg]
 
 class ScaleSerializer(serializers.Serializer):  # type: ignore[type-arg]
     replicas = serializers.IntegerField(min_value=0, max_value=actions.MOST_REPLICAS)
+
+
+class SharingSerializer(serializers.Serializer):  # type: ignore[type-arg]
+    reason = serializers.CharField(max_length=500)
+
+
+class DedicateSerializer(serializers.Serializer):  # type: ignore[type-arg]
+    tenant = TenantField(slug_field="slug", queryset=Tenant.objects.all(), allow_null=True)
+
+
+class ControlsSerializer(serializers.Serializer):  # type: ignore[type-arg]
+    controls = serializers.ListField(
+        child=serializers.CharField(max_length=60), max_length=sharing.MOST_CONTROLS
+    )
 
 
 class PlatformScopedMixin:
@@ -127,7 +163,12 @@ class DeploymentViewSet(
     filterset_fields = ["state", "name"]
 
     def get_queryset(self) -> Any:
-        return super().get_queryset().select_related("version__model", "cluster").prefetch_related("backends")
+        return (
+            super()
+            .get_queryset()
+            .select_related("version__model", "cluster", "only_tenant")
+            .prefetch_related("backends")
+        )
 
     @extend_schema(request=NewDeploymentSerializer, responses={201: DeploymentSerializer})
     def create(self, request: Request) -> Response:
@@ -149,6 +190,45 @@ class DeploymentViewSet(
         wanted.is_valid(raise_exception=True)
         actions.scale_deployment(deployment.pk, wanted.validated_data["replicas"], by=request.user)  # type: ignore[arg-type]
         return Response(self.get_serializer(self.get_object()).data)
+
+    @extend_schema(request=SharingSerializer, responses=DeploymentSerializer)
+    @action(detail=True, methods=["post"])
+    def sharing(self, request: Request, pk: str) -> Response:
+        """Accept, with a reason, that tenants share an engine's prefix cache although nothing keeps them apart."""
+        wanted = self._asked(request, SharingSerializer)
+        sharing.accept_sharing(pk, wanted["reason"], by=request.user)  # type: ignore[arg-type]
+        return Response(self.get_serializer(self.get_object()).data)
+
+    @extend_schema(request=None, responses=DeploymentSerializer)
+    @sharing.mapping.delete
+    def withdraw_sharing(self, request: Request, pk: str) -> Response:
+        """Withdraw that acceptance; the engine serves nobody then, unless something else keeps tenants apart."""
+        deployment = self.get_object()
+        sharing.withdraw_sharing(deployment.pk, by=request.user)  # type: ignore[arg-type]
+        return Response(self.get_serializer(self.get_object()).data)
+
+    @extend_schema(request=DedicateSerializer, responses=DeploymentSerializer)
+    @action(detail=True, methods=["post"])
+    def dedicate(self, request: Request, pk: str) -> Response:
+        """Let an engine serve one tenant only; null gives it back to all."""
+        wanted = self._asked(request, DedicateSerializer)
+        sharing.dedicate(pk, wanted["tenant"], by=request.user)  # type: ignore[arg-type]
+        return Response(self.get_serializer(self.get_object()).data)
+
+    @extend_schema(request=ControlsSerializer, responses=DeploymentSerializer)
+    @action(detail=True, methods=["post"])
+    def controls(self, request: Request, pk: str) -> Response:
+        """Let clients send these engine controls to it, and no others."""
+        wanted = self._asked(request, ControlsSerializer)
+        sharing.allow_controls(pk, wanted["controls"], by=request.user)  # type: ignore[arg-type]
+        return Response(self.get_serializer(self.get_object()).data)
+
+    def _asked(self, request: Request, kind: type[serializers.Serializer[Any]]) -> Any:
+        """What is asked of a deployment. Says 404, 403 and 409 before it looks at the data."""
+        actions.require_scalable(self.get_object(), request.user)  # type: ignore[arg-type]
+        wanted = kind(data=request.data)
+        wanted.is_valid(raise_exception=True)
+        return wanted.validated_data
 
     @extend_schema(responses={202: DeploymentSerializer})
     def destroy(self, request: Request, pk: str) -> Response:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from django.contrib.postgres.fields import ArrayField
 from django.core.validators import RegexValidator
 from django.db import models
 from django.db.models import CheckConstraint, Index, Q, UniqueConstraint
@@ -9,8 +10,10 @@ from django.utils.timezone import now
 from django.utils.translation import gettext_lazy as _
 
 from catalog.models import CatalogModel, ModelVersion
+from deployments.engine_controls import may_be_allowed
 from deployments.querysets import ClusterQuerySet, DeploymentQuerySet
 from tenants.ids import uuid7
+from tenants.models import Tenant
 
 DNS_LABEL = RegexValidator(
     r"^[a-z]([a-z0-9-]{0,51}[a-z0-9])?$", _("A DNS label: lower-case letters, digits, hyphens.")
@@ -41,6 +44,22 @@ class Cluster(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+
+class Sharing(models.TextChoices):
+    """Whether several tenants may use one engine, whose prefix cache could tell one of another's prompts."""
+
+    SEPARATED = "separated", _("Serves all tenants: its prefix cache is kept apart for each.")
+    NO_CACHE = "no_cache", _("Serves all tenants: it is started without a prefix cache.")
+    ONE_TENANT = "one_tenant", _("Serves one tenant only.")
+    ACCEPTED = "accepted", _("Serves all tenants from one prefix cache: an operator has accepted that.")
+    NOBODY = (
+        "nobody",
+        _(
+            "Serves nobody: nothing is known that keeps tenants apart in its prefix cache, so one could guess "
+            "another's prompts. Start it without a prefix cache, give it to one tenant, or accept it as it is."
+        ),
+    )
 
 
 class Deployment(models.Model):
@@ -77,6 +96,18 @@ class Deployment(models.Model):
     )  # when the sweep looks again, whatever messages were lost
     created_at = models.DateTimeField(default=now, editable=False)
 
+    # What its program is known to do with callers' prompts (deployments.runtimes); kept with what is applied.
+    runtime = models.CharField(max_length=20, blank=True, default="", db_default="", editable=False)
+    cache_key_field = models.CharField(max_length=40, blank=True, default="", db_default="", editable=False)
+    is_prefix_cache_off = models.BooleanField(default=False, db_default=False, editable=False)
+    # What operators decided about sharing it between tenants.
+    only_tenant = models.ForeignKey(Tenant, models.PROTECT, null=True, blank=True, related_name="+")
+    sharing_reason = models.CharField(
+        max_length=500, blank=True, default="", db_default=""
+    )  # who and when: the trail
+    sharing_accepted_at = models.DateTimeField(null=True, blank=True)
+    allowed_controls = ArrayField(models.CharField(max_length=60), default=list, db_default=[], blank=True)
+
     objects = DeploymentQuerySet.as_manager()
 
     class Meta:
@@ -89,11 +120,33 @@ class Deployment(models.Model):
             UniqueConstraint(
                 fields=["name"], condition=~Q(state="deleted"), name="deployment_name_unique_while_it_lives"
             ),
+            CheckConstraint(
+                name="deployment_sharing_has_a_reason",
+                condition=Q(sharing_accepted_at=None, sharing_reason="")
+                | (Q(sharing_accepted_at__isnull=False) & ~Q(sharing_reason="")),
+            ),
         ]
         indexes = [Index(fields=["next_look_at"], condition=~Q(state="deleted"), name="deployment_due")]
 
     def __str__(self) -> str:
         return self.name
+
+    @property
+    def sharing(self) -> Sharing:
+        """Whose calls it may serve, and why; the first of these that holds."""
+        if self.only_tenant_id is not None:
+            return Sharing.ONE_TENANT
+        if self.cache_key_field:
+            return Sharing.SEPARATED
+        if self.is_prefix_cache_off:
+            return Sharing.NO_CACHE
+        return Sharing.ACCEPTED if self.sharing_accepted_at is not None else Sharing.NOBODY
+
+    @property
+    def controls_in_force(self) -> list[str]:
+        """The engine controls that clients may send: those allowed that may be, for whom it serves now."""
+        is_alone = self.only_tenant_id is not None
+        return [name for name in self.allowed_controls if may_be_allowed(name, serves_one_tenant=is_alone)]
 
     @property
     def backends_of_route(self) -> list[Backend]:

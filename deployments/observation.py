@@ -10,8 +10,10 @@ import structlog
 from django.db import transaction
 from django.utils.timezone import now
 
+from catalog.models import ModelVersion
 from deployments.cluster.base import ConditionType, Observed
 from deployments.models import Backend, Deployment, Route
+from deployments.runtimes import facts_of
 from tenants import audit
 from tenants.revision import raise_revision
 
@@ -29,6 +31,8 @@ DRIFT_AUDITED_EVERY = timedelta(hours=1)  # the same drift, again and again, has
 ACCEPTED = "Accepted"  # condition types of our own, beside those of deployments.cluster.base
 REACHABLE = "Reachable"
 DRIFT_HEALED = "DriftHealed"
+
+PROGRAM_FIELDS = ("runtime", "cache_key_field", "is_prefix_cache_off")
 
 Conditions = list[dict[str, str]]
 
@@ -196,8 +200,10 @@ def _write(
     before, row.state = row.state, state
     row.conditions, row.ready_replicas = conditions, ready_replicas
     row.next_look_at = now() + look_again
+    has_news = False
     if is_observed:
         row.observed_generation, row.observed_at = row.generation, now()
+        has_news = _know_program(row, wanted.version)
     if drift:
         _audit_drift(row, drift)
         row.drift, row.drift_at = drift[:600], now()
@@ -211,11 +217,14 @@ def _write(
             "observed_at",
             "drift",
             "drift_at",
+            *PROGRAM_FIELDS,
         ]
     )
     if state != before:
         _tell(row, before)
-    if endpoints is not None and _follow(wanted, [backend_url(endpoint) for endpoint in endpoints]):
+    if endpoints is not None:
+        has_news |= _follow(wanted, [backend_url(endpoint) for endpoint in endpoints])
+    if has_news:
         revision = raise_revision(routing=True)
         log.info("route.changed", deployment=row.name, revision=revision)
     return True
@@ -227,6 +236,15 @@ def _audit_drift(before: Deployment, drift: str) -> None:
         return
     audit.record("deployment.drift_healed", actor=None, subject=before, put_back=drift)
     log.warning("deployment.drift_healed", deployment=before.name, put_back=drift)
+
+
+def _know_program(row: Deployment, version: ModelVersion) -> bool:
+    """Note what is known of the program that was applied, and say whether that is news for gateways."""
+    facts = facts_of(version.image, version.command)
+    known = (row.runtime, row.cache_key_field, row.is_prefix_cache_off)
+    row.runtime, row.cache_key_field = facts.runtime, facts.cache_key_field
+    row.is_prefix_cache_off = facts.is_prefix_cache_off
+    return known != (row.runtime, row.cache_key_field, row.is_prefix_cache_off)
 
 
 def _tell(deployment: Deployment, before: str) -> None:

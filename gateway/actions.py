@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable
 from uuid import UUID
 
 import structlog
+from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
 from django.db.models import Q
 from django.utils.timezone import now
+from django.utils.translation import gettext as _
 
 from catalog.models import Grant
 from gateway.contract import Ack
-from gateway.models import ConfigClock, Gateway
+from gateway.models import ConfigClock, Gateway, GatewayPolicy
 from gateway.prices import has_price_change_between
+from gateway.proxy.media import is_allowed_host
 from tenants import audit
 from tenants.errors import Conflict
 from tenants.models import ApiKey, User
@@ -21,6 +26,8 @@ from tenants.revision import current_revision, raise_revision
 from tenants.secrets import GATEWAY_TOKEN, digest, looks_like, new_secret, visible_prefix
 
 log = structlog.get_logger(__name__)
+
+MOST_MEDIA_HOSTS = 200
 
 
 @transaction.atomic
@@ -88,6 +95,56 @@ def revoke_gateway(pk: UUID | str, *, by: User | None) -> Gateway:
     gateway.save(update_fields=["revoked_at"])
     audit.record("gateway.revoked", actor=by, subject=gateway, prefix=gateway.prefix)
     return gateway
+
+
+@transaction.atomic
+def set_media_hosts(hosts: Iterable[str], *, by: User | None) -> GatewayPolicy:
+    """Say of which hosts engines may fetch pictures, sounds and files that clients name by URL. Safe to repeat.
+
+    None means `data:` URLs only. A host is a public name such as `pictures.example.com`, or `*.example.org` for
+    all names below one.
+
+    Raises:
+        PermissionDenied: `by` may not manage gateways.
+        ValidationError: one is no such name, or there are too many.
+    """
+    if by is not None:
+        require(by, "gateway.manage_gateway")
+    wanted = clean_media_hosts(hosts)
+    GatewayPolicy.objects.get_or_create(pk=1)
+    policy = GatewayPolicy.objects.select_for_update().get(pk=1)
+    before = policy.media_hosts
+    if before != wanted:
+        policy.media_hosts, policy.changed_at = wanted, now()
+        policy.save(update_fields=["media_hosts", "changed_at"])
+        audit.record(
+            "gateway.media_hosts_set",
+            actor=by,
+            subject=policy,
+            changes={"hosts": (", ".join(before), ", ".join(wanted))},
+        )
+        raise_revision(routing=True)
+    return policy
+
+
+def clean_media_hosts(hosts: Iterable[str]) -> list[str]:
+    """The hosts in order, each once. Raises ValidationError for one that engines shall never be sent to, by name."""
+    wanted = sorted({host.strip().lower().rstrip(".") for host in hosts if host.strip()})
+    if len(wanted) > MOST_MEDIA_HOSTS:
+        raise ValidationError({"hosts": _("At most %(most)d hosts.") % {"most": MOST_MEDIA_HOSTS}})
+    for host in wanted:
+        named = host.removeprefix("*.")
+        is_name = re.fullmatch(
+            r"[a-z0-9](?:[a-z0-9-]*[a-z0-9])?(?:\.[a-z0-9](?:[a-z0-9-]*[a-z0-9])?)+", named
+        )
+        example = f"a.{named}" if host != named else named
+        if is_name is None or len(host) > 253 or not is_allowed_host(example, {host}):
+            message = _(
+                "%(host)s is no public host: write a name such as pictures.example.com, or *.example.org for all "
+                "names below it; no scheme, port or path, and no address of your own network."
+            )
+            raise ValidationError({"hosts": message % {"host": host[:80]}})
+    return wanted
 
 
 @transaction.atomic

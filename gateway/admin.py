@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from django import forms
-from django.contrib import admin
+from django.contrib import admin, messages
 from django.core.validators import validate_slug
 from django.db.models import QuerySet, Value
 from django.http import HttpRequest, HttpResponse
@@ -17,11 +18,11 @@ from django.utils.translation import gettext_lazy as _
 from unfold.decorators import action, display
 from unfold.enums import ActionVariant
 from unfold.forms import BaseDialogForm
-from unfold.widgets import UnfoldAdminTextInputWidget
+from unfold.widgets import UnfoldAdminTextareaWidget, UnfoldAdminTextInputWidget
 
 from gateway import actions
-from gateway.models import Gateway
-from tenants.admin import LookAdmin
+from gateway.models import Gateway, GatewayPolicy
+from tenants.admin import LookAdmin, go_to
 from tenants.revision import current_revision
 
 MANAGE = "gateway.manage_gateway"
@@ -43,11 +44,33 @@ class RegisterForm(BaseDialogForm):  # type: ignore[misc]
         return name
 
 
+class MediaHostsForm(BaseDialogForm):  # type: ignore[misc]
+    hosts = forms.CharField(
+        label=_("Hosts, one a line"),
+        required=False,
+        widget=UnfoldAdminTextareaWidget,
+        help_text=_(
+            "Such as pictures.example.com, or *.example.org for all names below it. None: data: URLs only."
+        ),
+    )
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        policy = GatewayPolicy.objects.filter(pk=1).first()
+        self.fields["hosts"].initial = "\n".join(policy.media_hosts) if policy else ""
+
+    def clean_hosts(self) -> list[str]:
+        try:
+            return actions.clean_media_hosts(re.split(r"[\s,]+", self.cleaned_data["hosts"]))
+        except forms.ValidationError as error:
+            raise forms.ValidationError(error.messages) from error
+
+
 @admin.register(Gateway)
 class GatewayAdmin(LookAdmin):
     list_display = ["name", "service", "lag", "seen", "spool_pending", "problem"]
     ordering = ["name"]
-    actions_list = ["register"]
+    actions_list = ["register", "media_hosts"]
     actions_detail = ["renew", "revoke"]
     fields = readonly_fields = [
         "name",
@@ -118,6 +141,26 @@ class GatewayAdmin(LookAdmin):
     def register(self, request: HttpRequest, form: RegisterForm) -> HttpResponse:
         gateway, secret = actions.register_gateway(form.cleaned_data["name"], by=request.user)  # type: ignore[arg-type]
         return _show(request, gateway, secret)
+
+    @action(
+        description=_("Hosts of media"),
+        permissions=["manage"],
+        url_path="media-hosts",
+        icon="image",
+        dialog={
+            "title": _("Hosts of media"),
+            "description": _(
+                "Pictures, sounds and files that clients name by URL are fetched by engines, from inside of your "
+                "network: only of these hosts. Trust each for where its name leads and where it redirects to."
+            ),
+            "form_class": MediaHostsForm,
+            "form_submit_text": _("Save"),
+        },
+    )
+    def media_hosts(self, request: HttpRequest, form: MediaHostsForm) -> HttpResponse:
+        actions.set_media_hosts(form.cleaned_data["hosts"], by=request.user)  # type: ignore[arg-type]
+        messages.success(request, _("Gateways will know the hosts within seconds."))
+        return go_to("admin:gateway_gateway_changelist")
 
     @action(
         description=_("Renew token"),

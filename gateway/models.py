@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.db.models import CheckConstraint, Q
 from django.utils.timezone import now
@@ -35,6 +36,22 @@ class Gateway(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+
+class GatewayPolicy(models.Model):
+    """One row: what operators set for all gateways."""
+
+    id = models.SmallIntegerField(primary_key=True, default=1)
+    media_hosts = ArrayField(  # of which engines may fetch pictures, sounds and files; "*.example.org" too
+        models.CharField(max_length=255), default=list, blank=True
+    )
+    changed_at = models.DateTimeField(default=now, editable=False)
+
+    class Meta:
+        constraints = [CheckConstraint(name="gateway_policy_is_one_row", condition=Q(id=1))]
+
+    def __str__(self) -> str:
+        return f"for all gateways, of {self.changed_at:%Y-%m-%d %H:%M:%S}"
 
 
 class ConfigClock(models.Model):

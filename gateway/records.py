@@ -16,6 +16,7 @@ from catalog.models import Grant
 from deployments.models import Backend, Route
 from gateway.config_stream import KeyRecord, ProjectRecord, TenantRecord
 from gateway.contract import BackendConfig, Mode, RouteConfig, SettingsConfig
+from gateway.targets import backend_config, settings_config
 from tenants.models import ApiKey, Project, Tenant
 
 log = structlog.get_logger(__name__)
@@ -72,16 +73,9 @@ def routes() -> list[RouteConfig]:
         "priority", "pk"
     ):
         answered[backend.route_id].update(backend.deployment.version.endpoints)
-        backends[backend.route_id].append(
-            BackendConfig(
-                id=str(backend.pk),
-                url=backend.url.rstrip("/"),
-                upstream_model=backend.upstream_model,
-                weight=backend.weight,
-                priority=backend.priority,
-                region=backend.deployment.cluster.region,
-            )
-        )
+        config = backend_config(backend)
+        if config is not None:
+            backends[backend.route_id].append(config)
     found = []
     for route in Route.objects.select_related("model").order_by("model__name"):
         if route.model.mode not in MODES:
@@ -105,7 +99,7 @@ def routes() -> list[RouteConfig]:
 
 def settings_record() -> SettingsConfig:
     """What an operator sets for all gateways."""
-    return SettingsConfig()
+    return settings_config()
 
 
 def second_of(moment: datetime) -> int:

@@ -9,6 +9,7 @@ from django.utils.timezone import now
 
 from catalog.models import AccessRequest, CatalogModel, ModelVersion, Review
 from deployments.models import Cluster, Deployment
+from deployments.runtimes import facts_of
 from tenants import actions
 from tenants.models import ApiKey, DataClass, Project, Tenant, User
 from tenants.secrets import digest, new_key_secret, visible_prefix
@@ -140,6 +141,9 @@ class DeploymentFactory(factory.django.DjangoModelFactory):
     name = factory.Sequence("deployment-{}".format)
     version = factory.SubFactory(ModelVersionFactory)
     cluster = factory.SubFactory(ClusterFactory)
+    cache_key_field = factory.LazyAttribute(
+        lambda it: facts_of(it.version.image, it.version.command).cache_key_field
+    )
 
 
 def member_of(tenant, role, **fields):

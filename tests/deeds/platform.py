@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 
 from django.conf import settings
+from django.utils.timezone import now
 
 from config.celery import app
 from deployments.engine_host.state import StateDirectory, write_document
@@ -28,6 +29,10 @@ def published_model(world, actor):
 
 def deployment(world, actor):
     return DeploymentFactory(state=Deployment.State.HEALTHY)
+
+
+def shared_deployment(world, actor):
+    return DeploymentFactory(sharing_reason="One team.", sharing_accepted_at=now())
 
 
 def gateway(world, actor):
@@ -141,6 +146,38 @@ PLATFORM_DEEDS = [
         admin=Door("POST /admin/deployments/deployment/{it.pk}/scale/", SENT | {"replicas": "2"}),
     ),
     Deed(
+        "give a deployment to one tenant",
+        "deployments.sharing.dedicate",
+        subject=deployment,
+        api=Door("POST /api/v1/deployments/{it.pk}/dedicate/", {"tenant": "{w.tenant.slug}"}),
+        admin=Door(
+            "POST /admin/deployments/deployment/{it.pk}/dedicate/", SENT | {"tenant": "{w.tenant.slug}"}
+        ),
+    ),
+    Deed(
+        "accept that tenants share a prefix cache",
+        "deployments.sharing.accept_sharing",
+        subject=deployment,
+        api=Door("POST /api/v1/deployments/{it.pk}/sharing/", {"reason": "One team behind all of them."}),
+        admin=Door(
+            "POST /admin/deployments/deployment/{it.pk}/accept-sharing/", SENT | {"reason": "One team."}
+        ),
+    ),
+    Deed(
+        "withdraw that acceptance",
+        "deployments.sharing.withdraw_sharing",
+        subject=shared_deployment,
+        api=Door("DELETE /api/v1/deployments/{it.pk}/sharing/"),
+        admin=Door("POST /admin/deployments/deployment/{it.pk}/withdraw-sharing/", SENT),
+    ),
+    Deed(
+        "allow engine controls",
+        "deployments.sharing.allow_controls",
+        subject=deployment,
+        api=Door("POST /api/v1/deployments/{it.pk}/controls/", {"controls": ["ignore_eos"]}),
+        admin=Door("POST /admin/deployments/deployment/{it.pk}/controls/", SENT | {"names": "ignore_eos"}),
+    ),
+    Deed(
         "delete a deployment",
         "deployments.actions.delete_deployment",
         subject=deployment,
@@ -151,6 +188,11 @@ PLATFORM_DEEDS = [
         "register a gateway",
         "gateway.actions.register_gateway",
         admin=Door("POST /admin/gateway/gateway/register/", SENT | {"name": "edge-2"}),
+    ),
+    Deed(
+        "set the hosts of media",
+        "gateway.actions.set_media_hosts",
+        admin=Door("POST /admin/gateway/gateway/media-hosts/", SENT | {"hosts": "pictures.example.com"}),
     ),
     Deed(
         "renew a gateway's token",

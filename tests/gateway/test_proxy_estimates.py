@@ -44,5 +44,5 @@ def test_token_ids_and_texts_may_be_mixed(texts):
 def test_of_two_maxima_the_larger_is_reserved():
     """Backends differ in which one they obey."""
     body = b'{"model":"m","messages":[{"role":"user"}],"max_completion_tokens":1,"max_tokens":9000}'
-    route = Route(RouteConfig(model="m", modes=["chat"]), (), b"")
+    route = Route(RouteConfig(model="m", modes=["chat"]), ())
     assert read_question(body, "chat").demand(route, None, 1024).output_tokens == 9000

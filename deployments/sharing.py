@@ -1,0 +1,163 @@
+"""What operators decide about one engine: whose calls it serves, and what clients may ask of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from uuid import UUID
+
+from django.core.exceptions import ValidationError
+from django.db import transaction
+from django.utils.timezone import now
+from django.utils.translation import gettext as _
+
+from deployments.engine_controls import fold, may_be_allowed
+from deployments.models import Deployment
+from tenants import audit
+from tenants.errors import Conflict
+from tenants.models import Tenant, User
+from tenants.permissions import require
+from tenants.revision import raise_revision
+
+MANAGE = "deployments.manage_deployment"
+MOST_CONTROLS = 50
+
+
+@transaction.atomic
+def accept_sharing(pk: UUID | str, reason: str, *, by: User) -> Deployment:
+    """Let all tenants use an engine although nothing keeps them apart in its prefix cache, and say why.
+
+    It holds until it is withdrawn, whatever the deployment runs later. Where the engine keeps tenants apart by
+    itself, it changes nothing.
+
+    Raises:
+        Deployment.DoesNotExist: `by` cannot see such a deployment.
+        PermissionDenied: `by` may not change deployments.
+        Conflict: it is being deleted, serves one tenant only, or has been accepted already.
+        ValidationError: no reason is given, or one of more than 500 characters.
+    """
+    deployment = _find(pk, by)
+    if deployment.only_tenant_id is not None:
+        raise Conflict(_("It serves one tenant only. Give it back to all first."))
+    if deployment.sharing_accepted_at is not None:
+        raise Conflict(_("That has been accepted already. Withdraw it to give another reason."))
+    deployment.sharing_reason = _one_line(reason)
+    deployment.sharing_accepted_at = now()
+    deployment.save(update_fields=["sharing_reason", "sharing_accepted_at"])
+    audit.record(
+        "deployment.sharing_accepted", actor=by, subject=deployment, reason=deployment.sharing_reason
+    )
+    raise_revision(routing=True)
+    return deployment
+
+
+@transaction.atomic
+def withdraw_sharing(pk: UUID | str, *, by: User) -> Deployment:
+    """Take back what `accept_sharing` allowed. Without another reason to serve, the engine serves nobody then.
+
+    Raises:
+        Deployment.DoesNotExist: `by` cannot see such a deployment.
+        PermissionDenied: `by` may not change deployments.
+        Conflict: nobody has accepted it.
+    """
+    deployment = _find(pk, by)
+    if deployment.sharing_accepted_at is None:
+        raise Conflict(_("Nobody has accepted that."))
+    deployment.sharing_reason, deployment.sharing_accepted_at = "", None
+    deployment.save(update_fields=["sharing_reason", "sharing_accepted_at"])
+    audit.record("deployment.sharing_withdrawn", actor=by, subject=deployment)
+    raise_revision(routing=True)
+    return deployment
+
+
+@transaction.atomic
+def dedicate(pk: UUID | str, tenant: Tenant | None, *, by: User) -> Deployment:
+    """Let an engine serve one tenant only; None gives it back to all.
+
+    Raises:
+        Deployment.DoesNotExist: `by` cannot see such a deployment.
+        PermissionDenied: `by` may not change deployments.
+        Conflict: it is being deleted, or that is so already.
+    """
+    deployment = _find(pk, by)
+    before = deployment.only_tenant
+    if before == tenant:
+        raise Conflict(_("That is so already."))
+    deployment.only_tenant = tenant
+    deployment.save(update_fields=["only_tenant"])
+    audit.record(
+        "deployment.dedicated",
+        actor=by,
+        subject=deployment,
+        changes={"tenant": (before.slug if before else "", tenant.slug if tenant else "")},
+    )
+    raise_revision(routing=True)
+    return deployment
+
+
+@transaction.atomic
+def allow_controls(pk: UUID | str, names: Iterable[str], *, by: User) -> Deployment:
+    """Let clients send these engine controls to an engine, and no others. Safe to repeat.
+
+    Raises:
+        Deployment.DoesNotExist: `by` cannot see such a deployment.
+        PermissionDenied: `by` may not change deployments.
+        Conflict: it is being deleted.
+        ValidationError: one is no engine control, or can never be allowed, or only where one tenant is served.
+    """
+    deployment = _find(pk, by)
+    wanted = clean_controls(names, serves_one_tenant=deployment.only_tenant_id is not None)
+    before = deployment.allowed_controls
+    if before != wanted:
+        deployment.allowed_controls = wanted
+        deployment.save(update_fields=["allowed_controls"])
+        audit.record(
+            "deployment.controls_allowed",
+            actor=by,
+            subject=deployment,
+            changes={"controls": (", ".join(before), ", ".join(wanted))},
+        )
+        raise_revision(routing=True)
+    return deployment
+
+
+def clean_controls(names: Iterable[str], *, serves_one_tenant: bool) -> list[str]:
+    """The names in order, each once. Raises ValidationError for one that cannot be allowed, by name."""
+    cleaned = sorted({fold(name): name.strip() for name in names if name.strip()}.values())
+    if len(cleaned) > MOST_CONTROLS:
+        raise ValidationError({"controls": _("At most %(most)d names.") % {"most": MOST_CONTROLS}})
+    for name in cleaned:
+        if may_be_allowed(name, serves_one_tenant=serves_one_tenant):
+            continue
+        if may_be_allowed(name, serves_one_tenant=True):
+            message = _(
+                "%(name)s makes calls share state: it can be allowed only where one tenant is served."
+            )
+        else:
+            message = _(
+                "%(name)s cannot be allowed: it is no engine control, or one that would undo the separation "
+                "of tenants or lead calls elsewhere."
+            )
+        raise ValidationError({"controls": message % {"name": name[:60]}})
+    return cleaned
+
+
+def _one_line(reason: str) -> str:
+    line = " ".join(reason.split())
+    if not line or not line.isprintable():
+        raise ValidationError({"reason": _("Say in a sentence why tenants may share this engine's cache.")})
+    if len(line) > 500:
+        raise ValidationError({"reason": _("At most 500 characters.")})
+    return line
+
+
+def _find(pk: UUID | str, by: User) -> Deployment:
+    deployment: Deployment = (
+        Deployment.objects.visible_to(by)
+        .select_for_update(of=("self",))
+        .select_related("only_tenant", "version", "cluster")
+        .get(pk=pk)
+    )
+    require(by, MANAGE)
+    if deployment.is_deleted:
+        raise Conflict(_("This deployment is being deleted; create another one."))
+    return deployment

@@ -1,0 +1,169 @@
+"""The part of a deployment's page that says whose calls it serves, and what clients may ask of its engine."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from django import forms
+from django.http import HttpRequest, HttpResponse
+from django.utils.html import format_html
+from django.utils.translation import gettext_lazy as _
+from unfold.decorators import action, display
+from unfold.enums import ActionVariant
+from unfold.forms import BaseDialogForm
+from unfold.widgets import UnfoldAdminTextareaWidget, UnfoldAdminTextInputWidget
+
+from deployments import sharing
+from deployments.models import Deployment, Sharing
+from tenants.models import Tenant
+
+
+class ReasonForm(BaseDialogForm):  # type: ignore[misc]
+    reason = forms.CharField(label=_("Reason"), max_length=500, widget=UnfoldAdminTextInputWidget)
+
+
+class TenantForm(BaseDialogForm):  # type: ignore[misc]
+    tenant = forms.CharField(
+        label=_("Short name of the tenant"),
+        required=False,
+        widget=UnfoldAdminTextInputWidget,
+        help_text=_("As in its addresses, such as aurora-bank. Empty: for all tenants."),
+    )
+
+    def __init__(self, *args: Any, object_id: Any = None, **kwargs: Any) -> None:
+        super().__init__(*args, object_id=object_id, **kwargs)
+        row = Deployment.objects.filter(pk=object_id).select_related("only_tenant").first()
+        self.fields["tenant"].initial = row.only_tenant.slug if row and row.only_tenant else ""
+
+    def clean_tenant(self) -> Tenant | None:
+        slug = self.cleaned_data["tenant"].strip()
+        found = Tenant.objects.filter(slug=slug).first() if slug else None
+        if slug and found is None:
+            raise forms.ValidationError(_("There is no tenant of this short name."))
+        return found
+
+
+class ControlsForm(BaseDialogForm):  # type: ignore[misc]
+    names = forms.CharField(
+        label=_("Engine controls, one a line"),
+        required=False,
+        widget=UnfoldAdminTextareaWidget,
+        help_text=_("Names of fields, such as ignore_eos. Whatever is not here is refused by name."),
+    )
+
+    def __init__(self, *args: Any, object_id: Any = None, **kwargs: Any) -> None:
+        super().__init__(*args, object_id=object_id, **kwargs)
+        self.deployment = Deployment.objects.filter(pk=object_id).first()
+        allowed = self.deployment.allowed_controls if self.deployment else []
+        self.fields["names"].initial = "\n".join(allowed)
+
+    def clean_names(self) -> list[str]:
+        names = re.split(r"[\s,]+", self.cleaned_data["names"])
+        is_alone = self.deployment is not None and self.deployment.only_tenant_id is not None
+        try:
+            return sharing.clean_controls(names, serves_one_tenant=is_alone)
+        except forms.ValidationError as error:
+            raise forms.ValidationError(error.messages) from error
+
+
+class SharingAdmin:
+    """Mixed into the admin of deployments."""
+
+    @display(description=_("Tenants"))
+    def tenants_served(self, deployment: Deployment) -> str:
+        words = deployment.sharing.label
+        if deployment.sharing == Sharing.NOBODY:
+            return format_html("<b>{}</b>", words)
+        if deployment.sharing == Sharing.ONE_TENANT and deployment.only_tenant:
+            return f"{words} {deployment.only_tenant.name} ({deployment.only_tenant.slug})"
+        if deployment.sharing == Sharing.ACCEPTED:
+            return f"{words} {deployment.sharing_reason}"
+        return str(words)
+
+    @display(description=_("Engine"))
+    def engine(self, deployment: Deployment) -> str:
+        known = deployment.runtime or str(_("unknown"))
+        if deployment.cache_key_field:
+            return f"{known} ({deployment.cache_key_field})"
+        return known
+
+    @display(description=_("Controls that clients may send"))
+    def controls(self, deployment: Deployment) -> str:
+        in_force = deployment.controls_in_force
+        shown = ", ".join(in_force) or "–"
+        idle = [name for name in deployment.allowed_controls if name not in in_force]
+        return f"{shown} ({_('not in force')}: {', '.join(idle)})" if idle else shown
+
+    @action(
+        description=_("Give to one tenant"),
+        permissions=["manage"],
+        url_path="dedicate",
+        icon="lock_person",
+        dialog={
+            "title": _("Whose calls shall it serve?"),
+            "description": _("Of one tenant alone, others do not find it; or of all."),
+            "form_class": TenantForm,
+            "form_submit_text": _("Save"),
+        },
+    )
+    def dedicate(self, request: HttpRequest, form: TenantForm, object_id: str) -> HttpResponse:
+        done = _("%(it)s: that is so now.")
+        return self.carry_out(request, object_id, sharing.dedicate, done, tenant=form.cleaned_data["tenant"])  # type: ignore[attr-defined, no-any-return]
+
+    @action(
+        description=_("Accept a shared cache"),
+        permissions=["manage"],
+        url_path="accept-sharing",
+        icon="group",
+        variant=ActionVariant.DANGER,
+        dialog={
+            "title": _("Let tenants share this engine's prefix cache?"),
+            "description": _(
+                "Nothing is known that keeps them apart there: one tenant can find out whether another's prompt "
+                "began as its own guess. Your name and the reason stay in the trail."
+            ),
+            "form_class": ReasonForm,
+            "form_submit_text": _("Accept"),
+        },
+    )
+    def accept_sharing(self, request: HttpRequest, form: ReasonForm, object_id: str) -> HttpResponse:
+        done = _("%(it)s serves all tenants.")
+        reason = form.cleaned_data["reason"]
+        return self.carry_out(request, object_id, sharing.accept_sharing, done, reason=reason)  # type: ignore[attr-defined, no-any-return]
+
+    @action(
+        description=_("Withdraw acceptance"),
+        permissions=["manage"],
+        url_path="withdraw-sharing",
+        icon="group_off",
+        dialog={
+            "title": _("Withdraw the acceptance of a shared cache?"),
+            "description": _("Unless something else keeps tenants apart, it serves nobody from then on."),
+            "form_class": None,
+            "form_submit_text": _("Withdraw"),
+        },
+    )
+    def withdraw_sharing(self, request: HttpRequest, form: BaseDialogForm, object_id: str) -> HttpResponse:
+        done = _("The acceptance for %(it)s is withdrawn.")
+        return self.carry_out(request, object_id, sharing.withdraw_sharing, done)  # type: ignore[attr-defined, no-any-return]
+
+    @action(
+        description=_("Allow engine controls"),
+        permissions=["manage"],
+        url_path="controls",
+        icon="tune",
+        dialog={
+            "title": _("Which engine controls may clients send?"),
+            "description": _(
+                "Fields that steer the engine are refused by name, but for these. A call with one of them is "
+                "served by targets alone that allow it."
+            ),
+            "form_class": ControlsForm,
+            "form_submit_text": _("Save"),
+        },
+    )
+    def allow_controls(self, request: HttpRequest, form: ControlsForm, object_id: str) -> HttpResponse:
+        done = _("%(it)s: gateways will know within seconds.")
+        names = form.cleaned_data["names"]
+        return self.carry_out(request, object_id, sharing.allow_controls, done, names=names)  # type: ignore[attr-defined, no-any-return]
