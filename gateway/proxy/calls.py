@@ -13,7 +13,7 @@ from gateway.contract import TokenCounts, UsageEventReport
 from gateway.proxy import upstream
 from gateway.proxy.backend_errors import error_shown, read_error
 from gateway.proxy.controls import put_apart
-from gateway.proxy.errors import Refusal, error_body, retry_after, unavailable
+from gateway.proxy.errors import BROKE_OFF, Refusal, broke_off, error_event, unavailable
 from gateway.proxy.evidence import Delivered, count_delivered, count_tokens
 from gateway.proxy.ids import rfc3339, trace_id
 from gateway.proxy.index import Backend, Index, Key, Price, Route
@@ -32,7 +32,6 @@ _CLIENT_GONE = 499
 _AFTERMATH_SECONDS = 0.1
 _LAST_WORDS_SECONDS = 5.0  # after the end of an answer, for what the backend says that it used
 _HELD_SECONDS = 0.25
-_BROKE_OFF = "The model broke off in the middle of its answer. Try again."
 
 
 class BrokenAnswer(Exception):
@@ -63,6 +62,7 @@ class Call:
         self._is_sending = False  # waiting for a client that reads slowly, not for the backend
         self._is_client_gone = False
         self._is_finished = False
+        self._beginning: asyncio.Future[None] | None = None  # of a stream, on its way to the disk
 
     async def run(self) -> None:
         """Serve the call until it is answered, has failed, or the client has gone. Raises Refusal."""
@@ -101,10 +101,12 @@ class Call:
             if self._request.status is None:
                 raise usage_not_recorded() from None
             problem = usage_not_recorded()
-            await self._request.end_stream(_error_event(str(problem), problem.code))
+            await self._request.end_stream(error_event(str(problem), problem.code))
         finally:
             self._state.call_ended()
             hangup.cancel()
+            if self._beginning is not None and not self._is_finished:
+                self._state.spool.forget(self._request.id)
             await self._settle(TokenCounts(), is_unused=True)  # where nothing was recorded, nothing was used
 
     async def _hear_out(self, serving: asyncio.Task[None]) -> None:
@@ -201,7 +203,7 @@ class Call:
             )
             if fault.status <= 500:  # perhaps the call's own fault
                 return fault
-        return upstream.BackendFault(502, _broke_off(), reason="broken_answer")
+        return upstream.BackendFault(502, broke_off(), reason="broken_answer")
 
     async def _answer(self, answer: PlainAnswer, content: bytes) -> None:
         """Record a plain answer, then send it."""
@@ -216,6 +218,10 @@ class Call:
         """Pass events on as they come; record the call before its last one."""
         loop = asyncio.get_running_loop()
         idle_seconds = self._index.settings.idle_timeout_seconds
+        self._beginning = self._state.spool.begin(
+            self._event("cancelled", 200, self._counted_so_far()[0], is_exact=False),
+            lambda: self._counted_so_far()[0],
+        )
         await self._open_stream(stream, response)
         self._state.router.answered(backend)
         try:
@@ -263,8 +269,21 @@ class Call:
             if (not data or stream.is_done) and not stream.is_finished:
                 raise FailedAnswer(502, reason="the stream ended before it was complete")
         if not self._is_client_gone:
+            await self._require_beginning()
             await self._request.begin_stream(self._reservation.headers)
         await self._pass_events(stream, held)
+
+    async def _require_beginning(self) -> None:
+        """Wait until the beginning is on disk: what a client has a part of is on record even after a crash.
+
+        Raises SpoolError if it cannot be written; then the call is recorded as failed.
+        """
+        assert self._beginning is not None
+        try:
+            await asyncio.shield(self._beginning)
+        except SpoolError:
+            await self._finish("error", 503, TokenCounts(), is_exact=True)
+            raise
 
     async def _pass_events(self, stream: EventStream, events: bytes) -> None:
         if self._first_token is None and stream.delivered.pieces:
@@ -284,7 +303,7 @@ class Call:
         _log.warning("backend_broke_off", call=self._request.id, backend=backend.id, reason=reason)
         if self._request.status is None:
             await self._finish("error", 502, TokenCounts(), is_exact=True)
-            raise _broke_off()
+            raise broke_off()
         tokens, is_exact = self._counted_so_far(is_failed=True)
         await self._finish("error", 200, tokens, is_exact=is_exact)
         await self._request.end_stream(self._last_event())
@@ -294,10 +313,10 @@ class Call:
         error = self._stream.error if self._stream is not None else None
         backend = self._attempts.reached
         if error is None or error.said is None or backend is None or self._names is None:
-            return _error_event(_BROKE_OFF, "backend_failed")
+            return error_event(BROKE_OFF, "backend_failed")
         said = read_error(error.said)
         if upstream.is_account_trouble(error.status, said, backend, self._route, self._state.router):
-            return _error_event(_BROKE_OFF, "backend_failed")
+            return error_event(BROKE_OFF, "backend_failed")
         shown = error_shown(said, self._names.scrubber, self._apart.secrets)
         return b"data: " + orjson.dumps({"error": shown}) + b"\n\n"
 
@@ -309,7 +328,7 @@ class Call:
         message = "This gateway is shutting down. Try again: another one will answer."
         if self._request.status is None:
             raise unavailable(message, "shutting_down")
-        await self._request.end_stream(_error_event(message, "shutting_down"))
+        await self._request.end_stream(error_event(message, "shutting_down"))
 
     def _counted_so_far(self, *, is_failed: bool = False) -> tuple[TokenCounts, bool]:
         """Tokens as the backend told them, or else as we counted; and whether that is exact."""
@@ -344,12 +363,27 @@ class Call:
         self._state.metrics.count_finished(model, status, latency, tokens)
         if first is not None:
             self._state.metrics.first_token.labels(model).observe(first)
+        event = self._event(status, http_status, tokens, is_exact, latency, first)
+        try:  # on record first: whoever is cancelled while settling is not forgotten
+            await self._state.spool.append(event)
+        finally:
+            await self._settle(tokens, is_unused=status == "error" and not tokens.total)
+
+    def _event(
+        self,
+        status: Literal["ok", "error", "cancelled"],
+        http_status: int,
+        tokens: TokenCounts,
+        is_exact: bool,
+        latency: float = 0.0,
+        first: float | None = None,
+    ) -> UsageEventReport:
         backend = self._attempts.reached
-        event = UsageEventReport(
+        return UsageEventReport(
             call_id=self._request.id,
             occurred_at=rfc3339(self._occurred_at),
             key_id=self._key.config.key_id,
-            model=model,
+            model=self._question.model,
             status=status,
             http_status=http_status,
             is_exact=is_exact,
@@ -362,16 +396,3 @@ class Call:
             trace_id=trace_id(self._request.headers.get("traceparent")),
             request_id=self._request.id,
         )
-        try:  # on record first: whoever is cancelled while settling is not forgotten
-            await self._state.spool.append(event)
-        finally:
-            await self._settle(tokens, is_unused=status == "error" and not tokens.total)
-
-
-def _broke_off() -> Refusal:
-    return Refusal(502, "backend_failed", _BROKE_OFF, kind="server_error", headers=retry_after(1.0))
-
-
-def _error_event(message: str, code: str) -> bytes:
-    """The last event of a stream that failed: official clients raise it as an APIError."""
-    return b"data: " + error_body(message, "server_error", code) + b"\n\n"

@@ -165,9 +165,13 @@ class ConfigClient:
                         if draft is None:
                             draft = self._store.draft()
                             piece = bytes(begun) + piece
+                        self._store.require_room(len(piece))
                         await asyncio.to_thread(draft.write, piece)
                     except OSError as error:
                         problem = str(error)
+                        if draft is not None:  # its room is for usage, now and not when all has come
+                            self._store.drop(draft)
+                            draft = None
             index = builder.index()
             is_everything = builder.head is not None and builder.head.after is None
             if not await self._put_in_force(index, is_everything=is_everything):

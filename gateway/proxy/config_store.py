@@ -10,8 +10,9 @@ import structlog
 from gateway.config_stream import ConfigHead, Unpacker, decode_part
 from gateway.contract import ConfigSnapshot, ContractError, decode
 from gateway.proxy.config_build import IndexBuilder
+from gateway.proxy.disk_reserve import require_room
 from gateway.proxy.index import Index
-from gateway.proxy.spool import sync_directory
+from gateway.proxy.segments import sync_directory
 
 _log = structlog.get_logger()
 _AT_ONCE = 64 * 1024
@@ -58,9 +59,17 @@ class ConfigStore:
             return index
 
     def draft(self) -> BinaryIO:
-        """A file for a whole configuration that is arriving; `keep` puts it in force, `drop` takes it away."""
+        """A file for a whole configuration that is arriving; `keep` puts it in force, `drop` takes it away.
+
+        Raises OSError, also where the disk has only the room that usage may need.
+        """
+        self.require_room(0)
         descriptor = os.open(self._draft, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o600)
         return os.fdopen(descriptor, "wb")
+
+    def require_room(self, size: int) -> None:
+        """Raises OSError (no space) if so many bytes would take room that usage may need."""
+        require_room(self._path.parent, size)
 
     def keep(self, draft: BinaryIO) -> None:
         """Replace everything by the draft. Raises OSError, and then the old one stays."""
@@ -87,6 +96,7 @@ class ConfigStore:
         """Replace everything by a `ConfigSnapshot`. Raises OSError, and then the old one stays."""
         draft = self.draft()
         try:
+            self.require_room(len(body))
             draft.write(body)
         except OSError:
             self.drop(draft)
@@ -98,6 +108,7 @@ class ConfigStore:
 
         Raises OSError. What was written in part is taken away again, as far as the disk lets us.
         """
+        self.require_room(len(changes))
         descriptor = os.open(self._changes, os.O_WRONLY | os.O_CREAT, 0o600)
         try:
             size = os.lseek(descriptor, 0, os.SEEK_END)

@@ -4,6 +4,8 @@ import math
 
 import orjson
 
+BROKE_OFF = "The model broke off in the middle of its answer. Try again."
+
 
 class Refusal(Exception):
     """A call that is answered with an error. `code` also names it in metrics and logs."""
@@ -75,3 +77,13 @@ def bad_request(message: str, *, code: str = "invalid_request", param: str | Non
 def unavailable(message: str, code: str, seconds: float = 1.0) -> Refusal:
     """503 for a call that may succeed later."""
     return Refusal(503, code, message, kind="server_error", headers=retry_after(seconds))
+
+
+def broke_off() -> Refusal:
+    """502 for an answer that its backend did not finish."""
+    return Refusal(502, "backend_failed", BROKE_OFF, kind="server_error", headers=retry_after(1.0))
+
+
+def error_event(message: str, code: str) -> bytes:
+    """The last event of a stream that failed: official clients raise it as an APIError."""
+    return b"data: " + error_body(message, "server_error", code) + b"\n\n"

@@ -1,13 +1,17 @@
 """Usage on disk before it counts: append-only segment files, one checksum per record, fsync in groups.
 
-A record is a line: eight hexadecimal digits of CRC-32, a space, the event as JSON. `append` returns when its
-record has been fsynced; records that arrive while the disk is busy share the next fsync. A segment is one
-batch of the uploader and is deleted only when the control plane has confirmed it, so a crash at any moment
-repeats at worst, and never loses.
+`append` returns when its record has been fsynced; records that arrive while the disk is busy share the next
+fsync. A segment is one batch of the uploader and is deleted only when the control plane has confirmed it, so
+a crash at any moment repeats at worst, and never loses.
+
+`begin` writes down that a stream begins, before its client gets a byte. While it goes on, its tokens so far
+are written again every second. A beginning whose end is on disk counts no more. One without an end was cut
+off by a crash: the next process makes a cancelled call of it. When a segment is deleted, the beginnings in it
+that are still without an end are written anew first.
 
 If the disk refuses (full, read-only), `append` raises, `is_writable` turns false and new calls are to be
 refused; what could not be written is kept in memory and tried again every second, until it is on disk and
-`is_writable` is true again.
+`is_writable` is true again. Every second it is tried whether the disk would take anything.
 """
 
 import asyncio
@@ -15,37 +19,77 @@ import contextlib
 import os
 import queue
 import threading
-import zlib
+import time
 from collections import deque
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
+import msgspec
 import structlog
 
-from gateway.contract import MAX_BATCH, ContractError, UsageEventReport, decode, encode
+from gateway.contract import MAX_BATCH, TokenCounts, UsageEventReport
+from gateway.proxy.disk_reserve import Reserve
+from gateway.proxy.segments import (
+    SUFFIX,
+    Segment,
+    begun_line,
+    event_line,
+    find_segments,
+    read_segment,
+    sync_directory,
+    void_line,
+)
+
+__all__ = ["Segment", "Spool", "SpoolError", "read_segment", "sync_directory"]
 
 _log = structlog.get_logger()
-_SUFFIX = ".spool"
-_RETRY_SECONDS = 1.0
+_TICK_SECONDS = 1.0  # to try again, to look at the disk, and to write down how far streams are
+_COUNTED_PER_TICK = 100  # streams; with more, each is written down less often
+_LARGEST_SEGMENT = 8 * 1024 * 1024
 
 
 class SpoolError(Exception):
     """An event could not be written to disk; it is kept in memory and tried again."""
 
 
-@dataclass
-class Segment:
-    """What a segment file holds; `is_torn` if its last record was cut off."""
+@dataclass(slots=True)
+class _Begun:
+    """A stream in progress: what it becomes without an end, how to count it anew, where it was written last."""
 
-    events: list[UsageEventReport] = field(default_factory=list)
-    corrupt: list[bytes] = field(default_factory=list)
-    is_torn: bool = False
+    event: UsageEventReport
+    count: Callable[[], TokenCounts] | None
+    path: Path | None = None
+
+    def is_counted_anew(self) -> bool:
+        """Bring the tokens up to date; whether they have changed."""
+        if self.count is None:
+            return False
+        try:
+            tokens = self.count()
+        except Exception:  # the stream is in the middle of a step in the other thread
+            return False
+        if tokens == self.event.tokens:
+            return False
+        self.event = msgspec.structs.replace(self.event, tokens=tokens)
+        return True
 
 
-@dataclass
+@dataclass(slots=True)
 class _Job:
-    done: asyncio.Future[None]
-    line: bytes | None  # None asks for the current segment to be sealed
+    """What the writer is asked to do; without a line: to seal, and to bring the beginnings in `leaves` away."""
+
+    done: asyncio.Future[None] | None  # None: nobody waits
+    line: bytes = b""
+    ends: str = ""  # the call whose beginning counts no more
+    begins: _Begun | None = None
+    is_event: bool = False
+    leaves: Path | None = None
+
+    @property
+    def is_kept(self) -> bool:
+        """Whether it is tried again if it cannot be written."""
+        return bool(self.line) and self.begins is None
 
 
 class Spool:
@@ -53,33 +97,38 @@ class Spool:
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
+        self._reserve = Reserve(directory)
         self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._sealed: deque[Path] = deque()
         self._next_number = 1
+        self._is_found = False
         self._current: tuple[int, Path] | None = None  # file descriptor and path; the writer thread's
         self._current_size = 0
-        self._current_count = 0
-        self._unwritten: list[bytes] = []
+        self._current_events = 0
+        self._unwritten: list[_Job] = []
+        self._begun: dict[str, _Begun] = {}  # by call id; the writer thread's
+        self._is_disk_good = True  # as the writer thread knows it
+        self._ticks = 0
+        self._last_tick = 0.0
+        self._last_write = 0.0
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread = threading.Thread(target=self._write_forever, name="usage-spool", daemon=True)
         self.is_writable = True
+        self.problem = ""  # what was found and could not be understood
         self.pending = 0  # events on disk and not yet confirmed
         self.torn = 0  # cut-off records found at the start
         self.arrived = asyncio.Event()  # set when there is something to send
 
     def start(self) -> None:
-        """Find what an earlier process left, and begin to write."""
-        self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        for path in sorted(self._directory.glob(f"*{_SUFFIX}")):
-            segment = read_segment(path)
-            self.torn += segment.is_torn
-            self.pending += len(segment.events)
-            self._sealed.append(path)
-            self._next_number = int(path.stem) + 1
-        if self._sealed:
-            _log.info("spool_found", segments=len(self._sealed), events=self.pending, torn=self.torn)
-            self.arrived.set()
+        """Find what an earlier process left, settle the streams that it cut off, and begin to write.
+
+        A folder that cannot be used makes `is_writable` false, and is tried again every second.
+        """
         self._loop = asyncio.get_running_loop()
+        with contextlib.suppress(OSError):
+            self._find()
+        self._look_at_disk()
+        self.is_writable = self._is_disk_good
         self._thread.start()
 
     async def append(self, event: UsageEventReport) -> None:
@@ -87,18 +136,37 @@ class Spool:
 
         Being cancelled changes nothing: the event is written all the same.
         """
-        await asyncio.shield(self._submit(_frame(encode(event))))
+        await asyncio.shield(self._submit(line=event_line(event), ends=event.call_id, is_event=True))
+
+    def begin(self, event: UsageEventReport, count: Callable[[], TokenCounts]) -> asyncio.Future[None]:
+        """Write down that a stream begins. The answer is there when it is on disk; SpoolError if it is not.
+
+        `event` is what is recorded if its end never comes, with the tokens that `count` said last. `count` is
+        called in another thread. The same call may begin again; the last time counts.
+        """
+        return self._submit(line=begun_line(event), begins=_Begun(event, count))
+
+    def forget(self, call_id: str) -> None:
+        """Take a beginning back: nothing of it was sent, and nothing is recorded."""
+        self._submit(line=void_line(call_id), ends=call_id)
 
     async def seal(self) -> None:
         """End the current segment, so that it can be sent."""
-        await self._submit(None)
+        await self._submit()
+
+    async def leave(self, path: Path) -> None:
+        """Write the beginnings in a segment that have no end yet anew elsewhere, so that it can be deleted.
+
+        Raises SpoolError if that cannot be written.
+        """
+        await self._submit(leaves=path)
 
     def oldest(self) -> Path | None:
         """The sealed segment that is to be sent next."""
         return self._sealed[0] if self._sealed else None
 
     def confirm(self, path: Path, events: int) -> None:
-        """Delete a segment that the control plane has."""
+        """Delete a segment that the control plane has, and that `leave` was asked about."""
         with contextlib.suppress(FileNotFoundError):
             path.unlink()
         self._sealed.remove(path)
@@ -108,39 +176,77 @@ class Spool:
         """Write what is queued and end the thread. What cannot be written is lost, and the log says so."""
         self._jobs.put(None)
         self._thread.join()
-        if self._unwritten:
-            _log.error(
-                "usage_lost",
-                events=len(self._unwritten),
-                reason="the spool could not be written until the end",
-            )
+        lost = sum(job.is_event for job in self._unwritten)
+        if lost:
+            _log.error("usage_lost", events=lost, reason="the spool could not be written until the end")
 
-    def _submit(self, line: bytes | None) -> asyncio.Future[None]:
+    def _submit(
+        self,
+        *,
+        line: bytes = b"",
+        ends: str = "",
+        begins: _Begun | None = None,
+        is_event: bool = False,
+        leaves: Path | None = None,
+    ) -> asyncio.Future[None]:
         assert self._loop is not None
         done: asyncio.Future[None] = self._loop.create_future()
-        self._jobs.put(_Job(done, line))
+        self._jobs.put(_Job(done, line, ends, begins, is_event, leaves))
         return done
+
+    def _find(self) -> None:
+        """Read what an earlier process left. Raises OSError if the folder cannot be used."""
+        found = find_segments(self._directory, self._directory.parent / "aside")
+        self._is_found = True
+        self._next_number = found.next_number
+        self.problem = " ".join(found.problems)
+        for problem in found.problems:
+            _log.error("spool_problem", reason=problem)
+        begun: dict[str, _Begun] = {}
+        for path, segment in found.segments:
+            self.torn += segment.is_torn
+            self.pending += len(segment.events)
+            self._sealed.append(path)
+            for call_id, event in segment.begun.items():
+                begun[call_id] = _Begun(event, None, path)
+        for _, segment in found.segments:
+            for call_id in segment.ended:
+                begun.pop(call_id, None)
+        self._begun.update(begun)
+        for one in begun.values():
+            self._submit(line=event_line(one.event), ends=one.event.call_id, is_event=True)
+        if self._sealed:
+            events, torn = self.pending, self.torn
+            _log.info("spool_found", segments=len(self._sealed), events=events, torn=torn, cut_off=len(begun))
+            assert self._loop is not None
+            self._loop.call_soon_threadsafe(self.arrived.set)
 
     def _write_forever(self) -> None:
         """The writer thread: everything that waits is written together, then fsynced once."""
         is_ending = False
         while not is_ending:
             jobs, is_ending = self._take_jobs()
-            lines = self._unwritten + [job.line for job in jobs if job.line is not None]
-            error = self._write(lines) if lines else None
-            self._unwritten = lines if error else []
-            if not error and (self._current_count >= MAX_BATCH or any(job.line is None for job in jobs)):
-                self._seal_current()
-            written = 0 if error else len(lines)
-            assert self._loop is not None
-            with contextlib.suppress(RuntimeError):  # the loop may be gone at the very end
-                self._loop.call_soon_threadsafe(self._report, jobs, written, error)
+            is_tick = time.monotonic() - self._last_tick >= _TICK_SECONDS
+            if is_tick:
+                self._last_tick = time.monotonic()
+                self._ticks += 1
+            elif not jobs and not is_ending:
+                continue
+            writing = [*self._unwritten, *jobs]
+            writing += self._moved(writing, is_tick)
+            error = self._write_jobs([job for job in writing if job.line])
+            self._unwritten = [job for job in writing if job.is_kept] if error else []
+            if error is not None:
+                self._is_disk_good = False
+            elif is_tick and (not self._is_disk_good or time.monotonic() - self._last_write > _TICK_SECONDS):
+                self._look_at_disk()
+            self._tell(jobs, [] if error else writing, error)
         self._seal_current()
 
     def _take_jobs(self) -> tuple[list[_Job], bool]:
         jobs: list[_Job] = []
         try:
-            job = self._jobs.get(timeout=_RETRY_SECONDS if self._unwritten else None)
+            job = self._jobs.get(timeout=_TICK_SECONDS)
             while job is not None:
                 jobs.append(job)
                 if len(jobs) >= MAX_BATCH:
@@ -149,6 +255,50 @@ class Spool:
         except queue.Empty:
             return jobs, False
         return jobs, True
+
+    def _moved(self, writing: list[_Job], is_tick: bool) -> list[_Job]:
+        """Beginnings to write anew: of segments that are to be deleted, and of streams that have gone on."""
+        leaves = {job.leaves for job in writing if job.leaves is not None}
+        told = {job.ends or (job.begins.event.call_id if job.begins else "") for job in writing}
+        is_time = is_tick and self._ticks % (len(self._begun) // _COUNTED_PER_TICK + 1) == 0
+        moved = []
+        for call_id, begun in self._begun.items():
+            if call_id in told or not (is_time or begun.path in leaves):
+                continue
+            if begun.is_counted_anew() or begun.path in leaves:
+                moved.append(_Job(None, begun_line(begun.event), begins=begun))
+        return moved
+
+    def _write_jobs(self, jobs: list[_Job]) -> OSError | None:
+        """Write and fsync all or nothing; then remember which streams are in progress, and where they stand."""
+        if not jobs:
+            return None
+        error = self._write([job.line for job in jobs])
+        if error is not None and self._reserve.give_up(error):
+            _log.error("spool_reserve_used", reason=str(error))
+            error = self._write([job.line for job in jobs])
+            self._is_disk_good = False
+        if error is not None:
+            return error
+        self._last_write = time.monotonic()
+        self._current_events += sum(job.is_event for job in jobs)
+        for job in jobs:
+            if job.begins is not None:
+                job.begins.path = self._current[1] if self._current else None
+                self._begun[job.begins.event.call_id] = job.begins
+            elif job.ends:
+                self._begun.pop(job.ends, None)
+        return None
+
+    def _tell(self, jobs: list[_Job], written: list[_Job], error: OSError | None) -> None:
+        is_full = self._current_events >= MAX_BATCH or self._current_size >= _LARGEST_SEGMENT
+        is_to_seal = any(not job.line and job.leaves is None for job in jobs)
+        if not error and (is_full or is_to_seal):
+            self._seal_current()
+        events = sum(job.is_event for job in written)
+        assert self._loop is not None
+        with contextlib.suppress(RuntimeError):  # the loop may be gone at the very end
+            self._loop.call_soon_threadsafe(self._report, jobs, events, error, self._is_disk_good, is_full)
 
     def _write(self, lines: list[bytes]) -> OSError | None:
         """Append and fsync. After a failure the file is as it was before, or given up with a cut-off tail."""
@@ -166,14 +316,15 @@ class Spool:
             self._undo()
             return error
         self._current_size += size
-        self._current_count += len(lines)
         return None
 
     def _open_segment(self) -> None:
-        path = self._directory / f"{self._next_number:012d}{_SUFFIX}"
+        if not self._is_found:
+            self._find()
+        path = self._directory / f"{self._next_number:012d}{SUFFIX}"
         self._next_number += 1
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o600)
-        self._current, self._current_size, self._current_count = (descriptor, path), 0, 0
+        self._current, self._current_size, self._current_events = (descriptor, path), 0, 0
         sync_directory(self._directory)
 
     def _undo(self) -> None:
@@ -190,61 +341,46 @@ class Spool:
         descriptor, path = self._current
         os.close(descriptor)
         self._current = None
-        if self._current_count:
+        if self._current_size:
             self._sealed.append(path)
         else:
             with contextlib.suppress(OSError):
                 path.unlink()
 
-    def _report(self, jobs: list[_Job], written: int, error: OSError | None) -> None:
+    def _disk_error(self) -> OSError | None:
+        """Why nothing could be written now."""
+        try:
+            if not self._is_found:
+                self._find()
+            self._reserve.check()
+        except OSError as error:
+            return error
+        return None
+
+    def _look_at_disk(self) -> None:
+        """See whether the disk would take usage."""
+        error = self._disk_error()
+        if error is not None and self._is_disk_good:
+            _log.error("spool_not_writable", reason=str(error))
+        self._is_disk_good = error is None
+
+    def _report(
+        self, jobs: list[_Job], written: int, error: OSError | None, is_writable: bool, is_full: bool
+    ) -> None:
         """In the event loop: tell the callers what became of their records."""
         self.pending += written
-        if written:
+        if written or is_full:
             self.arrived.set()
-        if self.is_writable != (error is None) and (error or written):
-            self.is_writable = error is None
+        if self.is_writable != is_writable:
+            self.is_writable = is_writable
             _log.log(
-                40 if error else 20, "spool_writable", is_writable=self.is_writable, reason=str(error or "")
+                20 if is_writable else 40, "spool_writable", is_writable=is_writable, reason=str(error or "")
             )
         for job in jobs:
-            if job.done.done():
+            if job.done is None or job.done.done():
                 continue
-            if error is not None and job.line is not None:
+            if error is not None and (job.line or job.leaves is not None):
                 job.done.set_exception(SpoolError(f"Usage cannot be recorded: {error.strerror}"))
                 job.done.exception()  # looked at: nobody may be waiting any more
             else:
                 job.done.set_result(None)
-
-
-def read_segment(path: Path) -> Segment:
-    """Read a segment. A last record without an end was cut off by a crash, and never acknowledged."""
-    segment = Segment()
-    lines = path.read_bytes().split(b"\n")
-    segment.is_torn = lines.pop() != b""
-    for line in lines:
-        try:
-            segment.events.append(decode(UsageEventReport, _unframe(line)))
-        except (ContractError, ValueError):
-            segment.corrupt.append(line)
-    return segment
-
-
-def sync_directory(directory: Path) -> None:
-    """Make the names in a directory durable."""
-    descriptor = os.open(directory, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def _frame(body: bytes) -> bytes:
-    return b"%08x %s\n" % (zlib.crc32(body), body)
-
-
-def _unframe(line: bytes) -> bytes:
-    """The body of a record. Raises ValueError if it is not what was written."""
-    body = line[9:]
-    if int(line[:8] or b"x", 16) != zlib.crc32(body):
-        raise ValueError("the checksum does not match")
-    return body

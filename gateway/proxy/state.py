@@ -89,7 +89,9 @@ class State:
 
     def _problem(self) -> str:
         spool = "The usage spool cannot be written." if not self.spool.is_writable else ""
-        return " ".join(filter(None, (spool, self.limiter.problem, self.router.alarms.problem)))
+        return " ".join(
+            filter(None, (spool, self.spool.problem, self.limiter.problem, self.router.alarms.problem))
+        )
 
     def metrics_text(self) -> bytes:
         """The Prometheus exposition, with the gauges of this moment."""

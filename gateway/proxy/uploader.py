@@ -21,7 +21,7 @@ from gateway.contract import (
 )
 from gateway.proxy.backoff import Backoff
 from gateway.proxy.metrics import Metrics
-from gateway.proxy.spool import Spool, read_segment, sync_directory
+from gateway.proxy.spool import Spool, SpoolError, read_segment, sync_directory
 
 _log = structlog.get_logger()
 _GATHER_SECONDS = 0.1  # so that calls that end together travel together
@@ -54,7 +54,7 @@ class Uploader:
             await asyncio.sleep(_GATHER_SECONDS)
             try:
                 await self.send_all()
-            except OSError:
+            except (OSError, SpoolError):
                 self._spool.arrived.set()  # what is left must not wait for another call
                 raise
 
@@ -73,6 +73,7 @@ class Uploader:
             )
         for start in range(0, len(segment.events), MAX_BATCH):
             await self._deliver(segment.events[start : start + MAX_BATCH])
+        await self._spool.leave(path)
         self._spool.confirm(path, len(segment.events))
 
     async def _deliver(self, events: Sequence[UsageEventReport]) -> None:

@@ -1,0 +1,136 @@
+"""Files of the usage spool: what stands in one, and which of those in a folder are ours.
+
+A record is a line: eight hexadecimal digits of CRC-32, a space, and a body. A body is an event as JSON; or
+`begun ` and the event that a stream becomes if its end is never written; or `void ` and the id of a call
+whose beginning is to be forgotten.
+"""
+
+import os
+import re
+import zlib
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from gateway.contract import ContractError, UsageEventReport, decode, encode
+
+SUFFIX = ".spool"
+_NAME = re.compile(r"\d{12}\.spool")
+_BEGUN, _VOID = b"begun ", b"void "
+
+
+@dataclass
+class Segment:
+    """What a segment file holds; `is_torn` if its last record was cut off.
+
+    `begun` are the streams that began in it, by call id, each as it was written down last; `ended` the calls
+    whose beginning does not count any more.
+    """
+
+    events: list[UsageEventReport] = field(default_factory=list)
+    corrupt: list[bytes] = field(default_factory=list)
+    begun: dict[str, UsageEventReport] = field(default_factory=dict)
+    ended: set[str] = field(default_factory=set)
+    is_torn: bool = False
+
+
+@dataclass
+class Found:
+    """What an earlier process left in a folder: segments by name, the next free number, and what is wrong."""
+
+    segments: list[tuple[Path, Segment]] = field(default_factory=list)
+    next_number: int = 1
+    problems: list[str] = field(default_factory=list)
+
+
+def event_line(event: UsageEventReport) -> bytes:
+    """The record of a call."""
+    return _frame(encode(event))
+
+
+def begun_line(event: UsageEventReport) -> bytes:
+    """The record of a stream that has begun."""
+    return _frame(_BEGUN + encode(event))
+
+
+def void_line(call_id: str) -> bytes:
+    """The record that takes a beginning back."""
+    return _frame(_VOID + call_id.encode())
+
+
+def read_segment(path: Path) -> Segment:
+    """Read a segment. A last record without an end was cut off by a crash, and never acknowledged."""
+    segment = Segment()
+    lines = path.read_bytes().split(b"\n")
+    segment.is_torn = lines.pop() != b""
+    for line in lines:
+        try:
+            body = _unframe(line)
+            if body.startswith(_VOID):
+                segment.ended.add(body[len(_VOID) :].decode())
+            elif body.startswith(_BEGUN):
+                event = decode(UsageEventReport, body[len(_BEGUN) :])
+                segment.begun[event.call_id] = event
+            else:
+                event = decode(UsageEventReport, body)
+                segment.events.append(event)
+                segment.ended.add(event.call_id)
+        except (ContractError, ValueError):
+            segment.corrupt.append(line)
+    return segment
+
+
+def find_segments(directory: Path, aside: Path) -> Found:
+    """Read what is in a folder. What is no segment goes to the folder `aside`; what cannot be read stays.
+
+    Raises OSError if the folder itself cannot be made or listed.
+    """
+    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    found = Found()
+    for path in sorted(directory.glob(f"*{SUFFIX}")):
+        is_numbered = _NAME.fullmatch(path.name) is not None
+        if is_numbered:
+            found.next_number = int(path.stem) + 1
+        if not is_numbered or path.is_symlink() or not path.is_file():
+            found.problems.append(_set_aside(path, aside))
+            continue
+        try:
+            found.segments.append((path, read_segment(path)))
+        except OSError as error:
+            found.problems.append(f"{path.name} cannot be read: {error.strerror}. Its usage is not sent.")
+    return found
+
+
+def sync_directory(directory: Path) -> None:
+    """Make the names in a directory durable."""
+    descriptor = os.open(directory, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _set_aside(path: Path, aside: Path) -> str:
+    """Move what is no segment out of the way, and say so."""
+    try:
+        aside.mkdir(mode=0o700, parents=True, exist_ok=True)
+        target = aside / path.name
+        number = 1
+        while target.exists():
+            number += 1
+            target = aside / f"{path.name}.{number}"
+        path.rename(target)
+    except OSError as error:
+        return f"{path.name} is no segment and cannot be moved away: {error.strerror}."
+    return f"{path.name} is no segment and was moved to {aside.name}/."
+
+
+def _frame(body: bytes) -> bytes:
+    return b"%08x %s\n" % (zlib.crc32(body), body)
+
+
+def _unframe(line: bytes) -> bytes:
+    """The body of a record. Raises ValueError if it is not what was written."""
+    body = line[9:]
+    if int(line[:8] or b"x", 16) != zlib.crc32(body):
+        raise ValueError("the checksum does not match")
+    return body
