@@ -31,7 +31,8 @@ _COLUMNS: Final = {
     "subject_id": "e.subject_id",
     "subject_label": "e.subject_label",
     "changes": "e.changes",
-    "details": "e.details",
+    "details": "CASE WHEN r.kinds IS NULL THEN e.details "
+    "ELSE jsonb_set(e.details, '{read}', to_jsonb(r.kinds)) END",  # all that staff read within that hour
     "address": f"CASE WHEN %(tells_all)s OR NOT {_STAFF} THEN host(e.address) END",
     "user_agent": f"CASE WHEN %(tells_all)s OR NOT {_STAFF} THEN e.user_agent END",
     "request_id": "e.request_id",
@@ -43,6 +44,7 @@ _FROM: Final = """
 FROM tenants_auditentry e
 LEFT JOIN tenants_tenant t ON t.id = e.tenant_id
 LEFT JOIN tenants_user u ON u.id = e.actor_id
+LEFT JOIN tenants_staffread r ON r.entry_id = e.id
 WHERE e.id >= %(low)s AND e.id < %(high)s AND e.at >= %(since)s AND e.at < %(until)s
   AND (%(tenant)s::uuid IS NULL OR e.tenant_id = %(tenant)s)
   AND (%(actor)s::uuid IS NULL OR e.actor_id = %(actor)s)

@@ -12,6 +12,7 @@ from django.contrib.auth.models import AnonymousUser
 from django.db import models
 from django.db.models.manager import BaseManager
 
+from tenants.reading import Noted, note_tenant
 from tenants.roles import StaffRole
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ class TenantQuerySet(models.QuerySet[Any]):
     """Questions every tenant-owned model answers."""
 
     def in_tenant(self, tenant: Tenant) -> Self:
+        note_tenant(tenant.pk)
         return self.filter(tenant=tenant)
 
     def visible_to(self, user: User | AnonymousUser) -> Self:
@@ -63,7 +65,7 @@ class TenantManager(BaseManager[Any]):
         raise TypeError("Whose rows? Use visible_to(user), in_tenant(tenant) or across_tenants().")
 
 
-class TenantOwned(models.Model):
+class TenantOwned(Noted):
     """A row of one tenant. Subclasses with their own questions set `queryset_class`, never `objects`."""
 
     queryset_class: ClassVar[type[TenantQuerySet]] = TenantQuerySet

@@ -44,6 +44,7 @@ from tenants.models import (
     Membership,
     ProjectRole,
     ScimToken,
+    StaffRead,
     Tenant,
     TenantClosing,
     User,
@@ -220,6 +221,12 @@ ROWS = {
         tenant=lab.tenant, membership=lab.row("tenants.membership"), project=lab.project, role="viewer"
     ),
     "tenants.auditentry": _audit_line,
+    "tenants.staffread": lambda lab: StaffRead.objects.create(
+        tenant=lab.tenant,
+        person=staff("controller"),
+        hour=datetime(2026, 9, 1, 8, tzinfo=UTC),
+        kinds=["costs"],
+    ),
     "billing.billedmodel": lambda lab: BilledModel.objects.create(name="billed-1"),
     "billing.sku": lambda lab: Sku.objects.create(model=lab.row("billing.billedmodel"), kind="input"),
     "billing.price": lambda lab: Price.objects.create(

@@ -77,6 +77,7 @@ MIDDLEWARE = [
     "django_htmx.middleware.HtmxMiddleware",
     "tenants.middleware.RequestContextMiddleware",
     "tenants.middleware.ScopeMiddleware",
+    "tenants.staff_reads.StaffReadMiddleware",
     "tenants.session_middleware.LocalSessionMiddleware",
     "tenants.oidc.middleware.ProviderSessionMiddleware",
     "tenants.middleware.RefusalMiddleware",

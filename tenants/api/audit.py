@@ -19,6 +19,7 @@ from tenants.api.base import VisibleMixin
 from tenants.audit.questions import PAGE_SIZE, Question, find_entries, hides_origin
 from tenants.models import AuditEntry, Tenant
 from tenants.permissions import require, signed_in, tenants_where
+from tenants.staff_reads import with_what_was_read
 from tenants.views.audit_forms import PLATFORM, actor_of
 
 
@@ -73,6 +74,7 @@ class AuditEntryViewSet(
         """A line of the trail: 404 where one does not belong, 403 where one belongs and may not read it."""
         entry = super().get_object()
         require(signed_in(self.request), "tenants.view_audit", entry.tenant)
+        with_what_was_read([entry])
         return entry
 
     def list(self, request: Request, *args: Any, **kwargs: Any) -> Response:

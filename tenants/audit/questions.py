@@ -16,6 +16,7 @@ from django.db import connection
 
 from tenants.ids import smallest_id
 from tenants.models import AuditEntry, User
+from tenants.reading import note_all_tenants, note_tenant
 
 PAGE_SIZE: Final = 50
 
@@ -83,11 +84,19 @@ def find_entries(
     size: int = PAGE_SIZE,
 ) -> Page:
     """A page of the entries that answer `question`, next to `older_than` or `newer_than`, if given."""
+    from tenants.staff_reads import with_what_was_read
+
+    if question.tenants is None:
+        note_all_tenants()
+    for tenant in question.tenants or ():
+        note_tenant(tenant)
     ids = _find_ids(question, older_than, newer_than, size + 1)
     has_more, ids = len(ids) > size, ids[:size]
     entries = AuditEntry.unscoped.filter(pk__in=ids).select_related("tenant", "actor", "on_behalf_of")
+    found = sorted(entries.defer("salt", "leaf_salts"), key=lambda entry: entry.pk, reverse=True)
+    with_what_was_read(found)
     return Page(
-        sorted(entries.defer("salt", "leaf_salts"), key=lambda entry: entry.pk, reverse=True),
+        found,
         has_newer=has_more if newer_than else older_than is not None,
         has_older=True if newer_than else has_more,
     )

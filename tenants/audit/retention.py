@@ -12,7 +12,7 @@ from django.db.models import Max
 from django.utils.timezone import now
 
 from tenants.audit.recording import record
-from tenants.models import AuditPruning, AuditSeal
+from tenants.models import AuditPruning, AuditSeal, StaffRead
 from tenants.scope import platform_scope
 
 log = structlog.get_logger(__name__)
@@ -53,5 +53,6 @@ def prune_old_entries() -> int:
         )
         cursor.execute("SELECT audit_prune(%s, %s)", [last.number, line.pk])
         deleted = int(cursor.fetchone()[0])
+        StaffRead.unscoped.filter(hour__lt=cutoff).delete()  # their entries have gone, or go soon
         log.info("audit_pruned", up_to_seal=last.number, entries=deleted)
         return deleted

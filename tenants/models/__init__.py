@@ -28,6 +28,7 @@ from tenants.models.people import (
     User,
 )
 from tenants.models.second_factor import RecoveryCode, SecondFactor
+from tenants.models.staff_reads import StaffRead
 from tenants.models.tenancy import (
     DataClass,
     Invitation,
@@ -68,6 +69,7 @@ __all__ = [
     "Source",
     "SpentLogoutToken",
     "StaffAppointment",
+    "StaffRead",
     "StoredAnswer",
     "Tenant",
     "TenantClosing",

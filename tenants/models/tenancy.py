@@ -14,6 +14,7 @@ from tenants.ids import uuid7
 from tenants.models.people import Source, User
 from tenants.names import LineField, NameField, SkeletonField, one_line
 from tenants.querysets import InvitationQuerySet, TenantListQuerySet
+from tenants.reading import Noted
 from tenants.roles import Role
 from tenants.scoping import TenantOwned
 
@@ -31,8 +32,10 @@ class DataClass(models.TextChoices):
         return list(DataClass).index(self)
 
 
-class Tenant(models.Model):
+class Tenant(Noted):
     """A customer or department; the wall nobody sees over."""
+
+    tenant_column = "id"
 
     class Status(models.TextChoices):
         ACTIVE = "active", _("Active")

@@ -14,6 +14,7 @@ from django.views.generic import DetailView, TemplateView
 from tenants.audit.questions import Page, deed_in_words, find_entries, hides_origin
 from tenants.models import AuditEntry, User
 from tenants.permissions import require, signed_in
+from tenants.staff_reads import with_what_was_read
 from tenants.views.audit_forms import TrailForm
 from tenants.views.mixins import PartialMixin, TenantPageMixin, TenantScopedMixin
 
@@ -51,6 +52,7 @@ class AuditDetail(MayReadTrail, TenantScopedMixin, DetailView):  # type: ignore[
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
         context = super().get_context_data(**kwargs)
+        with_what_was_read([context["object"]])
         return context | entry_context(context["object"], signed_in(self.request))
 
 

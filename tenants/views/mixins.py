@@ -14,6 +14,7 @@ from django.views.generic.base import ContextMixin, View
 from tenants.emergency import emergency_of
 from tenants.models import ApiKey, Project, Tenant, User
 from tenants.permissions import deeds_in, projects_where
+from tenants.reading import note_page_of
 from tenants.scope import platform_scope
 from tenants.scope_of import enter_tenant
 
@@ -29,6 +30,7 @@ class TenantPageMixin(LoginRequiredMixin, ContextMixin, View):
         if isinstance(request.user, User):
             self.tenant = _tenant_of(request.user, kwargs["tenant"])
             enter_tenant(request.user, self.tenant)
+            note_page_of(self.tenant.pk)
         return super().dispatch(request, *args, **kwargs)
 
     def handle_no_permission(self) -> HttpResponseRedirect:

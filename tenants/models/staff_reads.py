@@ -1,0 +1,39 @@
+"""What staff read of tenants, by the hour (docs/audit.md)."""
+
+from __future__ import annotations
+
+from django.contrib.postgres.fields import ArrayField
+from django.db import models
+from django.db.models import Index, UniqueConstraint
+
+from tenants.ids import uuid7
+from tenants.models.people import User
+from tenants.models.tenancy import Tenant
+from tenants.scoping import TenantOwned
+
+
+class StaffRead(TenantOwned):
+    """One person of the staff, one tenant, one hour: which kinds of pages they read. Has one audit entry.
+
+    Triggers let `kinds` grow and refuse every other change, and deleting before retention.
+    """
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    tenant = models.ForeignKey(  # type: ignore[assignment]  # none: lists over several tenants
+        Tenant, models.PROTECT, null=True, related_name="+"
+    )
+    person = models.ForeignKey(User, models.PROTECT, related_name="+")
+    hour = models.DateTimeField()  # in UTC, its beginning
+    kinds = ArrayField(models.CharField(max_length=120))  # names of routes
+    entry_id = models.UUIDField(null=True, unique=True)  # no foreign key: entries are pruned by whole seals
+
+    class Meta(TenantOwned.Meta):
+        constraints = [
+            UniqueConstraint(
+                fields=["person", "tenant", "hour"], name="staff_read_once_an_hour", nulls_distinct=False
+            )
+        ]
+        indexes = [Index(fields=["hour"], name="staff_read_by_hour")]
+
+    def __str__(self) -> str:
+        return f"{self.person} in {self.tenant or 'several tenants'}, {self.hour:%Y-%m-%d %H}:00 UTC"

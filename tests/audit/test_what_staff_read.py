@@ -1,0 +1,219 @@
+"""Staff who read a tenant's data leave one entry an hour, and its owner sees what was read."""
+
+from __future__ import annotations
+
+import json
+from datetime import timedelta
+
+import pytest
+from django.db import DatabaseError, connection, transaction
+from django.test.utils import CaptureQueriesContext
+from django.utils.timezone import now
+
+from billing.exports import ask_for_audit_export, build_export, file_for_download
+from billing.models import Export
+from tenants.actions import add_member, issue_personal_access_token
+from tenants.models import AuditEntry, StaffRead
+from tenants.staff_reads import _note
+from tests.concurrency import at_the_same_time
+from tests.factories import ApiKeyFactory, ProjectFactory, TenantFactory, member_of, staff
+
+
+def entries(tenant, verb="tenant.read_by_staff"):
+    return list(AuditEntry.objects.in_tenant(tenant).filter(verb=verb).order_by("pk"))
+
+
+def kinds(tenant):
+    return [note.kinds for note in StaffRead.objects.in_tenant(tenant)]
+
+
+@pytest.fixture
+def controller(db):
+    return staff("controller")
+
+
+def test_a_page_leaves_one_entry_an_hour_with_what_was_read(client, lab, operator, owner):
+    client.force_login(operator)
+    for page in ("keys", "members", "keys", "audit"):
+        assert client.get(f"/t/lab/{page}/").status_code == 200
+    [entry] = entries(lab)
+    assert (entry.actor, entry.acting_as, entry.subject_id) == (operator, "staff", str(lab.pk))
+    assert len(entry.details["read"]) == 1
+    [read] = kinds(lab)
+    assert len(read) == 3
+
+    client.force_login(owner)
+    assert operator.email in client.get("/t/lab/audit/?deed=tenant.read_by_staff").content.decode()
+    [line] = client.get("/api/v1/audit/?tenant=lab&verb=tenant.read_by_staff").json()["results"]
+    assert line["details"]["read"] == read
+    assert client.get(f"/api/v1/audit/{entry.pk}/").json()["details"]["read"] == read
+    page = client.get(f"/t/lab/audit/{entry.pk}/").content.decode()
+    assert all(kind in page for kind in read)
+
+
+def test_each_hour_person_and_tenant_has_its_own(client, lab, operator, controller):
+    elsewhere = TenantFactory(slug="far")
+    for person in (operator, controller):
+        client.force_login(person)
+        for slug in ("lab", "far"):
+            assert client.get(f"/t/{slug}/").status_code == 200
+    assert [len(entries(tenant)) for tenant in (lab, elsewhere)] == [2, 2]
+    _note(operator, lab.pk, "another")
+    assert len(entries(lab)) == 2
+
+
+def test_the_next_hour_is_another_entry(client, lab, operator, monkeypatch):
+    client.force_login(operator)
+    client.get("/t/lab/keys/")
+    monkeypatch.setattr("tenants.staff_reads.now", lambda: now() + timedelta(hours=1))
+    client.get("/t/lab/keys/")
+    assert len(entries(lab)) == 2
+
+
+@pytest.mark.parametrize("role", ["owner", "developer"])
+def test_members_leave_none_even_if_they_are_staff(client, lab, operator, role):
+    client.force_login(member_of(lab, role))
+    client.get("/t/lab/keys/")
+    add_member(lab, operator, role, by=None)
+    client.force_login(operator)
+    client.get("/t/lab/keys/")
+    assert entries(lab) == []
+
+
+def test_what_was_refused_or_is_not_there_was_not_read(client, lab, controller):
+    client.force_login(controller)
+    assert client.get("/t/lab/audit/").status_code == 403
+    assert client.get("/t/nowhere/costs/").status_code == 404
+    assert not StaffRead.unscoped.exists()
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "/api/v1/keys/{key}/",
+        "/api/v1/keys/?tenant=lab",
+        "/api/v1/audit/?tenant=lab",
+        "/api/v1/projects/?tenant=lab",
+        "/admin/tenants/apikey/{key}/change/",
+        "/admin/tenants/tenant/{tenant}/change/",
+        "/admin/tenants/project/?tenant__id__exact={tenant}",
+        "/admin/tenants/auditentry/?tenant=lab",
+    ],
+)
+def test_staff_pages_and_api_name_the_tenant(client, lab, operator, address):
+    TenantFactory()
+    key = ApiKeyFactory(tenant=lab, project=ProjectFactory(tenant=lab))
+    client.force_login(operator)
+    assert client.get(address.format(key=key.pk, tenant=lab.pk)).status_code == 200
+    assert len(entries(lab)) == 1
+    [[kind]] = kinds(lab)
+    assert kind
+
+
+def test_a_token_of_staff_leaves_its_entry(client, lab, controller):
+    """A controller who reads costs by a program."""
+    life = timedelta(days=1)
+    _token, secret = issue_personal_access_token(controller, name="look", life=life, by=controller)
+    address = "/api/v1/costs/?tenant=lab&start=2026-09-01&end=2026-09-02"
+    answer = client.get(address, headers={"Authorization": f"Bearer {secret}"})
+    assert answer.status_code == 200
+    assert len(entries(lab)) == 1
+
+
+@pytest.mark.parametrize("address", ["/api/v1/keys/", "/admin/tenants/apikey/", "/admin/tenants/auditentry/"])
+def test_lists_over_several_tenants_leave_one_entry_of_none(client, lab, operator, address):
+    for tenant in (lab, TenantFactory()):
+        ApiKeyFactory(tenant=tenant, project=ProjectFactory(tenant=tenant))
+    client.force_login(operator)
+    for _ in range(2):
+        assert client.get(address).status_code == 200
+    assert entries(lab) == []
+    [entry] = AuditEntry.objects.across_tenants().filter(verb="tenants.read_by_staff")
+    assert (entry.tenant, entry.actor) == (None, operator)
+
+
+def test_a_downloaded_report_is_read(client, lab, controller):
+    from tests.isolation_fillers import Lab
+
+    export = Lab(lab, ProjectFactory(tenant=lab), member_of(lab, "finance")).row("billing.export")
+    build_export(export.pk)
+    client.force_login(controller)
+    for address in (f"/api/v1/exports/{export.pk}/download/", f"/admin/billing/export/{export.pk}/download/"):
+        assert client.get(address).status_code == 200
+    [read] = kinds(lab)
+    assert len(read) == 2
+
+
+def test_the_common_case_costs_one_question(client, lab, operator, owner):
+    client.force_login(operator)
+    client.get("/t/lab/keys/")
+    with CaptureQueriesContext(
+        connection,
+    ) as again:
+        client.get("/t/lab/keys/")
+    of_reads = [query["sql"] for query in again if "staffread" in query["sql"]]
+    assert len(of_reads) == 1
+    client.force_login(owner)
+    with CaptureQueriesContext(connection) as member:
+        client.get("/t/lab/keys/")
+    assert not [query for query in member if "staffread" in query["sql"]]
+
+
+def test_reading_goes_on_where_it_cannot_be_noted(client, lab, operator, monkeypatch, caplog):
+    client.force_login(operator)
+    monkeypatch.setattr("tenants.staff_reads.connection", _Broken())
+    assert client.get("/t/lab/keys/").status_code == 200
+    assert "staff_read_not_noted" in caplog.text
+
+
+class _Broken:
+    def cursor(self):
+        raise DatabaseError("read-only")
+
+
+@pytest.mark.django_db(transaction=True)
+def test_two_pages_at_once_leave_one_entry_with_both():
+    lab, person = TenantFactory(), staff("operator")
+    at_the_same_time(
+        *(
+            lambda kind=kind: _note(person, lab.pk, kind)
+            for kind in ("keys", "costs", "audit-list", "members")
+        )
+    )
+    assert len(entries(lab)) == 1
+    [read] = kinds(lab)
+    assert sorted(read) == ["audit-list", "costs", "keys", "members"]
+
+
+def test_a_note_only_grows(lab, operator):
+    _note(operator, lab.pk, "keys")
+    for change in (
+        "UPDATE tenants_staffread SET kinds = '{}'",
+        "UPDATE tenants_staffread SET hour = hour - interval '1 year'",
+        "UPDATE tenants_staffread SET entry_id = NULL",
+        "DELETE FROM tenants_staffread",
+    ):
+        with (
+            pytest.raises(DatabaseError, match="only grows"),
+            transaction.atomic(),
+            connection.cursor() as cursor,
+        ):
+            cursor.execute(change)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_files_of_the_trail_tell_all_that_was_read():
+    lab, person = TenantFactory(), staff("operator")
+    owner = member_of(lab, "owner")
+    for kind in ("keys", "costs"):
+        _note(person, lab.pk, kind)
+    today = now().date()
+    export = ask_for_audit_export(
+        lab, kind=Export.Kind.AUDIT_JSONL, start_day=today - timedelta(days=1), end_day=today + timedelta(days=1),
+        by=owner,
+    )  # fmt: skip
+    build_export(export.pk)
+    _, path = file_for_download(export.pk, by=owner)
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    [line] = [line for line in lines if line["verb"] == "tenant.read_by_staff"]
+    assert line["details"]["read"] == ["keys", "costs"]
