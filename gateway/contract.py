@@ -304,7 +304,9 @@ class UsageEventReport(Message, frozen=True):
     is_stream: bool
     backend_id: str | None
     config_revision: Revision
-    trace_id: str | None  # 32 hexadecimal digits, from the client's `traceparent`
+    trace_id: (
+        str | None
+    )  # 32 hexadecimal digits from the client's `traceparent`, or what its `X-Trace-ID` says
     request_id: str  # what the answer's `x-request-id` says; today the same as `call_id`
 
 

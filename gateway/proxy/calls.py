@@ -12,10 +12,11 @@ import structlog
 from gateway.contract import TokenCounts, UsageEventReport
 from gateway.proxy import upstream
 from gateway.proxy.backend_errors import error_shown, read_error
+from gateway.proxy.call_log import log_answered
 from gateway.proxy.controls import put_apart
 from gateway.proxy.errors import BROKE_OFF, Refusal, broke_off, error_event, unavailable
 from gateway.proxy.evidence import Delivered, count_delivered, count_tokens
-from gateway.proxy.ids import rfc3339, trace_id
+from gateway.proxy.ids import rfc3339
 from gateway.proxy.index import Backend, Index, Key, Price, Route
 from gateway.proxy.limits import Reservation
 from gateway.proxy.names import Names
@@ -24,6 +25,7 @@ from gateway.proxy.request import Request
 from gateway.proxy.spool import SpoolError
 from gateway.proxy.state import State, usage_not_recorded
 from gateway.proxy.streaming import EventStream, StreamTooStrange
+from gateway.proxy.tracing import read_trace, require_known_strategy
 from gateway.proxy.whole_answers import FailedAnswer, PlainAnswer, read_answer
 
 _log = structlog.get_logger()
@@ -51,6 +53,8 @@ class Call:
         self._question = question
         self._route = route
         self._price: Price | None = index.price(key.config.tenant_id, question.model)
+        require_known_strategy(request.headers)
+        self._trace = read_trace(request.headers)
         self._apart = put_apart(question.body, index.separation, key.config.tenant_id)
         self._reservation = Reservation()
         self._attempts = upstream.Attempts()
@@ -141,10 +145,8 @@ class Call:
             "accept": "text/event-stream" if self._question.is_stream else "application/json",
             "accept-encoding": "identity",
             "x-request-id": request.id,
+            **self._trace.headers,
         }
-        for name in ("traceparent", "tracestate"):
-            if name in request.headers:
-                headers[name] = request.headers[name]
         try:
             await upstream.ask(
                 self._state.upstream,
@@ -364,6 +366,7 @@ class Call:
         if first is not None:
             self._state.metrics.first_token.labels(model).observe(first)
         event = self._event(status, http_status, tokens, is_exact, latency, first)
+        log_answered(event, self._key)
         try:  # on record first: whoever is cancelled while settling is not forgotten
             await self._state.spool.append(event)
         finally:
@@ -393,6 +396,6 @@ class Call:
             is_stream=self._question.is_stream,
             backend_id=backend.id if backend else None,
             config_revision=self._index.revision,
-            trace_id=trace_id(self._request.headers.get("traceparent")),
+            trace_id=self._trace.id,
             request_id=self._request.id,
         )

@@ -1,0 +1,31 @@
+"""One line in the log for each call that reached a backend: who, what, how much. No content and no secret."""
+
+import msgspec
+import structlog
+
+from gateway.contract import UsageEventReport
+from gateway.proxy.index import Key
+
+_log = structlog.get_logger()
+
+
+def log_answered(event: UsageEventReport, key: Key) -> None:
+    """Log a call as it goes on record. Level info: GATEWAY_LOG_LEVEL=warning leaves it out."""
+    config = key.config
+    _log.info(
+        "call_answered",
+        call=event.call_id,
+        tenant=config.tenant_slug,
+        project=config.project_slug,
+        key=config.prefix,
+        model=event.model,
+        backend=event.backend_id,
+        status=event.status,
+        http_status=event.http_status,
+        tokens=msgspec.to_builtins(event.tokens),
+        exact=event.is_exact,
+        stream=event.is_stream,
+        latency_ms=event.latency_ms,
+        first_token_ms=event.first_token_ms,
+        trace=event.trace_id,
+    )

@@ -1,0 +1,76 @@
+"""Whose trace a call belongs to, and what its headers ask of routing."""
+
+import hashlib
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from gateway.proxy.errors import Refusal, bad_request
+from gateway.proxy.ids import trace_id
+
+_OWN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,63}")
+_HEXADECIMAL = re.compile(r"[0-9a-f]{32}")
+_TRACEPARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(?:-[\w.-]{1,64})?")
+_LONGEST_STATE = 512
+# Every target of a route serves the same model, so both of these are what routes do: by order and weight.
+_STRATEGIES = ("stable", "ab_test")
+
+
+@dataclass(frozen=True)
+class Trace:
+    """`id` is what the usage event and the log say; `headers` go to the backend."""
+
+    id: str | None = None
+    headers: dict[str, str] = field(default_factory=dict)
+
+
+def read_trace(headers: Mapping[str, str]) -> Trace:
+    """The trace of a call: a sound `traceparent`, else `X-Trace-ID`, of which a `traceparent` is made.
+
+    A `traceparent` that is none is left out, as its specification asks. Raises Refusal (400) for an `X-Trace-ID` of
+    other characters than letters, digits, `.`, `_`, `:` and `-`, or of more than 64.
+    """
+    own = headers.get("x-trace-id", "").strip()
+    if own and _OWN_ID.fullmatch(own) is None:
+        raise Refusal(
+            400,
+            "invalid_trace_id",
+            "X-Trace-ID must be 1 to 64 letters, digits, dots, underscores, colons or hyphens, and begin with a letter "
+            "or digit.",
+        )
+    parent = headers.get("traceparent", "").strip().lower()
+    found = trace_id(parent) if _TRACEPARENT.fullmatch(parent) else None
+    if found is not None:
+        passed = {"traceparent": parent}
+        state = headers.get("tracestate", "").strip()
+        if state and len(state) <= _LONGEST_STATE and state.isprintable():
+            passed["tracestate"] = state
+        return Trace(found, passed | ({"x-trace-id": found} if own else {}))
+    if not own:
+        return Trace()
+    folded = own.replace("-", "").lower()
+    is_one = _HEXADECIMAL.fullmatch(folded) is not None and set(folded) != {"0"}
+    made = folded if is_one else hashlib.sha256(own.encode()).hexdigest()[:32]
+    return Trace(made if is_one else own, {"traceparent": f"00-{made}-{_new_span()}-01", "x-trace-id": own})
+
+
+def require_known_strategy(headers: Mapping[str, str]) -> None:
+    """Raises Refusal (400) for an `x-routing-strategy` that means nothing here."""
+    asked = headers.get("x-routing-strategy")
+    if asked is None or asked.strip().lower() in _STRATEGIES:
+        return
+    if asked.strip().lower() == "canary":
+        message = "x-routing-strategy `canary` cannot be followed: no candidate of a model is being rolled out here. "
+    else:
+        message = "x-routing-strategy is none that is known here. "
+    raise bad_request(
+        message + "Send `stable` or `ab_test`, or leave it out.",
+        code="unsupported_routing_strategy",
+        param="x-routing-strategy",
+    )
+
+
+def _new_span() -> str:
+    """A span id that is not all zeros."""
+    return f"{int.from_bytes(os.urandom(8)) | 1:016x}"
