@@ -21,6 +21,8 @@ from gateway.proxy.errors import Refusal, bad_request
 LARGEST_DEPTH = 128
 MOST_VALUES = 400_000
 MOST_FIELDS = 1000
+_LARGE = 64 * 1024  # bytes; names are looked for in an outline
+_SHORT = 256  # bytes of a text that stands in an outline
 
 _MEMBERS = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _ITEMS = msgspec.json.Decoder(list[msgspec.Raw])
@@ -44,11 +46,11 @@ class _Member(NamedTuple):
 class Body:
     """A JSON object of a client. Changes are kept beside the bytes and put in by `encode`."""
 
-    __slots__ = ("_by_fold", "_changes", "_members", "raw")
+    __slots__ = ("_by_fold", "_changes", "_counts", "_members", "outline", "raw")
 
     def __init__(self, raw: bytes) -> None:
         """Read a body. Raises Refusal (400) for what is no JSON object, or too deep or too many for one."""
-        _check_bounds(raw)
+        outline = _check_bounds(raw)
         try:
             if not raw.isascii():
                 raw.decode()
@@ -58,6 +60,8 @@ class Body:
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise bad_request(f"The body is not valid JSON: {error}.", code="invalid_json") from None
         self.raw = raw
+        self.outline = outline  # where names are looked for: in a large body without its long texts
+        self._counts: dict[str, int] = {}
         self._members = list(islice(_find_members(raw, values), MOST_FIELDS + 1))
         if len(self._members) > MOST_FIELDS:
             raise bad_request(f"The body has more than {MOST_FIELDS:,} fields.", code="invalid_json")
@@ -103,7 +107,17 @@ class Body:
     def items_of(self, name: str) -> list[msgspec.Raw] | None:
         """The bytes of each item if the member is a list, else None. Raises Refusal (400) as `raw_of`."""
         raw = self.raw_of(name)
-        return _ITEMS.decode(raw) if raw is not None and raw[:1] == b"[" else None
+        if raw is None or raw[:1] != b"[":
+            return None
+        items = _ITEMS.decode(raw)
+        self._counts[name] = len(items)
+        return items
+
+    def count_of(self, name: str) -> int:
+        """How many items the member has; 0 if it is no list. Raises Refusal (400) as `raw_of`."""
+        if name not in self._counts:
+            self.items_of(name)
+        return self._counts.get(name, 0)
 
     def replace(self, name: str, value: Any) -> None:
         """Give a member this value: where it stands, or at the end if it is not there."""
@@ -186,6 +200,13 @@ def parse(raw: bytes, name: str) -> Any:
         raise bad_request(message, code="repeated_field", param=name) from None
 
 
+def without_escapes(raw: bytes) -> bytes:
+    """JSON in which every quotation mark begins or ends a text: quick to look for names in. Escaped backslashes
+    and quotation marks are missing.
+    """
+    return raw.replace(b"\\\\", b"").replace(b'\\"', b"") if b"\\" in raw else raw
+
+
 def with_member(raw: bytes | None, name: str, value: Any) -> bytes:
     """A JSON object with one member replaced or added, and all else as it was; a new one for None."""
     inner = Body(raw or b"{}")
@@ -233,27 +254,30 @@ def _end_of_value(raw: bytes, start: int) -> int:
     raise AssertionError("valid JSON has an end")
 
 
-def _check_bounds(raw: bytes) -> None:
-    """Refuse a body of very many or very deep values. Looks at bytes; builds nothing."""
-    opened = raw.count(b"[") + raw.count(b"{")
-    if opened <= LARGEST_DEPTH and raw.count(b",") + opened <= MOST_VALUES:
-        return
-    if raw.count(b"\\"):
-        raw = raw.replace(b"\\\\", b"").replace(b'\\"', b"")
-    if raw.count(b'"') > 2 * MOST_VALUES:
+def _check_bounds(raw: bytes) -> bytes:
+    """Refuse a body of very many or very deep values, and return its outline. Looks at bytes; builds nothing."""
+    is_large = len(raw) > _LARGE
+    if not is_large:
+        opened = raw.count(b"[") + raw.count(b"{")
+        if opened <= LARGEST_DEPTH and raw.count(b",") + opened <= MOST_VALUES:
+            return raw
+    plain = without_escapes(raw)
+    if plain.count(b'"') > 2 * MOST_VALUES:
         raise _too_many()
-    structure = b"".join(raw.split(b'"')[::2])  # what stands outside of strings
+    parts = plain.split(b'"')
+    structure = b"".join(parts[::2])  # what stands outside of texts
     if structure.count(b",") + structure.count(b"[") + structure.count(b"{") > MOST_VALUES:
         raise _too_many()
     brackets = structure.translate(_AS_SQUARE, delete=_ONLY_BRACKETS)
     for _ in range(LARGEST_DEPTH):
         if not brackets:
-            return
+            break
         brackets = brackets.replace(b"[]", b"")  # the innermost of each
     if brackets:
         raise bad_request(
             f"The body is nested more than {LARGEST_DEPTH} deep. Send it flatter.", code="invalid_json"
         )
+    return b'"'.join([part if len(part) <= _SHORT else b"" for part in parts]) if is_large else raw
 
 
 def _too_many() -> Refusal:

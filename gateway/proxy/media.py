@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterator
 from typing import Any
 
 from deployments.engine_controls import fold, folded
-from gateway.proxy.body import Body, parse
+from gateway.proxy.body import Body, parse, without_escapes
 from gateway.proxy.errors import Refusal, bad_request
 
 _MEDIA = (
@@ -56,12 +56,13 @@ def check_media(body: Body, hosts: Collection[str]) -> None:
     Raises Refusal (400) naming the member: for a URL to a host that is not among `hosts`, for another scheme, a
     path of the server, something stored there, or a member that stands there twice.
     """
+    may_hold = _KEY.search(body.outline) or _HIDDEN.search(body.outline)
     for name in dict.fromkeys(body.names()):
         is_medium = name not in _NOT_MEDIA_IN_BODY and _MEDIA_NAME.fullmatch(fold(name)) is not None
         if not is_medium and name not in _IN_BODY:
             continue
         raw = body.raw_of(name) or b""
-        if is_medium or _KEY.search(raw) or _HIDDEN.search(raw):
+        if is_medium or (may_hold and (_KEY.search(without_escapes(raw)) or _HIDDEN.search(raw))):
             for path, key, value in _references(parse(raw, name), name, is_medium):
                 _check(path, key, value, hosts)
 

@@ -87,7 +87,7 @@ def read_question(raw: bytes, mode: Mode) -> Question:
         raise bad_request("`input` must be a text or a list that is not empty.", param="input")
     # All that is asked of the body later is asked here: it may be large, and gone when the answer comes.
     question.input_estimate = estimate_prompt(body, mode)
-    question.may_bring_more = any(name in raw for name in _BRINGS_MORE)
+    question.may_bring_more = any(name in body.outline for name in _BRINGS_MORE)
     given = body.items_of("input")
     if given and memoryview(given[0])[0] in b'"[':  # else the ids of one text
         question.inputs = len(given)

@@ -14,6 +14,7 @@ _BYTES_PER_TOKEN = 4
 _TOKENS_PER_MESSAGE = 4
 _TOKENS_PER_OTHER_PART = 1000
 # Inside a JSON text a quotation mark is escaped, so this can only meet a real member.
+_DATA_NAMES = (b'"image_url"', b'"input_audio"', b'"file"')
 _DATA_PART = re.compile(
     rb'"(?:image_url|input_audio|file)"\s*:\s*'
     rb'(?:\{(?:[^{}"]++|"[^"\\]*+(?:\\.[^"\\]*+)*+")*+\}|"[^"\\]*+(?:\\.[^"\\]*+)*+")',
@@ -43,11 +44,12 @@ def estimate_prompt(body: Body, mode: Mode) -> int:
         return _estimate_bytes(len(given) + 2 * given.count(b","))  # a token id may have two bytes only
     messages = body.raw_of("messages") or b""
     data_parts = data_bytes = 0
-    for part in _DATA_PART.finditer(messages):
+    has_parts = any(name in body.outline for name in _DATA_NAMES)
+    for part in _DATA_PART.finditer(messages) if has_parts else ():
         data_parts += 1
         data_bytes += part.end() - part.start()
     beside = sum(body.size_of(name) for name in set(body.names()) if name not in _NO_PROMPT)
-    count = len(body.items_of("messages") or ())
+    count = body.count_of("messages")
     return (
         _estimate_bytes(len(messages) - data_bytes + beside)
         + _TOKENS_PER_MESSAGE * count

@@ -136,3 +136,16 @@ def test_many_marks_inside_of_texts_are_no_many_values():
 def test_nesting_up_to_the_bound_passes():
     deep = b"[" * (LARGEST_DEPTH - 1) + b'"]["' + b"]" * (LARGEST_DEPTH - 1)
     assert Body(b'{"a":' + deep + b"}").raw_of("a") == deep
+
+
+def test_names_in_a_large_body_are_found_beside_its_long_texts_and_not_in_them():
+    text = 'say "image_url": and \\ and \\" so on, ' * 5000
+    large = {"messages": [{"role": "user", "content": text}], "tools": [], "k\\": "short"}
+    body = Body(json.dumps(large).encode())
+    assert b'"tools"' in body.outline
+    assert b'"short"' in body.outline
+    assert b"image_url" not in body.outline
+    assert len(body.outline) < 500
+    part = {"type": "image_url", "image_url": {"url": "data:image/png;base64," + "A" * 100_000}}
+    with_part = {**large, "messages": [{"role": "user", "content": [part]}]}
+    assert b'"image_url"' in Body(json.dumps(with_part).encode()).outline
