@@ -25,7 +25,7 @@ from gateway.proxy.request import Request
 from gateway.proxy.spool import SpoolError
 from gateway.proxy.state import State, usage_not_recorded
 from gateway.proxy.streaming import EventStream, StreamTooStrange
-from gateway.proxy.tracing import read_trace, require_known_strategy
+from gateway.proxy.tracing import read_trace
 from gateway.proxy.whole_answers import FailedAnswer, PlainAnswer, read_answer
 
 _log = structlog.get_logger()
@@ -53,7 +53,6 @@ class Call:
         self._question = question
         self._route = route
         self._price: Price | None = index.price(key.config.tenant_id, question.model)
-        require_known_strategy(request.headers)
         self._trace = read_trace(request.headers)
         self._apart = put_apart(question.body, index.separation, key.config.tenant_id)
         self._reservation = Reservation()

@@ -29,8 +29,9 @@ def read_trace(headers: Mapping[str, str]) -> Trace:
     """The trace of a call: a sound `traceparent`, else `X-Trace-ID`, of which a `traceparent` is made.
 
     A `traceparent` that is none is left out, as its specification asks. Raises Refusal (400) for an `X-Trace-ID` of
-    other characters than letters, digits, `.`, `_`, `:` and `-`, or of more than 64.
+    other characters than letters, digits, `.`, `_`, `:` and `-`, or of more than 64, and as `require_known_strategy`.
     """
+    require_known_strategy(headers)
     own = headers.get("x-trace-id", "").strip()
     if own and _OWN_ID.fullmatch(own) is None:
         raise Refusal(
