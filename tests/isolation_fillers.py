@@ -140,6 +140,14 @@ def _usage(lab):
     return UsageEvent.objects.in_tenant(lab.tenant).get()
 
 
+def _estimated_usage(lab):
+    """A call whose tokens were estimated; there is no row for those that are exact."""
+    key_id = lab.row("billing.usageevent").key_id
+    call = {"event_id": uuid7(), "model": "lab-marker-model", "occurred_at": now(), "input": 7}
+    record_usage("gateway", [UsageRecord(key_id=key_id, is_exact=False, **call)])
+    return RollupEstimated.objects.in_tenant(lab.tenant).get()
+
+
 def _cost_line(lab):
     price = lab.row("billing.price")
     day = date(2026, 1, 2)
@@ -243,9 +251,7 @@ ROWS = {
     "billing.rollupday": lambda lab: (
         lab.row("billing.usageevent") and RollupDay.objects.in_tenant(lab.tenant).first()
     ),
-    "billing.rollupestimated": lambda lab: (
-        lab.row("billing.usageevent") and RollupEstimated.objects.in_tenant(lab.tenant).first()
-    ),
+    "billing.rollupestimated": _estimated_usage,
     "billing.unpostedday": lambda lab: (
         lab.row("billing.usageevent") and UnpostedDay.objects.in_tenant(lab.tenant).first()
     ),
