@@ -122,6 +122,7 @@ class ExportAdmin(ReadOnlyAdmin):
                 start_day=month,
                 end_day=last_day(month),
                 by=request.user,  # type: ignore[arg-type]
+                csv_format=form.cleaned_data["format"],
             )
             return redirect("admin:billing_export_change", export.pk)
         return self.form_page(
@@ -144,6 +145,7 @@ class ExportAdmin(ReadOnlyAdmin):
                 end_day=form.cleaned_data["end"],
                 by=signed_in(request),
                 question=form.question().as_json(),
+                csv_format=form.cleaned_data["format"],
             )
             return redirect("admin:billing_export_change", export.pk)
         return self.form_page(

@@ -181,6 +181,7 @@ class ExportViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.G
                 end_day=asked["end"],
                 by=user,
                 project=project,
+                csv_format=asked["format"],
             )
         else:
             export = exports.ask_for_audit_export(
@@ -190,6 +191,7 @@ class ExportViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.G
                 end_day=asked["end"],
                 by=user,
                 question=_question_of(asked, tenant).as_json(),
+                csv_format=asked["format"],
             )
         location = request.build_absolute_uri(reverse("export-detail-api", args=[export.pk]))
         return Response(self.get_serializer(export).data, status=202, headers={"Location": location})

@@ -12,6 +12,7 @@ from django.views.generic import FormView
 
 from billing import exports
 from billing.costs import today_of
+from billing.forms import format_field
 from billing.models import Export
 from billing.views import as_row
 from tenants.permissions import require, signed_in
@@ -26,12 +27,19 @@ class _Asking(forms.Form):
     """What a file of the trail needs besides: its form, and days."""
 
     kind = forms.ChoiceField(label=_("File"), choices=KINDS)
+    format = format_field()
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         for name in ("start", "end"):
             self.fields[name].required = True
         del self.fields["emergency"]
+
+    def clean(self) -> dict[str, Any]:
+        asked = super().clean() or {}
+        if asked.get("kind") == Export.Kind.AUDIT_JSONL and asked.get("format") != Export.Format.PLAIN:
+            self.add_error("format", _("JSON Lines have one format; choose CSV for this one."))
+        return asked
 
 
 class AuditExportForm(_Asking, TrailForm):
@@ -79,6 +87,7 @@ class AuditExports(TenantPageMixin, FormView):  # type: ignore[type-arg]
             end_day=form.cleaned_data["end"],
             by=signed_in(self.request),
             question=form.question().as_json(),
+            csv_format=form.cleaned_data["format"],
         )
         return redirect("audit-exports", tenant=self.tenant.slug)
 

@@ -114,14 +114,14 @@ def _ledger_days(tenant: Tenant) -> tuple[date | None, date | None]:
 
 def _ledger_sha256(tenant: Tenant, export: Export) -> str:
     """The digest that the export's file would have if it were built now."""
-    digest = hashlib.sha256()
+    digest = hashlib.sha256(export_csv.mark_of(export.csv_format))
     scope = {"tenant": tenant.pk, "project": None, "period": None}
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute("DROP TABLE IF EXISTS pg_temp.cost_report")
         cursor.execute(
             export_csv.COLLECT, scope | {"first_day": export.start_day, "last_day": export.end_day}
         )
-        with cursor.copy(export_csv.WRITE) as copy:
+        with cursor.copy(export_csv.write(export.csv_format)) as copy:
             for line in copy:
                 digest.update(line)
         cursor.execute("DROP TABLE pg_temp.cost_report")

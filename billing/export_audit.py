@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import psycopg
 
-from billing.export_csv import spreadsheet_safe
+from billing.export_csv import options_of, spreadsheet_safe
 from billing.models import Export
 from tenants.ids import smallest_id
 from tenants.local_days import start_of_day
@@ -54,10 +54,14 @@ WHERE e.id >= %(low)s AND e.id < %(high)s AND e.at >= %(since)s AND e.at < %(unt
 """
 COUNT: Final = f"SELECT count(*) {_FROM}"
 
-_CSV_COLUMNS: Final = ", ".join(
-    f"{spreadsheet_safe(f'({source})::text')} AS {name}" for name, source in _COLUMNS.items()
-)
-WRITE_CSV: Final = f"COPY (SELECT {_CSV_COLUMNS} {_FROM} ORDER BY e.id) TO STDOUT (FORMAT csv, HEADER)"
+
+def write_csv(csv_format: str) -> str:
+    """The statement that writes the entries as CSV."""
+    columns = ", ".join(
+        f"{spreadsheet_safe(f'({source})::text', csv_format)} AS {name}" for name, source in _COLUMNS.items()
+    )
+    return f"COPY (SELECT {columns} {_FROM} ORDER BY e.id) TO STDOUT ({options_of(csv_format)})"
+
 
 # One JSON object a line. Text format would double backslashes; in CSV nothing is quoted that holds neither of two
 # control characters, and JSON never does.
@@ -89,5 +93,5 @@ def prepare(cursor: psycopg.Cursor[Any], export: Export) -> tuple[int, Decimal |
         is None,  # a tenant's people find the files of theirs, whoever asked for them
     }
     (rows,) = cursor.execute(COUNT, values).fetchone() or (0,)
-    write = WRITE_CSV if export.kind == Export.Kind.AUDIT_CSV else WRITE_JSONL
+    write = write_csv(export.csv_format) if export.kind == Export.Kind.AUDIT_CSV else WRITE_JSONL
     return rows, None, write, values

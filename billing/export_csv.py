@@ -10,6 +10,7 @@ from typing import Final
 
 from billing.detail_sql import DETAIL
 from billing.kinds import KINDS, TOKEN_KINDS
+from billing.models import Export
 
 COLUMNS: Final = (
     "day", "tenant", "project", "cost_centre", "model", "token_kind", "quantity", "price_per_million", "amount",
@@ -55,17 +56,47 @@ SELECT day, project_id, model_id, kind, per_million, sum(quantity)::bigint AS qu
 COUNT: Final = "SELECT count(*), coalesce(sum(amount), 0) FROM cost_report"
 
 
-def spreadsheet_safe(column: str) -> str:
-    """Text that a spreadsheet will not execute: a leading = + - @, tab or carriage return gets an apostrophe."""
-    return f"CASE WHEN {column} ~ '^[=+@\\t\\r-]' THEN '''' || {column} ELSE {column} END"
+# What a spreadsheet may take for a formula by its first character, also in the wide form of East Asian keyboards.
+# A number is none: -4711 stays the key that it is.
+_FORMULA: Final = "^[=+@\\t\\r\\n\uff1d\uff0b\uff0d\uff20-]"
+_NUMBER: Final = "^[+-][0-9]+([.,][0-9]+)?$"
+_MARK: Final = b"\xef\xbb\xbf"  # by which Excel knows UTF-8
+Format = Export.Format
 
 
-WRITE: Final = f"""
+def spreadsheet_safe(column: str, csv_format: str = Format.PLAIN) -> str:
+    """Text that a spreadsheet will not execute: what would be a formula gets an apostrophe, except for programs."""
+    if csv_format == Format.RAW:
+        return column
+    return f"CASE WHEN {column} ~ '{_FORMULA}' AND {column} !~ '{_NUMBER}' THEN '''' || {column} ELSE {column} END"
+
+
+def mark_of(csv_format: str) -> bytes:
+    """What stands in front of the file."""
+    return _MARK if csv_format in (Format.EXCEL, Format.EXCEL_COMMA) else b""
+
+
+def options_of(csv_format: str) -> str:
+    """How COPY writes the file."""
+    return "FORMAT csv, HEADER" + (", DELIMITER ';'" if csv_format == Format.EXCEL_COMMA else "")
+
+
+def write(csv_format: str) -> str:
+    """The statement that writes the rows."""
+
+    def text(column: str) -> str:
+        return spreadsheet_safe(column, csv_format)
+
+    def number(column: str) -> str:
+        plain = f"trim_scale({column})"
+        return f"replace({plain}::text, '.', ',')" if csv_format == Format.EXCEL_COMMA else plain
+
+    return f"""
 COPY (
-    SELECT r.day, {spreadsheet_safe("t.slug")} AS tenant, {spreadsheet_safe("p.slug")} AS project,
-           {spreadsheet_safe("coalesce(nullif(p.cost_centre, ''), t.cost_centre)")} AS cost_centre,
-           {spreadsheet_safe("m.name")} AS model, r.kind AS token_kind, r.quantity,
-           trim_scale(r.per_million) AS price_per_million, trim_scale(r.amount) AS amount, t.currency,
+    SELECT r.day, {text("t.slug")} AS tenant, {text("p.slug")} AS project,
+           {text("coalesce(nullif(p.cost_centre, ''), t.cost_centre)")} AS cost_centre,
+           {text("m.name")} AS model, r.kind AS token_kind, r.quantity,
+           {number("r.per_million")} AS price_per_million, {number("r.amount")} AS amount, t.currency,
            CASE WHEN r.is_unpriced THEN 'unpriced' ELSE 'priced' END AS status,
            r.estimated AS estimated_quantity
       FROM cost_report r
@@ -73,5 +104,5 @@ COPY (
       JOIN tenants_tenant t ON t.id = p.tenant_id
       JOIN billed_model m ON m.id = r.model_id
      ORDER BY r.day, p.slug, m.name, r.kind, r.per_million, r.is_unpriced
-) TO STDOUT (FORMAT csv, HEADER)
+) TO STDOUT ({options_of(csv_format)})
 """  # noqa: S608

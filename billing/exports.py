@@ -40,13 +40,21 @@ UNFINISHED: Final = (Export.State.QUEUED, Export.State.RUNNING)
 
 @transaction.atomic
 def ask_for_export(
-    tenant: Tenant, *, start_day: date, end_day: date, by: User, project: Project | None = None
+    tenant: Tenant,
+    *,
+    start_day: date,
+    end_day: date,
+    by: User,
+    project: Project | None = None,
+    csv_format: str = Export.Format.PLAIN,
 ) -> Export:
     """Queue a cost report of the days from `start_day` to `end_day`, both included.
 
+    `csv_format` says for whom the file is written (`Export.Format`); the rows are the same.
+
     Raises:
         PermissionDenied: `by` may not export this tenant's costs. Conflict: the tenant is not active.
-        ValidationError: the days are in the wrong order, or more than 400.
+        ValidationError: the days are in the wrong order, or more than 400; there is no such format.
     """
     require(by, "tenants.export_cost", tenant)
     require_active(tenant)
@@ -54,6 +62,7 @@ def ask_for_export(
         raise ValidationError({"end": "The last day is before the first."})
     if end_day - start_day > LONGEST:
         raise ValidationError({"end": f"A report covers at most {LONGEST.days} days; ask for several."})
+    _check_format(csv_format, kind=Export.Kind.COSTS)
     export: Export = Export.objects.create(
         tenant=tenant,
         project=project,
@@ -61,6 +70,7 @@ def ask_for_export(
         end_day=end_day,
         requested_by=by,
         currency=tenant.currency,
+        csv_format=csv_format,
     )
     audit.record(
         "export.created",
@@ -69,6 +79,7 @@ def ask_for_export(
         start=start_day,
         end=end_day,
         project=project and project.slug,
+        **_said_of(csv_format),
     )
     # The row is the truth: should the queue be away, the sweep enqueues it later.
     transaction.on_commit(partial(tasks.build_export.delay, str(tenant.pk), str(export.pk)), robust=True)
@@ -84,6 +95,7 @@ def ask_for_audit_export(
     end_day: date,
     by: User,
     question: dict[str, Any] | None = None,
+    csv_format: str = Export.Format.PLAIN,
 ) -> Export:
     """Queue a file of a tenant's audit trail, or of all tenants' (None), for the days from `start_day` to `end_day`.
 
@@ -91,11 +103,13 @@ def ask_for_audit_export(
 
     Raises:
         PermissionDenied: `by` may not export the trail of this tenant, or of all.
-        ValidationError: the days are in the wrong order, or the kind is none of the trail's.
+        ValidationError: the days are in the wrong order, or the kind is none of the trail's; a format that the kind
+            does not have.
     """
     require(by, "tenants.export_audit", tenant)
     if kind not in (Export.Kind.AUDIT_CSV, Export.Kind.AUDIT_JSONL):
         raise ValidationError({"kind": "Choose audit_csv or audit_jsonl."})
+    _check_format(csv_format, kind=kind)
     if end_day < start_day:
         raise ValidationError({"end": "The last day is before the first."})
     export: Export = Export.objects.create(
@@ -105,6 +119,7 @@ def ask_for_audit_export(
         end_day=end_day,
         requested_by=by,
         question=question or {},
+        csv_format=csv_format,
     )
     audit.record(
         "export.created",
@@ -114,11 +129,24 @@ def ask_for_audit_export(
         start=start_day,
         end=end_day,
         question=question or {},
+        **_said_of(csv_format),
     )
     transaction.on_commit(
         partial(tasks.build_export.delay, str(tenant.pk) if tenant else None, str(export.pk)), robust=True
     )
     return export
+
+
+def _check_format(csv_format: str, *, kind: str) -> None:
+    if csv_format not in Export.Format.values:
+        raise ValidationError({"format": f"Choose one of {', '.join(Export.Format.values)}."})
+    if kind == Export.Kind.AUDIT_JSONL and csv_format != Export.Format.PLAIN:
+        raise ValidationError({"format": "JSON Lines have one format; choose audit_csv for this one."})
+
+
+def _said_of(csv_format: str) -> dict[str, Any]:
+    """What the entry says of the format, where it is not the usual one."""
+    return {} if csv_format == Export.Format.PLAIN else {"format": csv_format}
 
 
 def build_export(pk: UUID | str) -> None:
@@ -233,6 +261,9 @@ def _build(export: Export, copying: psycopg.Connection[Any]) -> None:
         prepare = _prepare_costs if export.kind == Export.Kind.COSTS else export_audit.prepare
         rows, total, write, values = prepare(cursor, export)
         progress.note(0, rows_total=rows)
+        mark = b"" if export.kind == Export.Kind.AUDIT_JSONL else export_csv.mark_of(export.csv_format)
+        file.write(mark)
+        digest.update(mark)
         with cursor.copy(write, values) as copy:
             for count, line in enumerate(copy):  # of CSV the first is the header
                 file.write(line)
@@ -272,7 +303,7 @@ def _prepare_costs(cursor: psycopg.Cursor[Any], export: Export) -> tuple[int, De
     scope = {"tenant": export.tenant_id, "project": export.project_id, "period": None}
     cursor.execute(export_csv.COLLECT, scope | {"first_day": export.start_day, "last_day": export.end_day})
     rows, total = cursor.execute(export_csv.COUNT).fetchone() or (0, Decimal(0))
-    return rows, total, export_csv.WRITE, None
+    return rows, total, export_csv.write(export.csv_format), None
 
 
 class _Progress:

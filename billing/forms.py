@@ -12,6 +12,7 @@ from django.utils.translation import gettext_lazy as _
 
 from billing.costs import months_with_usage, today_of
 from billing.kinds import Kind
+from billing.models import Export
 from tenants.models import Project, Tenant, User
 
 
@@ -38,6 +39,18 @@ def last_day(month: date) -> date:
     return (month + timedelta(days=32)).replace(day=1) - timedelta(days=1)
 
 
+def format_field() -> forms.ChoiceField:
+    """For whom a CSV file is written; what is left out means plain."""
+    return forms.TypedChoiceField(
+        label=_("Format"),
+        choices=Export.Format.choices,
+        required=False,
+        initial=Export.Format.PLAIN,
+        empty_value=Export.Format.PLAIN,
+        help_text=_("Excel opens the last two right away. The rows are the same."),
+    )
+
+
 class ExportForm(forms.Form):
     """Which costs a report is about: a month, and all projects or one."""
 
@@ -49,6 +62,7 @@ class ExportForm(forms.Form):
         to_field_name="slug",
         empty_label=_("All projects"),
     )
+    format = format_field()
 
     def __init__(self, *args: Any, tenant: Tenant, user: User, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -65,6 +79,7 @@ class ReportForm(forms.Form):
     month = forms.CharField(
         label=_("Month"), help_text=_("As 2026-10."), widget=forms.TextInput(attrs={"type": "month"})
     )
+    format = format_field()
 
     def __init__(self, *args: Any, user: User, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)

@@ -146,6 +146,9 @@ class ExportPlaceSerializer(serializers.Serializer[Any]):
 class NewExportSerializer(ExportPlaceSerializer):
     """What a report shall be about: `period` (a month), or `start` and `end`."""
 
+    format = serializers.ChoiceField(
+        choices=Export.Format.choices, default="plain", help_text="how a CSV file is written"
+    )
     period = serializers.CharField(required=False, help_text="a month: 2026-10")
     start = serializers.DateField(required=False)
     end = serializers.DateField(required=False, help_text="included")
@@ -176,12 +179,13 @@ class ExportSerializer(serializers.ModelSerializer[Export]):
     start = serializers.DateField(source="start_day", read_only=True)
     end = serializers.DateField(source="end_day", read_only=True)
     total = MoneyField(allow_null=True)
+    format = serializers.CharField(source="csv_format", read_only=True)
 
     class Meta:
         model = Export
         fields = (
-            "id", "kind", "tenant", "project", "start", "end", "state", "rows_done", "rows_total", "currency", "total",
-            "size_bytes", "sha256", "error", "created_at", "finished_at", "expires_at",
+            "id", "kind", "format", "tenant", "project", "start", "end", "state", "rows_done", "rows_total", "currency",
+            "total", "size_bytes", "sha256", "error", "created_at", "finished_at", "expires_at",
         )  # fmt: skip
         read_only_fields = fields
 

@@ -12,11 +12,13 @@ import lzma
 import re
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
+from itertools import chain
 from pathlib import Path
 from typing import IO, Any, Final, NamedTuple, cast
 from uuid import UUID
 
 from billing.usage import LARGEST
+from tenants.text_files import UnreadableText, utf_8_of
 
 MICROSECONDS: Final = 1_000_000
 MOONCAKE_BLOCK: Final = 512  # tokens of one prefix block
@@ -57,13 +59,21 @@ def open_trace(path: Path) -> IO[bytes]:
 def read_trace(path: Path, format_name: str) -> Iterator[TraceRow | BadLine]:
     """Every line of a file in order: what it says, or why it cannot be read. Blank lines are bad lines.
 
+    The byte order mark that Windows tools write before UTF-8 is no part of the first line.
+
     Raises:
         OSError, EOFError, lzma.LZMAError: the file cannot be read or unpacked.
     """
     header, make_reader = FORMATS[format_name]
     read = make_reader()
     with open_trace(path) as file:
-        lines = enumerate(file, start=1)
+        first_line = file.readline()
+        try:
+            first_line = utf_8_of(first_line)
+        except UnreadableText as error:
+            yield BadLine(1, str(error))
+            return
+        lines = enumerate(chain([first_line] if first_line else [], file), start=1)
         if header is not None:
             _, first = next(lines, (1, b""))
             if first.rstrip(b"\r\n") != header:

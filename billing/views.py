@@ -204,6 +204,7 @@ class NewExport(TenantPageMixin, FormView):  # type: ignore[type-arg]
             end_day=last_day(month),
             by=cast(User, self.request.user),
             project=project,
+            csv_format=form.cleaned_data["format"],
         )
         return redirect("export-list", tenant=self.tenant.slug)
 

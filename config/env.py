@@ -25,7 +25,7 @@ def env(name: str, default: Any = _REQUIRED) -> str:
         return value
     if (path := os.environ.get(f"{name}_FILE")) is not None:
         try:
-            return Path(path).read_text(encoding="utf-8").strip()
+            return Path(path).read_text(encoding="utf-8-sig").strip()
         except OSError as error:
             raise ImproperlyConfigured(
                 f"{name}_FILE names {path!r}, which cannot be read: {error}"

@@ -31,6 +31,12 @@ class Export(BillingOwned):
         AUDIT_CSV = "audit_csv", _("Audit trail, CSV")
         AUDIT_JSONL = "audit_jsonl", _("Audit trail, JSON Lines")
 
+    class Format(models.TextChoices):
+        PLAIN = "plain", _("CSV")
+        RAW = "raw", _("CSV for programs, formulas left as they are")
+        EXCEL = "excel", _("CSV for Excel with decimal point (English, Chinese)")
+        EXCEL_COMMA = "excel-comma", _("CSV for Excel with decimal comma (German, French)")
+
     class State(models.TextChoices):
         QUEUED = "queued", _("Waiting")
         RUNNING = "running", _("Building")
@@ -51,6 +57,9 @@ class Export(BillingOwned):
         Tenant, models.PROTECT, null=True, blank=True, related_name="+"
     )
     kind = models.CharField(max_length=12, choices=Kind, default=Kind.COSTS, db_default=Kind.COSTS)
+    csv_format = models.CharField(  # how a CSV file is written; docs/billing.md
+        max_length=12, choices=Format, default=Format.PLAIN, db_default=Format.PLAIN
+    )
     question = models.JSONField(  # what of the trail: {"actor", "is_platform", "deed", "subject"}
         default=dict, blank=True, db_default=models.Value({}, models.JSONField())
     )

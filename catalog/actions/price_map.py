@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime
+from decimal import Decimal
 from typing import Any
 
 from django.db import connection, transaction
@@ -14,6 +16,7 @@ from django.utils.timezone import now
 from catalog.models import CatalogImport, CatalogModel, Offer
 from catalog.price_map.entries import ReadOffer, UnreadableFile, read_file
 from catalog.price_map.gather import Gathered, gather
+from catalog.price_map.jumps import decimals, jumps_between
 from catalog.prices import publish_list_prices
 from tenants import audit
 from tenants.models import User
@@ -21,6 +24,7 @@ from tenants.names import clean_name
 from tenants.permissions import require
 
 SOURCE = "litellm"
+JUMPS_IN_AN_ENTRY = 100  # the import's own row names all of them
 # People edit these; the import follows only while the row still holds what it wrote there itself.
 EDITED_BY_PEOPLE = ("title", "lifecycle", "deprecation_date")
 _OFFER_FIELDS = [
@@ -47,6 +51,7 @@ class ImportReport:
     models_unpriced: int = 0
     prices_published: int = 0
     prices_refused: dict[str, str] = field(default_factory=dict)  # by model
+    price_jumps: dict[str, str] = field(default_factory=dict)  # by entry, and by "list price of" a model
     refused: dict[str, str] = field(default_factory=dict)
     ignored: dict[str, str] = field(default_factory=dict)
 
@@ -94,13 +99,14 @@ def import_price_map(
     names = {offer.model_id: None for offer in offers.values()}
     names.update({model.pk: model.name for model in models.values() if model.pk in names})
 
+    known_prices = _known_prices(offers.values(), names, today)
     touched = _read_into(offers, read.offers, report)
     by_name: dict[str, list[Offer]] = defaultdict(list)
     wanted_names = {offer.source_key: offer.name for offer in read.offers}
     for offer in offers.values():
         by_name[wanted_names.get(offer.source_key) or names[offer.model_id] or ""].append(offer)
 
-    list_prices = {}
+    wanted_prices: dict[str, dict[str, Decimal]] = {}
     new_models, changed_models = [], []
     for name, theirs in by_name.items():
         gathered = gather(name, theirs, today=today)
@@ -116,7 +122,7 @@ def import_price_map(
             if offer.model_id != models[name].pk or offer.is_primary != is_primary:
                 touched.add(offer.source_key)
             offer.model, offer.is_primary = models[name], is_primary
-        list_prices[name] = gathered.list_prices
+        wanted_prices[name] = gathered.list_prices
         report.models_unpriced += not gathered.list_prices
 
     CatalogModel.objects.bulk_create(new_models, batch_size=1000)
@@ -126,8 +132,11 @@ def import_price_map(
     report.models_unchanged = len(by_name) - len(new_models) - len(changed_models)
     report.models_not_published = sum(not models[name].is_visible for name in by_name)
     report.absent = len(offers) - len(read.offers) - sum(key in offers for key in read.refused)
+    for name, before in known_prices.items():  # they also jump because another offer leads now
+        if jumped := jumps_between(before, wanted_prices.get(name, {})):
+            report.price_jumps[f"list price of {name}"] = jumped
     report.prices_published, report.prices_refused = publish_list_prices(
-        list_prices, reason=f"list price of {SOURCE}, {clean_name(file_name)}"[:200], valid_from=prices_from
+        wanted_prices, reason=f"list price of {SOURCE}, {clean_name(file_name)}"[:200], valid_from=prices_from
     )
 
     run = CatalogImport.objects.create(
@@ -137,9 +146,21 @@ def import_price_map(
         by=by,
         counts=report.counts(),
         refused=report.refused,
+        price_jumps=report.price_jumps,
     )
-    audit.record("catalog.imported", actor=by, subject=run, **run.counts)
+    named = [f"{name}: {jumped}" for name, jumped in list(report.price_jumps.items())[:JUMPS_IN_AN_ENTRY]]
+    audit.record("catalog.imported", actor=by, subject=run, **run.counts, jumped=named)
     return report
+
+
+def _known_prices(
+    offers: Iterable[Offer], names: Mapping[Any, str | None], today: date
+) -> dict[str, dict[str, Decimal]]:
+    """The list prices of models as the last import left them."""
+    by_name: dict[str, list[Offer]] = defaultdict(list)
+    for offer in offers:
+        by_name[names[offer.model_id] or ""].append(offer)
+    return {name: gather(name, theirs, today=today).list_prices for name, theirs in by_name.items()}
 
 
 def _read_into(offers: dict[str, Offer], read: list[ReadOffer], report: ImportReport) -> set[str]:
@@ -155,6 +176,8 @@ def _read_into(offers: dict[str, Offer], read: list[ReadOffer], report: ImportRe
             continue
         else:
             report.changed += 1
+            if jumped := jumps_between(decimals(offer.prices), decimals(said.prices)):
+                report.price_jumps[said.source_key] = jumped
         touched.add(said.source_key)
         for name in ("provider", "region", "prices", "facts", "source_url", "deprecation_date", "digest"):
             setattr(offer, name, getattr(said, name))

@@ -116,10 +116,10 @@ class CatalogModelAdmin(LookAdmin):
 
 @admin.register(CatalogImport)
 class CatalogImportAdmin(LookAdmin):
-    list_display = ["at", "source", "file_name", "by", "added", "changed", "refused_entries"]
+    list_display = ["at", "source", "file_name", "by", "added", "changed", "refused_entries", "jumps"]
     list_select_related = ["by"]
     ordering = ["-at"]
-    fields = ["at", "source", "file_name", "digest", "by", "counts", "refused"]
+    fields = ["at", "source", "file_name", "digest", "by", "counts", "price_jumps", "refused"]
     readonly_fields = fields
 
     def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
@@ -139,3 +139,7 @@ class CatalogImportAdmin(LookAdmin):
     @display(description=_("Refused"))
     def refused_entries(self, run: CatalogImport) -> int:
         return len(run.refused)
+
+    @display(description=_("Prices that jumped"))
+    def jumps(self, run: CatalogImport) -> int:
+        return len(run.price_jumps)

@@ -148,6 +148,9 @@ class CatalogImport(models.Model):
     by = models.ForeignKey(User, models.PROTECT, null=True, related_name="+")  # null: the command line
     counts = models.JSONField(default=dict)
     refused = models.JSONField(default=dict)  # {key: reason}
+    price_jumps = models.JSONField(  # {key: what jumped}
+        default=dict, db_default=models.Value({}, models.JSONField())
+    )
 
     class Meta:
         ordering = ["-at"]

@@ -100,7 +100,9 @@ def _object(pairs: list[tuple[str, Any]]) -> _Object:
 def read_file(text: str) -> ReadFile:
     """Read a price map. Raises UnreadableFile unless it is one JSON object; bad entries are only refused."""
     try:
-        entries = json.loads(text, parse_float=Decimal, object_pairs_hook=_object, parse_constant=str)
+        entries = json.loads(
+            text.removeprefix("\ufeff"), parse_float=Decimal, object_pairs_hook=_object, parse_constant=str
+        )
     except (ValueError, RecursionError) as error:
         raise UnreadableFile(f"The file is not JSON: {error}.") from error
     if not isinstance(entries, _Object):

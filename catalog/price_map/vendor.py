@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from catalog.price_map.entries import is_other_price
+from tenants.text_files import text_of
 
 DATA = Path(__file__).resolve().parent.parent / "data"
 VENDORED = DATA / "litellm-prices.json.gz"
@@ -32,9 +33,8 @@ _KEPT = frozenset(
 
 
 def read_text(path: Path) -> str:
-    """The text of a price map, plain or gzipped. Raises OSError or UnicodeDecodeError."""
-    data = path.read_bytes()
-    return (gzip.decompress(data) if data[:2] == b"\x1f\x8b" else data).decode("utf-8")
+    """The text of a price map, plain or packed, as Windows tools save it too. Raises OSError or UnreadableText."""
+    return text_of(path.read_bytes())
 
 
 def trim(entry: dict[str, Any]) -> dict[str, Any]:

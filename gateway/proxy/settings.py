@@ -87,7 +87,7 @@ def _secret(environ: Mapping[str, str], name: str, *, required: bool = True) -> 
     path = environ.get(f"{name}_FILE")
     if path:
         try:
-            return Path(path).read_text().strip()
+            return Path(path).read_text(encoding="utf-8-sig").strip()
         except OSError as error:
             raise SettingsError(
                 f"{name}_FILE names {path}, which cannot be read: {error.strerror}."

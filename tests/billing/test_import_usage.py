@@ -314,3 +314,30 @@ def test_an_import_cut_short_is_completed_by_repeating_it(
     assert "40 calls added, 20 were there already" in imported(path, "jsonl", *options)
     assert one("SELECT count(*) FROM usage_event") == 60
     assert record_usage("trace:jsonl", []).recorded == 0
+
+
+AZURE_LINES = "TIMESTAMP,ContextTokens,GeneratedTokens\r\n2023-11-16 18:15:46.6805900,374,44\r\n"
+
+
+def test_a_file_that_windows_tools_saved_is_the_same_file(tmp_path):
+    plain, marked = tmp_path / "plain.csv", tmp_path / "marked.csv"
+    plain.write_bytes(AZURE_LINES.encode())
+    marked.write_bytes(AZURE_LINES.encode("utf-8-sig"))
+    assert [*read_trace(marked, "azure")] == [*read_trace(plain, "azure")]
+    assert len([*read_trace(plain, "azure")]) == 1
+    line = '{"timestamp": 0, "input_length": 1, "output_length": 1, "hash_ids": []}\r\n'
+    packed = tmp_path / "marked.jsonl.gz"
+    packed.write_bytes(gzip.compress(line.encode("utf-8-sig")))
+    [row] = read_trace(packed, "mooncake")
+    assert (row.line, row.input, row.output) == (1, 1, 1)
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be", "utf-32"])
+def test_another_encoding_is_refused_with_what_to_do(tmp_path, encoding):
+    path = tmp_path / "usage.csv"
+    path.write_bytes(AZURE_LINES.encode(encoding))
+    [bad] = read_trace(path, "azure")
+    assert isinstance(bad, BadLine)
+    assert bad.line == 1
+    assert "UTF-16" in bad.reason or "UTF-32" in bad.reason
+    assert "Save it as UTF-8" in bad.reason

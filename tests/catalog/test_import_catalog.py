@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import codecs
+import gzip
 import json
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
@@ -21,6 +23,7 @@ from catalog.price_map.entries import UnreadableFile
 from catalog.price_map.vendor import VENDORED, read_text
 from catalog.prices import list_prices
 from tenants.models import AuditEntry
+from tenants.text_files import text_of
 
 TODAY = date(2026, 11, 20)
 GOOD = {
@@ -297,3 +300,99 @@ def test_the_copy_that_comes_with_this_version_holds_the_demo_models_with_prices
     assert sorted(prices) == sorted(wanted)
     assert all(kinds["input"] > 0 for kinds in prices.values())
     assert CatalogModel.objects.published().filter(name__in=wanted).count() == len(wanted)
+
+
+SLIPPED = {
+    "litellm_provider": "watsonx",
+    "mode": "chat",
+    "input_cost_per_token": 2e-07,
+    "output_cost_per_token": 2e-07,
+}
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "words"),
+    [
+        ({}, {"input_cost_per_token": 2e-04}, "input 0.2 → 200 (×1000)"),  # a slip of the unit
+        ({"output_cost_per_token": 2e-04}, {}, "output 200 → 0.2 (÷1000)"),
+        ({}, {"input_cost_per_token": 1e-06}, "input 0.2 → 1 (×5)"),
+        ({}, {"input_cost_per_token": 0}, "input 0.2 → 0"),
+        ({"output_cost_per_token": 0}, {}, "output 0 → 0.2"),
+        ({}, {"output_cost_per_token": None}, "output 0.2, now without a price"),
+        ({"output_cost_per_token": None}, {}, "output had no price, now 0.2"),
+        ({}, {"cache_read_input_token_cost": 1e-08}, "cache_read had no price, now 0.01"),
+    ],
+)
+def test_prices_that_jumped_against_the_last_known_ones_are_named(db, tmp_path, before, after, words):
+    key = "watsonx/ibm/granite-3-8b-instruct"
+    assert run({key: SLIPPED | before}).price_jumps == {}
+    report = run({key: SLIPPED | after})
+    assert report.price_jumps[key] == words
+    imported = CatalogImport.objects.first()
+    assert imported.price_jumps == report.price_jumps
+    assert imported.counts["price_jumps"] == len(report.price_jumps)
+    entry = AuditEntry.objects.across_tenants().filter(verb="catalog.imported").latest("pk")
+    assert f"{key}: {words}" in entry.details["jumped"]
+    assert run({key: SLIPPED | after}).price_jumps == {}  # it is the last known one now
+
+
+def test_a_price_that_moves_as_prices_do_is_not_named(db):
+    run({"granite": SLIPPED})
+    assert run({"granite": SLIPPED | {"input_cost_per_token": 9e-07}}).price_jumps == {}
+    assert run({"granite": SLIPPED | {"input_cost_per_token": 2e-07}}).price_jumps == {}
+
+
+def test_a_list_price_that_jumps_because_another_offer_leads_is_named(db):
+    run(
+        {"azure/gpt-4o": GOOD | {"litellm_provider": "azure", "input_cost_per_token": 1e-04}},
+        prices_from=now(),
+    )
+    report = run({"gpt-4o": GOOD})
+    assert report.price_jumps == {"list price of gpt-4o": "input 100 → 2.5 (÷40)"}
+
+
+def test_the_command_and_the_page_of_the_import_name_the_jumps(client, db, tmp_path, operator):
+    price_map = tmp_path / "prices.json"
+    for factor in (1, 1000):
+        price_map.write_text(json.dumps({"granite": SLIPPED | {"input_cost_per_token": 2e-07 * factor}}))
+        out = StringIO()
+        call_command("import_catalog", str(price_map), stdout=out)
+    assert "2 prices jumped" in out.getvalue()
+    assert "jumped: 'granite': input 0.2 → 200 (×1000)" in out.getvalue()
+    client.force_login(operator)
+    imported = CatalogImport.objects.first()
+    page = client.get(f"/admin/catalog/catalogimport/{imported.pk}/change/").content.decode()
+    assert "×1000" in page or "\\u00d71000" in page
+
+
+@pytest.mark.parametrize("packed", [bytes, gzip.compress], ids=["plain", "gzip"])
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-32"])
+def test_a_price_map_that_windows_tools_saved_is_read(db, tmp_path, encoding, packed):
+    price_map = tmp_path / "prices.json"
+    text = json.dumps({"gpt-4o": GOOD}, indent=1).replace("\n", "\r\n")
+    price_map.write_bytes(packed(text.encode(encoding)))
+    call_command("import_catalog", str(price_map), stdout=StringIO())
+    assert model("gpt-4o").offers.count() == 1
+
+
+@pytest.mark.parametrize("order", [codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE])
+def test_both_orders_of_utf_16_are_read(order):
+    name = "utf-16-le" if order == codecs.BOM_UTF16_LE else "utf-16-be"
+    assert text_of(order + "{}é".encode(name)) == "{}é"
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        ('{"gpt-4o": {}}'.encode("utf-16-le"), "UTF-16 without a byte order mark. Save it as UTF-8"),
+        ('{"gpt-4o": {}}'.encode("utf-16-be"), "UTF-16 without a byte order mark. Save it as UTF-8"),
+        ('{"modèle": {}}'.encode("cp1252"), "not UTF-8 .byte 6 fits nowhere.. Save it as UTF-8"),
+        (codecs.BOM_UTF16_LE + b"{", "not UTF-16-LE"),
+        (gzip.compress(b"{}" * 1000)[:-20], "cannot be unpacked"),
+    ],
+)
+def test_another_encoding_is_refused_with_what_to_do(db, tmp_path, data, words):
+    price_map = tmp_path / "prices.json"
+    price_map.write_bytes(data)
+    with pytest.raises(CommandError, match=f"nothing has changed. .*{words}"):
+        call_command("import_catalog", str(price_map), stdout=StringIO())

@@ -26,6 +26,12 @@ class Command(BaseCommand):
         parser.add_argument("tenant", help="slug")
         parser.add_argument("month", help="2026-10")
         parser.add_argument("--as", dest="email", required=True, help="e-mail of the person who asks")
+        parser.add_argument(
+            "--format",
+            default=Export.Format.PLAIN,
+            choices=Export.Format.values,
+            help="for whom it is written",
+        )
         parser.add_argument("--output", type=Path, help="default: standard output")
 
     def handle(self, **options: Any) -> None:
@@ -40,7 +46,9 @@ class Command(BaseCommand):
         except ValueError:
             raise CommandError(f"{options['month']} is not a month; write 2026-10.") from None
         last = (first + timedelta(days=32)).replace(day=1) - timedelta(days=1)
-        export = exports.ask_for_export(tenant, start_day=first, end_day=last, by=user)
+        export = exports.ask_for_export(
+            tenant, start_day=first, end_day=last, by=user, csv_format=options["format"]
+        )
         exports.build_export(export.pk)
         export = Export.objects.in_tenant(tenant).get(pk=export.pk)
         if export.state != Export.State.DONE:
@@ -48,7 +56,7 @@ class Command(BaseCommand):
         if options["output"]:
             shutil.copyfile(exports.path_of(export), options["output"])
         else:
-            sys.stdout.write(exports.path_of(export).read_text())
+            sys.stdout.write(exports.path_of(export).read_text(encoding="utf-8"))
         self.stderr.write(
             f"{export.rows_total:,} rows, {export.total:f} {export.currency}, SHA-256 {export.sha256}"
         )

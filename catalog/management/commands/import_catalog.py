@@ -13,6 +13,7 @@ from django.core.management.base import BaseCommand, CommandError
 from catalog.actions import import_price_map
 from catalog.price_map.entries import UnreadableFile
 from catalog.price_map.vendor import VENDORED, read_text
+from tenants.text_files import UnreadableText
 
 
 class Command(BaseCommand):
@@ -48,7 +49,7 @@ class Command(BaseCommand):
             report = import_price_map(read_text(file), file_name=file.name, prices_from=prices_from)
         except OSError as error:
             raise CommandError(f"Cannot read {file}: {error.strerror or error}.") from error
-        except (UnreadableFile, UnicodeDecodeError) as error:
+        except (UnreadableFile, UnreadableText) as error:
             raise CommandError(f"{file} was not imported, and nothing has changed. {error}") from error
         if quiet:
             return
@@ -65,6 +66,10 @@ class Command(BaseCommand):
             f"deprecation date is past; {report.models_unpriced} unpriced"
         )
         say(f"list prices: {report.prices_published} new or changed")
+        if report.price_jumps:
+            say(f"{len(report.price_jumps)} prices jumped; look whether they are right:")
+        for name, jumped in report.price_jumps.items():
+            say(f"jumped: {name!r}: {jumped}")
         for name, reason in report.prices_refused.items():
             say(f"unpriced: {name!r}: {reason}")
         for word, reasons in (("refused", report.refused), ("ignored", report.ignored)):

@@ -53,7 +53,7 @@ class Command(BaseCommand):
 def _read(path: Path | None) -> str | None:
     if path is None or not path.exists():
         return None
-    return path.read_text(encoding="utf-8").strip() or None
+    return path.read_text(encoding="utf-8-sig").strip() or None
 
 
 def _write(path: Path, secret: str) -> None:
