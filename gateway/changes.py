@@ -73,9 +73,8 @@ def _records_of(changes: Changes) -> list[ConfigPart] | None:
     parts += [ConfigRecords(tenants=some) for some in batches(found_tenants)]
     parts += [ConfigRecords(projects=some) for some in batches(found_projects)]
     parts += [ConfigRecords(limits=some) for some in batches(limits)]
-    parts += [
-        ConfigRecords(limits=some) for some in batches(LimitsRecord(scope_id=str(pk)) for pk in sorted(gone))
-    ]
+    nothing = (LimitsRecord(scope="key", scope_id=str(pk)) for pk in sorted(gone))  # whatever it is
+    parts += [ConfigRecords(limits=some) for some in batches(nothing)]
     parts += [ConfigRecords(keys=some) for some in batches(found_keys)]
     return parts
 

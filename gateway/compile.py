@@ -44,7 +44,7 @@ def compile_snapshot() -> ConfigSnapshot:
         revision = current_revision()
         tenants = {tenant.id: tenant for tenant in records.tenant_records()}
         projects = {project.id: project for project in records.project_records()}
-        limits = {record.scope_id: record.limits for record in limits_on()}
+        limits = {record.scope_id: record.configs() for record in limits_on()}
         keys = []
         for key in records.key_records():
             project = projects.get(key.project_id)
@@ -89,7 +89,10 @@ def one_moment() -> Iterator[None]:
         if is_outermost:
             with connection.cursor() as cursor:
                 cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
-                cursor.execute("SET LOCAL cursor_tuple_fraction = 1")  # all rows are read, not the first few
+                # All rows are read, not the first few; compiling the statements would take longer than running them.
+                cursor.execute(
+                    "SET LOCAL cursor_tuple_fraction = 1; SET LOCAL jit = off; SET LOCAL work_mem = '64MB'"
+                )
         yield
 
 

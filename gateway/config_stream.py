@@ -31,8 +31,11 @@ import msgspec
 from gateway.contract import (
     CONTRACT_VERSION,
     ContractError,
+    Count,
     KeyConfig,
     LimitConfig,
+    LimitKind,
+    LimitScope,
     Message,
     PriceConfig,
     Revision,
@@ -76,11 +79,43 @@ class KeyRecord(Message, frozen=True, omit_defaults=True):
     networks: list[str] = []
 
 
+class LimitSetting(Message, frozen=True, omit_defaults=True):
+    """A `LimitConfig` without what all limits on the same thing share."""
+
+    id: str
+    kind: LimitKind
+    value: Count
+    model: str | None = None
+    is_hard: bool = True
+    used: Count | None = None
+
+
 class LimitsRecord(Message, frozen=True, omit_defaults=True):
     """All limits that are set on one tenant, project or key; none takes them away."""
 
+    scope: LimitScope
     scope_id: str
-    limits: list[LimitConfig] = []
+    limits: list[LimitSetting] = []
+    time_zone: str = "UTC"
+    used_as_of: int | None = None
+
+    def configs(self) -> list[LimitConfig]:
+        """The limits written out."""
+        return [
+            LimitConfig(
+                id=limit.id,
+                scope=self.scope,
+                scope_id=self.scope_id,
+                kind=limit.kind,
+                value=limit.value,
+                model=limit.model,
+                is_hard=limit.is_hard,
+                time_zone=self.time_zone,
+                used=limit.used,
+                used_as_of=None if limit.used is None else self.used_as_of,
+            )
+            for limit in self.limits
+        ]
 
 
 class ConfigHead(Message, frozen=True, tag_field="part", tag="head"):

@@ -59,7 +59,8 @@ class IndexBuilder:
             settings=self.head.settings,
             contract_version=self.head.contract_version,
         )
-        keys = Keys(self._edit.done())
+        gone = self._edit.gone_limits if self.head.after is not None else None
+        keys = Keys(self._edit.done(), before=self._compact(), gone_limits=gone)
         return Index(snapshot, keys=keys, state=self.head.state, before=self._before)
 
     def _begin(self, head: ConfigHead) -> None:
@@ -67,12 +68,17 @@ class IndexBuilder:
             raise ContractError("The configuration has two heads.")
         self.head = head
         if head.after is None:
-            self._edit = Records().edit()
+            known = self._compact()
+            self._edit = RecordsEdit(Records(), known.records if known else None)
             return
-        keys = self._before.keys if self._before else None
-        if not isinstance(keys, Keys) or self._before is None or self._before.revision != head.after:
+        keys = self._compact()
+        if keys is None or self._before is None or self._before.revision != head.after:
             raise ContractError(f"These are changes since revision {head.after}, which is not in force here.")
-        self._edit = keys.records.edit()
+        self._edit = RecordsEdit(keys.records)
+
+    def _compact(self) -> Keys | None:
+        keys = self._before.keys if self._before else None
+        return keys if isinstance(keys, Keys) else None
 
     def _end(self, end: ConfigEnd) -> None:
         if self.head is None or end.revision != self.head.revision:

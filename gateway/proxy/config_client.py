@@ -58,6 +58,7 @@ class ConfigClient:
         self._index: Index | None = None
         self._is_confirmed = False  # the control plane has told this process everything
         self._everything_until = 0.0  # by the monotonic clock
+        self._has_caught_up = False  # a copy from disk has what changed since
         self._retiring: set[asyncio.Task[None]] = set()
         self._problem = ""
         self._changed = asyncio.Event()
@@ -116,21 +117,26 @@ class ConfigClient:
         if time.monotonic() > self._everything_until:
             self._is_confirmed = False
         question = {"after": "0", "wait": str(_POLL_SECONDS)}
-        if self._is_confirmed and self._index is not None:
+        if self._index is not None and self._is_confirmed:
             question["after"] = str(self._revision)
             if self._index.state:
                 question["state"] = self._index.state
+        elif self._index is not None and self._index.state and not self._has_caught_up:
+            # What was revoked meanwhile is told first: everything may take seconds to arrive.
+            question = {"after": str(self._revision), "wait": "0", "state": self._index.state}
         headers = {"accept": f"{CONFIG_TYPE}, application/json"}
         timeout = aiohttp.ClientTimeout(sock_connect=3, sock_read=_POLL_SECONDS + 15)
         async with self._session.get(
             CONFIG_PATH, params=question, headers=headers, timeout=timeout
         ) as answer:
             if answer.status == 204:
+                self._has_caught_up = True
                 self._metrics.control_up.set(1)
                 if self._is_behind(answer.headers.get(REVISION_HEADER, "")):
                     await asyncio.sleep(_OLD_NEWS_SECONDS)
                 return
             answer.raise_for_status()
+            self._has_caught_up = True
             try:
                 if answer.content_type == CONFIG_TYPE:
                     await self._receive(answer.content)

@@ -11,8 +11,16 @@ from typing import Final
 
 import msgspec
 
-from gateway.config_stream import ConfigRecords, KeyRecord, ProjectRecord, TenantRecord, resolve
-from gateway.contract import ContractError, KeyConfig, LimitConfig
+from gateway.config_stream import (
+    ConfigRecords,
+    KeyRecord,
+    LimitSetting,
+    LimitsRecord,
+    ProjectRecord,
+    TenantRecord,
+    resolve,
+)
+from gateway.contract import ContractError, KeyConfig, LimitConfig, LimitKind, LimitScope
 from gateway.proxy.settings import Network
 from gateway.proxy.shards import Shards
 
@@ -50,9 +58,25 @@ class _StoredKey(msgspec.Struct, array_like=True, frozen=True, gc=False):
     networks: list[str]
 
 
-_encode_key = msgspec.msgpack.Encoder().encode
+class _StoredLimit(msgspec.Struct, array_like=True, frozen=True, gc=False):
+    id: str
+    kind: LimitKind
+    value: int
+    model: str | None
+    is_hard: bool
+    used: int | None
+
+
+class _StoredLimits(msgspec.Struct, array_like=True, frozen=True, gc=False):
+    scope: LimitScope
+    time_zone: str
+    used_as_of: int | None
+    limits: list[_StoredLimit]
+
+
+_encode = msgspec.msgpack.Encoder().encode
 _decode_key = msgspec.msgpack.Decoder(_StoredKey).decode
-_decode_limits = msgspec.msgpack.Decoder(list[LimitConfig]).decode
+_decode_limits = msgspec.msgpack.Decoder(_StoredLimits).decode
 
 
 @dataclass(frozen=True)
@@ -62,28 +86,51 @@ class Records:
     tenants: Shards[str, TenantRecord] = field(default_factory=Shards)
     projects: Shards[str, ProjectRecord] = field(default_factory=Shards)
     keys: Shards[bytes, bytes] = field(default_factory=Shards)  # by digest
-    limits: Shards[str, bytes] = field(default_factory=Shards)  # by what they are set on
-    limit_ids: Shards[str, None] = field(default_factory=Shards)
+    limits: Shards[bytes, bytes] = field(default_factory=Shards)  # by what they are set on
 
     def retire(self) -> Iterator[None]:
         """Give the memory back in small steps, once nobody looks here any more."""
-        for shards in (self.keys, self.limits, self.limit_ids):
+        for shards in (self.keys, self.limits):
             yield from shards.retire()
 
-    def edit(self) -> "RecordsEdit":
-        """Begin a changed copy."""
-        return RecordsEdit(self)
+    def limits_on(self, scope_id: str) -> list[LimitConfig]:
+        """The limits that are set on one tenant, project or key."""
+        stored = self.limits.get(_short(scope_id))
+        if stored is None:
+            return []
+        read = _decode_limits(stored)
+        return LimitsRecord(
+            scope=read.scope,
+            scope_id=scope_id,
+            time_zone=read.time_zone,
+            used_as_of=read.used_as_of,
+            limits=[
+                LimitSetting(
+                    id=one.id,
+                    kind=one.kind,
+                    value=one.value,
+                    model=one.model,
+                    is_hard=one.is_hard,
+                    used=one.used,
+                )
+                for one in read.limits
+            ],
+        ).configs()
 
 
 class RecordsEdit:
-    """A changed copy of `Records` in the making."""
+    """Records in the making: a copy of `base` with changes.
 
-    def __init__(self, base: Records) -> None:
+    What is the same in `known` is not kept twice: there everything that is told again was known already.
+    """
+
+    def __init__(self, base: Records, known: Records | None = None) -> None:
         self._tenants = base.tenants.edit()
         self._projects = base.projects.edit()
         self._keys = base.keys.edit()
         self._limits = base.limits.edit()
-        self._limit_ids = base.limit_ids.edit()
+        self._known = known
+        self.gone_limits: set[str] = set()
 
     def take(self, changed: ConfigRecords) -> None:
         """Put records in place of those with the same id. Raises ContractError for a network that is none."""
@@ -93,51 +140,66 @@ class RecordsEdit:
             self._projects[project.id] = project
         for key in changed.keys:
             _networks(key.prefix, key.networks)
-            stored = key.key_id, key.prefix, key.project_id, key.models, key.expires_at, key.networks
-            self._keys[bytes.fromhex(key.digest)] = _encode_key(stored)
+            digest = bytes.fromhex(key.digest)
+            stored = _encode(
+                (key.key_id, key.prefix, key.project_id, key.models, key.expires_at, key.networks)
+            )
+            known = self._known.keys.get(digest) if self._known else None
+            self._keys[digest] = known if known == stored else stored
         for record in changed.limits:
-            self._set_limits(record.scope_id, record.limits)
+            self._set_limits(record)
         for tenant_id in changed.removed_tenants:
             self._tenants.discard(tenant_id)
         for project_id in changed.removed_projects:
             self._projects.discard(project_id)
-        for digest in changed.removed_keys:
-            self._keys.discard(bytes.fromhex(digest))
+        for gone in changed.removed_keys:
+            self._keys.discard(bytes.fromhex(gone))
 
     def done(self) -> Records:
-        """The copy. Nothing may be changed afterwards."""
-        return Records(
-            self._tenants.done(),
-            self._projects.done(),
-            self._keys.done(),
-            self._limits.done(),
-            self._limit_ids.done(),
-        )
+        """The records. Nothing may be changed afterwards."""
+        return Records(self._tenants.done(), self._projects.done(), self._keys.done(), self._limits.done())
 
-    def _set_limits(self, scope_id: str, limits: list[LimitConfig]) -> None:
-        before = self._limits.discard(scope_id)
-        for limit in _decode_limits(before) if before else ():
-            self._limit_ids.discard(limit.id)
-        if limits:
-            self._limits[scope_id] = _encode_key(limits)
-        for limit in limits:
-            self._limit_ids[limit.id] = None
+    def _set_limits(self, record: LimitsRecord) -> None:
+        scope = _short(record.scope_id)
+        before = self._limits.discard(scope)
+        if before:
+            self.gone_limits.update(limit.id for limit in _decode_limits(before).limits)
+        if record.limits:
+            limits = [
+                (one.id, one.kind, one.value, one.model, one.is_hard, one.used) for one in record.limits
+            ]
+            self._limits[scope] = _encode((record.scope, record.time_zone, record.used_as_of, limits))
+        self.gone_limits.difference_update(limit.id for limit in record.limits)
+
+
+class LimitIds:
+    """Whether a limit is still set, of those that were ever asked for: only these have counters."""
+
+    def __init__(self, records: Records, places: dict[str, str], gone: set[str] | None) -> None:
+        self._records = records
+        self._places = places  # limit → what it is set on
+        self._gone = gone  # None: everything was told anew
+
+    def __contains__(self, limit_id: object) -> bool:
+        if self._gone is not None:
+            return limit_id not in self._gone
+        place = self._places.get(str(limit_id))
+        return place is not None and any(limit.id == limit_id for limit in self._records.limits_on(place))
 
 
 class Keys:
     """The usable keys of one revision, by digest."""
 
-    def __init__(self, records: Records) -> None:
+    def __init__(
+        self, records: Records, *, before: "Keys | None" = None, gone_limits: set[str] | None = None
+    ) -> None:
         self.records = records
         self._remembered: dict[str, Key | None] = {}
+        self._places: dict[str, str] = before._places if before else {}  # shared: it only grows
+        self.limit_ids: Container[str] = LimitIds(records, self._places, gone_limits)
 
     def __len__(self) -> int:
         return len(self.records.keys)
-
-    @property
-    def limit_ids(self) -> Container[str]:
-        """The ids of all limits."""
-        return self.records.limit_ids
 
     def get(self, digest: str) -> Key | None:
         """The key with this digest, in hexadecimal; None if there is none, or its tenant is suspended."""
@@ -155,7 +217,6 @@ class Keys:
         project = self.records.projects.get(read.project_id)
         tenant = self.records.tenants.get(project.tenant_id) if project else None
         scopes = (tenant.id, project.id, read.key_id) if project and tenant else ()
-        limits = {scope: _decode_limits(self.records.limits.get(scope, b"\x90")) for scope in scopes}
         record = KeyRecord(
             digest=digest,
             key_id=read.key_id,
@@ -165,8 +226,12 @@ class Keys:
             expires_at=read.expires_at,
             networks=read.networks,
         )
+        limits = {scope: self.records.limits_on(scope) for scope in scopes}
         config = resolve(record, project, tenant, limits)
-        return Key.of(config) if config is not None else None
+        if config is None:
+            return None
+        self._places.update((limit.id, limit.scope_id) for limit in config.limits)
+        return Key.of(config)
 
 
 class WholeKeys(dict[str, Key]):
@@ -182,3 +247,13 @@ def _networks(prefix: str, networks: list[str]) -> tuple[Network, ...]:
         return tuple(ipaddress.ip_network(network, strict=False) for network in networks)
     except ValueError as error:
         raise ContractError(f"Key {prefix} has a network that is no CIDR range: {error}") from error
+
+
+def _short(scope_id: str) -> bytes:
+    """An id as bytes; a UUID, as ours are, in sixteen of them."""
+    if len(scope_id) == 36:
+        try:
+            return bytes.fromhex(scope_id.replace("-", ""))
+        except ValueError:
+            pass
+    return scope_id.encode()

@@ -20,10 +20,18 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from billing.models import BilledModel, Price, Sku
-from gateway import actions
+from gateway import actions, snapshots
 from gateway.changes import compile_changes
 from gateway.compile import compile_everything, compile_snapshot
-from gateway.config_stream import CONFIG_TYPE, ConfigHead, ConfigRecords, ConfigRouting, Unpacker, decode_part
+from gateway.config_stream import (
+    CONFIG_TYPE,
+    KEEP_ALIVE,
+    ConfigHead,
+    ConfigRecords,
+    ConfigRouting,
+    Unpacker,
+    decode_part,
+)
 from gateway.models import ConfigClock
 from gateway.proxy.config_build import IndexBuilder
 from gateway.snapshots import shared_snapshots
@@ -441,3 +449,40 @@ def test_everything_is_compiled_in_a_thread_once_for_all_who_ask():
     assert len({next(iter(parts_of(body))).issued_at for body in bodies}) == 1
     assert isinstance(parts_of(bodies[0])[0], ConfigHead)
     assert shared_snapshots.everything(0).revision == newest
+
+
+# --- while it is compiled ---
+
+
+def test_the_first_byte_comes_at_once_and_others_while_the_compilation_takes_its_time(monkeypatch):
+    """A gateway gives up after 40 seconds without a byte."""
+    monkeypatch.setattr(snapshots, "KEEP_ALIVE_SECONDS", 0.02)
+    may_go_on = threading.Event()
+
+    def slowly():
+        may_go_on.wait(10)
+        yield b"everything"
+
+    made = snapshots.Compilation("a database", 7)
+    reading = made.read()
+    assert next(reading) == KEEP_ALIVE, "before anything was compiled"
+    thread = threading.Thread(target=made.run, args=[slowly])
+    thread.start()
+    assert [next(reading) for _ in range(3)] == [KEEP_ALIVE] * 3
+    may_go_on.set()
+    thread.join(10)
+    assert [member for member in reading if member != KEEP_ALIVE] == [b"everything"]
+    assert b"everything" in list(made.read()), "whoever asks later reads the same"
+
+
+def test_an_answer_whose_compilation_fails_breaks_off_instead_of_ending():
+    def fails():
+        yield b"half"
+        raise ValueError("the database has gone")
+
+    made = snapshots.Compilation("a database", 7)
+    with pytest.raises(ValueError):
+        made.run(fails)
+    reading = made.read()
+    with pytest.raises(snapshots.CompilationFailed):
+        list(reading)

@@ -1,0 +1,338 @@
+"""A gateway that is told everything once and then what changed: in memory, on disk, and as a process."""
+
+import asyncio
+import time
+
+import openai
+import pytest
+from aiohttp import web
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from gateway.config_stream import (
+    CONFIG_TYPE,
+    KEEP_ALIVE,
+    ConfigEnd,
+    ConfigHead,
+    ConfigRecords,
+    ConfigRouting,
+    KeyRecord,
+    LimitSetting,
+    LimitsRecord,
+    ProjectRecord,
+    TenantRecord,
+    Unpacker,
+    pack,
+)
+from gateway.contract import REVISION_HEADER, ContractError, RouteConfig, digest, new_key_secret
+from gateway.proxy.config_build import IndexBuilder
+from gateway.proxy.config_store import ConfigStore
+from gateway.proxy.shards import Shards
+from tests.gateway.proxy_fixtures import MODEL, Road, StandInControlPlane, ask, wait_until
+
+SECRETS = [new_key_secret() for _ in range(3)]
+
+
+def key(number, **fields):
+    record = {"digest": digest(SECRETS[number]), "key_id": f"key-{number}", "prefix": f"qm_{number}"}
+    return KeyRecord(**{**record, "project_id": "project", "models": [MODEL], **fields})
+
+
+def everything(revision, *keys, routes=(), ends=None):
+    records = ConfigRecords(
+        tenants=[TenantRecord(id="tenant", slug="lab")],
+        projects=[
+            ProjectRecord(id="project", slug="p", tenant_id="tenant", grant_ends=ends or {MODEL: 2**40})
+        ],
+    )
+    head = ConfigHead(revision=revision, issued_at="now", state=f"s{revision}")
+    routing = ConfigRouting(routes=list(routes))
+    return pack([head, routing]) + pack(
+        [records, ConfigRecords(keys=list(keys)), ConfigEnd(revision=revision)]
+    )
+
+
+def changes(after, **records):
+    revision = records.pop("revision", after + 1)
+    head = ConfigHead(revision=revision, issued_at="now", after=after, state=f"s{revision}")
+    return pack([head, ConfigRecords(**records)]) + pack([ConfigEnd(revision=revision)])
+
+
+def index_of(body, before=None):
+    builder = IndexBuilder(before)
+    for line in Unpacker().feed(body):
+        builder.take(line)
+    return builder.index()
+
+
+def models_of(index, number=0):
+    found = index.keys.get(digest(SECRETS[number]))
+    return None if found is None else found.config.models
+
+
+# --- in memory ---
+
+
+@given(st.lists(st.tuples(st.integers(0, 5000), st.none() | st.integers())))
+@settings(max_examples=60, deadline=None)
+def test_shards_are_a_dictionary_and_copies_leave_the_first_alone(steps):
+    first = Shards().edit()
+    for number in range(0, 5000, 7):
+        first[number] = number
+    first = first.done()
+    before, expected = dict(first), dict(first)
+    edit = first.edit()
+    for number, value in steps:
+        if value is None:
+            assert edit.discard(number) == expected.pop(number, None)
+        else:
+            edit[number] = expected[number] = value
+    second = edit.done()
+    assert (dict(second), len(second)) == (expected, len(expected))
+    assert (dict(first), len(first)) == (before, len(before))
+
+
+def test_changes_make_a_new_index_and_calls_under_way_keep_the_old_one():
+    old = index_of(everything(1, key(0), key(1)))
+    new = index_of(changes(1, keys=[key(2)], removed_keys=[digest(SECRETS[0])]), old)
+    assert [models_of(old, number) for number in range(3)] == [[MODEL], [MODEL], None]
+    assert [models_of(new, number) for number in range(3)] == [None, [MODEL], [MODEL]]
+    assert (len(old.keys), len(new.keys)) == (2, 2)
+
+
+@pytest.mark.parametrize("gone", [{"removed_tenants": ["tenant"]}, {"removed_projects": ["project"]}])
+def test_a_key_whose_tenant_or_project_is_gone_opens_nothing_and_comes_back_with_it(gone):
+    old = index_of(everything(1, key(0)))
+    stopped = index_of(changes(1, **gone), old)
+    assert models_of(stopped) is None
+    again = index_of(
+        changes(
+            2,
+            tenants=[TenantRecord(id="tenant", slug="lab")],
+            projects=[ProjectRecord(id="project", slug="p", tenant_id="tenant", grant_ends={MODEL: 2**40})],
+        ),
+        stopped,
+    )
+    assert models_of(again) == [MODEL]
+
+
+def test_limits_are_those_of_tenant_project_and_key_for_the_models_that_it_may_call():
+    def told(scope, **fields):
+        setting = LimitSetting(id=scope, kind="requests_per_minute", value=3, **fields)
+        return LimitsRecord(scope=scope.split("-")[0], scope_id=scope, limits=[setting])
+
+    old = index_of(everything(1, key(0)))
+    new = index_of(
+        changes(1, limits=[told("tenant"), told("project", model="other"), told("key-0", model=MODEL)]), old
+    )
+    found = new.keys.get(digest(SECRETS[0]))
+    assert [one.id for one in found.config.limits] == ["tenant", "key-0"]
+    assert {"tenant", "key-0"} <= {one for one in ("tenant", "key-0", "other") if one in new.limit_ids}
+    newest = index_of(changes(2, limits=[LimitsRecord(scope="tenant", scope_id="tenant")]), new)
+    assert [one.id for one in newest.keys.get(digest(SECRETS[0])).config.limits] == ["key-0"]
+    assert ("tenant" in newest.limit_ids, "key-0" in newest.limit_ids) == (False, True)
+    told_anew = index_of(everything(9, key(0)), newest)
+    assert "key-0" not in told_anew.limit_ids, "everything was told, and this limit not"
+
+
+def test_everything_told_again_is_not_kept_twice():
+    old = index_of(everything(1, key(0), key(1)))
+    new = index_of(everything(2, key(0), key(1, networks=["10.0.0.0/8"])), old)
+    same, other = (bytes.fromhex(digest(secret)) for secret in SECRETS[:2])
+    assert new.keys.records.keys[same] is old.keys.records.keys[same]
+    assert new.keys.records.keys[other] != old.keys.records.keys[other]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        everything(2, key(0))[:-30],
+        pack([ConfigRecords(keys=[key(0)])]),
+        pack([ConfigHead(revision=2, issued_at="now"), ConfigEnd(revision=2)]),
+        pack([ConfigHead(revision=2, issued_at="now"), ConfigRouting(routes=[]), ConfigEnd(revision=3)]),
+        pack([ConfigHead(revision=2, issued_at="now"), ConfigHead(revision=2, issued_at="now")]),
+        everything(2) + pack([ConfigRecords(keys=[key(0)])]),
+        changes(0),
+        changes(2),
+        everything(2, key(0, networks=["nonsense"])),
+        everything(2)[:-4] + b"xxxx",
+        b"not compressed",
+    ],
+    ids=[
+        "nothing", "cut off", "no head", "no routes", "another end", "two heads", "goes on", "changes on older",
+        "changes on newer", "no network", "damaged", "not gzip",
+    ],
+)  # fmt: skip
+def test_what_is_no_whole_message_is_refused(body):
+    with pytest.raises(ContractError):
+        index_of(body, index_of(everything(1, key(0))))
+
+
+def test_an_unknown_field_is_refused():
+    body = pack([ConfigHead(revision=1, issued_at="now")])
+    line = next(Unpacker().feed(body)).replace(b'"issued_at"', b'"only_on_sundays":true,"issued_at"')
+    with pytest.raises(ContractError, match="only_on_sundays"):
+        IndexBuilder(None).take(line)
+
+
+@given(st.lists(st.integers(1, 400), max_size=40))
+@settings(max_examples=50, deadline=None)
+def test_lines_are_the_same_however_the_bytes_arrive(sizes):
+    body = KEEP_ALIVE + everything(1, key(0), key(1)) + KEEP_ALIVE
+    unpacker, lines = Unpacker(), []
+    for size in [*sizes, len(body)]:
+        lines += unpacker.feed(body[:size])
+        body = body[size:]
+    assert lines == list(Unpacker().feed(everything(1, key(0), key(1))))
+
+
+# --- on disk ---
+
+
+def kept(path, *bodies):
+    store = ConfigStore(path)
+    for body in bodies:
+        draft = store.draft()
+        draft.write(body)
+        store.keep(draft)
+    return store
+
+
+def test_what_was_kept_and_added_is_there_after_a_restart(tmp_path):
+    store = kept(tmp_path / "snapshot.json", everything(1, key(0)))
+    assert store.add(changes(1, keys=[key(1)]))
+    assert store.add(changes(2, removed_keys=[digest(SECRETS[0])]))
+    index = ConfigStore(tmp_path / "snapshot.json").load()
+    assert (index.revision, index.state) == (3, "s3")
+    assert [models_of(index, number) for number in range(2)] == [None, [MODEL]]
+
+
+def test_a_crash_while_changes_are_written_costs_that_change_and_nothing_else(tmp_path):
+    store = kept(tmp_path / "snapshot.json", everything(1, key(0)))
+    store.add(changes(1, keys=[key(1)]))
+    whole = (tmp_path / "snapshot.changes").read_bytes()
+    last = changes(2, keys=[key(2)])
+    for length in range(len(last) - 12):  # of the last eight bytes, a checksum, none is missed
+        (tmp_path / "snapshot.changes").write_bytes(whole + last[:length])
+        assert ConfigStore(tmp_path / "snapshot.json").load().revision == 2, length
+
+
+def test_changes_of_before_are_not_put_on_a_newer_whole(tmp_path):
+    store = kept(tmp_path / "snapshot.json", everything(1, key(0)))
+    store.add(changes(1, removed_keys=[digest(SECRETS[0])]))
+    old = (tmp_path / "snapshot.changes").read_bytes()
+    kept(tmp_path / "snapshot.json", everything(5, key(0)))
+    assert not (tmp_path / "snapshot.changes").exists()
+    (tmp_path / "snapshot.changes").write_bytes(old)  # a crash in between
+    index = ConfigStore(tmp_path / "snapshot.json").load()
+    assert (index.revision, models_of(index)) == (5, [MODEL])
+
+
+def test_a_draft_that_a_killed_process_left_gives_its_space_back(tmp_path):
+    (tmp_path / "snapshot.new").write_bytes(b"x" * 1000)
+    assert ConfigStore(tmp_path / "snapshot.json").load() is None
+    assert not (tmp_path / "snapshot.new").exists()
+
+
+def test_many_changes_make_it_ask_for_everything(tmp_path):
+    store = kept(tmp_path / "snapshot.json", everything(1))
+    piece = b"x" * (1024 * 1024)
+    assert [store.add(piece) for _ in range(5)] == [True] * 4 + [False]
+
+
+# --- as a process ---
+
+
+class LinesControlPlane(StandInControlPlane):
+    """Answers with lines: with what stands in `answers` under the state that comes with the question."""
+
+    def __init__(self):
+        super().__init__()
+        self.answers = {}  # state -> revision, body
+        self.asked = []
+
+    async def _config(self, request):
+        after, state = int(request.query["after"]), request.query.get("state", "")
+        if CONFIG_TYPE not in request.headers.get("accept", "") or not (after or self.answers):
+            return await super()._config(request)
+        self.asked.append((after, state))
+        for _ in range(100):
+            revision, body = self.answers.get(state, (0, b""))
+            if revision > after:
+                break
+            await asyncio.sleep(0.01)
+        else:
+            return web.Response(status=204, headers={REVISION_HEADER: str(after)})
+        answer = web.StreamResponse(headers={"content-type": CONFIG_TYPE})
+        await answer.prepare(request)
+        for begin in range(0, len(body), 100):
+            await answer.write(body[begin : begin + 100])
+        return answer
+
+
+@pytest.fixture
+def lines_road(tmp_path, monkeypatch):
+    monkeypatch.setattr("tests.gateway.proxy_fixtures.StandInControlPlane", LinesControlPlane)
+    road = Road(tmp_path)
+    yield road
+    road.close()
+
+
+def is_refused(road, number):
+    try:
+        ask(road.client(SECRETS[number]))
+    except openai.AuthenticationError:
+        return True
+    return False
+
+
+def routes_of(road):
+    return [RouteConfig(model=MODEL, modes=["chat"], backends=[road.engine.backend()])]
+
+
+def test_a_revoked_key_is_refused_by_its_change_alone_and_after_a_restart_without_a_control_plane(lines_road):
+    road = lines_road
+    road.control.answers[""] = 10, everything(10, key(0), key(1), routes=routes_of(road))
+    wait_until(lambda: not is_refused(road, 0), what="everything")
+    road.control.answers["s10"] = 11, changes(10, removed_keys=[digest(SECRETS[0])])
+    wait_until(lambda: is_refused(road, 0), what="the refusal")
+    assert ask(road.client(SECRETS[1]))
+    assert (10, "s10") in road.control.asked
+    road.control.acked(11)
+    road.control.down()
+    road.gateway.process.kill()
+    road.gateway.start()
+    assert is_refused(road, 0)
+    assert ask(road.client(SECRETS[1]))
+    road.control.asked.clear()
+    road.control.answers["s11"] = 12, changes(11, removed_keys=[digest(SECRETS[1])])
+    road.control.answers[""] = 12, b"nothing yet"
+    road.control.up()
+    wait_until(lambda: is_refused(road, 1), what="what changed meanwhile, before everything has come")
+    assert road.control.asked[0] == (11, "s11")
+    wait_until(lambda: (0, "") in road.control.asked, what="the question for everything")
+
+
+def test_changes_that_are_cut_off_change_nothing_and_everything_is_asked_for(lines_road):
+    road = lines_road
+    road.control.answers[""] = 10, everything(10, key(0), routes=routes_of(road))
+    wait_until(lambda: not is_refused(road, 0), what="everything")
+    asked = len(road.control.asked)
+    road.control.answers["s10"] = 11, changes(10, removed_keys=[digest(SECRETS[0])])[:-10]
+    wait_until(lambda: any(ack.problem for ack in road.control.acks), what="the report of the problem")
+    assert not is_refused(road, 0)
+    road.control.answers[""] = 12, everything(12, key(1), routes=routes_of(road))
+    wait_until(lambda: not is_refused(road, 1), what="everything once more")
+    assert is_refused(road, 0)
+    assert (0, "") in road.control.asked[asked:]
+    wait_until(lambda: not road.control.acks[-1].problem, what="the end of the problem")
+
+
+def test_an_answer_that_is_slow_but_alive_is_waited_for(lines_road):
+    """A gateway gives up after 40 seconds without a byte; an empty line is one."""
+    road = lines_road
+    began = time.monotonic()
+    road.control.answers[""] = 10, KEEP_ALIVE * 50 + everything(10, key(0), routes=routes_of(road))
+    wait_until(lambda: not is_refused(road, 0), what="everything")
+    assert time.monotonic() - began < 15
