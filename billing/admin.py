@@ -24,12 +24,13 @@ from billing.forms import PriceForm, ReportForm, last_day
 from billing.models import Export, Price, QuarantinedEvent
 from billing.prices import publish_prices
 from billing.views import as_row, download
+from tenants.admin.keyset import KeysetListMixin
 from tenants.errors import Conflict
 from tenants.permissions import signed_in
 from tenants.templatetags.qm import price_exact
 
 
-class ReadOnlyAdmin(ModelAdmin):  # type: ignore[misc]
+class ReadOnlyAdmin(KeysetListMixin, ModelAdmin):  # type: ignore[misc]
     """Lists and shows rows; adding, changing and deleting are not for the admin."""
 
     list_per_page = 25

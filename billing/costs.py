@@ -6,7 +6,7 @@ None means that nothing in it is priced; unpriced calls are counted apart and ar
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from decimal import Decimal
@@ -54,6 +54,17 @@ class Figures:
         else:
             self.priced_tokens += tokens
             self.cost = (self.cost or Decimal(0)) + (amount or Decimal(0))
+
+    def plus(self, other: Figures) -> Figures:
+        """Both together; unpriced as a whole only where both are."""
+        costs = [figures.cost for figures in (self, other) if figures.cost is not None]
+        return Figures(
+            sum(costs, Decimal(0)) if costs else None,
+            self.calls + other.calls,
+            self.tokens + other.tokens,
+            self.priced_tokens + other.priced_tokens,
+            self.unpriced_calls + other.unpriced_calls,
+        )
 
 
 @dataclass(frozen=True)
@@ -109,22 +120,25 @@ class CostReport:
 def cost_report(
     tenant: Tenant, start_day: date, end_day: date, *, project: Project | None = None
 ) -> CostReport:
-    """Everything the cost page shows. Four queries, whatever the tenant's size; no events are read."""
-    spans = {True: Span(), False: Span()}
-    for is_now, day, model, slug, name, unpriced, amount, calls, tokens in _grouped(
-        tenant, start_day, end_day, project
-    ):
-        span, numbers = spans[is_now], (unpriced, amount, calls, tokens)
-        if model is None:
-            span.by_project.setdefault((slug, name), Figures()).add(*numbers)
-            continue
-        span.by_day_and_model.setdefault((day, model), Figures()).add(*numbers)
-        span.by_day.setdefault(day, Figures()).add(*numbers)
-        span.by_model.setdefault(model, Figures()).add(*numbers)
-        span.total.add(*numbers)
+    """Everything the cost page shows. Five queries, whatever the tenant's size; no events are read."""
+    now_, before = Span(), Span()
+    for day, model, *numbers in _by_day_and_model(tenant, start_day, end_day, project):
+        for span, is_within in (
+            (now_, start_day <= day <= end_day),
+            (before, start_day <= day + FOUR_WEEKS <= end_day),
+        ):
+            if is_within:
+                span.by_day_and_model.setdefault((day, model), Figures()).add(*numbers)
+                span.by_day.setdefault(day, Figures()).add(*numbers)
+                span.by_model.setdefault(model, Figures()).add(*numbers)
+                span.total.add(*numbers)
+    for slug, name, unpriced, *numbers in _by_project(tenant, start_day, end_day, project):
+        for span, (amount, calls, tokens) in ((now_, numbers[:3]), (before, numbers[3:])):
+            if calls:
+                span.by_project.setdefault((slug, name), Figures()).add(unpriced, amount, calls, tokens)
     metered_to, final_up_to = freshness(tenant)
     return CostReport(
-        tenant, project, start_day, end_day, spans[True], spans[False],
+        tenant, project, start_day, end_day, now_, before,
         costs_by_kind(tenant, start_day, end_day, project), metered_to, final_up_to,
         estimated_usage(tenant, start_day, end_day, project=project).get((), Estimated()),
     )  # fmt: skip
@@ -171,22 +185,45 @@ def cost_rows(
 def costs_by_kind(tenant: Tenant, start_day: date, end_day: date, project: Project | None) -> list[KindCost]:
     """Quantities and costs by kind of usage, dearest first; kinds without usage are left out.
 
-    Hours are priced one by one, as the calls in them were. Calls (`request`) appear where they have a price.
+    Where a price changed within the days, hours are priced one by one, as the calls in them were; else sums are, which
+    is the same to the last digit. Calls (`request`) appear where they have a price.
     """
-    used = ", ".join(f"sum(r.{kind})::bigint" for kind in KINDS)
     sql = f"""
-        WITH {DETAIL}, used AS (
-            SELECT kind, quantity
-              FROM (SELECT ARRAY[{used}] AS quantities FROM rollup_day r
-                     WHERE r.tenant_id = %(tenant)s AND r.day BETWEEN %(first_day)s AND %(last_day)s
-                           {_scope(project)}) r,
-                   unnest(r.quantities, %(kinds)s::text[]) AS q (quantity, kind)
+        WITH used AS MATERIALIZED (
+            SELECT r.model_id, r.is_unpriced, {", ".join(f"sum(r.{kind})::bigint AS {kind}" for kind in KINDS)}
+              FROM rollup_day r
+             WHERE r.tenant_id = %(tenant)s AND r.day BETWEEN %(first_day)s AND %(last_day)s {_scope(project)}
+             GROUP BY r.model_id, r.is_unpriced
+        ), varying AS MATERIALIZED (  -- models of which a price begins or ends within these days
+            SELECT DISTINCT s.model_id
+              FROM sku s JOIN price p ON p.sku_id = s.id
+             WHERE s.model_id IN (SELECT model_id FROM used)
+               AND p.currency = (SELECT currency FROM tenants_tenant WHERE id = %(tenant)s)
+               AND (lower(p.valid) BETWEEN %(first_day)s::date - 1 AND %(last_day)s::date + 2
+                    OR upper(p.valid) BETWEEN %(first_day)s::date - 1 AND %(last_day)s::date + 2)
+        ), {DETAIL}, cost AS (
+            SELECT kind, sum(quantity * per_million * 0.000001) AS amount
+              FROM (SELECT kind, quantity, per_million FROM detail
+                     WHERE quantity <> 0 AND model_id IN (SELECT model_id FROM varying)
+                    UNION ALL
+                    SELECT s.kind, q.quantity, p.per_million
+                      FROM used u
+                      CROSS JOIN LATERAL unnest(ARRAY[{", ".join(f"u.{kind}" for kind in KINDS)}], %(kinds)s::text[])
+                                         AS q (quantity, kind)
+                      JOIN sku s ON s.model_id = u.model_id AND s.kind = q.kind
+                      JOIN price p ON p.sku_id = s.id AND p.valid @> %(last_day)s::date::timestamptz
+                     WHERE NOT u.is_unpriced AND q.quantity <> 0
+                       AND p.currency = (SELECT currency FROM tenants_tenant WHERE id = %(tenant)s)
+                       AND u.model_id NOT IN (SELECT model_id FROM varying)) priced
+             GROUP BY kind
         )
-        SELECT used.kind, used.quantity, cost.amount
-          FROM used
-          LEFT JOIN (SELECT kind, sum(quantity * per_million * 0.000001) AS amount
-                       FROM detail WHERE quantity <> 0 GROUP BY kind) cost ON cost.kind = used.kind
-         WHERE used.quantity <> 0
+        SELECT sums.kind, sums.quantity, cost.amount
+          FROM (SELECT q.kind, sum(q.quantity)::bigint AS quantity
+                  FROM used u, unnest(ARRAY[{", ".join(f"u.{kind}" for kind in KINDS)}], %(kinds)s::text[])
+                               AS q (quantity, kind)
+                 GROUP BY q.kind) sums
+          LEFT JOIN cost ON cost.kind = sums.kind
+         WHERE sums.quantity <> 0
     """  # noqa: S608
     rows = _ask(
         sql,
@@ -231,9 +268,19 @@ def total_spend(tenant: Tenant, start_day: date, end_day: date) -> Figures:
     return total
 
 
-def spend_by_key(tenant: Tenant, start_day: date, end_day: date) -> dict[UUID, Decimal | None]:
-    """Money per key over some days; None for a key whose calls are all unpriced; keys without calls are absent."""
-    return {row["key"]: row["cost"] for row in cost_rows(tenant, start_day, end_day, ("key",))}
+def spend_by_key(
+    tenant: Tenant, start_day: date, end_day: date, keys: Sequence[UUID]
+) -> dict[UUID, Decimal | None]:
+    """Money per key of `keys` over some days; None where no call is priced; keys without calls are absent."""
+    rows = _ask(
+        """
+        SELECT key_id, sum(amount) FROM rollup_day
+         WHERE tenant_id = %(tenant)s AND day BETWEEN %(start)s AND %(end)s AND key_id = ANY(%(keys)s)
+         GROUP BY key_id
+        """,
+        tenant=tenant, start=start_day, end=end_day, keys=list(keys),
+    )  # fmt: skip
+    return dict(rows)
 
 
 def months_with_usage(tenant: Tenant) -> list[date]:
@@ -259,24 +306,45 @@ def today_of(tenant: Tenant, moment: datetime | None = None) -> date:
     return day_at(moment or now(), tenant.timezone)
 
 
-def _grouped(tenant: Tenant, start: date, end: date, project: Project | None) -> Iterable[tuple[Any, ...]]:
-    """Sums by day and model, and by project, of the days asked for and of those four weeks earlier."""
+def _by_day_and_model(
+    tenant: Tenant, start: date, end: date, project: Project | None
+) -> list[tuple[Any, ...]]:
+    """Sums by day and model from four weeks earlier on; days may belong to both spans that are compared.
+
+    Names are joined to the sums, not to the rows: a large tenant has a hundred thousand of them in a month.
+    """
     sql = f"""
-        SELECT span.is_now, r.day, m.name, p.slug, p.name, r.is_unpriced, sum(r.amount), sum(r.calls)::bigint,
-               sum({_TOKENS})::bigint
-          FROM (VALUES (true, %(start)s::date, %(end)s::date),
-                       (false, %(start_before)s::date, %(end_before)s::date)) AS span (is_now, first_day, last_day)
-          JOIN rollup_day r ON r.day BETWEEN span.first_day AND span.last_day
-          JOIN billed_model m ON m.id = r.model_id
-          JOIN tenants_project p ON p.id = r.project_id
-         WHERE r.tenant_id = %(tenant)s {_scope(project)}
-         GROUP BY GROUPING SETS ((span.is_now, r.is_unpriced, r.day, m.name),
-                                 (span.is_now, r.is_unpriced, p.slug, p.name))
+        SELECT used.day, m.name, used.is_unpriced, used.amount, used.calls, used.tokens
+          FROM (SELECT r.day, r.model_id, r.is_unpriced, sum(r.amount) AS amount, sum(r.calls)::bigint AS calls,
+                       sum({_TOKENS})::bigint AS tokens
+                  FROM rollup_day r
+                 WHERE r.tenant_id = %(tenant)s AND r.day BETWEEN %(start_before)s AND %(end)s {_scope(project)}
+                 GROUP BY r.day, r.model_id, r.is_unpriced) used
+          JOIN billed_model m ON m.id = used.model_id
     """  # noqa: S608
-    return _ask(
+    return _ask(sql, tenant=tenant, start_before=start - FOUR_WEEKS, end=end, project=project)
+
+
+def _by_project(tenant: Tenant, start: date, end: date, project: Project | None) -> list[tuple[Any, ...]]:
+    """Sums by project: of the days asked for, and of those four weeks earlier."""
+    sums = ", ".join(
+        f"sum({what}) FILTER (WHERE r.day BETWEEN %(start{span})s AND %(end{span})s){cast}"
+        for span in ("", "_before")
+        for what, cast in (("r.amount", ""), ("r.calls", "::bigint"), (_TOKENS, "::bigint"))
+    )
+    sql = f"""
+        SELECT p.slug, p.name, used.*
+          FROM (SELECT r.is_unpriced, {sums}, r.project_id
+                  FROM rollup_day r
+                 WHERE r.tenant_id = %(tenant)s AND r.day BETWEEN %(start_before)s AND %(end)s {_scope(project)}
+                 GROUP BY r.project_id, r.is_unpriced) used
+          JOIN tenants_project p ON p.id = used.project_id
+    """  # noqa: S608
+    rows = _ask(
         sql, tenant=tenant, start=start, end=end, start_before=start - FOUR_WEEKS, end_before=end - FOUR_WEEKS,
         project=project,
     )  # fmt: skip
+    return [row[:-1] for row in rows]
 
 
 def _scope(project: Project | None) -> str:

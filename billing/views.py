@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
@@ -10,6 +11,7 @@ from urllib.parse import urlencode
 from uuid import UUID
 
 from django.core.exceptions import BadRequest
+from django.db.models import QuerySet
 from django.http import FileResponse, Http404, HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import redirect
 from django.urls import reverse
@@ -32,6 +34,7 @@ from tenants.views.audit_forms import PLATFORM, address_of
 from tenants.views.mixins import PartialMixin, TenantPageMixin, TenantScopedMixin
 
 PAGE_SIZE = 50
+MOST_ROWS = 25  # of a table of the cost page; the others are one row together
 CONTENT_TYPES = {"csv": "text/csv; charset=utf-8", "jsonl": "application/jsonl; charset=utf-8"}
 
 
@@ -55,8 +58,7 @@ class CostPage(PartialMixin, TenantPageMixin, TemplateView):
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
         context = super().get_context_data(**kwargs)
-        projects = list(context["projects"])
-        project = self.chosen_project(projects)
+        project = self.chosen_project(context["projects"])
         today = today_of(self.tenant)
         month = self.chosen_month(today)
         end = min(last_day(month), today)
@@ -65,9 +67,13 @@ class CostPage(PartialMixin, TenantPageMixin, TemplateView):
         forecast = self.forecast(report, today) if is_current else None
         return (
             context
-            | self.scope(month, project, projects)
+            | self.scope(month, project, context["projects"], report)
             | _figures(report)
-            | _tables(report, lambda slug: self.address(month, slug) if project is None else None)
+            | _tables(
+                report,
+                lambda slug: self.address(month, slug) if project is None else None,
+                reverse("project-list", args=[self.tenant.slug]),
+            )
             | {
                 "period": {
                     "label": _period_label(month, end) if is_current else month_label(month),
@@ -103,10 +109,10 @@ class CostPage(PartialMixin, TenantPageMixin, TemplateView):
             raise Http404
         return month
 
-    def chosen_project(self, projects: list[Project]) -> Project | None:
-        if not (slug := self.request.GET.get("project")):
+    def chosen_project(self, projects: QuerySet[Project]) -> Project | None:
+        if not (slug := self.request.GET.get("project")) or "\0" in slug:
             return None
-        found = next((project for project in projects if project.slug == slug), None)
+        found = projects.filter(slug=slug).first()
         if found is None:
             raise Http404
         return found
@@ -120,17 +126,21 @@ class CostPage(PartialMixin, TenantPageMixin, TemplateView):
         query = {"month": f"{month:%Y-%m}"} | ({"project": project_slug} if project_slug else {})
         return f"{reverse('cost', args=[self.tenant.slug])}?{urlencode(query)}"
 
-    def scope(self, month: date, project: Project | None, projects: list[Project]) -> dict[str, Any]:
-        everything = ngettext("%(count)d project", "All %(count)d projects", len(projects))
+    def scope(
+        self, month: date, project: Project | None, projects: QuerySet[Project], report: CostReport
+    ) -> dict[str, Any]:
+        """What the page is narrowed to, and the dearest projects to narrow it to."""
+        count = projects.count()
+        everything = ngettext("%(count)d project", "All %(count)d projects", count)
         return {
             "project": project,
             "scope": {
-                "label": project.name if project else everything % {"count": len(projects)},
+                "label": project.name if project else everything % {"count": count},
                 "remove_url": self.address(month) if project else None,
             },
             "project_options": [
-                {"label": one.name, "url": self.address(month, one.slug), "selected": one == project}
-                for one in projects
+                {"label": name, "url": self.address(month, slug), "selected": False}
+                for (slug, name), _figures in dearest(report.now.by_project)[:MOST_ROWS]
             ],
         }
 
@@ -290,7 +300,25 @@ def _figures(report: CostReport) -> dict[str, Any]:
     }
 
 
-def _tables(report: CostReport, project_address: Any) -> dict[str, Any]:
+def dearest(by_project: Mapping[tuple[str, str], Figures]) -> list[tuple[tuple[str, str], Figures]]:
+    """Projects (slug, name) with their figures, dearest first."""
+    return sorted(by_project.items(), key=lambda item: (-(item[1].cost or 0), item[0]))
+
+
+def _tables(report: CostReport, project_address: Any, other_projects: str) -> dict[str, Any]:
+    """The rows of the page's tables: the dearest each, and the others together, so that they still add up."""
+
+    def others(
+        rest: list[tuple[Figures, Figures | None]], label: Callable[[int], str], **also: Any
+    ) -> list[dict[str, Any]]:
+        if not rest:
+            return []
+        total, before = Figures(cost=None), Figures()
+        for now_, then in rest:
+            total = total.plus(now_)
+            before = before.plus(then or Figures())
+        return [{"label": label(len(rest)) % {"count": len(rest)}, "url": None, **also, **row(total, before)}]
+
     def row(figures: Figures, before: Figures | None) -> dict[str, Any]:
         compared = (before or Figures()).cost if report.has_comparison else None
         return {
@@ -300,19 +328,26 @@ def _tables(report: CostReport, project_address: Any) -> dict[str, Any]:
             "unit_cost": figures.unit_cost,
         }
 
-    projects = sorted(report.now.by_project.items(), key=lambda item: (-(item[1].cost or 0), item[0]))
+    projects = dearest(report.now.by_project)
+    models = ranked_models(report.now.by_model)
     read = sum(kind.quantity for kind in report.by_kind if kind.kind == Kind.CACHE_READ)
     all_input = read + sum(kind.quantity for kind in report.by_kind if kind.kind == Kind.INPUT)
     return {
         "model_rows": [
             {"label": name, "color": color, "url": None, **row(figures, report.before.by_model.get(name))}
-            for name, figures, color in ranked_models(report.now.by_model)
-        ],
+            for name, figures, color in models[:MOST_ROWS]
+        ] + others(
+            [(figures, report.before.by_model.get(name)) for name, figures, _color in models[MOST_ROWS:]],
+            lambda n: ngettext("Other, %(count)d model", "Other, %(count)d models", n), color=6,
+        ),
         "model_total": row(report.now.total, report.before.total),
         "project_rows": [
             {"label": name, "url": project_address(slug), **row(figures, report.before.by_project.get((slug, name)))}
-            for (slug, name), figures in projects
-        ],
+            for (slug, name), figures in projects[:MOST_ROWS]
+        ] + others(
+            [(figures, report.before.by_project.get(place)) for place, figures in projects[MOST_ROWS:]],
+            lambda n: ngettext("Other, %(count)d project", "Other, %(count)d projects", n), url=other_projects,
+        ),
         "kind_rows": [
             {"label": Kind(kind.kind).label, "tokens": kind.quantity, "cost": kind.cost} for kind in report.by_kind
         ],

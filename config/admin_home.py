@@ -13,6 +13,8 @@ from django.utils.timezone import now
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext
 
+from tenants.counting import count_of
+
 # What the menu offers, by group: model, words, icon (Material Symbols, which Unfold carries).
 _MENU: list[tuple[Any, list[tuple[str, Any, str]]]] = [
     (_("Requests"), [
@@ -58,7 +60,7 @@ _MENU: list[tuple[Any, list[tuple[str, Any, str]]]] = [
 def navigation(request: HttpRequest) -> list[dict[str, Any]]:
     """The menu: groups with links to lists; each link shows itself to whoever may open its list."""
     groups = [{"title": title, "items": [_item(*entry) for entry in entries]} for title, entries in _MENU]
-    if waiting := _my_reviews(request).count():
+    if waiting := count_of(_my_reviews(request)):
         groups[0]["items"][0]["badge"] = str(waiting)
     return groups
 

@@ -10,11 +10,12 @@ from django.db.models import Exists, F, Func, OuterRef, Q
 from django.utils.timezone import now
 
 from tenants.addresses import address_or_none
+from tenants.prefix import begins_with
 from tenants.roles import ROLE_PERMISSIONS, StaffRole
 from tenants.scoping import TenantQuerySet
 
 if TYPE_CHECKING:
-    from tenants.models import User
+    from tenants.models import Tenant, User
 
 
 class TenantListQuerySet(models.QuerySet[Any]):
@@ -53,6 +54,12 @@ class ApiKeyQuerySet(TenantQuerySet):
     def ended(self) -> Self:
         """Keys that were revoked or have expired."""
         return self.filter(Q(state="revoked") | Q(expires_at__lte=now()))
+
+    def begins_with(self, term: str, tenant: Tenant) -> Self:
+        """Keys of a tenant whose name or visible prefix begins so, or their project's name or slug."""
+        projects = self.model._meta.get_field("project").related_model.objects.in_tenant(tenant)
+        found = projects.filter(begins_with(term, ["name", "slug"])).values_list("pk", flat=True)
+        return self.filter(begins_with(term, ["name", "prefix"]) | Q(project__in=list(found[:50])))
 
     def with_names(self) -> Self:
         return self.select_related("project", "tenant", "created_for", "claimed_by", "owner")

@@ -23,6 +23,7 @@ from catalog.actions.access_requests import require_withdrawable
 from catalog.actions.facts import notice_of
 from catalog.forms import LIMITS, AccessRequestForm
 from catalog.models import AccessRequest, CatalogModel, Review
+from tenants.counting import count_of
 from tenants.models import ApiKey, DataClass, Project
 from tenants.permissions import require_somewhere, signed_in
 from tenants.views.keyset import keyset_page
@@ -157,7 +158,7 @@ class RequestList(PartialMixin, TenantScopedMixin, TemplateView):
         )
         return super().get_context_data(**kwargs) | {
             "tab": tab,
-            "counts": {name: tabs[name].count() for name in ("needs_you", "open")},
+            "counts": {name: count_of(tabs[name]) for name in ("needs_you", "open")},
             "requests": [telling.row_of(access_request) for access_request in page.rows],
             "newer_url": f"?tab={tab}&before={page.before}" if page.before else "",
             "older_url": f"?tab={tab}&after={page.after}" if page.after else "",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
+from urllib.parse import urlencode
 from uuid import UUID
 
 from django.contrib import messages
@@ -33,7 +34,7 @@ PAGE_SIZE = 25
 
 
 class KeyList(PartialMixin, TenantScopedMixin, TemplateView):
-    """The keys in use and waiting, or those that have ended."""
+    """The keys in use and waiting, or those that have ended; `?q=` finds what begins so."""
 
     model = ApiKey
     template_name = "tenants/apikey_list.html"
@@ -41,7 +42,10 @@ class KeyList(PartialMixin, TenantScopedMixin, TemplateView):
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
         tab = "ended" if self.request.GET.get("tab") == "ended" else "current"
+        term = self.request.GET.get("q", "").strip()
         keys = self.get_queryset().with_names()
+        if term:
+            keys = keys.begins_with(term, self.tenant)
         page = keyset_page(
             keys.ended() if tab == "ended" else keys.current(),
             ("-pk",),
@@ -53,9 +57,12 @@ class KeyList(PartialMixin, TenantScopedMixin, TemplateView):
         user, tenant = signed_in(self.request), self.tenant
         today = today_of(tenant)
         may_see_costs = user.has_perm("tenants.view_cost", tenant)
-        costs = spend_by_key(tenant, today.replace(day=1), today) if may_see_costs else None
+        shown = [key.pk for key in page.rows]
+        costs = spend_by_key(tenant, today.replace(day=1), today, shown) if may_see_costs else None
+        here = f"?{urlencode({'tab': tab} | ({'q': term} if term else {}))}"
         return context | {
             "tab": tab,
+            "term": term,
             "keys": [
                 _row(
                     key,
@@ -65,8 +72,8 @@ class KeyList(PartialMixin, TenantScopedMixin, TemplateView):
                 )
                 for key in page.rows
             ],
-            "newer_url": f"?tab={tab}&before={page.before}" if page.before else "",
-            "older_url": f"?tab={tab}&after={page.after}" if page.after else "",
+            "newer_url": f"{here}&before={page.before}" if page.before else "",
+            "older_url": f"{here}&after={page.after}" if page.after else "",
         }
 
 

@@ -47,14 +47,14 @@ class StaffAppointmentAdmin(LookAdmin):
     list_filter = ["role", "source"]
     list_select_related = ["user"]
     search_fields = ["user__email", "user__name"]
-    ordering = ["user__email", "role"]
+    ordering = ["role", "-pk"]
     fields = ["user", "role", "source", "created_at"]
     readonly_fields = fields
     actions_list = ["appoint"]
     actions_detail = ["dismiss"]
 
     def get_queryset(self, request: HttpRequest) -> Any:
-        return StaffAppointment.objects.select_related("user").order_by("user__email", "role")
+        return StaffAppointment.objects.select_related("user").order_by("role", "-pk")
 
     @display(description=_("Role"), ordering="role")
     def role_label(self, appointment: StaffAppointment) -> str:

@@ -229,7 +229,7 @@ class FederatedIdentityAdmin(LookAdmin):
     list_display = ["user", "subject", "state", "signed_in_at", "checked_at"]
     list_select_related = ["user"]
     search_fields = ["user__email", "user__name", "subject"]
-    ordering = ["user__email"]
+    ordering = ["-pk"]
     fields = ["user", "issuer", "subject", "groups", "state", "signed_in_at", "checked_at", "refused_at"]
     readonly_fields = fields
     actions_list = ["link"]

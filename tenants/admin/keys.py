@@ -26,7 +26,7 @@ class ApiKeyAdmin(LookAdmin):
     list_display = ["name", "prefix", "tenant", "project", "state_label", "last_used_at", "expires_at"]
     list_filter = ["state"]
     list_select_related = ["tenant", "project"]
-    search_fields = ["name", "prefix", "tenant__name", "project__name"]
+    search_fields = ["name", "prefix", "tenant__name", "tenant__slug", "project__name", "project__slug"]
     ordering = ["-pk"]
     fields = [
         "tenant", "project", "name", "prefix", "model_names", "networks", "state", "owner", "created_for",
@@ -70,7 +70,7 @@ class LimitAdmin(LookAdmin):
     list_display = ["tenant", "project", "key", "model", "kind", "number", "is_hard"]
     list_filter = ["kind"]
     list_select_related = ["tenant", "project", "key"]
-    search_fields = ["tenant__name", "project__name", "model"]
+    search_fields = ["model", "tenant__name", "tenant__slug", "project__name", "project__slug"]
     ordering = ["-pk"]
     fields = ["tenant", "project", "key", "model", "kind", "number", "is_hard", "created_at"]
     readonly_fields = fields

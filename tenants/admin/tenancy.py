@@ -183,7 +183,7 @@ class ProjectAdmin(LookAdmin):
     list_display = ["name", "tenant", "slug", "cost_centre", "owner", "created_at"]
     list_select_related = ["tenant", "owner"]
     search_fields = ["name", "slug", "tenant__name"]
-    ordering = ["tenant__name", "name"]
+    ordering = ["-pk"]
     fields = ["tenant", "name", "slug", "cost_centre", "owner", "created_at"]
     readonly_fields = fields
 
@@ -194,6 +194,6 @@ class MembershipAdmin(LookAdmin):
     list_filter = ["role"]
     list_select_related = ["user", "tenant"]
     search_fields = ["user__email", "user__name", "tenant__name"]
-    ordering = ["tenant__name", "user__email"]
+    ordering = ["-pk"]
     fields = ["tenant", "user", "role", "created_at"]
     readonly_fields = fields

@@ -16,6 +16,7 @@ from tenants.ids import uuid7
 from tenants.models.people import User
 from tenants.models.tenancy import Project
 from tenants.names import LineField, NameField, one_line
+from tenants.prefix import prefix_index
 from tenants.querysets import ApiKeyQuerySet
 from tenants.scoping import TenantOwned
 
@@ -67,7 +68,11 @@ class ApiKey(TenantOwned):
             one_line("name", of="api_key"),
             one_line("suspended_because", of="api_key"),
         ]
-        indexes = [Index(fields=["tenant", "-created_at"], name="api_key_tenant_newest")]
+        indexes = [
+            Index(fields=["tenant", "-created_at"], name="api_key_tenant_newest"),
+            prefix_index("name", "api_key_name_prefix"),
+            prefix_index("prefix", "api_key_prefix_prefix"),
+        ]
 
     def __str__(self) -> str:
         return f"{self.name} ({self.prefix}…)" if self.prefix else self.name
@@ -130,6 +135,7 @@ class Limit(TenantOwned):
                 condition=Q(project__isnull=True) | Q(key__isnull=True),
             ),
         ]
+        indexes = [prefix_index("model", "limit_model_prefix")]
 
     def __str__(self) -> str:
         return f"{self.get_kind_display()}: {self.value.normalize():f}"

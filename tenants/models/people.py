@@ -18,6 +18,7 @@ from django.utils.translation import gettext_lazy as _
 from tenants.addresses import AddressField, address_or_none, is_address, read_address
 from tenants.ids import uuid7
 from tenants.names import LineField, NameField, one_line
+from tenants.prefix import prefix_index
 from tenants.querysets import TokenQuerySet
 from tenants.roles import StaffRole, TokenScope
 
@@ -72,6 +73,7 @@ class User(AbstractUser):
     class Meta:
         permissions = [("erase_person", "Hand out and erase what is held about a person")]
         constraints = [is_address("email", of="user"), one_line("name", of="user")]
+        indexes = [prefix_index("email", "user_email_prefix"), prefix_index("name", "user_name_prefix")]
 
     def __str__(self) -> str:
         return self.name or self.email

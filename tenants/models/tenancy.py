@@ -13,6 +13,7 @@ from tenants.addresses import AddressField, is_address
 from tenants.ids import uuid7
 from tenants.models.people import Source, User
 from tenants.names import LineField, NameField, SkeletonField, one_line
+from tenants.prefix import prefix_index
 from tenants.querysets import InvitationQuerySet, TenantListQuerySet
 from tenants.reading import Noted
 from tenants.roles import Role
@@ -117,6 +118,7 @@ class Project(TenantOwned):
             UniqueConstraint(fields=["tenant", "slug"], name="project_slug_unique_in_tenant"),
             UniqueConstraint(fields=["tenant", "id"], name="project_of_tenant"),  # others refer to the pair
         ]
+        indexes = [prefix_index("name", "project_name_prefix"), prefix_index("slug", "project_slug_prefix")]
 
     def __str__(self) -> str:
         return self.name

@@ -63,13 +63,15 @@ def _turned(name: str) -> str:
 
 def _beyond(order: Sequence[str], edge: Sequence[Any]) -> Q:
     """Rows that come after `edge`: later in the first name, or equal there and later in the second, and so on."""
+    first = f"{order[0].lstrip('-')}__{'lte' if order[0].startswith('-') else 'gte'}"
+    bound = Q(**{first: edge[0]})  # says no more than the rest, but an index can begin there
     condition = Q()
     equal = Q()
     for name, value in zip(order, edge, strict=True):
         bare = name.lstrip("-")
         condition |= equal & Q(**{f"{bare}__{'lt' if name.startswith('-') else 'gt'}": value})
         equal &= Q(**{bare: value})
-    return condition
+    return bound & condition
 
 
 def _cursor(row: Model, order: Sequence[str]) -> str:

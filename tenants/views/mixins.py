@@ -11,6 +11,7 @@ from django.shortcuts import get_object_or_404
 from django.utils.cache import patch_vary_headers
 from django.views.generic.base import ContextMixin, View
 
+from tenants.counting import count_of
 from tenants.emergency import emergency_of
 from tenants.models import ApiKey, Project, Tenant, User
 from tenants.permissions import deeds_in, projects_where
@@ -58,7 +59,7 @@ class TenantPageMixin(LoginRequiredMixin, ContextMixin, View):
             "portal": {
                 "tenants": tenants,
                 "has_more_tenants": len(others) == SWITCHER_SIZE,
-                "keys_to_claim": keys_to_claim.count(),
+                "keys_to_claim": count_of(keys_to_claim),
                 "can_see_cost": "view_cost" in deeds,
                 "can_export": "export_cost" in deeds,
                 "can_manage_tokens": "manage_tokens" in deeds,

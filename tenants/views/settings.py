@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
+from urllib.parse import urlencode
 from zoneinfo import available_timezones
 
 from django import forms
 from django.contrib import messages
 from django.core.exceptions import ValidationError
-from django.db.models import Count, Q, QuerySet
+from django.db.models import Count, OuterRef, QuerySet, Subquery
+from django.db.models.functions import Coalesce
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.utils.translation import gettext as _
@@ -18,10 +20,14 @@ from django.views.generic import TemplateView
 from django.views.generic.detail import SingleObjectMixin
 
 from tenants.actions import change_project, change_tenant, create_project
-from tenants.models import Membership, Project, Tenant, User
+from tenants.models import ApiKey, Membership, Project, Tenant, User
 from tenants.permissions import require, signed_in
+from tenants.prefix import begins_with
 from tenants.standing import require_active
+from tenants.views.keyset import keyset_page
 from tenants.views.mixins import TenantPageMixin, TenantScopedMixin
+
+PAGE_SIZE = 25
 
 
 class RegionsField(forms.CharField):
@@ -160,18 +166,36 @@ class TenantSettings(FormPage):
 
 
 class ProjectList(TenantScopedMixin, TemplateView):
-    """Every project of the tenant, with who answers for it and how many keys it has."""
+    """The tenant's projects by name, with who answers for each and how many keys it has; `?q=` finds beginnings."""
 
     model = Project
     template_name = "tenants/project_list.html"
 
     def get_queryset(self) -> QuerySet[Project]:
-        projects: QuerySet[Project] = super().get_queryset().select_related("owner").order_by("name", "slug")
-        return projects.annotate(active_keys=Count("keys", filter=Q(keys__state="active")))
+        keys = ApiKey.unscoped.filter(project=OuterRef("pk"), state="active").order_by().values("project")
+        count = keys.annotate(n=Count("pk")).values("n")
+        projects: QuerySet[Project] = super().get_queryset().select_related("owner")
+        return projects.annotate(active_keys=Coalesce(Subquery(count), 0))
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
         may_manage = signed_in(self.request).has_perm("tenants.manage_projects", self.tenant)
-        return super().get_context_data(**kwargs) | {"rows": self.get_queryset(), "may_manage": may_manage}
+        term = self.request.GET.get("q", "").strip()
+        projects = self.get_queryset()
+        page = keyset_page(
+            projects.filter(begins_with(term, ["name", "slug"])) if term else projects,
+            ("name", "slug"),
+            size=PAGE_SIZE,
+            before=self.request.GET.get("before", ""),
+            after=self.request.GET.get("after", ""),
+        )
+        here = urlencode({"q": term}) + "&" if term else ""
+        return super().get_context_data(**kwargs) | {
+            "rows": page.rows,
+            "may_manage": may_manage,
+            "term": term,
+            "newer_url": f"?{here}before={page.before}" if page.before else "",
+            "older_url": f"?{here}after={page.after}" if page.after else "",
+        }
 
 
 class ProjectNew(FormPage):

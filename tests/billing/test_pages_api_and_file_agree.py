@@ -117,7 +117,7 @@ def test_unpriced_calls_are_shown_and_never_cost_zero(usage, lab, developer, cli
 
 
 def test_the_number_of_queries_does_not_grow(usage, lab, django_assert_num_queries):
-    with django_assert_num_queries(4):
+    with django_assert_num_queries(5):
         cost_report(lab, FIRST, LAST)
     with django_assert_num_queries(1):
         cost_rows(lab, FIRST, LAST, ("day", "model", "project", "key"))

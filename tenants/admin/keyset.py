@@ -1,0 +1,114 @@
+"""Lists of the admin that cost the same however long they are: keyset pages, and a search by its beginning."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable
+from typing import Any
+
+from django.core.exceptions import FieldDoesNotExist
+from django.db.models import Model, Q, QuerySet
+from django.db.models.constants import LOOKUP_SEP
+from django.http import HttpRequest
+from django.utils.translation import gettext_lazy as _
+from unfold.views import ChangeList
+
+from tenants.prefix import begins_with
+from tenants.views.keyset import keyset_page
+
+FOUND = 100  # rows of another table that a search goes on with: tenants, people, models that begin so
+
+
+class KeysetPages:
+    """What the template asks of a paginator: ways to the rows before and after, and no numbers."""
+
+    template_name = "admin/keyset_pages.html"
+
+    def __init__(self, newer_url: str, older_url: str) -> None:
+        self.newer_url, self.older_url = newer_url, older_url
+
+    def get_elided_page_range(self, number: int) -> list[int]:
+        """No numbers; the template tag asks before it renders ours."""
+        return []
+
+
+class KeysetChangeList(ChangeList):  # type: ignore[misc]
+    """Pages by the last row's own values. An order by other tables or by what may be empty falls back to Django's."""
+
+    def get_filters_params(self, params: Any = None) -> Any:
+        return {
+            name: value for name, value in super().get_filters_params(params).items() if name not in PLACES
+        }
+
+    def get_results(self, request: HttpRequest) -> None:
+        order = self.get_ordering(request, self.queryset)
+        if not all(isinstance(name, str) and _is_own(self.model, name.lstrip("-")) for name in order):
+            super().get_results(request)
+            return
+        page = keyset_page(
+            self.queryset,
+            order,
+            size=self.list_per_page,
+            before=request.GET.get("before", ""),
+            after=request.GET.get("after", ""),
+        )
+        self.result_list = page.rows
+        self.result_count = self.full_result_count = len(page.rows)
+        self.show_full_result_count, self.show_admin_actions, self.can_show_all = False, True, False
+        self.multi_page = bool(page.before or page.after)
+        self.paginator = KeysetPages(
+            self.get_query_string({"before": page.before}) if page.before else "",
+            self.get_query_string({"after": page.after}) if page.after else "",
+        )
+
+
+class KeysetListMixin:
+    """For a ModelAdmin: its list in one order, by keyset; nothing is counted, and a search is by beginnings."""
+
+    model: Any
+    search_fields: Any
+    sortable_by: Any = ()
+    search_help_text: Any = _("Begins with …")
+
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
+        return KeysetChangeList
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
+    ) -> tuple[QuerySet[Any], bool]:
+        if search_term := search_term.strip():
+            queryset = queryset.filter(found_by(self.model, self.search_fields, search_term))
+        return queryset, False
+
+
+PLACES = frozenset({"before", "after"})
+
+
+def _is_own(model: type[Model], name: str) -> bool:
+    """Whether rows can be told apart and compared by this column: it is the model's own and never null."""
+    if name == "pk":
+        return True
+    try:
+        field = model._meta.get_field(name)
+    except FieldDoesNotExist:
+        return False
+    return field.concrete and not field.is_relation and not field.null
+
+
+def found_by(model: type[Model], names: Iterable[str], term: str) -> Q:
+    """Rows of which one of `names` begins with `term`.
+
+    Names behind a relation are looked up first, in the other table and by its own index; their ids narrow the list.
+    """
+    by_relation: dict[str, list[str]] = defaultdict(list)
+    for name in names:
+        relation, _, column = name.rpartition(LOOKUP_SEP)
+        by_relation[relation].append(column)
+    condition = begins_with(term, by_relation.pop("", []))
+    for relation, columns in by_relation.items():
+        other = model
+        for step in relation.split(LOOKUP_SEP):
+            other = other._meta.get_field(step).related_model  # type: ignore[assignment]
+        found = other._base_manager.filter(begins_with(term, columns)).values_list("pk", flat=True)[:FOUND]
+        condition |= Q(**{f"{relation}__in": list(found)})
+    return condition
