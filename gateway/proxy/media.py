@@ -7,6 +7,7 @@ its own, a file that somebody stored there, or what it remembers of another call
 import ipaddress
 import re
 from collections.abc import Collection, Iterator
+from functools import lru_cache
 from typing import Any
 
 from deployments.engine_controls import fold, folded
@@ -58,13 +59,19 @@ def check_media(body: Body, hosts: Collection[str]) -> None:
     """
     may_hold = _KEY.search(body.outline) or _HIDDEN.search(body.outline)
     for name in dict.fromkeys(body.names()):
-        is_medium = name not in _NOT_MEDIA_IN_BODY and _MEDIA_NAME.fullmatch(fold(name)) is not None
+        is_medium = _is_medium(name)
         if not is_medium and name not in _IN_BODY:
             continue
         raw = body.raw_of(name) or b""
         if is_medium or (may_hold and (_KEY.search(without_escapes(raw)) or _HIDDEN.search(raw))):
             for path, key, value in _references(parse(raw, name), name, is_medium):
                 _check(path, key, value, hosts)
+
+
+@lru_cache(maxsize=4096)
+def _is_medium(name: str) -> bool:
+    """Whether a field of a whole call is a medium by its name."""
+    return name not in _NOT_MEDIA_IN_BODY and _MEDIA_NAME.fullmatch(fold(name)) is not None
 
 
 def _references(whole: Any, name: str, is_medium: bool) -> Iterator[tuple[str, str, Any]]:
