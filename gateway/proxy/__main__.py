@@ -45,7 +45,8 @@ _CLOSE_SECONDS = 5.0
 _LARGEST_HEAD = 512 * 1024  # read at all; what is above the bounds of `head` is answered with why
 _MOST_CONNECTIONS = 4096
 _OTHER_FILES = 256
-_M_MMAP_THRESHOLD = -3
+_TRIM_SECONDS = 2.0
+_WORTH_TRIMMING = 4 * 1024 * 1024  # bytes of larger bodies at once
 _SWITCH_SECONDS = 0.001  # how long a thread that reads a large body may keep the event loop waiting
 
 
@@ -55,7 +56,6 @@ def main() -> None:
         settings = read_settings()
     except SettingsError as error:
         sys.exit(f"gateway: {error}")
-    _return_memory()
     sys.setswitchinterval(_SWITCH_SECONDS)
     configure_logging(settings.log_level, settings.gateway_id)
     _require_free_port(settings)
@@ -83,7 +83,13 @@ async def serve(settings: Settings) -> None:
         config = ConfigClient(control, settings.gateway_id, snapshot, state.apply, state.describe, metrics)
         config.load_from_disk()
         uploader = Uploader(spool, control, settings.state_dir / "rejected", metrics)
-        work = [config.poll, config.acknowledge, uploader.run, *([shared.maintain] if shared else [])]
+        work = [
+            config.poll,
+            config.acknowledge,
+            uploader.run,
+            lambda: _return_memory(bodies),
+            *([shared.maintain] if shared else []),
+        ]
         background = [asyncio.create_task(_keep_running(task)) for task in work]
         await _serve_http(settings, state)
         for task in background:
@@ -160,10 +166,15 @@ def _connections() -> int:
     return max(64, min(_MOST_CONNECTIONS, (soft - _OTHER_FILES) // 2))
 
 
-def _return_memory() -> None:
-    """Let the C library give large blocks back to the system when they are freed, not only reuse them."""
-    with contextlib.suppress(OSError, AttributeError):
-        ctypes.CDLL(None).mallopt(_M_MMAP_THRESHOLD, 256 * 1024)
+async def _return_memory(bodies: BodyBudget) -> None:
+    """Give memory back to the system after large bodies: the C library keeps what was freed. Never returns."""
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # only glibc has it
+    while trim is not None:
+        await asyncio.sleep(_TRIM_SECONDS)
+        if bodies.highest >= _WORTH_TRIMMING and bodies.used <= bodies.highest // 4:
+            bodies.highest = bodies.used
+            await asyncio.to_thread(trim, 0)
+    await asyncio.Event().wait()
 
 
 class _Signals:

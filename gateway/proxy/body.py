@@ -29,6 +29,7 @@ _ITEMS = msgspec.json.Decoder(list[msgspec.Raw])
 _STRING = rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"'
 _KEY = re.compile(rb"[\s,]*(" + _STRING + rb")\s*:\s*", re.DOTALL)
 _TOKEN = re.compile(_STRING + rb"|[\[\]{}]|[^\s\[\]{},\"]+", re.DOTALL)
+_BACKSLASHES = re.compile(rb"\\+.?", re.DOTALL)  # a run of them, and what the last one may escape
 _AFTER = re.compile(rb"\s*[,}]")
 _ONLY_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
 _AS_SQUARE = bytes.maketrans(b"{}", b"[]")
@@ -204,7 +205,16 @@ def without_escapes(raw: bytes) -> bytes:
     """JSON in which every quotation mark begins or ends a text: quick to look for names in. Escaped backslashes
     and quotation marks are missing.
     """
-    return raw.replace(b"\\\\", b"").replace(b'\\"', b"") if b"\\" in raw else raw
+    if b"\\" not in raw:
+        return raw
+    pieces, start = [], 0
+    while start < len(raw):  # in pieces, between which other threads go on
+        end = start + _LARGE
+        if escape := _BACKSLASHES.match(raw, end - 1):
+            end = escape.end()
+        pieces.append(raw[start:end].replace(b"\\\\", b"").replace(b'\\"', b""))
+        start = end
+    return b"".join(pieces)
 
 
 def with_member(raw: bytes | None, name: str, value: Any) -> bytes:

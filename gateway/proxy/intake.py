@@ -45,6 +45,7 @@ class BodyBudget:
     def __init__(self, total: int) -> None:
         self._total = total
         self.used = 0
+        self.highest = 0  # since somebody set it back
         self._by_owner: dict[str, int] = {}  # of tenants and keys that have bytes here now
         self._waiting: deque[tuple[asyncio.Future[None], Share, int]] = deque()
 
@@ -115,6 +116,7 @@ class BodyBudget:
     def _count(self, share: Share, size: int) -> None:
         share.size += size
         self.used += size
+        self.highest = max(self.highest, self.used)
         for owner in (f"tenant {share.tenant}", f"key {share.key}"):
             self._by_owner[owner] = self._by_owner.get(owner, 0) + size
 

@@ -1,12 +1,13 @@
 """The client's bytes reach the backend: only what must change is replaced, and what is read is unambiguous."""
 
 import json
+from itertools import product
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.proxy.body import LARGEST_DEPTH, MOST_VALUES, Body, with_member
+from gateway.proxy.body import LARGEST_DEPTH, MOST_VALUES, Body, with_member, without_escapes
 from gateway.proxy.errors import Refusal
 from gateway.proxy.questions import read_question
 
@@ -149,3 +150,9 @@ def test_names_in_a_large_body_are_found_beside_its_long_texts_and_not_in_them()
     part = {"type": "image_url", "image_url": {"url": "data:image/png;base64," + "A" * 100_000}}
     with_part = {**large, "messages": [{"role": "user", "content": [part]}]}
     assert b'"image_url"' in Body(json.dumps(with_part).encode()).outline
+
+
+def test_escapes_are_taken_out_the_same_wherever_a_large_body_is_cut():
+    for lead, run, tail in product(range(65_526, 65_540), range(1, 6), ('"', 'n"', "x", 'n\\"', 'nn\\"', "")):
+        raw = b"a" * lead + b"\\" * run + tail.encode() + b"b" * 100
+        assert without_escapes(raw) == raw.replace(b"\\\\", b"").replace(b'\\"', b"")
