@@ -1,14 +1,17 @@
 """How fast usage is recorded, as a share of a bare COPY of the same rows into the same table.
 
-    python -m benchmarks.ingest [--calls N] [--rounds N] [--batch N] [--writers 1,2,4] [--demo]
+    python -m benchmarks.ingest [--keys 9,100,8000] [--calls N] [--rounds N] [--batch N] [--writers 1,2,4] [--demo]
 
 Both sides write the same rows on the same server, in turns, and the best round of each counts: what the machine
 does besides slows both. Processor time is shown as well, because on a busy machine it is the steadier measure. The
 bare COPY sends text that is ready in memory, in one transaction, and checks nothing; it is the tables' owner's, whom
 row-level security does not ask. Recording works as the console's role, starts from Python records and ends with
-everything committed: identities claimed, every call priced, both rollups and the periods locked. The calls are those
-of the ServeGen trace at their own pace over one day, with ids that grow by time as the gateway's do; with `--demo`
-they are spread over months as `import_usage` does it, which makes many more rollup rows.
+everything committed: identities claimed, every call priced, all rollups and the periods locked. The calls are those
+of the ServeGen trace at their own pace over one day, as a gateway reports them: with ids that grow by time, a backend,
+a request id, and for every second call a trace; with `--demo` they are spread over months as `import_usage` does it,
+which makes many more rollup rows. `--keys` deals them out to so many keys, five of each project: with thousands nearly
+every call of a batch has a rollup row of its own. At the end it says how many bytes a call takes on disk, everything
+included.
 
 Uses the server of DATABASE_URL (a database of its own, dropped afterwards), or starts an embedded one.
 """
@@ -33,7 +36,7 @@ from benchmarks.scratch import prepare
 
 TRACE = Path(__file__).resolve().parent.parent / "billing" / "data" / "servegen_deepseek-r1_events.csv.xz"
 MIDNIGHT = datetime(2026, 10, 14, tzinfo=UTC)
-TABLES = "usage_event, event_key, rollup_hour, rollup_day, cost_line, billing_period, quarantined_event"
+TABLES = "usage_event, event_key, rollup_hour, rollup_day, cost_line, billing_period, quarantined_event, unposted_day"
 
 
 def main() -> None:
@@ -42,26 +45,30 @@ def main() -> None:
     )
     parser.add_argument("--calls", type=int, default=350_000)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--batch", type=int, default=50_000)
+    parser.add_argument("--batch", type=int, default=10_000)
+    parser.add_argument("--keys", default="9,100,8000", help="comma-separated numbers of keys")
     parser.add_argument("--writers", default="1", help="comma-separated numbers of writers at once")
     parser.add_argument("--demo", action="store_true", help="spread over months as the demo does")
     options = parser.parse_args()
     with contextlib.ExitStack() as stack:
         prepare(stack)
-        run(options)
+        calls = make_records(options)
+        for keys in (int(number) for number in options.keys.split(",")):
+            run(options, dealt_out(calls, keys), keys)
 
 
-def run(options: argparse.Namespace) -> None:
+def run(options: argparse.Namespace, records: list, keys: int) -> None:
     from django.db import connection
 
     from tests.databases import as_owner
 
-    records = make_records(options)
     count = len(records)
     with connection.cursor() as cursor:
         cursor.execute("SELECT version()")
         print(
-            cursor.fetchone()[0].split(" on ")[0], f"· {os.cpu_count()} cores · {count:,} calls", flush=True
+            cursor.fetchone()[0].split(" on ")[0],
+            f"· {os.cpu_count()} cores · {count:,} calls · {keys:,} keys · batches of {options.batch:,}",
+            flush=True,
         )
     writers = [int(number) for number in options.writers.split(",")]
     best: dict[str, Measured] = {}
@@ -76,6 +83,7 @@ def run(options: argparse.Namespace) -> None:
             empty()
             note(f"recorded, {number} writer(s)", lambda n=number: record(records, options.batch, n))
             check(count)
+        size = on_disk()
         text, binary = copied_out("text"), copied_out("binary")
         for form, rows in (("text", text), ("binary", binary)):
             empty()
@@ -93,6 +101,8 @@ def run(options: argparse.Namespace) -> None:
         )
         clock = f"{count / took.wall:>10,.0f}{bare.wall / took.wall:>14.2f}"
         print(f"{name:24}{clock}{server}{took.client / count * 1e6:>16.2f}")
+    each = " + ".join(f"{name} {taken / count:.0f}" for name, taken in size.items())
+    print(f"on disk: {sum(size.values()) / count:.0f} bytes a call ({each})", flush=True)
 
 
 class Measured(NamedTuple):
@@ -145,6 +155,7 @@ def make_records(options: argparse.Namespace) -> list:
     rows = list(islice(read_trace(TRACE, "servegen"), options.calls))
     rule = DemoRule(until=MIDNIGHT, first_moment=rows[0].moment, last_moment=rows[-1].moment)
     chance = random.Random(7)
+    backends = [str(UUID(int=chance.getrandbits(128), version=4)) for _ in range(20)]
     records = []
     for row in rows:
         tenant, project, model = rule.place(row)
@@ -156,9 +167,54 @@ def make_records(options: argparse.Namespace) -> list:
     for n, record in enumerate(records):
         milliseconds = int(record.occurred_at.timestamp() * 1000)
         value = milliseconds << 80 | 0x7 << 76 | 0x2 << 62 | chance.getrandbits(62)
-        records[n] = record._replace(event_id=UUID(int=value))
+        call_id = UUID(int=value)
+        trace = f"{chance.getrandbits(128):032x}" if n % 2 else None
+        records[n] = record._replace(
+            event_id=call_id, request_id=str(call_id), backend_id=chance.choice(backends), trace_id=trace
+        )
     make_partitions(encode(records))
     return records
+
+
+def dealt_out(records: list, keys: int) -> list:
+    """The same calls, of so many keys instead of nine: five of each project, ten projects of each tenant."""
+    from tenants.ids import uuid7
+    from tenants.models import ApiKey, Project, Tenant
+
+    if keys <= len({record.key_id for record in records}):
+        return records
+    projects = []
+    for number in range(-(-keys // 50)):
+        name = f"bench-{keys}-{number}"
+        tenant = Tenant.objects.create(slug=name, name=name)
+        projects += Project.objects.bulk_create(
+            Project(tenant=tenant, slug=f"p{each}", name=f"Project {each}") for each in range(10)
+        )
+    made = ApiKey.objects.bulk_create(
+        ApiKey(
+            id=uuid7(), tenant_id=project.tenant_id, project=project, name="bench", state="active",
+            claimed_at=MIDNIGHT, prefix="qm_bench", digest=f"{keys:032x}{number:032x}", model_names=[],
+        )
+        for number, project in enumerate(projects[each % len(projects)] for each in range(keys))
+    )  # fmt: skip
+    chance = random.Random(8)
+    return [record._replace(key_id=chance.choice(made).pk) for record in records]
+
+
+def on_disk() -> dict[str, int]:
+    """Bytes of the tables that grow with calls, indexes and partitions included."""
+    from django.db import connection
+
+    sizes = {}
+    with connection.cursor() as cursor:
+        for table in ("usage_event", "event_key", "rollup_hour", "rollup_day"):
+            cursor.execute(
+                "SELECT coalesce((SELECT sum(pg_total_relation_size(relid)) FROM pg_partition_tree(%s)), "
+                "pg_total_relation_size(%s))",
+                [table, table],
+            )
+            sizes[table] = int(cursor.fetchone()[0])
+    return sizes
 
 
 def record(records: list, batch: int, writers: int) -> None:

@@ -131,6 +131,7 @@ class _Ingest:
         stays = _stays(batch, owners)
         posting = self.lock_periods({(stay.tenant, stay.day.replace(day=1)) for stay in stays})
         cursor.execute(sql.NAME_MODELS, [sorted({model for model, _ in batch.tariffs})])
+        self.backends = self.number_backends()
         with cursor.copy(sql.STAGE) as copy:
             copy.write(batch.rows)
 
@@ -162,6 +163,15 @@ class _Ingest:
         self.cursor.execute(sql.LOCK_PERIODS, [[tenant], [following]])
         return following
 
+    def number_backends(self) -> list[int]:
+        """The ledger's number of each backend of the batch, in the batch's order. New ones get one."""
+        if not self.batch.backends:
+            return []
+        self.cursor.execute(sql.NAME_BACKENDS, [sorted(self.batch.backends)])
+        return [
+            n for (n,) in self.cursor.execute(sql.NUMBER_BACKENDS, [list(self.batch.backends)]).fetchall()
+        ]
+
     def forget_unknown_keys(self, known: Collection[UUID]) -> int:
         """Quarantine events of keys that nobody has; return how many."""
         places = [number for (key, _), number in self.batch.places.items() if key not in known]
@@ -178,6 +188,7 @@ class _Ingest:
         tariffs = self.batch.tariffs
         parameters = {
             "source": self.source,
+            "backends": self.backends,
             "period": [posting[stay.tenant, stay.day.replace(day=1)] for stay in stays],
             "tariff": list(tariffs.values()),
             "model": [model for model, _ in tariffs],

@@ -16,13 +16,14 @@ PREPARE: Final = (
     "SET LOCAL jit = off",
     """
 CREATE TEMPORARY TABLE IF NOT EXISTS usage_staging (
-    n integer NOT NULL, place integer NOT NULL, tariff integer NOT NULL, event_id uuid NOT NULL,
+    n integer NOT NULL, place integer NOT NULL, tariff integer NOT NULL, backend integer NOT NULL,
+    event_id uuid NOT NULL,
     occurred_at timestamptz NOT NULL, input bigint NOT NULL, cache_read bigint NOT NULL,
     cache_write bigint NOT NULL, output bigint NOT NULL, reasoning bigint NOT NULL, image bigint NOT NULL,
     audio bigint NOT NULL, latency_ms bigint NOT NULL, first_token_ms bigint NOT NULL,
     config_revision bigint NOT NULL, http_status smallint NOT NULL, is_exact boolean NOT NULL,
-    is_stream boolean NOT NULL, status text COLLATE "C" NOT NULL, backend_id text, request_id text,
-    trace_id text, payload_sha bytea NOT NULL
+    is_stream boolean NOT NULL, status text COLLATE "C" NOT NULL, request_id text, trace_id uuid,
+    trace_text text, payload_sha uuid NOT NULL
 ) ON COMMIT DELETE ROWS
 """,
     "TRUNCATE usage_staging",
@@ -61,6 +62,17 @@ SELECT name, now() FROM unnest(%s::text[]) AS name
  WHERE NOT EXISTS (SELECT FROM billed_model m WHERE m.name = name.name)
  ORDER BY name
 ON CONFLICT (name) DO NOTHING
+"""
+
+NAME_BACKENDS: Final = """
+INSERT INTO usage_backend (name, created_at)
+SELECT name, now() FROM unnest(%s::text[]) AS name
+ WHERE NOT EXISTS (SELECT FROM usage_backend b WHERE b.name = name.name)
+ ORDER BY name
+ON CONFLICT (name) DO NOTHING
+"""
+NUMBER_BACKENDS: Final = """
+SELECT b.id FROM unnest(%s::text[]) WITH ORDINALITY AS said (name, n) JOIN usage_backend b USING (name) ORDER BY n
 """
 
 STAGE: Final = f"COPY usage_staging ({', '.join(STAGING_COLUMNS)}) FROM STDIN (FORMAT binary)"
@@ -155,10 +167,11 @@ WITH place AS MATERIALIZED (
 ), event AS (
     INSERT INTO usage_event (event_id, tenant_id, project_id, key_id, occurred_at, {_KINDS}, latency_ms,
         first_token_ms, config_revision, day, period, model_id, http_status, is_unpriced, is_exact, is_stream,
-        source, status, amount, backend_id, request_id, trace_id)
+        source, status, amount, backend_id, request_id, trace_id, trace_text)
     SELECT event_id, tenant_id, project_id, key_id, occurred_at, {_KINDS}, latency_ms,
            nullif(first_token_ms, -1), config_revision, day, period, model_id, http_status, amount IS NULL,
-           is_exact, is_stream, %(source)s, status, amount, backend_id, request_id, trace_id
+           is_exact, is_stream, %(source)s, status, amount, (%(backends)s::int[])[backend + 1], request_id,
+           trace_id, trace_text
       FROM (SELECT u.*, p.tenant_id, p.project_id, p.key_id, p.day, p.period, t.model_id,
                    {_REQUEST} AS request, {_AMOUNT} AS amount
               FROM usage_staging u

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import struct
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -63,8 +64,8 @@ class Receipt:
 class Batch:
     """Records in PostgreSQL's binary COPY format, and what must be known before they are ingested.
 
-    `places` and `tariffs` number what many records share; rows carry the numbers, so that the database looks up
-    tenant, day and prices once for all of them.
+    `places`, `tariffs` and `backends` number what many records share; rows carry the numbers, so that the database
+    looks up tenant, day, prices and the backend's own number once for all of them.
     """
 
     rows: bytearray = field(default_factory=bytearray)
@@ -73,11 +74,14 @@ class Batch:
     malformed: list[tuple[UsageRecord, str]] = field(default_factory=list)  # with what is wrong
     places: dict[tuple[UUID, int], int] = field(default_factory=dict)  # key, days (UTC) since 2000
     tariffs: dict[tuple[str, int], int] = field(default_factory=dict)  # model, hours (UTC) since 2000
+    backends: dict[str, int] = field(default_factory=dict)
 
 
 OLDEST: Final = datetime(2020, 1, 1, tzinfo=UTC)
 CLOCKS_DIFFER_BY: Final = timedelta(days=1)  # an event later than that in the future is malformed
-LARGEST: Final = 2**33 - 1  # tokens or milliseconds of one call; all bits set. Sums of more could overflow
+LARGEST: Final = (
+    2**31 - 1
+)  # tokens or milliseconds of one call; all bits set. What PostgreSQL's integer holds
 LONGEST_NAME: Final = 120
 LONGEST_TEXT: Final = 200
 EPOCH: Final = datetime(2000, 1, 1, tzinfo=UTC)
@@ -87,16 +91,18 @@ _2000: Final = 946_684_800_000_000  # PostgreSQL counts microseconds from here
 
 # One staged row: the number of fields; then each field as its length and its bytes, in this order.
 STAGING_COLUMNS: Final = (
-    "n", "place", "tariff", "event_id", "occurred_at", "input", "cache_read", "cache_write", "output", "reasoning",
-    "image", "audio", "latency_ms", "first_token_ms", "config_revision", "http_status", "is_exact", "is_stream",
-    "status", "backend_id", "request_id", "trace_id", "payload_sha",
+    "n", "place", "tariff", "backend", "event_id", "occurred_at", "input", "cache_read", "cache_write", "output",
+    "reasoning", "image", "audio", "latency_ms", "first_token_ms", "config_revision", "http_status", "is_exact",
+    "is_stream", "status", "request_id", "trace_id", "trace_text", "payload_sha",
 )  # fmt: skip
-_ROW: Final = struct.Struct(">h" + "ii" * 3 + "i16siq" + "iq" * 10 + "ih" + "i?" * 2)  # up to is_stream
-_CONTENT: Final = struct.calcsize(">h" + "ii" * 3)  # where in a row the event's own content begins
+NO_BACKEND: Final = -1
+_ROW: Final = struct.Struct(">h" + "ii" * 4 + "i16siq" + "iq" * 10 + "ih" + "i?" * 2)  # up to is_stream
+_CONTENT: Final = struct.calcsize(">h" + "ii" * 4)  # where in a row the event's own content begins
 _SIZE: Final = struct.Struct(">i")
 _NULL: Final = _SIZE.pack(-1)
 _THREE_NULLS: Final = _NULL * 3
-_SHA_SIZE: Final = _SIZE.pack(32)
+_UUID_SIZE: Final = _SIZE.pack(16)
+_TRACE: Final = re.compile(r"[0-9a-f]{32}")  # of W3C Trace Context
 _COPY_HEADER: Final = b"PGCOPY\n\xff\r\n\0" + bytes(8)
 _COPY_TRAILER: Final = b"\xff\xff"
 
@@ -110,6 +116,7 @@ def encode(records: Iterable[UsageRecord]) -> Batch:
     keys: dict[UUID | str, tuple[UUID, bytes]] = {}
     statuses = {status: _text(status) for status in ("ok", "error", "cancelled")}
     names: dict[str, bytes] = {}
+    backends = batch.backends
     n = 0
     rows += _COPY_HEADER
     for record in records:
@@ -141,23 +148,24 @@ def encode(records: Iterable[UsageRecord]) -> Batch:
                 raise ValueError(f"status {status!r} is none of ok, error, cancelled")
             identity = (event_id if type(event_id) is UUID else _uuid(event_id)).int.to_bytes(16, "big")
             place, tariff = (key, moment // _DAY), (model, moment // _HOUR)
+            served = NO_BACKEND if backend is None else backends.get(backend, len(backends))
             row = pack(
-                columns, 4, n, 4, places.get(place, len(places)), 4, tariffs.get(tariff, len(tariffs)),
+                columns, 4, n, 4, places.get(place, len(places)), 4, tariffs.get(tariff, len(tariffs)), 4, served,
                 16, identity, 8, moment, 8, input_, 8, cache_read, 8, cache_write, 8, output, 8, reasoning,
                 8, image, 8, audio, 8, latency, 8, first_token, 8, revision, 2, http_status, 1, is_exact, 1, is_stream,
             ) + state  # fmt: skip
-            if backend is request is trace is None:
-                row += _THREE_NULLS
-            else:
-                row += b"".join(_NULL if text is None else _text(text) for text in (backend, request, trace))
+            said = b"" if backend is None else _text(backend)
+            row += _THREE_NULLS if request is trace is None else _ids(event_id, request, trace)
         except (ValueError, TypeError, AttributeError, OverflowError, struct.error) as error:
             batch.malformed.append((record, str(error)))
             continue
         places.setdefault(place, len(places))
         tariffs.setdefault(tariff, len(tariffs))
+        if backend is not None:
+            backends.setdefault(backend, len(backends))
         rows += row
-        rows += _SHA_SIZE
-        rows += sha256(row[_CONTENT:] + key_bytes + name).digest()
+        rows += _UUID_SIZE
+        rows += sha256(row[_CONTENT:] + key_bytes + name + said).digest()[:16]
         kept.append(record)
         n += 1
     rows += _COPY_TRAILER
@@ -205,6 +213,18 @@ def _model_name(value: str) -> bytes:
     if not value or len(value) > LONGEST_NAME:
         raise ValueError(f"a model's name has 1 to {LONGEST_NAME} characters")
     return _text(value)
+
+
+def _ids(event_id: UUID | str, request: str | None, trace: str | None) -> bytes:
+    """The call's other ids, as small as they are said: a request id that repeats the event's own is left out, and a
+    trace id of 32 hexadecimal digits takes 16 bytes; any other is kept as text."""
+    own = event_id if type(event_id) is str else str(event_id)
+    told = _NULL if request is None or request == own else _text(request)
+    if trace is None:
+        return told + _NULL + _NULL
+    if _TRACE.fullmatch(trace):
+        return told + _UUID_SIZE + bytes.fromhex(trace) + _NULL
+    return told + _NULL + _text(trace)
 
 
 def _text(value: str) -> bytes:

@@ -16,6 +16,7 @@ from billing.models.ledger import (
     RollupHour,
     Sku,
     UnpostedDay,
+    UsageBackend,
     UsageEvent,
     UsageImport,
 )
@@ -36,6 +37,7 @@ __all__ = [
     "RollupHour",
     "Sku",
     "UnpostedDay",
+    "UsageBackend",
     "UsageEvent",
     "UsageImport",
 ]

@@ -42,6 +42,20 @@ class BilledModel(models.Model):
         return self.name
 
 
+class UsageBackend(models.Model):
+    """What a gateway calls a place that served calls: said once, so that each call needs only its number."""
+
+    id = models.AutoField(primary_key=True)
+    name = models.CharField(max_length=200, unique=True)
+    created_at = models.DateTimeField(default=now, editable=False)
+
+    class Meta:
+        db_table = "usage_backend"
+
+    def __str__(self) -> str:
+        return self.name
+
+
 class Sku(models.Model):
     """What a price is set for: one kind of usage of one model."""
 
@@ -113,21 +127,29 @@ class Quantities(models.Model):
         abstract = True
 
 
-class UsageEvent(BillingOwned, Quantities):
+class UsageEvent(BillingOwned):
     """One call, as its source reported it. Append-only, partitioned by month of `occurred_at`.
 
     Uniqueness is EventKey's work. `amount` is null exactly when some of it had no price (`is_unpriced`).
     """
 
     pk = CompositePrimaryKey("source", "event_id")
+    input = models.IntegerField(default=0)
+    cache_read = models.IntegerField(default=0)
+    cache_write = models.IntegerField(default=0)
+    output = models.IntegerField(default=0)
+    reasoning = models.IntegerField(default=0)
+    image = models.IntegerField(default=0)
+    audio = models.IntegerField(default=0)
+    request = models.IntegerField(default=0)
     event_id = models.UUIDField()
     tenant = _unchecked(Tenant)
     project = _unchecked(Project)
     key = _unchecked(ApiKey)
     occurred_at = models.DateTimeField()
     recorded_at = models.DateTimeField(default=now)
-    latency_ms = models.BigIntegerField()
-    first_token_ms = models.BigIntegerField(null=True)
+    latency_ms = models.IntegerField()
+    first_token_ms = models.IntegerField(null=True)
     config_revision = models.BigIntegerField()
     day = models.DateField()  # in the tenant's time zone
     period = models.DateField()  # first day of the month it is posted to
@@ -139,9 +161,12 @@ class UsageEvent(BillingOwned, Quantities):
     source = models.TextField()
     status = models.TextField()
     amount = amount_field(null=True)
-    backend_id = models.TextField(null=True)
-    request_id = models.TextField(null=True)
-    trace_id = models.TextField(null=True)
+    backend = models.ForeignKey(
+        UsageBackend, models.PROTECT, null=True, db_index=False, db_constraint=False, related_name="+"
+    )
+    request_id = models.TextField(null=True)  # null: the same as `event_id`
+    trace_id = models.UUIDField(null=True)  # of W3C Trace Context: 32 hexadecimal digits
+    trace_text = models.TextField(null=True)  # what else a caller named its trace
 
     class Meta(BillingOwned.Meta):
         db_table = "usage_event"
@@ -157,7 +182,7 @@ class EventKey(models.Model):
     event_id = models.UUIDField()
     occurred_at = models.DateTimeField()  # where to find the event: its partition, then the BRIN index
     source = models.TextField()
-    payload_sha = models.BinaryField()
+    payload_sha = models.UUIDField()  # the first 128 bits of a SHA-256
 
     class Meta:
         db_table = "event_key"
