@@ -9,9 +9,9 @@ row-level security does not ask. Recording works as the console's role, starts f
 everything committed: identities claimed, every call priced, all rollups and the periods locked. The calls are those
 of the ServeGen trace at their own pace over one day, as a gateway reports them: with ids that grow by time, a backend,
 a request id, and for every second call a trace; with `--demo` they are spread over months as `import_usage` does it,
-which makes many more rollup rows. `--keys` deals them out to so many keys, five of each project: with thousands nearly
-every call of a batch has a rollup row of its own. At the end it says how many bytes a call takes on disk, everything
-included.
+which makes many more rollup rows. `--keys` deals them out to so many keys, twenty of each project: with thousands
+nearly every call of a batch has a rollup row of its own. Rollups are folded by a task every few seconds: that is timed
+after all is recorded, and beside it. At the end it says how many bytes a call takes on disk, everything included.
 
 Uses the server of DATABASE_URL (a database of its own, dropped afterwards), or starts an embedded one.
 """
@@ -36,7 +36,10 @@ from benchmarks.scratch import prepare
 
 TRACE = Path(__file__).resolve().parent.parent / "billing" / "data" / "servegen_deepseek-r1_events.csv.xz"
 MIDNIGHT = datetime(2026, 10, 14, tzinfo=UTC)
-TABLES = "usage_event, event_key, rollup_hour, rollup_day, cost_line, billing_period, quarantined_event, unposted_day"
+TABLES = (
+    "usage_event, event_key, rollup_delta, rollup_hour_folded, rollup_day_folded, rollup_estimated_folded, "
+    "cost_line, billing_period, quarantined_event, unposted_day"
+)
 
 
 def main() -> None:
@@ -83,6 +86,8 @@ def run(options: argparse.Namespace, records: list, keys: int) -> None:
             empty()
             note(f"recorded, {number} writer(s)", lambda n=number: record(records, options.batch, n))
             check(count)
+        note("folded afterwards", fold)
+        check(count)
         size = on_disk()
         text, binary = copied_out("text"), copied_out("binary")
         for form, rows in (("text", text), ("binary", binary)):
@@ -177,14 +182,14 @@ def make_records(options: argparse.Namespace) -> list:
 
 
 def dealt_out(records: list, keys: int) -> list:
-    """The same calls, of so many keys instead of nine: five of each project, ten projects of each tenant."""
+    """The same calls, of so many keys instead of nine: twenty of each project, ten projects of each tenant."""
     from tenants.ids import uuid7
     from tenants.models import ApiKey, Project, Tenant
 
     if keys <= len({record.key_id for record in records}):
         return records
     projects = []
-    for number in range(-(-keys // 50)):
+    for number in range(-(-keys // 200)):
         name = f"bench-{keys}-{number}"
         tenant = Tenant.objects.create(slug=name, name=name)
         projects += Project.objects.bulk_create(
@@ -201,13 +206,20 @@ def dealt_out(records: list, keys: int) -> list:
     return [record._replace(key_id=chance.choice(made).pk) for record in records]
 
 
+def fold() -> None:
+    """Bring the rollups' sums home, as a task does every few seconds."""
+    from billing.folding import fold_rollups
+
+    fold_rollups()
+
+
 def on_disk() -> dict[str, int]:
     """Bytes of the tables that grow with calls, indexes and partitions included."""
     from django.db import connection
 
     sizes = {}
     with connection.cursor() as cursor:
-        for table in ("usage_event", "event_key", "rollup_hour", "rollup_day"):
+        for table in ("usage_event", "event_key", "rollup_hour_folded", "rollup_day_folded"):
             cursor.execute(
                 "SELECT coalesce((SELECT sum(pg_total_relation_size(relid)) FROM pg_partition_tree(%s)), "
                 "pg_total_relation_size(%s))",

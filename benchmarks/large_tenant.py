@@ -342,12 +342,12 @@ def _usage(cursor: Any, size: Size) -> None:
     sums = ", ".join(f"sum(calls * {number})::bigint" for number in (3000, 1000, 0, 400, 0, 0, 0, 1))
     columns = f"{KINDS}, request, calls, amount"
     cursor.execute(
-        f"INSERT INTO rollup_day (period, tenant_id, project_id, key_id, model_id, day, is_unpriced, {columns}) "
+        f"INSERT INTO rollup_day_folded (period, tenant_id, project_id, key_id, model_id, day, is_unpriced, {columns}) "
         f"SELECT {period}, tenant_id, project_id, key_id, model_id, day, false, {sums}, sum(calls), "
         "sum(calls * amount) FROM large_cell GROUP BY 1, 2, 3, 4, 5, 6 ORDER BY 1, 2, 3, 4, 5, 6"
     )
     cursor.execute(
-        f"INSERT INTO rollup_hour (period, tenant_id, project_id, model_id, day, hour, is_unpriced, {columns}) "
+        f"INSERT INTO rollup_hour_folded (period, tenant_id, project_id, model_id, day, hour, is_unpriced, {columns}) "
         f"SELECT {period}, tenant_id, project_id, model_id, day, (day + hour * interval '1 hour') AT TIME ZONE 'UTC', "
         f"false, {sums}, sum(calls), sum(calls * amount) FROM large_cell "
         "GROUP BY 1, 2, 3, 4, 5, 6 ORDER BY 1, 2, 3, 4, 5, 6"

@@ -18,6 +18,7 @@ from django.db import connection, transaction
 from django.utils.timezone import now
 
 from billing.demo_rule import DEMO_TENANTS, DemoRule
+from billing.folding import fold_rollups
 from billing.ingest import record_batch
 from billing.models import UsageImport
 from billing.traces import DATED, BadLine, TraceRow, event_id, read_trace
@@ -169,7 +170,9 @@ def import_usage(path: Path, format_name: str, assignment: Assignment) -> tuple[
 
 
 def _tell_the_planner() -> None:
-    """Renew the statistics that a bulk load made wrong; until autovacuum came by, posting lines took minutes."""
+    """Fold what came in and renew the statistics that a bulk load made wrong; until autovacuum came by, posting lines
+    took minutes."""
+    fold_rollups()
     with connection.cursor() as cursor:
         cursor.execute("SELECT analyze_ledger()")
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable
 from datetime import date, datetime, timedelta
 from hashlib import sha256
 from time import sleep
@@ -97,17 +97,13 @@ def _ingest(source: str, batch: Batch) -> Receipt:
         return _Ingest(cursor, source, batch).run()
 
 
-class Stay(NamedTuple):
-    """The time that a place's usage falls on one day of its tenant."""
+class Slice(NamedTuple):
+    """The part of a day (UTC) that falls on one day of a time zone."""
 
-    place: int
+    days: int  # since 2000, in UTC
     starts: datetime
     ends: datetime  # not included
     day: date
-    key: UUID
-    tenant: UUID
-    project: UUID
-    currency: str
 
 
 class _Ingest:
@@ -126,21 +122,24 @@ class _Ingest:
 
         for statement in sql.PREPARE:
             cursor.execute(statement)
-        keys = list({key for key, _ in batch.places})
-        owners = {key: owner for key, *owner in cursor.execute(sql.OWNERS, [keys]).fetchall()}
-        stays = _stays(batch, owners)
-        posting = self.lock_periods({(stay.tenant, stay.day.replace(day=1)) for stay in stays})
+        with cursor.copy(sql.STAGE_PLACES) as copy:
+            copy.write(batch.place_rows)
+        tenant_days = cursor.execute(sql.TENANT_DAYS).fetchall()
+        is_known = sum(count for *_, count in tenant_days) == len(batch.places)
+        cut = {(zone, days): _slices(zone, days) for zone, days in {(z, d) for _, z, d, _ in tenant_days}}
+        slices = [(tenant, part) for tenant, zone, days, _ in tenant_days for part in cut[zone, days]]
+        posting = self.lock_periods({(tenant, part.day.replace(day=1)) for tenant, part in slices})
         cursor.execute(sql.NAME_MODELS, [sorted({model for model, _ in batch.tariffs})])
         self.backends = self.number_backends()
         with cursor.copy(sql.STAGE) as copy:
             copy.write(batch.rows)
 
-        known = batch.count - self.forget_unknown_keys(owners.keys())
+        known = batch.count if is_known else batch.count - self.forget_unknown_keys()
         claimed, repeated = known, 0
         if not self.claim_all():
             claimed, repeated = self.claim_what_is_new(known)
         if claimed:
-            self.record(claimed, stays, posting)
+            self.record(claimed, slices, posting)
         return Receipt(claimed, repeated, self.quarantined)
 
     def lock_periods(self, wanted: set[tuple[UUID, date]]) -> dict[tuple[UUID, date], date]:
@@ -148,12 +147,14 @@ class _Ingest:
         asked = sorted(wanted)
         arrays = [[tenant for tenant, _ in asked], [month for _, month in asked]]
         self.cursor.execute(sql.OPEN_PERIODS, arrays)
-        periods = self.cursor.execute(sql.LOCK_PERIODS, arrays).fetchall()
+        periods: dict[UUID, list[tuple[date, str]]] = {}
+        for tenant, month, state in self.cursor.execute(sql.LOCK_PERIODS, arrays).fetchall():
+            periods.setdefault(tenant, []).append((month, state))
         posting = {}
         for tenant, month in asked:
             posting[tenant, month] = next(
-                (m for t, m, state in periods if t == tenant and m >= month and state == "open"), None
-            ) or self.open_next_period(tenant, max(m for t, m, _ in periods if t == tenant))
+                (m for m, state in periods[tenant] if m >= month and state == "open"), None
+            ) or self.open_next_period(tenant, max(m for m, _ in periods[tenant]))
         return posting
 
     def open_next_period(self, tenant: UUID, last: date) -> date:
@@ -172,28 +173,32 @@ class _Ingest:
             n for (n,) in self.cursor.execute(sql.NUMBER_BACKENDS, [list(self.batch.backends)]).fetchall()
         ]
 
-    def forget_unknown_keys(self, known: Collection[UUID]) -> int:
+    def forget_unknown_keys(self) -> int:
         """Quarantine events of keys that nobody has; return how many."""
-        places = [number for (key, _), number in self.batch.places.items() if key not in known]
-        if not places:
-            return 0
+        places = [place for (place,) in self.cursor.execute(sql.UNKNOWN_PLACES).fetchall()]
         numbers = sorted(n for (n,) in self.cursor.execute(sql.FORGET_PLACES, [places]).fetchall())
         for n in numbers:
             self.quarantine(self.batch.records[n], Reason.UNKNOWN_KEY)
         self.quarantined += len(numbers)
         return len(numbers)
 
-    def record(self, claimed: int, stays: list[Stay], posting: dict[tuple[UUID, date], date]) -> None:
-        """Insert the events that are left in staging, priced, and add them to both rollups."""
+    def record(
+        self, claimed: int, slices: list[tuple[UUID, Slice]], posting: dict[tuple[UUID, date], date]
+    ) -> None:
+        """Insert the events that are left in staging, priced, and what the rollups gain by them."""
         tariffs = self.batch.tariffs
+        stays = {
+            "tenant": [tenant for tenant, _ in slices],
+            "period": [posting[tenant, part.day.replace(day=1)] for tenant, part in slices],
+        } | {name: [getattr(part, name) for _, part in slices] for name in Slice._fields}
         parameters = {
             "source": self.source,
             "backends": self.backends,
-            "period": [posting[stay.tenant, stay.day.replace(day=1)] for stay in stays],
             "tariff": list(tariffs.values()),
             "model": [model for model, _ in tariffs],
             "hour": [EPOCH + timedelta(hours=hours) for _, hours in tariffs],
-        } | {name: [getattr(stay, name) for stay in stays] for name in Stay._fields}
+        }
+        self.cursor.execute(sql.STAY, stays)
         recorded = self.cursor.execute(sql.RECORD, parameters).fetchone()
         if recorded != (claimed,):
             raise AssertionError(f"{claimed} events were claimed and {recorded} recorded")
@@ -254,25 +259,19 @@ class _Ingest:
             )
 
 
-def _stays(batch: Batch, owners: dict[UUID, Any]) -> list[Stay]:
-    """Cut each place's day (UTC) where midnight falls for its tenant."""
-    stays = []
-    unknown: set[str] = set()
-    for (key, days), place in batch.places.items():
-        if key not in owners:
-            continue
-        tenant, project, timezone, currency = owners[key]
-        if timezone not in unknown and not is_known(timezone):
-            unknown.add(timezone)
-            log.error("tenant_time_zone_unknown", timezone=timezone, used_instead="UTC")
-        start = EPOCH + timedelta(days=days)
-        end = start + timedelta(days=1)
-        while start < end:
-            day = day_at(start, timezone)
-            until = min(end, start_of_day(day + timedelta(days=1), timezone))
-            stays.append(Stay(place, start, until, day, key, tenant, project, currency))
-            start = until
-    return stays
+def _slices(timezone: str, days: int) -> list[Slice]:
+    """Cut a day (UTC) where midnight falls in a time zone."""
+    if not is_known(timezone):
+        log.error("tenant_time_zone_unknown", timezone=timezone, used_instead="UTC")
+    start = EPOCH + timedelta(days=days)
+    end = start + timedelta(days=1)
+    slices = []
+    while start < end:
+        day = day_at(start, timezone)
+        until = min(end, start_of_day(day + timedelta(days=1), timezone))
+        slices.append(Slice(days, start, until, day))
+        start = until
+    return slices
 
 
 def _day(days: int) -> date:

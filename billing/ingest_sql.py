@@ -11,29 +11,47 @@ from typing import Final
 from billing.kinds import KINDS, TOKEN_KINDS
 from billing.usage import STAGING_COLUMNS
 
-# Costs are estimated high enough for just-in-time compilation, which would take longer than the work.
+# Costs are estimated high enough for just-in-time compilation, which would take longer than the work. Of temporary
+# tables the planner knows only the size, and would rather sort thousands of wide rows than hash a few narrow ones.
 PREPARE: Final = (
     "SET LOCAL jit = off",
+    "SET LOCAL enable_mergejoin = off",
     """
 CREATE TEMPORARY TABLE IF NOT EXISTS usage_staging (
     n integer NOT NULL, place integer NOT NULL, tariff integer NOT NULL, backend integer NOT NULL,
     event_id uuid NOT NULL,
-    occurred_at timestamptz NOT NULL, input bigint NOT NULL, cache_read bigint NOT NULL,
-    cache_write bigint NOT NULL, output bigint NOT NULL, reasoning bigint NOT NULL, image bigint NOT NULL,
-    audio bigint NOT NULL, latency_ms bigint NOT NULL, first_token_ms bigint NOT NULL,
+    occurred_at timestamptz NOT NULL, input integer NOT NULL, cache_read integer NOT NULL,
+    cache_write integer NOT NULL, output integer NOT NULL, reasoning integer NOT NULL, image integer NOT NULL,
+    audio integer NOT NULL, latency_ms integer NOT NULL, first_token_ms integer NOT NULL,
     config_revision bigint NOT NULL, http_status smallint NOT NULL, is_exact boolean NOT NULL,
     is_stream boolean NOT NULL, status text COLLATE "C" NOT NULL, request_id text, trace_id uuid,
     trace_text text, payload_sha uuid NOT NULL
 ) ON COMMIT DELETE ROWS
 """,
-    "TRUNCATE usage_staging",
+    """
+CREATE TEMPORARY TABLE IF NOT EXISTS usage_place (place integer NOT NULL, key_id uuid NOT NULL, days integer NOT NULL)
+    ON COMMIT DELETE ROWS
+""",
+    """
+CREATE TEMPORARY TABLE IF NOT EXISTS usage_stay (
+    stay integer NOT NULL, place integer NOT NULL, starts timestamptz NOT NULL, ends timestamptz NOT NULL,
+    day date NOT NULL, period date NOT NULL, key_id uuid NOT NULL, tenant_id uuid NOT NULL, project_id uuid NOT NULL,
+    currency text COLLATE "C" NOT NULL
+) ON COMMIT DELETE ROWS
+""",
+    "TRUNCATE usage_staging, usage_place, usage_stay",
     "SELECT pg_advisory_xact_lock_shared(hashtext('billing.prices'))",
 )
 
-OWNERS: Final = """
-SELECT k.id, k.tenant_id, k.project_id, t.timezone, t.currency
-  FROM tenants_apikey k JOIN tenants_tenant t ON t.id = k.tenant_id
- WHERE k.id = ANY(%s)
+STAGE_PLACES: Final = "COPY usage_place (place, key_id, days) FROM STDIN (FORMAT binary)"
+
+TENANT_DAYS: Final = """
+SELECT t.id, t.timezone, p.days, count(*)
+  FROM usage_place p JOIN tenants_apikey k ON k.id = p.key_id JOIN tenants_tenant t ON t.id = k.tenant_id
+ GROUP BY t.id, t.timezone, p.days
+"""
+UNKNOWN_PLACES: Final = """
+SELECT p.place FROM usage_place p WHERE NOT EXISTS (SELECT FROM tenants_apikey k WHERE k.id = p.key_id)
 """
 
 OPEN_PERIODS: Final = """
@@ -107,7 +125,6 @@ SELECT s.n FROM usage_staging s JOIN event_key k ON k.source = %s AND k.event_id
 KEEP_CLAIMED: Final = "DELETE FROM usage_staging WHERE n <> ALL(%s)"
 
 _KINDS: Final = ", ".join(KINDS)
-_ALL_SUMS: Final = ", ".join(f"sum({name})" for name in (*KINDS, "calls", "amount"))
 _RARE: Final = ("cache_write", "reasoning", "image", "audio")
 _COMMON: Final = tuple(kind for kind in TOKEN_KINDS if kind not in _RARE)
 
@@ -115,11 +132,6 @@ _COMMON: Final = tuple(kind for kind in TOKEN_KINDS if kind not in _RARE)
 def _cost(kinds: tuple[str, ...], unit: str = "") -> str:
     """Null when there are tokens of a kind and no price for it, which makes the whole sum null: unpriced."""
     return " + ".join(f"CASE WHEN u.{kind} = 0 THEN 0 ELSE u.{kind} * t.{kind}{unit} END" for kind in kinds)
-
-
-def _add(table: str) -> str:
-    """The `DO UPDATE` that adds a row's numbers to what is there."""
-    return ", ".join(f"{name} = {table}.{name} + excluded.{name}" for name in (*KINDS, "calls", "amount"))
 
 
 _REQUEST: Final = "CASE WHEN u.status = 'error' THEN 0 ELSE 1 END"  # calls that a backend answered
@@ -146,21 +158,31 @@ _RATES: Final = ",\n           ".join(
     ]
 )
 
-# `place`: whose usage it is, on which of their days, and to which month it is posted. `tariff`: a model's prices per
+# A stay: the time that a place's usage falls on one day of its tenant, with whose usage it is and to which month it is
+# posted. A table, so that the planner knows how many there are.
+STAY: Final = """
+INSERT INTO usage_stay (stay, place, starts, ends, day, period, key_id, tenant_id, project_id, currency)
+SELECT row_number() OVER (), p.place, s.starts, s.ends, s.day, s.period, k.id, k.tenant_id, k.project_id, s.currency
+  FROM usage_place p
+  JOIN tenants_apikey k ON k.id = p.key_id
+  JOIN (SELECT s.*, t.currency
+          FROM unnest(%(tenant)s::uuid[], %(days)s::int[], %(starts)s::timestamptz[], %(ends)s::timestamptz[],
+                      %(day)s::date[], %(period)s::date[]) AS s (tenant_id, days, starts, ends, day, period)
+          JOIN tenants_tenant t ON t.id = s.tenant_id) s ON s.tenant_id = k.tenant_id AND s.days = p.days
+"""
+
+# What the rollups gain is written
+# beside them (rollup_delta), one row for each key, model and hour: an upsert for each would take longer than all the
+# rest. The views of the rollups add it; billing/folding.py brings it home. `tariff`: a model's prices per
 # unit in one hour, exact at 14 decimals. The rollups multiply sums of tokens with them, which gives to the last
 # digit the sum of the events' amounts.
 RECORD: Final = f"""
-WITH place AS MATERIALIZED (
-    SELECT * FROM unnest(%(place)s::int[], %(starts)s::timestamptz[], %(ends)s::timestamptz[],
-                         %(day)s::date[], %(period)s::date[], %(key)s::uuid[], %(tenant)s::uuid[],
-                         %(project)s::uuid[], %(currency)s::text[])
-           WITH ORDINALITY AS p (place, starts, ends, day, period, key_id, tenant_id, project_id, currency, stay)
-), tariff AS MATERIALIZED (
+WITH tariff AS MATERIALIZED (
     SELECT used.tariff, money.currency, m.id AS model_id, used.hour,
            {_RATES}
       FROM unnest(%(tariff)s::int[], %(model)s::text[], %(hour)s::timestamptz[]) AS used (tariff, model, hour)
       JOIN billed_model m ON m.name = used.model
-      CROSS JOIN (SELECT DISTINCT currency FROM place) money
+      CROSS JOIN (SELECT DISTINCT currency FROM usage_stay) money
       LEFT JOIN sku ON sku.model_id = m.id
       LEFT JOIN price p ON p.sku_id = sku.id AND p.valid @> used.hour AND p.currency = money.currency
      GROUP BY used.tariff, money.currency, m.id, used.hour
@@ -175,14 +197,14 @@ WITH place AS MATERIALIZED (
       FROM (SELECT u.*, p.tenant_id, p.project_id, p.key_id, p.day, p.period, t.model_id,
                    {_REQUEST} AS request, {_AMOUNT} AS amount
               FROM usage_staging u
-              JOIN place p ON p.place = u.place AND u.occurred_at >= p.starts AND u.occurred_at < p.ends
+              JOIN usage_stay p ON p.place = u.place AND u.occurred_at >= p.starts AND u.occurred_at < p.ends
               JOIN tariff t ON t.tariff = u.tariff AND t.currency = p.currency) priced
 ), used AS (
     SELECT p.stay, u.tariff, p.currency, {_UNPRICED} AS is_unpriced, u.is_exact, count(*) AS calls,
            {", ".join(f"sum(u.{kind})::bigint AS {kind}" for kind in TOKEN_KINDS)},
            count(*) FILTER (WHERE u.status <> 'error') AS request
       FROM usage_staging u
-      JOIN place p ON p.place = u.place AND u.occurred_at >= p.starts AND u.occurred_at < p.ends
+      JOIN usage_stay p ON p.place = u.place AND u.occurred_at >= p.starts AND u.occurred_at < p.ends
       JOIN tariff t ON t.tariff = u.tariff AND t.currency = p.currency
      GROUP BY 1, 2, 3, 4, 5
 ), fine AS MATERIALIZED (
@@ -190,31 +212,12 @@ WITH place AS MATERIALIZED (
            u.calls,
            {", ".join(f"u.{kind}" for kind in KINDS)}, CASE WHEN NOT u.is_unpriced THEN
            ({_cost(TOKEN_KINDS)} + coalesce(u.request * t.request, 0)) END AS amount
-      FROM used u JOIN place p ON p.stay = u.stay JOIN tariff t ON t.tariff = u.tariff AND t.currency = u.currency
-), by_hour AS (
-    INSERT INTO rollup_hour (period, tenant_id, project_id, model_id, day, hour, is_unpriced, {
-    _KINDS
-}, calls, amount)
-    SELECT period, tenant_id, project_id, model_id, day, hour, is_unpriced, {_ALL_SUMS}
-      FROM fine GROUP BY 1, 2, 3, 4, 5, 6, 7 ORDER BY 1, 2, 3, 4, 5, 6, 7
-    ON CONFLICT (period, tenant_id, project_id, model_id, day, hour, is_unpriced) DO UPDATE
-       SET {_add("rollup_hour")}
-), by_day AS (
-    INSERT INTO rollup_day (period, tenant_id, project_id, key_id, model_id, day, is_unpriced, {
-    _KINDS
-}, calls, amount)
-    SELECT period, tenant_id, project_id, key_id, model_id, day, is_unpriced, {_ALL_SUMS}
-      FROM fine GROUP BY 1, 2, 3, 4, 5, 6, 7 ORDER BY 1, 2, 3, 4, 5, 6, 7
-    ON CONFLICT (period, tenant_id, project_id, key_id, model_id, day, is_unpriced) DO UPDATE
-       SET {_add("rollup_day")}
-), estimated AS (
-    INSERT INTO rollup_estimated (period, tenant_id, project_id, key_id, model_id, day, hour, is_unpriced, {
-    _KINDS
-}, calls, amount)
-    SELECT period, tenant_id, project_id, key_id, model_id, day, hour, is_unpriced, {_ALL_SUMS}
-      FROM fine WHERE NOT is_exact GROUP BY 1, 2, 3, 4, 5, 6, 7, 8 ORDER BY 1, 2, 3, 4, 5, 6, 7, 8
-    ON CONFLICT (period, tenant_id, project_id, key_id, model_id, day, hour, is_unpriced) DO UPDATE
-       SET {_add("rollup_estimated")}
+      FROM used u JOIN usage_stay p ON p.stay = u.stay JOIN tariff t ON t.tariff = u.tariff AND t.currency = u.currency
+), rolled AS (
+    INSERT INTO rollup_delta (period, tenant_id, project_id, key_id, model_id, day, hour, is_unpriced, is_exact,
+        {_KINDS}, calls, amount)
+    SELECT period, tenant_id, project_id, key_id, model_id, day, hour, is_unpriced, is_exact, {_KINDS}, calls, amount
+      FROM fine
 ), unposted AS (
     -- An update where the row is there, which waits for whoever is posting that day: what they read is without us.
     INSERT INTO unposted_day (tenant_id, period, day, changed_at)

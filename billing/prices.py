@@ -14,6 +14,7 @@ from django.db import connection, transaction
 from django.db.backends.utils import CursorWrapper
 from django.utils.timezone import now
 
+from billing.folding import fold_rollups
 from billing.kinds import FALLBACKS, KINDS, Kind
 from billing.models import BilledModel, Price
 from tenants import audit
@@ -273,6 +274,7 @@ def _publish(
     insert: list[tuple[int, datetime, Decimal, str | None]] = []
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_advisory_xact_lock(hashtext('billing.prices'))")
+        fold_rollups()  # no usage is recorded now; then the last hour of each model stands in one index
         standing = _standing(cursor, lists, wanted)
         keep = {(price.model, price.kind): price for price in wanted}
         for model, kind, sku, price_id, opened, last_end, used_until, now_costs, now_in, now_same in standing:

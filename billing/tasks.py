@@ -10,7 +10,7 @@ from celery.schedules import crontab
 from django.db import DatabaseError, connection
 from django.utils.timezone import now
 
-from billing import exports, periods
+from billing import exports, folding, periods
 from billing.models import Export
 from tenants.scope import platform_scope, tenant_scope
 
@@ -58,6 +58,13 @@ def post_all_cost_lines() -> None:
 
 
 @shared_task
+def fold_rollups() -> None:
+    """Bring the rollups' newest sums home. Until then readers add them up themselves."""
+    with platform_scope("fold rollups", is_routine=True):
+        folding.fold_rollups()
+
+
+@shared_task
 def make_partitions_ahead() -> None:
     """Make this month's partition of the events and the next two, and raise the alarm over misplaced events."""
     month = now().astimezone(UTC).date().replace(day=1)
@@ -91,6 +98,12 @@ def note_last_use_of_keys() -> None:
 
 
 SCHEDULE = {
+    # A message that waited longer than until the next one is worth nothing: this drops it.
+    "billing-fold-rollups": {
+        "task": "billing.tasks.fold_rollups",
+        "schedule": 5.0,
+        "options": {"expire_seconds": 5},
+    },
     "billing-build-exports-left-alone": {"task": "billing.tasks.build_exports_left_alone", "schedule": 30.0},
     "billing-expire-exports": {"task": "billing.tasks.expire_exports", "schedule": crontab(minute=17)},
     "billing-post-all-cost-lines": {

@@ -76,6 +76,12 @@ class Batch:
     tariffs: dict[tuple[str, int], int] = field(default_factory=dict)  # model, hours (UTC) since 2000
     backends: dict[str, int] = field(default_factory=dict)
 
+    @property
+    def place_rows(self) -> bytes:
+        """`places` in the same format: number, key, days since 2000."""
+        rows = (_PLACE.pack(3, 4, n, 16, key.bytes, 4, days) for (key, days), n in self.places.items())
+        return b"".join((_COPY_HEADER, *rows, _COPY_TRAILER))
+
 
 OLDEST: Final = datetime(2020, 1, 1, tzinfo=UTC)
 CLOCKS_DIFFER_BY: Final = timedelta(days=1)  # an event later than that in the future is malformed
@@ -96,7 +102,8 @@ STAGING_COLUMNS: Final = (
     "is_stream", "status", "request_id", "trace_id", "trace_text", "payload_sha",
 )  # fmt: skip
 NO_BACKEND: Final = -1
-_ROW: Final = struct.Struct(">h" + "ii" * 4 + "i16siq" + "iq" * 10 + "ih" + "i?" * 2)  # up to is_stream
+_PLACE: Final = struct.Struct(">hiii16sii")
+_ROW: Final = struct.Struct(">h" + "ii" * 4 + "i16siq" + "ii" * 9 + "iqih" + "i?" * 2)  # up to is_stream
 _CONTENT: Final = struct.calcsize(">h" + "ii" * 4)  # where in a row the event's own content begins
 _SIZE: Final = struct.Struct(">i")
 _NULL: Final = _SIZE.pack(-1)
@@ -151,8 +158,8 @@ def encode(records: Iterable[UsageRecord]) -> Batch:
             served = NO_BACKEND if backend is None else backends.get(backend, len(backends))
             row = pack(
                 columns, 4, n, 4, places.get(place, len(places)), 4, tariffs.get(tariff, len(tariffs)), 4, served,
-                16, identity, 8, moment, 8, input_, 8, cache_read, 8, cache_write, 8, output, 8, reasoning,
-                8, image, 8, audio, 8, latency, 8, first_token, 8, revision, 2, http_status, 1, is_exact, 1, is_stream,
+                16, identity, 8, moment, 4, input_, 4, cache_read, 4, cache_write, 4, output, 4, reasoning,
+                4, image, 4, audio, 4, latency, 4, first_token, 8, revision, 2, http_status, 1, is_exact, 1, is_stream,
             ) + state  # fmt: skip
             said = b"" if backend is None else _text(backend)
             row += _THREE_NULLS if request is trace is None else _ids(event_id, request, trace)

@@ -20,6 +20,7 @@ from billing.models import (
     Price,
     QuarantinedEvent,
     RollupDay,
+    RollupDelta,
     RollupEstimated,
     RollupHour,
     Sku,
@@ -254,6 +255,9 @@ ROWS = {
     "billing.rollupestimated": _estimated_usage,
     "billing.unpostedday": lambda lab: (
         lab.row("billing.usageevent") and UnpostedDay.objects.in_tenant(lab.tenant).first()
+    ),
+    "billing.rollupdelta": lambda lab: (
+        lab.row("billing.usageevent") and RollupDelta.objects.in_tenant(lab.tenant).first()
     ),
     "billing.rolluphour": lambda lab: (
         lab.row("billing.usageevent") and RollupHour.objects.in_tenant(lab.tenant).first()

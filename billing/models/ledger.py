@@ -223,8 +223,41 @@ class QuarantinedEvent(BillingOwned):
         return f"{self.source} {self.event_id}: {self.reason}"
 
 
+class RollupDelta(BillingOwned, Quantities):
+    """What the rollups gained and do not hold yet; written with the usage, moved by billing.folding within seconds.
+
+    The database keeps no unique index on it: several rows may have the same key (`pk`).
+    """
+
+    pk = CompositePrimaryKey(
+        "period", "tenant", "project", "key", "model", "day", "hour", "is_unpriced", "is_exact"
+    )
+    tenant = _unchecked(Tenant)
+    project = _unchecked(Project)
+    key = _unchecked(ApiKey)
+    model = _unchecked(BilledModel)
+    period = models.DateField()
+    day = models.DateField()
+    hour = models.DateTimeField()
+    is_unpriced = models.BooleanField()
+    is_exact = models.BooleanField()
+    calls = models.BigIntegerField()
+    amount = amount_field(null=True)
+
+    class Meta(BillingOwned.Meta):
+        db_table = "rollup_delta"
+        indexes = [Index(fields=["tenant", "day"], name="rollup_delta_tenant_day")]
+
+    def __str__(self) -> str:
+        return f"{self.calls} calls in the hour from {self.hour:%Y-%m-%d %H:%M}"
+
+
 class Rollup(BillingOwned, Quantities):
-    """Sums of events. Priced and unpriced calls never share a row."""
+    """Sums of events. Priced and unpriced calls never share a row.
+
+    What Django reads is a view: the table `…_folded` of the same columns, and what RollupDelta adds. So the sums are
+    right at any moment, and a key (`pk`) may stand in several rows: sum them.
+    """
 
     period = models.DateField()
     is_unpriced = models.BooleanField()
@@ -246,6 +279,7 @@ class RollupHour(Rollup):
     hour = models.DateTimeField()
 
     class Meta(Rollup.Meta):
+        managed = False  # a view
         db_table = "rollup_hour"
         indexes = [Index(fields=["model", "hour"], name="rollup_hour_model_hour")]
 
@@ -264,6 +298,7 @@ class RollupDay(Rollup):
     day = models.DateField()
 
     class Meta(Rollup.Meta):
+        managed = False  # a view
         db_table = "rollup_day"
         indexes = [Index(fields=["tenant", "day"], name="rollup_day_tenant_day")]
 
@@ -283,6 +318,7 @@ class RollupEstimated(Rollup):
     hour = models.DateTimeField()
 
     class Meta(Rollup.Meta):
+        managed = False  # a view
         db_table = "rollup_estimated"
         indexes = [Index(fields=["tenant", "day"], name="rollup_estimated_tenant_day")]
 

@@ -38,7 +38,7 @@ def test_new_and_repeated_calls_mixed_add_only_the_new(call, prices):
     new = [call() for _ in range(5)]
     mixed = [new[0], *old, *new[1:], new[2]]
     assert record_usage("gateway", mixed) == Receipt(recorded=5, repeated=6)
-    assert one("SELECT calls FROM rollup_day") == one("SELECT count(*) FROM usage_event") == 10
+    assert one("SELECT sum(calls) FROM rollup_day") == one("SELECT count(*) FROM usage_event") == 10
 
 
 def test_the_same_id_at_another_time_is_not_a_second_call(call, prices):
@@ -218,3 +218,28 @@ def test_numbers_no_call_can_have_are_kept_aside_and_hold_nothing_up(call, price
     assert record_usage("gateway", [*absurd, call()]) == Receipt(recorded=1, quarantined=3)
     assert "more than" in QuarantinedEvent.objects.across_tenants().first().payload["problem"]
     assert record_usage("gateway", [call(output=10**9) for _ in range(20)]) == Receipt(recorded=20)
+
+
+def test_ids_that_say_the_same_are_kept_once(call, prices):
+    """A gateway's request id is the call's own, its backends are few, and most traces are W3C's."""
+    trace = "0af7651916cd43dd8448eb211c80319c"
+    own, told = (
+        call(backend_id="b-1", trace_id=trace),
+        call(backend_id="b-2", trace_id="order 7", request_id="r-7"),
+    )
+    own = own._replace(request_id=str(own.event_id))
+    assert record_usage("gateway", [own, told, call()]).recorded == 3
+    assert sorted(
+        rows(
+            "SELECT b.name, e.request_id, e.trace_id::text, e.trace_text FROM usage_event e "
+            "LEFT JOIN usage_backend b ON b.id = e.backend_id"
+        ),
+        key=str,
+    ) == [
+        ("b-1", None, "0af76519-16cd-43dd-8448-eb211c80319c", None),
+        ("b-2", "r-7", None, "order 7"),
+        (None, None, None, None),
+    ]
+    assert record_usage("gateway", [own._replace(backend_id="b-2")]).quarantined == 1
+    assert record_usage("gateway", [told._replace(trace_id="order 8")]).quarantined == 1
+    assert record_usage("gateway", [own, told]).repeated == 2

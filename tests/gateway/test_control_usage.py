@@ -89,7 +89,7 @@ def test_a_call_is_in_the_ledger_with_all_that_was_told_of_it(key, headers):
     row = events().get()
     assert (row.tenant_id, row.project_id, row.key_id) == (key.tenant_id, key.project_id, key.pk)
     assert (row.input, row.output, row.cache_read, row.first_token_ms) == (10, 5, 2, 40)
-    assert (str(row.event_id), row.trace_id, row.config_revision) == (event.call_id, event.trace_id, 3)
+    assert (str(row.event_id), row.trace_id.hex, row.config_revision) == (event.call_id, event.trace_id, 3)
 
 
 def test_sending_a_batch_twice_changes_nothing(key, headers):

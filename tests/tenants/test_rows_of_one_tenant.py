@@ -19,6 +19,8 @@ ONE_STATEMENT = (
 NO_FOREIGN_KEY_OVER_BOTH = {
     ("usage_event", "project_id"): ONE_STATEMENT,
     ("usage_event", "key_id"): ONE_STATEMENT,
+    ("rollup_delta", "project_id"): ONE_STATEMENT,
+    ("rollup_delta", "key_id"): ONE_STATEMENT,
     ("rollup_hour", "project_id"): ONE_STATEMENT,
     ("rollup_day", "project_id"): ONE_STATEMENT,
     ("rollup_day", "key_id"): ONE_STATEMENT,

@@ -73,5 +73,5 @@ STATE = [
 
 
 class Migration(migrations.Migration):
-    dependencies = [("billing", "0010_only_days_that_changed_are_posted")]
+    dependencies = [("billing", "0012_exports_have_a_format")]
     operations = [migrations.SeparateDatabaseAndState([migrations.RunSQL(EVENTS)], STATE)]
