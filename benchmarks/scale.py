@@ -6,7 +6,7 @@ Builds the large database once for each size and keeps it (benchmarks/large_tena
 takes two minutes. Everything works as the console's role, with row-level security. Printed is processor time, of the
 console and of its database connection's server process, in milliseconds, the middle one of the rounds after one that
 warms; then the number of queries and the size of the answer. Numbers of before the work began stand beside them where
-they were measured (benchmarks/scale_before.json).
+they were measured (benchmarks/scale_before.json), for a run of full size.
 """
 
 from __future__ import annotations
@@ -69,7 +69,8 @@ def main() -> None:
 
 
 def run(options: argparse.Namespace) -> None:
-    before = json.loads(BEFORE.read_text()) if BEFORE.exists() else {}
+    is_full_size = options.events == Size.events
+    before = json.loads(BEFORE.read_text()) if is_full_size and BEFORE.exists() else {}
     only = set(filter(None, options.only.split(",")))
     measured: dict[str, Any] = {}
     print(

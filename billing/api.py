@@ -6,14 +6,17 @@ import json
 from typing import Any, cast
 from uuid import UUID
 
+from django.core import signing
 from django.http import FileResponse
 from django.shortcuts import get_object_or_404
 from django.urls import reverse
+from django.utils.translation import gettext as _
 from django_filters import rest_framework as filters
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiResponse, extend_schema, extend_schema_view
 from rest_framework import mixins, viewsets
 from rest_framework.decorators import action
+from rest_framework.exceptions import NotFound
 from rest_framework.renderers import BaseRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -55,6 +58,28 @@ def visible_project(user: User, tenant: Tenant, slug: str | None) -> Project | N
     return cast(Project, get_object_or_404(Project.objects.visible_to(user).in_tenant(tenant), slug=slug))
 
 
+NOTHING_USED: dict[str, Any] = {
+    "cost": 0, "calls": 0, "unpriced_calls": 0, "estimated_calls": 0, "estimated_tokens": 0,
+    "quantities": dict.fromkeys(KINDS, 0),
+}  # fmt: skip
+
+
+def place_of(row: dict[str, Any], names: list[str]) -> str:
+    """A cursor to the rows after this one; signed, so that only ours are read."""
+    return signing.dumps([names, [str(row[name]) for name in names]], salt="costs")
+
+
+def read_place(cursor: str, names: list[str]) -> list[str]:
+    """The group after which a page begins. Raises NotFound for a cursor that is not one of this question's."""
+    try:
+        made_for, values = signing.loads(cursor, salt="costs")
+    except signing.BadSignature:
+        raise NotFound(_("This cursor leads nowhere.")) from None
+    if made_for != names:
+        raise NotFound(_("This cursor leads nowhere."))
+    return [str(value) for value in values]
+
+
 class UsageView(APIView):
     """Usage of a tenant, grouped."""
 
@@ -73,10 +98,15 @@ class UsageView(APIView):
         question = CostQuerySerializer(data=request.query_params)
         question.is_valid(raise_exception=True)
         asked = question.validated_data
-        question_of = (tenant, asked["start"], asked["end"], asked["group_by"])
-        rows = with_estimates(cost_rows(*question_of, project=project), *question_of, project=project)
+        days, names, size = (tenant, asked["start"], asked["end"]), asked["group_by"], asked["page_size"]
+        after = read_place(asked["cursor"], names) if asked["cursor"] else None
+        found = cost_rows(*days, names, project=project, after=after, most=size + 1)
+        rows = with_estimates(found[:size], *days, names, project=project)
+        totals = cost_rows(*days, (), project=project)
+        totals = with_estimates(totals, *days, (), project=project) or [NOTHING_USED]
         metered_to, final_up_to = freshness(tenant)
-        costs = [row["cost"] for row in rows if row["cost"] is not None]
+        query = request.query_params.copy()
+        query["cursor"] = place_of(rows[-1], names) if len(found) > size else ""
         return {
             "tenant": tenant.slug,
             "start": asked["start"],
@@ -86,14 +116,8 @@ class UsageView(APIView):
             "metered_to": metered_to,
             "final_up_to": final_up_to,
             "rows": rows,
-            "total": {
-                "cost": sum(costs) if costs or not rows else None,
-                "calls": sum(row["calls"] for row in rows),
-                "unpriced_calls": sum(row["unpriced_calls"] for row in rows),
-                "estimated_calls": sum(row["estimated_calls"] for row in rows),
-                "estimated_tokens": sum(row["estimated_tokens"] for row in rows),
-                "quantities": {kind: sum(row["quantities"][kind] for row in rows) for kind in KINDS},
-            },
+            "next": request.build_absolute_uri(f"?{query.urlencode()}") if query["cursor"] else None,
+            "total": totals[0],
         }
 
 

@@ -151,8 +151,13 @@ def cost_rows(
     group_by: Sequence[str],
     *,
     project: Project | None = None,
+    after: Sequence[Any] | None = None,
+    most: int | None = None,
 ) -> list[dict[str, Any]]:
-    """Costs and quantities grouped by any of DIMENSIONS, in that order; one query. Without any: one row or none."""
+    """Costs and quantities grouped by any of DIMENSIONS, in that order; one query. Without any: one row or none.
+
+    `after` names the group after which to begin, `most` how many rows to return at most.
+    """
     if unknown := set(group_by) - set(DIMENSIONS):
         raise ValueError(
             f"Cannot group by {', '.join(sorted(unknown))}; choose from {', '.join(DIMENSIONS)}."
@@ -163,16 +168,19 @@ def cost_rows(
         f"GROUP BY {', '.join(chosen)} ORDER BY {', '.join(chosen)}" if chosen else "HAVING count(*) > 0"
     )
     sums = ", ".join(f"sum(r.{kind})::bigint" for kind in KINDS)
+    names = [f"after_{name}" for name in group_by] if after is not None else []
+    beyond = f"AND ({', '.join(chosen)}) > ({', '.join(f'%({name})s' for name in names)})" if names else ""
     sql = f"""
         SELECT {"".join(f"{column}, " for column in chosen)} sum(r.amount), sum(r.calls)::bigint,
                coalesce(sum(r.calls) FILTER (WHERE r.is_unpriced), 0)::bigint, {sums}
           FROM rollup_day r
           JOIN billed_model m ON m.id = r.model_id
           JOIN tenants_project p ON p.id = r.project_id
-         WHERE r.tenant_id = %(tenant)s AND r.day BETWEEN %(start)s AND %(end)s {_scope(project)}
-         {grouping}
+         WHERE r.tenant_id = %(tenant)s AND r.day BETWEEN %(start)s AND %(end)s {_scope(project)} {beyond}
+         {grouping} LIMIT %(most)s
     """  # noqa: S608
-    rows = _ask(sql, tenant=tenant, start=start_day, end=end_day, project=project)
+    place = dict(zip(names, after or (), strict=True))
+    rows = _ask(sql, tenant=tenant, start=start_day, end=end_day, project=project, most=most, **place)
     width = len(chosen)
     return [
         dict(zip(group_by, row[:width], strict=True))

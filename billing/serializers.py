@@ -84,6 +84,7 @@ class UsageSerializer(serializers.Serializer[Any]):
     end = serializers.DateField(help_text="included")
     timezone = serializers.CharField(help_text="in which the days begin")
     rows = UsageRowSerializer(many=True)
+    next = serializers.URLField(allow_null=True, help_text="the next rows; the total is of all")
     total = UsageTotalSerializer()
 
 
@@ -111,6 +112,14 @@ class CostQuerySerializer(CostPlaceSerializer):
         required=False, default="day,model", allow_blank=True,
         help_text=f"comma-separated, from {', '.join(DIMENSIONS)}; empty for the total alone",
     )  # fmt: skip
+    page_size = serializers.IntegerField(
+        required=False,
+        default=1000,
+        min_value=1,
+        max_value=5000,
+        help_text="rows at most; `next` leads to more",
+    )
+    cursor = serializers.CharField(required=False, default="", allow_blank=True, help_text="from `next`")
 
     def validate_group_by(self, value: str) -> list[str]:
         names = [name.strip() for name in value.split(",") if name.strip()]
