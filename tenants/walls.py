@@ -46,7 +46,7 @@ END $$;
 _TENANTS = "current_setting('quartermaster.tenants', true)"
 _IS_PLATFORM = f"(SELECT {_TENANTS} = '*')"
 # "CASE … END IS NOT NULL" says no more than the OR in it, but the planner takes it to let 99.5 % of the rows through.
-# For the OR it assumes a hundredth, of every table anew, and plans for rows that are not few (docs/decisions/0013).
+# For the OR it assumes a hundredth, of every table anew, and plans for rows that are not few (docs/decisions/0019).
 _PASSES = "CASE WHEN {} THEN true END IS NOT NULL"
 _INSIDE = (
     f"{_IS_PLATFORM} OR {{}} = ANY "

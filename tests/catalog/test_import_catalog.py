@@ -388,7 +388,7 @@ def test_both_orders_of_utf_16_are_read(order):
         ('{"gpt-4o": {}}'.encode("utf-16-be"), "UTF-16 without a byte order mark. Save it as UTF-8"),
         ('{"modèle": {}}'.encode("cp1252"), "not UTF-8 .byte 6 fits nowhere.. Save it as UTF-8"),
         (codecs.BOM_UTF16_LE + b"{", "not UTF-16-LE"),
-        (gzip.compress(b"{}" * 1000)[:-20], "cannot be unpacked"),
+        pytest.param(gzip.compress(b"{}" * 1000, mtime=0)[:-20], "cannot be unpacked", id="half a gzip"),
     ],
 )
 def test_another_encoding_is_refused_with_what_to_do(db, tmp_path, data, words):

@@ -35,6 +35,7 @@ WHERE_TO_ADD = "Add it to tests/deeds/ and a row to docs/roles.md."
 NOT_ASKED = {
     "billing.prices.publish_price_book": "the import's part of `import_price_map`; people use publish_prices",
     "billing.views.download": "the answer of `file_for_download`",
+    "catalog.actions.facts.renew_facts": "part of deciding a review",
     "catalog.tenant_ends.end_requests_and_grants": "part of confirm_closing",
     "tenants.actions.invitations.accept_invitation": "for who holds the link, see test_invitations.py",
     "tenants.actions.emergency.end_with_session": "part of signing out",
