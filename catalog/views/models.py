@@ -25,6 +25,7 @@ from tenants.views.mixins import PartialMixin, TenantPageMixin
 
 TABS = ("overview", "prices", "policy", "versions", "use")
 _EXAMPLE = {"input": 2_000, "output": 500}  # tokens of the worked example
+MOST_PROJECTS = 25  # to choose from; any other may stand in the address
 
 
 class ModelList(PartialMixin, TenantPageMixin, TemplateView):
@@ -37,8 +38,11 @@ class ModelList(PartialMixin, TenantPageMixin, TemplateView):
         begun = monotonic()
         context = super().get_context_data(**kwargs)
         selection = Selection.read(self.request.GET)
-        projects = list(context["projects"])
-        project = next((project for project in projects if project.slug == selection.project), None)
+        projects = list(context["projects"][:MOST_PROJECTS])
+        slug = selection.project.replace("\0", "")
+        project = context["projects"].filter(slug=slug).first() if slug else None
+        if project is not None and project not in projects:
+            projects.append(project)
         browser = Browser(signed_in(self.request), self.tenant, selection, project)
         models = browser.models()
         page = keyset_page(
