@@ -34,22 +34,17 @@ def accesses(
     """By model, what `user` may do with it in `tenant` (in `project`, if given). Two questions to the database."""
     models = list(models)
     mine = Q(project=project) if project else Q()
-    grants = {}
-    in_force = Grant.objects.visible_to(user).in_tenant(tenant).in_force()
-    for grant in (
-        in_force.filter(mine, model__in=models).select_related("key", "project").order_by("created_at")
-    ):
-        grants[grant.model_id] = grant
-    waiting = {
-        request.model_id: request
-        for request in AccessRequest.objects.visible_to(user)
-        .in_tenant(tenant)
-        .pending()
-        .filter(mine, model__in=models)
-    }
+    grants = Grant.objects.visible_to(user).in_tenant(tenant).in_force().filter(mine, model__in=models)
+    requests = (
+        AccessRequest.objects.visible_to(user).in_tenant(tenant).pending().filter(mine, model__in=models)
+    )
+    # The newest of each model: a large tenant has a thousand of each.
+    newest = grants.select_related("key", "project").order_by("model_id", "-created_at").distinct("model_id")
+    granted = {grant.model_id: grant for grant in newest}
+    waiting = {one.model_id: one for one in requests.order_by("model_id", "-pk").distinct("model_id")}
     refusal = _why_nobody_asks(user, tenant, project)
     return {
-        model.pk: _access(user, tenant, model, grants.get(model.pk), waiting.get(model.pk), refusal)
+        model.pk: _access(user, tenant, model, granted.get(model.pk), waiting.get(model.pk), refusal)
         for model in models
     }
 
