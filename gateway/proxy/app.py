@@ -119,15 +119,16 @@ class App:
     async def _look_at_limits(self, key: Key, index: Index, length: int | None) -> None:
         """Refuse a call by what is known before its body: limits that have no room for any call at all.
 
-        Where limits are shared by several gateways this is a question over the network: a small body is read
-        first, as that costs less.
+        A small body is read first where that costs less or says more: where limits are shared by several gateways,
+        which is a question over the network, and for limits of a model, since the call may name another one.
         """
         repeated = self._state.refusals.repeated(key.config.key_id, index.revision)
         if repeated is not None:
             raise repeated
         limiter = self._state.limiter
-        if limiter.is_local or length is None or length > SMALL:
-            limits = limits_on_every(key)
+        is_small = length is not None and length <= SMALL
+        if limiter.is_local or not is_small:
+            limits = [one for one in limits_on_every(key) if one.model is None or not is_small]
             if limits:
                 await limiter.look(limits, key.config.tenant_id)
 

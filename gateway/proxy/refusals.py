@@ -97,8 +97,13 @@ class Refusals:
         return Cheaply(refusal)
 
     def limited(self, refusal: LimitReached, key_id: str, revision: int) -> None:
-        """Note that a limit refused a key. One that hammers gets the same answer for a second."""
+        """Note that a limit refused a key. One that hammers gets the same answer for a second.
+
+        A limit of one model says nothing of the next call, which may name another.
+        """
         wait = refusal.wait_seconds
+        if refusal.limit.model is not None:
+            return
         if refusal.limit.kind == "concurrent_calls" or self._limit.take(key_id):
             return
         until = self._clock() + min(_REPEATED_SECONDS, wait)

@@ -5,6 +5,7 @@ import socket
 import threading
 import time
 
+import openai
 import pytest
 import requests
 
@@ -68,6 +69,19 @@ def test_a_used_up_limit_refuses_before_the_body_even_of_small_calls(shared_road
 def test_a_limit_of_another_model_is_not_asked_before_the_body_says_which(shared_road):
     secret = shared_road.new_key(limits=[limit("requests_per_minute", 0, model="something-else")])
     assert ask(shared_road.client(secret))
+
+
+def test_a_limit_of_the_only_model_is_not_told_to_who_names_another(shared_road):
+    """The name of a model that is not granted is a 404, whatever is used up; a large body is not waited for."""
+    secret = shared_road.new_key(limits=[limit("requests_per_minute", 1, model=MODEL)])
+    client = shared_road.client(secret)
+    assert ask(client)
+    with pytest.raises(openai.NotFoundError):
+        client.chat.completions.create(model="not-granted", messages=[{"role": "user", "content": "Hello"}])
+    with pytest.raises(openai.RateLimitError):
+        ask(client)
+    status, code, _, is_closed = talk(shared_road, head(secret, "content-length: 900000"))
+    assert (status, code, is_closed) == (429, "rate_limit_exceeded", True)
 
 
 @pytest.mark.parametrize(

@@ -174,6 +174,14 @@ def test_the_answer_of_a_limit_is_repeated_for_a_second_to_who_hammers_and_never
     assert refusals.repeated("key", 1) is None
 
 
+def test_a_limit_of_one_model_says_nothing_of_calls_to_another():
+    refusals = Refusals(lambda: 0.0)
+    limit = LimitConfig(id="l", scope="key", scope_id="k", kind="requests_per_minute", value=1, model="one")
+    for _ in range(100):
+        refusals.limited(LimitReached(limit, 1.0, 1, 1), "key", 1)
+    assert refusals.repeated("key", 1) is None
+
+
 def test_a_limit_on_concurrent_calls_is_asked_every_time():
     refusals = Refusals(lambda: 0.0)
     limit = LimitConfig(id="l", scope="key", scope_id="k", kind="concurrent_calls", value=1)
