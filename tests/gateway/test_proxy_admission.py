@@ -80,7 +80,7 @@ def test_a_limit_of_the_only_model_is_not_told_to_who_names_another(shared_road)
         client.chat.completions.create(model="not-granted", messages=[{"role": "user", "content": "Hello"}])
     with pytest.raises(openai.RateLimitError):
         ask(client)
-    status, code, _, is_closed = talk(shared_road, head(secret, "content-length: 900000"))
+    status, code, _, is_closed = talk(shared_road, head(secret, "content-length: 90000"))
     assert (status, code, is_closed) == (429, "rate_limit_exceeded", True)
 
 
