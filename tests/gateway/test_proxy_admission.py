@@ -73,7 +73,7 @@ def test_a_limit_of_another_model_is_not_asked_before_the_body_says_which(shared
 
 def test_a_limit_of_the_only_model_is_not_told_to_who_names_another(shared_road):
     """The name of a model that is not granted is a 404, whatever is used up; a large body is not waited for."""
-    secret = shared_road.new_key(limits=[limit("requests_per_minute", 1, model=MODEL)])
+    secret = shared_road.new_key(models=[MODEL], limits=[limit("requests_per_minute", 1, model=MODEL)])
     client = shared_road.client(secret)
     assert ask(client)
     with pytest.raises(openai.NotFoundError):
