@@ -10,13 +10,18 @@ LARGEST_HEADERS = 32 * 1024  # bytes of all names and values
 MOST_HEADERS = 80
 LARGEST_AUTHORIZATION = 4 * 1024
 _SHOWN = 200  # characters of a path in messages and logs
+# Of two of these, one reader obeys the first and another the last.
+_ONCE = frozenset(
+    (b"authorization", b"x-tenant-id", b"x-project-id", b"x-trace-id", b"x-routing-strategy", b"content-length",
+     b"transfer-encoding")
+)  # fmt: skip
 
 Scope = dict[str, Any]
 
 
 def problem_of(scope: Scope) -> Refusal | None:
-    """Why a request is refused by its head: too long (414, 431), or a kind of body that nobody reads (415,
-    417). None if it may go on.
+    """Why a request is refused by its head: too long (414, 431), a kind of body that nobody reads (415, 417),
+    or one that two readers could read differently (400). None if it may go on.
     """
     if len(scope.get("raw_path") or scope["path"]) + len(scope["query_string"]) > LARGEST_TARGET:
         return _closing(414, "uri_too_long", f"The path and query are longer than {LARGEST_TARGET:,} bytes.")
@@ -58,7 +63,16 @@ def shown(path: str) -> str:
 
 
 def _problem_of_headers(raw: Iterable[tuple[bytes, bytes]]) -> Refusal | None:
+    seen: set[bytes] = set()
     for name, value in raw:
+        if name in _ONCE:
+            if name in seen:
+                return _closing(400, "repeated_header", f"{name.decode()} is given twice. Send it once.")
+            seen.add(name)
+        if name == b"transfer-encoding" and value.strip().lower() != b"chunked":
+            return _closing(
+                400, "unsupported_encoding", "The only Transfer-Encoding that is read is chunked."
+            )
         if name == b"authorization" and len(value) > LARGEST_AUTHORIZATION:
             return _closing(
                 431, "headers_too_large", f"Authorization is larger than {LARGEST_AUTHORIZATION:,} bytes."

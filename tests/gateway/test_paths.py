@@ -14,9 +14,13 @@ def raw_call(road, path, secret):
         f"POST {path} HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {secret}\r\n"
         f"content-length: {len(BODY)}\r\nconnection: close\r\n\r\n"
     )
+    return raw_answer(road, head.encode("latin-1") + BODY)
+
+
+def raw_answer(road, sent):
     with socket.create_connection(("127.0.0.1", road.gateway.port)) as connection:
         connection.settimeout(10)
-        connection.sendall(head.encode("latin-1") + BODY)
+        connection.sendall(sent)
         answer = b""
         while part := connection.recv(65536):
             answer += part
@@ -43,6 +47,32 @@ def test_an_unclear_path_is_refused(shared_road, secret, path):
     status, answer = raw_call(shared_road, path, secret)
     assert status in (400, 404), answer
     assert b"choices" not in answer
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        "authorization: Bearer other\r\n", "x-tenant-id: a\r\nx-tenant-id: b\r\n",
+        "x-project-id: a\r\nX-Project-ID: b\r\n", "x-trace-id: a\r\nx-trace-id: b\r\n",
+        "x-routing-strategy: canary\r\nx-routing-strategy: stable\r\n",
+    ],
+)  # fmt: skip
+def test_a_head_that_two_readers_read_differently_is_refused(shared_road, secret, headers):
+    head = (
+        f"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\n{headers}authorization: Bearer {secret}\r\n"
+        f"content-length: {len(BODY)}\r\nconnection: close\r\n\r\n"
+    )
+    assert raw_answer(shared_road, head.encode() + BODY)[0] == 400
+
+
+def test_only_one_transfer_encoding_is_read(shared_road, secret):
+    for encoding, expected in (("gzip, chunked", 400), ("identity", 400), ("Chunked", 200), ("chunked", 200)):
+        head = (
+            f"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {secret}\r\n"
+            f"transfer-encoding: {encoding}\r\nconnection: close\r\n\r\n"
+        )
+        sent = b"%x\r\n%s\r\n0\r\n\r\n" % (len(BODY), BODY)
+        assert raw_answer(shared_road, head.encode() + sent)[0] == expected, encoding
 
 
 def test_plain_paths_and_queries_are_served(shared_road, secret):
