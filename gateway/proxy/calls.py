@@ -26,7 +26,7 @@ from gateway.proxy.spool import SpoolError
 from gateway.proxy.state import State, usage_not_recorded
 from gateway.proxy.streaming import EventStream, StreamTooStrange
 from gateway.proxy.tracing import read_trace
-from gateway.proxy.whole_answers import FailedAnswer, PlainAnswer, read_answer
+from gateway.proxy.whole_answers import FailedAnswer, PlainAnswer, as_json, read_answer
 
 _log = structlog.get_logger()
 _PATHS = {"chat": "/chat/completions", "embedding": "/embeddings"}
@@ -169,7 +169,7 @@ class Call:
 
     async def _take(self, backend: Backend, response: aiohttp.ClientResponse) -> None:
         """Pass one backend's answer on. Raises BackendFault if it is none, and nothing of it was sent."""
-        content_type = response.headers.get("content-type", "application/json")
+        content_type = response.headers.get("content-type", "")
         self._stream = None
         self._names = Names(backend, self._route.config.model, self._apart.secrets)
         try:
@@ -183,7 +183,7 @@ class Call:
                 )
                 await self._pass_stream(self._stream, response, backend)
                 return
-            content = await response.read()
+            content = as_json(await response.read())
             answer = read_answer(content, self._question.mode, self._question.inputs)
             if self._question.is_stream:
                 raise FailedAnswer(502, reason="a plain answer to a call for a stream")

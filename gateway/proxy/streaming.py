@@ -11,7 +11,15 @@ from typing import Any
 from gateway.proxy.evidence import MOST_BYTES_OF_A_TOKEN, Delivered
 from gateway.proxy.names import Names
 from gateway.proxy.usage import Reported, read_usage
-from gateway.proxy.whole_answers import FAILED_ENDS, FailedAnswer, error_in, parse, texts_in, written
+from gateway.proxy.whole_answers import (
+    FAILED_ENDS,
+    FailedAnswer,
+    error_in,
+    other_words,
+    parse,
+    texts_in,
+    written,
+)
 
 _USAGE = re.compile(rb'"usage\w*"\s*:\s*\{')
 _FINISH = re.compile(rb'"finish_reason"\s*:\s*"[^"]')
@@ -146,11 +154,16 @@ class EventStream:
         """
         lines = _LINE.split(event)
         data = b"\n".join([line[5:].strip() for line in lines if line.startswith(b"data:")])
-        if not data and event.lstrip().startswith(b"{"):
+        told = next((line[6:].strip() for line in lines if line.startswith(b"error:")), b"")
+        if told:  # older llama.cpp: a field of this name instead of data
+            data = told
+        elif not data and event.lstrip().startswith(b"{"):
             data = event.strip()  # JSON without the form of an event
         if not data:
             return event  # a comment, or nothing
-        is_error = any(line[6:].strip() == b"error" for line in lines if line.startswith(b"event:"))
+        is_error = bool(told) or any(
+            line[6:].strip() == b"error" for line in lines if line.startswith(b"event:")
+        )
         try:
             content = parse(data)
         except ValueError:
@@ -173,7 +186,11 @@ class EventStream:
         if b'"annotations"' in event:
             self._count(b"".join(texts_in(choices)))
         else:
+            before = self.delivered.pieces
             self._count(event)
+            if self.delivered.pieces == before and (size := other_words(choices)):
+                self.delivered.pieces += 1
+                self.delivered.bytes += size
         for choice in choices:
             if isinstance(choice, dict):
                 self.has_choice = True

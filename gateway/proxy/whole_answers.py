@@ -42,10 +42,17 @@ _TEXT = re.compile(
     re.DOTALL,
 )
 _ARGUMENTS = re.compile(rb'"arguments"\s*:\s*\{')
+_TOOL_NAME = re.compile(rb'"name"\s*:\s*"([^"\\]+)"')
 _IMAGE = re.compile(rb'"(?:image_url|b64_json)"\s*:')
 _BYTES_OF_ARGUMENTS = 16
 _NOTHING = (b"null", b"false", b'""', b"{}", b"[]", b"0")
-_TEXT_FIELDS = ("content", "reasoning_content", "reasoning", "thinking", "refusal")
+# Texts of a message or a delta that no model wrote.
+_NAMES_OF_NO_WORDS = """
+role id type name index object status phase model provider finish_reason stop_reason created signature
+encrypted_content annotations
+"""
+_NO_WORDS = frozenset(_NAMES_OF_NO_WORDS.split())
+_BOM = b"\xef\xbb\xbf"
 
 
 class FailedAnswer(Exception):
@@ -155,12 +162,43 @@ def error_in(content: Any, *, is_error: bool = False) -> FailedAnswer | None:
 def written(data: bytes) -> tuple[int, int, int]:
     """How many texts of an answer are in some JSON, their bytes, and how many images; without parsing it."""
     texts = [text for text in _TEXT.findall(data) if text]
+    if b'"tool_calls"' in data or b'"function_call"' in data:
+        texts += _TOOL_NAME.findall(data)  # a tool without arguments is an answer too
     count, size = len(texts), sum(map(len, texts))
     if b'"arguments"' in data:
         objects = len(_ARGUMENTS.findall(data))
         count, size = count + objects, size + objects * _BYTES_OF_ARGUMENTS
     images = len(_IMAGE.findall(data)) if b"image_url" in data or b"b64_json" in data else 0
     return count, size, images
+
+
+def other_words(choices: list[Any]) -> int:
+    """Bytes of the texts that stand in messages or deltas under a name that no dialect is known to use."""
+    size = 0
+    for choice in choices:
+        message = (choice.get("message") or choice.get("delta")) if isinstance(choice, dict) else None
+        for name, value in message.items() if isinstance(message, dict) else ():
+            if isinstance(value, str) and name not in _NO_WORDS and not name.endswith("_id"):
+                size += len(value.encode(errors="replace"))
+    return size
+
+
+def as_json(content: bytes) -> bytes:
+    """A backend's JSON as all readers take it: without a byte order mark, and null for NaN and Infinity.
+
+    What is no JSON even so comes back as it is.
+    """
+    content = content.removeprefix(_BOM)
+    if b"NaN" not in content and b"Infinity" not in content:
+        return content
+    try:
+        msgspec.json.decode(content, type=msgspec.Raw)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        try:
+            return json.dumps(json.loads(content, parse_constant=lambda _: None)).encode()
+        except (ValueError, RecursionError):
+            return content
+    return content
 
 
 def texts_in(choices: list[Any]) -> list[bytes]:
@@ -180,6 +218,8 @@ def _delivered(content: bytes) -> Delivered:
     if b'"annotations"' in content:
         content = b"".join(texts_in(_parsed(content).get("choices") or []))
     texts, size, images = written(content)
+    if not texts and (others := other_words(_parsed(content).get("choices") or [])):
+        texts, size = 1, others
     return Delivered(size, texts, images)
 
 

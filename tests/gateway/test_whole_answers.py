@@ -1,10 +1,13 @@
 """Success is a whole answer: what began with 200 and did not finish is an error, and costs what was delivered."""
 
 import json
+import socket
+import threading
 
 import pytest
 import requests
 
+from gateway.contract import BackendConfig
 from tests.gateway.scripted_backend import USAGE, ScriptedBackend, add_route, chunk, plain
 
 MODEL = "aurora-whole"
@@ -276,3 +279,79 @@ def test_no_usage_however_strange_costs_the_client_its_answer(shared_road, scrip
         assert (event.status, event.is_exact) == ("ok", False)
         assert event.tokens.input > 0
         assert 5 <= event.tokens.output <= 10
+
+
+def test_an_error_in_a_field_of_its_own_name_ends_a_stream(shared_road, scripted):
+    """So llama.cpp told errors, instead of as data."""
+    scripted.says(
+        events=[*WORDS, 0.4, b'error: {"code":400,"message":"the context is full","type":"x"}\n\n', DONE]
+    )
+    answer = call(shared_road, scripted.key, stream=True)
+    assert "[DONE]" not in answer.text
+    assert "the context is full" in answer.text
+    assert recorded(shared_road, scripted.key).status == "error"
+
+
+TOOL = {"index": 0, "id": "1", "type": "function", "function": {"name": "get_weather", "arguments": ""}}
+UNTOLD = {
+    "a tool without arguments": {"role": "assistant", "content": None, "tool_calls": [TOOL]},
+    "words under a name of its own": {"role": "assistant", "content": None, "musings": "words of a model"},
+}
+
+
+@pytest.mark.parametrize("is_stream", [False, True])
+@pytest.mark.parametrize("name", UNTOLD)
+def test_what_an_answer_consists_of_is_never_free(shared_road, scripted, name, is_stream):
+    message = {"index": 0, "finish_reason": None, "delta": UNTOLD[name]}
+    told = {"prompt_tokens": 12, "completion_tokens": 0, "total_tokens": 12}
+    if is_stream:
+        scripted.says(events=[{"choices": [message]}, end(), {"choices": [], "usage": told}, DONE])
+    else:
+        choice = {"index": 0, "message": UNTOLD[name], "finish_reason": "stop"}
+        scripted.says({"choices": [choice], "usage": told})
+    assert call(shared_road, scripted.key, stream=is_stream).status_code == 200
+    event = recorded(shared_road, scripted.key)
+    assert event.tokens.output >= 3
+    assert not event.is_exact
+
+
+@pytest.mark.parametrize("strange", ["NaN", "Infinity", "-Infinity"])
+@pytest.mark.parametrize("is_stream", [False, True])
+def test_a_number_that_is_none_spoils_no_answer(shared_road, scripted, strange, is_stream):
+    """Python's servers write these into their JSON; no other reader takes them."""
+    usage = b'"usage":{"prompt_tokens":%s,"completion_tokens":6}' % strange.encode()
+    if is_stream:
+        scripted.says(events=[*WORDS, end(), b'data: {"id":"c","choices":[],%s}\n\n' % usage, DONE])
+    else:
+        choice = b'{"index":0,"message":{"content":"hi there"},"finish_reason":"stop"}'
+        scripted.says(b'\xef\xbb\xbf{"choices":[%s],%s}' % (choice, usage))
+    options = {"include_usage": True} if is_stream else None
+    answer = call(shared_road, scripted.key, stream=is_stream, stream_options=options)
+    assert answer.status_code == 200
+    assert strange not in answer.text
+    assert '"error"' not in answer.text
+    event = recorded(shared_road, scripted.key)
+    assert event.tokens.input > 0
+    assert event.tokens.output > 0
+    assert not event.is_exact
+
+
+def test_a_stream_needs_no_content_type(shared_road):
+    events = b"".join(b"data: " + json.dumps(one).encode() + b"\n\n" for one in (*WORDS, end(), TOLD)) + DONE
+
+    def serve(server):
+        connection, _ = server.accept()
+        with connection:
+            connection.recv(65536)
+            connection.sendall(b"HTTP/1.1 200 OK\r\nconnection: close\r\n\r\n" + events)
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        server.settimeout(20)
+        threading.Thread(target=serve, args=(server,), daemon=True).start()
+        url = f"http://127.0.0.1:{server.getsockname()[1]}/v1"
+        key = add_route(shared_road, MODEL, BackendConfig(id="untyped", url=url, upstream_model="up"))
+        answer = call(shared_road, key, stream=True)
+    shared_road.routes = [route for route in shared_road.routes if route.model != MODEL]
+    shared_road.publish()
+    assert written(answer) == "word " * 6
+    assert answer.text.endswith("data: [DONE]\n\n")
