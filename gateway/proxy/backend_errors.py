@@ -180,10 +180,17 @@ def _message_of(content: Any) -> str:
         "detail",
         "details",
         "error_message",
+        "error_msg",
+        "errorMessage",
+        "Message",
         "reason",
         "error",
         "errors",
         "title",
+        "fault",
+        "faultstring",
+        "base_resp",
+        "status_msg",
     ):
         value = content.get(name)
         if isinstance(value, str) and value.strip():

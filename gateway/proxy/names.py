@@ -16,6 +16,7 @@ import orjson
 from gateway.proxy.backend_errors import error_shown, read_error
 from gateway.proxy.index import Backend
 from gateway.proxy.scrub import Scrubber, scrubber_of
+from gateway.proxy.whole_answers import as_json
 
 _MEMBERS = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _CHOICES = b'"choices":'
@@ -31,6 +32,13 @@ _PRIVATE = re.compile(
     r"bootstrap|nvext|sglext|engine|weight_version|routed|debug|verbose|generation_settings|slot|trace|"
     r"request_id|meta_info|instance|cluster|region|api_base|headers)"
 )
+# Members that clients of some dialect read. Others are looked into for what the backend and its places are called.
+_KNOWN_NAMES = """
+object created choices data usage service_tier citations search_results images related_questions timings x_groq
+prompt_filter_results
+"""
+_KNOWN = frozenset(_KNOWN_NAMES.split())
+_PLAIN_ID = re.compile(rb'"[A-Za-z0-9_-]{1,128}"')
 _EVENT_NAME = re.compile(rb"event: ?[a-z_.-]{1,40}\r?")
 
 
@@ -42,6 +50,10 @@ class Names:
         self._public_name = public_name
         self._model = orjson.dumps(public_name)
         self._secrets = secrets
+        own = backend.config.upstream_model.rsplit("/", 1)[-1].lower().encode()
+        self._own = (
+            b"/" if len(own) < 4 or own in public_name.lower().encode() else own
+        )  # "/": in no plain id
         self._told = {backend.config.upstream_model} - {public_name}  # what it called the model so far
         self._head = self._clean_head = b""
 
@@ -109,7 +121,7 @@ class Names:
         data = b"\n".join(line[5:].removeprefix(b" ") for line in lines if line.startswith(b"data:")).strip()
         if not data:
             return b":\n\n" if event.strip() else event
-        line = self._data(data)
+        line = self._data(as_json(data))
         if line is None:  # no JSON: somebody's plain words
             line = b"data: " + self._error(data)
         named = [one for one in lines if _EVENT_NAME.fullmatch(one)]
@@ -133,10 +145,48 @@ class Names:
                 value = _fingerprint(bytes(value))
             elif _is_private(name):
                 continue
-            elif name != "usage" and value is not None:
+            elif name == "id":
+                value = self._id(bytes(value))
+            elif name not in _KNOWN:
+                value = self._other(bytes(value))
+                if value is None:
+                    continue
+            elif name != "usage":
                 value = self._nested(bytes(value))
             parts.append(orjson.dumps(name) + b":" + bytes(value))
         return b"{" + b",".join(parts) + b"}"
+
+    def _id(self, value: bytes) -> bytes:
+        """The id of an answer; one made of it where it could name a host, a path or a model."""
+        if value[:1] != b'"' or (_PLAIN_ID.fullmatch(value) and self._own not in value.lower()):
+            return value
+        return b'"id-' + hashlib.sha256(b"id " + value).hexdigest()[:24].encode() + b'"'
+
+    def _other(self, value: bytes) -> bytes | None:
+        """A member of a name that is not known, without what names this backend or a place; None if nothing is
+        left.
+        """
+        if value[:1] not in b'[{"':
+            return value
+        try:
+            whole = orjson.loads(value)
+        except orjson.JSONDecodeError:  # half a surrogate, which is JSON nevertheless
+            whole = json.loads(value)
+        clean = self._without_places(self._pruned(whole))
+        if clean == whole:
+            return value
+        return None if clean is None else json.dumps(clean).encode()
+
+    def _without_places(self, value: Any) -> Any:
+        """Texts that name something of ours become None; members of an object that are one are left out."""
+        if isinstance(value, str):
+            return value if self.scrubber.is_clean(value) else None
+        if isinstance(value, list):
+            return [self._without_places(one) for one in value]
+        if isinstance(value, dict):
+            cleaned = {name: self._without_places(one) for name, one in value.items()}
+            return {name: one for name, one in cleaned.items() if one is not None or value[name] is None}
+        return value
 
     def _nested(self, value: bytes) -> bytes:
         """A member's value without the names in it; the same bytes if there are none."""

@@ -92,6 +92,15 @@ class Scrubber:
             return ""
         return text if len(text) <= LONGEST_SENTENCE else text[: LONGEST_SENTENCE - 1].rstrip() + "…"
 
+    def is_clean(self, text: str) -> bool:
+        """Whether a text names neither this backend, nor an address or a path that could be of ours."""
+        if self._public_name:
+            text = text.replace(self._public_name, "")
+        if self._own is not None and self._own.search(text):
+            return False
+        patterns = (self._places, _PATH, _IPV4, _IPV6, _HOST)
+        return not any(pattern is not None and pattern.search(text) for pattern in patterns)
+
     def _but_the_name(self, text: str) -> str:
         """Take places and ids out of everything but the public name, which may look like one."""
         parts = text.split(self._public_name) if self._public_name else [text]

@@ -47,6 +47,11 @@ def call(road, key, model=MODEL):
         {"error": {"message": f'{{"error": {{"message": "{TOO_LONG}"}}}}'}},
         {"object": "error", "message": f"[{{'type': 'value_error', 'loc': ('body', 'messages'), 'msg': \"{TOO_LONG}\", "
          "'input': {'model': 'up-scripted', 'cache_salt': 'abc'}}]"},
+        {"error_code": 400, "error_msg": TOO_LONG},
+        {"errorMessage": TOO_LONG},
+        {"Message": TOO_LONG},
+        {"fault": {"faultstring": TOO_LONG}},
+        {"base_resp": {"status_code": 2013, "status_msg": TOO_LONG}},
         TOO_LONG.encode(),
     ],
 )  # fmt: skip

@@ -156,3 +156,33 @@ def test_no_event_inside_a_stream_names_a_place(shared_road, scripted, event):
     for word in ("10.9.8.7", "secret-box", "cluster.local", "/srv"):
         assert word not in answer.text
     assert "[DONE]" not in answer.text
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        {"id": "chatcmpl-gpu-7.models.internal-1"}, {"id": f"{OWN_NAME}-1"}, {"id": "/srv/models/secret-box/1"},
+        {"x": {"path": PATH}}, {"metadata": {"host": "gpu-7.models.internal"}}, {"model_name": OWN_NAME},
+        {"served_by": "gpu-7.models.internal:8000"}, {"x": [{"where": ["http://10.1.2.3:8000/v1", "fine"]}]},
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("is_stream", [False, True])
+def test_no_other_member_names_a_model_or_a_place(shared_road, scripted, told, is_stream):
+    if is_stream:
+        scripted.says(events=[chunk("hi ", **told), chunk("", usage=USAGE), b"data: [DONE]\n\n"])
+    else:
+        scripted.says(plain(**told))
+    answer = call(shared_road, scripted.key, stream=is_stream)
+    assert answer.status_code == 200
+    assert "hi " in answer.text
+    for secret in (OWN_NAME, "gpu-7", "secret-box", "10.1.2.3"):
+        assert secret not in answer.text
+
+
+def test_harmless_members_and_ids_stay_byte_for_byte(shared_road, scripted):
+    content = (
+        b'{"id":"chatcmpl-9f_A","choices":[{"message":{"role":"assistant","content":"hi"}}],'
+        b'"citations":["https://example.com/a/b"],"x":{"n": 12345678901234567890123,"why":"all is well"},"y":"1.10"}'
+    )
+    scripted.says(content)
+    assert call(shared_road, scripted.key).content == content
