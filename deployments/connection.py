@@ -43,9 +43,7 @@ def require_usable(row: Cluster) -> ClusterFacts:
     """
     answer = _ask_a_worker(row)
     if fault := answer.get("fault"):
-        raise ValidationError(
-            _("The cluster cannot be used: %(fault)s"), code="unusable", params={"fault": fault}
-        )
+        raise ValidationError(fault, code="unusable")
     if missing := answer["missing_permissions"]:
         raise ValidationError(
             _(
