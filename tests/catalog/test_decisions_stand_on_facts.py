@@ -258,7 +258,10 @@ def test_whoever_sends_the_facts_they_read_approves_no_others(
     assert decide(cost_reviewer, asked, "cost").status_code == 409
     path = f"access-requests/{asked['id']}/reviews/"
     said = {"track": "cost", "verdict": "approve"}
-    for facts in (read, {}, {"expected_monthly_cost": "much", "currency": 7}):
+    unreadable = [
+        {"expected_monthly_cost": cost} for cost in ("much", "-1e99999999999", "-1e999999999999999999")
+    ]
+    for facts in (read, {}, {"currency": 7}, *unreadable):
         assert call(cost_reviewer, "post", path, said | {"facts": facts}).status_code == 409
     shown = call(cost_reviewer, "get", f"access-requests/{asked['id']}/").json()["facts"]
     answer = call(cost_reviewer, "post", path, said | {"facts": shown})
