@@ -11,10 +11,11 @@ from tenants.models.people import User
 from tenants.models.tenancy import Tenant
 from tenants.names import NameField, one_line
 from tenants.querysets import GroupRuleQuerySet
+from tenants.reading import Noted
 from tenants.roles import Role, StaffRole
 
 
-class GroupRule(models.Model):
+class GroupRule(Noted):
     """Members of a directory group, by the directory's name for it, get a role in a tenant or as staff.
 
     A rule is never edited: it ends and another begins. It raises everybody but `begun_by`. An ended rule stays until

@@ -20,6 +20,7 @@ from tenants.ids import uuid7
 from tenants.names import LineField, NameField, one_line
 from tenants.prefix import prefix_index
 from tenants.querysets import TokenQuerySet
+from tenants.reading import Noted
 from tenants.roles import StaffRole, TokenScope
 
 
@@ -47,7 +48,7 @@ class UserManager(BaseUserManager["User"]):
         return self.create_user(email, password, is_staff=True, is_superuser=True, **fields)
 
 
-class User(AbstractUser):
+class User(Noted, AbstractUser):
     """A person, recognised by e-mail address. Staff roles are groups named as in StaffRole."""
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
@@ -64,6 +65,7 @@ class User(AbstractUser):
     )  # of a service account: the person who answers for it
     erased_at = models.DateTimeField(null=True, editable=False)
 
+    tenant_column = "service_of_id"  # a service account is its tenant's, a person is nobody's
     only_tenant_id: UUID | None = None  # while a token bound to one tenant speaks: the others are not theirs
 
     USERNAME_FIELD = "email"
@@ -147,7 +149,7 @@ class StaffAppointment(models.Model):
         return f"{self.user} is {self.get_role_display().lower()}"
 
 
-class PersonalAccessToken(models.Model):
+class PersonalAccessToken(Noted):
     """A bearer token for the HTTP API (`qmp_…`) of a person or service account; shown once, stored as a digest.
 
     With a `tenant` it opens that tenant alone; without, all that its owner may see.

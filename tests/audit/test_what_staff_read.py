@@ -12,8 +12,8 @@ from django.utils.timezone import now
 
 from billing.exports import ask_for_audit_export, build_export, file_for_download
 from billing.models import Export
-from tenants.actions import add_member, issue_personal_access_token
-from tenants.models import AuditEntry, StaffRead
+from tenants.actions import add_member, create_service_account, issue_personal_access_token
+from tenants.models import AuditEntry, GroupRule, StaffRead
 from tenants.staff_reads import _note
 from tests.concurrency import at_the_same_time
 from tests.factories import ApiKeyFactory, ProjectFactory, TenantFactory, member_of, staff
@@ -108,6 +108,19 @@ def test_staff_pages_and_api_name_the_tenant(client, lab, operator, address):
     assert len(entries(lab)) == 1
     [[kind]] = kinds(lab)
     assert kind
+
+
+@pytest.mark.parametrize(
+    "address", ["personalaccesstoken/{token}/history/", "user/{account}/change/", "grouprule/{rule}/history/"]
+)
+def test_rows_that_may_belong_to_a_tenant_name_theirs(client, lab, operator, owner, address):
+    account = create_service_account(lab, name="Bot", role="developer", by=owner)
+    token, _ = issue_personal_access_token(account, name="t", life=timedelta(days=1), by=owner)
+    rule = GroupRule.objects.create(group="g", tenant=lab, role="viewer")
+    client.force_login(operator)
+    page = "/admin/tenants/" + address.format(token=token.pk, account=account.pk, rule=rule.pk)
+    assert client.get(page).status_code == 200
+    assert len(entries(lab)) == 1
 
 
 def test_a_token_of_staff_leaves_its_entry(client, lab, controller):
