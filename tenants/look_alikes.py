@@ -11,7 +11,9 @@ from typing import Final
 
 
 def _table(like: dict[str, str]) -> dict[int, str]:
-    return str.maketrans({letter: latin for latin, letters in like.items() for letter in letters})
+    """By letter, and by what `_small` makes of it: folding makes small Cherokee letters large."""
+    pairs = [(letter, latin) for latin, letters in like.items() for letter in letters]
+    return str.maketrans({form: latin for letter, latin in pairs for form in (letter, letter.casefold())})
 
 
 # For every word, also one that is Greek or Cyrillic throughout: no two letters of one script become the same.
@@ -19,16 +21,20 @@ _ALWAYS: Final = _table({
     "a": "аα", "b": "вβ", "c": "сϲ", "d": "ԁ", "e": "еε", "h": "нη", "i": "іι", "j": "јϳ", "k": "кκ", "m": "мμ",
     "n": "ν", "o": "оο", "p": "рρ", "q": "ԛ", "r": "г", "s": "ѕ", "t": "тτ", "u": "и", "w": "ԝ", "x": "хχ",
     "y": "уυ", "z": "ζ", "3": "з",
-})  # fmt: skip
-# Besides, in words that mix them with Latin letters, where only the look can be meant.
+}) | _table(dict(zip("abcdefghijklmnoprstuvwxyz", "ꓮꓐꓚꓓꓰꓝꓖꓧꓲꓙꓗꓡꓟꓠꓳꓑꓣꓢꓔꓴꓦꓪꓫꓬꓜ", strict=True)))  # fmt: skip
+_LUNATE: Final = str.maketrans(
+    "ϲϹ", "cC"
+)  # compatibility forms make another sigma of them, which has no such look
+# Besides, in words that mix scripts, where only the look can be meant.
 _MIXED: Final = _table({
-    "a": "ɑᴀꭺ", "b": "ьъƅʙᏏꮟ", "c": "ᴄⲥꮯ", "d": "ᴅꮷᑯɗ", "e": "єҽɛᴇэɘ℮", "f": "ϝƒꜰẝ", "g": "ɡցɢᶃ",
-    "h": "һհʜꮒђћ", "i": "ɩɪӏꭵɨ", "k": "ĸᴋⲕқҝ", "l": "ӏǀ∣ʟⵏɭ", "m": "ᴍⅿʍ", "n": "пηոռɴŋπ", "o": "σօסهᴏθюФф๐໐०০੦૦௦೦൦ⲟꬽɵ",
-    "p": "ᴘρþϸꮲⲣ", "q": "գզ", "r": "ʀꮁꭇⲅя", "s": "ꜱꮪʂ", "t": "ᴛꭲŧƭ", "u": "սυᴜꭎцʋμ", "v": "νѵᴠꮩⱱ",
-    "w": "шщɯաᴡꮃωѡ", "x": "×ⅹ᙮ҳ", "y": "үγʏყꭚў", "z": "ᴢꮓʐƶ", "3": "ӡʒȝэ", "4": "ч", "6": "б",
+    "a": "ɑᴀꭺᎪ", "b": "ьъƅʙᏏꮟᏴɓ", "c": "ᴄⲥꮯᏟ", "d": "ᴅꮷᑯɗᎠ", "e": "єҽɛᴇэɘ℮Ꭼ", "f": "ϝƒꜰẝ", "g": "ɡցɢᶃᏀ",
+    "h": "һհʜꮒђћᎻ", "i": "ɩɪӏꭵɨ", "k": "ĸᴋⲕқҝᏦ", "l": "ӏǀ∣ʟⵏɭᏞ", "m": "ᴍⅿʍᎷ", "n": "пηոռɴŋπɲɳ",
+    "o": "σօסهᴏθюФф๐໐०০੦૦௦೦൦ⲟꬽɵ",
+    "p": "ᴘρþϸꮲⲣ", "q": "գզ", "r": "ʀꮁꭇⲅяᎡᏒ", "s": "ꜱꮪʂᏕտ", "t": "ᴛꭲŧƭᎢ", "u": "սυᴜꭎцʋμ", "v": "νѵᴠꮩⱱᏙ",
+    "w": "шщɯաᴡꮃωѡᏔᏤ", "x": "×ⅹ᙮ҳ", "y": "үγʏყꭚўᎩᎽ", "z": "ᴢꮓʐƶᏃ", "3": "ӡʒȝэ", "4": "чᏎ", "6": "бᏮ", "j": "Ꭻᴊ",
 })  # fmt: skip
 # Greek letters that look like another Latin one when they are small; in mixed words the capital is looked at first.
-_GREEK_CAPITALS: Final = _table({"H": "Η", "N": "Ν", "Y": "Υ", "P": "Ρ", "M": "Μ", "I": "Ι", "X": "Χ"})
+_GREEK_CAPITALS: Final = str.maketrans("ΗΝΥΡΜΙΧ", "HNYPMIX")
 # Letters whose accent is no combining mark.
 _STROKES: Final = str.maketrans(
     {"ø": "o", "đ": "d", "ħ": "h", "ł": "l", "ŧ": "t", "ƀ": "b", "æ": "ae", "œ": "oe", "ı": "i", "ȷ": "j"}
@@ -38,6 +44,8 @@ _IN_WORDS: Final = str.maketrans({
     "2": "z", "3": "e", "4": "a", "5": "s", "7": "t", "8": "b", "9": "g", "$": "s", "€": "e", "@": "a",
 })  # fmt: skip
 _PAIRS: Final = (("rn", "m"), ("vv", "w"))
+# Letters by their category, which look like apostrophes, accents and colons beside a letter.
+_LIKE_APOSTROPHES: Final = frozenset(map(chr, (*range(0x2B9, 0x300), 0x374, 0x7F4, 0x7F5, 0xA78B, 0xA78C)))
 _NO_SEPARATORS: Final = frozenset("|!$€@")
 
 
@@ -47,7 +55,7 @@ def skeleton(name: str) -> str:
     Two names whose skeletons are equal look alike. A skeleton is for comparing and shown to nobody.
     """
     text = ""
-    for word in _words(unicodedata.normalize("NFKC", name)):
+    for word in _words(unicodedata.normalize("NFKC", name.translate(_LUNATE))):
         read = _read(word)
         text += f" {read}" if read[:1].isdigit() and text[-1:].isdigit() else read
     for pair, letter in _PAIRS:
@@ -62,7 +70,7 @@ def _words(text: str) -> list[str]:
 
 def _separates(letter: str) -> bool:
     kind = unicodedata.category(letter)
-    return letter not in _NO_SEPARATORS and (kind[0] in "PZC" or kind == "Sk")
+    return letter not in _NO_SEPARATORS and (kind[0] in "PZC" or kind == "Sk" or letter in _LIKE_APOSTROPHES)
 
 
 def _read(word: str) -> str:
@@ -73,7 +81,7 @@ def _read(word: str) -> str:
     word = word.rstrip("!")
     if word.isdecimal():
         return "".join(str(unicodedata.decimal(digit)) for digit in word)
-    if is_mixed := _is_latin_with_others(word):
+    if is_mixed := _is_mixed(word):
         word = word.translate(_GREEK_CAPITALS)
     word = _small(word).translate(_STROKES)
     if is_mixed:
@@ -95,7 +103,8 @@ def _is_accent(letter: str) -> bool:
     return "\u0300" <= letter <= "\u036f" or "\u1ab0" <= letter <= "\u1aff" or "\u1dc0" <= letter <= "\u1dff"
 
 
-def _is_latin_with_others(word: str) -> bool:
-    """Whether some letters are of the Latin alphabet that everybody knows, and others are not."""
+def _is_mixed(word: str) -> bool:
+    """Whether letters are of several scripts, or of Latin ones that not everybody knows: then the look is meant."""
     letters = [letter for letter in unicodedata.normalize("NFD", word) if letter.isalpha()]
-    return any(letter.isascii() for letter in letters) and not all(letter.isascii() for letter in letters)
+    scripts = {unicodedata.name(letter, "").partition(" ")[0] for letter in letters}
+    return len(scripts) > 1 or ("LATIN" in scripts and not all(letter.isascii() for letter in letters))

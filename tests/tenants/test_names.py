@@ -61,6 +61,8 @@ LOOK_ALIKES = [
     "Ａｕｒｏｒａ　Ｂａｎｋ", "Aur0ra Bank", "𝐀𝐮𝐫𝐨𝐫𝐚 Bank", "Auróra Bänk", "«Aurora Bank»", "@urora B4nk",
     "Aurora_Bank",
     "Aurora Ban\u212a", "ᴀurora ʙank", "АURОRА ВАNК", "Aurora Ba\u0144k", "Aurora·Bank", "Aurora Bɑnk",
+    "ᴀᴜʀᴏʀᴀ ʙᴀɴᴋ", "Ꭺurora Bank", "ꭺurora Bank", "Aurora Ᏼank", "ꓮꓴꓣꓳꓣꓮ ꓐꓮꓠꓗ", "Αυrοrа Вaոk",
+    "Aurora Bankˈ", "Auroraʼ Bank", "Aurora Bankː",
 ]  # fmt: skip
 
 
@@ -179,7 +181,7 @@ def test_no_tenant_gets_a_name_that_looks_like_anothers(lab, owner, operator, na
 @pytest.mark.parametrize(
     ("one", "other"),
     [("Helios Retail", "HeIios Retai1"), ("Modern Lab", "Modem Lab"), ("West", "VVest"), ("Ηelios", "Helios"),
-     ("Нотариус", "НОТАРИУС")],
+     ("Нотариус", "НОТАРИУС"), ("SAP", "ՏΑΡ"), ("Acme", "Aϲme"), ("Siemens", "Ꮪiemens"), ("Doc", "ꓓoc")],
 )  # fmt: skip
 def test_other_look_alikes(operator, one, other):
     create_tenant(by=operator, slug="one", name=one)
@@ -190,7 +192,8 @@ def test_other_look_alikes(operator, one, other):
 def test_names_that_differ_for_a_reader_are_all_free(operator):
     names = [
         "Team 5", "Team S", "Team 51", "Team 5-1", "Unit 2", "Unit Z", "C", "C++", "日本銀行", "日本支店",
-        "वित्त", "वत्त", "Нева", "Nova", "Zurich North", "Zurich South", "!!!", "???", "🐙", "🦊",
+        "वित्त", "वत्त", "Нева", "Nova", "ビル", "ビール", "ᏣᎳᎩ", "ᏣᎳᏥ", "Ἑλλάς",
+        "Zurich North", "Zurich South", "!!!", "???", "🐙", "🦊",
         *(f"Tenant {number}" for number in range(120)),
     ]  # fmt: skip
     for place, name in enumerate(names):
@@ -231,6 +234,21 @@ def test_the_trail_shows_clean_labels(lab, owner):
     change_tenant(lab.pk, by=owner, name="New Lab")
     line = AuditEntry.objects.in_tenant(lab).get(verb="tenant.changed")
     assert line.subject_label == "New Lab"
+
+
+@pytest.mark.as_owner
+def test_skeletons_of_before_are_computed_again():
+    migration = importlib.import_module("tenants.migrations.0029_more_look_alikes")
+    first, second = TenantFactory(slug="a", name="Aurora Bank"), TenantFactory(slug="b", name="Second")
+    with connection.schema_editor() as editor:
+        editor.execute(
+            "UPDATE tenants_tenant SET name = 'ᴀᴜʀᴏʀᴀ ʙᴀɴᴋ', name_skeleton = 'old' WHERE slug = 'b'"
+        )
+        migration.compute_again(apps, editor)
+    for row in (first, second):
+        row.refresh_from_db()
+    assert (first.name, second.name) == ("Aurora Bank", "ᴀᴜʀᴏʀᴀ ʙᴀɴᴋ (b)")
+    assert second.name_skeleton != "old"
 
 
 @pytest.mark.as_owner
