@@ -24,7 +24,7 @@ from gateway.proxy.questions import Question
 from gateway.proxy.request import Request
 from gateway.proxy.spool import SpoolError
 from gateway.proxy.state import State, usage_not_recorded
-from gateway.proxy.streaming import EventStream, StreamTooStrange
+from gateway.proxy.streaming import EventStream, StreamTooStrange, read_piece
 from gateway.proxy.tracing import read_trace
 from gateway.proxy.whole_answers import FailedAnswer, PlainAnswer, as_json, read_answer
 
@@ -230,7 +230,7 @@ class Call:
                 patience.reschedule(
                     loop.time() + (_LAST_WORDS_SECONDS if stream.is_finished else idle_seconds)
                 )
-                while not stream.is_done and (data := await response.content.readany()):
+                while not stream.is_done and (data := await read_piece(response.content)):
                     await self._pass_events(stream, stream.feed(data))
                     seconds = _LAST_WORDS_SECONDS if stream.is_finished else idle_seconds
                     patience.reschedule(loop.time() + seconds)
@@ -259,7 +259,7 @@ class Call:
             seconds = _HELD_SECONDS if held else self._index.settings.idle_timeout_seconds
             try:
                 async with asyncio.timeout(seconds):
-                    data = await response.content.readany()
+                    data = await read_piece(response.content)
             except TimeoutError:
                 if held:
                     break

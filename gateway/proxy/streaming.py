@@ -8,6 +8,8 @@ error, or holds no choices.
 import re
 from typing import Any
 
+import aiohttp
+
 from gateway.proxy.evidence import MOST_BYTES_OF_A_TOKEN, Delivered
 from gateway.proxy.names import Names
 from gateway.proxy.usage import Reported, read_usage
@@ -215,6 +217,18 @@ class EventStream:
             self._told_at = self._first_told_at = now
         elif told == before and now - self._first_told_at <= MOST_BYTES_OF_A_TOKEN:
             self._told_at = now
+
+
+async def read_piece(content: aiohttp.StreamReader) -> bytes:
+    """The next piece of a stream; nothing at its end. Raises aiohttp.ClientError if its connection broke, but only
+    after all that came before: aiohttp itself would drop what was not read yet.
+    """
+    try:
+        return await content.readany()
+    except aiohttp.ClientError:
+        if rest := content._read_nowait(-1):
+            return rest
+        raise
 
 
 def _split(events: bytes) -> list[bytes]:
