@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from datetime import UTC, date, datetime, time, timedelta, tzinfo
 from functools import lru_cache
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
 ONE_DAY = timedelta(days=1)
 ONE_SECOND = timedelta(seconds=1)
@@ -23,6 +23,11 @@ def zone_named(name: str) -> tzinfo:
         return ZoneInfo(name)
     except (ZoneInfoNotFoundError, ValueError, OSError):  # OSError: a name that is a directory of zones
         return UTC
+
+
+def zones_to_choose() -> set[str]:
+    """The names that a tenant's time zone may have: those that mean the same on every machine."""
+    return available_timezones() - {"localtime", "Factory"}
 
 
 def is_known(name: str) -> bool:

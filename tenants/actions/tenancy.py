@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from typing import Any, Final
 from uuid import UUID
-from zoneinfo import available_timezones
 
 from django.core.exceptions import PermissionDenied, ValidationError
 from django.db import IntegrityError, transaction
@@ -13,6 +12,7 @@ from django.utils.translation import gettext as _
 
 from tenants import audit
 from tenants.errors import Conflict
+from tenants.local_days import zones_to_choose
 from tenants.look_alikes import skeleton
 from tenants.models import DataClass, Tenant, User
 from tenants.permissions import require
@@ -140,7 +140,7 @@ def _clean(tenant: Tenant) -> None:
         tenant.clean_fields(exclude=["name_skeleton"])
     except ValidationError as error:
         problems |= error.error_dict
-    if "timezone" not in problems and tenant.timezone not in available_timezones():
+    if "timezone" not in problems and tenant.timezone not in zones_to_choose():
         problems["timezone"] = _("Use an IANA name, such as Europe/Berlin.")
     if "regions" not in problems:
         tenant.regions = sorted({str(region).strip().lower() for region in tenant.regions} - {""})

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from typing import Any
-from zoneinfo import available_timezones
 
 from django import forms
 from django.core.exceptions import ValidationError
@@ -13,6 +12,7 @@ from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
 from tenants.actions import create_tenant
 from tenants.addresses import AddressFormField
 from tenants.errors import Conflict
+from tenants.local_days import zones_to_choose
 from tenants.models import DataClass, Tenant, User
 
 
@@ -52,7 +52,7 @@ class TenantForm(forms.Form):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.fields["timezone"].choices = [  # type: ignore[attr-defined]
-            (zone, zone) for zone in sorted(available_timezones())
+            (zone, zone) for zone in sorted(zones_to_choose())
         ]
 
     @staticmethod

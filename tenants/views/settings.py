@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 from urllib.parse import urlencode
-from zoneinfo import available_timezones
 
 from django import forms
 from django.contrib import messages
@@ -20,6 +19,7 @@ from django.views.generic import TemplateView
 from django.views.generic.detail import SingleObjectMixin
 
 from tenants.actions import change_project, change_tenant, create_project
+from tenants.local_days import zones_to_choose
 from tenants.models import ApiKey, Membership, Project, Tenant, User
 from tenants.permissions import require, signed_in
 from tenants.prefix import begins_with
@@ -154,7 +154,7 @@ class TenantSettings(FormPage):
         return SettingsForm(data, initial={name: getattr(self.tenant, name) for name in names})
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
-        zones = sorted(zone for zone in available_timezones() if "/" in zone and not zone.startswith("Etc/"))
+        zones = sorted(zone for zone in zones_to_choose() if "/" in zone and not zone.startswith("Etc/"))
         return super().get_context_data(**kwargs) | {"timezones": ["UTC", *zones]}
 
     def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
