@@ -38,7 +38,7 @@ _NOT_LOOKED_INTO = folded(
 )
 _STORED = folded("fileid fileids uuid uuids multimodaluuids mmuuids vectorstoreids containerid cacheid")
 _ELSEWHERE = folded("server_url connector_id")
-_IN_BODY = ("messages", "input", "prompt", "tools", "documents")  # looked at for media inside
+_IN_BODY = ("messages", "input", "prompt", "tools", "documents", "prediction")  # looked at for media inside
 _NOT_MEDIA_IN_BODY = frozenset(("audio", "file_search"))  # `audio` of a call says how the answer shall sound
 
 _DATA_URL = re.compile(r"data:[\w.+-]*/?[\w.+-]*(?:;[\w.+=-]+)*,", re.IGNORECASE)

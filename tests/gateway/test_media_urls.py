@@ -103,6 +103,10 @@ def test_every_form_of_a_part_is_looked_at(part):
         {"messages": [{"role": "user", "content": picture(BAD)}]},
         {"messages": [], "video": BAD},
         {"messages": [], "documents": [{"title": "a", "image": BAD}]},
+        {
+            "messages": [],
+            "prediction": {"type": "content", "content": [{"type": "image_url", "image_url": {"url": BAD}}]},
+        },
     ],
 )
 def test_every_place_of_a_body_is_looked_at(body):
