@@ -153,7 +153,7 @@ class KubernetesCluster:
             stored = self._read(asked, namespace)
             if stored is None:
                 continue
-            if DEPLOYMENT_LABEL not in stored["metadata"].get("labels", {}):
+            if DEPLOYMENT_LABEL not in (stored["metadata"].get("labels") or {}):
                 raise PermanentClusterError(
                     f"{stored['kind']} {namespace}/{name} was not made by Quartermaster (it has no label "
                     f"{DEPLOYMENT_LABEL}), so it is left alone. Delete it yourself if it should go."

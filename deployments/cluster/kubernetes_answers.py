@@ -99,7 +99,12 @@ def strange_answer(status: int, body: bytes | str) -> TemporaryClusterError:
 
 def _is_stored(metadata: Any, name: str) -> bool:
     """Whether these are the metadata of an object of that name which an API server keeps."""
-    return isinstance(metadata, dict) and metadata.get("name") == name and bool(metadata.get("uid"))
+    return (
+        isinstance(metadata, dict)
+        and metadata.get("name") == name
+        and bool(metadata.get("uid"))
+        and all(isinstance(metadata.get(each) or {}, dict) for each in ("labels", "annotations"))
+    )
 
 
 def _parse(body: bytes | str) -> dict[str, Any] | None:

@@ -37,7 +37,7 @@ def summarise(
             endpoints=tuple(endpoints),
             conditions=(terminating(),),
         )
-    annotations = deployment["metadata"].get("annotations", {})
+    annotations = deployment["metadata"].get("annotations") or {}
     wanted = int(deployment["spec"]["replicas"])
     generation = annotations.get(GENERATION_ANNOTATION, "")
     is_settled = updated_ready == updated == total == wanted

@@ -32,6 +32,11 @@ STRANGERS = {
     "another kind": (200, JSON, '{"kind": "Pod", "metadata": {"name": "stub-one"}}'),
     "another object": (200, JSON, '{"kind": "Deployment", "metadata": {"name": "other", "generation": 1}}'),
     "an object without numbers": (200, JSON, '{"kind": "Deployment", "metadata": {"name": "stub-one"}}'),
+    "labels in a list": (
+        200,
+        JSON,
+        '{"kind": "Deployment", "metadata": {"name": "stub-one", "uid": "u", "labels": ["a"], "generation": 1}}',
+    ),
     "json 404": (404, JSON, '{"message": "no Route matched with those values"}'),
     "404 about another": (
         404,
@@ -202,6 +207,18 @@ def test_a_change_is_tried_again_soon_after_a_stranger_answered(
     reconcile(deployment.pk, cluster=kubernetes)
     deployment.refresh_from_db()
     assert (deployment.state, deployment.ready_replicas) == (Deployment.State.HEALTHY, 2)
+
+
+def test_an_object_that_is_not_ours_and_has_no_labels_is_left_alone(stub, kubernetes):
+    nobodys = {"name": "stub-one", "uid": "u1", "labels": None, "annotations": None, "generation": 1}
+    stub.stranger = (
+        200,
+        JSON,
+        json.dumps({"kind": "Deployment", "metadata": nobodys, "spec": {"replicas": 1}}),
+    )
+    with pytest.raises(PermanentClusterError, match="was not made by Quartermaster"):
+        kubernetes.delete("quartermaster", "stub-one")
+    assert ("DELETE", "/apis/apps/v1/namespaces/quartermaster/deployments/stub-one") not in stub.asked
 
 
 def test_a_404_without_details_answers_what_was_asked(stub, kubernetes):
