@@ -6,7 +6,9 @@ from gateway.config_stream import (
     ConfigPart,
     ConfigRecords,
     ConfigRouting,
+    ProjectRecord,
     decode_part,
+    pack,
 )
 from gateway.contract import ConfigSnapshot, ContractError
 from gateway.proxy.index import Index
@@ -14,10 +16,16 @@ from gateway.proxy.records import Keys, Records, RecordsEdit
 
 
 class IndexBuilder:
-    """One message after the other is put on top of the index in force, which itself stays as it is."""
+    """A message is put on top of the index `before`, which itself stays as it is.
 
-    def __init__(self, before: Index | None) -> None:
+    Args:
+        before: what changes build on; of it, everything reuses what is the same.
+        is_told_anew: `before` was never in force, so of limits only those that are set now are known.
+    """
+
+    def __init__(self, before: Index | None, *, is_told_anew: bool = False) -> None:
         self._before = before
+        self._is_told_anew = is_told_anew
         self.head: ConfigHead | None = None
         self.is_ended = False
         self._edit: RecordsEdit | None = None
@@ -44,8 +52,8 @@ class IndexBuilder:
 
     def index(self) -> Index:
         """The index at the message's revision. Raises ContractError if it was cut off, or makes no sense."""
-        if self.head is None or self._edit is None or not self.is_ended:
-            raise ContractError("The configuration was cut off.")
+        keys = self._keys()
+        assert self.head is not None
         routing = self._routing
         if routing is None and (self.head.after is None or self._before is None):
             raise ContractError("The configuration has no routes.")
@@ -59,9 +67,13 @@ class IndexBuilder:
             settings=self.head.settings,
             contract_version=self.head.contract_version,
         )
-        gone = self._edit.gone_limits if self.head.after is not None else None
-        keys = Keys(self._edit.done(), before=self._compact(), gone_limits=gone)
         return Index(snapshot, keys=keys, state=self.head.state, before=self._before)
+
+    def _keys(self) -> Keys:
+        if self.head is None or self._edit is None or not self.is_ended:
+            raise ContractError("The configuration was cut off.")
+        gone = None if self.head.after is None or self._is_told_anew else self._edit.gone_limits
+        return Keys(self._edit.done(), before=self._compact(), gone_limits=gone)
 
     def _begin(self, head: ConfigHead) -> None:
         if self.head is not None:
@@ -72,15 +84,94 @@ class IndexBuilder:
             self._edit = RecordsEdit(Records(), known.records if known else None)
             return
         keys = self._compact()
-        if keys is None or self._before is None or self._before.revision != head.after:
+        if keys is None or self._builds_on != head.after:
             raise ContractError(f"These are changes since revision {head.after}, which is not in force here.")
         self._edit = RecordsEdit(keys.records)
 
+    @property
+    def _builds_on(self) -> int | None:
+        return self._before.revision if self._before else None
+
     def _compact(self) -> Keys | None:
-        keys = self._before.keys if self._before else None
-        return keys if isinstance(keys, Keys) else None
+        return _compact_keys(self._before)
 
     def _end(self, end: ConfigEnd) -> None:
         if self.head is None or end.revision != self.head.revision:
             raise ContractError("The configuration ends with another revision than it began with.")
         self.is_ended = True
+
+
+class NarrowingBuilder(IndexBuilder):
+    """Applies to the index in force what changes take away, where they begin at a revision that is still arriving.
+
+    What they give waits for everything, since it may rest on what is not known yet: a resumed tenant would
+    open keys again that were revoked in between. So the index stays the one of its own revision.
+    """
+
+    def __init__(self, before: Index, begins_at: int) -> None:
+        super().__init__(before)
+        self._in_force = before
+        self._begins_at = begins_at
+        self._parts: list[ConfigRecords] = []
+
+    def take_part(self, part: ConfigPart) -> None:
+        """As in `IndexBuilder`, of which routes are left out."""
+        keys = self._in_force.keys
+        if isinstance(part, ConfigRouting):
+            return
+        if isinstance(part, ConfigRecords) and isinstance(keys, Keys):
+            part = _narrowed(part, keys.records)
+            self._parts.append(part)
+        super().take_part(part)
+
+    def index(self) -> Index:
+        """The index in force without what was taken away. Raises ContractError if the message was cut off."""
+        before = self._in_force
+        return Index(before.snapshot, keys=self._keys(), state=before.state, before=before)
+
+    def message(self) -> bytes:
+        """What was taken away, as changes that lead to no new revision: for the copy on disk."""
+        before = self._in_force
+        head = ConfigHead(
+            revision=before.revision,
+            issued_at=before.issued_at,
+            after=before.revision,
+            state=before.state,
+            settings=before.settings,
+        )
+        return pack([head, *self._parts, ConfigEnd(revision=before.revision)])
+
+    @property
+    def _builds_on(self) -> int | None:
+        return self._begins_at
+
+
+def _narrowed(part: ConfigRecords, known: Records) -> ConfigRecords:
+    """Of some records those that are known, and of their grants what both say."""
+    return ConfigRecords(
+        tenants=[tenant for tenant in part.tenants if tenant.id in known.tenants],
+        projects=[
+            _with_fewer_grants(project, known.projects[project.id])
+            for project in part.projects
+            if project.id in known.projects
+        ],
+        keys=[key for key in part.keys if bytes.fromhex(key.digest) in known.keys],
+        limits=part.limits,
+        removed_tenants=part.removed_tenants,
+        removed_projects=part.removed_projects,
+        removed_keys=part.removed_keys,
+    )
+
+
+def _with_fewer_grants(project: ProjectRecord, known: ProjectRecord) -> ProjectRecord:
+    ends = {
+        model: min(end, known.grant_ends[model])
+        for model, end in project.grant_ends.items()
+        if model in known.grant_ends
+    }
+    return ProjectRecord(id=project.id, slug=project.slug, tenant_id=project.tenant_id, grant_ends=ends)
+
+
+def _compact_keys(index: Index | None) -> Keys | None:
+    keys = index.keys if index else None
+    return keys if isinstance(keys, Keys) else None

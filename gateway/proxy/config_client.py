@@ -4,13 +4,13 @@ import asyncio
 import random
 import time
 from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
-from typing import BinaryIO
 
 import aiohttp
 import structlog
 
-from gateway.config_stream import CONFIG_TYPE, Unpacker
+from gateway.config_stream import CONFIG_TYPE
 from gateway.contract import (
     CONFIG_PATH,
     REVISION_HEADER,
@@ -22,7 +22,9 @@ from gateway.contract import (
     encode,
 )
 from gateway.proxy.backoff import Backoff
-from gateway.proxy.config_build import IndexBuilder
+from gateway.proxy.config_arrival import Arrival
+from gateway.proxy.config_build import IndexBuilder, NarrowingBuilder
+from gateway.proxy.config_refresh import Everything, question_after
 from gateway.proxy.config_store import ConfigStore
 from gateway.proxy.index import Index
 from gateway.proxy.metrics import Metrics
@@ -34,7 +36,7 @@ _ACK_SECONDS = 5.0
 _OLD_NEWS_SECONDS = 2.0
 _CHANGES_ONLY_SECONDS = 6 * 3600.0  # then everything is fetched anew: what the ledger has seen used grows old
 _RETIRED_AFTER_SECONDS = 5.0  # a call looks its key up at once
-_AT_ONCE = 64 * 1024
+_REFRESH_AGAIN_SECONDS = 0.5, 60.0  # first and longest wait
 
 
 class ConfigClient:
@@ -59,6 +61,12 @@ class ConfigClient:
         self._is_confirmed = False  # the control plane has told this process everything
         self._everything_until = 0.0  # by the monotonic clock
         self._has_caught_up = False  # a copy from disk has what changed since
+        self._refreshing: asyncio.Task[None] | None = None  # fetches everything while polling goes on
+        # The revision and state to which everything that is arriving leads, where changes cannot be told from ours.
+        self._followed: tuple[int, str] | None = None
+        self._beyond = 0  # everything that is no newer cannot be brought up to date by changes
+        self._narrowed_to = 0  # what is older gives back what was taken away
+        self._disk = asyncio.Lock()
         self._retiring: set[asyncio.Task[None]] = set()
         self._problem = ""
         self._changed = asyncio.Event()
@@ -66,6 +74,16 @@ class ConfigClient:
     @property
     def _revision(self) -> int:
         return self._index.revision if self._index else 0
+
+    @property
+    def _position(self) -> tuple[int, str]:
+        """The revision and state of which we know everything that was told as changes."""
+        return self._followed or (self._revision, self._index.state if self._index else "")
+
+    @property
+    def _can_refresh(self) -> bool:
+        """Whether changes can be told to us while everything is fetched."""
+        return self._is_confirmed and self._index is not None and bool(self._index.state)
 
     def load_from_disk(self) -> None:
         """Put the configuration of an earlier process in force, if there is a readable one."""
@@ -113,22 +131,16 @@ class ConfigClient:
                 continue
 
     async def _ask_once(self) -> None:
-        # A copy from disk is current in everything but `used`, which the ledger has counted on meanwhile.
-        if time.monotonic() > self._everything_until:
-            self._is_confirmed = False
-        question = {"after": "0", "wait": str(_POLL_SECONDS)}
-        if self._index is not None and self._is_confirmed:
-            question["after"] = str(self._revision)
-            if self._index.state:
-                question["state"] = self._index.state
-        elif self._index is not None and self._index.state and not self._has_caught_up:
-            # What was revoked meanwhile is told first: everything may take seconds to arrive.
-            question = {"after": str(self._revision), "wait": "0", "state": self._index.state}
-        headers = {"accept": f"{CONFIG_TYPE}, application/json"}
-        timeout = aiohttp.ClientTimeout(sock_connect=3, sock_read=_POLL_SECONDS + 15)
-        async with self._session.get(
-            CONFIG_PATH, params=question, headers=headers, timeout=timeout
-        ) as answer:
+        if self._is_confirmed and time.monotonic() > self._everything_until:
+            # In everything but `used`, which the ledger has counted on meanwhile, we are current.
+            if self._can_refresh:
+                self._begin_refresh()
+            else:
+                self._is_confirmed = False
+        if not self._can_refresh:
+            await self._end_refresh()
+        index, followed = self._index, self._followed
+        async with self._get(self._question()) as answer:
             if answer.status == 204:
                 self._has_caught_up = True
                 self._metrics.control_up.set(1)
@@ -139,12 +151,26 @@ class ConfigClient:
             self._has_caught_up = True
             try:
                 if answer.content_type == CONFIG_TYPE:
-                    await self._receive(answer.content)
+                    await self._receive(answer.content, index, followed)
                 else:
+                    await self._end_refresh()
                     await self._receive_whole(await answer.read())
             except ContractError:
                 self._is_confirmed = False  # whatever it was: everything puts it right
                 raise
+
+    def _question(self) -> dict[str, str]:
+        if self._is_confirmed:
+            return question_after(*self._position, wait_seconds=_POLL_SECONDS)
+        if self._index is not None and self._index.state and not self._has_caught_up:
+            # What was revoked meanwhile is told first: everything may take seconds to arrive.
+            return question_after(*self._position)
+        return question_after(0, wait_seconds=_POLL_SECONDS)
+
+    def _get(self, question: dict[str, str]) -> AbstractAsyncContextManager[aiohttp.ClientResponse]:
+        headers = {"accept": f"{CONFIG_TYPE}, application/json"}
+        timeout = aiohttp.ClientTimeout(sock_connect=3, sock_read=_POLL_SECONDS + 15)
+        return self._session.get(CONFIG_PATH, params=question, headers=headers, timeout=timeout)
 
     async def _receive_whole(self, body: bytes) -> None:
         """Take a `ConfigSnapshot`."""
@@ -153,69 +179,151 @@ class ConfigClient:
         if await self._put_in_force(index, is_everything=True):
             await self._keep(lambda: self._store.keep_whole(body))
 
-    async def _receive(self, content: aiohttp.StreamReader) -> None:
-        """Take lines as they arrive, each of them a millisecond's work, so that calls go on in between."""
-        unpacker, builder = Unpacker(), IndexBuilder(self._index)
-        draft: BinaryIO | None = None
-        begun = bytearray()  # until it is clear what this is; of changes all
-        problem = ""
+    async def _receive(
+        self, content: aiohttp.StreamReader, index: Index | None, followed: tuple[int, str] | None
+    ) -> None:
+        """Take what was answered while `index` was in force and `followed` arriving."""
+        builder = IndexBuilder(index)
+        if index is not None and followed is not None:
+            builder = NarrowingBuilder(index, followed[0])
+        arrival = Arrival(self._store, builder)
+        only_changes = self._can_refresh
         try:
-            async for piece in content.iter_chunked(_AT_ONCE):
-                for line in unpacker.feed(piece):
-                    builder.take(line)
-                    await asyncio.sleep(0)
-                if builder.head is None or builder.head.after is not None:
-                    begun += piece
-                elif not problem:
-                    try:
-                        if draft is None:
-                            draft = self._store.draft()
-                            piece = bytes(begun) + piece
-                        self._store.require_room(len(piece))
-                        await asyncio.to_thread(draft.write, piece)
-                    except OSError as error:
-                        problem = str(error)
-                        if draft is not None:  # its room is for usage, now and not when all has come
-                            self._store.drop(draft)
-                            draft = None
-            index = builder.index()
-            is_everything = builder.head is not None and builder.head.after is None
-            if not await self._put_in_force(index, is_everything=is_everything):
+            await arrival.read(content, only_changes=only_changes)
+            if self._index is not index:  # a refresh has ended meanwhile: from there we ask again
                 return
-            if problem:
-                self._note_problem(f"Revision {index.revision} serves, but cannot be kept on disk: {problem}")
-            elif not is_everything:
-                await self._keep(lambda: self._add(bytes(begun)))
-            elif draft is not None:
-                kept, draft = draft, None
-                await self._keep(lambda: self._store.keep(kept))
+            if only_changes and arrival.is_everything:
+                await self._follow(arrival)
+            elif isinstance(builder, NarrowingBuilder):
+                await self._narrow(builder)
+            elif not await self._put_in_force(arrival.index(), is_everything=arrival.is_everything):
+                return
+            elif arrival.is_everything:
+                await self._keep_everything(arrival)
+            else:
+                await self._keep(lambda: self._add(bytes(arrival.changes)))
         finally:
-            if draft is not None:
-                self._store.drop(draft)
+            arrival.close()
+
+    async def _follow(self, arrival: Arrival) -> None:
+        """Only everything will do: have it fetched, and ask meanwhile for what changes after it."""
+        head = arrival.head
+        assert head is not None
+        self._metrics.control_up.set(1)
+        if head.revision <= self._position[0]:
+            self._is_behind(str(head.revision))
+            await asyncio.sleep(_OLD_NEWS_SECONDS)
+            return
+        self._followed = head.revision, head.state
+        self._beyond = head.revision - 1
+        self._begin_refresh()
+
+    async def _narrow(self, builder: NarrowingBuilder) -> None:
+        index, head = builder.index(), builder.head
+        assert head is not None
+        self._metrics.control_up.set(1)
+        self._index = index
+        self._followed = head.revision, head.state
+        self._narrowed_to = head.revision
+        self._apply(index)
+        _log.info("config_narrowed", revision=index.revision, by_changes_at=head.revision)
+        await self._keep(lambda: self._add(builder.message()))
+
+    def _begin_refresh(self) -> None:
+        if self._refreshing is None or self._refreshing.done():
+            self._refreshing = asyncio.get_running_loop().create_task(self._refresh())
+
+    async def _end_refresh(self) -> None:
+        """Break a refresh off: everything is fetched by whoever polls."""
+        self._followed, self._beyond = None, 0
+        if self._refreshing is not None:
+            self._refreshing.cancel()
+            await asyncio.wait([self._refreshing])
+            self._refreshing = None
+            async with self._disk:  # what it has begun to keep
+                pass
+
+    async def _refresh(self) -> None:
+        """Fetch everything while polling goes on, again and again until it could be put in force."""
+        backoff = Backoff(*_REFRESH_AGAIN_SECONDS)
+        while True:
+            reason = "it was overtaken by what cannot be told as changes"
+            try:
+                if await self._refresh_once():
+                    return
+            except (aiohttp.ClientError, TimeoutError, ContractError, OSError) as error:
+                if isinstance(error, ContractError):
+                    self._note_problem(str(error))
+                reason = f"{type(error).__name__}: {error}"
+            except Exception as error:  # or nobody would try again
+                _log.exception("config_refresh_failed")
+                reason = type(error).__name__
+            wait = backoff.next_wait()
+            _log.warning(
+                "config_not_refreshed",
+                reason=reason,
+                serving_revision=self._revision,
+                again_in_seconds=round(wait, 1),
+            )
+            await asyncio.sleep(wait)
+
+    async def _refresh_once(self) -> bool:
+        """Put everything in force as of now; False if it cannot be told."""
+        everything = Everything(self._get, self._store, self._index, self._beyond, lambda: self._position)
+        try:
+            index = await everything.fetch()
+            if index is None:
+                if everything.is_whole:
+                    self._is_confirmed = False  # an older control plane tells no changes: the poll takes it
+                self._is_behind(everything.newest)
+                return everything.is_whole
+            self._serve(index, is_everything=True)  # nothing was awaited since it was seen to be the newest
+            await asyncio.shield(self._keep_everything(everything.arrival))
+            return True
+        finally:
+            self._retire(everything.dropped)
+            everything.arrival.close()
 
     async def _put_in_force(self, index: Index, *, is_everything: bool) -> bool:
         """Make it the configuration for all calls from now on; False if it is older than what is known."""
         self._metrics.control_up.set(1)
-        oldest_news = self._revision + 1 if self._is_confirmed else self._revision
+        oldest_news = max(self._revision + self._is_confirmed, self._narrowed_to)
         if is_everything:
-            self._is_confirmed = True
-            spread = random.uniform(0.75, 1.25)  # noqa: S311 - so that gateways do not all ask at once
-            self._everything_until = time.monotonic() + _CHANGES_ONLY_SECONDS * spread
+            self._note_everything()
         if index.revision < oldest_news:
             self._is_behind(str(index.revision))
             await asyncio.sleep(_OLD_NEWS_SECONDS)  # it answers at once whatever we know: do not press it
             return False
+        self._serve(index, is_everything=is_everything)
+        return True
+
+    def _serve(self, index: Index, *, is_everything: bool) -> None:
         if is_everything:
+            self._note_everything()
             self._retire(self._index)
         self._problem = ""
+        self._followed, self._narrowed_to, self._beyond = None, 0, 0
         self._index = index
         self._apply(index)  # before it is on disk: a revoked key must not wait for that
         _log.info("config_applied", revision=index.revision, keys=len(index.keys), routes=len(index.routes))
-        return True
+
+    def _note_everything(self) -> None:
+        self._is_confirmed = True
+        spread = random.uniform(0.75, 1.25)  # noqa: S311 - so that gateways do not all ask at once
+        self._everything_until = time.monotonic() + _CHANGES_ONLY_SECONDS * spread
+
+    async def _keep_everything(self, arrival: Arrival) -> None:
+        if arrival.problem:
+            self._note_problem(
+                f"Revision {self._revision} serves, but cannot be kept on disk: {arrival.problem}"
+            )
+        else:
+            await self._keep(arrival.keep)
 
     async def _keep(self, write: Callable[[], None]) -> None:
         try:
-            await asyncio.to_thread(write)
+            async with self._disk:  # in the order in which they were put in force
+                await asyncio.to_thread(write)
         except OSError as error:
             self._note_problem(f"Revision {self._revision} serves, but cannot be kept on disk: {error}")
         self._changed.set()  # acknowledged once it would also survive a restart
@@ -232,11 +340,12 @@ class ConfigClient:
 
     def _is_behind(self, theirs: str) -> bool:
         """Whether the control plane is behind us, restored from an older copy; reported if so."""
-        if not theirs.isdigit() or int(theirs) >= self._revision:
+        ours, _ = self._position
+        if not theirs.isdigit() or int(theirs) >= ours:
             return False
         self._note_problem(
-            f"The control plane is at revision {theirs}, this gateway at {self._revision}: its database "
-            f"was probably restored. Raise its revision above {self._revision}."
+            f"The control plane is at revision {theirs}, this gateway at {ours}: its database "
+            f"was probably restored. Raise its revision above {ours}."
         )
         return True
 

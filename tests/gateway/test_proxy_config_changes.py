@@ -1,22 +1,17 @@
 """A gateway that is told everything once and then what changed: in memory, on disk, and as a process."""
 
-import asyncio
 import time
 
-import openai
 import pytest
-from aiohttp import web
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.config_stream import (
-    CONFIG_TYPE,
     KEEP_ALIVE,
     ConfigEnd,
     ConfigHead,
     ConfigRecords,
     ConfigRouting,
-    KeyRecord,
     LimitSetting,
     LimitsRecord,
     ProjectRecord,
@@ -24,51 +19,22 @@ from gateway.config_stream import (
     Unpacker,
     pack,
 )
-from gateway.contract import REVISION_HEADER, ContractError, RouteConfig, digest, new_key_secret
+from gateway.contract import ContractError, digest
 from gateway.proxy.config_build import IndexBuilder
 from gateway.proxy.config_store import ConfigStore
 from gateway.proxy.shards import Shards
-from tests.gateway.proxy_fixtures import MODEL, Road, StandInControlPlane, ask, wait_until
-
-SECRETS = [new_key_secret() for _ in range(3)]
-
-
-def key(number, **fields):
-    record = {"digest": digest(SECRETS[number]), "key_id": f"key-{number}", "prefix": f"qm_{number}"}
-    return KeyRecord(**{**record, "project_id": "project", "models": [MODEL], **fields})
-
-
-def everything(revision, *keys, routes=(), ends=None):
-    records = ConfigRecords(
-        tenants=[TenantRecord(id="tenant", slug="lab")],
-        projects=[
-            ProjectRecord(id="project", slug="p", tenant_id="tenant", grant_ends=ends or {MODEL: 2**40})
-        ],
-    )
-    head = ConfigHead(revision=revision, issued_at="now", state=f"s{revision}")
-    routing = ConfigRouting(routes=list(routes))
-    return pack([head, routing]) + pack(
-        [records, ConfigRecords(keys=list(keys)), ConfigEnd(revision=revision)]
-    )
-
-
-def changes(after, **records):
-    revision = records.pop("revision", after + 1)
-    head = ConfigHead(revision=revision, issued_at="now", after=after, state=f"s{revision}")
-    return pack([head, ConfigRecords(**records)]) + pack([ConfigEnd(revision=revision)])
-
-
-def index_of(body, before=None):
-    builder = IndexBuilder(before)
-    for line in Unpacker().feed(body):
-        builder.take(line)
-    return builder.index()
-
-
-def models_of(index, number=0):
-    found = index.keys.get(digest(SECRETS[number]))
-    return None if found is None else found.config.models
-
+from tests.gateway.config_lines import (
+    SECRETS,
+    LinesControlPlane,
+    changes,
+    everything,
+    index_of,
+    is_refused,
+    key,
+    models_of,
+    routes_of,
+)
+from tests.gateway.proxy_fixtures import MODEL, Road, ask, wait_until
 
 # --- in memory ---
 
@@ -244,51 +210,12 @@ def test_many_changes_make_it_ask_for_everything(tmp_path):
 # --- as a process ---
 
 
-class LinesControlPlane(StandInControlPlane):
-    """Answers with lines: with what stands in `answers` under the state that comes with the question."""
-
-    def __init__(self):
-        super().__init__()
-        self.answers = {}  # state -> revision, body
-        self.asked = []
-
-    async def _config(self, request):
-        after, state = int(request.query["after"]), request.query.get("state", "")
-        if CONFIG_TYPE not in request.headers.get("accept", "") or not (after or self.answers):
-            return await super()._config(request)
-        self.asked.append((after, state))
-        for _ in range(100):
-            revision, body = self.answers.get(state, (0, b""))
-            if revision > after:
-                break
-            await asyncio.sleep(0.01)
-        else:
-            return web.Response(status=204, headers={REVISION_HEADER: str(after)})
-        answer = web.StreamResponse(headers={"content-type": CONFIG_TYPE})
-        await answer.prepare(request)
-        for begin in range(0, len(body), 100):
-            await answer.write(body[begin : begin + 100])
-        return answer
-
-
 @pytest.fixture
 def lines_road(tmp_path, monkeypatch):
     monkeypatch.setattr("tests.gateway.proxy_fixtures.StandInControlPlane", LinesControlPlane)
     road = Road(tmp_path)
     yield road
     road.close()
-
-
-def is_refused(road, number):
-    try:
-        ask(road.client(SECRETS[number]))
-    except openai.AuthenticationError:
-        return True
-    return False
-
-
-def routes_of(road):
-    return [RouteConfig(model=MODEL, modes=["chat"], backends=[road.engine.backend()])]
 
 
 def test_a_revoked_key_is_refused_by_its_change_alone_and_after_a_restart_without_a_control_plane(lines_road):

@@ -1,0 +1,82 @@
+"""A configuration on its way in: read between calls, and written to disk while it comes if it holds everything."""
+
+import asyncio
+from typing import BinaryIO
+
+import aiohttp
+
+from gateway.config_stream import ConfigHead, Unpacker
+from gateway.proxy.config_build import IndexBuilder
+from gateway.proxy.config_store import ConfigStore
+from gateway.proxy.index import Index
+
+_AT_ONCE = 64 * 1024
+
+
+class Arrival:
+    """One message, everything or changes. Whoever makes one calls `close`, which takes away what was not kept."""
+
+    def __init__(self, store: ConfigStore, builder: IndexBuilder) -> None:
+        self._store = store
+        self._builder = builder
+        self._draft: BinaryIO | None = None
+        self.changes = bytearray()  # the message as it came, unless it is everything
+        self.problem = ""  # why everything cannot be kept on disk
+
+    @property
+    def head(self) -> ConfigHead | None:
+        return self._builder.head
+
+    @property
+    def is_everything(self) -> bool:
+        return self.head is not None and self.head.after is None
+
+    def index(self) -> Index:
+        """As the builder's: raises ContractError if the message was cut off, or makes no sense."""
+        return self._builder.index()
+
+    async def read(self, content: aiohttp.StreamReader, *, only_changes: bool = False) -> None:
+        """Take lines as they arrive, each of them a millisecond's work, so that calls go on in between.
+
+        With `only_changes` reading ends at the head of everything. Raises ContractError and aiohttp.ClientError.
+        """
+        unpacker = Unpacker()
+        async for piece in content.iter_chunked(_AT_ONCE):
+            for line in unpacker.feed(piece):
+                self._builder.take(line)
+                if only_changes and self.is_everything:
+                    return
+                await asyncio.sleep(0)
+            if not self.is_everything:
+                self.changes += piece
+            elif self.changes:
+                begun = bytes(self.changes)
+                self.changes.clear()
+                await self.write(begun + piece)
+            else:
+                await self.write(piece)
+
+    async def write(self, piece: bytes) -> None:
+        """Add to the copy of everything. Trouble with the disk is noted in `problem`, and the copy dropped."""
+        if self.problem:
+            return
+        try:
+            if self._draft is None:
+                self._draft = self._store.draft()
+            self._store.require_room(len(piece))
+            await asyncio.to_thread(self._draft.write, piece)
+        except OSError as error:
+            self.problem = str(error)
+            self.close()  # its room is for usage, now and not when all has come
+
+    def keep(self) -> None:
+        """Let the copy replace what was on disk. Raises OSError, and then that stays."""
+        draft, self._draft = self._draft, None
+        if draft is not None:
+            self._store.keep(draft)
+
+    def close(self) -> None:
+        """Drop the copy, if there is one that was not kept."""
+        draft, self._draft = self._draft, None
+        if draft is not None:
+            self._store.drop(draft)

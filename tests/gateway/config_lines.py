@@ -1,0 +1,111 @@
+"""Configurations as lines, and a stand-in for a control plane that answers with them."""
+
+import asyncio
+
+import openai
+from aiohttp import web
+
+from gateway.config_stream import (
+    CONFIG_TYPE,
+    ConfigEnd,
+    ConfigHead,
+    ConfigRecords,
+    ConfigRouting,
+    KeyRecord,
+    ProjectRecord,
+    TenantRecord,
+    Unpacker,
+    pack,
+)
+from gateway.contract import REVISION_HEADER, RouteConfig, digest, new_key_secret
+from gateway.proxy.config_build import IndexBuilder
+from tests.gateway.proxy_fixtures import MODEL, StandInControlPlane, ask
+
+SECRETS = [new_key_secret() for _ in range(3)]
+
+
+def key(number, **fields):
+    record = {"digest": digest(SECRETS[number]), "key_id": f"key-{number}", "prefix": f"qm_{number}"}
+    return KeyRecord(**{**record, "project_id": "project", "models": [MODEL], **fields})
+
+
+def everything(revision, *keys, routes=(), ends=None, state=None):
+    records = ConfigRecords(
+        tenants=[TenantRecord(id="tenant", slug="lab")],
+        projects=[
+            ProjectRecord(id="project", slug="p", tenant_id="tenant", grant_ends=ends or {MODEL: 2**40})
+        ],
+    )
+    head = ConfigHead(revision=revision, issued_at="now", state=state or f"s{revision}")
+    routing = ConfigRouting(routes=list(routes))
+    return pack([head, routing]) + pack(
+        [records, ConfigRecords(keys=list(keys)), ConfigEnd(revision=revision)]
+    )
+
+
+def changes(after, **records):
+    revision = records.pop("revision", after + 1)
+    head = ConfigHead(revision=revision, issued_at="now", after=after, state=f"s{revision}")
+    return pack([head, ConfigRecords(**records)]) + pack([ConfigEnd(revision=revision)])
+
+
+def index_of(body, before=None):
+    builder = IndexBuilder(before)
+    for line in Unpacker().feed(body):
+        builder.take(line)
+    return builder.index()
+
+
+def models_of(index, number=0):
+    found = index.keys.get(digest(SECRETS[number]))
+    return None if found is None else found.config.models
+
+
+class LinesControlPlane(StandInControlPlane):
+    """Answers with lines: with what stands in `answers` under the state that comes with the question.
+
+    A body may be a list: of bytes, of events that are waited for, and of None, where the connection breaks off.
+    """
+
+    def __init__(self):
+        super().__init__()
+        self.answers = {}  # state -> revision, body
+        self.asked = []
+
+    async def _config(self, request):
+        after, state = int(request.query["after"]), request.query.get("state", "")
+        if CONFIG_TYPE not in request.headers.get("accept", "") or not (after or self.answers):
+            return await super()._config(request)
+        self.asked.append((after, state))
+        for _ in range(100):
+            revision, body = self.answers.get(state, (0, b""))
+            if revision > after:
+                break
+            await asyncio.sleep(0.01)
+        else:
+            return web.Response(status=204, headers={REVISION_HEADER: str(after)})
+        answer = web.StreamResponse(headers={"content-type": CONFIG_TYPE})
+        await answer.prepare(request)
+        for piece in [body] if isinstance(body, bytes) else body:
+            if piece is None:
+                request.transport.abort()
+                break
+            if isinstance(piece, bytes):
+                for begin in range(0, len(piece), 100):
+                    await answer.write(piece[begin : begin + 100])
+            else:
+                while not piece.is_set():
+                    await asyncio.sleep(0.01)
+        return answer
+
+
+def is_refused(road, number):
+    try:
+        ask(road.client(SECRETS[number]))
+    except openai.AuthenticationError:
+        return True
+    return False
+
+
+def routes_of(road):
+    return [RouteConfig(model=MODEL, modes=["chat"], backends=[road.engine.backend()])]

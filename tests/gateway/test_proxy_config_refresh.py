@@ -1,0 +1,342 @@
+"""Everything is fetched anew beside the changes: what is revoked meanwhile stays revoked, whatever becomes of it."""
+
+import asyncio
+import contextlib
+import threading
+
+import aiohttp
+import pytest
+
+from gateway.config_stream import KEEP_ALIVE, LimitSetting, LimitsRecord, ProjectRecord, TenantRecord
+from gateway.contract import Ack, digest
+from gateway.proxy.config_build import IndexBuilder, NarrowingBuilder
+from gateway.proxy.config_client import ConfigClient
+from gateway.proxy.config_store import ConfigStore
+from gateway.proxy.metrics import Metrics
+from tests.gateway.config_lines import (
+    SECRETS,
+    LinesControlPlane,
+    Unpacker,
+    changes,
+    everything,
+    index_of,
+    is_refused,
+    key,
+    models_of,
+    routes_of,
+)
+from tests.gateway.proxy_fixtures import MODEL, Road, ask, wait_until
+
+FIRST, SECOND, THIRD = range(3)
+OUTGROWN = KEEP_ALIVE * 50  # on the disk of these tests: so many changes that everything is fetched anew
+
+
+def slowly(body):
+    """A body that stops in the middle until the event is set."""
+    event = threading.Event()
+    return [body[:-60], event, body[-60:]], event
+
+
+def revoked(number):
+    return {"removed_keys": [digest(SECRETS[number])]}
+
+
+class Follower:
+    """A client of the configuration in this process, and every index that it has put in force."""
+
+    def __init__(self, control, directory):
+        self.control = control
+        self.file = directory / "snapshot.json"
+        self.applied = []
+
+    def index(self):
+        return self.applied[-1] if self.applied else None
+
+    def serves(self, revision):
+        return bool(self.applied) and self.applied[-1].revision == revision
+
+    def on_disk(self):
+        return ConfigStore(self.file).load()
+
+    def asked_for_everything(self, after):
+        return self.control.asked.count((after, ""))
+
+    async def until(self, claim, what):
+        for _ in range(1500):
+            if claim():
+                return
+            await asyncio.sleep(0.01)
+        raise AssertionError(f"{what} did not happen")
+
+    def run(self, scenario):
+        async def work():
+            headers = {"authorization": f"Bearer {self.control.token}"}
+            async with aiohttp.ClientSession(self.control.url, headers=headers) as session:
+                client = ConfigClient(
+                    session, "gw-test", self.file, self.applied.append, self.describe, Metrics()
+                )
+                polling = asyncio.create_task(client.poll())
+                try:
+                    await scenario(self)
+                finally:
+                    polling.cancel()
+                    with contextlib.suppress(asyncio.CancelledError):
+                        await polling
+
+        asyncio.run(work())
+
+    def describe(self, problem):
+        return Ack(revision=self.applied[-1].revision, started_at="now", problem=problem)
+
+
+@pytest.fixture
+def follower(tmp_path, monkeypatch):
+    monkeypatch.setattr("gateway.proxy.config_store.SMALLEST_LIMIT", 0)
+    monkeypatch.setattr("gateway.proxy.config_client._REFRESH_AGAIN_SECONDS", (0.05, 0.2))
+    control = LinesControlPlane()
+    control.up()
+    yield Follower(control, tmp_path)
+    control.close()
+
+
+async def refreshing(one, body):
+    """Serve revision 11, and be fetching everything anew."""
+    answers = one.control.answers
+    answers[""] = 10, everything(10, key(FIRST), key(SECOND))
+    await one.until(lambda: one.serves(10), "the first configuration")
+    answers[""] = 11, body
+    answers["s10"] = 11, changes(10, keys=[key(THIRD)]) + OUTGROWN
+    await one.until(lambda: one.asked_for_everything(0) > 1, "the question for everything")
+    assert one.serves(11)
+
+
+def test_a_key_revoked_while_everything_arrives_is_refused_at_once_and_stays_so(follower):
+    async def scenario(one):
+        body, rest = slowly(everything(11, key(FIRST), key(SECOND), key(THIRD)))
+        await refreshing(one, body)
+        one.control.answers["s11"] = 12, changes(11, **revoked(FIRST))
+        await one.until(lambda: one.serves(12), "the revocation, which waits for nothing")
+        assert models_of(one.index(), FIRST) is None
+        since = len(one.applied)
+        assert not rest.is_set()
+        rest.set()
+        await one.until(lambda: len(one.applied) > since, "everything")
+        for index in one.applied[since:]:
+            assert [models_of(index, number) for number in (FIRST, SECOND)] == [None, [MODEL]]
+            assert index.revision == 12
+        await one.until(lambda: not one.file.with_suffix(".changes").exists(), "the copy on disk")
+        assert (one.on_disk().revision, models_of(one.on_disk(), FIRST)) == (12, None)
+        one.control.answers["s12"] = 13, changes(12, **revoked(SECOND))
+        await one.until(lambda: one.serves(13), "a change on top of it")
+
+    follower.run(scenario)
+
+
+def test_a_change_that_was_arriving_when_everything_came_is_asked_for_again_from_there(follower):
+    async def scenario(one):
+        body, rest = slowly(everything(12, key(FIRST), key(SECOND)))
+        await refreshing(one, body)
+        change, end = slowly(changes(11, revision=13, **revoked(FIRST)))
+        one.control.answers["s11"] = 13, change
+        await one.until(lambda: (11, "s11") in one.control.asked, "the question for changes")
+        rest.set()
+        await one.until(lambda: one.serves(12), "everything")
+        one.control.answers["s12"] = 13, changes(12, keys=[key(THIRD)], **revoked(FIRST))
+        end.set()
+        await one.until(lambda: one.serves(13), "the change")
+        assert [models_of(one.index(), number) for number in (FIRST, THIRD)] == [None, [MODEL]]
+        await one.until(lambda: one.on_disk().revision == 13, "the change on disk")
+        assert models_of(one.on_disk(), FIRST) is None
+
+    follower.run(scenario)
+
+
+@pytest.mark.parametrize("end", ["broken off", "cut off", "damaged"])
+def test_a_refresh_that_fails_changes_nothing_and_is_tried_again(follower, end):
+    async def scenario(one):
+        body = everything(11, key(FIRST), key(SECOND))
+        ends = {"broken off": [body[:-60], None], "cut off": body[:-60], "damaged": body[:-9] + b"x" * 9}
+        await refreshing(one, ends[end])
+        applied = len(one.applied)
+        await one.until(lambda: one.asked_for_everything(0) > 2, "the second try")
+        assert len(one.applied) == applied
+        assert one.on_disk().revision == 11
+        one.control.answers["s11"] = 12, changes(11, **revoked(FIRST))
+        await one.until(lambda: one.serves(12), "a change between two tries")
+        one.control.answers[""] = 12, everything(12, key(SECOND))
+        await one.until(lambda: len(one.applied) > applied + 1, "everything")
+        assert (one.index().revision, models_of(one.index(), FIRST)) == (12, None)
+
+    follower.run(scenario)
+
+
+def test_a_fetch_after_an_unnamed_change_is_tried_again_without_another_reason(follower):
+    async def scenario(one):
+        answers = one.control.answers
+        answers[""] = 10, everything(10, key(FIRST))
+        await one.until(lambda: one.serves(10), "the first configuration")
+        body = everything(11, key(SECOND))
+        answers[""] = 11, [body[:-60], None]
+        answers["s10"] = 11, body
+        await one.until(lambda: one.asked_for_everything(10) > 1, "the second try")
+        assert one.serves(10)
+        answers[""] = 11, body
+        await one.until(lambda: one.serves(11), "everything")
+
+    follower.run(scenario)
+
+
+def test_everything_that_contradicts_what_is_known_of_its_revision_is_dropped(follower):
+    """The database was restored from a copy in between, so one of the two is of another history."""
+
+    async def scenario(one):
+        body = everything(11, key(FIRST), key(SECOND), state="of another history")
+        await refreshing(one, body)
+        applied = len(one.applied)
+        await one.until(lambda: one.asked_for_everything(0) > 2, "the second try")
+        assert len(one.applied) == applied
+
+    follower.run(scenario)
+
+
+def test_two_unnamed_changes_during_one_fetch_and_revocations_after_each(follower):
+    async def scenario(one):
+        answers = one.control.answers
+        answers[""] = 10, everything(10, key(FIRST), key(SECOND))
+        await one.until(lambda: one.serves(10), "the first configuration")
+        first = everything(11, key(FIRST), key(SECOND), key(THIRD))
+        body, rest = slowly(first)
+        answers[""] = answers["s10"] = 11, body
+        await one.until(lambda: one.asked_for_everything(10), "the question for everything")
+        answers["s11"] = 12, changes(11, **revoked(FIRST))
+        await one.until(lambda: models_of(one.index(), FIRST) is None, "the revocation after the first")
+        answers["s12"] = 13, everything(13, key(SECOND), key(THIRD))
+        answers["s13"] = 14, changes(13, **revoked(SECOND))
+        await one.until(lambda: models_of(one.index(), SECOND) is None, "the revocation after the second")
+        assert one.index().revision == 10, "the rest is still to come"
+        narrowed = len(one.applied)
+        assert (one.on_disk().revision, models_of(one.on_disk(), FIRST)) == (10, None)
+        assert not rest.is_set()
+        rest.set()
+        await one.until(lambda: one.asked_for_everything(12), "the question for what is newer")
+        assert len(one.applied) == narrowed, "the first one cannot be brought up to date"
+        answers[""] = 13, everything(13, key(SECOND), key(THIRD))
+        await one.until(lambda: one.serves(14), "everything")
+        for index in one.applied[narrowed:]:
+            found = [models_of(index, number) for number in (FIRST, SECOND, THIRD)]
+            assert found == [None, None, [MODEL]]
+
+    follower.run(scenario)
+
+
+def test_everything_that_is_older_than_what_was_taken_away_is_not_put_in_force(follower):
+    """After changes that cannot be understood everything is waited for, and may have been compiled before."""
+
+    async def scenario(one):
+        answers = one.control.answers
+        answers[""] = 10, everything(10, key(FIRST), key(SECOND))
+        await one.until(lambda: one.serves(10), "the first configuration")
+        body, _ = slowly(everything(11, key(FIRST)))
+        answers[""] = answers["s10"] = 11, body
+        await one.until(lambda: one.asked_for_everything(10), "the question for everything")
+        answers["s11"] = 12, changes(11, **revoked(FIRST))
+        await one.until(lambda: models_of(one.index(), FIRST) is None, "the revocation")
+        since = len(one.applied)
+        answers[""] = answers["s10"] = 11, everything(11, key(FIRST))
+        answers["s12"] = 13, changes(12)[:-10]
+        await one.until(lambda: one.asked_for_everything(0) > 1, "the question for everything")
+        answers["s12"] = 13, changes(12)
+        answers[""] = answers["s10"] = 13, everything(13, key(SECOND))
+        await one.until(lambda: one.serves(13), "everything")
+        assert {str(models_of(index, FIRST)) for index in one.applied[since:]} == {"None"}
+
+    follower.run(scenario)
+
+
+def narrowed(index, begins_at, body):
+    builder = NarrowingBuilder(index, begins_at)
+    for line in Unpacker().feed(body):
+        builder.take(line)
+    return builder
+
+
+def test_of_changes_beyond_an_unnamed_one_only_what_they_take_away_is_in_force():
+    old = index_of(everything(1, key(FIRST), key(SECOND), ends={MODEL: 100, "other": 100}))
+    granted = ProjectRecord(id="project", slug="p", tenant_id="tenant", grant_ends={MODEL: 50, "new": 200})
+    body = changes(
+        7,
+        tenants=[TenantRecord(id="elsewhere", slug="elsewhere")],
+        projects=[granted, ProjectRecord(id="theirs", slug="t", tenant_id="elsewhere")],
+        keys=[key(THIRD), key(SECOND, networks=["10.0.0.0/8"], models=[MODEL, "new"])],
+        limits=[
+            LimitsRecord(
+                scope="project",
+                scope_id="project",
+                limits=[LimitSetting(id="one", kind="requests_per_minute", value=3)],
+            )
+        ],
+        **revoked(FIRST),
+    )
+    builder = narrowed(old, 7, body)
+    new = builder.index()
+    assert (new.revision, new.state, len(new.keys)) == (1, "s1", 1)
+    assert [models_of(new, number) for number in range(3)] == [None, [MODEL], None]
+    found = new.keys.get(digest(SECRETS[SECOND])).config
+    assert (found.networks, found.grant_ends, [limit.id for limit in found.limits]) == (
+        ["10.0.0.0/8"],
+        {MODEL: 50},
+        ["one"],
+    )
+    again = index_of(builder.message(), old)
+    assert (again.revision, again.state) == (1, "s1")
+    assert again.keys.get(digest(SECRETS[SECOND])).config == found
+    assert models_of(again, FIRST) is None
+
+
+def test_a_tenant_that_is_resumed_opens_its_keys_again_only_with_everything():
+    """Between the two one of its keys may have been revoked, and what said so is still arriving."""
+    stopped = index_of(changes(1, removed_tenants=["tenant"]), index_of(everything(1, key(FIRST))))
+    resumed = changes(7, tenants=[TenantRecord(id="tenant", slug="lab")])
+    assert models_of(narrowed(stopped, 7, resumed).index()) is None
+
+
+def test_limits_that_are_gone_are_forgotten_when_everything_was_brought_up_to_date():
+    limits = [LimitSetting(id="one", kind="requests_per_minute", value=3)]
+    old = index_of(everything(1, key(FIRST)))
+    old = index_of(changes(1, limits=[LimitsRecord(scope="key", scope_id="key-0", limits=limits)]), old)
+    assert models_of(old)
+    assert "one" in old.limit_ids
+    builder = IndexBuilder(index_of(everything(5, key(FIRST)), old), is_told_anew=True)
+    for line in Unpacker().feed(changes(5, keys=[key(SECOND)])):
+        builder.take(line)
+    assert "one" not in builder.index().limit_ids
+
+
+def test_a_gateway_refuses_a_revoked_key_while_everything_arrives_and_after_a_crash(tmp_path, monkeypatch):
+    monkeypatch.setattr("tests.gateway.proxy_fixtures.StandInControlPlane", LinesControlPlane)
+    road = Road(tmp_path)
+    try:
+        answers, routes = road.control.answers, routes_of(road)
+        answers[""] = 10, everything(10, key(FIRST), key(SECOND), routes=routes)
+        wait_until(lambda: not is_refused(road, FIRST), what="everything")
+        body, rest = slowly(everything(11, key(FIRST), key(SECOND), key(THIRD), routes=routes))
+        answers[""] = answers["s10"] = 11, body
+        wait_until(lambda: (10, "") in road.control.asked, what="the question for everything")
+        answers["s11"] = 12, changes(11, **revoked(FIRST))
+        wait_until(lambda: is_refused(road, FIRST), what="the refusal")
+        assert ask(road.client(SECRETS[SECOND]))
+        assert is_refused(road, THIRD)
+        road.control.down()
+        road.gateway.process.kill()
+        road.gateway.start()
+        assert is_refused(road, FIRST)
+        assert ask(road.client(SECRETS[SECOND]))
+        rest.set()
+        road.control.up()
+        wait_until(lambda: not is_refused(road, THIRD), what="everything")
+        wait_until(
+            lambda: road.gateway.metric("llm_gateway_config_revision") == 12, what="what came after it"
+        )
+        assert is_refused(road, FIRST)
+    finally:
+        road.close()
