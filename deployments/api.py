@@ -47,7 +47,7 @@ class DeploymentSerializer(serializers.ModelSerializer):  # type: ignore[type-ar
     conditions = ConditionSerializer(many=True, read_only=True)
     backends = BackendSerializer(many=True, read_only=True)
     sharing = serializers.ChoiceField(choices=Sharing.choices, read_only=True)
-    only_tenant = serializers.SlugRelatedField(slug_field="slug", read_only=True)  # type: ignore[var-annotated]
+    only_tenant = serializers.SlugRelatedField(slug_field="slug", read_only=True, allow_null=True)  # type: ignore[var-annotated]
     controls_in_force = serializers.ListField(child=serializers.CharField(), read_only=True)
 
     class Meta:

@@ -310,6 +310,7 @@ OPAQUE_PARAMETERS = {
 # Tasks that take an id and no tenant, and why.
 PLATFORM_TASKS = {
     "deployments.tasks.reconcile_deployment": "a deployment is the platform's",
+    "deployments.tasks.try_cluster": "a cluster is the platform's, and asks no row",
     "tenants.audit.tasks.erase_person": "a person belongs to no tenant; its order is signed, and says who ordered",
     "tenants.oidc.tasks.check_identities": "people belong to no tenant; their groups may concern several",
     "tenants.oidc.tasks.apply_group_rule": "the rule itself says which tenant it gives a role in",

@@ -332,7 +332,7 @@ class World:
         actions.announce_what_the_clock_changed()
 
     def end_grant(self, key, model):
-        key.project.grants.filter(model=model).update(revoked_at=now())
+        key.project.grants.filter(model=model, revoked_at=None).update(revoked_at=now())
         raise_revision(projects=[key.project_id])
 
     def _limit(self, on, model, **place):

