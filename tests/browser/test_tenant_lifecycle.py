@@ -73,7 +73,7 @@ def test_an_owner_and_an_operator_close_a_tenant(browser, pier):
         page.goto(f"{pier.home}settings/closing/")
         page.get_by_label("to confirm").fill(pier.tenant.slug)
         page.get_by_role("button", name="Close for good").click()
-        expect(page.get_by_text("Pier Insurance is closed.").first).to_be_visible()
+        expect(page.get_by_text(f"{pier.tenant.name} is closed.").first).to_be_visible()
         assert problems_of(page, seen, "closed", "light") == []
     pier.tenant.refresh_from_db()
     assert pier.tenant.status == "closed"
@@ -88,6 +88,6 @@ def test_operators_see_what_stops_before_they_suspend(browser, pier):
         if SHOTS:
             page.screenshot(path=f"{SHOTS}/admin-suspend.png")
         page.get_by_role("button", name="Suspend tenant").click()
-        expect(page.get_by_text("Pier Insurance is suspended.")).to_be_visible()
+        expect(page.get_by_text(f"{pier.tenant.name} is suspended.")).to_be_visible()
         if SHOTS:
             page.screenshot(path=f"{SHOTS}/admin-suspended.png")
