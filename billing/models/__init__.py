@@ -10,17 +10,13 @@ from billing.models.ledger import (
     Price,
     Quantities,
     QuarantinedEvent,
-    Rollup,
-    RollupDay,
-    RollupDelta,
-    RollupEstimated,
-    RollupHour,
     Sku,
     UnpostedDay,
     UsageBackend,
     UsageEvent,
     UsageImport,
 )
+from billing.models.rollups import Rollup, RollupDay, RollupDelta, RollupEstimated, RollupHour
 
 __all__ = [
     "BilledModel",

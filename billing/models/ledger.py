@@ -23,7 +23,7 @@ def amount_field(**options: object) -> models.DecimalField:  # type: ignore[type
     return models.DecimalField(max_digits=38, decimal_places=14, **options)  # type: ignore[arg-type]
 
 
-def _unchecked(to: type[models.Model]) -> models.ForeignKey:  # type: ignore[type-arg]
+def unchecked(to: type[models.Model]) -> models.ForeignKey:  # type: ignore[type-arg]
     """A reference that is resolved when the row is made, and that RollupDay's foreign keys keep from dangling."""
     return models.ForeignKey(to, models.PROTECT, db_index=False, db_constraint=False, related_name="+")
 
@@ -143,9 +143,9 @@ class UsageEvent(BillingOwned):
     audio = models.IntegerField(default=0)
     request = models.IntegerField(default=0)
     event_id = models.UUIDField()
-    tenant = _unchecked(Tenant)
-    project = _unchecked(Project)
-    key = _unchecked(ApiKey)
+    tenant = unchecked(Tenant)
+    project = unchecked(Project)
+    key = unchecked(ApiKey)
     occurred_at = models.DateTimeField()
     recorded_at = models.DateTimeField(default=now)
     latency_ms = models.IntegerField()
@@ -153,7 +153,7 @@ class UsageEvent(BillingOwned):
     config_revision = models.BigIntegerField()
     day = models.DateField()  # in the tenant's time zone
     period = models.DateField()  # first day of the month it is posted to
-    model = _unchecked(BilledModel)
+    model = unchecked(BilledModel)
     http_status = models.SmallIntegerField()
     is_unpriced = models.BooleanField()
     is_exact = models.BooleanField()
@@ -221,109 +221,6 @@ class QuarantinedEvent(BillingOwned):
 
     def __str__(self) -> str:
         return f"{self.source} {self.event_id}: {self.reason}"
-
-
-class RollupDelta(BillingOwned, Quantities):
-    """What the rollups gained and do not hold yet; written with the usage, moved by billing.folding within seconds.
-
-    The database keeps no unique index on it: several rows may have the same key (`pk`).
-    """
-
-    pk = CompositePrimaryKey(
-        "period", "tenant", "project", "key", "model", "day", "hour", "is_unpriced", "is_exact"
-    )
-    tenant = _unchecked(Tenant)
-    project = _unchecked(Project)
-    key = _unchecked(ApiKey)
-    model = _unchecked(BilledModel)
-    period = models.DateField()
-    day = models.DateField()
-    hour = models.DateTimeField()
-    is_unpriced = models.BooleanField()
-    is_exact = models.BooleanField()
-    calls = models.BigIntegerField()
-    amount = amount_field(null=True)
-
-    class Meta(BillingOwned.Meta):
-        db_table = "rollup_delta"
-        indexes = [Index(fields=["tenant", "day"], name="rollup_delta_tenant_day")]
-
-    def __str__(self) -> str:
-        return f"{self.calls} calls in the hour from {self.hour:%Y-%m-%d %H:%M}"
-
-
-class Rollup(BillingOwned, Quantities):
-    """Sums of events. Priced and unpriced calls never share a row.
-
-    What Django reads is a view: the table `…_folded` of the same columns, and what RollupDelta adds. So the sums are
-    right at any moment, and a key (`pk`) may stand in several rows: sum them.
-    """
-
-    period = models.DateField()
-    is_unpriced = models.BooleanField()
-    calls = models.BigIntegerField()
-    amount = amount_field(null=True)
-
-    class Meta:
-        abstract = True
-
-
-class RollupHour(Rollup):
-    """Per project, model and hour (UTC); also per day, because midnight may fall inside an hour."""
-
-    pk = CompositePrimaryKey("period", "tenant", "project", "model", "day", "hour", "is_unpriced")
-    tenant = _unchecked(Tenant)
-    project = _unchecked(Project)
-    model = _unchecked(BilledModel)
-    day = models.DateField()
-    hour = models.DateTimeField()
-
-    class Meta(Rollup.Meta):
-        managed = False  # a view
-        db_table = "rollup_hour"
-        indexes = [Index(fields=["model", "hour"], name="rollup_hour_model_hour")]
-
-    def __str__(self) -> str:
-        return f"{self.calls} calls in the hour from {self.hour:%Y-%m-%d %H:%M}"
-
-
-class RollupDay(Rollup):
-    """Per project, key, model and day of the tenant. Its foreign keys keep billed things from deletion."""
-
-    pk = CompositePrimaryKey("period", "tenant", "project", "key", "model", "day", "is_unpriced")
-    tenant = models.ForeignKey(Tenant, models.PROTECT, db_index=False, related_name="+")
-    project = models.ForeignKey(Project, models.PROTECT, db_index=False, related_name="+")
-    key = models.ForeignKey(ApiKey, models.PROTECT, db_index=False, related_name="+")
-    model = models.ForeignKey(BilledModel, models.PROTECT, db_index=False, related_name="+")
-    day = models.DateField()
-
-    class Meta(Rollup.Meta):
-        managed = False  # a view
-        db_table = "rollup_day"
-        indexes = [Index(fields=["tenant", "day"], name="rollup_day_tenant_day")]
-
-    def __str__(self) -> str:
-        return f"{self.calls} calls on {self.day}"
-
-
-class RollupEstimated(Rollup):
-    """Of the other rollups, the calls whose tokens were estimated, in whole or in part (`is_exact` false)."""
-
-    pk = CompositePrimaryKey("period", "tenant", "project", "key", "model", "day", "hour", "is_unpriced")
-    tenant = _unchecked(Tenant)
-    project = _unchecked(Project)
-    key = _unchecked(ApiKey)
-    model = _unchecked(BilledModel)
-    day = models.DateField()
-    hour = models.DateTimeField()
-
-    class Meta(Rollup.Meta):
-        managed = False  # a view
-        db_table = "rollup_estimated"
-        indexes = [Index(fields=["tenant", "day"], name="rollup_estimated_tenant_day")]
-
-    def __str__(self) -> str:
-        return f"{self.calls} estimated calls in the hour from {self.hour:%Y-%m-%d %H:%M}"
 
 
 class BillingPeriod(BillingOwned):

@@ -1,0 +1,112 @@
+"""Sums of usage by hour and by day, which pages, reports and cost lines read. billing.folding fills them."""
+
+from __future__ import annotations
+
+from django.db import models
+from django.db.models import CompositePrimaryKey, Index
+
+from billing.models.ledger import BilledModel, BillingOwned, Quantities, amount_field, unchecked
+from tenants.models import ApiKey, Project, Tenant
+
+
+class RollupDelta(BillingOwned, Quantities):
+    """What the rollups gained and do not hold yet; written with the usage, moved by billing.folding within seconds.
+
+    The database keeps no unique index on it: several rows may have the same key (`pk`).
+    """
+
+    pk = CompositePrimaryKey(
+        "period", "tenant", "project", "key", "model", "day", "hour", "is_unpriced", "is_exact"
+    )
+    tenant = unchecked(Tenant)
+    project = unchecked(Project)
+    key = unchecked(ApiKey)
+    model = unchecked(BilledModel)
+    period = models.DateField()
+    day = models.DateField()
+    hour = models.DateTimeField()
+    is_unpriced = models.BooleanField()
+    is_exact = models.BooleanField()
+    calls = models.BigIntegerField()
+    amount = amount_field(null=True)
+
+    class Meta(BillingOwned.Meta):
+        db_table = "rollup_delta"
+        indexes = [Index(fields=["tenant", "day"], name="rollup_delta_tenant_day")]
+
+    def __str__(self) -> str:
+        return f"{self.calls} calls in the hour from {self.hour:%Y-%m-%d %H:%M}"
+
+
+class Rollup(BillingOwned, Quantities):
+    """Sums of events. Priced and unpriced calls never share a row.
+
+    What Django reads is a view: the table `…_folded` of the same columns, and what RollupDelta adds. So the sums are
+    right at any moment, and a key (`pk`) may stand in several rows: sum them.
+    """
+
+    period = models.DateField()
+    is_unpriced = models.BooleanField()
+    calls = models.BigIntegerField()
+    amount = amount_field(null=True)
+
+    class Meta:
+        abstract = True
+
+
+class RollupHour(Rollup):
+    """Per project, model and hour (UTC); also per day, because midnight may fall inside an hour."""
+
+    pk = CompositePrimaryKey("period", "tenant", "project", "model", "day", "hour", "is_unpriced")
+    tenant = unchecked(Tenant)
+    project = unchecked(Project)
+    model = unchecked(BilledModel)
+    day = models.DateField()
+    hour = models.DateTimeField()
+
+    class Meta(Rollup.Meta):
+        managed = False  # a view
+        db_table = "rollup_hour"
+        indexes = [Index(fields=["model", "hour"], name="rollup_hour_model_hour")]
+
+    def __str__(self) -> str:
+        return f"{self.calls} calls in the hour from {self.hour:%Y-%m-%d %H:%M}"
+
+
+class RollupDay(Rollup):
+    """Per project, key, model and day of the tenant. Its foreign keys keep billed things from deletion."""
+
+    pk = CompositePrimaryKey("period", "tenant", "project", "key", "model", "day", "is_unpriced")
+    tenant = models.ForeignKey(Tenant, models.PROTECT, db_index=False, related_name="+")
+    project = models.ForeignKey(Project, models.PROTECT, db_index=False, related_name="+")
+    key = models.ForeignKey(ApiKey, models.PROTECT, db_index=False, related_name="+")
+    model = models.ForeignKey(BilledModel, models.PROTECT, db_index=False, related_name="+")
+    day = models.DateField()
+
+    class Meta(Rollup.Meta):
+        managed = False  # a view
+        db_table = "rollup_day"
+        indexes = [Index(fields=["tenant", "day"], name="rollup_day_tenant_day")]
+
+    def __str__(self) -> str:
+        return f"{self.calls} calls on {self.day}"
+
+
+class RollupEstimated(Rollup):
+    """Of the other rollups, the calls whose tokens were estimated, in whole or in part (`is_exact` false)."""
+
+    pk = CompositePrimaryKey("period", "tenant", "project", "key", "model", "day", "hour", "is_unpriced")
+    tenant = unchecked(Tenant)
+    project = unchecked(Project)
+    key = unchecked(ApiKey)
+    model = unchecked(BilledModel)
+    day = models.DateField()
+    hour = models.DateTimeField()
+
+    class Meta(Rollup.Meta):
+        managed = False  # a view
+        db_table = "rollup_estimated"
+        indexes = [Index(fields=["tenant", "day"], name="rollup_estimated_tenant_day")]
+
+    def __str__(self) -> str:
+        return f"{self.calls} estimated calls in the hour from {self.hour:%Y-%m-%d %H:%M}"
