@@ -5,6 +5,7 @@ with their rows, their sequences, and tables that refuse TRUNCATE.
 """
 
 import os
+import time
 from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import unquote, urlsplit, urlunsplit
@@ -95,11 +96,28 @@ def ensure_template() -> None:
 def renew_clone() -> None:
     """Replace this worker's database by a new clone, ending whatever sessions there were, and use it."""
     connection().close()
-    connection().close_pool()
     with maintenance() as server:
+        _let_go_of(clone_name(), server)
         execute(server, "DROP DATABASE IF EXISTS {} WITH (FORCE)", clone_name())
         execute(server, "CREATE DATABASE {} TEMPLATE {} STRATEGY FILE_COPY", clone_name(), template_name())
     use(clone_name())
+
+
+def _let_go_of(name: str, server: psycopg.Connection, seconds: float = 0.3) -> None:
+    """Close the pool until nobody is left in this database, or for so long.
+
+    A thread that is about to end gives its connection back late: to the pool of the next test, where a session that
+    was ended by force would be found dead.
+    """
+    deadline = time.monotonic() + seconds
+    while True:
+        connection().close_pool()
+        inside = server.execute(
+            "SELECT count(*) FROM pg_stat_activity WHERE datname = %s", [name]
+        ).fetchone()[0]
+        if not inside or time.monotonic() > deadline:
+            return
+        time.sleep(0.005)
 
 
 def use(name: str) -> None:
