@@ -31,6 +31,8 @@ from deployments.cluster.drift import is_same_wish, put_back
 from deployments.cluster.kubernetes_answers import (
     Asked,
     failure_in,
+    is_bare_not_found,
+    is_not_found,
     parse_deletion,
     parse_list,
     parse_object,
@@ -70,6 +72,7 @@ class KubernetesCluster:
             "_preload_content": False,  # we read JSON: the client's classes refuse what they do not know
             "_request_timeout": (min(timeout_seconds, 5), timeout_seconds),  # to connect, to read; seconds
         }
+        self._removed: set[tuple[str, str]] = set()  # namespace and name; see `observe`
 
     @classmethod
     def from_file(
@@ -123,7 +126,7 @@ class KubernetesCluster:
     def apply(self, manifests: Sequence[Manifest]) -> Observed:
         deployment = find_deployment(manifests)
         namespace, name = deployment["metadata"]["namespace"], deployment["metadata"]["name"]
-        before = [found for each in manifests if (found := self._read(_asked(each), namespace)) is not None]
+        before, is_known = self._read_all(manifests, namespace)
         had = next((each for each in before if each["kind"] == "Deployment"), None)
         # The Deployment last: replicas find what they need, and its answer is the newest.
         for manifest in (other for other in manifests if other is not deployment):
@@ -134,10 +137,19 @@ class KubernetesCluster:
                 f"{namespace}/{name} is still being deleted; it can be made anew when it is gone."
             )
         changed = put_back(manifests, before) if is_same_wish(had, deployment) else ()
-        return replace(self._explained(stored), is_created=had is None, put_back=changed)
+        return replace(self._explained(stored), is_created=is_known and had is None, put_back=changed)
 
     def observe(self, namespace: str, name: str) -> Observed | None:
-        stored = self._read(Asked("Deployment", "deployments", name), namespace)
+        """As the protocol says. A NotFound that does not name the Deployment, as lean servers send it, is believed
+        only right after the server has answered our own DELETE of it with success."""
+        was_removed = (namespace, name) in self._removed
+        self._removed.discard((namespace, name))
+        try:
+            stored = self._read(_deployment(name), namespace)
+        except _NotSaidOfWhat:
+            if was_removed:
+                return None
+            raise
         return None if stored is None else self._explained(stored)
 
     def delete(self, namespace: str, name: str) -> None:
@@ -146,8 +158,9 @@ class KubernetesCluster:
 
         Raises PermanentClusterError for such an object.
         """
+        self._removed.discard((namespace, name))
         for asked, delete in [
-            (Asked("Deployment", "deployments", name), self._apps.delete_namespaced_deployment),
+            (_deployment(name), self._apps.delete_namespaced_deployment),
             (Asked("Service", "services", name), self._core.delete_namespaced_service),
         ]:
             stored = self._read(asked, namespace)
@@ -158,14 +171,14 @@ class KubernetesCluster:
                     f"{stored['kind']} {namespace}/{name} was not made by Quartermaster (it has no label "
                     f"{DEPLOYMENT_LABEL}), so it is left alone. Delete it yourself if it should go."
                 )
+            asked = replace(asked, uid=str(stored["metadata"]["uid"]))
             with contextlib.suppress(_Gone), _in_our_words(asked, gone=True):
                 # Foreground: the Deployment stays until its pods are gone, so "gone" is the truth.
                 # It is said in the body: a server that gets a body does not look at the query.
-                options: Any = {
-                    "propagationPolicy": "Foreground",
-                    "preconditions": {"uid": stored["metadata"]["uid"]},
-                }
-                parse_deletion(_body(delete(name, namespace, body=options, **self._how)), asked)
+                options: Any = {"propagationPolicy": "Foreground", "preconditions": {"uid": asked.uid}}
+                answer = delete(name, namespace, body=options, **self._how)
+                if parse_deletion(_body(answer), asked) and asked.kind == "Deployment":
+                    self._removed.add((namespace, name))
 
     def check(self, namespace: str) -> ClusterFacts:
         with _in_our_words(Asked("Info", "version")):
@@ -203,11 +216,9 @@ class KubernetesCluster:
             try:
                 return send()
             except ApiException as error:
-                failure = failure_in(error.status or 0, error.body or "") or {}
-                lacks_namespace = f'namespaces "{namespace}" not found'
-                if error.status != 404 or failure.get("message") != lacks_namespace:
+                if not is_not_found(failure_in(error.status or 0, error.body or ""), _namespace(namespace)):
                     raise
-        with _in_our_words(Asked("Namespace", "namespaces", namespace)):
+        with _in_our_words(_namespace(namespace)):
             self._create_namespace(namespace)
         with _in_our_words(asked):
             return send()
@@ -221,10 +232,14 @@ class KubernetesCluster:
         }
         try:
             made = self._core.create_namespace(body, field_manager=FIELD_MANAGER, **self._how)
-            parse_object(_body(made), Asked("Namespace", "namespaces", namespace))
+            parse_object(_body(made), _namespace(namespace))
         except ApiException as error:
             failure = failure_in(error.status or 0, error.body or "") or {}
-            if failure.get("reason") == "Forbidden" and "exceeded quota" not in failure.get("message", ""):
+            is_about_it = any(
+                _namespace(name).is_named_by(failure.get("details")) for name in ("", namespace)
+            )
+            is_quota = "exceeded quota" in str(failure.get("message", ""))
+            if failure.get("reason") == "Forbidden" and is_about_it and not is_quota:
                 raise PermanentClusterError(
                     f"The namespace {namespace} does not exist and the cluster's credentials may not "
                     f"create it. Run: kubectl create namespace {namespace}"
@@ -232,7 +247,21 @@ class KubernetesCluster:
             if error.status != 409:  # somebody else was faster
                 raise
 
+    def _read_all(self, manifests: Sequence[Manifest], namespace: str) -> tuple[list[Manifest], bool]:
+        """Those of the objects that are there; and whether the server said of each of the others that it is not."""
+        found, is_known = [], True
+        for manifest in manifests:
+            try:
+                stored = self._read(_asked(manifest), namespace)
+            except _NotSaidOfWhat:
+                is_known = False  # writing it will tell
+            else:
+                found += [stored] if stored is not None else []
+        return found, is_known
+
     def _read(self, asked: Asked, namespace: str) -> Manifest | None:
+        """The object, or None where the server says that it is not there. Raises _NotSaidOfWhat where it says NotFound
+        and does not name it."""
         reads = {
             "Deployment": self._apps.read_namespaced_deployment,
             "Service": self._core.read_namespaced_service,
@@ -284,6 +313,10 @@ class _Gone(Exception):
     """The object asked for does not exist."""
 
 
+class _NotSaidOfWhat(TemporaryClusterError):
+    """Something does not exist, or so somebody says."""
+
+
 @contextlib.contextmanager
 def _in_our_words(asked: Asked | None = None, *, gone: bool = False) -> Iterator[None]:
     """Turn what the client raises into our two errors; with `gone`, the API server's word that the object asked
@@ -293,10 +326,11 @@ def _in_our_words(asked: Asked | None = None, *, gone: bool = False) -> Iterator
     except ApiException as error:
         status, body = error.status or 0, error.body or ""
         if gone and asked is not None and status == 404:
-            failure = failure_in(status, body) or {}
-            if failure.get("reason") == "NotFound" and asked.is_named_by(failure.get("details")):
+            failure = failure_in(status, body)
+            if is_not_found(failure, asked):
                 raise _Gone from error
-            raise strange_answer(status, body) from error
+            strange = strange_answer(status, body)
+            raise (_NotSaidOfWhat(str(strange)) if is_bare_not_found(failure) else strange) from error
         raise cluster_error(status, error.reason or "", body, asked) from error
     except (urllib3.exceptions.HTTPError, OSError) as error:
         raise TemporaryClusterError(f"The cluster's API server does not answer: {error}") from error
@@ -311,8 +345,16 @@ def _body(response: Any) -> bytes:
 
 
 def _asked(manifest: Manifest) -> Asked:
-    kind = manifest["kind"]
-    return Asked(kind, f"{kind.lower()}s", manifest["metadata"]["name"])
+    kind, name = manifest["kind"], manifest["metadata"]["name"]
+    return _deployment(name) if kind == "Deployment" else Asked(kind, f"{kind.lower()}s", name)
+
+
+def _deployment(name: str) -> Asked:
+    return Asked("Deployment", "deployments", name, group="apps")
+
+
+def _namespace(name: str) -> Asked:
+    return Asked("Namespace", "namespaces", name)
 
 
 def _configuration() -> client.Configuration:

@@ -1,8 +1,9 @@
 """Whose answer is it? Between us and an API server stand proxies, load balancers and login pages, and they answer too.
 
 What is no JSON object of the kind that was asked for says nothing about the cluster: the API server counts as away.
-Only a `Status` object that speaks of the very object asked for means that it is gone or was refused. See the
-Kubernetes API conventions, "Response Status Kind".
+Only a `Status` whose details name the very object asked for means that it is gone or was refused. An API server
+always names it where it finds nothing, forbids or rejects. Access proxies write a `Status` of their own without
+details, such as "cluster not found". See the Kubernetes API conventions, "Response Status Kind".
 """
 
 import json
@@ -21,15 +22,24 @@ class Asked:
     kind: str
     resource: str
     name: str = ""
+    group: str = ""
+    uid: str = ""
+    """Of the object as it was last read; "" where it was not read before."""
 
     def is_named_by(self, details: Any) -> bool:
-        """Whether the `details` of a Status speak of this object. A Status without any answers what was asked."""
-        if details is None:
-            return True
+        """Whether the `details` of a Status speak of this object: by kind and name, and by group and uid where told."""
         if not isinstance(details, dict):
             return False
-        is_same_kind = str(details.get("kind", "")).lower() in (self.resource, self.kind.lower())
-        return is_same_kind and str(details.get("name", "")) == self.name
+        return (
+            str(details.get("kind", "")).lower() in (self.resource, self.kind.lower())
+            and str(details.get("name", "")) == self.name
+            and str(details.get("group") or self.group) == self.group
+            and self.has_uid(details)
+        )
+
+    def has_uid(self, place: dict[str, Any]) -> bool:
+        """Whether a uid told there is that of this object; also if none is told, or none is known."""
+        return not self.uid or str(place.get("uid") or self.uid) == self.uid
 
 
 def parse_object(body: bytes | str, asked: Asked) -> Manifest:
@@ -39,7 +49,7 @@ def parse_object(body: bytes | str, asked: Asked) -> Manifest:
     if (
         document is None
         or document.get("kind") != asked.kind
-        or (asked.name and not _is_stored(metadata, asked.name))
+        or (asked.name and not _is_stored(metadata, asked))
     ):
         raise strange_answer(200, body)
     return document
@@ -54,20 +64,22 @@ def parse_list(body: bytes | str, kind: str) -> list[Manifest]:
     return items
 
 
-def parse_deletion(body: bytes | str, asked: Asked) -> None:
-    """Accept the answer to a DELETE: a Status that says Success, or the object that is now going away.
+def parse_deletion(body: bytes | str, asked: Asked) -> bool:
+    """Read the answer to a DELETE: True for a Status that says Success (the object is no more), False for the object
+    itself, which is now going away.
 
-    Raises TemporaryClusterError for anything else.
+    Raises TemporaryClusterError for anything else, and for an answer about another object.
     """
     document = _parse(body)
     if document and document.get("kind") == "Status":
         details = document.get("details")
-        # A success names the resource and the uid; the name may be missing.
-        named = details if isinstance(details, dict) and details.get("name") else None
-        if document.get("status") == "Success" and asked.is_named_by(named):
-            return
+        # A success names the object and its uid. Lean servers leave the details out, which proves nothing: whether the
+        # object is gone is asked afterwards.
+        if document.get("status") == "Success" and (not details or asked.is_named_by(details)):
+            return True
         raise strange_answer(200, body)
     parse_object(body, asked)
+    return False
 
 
 def parse_version(body: bytes | str) -> str:
@@ -84,7 +96,17 @@ def failure_in(status: int, body: bytes | str) -> dict[str, Any] | None:
     document = _parse(body)
     if document is None or document.get("kind") != "Status" or document.get("status") != "Failure":
         return None
-    return document if document.get("code", status) == status else None
+    return document if document.get("code") == status else None
+
+
+def is_not_found(failure: dict[str, Any] | None, asked: Asked) -> bool:
+    """Whether a failure is an API server's word that the object asked for does not exist."""
+    return bool(failure and failure.get("reason") == "NotFound" and asked.is_named_by(failure.get("details")))
+
+
+def is_bare_not_found(failure: dict[str, Any] | None) -> bool:
+    """Whether a failure says NotFound and does not say of what."""
+    return bool(failure and failure.get("reason") == "NotFound" and "details" not in failure)
 
 
 def strange_answer(status: int, body: bytes | str) -> TemporaryClusterError:
@@ -97,12 +119,13 @@ def strange_answer(status: int, body: bytes | str) -> TemporaryClusterError:
     )
 
 
-def _is_stored(metadata: Any, name: str) -> bool:
-    """Whether these are the metadata of an object of that name which an API server keeps."""
+def _is_stored(metadata: Any, asked: Asked) -> bool:
+    """Whether these are the metadata of that very object as an API server keeps it."""
     return (
         isinstance(metadata, dict)
-        and metadata.get("name") == name
+        and metadata.get("name") == asked.name
         and bool(metadata.get("uid"))
+        and asked.has_uid(metadata)
         and all(isinstance(metadata.get(each) or {}, dict) for each in ("labels", "annotations"))
     )
 

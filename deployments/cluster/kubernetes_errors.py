@@ -10,6 +10,9 @@ _DENIED = re.compile(
     r'cannot (\w+) resource "([^"]+)" in API group "([^"]*)"(?: in the namespace "([^"]+)")?'
 )
 
+# Only an API server that has the object in its hands says this; it passes on the webhook's own Status, without details.
+_BY_WEBHOOK = re.compile(r'^admission webhook "[^"]+" denied the request')
+
 
 def cluster_error(
     status: int, reason: str, body: str, asked: Asked | None = None
@@ -17,7 +20,8 @@ def cluster_error(
     """The error for an HTTP status (0: no answer) with the reason and body that came along.
 
     Permanent only where an API server itself refuses the object that was `asked` for: an answer without a Status
-    object, or with one about something else, is somebody else's, and the cluster counts as away.
+    object, or with one about something else, is somebody else's, and the cluster counts as away. So does one that
+    refuses and does not say what, as every 401: it is tried again, and goes on by itself once that is mended.
     """
     message = message_in(body) or reason or "no reason given"
     if status == 0:
@@ -37,13 +41,20 @@ def cluster_error(
     is_passing = status in (408, 409, 429) or status >= 500
     if is_passing or "is being terminated" in message:
         return TemporaryClusterError(f"The cluster cannot do it now (HTTP {status}): {_short(message)}")
-    is_about_it = asked is None or asked.is_named_by((failure or {}).get("details"))
+    details = (failure or {}).get("details")
+    if status == 401:
+        return TemporaryClusterError(
+            "The cluster, or a proxy in front of it, refuses our credentials: they have expired or were withdrawn. "
+            f"Give it new ones. (HTTP 401: {_short(message)})"
+        )
+    if not details and not _BY_WEBHOOK.search(message):
+        return TemporaryClusterError(
+            f"The cluster, or a proxy in front of it, refuses something (HTTP {status}: {_short(message)}) and does "
+            "not say which object. Check the proxies; it is tried again every minute."
+        )
+    is_about_it = asked is None or not details or asked.is_named_by(details)
     if not is_about_it or (status == 404 and (failure or {}).get("reason") != "NotFound"):
         return strange_answer(status, body)
-    if status == 401:
-        return PermanentClusterError(
-            "The cluster refuses our credentials: they have expired or were withdrawn. Give it new ones."
-        )
     if status == 403:
         return _denied(message)
     return PermanentClusterError(f"The cluster refuses the deployment (HTTP {status}): {_short(message)}")

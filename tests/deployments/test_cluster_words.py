@@ -11,7 +11,8 @@ from deployments.cluster.kubernetes_errors import cluster_error
 from deployments.manifests import engine_manifests
 from tests.deployments.cluster_fixtures import engine_spec
 
-DEPLOYMENT = Asked("Deployment", "deployments", "smollm")
+DEPLOYMENT = Asked("Deployment", "deployments", "smollm", group="apps", uid="u1")
+ABOUT_IT = {"name": "smollm", "group": "apps", "kind": "deployments"}
 
 
 def status_body(code, **more):
@@ -27,7 +28,11 @@ STRANGERS = {
     "another shape": '{"message": "no such route", "status": CODE}',
     "another status": '{"kind": "Status", "status": "Failure", "code": 599}',
     "a success": '{"kind": "Status", "status": "Success"}',
-    "about nothing": '{"kind": "Status", "status": "Failure", "code": CODE, "details": {}}',
+    "about another group": '{"kind": "Status", "status": "Failure", "code": CODE, '
+    '"details": {"kind": "deployments", "name": "smollm", "group": "example.com"}}',
+    "about one of that name before": '{"kind": "Status", "status": "Failure", "code": CODE, '
+    '"details": {"kind": "deployments", "name": "smollm", "uid": "u0"}}',
+    "without a code": '{"kind": "Status", "status": "Failure", "details": {"kind": "deployments", "name": "smollm"}}',
     "about another object": '{"kind": "Status", "status": "Failure", "code": CODE, '
     '"details": {"kind": "deployments", "name": "other"}}',
     "about another kind": '{"kind": "Status", "status": "Failure", "code": CODE, '
@@ -130,10 +135,23 @@ def test_what_may_pass_is_temporary(status):
     assert isinstance(cluster_error(status, "whatever", ""), TemporaryClusterError)
 
 
-@pytest.mark.parametrize("status", [400, 401, 403, 404, 405, 413, 415, 422])
+@pytest.mark.parametrize("status", [400, 403, 404, 405, 413, 415, 422])
 def test_what_will_not_pass_is_permanent(status):
-    body = status_body(status, message="no", reason="NotFound" if status == 404 else "")
+    body = status_body(
+        status, message="no", reason="NotFound" if status == 404 else "", details=ABOUT_IT | {"uid": "u1"}
+    )
     assert isinstance(cluster_error(status, "whatever", body, DEPLOYMENT), PermanentClusterError)
+
+
+@pytest.mark.parametrize("details", [{}, {"details": None}, {"details": {}}], ids=str)
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 405, 410, 413, 415, 422])
+def test_what_refuses_and_does_not_name_it_is_asked_again(status, details):
+    """So speak access proxies, such as Teleport: their Status has a reason and no details."""
+    body = status_body(status, message="kubernetes cluster not found", reason="NotFound", **details)
+    error = cluster_error(status, "whatever", body, DEPLOYMENT)
+    assert isinstance(error, TemporaryClusterError)
+    assert "or a proxy in front of it" in str(error)
+    assert "kubernetes cluster not found" in str(error)
 
 
 @pytest.mark.parametrize("status", [301, 302, 400, 401, 403, 404, 405, 413, 415, 422])
@@ -145,7 +163,9 @@ def test_what_no_api_server_said_is_nobodys_refusal(status, body):
 
 
 def test_a_quota_waits_wherever_it_is_met():
-    body = status_body(403, message='deployments.apps "x" is forbidden: exceeded quota: small, requested: 1')
+    body = status_body(
+        403, message='deployments.apps "smollm" is forbidden: exceeded quota: small, requested: 1'
+    )
     error = cluster_error(403, "Forbidden", body, DEPLOYMENT)
     assert isinstance(error, QuotaExceededError)
     assert "exceeded quota: small" in str(error)
@@ -156,15 +176,19 @@ def test_a_namespace_that_is_going_away_can_be_made_anew_later():
     assert isinstance(cluster_error(403, "Forbidden", body), TemporaryClusterError)
 
 
-def test_what_admission_forbids_is_quoted():
-    body = status_body(403, message="admission webhook denied the request: image not signed")
-    assert "image not signed" in str(cluster_error(403, "Forbidden", body))
+def test_what_an_admission_webhook_forbids_is_a_refusal_though_it_names_nothing():
+    body = status_body(
+        403, message='admission webhook "sign.example.com" denied the request: image not signed'
+    )
+    error = cluster_error(403, "Forbidden", body, DEPLOYMENT)
+    assert isinstance(error, PermanentClusterError)
+    assert "image not signed" in str(error)
 
 
 def test_a_forbidden_verb_is_named_with_group_and_namespace():
     message = (
-        'deployments.apps "x" is forbidden: User "u" cannot patch resource "deployments" in API group "apps" '
+        'deployments.apps "smollm" is forbidden: User "u" cannot patch resource "deployments" in API group "apps" '
         'in the namespace "lab"'
     )
-    error = cluster_error(403, "Forbidden", status_body(403, message=message))
+    error = cluster_error(403, "Forbidden", status_body(403, message=message, details=ABOUT_IT), DEPLOYMENT)
     assert "may not patch deployments.apps in namespace lab" in str(error)

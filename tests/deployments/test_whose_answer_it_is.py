@@ -49,6 +49,35 @@ STRANGERS = {
         JSON,
         '{"kind": "Status", "status": "Failure", "reason": "NotFound", "code": 404, "details": {}}',
     ),
+    "a Status of nobody": (404, JSON, '{"kind": "Status", "code": 404}'),
+    "a Status of an access proxy": (
+        404,
+        JSON,
+        '{"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure", "reason": "NotFound", '
+        '"message": "kubernetes cluster \\"lab\\" not found", "code": 404}',
+    ),
+    "404 about another group": (
+        404,
+        JSON,
+        '{"kind": "Status", "status": "Failure", "reason": "NotFound", "code": 404, '
+        '"details": {"name": "stub-one", "kind": "deployments", "group": "example.com"}}',
+    ),
+    "404 about the namespace": (
+        404,
+        JSON,
+        '{"kind": "Status", "status": "Failure", "reason": "NotFound", "code": 404, '
+        '"details": {"name": "quartermaster", "kind": "namespaces"}}',
+    ),
+    "401 of an access proxy": (
+        401,
+        JSON,
+        '{"kind": "Status", "status": "Failure", "reason": "Unauthorized", "code": 401}',
+    ),
+    "403 of an access proxy": (
+        403,
+        JSON,
+        '{"kind": "Status", "status": "Failure", "reason": "Forbidden", "message": "denied", "code": 403}',
+    ),
     "404 of another reason": (404, JSON, '{"kind": "Status", "status": "Failure", "code": 404}'),
     "a failure in a 200": (
         200,
@@ -221,11 +250,81 @@ def test_an_object_that_is_not_ours_and_has_no_labels_is_left_alone(stub, kubern
     assert ("DELETE", "/apis/apps/v1/namespaces/quartermaster/deployments/stub-one") not in stub.asked
 
 
-def test_a_404_without_details_answers_what_was_asked(stub, kubernetes):
-    """Lean API servers leave the details out; the reason says it."""
-    stub.stranger = (404, JSON, failure(404, "NotFound", "not found"))
-    assert kubernetes.observe("quartermaster", "stub-one") is None
+def lean(stub):
+    """An API server that sends no details at all, as the smallest ones do."""
+    stub.answer = lambda method, path, body: (
+        (404, JSON, failure(404, "NotFound", "not found"))
+        if method != "PATCH" and path not in stub.held
+        else Stub.answer(stub, method, path, body)
+    )
+
+
+def test_a_lean_api_server_is_served_to_the_end(db, stub, kubernetes, operator):
+    lean(stub)
+    deployment = DeploymentFactory(name="stub-one", cluster=ClusterFactory(driver="kubernetes"))
+    reconcile(deployment.pk, cluster=kubernetes)
+    deployment.refresh_from_db()
+    assert (deployment.state, stub.runs) == (Deployment.State.HEALTHY, True)
+    delete_deployment(deployment.pk, by=operator)
+    reconcile(deployment.pk, cluster=kubernetes)
+    deployment.refresh_from_db()
+    assert (deployment.state, stub.runs) == (Deployment.State.DELETED, False)
+
+
+def test_a_lean_not_found_is_believed_once_after_our_own_deletion_and_never_else(stub, kubernetes):
+    lean(stub)
+    with pytest.raises(TemporaryClusterError):
+        kubernetes.observe("quartermaster", "stub-one")
+    kubernetes.apply(engine_manifests(engine_spec(name="stub-one")))
     kubernetes.delete("quartermaster", "stub-one")
+    assert kubernetes.observe("quartermaster", "stub-one") is None
+    with pytest.raises(TemporaryClusterError):
+        kubernetes.observe("quartermaster", "stub-one")
+    with pytest.raises(TemporaryClusterError):
+        kubernetes.delete("quartermaster", "stub-one")
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        {
+            "kind": "Status",
+            "status": "Success",
+            "details": {"name": "other", "kind": "deployments", "uid": "u1"},
+        },
+        {
+            "kind": "Status",
+            "status": "Success",
+            "details": {"name": "stub-one", "kind": "deployments", "uid": "u2"},
+        },
+        {"kind": "Status", "status": "Success", "details": {"name": "stub-one", "kind": "pods", "uid": "u1"}},
+        {"kind": "Deployment", "metadata": {"name": "stub-one", "uid": "u2"}},
+    ],
+    ids=["another name", "another uid", "another kind", "an object of another uid"],
+)
+def test_a_deletion_that_speaks_of_another_object_is_none(stub, kubernetes, answer):
+    kubernetes.apply(engine_manifests(engine_spec(name="stub-one")))
+    stub.answer = lambda method, path, body: (
+        (200, JSON, json.dumps(answer)) if method == "DELETE" else Stub.answer(stub, method, path, body)
+    )
+    with pytest.raises(TemporaryClusterError):
+        kubernetes.delete("quartermaster", "stub-one")
+
+
+def test_a_missing_namespace_is_made_only_on_the_word_of_the_api_server(stub, kubernetes):
+    def without_namespace(details):
+        return lambda method, path, body: (
+            (404, JSON, failure(404, "NotFound", 'namespaces "quartermaster" not found', **details))
+            if method == "PATCH"
+            else Stub.answer(stub, method, path, body)
+        )
+
+    manifests = engine_manifests(engine_spec())
+    for details, is_made in [({}, False), ({"kind": "namespaces", "name": "quartermaster"}, True)]:
+        stub.answer = without_namespace(details)
+        with pytest.raises(TemporaryClusterError):
+            kubernetes.apply(manifests)
+        assert (("POST", "/api/v1/namespaces") in stub.asked) is is_made
 
 
 def test_a_refusal_of_the_very_object_is_a_refusal(stub, kubernetes):
