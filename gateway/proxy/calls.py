@@ -26,7 +26,7 @@ from gateway.proxy.spool import SpoolError
 from gateway.proxy.state import State, usage_not_recorded
 from gateway.proxy.streaming import EventStream, StreamTooStrange, read_piece
 from gateway.proxy.tracing import read_trace
-from gateway.proxy.whole_answers import FailedAnswer, PlainAnswer, as_json, read_answer
+from gateway.proxy.whole_answers import BrokenAnswer, FailedAnswer, PlainAnswer, as_json, read_answer
 
 _log = structlog.get_logger()
 _PATHS = {"chat": "/chat/completions", "embedding": "/embeddings"}
@@ -34,10 +34,6 @@ _CLIENT_GONE = 499
 _AFTERMATH_SECONDS = 0.1
 _LAST_WORDS_SECONDS = 5.0  # after the end of an answer, for what the backend says that it used
 _HELD_SECONDS = 0.25
-
-
-class BrokenAnswer(Exception):
-    """The backend did not finish an answer of which the client has a part."""
 
 
 class Call:
@@ -225,16 +221,19 @@ class Call:
         )
         await self._open_stream(stream, response)
         self._state.router.answered(backend)
+        is_ending = False
         try:
             async with asyncio.timeout(None) as patience:
-                patience.reschedule(
-                    loop.time() + (_LAST_WORDS_SECONDS if stream.is_finished else idle_seconds)
-                )
-                while not stream.is_done and (data := await read_piece(response.content)):
+                while stream.may_bring_more:
+                    if not is_ending:
+                        is_ending = stream.is_finished
+                        patience.reschedule(
+                            loop.time() + (_LAST_WORDS_SECONDS if is_ending else idle_seconds)
+                        )
+                    if not (data := await read_piece(response.content)):
+                        break
                     await self._pass_events(stream, stream.feed(data))
-                    seconds = _LAST_WORDS_SECONDS if stream.is_finished else idle_seconds
-                    patience.reschedule(loop.time() + seconds)
-        except TimeoutError:
+        except (TimeoutError, aiohttp.ClientError):
             if self._is_sending or not stream.is_finished:
                 raise  # else only its usage is missing
         await self._pass_events(stream, stream.end())
@@ -246,7 +245,8 @@ class Call:
             return
         await self._finish("ok", 200, tokens, is_exact=is_exact)
         await self._request.end_stream(b"data: [DONE]\n\n")
-        with contextlib.suppress(TimeoutError):  # read to the very end, and the connection can be used again
+        # Read to the very end, and the connection can be used again.
+        with contextlib.suppress(TimeoutError, aiohttp.ClientError):
             async with asyncio.timeout(_AFTERMATH_SECONDS):
                 await response.content.readany()
 

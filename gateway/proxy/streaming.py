@@ -5,6 +5,7 @@ waits for its rest. An event is parsed if it is more than a piece of text: tells
 error, or holds no choices.
 """
 
+import contextlib
 import re
 from typing import Any
 
@@ -14,9 +15,9 @@ from gateway.proxy.evidence import MOST_BYTES_OF_A_TOKEN, Delivered
 from gateway.proxy.names import Names
 from gateway.proxy.usage import Reported, read_usage
 from gateway.proxy.whole_answers import (
-    FAILED_ENDS,
     FailedAnswer,
     error_in,
+    is_failed_end,
     other_words,
     parse,
     texts_in,
@@ -53,7 +54,8 @@ class EventStream:
         self._choices = choices  # asked for
         self._rest = b""
         self._is_new = True
-        self._finished: set[Any] = set()
+        self._begun: set[int] = set()  # choices by their index, where the events were looked into
+        self._finished: set[int] = set()
         self._told_at = 0  # bytes delivered when the largest number of output tokens was told last
         self._first_told_at = 0
         self.reported: Reported | None = None
@@ -64,8 +66,20 @@ class EventStream:
 
     @property
     def is_finished(self) -> bool:
-        """Whether the backend said that every choice is at its end."""
-        return self.has_choice and (self.is_done or len(self._finished) >= self._choices)
+        """Whether the backend said that every choice is at its end: by an end of each, or by the mark of the end.
+
+        Some servers send one and not the other. But a choice without an end, beside one that has one, is cut off.
+        """
+        if not self.has_choice:
+            return False
+        if len(self._finished) >= self._choices:
+            return True
+        return self.is_done and not (self._finished and self._begun - self._finished)
+
+    @property
+    def may_bring_more(self) -> bool:
+        """Whether to read on: for the rest of the answer, or, when it is at its end, for what was used."""
+        return not self.is_done or (self.is_finished and not self.is_told)
 
     @property
     def is_partial(self) -> bool:
@@ -103,13 +117,14 @@ class EventStream:
         return self._pass_on(whole)
 
     def end(self) -> bytes:
-        """The stream is over: what is left, if a server forgot the last empty line."""
+        """The stream is over: what is left, if a server forgot the last empty line. Half an event is dropped."""
         rest, self._rest = self._rest, b""
-        return self._pass_on(rest + b"\n\n") if rest.strip() else b""
+        return self._pass_on(rest + b"\n\n") if rest.strip() and not _is_half(rest) else b""
 
     def _pass_on(self, events: bytes) -> bytes:
-        if not self.has_choice:
-            self.has_choice = _CHOICE.search(events) is not None
+        if self.is_done:
+            self._note_late(events)
+            return b""
         count = events.count(b"data:")
         # Nothing to learn but the text: each event has its choices, and no sign of an end, of usage or of an error.
         if (
@@ -121,15 +136,25 @@ class EventStream:
         ):
             texts = _PIECE.findall(events)
             if len(texts) == count:
+                self.has_choice = self.has_choice or _CHOICE.search(events) is not None
                 self.delivered.pieces += count - texts.count(b"")
                 self.delivered.bytes += sum(map(len, texts))
                 return self._names.in_events(events)
-        done = _DONE.search(events)
+        done, late = _DONE.search(events), b""
         if done is not None:
             self.is_done = True
-            events = events[: done.start()]
+            events, late = events[: done.start()], events[done.end() :]
+        self.has_choice = self.has_choice or _CHOICE.search(events) is not None
         events = self._look_into_all(events)
+        self._note_late(late)
         return self._names.in_events(events) if events else b""
+
+    def _note_late(self, events: bytes) -> None:
+        """After the mark of the end nothing is passed on; but some servers tell only there what was used."""
+        for line in _LINE.split(events):
+            if line.startswith(b"data:"):
+                with contextlib.suppress(ValueError):
+                    self._note_usage(parse(line[5:].strip()))
 
     def _count(self, events: bytes) -> None:
         texts, size, images = written(events)
@@ -196,12 +221,14 @@ class EventStream:
         for choice in choices:
             if isinstance(choice, dict):
                 self.has_choice = True
+                index = choice.get("index", 0)
+                index = index if isinstance(index, int) else 0
+                self._begun.add(index)
                 reason = choice.get("finish_reason")
-                if reason and reason not in FAILED_ENDS:
-                    index = choice.get("index", 0)
-                    self._finished.add(index if isinstance(index, int) else 0)
+                if reason and not is_failed_end(reason):
+                    self._finished.add(index)
 
-    def _note_usage(self, content: dict[str, Any]) -> None:
+    def _note_usage(self, content: Any) -> None:
         reported = read_usage(content)
         if reported is None:
             return
@@ -229,6 +256,18 @@ async def read_piece(content: aiohttp.StreamReader) -> bytes:
         if rest := content._read_nowait(-1):
             return rest
         raise
+
+
+def _is_half(event: bytes) -> bool:
+    """Whether a connection broke in the middle of this event: its data begin as an object and are none."""
+    data = b"".join(line[5:].strip() for line in _LINE.split(event) if line.startswith(b"data:"))
+    if not data.startswith(b"{"):
+        return False
+    try:
+        parse(data)
+    except ValueError:
+        return True
+    return False
 
 
 def _split(events: bytes) -> list[bytes]:

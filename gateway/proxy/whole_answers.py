@@ -16,7 +16,7 @@ from gateway.proxy.evidence import Delivered
 from gateway.proxy.usage import Reported, read_usage
 
 # How engines say that a choice ended without being finished.
-FAILED_ENDS = frozenset(
+_FAILED_ENDS = frozenset(
     (
         "error",
         "abort",
@@ -62,6 +62,10 @@ class FailedAnswer(Exception):
         super().__init__(f"{reason} (status {status})")
         self.status = status
         self.said = said
+
+
+class BrokenAnswer(Exception):
+    """The backend did not finish an answer of which the client has a part."""
 
 
 class PlainAnswer(msgspec.Struct):
@@ -147,7 +151,7 @@ def error_in(content: Any, *, is_error: bool = False) -> FailedAnswer | None:
         for one in choices:
             if isinstance(one, dict):
                 end = one.get("finish_reason")
-                failed = one.get("error") or (isinstance(end, str) and end in FAILED_ENDS and end)
+                failed = one.get("error") or (is_failed_end(end) and end)
                 if failed:
                     return FailedAnswer(_status_of(failed, content), {"error": one.get("error")})
         return None
@@ -157,6 +161,11 @@ def error_in(content: Any, *, is_error: bool = False) -> FailedAnswer | None:
     if status or any(isinstance(content.get(name), str | list) and content[name] for name in _SAYS_ERROR):
         return FailedAnswer(status or 502, content)
     return None
+
+
+def is_failed_end(finish_reason: Any) -> bool:
+    """Whether a `finish_reason` says that the choice ended without being finished."""
+    return isinstance(finish_reason, str) and finish_reason.casefold() in _FAILED_ENDS
 
 
 def written(data: bytes) -> tuple[int, int, int]:
@@ -226,9 +235,12 @@ def _delivered(content: bytes) -> Delivered:
 def _check_choices(answer: _Chat) -> None:
     if not answer.choices:
         raise msgspec.ValidationError("no choices")
+    has_ends = any(choice.finish_reason for choice in answer.choices)
     for choice in answer.choices:
-        if choice.error or (isinstance(choice.finish_reason, str) and choice.finish_reason in FAILED_ENDS):
+        if choice.error or is_failed_end(choice.finish_reason):
             raise msgspec.ValidationError("a choice that failed")
+        if has_ends and not choice.finish_reason:
+            raise msgspec.ValidationError("a choice without an end beside one that has one")
         if not bytes(choice.message).startswith(b"{") and not isinstance(choice.text, str):
             raise msgspec.ValidationError("a choice without a message")
 

@@ -53,11 +53,11 @@ class ScriptedBackend:
 
     def says(self, content=None, *, status=200, headers=None, events=None):
         """An answer: JSON of `content` (bytes as they are), or a stream of `events` (bytes as they are; a number is
-        a wait in seconds).
+        a wait in seconds; None breaks the connection).
         """
         if events is not None:
             pieces = [
-                one if isinstance(one, bytes | float) else b"data: " + orjson.dumps(one) + b"\n\n"
+                one if isinstance(one, bytes | float | None) else b"data: " + orjson.dumps(one) + b"\n\n"
                 for one in events
             ]
             self._answer = (status, STREAM | (headers or {}), pieces)
@@ -95,6 +95,9 @@ class ScriptedBackend:
         await response.prepare(request)
         with contextlib.suppress(ConnectionError):  # whoever asked has gone
             for piece in pieces:
+                if piece is None:
+                    request.transport.abort()
+                    return response
                 if isinstance(piece, float):
                     await asyncio.sleep(piece)
                 else:
