@@ -51,14 +51,14 @@ INFLATED_AT_ONCE: Final = 128 * 1024
 Digest = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]
 
 
-class TenantRecord(Message, frozen=True, omit_defaults=True):
+class TenantRecord(Message, frozen=True, omit_defaults=True, gc=False):
     """An active tenant. One that is suspended or closed is removed, and with it all its keys stop."""
 
     id: str
     slug: str
 
 
-class ProjectRecord(Message, frozen=True, omit_defaults=True):
+class ProjectRecord(Message, frozen=True, omit_defaults=True, gc=False):
     """A project, what it may use, and the first second in which each model is refused."""
 
     id: str

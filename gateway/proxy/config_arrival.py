@@ -1,6 +1,7 @@
 """A configuration on its way in: read between calls, and written to disk while it comes if it holds everything."""
 
 import asyncio
+import time
 from typing import BinaryIO
 
 import aiohttp
@@ -11,14 +12,19 @@ from gateway.proxy.config_store import ConfigStore
 from gateway.proxy.index import Index
 
 _AT_ONCE = 64 * 1024
+_REST_AFTER_SECONDS = 0.002  # of work: timers know no less than a millisecond
 
 
 class Arrival:
-    """One message, everything or changes. Whoever makes one calls `close`, which takes away what was not kept."""
+    """One message, everything or changes. Whoever makes one calls `close`, which takes away what was not kept.
 
-    def __init__(self, store: ConfigStore, builder: IndexBuilder) -> None:
+    With `can_wait` nothing else waits for it, and reading takes half of the time at most: the other half is for calls.
+    """
+
+    def __init__(self, store: ConfigStore, builder: IndexBuilder, *, can_wait: bool = False) -> None:
         self._store = store
         self._builder = builder
+        self._can_wait = can_wait
         self._draft: BinaryIO | None = None
         self.changes = bytearray()  # the message as it came, unless it is everything
         self.problem = ""  # why everything cannot be kept on disk
@@ -41,12 +47,20 @@ class Arrival:
         With `only_changes` reading ends at the head of everything. Raises ContractError and aiohttp.ClientError.
         """
         unpacker = Unpacker()
+        worked_seconds = 0.0
         async for piece in content.iter_chunked(_AT_ONCE):
+            begun_at = time.perf_counter()
             for line in unpacker.feed(piece):
                 self._builder.take(line)
                 if only_changes and self.is_everything:
                     return
-                await asyncio.sleep(0)
+                worked_seconds += time.perf_counter() - begun_at
+                if worked_seconds < _REST_AFTER_SECONDS:
+                    await asyncio.sleep(0)
+                else:
+                    await asyncio.sleep(worked_seconds if self._can_wait else 0)
+                    worked_seconds = 0.0
+                begun_at = time.perf_counter()
             if not self.is_everything:
                 self.changes += piece
             elif self.changes:

@@ -81,7 +81,7 @@ class IndexBuilder:
         self.head = head
         if head.after is None:
             known = self._compact()
-            self._edit = RecordsEdit(Records(), known.records if known else None)
+            self._edit = RecordsEdit(known.records if known else Records(), anew=True)
             return
         keys = self._compact()
         if keys is None or self._builds_on != head.after:

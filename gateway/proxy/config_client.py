@@ -61,6 +61,7 @@ class ConfigClient:
         self._is_confirmed = False  # the control plane has told this process everything
         self._everything_until = 0.0  # by the monotonic clock
         self._has_caught_up = False  # a copy from disk has what changed since
+        self._trusts_copy = True  # until everything has come, or said that the copy is of another history
         self._refreshing: asyncio.Task[None] | None = None  # fetches everything while polling goes on
         # The revision and state to which everything that is arriving leads, where changes cannot be told from ours.
         self._followed: tuple[int, str] | None = None
@@ -144,8 +145,11 @@ class ConfigClient:
             if answer.status == 204:
                 self._has_caught_up = True
                 self._metrics.control_up.set(1)
-                if self._is_behind(answer.headers.get(REVISION_HEADER, "")):
+                newest = answer.headers.get(REVISION_HEADER, "")
+                if self._is_behind(newest):
                     await asyncio.sleep(_OLD_NEWS_SECONDS)
+                elif newest == str(self._revision):
+                    self._confirm_copy()
                 return
             answer.raise_for_status()
             self._has_caught_up = True
@@ -201,9 +205,15 @@ class ConfigClient:
             elif arrival.is_everything:
                 await self._keep_everything(arrival)
             else:
+                self._confirm_copy()
                 await self._keep(lambda: self._add(bytes(arrival.changes)))
         finally:
             arrival.close()
+
+    def _confirm_copy(self) -> None:
+        """A copy has caught up: from now on changes reach it, while everything is fetched beside them."""
+        if self._trusts_copy and self._index is not None and self._index.state:
+            self._is_confirmed, self._everything_until = True, 0.0
 
     async def _follow(self, arrival: Arrival) -> None:
         """Only everything will do: have it fetched, and ask meanwhile for what changes after it."""
@@ -273,10 +283,12 @@ class ConfigClient:
         try:
             index = await everything.fetch()
             if index is None:
-                if everything.is_whole:
-                    self._is_confirmed = False  # an older control plane tells no changes: the poll takes it
+                # An older control plane tells no changes, and a copy may be of another history: the poll takes it.
+                is_for_the_poll = everything.is_whole or (self._trusts_copy and everything.is_other_history)
+                if is_for_the_poll:
+                    self._is_confirmed = self._trusts_copy = False
                 self._is_behind(everything.newest)
-                return everything.is_whole
+                return is_for_the_poll
             self._serve(index, is_everything=True)  # nothing was awaited since it was seen to be the newest
             await asyncio.shield(self._keep_everything(everything.arrival))
             return True
@@ -308,7 +320,7 @@ class ConfigClient:
         _log.info("config_applied", revision=index.revision, keys=len(index.keys), routes=len(index.routes))
 
     def _note_everything(self) -> None:
-        self._is_confirmed = True
+        self._is_confirmed, self._trusts_copy = True, False
         spread = random.uniform(0.75, 1.25)  # noqa: S311 - so that gateways do not all ask at once
         self._everything_until = time.monotonic() + _CHANGES_ONLY_SECONDS * spread
 

@@ -48,9 +48,10 @@ class Everything:
         self._store = store
         self._beyond = beyond
         self._position = position
-        self.arrival = Arrival(store, IndexBuilder(before))
+        self.arrival = Arrival(store, IndexBuilder(before), can_wait=True)
         self.dropped: Index | None = None
         self.is_whole = False  # a control plane that knows no changes has answered
+        self.is_other_history = False  # what is known has this revision, too, and another state
         self.newest = ""  # revision of a control plane that has nothing newer than we
 
     async def fetch(self) -> Index | None:
@@ -76,9 +77,8 @@ class Everything:
                 return None
             index = self.dropped = newer
             known, state = self._position()
-            if (
-                index.revision == known and index.state != state
-            ):  # of another history, or routes changed this moment
+            if index.revision == known and index.state != state:  # or routes changed this moment
+                self.is_other_history = True
                 return None
             if index.revision >= known:
                 self.dropped = None

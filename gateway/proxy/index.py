@@ -139,6 +139,7 @@ class Index:
             _require_no_salt(snapshot.routes)
         self.keys: Keys | WholeKeys = WholeKeys(snapshot.keys) if keys is None else keys
         self.limit_ids: Container[str] = self.keys.limit_ids
+        self.gone_limits = self.keys.gone_limits
         if before is not None and before.snapshot.routes is snapshot.routes:
             self.routes, self.backends = before.routes, before.backends
         else:

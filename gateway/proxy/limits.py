@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import NamedTuple, Protocol
 
 from gateway.contract import NANO, LimitConfig
@@ -23,6 +24,8 @@ _ERROR_TYPES = {
     "tokens_per_minute": "tokens",
     "concurrent_calls": "requests",
 }
+_SWEPT_AT_ONCE = 500  # counters: some two milliseconds
+_SWEPT_FOR_EACH_NEW = 2  # so that a sweep ends before there are twice as many
 CALENDAR_KINDS = ("tokens_per_day", "tokens_per_month", "money_per_month")
 
 
@@ -112,7 +115,10 @@ class Limiter(Protocol):
         """Give back what was reserved and count what was used. Raises nothing; safe to repeat."""
 
     def forget_all_but(self, limit_ids: Container[str]) -> None:
-        """Drop what was counted for limits that are gone and whose window is over."""
+        """Drop in time what was counted for limits that are gone and whose window is over."""
+
+    def forget(self, limit_ids: Iterable[str]) -> None:
+        """Drop what was counted for these limits, which are gone, where their window is over."""
 
 
 class Room(NamedTuple):
@@ -135,6 +141,7 @@ class MemoryLimiter:
         self._monotonic = monotonic
         self._wall = wall
         self._counters: dict[tuple[str, str], Counter] = {}
+        self._sweep: Iterator[None] = iter(())  # looks at one counter a step
 
     async def look(self, limits: Sequence[LimitConfig], tenant_id: str) -> None:
         self._ask(limits, LEAST, Reservation())
@@ -178,20 +185,41 @@ class MemoryLimiter:
             counter.settle(held, nano if limit.kind == "money_per_month" else tokens)
 
     def forget_all_but(self, limit_ids: Container[str]) -> None:
-        gone = [name for name in self._counters if name[0] not in limit_ids]
-        for name in gone:
-            counter = self._counters[name]
-            if counter.is_idle(self._wall() if name[1] in CALENDAR_KINDS else self._monotonic()):
-                del self._counters[name]
+        """As in `Limiter`: a few now, and two for each new counter. To look at 400,000 at once stops every call."""
+        self._sweep = self._sweeping(limit_ids)
+        self._go_on(_SWEPT_AT_ONCE)
+
+    def forget(self, limit_ids: Iterable[str]) -> None:
+        for limit_id in limit_ids:
+            for kind in _UNITS:
+                self._drop_idle((limit_id, kind))
+
+    def _sweeping(self, limit_ids: Container[str]) -> Iterator[None]:
+        for name in list(self._counters):
+            if name[0] not in limit_ids:
+                self._drop_idle(name)
+            yield
+
+    def _go_on(self, steps: int) -> None:
+        for _ in islice(self._sweep, steps):
+            pass
+
+    def _drop_idle(self, name: tuple[str, str]) -> None:
+        counter = self._counters.get(name)
+        now = self._wall if name[1] in CALENDAR_KINDS else self._monotonic
+        if counter is not None and counter.is_idle(now()):
+            del self._counters[name]
 
     def _counter(self, limit: LimitConfig) -> tuple[Counter, float]:
         """The limit's counter, made when first needed, and the time by the clock it goes by."""
         name = (limit.id, limit.kind)
         counter = self._counters.get(name)
         if counter is None:
+            self._go_on(_SWEPT_FOR_EACH_NEW)
             counter = self._counters[name] = _new_counter(limit)
         if isinstance(counter, Calendar):
             now = self._wall()
+            counter.time_zone = limit.time_zone
             if limit.used is not None and limit.used_as_of is not None:
                 counter.seed(limit.used, limit.used_as_of, now)
             return counter, now

@@ -14,7 +14,7 @@ import itertools
 import secrets
 import time
 from collections import deque
-from collections.abc import Callable, Container, Coroutine, Iterator, Sequence
+from collections.abc import Callable, Container, Coroutine, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha1
 from pathlib import Path
@@ -163,6 +163,9 @@ class RedisLimiter:
 
     def forget_all_but(self, limit_ids: Container[str]) -> None:
         """Nothing: what nobody counts any more expires in the server."""
+
+    def forget(self, limit_ids: Iterable[str]) -> None:
+        """Nothing, likewise."""
 
     async def maintain(self) -> None:
         """Renew leases and settle what could not be settled, three times in each lease. Never returns."""

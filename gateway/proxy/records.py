@@ -87,6 +87,7 @@ class Records:
     projects: Shards[str, ProjectRecord] = field(default_factory=Shards)
     keys: Shards[bytes, bytes] = field(default_factory=Shards)  # by digest
     limits: Shards[bytes, bytes] = field(default_factory=Shards)  # by what they are set on
+    used_as_of: int | None = None  # of limits that say nothing else: as most are told at once
 
     def retire(self) -> Iterator[None]:
         """Give the memory back in small steps, once nobody looks here any more."""
@@ -103,7 +104,7 @@ class Records:
             scope=read.scope,
             scope_id=scope_id,
             time_zone=read.time_zone,
-            used_as_of=read.used_as_of,
+            used_as_of=self.used_as_of if read.used_as_of is None else read.used_as_of,
             limits=[
                 LimitSetting(
                     id=one.id,
@@ -119,17 +120,14 @@ class Records:
 
 
 class RecordsEdit:
-    """Records in the making: a copy of `base` with changes.
+    """Records in the making: a copy of `base` with changes, or told `anew`, with what is the same taken from `base`."""
 
-    What is the same in `known` is not kept twice: there everything that is told again was known already.
-    """
-
-    def __init__(self, base: Records, known: Records | None = None) -> None:
-        self._tenants = base.tenants.edit()
-        self._projects = base.projects.edit()
-        self._keys = base.keys.edit()
-        self._limits = base.limits.edit()
-        self._known = known
+    def __init__(self, base: Records, *, anew: bool = False) -> None:
+        self._tenants = base.tenants.edit_anew() if anew else base.tenants.edit()
+        self._projects = base.projects.edit_anew() if anew else base.projects.edit()
+        self._keys = base.keys.edit_anew() if anew else base.keys.edit()
+        self._limits = base.limits.edit_anew() if anew else base.limits.edit()
+        self._used_as_of = None if anew else base.used_as_of
         self.gone_limits: set[str] = set()
 
     def take(self, changed: ConfigRecords) -> None:
@@ -141,11 +139,9 @@ class RecordsEdit:
         for key in changed.keys:
             _networks(key.prefix, key.networks)
             digest = bytes.fromhex(key.digest)
-            stored = _encode(
+            self._keys[digest] = _encode(
                 (key.key_id, key.prefix, key.project_id, key.models, key.expires_at, key.networks)
             )
-            known = self._known.keys.get(digest) if self._known else None
-            self._keys[digest] = known if known == stored else stored
         for record in changed.limits:
             self._set_limits(record)
         for tenant_id in changed.removed_tenants:
@@ -157,7 +153,13 @@ class RecordsEdit:
 
     def done(self) -> Records:
         """The records. Nothing may be changed afterwards."""
-        return Records(self._tenants.done(), self._projects.done(), self._keys.done(), self._limits.done())
+        return Records(
+            self._tenants.done(),
+            self._projects.done(),
+            self._keys.done(),
+            self._limits.done(),
+            self._used_as_of,
+        )
 
     def _set_limits(self, record: LimitsRecord) -> None:
         scope = _short(record.scope_id)
@@ -168,7 +170,12 @@ class RecordsEdit:
             limits = [
                 (one.id, one.kind, one.value, one.model, one.is_hard, one.used) for one in record.limits
             ]
-            self._limits[scope] = _encode((record.scope, record.time_zone, record.used_as_of, limits))
+            as_of = record.used_as_of
+            if self._used_as_of is None:
+                self._used_as_of = as_of
+            self._limits[scope] = _encode(
+                (record.scope, record.time_zone, None if as_of == self._used_as_of else as_of, limits)
+            )
         self.gone_limits.difference_update(limit.id for limit in record.limits)
 
 
@@ -196,6 +203,7 @@ class Keys:
         self.records = records
         self._remembered: dict[str, Key | None] = {}
         self._places: dict[str, str] = before._places if before else {}  # shared: it only grows
+        self.gone_limits = gone_limits  # by the changes that led here; None if everything was told anew
         self.limit_ids: Container[str] = LimitIds(records, self._places, gone_limits)
 
     def __len__(self) -> int:
@@ -236,6 +244,8 @@ class Keys:
 
 class WholeKeys(dict[str, Key]):
     """The keys of a `ConfigSnapshot`, in which each is written out."""
+
+    gone_limits: set[str] | None = None
 
     def __init__(self, keys: list[KeyConfig]) -> None:
         super().__init__((key.digest, Key.of(key)) for key in keys)

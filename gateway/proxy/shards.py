@@ -42,19 +42,45 @@ class Shards(Mapping[K, V], Generic[K, V]):
         """Begin a changed copy."""
         return Edit(list(self._pieces), self._count)
 
+    def edit_anew(self) -> "Edit[K, V]":
+        """Begin with nothing. What turns out to be the same as here is not kept twice."""
+        return Edit([{}] * _PIECES, 0, known=self._pieces)
+
 
 class Edit(Generic[K, V]):
     """A copy in the making: a piece is copied when something in it changes for the first time."""
 
-    def __init__(self, pieces: list[dict[K, V]], count: int) -> None:
+    def __init__(
+        self, pieces: list[dict[K, V]], count: int, *, known: list[dict[K, V]] | None = None
+    ) -> None:
         self._pieces = pieces
         self._count = count
         self._ours: set[int] = set()
+        self._known = known
+        self._same = [0] * _PIECES  # entries of each piece that are in `known`, too
+        self._edited: set[int] = set()  # pieces with an entry that came twice: there that number says nothing
 
     def __setitem__(self, key: K, value: V) -> None:
-        piece = self._piece(hash(key) % _PIECES)
-        self._count += key not in piece
-        piece[key] = value
+        number = hash(key) % _PIECES
+        piece = self._piece(number)
+        if key in piece:
+            self._edited.add(number)
+        else:
+            self._count += 1
+        if self._known is None:
+            piece[key] = value
+            return
+        known = self._known[number]
+        found = known.get(key)
+        if found is None or found != value:
+            piece[key] = value
+            return
+        piece[key] = found
+        self._same[number] += 1
+        if self._same[number] == len(piece) == len(known) and number not in self._edited:
+            self._pieces[number] = known  # at once: to free all copies together at the end stops everybody
+            self._ours.remove(number)
+            self._edited.add(number)
 
     def get(self, key: K) -> V | None:
         """What stands there now, or None."""
@@ -66,6 +92,7 @@ class Edit(Generic[K, V]):
         if key not in self._pieces[number]:
             return None
         self._count -= 1
+        self._edited.add(number)
         return self._piece(number).pop(key)
 
     def done(self) -> Shards[K, V]:

@@ -47,7 +47,10 @@ class State:
         """Put a configuration in force for all calls that come from now on."""
         self.index = index
         self.metrics.revision.set(index.revision)
-        self.limiter.forget_all_but(index.limit_ids)
+        if index.gone_limits is None:
+            self.limiter.forget_all_but(index.limit_ids)
+        else:
+            self.limiter.forget(index.gone_limits)
         self.router.keep_only(index.backends)
 
     def ready_index(self) -> Index:

@@ -114,11 +114,11 @@ def calendar_window(now: float, *, is_month: bool, time_zone: str) -> tuple[floa
 
 
 class Calendar:
-    """A day or month in a time zone. If the clock jumps back, the later window goes on until it is over."""
+    """A day or month in a time zone. It goes on until it is over, also if the clock jumps back or the zone changes."""
 
     def __init__(self, *, is_month: bool, time_zone: str) -> None:
         self._is_month = is_month
-        self._time_zone = time_zone
+        self.time_zone = time_zone
         self._start = self._end = -1.0
         self._settled = 0
         self._reserved = 0
@@ -157,7 +157,7 @@ class Calendar:
     def _roll(self, now: float) -> None:
         if now < self._end:
             return
-        self._start, self._end = calendar_window(now, is_month=self._is_month, time_zone=self._time_zone)
+        self._start, self._end = calendar_window(now, is_month=self._is_month, time_zone=self.time_zone)
         self._settled = self._reserved = 0
 
 

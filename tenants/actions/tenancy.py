@@ -14,7 +14,7 @@ from tenants import audit
 from tenants.errors import Conflict
 from tenants.local_days import zones_to_choose
 from tenants.look_alikes import skeleton
-from tenants.models import DataClass, Tenant, User
+from tenants.models import DataClass, Limit, Tenant, User
 from tenants.permissions import require
 from tenants.revision import raise_revision
 from tenants.role_groups import role_group
@@ -109,8 +109,14 @@ def change_tenant(pk: UUID | str, *, by: User, **fields: Any) -> Tenant:
         ) from error
     audit.record("tenant.changed", actor=by, subject=tenant, changes=changes)
     if "timezone" in changes:  # its days and months, to which limits count
-        raise_revision()
+        raise_revision(limits=_limited_in(tenant))
     return tenant
+
+
+def _limited_in(tenant: Tenant) -> set[UUID]:
+    """The tenant, and its projects and keys, on which limits are set."""
+    places = Limit.objects.in_tenant(tenant).values_list("key_id", "project_id").distinct()
+    return {key or project or tenant.pk for key, project in places}
 
 
 def _check_slug_reads_alone(slug: str) -> None:

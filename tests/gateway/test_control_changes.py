@@ -36,10 +36,10 @@ from gateway.models import ConfigClock
 from gateway.proxy.config_build import IndexBuilder
 from gateway.snapshots import shared_snapshots
 from tenants import revision as revisions
-from tenants.actions import set_limits
+from tenants.actions import change_tenant, set_limits
 from tenants.models import ApiKey, Tenant
 from tenants.revision import current_revision, raise_revision
-from tests.factories import CatalogModelFactory, ProjectFactory, TenantFactory
+from tests.factories import CatalogModelFactory, ProjectFactory, TenantFactory, staff
 from tests.gateway.granted import BackendFactory, grant, key_for, registered
 
 CONFIG = "/internal/v1/config"
@@ -279,7 +279,7 @@ def test_a_change_that_is_rolled_back_leaves_nothing_behind():
 STEPS = (
     "claim", "revoke", "suspend_key", "restore_key", "narrow", "grant", "end_grant", "expire", "tenant_limit",
     "project_limit", "key_limit", "drop_limit", "suspend_tenant", "resume_tenant", "route", "price", "begin_grant",
-    "unnamed", "tell",
+    "move", "unnamed", "tell",
 )  # fmt: skip
 
 
@@ -288,6 +288,7 @@ class World:
 
     def __init__(self, dice):
         self.dice = dice
+        self.operator = staff("operator")
         self.tenants = [TenantFactory() for _ in range(3)]
         self.projects = [ProjectFactory(tenant=tenant) for tenant in self.tenants for _ in range(2)]
         self.models = [CatalogModelFactory() for _ in range(4)]
@@ -384,6 +385,12 @@ class World:
                 sku=sku, valid=(begin, None), per_million=Decimal(1), currency="USD", reason="test"
             )
         raise_revision(routing=True)
+
+    def move(self, key, model):
+        tenant = Tenant.objects.get(pk=key.tenant_id)
+        if tenant.status == "active":
+            zone = self.dice.choice(["UTC", "Europe/Berlin", "Asia/Tokyo"])
+            change_tenant(tenant.pk, by=self.operator, timezone=zone)
 
     def unnamed(self, key, model):
         raise_revision()

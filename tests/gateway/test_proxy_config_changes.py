@@ -1,5 +1,6 @@
 """A gateway that is told everything once and then what changed: in memory, on disk, and as a process."""
 
+import asyncio
 import time
 
 import pytest
@@ -20,6 +21,7 @@ from gateway.config_stream import (
     pack,
 )
 from gateway.contract import ContractError, digest
+from gateway.proxy.config_arrival import Arrival
 from gateway.proxy.config_build import IndexBuilder
 from gateway.proxy.config_store import ConfigStore
 from gateway.proxy.shards import Shards
@@ -56,6 +58,36 @@ def test_shards_are_a_dictionary_and_copies_leave_the_first_alone(steps):
     second = edit.done()
     assert (dict(second), len(second)) == (expected, len(expected))
     assert (dict(first), len(first)) == (before, len(before))
+
+
+@given(st.lists(st.tuples(st.integers(0, 3000), st.none() | st.integers(0, 1)), max_size=40))
+@settings(max_examples=60, deadline=None)
+def test_shards_told_anew_are_what_was_told_and_share_what_is_the_same(steps):
+    """Of each number 0 is known; all are told again as they are, with some steps in between."""
+    known = Shards().edit()
+    for number in range(0, 3000, 2):
+        known[number] = (0,)
+    known = known.done()
+    before, expected = dict(known), {}
+    edit = known.edit_anew()
+    told = [(number, 0) for number in range(0, 3000, 2)]
+    for at, step in enumerate(steps):
+        told.insert((at * 997) % len(told), step)
+    for number, value in told:
+        if value is None:
+            assert edit.discard(number) == expected.pop(number, None)
+        else:
+            edit[number] = expected[number] = (value,)
+    anew = edit.done()
+    assert (dict(anew), len(anew)) == (expected, len(expected))
+    assert (dict(known), len(known)) == (before, len(before))
+    touched = {hash(number) % len(known._pieces) for number, _ in steps}
+    for number, piece in enumerate(known._pieces):
+        if piece and number not in touched:
+            assert anew._pieces[number] is piece, "kept twice"
+    for number, value in expected.items():
+        if before.get(number) == value:
+            assert anew[number] is known[number], "kept twice"
 
 
 def test_changes_make_a_new_index_and_calls_under_way_keep_the_old_one():
@@ -101,12 +133,65 @@ def test_limits_are_those_of_tenant_project_and_key_for_the_models_that_it_may_c
     assert "key-0" not in told_anew.limit_ids, "everything was told, and this limit not"
 
 
+def test_what_was_used_is_as_of_the_moment_that_was_told_with_it():
+    def told(scope, used, as_of):
+        setting = LimitSetting(id=scope, kind="tokens_per_month", value=9, used=used)
+        return LimitsRecord(scope="key", scope_id=scope, limits=[setting], used_as_of=as_of)
+
+    def known(index):
+        return [
+            (one.used, one.used_as_of) for scope in ("a", "b") for one in index.keys.records.limits_on(scope)
+        ]
+
+    def told_anew(revision, *limits):
+        head = ConfigHead(revision=revision, issued_at="now", state=f"s{revision}")
+        end = ConfigEnd(revision=revision)
+        return pack([head, ConfigRouting(routes=[]), ConfigRecords(limits=list(limits)), end])
+
+    first = index_of(told_anew(1, told("a", 3, 100), told("b", 0, 100)))
+    assert known(first) == [(3, 100), (0, 100)]
+    second = index_of(changes(1, limits=[told("b", 4, 200)]), first)
+    assert known(second) == [(3, 100), (4, 200)]
+    third = index_of(told_anew(3, told("a", 3, 300), told("b", 4, 300)), second)
+    assert known(third) == [(3, 300), (4, 300)]
+    assert known(second) == [(3, 100), (4, 200)], "whoever has begun with it goes on with it"
+
+
 def test_everything_told_again_is_not_kept_twice():
     old = index_of(everything(1, key(0), key(1)))
     new = index_of(everything(2, key(0), key(1, networks=["10.0.0.0/8"])), old)
     same, other = (bytes.fromhex(digest(secret)) for secret in SECRETS[:2])
     assert new.keys.records.keys[same] is old.keys.records.keys[same]
     assert new.keys.records.keys[other] != old.keys.records.keys[other]
+
+
+@pytest.mark.parametrize("can_wait", [True, False])
+def test_what_can_wait_takes_half_of_the_time(can_wait, tmp_path, monkeypatch):
+    parts = [ConfigHead(revision=2, issued_at="now"), *[ConfigRecords()] * 100, ConfigEnd(revision=2)]
+    rested = []
+
+    class Slow(IndexBuilder):
+        def take_part(self, part):
+            time.sleep(0.001)
+
+    class Content:
+        async def iter_chunked(self, size):
+            for part in parts:
+                yield pack([part])
+
+    async def read():
+        async def sleep(seconds):
+            rested.append(seconds)
+            await real(0)
+
+        real = asyncio.sleep
+        monkeypatch.setattr(asyncio, "sleep", sleep)
+        arrival = Arrival(ConfigStore(tmp_path / "snapshot.json"), Slow(None), can_wait=can_wait)
+        await arrival.read(Content())
+
+    asyncio.run(read())
+    assert len(rested) == len(parts), "between lines calls go on"
+    assert (sum(rested) > 0.09) if can_wait else (sum(rested) == 0)
 
 
 @pytest.mark.parametrize(

@@ -68,13 +68,18 @@ class Follower:
             await asyncio.sleep(0.01)
         raise AssertionError(f"{what} did not happen")
 
-    def run(self, scenario):
+    def run(self, scenario, *, again=False):
+        """Run a client; `again` one that begins with the copy on disk."""
+
         async def work():
             headers = {"authorization": f"Bearer {self.control.token}"}
             async with aiohttp.ClientSession(self.control.url, headers=headers) as session:
                 client = ConfigClient(
                     session, "gw-test", self.file, self.applied.append, self.describe, Metrics()
                 )
+                if again:
+                    self.applied.clear()
+                    client.load_from_disk()
                 polling = asyncio.create_task(client.poll())
                 try:
                     await scenario(self)
@@ -130,6 +135,47 @@ def test_a_key_revoked_while_everything_arrives_is_refused_at_once_and_stays_so(
         await one.until(lambda: one.serves(13), "a change on top of it")
 
     follower.run(scenario)
+
+
+@pytest.fixture
+def with_a_copy(follower):
+    async def scenario(one):
+        one.control.answers[""] = 10, everything(10, key(FIRST), key(SECOND))
+        await one.until(lambda: one.serves(10) and one.file.exists(), "the first configuration")
+
+    follower.run(scenario)
+    return follower
+
+
+@pytest.mark.parametrize("news", [(), (11,)], ids=["nothing new", "a change meanwhile"])
+def test_a_gateway_that_starts_with_a_copy_hears_of_changes_while_everything_arrives(with_a_copy, news):
+    async def scenario(one):
+        answers = one.control.answers
+        for revision in news:
+            answers[f"s{revision - 1}"] = revision, changes(revision - 1, keys=[key(THIRD)])
+        known = 10 + len(news)
+        body, rest = slowly(everything(known, key(FIRST), key(SECOND), key(THIRD)))
+        answers[""] = known, body
+        await one.until(lambda: (known, f"s{known}") in one.control.asked, "the question for changes")
+        await one.until(lambda: one.asked_for_everything(0) > 1, "the question for everything")
+        answers[f"s{known}"] = known + 1, changes(known, **revoked(FIRST))
+        await one.until(lambda: one.serves(known + 1), "the revocation, which waits for nothing")
+        assert models_of(one.index(), FIRST) is None
+        since = len(one.applied)
+        rest.set()
+        await one.until(lambda: len(one.applied) > since, "everything")
+        assert [models_of(one.index(), number) for number in range(3)] == [None, [MODEL], [MODEL]]
+
+    with_a_copy.run(scenario, again=True)
+
+
+def test_a_copy_of_another_history_is_replaced_by_everything(with_a_copy):
+    async def scenario(one):
+        one.control.answers[""] = 10, everything(10, key(SECOND), state="other")
+        await one.until(lambda: models_of(one.index(), FIRST) is None, "what this control plane says")
+        assert models_of(one.index(), SECOND) == [MODEL]
+
+    with_a_copy.run(scenario, again=True)
 
 
 def test_a_change_that_was_arriving_when_everything_came_is_asked_for_again_from_there(follower):

@@ -211,6 +211,47 @@ def test_counters_of_limits_that_are_gone_are_forgotten_when_nothing_is_in_them(
     assert limiter._counters == {}
 
 
+def test_of_many_counters_a_change_looks_only_at_those_that_it_names():
+    clock = Clock()
+    limiter = MemoryLimiter(monotonic=clock, wall=clock)
+    many = [limit("requests_per_minute", 5, str(number)) for number in range(3000)]
+    for one in many:
+        asyncio.run(limiter.admit([one], ONE, "t"))
+    clock.now += 60
+    looked_at = set()
+
+    class Set(frozenset):
+        def __contains__(self, limit_id):
+            looked_at.add(limit_id)
+            return super().__contains__(limit_id)
+
+    limiter.forget(["1", "2"])
+    assert len(limiter._counters) == 2998
+    limiter.forget_all_but(Set({"5"}))
+    assert 0 < len(looked_at) < 1000, "one step stops all calls for as long as it takes"
+    for number in range(3000, 4500):
+        asyncio.run(limiter.admit([limit("requests_per_minute", 5, str(number))], ONE, "t"))
+    assert {name for name, _ in limiter._counters} == {"5", *map(str, range(3000, 4500))}
+
+
+def test_a_day_that_is_over_is_followed_by_one_in_the_time_zone_of_now(limiters):
+    clock = Clock(datetime(2026, 5, 10, 12, tzinfo=UTC).timestamp())
+    limiter = Counted(limiters, clock)
+
+    def admit(zone):
+        reservation = limiter.admit([limit("tokens_per_day", 10, time_zone=zone)], Demand(10, 0, True))
+        limiter.settle(reservation, 10)
+
+    admit("UTC")
+    clock.now = datetime(2026, 5, 11, 1, tzinfo=UTC).timestamp()
+    admit("America/New_York")  # there it is nine in the evening of the tenth
+    clock.now += timedelta(hours=2).total_seconds()
+    with pytest.raises(LimitReached):
+        admit("America/New_York")
+    clock.now += timedelta(hours=1).total_seconds()
+    admit("America/New_York")
+
+
 class ReferenceMinute:
     """A window that remembers every call for ever and adds up those of the last sixty seconds."""
 
