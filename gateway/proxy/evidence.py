@@ -2,12 +2,13 @@
 
 A prompt has at least one token for 64 of its bytes, an answer one for 32, more than any real text; neither has more
 than one for a byte and some for what is put around them. Reasoning may be hidden, so it is bounded only by the
-longest answer there is. What is outside of these bounds counts as not told. Estimates lean to the upper side: three
-bytes are a token, and so is every piece of a stream.
+longest answer there is. What is outside of these bounds counts as not told, and so does a part that is larger than its
+whole and has no room beside it. Estimates lean to the upper side: three bytes are a token, and so is every piece of a
+stream.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from gateway.contract import TokenCounts
 from gateway.proxy.usage import LARGEST_COUNT, Reported
@@ -20,6 +21,11 @@ _LONGEST_OUTPUT = (
     262_144  # tokens of one choice, thoughts included, where the model's own maximum is not known
 )
 _TOKENS_PER_IMAGE = 1000
+# Of sound, in characters of base64 a token, of which a second has 10 to 25: speech at 16 kbit/s, uncompressed at 8 kHz,
+# and the most there can be, uncompressed stereo at 48 kHz.
+COMPRESSED_SOUND = 107
+RAW_SOUND = 853
+_MOST_CHARACTERS_OF_A_SOUND_TOKEN = 32_768
 _OUTPUT = ("output", "reasoning", "audio_out", "image_out")
 
 
@@ -30,17 +36,34 @@ class Delivered:
     bytes: int = 0
     pieces: int = 0  # of a stream: each has at least one token; in a plain answer the texts
     images: int = 0
+    sound: int = 0  # characters of base64
+
+    @property
+    def size(self) -> int:
+        """Bytes, those of sounds included."""
+        return self.bytes + self.sound
+
+    def add(self, other: "Delivered") -> None:
+        """Add what another part of the answer delivered."""
+        self.bytes += other.bytes
+        self.pieces += other.pieces
+        self.images += other.images
+        self.sound += other.sound
 
     @property
     def least(self) -> int:
         """Tokens that it must have."""
-        return -(-self.bytes // MOST_BYTES_OF_A_TOKEN)
+        sound = -(-self.sound // _MOST_CHARACTERS_OF_A_SOUND_TOKEN)
+        return -(-self.bytes // MOST_BYTES_OF_A_TOKEN) + sound
 
-    @property
-    def estimate(self) -> int:
-        """Tokens that it has, rather too many than too few."""
+    def sound_estimate(self, bounds: "Bounds") -> int:
+        """Tokens that its sound has, rather too many than too few."""
+        return -(-self.sound // bounds.characters_of_a_sound_token)
+
+    def estimate(self, bounds: "Bounds") -> int:
+        """Tokens that it has, sound included, rather too many than too few."""
         written = max(self.pieces, -(-self.bytes // _ESTIMATED_BYTES_OF_A_TOKEN))
-        return written + self.images * _TOKENS_PER_IMAGE
+        return written + self.images * _TOKENS_PER_IMAGE + self.sound_estimate(bounds)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,11 +72,13 @@ class Bounds:
 
     input_estimate: int  # leaning to the upper side
     input_least: int
+    input_bytes: int
     input_most: int  # unless the backend reads more than the request's text
     visible_most: int  # of output that is neither reasoning nor media
     output_most: int
     may_bring_more: Callable[[], bool]  # whether files, media or the web may add to the prompt
     is_embedding: bool = False
+    characters_of_a_sound_token: int = COMPRESSED_SOUND
 
 
 def bounds_of(
@@ -65,6 +90,7 @@ def bounds_of(
     choices: int,
     is_embedding: bool,
     may_bring_more: Callable[[], bool],
+    characters_of_a_sound_token: int = COMPRESSED_SOUND,
 ) -> Bounds:
     """Bounds from a prompt's estimate at four bytes a token and its `upper` side, the maximum that the client named
     for all choices (0: none), and the longest answer of the model, if known."""
@@ -72,11 +98,13 @@ def bounds_of(
     return Bounds(
         input_estimate=max(1, upper),
         input_least=max(1, four_bytes_each // 16),
+        input_bytes=4 * four_bytes_each,
         input_most=min(4 * four_bytes_each + _PROMPT_MARGIN, LARGEST_COUNT),
         visible_most=named_output + _ANSWER_MARGIN * choices if named_output else most,
         output_most=most,
         may_bring_more=may_bring_more,
         is_embedding=is_embedding,
+        characters_of_a_sound_token=characters_of_a_sound_token,
     )
 
 
@@ -110,14 +138,14 @@ def count_delivered(
     counts, _ = _count(reported, bounds, delivered, is_partial)
     output = sum(counts[kind] for kind in _OUTPUT)
     _clear(counts, *_OUTPUT)
-    counts["output"] = min(output, delivered.estimate)
+    _add_estimate(counts, bounds, delivered, min(output, delivered.estimate(bounds)))
     return _as_counts(counts), False
 
 
 def _count(
     reported: Reported | None, bounds: Bounds, delivered: Delivered, is_partial: bool
 ) -> tuple[dict[str, int], bool]:
-    told = reported or Reported(is_clean=False)
+    told = _without_the_impossible(reported or Reported(is_clean=False), bounds)
     sides = _sides_of(told, bounds, delivered)
     counts, is_consistent = _kinds_of(told, sides)
     is_exact = sides.is_exact and is_consistent and not is_partial
@@ -140,11 +168,41 @@ def _count(
     ):
         is_exact = False
         _clear(counts, *_OUTPUT)
-        counts["output"] = delivered.estimate
+        _add_estimate(counts, bounds, delivered, delivered.estimate(bounds))
     elif sides.output < delivered.least or is_partial:
         is_exact = False
-        counts["output"] += max(delivered.estimate - sides.output, 0)
+        _add_estimate(counts, bounds, delivered, max(delivered.estimate(bounds) - sides.output, 0))
     return counts, is_exact
+
+
+def _add_estimate(counts: dict[str, int], bounds: Bounds, delivered: Delivered, tokens: int) -> None:
+    """Add output tokens that nobody told: as sound, as far as sound was delivered, and as text."""
+    sound = min(tokens, max(delivered.sound_estimate(bounds) - counts["audio_out"], 0))
+    counts["audio_out"] += sound
+    counts["output"] += tokens - sound
+
+
+def _without_the_impossible(told: Reported, bounds: Bounds) -> Reported:
+    """The report without a part that is larger than its whole where it cannot stand beside it either."""
+    prompt, completion, total = told.prompt, told.completion, told.total
+    cache = told.cache_read + told.cache_write
+    if prompt is not None and cache > prompt and not told.is_cache_beside:
+        is_too_short = prompt < bounds.input_least  # so something is missing: the cache
+        if total:
+            without = prompt + (completion or 0)
+            is_possible = total >= without + cache or (is_too_short and total <= without)
+        else:
+            is_possible = is_too_short or prompt + cache <= bounds.input_bytes or bounds.may_bring_more()
+        if not is_possible:
+            written = told.cache_write if told.cache_write <= prompt else 0
+            told = replace(
+                told, cache_read=0, cached_audio=0, cached_image=0, cache_write=written, is_clean=False
+            )
+    if completion is not None and told.reasoning > completion and total:
+        is_beside = told.is_reasoning_beside or told.is_reasoning_at_top
+        if not is_beside and total < (prompt or 0) + completion + told.reasoning:
+            told = replace(told, reasoning=0, is_clean=False)
+    return told
 
 
 def _sides_of(told: Reported, bounds: Bounds, delivered: Delivered) -> _Sides:
@@ -162,7 +220,7 @@ def _sides_of(told: Reported, bounds: Bounds, delivered: Delivered) -> _Sides:
     # A zero that cannot be true was not told; the number may follow from the total.
     if prompt == 0 and not cache:
         prompt, is_exact = None, False
-    if completion == 0 and not told.reasoning and delivered.bytes:
+    if completion == 0 and not told.reasoning and delivered.least:
         completion, is_exact = None, False
     if prompt is None and completion is None:
         return _split(total, bounds, delivered)
@@ -185,7 +243,7 @@ def _split(total: int | None, bounds: Bounds, delivered: Delivered) -> _Sides:
     """Only the total was told: the prompt has its estimate, the answer the rest; a smaller total is shared out."""
     if total is None:
         return _Sides(None, None, False)
-    prompt, output = bounds.input_estimate, delivered.estimate
+    prompt, output = bounds.input_estimate, delivered.estimate(bounds)
     if total < prompt + output:
         prompt = total * prompt // (prompt + output)
     return _Sides(prompt, total - prompt, False)
@@ -256,7 +314,7 @@ def _kinds_of(told: Reported, sides: _Sides) -> tuple[dict[str, int], bool]:
 
 def _shows_too_much(counts: dict[str, int], bounds: Bounds, delivered: Delivered) -> bool:
     """Whether there is more visible output than the client's maximum and the bytes allow."""
-    return counts["output"] > max(bounds.visible_most, delivered.bytes + _ANSWER_MARGIN)
+    return counts["output"] > max(bounds.visible_most, delivered.size + _ANSWER_MARGIN)
 
 
 def _clear(counts: dict[str, int], *kinds: str) -> None:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from gateway.contract import Mode
 from gateway.proxy.body import NOTHING, Body, with_member
 from gateway.proxy.errors import bad_request
-from gateway.proxy.evidence import Bounds, bounds_of
+from gateway.proxy.evidence import COMPRESSED_SOUND, RAW_SOUND, Bounds, bounds_of
 from gateway.proxy.index import Price, Route
 from gateway.proxy.limits import Demand
 from gateway.proxy.tokens import estimate_prompt, with_margin
@@ -16,6 +16,8 @@ _BRINGS_MORE = (
     b'image_url"', b'input_audio"', b'"file', b'video', b'"web_search', b'"plugins"', b'"search_parameters"',
     b'"prediction"', b'"data_sources"', b'"mcp', b'"documents"', b'"previous_response_id"',
 )  # fmt: skip
+
+_RAW_SOUNDS = ("pcm16", "pcm", "wav")
 
 
 @dataclass(slots=True)
@@ -30,6 +32,7 @@ class Question:
     input_estimate: int = 0  # tokens
     inputs: int = 1  # how many vectors are wanted
     may_bring_more: bool = False  # than its text: media, files, a search of the backend's
+    is_sound_raw: bool = False  # of an answer in sound: uncompressed
     numbers: dict[str, int] = field(default_factory=dict)  # the maxima and `n` as sent; 0 where not sent
 
     def let_go(self) -> None:
@@ -64,6 +67,7 @@ class Question:
             choices=self.choices,
             is_embedding=self.mode == "embedding",
             may_bring_more=lambda: self.may_bring_more,
+            characters_of_a_sound_token=RAW_SOUND if self.is_sound_raw else COMPRESSED_SOUND,
         )
 
     def _output_tokens(self, default: int) -> tuple[int, bool]:
@@ -88,6 +92,8 @@ def read_question(raw: bytes, mode: Mode) -> Question:
     # All that is asked of the body later is asked here: it may be large, and gone when the answer comes.
     question.input_estimate = estimate_prompt(body, mode)
     question.may_bring_more = any(name in body.outline for name in _BRINGS_MORE)
+    sound = body.get("audio") if mode == "chat" and body.size_of("audio") else None
+    question.is_sound_raw = isinstance(sound, dict) and sound.get("format") in _RAW_SOUNDS
     given = body.items_of("input")
     if given and memoryview(given[0])[0] in b'"[':  # else the ids of one text
         question.inputs = len(given)

@@ -56,7 +56,7 @@ class EventStream:
         self._is_new = True
         self._begun: set[int] = set()  # choices by their index, where the events were looked into
         self._finished: set[int] = set()
-        self._told_at = 0  # bytes delivered when the largest number of output tokens was told last
+        self._told_at = 0  # size delivered when the largest number of output tokens was told last
         self._first_told_at = 0
         self.reported: Reported | None = None
         self.delivered = Delivered()
@@ -84,7 +84,7 @@ class EventStream:
     @property
     def is_partial(self) -> bool:
         """Whether text came after the last report of its tokens."""
-        return self.delivered.bytes > self._told_at
+        return self.delivered.size > self._told_at
 
     @property
     def is_told(self) -> bool:
@@ -157,12 +157,10 @@ class EventStream:
                     self._note_usage(parse(line[5:].strip()))
 
     def _count(self, events: bytes) -> None:
-        texts, size, images = written(events)
-        if not texts and b'"logprobs":{' in events:  # part of a character, perhaps
-            texts = size = 1
-        self.delivered.pieces += texts
-        self.delivered.bytes += size
-        self.delivered.images += images
+        found = written(events)
+        if not found.pieces and b'"logprobs":{' in events:  # part of a character, perhaps
+            found.pieces = found.bytes = 1
+        self.delivered.add(found)
 
     def _look_into_all(self, events: bytes) -> bytes:
         result = []
@@ -237,7 +235,7 @@ class EventStream:
             self.reported = reported
         else:
             self.reported.merge(reported)
-        told, now = reported.completion, self.delivered.bytes
+        told, now = reported.completion, self.delivered.size
         if told is None:
             return
         if before is None or told > before:

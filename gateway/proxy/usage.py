@@ -83,6 +83,7 @@ class Reported:
     image_out: int = 0
     is_cache_beside: bool = False  # by the dialect: cached tokens are not in `prompt`
     is_reasoning_beside: bool = False
+    is_reasoning_at_top: bool = False  # Perplexity's: beside all else, and in its total or not
     is_clean: bool = True  # False: some number was negative, fractional, too large or none at all
 
     def merge(self, other: "Reported") -> None:
@@ -98,6 +99,7 @@ class Reported:
                 is_complete = False
         self.is_cache_beside = self.is_cache_beside or other.is_cache_beside
         self.is_reasoning_beside = self.is_reasoning_beside or other.is_reasoning_beside
+        self.is_reasoning_at_top = self.is_reasoning_at_top or other.is_reasoning_at_top
         if is_new:
             self.is_clean = other.is_clean and (self.is_clean or is_complete)
 
@@ -170,6 +172,7 @@ def _read(usage: dict[str, Any]) -> Reported:
         image_out=get("image_out", 0) + get("video_out", 0),
         is_cache_beside=not prompt and beside > 0,
         is_reasoning_beside="thoughts" in numbers.found,
+        is_reasoning_at_top=any(_FIELD_AT_TOP.get(name) == "reasoning" for name in usage),
         is_clean=numbers.is_clean,
     )
 

@@ -43,7 +43,11 @@ _TEXT = re.compile(
 )
 _ARGUMENTS = re.compile(rb'"arguments"\s*:\s*\{')
 _TOOL_NAME = re.compile(rb'"name"\s*:\s*"([^"\\]+)"')
-_IMAGE = re.compile(rb'"(?:image_url|b64_json)"\s*:')
+_IMAGE = re.compile(rb'"(?:image_url|video_url|b64_json)"\s*:')
+# Base64 of a sound: `audio.data` (OpenAI, Qwen, vLLM), `audio` itself, or a data: URL.
+_SOUND = re.compile(
+    rb'"audio"\s*:\s*(?:"|\{(?>[^{}"]+|"(?:[^"\\]|\\.)*+")*?"data"\s*:\s*")([^"]*)"|"data:audio/[^",]*,([^"]*)"'
+)
 _BYTES_OF_ARGUMENTS = 16
 _NOTHING = (b"null", b"false", b'""', b"{}", b"[]", b"0")
 # Texts of a message or a delta that no model wrote.
@@ -168,8 +172,8 @@ def is_failed_end(finish_reason: Any) -> bool:
     return isinstance(finish_reason, str) and finish_reason.casefold() in _FAILED_ENDS
 
 
-def written(data: bytes) -> tuple[int, int, int]:
-    """How many texts of an answer are in some JSON, their bytes, and how many images; without parsing it."""
+def written(data: bytes) -> Delivered:
+    """The texts, images and sounds of an answer in some JSON, which is not parsed for it."""
     texts = [text for text in _TEXT.findall(data) if text]
     if b'"tool_calls"' in data or b'"function_call"' in data:
         texts += _TOOL_NAME.findall(data)  # a tool without arguments is an answer too
@@ -177,8 +181,13 @@ def written(data: bytes) -> tuple[int, int, int]:
     if b'"arguments"' in data:
         objects = len(_ARGUMENTS.findall(data))
         count, size = count + objects, size + objects * _BYTES_OF_ARGUMENTS
-    images = len(_IMAGE.findall(data)) if b"image_url" in data or b"b64_json" in data else 0
-    return count, size, images
+    has_images = any(name in data for name in (b"image_url", b"video_url", b"b64_json"))
+    images = len(_IMAGE.findall(data)) if has_images else 0
+    sound = 0
+    if b'"audio"' in data or b"data:audio" in data:
+        sounds = [len(one) + len(other) for one, other in _SOUND.findall(data) if one or other]
+        count, sound = count + len(sounds), sum(sounds)
+    return Delivered(size, count, images, sound)
 
 
 def other_words(choices: list[Any]) -> int:
@@ -226,10 +235,10 @@ def texts_in(choices: list[Any]) -> list[bytes]:
 def _delivered(content: bytes) -> Delivered:
     if b'"annotations"' in content:
         content = b"".join(texts_in(_parsed(content).get("choices") or []))
-    texts, size, images = written(content)
-    if not texts and (others := other_words(_parsed(content).get("choices") or [])):
-        texts, size = 1, others
-    return Delivered(size, texts, images)
+    delivered = written(content)
+    if not delivered.pieces and (others := other_words(_parsed(content).get("choices") or [])):
+        delivered.pieces, delivered.bytes = 1, others
+    return delivered
 
 
 def _check_choices(answer: _Chat) -> None:

@@ -191,6 +191,51 @@ def test_a_part_larger_than_its_whole_stands_beside_it_and_is_inexact():
     assert not is_exact
 
 
+IMPOSSIBLE = {
+    "a cache larger than the prompt, and a total without it": (
+        openai(12, 6, 18, **details(cached_tokens=5000)), TokenCounts(input=12, output=6)),
+    "at the top": (openai(12, 6, 18, cached_tokens=5000), TokenCounts(input=12, output=6)),
+    "hits and no misses": (openai(12, 6, 18, prompt_cache_hit_tokens=5000), TokenCounts(input=12, output=6)),
+    "a total that has room for a part of it": (
+        openai(12, 6, 100, **details(cached_tokens=5000)), TokenCounts(input=12, output=6, reasoning=82)),
+    "no prompt beside it": (openai(0, 6, 18, **details(cached_tokens=5000)), TokenCounts(input=12, output=6)),
+    "a write larger than the prompt": (
+        openai(12, 6, 18, **details(cache_write_tokens=5000)), TokenCounts(input=12, output=6)),
+    "both together larger": (
+        openai(12, 6, 18, **details(cached_tokens=10, cache_write_tokens=8)),
+        TokenCounts(input=4, cache_write=8, output=6)),
+    "with cached sound": (
+        openai(12, 6, 18, **details(cached_tokens=5000, audio_tokens=4, cached_tokens_details={"audio_tokens": 4})),
+        TokenCounts(input=8, audio=4, output=6)),
+    "no total, and more than the prompt has bytes": (
+        openai(12, 6, **details(cached_tokens=5000)), TokenCounts(input=12, output=6)),
+    "reasoning larger than the completion, and a total without it": (
+        openai(12, 6, 18, **details_out(reasoning_tokens=5000)), TokenCounts(input=12, output=6)),
+    "sound larger than the prompt": (openai(12, 6, 18, **details(audio_tokens=5000)), TokenCounts(audio=12, output=6)),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", IMPOSSIBLE)
+def test_a_part_larger_than_its_whole_that_has_no_room_beside_it_was_not_told(name):
+    usage, expected = IMPOSSIBLE[name]
+    assert counted(usage) == (expected, False)
+
+
+@pytest.mark.parametrize(
+    ("usage", "expected"),
+    [
+        # A prompt of 4,000 bytes has more than three tokens: the cache is missing from it, and from the total.
+        (openai(3, 6, 9, **details(cached_tokens=990)), TokenCounts(input=3, cache_read=990, output=6)),
+        (openai(3, 6, **details(cached_tokens=990)), TokenCounts(input=3, cache_read=990, output=6)),
+        ({"input_tokens": 3, "cache_read_input_tokens": 990, "output_tokens": 6, "total_tokens": 9},
+         TokenCounts(input=3, cache_read=990, output=6)),
+        (openai(900, 6, 906, reasoning_tokens=5000), TokenCounts(input=900, output=6, reasoning=5000)),  # Perplexity
+    ],
+)  # fmt: skip
+def test_a_part_that_the_total_forgets_still_stands_beside_its_whole(usage, expected):
+    assert counted(usage, of=bounds(1000)) == (expected, False)
+
+
 @pytest.mark.parametrize(
     ("estimate", "prompt", "is_believed"),
     [

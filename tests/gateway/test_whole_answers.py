@@ -215,6 +215,24 @@ def test_every_kind_of_text_is_delivered_and_counts_where_nobody_tells(shared_ro
         assert 300 <= event.tokens.output <= 400
 
 
+@pytest.mark.parametrize("is_stream", [False, True])
+def test_an_answer_in_sound_alone_is_never_free(shared_road, scripted, is_stream):
+    audio = {"id": "audio_1", "data": "QUJD" * 4000}
+    if is_stream:
+        delta = {"index": 0, "delta": {"audio": audio}, "finish_reason": None}
+        scripted.says(events=[ROLE, {"choices": [delta]}, {"choices": [delta]}, end(), DONE])
+    else:
+        message = {"role": "assistant", "content": None, "audio": audio}
+        scripted.says(plain(usage=None, choices=[{"index": 0, "message": message, "finish_reason": "stop"}]))
+    fields = {"modalities": ["text", "audio"], "audio": {"voice": "alloy", "format": "pcm16"}}
+    answer = call(shared_road, scripted.key, stream=is_stream, **fields)
+    assert audio["data"] in answer.text
+    event = recorded(shared_road, scripted.key)
+    seconds = (2 if is_stream else 1) * 12_000 / 48_000
+    assert (event.status, event.is_exact) == ("ok", False)
+    assert 20 * seconds <= event.tokens.audio <= 80 * seconds
+
+
 def test_sources_that_an_answer_cites_are_not_what_the_model_wrote(shared_road, scripted):
     source = {"type": "url_citation", "url_citation": {"title": "t", "content": "word " * 400}}
     message = {"role": "assistant", "content": "short", "annotations": [source]}
