@@ -3,6 +3,11 @@
 Gathered from the request schemas of vLLM, SGLang, TGI, llama.cpp, TensorRT-LLM, NVIDIA Dynamo, Ollama, LiteLLM
 and OpenRouter. A client's field of such a name is refused by the gateway unless an operator allows it for a
 target. Names are compared without case, hyphens and underscores, as engines differ in how they spell them.
+
+A field is a control if it decides how, where or with what a call is run: order and identity, caches, adapters,
+templates and ready tokens, files, addresses, code, memory of the engine, limits beside those that the gateway counts
+by, and what tells of the engine's inside. What only shapes the caller's own answer is none: sampling, stop words,
+`guided_json`, `allowed_token_ids`, `skip_special_tokens`, `documents`.
 """
 
 import re
@@ -19,39 +24,63 @@ model_id model_info mock_response mock_tool_calls mock_timeout input_cost_per_to
 aws_access_key_id aws_secret_access_key aws_session_token aws_region_name aws_bedrock_runtime_endpoint
 vertex_project vertex_location vertex_credentials azure_ad_token azure_endpoint organization
 adapter_path lora_path lora_local_path model_path tokenizer_path
-custom_logit_processor logits_processors logit_processors logits_processor
+custom_logit_processor logits_processors logit_processors logits_processor logit_processor
+stopping_criteria prefix_allowed_tokens_fn trust_remote_code hf_overrides code_revision
+mcp_servers tool_server tool_servers webhook webhooks callback callbacks success_callback failure_callback
+model_override engine_id engine
 """
 
 # State that calls of several tenants would share: only for a target that serves one tenant.
 _SHARED_STATE: Final = """
-cache_prompt id_slot slot_id n_cache_reuse n_keep n_discard session_params session session_id_params conversation_params
+cache_prompt id_slot slot_id n_cache_reuse n_keep n_discard session_params session session_id_params
+conversation_params
 kv_transfer_params ec_transfer_params disaggregated_params kv_cache_retention_config encoded_opaque_state
 bootstrap_host bootstrap_port bootstrap_room bootstrap_pair_key disagg_prefill_dp_rank
+do_remote_decode do_remote_prefill remote_block_ids remote_engine_id transfer_id pd_role decode_addr prefill_addr
+multi_modal_data multi_modal_uuids mm_data mm_kwargs mm_hashes mm_uuids multimodal_config image_data audio_data
+video_data
+steering steering_vectors control_vectors activations soft_prompt
 prompt_embeds input_embeds image_embeds audio_embeds multimodal_embeddings mm_embeddings keep_alive
 """
 
 # The rest.
 _ENGINE: Final = """
 priority request_id rid conversation_rid request_priority scheduling_params agent_hierarchy agent_hints
-data_parallel_rank routed_dp_rank dp_rank decode_worker_id prefill_worker_id backend_instance_id target_worker
+priority_class qos arrival_time trace_headers x_request_id x_correlation_id trace_id scheduling deadline slo ttft_slo
+max_time max_generation_time timeout request_timeout routing_key routing_strategy
+data_parallel_rank x_data_parallel_rank routed_dp_rank dp_rank data_parallel_size tp_size pp_size decode_worker_id
+prefill_worker_id backend_instance_id target_worker
 n_predict num_predict max_new_tokens max_gen_len max_tokens_to_sample max_output_tokens max_length
 best_of use_beam_search num_beams beam_width beam_width_array num_return_sequences n_best
-ignore_eos ignore_eos_token min_tokens min_new_tokens min_length stop_token_ids stop_regex end_id pad_id eos_token_id
+beam_search_params ignore_eos ignore_eos_token ban_eos_token min_tokens min_new_tokens min_length stop_token_ids
+stop_regex end_id pad_id eos_token_id
 truncate_prompt_tokens truncate truncation_side prompt_ignore_length max_input_tokens num_ctx
 prompt_logprobs echo logprob_start_len token_ids_logprob top_logprobs_num n_probs post_sampling_probs min_keep
 return_token_ids return_tokens_as_token_ids return_tokens return_hidden_states return_routed_experts return_meta_info
 return_prompt_token_ids return_prompt_text return_logprob return_context_logits return_generation_logits
 return_perf_metrics return_encoder_output return_progress return_cached_tokens_details return_full_text return_entropy
-return_bytes decoder_input_details top_n_tokens include_prompt timings_per_token response_fields
-chat_template chat_format chat_template_name tool_prompt tool_call_parser reasoning_parser template raw system_prompt
+return_bytes return_token_offsets routed_experts_prompt_start output_kind logprobs_mode detokenize
+output_hidden_states output_attentions hidden_states decoder_input_details top_n_tokens include_prompt
+timings_per_token response_fields
+chat_template chat_format chat_template_name chat_template_path jinja tokenizer tokenizer_mode tool_parser
+tools_parser
+add_generation_prompt continue_final_message add_special_tokens add_bos add_bos_token tool_prompt tool_call_parser
+reasoning_parser template raw system_prompt
 prompt_token_ids input_ids token_ids token_data use_raw_prompt formatter
 mm_processor_kwargs media_io_kwargs image_max_dynamic_patch video_max_dynamic_patch max_dynamic_patch images_kwargs
-guided_decoding_backend guided_whitespace_pattern guided_regex guided_grammar structural_tag regex ebnf grammar
+guided_decoding_backend guided_backend guided_whitespace_pattern guided_regex guided_grammar structural_tag regex ebnf
+grammar
 grammar_lazy grammar_triggers preserved_tokens structured_outputs_config disable_fallback
 vllm_xargs extra_args custom_params custom_labels nvext sglext options parameters sampling_params engine_params
 bypass bypass_cache bypass_scheduler no_logs no_log disable_log background watermark
 samplers sampler_seq lookahead_config speculative_config speculative spec_decode num_speculative_tokens
 t_max_predict_ms t_max_prompt_ms backend_sampling dynatemp_range mirostat mirostat_tau mirostat_eta
+kwargs model_kwargs generation_kwargs generation_config engine_options engine_args server_args vllm_options
+extra_params
+device device_map dtype quantization load_format revision weights_path download_dir max_prefill_tokens
+n_ctx ctx_size n_batch n_ubatch n_gpu_layers n_threads cache_type_k cache_type_v rope_freq_base rope_freq_scale
+rope_scaling
+draft n_draft draft_model spec_token spec_tokens
 num_gpu num_thread num_batch num_keep main_gpu use_mmap use_mlock low_vram numa
 enable_response_messages previous_input_messages stream_interval stream_include_usage force_reasoning
 num_retries max_retries stream_timeout drop_params allowed_openai_params cooldown_time caching cache
@@ -61,8 +90,8 @@ guardrails no_cache rpm tpm provider route transforms plugins preset
 _PREFIXES: Final = (
     "lora",
     "bypass",
-    "kvtransfer",
-    "kvcache",
+    "kv",
+    "oaicompat",
     "bootstrap",
     "disagg",
     "litellm",
@@ -72,6 +101,15 @@ _PREFIXES: Final = (
     "vllm",
     "sglang",
     "trtllm",
+)
+_KNOWN_CACHE_NAMES = ("promptcachekey", "promptcacheretention", "promptcacheoptions", "cachecontrol")
+# An address or a place in a file system. Media have names of their own, and rules of their own.
+_PLACE = re.compile(
+    r"(?:^|[_-])(?:host|port|path|dir|directory|uri|url|endpoint|addr|address)$|"
+    r"[a-z](?:Host|Port|Path|Dir|Uri|URI|Url|URL|Endpoint|Addr|Address)$",
+)
+_MEDIUM = re.compile(
+    r"(?:input|output)?[_-]?(?:image|img|video|audio|file|media|document|pdf|picture|photo)", re.IGNORECASE
 )
 _NAME = re.compile(r"[A-Za-z0-9_.-]{1,60}")
 
@@ -98,14 +136,34 @@ def is_control(name: str) -> bool:
     """Whether a field of this name steers an engine. Names that begin with two underscores are internal to some."""
     compared = fold(name)
     return (
-        compared in _ALL or compared.startswith(_PREFIXES) or name.startswith("__") or "adapter" in compared
+        compared in _ALL
+        or compared.startswith(_PREFIXES)
+        or name.startswith("__")
+        or "adapter" in compared
+        or "salt" in compared
+        or _is_of_a_cache(compared)
+        or (_PLACE.search(name) is not None and not _MEDIUM.match(name))
     )
+
+
+def can_never_be_allowed(name: str) -> bool:
+    """Whether no operator can let clients send this field."""
+    compared = fold(name)
+    return compared in NEVER or "salt" in compared
+
+
+def _is_of_a_cache(compared: str) -> bool:
+    return "cache" in compared and compared not in _KNOWN_CACHE_NAMES
 
 
 def may_be_allowed(name: str, *, serves_one_tenant: bool) -> bool:
     """Whether an operator may let clients send a field to a target."""
     compared = fold(name)
-    if compared in NEVER or not _NAME.fullmatch(name) or not is_control(name):
+    if can_never_be_allowed(name) or not _NAME.fullmatch(name) or not is_control(name):
         return False
-    is_shared = compared in SHARED_STATE or compared.startswith(("kv", "disagg", "bootstrap"))
+    is_shared = (
+        compared in SHARED_STATE
+        or compared.startswith(("kv", "disagg", "bootstrap"))
+        or _is_of_a_cache(compared)
+    )
     return serves_one_tenant or not is_shared

@@ -44,6 +44,13 @@ class _Member(NamedTuple):
     end: int
 
 
+# All that stands before the first escape that is half of a surrogate pair.
+_BEFORE_HALF_A_PAIR = re.compile(
+    rb"(?:[^\\]++|\\(?:u[dD][89aAbB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|(?!u[dD][89a-fA-F]).))*+(?=\\u)",
+    re.DOTALL,
+)
+
+
 class Body:
     """A JSON object of a client. Changes are kept beside the bytes and put in by `encode`."""
 
@@ -59,7 +66,10 @@ class Body:
         except msgspec.ValidationError:
             raise bad_request("The body must be a JSON object.", code="invalid_json") from None
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            raise bad_request(f"The body is not valid JSON: {error}.", code="invalid_json") from None
+            reason = str(error)
+            if half := _BEFORE_HALF_A_PAIR.match(raw):
+                reason = f"byte {half.end()} begins half of a surrogate pair; send both halves, or the character itself"
+            raise bad_request(f"The body is not valid JSON: {reason}.", code="invalid_json") from None
         self.raw = raw
         self.outline = outline  # where names are looked for: in a large body without its long texts
         self._counts: dict[str, int] = {}

@@ -7,7 +7,7 @@ share state is refused or put apart by tenant; other unknown fields pass.
 from collections.abc import Mapping
 from typing import Any
 
-from deployments.engine_controls import NEVER, fold, folded, is_control
+from deployments.engine_controls import can_never_be_allowed, fold, folded, is_control
 from gateway.proxy.body import Body
 from gateway.proxy.errors import Refusal, bad_request
 from gateway.proxy.index import Route
@@ -56,7 +56,7 @@ def controls_in(body: Body) -> dict[str, str]:
         if name in _PLAIN:
             continue
         compared = fold(name)
-        if compared in NEVER:
+        if can_never_be_allowed(name):
             raise refused_control(name)
         if compared in _STATE:
             if not (name in _HARMLESS_STATE and body.get(name) in (None, False)):
@@ -90,7 +90,7 @@ def _controls_inside(container: str, value: Any) -> dict[str, str]:
         return {f"{container}.{name}": fold(container) for name in strange}
     found = {}
     for name in value:
-        if fold(name) in NEVER:
+        if can_never_be_allowed(name):
             raise refused_control(f"{container}.{name}")
         # What these hold besides a schema chooses how the engine works.
         if is_control(name) and not (container == "structured_outputs" and name == "grammar"):

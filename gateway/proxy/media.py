@@ -112,7 +112,7 @@ def _references(whole: Any, name: str, is_medium: bool) -> Iterator[tuple[str, s
                     waiting.append(
                         (inner, where, compared, of_a_medium or _MEDIA_NAME.fullmatch(compared) is not None)
                     )
-        elif inside:
+        elif inside and isinstance(value, str):
             yield path, key, value
 
 

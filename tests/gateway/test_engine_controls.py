@@ -34,16 +34,23 @@ def call(road, key, model=MODEL, raw=None, **fields):
 CONTROLS = {
     "vLLM": "priority cache_salt kv_transfer_params request_id chat_template mm_processor_kwargs ignore_eos min_tokens "
     "guided_decoding_backend truncate_prompt_tokens prompt_logprobs echo vllm_xargs return_token_ids stop_token_ids "
-    "return_tokens_as_token_ids logits_processors media_io_kwargs ec_transfer_params prompt_embeds use_beam_search",
+    "return_tokens_as_token_ids logits_processors media_io_kwargs ec_transfer_params prompt_embeds use_beam_search "
+    "add_generation_prompt continue_final_message add_special_tokens lora_request do_remote_decode remote_host "
+    "remote_block_ids return_token_offsets arrival_time trace_headers beam_search_params multi_modal_uuids tokenizer",
     "SGLang": "rid lora_path session_params custom_logit_processor custom_params bootstrap_host bootstrap_port "
-    "bootstrap_room data_parallel_rank routed_dp_rank extra_key return_hidden_states stop_regex custom_labels ebnf",
-    "TGI": "adapter_id truncate best_of watermark decoder_input_details top_n_tokens tool_prompt",
+    "bootstrap_room data_parallel_rank routed_dp_rank extra_key return_hidden_states stop_regex custom_labels ebnf "
+    "image_data logit_processor routing_key",
+    "TGI": "adapter_id truncate best_of adapter adapters watermark decoder_input_details top_n_tokens tool_prompt",
     "llama.cpp": "n_predict id_slot slot_id cache_prompt n_keep n_cache_reuse lora samplers grammar n_probs "
-    "image_embeds t_max_predict_ms timings_per_token __verbose speculative.n_max response_fields",
+    "image_embeds n_ctx jinja ban_eos_token draft_model chat_template_path oaicompat_model kv_unified "
+    "t_max_predict_ms timings_per_token __verbose speculative.n_max response_fields",
     "TensorRT-LLM": "disaggregated_params conversation_params agent_hierarchy lora_request "
     "lookahead_config scheduling_params",
     "Dynamo, Ollama, LiteLLM, OpenRouter": "nvext options keep_alive num_ctx api_base base_url api_key mock_response "
-    "extra_body extra_headers fallbacks models provider bypass_cache logit_processors max_new_tokens litellm_metadata",
+    "extra_body extra_headers fallbacks models provider bypass_cache logit_processors max_new_tokens litellm_metadata "
+    "timeout engine mcp_servers callbacks webhook_url model_override trust_remote_code model_kwargs",
+    "of any kind": "prefix_salt Cache-Id use_cache cache_ttl target_host coordinatorUrl snapshot_path "
+    "weights-dir X_Lora_Adapter",
 }  # fmt: skip
 
 
@@ -97,7 +104,12 @@ def test_unknown_and_harmless_fields_pass_as_they_are(shared_road, scripted):
         "guided_json": {"type": "object"},
         "chat_template_kwargs": {"enable_thinking": False}, "service_tier": "auto", "logit_bias": {"5": 1},
         "skip_special_tokens": False, "reasoning_effort": "low", "verbosity": "low", "parallel_tool_calls": False,
-        "response_format": {"type": "json_object"}, "continue_final_message": False, "tags": ["a"],
+        "response_format": {"type": "json_object"}, "tags": ["a"], "include_stop_str_in_output": True,
+        "spaces_between_special_tokens": False, "allowed_token_ids": [5], "bad_words": ["x"],
+        "documents": [{"text": "a"}],
+        "thinking_token_budget": 5, "prompt_cache_retention": "24h", "report": 1, "support_level": 2,
+        "web_search_options": {},
+        "structured_outputs": {"json": {"type": "object"}}, "json_schema": {"type": "object"}, "typical_p": 0.9,
     }  # fmt: skip
     answer = call(shared_road, scripted.key, **harmless)
     assert answer.status_code == 200, answer.text
@@ -136,6 +148,10 @@ def test_what_can_be_allowed_depends_on_how_many_tenants_a_target_serves():
     assert not may_be_allowed("id_slot", serves_one_tenant=False)
     assert may_be_allowed("id_slot", serves_one_tenant=True)
     assert not may_be_allowed("cache_salt", serves_one_tenant=True)
+    assert not may_be_allowed("prefix_salt", serves_one_tenant=True)
+    assert not may_be_allowed("use_cache", serves_one_tenant=False)
+    assert may_be_allowed("use_cache", serves_one_tenant=True)
+    assert may_be_allowed("continue_final_message", serves_one_tenant=False)
     assert not may_be_allowed("temperature", serves_one_tenant=True), "it is none, and passes anyway"
     assert not NEVER & (ENGINE | SHARED_STATE)
     assert not ENGINE & SHARED_STATE

@@ -128,6 +128,24 @@ def test_what_is_no_json_or_too_much_of_it_is_refused(raw):
     assert (refused.value.status, refused.value.code) == (400, "invalid_json")
 
 
+@pytest.mark.parametrize("half", [rb"\ud83d", rb"\ude00", rb"\ud83d\ud83d", rb"\ud83dx"])
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"model":"m","messages":[{"role":"user","content":"HALF"}]}',
+        b'{"model":"mHALF","messages":[{"role":"user","content":"x"}]}',
+        b'{"model":"m","messages":[{"role":"user","content":"x"}],"xHALF":1}',
+        b'{"model":"m","messages":[{"role":"user","content":"x"}],"user":"HALF"}',
+    ],
+)
+def test_half_a_surrogate_pair_is_refused_with_the_byte_and_what_to_do(body, half):
+    begins = rf"byte {body.index(b'HALF')} begins half of a surrogate pair"
+    with pytest.raises(Refusal, match=begins) as refused:
+        read_question(body.replace(b"HALF", half), "chat")
+    assert (refused.value.status, refused.value.code) == (400, "invalid_json")
+    assert read_question(body.replace(b"HALF", rb"\ud83d\ude00"), "chat").mode == "chat"
+
+
 def test_many_marks_inside_of_texts_are_no_many_values():
     text = '{[,]}\\"' * MOST_VALUES + "\\\\"
     question = read_question(f'{{"messages":[{{"content":"{text}"}}],"model":"m"}}'.encode(), "chat")
