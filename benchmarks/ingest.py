@@ -38,7 +38,7 @@ TRACE = Path(__file__).resolve().parent.parent / "billing" / "data" / "servegen_
 MIDNIGHT = datetime(2026, 10, 14, tzinfo=UTC)
 TABLES = (
     "usage_event, event_key, rollup_delta, rollup_hour_folded, rollup_day_folded, rollup_estimated_folded, "
-    "cost_line, billing_period, quarantined_event, unposted_day"
+    "rollup_month_folded, rollup_tenant_day_folded, cost_line, billing_period, quarantined_event, unposted_day"
 )
 
 
@@ -219,7 +219,10 @@ def on_disk() -> dict[str, int]:
 
     sizes = {}
     with connection.cursor() as cursor:
-        for table in ("usage_event", "event_key", "rollup_hour_folded", "rollup_day_folded"):
+        for table in (
+            "usage_event", "event_key", "rollup_hour_folded", "rollup_day_folded", "rollup_month_folded",
+            "rollup_tenant_day_folded",
+        ):  # fmt: skip
             cursor.execute(
                 "SELECT coalesce((SELECT sum(pg_total_relation_size(relid)) FROM pg_partition_tree(%s)), "
                 "pg_total_relation_size(%s))",
@@ -258,13 +261,13 @@ def record(records: list, batch: int, writers: int) -> None:
 
 
 def check(count: int) -> None:
-    """The ledger holds every call, and both rollups say what the events say."""
+    """The ledger holds every call, and the rollups say what the events say."""
     from django.db import connection
 
     with connection.cursor() as cursor:
         cursor.execute("SELECT count(*), sum(amount), sum(output) FROM usage_event")
         events = cursor.fetchone()
-        for table in ("rollup_hour", "rollup_day"):
+        for table in ("rollup_hour", "rollup_day", "rollup_month", "rollup_tenant_day"):
             cursor.execute(f"SELECT sum(calls), sum(amount), sum(output) FROM {table}")
             if cursor.fetchone() != events or events[0] != count:
                 raise SystemExit(f"{table} is not the sum of {count} events")

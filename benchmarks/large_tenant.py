@@ -352,6 +352,16 @@ def _usage(cursor: Any, size: Size) -> None:
         f"false, {sums}, sum(calls), sum(calls * amount) FROM large_cell "
         "GROUP BY 1, 2, 3, 4, 5, 6 ORDER BY 1, 2, 3, 4, 5, 6"
     )
+    for table, place in (  # what the trigger of days would have added, were it not asleep
+        ("rollup_month", "tenant_id, period, project_id, model_id, month"),
+        ("rollup_tenant_day", "tenant_id, period, model_id, day"),
+    ):
+        read = place.replace("month", "date_trunc('month', day::timestamp)::date")
+        summed = ", ".join(f"sum({name})" for name in columns.split(", "))
+        cursor.execute(
+            f"INSERT INTO {table}_folded ({place}, is_unpriced, {columns}) "
+            f"SELECT {read}, is_unpriced, {summed} FROM rollup_day_folded GROUP BY {read}, is_unpriced ORDER BY 2, 1"
+        )
     insert(
         cursor, "billing_period",
         "(SELECT DISTINCT tenant_id, date_trunc('month', day)::date AS month FROM large_cell) c",

@@ -190,6 +190,9 @@ API = [
     "keys/", "projects/", "limits/", "access-requests/", "grants/", "members/", "tenants/", "models/", "exports/",
     "costs/?tenant={tenant}&start={start}&end={end}&group_by=day,model",
     "costs/?tenant={tenant}&start={start}&end={end}&group_by=key,day",
+    "costs/?tenant={tenant}&start={year_ago}&end={today}&group_by=month,model",
+    "costs/?tenant={tenant}&start={year_ago}&end={today}&group_by=month,project",
+    "costs/?tenant={tenant}&start={year_ago}&end={today}&group_by=day,model",
 ]  # fmt: skip
 
 
@@ -222,6 +225,8 @@ def places_of(slug: str) -> dict[str, Any]:
         "month": f"{last:%Y-%m}",
         "start": last.replace(day=1),
         "end": last,
+        "year_ago": (today - timedelta(days=334)).replace(day=1),
+        "today": today,
     }
 
 

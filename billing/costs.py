@@ -16,14 +16,15 @@ from uuid import UUID
 from django.db import connection
 from django.utils.timezone import now
 
-from billing.detail_sql import DETAIL
 from billing.estimates import Estimated, estimated_usage
+from billing.kind_costs import KindCost, costs_by_kind
 from billing.kinds import KINDS, TOKEN_KINDS
+from billing.month_sums import MONTH_OF_DAY, of_project, sums_between
 from tenants.local_days import day_at
 from tenants.models import Project, Tenant
 
 FOUR_WEEKS: Final = timedelta(days=28)  # comparisons keep the weekday
-DIMENSIONS: Final = ("day", "model", "project", "key")
+DIMENSIONS: Final = ("day", "month", "model", "project", "key")
 _TOKENS: Final = " + ".join(f"r.{kind}" for kind in TOKEN_KINDS)
 
 
@@ -65,15 +66,6 @@ class Figures:
             self.priced_tokens + other.priced_tokens,
             self.unpriced_calls + other.unpriced_calls,
         )
-
-
-@dataclass(frozen=True)
-class KindCost:
-    """One kind of usage: all of it in `quantity`, and what its priced part costs."""
-
-    kind: str
-    quantity: int
-    cost: Decimal | None  # None: not priced
 
 
 @dataclass
@@ -139,7 +131,7 @@ def cost_report(
     metered_to, final_up_to = freshness(tenant)
     return CostReport(
         tenant, project, start_day, end_day, now_, before,
-        costs_by_kind(tenant, start_day, end_day, project), metered_to, final_up_to,
+        costs_by_kind(tenant, start_day, end_day, project, today=today_of(tenant)), metered_to, final_up_to,
         estimated_usage(tenant, start_day, end_day, project=project).get((), Estimated()),
     )  # fmt: skip
 
@@ -162,25 +154,32 @@ def cost_rows(
         raise ValueError(
             f"Cannot group by {', '.join(sorted(unknown))}; choose from {', '.join(DIMENSIONS)}."
         )
-    columns = {"day": "r.day", "model": "m.name", "project": "p.slug", "key": "r.key_id"}
-    chosen = [columns[name] for name in group_by]
-    grouping = (
-        f"GROUP BY {', '.join(chosen)} ORDER BY {', '.join(chosen)}" if chosen else "HAVING count(*) > 0"
-    )
-    sums = ", ".join(f"sum(r.{kind})::bigint" for kind in KINDS)
-    names = [f"after_{name}" for name in group_by] if after is not None else []
-    beyond = f"AND ({', '.join(chosen)}) > ({', '.join(f'%({name})s' for name in names)})" if names else ""
+    source, ids, parameters = _source_of(tenant, start_day, end_day, group_by, project)
+    parameters |= {"most": most, "before_last": most and most - 1}
+    names = {"model": "m.name", "project": "p.slug"}
+    chosen = [names.get(name, f"used.{name}") for name in group_by]
+    beyond = ""
+    if chosen and after is not None:
+        place = {f"after_{name}": value for name, value in zip(group_by, after, strict=True)}
+        parameters |= place
+        beyond = f"WHERE ({', '.join(chosen)}) > ({', '.join(f'%({name})s' for name in place)})"
+    page = _leads_of_a_page(source, ids, group_by, is_first=after is None) if most is not None else ""
     sql = f"""
-        SELECT {"".join(f"{column}, " for column in chosen)} sum(r.amount), sum(r.calls)::bigint,
-               coalesce(sum(r.calls) FILTER (WHERE r.is_unpriced), 0)::bigint, {sums}
-          FROM rollup_day r
-          JOIN billed_model m ON m.id = r.model_id
-          JOIN tenants_project p ON p.id = r.project_id
-         WHERE r.tenant_id = %(tenant)s AND r.day BETWEEN %(start)s AND %(end)s {_scope(project)} {beyond}
-         {grouping} LIMIT %(most)s
+        SELECT {"".join(f"{column}, " for column in chosen)} used.cost, used.calls, used.unpriced_calls,
+               {", ".join(f"used.{kind}" for kind in KINDS)}
+          FROM (SELECT {"".join(f"{ids[name]} AS {name}, " for name in group_by)}
+                       CASE WHEN sum(r.calls) FILTER (WHERE NOT r.is_unpriced) > 0 THEN sum(r.amount) END AS cost,
+                       sum(r.calls)::bigint AS calls,
+                       coalesce(sum(r.calls) FILTER (WHERE r.is_unpriced), 0)::bigint AS unpriced_calls,
+                       {", ".join(f"sum(r.{kind})::bigint AS {kind}" for kind in KINDS)}
+                  FROM {source} {page}
+                 {f"GROUP BY {', '.join(ids[name] for name in group_by)}" if chosen else ""}
+                HAVING sum(r.calls) > 0) used
+          {"JOIN billed_model m ON m.id = used.model" if "model" in group_by else ""}
+          {"JOIN tenants_project p ON p.id = used.project" if "project" in group_by else ""}
+         {beyond} {f"ORDER BY {', '.join(chosen)}" if chosen else ""} LIMIT %(most)s
     """  # noqa: S608
-    place = dict(zip(names, after or (), strict=True))
-    rows = _ask(sql, tenant=tenant, start=start_day, end=end_day, project=project, most=most, **place)
+    rows = _ask(sql, tenant=tenant, **parameters)
     width = len(chosen)
     return [
         dict(zip(group_by, row[:width], strict=True))
@@ -190,64 +189,38 @@ def cost_rows(
     ]
 
 
-def costs_by_kind(tenant: Tenant, start_day: date, end_day: date, project: Project | None) -> list[KindCost]:
-    """Quantities and costs by kind of usage, dearest first; kinds without usage are left out.
-
-    Where a price changed within the days, hours are priced one by one, as the calls in them were; else sums are, which
-    is the same to the last digit. Calls (`request`) appear where they have a price.
-    """
-    sql = f"""
-        WITH used AS MATERIALIZED (
-            SELECT r.model_id, r.is_unpriced, {", ".join(f"sum(r.{kind})::bigint AS {kind}" for kind in KINDS)}
-              FROM rollup_day r
-             WHERE r.tenant_id = %(tenant)s AND r.day BETWEEN %(first_day)s AND %(last_day)s {_scope(project)}
-             GROUP BY r.model_id, r.is_unpriced
-        ), varying AS MATERIALIZED (  -- models of which a price begins or ends within these days
-            SELECT DISTINCT s.model_id
-              FROM sku s JOIN price p ON p.sku_id = s.id
-             WHERE s.model_id IN (SELECT model_id FROM used)
-               AND p.currency = (SELECT currency FROM tenants_tenant WHERE id = %(tenant)s)
-               AND (lower(p.valid) BETWEEN %(first_day)s::date - 1 AND %(last_day)s::date + 2
-                    OR upper(p.valid) BETWEEN %(first_day)s::date - 1 AND %(last_day)s::date + 2)
-        ), {DETAIL}, cost AS (
-            SELECT kind, sum(quantity * per_million * 0.000001) AS amount
-              FROM (SELECT kind, quantity, per_million FROM detail
-                     WHERE quantity <> 0 AND model_id IN (SELECT model_id FROM varying)
-                    UNION ALL
-                    SELECT s.kind, q.quantity, p.per_million
-                      FROM used u
-                      CROSS JOIN LATERAL unnest(ARRAY[{", ".join(f"u.{kind}" for kind in KINDS)}], %(kinds)s::text[])
-                                         AS q (quantity, kind)
-                      JOIN sku s ON s.model_id = u.model_id AND s.kind = q.kind
-                      JOIN price p ON p.sku_id = s.id AND p.valid @> %(last_day)s::date::timestamptz
-                     WHERE NOT u.is_unpriced AND q.quantity <> 0
-                       AND p.currency = (SELECT currency FROM tenants_tenant WHERE id = %(tenant)s)
-                       AND u.model_id NOT IN (SELECT model_id FROM varying)) priced
-             GROUP BY kind
-        )
-        SELECT sums.kind, sums.quantity, cost.amount
-          FROM (SELECT q.kind, sum(q.quantity)::bigint AS quantity
-                  FROM used u, unnest(ARRAY[{", ".join(f"u.{kind}" for kind in KINDS)}], %(kinds)s::text[])
-                               AS q (quantity, kind)
-                 GROUP BY q.kind) sums
-          LEFT JOIN cost ON cost.kind = sums.kind
-         WHERE sums.quantity <> 0
-    """  # noqa: S608
-    rows = _ask(
-        sql,
-        tenant=tenant,
-        first_day=start_day,
-        last_day=end_day,
-        project=project,
-        period=None,
-        kinds=list(KINDS),
+def _source_of(
+    tenant: Tenant, start: date, end: date, group_by: Sequence[str], project: Project | None
+) -> tuple[str, dict[str, str], dict[str, Any]]:
+    """The smallest sums that can be grouped so, as `… r WHERE …`; by which columns; and the parameters."""
+    ids = {"day": "r.day", "month": MONTH_OF_DAY, "key": "r.key_id"}
+    ids |= {"model": "r.model_id", "project": "r.project_id"}
+    if not {"day", "key"} & set(group_by):
+        source, parameters = sums_between(start, end, today=today_of(tenant), project=project)
+        return f"{source} r WHERE true", ids | {"month": "r.month"}, parameters
+    needs_more = project or {"key", "project"} & set(group_by)
+    narrowed, parameters = of_project(project, start)
+    source = (
+        f"{'rollup_day' if needs_more else 'rollup_tenant_day'} r "
+        f"WHERE r.tenant_id = %(tenant)s AND r.day BETWEEN %(start)s AND %(end)s {narrowed}"
     )
-    kinds = [
-        KindCost(kind, quantity, cost)
-        for kind, quantity, cost in rows
-        if kind != "request" or cost is not None
-    ]
-    return sorted(kinds, key=lambda row: (-(row.cost or 0), KINDS.index(row.kind)))
+    return source, ids, parameters | {"start": start, "end": end}
+
+
+def _leads_of_a_page(source: str, ids: dict[str, str], group_by: Sequence[str], *, is_first: bool) -> str:
+    """A condition that leaves out days or keys which are not on the page, where the groups are in their order.
+
+    Of the days or keys after that of the cursor, so many follow that they alone would fill it.
+    """
+    lead = group_by[0] if group_by else ""
+    if lead not in ("day", "key"):
+        return ""
+    after = "" if is_first else f"AND {ids[lead]} > %(after_{lead})s"
+    groups = ids[lead] if lead == "key" else ", ".join(ids[name] for name in group_by)
+    highest = "'infinity'::date" if lead == "day" else "'ffffffff-ffff-ffff-ffff-ffffffffffff'::uuid"
+    return f"""{"" if is_first else f"AND {ids[lead]} >= %(after_{lead})s"} AND {ids[lead]} <= coalesce((
+        SELECT {ids[lead]} FROM {source} AND r.calls > 0 {after}
+         GROUP BY {groups} ORDER BY {ids[lead]} OFFSET %(before_last)s LIMIT 1), {highest})"""  # noqa: S608
 
 
 def freshness(tenant: Tenant) -> tuple[datetime | None, date | None]:
@@ -255,9 +228,10 @@ def freshness(tenant: Tenant) -> tuple[datetime | None, date | None]:
     rows = _ask(
         """
         SELECT (SELECT r.hour + interval '1 hour' FROM rollup_hour r
-                 WHERE r.tenant_id = %(tenant)s AND r.period = (
-                       SELECT max(period) FROM rollup_day WHERE tenant_id = %(tenant)s AND day = (
-                              SELECT max(day) FROM rollup_day WHERE tenant_id = %(tenant)s))
+                  JOIN (SELECT day, period FROM rollup_tenant_day WHERE tenant_id = %(tenant)s
+                         ORDER BY day DESC, period DESC LIMIT 1) newest
+                    ON newest.period = r.period AND newest.day = r.day
+                 WHERE r.tenant_id = %(tenant)s
                  ORDER BY r.hour DESC LIMIT 1),
                (SELECT max(posted_up_to) FROM billing_period WHERE tenant_id = %(tenant)s)
         """,
@@ -317,51 +291,46 @@ def today_of(tenant: Tenant, moment: datetime | None = None) -> date:
 def _by_day_and_model(
     tenant: Tenant, start: date, end: date, project: Project | None
 ) -> list[tuple[Any, ...]]:
-    """Sums by day and model from four weeks earlier on; days may belong to both spans that are compared.
-
-    Names are joined to the sums, not to the rows: a large tenant has a hundred thousand of them in a month.
-    """
+    """Sums by day and model from four weeks earlier on; days may belong to both spans that are compared."""
+    narrowed, parameters = of_project(project, start - FOUR_WEEKS)
     sql = f"""
         SELECT used.day, m.name, used.is_unpriced, used.amount, used.calls, used.tokens
           FROM (SELECT r.day, r.model_id, r.is_unpriced, sum(r.amount) AS amount, sum(r.calls)::bigint AS calls,
                        sum({_TOKENS})::bigint AS tokens
-                  FROM rollup_day r
-                 WHERE r.tenant_id = %(tenant)s AND r.day BETWEEN %(start_before)s AND %(end)s {_scope(project)}
-                 GROUP BY r.day, r.model_id, r.is_unpriced) used
+                  FROM {"rollup_day" if project else "rollup_tenant_day"} r
+                 WHERE r.tenant_id = %(tenant)s AND r.day BETWEEN %(start)s AND %(end)s {narrowed}
+                 GROUP BY r.day, r.model_id, r.is_unpriced
+                HAVING sum(r.calls) > 0) used
           JOIN billed_model m ON m.id = used.model_id
     """  # noqa: S608
-    return _ask(sql, tenant=tenant, start_before=start - FOUR_WEEKS, end=end, project=project)
+    return _ask(sql, tenant=tenant, start=start - FOUR_WEEKS, end=end, **parameters)
 
 
 def _by_project(tenant: Tenant, start: date, end: date, project: Project | None) -> list[tuple[Any, ...]]:
     """Sums by project: of the days asked for, and of those four weeks earlier."""
+    today = today_of(tenant)
+    source, parameters = sums_between(start, end, today=today, project=project, prefix="now_")
+    before, those = sums_between(
+        start - FOUR_WEEKS, end - FOUR_WEEKS, today=today, project=project, prefix="before_"
+    )
     sums = ", ".join(
-        f"sum({what}) FILTER (WHERE r.day BETWEEN %(start{span})s AND %(end{span})s){cast}"
-        for span in ("", "_before")
+        f"sum({what}) FILTER (WHERE {condition}){cast}"
+        for condition in ("r.is_now", "NOT r.is_now")
         for what, cast in (("r.amount", ""), ("r.calls", "::bigint"), (_TOKENS, "::bigint"))
     )
     sql = f"""
         SELECT p.slug, p.name, used.*
           FROM (SELECT r.is_unpriced, {sums}, r.project_id
-                  FROM rollup_day r
-                 WHERE r.tenant_id = %(tenant)s AND r.day BETWEEN %(start_before)s AND %(end)s {_scope(project)}
+                  FROM (SELECT true AS is_now, r.* FROM {source} r
+                        UNION ALL SELECT false, r.* FROM {before} r) r
                  GROUP BY r.project_id, r.is_unpriced) used
           JOIN tenants_project p ON p.id = used.project_id
     """  # noqa: S608
-    rows = _ask(
-        sql, tenant=tenant, start=start, end=end, start_before=start - FOUR_WEEKS, end_before=end - FOUR_WEEKS,
-        project=project,
-    )  # fmt: skip
-    return [row[:-1] for row in rows]
+    return [row[:-1] for row in _ask(sql, tenant=tenant, **parameters, **those)]
 
 
-def _scope(project: Project | None) -> str:
-    return "AND r.project_id = %(project)s" if project else ""
-
-
-def _ask(sql: str, *, tenant: Tenant, project: Project | None = None, **parameters: Any) -> list[Any]:
-    parameters |= {"tenant": tenant.pk, "project": project.pk if project else None}
+def _ask(sql: str, *, tenant: Tenant, **parameters: Any) -> list[Any]:
     with connection.cursor() as cursor:
-        cursor.execute(sql, parameters)
+        cursor.execute(sql, parameters | {"tenant": tenant.pk})
         rows: list[Any] = cursor.fetchall()
         return rows

@@ -10,15 +10,20 @@ from billing.kinds import KINDS
 
 _QUANTITY: Final = " ".join(f"WHEN '{kind}' THEN h.{kind}" for kind in KINDS)
 
-# Parameters: tenant, project (or null), first_day, last_day, period (or null: all that may hold those days).
-DETAIL: Final = f"""
+
+def detail(narrowed: str = "") -> str:
+    """The common table expressions `hours`, `tariff` and `detail`; `narrowed` is a further condition on hours, `r`.
+
+    Parameters: tenant, project (or null), first_day, last_day, period (or null: all that may hold those days).
+    """
+    return f"""
 hours AS MATERIALIZED (
     SELECT r.*
       FROM billing_period bp JOIN rollup_hour r ON r.period = bp.month AND r.tenant_id = bp.tenant_id
      WHERE bp.tenant_id = %(tenant)s AND bp.month >= date_trunc('month', %(first_day)s::date)
        AND (%(period)s::date IS NULL OR bp.month = %(period)s) AND NOT r.is_unpriced
        AND r.day BETWEEN %(first_day)s AND %(last_day)s
-       AND (%(project)s::uuid IS NULL OR r.project_id = %(project)s)
+       AND (%(project)s::uuid IS NULL OR r.project_id = %(project)s) {narrowed}
 ), tariff AS MATERIALIZED (
     SELECT s.model_id, s.id AS sku_id, s.kind, p.id AS price_id, p.valid, p.per_million
       FROM sku s JOIN price p ON p.sku_id = s.id
@@ -29,3 +34,6 @@ hours AS MATERIALIZED (
            CASE t.kind {_QUANTITY} END AS quantity
       FROM hours h JOIN tariff t ON t.model_id = h.model_id AND t.valid @> h.hour
 )"""  # noqa: S608
+
+
+DETAIL: Final = detail()

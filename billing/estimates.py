@@ -13,7 +13,10 @@ from django.db import connection
 from billing.kinds import TOKEN_KINDS
 from tenants.models import Project, Tenant
 
-_COLUMNS: Final = {"day": "e.day", "model": "m.name", "project": "p.slug", "key": "e.key_id"}
+_COLUMNS: Final = {
+    "day": "e.day", "month": "date_trunc('month', e.day::timestamp)::date",
+    "model": "m.name", "project": "p.slug", "key": "e.key_id",
+}  # fmt: skip
 _TOKENS: Final = " + ".join(f"e.{kind}" for kind in TOKEN_KINDS)
 
 
@@ -33,10 +36,11 @@ def estimated_usage(
     group_by: Sequence[str] = (),
     *,
     project: Project | None = None,
+    between: tuple[Any, Any] | None = None,
 ) -> dict[tuple[Any, ...], Estimated]:
     """Estimated usage by the values of `group_by` (some of billing.costs.DIMENSIONS), in one query.
 
-    Groups without any are absent.
+    Groups without any are absent. `between` says from which to which value of the first grouping, both included.
     """
     chosen = "".join(f"{_COLUMNS[name]}, " for name in group_by)
     grouping = f"GROUP BY {chosen[:-2]}" if chosen else "HAVING count(*) > 0"
@@ -47,10 +51,12 @@ def estimated_usage(
           JOIN tenants_project p ON p.id = e.project_id
          WHERE e.tenant_id = %(tenant)s AND e.day BETWEEN %(start)s AND %(end)s
                {"AND e.project_id = %(project)s" if project else ""}
+               {f"AND {_COLUMNS[group_by[0]]} BETWEEN %(lowest)s AND %(highest)s" if between else ""}
          {grouping}
     """  # noqa: S608
     parameters: dict[str, Any] = {"tenant": tenant.pk, "start": start_day, "end": end_day}
     parameters["project"] = project.pk if project else None
+    parameters["lowest"], parameters["highest"] = between or (None, None)
     with connection.cursor() as cursor:
         cursor.execute(sql, parameters)
         return {tuple(row[:-3]): Estimated(*row[-3:]) for row in cursor.fetchall()}
@@ -66,7 +72,8 @@ def with_estimates(
     project: Project | None = None,
 ) -> list[dict[str, Any]]:
     """The rows of `billing.costs.cost_rows`, each with `estimated_calls` and `estimated_tokens`."""
-    estimated = estimated_usage(tenant, start_day, end_day, group_by, project=project)
+    between = (rows[0][group_by[0]], rows[-1][group_by[0]]) if rows and group_by else None  # of a page
+    estimated = estimated_usage(tenant, start_day, end_day, group_by, project=project, between=between)
     for row in rows:
         part = estimated.get(tuple(row[name] for name in group_by), Estimated())
         row["estimated_calls"], row["estimated_tokens"] = part.calls, part.tokens

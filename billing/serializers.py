@@ -46,6 +46,7 @@ class UsageRowSerializer(serializers.Serializer[Any]):
     """Usage of one group; only the dimensions that were asked for are there."""
 
     day = serializers.DateField(required=False)
+    month = serializers.DateField(required=False, format="%Y-%m", help_text="2026-10; of the tenant's days")
     model = serializers.CharField(required=False)
     project = serializers.CharField(required=False, help_text="slug")
     key = serializers.UUIDField(required=False)

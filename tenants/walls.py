@@ -30,7 +30,8 @@ DECLARE
     belongs_to uuid[];
 BEGIN
     PERFORM set_config('quartermaster.tenants', '', for_transaction),
-            set_config('quartermaster.person', person::text, for_transaction);
+            set_config('quartermaster.person', person::text, for_transaction),
+            set_config('jit', 'off', for_transaction);  -- as in tenants/database/base.py
     SELECT coalesce(array_agg(m.tenant_id ORDER BY m.tenant_id), '{}') INTO belongs_to
       FROM tenants_membership m
      WHERE m.user_id = person

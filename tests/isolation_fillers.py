@@ -23,6 +23,8 @@ from billing.models import (
     RollupDelta,
     RollupEstimated,
     RollupHour,
+    RollupMonth,
+    RollupTenantDay,
     Sku,
     UnpostedDay,
     UsageEvent,
@@ -261,6 +263,12 @@ ROWS = {
     ),
     "billing.rolluphour": lambda lab: (
         lab.row("billing.usageevent") and RollupHour.objects.in_tenant(lab.tenant).first()
+    ),
+    "billing.rolluptenantday": lambda lab: (
+        lab.row("billing.usageevent") and RollupTenantDay.objects.in_tenant(lab.tenant).first()
+    ),
+    "billing.rollupmonth": lambda lab: (
+        lab.row("billing.usageevent") and RollupMonth.objects.in_tenant(lab.tenant).first()
     ),
     "billing.costline": _cost_line,
     "billing.export": lambda lab: Export.objects.create(

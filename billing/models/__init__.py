@@ -16,7 +16,15 @@ from billing.models.ledger import (
     UsageEvent,
     UsageImport,
 )
-from billing.models.rollups import Rollup, RollupDay, RollupDelta, RollupEstimated, RollupHour
+from billing.models.rollups import (
+    Rollup,
+    RollupDay,
+    RollupDelta,
+    RollupEstimated,
+    RollupHour,
+    RollupMonth,
+    RollupTenantDay,
+)
 
 __all__ = [
     "BilledModel",
@@ -33,6 +41,8 @@ __all__ = [
     "RollupDelta",
     "RollupEstimated",
     "RollupHour",
+    "RollupMonth",
+    "RollupTenantDay",
     "Sku",
     "UnpostedDay",
     "UsageBackend",

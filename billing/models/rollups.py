@@ -1,4 +1,4 @@
-"""Sums of usage by hour and by day, which pages, reports and cost lines read. billing.folding fills them."""
+"""Sums of usage by hour, day and month, which pages, reports and cost lines read. billing.folding fills them."""
 
 from __future__ import annotations
 
@@ -87,6 +87,39 @@ class RollupDay(Rollup):
         managed = False  # a view
         db_table = "rollup_day"
         indexes = [Index(fields=["tenant", "day"], name="rollup_day_tenant_day")]
+
+    def __str__(self) -> str:
+        return f"{self.calls} calls on {self.day}"
+
+
+class RollupMonth(Rollup):
+    """Per project, model and month of the tenant: the sums of its days, kept by a trigger of theirs."""
+
+    pk = CompositePrimaryKey("tenant", "month", "project", "model", "period", "is_unpriced")
+    tenant = unchecked(Tenant)
+    project = unchecked(Project)
+    model = unchecked(BilledModel)
+    month = models.DateField()  # its first day
+
+    class Meta(Rollup.Meta):
+        managed = False  # a view
+        db_table = "rollup_month"
+
+    def __str__(self) -> str:
+        return f"{self.calls} calls in {self.month:%B %Y}"
+
+
+class RollupTenantDay(Rollup):
+    """Per model and day of a whole tenant: the sums of its days over all projects and keys, kept like its months."""
+
+    pk = CompositePrimaryKey("tenant", "day", "model", "period", "is_unpriced")
+    tenant = unchecked(Tenant)
+    model = unchecked(BilledModel)
+    day = models.DateField()
+
+    class Meta(Rollup.Meta):
+        managed = False  # a view
+        db_table = "rollup_tenant_day"
 
     def __str__(self) -> str:
         return f"{self.calls} calls on {self.day}"

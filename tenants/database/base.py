@@ -15,13 +15,17 @@ from django.db.backends.postgresql import base
 from tenants.scope import NOBODY, Scope, current_scope, person_scope
 
 PLATFORM = "*"
-SET_SCOPE = "SELECT set_config('quartermaster.tenants', %s, %s), set_config('quartermaster.person', %s, %s)"
+# Just-in-time compilation would take longer than the work: conditions of policies make statements look dear.
+SET_SCOPE = (
+    "SELECT set_config('quartermaster.tenants', %s, %s), set_config('quartermaster.person', %s, %s), "
+    "set_config('jit', 'off', %s)"
+)
 ENTER_PERSON_SCOPE = "SELECT enter_person_scope(%s, %s, %s)"  # tenants/walls.py
 
 
 def forget_scope(connection: Any) -> None:
     """Leave nobody's scope on a connection that returns to the pool, out of a request's way."""
-    connection.execute(SET_SCOPE, ("", False, "", False))
+    connection.execute(SET_SCOPE, ("", False, "", False, False))
     if not connection.autocommit:
         connection.commit()
 
@@ -70,7 +74,7 @@ class DatabaseWrapper(base.DatabaseWrapper):
     def _send(self, scope: Scope) -> None:
         in_transaction = not self.get_autocommit()
         tenants = PLATFORM if scope.is_platform else ",".join(scope.tenants)
-        self._tell(SET_SCOPE, tenants, in_transaction, scope.person, in_transaction)
+        self._tell(SET_SCOPE, tenants, in_transaction, scope.person, in_transaction, in_transaction)
         self._note(scope)
 
     def _tell(self, statement: str, *parameters: Any) -> Any:

@@ -36,7 +36,19 @@ def used(lab, project):
 
 
 @pytest.mark.parametrize("route", ["costs", "usage"])
-@pytest.mark.parametrize("group_by", ["day,model", "key,day,model", "model", "project,key"])
+@pytest.mark.parametrize(
+    "group_by",
+    [
+        "day,model",
+        "key,day,model",
+        "model",
+        "project,key",
+        "month,key",
+        "month,model",
+        "day,key",
+        "day,key,model",
+    ],
+)
 def test_pages_hold_every_row_once_and_each_the_total_of_all(client, finance, used, route, group_by):
     client.force_login(finance)
     whole = client.get(f"/api/v1/{route}/?{DAYS}&group_by={group_by}").json()

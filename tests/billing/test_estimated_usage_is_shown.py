@@ -80,7 +80,16 @@ def test_page_api_and_file_say_how_much_was_estimated(usage, lab, finance, clien
     api = APIClient()
     api.force_authenticate(finance)
     for path in ("costs", "usage"):
-        for grouping in ("", "day", "day,model", "project,model", "key", "day,model,project,key"):
+        for grouping in (
+            "",
+            "day",
+            "month",
+            "day,model",
+            "project,model",
+            "key",
+            "month,key",
+            "day,model,project,key",
+        ):
             question = {"tenant": "lab", "start": FIRST, "end": LAST, "group_by": grouping}
             answer = api.get(f"/api/v1/{path}/", question).json()
             assert answer["total"]["estimated_calls"] == 12

@@ -97,6 +97,7 @@ def test_a_traces_totals_are_those_of_the_file(transactional_db, part_of_servege
         ("usage_event", "count(*)"),
         ("rollup_hour", "sum(calls)"),
         ("rollup_day", "sum(calls)"),
+        ("rollup_month", "sum(calls)"),
     ):
         sums = f"{count}, sum(input), sum(cache_read), sum(output), sum(reasoning)"
         assert rows(f"SELECT {sums} FROM {table}") == [totals]

@@ -70,7 +70,7 @@ def test_every_door_gives_the_same_total_to_the_last_digit(usage, lab, finance, 
 
     api = APIClient()
     api.force_authenticate(finance)
-    for grouping in ("", "day", "day,model", "project,model", "key", "day,model,project,key"):
+    for grouping in ("", "day", "month", "day,model", "project,model", "key", "day,model,project,key"):
         answer = api.get(
             "/api/v1/costs/", {"tenant": "lab", "start": FIRST, "end": LAST, "group_by": grouping}
         ).json()

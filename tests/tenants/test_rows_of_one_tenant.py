@@ -24,6 +24,7 @@ NO_FOREIGN_KEY_OVER_BOTH = {
     ("rollup_hour", "project_id"): ONE_STATEMENT,
     ("rollup_day", "project_id"): ONE_STATEMENT,
     ("rollup_day", "key_id"): ONE_STATEMENT,
+    ("rollup_month", "project_id"): ONE_STATEMENT,
     ("rollup_estimated", "project_id"): ONE_STATEMENT,
     ("rollup_estimated", "key_id"): ONE_STATEMENT,
     (

@@ -1,0 +1,108 @@
+"""Reading a run of days as whole months and the days at its ends, so that a year is summed from its months.
+
+The days at an end are added to the months, or taken from the month they end in, whichever are fewer. Both are exact:
+the view `rollup_month` is at any moment the sum of `rollup_day`, and one statement sees one moment of both.
+"""
+
+from __future__ import annotations
+
+from calendar import monthrange
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import date
+from typing import Any, Final
+
+from billing.kinds import KINDS
+from tenants.local_days import ONE_DAY
+from tenants.models import Project
+
+SUMS: Final = (*KINDS, "calls", "amount")
+MONTH_OF_DAY: Final = "date_trunc('month', r.day::timestamp)::date"
+
+Days = tuple[date, date]  # the first and the last, both included
+
+
+@dataclass
+class Pieces:
+    """What a run of days is made of."""
+
+    months: list[date] = field(default_factory=list)  # first days of consecutive months
+    added: list[Days] = field(default_factory=list)
+    removed: list[Days] = field(default_factory=list)  # of those months
+
+
+def pieces_of(start: date, end: date, *, today: date) -> Pieces:
+    """Cut the days from `start` to `end` into as few days as possible beside whole months.
+
+    Days after `today` hold no usage to speak of, so that a running month is read as a whole, without them.
+    """
+    pieces = Pieces()
+    for month in _months(start, end):
+        last = month.replace(day=monthrange(month.year, month.month)[1])
+        first_day, last_day = max(start, month), min(end, last)
+        outside = []
+        if first_day > month:
+            outside.append((month, first_day - ONE_DAY))
+        if last_day < last:
+            outside.append((last_day + ONE_DAY, last))
+        if sum(_count(first, min(to, today)) for first, to in outside) < _count(first_day, last_day):
+            pieces.months.append(month)
+            pieces.removed += outside
+        else:
+            pieces.added.append((first_day, last_day))
+    return pieces
+
+
+def sums_between(
+    start: date, end: date, *, today: date, project: Project | None = None, prefix: str = ""
+) -> tuple[str, dict[str, Any]]:
+    """A sub-select of the sums from `start` to `end` of %(tenant)s, by project, model, month and `is_unpriced`.
+
+    Returns it with its parameters, whose names begin with `prefix`. Rows repeat, and some are negative: sum them, and
+    leave out groups whose calls sum to nothing. An amount of 0 means none if no priced calls are left.
+    """
+    pieces = pieces_of(start, end, today=today)
+    narrowed, parameters = of_project(project, start, prefix)
+    parts: list[str] = []
+
+    def part(table: str, day: str, days: Days, sign: str = "") -> None:
+        first, last = f"{prefix}first_{len(parts)}", f"{prefix}last_{len(parts)}"
+        parameters.update({first: days[0], last: days[1]})
+        sums = ", ".join(f"{sign}r.{name} AS {name}" for name in SUMS)
+        month = "r.month" if day == "month" else MONTH_OF_DAY
+        parts.append(
+            f"SELECT r.project_id, r.model_id, r.is_unpriced, {month} AS month, {sums} FROM {table} r "  # noqa: S608
+            f"WHERE r.tenant_id = %(tenant)s AND r.{day} BETWEEN %({first})s AND %({last})s {narrowed}"
+        )
+
+    if pieces.months:
+        part("rollup_month", "month", (pieces.months[0], pieces.months[-1]))
+    for days in pieces.added:
+        part("rollup_day", "day", days)
+    for days in pieces.removed:
+        part("rollup_day", "day", days, "-")
+    return f"({' UNION ALL '.join(parts)})", parameters
+
+
+def of_project(project: Project | None, start: date, prefix: str = "") -> tuple[str, dict[str, Any]]:
+    """A condition on the rows `r` of a rollup that one project's from `start` on fulfil, with its parameters.
+
+    Usage is posted to the month of its day or to a later one. Said here, so that the rollup's primary key, which
+    begins with period, tenant and project, leads to them.
+    """
+    if project is None:
+        return "", {}
+    condition = (
+        f"AND r.project_id = %({prefix}project)s AND r.period = ANY (ARRAY("  # noqa: S608
+        f"SELECT month FROM billing_period WHERE tenant_id = %(tenant)s AND month >= %({prefix}since)s))"
+    )
+    return condition, {f"{prefix}project": project.pk, f"{prefix}since": start.replace(day=1)}
+
+
+def _months(start: date, end: date) -> Iterator[date]:
+    for number in range(start.year * 12 + start.month - 1, end.year * 12 + end.month):
+        yield date(number // 12, number % 12 + 1, 1)
+
+
+def _count(first: date, last: date) -> int:
+    return max((last - first).days + 1, 0)
