@@ -3,10 +3,10 @@
     python -m benchmarks.config [--keys 190] [--events 400000] [--directory .local/scale] [--changes 20]
 
 Uses the large database (benchmarks/large_tenant.py) with 20,000 keys of one tenant and `--keys` of each of 1,999
-others. First it compiles in this process: processor time here and of the database, bytes, and how far this process
+others. First it compiles in this process: processor time here and of the database, bytes, and how large this process
 grows. Then it starts a real console and a real gateway, and asks the gateway something with a key a hundred times a
 second: how long until it is ready, how long from the commit of a changed key to its being in force, and how long a
-caller waits at worst meanwhile.
+caller waits at worst meanwhile. benchmarks/scale.py prints the same for its database.
 """
 
 from __future__ import annotations
@@ -18,12 +18,15 @@ import resource
 import statistics
 import threading
 import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from benchmarks.figures import Figure, Figures, Row, Table
 from benchmarks.large_tenant import LARGE, Size, open_large
 
 DIRECTORY = Path(".local/scale")
+CALLERS_BAR = 20  # milliseconds within which 99 of 100 are answered
 
 
 def main() -> None:
@@ -32,65 +35,94 @@ def main() -> None:
     parser.add_argument("--events", type=int, default=400_000)
     parser.add_argument("--changes", type=int, default=20, help="changes of one key that are timed")
     parser.add_argument("--directory", type=Path, default=DIRECTORY)
+    parser.add_argument("--save", type=Path, help="write what was measured to this file")
     options = parser.parse_args()
     with contextlib.ExitStack() as stack:
         open_large(stack, Size(events=options.events, other_keys=options.keys), options.directory)
-        compile_here()
-        change_here()
-        serve(stack, options.changes)
+        table = Table(with_before=False)
+        table.print(rows(options.changes))
+        if options.save:
+            table.save(options.save)
 
 
-def compile_here() -> None:
-    """Everything, in this process."""
-    from benchmarks.ingest import Measured
-    from gateway.compile import compile_everything
+def rows(changes: int) -> Iterator[Row | Figures]:
+    """Item 13 of the table: compiling in this process, then a console and a gateway as processes."""
     from tenants.revision import raise_revision
 
-    raise_revision()
-    grown = peak_megabytes()
-    before, first, size, members = Measured.now(), 0.0, 0, 0
-    for member in compile_everything():
-        first = first or time.perf_counter() - before.wall
-        size, members = size + len(member), members + 1
-    took = Measured.now().since(before)
-    print(
-        f"everything: {took.client:.1f} s of this process, {took.server:.1f} s of the database, {took.wall:.1f} s by "
-        f"the clock; {size / 1e6:.1f} MB in {members} members, the first after {first * 1000:.0f} ms; this process "
-        f"grew from {grown:.0f} to {peak_megabytes():.0f} MB",
-        flush=True,
-    )
+    everything = Everything()
+    yield Row("13", "compile everything", everything.compile, 10_000, prepare=raise_revision)
+    yield Figures("13", "everything", everything.figures)
+    yield from changed()
+    yield Figures("13", "console and gateway", lambda: served(changes))
 
 
-def change_here() -> None:
-    """One key, and the limits of the large tenant, in this process."""
-    from benchmarks.ingest import Measured
+class Everything:
+    """Everything, compiled in this process."""
+
+    def __init__(self) -> None:
+        self.size, self.first_seconds = 0, 0.0
+
+    def compile(self) -> int:
+        """Compile it, forget it as it comes, and return how many bytes it were."""
+        from gateway.compile import compile_everything
+
+        begun = time.perf_counter()
+        self.size = self.first_seconds = 0
+        for member in compile_everything():
+            self.first_seconds = self.first_seconds or time.perf_counter() - begun
+            self.size += len(member)
+        return self.size
+
+    def figures(self) -> Iterator[Figure]:
+        """What there is to say besides."""
+        if self.size:
+            yield Figure("everything, as it is sent", self.size / 1e6, "MB")
+            yield Figure("its first bytes", self.first_seconds * 1000, "ms by the clock")
+            yield Figure("this process at most", peak_megabytes(), "MB")
+
+
+def changed() -> Iterator[Row]:
+    """Changes that name what they change, compiled in this process."""
     from gateway.changes import compile_changes
     from gateway.compile import routing_now, state_of
+    from tenants.actions.tenancy import _limited_in
     from tenants.models import ApiKey, Tenant
     from tenants.revision import current_revision, mark_of, raise_revision
 
     tenant = Tenant.objects.get(slug=LARGE)
     key = ApiKey.objects.in_tenant(tenant).first()
-    for name, change in (
-        ("one key", lambda: raise_revision(keys=[key.pk])),
-        ("the limits of the large tenant", lambda: raise_revision(limits=[tenant.pk])),
-    ):
-        known = current_revision()
-        state = state_of(mark_of(known), routing_now())
-        change()
-        before = Measured.now()
-        found = compile_changes(known, state)
-        took = Measured.now().since(before)
-        assert found is not None
-        print(
-            f"{name}: {took.client * 1000:.0f} ms of this process, {took.server * 1000:.0f} ms of the database, "
-            f"{len(found[1])} bytes",
-            flush=True,
-        )
+
+    def row(name: str, bar: float | None, change: Callable[[], object]) -> Row:
+        known: list[Any] = []
+
+        def prepare() -> None:
+            revision = current_revision()
+            known[:] = revision, state_of(mark_of(revision), routing_now())
+            change()
+
+        def compile_them() -> bytes:
+            found = compile_changes(*known)
+            assert found is not None, "it is told as everything"
+            return found[1]
+
+        return Row("13", name, compile_them, bar, prepare)
+
+    yield row("compile the change of one key", 1000, lambda: raise_revision(keys=[key.pk]))
+    yield row("compile the large tenant's own limits", None, lambda: raise_revision(limits=[tenant.pk]))
+    yield row(
+        "compile the large tenant's new time zone",
+        None,
+        lambda: raise_revision(limits=_limited_in(tenant)),
+    )
 
 
-def serve(stack: contextlib.ExitStack, changes: int) -> None:
-    """A console and a gateway as processes."""
+def served(changes: int) -> Iterator[Figure]:
+    """A console and a gateway as processes, by the clock: on a busy machine these are upper bounds."""
+    with contextlib.ExitStack() as stack:
+        yield from _served(stack, changes)
+
+
+def _served(stack: contextlib.ExitStack, changes: int) -> Iterator[Figure]:
     from gateway.models import Gateway
     from tenants.models import ApiKey, Tenant
     from tenants.revision import raise_revision
@@ -108,27 +140,24 @@ def serve(stack: contextlib.ExitStack, changes: int) -> None:
     running = Stack()
     stack.callback(running.close)
     running.start_all("console")
-    console = resident_megabytes(running.processes["console"].pid)
     caller = Caller(running.ports.gateway, secret)
     stack_module.STARTED_WITHIN_SECONDS = 600  # a busy machine
     began = time.perf_counter()
     running.start("gateway")
-    print(
-        f"gateway ready after {time.perf_counter() - began:.1f} s without a copy; {memory(running, console)}",
-        flush=True,
-    )
+    yield Figure("gateway ready, without a copy", time.perf_counter() - began, "s by the clock")
+    yield Figure("gateway then", memory(running, "gateway"), "MB")
     running.acknowledged(seconds=300)
     applied = times_applied(running)
     began = time.perf_counter()
     running.kill("gateway")
     running.start("gateway")
-    print(f"gateway ready after {time.perf_counter() - began:.1f} s with a copy", flush=True)
+    yield Figure("gateway ready, with a copy", time.perf_counter() - began, "s by the clock")
     stack.callback(caller.stop)
     caller.start()
-    time.sleep(1)
-    caller.report("while nothing happens, or the copy is checked against everything")
     wait_for_everything(running, applied)
-    caller.report("while everything arrives")
+    yield from caller.figures("while everything arrives, at a start")
+    time.sleep(5)
+    yield from caller.figures("while nothing happens")
     delays = []
     for number in range(changes):
         network = f"10.{number}.0.0/16"
@@ -140,17 +169,16 @@ def serve(stack: contextlib.ExitStack, changes: int) -> None:
             assert time.perf_counter() - begun < 30, "the change is not in force"
             time.sleep(0.002)
         delays.append((time.perf_counter() - committed) * 1000)
-    print(
-        f"one changed key in force: median {statistics.median(delays):.0f} ms after its commit, "
-        f"worst {max(delays):.0f} ms",
-        flush=True,
-    )
-    caller.report("while keys change")
+    yield Figure("a changed key in force, median", statistics.median(delays), "ms by the clock", 1000)
+    yield Figure("a changed key in force, worst", max(delays), "ms by the clock", 1000)
+    yield from caller.figures("while keys change")
     applied = times_applied(running)
     raise_revision()
     wait_for_everything(running, applied)
-    caller.report("while everything is told again")
-    print(memory(running, console), flush=True)
+    yield from caller.figures("while everything is told again")
+    yield Figure("console at most", memory(running, "console", "VmHWM"), "MB", 400)
+    yield Figure("gateway after two fetches", memory(running, "gateway"), "MB")
+    yield Figure("gateway at most", memory(running, "gateway", "VmHWM"), "MB")
 
 
 def times_applied(running: Any) -> int:
@@ -184,14 +212,13 @@ class Caller(threading.Thread):
         """What the gateway says to this key now."""
         return self._ask(self._asking)
 
-    def report(self, when: str) -> None:
-        """Print how long callers waited since the last report."""
+    def figures(self, when: str) -> Iterator[Figure]:
+        """How long callers waited since the last time."""
         waits, self._waits = sorted(self._waits), []
-        print(
-            f"callers {when}: median {statistics.median(waits):.1f} ms, 99 % {waits[int(len(waits) * 0.99)]:.1f} ms, "
-            f"worst {waits[-1]:.1f} ms of {len(waits)}",
-            flush=True,
-        )
+        unit = f"ms by the clock, of {len(waits)}"
+        yield Figure(f"callers {when}: median", statistics.median(waits), unit)
+        yield Figure(f"callers {when}: 99 %", waits[int(len(waits) * 0.99)], unit, CALLERS_BAR)
+        yield Figure(f"callers {when}: worst", waits[-1], unit)
 
     def stop(self) -> None:
         self._is_ending.set()
@@ -204,14 +231,9 @@ class Caller(threading.Thread):
         return answer.status
 
 
-def memory(running: Any, console_before: float) -> str:
-    console = running.processes["console"].pid
-    gateway = running.processes["gateway"].pid
-    return (
-        f"console {resident_megabytes(console):.0f} MB, at most {resident_megabytes(console, 'VmHWM'):.0f} "
-        f"(before {console_before:.0f}); gateway {resident_megabytes(gateway):.0f} MB, at most "
-        f"{resident_megabytes(gateway, 'VmHWM'):.0f}"
-    )
+def memory(running: Any, name: str, line: str = "VmRSS") -> float:
+    """Megabytes of a process of the stack: now, or with VmHWM at most so far."""
+    return resident_megabytes(running.processes[name].pid, line)
 
 
 def peak_megabytes() -> float:

@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import json
 import os
 import random
 import threading
@@ -52,6 +53,7 @@ def main() -> None:
     parser.add_argument("--keys", default="9,100,8000", help="comma-separated numbers of keys")
     parser.add_argument("--writers", default="1", help="comma-separated numbers of writers at once")
     parser.add_argument("--demo", action="store_true", help="spread over months as the demo does")
+    parser.add_argument("--save", type=Path, help="write what was measured of one writer to this file")
     options = parser.parse_args()
     with contextlib.ExitStack() as stack:
         prepare(stack)
@@ -108,6 +110,14 @@ def run(options: argparse.Namespace, records: list, keys: int) -> None:
         print(f"{name:24}{clock}{server}{took.client / count * 1e6:>16.2f}")
     each = " + ".join(f"{name} {taken / count:.0f}" for name, taken in size.items())
     print(f"on disk: {sum(size.values()) / count:.0f} bytes a call ({each})", flush=True)
+    if options.save and (one := best.get("recorded, 1 writer(s)")):
+        found = {
+            "server": bare.server / one.server if one.server else 0,
+            "wall": bare.wall / one.wall,
+            "folding": best["folded afterwards"].server / count * 1e6,
+            "bytes": sum(size.values()) / count,
+        }
+        options.save.write_text(json.dumps(found) + "\n")
 
 
 class Measured(NamedTuple):

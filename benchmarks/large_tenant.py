@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import io
 import os
 import secrets
 from dataclasses import dataclass
@@ -43,8 +44,8 @@ class Size:
 def open_large(stack: contextlib.ExitStack, size: Size, directory: Path, major: int | None = None) -> None:
     """Set Django up on the large database, as the console's role; build it if it is not there yet.
 
-    Pending migrations run first, as they would on a grown installation. Only one process at a time can use `directory`.
-    A new `directory` is made by PostgreSQL of version `major`, if that is given, else by the machine's.
+    Pending migrations run first, as on a grown installation, and their times are printed. Only one process at a time
+    can use `directory`. A new one is made by PostgreSQL of version `major`, if that is given, else by the machine's.
     """
     _start_server(stack, directory, major)
     from tests.services import prepare_environment
@@ -105,13 +106,23 @@ def _use(size: Size) -> None:
     use(size.database)
     begun = perf_counter()
     with as_owner():
-        call_command("migrate", verbosity=0, interactive=False)
+        said = io.StringIO()
+        call_command("migrate", verbosity=2, interactive=False, stdout=said)
+        if is_built and is_built[0]:
+            _print_applied(said.getvalue())
         if not (is_built and is_built[0]):
             build(size)
     if not (is_built and is_built[0]):
         with maintenance() as server:
             execute(server, "COMMENT ON DATABASE {} IS 'built'", size.database)
         print(f"built {size.database} in {perf_counter() - begun:.0f} s", flush=True)
+
+
+def _print_applied(said: str) -> None:
+    """Which migrations found a grown database, and how long they took."""
+    for line in said.splitlines():
+        if line.lstrip().startswith("Applying"):
+            print(line.rstrip(), flush=True)
 
 
 FUNCTIONS = """

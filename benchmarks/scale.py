@@ -5,48 +5,25 @@
 Builds the large database once for each size and keeps it (benchmarks/large_tenant.py); with `--events 2000000` that
 takes two minutes. Everything works as the console's role, with row-level security. Printed is processor time, of the
 console and of its database connection's server process, in milliseconds, the middle one of the rounds after one that
-warms; then the number of queries and the size of the answer. Numbers of before the work began stand beside them where
-they were measured (benchmarks/scale_before.json), for a run of full size.
+warms; then the number of queries and the size of the answer. What is no time says its unit. Numbers of before the work
+began stand beside them (benchmarks/scale_before.json), for a run of full size; `*` marks those that were only reported.
 """
 
 from __future__ import annotations
 
 import argparse
 import contextlib
-import json
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+from benchmarks import config, scale_ledger
+from benchmarks.figures import Figures, Row, Table
 from benchmarks.large_tenant import LARGE, ORDINARY, Size, open_large
 
-BEFORE = Path(__file__).with_name("scale_before.json")
 DIRECTORY = Path(".local/scale")
 BAR_MILLISECONDS = 150
-
-
-@dataclass
-class Row:
-    """One thing that is measured: calling `work` does it and returns the answer's bytes."""
-
-    item: str  # the part of the table it stands in
-    name: str
-    work: Callable[[], bytes]
-    bar: float | None = None  # milliseconds of processor time
-
-
-@dataclass
-class Found:
-    console: float
-    server: float
-    queries: int
-    answer_bytes: int
-
-    @property
-    def work(self) -> float:
-        return self.console + self.server
 
 
 def main() -> None:
@@ -69,69 +46,23 @@ def main() -> None:
 
 
 def run(options: argparse.Namespace) -> None:
-    is_full_size = options.events == Size.events
-    before = json.loads(BEFORE.read_text()) if is_full_size and BEFORE.exists() else {}
-    only = set(filter(None, options.only.split(",")))
-    measured: dict[str, Any] = {}
-    print(
-        f"{'':4}{'':58}{'before':>9}{'work':>9}{'console':>9}{'server':>9}{'queries':>9}{'kB':>8}   milliseconds"
+    table = Table(
+        with_before=options.events == Size.events,
+        only=set(filter(None, options.only.split(","))),
+        match=options.match,
+        rounds=options.rounds,
     )
-    for row in rows():
-        if (only and row.item not in only) or options.match not in row.name:
-            continue
-        was = before.get(f"{row.item} {row.name}", {}).get("work")
-        try:
-            found = measure(row, options.rounds)
-        except Exception as error:  # the table goes on: what fails is a result, too
-            print(
-                f"{row.item:4}{row.name:58}{_shown(was):>9}  {type(error).__name__}: {error}"[:180],
-                flush=True,
-            )
-            continue
-        measured[f"{row.item} {row.name}"] = {"work": round(found.work, 1), "queries": found.queries}
-        is_over = row.bar is not None and found.work > row.bar
-        print(
-            f"{row.item:4}{row.name:58}{_shown(was):>9}{found.work:>9.1f}{found.console:>9.1f}{found.server:>9.1f}"
-            f"{found.queries:>9}{found.answer_bytes / 1000:>8.1f}{f'  over {row.bar:.0f}' if is_over else ''}",
-            flush=True,
-        )
+    table.print(rows())
     if options.save:
-        options.save.write_text(json.dumps(measured, indent=1) + "\n")
+        table.save(options.save)
 
 
-def _shown(milliseconds: float | None) -> str:
-    return "" if milliseconds is None else f"{milliseconds:.1f}"
-
-
-def measure(row: Row, rounds: int) -> Found:
-    """Do it once to warm and then `rounds` times; the middle one counts."""
-    from django.db import connection
-
-    from benchmarks.ingest import Measured
-
-    found = []
-    for _ in range(rounds + 1):
-        asked = 0
-
-        def count(execute: Any, *arguments: Any) -> Any:
-            nonlocal asked
-            asked += 1
-            return execute(*arguments)
-
-        with connection.execute_wrapper(count):
-            before = Measured.now()
-            answer = row.work()
-            took = Measured.now().since(before)
-        found.append(Found(took.client * 1000, took.server * 1000, asked, len(answer)))
-        if took.wall > 10:  # one that slow needs no second
-            return found[-1]
-    return sorted(found[1:], key=lambda one: one.work)[len(found[1:]) // 2]
-
-
-def rows() -> Iterator[Row]:
+def rows() -> Iterator[Row | Figures]:
     """Everything that is measured. A part of the table is a generator here or in a module of its own."""
     yield from statements()
+    yield from config.rows(changes=20)
     yield from pages()
+    yield from scale_ledger.rows()
 
 
 def statements() -> Iterator[Row]:

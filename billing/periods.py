@@ -18,27 +18,32 @@ from tenants.errors import Conflict
 from tenants.models import Tenant, User
 
 # What the rollups want posted, minus what is posted: per project, SKU, price and day. The reference counts the lines
-# that are there, so two posters at once write the same reference, and one of them finds it taken.
+# that are there, so two posters at once write the same reference, and one of them finds it taken. Both sides are
+# summed together: joined, the planner expects one row of each and compares each with each, 90,000 in a large month.
 POST: Final = f"""
 WITH {DETAIL}, wanted AS (
-    SELECT period, project_id, sku_id, price_id, day, per_million, sum(quantity)::bigint AS quantity
+    SELECT project_id, sku_id, price_id, day, per_million, sum(quantity)::bigint AS quantity
       FROM detail WHERE quantity <> 0
-     GROUP BY period, project_id, sku_id, price_id, day, per_million
-), have AS (
-    SELECT project_id, sku_id, price_id, day, sum(quantity)::bigint AS quantity, count(*) AS lines
+     GROUP BY project_id, sku_id, price_id, day, per_million
+), sides AS (
+    SELECT project_id, sku_id, price_id, day, per_million, quantity, 0 AS lines FROM wanted
+     UNION ALL
+    SELECT project_id, sku_id, price_id, day, NULL, -quantity, 1
       FROM cost_line
      WHERE tenant_id = %(tenant)s AND period = %(period)s AND day BETWEEN %(first_day)s AND %(last_day)s
        AND reverses_id IS NULL
-     GROUP BY project_id, sku_id, price_id, day
 ), due AS (
-    SELECT w.*, w.quantity - coalesce(h.quantity, 0) AS missing, coalesce(h.lines, 0) + 1 AS line
-      FROM wanted w LEFT JOIN have h USING (project_id, sku_id, price_id, day)
+    SELECT project_id, sku_id, price_id, day, max(per_million) AS per_million, sum(quantity)::bigint AS missing,
+           sum(lines) + 1 AS line
+      FROM sides
+     GROUP BY project_id, sku_id, price_id, day
+    HAVING count(per_million) > 0
 )
 INSERT INTO cost_line (id, period, tenant_id, project_id, sku_id, price_id, day, quantity, per_million, amount,
                        source_ref, posted_at)
-SELECT gen_random_uuid(), period, %(tenant)s, project_id, sku_id, price_id, day, missing, per_million,
+SELECT gen_random_uuid(), %(period)s, %(tenant)s, project_id, sku_id, price_id, day, missing, per_million,
        missing * per_million * 0.000001,
-       concat_ws('/', 'usage', period, project_id, price_id, day, line), now()
+       concat_ws('/', 'usage', %(period)s::date, project_id, price_id, day, line), now()
   FROM due WHERE missing <> 0
 ON CONFLICT (source_ref) DO NOTHING
 """  # noqa: S608

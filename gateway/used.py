@@ -31,10 +31,14 @@ _GIVEN: Final = (
     "%(projects)s::uuid[], %(keys)s::uuid[], %(kinds)s::text[], %(models)s::text[]) "
     "AS g (id, tenant_id, project_id, key_id, kind, model))"
 )
-_SPENT_THERE: Final = "%(scopes)s::uuid[] && ARRAY[r.key_id, r.project_id, r.tenant_id]"
+_SPENT_THERE: Final = (  # each hashed, where && of arrays would go through all of them for each row
+    "(r.key_id = ANY (%(scopes)s::uuid[]) OR r.project_id = ANY (%(scopes)s::uuid[]) "
+    "OR r.tenant_id = ANY (%(scopes)s::uuid[]))"
+)
 
 # A limit is on a key, a project or a tenant (`scope`), for one model or all (''). The rollup is summed for each such
-# pair once; then every limit finds its sum by an equality, however many limits and rows there are.
+# pair once; then every limit finds its sum by an equality, however many limits and rows there are. LATERAL: a tenant's
+# month is found by an index and summed by itself, where the planner would read and sort the usage of all that ever was.
 _STATEMENT: Final = f"""
 WITH place AS (
     SELECT * FROM unnest(%(zones)s::text[], %(days)s::date[]) AS p (timezone, today)
@@ -47,20 +51,17 @@ WITH place AS (
     SELECT t.id AS tenant_id, p.today, date_trunc('month', p.today)::date AS month
       FROM tenants_tenant t JOIN place p ON p.timezone = t.timezone
      WHERE t.id IN (SELECT tenant_id FROM chosen WHERE is_windowed)
-), spent AS (
-    SELECT r.tenant_id, r.project_id, r.key_id, r.model_id,
-           sum({" + ".join(f"r.{kind}" for kind in TOKEN_KINDS)}) FILTER (WHERE r.day >= s.today) AS day_tokens,
-           sum({" + ".join(f"r.{kind}" for kind in TOKEN_KINDS)}) AS month_tokens,
-           sum(r.amount) AS money
-      FROM since s JOIN rollup_day r ON r.tenant_id = s.tenant_id AND r.day >= s.month
-     WHERE {{spent}}
-     GROUP BY 1, 2, 3, 4
 ), sums AS (
-    SELECT coalesce(key_id, project_id, tenant_id) AS scope, model_id,
-           sum(day_tokens) AS day_tokens, sum(month_tokens) AS month_tokens, sum(money) AS money
-      FROM spent
-     GROUP BY GROUPING SETS (
-        (tenant_id), (tenant_id, model_id), (project_id), (project_id, model_id), (key_id), (key_id, model_id))
+    SELECT coalesce(r.key_id, r.project_id, s.tenant_id) AS scope, r.model_id, r.day_tokens, r.month_tokens, r.money
+      FROM since s CROSS JOIN LATERAL (
+        SELECT r.project_id, r.key_id, r.model_id,
+               sum({" + ".join(f"r.{kind}" for kind in TOKEN_KINDS)}) FILTER (WHERE r.day >= s.today) AS day_tokens,
+               sum({" + ".join(f"r.{kind}" for kind in TOKEN_KINDS)}) AS month_tokens,
+               sum(r.amount) AS money
+          FROM rollup_day r
+         WHERE r.tenant_id = s.tenant_id AND r.day >= s.month AND {{spent}}
+         GROUP BY GROUPING SETS ((), (model_id), (project_id), (project_id, model_id), (key_id), (key_id, model_id))
+      ) r
 )
 SELECT l.scope::text,
        CASE WHEN l.key_id IS NOT NULL THEN 'key' WHEN l.project_id IS NOT NULL THEN 'project' ELSE 'tenant' END,

@@ -1,6 +1,7 @@
 """Benchmarks start from any checkout, and run."""
 
 import importlib.util
+import json
 import os
 import subprocess
 import sys
@@ -10,6 +11,7 @@ import pytest
 
 from benchmarks import scratch
 from benchmarks.__main__ import benchmarks
+from benchmarks.figures import Figure, Figures, Table
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -34,6 +36,37 @@ def test_after_the_demo_alone_the_packages_of_the_tests_are_installed_first(tmp_
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     scratch.install_what_is_missing()
     assert (tmp_path / "asked").read_text().split()[-1] == "venv-dev"
+
+
+def test_the_table_shows_what_was_before_and_what_misses_its_bar(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("benchmarks.figures.BEFORE", tmp_path / "before.json")
+    before = {
+        "13 sent": {"value": 387, "is_reported": True},
+        "15 share": {"value": 0.15},
+        "16 hourly": {"work": "never"},
+    }
+    (tmp_path / "before.json").write_text(json.dumps(before))
+
+    def figures():
+        yield Figure("sent", 59.4, "MB", 40)
+        yield Figure("share", 0.25, "", 0.35, more_is_better=True)
+
+    def fails():
+        raise RuntimeError("no server")
+        yield
+
+    table = Table(with_before=True)
+    table.print([Figures("15", "some", figures), Figures("16", "hourly", fails)])
+    table.save(tmp_path / "found.json")
+    _, sent, share, hourly = capsys.readouterr().out.splitlines()
+    assert sent.split() == ["15", "sent", "59.4", "MB", "over", "40"]
+    assert share.split() == ["15", "share", "0.15", "0.25", "under", "0.35"]
+    assert hourly.split() == ["16", "hourly", "never", "RuntimeError:", "no", "server"]
+    assert json.loads((tmp_path / "found.json").read_text())["15 sent"] == {"value": 59.4, "unit": "MB"}
+    table.print([Figures("13", "some", figures)])
+    _, sent, share, note = capsys.readouterr().out.splitlines()
+    assert sent.split() == ["13", "sent", "387.0*", "59.4", "MB", "over", "40"]
+    assert note.startswith("* as reported")
 
 
 @pytest.mark.timeout(600)

@@ -3,11 +3,12 @@
 from datetime import date, timedelta
 
 import pytest
+from django.db import connection
 from django.utils.timezone import now
 
 from billing.ingest import record_usage
 from billing.models import BillingPeriod, UnpostedDay
-from billing.periods import close_period, post_cost_lines, tenants_to_post
+from billing.periods import POST, close_period, post_cost_lines, tenants_to_post
 from billing.tasks import post_all_cost_lines
 from tests.billing.conftest import NOON, one, rows
 from tests.concurrency import queued_behind
@@ -57,6 +58,33 @@ def test_the_task_leaves_tenants_alone_that_have_nothing_to_post(call, prices, l
     assert BillingPeriod.objects.in_tenant(lab).get().posted_up_to == min(
         now().date() - timedelta(days=1), date(2026, 10, 31)
     )
+
+
+def test_no_line_is_compared_with_each_of_the_others(call, prices, lab):
+    """A tenant with a thousand projects has 90,000 lines in a month: the planner, which expects one, may join none."""
+    record_usage("gateway", [call()])
+    post_cost_lines(lab, before=date.max)
+    days = {"period": OCTOBER, "first_day": OCTOBER, "last_day": date(2026, 10, 31)}
+    with connection.cursor() as cursor:
+        parameters = {"tenant": lab.pk, "project": None, **days}
+        cursor.execute("EXPLAIN (FORMAT JSON) " + POST, parameters)
+        [[[plan]]] = cursor.fetchall()
+
+    def reads(node):
+        return node.get("Relation Name") == "cost_line" and node["Node Type"] != "ModifyTable"
+
+    def walk(node):
+        yield node
+        for child in node.get("Plans", ()):
+            yield from walk(child)
+
+    joins = [
+        node
+        for node in walk(plan["Plan"])
+        if "Join" in node["Node Type"] or node["Node Type"] == "Nested Loop"
+    ]
+    assert any(reads(node) for node in walk(plan["Plan"]))
+    assert not [join for join in joins if any(reads(node) for node in walk(join))]
 
 
 def test_today_waits_until_it_is_over(call, prices, lab):

@@ -1,0 +1,87 @@
+"""The ledger's rows of the table: usage of many keys recorded (item 15), and the hourly posting (item 16)."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from benchmarks.figures import Figure, Figures, Row
+from benchmarks.large_tenant import LARGE, ORDINARY
+from benchmarks.scratch import CHECKOUT
+
+SHARES = {9: 0.50, 100: 0.50, 8000: 0.35}  # of a bare COPY, by the number of keys
+BYTES = 400  # a call on disk, with everything
+FEW = 20  # tenants
+
+
+def rows() -> Iterator[Row | Figures]:
+    yield Figures("15", "usage recorded", recorded)
+    yield from posted()
+
+
+def recorded() -> Iterator[Figure]:
+    """benchmarks/ingest.py on the same server, in a database and a process of its own."""
+    for keys, share in SHARES.items():
+        with tempfile.TemporaryDirectory() as directory:
+            file = Path(directory) / "found.json"
+            command = [sys.executable, "-m", "benchmarks.ingest", "--keys", str(keys), "--save", str(file)]
+            command += ["--calls", "200000", "--rounds", "2"]
+            environment = {**os.environ, "DATABASE_URL": os.environ["DATABASE_OWNER_URL"]}
+            subprocess.run(command, cwd=CHECKOUT, env=environment, check=True, capture_output=True)
+            found = json.loads(file.read_text())
+        by = f"{keys:,} keys: " + "{}"
+        yield Figure(
+            by.format("of a bare COPY, processor time"), found["server"], "", share, more_is_better=True
+        )
+        yield Figure(by.format("of a bare COPY, by the clock"), found["wall"], "")
+        yield Figure(by.format("folded afterwards, server"), found["folding"], "µs a call")
+        yield Figure(by.format("on disk"), found["bytes"], "bytes a call", BYTES)
+
+
+def posted() -> Iterator[Row]:
+    """The hourly posting where nothing changed, where few tenants used something, and as it was every hour before."""
+    from billing import periods, tasks
+    from tenants.models import Tenant
+
+    def task() -> bytes:
+        tasks.post_all_cost_lines()
+        return b""
+
+    few = [f"tenant-{number}" for number in range(FEW)]
+    yield Row("16", "hourly posting: nothing changed", task, prepare=settle)
+    yield Row("16", f"hourly posting: {FEW} of 2,000 tenants used something yesterday", task,
+              prepare=lambda: (settle(), change(few, days=1)))  # fmt: skip
+    for slug in (LARGE, ORDINARY):
+        tenant = Tenant.objects.get(slug=slug)
+        yield Row("16", f"{slug}: all its months, which was read every hour",
+                  lambda tenant=tenant: b"." * periods.post_cost_lines(tenant),
+                  prepare=lambda slug=slug: change([slug], days=400))  # fmt: skip
+
+
+def settle() -> None:
+    """Post what there is to post, so that the next hour finds nothing."""
+    from billing import tasks
+
+    tasks.post_all_cost_lines()
+
+
+def change(slugs: list[str], days: int) -> None:
+    """Say, as recording usage does, that the usage of these tenants changed on so many days up to yesterday."""
+    from django.db import connection
+
+    with connection.cursor() as cursor:
+        cursor.execute(
+            """
+            INSERT INTO unposted_day (tenant_id, period, day, changed_at)
+            SELECT DISTINCT r.tenant_id, r.period, r.day, now()
+              FROM rollup_day r JOIN tenants_tenant t ON t.id = r.tenant_id
+             WHERE t.slug = ANY (%s) AND r.day BETWEEN current_date - %s AND current_date - 1
+            ON CONFLICT DO NOTHING
+            """,
+            [slugs, days],
+        )
