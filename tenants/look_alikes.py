@@ -21,18 +21,23 @@ _ALWAYS: Final = _table({
     "a": "аα", "b": "вβ", "c": "сϲ", "d": "ԁ", "e": "еε", "h": "нη", "i": "іι", "j": "јϳ", "k": "кκ", "m": "мμ",
     "n": "ν", "o": "оο", "p": "рρ", "q": "ԛ", "r": "г", "s": "ѕ", "t": "тτ", "u": "и", "w": "ԝ", "x": "хχ",
     "y": "уυ", "z": "ζ", "3": "з",
+}) | _table({  # rarer ones, of which the like holds but for һ beside н, ь beside в and ӏ beside і
+    "b": "ь", "f": "ғ", "g": "ց", "h": "һհ", "j": "յ", "l": "ӏլ", "n": "пո", "o": "օ", "q": "զ", "s": "տ", "u": "ս",
+    "v": "ѵ", "w": "шաω",
 }) | _table(dict(zip("abcdefghijklmnoprstuvwxyz", "ꓮꓐꓚꓓꓰꓝꓖꓧꓲꓙꓗꓡꓟꓠꓳꓑꓣꓢꓔꓴꓦꓪꓫꓬꓜ", strict=True)))  # fmt: skip
 _LUNATE: Final = str.maketrans(
     "ϲϹ", "cC"
 )  # compatibility forms make another sigma of them, which has no such look
 # Besides, in words that mix scripts, where only the look can be meant.
 _MIXED: Final = _table({
-    "a": "ɑᴀꭺᎪ", "b": "ьъƅʙᏏꮟᏴɓ", "c": "ᴄⲥꮯᏟ", "d": "ᴅꮷᑯɗᎠ", "e": "єҽɛᴇэɘ℮Ꭼ", "f": "ϝƒꜰẝ", "g": "ɡցɢᶃᏀ",
-    "h": "һհʜꮒђћᎻ", "i": "ɩɪӏꭵɨ", "k": "ĸᴋⲕқҝᏦ", "l": "ӏǀ∣ʟⵏɭᏞ", "m": "ᴍⅿʍᎷ", "n": "пηոռɴŋπɲɳ",
+    "a": "ɑᴀꭺᎪⲁ", "b": "ьъƅʙᏏꮟᏴɓⲃ", "c": "ᴄⲥꮯᏟ", "d": "ᴅꮷᑯɗᎠ", "e": "єҽɛᴇэɘ℮Ꭼⲉ", "f": "ϝƒꜰẝ", "g": "ɡցɢᶃᏀ",
+    "h": "һհʜꮒђћᎻⲏ", "i": "ɩɪӏꭵɨⲓ", "k": "ĸᴋⲕқҝᏦ", "l": "ӏǀ∣ʟⵏɭᏞ", "m": "ᴍⅿʍᎷⲙ", "n": "пηոռɴŋπɲɳⲛ",
     "o": "σօסهᴏθюФф๐໐०০੦૦௦೦൦ⲟꬽɵ",
-    "p": "ᴘρþϸꮲⲣ", "q": "գզ", "r": "ʀꮁꭇⲅяᎡᏒ", "s": "ꜱꮪʂᏕտ", "t": "ᴛꭲŧƭᎢ", "u": "սυᴜꭎцʋμ", "v": "νѵᴠꮩⱱᏙ",
-    "w": "шщɯաᴡꮃωѡᏔᏤ", "x": "×ⅹ᙮ҳ", "y": "үγʏყꭚўᎩᎽ", "z": "ᴢꮓʐƶᏃ", "3": "ӡʒȝэ", "4": "чᏎ", "6": "бᏮ", "j": "Ꭻᴊ",
+    "p": "ᴘρþϸꮲⲣᏢ", "q": "գզ", "r": "ʀꮁꭇⲅяᎡᏒ", "s": "ꜱꮪʂᏕտ", "t": "ᴛꭲŧƭᎢⲧ", "u": "սυᴜꭎцʋμ", "v": "νѵᴠꮩⱱᏙ",
+    "w": "шщɯաᴡꮃωѡᏔᏤ", "x": "×ⅹ᙮ҳⲭ", "y": "үγʏყꭚўᎩᎽⲩ", "z": "ᴢꮓʐƶᏃⲍ", "3": "ӡʒȝэ", "4": "чᏎ", "6": "бᏮ", "j": "Ꭻᴊ",
 })  # fmt: skip
+# Scripts whose letters are mostly drawn as Latin ones: a word of them alone may be meant to be read as Latin.
+_DRAWN_AS_LATIN: Final = frozenset(("CHEROKEE", "COPTIC"))
 # Greek letters that look like another Latin one when they are small; in mixed words the capital is looked at first.
 _GREEK_CAPITALS: Final = str.maketrans("ΗΝΥΡΜΙΧ", "HNYPMIX")
 # Letters whose accent is no combining mark.
@@ -104,7 +109,14 @@ def _is_accent(letter: str) -> bool:
 
 
 def _is_mixed(word: str) -> bool:
-    """Whether letters are of several scripts, or of Latin ones that not everybody knows: then the look is meant."""
+    """Whether letters are of several scripts, or of Latin ones that not everybody knows: then the look is meant.
+
+    So it is where all are of a script that is drawn as Latin is.
+    """
     letters = [letter for letter in unicodedata.normalize("NFD", word) if letter.isalpha()]
     scripts = {unicodedata.name(letter, "").partition(" ")[0] for letter in letters}
-    return len(scripts) > 1 or ("LATIN" in scripts and not all(letter.isascii() for letter in letters))
+    return (
+        len(scripts) > 1
+        or scripts <= _DRAWN_AS_LATIN
+        or ("LATIN" in scripts and not all(letter.isascii() for letter in letters))
+    )

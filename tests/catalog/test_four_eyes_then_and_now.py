@@ -14,7 +14,7 @@ from catalog.models import RequestDelegate, Review, ReviewDecision
 from tenants import actions
 from tenants.actions import people
 from tenants.models import ApiKey, Membership
-from tests.factories import member_of, staff
+from tests.factories import TenantFactory, member_of, staff
 
 ASKING = {
     "project": "letters",
@@ -175,6 +175,50 @@ def test_who_answered_for_it_meanwhile_does_not_decide(lab, owner, selma, asked_
     assert capacities(review, between) == {"responsible"}
     with pytest.raises(PermissionDenied, match="you answered for it then"):
         decide_review(review.pk, by=between, verdict="approve")
+
+
+@pytest.mark.parametrize("is_owner", [False, pytest.param(True, marks=pytest.mark.as_owner)])
+def test_a_program_is_a_program_for_good(lab, owner, selma, asked_by, is_owner):
+    """Else it would be a person while it asks, for whom nobody speaks."""
+    account = actions.create_service_account(lab, name="Nightly", role="developer", by=owner)
+    TenantFactory(slug="far")
+    for statement in (
+        "UPDATE tenants_user SET service_of_id = NULL WHERE id = %s",
+        "UPDATE tenants_user SET service_of_id = (SELECT id FROM tenants_tenant WHERE slug = 'far') WHERE id = %s",
+        "UPDATE tenants_user SET id = gen_random_uuid() WHERE id = %s",
+    ):
+        with (
+            pytest.raises(DatabaseError, match="cannot be changed afterwards"),
+            transaction.atomic(),
+            connection.cursor() as cursor,
+        ):
+            cursor.execute(statement, [account.pk])
+    with pytest.raises(DatabaseError, match="cannot be changed"), transaction.atomic():
+        type(owner).objects.filter(pk=owner.pk).update(service_of=lab)
+    review, _ = asked_by(account, selma)
+    assert {"issuer", "manager"} <= capacities(review, selma)
+
+
+def test_a_row_that_is_changed_counts_like_a_new_one(lab, owner, selma, asked_by):
+    account = actions.create_service_account(lab, name="Nightly", role="developer", by=owner)
+    late, moved = (member_of(lab, "viewer") for _ in range(2))
+    token, _ = actions.issue_personal_access_token(account, name="old", life=timedelta(days=9), by=owner)
+    with connection.cursor() as cursor:
+        cursor.execute("UPDATE tenants_personalaccesstoken SET revoked_at = now() WHERE id = %s", [token.pk])
+    review, _ = asked_by(account, selma)
+    assert (capacities(review, moved), "issuer" in capacities(review, owner)) == (set(), False)
+    with connection.cursor() as cursor:
+        for person in (moved, late):  # an admin's place in the group, passed about
+            cursor.execute(
+                "UPDATE tenants_user_groups SET user_id = %s WHERE user_id = %s AND group_id IN "
+                "(SELECT group_id FROM guardian_groupobjectpermission o "
+                "JOIN auth_permission d ON d.id = o.permission_id "
+                "WHERE d.codename = 'manage_tokens')",
+                [person.pk, selma.pk if person is moved else moved.pk],
+            )
+        cursor.execute("UPDATE tenants_personalaccesstoken SET revoked_at = NULL WHERE id = %s", [token.pk])
+    assert capacities(review, moved) == capacities(review, late) == {"manager"}
+    assert "issuer" in capacities(review, owner)
 
 
 def test_a_deactivated_issuer_who_is_back_does_not_decide(lab, owner, operator, selma, asked_by):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from django.core.exceptions import PermissionDenied
 
+from tenants.actions import create_service_account
 from tenants.actions.identities import link_identity, unlink_identity
 from tenants.errors import Conflict
 from tenants.models import AuditEntry, DirectoryPerson, FederatedIdentity, User
@@ -116,7 +117,8 @@ def test_an_installation_may_make_no_accounts_at_sign_in(provider, sign_in, sett
 def test_an_account_for_programs_is_nobodys_to_sign_in_to(provider, sign_in, lab):
     provider.user("ana")
     sign_in("ana")
-    User.objects.update(service_of=lab)
+    account = create_service_account(lab, name="Nightly", role="developer", by=member_of(lab, "owner"))
+    FederatedIdentity.objects.update(user=account)
     assert sign_in("ana").status_code == 403
 
 

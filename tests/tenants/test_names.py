@@ -181,7 +181,11 @@ def test_no_tenant_gets_a_name_that_looks_like_anothers(lab, owner, operator, na
 @pytest.mark.parametrize(
     ("one", "other"),
     [("Helios Retail", "HeIios Retai1"), ("Modern Lab", "Modem Lab"), ("West", "VVest"), ("Ηelios", "Helios"),
-     ("Нотариус", "НОТАРИУС"), ("SAP", "ՏΑΡ"), ("Acme", "Aϲme"), ("Siemens", "Ꮪiemens"), ("Doc", "ꓓoc")],
+     ("Нотариус", "НОТАРИУС"), ("SAP", "ՏΑΡ"), ("Acme", "Aϲme"), ("Siemens", "Ꮪiemens"), ("Doc", "ꓓoc"),
+     # of one other script throughout
+     ("Ace", "асе"), ("Oslo", "Оѕӏо"), ("Bosch", "Воѕсһ"), ("sony", "ѕопу"), ("BMW", "ВМШ"), ("dove", "ԁоѵе"),
+     ("lob", "ӏоЬ"), ("uno", "սոօ"), ("hun", "հսո"), ("acme", "ⲁⲥⲙⲉ"), ("ACE", "ᎪᏟᎬ"), ("now", "поω"), ("wax", "ωαχ"),
+     ("Aurora Ace", "Aurora асе"), ("Cash", "Саѕһ"), ("Elf", "Еӏғ")],
 )  # fmt: skip
 def test_other_look_alikes(operator, one, other):
     create_tenant(by=operator, slug="one", name=one)
@@ -193,6 +197,7 @@ def test_names_that_differ_for_a_reader_are_all_free(operator):
     names = [
         "Team 5", "Team S", "Team 51", "Team 5-1", "Unit 2", "Unit Z", "C", "C++", "日本銀行", "日本支店",
         "वित्त", "वत्त", "Нева", "Nova", "ビル", "ビール", "ᏣᎳᎩ", "ᏣᎳᏥ", "Ἑλλάς",
+        "Банк", "Метро", "Шар", "Жар", "Піке", "Рада", "Рада Львів", "Հայ", "Հող", "Երևան", "Κρήτη",
         "Zurich North", "Zurich South", "!!!", "???", "🐙", "🦊",
         *(f"Tenant {number}" for number in range(120)),
     ]  # fmt: skip
@@ -237,8 +242,9 @@ def test_the_trail_shows_clean_labels(lab, owner):
 
 
 @pytest.mark.as_owner
-def test_skeletons_of_before_are_computed_again():
-    migration = importlib.import_module("tenants.migrations.0029_more_look_alikes")
+@pytest.mark.parametrize("number", ["0029_more_look_alikes", "0030_look_alikes_of_one_script"])
+def test_skeletons_of_before_are_computed_again(number):
+    migration = importlib.import_module(f"tenants.migrations.{number}")
     first, second = TenantFactory(slug="a", name="Aurora Bank"), TenantFactory(slug="b", name="Second")
     with connection.schema_editor() as editor:
         editor.execute(
