@@ -5,48 +5,31 @@ from __future__ import annotations
 from decimal import ROUND_CEILING, Decimal
 from functools import cached_property
 from typing import Any, Final
+from urllib.parse import urlencode
 
 from django import forms
 from django.contrib import messages
+from django.db.models import F
 from django.http import Http404, HttpRequest, HttpResponse
-from django.shortcuts import get_object_or_404, redirect, render
+from django.shortcuts import redirect, render
+from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.views.generic.detail import SingleObjectMixin
 
 from gateway.contract import NANO
+from gateway.limit_forms import CallsForm, LimitsForm
 from gateway.used import WINDOWED, used_of
 from tenants.actions import set_limits
 from tenants.actions.limits import clean_limits
-from tenants.limits import binding_limits, models_of
+from tenants.choices import SuggestingInput
+from tenants.limits import binding_limits, limits_beside, models_of
 from tenants.models import ApiKey, Limit, Project
 from tenants.permissions import signed_in
+from tenants.views.keyset import page_of_parts
 from tenants.views.mixins import TenantScopedMixin
 from tenants.views.settings import FormPage
 
-MOST_KEYS: Final = 100  # that the page offers to choose from; the address of any other one works too
-MOST_ROWS: Final = 200  # that the table shows; the API has all
-
-
-class LimitsForm(forms.Form):
-    """One number for each kind; empty: no limit. What was shown comes back too: only what one changed is set."""
-
-    def __init__(self, *args: Any, currency: str, hints: dict[str, str], **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        for kind, label in Limit.Kind.choices:
-            is_money = kind == Limit.Kind.MONEY_PER_MONTH
-            options: dict[str, Any] = {
-                "label": f"{label} ({currency})" if is_money else label,
-                "required": False,
-                "help_text": hints[kind],
-                "show_hidden_initial": True,
-                "error_messages": {"invalid": _("Enter a number, such as 1000; empty means no limit.")},
-            }
-            placeholder = {"placeholder": _("No limit here"), "autocomplete": "off"}
-            self.fields[kind] = (
-                forms.DecimalField(**options, widget=forms.NumberInput(attrs=placeholder | {"min": "0"}))
-                if is_money
-                else forms.IntegerField(**options, widget=forms.NumberInput(attrs=placeholder | {"min": "1"}))
-            )
+PAGE_SIZE: Final = 25
 
 
 class ProjectLimits(TenantScopedMixin, SingleObjectMixin, FormPage):  # type: ignore[type-arg]
@@ -98,41 +81,55 @@ class ProjectLimits(TenantScopedMixin, SingleObjectMixin, FormPage):  # type: ig
             set_limits(self.tenant, values, by=signed_in(self.request), model=self.model_name, **place)
 
     @cached_property
+    def calls(self) -> CallsForm:
+        """Which calls the page is narrowed to. What the address names and is not there is no page at all.
+
+        A name that somebody has typed into a field is another matter: the field says what is wrong with it.
+        """
+        keys = ApiKey.objects.visible_to(signed_in(self.request)).in_tenant(self.tenant)
+        form = CallsForm(
+            self.request.GET,
+            keys=keys.filter(project=self.object),
+            models=models_of(self.object),
+            source=f"{reverse('suggestions', args=[self.tenant.slug, 'keys'])}?in={self.object.pk}",
+            auto_id="at-%s",
+        )
+        for name in form.errors:
+            is_typed = isinstance(form.fields[name].widget, SuggestingInput)
+            if self.request.method == "POST" or not is_typed:
+                raise Http404
+        return form
+
+    @property
     def key(self) -> ApiKey | None:
         """The key that the page is narrowed to."""
-        pk = self.request.GET.get("key", "")
-        keys = ApiKey.objects.visible_to(signed_in(self.request)).in_tenant(self.tenant)
-        return get_object_or_404(keys.filter(project=self.object), pk=pk) if pk else None
+        key: ApiKey | None = self.calls.cleaned_data.get("key")
+        return key
 
-    @cached_property
-    def models(self) -> list[str]:
-        return models_of(self.object)
-
-    @cached_property
+    @property
     def model_name(self) -> str:
         """The model that the page is narrowed to; empty: all together."""
-        name = self.request.GET.get("model", "")
-        if name and name not in self.models:
-            raise Http404
-        return name
+        return str(self.calls.cleaned_data.get("model", ""))
 
     @cached_property
-    def limits(self) -> list[Limit]:
-        """What binds this project, as far as the person may see limits at all."""
-        limits = binding_limits(self.object).visible_to(signed_in(self.request))
-        return list(limits[: MOST_ROWS + 1])
+    def checked(self) -> list[Limit]:
+        """What is checked for the calls that the page is narrowed to, as far as the person may see limits at all."""
+        models = dict.fromkeys(["", self.model_name])
+        found = limits_beside(self.object, signed_in(self.request), key=self.key, models=models)
+        return list(
+            found.order_by(F("key").asc(nulls_first=True), F("project").asc(nulls_first=True), "model")
+        )
 
     @cached_property
     def here(self) -> dict[str, Limit]:
         """By kind, the limit that the form shows; one that is not set counts as one to be made."""
-        place = {
-            "tenant": self.tenant,
-            "project": None if self.key else self.object,
-            "key": self.key,
-            "model": self.model_name,
+        project = None if self.key else self.object
+        place = {"tenant": self.tenant, "project": project, "key": self.key, "model": self.model_name}
+        found = {
+            limit.kind: limit
+            for limit in self.checked
+            if (limit.project, limit.key, limit.model) == (project, self.key, self.model_name)
         }
-        rows = Limit.objects.visible_to(signed_in(self.request)).filter(**place)
-        found = {limit.kind: limit for limit in rows.select_related("tenant", "project", "key")}
         return {kind: found.get(kind) or Limit(**place, kind=kind) for kind in Limit.Kind.values}
 
     @cached_property
@@ -175,11 +172,8 @@ class ProjectLimits(TenantScopedMixin, SingleObjectMixin, FormPage):  # type: ig
         """What else is checked for the same calls, and how much is used."""
         also = [
             f"{self._words(one.kind, one.value)} ({self._place(one)})"
-            for one in self.limits
-            if one.kind == here.kind
-            and one.pk != here.pk
-            and one.model in ("", here.model)
-            and (one.key_id in (None, here.key_id))
+            for one in self.checked
+            if one.kind == here.kind and one.pk != here.pk
         ]
         words = [_("Now %(limit)s.") % {"limit": self._words(here.kind, here.value)}] if here.value else []
         words += [_("Also checked: %(limits)s.") % {"limits": ", ".join(also)}] if also else []
@@ -198,15 +192,26 @@ class ProjectLimits(TenantScopedMixin, SingleObjectMixin, FormPage):  # type: ig
         return f"{on}, {limit.model}" if limit.model else on
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
-        user = signed_in(self.request)
-        keys = ApiKey.objects.visible_to(user).in_tenant(self.tenant).filter(project=self.object).current()
-        offered = list(keys.order_by("-pk")[:MOST_KEYS])
+        user, asked = signed_in(self.request), self.request.GET
+        term = asked.get("q", "").strip()
+        page = page_of_parts(
+            binding_limits(self.object, user, term=term),
+            size=PAGE_SIZE,
+            before=asked.get("before", ""),
+            after=asked.get("after", ""),
+        )
+        narrowed = {"key": str(self.key.pk) if self.key else "", "model": self.model_name}
+        narrowed = {name: value for name, value in narrowed.items() if value}
+        here = narrowed | ({"q": term} if term else {})
         return super().get_context_data(**kwargs) | {
             "may_manage": user.has_perm(self.permission, self.object),
-            "rows": [(limit, self._words(limit.kind, limit.value)) for limit in self.limits[:MOST_ROWS]],
-            "has_more_rows": len(self.limits) > MOST_ROWS,
+            "rows": [(limit, self._words(limit.kind, limit.value)) for limit in page.rows],
+            "term": term,
+            "narrowed": narrowed.items(),
+            "all_url": f"?{urlencode(narrowed)}#h-all",
+            "newer_url": f"?{urlencode(here | {'before': page.before})}#h-all" if page.before else "",
+            "older_url": f"?{urlencode(here | {'after': page.after})}#h-all" if page.after else "",
+            "calls": self.calls,
             "key": self.key,
-            "keys": offered if self.key is None or self.key in offered else [self.key, *offered],
-            "models": self.models,
             "model_name": self.model_name,
         }

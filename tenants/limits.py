@@ -2,21 +2,50 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterable, Sequence
 
-from django.db.models import F, Func, Q
+from django.db.models import Func, Q, QuerySet
 
-from tenants.models import ApiKey, Limit, Project
+from tenants.models import ApiKey, Limit, Project, User
+from tenants.prefix import begins_with
+
+Part = tuple[QuerySet[Limit], Sequence[str]]
 
 
-def binding_limits(project: Project) -> Any:
-    """The tenant's limits, the project's, and those of its keys: whichever applies to a call is checked."""
-    return (
-        Limit.objects.in_tenant(project.tenant)
-        .filter(Q(project=None, key=None) | Q(project=project) | Q(key__project=project))
-        .select_related("tenant", "project", "key")
-        .order_by(F("key").asc(nulls_first=True), F("project").asc(nulls_first=True), "model", "kind")
+def binding_limits(project: Project, user: User, *, term: str = "") -> list[Part]:
+    """What `user` may see of the limits that bind a project: the tenant's, its own, and those of its keys.
+
+    Three lists, each with its order, for `page_of_parts`: there may be tens of thousands, and no index sorts them
+    together. `term` narrows them to models, and to names and visible prefixes of keys, that begin so.
+    """
+    limits = (
+        Limit.objects.in_tenant(project.tenant).visible_to(user).select_related("tenant", "project", "key")
     )
+    of_keys = limits.filter(project=None, key__project=project)
+    if term:
+        of_model = begins_with(term, ["model"])
+        limits = limits.filter(of_model)
+        of_keys = of_keys.filter(of_model | begins_with(term, ["key__name", "key__prefix"]))
+    return [
+        (limits.filter(project=None, key=None), ("model", "kind")),
+        (limits.filter(project=project), ("model", "kind")),
+        (of_keys, ("key_id", "model", "kind")),
+    ]
+
+
+def limits_beside(
+    project: Project, user: User, *, key: ApiKey | None = None, models: Iterable[str] = ("",)
+) -> QuerySet[Limit]:
+    """Every limit that is checked for calls of a project, or of one of its keys, as far as `user` may see it.
+
+    Of `models` alone, where "" stands for all together: a few rows, however many limits there are.
+    """
+    places = Q(project=None, key=None) | Q(project=project)
+    if key is not None:
+        places |= Q(key=key)
+    visible = Limit.objects.in_tenant(project.tenant).visible_to(user)
+    found: QuerySet[Limit] = visible.filter(places, model__in=list(models))
+    return found.select_related("tenant", "project", "key")
 
 
 def models_of(project: Project) -> list[str]:

@@ -12,6 +12,7 @@ from tenants.views.service_accounts import (
     ServiceAccountNew,
 )
 from tenants.views.settings import ProjectEdit, ProjectList, ProjectNew, TenantSettings
+from tenants.views.suggestions import Suggestions
 from tenants.views.tokens import NewServiceToken, RevokeTenantToken, TenantTokens
 
 urlpatterns = [
@@ -26,6 +27,7 @@ urlpatterns = [
     path("invitations/<uuid:pk>/resend/", InvitationResend.as_view(), name="invitation-resend"),
     path("invitations/<uuid:pk>/withdraw/", InvitationWithdraw.as_view(), name="invitation-withdraw"),
     path("service-accounts/new/", ServiceAccountNew.as_view(), name="service-account-new"),
+    path("suggestions/<slug:kind>/", Suggestions.as_view(), name="suggestions"),
     path("settings/", TenantSettings.as_view(), name="tenant-settings"),
     path("projects/", ProjectList.as_view(), name="project-list"),
     path("projects/new/", ProjectNew.as_view(), name="project-new"),

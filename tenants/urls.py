@@ -14,11 +14,13 @@ from tenants.views.second_factor import (
 )
 from tenants.views.sessions import SessionEnd, SessionList, SignOutEverywhere
 from tenants.views.sign_in import AdministratorLink, PasswordChange, SignIn, home, tenant_list
+from tenants.views.suggestions import tenant_suggestions
 from tenants.views.tokens import MyTokens, NewToken, RevokeToken
 
 urlpatterns = [
     path("", home, name="home"),
     path("tenants/", tenant_list, name="tenant-list"),
+    path("tenants/suggestions/", tenant_suggestions, name="tenant-suggestions"),
     path("login/", SignIn.as_view(), name="login"),
     path("login/code/", ConfirmSecondFactor.as_view(), name="second-factor-confirm"),
     path("login/once/<str:token>/", AdministratorLink.as_view(), name="administrator-link"),

@@ -307,6 +307,7 @@ PARAMETERS = {
     "key": lambda lab: "User",
     "url": lambda lab: "no-such-page",
     "token": lambda lab: "no-such-link",
+    "kind": lambda lab: "members",
     "handle": lambda lab: "0" * 32,  # of somebody's session, which a page finds among one's own alone
 }
 

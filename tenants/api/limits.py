@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from django.db.models import QuerySet
-from drf_spectacular.utils import OpenApiResponse, extend_schema
+from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema
 from rest_framework import serializers, viewsets
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -14,8 +14,16 @@ from tenants.actions import set_limits
 from tenants.api.base import InProjectFilter, VisibleMixin
 from tenants.limits import binding_limits, models_of
 from tenants.models import ApiKey, Limit, Project, Tenant
+from tenants.pagination import CursorPages
 from tenants.permissions import require, signed_in
 from tenants.standing import check_active
+from tenants.views.keyset import KeysetPage, page_of_parts
+
+PAGE_SIZE = CursorPages.max_page_size
+
+
+class _Pages(CursorPages):
+    page_size = PAGE_SIZE
 
 
 class LimitSerializer(serializers.ModelSerializer[Limit]):
@@ -89,27 +97,46 @@ class SetLimitsSerializer(serializers.Serializer[Any]):
         return name
 
 
+_LINK = OpenApiParameter(
+    "Link",
+    location=OpenApiParameter.HEADER,
+    response=[200],
+    description='The pages before and after, as rel="prev" and rel="next" (RFC 8288); absent where there are none.',
+)
 LIMITS_SCHEMA = extend_schema(
     methods=["GET"],
     responses=LimitSerializer(many=True),
-    description="Every limit that can bind a call of this project: the tenant's, its own, and those of its keys.",
+    parameters=[
+        OpenApiParameter("q", description="Beginning of a model's name, or of a key's name or prefix."),
+        OpenApiParameter("page_size", int, description=f"At most {PAGE_SIZE}, which is the default."),
+        OpenApiParameter("before", description="A place in the list; `Link` has the whole addresses."),
+        OpenApiParameter("after", description="A place in the list; `Link` has the whole addresses."),
+        _LINK,
+    ],
+    description=(
+        "The limits that can bind a call of this project: the tenant's, its own, and those of its keys, "
+        f"{PAGE_SIZE} at a time; `Link` leads to the next ones."
+    ),
 )
 SET_LIMITS_SCHEMA = extend_schema(
     methods=["PATCH"],
     request=SetLimitsSerializer,
+    parameters=[_LINK],
     responses={
         200: LimitSerializer(many=True),
         409: OpenApiResponse(description="The tenant is suspended or closed; `detail` says why."),
     },
     description=(
         "Set limits of the project, or of one of its keys, for one model or all. Safe to repeat. They reach every "
-        "gateway within seconds, and may be below what is used already. The answer is the list as it is now."
+        "gateway within seconds, and may be below what is used already. The answer is the first page of the list as "
+        "it is now."
     ),
 )
 
 
 def project_limits(request: Request, project: Project) -> Response:
-    """List what binds the project's calls; after a PATCH, as that left it."""
+    """List what binds the project's calls, a page at a time; after a PATCH, as that left it."""
+    asked = request.query_params if request.method == "GET" else {}
     if request.method == "PATCH":
         require(signed_in(request), "tenants.manage_limits", project)
         check_active(project.tenant)
@@ -124,5 +151,24 @@ def project_limits(request: Request, project: Project) -> Response:
             key=said["key"],
             model=said["model"],
         )
-    limits = binding_limits(project).visible_to(request.user)
-    return Response(LimitSerializer(limits, many=True).data)
+    page = page_of_parts(
+        binding_limits(project, signed_in(request), term=asked.get("q", "").strip()),
+        size=_Pages().get_page_size(request) or PAGE_SIZE,
+        before=asked.get("before", ""),
+        after=asked.get("after", ""),
+    )
+    return Response(LimitSerializer(page.rows, many=True).data, headers=_links(request, page))
+
+
+def _links(request: Request, page: KeysetPage) -> dict[str, str]:
+    """The header that leads to the pages before and after."""
+    links = []
+    for rel, name, cursor in (("prev", "before", page.before), ("next", "after", page.after)):
+        if cursor:
+            query = request.query_params.copy()
+            for place in ("before", "after"):
+                query.pop(place, None)
+            query[name] = cursor
+            address = request.build_absolute_uri(f"{request.path}?{query.urlencode()}")
+            links.append(f'<{address}>; rel="{rel}"')
+    return {"Link": ", ".join(links)} if links else {}

@@ -39,22 +39,53 @@ def keyset_page(
 
     `before` and `after` are cursors of an earlier page; one that cannot be read counts as none.
     """
-    edge = _read(before or after, order)
+    return page_of_parts([(rows, order)], size=size, before=before, after=after)
+
+
+def page_of_parts(
+    parts: Sequence[tuple[QuerySet[Any], Sequence[str]]], *, size: int, before: str = "", after: str = ""
+) -> KeysetPage:
+    """A page of several lists one after the other, each with an order of its own, as in `keyset_page`.
+
+    For rows that no one index sorts, such as those that have a key after those that have none. At most one query a
+    part; a page ends in the part where it is full.
+    """
+    cursor = before or after
+    start, edge = _place(cursor, [order for _rows, order in parts])
     is_backwards = bool(before) and edge is not None
-    wanted = [_turned(name) for name in order] if is_backwards else list(order)
-    if edge is not None:
-        rows = rows.filter(_beyond(wanted, edge))
-    found = list(rows.order_by(*wanted)[: size + 1])
+    found: list[tuple[int, Any]] = []
+    for number in range(start, -1, -1) if is_backwards else range(start, len(parts)):
+        rows, order = parts[number]
+        wanted = [_turned(name) for name in order] if is_backwards else list(order)
+        if edge is not None and number == start:
+            rows = rows.filter(_beyond(wanted, edge))
+        found += [(number, row) for row in rows.order_by(*wanted)[: size + 1 - len(found)]]
+        if len(found) > size:
+            break
     has_more = len(found) > size
     found = found[:size]
     if is_backwards:
         found.reverse()
     has_before, has_after = (has_more, True) if is_backwards else (edge is not None, has_more)
+
+    def place_of(number: int, row: Any) -> str:
+        text = _cursor(row, parts[number][1])
+        return f"{number}.{text}" if number else text
+
     return KeysetPage(
-        rows=found,
-        before=_cursor(found[0], order) if found and has_before else "",
-        after=_cursor(found[-1], order) if found and has_after else "",
+        rows=[row for _number, row in found],
+        before=place_of(*found[0]) if found and has_before else "",
+        after=place_of(*found[-1]) if found and has_after else "",
     )
+
+
+def _place(cursor: str, orders: Sequence[Sequence[str]]) -> tuple[int, list[Any] | None]:
+    """The part that a cursor lies in and the row it stands for; the beginning, where it cannot be read."""
+    for number, order in enumerate(orders):
+        text = cursor.removeprefix(f"{number}.") if number else cursor
+        if (edge := _read(text, order)) is not None:
+            return number, edge
+    return 0, None
 
 
 def _turned(name: str) -> str:
