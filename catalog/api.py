@@ -8,7 +8,8 @@ from uuid import UUID
 
 import django_filters
 from django.core.exceptions import ValidationError
-from django.db.models import Prefetch, Q, QuerySet
+from django.db.models import Prefetch, Q, QuerySet, Window
+from django.db.models.functions import RowNumber
 from django.http import Http404
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import (
@@ -28,6 +29,7 @@ from catalog.actions.reviews import require_decidable, require_revocable
 from catalog.models import AccessRequest, CatalogModel, Grant, Review, ReviewDecision
 from catalog.prices import list_prices
 from catalog.serializers import (
+    MOST_ACCESS,
     AccessRequestSerializer,
     GrantSerializer,
     ModelDetailSerializer,
@@ -120,34 +122,34 @@ class ModelViewSet(viewsets.ReadOnlyModelViewSet[CatalogModel]):
 
 
 def _access_of(user: User, models: Sequence[CatalogModel]) -> dict[UUID, list[dict[str, Any]]]:
-    """By model, the projects of this person that may use it or have asked for it. Two questions."""
+    """By model, projects of this person that may use it or have asked for it: one more than is shown, at most.
+
+    Two questions, and as many rows as are shown, however many projects there are.
+    """
     access: dict[UUID, list[dict[str, Any]]] = {}
     mine = Q(tenant__in=user.own_tenants(), model__in=models)
+    place = Window(RowNumber(), partition_by="model_id", order_by="pk")
     grants = Grant.objects.visible_to(user).in_force().filter(mine)
-    for grant in grants.select_related("tenant", "project").order_by("pk"):
-        access.setdefault(grant.model_id, []).append(
-            {
-                "tenant": grant.tenant.slug,
-                "project": grant.project.slug,
-                "state": "granted",
-                "grant": grant.pk,
-                "access_request": grant.access_request_id,
-                "valid_until": grant.valid_until,
-            }
-        )
     waiting = AccessRequest.objects.visible_to(user).pending().filter(mine)
-    for access_request in waiting.select_related("tenant", "project").order_by("pk"):
-        access.setdefault(access_request.model_id, []).append(
-            {
-                "tenant": access_request.tenant.slug,
-                "project": access_request.project.slug,
-                "state": "in_review",
-                "grant": None,
-                "access_request": access_request.pk,
-                "valid_until": None,
-            }
-        )
+    for rows in (grants, waiting):
+        first = rows.annotate(place=place).filter(place__lte=MOST_ACCESS + 1)
+        for row in first.select_related("tenant", "project").order_by("pk"):
+            here = access.setdefault(row.model_id, [])
+            if len(here) <= MOST_ACCESS:
+                here.append(_as_access(row))
     return access
+
+
+def _as_access(row: Grant | AccessRequest) -> dict[str, Any]:
+    is_grant = isinstance(row, Grant)
+    return {
+        "tenant": row.tenant.slug,
+        "project": row.project.slug,
+        "state": "granted" if is_grant else "in_review",
+        "grant": row.pk if is_grant else None,
+        "access_request": row.access_request_id if isinstance(row, Grant) else row.pk,
+        "valid_until": row.valid_until if isinstance(row, Grant) else None,
+    }
 
 
 class AccessRequestFilter(InProjectFilter):
@@ -268,10 +270,16 @@ def _find_project(request: Request, said: str) -> Project:
     return found[0]
 
 
+class GrantFilter(InProjectFilter):
+    """Narrow grants to a tenant, project or model."""
+
+    model = django_filters.CharFilter(field_name="model__name", label="Public name of a model")
+
+
 class GrantViewSet(VisibleMixin, viewsets.ReadOnlyModelViewSet[Grant]):
     """Dated rights of your projects to use models."""
 
-    model, serializer_class, filterset_class = Grant, GrantSerializer, InProjectFilter
+    model, serializer_class, filterset_class = Grant, GrantSerializer, GrantFilter
     token_scope = TokenScope.KEYS
 
     def get_queryset(self) -> QuerySet[Grant]:

@@ -12,6 +12,8 @@ from catalog.actions.facts import notice_of
 from catalog.models import AccessRequest, CatalogModel, Grant, Offer, Review, ReviewDecision
 from tenants.models import DataClass, Project, Tenant
 
+MOST_ACCESS = 20  # projects that a model names
+
 
 class OfferSerializer(serializers.ModelSerializer[Offer]):
     class Meta:
@@ -42,14 +44,19 @@ class ModelSerializer(serializers.ModelSerializer[CatalogModel]):
         help_text="List prices: money per million of a token kind, as strings."
     )
     currency = serializers.SerializerMethodField()
-    my_access = serializers.SerializerMethodField(help_text="Your projects that may use it or have asked.")
+    my_access = serializers.SerializerMethodField(
+        help_text=f"Your projects that may use it, then those that have asked; the first {MOST_ACCESS}."
+    )
+    has_more_access = serializers.SerializerMethodField(
+        help_text="There are more projects: grants/?model= and access-requests/?model=&state=pending list them all."
+    )
 
     class Meta:
         model = CatalogModel
         fields = [
             "name", "title", "maker", "description", "mode", "context_tokens", "max_output_tokens", "capabilities",
             "providers", "regions", "hosting", "lifecycle", "deprecation_date", "risk_tier", "highest_data_class",
-            "prices", "currency", "my_access",
+            "prices", "currency", "my_access", "has_more_access",
         ]  # fmt: skip
 
     def get_prices(self, model: CatalogModel) -> dict[str, str]:
@@ -63,7 +70,10 @@ class ModelSerializer(serializers.ModelSerializer[CatalogModel]):
     @extend_schema_field(MyAccessSerializer(many=True))
     def get_my_access(self, model: CatalogModel) -> list[dict[str, Any]]:
         access: list[dict[str, Any]] = self.context["access"].get(model.pk, [])
-        return access
+        return access[:MOST_ACCESS]
+
+    def get_has_more_access(self, model: CatalogModel) -> bool:
+        return len(self.context["access"].get(model.pk, [])) > MOST_ACCESS
 
 
 class ModelDetailSerializer(ModelSerializer):
