@@ -114,11 +114,15 @@ def statements() -> Iterator[Row]:
 
 PORTAL = [
     "", "cost/", "cost/?project=project-0", "cost/?month={month}", "keys/", "keys/?q=service+1", "requests/",
-    "requests/?tab=closed", "projects/", "projects/{project}/limits/", "projects/{project}/edit/", "members/",
-    "models/", "models/?q=gpt", "models/{model}/request/", "exports/", "exports/new/", "audit/", "tokens/", "settings/",
+    "requests/?tab=closed", "projects/", "projects/{project}/limits/", "projects/{project}/limits/?q=service+1",
+    "projects/{project}/edit/", "members/", "members/?q=person-1", "members/{member}/", "members/{member}/remove/",
+    "models/", "models/?q=gpt", "models/{model}/", "models/{model}/request/", "exports/", "exports/new/", "audit/",
+    "tokens/", "tokens/new/", "settings/", "suggestions/projects/?q=project-1", "suggestions/members/?q=person-1",
+    "suggestions/keys/?q=service+1",
 ]  # fmt: skip
 API = [
-    "keys/", "projects/", "limits/", "access-requests/", "grants/", "members/", "tenants/", "models/", "exports/",
+    "keys/", "projects/", "projects/{project}/limits/", "limits/", "access-requests/", "grants/", "members/",
+    "tenants/", "models/", "exports/",
     "costs/?tenant={tenant}&start={start}&end={end}&group_by=day,model",
     "costs/?tenant={tenant}&start={start}&end={end}&group_by=key,day",
     "costs/?tenant={tenant}&start={year_ago}&end={today}&group_by=month,model",
@@ -144,7 +148,7 @@ def places_of(slug: str) -> dict[str, Any]:
     from datetime import timedelta
 
     from billing.costs import today_of
-    from tenants.models import ApiKey, Project, Tenant
+    from tenants.models import ApiKey, Membership, Project, Tenant
 
     tenant = Tenant.objects.get(slug=slug)
     today = today_of(tenant)
@@ -152,6 +156,7 @@ def places_of(slug: str) -> dict[str, Any]:
     return {
         "tenant": slug,
         "project": Project.objects.in_tenant(tenant).get(slug="project-0").pk,
+        "member": Membership.objects.in_tenant(tenant).get(user__email=f"person-1@{slug}.example").pk,
         "model": ApiKey.objects.in_tenant(tenant).first().model_names[0],
         "month": f"{last:%Y-%m}",
         "start": last.replace(day=1),
@@ -162,11 +167,11 @@ def places_of(slug: str) -> dict[str, Any]:
 
 
 def admin_pages() -> Iterator[str]:
-    """Every list of the admin and every form that adds something, and a search in lists that can be searched."""
+    """Every list of the admin, a search where it can be searched, a row's page, and forms that add something."""
     from django.contrib import admin
     from django.urls import reverse
 
-    from tenants.models import User
+    from tenants.models import Tenant, User
 
     if not User.objects.filter(email="root@staff.example").exists():
         User.objects.create_superuser("root@staff.example")
@@ -176,6 +181,10 @@ def admin_pages() -> Iterator[str]:
         if desk.search_fields:
             yield reverse(f"admin:{place}_changelist") + "?q=person-1"
         yield reverse(f"admin:{place}_add")
+        rows = model._base_manager.order_by("pk")
+        row = rows.filter(slug=LARGE).first() if model is Tenant else rows.first()
+        if row is not None:
+            yield reverse(f"admin:{place}_change", args=[row.pk])
 
 
 CLIENTS: dict[str, Any] = {}

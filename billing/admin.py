@@ -7,7 +7,6 @@ from uuid import UUID
 
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied, ValidationError
-from django.forms import Select
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import redirect, render
 from django.urls import path, reverse
@@ -16,7 +15,6 @@ from django.utils.timezone import now
 from django.utils.translation import gettext_lazy as _
 from unfold.admin import ModelAdmin
 from unfold.decorators import action
-from unfold.widgets import INPUT_CLASSES, SELECT_CLASSES
 
 from billing import exports
 from billing.audit_views import StaffAuditExportForm
@@ -24,6 +22,8 @@ from billing.forms import PriceForm, ReportForm, last_day
 from billing.models import Export, Price, QuarantinedEvent
 from billing.prices import publish_prices
 from billing.views import as_row, download
+from tenants.admin.base import style
+from tenants.admin.filters import FewValuesFilter
 from tenants.admin.keyset import KeysetListMixin
 from tenants.errors import Conflict
 from tenants.permissions import signed_in
@@ -52,9 +52,7 @@ class ReadOnlyAdmin(KeysetListMixin, ModelAdmin):  # type: ignore[misc]
         self, request: HttpRequest, form: Any, *, title: Any, button: Any, hint: Any
     ) -> HttpResponse:
         """A page with one form, in the admin's frame; an invalid form comes back as 422."""
-        for field in form.fields.values():
-            classes = SELECT_CLASSES if isinstance(field.widget, Select) else INPUT_CLASSES
-            field.widget.attrs["class"] = " ".join(classes)
+        style(form)
         context = self.admin_site.each_context(request) | {
             "opts": self.opts, "title": title, "form": form, "button": button, "hint": hint,
             "back": reverse(f"admin:{self.opts.app_label}_{self.opts.model_name}_changelist"),
@@ -269,7 +267,7 @@ class QuarantinedEventAdmin(ReadOnlyAdmin):
     """Events that were not billed, as they came."""
 
     list_display = ("event_id", "tenant", "source", "reason", "recorded_at")
-    list_filter = ("reason", "source")
+    list_filter = ("reason", ("source", FewValuesFilter))
     list_select_related = ("tenant",)
     search_fields = ("event_id", "tenant__name")
     fields = ("event_id", "tenant", "source", "reason", "recorded_at", "payload")

@@ -7,12 +7,14 @@ from decimal import Decimal
 from typing import Any
 
 from django import forms
+from django.urls import reverse
 from django.utils.formats import date_format
 from django.utils.translation import gettext_lazy as _
 
 from billing.costs import months_with_usage, today_of
 from billing.kinds import Kind
 from billing.models import Export
+from tenants.choices import PickField, offer
 from tenants.models import Project, Tenant, User
 
 
@@ -55,8 +57,9 @@ class ExportForm(forms.Form):
     """Which costs a report is about: a month, and all projects or one."""
 
     month = forms.TypedChoiceField(label=_("Month"), coerce=read_month)
-    project = forms.ModelChoiceField(
-        Project.unscoped.none(),
+    project = PickField(
+        Project,
+        by="slug",
         label=_("Project"),
         required=False,
         to_field_name="slug",
@@ -69,13 +72,14 @@ class ExportForm(forms.Form):
         self.fields["month"].choices = [  # type: ignore[attr-defined]
             (f"{month:%Y-%m}", month_label(month)) for month in month_choices(tenant)
         ]
-        self.fields["project"].queryset = Project.objects.visible_to(user).in_tenant(tenant)  # type: ignore[attr-defined]
+        projects = Project.objects.visible_to(user).in_tenant(tenant)
+        offer(self, "project", projects, source=reverse("suggestions", args=[tenant.slug, "projects"]))
 
 
 class ReportForm(forms.Form):
     """A controller's question: whose costs, of which month."""
 
-    tenant = forms.ModelChoiceField(Tenant.objects.none(), label=_("Tenant"))
+    tenant = PickField(Tenant, by="slug", label=_("Tenant"))
     month = forms.CharField(
         label=_("Month"), help_text=_("As 2026-10."), widget=forms.TextInput(attrs={"type": "month"})
     )
@@ -83,7 +87,7 @@ class ReportForm(forms.Form):
 
     def __init__(self, *args: Any, user: User, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.fields["tenant"].queryset = Tenant.objects.visible_to(user)  # type: ignore[attr-defined]
+        offer(self, "tenant", Tenant.objects.visible_to(user), source=reverse("tenant-suggestions"))
 
     def clean_month(self) -> date:
         try:

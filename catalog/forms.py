@@ -7,11 +7,13 @@ from typing import Any
 
 from django import forms
 from django.core.exceptions import ValidationError
+from django.urls import reverse
 from django.utils.translation import gettext_lazy as _
 
 from catalog.actions import raise_access_request
 from catalog.actions.access_requests import LONGEST_DAYS, MOST_TOKENS_PER_DAY, data_class_problem
 from catalog.models import AccessRequest, CatalogModel, ReviewDecision
+from tenants.choices import PickField, offer
 from tenants.models import ApiKey, DataClass, Project, Tenant, User
 from tenants.permissions import projects_where, service_accounts_where
 
@@ -27,9 +29,7 @@ _HINTS = {
 class AccessRequestForm(forms.Form):
     """Five questions; the rest of a request follows from who asks, for what and the rules."""
 
-    project = forms.ModelChoiceField(
-        label=_("Project"), queryset=Project.objects.across_tenants().none(), empty_label=None
-    )
+    project = PickField(Project, by="slug", label=_("Project"), empty_label=None)
     purpose = forms.CharField(
         label=_("What is it for?"),
         max_length=2000,
@@ -69,7 +69,7 @@ class AccessRequestForm(forms.Form):
         super().__init__(*args, **kwargs)
         self.user, self.tenant, self.model = user, tenant, model
         projects = projects_where(user, "tenants.request_access", tenant)
-        self.fields["project"].queryset = projects  # type: ignore[attr-defined]
+        offer(self, "project", projects, source=reverse("suggestions", args=[tenant.slug, "projects"]))
         self.initial.setdefault("data_class", self._usual_data_class())
 
     def _usual_data_class(self) -> str:
@@ -128,9 +128,10 @@ class DecisionForm(forms.Form):
 class ClaimForm(forms.Form):
     """Whose a key shall be: the claimer's own, or a service account's that may hold keys of the project."""
 
-    owner = forms.ModelChoiceField(
+    owner = PickField(
+        User,
+        by="email",
         label=_("Belongs to"),
-        queryset=User.objects.none(),
         required=False,
         empty_label=_("Me"),
         help_text=_("A key of a service account goes on working when people leave."),
@@ -142,4 +143,5 @@ class ClaimForm(forms.Form):
         if is_emergency:
             self.fields["owner"].empty_label = _("Choose a service account")  # type: ignore[attr-defined]
         accounts = service_accounts_where("tenants.claim_key", key.project).order_by("name", "pk")
-        self.fields["owner"].queryset = accounts  # type: ignore[attr-defined]
+        source = reverse("suggestions", args=[key.tenant.slug, "service-accounts"])
+        offer(self, "owner", accounts, source=source)

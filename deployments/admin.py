@@ -6,9 +6,11 @@ from typing import Any
 
 from django import forms
 from django.contrib import admin
-from django.db.models import QuerySet
+from django.db.models import Count, F, OuterRef, QuerySet, Subquery
+from django.db.models.functions import Coalesce
 from django.forms.models import construct_instance
 from django.http import HttpRequest, HttpResponse
+from django.urls import path
 from django.utils.formats import date_format
 from django.utils.html import format_html, format_html_join
 from django.utils.translation import gettext_lazy as _
@@ -20,13 +22,14 @@ from unfold.widgets import UnfoldAdminIntegerFieldWidget
 
 from deployments import actions, connection
 from deployments.cluster.base import ClusterFacts
+from deployments.deployment_form import MANAGE, DeploymentForm, suggestions
 from deployments.models import Backend, Cluster, Deployment, Route
 from deployments.sharing_admin import SharingAdmin
 from tenants.admin import LookAdmin, LookOnly
+from tenants.admin.filters import FewRelatedFilter
 from tenants.models import AuditEntry
 from tenants.permissions import signed_in
 
-MANAGE = "deployments.manage_deployment"
 EVENTS_SHOWN = 20
 
 STATE_COLOURS = {
@@ -99,32 +102,18 @@ class ClusterAdmin(LookAdmin):
         return self.carry_out(request, object_id, actions.check_cluster, done)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
-        return super().get_queryset(request).prefetch_related("deployments")
+        living = Deployment.objects.exclude(state=Deployment.State.DELETED).filter(cluster=OuterRef("pk"))
+        count = living.order_by().values("cluster").annotate(n=Count("pk")).values("n")
+        clusters: QuerySet[Any] = super().get_queryset(request).annotate(living=Coalesce(Subquery(count), 0))
+        return clusters
 
     @display(description=_("Deployments"))
-    def living_deployments(self, cluster: Cluster) -> int:
-        return sum(row.state != Deployment.State.DELETED for row in cluster.deployments.all())
+    def living_deployments(self, cluster: Any) -> int:
+        living: int = cluster.living
+        return living
 
     def save_model(self, request: HttpRequest, obj: Cluster, form: Any, change: bool) -> None:
         actions.add_cluster(obj, by=signed_in(request), facts=form.facts)
-
-
-class DeploymentForm(forms.ModelForm):  # type: ignore[type-arg]
-    class Meta:
-        model = Deployment
-        fields = ["version", "cluster", "replicas", "name"]
-
-    def clean_name(self) -> str:
-        """The action refuses a name that lives, too; here it is said beside the field."""
-        name: str = self.cleaned_data["name"]
-        if Deployment.objects.living().filter(name=name).exists():
-            raise forms.ValidationError(_("There is a deployment of this name already."))
-        return name
-
-    def clean(self) -> dict[str, Any] | None:
-        if "replicas" in self.cleaned_data:
-            actions.check_replicas(self.cleaned_data["replicas"])
-        return super().clean()
 
 
 class ScaleForm(BaseDialogForm):  # type: ignore[misc]
@@ -156,9 +145,9 @@ class DeploymentAdmin(SharingAdmin, LookAdmin):
         "why",
         "observed_at",
     ]
-    list_filter = ["state", "cluster"]
+    list_filter = ["state", ("cluster", FewRelatedFilter)]
     list_select_related = ["version__model", "cluster", "only_tenant"]
-    search_fields = ["name", "version__model__name"]
+    search_fields = ["name", "version__model__name", "cluster__name"]
     ordering = ["-created_at"]
     actions_detail = [
         "scale",
@@ -197,6 +186,11 @@ class DeploymentAdmin(SharingAdmin, LookAdmin):
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> list[str]:
         return self.shown_fields if obj else []
+
+    def get_urls(self) -> list[Any]:
+        view = self.admin_site.admin_view(suggestions)
+        own = path("suggestions/<slug:kind>/", view, name="deployments_deployment_suggestions")
+        return [own, *super().get_urls()]
 
     def save_model(self, request: HttpRequest, obj: Deployment, form: Any, change: bool) -> None:
         created = actions.create_deployment(
@@ -304,12 +298,15 @@ class RouteAdmin(LookAdmin):
     list_display = ["model", "addresses"]
     list_select_related = ["model"]
     search_fields = ["model__name"]
-    ordering = ["model__name"]
+    sort_columns = {"model_name": F("model__name")}
     fields = readonly_fields = ["model", "created_at"]
     inlines = [BackendInline]
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         return super().get_queryset(request).prefetch_related("backends__deployment")
+
+    def get_ordering(self, request: HttpRequest) -> list[str]:
+        return ["model_name", "pk"]
 
     @display(description=_("Backends"))
     def addresses(self, route: Route) -> str:

@@ -6,11 +6,13 @@ from collections.abc import Iterable
 from typing import Any
 
 from django import forms
+from django.db.models import QuerySet
 from django.utils.translation import gettext_lazy as _
 
 from tenants.actions.members import may_give
 from tenants.addresses import AddressFormField
-from tenants.models import Tenant, User
+from tenants.choices import PickField, pick_field
+from tenants.models import Project, Tenant, User
 from tenants.roles import PROJECT_ROLE_CHOICES, Role
 
 ROLE_HINTS = {
@@ -106,9 +108,22 @@ class RoleForm(forms.Form):
 class ProjectRoleForm(forms.Form):
     """A role in one project, or none: then the tenant's role holds there. `confirmed` as in RoleForm."""
 
-    project = forms.UUIDField()
+    project = PickField(Project, by="slug", label=_("Project"), empty_label=None)
     role = forms.ChoiceField(
         choices=[("", _("As in the tenant")), *PROJECT_ROLE_CHOICES],
         required=False,
     )
     confirmed = forms.BooleanField(required=False)
+
+    def __init__(
+        self,
+        *args: Any,
+        projects: QuerySet[Project],
+        offered: QuerySet[Project] | None = None,
+        source: str = "",
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(*args, **kwargs)
+        field = pick_field(self, "project")
+        field.widget.attrs |= {"class": "sm", "aria-label": _("Project")}
+        field.offer(projects if offered is None else offered, source=source, valid=projects)

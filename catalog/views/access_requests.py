@@ -23,6 +23,7 @@ from catalog.actions.access_requests import require_withdrawable
 from catalog.actions.facts import notice_of
 from catalog.forms import LIMITS, AccessRequestForm
 from catalog.models import AccessRequest, CatalogModel, Review
+from tenants.choices import pick_field
 from tenants.counting import count_of
 from tenants.models import ApiKey, DataClass, Project
 from tenants.permissions import require_somewhere, signed_in
@@ -90,7 +91,7 @@ def read_preview(form: AccessRequestForm) -> Preview | None:
     """The preview of a form that may be half filled in; None until it says how many tokens."""
     form.is_valid()
     answers = form.cleaned_data
-    project: Project | None = answers.get("project") or form.fields["project"].queryset.first()  # type: ignore[attr-defined]
+    project: Project | None = answers.get("project") or pick_field(form, "project").preferred
     if project is None or answers.get("expected_tokens_per_day") is None:
         return None
     return preview_access_request(

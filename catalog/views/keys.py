@@ -144,10 +144,12 @@ class KeyClaim(TenantScopedMixin, DetailView):  # type: ignore[type-arg]
     def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         self.object = self.get_object()
         limit_rate("key_claim", str(signed_in(request).pk))
+        said = self._form(request.POST)
+        owner = said.cleaned_data["owner"].pk if said.is_valid() and said.cleaned_data["owner"] else None
         try:
-            key, secret = claim_api_key(
-                self.object.pk, by=signed_in(request), owner=request.POST.get("owner") or None
-            )
+            # what the form does not know is refused by the action, after all that is asked before it
+            named = owner or request.POST.get("owner") or None
+            key, secret = claim_api_key(self.object.pk, by=signed_in(request), owner=named)
         except ValidationError as refused:
             form = self._form(request.POST)
             if form.is_valid():  # the account was disabled since

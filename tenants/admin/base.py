@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from django.contrib import messages
 from django.core.exceptions import FieldDoesNotExist
 from django.db.models import Model, QuerySet
+from django.forms import BaseForm, Select
 from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 from unfold.admin import ModelAdmin
+from unfold.widgets import INPUT_CLASSES, SELECT_CLASSES
 
 from tenants.admin.keyset import KeysetListMixin
 from tenants.errors import Conflict
@@ -44,6 +46,7 @@ class LookAdmin(LookOnly, KeysetListMixin, ModelAdmin):  # type: ignore[misc]
     show_full_result_count = False
     list_disable_select_all = True
     actions = None
+    sort_columns: Mapping[str, Any] = {}  # by name, what `get_ordering` sorts by beside the row's own columns
 
     def lookup_allowed(self, lookup: str, value: str, request: HttpRequest) -> bool:
         """No filter in the address on what no page shows: a digest can be guessed a character at a time.
@@ -65,6 +68,7 @@ class LookAdmin(LookOnly, KeysetListMixin, ModelAdmin):  # type: ignore[misc]
         rows = self.model._default_manager.all()
         if hasattr(self.model, "queryset_class") or hasattr(rows, "visible_to"):
             rows = self.model.objects.visible_to(request.user)
+        rows = rows.annotate(**self.sort_columns)
         ordering = self.get_ordering(request)
         visible: QuerySet[Any] = rows.order_by(*ordering) if ordering else rows
         return visible
@@ -91,6 +95,13 @@ def _is_plain(model: type[Model], name: str) -> bool:
         return not model._meta.get_field(name).is_relation
     except FieldDoesNotExist:
         return False
+
+
+def style(form: BaseForm, *names: str) -> None:
+    """Give the fields of a form of ours, or those that are named, the looks of the admin."""
+    for field in [form.fields[name] for name in names or form.fields]:
+        classes = SELECT_CLASSES if isinstance(field.widget, Select) else INPUT_CLASSES
+        field.widget.attrs["class"] = " ".join(classes)
 
 
 def go_to(name: str, *args: object) -> HttpResponse:

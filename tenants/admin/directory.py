@@ -27,7 +27,8 @@ from tenants.actions.group_rules import (
 )
 from tenants.actions.identities import link_identity, unlink_identity
 from tenants.addresses import AddressFormField
-from tenants.admin.base import LookAdmin, go_to
+from tenants.admin.base import LookAdmin, go_to, style
+from tenants.choices import PickField, offer
 from tenants.errors import Conflict
 from tenants.group_rules import LAST_OWNER, Change
 from tenants.models import FederatedIdentity, GroupRule, Source, Tenant, User
@@ -50,12 +51,12 @@ class GroupRuleForm(forms.Form):
         help_text=_("Exactly as the identity provider or directory writes it."),
         widget=UnfoldAdminTextInputWidget(),
     )
-    tenant = forms.ModelChoiceField(
+    tenant = PickField(
+        Tenant,
+        by="slug",
         label=_("Tenant"),
-        queryset=Tenant.objects.none(),
         required=False,
         empty_label=_("none: a staff role"),
-        widget=UnfoldAdminSelectWidget(),
     )
     role = forms.ChoiceField(
         label=_("Role in the tenant"),
@@ -72,7 +73,9 @@ class GroupRuleForm(forms.Form):
 
     def __init__(self, *args: Any, user: User, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.fields["tenant"].queryset = Tenant.objects.visible_to(user).exclude(status="closed")  # type: ignore[attr-defined]
+        tenants = Tenant.objects.visible_to(user).exclude(status="closed")
+        offer(self, "tenant", tenants, source=reverse("tenant-suggestions"))
+        style(self)
         if not user.has_perm("tenants.appoint_staff"):
             del self.fields["staff_role"]
 

@@ -42,7 +42,7 @@ class KeysetChangeList(ChangeList):  # type: ignore[misc]
 
     def get_results(self, request: HttpRequest) -> None:
         order = self.get_ordering(request, self.queryset)
-        if not all(isinstance(name, str) and _is_own(self.model, name.lstrip("-")) for name in order):
+        if not all(isinstance(name, str) and _is_own(self.queryset, name.lstrip("-")) for name in order):
             super().get_results(request)
             return
         page = keyset_page(
@@ -84,12 +84,15 @@ class KeysetListMixin:
 PLACES = frozenset({"before", "after"})
 
 
-def _is_own(model: type[Model], name: str) -> bool:
-    """Whether rows can be told apart and compared by this column: it is the model's own and never null."""
-    if name == "pk":
+def _is_own(rows: QuerySet[Any], name: str) -> bool:
+    """Whether rows can be compared by this: a column of their own that is never null, or what they were given.
+
+    What a list annotates its rows with to sort by is its own promise: never null.
+    """
+    if name == "pk" or name in rows.query.annotations:
         return True
     try:
-        field = model._meta.get_field(name)
+        field = rows.model._meta.get_field(name)
     except FieldDoesNotExist:
         return False
     return field.concrete and not field.is_relation and not field.null

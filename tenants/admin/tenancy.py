@@ -7,9 +7,12 @@ from typing import Any
 from django import forms
 from django.contrib import admin, messages
 from django.core.exceptions import ValidationError
+from django.forms import BaseInlineFormSet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
+from django.utils.html import format_html_join
+from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 from unfold.admin import TabularInline
 from unfold.decorators import action, display
@@ -26,6 +29,17 @@ from tenants.models import Membership, Project, Tenant
 from tenants.permissions import require, signed_in
 from tenants.signals import stakes_of
 
+ROWS_SHOWN = 25  # of a tenant's projects and members, on its page
+
+
+class FirstRows(BaseInlineFormSet):  # type: ignore[type-arg]
+    """The first rows of a long list; a page of its own has them all. Nothing is counted."""
+
+    def get_queryset(self) -> Any:
+        if not hasattr(self, "_first_rows"):
+            self._first_rows = list(super().get_queryset()[:ROWS_SHOWN])
+        return self._first_rows
+
 
 class MembershipInline(LookOnly, TabularInline):  # type: ignore[misc]
     model = Membership
@@ -33,7 +47,7 @@ class MembershipInline(LookOnly, TabularInline):  # type: ignore[misc]
     readonly_fields = ["user", "role", "created_at"]
     ordering = ["user__email"]
     extra = 0
-    per_page = 25
+    formset = FirstRows
     tab = True
 
     def get_queryset(self, request: HttpRequest) -> Any:
@@ -46,7 +60,7 @@ class ProjectInline(LookOnly, TabularInline):  # type: ignore[misc]
     readonly_fields = ["name", "slug", "cost_centre", "owner", "created_at"]
     ordering = ["name"]
     extra = 0
-    per_page = 25
+    formset = FirstRows
     tab = True
 
     def get_queryset(self, request: HttpRequest) -> Any:
@@ -79,12 +93,19 @@ class TenantAdmin(EmergencyDeeds, LookAdmin):
     ordering = ["name"]
     fields = [
         "name", "slug", "status", "suspended_at", "suspended_because", "currency", "timezone", "cost_centre",
-        "highest_data_class", "regions", "created_at",
+        "highest_data_class", "regions", "created_at", "all_rows",
     ]  # fmt: skip
     readonly_fields = fields
     inlines = [ProjectInline, MembershipInline]
     actions_list = ["new_tenant"]
     actions_detail = ["settings", "suspend", "resume", "emergency_access"]
+
+    @display(description=_("All of them"))
+    def all_rows(self, tenant: Tenant) -> SafeString:
+        """Ways to the lists of what the page shows the first rows of."""
+        lists = (("tenants_project", _("Projects")), ("tenants_membership", _("Members")))
+        ways = ((reverse(f"admin:{name}_changelist"), tenant.pk, words) for name, words in lists)
+        return format_html_join(" · ", '<a class="underline" href="{}?tenant__id__exact={}">{}</a>', ways)
 
     @display(description=_("Status"), label={"Suspended": "warning", "Closed": "danger"})
     def status_label(self, tenant: Tenant) -> str:

@@ -6,10 +6,11 @@ from typing import Any
 
 from django.contrib import messages
 from django.core.exceptions import PermissionDenied, ValidationError
-from django.db.models import CharField, Q, QuerySet, Value
+from django.db.models import CharField, F, Q, QuerySet, Value
 from django.db.models.functions import Coalesce, Lower, NullIf
-from django.http import HttpRequest, HttpResponse, HttpResponseBase
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import redirect, render
+from django.urls import reverse
 from django.utils.http import urlencode
 from django.utils.timezone import now
 from django.utils.translation import gettext as _
@@ -25,6 +26,7 @@ from tenants.actions.members import (
     require_removable,
 )
 from tenants.addresses import address_or_none
+from tenants.choices import MOST, is_key, pick_field
 from tenants.forms import ProjectRoleForm, RoleForm, role_options
 from tenants.models import ApiKey, Invitation, Membership, Project, ProjectRole, Source, Tenant, User
 from tenants.permissions import WORDS, signed_in
@@ -35,7 +37,7 @@ from tenants.views.keyset import keyset_page
 from tenants.views.mixins import PartialMixin, TenantScopedMixin
 
 PAGE_SIZE = 50
-MOST_HEIRS = 50  # members a page suggests; any other can be typed
+PROJECTS_SHOWN = 25  # roles in projects that a member's page shows at a time
 TABS = ("people", "invitations", "service-accounts")
 
 
@@ -161,13 +163,24 @@ class MemberDetail(MemberPage):
         is_rule, is_active = member.source == Source.RULE, self.tenant.status == Tenant.Status.ACTIVE
         is_closed = self.tenant.status == Tenant.Status.CLOSED
         may_touch = is_manager and not is_self and may_give(user, self.tenant, member.role)
-        roles = ProjectRole.objects.in_tenant(self.tenant).filter(membership=member).select_related("project")
+        roles = ProjectRole.objects.in_tenant(self.tenant).filter(membership=member)
+        page = keyset_page(
+            roles.select_related("project").annotate(shown=F("project__name")),
+            ("shown", "pk"),
+            size=PROJECTS_SHOWN,
+            before=self.request.GET.get("before", ""),
+            after=self.request.GET.get("after", ""),
+        )
         given = [
             {"project": role.project, "role": role.role, "label": role.get_role_display()}
-            for role in roles.order_by("project__name")
+            for role in page.rows
         ]
-        taken = {row["project"].pk for row in given}
         context = super().get_context_data(**kwargs)
+        project_form = ProjectRoleForm(
+            projects=context["projects"],
+            offered=context["projects"].exclude(pk__in=roles.values("project")),
+            source=reverse("suggestions", args=[self.tenant.slug, "projects"]),
+        )
         return context | {
             "is_manager": is_manager,
             "is_self": is_self,
@@ -183,7 +196,9 @@ class MemberDetail(MemberPage):
                 without=[Role.OWNER] if member.user.is_service_account else [],
             ),
             "project_roles": given,
-            "other_projects": [project for project in context["projects"] if project.pk not in taken],
+            "project_form": project_form if pick_field(project_form, "project").has_any else None,
+            "newer_url": f"?before={page.before}#projects-title" if page.before else "",
+            "older_url": f"?after={page.after}#projects-title" if page.after else "",
             "project_role_choices": PROJECT_ROLE_CHOICES,
             "is_never_narrowed": member.role in NEVER_NARROWED,
             "owned": belongings_of(member.user, self.tenant) if is_manager or is_self else [],
@@ -265,11 +280,13 @@ class MemberProjectRole(MemberPage):
         member = self.object = self.get_object()
         require_manager(signed_in(request), self.tenant, over=member.user)
         check_active(self.tenant)
-        form = ProjectRoleForm(request.POST)
-        if not form.is_valid():
-            raise ValidationError(_("Choose a project and a role."))
         projects = Project.objects.visible_to(signed_in(request)).in_tenant(self.tenant)
-        project = projects.get(pk=form.cleaned_data["project"])
+        form = ProjectRoleForm(request.POST, projects=projects)
+        if not form.is_valid():
+            if "project" in form.errors and is_key(request.POST.get("project", "")):
+                raise Http404
+            raise ValidationError(_("Choose a project and a role."))
+        project = form.cleaned_data["project"]
         role = form.cleaned_data["role"] or None
         stopping = keys_lost_by(member, role or member.role, project=project)
         if not form.cleaned_data["confirmed"] and stopping.exists():
@@ -351,6 +368,6 @@ class MemberRemove(MemberPage):
             "issued_tokens": tokens_issued_by(member.user, self.tenant)
             .filter(revoked_at=None, expires_at__gt=now())
             .count(),
-            "heirs": [heir.user for heir in heirs.order_by("user__email")[:MOST_HEIRS]],
+            "heirs": [heir.user for heir in heirs.order_by("user__email")[:MOST]],
             "is_self": member.user_id == signed_in(self.request).pk,
         }

@@ -13,12 +13,14 @@ from django.db.models import Count, OuterRef, QuerySet, Subquery
 from django.db.models.functions import Coalesce
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
+from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from django.views.generic import TemplateView
 from django.views.generic.detail import SingleObjectMixin
 
 from tenants.actions import change_project, change_tenant, create_project
+from tenants.choices import PickField, offer
 from tenants.local_days import zones_to_choose
 from tenants.models import ApiKey, Membership, Project, Tenant, User
 from tenants.permissions import require, signed_in
@@ -92,8 +94,9 @@ class ProjectForm(forms.Form):
         required=False,
         help_text=gettext_lazy("Empty: the tenant's."),
     )
-    owner = forms.ModelChoiceField(
-        User.objects.none(),
+    owner = PickField(
+        User,
+        by="email",
         label=gettext_lazy("Owner"),
         required=False,
         empty_label=gettext_lazy("Nobody in particular"),
@@ -103,9 +106,8 @@ class ProjectForm(forms.Form):
     def __init__(self, *args: Any, tenant: Tenant, is_new: bool, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         members = Membership.objects.in_tenant(tenant).filter(user__is_active=True)
-        self.fields["owner"].queryset = User.objects.filter(pk__in=members.values("user")).order_by(  # type: ignore[attr-defined]
-            "name", "email"
-        )
+        people = User.objects.filter(pk__in=members.values("user")).order_by("name", "email")
+        offer(self, "owner", people, source=reverse("suggestions", args=[tenant.slug, "members"]))
         if not is_new:
             del self.fields["slug"]
 

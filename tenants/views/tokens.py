@@ -20,6 +20,7 @@ from django.views.decorators.cache import never_cache
 from django.views.generic import DetailView, FormView, TemplateView
 
 from tenants.actions import issue_personal_access_token, revoke_personal_access_token
+from tenants.choices import PickField, offer
 from tenants.models import PersonalAccessToken, Tenant, User
 from tenants.permissions import require, signed_in
 from tenants.roles import TokenScope
@@ -79,28 +80,27 @@ class TokenForm(forms.Form):
 class MyTokenForm(TokenForm):
     """A token of one's own: of one tenant, or of all one belongs to."""
 
-    tenant = forms.ModelChoiceField(
-        label=_("Opens"), queryset=Tenant.objects.none(), required=False, empty_label=_("All my tenants")
-    )
+    tenant = PickField(Tenant, by="slug", label=_("Opens"), required=False, empty_label=_("All my tenants"))
     field_order = ["name", "tenant", "scopes", "life_days"]
 
     def __init__(self, *args: Any, user: User, **kwargs: Any) -> None:
         super().__init__(*args, is_for_staff=user.is_staff, **kwargs)
-        self.fields["tenant"].queryset = Tenant.objects.filter(pk__in=user.own_tenants())  # type: ignore[attr-defined]
+        mine = Tenant.objects.filter(pk__in=user.own_tenants())
+        offer(self, "tenant", mine, source=reverse("tenant-suggestions"))
 
 
 class ServiceTokenForm(TokenForm):
     """A token of one of a tenant's service accounts."""
 
-    account = forms.ModelChoiceField(
-        label=_("Service account"), queryset=User.objects.none(), empty_label=None
-    )
+    account = PickField(User, by="email", label=_("Service account"), empty_label=None)
     field_order = ["account", "name", "scopes", "life_days"]
 
     def __init__(self, *args: Any, tenant: Tenant, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         accounts = tenant.service_accounts.filter(is_active=True).order_by("name", "pk")
-        self.fields["account"].queryset = accounts  # type: ignore[attr-defined]
+        offer(
+            self, "account", accounts, source=reverse("suggestions", args=[tenant.slug, "service-accounts"])
+        )
 
 
 @method_decorator(never_cache, name="dispatch")

@@ -1,0 +1,76 @@
+"""The form of a new deployment, and what it suggests while somebody types."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django import forms
+from django.core.exceptions import PermissionDenied
+from django.db.models import F, QuerySet, Value
+from django.db.models.functions import Concat
+from django.http import Http404, HttpRequest, HttpResponse
+from django.urls import reverse
+from django.utils.translation import gettext_lazy as _
+
+from catalog.models import ModelVersion
+from deployments import actions
+from deployments.models import Cluster, Deployment
+from tenants.admin.base import style
+from tenants.choices import MOST, PickField, as_options, offer
+from tenants.permissions import signed_in
+from tenants.prefix import begins_with
+from tenants.views.suggestions import term_of
+
+MANAGE = "deployments.manage_deployment"
+
+
+def _versions() -> QuerySet[Any]:
+    """Versions by what people call them: the model's name and the version's own."""
+    named = ModelVersion.objects.annotate(label=Concat(F("model__name"), Value(" "), F("version")))
+    return named.select_related("model").order_by("model__name", "version")
+
+
+class DeploymentForm(forms.ModelForm):  # type: ignore[type-arg]
+    version = PickField(ModelVersion, by="label", label=_("Version"))
+    cluster = PickField(Cluster, by="name", label=_("Cluster"))
+
+    class Meta:
+        model = Deployment
+        fields = ["version", "cluster", "replicas", "name"]
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        for name, rows in (("version", _versions()), ("cluster", Cluster.objects.order_by("name"))):
+            if name in self.fields:  # not where a deployment is only looked at
+                source = reverse("admin:deployments_deployment_suggestions", args=[f"{name}s"])
+                offer(self, name, rows, source=source)
+                style(self, name)
+
+    def clean_name(self) -> str:
+        """The action refuses a name that lives, too; here it is said beside the field."""
+        name: str = self.cleaned_data["name"]
+        if Deployment.objects.living().filter(name=name).exists():
+            raise forms.ValidationError(_("There is a deployment of this name already."))
+        return name
+
+    def clean(self) -> dict[str, Any] | None:
+        if "replicas" in self.cleaned_data:
+            actions.check_replicas(self.cleaned_data["replicas"])
+        return super().clean()
+
+
+def suggestions(request: HttpRequest, kind: str) -> HttpResponse:
+    """Some versions or clusters, by the beginning of a name, as options of a list."""
+    if not signed_in(request).has_perm(MANAGE):
+        raise PermissionDenied("Your role does not let you change deployments.")
+    term = term_of(request)
+    if kind == "versions":
+        found = _versions().filter(begins_with(term.split(" ")[0], ["model__name"])) if term else _versions()
+        return HttpResponse(as_options((row.label, str(row)) for row in found[:MOST]))
+    if kind == "clusters":
+        clusters = Cluster.objects.order_by("name")
+        clusters = clusters.filter(begins_with(term, ["name"])) if term else clusters
+        return HttpResponse(
+            as_options((name, name) for name in clusters.values_list("name", flat=True)[:MOST])
+        )
+    raise Http404

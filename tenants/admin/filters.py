@@ -1,0 +1,62 @@
+"""Filters of admin lists that offer a few of what there may be thousands of, and read no more than that."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib.admin import FieldListFilter, RelatedFieldListFilter
+from django.db.models import Field
+from django.http import HttpRequest
+from django.utils.translation import gettext_lazy as _
+
+from tenants.choices import MOST
+
+LOOKED_AT = 1000  # rows whose values are offered
+
+
+class FewRelatedFilter(RelatedFieldListFilter):
+    """The first rows of another table, and the one that is chosen; a search finds what refers to the others."""
+
+    def field_choices(self, field: Any, request: HttpRequest, model_admin: Any) -> list[tuple[str, Any]]:
+        rows = field.related_model._default_manager.all()
+        ordering = self.field_admin_ordering(field, request, model_admin)
+        found = list(rows.order_by(*ordering or ["pk"])[:MOST])
+        if self.lookup_val:
+            found += [row for row in rows.filter(pk__in=self.lookup_val) if row not in found]
+        return [(str(row.pk), str(row)) for row in found]
+
+
+class FewValuesFilter(FieldListFilter):
+    """The values that a column has in the newest rows; any other one can stand in the address."""
+
+    def __init__(
+        self,
+        field: Field[Any, Any],
+        request: HttpRequest,
+        params: Any,
+        model: Any,
+        model_admin: Any,
+        field_path: str,
+    ) -> None:
+        self.lookup_kwarg = field_path
+        self.chosen: str | None = params[field_path][-1] if field_path in params else None
+        super().__init__(field, request, params, model, model_admin, field_path)
+        newest = model_admin.get_queryset(request).order_by("-pk").values("pk")[:LOOKED_AT]
+        found = model._default_manager.filter(pk__in=newest).order_by(field_path)
+        self.values = list(found.values_list(field_path, flat=True).distinct()[:MOST])
+
+    def expected_parameters(self) -> list[str | None]:
+        return [self.lookup_kwarg]
+
+    def has_output(self) -> bool:
+        return bool(self.values)
+
+    def choices(self, changelist: Any) -> Any:
+        everything = changelist.get_query_string(remove=[self.lookup_kwarg])
+        yield {"selected": self.chosen is None, "query_string": everything, "display": _("All")}
+        for value in dict.fromkeys([*self.values, *([self.chosen] if self.chosen else [])]):
+            yield {
+                "selected": value == self.chosen,
+                "query_string": changelist.get_query_string({self.lookup_kwarg: value}),
+                "display": value,
+            }
