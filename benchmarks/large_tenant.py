@@ -106,8 +106,8 @@ def _use(size: Size) -> None:
     use(size.database)
     begun = perf_counter()
     with as_owner():
-        said = io.StringIO()
-        call_command("migrate", verbosity=2, interactive=False, stdout=said)
+        with contextlib.redirect_stdout(io.StringIO()) as said:
+            call_command("migrate", verbosity=2, interactive=False)
         if is_built and is_built[0]:
             _print_applied(said.getvalue())
         if not (is_built and is_built[0]):
