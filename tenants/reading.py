@@ -15,6 +15,7 @@ class Reading:
     """The tenants whose rows one request has asked for."""
 
     tenants: set[UUID] = field(default_factory=set)
+    people: set[UUID] = field(default_factory=set)  # who are nobody's rows, but members of tenants
     page_of: UUID | None = None  # a page of this tenant: then it alone was read
     is_across: bool = False  # a question over all tenants
 
@@ -36,6 +37,12 @@ def note_tenant(tenant_id: UUID | None) -> None:
         reading.tenants.add(tenant_id)
 
 
+def note_person(person_id: UUID | None) -> None:
+    """Note that the row of a person is asked for."""
+    if person_id is not None and (reading := current_reading.get()) is not None:
+        reading.people.add(person_id)
+
+
 def note_page_of(tenant_id: UUID) -> None:
     """Note that the whole page is this tenant's."""
     if (reading := current_reading.get()) is not None:
@@ -49,9 +56,12 @@ def note_all_tenants() -> None:
 
 
 class Noted(models.Model):
-    """A row that notes whose it is when it is loaded."""
+    """A row that notes whose it is, and of which person, when it is loaded."""
 
     tenant_column: ClassVar[str] = "tenant_id"
+    person_column: ClassVar[str] = (
+        ""  # of rows that say something of a person: a member of tenants, but no row of theirs
+    )
 
     class Meta:
         abstract = True
@@ -61,4 +71,5 @@ class Noted(models.Model):
         row = super().from_db(*args, **kwargs)
         if current_reading.get() is not None:
             note_tenant(row.__dict__.get(cls.tenant_column))
+            note_person(row.__dict__.get(cls.person_column))
         return row

@@ -1,7 +1,8 @@
 """Staff who read a tenant's data leave an entry: one for each person, tenant and hour, with what was read.
 
 What counts: an answer with the rows of one tenant, and every page below `/t/<tenant>/`, by somebody of the staff who
-is no member there. An answer with rows of several tenants (an unfiltered list) is one entry of no tenant, for auditors.
+is no member there. A person is a row of no tenant; the pages of people show what the tenants have of which they are
+members. An answer with rows of several tenants (an unfiltered list) is one entry of no tenant, for auditors.
 Deeds have entries of their own.
 """
 
@@ -27,6 +28,14 @@ OF_SEVERAL: Final = "tenants.read_by_staff"
 VERBS: Final = (OF_ONE, OF_SEVERAL)
 SAFE: Final = ("GET", "HEAD")
 OWN: Final = "/account/"  # a person's own tokens and sessions
+PEOPLE: Final = (  # elsewhere people are named who did something, which the tenant's own rows say
+    "admin:tenants_user_",
+    "admin:tenants_federatedidentity_",
+    "admin:tenants_directorygroup_",
+    "admin:tenants_personalaccesstoken_",
+    "admin:autocomplete",
+)
+_TENANTS_OF: Final = "SELECT DISTINCT tenant_id FROM tenants_membership WHERE user_id = ANY(%s) LIMIT 2"
 
 _IS_NOTED: Final = """
 SELECT EXISTS (SELECT FROM tenants_membership WHERE user_id = %(person)s AND tenant_id = %(tenant)s)
@@ -56,11 +65,13 @@ class StaffReadMiddleware:
             response = self.get_response(request)
         finally:
             current_reading.reset(token)
-        if _shows_rows(request, response) and (found := reading.found()):
+        if _shows_rows(request, response) and (reading.people or reading.found()):
             user = request.user
             if isinstance(user, User) and user.is_authenticated and (user.is_superuser or user.staff_roles):
                 kind = request.resolver_match.view_name if request.resolver_match else request.path_info
-                for tenant_id in found:
+                if kind.startswith(PEOPLE):
+                    reading.tenants |= _tenants_of(reading.people - {user.pk})
+                for tenant_id in reading.found():
                     _note(user, tenant_id, kind[:120])
         return response
 
@@ -81,6 +92,19 @@ def _shows_rows(request: HttpRequest, response: HttpResponse) -> bool:
     if request.path_info.startswith(OWN):
         return False
     return response.status_code in (200, 206) if request.method in SAFE else response.status_code == 422
+
+
+def _tenants_of(people: set[UUID]) -> set[UUID]:
+    """Tenants that these people are members of; two if there are more, which is as good as all."""
+    if not people:
+        return set()
+    try:
+        with transaction.atomic(), connection.cursor() as cursor:
+            cursor.execute(_TENANTS_OF, [list(people)])
+            return {tenant_id for (tenant_id,) in cursor.fetchall()}
+    except DatabaseError:
+        log.exception("staff_read_not_noted", people=len(people))
+        return set()
 
 
 def _note(user: User, tenant_id: UUID | None, kind: str) -> None:

@@ -66,6 +66,7 @@ class User(Noted, AbstractUser):
     erased_at = models.DateTimeField(null=True, editable=False)
 
     tenant_column = "service_of_id"  # a service account is its tenant's, a person is nobody's
+    person_column = "id"
     only_tenant_id: UUID | None = None  # while a token bound to one tenant speaks: the others are not theirs
 
     USERNAME_FIELD = "email"
@@ -172,6 +173,7 @@ class PersonalAccessToken(Noted):
     suspended_because = LineField(max_length=200, blank=True)
     revoked_at = models.DateTimeField(null=True)
 
+    person_column = "user_id"
     objects = TokenQuerySet.as_manager()
 
     class Meta:
@@ -232,7 +234,7 @@ class Session(AbstractBaseSession):
         return SessionStore
 
 
-class FederatedIdentity(models.Model):
+class FederatedIdentity(Noted):
     """A person as their OpenID provider knows them: (issuer, subject) is for good, an address is not."""
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
@@ -245,6 +247,8 @@ class FederatedIdentity(models.Model):
     refused_at = models.DateTimeField(null=True, editable=False)  # the provider no longer vouches for them
     refresh_token = models.BinaryField(null=True, editable=False)  # encrypted; for the periodic check
     signed_in_at = models.DateTimeField(null=True)
+
+    person_column = "user_id"
 
     class Meta:
         verbose_name_plural = "federated identities"

@@ -13,10 +13,10 @@ from django.utils.timezone import now
 from billing.exports import ask_for_audit_export, build_export, file_for_download
 from billing.models import Export
 from tenants.actions import add_member, create_service_account, issue_personal_access_token
-from tenants.models import AuditEntry, GroupRule, StaffRead
+from tenants.models import AuditEntry, FederatedIdentity, GroupRule, StaffRead
 from tenants.staff_reads import _note
 from tests.concurrency import at_the_same_time
-from tests.factories import ApiKeyFactory, ProjectFactory, TenantFactory, member_of, staff
+from tests.factories import ApiKeyFactory, ProjectFactory, TenantFactory, UserFactory, member_of, staff
 
 
 def entries(tenant, verb="tenant.read_by_staff"):
@@ -121,6 +121,46 @@ def test_rows_that_may_belong_to_a_tenant_name_theirs(client, lab, operator, own
     page = "/admin/tenants/" + address.format(token=token.pk, account=account.pk, rule=rule.pk)
     assert client.get(page).status_code == 200
     assert len(entries(lab)) == 1
+
+
+PAGES_OF_PEOPLE = [
+    "user/{person}/change/",
+    "user/{person}/history/",
+    "user/{person}/erase/",
+    "user/?q=nia@",
+    "federatedidentity/",
+    "federatedidentity/{identity}/change/",
+    "federatedidentity/{identity}/history/",
+    "personalaccesstoken/",
+    "personalaccesstoken/{token}/history/",
+]
+
+
+@pytest.mark.parametrize("address", PAGES_OF_PEOPLE)
+def test_the_pages_of_people_name_the_tenant_they_are_members_of(client, lab, address):
+    nia = member_of(lab, "viewer", email="nia@example.org")
+    identity = FederatedIdentity.objects.create(user=nia, issuer="https://id.example.org", subject="nia")
+    token, _ = issue_personal_access_token(nia, name="t", life=timedelta(days=1), scopes=["read"])
+    root = UserFactory(is_staff=True, is_superuser=True)
+    client.force_login(root)
+    page = "/admin/tenants/" + address.format(person=nia.pk, identity=identity.pk, token=token.pk)
+    assert client.get(page).status_code == 200
+    assert [entry.actor for entry in entries(lab)] == [root]
+
+    add_member(TenantFactory(), nia, "viewer", by=None)  # of two tenants: one entry, of neither
+    assert client.get(page).status_code == 200
+    assert len(entries(lab)) == 1
+    assert AuditEntry.objects.across_tenants().filter(verb="tenants.read_by_staff", tenant=None).count() == 1
+
+
+def test_ones_own_page_and_people_without_a_tenant_are_nobodys(client, lab, operator):
+    add_member(lab, operator, "viewer", by=None)
+    elsewhere = staff("auditor")
+    client.force_login(UserFactory(is_staff=True, is_superuser=True))
+    assert client.get(f"/admin/tenants/user/{elsewhere.pk}/change/").status_code == 200
+    client.force_login(operator)
+    assert client.get(f"/admin/tenants/user/{operator.pk}/change/").status_code in (200, 403)
+    assert entries(lab) == []
 
 
 def test_a_token_of_staff_leaves_its_entry(client, lab, controller):

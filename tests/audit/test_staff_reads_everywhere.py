@@ -1,0 +1,45 @@
+"""Every page, API route and staff page that shows staff a tenant's rows is noted as read."""
+
+from __future__ import annotations
+
+import pytest
+
+from tenants import staff_reads
+from tests.factories import UserFactory, staff
+from tests.isolation.walking import ROUTES, address, fill_lab, text_of
+
+# Routes by name, with the reason why their answers need no note although something of a tenant stands there.
+NOT_READ: dict[str, str] = {}
+
+
+@pytest.fixture
+def noted(monkeypatch):
+    """The tenants that are noted, None for several."""
+    found = []
+    monkeypatch.setattr(staff_reads, "_note", lambda _user, tenant_id, _kind: found.append(tenant_id))
+    return found
+
+
+@pytest.mark.parametrize("role", ["superuser", "auditor", "controller"])
+def test_whatever_shows_rows_of_a_tenant_is_noted(client, lab, developer, noted, role):
+    walled = fill_lab(lab, developer)
+    person = UserFactory(is_staff=True, is_superuser=True) if role == "superuser" else staff(role)
+    client.force_login(person)
+    markers = walled.markers() - {person.email}
+    shown, missed = set(), []
+    for route in ROUTES:
+        if route.is_internal or route.is_directory or "logout" in route.name:
+            continue
+        noted.clear()
+        url = address(route, walled)
+        answer = client.get(url)
+        if answer.status_code != 200:
+            continue
+        text = text_of(answer)
+        seen = sorted(marker for marker in markers if marker in text and marker not in url)
+        if seen:
+            shown.add(route.name)
+            if not {lab.pk, None} & set(noted) and route.name not in NOT_READ:
+                missed.append(f"{route} shows {seen[:3]}")
+    assert not missed, "\n".join(missed)
+    assert {"superuser": 100, "auditor": 30, "controller": 10}[role] < len(shown), len(shown)
