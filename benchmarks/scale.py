@@ -113,7 +113,8 @@ def statements() -> Iterator[Row]:
 
 
 PORTAL = [
-    "", "cost/", "cost/?project=project-0", "cost/?month={month}", "keys/", "keys/?q=service+1", "requests/",
+    "", "cost/", "cost/?project=project-0", "cost/?month={month}", "cost/?month=last-12",
+    "cost/?month=last-12&project=project-0", "keys/", "keys/?q=service+1", "requests/",
     "requests/?tab=closed", "projects/", "projects/{project}/limits/", "projects/{project}/limits/?q=service+1",
     "projects/{project}/edit/", "members/", "members/?q=person-1", "members/{member}/", "members/{member}/remove/",
     "models/", "models/?q=gpt", "models/{model}/", "models/{model}/request/", "exports/", "exports/new/", "audit/",

@@ -68,6 +68,38 @@ def cost_figure(report: CostReport, *, last_day: date, forecast: Forecast | None
     return drawn
 
 
+def year_figure(report: CostReport, months: Sequence[date]) -> dict[str, Any]:
+    """Stacked bars of cost by month and model, of a report whose days are months."""
+    figure = go.Figure()
+    for name, color, costs in _series(report, months):
+        figure.add_trace(go.Bar(
+            name=name, x=_x(months), y=_y(costs), customdata=_texts(costs, report.currency), hovertemplate=_HOVER,
+            meta={"role": "part", "color": f"c{color}", "mode": "daily"},
+        ))  # fmt: skip
+    totals = [_cost(report.now.by_day.get(month)) for month in months]
+    figure.add_trace(go.Scatter(
+        name=_("Total"), x=_x(months), y=_y(totals), customdata=_texts(totals, report.currency), hovertemplate=_HOVER,
+        meta={"role": "total", "mode": "daily"},
+    ))  # fmt: skip
+
+    def ticks(shown: Sequence[date]) -> dict[str, Any]:
+        texts = [
+            date_format(month, "M Y" if n == 0 or month.month == 1 else "M") for n, month in enumerate(shown)
+        ]
+        return {"tickvals": [f"{month}T12:00" for month in shown], "ticktext": texts}
+
+    half = timedelta(days=16)
+    layout = _layout([months[0] - half, months[-1] + half], None, report.currency)
+    layout["xaxis"] |= {"hoverformat": "%b %Y", **ticks(months)}
+    layout["meta"]["narrow"] = {"xaxis": ticks(months[1::4])}
+    layout["meta"]["modes"] = {
+        "daily": {"yaxis": {"tickformat": _tick_format(max(totals, default=Decimal(0)))}}
+    }
+    figure.update_layout(template=None, **layout)
+    drawn: dict[str, Any] = json.loads(figure.to_json())
+    return drawn
+
+
 _HOVER: Final = "%{fullData.name}  %{customdata}<extra></extra>"
 
 

@@ -29,6 +29,11 @@ def month_choices(tenant: Tenant) -> list[date]:
     return sorted({this_month, *months_with_usage(tenant)}, reverse=True)
 
 
+def month_choice(month: date) -> tuple[str, str]:
+    """A month as a form sends it, and its label."""
+    return f"{month:%Y-%m}", month_label(month)
+
+
 def read_month(text: str) -> date:
     """A month written as 2026-10, as its first day. Raises ValueError for anything else."""
     if len(text) != 7:
@@ -70,7 +75,7 @@ class ExportForm(forms.Form):
     def __init__(self, *args: Any, tenant: Tenant, user: User, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.fields["month"].choices = [  # type: ignore[attr-defined]
-            (f"{month:%Y-%m}", month_label(month)) for month in month_choices(tenant)
+            month_choice(month) for month in month_choices(tenant)
         ]
         projects = Project.objects.visible_to(user).in_tenant(tenant)
         offer(self, "project", projects, source=reverse("suggestions", args=[tenant.slug, "projects"]))

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
 from typing import Any, cast
@@ -21,33 +19,25 @@ from django.utils.translation import ngettext
 from django.views.generic import DetailView, FormView, ListView, TemplateView, View
 
 from billing import exports
-from billing.charts import cost_figure, ranked_models
-from billing.costs import CostReport, Figures, cost_report, today_of
+from billing.charts import cost_figure, year_figure
+from billing.cost_tables import MOST_ROWS, dearest, figures_of, tables_of
+from billing.costs import CostReport, cost_report, today_of
 from billing.forecast import Forecast, forecast_month
-from billing.forms import ExportForm, last_day, month_choices, month_label, read_month
-from billing.kinds import Kind
+from billing.forms import ExportForm, last_day, month_choice, month_choices, month_label, read_month
 from billing.models import Export
+from billing.year import YEAR, months_of_year, year_report
 from tenants.models import Project, User
 from tenants.permissions import require
-from tenants.templatetags.qm import day, money, share
+from tenants.templatetags.qm import day, money
 from tenants.views.audit_forms import PLATFORM, address_of
 from tenants.views.mixins import PartialMixin, TenantPageMixin, TenantScopedMixin
 
 PAGE_SIZE = 50
-MOST_ROWS = 25  # of a table of the cost page; the others are one row together
 CONTENT_TYPES = {"csv": "text/csv; charset=utf-8", "jsonl": "application/jsonl; charset=utf-8"}
 
 
-@dataclass
-class NowAndBefore:
-    """A number beside the same weekdays four weeks earlier; `before` None: there was nothing to compare with."""
-
-    now: Decimal | int | None
-    before: Decimal | int | None
-
-
 class CostPage(PartialMixin, TenantPageMixin, TemplateView):
-    """What a month has cost, of all projects or one: `?month=2026-10&project=slug`."""
+    """What a month has cost, or the last twelve, of all projects or one: `?month=2026-10&project=slug`."""
 
     template_name = "billing/cost.html"
     partial_name = "billing/_cost_body.html"
@@ -59,43 +49,69 @@ class CostPage(PartialMixin, TenantPageMixin, TemplateView):
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
         context = super().get_context_data(**kwargs)
         project = self.chosen_project(context["projects"])
+        if self.request.GET.get("month") == YEAR:
+            report, shown, value = self.of_a_year(project)
+        else:
+            report, shown, value = self.of_a_month(project)
+        return (
+            context
+            | self.scope(value, project, context["projects"], report)
+            | figures_of(report)
+            | tables_of(
+                report,
+                lambda slug: self.address(value, slug) if project is None else None,
+                reverse("project-list", args=[self.tenant.slug]),
+            )
+            | {"report": report, "months": self.months(value)}
+            | shown
+        )
+
+    def of_a_month(self, project: Project | None) -> tuple[CostReport, dict[str, Any], str]:
+        """The report, what the page shows of it, and how its address names the month."""
         today = today_of(self.tenant)
         month = self.chosen_month(today)
         end = min(last_day(month), today)
         report = cost_report(self.tenant, month, max(end, month), project=project)
         is_current = month == today.replace(day=1)
         forecast = self.forecast(report, today) if is_current else None
-        return (
-            context
-            | self.scope(month, project, context["projects"], report)
-            | _figures(report)
-            | _tables(
-                report,
-                lambda slug: self.address(month, slug) if project is None else None,
-                reverse("project-list", args=[self.tenant.slug]),
-            )
-            | {
-                "period": {
-                    "label": _period_label(month, end) if is_current else month_label(month),
-                    "value": f"{month:%Y-%m}",
-                    "is_current": is_current,
-                },
-                "months": [
-                    {"value": f"{m:%Y-%m}", "label": month_label(m), "selected": m == month}
-                    for m in sorted({month, *month_choices(self.tenant)}, reverse=True)
-                ],
-                "report": report,
-                "forecast": forecast,
-                "forecast_reason": _("needs seven complete days") if is_current else _("the month is over"),
-                "has_cumulative": True,
-                "figure": cost_figure(
-                    report, last_day=last_day(month) if forecast else end, forecast=forecast
-                )
-                if len(report.now.by_day) > 1
-                else None,
-                "figure_label": _finding(report),
-            }
-        )
+        shown = {
+            "period": {
+                "label": _period_label(month, end) if is_current else month_label(month),
+                "value": f"{month:%Y-%m}",
+                "is_current": is_current,
+            },
+            "forecast": forecast,
+            "forecast_reason": _("needs seven complete days") if is_current else _("the month is over"),
+            "has_cumulative": True,
+            "figure": cost_figure(report, last_day=last_day(month) if forecast else end, forecast=forecast)
+            if len(report.now.by_day) > 1
+            else None,
+            "figure_label": _finding(report),
+        }
+        return report, shown, f"{month:%Y-%m}"
+
+    def of_a_year(self, project: Project | None) -> tuple[CostReport, dict[str, Any], str]:
+        """The same of the last twelve months."""
+        report = year_report(self.tenant, project=project)
+        months = months_of_year(report.end_day)
+        shown = {
+            "period": {"label": f"{month_label(months[0])} – {month_label(months[-1])}", "is_year": True},
+            "forecast": None,
+            "forecast_reason": _("shown for the running month"),
+            "figure": year_figure(report, months) if len(report.now.by_day) > 1 else None,
+            "figure_label": _("Stacked bars of cost per month by model. The table below holds their sums."),
+        }
+        return report, shown, YEAR
+
+    def months(self, chosen: str) -> list[dict[str, Any]]:
+        """What one can choose: the last twelve months, this month, and every one with usage."""
+        found = {month_choice(month) for month in month_choices(self.tenant)}
+        if chosen != YEAR:
+            found.add(month_choice(read_month(chosen)))
+        return [
+            {"value": value, "label": label, "selected": value == chosen}
+            for value, label in [(YEAR, _("Last 12 months")), *sorted(found, reverse=True)]
+        ]
 
     def chosen_month(self, today: date) -> date:
         text = self.request.GET.get("month")
@@ -122,12 +138,12 @@ class CostPage(PartialMixin, TenantPageMixin, TemplateView):
         spend |= {at: figures.cost or Decimal(0) for at, figures in report.now.by_day.items()}
         return forecast_month(spend, today=today, month_end=last_day(report.start_day))
 
-    def address(self, month: date, project_slug: str | None = None) -> str:
-        query = {"month": f"{month:%Y-%m}"} | ({"project": project_slug} if project_slug else {})
+    def address(self, month: str, project_slug: str | None = None) -> str:
+        query = {"month": month} | ({"project": project_slug} if project_slug else {})
         return f"{reverse('cost', args=[self.tenant.slug])}?{urlencode(query)}"
 
     def scope(
-        self, month: date, project: Project | None, projects: QuerySet[Project], report: CostReport
+        self, month: str, project: Project | None, projects: QuerySet[Project], report: CostReport
     ) -> dict[str, Any]:
         """What the page is narrowed to, and the dearest projects to narrow it to."""
         count = projects.count()
@@ -279,80 +295,6 @@ def _same_again(export: Export) -> dict[str, str]:
         "deed": asked.get("deed", ""),
         "object": asked.get("subject", ""),
     }
-
-
-def _figures(report: CostReport) -> dict[str, Any]:
-    now = report.now.total
-    nothing = Figures(cost=None)
-    before = report.before.total if report.has_comparison else nothing
-    return {
-        "currency": report.currency,
-        "spend": NowAndBefore(now.cost, before.cost),
-        "unit": NowAndBefore(now.unit_cost, before.unit_cost),
-        "token_count": NowAndBefore(now.tokens, before.tokens if report.has_comparison else None),
-        "calls": now.calls,
-        "estimated": report.estimated,
-        "has_comparison": report.has_comparison,
-        "unpriced": [{"model": model, "calls": calls} for model, calls in report.unpriced],
-        "metered_to": report.metered_to,
-        "final_to": report.final_up_to,
-        "is_empty": not now.calls,
-    }
-
-
-def dearest(by_project: Mapping[tuple[str, str], Figures]) -> list[tuple[tuple[str, str], Figures]]:
-    """Projects (slug, name) with their figures, dearest first."""
-    return sorted(by_project.items(), key=lambda item: (-(item[1].cost or 0), item[0]))
-
-
-def _tables(report: CostReport, project_address: Any, other_projects: str) -> dict[str, Any]:
-    """The rows of the page's tables: the dearest each, and the others together, so that they still add up."""
-
-    def others(
-        rest: list[tuple[Figures, Figures | None]], label: Callable[[int], str], **also: Any
-    ) -> list[dict[str, Any]]:
-        if not rest:
-            return []
-        total, before = Figures(cost=None), Figures()
-        for now_, then in rest:
-            total = total.plus(now_)
-            before = before.plus(then or Figures())
-        return [{"label": label(len(rest)) % {"count": len(rest)}, "url": None, **also, **row(total, before)}]
-
-    def row(figures: Figures, before: Figures | None) -> dict[str, Any]:
-        compared = (before or Figures()).cost if report.has_comparison else None
-        return {
-            "cost": figures.cost,
-            "before": compared,
-            "tokens": figures.tokens,
-            "unit_cost": figures.unit_cost,
-        }
-
-    projects = dearest(report.now.by_project)
-    models = ranked_models(report.now.by_model)
-    read = sum(kind.quantity for kind in report.by_kind if kind.kind == Kind.CACHE_READ)
-    all_input = read + sum(kind.quantity for kind in report.by_kind if kind.kind == Kind.INPUT)
-    return {
-        "model_rows": [
-            {"label": name, "color": color, "url": None, **row(figures, report.before.by_model.get(name))}
-            for name, figures, color in models[:MOST_ROWS]
-        ] + others(
-            [(figures, report.before.by_model.get(name)) for name, figures, _color in models[MOST_ROWS:]],
-            lambda n: ngettext("Other, %(count)d model", "Other, %(count)d models", n), color=6,
-        ),
-        "model_total": row(report.now.total, report.before.total),
-        "project_rows": [
-            {"label": name, "url": project_address(slug), **row(figures, report.before.by_project.get((slug, name)))}
-            for (slug, name), figures in projects[:MOST_ROWS]
-        ] + others(
-            [(figures, report.before.by_project.get(place)) for place, figures in projects[MOST_ROWS:]],
-            lambda n: ngettext("Other, %(count)d project", "Other, %(count)d projects", n), url=other_projects,
-        ),
-        "kind_rows": [
-            {"label": Kind(kind.kind).label, "tokens": kind.quantity, "cost": kind.cost} for kind in report.by_kind
-        ],
-        "cache_note": _("Caching served %(share)s of input.") % {"share": share(read, all_input)} if read else None,
-    }  # fmt: skip
 
 
 def _period_label(first: date, last: date) -> str:

@@ -28,7 +28,7 @@ def used(lab, project):
         "gateway",
         [
             UsageRecord(event_id=uuid4(), key_id=key.pk, model=model, occurred_at=BEGIN + timedelta(days=day, hours=2),
-                        input=100 + day, output=7)
+                        input=100 + day, output=7, is_exact=day % 3 != 1)
             for key in keys for day in range(5) for model in ("chat", "unknown")
         ],
     )  # fmt: skip

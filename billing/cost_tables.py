@@ -1,0 +1,100 @@
+"""What the cost page's tiles and tables show of a report."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any, Final
+
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
+
+from billing.charts import ranked_models
+from billing.costs import CostReport, Figures
+from billing.kinds import Kind
+from tenants.templatetags.qm import share
+
+MOST_ROWS: Final = 25  # of a table; the others are one row together
+
+
+@dataclass
+class NowAndBefore:
+    """A number beside the same weekdays four weeks earlier; `before` None: there was nothing to compare with."""
+
+    now: Decimal | int | None
+    before: Decimal | int | None
+
+
+def figures_of(report: CostReport) -> dict[str, Any]:
+    now = report.now.total
+    nothing = Figures(cost=None)
+    before = report.before.total if report.has_comparison else nothing
+    return {
+        "currency": report.currency,
+        "spend": NowAndBefore(now.cost, before.cost),
+        "unit": NowAndBefore(now.unit_cost, before.unit_cost),
+        "token_count": NowAndBefore(now.tokens, before.tokens if report.has_comparison else None),
+        "calls": now.calls,
+        "estimated": report.estimated,
+        "has_comparison": report.has_comparison,
+        "unpriced": [{"model": model, "calls": calls} for model, calls in report.unpriced],
+        "metered_to": report.metered_to,
+        "final_to": report.final_up_to,
+        "is_empty": not now.calls,
+    }
+
+
+def dearest(by_project: Mapping[tuple[str, str], Figures]) -> list[tuple[tuple[str, str], Figures]]:
+    """Projects (slug, name) with their figures, dearest first."""
+    return sorted(by_project.items(), key=lambda item: (-(item[1].cost or 0), item[0]))
+
+
+def tables_of(report: CostReport, project_address: Any, other_projects: str) -> dict[str, Any]:
+    """The rows of the page's tables: the dearest each, and the others together, so that they still add up."""
+
+    def others(
+        rest: list[tuple[Figures, Figures | None]], label: Callable[[int], str], **also: Any
+    ) -> list[dict[str, Any]]:
+        if not rest:
+            return []
+        total, before = Figures(cost=None), Figures()
+        for now_, then in rest:
+            total = total.plus(now_)
+            before = before.plus(then or Figures())
+        return [{"label": label(len(rest)) % {"count": len(rest)}, "url": None, **also, **row(total, before)}]
+
+    def row(figures: Figures, before: Figures | None) -> dict[str, Any]:
+        compared = (before or Figures()).cost if report.has_comparison else None
+        return {
+            "cost": figures.cost,
+            "before": compared,
+            "tokens": figures.tokens,
+            "unit_cost": figures.unit_cost,
+        }
+
+    projects = dearest(report.now.by_project)
+    models = ranked_models(report.now.by_model)
+    read = sum(kind.quantity for kind in report.by_kind if kind.kind == Kind.CACHE_READ)
+    all_input = read + sum(kind.quantity for kind in report.by_kind if kind.kind == Kind.INPUT)
+    return {
+        "model_rows": [
+            {"label": name, "color": color, "url": None, **row(figures, report.before.by_model.get(name))}
+            for name, figures, color in models[:MOST_ROWS]
+        ] + others(
+            [(figures, report.before.by_model.get(name)) for name, figures, _color in models[MOST_ROWS:]],
+            lambda n: ngettext("Other, %(count)d model", "Other, %(count)d models", n), color=6,
+        ),
+        "model_total": row(report.now.total, report.before.total),
+        "project_rows": [
+            {"label": name, "url": project_address(slug), **row(figures, report.before.by_project.get((slug, name)))}
+            for (slug, name), figures in projects[:MOST_ROWS]
+        ] + others(
+            [(figures, report.before.by_project.get(place)) for place, figures in projects[MOST_ROWS:]],
+            lambda n: ngettext("Other, %(count)d project", "Other, %(count)d projects", n), url=other_projects,
+        ),
+        "kind_rows": [
+            {"label": Kind(kind.kind).label, "tokens": kind.quantity, "cost": kind.cost} for kind in report.by_kind
+        ],
+        "cache_note": _("Caching served %(share)s of input.") % {"share": share(read, all_input)} if read else None,
+    }  # fmt: skip

@@ -1,0 +1,71 @@
+"""Twelve months of costs, month by month, from the months' own sums."""
+
+from __future__ import annotations
+
+from datetime import date
+from typing import Any, Final
+
+from django.db import connection
+
+from billing.costs import CostReport, Figures, Span, freshness, today_of
+from billing.estimates import Estimated, estimated_usage
+from billing.kind_costs import costs_by_kind
+from billing.kinds import TOKEN_KINDS
+from billing.month_sums import sums_between
+from tenants.models import Project, Tenant
+
+YEAR: Final = "last-12"  # where a page's address names a month
+MONTHS: Final = 12
+_TOKENS: Final = " + ".join(f"r.{kind}" for kind in TOKEN_KINDS)
+
+
+def months_of_year(today: date) -> list[date]:
+    """The first days of the twelve months that end with this one."""
+    last = today.year * 12 + today.month - 1
+    return [date(number // 12, number % 12 + 1, 1) for number in range(last - MONTHS + 1, last + 1)]
+
+
+def year_report(tenant: Tenant, *, project: Project | None = None) -> CostReport:
+    """What the last twelve months cost, this one included. Five queries, whatever the tenant's size.
+
+    `now.by_day` and `now.by_day_and_model` have the first day of each month for its whole. Nothing is compared.
+    """
+    today = today_of(tenant)
+    start = months_of_year(today)[0]
+    span = Span()
+    for month, model, *numbers in _sums(
+        "used.month, m.name", "r.month, r.model_id", "billed_model m ON m.id = used.model_id",
+        tenant, start, today, project,
+    ):  # fmt: skip
+        span.by_day_and_model.setdefault((month, model), Figures()).add(*numbers)
+        span.by_day.setdefault(month, Figures()).add(*numbers)
+        span.by_model.setdefault(model, Figures()).add(*numbers)
+        span.total.add(*numbers)
+    for slug, name, *numbers in _sums(
+        "p.slug, p.name", "r.project_id", "tenants_project p ON p.id = used.project_id",
+        tenant, start, today, project,
+    ):  # fmt: skip
+        span.by_project.setdefault((slug, name), Figures()).add(*numbers)
+    metered_to, final_up_to = freshness(tenant)
+    return CostReport(
+        tenant, project, start, today, span, Span(),
+        costs_by_kind(tenant, start, today, project, today=today), metered_to, final_up_to,
+        estimated_usage(tenant, start, today, project=project).get((), Estimated()),
+    )  # fmt: skip
+
+
+def _sums(
+    chosen: str, ids: str, names: str, tenant: Tenant, start: date, end: date, project: Project | None
+) -> list[Any]:
+    source, parameters = sums_between(start, end, today=end, project=project)
+    sql = f"""
+        SELECT {chosen}, used.is_unpriced, used.amount, used.calls, used.tokens
+          FROM (SELECT {ids}, r.is_unpriced, sum(r.amount) AS amount, sum(r.calls)::bigint AS calls,
+                       sum({_TOKENS})::bigint AS tokens
+                  FROM {source} r GROUP BY {ids}, r.is_unpriced HAVING sum(r.calls) > 0) used
+          JOIN {names}
+    """  # noqa: S608
+    with connection.cursor() as cursor:
+        cursor.execute(sql, parameters | {"tenant": tenant.pk})
+        rows: list[Any] = cursor.fetchall()
+        return rows
