@@ -1,7 +1,7 @@
 """The ingest transaction: usage becomes events, rollups and money together, or not at all.
 
-Lock order, the same for every writer: prices (shared), periods (shared, sorted), keys of events (sorted), rollups
-by hour (sorted), rollups by day (sorted), rollups of estimates (sorted), days to post (sorted).
+Lock order, the same for every writer: prices (shared), periods (shared, sorted), identities of events (sorted), days to
+post (sorted). What the rollups gain is appended and locks nothing.
 """
 
 from __future__ import annotations
@@ -30,6 +30,9 @@ log = structlog.get_logger(__name__)
 
 BATCH: Final = 10_000  # events in one transaction
 ATTEMPTS: Final = 6
+MANY_PLACES: Final = (
+    0.3  # of a batch's calls are of another key or day: then sums would be of hardly two calls each
+)
 Reason = QuarantinedEvent.Reason
 
 
@@ -100,10 +103,16 @@ def _ingest(source: str, batch: Batch) -> Receipt:
 class Slice(NamedTuple):
     """The part of a day (UTC) that falls on one day of a time zone."""
 
+    timezone: str
     days: int  # since 2000, in UTC
     starts: datetime
     ends: datetime  # not included
     day: date
+
+    @property
+    def month(self) -> date:
+        """The first of the month of `day`."""
+        return self.day.replace(day=1)
 
 
 class _Ingest:
@@ -120,15 +129,17 @@ class _Ingest:
         if not batch.count:
             return Receipt(quarantined=self.quarantined)
 
-        for statement in sql.PREPARE:
-            cursor.execute(statement)
+        cursor.execute(sql.PREPARE)
         with cursor.copy(sql.STAGE_PLACES) as copy:
             copy.write(batch.place_rows)
+        cursor.execute(sql.OWN)
         tenant_days = cursor.execute(sql.TENANT_DAYS).fetchall()
         is_known = sum(count for *_, count in tenant_days) == len(batch.places)
-        cut = {(zone, days): _slices(zone, days) for zone, days in {(z, d) for _, z, d, _ in tenant_days}}
-        slices = [(tenant, part) for tenant, zone, days, _ in tenant_days for part in cut[zone, days]]
-        posting = self.lock_periods({(tenant, part.day.replace(day=1)) for tenant, part in slices})
+        cut = {(zone, days): _slices(zone, days) for zone, days in {(z, d) for _, z, _, d, _ in tenant_days}}
+        months = {
+            (tenant, part.month) for tenant, zone, _, days, _ in tenant_days for part in cut[zone, days]
+        }
+        posting = self.lock_periods(months)
         cursor.execute(sql.NAME_MODELS, [sorted({model for model, _ in batch.tariffs})])
         self.backends = self.number_backends()
         with cursor.copy(sql.STAGE) as copy:
@@ -139,7 +150,12 @@ class _Ingest:
         if not self.claim_all():
             claimed, repeated = self.claim_what_is_new(known)
         if claimed:
-            self.record(claimed, slices, posting)
+            self.record(
+                claimed,
+                slices=[part for parts in cut.values() for part in parts],
+                moved=[(tenant, month, to) for (tenant, month), to in posting.items() if to != month],
+                currencies=sorted({currency for _, _, currency, _, _ in tenant_days}),
+            )
         return Receipt(claimed, repeated, self.quarantined)
 
     def lock_periods(self, wanted: set[tuple[UUID, date]]) -> dict[tuple[UUID, date], date]:
@@ -183,23 +199,33 @@ class _Ingest:
         return len(numbers)
 
     def record(
-        self, claimed: int, slices: list[tuple[UUID, Slice]], posting: dict[tuple[UUID, date], date]
+        self,
+        claimed: int,
+        *,
+        slices: list[Slice],
+        moved: list[tuple[UUID, date, date]],
+        currencies: list[str],
     ) -> None:
         """Insert the events that are left in staging, priced, and what the rollups gain by them."""
         tariffs = self.batch.tariffs
-        stays = {
-            "tenant": [tenant for tenant, _ in slices],
-            "period": [posting[tenant, part.day.replace(day=1)] for tenant, part in slices],
-        } | {name: [getattr(part, name) for _, part in slices] for name in Slice._fields}
-        parameters = {
-            "source": self.source,
-            "backends": self.backends,
+        rates = {
             "tariff": list(tariffs.values()),
             "model": [model for model, _ in tariffs],
             "hour": [EPOCH + timedelta(hours=hours) for _, hours in tariffs],
+            "currency": currencies,
         }
-        self.cursor.execute(sql.STAY, stays)
-        recorded = self.cursor.execute(sql.RECORD, parameters).fetchone()
+        facts = {
+            "source": self.source,
+            "backends": self.backends,
+            "slice": list(range(len(slices))),
+            "moved_tenant": [tenant for tenant, _, _ in moved],
+            "moved_from": [month for _, month, _ in moved],
+            "moved_to": [to for _, _, to in moved],
+        } | {name: [getattr(part, name) for part in slices] for name in (*Slice._fields, "month")}
+        each = len(self.batch.places) > self.batch.count * MANY_PLACES
+        self.cursor.execute(sql.TARIFF, rates)
+        self.cursor.execute(sql.HASH)
+        recorded = self.cursor.execute(sql.RECORD[each, bool(moved)], facts).fetchone()
         if recorded != (claimed,):
             raise AssertionError(f"{claimed} events were claimed and {recorded} recorded")
 
@@ -269,7 +295,7 @@ def _slices(timezone: str, days: int) -> list[Slice]:
     while start < end:
         day = day_at(start, timezone)
         until = min(end, start_of_day(day + timedelta(days=1), timezone))
-        slices.append(Slice(days, start, until, day))
+        slices.append(Slice(timezone, days, start, until, day))
         start = until
     return slices
 

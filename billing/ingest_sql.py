@@ -13,10 +13,13 @@ from billing.usage import STAGING_COLUMNS
 
 # Costs are estimated high enough for just-in-time compilation, which would take longer than the work. Of temporary
 # tables the planner knows only the size, and would rather sort thousands of wide rows than hash a few narrow ones.
-PREPARE: Final = (
-    "SET LOCAL jit = off",
-    "SET LOCAL enable_mergejoin = off",
-    """
+PREPARE: Final = "; ".join(
+    [
+        "SET LOCAL jit = off",
+        "SET LOCAL enable_mergejoin = off",
+        "SET LOCAL work_mem = '64MB'",
+        "SET LOCAL client_min_messages = warning",
+        """
 CREATE TEMPORARY TABLE IF NOT EXISTS usage_staging (
     n integer NOT NULL, place integer NOT NULL, tariff integer NOT NULL, backend integer NOT NULL,
     event_id uuid NOT NULL,
@@ -25,33 +28,50 @@ CREATE TEMPORARY TABLE IF NOT EXISTS usage_staging (
     audio integer NOT NULL, latency_ms integer NOT NULL, first_token_ms integer NOT NULL,
     config_revision bigint NOT NULL, http_status smallint NOT NULL, is_exact boolean NOT NULL,
     is_stream boolean NOT NULL, status text COLLATE "C" NOT NULL, request_id text, trace_id uuid,
-    trace_text text, payload_sha uuid NOT NULL
+    trace_text text, payload_sha bigint NOT NULL
 ) ON COMMIT DELETE ROWS
 """,
-    """
+        """
 CREATE TEMPORARY TABLE IF NOT EXISTS usage_place (place integer NOT NULL, key_id uuid NOT NULL, days integer NOT NULL)
     ON COMMIT DELETE ROWS
 """,
-    """
-CREATE TEMPORARY TABLE IF NOT EXISTS usage_stay (
-    stay integer NOT NULL, place integer NOT NULL, starts timestamptz NOT NULL, ends timestamptz NOT NULL,
-    day date NOT NULL, period date NOT NULL, key_id uuid NOT NULL, tenant_id uuid NOT NULL, project_id uuid NOT NULL,
-    currency text COLLATE "C" NOT NULL
+        """
+CREATE TEMPORARY TABLE IF NOT EXISTS usage_owner (
+    place integer NOT NULL, days integer NOT NULL, key_id uuid NOT NULL, tenant_id uuid NOT NULL,
+    project_id uuid NOT NULL, timezone text COLLATE "C" NOT NULL, currency text COLLATE "C" NOT NULL
 ) ON COMMIT DELETE ROWS
 """,
-    "TRUNCATE usage_staging, usage_place, usage_stay",
-    "SELECT pg_advisory_xact_lock_shared(hashtext('billing.prices'))",
+        f"""
+CREATE TEMPORARY TABLE IF NOT EXISTS usage_tariff (
+    tariff integer NOT NULL, currency text COLLATE "C" NOT NULL, model_id integer NOT NULL, hour timestamptz NOT NULL,
+    {" numeric, ".join(KINDS)} numeric, {"_e8 bigint, ".join(KINDS)}_e8 bigint, is_small boolean NOT NULL,
+    lacks_some boolean NOT NULL
+) ON COMMIT DELETE ROWS
+""",
+        # What an earlier batch of the same transaction left. Empty as a rule, where TRUNCATE would make new files.
+        *(
+            f"DELETE FROM {table}"
+            for table in ("usage_staging", "usage_place", "usage_owner", "usage_tariff")
+        ),
+        "SELECT pg_advisory_xact_lock_shared(hashtext('billing.prices'))",
+    ]
 )
 
 STAGE_PLACES: Final = "COPY usage_place (place, key_id, days) FROM STDIN (FORMAT binary)"
 
+# Looked up one by one, because a hash of all keys there are would take longer than the whole batch.
+OWN: Final = """
+INSERT INTO usage_owner (place, days, key_id, tenant_id, project_id, timezone, currency)
+SELECT p.place, p.days, p.key_id, k.tenant_id, k.project_id, t.timezone, t.currency
+  FROM usage_place p
+  CROSS JOIN LATERAL (SELECT tenant_id, project_id FROM tenants_apikey k WHERE k.id = p.key_id OFFSET 0) k
+  JOIN tenants_tenant t ON t.id = k.tenant_id
+"""
 TENANT_DAYS: Final = """
-SELECT t.id, t.timezone, p.days, count(*)
-  FROM usage_place p JOIN tenants_apikey k ON k.id = p.key_id JOIN tenants_tenant t ON t.id = k.tenant_id
- GROUP BY t.id, t.timezone, p.days
+SELECT tenant_id, timezone, currency, days, count(*) FROM usage_owner GROUP BY 1, 2, 3, 4
 """
 UNKNOWN_PLACES: Final = """
-SELECT p.place FROM usage_place p WHERE NOT EXISTS (SELECT FROM tenants_apikey k WHERE k.id = p.key_id)
+SELECT p.place FROM usage_place p WHERE NOT EXISTS (SELECT FROM usage_owner o WHERE o.place = p.place)
 """
 
 OPEN_PERIODS: Final = """
@@ -101,17 +121,17 @@ IS_REPEATED: Final = "SELECT EXISTS (SELECT FROM event_key WHERE source = %s AND
 
 # Fast: succeeds for every row, or is rolled back to its savepoint.
 CLAIM_ALL: Final = """
-INSERT INTO event_key (event_id, occurred_at, source, payload_sha)
-SELECT event_id, occurred_at, %s, payload_sha FROM usage_staging ORDER BY event_id
+INSERT INTO event_key (event_id, source, payload_sha)
+SELECT event_id, %s, payload_sha FROM usage_staging ORDER BY event_id
 """
 
 # Slow, when some were sent before: keep in staging only what this transaction claims.
 CLAIM_SOME: Final = """
 WITH first AS (
-    SELECT DISTINCT ON (event_id) n, event_id, occurred_at, payload_sha FROM usage_staging ORDER BY event_id, n
+    SELECT DISTINCT ON (event_id) n, event_id, payload_sha FROM usage_staging ORDER BY event_id, n
 ), fresh AS (
-    INSERT INTO event_key (event_id, occurred_at, source, payload_sha)
-    SELECT event_id, occurred_at, %s, payload_sha FROM first ORDER BY event_id
+    INSERT INTO event_key (event_id, source, payload_sha)
+    SELECT event_id, %s, payload_sha FROM first ORDER BY event_id
     ON CONFLICT DO NOTHING
     RETURNING event_id
 )
@@ -149,83 +169,112 @@ _UNPRICED: Final = (
 )
 
 _PRICES: Final = [(kind, f"max(p.per_million) FILTER (WHERE sku.kind = '{kind}')") for kind in KINDS]
-_RATES: Final = ",\n           ".join(
-    [f"{price} * 0.000001 AS {kind}" for kind, price in _PRICES]
-    + [f"({price} * 100000000)::bigint AS {kind}_e8" for kind, price in _PRICES]
+_RATES: Final = ",\n       ".join(
+    [f"{price} * 0.000001" for kind, price in _PRICES]
+    + [f"({price} * 100000000)::bigint" for kind, price in _PRICES]
     + [
-        "coalesce(max(p.per_million) FILTER (WHERE sku.kind <> 'request'), 0) <= 100 AS is_small",
-        f"count(p.id) FILTER (WHERE sku.kind <> 'request') < {len(TOKEN_KINDS)} AS lacks_some",
+        "coalesce(max(p.per_million) FILTER (WHERE sku.kind <> 'request'), 0) <= 100",
+        f"count(p.id) FILTER (WHERE sku.kind <> 'request') < {len(TOKEN_KINDS)}",
     ]
 )
 
-# A stay: the time that a place's usage falls on one day of its tenant, with whose usage it is and to which month it is
-# posted. A table, so that the planner knows how many there are.
-STAY: Final = """
-INSERT INTO usage_stay (stay, place, starts, ends, day, period, key_id, tenant_id, project_id, currency)
-SELECT row_number() OVER (), p.place, s.starts, s.ends, s.day, s.period, k.id, k.tenant_id, k.project_id, s.currency
-  FROM usage_place p
-  JOIN tenants_apikey k ON k.id = p.key_id
-  JOIN (SELECT s.*, t.currency
-          FROM unnest(%(tenant)s::uuid[], %(days)s::int[], %(starts)s::timestamptz[], %(ends)s::timestamptz[],
-                      %(day)s::date[], %(period)s::date[]) AS s (tenant_id, days, starts, ends, day, period)
-          JOIN tenants_tenant t ON t.id = s.tenant_id) s ON s.tenant_id = k.tenant_id AND s.days = p.days
+# A model's prices per unit in one hour, exact at 14 decimals.
+TARIFF: Final = f"""
+INSERT INTO usage_tariff (tariff, currency, model_id, hour, {", ".join(KINDS)}, {", ".join(f"{k}_e8" for k in KINDS)},
+       is_small, lacks_some)
+SELECT used.tariff, money.currency, m.id, used.hour,
+       {_RATES}
+  FROM unnest(%(tariff)s::int[], %(model)s::text[], %(hour)s::timestamptz[]) AS used (tariff, model, hour)
+  JOIN billed_model m ON m.name = used.model
+  CROSS JOIN unnest(%(currency)s::text[]) AS money (currency)
+  LEFT JOIN sku ON sku.model_id = m.id
+  LEFT JOIN price p ON p.sku_id = sku.id AND p.valid @> used.hour AND p.currency = money.currency
+ GROUP BY used.tariff, money.currency, m.id, used.hour
 """
 
-# What the rollups gain is written
-# beside them (rollup_delta), one row for each key, model and hour: an upsert for each would take longer than all the
-# rest. The views of the rollups add it; billing/folding.py brings it home. `tariff`: a model's prices per
-# unit in one hour, exact at 14 decimals. The rollups multiply sums of tokens with them, which gives to the last
-# digit the sum of the events' amounts.
-RECORD: Final = f"""
-WITH tariff AS MATERIALIZED (
-    SELECT used.tariff, money.currency, m.id AS model_id, used.hour,
-           {_RATES}
-      FROM unnest(%(tariff)s::int[], %(model)s::text[], %(hour)s::timestamptz[]) AS used (tariff, model, hour)
-      JOIN billed_model m ON m.name = used.model
-      CROSS JOIN (SELECT DISTINCT currency FROM usage_stay) money
-      LEFT JOIN sku ON sku.model_id = m.id
-      LEFT JOIN price p ON p.sku_id = sku.id AND p.valid @> used.hour AND p.currency = money.currency
-     GROUP BY used.tariff, money.currency, m.id, used.hour
-), event AS (
+# From here on everything is small or read as a whole; the planner thinks of far fewer rows than there are.
+HASH: Final = "SET LOCAL enable_nestloop = off"
+
+# `slice`: the part of a day (UTC) that falls on one day of a time zone. `moved`: months that are closed, and to which
+# month their usage is posted.
+_FACTS: Final = """
+WITH slice AS MATERIALIZED (
+    SELECT * FROM unnest(%(slice)s::int[], %(timezone)s::text[], %(days)s::int[], %(starts)s::timestamptz[],
+                         %(ends)s::timestamptz[], %(day)s::date[], %(month)s::date[])
+               AS s (slice, timezone, days, starts, ends, day, month)
+), moved AS MATERIALIZED (
+    SELECT * FROM unnest(%(moved_tenant)s::uuid[], %(moved_from)s::date[], %(moved_to)s::date[])
+               AS m (tenant_id, month, period)
+)"""
+_USED: Final = """usage_staging u
+      JOIN usage_owner o ON o.place = u.place
+      JOIN slice s ON s.timezone = o.timezone AND s.days = o.days AND u.occurred_at >= s.starts
+           AND u.occurred_at < s.ends
+      JOIN usage_tariff t ON t.tariff = u.tariff AND t.currency = o.currency"""
+_EVENTS: Final = f"""
     INSERT INTO usage_event (event_id, tenant_id, project_id, key_id, occurred_at, {_KINDS}, latency_ms,
         first_token_ms, config_revision, day, period, model_id, http_status, is_unpriced, is_exact, is_stream,
         source, status, amount, backend_id, request_id, trace_id, trace_text)
     SELECT event_id, tenant_id, project_id, key_id, occurred_at, {_KINDS}, latency_ms,
            nullif(first_token_ms, -1), config_revision, day, period, model_id, http_status, amount IS NULL,
            is_exact, is_stream, %(source)s, status, amount, (%(backends)s::int[])[backend + 1], request_id,
-           trace_id, trace_text
-      FROM (SELECT u.*, p.tenant_id, p.project_id, p.key_id, p.day, p.period, t.model_id,
-                   {_REQUEST} AS request, {_AMOUNT} AS amount
-              FROM usage_staging u
-              JOIN usage_stay p ON p.place = u.place AND u.occurred_at >= p.starts AND u.occurred_at < p.ends
-              JOIN tariff t ON t.tariff = u.tariff AND t.currency = p.currency) priced
-), used AS (
-    SELECT p.stay, u.tariff, p.currency, {_UNPRICED} AS is_unpriced, u.is_exact, count(*) AS calls,
+           trace_id, trace_text"""
+_GAINED: Final = "period, tenant_id, project_id, key_id, model_id, day, hour"
+
+
+def record(*, each: bool, is_moved: bool) -> str:
+    """The statement that inserts staged events, priced, and what the rollups gain; it answers how many events.
+
+    What is gained is written beside the rollups (billing/folding.py brings it home), a row for `each` call or one for
+    all calls of a key, model and hour. `is_moved`: some of the months are closed. Without those a join less.
+    """
+    period = "coalesce(m.period, s.month) AS period" if is_moved else "s.month AS period"
+    moved = "LEFT JOIN moved m ON m.tenant_id = o.tenant_id AND m.month = s.month" if is_moved else ""
+    priced = f"""
+    SELECT u.*, o.tenant_id, o.project_id, o.key_id, s.day, {period}, t.model_id, t.hour, {_REQUEST} AS request,
+           {_AMOUNT} AS amount
+      FROM {_USED} {moved}"""
+    sums = f"""
+    SELECT u.place, s.slice, u.tariff, o.currency, {_UNPRICED} AS is_unpriced, u.is_exact, count(*) AS calls,
            {", ".join(f"sum(u.{kind})::bigint AS {kind}" for kind in TOKEN_KINDS)},
            count(*) FILTER (WHERE u.status <> 'error') AS request
-      FROM usage_staging u
-      JOIN usage_stay p ON p.place = u.place AND u.occurred_at >= p.starts AND u.occurred_at < p.ends
-      JOIN tariff t ON t.tariff = u.tariff AND t.currency = p.currency
-     GROUP BY 1, 2, 3, 4, 5
-), fine AS MATERIALIZED (
-    SELECT p.period, p.tenant_id, p.project_id, p.key_id, t.model_id, p.day, t.hour, u.is_unpriced, u.is_exact,
-           u.calls,
+      FROM {_USED}
+     GROUP BY 1, 2, 3, 4, 5, 6"""
+    # Sums of tokens times prices are, to the last digit, the sums of the events' amounts.
+    summed = f"""
+    SELECT {period}, o.tenant_id, o.project_id, o.key_id, t.model_id, s.day, t.hour, u.is_unpriced, u.is_exact, u.calls,
            {", ".join(f"u.{kind}" for kind in KINDS)}, CASE WHEN NOT u.is_unpriced THEN
            ({_cost(TOKEN_KINDS)} + coalesce(u.request * t.request, 0)) END AS amount
-      FROM used u JOIN usage_stay p ON p.stay = u.stay JOIN tariff t ON t.tariff = u.tariff AND t.currency = u.currency
-), rolled AS (
-    INSERT INTO rollup_delta (period, tenant_id, project_id, key_id, model_id, day, hour, is_unpriced, is_exact,
-        {_KINDS}, calls, amount)
-    SELECT period, tenant_id, project_id, key_id, model_id, day, hour, is_unpriced, is_exact, {_KINDS}, calls, amount
-      FROM fine
+      FROM used u
+      JOIN usage_owner o ON o.place = u.place
+      JOIN slice s ON s.slice = u.slice
+      JOIN usage_tariff t ON t.tariff = u.tariff AND t.currency = u.currency {moved}"""
+    if each:
+        facts = f"gained AS MATERIALIZED ({priced}\n), event AS ({_EVENTS} FROM gained)"
+        gains, calls = "amount IS NULL", "1"
+    else:
+        facts = f"""event AS ({_EVENTS} FROM ({priced}) priced
+), used AS ({sums}\n), gained AS MATERIALIZED ({summed}\n)"""
+        gains, calls = "is_unpriced", "calls"
+    return f"""{_FACTS}, {facts}, rolled AS (
+    INSERT INTO rollup_delta ({_GAINED}, is_unpriced, is_exact, {_KINDS}, calls, amount)
+    SELECT {_GAINED}, {gains}, is_exact, {_KINDS}, {calls}, amount FROM gained
 ), unposted AS (
     -- An update where the row is there, which waits for whoever is posting that day: what they read is without us.
     INSERT INTO unposted_day (tenant_id, period, day, changed_at)
-    SELECT DISTINCT tenant_id, period, day, now() FROM fine ORDER BY 1, 2, 3
+    SELECT tenant_id, period, day, now() FROM (SELECT DISTINCT tenant_id, period, day FROM gained) changed
+     ORDER BY 1, 2, 3
     ON CONFLICT (tenant_id, period, day) DO UPDATE SET changed_at = excluded.changed_at
 )
-SELECT sum(calls)::bigint FROM fine
+SELECT sum({calls})::bigint FROM gained
 """
+
+
+RECORD: Final = {
+    (each, is_moved): record(each=each, is_moved=is_moved)
+    for each in (True, False)
+    for is_moved in (True, False)
+}
 
 QUARANTINE: Final = """
 INSERT INTO quarantined_event (id, tenant_id, source, event_id, reason, payload, payload_sha, recorded_at)

@@ -109,6 +109,7 @@ _SIZE: Final = struct.Struct(">i")
 _NULL: Final = _SIZE.pack(-1)
 _THREE_NULLS: Final = _NULL * 3
 _UUID_SIZE: Final = _SIZE.pack(16)
+_SHA_SIZE: Final = _SIZE.pack(8)
 _TRACE: Final = re.compile(r"[0-9a-f]{32}")  # of W3C Trace Context
 _COPY_HEADER: Final = b"PGCOPY\n\xff\r\n\0" + bytes(8)
 _COPY_TRAILER: Final = b"\xff\xff"
@@ -171,8 +172,8 @@ def encode(records: Iterable[UsageRecord]) -> Batch:
         if backend is not None:
             backends.setdefault(backend, len(backends))
         rows += row
-        rows += _UUID_SIZE
-        rows += sha256(row[_CONTENT:] + key_bytes + name + said).digest()[:16]
+        rows += _SHA_SIZE
+        rows += sha256(row[_CONTENT:] + key_bytes + name + said).digest()[:8]
         kept.append(record)
         n += 1
     rows += _COPY_TRAILER

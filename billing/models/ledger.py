@@ -180,9 +180,8 @@ class EventKey(models.Model):
 
     pk = CompositePrimaryKey("source", "event_id")
     event_id = models.UUIDField()
-    occurred_at = models.DateTimeField()  # where to find the event: its partition, then the BRIN index
     source = models.TextField()
-    payload_sha = models.UUIDField()  # the first 128 bits of a SHA-256
+    payload_sha = models.BigIntegerField()  # the first 64 bits of a SHA-256
 
     class Meta:
         db_table = "event_key"

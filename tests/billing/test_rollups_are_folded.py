@@ -4,9 +4,14 @@ import random
 from datetime import timedelta
 
 import pytest
+from django.db import transaction
 
+from billing import ingest
 from billing.folding import fold_rollups
 from billing.ingest import record_usage
+from billing.kinds import KINDS
+from billing.models import BilledModel
+from billing.periods import close_period
 from billing.tasks import SCHEDULE
 from billing.tasks import fold_rollups as task
 from tests.billing.conftest import NOON, one, rows
@@ -52,6 +57,33 @@ def test_folding_changes_no_sum(calls, prices):
     assert before["rollup_day"][0][0] == len(calls)
     assert one("SELECT sum(amount) FROM rollup_day") == one("SELECT sum(amount) FROM usage_event")
     assert before["rollup_estimated"][0][0] == sum(not each.is_exact for each in calls)
+
+
+@pytest.mark.parametrize("is_closed", [False, True])
+def test_few_keys_and_many_leave_the_same_sums(lab, calls, prices, monkeypatch, is_closed):
+    """A delta for each call, or one for all calls of a key, model and hour: what they add up to is the same."""
+    BilledModel.objects.create(name="unpriced")  # has its number before both
+    if is_closed:
+        record_usage("gateway", calls[:1])
+        close_period(lab, NOON.date().replace(day=1), by=None)
+    columns = "period, tenant_id, project_id, key_id, model_id, day, hour, is_unpriced, is_exact"
+    quantities = ", ".join(f"sum({name})" for name in (*KINDS, "calls", "amount"))
+    found = {}
+    for share in (0, 10):
+        monkeypatch.setattr(ingest, "MANY_PLACES", share)
+        with transaction.atomic():
+            assert record_usage("gateway", calls).recorded == len(calls) - is_closed
+            deltas = one("SELECT count(*) FROM rollup_delta")
+            found[share] = rows(
+                f"SELECT {columns}, {quantities} FROM rollup_delta GROUP BY {columns} ORDER BY {columns}"
+            )
+            assert rows(f"SELECT {quantities} FROM rollup_delta") == rows(
+                f"SELECT {', '.join(f'sum({kind})' for kind in KINDS)}, count(*), sum(amount) FROM usage_event"
+            )
+            transaction.set_rollback(True)
+        assert (deltas == len(calls)) == (share == 0)
+    assert found[0] == found[10]
+    assert {row[0] for row in found[0][-1:]} == {NOON.date().replace(day=1, month=11 if is_closed else 10)}
 
 
 def test_folded_rows_are_one_for_each_key_of_a_rollup(calls, prices):

@@ -198,8 +198,8 @@ def test_a_connection_that_dies_in_the_middle_leaves_nothing(transactional_db, c
     calls = [call() for _ in range(10)]
     original = ingest._Ingest.record
 
-    def die(self, *arguments):
-        original(self, *arguments)
+    def die(self, *arguments, **more):
+        original(self, *arguments, **more)
         self.cursor.execute("SELECT pg_terminate_backend(pg_backend_pid())")
 
     monkeypatch.setattr(ingest._Ingest, "record", die)
