@@ -10,4 +10,5 @@ urlpatterns = [
     path("", include("billing.api_urls")),
     path("", include("catalog.api_urls")),
     path("", include("deployments.api_urls")),
+    path("", include("gateway.api_urls")),
 ]

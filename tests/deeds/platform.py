@@ -192,6 +192,7 @@ PLATFORM_DEEDS = [
     Deed(
         "set the hosts of media",
         "gateway.actions.set_media_hosts",
+        api=Door("POST /api/v1/media-hosts/", {"hosts": ["pictures.example.com"]}),
         admin=Door("POST /admin/gateway/gateway/media-hosts/", SENT | {"hosts": "pictures.example.com"}),
     ),
     Deed(

@@ -239,6 +239,35 @@ def test_hosts_of_media_are_set_on_the_page_of_gateways(client, operator):
     assert compile_snapshot().settings.media_hosts == wanted
 
 
+def test_hosts_of_media_are_set_over_the_api(operator, owner):
+    client = APIClient()
+    client.force_login(operator)
+    path = "/api/v1/media-hosts/"
+    assert client.get(path).json() == {"hosts": []}
+    before = current_revision()
+    answer = client.post(path, {"hosts": ["Pictures.Example.com.", "*.cdn.example.org"]}, format="json")
+    wanted = ["*.cdn.example.org", "pictures.example.com"]
+    assert (answer.status_code, answer.json()) == (200, {"hosts": wanted})
+    assert client.get(path).json() == {"hosts": wanted}
+    assert current_revision() > before
+    assert compile_snapshot().settings.media_hosts == wanted
+    assert entries("gateway.media_hosts_set").count() == 1
+    for wrong in (
+        {"hosts": ["169.254.169.254"]},
+        {"hosts": "x"},
+        {},
+        {"hosts": [None]},
+        {"hosts": ["x\0.example.com"]},
+        [],
+    ):
+        refused = client.post(path, wrong, format="json")
+        assert (refused.status_code, refused["content-type"]) == (400, "application/problem+json")
+    client.force_login(owner)
+    for refused in (client.get(path), client.post(path, {"hosts": []}, format="json")):
+        assert refused.status_code == 403
+    assert compile_snapshot().settings.media_hosts == wanted
+
+
 @pytest.mark.parametrize(
     "host",
     [

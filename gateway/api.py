@@ -1,0 +1,48 @@
+"""What holds for all gateways, over HTTP, for operators and their automation."""
+
+from __future__ import annotations
+
+from django.core.exceptions import PermissionDenied
+from drf_spectacular.utils import extend_schema
+from rest_framework import serializers
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from gateway import actions
+from gateway.models import GatewayPolicy
+from tenants.permissions import require
+from tenants.roles import TokenScope
+
+
+class MediaHostsSerializer(serializers.Serializer):  # type: ignore[type-arg]
+    """Hosts of which engines may fetch pictures, sounds and files; empty: `data:` URLs only."""
+
+    hosts = serializers.ListField(
+        child=serializers.CharField(max_length=253), max_length=actions.MOST_MEDIA_HOSTS
+    )
+
+
+class MediaHostsView(APIView):
+    """The hosts of media, one list for all gateways."""
+
+    token_scope = TokenScope.PLATFORM
+
+    @extend_schema(operation_id="media_hosts", responses=MediaHostsSerializer)
+    def get(self, request: Request) -> Response:
+        """The hosts of which engines may fetch what clients name by URL."""
+        if not request.user.has_perm("gateway.view_gateway"):
+            raise PermissionDenied("Only operators see what holds for all gateways.")
+        policy = GatewayPolicy.objects.first()
+        return Response({"hosts": policy.media_hosts if policy else []})
+
+    @extend_schema(
+        operation_id="media_hosts_set", request=MediaHostsSerializer, responses=MediaHostsSerializer
+    )
+    def post(self, request: Request) -> Response:
+        """Replace the list; every gateway has it within seconds. Safe to repeat."""
+        require(request.user, "gateway.manage_gateway")  # type: ignore[arg-type]
+        wanted = MediaHostsSerializer(data=request.data)
+        wanted.is_valid(raise_exception=True)
+        policy = actions.set_media_hosts(wanted.validated_data["hosts"], by=request.user)  # type: ignore[arg-type]
+        return Response({"hosts": policy.media_hosts})
