@@ -1,10 +1,18 @@
 """Cursor pages: no counts, no page numbers, flat cost however long the list."""
 
+from __future__ import annotations
+
+from collections.abc import Sequence
 from typing import Any
 
+from django.db.models import QuerySet
+from drf_spectacular.utils import OpenApiParameter
 from rest_framework.exceptions import NotFound
 from rest_framework.pagination import CursorPagination
 from rest_framework.request import Request
+from rest_framework.response import Response
+
+from tenants.views.keyset import page_of_parts
 
 
 class CursorPages(CursorPagination):
@@ -21,3 +29,49 @@ class CursorPages(CursorPagination):
         if cursor is not None and "\0" in str(cursor.position):
             raise NotFound(self.invalid_cursor_message)
         return cursor
+
+
+class _PlainPages(CursorPages):
+    page_size = CursorPages.max_page_size
+
+
+PLAIN_PAGE = _PlainPages.page_size
+LINK = OpenApiParameter(
+    "Link",
+    location=OpenApiParameter.HEADER,
+    response=[200],
+    description='The pages before and after, as rel="prev" and rel="next" (RFC 8288); absent where there are none.',
+)
+PLAIN_PAGE_PARAMETERS = [
+    OpenApiParameter("page_size", int, description=f"At most {PLAIN_PAGE}, which is the default."),
+    OpenApiParameter("before", description="A place in the list; `Link` has the whole addresses."),
+    OpenApiParameter("after", description="A place in the list; `Link` has the whole addresses."),
+    LINK,
+]
+
+
+def plain_page(
+    request: Request, parts: Sequence[tuple[QuerySet[Any], Sequence[str]]], serializer: Any
+) -> Response:
+    """A page of lists that follow each other (`page_of_parts`) as a plain list; the header `Link` leads to others.
+
+    For what belongs to one row, such as a project's limits. The answer to anything but a GET is the first page.
+    """
+    asked = request.query_params if request.method == "GET" else {}
+    page = page_of_parts(
+        parts,
+        size=_PlainPages().get_page_size(request) or PLAIN_PAGE,
+        before=asked.get("before", ""),
+        after=asked.get("after", ""),
+    )
+    links = []
+    for rel, name, cursor in (("prev", "before", page.before), ("next", "after", page.after)):
+        if cursor:
+            query = request.query_params.copy()
+            for place in ("before", "after"):
+                query.pop(place, None)
+            query[name] = cursor
+            address = request.build_absolute_uri(f"{request.path}?{query.urlencode()}")
+            links.append(f'<{address}>; rel="{rel}"')
+    headers = {"Link": ", ".join(links)} if links else {}
+    return Response(serializer(page.rows, many=True).data, headers=headers)

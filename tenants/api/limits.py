@@ -14,16 +14,9 @@ from tenants.actions import set_limits
 from tenants.api.base import InProjectFilter, VisibleMixin
 from tenants.limits import binding_limits, models_of
 from tenants.models import ApiKey, Limit, Project, Tenant
-from tenants.pagination import CursorPages
+from tenants.pagination import LINK, PLAIN_PAGE, PLAIN_PAGE_PARAMETERS, plain_page
 from tenants.permissions import require, signed_in
 from tenants.standing import check_active
-from tenants.views.keyset import KeysetPage, page_of_parts
-
-PAGE_SIZE = CursorPages.max_page_size
-
-
-class _Pages(CursorPages):
-    page_size = PAGE_SIZE
 
 
 class LimitSerializer(serializers.ModelSerializer[Limit]):
@@ -97,31 +90,22 @@ class SetLimitsSerializer(serializers.Serializer[Any]):
         return name
 
 
-_LINK = OpenApiParameter(
-    "Link",
-    location=OpenApiParameter.HEADER,
-    response=[200],
-    description='The pages before and after, as rel="prev" and rel="next" (RFC 8288); absent where there are none.',
-)
 LIMITS_SCHEMA = extend_schema(
     methods=["GET"],
     responses=LimitSerializer(many=True),
     parameters=[
         OpenApiParameter("q", description="Beginning of a model's name, or of a key's name or prefix."),
-        OpenApiParameter("page_size", int, description=f"At most {PAGE_SIZE}, which is the default."),
-        OpenApiParameter("before", description="A place in the list; `Link` has the whole addresses."),
-        OpenApiParameter("after", description="A place in the list; `Link` has the whole addresses."),
-        _LINK,
+        *PLAIN_PAGE_PARAMETERS,
     ],
     description=(
         "The limits that can bind a call of this project: the tenant's, its own, and those of its keys, "
-        f"{PAGE_SIZE} at a time; `Link` leads to the next ones."
+        f"{PLAIN_PAGE} at a time; `Link` leads to the next ones."
     ),
 )
 SET_LIMITS_SCHEMA = extend_schema(
     methods=["PATCH"],
     request=SetLimitsSerializer,
-    parameters=[_LINK],
+    parameters=[LINK],
     responses={
         200: LimitSerializer(many=True),
         409: OpenApiResponse(description="The tenant is suspended or closed; `detail` says why."),
@@ -136,7 +120,6 @@ SET_LIMITS_SCHEMA = extend_schema(
 
 def project_limits(request: Request, project: Project) -> Response:
     """List what binds the project's calls, a page at a time; after a PATCH, as that left it."""
-    asked = request.query_params if request.method == "GET" else {}
     if request.method == "PATCH":
         require(signed_in(request), "tenants.manage_limits", project)
         check_active(project.tenant)
@@ -151,24 +134,5 @@ def project_limits(request: Request, project: Project) -> Response:
             key=said["key"],
             model=said["model"],
         )
-    page = page_of_parts(
-        binding_limits(project, signed_in(request), term=asked.get("q", "").strip()),
-        size=_Pages().get_page_size(request) or PAGE_SIZE,
-        before=asked.get("before", ""),
-        after=asked.get("after", ""),
-    )
-    return Response(LimitSerializer(page.rows, many=True).data, headers=_links(request, page))
-
-
-def _links(request: Request, page: KeysetPage) -> dict[str, str]:
-    """The header that leads to the pages before and after."""
-    links = []
-    for rel, name, cursor in (("prev", "before", page.before), ("next", "after", page.after)):
-        if cursor:
-            query = request.query_params.copy()
-            for place in ("before", "after"):
-                query.pop(place, None)
-            query[name] = cursor
-            address = request.build_absolute_uri(f"{request.path}?{query.urlencode()}")
-            links.append(f'<{address}>; rel="{rel}"')
-    return {"Link": ", ".join(links)} if links else {}
+    limits = binding_limits(project, signed_in(request), term=request.query_params.get("q", "").strip())
+    return plain_page(request, limits, LimitSerializer)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.db.models import F
 from drf_spectacular.utils import OpenApiResponse, extend_schema
 from rest_framework import serializers
 from rest_framework.request import Request
@@ -12,6 +13,7 @@ from rest_framework.response import Response
 from tenants.actions import set_project_role
 from tenants.actions.members import require_manager
 from tenants.models import Membership, Project, ProjectRole
+from tenants.pagination import LINK, PLAIN_PAGE, PLAIN_PAGE_PARAMETERS, plain_page
 from tenants.permissions import signed_in
 from tenants.roles import PROJECT_ROLES, Role
 from tenants.standing import check_active
@@ -44,24 +46,30 @@ class SetProjectRoleSerializer(serializers.Serializer[Any]):
 ROLES_SCHEMA = extend_schema(
     methods=["GET"],
     responses=ProjectRoleSerializer(many=True),
-    description="Members who have a role of their own in this project, in place of the tenant's.",
+    parameters=PLAIN_PAGE_PARAMETERS,
+    description=(
+        "Members who have a role of their own in this project, in place of the tenant's, "
+        f"{PLAIN_PAGE} at a time; `Link` leads to the next ones."
+    ),
 )
 SET_ROLE_SCHEMA = extend_schema(
     methods=["POST"],
     request=SetProjectRoleSerializer,
+    parameters=[LINK],
     responses={
         200: ProjectRoleSerializer(many=True),
         409: OpenApiResponse(description="Owners and admins are not narrowed."),
     },
     description=(
         "Give a member a role of their own in this project, or take it away. It decides what they may do with the "
-        "project's requests, keys and limits, from their next request on. The answer is the list as it is now."
+        "project's requests, keys and limits, from their next request on. The answer is the first page of the list "
+        "as it is now."
     ),
 )
 
 
 def project_roles(request: Request, project: Project) -> Response:
-    """List the project's own roles; after a POST, as that left them."""
+    """List the project's own roles, a page at a time; after a POST, as that left them."""
     if request.method == "POST":
         require_manager(signed_in(request), project.tenant)
         check_active(project.tenant)
@@ -70,5 +78,5 @@ def project_roles(request: Request, project: Project) -> Response:
         said = wanted.validated_data
         set_project_role(project.pk, said["member"], said["role"], by=signed_in(request))
     roles = ProjectRole.objects.visible_to(request.user).filter(project=project)
-    roles = roles.select_related("membership__user").order_by("membership__user__name", "pk")
-    return Response(ProjectRoleSerializer(roles, many=True).data)
+    roles = roles.select_related("membership__user").annotate(shown=F("membership__user__name"))
+    return plain_page(request, [(roles, ("shown", "pk"))], ProjectRoleSerializer)

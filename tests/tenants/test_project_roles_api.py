@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
-from tenants.models import Membership, User
-from tests.factories import member_of
+from tenants.models import Membership, ProjectRole, User
+from tests.factories import UserFactory, member_of
 
 
 @pytest.fixture
@@ -53,3 +55,24 @@ def test_answers_come_in_the_usual_order(client, lab, owner, developer, stranger
     assert post(client, url, member, "owner").status_code == 400
     foreign = str(Membership.objects.across_tenants().get(user=stranger).pk)
     assert post(client, url, foreign, "viewer").status_code == 404
+
+
+def test_the_roles_of_many_members_come_in_pages(client, lab, owner, project, url):
+    people = [UserFactory(name=f"One {n:03}") for n in range(60)]
+    members = Membership.objects.across_tenants().bulk_create(
+        Membership(tenant=lab, user=person, role="developer") for person in people
+    )
+    ProjectRole.objects.across_tenants().bulk_create(
+        ProjectRole(tenant=lab, membership=one, project=project, role="viewer") for one in members
+    )
+    client.force_login(owner)
+    assert len(client.get(url).json()) == 60
+    address, found = f"{url}?page_size=25", []
+    while address:
+        answer = client.get(address)
+        found += [one["name"] for one in answer.json()]
+        links = re.findall(r'<([^>]+)>; rel="next"', answer.headers.get("Link", ""))
+        address = links[0] if links else None
+    assert found == [person.name for person in people]
+    first = post(client, f"{url}?page_size=25", str(members[40].pk), "finance")
+    assert (len(first.json()), 'rel="next"' in first.headers["Link"]) == (25, True)
