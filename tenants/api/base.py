@@ -15,6 +15,8 @@ from rest_framework.request import Request
 
 from tenants.models import Membership, Tenant, User
 from tenants.roles import TokenScope
+from tenants.scope import current_scope
+from tenants.scoping import TenantOwned
 
 
 class TokenScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]
@@ -59,6 +61,10 @@ class VisibleMixin:
             rows: QuerySet[Any] = self.model._default_manager.none()
             return rows
         visible: QuerySet[Any] = self.model.objects.visible_to(self.request.user)
+        scope = current_scope.get()
+        if issubclass(self.model, TenantOwned) and len(scope.tenants) == 1 and not scope.is_platform:
+            # Nothing else is in scope. Said by its id, an index gives the newest rows of a large tenant in order.
+            visible = visible.filter(tenant=scope.tenants[0])
         return visible
 
 

@@ -12,7 +12,7 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
 from tenants.admin.keyset import KeysetChangeList
-from tenants.models import ApiKey
+from tenants.models import ApiKey, Membership
 from tenants.prefix import begins_with
 from tests.factories import ApiKeyFactory, ProjectFactory, TenantFactory, UserFactory, member_of
 
@@ -163,3 +163,19 @@ def test_a_foreign_project_is_no_way_to_find_a_key(client, developer, lab, many_
     text = client.get("/t/lab/keys/", {"q": "Foreign"}).content.decode()
     assert not names_in(text)
     assert "No key here begins with" in text
+
+
+@pytest.mark.parametrize("name", ["keys", "projects", "limits", "access-requests", "grants", "members"])
+def test_lists_of_the_api_name_the_only_tenant_of_whoever_asks(client, developer, lab, many_keys, name):
+    """Through their memberships alone the database would read and sort all rows of a tenant for a page of them."""
+    client.force_login(developer)
+    with CaptureQueriesContext(connection) as asked:
+        assert client.get(f"/api/v1/{name}/").status_code == 200
+    [rows] = [one["sql"] for one in asked if "LIMIT 51" in one["sql"]]
+    assert f"\"tenant_id\" = '{lab.pk.hex}'" in rows
+    other = TenantFactory(slug="other")
+    Membership.objects.create(tenant=other, user=developer, role="viewer")
+    with CaptureQueriesContext(connection) as asked:
+        assert client.get(f"/api/v1/{name}/").status_code == 200
+    [rows] = [one["sql"] for one in asked if "LIMIT 51" in one["sql"]]
+    assert f"\"tenant_id\" = '{lab.pk.hex}'" not in rows
