@@ -15,7 +15,9 @@ from django.db import connection, transaction
 
 from billing.kinds import KINDS
 
-MOST: Final = 200_000  # deltas in one transaction
+MOST: Final = (
+    500_000  # deltas in one transaction; what is folded at once leaves no older versions of rows behind
+)
 
 _KINDS: Final = ", ".join(KINDS)
 _SUMS: Final = ", ".join(f"sum({name})" for name in (*KINDS, "calls", "amount"))
