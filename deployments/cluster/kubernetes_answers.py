@@ -73,6 +73,8 @@ def parse_deletion(body: bytes | str, asked: Asked) -> bool:
     document = _parse(body)
     if document and document.get("kind") == "Status":
         details = document.get("details")
+        if isinstance(details, dict) and asked.uid and details.get("uid") == asked.uid:
+            details = {"name": asked.name} | details  # the uid says enough
         # A success names the object and its uid. Lean servers leave the details out, which proves nothing: whether the
         # object is gone is asked afterwards.
         if document.get("status") == "Success" and (not details or asked.is_named_by(details)):

@@ -311,6 +311,22 @@ def test_a_deletion_that_speaks_of_another_object_is_none(stub, kubernetes, answ
         kubernetes.delete("quartermaster", "stub-one")
 
 
+def test_a_success_without_the_name_is_known_by_the_uid(stub, kubernetes):
+    kubernetes.apply(engine_manifests(engine_spec(name="stub-one")))
+
+    def answer(method, path, body):
+        status, kind, text = Stub.answer(stub, method, path, body)
+        if method != "DELETE":
+            return status, kind, text
+        details = {"kind": path.split("/")[-2], "uid": "u1"}
+        return 200, JSON, json.dumps({"kind": "Status", "status": "Success", "details": details})
+
+    stub.answer = answer
+    kubernetes.delete("quartermaster", "stub-one")
+    assert kubernetes.observe("quartermaster", "stub-one") is None
+    assert not stub.held
+
+
 def test_a_missing_namespace_is_made_only_on_the_word_of_the_api_server(stub, kubernetes):
     def without_namespace(details):
         return lambda method, path, body: (
