@@ -11,20 +11,24 @@ from billing.kinds import KINDS
 _QUANTITY: Final = " ".join(f"WHEN '{kind}' THEN h.{kind}" for kind in KINDS)
 
 
-def detail(narrowed: str = "") -> str:
-    """The common table expressions `hours`, `tariff` and `detail`; `narrowed` is a further condition on hours, `r`.
-
-    Parameters: tenant, project (or null), first_day, last_day, period (or null: all that may hold those days).
-    """
-    return f"""
-hours AS MATERIALIZED (
+HOURS: Final = """
     SELECT r.*
       FROM billing_period bp JOIN rollup_hour r ON r.period = bp.month AND r.tenant_id = bp.tenant_id
      WHERE bp.tenant_id = %(tenant)s AND bp.month >= date_trunc('month', %(first_day)s::date)
        AND (%(period)s::date IS NULL OR bp.month = %(period)s) AND NOT r.is_unpriced
        AND r.day BETWEEN %(first_day)s AND %(last_day)s
-       AND (%(project)s::uuid IS NULL OR r.project_id = %(project)s) {narrowed}
-), tariff AS MATERIALIZED (
+       AND (%(project)s::uuid IS NULL OR r.project_id = %(project)s)
+"""
+
+
+def detail(hours: str = HOURS) -> str:
+    """The common table expressions `hours`, which is the statement `hours`, `tariff` and `detail`.
+
+    Parameters: tenant; for HOURS also first_day, last_day, project (or null), and period (or null: all that may hold
+    those days).
+    """
+    return f"""
+hours AS MATERIALIZED ({hours}), tariff AS MATERIALIZED (
     SELECT s.model_id, s.id AS sku_id, s.kind, p.id AS price_id, p.valid, p.per_million
       FROM sku s JOIN price p ON p.sku_id = s.id
      WHERE s.model_id IN (SELECT model_id FROM hours)

@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
+from typing import Any, Final
 
 from django.db import connection
 
-from billing.detail_sql import detail
+from billing.detail_sql import HOURS, detail
 from billing.kinds import KINDS
 from billing.month_sums import sums_between
 from tenants.models import Project, Tenant
@@ -28,45 +29,54 @@ def costs_by_kind(
 ) -> list[KindCost]:
     """Quantities and costs by kind of usage, dearest first; kinds without usage are left out.
 
-    Where a price changed within the days, hours are priced one by one, as the calls in them were; else sums are, which
-    is the same to the last digit. Calls (`request`) appear where they have a price.
+    Where a price changes on a day, or for a project within the days, hours are priced one by one, as the calls in
+    them were; else sums are, which is the same to the last digit. Calls (`request`) appear where they have a price.
     """
-    source, parameters = sums_between(start_day, end_day, today=today, project=project, prefix="used_")
-    hours = detail("AND EXISTS (SELECT FROM varying) AND r.model_id IN (SELECT model_id FROM varying)")
+    slices, hours, parameters = _slices(start_day, end_day, project, today)
+    kinds_of_used = f"unnest(ARRAY[{', '.join(f'u.{kind}' for kind in KINDS)}], %(kinds)s::text[])"
+    sums = ", ".join(f"sum({{0}}.{kind})::bigint AS {kind}" for kind in KINDS)
     sql = f"""
         WITH used AS MATERIALIZED (
-            SELECT r.model_id, r.is_unpriced, {", ".join(f"sum(r.{kind})::bigint AS {kind}" for kind in KINDS)}
-              FROM {source} r
-             GROUP BY r.model_id, r.is_unpriced
+            SELECT r.model_id, r.is_unpriced, {slices.days}, {sums.format("r")}
+              FROM {slices.source}
+             GROUP BY r.model_id, r.is_unpriced {slices.grouping}
             HAVING sum(r.calls) > 0
-        ), varying AS MATERIALIZED (  -- models of which a price begins or ends within these days
-            SELECT DISTINCT s.model_id
+        ), boundary AS MATERIALIZED (  -- days (UTC) on which a price of a model begins or ends
+            SELECT DISTINCT s.model_id, (b.at AT TIME ZONE 'UTC')::date AS day
               FROM sku s JOIN price p ON p.sku_id = s.id
+              CROSS JOIN LATERAL (VALUES (lower(p.valid)), (upper(p.valid))) AS b (at)
              WHERE s.model_id IN (SELECT model_id FROM used)
                AND p.currency = (SELECT currency FROM tenants_tenant WHERE id = %(tenant)s)
-               AND (lower(p.valid) BETWEEN %(first_day)s::date - 1 AND %(last_day)s::date + 2
-                    OR upper(p.valid) BETWEEN %(first_day)s::date - 1 AND %(last_day)s::date + 2)
-        ), {hours}, cost AS (
+               AND b.at BETWEEN %(first_day)s::date - 1 AND %(last_day)s::date + 2
+        ), varying AS MATERIALIZED (  -- a day of a tenant is within the days of UTC beside it
+            SELECT DISTINCT u.model_id, u.first_day, u.last_day
+              FROM used u
+              JOIN boundary b ON b.model_id = u.model_id AND b.day BETWEEN u.first_day - 1 AND u.last_day + 1
+        ), {detail(hours)}, steady AS (
+            SELECT model_id, max(last_day) AS day, {sums.format("u")}
+              FROM (SELECT u.*, (SELECT count(*) FROM boundary b
+                                  WHERE b.model_id = u.model_id AND b.day <= u.last_day) AS changes
+                      FROM used u
+                     WHERE NOT u.is_unpriced
+                       AND (u.model_id, u.last_day) NOT IN (SELECT model_id, last_day FROM varying)) u
+             GROUP BY model_id, changes
+        ), cost AS (
             SELECT kind, sum(quantity * per_million * 0.000001) AS amount
-              FROM (SELECT kind, quantity, per_million FROM detail
-                     WHERE quantity <> 0
+              FROM (SELECT kind, quantity, per_million FROM detail WHERE quantity <> 0
                     UNION ALL
                     SELECT s.kind, q.quantity, p.per_million
-                      FROM used u
-                      CROSS JOIN LATERAL unnest(ARRAY[{", ".join(f"u.{kind}" for kind in KINDS)}], %(kinds)s::text[])
-                                         AS q (quantity, kind)
+                      FROM steady u
+                      CROSS JOIN LATERAL {kinds_of_used} AS q (quantity, kind)
                       JOIN sku s ON s.model_id = u.model_id AND s.kind = q.kind
-                      JOIN price p ON p.sku_id = s.id AND p.valid @> %(last_day)s::date::timestamptz
-                     WHERE NOT u.is_unpriced AND q.quantity <> 0
-                       AND p.currency = (SELECT currency FROM tenants_tenant WHERE id = %(tenant)s)
-                       AND u.model_id NOT IN (SELECT model_id FROM varying)) priced
+                      JOIN price p ON p.sku_id = s.id AND p.valid @> u.day::timestamptz
+                     WHERE q.quantity <> 0
+                       AND p.currency = (SELECT currency FROM tenants_tenant WHERE id = %(tenant)s)) priced
              GROUP BY kind
         )
         SELECT sums.kind, sums.quantity, cost.amount
-          FROM (SELECT q.kind, sum(q.quantity)::bigint AS quantity
-                  FROM used u, unnest(ARRAY[{", ".join(f"u.{kind}" for kind in KINDS)}], %(kinds)s::text[])
-                               AS q (quantity, kind)
-                 GROUP BY q.kind) sums
+          FROM (SELECT q.kind, q.quantity
+                  FROM (SELECT {sums.format("u")} FROM used u) u CROSS JOIN LATERAL {kinds_of_used}
+                       AS q (quantity, kind)) sums
           LEFT JOIN cost ON cost.kind = sums.kind
          WHERE sums.quantity <> 0
     """  # noqa: S608
@@ -81,3 +91,35 @@ def costs_by_kind(
         if kind != "request" or cost is not None
     ]
     return sorted(kinds, key=lambda row: (-(row.cost or 0), KINDS.index(row.kind)))
+
+
+@dataclass(frozen=True)
+class _Slices:
+    """How usage is cut where a price may change: `source` of rows `r`, which days a slice holds, how it is grouped."""
+
+    source: str
+    days: str
+    grouping: str
+
+
+def _slices(
+    start_day: date, end_day: date, project: Project | None, today: date
+) -> tuple[_Slices, str, dict[str, Any]]:
+    """Cut a tenant's usage by day, a project's not at all. Also the hours of what varies, and the parameters."""
+    if project is None:
+        source = "rollup_tenant_day r WHERE r.tenant_id = %(tenant)s AND r.day BETWEEN %(first_day)s AND %(last_day)s"
+        return _Slices(source, "r.day AS first_day, r.day AS last_day", ", r.day"), _HOURS_OF_DAYS, {}
+    months, parameters = sums_between(start_day, end_day, today=today, project=project, prefix="used_")
+    days = "%(first_day)s::date AS first_day, %(last_day)s::date AS last_day"
+    return _Slices(f"{months} r", days, ""), _HOURS_OF_MODELS, parameters
+
+
+# The pairs are looked up, not joined: there are few, of few days.
+_HOURS_OF_DAYS: Final = """
+    SELECT r.* FROM rollup_hour r
+     WHERE r.tenant_id = %(tenant)s AND r.day = ANY (ARRAY(SELECT DISTINCT last_day FROM varying))
+       AND NOT r.is_unpriced AND ((r.model_id, r.day) IN (SELECT model_id, last_day FROM varying)) IS TRUE
+"""
+_HOURS_OF_MODELS: Final = f"""
+    {HOURS} AND EXISTS (SELECT FROM varying) AND r.model_id IN (SELECT model_id FROM varying)
+"""  # noqa: S608

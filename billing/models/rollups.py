@@ -67,7 +67,10 @@ class RollupHour(Rollup):
     class Meta(Rollup.Meta):
         managed = False  # a view
         db_table = "rollup_hour"
-        indexes = [Index(fields=["model", "hour"], name="rollup_hour_model_hour")]
+        indexes = [
+            Index(fields=["model", "hour"], name="rollup_hour_model_hour"),
+            Index(fields=["tenant", "day"], name="rollup_hour_tenant_day"),
+        ]
 
     def __str__(self) -> str:
         return f"{self.calls} calls in the hour from {self.hour:%Y-%m-%d %H:%M}"

@@ -11,6 +11,7 @@ import pytest
 
 from billing.costs import cost_report, cost_rows
 from billing.ingest import record_usage
+from billing.kind_costs import costs_by_kind
 from billing.prices import publish_prices
 from billing.usage import UsageRecord
 from tests.factories import ApiKeyFactory, ProjectFactory
@@ -97,3 +98,35 @@ def test_kinds_cost_what_their_hours_did_when_a_price_changes_within_the_days(la
     report = cost_report(lab, BEGIN.date(), (BEGIN + timedelta(days=5)).date())
     assert sum(kind.cost for kind in report.by_kind) == report.now.total.cost
     assert {kind.kind: kind.quantity for kind in report.by_kind} == {"input": 4010, "output": 50}
+
+
+@pytest.mark.parametrize("zone", ["Pacific/Auckland", "America/Los_Angeles", "Asia/Kolkata"])
+def test_kinds_add_up_in_every_zone_whenever_a_price_changes(lab, project, zone):
+    """A day of the tenant begins up to half a day before or after that of UTC, by which prices change."""
+    lab.timezone = zone
+    lab.save()
+    key = ApiKeyFactory(tenant=lab, project=project)
+    for n, hours in enumerate([0, 19, 40, 56, 91]):
+        publish_prices(
+            "chat", {"input": Decimal("2.5") + n, "output": Decimal(10) - n},
+            valid_from=BEGIN + timedelta(hours=hours), reason="Next", by=None,
+        )  # fmt: skip
+    record_usage(
+        "gateway",
+        [
+            UsageRecord(event_id=uuid4(), key_id=key.pk, model=model, occurred_at=BEGIN + timedelta(hours=hour),
+                        input=1000 + hour, output=hour % 13)
+            for hour in range(0, 200) for model in ("chat", "none")[: 1 + hour % 2]
+        ],
+    )  # fmt: skip
+    spans = [(day, day + width) for day in range(1, 9) for width in (0, 1, 4) if day + width < 12]
+    for first, last in [*spans, (1, 31)]:
+        days = (BEGIN.date().replace(day=first), BEGIN.date().replace(day=last))
+        total = cost_rows(lab, *days, ())
+        for chosen in (None, project):
+            kinds = costs_by_kind(lab, *days, chosen, today=days[1])
+            assert sum(kind.cost or 0 for kind in kinds) == (total[0]["cost"] if total else 0)
+            assert {kind.kind: kind.quantity for kind in kinds if kind.quantity} == {
+                kind: quantity for kind, quantity in (total[0]["quantities"] if total else {}).items()
+                if quantity and kind != "request"
+            }  # fmt: skip
