@@ -9,7 +9,7 @@ from django.db.models import Field
 from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 
-from tenants.choices import MOST
+from tenants.choices import MOST, is_key
 
 LOOKED_AT = 1000  # rows whose values are offered
 
@@ -21,8 +21,8 @@ class FewRelatedFilter(RelatedFieldListFilter):
         rows = field.related_model._default_manager.all()
         ordering = self.field_admin_ordering(field, request, model_admin)
         found = list(rows.order_by(*ordering or ["pk"])[:MOST])
-        if self.lookup_val:
-            found += [row for row in rows.filter(pk__in=self.lookup_val) if row not in found]
+        chosen = [value for value in self.lookup_val or [] if is_key(value)]
+        found += [row for row in rows.filter(pk__in=chosen) if row not in found]
         return [(str(row.pk), str(row)) for row in found]
 
 

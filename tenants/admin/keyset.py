@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterable
 from typing import Any
 
+from django.contrib.admin.options import IncorrectLookupParameters
 from django.core.exceptions import FieldDoesNotExist
 from django.db.models import Model, Q, QuerySet
 from django.db.models.constants import LOOKUP_SEP
@@ -36,9 +37,12 @@ class KeysetChangeList(ChangeList):  # type: ignore[misc]
     """Pages by the last row's own values. An order by other tables or by what may be empty falls back to Django's."""
 
     def get_filters_params(self, params: Any = None) -> Any:
-        return {
-            name: value for name, value in super().get_filters_params(params).items() if name not in PLACES
+        asked = {
+            name: values for name, values in super().get_filters_params(params).items() if name not in PLACES
         }
+        if any("\0" in value for values in asked.values() for value in values):
+            raise IncorrectLookupParameters("No text of PostgreSQL holds such a character.")
+        return asked
 
     def get_results(self, request: HttpRequest) -> None:
         order = self.get_ordering(request, self.queryset)

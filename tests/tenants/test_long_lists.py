@@ -11,10 +11,19 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
+from billing.models import QuarantinedEvent
 from tenants.admin.keyset import KeysetChangeList
 from tenants.models import ApiKey, Membership
 from tenants.prefix import begins_with
-from tests.factories import ApiKeyFactory, ProjectFactory, TenantFactory, UserFactory, member_of
+from tests.factories import (
+    ApiKeyFactory,
+    ClusterFactory,
+    DeploymentFactory,
+    ProjectFactory,
+    TenantFactory,
+    UserFactory,
+    member_of,
+)
 
 pytestmark = pytest.mark.django_db
 KEYS = "admin:tenants_apikey_changelist"
@@ -179,3 +188,36 @@ def test_lists_of_the_api_name_the_only_tenant_of_whoever_asks(client, developer
         assert client.get(f"/api/v1/{name}/").status_code == 200
     [rows] = [one["sql"] for one in asked if "LIMIT 51" in one["sql"]]
     assert f"\"tenant_id\" = '{lab.pk.hex}'" not in rows
+
+
+def test_filters_offer_few_values_and_take_any(desk, lab):
+    clusters = [ClusterFactory(name=f"cluster-{n:02}") for n in range(30)]
+    deployments = [DeploymentFactory(name=f"engine-{n:02}", cluster=one) for n, one in enumerate(clusters)]
+    QuarantinedEvent.objects.across_tenants().bulk_create(
+        QuarantinedEvent(
+            source=f"source-{n:02}",
+            event_id=f"call-{n:02}",
+            reason="malformed",
+            payload={},
+            payload_sha=b"",
+        )
+        for n in range(30)
+    )
+    page = reverse("admin:deployments_deployment_changelist")
+    for cluster in (clusters[0], clusters[-1]):
+        answer = desk.get(page, {"cluster__id__exact": str(cluster.pk)})
+        assert [row.cluster for row in answer.context["cl"].result_list] == [cluster]
+        [spec] = [one for one in answer.context["cl"].filter_specs if one.title == "cluster"]
+        offered = [one["display"] for one in spec.choices(answer.context["cl"])]
+        assert cluster.name in offered
+        assert len(offered) <= 27, "all, 25 of them, and the one that is chosen"
+    calls = reverse("admin:billing_quarantinedevent_changelist")
+    answer = desk.get(calls, {"source": "source-29"})
+    assert [row.event_id for row in answer.context["cl"].result_list] == ["call-29"]
+    [spec] = [one for one in answer.context["cl"].filter_specs if one.title == "source"]
+    assert len(list(spec.choices(answer.context["cl"]))) == 27
+    assert [one["display"] for one in spec.choices(answer.context["cl"]) if one["selected"]] == ["source-29"]
+    for address, name in ((page, "cluster__id__exact"), (calls, "source")):
+        for wrong in ("abc", "\0", "", str(deployments[0].pk)):
+            answer = desk.get(address, {name: wrong})
+            assert answer.status_code in (200, 302, 400), (name, wrong)
