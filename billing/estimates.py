@@ -47,8 +47,8 @@ def estimated_usage(
     sql = f"""
         SELECT {chosen} sum(e.calls)::bigint, sum({_TOKENS})::bigint, sum(e.amount)
           FROM rollup_estimated e
-          JOIN billed_model m ON m.id = e.model_id
-          JOIN tenants_project p ON p.id = e.project_id
+          {"JOIN billed_model m ON m.id = e.model_id" if "model" in group_by else ""}
+          {"JOIN tenants_project p ON p.id = e.project_id" if "project" in group_by else ""}
          WHERE e.tenant_id = %(tenant)s AND e.day BETWEEN %(start)s AND %(end)s
                {"AND e.project_id = %(project)s" if project else ""}
                {f"AND {_COLUMNS[group_by[0]]} BETWEEN %(lowest)s AND %(highest)s" if between else ""}
