@@ -123,8 +123,7 @@ class EventStream:
 
     def _pass_on(self, events: bytes) -> bytes:
         if self.is_done:
-            self._note_late(events)
-            return b""
+            return self._late(events)
         count = events.count(b"data:")
         # Nothing to learn but the text: each event has its choices, and no sign of an end, of usage or of an error.
         if (
@@ -146,15 +145,20 @@ class EventStream:
             events, late = events[: done.start()], events[done.end() :]
         self.has_choice = self.has_choice or _CHOICE.search(events) is not None
         events = self._look_into_all(events)
-        self._note_late(late)
-        return self._names.in_events(events) if events else b""
+        return (self._names.in_events(events) if events else b"") + self._late(late)
 
-    def _note_late(self, events: bytes) -> None:
-        """After the mark of the end nothing is passed on; but some servers tell only there what was used."""
-        for line in _LINE.split(events):
+    def _late(self, events: bytes) -> bytes:
+        """What came after the mark of the end: nothing counts but usage, which some servers tell only there."""
+        told = b""
+        for line in _LINE.split(events) if events else ():
+            content = None
             if line.startswith(b"data:"):
                 with contextlib.suppress(ValueError):
-                    self._note_usage(parse(line[5:].strip()))
+                    content = parse(line[5:].strip())
+            self._note_usage(content)
+            if not self._hides_usage and _is_only_usage(content) and self.error is None:
+                told += self._names.in_events(line + b"\n\n")
+        return told
 
     def _count(self, events: bytes) -> None:
         found = written(events)
@@ -201,8 +205,7 @@ class EventStream:
             raise error
         self._count_parsed(content, event)
         self._note_usage(content)
-        is_only_usage = not content.get("choices") and isinstance(content.get("usage"), dict)
-        return b"" if self._hides_usage and is_only_usage else event
+        return b"" if self._hides_usage and _is_only_usage(content) else event
 
     def _count_parsed(self, content: dict[str, Any], event: bytes) -> None:
         choices = content.get("choices")
@@ -254,6 +257,10 @@ async def read_piece(content: aiohttp.StreamReader) -> bytes:
         if rest := content._read_nowait(-1):
             return rest
         raise
+
+
+def _is_only_usage(content: Any) -> bool:
+    return isinstance(content, dict) and not content.get("choices") and isinstance(content.get("usage"), dict)
 
 
 def _is_half(event: bytes) -> bool:

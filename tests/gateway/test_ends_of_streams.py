@@ -112,6 +112,17 @@ def test_usage_that_comes_after_the_mark_counts(shared_road, scripted, late, fir
     assert outcome(shared_road, scripted.key) == ("ok", True, 12, 6)
 
 
+@pytest.mark.parametrize("late", LATE)
+def test_usage_after_the_mark_reaches_a_client_that_asked_for_it(shared_road, scripted, late):
+    scripted.says(events=[*WORDS, end(), DONE, *LATE[late]])
+    answer = call(shared_road, scripted.key, stream=True, stream_options={"include_usage": True})
+    assert is_sound(answer)
+    assert "never seen" not in answer.text
+    last, mark = [line for line in answer.text.splitlines() if line.startswith("data:")][-2:]
+    assert (json.loads(last[5:])["usage"], mark) == (USAGE, "data: [DONE]")
+    assert answer.text.count('"usage"') == 1
+
+
 def test_usage_after_the_mark_counts_also_when_the_client_has_gone(shared_road, scripted):
     scripted.says(events=[*WORDS, end(), DONE, 1.0, TOLD])
     with requests.post(
