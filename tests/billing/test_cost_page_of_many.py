@@ -106,17 +106,18 @@ def test_kinds_add_up_in_every_zone_whenever_a_price_changes(lab, project, zone)
     lab.timezone = zone
     lab.save()
     key = ApiKeyFactory(tenant=lab, project=project)
-    for n, hours in enumerate([0, 19, 40, 56, 91]):
-        publish_prices(
-            "chat", {"input": Decimal("2.5") + n, "output": Decimal(10) - n},
-            valid_from=BEGIN + timedelta(hours=hours), reason="Next", by=None,
-        )  # fmt: skip
+    for model, changes in (("chat", [0, 19, 40, 56, 91]), ("late", [0, 130])):
+        for n, hours in enumerate(changes):
+            publish_prices(
+                model, {"input": Decimal("2.5") + n, "output": Decimal(10) - n},
+                valid_from=BEGIN + timedelta(hours=hours), reason="Next", by=None,
+            )  # fmt: skip
     record_usage(
         "gateway",
         [
             UsageRecord(event_id=uuid4(), key_id=key.pk, model=model, occurred_at=BEGIN + timedelta(hours=hour),
                         input=1000 + hour, output=hour % 13)
-            for hour in range(0, 200) for model in ("chat", "none")[: 1 + hour % 2]
+            for hour in range(0, 200) for model in ("chat", "late", "none")[: 2 + hour % 2]
         ],
     )  # fmt: skip
     spans = [(day, day + width) for day in range(1, 9) for width in (0, 1, 4) if day + width < 12]

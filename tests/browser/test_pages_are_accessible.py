@@ -48,7 +48,7 @@ def paths(house):
         f"requests/{pending.pk}/withdraw/",
         "keys/", "keys/?tab=ended", f"keys/{claimable.pk}/claim/", f"keys/{used.pk}/revoke/",
         "audit/", "audit/?person=nobody%40example.com", f"audit/{deed.pk}/", "audit/exports/",
-        "cost/", f"cost/?month={house.last_month:%Y-%m}", "exports/", "exports/new/",
+        "cost/", f"cost/?month={house.last_month:%Y-%m}", "cost/?month=last-12", "exports/", "exports/new/",
     ]  # fmt: skip
 
 
