@@ -13,8 +13,8 @@ from gateway.proxy.refusals import Cheaply, Refusals
 A_LIMIT = LimitConfig(id="l", scope="key", scope_id="k", kind="requests_per_minute", value=1)
 
 
-def arriving(*parts, forever=False):
-    """An ASGI receive that brings these parts."""
+def arriving(*parts, forever=False, pause=0):
+    """An ASGI receive that brings these parts, seconds apart."""
     waiting = list(parts)
 
     async def receive():
@@ -23,7 +23,7 @@ def arriving(*parts, forever=False):
                 await asyncio.Event().wait()
             return {"type": "http.disconnect"}
         part = waiting.pop(0)
-        await asyncio.sleep(0)
+        await asyncio.sleep(pause)
         return {"type": "http.request", "body": part, "more_body": bool(waiting) or forever}
 
     return receive
@@ -107,11 +107,20 @@ def test_a_body_longer_than_it_said_is_cut_at_the_most_that_is_taken():
     asyncio.run(live())
 
 
-def test_a_body_must_keep_a_pace():
+@pytest.mark.parametrize(
+    "coming",
+    [
+        lambda: arriving(b"a" * 1000, forever=True),
+        lambda: arriving(*[b"a"] * 2000, forever=True, pause=0.01),
+    ],
+    ids=["stops", "drips"],
+)
+def test_a_body_must_keep_a_pace(coming):
     async def live():
         share = BodyBudget(10**6).share_of("t", "k")
-        with pytest.raises(Refusal) as refused:
-            await read_body(arriving(b"a" * 1000, forever=True), 5000, 10**6, share, 0.05)
+        async with asyncio.timeout(10):  # and not only within the minute that every body has
+            with pytest.raises(Refusal) as refused:
+                await read_body(coming(), 5000, 10**6, share, 0.05)
         assert refused.value.status == 408
 
     asyncio.run(live())
