@@ -85,7 +85,7 @@ def changed() -> Iterator[Row]:
     """Changes that name what they change, compiled in this process."""
     from gateway.changes import compile_changes
     from gateway.compile import routing_now, state_of
-    from tenants.actions.tenancy import _limited_in
+    from tenants.actions.tenancy import limited_in
     from tenants.models import ApiKey, Tenant
     from tenants.revision import current_revision, mark_of, raise_revision
 
@@ -112,7 +112,7 @@ def changed() -> Iterator[Row]:
     yield row(
         "compile the large tenant's new time zone",
         None,
-        lambda: raise_revision(limits=_limited_in(tenant)),
+        lambda: raise_revision(limits=limited_in(tenant)),
     )
 
 

@@ -71,7 +71,7 @@ def settle() -> None:
 
 
 def change(slugs: list[str], days: int) -> None:
-    """Say, as recording usage does, that the usage of these tenants changed on so many days up to yesterday."""
+    """Say, as recording usage does, that the usage of these tenants changed on the newest of their days, so many."""
     from django.db import connection
 
     with connection.cursor() as cursor:
@@ -80,8 +80,10 @@ def change(slugs: list[str], days: int) -> None:
             INSERT INTO unposted_day (tenant_id, period, day, changed_at)
             SELECT DISTINCT r.tenant_id, r.period, r.day, now()
               FROM rollup_day r JOIN tenants_tenant t ON t.id = r.tenant_id
-             WHERE t.slug = ANY (%s) AND r.day BETWEEN current_date - %s AND current_date - 1
+             WHERE t.slug = ANY (%s) AND r.day > (SELECT max(day) - %s FROM rollup_tenant_day)
             ON CONFLICT DO NOTHING
             """,
-            [slugs, days],
+            [slugs, days + 1],  # of the very last there is only a part
         )
+        if not cursor.rowcount:
+            raise SystemExit("The ledger has no such days; nothing would be measured.")

@@ -15,9 +15,8 @@ from django.db import connection, transaction
 
 from billing.kinds import KINDS
 
-MOST: Final = (
-    500_000  # deltas in one transaction; what is folded at once leaves no older versions of rows behind
-)
+# Deltas in one transaction. What is folded at once leaves no older versions of rows behind.
+MOST: Final = 500_000
 
 _KINDS: Final = ", ".join(KINDS)
 _SUMS: Final = ", ".join(f"sum({name})" for name in (*KINDS, "calls", "amount"))

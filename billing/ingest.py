@@ -30,9 +30,8 @@ log = structlog.get_logger(__name__)
 
 BATCH: Final = 10_000  # events in one transaction
 ATTEMPTS: Final = 6
-MANY_PLACES: Final = (
-    0.3  # of a batch's calls are of another key or day: then sums would be of hardly two calls each
-)
+# Where more of a batch's calls are of another key or day, sums would be of hardly two calls each.
+MANY_PLACES: Final = 0.3
 Reason = QuarantinedEvent.Reason
 
 

@@ -25,9 +25,8 @@ _ALWAYS: Final = _table({
     "b": "ь", "f": "ғ", "g": "ց", "h": "һհ", "j": "յ", "l": "ӏլ", "n": "пո", "o": "օ", "q": "զ", "s": "տ", "u": "ս",
     "v": "ѵ", "w": "шաω",
 }) | _table(dict(zip("abcdefghijklmnoprstuvwxyz", "ꓮꓐꓚꓓꓰꓝꓖꓧꓲꓙꓗꓡꓟꓠꓳꓑꓣꓢꓔꓴꓦꓪꓫꓬꓜ", strict=True)))  # fmt: skip
-_LUNATE: Final = str.maketrans(
-    "ϲϹ", "cC"
-)  # compatibility forms make another sigma of them, which has no such look
+# Compatibility forms make another sigma of these, which has no such look.
+_LUNATE: Final = str.maketrans("ϲϹ", "cC")
 # Besides, in words that mix scripts, where only the look can be meant.
 _MIXED: Final = _table({
     "a": "ɑᴀꭺᎪⲁ", "b": "ьъƅʙᏏꮟᏴɓⲃ", "c": "ᴄⲥꮯᏟ", "d": "ᴅꮷᑯɗᎠ", "e": "єҽɛᴇэɘ℮Ꭼⲉ", "f": "ϝƒꜰẝ", "g": "ɡցɢᶃᏀ",

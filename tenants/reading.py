@@ -59,9 +59,8 @@ class Noted(models.Model):
     """A row that notes whose it is, and of which person, when it is loaded."""
 
     tenant_column: ClassVar[str] = "tenant_id"
-    person_column: ClassVar[str] = (
-        ""  # of rows that say something of a person: a member of tenants, but no row of theirs
-    )
+    # Of rows that say something of a person: a member of tenants, but no row of theirs.
+    person_column: ClassVar[str] = ""
 
     class Meta:
         abstract = True

@@ -7,8 +7,7 @@ A trigger adds to them what the folded days gain, whoever folds: also a worker o
 import django.db.models.manager
 from django.db import migrations, models
 
-from billing.kinds import KINDS
-
+KINDS = ("input", "cache_read", "cache_write", "output", "reasoning", "image", "audio", "request")  # of then
 SUMS = (*KINDS, "calls", "amount")
 NAMES = ", ".join(SUMS)
 PLAIN = ", ".join(f"sum({name})" for name in SUMS)
@@ -52,14 +51,14 @@ CREATE TABLE {view}_folded (
     {place},
     amount numeric(38, 14),
     CONSTRAINT {view}_unpriced_has_no_amount CHECK ((amount IS NULL) = is_unpriced)
-) WITH (fillfactor = 70);
+) WITH (fillfactor = 90);  -- rows of past days and months never change again
 """
 TYPES = {
     "tenant_id": "uuid", "project_id": "uuid", "model_id": "integer", "month": "date", "day": "date",
     "period": "date", "is_unpriced": "boolean",
 }  # fmt: skip
 TRIGGERS = f"""
-CREATE FUNCTION add_to_rollups_of_days() RETURNS trigger LANGUAGE plpgsql AS $$
+CREATE FUNCTION add_to_rollups_of_days() RETURNS trigger LANGUAGE plpgsql SET search_path = public, pg_temp AS $$
 BEGIN
     IF TG_OP = 'INSERT' THEN
         {added("come")};
@@ -117,6 +116,19 @@ END $$;
 """,
     ]
 )
+BACKWARDS = """
+DROP TRIGGER rollup_day_came ON rollup_day_folded;
+DROP TRIGGER rollup_day_changed ON rollup_day_folded;
+DROP TRIGGER rollup_day_went ON rollup_day_folded;
+DROP FUNCTION add_to_rollups_of_days();
+DROP VIEW rollup_month, rollup_tenant_day;
+DROP TABLE rollup_month_folded, rollup_tenant_day_folded;
+CREATE OR REPLACE FUNCTION analyze_ledger() RETURNS void LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path = public, pg_temp AS $$
+BEGIN
+    ANALYZE rollup_hour_folded, rollup_day_folded, rollup_estimated_folded, rollup_delta, price, sku, billed_model;
+END $$;
+"""
 
 
 def unchecked(to):
@@ -159,4 +171,4 @@ STATE = [
 
 class Migration(migrations.Migration):
     dependencies = [("billing", "0014_rollups_are_folded")]
-    operations = [migrations.SeparateDatabaseAndState([migrations.RunSQL(FORWARDS)], STATE)]
+    operations = [migrations.SeparateDatabaseAndState([migrations.RunSQL(FORWARDS, BACKWARDS)], STATE)]

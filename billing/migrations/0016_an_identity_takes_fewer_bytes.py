@@ -1,6 +1,8 @@
 """An event's identity keeps half its fingerprint, and no time: 16 of 76 bytes of each row.
 
-Whoever sends an id again with other content is told so unless 64 bits of SHA-256 agree by accident.
+Whoever sends an id again with other content is told so unless 64 bits of SHA-256 agree by accident. Every identity is
+written anew, and a worker of before cannot record until it is restarted: gateways keep what they report. What is cut off
+is gone, so there is no way back.
 """
 
 from django.db import migrations, models

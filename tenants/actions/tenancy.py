@@ -109,11 +109,11 @@ def change_tenant(pk: UUID | str, *, by: User, **fields: Any) -> Tenant:
         ) from error
     audit.record("tenant.changed", actor=by, subject=tenant, changes=changes)
     if "timezone" in changes:  # its days and months, to which limits count
-        raise_revision(limits=_limited_in(tenant))
+        raise_revision(limits=limited_in(tenant))
     return tenant
 
 
-def _limited_in(tenant: Tenant) -> set[UUID]:
+def limited_in(tenant: Tenant) -> set[UUID]:
     """The tenant, and its projects and keys, on which limits are set."""
     places = Limit.objects.in_tenant(tenant).values_list("key_id", "project_id").distinct()
     return {key or project or tenant.pk for key, project in places}
