@@ -14,6 +14,18 @@ import re
 from functools import lru_cache
 from typing import Final
 
+
+@lru_cache(maxsize=4096)
+def fold(name: str) -> str:
+    """A name as names are compared: small letters and digits alone."""
+    return "".join(re.findall(r"[a-z0-9]", name.casefold()))
+
+
+def folded(names: str) -> frozenset[str]:
+    """Names with spaces between them, as they are compared."""
+    return frozenset(map(fold, names.split()))
+
+
 # Fields that no operator can allow: they would undo the separation of tenants, or lead a call elsewhere.
 _NEVER: Final = """
 cache_salt extra_key cache_key cache_namespace
@@ -103,26 +115,21 @@ _PREFIXES: Final = (
     "trtllm",
 )
 _KNOWN_CACHE_NAMES = ("promptcachekey", "promptcacheretention", "promptcacheoptions", "cachecontrol")
-# An address or a place in a file system. Media have names of their own, and rules of their own.
-_PLACE = re.compile(
-    r"(?:^|[_-])(?:host|port|path|dir|directory|uri|url|endpoint|addr|address)$|"
-    r"[a-z](?:Host|Port|Path|Dir|Uri|URI|Url|URL|Endpoint|Addr|Address)$",
+# An address or a place in a file system, at the end of a name.
+_PLACES = tuple(  # as names are compared
+    folded(
+        """host path directory uri url endpoint addr address
+        hosts paths directories uris urls endpoints addrs addresses"""
+    )
+)
+_SHORT_PLACE = re.compile(  # where a word of the name begins so: others end so (report, nadir)
+    r"(?:(?:^|[^A-Za-z0-9])(?i:port|dir)(?i:s?)|[A-Za-z0-9](?:Port|Dir)s?|[a-z0-9](?:PORT|DIR)S?)[^A-Za-z0-9]*$"
 )
 _MEDIUM = re.compile(
-    r"(?:input|output)?[_-]?(?:image|img|video|audio|file|media|document|pdf|picture|photo)", re.IGNORECASE
+    r"(?:input|output)?(?:image|img|video|audio|file|media|document|pdf|attachment|frame|picture|photo)s?"
+    r"(?:url|uri|data|pil|file|path|source|bytes|b64|input)?s?"
 )
 _NAME = re.compile(r"[A-Za-z0-9_.-]{1,60}")
-
-
-@lru_cache(maxsize=4096)
-def fold(name: str) -> str:
-    """A name as names are compared: small letters and digits alone."""
-    return "".join(re.findall(r"[a-z0-9]", name.casefold()))
-
-
-def folded(names: str) -> frozenset[str]:
-    """Names with spaces between them, as they are compared."""
-    return frozenset(map(fold, names.split()))
 
 
 NEVER: Final = folded(_NEVER)
@@ -142,14 +149,24 @@ def is_control(name: str) -> bool:
         or "adapter" in compared
         or "salt" in compared
         or _is_of_a_cache(compared)
-        or (_PLACE.search(name) is not None and not _MEDIUM.match(name))
+        or (_is_a_place(name, compared) and not names_medium(compared))
     )
+
+
+def names_medium(compared: str) -> bool:
+    """Whether a name, as names are compared, is that of a picture, sound or file, whose address is looked at by rules
+    of its own (`gateway/proxy/media.py`)."""
+    return _MEDIUM.fullmatch(compared) is not None
 
 
 def can_never_be_allowed(name: str) -> bool:
     """Whether no operator can let clients send this field."""
     compared = fold(name)
     return compared in NEVER or "salt" in compared
+
+
+def _is_a_place(name: str, compared: str) -> bool:
+    return compared.endswith(_PLACES) or _SHORT_PLACE.search(name) is not None
 
 
 def _is_of_a_cache(compared: str) -> bool:

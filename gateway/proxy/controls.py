@@ -4,7 +4,7 @@ Engine controls are refused by name unless an operator allows them for the targe
 share state is refused or put apart by tenant; other unknown fields pass.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from deployments.engine_controls import can_never_be_allowed, fold, folded, is_control
@@ -37,17 +37,14 @@ xml_tools keep_all_reasoning builtin_tools model_identity low_effort medium_effo
 """
 _TEMPLATE_SWITCHES = frozenset(_SWITCHES.split())
 _SERVICE_TIERS = (None, "auto", "default")
-_INSIDE = (
-    "chat_template_kwargs",
-    "structured_outputs",
-    "response_format",
-    "stream_options",
-    "provider_options",
-)
+_INSIDE = folded("chat_template_kwargs structured_outputs response_format stream_options provider_options")
+_DEEP = folded("stream_options provider_options")  # the others hold schemas, whose names are the client's own
+_SCHEMAS = folded("schema json_schema")
+_LONG_PATH = 300  # characters; what is deeper is named by where it stands
 
 
 def controls_in(body: Body) -> dict[str, str]:
-    """The engine controls that a call holds: name as it was sent → folded name of what must be allowed.
+    """The engine controls that a call holds: folded name of what must be allowed → first place, as sent.
 
     Raises Refusal (400) naming the field for what no target can allow.
     """
@@ -65,37 +62,56 @@ def controls_in(body: Body) -> dict[str, str]:
             if body.get(name) not in _SERVICE_TIERS:
                 raise refused_control(name)
         elif is_control(name):
-            found[name] = compared
-    for name in _INSIDE:
-        if name == "response_format" and (
+            found.setdefault(compared, name)
+    for name in body.names():
+        container = fold(name)
+        if container not in _INSIDE:
+            continue
+        if container == "responseformat" and (
             body.size_of(name) < 40 or b"backend" not in (body.raw_of(name) or b"")
         ):
             continue
-        if body.size_of(name):
-            found.update(_controls_inside(name, body.get(name)))
+        for needed, path in _controls_inside(name, container, body.get(name)).items():
+            found.setdefault(needed, path)
     return found
 
 
-def _controls_inside(container: str, value: Any) -> dict[str, str]:
-    if not isinstance(value, Mapping):
+def _controls_inside(name: str, container: str, value: Any) -> dict[str, str]:
+    if container == "chattemplatekwargs":
+        if value is not None and not isinstance(value, Mapping):
+            return {container: name}
+        for inner_name, inner in (value or {}).items():
+            is_plain = not isinstance(inner, dict | list) and not (
+                isinstance(inner, str) and len(inner) > 200
+            )
+            if inner_name not in _TEMPLATE_SWITCHES or not is_plain:
+                return {container: f"{name}.{inner_name}"}
         return {}
-    if container == "chat_template_kwargs":
-        strange = [
-            name
-            for name, inner in value.items()
-            if name not in _TEMPLATE_SWITCHES
-            or isinstance(inner, dict | list)
-            or (isinstance(inner, str) and len(inner) > 200)
-        ]
-        return {f"{container}.{name}": fold(container) for name in strange}
-    found = {}
-    for name in value:
-        if can_never_be_allowed(name):
-            raise refused_control(f"{container}.{name}")
+    found: dict[str, str] = {}
+    for path, inner_name in _names_inside(name, value, is_deep=container in _DEEP):
+        if can_never_be_allowed(inner_name):
+            raise refused_control(path)
         # What these hold besides a schema chooses how the engine works.
-        if is_control(name) and not (container == "structured_outputs" and name == "grammar"):
-            found[f"{container}.{name}"] = fold(name)
+        if is_control(inner_name) and not (container == "structuredoutputs" and inner_name == "grammar"):
+            found.setdefault(fold(inner_name), path)
     return found
+
+
+def _names_inside(name: str, value: Any, *, is_deep: bool) -> Iterator[tuple[str, str]]:
+    """Path and name of each member of an object, or of the objects in a list; with `is_deep`, of those inside too."""
+    waiting = [(name, value)]
+    while waiting:
+        path, looked_at = waiting.pop()
+        if isinstance(looked_at, list):
+            waiting += [
+                (f"{path}[{at}]", one) for at, one in enumerate(looked_at) if isinstance(one, dict | list)
+            ]
+        elif isinstance(looked_at, dict):
+            for inner_name, inner in looked_at.items():
+                where = f"{path}.{inner_name[:60]}" if len(path) < _LONG_PATH else path
+                yield where, inner_name
+                if is_deep and isinstance(inner, dict | list) and fold(inner_name) not in _SCHEMAS:
+                    waiting.append((where, inner))
 
 
 def narrowed(route: Route, controls: Mapping[str, str]) -> Route:
@@ -103,7 +119,7 @@ def narrowed(route: Route, controls: Mapping[str, str]) -> Route:
 
     Raises Refusal (400) naming the first control that none of them takes beside the others.
     """
-    for name, needed in controls.items():
+    for needed, name in controls.items():
         takers = route.only(lambda one, needed=needed: needed in one.allowed_controls)  # type: ignore[misc]
         if takers is None:
             raise refused_control(name)

@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterator
 from functools import lru_cache
 from typing import Any
 
-from deployments.engine_controls import fold, folded
+from deployments.engine_controls import fold, folded, names_medium
 from gateway.proxy.body import Body, parse, without_escapes
 from gateway.proxy.errors import Refusal, bad_request
 
@@ -22,10 +22,6 @@ _KEY = re.compile(rb'"[a-z_-]{0,12}(?:' + _MEDIA + rb')[a-z0-9_-]*"', re.IGNOREC
 _HIDDEN = re.compile(
     rb"\\u00(?:4[1-9a-f]|5[0-9af]|6[1-9a-f]|7[0-9a])", re.IGNORECASE
 )  # a letter, needlessly escaped
-_MEDIA_NAME = re.compile(
-    r"(?:input|output)?(?:image|img|video|audio|file|media|document|pdf|attachment|frame|picture|photo)s?"
-    r"(?:url|uri|data|pil|file|path|source|bytes|b64|input)?s?"
-)
 _ANY_TYPE = re.compile(r".*(?:image|img|video|audio|file|media|document|pdf)")
 _WORDS = folded(  # names of members that hold words about a medium, or a model's own words
     """type detail format mimetype mediatype contenttype filename name title alt text caption role voice transcript
@@ -71,7 +67,7 @@ def check_media(body: Body, hosts: Collection[str]) -> None:
 @lru_cache(maxsize=4096)
 def _is_medium(name: str) -> bool:
     """Whether a field of a whole call is a medium by its name."""
-    return name not in _NOT_MEDIA_IN_BODY and _MEDIA_NAME.fullmatch(fold(name)) is not None
+    return name not in _NOT_MEDIA_IN_BODY and names_medium(fold(name))
 
 
 def _references(whole: Any, name: str, is_medium: bool) -> Iterator[tuple[str, str, Any]]:
@@ -109,9 +105,7 @@ def _references(whole: Any, name: str, is_medium: bool) -> Iterator[tuple[str, s
                 ):
                     continue
                 elif _matters(inner, True):
-                    waiting.append(
-                        (inner, where, compared, of_a_medium or _MEDIA_NAME.fullmatch(compared) is not None)
-                    )
+                    waiting.append((inner, where, compared, of_a_medium or names_medium(compared)))
         elif inside and isinstance(value, str):
             yield path, key, value
 

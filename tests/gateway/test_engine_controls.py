@@ -50,7 +50,10 @@ CONTROLS = {
     "extra_body extra_headers fallbacks models provider bypass_cache logit_processors max_new_tokens litellm_metadata "
     "timeout engine mcp_servers callbacks webhook_url model_override trust_remote_code model_kwargs",
     "of any kind": "prefix_salt Cache-Id use_cache cache_ttl target_host coordinatorUrl snapshot_path "
-    "weights-dir X_Lora_Adapter",
+    "weights-dir X_Lora_Adapter image_base_url file_server_url audio_server_uri document_store_url pdf_service_url "
+    "image_proxy_url media_host media_endpoint imageHost document_dir file_server_port photo_host_path TARGET_HOST "
+    "WEIGHTS-DIR Snapshot_Path targethost targetHOST s3Url DBHost peer.port peer_hosts image_base_urls "
+    "ServerAddr.",
 }  # fmt: skip
 
 
@@ -89,6 +92,15 @@ def test_repeating_or_escaping_hides_no_control(shared_road, scripted):
         ({"structured_outputs": {"json": {}, "regex": "(a+)+$"}}, "structured_outputs.regex"),
         ({"provider_options": {"api_base": "http://10.0.0.1"}}, "provider_options.api_base"),
         ({"service_tier": "priority"}, "service_tier"),
+        ({"provider_options": {"lab": {"apiBase": "http://10.0.0.1"}}}, "provider_options.lab.apiBase"),
+        ({"provider_options": [{"a": [{"extra_body": {}}]}]}, "provider_options[0].a[0].extra_body"),
+        ({"provider_options": {"a": {"target_host": "10.0.0.1"}}}, "provider_options.a.target_host"),
+        ({"structured_outputs": [{"regex": "(a+)+$"}]}, "structured_outputs[0].regex"),
+        ({"stream_options": {"a": {"priority": 1}}}, "stream_options.a.priority"),
+        ({"providerOptions": {"api_base": "http://10.0.0.1"}}, "providerOptions.api_base"),
+        ({"Structured-Outputs": {"regex": "(a+)+$"}}, "Structured-Outputs.regex"),
+        ({"chatTemplateKwargs": {"chat_template": "{{ x }}"}}, "chatTemplateKwargs.chat_template"),
+        ({"chat_template_kwargs": [{"chat_template": "{{ x }}"}]}, "chat_template_kwargs"),
     ],
 )
 def test_nested_controls_are_refused_by_name(shared_road, scripted, field, param):
@@ -109,7 +121,10 @@ def test_unknown_and_harmless_fields_pass_as_they_are(shared_road, scripted):
         "documents": [{"text": "a"}],
         "thinking_token_budget": 5, "prompt_cache_retention": "24h", "report": 1, "support_level": 2,
         "web_search_options": {},
-        "structured_outputs": {"json": {"type": "object"}}, "json_schema": {"type": "object"}, "typical_p": 0.9,
+        "structured_outputs": {"json": {"type": "object", "properties": {"base_url": {"type": "string"}}}},
+        "provider_options": {"a": {"b": [{"c": 1}, "priority"]}}, "support": 1, "transport": "x",
+        "\uff50riority": 1,  # fullwidth: another name to an engine, which is sent on as it is
+        "json_schema": {"type": "object"}, "typical_p": 0.9,
     }  # fmt: skip
     answer = call(shared_road, scripted.key, **harmless)
     assert answer.status_code == 200, answer.text
@@ -136,6 +151,24 @@ def test_an_operator_allows_a_control_for_a_target(shared_road):
         refused = call(shared_road, key, model, priority=3, echo=True).json()["error"]
         assert refused["param"] == "echo"
         assert call(shared_road, key, model, cache_salt="mine").status_code == 400, "this one never"
+        long = "x" * 60
+        for hidden in (
+            {"provider_options": {long + "a": {"priority": 3}, long + "b": {"echo": 1}}},
+            {
+                "provider_options": [
+                    *[
+                        {long: {long: {long: {long: {long: {long: {one: 1}}}}}}}
+                        for one in ("priority", "rid", "echo")
+                    ]
+                ]
+            },
+            {
+                "provider_options.echo": 1,
+                "provider_options.cache_x": 1,
+                "provider_options": {"cache_x": 1, "priority": 3},
+            },
+        ):  # what is allowed at one place allows nothing else at a place whose name looks the same
+            assert call(shared_road, key, model, priority=3, **hidden).status_code == 400
     finally:
         shared_road.routes = [route for route in shared_road.routes if route.model != "aurora-allowed"]
         shared_road.publish()
