@@ -16,8 +16,9 @@ SECOND = 48_000 * 4 // 3  # characters of base64: pcm16 at 24 kHz
 @pytest.mark.parametrize(
     ("sound", "of", "least", "most"),
     [
-        (10 * SECOND, {"characters_of_a_sound_token": RAW_SOUND}, 200, 800),
-        (10 * 2000 * 4 // 3, {}, 200, 300),  # ten seconds at 16 kbit/s
+        (10 * SECOND, {"characters_of_a_sound_token": RAW_SOUND}, 749, 751),  # ten seconds at 48 kB/s
+        (10 * 16_000 * 4 // 3, {"characters_of_a_sound_token": RAW_SOUND}, 250, 251),  # at 16 kB/s, 8 kHz
+        (10 * 2000 * 4 // 3, {}, 249, 251),  # at 16 kbit/s
     ],
 )
 def test_a_sound_that_nobody_told_of_is_estimated_on_the_upper_side(sound, of, least, most):
