@@ -17,7 +17,7 @@ from django.utils.translation import gettext as _
 
 VERSION: Final = "2026-11.1"
 COST_WITHOUT_REVIEW: Final = Decimal(500)  # a month, in the currency of the prices
-_DAYS: Final = {"security": 2, "compliance": 3, "cost": 1}  # working days until a review is due
+WORKING_DAYS: Final = {"security": 2, "compliance": 3, "cost": 1}  # by track, until a review is due
 _RISK_TIERS: Final = ("low", "moderate", "high")
 _AMOUNT: Final = re.compile(r"[0-9]{1,20}(\.[0-9]{1,20})?", re.ASCII)  # as `Facts.as_json` writes it
 _LOOKED_AT: Final = {  # by track: an approval stands on these
@@ -64,13 +64,13 @@ def needed_reviews(facts: Facts) -> list[NeededReview]:
     needed = wanted_reviews(facts)
     if not needed:
         because = _("Somebody other than you looks at every request.")
-        needed = [NeededReview("security", because, _DAYS["security"])]
+        needed = [NeededReview("security", because, WORKING_DAYS["security"])]
     return needed
 
 
 def wanted_reviews(facts: Facts) -> list[NeededReview]:
     """The reviews that these facts want by themselves; none where any one will do."""
-    return [NeededReview(track, because, _DAYS[track]) for track, because in _because(facts)]
+    return [NeededReview(track, because, WORKING_DAYS[track]) for track, because in _because(facts)]
 
 
 def worse(track: str, then: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:

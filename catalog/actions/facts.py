@@ -46,7 +46,8 @@ def renew_facts(
     """Let an open request, which the caller has locked, stand on `facts`; return the reviews that open by it.
 
     A track that the rules want now and that the request does not have is added. One that was approved, or by one of
-    several people, on facts that are worse now is asked again, in another round. The audit entry has old and new facts.
+    several people, on facts that are worse now is asked again, in another round, whether the rules still want it or
+    not. The audit entry has old and new facts.
 
     Args:
         opens_reviews: False where the request is about to end, and only shows what was true then.
@@ -58,13 +59,17 @@ def renew_facts(
         .filter(access_request=access_request)
         .select_for_update()
     }
-    added, again = [], []
-    for wanted in rules.wanted_reviews(facts) if opens_reviews else []:
-        review = reviews.get(wanted.track)
-        if review is None:
-            added.append(_add(access_request, wanted, before, present))
-        elif reason := _outdated(review, facts):
-            again.append(_ask_again(review, f"{wanted.because} {reason}", wanted))
+    added: list[Review] = []
+    again: list[Review] = []
+    if opens_reviews:
+        wanted = {one.track: one for one in rules.wanted_reviews(facts)}
+        added = [
+            _add(access_request, one, before, present) for one in wanted.values() if one.track not in reviews
+        ]
+        for track, review in reviews.items():
+            if reason := _outdated(review, facts):
+                because = f"{wanted[track].because} {reason}" if track in wanted else reason
+                again.append(_ask_again(review, because))
     if before == present and not added and not again:
         return []
     access_request.facts = present
@@ -128,11 +133,11 @@ def _add(
     return review
 
 
-def _ask_again(review: Review, because: str, wanted: rules.NeededReview) -> Review:
+def _ask_again(review: Review, because: str) -> Review:
     review.round += 1
     review.state, review.decided_at = Review.State.PENDING, None
     review.because, review.opened_by_facts = because[:300], True
-    review.due_at = rules.due_at(now(), wanted.working_days)
+    review.due_at = rules.due_at(now(), rules.WORKING_DAYS[review.track])
     review.save(update_fields=["round", "state", "decided_at", "because", "opened_by_facts", "due_at"])
     return review
 

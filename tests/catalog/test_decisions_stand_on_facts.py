@@ -10,7 +10,7 @@ import pytest
 from django.utils.timezone import now
 
 from billing.prices import hour_of, publish_prices
-from catalog.actions import decide_review
+from catalog.actions import decide_review, revoke_grant
 from catalog.models import CatalogModel, Grant, Review, ReviewDecision
 from tenants.actions import issue_personal_access_token
 from tenants.errors import Conflict
@@ -201,6 +201,49 @@ def test_of_two_people_the_first_is_asked_again(ask, review_of, priced_model, la
     assert review_of(asked).state == "pending"
     decide_review(review_of(asked).pk, by=security_reviewer, verdict="approve")
     assert review_of(asked).state == "approved"
+
+
+@pytest.fixture
+def known_model(ask, gpt, review_of, lab, owner, security_reviewer):
+    """A model of low risk that the project has had before: any one may look at a cheap request for it."""
+    CatalogModel.objects.filter(pk=gpt.pk).update(risk_tier="low")
+    before = ask(model=gpt.name)
+    decide_review(review_of(before).pk, by=security_reviewer, verdict="approve")
+    revoke_grant(Grant.objects.in_tenant(lab).get().pk, by=owner)
+    return gpt
+
+
+def test_of_two_people_the_first_is_asked_again_where_no_rule_wants_the_track(
+    ask, known_model, review_of, lab, security_reviewer
+):
+    asked = ask(model=known_model.name)
+    assert "Somebody other than you" in review_of(asked).because
+    Review.objects.in_tenant(lab).filter(access_request=asked).update(quorum=2)
+    decide_review(review_of(asked).pk, by=security_reviewer, verdict="approve")
+    CatalogModel.objects.filter(pk=known_model.pk).update(risk_tier="moderate")
+    second = staff("security-reviewer")
+    with pytest.raises(Conflict, match="was low and is moderate now"):
+        decide_review(review_of(asked).pk, by=second, verdict="approve")
+    decide_review(review_of(asked).pk, by=second, verdict="approve")
+    assert (review_of(asked).state, review_of(asked).round) == ("pending", 2)
+    decide_review(review_of(asked).pk, by=security_reviewer, verdict="approve")
+    assert review_of(asked).state == "approved"
+
+
+def test_an_approved_track_that_no_rule_wants_is_asked_again_on_worse_facts(
+    ask, known_model, review_of, lab, security_reviewer, cost_reviewer
+):
+    asked = ask(model=known_model.name)
+    price(known_model.name, input="20", output="80")
+    decide_review(review_of(asked).pk, by=security_reviewer, verdict="approve")
+    CatalogModel.objects.filter(pk=known_model.pk).update(risk_tier="moderate")
+    decide_review(review_of(asked, "cost").pk, by=cost_reviewer, verdict="approve")
+    security = review_of(asked)
+    assert (security.state, security.round) == ("pending", 2)
+    assert security.because == "The model's risk tier was low and is moderate now."
+    asked.refresh_from_db()
+    assert asked.state == "pending"
+    assert not Grant.objects.in_tenant(lab).filter(access_request=asked).exists()
 
 
 def test_a_refusal_needs_no_second_look_and_keeps_the_facts(asked, decide, security_reviewer):
