@@ -1,6 +1,7 @@
 """What is known of an engine by the program that runs it: whether tenants may share its prefix cache. No Django.
 
-vLLM and the demo engine take `cache_salt` with each call. Of every other program nothing is assumed.
+vLLM from 0.9 and the demo engine take `cache_salt` with each call. Of every other program nothing is assumed. Earlier
+vLLM ignores the field in silence, so the version has to be known: only vLLM's own images say it, in their tag.
 """
 
 import re
@@ -9,9 +10,12 @@ from dataclasses import dataclass
 from typing import Final
 
 CACHE_SALT: Final = "cache_salt"
-_FIRST_VLLM_WITH_SALT: Final = (0, 9)  # earlier ones ignore the field, and so would share their cache
-_VLLM_IMAGE = re.compile(r"(?:^|/)vllm(?:-[a-z0-9]+)*(?=[:@]|$)")
-_VERSION = re.compile(r":v?(\d+)\.(\d+)")
+_FIRST_VLLM_WITH_SALT: Final = (0, 9)
+_VLLM_IMAGE = re.compile(r"(?:docker\.io/)?vllm/vllm-openai(?:-[a-z0-9]+)*(?=[:@]|$)")
+_VLLM_RELEASE = re.compile(r"(?:docker\.io/)?vllm/vllm-openai:v(\d+)\.(\d+)")
+# Caches outside of the engine, such as LMCache: all options about them, however shortened. A file of options may name
+# one as well.
+_VLLM_ELSEWHERE = re.compile(r"--(?:kv(?!-cache-|-sharing-)|config$)")
 
 
 @dataclass(frozen=True)
@@ -32,9 +36,10 @@ def facts_of(image: str, command: Sequence[str]) -> RuntimeFacts:
     if words[:3] in (["python", "-m", "deployments.engine"], ["python3", "-m", "deployments.engine"]):
         return RuntimeFacts("demo engine", CACHE_SALT)
     if _is_vllm(image, words):
+        if any(_VLLM_ELSEWHERE.match(_option(word)) for word in words):
+            return RuntimeFacts("vLLM")
         is_off = _last_switch(words, "--enable-prefix-caching", "--no-enable-prefix-caching") is False
-        field = CACHE_SALT if _takes_salt(image) else ""
-        return RuntimeFacts("vLLM", field, is_off)
+        return RuntimeFacts("vLLM", CACHE_SALT if _takes_salt(image) else "", is_off)
     if words[:3] in (["python", "-m", "sglang.launch_server"], ["python3", "-m", "sglang.launch_server"]):
         return RuntimeFacts("SGLang", is_prefix_cache_off="--disable-radix-cache" in words)
     if words[:1] and re.fullmatch(r"(?:.*/)?llama-server", words[0]):
@@ -50,16 +55,21 @@ def _is_vllm(image: str, words: list[str]) -> bool:
             "vllm.entrypoints.openai.api_server",
         ]
         return words[:2] == ["vllm", "serve"] or is_module
-    return image.startswith("vllm/vllm-openai") and _VLLM_IMAGE.search(image) is not None
+    return _VLLM_IMAGE.match(image) is not None
 
 
 def _takes_salt(image: str) -> bool:
-    """Whether this vLLM is new enough; one whose image says no version is taken for a new one."""
-    version = _VERSION.search(image)
-    return version is None or (int(version[1]), int(version[2])) >= _FIRST_VLLM_WITH_SALT
+    """Whether this is an image of vLLM's own whose tag says that it is new enough."""
+    version = _VLLM_RELEASE.match(image)
+    return version is not None and (int(version[1]), int(version[2])) >= _FIRST_VLLM_WITH_SALT
+
+
+def _option(word: str) -> str:
+    """The name of the option, as it is listed: vLLM takes `_` for `-` as well."""
+    return word.split("=", 1)[0].replace("_", "-")
 
 
 def _last_switch(words: Sequence[str], on: str, off: str) -> bool | None:
     """What the last of two opposite switches says; None if neither is there."""
-    said = [word.split("=", 1)[0] == on for word in words if word.split("=", 1)[0] in (on, off)]
+    said = [option == on for option in map(_option, words) if option in (on, off)]
     return said[-1] if said else None

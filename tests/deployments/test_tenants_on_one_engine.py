@@ -67,6 +67,45 @@ def test_an_engine_of_which_nothing_is_known_serves_nobody():
     assert told(deployment) == []
 
 
+@pytest.mark.parametrize(
+    "version",
+    [
+        {"image": "vllm/vllm-openai:latest", "command": []},
+        {
+            "image": "nvcr.io/nvidia/tritonserver:24.05-vllm-python-py3",
+            "command": ["vllm", "serve", "{model}"],
+        },
+        {
+            "image": "vllm/vllm-openai:v0.11.0",
+            "command": [
+                "vllm",
+                "serve",
+                "{model}",
+                "--kv-transfer-config",
+                '{"kv_connector": "LMCacheConnectorV1"}',
+            ],
+        },
+    ],
+    ids=["no version", "an image of somebody else's", "a cache outside of it"],
+)
+def test_a_vllm_that_may_ignore_the_salt_serves_nobody_until_an_operator_decides(operator, lab, version):
+    deployment = running(**version)
+    assert (deployment.sharing, told(deployment)) == (Sharing.NOBODY, [])
+    sharing.dedicate(deployment.pk, lab, by=operator)
+    assert [backend.only_tenant for backend in told(deployment)] == [str(lab.pk)]
+    sharing.dedicate(deployment.pk, None, by=operator)
+    sharing.accept_sharing(deployment.pk, "All of one house.", by=operator)
+    assert [backend.cache_key_field for backend in told(deployment)] == [None]
+
+
+def test_an_engine_that_counted_as_separated_is_judged_anew_when_it_is_applied():
+    deployment = running(image="vllm/vllm-openai:latest", command=[])
+    Deployment.objects.filter(pk=deployment.pk).update(cache_key_field="cache_salt")
+    assert len(told(deployment)) == 1
+    reconcile(deployment.pk, cluster=MemoryCluster())
+    assert told(deployment) == []
+
+
 def test_an_engine_without_a_prefix_cache_serves_all():
     deployment = running(image="x", command=["llama-server", "--no-cache-prompt"])
     assert deployment.sharing == Sharing.NO_CACHE
