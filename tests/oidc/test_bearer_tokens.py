@@ -150,8 +150,11 @@ def test_whoever_may_not_sign_in_has_no_api_either(client, liar, eve, lab, field
 
     if field == "refused_at":
         FederatedIdentity.objects.update(refused_at=now())
+    elif field == "service_of":
+        program = User.objects.create_user("nightly@lab.service.invalid", service_of=lab)
+        FederatedIdentity.objects.update(user=program)
     else:
-        value = {"is_active": False, "service_of": lab, "erased_at": now()}[field]
+        value = {"is_active": False, "erased_at": now()}[field]
         User.objects.filter(pk=eve.pk).update(**{field: value})
     assert_refused_like_any(client, call(client, liar.sign(access_claims(liar), typ="at+jwt")))
 
