@@ -164,13 +164,13 @@ class Call:
             await self._break_off(f"{type(error).__name__}: {error}")
 
     async def _take(self, backend: Backend, response: aiohttp.ClientResponse) -> None:
-        """Pass one backend's answer on. Raises BackendFault if it is none, and nothing of it was sent."""
-        content_type = response.headers.get("content-type", "")
+        """Pass one backend's answer on. Raises BackendFault if it is none or does not come, and nothing was sent."""
         self._stream = None
         self._names = Names(backend, self._route.config.model, self._apart.secrets)
         try:
             if response.headers.get("content-encoding", "identity") != "identity":
                 raise FailedAnswer(502, reason="compressed although asked not to")
+            content_type = response.headers.get("content-type", "")
             if self._question.is_stream and not content_type.startswith("application/json"):
                 self._stream = EventStream(
                     self._names,
@@ -183,16 +183,16 @@ class Call:
             answer = read_answer(content, self._question.mode, self._question.inputs)
             if self._question.is_stream:
                 raise FailedAnswer(502, reason="a plain answer to a call for a stream")
-        except (FailedAnswer, StreamTooStrange, aiohttp.ClientError) as error:
+        except (FailedAnswer, StreamTooStrange, aiohttp.ClientError, TimeoutError) as error:
             if self._request.status is not None:
-                raise BrokenAnswer(str(error)) from error
+                raise error if isinstance(error, TimeoutError) else BrokenAnswer(str(error)) from error
             self._stream = None
             raise self._fault(error, backend) from error
         await self._answer(answer, self._names.in_answer(content))
 
     def _fault(self, error: Exception, backend: Backend) -> upstream.BackendFault:
         """An answer of which nothing was sent, as a failure of its backend."""
-        _log.warning("backend_broke_off", call=self._request.id, backend=backend.id, reason=str(error))
+        _log.warning("backend_broke_off", call=self._request.id, backend=backend.id, reason=repr(error))
         if isinstance(error, FailedAnswer):
             said = read_error(error.said)
             fault = upstream.fault_of(

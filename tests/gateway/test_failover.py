@@ -7,6 +7,7 @@ import orjson
 import pytest
 import requests
 
+from gateway.contract import SettingsConfig
 from gateway.proxy.metrics import Metrics
 from gateway.proxy.routing import Router
 from tests.gateway.proxy_fixtures import wait_until
@@ -81,6 +82,48 @@ def test_another_backend_answers_a_stream(shared_road, pair, name):
     assert answer.text.count("[DONE]") == 1
     (event,) = shared_road.events(first.key, 1)
     assert (event.status, event.backend_id, event.tokens.total) == ("ok", second.id, 18)
+
+
+@pytest.fixture
+def impatient_road(shared_road):
+    before = shared_road.settings
+    shared_road.settings = SettingsConfig(idle_timeout_seconds=0.4)
+    yield shared_road
+    shared_road.settings = before
+    shared_road.publish()
+
+
+HALF_OF_AN_EVENT = b'data: {"id":"c","choices":[{"index":0,"de'
+
+
+@pytest.mark.parametrize("events", [[4.0], [HALF_OF_AN_EVENT, 4.0]], ids=["nothing", "half an event"])
+def test_another_backend_answers_when_one_says_200_and_then_nothing(impatient_road, pair, events):
+    first, second = pair
+    first.says(events=events)
+    second.says(events=[*WORDS, end(), TOLD, DONE])
+    answer = call(impatient_road, first.key, stream=True)
+    assert (answer.status_code, answer.text.count("word ")) == (200, 6)
+    (event,) = impatient_road.events(first.key, 1)
+    assert (event.status, event.backend_id, event.tokens.total) == ("ok", second.id, 18)
+    for _ in range(4):
+        assert call(impatient_road, first.key, stream=True).status_code == 200
+    assert 3 <= len(first.asked) <= 4  # three in a row, and perhaps a probe
+    second.says(events=events)
+    answer = call(impatient_road, first.key, stream=True)
+    assert (answer.status_code, answer.json()["error"]["code"]) == (502, "backend_failed")
+    event = impatient_road.events(first.key, 6)[-1]
+    assert (event.status, event.http_status, event.tokens.total) == ("error", 502, 0)
+
+
+def test_nobody_else_is_asked_when_one_falls_silent_after_something_was_sent(impatient_road, pair):
+    first, second = pair
+    first.says(events=[*WORDS, 4.0])
+    answer = call(impatient_road, first.key, stream=True)
+    assert "[DONE]" not in answer.text
+    assert '"error"' in answer.text
+    assert second.asked == []
+    (event,) = impatient_road.events(first.key, 1)
+    assert (event.status, event.http_status, event.tokens.output) == ("error", 200, 10)
 
 
 def test_nobody_else_is_asked_once_something_was_sent(shared_road, pair):
