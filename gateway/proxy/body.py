@@ -115,6 +115,15 @@ class Body:
         raw = self.raw_of(name)
         return None if raw is None else parse(raw, name)
 
+    def simple(self, name: str) -> Any:
+        """As `get`, for a member that is to be a text, a number, true or false: a list or object is not built, but
+        stands for itself as `...`.
+        """
+        raw = self.raw_of(name)
+        if raw is None:
+            return None
+        return ... if raw[:1] in (b"[", b"{") else parse(raw, name)
+
     def items_of(self, name: str) -> list[msgspec.Raw] | None:
         """The bytes of each item if the member is a list, else None. Raises Refusal (400) as `raw_of`."""
         raw = self.raw_of(name)

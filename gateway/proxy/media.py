@@ -15,13 +15,15 @@ from gateway.proxy.body import Body, parse, without_escapes
 from gateway.proxy.errors import Refusal, bad_request
 
 _MEDIA = (
-    rb"image|img|video|audio|file|media|document|pdf|attachment|photo|picture|source|url|uri|uuid|embeds|frame"
-    rb"|connector"
+    b"image img video audio file media document pdf attachment photo picture source url uri uuid embeds frame"
+    b" connector"
+).split()
+_NAME = re.compile(rb'"([A-Za-z0-9_-]++)(?=")')  # a text that can be a name or a type
+_HIDDEN = re.compile(  # a letter, needlessly escaped
+    rb"\\u00(?:4[1-9a-fA-F]|5[0-9aAfF]|6[1-9a-fA-F]|7[0-9aA])"
 )
-_KEY = re.compile(rb'"[a-z_-]{0,12}(?:' + _MEDIA + rb')[a-z0-9_-]*"', re.IGNORECASE)  # as a name or a type
-_HIDDEN = re.compile(
-    rb"\\u00(?:4[1-9a-f]|5[0-9af]|6[1-9a-f]|7[0-9a])", re.IGNORECASE
-)  # a letter, needlessly escaped
+_LENGTH_HIDDEN = 6
+_STRETCH = 64 * 1024  # bytes that are looked at while no other thread can go on
 _ANY_TYPE = re.compile(r".*(?:image|img|video|audio|file|media|document|pdf)")
 _WORDS = folded(  # names of members that hold words about a medium, or a model's own words
     """type detail format mimetype mediatype contenttype filename name title alt text caption role voice transcript
@@ -53,15 +55,38 @@ def check_media(body: Body, hosts: Collection[str]) -> None:
     Raises Refusal (400) naming the member: for a URL to a host that is not among `hosts`, for another scheme, a
     path of the server, something stored there, or a member that stands there twice.
     """
-    may_hold = _KEY.search(body.outline) or _HIDDEN.search(body.outline)
+    may_hold = _may_name_media(body.outline) or _hides_letters(body.outline)
     for name in dict.fromkeys(body.names()):
         is_medium = _is_medium(name)
         if not is_medium and name not in _IN_BODY:
             continue
         raw = body.raw_of(name) or b""
-        if is_medium or (may_hold and (_KEY.search(without_escapes(raw)) or _HIDDEN.search(raw))):
+        if is_medium or (may_hold and (_may_name_media(without_escapes(raw)) or _hides_letters(raw))):
             for path, key, value in _references(parse(raw, name), name, is_medium):
                 _check(path, key, value, hosts)
+
+
+def _may_name_media(plain: bytes) -> bool:
+    """Whether a text in JSON without escaped quotation marks can be the name or the type of a medium.
+
+    Looks at each byte a few times, and at few at once.
+    """
+    start = plain.find(b'"')
+    while start >= 0:
+        end = plain.find(b'"', start + _STRETCH)  # which may begin the next text as well
+        names = b'"'.join(_NAME.findall(plain, start, len(plain) if end < 0 else end + 1)).lower()
+        if any(word in names for word in _MEDIA):
+            return True
+        start = end
+    return False
+
+
+def _hides_letters(raw: bytes) -> bool:
+    """Whether a letter stands in JSON as an escape, which can hide a name."""
+    return any(
+        _HIDDEN.search(raw, start, start + _STRETCH + _LENGTH_HIDDEN)
+        for start in range(0, len(raw), _STRETCH)
+    )
 
 
 @lru_cache(maxsize=4096)

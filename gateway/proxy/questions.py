@@ -81,7 +81,7 @@ class Question:
 def read_question(raw: bytes, mode: Mode) -> Question:
     """Read a call's body. Raises Refusal (400) naming the field that is missing or wrong."""
     body = Body(raw)
-    model = body.get("model")
+    model = body.simple("model")
     if not isinstance(model, str) or not model:
         raise bad_request("Name a model: `model` must be a text, as GET /v1/models lists it.", param="model")
     question = Question(model, mode, body)
@@ -106,11 +106,11 @@ def _check_chat(question: Question) -> None:
     if not messages or not all(memoryview(one)[0] == ord("{") for one in messages):
         raise bad_request("`messages` must be a list with at least one message.", param="messages")
     for name in ("max_tokens", "max_completion_tokens", "n"):
-        number = body.get(name)
+        number = body.simple(name)
         if number is not None and (type(number) is not int or not 1 <= number <= _LARGEST_OUTPUT):
             raise bad_request(f"`{name}` must be a whole number from 1 to {_LARGEST_OUTPUT:,}.", param=name)
         question.numbers[name] = number or 0
-    stream = body.get("stream")
+    stream = body.simple("stream")
     if not isinstance(stream, bool | None):
         raise bad_request("`stream` must be true or false.", param="stream")
     if not stream:

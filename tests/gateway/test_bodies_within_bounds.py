@@ -1,0 +1,83 @@
+"""A body just inside of all bounds, whatever its shape, holds up nobody while it is looked at."""
+
+import asyncio
+import contextlib
+import sys
+import time
+
+import pytest
+
+from gateway.proxy.app import _checked
+from gateway.proxy.body import MOST_VALUES
+from gateway.proxy.errors import Refusal
+from gateway.proxy.questions import read_question
+
+LONGEST_SECONDS = 0.2
+SOME = MOST_VALUES - 20_000
+
+
+def in_content(content):
+    return b'{"model":"m","messages":[{"role":"user","content":%s}]}' % content
+
+
+def listed(item, number=SOME):
+    return in_content(b"[" + b",".join([item] * number) + b"]")
+
+
+def members(number=SOME):
+    return b"{" + b",".join(b'"k_%06d":0.1' % at for at in range(number)) + b"}"
+
+
+SHAPES = {
+    "names with underscores": lambda: listed(b'"a_a_a_a_a_a_a"'),
+    "names of letters": lambda: listed(b'"aaaaaaaaaaaaa"'),
+    "words of media in no name": lambda: listed(b'"filefilefil!"'),
+    "many members": lambda: in_content(b"[%s]" % members()),
+    "many objects": lambda: listed(b'{"type":"x"}', SOME // 2),
+    "deep nesting": lambda: listed(b"[" * 100 + b"]" * 100, SOME // 100),
+    "escaped quotation marks": lambda: in_content(b'"%s"' % (rb"\"\\" * 1_900_000)),
+    "escaped letters": lambda: in_content(b'"%s"' % (rb"\u0080" * 1_300_000)),
+    "one long name": lambda: in_content(b'"%s!"' % (b"imag_" * 1_500_000)),
+    "many names in a model": lambda: b'{"messages":[{}],"model":%s}' % members(),
+    "many names in a number": lambda: b'{"model":"m","messages":[{}],"n":%s}' % members(),
+}
+
+
+class Nowhere:
+    media_hosts = ()
+
+
+def look_at(body):
+    with contextlib.suppress(Refusal):
+        _checked(read_question(body, "chat").body, Nowhere())
+
+
+async def longest_gap(body):
+    """How long an event loop stands still, seconds, while a thread looks at a body as `App` has it done."""
+    loop = asyncio.get_running_loop()
+    looking = loop.run_in_executor(None, look_at, body)
+    longest, last, is_last = 0.0, time.perf_counter(), False
+    while not is_last:
+        is_last = looking.done()
+        await asyncio.sleep(0.001)
+        now = time.perf_counter()
+        longest, last = max(longest, now - last), now
+    await looking
+    return longest
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_a_body_within_its_bounds_stops_nobody(shape):
+    body = SHAPES[shape]()
+    assert len(body) < 8 * 1024 * 1024
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(0.001)  # as the gateway has it
+    try:  # a busy machine holds up one of them; the body would hold up each
+        gaps = [0.0]
+        for _ in range(4):
+            gaps.append(asyncio.run(longest_gap(body)))
+            if gaps[-1] < LONGEST_SECONDS:
+                break
+    finally:
+        sys.setswitchinterval(before)
+    assert gaps[-1] < LONGEST_SECONDS, gaps
