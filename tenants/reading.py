@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from contextvars import ContextVar
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Final, Self
 from uuid import UUID
 
 from django.db import models
+
+MOST_TENANTS: Final = 20  # of one answer, that are noted one by one
 
 
 @dataclass
@@ -20,12 +22,15 @@ class Reading:
     is_across: bool = False  # a question over all tenants
 
     def found(self) -> set[UUID | None]:
-        """The one tenant that was read; None stands for several."""
+        """The tenants that were read, each by its id; None stands for more than MOST_TENANTS of them.
+
+        None stands beside them for a question over all tenants, which also tells what others do not have.
+        """
         if self.page_of is not None:
             return {self.page_of}
-        if self.is_across or len(self.tenants) > 1:
+        if len(self.tenants) > MOST_TENANTS:
             return {None}
-        return set(self.tenants)
+        return {*self.tenants, None} if self.is_across else set(self.tenants)
 
 
 current_reading: ContextVar[Reading | None] = ContextVar("current_reading", default=None)

@@ -1,15 +1,15 @@
 """Staff who read a tenant's data leave an entry: one for each person, tenant and hour, with what was read.
 
-What counts: an answer with the rows of one tenant, and every page below `/t/<tenant>/`, by somebody of the staff who
-is no member there. A person is a row of no tenant; the pages of people show what the tenants have of which they are
-members. An answer with rows of several tenants (an unfiltered list) is one entry of no tenant, for auditors.
-Deeds have entries of their own.
+What counts: an answer with rows of a tenant, and every page below `/t/<tenant>/`, by somebody of the staff who is no
+member there. A person is a row of no tenant; the pages of people show what the tenants have of which they are members.
+Each tenant of an answer has its entry. An answer with rows of more than MOST_TENANTS is one entry of no tenant, for
+auditors. Deeds have entries of their own.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from typing import Final
+from collections.abc import Callable, Collection, Iterable
+from typing import Any, Final
 from uuid import UUID
 
 import structlog
@@ -19,7 +19,7 @@ from django.utils.timezone import now
 
 from tenants import audit
 from tenants.models import AuditEntry, StaffRead, Tenant, User
-from tenants.reading import Reading, current_reading
+from tenants.reading import MOST_TENANTS, Reading, current_reading
 
 log = structlog.get_logger(__name__)
 
@@ -35,20 +35,28 @@ PEOPLE: Final = (  # elsewhere people are named who did something, which the ten
     "admin:tenants_personalaccesstoken_",
     "admin:autocomplete",
 )
-_TENANTS_OF: Final = "SELECT DISTINCT tenant_id FROM tenants_membership WHERE user_id = ANY(%s) LIMIT 2"
+_TENANTS_OF: Final = "SELECT DISTINCT tenant_id FROM tenants_membership WHERE user_id = ANY(%s) LIMIT %s"
 
-_IS_NOTED: Final = """
-SELECT EXISTS (SELECT FROM tenants_membership WHERE user_id = %(person)s AND tenant_id = %(tenant)s)
-    OR EXISTS (SELECT FROM tenants_staffread
-                WHERE person_id = %(person)s AND tenant_id IS NOT DISTINCT FROM %(tenant)s::uuid
-                  AND hour = %(hour)s AND kinds @> ARRAY[%(kind)s]::varchar[])
+_NOT_NOTED: Final = """
+SELECT read.tenant FROM unnest(%(tenants)s::uuid[]) AS read (tenant)
+ WHERE NOT EXISTS (SELECT FROM tenants_membership WHERE user_id = %(person)s AND tenant_id = read.tenant)
+   AND NOT EXISTS (SELECT FROM tenants_staffread
+                    WHERE person_id = %(person)s AND tenant_id IS NOT DISTINCT FROM read.tenant
+                      AND hour = %(hour)s AND kinds @> ARRAY[%(kind)s]::varchar[])
+ ORDER BY read.tenant
 """
+# In the order of tenants: two answers at once wait for each other in one direction.
 _NOTE: Final = """
 INSERT INTO tenants_staffread AS noted (id, person_id, tenant_id, hour, kinds)
-VALUES (%(id)s, %(person)s, %(tenant)s, %(hour)s, ARRAY[%(kind)s])
+SELECT new.id, %(person)s, new.tenant, %(hour)s, ARRAY[%(kind)s]
+  FROM unnest(%(ids)s::uuid[], %(tenants)s::uuid[]) AS new (id, tenant) ORDER BY new.tenant
 ON CONFLICT (person_id, tenant_id, hour) DO UPDATE
    SET kinds = CASE WHEN noted.kinds @> excluded.kinds THEN noted.kinds ELSE noted.kinds || excluded.kinds END
-RETURNING id, entry_id
+RETURNING id, tenant_id, entry_id
+"""
+_HAS_ENTRY: Final = """
+UPDATE tenants_staffread SET entry_id = new.entry
+  FROM unnest(%(notes)s::uuid[], %(entries)s::uuid[]) AS new (note, entry) WHERE id = new.note
 """
 
 
@@ -71,8 +79,7 @@ class StaffReadMiddleware:
                 kind = request.resolver_match.view_name if request.resolver_match else request.path_info
                 if kind.startswith(PEOPLE):
                     reading.tenants |= _tenants_of(reading.people - {user.pk})
-                for tenant_id in reading.found():
-                    _note(user, tenant_id, kind[:120])
+                _note(user, reading.found(), kind[:120])
         return response
 
 
@@ -95,48 +102,52 @@ def _shows_rows(request: HttpRequest, response: HttpResponse) -> bool:
 
 
 def _tenants_of(people: set[UUID]) -> set[UUID]:
-    """Tenants that these people are members of; two if there are more, which is as good as all."""
+    """Tenants that these people are members of; one more than are noted singly is as good as all."""
     if not people:
         return set()
     try:
         with transaction.atomic(), connection.cursor() as cursor:
-            cursor.execute(_TENANTS_OF, [list(people)])
+            cursor.execute(_TENANTS_OF, [list(people), MOST_TENANTS + 1])
             return {tenant_id for (tenant_id,) in cursor.fetchall()}
     except DatabaseError:
         log.exception("staff_read_not_noted", people=len(people))
         return set()
 
 
-def _note(user: User, tenant_id: UUID | None, kind: str) -> None:
-    """Add to the hour's note, and write its entry if it is new. One question where it is noted already.
+def _note(user: User, tenant_ids: Collection[UUID | None], kind: str) -> None:
+    """Add to the hour's notes, and write the entries of those that are new.
 
-    Reading goes on where noting fails; the log says so.
+    One question where all are noted already; else three statements more, and two for each new entry. Reading goes on
+    where noting fails; the log says so.
     """
-    values = {
-        "person": user.pk,
-        "tenant": tenant_id,
-        "kind": kind,
-        "hour": now().replace(minute=0, second=0, microsecond=0),
-        "id": StaffRead._meta.pk.get_default(),
-    }
+    if not tenant_ids:
+        return
+    hour = now().replace(minute=0, second=0, microsecond=0)
+    values: dict[str, Any] = {"person": user.pk, "tenants": list(tenant_ids), "kind": kind, "hour": hour}
     try:
         with connection.cursor() as cursor:
-            cursor.execute(_IS_NOTED, values)
-            if cursor.fetchone() == (True,):
-                return
+            cursor.execute(_NOT_NOTED, values)
+            missing = [tenant_id for (tenant_id,) in cursor.fetchall()]
+        if not missing:
+            return
+        ids = [StaffRead._meta.pk.get_default() for _ in missing]
         with transaction.atomic(), connection.cursor() as cursor:
-            cursor.execute(_NOTE, values)
-            note_id, entry_id = cursor.fetchone()
-            if entry_id is None:
-                tenant = Tenant.objects.filter(pk=tenant_id).first() if tenant_id else None
-                entry = audit.record(
-                    OF_ONE if tenant else OF_SEVERAL,
-                    actor=user,
-                    subject=tenant or user,
-                    tenant=tenant,
-                    hour=values["hour"].isoformat(),
-                    read=[kind],
-                )
-                StaffRead.unscoped.filter(pk=note_id).update(entry_id=entry.pk)
+            cursor.execute(_NOTE, values | {"tenants": missing, "ids": ids})
+            notes = {tenant_id: note_id for note_id, tenant_id, entry_id in cursor.fetchall() if not entry_id}
+            if notes:
+                entries = _write_entries(user, notes, kind=kind, hour=hour.isoformat())
+                cursor.execute(_HAS_ENTRY, {"notes": list(notes.values()), "entries": entries})
     except DatabaseError:
-        log.exception("staff_read_not_noted", person=str(user.pk), tenant=str(tenant_id), read=kind)
+        log.exception("staff_read_not_noted", person=str(user.pk), tenants=values["tenants"], read=kind)
+
+
+def _write_entries(user: User, tenant_ids: Collection[UUID | None], *, kind: str, hour: str) -> list[UUID]:
+    """An entry for each of these tenants, None for several. Returns their ids in the same order."""
+    tenants = Tenant.objects.in_bulk([tenant_id for tenant_id in tenant_ids if tenant_id])
+    written = []
+    for tenant_id in tenant_ids:
+        tenant = tenants.get(tenant_id) if tenant_id else None
+        verb = OF_ONE if tenant else OF_SEVERAL
+        entry = audit.record(verb, actor=user, subject=tenant or user, tenant=tenant, hour=hour, read=[kind])
+        written.append(entry.pk)
+    return written

@@ -14,9 +14,9 @@ NOT_READ: dict[str, str] = {}
 
 @pytest.fixture
 def noted(monkeypatch):
-    """The tenants that are noted, None for several."""
+    """The tenants that are noted, None for many."""
     found = []
-    monkeypatch.setattr(staff_reads, "_note", lambda _user, tenant_id, _kind: found.append(tenant_id))
+    monkeypatch.setattr(staff_reads, "_note", lambda _user, tenants, _kind: found.extend(tenants))
     return found
 
 
