@@ -69,7 +69,9 @@ class AccessRequestForm(forms.Form):
         super().__init__(*args, **kwargs)
         self.user, self.tenant, self.model = user, tenant, model
         projects = projects_where(user, "tenants.request_access", tenant)
-        offer(self, "project", projects, source=reverse("suggestions", args=[tenant.slug, "projects"]))
+        offer(
+            self, "project", projects, source=reverse("suggestions", args=[tenant.slug, "askable-projects"])
+        )
         self.initial.setdefault("data_class", self._usual_data_class())
 
     def _usual_data_class(self) -> str:
@@ -144,4 +146,4 @@ class ClaimForm(forms.Form):
             self.fields["owner"].empty_label = _("Choose a service account")  # type: ignore[attr-defined]
         accounts = service_accounts_where("tenants.claim_key", key.project).order_by("name", "pk")
         source = reverse("suggestions", args=[key.tenant.slug, "service-accounts"])
-        offer(self, "owner", accounts, source=source)
+        offer(self, "owner", accounts, source=f"{source}?in={key.project_id}")

@@ -65,7 +65,9 @@ def suggestions(request: HttpRequest, kind: str) -> HttpResponse:
         raise PermissionDenied("Your role does not let you change deployments.")
     term = term_of(request)
     if kind == "versions":
-        found = _versions().filter(begins_with(term.split(" ")[0], ["model__name"])) if term else _versions()
+        model, _space, version = (part.strip() for part in term.partition(" "))
+        found = _versions().filter(begins_with(model, ["model__name"])) if term else _versions()
+        found = found.filter(begins_with(version, ["version"])) if version else found
         return HttpResponse(as_options((row.label, str(row)) for row in found[:MOST]))
     if kind == "clusters":
         clusters = Cluster.objects.order_by("name")

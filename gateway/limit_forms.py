@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from django import forms
@@ -9,7 +10,7 @@ from django.core.exceptions import ValidationError
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from tenants.choices import MOST, PickField, SuggestingInput, pick_field
+from tenants.choices import HINT, MOST, PickField, SuggestingInput, pick_field
 from tenants.models import ApiKey, Limit
 
 
@@ -26,18 +27,21 @@ class CallsForm(forms.Form):
     )
     model = forms.CharField(label=gettext_lazy("Calls of"), required=False, max_length=120)
 
-    def __init__(self, *args: Any, keys: Any, models: list[str], source: str, **kwargs: Any) -> None:
+    def __init__(
+        self, *args: Any, keys: Any, models: list[str], source: Callable[[str], str], **kwargs: Any
+    ) -> None:
         super().__init__(*args, **kwargs)
         self.models = models
-        pick_field(self, "key").offer(keys.current().order_by("-pk"), source=source, valid=keys)
+        pick_field(self, "key").offer(keys.current().order_by("-pk"), source=source("keys"), valid=keys)
         everything = _("All models together")
-        self.fields["model"].widget = (
-            forms.Select(choices=[("", everything), *((name, name) for name in models)])
-            if len(models) <= MOST
-            else SuggestingInput(
-                {"placeholder": everything}, options=((name, name) for name in models[:MOST])
-            )
+        pairs = [(name, name) for name in models]
+        if len(models) <= MOST:
+            self.fields["model"].widget = forms.Select(choices=[("", everything), *pairs])
+            return
+        self.fields["model"].widget = SuggestingInput(
+            {"placeholder": everything}, source=source("models"), options=pairs[:MOST]
         )
+        self.fields["model"].help_text = HINT
 
     def clean_key(self) -> ApiKey | None:
         """The key, even one that is not offered, such as one that has ended."""

@@ -91,7 +91,9 @@ class ProjectLimits(TenantScopedMixin, SingleObjectMixin, FormPage):  # type: ig
             self.request.GET,
             keys=keys.filter(project=self.object),
             models=models_of(self.object),
-            source=f"{reverse('suggestions', args=[self.tenant.slug, 'keys'])}?in={self.object.pk}",
+            source=lambda kind: (
+                f"{reverse('suggestions', args=[self.tenant.slug, kind])}?in={self.object.pk}"
+            ),
             auto_id="at-%s",
         )
         for name in form.errors:

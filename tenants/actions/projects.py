@@ -50,7 +50,7 @@ def change_project(pk: UUID | str, *, by: User, **fields: Any) -> Project:
 
     Raises:
         Project.DoesNotExist: `by` cannot see such a project. PermissionDenied: `by` may not manage it.
-        Conflict: its tenant is not active. ValidationError: by field; an owner who is no member.
+        Conflict: its tenant is not active. ValidationError: by field; a new owner who is no active member.
     """
     found = Project.objects.visible_to(by).select_related("tenant").get(pk=pk)
     require(by, "tenants.manage_projects", found)
@@ -61,12 +61,12 @@ def change_project(pk: UUID | str, *, by: User, **fields: Any) -> Project:
         .select_for_update(of=("self",))
         .get(pk=pk)
     )
-    before = _facts(project)
+    before, owner_before = _facts(project), project.owner
     for name, value in fields.items():
         if name not in CHANGEABLE:
             raise TypeError(f"{name} of a project cannot be changed")
         setattr(project, name, value)
-    _clean(project)
+    _clean(project, owner_before=owner_before)
     if changes := audit.difference(before, _facts(project), CHANGEABLE):
         project.save(update_fields=list(changes))
         audit.record("project.changed", actor=by, subject=project, changes=changes)
@@ -79,15 +79,15 @@ def _facts(project: Project) -> dict[str, Any]:
     return facts | {"owner": project.owner.email if project.owner else None}
 
 
-def _clean(project: Project) -> None:
-    """Bring the fields into their form. Raises ValidationError by field."""
+def _clean(project: Project, *, owner_before: User | None = None) -> None:
+    """Bring the fields into their form; an owner who stays may be disabled. Raises ValidationError by field."""
     problems: dict[str, Any] = {}
     try:
         project.clean_fields(exclude=["tenant", "owner"])
     except ValidationError as error:
         problems |= error.error_dict
     owner = project.owner
-    if owner is not None and not _is_member(project.tenant, owner):
+    if owner is not None and owner != owner_before and not _is_member(project.tenant, owner):
         problems["owner"] = _("Choose a member of %(tenant)s.") % {"tenant": project.tenant.name}
     if problems:
         raise ValidationError(problems)

@@ -74,7 +74,7 @@ class GroupRuleForm(forms.Form):
     def __init__(self, *args: Any, user: User, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         tenants = Tenant.objects.visible_to(user).exclude(status="closed")
-        offer(self, "tenant", tenants, source=reverse("tenant-suggestions"))
+        offer(self, "tenant", tenants, source=f"{reverse('tenant-suggestions')}?among=open")
         style(self)
         if not user.has_perm("tenants.appoint_staff"):
             del self.fields["staff_role"]

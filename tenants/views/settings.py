@@ -9,7 +9,7 @@ from urllib.parse import urlencode
 from django import forms
 from django.contrib import messages
 from django.core.exceptions import ValidationError
-from django.db.models import Count, OuterRef, QuerySet, Subquery
+from django.db.models import Count, OuterRef, Q, QuerySet, Subquery
 from django.db.models.functions import Coalesce
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
@@ -20,7 +20,7 @@ from django.views.generic import TemplateView
 from django.views.generic.detail import SingleObjectMixin
 
 from tenants.actions import change_project, change_tenant, create_project
-from tenants.choices import PickField, offer
+from tenants.choices import PickField, pick_field
 from tenants.local_days import zones_to_choose
 from tenants.models import ApiKey, Membership, Project, Tenant, User
 from tenants.permissions import require, signed_in
@@ -107,7 +107,14 @@ class ProjectForm(forms.Form):
         super().__init__(*args, **kwargs)
         members = Membership.objects.in_tenant(tenant).filter(user__is_active=True)
         people = User.objects.filter(pk__in=members.values("user")).order_by("name", "email")
-        offer(self, "owner", people, source=reverse("suggestions", args=[tenant.slug, "members"]))
+        owner: User | None = self.initial.get("owner")
+        valid = None
+        if owner is not None:  # may stay, even if disabled since
+            valid = User.objects.filter(Q(pk__in=members.values("user")) | Q(pk=owner.pk))
+        field = pick_field(self, "owner")
+        field.offer(people, source=reverse("suggestions", args=[tenant.slug, "members"]), valid=valid)
+        if owner is not None:
+            field.show(owner)
         if not is_new:
             del self.fields["slug"]
 

@@ -11,8 +11,9 @@ from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse
 
 from tenants.choices import MOST, as_options, is_key
-from tenants.models import ApiKey, Membership, Project, Tenant, User
-from tenants.permissions import signed_in
+from tenants.limits import models_of
+from tenants.models import ApiKey, Limit, Membership, Project, Tenant, User
+from tenants.permissions import projects_where, service_accounts_where, signed_in
 from tenants.prefix import begins_with
 from tenants.views.mixins import TenantPageMixin
 
@@ -20,10 +21,17 @@ LONGEST: Final = 100  # characters of a beginning
 Pairs = list[tuple[Any, Any]]
 
 
-def _projects(user: User, tenant: Tenant, term: str, project: UUID | None) -> Pairs:
-    found = Project.objects.visible_to(user).in_tenant(tenant)
+def _by_slug(found: QuerySet[Any], term: str) -> Pairs:
     found = found.filter(begins_with(term, ["name", "slug"])) if term else found
     return list(found.order_by("name", "slug").values_list("slug", "name")[:MOST])
+
+
+def _projects(user: User, tenant: Tenant, term: str, within: UUID | None) -> Pairs:
+    return _by_slug(Project.objects.visible_to(user).in_tenant(tenant), term)
+
+
+def _askable_projects(user: User, tenant: Tenant, term: str, within: UUID | None) -> Pairs:
+    return _by_slug(projects_where(user, "tenants.request_access", tenant), term)
 
 
 def _people(members: QuerySet[Membership], term: str) -> Pairs:
@@ -33,49 +41,81 @@ def _people(members: QuerySet[Membership], term: str) -> Pairs:
     return [(email, name or email) for email, name in rows]
 
 
-def _members(user: User, tenant: Tenant, term: str, project: UUID | None) -> Pairs:
+def _members(user: User, tenant: Tenant, term: str, within: UUID | None) -> Pairs:
     return _people(Membership.objects.visible_to(user).in_tenant(tenant), term)
 
 
-def _service_accounts(user: User, tenant: Tenant, term: str, project: UUID | None) -> Pairs:
-    members = Membership.objects.visible_to(user).in_tenant(tenant)
-    return _people(members.filter(user__service_of=tenant), term)
+def _heirs(user: User, tenant: Tenant, term: str, within: UUID | None) -> Pairs:
+    return _people(Membership.objects.visible_to(user).in_tenant(tenant).exclude(pk=within), term)
 
 
-def _keys(user: User, tenant: Tenant, term: str, project: UUID | None) -> Pairs:
+def _service_accounts(user: User, tenant: Tenant, term: str, within: UUID | None) -> Pairs:
+    members = Membership.objects.visible_to(user).in_tenant(tenant).filter(user__service_of=tenant)
+    if within is not None:  # those that may hold keys of it
+        here = Project.objects.visible_to(user).in_tenant(tenant).filter(pk=within).first()
+        holders = service_accounts_where("tenants.claim_key", here) if here else User.objects.none()
+        members = members.filter(user__in=holders)
+    return _people(members, term)
+
+
+def _keys(user: User, tenant: Tenant, term: str, within: UUID | None) -> Pairs:
     found = ApiKey.objects.visible_to(user).in_tenant(tenant).current().exclude(prefix="")
-    found = found if project is None else found.filter(project=project)
+    found = found if within is None else found.filter(project=within)
     found = found.filter(begins_with(term, ["name", "prefix"])) if term else found
     return list(found.order_by("name", "prefix").values_list("prefix", "name")[:MOST])
 
 
+def _models(user: User, tenant: Tenant, term: str, within: UUID | None) -> Pairs:
+    is_member = user.own_tenants().filter(tenant=tenant).exists()
+    if not (is_member or user.is_superuser or user.staff_roles & Limit.visible_to_staff):
+        return []
+    project = Project.objects.visible_to(user).in_tenant(tenant).filter(pk=within).first()
+    names = models_of(project) if project else []
+    found = [name for name in names if name.startswith((term, term.lower()))]
+    return [(name, name) for name in found[:MOST]]
+
+
 KINDS: Final[dict[str, Callable[[User, Tenant, str, UUID | None], Pairs]]] = {
     "projects": _projects,
+    "askable-projects": _askable_projects,
     "members": _members,
+    "heirs": _heirs,
     "service-accounts": _service_accounts,
     "keys": _keys,
+    "models": _models,
+}
+
+AMONG: Final[dict[str, Callable[[User, QuerySet[Tenant]], QuerySet[Tenant]]]] = {
+    "": lambda user, tenants: tenants,
+    "own": lambda user, tenants: tenants.filter(pk__in=user.own_tenants()),
+    "open": lambda user, tenants: tenants.exclude(status="closed"),
 }
 
 
 class Suggestions(TenantPageMixin):
-    """Some of a tenant's projects, members, service accounts or keys (`in` a project), as options of a list."""
+    """Some of a tenant's projects, members, service accounts, keys or models, as options of a list.
+
+    `in` is an id. A project's: its keys, the models of its keys, or service accounts that may hold its keys. For heirs
+    that of the member who leaves.
+    """
 
     def get(self, request: HttpRequest, *args: Any, kind: str, **kwargs: Any) -> HttpResponse:
         if kind not in KINDS:
             raise Http404
-        within = request.GET.get("in", "")
-        project = UUID(within) if is_key(within) else None
-        found = KINDS[kind](signed_in(request), self.tenant, term_of(request), project)
+        said = request.GET.get("in", "")
+        within = UUID(said) if is_key(said) else None
+        found = KINDS[kind](signed_in(request), self.tenant, term_of(request), within)
         return HttpResponse(as_options(found))
 
 
 @login_required
 def tenant_suggestions(request: HttpRequest) -> HttpResponse:
-    """Some of the tenants that the person may open, as options of a list."""
-    found = Tenant.objects.visible_to(signed_in(request))
-    term = term_of(request)
-    found = found.filter(begins_with(term, ["name", "slug"])) if term else found
-    return HttpResponse(as_options(found.order_by("name", "slug").values_list("slug", "name")[:MOST]))
+    """Some of the tenants that the person may open, as options of a list; `among` narrows them as a form does."""
+    user, among = signed_in(request), request.GET.get("among", "")
+    if among not in AMONG:
+        raise Http404
+    found = AMONG[among](user, Tenant.objects.visible_to(user))
+    return HttpResponse(as_options(_by_slug(found, term_of(request))))
 
 
 def term_of(request: HttpRequest) -> str:

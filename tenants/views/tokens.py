@@ -86,7 +86,7 @@ class MyTokenForm(TokenForm):
     def __init__(self, *args: Any, user: User, **kwargs: Any) -> None:
         super().__init__(*args, is_for_staff=user.is_staff, **kwargs)
         mine = Tenant.objects.filter(pk__in=user.own_tenants())
-        offer(self, "tenant", mine, source=reverse("tenant-suggestions"))
+        offer(self, "tenant", mine, source=f"{reverse('tenant-suggestions')}?among=own")
 
 
 class ServiceTokenForm(TokenForm):
