@@ -271,9 +271,15 @@ def _find_project(request: Request, said: str) -> Project:
 
 
 class GrantFilter(InProjectFilter):
-    """Narrow grants to a tenant, project or model."""
+    """Narrow grants to a tenant, project or model, and to those with which a model may be used now."""
 
     model = django_filters.CharFilter(field_name="model__name", label="Public name of a model")
+    in_force = django_filters.BooleanFilter(
+        method="by_force", label="true: neither ended nor still to begin; false: the others"
+    )
+
+    def by_force(self, grants: Any, name: str, value: bool) -> Any:
+        return grants.in_force() if value else grants.not_in_force()
 
 
 class GrantViewSet(VisibleMixin, viewsets.ReadOnlyModelViewSet[Grant]):

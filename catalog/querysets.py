@@ -54,5 +54,13 @@ class GrantQuerySet(TenantQuerySet):
     """Questions about grants."""
 
     def in_force(self) -> Self:
-        moment = now()
-        return self.filter(revoked_at=None, valid_from__lte=moment, valid_until__gt=moment)
+        return self.filter(_in_force())
+
+    def not_in_force(self) -> Self:
+        """Grants that have ended, or are still to begin."""
+        return self.exclude(_in_force())
+
+
+def _in_force() -> Q:
+    moment = now()
+    return Q(revoked_at=None, valid_from__lte=moment, valid_until__gt=moment)

@@ -48,7 +48,8 @@ class ModelSerializer(serializers.ModelSerializer[CatalogModel]):
         help_text=f"Your projects that may use it, then those that have asked; the first {MOST_ACCESS}."
     )
     has_more_access = serializers.SerializerMethodField(
-        help_text="There are more projects: grants/?model= and access-requests/?model=&state=pending list them all."
+        help_text="There are more projects: grants/?model=&in_force=true and access-requests/?model=&state=pending "
+        "list them all; for staff those of all tenants, or of one with `tenant`."
     )
 
     class Meta:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
+from django.utils.timezone import now
 
-from catalog.models import AccessRequest
+from catalog.models import AccessRequest, Grant
 from catalog.serializers import MOST_ACCESS
 from tenants.models import Project
 from tests.factories import (
@@ -81,6 +84,32 @@ def test_grants_are_narrowed_to_a_model(client, developer, lab, models):
         [found] = client.get("/api/v1/grants/", {"model": model.name}).json()["results"]
         assert found["project"] == slug
     assert client.get("/api/v1/grants/", {"model": "model-c"}).json()["results"] == []
+
+
+def test_what_a_model_names_is_what_the_grants_in_force_name(client, developer, lab, models):
+    running = granted(lab, models[0], "running")
+    project = running.project
+    moment, day = now(), timedelta(days=1)
+    others = [
+        grant(ApiKeyFactory(tenant=lab, project=project), models[0], **fields)
+        for fields in (
+            {"valid_from": moment - 9 * day, "valid_until": moment - day},
+            {"valid_from": moment + day, "valid_until": moment + 9 * day},
+        )
+    ]
+    revoked = granted(lab, models[0], "revoked")
+    Grant.objects.in_tenant(lab).filter(pk=revoked.pk).update(revoked_at=moment)
+    client.force_login(developer)
+
+    def ids(**asked):
+        answer = client.get("/api/v1/grants/", {"model": models[0].name} | asked)
+        return {one["id"] for one in answer.json()["results"]}
+
+    ended = {str(one.pk) for one in (*others, revoked)}
+    named = {one["grant"] for one in listed(client)[models[0].name]["my_access"]}
+    assert named == ids(in_force="true") == {str(running.pk)}
+    assert ids(in_force="false") == ended
+    assert ids() == ended | named
 
 
 def test_projects_of_others_are_never_named(client, developer, stranger, lab, models):
