@@ -19,13 +19,12 @@ from django.utils.timezone import now
 from billing.estimates import Estimated, estimated_usage
 from billing.kind_costs import KindCost, costs_by_kind
 from billing.kinds import KINDS, TOKEN_KINDS
-from billing.month_sums import MONTH_OF_DAY, of_project, sums_between
+from billing.month_sums import MONTH_OF_DAY, TOKENS, of_project, sums_between
 from tenants.local_days import day_at
 from tenants.models import Project, Tenant
 
 FOUR_WEEKS: Final = timedelta(days=28)  # comparisons keep the weekday
 DIMENSIONS: Final = ("day", "month", "model", "project", "key")
-_TOKENS: Final = " + ".join(f"r.{kind}" for kind in TOKEN_KINDS)
 
 
 @dataclass
@@ -296,7 +295,7 @@ def _by_day_and_model(
     sql = f"""
         SELECT used.day, m.name, used.is_unpriced, used.amount, used.calls, used.tokens
           FROM (SELECT r.day, r.model_id, r.is_unpriced, sum(r.amount) AS amount, sum(r.calls)::bigint AS calls,
-                       sum({_TOKENS})::bigint AS tokens
+                       sum({TOKENS})::bigint AS tokens
                   FROM {"rollup_day" if project else "rollup_tenant_day"} r
                  WHERE r.tenant_id = %(tenant)s AND r.day BETWEEN %(start)s AND %(end)s {narrowed}
                  GROUP BY r.day, r.model_id, r.is_unpriced
@@ -316,7 +315,7 @@ def _by_project(tenant: Tenant, start: date, end: date, project: Project | None)
     sums = ", ".join(
         f"sum({what}) FILTER (WHERE {condition}){cast}"
         for condition in ("r.is_now", "NOT r.is_now")
-        for what, cast in (("r.amount", ""), ("r.calls", "::bigint"), (_TOKENS, "::bigint"))
+        for what, cast in (("r.amount", ""), ("r.calls", "::bigint"), (TOKENS, "::bigint"))
     )
     sql = f"""
         SELECT p.slug, p.name, used.*

@@ -10,14 +10,13 @@ from typing import Any, Final
 
 from django.db import connection
 
-from billing.kinds import TOKEN_KINDS
+from billing.month_sums import MONTH_OF_DAY, TOKENS
 from tenants.models import Project, Tenant
 
 _COLUMNS: Final = {
-    "day": "e.day", "month": "date_trunc('month', e.day::timestamp)::date",
-    "model": "m.name", "project": "p.slug", "key": "e.key_id",
+    "day": "r.day", "month": MONTH_OF_DAY,
+    "model": "m.name", "project": "p.slug", "key": "r.key_id",
 }  # fmt: skip
-_TOKENS: Final = " + ".join(f"e.{kind}" for kind in TOKEN_KINDS)
 
 
 @dataclass(frozen=True)
@@ -45,12 +44,12 @@ def estimated_usage(
     chosen = "".join(f"{_COLUMNS[name]}, " for name in group_by)
     grouping = f"GROUP BY {chosen[:-2]}" if chosen else "HAVING count(*) > 0"
     sql = f"""
-        SELECT {chosen} sum(e.calls)::bigint, sum({_TOKENS})::bigint, sum(e.amount)
-          FROM rollup_estimated e
-          {"JOIN billed_model m ON m.id = e.model_id" if "model" in group_by else ""}
-          {"JOIN tenants_project p ON p.id = e.project_id" if "project" in group_by else ""}
-         WHERE e.tenant_id = %(tenant)s AND e.day BETWEEN %(start)s AND %(end)s
-               {"AND e.project_id = %(project)s" if project else ""}
+        SELECT {chosen} sum(r.calls)::bigint, sum({TOKENS})::bigint, sum(r.amount)
+          FROM rollup_estimated r
+          {"JOIN billed_model m ON m.id = r.model_id" if "model" in group_by else ""}
+          {"JOIN tenants_project p ON p.id = r.project_id" if "project" in group_by else ""}
+         WHERE r.tenant_id = %(tenant)s AND r.day BETWEEN %(start)s AND %(end)s
+               {"AND r.project_id = %(project)s" if project else ""}
                {f"AND {_COLUMNS[group_by[0]]} BETWEEN %(lowest)s AND %(highest)s" if between else ""}
          {grouping}
     """  # noqa: S608

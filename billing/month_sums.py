@@ -12,12 +12,15 @@ from dataclasses import dataclass, field
 from datetime import date
 from typing import Any, Final
 
-from billing.kinds import KINDS
+from billing.kinds import KINDS, TOKEN_KINDS
 from tenants.local_days import ONE_DAY
 from tenants.models import Project
 
 SUMS: Final = (*KINDS, "calls", "amount")
-MONTH_OF_DAY: Final = "date_trunc('month', r.day::timestamp)::date"
+MONTH_OF_DAY: Final = (
+    "date_trunc('month', r.day::timestamp)::date"  # of a rollup's rows, which are always `r`
+)
+TOKENS: Final = " + ".join(f"r.{kind}" for kind in TOKEN_KINDS)
 
 Days = tuple[date, date]  # the first and the last, both included
 

@@ -10,13 +10,11 @@ from django.db import connection
 from billing.costs import CostReport, Figures, Span, freshness, today_of
 from billing.estimates import Estimated, estimated_usage
 from billing.kind_costs import costs_by_kind
-from billing.kinds import TOKEN_KINDS
-from billing.month_sums import sums_between
+from billing.month_sums import TOKENS, sums_between
 from tenants.models import Project, Tenant
 
 YEAR: Final = "last-12"  # where a page's address names a month
 MONTHS: Final = 12
-_TOKENS: Final = " + ".join(f"r.{kind}" for kind in TOKEN_KINDS)
 
 
 def months_of_year(today: date) -> list[date]:
@@ -61,7 +59,7 @@ def _sums(
     sql = f"""
         SELECT {chosen}, used.is_unpriced, used.amount, used.calls, used.tokens
           FROM (SELECT {ids}, r.is_unpriced, sum(r.amount) AS amount, sum(r.calls)::bigint AS calls,
-                       sum({_TOKENS})::bigint AS tokens
+                       sum({TOKENS})::bigint AS tokens
                   FROM {source} r GROUP BY {ids}, r.is_unpriced HAVING sum(r.calls) > 0) used
           JOIN {names}
     """  # noqa: S608

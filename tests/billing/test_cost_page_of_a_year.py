@@ -9,6 +9,8 @@ from decimal import Decimal
 from uuid import uuid4
 
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 from django.utils.timezone import now
 
 from billing.costs import today_of
@@ -101,10 +103,32 @@ def test_who_sees_no_costs_sees_none_of_a_year(used, stranger, client):
 
 def test_it_needs_as_many_queries_as_a_month(used, finance, client, django_assert_max_num_queries):
     client.force_login(finance)
-    with django_assert_max_num_queries(17) as asked:
+    with django_assert_max_num_queries(17):
         client.get("/t/lab/cost/?month=last-12")
-    assert not [
-        query["sql"]
-        for query in asked.captured_queries
-        if "rollup_day r" in query["sql"] and "r.key_id" in query["sql"]
-    ]
+
+
+@pytest.mark.parametrize("is_narrowed", [False, True])
+def test_a_year_of_whole_months_is_read_from_months_alone(used, project, monkeypatch, is_narrowed):
+    """On the last day of a month no day is left over that a month's sums would not hold."""
+    last_day = now().replace(day=1, hour=12) - timedelta(days=1)
+    monkeypatch.setattr("billing.costs.now", lambda: last_day)
+    with CaptureQueriesContext(connection) as asked:
+        report = year_report(used, project=project if is_narrowed else None)
+    assert report.now.total.calls
+    assert report.end_day == last_day.date()
+    statements = [query["sql"] for query in asked.captured_queries]
+    assert sum("FROM rollup_month r" in sql for sql in statements) >= 2  # by model, by project
+    assert [sql for sql in statements if re.search(r"\brollup_day\b", sql)] == []
+
+
+def test_on_other_days_a_year_reads_only_days_to_come_beside_its_months(used, monkeypatch):
+    """They hold nothing yet: the running month is read as a whole."""
+    middle = now().replace(day=10, hour=12)
+    monkeypatch.setattr("billing.costs.now", lambda: middle)
+    with CaptureQueriesContext(connection) as asked:
+        report = year_report(used)
+    assert report.end_day == middle.date()
+    days = re.findall(
+        r"FROM rollup_day r WHERE .*? BETWEEN '([0-9-]+)'::date", " ".join(q["sql"] for q in asked)
+    )
+    assert set(days) == {str(middle.date() + timedelta(days=1))}
