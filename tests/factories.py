@@ -114,6 +114,15 @@ class AccessRequestFactory(TenantOwnedFactory):
     data_class = DataClass.INTERNAL
     expected_tokens_per_day = 100_000
     rule_version = "test"
+    facts = factory.LazyAttribute(
+        lambda asked: {
+            "expected_monthly_cost": None,
+            "currency": "USD",
+            "risk_tier": asked.model.risk_tier,
+            "data_class": asked.data_class,
+            "is_new_to_project": True,
+        }
+    )
 
 
 class ReviewFactory(TenantOwnedFactory):

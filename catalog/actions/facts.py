@@ -37,7 +37,10 @@ def what_is_worse(review: Review, then: Mapping[str, Any], facts: rules.Facts) -
     """What the review's track must look at again, in words; empty when nothing of it is worse than `then`."""
     present = facts.as_json()
     names = rules.worse(review.track, then, present)
-    return " ".join(_in_words(name, then.get(name), present) for name in names)
+    words = [_in_words(name, then[name], present) for name in names if name in then]
+    if len(words) < len(names):
+        words.append(_("Not all of the facts of then are written down."))
+    return " ".join(words)
 
 
 def renew_facts(

@@ -90,8 +90,7 @@ def _decide_review(
     facts = hold_facts(access_request)
     if is_approval:
         _require_still_allowed(access_request)
-        shown = access_request.facts or facts.as_json()  # a request that shows none hides none
-        if worse := what_is_worse(review, shown if seen is None else seen, facts):
+        if worse := what_is_worse(review, access_request.facts if seen is None else seen, facts):
             raise _FactsChanged(worse)
     renew_facts(access_request, facts, by=by, opens_reviews=is_approval)
     review.refresh_from_db(fields=["round", "state", "because"])

@@ -11,7 +11,7 @@ from django.utils.timezone import now
 
 from billing.prices import hour_of, publish_prices
 from catalog.actions import decide_review, revoke_grant
-from catalog.models import CatalogModel, Grant, Review, ReviewDecision
+from catalog.models import AccessRequest, CatalogModel, Grant, Review, ReviewDecision
 from tenants.actions import issue_personal_access_token
 from tenants.errors import Conflict
 from tenants.models import ApiKey, AuditEntry
@@ -244,6 +244,19 @@ def test_an_approved_track_that_no_rule_wants_is_asked_again_on_worse_facts(
     asked.refresh_from_db()
     assert asked.state == "pending"
     assert not Grant.objects.in_tenant(lab).filter(access_request=asked).exists()
+
+
+def test_a_request_without_facts_shows_them_before_it_is_approved(ask, gpt, review_of, lab, cost_reviewer):
+    """As old processes write them while an upgrade is under way: nobody knows what its reviewer has read."""
+    asked = ask(model=gpt.name, expected_tokens_per_day=10_000_000)
+    AccessRequest.objects.in_tenant(lab).filter(pk=asked.pk).update(facts={})
+    price(gpt.name, input="200", output="800")
+    cost = review_of(asked, "cost")
+    with pytest.raises(Conflict, match="Not all of the facts of then are written down"):
+        decide_review(cost.pk, by=cost_reviewer, verdict="approve")
+    asked.refresh_from_db()
+    assert (asked.expected_monthly_cost, asked.facts["expected_monthly_cost"]) == (105_000, "105000.00000000")
+    assert decide_review(cost.pk, by=cost_reviewer, verdict="approve").state == "approved"
 
 
 def test_a_refusal_needs_no_second_look_and_keeps_the_facts(asked, decide, security_reviewer):
