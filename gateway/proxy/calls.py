@@ -206,7 +206,7 @@ class Call:
         """Record a plain answer, then send it."""
         bounds = self._question.bounds(self._route)
         tokens, is_exact = count_tokens(answer.reported, bounds, answer.delivered)
-        await self._finish("ok", 200, tokens, is_exact=is_exact)
+        await self._finish("ok", 200, tokens, is_exact=is_exact and answer.is_ended)
         await self._request.answer(200, content, self._reservation.headers)
 
     async def _pass_stream(

@@ -219,11 +219,14 @@ class Names:
 def _is_error(members: dict[str, Any]) -> bool:
     """Whether an event is an error and no part of an answer."""
     error = members.get("error")
-    if error is not None and bytes(error) != b"null":
+    if error is not None and bytes(error) not in _NOTHING:
         return True
     if "choices" in members or "data" in members or "usage" in members:
         return False
     return any(name in members for name in ("message", "detail", "error_type", "errors"))
+
+
+_NOTHING = (b"null", b"false", b'""', b"{}", b"[]", b"0")
 
 
 @lru_cache(maxsize=1024)

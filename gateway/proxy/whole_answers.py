@@ -15,19 +15,13 @@ from gateway.contract import Mode
 from gateway.proxy.evidence import Delivered
 from gateway.proxy.usage import Reported, read_usage
 
-# How engines say that a choice ended without being finished.
-_FAILED_ENDS = frozenset(
-    (
-        "error",
-        "abort",
-        "aborted",
-        "cancelled",
-        "canceled",
-        "failed",
-        "network_error",
-        "insufficient_system_resource",
-    )
+# How engines say that a choice ended without being finished: a word in any `finish_reason`, such as `engine_error`.
+_FAILED_END = re.compile(
+    "error|fail|abort|cancel|timed?[-_ ]?out|exception|crash|unavailable|overload|interrupted|disconnect|preempt|killed"
+    "|insufficient_system_resource",
+    re.IGNORECASE,
 )
+_NO_ERROR_CODES = ("", "ok", "success", "none", "null")  # and zeros
 _STATUS_OF_TYPE = {
     "invalid_request_error": 400, "authentication_error": 401, "permission_error": 403, "not_found_error": 404,
     "request_too_large": 413, "rate_limit_error": 429, "rate_limit_exceeded": 429, "insufficient_quota": 429,
@@ -77,13 +71,16 @@ class PlainAnswer(msgspec.Struct):
 
     reported: Reported | None
     delivered: Delivered
+    is_ended: bool = True  # False: it says itself that it has no end
 
 
 class _Choice(msgspec.Struct):
     message: msgspec.Raw = msgspec.Raw(b"null")
     text: Any = None
-    finish_reason: Any = None
+    finish_reason: Any = msgspec.UNSET
     error: Any = None
+    errors: Any = None
+    error_code: Any = None
 
 
 class _Vector(msgspec.Struct):
@@ -102,6 +99,8 @@ class _Rest(msgspec.Struct):
     """All that may speak of usage or an error."""
 
     error: msgspec.Raw = msgspec.Raw(b"null")
+    errors: msgspec.Raw = msgspec.Raw(b"null")
+    error_code: msgspec.Raw = msgspec.Raw(b"null")
     object: msgspec.Raw = msgspec.Raw(b"null")
     type: msgspec.Raw = msgspec.Raw(b"null")
     usage: msgspec.Raw = msgspec.Raw(b"null")
@@ -123,21 +122,25 @@ def read_answer(content: bytes, mode: Mode, inputs: int = 1) -> PlainAnswer:
         raise FailedAnswer(502, reason=f"no JSON: {error}") from None
     if bytes(rest.error) not in _NOTHING or b'"error"' in (bytes(rest.object), bytes(rest.type)):
         raise error_in(_parsed(content)) or FailedAnswer(502)
+    is_told = any(bytes(one) not in _NOTHING for one in (rest.errors, rest.error_code))
+    if is_told and (failed := error_in(_parsed(content))) is not None:
+        raise failed
+    is_ended = True
     try:
         if mode == "embedding":
             _check_vectors(_EMBEDDINGS.decode(content), inputs)
             delivered = Delivered()
         else:
-            _check_choices(_CHAT.decode(content))
+            is_ended = _check_choices(_CHAT.decode(content))
             delivered = _delivered(content)
     except (msgspec.DecodeError, UnicodeDecodeError) as problem:
         raise error_in(_parsed(content)) or FailedAnswer(500, reason=f"not whole: {problem}") from None
     usage = bytes(rest.usage)
     if usage.startswith(b"{"):
-        return PlainAnswer(read_usage({"usage": _parsed(usage)}), delivered)
+        return PlainAnswer(read_usage({"usage": _parsed(usage)}), delivered, is_ended)
     if any(name in content for name in _TOLD_ELSEWHERE):
-        return PlainAnswer(read_usage(_parsed(content)), delivered)
-    return PlainAnswer(None, delivered)
+        return PlainAnswer(read_usage(_parsed(content)), delivered, is_ended)
+    return PlainAnswer(None, delivered, is_ended)
 
 
 def error_in(content: Any, *, is_error: bool = False) -> FailedAnswer | None:
@@ -147,7 +150,7 @@ def error_in(content: Any, *, is_error: bool = False) -> FailedAnswer | None:
     """
     if not isinstance(content, dict):
         return FailedAnswer(502, content if isinstance(content, str) else None)
-    error = content.get("error")
+    error = _told_error(content)
     choices = content.get("choices")
     if error or is_error or "error" in (content.get("object"), content.get("type")):
         return FailedAnswer(_status_of(error, content), content)
@@ -155,9 +158,9 @@ def error_in(content: Any, *, is_error: bool = False) -> FailedAnswer | None:
         for one in choices:
             if isinstance(one, dict):
                 end = one.get("finish_reason")
-                failed = one.get("error") or (is_failed_end(end) and end)
-                if failed:
-                    return FailedAnswer(_status_of(failed, content), {"error": one.get("error")})
+                failed = _told_error(one)
+                if failed or is_failed_end(end):
+                    return FailedAnswer(_status_of(failed, content), {"error": failed})
         return None
     if read_usage(content) is not None:
         return None
@@ -169,7 +172,19 @@ def error_in(content: Any, *, is_error: bool = False) -> FailedAnswer | None:
 
 def is_failed_end(finish_reason: Any) -> bool:
     """Whether a `finish_reason` says that the choice ended without being finished."""
-    return isinstance(finish_reason, str) and finish_reason.casefold() in _FAILED_ENDS
+    return isinstance(finish_reason, str) and _FAILED_END.search(finish_reason) is not None
+
+
+def _told_error(place: dict[str, Any]) -> Any:
+    """What an answer, an event or a choice says of an error, under any of its names; else None."""
+    if error := place.get("error"):
+        return error
+    if errors := place.get("errors"):
+        return errors[0] if isinstance(errors, list) and isinstance(errors[0], dict) else errors
+    code = place.get("error_code")
+    if isinstance(code, str) and (not code.strip("0 ") or code.strip().casefold() in _NO_ERROR_CODES):
+        return None
+    return {name: place[name] for name in (*_SAYS_ERROR, *_STATUSES) if name in place} if code else None
 
 
 def written(data: bytes) -> Delivered:
@@ -241,17 +256,20 @@ def _delivered(content: bytes) -> Delivered:
     return delivered
 
 
-def _check_choices(answer: _Chat) -> None:
+def _check_choices(answer: _Chat) -> bool:
+    """Whether no choice says of itself that it has no end; whoever does not speak of ends has one."""
     if not answer.choices:
         raise msgspec.ValidationError("no choices")
     has_ends = any(choice.finish_reason for choice in answer.choices)
     for choice in answer.choices:
-        if choice.error or is_failed_end(choice.finish_reason):
+        told = {"error": choice.error, "errors": choice.errors, "error_code": choice.error_code}
+        if _told_error(told) or is_failed_end(choice.finish_reason):
             raise msgspec.ValidationError("a choice that failed")
         if has_ends and not choice.finish_reason:
             raise msgspec.ValidationError("a choice without an end beside one that has one")
         if not bytes(choice.message).startswith(b"{") and not isinstance(choice.text, str):
             raise msgspec.ValidationError("a choice without a message")
+    return all(choice.finish_reason or choice.finish_reason is msgspec.UNSET for choice in answer.choices)
 
 
 def _check_vectors(answer: _Embeddings, inputs: int) -> None:

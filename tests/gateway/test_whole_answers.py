@@ -108,19 +108,19 @@ CUT = {
     "an error event": [*WORDS, {"error": OVERLOADED}],
     "an error event and a mark": [*WORDS, {"error": OVERLOADED}, DONE],
     "an error beside choices": [*WORDS, {"error": OVERLOADED, **end("error")}, DONE],
-    "an end that is an error": [*WORDS, end("error"), TOLD, DONE],
-    "an end that is an abort": [*WORDS, end("abort"), TOLD, DONE],
+    **{f"an end that is {reason}": [*WORDS, end(reason), TOLD, DONE] for reason in ("error", "abort",
+       "timeout", "TIMED_OUT", "cancelled", "failure", "internal_error", "server_error", "ERROR_LIMIT")},
+    "errors beside choices": [*WORDS, chunk("", errors=[{"message": "GPU died"}]), end(), TOLD, DONE],
+    "an error code beside choices": [*WORDS, end(error_code=500), TOLD, DONE],
+    "an error code in a choice": [*WORDS, end(), {"choices": [{"index": 0, "delta": {}, "error_code": "E7"}]}, DONE],
     "an event of that name": [*WORDS, b'event: error\ndata: {"code": "overloaded"}\n\n', DONE],
     "plain words": [*WORDS, b"data: Internal Server Error\n\n", DONE],
     "JSON that is no event": [*WORDS, b'{"error": {"message": "overloaded"}}\n\n', DONE],
     "a detail": [*WORDS, {"detail": "overloaded"}, DONE],
     "an Anthropic error": [
-        *WORDS,
-        {"type": "error", "error": {"type": "overloaded_error", "message": "x"}},
-        DONE,
-    ],
+        *WORDS, {"type": "error", "error": {"type": "overloaded_error", "message": "x"}}, DONE],
     "one of two choices": [*WORDS, piece(index=1), end(), TOLD],
-}
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("name", CUT)
@@ -168,8 +168,12 @@ def without_choices(**changes):
         {"type": "error", "error": {"type": "overloaded_error"}}, {"detail": "x"}, {"message": "x", "code": 500},
         plain(choices=[]), plain(choices=None), without_choices(), plain(choices=[None]), plain(choices={}),
         plain(choices=[{"index": 0, "message": None}]), plain(choices=[{"index": 0}]),
-        plain(choices=[{"index": 0, "message": {"content": ""}, "finish_reason": "error"}]),
         plain(choices=[{"index": 0, "message": {"content": "x"}, "error": {"message": "x"}}]),
+        *[plain(choices=[{"index": 0, "message": {"content": "x"}, "finish_reason": reason}])
+          for reason in ("error", "timeout", "timed out", "Cancelled", "failure", "internal_error", "server_error")],
+        plain(errors=[{"message": "GPU died"}]), plain(errors="x"), plain(errors={"x": 1}), plain(error_code=500),
+        plain(error_code="500"), plain(error_code="INTERNAL"), plain(error_code=1, error_msg="x"),
+        plain(choices=[{"index": 0, "message": {"content": "x"}, "finish_reason": "stop", "error_code": 7}]),
         b"", b"null", b"[]", b'"x"', b"<html>", b'{"choices":[{"message":{"content":"hi', b"{}",
     ],
 )  # fmt: skip
