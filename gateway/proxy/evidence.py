@@ -2,9 +2,10 @@
 
 A prompt has at least one token for 64 of its bytes, an answer one for 32, more than any real text; neither has more
 than one for a byte and some for what is put around them. Reasoning may be hidden, so it is bounded only by the
-longest answer there is. What is outside of these bounds counts as not told, and so does a part that is larger than its
-whole and has no room beside it. Estimates lean to the upper side: three bytes are a token, and so is every piece of a
-stream.
+longest answer there is. Where the client named no maximum, more output than there are bytes may be such reasoning: it
+is kept and inexact. What only the total knows of is never exact, and not more than a named maximum. What is outside of
+these bounds counts as not told, and so does a part that is larger than its whole and has no room beside it. Estimates
+lean to the upper side: three bytes are a token, and so is every piece of a stream.
 """
 
 from collections.abc import Callable
@@ -20,7 +21,8 @@ _ANSWER_MARGIN = 256  # tokens that nobody sees: of tool calls, ends, templates
 _LONGEST_OUTPUT = (
     262_144  # tokens of one choice, thoughts included, where the model's own maximum is not known
 )
-_TOKENS_PER_IMAGE = 1000
+_TOKENS_PER_IMAGE = 1000  # in an estimate
+_MOST_TOKENS_OF_AN_IMAGE = 8192
 # Of sound, in characters of base64 a token, of which a second has 10 to 25: speech at 16 kbit/s, uncompressed at 8 kHz,
 # and the most there can be, uncompressed stereo at 48 kHz.
 COMPRESSED_SOUND = 107
@@ -74,7 +76,8 @@ class Bounds:
     input_least: int
     input_bytes: int
     input_most: int  # unless the backend reads more than the request's text
-    visible_most: int  # of output that is neither reasoning nor media
+    named_output: int  # the maximum that the client named for all choices; 0: none
+    visible_most: int  # of output that is neither reasoning nor media, however few bytes there are
     output_most: int
     may_bring_more: Callable[[], bool]  # whether files, media or the web may add to the prompt
     is_embedding: bool = False
@@ -100,7 +103,8 @@ def bounds_of(
         input_least=max(1, four_bytes_each // 16),
         input_bytes=4 * four_bytes_each,
         input_most=min(4 * four_bytes_each + _PROMPT_MARGIN, LARGEST_COUNT),
-        visible_most=named_output + _ANSWER_MARGIN * choices if named_output else most,
+        named_output=named_output,
+        visible_most=named_output + _ANSWER_MARGIN * choices,
         output_most=most,
         may_bring_more=may_bring_more,
         is_embedding=is_embedding,
@@ -159,12 +163,11 @@ def _count(
         is_exact = False
         counts["input"] += max(bounds.input_estimate - prompt, 0)
 
+    shows_too_much = _shows_too_much(counts, bounds, delivered)
     if bounds.is_embedding:
         _clear(counts, *_OUTPUT)
     elif (
-        sides.output is None
-        or sides.output > bounds.output_most
-        or _shows_too_much(counts, bounds, delivered)
+        sides.output is None or sides.output > bounds.output_most or (shows_too_much and bounds.named_output)
     ):
         is_exact = False
         _clear(counts, *_OUTPUT)
@@ -172,6 +175,8 @@ def _count(
     elif sides.output < delivered.least or is_partial:
         is_exact = False
         _add_estimate(counts, bounds, delivered, max(delivered.estimate(bounds) - sides.output, 0))
+    elif shows_too_much:
+        is_exact = False  # unless it is reasoning that nobody called so, it cannot be true
     return counts, is_exact
 
 
@@ -228,7 +233,7 @@ def _sides_of(told: Reported, bounds: Bounds, delivered: Delivered) -> _Sides:
     inner = told.reasoning + told.audio_out + told.image_out
     is_reasoning_beside = told.is_reasoning_beside or (completion is not None and inner > completion)
     if prompt is not None and completion is not None:
-        return _settle(told, prompt, completion, is_cache_beside, is_reasoning_beside, is_exact)
+        return _settle(told, prompt, completion, is_cache_beside, is_reasoning_beside, is_exact, bounds)
     prompt_side = None if prompt is None else prompt + cache * is_cache_beside
     output_side = None if completion is None else completion + told.reasoning * is_reasoning_beside
     known = (prompt_side or 0) + (output_side or 0)
@@ -256,6 +261,7 @@ def _settle(
     is_cache_beside: bool,
     is_reasoning_beside: bool,
     is_exact: bool,
+    bounds: Bounds,
 ) -> _Sides:
     """Both sides were told; the total, if there is one, says what stands beside them."""
     cache, reasoning = told.cache_read + told.cache_write, told.reasoning
@@ -280,9 +286,11 @@ def _settle(
     output = completion + reasoning * is_reasoning_beside
     if is_explained or told.total is None or told.total < prompt + output:
         return _Sides(prompt, output, is_exact and is_explained)
-    # Only the total knows of the rest: thoughts, which nobody sees.
+    # Only the total knows of the rest: thoughts, perhaps, which nobody sees.
     hidden = told.total - prompt - output
-    return _Sides(prompt, output + hidden, is_exact, hidden)
+    if bounds.named_output:
+        hidden = min(hidden, max(bounds.named_output - output, 0))
+    return _Sides(prompt, output + hidden, False, hidden)
 
 
 def _kinds_of(told: Reported, sides: _Sides) -> tuple[dict[str, int], bool]:
@@ -313,8 +321,9 @@ def _kinds_of(told: Reported, sides: _Sides) -> tuple[dict[str, int], bool]:
 
 
 def _shows_too_much(counts: dict[str, int], bounds: Bounds, delivered: Delivered) -> bool:
-    """Whether there is more visible output than the client's maximum and the bytes allow."""
-    return counts["output"] > max(bounds.visible_most, delivered.size + _ANSWER_MARGIN)
+    """Whether there is more visible output than the client's maximum, if one was named, and the bytes allow."""
+    in_bytes = delivered.size + _ANSWER_MARGIN + delivered.images * _MOST_TOKENS_OF_AN_IMAGE
+    return counts["output"] > max(bounds.visible_most, in_bytes)
 
 
 def _clear(counts: dict[str, int], *kinds: str) -> None:

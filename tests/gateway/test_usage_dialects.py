@@ -77,9 +77,6 @@ DIALECTS = {
                                                          {"modality": "IMAGE", "tokenCount": 10}]},
         TokenCounts(input=20, cache_read=20, image=10, output=9, reasoning=70),
     ),
-    "Gemini behind OpenAI's names, thoughts in the total only": (
-        openai(20, 4, 90), TokenCounts(input=20, output=4, reasoning=66),
-    ),
     "Gemini, tools beside the prompt": (
         {"promptTokenCount": 50, "toolUsePromptTokenCount": 5, "candidatesTokenCount": 9, "totalTokenCount": 64},
         TokenCounts(input=55, output=9),
@@ -276,6 +273,34 @@ def test_an_answer_has_as_many_tokens_as_its_bytes_and_the_maximum_allow(
     counts, is_exact = counted(openai(12, completion), text, bounds(named_output=named))
     assert is_exact is is_believed
     assert counts.output == (completion if is_believed else max(-(-delivered // 3), 1))
+
+
+@pytest.mark.parametrize(
+    ("usage", "named", "expected", "is_believed"),
+    [
+        # Gemini behind OpenAI's names: its thoughts are in the total only.
+        (openai(20, 4, 90), 0, TokenCounts(input=20, output=4, reasoning=66), False),
+        (openai(20, 4, 90), 16, TokenCounts(input=20, output=4, reasoning=12), False),
+        (openai(10, 1, 262_144), 16, TokenCounts(input=10, output=1, reasoning=15), False),
+        (openai(10, 30, 262_144), 16, TokenCounts(input=10, output=30), False),
+        # Reasoning that nobody calls so is in the completion only.
+        (openai(10, 262_144), 0, TokenCounts(input=10, output=262_144), False),
+        (openai(10, 259, 269), 0, TokenCounts(input=10, output=259), False),
+        (openai(10, 258, 268), 0, TokenCounts(input=10, output=258), True),
+        ({"prompt_tokens": 10, "total_tokens": 9010}, 0, TokenCounts(input=10, output=9000), False),
+        (openai(10, 262_144), 16, TokenCounts(input=10, output=1), False),
+        (openai(10, 9000, 9010, **details_out(reasoning_tokens=8990)), 0,
+         TokenCounts(input=10, output=10, reasoning=8990), True),
+    ],
+)  # fmt: skip
+def test_no_number_without_bytes_or_a_name_for_it_is_exact(usage, named, expected, is_believed):
+    of = bounds(named_output=named)
+    assert counted(usage, Delivered(bytes=2, pieces=1), of) == (expected, is_believed)
+
+
+def test_an_image_in_an_answer_has_tokens_without_bytes():
+    told = openai(10, 1290, 1300)
+    assert counted(told, Delivered(pieces=1, images=1)) == (TokenCounts(input=10, output=1290), True)
 
 
 def test_hidden_reasoning_is_not_bounded_by_the_maximum_for_the_answer():
