@@ -40,6 +40,7 @@ from deployments.cluster.kubernetes_answers import (
     strange_answer,
 )
 from deployments.cluster.kubernetes_errors import cluster_error
+from deployments.cluster.kubernetes_quota import is_of_quota
 
 FIELD_MANAGER = "quartermaster"
 _APPLY = "application/apply-patch+yaml"
@@ -238,7 +239,7 @@ class KubernetesCluster:
             is_about_it = any(
                 _namespace(name).is_named_by(failure.get("details")) for name in ("", namespace)
             )
-            is_quota = "exceeded quota" in str(failure.get("message", ""))
+            is_quota = is_of_quota(str(failure.get("message", "")))
             if failure.get("reason") == "Forbidden" and is_about_it and not is_quota:
                 raise PermanentClusterError(
                     f"The namespace {namespace} does not exist and the cluster's credentials may not "

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from deployments.cluster.base import Condition, ConditionType, Manifest, Observed
+from deployments.cluster.kubernetes_quota import is_of_quota, way_out
 from deployments.cluster.summary import summarise
 
 _IMAGE_REASONS = {
@@ -60,12 +61,12 @@ def _of_deployment(status: dict[str, Any]) -> Iterator[Condition]:
     for condition in status.get("conditions", []):
         kind, reason, message = condition["type"], condition.get("reason", ""), condition.get("message", "")
         if kind == "ReplicaFailure" and condition["status"] == "True":
-            if "exceeded quota" in message:
+            if is_of_quota(message):
                 yield Condition(
                     ConditionType.QUOTA_EXCEEDED,
                     "True",
                     "ExceededQuota",
-                    f"{_sentence(message)} Raise the namespace's ResourceQuota, or ask for fewer replicas.",
+                    f"{_sentence(message)} {way_out(message, ask_for='fewer replicas')}.",
                 )
             else:
                 yield Condition(ConditionType.CANNOT_START, "True", reason, _sentence(message))

@@ -2,9 +2,11 @@
 
 import json
 import re
+from dataclasses import replace
 
 from deployments.cluster.base import PermanentClusterError, QuotaExceededError, TemporaryClusterError
 from deployments.cluster.kubernetes_answers import Asked, failure_in, strange_answer
+from deployments.cluster.kubernetes_quota import is_of_quota, way_out
 
 _DENIED = re.compile(
     r'cannot (\w+) resource "([^"]+)" in API group "([^"]*)"(?: in the namespace "([^"]+)")?'
@@ -34,14 +36,17 @@ def cluster_error(
     failure = failure_in(status, body)
     if failure is None and not (status in (408, 429) or status >= 500):
         return strange_answer(status, body)
-    if status == 403 and "exceeded quota" in message:
+    details = (failure or {}).get("details")
+    is_about_it = asked is None or not details or asked.is_named_by(details)
+    # What forbids to create an object may leave its name out.
+    is_of_it = is_about_it or (asked is not None and replace(asked, name="").is_named_by(details))
+    if failure and is_of_it and 400 <= status < 500 and status != 401 and is_of_quota(message):
         return QuotaExceededError(
-            f"{_short(message)}. Raise the namespace's ResourceQuota, or ask for less; it goes on by itself."
+            f"{_short(message)}. {way_out(message, ask_for='less')}; it goes on by itself then."
         )
     is_passing = status in (408, 409, 429) or status >= 500
     if is_passing or "is being terminated" in message:
         return TemporaryClusterError(f"The cluster cannot do it now (HTTP {status}): {_short(message)}")
-    details = (failure or {}).get("details")
     if status == 401:
         return TemporaryClusterError(
             "The cluster, or a proxy in front of it, refuses our credentials: they have expired or were withdrawn. "
@@ -52,7 +57,6 @@ def cluster_error(
             f"The cluster, or a proxy in front of it, refuses something (HTTP {status}: {_short(message)}) and does "
             "not say which object. Check the proxies; it is tried again every minute."
         )
-    is_about_it = asked is None or not details or asked.is_named_by(details)
     if not is_about_it or (status == 404 and (failure or {}).get("reason") != "NotFound"):
         return strange_answer(status, body)
     if status == 403:

@@ -171,6 +171,59 @@ def test_a_quota_waits_wherever_it_is_met():
     assert "exceeded quota: small" in str(error)
 
 
+NEEDS_AMOUNTS = (
+    'deployments.apps "smollm" is forbidden: failed quota: gpu: must specify requests.cpu for: engine'
+)
+QUOTAS = [
+    (
+        403,
+        'deployments.apps "smollm" is forbidden: insufficient quota to match these scopes: [{PriorityClass In [high]}]',
+        ABOUT_IT,
+    ),
+    (403, NEEDS_AMOUNTS, ABOUT_IT),
+    (403, 'admission webhook "kueue.example.com" denied the request: quota exceeded', None),
+    (400, 'admission webhook "q.example.com" denied the request: exceeded quota: a', None),
+    (422, 'admission webhook "q.example.com" denied the request: Quota Exceeded for team a', None),
+    (403, 'deployments.apps "smollm" is forbidden: Exceeded quota: small', ABOUT_IT),
+    (429, 'admission webhook "q.example.com" denied the request: quota exceeded', None),
+]
+
+
+@pytest.mark.parametrize(("status", "message", "details"), QUOTAS, ids=str)
+def test_a_quota_waits_whoever_says_it_and_in_whichever_words(status, message, details):
+    more = {"details": details} if details else {}
+    error = cluster_error(status, "whatever", status_body(status, message=message, **more), DEPLOYMENT)
+    assert isinstance(error, QuotaExceededError)
+    assert message in str(error)
+    failed = {"type": "ReplicaFailure", "status": "True", "reason": "FailedCreate", "message": message}
+    (problem,) = observed(stored(replicas=0, conditions=[failed]), []).problems
+    assert (problem.type, problem.reason) == ("QuotaExceeded", "ExceededQuota")
+    assert message in problem.message
+    for said in (str(error), problem.message):
+        assert ("LimitRange" in said) is (message == NEEDS_AMOUNTS)
+        assert ("Raise the namespace's quota" in said) is (message != NEEDS_AMOUNTS)
+
+
+@pytest.mark.parametrize(
+    "message", ["quotas.example.com is forbidden", "the quota controller denied it", "no"]
+)
+def test_what_only_speaks_of_quotas_is_no_quota(message):
+    body = status_body(403, message=message, details=ABOUT_IT)
+    assert isinstance(cluster_error(403, "Forbidden", body, DEPLOYMENT), PermanentClusterError)
+    failed = {"type": "ReplicaFailure", "status": "True", "reason": "FailedCreate", "message": message}
+    (problem,) = observed(stored(replicas=0, conditions=[failed]), []).problems
+    assert problem.type == "CannotStart"
+
+
+def test_a_proxy_that_speaks_of_a_quota_is_nobodys_quota():
+    of_another = {"details": ABOUT_IT | {"name": "other"}}
+    strangers = ["quota exceeded", '{"message": "quota exceeded"}']
+    for body in [*strangers, status_body(403, message="quota exceeded", **of_another)]:
+        error = cluster_error(403, "Forbidden", body, DEPLOYMENT)
+        assert not isinstance(error, QuotaExceededError)
+        assert isinstance(error, TemporaryClusterError)
+
+
 def test_a_namespace_that_is_going_away_can_be_made_anew_later():
     body = status_body(403, message='services "x" is forbidden: namespace n because it is being terminated')
     assert isinstance(cluster_error(403, "Forbidden", body), TemporaryClusterError)

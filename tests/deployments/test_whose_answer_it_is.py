@@ -343,6 +343,20 @@ def test_a_missing_namespace_is_made_only_on_the_word_of_the_api_server(stub, ku
         assert (("POST", "/api/v1/namespaces") in stub.asked) is is_made
 
 
+@pytest.mark.parametrize("name", ["", "quartermaster"])
+@pytest.mark.parametrize(
+    "words", ["exceeded quota: few", "insufficient quota to match these scopes", "Quota exceeded"]
+)
+def test_a_quota_of_namespaces_waits(stub, kubernetes, name, words):
+    message = f'namespaces "quartermaster" is forbidden: {words}'
+    absent = failure(404, "NotFound", "namespaces not found", kind="namespaces", name="quartermaster")
+    full = failure(403, "Forbidden", message, kind="namespaces", name=name)
+    answers = {"PATCH": (404, JSON, absent), "POST": (403, JSON, full)}
+    stub.answer = lambda method, path, body: answers.get(method) or Stub.answer(stub, method, path, body)
+    with pytest.raises(QuotaExceededError, match=words):
+        kubernetes.apply(engine_manifests(engine_spec()))
+
+
 def test_a_refusal_of_the_very_object_is_a_refusal(stub, kubernetes):
     details = {"name": "smollm", "group": "apps", "kind": "Deployment"}
     stub.answer = lambda method, path, body: (

@@ -1,0 +1,21 @@
+"""What is said where a quota refuses something: by an API server, by a controller of it, or by an admission webhook."""
+
+import re
+
+_QUOTA = re.compile(r"\b(?:exceeded|insufficient|failed) quota\b|\bquota exceeded\b", re.IGNORECASE)
+_ASKS_FOR_AMOUNTS = re.compile(r"\bfailed quota\b.*\bmust specify\b", re.IGNORECASE | re.DOTALL)
+
+
+def is_of_quota(message: str) -> bool:
+    """Whether the message of a refusal says that a quota is the reason."""
+    return _QUOTA.search(message) is not None
+
+
+def way_out(message: str, *, ask_for: str) -> str:
+    """The sentence that says what to do about such a message. `ask_for` is what could be asked for instead."""
+    if _ASKS_FOR_AMOUNTS.search(message):
+        return (
+            "The quota wants amounts that our pods do not all state, so waiting alone does not help: give the "
+            "namespace a LimitRange that fills them in, or take them out of its ResourceQuota"
+        )
+    return f"Raise the namespace's quota, or ask for {ask_for}"
