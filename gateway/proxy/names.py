@@ -7,6 +7,7 @@ arguments it gives to tools, are never touched.
 import hashlib
 import json
 import re
+from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
 
@@ -21,10 +22,54 @@ from gateway.proxy.whole_answers import as_json
 _MEMBERS = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _CHOICES = b'"choices":'
 _ENDS = (b"]}", b'],"usage":null}')  # of chunks that hold nothing behind their choices
-_INSIDE = re.compile(  # what may stand in choices and is not a model's words
-    rb'"(?:model|error|kv_transfer_params|ec_transfer_params|disaggregated_params|encoded_opaque_state|provider|'
-    rb'meta_info|nvext|__verbose|routed_experts)"\s*:'
+_STRING = rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"'
+# What stands in nearly all choices and data: a model's words, numbers, and names that every dialect has.
+_PLAIN = re.compile(
+    rb'(?:[\[\]{},\s]++|(?:null|true|false|-?\d[\d.eE+-]*+)(?=[\s,\]}])|"(?:'
+    rb'(?:content|reasoning_content|reasoning|thinking|refusal|arguments|text|transcript|token|embedding|b64_json|'
+    rb'stop_reason|matched_stop)"\s*+:\s*+(?:' + _STRING + rb'|(?=[^\s"]))'
+    rb'|(?:role|type|finish_reason)"\s*+:\s*+(?:"[a-z_]{1,30}+"|null)'
+    rb'|object"\s*+:\s*+"(?:embedding|list|chat\.completion(?:\.chunk)?|text_completion)"'
+    rb'|(?:function|function_call)"\s*+:\s*+\{\s*+(?:"name"\s*+:\s*+' + _STRING + rb')?'
+    rb'|(?:index|delta|message|tool_calls|function_call|logprobs|logprob|top_logprobs|bytes|audio|annotations|usage|'
+    rb'token_ids|name|id)"\s*+:\s*+(?=[^\s"])'
+    rb'))*+',
+    re.DOTALL,
+)  # fmt: skip
+# Usage of nothing but numbers.
+_NUMBERS = re.compile(
+    rb'(?:[\[\]{},\s]++|(?:null|true|false|-?\d[\d.eE+-]*+)(?=[\s,\]}])|"[A-Za-z_]{1,64}+"\s*+:\s*+(?=[^\s"]))*+'
 )
+# Members that hold a model's words, or numbers and bytes of its: nothing in them is looked at.
+_WORD_NAMES = """
+content arguments parsed input logprobs prompt_logprobs reasoning_content reasoning thinking refusal text transcript
+partial_json summary signature encrypted_content embedding b64_json tokens token token_ids bytes stop_reason
+matched_stop related_questions
+"""
+_WORDS = frozenset(_WORD_NAMES.split())
+_OF_THE_WEB = frozenset(("citations", "search_results", "images", "annotations", "image_url"))
+_MODEL_NAMES = frozenset(("model_name", "model_id", "model_version", "modelName", "modelId", "modelVersion"))
+_FUNCTIONS = frozenset(("function", "function_call", "custom"))
+_USAGES = frozenset(("usage", "timings", "usageMetadata", "usage_metadata"))
+# Words that usage has in some dialects, beside its numbers.
+_TIER_NAMES = """
+service_tier serviceTier tier search_context_size modality trafficType currency unit type object
+"""
+_TIERS = frozenset(_TIER_NAMES.split())
+# Texts with which dialects say what a part is; a backend's host may be called like one of them.
+_KINDS = {
+    "object": re.compile(r"chat\.completion(?:\.chunk)?|text_completion|list|embedding"),
+    "role": re.compile(r"[a-z_]{1,30}"),
+    "type": re.compile(r"(?:reasoning\.)?[a-z_]{1,30}"),
+    "finish_reason": re.compile(r"[a-z_]{1,30}"),
+    "service_tier": re.compile(r"auto|default|flex|priority|scale|standard|batch|on_demand"),
+}
+_ORDINARY = re.compile(r"[a-z_]{1,64}")  # names of members that are no names of hosts
+_TIER = re.compile(r"[A-Za-z][A-Za-z_]{0,30}")
+_NUMBER = re.compile(r"-?\d{1,30}(?:\.\d{1,30})?(?:[eE][+-]?\d{1,3})?")
+_TALLY_NAME = re.compile(r"[A-Za-z_]\w{0,63}", re.ASCII)
+_DEEPEST = 64  # levels of an answer; what lies deeper is left out
+_ANY_TOOL_CALL = re.compile(r"functions\.[\w-]{1,100}:\d{1,4}")  # Kimi's ids, which it wants back as they are
 _NEXT_MEMBER = re.compile(rb'\],\s*"')
 # Members that tell where and how an answer was made. `usage`, `choices` and what else clients read pass.
 _PRIVATE = re.compile(
@@ -88,7 +133,7 @@ class Names:
             cut > 0
             and payload[:cut] == self._head
             and payload.endswith(_ENDS)
-            and not _INSIDE.search(payload, cut)
+            and _PLAIN.fullmatch(payload, cut + len(_CHOICES))
             and not (_NEXT_MEMBER.search(payload, cut, len(payload) - 14))
         ):
             return b"data: " + self._clean_head + payload[cut:]
@@ -151,16 +196,23 @@ class Names:
                 value = self._other(bytes(value))
                 if value is None:
                     continue
-            elif name != "usage":
-                value = self._nested(bytes(value))
+            elif name in _USAGES:
+                value = self._usage(bytes(value))
+            else:
+                value = self._known(name, bytes(value))
+                if value is None:
+                    continue
             parts.append(orjson.dumps(name) + b":" + bytes(value))
         return b"{" + b",".join(parts) + b"}"
 
     def _id(self, value: bytes) -> bytes:
         """The id of an answer; one made of it where it could name a host, a path or a model."""
-        if value[:1] != b'"' or (_PLAIN_ID.fullmatch(value) and self._own not in value.lower()):
+        if value[:1] != b'"':
+            return value if value[:1] not in b"[{" else b"null"
+        is_plain = _PLAIN_ID.fullmatch(value) and self._own not in value.lower()
+        if is_plain and not self.scrubber.could_name_host(value.decode()):
             return value
-        return b'"id-' + hashlib.sha256(b"id " + value).hexdigest()[:24].encode() + b'"'
+        return orjson.dumps(_digest(value))
 
     def _other(self, value: bytes) -> bytes | None:
         """A member of a name that is not known, without what names this backend or a place; None if nothing is
@@ -168,14 +220,7 @@ class Names:
         """
         if value[:1] not in b'[{"':
             return value
-        try:
-            whole = orjson.loads(value)
-        except orjson.JSONDecodeError:  # half a surrogate, which is JSON nevertheless
-            whole = json.loads(value)
-        clean = self._without_places(self._pruned(whole))
-        if clean == whole:
-            return value
-        return None if clean is None else json.dumps(clean).encode()
+        return _rewritten(value, lambda whole: self._without_places(self._pruned(whole)))
 
     def _without_places(self, value: Any) -> Any:
         """Texts that name something of ours become None; members of an object that are one are left out."""
@@ -188,32 +233,127 @@ class Names:
             return {name: one for name, one in cleaned.items() if one is not None or value[name] is None}
         return value
 
-    def _nested(self, value: bytes) -> bytes:
-        """A member's value without the names in it; the same bytes if there are none."""
-        if value[:1] not in b"[{" or not _INSIDE.search(value):
+    def _known(self, name: str, value: bytes) -> bytes | None:
+        """A member that clients read, without names and places in it; the same bytes if there are none.
+
+        None if nothing is left.
+        """
+        if name not in _OF_THE_WEB and _PLAIN.fullmatch(value):
             return value
-        try:
-            return orjson.dumps(self._pruned(orjson.loads(value)))
-        except orjson.JSONDecodeError:  # half a surrogate, which is JSON nevertheless
-            return json.dumps(self._pruned(json.loads(value))).encode()
+        return _rewritten(value, lambda whole: self._cleaned(name, whole, ""))
+
+    def _usage(self, value: bytes) -> bytes:
+        """The numbers of a usage object, and the few words that dialects have in it; the same bytes if that is all."""
+        if _NUMBERS.fullmatch(value):
+            return value
+        return _rewritten(value, self._tally) or b"null"
+
+    def _tally(self, value: Any, name: str = "", depth: int = 0) -> Any:
+        if isinstance(value, str):
+            is_harmless = _NUMBER.fullmatch(value) or (
+                name in _TIERS and _TIER.fullmatch(value) and self._text(name, value, "") == value
+            )
+            return value if is_harmless else None
+        if depth > _DEEPEST:
+            return None
+        if isinstance(value, list):
+            tallied = [(one, self._tally(one, name, depth + 1)) for one in value]
+            return [clean for one, clean in tallied if clean is not None or one is None]
+        if isinstance(value, dict):
+            kept: dict[str, Any] = {}
+            for key, one in value.items():
+                clean = self._tally(one, key, depth + 1)
+                if _TALLY_NAME.fullmatch(key) and self._is_fit(key) and (clean is not None or one is None):
+                    kept[key] = clean
+            return kept
+        return value
+
+    def _cleaned(self, name: str, value: Any, within: str, depth: int = 0) -> Any:
+        """The value of a member called `name` of a member called `within`, without what names something of ours.
+
+        What the model wrote stays as it is. None if nothing may be shown.
+        """
+        if name in _WORDS or (name == "name" and within in _FUNCTIONS):
+            return value
+        if name in _USAGES:
+            return self._tally(value)
+        if isinstance(value, str):
+            return self._text(name, value, within)
+        if depth > _DEEPEST:
+            return None
+        if isinstance(value, list):
+            return [self._cleaned(name, one, within, depth + 1) for one in value]
+        if not isinstance(value, dict):
+            return value
+        within = within if within in _OF_THE_WEB else name
+        kept: dict[str, Any] = {}
+        for key, one in value.items():
+            if key == "error" and one is not None:
+                kept[key] = error_shown(read_error({"error": one}), self.scrubber, self._secrets)
+            elif not _is_private(key) and (within in _OF_THE_WEB or self._is_fit(key)):
+                clean = self._cleaned(key, one, within, depth + 1)
+                if clean is not None or one is None:
+                    kept[key] = clean
+        return kept
+
+    def _is_fit(self, name: str) -> bool:
+        """Whether the name of a member names nothing of ours."""
+        return _ORDINARY.fullmatch(name) is not None or self.scrubber.is_clean(name)
+
+    def _text(self, name: str, text: str, within: str) -> str | None:
+        """A text that no model wrote; None if it names something of ours."""
+        kind = _KINDS.get(name)
+        if kind is not None and kind.fullmatch(text):
+            return text
+        if name in _MODEL_NAMES or text in self._told:
+            return self._public_name
+        if name == "data" and within == "audio":
+            return text
+        if name in _OF_THE_WEB or within in _OF_THE_WEB:
+            return text if text.startswith("data:") or self.scrubber.is_public(text) else None
+        if name == "id" and _ANY_TOOL_CALL.fullmatch(text):
+            return text
+        if name == "id" and (not self.scrubber.is_clean(text) or self.scrubber.could_name_host(text)):
+            return _digest(text.encode())
+        return text if self.scrubber.is_clean(text) else None
 
     def _pruned(self, value: Any) -> Any:
-        """Without private members, at any depth but in what the model wrote."""
+        """Without private members, at any depth."""
         if isinstance(value, list):
             return [self._pruned(one) for one in value]
         if not isinstance(value, dict):
             return value
-        kept = {}
+        kept: dict[str, Any] = {}
         for name, inner in value.items():
-            if name in ("content", "arguments", "parsed", "input", "logprobs"):
-                kept[name] = inner
-            elif name == "model" and isinstance(inner, str):
+            if name == "model" and isinstance(inner, str):
                 kept[name] = self._public_name if inner in self._told else inner
             elif name == "error" and inner is not None:
                 kept[name] = error_shown(read_error({"error": inner}), self.scrubber, self._secrets)
             elif not _is_private(name):
                 kept[name] = self._pruned(inner)
         return kept
+
+
+def _rewritten(value: bytes, clean: Callable[[Any], Any]) -> bytes | None:
+    """A value in JSON without what `clean` takes out of it; the same bytes if that is nothing.
+
+    None if nothing is left, or if it cannot be read.
+    """
+    try:
+        try:
+            whole = orjson.loads(value)
+        except orjson.JSONDecodeError:  # half a surrogate, or bytes that are no UTF-8
+            whole = json.loads(value.decode("utf-8", "replace"))
+        left = clean(whole)
+        if left == whole:
+            return value
+        return None if left is None else json.dumps(left).encode()
+    except (ValueError, RecursionError):
+        return None
+
+
+def _digest(value: bytes) -> str:
+    return "id-" + hashlib.sha256(b"id " + value).hexdigest()[:24]
 
 
 def _is_error(members: dict[str, Any]) -> bool:

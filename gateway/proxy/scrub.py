@@ -48,6 +48,11 @@ _ID = re.compile(
     r"|(?<![\w-])[0-9a-f]{24,}(?![\w-])",
     re.IGNORECASE,
 )
+# A machine in an id: `gpu-node-7-123`, `worker10_4`.
+_MACHINE = re.compile(
+    r"(?<![a-z0-9])(?:gpu|node|pod|worker|host|server|rack|replica|engine|instance|backend|vm|ip)[-_]?\d",
+    re.IGNORECASE,
+)
 _MARK = "[…]"
 _NEVER_SHOWN = re.compile(r"[\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]+|\s+")
 _MARKS = re.compile(r"(?:\[…\][\s,:;/]*){2,}")
@@ -68,8 +73,16 @@ class Scrubber:
         )
         places = {part for part in (urlsplit(url).hostname, urlsplit(url).netloc) if part}
         hosts = "|".join(re.escape(place) for place in sorted(places, key=len, reverse=True))
-        self._places = (
-            re.compile(rf"(?<![\w.-])(?:{hosts})(?::\d+)?(?![\w-])", re.IGNORECASE) if hosts else None
+        labels = _labels(urlsplit(url).hostname or "")
+        # A label with a digit or a hyphen is no word of a sentence.
+        telling = "|".join(re.escape(label) for label in labels if re.search(r"[\d-]", label))
+        parts = [rf"(?<![\w.-])(?:{hosts})(?::\d+)?(?![\w-])"] if hosts else []
+        if telling:
+            parts.append(rf"(?<![a-z0-9])(?:{telling})(?![a-z0-9])[\w.-]*(?::\d+)?")
+        self._places = re.compile("|".join(parts), re.IGNORECASE) if parts else None
+        either = "|".join(map(re.escape, labels))
+        self._labels = (
+            re.compile(rf"(?<![a-z0-9])(?:{either})(?![a-z0-9])", re.IGNORECASE) if labels else None
         )
 
     def sentence(self, text: str, *, secrets: tuple[str, ...] = ()) -> str:
@@ -101,6 +114,17 @@ class Scrubber:
         patterns = (self._places, _PATH, _IPV4, _IPV6, _HOST)
         return not any(pattern is not None and pattern.search(text) for pattern in patterns)
 
+    def is_public(self, text: str) -> bool:
+        """Whether a text about the web, a title or an address, names no host of ours."""
+        patterns = (self._places, *((_IPV4, _IPV6, _HOST) if "://" in text[:20] else ()))
+        return not any(pattern is not None and pattern.search(text) for pattern in patterns)
+
+    def could_name_host(self, word: str) -> bool:
+        """Whether an id holds a label of this backend's host, or what looks like a machine."""
+        return (self._labels is not None and self._labels.search(word) is not None) or (
+            _MACHINE.search(word) is not None
+        )
+
     def _but_the_name(self, text: str) -> str:
         """Take places and ids out of everything but the public name, which may look like one."""
         parts = text.split(self._public_name) if self._public_name else [text]
@@ -112,6 +136,15 @@ class Scrubber:
         for pattern in (_PATH, _IPV6, _IPV4, _HOST, _ID):
             text = pattern.sub(_MARK, text)
         return text
+
+
+def _labels(host: str) -> list[str]:
+    """What a host's name is made of, longest first, without its top-level domain and what is too short to tell."""
+    if ":" in host or re.fullmatch(r"[\d.]*", host):
+        return []
+    labels = host.split(".")
+    told = labels[:-1] if len(labels) > 1 else labels
+    return sorted({label for label in told if len(label) > 2}, key=len, reverse=True)
 
 
 def scrubber_of(config: BackendConfig, public_name: str) -> Scrubber:

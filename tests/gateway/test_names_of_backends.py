@@ -5,6 +5,9 @@ import json
 import pytest
 import requests
 
+from gateway.contract import BackendConfig
+from gateway.proxy.index import Backend
+from gateway.proxy.names import Names
 from tests.gateway.scripted_backend import OWN_NAME, USAGE, ScriptedBackend, add_route, chunk, plain
 
 MODEL = "aurora-shown"
@@ -186,3 +189,135 @@ def test_harmless_members_and_ids_stay_byte_for_byte(shared_road, scripted):
     )
     scripted.says(content)
     assert call(shared_road, scripted.key).content == content
+
+
+NODE = Backend(BackendConfig(id="b", url="http://gpu-node-7:8000", upstream_model="org/Qwen3-8B-AWQ"))
+SECRETS = ("Qwen3", "gpu-node-7", "8000")
+COUNTS = {
+    "prompt_tokens": 12,
+    "completion_tokens": 6,
+    "prompt_tokens_details": {"cached_tokens": 3, "audio_tokens": None},
+    "is_byok": False,
+    "cost": 0.0015,
+    "server_tool_use": {"web_search_requests": 1},
+    "cache_creation": {"ephemeral_5m_input_tokens": 4},
+    "service_tier": "default",
+    "total_cost": "0.0012",
+    "search_context_size": "low",
+}
+
+
+def as_whole(**told):
+    return json.loads(Names(NODE, MODEL).in_answer(json.dumps(plain(**told)).encode()))
+
+
+def as_second_chunk(**told):
+    names = Names(NODE, MODEL)
+    names.in_events(b"data: " + json.dumps(chunk()).encode() + b"\n\n")
+    event = names.in_events(b"data: " + json.dumps(chunk(**told)).encode() + b"\n\n")
+    return json.loads(event.removeprefix(b"data: "))
+
+
+both = pytest.mark.parametrize("shown", [as_whole, as_second_chunk])
+
+
+@both
+def test_usage_is_numbers_and_the_words_that_dialects_have(shown):
+    places = {
+        "model": "org/Qwen3-8B-AWQ", "host": "gpu-node-7", "backend": "http://gpu-node-7:8000", "note": "on gpu-node-7",
+        "gpu-node-7": 3, "by": ["gpu-node-7", {"worker": "gpu-node-7", "tokens": 5}],
+    }  # fmt: skip
+    usage = shown(usage=COUNTS | places)["usage"]
+    assert usage == COUNTS | {"by": [{"tokens": 5}]}
+    assert shown(usage=COUNTS)["usage"] == COUNTS
+    for name in ("timings", "x_groq"):
+        inner = {"usage": COUNTS | places, "host": "gpu-node-7"} if name == "x_groq" else COUNTS | places
+        assert not any(secret in json.dumps(shown(**{name: inner})) for secret in SECRETS)
+
+
+@both
+@pytest.mark.parametrize(
+    "told",
+    [
+        {"id": "gpu-node-7-123"}, {"id": "chatcmpl-GPU-NODE-7_1"}, {"id": {"host": "gpu-node-7"}},
+        {"object": "gpu-node-7"},
+        {"service_tier": "gpu-node-7"}, {"service_tier": ["http://gpu-node-7:8000"]}, {"created": "gpu-node-7"},
+        {"x_groq": {"id": "req_gpu-node-7", "debug": "gpu-node-7"}}, {"timings": {"host": "gpu-node-7"}},
+        {"data": [{"object": "embedding", "index": 0, "embedding": [0.5], "served": "gpu-node-7"}]},
+        {"data": [{"object": "gpu-node-7", "embedding": [0.5]}]}, {"prompt_filter_results": [{"gpu-node-7": 1}]},
+        {"citations": ["http://gpu-node-7:8000/x"]}, {"images": [{"image_url": {"url": "http://gpu-node-7:8000/1.png"}}]},
+    ],
+)  # fmt: skip
+def test_no_known_member_names_a_place(shown, told):
+    text = json.dumps(shown(**told))
+    assert not any(secret.lower() in text.lower() for secret in SECRETS)
+    assert "content" in text
+
+
+@both
+@pytest.mark.parametrize("place", ["delta", "message", "choice"])
+@pytest.mark.parametrize(
+    "told",
+    [
+        {"served_by": "gpu-node-7:8000"}, {"served_by": "gpu-node-7"}, {"model_name": "org/Qwen3-8B-AWQ"},
+        {"source": "http://gpu-node-7:8000"}, {"finish_reason": "gpu-node-7"}, {"role": "gpu-node-7"},
+        {"x": {"gpu-node-7": 1}},
+        {"usage": {"host": "gpu-node-7"}}, {"name": "gpu-node-7"}, {"annotations": [{"url": "http://gpu-node-7:8000/"}]},
+        {"tool_calls": [{"id": "gpu-node-7-1", "type": "function", "function": {"name": "buy", "arguments": "{}"}}]},
+        {"function": {"name": "buy", "arguments": "{}", "served": "gpu-node-7"}},
+        {"audio": {"id": "gpu-node-7", "data": "aGk="}},
+        {"\\u0073erved": "gpu-node-7"},
+    ],
+)  # fmt: skip
+def test_nothing_in_the_choices_names_a_place(shown, place, told):
+    choice = {"index": 0, "delta": {"content": "hi"}, "message": {"content": "hi"}}
+    (choice if place == "choice" else choice[place]).update(told)
+    text = json.dumps(shown(choices=[choice]))
+    assert not any(secret in text for secret in SECRETS)
+    assert text.count('"hi"') == 2
+
+
+@both
+def test_what_a_model_says_of_its_host_stays_as_it_said_it(shown):
+    said = "Qwen3-8B-AWQ on http://gpu-node-7:8000/srv/models/x"
+    message = {
+        "role": "assistant", "content": said, "reasoning_content": said, "reasoning": said,
+        "refusal": said, "source": "the web",
+        "tool_calls": [{"id": "functions.buy:12", "type": "function",
+                        "function": {"name": "gpu-node-7", "arguments": said}}],
+        "audio": {"id": "audio_1", "data": "a/b/c/gpu-node-7", "transcript": said},
+        "reasoning_details": [{"type": "reasoning.text", "text": said, "format": "unknown", "index": 0}],
+        "annotations": [{"type": "url_citation",
+                         "url_citation": {"url": "https://www.example.com/a/b", "title": "A/B of it"}}],
+        "images": [{"type": "image_url", "image_url": {"url": "data:image/png;base64,/a/b/c+gpu-node-7"}}],
+    }  # fmt: skip
+    logprobs = {"content": [{"token": "gpu-node-7", "logprob": -0.1, "bytes": [1], "top_logprobs": []}]}
+    choices = [{"index": 0, "message": message, "delta": message, "text": said, "logprobs": logprobs,
+                "finish_reason": "stop", "stop_reason": "gpu-node-7"}]  # fmt: skip
+    assert shown(choices=choices, citations=["https://www.example.com/a/b"])["choices"] == choices
+    for one in choices[0], {"index": 0, "delta": {"served_by": "gpu-node-7", **message}}:
+        assert shown(choices=[one])["choices"][0]["delta"] == message
+
+
+def test_ids_that_name_no_host_stay_and_others_are_the_same_in_every_chunk():
+    for told in ("chatcmpl-9f_A", "cmpl-0a1b2c3d", "gen-1731-xYz", "msg_01AbC"):
+        assert as_whole(id=told)["id"] == told
+    for told in ("worker10-4", "x-pod_3-1"):
+        assert as_whole(id=told)["id"].startswith("id-")
+    assert as_second_chunk(id="gpu-node-7-1")["id"] == as_second_chunk(id="gpu-node-7-1")["id"]
+
+
+def test_labels_of_a_long_host_name_are_places_too():
+    backend = Backend(BackendConfig(id="b", url="http://atlas-9.models.internal/v1", upstream_model="org/m"))
+    answer = Names(backend, MODEL).in_answer(json.dumps(plain(id="models-1", x={"by": "atlas-9"})).encode())
+    assert b"atlas-9" not in answer
+    assert b"models" not in answer
+
+
+@pytest.mark.parametrize("host", ["chat", "embedding", "default", "reasoning", "list"])
+def test_a_host_called_like_a_word_of_the_dialect_changes_no_answer(host):
+    backend = Backend(BackendConfig(id="b", url=f"http://{host}:8000/v1", upstream_model=host))
+    vectors = [{"object": "embedding", "index": 0, "embedding": [0.5], "x": "all is well"}]
+    whole = plain(data=vectors, service_tier="default", model=MODEL, usage={**COUNTS, "x2": 1})
+    whole["choices"][0]["message"]["reasoning_details"] = [{"type": "reasoning.text", "text": host}]
+    assert json.loads(Names(backend, MODEL).in_answer(json.dumps(whole).encode())) == whole
