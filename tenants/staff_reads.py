@@ -27,6 +27,7 @@ OF_ONE: Final = "tenant.read_by_staff"
 OF_SEVERAL: Final = "tenants.read_by_staff"
 VERBS: Final = (OF_ONE, OF_SEVERAL)
 SAFE: Final = ("GET", "HEAD")
+EMPTY: Final = (204, 205)
 OWN: Final = "/account/"  # a person's own tokens and sessions
 PEOPLE: Final = (  # elsewhere people are named who did something, which the tenant's own rows say
     "admin:tenants_user_",
@@ -95,10 +96,13 @@ def with_what_was_read(entries: Iterable[AuditEntry]) -> None:
 
 
 def _shows_rows(request: HttpRequest, response: HttpResponse) -> bool:
-    """An answer to a question, or a form that came back."""
+    """An answer with content: to a question, a step before a deed, or what a deed or its refusal shows."""
     if request.path_info.startswith(OWN):
         return False
-    return response.status_code in (200, 206) if request.method in SAFE else response.status_code == 422
+    status = response.status_code
+    if request.method in SAFE:
+        return status in (200, 206)
+    return (200 <= status < 300 and status not in EMPTY) or status in (400, 409, 422)
 
 
 def _tenants_of(people: set[UUID]) -> set[UUID]:

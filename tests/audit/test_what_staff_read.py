@@ -7,6 +7,7 @@ from datetime import timedelta
 
 import pytest
 from django.db import DatabaseError, connection, transaction
+from django.http import HttpResponse
 from django.test.utils import CaptureQueriesContext
 from django.utils.timezone import now
 
@@ -14,9 +15,9 @@ from billing.exports import ask_for_audit_export, build_export, file_for_downloa
 from billing.models import Export
 from tenants.actions import add_member, create_service_account, issue_personal_access_token
 from tenants.audit import record
-from tenants.models import AuditEntry, FederatedIdentity, GroupRule, StaffRead
+from tenants.models import AuditEntry, FederatedIdentity, GroupRule, StaffRead, Tenant
 from tenants.reading import MOST_TENANTS
-from tenants.staff_reads import _note
+from tenants.staff_reads import StaffReadMiddleware, _note
 from tests.concurrency import at_the_same_time
 from tests.factories import ApiKeyFactory, ProjectFactory, TenantFactory, UserFactory, member_of, staff
 
@@ -212,6 +213,29 @@ def test_lists_over_many_tenants_leave_one_entry_of_none(client, lab, operator, 
         assert client.get(address).status_code == 200
     assert entries(one_more) == []
     assert [(entry.tenant, entry.actor) for entry in of_none()] == [(None, operator)]
+
+
+@pytest.mark.parametrize("status", [200, 201, 202, 400, 409, 422])
+def test_rows_in_the_answer_to_a_post_are_read(lab, operator, rf, status):
+    """A step before a deed, what a deed answers, and a form or page that comes back."""
+    answer_of_post(rf, lab, operator, status)
+    assert len(entries(lab)) == 1
+
+
+@pytest.mark.parametrize("status", [204, 302, 403, 404])
+def test_an_answer_to_a_post_without_rows_is_not_read(lab, operator, rf, status):
+    answer_of_post(rf, lab, operator, status)
+    assert entries(lab) == []
+
+
+def answer_of_post(rf, tenant, person, status):
+    def answer(request):
+        Tenant.objects.get(pk=tenant.pk)
+        return HttpResponse(status=status)
+
+    request = rf.post("/admin/tenants/apikey/")
+    request.user, request.resolver_match = person, None
+    StaffReadMiddleware(answer)(request)
 
 
 def test_noting_several_tenants_costs_no_more_questions_than_one(lab, operator):
