@@ -1,7 +1,8 @@
 """When two names look alike: their skeletons are equal (after Unicode Technical Standard 39, section 4).
 
-The tables hold letters of other scripts that look like a Latin one in the fonts of browsers and mail programs. It is
-stricter than the standard: case, accents, spaces and punctuation do not tell two names apart either.
+The tables hold letters of other scripts that look like a Latin one in the fonts of browsers and mail programs. They
+are shorter than the standard's: scripts that nobody writes today stand in no new name (tenants/letters.py). Case,
+accents, spaces and punctuation, which the standard tells apart, do not tell two names apart here.
 """
 
 from __future__ import annotations
@@ -22,8 +23,8 @@ _ALWAYS: Final = _table({
     "n": "ν", "o": "оο", "p": "рρ", "q": "ԛ", "r": "г", "s": "ѕ", "t": "тτ", "u": "и", "w": "ԝ", "x": "хχ",
     "y": "уυ", "z": "ζ", "3": "з",
 }) | _table({  # rarer ones, of which the like holds but for һ beside н, ь beside в and ӏ beside і
-    "b": "ь", "f": "ғ", "g": "ց", "h": "һհ", "j": "յ", "l": "ӏլ", "n": "пո", "o": "օ", "q": "զ", "s": "տ", "u": "ս",
-    "v": "ѵ", "w": "шաω",
+    "b": "ь", "f": "ғ", "g": "ցԍ", "h": "һհ", "j": "յ", "l": "ӏլ", "n": "пո", "o": "օ", "q": "զ", "s": "տ", "u": "ս",
+    "v": "ѵ", "w": "шաω", "m": "ϻ",
 }) | _table(dict(zip("abcdefghijklmnoprstuvwxyz", "ꓮꓐꓚꓓꓰꓝꓖꓧꓲꓙꓗꓡꓟꓠꓳꓑꓣꓢꓔꓴꓦꓪꓫꓬꓜ", strict=True)))  # fmt: skip
 # Compatibility forms make another sigma of these, which has no such look.
 _LUNATE: Final = str.maketrans("ϲϹ", "cC")

@@ -12,6 +12,7 @@ from django.utils.translation import gettext as _
 
 from tenants import audit
 from tenants.errors import Conflict
+from tenants.letters import foreign_to_names
 from tenants.local_days import zones_to_choose
 from tenants.look_alikes import skeleton
 from tenants.models import DataClass, Limit, Tenant, User
@@ -42,7 +43,7 @@ def create_tenant(
     if by is not None:
         require(by, "tenants.create_tenant")
     tenant = Tenant(slug=slug, name=name, **fields)
-    _clean(tenant)
+    _clean(tenant, named_before="")
     if by is not None:
         _check_slug_reads_alone(slug)
     try:
@@ -91,7 +92,7 @@ def change_tenant(pk: UUID | str, *, by: User, **fields: Any) -> Tenant:
         if name not in SETTINGS:
             raise TypeError(f"{name} is no setting of a tenant")
         setattr(tenant, name, value)
-    _clean(tenant)
+    _clean(tenant, named_before=before["name"])
     changes = audit.difference(before, tenant, SETTINGS)
     if not changes:
         return tenant
@@ -139,13 +140,18 @@ def _refuse_look_alike(error: IntegrityError) -> None:
         ) from error
 
 
-def _clean(tenant: Tenant) -> None:
-    """Bring the fields into their form. Raises ValidationError by field."""
+def _clean(tenant: Tenant, *, named_before: str) -> None:
+    """Bring the fields into their form; a name of before stays. Raises ValidationError by field."""
     problems: dict[str, Any] = {}
     try:
         tenant.clean_fields(exclude=["name_skeleton"])
     except ValidationError as error:
         problems |= error.error_dict
+    if "name" not in problems and tenant.name != named_before and (foreign := foreign_to_names(tenant.name)):
+        problems["name"] = _(
+            "The character %(code)s (%(character)s) is not for names. Use letters of a script that is written "
+            "today, such as Latin, Greek, Cyrillic, Arabic, Devanagari or Han, and no symbols that look like letters."
+        ) % {"code": f"U+{ord(foreign):04X}", "character": foreign}
     if "timezone" not in problems and tenant.timezone not in zones_to_choose():
         problems["timezone"] = _("Use an IANA name, such as Europe/Berlin.")
     if "regions" not in problems:

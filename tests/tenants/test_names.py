@@ -242,7 +242,9 @@ def test_the_trail_shows_clean_labels(lab, owner):
 
 
 @pytest.mark.as_owner
-@pytest.mark.parametrize("number", ["0029_more_look_alikes", "0030_look_alikes_of_one_script"])
+@pytest.mark.parametrize(
+    "number", ["0029_more_look_alikes", "0030_look_alikes_of_one_script", "0032_two_more_look_alikes"]
+)
 def test_skeletons_of_before_are_computed_again(number):
     migration = importlib.import_module(f"tenants.migrations.{number}")
     first, second = TenantFactory(slug="a", name="Aurora Bank"), TenantFactory(slug="b", name="Second")
