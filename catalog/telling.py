@@ -123,6 +123,7 @@ def tracks_of(reviews: list[Review]) -> list[Words]:
 _DEEDS = {
     "access_request.raised": gettext_noop("sent the request"),
     "access_request.facts_changed": gettext_noop("found that the facts have changed"),
+    "access_request.asked_again": gettext_noop("found that a review has to be done again"),
     "access_request.withdrawn": gettext_noop("withdrew the request"),
     "access_request.approved": gettext_noop("completed the reviews: access is approved"),
     "access_request.rejected": gettext_noop("refused the request"),

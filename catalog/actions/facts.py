@@ -11,7 +11,7 @@ from django.utils.translation import gettext as _
 
 from catalog import rules
 from catalog.actions.access_requests import facts_of
-from catalog.models import AccessRequest, CatalogModel, Review, ReviewDecision
+from catalog.models import AccessRequest, CatalogModel, RequestDelegate, Review, ReviewDecision
 from catalog.prices import hold_prices, monthly_cost
 from tenants import audit
 from tenants.models import User
@@ -50,7 +50,7 @@ def renew_facts(
 
     A track that the rules want now and that the request does not have is added. One that was approved, or by one of
     several people, on facts that are worse now is asked again, in another round, whether the rules still want it or
-    not. The audit entry has old and new facts.
+    not; so is one approved by somebody who could act for the asker since. The audit entry has old and new facts.
 
     Args:
         opens_reviews: False where the request is about to end, and only shows what was true then.
@@ -89,7 +89,7 @@ def renew_facts(
         update_fields=["facts", "expected_monthly_cost", "currency", "rule_version", "rule_trace"]
     )
     audit.record(
-        "access_request.facts_changed",
+        "access_request.facts_changed" if before != present or added else "access_request.asked_again",
         actor=by,
         subject=access_request,
         changes=audit.difference(before, present, sorted(present)),
@@ -117,6 +117,9 @@ def _outdated(review: Review, facts: rules.Facts) -> str:
     )
     if review.state not in (Review.State.PENDING, Review.State.APPROVED):
         return ""
+    delegates = RequestDelegate.objects.across_tenants().filter(access_request=review.access_request_id)
+    if approvals.filter(reviewer__in=delegates.values("person")).exists():
+        return _("Who approved it could act for the service account that asked, while the request was open.")
     return next(filter(None, (what_is_worse(review, approval.facts, facts) for approval in approvals)), "")
 
 

@@ -9,11 +9,11 @@ import pytest
 from django.core.exceptions import PermissionDenied
 from django.db import DatabaseError, connection, transaction
 
-from catalog.actions import decide_review
+from catalog.actions import decide_review, raise_access_request
 from catalog.models import RequestDelegate, Review, ReviewDecision
 from tenants import actions
 from tenants.actions import people
-from tenants.models import ApiKey, Membership
+from tenants.models import ApiKey, AuditEntry, Membership
 from tests.factories import TenantFactory, member_of, staff
 
 ASKING = {
@@ -230,6 +230,55 @@ def test_a_deactivated_issuer_who_is_back_does_not_decide(lab, owner, operator, 
     selma = type(selma).objects.get(pk=selma.pk)
     with pytest.raises(PermissionDenied, match="had issued a token"):
         decide_review(review.pk, by=selma, verdict="approve")
+
+
+@pytest.fixture
+def approved_too_early(lab, project, priced_model, owner):
+    """A program's request with two tracks: the first approved by somebody who could make its tokens afterwards."""
+    account = actions.create_service_account(lab, name="Nightly", role="developer", by=owner)
+    given = {"purpose": "Letters.", "expected_tokens_per_day": 1000, "data_class": "confidential"}
+    asked = raise_access_request(project, priced_model.name, by=account, **given)
+    early = staff("security-reviewer")
+    security = Review.objects.in_tenant(lab).get(access_request=asked, track="security")
+    assert decide_review(security.pk, by=early, verdict="approve").state == "approved"
+    actions.add_member(lab, early, "admin", by=None)
+    actions.issue_personal_access_token(account, name="x", life=timedelta(days=1), by=early)
+    return security
+
+
+def test_who_approved_and_could_act_afterwards_has_approved_nothing(
+    lab, approved_too_early, compliance_reviewer
+):
+    security, asked = approved_too_early, approved_too_early.access_request
+    compliance = Review.objects.in_tenant(lab).get(access_request=asked, track="compliance")
+    assert decide_review(compliance.pk, by=compliance_reviewer, verdict="approve").state == "approved"
+    security.refresh_from_db()
+    asked.refresh_from_db()
+    assert (asked.state, security.state, security.round) == ("pending", "pending", 2)
+    assert "could act for the service account that asked" in security.because
+    assert not ApiKey.objects.in_tenant(lab).exists()
+    entry = AuditEntry.objects.in_tenant(lab).get(verb="access_request.asked_again")
+    assert (entry.details["tracks_asked_again"], entry.changes) == (["security"], {})
+    again = decide_review(security.pk, by=staff("security-reviewer"), verdict="approve")
+    asked.refresh_from_db()
+    assert (again.state, asked.state) == ("approved", "approved")
+
+
+@pytest.mark.parametrize("is_owner", [False, pytest.param(True, marks=pytest.mark.as_owner)])
+def test_the_database_counts_no_approval_of_who_could_act_afterwards(
+    lab, approved_too_early, compliance_reviewer, is_owner
+):
+    asked = approved_too_early.access_request
+    compliance = Review.objects.in_tenant(lab).get(access_request=asked, track="compliance")
+    insert_decision(compliance, compliance_reviewer)
+    statements = (
+        "UPDATE catalog_review SET state = 'approved', decided_at = now() WHERE track = 'compliance'",
+        "UPDATE catalog_accessrequest SET state = 'approved', decided_at = now()",
+    )
+    with connection.cursor() as cursor:
+        cursor.execute(statements[0])
+        with pytest.raises(DatabaseError, match="when every review of it is"), transaction.atomic():
+            cursor.execute(statements[1])
 
 
 def test_what_a_person_asked_bars_that_person_alone(lab, ask, review_of, selma):
