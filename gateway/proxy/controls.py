@@ -15,6 +15,7 @@ from gateway.proxy.separation import Apart, Separation
 
 # Clients choose these, and servers keep something under them: each tenant gets its own range of values.
 NAMES_OF_USERS = ("user", "prompt_cache_key", "safety_identifier", "session_id")
+_LONGEST_NAME = 1024  # bytes of JSON
 _FOLDED_NAMES = frozenset(map(fold, NAMES_OF_USERS))
 # What a server keeps for an account of ours, which all tenants share.
 _STATE = folded(
@@ -56,10 +57,10 @@ def controls_in(body: Body) -> dict[str, str]:
         if can_never_be_allowed(name):
             raise refused_control(name)
         if compared in _STATE:
-            if not (name in _HARMLESS_STATE and body.get(name) in (None, False)):
+            if not (name in _HARMLESS_STATE and body.simple(name) in (None, False)):
                 raise _refused_state(name)
         elif compared == "servicetier":
-            if body.get(name) not in _SERVICE_TIERS:
+            if body.simple(name) not in _SERVICE_TIERS:
                 raise refused_control(name)
         elif is_control(name):
             found.setdefault(compared, name)
@@ -130,17 +131,19 @@ def narrowed(route: Route, controls: Mapping[str, str]) -> Route:
 def put_apart(body: Body, separation: Separation, tenant_id: str) -> Apart:
     """Give the names of users and caches that a client chose a range of the tenant's own.
 
-    Raises Refusal (400) for one that is no text.
+    Raises Refusal (400) for one that is no text, or has more than 1 KiB as it was sent.
     """
     changed = []
     for name in body.names():
         if name not in NAMES_OF_USERS and fold(name) not in _FOLDED_NAMES:
             continue
-        value = body.get(name)  # raises for one that is there twice, or in another case
+        value = body.simple(name)  # raises for one that is there twice, or in another case
         if value is None:
             continue
         if not isinstance(value, str):
             raise bad_request(f"`{name}` must be a text.", param=name)
+        if body.size_of(name) > _LONGEST_NAME:
+            raise bad_request(f"`{name}` must have at most {_LONGEST_NAME:,} bytes.", param=name)
         own = separation.name_of(tenant_id, name, value)
         body.replace(name, own)
         changed.append(own)

@@ -8,9 +8,11 @@ import time
 import pytest
 
 from gateway.proxy.app import _checked
-from gateway.proxy.body import MOST_VALUES
+from gateway.proxy.body import MOST_VALUES, Body
+from gateway.proxy.controls import NAMES_OF_USERS, put_apart
 from gateway.proxy.errors import Refusal
 from gateway.proxy.questions import read_question
+from gateway.proxy.separation import Separation
 
 LONGEST_SECONDS = 0.2
 SOME = MOST_VALUES - 20_000
@@ -81,3 +83,21 @@ def test_a_body_within_its_bounds_stops_nobody(shape):
     finally:
         sys.setswitchinterval(before)
     assert gaps[-1] < LONGEST_SECONDS, gaps
+
+
+@pytest.mark.parametrize("name", NAMES_OF_USERS)
+def test_the_name_of_a_user_is_a_short_text_and_nothing_else_is_built(name):
+    separation = Separation("a key")
+    body = Body(b'{"model":"m","%s":%s}' % (name.encode(), members()))
+    took = []
+    for _ in range(3):
+        began = time.thread_time()
+        with pytest.raises(Refusal, match=f"`{name}` must be a text"):
+            put_apart(body, separation, "t")
+        took.append(time.thread_time() - began)
+    assert min(took) < 0.02, took
+    with pytest.raises(Refusal, match="at most 1,024 bytes") as refused:
+        put_apart(Body(b'{"%s":"%s"}' % (name.encode(), b"x" * 1023)), separation, "t")
+    assert refused.value.param == name
+    for kept in (b'"%s"' % (b"x" * 1022), b"null", b'""'):
+        put_apart(Body(b'{"%s":%s}' % (name.encode(), kept)), separation, "t")
