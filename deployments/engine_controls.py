@@ -63,6 +63,7 @@ max_time max_generation_time timeout request_timeout routing_key routing_strateg
 data_parallel_rank x_data_parallel_rank routed_dp_rank dp_rank data_parallel_size tp_size pp_size decode_worker_id
 prefill_worker_id backend_instance_id target_worker
 n_predict num_predict max_new_tokens max_gen_len max_tokens_to_sample max_output_tokens max_length
+n_cmpl backend
 best_of use_beam_search num_beams beam_width beam_width_array num_return_sequences n_best
 beam_search_params ignore_eos ignore_eos_token ban_eos_token min_tokens min_new_tokens min_length stop_token_ids
 stop_regex end_id pad_id eos_token_id

@@ -38,9 +38,14 @@ xml_tools keep_all_reasoning builtin_tools model_identity low_effort medium_effo
 """
 _TEMPLATE_SWITCHES = frozenset(_SWITCHES.split())
 _SERVICE_TIERS = (None, "auto", "default")
-_INSIDE = folded("chat_template_kwargs structured_outputs response_format stream_options provider_options")
-_DEEP = folded("stream_options provider_options")  # the others hold schemas, whose names are the client's own
+_INSIDE = folded(
+    "chat_template_kwargs structured_outputs response_format stream_options provider_options data_sources"
+)
+_DEEP = folded(
+    "stream_options provider_options data_sources"
+)  # the others hold schemas, whose names are the client's own
 _SCHEMAS = folded("schema json_schema")
+_MARKS = (b"backend", b'"_', b"\\u")  # of a response_format that may hold a control, or hide one
 _LONG_PATH = 300  # characters; what is deeper is named by where it stands
 
 
@@ -69,7 +74,7 @@ def controls_in(body: Body) -> dict[str, str]:
         if container not in _INSIDE:
             continue
         if container == "responseformat" and (
-            body.size_of(name) < 40 or b"backend" not in (body.raw_of(name) or b"")
+            body.size_of(name) < 20 or not any(mark in (body.raw_of(name) or b"") for mark in _MARKS)
         ):
             continue
         for needed, path in _controls_inside(name, container, body.get(name)).items():
@@ -92,8 +97,10 @@ def _controls_inside(name: str, container: str, value: Any) -> dict[str, str]:
     for path, inner_name in _names_inside(name, value, is_deep=container in _DEEP):
         if can_never_be_allowed(inner_name):
             raise refused_control(path)
-        # What these hold besides a schema chooses how the engine works.
-        if is_control(inner_name) and not (container == "structuredoutputs" and inner_name == "grammar"):
+        # What these hold besides a schema chooses how the engine works; names with `_` before them are its own.
+        if container == "datasources" and inner_name == "parameters":
+            continue  # the client's choice of a source; an address among them is none
+        if is_control(inner_name) or inner_name.startswith("_"):
             found.setdefault(fold(inner_name), path)
     return found
 

@@ -41,9 +41,9 @@ CONTROLS = {
     "bootstrap_room data_parallel_rank routed_dp_rank extra_key return_hidden_states stop_regex custom_labels ebnf "
     "image_data logit_processor routing_key",
     "TGI": "adapter_id truncate best_of adapter adapters watermark decoder_input_details top_n_tokens tool_prompt",
-    "llama.cpp": "n_predict id_slot slot_id cache_prompt n_keep n_cache_reuse lora samplers grammar n_probs "
+    "llama.cpp": "n_cmpl n_predict id_slot slot_id cache_prompt n_keep n_cache_reuse lora samplers grammar n_probs "
     "image_embeds n_ctx jinja ban_eos_token draft_model chat_template_path oaicompat_model kv_unified "
-    "t_max_predict_ms timings_per_token __verbose speculative.n_max response_fields",
+    "t_max_predict_ms timings_per_token backend __verbose speculative.n_max response_fields",
     "TensorRT-LLM": "disaggregated_params conversation_params agent_hierarchy lora_request "
     "lookahead_config scheduling_params",
     "Dynamo, Ollama, LiteLLM, OpenRouter": "nvext options keep_alive num_ctx api_base base_url api_key mock_response "
@@ -91,6 +91,15 @@ def test_repeating_or_escaping_hides_no_control(shared_road, scripted):
         ({"chat_template_kwargs": {"enable_thinking": {"a": 1}}}, "chat_template_kwargs.enable_thinking"),
         ({"structured_outputs": {"json": {}, "regex": "(a+)+$"}}, "structured_outputs.regex"),
         ({"provider_options": {"api_base": "http://10.0.0.1"}}, "provider_options.api_base"),
+        ({"structured_outputs": {"json": {}, "grammar": "root ::= x"}}, "structured_outputs.grammar"),
+        ({"structured_outputs": {"json": {}, "_backend": "outlines"}}, "structured_outputs._backend"),
+        ({"structured_outputs": {"json": {}, "_unknown": 1}}, "structured_outputs._unknown"),
+        ({"response_format": {"type": "json_object", "_unknown": 1}}, "response_format._unknown"),
+        ({"stream_options": {"_unknown": 1}}, "stream_options._unknown"),
+        (
+            {"data_sources": [{"type": "a", "parameters": {"index": "b", "endpoint": "http://10.0.0.1"}}]},
+            "data_sources[0].parameters.endpoint",
+        ),
         ({"service_tier": "priority"}, "service_tier"),
         ({"provider_options": {"lab": {"apiBase": "http://10.0.0.1"}}}, "provider_options.lab.apiBase"),
         ({"provider_options": [{"a": [{"extra_body": {}}]}]}, "provider_options[0].a[0].extra_body"),
@@ -125,6 +134,7 @@ def test_unknown_and_harmless_fields_pass_as_they_are(shared_road, scripted):
         "provider_options": {"a": {"b": [{"c": 1}, "priority"]}}, "support": 1, "transport": "x",
         "\uff50riority": 1,  # fullwidth: another name to an engine, which is sent on as it is
         "json_schema": {"type": "object"}, "typical_p": 0.9,
+        "data_sources": [{"type": "a", "parameters": {"index_name": "b", "in_scope": True}}],
     }  # fmt: skip
     answer = call(shared_road, scripted.key, **harmless)
     assert answer.status_code == 200, answer.text
