@@ -69,6 +69,7 @@ _ACCOUNT_WORDS = re.compile(
     r"|api[ _-]?key (?:is |was )?(?:not valid|invalid|expired)",
     re.IGNORECASE,
 )
+_QUOTED = re.compile(r"(?<!\w)'[^'\n]*'(?!\w)|\"[^\"\n]*\"|`[^`\n]*`|“[^”\n]*”|‘[^’\n]*’")
 
 
 @dataclass(frozen=True)
@@ -119,8 +120,11 @@ def account_trouble(status: int, error: BackendError) -> str | None:
         reason = _ACCOUNT_CODES.get(re.sub(r"[^a-z0-9]", "", (word or "").lower()))
         if reason is not None:
             return reason
+    message = error.message[:LARGEST_ERROR]
+    if status == 400:  # quoted texts, and what is said of a parameter, are the caller's
+        message = "" if error.param else _QUOTED.sub(" ", message)
     if status in (200, 400, 429) or status >= 500:
-        found = _ACCOUNT_WORDS.search(error.message[:LARGEST_ERROR])
+        found = _ACCOUNT_WORDS.search(message)
         if found is not None:
             said = found[0].lower()
             return "credentials" if "key" in said else "quota" if "quota" in said else "payment"

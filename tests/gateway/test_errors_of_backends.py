@@ -142,6 +142,22 @@ def test_trouble_of_our_own_account_is_ours(shared_road, scripted, status, error
     assert alarms() == before + 1
 
 
+@pytest.mark.parametrize(
+    "error",
+    [
+        {"message": "Invalid value for stop: 'invalid api key'"},
+        {"message": "tool 'payment required' is not known"},
+        {"message": 'tool "payment required" is not known'},
+        {"message": "tool `out of credits` is not known"},
+        {"message": "No such stop word as invalid api key", "param": "stop"},
+    ],
+)
+def test_words_of_the_caller_are_no_trouble_of_our_account(shared_road, scripted, error):
+    scripted.says({"error": error}, status=400)
+    answer = call(shared_road, scripted.key)
+    assert (answer.status_code, answer.json()["error"]["message"]) == (400, error["message"])
+
+
 def test_an_alarm_is_a_log_line_and_a_problem_in_the_ack_until_the_backend_serves_again(
     shared_road, scripted
 ):
