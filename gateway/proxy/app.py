@@ -101,15 +101,22 @@ class App:
         share = self._state.bodies.share_of(key.config.tenant_id, key.config.key_id)
         try:
             raw = await request.body(largest, share, self._state.settings.body_grace_seconds)
-            question = await self._beside(len(raw), read_question, raw, mode)
-            del raw
+            size = len(raw)
+            try:
+                question = await self._beside(size, read_question, raw, mode)
+                del raw
+                route = await self._route_of(request, index, key, question)
+            except Refusal as refusal:
+                if refusal.status < 500:
+                    self._state.refusals.wrong(key.config.key_id, size)
+                raise
 
             def let_go() -> None:
                 question.let_go()
                 share.release()
 
             request.on_begin = let_go
-            await self._answer(request, index, key, question)
+            await Call(self._state, index, request, key, question, route).run()
         except LimitReached as refusal:
             self._state.refusals.limited(refusal, key.config.key_id, index.revision)
             raise
@@ -122,9 +129,10 @@ class App:
         A small body is read first where that costs less or says more: where limits are shared by several gateways,
         which is a question over the network, and for limits of a model, since the call may name another one.
         """
-        repeated = self._state.refusals.repeated(key.config.key_id, index.revision)
-        if repeated is not None:
-            raise repeated
+        refusals = self._state.refusals
+        repeated = refusals.repeated(key.config.key_id, index.revision)
+        if refusal := repeated or refusals.too_many_wrong(key.config.key_id):
+            raise refusal
         limiter = self._state.limiter
         is_small = length is not None and length <= SMALL
         if limiter.is_local or not is_small:
@@ -138,7 +146,8 @@ class App:
             return work(*arguments)
         return await asyncio.get_running_loop().run_in_executor(self._state.readers, work, *arguments)
 
-    async def _answer(self, request: Request, index: Index, key: Key, question: Question) -> None:
+    async def _route_of(self, request: Request, index: Index, key: Key, question: Question) -> Route:
+        """Where a question goes that this key may ask. Raises Refusal."""
         mode = question.mode
         route = index.route_of(question.model, key.config.tenant_id)
         request.model = route.config.model if route else ""
@@ -152,8 +161,7 @@ class App:
                 param="model",
             )
         controls = await self._beside(len(question.body.raw), _checked, question.body, index)
-        route = narrowed(route, controls)
-        await Call(self._state, index, request, key, question, route).run()
+        return narrowed(route, controls)
 
     async def _models(self, request: Request, name: str) -> None:
         index = self._state.ready_index()

@@ -1,8 +1,8 @@
 """Who is refused again and again is answered ever cheaper, and costs nobody else anything.
 
 A key that is known is always looked up first, so a wrong key from an address never holds up a right one from
-the same address: many people may share it. What is throttled is only the effort for wrong keys, and for a key
-that hammers against a limit whose window has not moved. All tables here are bounded.
+the same address: many people may share it. What is throttled is only the effort for wrong keys, for a key that hammers
+against a limit whose window has not moved, and for bodies that are read only to be refused. All tables are bounded.
 """
 
 import hashlib
@@ -19,6 +19,8 @@ _REMEMBERED = 10_000
 _SAME_KEY = (20.0, 1.0)  # at once, and more per second: refusals of one wrong key from one address
 _ADDRESS = (200.0, 5.0)  # of all wrong keys together that come from one address
 _LIMIT = (20.0, 2.0)  # of one right key by limits
+_WRONG = (1600.0, 60.0)  # of one right key by what it sends: 64 KiB of wrong bodies, or a smaller one
+_WRONG_BYTES = 64 * 1024
 _REPEATED_SECONDS = 1.0  # how long the answer of a limit is repeated without asking it
 
 
@@ -31,14 +33,18 @@ class _Bucket:
         self._most, self._per_second = most, per_second
         self._left, self._at = most, now
 
-    def take(self, now: float) -> bool:
-        """Take one. False if none is left."""
+    def take(self, now: float, number: float = 1) -> bool:
+        """Take one, or so many even if fewer are there. False if none is left."""
+        if self.wait(now) > 0:
+            return False
+        self._left -= number
+        return True
+
+    def wait(self, now: float) -> float:
+        """Seconds until there is one; 0 if there is."""
         self._left = min(self._most, self._left + (now - self._at) * self._per_second)
         self._at = now
-        if self._left < 1:
-            return False
-        self._left -= 1
-        return True
+        return max(0.0, (1 - self._left) / self._per_second)
 
 
 class _Buckets:
@@ -49,8 +55,8 @@ class _Buckets:
         self._clock = clock
         self._buckets: OrderedDict[str, _Bucket] = OrderedDict()
 
-    def take(self, name: str) -> bool:
-        """Take one from the bucket of `name`. False if none is left."""
+    def take(self, name: str, number: float = 1) -> bool:
+        """Take one, or so many, from the bucket of `name`. False if none is left."""
         bucket = self._buckets.get(name)
         if bucket is None:
             bucket = self._buckets[name] = _Bucket(*self._shape, self._clock())
@@ -58,7 +64,12 @@ class _Buckets:
                 self._buckets.popitem(last=False)
         else:
             self._buckets.move_to_end(name)
-        return bucket.take(self._clock())
+        return bucket.take(self._clock(), number)
+
+    def wait(self, name: str) -> float:
+        """Seconds until there is one in the bucket of `name`; 0 if there is."""
+        bucket = self._buckets.get(name)
+        return bucket.wait(self._clock()) if bucket else 0.0
 
     def __len__(self) -> int:
         return len(self._buckets)
@@ -81,6 +92,7 @@ class Refusals:
         self._same_key = _Buckets(*_SAME_KEY, clock)
         self._address = _Buckets(*_ADDRESS, clock)
         self._limit = _Buckets(*_LIMIT, clock)
+        self._wrong = _Buckets(*_WRONG, clock)
         self._repeated: OrderedDict[str, _Repeated] = OrderedDict()
         self.by_tenant: Counter[str] = Counter()  # by slug; only tenants of right keys
         self.by_code: Counter[str] = Counter()
@@ -121,6 +133,20 @@ class Refusals:
             del self._repeated[key_id]
             return None
         return Cheaply(last.refusal)
+
+    def wrong(self, key_id: str, size: int) -> None:
+        """Note that a body of so many bytes was read for a key only to be refused: it costs what it is large."""
+        self._wrong.take(key_id, max(1.0, size / _WRONG_BYTES))
+
+    def too_many_wrong(self, key_id: str) -> Refusal | None:
+        """What a key is told instead of its next body being read; None while it may go on."""
+        wait = self._wrong.wait(key_id)
+        if not wait:
+            return None
+        message = "Too many calls with this key could not be understood. See what they were told, and come back later."
+        return Cheaply(
+            Refusal(429, "too_many_wrong_calls", message, kind="requests", headers=retry_after(wait))
+        )
 
     def count(self, code: str, tenant: str) -> None:
         """Count a refusal; `tenant` is empty where no right key was given."""

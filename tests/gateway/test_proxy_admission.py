@@ -248,3 +248,26 @@ def test_refusals_of_a_tenant_are_told_with_the_ack(new_road):
         15,
         "the ack",
     )
+
+
+def test_who_sends_large_bodies_only_to_be_refused_waits_before_the_next_is_read(new_road):
+    road = new_road()
+    road.settings = SettingsConfig(max_body_bytes=8 * MIB)
+    secret, other = road.new_key(), road.new_key()
+    body = json.dumps({"model": "nobody-knows-me", "messages": [{"role": "user", "content": "x" * 7 * MIB}]})
+    answers = []
+    while len(answers) < 60 and 429 not in answers:
+        answer = requests.post(
+            f"{road.gateway.url}/v1/chat/completions",
+            data=body,
+            headers={"authorization": f"Bearer {secret}", "content-type": "application/json"},
+        )
+        answers.append(answer.status_code)
+    assert set(answers[:-1]) == {404}
+    assert (answers[-1], answer.json()["error"]["code"]) == (429, "too_many_wrong_calls")
+    status, code, headers, is_closed = talk(road, head(secret, "content-length: 90000"))
+    assert (status, code, is_closed) == (429, "too_many_wrong_calls", True)
+    assert int(headers["retry-after"]) >= 1
+    assert ask(road.client(other)).usage.total_tokens
+    time.sleep(int(headers["retry-after"]))
+    assert ask(road.client(secret)).usage.total_tokens

@@ -183,6 +183,31 @@ def test_the_answer_of_a_limit_is_repeated_for_a_second_to_who_hammers_and_never
     assert refusals.repeated("key", 1) is None
 
 
+def test_bodies_that_are_read_only_to_be_refused_are_throttled_by_their_size():
+    now = 1000.0
+    refusals = Refusals(lambda: now)
+    for _ in range(1600):
+        assert refusals.too_many_wrong("small") is None
+        refusals.wrong("small", 100)
+    told = refusals.too_many_wrong("small")
+    assert (told.status, told.code, isinstance(told, Cheaply)) == (429, "too_many_wrong_calls", True)
+    assert told.headers["retry-after"] == "1"
+    assert refusals.too_many_wrong("another") is None
+    large = 0
+    while refusals.too_many_wrong("large") is None:
+        refusals.wrong("large", 8 * 1024 * 1024)
+        large += 1
+    assert large == 13
+    now += 1.0
+    assert refusals.too_many_wrong("small") is None
+    assert (
+        refusals.too_many_wrong("large") is None
+        or refusals.too_many_wrong("large").headers["retry-after"] == "1"
+    )
+    now += 3.0
+    assert refusals.too_many_wrong("large") is None
+
+
 def test_a_limit_of_one_model_says_nothing_of_calls_to_another():
     refusals = Refusals(lambda: 0.0)
     limit = LimitConfig(id="l", scope="key", scope_id="k", kind="requests_per_minute", value=1, model="one")
