@@ -8,9 +8,6 @@ from tenants import staff_reads
 from tests.factories import UserFactory, staff
 from tests.isolation.walking import ROUTES, address, fill_lab, text_of
 
-# Routes by name, with the reason why their answers need no note although something of a tenant stands there.
-NOT_READ: dict[str, str] = {}
-
 
 @pytest.fixture
 def noted(monkeypatch):
@@ -39,7 +36,7 @@ def test_whatever_shows_rows_of_a_tenant_is_noted(client, lab, developer, noted,
         seen = sorted(marker for marker in markers if marker in text and marker not in url)
         if seen:
             shown.add(route.name)
-            if not {lab.pk, None} & set(noted) and route.name not in NOT_READ:
+            if not {lab.pk, None} & set(noted):
                 missed.append(f"{route} shows {seen[:3]}")
     assert not missed, "\n".join(missed)
     assert {"superuser": 100, "auditor": 30, "controller": 10}[role] < len(shown), len(shown)

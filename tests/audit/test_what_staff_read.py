@@ -165,14 +165,27 @@ def test_the_pages_of_people_name_the_tenant_they_are_members_of(client, lab, ad
     assert len(of_none()) == 1
 
 
-def test_ones_own_page_and_people_without_a_tenant_are_nobodys(client, lab, operator):
-    add_member(lab, operator, "viewer", by=None)
-    elsewhere = staff("auditor")
-    client.force_login(UserFactory(is_staff=True, is_superuser=True))
-    assert client.get(f"/admin/tenants/user/{elsewhere.pk}/change/").status_code == 200
-    client.force_login(operator)
-    assert client.get(f"/admin/tenants/user/{operator.pk}/change/").status_code in (200, 403)
-    assert entries(lab) == []
+def test_ones_own_page_and_people_without_a_tenant_are_nobodys(client, lab):
+    root = UserFactory(is_staff=True, is_superuser=True, email="root@example.org")
+    for tenant in (lab, TenantFactory()):
+        add_member(tenant, root, "viewer", by=None)
+    client.force_login(root)
+    for person in (root, staff("auditor")):
+        assert client.get(f"/admin/tenants/user/{person.pk}/change/").status_code == 200
+    assert (entries(lab), of_none()) == ([], [])
+
+
+def test_oneself_in_a_list_makes_it_no_list_of_several_tenants(client, lab):
+    root = UserFactory(is_staff=True, is_superuser=True, email="listed-root@example.org")
+    add_member(lab, root, "viewer", by=None)
+    far = TenantFactory(slug="far")
+    nia = member_of(far, "viewer", email="listed-nia@example.org")
+    client.force_login(root)
+    answer = client.get("/admin/tenants/user/?q=listed-")
+    assert answer.status_code == 200
+    assert {person.pk for person in answer.context["cl"].result_list} == {root.pk, nia.pk}
+    assert [len(entries(tenant)) for tenant in (lab, far)] == [0, 1]
+    assert of_none() == []
 
 
 def test_a_token_of_staff_leaves_its_entry(client, lab, controller):
