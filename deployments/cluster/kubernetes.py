@@ -44,14 +44,9 @@ from deployments.cluster.kubernetes_quota import is_of_quota
 
 FIELD_MANAGER = "quartermaster"
 _APPLY = "application/apply-patch+yaml"
-_REFERENCES = {
-    "exec",
-    "auth-provider",
-    "tokenFile",
-    "client-certificate",
-    "client-key",
-    "certificate-authority",
-}
+_REFERENCES = frozenset(
+    ("exec", "auth-provider", "tokenFile", "client-certificate", "client-key", "certificate-authority")
+)
 """What a kubeconfig uses to name programs and files."""
 
 NEEDED_PERMISSIONS = (
@@ -73,7 +68,7 @@ class KubernetesCluster:
             "_preload_content": False,  # we read JSON: the client's classes refuse what they do not know
             "_request_timeout": (min(timeout_seconds, 5), timeout_seconds),  # to connect, to read; seconds
         }
-        self._removed: set[tuple[str, str]] = set()  # namespace and name; see `observe`
+        self._removed: set[tuple[str, str, str]] = set()  # kind, namespace and name; see `_read_removed`
 
     @classmethod
     def from_file(
@@ -142,16 +137,12 @@ class KubernetesCluster:
 
     def observe(self, namespace: str, name: str) -> Observed | None:
         """As the protocol says. A NotFound that does not name the Deployment, as lean servers send it, is believed
-        only right after the server has answered our own DELETE of it with success."""
-        was_removed = (namespace, name) in self._removed
-        self._removed.discard((namespace, name))
-        try:
-            stored = self._read(_deployment(name), namespace)
-        except _NotSaidOfWhat:
-            if was_removed:
-                return None
-            raise
-        return None if stored is None else self._explained(stored)
+        once, after the server has answered our own DELETE of it with success."""
+        stored = self._read_removed(_deployment(name), namespace)
+        if stored is None:
+            self._removed -= {(kind, namespace, name) for kind in ("Deployment", "Service")}
+            return None
+        return self._explained(stored)
 
     def delete(self, namespace: str, name: str) -> None:
         """As the protocol says; an object of that name without our label is somebody else's and is left
@@ -159,12 +150,11 @@ class KubernetesCluster:
 
         Raises PermanentClusterError for such an object.
         """
-        self._removed.discard((namespace, name))
         for asked, delete in [
             (_deployment(name), self._apps.delete_namespaced_deployment),
             (Asked("Service", "services", name), self._core.delete_namespaced_service),
         ]:
-            stored = self._read(asked, namespace)
+            stored = self._read_removed(asked, namespace)
             if stored is None:
                 continue
             if DEPLOYMENT_LABEL not in (stored["metadata"].get("labels") or {}):
@@ -178,8 +168,8 @@ class KubernetesCluster:
                 # It is said in the body: a server that gets a body does not look at the query.
                 options: Any = {"propagationPolicy": "Foreground", "preconditions": {"uid": asked.uid}}
                 answer = delete(name, namespace, body=options, **self._how)
-                if parse_deletion(_body(answer), asked) and asked.kind == "Deployment":
-                    self._removed.add((namespace, name))
+                if parse_deletion(_body(answer), asked):
+                    self._removed.add((asked.kind, namespace, name))
 
     def check(self, namespace: str) -> ClusterFacts:
         with _in_our_words(Asked("Info", "version")):
@@ -200,6 +190,7 @@ class KubernetesCluster:
         }
         patch, asked = patches[manifest["kind"]], _asked(manifest)
         namespace = manifest["metadata"]["namespace"]
+        self._removed.discard((asked.kind, namespace, asked.name))
 
         def send() -> Manifest:
             response = patch(
@@ -273,6 +264,20 @@ class KubernetesCluster:
         with contextlib.suppress(_Gone), _in_our_words(asked, gone=True):
             return parse_object(_body(read(asked.name, namespace, **self._how)), asked)
         return None
+
+    def _read_removed(self, asked: Asked, namespace: str) -> Manifest | None:
+        """As `_read`, but a NotFound that does not name the object is believed where the server has answered our own
+        DELETE of it with success, and it was neither seen nor written since. An answer that is lost changes nothing."""
+        removed = (asked.kind, namespace, asked.name)
+        try:
+            stored = self._read(asked, namespace)
+        except _NotSaidOfWhat:
+            if removed in self._removed:
+                return None
+            raise
+        if stored is not None:
+            self._removed.discard(removed)
+        return stored
 
     def _explained(self, stored: Manifest) -> Observed:
         """Pods are asked for only when something is amiss: they know why."""

@@ -1,9 +1,7 @@
 """A proxy, a load balancer or a sign-in page in front of an API server answers too. Its word is nobody's word: what
 runs goes on running, and the console goes on asking."""
 
-import http.server
 import json
-import threading
 from datetime import timedelta
 
 import pytest
@@ -11,13 +9,12 @@ from django.utils.timezone import now
 
 from deployments.actions import delete_deployment, reconcile, reconcile_what_is_due, scale_deployment
 from deployments.cluster.base import PermanentClusterError, QuotaExceededError, TemporaryClusterError
-from deployments.cluster.kubernetes import KubernetesCluster
 from deployments.manifests import engine_manifests
 from deployments.models import Deployment
+from tests.deployments.api_server_stub import HTML, JSON, TEXT, Stub, failure
 from tests.deployments.cluster_fixtures import engine_spec
 from tests.factories import ClusterFactory, DeploymentFactory
 
-HTML, JSON, TEXT = "text/html", "application/json", "text/plain"
 STRANGERS = {
     "proxy 404": (404, TEXT, "404 page not found\n"),
     "html 404": (404, HTML, "<html>Not found</html>"),
@@ -85,93 +82,6 @@ STRANGERS = {
         '{"kind": "Status", "status": "Failure", "reason": "NotFound", "code": 404}',
     ),
 }
-
-
-def failure(code, reason, message, **details):
-    status = {"kind": "Status", "status": "Failure", "reason": reason, "code": code, "message": message}
-    return json.dumps(status | ({"details": details} if details else {}))
-
-
-class Stub:
-    """The little of an API server that a deployment needs. `stranger` answers in its place."""
-
-    def __init__(self):
-        self.held, self.asked, self.stranger, self.quota = {}, [], None, None
-        stub = self
-
-        class Handler(http.server.BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-
-            def handle_any(self):
-                body = self.rfile.read(int(self.headers.get("content-length") or 0))
-                path = self.path.split("?")[0]
-                stub.asked.append((self.command, path))
-                status, kind, text = stub.stranger or stub.answer(self.command, path, body)
-                self.send_response(status)
-                self.send_header("content-type", kind)
-                self.send_header("content-length", str(len(text.encode())))
-                if status == 302:
-                    self.send_header("location", f"http://127.0.0.1:{stub.port}/sign-in")
-                self.end_headers()
-                self.wfile.write(text.encode())
-
-            do_GET = do_PATCH = do_POST = do_DELETE = handle_any
-
-            def log_message(self, *arguments):
-                pass
-
-        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.port = self.server.server_address[1]
-        threading.Thread(target=self.server.serve_forever, daemon=True).start()
-
-    def answer(self, method, path, body):
-        name = path.rsplit("/", 1)[-1]
-        resource = path.split("/")[-2]
-        if method == "PATCH":
-            if self.quota and path not in self.held:
-                details = {"name": name, "kind": resource}
-                return 403, JSON, failure(403, "Forbidden", f'{resource} "{name}" {self.quota}', **details)
-            document = json.loads(body)
-            document["metadata"] |= {"uid": "u1", "generation": 1}
-            count = document["spec"].get("replicas", 1)
-            ready = ("replicas", "updatedReplicas", "readyReplicas", "availableReplicas")
-            document["status"] = {"observedGeneration": 1} | dict.fromkeys(ready, count)
-            self.held[path] = document
-        elif path not in self.held:
-            return (
-                404,
-                JSON,
-                failure(404, "NotFound", f'{resource} "{name}" not found', name=name, kind=resource),
-            )
-        elif method == "DELETE":
-            del self.held[path]
-            return 200, JSON, '{"kind": "Status", "status": "Success"}'
-        return 200, JSON, json.dumps(self.held[path])
-
-    @property
-    def runs(self):
-        return any("/deployments/" in path for path in self.held)
-
-
-@pytest.fixture
-def stub():
-    stub = Stub()
-    yield stub
-    stub.server.shutdown()
-    stub.server.server_close()
-
-
-@pytest.fixture
-def kubernetes(stub):
-    named = {"name": "c"}
-    return KubernetesCluster.from_text(
-        {
-            "current-context": "c",
-            "clusters": [named | {"cluster": {"server": f"http://127.0.0.1:{stub.port}"}}],
-            "users": [named | {"user": {"token": "t"}}],
-            "contexts": [named | {"context": {"cluster": "c", "user": "c"}}],
-        }
-    )
 
 
 @pytest.fixture
@@ -248,40 +158,6 @@ def test_an_object_that_is_not_ours_and_has_no_labels_is_left_alone(stub, kubern
     with pytest.raises(PermanentClusterError, match="was not made by Quartermaster"):
         kubernetes.delete("quartermaster", "stub-one")
     assert ("DELETE", "/apis/apps/v1/namespaces/quartermaster/deployments/stub-one") not in stub.asked
-
-
-def lean(stub):
-    """An API server that sends no details at all, as the smallest ones do."""
-    stub.answer = lambda method, path, body: (
-        (404, JSON, failure(404, "NotFound", "not found"))
-        if method != "PATCH" and path not in stub.held
-        else Stub.answer(stub, method, path, body)
-    )
-
-
-def test_a_lean_api_server_is_served_to_the_end(db, stub, kubernetes, operator):
-    lean(stub)
-    deployment = DeploymentFactory(name="stub-one", cluster=ClusterFactory(driver="kubernetes"))
-    reconcile(deployment.pk, cluster=kubernetes)
-    deployment.refresh_from_db()
-    assert (deployment.state, stub.runs) == (Deployment.State.HEALTHY, True)
-    delete_deployment(deployment.pk, by=operator)
-    reconcile(deployment.pk, cluster=kubernetes)
-    deployment.refresh_from_db()
-    assert (deployment.state, stub.runs) == (Deployment.State.DELETED, False)
-
-
-def test_a_lean_not_found_is_believed_once_after_our_own_deletion_and_never_else(stub, kubernetes):
-    lean(stub)
-    with pytest.raises(TemporaryClusterError):
-        kubernetes.observe("quartermaster", "stub-one")
-    kubernetes.apply(engine_manifests(engine_spec(name="stub-one")))
-    kubernetes.delete("quartermaster", "stub-one")
-    assert kubernetes.observe("quartermaster", "stub-one") is None
-    with pytest.raises(TemporaryClusterError):
-        kubernetes.observe("quartermaster", "stub-one")
-    with pytest.raises(TemporaryClusterError):
-        kubernetes.delete("quartermaster", "stub-one")
 
 
 @pytest.mark.parametrize(
