@@ -48,6 +48,17 @@ _ID = re.compile(
     r"|(?<![\w-])[0-9a-f]{24,}(?![\w-])",
     re.IGNORECASE,
 )
+# Hosts by what a sentence says of them. Not used for members of answers: what they hold is no sentence.
+_HOST_SAID = re.compile(
+    r"(?<=\bhost=)['\"]?[\w.-]+['\"]?|(?<=\bhostname=)['\"]?[\w.-]+['\"]?"
+    r"|(?:(?<=\bpod )|(?<=\bnode )|(?<=\bhost )|(?<=\bworker )|(?<=\bserver )|(?<=\breplica )|(?<=\bbackend )"
+    r"|(?<=\bupstream )|(?<=\binstance )|(?<=\brunning on ))['\"]?(?=[\w.-]*\d)[a-z][\w.-]*\w['\"]?"
+    r"|(?<![\w-])(?:gpu|node|pod|worker|server|rack|replica)-?\d+(?:\.[\w-]+)*(?!\w)"
+    r"|(?<![\w.@/-])(?=[\w.-]*[a-z]-?\d|[\w.-]*\.(?:com|net|org|io|ai|dev|cloud)\b)"
+    r"(?:[a-z0-9][a-z0-9-]*\.){2,}[a-z][a-z0-9-]*"
+    r"(?::\d{1,5})?(?![\w\[(-]|\.\w)",
+    re.IGNORECASE,
+)
 # A machine in an id: `gpu-node-7-123`, `worker10_4`.
 _MACHINE = re.compile(
     r"(?<![a-z0-9])(?:gpu|node|pod|worker|host|server|rack|replica|engine|instance|backend|vm|ip)[-_]?\d",
@@ -133,7 +144,7 @@ class Scrubber:
     def _without_places(self, text: str) -> str:
         if self._places is not None:
             text = self._places.sub(_MARK, text)
-        for pattern in (_PATH, _IPV6, _IPV4, _HOST, _ID):
+        for pattern in (_PATH, _IPV6, _IPV4, _HOST_SAID, _HOST, _ID):
             text = pattern.sub(_MARK, text)
         return text
 

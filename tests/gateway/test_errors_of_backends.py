@@ -82,6 +82,39 @@ def test_names_places_and_ids_are_cut_out_of_the_sentence(shared_road, scripted,
     assert message.endswith(") for this model.")
 
 
+@pytest.mark.parametrize(
+    ("said", "secrets"),
+    [
+        ("HTTPConnectionPool(host='gpu-node-9', port=8000): too long", ["gpu-node-9"]),
+        ("too long: pod vllm-7d9f8c5b6-x2x4z restarted", ["vllm-7d9"]),
+        ("too long: upstream worker10 on rack3.dc2 unreachable", ["worker10", "rack3", "dc2"]),
+        ("too long, running on 'a100-sxm4-80gb-07'", ["a100", "80gb"]),
+        ("too long at engine-3.prod.example.com", ["engine-3", "prod", "example.com"]),
+        ("too long at api.prod.example.com", ["prod", "example.com"]),
+    ],
+)
+def test_hosts_that_a_sentence_speaks_of_are_cut_out(shared_road, scripted, said, secrets):
+    scripted.says({"error": {"message": said}}, status=400)
+    message = call(shared_road, scripted.key).json()["error"]["message"]
+    assert "too long" in message
+    assert not [secret for secret in secrets if secret in message]
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "max_tokens must be at most 4096, not 8000.", "messages[3].content must be a text.", "Needs v1.2.3 or newer.",
+        "top_p=1.5 is larger than 1.", "gpt-4o cannot see.", "body.messages.0.content is missing.",
+        "response_format.json_schema.schema is missing.", "messages.3.tool_calls[0].function.name is too long.",
+        "The server had 3 errors.", "tools.0.function.parameters: wrong", "The backend supports utf-8 only.",
+        "claude-3.5-sonnet has no tools.", "Use the instance of python3.11 there.",
+    ],
+)  # fmt: skip
+def test_sentences_that_help_stay_as_they_are(shared_road, scripted, said):
+    scripted.says({"error": {"message": said}}, status=400)
+    assert call(shared_road, scripted.key).json()["error"]["message"] == said
+
+
 def test_a_stack_trace_and_control_characters_are_cut_off(shared_road, scripted):
     text = 'It is\ttoo\r\nlong\u202e.\nTraceback (most recent call last):\n  File "/opt/vllm/x.py", line 3\nValueError'
     scripted.says({"error": {"message": text}}, status=422)
