@@ -13,7 +13,11 @@ from tenants.models.audit import NewEntryId
 from tests.isolation.walking import ACCOUNT, ADMIN, API, OUR_APPS, PORTAL, keys_of
 from tests.isolation_fillers import OPAQUE_PARAMETERS
 
-SLUGS = {"tenant": "a tenant's slug", "name": "a model's public name, the same for everybody"}
+SLUGS = {
+    "tenant": "a tenant's slug",
+    "name": "a model's public name, the same for everybody",
+    "kind": "what is suggested, one of a few words",
+}
 
 
 def ours(route):
