@@ -3,7 +3,7 @@
 What counts: an answer with rows of a tenant, and every page below `/t/<tenant>/`, by somebody of the staff who is no
 member there. A person is a row of no tenant; the pages of people show what the tenants have of which they are members.
 Each tenant of an answer has its entry. An answer with rows of more than MOST_TENANTS is one entry of no tenant, for
-auditors. Deeds have entries of their own.
+auditors. Actions have entries of their own.
 """
 
 from __future__ import annotations
@@ -96,7 +96,7 @@ def with_what_was_read(entries: Iterable[AuditEntry]) -> None:
 
 
 def _shows_rows(request: HttpRequest, response: HttpResponse) -> bool:
-    """An answer with content: to a question, a step before a deed, or what a deed or its refusal shows."""
+    """An answer with content: to a question, a step before an action, or what an action or its refusal shows."""
     if request.path_info.startswith(OWN):
         return False
     status = response.status_code

@@ -230,7 +230,7 @@ def test_lists_over_many_tenants_leave_one_entry_of_none(client, lab, operator, 
 
 @pytest.mark.parametrize("status", [200, 201, 202, 400, 409, 422])
 def test_rows_in_the_answer_to_a_post_are_read(lab, operator, rf, status):
-    """A step before a deed, what a deed answers, and a form or page that comes back."""
+    """A step before an action, what an action answers, and a form or page that comes back."""
     answer_of_post(rf, lab, operator, status)
     assert len(entries(lab)) == 1
 
