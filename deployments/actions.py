@@ -110,6 +110,8 @@ def create_deployment(
         runtime=facts.runtime,
         cache_key_field=facts.cache_key_field,
         is_prefix_cache_off=facts.is_prefix_cache_off,
+        applied_image=version.image,
+        applied_command=version.command,
     )
     deployment.clean_fields()
     if Deployment.objects.living().filter(name=name).exists():
@@ -196,7 +198,7 @@ def reconcile(pk: UUID | str, *, cluster: ClusterDoor | None = None) -> None:
         except PermanentClusterError as error:
             _refuse(wanted, error)
         else:
-            observation.record(wanted, observed)
+            observation.record(wanted, observed, is_applied=True)
 
 
 def reconcile_what_is_due() -> int:

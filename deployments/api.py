@@ -46,6 +46,8 @@ class DeploymentSerializer(serializers.ModelSerializer):  # type: ignore[type-ar
     cluster = serializers.CharField(source="cluster.name", read_only=True)
     conditions = ConditionSerializer(many=True, read_only=True)
     backends = BackendSerializer(many=True, read_only=True)
+    runtime = serializers.CharField(source="facts.runtime", read_only=True)
+    cache_key_field = serializers.CharField(source="facts.cache_key_field", read_only=True)
     sharing = serializers.ChoiceField(choices=Sharing.choices, read_only=True)
     only_tenant = serializers.SlugRelatedField(slug_field="slug", read_only=True, allow_null=True)  # type: ignore[var-annotated]
     controls_in_force = serializers.ListField(child=serializers.CharField(), read_only=True)

@@ -12,6 +12,7 @@ from django.utils.translation import gettext_lazy as _
 from catalog.models import CatalogModel, ModelVersion
 from deployments.engine_controls import may_be_allowed
 from deployments.querysets import ClusterQuerySet, DeploymentQuerySet
+from deployments.runtimes import RuntimeFacts, facts_of
 from tenants.ids import uuid7
 from tenants.models import Tenant
 
@@ -96,7 +97,12 @@ class Deployment(models.Model):
     )  # when the sweep looks again, whatever messages were lost
     created_at = models.DateTimeField(default=now, editable=False)
 
-    # What its program is known to do with callers' prompts (deployments.runtimes); kept with what is applied.
+    # The program that was last seen running as wanted. Empty: not noted yet, or none of it has run.
+    applied_image = models.CharField(max_length=300, blank=True, default="", db_default="", editable=False)
+    applied_command = ArrayField(
+        models.CharField(max_length=300), default=list, db_default=[], blank=True, editable=False
+    )
+    # What gateways were last told of it. What holds now is `facts`; deployments.judgement compares the two.
     runtime = models.CharField(max_length=20, blank=True, default="", db_default="", editable=False)
     cache_key_field = models.CharField(max_length=40, blank=True, default="", db_default="", editable=False)
     is_prefix_cache_off = models.BooleanField(default=False, db_default=False, editable=False)
@@ -132,13 +138,22 @@ class Deployment(models.Model):
         return self.name
 
     @property
+    def facts(self) -> RuntimeFacts:
+        """What this release knows of the engine: of the program that is wanted and of the one that runs."""
+        wanted = facts_of(self.version.image, self.version.command)
+        if not self.applied_image and not self.applied_command:
+            return wanted
+        return wanted.shared_with(facts_of(self.applied_image, self.applied_command))
+
+    @property
     def sharing(self) -> Sharing:
         """Whose calls it may serve, and why; the first of these that holds."""
         if self.only_tenant_id is not None:
             return Sharing.ONE_TENANT
-        if self.cache_key_field:
+        facts = self.facts
+        if facts.cache_key_field:
             return Sharing.SEPARATED
-        if self.is_prefix_cache_off:
+        if facts.is_prefix_cache_off:
             return Sharing.NO_CACHE
         return Sharing.ACCEPTED if self.sharing_accepted_at is not None else Sharing.NOBODY
 

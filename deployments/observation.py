@@ -10,10 +10,9 @@ import structlog
 from django.db import transaction
 from django.utils.timezone import now
 
-from catalog.models import ModelVersion
 from deployments.cluster.base import ConditionType, Observed
+from deployments.judgement import JUDGED_FIELDS, judge
 from deployments.models import Backend, Deployment, Route
-from deployments.runtimes import facts_of
 from tenants import audit
 from tenants.revision import raise_revision
 
@@ -32,13 +31,13 @@ ACCEPTED = "Accepted"  # condition types of our own, beside those of deployments
 REACHABLE = "Reachable"
 DRIFT_HEALED = "DriftHealed"
 
-PROGRAM_FIELDS = ("runtime", "cache_key_field", "is_prefix_cache_off")
-
 Conditions = list[dict[str, str]]
 
 
-def record(wanted: Deployment, observed: Observed | None) -> bool:
+def record(wanted: Deployment, observed: Observed | None, *, is_applied: bool = False) -> bool:
     """Write down what the cluster shows of `wanted`; None means that it holds nothing of that name.
+
+    `is_applied` says that the cluster was given `wanted` just before, its program included.
 
     Raises the configuration revision if the addresses that serve the model have changed. What somebody else had
     changed in the cluster, and was put back, becomes a condition for a day and an audit entry. False, and nothing
@@ -52,6 +51,7 @@ def record(wanted: Deployment, observed: Observed | None) -> bool:
         drift=drift,
         ready_replicas=observed.ready_replicas if observed else 0,
         look_again=LOOK_AGAIN_SETTLED if _is_settled(wanted, observed) else LOOK_AGAIN_UNSETTLED,
+        is_program_known=is_applied and _is_settled(wanted, observed),
         endpoints=observed.endpoints if observed else (),
     )
 
@@ -189,9 +189,10 @@ def _write(
     look_again: timedelta,
     endpoints: Iterable[str] | None,
     is_observed: bool = True,
+    is_program_known: bool = False,
     drift: str = "",
 ) -> bool:
-    """`endpoints` None leaves the backends as they are."""
+    """`endpoints` None leaves the backends as they are; `is_program_known`: that of its version runs alone."""
     row: Deployment | None = (
         Deployment.objects.select_for_update().filter(pk=wanted.pk, generation=wanted.generation).first()
     )
@@ -203,7 +204,9 @@ def _write(
     has_news = False
     if is_observed:
         row.observed_generation, row.observed_at = row.generation, now()
-        has_news = _know_program(row, wanted.version)
+        if is_program_known:
+            row.applied_image, row.applied_command = wanted.version.image, wanted.version.command
+        has_news = judge(row)
     if drift:
         _audit_drift(row, drift)
         row.drift, row.drift_at = drift[:600], now()
@@ -217,7 +220,9 @@ def _write(
             "observed_at",
             "drift",
             "drift_at",
-            *PROGRAM_FIELDS,
+            "applied_image",
+            "applied_command",
+            *JUDGED_FIELDS,
         ]
     )
     if state != before:
@@ -236,15 +241,6 @@ def _audit_drift(before: Deployment, drift: str) -> None:
         return
     audit.record("deployment.drift_healed", actor=None, subject=before, put_back=drift)
     log.warning("deployment.drift_healed", deployment=before.name, put_back=drift)
-
-
-def _know_program(row: Deployment, version: ModelVersion) -> bool:
-    """Note what is known of the program that was applied, and say whether that is news for gateways."""
-    facts = facts_of(version.image, version.command)
-    known = (row.runtime, row.cache_key_field, row.is_prefix_cache_off)
-    row.runtime, row.cache_key_field = facts.runtime, facts.cache_key_field
-    row.is_prefix_cache_off = facts.is_prefix_cache_off
-    return known != (row.runtime, row.cache_key_field, row.is_prefix_cache_off)
 
 
 def _tell(deployment: Deployment, before: str) -> None:

@@ -4,6 +4,10 @@ vLLM from 0.9 and the demo engine take `cache_salt` with each call. Of every oth
 vLLM ignores the field in silence, so the version has to be known: only vLLM's own images say it, in their tag.
 """
 
+from __future__ import annotations
+
+import hashlib
+import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -25,6 +29,26 @@ class RuntimeFacts:
     runtime: str = ""  # what it is called; empty: unknown
     cache_key_field: str = ""
     is_prefix_cache_off: bool = False
+
+    def shared_with(self, other: RuntimeFacts) -> RuntimeFacts:
+        """What is known of both engines: all that may be relied on while either of them may run."""
+        return RuntimeFacts(
+            self.runtime if self.runtime == other.runtime else "",
+            self.cache_key_field if self.cache_key_field == other.cache_key_field else "",
+            self.is_prefix_cache_off and other.is_prefix_cache_off,
+        )
+
+
+def program_digest(image: str, command: Sequence[str]) -> str:
+    """Names an image and a command in 64 characters: another of either has another name."""
+    return hashlib.sha256(json.dumps([image, list(command)]).encode()).hexdigest()
+
+
+def ignores_salt(image: str, command: Sequence[str]) -> bool:
+    """Whether this is a vLLM that is known to ignore `cache_salt`: an image of its own from before 0.9."""
+    version = _VLLM_RELEASE.match(image)
+    is_old = version is not None and (int(version[1]), int(version[2])) < _FIRST_VLLM_WITH_SALT
+    return is_old and _is_vllm(image, list(command))
 
 
 def facts_of(image: str, command: Sequence[str]) -> RuntimeFacts:

@@ -83,9 +83,10 @@ class SharingAdmin:
 
     @display(description=_("Engine"))
     def engine(self, deployment: Deployment) -> str:
-        known = deployment.runtime or str(_("unknown"))
-        if deployment.cache_key_field:
-            return f"{known} ({deployment.cache_key_field})"
+        facts = deployment.facts
+        known = facts.runtime or str(_("unknown"))
+        if facts.cache_key_field:
+            return f"{known} ({facts.cache_key_field})"
         return known
 
     @display(description=_("Controls that clients may send"))

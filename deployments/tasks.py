@@ -6,7 +6,7 @@ from typing import Any
 
 from celery import shared_task
 
-from deployments import actions, connection
+from deployments import actions, connection, judgement
 from deployments.cluster.base import TemporaryClusterError
 from deployments.models import Cluster
 from tenants.scope import platform_scope
@@ -17,6 +17,11 @@ SCHEDULE = {
         "task": "deployments.tasks.reconcile_stale_deployments",
         "schedule": 5.0,
         "options": {"expire_seconds": 5},
+    },
+    "judge-engines": {
+        "task": "deployments.tasks.judge_engines",
+        "schedule": 10.0,
+        "options": {"expire_seconds": 10},
     },
     "watch-engines": {
         "task": "deployments.tasks.watch_engines",
@@ -44,6 +49,13 @@ def reconcile_stale_deployments() -> None:
     """Start what lost messages and killed workers left undone."""
     with platform_scope("reconcile what is due", is_routine=True):
         actions.reconcile_what_is_due()
+
+
+@shared_task(soft_time_limit=30)
+def judge_engines() -> None:
+    """Tell gateways where other things are known of engines than they were told."""
+    with platform_scope("judge engines", is_routine=True):
+        judgement.judge_all()
 
 
 @shared_task(soft_time_limit=30)

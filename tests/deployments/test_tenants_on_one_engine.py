@@ -98,14 +98,6 @@ def test_a_vllm_that_may_ignore_the_salt_serves_nobody_until_an_operator_decides
     assert [backend.cache_key_field for backend in told(deployment)] == [None]
 
 
-def test_an_engine_that_counted_as_separated_is_judged_anew_when_it_is_applied():
-    deployment = running(image="vllm/vllm-openai:latest", command=[])
-    Deployment.objects.filter(pk=deployment.pk).update(cache_key_field="cache_salt")
-    assert len(told(deployment)) == 1
-    reconcile(deployment.pk, cluster=MemoryCluster())
-    assert told(deployment) == []
-
-
 def test_an_engine_without_a_prefix_cache_serves_all():
     deployment = running(image="x", command=["llama-server", "--no-cache-prompt"])
     assert deployment.sharing == Sharing.NO_CACHE

@@ -1,0 +1,59 @@
+"""Judging engines by what is known now, and telling gateways where that is not what they were told.
+
+Pages, the API and each compiled configuration judge a deployment at the moment of asking (`Deployment.facts`). Gateways
+ask for another configuration only when its revision grows. So a judgement that has changed, by an upgrade of the
+console or a change of the program, is noted here and raises it.
+"""
+
+from __future__ import annotations
+
+import structlog
+from django.db import transaction
+
+from deployments.models import Deployment
+from tenants import audit
+from tenants.revision import raise_revision
+
+log = structlog.get_logger(__name__)
+
+JUDGED_FIELDS = ("runtime", "cache_key_field", "is_prefix_cache_off")
+
+
+def judge(row: Deployment) -> bool:
+    """Note on `row` what is known of its engine now, unsaved; whether gateways must be told. Safe to repeat."""
+    before = {name: getattr(row, name) for name in JUDGED_FIELDS}
+    facts = row.facts
+    after = {name: getattr(facts, name) for name in JUDGED_FIELDS}
+    if before == after:
+        return False
+    for name, value in after.items():
+        setattr(row, name, value)
+    if before | {"runtime": ""} != after | {"runtime": ""}:
+        changes = {name: (before[name], after[name]) for name in JUDGED_FIELDS}
+        audit.record("deployment.judged_anew", actor=None, subject=row, changes=changes)
+        log.warning("deployment.judged_anew", deployment=row.name, before=before, after=after)
+    return True
+
+
+def judge_all() -> int:
+    """Judge all living deployments, and raise the revision if one has news; return how many had. Safe to repeat.
+
+    It asks no cluster, so that an engine on one that is away does not go on under an old judgement.
+    """
+    living = Deployment.objects.living().select_related("version")
+    return sum(_judge_again(row) for row in living if _is_outdated(row))
+
+
+def _is_outdated(row: Deployment) -> bool:
+    return any(getattr(row, name) != getattr(row.facts, name) for name in JUDGED_FIELDS)
+
+
+@transaction.atomic
+def _judge_again(stale: Deployment) -> bool:
+    rows = Deployment.objects.living().select_related("version").select_for_update(of=("self",))
+    row: Deployment | None = rows.filter(pk=stale.pk).first()
+    if row is None or not judge(row):
+        return False
+    row.save(update_fields=JUDGED_FIELDS)
+    raise_revision(routing=True)
+    return True
