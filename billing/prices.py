@@ -219,27 +219,48 @@ def current_prices(model_names: Iterable[str]) -> dict[str, dict[str, Decimal]]:
 def estimate_monthly_cost(
     model_name: str, tokens_per_day: int, *, input_share: Decimal = Decimal("0.75")
 ) -> Estimate | None:
-    """What 30 days of `tokens_per_day` would cost at today's prices; None when the model is not priced.
+    """What 30 days of `tokens_per_day` would cost at the dearest prices that are published; None when there is none.
+
+    Prices of this moment count, and those that are to begin: an import changes prices from the next hour on. None, too,
+    for a model whose price is to end. One that is to be priced in another currency counts in that one.
 
     Rule: `input_share` of the tokens is uncached input, the rest output. The likely range is what the same tokens
     cost with 90 % and with 50 % of them input. A model without an output price (embeddings) has input only.
     """
-    rows = Price.objects.in_force().filter(sku__model__name=model_name, sku__kind__in=["input", "output"])
-    prices: dict[str, tuple[Decimal, str]] = {
-        kind: (price, currency)
-        for kind, price, currency in rows.values_list("sku__kind", "per_million", "currency")
-    }
-    if Kind.INPUT not in prices:
+    lists = _published_lists(model_name)
+    if not all(Kind.INPUT in prices for prices in lists):
         return None
-    input_price, currency = prices[Kind.INPUT]
-    output_price, _ = prices.get(Kind.OUTPUT, prices[Kind.INPUT])
     millions = Decimal(tokens_per_day) * 30 / 1_000_000
 
-    def cost(share: Decimal) -> Decimal:
-        return millions * (share * input_price + (1 - share) * output_price)
+    def estimate(prices: Mapping[str, tuple[Decimal, str]]) -> Estimate:
+        input_price, currency = prices[Kind.INPUT]
+        output_price, _ = prices.get(Kind.OUTPUT, prices[Kind.INPUT])
 
-    ends = cost(Decimal("0.9")), cost(input_share), cost(Decimal("0.5"))
-    return Estimate(cost(input_share), min(ends), max(ends), currency)
+        def cost(share: Decimal) -> Decimal:
+            return millions * (share * input_price + (1 - share) * output_price)
+
+        ends = cost(Decimal("0.9")), cost(input_share), cost(Decimal("0.5"))
+        return Estimate(cost(input_share), min(ends), max(ends), currency)
+
+    today, *later = map(estimate, lists)
+    return (
+        max(today, *later, key=lambda one: (one.currency != today.currency, one.amount)) if later else today
+    )
+
+
+def _published_lists(model_name: str) -> list[dict[str, tuple[Decimal, str]]]:
+    """Input and output prices with their currency, by kind: of this moment first, then of each later change."""
+    moment = now()
+    rows = list(
+        Price.objects.in_force_or_later()
+        .filter(sku__model__name=model_name, sku__kind__in=[Kind.INPUT, Kind.OUTPUT])
+        .values_list("sku__kind", "per_million", "currency", "valid")
+    )
+    changes = {edge for *_, valid in rows for edge in (valid.lower, valid.upper) if edge and edge > moment}
+    return [
+        {kind: (price, currency) for kind, price, currency, valid in rows if at in valid}
+        for at in (moment, *sorted(changes))
+    ]
 
 
 def integer_prices_for_gateway() -> list[GatewayPrice]:

@@ -23,6 +23,10 @@ class PriceQuerySet(models.QuerySet[Any]):
         """Prices of this moment."""
         return self.filter(valid__contains=now())
 
+    def in_force_or_later(self) -> Self:
+        """Prices of this moment and those that begin later."""
+        return self.filter(Q(valid__endswith__gt=now()) | Q(valid__upper_inf=True))
+
     def with_names(self) -> Self:
         return self.select_related("sku__model", "created_by")
 
