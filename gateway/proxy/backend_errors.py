@@ -16,60 +16,8 @@ from gateway.proxy.scrub import Scrubber
 
 LARGEST_ERROR = 64 * 1024  # bytes that are read of an error's body
 _MOST_DETAILS = 5
+_LONGEST_WAIT = 3600  # seconds that a client is asked to wait
 _TOKEN = re.compile(r"[A-Za-z0-9_.\[\]-]{1,80}")
-
-# Whose fault it is: with these statuses the caller did nothing wrong; our route, address or credentials did.
-_OUR_ACCOUNT = {401: "credentials", 402: "payment", 403: "permission"}
-_ACCOUNT_CODES = {
-    "insufficientquota": "quota",
-    "quotaexceeded": "quota",
-    "exceededcurrentquota": "quota",
-    "exceededcurrentquotaerror": "quota",
-    "accountquotaexceeded": "quota",
-    "allocationquota": "quota",
-    "insufficientbalance": "payment",
-    "insufficientcredits": "payment",
-    "insufficientfunds": "payment",
-    "creditbalancetoolow": "payment",
-    "billing": "payment",
-    "billingerror": "payment",
-    "billinghardlimitreached": "payment",
-    "billingnotactive": "payment",
-    "paymentrequired": "payment",
-    "arrearage": "payment",
-    "accountdeactivated": "permission",
-    "accountsuspended": "permission",
-    "accountdisabled": "permission",
-    "accessterminated": "permission",
-    "organizationdeactivated": "permission",
-    "permissiondenied": "permission",
-    "permissionerror": "permission",
-    "permissiondeniederror": "permission",
-    "accessdenied": "permission",
-    "forbidden": "permission",
-    "invalidapikey": "credentials",
-    "incorrectapikey": "credentials",
-    "apikeyinvalid": "credentials",
-    "invalidauthentication": "credentials",
-    "authenticationerror": "credentials",
-    "autherror": "credentials",
-    "unauthorized": "credentials",
-    "unauthenticated": "credentials",
-    "expiredtoken": "credentials",
-    "tokenexpired": "credentials",
-    "401": "credentials",
-    "402": "payment",
-    "403": "permission",
-}
-_ACCOUNT_WORDS = re.compile(
-    r"credit balance is too low|insufficient (?:credits?|balance|funds|quota)|exceeded your current quota"
-    r"|(?:check|update) your (?:plan|billing)|billing (?:details|hard limit|account)|payment required"
-    r"|account (?:is |has been |was )?(?:deactivated|suspended|disabled|terminated)|out of credits|no credits left"
-    r"|(?:incorrect|invalid|expired|revoked|missing) api[ _-]?key"
-    r"|api[ _-]?key (?:is |was )?(?:not valid|invalid|expired)",
-    re.IGNORECASE,
-)
-_QUOTED = re.compile(r"(?<!\w)'[^'\n]*'(?!\w)|\"[^\"\n]*\"|`[^`\n]*`|“[^”\n]*”|‘[^’\n]*’")
 
 
 @dataclass(frozen=True)
@@ -80,6 +28,7 @@ class BackendError:
     code: str | None = None
     kind: str | None = None
     param: str | None = None
+    reasons: tuple[str, ...] = ()  # words for a program beside the code, as Google gives them in `details`
 
 
 def read_error(content: Any) -> BackendError:
@@ -96,39 +45,20 @@ def read_error(content: Any) -> BackendError:
         return read_error(content[0]) if content else BackendError()
     if not isinstance(content, dict):
         return BackendError()
-    inner = content.get("error")
+    inner = _inner(content)
     source = inner if isinstance(inner, dict) else content
-    message = _message_of(inner) or _message_of(content)
+    message = _of_a_provider(inner) or _message_of(inner) or _message_of(content)
     status = source.get("status")
+    code = _first_text(source, "code", "Code", "error_code", "errorCode")
     return BackendError(
         message=message,
-        code=_text(source.get("code")) or (status if isinstance(status, str) else None),
-        kind=_text(source.get("type")) or _text(content.get("error_type")) or _text(source.get("error_type")),
+        code=code or (status if isinstance(status, str) else None),
+        kind=_first_text(source, "type", "__type")
+        or _text(content.get("error_type"))
+        or _text(source.get("error_type")),
         param=_text(source.get("param")),
+        reasons=_reasons(source),
     )
-
-
-def account_trouble(status: int, error: BackendError) -> str | None:
-    """Why our own account at a backend is refused: credentials, payment, permission or quota; else None.
-
-    Such a trouble is no caller's: it is answered with 502 or 503, and raises an alarm. `status` is the
-    HTTP status, which may be 200 or 400 where the truth stands in the body.
-    """
-    if status in _OUR_ACCOUNT:
-        return _OUR_ACCOUNT[status]
-    for word in (error.code, error.kind):
-        reason = _ACCOUNT_CODES.get(re.sub(r"[^a-z0-9]", "", (word or "").lower()))
-        if reason is not None:
-            return reason
-    message = error.message[:LARGEST_ERROR]
-    if status == 400:  # quoted texts, and what is said of a parameter, are the caller's
-        message = "" if error.param else _QUOTED.sub(" ", message)
-    if status in (200, 400, 429) or status >= 500:
-        found = _ACCOUNT_WORDS.search(message)
-        if found is not None:
-            said = found[0].lower()
-            return "credentials" if "key" in said else "quota" if "quota" in said else "payment"
-    return None
 
 
 def refusal_for(
@@ -143,8 +73,7 @@ def refusal_for(
     message = scrubber.sentence(error.message, secrets=secrets)
     headers = {}
     if status == 429:
-        seconds = retry_after if retry_after and re.fullmatch(r"\d{1,5}", retry_after) else "1"
-        headers = {"retry-after": seconds}
+        headers = {"retry-after": _bounded(retry_after)}
     return Refusal(
         status,
         _own_word(error.code, scrubber) or "refused_by_model",
@@ -153,6 +82,13 @@ def refusal_for(
         param=_own_word(error.param, scrubber),
         headers=headers,
     )
+
+
+def _bounded(retry_after: str | None) -> str:
+    """Whole seconds of at most an hour; one where nothing of use is told."""
+    if retry_after is None or not re.fullmatch(r"[0-9]+", retry_after):
+        return "1"
+    return str(min(int(retry_after[:9]), _LONGEST_WAIT)) if len(retry_after) <= 9 else str(_LONGEST_WAIT)
 
 
 def error_shown(error: BackendError, scrubber: Scrubber, secrets: tuple[str, ...] = ()) -> dict[str, Any]:
@@ -206,6 +142,36 @@ def _message_of(content: Any) -> str:
             if inner:
                 return inner
     return ""
+
+
+def _inner(content: dict[str, Any]) -> Any:
+    """What an error is wrapped in by some clouds: `{"Response": {"Error": …}}`, else `error`."""
+    for name in ("Response", "ResponseMetadata"):
+        wrapped = content.get(name)
+        if isinstance(wrapped, dict) and isinstance(wrapped.get("Error"), dict):
+            return wrapped["Error"]
+    inner = content.get("error")
+    return content.get("Error") if inner is None else inner
+
+
+def _first_text(source: dict[str, Any], *names: str) -> str | None:
+    return next(filter(None, (_text(source.get(name)) for name in names)), None)
+
+
+def _of_a_provider(inner: Any) -> str:
+    """What the server behind a router of providers said; the router's own sentence says only that it did."""
+    metadata = inner.get("metadata") if isinstance(inner, dict) else None
+    raw = metadata.get("raw") if isinstance(metadata, dict) else None
+    return _message_of(raw) if isinstance(raw, str | dict) else ""
+
+
+def _reasons(source: dict[str, Any]) -> tuple[str, ...]:
+    """The words for a program in a list of details."""
+    details = source.get("details")
+    if not isinstance(details, list):
+        return ()
+    reasons = (one.get("reason") for one in details[:_MOST_DETAILS] if isinstance(one, dict))
+    return tuple(reason for reason in reasons if isinstance(reason, str))
 
 
 def _detail(item: Any) -> str:

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 import aiohttp
 
 from gateway.contract import SettingsConfig
+from gateway.proxy.account_trouble import account_trouble
 from gateway.proxy.backend_errors import (
     LARGEST_ERROR,
     BackendError,
-    account_trouble,
     read_error,
     refusal_for,
 )
