@@ -5,7 +5,8 @@ class BillingConfig(AppConfig):
     name = "billing"
 
     def ready(self) -> None:
-        from billing import closing, exports, suspended
+        from billing import closing, database_conflicts, exports, suspended
+        from tenants import database_conflicts as conflicts
         from tenants import signals
         from tenants.actions.closing import verify_final_exports_with
 
@@ -13,3 +14,4 @@ class BillingConfig(AppConfig):
         signals.stakes_wanted.connect(suspended.count_stakes)
         signals.person_erased.connect(exports.expire_files_of_the_trail)
         verify_final_exports_with(closing.verify_final_export)
+        conflicts.register(database_conflicts.SENTENCES)

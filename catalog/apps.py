@@ -5,11 +5,13 @@ class CatalogConfig(AppConfig):
     name = "catalog"
 
     def ready(self) -> None:
-        from catalog import tenant_ends
+        from catalog import database_conflicts, tenant_ends
         from catalog.belongings import OpenRequests
+        from tenants import database_conflicts as conflicts
         from tenants import signals
         from tenants.actions import belongings
 
         signals.tenant_closed.connect(tenant_ends.end_requests_and_grants)
         signals.stakes_wanted.connect(tenant_ends.count_stakes)
         belongings.register(OpenRequests())
+        conflicts.register(database_conflicts.SENTENCES)

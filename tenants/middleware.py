@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import structlog
+from django.contrib import messages
 from django.core.exceptions import ObjectDoesNotExist, ValidationError
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 
 from tenants.client_address import client_address
 from tenants.context import Origin, current_origin, trace_id_of
+from tenants.database_conflicts import conflict_for
 from tenants.emergency import within_emergency
 from tenants.errors import Conflict, TooManyRequests
 from tenants.scope import NOBODY, scoped
@@ -79,7 +81,8 @@ class RefusalMiddleware:
     """What an action raises behind a page, in the API's words: Conflict is 409, not found 404, invalid 400,
     too often 429.
 
-    htmx takes the page's error block (see layout.html).
+    So is what the database refuses because somebody else was first (tenants/database_conflicts.py). htmx takes the
+    page's error block (see layout.html); a dialog of the admin has none, and shows its page again with the message.
     """
 
     def __init__(self, get_response: Answer) -> None:
@@ -89,8 +92,9 @@ class RefusalMiddleware:
         return self.get_response(request)
 
     def process_exception(self, request: HttpRequest, error: Exception) -> HttpResponse | None:
+        error = conflict_for(request, error) or error
         if isinstance(error, Conflict):
-            return render(request, "409.html", {"message": error.message}, status=409)
+            return _conflict(request, error)
         if isinstance(error, TooManyRequests):
             return too_many_requests(request, error)
         if isinstance(error, ObjectDoesNotExist):
@@ -98,3 +102,11 @@ class RefusalMiddleware:
         if isinstance(error, ValidationError):
             return invalid(request, error)
         return None
+
+
+def _conflict(request: HttpRequest, error: Conflict) -> HttpResponse:
+    match = request.resolver_match
+    if match is not None and match.app_name == "admin" and request.headers.get("HX-Request"):
+        messages.error(request, error.message)
+        return HttpResponse(status=409, headers={"HX-Refresh": "true"})
+    return render(request, "409.html", {"message": error.message}, status=409)

@@ -13,6 +13,7 @@ from rest_framework.views import exception_handler
 
 from tenants.authentication import InsufficientScope
 from tenants.context import current_origin
+from tenants.database_conflicts import conflict_for
 from tenants.errors import Conflict, TooManyRequests
 
 CODES = {
@@ -27,6 +28,7 @@ CODES = {
 
 def problem_response(error: Exception, context: dict[str, Any]) -> Response | None:
     """Turn what an action or DRF raised into a problem document; None lets Django answer 500."""
+    error = conflict_for(context["request"], error) or error
     if isinstance(error, Conflict):
         return problem(409, error.message, code=error.code)
     if isinstance(error, TooManyRequests):

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
 from threading import Barrier
 
+import psycopg
 from django.db import connection, transaction
+from psycopg import sql
 
 WAITING = """
     SELECT count(*) FROM pg_locks JOIN pg_stat_activity USING (pid)
@@ -60,6 +63,21 @@ def queued_behind(deed, first):
             first()
             outcome = thread.submit(copy_context().run, at_the_same_time, deed)
             _wait_until_blocked(1)
+        return outcome.result()[0]
+
+
+def held_up_at(table, deed, *, meanwhile):
+    """Run `deed` until it waits to write to `table`, do and commit `meanwhile`, let go, and return what `deed` returned
+    or raised. So `deed` has read what it decides by, and `meanwhile` changes it."""
+    place = {"dbname": connection.settings_dict["NAME"]}
+    with ThreadPoolExecutor(1) as thread, psycopg.connect(os.environ["DATABASE_OWNER_URL"], **place) as owner:
+        owner.execute(sql.SQL("LOCK TABLE {} IN SHARE MODE").format(sql.Identifier(table)))
+        outcome = thread.submit(copy_context().run, at_the_same_time, deed)
+        try:
+            _wait_until_blocked(1)
+            meanwhile()
+        finally:
+            owner.rollback()
         return outcome.result()[0]
 
 

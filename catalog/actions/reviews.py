@@ -21,6 +21,7 @@ from catalog.actions.four_eyes import why_not_decide
 from catalog.models import AccessRequest, Grant, Review, ReviewDecision
 from tenants import actions as tenants_actions
 from tenants import audit
+from tenants.database_conflicts import conflicts_of_database, constraint_of
 from tenants.emergency import was_open
 from tenants.errors import Conflict
 from tenants.models import ApiKey, User
@@ -35,6 +36,7 @@ class _FactsChanged(Exception):
     """The track's facts are worse than those that the request shows; nothing is decided."""
 
 
+@conflicts_of_database()
 def decide_review(
     pk: UUID | str, *, by: User, verdict: str, comment: str = "", seen: Mapping[str, Any] | None = None
 ) -> Review:
@@ -145,9 +147,12 @@ def _record_decision(review: Review, *, by: User, verdict: str, comment: str, fa
                 facts=facts.as_json(),
             )
     except IntegrityError as error:
-        if "review_decision_one_per_person" in str(error):
+        constraint = constraint_of(error)
+        if constraint == "review_decision_one_per_person":
             raise Conflict(_("You have already decided this review."), code="already_decided") from error
-        if "four eyes" in str(error):  # the database knows more than was asked above
+        if constraint == "review_decision_by_reviewers":  # a staff role ended meanwhile
+            raise PermissionDenied(_("You may not decide these reviews any more.")) from error
+        if constraint == "review_decision_four_eyes":  # the database knows more than was asked above
             raise PermissionDenied(
                 _("You asked for this access, or could act for who asked; someone else must decide it.")
             ) from error

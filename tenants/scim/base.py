@@ -30,6 +30,7 @@ from scim2_models import (
 from scim2_models.messages.message import Message
 
 from tenants.client_address import caller_place
+from tenants.database_conflicts import conflict_of
 from tenants.errors import Conflict, TooManyRequests
 from tenants.models import ScimToken
 from tenants.rate_limits import limit_rate
@@ -80,6 +81,7 @@ class Unknown(ScimView):
 
 def answer_to(error: Exception) -> HttpResponse | None:
     """The answer to what an endpoint or an action raised; None for what is nobody's fault but ours."""
+    error = conflict_of(error) or error
     if isinstance(error, SCIMException):
         return error_answer(error.status, str(error), error.scim_type)
     if isinstance(error, PayloadError):

@@ -1,0 +1,17 @@
+"""What people are told when the ledger's triggers refuse what usage or a closing overtook."""
+
+from django.utils.translation import gettext_lazy as _
+
+from tenants.database_conflicts import Sentence
+
+SENTENCES = {
+    "price_history_stands": Sentence(
+        _("Usage from this hour on has been priced meanwhile. Publish the price from a later hour on.")
+    ),
+    "price_ranges_do_not_overlap": Sentence(
+        _("Someone else published a price of this model meanwhile. Reload to see the current prices.")
+    ),
+    "cost_line_wants_open_period": Sentence(
+        _("This billing period has been closed meanwhile. Reload to see the current state.")
+    ),
+}

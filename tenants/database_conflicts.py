@@ -1,0 +1,110 @@
+"""What the database refuses because somebody else was first, as the Conflict that people are shown.
+
+An action asks first and writes afterwards. What it asked about may change in between; then a constraint or trigger of
+ours refuses the row. That is nobody's fault, and not a server error: pages, the admin, the API and SCIM answer 409.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, NamedTuple
+
+import structlog
+from django.db import Error
+from django.http import HttpRequest
+from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
+from psycopg.errors import (
+    DeadlockDetected,
+    ExclusionViolation,
+    ForeignKeyViolation,
+    SerializationFailure,
+    UniqueViolation,
+)
+from psycopg.errors import Error as PostgresError
+
+from tenants.errors import Conflict
+
+if TYPE_CHECKING:
+    from django_stubs_ext import StrPromise
+
+log = structlog.get_logger(__name__)
+
+# Another transaction inserted, deleted or locked what this one needed.
+OF_RACES = (UniqueViolation, ExclusionViolation, ForeignKeyViolation, DeadlockDetected, SerializationFailure)
+
+
+class Sentence(NamedTuple):
+    """What people are told when the constraint refuses, and the code that programs get."""
+
+    words: str | StrPromise
+    code: str = "changed_meanwhile"
+
+
+_sentences: dict[str, Sentence] = {
+    "tenant_stays_closed": Sentence(
+        _("This tenant has been closed meanwhile. Nothing can be changed here any more."), "tenant_not_active"
+    ),
+    "tenant_closes_by_two": Sentence(
+        _("The proposal to close this tenant has changed meanwhile. Reload to see the current state.")
+    ),
+    "tenant_closing_stands": Sentence(
+        _("The proposal to close this tenant has changed meanwhile. Reload to see the current state.")
+    ),
+    "tenant_currency_stands": Sentence(
+        _("The tenant's first usage has arrived meanwhile, so its currency stays."), "currency_in_use"
+    ),
+}
+
+
+def register(sentences: Mapping[str, Sentence]) -> None:
+    """Add what an app's triggers refuse, by the name that they give as CONSTRAINT. Safe to repeat."""
+    _sentences.update(sentences)
+
+
+def known_constraints() -> frozenset[str]:
+    """The triggers' constraints that have a sentence of their own."""
+    return frozenset(_sentences)
+
+
+def constraint_of(error: BaseException) -> str:
+    """The name of the constraint that refused, as the database gives it; empty where it gives none."""
+    cause = error.__cause__
+    return (cause.diag.constraint_name or "") if isinstance(cause, PostgresError) else ""
+
+
+def conflict_of(error: BaseException) -> Conflict | None:
+    """The Conflict that a database error means; None where it is a fault of ours, which stays an error (500)."""
+    if not isinstance(error, Error):
+        return None
+    constraint = constraint_of(error)
+    sentence = _sentences.get(constraint)
+    if sentence is None and not isinstance(error.__cause__, OF_RACES):
+        return None
+    log.warning("database_refused", constraint=constraint, reason=str(error), exc_info=sentence is None)
+    if sentence is None:
+        return Conflict(
+            gettext("Someone else changed this first. Reload to see the current state."),
+            code="changed_meanwhile",
+        )
+    return Conflict(str(sentence.words), code=sentence.code)
+
+
+def conflict_for(request: HttpRequest, error: BaseException) -> Conflict | None:
+    """`conflict_of`, except for gateways: they repeat what is answered 500, and set aside what is answered 409."""
+    return None if request.path_info.startswith("/internal/") else conflict_of(error)
+
+
+@contextmanager
+def conflicts_of_database() -> Generator[None]:
+    """Raise what the database refuses in the block as the Conflict that it means. Also decorates an action.
+
+    Goes around the action's transaction, never into it: the transaction is over once the database has refused.
+    """
+    try:
+        yield
+    except Error as error:
+        if conflict := conflict_of(error):
+            raise conflict from error
+        raise
