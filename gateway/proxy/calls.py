@@ -6,15 +6,15 @@ import time
 from typing import Literal
 
 import aiohttp
-import orjson
 import structlog
 
 from gateway.contract import TokenCounts, UsageEventReport
 from gateway.proxy import upstream
-from gateway.proxy.backend_errors import error_shown, read_error
+from gateway.proxy.answer_errors import FailedAnswer
+from gateway.proxy.backend_errors import read_error
 from gateway.proxy.call_log import log_answered
 from gateway.proxy.controls import put_apart
-from gateway.proxy.errors import BROKE_OFF, Refusal, broke_off, error_event, unavailable
+from gateway.proxy.errors import Refusal, broke_off, error_event, unavailable
 from gateway.proxy.evidence import Delivered, count_delivered, count_tokens
 from gateway.proxy.ids import rfc3339
 from gateway.proxy.index import Backend, Index, Key, Price, Route
@@ -26,7 +26,7 @@ from gateway.proxy.spool import SpoolError
 from gateway.proxy.state import State, usage_not_recorded
 from gateway.proxy.streaming import EventStream, StreamTooStrange, read_piece
 from gateway.proxy.tracing import read_trace
-from gateway.proxy.whole_answers import BrokenAnswer, FailedAnswer, PlainAnswer, as_json, read_answer
+from gateway.proxy.whole_answers import BrokenAnswer, PlainAnswer, as_json, read_answer
 
 _log = structlog.get_logger()
 _PATHS = {"chat": "/chat/completions", "embedding": "/embeddings"}
@@ -206,7 +206,7 @@ class Call:
         """Record a plain answer, then send it."""
         bounds = self._question.bounds(self._route)
         tokens, is_exact = count_tokens(answer.reported, bounds, answer.delivered)
-        await self._finish("ok", 200, tokens, is_exact=is_exact and answer.is_ended)
+        await self._finish("ok", 200, tokens, is_exact=is_exact and answer.is_certain)
         await self._request.answer(200, content, self._reservation.headers)
 
     async def _pass_stream(
@@ -307,19 +307,9 @@ class Call:
             raise broke_off()
         tokens, is_exact = self._counted_so_far(is_failed=True)
         await self._finish("error", 200, tokens, is_exact=is_exact)
-        await self._request.end_stream(self._last_event())
-
-    def _last_event(self) -> bytes:
-        """What a stream ends with that broke off: the backend's own sentence, if that is for the caller."""
         error = self._stream.error if self._stream is not None else None
-        backend = self._attempts.reached
-        if error is None or error.said is None or backend is None or self._names is None:
-            return error_event(BROKE_OFF, "backend_failed")
-        said = read_error(error.said)
-        if upstream.is_account_trouble(error.status, said, backend, self._route, self._state.router):
-            return error_event(BROKE_OFF, "backend_failed")
-        shown = error_shown(said, self._names.scrubber, self._apart.secrets)
-        return b"data: " + orjson.dumps({"error": shown}) + b"\n\n"
+        last = upstream.last_event(error, backend, self._route, self._state.router, self._apart.secrets)
+        await self._request.end_stream(last)
 
     async def _cut_off(self) -> None:
         """The process ends before the answer does."""
@@ -340,7 +330,8 @@ class Call:
             return (TokenCounts(), True) if is_failed else count_tokens(None, bounds, Delivered())
         count = count_delivered if is_failed else count_tokens
         is_partial = stream.is_partial or not stream.is_finished
-        return count(stream.reported, bounds, stream.delivered, is_partial=is_partial)
+        tokens, is_exact = count(stream.reported, bounds, stream.delivered, is_partial=is_partial)
+        return tokens, is_exact and stream.is_certain
 
     async def _settle(self, tokens: TokenCounts, *, is_unused: bool = False) -> None:
         nano = self._price.cost(tokens) if self._price and not is_unused else 0

@@ -1,11 +1,11 @@
 """What a call used: what its backend says, where that can be true of the bytes that went through; else an estimate.
 
 A prompt has at least one token for 64 of its bytes, an answer one for 32, more than any real text; neither has more
-than one for a byte and some for what is put around them. Reasoning may be hidden, so it is bounded only by the
-longest answer there is. Where the client named no maximum, more output than there are bytes may be such reasoning: it
-is kept and inexact. What only the total knows of is never exact, and not more than a named maximum. What is outside of
-these bounds counts as not told, and so does a part that is larger than its whole and has no room beside it. Estimates
-lean to the upper side: three bytes are a token, and so is every piece of a stream.
+than one for a byte and some for what is put around them. Only reasoning may be hidden: what the backend calls so, what
+only the total knows of, and what has no name where the call asked for reasoning. It is not more than the maximum that
+the client named, else the model's own, else the longest answer there is; only what was called so is exact. What is
+outside of these bounds counts as not told, and so does a part that is larger than its whole and has no room beside it.
+Estimates lean to the upper side: three bytes are a token, and so is every piece of a stream.
 """
 
 from collections.abc import Callable
@@ -17,7 +17,8 @@ from gateway.proxy.usage import LARGEST_COUNT, Reported
 _ESTIMATED_BYTES_OF_A_TOKEN = 3  # in an estimate
 MOST_BYTES_OF_A_TOKEN = 32  # of any answer, on the whole
 _PROMPT_MARGIN = 65_536  # tokens that a backend may put around a prompt: templates, system prompts, documents
-_ANSWER_MARGIN = 256  # tokens that nobody sees: of tool calls, ends, templates
+_TEMPLATE_MARGIN = 8192  # of them, those that nobody doubts
+_ANSWER_MARGIN = 256  # tokens of a choice that nobody sees: of tool calls, ends, templates
 _LONGEST_OUTPUT = (
     262_144  # tokens of one choice, thoughts included, where the model's own maximum is not known
 )
@@ -39,6 +40,8 @@ class Delivered:
     pieces: int = 0  # of a stream: each has at least one token; in a plain answer the texts
     images: int = 0
     sound: int = 0  # characters of base64
+    told: int = 0  # bytes of the JSON in which it came, where that was looked at
+    chunks: int = 0  # of a stream, those without a text included; and tokens with a probability
 
     @property
     def size(self) -> int:
@@ -51,12 +54,19 @@ class Delivered:
         self.pieces += other.pieces
         self.images += other.images
         self.sound += other.sound
+        self.told += other.told
+        self.chunks += other.chunks
 
     @property
     def least(self) -> int:
         """Tokens that it must have."""
         sound = -(-self.sound // _MOST_CHARACTERS_OF_A_SOUND_TOKEN)
         return -(-self.bytes // MOST_BYTES_OF_A_TOKEN) + sound
+
+    def room(self, bounds: "Bounds") -> int:
+        """The most tokens that it can have: one for a byte, and those that have none."""
+        unseen = self.chunks + _ANSWER_MARGIN * bounds.choices
+        return max(self.size, self.told) + unseen + self.images * _MOST_TOKENS_OF_AN_IMAGE
 
     def sound_estimate(self, bounds: "Bounds") -> int:
         """Tokens that its sound has, rather too many than too few."""
@@ -76,10 +86,13 @@ class Bounds:
     input_least: int
     input_bytes: int
     input_most: int  # unless the backend reads more than the request's text
+    input_certain: int  # what is more is doubted
     named_output: int  # the maximum that the client named for all choices; 0: none
-    visible_most: int  # of output that is neither reasoning nor media, however few bytes there are
+    hidden_most: int  # reasoning without bytes
     output_most: int
+    choices: int
     may_bring_more: Callable[[], bool]  # whether files, media or the web may add to the prompt
+    may_think: bool = False  # whether the call asked for reasoning
     is_embedding: bool = False
     characters_of_a_sound_token: int = COMPRESSED_SOUND
 
@@ -93,6 +106,7 @@ def bounds_of(
     choices: int,
     is_embedding: bool,
     may_bring_more: Callable[[], bool],
+    may_think: bool = False,
     characters_of_a_sound_token: int = COMPRESSED_SOUND,
 ) -> Bounds:
     """Bounds from a prompt's estimate at four bytes a token and its `upper` side, the maximum that the client named
@@ -103,10 +117,13 @@ def bounds_of(
         input_least=max(1, four_bytes_each // 16),
         input_bytes=4 * four_bytes_each,
         input_most=min(4 * four_bytes_each + _PROMPT_MARGIN, LARGEST_COUNT),
+        input_certain=4 * four_bytes_each + _TEMPLATE_MARGIN,
         named_output=named_output,
-        visible_most=named_output + _ANSWER_MARGIN * choices,
+        hidden_most=min(named_output or (longest_output or _LONGEST_OUTPUT) * choices, LARGEST_COUNT),
         output_most=most,
+        choices=choices,
         may_bring_more=may_bring_more,
+        may_think=may_think,
         is_embedding=is_embedding,
         characters_of_a_sound_token=characters_of_a_sound_token,
     )
@@ -162,22 +179,40 @@ def _count(
     elif prompt < bounds.input_least:
         is_exact = False
         counts["input"] += max(bounds.input_estimate - prompt, 0)
+    elif prompt > bounds.input_certain and not bounds.may_bring_more():
+        is_exact = False
 
-    shows_too_much = _shows_too_much(counts, bounds, delivered)
     if bounds.is_embedding:
         _clear(counts, *_OUTPUT)
-    elif (
-        sides.output is None or sides.output > bounds.output_most or (shows_too_much and bounds.named_output)
-    ):
+        return counts, is_exact
+    if sides.output is None or sides.output > bounds.output_most + delivered.room(bounds):
         is_exact = False
         _clear(counts, *_OUTPUT)
         _add_estimate(counts, bounds, delivered, delivered.estimate(bounds))
-    elif sides.output < delivered.least or is_partial:
+        return counts, is_exact
+    is_possible = _leave_out_the_unseen(counts, bounds, delivered)
+    output = sum(counts[kind] for kind in _OUTPUT)
+    if not is_possible or output < delivered.least or is_partial:
         is_exact = False
-        _add_estimate(counts, bounds, delivered, max(delivered.estimate(bounds) - sides.output, 0))
-    elif shows_too_much:
-        is_exact = False  # unless it is reasoning that nobody called so, it cannot be true
-    return counts, is_exact
+        _add_estimate(counts, bounds, delivered, max(delivered.estimate(bounds) - output, 0))
+    return counts, is_exact and is_possible
+
+
+def _leave_out_the_unseen(counts: dict[str, int], bounds: Bounds, delivered: Delivered) -> bool:
+    """Take out of the output what neither has bytes nor may be reasoning; False if there is any such."""
+    room = delivered.room(bounds)
+    # An image may be told of and come by another way, such as a link.
+    images = max(counts["image_out"] - max(delivered.images, bounds.choices) * _MOST_TOKENS_OF_AN_IMAGE, 0)
+    visible = counts["output"] + counts["audio_out"] + images
+    is_possible = visible <= room
+    if not is_possible and (not bounds.may_think or visible > room + bounds.hidden_most):
+        _clear(counts, "output", "audio_out", *(["image_out"] if images else []))
+        visible = 0
+    unseen = counts["reasoning"] - max(room - visible, 0)
+    if unseen > bounds.hidden_most:
+        counts["reasoning"] -= unseen - bounds.hidden_most
+        is_possible = False
+    return is_possible
 
 
 def _add_estimate(counts: dict[str, int], bounds: Bounds, delivered: Delivered, tokens: int) -> None:
@@ -241,7 +276,20 @@ def _sides_of(told: Reported, bounds: Bounds, delivered: Delivered) -> _Sides:
         return _Sides(prompt_side, output_side, False)
     if prompt_side is None:
         return _Sides(total - known, output_side, is_exact)
-    return _Sides(prompt_side, total - known, is_exact)
+    return _rest_of(total - known, prompt_side, told, is_exact, bounds, delivered)
+
+
+def _rest_of(
+    output: int, prompt: int, told: Reported, is_exact: bool, bounds: Bounds, delivered: Delivered
+) -> _Sides:
+    """The output that follows from a total; what has no bytes of it are thoughts that only the total knows of."""
+    if output - told.reasoning <= delivered.room(bounds):
+        return _Sides(prompt, output, is_exact)
+    seen = min(delivered.estimate(bounds), output - told.reasoning)
+    hidden = output - told.reasoning - seen
+    if bounds.named_output:
+        hidden = min(hidden, max(bounds.named_output - told.reasoning - seen, 0))
+    return _Sides(prompt, told.reasoning + seen + hidden, False, hidden)
 
 
 def _split(total: int | None, bounds: Bounds, delivered: Delivered) -> _Sides:
@@ -318,12 +366,6 @@ def _kinds_of(told: Reported, sides: _Sides) -> tuple[dict[str, int], bool]:
         left -= counts[kind]
     counts["input"], counts["output"] = rest, left
     return counts, is_consistent
-
-
-def _shows_too_much(counts: dict[str, int], bounds: Bounds, delivered: Delivered) -> bool:
-    """Whether there is more visible output than the client's maximum, if one was named, and the bytes allow."""
-    in_bytes = delivered.size + _ANSWER_MARGIN + delivered.images * _MOST_TOKENS_OF_AN_IMAGE
-    return counts["output"] > max(bounds.visible_most, in_bytes)
 
 
 def _clear(counts: dict[str, int], *kinds: str) -> None:

@@ -14,6 +14,7 @@ from typing import Any
 import msgspec
 import orjson
 
+from gateway.proxy.answer_errors import is_error, is_no_error
 from gateway.proxy.backend_errors import error_shown, read_error
 from gateway.proxy.index import Backend
 from gateway.proxy.scrub import Scrubber, scrubber_of
@@ -288,7 +289,9 @@ class Names:
         within = within if within in _OF_THE_WEB else name
         kept: dict[str, Any] = {}
         for key, one in value.items():
-            if key == "error" and one is not None:
+            if key == "error" and is_no_error(one):
+                kept[key] = None
+            elif key == "error":
                 kept[key] = error_shown(read_error({"error": one}), self.scrubber, self._secrets)
             elif not _is_private(key) and (within in _OF_THE_WEB or self._is_fit(key)):
                 clean = self._cleaned(key, one, within, depth + 1)
@@ -327,7 +330,9 @@ class Names:
         for name, inner in value.items():
             if name == "model" and isinstance(inner, str):
                 kept[name] = self._public_name if inner in self._told else inner
-            elif name == "error" and inner is not None:
+            elif name == "error" and is_no_error(inner):
+                kept[name] = None
+            elif name == "error":
                 kept[name] = error_shown(read_error({"error": inner}), self.scrubber, self._secrets)
             elif not _is_private(name):
                 kept[name] = self._pruned(inner)
@@ -359,14 +364,11 @@ def _digest(value: bytes) -> str:
 def _is_error(members: dict[str, Any]) -> bool:
     """Whether an event is an error and no part of an answer."""
     error = members.get("error")
-    if error is not None and bytes(error) not in _NOTHING:
+    if error is not None and is_error(bytes(error)):
         return True
     if "choices" in members or "data" in members or "usage" in members:
         return False
     return any(name in members for name in ("message", "detail", "error_type", "errors"))
-
-
-_NOTHING = (b"null", b"false", b'""', b"{}", b"[]", b"0")
 
 
 @lru_cache(maxsize=1024)

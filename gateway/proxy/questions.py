@@ -1,5 +1,6 @@
 """What a client asks for: the few fields that the gateway itself must understand. The rest passes through."""
 
+import re
 from dataclasses import dataclass, field
 
 from gateway.contract import Mode
@@ -17,6 +18,10 @@ _BRINGS_MORE = (
     b'"prediction"', b'"data_sources"', b'"mcp', b'"documents"', b'"previous_response_id"',
 )  # fmt: skip
 
+# Fields that ask for reasoning, or for work of the backend's own.
+_THINKS = re.compile(
+    "think|reason|chat_template_kwargs|extra_body|web_search|plugins|search_parameters", re.IGNORECASE
+)
 _RAW_SOUNDS = ("pcm16", "pcm", "wav")
 
 
@@ -32,6 +37,7 @@ class Question:
     input_estimate: int = 0  # tokens
     inputs: int = 1  # how many vectors are wanted
     may_bring_more: bool = False  # than its text: media, files, a search of the backend's
+    may_think: bool = False  # some field asks for reasoning, which the backend may hide
     is_sound_raw: bool = False  # of an answer in sound: uncompressed
     numbers: dict[str, int] = field(default_factory=dict)  # the maxima and `n` as sent; 0 where not sent
 
@@ -67,6 +73,7 @@ class Question:
             choices=self.choices,
             is_embedding=self.mode == "embedding",
             may_bring_more=lambda: self.may_bring_more,
+            may_think=self.may_think,
             characters_of_a_sound_token=RAW_SOUND if self.is_sound_raw else COMPRESSED_SOUND,
         )
 
@@ -92,6 +99,7 @@ def read_question(raw: bytes, mode: Mode) -> Question:
     # All that is asked of the body later is asked here: it may be large, and gone when the answer comes.
     question.input_estimate = estimate_prompt(body, mode)
     question.may_bring_more = any(name in body.outline for name in _BRINGS_MORE)
+    question.may_think = any(_THINKS.search(name) for name in body.names())
     sound = body.get("audio") if mode == "chat" and body.size_of("audio") else None
     question.is_sound_raw = isinstance(sound, dict) and sound.get("format") in _RAW_SOUNDS
     given = body.items_of("input")

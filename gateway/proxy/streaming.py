@@ -11,23 +11,16 @@ from typing import Any
 
 import aiohttp
 
+from gateway.proxy.answer_errors import FailedAnswer, end_of, error_in, may_tell_error
 from gateway.proxy.evidence import MOST_BYTES_OF_A_TOKEN, Delivered
 from gateway.proxy.names import Names
 from gateway.proxy.usage import Reported, read_usage
-from gateway.proxy.whole_answers import (
-    FailedAnswer,
-    error_in,
-    is_failed_end,
-    other_words,
-    parse,
-    texts_in,
-    written,
-)
+from gateway.proxy.whole_answers import dumped, other_words, parse, texts_in, written
 
 _USAGE = re.compile(rb'"usage\w*"\s*:\s*\{')
-_FINISH = re.compile(rb'"finish_reason"\s*:\s*"[^"]')
+_FINISH = re.compile(rb'"finish(?:_reason|Reason|_details)"\s*+:\s*+(?!null|""|\{\}|false)')
 _CHOICE = re.compile(rb'"choices"\s*:\s*\[\s*\{')
-_DONE = re.compile(rb"^data:[^\S\n]*\[DONE\]\s*$", re.MULTILINE | re.IGNORECASE)
+_DONE = re.compile(rb"^data:[^\S\n]*\"?\[DONE\]\"?\s*$", re.MULTILINE | re.IGNORECASE)
 # A piece that is a text and nothing else, as nearly all are.
 _PIECE = re.compile(
     rb'"delta"\s*:\s*\{(?:\s*"\w+"\s*:\s*(?:null|"assistant")\s*,)*\s*"(?:content|reasoning_content|reasoning)"\s*:\s*'
@@ -36,6 +29,7 @@ _PIECE = re.compile(
 )
 _END_OF_EVENT = re.compile(rb"\r?\n\r?\n")
 _LINE = re.compile(rb"\r\n|\n|\r")
+_ENDS = (b"}]}\n\n", b'}],"usage":null}\n\n')  # of events that hold nothing behind their choices
 _BOM = b"\xef\xbb\xbf"
 
 
@@ -54,8 +48,11 @@ class EventStream:
         self._choices = choices  # asked for
         self._rest = b""
         self._is_new = True
+        self._head = b""  # what stands in front of the choices in all events
         self._begun: set[int] = set()  # choices by their index, where the events were looked into
         self._finished: set[int] = set()
+        self._says_no_end = False  # the last piece, in so many words
+        self._is_repeated = False  # an end of a choice that had one
         self._told_at = 0  # size delivered when the largest number of output tokens was told last
         self._first_told_at = 0
         self.reported: Reported | None = None
@@ -75,6 +72,13 @@ class EventStream:
         if len(self._finished) >= self._choices:
             return True
         return self.is_done and not (self._finished and self._begun - self._finished)
+
+    @property
+    def is_certain(self) -> bool:
+        """False if it says of all its choices that they have no end, or ends one twice in place of another."""
+        if not self._finished:
+            return not self._says_no_end
+        return not self._is_repeated or len(self._finished) >= self._choices
 
     @property
     def may_bring_more(self) -> bool:
@@ -130,7 +134,8 @@ class EventStream:
             count == events.count(b'"choices"') > 0
             and self._choices == 1
             and b"error" not in events
-            and _FINISH.search(events) is None
+            and self._tells_no_error(events, count)
+            and (b'"finish' not in events or _FINISH.search(events) is None)
             and not (b'"usage' in events and _USAGE.search(events))
         ):
             texts = _PIECE.findall(events)
@@ -138,6 +143,8 @@ class EventStream:
                 self.has_choice = self.has_choice or _CHOICE.search(events) is not None
                 self.delivered.pieces += count - texts.count(b"")
                 self.delivered.bytes += sum(map(len, texts))
+                self.delivered.chunks += count
+                self._says_no_end = events.find(b'"finish_reason"', events.rfind(b"data:")) > 0
                 return self._names.in_events(events)
         done, late = _DONE.search(events), b""
         if done is not None:
@@ -146,6 +153,16 @@ class EventStream:
         self.has_choice = self.has_choice or _CHOICE.search(events) is not None
         events = self._look_into_all(events)
         return (self._names.in_events(events) if events else b"") + self._late(late)
+
+    def _tells_no_error(self, events: bytes, count: int) -> bool:
+        """Whether nothing that these events hold beside their choices can be an error; at once if it is as before."""
+        if events.count(self._head) == count == events.count(_ENDS[0]) + events.count(_ENDS[1]):
+            return True
+        if may_tell_error(events):
+            return False
+        start = events.rfind(b"data:")
+        self._head = events[start : events.find(b'"choices"', start)]
+        return True
 
     def _late(self, events: bytes) -> bytes:
         """What came after the mark of the end: nothing counts but usage, which some servers tell only there."""
@@ -186,8 +203,14 @@ class EventStream:
         told = next((line[6:].strip() for line in lines if line.startswith(b"error:")), b"")
         if told:  # older llama.cpp: a field of this name instead of data
             data = told
-        elif not data and event.lstrip().startswith(b"{"):
-            data = event.strip()  # JSON without the form of an event
+        elif not data and event.lstrip().startswith(b"{"):  # JSON without the form of an event
+            data = b" ".join(line.strip() for line in lines)
+            objects = [line for line in lines if line.strip()]
+            if len(objects) > 1 and all(
+                line.startswith(b"{") and line.rstrip().endswith(b"}") for line in objects
+            ):
+                return b"".join([self._look_into(b"data: " + line + b"\n\n") for line in objects])
+            event = b"data: " + data + b"\n\n"
         if not data:
             return event  # a comment, or nothing
         is_error = bool(told) or any(
@@ -222,12 +245,26 @@ class EventStream:
         for choice in choices:
             if isinstance(choice, dict):
                 self.has_choice = True
-                index = choice.get("index", 0)
-                index = index if isinstance(index, int) else 0
-                self._begun.add(index)
-                reason = choice.get("finish_reason")
-                if reason and not is_failed_end(reason):
-                    self._finished.add(index)
+                self._note_choice(choice)
+
+    def _note_choice(self, choice: dict[str, Any]) -> None:
+        self.delivered.chunks += 1
+        piece = choice.get("delta") or choice.get("message")
+        if isinstance(piece, dict):
+            self.delivered.told += len(dumped(piece))
+        probable = choice.get("logprobs")
+        if isinstance(probable, dict) and isinstance(probable.get("content"), list):
+            self.delivered.chunks += len(probable["content"])
+        index = choice.get("index", 0)
+        if isinstance(index, str) and index.isdigit() and len(index) < 9:
+            index = int(index)
+        index = index if isinstance(index, int) else 0
+        self._begun.add(index)
+        end = end_of(choice)
+        self._says_no_end = not end and "finish_reason" in choice
+        if end:
+            self._is_repeated = self._is_repeated or index in self._finished
+            self._finished.add(index)
 
     def _note_usage(self, content: Any) -> None:
         reported = read_usage(content)

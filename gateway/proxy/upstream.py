@@ -8,18 +8,21 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 import aiohttp
+import orjson
 
 from gateway.contract import SettingsConfig
 from gateway.proxy.account_trouble import account_trouble
+from gateway.proxy.answer_errors import FailedAnswer
 from gateway.proxy.backend_errors import (
     LARGEST_ERROR,
     BackendError,
+    error_shown,
     read_error,
     refusal_for,
 )
 from gateway.proxy.body import Body
 from gateway.proxy.connections import Connections
-from gateway.proxy.errors import Refusal, retry_after, unavailable
+from gateway.proxy.errors import BROKE_OFF, Refusal, error_event, retry_after, unavailable
 from gateway.proxy.index import Backend, Route
 from gateway.proxy.routing import Router
 from gateway.proxy.scrub import scrubber_of
@@ -255,6 +258,23 @@ def fault_of(
     scrubber = scrubber_of(backend.config, route.config.model)
     refusal = refusal_for(status, error, scrubber, retry_after=wait, secrets=secrets)
     return BackendFault(status, refusal, retry_after_seconds=seconds)
+
+
+def last_event(
+    error: FailedAnswer | None,
+    backend: Backend | None,
+    route: Route,
+    router: Router,
+    secrets: tuple[str, ...],
+) -> bytes:
+    """What a stream ends with that broke off: the backend's own sentence, if that is for the caller."""
+    if error is None or error.said is None or backend is None:
+        return error_event(BROKE_OFF, "backend_failed")
+    said = read_error(error.said)
+    if is_account_trouble(error.status, said, backend, route, router):
+        return error_event(BROKE_OFF, "backend_failed")
+    shown = error_shown(said, scrubber_of(backend.config, route.config.model), secrets)
+    return b"data: " + orjson.dumps({"error": shown}) + b"\n\n"
 
 
 def is_account_trouble(

@@ -120,12 +120,17 @@ def read_usage(content: Any) -> Reported | None:
 
 
 def _usage_objects(content: Any) -> Iterator[dict[str, Any]]:
-    """Wherever usage is told: under its own names, inside a choice (Moonshot), for Groq, llama.cpp, Ollama."""
+    """Wherever usage is told: under its own names, inside a choice (Moonshot) or its message, inside what a proxy
+    wraps (`response`, `result`), for Groq, llama.cpp, Ollama.
+    """
     if not isinstance(content, dict):
         return
     choices = content.get("choices")
-    places = [content, content.get("x_groq"), content.get("message")]
-    places += choices if isinstance(choices, list) else []
+    places = [content, *(content.get(name) for name in ("x_groq", "message", "response", "result"))]
+    for choice in choices if isinstance(choices, list) else ():
+        places.append(choice)
+        if isinstance(choice, dict):
+            places += [choice.get("message"), choice.get("delta")]
     for place in places:
         if isinstance(place, dict):
             for name in ("usage", "usageMetadata", "usage_metadata"):

@@ -1,9 +1,10 @@
 """Whether an answer is whole: success is what a backend finished, not what it began with 200.
 
-Servers say in many ways that they failed after all: an error beside or instead of the choices, an event named
-`error`, an end of a choice that is none. All of them come out as FailedAnswer.
+Servers say in many ways that they failed after all: see `gateway.proxy.answer_errors`. All of them come out as
+FailedAnswer.
 """
 
+import contextlib
 import json
 import re
 from typing import Any
@@ -12,23 +13,17 @@ import msgspec
 import orjson
 
 from gateway.contract import Mode
+from gateway.proxy.answer_errors import (
+    FailedAnswer,
+    end_of,
+    error_in,
+    is_failed_end,
+    may_tell_error,
+    told_error,
+)
 from gateway.proxy.evidence import Delivered
 from gateway.proxy.usage import Reported, read_usage
 
-# How engines say that a choice ended without being finished: a word in any `finish_reason`, such as `engine_error`.
-_FAILED_END = re.compile(
-    "error|fail|abort|cancel|timed?[-_ ]?out|exception|crash|unavailable|overload|interrupted|disconnect|preempt|killed"
-    "|insufficient_system_resource",
-    re.IGNORECASE,
-)
-_NO_ERROR_CODES = ("", "ok", "success", "none", "null")  # and zeros
-_STATUS_OF_TYPE = {
-    "invalid_request_error": 400, "authentication_error": 401, "permission_error": 403, "not_found_error": 404,
-    "request_too_large": 413, "rate_limit_error": 429, "rate_limit_exceeded": 429, "insufficient_quota": 429,
-    "context_length_exceeded": 400, "content_filter": 400, "overloaded_error": 503,
-}  # fmt: skip
-_SAYS_ERROR = ("message", "detail", "error_message", "error_msg", "errors", "msg")
-_STATUSES = ("code", "status", "status_code", "statusCode", "error_code")
 # Texts of a message or a delta, still in their JSON. Inside a text every quotation mark is escaped.
 _TEXT = re.compile(
     rb'"(?:content|reasoning_content|reasoning|thinking|refusal|arguments|text|transcript|partial_json|input)"'
@@ -43,7 +38,6 @@ _SOUND = re.compile(
     rb'"audio"\s*:\s*(?:"|\{(?>[^{}"]+|"(?:[^"\\]|\\.)*+")*?"data"\s*:\s*")([^"]*)"|"data:audio/[^",]*,([^"]*)"'
 )
 _BYTES_OF_ARGUMENTS = 16
-_NOTHING = (b"null", b"false", b'""', b"{}", b"[]", b"0")
 # Texts of a message or a delta that no model wrote.
 _NAMES_OF_NO_WORDS = """
 role id type name index object status phase model provider finish_reason stop_reason created signature
@@ -51,15 +45,6 @@ encrypted_content annotations
 """
 _NO_WORDS = frozenset(_NAMES_OF_NO_WORDS.split())
 _BOM = b"\xef\xbb\xbf"
-
-
-class FailedAnswer(Exception):
-    """An answer that is none. `status` is what the backend should have sent; `said` its error, if it told one."""
-
-    def __init__(self, status: int, said: Any = None, *, reason: str = "the backend told an error") -> None:
-        super().__init__(f"{reason} (status {status})")
-        self.status = status
-        self.said = said
 
 
 class BrokenAnswer(Exception):
@@ -71,16 +56,26 @@ class PlainAnswer(msgspec.Struct):
 
     reported: Reported | None
     delivered: Delivered
-    is_ended: bool = True  # False: it says itself that it has no end
+    is_certain: bool = True  # False: it says itself that it has no end, or tells two choices as one
 
 
 class _Choice(msgspec.Struct):
     message: msgspec.Raw = msgspec.Raw(b"null")
     text: Any = None
+    index: Any = None
     finish_reason: Any = msgspec.UNSET
+    finish_details: Any = None
+    finishReason: Any = None
+    logprobs: msgspec.Raw = msgspec.Raw(b"null")
     error: Any = None
     errors: Any = None
     error_code: Any = None
+
+    @property
+    def end(self) -> str:
+        """How it ended; empty if it does not say that it did."""
+        own = self.finish_reason
+        return own if own and isinstance(own, str) else end_of(msgspec.structs.asdict(self))
 
 
 class _Vector(msgspec.Struct):
@@ -96,13 +91,8 @@ class _Embeddings(msgspec.Struct):
 
 
 class _Rest(msgspec.Struct):
-    """All that may speak of usage or an error."""
+    """All that may speak of usage."""
 
-    error: msgspec.Raw = msgspec.Raw(b"null")
-    errors: msgspec.Raw = msgspec.Raw(b"null")
-    error_code: msgspec.Raw = msgspec.Raw(b"null")
-    object: msgspec.Raw = msgspec.Raw(b"null")
-    type: msgspec.Raw = msgspec.Raw(b"null")
     usage: msgspec.Raw = msgspec.Raw(b"null")
 
 
@@ -117,74 +107,32 @@ def read_answer(content: bytes, mode: Mode, inputs: int = 1) -> PlainAnswer:
     try:
         rest = _REST.decode(content)
     except msgspec.ValidationError:
+        with contextlib.suppress(ValueError):
+            raise error_in(parse(content)) or FailedAnswer(502) from None
         raise FailedAnswer(502, reason="no object") from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise FailedAnswer(502, reason=f"no JSON: {error}") from None
-    if bytes(rest.error) not in _NOTHING or b'"error"' in (bytes(rest.object), bytes(rest.type)):
-        raise error_in(_parsed(content)) or FailedAnswer(502)
-    is_told = any(bytes(one) not in _NOTHING for one in (rest.errors, rest.error_code))
-    if is_told and (failed := error_in(_parsed(content))) is not None:
+    if may_tell_error(content) and (failed := error_in(_parsed(content))) is not None:
         raise failed
-    is_ended = True
+    is_certain = True
     try:
         if mode == "embedding":
             _check_vectors(_EMBEDDINGS.decode(content), inputs)
             delivered = Delivered()
         else:
-            is_ended = _check_choices(_CHAT.decode(content))
+            chat = _CHAT.decode(content)
+            is_certain = _check_choices(chat)
             delivered = _delivered(content)
+            delivered.told = sum(len(bytes(choice.message)) for choice in chat.choices)
+            delivered.chunks = sum(bytes(choice.logprobs).count(b'"token"') for choice in chat.choices)
     except (msgspec.DecodeError, UnicodeDecodeError) as problem:
         raise error_in(_parsed(content)) or FailedAnswer(500, reason=f"not whole: {problem}") from None
     usage = bytes(rest.usage)
-    if usage.startswith(b"{"):
-        return PlainAnswer(read_usage({"usage": _parsed(usage)}), delivered, is_ended)
+    if usage.startswith(b"{") and content.count(b'"usage') == 1:
+        return PlainAnswer(read_usage({"usage": _parsed(usage)}), delivered, is_certain)
     if any(name in content for name in _TOLD_ELSEWHERE):
-        return PlainAnswer(read_usage(_parsed(content)), delivered, is_ended)
-    return PlainAnswer(None, delivered, is_ended)
-
-
-def error_in(content: Any, *, is_error: bool = False) -> FailedAnswer | None:
-    """The error that an answer or an event holds, whatever its shape; None if it holds none.
-
-    `is_error`: its event is named so.
-    """
-    if not isinstance(content, dict):
-        return FailedAnswer(502, content if isinstance(content, str) else None)
-    error = _told_error(content)
-    choices = content.get("choices")
-    if error or is_error or "error" in (content.get("object"), content.get("type")):
-        return FailedAnswer(_status_of(error, content), content)
-    if isinstance(choices, list):
-        for one in choices:
-            if isinstance(one, dict):
-                end = one.get("finish_reason")
-                failed = _told_error(one)
-                if failed or is_failed_end(end):
-                    return FailedAnswer(_status_of(failed, content), {"error": failed})
-        return None
-    if read_usage(content) is not None:
-        return None
-    status = _status_of(None, content, default=0)
-    if status or any(isinstance(content.get(name), str | list) and content[name] for name in _SAYS_ERROR):
-        return FailedAnswer(status or 502, content)
-    return None
-
-
-def is_failed_end(finish_reason: Any) -> bool:
-    """Whether a `finish_reason` says that the choice ended without being finished."""
-    return isinstance(finish_reason, str) and _FAILED_END.search(finish_reason) is not None
-
-
-def _told_error(place: dict[str, Any]) -> Any:
-    """What an answer, an event or a choice says of an error, under any of its names; else None."""
-    if error := place.get("error"):
-        return error
-    if errors := place.get("errors"):
-        return errors[0] if isinstance(errors, list) and isinstance(errors[0], dict) else errors
-    code = place.get("error_code")
-    if isinstance(code, str) and (not code.strip("0 ") or code.strip().casefold() in _NO_ERROR_CODES):
-        return None
-    return {name: place[name] for name in (*_SAYS_ERROR, *_STATUSES) if name in place} if code else None
+        return PlainAnswer(read_usage(_parsed(content)), delivered, is_certain)
+    return PlainAnswer(None, delivered, is_certain)
 
 
 def written(data: bytes) -> Delivered:
@@ -243,8 +191,16 @@ def texts_in(choices: list[Any]) -> list[bytes]:
         message = choice.get("message") or choice.get("delta")
         if isinstance(message, dict):
             own = {name: value for name, value in message.items() if name != "annotations"}
-            result.append(orjson.dumps(own))
+            result.append(dumped(own))
     return result
+
+
+def dumped(value: Any) -> bytes:
+    """As JSON, also what only the slow reader takes: half of a surrogate pair."""
+    try:
+        return orjson.dumps(value)
+    except TypeError:
+        return json.dumps(value).encode()
 
 
 def _delivered(content: bytes) -> Delivered:
@@ -257,19 +213,27 @@ def _delivered(content: bytes) -> Delivered:
 
 
 def _check_choices(answer: _Chat) -> bool:
-    """Whether no choice says of itself that it has no end; whoever does not speak of ends has one."""
+    """Whether no choice says of itself that it has no end, nor that it is another one.
+
+    Whoever does not speak of ends has one.
+    """
     if not answer.choices:
         raise msgspec.ValidationError("no choices")
-    has_ends = any(choice.finish_reason for choice in answer.choices)
-    for choice in answer.choices:
+    ends = [choice.end for choice in answer.choices]
+    for choice, end in zip(answer.choices, ends, strict=True):
         told = {"error": choice.error, "errors": choice.errors, "error_code": choice.error_code}
-        if _told_error(told) or is_failed_end(choice.finish_reason):
+        if told_error(told) or is_failed_end(end):
             raise msgspec.ValidationError("a choice that failed")
-        if has_ends and not choice.finish_reason:
+        if any(ends) and not end:
             raise msgspec.ValidationError("a choice without an end beside one that has one")
         if not bytes(choice.message).startswith(b"{") and not isinstance(choice.text, str):
             raise msgspec.ValidationError("a choice without a message")
-    return all(choice.finish_reason or choice.finish_reason is msgspec.UNSET for choice in answer.choices)
+    indexes = [str(choice.index) for choice in answer.choices if choice.index is not None]
+    if len(set(indexes)) < len(indexes):
+        return False
+    return all(
+        end or choice.finish_reason is msgspec.UNSET for choice, end in zip(answer.choices, ends, strict=True)
+    )
 
 
 def _check_vectors(answer: _Embeddings, inputs: int) -> None:
@@ -302,21 +266,3 @@ def _parsed(content: bytes) -> dict[str, Any]:
     except ValueError:
         return {}
     return parsed if isinstance(parsed, dict) else {}
-
-
-def _status_of(error: Any, content: dict[str, Any], default: int = 502) -> int:
-    """The status from 400 to 599 that an error names, by number or by type; else `default`."""
-    places = [place for place in (error, content) if isinstance(place, dict)]
-    for place in places:
-        for name in _STATUSES:
-            value = place.get(name)
-            if isinstance(value, str) and value.isascii() and value.isdigit():
-                value = int(value)
-            if type(value) is int and 400 <= value <= 599:
-                return value
-    for place in places:
-        for name in ("type", "code"):
-            known = _STATUS_OF_TYPE.get(str(place.get(name)))
-            if known:
-                return known
-    return default

@@ -102,7 +102,11 @@ LATE = {
 }
 
 
-@pytest.mark.parametrize("first", [[end()], []], ids=["with an end", "with the mark alone"])
+@pytest.mark.parametrize(
+    "first",
+    [[end()], [{"id": "c", "choices": [{"index": 0, "delta": {}}]}]],
+    ids=["with an end", "with the mark alone"],
+)
 @pytest.mark.parametrize("late", LATE)
 def test_usage_that_comes_after_the_mark_counts(shared_road, scripted, late, first):
     scripted.says(events=[*WORDS, *first, DONE, *LATE[late]])

@@ -133,6 +133,8 @@ def test_every_dialect_is_understood_exactly(name):
     [
         ({"x_groq": {"usage": openai(12, 6, 18)}}, (12, 6)),
         ({"choices": [{"usage": openai(12, 6, 18)}]}, (12, 6)),
+        ({"choices": [{"message": {"usage": openai(12, 6, 18)}}]}, (12, 6)),
+        ({"usage": None, "response": {"usage": openai(12, 6, 18)}}, (12, 6)),
         ({"usageMetadata": {"promptTokenCount": 12, "candidatesTokenCount": 6}}, (12, 6)),
         ({"message": {"usage": {"input_tokens": 12, "output_tokens": 6}}}, (12, 6)),
         ({"prompt_eval_count": 12, "eval_count": 6}, (12, 6)),
@@ -240,6 +242,7 @@ def test_a_part_that_the_total_forgets_still_stands_beside_its_whole(usage, expe
         (250_000, 200_000, True),
         (12, 100_000, False),
         (12, 5000, True),
+        (12, 8240, True),
         (12, 10**9, False),
     ],
 )
@@ -247,6 +250,11 @@ def test_a_prompt_has_as_many_tokens_as_its_bytes_allow(estimate, prompt, is_bel
     counts, is_exact = counted(openai(prompt, 5, prompt + 5), of=bounds(estimate))
     assert is_exact is is_believed
     assert counts.input == (prompt if is_believed else estimate * 4 // 3)
+
+
+def test_a_prompt_far_beyond_its_bytes_is_kept_and_inexact():
+    """A backend may put its own system prompt in front of it, but nobody can tell."""
+    assert counted(openai(60_000, 5, 60_005)) == (TokenCounts(input=60_000, output=5), False)
 
 
 def test_a_backend_that_reads_files_or_the_web_may_have_a_longer_prompt():
@@ -283,12 +291,20 @@ def test_an_answer_has_as_many_tokens_as_its_bytes_and_the_maximum_allow(
         (openai(20, 4, 90), 16, TokenCounts(input=20, output=4, reasoning=12), False),
         (openai(10, 1, 262_144), 16, TokenCounts(input=10, output=1, reasoning=15), False),
         (openai(10, 30, 262_144), 16, TokenCounts(input=10, output=30), False),
-        # Reasoning that nobody calls so is in the completion only.
-        (openai(10, 262_144), 0, TokenCounts(input=10, output=262_144), False),
-        (openai(10, 259, 269), 0, TokenCounts(input=10, output=259), False),
+        ({"prompt_tokens": 10, "total_tokens": 9010}, 0, TokenCounts(input=10, output=1, reasoning=8999), False),
+        ({"prompt_tokens": 10, "total_tokens": 9010}, 16, TokenCounts(input=10, output=1, reasoning=15), False),
+        # What has neither bytes nor a name was not used.
+        (openai(10, 262_144), 0, TokenCounts(input=10, output=1), False),
+        (openai(10, 262_144, 262_154), 0, TokenCounts(input=10, output=1), False),
+        ({"total_tokens": 262_144}, 0, TokenCounts(input=16, output=1), False),
+        (openai(10, 259, 269), 0, TokenCounts(input=10, output=1), False),
         (openai(10, 258, 268), 0, TokenCounts(input=10, output=258), True),
-        ({"prompt_tokens": 10, "total_tokens": 9010}, 0, TokenCounts(input=10, output=9000), False),
         (openai(10, 262_144), 16, TokenCounts(input=10, output=1), False),
+        (openai(10, 8000), 9000, TokenCounts(input=10, output=1), False),
+        (openai(10, 8000, 8010, **details_out(audio_tokens=8000)), 0, TokenCounts(input=10, output=1), False),
+        (openai(10, 90_000, 90_010, **details_out(image_tokens=90_000)), 0, TokenCounts(input=10, output=1), False),
+        (openai(10, 262_144, 262_154, **details_out(reasoning_tokens=100)), 0,
+         TokenCounts(input=10, reasoning=100), False),
         (openai(10, 9000, 9010, **details_out(reasoning_tokens=8990)), 0,
          TokenCounts(input=10, output=10, reasoning=8990), True),
     ],
@@ -303,9 +319,59 @@ def test_an_image_in_an_answer_has_tokens_without_bytes():
     assert counted(told, Delivered(pieces=1, images=1)) == (TokenCounts(input=10, output=1290), True)
 
 
-def test_hidden_reasoning_is_not_bounded_by_the_maximum_for_the_answer():
+@pytest.mark.parametrize(
+    ("reasoning", "maxima", "expected", "is_believed"),
+    [
+        (200_000, {}, 200_000, True),
+        (262_143, {}, 262_143, True),
+        (300_000, {}, None, False),
+        (600_000, {"longest_output": 600_000}, 600_000, True),
+        (200_000, {"longest_output": 64_000}, 64_000, False),
+        (500_000, {"choices": 2}, 500_000, True),
+        (200_000, {"named_output": 16_000}, 16_000, False),
+        (15_000, {"named_output": 16_000}, 15_000, True),
+        (600_000, {"named_output": 600_000, "longest_output": 700_000}, 600_000, True),
+    ],
+)
+def test_hidden_reasoning_is_not_more_than_a_maximum(reasoning, maxima, expected, is_believed):
+    usage = openai(12, reasoning + 6, reasoning + 18, **details_out(reasoning_tokens=reasoning))
+    counts, is_exact = counted(usage, of=bounds(**maxima))
+    assert is_exact is is_believed
+    if expected is None:
+        assert (counts.output, counts.reasoning) == (5, 0)  # more than any answer: not told
+    else:
+        # An answer has room for some tokens that nobody sees, of which reasoning may be.
+        assert expected <= counts.reasoning <= expected + 256 * maxima.get("choices", 1) + ANSWER.bytes
+        assert counts.output == 6
+
+
+def test_reasoning_that_was_delivered_is_not_bounded_by_the_maximum_for_the_answer():
+    """DeepSeek's first reasoner counted its maximum without the thoughts, which it delivers."""
     usage = openai(12, 508, 520, **details_out(reasoning_tokens=500))
-    assert counted(usage, of=bounds(named_output=8)) == (TokenCounts(input=12, output=8, reasoning=500), True)
+    thought = Delivered(bytes=2000, pieces=2)
+    expected = TokenCounts(input=12, output=8, reasoning=500)
+    assert counted(usage, thought, bounds(named_output=8)) == (expected, True)
+
+
+@pytest.mark.parametrize(
+    ("completion", "named", "output"),
+    [(5000, 0, 5000), (5000, 8000, 5000), (5000, 16, 5), (262_144, 0, 262_144), (400_000, 0, 5)],
+)
+def test_a_call_that_asks_for_reasoning_may_get_it_without_a_name(completion, named, output):
+    """Anthropic's endpoint with OpenAI's names counts the thoughts in, and neither shows nor names them."""
+    counts, is_exact = counted(openai(12, completion), of=bounds(named_output=named, may_think=True))
+    assert (counts.output, is_exact) == (output, False)
+
+
+ROOMY = {
+    "JSON of a tool that is not in texts": Delivered(bytes=16, pieces=1, told=4000),
+    "tokens without a text in a stream": Delivered(bytes=16, pieces=1, chunks=900),
+}
+
+
+@pytest.mark.parametrize("name", ROOMY)
+def test_what_came_in_other_forms_than_text_has_room_for_tokens(name):
+    assert counted(openai(12, 900, 912), ROOMY[name]) == (TokenCounts(input=12, output=900), True)
 
 
 def test_usage_told_before_the_end_is_only_a_part():
@@ -379,5 +445,6 @@ def test_no_usage_however_strange_makes_an_impossible_count(
     kinds = [getattr(counts, kind) for kind in counts.__struct_fields__]
     assert all(type(number) is int and 0 <= number <= 4 * LARGEST_COUNT for number in kinds)
     assert counts.total >= 1 + -(-size // 32)
+    assert counts.output <= max(size, 1) + 256
     if is_exact and total is not None:
         assert counts.total == int(float(total))

@@ -64,7 +64,9 @@ def written(answer):
 
 WHOLE_STREAMS = {
     "end, usage, mark": [*WORDS, end(), TOLD, DONE],
-    "a mark and no end": [*WORDS, TOLD, DONE],
+    "a mark, and no word of ends": [*[{"choices": [{"index": 0, "delta": {"content": "word "}}]}] * 6, TOLD, DONE],
+    "a mark, and a last piece without a word of ends": [
+        *WORDS, {"id": "c", "choices": [{"index": 0, "delta": {"content": ""}}]}, TOLD, DONE],
     "an end and no mark": [*WORDS, end(), TOLD],
     "an end with usage in its chunk": [*WORDS, end(usage=USAGE), DONE],
     "usage in the choice (Moonshot)": [*WORDS, {"id": "c", "choices": [

@@ -1,0 +1,353 @@
+"""Errors inside a 200, as servers are known to write them, cost nothing; objects and codes of success spoil nothing."""
+
+import json
+
+import pytest
+
+from gateway.proxy.answer_errors import error_in
+from tests.gateway.scripted_backend import ScriptedBackend, add_route, chunk, plain
+from tests.gateway.test_whole_answers import DONE, MODEL, TOLD, WORDS, call, end, recorded, written
+
+
+@pytest.fixture
+def scripted(shared_road):
+    backend = ScriptedBackend()
+    backend.key = add_route(shared_road, MODEL, backend.backend())
+    yield backend
+    shared_road.routes = [route for route in shared_road.routes if route.model != MODEL]
+    shared_road.publish()
+    backend.close()
+
+
+# What stands beside, or instead of, the choices.
+TOLD_ERRORS = {
+    "MiniMax": {"base_resp": {"status_code": 1000, "status_msg": "unknown error"}},
+    "MiniMax, camel case": {"baseResp": {"statusCode": 1000, "statusMsg": "unknown error"}},
+    "Baidu": {"error_code": 336100, "error_msg": "try again"},
+    "Baidu, text": {"error_code": "336100", "error_msg": "try again"},
+    "an error's text alone": {"error_msg": "try again"},
+    "Spark": {"header": {"code": 10013, "message": "blocked", "sid": "x"}},
+    "Spark, flat": {"code": 10013, "message": "blocked", "sid": "x"},
+    "Zhipu": {"error": {"code": "1305", "message": "busy"}},
+    "Zhipu's gateway": {"success": False, "code": 500, "msg": "system error"},
+    "DashScope": {"code": "InternalError.Algo", "message": "inference failed", "request_id": "x"},
+    "SiliconFlow": {"code": 50508, "message": "System is too busy now.", "data": None},
+    "Cloudflare": {"success": False, "errors": [{"code": 7000, "message": "no route"}], "result": None},
+    "Ollama": {"error": "model runner has unexpectedly stopped"},
+    "vLLM behind RunPod": {
+        "object": "error",
+        "code": 500,
+        "message": "x",
+        "type": "InternalServerError",
+        "param": None,
+    },
+    "WeChat's style": {"errcode": 45009, "errmsg": "api freq out of limit"},
+    "a status in words": {"status": "failed"},
+    "a status in numbers": {"status": 503, "title": "Service Unavailable"},
+    "camel case": {"errorCode": "E_GPU", "errorMessage": "x"},
+    "a negative code": {"code": -1, "message": "x"},
+    "nothing but a failed success": {"success": False},
+    "an error's number": {"error": 7},
+    "a list of errors": {"error": [{"message": "x"}]},
+}
+
+
+@pytest.mark.parametrize("instead", [True, False], ids=["instead", "beside"])
+@pytest.mark.parametrize("name", TOLD_ERRORS)
+def test_an_error_in_a_plain_answer_is_a_failure_of_the_backend(shared_road, scripted, name, instead):
+    said = TOLD_ERRORS[name]
+    zeros = {"usage": {"total_tokens": 0}}
+    scripted.says({"choices": None, **said, **zeros} if instead else plain(**said))
+    answer = call(shared_road, scripted.key)
+    assert answer.status_code in (502, 503)
+    event = recorded(shared_road, scripted.key)
+    assert (event.status, event.tokens.total) == ("error", 0)
+
+
+@pytest.mark.parametrize("instead", [True, False], ids=["instead", "beside"])
+@pytest.mark.parametrize("name", TOLD_ERRORS)
+def test_an_error_in_an_event_ends_the_stream(shared_road, scripted, name, instead):
+    said = TOLD_ERRORS[name]
+    event = {"choices": [], **said, "usage": {"total_tokens": 0}} if instead else chunk(**said)
+    scripted.says(events=[*WORDS, 0.2, event, end(), TOLD, DONE])
+    answer = call(shared_road, scripted.key, stream=True)
+    assert "[DONE]" not in answer.text
+    assert '"error"' in answer.text
+    event = recorded(shared_road, scripted.key)
+    assert (event.status, event.is_exact) == ("error", False)
+    assert 6 <= event.tokens.output <= 10
+
+
+@pytest.mark.parametrize(
+    ("said", "status"),
+    [
+        ({"base_resp": {"status_code": 1002, "status_msg": "rate limit"}, "choices": None}, 429),
+        ({"base_resp": {"status_code": 1039, "status_msg": "token limit"}, "choices": None}, 429),
+        ({"base_resp": {"status_code": 2013, "status_msg": "invalid params"}, "choices": None}, 400),
+        ({"base_resp": {"status_code": 1004, "status_msg": "login fail"}}, 502),
+        ({"base_resp": {"status_code": 1008, "status_msg": "insufficient balance"}}, 502),
+        ([{"error": {"code": 400, "message": "Unknown name", "status": "INVALID_ARGUMENT"}}], 400),
+        ([{"error": {"code": 429, "message": "quota per minute", "status": "RESOURCE_EXHAUSTED"}}], 429),
+        ([{"error": {"code": 500, "message": "x", "status": "INTERNAL"}}], 502),
+    ],
+)
+def test_the_status_that_an_error_should_have_had_decides(shared_road, scripted, said, status):
+    scripted.says(said)
+    assert call(shared_road, scripted.key).status_code == status
+    assert recorded(shared_road, scripted.key).tokens.total == 0
+
+
+@pytest.mark.parametrize("is_stream", [False, True])
+@pytest.mark.parametrize("place", ["choice", "message"])
+def test_an_error_inside_a_choice_or_its_message_is_one(shared_road, scripted, place, is_stream):
+    error = {"error": {"message": "upstream died", "code": 502}}
+    piece = {"role": "assistant", "content": "word "}
+    piece, beside = (piece, error) if place == "choice" else (piece | error, {})
+    choice = {"index": 0, "delta" if is_stream else "message": piece, "finish_reason": "stop", **beside}
+    if is_stream:
+        scripted.says(events=[*WORDS, 0.2, {"id": "c", "choices": [choice]}, TOLD, DONE])
+        answer = call(shared_road, scripted.key, stream=True)
+        assert "[DONE]" not in answer.text
+    else:
+        scripted.says(plain(choices=[choice]))
+        assert call(shared_road, scripted.key).status_code == 502
+    assert recorded(shared_road, scripted.key).status == "error"
+
+
+NO_ERRORS = {
+    "MiniMax": {"base_resp": {"status_code": 0, "status_msg": ""}},
+    "Spark": {"code": 0, "message": "Success", "sid": "x"},
+    "SiliconFlow": {"code": 20000, "message": "Ok", "status": True},
+    "a code of HTTP": {"code": 200, "msg": "success", "success": True},
+    "words": {"code": "Success", "message": "", "status": "completed", "error_code": "0", "error_msg": "success"},
+    "WeChat's style": {"errcode": 0, "errmsg": "ok"},
+    "an error of nothing, as proxies of Gemini send it": {
+        "error": {"message": "", "type": "", "param": None, "code": None}},
+    "an error with a code of success": {"error": {"code": 0, "message": ""}, "errors": [{}]},
+    "an object's state": {"status": "in_progress", "header": {"x": 1}},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", NO_ERRORS)
+def test_what_says_that_there_is_no_error_spoils_no_answer(shared_road, scripted, name):
+    told = NO_ERRORS[name]
+    scripted.says(plain(**told))
+    answer = call(shared_road, scripted.key)
+    assert (answer.status_code, answer.json()["choices"][0]["message"]["content"]) == (200, "hi there friend")
+    scripted.says(events=[*[chunk(**told) for _ in range(6)], end(**told), TOLD, DONE])
+    answer = call(shared_road, scripted.key, stream=True)
+    assert written(answer) == "word " * 6
+    assert "broke off" not in answer.text
+    for event in shared_road.events(scripted.key, 2):
+        assert (event.status, event.is_exact, event.tokens.input, event.tokens.output) == ("ok", True, 12, 6)
+
+
+def test_vectors_with_a_code_of_success_are_vectors():
+    assert error_in({"code": 0, "message": "success", "data": [{"embedding": [0.5]}]}) is None
+    assert error_in({"code": 500, "message": "x", "data": [{"embedding": [0.5]}]}).status == 500
+
+
+def test_an_error_nested_without_end_is_an_error():
+    nested = {"message": ""}
+    for _ in range(900):
+        nested = {"inner": nested}
+    assert error_in({"error": nested, "choices": [{"message": {}}]}) is not None
+
+
+ENDS = {
+    "an object": {"finish_reason": {"type": "stop"}},
+    "an object with a reason": {"finish_reason": {"reason": "length", "matched": None}},
+    "SGLang's": {"finish_reason": {"type": "stop", "matched": 151645}},
+    "an object whose stop text speaks of an error": {
+        "finish_reason": {"type": "stop", "stop": "fatal error"}
+    },
+    "a number": {"finish_reason": 1},
+    "true": {"finish_reason": True},
+    "a list": {"finish_reason": ["stop"]},
+    "camel case": {"finishReason": "STOP"},
+    "OpenAI's earlier vision": {
+        "finish_reason": None,
+        "finish_details": {"type": "stop", "stop": "<|im_end|>"},
+    },
+}
+
+
+@pytest.mark.parametrize("name", ENDS)
+def test_an_end_of_another_kind_than_text_is_an_end(shared_road, scripted, name):
+    last = {"id": "c", "choices": [{"index": 0, "delta": {}, **ENDS[name]}]}
+    scripted.says(events=[*WORDS, last, TOLD])  # no mark: the end alone counts
+    answer = call(shared_road, scripted.key, stream=True)
+    assert answer.text.count("[DONE]") == 1
+    scripted.says(plain(choices=[{"index": 0, "message": {"content": "hi there friend"}, **ENDS[name]}]))
+    assert call(shared_road, scripted.key).status_code == 200
+    for event in shared_road.events(scripted.key, 2):
+        assert (event.status, event.is_exact, event.tokens.output) == ("ok", True, 6)
+
+
+@pytest.mark.parametrize(
+    "reason",
+    [
+        {"type": "error"}, {"type": "abort", "message": "x"}, {"reason": "worker timeout"}, {"error": "x"}, ["error"],
+        {"type": {"name": "cancelled"}}, "network_error", "DEADLINE_EXCEEDED", "connection_closed", "out_of_memory",
+        {"type": "stop", "error": {"message": "died"}},
+    ],
+)  # fmt: skip
+def test_an_end_of_another_kind_that_failed_is_an_error(shared_road, scripted, reason):
+    last = {"id": "c", "choices": [{"index": 0, "delta": {}, "finish_reason": reason}]}
+    scripted.says(events=[*WORDS, 0.2, last, TOLD, DONE])
+    assert "[DONE]" not in call(shared_road, scripted.key, stream=True).text
+    scripted.says(plain(choices=[{"index": 0, "message": {"content": "x"}, "finish_reason": reason}]))
+    assert call(shared_road, scripted.key).status_code == 502
+    assert [event.status for event in shared_road.events(scripted.key, 2)] == ["error", "error"]
+
+
+@pytest.mark.parametrize("nothing", [None, "", {}, [], 0, False, {"type": None}])
+def test_a_stream_that_says_to_the_last_that_it_has_no_end_is_never_exact(shared_road, scripted, nothing):
+    """Proxies of Gemini and others send such streams whole, so it is an answer."""
+    piece = {"id": "c", "choices": [{"index": 0, "delta": {"content": "word "}, "finish_reason": nothing}]}
+    scripted.says(events=[*[piece] * 6, TOLD, DONE])
+    answer = call(shared_road, scripted.key, stream=True)
+    assert (written(answer), answer.text.count("[DONE]")) == ("word " * 6, 1)
+    event = recorded(shared_road, scripted.key)
+    assert (event.status, event.is_exact, event.tokens.output) == ("ok", False, 6)
+    scripted.says(events=[*[piece] * 6, TOLD])
+    assert "[DONE]" not in call(shared_road, scripted.key, stream=True).text
+
+
+def spoken(index, text="word ", reason=None):
+    return {"id": "c", "choices": [{"index": index, "delta": {"content": text}, "finish_reason": reason}]}
+
+
+@pytest.mark.parametrize(
+    ("indexes", "is_exact"),
+    [
+        ((0, 1), True),
+        ((0, 0), False),
+        ((1, 1), False),
+        ((None, None), True),
+        (("0", "1"), True),
+        ((0,), True),
+    ],
+)
+def test_of_two_choices_that_are_told_as_one_nothing_is_exact(shared_road, scripted, indexes, is_exact):
+    message = {"role": "assistant", "content": "hi there friend"}
+    scripted.says(
+        plain(choices=[{"index": one, "message": message, "finish_reason": "stop"} for one in indexes])
+    )
+    assert call(shared_road, scripted.key, n=2).status_code == 200
+    event = recorded(shared_road, scripted.key)
+    assert (event.status, event.is_exact, event.tokens.output) == ("ok", is_exact, 6)
+
+
+@pytest.mark.parametrize(
+    ("indexes", "is_exact"), [((0, 1), True), ((0, 0), False), (("0", "1"), True), ((0,), True)]
+)
+def test_nor_in_a_stream(shared_road, scripted, indexes, is_exact):
+    pieces = [spoken(one) for one in indexes] * 3 + [spoken(one, "", "stop") for one in indexes]
+    scripted.says(events=[*pieces, TOLD, DONE])
+    assert call(shared_road, scripted.key, n=2, stream=True).text.count("[DONE]") == 1
+    event = recorded(shared_road, scripted.key)
+    assert (event.status, event.is_exact, event.tokens.output) == ("ok", is_exact, 6)
+
+
+def lines(*contents):
+    return [json.dumps(one).encode() + b"\n" for one in contents]
+
+
+STRANGE_FORMS = {
+    "JSON lines": lines(*WORDS, end(), TOLD),
+    "JSON with empty lines": [one + b"\n" for one in lines(*WORDS, end(), TOLD)],
+    "JSON over several lines": [json.dumps(one, indent=1).encode() + b"\n\n" for one in (*WORDS, end(), TOLD)],
+    "a mark in quotation marks": [*WORDS, end(), TOLD, b'data: "[DONE]"\n\n'],
+    "two marks": [*WORDS, end(), TOLD, DONE, DONE],
+    "old Macs' line ends": [
+        b"".join(b"data: " + json.dumps(one).encode() + b"\r\r" for one in (*WORDS, end(), TOLD)) + b"data: [DONE]\r\r"
+    ],
+    "cut in the middle of a character": [
+        b'data: {"id":"c","choices":[{"index":0,"delta":{"content":"w\xc3', 0.05, b'\xb6rd"}}]}\n\n', end(), TOLD,
+        DONE],
+    "cut in the middle of a line end": [
+        piece for one in (*WORDS, end(), TOLD)
+        for piece in (b"data: " + json.dumps(one).encode() + b"\r\n\r", 0.01, b"\n")] + [b"data: [DONE]\r\n\r\n"],
+    "fields without a space": [
+        *[b"event:message\ndata:" + json.dumps(one).encode() + b"\n\n" for one in (*WORDS, end(), TOLD)],
+        b"event:done\ndata:[DONE]\n\n"],
+    "usage in the middle of a message": [*WORDS, {"choices": [
+        {"index": 0, "delta": {"usage": TOLD["usage"]}, "finish_reason": "stop"}]}, DONE],
+    "usage that shrinks": [*WORDS, end(), TOLD, {"choices": [], "usage": {"prompt_tokens": 3, "completion_tokens": 1}},
+                           {"choices": [], "usage": None}, DONE],
+    "half of a surrogate pair beside sources": [
+        *WORDS, b'data: {"choices":[{"index":0,"delta":{"reasoning":"\\ud800","annotations":[]}}]}\n\n',
+        end(), TOLD, DONE],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", STRANGE_FORMS)
+def test_a_stream_in_a_strange_form_is_whole_and_reaches_the_client(shared_road, scripted, name):
+    scripted.says(events=STRANGE_FORMS[name])
+    answer = call(shared_road, scripted.key, stream=True)
+    answer.encoding = "utf-8"
+    assert written(answer) == ("wörd" if "character" in name else "word " * 6)
+    assert answer.text.count("[DONE]") == 1
+    event = recorded(shared_road, scripted.key)
+    assert (event.status, event.is_exact, event.tokens.input, event.tokens.output) == ("ok", True, 12, 6)
+
+
+NO_STREAMS = {
+    "a page": ([b"<html><body>\n\nplease log in</body></html>"], "text/html"),
+    "a page as events": ([b"<html>\n\n<body>please log in</body>\n\n"], "text/event-stream"),
+    "only comments": ([b": ping\n\n"] * 3, "text/event-stream"),
+    "only a mark": ([DONE], "text/event-stream"),
+    "Ollama's own lines": (
+        lines({"model": "x", "message": {"content": "hi"}, "done": False}, {"done": True}), "application/x-ndjson"),
+    "a list of errors": ([b'data: [{"error":{"message":"x","code":500}}]\n\n'], "text/event-stream"),
+    "a list of errors, bare": ([b'[{"error":{"message":"x","code":500}}]'], "text/event-stream"),
+    "compressed": ([b"\x1f\x8b\x08\x00\x00"], "text/event-stream"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", NO_STREAMS)
+def test_what_is_no_stream_of_an_answer_is_a_502(shared_road, scripted, name):
+    events, kind = NO_STREAMS[name]
+    scripted.says(events=events, headers={"content-type": kind})
+    answer = call(shared_road, scripted.key, stream=True)
+    assert answer.status_code == 502
+    event = recorded(shared_road, scripted.key)
+    assert (event.status, event.tokens.total) == ("error", 0)
+
+
+BEYOND = {"prompt_tokens": 12, "completion_tokens": 262_144, "total_tokens": 262_156}
+
+
+@pytest.mark.parametrize("is_stream", [False, True])
+@pytest.mark.parametrize("fields", [{}, {"max_tokens": 300_000}, {"n": 2}])
+def test_tokens_far_beyond_the_bytes_of_an_answer_are_not_billed(shared_road, scripted, fields, is_stream):
+    if is_stream:
+        ends = [end(index=one) for one in range(fields.get("n", 1))]
+        scripted.says(events=[chunk("hi"), *ends, {"choices": [], "usage": BEYOND}, DONE])
+    else:
+        choice = {"index": 0, "message": {"content": "hi"}, "finish_reason": "stop"}
+        scripted.says(plain(choices=[choice], usage=BEYOND))
+    assert call(shared_road, scripted.key, stream=is_stream, **fields).status_code == 200
+    event = recorded(shared_road, scripted.key)
+    assert (event.status, event.is_exact, event.tokens.total) == ("ok", False, 13)
+
+
+def test_reasoning_that_the_call_asked_for_is_billed_without_a_name(shared_road, scripted):
+    told = {"prompt_tokens": 12, "completion_tokens": 1800, "total_tokens": 1812}
+    scripted.says(plain(usage=told))
+    fields = {"thinking": {"type": "enabled", "budget_tokens": 1500}, "max_tokens": 2000}
+    assert call(shared_road, scripted.key, **fields).status_code == 200
+    event = recorded(shared_road, scripted.key)
+    assert (event.is_exact, event.tokens.output) == (False, 1800)
+
+
+def test_the_arguments_of_a_tool_have_room_also_as_an_object(shared_road, scripted):
+    tool = {"id": "1", "type": "function", "function": {"name": "f", "arguments": {"x": "word " * 800}}}
+    choice = {"index": 0, "message": {"content": None, "tool_calls": [tool]}, "finish_reason": "tool_calls"}
+    scripted.says(
+        plain(choices=[choice], usage={"prompt_tokens": 12, "completion_tokens": 900, "total_tokens": 912})
+    )
+    assert call(shared_road, scripted.key).status_code == 200
+    event = recorded(shared_road, scripted.key)
+    assert (event.is_exact, event.tokens.output) == (True, 900)
