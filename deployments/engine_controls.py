@@ -40,6 +40,10 @@ custom_logit_processor logits_processors logit_processors logits_processor logit
 stopping_criteria prefix_allowed_tokens_fn trust_remote_code hf_overrides code_revision
 mcp_servers tool_server tool_servers webhook webhooks callback callbacks success_callback failure_callback
 model_override engine_id engine
+region_name region_name_override inference_geo inference_region model_alias_map custom_prompt_dict hf_model_name
+base_model model_group router_model_id deployment azure_deployment specific_deployment max_fallbacks gateway byok
+client async_client http_client shared_session client_id client_secret azure_username azure_scope tenant_id
+hidden_params ssl_certificate cert ca_bundle prompt_id prompt_version prompt_label prompt_variables
 """
 
 # State that calls of several tenants would share: only for a target that serves one tenant.
@@ -97,7 +101,11 @@ draft n_draft draft_model spec_token spec_tokens
 num_gpu num_thread num_batch num_keep main_gpu use_mmap use_mlock low_vram numa
 enable_response_messages previous_input_messages stream_interval stream_include_usage force_reasoning
 num_retries max_retries stream_timeout drop_params allowed_openai_params cooldown_time caching cache
-guardrails no_cache rpm tpm provider route transforms plugins preset
+no_cache rpm tpm provider route transforms plugins preset route_preferences
+call_type turn_off_message_logging modify_params additional_drop_params force_timeout priority_level
+max_parallel_requests pre_call_rules post_call_rules use_in_pass_through attn_backend max_model_len
+mm_encoder_only raw_request debug betas anthropic_beta anthropic_version performance_config speed
+additional_model_request_fields additional_model_response_field_paths inference_config request_metadata
 """
 
 _PREFIXES: Final = (
@@ -115,6 +123,14 @@ _PREFIXES: Final = (
     "sglang",
     "trtllm",
 )
+# Who pays, with which credentials, and for how much.
+_ACCESS = (
+    "apikey", "apibase", "accesskey", "secret", "password", "credential", "privatekey", "costper", "pertoken",
+)  # fmt: skip
+_ACCESS_PREFIXES = (
+    "aws", "azure", "vertexai", "vertexproject", "vertexlocation", "langfuse", "langsmith", "arize", "posthog", "s3",
+    "gcs",
+)  # fmt: skip
 _KNOWN_CACHE_NAMES = ("promptcachekey", "promptcacheretention", "promptcacheoptions", "cachecontrol")
 # An address or a place in a file system, at the end of a name.
 _PLACES = tuple(  # as names are compared
@@ -141,14 +157,18 @@ _ALL: Final = NEVER | SHARED_STATE | ENGINE
 
 @lru_cache(maxsize=4096)
 def is_control(name: str) -> bool:
-    """Whether a field of this name steers an engine. Names that begin with two underscores are internal to some."""
+    """Whether a field of this name steers an engine. Names that begin with an underscore are internal to some."""
     compared = fold(name)
     return (
         compared in _ALL
         or compared.startswith(_PREFIXES)
-        or name.startswith("__")
+        or name.startswith("_")
         or "adapter" in compared
         or "salt" in compared
+        or "guardrail" in compared
+        or "callback" in compared
+        or _is_a_proxy(compared)
+        or carries_access(name)
         or _is_of_a_cache(compared)
         or (_is_a_place(name, compared) and not names_medium(compared))
     )
@@ -163,7 +183,18 @@ def names_medium(compared: str) -> bool:
 def can_never_be_allowed(name: str) -> bool:
     """Whether no operator can let clients send this field."""
     compared = fold(name)
-    return compared in NEVER or "salt" in compared
+    return compared in NEVER or "salt" in compared or _is_a_proxy(compared) or carries_access(name)
+
+
+@lru_cache(maxsize=4096)
+def carries_access(name: str) -> bool:
+    """Whether a field of this name says with whose credentials a call is made, or what it is said to cost."""
+    compared = fold(name)
+    return compared.startswith(_ACCESS_PREFIXES) or any(one in compared for one in _ACCESS)
+
+
+def _is_a_proxy(compared: str) -> bool:
+    return "proxy" in compared or "proxies" in compared
 
 
 def _is_a_place(name: str, compared: str) -> bool:
@@ -171,7 +202,7 @@ def _is_a_place(name: str, compared: str) -> bool:
 
 
 def _is_of_a_cache(compared: str) -> bool:
-    return "cache" in compared and compared not in _KNOWN_CACHE_NAMES
+    return ("cache" in compared or "caching" in compared) and compared not in _KNOWN_CACHE_NAMES
 
 
 def may_be_allowed(name: str, *, serves_one_tenant: bool) -> bool:

@@ -21,6 +21,7 @@ from gateway.proxy.errors import Refusal, bad_request
 LARGEST_DEPTH = 128
 MOST_VALUES = 400_000
 MOST_FIELDS = 1000
+LARGEST_OPTION = 256 * 1024  # bytes of a field that is built as a whole
 _LARGE = 64 * 1024  # bytes; names are looked for in an outline
 _SHORT = 256  # bytes of a text that stands in an outline
 
@@ -54,11 +55,11 @@ _BEFORE_HALF_A_PAIR = re.compile(
 class Body:
     """A JSON object of a client. Changes are kept beside the bytes and put in by `encode`."""
 
-    __slots__ = ("_by_fold", "_changes", "_counts", "_members", "outline", "raw")
+    __slots__ = ("_by_fold", "_changes", "_counts", "_members", "outline", "raw", "values")
 
     def __init__(self, raw: bytes) -> None:
         """Read a body. Raises Refusal (400) for what is no JSON object, or too deep or too many for one."""
-        outline = _check_bounds(raw)
+        outline, values_inside = _check_bounds(raw)
         try:
             if not raw.isascii():
                 raw.decode()
@@ -72,6 +73,7 @@ class Body:
             raise bad_request(f"The body is not valid JSON: {reason}.", code="invalid_json") from None
         self.raw = raw
         self.outline = outline  # where names are looked for: in a large body without its long texts
+        self.values = values_inside  # about how many are in it; 0 where that is few
         self._counts: dict[str, int] = {}
         self._members = list(islice(_find_members(raw, values), MOST_FIELDS + 1))
         if len(self._members) > MOST_FIELDS:
@@ -108,11 +110,14 @@ class Body:
         return sum(one.end - one.value for one in self._members if one.name == name)
 
     def get(self, name: str) -> Any:
-        """A member's value, or None if there is none. Builds everything in it: for small values.
+        """A member's value, or None if there is none. Builds everything in it: for options.
 
-        Raises Refusal (400) as `raw_of`, and if an object in it has two members of one name.
+        Raises Refusal (400) as `raw_of`, if an object in it has two members of one name, and for more than 256 KiB.
         """
         raw = self.raw_of(name)
+        if raw is not None and len(raw) > LARGEST_OPTION:
+            message = f"`{name}` has more than {LARGEST_OPTION // 1024} KiB. Send less in it."
+            raise bad_request(message, code="field_too_large", param=name)
         return None if raw is None else parse(raw, name)
 
     def simple(self, name: str) -> Any:
@@ -122,7 +127,7 @@ class Body:
         raw = self.raw_of(name)
         if raw is None:
             return None
-        return ... if raw[:1] in (b"[", b"{") else parse(raw, name)
+        return ... if raw[:1] in (b"[", b"{") else _once(raw, name)
 
     def items_of(self, name: str) -> list[msgspec.Raw] | None:
         """The bytes of each item if the member is a list, else None. Raises Refusal (400) as `raw_of`."""
@@ -202,10 +207,46 @@ class Body:
 
 
 def parse(raw: bytes, name: str) -> Any:
-    """Build a JSON value that `Body` has found valid.
+    """Build a JSON value that `Body` has found valid; a large one in pieces, between which other threads go on.
 
     Raises Refusal (400) naming the field `name` if an object in it has two members of one name.
     """
+    if len(raw) <= _LARGE or raw[:1] not in (b"[", b"{"):
+        return _once(raw, name)
+    if raw[:1] == b"[":
+        whole: list[Any] = []
+        for run in _runs(_ITEMS.decode(raw)):
+            if len(run) == 1:
+                whole.append(parse(bytes(run[0]), name))
+            else:
+                whole += _once(b"[" + b",".join(run) + b"]", name)
+        return whole
+    built: dict[str, Any] = {}
+    members = 0
+    for member in _find_members(raw, _MEMBERS.decode(raw)):
+        members += 1
+        built[member.name] = parse(raw[member.value : member.end], name)
+    if len(built) != members:
+        raise _repeated(name)
+    return built
+
+
+def _runs(items: list[msgspec.Raw]) -> Iterator[list[msgspec.Raw]]:
+    """The items of a list in runs that are small, or of one item."""
+    run: list[msgspec.Raw] = []
+    size = 0
+    for item in items:
+        if run and size + len(memoryview(item)) > _LARGE:
+            yield run
+            run, size = [], 0
+        run.append(item)
+        size += len(memoryview(item))
+    if run:
+        yield run
+
+
+def _once(raw: bytes, name: str) -> Any:
+    """As `parse`, all at once."""
 
     def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         built = dict(pairs)
@@ -216,8 +257,12 @@ def parse(raw: bytes, name: str) -> Any:
     try:
         return json.loads(raw, object_pairs_hook=once, parse_int=_integer)
     except _Repeated:
-        message = f"An object inside `{name}` has two members of one name. Send each once."
-        raise bad_request(message, code="repeated_field", param=name) from None
+        raise _repeated(name) from None
+
+
+def _repeated(name: str) -> Refusal:
+    message = f"An object inside `{name}` has two members of one name. Send each once."
+    return bad_request(message, code="repeated_field", param=name)
 
 
 def without_escapes(raw: bytes) -> bytes:
@@ -283,30 +328,46 @@ def _end_of_value(raw: bytes, start: int) -> int:
     raise AssertionError("valid JSON has an end")
 
 
-def _check_bounds(raw: bytes) -> bytes:
-    """Refuse a body of very many or very deep values, and return its outline. Looks at bytes; builds nothing."""
+def _check_bounds(raw: bytes) -> tuple[bytes, int]:
+    """Refuse a body of very many or very deep values. Returns its outline, and how many values a large one has.
+    Looks at bytes; builds nothing.
+    """
     is_large = len(raw) > _LARGE
     if not is_large:
         opened = raw.count(b"[") + raw.count(b"{")
         if opened <= LARGEST_DEPTH and raw.count(b",") + opened <= MOST_VALUES:
-            return raw
+            return raw, 0
     plain = without_escapes(raw)
-    if plain.count(b'"') > 2 * MOST_VALUES:
-        raise _too_many()
-    parts = plain.split(b'"')
-    structure = b"".join(parts[::2])  # what stands outside of texts
-    if structure.count(b",") + structure.count(b"[") + structure.count(b"{") > MOST_VALUES:
-        raise _too_many()
-    brackets = structure.translate(_AS_SQUARE, delete=_ONLY_BRACKETS)
+    values = texts = start = 0
+    is_inside = False  # of a text, at `start`
+    brackets: list[bytes] = []
+    outline: list[bytes] = []
+    while start <= len(plain):  # in stretches, between which other threads go on
+        end = plain.find(b'"', start + _LARGE)
+        parts = plain[start : end if end >= 0 else len(plain)].split(b'"')
+        structure = b"".join(parts[is_inside::2])  # what stands outside of texts
+        values += structure.count(b",") + structure.count(b"[") + structure.count(b"{")
+        texts += len(parts)
+        if values > MOST_VALUES or texts > 2 * MOST_VALUES + 1:
+            raise _too_many()
+        brackets.append(structure.translate(_AS_SQUARE, delete=_ONLY_BRACKETS))
+        if is_large:
+            outline.append(b'"'.join([part if len(part) <= _SHORT else b"" for part in parts]))
+        is_inside ^= len(parts) % 2 == 1  # a mark between each two parts, and the one at `end`
+        start = len(plain) + 1 if end < 0 else end + 1
+    _check_depth(b"".join(brackets))
+    return b'"'.join(outline) if is_large else raw, values
+
+
+def _check_depth(brackets: bytes) -> None:
     for _ in range(LARGEST_DEPTH):
         if not brackets:
-            break
+            return
         brackets = brackets.replace(b"[]", b"")  # the innermost of each
     if brackets:
         raise bad_request(
             f"The body is nested more than {LARGEST_DEPTH} deep. Send it flatter.", code="invalid_json"
         )
-    return b'"'.join([part if len(part) <= _SHORT else b"" for part in parts]) if is_large else raw
 
 
 def _too_many() -> Refusal:

@@ -7,7 +7,7 @@ share state is refused or put apart by tenant; other unknown fields pass.
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from deployments.engine_controls import can_never_be_allowed, fold, folded, is_control
+from deployments.engine_controls import can_never_be_allowed, carries_access, fold, folded, is_control
 from gateway.proxy.body import Body
 from gateway.proxy.errors import Refusal, bad_request
 from gateway.proxy.index import Route
@@ -39,12 +39,16 @@ xml_tools keep_all_reasoning builtin_tools model_identity low_effort medium_effo
 _TEMPLATE_SWITCHES = frozenset(_SWITCHES.split())
 _SERVICE_TIERS = (None, "auto", "default")
 _INSIDE = folded(
-    "chat_template_kwargs structured_outputs response_format stream_options provider_options data_sources"
+    "chat_template_kwargs structured_outputs response_format stream_options provider_options data_sources metadata"
 )
 _DEEP = folded(
     "stream_options provider_options data_sources"
 )  # the others hold schemas, whose names are the client's own
 _SCHEMAS = folded("schema json_schema")
+# What proxies obey inside of `metadata`. All else in it is the client's own.
+_IN_METADATA = folded(
+    "model_info model_group deployment specific_deployment fallbacks mock_response hidden_params base_url guardrails"
+)
 _MARKS = (b"backend", b'"_', b"\\u")  # of a response_format that may hold a control, or hide one
 _LONG_PATH = 300  # characters; what is deeper is named by where it stands
 
@@ -72,6 +76,9 @@ def controls_in(body: Body) -> dict[str, str]:
     for name in body.names():
         container = fold(name)
         if container not in _INSIDE:
+            continue
+        if container == "metadata":
+            _check_metadata(name, body.get(name))
             continue
         if container == "responseformat" and (
             body.size_of(name) < 20 or not any(mark in (body.raw_of(name) or b"") for mark in _MARKS)
@@ -103,6 +110,14 @@ def _controls_inside(name: str, container: str, value: Any) -> dict[str, str]:
         if is_control(inner_name) or inner_name.startswith("_"):
             found.setdefault(fold(inner_name), path)
     return found
+
+
+def _check_metadata(name: str, value: Any) -> None:
+    """Refuse what would lead a call elsewhere (400); the names that a client gives its own data are its own."""
+    for path, inner_name in _names_inside(name, value, is_deep=True):
+        compared = fold(inner_name)
+        if compared in _IN_METADATA or carries_access(inner_name) or compared.startswith("litellm"):
+            raise refused_control(path)
 
 
 def _names_inside(name: str, value: Any, *, is_deep: bool) -> Iterator[tuple[str, str]]:

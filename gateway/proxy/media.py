@@ -46,6 +46,7 @@ _URL = re.compile(
 )
 _PORTS = {"http": ("80", None), "https": ("443", None)}
 _NOT_PUBLIC = frozenset(("local", "localhost", "internal", "localdomain", "svc", "lan", "intranet", "arpa"))
+_MOST_VALUES = 100_000  # of a body that is looked into for media
 _NO_BASE64 = (":", ".", "~", "\\", "%", "*", "$", "<", "{")
 
 
@@ -53,9 +54,14 @@ def check_media(body: Body, hosts: Collection[str]) -> None:
     """Look at every reference to a medium in a call.
 
     Raises Refusal (400) naming the member: for a URL to a host that is not among `hosts`, for another scheme, a
-    path of the server, something stored there, or a member that stands there twice.
+    path of the server, something stored there, a member that stands there twice, or more values than are looked at.
     """
     may_hold = _may_name_media(body.outline) or _hides_letters(body.outline)
+    if may_hold and body.values > _MOST_VALUES:
+        message = (
+            f"A call with media or files may hold {_MOST_VALUES:,} values at most. Send fewer parts at once."
+        )
+        raise bad_request(message, code="invalid_json")
     for name in dict.fromkeys(body.names()):
         is_medium = _is_medium(name)
         if not is_medium and name not in _IN_BODY:
@@ -175,7 +181,9 @@ def _is_numeric(host: str) -> bool:
 def _is_base64(value: str) -> bool:
     if any(mark in value for mark in _NO_BASE64):
         return False
-    return not value.startswith("/") or value.startswith(("/9j/", "//")) or len(value) > 512
+    if value.startswith(("/9j/", "//")):
+        return True
+    return "/" not in value or len(value) > (512 if value.startswith("/") else 64)  # else a path
 
 
 def _refused(path: str, what: str, code: str) -> Refusal:

@@ -2,13 +2,14 @@
 
 import asyncio
 import contextlib
+import json
 import sys
 import time
 
 import pytest
 
 from gateway.proxy.app import _checked
-from gateway.proxy.body import MOST_VALUES, Body
+from gateway.proxy.body import MOST_VALUES, Body, parse
 from gateway.proxy.controls import NAMES_OF_USERS, put_apart
 from gateway.proxy.errors import Refusal
 from gateway.proxy.questions import read_question
@@ -20,6 +21,13 @@ SOME = MOST_VALUES - 20_000
 
 def in_content(content):
     return b'{"model":"m","messages":[{"role":"user","content":%s}]}' % content
+
+
+PICTURE = b'[{"type":"image_url","image_url":"data:image/png;base64,AA"},%s]'
+OPTIONS = (
+    "stream_options", "chat_template_kwargs", "audio", "structured_outputs", "provider_options", "data_sources",
+    "metadata",
+)  # fmt: skip
 
 
 def listed(item, number=SOME):
@@ -40,6 +48,9 @@ SHAPES = {
     "escaped quotation marks": lambda: in_content(b'"%s"' % (rb"\"\\" * 1_900_000)),
     "escaped letters": lambda: in_content(b'"%s"' % (rb"\u0080" * 1_300_000)),
     "one long name": lambda: in_content(b'"%s!"' % (b"imag_" * 1_500_000)),
+    "many members beside a picture": lambda: in_content(PICTURE % members(95_000)),
+    "many objects beside a picture": lambda: in_content(PICTURE % b",".join([b'{"type":"x"}'] * 48_000)),
+    "many texts beside a picture": lambda: in_content(PICTURE % b",".join([b'"aaaaaaaaaaaaa"'] * 95_000)),
     "many names in a model": lambda: b'{"messages":[{}],"model":%s}' % members(),
     "many names in a number": lambda: b'{"model":"m","messages":[{}],"n":%s}' % members(),
 }
@@ -101,3 +112,55 @@ def test_the_name_of_a_user_is_a_short_text_and_nothing_else_is_built(name):
     assert refused.value.param == name
     for kept in (b'"%s"' % (b"x" * 1022), b"null", b'""'):
         put_apart(Body(b'{"%s":%s}' % (name.encode(), kept)), separation, "t")
+
+
+@pytest.mark.parametrize("name", [*OPTIONS, "response_format"])
+@pytest.mark.parametrize(
+    "value", [b'{"_":1,"backend":%s}' % members(30_000), b"[%s]" % b",".join([b'"_"'] * 90_000)]
+)
+def test_an_option_is_bounded_before_anything_is_built_of_it(name, value):
+    body = b'{"model":"m","messages":[{}],"stream":true,"%s":%s}' % (name.encode(), value)
+    with pytest.raises(Refusal) as refused:
+        _checked(read_question(body, "chat").body, Nowhere())
+    assert (refused.value.status, refused.value.code, refused.value.param) == (400, "field_too_large", name)
+
+
+def test_a_long_schema_that_hides_nothing_is_not_built_and_passes():
+    schema = b'{"type":"json_schema","json_schema":{"name":"x","schema":{"enum":["%s"]}}}' % (b"x" * 400_000)
+    body = b'{"model":"m","messages":[{}],"response_format":%s}' % schema
+    assert _checked(read_question(body, "chat").body, Nowhere()) == {}
+
+
+def test_a_call_with_media_has_a_hundred_thousand_values_at_most():
+    for number, is_refused in ((90_000, False), (110_000, True)):
+        body = read_question(in_content(PICTURE % members(number)), "chat").body
+        with pytest.raises(Refusal, match="100,000 values") if is_refused else contextlib.nullcontext():
+            _checked(body, Nowhere())
+
+
+@pytest.mark.parametrize(
+    "filler", [b"", b'"%s",' % (b"x" * 70_000), b"1," * 70_000, b'{"a":"%s"},' % (b"x" * 70_000)]
+)
+def test_what_is_built_in_pieces_is_what_would_be_built_at_once(filler):
+    raw = b'{"a":[%s{"b":[1,2,{"c":null}]}, [ ] ,"\\u00e4"],"d":{},"e":"%s"}' % (
+        filler,
+        filler.replace(b'"', b""),
+    )
+    assert parse(raw, "x") == json.loads(raw)
+    twice = b'{"a":[%s{"b":1,"b":2}],"e":"%s"}' % (filler, b"x" * 70_000)
+    with pytest.raises(Refusal, match="two members of one name"):
+        parse(twice, "x")
+    with pytest.raises(Refusal, match="two members of one name"):
+        parse(b'{"a":"%s","a":1}' % (b"x" * 70_000), "x")
+
+
+@pytest.mark.parametrize("at", range(64 * 1024 - 40, 64 * 1024 + 10, 7))
+def test_bounds_are_counted_the_same_wherever_a_body_is_cut(at):
+    pad = b"x" * at
+    deep = b"[" * 130 + b"]" * 130
+    inside = b'{"a":"%s","b":["%s"],"c":"[[[[{{,,,\\""}' % (pad, b"[" * 200)
+    assert b'"b"' in Body(inside).outline
+    assert Body(inside).outline.count(b"[") == 201 + 4
+    for one in (b'{"a":"%s","b":%s}' % (pad, deep), b'{"b":%s,"a":"%s"}' % (deep, pad)):
+        with pytest.raises(Refusal, match="nested more than"):
+            Body(one)

@@ -49,6 +49,13 @@ CONTROLS = {
     "Dynamo, Ollama, LiteLLM, OpenRouter": "nvext options keep_alive num_ctx api_base base_url api_key mock_response "
     "extra_body extra_headers fallbacks models provider bypass_cache logit_processors max_new_tokens litellm_metadata "
     "timeout engine mcp_servers callbacks webhook_url model_override trust_remote_code model_kwargs",
+    "credentials, costs, other servers": "openai_api_base anthropic_api_key user_api_key api_key_header aws_role_name "
+    "aws_web_identity_token vertex_ai_credentials azure_ad_token_provider azure_password client_secret s3_bucket_name "
+    "langfuse_secret_key cost_per_query input_cost_per_second http_proxy HTTPS_PROXY proxies proxy_server_request "
+    "region_name inference_geo model_alias_map base_model azure_deployment specific_deployment prompt_id gateway byok "
+    "hidden_params http_client dynamic_callback_params callback_settings disable_global_guardrails betas "
+    "guardrailConfig anthropic_beta performanceConfig additionalModelRequestFields enable_prefix_caching debug "
+    "_internal _hidden_params raw_request",
     "of any kind": "prefix_salt Cache-Id use_cache cache_ttl target_host coordinatorUrl snapshot_path "
     "weights-dir X_Lora_Adapter image_base_url file_server_url audio_server_uri document_store_url pdf_service_url "
     "image_proxy_url media_host media_endpoint imageHost document_dir file_server_port photo_host_path TARGET_HOST "
@@ -109,6 +116,11 @@ def test_repeating_or_escaping_hides_no_control(shared_road, scripted):
         ({"providerOptions": {"api_base": "http://10.0.0.1"}}, "providerOptions.api_base"),
         ({"Structured-Outputs": {"regex": "(a+)+$"}}, "Structured-Outputs.regex"),
         ({"chatTemplateKwargs": {"chat_template": "{{ x }}"}}, "chatTemplateKwargs.chat_template"),
+        ({"providerOptions": {"gateway": {"order": ["x"]}}}, "providerOptions.gateway"),
+        ({"metadata": {"api_base": "http://10.0.0.1"}}, "metadata.api_base"),
+        ({"metadata": {"a": [{"user_api_key_auth": "x"}]}}, "metadata.a[0].user_api_key_auth"),
+        ({"metadata": {"litellm_tags": "x"}}, "metadata.litellm_tags"),
+        ({"metadata": {"model_info": {}}}, "metadata.model_info"),
         ({"chat_template_kwargs": [{"chat_template": "{{ x }}"}]}, "chat_template_kwargs"),
     ],
 )
@@ -119,7 +131,8 @@ def test_nested_controls_are_refused_by_name(shared_road, scripted, field, param
 
 def test_unknown_and_harmless_fields_pass_as_they_are(shared_road, scripted):
     harmless = {
-        "top_k": 5, "min_p": 0.1, "repetition_penalty": 1.1, "seed": 7, "metadata": {"a": "b"},
+        "top_k": 5, "min_p": 0.1, "repetition_penalty": 1.1, "seed": 7,
+        "metadata": {"a": "b", "request_id": "r", "session": "s", "organization": "o", "tags": ["t"], "priority": "1"},
         "frobnicate": [1, None],
         "x_my_field": {"deep": [1]}, "include_reasoning": True, "guided_choice": ["a"],
         "guided_json": {"type": "object"},

@@ -84,6 +84,8 @@ BAD = "http://169.254.169.254/x"
         {"type": "tool_result", "content": [{"type": "image_url", "image_url": {"url": BAD}}]},
         {"type": "image_url", "image_url": {"url": PNG, "nested": {"deeper": [{"url": BAD}]}}},
         {"type": "frobnicated_image", "whatever": BAD},
+        {"type": "video", "video": ["etc/passwd"]},
+        {"type": "input_audio", "input_audio": {"data": "models/jfs", "format": "wav"}},
     ],
 )
 def test_every_form_of_a_part_is_looked_at(part):
