@@ -32,7 +32,7 @@ class OpenRequests:
             self.kind, _("Open access requests"), rows.count(), shown, False, _("Withdraw them")
         )
 
-    def problem_with(self, heir: User, user: User, tenant: Tenant) -> str:
+    def problem_with(self, new_owner: User, user: User, tenant: Tenant) -> str:
         return _("A request stays with the person who made it. Somebody else can ask anew.")
 
     def hand_over(self, user: User, tenant: Tenant, *, to: User, by: User) -> int:

@@ -235,17 +235,19 @@ def _refuse(user: User, by: User | None, reason: str) -> None:
 def _let_keys_go(user: User, keys_to: User | None, token: str) -> tuple[int, int]:
     """Hand the person's keys over or revoke them; return how many of each. Recorded under the pseudonym."""
     handed = revoked = 0
-    heir = User.objects.filter(pk=keys_to.pk, is_active=True).exclude(pk=user.pk).first() if keys_to else None
+    new_owner = (
+        User.objects.filter(pk=keys_to.pk, is_active=True).exclude(pk=user.pk).first() if keys_to else None
+    )
     theirs = ApiKey.unscoped.filter(_keys_of(user)).exclude(state=ApiKey.State.REVOKED).order_by("pk")
     for key in theirs.select_related("project").select_for_update(of=("self",)):
-        if heir is not None and _may_inherit(heir, key):
+        if new_owner is not None and _may_take_over(new_owner, key):
             if key.state == ApiKey.State.CLAIMABLE:
-                key.created_for = heir
-            key.owner = heir
+                key.created_for = new_owner
+            key.owner = new_owner
             key.suspended_at, key.suspended_because = None, ""  # it was for what the erased had lost
             key.save(update_fields=["owner", "created_for", "suspended_at", "suspended_because"])
             audit.record(
-                "api_key.handed_over", actor=None, subject=key, changes={"owner": (token, heir.email)}
+                "api_key.handed_over", actor=None, subject=key, changes={"owner": (token, new_owner.email)}
             )
             handed += 1
         else:
@@ -254,30 +256,30 @@ def _let_keys_go(user: User, keys_to: User | None, token: str) -> tuple[int, int
     return handed, revoked
 
 
-def _let_accounts_go(user: User, heir: User | None, by: User | None) -> None:
+def _let_accounts_go(user: User, new_owner: User | None, by: User | None) -> None:
     """Hand the service accounts that the person answers for over, or stop them: they may know their tokens."""
     theirs = User.objects.filter(responsible=user, is_active=True).select_related("service_of")
     accounts = list(theirs.select_for_update(of=("self",), no_key=True).order_by("pk"))
     list(ApiKey.unscoped.filter(owner__in=accounts).select_for_update(of=("self",)).order_by("pk"))
-    if heir is not None and (heir.is_service_account or not heir.is_active):
-        heir = None  # who answers is a person
+    if new_owner is not None and (new_owner.is_service_account or not new_owner.is_active):
+        new_owner = None  # who answers is a person
     for account in accounts:
         tenant = account.service_of
         assert tenant is not None  # `responsible` is a service account's
-        if heir is not None and heir.memberships.filter(tenant=tenant).exists():
-            account.responsible = heir
+        if new_owner is not None and new_owner.memberships.filter(tenant=tenant).exists():
+            account.responsible = new_owner
             account.save(update_fields=["responsible"])
             audit.record(
-                "service_account.handed_over", actor=by, subject=account, tenant=tenant, to=heir.email
+                "service_account.handed_over", actor=by, subject=account, tenant=tenant, to=new_owner.email
             )
         else:
             stop(account, tenant, because="Who answered for it has gone.", actor=by)
 
 
-def _may_inherit(heir: User, key: ApiKey) -> bool:
-    """Whether `heir` belongs where the key does, and their role there may hold it."""
-    is_member = heir.memberships.filter(tenant=key.tenant_id).exists()
-    return is_member and heir.has_perm("tenants.claim_key", key.project)
+def _may_take_over(new_owner: User, key: ApiKey) -> bool:
+    """Whether `new_owner` belongs where the key does, and their role there may hold it."""
+    is_member = new_owner.memberships.filter(tenant=key.tenant_id).exists()
+    return is_member and new_owner.has_perm("tenants.claim_key", key.project)
 
 
 def _pseudonymise(user: User, token: str) -> None:

@@ -53,8 +53,8 @@ class Provider(Protocol):
 
     def find(self, user: User, tenant: Tenant) -> Belongings: ...
 
-    def problem_with(self, heir: User, user: User, tenant: Tenant) -> str:
-        """Why `heir`, an active member, cannot take these of `user` over; empty when they can."""
+    def problem_with(self, new_owner: User, user: User, tenant: Tenant) -> str:
+        """Why `new_owner`, an active member, cannot take these of `user` over; empty when they can."""
         ...
 
     def hand_over(self, user: User, tenant: Tenant, *, to: User, by: User) -> int: ...
@@ -86,13 +86,13 @@ def settle(
     _hold_people(user, tenant, choices)  # who claim nothing meanwhile
     owned = belongings_of(user, tenant)
     problems: dict[str, str] = {}
-    heirs: dict[str, User] = {}
+    new_owners: dict[str, User] = {}
     for kind in owned:
         choice = choices.get(kind.kind, "")
         if choice == END:
             continue
         try:
-            heirs[kind.kind] = _heir(_PROVIDERS[kind.kind], user, tenant, choice)
+            new_owners[kind.kind] = _new_owner(_PROVIDERS[kind.kind], user, tenant, choice)
         except ValidationError as error:
             problems[kind.kind] = error.messages[0]
     if problems:
@@ -102,9 +102,9 @@ def settle(
     keys = list(ApiKey.objects.in_tenant(tenant).filter(owner=user).values_list("pk", flat=True))
     for kind in owned:
         provider = _PROVIDERS[kind.kind]
-        if heir := heirs.get(kind.kind):
-            count = provider.hand_over(user, tenant, to=heir, by=actor)
-            done[kind.kind] = {"handed_over": count, "to": heir.email}
+        if new_owner := new_owners.get(kind.kind):
+            count = provider.hand_over(user, tenant, to=new_owner, by=actor)
+            done[kind.kind] = {"handed_over": count, "to": new_owner.email}
         else:
             done[kind.kind] = {"ended": provider.end(user, tenant, by=actor)}
     if any(_PROVIDERS[kind].reaches_gateways for kind in done):
@@ -113,10 +113,10 @@ def settle(
 
 
 def _hold_people(user: User, tenant: Tenant, choices: Mapping[str, Choice]) -> None:
-    """Lock the leaver and the heirs in one order for all, so that two who inherit from each other take turns."""
+    """Lock the leaver and the new owners in one order for all, so that two who hand over to each other take turns."""
     chosen = [choice for choice in choices.values() if _is_uuid(choice)]
-    heirs = Membership.objects.in_tenant(tenant).filter(pk__in=chosen).values_list("user", flat=True)
-    for person in User.objects.filter(pk__in={user.pk, *heirs}).order_by("pk"):
+    new_owners = Membership.objects.in_tenant(tenant).filter(pk__in=chosen).values_list("user", flat=True)
+    for person in User.objects.filter(pk__in={user.pk, *new_owners}).order_by("pk"):
         hold_person(person)
 
 
@@ -128,7 +128,7 @@ def _is_uuid(text: str) -> bool:
     return True
 
 
-def _heir(provider: Provider, user: User, tenant: Tenant, choice: Choice) -> User:
+def _new_owner(provider: Provider, user: User, tenant: Tenant, choice: Choice) -> User:
     """The member who takes over. Raises ValidationError with what to do instead."""
     if not choice:
         raise ValidationError(_("Say who takes these over, or that they end."))
@@ -136,12 +136,12 @@ def _heir(provider: Provider, user: User, tenant: Tenant, choice: Choice) -> Use
         raise ValidationError(_("These cannot be handed over."))
     members = Membership.objects.in_tenant(tenant).select_related("user").filter(user__is_active=True)
     try:
-        heir = members.exclude(user=user).filter(pk=choice).first()
+        new_owner = members.exclude(user=user).filter(pk=choice).first()
     except (ValidationError, ValueError):
-        heir = None
-    if heir is None or not hold_person(heir.user):
+        new_owner = None
+    if new_owner is None or not hold_person(new_owner.user):
         raise ValidationError(_("Choose an active member of %(tenant)s.") % {"tenant": tenant})
-    if problem := provider.problem_with(heir.user, user, tenant):
+    if problem := provider.problem_with(new_owner.user, user, tenant):
         raise ValidationError(problem)
-    found: User = heir.user
+    found: User = new_owner.user
     return found

@@ -32,11 +32,11 @@ class Keys:
             self.kind, _("Keys"), rows.count(), shown, True, _("Revoke them: calls are refused")
         )
 
-    def problem_with(self, heir: User, user: User, tenant: Tenant) -> str:
+    def problem_with(self, new_owner: User, user: User, tenant: Tenant) -> str:
         used = self._rows(user, tenant).values("project")
         for project in Project.objects.in_tenant(tenant).filter(pk__in=used).order_by("name"):
-            if not heir.has_perm("tenants.claim_key", project):
-                words = {"who": heir, "project": project}
+            if not new_owner.has_perm("tenants.claim_key", project):
+                words = {"who": new_owner, "project": project}
                 return _("%(who)s may not hold keys of %(project)s. Choose somebody whose role does.") % words
         return ""
 
@@ -82,7 +82,7 @@ class Tokens:
             self.kind, _("Personal access tokens"), rows.count(), shown, False, _("Revoke them")
         )
 
-    def problem_with(self, heir: User, user: User, tenant: Tenant) -> str:
+    def problem_with(self, new_owner: User, user: User, tenant: Tenant) -> str:
         return _("A personal access token speaks as its person.")
 
     def hand_over(self, user: User, tenant: Tenant, *, to: User, by: User) -> int:
@@ -114,8 +114,8 @@ class Projects:
             self.kind, _("Projects"), rows.count(), shown, True, _("Leave them without a named owner")
         )
 
-    def problem_with(self, heir: User, user: User, tenant: Tenant) -> str:
-        return _problem_with_person(heir)
+    def problem_with(self, new_owner: User, user: User, tenant: Tenant) -> str:
+        return _problem_with_person(new_owner)
 
     def hand_over(self, user: User, tenant: Tenant, *, to: User, by: User) -> int:
         return self._set(user, tenant, to, by)
@@ -156,8 +156,8 @@ class ServiceAccounts:
             _("Disable them: their keys and tokens stop"),
         )
 
-    def problem_with(self, heir: User, user: User, tenant: Tenant) -> str:
-        return _problem_with_person(heir)
+    def problem_with(self, new_owner: User, user: User, tenant: Tenant) -> str:
+        return _problem_with_person(new_owner)
 
     def hand_over(self, user: User, tenant: Tenant, *, to: User, by: User) -> int:
         accounts = list(_locked(self._rows(user, tenant)))
@@ -190,8 +190,10 @@ class ServiceAccounts:
 KINDS = (Keys(), Tokens(), ServiceAccounts(), Projects())
 
 
-def _problem_with_person(heir: User) -> str:
-    return _("Choose a person: a service account answers for nothing.") if heir.is_service_account else ""
+def _problem_with_person(new_owner: User) -> str:
+    return (
+        _("Choose a person: a service account answers for nothing.") if new_owner.is_service_account else ""
+    )
 
 
 def _locked(rows: Any) -> Any:

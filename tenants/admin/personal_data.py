@@ -61,10 +61,10 @@ class EraseForm(forms.Form):
     def clean_keys_to(self) -> User | None:
         if not (address := self.cleaned_data["keys_to"]):
             return None
-        heir = User.objects.filter(email=address, is_active=True).exclude(pk=self.person.pk).first()
-        if heir is None:
+        new_owner = User.objects.filter(email=address, is_active=True).exclude(pk=self.person.pk).first()
+        if new_owner is None:
             raise forms.ValidationError(_("Nobody else has this address."))
-        return heir
+        return new_owner
 
 
 class PersonalDataMixin:
@@ -102,13 +102,13 @@ class PersonalDataMixin:
         if request.method == "POST" and obstacle:
             raise Conflict(obstacle)
         if form.is_valid():
-            reason, heir = form.cleaned_data["reason"], form.cleaned_data["keys_to"]
+            reason, new_owner = form.cleaned_data["reason"], form.cleaned_data["keys_to"]
             try:
                 check_erasure(person, by=by, reason=reason)
             except forms.ValidationError as error:
                 form.add_error("reason", error.messages)
             else:
-                tasks.erase_person.delay(order_erasure(person, by=by, reason=reason, keys_to=heir))
+                tasks.erase_person.delay(order_erasure(person, by=by, reason=reason, keys_to=new_owner))
                 messages.success(
                     request, _("The person is being erased. The trail says “person.erased” when it is done.")
                 )

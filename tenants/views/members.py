@@ -347,8 +347,8 @@ class MemberRemove(MemberPage):
         if chosen != "hand_over":
             return chosen if chosen == END else ""
         address = address_or_none(self.request.POST.get(f"{kind.kind}_to", ""))
-        heirs = self.get_queryset().filter(user__email=address)
-        return str(heirs.values_list("pk", flat=True).first() or "nobody")
+        new_owners = self.get_queryset().filter(user__email=address)
+        return str(new_owners.values_list("pk", flat=True).first() or "nobody")
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
         member = self.object
@@ -362,12 +362,12 @@ class MemberRemove(MemberPage):
             }
             for kind in belongings_of(member.user, self.tenant)
         ]
-        heirs = self.get_queryset().filter(user__is_active=True).exclude(pk=member.pk)
+        new_owners = self.get_queryset().filter(user__is_active=True).exclude(pk=member.pk)
         return super().get_context_data(**kwargs) | {
             "owned": owned,
             "issued_tokens": tokens_issued_by(member.user, self.tenant)
             .filter(revoked_at=None, expires_at__gt=now())
             .count(),
-            "heirs": [heir.user for heir in heirs.order_by("user__email")[:MOST]],
+            "new_owners": [one.user for one in new_owners.order_by("user__email")[:MOST]],
             "is_self": member.user_id == signed_in(self.request).pk,
         }

@@ -45,7 +45,7 @@ def _members(user: User, tenant: Tenant, term: str, within: UUID | None) -> Pair
     return _people(Membership.objects.visible_to(user).in_tenant(tenant), term)
 
 
-def _heirs(user: User, tenant: Tenant, term: str, within: UUID | None) -> Pairs:
+def _new_owners(user: User, tenant: Tenant, term: str, within: UUID | None) -> Pairs:
     return _people(Membership.objects.visible_to(user).in_tenant(tenant).exclude(pk=within), term)
 
 
@@ -79,7 +79,7 @@ KINDS: Final[dict[str, Callable[[User, Tenant, str, UUID | None], Pairs]]] = {
     "projects": _projects,
     "askable-projects": _askable_projects,
     "members": _members,
-    "heirs": _heirs,
+    "new-owners": _new_owners,
     "service-accounts": _service_accounts,
     "keys": _keys,
     "models": _models,
@@ -95,8 +95,8 @@ AMONG: Final[dict[str, Callable[[User, QuerySet[Tenant]], QuerySet[Tenant]]]] = 
 class Suggestions(TenantPageMixin):
     """Some of a tenant's projects, members, service accounts, keys or models, as options of a list.
 
-    `in` is an id. A project's: its keys, the models of its keys, or service accounts that may hold its keys. For heirs
-    that of the member who leaves.
+    `in` is an id. A project's: its keys, the models of its keys, or service accounts that may hold its keys. For new
+    owners that of the member who leaves.
     """
 
     def get(self, request: HttpRequest, *args: Any, kind: str, **kwargs: Any) -> HttpResponse:

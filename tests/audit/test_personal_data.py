@@ -263,32 +263,32 @@ def test_the_record_fixes_what_was_taken(dana, operator):
 
 
 def test_keys_are_revoked_or_handed_over(dana, operator, owner, lab, project):
-    heir = UserFactory(name="Not Here")
+    new_owner = UserFactory(name="Not Here")
     key = ApiKey.objects.in_tenant(lab).get()
     erased = erase_person(dana.pk, by=operator, reason=REASON, keys_to=owner)
     key.refresh_from_db()
     assert (key.owner, key.state, erased.keys_handed_over) == (owner, "active", 1)
     ben = member_of(lab, Role.DEVELOPER, email="ben@example.com")
     other = ApiKeyFactory(tenant=lab, project=project, owner=ben)
-    erase_person(ben.pk, by=operator, reason=REASON, keys_to=heir)  # no member there
+    erase_person(ben.pk, by=operator, reason=REASON, keys_to=new_owner)  # no member there
     other.refresh_from_db()
     assert other.state == "revoked"
 
 
 @pytest.mark.parametrize("role", [Role.VIEWER, Role.FINANCE])
 def test_keys_go_only_to_an_heir_who_may_hold_them(dana, operator, lab, project, role):
-    heir = member_of(lab, role)
+    new_owner = member_of(lab, role)
     elsewhere = ProjectFactory(tenant=lab)
     actions.set_project_role(
-        elsewhere.pk, heir.memberships.get().pk, Role.DEVELOPER, by=member_of(lab, Role.OWNER)
+        elsewhere.pk, new_owner.memberships.get().pk, Role.DEVELOPER, by=member_of(lab, Role.OWNER)
     )
     refused = ApiKey.objects.in_tenant(lab).get()
     held = ApiKeyFactory(tenant=lab, project=elsewhere, owner=dana)
-    erased = erase_person(dana.pk, by=operator, reason=REASON, keys_to=heir)
+    erased = erase_person(dana.pk, by=operator, reason=REASON, keys_to=new_owner)
     assert (erased.keys_handed_over, erased.keys_revoked) == (1, 1)
     held.refresh_from_db()
     refused.refresh_from_db()
-    assert (held.owner, held.state, refused.state) == (heir, "active", "revoked")
+    assert (held.owner, held.state, refused.state) == (new_owner, "active", "revoked")
 
 
 def test_keys_go_neither_to_somebody_inactive_nor_to_the_erased(dana, operator, lab):

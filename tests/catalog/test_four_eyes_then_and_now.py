@@ -88,8 +88,8 @@ def test_who_asked_by_her_own_program_approves_nothing_after_she_left(
     path = f"access-requests/{review.access_request_id}/reviews/"
     assert post(client, path, decision, reviewer).status_code == 403
 
-    heir = str(membership(owner, lab).pk)
-    actions.remove_member(membership(selma, lab).pk, by=selma, choices={"service_accounts": heir})
+    new_owner = str(membership(owner, lab).pk)
+    actions.remove_member(membership(selma, lab).pk, by=selma, choices={"service_accounts": new_owner})
     refused = post(client, path, decision, reviewer)
     assert refused.status_code == 403
     assert "you had issued a token of it" in refused.json()["detail"]
@@ -108,8 +108,8 @@ def test_page_queue_and_api_say_why(client, settings, lab, owner, selma, bearer_
     settings.STAFF_SECOND_FACTOR = "optional"
     account = actions.create_service_account(lab, name="Nightly", role="developer", by=selma)
     review, _ = asked_by(account, selma)
-    heir = str(membership(owner, lab).pk)
-    actions.remove_member(membership(selma, lab).pk, by=selma, choices={"service_accounts": heir})
+    new_owner = str(membership(owner, lab).pk)
+    actions.remove_member(membership(selma, lab).pk, by=selma, choices={"service_accounts": new_owner})
     client.force_login(selma)
     page = client.get(f"/admin/catalog/review/{review.pk}/change/").content.decode()
     assert "you had issued a token of it; someone else must decide it" in page

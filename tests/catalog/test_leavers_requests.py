@@ -27,6 +27,8 @@ def test_they_are_shown_and_withdrawn_with_their_reviews(lab, owner, developer, 
 
 
 def test_they_are_handed_to_nobody(lab, owner, developer, access_request):
-    heir = Membership.objects.in_tenant(lab).get(user=owner)
+    new_owner = Membership.objects.in_tenant(lab).get(user=owner)
     with pytest.raises(ValidationError, match="cannot be handed over"):
-        remove_member(developer.memberships.get().pk, by=owner, choices={"access_requests": str(heir.pk)})
+        remove_member(
+            developer.memberships.get().pk, by=owner, choices={"access_requests": str(new_owner.pk)}
+        )

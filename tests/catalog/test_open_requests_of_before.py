@@ -24,7 +24,7 @@ def migrate(*to):
 @pytest.mark.django_db(transaction=True)
 def test_people_and_facts_are_filled_in(lab, project, owner, priced_model, review_of, security_reviewer, ask):
     account = actions.create_service_account(lab, name="Nightly", role="developer", by=owner)
-    gone, heir = member_of(lab, "admin"), member_of(lab, "owner")
+    gone, new_owner = member_of(lab, "admin"), member_of(lab, "owner")
     actions.issue_personal_access_token(account, name="t", life=timedelta(days=9), by=gone)
     asked = raise_access_request(
         project, priced_model.name, by=account, purpose="Letters.", expected_tokens_per_day=10**6,
@@ -32,8 +32,10 @@ def test_people_and_facts_are_filled_in(lab, project, owner, priced_model, revie
     )  # fmt: skip
     decide_review(review_of(asked).pk, by=security_reviewer, verdict="approve")
     actions.remove_member(Membership.objects.in_tenant(lab).get(user=gone).pk, by=owner)
-    handed_over = {"service_accounts": str(Membership.objects.in_tenant(lab).get(user=heir).pk)}
-    actions.remove_member(Membership.objects.in_tenant(lab).get(user=owner).pk, by=heir, choices=handed_over)
+    handed_over = {"service_accounts": str(Membership.objects.in_tenant(lab).get(user=new_owner).pk)}
+    actions.remove_member(
+        Membership.objects.in_tenant(lab).get(user=owner).pk, by=new_owner, choices=handed_over
+    )
 
     migrate(BEFORE)
     migrate()
@@ -45,8 +47,8 @@ def test_people_and_facts_are_filled_in(lab, project, owner, priced_model, revie
         (gone, "manager"),
         (owner, "responsible"),
         (owner, "manager"),
-        (heir, "responsible"),
-        (heir, "manager"),
+        (new_owner, "responsible"),
+        (new_owner, "manager"),
     }
     filled = AccessRequest.objects.in_tenant(lab).get(pk=asked.pk).facts
     assert filled == asked.facts

@@ -52,15 +52,17 @@ def test_of_two_owners_one_goes_while_the_other_is_deactivated(lab, owner, other
 def test_who_inherits_while_the_directory_deletes_them_waits_for_no_one_who_waits(lab, project, owner):
     """The directory takes the tenant before the person, as whoever removes a member does."""
     people = [member_of(lab, "owner", password=None) for _ in range(2)]  # known to a directory
-    leaver, heir = sorted(people, key=lambda person: person.pk)  # locked in this order: the heir comes last
+    leaver, new_owner = sorted(
+        people, key=lambda person: person.pk
+    )  # locked in this order: the new owner comes last
     ApiKeyFactory(tenant=lab, project=project, owner=leaver)
     removed, deleted = queued_at(
-        User.objects.filter(pk__in=[leaver.pk, heir.pk]),
+        User.objects.filter(pk__in=[leaver.pk, new_owner.pk]),
         lambda: remove_member(
-            membership(leaver, lab), by=owner, choices={"keys": str(membership(heir, lab))}
+            membership(leaver, lab), by=owner, choices={"keys": str(membership(new_owner, lab))}
         ),
-        lambda: deprovision_person(heir.pk, directory="A directory", check=lambda user: None),
+        lambda: deprovision_person(new_owner.pk, directory="A directory", check=lambda user: None),
     )
     assert deleted is None
-    assert removed is None or isinstance(removed, ValidationError), "the heir was gone first"
-    assert not User.objects.get(pk=heir.pk).is_active
+    assert removed is None or isinstance(removed, ValidationError), "the new owner was gone first"
+    assert not User.objects.get(pk=new_owner.pk).is_active

@@ -150,8 +150,8 @@ def test_two_who_inherit_from_each_other_in_two_tenants_take_turns(lab, owner):
         for tenant in (lab, elsewhere):
             ApiKeyFactory(tenant=tenant, project=ProjectFactory(tenant=tenant), owner=person)
 
-    def leave(person, tenant, heir, by):
-        choices = {"keys": str(membership(heir, tenant).pk)}
+    def leave(person, tenant, new_owner, by):
+        choices = {"keys": str(membership(new_owner, tenant).pk)}
         return lambda: remove_member(membership(person, tenant).pk, by=fresh(by), choices=choices)
 
     outcomes = at_the_same_time(leave(dana, lab, hugo, owner), leave(hugo, elsewhere, dana, chief))
@@ -212,19 +212,19 @@ class TestWhatALeaverOwns:
         assert ApiKey.objects.in_tenant(lab).current().filter(owner=developer).count() == 2
 
     def test_goes_to_a_named_member_and_works_on(self, lab, owner, developer, owned):
-        heir = member_of(lab, "developer", name="Hal Heir")
-        heirs = str(membership(heir, lab).pk)
+        new_owner = member_of(lab, "developer", name="Nora New Owner")
+        new_owners = str(membership(new_owner, lab).pk)
         remove_member(
             membership(developer, lab).pk,
             by=owner,
-            choices={"keys": heirs, "tokens": END, "projects": heirs},
+            choices={"keys": new_owners, "tokens": END, "projects": new_owners},
         )
-        assert ApiKey.objects.in_tenant(lab).usable().filter(owner=heir).count() == 1
-        assert ApiKey.objects.in_tenant(lab).claimable().get().created_for == heir
-        assert Project.objects.in_tenant(lab).get(name="Claims").owner == heir
+        assert ApiKey.objects.in_tenant(lab).usable().filter(owner=new_owner).count() == 1
+        assert ApiKey.objects.in_tenant(lab).claimable().get().created_for == new_owner
+        assert Project.objects.in_tenant(lab).get(name="Claims").owner == new_owner
         assert PersonalAccessToken.objects.get(user=developer).revoked_at is not None
         line = AuditEntry.objects.in_tenant(lab).get(verb="membership.removed")
-        assert line.details["settled"]["keys"] == {"handed_over": 2, "to": heir.email}
+        assert line.details["settled"]["keys"] == {"handed_over": 2, "to": new_owner.email}
 
     def test_or_ends_and_gateways_learn_of_it(self, lab, owner, developer, owned):
         before = current_revision()
@@ -236,12 +236,12 @@ class TestWhatALeaverOwns:
 
     @pytest.mark.parametrize("role", ["viewer", "finance"])
     def test_keys_go_only_to_who_may_hold_them(self, lab, owner, developer, owned, role):
-        heir = str(membership(member_of(lab, role), lab).pk)
+        new_owner = str(membership(member_of(lab, role), lab).pk)
         with pytest.raises(ValidationError, match="may not hold keys"):
             remove_member(
                 membership(developer, lab).pk,
                 by=owner,
-                choices={"keys": heir, "tokens": END, "projects": END},
+                choices={"keys": new_owner, "tokens": END, "projects": END},
             )
 
     def test_nothing_goes_to_a_stranger_or_to_the_leaver(self, lab, owner, developer, stranger, owned):

@@ -45,8 +45,8 @@ def test_a_member_goes_once_it_is_said_what_becomes_of_their_things(as_owner, la
     assert as_owner.get(f"{url}belongings/").json()[0]["kind"] == "keys"
     answer = as_owner.post(f"{url}remove/", {}, **JSON)
     assert (answer.status_code, list(answer.json()["errors"])) == (400, ["keys"])
-    heir = pk_of(owner, lab)
-    assert as_owner.post(f"{url}remove/", {"choices": {"keys": heir}}, **JSON).status_code == 204
+    new_owner = pk_of(owner, lab)
+    assert as_owner.post(f"{url}remove/", {"choices": {"keys": new_owner}}, **JSON).status_code == 204
     assert ApiKey.objects.in_tenant(lab).get(pk=key.pk).owner == owner
     assert as_owner.get(url).status_code == 404
 

@@ -143,11 +143,11 @@ class Memberships(RuleBasedStateMachine):
         with self.deed(giver=actor.pk):
             actions.add_member(self.tenant, self.person(to), role, by=actor)
 
-    @rule(who=ACTORS, by=NUMBERS, member=NUMBERS, heir=NUMBERS, hands_over=st.booleans())
-    def remove(self, who, by, member, heir, hands_over):
+    @rule(who=ACTORS, by=NUMBERS, member=NUMBERS, new_owner=NUMBERS, hands_over=st.booleans())
+    def remove(self, who, by, member, new_owner, hands_over):
         actor, leaving = self.actor(who, by), self.membership(member)
         with self.deed(giver=actor.pk):
-            actions.remove_member(leaving.pk, by=actor, choices=self.choices(leaving, heir, hands_over))
+            actions.remove_member(leaving.pk, by=actor, choices=self.choices(leaving, new_owner, hands_over))
 
     @rule(member=NUMBERS)
     def leave(self, member):
@@ -155,9 +155,9 @@ class Memberships(RuleBasedStateMachine):
         with self.deed(giver=leaving.user_id):
             actions.remove_member(leaving.pk, by=leaving.user, choices=self.choices(leaving, 0, False))
 
-    def choices(self, leaving, heir, hands_over):
+    def choices(self, leaving, new_owner, hands_over):
         return {
-            kind.kind: str(self.membership(heir).pk) if hands_over and kind.can_hand_over else END
+            kind.kind: str(self.membership(new_owner).pk) if hands_over and kind.can_hand_over else END
             for kind in belongings_of(leaving.user, self.tenant)
         }
 

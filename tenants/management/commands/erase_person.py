@@ -27,11 +27,11 @@ class Command(BaseCommand):
         self, *args: Any, email: str, reason: str, keys_to: str | None, yes: bool, **options: Any
     ) -> None:
         user = self.find(email)
-        heir = self.find(keys_to) if keys_to else None
+        new_owner = self.find(keys_to) if keys_to else None
         if not yes and input(f"Erase {user.email} for good? Type the address again: ").strip() != user.email:
             raise CommandError("Nothing was erased.")
         try:
-            erased = erase_person(user.pk, by=None, reason=reason, keys_to=heir)
+            erased = erase_person(user.pk, by=None, reason=reason, keys_to=new_owner)
         except Conflict as conflict:
             raise CommandError(conflict.message) from None
         except ValidationError as invalid:
