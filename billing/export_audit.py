@@ -52,7 +52,7 @@ WHERE e.id >= %(low)s AND e.id < %(high)s AND e.at >= %(since)s AND e.at < %(unt
   AND (%(subject)s = '' OR e.subject_id = %(subject)s)
   AND (%(deed)s = '' OR e.verb = %(deed)s OR (right(%(deed)s, 1) = '.' AND starts_with(e.verb, %(deed)s)))
 """
-COUNT: Final = f"SELECT count(*) {_FROM}"
+COUNT: Final = f"SELECT e.tenant_id, count(*) {_FROM} GROUP BY e.tenant_id"
 
 
 def write_csv(csv_format: str) -> str:
@@ -74,7 +74,10 @@ MARGIN: Final = timedelta(minutes=10)  # between the time in an entry's id and i
 
 
 def prepare(cursor: psycopg.Cursor[Any], export: Export) -> tuple[int, Decimal | None, str, dict[str, Any]]:
-    """How many entries the file will hold, no sum, and the statement that writes them with its values."""
+    """How many entries the file will hold, no sum, and the statement that writes them with its values.
+
+    Notes on a file over all tenants whose entries it will hold.
+    """
     zone = export.tenant.timezone if export.tenant else "UTC"
     since = start_of_day(export.start_day, zone)
     until = start_of_day(export.end_day + timedelta(days=1), zone)
@@ -92,6 +95,9 @@ def prepare(cursor: psycopg.Cursor[Any], export: Export) -> tuple[int, Decimal |
         "tells_all": export.tenant_id
         is None,  # a tenant's people find the files of theirs, whoever asked for them
     }
-    (rows,) = cursor.execute(COUNT, values).fetchone() or (0,)
+    found = dict(cursor.execute(COUNT, values).fetchall())
+    if export.tenant_id is None:
+        within = sorted(tenant_id for tenant_id in found if tenant_id is not None)
+        Export.objects.across_tenants().filter(pk=export.pk).update(tenants_within=within)
     write = write_csv(export.csv_format) if export.kind == Export.Kind.AUDIT_CSV else WRITE_JSONL
-    return rows, None, write, values
+    return sum(found.values()), None, write, values

@@ -28,6 +28,7 @@ from tenants import audit
 from tenants.errors import Conflict
 from tenants.models import Project, Tenant, User
 from tenants.permissions import require
+from tenants.reading import note_tenant
 from tenants.standing import require_active
 
 log = structlog.get_logger(__name__)
@@ -176,7 +177,7 @@ def build_export(pk: UUID | str) -> None:
 
 
 def file_for_download(pk: UUID | str, *, by: User) -> tuple[Export, Path]:
-    """The file of a finished report, noted in the audit trail.
+    """The file of a finished report, noted in the audit trail, and as read from each tenant that is in it.
 
     Raises:
         Export.DoesNotExist: `by` cannot see such a report.
@@ -193,6 +194,8 @@ def file_for_download(pk: UUID | str, *, by: User) -> tuple[Export, Path]:
             code="expired" if is_gone else "not_ready",
         )
     audit.record("export.downloaded", actor=by, subject=export, sha256=export.sha256)
+    for tenant_id in export.tenants_within:
+        note_tenant(tenant_id)
     return export, path
 
 

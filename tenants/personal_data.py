@@ -43,7 +43,7 @@ log = structlog.get_logger(__name__)
 ORDER_LIFE: Final = timedelta(days=3)  # that an order may wait in the queue
 _ORDER: Final = "tenants.erasure"
 # Of no use to the person, or a secret.
-UNTOLD: Final = NAMES | {"session_data", "session_digest", "salt", "leaf_salts", "key"}
+UNTOLD: Final = NAMES | {"session_data", "session_digest", "salt", "leaf_salts", "key", "tenants_within"}
 
 
 @dataclass(frozen=True)

@@ -4,33 +4,23 @@ from __future__ import annotations
 
 from contextvars import ContextVar
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Final, Self
+from typing import Any, ClassVar, Self
 from uuid import UUID
 
 from django.db import models
 
-MOST_TENANTS: Final = 20  # of one answer, that are noted one by one
-
 
 @dataclass
 class Reading:
-    """The tenants whose rows one request has asked for."""
+    """The tenants whose rows one request has asked for: their ids, and nothing of the rows."""
 
     tenants: set[UUID] = field(default_factory=set)
     people: set[UUID] = field(default_factory=set)  # who are nobody's rows, but members of tenants
     page_of: UUID | None = None  # a page of this tenant: then it alone was read
-    is_across: bool = False  # a question over all tenants
 
-    def found(self) -> set[UUID | None]:
-        """The tenants that were read, each by its id; None stands for more than MOST_TENANTS of them.
-
-        None stands beside them for a question over all tenants, which also tells what others do not have.
-        """
-        if self.page_of is not None:
-            return {self.page_of}
-        if len(self.tenants) > MOST_TENANTS:
-            return {None}
-        return {*self.tenants, None} if self.is_across else set(self.tenants)
+    def found(self) -> set[UUID]:
+        """The tenants that were read, each by its id."""
+        return {self.page_of} if self.page_of is not None else set(self.tenants)
 
 
 current_reading: ContextVar[Reading | None] = ContextVar("current_reading", default=None)
@@ -52,12 +42,6 @@ def note_page_of(tenant_id: UUID) -> None:
     """Note that the whole page is this tenant's."""
     if (reading := current_reading.get()) is not None:
         reading.page_of = tenant_id
-
-
-def note_all_tenants() -> None:
-    """Note a question over all tenants."""
-    if (reading := current_reading.get()) is not None:
-        reading.is_across = True
 
 
 class Noted(models.Model):

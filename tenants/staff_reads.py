@@ -2,32 +2,31 @@
 
 What counts: an answer with rows of a tenant, and every page below `/t/<tenant>/`, by somebody of the staff who is no
 member there. A person is a row of no tenant; the pages of people show what the tenants have of which they are members.
-Each tenant of an answer has its entry. An answer with rows of more than MOST_TENANTS is one entry of no tenant, for
-auditors. Actions have entries of their own.
+Each tenant of an answer has its entry, however many there are. Actions have entries of their own.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable
-from typing import Any, Final
+from collections.abc import Callable, Collection, Iterable, Iterator
+from contextvars import Context, copy_context
+from functools import partial
+from typing import Any, Final, cast
 from uuid import UUID
 
 import structlog
 from django.db import DatabaseError, connection, transaction
-from django.http import HttpRequest, HttpResponse
+from django.http import FileResponse, HttpRequest, HttpResponse, StreamingHttpResponse
 from django.utils.timezone import now
 
 from tenants import audit
-from tenants.models import AuditEntry, StaffRead, Tenant, User
-from tenants.reading import MOST_TENANTS, Reading, current_reading
+from tenants.models import AuditEntry, StaffRead, User
+from tenants.reading import Reading, current_reading
 
 log = structlog.get_logger(__name__)
 
-OF_ONE: Final = "tenant.read_by_staff"
-OF_SEVERAL: Final = "tenants.read_by_staff"
-VERBS: Final = (OF_ONE, OF_SEVERAL)
-SAFE: Final = ("GET", "HEAD")
+VERB: Final = "tenant.read_by_staff"
 EMPTY: Final = (204, 205)
+REFUSED: Final = (401, 403, 404, 405, 406, 415, 429)  # answered by a sentence of ours
 OWN: Final = "/account/"  # a person's own tokens and sessions
 PEOPLE: Final = (  # elsewhere people are named who did something, which the tenant's own rows say
     "admin:tenants_user_",
@@ -36,13 +35,15 @@ PEOPLE: Final = (  # elsewhere people are named who did something, which the ten
     "admin:tenants_personalaccesstoken_",
     "admin:autocomplete",
 )
-_TENANTS_OF: Final = "SELECT DISTINCT tenant_id FROM tenants_membership WHERE user_id = ANY(%s) LIMIT %s"
+_TENANTS_OF: Final = "SELECT DISTINCT tenant_id FROM tenants_membership WHERE user_id = ANY(%s)"
 
+# Only of tenants that are there: an action that was taken back may have made one.
 _NOT_NOTED: Final = """
 SELECT read.tenant FROM unnest(%(tenants)s::uuid[]) AS read (tenant)
+  JOIN tenants_tenant ON tenants_tenant.id = read.tenant
  WHERE NOT EXISTS (SELECT FROM tenants_membership WHERE user_id = %(person)s AND tenant_id = read.tenant)
    AND NOT EXISTS (SELECT FROM tenants_staffread
-                    WHERE person_id = %(person)s AND tenant_id IS NOT DISTINCT FROM read.tenant
+                    WHERE person_id = %(person)s AND tenant_id = read.tenant
                       AND hour = %(hour)s AND kinds @> ARRAY[%(kind)s]::varchar[])
  ORDER BY read.tenant
 """
@@ -72,21 +73,48 @@ class StaffReadMiddleware:
         token = current_reading.set(reading)
         try:
             response = self.get_response(request)
+            context = copy_context()
         finally:
             current_reading.reset(token)
-        if _shows_rows(request, response) and (reading.people or reading.found()):
-            user = request.user
-            if isinstance(user, User) and user.is_authenticated and (user.is_superuser or user.staff_roles):
-                kind = request.resolver_match.view_name if request.resolver_match else request.path_info
-                if kind.startswith(PEOPLE):
-                    reading.tenants |= _tenants_of(reading.people - {user.pk})
-                _note(user, reading.found(), kind[:120])
+        user = request.user
+        if not (isinstance(user, User) and user.is_authenticated and (user.is_superuser or user.staff_roles)):
+            return response
+        if _shows_rows(request, response):
+            kind = request.resolver_match.view_name if request.resolver_match else request.path_info
+            _note_all(user, reading, kind)
+            if isinstance(response, StreamingHttpResponse) and not isinstance(response, FileResponse):
+                parts = cast("Iterator[bytes]", response.streaming_content)
+                response.streaming_content = _noting(parts, context, partial(_note_all, user, reading, kind))
         return response
+
+
+def _noting(parts: Iterator[bytes], context: Context, note: Callable[[], None]) -> Iterator[bytes]:
+    """The parts of an answer that reads while it is sent, and a note of what it read, also where it is cut off.
+
+    Each part is made in the context of the request: its scope, its origin and its reading.
+    """
+    try:
+        while (part := context.run(next, parts, None)) is not None:
+            yield part
+    finally:
+        try:
+            if close := getattr(parts, "close", None):
+                context.run(close)
+        finally:
+            context.run(note)
+
+
+def _note_all(user: User, reading: Reading, kind: str) -> None:
+    """Note what has been read until now."""
+    tenants = reading.found()
+    if kind.startswith(PEOPLE):
+        tenants |= _tenants_of(reading.people - {user.pk})
+    _note(user, tenants, kind[:120])
 
 
 def with_what_was_read(entries: Iterable[AuditEntry]) -> None:
     """Tell in the details of these entries all that was read within their hour; an entry itself holds the first."""
-    reads = {entry.pk: entry for entry in entries if entry.verb in VERBS}
+    reads = {entry.pk: entry for entry in entries if entry.verb == VERB}
     if not reads:
         return
     found = StaffRead.unscoped.filter(entry_id__in=reads).values_list("entry_id", "kinds")
@@ -96,33 +124,31 @@ def with_what_was_read(entries: Iterable[AuditEntry]) -> None:
 
 
 def _shows_rows(request: HttpRequest, response: HttpResponse) -> bool:
-    """An answer with content: to a question, a step before an action, or what an action or its refusal shows."""
+    """An answer with content, whatever was asked: a page, a step before an action, a form that comes back."""
     if request.path_info.startswith(OWN):
         return False
     status = response.status_code
-    if request.method in SAFE:
-        return status in (200, 206)
-    return (200 <= status < 300 and status not in EMPTY) or status in (400, 409, 422)
+    return (200 <= status < 300 and status not in EMPTY) or (400 <= status < 500 and status not in REFUSED)
 
 
 def _tenants_of(people: set[UUID]) -> set[UUID]:
-    """Tenants that these people are members of; one more than are noted singly is as good as all."""
+    """Tenants that these people are members of."""
     if not people:
         return set()
     try:
         with transaction.atomic(), connection.cursor() as cursor:
-            cursor.execute(_TENANTS_OF, [list(people), MOST_TENANTS + 1])
+            cursor.execute(_TENANTS_OF, [list(people)])
             return {tenant_id for (tenant_id,) in cursor.fetchall()}
     except DatabaseError:
         log.exception("staff_read_not_noted", people=len(people))
         return set()
 
 
-def _note(user: User, tenant_ids: Collection[UUID | None], kind: str) -> None:
+def _note(user: User, tenant_ids: Collection[UUID], kind: str) -> None:
     """Add to the hour's notes, and write the entries of those that are new.
 
-    One question where all are noted already; else three statements more, and two for each new entry. Reading goes on
-    where noting fails; the log says so.
+    One question where all are noted already; else three statements more, however many tenants there are. Reading goes
+    on where noting fails; the log says so.
     """
     if not tenant_ids:
         return
@@ -139,19 +165,13 @@ def _note(user: User, tenant_ids: Collection[UUID | None], kind: str) -> None:
             cursor.execute(_NOTE, values | {"tenants": missing, "ids": ids})
             notes = {tenant_id: note_id for note_id, tenant_id, entry_id in cursor.fetchall() if not entry_id}
             if notes:
-                entries = _write_entries(user, notes, kind=kind, hour=hour.isoformat())
-                cursor.execute(_HAS_ENTRY, {"notes": list(notes.values()), "entries": entries})
+                entries = audit.record_of_tenants(
+                    VERB, actor=user, tenant_ids=notes, hour=hour.isoformat(), read=[kind]
+                )
+                written = {
+                    "notes": [notes[tenant_id] for tenant_id in entries],
+                    "entries": [*entries.values()],
+                }
+                cursor.execute(_HAS_ENTRY, written)
     except DatabaseError:
-        log.exception("staff_read_not_noted", person=str(user.pk), tenants=values["tenants"], read=kind)
-
-
-def _write_entries(user: User, tenant_ids: Collection[UUID | None], *, kind: str, hour: str) -> list[UUID]:
-    """An entry for each of these tenants, None for several. Returns their ids in the same order."""
-    tenants = Tenant.objects.in_bulk([tenant_id for tenant_id in tenant_ids if tenant_id])
-    written = []
-    for tenant_id in tenant_ids:
-        tenant = tenants.get(tenant_id) if tenant_id else None
-        verb = OF_ONE if tenant else OF_SEVERAL
-        entry = audit.record(verb, actor=user, subject=tenant or user, tenant=tenant, hour=hour, read=[kind])
-        written.append(entry.pk)
-    return written
+        log.exception("staff_read_not_noted", person=str(user.pk), tenants=len(tenant_ids), read=kind)

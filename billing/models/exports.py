@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import date, timedelta
 from typing import ClassVar
 
+from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.db.models import CheckConstraint, F, Index, Q
 from django.utils.timezone import now
@@ -62,6 +63,14 @@ class Export(BillingOwned):
     )
     question = models.JSONField(  # what of the trail: {"actor", "is_platform", "deed", "subject"}
         default=dict, blank=True, db_default=models.Value({}, models.JSONField())
+    )
+    # Whose entries are in a file over all tenants, from when it is built: whoever downloads it has read them.
+    tenants_within = ArrayField(
+        models.UUIDField(),
+        default=list,
+        blank=True,
+        editable=False,
+        db_default=models.Value([], ArrayField(models.UUIDField())),
     )
     start_day = models.DateField()
     end_day = models.DateField()  # included

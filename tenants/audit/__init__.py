@@ -5,6 +5,6 @@
 The other modules of this package seal entries, prove the seals, and let old entries and erased words go.
 """
 
-from tenants.audit.recording import acting, difference, record
+from tenants.audit.recording import acting, difference, record, record_of_tenants
 
-__all__ = ["acting", "difference", "record"]
+__all__ = ["acting", "difference", "record", "record_of_tenants"]

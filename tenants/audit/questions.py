@@ -16,7 +16,7 @@ from django.db import connection
 
 from tenants.ids import smallest_id
 from tenants.models import AuditEntry, User
-from tenants.reading import note_all_tenants, note_tenant
+from tenants.reading import note_tenant
 
 PAGE_SIZE: Final = 50
 
@@ -86,8 +86,6 @@ def find_entries(
     """A page of the entries that answer `question`, next to `older_than` or `newer_than`, if given."""
     from tenants.staff_reads import with_what_was_read
 
-    if question.tenants is None:
-        note_all_tenants()
     for tenant in question.tenants or ():
         note_tenant(tenant)
     ids = _find_ids(question, older_than, newer_than, size + 1)

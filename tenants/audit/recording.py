@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
 
 from django.core.exceptions import ValidationError
-from django.db import models
+from django.db import connection, models
 
 from tenants.context import current_origin
 from tenants.leaks import NAMES, secret_in, without_secrets
@@ -23,6 +23,13 @@ if TYPE_CHECKING:
 Changes = Mapping[str, tuple[Any, Any] | list[Any]]
 LARGEST_INTEGER: Final = 2**53  # beyond it JSON readers disagree (RFC 8785): written as text
 LONGEST_TEXT: Final = 10_000
+_OF_TENANTS: Final = """
+INSERT INTO tenants_auditentry (tenant_id, subject_id, subject_label, {columns})
+SELECT t.id, t.id::text, left(t.name, 200), {values} FROM tenants_tenant t WHERE t.id = ANY(%s::uuid[]) ORDER BY t.id
+RETURNING tenant_id, id
+"""
+_THEIRS: Final = {"tenant", "subject_id", "subject_label"}
+_THE_DATABASES: Final = {"id", "at", "salt", "leaf_salts"}  # a trigger sets them
 
 
 @dataclass(frozen=True)
@@ -102,38 +109,85 @@ def record(
 
     if tenant is None:
         tenant = subject if isinstance(subject, Tenant) else getattr(subject, "tenant", None)
-    origin, capacity = current_origin.get(), _capacity.get()
+    capacity = _capacity.get()
     if not capacity.holds_in(tenant):
         capacity = Capacity()
-    acting_as = acting_as or capacity.acting_as or _capacity_of(actor, tenant)
-    on_behalf_of = on_behalf_of or capacity.on_behalf_of
-    reason = reason or capacity.reason
-    _check_capacity(acting_as, on_behalf_of, reason)
+    capacity = replace(
+        capacity,
+        acting_as=acting_as or capacity.acting_as or _capacity_of(actor, tenant),
+        on_behalf_of=on_behalf_of or capacity.on_behalf_of,
+        reason=reason or capacity.reason,
+    )
+    columns = _columns(verb, actor, capacity, details, changes)
     with _room_for(tenant):
         entry: AuditEntry = AuditEntry.objects.create(
-            verb=verb,
-            actor=actor,
-            actor_label=actor.email if actor else "platform",
-            acting_as=acting_as,
-            on_behalf_of=on_behalf_of,
-            on_behalf_of_label=on_behalf_of.email if on_behalf_of else "",
-            reason=_text(reason)[:1000],
+            **columns,
             tenant=tenant,
             subject_type=subject._meta.label_lower,
             subject_id=str(subject.pk),
             subject_label=clean_name(_text(str(subject)), 200),
-            details={_name(name): _plain(value) for name, value in {**capacity.facts, **details}.items()},
-            changes={
-                _name(field): [_plain(before), _plain(after)]
-                for field, (before, after) in (changes or {}).items()
-                if before != after
-            },
-            request_id=without_secrets(origin.request_id)[:64],
-            trace_id=origin.trace_id,
-            address=origin.address,
-            user_agent=without_secrets(_storable(origin.user_agent))[:300],
         )
     return entry
+
+
+def record_of_tenants(
+    verb: str, *, actor: User, tenant_ids: Collection[UUID], **details: Any
+) -> dict[UUID, UUID]:
+    """Append the same line about each of these tenants, as staff; return the ids of the lines by tenant.
+
+    One statement for all of them, and one more where emergency access holds in one. Of a tenant no more than its id
+    is held. Ids of no tenant that is in scope are left out. Raises what `record` raises.
+    """
+    from tenants.models import AuditEntry, Tenant
+
+    capacity = _capacity.get()
+    within = {tenant_id for tenant_id in tenant_ids if capacity.only_in in (None, tenant_id)}
+    written: dict[UUID, UUID] = {}
+    for ids, theirs in ((within, capacity), (set(tenant_ids) - within, Capacity())):
+        if ids:
+            theirs = replace(theirs, acting_as=theirs.acting_as or AuditEntry.ActingAs.STAFF)
+            columns = _columns(verb, actor, theirs, details, None)
+            written |= _insert(AuditEntry(subject_type=Tenant._meta.label_lower, **columns), ids)
+    return written
+
+
+def _insert(entry: AuditEntry, tenant_ids: Collection[UUID]) -> dict[UUID, UUID]:
+    """Write `entry` once for each tenant."""
+    told = [column for column in entry._meta.concrete_fields if column.name not in _THEIRS | _THE_DATABASES]
+    statement = _OF_TENANTS.format(
+        columns=", ".join(str(column.column) for column in told), values=", ".join(["%s"] * len(told))
+    )
+    values = [column.get_db_prep_save(getattr(entry, column.attname), connection) for column in told]
+    with connection.cursor() as cursor:
+        cursor.execute(statement, [*values, list(tenant_ids)])
+        return dict(cursor.fetchall())
+
+
+def _columns(
+    verb: str, actor: User | None, capacity: Capacity, details: Mapping[str, Any], changes: Changes | None
+) -> dict[str, Any]:
+    """What a line says, but for its tenant and subject. Raises what `record` raises."""
+    _check_capacity(capacity.acting_as, capacity.on_behalf_of, capacity.reason)
+    origin = current_origin.get()
+    return {
+        "verb": verb,
+        "actor": actor,
+        "actor_label": actor.email if actor else "platform",
+        "acting_as": capacity.acting_as,
+        "on_behalf_of": capacity.on_behalf_of,
+        "on_behalf_of_label": capacity.on_behalf_of.email if capacity.on_behalf_of else "",
+        "reason": _text(capacity.reason)[:1000],
+        "details": {_name(name): _plain(value) for name, value in {**capacity.facts, **details}.items()},
+        "changes": {
+            _name(field): [_plain(before), _plain(after)]
+            for field, (before, after) in (changes or {}).items()
+            if before != after
+        },
+        "request_id": without_secrets(origin.request_id)[:64],
+        "trace_id": origin.trace_id,
+        "address": origin.address,
+        "user_agent": without_secrets(_storable(origin.user_agent))[:300],
+    }
 
 
 @contextmanager

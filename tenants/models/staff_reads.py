@@ -8,7 +8,6 @@ from django.db.models import Index, UniqueConstraint
 
 from tenants.ids import uuid7
 from tenants.models.people import User
-from tenants.models.tenancy import Tenant
 from tenants.scoping import TenantOwned
 
 
@@ -19,9 +18,6 @@ class StaffRead(TenantOwned):
     """
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
-    tenant = models.ForeignKey(  # type: ignore[assignment]  # none: lists over several tenants
-        Tenant, models.PROTECT, null=True, related_name="+"
-    )
     person = models.ForeignKey(User, models.PROTECT, related_name="+")
     hour = models.DateTimeField()  # in UTC, its beginning
     kinds = ArrayField(models.CharField(max_length=120))  # names of routes
@@ -29,11 +25,9 @@ class StaffRead(TenantOwned):
 
     class Meta(TenantOwned.Meta):
         constraints = [
-            UniqueConstraint(
-                fields=["person", "tenant", "hour"], name="staff_read_once_an_hour", nulls_distinct=False
-            )
+            UniqueConstraint(fields=["person", "tenant", "hour"], name="staff_read_once_an_hour"),
         ]
         indexes = [Index(fields=["hour"], name="staff_read_by_hour")]
 
     def __str__(self) -> str:
-        return f"{self.person} in {self.tenant or 'several tenants'}, {self.hour:%Y-%m-%d %H}:00 UTC"
+        return f"{self.person} in {self.tenant}, {self.hour:%Y-%m-%d %H}:00 UTC"
