@@ -20,6 +20,7 @@ from deployments.cluster.base import (
     PermanentClusterError,
     QuotaExceededError,
     TemporaryClusterError,
+    UnnamedAbsenceError,
 )
 from deployments.clusters import get_cluster
 from deployments.locks import if_nobody_else, one_at_a_time
@@ -29,6 +30,7 @@ from deployments.runtimes import facts_of
 from tenants import audit
 from tenants.errors import Conflict
 from tenants.models import User
+from tenants.names import clean_name
 from tenants.permissions import require
 
 log = structlog.get_logger(__name__)
@@ -36,6 +38,10 @@ log = structlog.get_logger(__name__)
 MOST_REPLICAS = 256
 MESSAGE_IS_LOST_AFTER = timedelta(seconds=10)  # then the sweep does what a message should have started
 SEEN_EVERY = timedelta(seconds=15)  # an unchanged sight is written down at most this often
+
+
+class ImpossibleWishError(Exception):
+    """No cluster would take the objects of what is wanted."""
 
 
 def add_cluster(cluster: Cluster, *, by: User | None, facts: ClusterFacts | None = None) -> Cluster:
@@ -81,7 +87,8 @@ def check_cluster(pk: UUID | str, *, by: User) -> Cluster:
 
 
 def _note_facts(cluster: Cluster, facts: ClusterFacts) -> None:
-    cluster.version, cluster.resources, cluster.tested_at = facts.version[:100], dict(facts.resources), now()
+    cluster.version, cluster.tested_at = clean_name(facts.version, 100), now()
+    cluster.resources = {clean_name(kind): clean_name(amount) for kind, amount in facts.resources.items()}
 
 
 @transaction.atomic
@@ -184,18 +191,13 @@ def reconcile(pk: UUID | str, *, cluster: ClusterDoor | None = None) -> None:
         if wanted is None:
             return
         try:
-            manifests = [] if wanted.is_deleted else manifests_of(wanted)
-        except ValueError as error:  # no cluster would take it
-            _refuse(wanted, error)
-            return
-        try:
-            observed = _make_it_so(wanted, manifests, cluster or get_cluster(wanted.cluster))
+            observed = _make_it_so(wanted, cluster or get_cluster(wanted.cluster))
         except QuotaExceededError as error:
             observation.record_quota(wanted, str(error))
         except TemporaryClusterError as error:
             observation.record_unreachable(wanted, str(error))
             raise
-        except PermanentClusterError as error:
+        except (PermanentClusterError, ImpossibleWishError) as error:
             _refuse(wanted, error)
         else:
             observation.record(wanted, observed, is_applied=True)
@@ -271,7 +273,8 @@ def _ask_again(wanted: Deployment) -> int:
 
 
 def manifests_of(deployment: Deployment) -> list[dict[str, object]]:
-    """The Kubernetes objects of what is wanted. Raises ValueError for what no cluster would take."""
+    """The Kubernetes objects of what is wanted: no replicas of what is deleted. Raises ValueError for what no cluster
+    would take."""
     version = deployment.version
     return engine_manifests(
         EngineSpec(
@@ -283,7 +286,7 @@ def manifests_of(deployment: Deployment) -> list[dict[str, object]]:
             upstream_model=version.upstream_name,
             version=version.version,
             runtime=RuntimeSpec(image=version.image, command=tuple(version.command)),
-            replicas=deployment.replicas,
+            replicas=0 if deployment.is_deleted else deployment.replicas,
             gpus_per_replica=version.gpus_per_replica,
             memory=version.memory,
         )
@@ -295,12 +298,28 @@ def _refuse(wanted: Deployment, error: Exception) -> None:
     log.warning("deployment.refused", deployment=wanted.name, reason=str(error))
 
 
-def _make_it_so(wanted: Deployment, manifests: list[Manifest], cluster: ClusterDoor) -> Observed | None:
-    namespace = wanted.cluster.namespace
-    if wanted.is_deleted:
-        cluster.delete(namespace, wanted.name)
-        return cluster.observe(namespace, wanted.name)
-    return cluster.apply(manifests)
+def _make_it_so(wanted: Deployment, cluster: ClusterDoor) -> Observed | None:
+    if not wanted.is_deleted:
+        return cluster.apply(_possible_manifests(wanted))
+    try:
+        return _remove(wanted, cluster)
+    except UnnamedAbsenceError:
+        # It may be gone, or a proxy says so. Made anew with no replicas, it can be seen to go; if it was there all the
+        # while, its engines stop at once.
+        cluster.apply(_possible_manifests(wanted))
+        return _remove(wanted, cluster)
+
+
+def _remove(wanted: Deployment, cluster: ClusterDoor) -> Observed | None:
+    cluster.delete(wanted.cluster.namespace, wanted.name)
+    return cluster.observe(wanted.cluster.namespace, wanted.name)
+
+
+def _possible_manifests(wanted: Deployment) -> list[Manifest]:
+    try:
+        return manifests_of(wanted)
+    except ValueError as error:
+        raise ImpossibleWishError(str(error)) from error
 
 
 def _turn(pk: UUID | str) -> str:

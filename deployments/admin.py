@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from django import forms
-from django.contrib import admin
+from django.contrib import admin, messages
 from django.db.models import Count, F, OuterRef, QuerySet, Subquery
 from django.db.models.functions import Coalesce
 from django.forms.models import construct_instance
@@ -114,6 +114,14 @@ class ClusterAdmin(LookAdmin):
 
     def save_model(self, request: HttpRequest, obj: Cluster, form: Any, change: bool) -> None:
         actions.add_cluster(obj, by=signed_in(request), facts=form.facts)
+        if not obj.version:
+            messages.warning(
+                request,
+                _(
+                    "The cluster does not tell its version: something closes /version to our credentials. "
+                    "Deployments do not need it."
+                ),
+            )
 
 
 class ScaleForm(BaseDialogForm):  # type: ignore[misc]

@@ -14,6 +14,7 @@ from deployments import tasks
 from deployments.cluster.base import ClusterFacts, PermanentClusterError, TemporaryClusterError
 from deployments.clusters import get_cluster
 from deployments.models import Cluster
+from tenants.names import clean_name
 
 QUEUE_SECONDS = (
     15.0  # beside the cluster's own time: for the queue, and a worker that finishes something first
@@ -28,7 +29,7 @@ def try_here(row: Cluster) -> dict[str, Any]:
     try:
         facts = get_cluster(row).check(row.namespace)
     except (TemporaryClusterError, PermanentClusterError) as error:
-        return {"fault": str(error)}
+        return {"fault": clean_name(str(error))}
     return {
         "version": facts.version,
         "missing_permissions": list(facts.missing_permissions),

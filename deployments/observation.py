@@ -14,6 +14,7 @@ from deployments.cluster.base import ConditionType, Observed
 from deployments.judgement import JUDGED_FIELDS, judge
 from deployments.models import Backend, Deployment, Route
 from tenants import audit
+from tenants.names import clean_name
 from tenants.revision import raise_revision
 
 log = structlog.get_logger(__name__)
@@ -26,6 +27,8 @@ LOOK_AGAIN_UNREACHABLE = timedelta(seconds=60)  # longer than the task's own ret
 LOOK_AGAIN_REFUSED = timedelta(minutes=15)
 DRIFT_SHOWN = timedelta(days=1)
 DRIFT_AUDITED_EVERY = timedelta(hours=1)  # the same drift, again and again, has one audit entry an hour
+
+LONGEST_TEXT = 2000  # characters of a condition's message
 
 ACCEPTED = "Accepted"  # condition types of our own, beside those of deployments.cluster.base
 REACHABLE = "Reachable"
@@ -137,12 +140,12 @@ def drift_in(wanted: Deployment, observed: Observed | None) -> str:
         return ""
     if observed.is_created and _was_ready(wanted) and not is_refused(wanted):
         return "Deployment: deleted, made anew"
-    return "; ".join(observed.put_back)
+    return clean_name("; ".join(observed.put_back))
 
 
 def conditions_of(wanted: Deployment, observed: Observed | None, drift: str = "") -> Conditions:
     """What the cluster says, and for a day what was put back there."""
-    conditions = [asdict(condition) for condition in observed.conditions] if observed else []
+    conditions = [_condition(**asdict(condition)) for condition in observed.conditions] if observed else []
     if drift:
         conditions.append(_drift_condition(drift, now()))
     elif wanted.drift_at and now() - wanted.drift_at < DRIFT_SHOWN and not wanted.is_deleted:
@@ -175,8 +178,10 @@ def _is_settled(wanted: Deployment, observed: Observed | None) -> bool:
     return state_of(wanted, observed) in (State.HEALTHY, State.DELETED)
 
 
-def _condition(kind: str, status: str, reason: str, message: str) -> dict[str, str]:
-    return {"type": kind, "status": status, "reason": reason, "message": message}
+def _condition(type: str, status: str, reason: str, message: str) -> dict[str, str]:
+    """Its texts come from clusters, and from whoever answers in their place: no page and no database takes them raw."""
+    said = {"type": type, "status": status, "reason": reason, "message": message}
+    return {field: clean_name(str(text)[:LONGEST_TEXT]) for field, text in said.items()}
 
 
 @transaction.atomic

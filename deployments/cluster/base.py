@@ -19,6 +19,11 @@ DIGEST_ANNOTATION = "quartermaster.dev/spec-digest"
 """On the Deployment: SHA-256 over the objects as we wanted them."""
 
 
+def engine_selector(name: str) -> str:
+    """The label selector of the pods that run a deployment of this name, whichever Deployment object made them."""
+    return f"app.kubernetes.io/instance={name},app.kubernetes.io/managed-by=quartermaster"
+
+
 class ConditionType:
     """The words conditions use; the same from every driver. The last six are problems, present only while
     they last."""
@@ -87,7 +92,7 @@ class ClusterFacts:
     """The answer of a connection test."""
 
     version: str
-    """What the cluster calls itself, such as "v1.31.2"."""
+    """What the cluster calls itself, such as "v1.31.2"; "" where it does not tell."""
     missing_permissions: tuple[str, ...] = ()
     """What the credentials may not do in the namespace, as "patch deployments.apps"; empty when all is
     well."""
@@ -105,6 +110,10 @@ class TemporaryClusterError(Exception):
 
 class QuotaExceededError(TemporaryClusterError):
     """The cluster would take it, but a quota is used up. It goes on by itself once there is room."""
+
+
+class UnnamedAbsenceError(TemporaryClusterError):
+    """Something does not exist, or so somebody says who does not say what. That proves nothing."""
 
 
 class PermanentClusterError(Exception):
@@ -131,7 +140,8 @@ class Cluster(Protocol):
     def delete(self, namespace: str, name: str) -> None:
         """Ask that the deployment and its replicas go away. They are gone once `observe` says None.
 
-        Deleting what is gone succeeds.
+        Deleting what is gone succeeds. Raises UnnamedAbsenceError where the cluster does not say of what it speaks;
+        what was applied once more, even with no replicas, can be deleted for certain.
         """
         ...
 

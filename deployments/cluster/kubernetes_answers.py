@@ -25,6 +25,7 @@ class Asked:
     group: str = ""
     uid: str = ""
     """Of the object as it was last read; "" where it was not read before."""
+    namespace: str = ""
 
     def is_named_by(self, details: Any) -> bool:
         """Whether the `details` of a Status speak of this object: by kind and name, and by group and uid where told."""
@@ -49,19 +50,22 @@ def parse_object(body: bytes | str, asked: Asked) -> Manifest:
     if (
         document is None
         or document.get("kind") != asked.kind
-        or (asked.name and not _is_stored(metadata, asked))
+        or (asked.name and not (_is_stored(metadata, asked) and _is_of_group(document, asked)))
     ):
         raise strange_answer(200, body)
     return document
 
 
-def parse_list(body: bytes | str, kind: str) -> list[Manifest]:
-    """The items of a list of this kind, such as "PodList". Raises TemporaryClusterError for anything else."""
+def parse_list(body: bytes | str, kind: str) -> tuple[list[Manifest], str]:
+    """The items of a list of this kind, such as "PodList", and where it goes on ("" at its end).
+
+    Raises TemporaryClusterError for anything else: no list at all is not an empty one.
+    """
     document = _parse(body)
     items = document.get("items") if document else None
     if document is None or document.get("kind") != kind or not isinstance(items, list):
         raise strange_answer(200, body)
-    return items
+    return items, str((document.get("metadata") or {}).get("continue") or "")
 
 
 def parse_deletion(body: bytes | str, asked: Asked) -> bool:
@@ -98,6 +102,8 @@ def failure_in(status: int, body: bytes | str) -> dict[str, Any] | None:
     document = _parse(body)
     if document is None or document.get("kind") != "Status" or document.get("status") != "Failure":
         return None
+    if document.get("apiVersion", "v1") != "v1":
+        return None  # some other API's idea of a Status
     return document if document.get("code") == status else None
 
 
@@ -128,8 +134,15 @@ def _is_stored(metadata: Any, asked: Asked) -> bool:
         and metadata.get("name") == asked.name
         and bool(metadata.get("uid"))
         and asked.has_uid(metadata)
+        and (metadata.get("namespace") or asked.namespace) == asked.namespace
         and all(isinstance(metadata.get(each) or {}, dict) for each in ("labels", "annotations"))
     )
+
+
+def _is_of_group(document: Manifest, asked: Asked) -> bool:
+    """Whether the API group that an object tells is the one asked for; other groups may have a kind of that name."""
+    version = document.get("apiVersion")
+    return version is None or str(version).rpartition("/")[0] == asked.group
 
 
 def _parse(body: bytes | str) -> dict[str, Any] | None:

@@ -15,6 +15,7 @@ _IMAGE_REASONS = {
     "ErrImageNeverPull",
     "RegistryUnavailable",
 }
+_MOST_NAMED = 5  # pods in a sentence
 _CONFIGURATION_REASONS = {"CreateContainerConfigError", "CreateContainerError", "RunContainerError"}
 
 
@@ -23,10 +24,10 @@ def observed(deployment: Manifest, pods: Sequence[Manifest]) -> Observed:
     is wrong)."""
     metadata, status = deployment["metadata"], deployment.get("status", {})
     is_terminating = "deletionTimestamp" in metadata
-    ready, total = status.get("readyReplicas", 0), status.get("replicas", 0)
+    ready, total = _count(status, "readyReplicas"), _count(status, "replicas")
     # Before the controller has seen this generation, its numbers speak of the one before.
     is_seen = status.get("observedGeneration", 0) >= metadata["generation"]
-    updated = status.get("updatedReplicas", 0) if is_seen else 0
+    updated = _count(status, "updatedReplicas") if is_seen else 0
     return summarise(
         None if is_terminating else deployment,
         cluster_generation=metadata["generation"],
@@ -36,6 +37,36 @@ def observed(deployment: Manifest, pods: Sequence[Manifest]) -> Observed:
         updated_ready=ready if is_seen and updated == total else -1,
         endpoints=_service_urls(deployment) if ready else [],
         problems=list(_problems(status, pods)) if is_seen else [],
+    )
+
+
+def _count(status: dict[str, Any], name: str) -> int:
+    count = status.get(name, 0)
+    if not isinstance(count, int) or isinstance(count, bool) or not 0 <= count < 2**31:
+        raise ValueError(f"{name} is no number of replicas.")
+    return count
+
+
+def left_behind(pods: Sequence[Manifest], namespace: str, selector: str) -> Observed:
+    """The Observed of a Deployment that is gone while these pods of it are not."""
+    names = [str(pod["metadata"]["name"]) for pod in pods]
+    shown = ", ".join(names[:_MOST_NAMED]) + (", …" if len(names) > _MOST_NAMED else "")
+    message = f"The Deployment is gone, and {len(names)} of its pods are not yet: {shown}."
+    if any("deletionTimestamp" not in pod["metadata"] for pod in pods):
+        message += (
+            " If they do not stop by themselves, somebody deleted it without them: "
+            f"kubectl -n {namespace} delete replicasets,pods -l {selector}"
+        )
+    return Observed(
+        wanted_replicas=0,
+        ready_replicas=0,
+        updated_replicas=0,
+        total_replicas=len(names),
+        generation=0,
+        spec_digest="",
+        cluster_generation=0,
+        is_settled=False,
+        conditions=(Condition(ConditionType.TERMINATING, "True", "PodsLeft", message),),
     )
 
 
@@ -85,6 +116,20 @@ def _of_pod(pod: Manifest) -> Iterator[Condition]:
         return
     name, status = pod["metadata"]["name"], pod.get("status", {})
     for condition in status.get("conditions", []):
+        gates = [str(gate.get("name")) for gate in pod.get("spec", {}).get("schedulingGates") or []]
+        if condition["type"] == "PodScheduled" and condition.get("reason") == "SchedulingGated":
+            is_kueue = any(gate.startswith("kueue.x-k8s.io/") for gate in gates)
+            yield Condition(
+                ConditionType.QUOTA_EXCEEDED if is_kueue else ConditionType.UNSCHEDULABLE,
+                "True",
+                "WaitsInQueue" if is_kueue else "SchedulingGated",
+                f"Pod {name} is held back by {', '.join(gates) or 'a scheduling gate'}"
+                + (
+                    " until its queue has quota. It goes on by itself then."
+                    if is_kueue
+                    else ". Ask who set it."
+                ),
+            )
         if condition["type"] == "PodScheduled" and condition.get("reason") == "Unschedulable":
             yield Condition(
                 ConditionType.UNSCHEDULABLE,

@@ -12,6 +12,8 @@ _DENIED = re.compile(
     r'cannot (\w+) resource "([^"]+)" in API group "([^"]*)"(?: in the namespace "([^"]+)")?'
 )
 
+_REFUSALS = (400, 403, 404, 405, 406, 413, 415, 422)  # all else passes, such as 410 Gone
+
 # Only an API server that has the object in its hands says this; it passes on the webhook's own Status, without details.
 _BY_WEBHOOK = re.compile(r'^admission webhook "[^"]+" denied the request')
 
@@ -59,6 +61,8 @@ def cluster_error(
         )
     if not is_about_it or (status == 404 and (failure or {}).get("reason") != "NotFound"):
         return strange_answer(status, body)
+    if status not in _REFUSALS:
+        return TemporaryClusterError(f"The cluster cannot do it now (HTTP {status}): {_short(message)}")
     if status == 403:
         return _denied(message)
     return PermanentClusterError(f"The cluster refuses the deployment (HTTP {status}): {_short(message)}")

@@ -2,13 +2,23 @@
 
 import re
 
-_QUOTA = re.compile(r"\b(?:exceeded|insufficient|failed) quota\b|\bquota exceeded\b", re.IGNORECASE)
+_WORD = r"\b\w*quotas?(?![-.\w])"  # not a name such as quota-class
+_WITHIN = r"""[^.,;:"\n]{0,40}?"""  # the same clause
+_QUOTA = re.compile(
+    rf"\b(?:exceed(?:s|ed|ing)?|insufficient|exhausted|surpass(?:es|ed)?|not enough|reached)\b{_WITHIN}{_WORD}"
+    rf"|\b(?:over|out of|failed)(?: (?:the|its|your|their))? {_WORD}"
+    rf"|{_WORD}(?:\s+[\"'][^\"'\n]{{1,253}}[\"'])?{_WITHIN}"
+    r"\b(?:exceeded|exhausted|insufficient|reached|used up|surpassed)\b"
+    r"|\b(?:quotaexceeded|exceededquota)\b",
+    re.IGNORECASE,
+)
+_READ = 20_000  # characters of a message
 _ASKS_FOR_AMOUNTS = re.compile(r"\bfailed quota\b.*\bmust specify\b", re.IGNORECASE | re.DOTALL)
 
 
 def is_of_quota(message: str) -> bool:
     """Whether the message of a refusal says that a quota is the reason."""
-    return _QUOTA.search(message) is not None
+    return _QUOTA.search(message[:_READ]) is not None
 
 
 def way_out(message: str, *, ask_for: str) -> str:

@@ -1,8 +1,11 @@
 """An API server that answers by a script, for tests of what the Kubernetes driver believes."""
 
+import contextlib
 import http.server
 import json
 import threading
+
+from deployments.cluster.kubernetes import KubernetesCluster
 
 HTML, JSON, TEXT = "text/html", "application/json", "text/plain"
 
@@ -13,27 +16,38 @@ def failure(code, reason, message, **details):
 
 
 class Stub:
-    """The little of an API server that a deployment needs. `stranger` answers in its place."""
+    """The little of an API server that a deployment needs. `stranger` answers in its place: status, content type, body
+    and more headers, or a function that is given the request's handler."""
 
     def __init__(self):
-        self.held, self.asked, self.stranger, self.quota = {}, [], None, None
+        self.held, self.asked, self.stranger, self.quota, self.pods = {}, [], None, None, []
         stub = self
 
         class Handler(http.server.BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
 
+            def handle(self):
+                with contextlib.suppress(OSError):  # whoever asked may have heard enough
+                    super().handle()
+
             def handle_any(self):
                 body = self.rfile.read(int(self.headers.get("content-length") or 0))
                 path = self.path.split("?")[0]
                 stub.asked.append((self.command, path))
-                status, kind, text = stub.stranger or stub.answer(self.command, path, body)
-                self.send_response(status)
-                self.send_header("content-type", kind)
-                self.send_header("content-length", str(len(text.encode())))
+                answer = stub.stranger or stub.answer(self.command, path, body)
+                if callable(answer):
+                    answer(self)
+                    return
+                status, kind, text, *more = answer
+                data = text if isinstance(text, bytes) else text.encode()
+                headers = {"content-type": kind, "content-length": str(len(data))}
                 if status == 302:
-                    self.send_header("location", f"http://127.0.0.1:{stub.port}/sign-in")
+                    headers["location"] = f"http://127.0.0.1:{stub.port}/sign-in"
+                self.send_response(status)
+                for header, value in (headers | (more[0] if more else {})).items():
+                    self.send_header(header, value)
                 self.end_headers()
-                self.wfile.write(text.encode())
+                self.wfile.write(data)
 
             do_GET = do_PATCH = do_POST = do_DELETE = handle_any
 
@@ -57,6 +71,8 @@ class Stub:
             ready = ("replicas", "updatedReplicas", "readyReplicas", "availableReplicas")
             document["status"] = {"observedGeneration": 1} | dict.fromkeys(ready, count)
             self.held[path] = document
+        elif method == "GET" and name == "pods":
+            return 200, JSON, json.dumps({"kind": "PodList", "apiVersion": "v1", "items": self.pods})
         elif path not in self.held:
             return (
                 404,
@@ -71,3 +87,17 @@ class Stub:
     @property
     def runs(self):
         return any("/deployments/" in path for path in self.held)
+
+
+def driver_of(stub, **how):
+    """A driver that asks the stub, as another process would have it: it remembers nothing."""
+    named = {"name": "c"}
+    return KubernetesCluster.from_text(
+        {
+            "current-context": "c",
+            "clusters": [named | {"cluster": {"server": f"http://127.0.0.1:{stub.port}"}}],
+            "users": [named | {"user": {"token": "t"}}],
+            "contexts": [named | {"context": {"cluster": "c", "user": "c"}}],
+        },
+        **how,
+    )

@@ -2,8 +2,7 @@
 
 import pytest
 
-from deployments.cluster.kubernetes import KubernetesCluster
-from tests.deployments.api_server_stub import Stub
+from tests.deployments.api_server_stub import Stub, driver_of
 
 
 @pytest.fixture
@@ -16,12 +15,4 @@ def stub():
 
 @pytest.fixture
 def kubernetes(stub):
-    named = {"name": "c"}
-    return KubernetesCluster.from_text(
-        {
-            "current-context": "c",
-            "clusters": [named | {"cluster": {"server": f"http://127.0.0.1:{stub.port}"}}],
-            "users": [named | {"user": {"token": "t"}}],
-            "contexts": [named | {"context": {"cluster": "c", "user": "c"}}],
-        }
-    )
+    return driver_of(stub)

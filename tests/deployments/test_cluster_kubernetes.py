@@ -358,3 +358,20 @@ def test_what_is_being_deleted_is_not_mistaken_for_what_is_wanted(arena, admin):
     release = {"metadata": {"finalizers": None}}
     apps.patch_namespaced_deployment(arena.spec.name, arena.spec.namespace, release)
     arena.gone()
+
+
+def test_pods_that_somebody_left_behind_are_not_gone(arena, admin):
+    arena.apply(arena.spec)
+    arena.settled(arena.spec)
+    apps, core, namespace = client.AppsV1Api(admin), client.CoreV1Api(admin), arena.spec.namespace
+    apps.delete_namespaced_deployment(arena.spec.name, namespace, propagation_policy="Orphan")
+    eventually(lambda: apps.list_namespaced_deployment(namespace).items == [])
+    arena.delete()
+    (condition,) = arena.observe().conditions
+    (pod,) = core.list_namespaced_pod(namespace).items
+    assert condition.reason == "PodsLeft"
+    assert pod.metadata.name in condition.message
+    (selector,) = re.findall(r" -l (\S+)$", condition.message)
+    apps.delete_collection_namespaced_replica_set(namespace, label_selector=selector)
+    core.delete_collection_namespaced_pod(namespace, label_selector=selector)
+    arena.gone()

@@ -7,6 +7,7 @@ from django.urls import reverse
 from config.celery import app
 from deployments import connection
 from deployments.actions import add_cluster, reconcile
+from deployments.cluster.base import ClusterFacts
 from deployments.cluster.memory import MemoryCluster
 from deployments.models import Cluster, Deployment, Route
 from gateway.models import Gateway
@@ -206,6 +207,18 @@ def test_a_cluster_without_a_permission_is_not_saved(operator, worked_at_once, m
     with pytest.raises(ValidationError, match=r"may not: list pods, patch deployments\.apps in namespace"):
         add_cluster(Cluster(name="berlin", driver="kubernetes"), by=operator)
     assert not Cluster.objects.exists()
+
+
+def test_a_cluster_that_does_not_tell_its_version_is_saved_with_a_warning(desk, worked_at_once, monkeypatch):
+    cluster = MemoryCluster()
+    monkeypatch.setattr(
+        cluster, "check", lambda namespace: ClusterFacts("", resources={"nvidia.com/gpu\x00": "2"})
+    )
+    monkeypatch.setattr(connection, "get_cluster", lambda row: cluster)
+    answer = desk.post(reverse("admin:deployments_cluster_add"), NEW_CLUSTER, follow=True)
+    assert "does not tell its version" in answer.content.decode()
+    saved = Cluster.objects.get()
+    assert (saved.version, saved.resources, bool(saved.tested_at)) == ("", {"nvidia.com/gpu": "2"}, True)
 
 
 def test_a_saved_cluster_is_tried_again_from_its_page(desk, worked_at_once, engine_host, settings, tmp_path):

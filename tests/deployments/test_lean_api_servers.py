@@ -1,12 +1,14 @@
 """The smallest API servers send no details of what they did not find; a deletion ends there all the same."""
 
+import json
+
 import pytest
 
 from deployments.actions import delete_deployment, reconcile
 from deployments.cluster.base import TemporaryClusterError
 from deployments.manifests import engine_manifests
 from deployments.models import Deployment
-from tests.deployments.api_server_stub import JSON, TEXT, Stub, failure
+from tests.deployments.api_server_stub import JSON, TEXT, Stub, driver_of, failure
 from tests.deployments.cluster_fixtures import engine_spec
 from tests.factories import ClusterFactory, DeploymentFactory
 
@@ -111,3 +113,56 @@ def test_a_deployment_that_is_made_anew_is_not_believed_gone(stub, kubernetes):
             ask("quartermaster", "stub-one")
     stub.stranger = None
     assert kubernetes.observe("quartermaster", "stub-one") is not None
+
+
+@pytest.mark.parametrize("sees", ["the Deployment gone", "both gone", "nothing of it"])
+def test_a_worker_that_died_leaves_a_deletion_that_ends(db, stub, kubernetes, operator, sees):
+    """It died after its DELETE and before the look, or its answer was lost: nobody remembers."""
+    lean(stub)
+    deployment = DeploymentFactory(name="stub-one", cluster=ClusterFactory(driver="kubernetes"))
+    reconcile(deployment.pk, cluster=kubernetes)
+    delete_deployment(deployment.pk, by=operator)
+    for path in list(stub.held):
+        if "/deployments/" in path or sees != "the Deployment gone":
+            del stub.held[path]
+    if sees == "nothing of it":
+        stub.stranger = AWAY
+        with pytest.raises(TemporaryClusterError):
+            reconcile(deployment.pk, cluster=driver_of(stub))
+        stub.stranger = None
+    reconcile(deployment.pk, cluster=driver_of(stub))
+    deployment.refresh_from_db()
+    assert (deployment.state, stub.held) == (Deployment.State.DELETED, {})
+
+
+def test_what_is_made_anew_to_be_deleted_runs_nothing(db, stub, kubernetes, operator):
+    lean(stub)
+    deployment = DeploymentFactory(name="stub-one", replicas=3, cluster=ClusterFactory(driver="kubernetes"))
+    delete_deployment(deployment.pk, by=operator)
+    written, serve = [], stub.answer
+
+    def listen(method, path, body):
+        if method == "PATCH" and "/deployments/" in path:
+            written.append(json.loads(body)["spec"]["replicas"])
+        return serve(method, path, body)
+
+    stub.answer = listen
+    reconcile(deployment.pk, cluster=kubernetes)
+    deployment.refresh_from_db()
+    assert (written, deployment.state, stub.held) == ([0], Deployment.State.DELETED, {})
+
+
+def test_a_proxy_that_hides_what_runs_does_not_keep_it_running(db, stub, kubernetes, operator):
+    """Every read is answered by a proxy, and writes reach the cluster: the engines stop, and nothing counts as gone."""
+    deployment = DeploymentFactory(name="stub-one", replicas=3, cluster=ClusterFactory(driver="kubernetes"))
+    reconcile(deployment.pk, cluster=kubernetes)
+    delete_deployment(deployment.pk, by=operator)
+    bare = (404, JSON, failure(404, "NotFound", "not found"))
+    stub.answer = lambda method, path, body: (
+        bare if method == "GET" else Stub.answer(stub, method, path, body)
+    )
+    with pytest.raises(TemporaryClusterError):
+        reconcile(deployment.pk, cluster=kubernetes)
+    deployment.refresh_from_db()
+    (held,) = (document for path, document in stub.held.items() if "/deployments/" in path)
+    assert (deployment.state == Deployment.State.DELETED, held["spec"]["replicas"]) == (False, 0)
