@@ -10,7 +10,6 @@ import pytest
 from deployments.actions import delete_deployment, reconcile
 from deployments.cluster import kubernetes_wire
 from deployments.cluster.base import (
-    DEPLOYMENT_LABEL,
     PermanentClusterError,
     QuotaExceededError,
     TemporaryClusterError,
@@ -87,11 +86,6 @@ ANSWERS = {
     "binary": (200, TEXT, bytes(range(256))),
     "nested": (200, JSON, '{"a":' * 20_000),
     "a very long number": (200, JSON, '{"kind": "Deployment", "x": ' + "9" * 10_000 + "}"),
-    "more replicas than numbers": (
-        200,
-        JSON,
-        json.dumps(held(labels={DEPLOYMENT_LABEL: "x"}) | {"status": {"replicas": 10**15}}),
-    ),
 }
 
 
@@ -225,6 +219,15 @@ def test_a_refusal_that_only_names_a_quota_is_none_of_one(stub, kubernetes, word
     )
     with pytest.raises(PermanentClusterError):
         kubernetes.apply(engine_manifests(engine_spec(name="stub-one")))
+
+
+@pytest.mark.parametrize("count", [10**15, -1, "3", True, 1.5])
+def test_a_number_of_replicas_that_is_none_is_no_answer(stub, kubernetes, count):
+    kubernetes.apply(engine_manifests(engine_spec(name="stub-one")))
+    (document,) = (each for path, each in stub.held.items() if "/deployments/" in path)
+    document["status"]["readyReplicas"] = count
+    with pytest.raises(TemporaryClusterError, match="readyReplicas is no number"):
+        kubernetes.observe("quartermaster", "stub-one")
 
 
 def test_a_pod_that_waits_in_a_queue_is_a_quota(stub, kubernetes):

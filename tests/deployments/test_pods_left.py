@@ -72,7 +72,7 @@ def test_ended_pods_and_pods_of_others_hold_nothing(deployment, stub, kubernetes
 
 
 def test_every_page_of_the_pods_is_read(stub, kubernetes):
-    pages = iter([([pod(of="another")], "more"), ([pod()], "")])
+    pages = iter([([], "more"), ([pod()], "")])
 
     def answer(method, path, body):
         if not path.endswith("/pods"):
