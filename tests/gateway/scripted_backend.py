@@ -106,6 +106,17 @@ class ScriptedBackend:
         return response
 
 
+@contextlib.contextmanager
+def scripted_backend(road, model):
+    """Serve `model` from a backend of its own meanwhile; its `key` may call it."""
+    backend = ScriptedBackend()
+    backend.key = add_route(road, model, backend.backend())
+    yield backend
+    road.routes = [route for route in road.routes if route.model != model]
+    road.publish()
+    backend.close()
+
+
 def add_route(road, model, *backends, **fields):
     """Serve `model` from `backends` on a road; return a key for it."""
     road.routes = [route for route in road.routes if route.model != model]

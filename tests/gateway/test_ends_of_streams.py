@@ -6,7 +6,7 @@ import time
 import pytest
 import requests
 
-from tests.gateway.scripted_backend import USAGE, ScriptedBackend, add_route, chunk, plain
+from tests.gateway.scripted_backend import USAGE, chunk, plain, scripted_backend
 
 MODEL = "aurora-ends"
 DONE = b"data: [DONE]\n\n"
@@ -26,12 +26,8 @@ def piece(index, text="word "):
 
 @pytest.fixture
 def scripted(shared_road):
-    backend = ScriptedBackend()
-    backend.key = add_route(shared_road, MODEL, backend.backend())
-    yield backend
-    shared_road.routes = [route for route in shared_road.routes if route.model != MODEL]
-    shared_road.publish()
-    backend.close()
+    with scripted_backend(shared_road, MODEL) as backend:
+        yield backend
 
 
 def call(road, key, **fields):

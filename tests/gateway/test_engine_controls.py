@@ -6,19 +6,15 @@ import pytest
 import requests
 
 from deployments.engine_controls import ENGINE, NEVER, SHARED_STATE, is_control, may_be_allowed
-from tests.gateway.scripted_backend import ScriptedBackend, add_route
+from tests.gateway.scripted_backend import ScriptedBackend, add_route, scripted_backend
 
 MODEL = "aurora-steered"
 
 
 @pytest.fixture(scope="module")
 def scripted(shared_road):
-    backend = ScriptedBackend()
-    backend.key = add_route(shared_road, MODEL, backend.backend())
-    yield backend
-    shared_road.routes = [route for route in shared_road.routes if route.model != MODEL]
-    shared_road.publish()
-    backend.close()
+    with scripted_backend(shared_road, MODEL) as backend:
+        yield backend
 
 
 def call(road, key, model=MODEL, raw=None, **fields):

@@ -5,18 +5,14 @@ import json
 import pytest
 
 from gateway.proxy.answer_errors import error_in
-from tests.gateway.scripted_backend import ScriptedBackend, add_route, chunk, plain
+from tests.gateway.scripted_backend import chunk, plain, scripted_backend
 from tests.gateway.test_whole_answers import DONE, MODEL, TOLD, WORDS, call, end, recorded, written
 
 
 @pytest.fixture
 def scripted(shared_road):
-    backend = ScriptedBackend()
-    backend.key = add_route(shared_road, MODEL, backend.backend())
-    yield backend
-    shared_road.routes = [route for route in shared_road.routes if route.model != MODEL]
-    shared_road.publish()
-    backend.close()
+    with scripted_backend(shared_road, MODEL) as backend:
+        yield backend
 
 
 # What stands beside, or instead of, the choices.

@@ -5,7 +5,7 @@ import pytest
 import requests
 
 from tests.gateway.proxy_fixtures import wait_until
-from tests.gateway.scripted_backend import OWN_NAME, ScriptedBackend, add_route, plain
+from tests.gateway.scripted_backend import OWN_NAME, ScriptedBackend, add_route, plain, scripted_backend
 
 MODEL = "aurora-refuses"
 TOO_LONG = "This model's maximum context length is 2048 tokens."
@@ -13,12 +13,8 @@ TOO_LONG = "This model's maximum context length is 2048 tokens."
 
 @pytest.fixture(scope="module")
 def scripted(shared_road):
-    backend = ScriptedBackend()
-    backend.key = add_route(shared_road, MODEL, backend.backend())
-    yield backend
-    shared_road.routes = [route for route in shared_road.routes if route.model != MODEL]
-    shared_road.publish()
-    backend.close()
+    with scripted_backend(shared_road, MODEL) as backend:
+        yield backend
 
 
 def call(road, key, model=MODEL):

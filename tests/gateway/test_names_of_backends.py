@@ -8,7 +8,7 @@ import requests
 from gateway.contract import BackendConfig
 from gateway.proxy.index import Backend
 from gateway.proxy.names import Names
-from tests.gateway.scripted_backend import OWN_NAME, USAGE, ScriptedBackend, add_route, chunk, plain
+from tests.gateway.scripted_backend import OWN_NAME, USAGE, chunk, plain, scripted_backend
 
 MODEL = "aurora-shown"
 PATH = "/srv/models/secret-box/llama.gguf"
@@ -16,12 +16,8 @@ PATH = "/srv/models/secret-box/llama.gguf"
 
 @pytest.fixture(scope="module")
 def scripted(shared_road):
-    backend = ScriptedBackend()
-    backend.key = add_route(shared_road, MODEL, backend.backend())
-    yield backend
-    shared_road.routes = [route for route in shared_road.routes if route.model != MODEL]
-    shared_road.publish()
-    backend.close()
+    with scripted_backend(shared_road, MODEL) as backend:
+        yield backend
 
 
 def call(road, key, path="chat/completions", **fields):

@@ -12,7 +12,7 @@ from aiohttp.base_protocol import BaseProtocol
 
 from gateway.contract import BackendConfig
 from gateway.proxy.streaming import read_piece
-from tests.gateway.scripted_backend import USAGE, ScriptedBackend, add_route, chunk, plain
+from tests.gateway.scripted_backend import USAGE, add_route, chunk, plain, scripted_backend
 
 MODEL = "aurora-whole"
 DONE = b"data: [DONE]\n\n"
@@ -36,12 +36,8 @@ def piece(text="word ", index=0):
 @pytest.fixture
 def scripted(shared_road):
     """A backend that is new for each test, so that none inherits another one's ejection."""
-    backend = ScriptedBackend()
-    backend.key = add_route(shared_road, MODEL, backend.backend())
-    yield backend
-    shared_road.routes = [route for route in shared_road.routes if route.model != MODEL]
-    shared_road.publish()
-    backend.close()
+    with scripted_backend(shared_road, MODEL) as backend:
+        yield backend
 
 
 def call(road, key, path="chat/completions", **fields):
