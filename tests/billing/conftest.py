@@ -9,9 +9,12 @@ from decimal import Decimal
 import pytest
 from django.db import connection
 
+from billing.folding import fold_rollups
+from billing.ingest import record_usage
 from billing.prices import publish_prices
 from billing.usage import UsageRecord
 from tenants.ids import uuid7
+from tests.concurrency import at_the_same_time
 from tests.factories import ApiKeyFactory
 
 PRICED_SINCE = datetime(2026, 1, 1, tzinfo=UTC)
@@ -59,3 +62,21 @@ def rows(sql: str, *parameters):
 def one(sql: str, *parameters):
     """The only value of a query."""
     return rows(sql, *parameters)[0][0]
+
+
+def while_recorded_and_folded(calls, read):
+    """Record `calls` in small batches, fold twice at once, and read 40 times, all at the same time."""
+
+    def record():
+        for start in range(0, len(calls), 6):
+            record_usage("gateway", calls[start : start + 6])
+
+    def fold():
+        for _ in range(12):
+            fold_rollups()
+
+    def read_often():
+        for _ in range(40):
+            read()
+
+    assert at_the_same_time(record, fold, fold, read_often) == [None] * 4

@@ -12,8 +12,7 @@ from billing.kinds import KINDS
 from billing.models import BillingPeriod
 from billing.month_sums import pieces_of
 from billing.periods import close_period, post_cost_lines
-from tests.billing.conftest import one, rows
-from tests.concurrency import at_the_same_time
+from tests.billing.conftest import one, rows, while_recorded_and_folded
 from tests.factories import ApiKeyFactory, ProjectFactory, TenantFactory
 
 SUMS = ", ".join(f"sum({name})" for name in (*KINDS, "calls", "amount"))
@@ -98,20 +97,7 @@ def test_whatever_happens_months_are_the_sums_of_their_days(lab, some, prices, s
 @pytest.mark.django_db(transaction=True)
 def test_whoever_reads_meanwhile_sees_days_and_months_alike(some, prices):
     calls, seen = some(random.Random(7), 60), []
-
-    def record():
-        for start in range(0, len(calls), 6):
-            record_usage("gateway", calls[start : start + 6])
-
-    def fold():
-        for _ in range(12):
-            fold_rollups()
-
-    def read():
-        for _ in range(40):
-            seen.extend(different())
-
-    assert at_the_same_time(record, fold, fold, read) == [None] * 4
+    while_recorded_and_folded(calls, read=lambda: seen.extend(different()))
     assert seen == []
     fold_rollups()
     assert different(FOLDED) == []

@@ -14,8 +14,7 @@ from billing.models import BilledModel
 from billing.periods import close_period
 from billing.tasks import SCHEDULE
 from billing.tasks import fold_rollups as task
-from tests.billing.conftest import NOON, one, rows
-from tests.concurrency import at_the_same_time
+from tests.billing.conftest import NOON, one, rows, while_recorded_and_folded
 from tests.factories import ApiKeyFactory
 
 VIEWS = ("rollup_hour", "rollup_day", "rollup_estimated")
@@ -105,24 +104,15 @@ def test_whoever_reads_meanwhile_sees_each_call_once(calls, prices):
     """One statement, one moment: its rollups are its events, whatever recorders and folders do."""
     seen = []
 
-    def record():
-        for start in range(0, len(calls), 6):
-            record_usage("gateway", calls[start : start + 6])
-
-    def fold():
-        for _ in range(12):
-            fold_rollups()
-
     def read():
-        for _ in range(40):
-            seen.extend(
-                rows(
-                    "SELECT (SELECT count(*) FROM usage_event), (SELECT coalesce(sum(calls), 0) FROM rollup_day), "
-                    "(SELECT coalesce(sum(calls), 0) FROM rollup_hour)"
-                )
+        seen.extend(
+            rows(
+                "SELECT (SELECT count(*) FROM usage_event), (SELECT coalesce(sum(calls), 0) FROM rollup_day), "
+                "(SELECT coalesce(sum(calls), 0) FROM rollup_hour)"
             )
+        )
 
-    assert at_the_same_time(record, fold, fold, read) == [None] * 4
+    while_recorded_and_folded(calls, read)
     assert [each for each in seen if len(set(each)) > 1] == []
     fold_rollups()
     assert one("SELECT sum(calls) FROM rollup_day_folded") == len(calls)
