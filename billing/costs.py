@@ -19,7 +19,7 @@ from django.utils.timezone import now
 from billing.estimates import Estimated, estimated_usage
 from billing.kind_costs import KindCost, costs_by_kind
 from billing.kinds import KINDS, TOKEN_KINDS
-from billing.month_sums import MONTH_OF_DAY, TOKENS, of_project, sums_between
+from billing.month_sums import MONTH_OF_DAY, TOKENS, named_sums, of_project, sums_between
 from tenants.local_days import day_at
 from tenants.models import Project, Tenant
 
@@ -292,17 +292,14 @@ def _by_day_and_model(
 ) -> list[tuple[Any, ...]]:
     """Sums by day and model from four weeks earlier on; days may belong to both spans that are compared."""
     narrowed, parameters = of_project(project, start - FOUR_WEEKS)
-    sql = f"""
-        SELECT used.day, m.name, used.is_unpriced, used.amount, used.calls, used.tokens
-          FROM (SELECT r.day, r.model_id, r.is_unpriced, sum(r.amount) AS amount, sum(r.calls)::bigint AS calls,
-                       sum({TOKENS})::bigint AS tokens
-                  FROM {"rollup_day" if project else "rollup_tenant_day"} r
-                 WHERE r.tenant_id = %(tenant)s AND r.day BETWEEN %(start)s AND %(end)s {narrowed}
-                 GROUP BY r.day, r.model_id, r.is_unpriced
-                HAVING sum(r.calls) > 0) used
-          JOIN billed_model m ON m.id = used.model_id
-    """  # noqa: S608
-    return _ask(sql, tenant=tenant, start=start - FOUR_WEEKS, end=end, **parameters)
+    source = (
+        f"{'rollup_day' if project else 'rollup_tenant_day'} r "
+        f"WHERE r.tenant_id = %(tenant)s AND r.day BETWEEN %(start)s AND %(end)s {narrowed}"
+    )
+    return named_sums(
+        tenant, "used.day, m.name", "r.day, r.model_id", "billed_model m ON m.id = used.model_id", source,
+        parameters | {"start": start - FOUR_WEEKS, "end": end},
+    )  # fmt: skip
 
 
 def _by_project(tenant: Tenant, start: date, end: date, project: Project | None) -> list[tuple[Any, ...]]:

@@ -7,14 +7,16 @@ the view `rollup_month` is at any moment the sum of `rollup_day`, and one statem
 from __future__ import annotations
 
 from calendar import monthrange
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import date
 from typing import Any, Final
 
+from django.db import connection
+
 from billing.kinds import KINDS, TOKEN_KINDS
 from tenants.local_days import ONE_DAY
-from tenants.models import Project
+from tenants.models import Project, Tenant
 
 SUMS: Final = (*KINDS, "calls", "amount")
 MONTH_OF_DAY: Final = (
@@ -85,6 +87,27 @@ def sums_between(
     for days in pieces.removed:
         part("rollup_day", "day", days, "-")
     return f"({' UNION ALL '.join(parts)})", parameters
+
+
+def named_sums(
+    tenant: Tenant, chosen: str, ids: str, names: str, source: str, parameters: Mapping[str, Any]
+) -> list[Any]:
+    """Sums of a rollup by `ids` and `is_unpriced`: the `chosen` names, whether unpriced, amount, calls, tokens.
+
+    Summed first and named afterwards, by the join with `names`: there are fewer groups than rows. Groups whose calls
+    sum to nothing are left out. `source` is `… r`, with a condition that may use %(tenant)s and the parameters.
+    """
+    sql = f"""
+        SELECT {chosen}, used.is_unpriced, used.amount, used.calls, used.tokens
+          FROM (SELECT {ids}, r.is_unpriced, sum(r.amount) AS amount, sum(r.calls)::bigint AS calls,
+                       sum({TOKENS})::bigint AS tokens
+                  FROM {source} GROUP BY {ids}, r.is_unpriced HAVING sum(r.calls) > 0) used
+          JOIN {names}
+    """  # noqa: S608
+    with connection.cursor() as cursor:
+        cursor.execute(sql, {**parameters, "tenant": tenant.pk})
+        rows: list[Any] = cursor.fetchall()
+        return rows
 
 
 def of_project(project: Project | None, start: date, prefix: str = "") -> tuple[str, dict[str, Any]]:

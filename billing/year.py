@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from datetime import date
-from typing import Any, Final
-
-from django.db import connection
+from typing import Final
 
 from billing.costs import CostReport, Figures, Span, freshness, today_of
 from billing.estimates import Estimated, estimated_usage
 from billing.kind_costs import costs_by_kind
-from billing.month_sums import TOKENS, sums_between
+from billing.month_sums import named_sums, sums_between
 from tenants.models import Project, Tenant
 
 YEAR: Final = "last-12"  # where a page's address names a month
@@ -31,17 +29,18 @@ def year_report(tenant: Tenant, *, project: Project | None = None) -> CostReport
     today = today_of(tenant)
     start = months_of_year(today)[0]
     span = Span()
-    for month, model, *numbers in _sums(
-        "used.month, m.name", "r.month, r.model_id", "billed_model m ON m.id = used.model_id",
-        tenant, start, today, project,
+    source, parameters = sums_between(start, today, today=today, project=project)
+    for month, model, *numbers in named_sums(
+        tenant, "used.month, m.name", "r.month, r.model_id", "billed_model m ON m.id = used.model_id",
+        f"{source} r", parameters,
     ):  # fmt: skip
         span.by_day_and_model.setdefault((month, model), Figures()).add(*numbers)
         span.by_day.setdefault(month, Figures()).add(*numbers)
         span.by_model.setdefault(model, Figures()).add(*numbers)
         span.total.add(*numbers)
-    for slug, name, *numbers in _sums(
-        "p.slug, p.name", "r.project_id", "tenants_project p ON p.id = used.project_id",
-        tenant, start, today, project,
+    for slug, name, *numbers in named_sums(
+        tenant, "p.slug, p.name", "r.project_id", "tenants_project p ON p.id = used.project_id",
+        f"{source} r", parameters,
     ):  # fmt: skip
         span.by_project.setdefault((slug, name), Figures()).add(*numbers)
     metered_to, final_up_to = freshness(tenant)
@@ -50,20 +49,3 @@ def year_report(tenant: Tenant, *, project: Project | None = None) -> CostReport
         costs_by_kind(tenant, start, today, project, today=today), metered_to, final_up_to,
         estimated_usage(tenant, start, today, project=project).get((), Estimated()),
     )  # fmt: skip
-
-
-def _sums(
-    chosen: str, ids: str, names: str, tenant: Tenant, start: date, end: date, project: Project | None
-) -> list[Any]:
-    source, parameters = sums_between(start, end, today=end, project=project)
-    sql = f"""
-        SELECT {chosen}, used.is_unpriced, used.amount, used.calls, used.tokens
-          FROM (SELECT {ids}, r.is_unpriced, sum(r.amount) AS amount, sum(r.calls)::bigint AS calls,
-                       sum({TOKENS})::bigint AS tokens
-                  FROM {source} r GROUP BY {ids}, r.is_unpriced HAVING sum(r.calls) > 0) used
-          JOIN {names}
-    """  # noqa: S608
-    with connection.cursor() as cursor:
-        cursor.execute(sql, parameters | {"tenant": tenant.pk})
-        rows: list[Any] = cursor.fetchall()
-        return rows

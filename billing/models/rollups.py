@@ -9,7 +9,28 @@ from billing.models.ledger import BilledModel, BillingOwned, Quantities, amount_
 from tenants.models import ApiKey, Project, Tenant
 
 
-class RollupDelta(BillingOwned, Quantities):
+class OfProject(models.Model):
+    """Of which project and model a sum is. No foreign keys: those of a key's days keep billed things from deletion."""
+
+    tenant = unchecked(Tenant)
+    project = unchecked(Project)
+    model = unchecked(BilledModel)
+
+    class Meta:
+        abstract = True
+
+
+class OfHour(OfProject):
+    """Of which hour (UTC) a sum is, and of which day of the tenant, because midnight may fall inside an hour."""
+
+    day = models.DateField()
+    hour = models.DateTimeField()
+
+    class Meta:
+        abstract = True
+
+
+class RollupDelta(OfHour, BillingOwned, Quantities):
     """What the rollups gained and do not hold yet; written with the usage, moved by billing.folding within seconds.
 
     The database keeps no unique index on it: several rows may have the same key (`pk`).
@@ -18,13 +39,8 @@ class RollupDelta(BillingOwned, Quantities):
     pk = CompositePrimaryKey(
         "period", "tenant", "project", "key", "model", "day", "hour", "is_unpriced", "is_exact"
     )
-    tenant = unchecked(Tenant)
-    project = unchecked(Project)
     key = unchecked(ApiKey)
-    model = unchecked(BilledModel)
     period = models.DateField()
-    day = models.DateField()
-    hour = models.DateTimeField()
     is_unpriced = models.BooleanField()
     is_exact = models.BooleanField()
     calls = models.BigIntegerField()
@@ -54,15 +70,10 @@ class Rollup(BillingOwned, Quantities):
         abstract = True
 
 
-class RollupHour(Rollup):
-    """Per project, model and hour (UTC); also per day, because midnight may fall inside an hour."""
+class RollupHour(OfHour, Rollup):
+    """Per project, model, day and hour."""
 
     pk = CompositePrimaryKey("period", "tenant", "project", "model", "day", "hour", "is_unpriced")
-    tenant = unchecked(Tenant)
-    project = unchecked(Project)
-    model = unchecked(BilledModel)
-    day = models.DateField()
-    hour = models.DateTimeField()
 
     class Meta(Rollup.Meta):
         managed = False  # a view
@@ -95,13 +106,10 @@ class RollupDay(Rollup):
         return f"{self.calls} calls on {self.day}"
 
 
-class RollupMonth(Rollup):
+class RollupMonth(OfProject, Rollup):
     """Per project, model and month of the tenant: the sums of its days, kept by a trigger of theirs."""
 
     pk = CompositePrimaryKey("tenant", "month", "project", "model", "period", "is_unpriced")
-    tenant = unchecked(Tenant)
-    project = unchecked(Project)
-    model = unchecked(BilledModel)
     month = models.DateField()  # its first day
 
     class Meta(Rollup.Meta):
@@ -128,16 +136,11 @@ class RollupTenantDay(Rollup):
         return f"{self.calls} calls on {self.day}"
 
 
-class RollupEstimated(Rollup):
+class RollupEstimated(OfHour, Rollup):
     """Of the other rollups, the calls whose tokens were estimated, in whole or in part (`is_exact` false)."""
 
     pk = CompositePrimaryKey("period", "tenant", "project", "key", "model", "day", "hour", "is_unpriced")
-    tenant = unchecked(Tenant)
-    project = unchecked(Project)
     key = unchecked(ApiKey)
-    model = unchecked(BilledModel)
-    day = models.DateField()
-    hour = models.DateTimeField()
 
     class Meta(Rollup.Meta):
         managed = False  # a view
