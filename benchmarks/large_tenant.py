@@ -8,14 +8,14 @@ can call has a grant. The server and its databases lie under `.local/scale` and 
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import io
 import os
-import secrets
 from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
 from typing import Any
+
+from benchmarks.large_server import start_server
 
 LARGE = "tenant-0"  # slug of the large tenant; tenant-1 is an ordinary one
 ORDINARY = "tenant-1"
@@ -47,7 +47,7 @@ def open_large(stack: contextlib.ExitStack, size: Size, directory: Path, major: 
     Pending migrations run first, as on a grown installation, and their times are printed. Only one process at a time
     can use `directory`. A new one is made by PostgreSQL of version `major`, if that is given, else by the machine's.
     """
-    _start_server(stack, directory, major)
+    start_server(stack, directory, major)
     from tests.services import prepare_environment
 
     prepare_environment(stack.callback)
@@ -60,34 +60,6 @@ def open_large(stack: contextlib.ExitStack, size: Size, directory: Path, major: 
 
     current_scope.set(Scope(platform_reason="a benchmark"))
     _use(size)
-
-
-def _start_server(stack: contextlib.ExitStack, directory: Path, major: int | None) -> None:
-    """Start the server of `directory` and name it in DATABASE_URL, as a server that was given to us."""
-    from config.launcher.ports import free_port
-    from config.launcher.postgres import EmbeddedPostgres, RunningPostgres, installed_binaries
-
-    directory.mkdir(parents=True, exist_ok=True)
-    directory.chmod(0o711)  # PostgreSQL may run as another user and passes through
-    lock = stack.enter_context((directory / "lock").open("w"))
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        raise SystemExit(
-            f"Another benchmark is using {directory}; wait for it, or give --directory."
-        ) from None
-    password = directory / "password"
-    if not password.exists():
-        password.touch(mode=0o600)
-        password.write_text(secrets.token_urlsafe(16))
-    server = EmbeddedPostgres(
-        directory / "postgres", port=free_port(), password=password.read_text(), fast=True
-    )
-    if major is not None:
-        server.binaries = next(found for found in installed_binaries() if found.major == major)
-    log = stack.enter_context((directory / "postgres.log").open("wb"))
-    stack.callback(RunningPostgres(server, log).stop)
-    os.environ["DATABASE_URL"] = os.environ["DATABASE_OWNER_URL"] = server.url("postgres")
 
 
 def _use(size: Size) -> None:

@@ -1,0 +1,37 @@
+"""The server of the large database, which lies beside it between runs."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import secrets
+from pathlib import Path
+
+
+def start_server(stack: contextlib.ExitStack, directory: Path, major: int | None) -> None:
+    """Start the server of `directory` and name it in DATABASE_URL, as a server that was given to us."""
+    from config.launcher.ports import free_port
+    from config.launcher.postgres import EmbeddedPostgres, RunningPostgres, installed_binaries
+
+    directory.mkdir(parents=True, exist_ok=True)
+    directory.chmod(0o711)  # PostgreSQL may run as another user and passes through
+    lock = stack.enter_context((directory / "lock").open("w"))
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise SystemExit(
+            f"Another benchmark is using {directory}; wait for it, or give --directory."
+        ) from None
+    password = directory / "password"
+    if not password.exists():
+        password.touch(mode=0o600)
+        password.write_text(secrets.token_urlsafe(16))
+    server = EmbeddedPostgres(
+        directory / "postgres", port=free_port(), password=password.read_text(), fast=True
+    )
+    if major is not None:
+        server.binaries = next(found for found in installed_binaries() if found.major == major)
+    log = stack.enter_context((directory / "postgres.log").open("wb"))
+    stack.callback(RunningPostgres(server, log).stop)
+    os.environ["DATABASE_URL"] = os.environ["DATABASE_OWNER_URL"] = server.url("postgres")
