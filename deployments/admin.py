@@ -162,6 +162,8 @@ class DeploymentAdmin(SharingAdmin, LookAdmin):
         "dedicate",
         "accept_sharing",
         "withdraw_sharing",
+        "state_separation",
+        "withdraw_separation",
         "allow_controls",
         "delete_now",
     ]
@@ -177,6 +179,7 @@ class DeploymentAdmin(SharingAdmin, LookAdmin):
         "observed_at",
         "conditions_in_words",
         "engine",
+        "statement",
         "tenants_served",
         "controls",
         "addresses",

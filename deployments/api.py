@@ -12,7 +12,8 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from catalog.models import ModelVersion
-from deployments import actions, sharing
+from deployments import actions, sharing, statements
+from deployments.client_fields import LONGEST_FIELD
 from deployments.models import Backend, Cluster, Deployment, Sharing
 from tenants.models import Tenant
 from tenants.roles import TokenScope
@@ -47,7 +48,8 @@ class DeploymentSerializer(serializers.ModelSerializer):  # type: ignore[type-ar
     conditions = ConditionSerializer(many=True, read_only=True)
     backends = BackendSerializer(many=True, read_only=True)
     runtime = serializers.CharField(source="facts.runtime", read_only=True)
-    cache_key_field = serializers.CharField(source="facts.cache_key_field", read_only=True)
+    cache_key_field = serializers.CharField(source="separating_field", read_only=True)
+    is_statement_in_force = serializers.BooleanField(read_only=True)
     sharing = serializers.ChoiceField(choices=Sharing.choices, read_only=True)
     only_tenant = serializers.SlugRelatedField(slug_field="slug", read_only=True, allow_null=True)  # type: ignore[var-annotated]
     controls_in_force = serializers.ListField(child=serializers.CharField(), read_only=True)
@@ -72,6 +74,11 @@ class DeploymentSerializer(serializers.ModelSerializer):  # type: ignore[type-ar
             "backends",
             "runtime",
             "cache_key_field",
+            "stated_field",
+            "stated_reason",
+            "stated_at",
+            "statement_lapsed_at",
+            "is_statement_in_force",
             "sharing",
             "only_tenant",
             "sharing_reason",
@@ -115,6 +122,11 @@ class ScaleSerializer(serializers.Serializer):  # type: ignore[type-arg]
 
 
 class SharingSerializer(serializers.Serializer):  # type: ignore[type-arg]
+    reason = serializers.CharField(max_length=500)
+
+
+class SeparationSerializer(serializers.Serializer):  # type: ignore[type-arg]
+    field = serializers.CharField(max_length=LONGEST_FIELD, trim_whitespace=False)
     reason = serializers.CharField(max_length=500)
 
 
@@ -207,6 +219,25 @@ class DeploymentViewSet(
         """Withdraw that acceptance; the engine serves nobody then, unless something else keeps tenants apart."""
         deployment = self.get_object()
         sharing.withdraw_sharing(deployment.pk, by=request.user)  # type: ignore[arg-type]
+        return Response(self.get_serializer(self.get_object()).data)
+
+    @extend_schema(request=SeparationSerializer, responses=DeploymentSerializer)
+    @action(detail=True, methods=["post"])
+    def separation(self, request: Request, pk: str) -> Response:
+        """State, with a reason, by which field of a call an engine separates its prefix cache.
+
+        It holds for the image and the command of this moment, and lapses when either changes.
+        """
+        wanted = self._asked(request, SeparationSerializer)
+        statements.state_separation(pk, wanted["field"], wanted["reason"], by=request.user)  # type: ignore[arg-type]
+        return Response(self.get_serializer(self.get_object()).data)
+
+    @extend_schema(request=None, responses=DeploymentSerializer)
+    @separation.mapping.delete
+    def withdraw_separation(self, request: Request, pk: str) -> Response:
+        """Withdraw that statement; the engine serves nobody then, unless something else keeps tenants apart."""
+        deployment = self.get_object()
+        statements.withdraw_separation(deployment.pk, by=request.user)  # type: ignore[arg-type]
         return Response(self.get_serializer(self.get_object()).data)
 
     @extend_schema(request=DedicateSerializer, responses=DeploymentSerializer)

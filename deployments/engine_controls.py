@@ -152,7 +152,7 @@ _NAME = re.compile(r"[A-Za-z0-9_.-]{1,60}")
 NEVER: Final = folded(_NEVER)
 SHARED_STATE: Final = folded(_SHARED_STATE)
 ENGINE: Final = folded(_ENGINE)
-_ALL: Final = NEVER | SHARED_STATE | ENGINE
+ALL_CONTROLS: Final = NEVER | SHARED_STATE | ENGINE
 
 
 @lru_cache(maxsize=4096)
@@ -160,7 +160,7 @@ def is_control(name: str) -> bool:
     """Whether a field of this name steers an engine. Names that begin with an underscore are internal to some."""
     compared = fold(name)
     return (
-        compared in _ALL
+        compared in ALL_CONTROLS
         or compared.startswith(_PREFIXES)
         or name.startswith("_")
         or "adapter" in compared
@@ -170,7 +170,7 @@ def is_control(name: str) -> bool:
         or _is_a_proxy(compared)
         or carries_access(name)
         or _is_of_a_cache(compared)
-        or (_is_a_place(name, compared) and not names_medium(compared))
+        or (is_a_place(name, compared) and not names_medium(compared))
     )
 
 
@@ -197,7 +197,8 @@ def _is_a_proxy(compared: str) -> bool:
     return "proxy" in compared or "proxies" in compared
 
 
-def _is_a_place(name: str, compared: str) -> bool:
+def is_a_place(name: str, compared: str) -> bool:
+    """Whether a name, and as names are compared, ends in an address or a place in a file system."""
     return compared.endswith(_PLACES) or _SHORT_PLACE.search(name) is not None
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import structlog
 from django.db import transaction
+from django.utils.timezone import now
 
 from deployments.models import Deployment
 from tenants import audit
@@ -17,6 +18,7 @@ from tenants.revision import raise_revision
 log = structlog.get_logger(__name__)
 
 JUDGED_FIELDS = ("runtime", "cache_key_field", "is_prefix_cache_off")
+SAVED_FIELDS = (*JUDGED_FIELDS, "statement_lapsed_at")  # by whoever calls `judge`
 
 
 def judge(row: Deployment) -> bool:
@@ -24,8 +26,16 @@ def judge(row: Deployment) -> bool:
     before = {name: getattr(row, name) for name in JUDGED_FIELDS}
     facts = row.facts
     after = {name: getattr(facts, name) for name in JUDGED_FIELDS}
+    has_lapsed = _has_lapsed(row)
+    if has_lapsed:
+        row.statement_lapsed_at = now()
+        field = row.stated_field
+        audit.record(
+            "deployment.separation_lapsed", actor=None, subject=row, field=field, image=row.version.image
+        )
+        log.warning("deployment.separation_lapsed", deployment=row.name, field=field)
     if before == after:
-        return False
+        return has_lapsed
     for name, value in after.items():
         setattr(row, name, value)
     if before | {"runtime": ""} != after | {"runtime": ""}:
@@ -44,8 +54,13 @@ def judge_all() -> int:
     return sum(_judge_again(row) for row in living if _is_outdated(row))
 
 
+def _has_lapsed(row: Deployment) -> bool:
+    """Whether a statement is about another program than the one that is wanted now, which nobody has noted yet."""
+    return bool(row.stated_field) and row.statement_lapsed_at is None and not row.is_statement_in_force
+
+
 def _is_outdated(row: Deployment) -> bool:
-    return any(getattr(row, name) != getattr(row.facts, name) for name in JUDGED_FIELDS)
+    return _has_lapsed(row) or any(getattr(row, name) != getattr(row.facts, name) for name in JUDGED_FIELDS)
 
 
 @transaction.atomic
@@ -54,6 +69,6 @@ def _judge_again(stale: Deployment) -> bool:
     row: Deployment | None = rows.filter(pk=stale.pk).first()
     if row is None or not judge(row):
         return False
-    row.save(update_fields=JUDGED_FIELDS)
+    row.save(update_fields=SAVED_FIELDS)
     raise_revision(routing=True)
     return True

@@ -10,9 +10,10 @@ from django.utils.timezone import now
 from django.utils.translation import gettext_lazy as _
 
 from catalog.models import CatalogModel, ModelVersion
-from deployments.engine_controls import may_be_allowed
+from deployments.client_fields import LONGEST_FIELD
+from deployments.engine_controls import fold, may_be_allowed
 from deployments.querysets import ClusterQuerySet, DeploymentQuerySet
-from deployments.runtimes import RuntimeFacts, facts_of
+from deployments.runtimes import RuntimeFacts, facts_of, program_digest
 from tenants.ids import uuid7
 from tenants.models import Tenant
 
@@ -58,7 +59,8 @@ class Sharing(models.TextChoices):
         "nobody",
         _(
             "Serves nobody: nothing is known that keeps tenants apart in its prefix cache, so one could guess "
-            "another's prompts. Start it without a prefix cache, give it to one tenant, or accept it as it is."
+            "another's prompts. Start it without a prefix cache, give it to one tenant, state the field by which it "
+            "keeps them apart, or accept it as it is."
         ),
     )
 
@@ -106,6 +108,12 @@ class Deployment(models.Model):
     runtime = models.CharField(max_length=20, blank=True, default="", db_default="", editable=False)
     cache_key_field = models.CharField(max_length=40, blank=True, default="", db_default="", editable=False)
     is_prefix_cache_off = models.BooleanField(default=False, db_default=False, editable=False)
+    # What an operator stated of the program `stated_program` (runtimes.program_digest); who: the audit log.
+    stated_field = models.CharField(max_length=LONGEST_FIELD, blank=True, default="", db_default="")
+    stated_reason = models.CharField(max_length=500, blank=True, default="", db_default="")
+    stated_program = models.CharField(max_length=64, blank=True, default="", db_default="", editable=False)
+    stated_at = models.DateTimeField(null=True, blank=True)
+    statement_lapsed_at = models.DateTimeField(null=True, blank=True)
     # What operators decided about sharing it between tenants.
     only_tenant = models.ForeignKey(Tenant, models.PROTECT, null=True, blank=True, related_name="+")
     sharing_reason = models.CharField(
@@ -131,6 +139,19 @@ class Deployment(models.Model):
                 condition=Q(sharing_accepted_at=None, sharing_reason="")
                 | (Q(sharing_accepted_at__isnull=False) & ~Q(sharing_reason="")),
             ),
+            CheckConstraint(
+                name="deployment_statement_is_whole",
+                condition=Q(
+                    stated_field="",
+                    stated_reason="",
+                    stated_program="",
+                    stated_at=None,
+                    statement_lapsed_at=None,
+                )
+                | Q(stated_field__regex=r"^[A-Za-z_][A-Za-z0-9_]{0,63}$", stated_at__isnull=False)
+                & ~Q(stated_reason="")
+                & ~Q(stated_program=""),
+            ),
         ]
         indexes = [Index(fields=["next_look_at"], condition=~Q(state="deleted"), name="deployment_due")]
 
@@ -146,14 +167,32 @@ class Deployment(models.Model):
         return wanted.shared_with(facts_of(self.applied_image, self.applied_command))
 
     @property
+    def is_being_replaced(self) -> bool:
+        """Whether another program is wanted than was last seen running."""
+        if not self.applied_image and not self.applied_command:
+            return False
+        return (self.applied_image, self.applied_command) != (self.version.image, self.version.command)
+
+    @property
+    def is_statement_in_force(self) -> bool:
+        """Whether what an operator stated is about the image and command of this moment, and has not lapsed."""
+        if not self.stated_field or self.statement_lapsed_at is not None:
+            return False
+        return self.stated_program == program_digest(self.version.image, self.version.command)
+
+    @property
+    def separating_field(self) -> str:
+        """The field by which it separates its prefix cache: as known, else as stated. Empty: none."""
+        return self.facts.cache_key_field or (self.stated_field if self.is_statement_in_force else "")
+
+    @property
     def sharing(self) -> Sharing:
         """Whose calls it may serve, and why; the first of these that holds."""
         if self.only_tenant_id is not None:
             return Sharing.ONE_TENANT
-        facts = self.facts
-        if facts.cache_key_field:
+        if self.separating_field:
             return Sharing.SEPARATED
-        if facts.is_prefix_cache_off:
+        if self.facts.is_prefix_cache_off:
             return Sharing.NO_CACHE
         return Sharing.ACCEPTED if self.sharing_accepted_at is not None else Sharing.NOBODY
 
@@ -161,7 +200,12 @@ class Deployment(models.Model):
     def controls_in_force(self) -> list[str]:
         """The engine controls that clients may send: those allowed that may be, for whom it serves now."""
         is_alone = self.only_tenant_id is not None
-        return [name for name in self.allowed_controls if may_be_allowed(name, serves_one_tenant=is_alone)]
+        own = fold(self.separating_field)  # that one is the gateway's
+        return [
+            name
+            for name in self.allowed_controls
+            if may_be_allowed(name, serves_one_tenant=is_alone) and fold(name) != own
+        ]
 
     @property
     def backends_of_route(self) -> list[Backend]:

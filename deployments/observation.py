@@ -11,7 +11,7 @@ from django.db import transaction
 from django.utils.timezone import now
 
 from deployments.cluster.base import ConditionType, Observed
-from deployments.judgement import JUDGED_FIELDS, judge
+from deployments.judgement import SAVED_FIELDS, judge
 from deployments.models import Backend, Deployment, Route
 from tenants import audit
 from tenants.names import clean_name
@@ -227,7 +227,7 @@ def _write(
             "drift_at",
             "applied_image",
             "applied_command",
-            *JUDGED_FIELDS,
+            *SAVED_FIELDS,
         ]
     )
     if state != before:

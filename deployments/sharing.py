@@ -35,12 +35,13 @@ def accept_sharing(pk: UUID | str, reason: str, *, by: User) -> Deployment:
         Conflict: it is being deleted, serves one tenant only, or has been accepted already.
         ValidationError: no reason is given, or one of more than 500 characters.
     """
-    deployment = _find(pk, by)
+    deployment = one_to_change(pk, by)
     if deployment.only_tenant_id is not None:
         raise Conflict(_("It serves one tenant only. Give it back to all first."))
     if deployment.sharing_accepted_at is not None:
         raise Conflict(_("That has been accepted already. Withdraw it to give another reason."))
-    deployment.sharing_reason = _one_line(reason)
+    question = _("Say in a sentence why tenants may share this engine's cache.")
+    deployment.sharing_reason = one_line(reason, question)
     deployment.sharing_accepted_at = now()
     deployment.save(update_fields=["sharing_reason", "sharing_accepted_at"])
     audit.record(
@@ -59,7 +60,7 @@ def withdraw_sharing(pk: UUID | str, *, by: User) -> Deployment:
         PermissionDenied: `by` may not change deployments.
         Conflict: nobody has accepted it.
     """
-    deployment = _find(pk, by)
+    deployment = one_to_change(pk, by)
     if deployment.sharing_accepted_at is None:
         raise Conflict(_("Nobody has accepted that."))
     deployment.sharing_reason, deployment.sharing_accepted_at = "", None
@@ -78,7 +79,7 @@ def dedicate(pk: UUID | str, tenant: Tenant | None, *, by: User) -> Deployment:
         PermissionDenied: `by` may not change deployments.
         Conflict: it is being deleted, or that is so already.
     """
-    deployment = _find(pk, by)
+    deployment = one_to_change(pk, by)
     before = deployment.only_tenant
     if before == tenant:
         raise Conflict(_("That is so already."))
@@ -104,7 +105,7 @@ def allow_controls(pk: UUID | str, names: Iterable[str], *, by: User) -> Deploym
         Conflict: it is being deleted.
         ValidationError: one is no engine control, or can never be allowed, or only where one tenant is served.
     """
-    deployment = _find(pk, by)
+    deployment = one_to_change(pk, by)
     wanted = clean_controls(names, serves_one_tenant=deployment.only_tenant_id is not None)
     before = deployment.allowed_controls
     if before != wanted:
@@ -141,23 +142,31 @@ def clean_controls(names: Iterable[str], *, serves_one_tenant: bool) -> list[str
     return cleaned
 
 
-def _one_line(reason: str) -> str:
+def one_line(reason: str, question: str) -> str:
+    """A reason as one line. Raises ValidationError: with `question` if there is none."""
     line = " ".join(reason.split())
     if not line or not line.isprintable():
-        raise ValidationError({"reason": _("Say in a sentence why tenants may share this engine's cache.")})
+        raise ValidationError({"reason": question})
     if len(line) > 500:
         raise ValidationError({"reason": _("At most 500 characters.")})
     return line
 
 
-def _find(pk: UUID | str, by: User) -> Deployment:
+def one_to_change(pk: UUID | str, user: User) -> Deployment:
+    """A deployment, locked, about which `user` may decide.
+
+    Raises:
+        Deployment.DoesNotExist: `user` cannot see such a deployment.
+        PermissionDenied: `user` may not change deployments.
+        Conflict: it is being deleted.
+    """
     deployment: Deployment = (
-        Deployment.objects.visible_to(by)
+        Deployment.objects.visible_to(user)
         .select_for_update(of=("self",))
         .select_related("only_tenant", "version", "cluster")
         .get(pk=pk)
     )
-    require(by, MANAGE)
+    require(user, MANAGE)
     if deployment.is_deleted:
         raise Conflict(_("This deployment is being deleted; create another one."))
     return deployment

@@ -14,13 +14,45 @@ from unfold.enums import ActionVariant
 from unfold.forms import BaseDialogForm
 from unfold.widgets import UnfoldAdminTextareaWidget, UnfoldAdminTextInputWidget
 
-from deployments import sharing
+from deployments import sharing, statements
+from deployments.client_fields import LONGEST_FIELD
 from deployments.models import Deployment, Sharing
 from tenants.models import Tenant
 
 
 class ReasonForm(BaseDialogForm):  # type: ignore[misc]
     reason = forms.CharField(label=_("Reason"), max_length=500, widget=UnfoldAdminTextInputWidget)
+
+
+class SeparationForm(BaseDialogForm):  # type: ignore[misc]
+    field = forms.CharField(
+        label=_("Name of the field"),
+        max_length=LONGEST_FIELD,
+        strip=False,
+        widget=UnfoldAdminTextInputWidget,
+        help_text=_("As the engine reads it at the top of a call, such as cache_salt."),
+    )
+    reason = forms.CharField(
+        label=_("How you know it"),
+        max_length=500,
+        widget=UnfoldAdminTextInputWidget,
+        help_text=_("For example: a mirror of vLLM 0.11, tried with two tenants."),
+    )
+
+    def __init__(self, *args: Any, object_id: Any = None, **kwargs: Any) -> None:
+        super().__init__(*args, object_id=object_id, **kwargs)
+        self.deployment = Deployment.objects.filter(pk=object_id).select_related("version").first()
+
+    def clean(self) -> dict[str, Any] | None:
+        cleaned: dict[str, Any] | None = super().clean()
+        for name in ("field", "reason"):
+            if self.deployment is None or name not in self.cleaned_data:
+                continue
+            try:
+                statements.check(self.deployment, **{name: self.cleaned_data[name]})
+            except forms.ValidationError as error:
+                self.add_error(name, error.messages)
+        return cleaned
 
 
 class TenantForm(BaseDialogForm):  # type: ignore[misc]
@@ -89,6 +121,16 @@ class SharingAdmin:
             return f"{known} ({facts.cache_key_field})"
         return known
 
+    @display(description=_("Separates by, as stated"))
+    def statement(self, deployment: Deployment) -> str:
+        field = deployment.stated_field
+        if not field:
+            return "–"
+        if deployment.is_statement_in_force:
+            return f"{field}: {deployment.stated_reason}"
+        lapsed = _("lapsed: the image or the command is another one since. State it again if it still holds.")
+        return format_html("{} (<b>{}</b>) {}", field, lapsed, deployment.stated_reason)
+
     @display(description=_("Controls that clients may send"))
     def controls(self, deployment: Deployment) -> str:
         in_force = deployment.controls_in_force
@@ -148,6 +190,45 @@ class SharingAdmin:
     def withdraw_sharing(self, request: HttpRequest, form: BaseDialogForm, object_id: str) -> HttpResponse:
         done = _("The acceptance for %(it)s is withdrawn.")
         return self.carry_out(request, object_id, sharing.withdraw_sharing, done)  # type: ignore[attr-defined, no-any-return]
+
+    @action(
+        description=_("State a separating field"),
+        permissions=["manage"],
+        url_path="state-separation",
+        icon="splitscreen",
+        variant=ActionVariant.DANGER,
+        dialog={
+            "title": _("By which field does this engine separate its prefix cache?"),
+            "description": _(
+                "Gateways send each tenant's own value in this field, to this engine only, and all tenants use it. If "
+                "the engine ignores the field, one tenant can find out whether another's prompt began as its own "
+                "guess. The statement is about the image and the command of now, and lapses when either changes. "
+                "Your name and the reason are kept in the audit log."
+            ),
+            "form_class": SeparationForm,
+            "form_submit_text": _("State"),
+        },
+    )
+    def state_separation(self, request: HttpRequest, form: SeparationForm, object_id: str) -> HttpResponse:
+        done = _("%(it)s serves all tenants, kept apart by %(field)s.")
+        stated = {name: form.cleaned_data[name] for name in ("field", "reason")}
+        return self.carry_out(request, object_id, statements.state_separation, done, **stated)  # type: ignore[attr-defined, no-any-return]
+
+    @action(
+        description=_("Withdraw a stated field"),
+        permissions=["manage"],
+        url_path="withdraw-separation",
+        icon="splitscreen_add",
+        dialog={
+            "title": _("Withdraw what was stated of the separating field?"),
+            "description": _("Unless something else keeps tenants apart, it serves nobody from then on."),
+            "form_class": None,
+            "form_submit_text": _("Withdraw"),
+        },
+    )
+    def withdraw_separation(self, request: HttpRequest, form: BaseDialogForm, object_id: str) -> HttpResponse:
+        done = _("What was stated of %(it)s is withdrawn.")
+        return self.carry_out(request, object_id, statements.withdraw_separation, done)  # type: ignore[attr-defined, no-any-return]
 
     @action(
         description=_("Allow engine controls"),

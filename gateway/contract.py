@@ -172,7 +172,7 @@ class BackendConfig(Message, frozen=True):
     weight: Count = 1
     priority: Count = 0
     region: str = ""
-    cache_key_field: Annotated[str, msgspec.Meta(pattern="^[a-z][a-z0-9_]{0,39}$")] | None = None
+    cache_key_field: Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,63}\Z")] | None = None
     only_tenant: str | None = None
     allowed_controls: list[str] = []
 

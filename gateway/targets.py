@@ -30,7 +30,7 @@ def backend_config(backend: Backend) -> BackendConfig | None:
         weight=backend.weight,
         priority=backend.priority,
         region=deployment.cluster.region,
-        cache_key_field=deployment.facts.cache_key_field or None,
+        cache_key_field=deployment.separating_field or None,
         only_tenant=str(deployment.only_tenant_id) if sharing == Sharing.ONE_TENANT else None,
         allowed_controls=deployment.controls_in_force,
     )

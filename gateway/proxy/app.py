@@ -160,7 +160,7 @@ class App:
                 code="wrong_endpoint",
                 param="model",
             )
-        controls = await self._beside(len(question.body.raw), _checked, question.body, index)
+        controls = await self._beside(len(question.body.raw), _checked, question.body, index, route)
         return narrowed(route, controls)
 
     async def _models(self, request: Request, name: str) -> None:
@@ -242,10 +242,10 @@ class App:
             )
 
 
-def _checked(body: Body, index: Index) -> dict[str, str]:
+def _checked(body: Body, index: Index, route: Route) -> dict[str, str]:
     """The engine controls in a body. Raises Refusal (400) for what may not pass."""
     check_media(body, index.media_hosts)
-    return controls_in(body)
+    return controls_in(body, route.separating_fields)
 
 
 def _interrupted() -> Refusal:

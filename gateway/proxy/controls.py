@@ -7,30 +7,16 @@ share state is refused or put apart by tenant; other unknown fields pass.
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from deployments.client_fields import CONTAINERS, NAMES_OF_USERS, PLAIN, STATE
 from deployments.engine_controls import can_never_be_allowed, carries_access, fold, folded, is_control
 from gateway.proxy.body import Body
 from gateway.proxy.errors import Refusal, bad_request
 from gateway.proxy.index import Route
 from gateway.proxy.separation import Apart, Separation
 
-# Clients choose these, and servers keep something under them: each tenant gets its own range of values.
-NAMES_OF_USERS = ("user", "prompt_cache_key", "safety_identifier", "session_id")
 _LONGEST_NAME = 1024  # bytes of JSON
 _FOLDED_NAMES = frozenset(map(fold, NAMES_OF_USERS))
-# What a server keeps for an account of ours, which all tenants share.
-_STATE = folded(
-    """previous_response_id conversation conversation_id previous_interaction_id thread_id assistant_id container
-    vector_store_ids file_ids file_id cached_content context_id response_id background store"""
-)
 _HARMLESS_STATE = ("store", "background")  # with false or null, which ask for nothing
-# Known fields of OpenAI's and harmless ones of engines, so that most calls are looked at quickly.
-_PLAIN_NAMES = """
-model messages input stream stream_options max_tokens max_completion_tokens temperature top_p n stop seed
-presence_penalty frequency_penalty logit_bias logprobs top_logprobs response_format tools tool_choice
-parallel_tool_calls functions function_call metadata reasoning_effort modalities prediction encoding_format
-dimensions verbosity top_k min_p repetition_penalty
-"""
-_PLAIN = frozenset(_PLAIN_NAMES.split())
 # Switches of chat templates that change how a model thinks, and nothing else.
 _SWITCHES = """
 enable_thinking thinking thinking_mode thinking_budget reasoning_effort reasoning_mode preserve_thinking clear_thinking
@@ -38,9 +24,6 @@ xml_tools keep_all_reasoning builtin_tools model_identity low_effort medium_effo
 """
 _TEMPLATE_SWITCHES = frozenset(_SWITCHES.split())
 _SERVICE_TIERS = (None, "auto", "default")
-_INSIDE = folded(
-    "chat_template_kwargs structured_outputs response_format stream_options provider_options data_sources metadata"
-)
 _DEEP = folded(
     "stream_options provider_options data_sources"
 )  # the others hold schemas, whose names are the client's own
@@ -53,19 +36,23 @@ _MARKS = (b"backend", b'"_', b"\\u")  # of a response_format that may hold a con
 _LONG_PATH = 300  # characters; what is deeper is named by where it stands
 
 
-def controls_in(body: Body) -> dict[str, str]:
+def controls_in(body: Body, separating_fields: frozenset[str] = frozenset()) -> dict[str, str]:
     """The engine controls that a call holds: folded name of what must be allowed → first place, as sent.
+
+    `separating_fields` are the gateway's own, as names are compared: no client may send one of them.
 
     Raises Refusal (400) naming the field for what no target can allow.
     """
     found: dict[str, str] = {}
     for name in body.names():
-        if name in _PLAIN:
+        if name in PLAIN:
             continue
         compared = fold(name)
+        if compared in separating_fields:
+            raise _refused_own(name)
         if can_never_be_allowed(name):
             raise refused_control(name)
-        if compared in _STATE:
+        if compared in STATE:
             if not (name in _HARMLESS_STATE and body.simple(name) in (None, False)):
                 raise _refused_state(name)
         elif compared == "servicetier":
@@ -75,21 +62,23 @@ def controls_in(body: Body) -> dict[str, str]:
             found.setdefault(compared, name)
     for name in body.names():
         container = fold(name)
-        if container not in _INSIDE:
+        if container not in CONTAINERS:
             continue
         if container == "metadata":
-            _check_metadata(name, body.get(name))
+            _check_metadata(name, body.get(name), separating_fields)
             continue
         if container == "responseformat" and (
             body.size_of(name) < 20 or not any(mark in (body.raw_of(name) or b"") for mark in _MARKS)
         ):
             continue
-        for needed, path in _controls_inside(name, container, body.get(name)).items():
+        for needed, path in _controls_inside(name, container, body.get(name), separating_fields).items():
             found.setdefault(needed, path)
     return found
 
 
-def _controls_inside(name: str, container: str, value: Any) -> dict[str, str]:
+def _controls_inside(
+    name: str, container: str, value: Any, separating_fields: frozenset[str]
+) -> dict[str, str]:
     if container == "chattemplatekwargs":
         if value is not None and not isinstance(value, Mapping):
             return {container: name}
@@ -102,6 +91,8 @@ def _controls_inside(name: str, container: str, value: Any) -> dict[str, str]:
         return {}
     found: dict[str, str] = {}
     for path, inner_name in _names_inside(name, value, is_deep=container in _DEEP):
+        if fold(inner_name) in separating_fields:
+            raise _refused_own(path)
         if can_never_be_allowed(inner_name):
             raise refused_control(path)
         # What these hold besides a schema chooses how the engine works; names with `_` before them are its own.
@@ -112,10 +103,12 @@ def _controls_inside(name: str, container: str, value: Any) -> dict[str, str]:
     return found
 
 
-def _check_metadata(name: str, value: Any) -> None:
+def _check_metadata(name: str, value: Any, separating_fields: frozenset[str]) -> None:
     """Refuse what would lead a call elsewhere (400); the names that a client gives its own data are its own."""
     for path, inner_name in _names_inside(name, value, is_deep=True):
         compared = fold(inner_name)
+        if compared in separating_fields:
+            raise _refused_own(path)
         if compared in _IN_METADATA or carries_access(inner_name) or compared.startswith("litellm"):
             raise refused_control(path)
 
@@ -177,6 +170,14 @@ def refused_control(name: str) -> Refusal:
     return bad_request(
         f"`{name}` controls the engine and is not accepted here. Leave it out, or ask the operators to allow it "
         "for this model.",
+        code="unsupported_parameter",
+        param=name,
+    )
+
+
+def _refused_own(name: str) -> Refusal:
+    return bad_request(
+        f"`{name}` is not accepted here: the gateway itself sends it, to keep tenants apart. Leave it out.",
         code="unsupported_parameter",
         param=name,
     )

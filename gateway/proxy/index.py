@@ -3,7 +3,7 @@
 from collections.abc import Callable, Container, Mapping
 from dataclasses import dataclass
 
-from deployments.engine_controls import NEVER, folded
+from deployments.engine_controls import NEVER, fold, folded
 from gateway.contract import (
     CONTRACT_VERSION,
     BackendConfig,
@@ -34,6 +34,7 @@ class Backend:
 
     config: BackendConfig
     allowed_controls: frozenset[str] = frozenset()  # as gateway.proxy.controls compares them
+    separating_field: str = ""  # likewise
 
     @property
     def id(self) -> str:
@@ -46,6 +47,12 @@ class Route:
 
     config: RouteConfig
     groups: tuple[tuple[Backend, ...], ...]
+
+    @property
+    def separating_fields(self) -> frozenset[str]:
+        """The fields, as names are compared, in which the gateway itself sends something to one of its backends."""
+        fields = {one.separating_field for group in self.groups for one in group}
+        return frozenset(fields - {""})
 
     def of_tenant(self, tenant_id: str) -> "Route | None":
         """The route without the backends of other tenants; None if none is left."""
@@ -188,7 +195,11 @@ def _compile_route(route: RouteConfig) -> Route:
             raise ContractError(f"Backend {config.id} of {route.model} has no http(s) address.")
         if config.weight > 0:
             groups.setdefault(config.priority, []).append(
-                Backend(config, folded(" ".join(config.allowed_controls)) - NEVER)
+                Backend(
+                    config,
+                    folded(" ".join(config.allowed_controls)) - NEVER,
+                    fold(config.cache_key_field or ""),
+                )
             )
     return Route(
         config=route,

@@ -41,9 +41,8 @@ class Apart:
 
     def fields(self, backend: BackendConfig) -> dict[str, str]:
         """The fields that the gateway itself sends to this backend."""
-        return {"model": backend.upstream_model} | (
-            {backend.cache_key_field: self.salt} if backend.cache_key_field else {}
-        )
+        own = {backend.cache_key_field: self.salt} if backend.cache_key_field else {}
+        return own | {"model": backend.upstream_model}
 
     @property
     def secrets(self) -> tuple[str, ...]:

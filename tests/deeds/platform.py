@@ -35,6 +35,16 @@ def shared_deployment(world, actor):
     return DeploymentFactory(sharing_reason="One team.", sharing_accepted_at=now())
 
 
+def unknown_deployment(world, actor):
+    return DeploymentFactory(version=ModelVersionFactory(image="somebody/engine:1", command=["serve"]))
+
+
+def stated_deployment(world, actor):
+    return DeploymentFactory(
+        stated_field="tenant_tag", stated_reason="Tried.", stated_program="x" * 64, stated_at=now()
+    )
+
+
 def gateway(world, actor):
     registered, _secret = register_gateway("edge-1", by=None)
     return registered
@@ -169,6 +179,23 @@ PLATFORM_DEEDS = [
         subject=shared_deployment,
         api=Door("DELETE /api/v1/deployments/{it.pk}/sharing/"),
         admin=Door("POST /admin/deployments/deployment/{it.pk}/withdraw-sharing/", SENT),
+    ),
+    Deed(
+        "state a separating field",
+        "deployments.statements.state_separation",
+        subject=unknown_deployment,
+        api=Door("POST /api/v1/deployments/{it.pk}/separation/", {"field": "tenant_tag", "reason": "Tried."}),
+        admin=Door(
+            "POST /admin/deployments/deployment/{it.pk}/state-separation/",
+            SENT | {"field": "tenant_tag", "reason": "Tried."},
+        ),
+    ),
+    Deed(
+        "withdraw a stated field",
+        "deployments.statements.withdraw_separation",
+        subject=stated_deployment,
+        api=Door("DELETE /api/v1/deployments/{it.pk}/separation/"),
+        admin=Door("POST /admin/deployments/deployment/{it.pk}/withdraw-separation/", SENT),
     ),
     Deed(
         "allow engine controls",

@@ -14,7 +14,7 @@ from gateway.proxy.separation import Separation
 
 NAMES = sorted(
     {
-        *controls._PLAIN, *controls._INSIDE, *controls.NAMES_OF_USERS, "image_url", "images", "video", "input_audio",
+        *controls.PLAIN, *controls.CONTAINERS, *controls.NAMES_OF_USERS, "image_url", "images", "video", "input_audio",
         "file", "image_data", "audio", "documents", "prompt", "service_tier", "store", "background", "frobnicate",
         "priority",
     }

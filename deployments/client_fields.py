@@ -1,0 +1,87 @@
+"""Fields of a call that clients and the protocol itself use. Pure facts; no Django.
+
+Gathered from OpenAI's own API and from what public clients send to engines beside it.
+"""
+
+import re
+from typing import Final
+
+from deployments.engine_controls import (
+    ALL_CONTROLS,
+    carries_access,
+    fold,
+    folded,
+    is_a_place,
+    names_medium,
+)
+
+LONGEST_FIELD: Final = 64
+
+# Known fields of OpenAI's and harmless ones of engines, so that most calls are looked at quickly.
+_PLAIN_NAMES: Final = """
+model messages input stream stream_options max_tokens max_completion_tokens temperature top_p n stop seed
+presence_penalty frequency_penalty logit_bias logprobs top_logprobs response_format tools tool_choice
+parallel_tool_calls functions function_call metadata reasoning_effort modalities prediction encoding_format
+dimensions verbosity top_k min_p repetition_penalty
+"""
+PLAIN: Final = frozenset(_PLAIN_NAMES.split())
+
+# Clients choose these, and servers keep something under them: each tenant gets its own range of values.
+NAMES_OF_USERS: Final = ("user", "prompt_cache_key", "safety_identifier", "session_id")
+
+# What a server keeps for an account of ours, which all tenants share.
+STATE: Final = folded(
+    """previous_response_id conversation conversation_id previous_interaction_id thread_id assistant_id container
+    vector_store_ids file_ids file_id cached_content context_id response_id background store"""
+)
+
+# Objects in which controls are looked for as well.
+CONTAINERS: Final = folded(
+    "chat_template_kwargs structured_outputs response_format stream_options provider_options data_sources metadata"
+)
+
+_OTHERS: Final = """
+audio prompt suffix instructions reasoning text thinking truncation include max_tool_calls web_search_options
+service_tier prompt_cache_retention prompt_cache_options cache_control search_parameters documents json_schema
+guided_json guided_choice enable_thinking include_reasoning do_sample sampling typical_p top_a tfs bad_words
+stop_sequences stop_words length_penalty early_stopping repeat_penalty repeat_last_n penalty_alpha no_repeat_ngram_size
+allowed_token_ids skip_special_tokens spaces_between_special_tokens include_stop_str_in_output details format
+input_type task query texts pooling normalize embedding_types role content name type id object created choices usage
+data error index delta message finish_reason tool_calls tool_call_id refusal random_seed safe_prompt prompt_mode
+safety_settings system contents generation_config response_schema response_mime_type
+"""
+
+CLIENT_FIELDS: Final = folded(" ".join((_PLAIN_NAMES, *NAMES_OF_USERS, _OTHERS))) | STATE | CONTAINERS
+# Controls that say how a cache is kept apart, in one engine or another.
+_SEPARATORS: Final = folded("cache_salt extra_key cache_key cache_namespace")
+_FIELD = re.compile(rf"[A-Za-z_][A-Za-z0-9_]{{0,{LONGEST_FIELD - 1}}}")
+_OTHER_PURPOSES: Final = ("lora", "bypass", "litellm")
+
+
+def is_field_name(name: str) -> bool:
+    """Whether this is a name that a separating field may have at all: ASCII letters, digits and underscores, the first
+    one no digit, 64 characters at most.
+    """
+    return _FIELD.fullmatch(name) is not None and fold(name) != ""
+
+
+def may_separate(name: str) -> bool:
+    """Whether the gateway may send a value of its own in a field of this name.
+
+    Not if clients or the protocol use it for something else, nor if engines take it for an order of another kind: an
+    address, an adapter, a slot, a limit.
+    """
+    compared = fold(name)
+    if not is_field_name(name) or compared in CLIENT_FIELDS:
+        return False
+    if compared in _SEPARATORS:
+        return True
+    is_of_another_purpose = (
+        compared in ALL_CONTROLS
+        or compared.startswith(_OTHER_PURPOSES)
+        or carries_access(name)
+        or any(word in compared for word in ("adapter", "callback", "guardrail", "proxy", "proxies"))
+        or names_medium(compared)
+        or is_a_place(name, compared)
+    )
+    return not is_of_another_purpose

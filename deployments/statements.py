@@ -1,0 +1,105 @@
+"""What operators state of one engine of which nothing is known: the field by which it separates its prefix cache."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from django.core.exceptions import ValidationError
+from django.db import transaction
+from django.utils.timezone import now
+from django.utils.translation import gettext as _
+
+from deployments.client_fields import LONGEST_FIELD, is_field_name, may_separate
+from deployments.engine_controls import fold
+from deployments.models import Deployment
+from deployments.runtimes import CACHE_SALT, ignores_salt, program_digest
+from deployments.sharing import one_line, one_to_change
+from tenants import audit
+from tenants.errors import Conflict
+from tenants.models import User
+from tenants.revision import raise_revision
+
+STATEMENT_FIELDS = ("stated_field", "stated_reason", "stated_program", "stated_at", "statement_lapsed_at")
+
+
+@transaction.atomic
+def state_separation(pk: UUID | str, field: str, reason: str, *, by: User) -> Deployment:
+    """State that an engine separates its prefix cache by `field`, and why one knows.
+
+    Gateways then send a value of the tenant in that field, to this engine only, refuse the field to clients of its
+    model, and all tenants use the engine. It is a statement about the image and the command that run now: when either
+    changes, it lapses.
+
+    Raises:
+        Deployment.DoesNotExist: `by` cannot see such a deployment.
+        PermissionDenied: `by` may not change deployments.
+        Conflict: it is being deleted, its field is known already, one is stated, or its program is being replaced.
+        ValidationError: the field or the reason is none, or the program is known to ignore the field.
+    """
+    deployment = one_to_change(pk, by)
+    version = deployment.version
+    if known := deployment.facts.cache_key_field:
+        raise Conflict(_("It is known to separate its cache by %(field)s already.") % {"field": known})
+    if deployment.is_statement_in_force:
+        raise Conflict(_("That has been stated already. Withdraw it to state something else."))
+    if deployment.is_being_replaced:
+        raise Conflict(
+            _("Its image or command is being changed. Wait until the new one runs, then state it.")
+        )
+    reason = check(deployment, field=field, reason=reason)
+    deployment.stated_field, deployment.stated_reason = field, reason
+    deployment.stated_program = program_digest(version.image, version.command)
+    deployment.stated_at, deployment.statement_lapsed_at = now(), None
+    deployment.save(update_fields=STATEMENT_FIELDS)
+    audit.record(
+        "deployment.separation_stated",
+        actor=by,
+        subject=deployment,
+        reason=reason,
+        field=field,
+        image=version.image,
+    )
+    raise_revision(routing=True)
+    return deployment
+
+
+@transaction.atomic
+def withdraw_separation(pk: UUID | str, *, by: User) -> Deployment:
+    """Take back what `state_separation` stated. Without another reason to serve, the engine serves nobody then.
+
+    Raises:
+        Deployment.DoesNotExist: `by` cannot see such a deployment.
+        PermissionDenied: `by` may not change deployments.
+        Conflict: it is being deleted, or nothing is stated.
+    """
+    deployment = one_to_change(pk, by)
+    if not deployment.stated_field:
+        raise Conflict(_("Nothing has been stated."))
+    field = deployment.stated_field
+    deployment.stated_field = deployment.stated_reason = deployment.stated_program = ""
+    deployment.stated_at = deployment.statement_lapsed_at = None
+    deployment.save(update_fields=STATEMENT_FIELDS)
+    audit.record("deployment.separation_withdrawn", actor=by, subject=deployment, field=field)
+    raise_revision(routing=True)
+    return deployment
+
+
+def check(deployment: Deployment, *, field: str | None = None, reason: str | None = None) -> str:
+    """The reason as one line. Raises ValidationError where `state_separation` would for what is given."""
+    version = deployment.version
+    if field is not None:
+        if not is_field_name(field):
+            message = _(
+                "A name of letters (a to z), digits and underscores; at most %(most)d, the first no digit."
+            )
+            raise ValidationError({"field": message % {"most": LONGEST_FIELD}})
+        if not may_separate(field):
+            message = _(
+                "%(name)s cannot separate a cache: clients use it, or engines take it for something else."
+            )
+            raise ValidationError({"field": message % {"name": field}})
+        if fold(field) == fold(CACHE_SALT) and ignores_salt(version.image, version.command):
+            raise ValidationError({"field": _("vLLM before 0.9 ignores cache_salt.")})
+    if reason is None:
+        return ""
+    return one_line(reason, _("Say in a sentence how you know that."))
