@@ -31,8 +31,10 @@ _NO_ERROR_CODES = (
     "successful",
     "none",
     "null",
+    "false",
     "200",
 )  # and zeros
+_SAYS_SUCCESS = re.compile(r"(?<!un)succe|^ok\b|^normal|^done|成功|正常", re.IGNORECASE)
 _STATUS_OF_TYPE = {
     "invalid_request_error": 400, "authentication_error": 401, "permission_error": 403, "not_found_error": 404,
     "request_too_large": 413, "rate_limit_error": 429, "rate_limit_exceeded": 429, "insufficient_quota": 429,
@@ -153,7 +155,9 @@ def _is_failed_code(place: dict[str, Any]) -> bool:
         if isinstance(value, str) and value.strip().lstrip("-").isdigit() and len(value) < 20:
             value = int(value)
         if type(value) is int:
-            if 400 <= value <= 599 or value < 0 or (value >= 1000 and value // 1000 != 20):
+            said = [place[one] for one in ("message", "msg") if isinstance(place.get(one), str)]
+            is_own = value >= 1000 and any(said) and not any(map(_SAYS_SUCCESS.search, said))
+            if 400 <= value <= 599 or value < 0 or is_own:
                 return True
         elif isinstance(value, str) and not is_no_error(value):
             if name != "code":

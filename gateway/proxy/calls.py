@@ -225,8 +225,8 @@ class Call:
         try:
             async with asyncio.timeout(None) as patience:
                 while stream.may_bring_more:
-                    if not is_ending:
-                        is_ending = stream.is_finished
+                    if not is_ending or (stream.goes_on and not stream.is_done):
+                        is_ending = stream.is_finished and (stream.is_done or not stream.goes_on)
                         patience.reschedule(
                             loop.time() + (_LAST_WORDS_SECONDS if is_ending else idle_seconds)
                         )

@@ -22,6 +22,7 @@ _ANSWER_MARGIN = 256  # tokens of a choice that nobody sees: of tool calls, ends
 _LONGEST_OUTPUT = (
     262_144  # tokens of one choice, thoughts included, where the model's own maximum is not known
 )
+_LONGEST_UNNAMED = 65_536  # the same of those who tell thoughts in the total only, as Gemini's do
 _TOKENS_PER_IMAGE = 1000  # in an estimate
 _MOST_TOKENS_OF_AN_IMAGE = 8192
 # Of sound, in characters of base64 a token, of which a second has 10 to 25: speech at 16 kbit/s, uncompressed at 8 kHz,
@@ -89,6 +90,7 @@ class Bounds:
     input_certain: int  # what is more is doubted
     named_output: int  # the maximum that the client named for all choices; 0: none
     hidden_most: int  # reasoning without bytes
+    unnamed_most: int  # of it, where only the total knows of it
     output_most: int
     choices: int
     may_bring_more: Callable[[], bool]  # whether files, media or the web may add to the prompt
@@ -120,6 +122,7 @@ def bounds_of(
         input_certain=4 * four_bytes_each + _TEMPLATE_MARGIN,
         named_output=named_output,
         hidden_most=min(named_output or (longest_output or _LONGEST_OUTPUT) * choices, LARGEST_COUNT),
+        unnamed_most=min((longest_output or _LONGEST_UNNAMED) * choices, LARGEST_COUNT),
         output_most=most,
         choices=choices,
         may_bring_more=may_bring_more,
@@ -238,6 +241,11 @@ def _without_the_impossible(told: Reported, bounds: Bounds) -> Reported:
             told = replace(
                 told, cache_read=0, cached_audio=0, cached_image=0, cache_write=written, is_clean=False
             )
+    whole = None if prompt is None else prompt + (cache if told.is_cache_beside else 0)
+    if whole is not None and max(told.audio_in, told.image_in) > whole:
+        told = replace(told, audio_in=0, image_in=0, is_clean=False)
+    if completion is not None and max(told.audio_out, told.image_out) > completion:
+        told = replace(told, audio_out=0, image_out=0, is_clean=False)
     if completion is not None and told.reasoning > completion and total:
         is_beside = told.is_reasoning_beside or told.is_reasoning_at_top
         if not is_beside and total < (prompt or 0) + completion + told.reasoning:
@@ -287,8 +295,7 @@ def _rest_of(
         return _Sides(prompt, output, is_exact)
     seen = min(delivered.estimate(bounds), output - told.reasoning)
     hidden = output - told.reasoning - seen
-    if bounds.named_output:
-        hidden = min(hidden, max(bounds.named_output - told.reasoning - seen, 0))
+    hidden = _possibly_hidden(hidden, told.reasoning + seen, bounds)
     return _Sides(prompt, told.reasoning + seen + hidden, False, hidden)
 
 
@@ -336,9 +343,15 @@ def _settle(
         return _Sides(prompt, output, is_exact and is_explained)
     # Only the total knows of the rest: thoughts, perhaps, which nobody sees.
     hidden = told.total - prompt - output
-    if bounds.named_output:
-        hidden = min(hidden, max(bounds.named_output - output, 0))
+    hidden = _possibly_hidden(hidden, output, bounds)
     return _Sides(prompt, output + hidden, False, hidden)
+
+
+def _possibly_hidden(tokens: int, output: int, bounds: Bounds) -> int:
+    """How many tokens that only the total knows of may be thoughts beside an `output`."""
+    if bounds.named_output:
+        return min(tokens, max(bounds.named_output - output, 0))
+    return tokens if tokens <= bounds.unnamed_most else 0
 
 
 def _kinds_of(told: Reported, sides: _Sides) -> tuple[dict[str, int], bool]:

@@ -14,8 +14,8 @@ from gateway.proxy.tokens import estimate_prompt, with_margin
 _LARGEST_OUTPUT = 10_000_000
 # What makes a backend read more than the text of a request: media, files, its own search.
 _BRINGS_MORE = (
-    b'image_url"', b'input_audio"', b'"file', b'video', b'"web_search', b'"plugins"', b'"search_parameters"',
-    b'"prediction"', b'"data_sources"', b'"mcp', b'"documents"', b'"previous_response_id"',
+    b'image_url"', b'"image', b'input_audio"', b'audio_url"', b'"file', b'video', b'"web_search', b'"plugins"',
+    b'"search_parameters"', b'"prediction"', b'"data_sources"', b'"mcp', b'"documents"', b'"previous_response_id"',
 )  # fmt: skip
 
 # Fields that ask for reasoning, or for work of the backend's own.

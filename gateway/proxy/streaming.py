@@ -27,6 +27,8 @@ _PIECE = re.compile(
     rb'"([^"\\]*(?:\\.[^"\\]*)*)"\s*(?:,\s*"\w+"\s*:\s*null\s*)*\}',
     re.DOTALL,
 )
+_FAILED_EVENT = re.compile(rb"error|fail|exception|abort")
+_KEEPS_ALIVE = (b"ping", b"heartbeat", b"keepalive", b"keep-alive", b"keep_alive")  # names of events
 _END_OF_EVENT = re.compile(rb"\r?\n\r?\n")
 _LINE = re.compile(rb"\r\n|\n|\r")
 _ENDS = (b"}]}\n\n", b'}],"usage":null}\n\n')  # of events that hold nothing behind their choices
@@ -59,6 +61,7 @@ class EventStream:
         self.delivered = Delivered()
         self.error: FailedAnswer | None = None  # what an event said; nothing after it is passed on
         self.has_choice = False
+        self.goes_on = False  # texts come after ends, so that these mean nothing
         self.is_done = False
 
     @property
@@ -109,6 +112,8 @@ class EventStream:
         if self._is_new and len(self._rest) + len(data) >= len(_BOM):
             data, self._rest, self._is_new = (self._rest + data).removeprefix(_BOM), b"", False
         data = self._rest + data
+        if _BOM in data:
+            data = data.replace(b"\n" + _BOM, b"\n")
         if b"\n" not in data and b"\r\r" in data:
             data = data.replace(b"\r", b"\n")
         end = len(data) if data.endswith(b"\n\n") else max(data.rfind(b"\n\n") + 2, data.rfind(b"\n\r\n") + 3)
@@ -141,6 +146,8 @@ class EventStream:
             texts = _PIECE.findall(events)
             if len(texts) == count:
                 self.has_choice = self.has_choice or _CHOICE.search(events) is not None
+                if self._finished and any(texts):
+                    self._go_on(*self._finished)
                 self.delivered.pieces += count - texts.count(b"")
                 self.delivered.bytes += sum(map(len, texts))
                 self.delivered.chunks += count
@@ -150,7 +157,6 @@ class EventStream:
         if done is not None:
             self.is_done = True
             events, late = events[: done.start()], events[done.end() :]
-        self.has_choice = self.has_choice or _CHOICE.search(events) is not None
         events = self._look_into_all(events)
         return (self._names.in_events(events) if events else b"") + self._late(late)
 
@@ -206,21 +212,27 @@ class EventStream:
         elif not data and event.lstrip().startswith(b"{"):  # JSON without the form of an event
             data = b" ".join(line.strip() for line in lines)
             objects = [line for line in lines if line.strip()]
-            if len(objects) > 1 and all(
-                line.startswith(b"{") and line.rstrip().endswith(b"}") for line in objects
-            ):
-                return b"".join([self._look_into(b"data: " + line + b"\n\n") for line in objects])
+            if len(objects) > 1 and _is_json(
+                objects[0]
+            ):  # one on each line; half of one at the end is dropped
+                return b"".join(
+                    [self._look_into(b"data: " + line + b"\n\n") for line in objects if _is_json(line)]
+                )
             event = b"data: " + data + b"\n\n"
         if not data:
+            if b'"choices"' in event and not event.lstrip().startswith(b":"):
+                raise FailedAnswer(502, reason="a part of the answer that no client reads")
             return event  # a comment, or nothing
-        is_error = bool(told) or any(
-            line[6:].strip() == b"error" for line in lines if line.startswith(b"event:")
-        )
+        name = next((line[6:].strip().lower() for line in lines if line.startswith(b"event:")), b"")
+        is_error = bool(told) or _FAILED_EVENT.search(name) is not None
         try:
             content = parse(data)
         except ValueError:
+            if name in _KEEPS_ALIVE:
+                return b":\n\n"
             if is_error or b'"choices"' not in data:
                 raise FailedAnswer(502, data.decode(errors="replace")) from None
+            self.has_choice = True
             self._count(event)
             return event
         error = error_in(content, is_error=is_error)
@@ -260,11 +272,19 @@ class EventStream:
             index = int(index)
         index = index if isinstance(index, int) else 0
         self._begun.add(index)
+        if index in self._finished and written(b"".join(texts_in([choice]))).pieces:
+            self._go_on(index)
         end = end_of(choice)
         self._says_no_end = not end and "finish_reason" in choice
         if end:
             self._is_repeated = self._is_repeated or index in self._finished
             self._finished.add(index)
+
+    def _go_on(self, *indexes: int) -> None:
+        """A text came after the end of its choice: so that was none, or the text is of another choice."""
+        self._finished.difference_update(indexes)
+        self._begun.update(indexes)
+        self.goes_on = self._is_repeated = True
 
     def _note_usage(self, content: Any) -> None:
         reported = read_usage(content)
@@ -298,6 +318,14 @@ async def read_piece(content: aiohttp.StreamReader) -> bytes:
 
 def _is_only_usage(content: Any) -> bool:
     return isinstance(content, dict) and not content.get("choices") and isinstance(content.get("usage"), dict)
+
+
+def _is_json(line: bytes) -> bool:
+    try:
+        parse(line)
+    except ValueError:
+        return False
+    return True
 
 
 def _is_half(event: bytes) -> bool:

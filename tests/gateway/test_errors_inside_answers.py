@@ -114,6 +114,8 @@ NO_ERRORS = {
     "MiniMax": {"base_resp": {"status_code": 0, "status_msg": ""}},
     "Spark": {"code": 0, "message": "Success", "sid": "x"},
     "SiliconFlow": {"code": 20000, "message": "Ok", "status": True},
+    "a number of success": {"code": 10000, "msg": "请求成功"},
+    "a number without a sentence": {"code": 10000},
     "a code of HTTP": {"code": 200, "msg": "success", "success": True},
     "words": {"code": "Success", "message": "", "status": "completed", "error_code": "0", "error_msg": "success"},
     "WeChat's style": {"errcode": 0, "errmsg": "ok"},
@@ -239,7 +241,9 @@ def test_of_two_choices_that_are_told_as_one_nothing_is_exact(shared_road, scrip
     ("indexes", "is_exact"), [((0, 1), True), ((0, 0), False), (("0", "1"), True), ((0,), True)]
 )
 def test_nor_in_a_stream(shared_road, scripted, indexes, is_exact):
-    pieces = [spoken(one) for one in indexes] * 3 + [spoken(one, "", "stop") for one in indexes]
+    pieces = [spoken(one) for one in indexes] * 2
+    for one in indexes:  # the first choice may end before the other has said all
+        pieces += [spoken(one), spoken(one, "", "stop")]
     scripted.says(events=[*pieces, TOLD, DONE])
     assert call(shared_road, scripted.key, n=2, stream=True).text.count("[DONE]") == 1
     event = recorded(shared_road, scripted.key)
@@ -255,6 +259,12 @@ STRANGE_FORMS = {
     "JSON with empty lines": [one + b"\n" for one in lines(*WORDS, end(), TOLD)],
     "JSON over several lines": [json.dumps(one, indent=1).encode() + b"\n\n" for one in (*WORDS, end(), TOLD)],
     "a mark in quotation marks": [*WORDS, end(), TOLD, b'data: "[DONE]"\n\n'],
+    "JSON lines that break": [*lines(*WORDS, end(), TOLD), b'{"choices":[{"ind'],
+    "a heartbeat in words": [b"event: ping\ndata: still here\n\n", *WORDS, end(), TOLD, DONE],
+    "text after an end that was none": [*WORDS[:3], end(), *WORDS[3:], end(), TOLD, DONE],
+    "an end in every piece": [*[spoken(0, "word ", "stop")] * 6, TOLD, DONE],
+    "a byte order mark in each": [
+        *[b"\xef\xbb\xbfdata: " + json.dumps(one).encode() + b"\n\n" for one in (*WORDS, end(), TOLD)], DONE],
     "two marks": [*WORDS, end(), TOLD, DONE, DONE],
     "old Macs' line ends": [
         b"".join(b"data: " + json.dumps(one).encode() + b"\r\r" for one in (*WORDS, end(), TOLD)) + b"data: [DONE]\r\r"
@@ -289,9 +299,46 @@ def test_a_stream_in_a_strange_form_is_whole_and_reaches_the_client(shared_road,
     assert (event.status, event.is_exact, event.tokens.input, event.tokens.output) == ("ok", True, 12, 6)
 
 
+@pytest.mark.parametrize("name", ["error", "Error", "response.failed", "stream_error", "exception"])
+def test_an_event_whose_name_speaks_of_an_error_is_one(shared_road, scripted, name):
+    scripted.says(
+        events=[*WORDS, 0.2, b"event: " + name.encode() + b'\ndata: {"info": "x"}\n\n', end(), TOLD, DONE]
+    )
+    assert "[DONE]" not in call(shared_road, scripted.key, stream=True).text
+    assert recorded(shared_road, scripted.key).status == "error"
+
+
+def test_a_stream_that_ends_every_piece_is_heard_to_its_end(shared_road, scripted):
+    """It was cut five seconds after the first of them, as a whole answer."""
+    piece = spoken(0, "word ", "stop")
+    scripted.says(events=[piece, piece, *[2.0, piece] * 4, TOLD, DONE])
+    answer = call(shared_road, scripted.key, stream=True)
+    assert (written(answer), answer.text.count("[DONE]")) == ("word " * 6, 1)
+    event = recorded(shared_road, scripted.key)
+    assert (event.status, event.is_exact, event.tokens.output) == ("ok", True, 6)
+
+
+def test_a_part_of_an_answer_that_no_client_reads_makes_it_an_error(shared_road, scripted):
+    lost = b"\x00data: " + json.dumps(chunk()).encode() + b"\n\n"
+    scripted.says(events=[*WORDS, 0.2, lost, end(), TOLD, DONE])
+    assert "[DONE]" not in call(shared_road, scripted.key, stream=True).text
+    assert recorded(shared_road, scripted.key).status == "error"
+
+
+@pytest.mark.parametrize("breaks", [[], [None]], ids=["end", "break"])
+def test_a_text_after_the_end_of_its_choice_needs_another_end(shared_road, scripted, breaks):
+    scripted.says(events=[*WORDS[:3], end(), 0.2, *WORDS[3:], 0.2, *breaks])
+    answer = call(shared_road, scripted.key, stream=True)
+    assert "[DONE]" not in answer.text
+    event = recorded(shared_road, scripted.key)
+    assert (event.status, event.is_exact, event.tokens.output) == ("error", False, 10)
+
+
 NO_STREAMS = {
     "a page": ([b"<html><body>\n\nplease log in</body></html>"], "text/html"),
     "a page as events": ([b"<html>\n\n<body>please log in</body>\n\n"], "text/event-stream"),
+    "another field": ([b"Data: " + json.dumps(one).encode() + b"\n\n" for one in WORDS] + [DONE], "text/event-stream"),
+    "indented": ([b" data: " + json.dumps(one).encode() + b"\n\n" for one in WORDS] + [DONE], "text/event-stream"),
     "only comments": ([b": ping\n\n"] * 3, "text/event-stream"),
     "only a mark": ([DONE], "text/event-stream"),
     "Ollama's own lines": (

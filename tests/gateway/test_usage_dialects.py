@@ -210,7 +210,15 @@ IMPOSSIBLE = {
         openai(12, 6, **details(cached_tokens=5000)), TokenCounts(input=12, output=6)),
     "reasoning larger than the completion, and a total without it": (
         openai(12, 6, 18, **details_out(reasoning_tokens=5000)), TokenCounts(input=12, output=6)),
-    "sound larger than the prompt": (openai(12, 6, 18, **details(audio_tokens=5000)), TokenCounts(audio=12, output=6)),
+    "sound larger than the prompt": (openai(12, 6, 18, **details(audio_tokens=5000)), TokenCounts(input=12, output=6)),
+    "images larger than the prompt": (
+        openai(12, 6, 18, **details(image_tokens=5000)), TokenCounts(input=12, output=6)),
+    "sound larger than the completion": (
+        openai(12, 6, 18, **details_out(audio_tokens=5000)), TokenCounts(input=12, output=6)),
+    "images larger than the completion": (
+        openai(12, 6, 18, **details_out(image_tokens=5000)), TokenCounts(input=12, output=6)),
+    "a total larger than any answer": (openai(12, 6, 9_999_999), TokenCounts(input=12, output=6)),
+    "a total larger than thoughts without a name": (openai(12, 6, 200_000), TokenCounts(input=12, output=6)),
 }  # fmt: skip
 
 
