@@ -13,7 +13,7 @@ _SHOWN = 200  # characters of a path in messages and logs
 # Of two of these, one reader obeys the first and another the last.
 _ONCE = frozenset(
     (b"authorization", b"x-tenant-id", b"x-project-id", b"x-trace-id", b"x-routing-strategy", b"content-length",
-     b"transfer-encoding")
+     b"transfer-encoding", b"host")
 )  # fmt: skip
 
 Scope = dict[str, Any]

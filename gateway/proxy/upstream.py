@@ -30,6 +30,7 @@ from gateway.proxy.separation import Apart
 
 _OURS = (401, 402, 403, 404, 405, 407, 408, 425)  # the client did nothing wrong: our route or account did
 _DOWN = (502, 503, 504)
+_MOST_SILENT = 2  # backends that one caller waits for in vain
 # Said by a server that runs: its own trouble, or that of this one call.
 _FROM_A_WORKING_BACKEND = (500, 501, *_OURS)
 
@@ -74,6 +75,7 @@ class _Trouble:
         self._limited: Refusal | None = None
         self._other: Refusal | None = None
         self._is_all_reached = True
+        self._silent = 0
 
     def unreachable(self, backend: Backend) -> None:
         """There is no connection to it."""
@@ -84,6 +86,16 @@ class _Trouble:
         """The connection broke before there was an answer."""
         self._router.failed(backend, "disconnect")
         self._other = _backend_failed()
+
+    def silent(self, backend: Backend) -> None:
+        """It took the call and did not begin to answer in time. Raises the refusal if it is the second one."""
+        self._router.failed(backend, "timeout", is_reachable=True)
+        self._other = Refusal(
+            504, "backend_timeout", "The model did not answer in time. Try again.", kind="server_error"
+        )
+        self._silent += 1
+        if self._silent >= _MOST_SILENT:
+            raise self._other
 
     def fault(self, backend: Backend, fault: BackendFault) -> None:
         """An answer that is none. Raises the refusal at once if the call itself is at fault."""
@@ -142,9 +154,10 @@ async def ask(
 ) -> None:
     """Send a call to one backend after the other until one answers; `take` passes a 2xx answer on.
 
-    The next one is tried if a backend cannot be connected to, hangs up before its first byte, says 429 or 5xx, or
-    what only its own trouble explains (401, 404 …), or if `take` raises BackendFault: nothing was sent on yet, and
-    the answer is none. After `take` has returned or raised anything else, the connection is closed.
+    The next one is tried if a backend cannot be connected to, hangs up before its first byte, is silent until its
+    time is up (two at most), says 429 or 5xx, or what only its own trouble explains (401, 404 …), or if `take` raises
+    BackendFault: nothing was sent on yet, and the answer is none. After `take` has returned or raised anything else,
+    the connection is closed.
 
     Raises Refusal: 503 if no backend could be reached, 502 or 504 if those reached failed, 429 if all said so, 4xx
     as the backend said it.
@@ -167,10 +180,8 @@ async def ask(
             trouble.unreachable(backend)
             continue
         except TimeoutError:
-            router.failed(backend, "timeout")
-            raise Refusal(
-                504, "backend_timeout", "The model did not answer in time. Try again.", kind="server_error"
-            ) from None
+            trouble.silent(backend)
+            continue
         except aiohttp.ClientError:
             trouble.disconnected(backend)
             continue

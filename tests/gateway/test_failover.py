@@ -115,6 +115,40 @@ def test_another_backend_answers_when_one_says_200_and_then_nothing(impatient_ro
     assert (event.status, event.http_status, event.tokens.total) == ("error", 502, 0)
 
 
+def test_another_backend_answers_when_one_takes_a_call_and_says_nothing(shared_road):
+    before, model = shared_road.settings, "aurora-silent"
+    shared_road.settings = SettingsConfig(response_timeout_seconds=0.4)
+    third = ScriptedBackend("third")
+    mute = [socket.create_server(("127.0.0.1", 0)) for _ in range(2)]
+    places = [
+        third.backend(id=f"mute-{at}", url=f"http://127.0.0.1:{one.getsockname()[1]}/v1", priority=at)
+        for at, one in enumerate(mute)
+    ]
+    try:
+        key = add_route(shared_road, model, places[0], third.backend(priority=1))
+        for is_stream in (False, True, False, True, False):
+            if is_stream:
+                third.says(events=[*WORDS, end(), TOLD, DONE])
+            else:
+                third.says(plain())
+            assert call(shared_road, key, model, stream=is_stream).status_code == 200
+        assert len(third.asked) == 5
+        shared_road.routes = [route for route in shared_road.routes if route.model != model]
+        key = add_route(shared_road, model, *places, third.backend(priority=2))
+        assert call(shared_road, key, model).status_code == 200  # the first one is ejected by now
+        shared_road.routes = [route for route in shared_road.routes if route.model != model]
+        key = add_route(shared_road, model, *places)
+        answer = call(shared_road, key, model)
+        assert (answer.status_code, answer.json()["error"]["code"]) == (504, "backend_timeout")
+    finally:
+        for one in mute:
+            one.close()
+        third.close()
+        shared_road.settings = before
+        shared_road.routes = [route for route in shared_road.routes if route.model != model]
+        shared_road.publish()
+
+
 def test_nobody_else_is_asked_when_one_falls_silent_after_something_was_sent(impatient_road, pair):
     first, second = pair
     first.says(events=[*WORDS, 4.0])
