@@ -203,6 +203,15 @@ def reconcile(pk: UUID | str, *, cluster: ClusterDoor | None = None) -> None:
             observation.record(wanted, observed, is_applied=True)
 
 
+def note_too_slow(pk: UUID | str) -> None:
+    """Write down that a cluster did not come to an end with a deployment in the time that a worker has."""
+    wanted = Deployment.objects.living().with_names().filter(pk=pk).first()
+    if wanted is not None:
+        observation.record_unreachable(
+            wanted, "The cluster answers too slowly: it kept a worker for a minute."
+        )
+
+
 def reconcile_what_is_due() -> int:
     """Enqueue a reconciliation of every deployment that it is time to look at; return how many.
 

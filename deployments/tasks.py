@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from celery import shared_task
+from celery.exceptions import SoftTimeLimitExceeded
 
 from deployments import actions, connection, judgement
 from deployments.cluster.base import TemporaryClusterError
@@ -39,9 +40,12 @@ SCHEDULE = {
     soft_time_limit=60,
 )
 def reconcile_deployment(pk: str) -> None:
-    """Make the cluster match one deployment."""
+    """Make the cluster match one deployment. A cluster that lets us wait for too long counts as away."""
     with platform_scope("reconcile a deployment", is_routine=True):
-        actions.reconcile(pk)
+        try:
+            actions.reconcile(pk)
+        except SoftTimeLimitExceeded:
+            actions.note_too_slow(pk)
 
 
 @shared_task(soft_time_limit=30)

@@ -2,8 +2,10 @@
 
 import threading
 from contextvars import copy_context
+from datetime import timedelta
 
 import pytest
+from celery.exceptions import SoftTimeLimitExceeded
 from django.core.exceptions import PermissionDenied, ValidationError
 from django.db import connection
 from django.utils.timezone import now
@@ -356,3 +358,18 @@ def test_a_change_of_ours_is_no_drift(deployment, cluster, operator):
     scale_deployment(deployment.pk, 3, by=operator)
     reconcile(deployment.pk, cluster=cluster)
     assert drift_lines() == []
+
+
+def test_a_cluster_that_takes_a_workers_time_is_away(deployment, cluster, monkeypatch):
+    reconcile(deployment.pk, cluster=cluster)
+
+    def hang(manifests):
+        raise SoftTimeLimitExceeded
+
+    monkeypatch.setattr(cluster, "apply", hang)
+    monkeypatch.setattr(actions, "get_cluster", lambda row: cluster)
+    tasks.reconcile_deployment(str(deployment.pk))
+    row = seen(deployment)
+    assert row.conditions[0]["reason"] == "ClusterAway"
+    assert row.state == State.DEGRADED
+    assert row.next_look_at > now() + timedelta(seconds=30)
