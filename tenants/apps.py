@@ -45,7 +45,9 @@ def give_staff_roles_their_permissions(sender: AppConfig, using: str, **kwargs: 
             content_type__app_label=sender.label, codename__in=codenames
         )
         group, _ = Group.objects.using(using).get_or_create(name=str(role))
-        group.permissions.add(*permissions)
+        # With the console's role, which only reads them, nothing can be missing: it migrates nothing.
+        if missing := permissions.exclude(group=group):
+            group.permissions.add(*missing)
 
 
 def give_tenant_roles_their_permissions(sender: AppConfig, using: str, **kwargs: Any) -> None:

@@ -164,8 +164,10 @@ DECLARE
     found record;
 BEGIN
     GRANT USAGE ON SCHEMA public TO {CONSOLE_ROLE};
+    -- Databases of before PostgreSQL 15 let everybody create here: a function there could stand in for one of ours.
+    REVOKE CREATE ON SCHEMA public FROM PUBLIC, {CONSOLE_ROLE};
     FOR found IN
-        SELECT c.oid::regclass AS name, c.relkind, c.relispartition, audit.rights AS audit_rights,
+        SELECT c.oid::regclass AS name, c.relkind, c.relispartition, fixed.rights AS fixed_rights,
                EXISTS (SELECT FROM pg_trigger t
                         WHERE t.tgrelid = c.oid AND t.tgfoid = to_regproc('refuse_change')
                           AND t.tgqual IS NULL AND t.tgtype & 24 = 24) AS only_grows
@@ -173,7 +175,11 @@ BEGIN
           LEFT JOIN (VALUES  -- all else happens to the trail through functions, which ask for a record of it
               ('tenants_auditentry', 'SELECT, INSERT'), ('tenants_auditseal', 'SELECT, INSERT'),
               ('tenants_auditunsealed', 'SELECT, DELETE'), ('tenants_auditredaction', 'SELECT'),
-              ('tenants_auditpruning', 'SELECT')) audit (relname, rights) ON audit.relname = c.relname
+              ('tenants_auditpruning', 'SELECT'),
+              -- Who may do what by which name: `migrate` writes it. The console puts people into groups, and erases.
+              ('auth_permission', 'SELECT'), ('django_content_type', 'SELECT'), ('auth_group_permissions', 'SELECT'),
+              ('tenants_user_user_permissions', 'SELECT, DELETE'), ('guardian_userobjectpermission', 'SELECT, DELETE')
+          ) fixed (relname, rights) ON fixed.relname = c.relname
          WHERE c.relnamespace = 'public'::regnamespace AND c.relkind IN ('r', 'p', 'v', 'S')
     LOOP
         IF found.relkind = 'S' THEN
@@ -186,9 +192,9 @@ BEGIN
             EXECUTE format('REVOKE ALL ON %s FROM {CONSOLE_ROLE}', found.name);
         ELSIF found.name = 'django_migrations'::regclass THEN
             EXECUTE format('GRANT SELECT ON %s TO {CONSOLE_ROLE}', found.name);
-        ELSIF found.audit_rights IS NOT NULL THEN
+        ELSIF found.fixed_rights IS NOT NULL THEN
             EXECUTE format('REVOKE ALL ON %s FROM {CONSOLE_ROLE}', found.name);
-            EXECUTE format('GRANT %s ON %s TO {CONSOLE_ROLE}', found.audit_rights, found.name);
+            EXECUTE format('GRANT %s ON %s TO {CONSOLE_ROLE}', found.fixed_rights, found.name);
         ELSIF found.only_grows THEN
             EXECUTE format('REVOKE ALL ON %s FROM {CONSOLE_ROLE}', found.name);
             EXECUTE format('GRANT SELECT, INSERT ON %s TO {CONSOLE_ROLE}', found.name);

@@ -80,6 +80,16 @@ def test_a_function_of_a_later_migration_is_caught():
 
 
 @pytest.mark.as_owner
+def test_nobody_makes_a_function_that_stands_in_for_one_of_ours():
+    """Databases that were made before PostgreSQL 15 let everybody create in the schema `public`."""
+    with connection.cursor() as cursor:
+        cursor.execute(f"GRANT CREATE ON SCHEMA public TO PUBLIC, {CONSOLE_ROLE}")
+        raise_walls()
+        cursor.execute("SELECT has_schema_privilege(%s, 'public', 'CREATE')", [CONSOLE_ROLE])
+        assert cursor.fetchone() == (False,)
+
+
+@pytest.mark.as_owner
 def test_granting_again_changes_nothing():
     rights = (
         "SELECT proname, proacl::text, proconfig FROM pg_proc WHERE pronamespace = 'public'::regnamespace"
