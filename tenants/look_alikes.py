@@ -7,6 +7,7 @@ accents, spaces and punctuation, which the standard tells apart, do not tell two
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from typing import Final
 
@@ -30,28 +31,38 @@ _ALWAYS: Final = _table({
 _LUNATE: Final = str.maketrans("ϲϹ", "cC")
 # Besides, in words that mix scripts, where only the look can be meant.
 _MIXED: Final = _table({
-    "a": "ɑᴀꭺᎪⲁ", "b": "ьъƅʙᏏꮟᏴɓⲃ", "c": "ᴄⲥꮯᏟ", "d": "ᴅꮷᑯɗᎠ", "e": "єҽɛᴇэɘ℮Ꭼⲉ", "f": "ϝƒꜰẝ", "g": "ɡցɢᶃᏀ",
-    "h": "һհʜꮒђћᎻⲏ", "i": "ɩɪӏꭵɨⲓ", "k": "ĸᴋⲕқҝᏦ", "l": "ӏǀ∣ʟⵏɭᏞ", "m": "ᴍⅿʍᎷⲙ", "n": "пηոռɴŋπɲɳⲛ",
-    "o": "σօסهᴏθюФф๐໐०০੦૦௦೦൦ⲟꬽɵ",
-    "p": "ᴘρþϸꮲⲣᏢ", "q": "գզ", "r": "ʀꮁꭇⲅяᎡᏒ", "s": "ꜱꮪʂᏕտ", "t": "ᴛꭲŧƭᎢⲧ", "u": "սυᴜꭎцʋμ", "v": "νѵᴠꮩⱱᏙ",
-    "w": "шщɯաᴡꮃωѡᏔᏤ", "x": "×ⅹ᙮ҳⲭ", "y": "үγʏყꭚўᎩᎽⲩ", "z": "ᴢꮓʐƶᏃⲍ", "3": "ӡʒȝэ", "4": "чᏎ", "6": "бᏮ", "j": "Ꭻᴊ",
+    "a": "ɑᴀꭺᎪⲁʌ", "b": "ьъƅʙᏏꮟᏴɓⲃ", "c": "ᴄⲥꮯᏟ", "d": "ᴅꮷᑯɗᎠ", "e": "єҽɛᴇэɘ℮Ꭼⲉ", "f": "ϝƒꜰẝք", "g": "ɡցɢᶃᏀ",
+    "h": "һհʜꮒђћᎻⲏ", "i": "ɩɪӏꭵɨⲓ", "k": "ĸᴋⲕқҝᏦ", "l": "ӏǀ∣ʟⵏɭᏞןוا", "m": "ᴍⅿʍᎷⲙ", "n": "пηոռɴŋπɲɳⲛ",
+    "o": "σօסهᴏθюФф๐໐०০੦૦௦೦൦ⲟꬽɵ౦၀〇ဝഠଠᄋ",
+    "p": "ᴘρþϸꮲⲣᏢ", "q": "գզ", "r": "ʀꮁꭇⲅяᎡᏒ", "s": "ꜱꮪʂᏕտƨ", "t": "ᴛꭲŧƭᎢⲧ", "u": "սυᴜꭎцʋμ", "v": "νѵᴠꮩⱱᏙ",
+    "w": "шщɯաᴡꮃωѡᏔᏤ", "x": "×ⅹ᙮ҳⲭ", "y": "үγʏყꭚўᎩᎽⲩ", "z": "ᴢꮓʐƶᏃⲍ", "3": "ӡʒȝэ", "4": "чᏎ", "5": "ƽ", "6": "бᏮ",
+    "j": "Ꭻᴊ",
 })  # fmt: skip
 # Scripts whose letters are mostly drawn as Latin ones: a word of them alone may be meant to be read as Latin.
 _DRAWN_AS_LATIN: Final = frozenset(("CHEROKEE", "COPTIC"))
 # Greek letters that look like another Latin one when they are small; in mixed words the capital is looked at first.
-_GREEK_CAPITALS: Final = str.maketrans("ΗΝΥΡΜΙΧ", "HNYPMIX")
-# Letters whose accent is no combining mark.
-_STROKES: Final = str.maketrans(
-    {"ø": "o", "đ": "d", "ħ": "h", "ł": "l", "ŧ": "t", "ƀ": "b", "æ": "ae", "œ": "oe", "ı": "i", "ȷ": "j"}
-)
-_ONE: Final = str.maketrans({"i": "l", "1": "l", "|": "l", "!": "l", "0": "o"})
+_GREEK_CAPITALS: Final = str.maketrans("ΗΝΥΡΜΙΧΛ", "HNYPMIXA")
+# Katakana that is drawn as a Chinese character is.
+_KATAKANA: Final = str.maketrans("エトロニハタカ囗囯", "工卜口二八夕力口国")
+# Letters whose accent is no combining mark, beside those whose name says "with stroke" or the like.
+_STROKES: Final = str.maketrans({"æ": "ae", "œ": "oe", "ı": "i", "ȷ": "j", "ð": "d", "ꝏ": "oo", "ɢ": "g"})
+_LATIN_WITH: Final = re.compile("LATIN (?:SMALL |CAPITAL )?LETTER ([A-Z]) WITH ")
+_ONE: Final = str.maketrans({"i": "l", "1": "l", "0": "o"} | dict.fromkeys("|!¦⎸⎹⏐│┃❘", "l"))
 _IN_WORDS: Final = str.maketrans({
     "2": "z", "3": "e", "4": "a", "5": "s", "7": "t", "8": "b", "9": "g", "$": "s", "€": "e", "@": "a",
+    "¢": "c", "£": "l", "¥": "y", "฿": "b",
 })  # fmt: skip
 _PAIRS: Final = (("rn", "m"), ("vv", "w"))
 # Letters by their category, which look like apostrophes, accents and colons beside a letter.
-_LIKE_APOSTROPHES: Final = frozenset(map(chr, (*range(0x2B9, 0x300), 0x374, 0x7F4, 0x7F5, 0xA78B, 0xA78C)))
+_LIKE_APOSTROPHES: Final = frozenset(
+    map(chr, (*range(0x2B9, 0x300), 0x374, 0x7F4, 0x7F5, 0xA78B, 0xA78C, 0xA78F, *range(0xA4F8, 0xA4FE)))
+)
 _NO_SEPARATORS: Final = frozenset("|!$€@")
+_OF_A_BRAND: Final = re.compile("[®©™℠Ⓡⓒ]")  # they say that the name is somebody's
+_DASHES: Final = re.compile("[ーヽヾ]")  # in a word with Latin letters
+_LATIN: Final = re.compile("[a-z]")
+# Scripts whose letters are compared without whatever marks stand on them.
+_WITHOUT_MARKS: Final = frozenset(("LATIN", "GREEK", "CYRILLIC", "ARMENIAN", "CHEROKEE", "COPTIC", "LISU"))
 
 
 def skeleton(name: str) -> str:
@@ -59,10 +70,10 @@ def skeleton(name: str) -> str:
 
     Two names whose skeletons are equal look alike. A skeleton is for comparing and shown to nobody.
     """
-    text = ""
-    for word in _words(unicodedata.normalize("NFKC", name.translate(_LUNATE))):
-        read = _read(word)
-        text += f" {read}" if read[:1].isdigit() and text[-1:].isdigit() else read
+    text, is_behind_digit = "", False
+    for word in _words(unicodedata.normalize("NFKC", _OF_A_BRAND.sub(" ", name.translate(_LUNATE)))):
+        text += f" {_read(word)}" if is_behind_digit and word[0].isdecimal() else _read(word)
+        is_behind_digit = word[-1].isdecimal()
     for pair, letter in _PAIRS:
         text = text.replace(pair, letter)
     return text or unicodedata.normalize("NFKC", name).casefold()
@@ -81,26 +92,50 @@ def _separates(letter: str) -> bool:
 def _read(word: str) -> str:
     """One word in small letters without accents, its look-alikes and the digits in it read as letters.
 
-    A number stays a number, so that "Team 5" is not "Team S".
+    A number stays a number, so that "Team 5" is not "Team S"; but nobody tells "Team 1" from "Team l".
     """
     word = word.rstrip("!")
     if word.isdecimal():
-        return "".join(str(unicodedata.decimal(digit)) for digit in word)
-    if is_mixed := _is_mixed(word):
-        word = word.translate(_GREEK_CAPITALS)
-    word = _small(word).translate(_STROKES)
-    if is_mixed:
-        word = word.translate(_MIXED)
-    word = word.translate(_ALWAYS)
-    if any(letter.isalpha() for letter in word):
-        word = word.translate(_IN_WORDS)
-    return word.translate(_ONE)
+        number = "".join(str(unicodedata.decimal(digit)) for digit in word)
+        return number.translate(_ONE) if set(number) <= {"0", "1"} else number
+    read = _small(word).translate(_STROKES)
+    if _is_mixed(word):
+        meant = _small(word.translate(_GREEK_CAPITALS)).translate(_STROKES).translate(_MIXED)
+        if not any(map(_has_no_look, meant)):
+            read = _DASHES.sub("", meant) if _LATIN.search(meant) else meant
+    read = "".join(map(_plain, read)).translate(_ALWAYS).translate(_KATAKANA)
+    if any(letter.isalpha() for letter in read):
+        read = read.translate(_IN_WORDS)
+    return read.translate(_ONE)
+
+
+def _has_no_look(letter: str) -> bool:
+    """Whether it is a Greek or Cyrillic letter that looks like no Latin one: its word is meant in that script."""
+    return letter.translate(_ALWAYS) == letter and unicodedata.name(letter, "").startswith(
+        ("GREEK", "CYRILLIC")
+    )
+
+
+def _plain(letter: str) -> str:
+    """A Latin letter without its stroke, hook or tail; a digit of any script as ours."""
+    if letter.isascii():
+        return letter
+    if letter.isdecimal():
+        return str(unicodedata.decimal(letter))
+    found = _LATIN_WITH.match(unicodedata.name(letter, ""))
+    return found[1].lower() if found else letter
 
 
 def _small(word: str) -> str:
-    """Folded to small letters, without the accents of Latin, Greek and Cyrillic."""
+    """Folded to small letters, without the accents of Latin, Greek and Cyrillic, and what else stands on these."""
     text = unicodedata.normalize("NFKC", word.casefold()).casefold()
-    kept = (letter for letter in unicodedata.normalize("NFD", text) if not _is_accent(letter))
+    kept, script = [], ""
+    for letter in unicodedata.normalize("NFD", text):
+        if unicodedata.category(letter)[0] != "M":
+            script = unicodedata.name(letter, "").partition(" ")[0]
+        elif script in _WITHOUT_MARKS or _is_accent(letter):
+            continue
+        kept.append(letter)
     return unicodedata.normalize("NFC", "".join(kept))
 
 
@@ -113,7 +148,11 @@ def _is_mixed(word: str) -> bool:
 
     So it is where all are of a script that is drawn as Latin is.
     """
-    letters = [letter for letter in unicodedata.normalize("NFD", word) if letter.isalpha()]
+    letters = [
+        letter
+        for letter in unicodedata.normalize("NFD", word)
+        if letter.isalpha() or (letter.isnumeric() and not letter.isascii())
+    ]
     scripts = {unicodedata.name(letter, "").partition(" ")[0] for letter in letters}
     return (
         len(scripts) > 1

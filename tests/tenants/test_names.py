@@ -185,7 +185,15 @@ def test_no_tenant_gets_a_name_that_looks_like_anothers(lab, owner, operator, na
      # of one other script throughout
      ("Ace", "асе"), ("Oslo", "Оѕӏо"), ("Bosch", "Воѕсһ"), ("sony", "ѕопу"), ("BMW", "ВМШ"), ("dove", "ԁоѵе"),
      ("lob", "ӏоЬ"), ("uno", "սոօ"), ("hun", "հսո"), ("acme", "ⲁⲥⲙⲉ"), ("ACE", "ᎪᏟᎬ"), ("now", "поω"), ("wax", "ωαχ"),
-     ("Aurora Ace", "Aurora асе"), ("Cash", "Саѕһ"), ("Elf", "Еӏғ")],
+     ("Aurora Ace", "Aurora асе"), ("Cash", "Саѕһ"), ("Elf", "Еӏғ"),
+     # strokes, hooks and circles; digits and marks of other scripts; signs of a brand
+     ("Aurora", "Auroɾa"), ("Aurora", "Ȧuroɍⱥ"), ("Bank", "Bɑnƙ"), ("Dell", "Ðell"), ("Dell", "Ɖell"), ("Go", "Ꞡo"),
+     ("Samsung", "SɅMSUNG"), ("Samsung", "SΛMSUNG"), ("Sun", "Ƨun"), ("Google", "Gꝏgle"),
+     ("Google", "Go໐gle"), ("Google", "G〇〇gle"), ("Google", "Gഠଠgle"), ("Google", "Gဝ০gle"), ("Google", "Gㅇㅇgle"),
+     ("Google", "Googןe"), ("Google", "Googاe"), ("Google", "Goog│e"), ("Bell", "฿ell"), ("Yen", "¥en"),
+     ("Siemens", "Siemensَ"), ("Siemens", "Siemensꞏ"), ("Siemens", "Siemensꓸ"), ("Wolf", "Wolf®"), ("Wolf", "Wolf™"),
+     ("Wolf", "Wolfー"), ("Team 1", "Team l"), ("Team 10", "Team IO"), ("Team 1", "Team ١"), ("Ελλάς", "Eλλάς"),
+     ("中国银行", "中囯银行"), ("人力", "人カ")],
 )  # fmt: skip
 def test_other_look_alikes(operator, one, other):
     create_tenant(by=operator, slug="one", name=one)
@@ -195,10 +203,12 @@ def test_other_look_alikes(operator, one, other):
 
 def test_names_that_differ_for_a_reader_are_all_free(operator):
     names = [
-        "Team 5", "Team S", "Team 51", "Team 5-1", "Unit 2", "Unit Z", "C", "C++", "日本銀行", "日本支店",
+        "Team 5", "Team S", "Team 51", "Team 5-1", "Team 11", "Team 1-1",
+        "Unit 2", "Unit Z", "C", "C++", "日本銀行", "日本支店",
         "वित्त", "वत्त", "Нева", "Nova", "ビル", "ビール", "ᏣᎳᎩ", "ᏣᎳᏥ", "Ἑλλάς",
         "Банк", "Метро", "Шар", "Жар", "Піке", "Рада", "Рада Львів", "Հայ", "Հող", "Երևան", "Κρήτη",
-        "Zurich North", "Zurich South", "!!!", "???", "🐙", "🦊",
+        "Zurich North", "Zurich South", "Λάμδα", "Λάμψη",
+        "ירוק", "ירק", "مصرف", "مسرف", "第一銀行", "第二銀行", "한국", "!!!", "???", "🐙", "🦊",
         *(f"Tenant {number}" for number in range(120)),
     ]  # fmt: skip
     for place, name in enumerate(names):
@@ -243,8 +253,12 @@ def test_the_trail_shows_clean_labels(lab, owner):
 
 @pytest.mark.as_owner
 @pytest.mark.parametrize(
-    "number", ["0029_more_look_alikes", "0030_look_alikes_of_one_script", "0032_two_more_look_alikes"]
-)
+    "number",
+    [
+        "0029_more_look_alikes", "0030_look_alikes_of_one_script", "0032_two_more_look_alikes",
+        "0034_letters_with_strokes_and_circles",
+    ],
+)  # fmt: skip
 def test_skeletons_of_before_are_computed_again(number):
     migration = importlib.import_module(f"tenants.migrations.{number}")
     first, second = TenantFactory(slug="a", name="Aurora Bank"), TenantFactory(slug="b", name="Second")
