@@ -136,6 +136,22 @@ def test_a_decision_is_of_the_present_round_of_an_open_review(ask, review_of, se
     refused(DECISION, staff("security-reviewer").pk)
 
 
+@pytest.mark.parametrize("moment", ["now() + interval '1 year'", "now() - interval '1 year'"])
+def test_a_decision_is_of_its_time(ask, review_of, security_reviewer, moment):
+    """A grant lasts from the decision on: one of next year would last a year longer."""
+    asked = ask()
+    with connection.cursor() as cursor:
+        cursor.execute(DECISION.replace("now(), round", f"{moment}, round"), [security_reviewer.pk])
+        cursor.execute("SELECT abs(extract(epoch FROM now() - at)) < 60 FROM catalog_reviewdecision")
+        assert cursor.fetchall() == [(True,)]
+        cursor.execute(f"UPDATE catalog_review SET {APPROVED}")
+    refused(f"UPDATE catalog_accessrequest SET state = 'approved', decided_at = {moment}")
+    with connection.cursor() as cursor:
+        cursor.execute(f"UPDATE catalog_accessrequest SET {APPROVED}")
+    asked.refresh_from_db()
+    assert asked.state == "approved"
+
+
 def test_the_guards_are_for_triggers_alone():
     """Whoever could call them would see past row-level security, or write rows of their own."""
     with connection.cursor() as cursor:

@@ -201,6 +201,14 @@ def test_the_database_keeps_the_issuer(admin, owner, issue):
         PersonalAccessToken.objects.filter(pk=token.pk).update(issued_by=owner)
 
 
+@pytest.mark.parametrize("field", ["digest", "prefix"])
+def test_the_database_keeps_the_secret_that_the_issuer_knows(admin, issue, field):
+    """Else the token that one person issued would be another's, who asks by it and decides."""
+    token, _ = issue(admin)
+    with pytest.raises(DatabaseError, match="who issued it"), transaction.atomic():
+        PersonalAccessToken.objects.filter(pk=token.pk).update(**{field: "0" * 8})
+
+
 def test_who_lost_the_right_since_they_were_asked_issues_none(lab, owner, admin, issue):
     """As in a request that began before the removal was committed: what it remembers of its person is of before."""
     assert admin.has_perm("tenants.manage_tokens", lab)
