@@ -58,8 +58,11 @@ COUNT: Final = "SELECT count(*), coalesce(sum(amount), 0) FROM cost_report"
 
 # What a spreadsheet may take for a formula by its first character, also in the wide form of East Asian keyboards.
 # A number is none: -4711 stays the key that it is.
-_FORMULA: Final = "^[=+@\\t\\r\\n\uff1d\uff0b\uff0d\uff20-]"
+_SIGNS: Final = "=+@\\t\\r\\n\uff1d\uff0b\uff0d\uff20-"
+_FORMULA: Final = f"^[{_SIGNS}]"
 _NUMBER: Final = "^[+-][0-9]+([.,][0-9]+)?$"
+# Excel splits a file at the separator of its country, whatever the file's own is: what follows one begins a cell.
+_WITHIN: Final = f'([,;\\t\\r\\n]"*)(?=[{_SIGNS}])(?![+-][0-9]+([.,][0-9]+)?([,;]|$))'
 _MARK: Final = b"\xef\xbb\xbf"  # by which Excel knows UTF-8
 Format = Export.Format
 
@@ -68,7 +71,8 @@ def spreadsheet_safe(column: str, csv_format: str = Format.PLAIN) -> str:
     """Text that a spreadsheet will not execute: what would be a formula gets an apostrophe, except for programs."""
     if csv_format == Format.RAW:
         return column
-    return f"CASE WHEN {column} ~ '{_FORMULA}' AND {column} !~ '{_NUMBER}' THEN '''' || {column} ELSE {column} END"
+    whole = f"CASE WHEN {column} ~ '{_FORMULA}' AND {column} !~ '{_NUMBER}' THEN '''' || {column} ELSE {column} END"
+    return f"regexp_replace({whole}, '{_WITHIN}', '\\1''', 'g')"
 
 
 def mark_of(csv_format: str) -> bytes:

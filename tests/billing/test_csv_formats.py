@@ -90,6 +90,36 @@ def test_only_the_file_for_programs_holds_formulas(used, finance, project, csv_f
     assert cell == (evil if csv_format == "raw" else f"'{evil}")
 
 
+@pytest.mark.parametrize("csv_format", Export.Format.values)
+@pytest.mark.parametrize(
+    ("evil", "safe"),
+    [
+        ("a;=1+1", "a;'=1+1"),
+        ("a,=1+1;@x", "a,'=1+1;'@x"),
+        ('a;"=1+1', "a;\"'=1+1"),
+        ("a;-cmd|' /C calc'!A0", "a;'-cmd|' /C calc'!A0"),
+        ("a,\uff1d1+1", "a,'\uff1d1+1"),
+        ("=1;=2", "'=1;'=2"),
+    ],
+)
+def test_no_cell_of_another_countrys_excel_begins_with_a_formula(
+    used, finance, project, csv_format, evil, safe
+):
+    """A German Excel splits a file with commas at its semicolons, an English one that with semicolons at its commas."""
+    project.cost_centre = evil
+    project.save()
+    data = built(used, finance, csv_format)
+    [cell] = {row["cost_centre"] for row in read(data, ";" if csv_format == "excel-comma" else ",")}
+    assert cell == (evil if csv_format == "raw" else safe)
+
+
+@pytest.mark.parametrize("centre", ["R&D;-4711", "1,-47.11;x", "a, b; c", "4711-02", "0815", "a=b", "x; -5"])
+def test_other_separators_and_signs_change_nothing(used, finance, project, centre):
+    project.cost_centre = centre
+    project.save()
+    assert {row["cost_centre"] for row in read(built(used, finance, "excel"))} == {centre}
+
+
 def test_the_digest_is_that_of_the_file(used, finance):
     import hashlib
 
