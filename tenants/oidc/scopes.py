@@ -8,19 +8,23 @@ from tenants.roles import TokenScope
 
 # Where providers say what a token may do: RFC 9068, Entra ID and Okta, and others.
 SCOPE_CLAIMS: Final = frozenset({"scope", "scp", "scopes", "permissions"})
+# Rights in another form (RFC 9396, Keycloak): who was given them was not given everything besides.
+OTHER_RIGHTS: Final = frozenset({"authorization_details", "authorization"})
 MEMBERS_SCOPES: Final = frozenset(TokenScope.values) - {TokenScope.PLATFORM}
 
 
 def scopes_of(claims: dict[str, Any]) -> frozenset[str]:
     """The scopes of ours that a token has.
 
-    A token without any scope claim has all of a member's, which are all but `platform`. Every scope claim that is
-    there takes away what it does not name, so one that names none of ours, is empty or is of a wrong type gives
-    nothing. To act as platform staff a token must say so: it passes by the second factor of a sign-in.
+    A token that says nothing about its rights has all of a member's, which are all but `platform`. Every scope claim
+    that is there takes away what it does not name, so one that names none of ours, is empty or is of a wrong type
+    gives nothing; so do rights in another form alone. To act as platform staff a token must say so: it passes by the
+    second factor of a sign-in.
     """
     said = [value for name, value in claims.items() if name.lower() in SCOPE_CLAIMS]
     if not said:
-        return MEMBERS_SCOPES
+        is_limited = any(name.lower() in OTHER_RIGHTS for name in claims)
+        return frozenset() if is_limited else MEMBERS_SCOPES
     return frozenset(TokenScope.values).intersection(*map(_named, said))
 
 

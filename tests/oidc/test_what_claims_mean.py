@@ -158,6 +158,19 @@ def test_a_token_without_any_scope_claim_has_a_members_scopes():
     assert scopes_of(WHO) == MEMBERS_SCOPES == {"read", "requests", "keys", "costs", "manage"}
 
 
+@pytest.mark.parametrize(
+    "rights",
+    [
+        {"authorization_details": [{"type": "payment_initiation"}]},
+        {"authorization": {"permissions": [{"rsname": "letters", "scopes": ["view"]}]}},
+        {"Authorization_Details": []},
+    ],
+)
+def test_a_token_of_rights_in_another_form_has_only_the_scopes_that_it_names(rights):
+    assert scopes_of(WHO | rights) == frozenset()
+    assert scopes_of(WHO | rights | {"scope": "openid read"}) == {"read"}
+
+
 def test_two_scope_claims_give_what_both_name():
     assert scopes_of(WHO | {"scope": "read keys", "scp": ["read", "costs"]}) == {"read"}
     assert scopes_of(WHO | {"scope": "openid", "scp": "read"}) == frozenset()
