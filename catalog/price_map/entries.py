@@ -21,6 +21,7 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 from catalog.price_map.names import read_key
+from tenants.names import clean_name, is_seen
 
 RULES_VERSION: Final = (
     "1"  # raised when the same entry would be read differently: then every offer is compared anew
@@ -31,6 +32,8 @@ EXACTLY: Final = Decimal("0.00000001")
 DEAREST_TOKEN: Final = Decimal(1_000)  # US dollars per million tokens; above, somebody mistook the unit
 DEAREST_REQUEST: Final = Decimal(10_000_000)  # US dollars per million requests: 10 each
 MOST_TOKENS: Final = 1_000_000_000  # of a context window
+LONGEST_KEY: Final = 200
+LONGEST_REASON: Final = 500  # why an entry was refused
 
 # The file's word for a price, and the kind of unit that the ledger counts.
 PRICES: Final = {
@@ -105,6 +108,8 @@ def read_file(text: str) -> ReadFile:
         )
     except (ValueError, RecursionError) as error:
         raise UnreadableFile(f"The file is not JSON: {error}.") from error
+    except ArithmeticError as error:
+        raise UnreadableFile("The file has a number beyond all measure.") from error
     if not isinstance(entries, _Object):
         raise UnreadableFile("The file is not a JSON object of models by name.")
     result = ReadFile()
@@ -117,7 +122,7 @@ def read_file(text: str) -> ReadFile:
                 raise Refused("is in the file more than once")
             result.offers.append(read_entry(key, entry))
         except Refused as reason:
-            result.refused[key] = str(reason)
+            result.refused[clean_name(key, LONGEST_KEY)] = clean_name(str(reason), LONGEST_REASON)
     return result
 
 
@@ -127,8 +132,10 @@ def read_entry(key: str, entry: object) -> ReadOffer:
         raise Refused("is not an object")
     if repeated := getattr(entry, "repeated", None):
         raise Refused(f"states {', '.join(sorted(repeated))} more than once")
-    if not key.strip() or len(key) > 200:
-        raise Refused("has an empty name or one longer than 200 characters")
+    if not key.strip() or len(key) > LONGEST_KEY:
+        raise Refused(f"has an empty name or one longer than {LONGEST_KEY} characters")
+    if not is_seen(key):
+        raise Refused("has a name with characters that cannot be seen")
     provider, mode = entry.get("litellm_provider"), entry.get("mode")
     if not isinstance(provider, str) or not re.fullmatch(r"[a-z0-9][A-Za-z0-9._-]{0,59}", provider):
         raise Refused("names no provider in litellm_provider")
@@ -237,6 +244,8 @@ def _words(entry: dict[str, Any], name: str) -> list[str]:
     value = entry.get(name) or []
     if not isinstance(value, list) or not all(isinstance(word, str) for word in value):
         raise Refused(f"has no list of words in {name}")
+    if not all(map(is_seen, value)):
+        raise Refused(f"has characters that cannot be seen in {name}")
     return sorted(set(value))
 
 
@@ -245,8 +254,11 @@ def _url(entry: dict[str, Any]) -> str:
     value = entry.get("source") or ""
     if not isinstance(value, str):
         raise Refused("has a source that is not text")
-    is_page = urlsplit(value).scheme in {"http", "https"} and not re.search(r"\s", value)
-    return value if is_page and len(value) <= 500 else ""
+    try:
+        is_page = urlsplit(value).scheme in {"http", "https"} and not re.search(r"\s", value)
+    except ValueError:
+        return ""
+    return value if is_page and is_seen(value) and len(value) <= 500 else ""
 
 
 def _date(entry: dict[str, Any]) -> date | None:
