@@ -56,6 +56,7 @@ def in_postgresql(ranges: tuple[tuple[int, int], ...]) -> str:
 
 
 _UNSEEN: Final = re.compile(f"[{_in_python(UNSEEN)}]")
+_UNSEEN_IN_TEXT: Final = re.compile(rf"(?![\n\t\ufffd])[{_in_python(UNSEEN)}]")
 _SPACES: Final = re.compile(f"[ {_in_python(SPACES)}]+")
 NOT_ONE_LINE: Final = f"[{in_postgresql(UNSEEN + SPACES)}]|^ | $|  "
 
@@ -115,6 +116,11 @@ def read_field(
     if not text or (longest is not None and len(text) > longest):
         raise ValidationError({field: [missing]})
     return text
+
+
+def show_unseen(said: str) -> str:
+    """A text that is evidence, lines and all: a mark stands where a character was that cannot be seen."""
+    return _UNSEEN_IN_TEXT.sub("\ufffd", VARIATIONS.sub("", said.replace("\r\n", "\n")))
 
 
 def is_one_line(said: str) -> bool:

@@ -14,7 +14,7 @@ from django.db import connection, models
 
 from tenants.context import current_origin
 from tenants.leaks import NAMES, secret_in, without_secrets
-from tenants.names import clean_name
+from tenants.names import clean_name, show_unseen
 from tenants.scope import current_scope, platform_scope
 
 if TYPE_CHECKING:
@@ -176,7 +176,7 @@ def _columns(
         "acting_as": capacity.acting_as,
         "on_behalf_of": capacity.on_behalf_of,
         "on_behalf_of_label": capacity.on_behalf_of.email if capacity.on_behalf_of else "",
-        "reason": _text(capacity.reason)[:1000],
+        "reason": " ".join(_text(capacity.reason).splitlines())[:1000],
         "details": {_name(name): _plain(value) for name, value in {**capacity.facts, **details}.items()},
         "changes": {
             _name(field): [_plain(before), _plain(after)]
@@ -275,5 +275,6 @@ def _text(text: str) -> str:
 
 
 def _storable(text: str) -> str:
-    """`text` as PostgreSQL can keep it: without NUL and lone surrogates."""
-    return text.replace("\0", "\ufffd").encode("utf-8", "replace").decode()
+    """`text` as PostgreSQL can keep it and everybody can read it: a mark for what cannot be seen, such as NUL, what
+    turns the order of letters round, and half a character."""
+    return show_unseen(text.encode("utf-8", "replace").decode())

@@ -188,6 +188,17 @@ def test_numbers_that_json_readers_disagree_on_are_written_as_text(lab):
     }
 
 
+def test_what_cannot_be_seen_is_shown_and_turns_nothing_round(lab, owner):
+    """Pages and files of others show what somebody wrote: a reason in one line, and every text as it reads."""
+    said = "paid\u202e1000\u202c\u200b by\x1b[2K\u2028me"
+    audit.record(
+        "thing.done", actor=owner, subject=lab, reason=f"{said}\r\nYours", note=f"{said}\nYours ✈\ufe0f"
+    )
+    entry = last("thing.done")
+    assert entry.reason == "paid\ufffd1000\ufffd\ufffd by\ufffd[2K\ufffdme Yours"
+    assert entry.details == {"note": "paid\ufffd1000\ufffd\ufffd by\ufffd[2K\ufffdme\nYours ✈"}
+
+
 @pytest.mark.as_owner
 def test_the_database_refuses_changes(lab):
     """The console's role has no right to; the triggers refuse the tables' owner as well."""
