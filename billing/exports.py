@@ -177,7 +177,7 @@ def build_export(pk: UUID | str) -> None:
 
 
 def file_for_download(pk: UUID | str, *, by: User) -> tuple[Export, Path]:
-    """The file of a finished report, noted in the audit trail, and as read from each tenant that is in it.
+    """The file of a finished report, noted in the audit log, and as read from each tenant that is in it.
 
     Raises:
         Export.DoesNotExist: `by` cannot see such a report.

@@ -66,13 +66,13 @@ def queued_behind(deed, first):
         return outcome.result()[0]
 
 
-def held_up_at(table, deed, *, meanwhile):
-    """Run `deed` until it waits to write to `table`, do and commit `meanwhile`, let go, and return what `deed` returned
-    or raised. So `deed` has read what it decides by, and `meanwhile` changes it."""
+def held_up_at(table, action, *, meanwhile):
+    """Run `action` until it waits to write to `table`, do and commit `meanwhile`, let go, and return what `action`
+    returned or raised. So `action` has read what it decides by, and `meanwhile` changes it."""
     place = {"dbname": connection.settings_dict["NAME"]}
     with ThreadPoolExecutor(1) as thread, psycopg.connect(os.environ["DATABASE_OWNER_URL"], **place) as owner:
         owner.execute(sql.SQL("LOCK TABLE {} IN SHARE MODE").format(sql.Identifier(table)))
-        outcome = thread.submit(copy_context().run, at_the_same_time, deed)
+        outcome = thread.submit(copy_context().run, at_the_same_time, action)
         try:
             _wait_until_blocked(1)
             meanwhile()
