@@ -17,7 +17,7 @@ from redis.asyncio.connection import AbstractConnection
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import RedisError, ResponseError
+from redis.exceptions import ReadOnlyError, RedisError, ResponseError
 
 _CONNECT_SECONDS = 0.2
 _TICK_SECONDS = 0.05
@@ -29,7 +29,10 @@ class NotConnected(Exception):
 
 
 class Line:
-    """Asks one server. Connects when first asked, and again after a connection is lost."""
+    """Asks one server. Connects when first asked, and again after a connection is lost.
+
+    A server that has become a read-only replica is connected to anew: its name may lead elsewhere by now.
+    """
 
     def __init__(self, url: str) -> None:
         self._pool = ConnectionPool.from_url(
@@ -124,6 +127,10 @@ class Line:
                     continue
                 if isinstance(answer, ResponseError):
                     asker.set_exception(answer)
+                    if isinstance(answer, ReadOnlyError):
+                        raise RedisConnectionError(
+                            "the server takes no writes any more: another one has its place"
+                        )
                 else:
                     asker.set_result(answer)
         except Exception as failure:

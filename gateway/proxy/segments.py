@@ -14,7 +14,7 @@ from pathlib import Path
 from gateway.contract import ContractError, UsageEventReport, decode, encode
 
 SUFFIX = ".spool"
-_NAME = re.compile(r"\d{12}\.spool")
+_NAME = re.compile(r"[0-8][0-9]{11}\.spool")  # a number so high that none of its length follows is not ours
 _BEGUN, _VOID = b"begun ", b"void "
 
 
@@ -89,7 +89,7 @@ def find_segments(directory: Path, aside: Path) -> Found:
     for path in sorted(directory.glob(f"*{SUFFIX}")):
         is_numbered = _NAME.fullmatch(path.name) is not None
         if is_numbered:
-            found.next_number = int(path.stem) + 1
+            found.next_number = max(found.next_number, int(path.stem) + 1)
         if not is_numbered or path.is_symlink() or not path.is_file():
             found.problems.append(_set_aside(path, aside))
             continue

@@ -321,9 +321,14 @@ class Spool:
     def _open_segment(self) -> None:
         if not self._is_found:
             self._find()
-        path = self._directory / f"{self._next_number:012d}{SUFFIX}"
-        self._next_number += 1
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o600)
+        while True:
+            path = self._directory / f"{self._next_number:012d}{SUFFIX}"
+            self._next_number += 1
+            with contextlib.suppress(
+                FileExistsError
+            ):  # somebody put it there meanwhile: found at the next start
+                descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o600)
+                break
         self._current, self._current_size, self._current_events = (descriptor, path), 0, 0
         sync_directory(self._directory)
 

@@ -301,3 +301,28 @@ def test_a_server_that_says_nothing_is_given_up_quickly(shared, waiting):
             return took_seconds
 
         assert 0.3 < shared.run(work()) < 1.0
+
+
+def test_a_server_that_became_a_replica_is_connected_to_anew(shared):
+    """Its name may lead to the new primary by now; the old connection would lead to the replica for ever."""
+    server, limiter = shared.server.client, shared.new(None)
+
+    def connections():
+        return {one["id"] for one in server.client_list() if one["cmd"] == "evalsha"}
+
+    async def work():
+        await warm_up(limiter)
+        before = connections()
+        server.replicaof("127.0.0.1", 1)
+        try:
+            for _ in range(2):
+                with pytest.raises(Refusal) as refused:
+                    await limiter.admit([limit("requests_per_minute", 3)], TEN, "t")
+                assert (refused.value.status, refused.value.code) == (503, "limits_unavailable")
+        finally:
+            server.replicaof("NO", "ONE")
+        assert await admits(limiter, [limit("requests_per_minute", 3)])
+        assert before.isdisjoint(connections())
+        await limiter.close()
+
+    shared.run(work())

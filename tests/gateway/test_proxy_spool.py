@@ -189,3 +189,37 @@ def test_a_spool_that_cannot_be_written_says_so_and_recovers(tmp_path):
 
     in_spool(directory, live)
     assert spooled_ids(directory)[-1] == lost.call_id
+
+
+@pytest.mark.parametrize(
+    "stray", ["999999999999.spool", "٠٠٠٠٠٠٠٠٠٠٠٩.spool", "9000000000000.spool", "-00000000001.spool"]
+)
+def test_what_is_written_beside_a_stray_file_is_found_at_the_next_start(tmp_path, stray):
+    directory = tmp_path / "spool"
+    directory.mkdir()
+    (directory / stray).write_bytes(b"nothing of ours")
+    one, two = event(), event()
+
+    async def append(one, spool):
+        await spool.append(one)
+        return spool.problem, spool.pending
+
+    problem, _ = in_spool(directory, lambda spool: append(one, spool))
+    assert stray in problem
+    problem, pending = in_spool(directory, lambda spool: append(two, spool))
+    assert (problem, pending) == ("", 2)
+    assert spooled_ids(directory) == [one.call_id, two.call_id]
+
+
+def test_a_segment_that_somebody_put_there_meanwhile_refuses_no_call(tmp_path):
+    one, two = event(), event()
+
+    async def append(spool):
+        await spool.append(one)
+        await spool.seal()
+        for number in (2, 3):
+            (tmp_path / f"{number:012d}.spool").write_bytes(b"")
+        await spool.append(two)
+
+    in_spool(tmp_path, append)
+    assert spooled_ids(tmp_path) == [one.call_id, two.call_id]
