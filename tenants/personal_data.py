@@ -10,8 +10,8 @@ import secrets
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from tempfile import TemporaryFile
-from typing import IO, Any, Final
+from itertools import islice
+from typing import Any, Final
 from uuid import UUID
 
 import orjson
@@ -42,6 +42,8 @@ log = structlog.get_logger(__name__)
 
 ORDER_LIFE: Final = timedelta(days=3)  # that an order may wait in the queue
 _ORDER: Final = "tenants.erasure"
+_EXPORT: Final = "export of what is held about a person"
+ROWS_AT_A_TIME: Final = 500  # of a table; of the audit log it is a batch of `entries_about`
 # Of no use to the person, or a secret.
 UNTOLD: Final = NAMES | {"session_data", "session_digest", "salt", "leaf_salts", "key", "tenants_within"}
 
@@ -58,26 +60,45 @@ class Erased:
 
 
 def export_person(user: User, *, by: User | None) -> Iterator[tuple[str, Any]]:
-    """All that is held about `user`, across tenants: (kind, rows) pairs, the audit trail last and in batches.
+    """All that is held about `user`, across tenants: (kind, rows) pairs, long kinds and the audit log in batches.
 
-    Rows of every table that refers to the person are told, whichever app has it, without secrets. The deed is
-    recorded. `by` None means the platform's operator at a shell.
+    Rows of every table that refers to the person are told, whichever app has it, without secrets. The action is
+    recorded at once. The rows are read as they are asked for, a batch at a time. `by` None means the platform's
+    operator at a shell.
 
     Raises PermissionDenied unless `by` may see what is held about people.
     """
     if by is not None:
         require(by, "tenants.erase_person")
-    with platform_scope("export of what is held about a person"):
+    with platform_scope(_EXPORT):
         audit.record("person.exported", actor=by, subject=user)
-        yield "person", _told(user)
-        yield "invitations", [_told(one) for one in Invitation.unscoped.filter(email=user.email)]
-        for relation in _relations():
-            rows = relation.related_model._base_manager.filter(**{relation.field.name: user})
-            if relation.related_model is not AuditEntry and (told := [_told(row) for row in rows.iterator()]):
-                yield f"{relation.related_model._meta.label_lower}.{relation.field.name}", told
-        for batch in entries_about(Person.of(user)):
-            lines = AuditEntry.unscoped.filter(pk__in=[row.id for row in batch])
-            yield "audit", [_told(line) for line in lines.order_by("pk")]
+    return _in_scope(_held_about(user))
+
+
+def _in_scope(batches: Iterator[tuple[str, Any]]) -> Iterator[tuple[str, Any]]:
+    """These batches, each read in the platform's scope, which is left between them: an answer is sent meanwhile."""
+    while True:
+        with platform_scope(_EXPORT, is_routine=True):
+            batch = next(batches, None)
+        if batch is None:
+            return
+        yield batch
+
+
+def _held_about(user: User) -> Iterator[tuple[str, Any]]:
+    yield "person", _told(user)
+    yield "invitations", [_told(one) for one in Invitation.unscoped.filter(email=user.email)]
+    for relation in _relations():
+        if relation.related_model is AuditEntry:
+            continue
+        kind = f"{relation.related_model._meta.label_lower}.{relation.field.name}"
+        rows = relation.related_model._base_manager.filter(**{relation.field.name: user})
+        one_by_one = rows.iterator(chunk_size=ROWS_AT_A_TIME)
+        while some := list(islice(one_by_one, ROWS_AT_A_TIME)):
+            yield kind, [_told(row) for row in some]
+    for batch in entries_about(Person.of(user)):
+        lines = AuditEntry.unscoped.filter(pk__in=[row.id for row in batch])
+        yield "audit", [_told(line) for line in lines.order_by("pk")]
 
 
 def erase_person(pk: UUID | str, *, by: User | None, reason: str, keys_to: User | None = None) -> Erased:
@@ -188,25 +209,24 @@ def what_erasing_takes(user: User) -> list[tuple[Any, int]]:
         ]
 
 
-def write_json(told: Iterator[tuple[str, Any]]) -> IO[bytes]:
-    """What is held about a person as one JSON object, in a file that is gone when it is closed, ready to be read.
+def as_json(told: Iterator[tuple[str, Any]]) -> Iterator[bytes]:
+    """What is held about a person as one JSON object, in parts: each batch is one, made when it is asked for.
 
-    Written as it is read: the trail comes in many batches, of one kind, and never stands in memory.
+    Cut off anywhere it is no JSON.
     """
-    file: IO[bytes] = TemporaryFile()  # noqa: SIM115  the caller reads it
     before = None
     for kind, rows in told:
         if isinstance(rows, dict):
-            file.write(b"{" + orjson.dumps(kind) + b": " + orjson.dumps(rows))
-            continue
-        if kind != before and rows:
-            file.write((b"]" if before else b"") + b",\n" + orjson.dumps(kind) + b": [")
-        for place, row in enumerate(rows):
-            file.write((b"\n" if place == 0 and kind != before else b",\n") + orjson.dumps(row))
-        before = kind if rows else before
-    file.write(b"]}\n" if before else b"}\n")
-    file.seek(0)
-    return file
+            yield b"{" + orjson.dumps(kind) + b": " + orjson.dumps(rows)
+        elif rows:
+            start = (
+                b"" if kind == before else (b"]" if before else b"") + b",\n" + orjson.dumps(kind) + b": ["
+            )
+            yield (
+                start + (b",\n" if kind == before else b"\n") + b",\n".join(orjson.dumps(row) for row in rows)
+            )
+            before = kind
+    yield b"]}\n" if before else b"}\n"
 
 
 def check_erasure(user: User, *, by: User | None, reason: str) -> None:

@@ -97,11 +97,7 @@ def _noting(parts: Iterator[bytes], context: Context, note: Callable[[], None]) 
         while (part := context.run(next, parts, None)) is not None:
             yield part
     finally:
-        try:
-            if close := getattr(parts, "close", None):
-                context.run(close)
-        finally:
-            context.run(note)
+        context.run(note)
 
 
 def _note_all(user: User, reading: Reading, kind: str) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 from django import forms
 from django.contrib import messages
-from django.http import FileResponse, Http404, HttpRequest, HttpResponse, HttpResponseBase
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase, StreamingHttpResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.utils.translation import gettext_lazy as _
@@ -21,12 +21,12 @@ from tenants.errors import Conflict
 from tenants.models import User
 from tenants.permissions import require, signed_in
 from tenants.personal_data import (
+    as_json,
     check_erasure,
     export_person,
     order_erasure,
     what_erasing_takes,
     what_stands_against_erasing,
-    write_json,
 )
 
 
@@ -79,13 +79,12 @@ class PersonalDataMixin:
 
     @action(description=_("Personal data"), url_path="personal-data", permissions=["personal_data"])
     def hand_out(self, request: HttpRequest, object_id: str) -> HttpResponseBase:
-        """All that is held about the person, as a JSON file."""
+        """All that is held about the person, as a JSON file that is sent while it is read."""
         person, by = self.find_person(object_id), signed_in(request)
         require(by, "tenants.erase_person")
-        file = write_json(export_person(person, by=by))
-        answer = FileResponse(
-            file, as_attachment=True, filename="personal-data.json", content_type="application/json"
-        )
+        parts = as_json(export_person(person, by=by))
+        answer = StreamingHttpResponse(parts, content_type="application/json")
+        answer["Content-Disposition"] = 'attachment; filename="personal-data.json"'
         answer["Cache-Control"] = "private, no-store"
         return answer
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import sys
 from argparse import ArgumentParser
 from pathlib import Path
@@ -14,7 +13,7 @@ from django.db import transaction
 
 from tenants.addresses import address_or_none
 from tenants.models import User
-from tenants.personal_data import export_person, write_json
+from tenants.personal_data import as_json, export_person
 
 
 class Command(BaseCommand):
@@ -31,10 +30,14 @@ class Command(BaseCommand):
         user = User.objects.filter(email=address_or_none(email)).first()
         if user is None:
             raise CommandError(f"Nobody has the address {email}.")
-        told = write_json(export_person(user, by=None))
+        parts = as_json(export_person(user, by=None))
         if output is None:
-            shutil.copyfileobj(told, sys.stdout.buffer)
+            sys.stdout.buffer.writelines(parts)
             return
         with open(os.open(output, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-            shutil.copyfileobj(told, file)
+            try:
+                file.writelines(parts)
+            except BaseException:
+                output.unlink()
+                raise
         self.stdout.write(f"{output} holds what is known about {email}.")
