@@ -36,7 +36,7 @@ from tenants import audit
 from tenants.actions import create_project, create_tenant
 from tenants.errors import Conflict
 from tenants.models import ApiKey, Project, Tenant
-from tenants.names import clean_name
+from tenants.names import clean_name, is_seen
 
 IMPORT_BATCH: Final = 50_000  # events in one transaction
 KEY_NAME: Final = "trace-import"
@@ -97,6 +97,8 @@ class OneProject:
                 bad.append(BadLine(row.line, f"happened at {at.isoformat()}: before 2020, or in the future"))
             elif len(model) > LONGEST_NAME:
                 bad.append(BadLine(row.line, f"names a model with more than {LONGEST_NAME} characters"))
+            elif not is_seen(model):
+                bad.append(BadLine(row.line, "names a model with characters that cannot be seen"))
             elif not model:
                 bad.append(BadLine(row.line, "names no model; add one, or give --model"))
             elif slug not in keys:

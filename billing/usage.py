@@ -14,6 +14,8 @@ from uuid import UUID
 
 from django.utils.timezone import now
 
+from tenants.names import is_seen
+
 
 class UsageRecord(NamedTuple):
     """One call. Tokens are disjoint by kind: their sum is the total.
@@ -220,6 +222,8 @@ def _uuid(value: UUID | str) -> UUID:
 def _model_name(value: str) -> bytes:
     if not value or len(value) > LONGEST_NAME:
         raise ValueError(f"a model's name has 1 to {LONGEST_NAME} characters")
+    if not is_seen(value):
+        raise ValueError("a model's name is one line of characters that can be seen")
     return _text(value)
 
 

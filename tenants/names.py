@@ -56,7 +56,7 @@ def in_postgresql(ranges: tuple[tuple[int, int], ...]) -> str:
 
 
 _UNSEEN: Final = re.compile(f"[{_in_python(UNSEEN)}]")
-_UNSEEN_IN_TEXT: Final = re.compile(rf"(?![\n\t\ufffd])[{_in_python(UNSEEN)}]")
+_TURNING_IN_TEXT: Final = re.compile(rf"(?![\x01-\x1f\ufffd])[{_in_python(UNSEEN)}]")
 _SPACES: Final = re.compile(f"[ {_in_python(SPACES)}]+")
 NOT_ONE_LINE: Final = f"[{in_postgresql(UNSEEN + SPACES)}]|^ | $|  "
 
@@ -119,8 +119,8 @@ def read_field(
 
 
 def show_unseen(said: str) -> str:
-    """A text that is evidence, lines and all: a mark stands where a character was that cannot be seen."""
-    return _UNSEEN_IN_TEXT.sub("\ufffd", VARIATIONS.sub("", said.replace("\r\n", "\n")))
+    """A text that is evidence, lines and all: a mark stands where a character was that is not seen or turns others."""
+    return _TURNING_IN_TEXT.sub("\ufffd", VARIATIONS.sub("", said))
 
 
 def is_one_line(said: str) -> bool:

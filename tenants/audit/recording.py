@@ -176,7 +176,7 @@ def _columns(
         "acting_as": capacity.acting_as,
         "on_behalf_of": capacity.on_behalf_of,
         "on_behalf_of_label": capacity.on_behalf_of.email if capacity.on_behalf_of else "",
-        "reason": " ".join(_text(capacity.reason).splitlines())[:1000],
+        "reason": _text(capacity.reason)[:1000],
         "details": {_name(name): _plain(value) for name, value in {**capacity.facts, **details}.items()},
         "changes": {
             _name(field): [_plain(before), _plain(after)]

@@ -206,6 +206,8 @@ LEDGER_REFUSES = {
         b'{"occurred_at": "1999-10-14T12:00:00Z", "model": "aya", "input": 10}',
         b'{"occurred_at": "9999-10-14T12:00:00Z", "model": "aya", "input": 10}',
         b'{"occurred_at": "2026-10-14T12:00:00Z", "model": "' + b"a" * 121 + b'", "input": 10}',
+        b'{"occurred_at": "2026-10-14T12:00:00Z", "model": "ay\\u202ea", "input": 10}',
+        b'{"occurred_at": "2026-10-14T12:00:00Z", "model": "aya\\u2028", "input": 10}',
     ],
 }
 

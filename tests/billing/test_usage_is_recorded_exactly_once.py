@@ -114,6 +114,9 @@ def test_malformed_calls_are_kept_with_the_reason(call, prices):
         call(model=""),
         call(model="m" * 121),
         call(model=None),
+        call(model="ay\u202ea"),  # it would stand on pages of costs and in files
+        call(model="aya\n"),
+        call(model="a\u200bya"),
         call(request_id="\0"),
     ]
     assert record_usage("gateway", [*bad, call()]) == Receipt(recorded=1, quarantined=len(bad))
