@@ -14,10 +14,16 @@ import re
 from functools import lru_cache
 from typing import Final
 
+LONGEST_NAME: Final = 128  # characters; no field of any server has a longer one
 
-@lru_cache(maxsize=4096)
+
 def fold(name: str) -> str:
-    """A name as names are compared: small letters and digits alone."""
+    """A name as names are compared: small letters and digits alone; empty for one that no field has, of any length."""
+    return _fold(name) if len(name) <= LONGEST_NAME else ""
+
+
+@lru_cache(maxsize=4096)  # of names that clients choose, so none may be long
+def _fold(name: str) -> str:
     return "".join(re.findall(r"[a-z0-9]", name.casefold()))
 
 
@@ -155,9 +161,13 @@ ENGINE: Final = folded(_ENGINE)
 ALL_CONTROLS: Final = NEVER | SHARED_STATE | ENGINE
 
 
-@lru_cache(maxsize=4096)
 def is_control(name: str) -> bool:
     """Whether a field of this name steers an engine. Names that begin with an underscore are internal to some."""
+    return _is_control(name) if len(name) <= LONGEST_NAME else name.startswith("_")
+
+
+@lru_cache(maxsize=4096)
+def _is_control(name: str) -> bool:
     compared = fold(name)
     return (
         compared in ALL_CONTROLS
@@ -186,7 +196,6 @@ def can_never_be_allowed(name: str) -> bool:
     return compared in NEVER or "salt" in compared or _is_a_proxy(compared) or carries_access(name)
 
 
-@lru_cache(maxsize=4096)
 def carries_access(name: str) -> bool:
     """Whether a field of this name says with whose credentials a call is made, or what it is said to cost."""
     compared = fold(name)

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from deployments.engine_controls import LONGEST_NAME
 from gateway.proxy.errors import Refusal, bad_request
 
 LARGEST_DEPTH = 128
@@ -81,6 +82,11 @@ class Body:
         self._changes: dict[str, bytes | None] = {}
         self._by_fold: dict[str, list[_Member]] = {}
         for member in self._members:
+            if len(member.name) > LONGEST_NAME:
+                message = (
+                    f"The name of a field has more than {LONGEST_NAME} characters: `{member.name[:40]}…`."
+                )
+                raise bad_request(message, code="invalid_json")
             self._by_fold.setdefault(member.name.casefold(), []).append(member)
 
     def names(self) -> list[str]:

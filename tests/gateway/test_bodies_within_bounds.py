@@ -5,6 +5,7 @@ import contextlib
 import json
 import sys
 import time
+import tracemalloc
 
 import pytest
 
@@ -57,12 +58,12 @@ SHAPES = {
 
 
 class Nowhere:
-    media_hosts = ()
+    media_hosts = separating_fields = ()
 
 
 def look_at(body):
     with contextlib.suppress(Refusal):
-        _checked(read_question(body, "chat").body, Nowhere())
+        _checked(read_question(body, "chat").body, Nowhere(), Nowhere())
 
 
 async def longest_gap(body):
@@ -121,21 +122,21 @@ def test_the_name_of_a_user_is_a_short_text_and_nothing_else_is_built(name):
 def test_an_option_is_bounded_before_anything_is_built_of_it(name, value):
     body = b'{"model":"m","messages":[{}],"stream":true,"%s":%s}' % (name.encode(), value)
     with pytest.raises(Refusal) as refused:
-        _checked(read_question(body, "chat").body, Nowhere())
+        _checked(read_question(body, "chat").body, Nowhere(), Nowhere())
     assert (refused.value.status, refused.value.code, refused.value.param) == (400, "field_too_large", name)
 
 
 def test_a_long_schema_that_hides_nothing_is_not_built_and_passes():
     schema = b'{"type":"json_schema","json_schema":{"name":"x","schema":{"enum":["%s"]}}}' % (b"x" * 400_000)
     body = b'{"model":"m","messages":[{}],"response_format":%s}' % schema
-    assert _checked(read_question(body, "chat").body, Nowhere()) == {}
+    assert _checked(read_question(body, "chat").body, Nowhere(), Nowhere()) == {}
 
 
 def test_a_call_with_media_has_a_hundred_thousand_values_at_most():
     for number, is_refused in ((90_000, False), (110_000, True)):
         body = read_question(in_content(PICTURE % members(number)), "chat").body
         with pytest.raises(Refusal, match="100,000 values") if is_refused else contextlib.nullcontext():
-            _checked(body, Nowhere())
+            _checked(body, Nowhere(), Nowhere())
 
 
 @pytest.mark.parametrize(
@@ -164,3 +165,30 @@ def test_bounds_are_counted_the_same_wherever_a_body_is_cut(at):
     for one in (b'{"a":"%s","b":%s}' % (pad, deep), b'{"b":%s,"a":"%s"}' % (deep, pad)):
         with pytest.raises(Refusal, match="nested more than"):
             Body(one)
+
+
+def test_long_names_are_not_remembered():
+    def look(number, where):
+        name = b"x" * 200_000 + b"%d" % number
+        body = b'{"model":"m","messages":[{"role":"user","content":[%s]}],%s"metadata":{"a":1%s}}' % (
+            b'{"image_url":"data:,","%s":1}' % name if where == "messages" else b"",
+            b'"%s":1,' % name if where == "the top" else b"",
+            b',"%s":1' % name if where == "metadata" else b"",
+        )
+        look_at(body)
+
+    for where in ("the top", "messages", "metadata"):
+        look(0, where)
+        tracemalloc.start()
+        for number in range(1, 21):
+            look(number, where)
+        held, _ = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        assert held < 1_000_000, (where, held)
+
+
+def test_a_name_that_no_field_has_is_refused():
+    Body(b'{"%s":1}' % (b"x" * 128))
+    with pytest.raises(Refusal, match="more than 128 characters") as refused:
+        Body(b'{"%s":1}' % (b"x" * 129))
+    assert len(str(refused.value)) < 200
