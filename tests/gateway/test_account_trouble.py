@@ -121,3 +121,12 @@ def test_a_client_is_asked_to_wait_an_hour_at_most(said, told):
         429, read_error(error("busy")), Scrubber("up", "http://x", "aurora"), retry_after=said
     )
     assert refusal.headers["retry-after"] == told
+
+
+@pytest.mark.parametrize(
+    "said", ["Wed, 29999999999 Oct 2015 07:28:00 GMT", "Wed, 21 Oct 2015 -999999999999:28:00 GMT"]
+)
+def test_a_date_that_no_calendar_has_is_no_fault_of_ours(shared_road, scripted, said):  # noqa: F811
+    scripted.says(error("busy"), status=429, headers={"retry-after": said})
+    answer = call(shared_road, scripted.key)
+    assert (answer.status_code, answer.headers["retry-after"]) == (429, "1")
