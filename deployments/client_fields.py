@@ -4,6 +4,7 @@ Gathered from OpenAI's own API and from what public clients send to engines besi
 """
 
 import re
+from functools import lru_cache
 from typing import Final
 
 from deployments.engine_controls import (
@@ -26,13 +27,16 @@ dimensions verbosity top_k min_p repetition_penalty
 """
 PLAIN: Final = frozenset(_PLAIN_NAMES.split())
 
-# Clients choose these, and servers keep something under them: each tenant gets its own range of values.
+# Clients choose these, and servers keep something under them: each tenant gets its own range of values. So it does
+# under other names of sessions and users (`is_name_of_user`).
 NAMES_OF_USERS: Final = ("user", "prompt_cache_key", "safety_identifier", "session_id")
 
 # What a server keeps for an account of ours, which all tenants share.
 STATE: Final = folded(
     """previous_response_id conversation conversation_id previous_interaction_id thread_id assistant_id container
-    vector_store_ids file_ids file_id cached_content context_id response_id background store"""
+    vector_store_ids file_ids file_id cached_content context_id response_id background store
+    thread assistant agent_id stored resume resume_from checkpoint vector_store vector_stores tool_resources
+    """
 )
 
 # Objects in which controls are looked for as well.
@@ -53,9 +57,53 @@ safety_settings system contents generation_config response_schema response_mime_
 
 CLIENT_FIELDS: Final = folded(" ".join((_PLAIN_NAMES, *NAMES_OF_USERS, _OTHERS))) | STATE | CONTAINERS
 # Controls that say how a cache is kept apart, in one engine or another.
-_SEPARATORS: Final = folded("cache_salt extra_key cache_key cache_namespace")
+_SEPARATORS: Final = folded(
+    "cache_salt extra_key cache_key cache_namespace tenant tenant_id tenant_key namespace organization_id org_id "
+    "workspace_id account_id project_id"
+)
+_KNOWN: Final = ALL_CONTROLS | folded(f"{_PLAIN_NAMES} {_OTHERS}")
 _FIELD = re.compile(rf"[A-Za-z_][A-Za-z0-9_]{{0,{LONGEST_FIELD - 1}}}")
+# As names are compared: what a server made for an earlier call, by an id or a key of it.
+_OF_STATE: Final = re.compile(
+    r".*(?:conversation|thread|assistant|agent|memory|response|interaction|completion|checkpoint|history|context|"
+    r"(?<!e)state|(?<!pro)file|vectorstore|knowledgebase|collection|container|batch)(?:ids?|uuids?|keys?)"
+    r"|(?:previous|prior|parent).*(?:ids?|uuids?|keys?)"
+)
+# Likewise: what clients call their sessions and users.
+_OF_USERS: Final = re.compile(
+    r".*session.*|.*(?:chat|dialogue|dialog)(?:ids?|uuids?|keys?)|.*affinity(?:id|key)?|sticky(?:id|key)?"
+    r"|(?:end)?user(?:id|uuid|key)|enduser|customer(?:id|uuid|key)?"
+)
+_FOLDED_USERS: Final = frozenset(map(fold, NAMES_OF_USERS))
 _OTHER_PURPOSES: Final = ("lora", "bypass", "litellm")
+
+
+def is_of_state(name: str) -> bool:
+    """Whether a field of this name refers to what a server keeps between calls, for all who call it."""
+    return _is_of_state(fold(name))
+
+
+def is_name_of_user(name: str) -> bool:
+    """Whether clients give a user, a session or a cache of theirs a name in this field."""
+    return _is_name_of_user(fold(name))
+
+
+@lru_cache(maxsize=4096)
+def _is_of_state(compared: str) -> bool:
+    if compared in STATE:
+        return True
+    return (
+        compared not in _KNOWN
+        and not _is_name_of_user(compared)
+        and _OF_STATE.fullmatch(compared) is not None
+    )
+
+
+@lru_cache(maxsize=4096)
+def _is_name_of_user(compared: str) -> bool:
+    if compared in _FOLDED_USERS:
+        return True
+    return compared not in _KNOWN and compared not in STATE and _OF_USERS.fullmatch(compared) is not None
 
 
 def is_field_name(name: str) -> bool:
@@ -72,7 +120,7 @@ def may_separate(name: str) -> bool:
     address, an adapter, a slot, a limit.
     """
     compared = fold(name)
-    if not is_field_name(name) or compared in CLIENT_FIELDS:
+    if not is_field_name(name) or compared in CLIENT_FIELDS or is_of_state(name) or is_name_of_user(name):
         return False
     if compared in _SEPARATORS:
         return True

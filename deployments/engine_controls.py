@@ -54,7 +54,8 @@ hidden_params ssl_certificate cert ca_bundle prompt_id prompt_version prompt_lab
 
 # State that calls of several tenants would share: only for a target that serves one tenant.
 _SHARED_STATE: Final = """
-cache_prompt id_slot slot_id n_cache_reuse n_keep n_discard session_params session session_id_params
+tenant tenant_key namespace organization_id org_id workspace_id account_id project_id
+cache_prompt id_slot slot_id slot slots n_cache_reuse n_keep n_discard session_params session session_id_params
 conversation_params
 kv_transfer_params ec_transfer_params disaggregated_params kv_cache_retention_config encoded_opaque_state
 bootstrap_host bootstrap_port bootstrap_room bootstrap_pair_key disagg_prefill_dp_rank

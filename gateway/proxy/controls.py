@@ -7,7 +7,7 @@ share state is refused or put apart by tenant; other unknown fields pass.
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from deployments.client_fields import CONTAINERS, NAMES_OF_USERS, PLAIN, STATE
+from deployments.client_fields import CONTAINERS, NAMES_OF_USERS, PLAIN, is_name_of_user, is_of_state
 from deployments.engine_controls import can_never_be_allowed, carries_access, fold, folded, is_control
 from gateway.proxy.body import Body
 from gateway.proxy.errors import Refusal, bad_request
@@ -15,7 +15,7 @@ from gateway.proxy.index import Route
 from gateway.proxy.separation import Apart, Separation
 
 _LONGEST_NAME = 1024  # bytes of JSON
-_FOLDED_NAMES = frozenset(map(fold, NAMES_OF_USERS))
+_OF_SERVERS = folded("stream_options provider_options")  # handed on to a server as they are
 _HARMLESS_STATE = ("store", "background")  # with false or null, which ask for nothing
 # Switches of chat templates that change how a model thinks, and nothing else.
 _SWITCHES = """
@@ -52,7 +52,7 @@ def controls_in(body: Body, separating_fields: frozenset[str] = frozenset()) -> 
             raise _refused_own(name)
         if can_never_be_allowed(name):
             raise refused_control(name)
-        if compared in STATE:
+        if is_of_state(name):
             if not (name in _HARMLESS_STATE and body.simple(name) in (None, False)):
                 raise _refused_state(name)
         elif compared == "servicetier":
@@ -95,6 +95,8 @@ def _controls_inside(
             raise _refused_own(path)
         if can_never_be_allowed(inner_name):
             raise refused_control(path)
+        if container in _OF_SERVERS and (is_of_state(inner_name) or is_name_of_user(inner_name)):
+            raise _refused_state(path)
         # What these hold besides a schema chooses how the engine works; names with `_` before them are its own.
         if container == "datasources" and inner_name == "parameters":
             continue  # the client's choice of a source; an address among them is none
@@ -150,11 +152,13 @@ def put_apart(body: Body, separation: Separation, tenant_id: str) -> Apart:
     """
     changed = []
     for name in body.names():
-        if name not in NAMES_OF_USERS and fold(name) not in _FOLDED_NAMES:
+        if name in PLAIN or not is_name_of_user(name):
             continue
         value = body.simple(name)  # raises for one that is there twice, or in another case
         if value is None:
             continue
+        if type(value) is int and name not in NAMES_OF_USERS:
+            value = str(value)
         if not isinstance(value, str):
             raise bad_request(f"`{name}` must be a text.", param=name)
         if body.size_of(name) > _LONGEST_NAME:

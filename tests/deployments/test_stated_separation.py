@@ -8,7 +8,7 @@ from rest_framework.test import APIClient
 
 from deployments import judgement, runtimes, statements
 from deployments.actions import create_deployment, reconcile
-from deployments.client_fields import CLIENT_FIELDS, is_field_name, may_separate
+from deployments.client_fields import CLIENT_FIELDS, STATE, is_field_name, may_separate
 from deployments.cluster.memory import MemoryCluster
 from deployments.engine_controls import ENGINE, NEVER, SHARED_STATE
 from deployments.models import Deployment, Sharing
@@ -99,9 +99,12 @@ def test_a_field_that_says_something_else_is_not_taken(operator, field):
 
 
 def test_nothing_that_the_gateway_knows_of_clients_and_engines_can_be_stated():
-    known = {*controls.PLAIN, *controls.NAMES_OF_USERS, *CLIENT_FIELDS, *controls.STATE, *controls.CONTAINERS}
+    known = {*controls.PLAIN, *controls.NAMES_OF_USERS, *CLIENT_FIELDS, *STATE, *controls.CONTAINERS}
     assert not [name for name in known if may_separate(name)]
-    separators = {"cachesalt", "extrakey", "cachekey", "cachenamespace"}
+    separators = {
+        "cachesalt", "extrakey", "cachekey", "cachenamespace", "tenant", "tenantid", "tenantkey", "namespace",
+        "organizationid", "orgid", "workspaceid", "accountid", "projectid",
+    }  # fmt: skip
     assert {name for name in NEVER | ENGINE | SHARED_STATE if may_separate(name)} == separators
     assert is_field_name("a" * 64)
     assert may_separate("tenant_tag")

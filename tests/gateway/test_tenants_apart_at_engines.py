@@ -7,7 +7,7 @@ import requests
 from gateway.contract import RouteConfig, SettingsConfig
 from gateway.proxy.separation import Separation
 from tests.gateway.proxy_fixtures import Gateway, wait_until
-from tests.gateway.scripted_backend import ScriptedBackend
+from tests.gateway.scripted_backend import ScriptedBackend, plain
 
 MODEL = "aurora-apart"
 PROMPT = (
@@ -139,20 +139,104 @@ def test_names_of_users_and_caches_are_apart_and_the_clients_own_words_stay_here
     assert (answer.status_code, answer.json()["error"]["param"]) == (400, "user")
 
 
-@pytest.mark.parametrize(
-    ("name", "value"),
-    [
-        ("previous_response_id", "resp_1"), ("conversation", "conv_1"), ("conversation", {"id": "conv_1"}),
-        ("store", True), ("Store", True), ("background", True), ("container", "c"), ("thread_id", "t"),
-        ("vector_store_ids", ["v"]), ("file_ids", ["f"]), ("cached_content", "x"),
-    ],
-)  # fmt: skip
-def test_what_would_be_kept_between_calls_is_refused_by_name(road, name, value):
-    answer = call(road, key_of(road, "aurora"), **{name: value})
-    error = answer.json()["error"]
-    assert (answer.status_code, error["code"], error["param"]) == (400, "unsupported_parameter", name)
-    assert f"`{name}`" in error["message"]
+KEPT = [
+    ("previous_response_id", "resp_1"), ("conversation", "conv_1"), ("conversation", {"id": "conv_1"}),
+    ("store", True), ("Store", True), ("background", True), ("container", "c"), ("thread_id", "t"),
+    ("vector_store_ids", ["v"]), ("file_ids", ["f"]), ("cached_content", "x"), ("previousResponseId", "resp_1"),
+    ("parent_message_id", "m"), ("previous_message_id", "m"), ("conversation_key", "c"), ("memory_id", "m"),
+    ("checkpoint_id", "c"), ("history_id", "h"), ("stored_completion_id", "c"), ("vector_store_id", "v"),
+    ("input_file_id", "f"), ("batch_id", "b"), ("collection_ids", ["c"]), ("thread", "t"), ("assistant", "a"),
+    ("agent_id", "a"), ("context_key", "c"), ("container_id", "c"), ("stored", True), ("resume_from", "r"),
+    ("tool_resources", {"file_search": {"vector_store_ids": ["v"]}}),
+]  # fmt: skip
+
+
+def test_what_would_be_kept_between_calls_is_refused_by_name(road):
+    secret, before = key_of(road, "aurora"), road.engine.seen()["calls"]
+    for name, value in KEPT:
+        answer = call(road, secret, **{name: value})
+        error = answer.json()["error"]
+        assert (answer.status_code, error["code"], error["param"]) == (400, "unsupported_parameter", name)
+        assert f"`{name}`" in error["message"]
+    assert road.engine.seen()["calls"] == before
 
 
 def test_saying_that_nothing_shall_be_kept_is_no_fault(road):
     assert call(road, key_of(road, "aurora"), store=False, background=None).status_code == 200
+
+
+OF_USERS = (
+    ["session_key", "sessionUuid", "chat_session_id", "session_affinity", "affinity_key", "sticky_key", "chat_id",
+     "user_id", "userId", "end_user", "end_user_id", "customer_id"]
+)  # fmt: skip
+
+
+def test_other_names_of_sessions_and_users_are_apart_too(road):
+    ours, theirs = key_of(road, "aurora"), key_of(road, "helios")
+    for value in ("abc", 7):
+        sent = []
+        for secret in (ours, ours, theirs):
+            assert call(road, secret, **dict.fromkeys(OF_USERS, value)).status_code == 200
+            body = road.engine.seen()["last"]["body"]
+            sent.append([body[name] for name in OF_USERS])
+        assert sent[0] == sent[1]
+        for one, other in zip(sent[0], sent[2], strict=True):
+            assert len({one, other, "abc", 7, "7"}) == 5
+    for name in OF_USERS:
+        assert call(road, ours, **{name: ["abc"]}).json()["error"]["param"] == name
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["tenant", "tenant_id", "tenantId", "namespace", "organization_id", "project_id", "slot", "id_slot"],
+)
+def test_a_client_names_no_tenant_and_no_slot_of_an_engine(road, name):
+    error = call(road, key_of(road, "aurora"), **{name: "x"}).json()["error"]
+    assert (error["code"], error["param"]) == ("unsupported_parameter", name)
+
+
+@pytest.mark.parametrize(
+    "inner", ["previous_response_id", "conversation", "session_id", "chatId", "user_id", "user"]
+)
+def test_none_of_it_passes_inside_of_what_is_handed_on(road, inner):
+    secret = key_of(road, "aurora")
+    answer = call(road, secret, provider_options={"lab": [{inner: "x"}]})
+    assert (answer.status_code, answer.json()["error"]["param"]) == (400, f"provider_options.lab[0].{inner}")
+
+
+PATHS = (
+    ["files", "files/f-1/content", "batches", "assistants", "threads", "threads/t-1/runs", "vector_stores", "uploads",
+     "responses", "responses/resp_1", "conversations/c-1", "containers", "chat/completions/c-1", "fine_tuning/jobs",
+     "slots", "load_lora_adapter", "reset_prefix_cache", "sleep"]
+)  # fmt: skip
+
+
+def test_no_path_leads_to_what_an_engine_keeps(road):
+    headers, before = {"authorization": f"Bearer {key_of(road, 'aurora')}"}, road.engine.seen()["calls"]
+    for path in PATHS:
+        for method in ("GET", "POST", "DELETE"):
+            url = f"{road.gateway.url}/v1/{path}"
+            answer = requests.request(method, url, headers=headers, json={"model": MODEL}, timeout=20)
+            assert answer.status_code in (404, 405)
+    assert road.engine.seen()["calls"] == before
+
+
+def test_no_cookie_or_header_ties_a_tenant_to_what_another_left(new_road):
+    road, scripted = new_road(), ScriptedBackend()
+    try:
+        road.settings = SettingsConfig(separation_key="of this installation")
+        serve(road, scripted.backend(cache_key_field="cache_salt"))
+        ours, theirs = key_of(road, "aurora"), key_of(road, "helios")
+        left = {"set-cookie": "route=node7; Path=/", "x-session-id": "s7", "x-session-affinity": "node7"}
+        scripted.says(plain(), headers=left)
+        answer = call(road, ours)
+        assert answer.status_code == 200
+        assert not {*left} & {name.lower() for name in answer.headers}
+        sent = {"authorization": f"Bearer {theirs}", "cookie": "route=node7", "x-session-id": "s7",
+                "x-session-affinity": "node7", "x-data-parallel-rank": "1", "x-correlation-id": "c"}  # fmt: skip
+        body = {"model": MODEL, "messages": [{"role": "user", "content": "hi"}]}
+        answer = requests.post(f"{road.gateway.url}/v1/chat/completions", json=body, headers=sent, timeout=20)
+        assert answer.status_code == 200
+        assert not {*sent} & {*scripted.asked[-1][0]}
+    finally:
+        scripted.close()
