@@ -19,6 +19,7 @@ CACHING = re.compile(
 REMEMBERS = {
     "billing/demo_rule.py": "a pure function of numbers",
     "deployments/clusters.py": "connections to clusters, which are the platform's",
+    "deployments/client_fields.py": "names of fields, and whether a rule takes them for state",
     "deployments/engine_controls.py": "names of fields, folded for comparing",
     "deployments/engine/words.py": "the demo engine's vocabulary",
     "tenants/local_days.py": "when days begin in a time zone, whoever is there",
