@@ -8,11 +8,11 @@ import sys
 def main() -> None:
     """Run the command named first on the command line."""
     if sys.argv[1:2] == ["demo"]:
-        from config.launcher.demo import main as demo
+        from launcher.demo import main as demo
 
         sys.exit(demo(sys.argv[2:]))
 
-    from config.launcher.local import adopt_demo_environment
+    from launcher.local import adopt_demo_environment
 
     adopt_demo_environment()
     if sys.argv[1:2] == ["migrate"] and "DATABASE_OWNER_URL" in os.environ:

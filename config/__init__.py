@@ -1,1 +1,1 @@
-"""How the process is configured. Importing this package imports no Django: the launcher lives here too."""
+"""How the console and its workers are configured: settings, addresses, logging, health, metrics."""

@@ -15,11 +15,11 @@ from pathlib import Path
 
 import pytest
 
-from config.launcher.ports import free_port
-from config.launcher.postgres import EmbeddedPostgres, RunningPostgres
-from config.launcher.processes import is_alive
-from config.launcher.roles import console_url
-from config.launcher.valkey import EmbeddedValkey, RunningValkey
+from launcher.ports import free_port
+from launcher.postgres import EmbeddedPostgres, RunningPostgres
+from launcher.processes import is_alive
+from launcher.roles import console_url
+from launcher.valkey import EmbeddedValkey, RunningValkey
 from tests.kube.fixtures import stop_keeper
 
 DIRECTORY_PREFIX = "quartermaster-tests-"

@@ -19,10 +19,10 @@ import openai
 import pytest
 import requests
 
-from config.launcher.demo import Ports, services
-from config.launcher.ports import LOOPBACK, free_port
-from config.launcher.processes import spawn, stop
-from config.launcher.valkey import EmbeddedValkey, RunningValkey
+from launcher.demo import Ports, services
+from launcher.ports import LOOPBACK, free_port
+from launcher.processes import spawn, stop
+from launcher.valkey import EmbeddedValkey, RunningValkey
 from tenants.secrets import GATEWAY_TOKEN, new_secret
 
 STARTED_WITHIN_SECONDS = 60

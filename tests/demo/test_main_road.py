@@ -16,8 +16,8 @@ from pathlib import Path
 import pytest
 import requests
 
-from config.launcher.ports import free_port
-from config.launcher.processes import marked_processes
+from launcher.ports import free_port
+from launcher.processes import marked_processes
 
 ROOT = Path(__file__).resolve().parents[2]
 GIVEN = ("DATABASE_URL", "CELERY_BROKER_URL", "GATEWAY_REDIS_URL", "SECRET_KEY", "DJANGO_SETTINGS_MODULE")

@@ -9,12 +9,12 @@ from dataclasses import replace
 
 import pytest
 
-from config.launcher.processes import MARKER, marked_processes
 from deployments.cluster.base import PermanentClusterError, TemporaryClusterError
 from deployments.cluster.local import LocalCluster
 from deployments.engine_host.engine import bound_log
 from deployments.engine_host.state import StateDirectory, is_running, read_document
 from deployments.manifests import RuntimeSpec, engine_manifests
+from launcher.processes import MARKER, marked_processes
 from tests.deployments.cluster_fixtures import (
     ROOT,
     Arena,

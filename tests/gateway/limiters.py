@@ -8,11 +8,11 @@ import secrets
 import pytest
 import redis
 
-from config.launcher.ports import free_port
-from config.launcher.valkey import EmbeddedValkey, RunningValkey
 from gateway.proxy.limits import MemoryLimiter
 from gateway.proxy.limits_redis import RedisLimiter
 from gateway.proxy.metrics import Metrics
+from launcher.ports import free_port
+from launcher.valkey import EmbeddedValkey, RunningValkey
 from tests.gateway.proxy_fixtures import Road
 
 

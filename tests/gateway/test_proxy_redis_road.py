@@ -6,9 +6,9 @@ import contextlib
 import openai
 import pytest
 
-from config.launcher.demo import Ports, application_environment, services
-from config.launcher.local import LocalDirectory
 from gateway.proxy.settings import read_settings
+from launcher.demo import Ports, application_environment, services
+from launcher.local import LocalDirectory
 from tests.gateway.proxy_fixtures import Gateway, ask, limit, wait_until
 
 

@@ -18,8 +18,8 @@ import time
 import urllib.request
 from pathlib import Path
 
-from config.launcher.ports import free_port
-from config.launcher.processes import Command, is_alive, spawn, stop
+from launcher.ports import free_port
+from launcher.processes import Command, is_alive, spawn, stop
 
 PROGRAMS = ("etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler")
 NODES = ("gpu-0", "gpu-1")

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from config.launcher.processes import is_alive, send_all
+from launcher.processes import is_alive, send_all
 from tests.kube.control_plane import missing_programs
 
 READY_WITHIN_SECONDS = 60

@@ -5,10 +5,10 @@ import secrets
 import sys
 from pathlib import Path
 
-from config.launcher.demo import answers, start_servers
-from config.launcher.local import LocalDirectory
-from config.launcher.processes import MARKER, Command
-from config.launcher.supervisor import Service, StopRequestedError, Supervisor, say
+from launcher.demo import answers, start_servers
+from launcher.local import LocalDirectory
+from launcher.processes import MARKER, Command
+from launcher.supervisor import Service, StopRequestedError, Supervisor, say
 
 CHILD = "import os, signal, time; "
 CHILD += "'STUBBORN' in os.environ and signal.signal(15, signal.SIG_IGN); time.sleep(600)"

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from config.launcher import local as local_module
-from config.launcher.demo import Ports, accounts_table, application_environment
-from config.launcher.local import LocalDirectory, adopt_demo_environment
+from launcher import local as local_module
+from launcher.demo import Ports, accounts_table, application_environment
+from launcher.local import LocalDirectory, adopt_demo_environment
 
 REPOSITORY = Path(__file__).parents[2]
 

@@ -8,12 +8,12 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from config.launcher import identity as identity_module
-from config.launcher.errors import LauncherError
-from config.launcher.identity import unprivileged_identity
-from config.launcher.ports import free_port
-from config.launcher.postgres import Binaries, EmbeddedPostgres, RunningPostgres, choose_binaries
-from config.launcher.postgres import installed_binaries as all_installed
+from launcher import identity as identity_module
+from launcher.errors import LauncherError
+from launcher.identity import unprivileged_identity
+from launcher.ports import free_port
+from launcher.postgres import Binaries, EmbeddedPostgres, RunningPostgres, choose_binaries
+from launcher.postgres import installed_binaries as all_installed
 
 as_root = os.geteuid() == 0
 

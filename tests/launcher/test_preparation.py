@@ -4,9 +4,9 @@ import os
 
 import pytest
 
-from config.launcher.errors import LauncherError
-from config.launcher.local import LocalDirectory
-from config.launcher.preparation import Step, applied_migrations, fingerprint, prepare
+from launcher.errors import LauncherError
+from launcher.local import LocalDirectory
+from launcher.preparation import Step, applied_migrations, fingerprint, prepare
 
 
 class Recorder:

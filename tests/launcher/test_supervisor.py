@@ -11,17 +11,8 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from config.launcher.ports import free_port
-from config.launcher.processes import (
-    MARKER,
-    Command,
-    Identity,
-    is_alive,
-    marked_processes,
-    send_all,
-    spawn,
-    stop,
-)
+from launcher.ports import free_port
+from launcher.processes import MARKER, Command, Identity, is_alive, marked_processes, send_all, spawn, stop
 
 REPOSITORY = Path(__file__).parents[2]
 

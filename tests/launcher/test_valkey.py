@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from config.launcher.ports import free_port
-from config.launcher.postgres import installed_binaries
-from config.launcher.valkey import EmbeddedValkey, RunningValkey, find_program
+from launcher.ports import free_port
+from launcher.postgres import installed_binaries
+from launcher.valkey import EmbeddedValkey, RunningValkey, find_program
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from urllib.parse import urljoin
 import pytest
 import requests
 
-from config.launcher.ports import free_port
+from launcher.ports import free_port
 
 SCRIPT = Path(__file__).parent / "provider" / "provider.mjs"
 CLIENT, SECRET, AUDIENCE = "quartermaster", "a secret & more of it", "https://quartermaster.example/api"

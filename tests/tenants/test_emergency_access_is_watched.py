@@ -15,7 +15,7 @@ from django.utils.timezone import now
 
 from catalog.actions import decide_review
 from catalog.models import AccessRequest, Review
-from config.launcher.ports import free_port
+from launcher.ports import free_port
 from tenants import tasks
 from tenants.actions import end_staff_role, make_staff, review_emergency_access
 from tenants.emergency_mail import owners_of, tell_owners

@@ -329,7 +329,7 @@ class TestTheMail:
 
     @pytest.fixture
     def unused_port(self):
-        from config.launcher.ports import free_port
+        from launcher.ports import free_port
 
         return free_port()
 

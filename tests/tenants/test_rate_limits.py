@@ -9,8 +9,8 @@ from django.core.exceptions import ImproperlyConfigured
 from django.test import Client
 
 from config.env import env_rates
-from config.launcher.ports import free_port
 from config.settings import base
+from launcher.ports import free_port
 from tenants import rate_limits
 from tenants.actions import create_administrator, issue_personal_access_token
 from tenants.errors import TooManyRequests

@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
 
-from config.launcher.errors import LauncherError
-from config.launcher.logs import ERRORS, ChildLog
-from config.launcher.processes import Command, dismiss_guard, kill_group, spawn, start_guard, sweep
+from launcher.errors import LauncherError
+from launcher.logs import ERRORS, ChildLog
+from launcher.processes import Command, dismiss_guard, kill_group, spawn, start_guard, sweep
 
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 1.0, 30.0
 STEADY_AFTER_SECONDS = 60.0

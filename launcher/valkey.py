@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-from config.launcher.errors import LauncherError
-from config.launcher.ports import LOOPBACK
-from config.launcher.processes import Command, spawn, stop
+from launcher.errors import LauncherError
+from launcher.ports import LOOPBACK
+from launcher.processes import Command, spawn, stop
 
 OLDEST_MAJOR = 6
 

@@ -9,10 +9,10 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from config.launcher.errors import LauncherError
+from launcher.errors import LauncherError
 from tenants.secrets import GATEWAY_TOKEN, new_secret
 
-CHECKOUT = Path(__file__).parents[2]
+CHECKOUT = Path(__file__).parents[1]
 
 
 def local_directory() -> Path:

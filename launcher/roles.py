@@ -5,7 +5,7 @@ from urllib.parse import quote, urlsplit, urlunsplit
 import psycopg
 from psycopg import sql
 
-from config.launcher.errors import LauncherError
+from launcher.errors import LauncherError
 
 CONSOLE_ROLE = "quartermaster_console"  # holds the rights; as in tenants/walls.py
 

@@ -5,8 +5,8 @@ import pwd
 import stat
 from pathlib import Path
 
-from config.launcher.errors import LauncherError
-from config.launcher.processes import Identity
+from launcher.errors import LauncherError
+from launcher.processes import Identity
 
 CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH, CAP_SETPCAP = 1, 2, 8
 UNPRIVILEGED = "nobody"

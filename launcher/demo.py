@@ -14,16 +14,16 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-from config.launcher.errors import LauncherError
-from config.launcher.local import CHECKOUT, LocalDirectory, local_directory
-from config.launcher.logs import SERVER_ERRORS
-from config.launcher.ports import LOOPBACK, free_port, is_free
-from config.launcher.postgres import EmbeddedPostgres
-from config.launcher.preparation import demo_steps, prepare
-from config.launcher.processes import MARKER, Command, sweep
-from config.launcher.roles import console_url
-from config.launcher.supervisor import Service, StopRequestedError, Supervisor, say
-from config.launcher.valkey import EmbeddedValkey
+from launcher.errors import LauncherError
+from launcher.local import CHECKOUT, LocalDirectory, local_directory
+from launcher.logs import SERVER_ERRORS
+from launcher.ports import LOOPBACK, free_port, is_free
+from launcher.postgres import EmbeddedPostgres
+from launcher.preparation import demo_steps, prepare
+from launcher.processes import MARKER, Command, sweep
+from launcher.roles import console_url
+from launcher.supervisor import Service, StopRequestedError, Supervisor, say
+from launcher.valkey import EmbeddedValkey
 
 DATABASE = "quartermaster"
 PR_SET_PDEATHSIG = 1

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import psycopg
 
-from config.launcher.local import CHECKOUT, LocalDirectory, write_private
-from config.launcher.processes import Command
-from config.launcher.supervisor import Supervisor
+from launcher.local import CHECKOUT, LocalDirectory, write_private
+from launcher.processes import Command
+from launcher.supervisor import Supervisor
 
 APPS = ("tenants", "billing", "catalog", "deployments", "gateway")
 LOCK_FILE = CHECKOUT / "requirements.lock"  # the migrations and static files of other packages

@@ -13,10 +13,10 @@ from typing import IO
 import psycopg
 from psycopg import sql
 
-from config.launcher.errors import LauncherError
-from config.launcher.identity import give, unprivileged_identity
-from config.launcher.ports import LOOPBACK
-from config.launcher.processes import Command, Identity, is_alive, send_all, spawn, stop
+from launcher.errors import LauncherError
+from launcher.identity import give, unprivileged_identity
+from launcher.ports import LOOPBACK
+from launcher.processes import Command, Identity, is_alive, send_all, spawn, stop
 
 OLDEST_MAJOR = 15
 ROLE = "app"
