@@ -20,7 +20,7 @@ def main() -> None:
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings.base")
     from django.core.management import execute_from_command_line
 
-    from tenants.scope import platform_scope
+    from core.scope import platform_scope
 
     with platform_scope(f"manage.py {' '.join(sys.argv[1:2])}", is_routine=True):
         execute_from_command_line(sys.argv)

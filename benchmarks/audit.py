@@ -60,7 +60,7 @@ def main() -> None:
     options = parser.parse_args()
     with contextlib.ExitStack() as stack:
         prepare(stack)
-        from tenants.scope import platform_scope
+        from core.scope import platform_scope
 
         with platform_scope("benchmark"):
             sys.exit(run(options.entries))
@@ -202,7 +202,7 @@ def pages() -> dict[str, tuple[str, str]]:
 
     from django.utils.timezone import now
 
-    from tenants.ids import smallest_id
+    from core.ids import smallest_id
     from tenants.models import AuditEntry
 
     own, all_of_it, api = "/t/tenant-0/audit/", "/admin/tenants/auditentry/", "/api/v1/audit/"

@@ -123,10 +123,10 @@ def served(changes: int) -> Iterator[Figure]:
 
 
 def _served(stack: contextlib.ExitStack, changes: int) -> Iterator[Figure]:
+    from core.secrets import digest, new_key_secret
     from gateway.models import Gateway
     from tenants.models import ApiKey, Tenant
     from tenants.revision import raise_revision
-    from tenants.secrets import digest, new_key_secret
     from tests import stack as stack_module
     from tests.stack import Stack
 

@@ -193,7 +193,7 @@ def make_records(options: argparse.Namespace) -> list:
 
 def dealt_out(records: list, keys: int) -> list:
     """The same calls, of so many keys instead of nine: twenty of each project, ten projects of each tenant."""
-    from tenants.ids import uuid7
+    from core.ids import uuid7
     from tenants.models import ApiKey, Project, Tenant
 
     if keys <= len({record.key_id for record in records}):

@@ -56,7 +56,7 @@ def open_large(stack: contextlib.ExitStack, size: Size, directory: Path, major: 
     import django
 
     django.setup()
-    from tenants.scope import Scope, current_scope
+    from core.scope import Scope, current_scope
 
     current_scope.set(Scope(platform_reason="a benchmark"))
     _use(size)

@@ -107,8 +107,8 @@ def without_policies() -> Iterator[None]:
     """Connect as the owner of the tables, tell the server of no scope, and forget none."""
     from unittest.mock import patch
 
-    from tenants.database import base
-    from tenants.scope import person_scope
+    from core.database import base
+    from core.scope import person_scope
     from tests.databases import as_owner
 
     found: Callable[..., Any] = lambda wrapper, person, **_: person_scope(person, [])  # noqa: E731

@@ -70,8 +70,8 @@ def statements() -> Iterator[Row]:
     from datetime import timedelta
 
     from billing.costs import cost_report, cost_rows, today_of
+    from core.scope import platform_scope, tenant_scope
     from tenants.models import ApiKey, Tenant
-    from tenants.scope import platform_scope, tenant_scope
 
     def in_scope(tenant: Tenant, work: Callable[[], Any]) -> Callable[[], bytes]:
         def run() -> bytes:

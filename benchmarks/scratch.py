@@ -26,7 +26,7 @@ def prepare(stack: contextlib.ExitStack) -> None:
     import django
 
     django.setup()
-    from tenants.scope import Scope, current_scope
+    from core.scope import Scope, current_scope
     from tests.databases import ensure_template, renew_clone
 
     current_scope.set(Scope(platform_reason="a benchmark"))

@@ -22,12 +22,12 @@ from billing.forms import PriceForm, ReportForm, last_day
 from billing.models import Export, Price, QuarantinedEvent
 from billing.prices import publish_prices
 from billing.views import as_row, download
+from core.errors import Conflict
+from core.templatetags.qm import price_exact
 from tenants.admin.base import style
 from tenants.admin.filters import FewValuesFilter
 from tenants.admin.keyset import KeysetListMixin
-from tenants.errors import Conflict
 from tenants.permissions import signed_in
-from tenants.templatetags.qm import price_exact
 
 
 class ReadOnlyAdmin(KeysetListMixin, ModelAdmin):  # type: ignore[misc]

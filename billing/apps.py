@@ -6,7 +6,7 @@ class BillingConfig(AppConfig):
 
     def ready(self) -> None:
         from billing import closing, database_conflicts, exports, suspended
-        from tenants import database_conflicts as conflicts
+        from core import database_conflicts as conflicts
         from tenants import signals
         from tenants.actions.closing import verify_final_exports_with
 

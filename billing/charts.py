@@ -18,7 +18,7 @@ from django.utils.translation import ngettext
 
 from billing.costs import FOUR_WEEKS, CostReport, Figures
 from billing.forecast import Forecast
-from tenants.templatetags.qm import SYMBOLS, money
+from core.templatetags.qm import SYMBOLS, money
 
 SERIES: Final = 5  # models with a colour of their own; the rest is "Other"
 

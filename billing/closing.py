@@ -14,10 +14,10 @@ from django.utils.translation import gettext as _
 from billing import export_csv, tasks
 from billing.costs import today_of
 from billing.models import Export, RollupDay
+from core.errors import Conflict
 from tenants import audit
 from tenants.actions.closing import open_closing, require_suspended
 from tenants.actions.suspending import put_to_rest
-from tenants.errors import Conflict
 from tenants.models import Tenant, User
 from tenants.permissions import require
 from tenants.standing import lock_tenant

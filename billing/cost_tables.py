@@ -13,7 +13,7 @@ from django.utils.translation import ngettext
 from billing.charts import ranked_models
 from billing.costs import CostReport, Figures
 from billing.kinds import Kind
-from tenants.templatetags.qm import share
+from core.templatetags.qm import share
 
 MOST_ROWS: Final = 25  # of a table; the others are one row together
 

@@ -20,7 +20,7 @@ from billing.estimates import Estimated, estimated_usage
 from billing.kind_costs import KindCost, costs_by_kind
 from billing.kinds import KINDS, TOKEN_KINDS
 from billing.month_sums import MONTH_OF_DAY, TOKENS, named_sums, of_project, sums_between
-from tenants.local_days import day_at
+from core.local_days import day_at
 from tenants.models import Project, Tenant
 
 FOUR_WEEKS: Final = timedelta(days=28)  # comparisons keep the weekday

@@ -2,7 +2,7 @@
 
 from django.utils.translation import gettext_lazy as _
 
-from tenants.database_conflicts import Sentence
+from core.database_conflicts import Sentence
 
 SENTENCES = {
     "price_history_stands": Sentence(

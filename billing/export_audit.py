@@ -14,8 +14,8 @@ import psycopg
 
 from billing.export_csv import options_of, spreadsheet_safe
 from billing.models import Export
-from tenants.ids import smallest_id
-from tenants.local_days import start_of_day
+from core.ids import smallest_id
+from core.local_days import start_of_day
 
 # Without an actor the platform did it, perhaps while answering staff.
 _STAFF: Final = "(e.acting_as IN ('staff', 'break_glass') OR coalesce(u.is_staff, true))"

@@ -24,11 +24,11 @@ from django.utils.translation import gettext as _
 
 from billing import export_audit, export_csv, tasks
 from billing.models import Export
+from core.errors import Conflict
+from core.reading import note_tenant
 from tenants import audit
-from tenants.errors import Conflict
 from tenants.models import Project, Tenant, User
 from tenants.permissions import require
-from tenants.reading import note_tenant
 from tenants.standing import require_active
 
 log = structlog.get_logger(__name__)

@@ -14,7 +14,7 @@ from django.utils.translation import gettext_lazy as _
 from billing.costs import months_with_usage, today_of
 from billing.kinds import Kind
 from billing.models import Export
-from tenants.choices import PickField, offer
+from core.choices import PickField, offer
 from tenants.models import Project, Tenant, User
 
 

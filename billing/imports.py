@@ -32,11 +32,11 @@ from billing.usage import (
     encode,
     in_batches,
 )
+from core.errors import Conflict
+from core.names import clean_name, is_seen
 from tenants import audit
 from tenants.actions import create_project, create_tenant
-from tenants.errors import Conflict
 from tenants.models import ApiKey, Project, Tenant
-from tenants.names import clean_name, is_seen
 
 IMPORT_BATCH: Final = 50_000  # events in one transaction
 KEY_NAME: Final = "trace-import"

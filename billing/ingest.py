@@ -23,8 +23,8 @@ from psycopg import errors
 from billing import ingest_sql as sql
 from billing.models import QuarantinedEvent
 from billing.usage import EPOCH, Batch, Receipt, UsageRecord, as_json, encode, in_batches, key_of
-from tenants.ids import uuid7
-from tenants.local_days import day_at, is_known, start_of_day
+from core.ids import uuid7
+from core.local_days import day_at, is_known, start_of_day
 
 log = structlog.get_logger(__name__)
 

@@ -15,7 +15,7 @@ from typing import Any, Final
 from django.db import connection
 
 from billing.kinds import KINDS, TOKEN_KINDS
-from tenants.local_days import ONE_DAY
+from core.local_days import ONE_DAY
 from tenants.models import Project, Tenant
 
 SUMS: Final = (*KINDS, "calls", "amount")

@@ -13,8 +13,8 @@ from django.utils.timezone import now
 from billing.costs import today_of
 from billing.detail_sql import DETAIL
 from billing.models import BillingPeriod, CostLine, UnpostedDay
+from core.errors import Conflict
 from tenants import audit
-from tenants.errors import Conflict
 from tenants.models import Tenant, User
 
 # What the rollups want posted, minus what is posted: per project, SKU, price and day. The reference counts the lines

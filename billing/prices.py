@@ -17,8 +17,8 @@ from django.utils.timezone import now
 from billing.folding import fold_rollups
 from billing.kinds import FALLBACKS, KINDS, Kind
 from billing.models import BilledModel, Price
+from core.ids import uuid7
 from tenants import audit
-from tenants.ids import uuid7
 from tenants.models import User
 from tenants.permissions import require
 from tenants.revision import raise_revision

@@ -12,7 +12,7 @@ from django.utils.timezone import now
 
 from billing import exports, folding, periods
 from billing.models import Export
-from tenants.scope import platform_scope, tenant_scope
+from core.scope import platform_scope, tenant_scope
 
 log = structlog.get_logger(__name__)
 

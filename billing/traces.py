@@ -18,7 +18,7 @@ from typing import IO, Any, Final, NamedTuple, cast
 from uuid import UUID
 
 from billing.usage import LARGEST
-from tenants.text_files import UnreadableText, utf_8_of
+from core.text_files import UnreadableText, utf_8_of
 
 MICROSECONDS: Final = 1_000_000
 MOONCAKE_BLOCK: Final = 512  # tokens of one prefix block

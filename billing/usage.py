@@ -14,7 +14,7 @@ from uuid import UUID
 
 from django.utils.timezone import now
 
-from tenants.names import is_seen
+from core.names import is_seen
 
 
 class UsageRecord(NamedTuple):

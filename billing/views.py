@@ -26,9 +26,9 @@ from billing.forecast import Forecast, forecast_month
 from billing.forms import ExportForm, last_day, month_choice, month_choices, month_label, read_month
 from billing.models import Export
 from billing.year import YEAR, months_of_year, year_report
+from core.templatetags.qm import day, money
 from tenants.models import Project, User
 from tenants.permissions import require
-from tenants.templatetags.qm import day, money
 from tenants.views.audit_forms import PLATFORM, address_of
 from tenants.views.mixins import PartialMixin, TenantPageMixin, TenantScopedMixin
 

@@ -38,11 +38,11 @@ from catalog.serializers import (
     NewReviewSerializer,
     ProjectNameSerializer,
 )
+from core.pagination import CursorPages
 from tenants.api.base import InProjectFilter, VisibleMixin
 from tenants.api.keys import RevokeSerializer
 from tenants.idempotency import once
 from tenants.models import DataClass, Project, User
-from tenants.pagination import CursorPages
 from tenants.permissions import require, signed_in
 from tenants.roles import TokenScope
 from tenants.standing import check_active

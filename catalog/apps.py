@@ -7,7 +7,7 @@ class CatalogConfig(AppConfig):
     def ready(self) -> None:
         from catalog import database_conflicts, tenant_ends
         from catalog.belongings import OpenRequests
-        from tenants import database_conflicts as conflicts
+        from core import database_conflicts as conflicts
         from tenants import signals
         from tenants.actions import belongings
 

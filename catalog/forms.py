@@ -13,7 +13,7 @@ from django.utils.translation import gettext_lazy as _
 from catalog.actions import raise_access_request
 from catalog.actions.access_requests import LONGEST_DAYS, MOST_TOKENS_PER_DAY, data_class_problem
 from catalog.models import AccessRequest, CatalogModel, ReviewDecision
-from tenants.choices import PickField, offer
+from core.choices import PickField, offer
 from tenants.models import ApiKey, DataClass, Project, Tenant, User
 from tenants.permissions import projects_where, service_accounts_where
 

@@ -13,7 +13,7 @@ from django.utils.timezone import now
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext
 
-from tenants.counting import count_of
+from core.counting import count_of
 
 # What the menu offers, by group: model, words, icon (Material Symbols, which Unfold carries).
 _MENU: list[tuple[Any, list[tuple[str, Any, str]]]] = [

@@ -16,7 +16,7 @@ from django.dispatch import receiver
 from django_structlog.celery import signals
 from django_structlog.celery.steps import DjangoStructLogInitStep
 
-from tenants.scope import NOBODY, scoped
+from core.scope import NOBODY, scoped
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings.base")
 
@@ -31,7 +31,7 @@ REPEATED_BY_STRUCTLOG = ["celery.app.trace", "celery.worker.strategy", "celery.b
 
 
 class ScopedTask(DjangoTask):  # type: ignore[type-arg]
-    """A task begins with nobody's rows, whoever calls it, and states the scope it works in (tenants/scope.py)."""
+    """A task begins with nobody's rows, whoever calls it, and states the scope it works in (core/scope.py)."""
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         with scoped(NOBODY):

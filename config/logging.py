@@ -7,7 +7,7 @@ from typing import Any
 
 import structlog
 
-from tenants.leaks import without_secrets
+from core.leaks import without_secrets
 
 
 def cut_secrets(logger: Any, method: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:

@@ -11,6 +11,8 @@ from django.db import transaction
 from django.utils.timezone import now
 
 from catalog.models import ModelVersion
+from core.errors import Conflict
+from core.names import clean_name
 from deployments import connection, observation, tasks
 from deployments.cluster.base import Cluster as ClusterDoor
 from deployments.cluster.base import (
@@ -28,9 +30,7 @@ from deployments.manifests import EngineSpec, RuntimeSpec, engine_manifests
 from deployments.models import Cluster, Deployment
 from deployments.runtimes import facts_of
 from tenants import audit
-from tenants.errors import Conflict
 from tenants.models import User
-from tenants.names import clean_name
 from tenants.permissions import require
 
 log = structlog.get_logger(__name__)

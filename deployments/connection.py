@@ -10,11 +10,11 @@ from django.core.exceptions import ValidationError
 from django.utils.translation import gettext as _
 from kombu.exceptions import OperationalError
 
+from core.names import clean_name
 from deployments import tasks
 from deployments.cluster.base import ClusterFacts, PermanentClusterError, TemporaryClusterError
 from deployments.clusters import get_cluster
 from deployments.models import Cluster
-from tenants.names import clean_name
 
 QUEUE_SECONDS = (
     15.0  # beside the cluster's own time: for the queue, and a worker that finishes something first

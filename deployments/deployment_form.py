@@ -13,12 +13,12 @@ from django.urls import reverse
 from django.utils.translation import gettext_lazy as _
 
 from catalog.models import ModelVersion
+from core.choices import MOST, PickField, as_options, offer
+from core.prefix import begins_with
 from deployments import actions
 from deployments.models import Cluster, Deployment
 from tenants.admin.base import style
-from tenants.choices import MOST, PickField, as_options, offer
 from tenants.permissions import signed_in
-from tenants.prefix import begins_with
 from tenants.views.suggestions import term_of
 
 MANAGE = "deployments.manage_deployment"

@@ -10,11 +10,11 @@ from django.utils.timezone import now
 from django.utils.translation import gettext_lazy as _
 
 from catalog.models import CatalogModel, ModelVersion
+from core.ids import uuid7
 from deployments.client_fields import LONGEST_FIELD
 from deployments.engine_controls import fold, may_be_allowed
 from deployments.querysets import ClusterQuerySet, DeploymentQuerySet
 from deployments.runtimes import RuntimeFacts, facts_of, program_digest
-from tenants.ids import uuid7
 from tenants.models import Tenant
 
 DNS_LABEL = RegexValidator(

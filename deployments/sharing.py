@@ -10,10 +10,10 @@ from django.db import transaction
 from django.utils.timezone import now
 from django.utils.translation import gettext as _
 
+from core.errors import Conflict
 from deployments.engine_controls import fold, may_be_allowed
 from deployments.models import Deployment
 from tenants import audit
-from tenants.errors import Conflict
 from tenants.models import Tenant, User
 from tenants.permissions import require
 from tenants.revision import raise_revision

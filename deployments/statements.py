@@ -9,13 +9,13 @@ from django.db import transaction
 from django.utils.timezone import now
 from django.utils.translation import gettext as _
 
+from core.errors import Conflict
 from deployments.client_fields import LONGEST_FIELD, is_field_name, may_separate
 from deployments.engine_controls import fold
 from deployments.models import Deployment
 from deployments.runtimes import CACHE_SALT, ignores_salt, program_digest
 from deployments.sharing import one_line, one_to_change
 from tenants import audit
-from tenants.errors import Conflict
 from tenants.models import User
 from tenants.revision import raise_revision
 

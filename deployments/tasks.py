@@ -7,10 +7,10 @@ from typing import Any
 from celery import shared_task
 from celery.exceptions import SoftTimeLimitExceeded
 
+from core.scope import platform_scope
 from deployments import actions, connection, judgement
 from deployments.cluster.base import TemporaryClusterError
 from deployments.models import Cluster
-from tenants.scope import platform_scope
 
 SCHEDULE = {
     # A message that waited longer than until the next one is worth nothing: this drops it.

@@ -14,16 +14,16 @@ from django.utils.timezone import now
 from django.utils.translation import gettext as _
 
 from catalog.models import Grant
+from core.errors import Conflict
+from core.secrets import GATEWAY_TOKEN, digest, looks_like, new_secret, visible_prefix
 from gateway.contract import Ack
 from gateway.models import ConfigClock, Gateway, GatewayPolicy
 from gateway.prices import has_price_change_between
 from gateway.proxy.media import is_allowed_host
 from tenants import audit
-from tenants.errors import Conflict
 from tenants.models import ApiKey, User
 from tenants.permissions import require
 from tenants.revision import current_revision, raise_revision
-from tenants.secrets import GATEWAY_TOKEN, digest, looks_like, new_secret, visible_prefix
 
 log = structlog.get_logger(__name__)
 

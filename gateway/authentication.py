@@ -13,10 +13,10 @@ from django.http import HttpRequest, HttpResponse, HttpResponseBase, JsonRespons
 from django.utils.timezone import now
 from django.views.decorators.csrf import csrf_exempt
 
+from core.context import current_origin
+from core.scope import platform_scope
+from core.secrets import GATEWAY_TOKEN, digest, looks_like
 from gateway.models import Gateway
-from tenants.context import current_origin
-from tenants.scope import platform_scope
-from tenants.secrets import GATEWAY_TOKEN, digest, looks_like
 
 SEEN_EVERY = timedelta(seconds=5)  # being seen is written at most this often
 

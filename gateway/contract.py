@@ -38,7 +38,7 @@ from typing import Annotated, Literal, TypeVar
 
 import msgspec
 
-from tenants.secrets import GATEWAY_TOKEN, KEY, digest, looks_like, looks_like_key, new_key_secret
+from core.secrets import GATEWAY_TOKEN, KEY, digest, looks_like, looks_like_key, new_key_secret
 
 __all__ = [
     "CONFIG_PATH",

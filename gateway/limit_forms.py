@@ -10,7 +10,7 @@ from django.core.exceptions import ValidationError
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from tenants.choices import HINT, MOST, PickField, SuggestingInput, pick_field
+from core.choices import HINT, MOST, PickField, SuggestingInput, pick_field
 from tenants.models import ApiKey, Limit
 
 

@@ -7,8 +7,8 @@ from django.db import models
 from django.db.models import CheckConstraint, Q
 from django.utils.timezone import now
 
+from core.ids import uuid7
 from gateway.querysets import GatewayQuerySet
-from tenants.ids import uuid7
 
 
 class Gateway(models.Model):

@@ -16,16 +16,16 @@ from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.views.generic.detail import SingleObjectMixin
 
+from core.choices import SuggestingInput
+from core.keyset import page_of_parts
 from gateway.contract import NANO
 from gateway.limit_forms import CallsForm, LimitsForm
 from gateway.used import WINDOWED, used_of
 from tenants.actions import set_limits
 from tenants.actions.limits import clean_limits
-from tenants.choices import SuggestingInput
 from tenants.limits import binding_limits, limits_beside, models_of
 from tenants.models import ApiKey, Limit, Project
 from tenants.permissions import signed_in
-from tenants.views.keyset import page_of_parts
 from tenants.views.mixins import TenantScopedMixin
 from tenants.views.settings import FormPage
 

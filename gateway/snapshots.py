@@ -17,12 +17,12 @@ from typing import Final
 import structlog
 from django.db import connection
 
+from core.scope import platform_scope
 from gateway.changes import compile_changes
 from gateway.compile import compile_everything, compile_snapshot
 from gateway.config_stream import KEEP_ALIVE
 from gateway.contract import encode
 from tenants.revision import current_revision
-from tenants.scope import platform_scope
 
 log = structlog.get_logger(__name__)
 

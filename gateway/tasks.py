@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from celery import shared_task
 
+from core.scope import platform_scope
 from gateway import actions
 from tenants.revision import forget_changes
-from tenants.scope import platform_scope
 
 SCHEDULE = {
     "announce-what-the-clock-changed": {

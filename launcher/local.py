@@ -9,8 +9,8 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
+from core.secrets import GATEWAY_TOKEN, new_secret
 from launcher.errors import LauncherError
-from tenants.secrets import GATEWAY_TOKEN, new_secret
 
 CHECKOUT = Path(__file__).parents[1]
 

@@ -1,4 +1,4 @@
-"""Two database roles: one owns the tables and migrates them, the other serves and owns nothing (tenants/walls.py)."""
+"""Two database roles: one owns the tables and migrates them, the other serves and owns nothing (core/rls.py)."""
 
 from urllib.parse import quote, urlsplit, urlunsplit
 
@@ -7,7 +7,7 @@ from psycopg import sql
 
 from launcher.errors import LauncherError
 
-CONSOLE_ROLE = "quartermaster_console"  # holds the rights; as in tenants/walls.py
+CONSOLE_ROLE = "quartermaster_console"  # holds the rights; as in core/rls.py
 
 
 def console_url(owner_url: str, *, login: str, password: str) -> str:

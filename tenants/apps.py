@@ -14,8 +14,8 @@ class TenantsConfig(AppConfig):
         from tenants import sign_in_trail
 
         sign_in_trail.connect()
+        from core.rls import raise_walls
         from tenants.actions import belongings, owned
-        from tenants.walls import raise_walls
 
         post_migrate.connect(give_staff_roles_their_permissions)
         for provider in owned.KINDS:

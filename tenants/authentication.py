@@ -8,19 +8,19 @@ from typing import Any
 from django.db.models import Q
 from django.utils.timezone import now
 from rest_framework.authentication import BaseAuthentication, get_authorization_header
-from rest_framework.exceptions import AuthenticationFailed, PermissionDenied
+from rest_framework.exceptions import AuthenticationFailed
 from rest_framework.permissions import SAFE_METHODS, BasePermission
 from rest_framework.request import Request
 
-from tenants.client_address import caller_place
+from core.client_address import caller_place
+from core.errors import REALM, InsufficientScope
+from core.rate_limits import limit_rate
+from core.scope import platform_scope
+from core.secrets import PERSONAL_TOKEN, digest, looks_like
 from tenants.models import PersonalAccessToken, User
-from tenants.rate_limits import limit_rate
 from tenants.roles import TokenScope
-from tenants.scope import platform_scope
-from tenants.secrets import PERSONAL_TOKEN, digest, looks_like
 
 SEEN_EVERY = timedelta(minutes=1)  # last use is written at most this often
-REALM = 'Bearer realm="quartermaster"'
 
 
 class TokenAuthentication(BaseAuthentication):
@@ -58,20 +58,6 @@ def _usable_token(secret: str) -> PersonalAccessToken | None:
                 Q(last_used_at=None) | Q(last_used_at__lt=now() - SEEN_EVERY)
             ).update(last_used_at=now())
     return token
-
-
-class InsufficientScope(PermissionDenied):
-    """The token is good, but not for this (RFC 6750, 3.1). HTTP 403."""
-
-    default_code = "insufficient_scope"
-
-    def __init__(self, needed: str | None) -> None:
-        if needed is None:
-            super().__init__("Tokens do not open this. Use the pages of the console.")
-            self.auth_header = f'{REALM}, error="insufficient_scope"'
-        else:
-            super().__init__(f"This token lacks the scope {needed}. Use one that has it.")
-            self.auth_header = f'{REALM}, error="insufficient_scope", scope="{needed}"'
 
 
 class TokenHasScope(BasePermission):

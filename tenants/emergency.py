@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
@@ -16,14 +17,15 @@ from django.db.models import Q
 from django.http import HttpRequest
 from django.utils.timezone import now
 
+from core.context import current_origin
+from core.scope import platform_scope
 from tenants import audit
-from tenants.context import current_emergency, current_origin
-from tenants.scope import platform_scope
 
 if TYPE_CHECKING:
     from tenants.models import EmergencyAccess, Tenant, User
 
 PAGES_OF_TENANT: Final = re.compile(r"/t/([^/]+)/")
+current_emergency: ContextVar[EmergencyAccess | None] = ContextVar("current_emergency", default=None)
 
 
 @contextmanager

@@ -9,9 +9,9 @@ from django import forms
 from django.db.models import QuerySet
 from django.utils.translation import gettext_lazy as _
 
+from core.addresses import AddressFormField
+from core.choices import PickField, pick_field
 from tenants.actions.members import may_give
-from tenants.addresses import AddressFormField
-from tenants.choices import PickField, pick_field
 from tenants.models import Project, Tenant, User
 from tenants.roles import PROJECT_ROLE_CHOICES, Role
 

@@ -22,6 +22,7 @@ from django.db import transaction
 from django.db.models import Q
 from django.utils.timezone import now
 
+from core.scope import platform_scope
 from tenants import audit
 from tenants.actions.members import end_membership, place_member, withdraw_open_invitations
 from tenants.models import (
@@ -37,7 +38,6 @@ from tenants.models import (
     User,
 )
 from tenants.roles import Role
-from tenants.scope import platform_scope
 from tenants.suspension import HOLDERS, follow_issuer, follow_role, restore_access, suspend_access
 
 log = structlog.get_logger(__name__)

@@ -18,10 +18,10 @@ from django.utils.timezone import now
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from tenants.errors import Conflict
+from core.errors import Conflict
+from core.scope import platform_scope
 from tenants.models import StoredAnswer
 from tenants.permissions import signed_in
-from tenants.scope import platform_scope
 
 LONGEST_KEY = 200
 KEPT_FOR = timedelta(days=2)  # whoever repeats a request does so sooner

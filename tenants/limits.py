@@ -6,8 +6,8 @@ from collections.abc import Iterable, Sequence
 
 from django.db.models import Func, Q, QuerySet
 
+from core.prefix import begins_with
 from tenants.models import ApiKey, Limit, Project, User
-from tenants.prefix import begins_with
 
 Part = tuple[QuerySet[Limit], Sequence[str]]
 

@@ -20,10 +20,10 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.utils.timezone import now
 
+from core.addresses import address_key, address_or_none
+from core.scope import platform_scope
 from tenants import audit
-from tenants.addresses import address_key, address_or_none
 from tenants.models import User
-from tenants.scope import platform_scope
 
 log = structlog.get_logger(__name__)
 

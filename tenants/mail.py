@@ -17,9 +17,9 @@ from django.core.mail import EmailMultiAlternatives, get_connection
 from django.template.loader import render_to_string
 from django.utils.translation import gettext as _
 
-from tenants.addresses import to_wire
+from core.addresses import to_wire
+from core.names import clean_name
 from tenants.models import User
-from tenants.names import clean_name
 
 REFUSED: Final = (OSError, SMTPException)
 LONGEST_NAME: Final = 60  # characters of a name in a mail

@@ -10,12 +10,12 @@ from django.core.exceptions import ObjectDoesNotExist, ValidationError
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 
-from tenants.client_address import client_address
-from tenants.context import Origin, current_origin, trace_id_of
-from tenants.database_conflicts import conflict_for
+from core.client_address import client_address
+from core.context import Origin, current_origin, trace_id_of
+from core.database_conflicts import conflict_for
+from core.errors import Conflict, TooManyRequests
+from core.scope import NOBODY, scoped
 from tenants.emergency import within_emergency
-from tenants.errors import Conflict, TooManyRequests
-from tenants.scope import NOBODY, scoped
 from tenants.scope_of import enter_scope_of
 from tenants.sessions import digest_of_session, session_has_second_factor
 from tenants.views.errors import invalid, page_not_found, too_many_requests
@@ -57,7 +57,7 @@ class RequestContextMiddleware:
 
 
 class ScopeMiddleware:
-    """Gives every request the narrowest scope that serves it (tenants/scope.py), and nobody's until then.
+    """Gives every request the narrowest scope that serves it (core/scope.py), and nobody's until then.
 
     Below /t/<tenant>/ it is that tenant, if the person belongs to it (and see TenantPageMixin). Elsewhere it is the
     tenants they belong to; staff on their own pages and in the API work on the platform's rows, as their log lines say.
@@ -81,7 +81,7 @@ class RefusalMiddleware:
     """What an action raises behind a page, in the API's words: Conflict is 409, not found 404, invalid 400,
     too often 429.
 
-    So is what the database refuses because somebody else was first (tenants/database_conflicts.py). htmx takes the
+    So is what the database refuses because somebody else was first (core/database_conflicts.py). htmx takes the
     page's error block (see layout.html); a dialog of the admin has none, and shows its page again with the message.
     """
 

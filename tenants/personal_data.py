@@ -23,18 +23,18 @@ from django.db import models, transaction
 from django.utils.timezone import now
 from django.utils.translation import gettext_lazy as _
 
+from core.errors import Conflict
+from core.leaks import NAMES
+from core.scope import platform_scope
 from tenants import audit
 from tenants.actions.keys import stop_key
 from tenants.actions.service_accounts import stop
 from tenants.actions.tokens import revoke_tokens_issued_by
 from tenants.audit.redaction import Found, Person, entries_about, erase_from_trail, look_for
-from tenants.errors import Conflict
-from tenants.leaks import NAMES
 from tenants.models import ApiKey, AuditEntry, Invitation, Membership, Tenant, User
 from tenants.permissions import require
 from tenants.revision import raise_revision
 from tenants.roles import Role
-from tenants.scope import platform_scope
 from tenants.signals import person_erased
 from tenants.suspension import hold_person, tokens_issued_by
 

@@ -9,8 +9,8 @@ from django.db import models
 from django.db.models import Exists, F, Func, OuterRef, Q
 from django.utils.timezone import now
 
-from tenants.addresses import address_or_none
-from tenants.prefix import begins_with
+from core.addresses import address_or_none
+from core.prefix import begins_with
 from tenants.roles import ROLE_PERMISSIONS, StaffRole
 from tenants.scoping import TenantQuerySet
 

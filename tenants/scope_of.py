@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, cast
 import structlog
 from django.db import connection
 
-from tenants.scope import Scope, current_scope, person_scope
+from core.scope import Scope, current_scope, person_scope
 
 if TYPE_CHECKING:
     from django.contrib.auth.models import AnonymousUser
 
-    from tenants.database.base import DatabaseWrapper
+    from core.database.base import DatabaseWrapper
     from tenants.models import PersonalAccessToken, Tenant, User
 
 

@@ -12,7 +12,7 @@ from django.contrib.auth.models import AnonymousUser
 from django.db import models
 from django.db.models.manager import BaseManager
 
-from tenants.reading import Noted, note_tenant
+from core.reading import Noted, note_tenant
 from tenants.roles import StaffRole
 
 if TYPE_CHECKING:

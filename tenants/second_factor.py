@@ -18,8 +18,8 @@ from django.utils.timezone import now
 from django.utils.translation import gettext as _
 from django_otp.oath import TOTP
 
-from tenants.context import current_origin
-from tenants.encryption import decrypt, encrypt
+from core.context import current_origin
+from core.encryption import decrypt, encrypt
 from tenants.models import RecoveryCode, SecondFactor, User
 
 ISSUER = "Quartermaster"  # what authenticator apps show

@@ -18,7 +18,7 @@ from django.utils.crypto import constant_time_compare, salted_hmac
 from django.utils.timezone import now
 from django.utils.translation import gettext as _
 
-from tenants.client_address import client_address
+from core.client_address import client_address
 from tenants.models import Session, User
 from tenants.session_store import PREFIX
 

@@ -11,10 +11,10 @@ from typing import Any
 from django.contrib.auth.signals import user_logged_in, user_logged_out
 from django.http import HttpRequest
 
+from core.scope import platform_scope
 from tenants import audit
 from tenants.actions.emergency import end_with_session
 from tenants.models import User
-from tenants.scope import platform_scope
 from tenants.session_store import PREFIX
 from tenants.sessions import note_origin
 

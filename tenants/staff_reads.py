@@ -18,9 +18,9 @@ from django.db import DatabaseError, connection, transaction
 from django.http import FileResponse, HttpRequest, HttpResponse, StreamingHttpResponse
 from django.utils.timezone import now
 
+from core.reading import Reading, current_reading
 from tenants import audit
 from tenants.models import AuditEntry, StaffRead, User
-from tenants.reading import Reading, current_reading
 
 log = structlog.get_logger(__name__)
 

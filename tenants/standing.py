@@ -10,7 +10,7 @@ from uuid import UUID
 from django.conf import settings
 from django.utils.translation import gettext as _
 
-from tenants.errors import Conflict
+from core.errors import Conflict
 from tenants.models import Tenant, User
 
 

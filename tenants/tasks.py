@@ -8,11 +8,11 @@ from celery import shared_task
 from celery.schedules import crontab
 from django.utils.timezone import now
 
+from core.scope import platform_scope, tenant_scope
 from tenants import emergency_mail, idempotency, invitation_mail, sessions
 from tenants.actions import due_rules
 from tenants.mail import MailServerAwayError
 from tenants.models import EmergencyAccess, Invitation
-from tenants.scope import platform_scope, tenant_scope
 
 sends_mail = shared_task(
     autoretry_for=[MailServerAwayError],

@@ -8,11 +8,11 @@ import factory
 from django.utils.timezone import now
 
 from catalog.models import AccessRequest, CatalogModel, ModelVersion, Review
+from core.secrets import digest, new_key_secret, visible_prefix
 from deployments.models import Cluster, Deployment
 from deployments.runtimes import facts_of
 from tenants import actions
 from tenants.models import ApiKey, DataClass, Project, Tenant, User
-from tenants.secrets import digest, new_key_secret, visible_prefix
 
 
 class UserFactory(factory.django.DjangoModelFactory):

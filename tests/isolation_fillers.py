@@ -32,11 +32,11 @@ from billing.models import (
 )
 from billing.usage import UsageRecord
 from catalog.models import CatalogImport, Grant, RequestDelegate, Review, ReviewDecision
+from core.ids import uuid7
 from deployments.models import Route
 from gateway.models import Gateway
 from tenants import audit
 from tenants.actions import issue_personal_access_token
-from tenants.ids import uuid7
 from tenants.models import (
     AuditEntry,
     DirectoryGroup,

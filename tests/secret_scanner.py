@@ -16,8 +16,8 @@ from typing import Any
 
 import pytest
 
-from tenants import secrets
-from tenants.leaks import secret_in
+from core import secrets
+from core.leaks import secret_in
 
 SHORTEST = 8  # anything shorter is found in half of all lines
 _WORDS = re.compile(r"[A-Za-z0-9_\-]{16,}")

@@ -40,7 +40,7 @@ def pytest_configure(config):
 
     A test's own body works on rows of every tenant; what it calls over HTTP or as a task has its own scope.
     """
-    from tenants.scope import Scope, current_scope
+    from core.scope import Scope, current_scope
 
     current_scope.set(Scope(platform_reason="a test"))
     from tests import databases

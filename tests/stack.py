@@ -19,11 +19,11 @@ import openai
 import pytest
 import requests
 
+from core.secrets import GATEWAY_TOKEN, new_secret
 from launcher.demo import Ports, services
 from launcher.ports import LOOPBACK, free_port
 from launcher.processes import spawn, stop
 from launcher.valkey import EmbeddedValkey, RunningValkey
-from tenants.secrets import GATEWAY_TOKEN, new_secret
 
 STARTED_WITHIN_SECONDS = 60
 GATEWAY = "local"

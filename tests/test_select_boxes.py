@@ -16,7 +16,7 @@ import catalog
 import deployments
 import gateway
 import tenants
-from tenants.choices import MOST, PickField
+from core.choices import MOST, PickField
 from tenants.models import ApiKey, Membership, Project, ProjectRole, Tenant, User
 from tests.factories import (
     ApiKeyFactory,

@@ -13,8 +13,8 @@ from django.utils.translation import gettext_lazy as _
 
 from billing.models.ledger import BillingOwned, amount_field
 from billing.querysets import ExportQuerySet
-from tenants.errors import Conflict
-from tenants.ids import uuid7
+from core.errors import Conflict
+from core.ids import uuid7
 from tenants.models import Project, Tenant, User
 
 _IS_BUILT = (

@@ -13,7 +13,7 @@ from django.utils.translation import gettext_lazy as _
 
 from billing.kinds import Kind
 from billing.querysets import PriceQuerySet
-from tenants.ids import uuid7
+from core.ids import uuid7
 from tenants.models import ApiKey, Project, Tenant, User
 from tenants.roles import StaffRole
 from tenants.scoping import TenantOwned

@@ -16,11 +16,11 @@ from django.utils.translation import gettext as _
 from catalog import rules
 from catalog.models import AccessRequest, CatalogModel, Grant, Review
 from catalog.prices import Estimate, monthly_cost
+from core.errors import Conflict
+from core.names import read_prose
 from tenants import audit
 from tenants.actions.limits import clean_limits
-from tenants.errors import Conflict
 from tenants.models import DataClass, Project, Tenant, User
-from tenants.names import read_prose
 from tenants.permissions import require
 from tenants.standing import require_active
 

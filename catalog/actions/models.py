@@ -9,8 +9,8 @@ from django.utils.timezone import now
 from django.utils.translation import gettext as _
 
 from catalog.models import CatalogModel
+from core.errors import Conflict
 from tenants import audit
-from tenants.errors import Conflict
 from tenants.models import User
 from tenants.permissions import require
 

@@ -18,9 +18,9 @@ from catalog.price_map.entries import ReadOffer, UnreadableFile, read_file
 from catalog.price_map.gather import Gathered, gather
 from catalog.price_map.jumps import decimals, jumps_between
 from catalog.prices import publish_list_prices
+from core.names import clean_name
 from tenants import audit
 from tenants.models import User
-from tenants.names import clean_name
 from tenants.permissions import require
 
 SOURCE = "litellm"

@@ -19,13 +19,13 @@ from catalog.actions.access_requests import cancel_open_reviews, find_problems
 from catalog.actions.facts import hold_facts, renew_facts, what_is_worse
 from catalog.actions.four_eyes import why_not_decide
 from catalog.models import AccessRequest, Grant, Review, ReviewDecision
+from core.database_conflicts import conflicts_of_database, constraint_of
+from core.errors import Conflict
+from core.names import read_prose
 from tenants import actions as tenants_actions
 from tenants import audit
-from tenants.database_conflicts import conflicts_of_database, constraint_of
 from tenants.emergency import was_open
-from tenants.errors import Conflict
 from tenants.models import ApiKey, User
-from tenants.names import read_prose
 from tenants.permissions import require
 from tenants.revision import raise_revision
 from tenants.second_factor import require_second_factor

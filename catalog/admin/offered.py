@@ -13,8 +13,8 @@ from unfold.enums import ActionVariant
 
 from catalog.actions import publish_model, retire_model
 from catalog.models import CatalogImport, CatalogModel, ModelVersion, Offer
+from core.errors import Conflict
 from tenants.admin import LookAdmin, LookOnly, go_to
-from tenants.errors import Conflict
 from tenants.permissions import signed_in
 
 

@@ -28,8 +28,8 @@ from catalog.models import (
     RequestDelegate,
     Review,
 )
+from core.errors import Conflict
 from tenants.admin import LookAdmin, LookOnly
-from tenants.errors import Conflict
 from tenants.permissions import signed_in
 
 QUEUES = {

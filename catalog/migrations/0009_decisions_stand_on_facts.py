@@ -6,7 +6,7 @@ Nothing here hinders code of before: what it does not know has a default in the 
 import django.db.models.deletion
 import django.db.models.manager
 import django.utils.timezone
-import tenants.ids
+import core.ids
 from django.conf import settings
 from django.db import migrations, models
 
@@ -25,7 +25,7 @@ class Migration(migrations.Migration):
                 (
                     "id",
                     models.UUIDField(
-                        default=tenants.ids.uuid7, editable=False, primary_key=True, serialize=False
+                        default=core.ids.uuid7, editable=False, primary_key=True, serialize=False
                     ),
                 ),
                 (

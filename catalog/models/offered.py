@@ -13,7 +13,7 @@ from django.utils.translation import gettext_lazy as _
 
 from catalog.querysets import VISIBLE_LIFECYCLES, CatalogModelQuerySet
 from catalog.search import SearchLexemes
-from tenants.ids import uuid7
+from core.ids import uuid7
 from tenants.models import DataClass, User
 
 PUBLIC_NAME = RegexValidator(

@@ -12,8 +12,8 @@ from django.utils.translation import gettext_lazy as _
 
 from catalog.models.offered import CatalogModel
 from catalog.querysets import AccessRequestQuerySet, GrantQuerySet
-from tenants.errors import Conflict
-from tenants.ids import uuid7
+from core.errors import Conflict
+from core.ids import uuid7
 from tenants.models import ApiKey, DataClass, Project, User
 from tenants.roles import REVIEWERS, StaffRole
 from tenants.scoping import TenantOwned

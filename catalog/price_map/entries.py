@@ -21,7 +21,7 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 from catalog.price_map.names import read_key
-from tenants.names import clean_name, is_seen
+from core.names import clean_name, is_seen
 
 RULES_VERSION: Final = (
     "1"  # raised when the same entry would be read differently: then every offer is compared anew

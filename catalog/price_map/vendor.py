@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from catalog.price_map.entries import is_other_price
-from tenants.text_files import text_of
+from core.text_files import text_of
 
 DATA = Path(__file__).resolve().parent.parent / "data"
 VENDORED = DATA / "litellm-prices.json.gz"

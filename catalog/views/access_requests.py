@@ -23,11 +23,11 @@ from catalog.actions.access_requests import require_withdrawable
 from catalog.actions.facts import notice_of
 from catalog.forms import LIMITS, AccessRequestForm
 from catalog.models import AccessRequest, CatalogModel, Review
-from tenants.choices import pick_field
-from tenants.counting import count_of
+from core.choices import pick_field
+from core.counting import count_of
+from core.keyset import keyset_page
 from tenants.models import ApiKey, DataClass, Project
 from tenants.permissions import require_somewhere, signed_in
-from tenants.views.keyset import keyset_page
 from tenants.views.mixins import PartialMixin, TenantPageMixin, TenantScopedMixin
 
 PAGE_SIZE = 25

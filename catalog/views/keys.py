@@ -22,12 +22,12 @@ from django.views.generic import DetailView, TemplateView
 from billing.costs import spend_by_key, today_of
 from catalog.forms import ClaimForm
 from catalog.models import CatalogModel
+from core.keyset import keyset_page
+from core.rate_limits import limit_rate
 from tenants.actions import claim_api_key, revoke_api_key
 from tenants.emergency import emergency_of
 from tenants.models import ApiKey, User
 from tenants.permissions import require, signed_in
-from tenants.rate_limits import limit_rate
-from tenants.views.keyset import keyset_page
 from tenants.views.mixins import PartialMixin, TenantScopedMixin
 
 PAGE_SIZE = 25

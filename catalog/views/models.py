@@ -18,9 +18,9 @@ from catalog.browse import PAGE_SIZE, Browser, Selection
 from catalog.forms import AccessRequestForm
 from catalog.models import CatalogModel
 from catalog.prices import list_prices
+from core.keyset import keyset_page
 from tenants.models import DataClass, Project
 from tenants.permissions import signed_in
-from tenants.views.keyset import keyset_page
 from tenants.views.mixins import PartialMixin, TenantPageMixin
 
 TABS = ("overview", "prices", "policy", "versions", "use")

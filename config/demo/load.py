@@ -24,11 +24,11 @@ from billing.periods import post_cost_lines
 from billing.prices import publish_prices
 from catalog.models import CatalogModel, ModelVersion
 from config.demo.people import HIGHEST_DATA_CLASS, PEOPLE, DemoPerson
+from core.secrets import digest
 from deployments.actions import add_cluster, create_deployment
 from deployments.models import Cluster, Deployment
 from tenants import actions, audit
 from tenants.models import DataClass, PersonalAccessToken, Project, Tenant, User
-from tenants.secrets import digest
 
 Say = Callable[[str], object]
 

@@ -22,7 +22,7 @@ import openai
 
 from config.demo.browser import Browser, Page, UnexpectedAnswer
 from config.demo.load import DEMO_MODEL
-from tenants.local_days import day_at
+from core.local_days import day_at
 
 T = TypeVar("T")
 

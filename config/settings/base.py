@@ -51,6 +51,7 @@ INSTALLED_APPS = [
     "drf_spectacular_sidecar",
     "guardian",
     "rest_framework",
+    "core",
     "tenants",
     "billing",
     "catalog",
@@ -149,7 +150,7 @@ AXES_RESET_COOL_OFF_ON_FAILURE_DURING_LOCKOUT = False
 AXES_RESET_ON_SUCCESS = True
 AXES_USERNAME_FORM_FIELD = "username"
 AXES_USERNAME_CALLABLE = "tenants.lockout.address_tried"
-AXES_CLIENT_IP_CALLABLE = "tenants.client_address.caller_place"
+AXES_CLIENT_IP_CALLABLE = "core.client_address.caller_place"
 AXES_LOCKOUT_CALLABLE = "tenants.lockout.locked_out"
 AXES_DISABLE_ACCESS_LOG = True  # the audit trail says who signed in
 AXES_ENABLE_ADMIN = AXES_VERBOSE = False
@@ -292,7 +293,7 @@ CELERY_BEAT_SCHEDULE: dict[
     str, dict[str, object]
 ] = {}  # each app adds its own clocks in tasks.py (config.celery)
 
-# How often something may be tried (tenants/rate_limits.py). Counted in a Redis or Valkey; else in each process.
+# How often something may be tried (core/rate_limits.py). Counted in a Redis or Valkey; else in each process.
 _is_shared = CELERY_BROKER_URL.startswith(("redis://", "rediss://", "valkey://", "valkeys://"))
 RATE_LIMIT_URL = env("RATE_LIMIT_URL", CELERY_BROKER_URL if _is_shared else "memory://")
 RATE_LIMITS = env_rates(
@@ -328,11 +329,11 @@ REST_FRAMEWORK = {
         "tenants.authentication.TokenHasScope",
     ],
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
-    "DEFAULT_PARSER_CLASSES": ["tenants.parsers.StorableJSONParser"],
+    "DEFAULT_PARSER_CLASSES": ["core.parsers.StorableJSONParser"],
     "DEFAULT_SCHEMA_CLASS": "tenants.api.schema.ProblemAutoSchema",
-    "DEFAULT_PAGINATION_CLASS": "tenants.pagination.CursorPages",
+    "DEFAULT_PAGINATION_CLASS": "core.pagination.CursorPages",
     "DEFAULT_FILTER_BACKENDS": ["django_filters.rest_framework.DjangoFilterBackend"],
-    "EXCEPTION_HANDLER": "tenants.problems.problem_response",
+    "EXCEPTION_HANDLER": "core.problems.problem_response",
     "COERCE_DECIMAL_TO_STRING": True,
     "PAGE_SIZE": 50,
 }

@@ -11,7 +11,7 @@ from collections import deque
 from datetime import UTC, datetime
 from typing import Protocol
 
-from tenants.local_days import day_window, month_window
+from core.local_days import day_window, month_window
 
 NEVER = math.inf
 MINUTE_SECONDS = 60.0

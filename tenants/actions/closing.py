@@ -15,12 +15,12 @@ from django.db.models import QuerySet
 from django.utils.timezone import now
 from django.utils.translation import gettext as _
 
+from core.errors import Conflict
+from core.names import read_field
 from tenants import audit
 from tenants.actions.keys import stop_key
 from tenants.actions.tokens import stop_token
-from tenants.errors import Conflict
 from tenants.models import ApiKey, Invitation, PersonalAccessToken, Tenant, TenantClosing, User
-from tenants.names import read_field
 from tenants.permissions import require
 from tenants.revision import raise_revision
 from tenants.signals import tenant_closed

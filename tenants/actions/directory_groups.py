@@ -13,13 +13,13 @@ from django.db.models import Q
 from django.utils.timezone import now
 from django.utils.translation import gettext as _
 
+from core.errors import Conflict
+from core.names import is_one_line
 from tenants import audit
 from tenants.actions.directory_people import because, speaking_for_a_directory
 from tenants.actions.due_rules import follow, note_rules_due
 from tenants.directory import people
-from tenants.errors import Conflict
 from tenants.models import DirectoryGroup
-from tenants.names import is_one_line
 
 MOST_NAMED = 50  # people in an audit line
 LONGEST_NAME = 200

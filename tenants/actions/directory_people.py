@@ -12,15 +12,15 @@ from django.db import IntegrityError, transaction
 from django.utils.timezone import now
 from django.utils.translation import gettext as _
 
+from core.addresses import read_address, read_mail_address
+from core.errors import Conflict
+from core.names import clean_name
+from core.scope import platform_scope
 from tenants import audit
 from tenants.actions.due_rules import follow, note_rules_due
 from tenants.actions.people import deactivate_person, hold_owned_tenants, reactivate_person
-from tenants.addresses import read_address, read_mail_address
 from tenants.directory import PersonFacts, entry_of, facts_of, people
-from tenants.errors import Conflict
 from tenants.models import DirectoryGroup, DirectoryPerson, User
-from tenants.names import clean_name
-from tenants.scope import platform_scope
 
 SCOPE = "a directory's word holds for the whole platform"
 LONGEST = {"external_id": 200, "email": 254, "work_email": 254}

@@ -12,12 +12,12 @@ from django.http import HttpRequest
 from django.utils.timezone import now
 from django.utils.translation import gettext as _
 
+from core.context import current_origin
+from core.errors import Conflict
+from core.names import read_line
 from tenants import audit, tasks
-from tenants.context import current_origin
-from tenants.errors import Conflict
 from tenants.models import EmergencyAccess, Tenant, User
 from tenants.models.emergency import SHORTEST_REASON
-from tenants.names import read_line
 from tenants.permissions import require
 from tenants.second_factor import require_second_factor
 from tenants.sessions import digest_of_session

@@ -10,9 +10,9 @@ from django.db import IntegrityError, transaction
 from django.utils.timezone import now
 from django.utils.translation import gettext as _
 
+from core.errors import Conflict
 from tenants import audit, group_rules
 from tenants.actions.members import require_may_give
-from tenants.errors import Conflict
 from tenants.models import GroupRule, Tenant, User
 from tenants.oidc import tasks
 from tenants.permissions import require

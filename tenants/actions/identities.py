@@ -10,8 +10,8 @@ from django.db import IntegrityError, transaction
 from django.db.models import Q
 from django.utils.translation import gettext as _
 
+from core.errors import Conflict
 from tenants import audit, group_rules
-from tenants.errors import Conflict
 from tenants.models import FederatedIdentity, User
 from tenants.sessions import end_provider_sessions
 from tenants.suspension import hold_person

@@ -13,6 +13,12 @@ from django.db import IntegrityError, transaction
 from django.utils.timezone import now
 from django.utils.translation import gettext as _
 
+from core.addresses import read_mail_address
+from core.errors import Conflict
+from core.ids import uuid7
+from core.names import read_field
+from core.scope import platform_scope
+from core.secrets import INVITATION, digest, looks_like
 from tenants import audit, tasks
 from tenants.actions.members import (
     lock_members_of,
@@ -21,15 +27,9 @@ from tenants.actions.members import (
     require_manager,
     require_may_give,
 )
-from tenants.addresses import read_mail_address
-from tenants.errors import Conflict
-from tenants.ids import uuid7
 from tenants.invitation_mail import link_secret
 from tenants.models import Invitation, Membership, Source, Tenant, User
-from tenants.names import read_field
 from tenants.roles import ROLE_PERMISSIONS, Role
-from tenants.scope import platform_scope
-from tenants.secrets import INVITATION, digest, looks_like
 from tenants.standing import check_not_closed, require_active
 
 LONGEST_NAME = 150

@@ -13,13 +13,13 @@ from django.db import transaction
 from django.utils.timezone import now
 from django.utils.translation import gettext as _
 
+from core.errors import Conflict
+from core.secrets import digest, new_key_secret, visible_prefix
 from tenants import audit
 from tenants.emergency import emergency_of
-from tenants.errors import Conflict
 from tenants.models import ApiKey, Project, Tenant, User
 from tenants.permissions import forget_deeds, require
 from tenants.revision import raise_revision
-from tenants.secrets import digest, new_key_secret, visible_prefix
 from tenants.standing import check_active, require_active
 from tenants.suspension import hold_person, require_held
 

@@ -16,10 +16,10 @@ from django.db.models import Q
 from django.utils.timezone import now
 from django.utils.translation import gettext as _
 
+from core.errors import Conflict
 from tenants import audit
 from tenants.actions import belongings
 from tenants.actions.tokens import revoke_tokens_issued_by
-from tenants.errors import Conflict
 from tenants.models import Invitation, Membership, Source, Tenant, User
 from tenants.permissions import deeds_in, require
 from tenants.role_groups import give_tenant_role, take_tenant_role

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from core.scope import platform_scope
 from tenants import audit
 from tenants.models import User
-from tenants.scope import platform_scope
 
 
 def record_own(verb: str, user: User, **details: Any) -> None:

@@ -10,13 +10,13 @@ from django.db import transaction
 from django.utils.timezone import now
 from django.utils.translation import gettext as _
 
+from core.errors import Conflict
+from core.scope import platform_scope
 from tenants import audit, sessions, suspension
 from tenants.actions.due_rules import note_rules_due
-from tenants.errors import Conflict
 from tenants.models import ApiKey, DirectoryPerson, Membership, Tenant, User
 from tenants.permissions import require
 from tenants.roles import Role
-from tenants.scope import platform_scope
 from tenants.signals import Stake
 
 log = structlog.get_logger(__name__)

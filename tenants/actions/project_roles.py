@@ -9,9 +9,9 @@ from django.core.exceptions import ValidationError
 from django.db import transaction
 from django.utils.translation import gettext as _
 
+from core.errors import Conflict
 from tenants import audit
 from tenants.actions.members import lock_members_of, require_manager
-from tenants.errors import Conflict
 from tenants.models import Membership, Project, ProjectRole, User
 from tenants.role_groups import give_project_role, take_project_role
 from tenants.roles import NEVER_NARROWED, PROJECT_ROLES, Role

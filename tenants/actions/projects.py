@@ -9,8 +9,8 @@ from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
 from django.utils.translation import gettext as _
 
+from core.errors import Conflict
 from tenants import audit
-from tenants.errors import Conflict
 from tenants.models import Membership, Project, Tenant, User
 from tenants.permissions import require
 from tenants.standing import require_active

@@ -11,14 +11,14 @@ from django.db import transaction
 from django.utils.timezone import now
 from django.utils.translation import gettext as _
 
+from core.errors import Conflict
+from core.names import read_field
+from core.scope import platform_scope
+from core.secrets import SCIM_TOKEN, digest, new_secret, visible_prefix
 from tenants import audit
 from tenants.actions.staff import operators_besides
-from tenants.errors import Conflict
 from tenants.models import ScimToken, User
-from tenants.names import read_field
 from tenants.permissions import require
-from tenants.scope import platform_scope
-from tenants.secrets import SCIM_TOKEN, digest, new_secret, visible_prefix
 
 LONGEST_LIFE = timedelta(days=365)
 OVERLAP = timedelta(days=1)  # once a renewal is confirmed, the old token works that long

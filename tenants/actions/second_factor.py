@@ -9,9 +9,9 @@ from django.db import transaction
 from django.utils.timezone import now
 from django.utils.translation import gettext as _
 
+from core.errors import Conflict
 from tenants import audit, second_factor
 from tenants.actions.own_account import record_own
-from tenants.errors import Conflict
 from tenants.models import RecoveryCode, SecondFactor, User
 from tenants.second_factor import Verdict
 from tenants.sessions import end_sessions

@@ -14,10 +14,10 @@ from django.utils.crypto import constant_time_compare, salted_hmac
 from django.utils.timezone import now
 from django.utils.translation import gettext as _
 
+from core.addresses import read_address, read_mail_address
+from core.errors import Conflict
 from tenants import audit, lockout
 from tenants.actions.own_account import record_own
-from tenants.addresses import read_address, read_mail_address
-from tenants.errors import Conflict
 from tenants.models import SecondFactor, User
 from tenants.sessions import end_sessions
 

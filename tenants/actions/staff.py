@@ -8,12 +8,12 @@ from django.db import transaction
 from django.db.models import Q
 from django.utils.translation import gettext as _
 
+from core.errors import Conflict
+from core.scope import platform_scope
 from tenants import audit
-from tenants.errors import Conflict
 from tenants.models import Source, StaffAppointment, User
 from tenants.permissions import require
 from tenants.roles import StaffRole
-from tenants.scope import platform_scope
 from tenants.suspension import follow_issuer, hold_person
 
 

@@ -8,10 +8,10 @@ from django.db import transaction
 from django.utils.timezone import now
 from django.utils.translation import gettext as _
 
+from core.errors import Conflict
+from core.names import read_field
 from tenants import audit
-from tenants.errors import Conflict
 from tenants.models import Tenant, TenantClosing, User
-from tenants.names import read_field
 from tenants.permissions import require
 from tenants.revision import raise_revision
 from tenants.signals import tenant_suspended

@@ -10,11 +10,11 @@ from django.core.exceptions import PermissionDenied, ValidationError
 from django.db import IntegrityError, transaction
 from django.utils.translation import gettext as _
 
+from core.errors import Conflict
+from core.letters import foreign_to_names
+from core.local_days import zones_to_choose
+from core.look_alikes import skeleton
 from tenants import audit
-from tenants.errors import Conflict
-from tenants.letters import foreign_to_names
-from tenants.local_days import zones_to_choose
-from tenants.look_alikes import skeleton
 from tenants.models import DataClass, Limit, Tenant, User
 from tenants.permissions import require
 from tenants.revision import raise_revision

@@ -12,13 +12,13 @@ from django.db import transaction
 from django.utils.timezone import now
 from django.utils.translation import gettext as _
 
+from core.errors import Conflict
+from core.names import read_field
+from core.secrets import PERSONAL_TOKEN, digest, new_secret, visible_prefix
 from tenants import audit
-from tenants.errors import Conflict
 from tenants.models import PersonalAccessToken, Tenant, User
-from tenants.names import read_field
 from tenants.permissions import forget_deeds, require
 from tenants.roles import TokenScope
-from tenants.secrets import PERSONAL_TOKEN, digest, new_secret, visible_prefix
 from tenants.standing import require_active
 from tenants.suspension import tokens_issued_by
 

@@ -15,10 +15,10 @@ from unfold.decorators import action, display
 from unfold.enums import ActionVariant
 from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
 
+from core.addresses import AddressFormField
+from core.errors import Conflict
 from tenants.actions import end_staff_role, make_staff
-from tenants.addresses import AddressFormField
 from tenants.admin.base import LookAdmin
-from tenants.errors import Conflict
 from tenants.models import StaffAppointment, User
 from tenants.permissions import signed_in
 from tenants.roles import StaffRole

@@ -14,8 +14,8 @@ from django.urls import reverse
 from unfold.admin import ModelAdmin
 from unfold.widgets import INPUT_CLASSES, SELECT_CLASSES
 
+from core.errors import Conflict
 from tenants.admin.keyset import KeysetListMixin
-from tenants.errors import Conflict
 from tenants.permissions import signed_in
 
 SECRET_FIELDS = frozenset({"password", "digest", "session_key", "session_digest", "refresh_token"})

@@ -18,6 +18,9 @@ from unfold.enums import ActionVariant
 from unfold.forms import BaseDialogForm
 from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
 
+from core.addresses import AddressFormField
+from core.choices import PickField, offer
+from core.errors import Conflict
 from tenants import group_rules
 from tenants.actions.group_rules import (
     begin_group_rule,
@@ -26,10 +29,7 @@ from tenants.actions.group_rules import (
     require_may_write,
 )
 from tenants.actions.identities import link_identity, unlink_identity
-from tenants.addresses import AddressFormField
 from tenants.admin.base import LookAdmin, go_to, style
-from tenants.choices import PickField, offer
-from tenants.errors import Conflict
 from tenants.group_rules import LAST_OWNER, Change
 from tenants.models import FederatedIdentity, GroupRule, Source, Tenant, User
 from tenants.permissions import signed_in

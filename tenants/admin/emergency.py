@@ -18,12 +18,12 @@ from unfold.decorators import action, display
 from unfold.forms import BaseDialogForm
 from unfold.widgets import UnfoldAdminRadioSelectWidget, UnfoldAdminTextareaWidget
 
+from core.context import current_origin
+from core.errors import Conflict
 from tenants.actions import open_emergency_access, review_emergency_access
 from tenants.actions.emergency import LENGTHS, LONGEST_TEXT
 from tenants.admin.base import LookAdmin, go_to
-from tenants.context import current_origin
 from tenants.emergency_mail import owners_of
-from tenants.errors import Conflict
 from tenants.models import EmergencyAccess, Tenant
 from tenants.models.emergency import SHORTEST_REASON
 from tenants.permissions import require, signed_in

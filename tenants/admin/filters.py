@@ -9,7 +9,7 @@ from django.db.models import Field
 from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 
-from tenants.choices import MOST, is_key
+from core.choices import MOST, is_key
 
 LOOKED_AT = 1000  # rows whose values are offered
 

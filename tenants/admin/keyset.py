@@ -14,8 +14,8 @@ from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 from unfold.views import ChangeList
 
-from tenants.prefix import begins_with
-from tenants.views.keyset import keyset_page
+from core.keyset import keyset_page
+from core.prefix import begins_with
 
 FOUND = 100  # rows of another table that a search goes on with: tenants, people, models that begin so
 

@@ -14,6 +14,7 @@ from unfold.enums import ActionVariant
 from unfold.forms import BaseDialogForm
 from unfold.widgets import UnfoldAdminTextInputWidget
 
+from core.errors import Conflict
 from tenants.actions.people import (
     accounts_answered_for,
     deactivate_person,
@@ -22,7 +23,6 @@ from tenants.actions.people import (
     what_ends_for,
 )
 from tenants.admin.base import go_to
-from tenants.errors import Conflict
 from tenants.models import User
 from tenants.permissions import signed_in
 

@@ -15,9 +15,9 @@ from unfold.decorators import action
 from unfold.enums import ActionVariant
 from unfold.widgets import INPUT_CLASSES
 
-from tenants.addresses import AddressFormField, address_or_none
+from core.addresses import AddressFormField, address_or_none
+from core.errors import Conflict
 from tenants.audit import tasks
-from tenants.errors import Conflict
 from tenants.models import User
 from tenants.permissions import require, signed_in
 from tenants.personal_data import (

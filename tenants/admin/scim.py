@@ -17,6 +17,7 @@ from unfold.enums import ActionVariant
 from unfold.forms import BaseDialogForm
 from unfold.widgets import UnfoldAdminIntegerFieldWidget, UnfoldAdminTextInputWidget
 
+from core.errors import Conflict
 from tenants.actions.scim_tokens import (
     LONGEST_LIFE,
     confirm_scim_token,
@@ -25,7 +26,6 @@ from tenants.actions.scim_tokens import (
     revoke_scim_token,
 )
 from tenants.admin.base import LookAdmin, go_to
-from tenants.errors import Conflict
 from tenants.models import DirectoryGroup, ScimToken
 from tenants.permissions import signed_in
 from tenants.scim.mapping import location

@@ -14,10 +14,10 @@ from unfold.enums import ActionVariant
 from unfold.forms import BaseDialogForm
 from unfold.widgets import UnfoldAdminTextInputWidget
 
+from core.errors import Conflict
 from tenants import lockout
 from tenants.actions import reset_second_factor, unlock_sign_in
 from tenants.admin.base import go_to
-from tenants.errors import Conflict
 from tenants.models import User
 from tenants.permissions import signed_in
 from tenants.second_factor import has_authenticator

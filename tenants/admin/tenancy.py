@@ -20,11 +20,11 @@ from unfold.enums import ActionVariant
 from unfold.forms import BaseDialogForm
 from unfold.widgets import UnfoldAdminTextareaWidget
 
+from core.errors import Conflict
 from tenants.actions import change_tenant, resume_tenant, suspend_tenant
 from tenants.admin.base import LookAdmin, LookOnly
 from tenants.admin.emergency import EmergencyDeeds
 from tenants.admin.tenant_forms import NewTenantForm, TenantForm, create_with_owner
-from tenants.errors import Conflict
 from tenants.models import Membership, Project, Tenant
 from tenants.permissions import require, signed_in
 from tenants.signals import stakes_of

@@ -9,10 +9,10 @@ from django.core.exceptions import ValidationError
 from django.utils.translation import gettext_lazy as _
 from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
 
+from core.addresses import AddressFormField
+from core.errors import Conflict
+from core.local_days import zones_to_choose
 from tenants.actions import create_tenant
-from tenants.addresses import AddressFormField
-from tenants.errors import Conflict
-from tenants.local_days import zones_to_choose
 from tenants.models import DataClass, Tenant, User
 
 

@@ -13,9 +13,9 @@ from drf_spectacular.extensions import OpenApiAuthenticationExtension
 from rest_framework import serializers
 from rest_framework.request import Request
 
+from core.scope import current_scope
 from tenants.models import Membership, Tenant, User
 from tenants.roles import TokenScope
-from tenants.scope import current_scope
 from tenants.scoping import TenantOwned
 
 

@@ -8,7 +8,7 @@ from django.core.exceptions import ValidationError
 from django.core.validators import EmailValidator
 from rest_framework import serializers
 
-from tenants.addresses import read_address
+from core.addresses import read_address
 
 
 class AddressSerializerField(serializers.EmailField):

@@ -14,12 +14,12 @@ from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from core.rate_limits import limit_rate
 from tenants.actions import claim_api_key, revoke_api_key
 from tenants.actions.keys import require_claimable
 from tenants.api.base import InProjectFilter, VisibleMixin, service_account_of
 from tenants.models import ApiKey, Project, Tenant, User
 from tenants.permissions import require, signed_in
-from tenants.rate_limits import limit_rate
 from tenants.roles import TokenScope
 
 

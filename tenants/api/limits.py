@@ -10,11 +10,11 @@ from rest_framework import serializers, viewsets
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from core.pagination import LINK, PLAIN_PAGE, PLAIN_PAGE_PARAMETERS, plain_page
 from tenants.actions import set_limits
 from tenants.api.base import InProjectFilter, VisibleMixin
 from tenants.limits import binding_limits, models_of
 from tenants.models import ApiKey, Limit, Project, Tenant
-from tenants.pagination import LINK, PLAIN_PAGE, PLAIN_PAGE_PARAMETERS, plain_page
 from tenants.permissions import require, signed_in
 from tenants.standing import check_active
 

@@ -13,6 +13,7 @@ from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from core.rate_limits import limit_rate
 from tenants.actions import (
     change_role,
     create_service_account,
@@ -36,7 +37,6 @@ from tenants.api.fields import AddressSerializerField
 from tenants.idempotency import once
 from tenants.models import Invitation, Membership, Source, Tenant
 from tenants.permissions import require, signed_in
-from tenants.rate_limits import limit_rate
 from tenants.roles import PROJECT_ROLE_CHOICES, Role, TokenScope
 from tenants.standing import check_active, check_not_closed
 

@@ -10,10 +10,10 @@ from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from core.pagination import LINK, PLAIN_PAGE, PLAIN_PAGE_PARAMETERS, plain_page
 from tenants.actions import set_project_role
 from tenants.actions.members import require_manager
 from tenants.models import Membership, Project, ProjectRole
-from tenants.pagination import LINK, PLAIN_PAGE, PLAIN_PAGE_PARAMETERS, plain_page
 from tenants.permissions import signed_in
 from tenants.roles import PROJECT_ROLES, Role
 from tenants.standing import check_active

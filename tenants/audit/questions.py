@@ -14,9 +14,9 @@ from uuid import UUID
 
 from django.db import connection
 
-from tenants.ids import smallest_id
+from core.ids import smallest_id
+from core.reading import note_tenant
 from tenants.models import AuditEntry, User
-from tenants.reading import note_tenant
 
 PAGE_SIZE: Final = 50
 

@@ -12,10 +12,10 @@ from uuid import UUID
 from django.core.exceptions import ValidationError
 from django.db import connection, models
 
-from tenants.context import current_origin
-from tenants.leaks import NAMES, secret_in, without_secrets
-from tenants.names import clean_name, show_unseen
-from tenants.scope import current_scope, platform_scope
+from core.context import current_origin
+from core.leaks import NAMES, secret_in, without_secrets
+from core.names import clean_name, show_unseen
+from core.scope import current_scope, platform_scope
 
 if TYPE_CHECKING:
     from tenants.models import AuditEntry, Tenant, User

@@ -13,11 +13,11 @@ import orjson
 from django.db import connection, transaction
 from django.utils.timezone import now
 
+from core.ids import smallest_id
 from tenants.audit.canonical import WORD_COLUMNS, Row, commitment, leaves_of, salts_of
 from tenants.audit.recording import record
 from tenants.audit.seals import fetch
 from tenants.audit.verify import redactions_digest
-from tenants.ids import smallest_id
 from tenants.models import User
 
 ENTRIES_A_RECORD: Final = 2_000

@@ -11,9 +11,9 @@ from django.db import connection, transaction
 from django.db.models import Max
 from django.utils.timezone import now
 
+from core.scope import platform_scope
 from tenants.audit.recording import record
 from tenants.models import AuditPruning, AuditSeal, StaffRead
-from tenants.scope import platform_scope
 
 log = structlog.get_logger(__name__)
 

@@ -11,10 +11,10 @@ import orjson
 import structlog
 from django.db import connection, transaction
 
+from core.scope import platform_scope
 from tenants.audit.canonical import NOTHING_BEFORE, SELECT, Row, digest_of, seal_digest
 from tenants.audit.recording import record
 from tenants.models import AuditSeal, AuditUnsealed
-from tenants.scope import platform_scope
 
 log = structlog.get_logger(__name__)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from celery import shared_task
 from celery.schedules import crontab
 
-from tenants.scope import platform_scope
+from core.scope import platform_scope
 
 
 @shared_task

@@ -12,8 +12,8 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 from uuid import UUID
 
+from core.ids import time_of_id
 from tenants.audit.canonical import Row
-from tenants.ids import time_of_id
 
 TOLERANCE: Final = timedelta(minutes=15)
 

@@ -15,10 +15,10 @@ import psycopg
 from django.db import connection, transaction
 from django.utils.timezone import now
 
+from core.ids import smallest_id
 from tenants.audit.canonical import NOTHING_BEFORE, Row, digest_of, leaves_of, seal_digest
 from tenants.audit.seals import fetch, redactions_of
 from tenants.audit.times import TOLERANCE, Times
-from tenants.ids import smallest_id
 
 SEALS_AT_ONCE: Final = 20
 ENTRIES_AT_ONCE: Final = 5_000

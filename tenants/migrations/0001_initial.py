@@ -6,7 +6,7 @@ import django.db.models.deletion
 import django.db.models.functions.math
 import django.db.models.manager
 import django.utils.timezone
-import tenants.ids
+import core.ids
 from django.conf import settings
 from django.db import migrations, models
 
@@ -25,7 +25,7 @@ class Migration(migrations.Migration):
                 (
                     "id",
                     models.UUIDField(
-                        default=tenants.ids.uuid7, editable=False, primary_key=True, serialize=False
+                        default=core.ids.uuid7, editable=False, primary_key=True, serialize=False
                     ),
                 ),
                 ("slug", models.SlugField(max_length=60)),
@@ -47,7 +47,7 @@ class Migration(migrations.Migration):
                 (
                     "id",
                     models.UUIDField(
-                        default=tenants.ids.uuid7, editable=False, primary_key=True, serialize=False
+                        default=core.ids.uuid7, editable=False, primary_key=True, serialize=False
                     ),
                 ),
                 ("slug", models.SlugField(max_length=60, unique=True)),
@@ -146,7 +146,7 @@ class Migration(migrations.Migration):
                 (
                     "id",
                     models.UUIDField(
-                        default=tenants.ids.uuid7, editable=False, primary_key=True, serialize=False
+                        default=core.ids.uuid7, editable=False, primary_key=True, serialize=False
                     ),
                 ),
                 ("email", models.EmailField(max_length=254, unique=True, verbose_name="e-mail address")),
@@ -186,7 +186,7 @@ class Migration(migrations.Migration):
                 (
                     "id",
                     models.UUIDField(
-                        default=tenants.ids.uuid7, editable=False, primary_key=True, serialize=False
+                        default=core.ids.uuid7, editable=False, primary_key=True, serialize=False
                     ),
                 ),
                 ("name", models.CharField(max_length=80)),
@@ -277,7 +277,7 @@ class Migration(migrations.Migration):
                 (
                     "id",
                     models.UUIDField(
-                        default=tenants.ids.uuid7, editable=False, primary_key=True, serialize=False
+                        default=core.ids.uuid7, editable=False, primary_key=True, serialize=False
                     ),
                 ),
                 ("name", models.CharField(max_length=80)),
@@ -308,7 +308,7 @@ class Migration(migrations.Migration):
                 (
                     "id",
                     models.UUIDField(
-                        default=tenants.ids.uuid7, editable=False, primary_key=True, serialize=False
+                        default=core.ids.uuid7, editable=False, primary_key=True, serialize=False
                     ),
                 ),
                 (
@@ -355,7 +355,7 @@ class Migration(migrations.Migration):
                 (
                     "id",
                     models.UUIDField(
-                        default=tenants.ids.uuid7, editable=False, primary_key=True, serialize=False
+                        default=core.ids.uuid7, editable=False, primary_key=True, serialize=False
                     ),
                 ),
                 ("model", models.CharField(blank=True, max_length=120)),
@@ -414,7 +414,7 @@ class Migration(migrations.Migration):
                 (
                     "id",
                     models.UUIDField(
-                        default=tenants.ids.uuid7, editable=False, primary_key=True, serialize=False
+                        default=core.ids.uuid7, editable=False, primary_key=True, serialize=False
                     ),
                 ),
                 ("at", models.DateTimeField(default=django.utils.timezone.now, editable=False)),

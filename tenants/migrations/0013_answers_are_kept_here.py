@@ -5,7 +5,7 @@ import django.utils.timezone
 from django.conf import settings
 from django.db import migrations, models
 
-import tenants.ids
+import core.ids
 
 
 class Migration(migrations.Migration):
@@ -23,7 +23,7 @@ class Migration(migrations.Migration):
                         (
                             "id",
                             models.UUIDField(
-                                default=tenants.ids.uuid7, editable=False, primary_key=True, serialize=False
+                                default=core.ids.uuid7, editable=False, primary_key=True, serialize=False
                             ),
                         ),
                         ("key", models.CharField(max_length=200)),

@@ -6,11 +6,11 @@ A person whose address is none any more, or is another person's in its one form,
 
 import sys
 
-import tenants.addresses
+import core.addresses
 from django.db import migrations, models
 from django.utils.timezone import now
 
-from tenants.addresses import address_or_none
+from core.addresses import address_or_none
 
 
 def bring_into_form(apps, schema_editor):
@@ -48,18 +48,18 @@ class Migration(migrations.Migration):
         migrations.AlterField(
             model_name="invitation",
             name="email",
-            field=tenants.addresses.AddressField(max_length=254),
+            field=core.addresses.AddressField(max_length=254),
         ),
         migrations.AlterField(
             model_name="user",
             name="email",
-            field=tenants.addresses.AddressField(max_length=254, unique=True, verbose_name="e-mail address"),
+            field=core.addresses.AddressField(max_length=254, unique=True, verbose_name="e-mail address"),
         ),
         migrations.AddConstraint(
             model_name="invitation",
             constraint=models.CheckConstraint(
                 condition=models.Q(
-                    ("email", ""), tenants.addresses.IsAddress(models.F("email")), _connector="OR"
+                    ("email", ""), core.addresses.IsAddress(models.F("email")), _connector="OR"
                 ),
                 name="invitation_email_is_address",
             ),
@@ -68,7 +68,7 @@ class Migration(migrations.Migration):
             model_name="user",
             constraint=models.CheckConstraint(
                 condition=models.Q(
-                    ("email", ""), tenants.addresses.IsAddress(models.F("email")), _connector="OR"
+                    ("email", ""), core.addresses.IsAddress(models.F("email")), _connector="OR"
                 ),
                 name="user_email_is_address",
             ),

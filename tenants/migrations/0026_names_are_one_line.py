@@ -7,9 +7,9 @@ renamed never gets the name of another: rules know groups by their names.
 from django.db import migrations, models
 from django.db.models import F, Q
 
-import tenants.names
-from tenants.look_alikes import skeleton
-from tenants.names import OneLine, clean_name
+import core.names
+from core.look_alikes import skeleton
+from core.names import OneLine, clean_name
 
 NAMES = {
     "Tenant": ["name", "cost_centre", "suspended_because"],
@@ -72,238 +72,238 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name="tenant",
             name="name_skeleton",
-            field=tenants.names.SkeletonField(editable=False, max_length=600, null=True, unique=True),
+            field=core.names.SkeletonField(editable=False, max_length=600, null=True, unique=True),
         ),
         migrations.RunPython(clean, migrations.RunPython.noop),
         migrations.AlterField(
             model_name="apikey",
             name="name",
-            field=tenants.names.NameField(max_length=80),
+            field=core.names.NameField(max_length=80),
         ),
         migrations.AlterField(
             model_name="apikey",
             name="suspended_because",
-            field=tenants.names.LineField(blank=True, max_length=200),
+            field=core.names.LineField(blank=True, max_length=200),
         ),
         migrations.AlterField(
             model_name="directoryperson",
             name="display_name",
-            field=tenants.names.NameField(blank=True, max_length=150),
+            field=core.names.NameField(blank=True, max_length=150),
         ),
         migrations.AlterField(
             model_name="directoryperson",
             name="family_name",
-            field=tenants.names.NameField(blank=True, max_length=150),
+            field=core.names.NameField(blank=True, max_length=150),
         ),
         migrations.AlterField(
             model_name="directoryperson",
             name="formatted_name",
-            field=tenants.names.NameField(blank=True, max_length=150),
+            field=core.names.NameField(blank=True, max_length=150),
         ),
         migrations.AlterField(
             model_name="directoryperson",
             name="given_name",
-            field=tenants.names.NameField(blank=True, max_length=150),
+            field=core.names.NameField(blank=True, max_length=150),
         ),
         migrations.AlterField(
             model_name="emergencyaccess",
             name="reason",
-            field=tenants.names.LineField(max_length=500),
+            field=core.names.LineField(max_length=500),
         ),
         migrations.AlterField(
             model_name="emergencyaccess",
             name="remark",
-            field=tenants.names.LineField(blank=True, max_length=500),
+            field=core.names.LineField(blank=True, max_length=500),
         ),
         migrations.AlterField(
             model_name="grouprule",
             name="group",
-            field=tenants.names.NameField(max_length=200),
+            field=core.names.NameField(max_length=200),
         ),
         migrations.AlterField(
             model_name="personalaccesstoken",
             name="name",
-            field=tenants.names.NameField(max_length=80),
+            field=core.names.NameField(max_length=80),
         ),
         migrations.AlterField(
             model_name="personalaccesstoken",
             name="suspended_because",
-            field=tenants.names.LineField(blank=True, max_length=200),
+            field=core.names.LineField(blank=True, max_length=200),
         ),
         migrations.AlterField(
             model_name="project",
             name="cost_centre",
-            field=tenants.names.NameField(blank=True, max_length=60),
+            field=core.names.NameField(blank=True, max_length=60),
         ),
         migrations.AlterField(
             model_name="project",
             name="name",
-            field=tenants.names.NameField(max_length=120),
+            field=core.names.NameField(max_length=120),
         ),
         migrations.AlterField(
             model_name="scimtoken",
             name="name",
-            field=tenants.names.NameField(max_length=80),
+            field=core.names.NameField(max_length=80),
         ),
         migrations.AlterField(
             model_name="tenant",
             name="cost_centre",
-            field=tenants.names.NameField(blank=True, max_length=60),
+            field=core.names.NameField(blank=True, max_length=60),
         ),
         migrations.AlterField(
             model_name="tenant",
             name="name",
-            field=tenants.names.NameField(max_length=120),
+            field=core.names.NameField(max_length=120),
         ),
         migrations.AlterField(
             model_name="tenant",
             name="suspended_because",
-            field=tenants.names.LineField(blank=True, editable=False, max_length=500),
+            field=core.names.LineField(blank=True, editable=False, max_length=500),
         ),
         migrations.AlterField(
             model_name="tenantclosing",
             name="reason",
-            field=tenants.names.LineField(max_length=500),
+            field=core.names.LineField(max_length=500),
         ),
         migrations.AlterField(
             model_name="user",
             name="name",
-            field=tenants.names.NameField(blank=True, max_length=150, verbose_name="name"),
+            field=core.names.NameField(blank=True, max_length=150, verbose_name="name"),
         ),
         migrations.AddConstraint(
             model_name="apikey",
             constraint=models.CheckConstraint(
-                condition=models.Q(tenants.names.OneLine(models.F("name"))), name="api_key_name_is_one_line"
+                condition=models.Q(core.names.OneLine(models.F("name"))), name="api_key_name_is_one_line"
             ),
         ),
         migrations.AddConstraint(
             model_name="apikey",
             constraint=models.CheckConstraint(
-                condition=models.Q(tenants.names.OneLine(models.F("suspended_because"))),
+                condition=models.Q(core.names.OneLine(models.F("suspended_because"))),
                 name="api_key_suspended_because_is_one_line",
             ),
         ),
         migrations.AddConstraint(
             model_name="directorygroup",
             constraint=models.CheckConstraint(
-                condition=models.Q(tenants.names.OneLine(models.F("display_name"))),
+                condition=models.Q(core.names.OneLine(models.F("display_name"))),
                 name="directory_group_display_name_is_one_line",
             ),
         ),
         migrations.AddConstraint(
             model_name="directoryperson",
             constraint=models.CheckConstraint(
-                condition=models.Q(tenants.names.OneLine(models.F("given_name"))),
+                condition=models.Q(core.names.OneLine(models.F("given_name"))),
                 name="directory_person_given_name_is_one_line",
             ),
         ),
         migrations.AddConstraint(
             model_name="directoryperson",
             constraint=models.CheckConstraint(
-                condition=models.Q(tenants.names.OneLine(models.F("family_name"))),
+                condition=models.Q(core.names.OneLine(models.F("family_name"))),
                 name="directory_person_family_name_is_one_line",
             ),
         ),
         migrations.AddConstraint(
             model_name="directoryperson",
             constraint=models.CheckConstraint(
-                condition=models.Q(tenants.names.OneLine(models.F("formatted_name"))),
+                condition=models.Q(core.names.OneLine(models.F("formatted_name"))),
                 name="directory_person_formatted_name_is_one_line",
             ),
         ),
         migrations.AddConstraint(
             model_name="directoryperson",
             constraint=models.CheckConstraint(
-                condition=models.Q(tenants.names.OneLine(models.F("display_name"))),
+                condition=models.Q(core.names.OneLine(models.F("display_name"))),
                 name="directory_person_display_name_is_one_line",
             ),
         ),
         migrations.AddConstraint(
             model_name="emergencyaccess",
             constraint=models.CheckConstraint(
-                condition=models.Q(tenants.names.OneLine(models.F("reason"))),
+                condition=models.Q(core.names.OneLine(models.F("reason"))),
                 name="emergency_access_reason_is_one_line",
             ),
         ),
         migrations.AddConstraint(
             model_name="emergencyaccess",
             constraint=models.CheckConstraint(
-                condition=models.Q(tenants.names.OneLine(models.F("remark"))),
+                condition=models.Q(core.names.OneLine(models.F("remark"))),
                 name="emergency_access_remark_is_one_line",
             ),
         ),
         migrations.AddConstraint(
             model_name="grouprule",
             constraint=models.CheckConstraint(
-                condition=models.Q(tenants.names.OneLine(models.F("group"))),
+                condition=models.Q(core.names.OneLine(models.F("group"))),
                 name="group_rule_group_is_one_line",
             ),
         ),
         migrations.AddConstraint(
             model_name="personalaccesstoken",
             constraint=models.CheckConstraint(
-                condition=models.Q(tenants.names.OneLine(models.F("name"))),
+                condition=models.Q(core.names.OneLine(models.F("name"))),
                 name="personal_access_token_name_is_one_line",
             ),
         ),
         migrations.AddConstraint(
             model_name="personalaccesstoken",
             constraint=models.CheckConstraint(
-                condition=models.Q(tenants.names.OneLine(models.F("suspended_because"))),
+                condition=models.Q(core.names.OneLine(models.F("suspended_because"))),
                 name="personal_access_token_suspended_because_is_one_line",
             ),
         ),
         migrations.AddConstraint(
             model_name="project",
             constraint=models.CheckConstraint(
-                condition=models.Q(tenants.names.OneLine(models.F("name"))), name="project_name_is_one_line"
+                condition=models.Q(core.names.OneLine(models.F("name"))), name="project_name_is_one_line"
             ),
         ),
         migrations.AddConstraint(
             model_name="project",
             constraint=models.CheckConstraint(
-                condition=models.Q(tenants.names.OneLine(models.F("cost_centre"))),
+                condition=models.Q(core.names.OneLine(models.F("cost_centre"))),
                 name="project_cost_centre_is_one_line",
             ),
         ),
         migrations.AddConstraint(
             model_name="scimtoken",
             constraint=models.CheckConstraint(
-                condition=models.Q(tenants.names.OneLine(models.F("name"))),
+                condition=models.Q(core.names.OneLine(models.F("name"))),
                 name="scim_token_name_is_one_line",
             ),
         ),
         migrations.AddConstraint(
             model_name="tenant",
             constraint=models.CheckConstraint(
-                condition=models.Q(tenants.names.OneLine(models.F("name"))), name="tenant_name_is_one_line"
+                condition=models.Q(core.names.OneLine(models.F("name"))), name="tenant_name_is_one_line"
             ),
         ),
         migrations.AddConstraint(
             model_name="tenant",
             constraint=models.CheckConstraint(
-                condition=models.Q(tenants.names.OneLine(models.F("cost_centre"))),
+                condition=models.Q(core.names.OneLine(models.F("cost_centre"))),
                 name="tenant_cost_centre_is_one_line",
             ),
         ),
         migrations.AddConstraint(
             model_name="tenant",
             constraint=models.CheckConstraint(
-                condition=models.Q(tenants.names.OneLine(models.F("suspended_because"))),
+                condition=models.Q(core.names.OneLine(models.F("suspended_because"))),
                 name="tenant_suspended_because_is_one_line",
             ),
         ),
         migrations.AddConstraint(
             model_name="tenantclosing",
             constraint=models.CheckConstraint(
-                condition=models.Q(tenants.names.OneLine(models.F("reason"))),
+                condition=models.Q(core.names.OneLine(models.F("reason"))),
                 name="tenant_closing_reason_is_one_line",
             ),
         ),
         migrations.AddConstraint(
             model_name="user",
             constraint=models.CheckConstraint(
-                condition=models.Q(tenants.names.OneLine(models.F("name"))), name="user_name_is_one_line"
+                condition=models.Q(core.names.OneLine(models.F("name"))), name="user_name_is_one_line"
             ),
         ),
     ]

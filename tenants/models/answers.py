@@ -6,7 +6,7 @@ from django.db import models
 from django.db.models import UniqueConstraint
 from django.utils.timezone import now
 
-from tenants.ids import uuid7
+from core.ids import uuid7
 from tenants.models.people import User
 
 

@@ -6,12 +6,12 @@ from django.db import models
 from django.db.models import CheckConstraint, F, Q, UniqueConstraint
 from django.utils.timezone import now
 
-from tenants.ids import uuid7
+from core.ids import uuid7
+from core.names import NameField, one_line
+from core.reading import Noted
 from tenants.models.people import User
 from tenants.models.tenancy import Tenant
-from tenants.names import NameField, one_line
 from tenants.querysets import GroupRuleQuerySet
-from tenants.reading import Noted
 from tenants.roles import Role, StaffRole
 
 

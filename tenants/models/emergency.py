@@ -10,9 +10,9 @@ from django.db.models import CheckConstraint, F, Index, Q
 from django.utils.timezone import now
 from django.utils.translation import gettext as _
 
-from tenants.ids import uuid7
+from core.ids import uuid7
+from core.names import LineField, one_line
 from tenants.models.people import User
-from tenants.names import LineField, one_line
 from tenants.querysets import EmergencyAccessQuerySet
 from tenants.scoping import TenantOwned
 

@@ -11,12 +11,12 @@ from django.db.models.functions import Floor
 from django.utils.timezone import now
 from django.utils.translation import gettext_lazy as _
 
-from tenants.errors import Conflict
-from tenants.ids import uuid7
+from core.errors import Conflict
+from core.ids import uuid7
+from core.names import LineField, NameField, one_line
+from core.prefix import prefix_index
 from tenants.models.people import User
 from tenants.models.tenancy import Project
-from tenants.names import LineField, NameField, one_line
-from tenants.prefix import prefix_index
 from tenants.querysets import ApiKeyQuerySet
 from tenants.scoping import TenantOwned
 

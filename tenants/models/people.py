@@ -15,12 +15,12 @@ from django.utils.functional import cached_property
 from django.utils.timezone import now
 from django.utils.translation import gettext_lazy as _
 
-from tenants.addresses import AddressField, address_or_none, is_address, read_address
-from tenants.ids import uuid7
-from tenants.names import LineField, NameField, one_line
-from tenants.prefix import prefix_index
+from core.addresses import AddressField, address_or_none, is_address, read_address
+from core.ids import uuid7
+from core.names import LineField, NameField, one_line
+from core.prefix import prefix_index
+from core.reading import Noted
 from tenants.querysets import TokenQuerySet
-from tenants.reading import Noted
 from tenants.roles import StaffRole, TokenScope
 
 

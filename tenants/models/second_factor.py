@@ -6,7 +6,7 @@ from django.db import models
 from django.db.models import UniqueConstraint
 from django.utils.timezone import now
 
-from tenants.ids import uuid7
+from core.ids import uuid7
 from tenants.models.people import User
 
 
@@ -15,7 +15,7 @@ class SecondFactor(models.Model):
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     user = models.OneToOneField(User, models.CASCADE, related_name="second_factor")
-    secret = models.BinaryField(editable=False)  # encrypted (tenants/encryption.py)
+    secret = models.BinaryField(editable=False)  # encrypted (core/encryption.py)
     last_step = models.BigIntegerField()  # time step of the newest code used; it and older ones are refused
     failures = models.PositiveSmallIntegerField(default=0)  # wrong codes since the last right one
     refused_until = models.DateTimeField(null=True)  # after wrong codes no code is looked at until then

@@ -6,7 +6,7 @@ from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.db.models import Index, UniqueConstraint
 
-from tenants.ids import uuid7
+from core.ids import uuid7
 from tenants.models.people import User
 from tenants.scoping import TenantOwned
 

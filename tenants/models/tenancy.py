@@ -9,13 +9,13 @@ from django.db.models import CheckConstraint, F, Q, UniqueConstraint
 from django.utils.timezone import now
 from django.utils.translation import gettext_lazy as _
 
-from tenants.addresses import AddressField, is_address
-from tenants.ids import uuid7
+from core.addresses import AddressField, is_address
+from core.ids import uuid7
+from core.names import LineField, NameField, SkeletonField, one_line
+from core.prefix import prefix_index
+from core.reading import Noted
 from tenants.models.people import Source, User
-from tenants.names import LineField, NameField, SkeletonField, one_line
-from tenants.prefix import prefix_index
 from tenants.querysets import InvitationQuerySet, TenantListQuerySet
-from tenants.reading import Noted
 from tenants.roles import Role
 from tenants.scoping import TenantOwned
 

@@ -11,12 +11,12 @@ from rest_framework.authentication import BaseAuthentication, get_authorization_
 from rest_framework.exceptions import APIException, AuthenticationFailed
 from rest_framework.request import Request
 
-from tenants.client_address import caller_place
+from core.client_address import caller_place
+from core.rate_limits import limit_rate
 from tenants.models import FederatedIdentity, User
 from tenants.oidc.errors import ProviderProblem
 from tenants.oidc.scopes import scopes_of
 from tenants.oidc.tokens import Claims, TokenRejected, verify_access_token
-from tenants.rate_limits import limit_rate
 from tenants.roles import TokenScope
 
 log = structlog.get_logger(__name__)

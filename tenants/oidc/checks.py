@@ -17,6 +17,7 @@ from django.db import transaction
 from django.db.models import Q
 from django.utils.timezone import now
 
+from core.scope import platform_scope
 from tenants import audit, group_rules
 from tenants.models import FederatedIdentity
 from tenants.oidc import tokens
@@ -25,7 +26,6 @@ from tenants.oidc.errors import GrantLost, ProviderMisbehaved, ProviderProblem
 from tenants.oidc.identities import note_groups
 from tenants.oidc.provider import current_provider
 from tenants.oidc.vault import seal, unseal
-from tenants.scope import platform_scope
 from tenants.sessions import end_provider_sessions
 from tenants.suspension import suspend_access
 

@@ -11,8 +11,8 @@ from typing import Any
 import structlog
 from django.conf import settings
 
-from tenants.addresses import mail_address_or_none
-from tenants.names import clean_name, is_one_line
+from core.addresses import mail_address_or_none
+from core.names import clean_name, is_one_line
 from tenants.oidc import tokens
 from tenants.oidc.errors import ProviderMisbehaved
 from tenants.oidc.provider import current_provider

@@ -11,13 +11,13 @@ from django.db import connection, transaction
 from django.utils.timezone import now
 from django.utils.translation import gettext as _
 
+from core.scope import platform_scope
 from tenants import audit, group_rules
 from tenants.directory import entry_of
 from tenants.models import FederatedIdentity, Invitation, User
 from tenants.oidc.claims import ProviderPerson
 from tenants.oidc.errors import SignInRefused
 from tenants.oidc.vault import seal
-from tenants.scope import platform_scope
 from tenants.suspension import restore_access
 
 

@@ -20,14 +20,14 @@ from django.utils.timezone import now
 from django.views import View
 from django.views.decorators.csrf import csrf_exempt
 
+from core.client_address import caller_place
+from core.rate_limits import limit_rate
+from core.scope import platform_scope
 from tenants import audit
-from tenants.client_address import caller_place
 from tenants.models import FederatedIdentity, Session, SpentLogoutToken
 from tenants.oidc.errors import ProviderProblem
 from tenants.oidc.provider import current_provider
 from tenants.oidc.tokens import LEEWAY_SECONDS, LOGOUT_SECONDS, Claims, TokenRejected, verify_logout_token
-from tenants.rate_limits import limit_rate
-from tenants.scope import platform_scope
 from tenants.sessions import end_provider_sessions
 
 log = structlog.get_logger(__name__)

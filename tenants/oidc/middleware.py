@@ -16,7 +16,7 @@ from django.utils.http import url_has_allowed_host_and_scheme
 from django.utils.translation import gettext as _
 from mozilla_django_oidc.middleware import SessionRefresh
 
-from tenants.context import current_origin
+from core.context import current_origin
 from tenants.oidc.errors import ProviderProblem
 from tenants.oidc.provider import current_provider
 from tenants.session_middleware import PROVIDER_BACKEND

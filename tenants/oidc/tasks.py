@@ -9,10 +9,10 @@ from celery import shared_task
 from django.conf import settings
 from django.utils.timezone import now
 
+from core.scope import platform_scope
 from tenants import group_rules
 from tenants.models import GroupRule
 from tenants.oidc import checks
-from tenants.scope import platform_scope
 
 SCHEDULE = {
     "check-provider-identities": {

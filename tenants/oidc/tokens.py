@@ -14,7 +14,7 @@ import jwt
 from django.conf import settings
 from django.utils.crypto import constant_time_compare
 
-from tenants.names import is_seen
+from core.names import is_seen
 from tenants.oidc.provider import current_provider
 
 ALGORITHMS = [

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tenants.encryption import CannotDecrypt, decrypt, encrypt
+from core.encryption import CannotDecrypt, decrypt, encrypt
 from tenants.models import FederatedIdentity
 
 

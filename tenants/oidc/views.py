@@ -17,11 +17,11 @@ from django.utils.translation import gettext as _
 from django.views.generic import View
 from mozilla_django_oidc.views import OIDCAuthenticationCallbackView, OIDCAuthenticationRequestView
 
-from tenants.client_address import caller_place
-from tenants.context import current_origin
+from core.client_address import caller_place
+from core.context import current_origin
+from core.rate_limits import limit_rate
 from tenants.oidc.errors import ProviderProblem, ProviderUnavailable, SignInRefused, StaleSignIn
 from tenants.oidc.provider import current_provider
-from tenants.rate_limits import limit_rate
 
 log = structlog.get_logger(__name__)
 

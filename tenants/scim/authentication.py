@@ -8,8 +8,8 @@ from django.db.models import Q
 from django.http import HttpRequest
 from django.utils.timezone import now
 
+from core.secrets import SCIM_TOKEN, digest, looks_like
 from tenants.models import ScimToken
-from tenants.secrets import SCIM_TOKEN, digest, looks_like
 
 SEEN_EVERY = timedelta(minutes=1)  # last use is written at most this often
 

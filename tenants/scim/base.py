@@ -29,11 +29,11 @@ from scim2_models import (
 )
 from scim2_models.messages.message import Message
 
-from tenants.client_address import caller_place
-from tenants.database_conflicts import conflict_of
-from tenants.errors import Conflict, TooManyRequests
+from core.client_address import caller_place
+from core.database_conflicts import conflict_of
+from core.errors import Conflict, TooManyRequests
+from core.rate_limits import limit_rate
 from tenants.models import ScimToken
-from tenants.rate_limits import limit_rate
 from tenants.scim.authentication import directory_of
 from tenants.scim.filters import is_storable
 from tenants.scim.payloads import PROVIDER

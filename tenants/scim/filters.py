@@ -28,7 +28,7 @@ from scim2_models.path import (
 )
 from scim2_models.path.resolution import AttributeBinding, coerce_value
 
-from tenants.addresses import address_or_none
+from core.addresses import address_or_none
 from tenants.models import DirectoryGroup
 from tenants.scim import payloads
 
@@ -56,7 +56,7 @@ class Column:
 class Text(Column):
     """A text, empty where it was never said.
 
-    `is_address`: an address, which equals no other spelling than its own (tenants/addresses.py). `is_small`: kept in
+    `is_address`: an address, which equals no other spelling than its own (core/addresses.py). `is_small`: kept in
     its one form besides, so that its index helps.
     """
 

@@ -11,10 +11,10 @@ from typing import Any
 from django.conf import settings
 from scim2_models import GroupMember, GroupMembership, Meta, Reference
 
-from tenants.addresses import address_or_none
+from core.addresses import address_or_none
+from core.names import clean_name
 from tenants.directory import PersonFacts, entry_of
 from tenants.models import DirectoryGroup, User
-from tenants.names import clean_name
 from tenants.scim import payloads
 
 BASE_PATH = "/scim/v2"

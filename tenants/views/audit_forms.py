@@ -11,9 +11,9 @@ from django import forms
 from django.db.models import Exists, OuterRef
 from django.utils.translation import gettext_lazy as _
 
-from tenants.addresses import address_or_none
+from core.addresses import address_or_none
+from core.local_days import start_of_day
 from tenants.audit.questions import NOBODY, Question, deed_in_words, deeds_in_trail
-from tenants.local_days import start_of_day
 from tenants.models import AuditEntry, EmergencyAccess, Membership, Tenant, User
 
 PLATFORM = "platform"

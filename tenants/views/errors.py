@@ -8,9 +8,9 @@ from django.core.exceptions import ValidationError
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import render
 
-from tenants.context import current_origin
-from tenants.errors import TooManyRequests
-from tenants.problems import CODES
+from core.context import current_origin
+from core.errors import TooManyRequests
+from core.problems import CODES
 
 
 def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:

@@ -19,6 +19,9 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.generic import DetailView, TemplateView
 
+from core.client_address import caller_place
+from core.errors import Conflict
+from core.rate_limits import limit_rate
 from tenants.actions import (
     accept_as_newcomer,
     accept_invitation,
@@ -29,12 +32,9 @@ from tenants.actions import (
 )
 from tenants.actions.invitations import newcomers_choose_passwords
 from tenants.actions.members import require_manager
-from tenants.client_address import caller_place
-from tenants.errors import Conflict
 from tenants.forms import InviteForm, NewcomerForm, role_options
 from tenants.models import Invitation, Membership, User
 from tenants.permissions import signed_in
-from tenants.rate_limits import limit_rate
 from tenants.views.half_signed_in import LOCAL_BACKEND
 from tenants.views.mixins import PartialMixin, TenantPageMixin, TenantScopedMixin
 

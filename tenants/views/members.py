@@ -16,6 +16,9 @@ from django.utils.timezone import now
 from django.utils.translation import gettext as _
 from django.views.generic import DetailView, TemplateView
 
+from core.addresses import address_or_none
+from core.choices import MOST, is_key, pick_field
+from core.keyset import keyset_page
 from tenants.actions import change_role, delete_service_account, remove_member, set_project_role
 from tenants.actions.belongings import END, SHOWN, Belongings, belongings_of
 from tenants.actions.members import (
@@ -25,15 +28,12 @@ from tenants.actions.members import (
     require_may_give,
     require_removable,
 )
-from tenants.addresses import address_or_none
-from tenants.choices import MOST, is_key, pick_field
 from tenants.forms import ProjectRoleForm, RoleForm, role_options
 from tenants.models import ApiKey, Invitation, Membership, Project, ProjectRole, Source, Tenant, User
 from tenants.permissions import WORDS, signed_in
 from tenants.roles import NEVER_NARROWED, PROJECT_ROLE_CHOICES, ROLE_PERMISSIONS, Role
 from tenants.standing import check_active, check_not_closed, why_not_active
 from tenants.suspension import keys_lost_by, tokens_issued_by, tokens_lost_by
-from tenants.views.keyset import keyset_page
 from tenants.views.mixins import PartialMixin, TenantScopedMixin
 
 PAGE_SIZE = 50

@@ -11,12 +11,12 @@ from django.shortcuts import get_object_or_404
 from django.utils.cache import patch_vary_headers
 from django.views.generic.base import ContextMixin, View
 
-from tenants.counting import count_of
+from core.counting import count_of
+from core.reading import note_page_of
+from core.scope import platform_scope
 from tenants.emergency import emergency_of
 from tenants.models import ApiKey, Project, Tenant, User
 from tenants.permissions import deeds_in, projects_where
-from tenants.reading import note_page_of
-from tenants.scope import platform_scope
 from tenants.scope_of import enter_tenant
 
 SWITCHER_SIZE = 20  # tenants that the header lists; the others are found by searching

@@ -20,6 +20,9 @@ from django.utils.translation import gettext_lazy
 from django.views.decorators.cache import never_cache
 from django.views.generic import FormView, TemplateView
 
+from core.client_address import caller_place
+from core.rate_limits import limit_rate
+from core.scope import platform_scope
 from tenants import second_factor
 from tenants.actions import (
     confirm_with_code,
@@ -27,11 +30,8 @@ from tenants.actions import (
     renew_recovery_codes,
     turn_off_second_factor,
 )
-from tenants.client_address import caller_place
 from tenants.models import SecondFactor, User
 from tenants.permissions import signed_in
-from tenants.rate_limits import limit_rate
-from tenants.scope import platform_scope
 from tenants.session_store import PREFIX
 from tenants.sessions import session_has_second_factor
 from tenants.views.half_signed_in import complete_second_step, half_signed_in

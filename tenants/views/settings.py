@@ -19,14 +19,14 @@ from django.utils.translation import gettext_lazy
 from django.views.generic import TemplateView
 from django.views.generic.detail import SingleObjectMixin
 
+from core.choices import PickField, pick_field
+from core.keyset import keyset_page
+from core.local_days import zones_to_choose
+from core.prefix import begins_with
 from tenants.actions import change_project, change_tenant, create_project
-from tenants.choices import PickField, pick_field
-from tenants.local_days import zones_to_choose
 from tenants.models import ApiKey, Membership, Project, Tenant, User
 from tenants.permissions import require, signed_in
-from tenants.prefix import begins_with
 from tenants.standing import require_active
-from tenants.views.keyset import keyset_page
 from tenants.views.mixins import TenantPageMixin, TenantScopedMixin
 
 PAGE_SIZE = 25

@@ -23,16 +23,16 @@ from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 from django.views.generic import FormView
 
+from core.client_address import caller_place
+from core.keyset import keyset_page
+from core.rate_limits import limit_rate
+from core.scope import platform_scope
 from tenants.actions import change_password, read_administrator_link, use_administrator_link
-from tenants.client_address import caller_place
 from tenants.models import Membership, Tenant, User
 from tenants.permissions import signed_in
-from tenants.rate_limits import limit_rate
-from tenants.scope import platform_scope
 from tenants.second_factor import has_authenticator
 from tenants.session_store import BY_LINK
 from tenants.views.half_signed_in import LOCAL_BACKEND, begin_second_step
-from tenants.views.keyset import keyset_page
 
 TENANTS_PER_PAGE = 20
 

@@ -10,11 +10,11 @@ from django.core.management import call_command
 from django.db import DatabaseError, connection
 from django.test.utils import CaptureQueriesContext
 
+from core.scope import current_scope
 from tenants import audit
 from tenants.actions import add_member
 from tenants.models import AuditEntry, StaffRead
 from tenants.personal_data import export_person
-from tenants.scope import current_scope
 from tests.factories import ApiKeyFactory, ProjectFactory, TenantFactory, member_of
 
 KEYS, DONE, AT_ONCE = 23, 31, 5

@@ -12,8 +12,8 @@ import pytest
 import structlog
 
 from config.logging import cut_secrets
-from tenants.leaks import secret_in, without_secrets
-from tenants.secrets import new_secret
+from core.leaks import secret_in, without_secrets
+from core.secrets import new_secret
 from tests.secret_scanner import Watch
 
 ROOT = Path(__file__).parents[2]
@@ -32,7 +32,7 @@ def test_a_password_in_a_log(db):
 
 def test_a_token_in_an_audit_entry(db):
     from tenants.models import AuditEntry
-    from tenants.secrets import new_secret
+    from core.secrets import new_secret
     AuditEntry.objects.create(tenant=TenantFactory(), actor_label="x", verb="planted.entry", subject_type="x",
                               subject_id="1", subject_label=new_secret("qmp"))
 

@@ -13,11 +13,11 @@ from django.db import IntegrityError, connection, transaction
 from django.test.utils import CaptureQueriesContext
 from django.utils.timezone import now
 
+from core.context import Origin, current_origin
+from core.errors import Conflict
 from tenants import actions, audit
 from tenants.audit.seals import seal_waiting_entries
 from tenants.audit.verify import Broken, redactions_digest, verify
-from tenants.context import Origin, current_origin
-from tenants.errors import Conflict
 from tenants.models import (
     ApiKey,
     AuditEntry,

@@ -11,10 +11,10 @@ from django.utils.timezone import now
 
 from billing.exports import ask_for_audit_export, build_export
 from billing.models import Export
+from core.ids import uuid7
 from tenants.audit import acting, record
 from tenants.audit.seals import seal_waiting_entries
 from tenants.audit.verify import verify
-from tenants.ids import uuid7
 from tenants.models import AuditEntry, StaffRead
 from tenants.staff_reads import _note
 from tests.audit.test_what_staff_read import entries, kinds

@@ -8,12 +8,12 @@ import pytest
 from django.db import IntegrityError, connection, transaction
 from django.utils.timezone import now
 
+from core.ids import smallest_id, time_of_id, uuid7
 from tenants import audit
 from tenants.audit.canonical import digest_of, seal_digest
 from tenants.audit.seals import fetch, seal_waiting_entries
 from tenants.audit.times import TOLERANCE
 from tenants.audit.verify import Broken, verify
-from tenants.ids import smallest_id, time_of_id, uuid7
 from tenants.models import AuditEntry, AuditSeal, AuditUnsealed
 from tests.audit.tampering import behind_the_trail
 

@@ -14,9 +14,9 @@ from django.utils.timezone import now
 
 from billing import exports
 from billing.models import Export
+from core.context import Origin, current_origin
 from tenants import audit
 from tenants.audit.questions import Question, deeds_in_trail, find_entries
-from tenants.context import Origin, current_origin
 from tenants.models import AuditEntry
 from tests.factories import TenantFactory, UserFactory, member_of, staff
 

@@ -13,7 +13,7 @@ from billing.folding import fold_rollups
 from billing.ingest import record_usage
 from billing.prices import publish_prices
 from billing.usage import UsageRecord
-from tenants.ids import uuid7
+from core.ids import uuid7
 from tests.concurrency import at_the_same_time
 from tests.factories import ApiKeyFactory
 

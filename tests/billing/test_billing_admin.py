@@ -7,7 +7,7 @@ from django.urls import reverse
 from billing import exports
 from billing.ingest import record_usage
 from billing.models import Export, Price
-from tenants.ids import uuid7
+from core.ids import uuid7
 from tests.billing.conftest import NOON, PRICED_SINCE
 from tests.factories import staff
 

@@ -14,7 +14,7 @@ from django.utils.timezone import now
 from billing import exports, tasks
 from billing.ingest import record_usage
 from billing.models import Export
-from tenants.errors import Conflict
+from core.errors import Conflict
 from tests.billing.conftest import NOON
 
 DAYS = {"start_day": date(2026, 10, 1), "end_day": date(2026, 10, 31)}
@@ -62,7 +62,7 @@ class Stop(exports._Progress):
         if rows_done == 2:
             os.kill(os.getpid(), signal.SIGKILL)
 exports._Progress = Stop
-from tenants.scope import tenant_scope
+from core.scope import tenant_scope
 with tenant_scope({str(queued.tenant_id)!r}):
     exports.build_export({str(queued.pk)!r})
 """

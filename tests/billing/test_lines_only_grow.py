@@ -10,7 +10,7 @@ from billing.models import BillingPeriod, CostLine
 from billing.periods import close_period, post_cost_lines
 from billing.prices import publish_prices
 from billing.tasks import post_all_cost_lines
-from tenants.errors import Conflict
+from core.errors import Conflict
 from tests.billing.conftest import NOON, one, rows
 from tests.factories import ApiKeyFactory
 

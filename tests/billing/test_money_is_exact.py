@@ -9,7 +9,7 @@ from billing.ingest import record_usage
 from billing.kinds import TOKEN_KINDS
 from billing.prices import publish_prices
 from billing.usage import LARGEST
-from tenants.ids import uuid7
+from core.ids import uuid7
 from tests.billing.conftest import NOON, PRICED_SINCE, one, rows
 
 many = st.integers(0, 100_000) | st.integers(2**26 - 2, 2**26 + 2) | st.integers(0, LARGEST)

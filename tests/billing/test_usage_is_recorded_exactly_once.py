@@ -10,8 +10,8 @@ from billing import ingest
 from billing.ingest import record_usage
 from billing.models import QuarantinedEvent, UsageEvent
 from billing.usage import Receipt
-from tenants.ids import uuid7
-from tenants.scope import tenant_scope
+from core.ids import uuid7
+from core.scope import tenant_scope
 from tests.billing.conftest import NOON, one, rows
 from tests.databases import as_owner
 from tests.factories import ApiKeyFactory, ProjectFactory

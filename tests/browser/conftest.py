@@ -13,7 +13,7 @@ from django.utils.timezone import now
 
 from billing.prices import publish_prices
 from billing.usage import UsageRecord
-from tenants.ids import uuid7
+from core.ids import uuid7
 from tests.browser.looking import chromium, watched_page
 from tests.factories import (
     ApiKeyFactory,

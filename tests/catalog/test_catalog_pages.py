@@ -14,7 +14,7 @@ from billing.ingest import record_usage
 from billing.usage import UsageRecord
 from catalog.actions import decide_review
 from catalog.models import AccessRequest, CatalogModel, Offer
-from tenants.ids import uuid7
+from core.ids import uuid7
 from tenants.models import ApiKey
 from tests.factories import ApiKeyFactory, CatalogModelFactory, member_of, staff
 

@@ -10,10 +10,10 @@ from django.db import DatabaseError, connection, transaction
 
 from catalog.actions import decide_review, revoke_grant, withdraw_access_request
 from catalog.models import AccessRequest, CatalogModel, Grant, Review, ReviewDecision
+from core.errors import Conflict
+from core.ids import uuid7
 from tenants.actions import claim_api_key, make_staff
 from tenants.actions.members import place_member
-from tenants.errors import Conflict
-from tenants.ids import uuid7
 from tenants.models import ApiKey, AuditEntry, Limit, Source, Tenant
 from tenants.revision import current_revision
 from tests.concurrency import at_the_same_time

@@ -12,8 +12,8 @@ from django.utils.timezone import now
 from billing.prices import hour_of, publish_prices
 from catalog.actions import decide_review, revoke_grant
 from catalog.models import AccessRequest, CatalogModel, Grant, Review, ReviewDecision
+from core.errors import Conflict
 from tenants.actions import issue_personal_access_token
-from tenants.errors import Conflict
 from tenants.models import ApiKey, AuditEntry
 from tests.concurrency import at_the_same_time
 from tests.factories import CatalogModelFactory, staff

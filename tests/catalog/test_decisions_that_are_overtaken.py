@@ -7,8 +7,8 @@ from django.core.exceptions import PermissionDenied
 
 from catalog.actions import decide_review, raise_access_request
 from catalog.models import Grant, Review
+from core.errors import Conflict
 from tenants import actions
-from tenants.errors import Conflict
 from tests.concurrency import held_up_at
 from tests.factories import staff
 

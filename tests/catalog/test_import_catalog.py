@@ -22,8 +22,8 @@ from catalog.models import CatalogImport, CatalogModel, Offer
 from catalog.price_map.entries import UnreadableFile
 from catalog.price_map.vendor import VENDORED, read_text
 from catalog.prices import list_prices
+from core.text_files import text_of
 from tenants.models import AuditEntry
-from tenants.text_files import text_of
 
 TODAY = date(2026, 11, 20)
 GOOD = {

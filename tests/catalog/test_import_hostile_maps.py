@@ -9,7 +9,7 @@ import pytest
 from catalog.actions.price_map import import_price_map
 from catalog.models import CatalogImport, CatalogModel, Offer
 from catalog.price_map.entries import UnreadableFile
-from tenants.names import is_seen
+from core.names import is_seen
 
 pytestmark = pytest.mark.django_db
 GOOD = {

@@ -12,7 +12,7 @@ from billing.prices import estimate_monthly_cost, hour_of, publish_prices
 from catalog.actions import decide_review
 from catalog.models import Grant, Review
 from catalog.prices import publish_list_prices
-from tenants.errors import Conflict
+from core.errors import Conflict
 from tests.factories import CatalogModelFactory
 
 CHEAP = {"input": Decimal(2), "output": Decimal(8)}

@@ -10,7 +10,7 @@ from django.core.exceptions import PermissionDenied, ValidationError
 
 from catalog.actions import decide_review, preview_access_request, withdraw_access_request
 from catalog.models import AccessRequest, CatalogModel, Review
-from tenants.errors import Conflict
+from core.errors import Conflict
 from tenants.models import AuditEntry, Project, Tenant
 from tests.concurrency import at_the_same_time
 from tests.factories import CatalogModelFactory, member_of

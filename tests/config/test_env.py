@@ -55,7 +55,7 @@ def test_a_malformed_setting_says_what_it_must_be(setting, read, text, complaint
 def test_a_database_url_becomes_djangos_dictionary(setting):
     setting("postgresql://app:s%40crt@db.example:5433/qm?sslmode=require")
     assert env_database("A_SETTING") == {
-        "ENGINE": "tenants.database",
+        "ENGINE": "core.database",
         "NAME": "qm",
         "USER": "app",
         "PASSWORD": "s@crt",

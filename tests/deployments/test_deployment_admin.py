@@ -5,6 +5,7 @@ from django.core.exceptions import ValidationError
 from django.urls import reverse
 
 from config.celery import app
+from core.secrets import digest
 from deployments import connection
 from deployments.actions import add_cluster, reconcile
 from deployments.cluster.base import ClusterFacts
@@ -13,7 +14,6 @@ from deployments.models import Cluster, Deployment, Route
 from gateway.models import Gateway
 from tenants.models import AuditEntry
 from tenants.revision import raise_revision
-from tenants.secrets import digest
 from tests.factories import ClusterFactory, DeploymentFactory, ModelVersionFactory
 from tests.gateway.granted import registered
 

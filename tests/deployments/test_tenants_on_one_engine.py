@@ -6,6 +6,7 @@ from django.db import IntegrityError, transaction
 from django.urls import reverse
 from rest_framework.test import APIClient
 
+from core.errors import Conflict
 from deployments import sharing
 from deployments.actions import create_deployment, reconcile
 from deployments.cluster.memory import MemoryCluster
@@ -13,7 +14,6 @@ from deployments.models import Deployment, Sharing
 from gateway.actions import set_media_hosts
 from gateway.compile import compile_snapshot
 from gateway.targets import separation_key
-from tenants.errors import Conflict
 from tenants.models import AuditEntry
 from tenants.revision import current_revision
 from tests.factories import ClusterFactory, DeploymentFactory, ModelVersionFactory, TenantFactory

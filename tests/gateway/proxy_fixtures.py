@@ -22,6 +22,7 @@ import pytest
 import requests
 from aiohttp import web
 
+from core.secrets import GATEWAY_TOKEN, new_key_secret, new_secret, visible_prefix
 from gateway.contract import (
     CONFIG_PATH,
     REVISION_HEADER,
@@ -41,7 +42,6 @@ from gateway.contract import (
     digest,
     encode,
 )
-from tenants.secrets import GATEWAY_TOKEN, new_key_secret, new_secret, visible_prefix
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 MODEL = "aurora-chat"  # public names differ from the engine's, to see that they are translated

@@ -10,13 +10,13 @@ from django.utils.timezone import now
 from billing.ingest import record_usage
 from billing.models import BilledModel, Price, Sku
 from billing.usage import UsageRecord
+from core.ids import uuid7
 from gateway import actions
 from gateway.compile import compile_snapshot
 from gateway.contract import PriceConfig
 from gateway.models import ConfigClock
 from gateway.prices import nano_per_unit
 from tenants.actions import set_limits
-from tenants.ids import uuid7
 from tests.factories import CatalogModelFactory, ProjectFactory
 from tests.gateway.granted import key_for
 

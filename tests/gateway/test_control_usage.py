@@ -9,6 +9,7 @@ from django.test import Client
 from django.utils.timezone import now
 
 from billing.models import QuarantinedEvent, UsageEvent
+from core.ids import uuid7
 from gateway import ledger
 from gateway.contract import (
     MAX_BATCH,
@@ -19,7 +20,6 @@ from gateway.contract import (
     decode,
     encode,
 )
-from tenants.ids import uuid7
 from tests.factories import CatalogModelFactory
 from tests.gateway.granted import key_for, registered
 

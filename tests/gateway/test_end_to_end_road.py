@@ -17,6 +17,7 @@ from billing.models import UsageEvent
 from billing.prices import publish_prices
 from catalog.actions import decide_review, raise_access_request
 from catalog.models import Review
+from core.secrets import new_key_secret
 from deployments.actions import add_cluster
 from deployments.models import Backend, Cluster
 from tenants.actions import (
@@ -29,7 +30,6 @@ from tenants.actions import (
 )
 from tenants.models import ApiKey
 from tenants.revision import raise_revision
-from tenants.secrets import new_key_secret
 from tests.factories import (
     CatalogModelFactory,
     ModelVersionFactory,

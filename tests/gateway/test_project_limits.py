@@ -12,9 +12,9 @@ from django.utils.timezone import now
 
 from billing.ingest import record_usage
 from billing.usage import UsageRecord
+from core.ids import uuid7
 from gateway.compile import compile_snapshot
 from tenants.actions import set_limits
-from tenants.ids import uuid7
 from tenants.models import AuditEntry, Limit, Tenant
 from tenants.revision import current_revision
 from tests.concurrency import queued_at

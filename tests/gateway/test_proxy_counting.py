@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from core.secrets import GATEWAY_TOKEN, looks_like_key, new_key_secret, new_secret
 from gateway.contract import (
     BackendConfig,
     ConfigSnapshot,
@@ -23,7 +24,6 @@ from gateway.proxy.names import Names
 from gateway.proxy.routing import Router
 from gateway.proxy.settings import SettingsError, read_settings
 from gateway.proxy.streaming import EventStream
-from tenants.secrets import GATEWAY_TOKEN, looks_like_key, new_key_secret, new_secret
 
 
 def a_route(*backends, model="public"):

@@ -6,8 +6,8 @@ import openai
 import pytest
 import requests
 
+from core.secrets import new_key_secret
 from gateway.contract import PriceConfig
-from tenants.secrets import new_key_secret
 from tests.gateway.proxy_fixtures import ENGINE_MODEL, MODEL, VECTORS, ask, limit
 
 

@@ -11,7 +11,7 @@ from django.conf import settings
 from tests.isolation.walking import ACCOUNT, ADMIN, API, PORTAL, address
 
 pytestmark = pytest.mark.django_db
-APPS = ("billing", "catalog", "config", "deployments", "gateway", "tenants")
+APPS = ("billing", "catalog", "config", "core", "deployments", "gateway", "tenants")
 CACHING = re.compile(
     r"django\.core\.cache|cache_page|cached\.Loader|\{% cache |lru_cache|functools import cache\b"
 )
@@ -22,8 +22,8 @@ REMEMBERS = {
     "deployments/client_fields.py": "names of fields, and whether a rule takes them for state",
     "deployments/engine_controls.py": "names of fields, folded for comparing",
     "deployments/engine/words.py": "the demo engine's vocabulary",
-    "tenants/local_days.py": "when days begin in a time zone, whoever is there",
-    "tenants/rate_limits.py": "how often an address or id tried, under a digest; and how limits are written",
+    "core/local_days.py": "when days begin in a time zone, whoever is there",
+    "core/rate_limits.py": "how often an address or id tried, under a digest; and how limits are written",
     "gateway/proxy": "the gateway process: it answers keys, not people",
 }
 

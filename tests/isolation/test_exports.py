@@ -11,7 +11,7 @@ from billing import exports, tasks
 from billing.ingest import record_usage
 from billing.models import Export
 from billing.usage import UsageRecord
-from tenants.ids import uuid7
+from core.ids import uuid7
 from tests.factories import ApiKeyFactory, ProjectFactory
 
 MONTH = {"start_day": date(2026, 10, 1), "end_day": date(2026, 10, 31)}

@@ -84,9 +84,9 @@ def test_a_wrong_secret_looks_like_one_that_ended(client, walled, developer):
 
     from django.utils.timezone import now
 
+    from core.secrets import new_secret
     from tenants.actions import issue_personal_access_token
     from tenants.models import PersonalAccessToken
-    from tenants.secrets import new_secret
 
     token, ended = issue_personal_access_token(developer, name="t", life=timedelta(days=1))
     PersonalAccessToken.objects.filter(pk=token.pk).update(revoked_at=now())

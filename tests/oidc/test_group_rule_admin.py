@@ -8,9 +8,9 @@ import pytest
 from django.core.exceptions import PermissionDenied, ValidationError
 from django.urls import reverse
 
+from core.errors import Conflict
 from tenants import group_rules
 from tenants.actions.group_rules import begin_group_rule, draft_group_rule, end_group_rule
-from tenants.errors import Conflict
 from tenants.models import AuditEntry, FederatedIdentity, GroupRule, Membership
 from tenants.oidc import tasks
 from tests.concurrency import at_the_same_time

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 from django.core.exceptions import PermissionDenied
 
+from core.errors import Conflict
 from tenants.actions import create_service_account
 from tenants.actions.identities import link_identity, unlink_identity
-from tenants.errors import Conflict
 from tenants.models import AuditEntry, DirectoryPerson, FederatedIdentity, User
 from tenants.oidc.claims import read_person
 from tests.concurrency import queued_at

@@ -285,7 +285,7 @@ def test_a_tenant_left_without_an_owner_is_named(directory, ada, lab):
 def test_operators_deactivate_people_but_neither_themselves_nor_superusers(operator, ada, finance):
     from django.core.exceptions import PermissionDenied
 
-    from tenants.errors import Conflict
+    from core.errors import Conflict
 
     assert deactivate_person(ada, by=operator, because="left")
     assert told("person.deactivated").actor == operator

@@ -11,6 +11,8 @@ from django.db import IntegrityError, transaction
 from django.test import Client
 from django.utils.timezone import now
 
+from core.errors import Conflict
+from core.secrets import SCIM_TOKEN, looks_like
 from tenants.actions import issue_personal_access_token
 from tenants.actions.scim_tokens import (
     confirm_scim_token,
@@ -18,9 +20,7 @@ from tenants.actions.scim_tokens import (
     renew_scim_token,
     revoke_scim_token,
 )
-from tenants.errors import Conflict
 from tenants.models import AuditEntry, ScimToken, User
-from tenants.secrets import SCIM_TOKEN, looks_like
 from tests.concurrency import queued_at
 from tests.factories import staff
 from tests.scim.conftest import ERROR, Directory

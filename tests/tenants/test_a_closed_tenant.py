@@ -7,6 +7,7 @@ from datetime import timedelta
 import pytest
 from django.utils.timezone import now
 
+from core.errors import Conflict
 from tenants.actions import (
     add_member,
     change_project,
@@ -23,7 +24,6 @@ from tenants.actions import (
     suspend_tenant,
     withdraw_invitation,
 )
-from tenants.errors import Conflict
 from tenants.models import AuditEntry, Invitation, Membership, Tenant, User
 from tests.factories import ProjectFactory, TenantFactory, UserFactory, member_of
 

@@ -11,9 +11,9 @@ from django.core.exceptions import ValidationError
 from django.core.management import CommandError, call_command
 from django.db import IntegrityError, connection, transaction
 
+from core.addresses import AddressFormField, address_key, read_address, to_wire
 from tenants.actions import create_administrator, invite
 from tenants.actions.directory_people import provision_person
-from tenants.addresses import AddressFormField, address_key, read_address, to_wire
 from tenants.api.fields import AddressSerializerField
 from tenants.directory import PersonFacts
 from tenants.invitation_mail import send_invitation

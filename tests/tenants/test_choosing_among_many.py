@@ -8,7 +8,7 @@ import pytest
 from django.urls import reverse
 
 from catalog.models import AccessRequest
-from tenants.choices import MOST
+from core.choices import MOST
 from tenants.models import ApiKey, Membership, Project, ProjectRole, Tenant
 from tests.factories import (
     ApiKeyFactory,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from django.test import RequestFactory
 
-from tenants.client_address import caller_place, client_address
+from core.client_address import caller_place, client_address
 
 
 @pytest.mark.parametrize(

@@ -19,10 +19,10 @@ from billing.prices import publish_prices
 from billing.usage import UsageRecord
 from catalog.actions import raise_access_request
 from catalog.models import Grant
+from core.errors import Conflict
+from core.ids import uuid7
 from tenants.actions import issue_personal_access_token, resume_tenant, suspend_tenant
 from tenants.actions.closing import confirm_closing, propose_closing, withdraw_closing
-from tenants.errors import Conflict
-from tenants.ids import uuid7
 from tenants.models import ApiKey, AuditEntry, PersonalAccessToken, Tenant, TenantClosing, User
 from tests.concurrency import at_the_same_time
 from tests.factories import ApiKeyFactory, CatalogModelFactory, UserFactory, staff

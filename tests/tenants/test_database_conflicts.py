@@ -10,13 +10,13 @@ from django.contrib.messages.storage.cookie import CookieStorage
 from django.db import DatabaseError, connection, transaction
 from django.urls import resolve
 
+from core.database_conflicts import conflict_of, conflicts_of_database, known_constraints
+from core.errors import Conflict
+from core.problems import problem_response
 from deployments.actions import create_deployment
 from deployments.models import Deployment
-from tenants.database_conflicts import conflict_of, conflicts_of_database, known_constraints
-from tenants.errors import Conflict
 from tenants.middleware import RefusalMiddleware
 from tenants.models import Project
-from tenants.problems import problem_response
 from tenants.scim.base import answer_to
 from tests.concurrency import queued_behind
 from tests.factories import ClusterFactory, ModelVersionFactory, ProjectFactory

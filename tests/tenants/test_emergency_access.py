@@ -12,6 +12,7 @@ from django.urls import reverse
 from django.utils.timezone import now
 
 from billing.models import Export
+from core.secrets import new_key_secret
 from tenants import audit
 from tenants.actions import (
     create_service_account,
@@ -22,10 +23,9 @@ from tenants.actions import (
     open_emergency_access,
     suspend_tenant,
 )
-from tenants.context import current_emergency
+from tenants.emergency import current_emergency
 from tenants.models import AuditEntry, EmergencyAccess, User
 from tenants.permissions import projects_where, tenants_where
-from tenants.secrets import new_key_secret
 from tenants.sessions import end_sessions
 from tests.emergency import REASON, browser_of, close, make_older, may_claim, open_in, the_access
 from tests.factories import ApiKeyFactory, ProjectFactory, TenantFactory, staff

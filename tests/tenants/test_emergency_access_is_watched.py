@@ -15,11 +15,11 @@ from django.utils.timezone import now
 
 from catalog.actions import decide_review
 from catalog.models import AccessRequest, Review
+from core.errors import Conflict
 from launcher.ports import free_port
 from tenants import tasks
 from tenants.actions import end_staff_role, make_staff, review_emergency_access
 from tenants.emergency_mail import owners_of, tell_owners
-from tenants.errors import Conflict
 from tenants.mail import MailServerAwayError
 from tenants.models import ApiKey, AuditEntry, EmergencyAccess, Tenant, User
 from tenants.personal_data import export_person

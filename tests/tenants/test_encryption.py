@@ -2,7 +2,7 @@
 
 import pytest
 
-from tenants.encryption import CannotDecrypt, decrypt, encrypt
+from core.encryption import CannotDecrypt, decrypt, encrypt
 
 
 def test_ciphertext_is_read_for_its_purpose_alone_and_after_a_key_rotation(settings):

@@ -6,8 +6,8 @@ import pytest
 from django.db import connection, transaction
 from django.db.utils import ProgrammingError
 
-from tenants.function_rights import FOR_THE_CONSOLE, grant_functions
-from tenants.walls import CONSOLE_ROLE, raise_walls
+from core.function_rights import FOR_THE_CONSOLE, grant_functions
+from core.rls import CONSOLE_ROLE, raise_walls
 
 pytestmark = pytest.mark.django_db
 

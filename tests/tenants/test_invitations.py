@@ -10,6 +10,7 @@ from django.core import mail
 from django.core.exceptions import PermissionDenied, ValidationError
 from django.utils.timezone import now
 
+from core.errors import Conflict
 from tenants import invitation_mail
 from tenants.actions import (
     accept_as_newcomer,
@@ -22,7 +23,6 @@ from tenants.actions import (
     resend_invitation,
     withdraw_invitation,
 )
-from tenants.errors import Conflict
 from tenants.invitation_mail import send_invitation
 from tenants.mail import MailServerAwayError
 from tenants.models import AuditEntry, Invitation, Membership, Source, Tenant, User

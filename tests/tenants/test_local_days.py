@@ -14,11 +14,11 @@ from billing.ingest import record_usage
 from billing.models import RollupDay
 from billing.suspended import count_stakes
 from billing.usage import UsageRecord
+from core.ids import uuid7
+from core.local_days import ONE_DAY, day_at, day_window, month_window, start_of_day
 from gateway.compile import compile_snapshot
 from gateway.proxy.windows import calendar_window
 from tenants.actions import set_limits
-from tenants.ids import uuid7
-from tenants.local_days import ONE_DAY, day_at, day_window, month_window, start_of_day
 from tenants.models import Tenant
 from tests.factories import CatalogModelFactory
 from tests.gateway.granted import key_for

@@ -12,9 +12,9 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
 from billing.models import QuarantinedEvent
+from core.prefix import begins_with
 from tenants.admin.keyset import KeysetChangeList
 from tenants.models import ApiKey, Membership
-from tenants.prefix import begins_with
 from tests.factories import (
     ApiKeyFactory,
     ClusterFactory,

@@ -10,6 +10,8 @@ from django.apps import apps
 from django.core.exceptions import ValidationError
 from django.db import IntegrityError, connection, transaction
 
+from core.errors import Conflict
+from core.names import clean_name, read_line, read_name, read_prose
 from tenants.actions import (
     accept_as_newcomer,
     change_project,
@@ -23,7 +25,6 @@ from tenants.actions import (
 from tenants.actions.directory_groups import GroupFacts, provision_group
 from tenants.actions.group_rules import draft_group_rule
 from tenants.actions.tokens import issue_personal_access_token
-from tenants.errors import Conflict
 from tenants.models import (
     ApiKey,
     AuditEntry,
@@ -35,7 +36,6 @@ from tenants.models import (
     Tenant,
     User,
 )
-from tenants.names import clean_name, read_line, read_name, read_prose
 from tests.factories import ApiKeyFactory, ProjectFactory, TenantFactory, UserFactory
 
 pytestmark = pytest.mark.django_db

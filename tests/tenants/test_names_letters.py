@@ -8,9 +8,9 @@ import unicodedata
 import pytest
 from django.core.exceptions import ValidationError
 
+from core.errors import Conflict
+from core.letters import COMPARED, RECOMMENDED, foreign_to_names
 from tenants.actions import change_tenant, create_tenant
-from tenants.errors import Conflict
-from tenants.letters import COMPARED, RECOMMENDED, foreign_to_names
 from tenants.models import Tenant
 
 FOREIGN = [

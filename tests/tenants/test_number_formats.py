@@ -6,7 +6,7 @@ from decimal import Decimal
 import pytest
 from django.utils import timezone
 
-from tenants.templatetags import qm
+from core.templatetags import qm
 
 NOW = datetime(2026, 11, 20, 9, 40, tzinfo=UTC)
 

@@ -11,11 +11,11 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from guardian.models import GroupObjectPermission
 
+from core.scope import platform_scope
 from tenants import actions, role_groups
 from tenants.models import ApiKey, Membership, Project, Tenant, User
 from tenants.permissions import _ask_for_deeds, deeds_in, projects_where
 from tenants.roles import ROLE_PERMISSIONS, Role
-from tenants.scope import platform_scope
 from tests.databases import as_owner, renew_clone
 from tests.many_tenants import MEMBERS, analyze, make_tenants
 

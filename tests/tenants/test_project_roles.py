@@ -8,8 +8,8 @@ from django.urls import reverse
 
 from catalog.actions import raise_access_request
 from catalog.models import AccessRequest
+from core.errors import Conflict
 from tenants import actions
-from tenants.errors import Conflict
 from tenants.models import ApiKey, AuditEntry, Membership, Project, User
 from tenants.permissions import deeds_in, may_somewhere, projects_where, tenants_where
 from tenants.role_groups import project_role_group, take_tenant_role

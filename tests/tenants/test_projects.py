@@ -7,8 +7,8 @@ from django.core.exceptions import PermissionDenied, ValidationError
 from django.db import IntegrityError, connection, transaction
 
 from billing.models import Export
+from core.errors import Conflict
 from tenants.actions import change_project, create_project
-from tenants.errors import Conflict
 from tenants.models import AuditEntry, Limit, Project
 from tests.concurrency import at_the_same_time
 from tests.factories import (

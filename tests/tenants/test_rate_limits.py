@@ -10,14 +10,14 @@ from django.test import Client
 
 from config.env import env_rates
 from config.settings import base
+from core import rate_limits
+from core.errors import TooManyRequests
+from core.ids import uuid7
+from core.rate_limits import limit_rate
+from core.secrets import PERSONAL_TOKEN, new_secret
 from launcher.ports import free_port
-from tenants import rate_limits
 from tenants.actions import create_administrator, issue_personal_access_token
-from tenants.errors import TooManyRequests
-from tenants.ids import uuid7
 from tenants.models import PersonalAccessToken
-from tenants.rate_limits import limit_rate
-from tenants.secrets import PERSONAL_TOKEN, new_secret
 from tests.factories import ApiKeyFactory
 
 PASSWORD = "correct horse battery staple"

@@ -19,15 +19,15 @@ from django.db import transaction
 from django.urls import resolve
 from django.utils.module_loading import import_string
 
+from core.scope import platform_scope
 from tenants.permissions import WORDS
 from tenants.roles import ROLE_PERMISSIONS, STAFF_PERMISSIONS, Role, StaffRole
-from tenants.scope import platform_scope
 from tests.databases import renew_clone
 from tests.deeds import DEEDS
 from tests.role_matrix import PAGE, REFUSED, World, answer_of, read_matrix
 from tests.routes import all_routes
 
-APPS = ("tenants", "billing", "catalog", "deployments", "gateway")
+APPS = ("core", "tenants", "billing", "catalog", "deployments", "gateway")
 MATRIX = read_matrix(PAGE.read_text())
 WHERE_TO_ADD = "Add it to tests/deeds/ and a row to docs/roles.md."
 

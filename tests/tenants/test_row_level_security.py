@@ -9,11 +9,11 @@ from django.db import DatabaseError, DataError, connection, transaction
 from django.db.utils import ProgrammingError
 
 from billing.tasks import build_export
-from tenants.database.base import DatabaseWrapper
+from core.database.base import DatabaseWrapper
+from core.rls import CONSOLE_ROLE, walled_tables
+from core.scope import NOBODY, Scope, person_scope, platform_scope, scoped, tenant_scope
 from tenants.models import ApiKey, Membership, Project, StoredAnswer, Tenant
-from tenants.scope import NOBODY, Scope, person_scope, platform_scope, scoped, tenant_scope
 from tenants.scoping import TenantQuerySet
-from tenants.walls import CONSOLE_ROLE, walled_tables
 from tests.databases import as_owner
 from tests.factories import ApiKeyFactory, ProjectFactory
 from tests.isolation_fillers import Lab

@@ -17,11 +17,11 @@ from django.utils.timezone import now
 from django_otp.oath import TOTP
 
 from catalog.actions import decide_review
+from core.context import Origin, current_origin
+from core.errors import Conflict
 from tenants.actions import enrol_authenticator, issue_personal_access_token, reset_second_factor
 from tenants.actions.sessions import sign_out_everywhere
 from tenants.actions.sign_in import create_administrator
-from tenants.context import Origin, current_origin
-from tenants.errors import Conflict
 from tenants.models import AuditEntry, RecoveryCode, SecondFactor, Session
 from tenants.second_factor import check_code, new_secret, provisioning_uri
 from tests.concurrency import at_the_same_time, queued_at

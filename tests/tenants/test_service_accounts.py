@@ -7,6 +7,7 @@ from datetime import timedelta
 import pytest
 from django.core.exceptions import PermissionDenied, ValidationError
 
+from core.errors import Conflict
 from tenants.actions import (
     add_member,
     change_role,
@@ -20,7 +21,6 @@ from tenants.actions import (
     remove_member,
 )
 from tenants.actions.belongings import END
-from tenants.errors import Conflict
 from tenants.models import ApiKey, AuditEntry, Membership, PersonalAccessToken, Tenant, User
 from tests.factories import ApiKeyFactory, member_of
 

@@ -20,8 +20,8 @@ from django.test import Client, RequestFactory
 from django.urls import reverse
 from django.utils.timezone import now
 
+from core.errors import Conflict
 from tenants.actions import unlock_sign_in
-from tenants.errors import Conflict
 from tenants.models import AuditEntry, Session, User
 from tests.factories import TenantFactory, UserFactory, member_of, staff
 from tests.secret_scanner import watch

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from django.core.exceptions import PermissionDenied, ValidationError
 
+from core.errors import Conflict
 from tenants.actions import end_staff_role, make_staff
-from tenants.errors import Conflict
 from tenants.models import AuditEntry, Source, StaffAppointment, User
 from tests.concurrency import at_the_same_time
 from tests.factories import UserFactory, staff

@@ -3,7 +3,7 @@
 import pytest
 from django.db import connection, transaction
 
-from tenants.scope import platform_scope, tenant_scope
+from core.scope import platform_scope, tenant_scope
 
 
 def is_compiled():

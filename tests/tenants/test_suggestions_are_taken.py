@@ -8,8 +8,8 @@ from html import unescape
 import pytest
 from django.urls import reverse
 
+from core.choices import HINT, MOST
 from tenants.actions import set_project_role
-from tenants.choices import HINT, MOST
 from tenants.models import Membership, Project, Tenant
 from tests.factories import (
     ApiKeyFactory,

@@ -8,8 +8,8 @@ import pytest
 from django.core.exceptions import PermissionDenied
 from django.db import transaction
 
+from core.errors import Conflict
 from tenants.actions import add_member, claim_api_key, issue_personal_access_token
-from tenants.errors import Conflict
 from tenants.models import ApiKey, AuditEntry, PersonalAccessToken, Tenant, User
 from tenants.revision import current_revision
 from tenants.suspension import restore_access, suspend_access

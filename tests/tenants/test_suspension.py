@@ -11,6 +11,7 @@ from django.core.exceptions import PermissionDenied, ValidationError
 from billing.exports import ask_for_audit_export, ask_for_export
 from catalog.actions import decide_review, raise_access_request, withdraw_access_request
 from catalog.models import Review
+from core.errors import Conflict
 from tenants.actions import (
     claim_api_key,
     create_project,
@@ -19,7 +20,6 @@ from tenants.actions import (
     set_limits,
     suspend_tenant,
 )
-from tenants.errors import Conflict
 from tenants.models import ApiKey, AuditEntry, Tenant
 from tenants.revision import current_revision
 from tenants.signals import stakes_of

@@ -59,7 +59,7 @@ def rows(sql):
 
 
 def test_every_table_has_the_wall_or_a_reason():
-    """A new table fails here: give it a `tenant_id`, name it in tenants/walls.py, or say why it needs neither."""
+    """A new table fails here: give it a `tenant_id`, name it in core/rls.py, or say why it needs neither."""
     without = rows(
         "SELECT relname FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'p') "
         "AND NOT relispartition AND NOT relrowsecurity"

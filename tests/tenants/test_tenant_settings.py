@@ -9,9 +9,9 @@ from django.core.exceptions import PermissionDenied, ValidationError
 
 from billing.ingest import record_usage
 from billing.usage import UsageRecord
+from core.errors import Conflict
+from core.ids import uuid7
 from tenants.actions import change_tenant, create_tenant
-from tenants.errors import Conflict
-from tenants.ids import uuid7
 from tenants.models import AuditEntry, Invitation, Tenant
 from tenants.revision import current_revision
 from tests.concurrency import at_the_same_time

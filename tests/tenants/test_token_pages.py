@@ -9,9 +9,9 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
+from core.secrets import digest
 from tenants.actions import add_member, issue_personal_access_token
 from tenants.models import PersonalAccessToken
-from tenants.secrets import digest
 from tests.factories import TenantFactory, UserFactory, member_of
 
 pytestmark = pytest.mark.django_db

@@ -13,7 +13,7 @@ from django.core.management.base import BaseCommand, CommandError
 
 from billing import exports
 from billing.models import Export
-from tenants.addresses import address_or_none
+from core.addresses import address_or_none
 from tenants.models import Tenant, User
 
 

@@ -14,7 +14,7 @@ from django.utils.timezone import now
 
 from billing.imports import Assignment, BadFile, Demo, OneProject, earlier_assignment, import_usage, undated
 from billing.traces import FORMATS
-from tenants.errors import Conflict
+from core.errors import Conflict
 from tenants.models import Project, Tenant
 
 SHOWN = 50  # bad lines that are listed; all are counted

@@ -13,7 +13,7 @@ from django.core.management.base import BaseCommand, CommandError
 from catalog.actions import import_price_map
 from catalog.price_map.entries import UnreadableFile
 from catalog.price_map.vendor import VENDORED, read_text
-from tenants.text_files import UnreadableText
+from core.text_files import UnreadableText
 
 
 class Command(BaseCommand):

@@ -8,10 +8,10 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
+from core.errors import Conflict
+from core.secrets import digest
 from gateway import actions
 from gateway.models import Gateway
-from tenants.errors import Conflict
-from tenants.secrets import digest
 
 
 class Command(BaseCommand):

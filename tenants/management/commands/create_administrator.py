@@ -9,9 +9,9 @@ from django.core.exceptions import ValidationError
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.urls import reverse
 
+from core.errors import Conflict
+from core.scope import platform_scope
 from tenants.actions import create_administrator
-from tenants.errors import Conflict
-from tenants.scope import platform_scope
 
 
 class Command(BaseCommand):

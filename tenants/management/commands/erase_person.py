@@ -8,8 +8,8 @@ from typing import Any
 from django.core.exceptions import ValidationError
 from django.core.management.base import BaseCommand, CommandError
 
-from tenants.addresses import address_or_none
-from tenants.errors import Conflict
+from core.addresses import address_or_none
+from core.errors import Conflict
 from tenants.models import User
 from tenants.personal_data import erase_person
 

@@ -11,7 +11,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 from django.db import transaction
 
-from tenants.addresses import address_or_none
+from core.addresses import address_or_none
 from tenants.models import User
 from tenants.personal_data import as_json, export_person
 

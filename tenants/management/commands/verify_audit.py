@@ -11,9 +11,9 @@ from botocore.exceptions import BotoCoreError, ClientError
 from django.core.exceptions import ImproperlyConfigured
 from django.core.management.base import BaseCommand, CommandError
 
+from core.scope import platform_scope
 from tenants.audit.carrying import SealFile, destination_of
 from tenants.audit.verify import Broken, Proof, verify
-from tenants.scope import platform_scope
 
 
 class Command(BaseCommand):

@@ -15,7 +15,7 @@ from django.db import models
 from django.db.models import BooleanField, CheckConstraint, F, Func, Q
 from django.utils.translation import gettext as _
 
-from tenants.look_alikes import skeleton
+from core.look_alikes import skeleton
 
 if TYPE_CHECKING:
     _CharField = models.CharField[str, str]
@@ -175,7 +175,7 @@ class NameField(_CharField):
 
 
 class SkeletonField(models.CharField):  # type: ignore[type-arg]
-    """The skeleton of the row's `name` (tenants/look_alikes.py), computed whenever it is written."""
+    """The skeleton of the row's `name` (core/look_alikes.py), computed whenever it is written."""
 
     def pre_save(self, model_instance: Any, add: bool) -> Any:
         setattr(model_instance, self.attname, skeleton(clean_name(model_instance.name))[: self.max_length])

@@ -24,7 +24,7 @@ from psycopg.errors import (
 )
 from psycopg.errors import Error as PostgresError
 
-from tenants.errors import Conflict
+from core.errors import Conflict
 
 if TYPE_CHECKING:
     from django_stubs_ext import StrPromise

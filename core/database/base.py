@@ -1,6 +1,6 @@
-"""A connection that carries `tenants.scope.current_scope` to PostgreSQL before each statement.
+"""A connection that carries `core.scope.current_scope` to PostgreSQL before each statement.
 
-Row-level security (tenants/walls.py) reads the scope from two settings of the session. Within a transaction they are
+Row-level security (core/rls.py) reads the scope from two settings of the session. Within a transaction they are
 set for that transaction alone, so they end with it, whatever happens. For a statement outside a transaction they are
 set for the session and compared again before the next one. A new connection has nobody's scope, and one
 goes back to Django's pool without any: what cannot be told so is closed.
@@ -12,7 +12,7 @@ from typing import Any
 
 from django.db.backends.postgresql import base
 
-from tenants.scope import NOBODY, Scope, current_scope, person_scope
+from core.scope import NOBODY, Scope, current_scope, person_scope
 
 PLATFORM = "*"
 # Just-in-time compilation would take longer than the work: conditions of policies make statements look dear.
@@ -20,7 +20,7 @@ SET_SCOPE = (
     "SELECT set_config('quartermaster.tenants', %s, %s), set_config('quartermaster.person', %s, %s), "
     "set_config('jit', 'off', %s)"
 )
-ENTER_PERSON_SCOPE = "SELECT enter_person_scope(%s, %s, %s)"  # tenants/walls.py
+ENTER_PERSON_SCOPE = "SELECT enter_person_scope(%s, %s, %s)"  # core/rls.py
 
 
 def forget_scope(connection: Any) -> None:

@@ -1,4 +1,4 @@
-"""The second wall: PostgreSQL shows and takes only rows of the connection's scope (tenants/scope.py).
+"""The second wall: PostgreSQL shows and takes only rows of the connection's scope (core/scope.py).
 
 Every table with a `tenant_id` gets the wall by having that column, after each `migrate`; a table whose rows are one
 person's, whatever tenants they tell of, by being named here. The console's database role is a member of
@@ -14,7 +14,7 @@ from django.apps import AppConfig
 from django.db import connections
 from psycopg import sql
 
-from tenants.function_rights import grant_functions
+from core.function_rights import grant_functions
 
 CONSOLE_ROLE: Final = "quartermaster_console"
 WALL: Final = "tenant_wall"
@@ -31,7 +31,7 @@ DECLARE
 BEGIN
     PERFORM set_config('quartermaster.tenants', '', for_transaction),
             set_config('quartermaster.person', person::text, for_transaction),
-            set_config('jit', 'off', for_transaction);  -- as in tenants/database/base.py
+            set_config('jit', 'off', for_transaction);  -- as in core/database/base.py
     SELECT coalesce(array_agg(m.tenant_id ORDER BY m.tenant_id), '{}') INTO belongs_to
       FROM tenants_membership m
      WHERE m.user_id = person

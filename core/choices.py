@@ -14,7 +14,7 @@ from django.utils.safestring import SafeString
 from django.utils.text import format_lazy
 from django.utils.translation import gettext_lazy as _
 
-from tenants.addresses import address_or_none
+from core.addresses import address_or_none
 
 HINT = _("Type the beginning of a name and take a suggestion.")
 MOST = 25  # rows that a select box or a list of suggestions offers

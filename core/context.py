@@ -5,10 +5,6 @@ from __future__ import annotations
 import re
 from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from tenants.models import EmergencyAccess
 
 
 @dataclass(frozen=True)
@@ -27,8 +23,6 @@ class Origin:
 
 
 current_origin: ContextVar[Origin] = ContextVar("current_origin", default=Origin())  # noqa: B039 (frozen)
-current_emergency: ContextVar[EmergencyAccess | None] = ContextVar("current_emergency", default=None)
-
 
 _TRACEPARENT = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}")
 

@@ -21,7 +21,7 @@ from limits.errors import StorageError
 from limits.storage import storage_from_string
 from limits.strategies import RateLimiter, SlidingWindowCounterRateLimiter
 
-from tenants.errors import TooManyRequests
+from core.errors import TooManyRequests
 
 log = structlog.get_logger(__name__)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from tenants.secrets import looks_like
+from core.secrets import looks_like
 
 # Names under which nothing is recorded, whatever it is.
 NAMES: Final = frozenset(

@@ -12,7 +12,7 @@ from rest_framework.pagination import CursorPagination
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from tenants.views.keyset import page_of_parts
+from core.keyset import page_of_parts
 
 
 class CursorPages(CursorPagination):

@@ -11,10 +11,9 @@ from rest_framework import exceptions
 from rest_framework.response import Response
 from rest_framework.views import exception_handler
 
-from tenants.authentication import InsufficientScope
-from tenants.context import current_origin
-from tenants.database_conflicts import conflict_for
-from tenants.errors import Conflict, TooManyRequests
+from core.context import current_origin
+from core.database_conflicts import conflict_for
+from core.errors import Conflict, InsufficientScope, TooManyRequests
 
 CODES = {
     400: "invalid",

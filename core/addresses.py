@@ -17,7 +17,7 @@ from django.db import models
 from django.db.models import BooleanField, CheckConstraint, F, Func, Q
 from django.utils.translation import gettext as _
 
-from tenants.names import SPACES, UNSEEN, in_postgresql
+from core.names import SPACES, UNSEEN, in_postgresql
 
 if TYPE_CHECKING:
     _EmailField = models.EmailField[Any, Any]

@@ -14,7 +14,7 @@ RECOMMENDED: Final = frozenset((
     "ORIYA", "TAMIL", "TELUGU", "KANNADA", "MALAYALAM", "SINHALA", "THAI", "LAO", "TIBETAN", "MYANMAR", "GEORGIAN",
     "HANGUL", "ETHIOPIC", "KHMER", "THAANA", "HIRAGANA", "KATAKANA", "BOPOMOFO", "CJK",
     "IDEOGRAPHIC", "KATAKANA-HIRAGANA",  # marks that repeat or lengthen
-    "MODIFIER", "CARON",  # of no script; they are read as apostrophes (tenants/look_alikes.py)
+    "MODIFIER", "CARON",  # of no script; they are read as apostrophes (core/look_alikes.py)
 ))  # fmt: skip
 # Names in these were free before, and the tables of look-alikes know their letters.
 COMPARED: Final = frozenset(("CHEROKEE", "COPTIC", "LISU"))

@@ -1,7 +1,7 @@
 """When two names look alike: their skeletons are equal (after Unicode Technical Standard 39, section 4).
 
 The tables hold letters of other scripts that look like a Latin one in the fonts of browsers and mail programs. They
-are shorter than the standard's: scripts that nobody writes today stand in no new name (tenants/letters.py). Case,
+are shorter than the standard's: scripts that nobody writes today stand in no new name (core/letters.py). Case,
 accents, spaces and punctuation, which the standard tells apart, do not tell two names apart here.
 """
 

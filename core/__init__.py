@@ -1,0 +1,1 @@
+"""What every app stands on: ids, errors, names, secrets, row-level security. Knows no model of ours."""

@@ -1,0 +1,36 @@
+"""What an action raises besides Django's PermissionDenied, ValidationError and DoesNotExist."""
+
+from rest_framework.exceptions import PermissionDenied
+
+REALM = 'Bearer realm="quartermaster"'
+
+
+class Conflict(Exception):
+    """The deed is allowed but does not fit the present state: somebody was faster, or it is over. HTTP 409."""
+
+    def __init__(self, message: str, *, code: str = "conflict") -> None:
+        super().__init__(message)
+        self.message, self.code = message, code
+
+
+class TooManyRequests(Exception):
+    """Somebody tries something too often (core/rate_limits.py). HTTP 429 with Retry-After."""
+
+    def __init__(self, retry_after_seconds: int) -> None:
+        self.retry_after_seconds = retry_after_seconds
+        self.message = f"Too many requests. Try again in {retry_after_seconds} seconds."
+        super().__init__(self.message)
+
+
+class InsufficientScope(PermissionDenied):
+    """The token is good, but not for this (RFC 6750, 3.1). HTTP 403."""
+
+    default_code = "insufficient_scope"
+
+    def __init__(self, needed: str | None) -> None:
+        if needed is None:
+            super().__init__("Tokens do not open this. Use the pages of the console.")
+            self.auth_header = f'{REALM}, error="insufficient_scope"'
+        else:
+            super().__init__(f"This token lacks the scope {needed}. Use one that has it.")
+            self.auth_header = f'{REALM}, error="insufficient_scope", scope="{needed}"'
