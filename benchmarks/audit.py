@@ -29,14 +29,14 @@ INSERT INTO tenants_tenant (id, slug, name, status, currency, timezone, cost_cen
                             suspended_because, created_at)
 SELECT md5('tenant' || t)::uuid, 'tenant-' || t, 'Tenant ' || t, 'active', 'USD', 'UTC', '', 'internal', '{}', '', now()
   FROM generate_series(0, %(tenants)s - 1) t;
-INSERT INTO tenants_user (id, password, is_superuser, is_staff, is_active, date_joined, email, name, external_id)
+INSERT INTO accounts_user (id, password, is_superuser, is_staff, is_active, date_joined, email, name, external_id)
 SELECT md5('user' || u)::uuid, '', false, false, true, now(), 'person-' || u || '@example.com', 'Person ' || u, ''
   FROM generate_series(0, %(tenants)s * %(people)s - 1) u;
 """
 
 # One entry each 3 seconds or so, over a year. One in ten is of tenant 0; verbs are skewed: verb 39 is rare.
 ENTRIES_SQL = """
-INSERT INTO tenants_auditentry
+INSERT INTO audit_auditentry
     (id, tenant_id, at, actor_id, actor_label, acting_as, verb, subject_type, subject_id, subject_label, details,
      changes, request_id, trace_id, address, user_agent)
 SELECT (lpad(to_hex(ms), 12, '0') || '7' || substr(md5(i::text), 1, 3) || '8' || substr(md5(i::text), 4, 15))::uuid,
@@ -97,8 +97,8 @@ def run(entries: int) -> int:
 
 def look_for_somebody(entries: int) -> None:
     """How long an erasure reads before it locks anything."""
-    from tenants.audit.redaction import Person, look_for
-    from tenants.models import User
+    from accounts.models import User
+    from audit.redaction import Person, look_for
 
     begun = perf_counter()
     found = look_for(Person.of(User.objects.get(email="person-1@example.com")))
@@ -111,15 +111,17 @@ def people():
     """An owner of the busiest tenant, and an auditor, signed in."""
     from django.test import Client
 
+    from accounts.actions import make_staff
+    from accounts.models import User
     from tenants import actions
-    from tenants.models import Tenant, User
+    from tenants.models import Tenant
 
     for role in ("owner", "admin", "developer", "finance", "viewer"):
         actions.role_group(Tenant.objects.get(slug="tenant-0"), role)
     owner = User.objects.get(email="person-1@example.com")
     actions.add_member(Tenant.objects.get(slug="tenant-0"), owner, "owner", by=None)
     auditor = User.objects.create_user("auditor@example.com")
-    actions.make_staff(auditor, "auditor", by=None)
+    make_staff(auditor, "auditor", by=None)
     clients = Client(), Client()
     for client, user in zip(clients, (owner, auditor), strict=True):
         client.force_login(user)
@@ -138,7 +140,7 @@ def load(first: int, last: int, whole: int, *, waiting: bool = False) -> None:
 def load_as_owner(first: int, last: int, whole: int, waiting: bool) -> None:
     from django.db import connection
 
-    from tenants.models import AuditEntry
+    from audit.models import AuditEntry
 
     begun = perf_counter()
     values = {"first": first, "last": last, "whole": whole, "tenants": TENANTS}
@@ -154,7 +156,7 @@ def load_as_owner(first: int, last: int, whole: int, waiting: bool) -> None:
             cursor.execute(ENTRIES_SQL, values | {"first": start, "last": min(start + step, last)})
         if waiting:
             cursor.execute(
-                "INSERT INTO tenants_auditunsealed SELECT id FROM tenants_auditentry ON CONFLICT DO NOTHING"
+                "INSERT INTO audit_auditunsealed SELECT id FROM audit_auditentry ON CONFLICT DO NOTHING"
             )
         cursor.execute("SET session_replication_role = origin")
     if is_large:
@@ -162,8 +164,8 @@ def load_as_owner(first: int, last: int, whole: int, waiting: bool) -> None:
             for index in AuditEntry._meta.indexes:
                 editor.add_index(AuditEntry, index)
     with connection.cursor() as cursor:
-        cursor.execute("VACUUM ANALYZE tenants_auditentry")
-        cursor.execute("SELECT pg_total_relation_size('tenants_auditentry')")
+        cursor.execute("VACUUM ANALYZE audit_auditentry")
+        cursor.execute("SELECT pg_total_relation_size('audit_auditentry')")
         size = cursor.fetchone()[0]
     print(
         f"{last:,} entries after {perf_counter() - begun:.0f} s more, {size / 1e9:.2f} GB with indexes",
@@ -174,9 +176,9 @@ def load_as_owner(first: int, last: int, whole: int, waiting: bool) -> None:
 def seal_and_prove() -> None:
     from django.db import connection
 
-    from tenants.audit import seals
-    from tenants.audit.seals import seal_waiting_entries
-    from tenants.audit.verify import verify
+    from audit import seals
+    from audit.seals import seal_waiting_entries
+    from audit.verify import verify
     from tests.databases import as_owner
 
     begun = perf_counter()
@@ -202,10 +204,10 @@ def pages() -> dict[str, tuple[str, str]]:
 
     from django.utils.timezone import now
 
+    from audit.models import AuditEntry
     from core.ids import smallest_id
-    from tenants.models import AuditEntry
 
-    own, all_of_it, api = "/t/tenant-0/audit/", "/admin/tenants/auditentry/", "/api/v1/audit/"
+    own, all_of_it, api = "/t/tenant-0/audit/", "/admin/audit/auditentry/", "/api/v1/audit/"
     middle = smallest_id(now() - timedelta(days=180))
     person, other = "person-1@example.com", "person-20@example.com"
     thing = AuditEntry.unscoped.filter(tenant__slug="tenant-0").earliest("pk").subject_id

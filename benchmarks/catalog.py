@@ -39,10 +39,10 @@ def run() -> None:
     from django.db import connection, reset_queries
     from django.test import Client
 
+    from accounts.models import User
     from catalog.actions import import_price_map
     from catalog.price_map.vendor import VENDORED, read_text
     from tenants import actions
-    from tenants.models import User
 
     text = read_text(VENDORED)
     for name in ("first import", "same file again"):

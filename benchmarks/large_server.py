@@ -11,8 +11,8 @@ from pathlib import Path
 
 def start_server(stack: contextlib.ExitStack, directory: Path, major: int | None) -> None:
     """Start the server of `directory` and name it in DATABASE_URL, as a server that was given to us."""
-    from launcher.ports import free_port
-    from launcher.postgres import EmbeddedPostgres, RunningPostgres, installed_binaries
+    from config.launcher.ports import free_port
+    from config.launcher.postgres import EmbeddedPostgres, RunningPostgres, installed_binaries
 
     directory.mkdir(parents=True, exist_ok=True)
     directory.chmod(0o711)  # PostgreSQL may run as another user and passes through

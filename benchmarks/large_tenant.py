@@ -204,14 +204,16 @@ def insert(cursor: Any, table: str, rows: str, /, **values: str) -> None:
 
 def _owners() -> None:
     """Somebody who owns the large tenant and the ordinary one each, and staff, by the actions that give the rights."""
+    from accounts.actions import make_staff
+    from accounts.models import User
     from tenants import actions
-    from tenants.models import Tenant, User
+    from tenants.models import Tenant
 
     for slug in (LARGE, ORDINARY):
         person = User.objects.create_user(f"owner@{slug}.example")
         actions.add_member(Tenant.objects.get(slug=slug), person, "owner", by=None)
     for role in ("operator", "auditor", "controller", "security-reviewer"):
-        actions.make_staff(User.objects.create_user(f"{role}@staff.example"), role, by=None)
+        make_staff(User.objects.create_user(f"{role}@staff.example"), role, by=None)
 
 
 def _people(cursor: Any, size: Size) -> None:
@@ -226,7 +228,7 @@ def _people(cursor: Any, size: Size) -> None:
         f"generate_series(0, CASE WHEN t = 0 THEN {size.members} ELSE 5 END - 1) u"
     )
     insert(
-        cursor, "tenants_user", people,
+        cursor, "accounts_user", people,
         id="pg_temp.id('user' || t || ':' || u)", email="'person-' || u || '@tenant-' || t || '.example'",
         name="'Person ' || u || ' of ' || t", is_active="true",
     )  # fmt: skip
@@ -367,7 +369,7 @@ def _usage(cursor: Any, size: Size) -> None:
 def _audit(cursor: Any, size: Size) -> None:
     at = f"now() - interval '395 days' + i * (interval '394 days' / {size.audit_entries})"
     insert(
-        cursor, "tenants_auditentry",
+        cursor, "audit_auditentry",
         f"(SELECT i, CASE WHEN i % 5 = 0 THEN 0 ELSE i % {size.tenants} END AS t FROM "
         f"generate_series(0, {size.audit_entries} - 1) i) g",
         id=f"pg_temp.id7((extract(epoch FROM {at}) * 1000)::bigint, 'audit' || i)", at=at,

@@ -173,7 +173,8 @@ def admin_pages() -> Iterator[str]:
     from django.test import RequestFactory
     from django.urls import reverse
 
-    from tenants.models import Tenant, User
+    from accounts.models import User
+    from tenants.models import Tenant
 
     if not User.objects.filter(email="root@staff.example").exists():
         User.objects.create_superuser("root@staff.example")
@@ -201,7 +202,7 @@ def asked(email: str, address: str, places: dict[str, Any]) -> Row:
     def ask() -> bytes:
         from django.test import Client
 
-        from tenants.models import User
+        from accounts.models import User
 
         if email not in CLIENTS:
             CLIENTS[email] = Client()

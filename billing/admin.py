@@ -16,6 +16,10 @@ from django.utils.translation import gettext_lazy as _
 from unfold.admin import ModelAdmin
 from unfold.decorators import action
 
+from accounts.admin.base import style
+from accounts.admin.filters import FewValuesFilter
+from accounts.admin.keyset import KeysetListMixin
+from accounts.permissions import signed_in
 from billing import exports
 from billing.audit_views import StaffAuditExportForm
 from billing.forms import PriceForm, ReportForm, last_day
@@ -24,10 +28,6 @@ from billing.prices import publish_prices
 from billing.views import as_row, download
 from core.errors import Conflict
 from core.templatetags.qm import price_exact
-from tenants.admin.base import style
-from tenants.admin.filters import FewValuesFilter
-from tenants.admin.keyset import KeysetListMixin
-from tenants.permissions import signed_in
 
 
 class ReadOnlyAdmin(KeysetListMixin, ModelAdmin):  # type: ignore[misc]
@@ -57,7 +57,7 @@ class ReadOnlyAdmin(KeysetListMixin, ModelAdmin):  # type: ignore[misc]
             "opts": self.opts, "title": title, "form": form, "button": button, "hint": hint,
             "back": reverse(f"admin:{self.opts.app_label}_{self.opts.model_name}_changelist"),
         }  # fmt: skip
-        return render(request, "admin/tenants/form.html", context, status=422 if form.is_bound else 200)
+        return render(request, "admin/accounts/form.html", context, status=422 if form.is_bound else 200)
 
 
 @admin.register(Export)

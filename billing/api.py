@@ -22,6 +22,9 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from accounts.models import User
+from accounts.permissions import require
+from audit.questions import Question
 from billing import exports
 from billing.costs import cost_rows, freshness
 from billing.estimates import with_estimates
@@ -38,12 +41,10 @@ from billing.serializers import (
     UsageSerializer,
 )
 from billing.views import download
-from tenants.audit.questions import Question
-from tenants.models import Project, Tenant, User
-from tenants.permissions import require
+from privacy.audit_forms import PLATFORM, actor_of
+from tenants.models import Project, Tenant
 from tenants.roles import TokenScope
 from tenants.standing import check_active
-from tenants.views.audit_forms import PLATFORM, actor_of
 
 
 def visible_tenant(user: User, slug: str) -> Tenant:

@@ -10,13 +10,13 @@ from django.shortcuts import redirect
 from django.utils.translation import gettext_lazy as _
 from django.views.generic import FormView
 
+from accounts.permissions import require, signed_in
 from billing import exports
 from billing.costs import today_of
 from billing.forms import format_field
 from billing.models import Export
 from billing.views import as_row
-from tenants.permissions import require, signed_in
-from tenants.views.audit_forms import StaffTrailForm, TrailForm
+from privacy.audit_forms import StaffTrailForm, TrailForm
 from tenants.views.mixins import TenantPageMixin
 
 SHOWN = 25
@@ -54,7 +54,7 @@ class AuditExports(TenantPageMixin, FormView):  # type: ignore[type-arg]
     """The newest files of the trail, and the form that asks for another."""
 
     form_class = AuditExportForm
-    template_name = "tenants/audit_exports.html"
+    template_name = "privacy/audit_exports.html"
 
     def get(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         require(signed_in(request), "tenants.export_audit", self.tenant)

@@ -7,19 +7,20 @@ from datetime import date
 from functools import partial
 from uuid import UUID
 
+from accounts.permissions import require
 from django.db import connection, transaction
 from django.db.models import Max, Min
 from django.utils.translation import gettext as _
 
+import audit
+from accounts.models import User
 from billing import export_csv, tasks
 from billing.costs import today_of
 from billing.models import Export, RollupDay
 from core.errors import Conflict
-from tenants import audit
 from tenants.actions.closing import open_closing, require_suspended
 from tenants.actions.suspending import put_to_rest
-from tenants.models import Tenant, User
-from tenants.permissions import require
+from tenants.models import Tenant
 from tenants.standing import lock_tenant
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from accounts.permissions import signed_in
 from django.contrib import messages
 from django.core.exceptions import PermissionDenied, ValidationError
 from django.http import Http404, HttpRequest, HttpResponse
@@ -16,7 +17,7 @@ from billing.models import Export
 from billing.views import as_row
 from tenants.actions.closing import confirm_closing, open_closing, propose_closing, withdraw_closing
 from tenants.models import TenantClosing
-from tenants.permissions import deeds_in, signed_in
+from tenants.permissions import deeds_in
 from tenants.signals import stakes_of
 from tenants.views.mixins import TenantPageMixin
 

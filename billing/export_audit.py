@@ -41,10 +41,10 @@ _COLUMNS: Final = {
 }
 
 _FROM: Final = """
-FROM tenants_auditentry e
+FROM audit_auditentry e
 LEFT JOIN tenants_tenant t ON t.id = e.tenant_id
-LEFT JOIN tenants_user u ON u.id = e.actor_id
-LEFT JOIN tenants_staffread r ON r.entry_id = e.id
+LEFT JOIN accounts_user u ON u.id = e.actor_id
+LEFT JOIN audit_staffread r ON r.entry_id = e.id
 WHERE e.id >= %(low)s AND e.id < %(high)s AND e.at >= %(since)s AND e.at < %(until)s
   AND (%(tenant)s::uuid IS NULL OR e.tenant_id = %(tenant)s)
   AND (%(actor)s::uuid IS NULL OR e.actor_id = %(actor)s)

@@ -22,13 +22,14 @@ from django.db import connection, transaction
 from django.utils.timezone import now
 from django.utils.translation import gettext as _
 
+import audit
+from accounts.models import User
+from accounts.permissions import require
 from billing import export_audit, export_csv, tasks
 from billing.models import Export
 from core.errors import Conflict
 from core.reading import note_tenant
-from tenants import audit
-from tenants.models import Project, Tenant, User
-from tenants.permissions import require
+from tenants.models import Project, Tenant
 from tenants.standing import require_active
 
 log = structlog.get_logger(__name__)

@@ -11,11 +11,12 @@ from django.urls import reverse
 from django.utils.formats import date_format
 from django.utils.translation import gettext_lazy as _
 
+from accounts.models import User
 from billing.costs import months_with_usage, today_of
 from billing.kinds import Kind
 from billing.models import Export
 from core.choices import PickField, offer
-from tenants.models import Project, Tenant, User
+from tenants.models import Project, Tenant
 
 
 def month_label(month: date) -> str:

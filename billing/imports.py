@@ -17,6 +17,7 @@ from uuid import UUID
 from django.db import connection, transaction
 from django.utils.timezone import now
 
+import audit
 from billing.demo_rule import DEMO_TENANTS, DemoRule
 from billing.folding import fold_rollups
 from billing.ingest import record_batch
@@ -34,7 +35,6 @@ from billing.usage import (
 )
 from core.errors import Conflict
 from core.names import clean_name, is_seen
-from tenants import audit
 from tenants.actions import create_project, create_tenant
 from tenants.models import ApiKey, Project, Tenant
 

@@ -10,12 +10,13 @@ from typing import Final
 from django.db import connection, transaction
 from django.utils.timezone import now
 
+import audit
+from accounts.models import User
 from billing.costs import today_of
 from billing.detail_sql import DETAIL
 from billing.models import BillingPeriod, CostLine, UnpostedDay
 from core.errors import Conflict
-from tenants import audit
-from tenants.models import Tenant, User
+from tenants.models import Tenant
 
 # What the rollups want posted, minus what is posted: per project, SKU, price and day. The reference counts the lines
 # that are there, so two posters at once write the same reference, and one of them finds it taken. Both sides are

@@ -14,13 +14,13 @@ from django.db import connection, transaction
 from django.db.backends.utils import CursorWrapper
 from django.utils.timezone import now
 
+import audit
+from accounts.models import User
+from accounts.permissions import require
 from billing.folding import fold_rollups
 from billing.kinds import FALLBACKS, KINDS, Kind
 from billing.models import BilledModel, Price
 from core.ids import uuid7
-from tenants import audit
-from tenants.models import User
-from tenants.permissions import require
 from tenants.revision import raise_revision
 
 HOUR: Final = timedelta(hours=1)

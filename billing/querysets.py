@@ -9,9 +9,9 @@ from django.db import models
 from django.db.models import Q
 from django.utils.timezone import now
 
-from tenants.models import User
+from accounts.models import User
+from core.tenant_managers import TenantQuerySet
 from tenants.permissions import tenants_where
-from tenants.scoping import TenantQuerySet
 
 SILENCE = timedelta(seconds=30)  # a worker building an export says so every second
 

@@ -8,6 +8,7 @@ from typing import Any, cast
 from urllib.parse import urlencode
 from uuid import UUID
 
+from accounts.permissions import require
 from django.core.exceptions import BadRequest
 from django.db.models import QuerySet
 from django.http import FileResponse, Http404, HttpRequest, HttpResponse, HttpResponseBase
@@ -18,6 +19,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 from django.views.generic import DetailView, FormView, ListView, TemplateView, View
 
+from accounts.models import User
 from billing import exports
 from billing.charts import cost_figure, year_figure
 from billing.cost_tables import MOST_ROWS, dearest, figures_of, tables_of
@@ -27,9 +29,8 @@ from billing.forms import ExportForm, last_day, month_choice, month_choices, mon
 from billing.models import Export
 from billing.year import YEAR, months_of_year, year_report
 from core.templatetags.qm import day, money
-from tenants.models import Project, User
-from tenants.permissions import require
-from tenants.views.audit_forms import PLATFORM, address_of
+from privacy.audit_forms import PLATFORM, address_of
+from tenants.models import Project
 from tenants.views.mixins import PartialMixin, TenantPageMixin, TenantScopedMixin
 
 PAGE_SIZE = 50

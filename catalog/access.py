@@ -10,9 +10,10 @@ from django.db.models import Q
 from django.urls import reverse
 from django.utils.translation import gettext as _
 
+from accounts.models import User
 from catalog.actions.access_requests import region_problem
 from catalog.models import AccessRequest, CatalogModel, Grant
-from tenants.models import ApiKey, Project, Tenant, User
+from tenants.models import ApiKey, Project, Tenant
 from tenants.permissions import may_somewhere
 
 

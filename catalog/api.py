@@ -23,6 +23,9 @@ from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from accounts.idempotency import once
+from accounts.models import User
+from accounts.permissions import require, signed_in
 from catalog import rules
 from catalog.actions import decide_review, raise_access_request, revoke_grant, withdraw_access_request
 from catalog.actions.reviews import require_decidable, require_revocable
@@ -41,9 +44,7 @@ from catalog.serializers import (
 from core.pagination import CursorPages
 from tenants.api.base import InProjectFilter, VisibleMixin
 from tenants.api.keys import RevokeSerializer
-from tenants.idempotency import once
-from tenants.models import DataClass, Project, User
-from tenants.permissions import require, signed_in
+from tenants.models import DataClass, Project
 from tenants.roles import TokenScope
 from tenants.standing import check_active
 

@@ -8,11 +8,12 @@ from __future__ import annotations
 from django.db.models import QuerySet
 from django.utils.translation import gettext as _
 
+import audit
+from accounts.models import User
 from catalog.actions.access_requests import cancel_open_reviews
 from catalog.models import AccessRequest
-from tenants import audit
 from tenants.actions.belongings import SHOWN, Belonging, Belongings
-from tenants.models import Tenant, User
+from tenants.models import Tenant
 
 
 class OpenRequests:

@@ -18,10 +18,11 @@ from django.db.models.functions import Coalesce
 from django.http import QueryDict
 from django.utils.translation import gettext as _
 
+from accounts.models import User
 from catalog import capabilities
 from catalog.models import AccessRequest, CatalogModel, Grant
 from catalog.querysets import CatalogModelQuerySet
-from tenants.models import DataClass, Project, Tenant, User
+from tenants.models import DataClass, Project, Tenant
 from tenants.permissions import may_somewhere
 
 _TEXT = CharField()

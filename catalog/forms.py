@@ -10,11 +10,12 @@ from django.core.exceptions import ValidationError
 from django.urls import reverse
 from django.utils.translation import gettext_lazy as _
 
+from accounts.models import User
 from catalog.actions import raise_access_request
 from catalog.actions.access_requests import LONGEST_DAYS, MOST_TOKENS_PER_DAY, data_class_problem
 from catalog.models import AccessRequest, CatalogModel, ReviewDecision
 from core.choices import PickField, offer
-from tenants.models import ApiKey, DataClass, Project, Tenant, User
+from tenants.models import ApiKey, DataClass, Project, Tenant
 from tenants.permissions import projects_where, service_accounts_where
 
 LIMITS = ("requests_per_minute", "tokens_per_minute", "money_per_month")

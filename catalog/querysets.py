@@ -9,7 +9,7 @@ from django.db.models import Q
 from django.utils.timezone import now
 
 from catalog.search import FoundBy, prefix_query
-from tenants.scoping import TenantQuerySet
+from core.tenant_managers import TenantQuerySet
 
 VISIBLE_LIFECYCLES = ("preview", "published", "deprecated")
 

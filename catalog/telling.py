@@ -8,8 +8,10 @@ from typing import Any
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_noop
 
+from accounts.models import User
+from audit.models import AuditEntry
 from catalog.models import AccessRequest, Grant, Review, ReviewDecision
-from tenants.models import ApiKey, AuditEntry, DataClass, Limit, User
+from tenants.models import ApiKey, DataClass, Limit
 
 Words = dict[str, Any]
 

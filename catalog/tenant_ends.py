@@ -7,10 +7,11 @@ from typing import Any
 from django.utils.timezone import now
 from django.utils.translation import gettext as _
 
+import audit
+from accounts.models import User
 from catalog.actions.access_requests import cancel_open_reviews
 from catalog.models import AccessRequest, Grant
-from tenants import audit
-from tenants.models import Tenant, User
+from tenants.models import Tenant
 from tenants.signals import Stake
 
 

@@ -43,16 +43,16 @@ _MENU: list[tuple[Any, list[tuple[str, Any, str]]]] = [
         ("tenants.tenant", _("Tenants"), "apartment"),
         ("tenants.project", _("Projects"), "folder"),
         ("tenants.membership", _("Members"), "groups"),
-        ("tenants.user", _("People"), "person"),
-        ("tenants.staffappointment", _("Staff"), "badge"),
+        ("accounts.user", _("People"), "person"),
+        ("accounts.staffappointment", _("Staff"), "badge"),
         ("tenants.tenantclosing", _("Closings"), "lock"),
         ("tenants.emergencyaccess", _("Emergency access"), "emergency"),
         ("tenants.personalaccesstoken", _("Tokens"), "vpn_key"),
-        ("tenants.grouprule", _("Group rules"), "rule"),
-        ("tenants.federatedidentity", _("Linked accounts"), "link"),
-        ("tenants.directorygroup", _("Directory groups"), "group_work"),
-        ("tenants.scimtoken", _("Directory tokens"), "sync_lock"),
-        ("tenants.auditentry", _("Audit"), "history"),
+        ("directory.grouprule", _("Group rules"), "rule"),
+        ("directory.federatedidentity", _("Linked accounts"), "link"),
+        ("directory.directorygroup", _("Directory groups"), "group_work"),
+        ("directory.scimtoken", _("Directory tokens"), "sync_lock"),
+        ("audit.auditentry", _("Audit"), "history"),
     ]),
 ]  # fmt: skip
 
@@ -105,7 +105,7 @@ def _needs(request: HttpRequest) -> Iterator[dict[str, Any]]:
         yield from _platform_needs()
     if request.user.has_perm("billing.view_quarantinedevent"):
         yield from _unbilled_needs()
-    if request.user.has_perm("tenants.manage_directory"):
+    if request.user.has_perm("directory.manage_directory"):
         yield from _directory_needs(request)
 
 
@@ -138,14 +138,14 @@ def _unbilled_needs() -> Iterator[dict[str, Any]]:
 
 def _directory_needs(request: HttpRequest) -> Iterator[dict[str, Any]]:
     """Tokens that wait for the person who asks: those that somebody else made."""
-    from tenants.models import ScimToken
+    from directory.models import ScimToken
 
     waiting = ScimToken.objects.filter(confirmed_at=None, revoked_at=None, expires_at__gt=now())
     if n := waiting.exclude(made_by=request.user.pk).count():
         text = ngettext(
             "%(n)d directory token waits to be confirmed", "%(n)d directory tokens wait to be confirmed", n
         )
-        yield _need(text % {"n": n}, "", "tenants_scimtoken", _("Look"))
+        yield _need(text % {"n": n}, "", "directory_scimtoken", _("Look"))
 
 
 def _need(text: Any, note: Any, page: str, action: Any, *, is_late: bool = False) -> dict[str, Any]:

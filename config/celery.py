@@ -20,7 +20,17 @@ from core.scope import NOBODY, scoped
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings.base")
 
-APPS = ["tenants", "billing", "catalog", "deployments", "gateway"]
+APPS = [
+    "audit",
+    "accounts",
+    "tenants",
+    "directory",
+    "privacy",
+    "billing",
+    "catalog",
+    "deployments",
+    "gateway",
+]
 CHECKOUT = Path(__file__).parents[1]
 HAVE_TASKS = sorted(  # packages with a tasks.py: apps, and rooms inside them
     ".".join(path.parent.relative_to(CHECKOUT).parts)

@@ -3,9 +3,9 @@
 from django.contrib import admin
 from django.urls import include, path
 
+from accounts.views.sign_in import staff_password, staff_sign_in
 from config.health import healthz, readyz
 from config.metrics import metrics
-from tenants.views.sign_in import staff_password, staff_sign_in
 
 admin.site.site_header = "Quartermaster"
 
@@ -17,10 +17,13 @@ urlpatterns = [
     path("admin/password_change/", staff_password, name="staff-password"),
     path("admin/", admin.site.urls),
     path("api/v1/", include("config.api_urls")),
-    path("scim/v2/", include("tenants.scim.urls")),
+    path("scim/v2/", include("directory.scim.urls")),
     path("internal/v1/", include("gateway.urls")),
+    path("", include("accounts.urls")),
     path("", include("tenants.urls")),
+    path("", include("directory.urls")),
     path("t/<slug:tenant>/", include("tenants.portal_urls")),
+    path("t/<slug:tenant>/", include("privacy.portal_urls")),
     path("t/<slug:tenant>/", include("catalog.urls")),
     path("t/<slug:tenant>/", include("billing.urls")),
     path("t/<slug:tenant>/", include("gateway.portal_urls")),

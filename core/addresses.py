@@ -84,7 +84,7 @@ def address_or_none(said: object) -> str | None:
 
 
 def address_key(said: object) -> str:
-    """What failures are counted under (tenants/lockout.py): the address, or a folded spelling of what is none."""
+    """What failures are counted under (accounts/lockout.py): the address, or a folded spelling of what is none."""
     address = address_or_none(said)
     if address is not None:
         return address

@@ -1,4 +1,4 @@
-"""Whose rows a request looks at: noted while it is answered, for what staff read (tenants/staff_reads.py)."""
+"""Whose rows a request looks at: noted while it is answered, for what staff read (audit/staff_reads.py)."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ from core.function_rights import grant_functions
 CONSOLE_ROLE: Final = "quartermaster_console"
 WALL: Final = "tenant_wall"
 OWN: Final = "own_rows"
-OF_A_PERSON: Final = ("catalog_storedanswer",)  # with a `user_id`: what the API answered to them
+OF_A_PERSON: Final = ("accounts_storedanswer",)  # with a `user_id`: what the API answered to them
 
 FUNCTIONS: Final = """
 -- A person's scope in one statement: the tenants they belong to, or of those the one with this slug.
@@ -65,7 +65,7 @@ def policies(table: str) -> dict[str, str]:
         return {WALL: f"USING ({_PASSES.format(f'{_IS_PLATFORM} OR {_MINE}')})"}
     inside = _PASSES.format(_INSIDE.format("tenant_id"))
     found = {WALL: f"USING ({inside})"}
-    if table == "tenants_auditentry":  # a deed that is no tenant's is written down from any scope
+    if table == "audit_auditentry":  # a deed that is no tenant's is written down from any scope
         found["written_anywhere"] = "FOR INSERT WITH CHECK (tenant_id IS NULL)"
     if table == "tenants_membership":
         found[OWN] = f"FOR SELECT USING ({_MINE})"
@@ -173,12 +173,12 @@ BEGIN
                           AND t.tgqual IS NULL AND t.tgtype & 24 = 24) AS only_grows
           FROM pg_class c
           LEFT JOIN (VALUES  -- all else happens to the trail through functions, which ask for a record of it
-              ('tenants_auditentry', 'SELECT, INSERT'), ('tenants_auditseal', 'SELECT, INSERT'),
-              ('tenants_auditunsealed', 'SELECT, DELETE'), ('tenants_auditredaction', 'SELECT'),
-              ('tenants_auditpruning', 'SELECT'),
+              ('audit_auditentry', 'SELECT, INSERT'), ('audit_auditseal', 'SELECT, INSERT'),
+              ('audit_auditunsealed', 'SELECT, DELETE'), ('audit_auditredaction', 'SELECT'),
+              ('audit_auditpruning', 'SELECT'),
               -- Who may do what by which name: `migrate` writes it. The console puts people into groups, and erases.
               ('auth_permission', 'SELECT'), ('django_content_type', 'SELECT'), ('auth_group_permissions', 'SELECT'),
-              ('tenants_user_user_permissions', 'SELECT, DELETE'), ('guardian_userobjectpermission', 'SELECT, DELETE')
+              ('accounts_user_user_permissions', 'SELECT, DELETE'), ('guardian_userobjectpermission', 'SELECT, DELETE')
           ) fixed (relname, rights) ON fixed.relname = c.relname
          WHERE c.relnamespace = 'public'::regnamespace AND c.relkind IN ('r', 'p', 'v', 'S')
     LOOP

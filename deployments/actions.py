@@ -10,6 +10,9 @@ from django.core.exceptions import ValidationError
 from django.db import transaction
 from django.utils.timezone import now
 
+import audit
+from accounts.models import User
+from accounts.permissions import require
 from catalog.models import ModelVersion
 from core.errors import Conflict
 from core.names import clean_name
@@ -29,9 +32,6 @@ from deployments.locks import if_nobody_else, one_at_a_time
 from deployments.manifests import EngineSpec, RuntimeSpec, engine_manifests
 from deployments.models import Cluster, Deployment
 from deployments.runtimes import facts_of
-from tenants import audit
-from tenants.models import User
-from tenants.permissions import require
 
 log = structlog.get_logger(__name__)
 

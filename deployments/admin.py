@@ -20,15 +20,15 @@ from unfold.enums import ActionVariant
 from unfold.forms import BaseDialogForm
 from unfold.widgets import UnfoldAdminIntegerFieldWidget
 
+from accounts.admin import LookAdmin, LookOnly
+from accounts.admin.filters import FewRelatedFilter
+from accounts.permissions import signed_in
+from audit.models import AuditEntry
 from deployments import actions, connection
 from deployments.cluster.base import ClusterFacts
 from deployments.deployment_form import MANAGE, DeploymentForm, suggestions
 from deployments.models import Backend, Cluster, Deployment, Route
 from deployments.sharing_admin import SharingAdmin
-from tenants.admin import LookAdmin, LookOnly
-from tenants.admin.filters import FewRelatedFilter
-from tenants.models import AuditEntry
-from tenants.permissions import signed_in
 
 EVENTS_SHOWN = 20
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from celery import shared_task
 from celery.exceptions import TimeoutError as ResultTimeout
 from django.conf import settings
 from django.core.exceptions import ValidationError
@@ -11,7 +12,6 @@ from django.utils.translation import gettext as _
 from kombu.exceptions import OperationalError
 
 from core.names import clean_name
-from deployments import tasks
 from deployments.cluster.base import ClusterFacts, PermanentClusterError, TemporaryClusterError
 from deployments.clusters import get_cluster
 from deployments.models import Cluster
@@ -57,10 +57,16 @@ def require_usable(row: Cluster) -> ClusterFacts:
     return ClusterFacts(answer["version"], resources=answer["resources"])
 
 
+@shared_task(name="deployments.tasks.try_cluster", soft_time_limit=60)
+def try_cluster(driver: str, namespace: str, kubeconfig_path: str) -> dict[str, Any]:
+    """Try a cluster that may not be saved yet; the answer is what `try_here` returns."""
+    return try_here(Cluster(driver=driver, namespace=namespace, kubeconfig_path=kubeconfig_path))
+
+
 def _ask_a_worker(row: Cluster) -> dict[str, Any]:
     patience = settings.CLUSTER_TIMEOUT_SECONDS + QUEUE_SECONDS
     try:
-        result = tasks.try_cluster.apply_async(
+        result = try_cluster.apply_async(
             (row.driver, row.namespace, row.kubeconfig_path),
             ignore_result=False,
             expires=patience,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from accounts.permissions import signed_in
 from django import forms
 from django.core.exceptions import PermissionDenied
 from django.db.models import F, QuerySet, Value
@@ -12,13 +13,12 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.urls import reverse
 from django.utils.translation import gettext_lazy as _
 
+from accounts.admin.base import style
 from catalog.models import ModelVersion
 from core.choices import MOST, PickField, as_options, offer
 from core.prefix import begins_with
 from deployments import actions
 from deployments.models import Cluster, Deployment
-from tenants.admin.base import style
-from tenants.permissions import signed_in
 from tenants.views.suggestions import term_of
 
 MANAGE = "deployments.manage_deployment"

@@ -11,8 +11,8 @@ import structlog
 from django.db import transaction
 from django.utils.timezone import now
 
+import audit
 from deployments.models import Deployment
-from tenants import audit
 from tenants.revision import raise_revision
 
 log = structlog.get_logger(__name__)

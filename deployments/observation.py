@@ -10,11 +10,11 @@ import structlog
 from django.db import transaction
 from django.utils.timezone import now
 
+import audit
 from core.names import clean_name
 from deployments.cluster.base import ConditionType, Observed
 from deployments.judgement import SAVED_FIELDS, judge
 from deployments.models import Backend, Deployment, Route
-from tenants import audit
 from tenants.revision import raise_revision
 
 log = structlog.get_logger(__name__)

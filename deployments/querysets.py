@@ -8,7 +8,7 @@ from django.contrib.auth.models import AnonymousUser
 from django.db import models
 from django.utils.timezone import now
 
-from tenants.models import User
+from accounts.models import User
 
 
 class ClusterQuerySet(models.QuerySet[Any]):

@@ -10,12 +10,13 @@ from django.db import transaction
 from django.utils.timezone import now
 from django.utils.translation import gettext as _
 
+import audit
+from accounts.models import User
+from accounts.permissions import require
 from core.errors import Conflict
 from deployments.engine_controls import fold, may_be_allowed
 from deployments.models import Deployment
-from tenants import audit
-from tenants.models import Tenant, User
-from tenants.permissions import require
+from tenants.models import Tenant
 from tenants.revision import raise_revision
 
 MANAGE = "deployments.manage_deployment"

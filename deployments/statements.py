@@ -9,14 +9,14 @@ from django.db import transaction
 from django.utils.timezone import now
 from django.utils.translation import gettext as _
 
+import audit
+from accounts.models import User
 from core.errors import Conflict
 from deployments.client_fields import LONGEST_FIELD, is_field_name, may_separate
 from deployments.engine_controls import fold
 from deployments.models import Deployment
 from deployments.runtimes import CACHE_SALT, ignores_salt, program_digest
 from deployments.sharing import one_line, one_to_change
-from tenants import audit
-from tenants.models import User
 from tenants.revision import raise_revision
 
 STATEMENT_FIELDS = ("stated_field", "stated_reason", "stated_program", "stated_at", "statement_lapsed_at")

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from celery import shared_task
 from celery.exceptions import SoftTimeLimitExceeded
 
 from core.scope import platform_scope
-from deployments import actions, connection, judgement
+from deployments import actions, judgement
 from deployments.cluster.base import TemporaryClusterError
-from deployments.models import Cluster
+from deployments.connection import try_cluster
 
+__all__ = ["try_cluster"]  # a worker knows the tasks that are imported here
 SCHEDULE = {
     # A message that waited longer than until the next one is worth nothing: this drops it.
     "reconcile-stale-deployments": {
@@ -67,9 +66,3 @@ def watch_engines() -> None:
     """Follow engines of this machine that died and came back."""
     with platform_scope("watch engines", is_routine=True):
         actions.watch_engines()
-
-
-@shared_task(soft_time_limit=60)
-def try_cluster(driver: str, namespace: str, kubeconfig_path: str) -> dict[str, Any]:
-    """Try a cluster that may not be saved yet; the answer is what `connection.try_here` returns."""
-    return connection.try_here(Cluster(driver=driver, namespace=namespace, kubeconfig_path=kubeconfig_path))

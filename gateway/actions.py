@@ -7,12 +7,15 @@ from collections.abc import Iterable
 from uuid import UUID
 
 import structlog
+from accounts.permissions import require
 from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
 from django.db.models import Q
 from django.utils.timezone import now
 from django.utils.translation import gettext as _
 
+import audit
+from accounts.models import User
 from catalog.models import Grant
 from core.errors import Conflict
 from core.secrets import GATEWAY_TOKEN, digest, looks_like, new_secret, visible_prefix
@@ -20,9 +23,7 @@ from gateway.contract import Ack
 from gateway.models import ConfigClock, Gateway, GatewayPolicy
 from gateway.prices import has_price_change_between
 from gateway.proxy.media import is_allowed_host
-from tenants import audit
-from tenants.models import ApiKey, User
-from tenants.permissions import require
+from tenants.models import ApiKey
 from tenants.revision import current_revision, raise_revision
 
 log = structlog.get_logger(__name__)

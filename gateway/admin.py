@@ -20,9 +20,9 @@ from unfold.enums import ActionVariant
 from unfold.forms import BaseDialogForm
 from unfold.widgets import UnfoldAdminTextareaWidget, UnfoldAdminTextInputWidget
 
+from accounts.admin import LookAdmin, go_to
 from gateway import actions
 from gateway.models import Gateway, GatewayPolicy
-from tenants.admin import LookAdmin, go_to
 from tenants.revision import current_revision
 
 MANAGE = "gateway.manage_gateway"

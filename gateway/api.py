@@ -9,9 +9,9 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from accounts.permissions import require
 from gateway import actions
 from gateway.models import GatewayPolicy
-from tenants.permissions import require
 from tenants.roles import TokenScope
 
 

@@ -7,6 +7,7 @@ from functools import cached_property
 from typing import Any, Final
 from urllib.parse import urlencode
 
+from accounts.permissions import signed_in
 from django import forms
 from django.contrib import messages
 from django.db.models import F
@@ -25,7 +26,6 @@ from tenants.actions import set_limits
 from tenants.actions.limits import clean_limits
 from tenants.limits import binding_limits, limits_beside, models_of
 from tenants.models import ApiKey, Limit, Project
-from tenants.permissions import signed_in
 from tenants.views.mixins import TenantScopedMixin
 from tenants.views.settings import FormPage
 

@@ -7,7 +7,7 @@ from typing import Any, Self
 from django.contrib.auth.models import AnonymousUser
 from django.db import models
 
-from tenants.models import User
+from accounts.models import User
 
 
 class GatewayQuerySet(models.QuerySet[Any]):

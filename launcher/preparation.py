@@ -14,7 +14,18 @@ from launcher.local import CHECKOUT, LocalDirectory, write_private
 from launcher.processes import Command
 from launcher.supervisor import Supervisor
 
-APPS = ("core", "tenants", "billing", "catalog", "deployments", "gateway")
+APPS = (
+    "core",
+    "audit",
+    "accounts",
+    "tenants",
+    "directory",
+    "privacy",
+    "billing",
+    "catalog",
+    "deployments",
+    "gateway",
+)
 LOCK_FILE = CHECKOUT / "requirements.lock"  # the migrations and static files of other packages
 
 

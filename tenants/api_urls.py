@@ -1,8 +1,7 @@
-"""Routes of /api/v1/ for tenants, projects, members, keys, limits and the audit trail."""
+"""Routes of /api/v1/ for tenants, projects, members, keys, limits and tokens."""
 
 from rest_framework.routers import SimpleRouter
 
-from tenants.api.audit import AuditEntryViewSet
 from tenants.api.keys import ApiKeyViewSet
 from tenants.api.limits import LimitViewSet
 from tenants.api.members import InvitationViewSet, MemberViewSet, ServiceAccountViewSet
@@ -18,6 +17,5 @@ router.register("service-accounts", ServiceAccountViewSet, basename="api-service
 router.register("keys", ApiKeyViewSet, basename="api-key")
 router.register("limits", LimitViewSet, basename="api-limit")
 router.register("tokens", TokenViewSet, basename="api-token")
-router.register("audit", AuditEntryViewSet, basename="api-audit")
 
 urlpatterns = router.urls

@@ -17,12 +17,14 @@ from django.db.models import Q
 from django.http import HttpRequest
 from django.utils.timezone import now
 
+import audit
 from core.context import current_origin
 from core.scope import platform_scope
-from tenants import audit
+from tenants.models.emergency import EmergencyAccess
 
 if TYPE_CHECKING:
-    from tenants.models import EmergencyAccess, Tenant, User
+    from accounts.models import User
+    from tenants.models.tenancy import Tenant
 
 PAGES_OF_TENANT: Final = re.compile(r"/t/([^/]+)/")
 current_emergency: ContextVar[EmergencyAccess | None] = ContextVar("current_emergency", default=None)
@@ -60,16 +62,12 @@ def emergency_of(user: Any) -> EmergencyAccess | None:
 
 def was_open(user: User, tenant: Tenant, at: datetime) -> bool:
     """Whether `user` had emergency access to `tenant` at a moment, and has been an operator ever since."""
-    from tenants.models import EmergencyAccess
-
     accesses = EmergencyAccess.objects.in_tenant(tenant).of_operators().filter(opened_by=user)
     then = accesses.filter(opened_at__lte=at, expires_at__gt=at)
     return bool(then.filter(Q(ended_at=None) | Q(ended_at__gt=at)).exists())
 
 
 def _find(request: HttpRequest) -> EmergencyAccess | None:
-    from tenants.models import EmergencyAccess
-
     place, origin = PAGES_OF_TENANT.match(request.path_info), current_origin.get()
     if place is None or not (origin.session and origin.has_second_factor and request.user.is_staff):
         return None

@@ -10,8 +10,9 @@ from django.urls import reverse
 from django.utils.timezone import now
 from django.utils.translation import gettext as _
 
-from tenants.mail import REFUSED, compose, mail_server, person_in_words, quoted, refusal
-from tenants.models import EmergencyAccess, User
+from accounts.mail import REFUSED, compose, mail_server, person_in_words, quoted, refusal
+from accounts.models import User
+from tenants.models import EmergencyAccess
 from tenants.roles import Role
 
 log = structlog.get_logger(__name__)

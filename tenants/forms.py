@@ -9,10 +9,11 @@ from django import forms
 from django.db.models import QuerySet
 from django.utils.translation import gettext_lazy as _
 
+from accounts.models import User
 from core.addresses import AddressFormField
 from core.choices import PickField, pick_field
 from tenants.actions.members import may_give
-from tenants.models import Project, Tenant, User
+from tenants.models import Project, Tenant
 from tenants.roles import PROJECT_ROLE_CHOICES, Role
 
 ROLE_HINTS = {

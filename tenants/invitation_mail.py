@@ -12,8 +12,8 @@ from django.utils.crypto import salted_hmac
 from django.utils.timezone import now
 from django.utils.translation import gettext as _
 
+from accounts.mail import REFUSED, compose, mail_server, person_in_words, quoted, refusal
 from core.secrets import INVITATION, derived_secret, digest
-from tenants.mail import REFUSED, compose, mail_server, person_in_words, quoted, refusal
 from tenants.models import Invitation
 
 log = structlog.get_logger(__name__)

@@ -6,8 +6,9 @@ from collections.abc import Iterable, Sequence
 
 from django.db.models import Func, Q, QuerySet
 
+from accounts.models import User
 from core.prefix import begins_with
-from tenants.models import ApiKey, Limit, Project, User
+from tenants.models import ApiKey, Limit, Project
 
 Part = tuple[QuerySet[Limit], Sequence[str]]
 

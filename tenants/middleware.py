@@ -10,14 +10,14 @@ from django.core.exceptions import ObjectDoesNotExist, ValidationError
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 
+from accounts.sessions import digest_of_session, session_has_second_factor
 from core.client_address import client_address
 from core.context import Origin, current_origin, trace_id_of
 from core.database_conflicts import conflict_for
 from core.errors import Conflict, TooManyRequests
 from core.scope import NOBODY, scoped
 from tenants.emergency import within_emergency
-from tenants.scope_of import enter_scope_of
-from tenants.sessions import digest_of_session, session_has_second_factor
+from tenants.request_scope import enter_scope_of
 from tenants.views.errors import invalid, page_not_found, too_many_requests
 
 Answer = Callable[[HttpRequest], HttpResponse]

@@ -1,83 +1,22 @@
-"""May they? One question for actions, pages, templates and the API."""
+"""What a person's roles let them do in a tenant and its projects: one question for actions, pages and the API."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from uuid import UUID
 
-from django.conf import settings
-from django.contrib.auth.backends import ModelBackend
-from django.core.exceptions import PermissionDenied
 from django.db import models
 from django.db.models import Q, QuerySet
 from django.db.models.functions import Cast
 from guardian.backends import ObjectPermissionBackend
 
+from accounts.models import User
+from accounts.permissions import require
 from tenants.emergency import emergency_of
+from tenants.models.tenancy import Membership, Project, ProjectRole, Tenant
 from tenants.roles import NEVER_NARROWED, PEOPLE_DEEDS, PROJECT_PERMISSIONS, ROLE_PERMISSIONS, Role
-
-if TYPE_CHECKING:
-    from django.http import HttpRequest
-    from rest_framework.request import Request
-
-    from tenants.models import Project, Tenant, User
-
-WORDS = {
-    "tenants.request_access": "ask for model access",
-    "tenants.claim_key": "claim keys",
-    "tenants.revoke_key": "revoke keys",
-    "tenants.view_cost": "see costs",
-    "tenants.export_cost": "export costs",
-    "tenants.manage_tenant": "change settings",
-    "tenants.manage_members": "manage members",
-    "tenants.manage_owners": "make or change owners",
-    "tenants.manage_projects": "manage projects",
-    "tenants.manage_service_accounts": "manage service accounts",
-    "tenants.manage_tokens": "see or revoke tokens of others",
-    "tenants.manage_limits": "change limits",
-    "tenants.manage_people": "deactivate and reactivate people",
-    "tenants.manage_directory": "manage the directory's tokens",
-    "tenants.view_audit": "read the audit trail",
-    "tenants.export_audit": "export the audit trail",
-    "tenants.propose_closing": "propose to close the tenant",
-    "tenants.create_tenant": "create tenants",
-    "tenants.suspend_tenant": "suspend tenants",
-    "tenants.confirm_closing": "confirm that a tenant closes",
-    "tenants.open_emergency_access": "open emergency access",
-    "tenants.review_emergency_access": "mark emergency access as looked at",
-    "tenants.appoint_staff": "give or take staff roles",
-    "tenants.erase_person": "see or erase what is held about people",
-    "catalog.review_security": "decide security reviews",
-    "catalog.review_compliance": "decide compliance reviews",
-    "catalog.review_cost": "decide cost reviews",
-    "catalog.publish_model": "publish models",
-    "billing.publish_price": "publish prices",
-    "deployments.manage_deployment": "change deployments",
-    "gateway.manage_gateway": "manage gateways",
-}
-
-
-def signed_in(request: HttpRequest | Request) -> User:
-    """The person behind a request. Raises PermissionDenied for nobody; views are behind a sign-in anyway."""
-    from tenants.models import User
-
-    if not isinstance(request.user, User):
-        raise PermissionDenied("Sign in first.")
-    return request.user
-
-
-def require(user: User, permission: str, subject: models.Model | None = None) -> None:
-    """Raise PermissionDenied, in words, unless `user` holds `permission` (on `subject`, or as staff).
-
-    What belongs to a project is asked on the project: there a project role may answer otherwise than the tenant's.
-    """
-    if user.has_perm(permission, subject):
-        return
-    deed = WORDS.get(permission, permission)
-    where = f" in {subject}" if subject is not None else ""
-    raise PermissionDenied(f"Your role does not let you {deed}{where}. Ask an owner or admin for it.")
 
 
 def require_somewhere(user: User, permission: str, tenant: Tenant) -> None:
@@ -94,8 +33,6 @@ def deeds_in(user: Any, subject: models.Model) -> set[str]:
 def tenants_where(user: Any, permission: str) -> QuerySet[Tenant]:
     """The tenants in which `user` holds `permission`, by their role there or as staff; to use as a subquery."""
     from guardian.models import GroupObjectPermission
-
-    from tenants.models import Tenant
 
     tenants: QuerySet[Tenant] = Tenant.objects.visible_to(user)
     codename = permission.removeprefix("tenants.")
@@ -119,8 +56,6 @@ def tenants_where(user: Any, permission: str) -> QuerySet[Tenant]:
 
 def projects_where(user: Any, permission: str, tenant: Tenant) -> QuerySet[Project]:
     """The projects of `tenant` in which `user` holds `permission`, by the tenant's role or the project's own."""
-    from tenants.models import Project
-
     projects: QuerySet[Project] = Project.objects.visible_to(user).in_tenant(tenant)
     codename = permission.removeprefix("tenants.")
     if user.is_superuser or codename in _as_staff(user):
@@ -135,8 +70,6 @@ def projects_where(user: Any, permission: str, tenant: Tenant) -> QuerySet[Proje
 
 def service_accounts_where(permission: str, project: Project) -> QuerySet[User]:
     """The active service accounts that hold `permission` on a project, by the tenant's role or the project's own."""
-    from tenants.models import Membership, ProjectRole, User
-
     codename = permission.removeprefix("tenants.")
     roles = [role for role, deeds in ROLE_PERMISSIONS.items() if codename in deeds]
     here = ProjectRole.objects.in_tenant(project.tenant).filter(project=project)
@@ -259,30 +192,4 @@ class RolePermissionBackend(ObjectPermissionBackend):
 
 
 def _is_ours(obj: models.Model | None) -> bool:
-    from tenants.models import Project, Tenant
-
     return isinstance(obj, Tenant | Project)
-
-
-class StaffPermissionBackend(ModelBackend):
-    """Local sign-in, and the permissions of staff roles.
-
-    Beside what Django's own backend does, a global permission answers questions about a particular tenant as
-    well, and the roles of somebody who is no longer staff give nothing: their groups carry global permissions.
-    """
-
-    def authenticate(self, request: Any, username: Any = None, password: Any = None, **kwargs: Any) -> Any:
-        """Nobody, by any door, where local accounts are off."""
-        if not settings.LOCAL_ACCOUNTS:
-            return None
-        return super().authenticate(request, username=username, password=password, **kwargs)
-
-    def user_can_authenticate(self, user: Any) -> bool:
-        """Nobody signs in to pages as a service account, and a session of one is nobody's."""
-        return not getattr(user, "is_service_account", False) and super().user_can_authenticate(user)
-
-    def get_group_permissions(self, user_obj: Any, obj: models.Model | None = None) -> set[str]:
-        return super().get_group_permissions(user_obj) if user_obj.is_staff else set()
-
-    def has_perm(self, user_obj: Any, perm: str, obj: models.Model | None = None) -> bool:
-        return (obj is None or user_obj.is_staff) and super().has_perm(user_obj, perm)

@@ -2,7 +2,6 @@
 
 from django.urls import path
 
-from tenants.views.audit import AuditDetail, AuditList
 from tenants.views.emergency import EmergencyAccessList, EndEmergencyAccess
 from tenants.views.invitations import InvitationNew, InvitationResend, InvitationWithdraw
 from tenants.views.members import MemberDetail, MemberList, MemberProjectRole, MemberRemove, MemberRole
@@ -35,8 +34,6 @@ urlpatterns = [
     path("tokens/", TenantTokens.as_view(), name="tenant-token-list"),
     path("tokens/new/", NewServiceToken.as_view(), name="tenant-token-new"),
     path("tokens/<uuid:pk>/revoke/", RevokeTenantToken.as_view(), name="tenant-token-revoke"),
-    path("audit/", AuditList.as_view(), name="audit-list"),
-    path("audit/<uuid:pk>/", AuditDetail.as_view(), name="audit-detail"),
     path("emergency-access/", EmergencyAccessList.as_view(), name="emergency-access-list"),
     path("emergency-access/<uuid:pk>/end/", EndEmergencyAccess.as_view(), name="emergency-access-end"),
 ]

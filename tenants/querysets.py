@@ -9,13 +9,16 @@ from django.db import models
 from django.db.models import Exists, F, Func, OuterRef, Q
 from django.utils.timezone import now
 
+from accounts.models import Session, StaffAppointment
+from accounts.roles import StaffRole
 from core.addresses import address_or_none
 from core.prefix import begins_with
-from tenants.roles import ROLE_PERMISSIONS, StaffRole
-from tenants.scoping import TenantQuerySet
+from core.tenant_managers import TenantQuerySet
+from tenants.roles import ROLE_PERMISSIONS
 
 if TYPE_CHECKING:
-    from tenants.models import Tenant, User
+    from accounts.models import User
+    from tenants.models.tenancy import Tenant
 
 
 class TenantListQuerySet(models.QuerySet[Any]):
@@ -91,7 +94,7 @@ class InvitationQuerySet(TenantQuerySet):
 
 
 class DigestOfSession(Func):
-    """What `tenants.sessions.digest_of_session` says, said by PostgreSQL."""
+    """What `accounts.sessions.digest_of_session` says, said by PostgreSQL."""
 
     template = "encode(sha256(convert_to(%(expressions)s, 'UTF8')), 'hex')"
     output_field = models.CharField()
@@ -102,8 +105,6 @@ class EmergencyAccessQuerySet(TenantQuerySet):
 
     def open(self) -> Self:
         """Those that give something now: neither ended nor run out, the session and the tenant still there."""
-        from tenants.models import Session
-
         sessions = Session.objects.filter(user=OuterRef("opened_by"), expire_date__gt=now())
         in_session = sessions.alias(digest=DigestOfSession(F("session_key"))).filter(
             digest=OuterRef("session_digest")
@@ -113,8 +114,6 @@ class EmergencyAccessQuerySet(TenantQuerySet):
 
     def of_operators(self) -> Self:
         """Those whose opener has been an operator ever since, or is an administrator."""
-        from tenants.models import StaffAppointment
-
         appointed = StaffAppointment.objects.filter(
             user=OuterRef("opened_by"), role=StaffRole.OPERATOR, created_at__lte=OuterRef("opened_at")
         )
@@ -128,60 +127,3 @@ class EmergencyAccessQuerySet(TenantQuerySet):
         """With the names that lists show, and whether each `is_open`."""
         still = self.model.objects.across_tenants().open().filter(pk=OuterRef("pk"))
         return self.select_related("tenant", "opened_by", "reviewed_by").annotate(is_open=Exists(still))
-
-
-class GroupRuleQuerySet(models.QuerySet[Any]):
-    """Questions about the rules by which groups give roles."""
-
-    def in_force(self) -> Self:
-        """Rules that give something: not ended, and not of a tenant that is closed."""
-        return self.filter(ended_at=None).exclude(tenant__status="closed")
-
-    def unapplied(self) -> Self:
-        """Rules that began or ended, and not everybody they concern has been looked at since."""
-        return self.filter(applied_at=None)
-
-
-class TokenQuerySet(models.QuerySet[Any]):
-    """Questions about personal access tokens."""
-
-    def usable(self) -> Self:
-        """Tokens that open the API: dated, not revoked or suspended, of somebody who still belongs where they lead.
-
-        A bound token needs its owner's membership there; an unbound one any membership, or that its owner is staff.
-        """
-        from tenants.models import Membership
-
-        mine = Membership.objects.across_tenants().filter(user=OuterRef("user"))
-        return self.filter(
-            Exists(mine.filter(tenant=OuterRef("tenant")))
-            | Q(tenant=None) & (Exists(mine) | Q(user__is_staff=True)),
-            revoked_at=None,
-            suspended_at=None,
-            expires_at__gt=now(),
-            user__is_active=True,
-        )
-
-    def visible_to(self, user: User | AnonymousUser) -> Self:
-        """One's own, and those bound to a tenant where one manages tokens; all for operators."""
-        from tenants.permissions import tenants_where
-
-        if not user.is_authenticated or not user.is_active:
-            return self.none()
-        if user.is_operator:
-            return self
-        mine = Q(user=user)
-        if user.only_tenant_id is not None:
-            mine &= Q(tenant=user.only_tenant_id)
-        return self.filter(mine | Q(tenant__in=tenants_where(user, "tenants.manage_tokens").values("pk")))
-
-    def current(self) -> Self:
-        """Tokens that open something, or would again if their suspension were lifted."""
-        return self.filter(revoked_at=None, expires_at__gt=now())
-
-    def ended(self) -> Self:
-        """Tokens that were revoked or have expired."""
-        return self.filter(Q(revoked_at__isnull=False) | Q(expires_at__lte=now()))
-
-    def with_names(self) -> Self:
-        return self.select_related("user", "tenant", "issued_by")

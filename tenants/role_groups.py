@@ -11,7 +11,8 @@ from uuid import UUID
 from django.contrib.auth.models import Group
 from django.db import connections
 
-from tenants.models import Project, Tenant, User
+from accounts.models import User
+from tenants.models import Project, Tenant
 from tenants.permissions import forget_deeds
 from tenants.roles import PROJECT_PERMISSIONS, PROJECT_ROLES, ROLE_PERMISSIONS, Role
 

@@ -10,8 +10,9 @@ from uuid import UUID
 from django.conf import settings
 from django.utils.translation import gettext as _
 
+from accounts.models import User
 from core.errors import Conflict
-from tenants.models import Tenant, User
+from tenants.models import Tenant
 
 
 def require_active(tenant: Tenant) -> None:

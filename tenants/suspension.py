@@ -20,9 +20,13 @@ from django.db.models import Q, QuerySet
 from django.utils.timezone import now
 from django.utils.translation import gettext as _
 
-from tenants import audit
-from tenants.models import ApiKey, Membership, PersonalAccessToken, Project, ProjectRole, Tenant, User
-from tenants.permissions import forget_deeds, require
+import audit
+from accounts.models import User
+from accounts.people import lock_person
+from accounts.permissions import require
+from core.scope import platform_scope
+from tenants.models import ApiKey, Membership, PersonalAccessToken, Project, ProjectRole, Tenant
+from tenants.permissions import forget_deeds
 from tenants.revision import raise_revision
 from tenants.roles import NEVER_NARROWED, ROLE_PERMISSIONS
 
@@ -40,7 +44,7 @@ def suspend_access(user: User, *, tenant: Tenant | None, because: str, by: User 
         because: kept with each key and token, at most 200 characters; their owners and admins read it.
         by: None means the platform itself (a group rule, a sweep).
     """
-    hold_person(user)
+    lock_person(user)
     keys = ApiKey.objects.across_tenants().filter(owner=user, suspended_at=None).exclude(state="revoked")
     tokens = tokens_known_to(user).filter(suspended_at=None, revoked_at=None)
     if tenant is not None:
@@ -60,7 +64,7 @@ def restore_access(user: User, *, tenant: Tenant | None, by: User | None) -> int
     Args:
         tenant: only there; None: everywhere, with the tokens bound to none.
     """
-    is_active = hold_person(user)
+    is_active = lock_person(user)
     forget_deeds(user)
     keys = ApiKey.objects.across_tenants().filter(owner=user, suspended_at__isnull=False)
     keys = keys.exclude(state="revoked")
@@ -91,7 +95,7 @@ def follow_role(
             suspended as well.
         because: kept with what is suspended, at most 200 characters; their owners and admins read it.
     """
-    is_active = hold_person(user)
+    is_active = lock_person(user)
     forget_deeds(user)
     keys = ApiKey.objects.in_tenant(tenant).filter(owner=user).exclude(state="revoked")
     tokens = PersonalAccessToken.objects.filter(user=user, tenant=tenant, revoked_at=None)
@@ -119,13 +123,19 @@ def follow_issuer(user: User, *, because: str, by: User | None) -> int:
 
     For who gains or loses a staff role, by which people make tokens anywhere. Returns how many change. Safe to repeat.
     """
-    is_active = hold_person(user)
+    is_active = lock_person(user)
     row = User.objects.get(pk=user.pk)  # with nothing remembered of before
     found = _Found(ApiKey.objects.none(), tokens_issued_by(row).filter(revoked_at=None))
     lost, back = found.part(suspended=False), found.part(suspended=True)
     lost.tokens = [token for token in lost.tokens if not (is_active and _may_issue(row, token))]
     changed = lost.suspend(user, because=because, by=by)
     return changed + (back.restore(user, by=by) if is_active else 0)
+
+
+def follow_staff_roles(sender: Any, *, user: User, reason: str, by: User | None, **kwargs: Any) -> None:
+    """Receive accounts.signals.staff_roles_changed: the tokens that `user` issued follow, in every tenant."""
+    with platform_scope("tokens that a member of the staff issued may be in any tenant"):
+        follow_issuer(user, because=reason, by=by)
 
 
 def tokens_issued_by(user: User, tenant: Tenant | None = None) -> QuerySet[PersonalAccessToken]:
@@ -165,22 +175,12 @@ def tokens_lost_by(membership: Membership, role: str) -> QuerySet[PersonalAccess
     return tokens.filter(lost, tenant=membership.tenant_id)
 
 
-def hold_person(user: User) -> bool:
-    """Lock `user` until commit against gaining and losing access at once; say whether they are active."""
-    return bool(
-        User.objects.select_for_update(of=("self",), no_key=True)
-        .filter(pk=user.pk)
-        .values_list("is_active", flat=True)
-        .first()
-    )
-
-
 def require_held(user: User, permission: str, subject: Tenant | Project) -> None:
     """Like `require`, for who is about to own something: nobody takes `user`'s access away before commit.
 
     Without it a key could be claimed in the moment in which its claimer is deactivated, and outlive them.
     """
-    if not hold_person(user):
+    if not lock_person(user):
         raise PermissionDenied("Your account is not active any more.")
     forget_deeds(user)
     require(user, permission, subject)

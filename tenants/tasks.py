@@ -5,13 +5,11 @@ from __future__ import annotations
 from datetime import timedelta
 
 from celery import shared_task
-from celery.schedules import crontab
 from django.utils.timezone import now
 
+from accounts.mail import MailServerAwayError
 from core.scope import platform_scope, tenant_scope
-from tenants import emergency_mail, idempotency, invitation_mail, sessions
-from tenants.actions import due_rules
-from tenants.mail import MailServerAwayError
+from tenants import emergency_mail, invitation_mail
 from tenants.models import EmergencyAccess, Invitation
 
 sends_mail = shared_task(
@@ -59,38 +57,7 @@ def tell_owners_left_untold() -> None:
         tell_owners_of_emergency_access.delay(str(tenant_id), str(pk))
 
 
-@shared_task(soft_time_limit=300)
-def apply_due_group_rules() -> None:
-    """Compute the roles of people whose groups changed, a batch; while there are more, another follows at once.
-
-    The clock repairs what a lost message left.
-    """
-    if due_rules.apply_due_rules():
-        apply_due_group_rules.delay()
-
-
-@shared_task(soft_time_limit=120)
-def clear_expired_sessions() -> None:
-    """Delete the rows of sessions that are over."""
-    sessions.clear_expired_sessions()
-
-
-@shared_task(soft_time_limit=120)
-def clear_stored_answers() -> None:
-    """Delete the answers to idempotent requests that nobody will repeat any more."""
-    idempotency.clear_stored_answers()
-
-
 SCHEDULE = {
-    "apply-due-group-rules": {"task": "tenants.tasks.apply_due_group_rules", "schedule": 60.0},
     "send-invitations-left-alone": {"task": "tenants.tasks.send_invitations_left_alone", "schedule": 300.0},
     "tell-owners-left-untold": {"task": "tenants.tasks.tell_owners_left_untold", "schedule": 300.0},
-    "clear-expired-sessions": {
-        "task": "tenants.tasks.clear_expired_sessions",
-        "schedule": crontab(minute="17"),
-    },
-    "clear-stored-answers": {
-        "task": "tenants.tasks.clear_stored_answers",
-        "schedule": crontab(minute="37"),
-    },
 }

@@ -9,7 +9,8 @@ from django.test import Client
 from django.urls import reverse
 from django.utils.timezone import now
 
-from tenants.models import EmergencyAccess, StaffAppointment, Tenant
+from accounts.models import StaffAppointment
+from tenants.models import EmergencyAccess, Tenant
 
 REASON = "Their only owner is away and a key leaked."
 

@@ -7,12 +7,14 @@ from datetime import timedelta
 import factory
 from django.utils.timezone import now
 
+from accounts.actions import make_staff
+from accounts.models import User
 from catalog.models import AccessRequest, CatalogModel, ModelVersion, Review
 from core.secrets import digest, new_key_secret, visible_prefix
 from deployments.models import Cluster, Deployment
 from deployments.runtimes import facts_of
 from tenants import actions
-from tenants.models import ApiKey, DataClass, Project, Tenant, User
+from tenants.models import ApiKey, DataClass, Project, Tenant
 
 
 class UserFactory(factory.django.DjangoModelFactory):
@@ -165,5 +167,5 @@ def member_of(tenant, role, **fields):
 def staff(role, **fields):
     """A person with a platform-side role."""
     user = UserFactory(**fields)
-    actions.make_staff(user, role, by=None)
+    make_staff(user, role, by=None)
     return user

@@ -11,6 +11,9 @@ from decimal import Decimal
 from django.apps import apps
 from django.utils.timezone import now
 
+import audit
+from accounts.models import User
+from audit.models import AuditEntry, StaffRead
 from billing.ingest import record_usage
 from billing.models import (
     BilledModel,
@@ -34,24 +37,10 @@ from billing.usage import UsageRecord
 from catalog.models import CatalogImport, Grant, RequestDelegate, Review, ReviewDecision
 from core.ids import uuid7
 from deployments.models import Route
+from directory.models import DirectoryGroup, FederatedIdentity, GroupRule, ScimToken
 from gateway.models import Gateway
-from tenants import audit
 from tenants.actions import issue_personal_access_token
-from tenants.models import (
-    AuditEntry,
-    DirectoryGroup,
-    EmergencyAccess,
-    FederatedIdentity,
-    GroupRule,
-    Limit,
-    Membership,
-    ProjectRole,
-    ScimToken,
-    StaffRead,
-    Tenant,
-    TenantClosing,
-    User,
-)
+from tenants.models import EmergencyAccess, Limit, Membership, ProjectRole, Tenant, TenantClosing
 from tests.factories import (
     AccessRequestFactory,
     ApiKeyFactory,
@@ -69,7 +58,7 @@ class Lab:
 
     def __init__(self, tenant, project, person):
         self.tenant, self.project, self.person = tenant, project, person
-        self._rows = {"tenants.tenant": tenant, "tenants.project": project, "tenants.user": person}
+        self._rows = {"tenants.tenant": tenant, "tenants.project": project, "accounts.user": person}
 
     def row(self, label):
         if label not in self._rows:
@@ -215,24 +204,24 @@ ROWS = {
         expires_at=now() + timedelta(minutes=15),
         session_digest="0" * 64,
     ),
-    "tenants.grouprule": lambda lab: GroupRule.objects.create(
+    "directory.grouprule": lambda lab: GroupRule.objects.create(
         group="lab-marker group", tenant=lab.tenant, role="viewer"
     ),
-    "tenants.federatedidentity": lambda lab: FederatedIdentity.objects.create(
+    "directory.federatedidentity": lambda lab: FederatedIdentity.objects.create(
         user=lab.person, issuer="https://id.example", subject="lab-marker subject"
     ),
-    "tenants.directorygroup": lambda lab: DirectoryGroup.objects.create(display_name="Engineers"),
-    "tenants.scimtoken": lambda lab: ScimToken.objects.create(
+    "directory.directorygroup": lambda lab: DirectoryGroup.objects.create(display_name="Engineers"),
+    "directory.scimtoken": lambda lab: ScimToken.objects.create(
         name="Directory", prefix="qms_", digest="0", expires_at=now() + timedelta(days=1)
     ),
-    "tenants.staffappointment": lambda lab: staff("auditor").appointments.get(),
+    "accounts.staffappointment": lambda lab: staff("auditor").appointments.get(),
     "tenants.membership": lambda lab: Membership.objects.in_tenant(lab.tenant).first(),
     "tenants.invitation": _invitation,
     "tenants.projectrole": lambda lab: ProjectRole.objects.create(
         tenant=lab.tenant, membership=lab.row("tenants.membership"), project=lab.project, role="viewer"
     ),
-    "tenants.auditentry": _audit_line,
-    "tenants.staffread": lambda lab: StaffRead.objects.create(
+    "audit.auditentry": _audit_line,
+    "audit.staffread": lambda lab: StaffRead.objects.create(
         tenant=lab.tenant,
         person=staff("controller"),
         hour=datetime(2026, 9, 1, 8, tzinfo=UTC),
@@ -320,9 +309,9 @@ OPAQUE_PARAMETERS = {
 PLATFORM_TASKS = {
     "deployments.tasks.reconcile_deployment": "a deployment is the platform's",
     "deployments.tasks.try_cluster": "a cluster is the platform's, and asks no row",
-    "tenants.audit.tasks.erase_person": "a person belongs to no tenant; its order is signed, and says who ordered",
-    "tenants.oidc.tasks.check_identities": "people belong to no tenant; their groups may concern several",
-    "tenants.oidc.tasks.apply_group_rule": "the rule itself says which tenant it gives a role in",
+    "privacy.tasks.erase_person": "a person belongs to no tenant; its order is signed, and says who ordered",
+    "directory.oidc.tasks.check_identities": "people belong to no tenant; their groups may concern several",
+    "directory.oidc.tasks.apply_group_rule": "the rule itself says which tenant it gives a role in",
 }
 
 # Routes that anybody may open, and why.

@@ -29,7 +29,7 @@ SELECT w.id AS tenant_id, w.n, m,
             WHEN m <= 40 THEN 'finance' ELSE 'viewer' END AS role
   FROM wanted w, generate_series(1, %(members)s) m;
 
-INSERT INTO tenants_user (id, password, is_superuser, is_staff, is_active, date_joined, email, name, external_id)
+INSERT INTO accounts_user (id, password, is_superuser, is_staff, is_active, date_joined, email, name, external_id)
 SELECT id, '!', false, false, true, now(), 'person-' || m || '@many-' || n || '.example.com', 'Person ' || m, ''
   FROM people;
 
@@ -40,7 +40,7 @@ INSERT INTO auth_group (name)
 SELECT 'tenant:' || id || ':' || role
   FROM wanted, unnest(ARRAY['owner', 'admin', 'developer', 'finance', 'viewer']) role;
 
-INSERT INTO tenants_user_groups (user_id, group_id)
+INSERT INTO accounts_user_groups (user_id, group_id)
 SELECT people.id, g.id FROM people JOIN auth_group g ON g.name = 'tenant:' || tenant_id || ':' || role;
 """
 
@@ -61,5 +61,5 @@ def analyze() -> None:
     """Let the planner know how many rows there are now."""
     tables = ("auth_group", "guardian_groupobjectpermission", "tenants_membership", "tenants_project")
     with connection.cursor() as cursor:
-        for table in (*tables, "tenants_tenant", "tenants_user", "tenants_user_groups"):
+        for table in (*tables, "tenants_tenant", "accounts_user", "accounts_user_groups"):
             cursor.execute(f"ANALYZE {table}")

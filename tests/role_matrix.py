@@ -17,9 +17,10 @@ from django.db import transaction
 from django.http import HttpResponse
 from django.test import Client
 
-from tenants.models import AuditEntry
-from tenants.roles import Role, StaffRole
-from tenants.staff_reads import VERB
+from accounts.roles import StaffRole
+from audit.models import AuditEntry
+from audit.staff_reads import VERB
+from tenants.roles import Role
 from tests.factories import CatalogModelFactory, ProjectFactory, TenantFactory, member_of, staff
 
 PAGE = Path(__file__).parents[1] / "docs" / "roles.md"

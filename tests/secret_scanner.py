@@ -22,7 +22,7 @@ from core.leaks import secret_in
 SHORTEST = 8  # anything shorter is found in half of all lines
 _WORDS = re.compile(r"[A-Za-z0-9_\-]{16,}")
 _ROWS = {  # fields of rows that are secrets, by model
-    "tenants.session": ["session_key"],
+    "accounts.session": ["session_key"],
     "otp_totp.totpdevice": ["key"],
     "otp_static.statictoken": ["token"],
 }
@@ -116,7 +116,7 @@ def _see_row(sender: Any, instance: Any, **kwargs: Any) -> None:
         remember(value)
         if name == "key":  # as an authenticator shows it
             remember(base64.b32encode(bytes.fromhex(value)).decode().rstrip("="))
-    if label == "tenants.auditentry":
+    if label == "audit.auditentry":
         shown = {
             field.name: getattr(instance, field.attname)
             for field in sender._meta.concrete_fields

@@ -10,7 +10,7 @@ from datetime import timedelta
 
 import pytest
 
-from tenants.actions.scim_tokens import issue_scim_token
+from directory.actions.scim_tokens import issue_scim_token
 from tests.isolation.walking import (
     ACCOUNT,
     ADMIN,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from django.utils.timezone import now
 
+from accounts.models import Source
 from catalog.actions import raise_access_request, withdraw_access_request
 from catalog.models import AccessRequest
 from gateway.actions import register_gateway
@@ -16,7 +17,7 @@ from tenants.actions import (
     revoke_api_key,
     suspend_tenant,
 )
-from tenants.models import Invitation, Membership, Source
+from tenants.models import Invitation, Membership
 from tests.concurrency import at_the_same_time
 from tests.factories import ApiKeyFactory, CatalogModelFactory, UserFactory, member_of
 from tests.gateway.granted import key_for

@@ -16,8 +16,9 @@ import catalog
 import deployments
 import gateway
 import tenants
+from accounts.models import User
 from core.choices import MOST, PickField
-from tenants.models import ApiKey, Membership, Project, ProjectRole, Tenant, User
+from tenants.models import ApiKey, Membership, Project, ProjectRole, Tenant
 from tests.factories import (
     ApiKeyFactory,
     CatalogModelFactory,

@@ -206,7 +206,11 @@ DROP TRIGGER cost_line_append_only ON cost_line;
 
 
 class Migration(migrations.Migration):
-    dependencies = [("billing", "0001_initial"), ("tenants", "0002_audit_entries_are_append_only")]
+    dependencies = [
+        ("billing", "0001_initial"),
+        ("tenants", "0002_rules_of_rows"),
+        ("audit", "0002_append_only"),
+    ]
     operations = [
         migrations.RunSQL(EVENTS, EVENTS_BACKWARDS),
         migrations.RunSQL(ROLLUPS, migrations.RunSQL.noop),

@@ -17,5 +17,9 @@ ALTER TABLE export DROP CONSTRAINT export_project_of_tenant;
 
 
 class Migration(migrations.Migration):
-    dependencies = [("billing", "0004_final_exports"), ("tenants", "0008_closed_for_good")]
+    dependencies = [
+        ("billing", "0004_final_exports"),
+        ("tenants", "0002_rules_of_rows"),
+        ("audit", "0002_append_only"),
+    ]
     operations = [migrations.RunSQL(FORWARDS, BACKWARDS)]

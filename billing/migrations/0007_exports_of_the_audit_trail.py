@@ -8,7 +8,8 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
     dependencies = [
         ("billing", "0006_rows_are_of_one_tenant"),
-        ("tenants", "0013_answers_are_kept_here"),
+        ("tenants", "0002_rules_of_rows"),
+        ("audit", "0002_append_only"),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 

@@ -17,7 +17,8 @@ UPDATE usage_import i SET tenant_id = t.id FROM tenants_tenant t WHERE t.slug = 
 class Migration(migrations.Migration):
     dependencies = [
         ("billing", "0007_exports_of_the_audit_trail"),
-        ("tenants", "0017_scopes_say_what_they_open"),
+        ("tenants", "0002_rules_of_rows"),
+        ("audit", "0002_append_only"),
     ]
 
     operations = [

@@ -17,7 +17,8 @@ SELECT DISTINCT r.tenant_id, r.period, r.day, now()
 class Migration(migrations.Migration):
     dependencies = [
         ("billing", "0009_lines_reverse_their_own"),
-        ("tenants", "0020_sessions_by_subject"),
+        ("tenants", "0002_rules_of_rows"),
+        ("audit", "0002_append_only"),
     ]
 
     operations = [

@@ -22,7 +22,8 @@ SELECT period, tenant_id, project_id, key_id, model_id, day, date_trunc('hour', 
 class Migration(migrations.Migration):
     dependencies = [
         ("billing", "0010_only_days_that_changed_are_posted"),
-        ("tenants", "0023_addresses_in_one_form"),
+        ("tenants", "0002_rules_of_rows"),
+        ("audit", "0002_append_only"),
     ]
 
     operations = [

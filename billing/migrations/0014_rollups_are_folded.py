@@ -126,5 +126,9 @@ STATE = [
 
 
 class Migration(migrations.Migration):
-    dependencies = [("billing", "0013_a_call_takes_fewer_bytes"), ("tenants", "0001_initial")]
+    dependencies = [
+        ("billing", "0013_a_call_takes_fewer_bytes"),
+        ("tenants", "0002_rules_of_rows"),
+        ("audit", "0002_append_only"),
+    ]
     operations = [migrations.SeparateDatabaseAndState([migrations.RunSQL(FORWARDS)], STATE)]

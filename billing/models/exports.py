@@ -11,11 +11,12 @@ from django.db.models import CheckConstraint, F, Index, Q
 from django.utils.timezone import now
 from django.utils.translation import gettext_lazy as _
 
+from accounts.models import User
 from billing.models.ledger import BillingOwned, amount_field
 from billing.querysets import ExportQuerySet
 from core.errors import Conflict
 from core.ids import uuid7
-from tenants.models import Project, Tenant, User
+from tenants.models import Project, Tenant
 
 _IS_BUILT = (
     Q(finished_at__isnull=False, size_bytes__isnull=False, expires_at__isnull=False)

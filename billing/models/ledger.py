@@ -11,12 +11,13 @@ from django.db.models import CheckConstraint, CompositePrimaryKey, Index, Q, Uni
 from django.utils.timezone import now
 from django.utils.translation import gettext_lazy as _
 
+from accounts.models import User
+from accounts.roles import StaffRole
 from billing.kinds import Kind
 from billing.querysets import PriceQuerySet
 from core.ids import uuid7
-from tenants.models import ApiKey, Project, Tenant, User
-from tenants.roles import StaffRole
-from tenants.scoping import TenantOwned
+from core.tenant_managers import TenantOwned
+from tenants.models import ApiKey, Project, Tenant
 
 
 def amount_field(**options: object) -> models.DecimalField:  # type: ignore[type-arg]

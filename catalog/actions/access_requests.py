@@ -8,20 +8,21 @@ from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
+from accounts.permissions import require
 from django.core.exceptions import PermissionDenied, ValidationError
 from django.db import IntegrityError, transaction
 from django.utils.timezone import now
 from django.utils.translation import gettext as _
 
+import audit
+from accounts.models import User
 from catalog import rules
 from catalog.models import AccessRequest, CatalogModel, Grant, Review
 from catalog.prices import Estimate, monthly_cost
 from core.errors import Conflict
 from core.names import read_prose
-from tenants import audit
 from tenants.actions.limits import clean_limits
-from tenants.models import DataClass, Project, Tenant, User
-from tenants.permissions import require
+from tenants.models import DataClass, Project, Tenant
 from tenants.standing import require_active
 
 LONGEST_DAYS = 730

@@ -9,12 +9,12 @@ from typing import Any
 from django.utils.timezone import now
 from django.utils.translation import gettext as _
 
+import audit
+from accounts.models import User
 from catalog import rules
 from catalog.actions.access_requests import facts_of
 from catalog.models import AccessRequest, CatalogModel, RequestDelegate, Review, ReviewDecision
 from catalog.prices import hold_prices, monthly_cost
-from tenants import audit
-from tenants.models import User
 
 
 def facts_now(access_request: AccessRequest) -> rules.Facts:

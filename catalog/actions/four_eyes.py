@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from django.utils.translation import gettext as _
 
+from accounts.models import User
 from catalog.models import AccessRequest, RequestDelegate
-from tenants.models import User
 
 
 def why_not_decide(user: User, access_request: AccessRequest) -> str:

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from uuid import UUID
 
+from accounts.permissions import require
 from django.db import transaction
 from django.utils.timezone import now
 from django.utils.translation import gettext as _
 
+import audit
+from accounts.models import User
 from catalog.models import CatalogModel
 from core.errors import Conflict
-from tenants import audit
-from tenants.models import User
-from tenants.permissions import require
 
 
 @transaction.atomic

@@ -10,18 +10,18 @@ from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
 
+from accounts.permissions import require
 from django.db import connection, transaction
 from django.utils.timezone import now
 
+import audit
+from accounts.models import User
 from catalog.models import CatalogImport, CatalogModel, Offer
 from catalog.price_map.entries import ReadOffer, UnreadableFile, read_file
 from catalog.price_map.gather import Gathered, gather
 from catalog.price_map.jumps import decimals, jumps_between
 from catalog.prices import publish_list_prices
 from core.names import clean_name
-from tenants import audit
-from tenants.models import User
-from tenants.permissions import require
 
 SOURCE = "litellm"
 JUMPS_IN_AN_ENTRY = 100  # the import's own row names all of them

@@ -14,6 +14,10 @@ from django.db import IntegrityError, transaction
 from django.utils.timezone import now
 from django.utils.translation import gettext as _
 
+import audit
+from accounts.models import User
+from accounts.permissions import require
+from accounts.second_factor import require_second_factor
 from catalog import rules
 from catalog.actions.access_requests import cancel_open_reviews, find_problems
 from catalog.actions.facts import hold_facts, renew_facts, what_is_worse
@@ -23,12 +27,9 @@ from core.database_conflicts import conflicts_of_database, constraint_of
 from core.errors import Conflict
 from core.names import read_prose
 from tenants import actions as tenants_actions
-from tenants import audit
 from tenants.emergency import was_open
-from tenants.models import ApiKey, User
-from tenants.permissions import require
+from tenants.models import ApiKey
 from tenants.revision import raise_revision
-from tenants.second_factor import require_second_factor
 from tenants.standing import hold_tenant, require_active
 
 

@@ -11,11 +11,11 @@ from unfold.admin import TabularInline
 from unfold.decorators import action, display
 from unfold.enums import ActionVariant
 
+from accounts.admin import LookAdmin, LookOnly, go_to
+from accounts.permissions import signed_in
 from catalog.actions import publish_model, retire_model
 from catalog.models import CatalogImport, CatalogModel, ModelVersion, Offer
 from core.errors import Conflict
-from tenants.admin import LookAdmin, LookOnly, go_to
-from tenants.permissions import signed_in
 
 
 class OfferInline(LookOnly, TabularInline):  # type: ignore[misc]

@@ -16,6 +16,8 @@ from django.utils.translation import gettext_lazy as _
 from unfold.admin import TabularInline
 from unfold.decorators import display
 
+from accounts.admin import LookAdmin, LookOnly
+from accounts.permissions import signed_in
 from catalog import rules
 from catalog.actions import decide_review
 from catalog.actions.facts import notice_of
@@ -29,8 +31,6 @@ from catalog.models import (
     Review,
 )
 from core.errors import Conflict
-from tenants.admin import LookAdmin, LookOnly
-from tenants.permissions import signed_in
 
 QUEUES = {
     "mine": _("My queue"),

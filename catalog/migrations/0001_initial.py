@@ -17,7 +17,8 @@ class Migration(migrations.Migration):
     initial = True
 
     dependencies = [
-        ("tenants", "0002_audit_entries_are_append_only"),
+        ("tenants", "0002_rules_of_rows"),
+        ("audit", "0002_append_only"),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 
@@ -482,30 +483,6 @@ class Migration(migrations.Migration):
                 ("unscoped", django.db.models.manager.Manager()),
             ],
         ),
-        migrations.CreateModel(
-            name="StoredAnswer",
-            fields=[
-                (
-                    "id",
-                    models.UUIDField(
-                        default=core.ids.uuid7, editable=False, primary_key=True, serialize=False
-                    ),
-                ),
-                ("key", models.CharField(max_length=200)),
-                ("digest", models.CharField(max_length=64)),
-                ("status", models.PositiveSmallIntegerField()),
-                ("body", models.JSONField()),
-                ("at", models.DateTimeField(default=django.utils.timezone.now, editable=False)),
-                (
-                    "user",
-                    models.ForeignKey(
-                        on_delete=django.db.models.deletion.CASCADE,
-                        related_name="+",
-                        to=settings.AUTH_USER_MODEL,
-                    ),
-                ),
-            ],
-        ),
         migrations.AddIndex(
             model_name="accessrequest",
             index=models.Index(fields=["tenant", "-created_at"], name="access_request_newest"),
@@ -591,9 +568,5 @@ class Migration(migrations.Migration):
                 ),
                 name="review_refusal_has_reason",
             ),
-        ),
-        migrations.AddConstraint(
-            model_name="storedanswer",
-            constraint=models.UniqueConstraint(fields=("user", "key"), name="stored_answer_once"),
         ),
     ]

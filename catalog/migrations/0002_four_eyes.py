@@ -81,5 +81,9 @@ DROP FUNCTION catalog_reviewer_is_not_requester();
 
 
 class Migration(migrations.Migration):
-    dependencies = [("catalog", "0001_initial"), ("tenants", "0002_audit_entries_are_append_only")]
+    dependencies = [
+        ("catalog", "0001_initial"),
+        ("tenants", "0002_rules_of_rows"),
+        ("audit", "0002_append_only"),
+    ]
     operations = [migrations.RunSQL(FORWARDS, BACKWARDS)]

@@ -7,7 +7,8 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
     dependencies = [
         ("catalog", "0003_four_eyes_see_everything"),
-        ("tenants", "0007_closing_takes_an_export_and_two"),
+        ("tenants", "0002_rules_of_rows"),
+        ("audit", "0002_append_only"),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 

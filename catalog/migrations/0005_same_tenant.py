@@ -28,5 +28,9 @@ ALTER TABLE catalog_accessrequest DROP CONSTRAINT access_request_project_of_tena
 
 
 class Migration(migrations.Migration):
-    dependencies = [("catalog", "0004_rows_of_one_tenant"), ("tenants", "0008_closed_for_good")]
+    dependencies = [
+        ("catalog", "0004_rows_of_one_tenant"),
+        ("tenants", "0002_rules_of_rows"),
+        ("audit", "0002_append_only"),
+    ]
     operations = [migrations.RunSQL(FORWARDS, BACKWARDS)]

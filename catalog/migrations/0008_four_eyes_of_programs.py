@@ -9,7 +9,7 @@ BEGIN
     IF EXISTS (
         SELECT FROM catalog_review r
           JOIN catalog_accessrequest q ON q.id = r.access_request_id
-          JOIN tenants_user u ON u.id = q.requested_by_id
+          JOIN accounts_user u ON u.id = q.requested_by_id
          WHERE r.id = NEW.review_id AND {is_theirs}
     ) THEN
         RAISE EXCEPTION 'four eyes: the person who asked for access may not review it'
@@ -22,8 +22,9 @@ END $$
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("catalog", "0007_answers_are_kept_by_tenants"),
-        ("tenants", "0019_emergency_access"),
+        ("catalog", "0006_rows_are_of_one_tenant"),
+        ("tenants", "0002_rules_of_rows"),
+        ("audit", "0002_append_only"),
     ]
     operations = [
         migrations.RunSQL(

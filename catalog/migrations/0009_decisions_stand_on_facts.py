@@ -14,7 +14,8 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
     dependencies = [
         ("catalog", "0008_four_eyes_of_programs"),
-        ("tenants", "0021_tokens_know_who_issued_them"),
+        ("tenants", "0002_rules_of_rows"),
+        ("audit", "0002_append_only"),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 

@@ -148,7 +148,7 @@ BEGIN
     SELECT * INTO review FROM catalog_review WHERE id = NEW.review_id;
     SELECT * INTO request FROM catalog_accessrequest WHERE id = review.access_request_id;
     IF NEW.reviewer_id = request.requested_by_id
-       OR EXISTS (SELECT FROM tenants_user a WHERE a.id = request.requested_by_id AND a.responsible_id = NEW.reviewer_id)
+       OR EXISTS (SELECT FROM accounts_user a WHERE a.id = request.requested_by_id AND a.responsible_id = NEW.reviewer_id)
        OR EXISTS (SELECT FROM catalog_requestdelegate d
                    WHERE d.access_request_id = request.id AND d.person_id = NEW.reviewer_id)
        OR EXISTS (SELECT FROM catalog_delegates_of(request.requested_by_id) d WHERE d.person_id = NEW.reviewer_id)
@@ -161,14 +161,14 @@ BEGIN
             USING ERRCODE = 'check_violation', CONSTRAINT = 'review_decision_of_open_review';
     END IF;
     IF NOT EXISTS (
-        SELECT FROM tenants_user p WHERE p.id = NEW.reviewer_id AND p.is_active AND p.service_of_id IS NULL
+        SELECT FROM accounts_user p WHERE p.id = NEW.reviewer_id AND p.is_active AND p.service_of_id IS NULL
            AND (p.is_superuser OR EXISTS (
             SELECT FROM auth_permission d JOIN django_content_type c ON c.id = d.content_type_id
              WHERE d.codename = 'review_' || review.track AND c.app_label = 'catalog'
                AND (p.is_staff AND EXISTS (
-                        SELECT FROM tenants_user_groups g JOIN auth_group_permissions gp ON gp.group_id = g.group_id
+                        SELECT FROM accounts_user_groups g JOIN auth_group_permissions gp ON gp.group_id = g.group_id
                          WHERE g.user_id = p.id AND gp.permission_id = d.id)
-                    OR EXISTS (SELECT FROM tenants_user_user_permissions o
+                    OR EXISTS (SELECT FROM accounts_user_user_permissions o
                                 WHERE o.user_id = p.id AND o.permission_id = d.id)))))
     THEN
         RAISE EXCEPTION 'four eyes: who decides no % reviews decides none here', review.track
@@ -185,7 +185,7 @@ BEGIN
     IF EXISTS (
         SELECT FROM catalog_review r
           JOIN catalog_accessrequest q ON q.id = r.access_request_id
-          JOIN tenants_user u ON u.id = q.requested_by_id
+          JOIN accounts_user u ON u.id = q.requested_by_id
          WHERE r.id = NEW.review_id AND NEW.reviewer_id IN (u.id, u.responsible_id)
     ) THEN
         RAISE EXCEPTION 'four eyes: the person who asked for access may not review it'

@@ -15,11 +15,11 @@ CREATE TRIGGER emergency_access_changed_notes_delegates AFTER UPDATE ON tenants_
         AND (OLD.opened_by_id, OLD.tenant_id, OLD.expires_at, OLD.ended_at)
             IS DISTINCT FROM (NEW.opened_by_id, NEW.tenant_id, NEW.expires_at, NEW.ended_at))
     EXECUTE FUNCTION catalog_note_new_delegates();
-CREATE TRIGGER group_changed_notes_delegates AFTER UPDATE ON tenants_user_groups
+CREATE TRIGGER group_changed_notes_delegates AFTER UPDATE ON accounts_user_groups
     FOR EACH ROW EXECUTE FUNCTION catalog_note_new_delegates();
 """
 UNCHANGED = """
-DROP TRIGGER group_changed_notes_delegates ON tenants_user_groups;
+DROP TRIGGER group_changed_notes_delegates ON accounts_user_groups;
 DROP TRIGGER emergency_access_changed_notes_delegates ON tenants_emergencyaccess;
 DROP TRIGGER token_revived_notes_delegates ON tenants_personalaccesstoken;
 """
@@ -28,6 +28,7 @@ DROP TRIGGER token_revived_notes_delegates ON tenants_personalaccesstoken;
 class Migration(migrations.Migration):
     dependencies = [
         ("catalog", "0012_price_jumps_are_kept"),
-        ("tenants", "0031_programs_stay_programs"),
+        ("tenants", "0002_rules_of_rows"),
+        ("audit", "0002_append_only"),
     ]
     operations = [migrations.RunSQL(CHANGED, UNCHANGED)]

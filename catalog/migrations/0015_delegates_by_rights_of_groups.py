@@ -11,35 +11,35 @@ MAY_MAKE_TOKENS = "('manage_tokens', 'manage_service_accounts')"
 PEOPLE = """
 CREATE OR REPLACE FUNCTION catalog_delegates_of(asker uuid) RETURNS TABLE (person_id uuid, capacity text)
     LANGUAGE sql STABLE SET search_path = public, pg_temp AS $$
-    SELECT a.responsible_id, 'responsible' FROM tenants_user a
+    SELECT a.responsible_id, 'responsible' FROM accounts_user a
      WHERE a.id = asker AND a.service_of_id IS NOT NULL AND a.responsible_id IS NOT NULL
     UNION
-    SELECT t.issued_by_id, 'issuer' FROM tenants_user a JOIN tenants_personalaccesstoken t ON t.user_id = a.id
+    SELECT t.issued_by_id, 'issuer' FROM accounts_user a JOIN tenants_personalaccesstoken t ON t.user_id = a.id
      WHERE a.id = asker AND a.service_of_id IS NOT NULL AND t.issued_by_id <> a.id
        AND t.revoked_at IS NULL AND t.expires_at > now()
     UNION
-    SELECT p.id, 'manager' FROM tenants_user a
+    SELECT p.id, 'manager' FROM accounts_user a
       JOIN guardian_groupobjectpermission o ON o.object_pk = a.service_of_id::text
       JOIN django_content_type c ON c.id = o.content_type_id AND c.app_label = 'tenants' AND c.model = 'tenant'
       JOIN auth_permission d ON d.id = o.permission_id AND d.codename IN {deeds}
-      JOIN tenants_user_groups g ON g.group_id = o.group_id
-      JOIN tenants_user p ON p.id = g.user_id AND p.service_of_id IS NULL
+      JOIN accounts_user_groups g ON g.group_id = o.group_id
+      JOIN accounts_user p ON p.id = g.user_id AND p.service_of_id IS NULL
      WHERE a.id = asker AND a.service_of_id IS NOT NULL
     UNION
-    SELECT p.id, 'staff' FROM tenants_user a CROSS JOIN tenants_user p
+    SELECT p.id, 'staff' FROM accounts_user a CROSS JOIN accounts_user p
      WHERE a.id = asker AND a.service_of_id IS NOT NULL AND p.service_of_id IS NULL
        AND (p.is_superuser OR p.is_staff AND (EXISTS (
-        SELECT FROM tenants_user_groups g
+        SELECT FROM accounts_user_groups g
           JOIN auth_group_permissions gp ON gp.group_id = g.group_id
           JOIN auth_permission d ON d.id = gp.permission_id
          WHERE g.user_id = p.id AND d.codename IN {deeds}){own}))
     UNION
-    SELECT e.opened_by_id, 'emergency' FROM tenants_user a JOIN tenants_emergencyaccess e ON e.tenant_id = a.service_of_id
+    SELECT e.opened_by_id, 'emergency' FROM accounts_user a JOIN tenants_emergencyaccess e ON e.tenant_id = a.service_of_id
      WHERE a.id = asker AND e.ended_at IS NULL AND e.expires_at > now()
 $$;
 """
 OWN = """ OR EXISTS (
-        SELECT FROM tenants_user_user_permissions u JOIN auth_permission d ON d.id = u.permission_id
+        SELECT FROM accounts_user_user_permissions u JOIN auth_permission d ON d.id = u.permission_id
          WHERE u.user_id = p.id AND d.codename IN {deeds})"""
 
 RIGHTS = """
@@ -48,14 +48,14 @@ CREATE FUNCTION catalog_note_delegates_of_rights() RETURNS trigger LANGUAGE plpg
 BEGIN
     IF TG_TABLE_NAME = 'guardian_groupobjectpermission' THEN
         PERFORM catalog_keep_delegate(g.user_id, 'manager', f.object_pk::uuid, NULL)
-           FROM fresh f JOIN tenants_user_groups g ON g.group_id = f.group_id
+           FROM fresh f JOIN accounts_user_groups g ON g.group_id = f.group_id
            JOIN auth_permission d ON d.id = f.permission_id AND d.codename IN {deeds}
            JOIN django_content_type c ON c.id = f.content_type_id AND c.app_label = 'tenants' AND c.model = 'tenant';
     ELSIF TG_TABLE_NAME = 'auth_group_permissions' THEN
         PERFORM catalog_keep_delegate(g.user_id, 'staff', NULL, NULL)
-           FROM fresh f JOIN tenants_user_groups g ON g.group_id = f.group_id
+           FROM fresh f JOIN accounts_user_groups g ON g.group_id = f.group_id
            JOIN auth_permission d ON d.id = f.permission_id AND d.codename IN {deeds};
-    ELSIF TG_TABLE_NAME = 'tenants_user_user_permissions' THEN
+    ELSIF TG_TABLE_NAME = 'accounts_user_user_permissions' THEN
         PERFORM catalog_keep_delegate(f.user_id, 'staff', NULL, NULL)
            FROM fresh f JOIN auth_permission d ON d.id = f.permission_id AND d.codename IN {deeds};
     ELSE
@@ -68,8 +68,8 @@ REVOKE ALL ON FUNCTION catalog_note_delegates_of_rights() FROM PUBLIC;
 TABLES = {
     "guardian_groupobjectpermission": ("INSERT", "UPDATE"),
     "auth_group_permissions": ("INSERT", "UPDATE"),
-    "tenants_user_user_permissions": ("INSERT", "UPDATE"),
-    "tenants_user": ("INSERT",),
+    "accounts_user_user_permissions": ("INSERT", "UPDATE"),
+    "accounts_user": ("INSERT",),
 }
 TRIGGER = """
 CREATE TRIGGER rights_note_delegates_{when} AFTER {event} ON {table} REFERENCING NEW TABLE AS fresh
@@ -80,7 +80,7 @@ NO_TRIGGER = "DROP TRIGGER rights_note_delegates_{when} ON {table};\n"
 ALIVE_SINCE = """
 CREATE FUNCTION catalog_acted_since(q catalog_accessrequest, person uuid) RETURNS boolean LANGUAGE sql STABLE
     SET search_path = public, pg_temp AS $$
-    SELECT EXISTS (SELECT FROM tenants_user a WHERE a.id = q.requested_by_id AND a.service_of_id IS NOT NULL) AND (
+    SELECT EXISTS (SELECT FROM accounts_user a WHERE a.id = q.requested_by_id AND a.service_of_id IS NOT NULL) AND (
         EXISTS (SELECT FROM tenants_personalaccesstoken t
                  WHERE t.user_id = q.requested_by_id AND t.issued_by_id = person
                    AND least(t.revoked_at, t.expires_at) >= q.created_at)

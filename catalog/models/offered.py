@@ -11,10 +11,11 @@ from django.db.models import GeneratedField, Q, UniqueConstraint
 from django.utils.timezone import now
 from django.utils.translation import gettext_lazy as _
 
+from accounts.models import User
 from catalog.querysets import VISIBLE_LIFECYCLES, CatalogModelQuerySet
 from catalog.search import SearchLexemes
 from core.ids import uuid7
-from tenants.models import DataClass, User
+from tenants.models import DataClass
 
 PUBLIC_NAME = RegexValidator(
     r"^[a-z0-9][a-z0-9._-]*$", _("Lower-case letters, digits, dots, hyphens and underscores only.")

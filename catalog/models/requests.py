@@ -10,13 +10,14 @@ from django.db.models import CheckConstraint, F, Index, Q, UniqueConstraint
 from django.utils.timezone import now
 from django.utils.translation import gettext_lazy as _
 
+from accounts.models import User
+from accounts.roles import REVIEWERS, StaffRole
 from catalog.models.offered import CatalogModel
 from catalog.querysets import AccessRequestQuerySet, GrantQuerySet
 from core.errors import Conflict
 from core.ids import uuid7
-from tenants.models import ApiKey, DataClass, Project, User
-from tenants.roles import REVIEWERS, StaffRole
-from tenants.scoping import TenantOwned
+from core.tenant_managers import TenantOwned
+from tenants.models import ApiKey, DataClass, Project
 
 NO_FACTS = models.Value({}, models.JSONField())
 

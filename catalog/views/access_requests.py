@@ -5,6 +5,7 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import Any
 
+from accounts.permissions import signed_in
 from django.contrib import messages
 from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
@@ -27,7 +28,7 @@ from core.choices import pick_field
 from core.counting import count_of
 from core.keyset import keyset_page
 from tenants.models import ApiKey, DataClass, Project
-from tenants.permissions import require_somewhere, signed_in
+from tenants.permissions import require_somewhere
 from tenants.views.mixins import PartialMixin, TenantPageMixin, TenantScopedMixin
 
 PAGE_SIZE = 25

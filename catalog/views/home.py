@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
+from accounts.permissions import signed_in
 from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.views.generic import TemplateView
@@ -13,7 +14,7 @@ from billing.costs import today_of, total_spend
 from catalog import telling
 from catalog.models import AccessRequest
 from tenants.models import ApiKey
-from tenants.permissions import projects_where, signed_in
+from tenants.permissions import projects_where
 from tenants.views.mixins import TenantPageMixin
 
 MOST_ROWS = 8

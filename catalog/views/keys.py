@@ -8,6 +8,7 @@ from typing import Any
 from urllib.parse import urlencode
 from uuid import UUID
 
+from accounts.permissions import require, signed_in
 from django.contrib import messages
 from django.core.exceptions import ValidationError
 from django.db.models import QuerySet
@@ -19,6 +20,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 from django.views.generic import DetailView, TemplateView
 
+from accounts.models import User
 from billing.costs import spend_by_key, today_of
 from catalog.forms import ClaimForm
 from catalog.models import CatalogModel
@@ -26,8 +28,7 @@ from core.keyset import keyset_page
 from core.rate_limits import limit_rate
 from tenants.actions import claim_api_key, revoke_api_key
 from tenants.emergency import emergency_of
-from tenants.models import ApiKey, User
-from tenants.permissions import require, signed_in
+from tenants.models import ApiKey
 from tenants.views.mixins import PartialMixin, TenantScopedMixin
 
 PAGE_SIZE = 25

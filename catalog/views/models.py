@@ -7,6 +7,7 @@ from decimal import Decimal
 from time import monotonic
 from typing import Any
 
+from accounts.permissions import signed_in
 from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils.translation import gettext as _
@@ -20,7 +21,6 @@ from catalog.models import CatalogModel
 from catalog.prices import list_prices
 from core.keyset import keyset_page
 from tenants.models import DataClass, Project
-from tenants.permissions import signed_in
 from tenants.views.mixins import PartialMixin, TenantPageMixin
 
 TABS = ("overview", "prices", "policy", "versions", "use")

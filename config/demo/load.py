@@ -19,6 +19,9 @@ from django.conf import settings
 from django.core.management import call_command
 from django.db import transaction
 
+import audit
+from accounts.actions import make_staff
+from accounts.models import User
 from billing.demo_rule import DEMO_TENANTS
 from billing.periods import post_cost_lines
 from billing.prices import publish_prices
@@ -27,8 +30,8 @@ from config.demo.people import HIGHEST_DATA_CLASS, PEOPLE, DemoPerson
 from core.secrets import digest
 from deployments.actions import add_cluster, create_deployment
 from deployments.models import Cluster, Deployment
-from tenants import actions, audit
-from tenants.models import DataClass, PersonalAccessToken, Project, Tenant, User
+from tenants import actions
+from tenants.models import DataClass, PersonalAccessToken, Project, Tenant
 
 Say = Callable[[str], object]
 
@@ -88,7 +91,7 @@ def load_people() -> None:
         user, _ = User.objects.get_or_create(email=person.email, defaults={"name": person.name})
         if person.tenant is None:
             if person.role not in user.staff_roles:
-                actions.make_staff(user, person.role, by=None)
+                make_staff(user, person.role, by=None)
         else:
             actions.add_member(Tenant.objects.get(slug=person.tenant), user, person.role, by=None)
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from accounts.roles import StaffRole
 from tenants.models import DataClass
-from tenants.roles import Role, StaffRole
+from tenants.roles import Role
 
 STAFF_DOMAIN = "platform.example"
 

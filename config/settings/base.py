@@ -52,7 +52,11 @@ INSTALLED_APPS = [
     "guardian",
     "rest_framework",
     "core",
+    "audit",
+    "accounts",
     "tenants",
+    "directory",
+    "privacy",
     "billing",
     "catalog",
     "deployments",
@@ -71,18 +75,18 @@ MIDDLEWARE = [
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
-    "tenants.session_middleware.SessionSeenMiddleware",
+    "accounts.session_middleware.SessionSeenMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "config.request_log.RequestLogMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
     "tenants.middleware.RequestContextMiddleware",
     "tenants.middleware.ScopeMiddleware",
-    "tenants.staff_reads.StaffReadMiddleware",
-    "tenants.session_middleware.LocalSessionMiddleware",
-    "tenants.oidc.middleware.ProviderSessionMiddleware",
+    "audit.staff_reads.StaffReadMiddleware",
+    "accounts.session_middleware.LocalSessionMiddleware",
+    "directory.oidc.middleware.ProviderSessionMiddleware",
     "tenants.middleware.RefusalMiddleware",
-    "tenants.session_middleware.SecondFactorGate",
+    "accounts.session_middleware.SecondFactorGate",
     "axes.middleware.AxesMiddleware",
 ]
 
@@ -117,12 +121,12 @@ if pool_size := env_int("DATABASE_POOL_SIZE", 0):
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 # Identity
-AUTH_USER_MODEL = "tenants.User"
+AUTH_USER_MODEL = "accounts.User"
 AUTHENTICATION_BACKENDS = [
-    "tenants.lockout.LockoutBackend",
-    "tenants.permissions.StaffPermissionBackend",
+    "accounts.lockout.LockoutBackend",
+    "accounts.permissions.StaffPermissionBackend",
     "tenants.permissions.RolePermissionBackend",
-    "tenants.oidc.backend.ProviderBackend",
+    "directory.oidc.backend.ProviderBackend",
 ]
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.Argon2PasswordHasher"]
 AUTH_PASSWORD_VALIDATORS = [
@@ -141,7 +145,7 @@ STAFF_SECOND_FACTOR = env_choice(
 APPROVALS_NEED_SECOND_FACTOR = env_bool("APPROVALS_NEED_SECOND_FACTOR", False)
 
 # Lockout (django-axes): of an address at one place, and, much later, of an address wherever it is tried.
-AXES_HANDLER = "tenants.lockout.LockoutHandler"
+AXES_HANDLER = "accounts.lockout.LockoutHandler"
 AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"], ["username"]]
 AXES_FAILURE_LIMIT = env_int("LOCKOUT_FAILURES", 5, minimum=1)
 LOCKOUT_FAILURES_ANYWHERE = env_int("LOCKOUT_FAILURES_ANYWHERE", 50, minimum=1)
@@ -149,9 +153,9 @@ AXES_COOLOFF_TIME = timedelta(minutes=env_int("LOCKOUT_MINUTES", 15, minimum=1))
 AXES_RESET_COOL_OFF_ON_FAILURE_DURING_LOCKOUT = False
 AXES_RESET_ON_SUCCESS = True
 AXES_USERNAME_FORM_FIELD = "username"
-AXES_USERNAME_CALLABLE = "tenants.lockout.address_tried"
+AXES_USERNAME_CALLABLE = "accounts.lockout.address_tried"
 AXES_CLIENT_IP_CALLABLE = "core.client_address.caller_place"
-AXES_LOCKOUT_CALLABLE = "tenants.lockout.locked_out"
+AXES_LOCKOUT_CALLABLE = "accounts.lockout.locked_out"
 AXES_DISABLE_ACCESS_LOG = True  # the audit trail says who signed in
 AXES_ENABLE_ADMIN = AXES_VERBOSE = False
 AXES_SENSITIVE_PARAMETERS = ["username", "next", "csrfmiddlewaretoken", "code"]
@@ -181,7 +185,7 @@ SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = not IS_LOOPBACK
 SESSION_COOKIE_HTTPONLY = True
 SESSION_COOKIE_SAMESITE = "Lax"
 SESSION_COOKIE_AGE = env_seconds("SESSION_SECONDS", 12 * 3600)
-SESSION_ENGINE = "tenants.session_store"
+SESSION_ENGINE = "accounts.session_store"
 _HOST_ONLY = "" if IS_LOOPBACK else "__Host-"  # browsers then want Secure and Path=/, and take no Domain
 SESSION_COOKIE_NAME = f"{_HOST_ONLY}qm_session"
 CSRF_COOKIE_NAME = f"{_HOST_ONLY}qm_csrf"
@@ -320,13 +324,13 @@ CONFIG_POLL_LIMIT = env_int("CONFIG_POLL_LIMIT", 4, minimum=1)  # gateways waiti
 # HTTP API
 REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": [
-        "tenants.oidc.bearer.ProviderTokenAuthentication",
-        "tenants.authentication.TokenAuthentication",
+        "directory.oidc.bearer.ProviderTokenAuthentication",
+        "tenants.token_authentication.TokenAuthentication",
         "rest_framework.authentication.SessionAuthentication",
     ],
     "DEFAULT_PERMISSION_CLASSES": [
         "tenants.api.permissions.SignedIn",
-        "tenants.authentication.TokenHasScope",
+        "tenants.token_authentication.TokenHasScope",
     ],
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
     "DEFAULT_PARSER_CLASSES": ["core.parsers.StorableJSONParser"],

@@ -22,7 +22,8 @@ class Migration(migrations.Migration):
     dependencies = [
         ("catalog", "0008_four_eyes_of_programs"),
         ("deployments", "0002_clusters_are_tested_and_drift_is_shown"),
-        ("tenants", "0020_sessions_by_subject"),
+        ("tenants", "0002_rules_of_rows"),
+        ("audit", "0002_append_only"),
     ]
 
     operations = [

@@ -15,9 +15,10 @@ from uuid import UUID
 from django.core.exceptions import ValidationError
 from django.utils.translation import gettext as _
 
-from tenants.models import ApiKey, Membership, Tenant, User
+from accounts.models import User
+from accounts.people import lock_person
+from tenants.models import ApiKey, Membership, Tenant
 from tenants.revision import raise_revision
-from tenants.suspension import hold_person
 
 END: Final = "end"  # the choice to revoke, withdraw or let go
 Choice = str  # END, or the id of the membership of who takes over
@@ -117,7 +118,7 @@ def _hold_people(user: User, tenant: Tenant, choices: Mapping[str, Choice]) -> N
     chosen = [choice for choice in choices.values() if _is_uuid(choice)]
     new_owners = Membership.objects.in_tenant(tenant).filter(pk__in=chosen).values_list("user", flat=True)
     for person in User.objects.filter(pk__in={user.pk, *new_owners}).order_by("pk"):
-        hold_person(person)
+        lock_person(person)
 
 
 def _is_uuid(text: str) -> bool:
@@ -139,7 +140,7 @@ def _new_owner(provider: Provider, user: User, tenant: Tenant, choice: Choice) -
         new_owner = members.exclude(user=user).filter(pk=choice).first()
     except (ValidationError, ValueError):
         new_owner = None
-    if new_owner is None or not hold_person(new_owner.user):
+    if new_owner is None or not lock_person(new_owner.user):
         raise ValidationError(_("Choose an active member of %(tenant)s.") % {"tenant": tenant})
     if problem := provider.problem_with(new_owner.user, user, tenant):
         raise ValidationError(problem)

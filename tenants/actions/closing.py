@@ -15,13 +15,14 @@ from django.db.models import QuerySet
 from django.utils.timezone import now
 from django.utils.translation import gettext as _
 
+import audit
+from accounts.models import User
+from accounts.permissions import require
 from core.errors import Conflict
 from core.names import read_field
-from tenants import audit
 from tenants.actions.keys import stop_key
 from tenants.actions.tokens import stop_token
-from tenants.models import ApiKey, Invitation, PersonalAccessToken, Tenant, TenantClosing, User
-from tenants.permissions import require
+from tenants.models import ApiKey, Invitation, PersonalAccessToken, Tenant, TenantClosing
 from tenants.revision import raise_revision
 from tenants.signals import tenant_closed
 from tenants.standing import check_not_closed, lock_tenant, why_not_active

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import Final
+from typing import Any, Final
 from uuid import UUID
 
 from django.core.exceptions import PermissionDenied, ValidationError
@@ -12,15 +12,18 @@ from django.http import HttpRequest
 from django.utils.timezone import now
 from django.utils.translation import gettext as _
 
+import audit
+from accounts.models import User
+from accounts.permissions import require
+from accounts.second_factor import require_second_factor
+from accounts.sessions import digest_of_session
 from core.context import current_origin
 from core.errors import Conflict
 from core.names import read_line
-from tenants import audit, tasks
-from tenants.models import EmergencyAccess, Tenant, User
+from core.scope import platform_scope
+from tenants import tasks
+from tenants.models import EmergencyAccess, Tenant
 from tenants.models.emergency import SHORTEST_REASON
-from tenants.permissions import require
-from tenants.second_factor import require_second_factor
-from tenants.sessions import digest_of_session
 from tenants.standing import lock_tenant, why_not_active
 
 LENGTHS: Final = (15, 60, 240)  # minutes
@@ -95,6 +98,13 @@ def end_emergency_access(pk: UUID | str, *, by: User) -> EmergencyAccess:
         raise PermissionDenied(_("Who opened emergency access ends it. To stop them, take their staff role."))
     _end(access, by=by, because="by hand")
     return access
+
+
+def end_at_sign_out(sender: Any, request: HttpRequest, user: User | None, **kwargs: Any) -> None:
+    """Receive Django's `user_logged_out`: what somebody of the staff opened in this session ends with it."""
+    if user is not None and user.is_staff:
+        with platform_scope("emergency access ends with its session"):
+            end_with_session(request, by=user)
 
 
 def end_with_session(request: HttpRequest, *, by: User) -> None:

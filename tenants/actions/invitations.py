@@ -13,13 +13,15 @@ from django.db import IntegrityError, transaction
 from django.utils.timezone import now
 from django.utils.translation import gettext as _
 
+import audit
+from accounts.models import Source, User
 from core.addresses import read_mail_address
 from core.errors import Conflict
 from core.ids import uuid7
 from core.names import read_field
 from core.scope import platform_scope
 from core.secrets import INVITATION, digest, looks_like
-from tenants import audit, tasks
+from tenants import tasks
 from tenants.actions.members import (
     lock_members_of,
     may_give,
@@ -28,7 +30,7 @@ from tenants.actions.members import (
     require_may_give,
 )
 from tenants.invitation_mail import link_secret
-from tenants.models import Invitation, Membership, Source, Tenant, User
+from tenants.models import Invitation, Membership, Tenant
 from tenants.roles import ROLE_PERMISSIONS, Role
 from tenants.standing import check_not_closed, require_active
 

@@ -13,15 +13,18 @@ from django.db import transaction
 from django.utils.timezone import now
 from django.utils.translation import gettext as _
 
+import audit
+from accounts.models import User
+from accounts.people import lock_person
+from accounts.permissions import require
 from core.errors import Conflict
 from core.secrets import digest, new_key_secret, visible_prefix
-from tenants import audit
 from tenants.emergency import emergency_of
-from tenants.models import ApiKey, Project, Tenant, User
-from tenants.permissions import forget_deeds, require
+from tenants.models import ApiKey, Project, Tenant
+from tenants.permissions import forget_deeds
 from tenants.revision import raise_revision
 from tenants.standing import check_active, require_active
-from tenants.suspension import hold_person, require_held
+from tenants.suspension import require_held
 
 
 @transaction.atomic
@@ -141,7 +144,7 @@ def stop_key(key: ApiKey, *, actor: User | None, reason: str = "") -> None:
 
 def _require_may_hold(account: User, project: Project) -> None:
     """Raise PermissionDenied unless a service account may hold keys of `project`, and holds them to commit."""
-    is_active = hold_person(account)
+    is_active = lock_person(account)
     forget_deeds(account)
     if not is_active or not account.has_perm("tenants.claim_key", project):
         words = {"account": account, "project": project}

@@ -16,12 +16,14 @@ from django.db.models import Q
 from django.utils.timezone import now
 from django.utils.translation import gettext as _
 
+import audit
+from accounts.models import Source, User
+from accounts.permissions import require
 from core.errors import Conflict
-from tenants import audit
 from tenants.actions import belongings
 from tenants.actions.tokens import revoke_tokens_issued_by
-from tenants.models import Invitation, Membership, Source, Tenant, User
-from tenants.permissions import deeds_in, require
+from tenants.models import Invitation, Membership, Tenant
+from tenants.permissions import deeds_in
 from tenants.role_groups import give_tenant_role, take_tenant_role
 from tenants.roles import ROLE_PERMISSIONS, Role
 from tenants.standing import check_active, check_not_closed
@@ -187,7 +189,9 @@ def place_member(
         changes={"role": (before[0], role), "source": (before[1], source)},
         **details,
     )
-    if source == Source.PERSON:  # a rule looks at all tenants of its person together (tenants/group_rules.py)
+    if (
+        source == Source.PERSON
+    ):  # a rule looks at all tenants of its person together (directory/group_rules.py)
         because = _("Their role in %(tenant)s is %(role)s now.")
         words = {"tenant": tenant, "role": Role(role).label.lower()}
         follow_role(user, tenant, was_holder=before[0] in HOLDERS, because=because % words, by=actor)

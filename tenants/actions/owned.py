@@ -8,11 +8,12 @@ from django.db.models import QuerySet
 from django.utils.timezone import now
 from django.utils.translation import gettext as _
 
-from tenants import audit
+import audit
+from accounts.models import User
 from tenants.actions.belongings import SHOWN, Belonging, Belongings
 from tenants.actions.keys import stop_key
 from tenants.actions.tokens import stop_token
-from tenants.models import ApiKey, PersonalAccessToken, Project, Tenant, User
+from tenants.models import ApiKey, PersonalAccessToken, Project, Tenant
 
 
 class Keys:

@@ -10,14 +10,16 @@ from django.db import transaction
 from django.utils.timezone import now
 from django.utils.translation import gettext as _
 
+import audit
+from accounts import sessions
+from accounts.models import User
+from accounts.permissions import require
 from core.errors import Conflict
 from core.scope import platform_scope
-from tenants import audit, sessions, suspension
-from tenants.actions.due_rules import note_rules_due
-from tenants.models import ApiKey, DirectoryPerson, Membership, Tenant, User
-from tenants.permissions import require
+from tenants import suspension
+from tenants.models import ApiKey, Membership, Tenant
 from tenants.roles import Role
-from tenants.signals import Stake
+from tenants.signals import Stake, person_access_changed
 
 log = structlog.get_logger(__name__)
 
@@ -53,7 +55,7 @@ def deactivate_person(user: User, *, by: User | None, because: str) -> bool:
         ended = sessions.end_sessions(row)
         suspended = suspension.suspend_access(row, tenant=None, because=because, by=by)
         if was_active:
-            _note_change(row)
+            person_access_changed.send(User, user=row, is_active=False, reason=because)
             left_alone = [tenant.slug for tenant in tenants_without_owner_but(row)]
             audit.record(
                 "person.deactivated",
@@ -92,9 +94,8 @@ def reactivate_person(user: User, *, by: User | None, because: str) -> bool:
         if was_inactive:
             row.is_active = True
             row.save(update_fields=["is_active"])
-            _note_change(row)
             restored = suspension.restore_access(row, tenant=None, by=by)
-            note_rules_due([row.pk], because=because)
+            person_access_changed.send(User, user=row, is_active=True, reason=because)
             audit.record("person.reactivated", actor=by, subject=row, because=because, restored=restored)
     user.is_active = True
     return was_inactive
@@ -142,14 +143,10 @@ def tenants_without_owner_but(user: User) -> list[Tenant]:
 def _find(user: User, by: User | None) -> User:
     """The locked row of `user`, if `by` may decide whether they are let in."""
     if by is not None:
-        require(by, "tenants.manage_people")
+        require(by, "accounts.manage_people")
         if by.pk == user.pk:
             raise PermissionDenied("You cannot decide this about yourself; another operator can.")
     row = User.objects.select_for_update(no_key=True).get(pk=user.pk)
     if row.is_superuser and (by is None or not by.is_superuser):
         raise PermissionDenied("Only a superuser decides whether a superuser is let in.")
     return row
-
-
-def _note_change(user: User) -> None:
-    DirectoryPerson.objects.filter(user=user).update(changed_at=now())

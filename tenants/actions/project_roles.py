@@ -9,10 +9,11 @@ from django.core.exceptions import ValidationError
 from django.db import transaction
 from django.utils.translation import gettext as _
 
+import audit
+from accounts.models import User
 from core.errors import Conflict
-from tenants import audit
 from tenants.actions.members import lock_members_of, require_manager
-from tenants.models import Membership, Project, ProjectRole, User
+from tenants.models import Membership, Project, ProjectRole
 from tenants.role_groups import give_project_role, take_project_role
 from tenants.roles import NEVER_NARROWED, PROJECT_ROLES, Role
 from tenants.standing import check_active

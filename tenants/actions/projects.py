@@ -5,14 +5,15 @@ from __future__ import annotations
 from typing import Any, Final
 from uuid import UUID
 
+from accounts.permissions import require
 from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
 from django.utils.translation import gettext as _
 
+import audit
+from accounts.models import User
 from core.errors import Conflict
-from tenants import audit
-from tenants.models import Membership, Project, Tenant, User
-from tenants.permissions import require
+from tenants.models import Membership, Project, Tenant
 from tenants.standing import require_active
 
 CHANGEABLE: Final = ("name", "cost_centre", "owner")

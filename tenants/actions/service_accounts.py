@@ -10,9 +10,10 @@ from django.db import transaction
 from django.utils.text import slugify
 from django.utils.translation import gettext as _
 
+import audit
+from accounts.models import Source, User
 from core.errors import Conflict
 from core.names import read_field
-from tenants import audit
 from tenants.actions import belongings
 from tenants.actions.members import (
     end_membership,
@@ -21,7 +22,7 @@ from tenants.actions.members import (
     require_manager,
     require_may_give,
 )
-from tenants.models import Membership, Source, Tenant, User
+from tenants.models import Membership, Tenant
 from tenants.roles import Role
 from tenants.standing import check_not_closed, require_active
 from tenants.suspension import restore_access, suspend_access

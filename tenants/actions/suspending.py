@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from uuid import UUID
 
+from accounts.permissions import require
 from django.db import transaction
 from django.utils.timezone import now
 from django.utils.translation import gettext as _
 
+import audit
+from accounts.models import User
 from core.errors import Conflict
 from core.names import read_field
-from tenants import audit
-from tenants.models import Tenant, TenantClosing, User
-from tenants.permissions import require
+from tenants.models import Tenant, TenantClosing
 from tenants.revision import raise_revision
 from tenants.signals import tenant_suspended
 from tenants.standing import check_active, lock_tenant

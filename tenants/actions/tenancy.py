@@ -6,17 +6,18 @@ import re
 from typing import Any, Final
 from uuid import UUID
 
+from accounts.permissions import require
 from django.core.exceptions import PermissionDenied, ValidationError
 from django.db import IntegrityError, transaction
 from django.utils.translation import gettext as _
 
+import audit
+from accounts.models import User
 from core.errors import Conflict
 from core.letters import foreign_to_names
 from core.local_days import zones_to_choose
 from core.look_alikes import skeleton
-from tenants import audit
-from tenants.models import DataClass, Limit, Tenant, User
-from tenants.permissions import require
+from tenants.models import DataClass, Limit, Tenant
 from tenants.revision import raise_revision
 from tenants.role_groups import role_group
 from tenants.roles import Role

@@ -12,12 +12,14 @@ from django.db import transaction
 from django.utils.timezone import now
 from django.utils.translation import gettext as _
 
+import audit
+from accounts.models import User
+from accounts.permissions import require
 from core.errors import Conflict
 from core.names import read_field
 from core.secrets import PERSONAL_TOKEN, digest, new_secret, visible_prefix
-from tenants import audit
-from tenants.models import PersonalAccessToken, Tenant, User
-from tenants.permissions import forget_deeds, require
+from tenants.models import PersonalAccessToken, Tenant
+from tenants.permissions import forget_deeds
 from tenants.roles import TokenScope
 from tenants.standing import require_active
 from tenants.suspension import tokens_issued_by

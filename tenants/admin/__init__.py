@@ -1,11 +1,7 @@
-"""Operators' pages: people, tenants, keys, limits, the audit trail. Every module here is one of their rooms."""
+"""Operators' pages about tenants, keys, limits and tokens. Every module here is one of their rooms."""
 
 from importlib import import_module
 from pkgutil import iter_modules
-
-from tenants.admin.base import LookAdmin, LookOnly, go_to
-
-__all__ = ["LookAdmin", "LookOnly", "go_to"]
 
 for _found in iter_modules(__path__):
     import_module(f"{__name__}.{_found.name}")

@@ -8,7 +8,7 @@ from django.utils.html import format_html
 from django.utils.translation import gettext_lazy as _
 from unfold.decorators import display
 
-from tenants.admin.base import LookAdmin
+from accounts.admin.base import LookAdmin
 from tenants.models import TenantClosing
 
 

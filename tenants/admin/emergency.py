@@ -18,16 +18,16 @@ from unfold.decorators import action, display
 from unfold.forms import BaseDialogForm
 from unfold.widgets import UnfoldAdminRadioSelectWidget, UnfoldAdminTextareaWidget
 
+from accounts.admin.base import LookAdmin, go_to
+from accounts.permissions import require, signed_in
+from accounts.second_factor import has_authenticator
 from core.context import current_origin
 from core.errors import Conflict
 from tenants.actions import open_emergency_access, review_emergency_access
 from tenants.actions.emergency import LENGTHS, LONGEST_TEXT
-from tenants.admin.base import LookAdmin, go_to
 from tenants.emergency_mail import owners_of
 from tenants.models import EmergencyAccess, Tenant
 from tenants.models.emergency import SHORTEST_REASON
-from tenants.permissions import require, signed_in
-from tenants.second_factor import has_authenticator
 
 WORDS = {15: _("15 minutes"), 60: _("1 hour"), 240: _("4 hours")}
 
@@ -158,7 +158,7 @@ class EmergencyAccessAdmin(LookAdmin):
 
     @display(description=_("What was done by it"))
     def deeds(self, access: EmergencyAccess) -> str:
-        trail = reverse("admin:tenants_auditentry_changelist")
+        trail = reverse("admin:audit_auditentry_changelist")
         return format_html(
             '<a class="underline" href="{}?emergency={}">{}</a>',
             trail,

@@ -12,8 +12,8 @@ from unfold.enums import ActionVariant
 from unfold.forms import BaseDialogForm
 from unfold.widgets import UnfoldAdminTextInputWidget
 
+from accounts.admin.base import LookAdmin
 from tenants.actions import revoke_api_key
-from tenants.admin.base import LookAdmin
 from tenants.models import ApiKey, Limit
 
 

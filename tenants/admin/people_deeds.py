@@ -14,6 +14,9 @@ from unfold.enums import ActionVariant
 from unfold.forms import BaseDialogForm
 from unfold.widgets import UnfoldAdminTextInputWidget
 
+from accounts.admin.base import go_to
+from accounts.models import User
+from accounts.permissions import signed_in
 from core.errors import Conflict
 from tenants.actions.people import (
     accounts_answered_for,
@@ -22,9 +25,6 @@ from tenants.actions.people import (
     tenants_without_owner_but,
     what_ends_for,
 )
-from tenants.admin.base import go_to
-from tenants.models import User
-from tenants.permissions import signed_in
 
 
 class DeactivateForm(BaseDialogForm):  # type: ignore[misc]
@@ -63,7 +63,7 @@ class PeopleDeeds:
     """For the page of a person: deactivate and reactivate."""
 
     def has_people_permission(self, request: HttpRequest, object_id: object = None) -> bool:
-        return bool(request.user.has_perm("tenants.manage_people"))
+        return bool(request.user.has_perm("accounts.manage_people"))
 
     @action(
         description=_("Deactivate"),
@@ -120,7 +120,7 @@ class PeopleDeeds:
             messages.error(request, str(refused))
         else:
             messages.success(request, done % {"person": person})
-        return go_to("admin:tenants_user_change", object_id)
+        return go_to("admin:accounts_user_change", object_id)
 
 
 def _unfit(request: HttpRequest, person: User | None) -> set[str]:

@@ -20,13 +20,13 @@ from unfold.enums import ActionVariant
 from unfold.forms import BaseDialogForm
 from unfold.widgets import UnfoldAdminTextareaWidget
 
+from accounts.admin.base import LookAdmin, LookOnly
+from accounts.permissions import require, signed_in
 from core.errors import Conflict
 from tenants.actions import change_tenant, resume_tenant, suspend_tenant
-from tenants.admin.base import LookAdmin, LookOnly
 from tenants.admin.emergency import EmergencyDeeds
 from tenants.admin.tenant_forms import NewTenantForm, TenantForm, create_with_owner
 from tenants.models import Membership, Project, Tenant
-from tenants.permissions import require, signed_in
 from tenants.signals import stakes_of
 
 ROWS_SHOWN = 25  # of a tenant's projects and members, on its page
@@ -196,7 +196,7 @@ class TenantAdmin(EmergencyDeeds, LookAdmin):
             "opts": self.opts, "title": title, "form": form, "button": button, "hint": hint,
             "back": reverse("admin:tenants_tenant_changelist"),
         }  # fmt: skip
-        return render(request, "admin/tenants/form.html", context, status=422 if form.is_bound else 200)
+        return render(request, "admin/accounts/form.html", context, status=422 if form.is_bound else 200)
 
 
 @admin.register(Project)

@@ -9,11 +9,12 @@ from django.core.exceptions import ValidationError
 from django.utils.translation import gettext_lazy as _
 from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
 
+from accounts.models import User
 from core.addresses import AddressFormField
 from core.errors import Conflict
 from core.local_days import zones_to_choose
 from tenants.actions import create_tenant
-from tenants.models import DataClass, Tenant, User
+from tenants.models import DataClass, Tenant
 
 
 def _text(

@@ -9,8 +9,8 @@ from unfold.decorators import action, display
 from unfold.enums import ActionVariant
 from unfold.forms import BaseDialogForm
 
+from accounts.admin.base import LookAdmin
 from tenants.actions import revoke_personal_access_token
-from tenants.admin.base import LookAdmin
 from tenants.models import PersonalAccessToken
 
 

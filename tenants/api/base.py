@@ -13,16 +13,17 @@ from drf_spectacular.extensions import OpenApiAuthenticationExtension
 from rest_framework import serializers
 from rest_framework.request import Request
 
+from accounts.models import User
 from core.scope import current_scope
-from tenants.models import Membership, Tenant, User
+from core.tenant_managers import TenantOwned
+from tenants.models import Membership, Tenant
 from tenants.roles import TokenScope
-from tenants.scoping import TenantOwned
 
 
 class TokenScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]
     """How the schema describes personal access tokens."""
 
-    target_class = "tenants.authentication.TokenAuthentication"
+    target_class = "tenants.token_authentication.TokenAuthentication"
     name = "personalAccessToken"
 
     def get_security_definition(self, auto_schema: Any) -> dict[str, str]:
@@ -52,7 +53,9 @@ def peek(request: Request, name: str) -> Any:
 class VisibleMixin:
     """Gives a viewset only the rows its user may see; what is not visible answers 404."""
 
-    token_scope: TokenScope | None = None  # what a token needs to change something (tenants.authentication)
+    token_scope: TokenScope | None = (
+        None  # what a token needs to change something (tenants.token_authentication)
+    )
     model: Any
     request: Any
 

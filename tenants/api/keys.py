@@ -14,12 +14,13 @@ from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from accounts.models import User
+from accounts.permissions import require, signed_in
 from core.rate_limits import limit_rate
 from tenants.actions import claim_api_key, revoke_api_key
 from tenants.actions.keys import require_claimable
 from tenants.api.base import InProjectFilter, VisibleMixin, service_account_of
-from tenants.models import ApiKey, Project, Tenant, User
-from tenants.permissions import require, signed_in
+from tenants.models import ApiKey, Project, Tenant
 from tenants.roles import TokenScope
 
 

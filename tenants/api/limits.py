@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from accounts.permissions import require, signed_in
 from django.db.models import QuerySet
 from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema
 from rest_framework import serializers, viewsets
@@ -15,7 +16,6 @@ from tenants.actions import set_limits
 from tenants.api.base import InProjectFilter, VisibleMixin
 from tenants.limits import binding_limits, models_of
 from tenants.models import ApiKey, Limit, Project, Tenant
-from tenants.permissions import require, signed_in
 from tenants.standing import check_active
 
 

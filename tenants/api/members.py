@@ -13,6 +13,9 @@ from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from accounts.idempotency import once
+from accounts.models import Source
+from accounts.permissions import require, signed_in
 from core.rate_limits import limit_rate
 from tenants.actions import (
     change_role,
@@ -34,9 +37,7 @@ from tenants.actions.members import (
 )
 from tenants.api.base import InTenantFilter, VisibleMixin, named_tenant, peek
 from tenants.api.fields import AddressSerializerField
-from tenants.idempotency import once
-from tenants.models import Invitation, Membership, Source, Tenant
-from tenants.permissions import require, signed_in
+from tenants.models import Invitation, Membership, Tenant
 from tenants.roles import PROJECT_ROLE_CHOICES, Role, TokenScope
 from tenants.standing import check_active, check_not_closed
 

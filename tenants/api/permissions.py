@@ -8,7 +8,7 @@ from rest_framework.permissions import BasePermission
 from rest_framework.request import Request
 
 from tenants.models import PersonalAccessToken
-from tenants.scope_of import enter_scope_of
+from tenants.request_scope import enter_scope_of
 
 
 class SignedIn(BasePermission):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from accounts.permissions import signed_in
 from django.db.models import F
 from drf_spectacular.utils import OpenApiResponse, extend_schema
 from rest_framework import serializers
@@ -14,7 +15,6 @@ from core.pagination import LINK, PLAIN_PAGE, PLAIN_PAGE_PARAMETERS, plain_page
 from tenants.actions import set_project_role
 from tenants.actions.members import require_manager
 from tenants.models import Membership, Project, ProjectRole
-from tenants.permissions import signed_in
 from tenants.roles import PROJECT_ROLES, Role
 from tenants.standing import check_active
 

@@ -12,6 +12,7 @@ from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from accounts.permissions import require, signed_in
 from tenants.actions import (
     change_project,
     change_tenant,
@@ -24,7 +25,6 @@ from tenants.api.fields import AddressSerializerField
 from tenants.api.limits import LIMITS_SCHEMA, SET_LIMITS_SCHEMA, project_limits
 from tenants.api.project_roles import ROLES_SCHEMA, SET_ROLE_SCHEMA, project_roles
 from tenants.models import DataClass, Membership, Project, Tenant
-from tenants.permissions import require, signed_in
 from tenants.roles import TokenScope
 from tenants.standing import check_active
 

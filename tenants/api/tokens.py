@@ -16,11 +16,12 @@ from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from accounts.models import User
+from accounts.permissions import signed_in
 from tenants.actions import issue_personal_access_token, revoke_personal_access_token
 from tenants.actions.tokens import Bearer, require_may_issue
 from tenants.api.base import InTenantFilter, VisibleMixin, service_account_of
-from tenants.models import PersonalAccessToken, Tenant, User
-from tenants.permissions import signed_in
+from tenants.models import PersonalAccessToken, Tenant
 from tenants.roles import TokenScope
 from tenants.standing import check_active
 

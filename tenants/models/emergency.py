@@ -10,11 +10,11 @@ from django.db.models import CheckConstraint, F, Index, Q
 from django.utils.timezone import now
 from django.utils.translation import gettext as _
 
+from accounts.models import User
 from core.ids import uuid7
 from core.names import LineField, one_line
-from tenants.models.people import User
+from core.tenant_managers import TenantOwned
 from tenants.querysets import EmergencyAccessQuerySet
-from tenants.scoping import TenantOwned
 
 LONGEST: Final = timedelta(hours=4)
 SHORTEST_REASON: Final = 10  # characters

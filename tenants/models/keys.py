@@ -11,14 +11,14 @@ from django.db.models.functions import Floor
 from django.utils.timezone import now
 from django.utils.translation import gettext_lazy as _
 
+from accounts.models import User
 from core.errors import Conflict
 from core.ids import uuid7
 from core.names import LineField, NameField, one_line
 from core.prefix import prefix_index
-from tenants.models.people import User
+from core.tenant_managers import TenantOwned
 from tenants.models.tenancy import Project
 from tenants.querysets import ApiKeyQuerySet
-from tenants.scoping import TenantOwned
 
 
 class ApiKey(TenantOwned):

@@ -9,15 +9,15 @@ from django.db.models import CheckConstraint, F, Q, UniqueConstraint
 from django.utils.timezone import now
 from django.utils.translation import gettext_lazy as _
 
+from accounts.models import Source, User
 from core.addresses import AddressField, is_address
 from core.ids import uuid7
 from core.names import LineField, NameField, SkeletonField, one_line
 from core.prefix import prefix_index
 from core.reading import Noted
-from tenants.models.people import Source, User
+from core.tenant_managers import TenantOwned
 from tenants.querysets import InvitationQuerySet, TenantListQuerySet
 from tenants.roles import Role
-from tenants.scoping import TenantOwned
 
 
 class DataClass(models.TextChoices):

@@ -11,12 +11,11 @@ from django.utils.translation import gettext as _
 from django.views.generic import TemplateView
 from django.views.generic.detail import SingleObjectMixin
 
+from accounts.permissions import signed_in
 from core.keyset import keyset_page
 from tenants.actions import end_emergency_access
 from tenants.models import EmergencyAccess
-from tenants.permissions import signed_in
-from tenants.views.audit import MayReadTrail
-from tenants.views.mixins import TenantScopedMixin
+from tenants.views.mixins import MayReadTrail, TenantScopedMixin
 
 PAGE_SIZE = 25
 

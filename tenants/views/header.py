@@ -9,8 +9,9 @@ from django.db import DatabaseError
 from django.db.models import Q
 from django.http import HttpRequest
 
+from accounts.models import User
 from core.scope import person_scope, scoped
-from tenants.models import Tenant, User
+from tenants.models import Tenant
 
 MOST_TENANTS: Final = 20  # that the switcher lists; the others are found by searching
 MOST_BANNERS: Final = 3

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from accounts.permissions import signed_in
 from django.conf import settings
 from django.contrib import messages
 from django.contrib.auth import login
@@ -19,6 +20,8 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.generic import DetailView, TemplateView
 
+from accounts.models import User
+from accounts.views.half_signed_in import LOCAL_BACKEND
 from core.client_address import caller_place
 from core.errors import Conflict
 from core.rate_limits import limit_rate
@@ -33,9 +36,7 @@ from tenants.actions import (
 from tenants.actions.invitations import newcomers_choose_passwords
 from tenants.actions.members import require_manager
 from tenants.forms import InviteForm, NewcomerForm, role_options
-from tenants.models import Invitation, Membership, User
-from tenants.permissions import signed_in
-from tenants.views.half_signed_in import LOCAL_BACKEND
+from tenants.models import Invitation, Membership
 from tenants.views.mixins import PartialMixin, TenantPageMixin, TenantScopedMixin
 
 

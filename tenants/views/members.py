@@ -16,6 +16,8 @@ from django.utils.timezone import now
 from django.utils.translation import gettext as _
 from django.views.generic import DetailView, TemplateView
 
+from accounts.models import Source, User
+from accounts.permissions import WORDS, signed_in
 from core.addresses import address_or_none
 from core.choices import MOST, is_key, pick_field
 from core.keyset import keyset_page
@@ -29,8 +31,7 @@ from tenants.actions.members import (
     require_removable,
 )
 from tenants.forms import ProjectRoleForm, RoleForm, role_options
-from tenants.models import ApiKey, Invitation, Membership, Project, ProjectRole, Source, Tenant, User
-from tenants.permissions import WORDS, signed_in
+from tenants.models import ApiKey, Invitation, Membership, Project, ProjectRole, Tenant
 from tenants.roles import NEVER_NARROWED, PROJECT_ROLE_CHOICES, ROLE_PERMISSIONS, Role
 from tenants.standing import check_active, check_not_closed, why_not_active
 from tenants.suspension import keys_lost_by, tokens_issued_by, tokens_lost_by

@@ -11,13 +11,15 @@ from django.shortcuts import get_object_or_404
 from django.utils.cache import patch_vary_headers
 from django.views.generic.base import ContextMixin, View
 
+from accounts.models import User
+from accounts.permissions import require, signed_in
 from core.counting import count_of
 from core.reading import note_page_of
 from core.scope import platform_scope
 from tenants.emergency import emergency_of
-from tenants.models import ApiKey, Project, Tenant, User
+from tenants.models import ApiKey, Project, Tenant
 from tenants.permissions import deeds_in, projects_where
-from tenants.scope_of import enter_tenant
+from tenants.request_scope import enter_tenant
 
 SWITCHER_SIZE = 20  # tenants that the header lists; the others are found by searching
 
@@ -77,6 +79,14 @@ def _tenant_of(user: User, slug: str) -> Tenant:
             return get_object_or_404(Tenant, slug=slug)
     tenant: Tenant = get_object_or_404(Tenant.objects.visible_to(user), slug=slug)
     return tenant
+
+
+class MayReadTrail(TenantPageMixin):
+    """Lets owners and admins of the tenant in, and auditors."""
+
+    def get(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
+        require(signed_in(request), "tenants.view_audit", self.tenant)
+        return super().get(request, *args, **kwargs)  # type: ignore[misc]
 
 
 class TenantScopedMixin(TenantPageMixin):

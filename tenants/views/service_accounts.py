@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from accounts.permissions import signed_in
 from django.contrib import messages
 from django.core.exceptions import ValidationError
 from django.http import HttpRequest, HttpResponse
@@ -15,7 +16,6 @@ from tenants.actions import create_service_account, disable_service_account, ena
 from tenants.actions.members import require_manager
 from tenants.forms import ServiceAccountForm, role_options
 from tenants.models import ApiKey, Membership
-from tenants.permissions import signed_in
 from tenants.roles import Role
 from tenants.views.members import MemberPage
 from tenants.views.mixins import TenantPageMixin

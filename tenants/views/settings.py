@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 from urllib.parse import urlencode
 
+from accounts.permissions import require, signed_in
 from django import forms
 from django.contrib import messages
 from django.core.exceptions import ValidationError
@@ -19,13 +20,13 @@ from django.utils.translation import gettext_lazy
 from django.views.generic import TemplateView
 from django.views.generic.detail import SingleObjectMixin
 
+from accounts.models import User
 from core.choices import PickField, pick_field
 from core.keyset import keyset_page
 from core.local_days import zones_to_choose
 from core.prefix import begins_with
 from tenants.actions import change_project, change_tenant, create_project
-from tenants.models import ApiKey, Membership, Project, Tenant, User
-from tenants.permissions import require, signed_in
+from tenants.models import ApiKey, Membership, Project, Tenant
 from tenants.standing import require_active
 from tenants.views.mixins import TenantPageMixin, TenantScopedMixin
 

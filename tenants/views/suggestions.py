@@ -10,11 +10,13 @@ from django.contrib.auth.decorators import login_required
 from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse
 
+from accounts.models import User
+from accounts.permissions import signed_in
 from core.choices import MOST, as_options, is_key
 from core.prefix import begins_with
 from tenants.limits import models_of
-from tenants.models import ApiKey, Limit, Membership, Project, Tenant, User
-from tenants.permissions import projects_where, service_accounts_where, signed_in
+from tenants.models import ApiKey, Limit, Membership, Project, Tenant
+from tenants.permissions import projects_where, service_accounts_where
 from tenants.views.mixins import TenantPageMixin
 
 LONGEST: Final = 100  # characters of a beginning

@@ -19,11 +19,12 @@ from django.utils.translation import gettext_lazy as _
 from django.views.decorators.cache import never_cache
 from django.views.generic import DetailView, FormView, TemplateView
 
+from accounts.models import User
+from accounts.permissions import require, signed_in
 from core.choices import PickField, offer
 from core.keyset import keyset_page
 from tenants.actions import issue_personal_access_token, revoke_personal_access_token
-from tenants.models import PersonalAccessToken, Tenant, User
-from tenants.permissions import require, signed_in
+from tenants.models import PersonalAccessToken, Tenant
 from tenants.roles import TokenScope
 from tenants.views.mixins import PartialMixin, TenantPageMixin
 

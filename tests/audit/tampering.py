@@ -9,15 +9,15 @@ from urllib.parse import urlsplit
 from django.db import connection
 from psycopg import sql
 
-from tenants.audit.canonical import NOTHING_BEFORE, digest_of, seal_digest
-from tenants.audit.seals import fetch
+from audit.canonical import NOTHING_BEFORE, digest_of, seal_digest
+from audit.seals import fetch
 
 TABLES = [
-    "tenants_auditentry",
-    "tenants_auditseal",
-    "tenants_auditredaction",
-    "tenants_auditpruning",
-    "tenants_auditunsealed",
+    "audit_auditentry",
+    "audit_auditseal",
+    "audit_auditredaction",
+    "audit_auditpruning",
+    "audit_auditunsealed",
 ]
 
 
@@ -56,16 +56,16 @@ def behind_the_trail():
 def grow_older(days):
     """Move every entry and seal this many days into the past, as if they had been made and sealed then."""
     with behind_the_trail() as run:
-        run("UPDATE tenants_auditentry SET at = at - make_interval(days => %s)", [days])
+        run("UPDATE audit_auditentry SET at = at - make_interval(days => %s)", [days])
         run(
-            "UPDATE tenants_auditseal SET sealed_at = sealed_at - make_interval(days => %s), "
+            "UPDATE audit_auditseal SET sealed_at = sealed_at - make_interval(days => %s), "
             "first_at = first_at - make_interval(days => %s), last_at = last_at - make_interval(days => %s)",
             [days, days, days],
         )
         previous = NOTHING_BEFORE
         with connection.cursor() as cursor:
             cursor.execute(
-                "SELECT number, sealed_at, first_at, last_at, entry_ids, entry_digests FROM tenants_auditseal "
+                "SELECT number, sealed_at, first_at, last_at, entry_ids, entry_digests FROM audit_auditseal "
                 "ORDER BY number"
             )
             for number, sealed_at, first_at, last_at, ids, old in cursor.fetchall():
@@ -79,7 +79,7 @@ def grow_older(days):
                 }
                 sha = seal_digest(**head, ids=b"".join(one.bytes for one in ids), digests=digests)
                 run(
-                    "UPDATE tenants_auditseal SET previous = %s, sha256 = %s, entry_digests = %s WHERE number = %s",
+                    "UPDATE audit_auditseal SET previous = %s, sha256 = %s, entry_digests = %s WHERE number = %s",
                     [previous, sha, digests, number],
                 )
                 previous = sha

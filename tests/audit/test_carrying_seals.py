@@ -15,10 +15,10 @@ import pytest
 from django.core.exceptions import ImproperlyConfigured
 from django.core.management import CommandError, call_command
 
-from tenants import audit
-from tenants.audit.carrying import SealsWereCut, destination_of, export_seals, seal_lines
-from tenants.audit.seals import seal_waiting_entries
-from tenants.models import AuditSealExport
+import audit
+from audit.carrying import SealsWereCut, destination_of, export_seals, seal_lines
+from audit.models import AuditSealExport
+from audit.seals import seal_waiting_entries
 from tests.audit.tampering import behind_the_trail, grow_older
 
 pytestmark = pytest.mark.as_owner
@@ -190,9 +190,9 @@ def test_a_trail_is_proved_against_its_store(lab, store, settings):
     export_seals()
     assert f"5 seals are those in {settings.AUDIT_SEAL_EXPORT}." in verdict(settings.AUDIT_SEAL_EXPORT)
     with behind_the_trail() as run:
-        last = "SELECT unnest(entry_ids) FROM tenants_auditseal WHERE number = 5"
-        run(f"DELETE FROM tenants_auditentry WHERE id IN ({last})")
-        run("DELETE FROM tenants_auditseal WHERE number = 5")
+        last = "SELECT unnest(entry_ids) FROM audit_auditseal WHERE number = 5"
+        run(f"DELETE FROM audit_auditentry WHERE id IN ({last})")
+        run("DELETE FROM audit_auditseal WHERE number = 5")
     with pytest.raises(CommandError, match="seal 5 was exported"):
         verdict(settings.AUDIT_SEAL_EXPORT)
 
@@ -222,7 +222,7 @@ def test_a_rewritten_chain_is_not_carried_over_the_one_that_was(lab, store, sett
     export_seals()
     before = dict(store.objects)
     with behind_the_trail() as run:
-        run("UPDATE tenants_auditentry SET verb = 'thing.undone'")
+        run("UPDATE audit_auditentry SET verb = 'thing.undone'")
     grow_older(0)  # seals everything anew
     AuditSealExport.objects.all().delete()
     with pytest.raises(SealsWereCut, match="holds another seal 1"):

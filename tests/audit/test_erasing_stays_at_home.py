@@ -10,18 +10,22 @@ from django.core import signing
 from django.db import connection
 from django.utils.timezone import now
 
+import audit
+from accounts.models import User
+from audit import redaction
+from audit.models import AuditEntry
+from audit.redaction import KNOWN_BY
+from audit.seals import seal_waiting_entries
+from audit.verify import verify
 from billing import exports
 from billing.models import Export
 from billing.tasks import expire_exports
-from tenants import actions, audit
-from tenants.actions.directory_people import change_person
-from tenants.audit import redaction, tasks
-from tenants.audit.redaction import KNOWN_BY
-from tenants.audit.seals import seal_waiting_entries
-from tenants.audit.verify import verify
-from tenants.directory import PersonFacts
-from tenants.models import AuditEntry, DirectoryPerson, User
-from tenants.personal_data import erase_person, export_person, order_erasure
+from directory.actions.people import change_person
+from directory.models import DirectoryPerson
+from directory.scope import PersonFacts
+from privacy import tasks
+from privacy.personal_data import erase_person, export_person, order_erasure
+from tenants import actions
 from tests.factories import TenantFactory, UserFactory, member_of
 
 REASON = "Request 2026-18"
@@ -94,7 +98,7 @@ class TestTheTrailIsReadBeforeAnythingIsLocked:
                 deed()
                 return found
 
-            monkeypatch.setattr("tenants.personal_data.look_for", look_and_let)
+            monkeypatch.setattr("privacy.personal_data.look_for", look_and_let)
 
         return happens
 
@@ -244,4 +248,4 @@ def test_who_somebody_was_is_found_without_reading_the_whole_trail(developer):
         cursor.execute("SET LOCAL enable_seqscan = off")  # else few rows are read whole whatever there is
         cursor.execute(f"EXPLAIN {KNOWN_BY}", {"person": str(developer.pk)})
         plan = "\n".join(line for (line,) in cursor.fetchall())
-    assert "Seq Scan on tenants_auditentry" not in plan
+    assert "Seq Scan on audit_auditentry" not in plan

@@ -10,11 +10,11 @@ from django.core.management import call_command
 from django.db import DatabaseError, connection
 from django.test.utils import CaptureQueriesContext
 
+import audit
+from audit.models import AuditEntry, StaffRead
 from core.scope import current_scope
-from tenants import audit
+from privacy.personal_data import export_person
 from tenants.actions import add_member
-from tenants.models import AuditEntry, StaffRead
-from tenants.personal_data import export_person
 from tests.factories import ApiKeyFactory, ProjectFactory, TenantFactory, member_of
 
 KEYS, DONE, AT_ONCE = 23, 31, 5
@@ -23,8 +23,8 @@ KEYS, DONE, AT_ONCE = 23, 31, 5
 @pytest.fixture
 def dana(lab, monkeypatch):
     """A member with more keys and entries than are read at a time, in two tenants."""
-    monkeypatch.setattr("tenants.personal_data.ROWS_AT_A_TIME", AT_ONCE)
-    monkeypatch.setattr("tenants.audit.redaction.ENTRIES_A_RECORD", AT_ONCE)
+    monkeypatch.setattr("privacy.personal_data.ROWS_AT_A_TIME", AT_ONCE)
+    monkeypatch.setattr("audit.redaction.ENTRIES_A_RECORD", AT_ONCE)
     person = member_of(lab, "developer", email="dana@example.com")
     project = ProjectFactory(tenant=lab)
     for _ in range(KEYS):
@@ -38,7 +38,7 @@ def dana(lab, monkeypatch):
 def asked(client, dana, operator):
     """Ask for the person's data. Nothing of the answer is taken yet."""
     client.force_login(operator)
-    return lambda: client.get(f"/admin/tenants/user/{dana.pk}/personal-data/")
+    return lambda: client.get(f"/admin/accounts/user/{dana.pk}/personal-data/")
 
 
 def read_in(tenant):
@@ -95,7 +95,7 @@ def test_a_file_of_the_command_is_whole_or_not_there(dana, tmp_path, monkeypatch
     def breaks(*_):
         raise DatabaseError("The server went away.")
 
-    monkeypatch.setattr("tenants.personal_data.entries_about", breaks)
+    monkeypatch.setattr("privacy.personal_data.entries_about", breaks)
     out = tmp_path / "dana.json"
     with pytest.raises(DatabaseError):
         call_command("export_person", "dana@example.com", output=out, stdout=StringIO())

@@ -13,22 +13,17 @@ from django.db import IntegrityError, connection, transaction
 from django.test.utils import CaptureQueriesContext
 from django.utils.timezone import now
 
+import audit
+from accounts.models import Session
+from audit.models import AuditEntry, AuditRedaction
+from audit.seals import seal_waiting_entries
+from audit.verify import Broken, redactions_digest, verify
 from core.context import Origin, current_origin
 from core.errors import Conflict
-from tenants import actions, audit
-from tenants.audit.seals import seal_waiting_entries
-from tenants.audit.verify import Broken, redactions_digest, verify
-from tenants.models import (
-    ApiKey,
-    AuditEntry,
-    AuditRedaction,
-    FederatedIdentity,
-    Invitation,
-    PersonalAccessToken,
-    Session,
-    Tenant,
-)
-from tenants.personal_data import erase_person
+from directory.models import FederatedIdentity
+from privacy.personal_data import erase_person
+from tenants import actions
+from tenants.models import ApiKey, Invitation, PersonalAccessToken, Tenant
 from tenants.roles import Role
 from tenants.suspension import suspend_access
 from tests.audit.tampering import as_owner_of_the_tables, behind_the_trail
@@ -176,15 +171,15 @@ def test_a_redacted_line_cannot_be_rewritten(dana, operator, forgery):
     erase_person(dana.pk, by=operator, reason=REASON)
     line = AuditEntry.unscoped.get(verb="thing.said")
     with behind_the_trail() as run:
-        run(f"UPDATE tenants_auditentry SET {forgery} WHERE id = %s", [line.pk])
+        run(f"UPDATE audit_auditentry SET {forgery} WHERE id = %s", [line.pk])
     with pytest.raises(Broken, match=f"Entry {line.pk} was"):
         verify()
 
 
 def forge(line, record_id):
     """A redaction of a line's reviewer that nobody ordered, with the right commitment."""
-    from tenants.audit.canonical import commitment, leaf_salt, leaves_of, salts_of
-    from tenants.audit.seals import fetch
+    from audit.canonical import commitment, leaf_salt, leaves_of, salts_of
+    from audit.seals import fetch
 
     with connection.cursor() as cursor:
         (row,) = fetch(cursor, [line.pk])
@@ -192,11 +187,11 @@ def forge(line, record_id):
     taken = {"actor_label": commitment(leaf_salt(bytes(row.salt), "actor_label"), row.actor_label)}
     with behind_the_trail() as run:
         run(
-            "INSERT INTO tenants_auditredaction (entry_id, record_id, token, commitments) VALUES (%s, %s, %s, %s)",
+            "INSERT INTO audit_auditredaction (entry_id, record_id, token, commitments) VALUES (%s, %s, %s, %s)",
             [line.pk, record_id, "erased-00000000", json.dumps(taken)],
         )
         run(
-            "UPDATE tenants_auditentry SET actor_label = 'erased-00000000', salt = '', leaf_salts = %s WHERE id = %s",
+            "UPDATE audit_auditentry SET actor_label = 'erased-00000000', salt = '', leaf_salts = %s WHERE id = %s",
             [json.dumps(salts_of(row, kept)), line.pk],
         )
     return taken
@@ -225,7 +220,7 @@ def test_tampering_added_to_a_recorded_redaction_is_named(dana, operator):
 def test_redactions_taken_away_are_named(dana, operator):
     erase_person(dana.pk, by=operator, reason=REASON)
     with behind_the_trail() as run:
-        run("DELETE FROM tenants_auditredaction WHERE id = %s", [AuditRedaction.objects.latest("pk").pk])
+        run("DELETE FROM audit_auditredaction WHERE id = %s", [AuditRedaction.objects.latest("pk").pk])
     with pytest.raises(Broken):
         verify()
 
@@ -364,7 +359,7 @@ def test_the_export_tells_everything_but_secrets(dana, tmp_path):
     told = json.loads(out.read_text())
     assert told["person"]["email"] == "dana@example.com"
     assert told["tenants.membership.user"][0]["role"] == "developer"
-    assert told["tenants.federatedidentity.user"][0]["subject"] == "dana"
+    assert told["directory.federatedidentity.user"][0]["subject"] == "dana"
     assert told["tenants.apikey.owner"][0]["name"] == "letters"
     assert told["invitations"][0]["role"] == "viewer"
     assert {line["verb"] for line in told["audit"]} >= {"thing.done", "thing.said", "membership.added"}
@@ -377,7 +372,7 @@ def test_the_export_tells_everything_but_secrets(dana, tmp_path):
 def test_the_export_of_somebody_erased_names_nobody(dana, operator):
     erased = erase_person(dana.pk, by=operator, reason=REASON)
     seal_waiting_entries()
-    from tenants.personal_data import export_person
+    from privacy.personal_data import export_person
 
     dana.refresh_from_db()
     told = json.dumps(list(export_person(dana, by=operator)), default=str)
@@ -398,11 +393,11 @@ def test_the_command_asks_first(dana, monkeypatch):
 
 
 def test_the_admin_asks_twice_and_then_erases(client, dana, operator, monkeypatch):
-    from tenants.audit import tasks
+    from privacy import tasks
 
     monkeypatch.setattr(tasks.erase_person, "delay", tasks.erase_person)
     client.force_login(operator)
-    address = f"/admin/tenants/user/{dana.pk}/erase/"
+    address = f"/admin/accounts/user/{dana.pk}/erase/"
     text = client.get(address).content.decode()
     assert "Erase dana@example.com for good?" in text
     assert "Memberships that end: 1" in text
@@ -425,24 +420,24 @@ def test_the_admin_asks_twice_and_then_erases(client, dana, operator, monkeypatc
 
 def test_the_admin_says_what_stands_against_it(client, owner, operator, security_reviewer):
     client.force_login(operator)
-    address = f"/admin/tenants/user/{owner.pk}/erase/"
+    address = f"/admin/accounts/user/{owner.pk}/erase/"
     assert "last owner of Lab" in client.get(address).content.decode()
     assert client.post(address, {"address": owner.email, "reason": REASON}).status_code == 409
     client.force_login(security_reviewer)
     assert client.get(address).status_code == 403
-    assert client.get(f"/admin/tenants/user/{owner.pk}/personal-data/").status_code == 403
+    assert client.get(f"/admin/accounts/user/{owner.pk}/personal-data/").status_code == 403
 
 
 def test_the_admin_hands_out_what_is_held(client, dana, operator):
     client.force_login(operator)
-    answer = client.get(f"/admin/tenants/user/{dana.pk}/personal-data/")
+    answer = client.get(f"/admin/accounts/user/{dana.pk}/personal-data/")
     told = json.loads(answer.getvalue())
     assert told["person"]["name"] == "Dana Developer"
     assert AuditEntry.unscoped.filter(verb="person.exported", actor=operator).exists()
 
 
 def test_a_person_without_anything_is_told_in_valid_json(db, operator):
-    from tenants.personal_data import as_json, export_person
+    from privacy.personal_data import as_json, export_person
 
     told = json.loads(b"".join(as_json(export_person(UserFactory(), by=operator))))
     assert set(told) == {"person", "audit"}

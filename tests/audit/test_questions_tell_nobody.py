@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+import audit
+from audit.models import AuditEntry
 from billing.models import Export
-from tenants import audit
-from tenants.models import AuditEntry
 
 NOBODYS = "nobody@nowhere.example"
 

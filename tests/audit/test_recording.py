@@ -8,10 +8,12 @@ import pytest
 from django.core.exceptions import ValidationError
 from django.db import IntegrityError, ProgrammingError, transaction
 
+import audit
+from audit.models import AuditEntry
 from core.context import trace_id_of
 from core.secrets import new_key_secret, new_secret
-from tenants import actions, audit
-from tenants.models import AuditEntry, Limit
+from tenants import actions
+from tenants.models import Limit
 from tenants.roles import Role
 from tests.audit.tampering import as_owner_of_the_tables
 from tests.factories import UserFactory, member_of

@@ -9,11 +9,11 @@ import sys
 import pytest
 from django.db import IntegrityError, connection, transaction
 
-from tenants import audit
-from tenants.audit.retention import prune_old_entries
-from tenants.audit.seals import seal_waiting_entries
-from tenants.audit.verify import Broken, verify
-from tenants.models import AuditEntry, AuditPruning, AuditSeal
+import audit
+from audit.models import AuditEntry, AuditPruning, AuditSeal
+from audit.retention import prune_old_entries
+from audit.seals import seal_waiting_entries
+from audit.verify import Broken, verify
 from tests.audit.tampering import as_owner_of_the_tables, behind_the_trail, grow_older
 
 pytestmark = pytest.mark.as_owner
@@ -86,15 +86,15 @@ def test_an_entry_missing_from_a_seal_that_was_not_pruned_is_named(old_trail):
     prune_old_entries()
     gone = AuditEntry.unscoped.filter(verb="thing.done").earliest("pk")
     with behind_the_trail() as run:
-        run("DELETE FROM tenants_auditentry WHERE id = %s", [gone.pk])
+        run("DELETE FROM audit_auditentry WHERE id = %s", [gone.pk])
     with pytest.raises(Broken, match=f"Entry {gone.pk} is missing"):
         verify()
 
 
 def test_a_pruning_that_nobody_recorded_is_named(old_trail):
     with behind_the_trail() as run:
-        run("DELETE FROM tenants_auditentry WHERE verb = 'thing.done'")
-        run("INSERT INTO tenants_auditpruning VALUES (2, gen_random_uuid(), now())")
+        run("DELETE FROM audit_auditentry WHERE verb = 'thing.done'")
+        run("INSERT INTO audit_auditpruning VALUES (2, gen_random_uuid(), now())")
     with pytest.raises(Broken, match="no record in the trail says so"):
         verify()
 
@@ -106,8 +106,8 @@ def test_a_recorded_pruning_of_young_entries_is_named(lab):
     gone = AuditEntry.unscoped.get(verb="thing.done")
     record = audit.record("audit.pruned", actor=None, subject=AuditSeal.objects.get(), up_to_seal=1)
     with behind_the_trail() as run:
-        run("DELETE FROM tenants_auditentry WHERE verb = 'thing.done'")
-        run("INSERT INTO tenants_auditpruning VALUES (1, %s, now())", [record.pk])
+        run("DELETE FROM audit_auditentry WHERE verb = 'thing.done'")
+        run("INSERT INTO audit_auditpruning VALUES (1, %s, now())", [record.pk])
     with pytest.raises(Broken, match=f"Entry {gone.pk} is missing"):
         verify()
 
@@ -115,9 +115,9 @@ def test_a_recorded_pruning_of_young_entries_is_named(lab):
 def test_the_database_refuses_every_other_deletion(old_trail, lab):
     old, young = AuditEntry.unscoped.earliest("pk"), AuditEntry.unscoped.latest("pk")
     for statement, values in [
-        ("DELETE FROM tenants_auditentry WHERE id = %s", [old.pk]),
-        ("DELETE FROM tenants_auditentry WHERE id = %s", [young.pk]),
-        ("DELETE FROM tenants_auditentry", []),
+        ("DELETE FROM audit_auditentry WHERE id = %s", [old.pk]),
+        ("DELETE FROM audit_auditentry WHERE id = %s", [young.pk]),
+        ("DELETE FROM audit_auditentry", []),
         ("SELECT audit_prune(1, %s)", [old.pk]),  # no record of a pruning
     ]:
         with pytest.raises(IntegrityError):
@@ -137,7 +137,7 @@ def test_a_pruned_seal_lends_no_right_over_later_entries(old_trail):
     prune_old_entries()
     for entry in AuditEntry.unscoped.all():
         with pytest.raises(IntegrityError):
-            sql("DELETE FROM tenants_auditentry WHERE id = %s", entry.pk)
+            sql("DELETE FROM audit_auditentry WHERE id = %s", entry.pk)
     with pytest.raises(IntegrityError), as_owner_of_the_tables(), transaction.atomic():
         AuditPruning.objects.all().delete()
     assert AuditSeal.objects.count() == 2

@@ -11,11 +11,11 @@ import pytest
 from django.core.management import CommandError, call_command
 from django.db import IntegrityError, connection, transaction
 
-from tenants import audit
-from tenants.audit.carrying import seal_lines
-from tenants.audit.seals import seal_waiting_entries
-from tenants.audit.verify import Broken, verify
-from tenants.models import AuditEntry, AuditSeal, AuditUnsealed
+import audit
+from audit.carrying import seal_lines
+from audit.models import AuditEntry, AuditSeal, AuditUnsealed
+from audit.seals import seal_waiting_entries
+from audit.verify import Broken, verify
 from tests.audit.tampering import as_owner_of_the_tables, behind_the_trail, grow_older
 from tests.concurrency import at_the_same_time
 from tests.factories import TenantFactory
@@ -66,7 +66,7 @@ def test_nothing_waiting_makes_no_seal(trail):
 
 def test_many_entries_take_several_seals(lab, monkeypatch):
     seal_waiting_entries()
-    monkeypatch.setattr("tenants.audit.seals.LARGEST_SEAL", 4)
+    monkeypatch.setattr("audit.seals.LARGEST_SEAL", 4)
     for _ in range(9):
         audit.record("thing.done", actor=None, subject=lab)
     assert seal_waiting_entries() == 9
@@ -80,19 +80,19 @@ def test_what_waits_for_its_seal_is_told(trail, lab):
 
 
 CHANGES = {
-    "the verb": "UPDATE tenants_auditentry SET verb = 'thing.undone' WHERE id = %s",
-    "the actor": "UPDATE tenants_auditentry SET actor_id = NULL WHERE id = %s",
-    "the actor's name": "UPDATE tenants_auditentry SET actor_label = 'someone@else.example' WHERE id = %s",
-    "the time": "UPDATE tenants_auditentry SET at = at - interval '1 second' WHERE id = %s",
-    "the tenant": "UPDATE tenants_auditentry SET tenant_id = NULL WHERE id = %s",
-    "the address": "UPDATE tenants_auditentry SET address = '192.0.2.66' WHERE id = %s",
-    "a number": """UPDATE tenants_auditentry SET details = jsonb_set(details, '{place,1}', '7') WHERE id = %s""",
-    "a word": """UPDATE tenants_auditentry SET changes = '{"name": ["a", "c"]}' WHERE id = %s""",
-    "a new fact": """UPDATE tenants_auditentry SET details = details || '{"more": true}' WHERE id = %s""",
-    "a fact taken out": """UPDATE tenants_auditentry SET details = details - 'note' WHERE id = %s""",
-    "the salt": "UPDATE tenants_auditentry SET salt = '\\x00' WHERE id = %s",
-    "the reason": "UPDATE tenants_auditentry SET reason = '' WHERE id = %s",
-    "the capacity": "UPDATE tenants_auditentry SET acting_as = 'staff' WHERE id = %s",
+    "the verb": "UPDATE audit_auditentry SET verb = 'thing.undone' WHERE id = %s",
+    "the actor": "UPDATE audit_auditentry SET actor_id = NULL WHERE id = %s",
+    "the actor's name": "UPDATE audit_auditentry SET actor_label = 'someone@else.example' WHERE id = %s",
+    "the time": "UPDATE audit_auditentry SET at = at - interval '1 second' WHERE id = %s",
+    "the tenant": "UPDATE audit_auditentry SET tenant_id = NULL WHERE id = %s",
+    "the address": "UPDATE audit_auditentry SET address = '192.0.2.66' WHERE id = %s",
+    "a number": """UPDATE audit_auditentry SET details = jsonb_set(details, '{place,1}', '7') WHERE id = %s""",
+    "a word": """UPDATE audit_auditentry SET changes = '{"name": ["a", "c"]}' WHERE id = %s""",
+    "a new fact": """UPDATE audit_auditentry SET details = details || '{"more": true}' WHERE id = %s""",
+    "a fact taken out": """UPDATE audit_auditentry SET details = details - 'note' WHERE id = %s""",
+    "the salt": "UPDATE audit_auditentry SET salt = '\\x00' WHERE id = %s",
+    "the reason": "UPDATE audit_auditentry SET reason = '' WHERE id = %s",
+    "the capacity": "UPDATE audit_auditentry SET acting_as = 'staff' WHERE id = %s",
 }
 
 
@@ -106,14 +106,14 @@ def test_a_changed_entry_is_named(trail, change):
 
 def test_the_first_of_several_is_named(trail):
     with behind_the_trail() as run:
-        run("UPDATE tenants_auditentry SET verb = 'x' WHERE id = ANY(%s)", [[trail[8].pk, trail[2].pk]])
+        run("UPDATE audit_auditentry SET verb = 'x' WHERE id = ANY(%s)", [[trail[8].pk, trail[2].pk]])
     with pytest.raises(CommandError, match=f"BROKEN. Entry {trail[2].pk} was changed"):
         verdict()
 
 
 def test_a_deleted_entry_is_named(trail):
     with behind_the_trail() as run:
-        run("DELETE FROM tenants_auditentry WHERE id = %s", [trail[4].pk])
+        run("DELETE FROM audit_auditentry WHERE id = %s", [trail[4].pk])
     with pytest.raises(Broken, match=f"Entry {trail[4].pk} is missing; seal 3"):
         verify()
 
@@ -128,7 +128,7 @@ def test_an_inserted_entry_is_named(trail, lab):
 def test_an_entry_deleted_before_its_seal_is_named(trail, lab):
     line = audit.record("thing.done", actor=None, subject=lab)
     with behind_the_trail() as run:
-        run("DELETE FROM tenants_auditentry WHERE id = %s", [line.pk])
+        run("DELETE FROM audit_auditentry WHERE id = %s", [line.pk])
     with pytest.raises(Broken, match=f"Entry {line.pk} was deleted before it was sealed"):
         verify()
     seal_waiting_entries()
@@ -146,16 +146,16 @@ def test_an_entry_taken_off_the_queue_is_named(trail, lab):
 
 def test_a_missing_seal_is_named(trail):
     with behind_the_trail() as run:
-        run("DELETE FROM tenants_auditseal WHERE number = 2")
+        run("DELETE FROM audit_auditseal WHERE number = 2")
     with pytest.raises(Broken, match="Seal 2 is missing: the next one is 3"):
         verify()
 
 
 SEALS = {
-    "its entries": "UPDATE tenants_auditseal SET entry_ids = entry_ids[2:] || entry_ids[1] WHERE number = 3",
-    "its digests": "UPDATE tenants_auditseal SET entry_digests = substr(entry_digests, 33) WHERE number = 3",
-    "its time": "UPDATE tenants_auditseal SET sealed_at = sealed_at + interval '1 day' WHERE number = 3",
-    "its sum": "UPDATE tenants_auditseal SET sha256 = sha256(sha256) WHERE number = 3",
+    "its entries": "UPDATE audit_auditseal SET entry_ids = entry_ids[2:] || entry_ids[1] WHERE number = 3",
+    "its digests": "UPDATE audit_auditseal SET entry_digests = substr(entry_digests, 33) WHERE number = 3",
+    "its time": "UPDATE audit_auditseal SET sealed_at = sealed_at + interval '1 day' WHERE number = 3",
+    "its sum": "UPDATE audit_auditseal SET sha256 = sha256(sha256) WHERE number = 3",
 }
 
 
@@ -169,9 +169,9 @@ def test_an_altered_seal_is_named(trail, change):
 
 def test_exchanged_seals_are_named(trail):
     with behind_the_trail() as run:
-        run("UPDATE tenants_auditseal SET number = -2 WHERE number = 2")
-        run("UPDATE tenants_auditseal SET number = 2 WHERE number = 3")
-        run("UPDATE tenants_auditseal SET number = 3 WHERE number = -2")
+        run("UPDATE audit_auditseal SET number = -2 WHERE number = 2")
+        run("UPDATE audit_auditseal SET number = 2 WHERE number = 3")
+        run("UPDATE audit_auditseal SET number = 3 WHERE number = -2")
     with pytest.raises(Broken, match="Seal 2 does not continue seal 1"):
         verify()
 
@@ -185,9 +185,9 @@ def test_a_cut_end_shows_against_exported_seals(trail, tmp_path):
     exported = write_seals(tmp_path / "seals.jsonl")
     assert verdict(against=exported).startswith("Proved")
     with behind_the_trail() as run:
-        last = "SELECT unnest(entry_ids) FROM tenants_auditseal WHERE number = 4"
-        run(f"DELETE FROM tenants_auditentry WHERE id IN ({last})")
-        run("DELETE FROM tenants_auditseal WHERE number = 4")
+        last = "SELECT unnest(entry_ids) FROM audit_auditseal WHERE number = 4"
+        run(f"DELETE FROM audit_auditentry WHERE id IN ({last})")
+        run("DELETE FROM audit_auditseal WHERE number = 4")
     assert verdict().startswith("Proved")
     with pytest.raises(CommandError, match="ends with seal 3, but seal 4 was exported"):
         verdict(against=exported)
@@ -203,12 +203,12 @@ def test_a_rewritten_chain_shows_against_exported_seals(trail, tmp_path):
 
 def test_the_database_refuses_to_touch_seals(trail):
     for statement in (
-        "UPDATE tenants_auditseal SET sealed_at = now()",
-        "DELETE FROM tenants_auditseal WHERE number = 4",
-        "INSERT INTO tenants_auditseal SELECT 9, sha256, sha256, sealed_at, first_at, last_at, entry_ids, "
-        "entry_digests FROM tenants_auditseal WHERE number = 4",
-        "INSERT INTO tenants_auditseal SELECT 5, previous, sha256, sealed_at, first_at, last_at, entry_ids, "
-        "entry_digests FROM tenants_auditseal WHERE number = 4",
+        "UPDATE audit_auditseal SET sealed_at = now()",
+        "DELETE FROM audit_auditseal WHERE number = 4",
+        "INSERT INTO audit_auditseal SELECT 9, sha256, sha256, sealed_at, first_at, last_at, entry_ids, "
+        "entry_digests FROM audit_auditseal WHERE number = 4",
+        "INSERT INTO audit_auditseal SELECT 5, previous, sha256, sealed_at, first_at, last_at, entry_ids, "
+        "entry_digests FROM audit_auditseal WHERE number = 4",
     ):
         with (
             pytest.raises(IntegrityError),

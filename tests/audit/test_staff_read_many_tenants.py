@@ -9,20 +9,20 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.utils.timezone import now
 
+from audit import acting, record
+from audit.models import AuditEntry, StaffRead
+from audit.seals import seal_waiting_entries
+from audit.staff_reads import _note
+from audit.verify import verify
 from billing.exports import ask_for_audit_export, build_export
 from billing.models import Export
 from core.ids import uuid7
-from tenants.audit import acting, record
-from tenants.audit.seals import seal_waiting_entries
-from tenants.audit.verify import verify
-from tenants.models import AuditEntry, StaffRead
-from tenants.staff_reads import _note
 from tests.audit.test_what_staff_read import entries, kinds
 from tests.concurrency import at_the_same_time
 from tests.factories import ApiKeyFactory, ProjectFactory, TenantFactory, staff
 
 
-@pytest.mark.parametrize("address", ["/api/v1/keys/", "/admin/tenants/apikey/", "/admin/tenants/auditentry/"])
+@pytest.mark.parametrize("address", ["/api/v1/keys/", "/admin/tenants/apikey/", "/admin/audit/auditentry/"])
 def test_each_tenant_of_a_long_list_has_its_entry(client, lab, operator, owner, address):
     tenants = [lab, *(TenantFactory() for _ in range(23))]
     for tenant in tenants:

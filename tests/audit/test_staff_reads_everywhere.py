@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tenants import staff_reads
+from audit import staff_reads
 from tests.factories import UserFactory, staff
 from tests.isolation.walking import ROUTES, address, fill_lab, text_of
 

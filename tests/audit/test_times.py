@@ -8,13 +8,13 @@ import pytest
 from django.db import IntegrityError, connection, transaction
 from django.utils.timezone import now
 
+import audit
+from audit.canonical import digest_of, seal_digest
+from audit.models import AuditEntry, AuditSeal, AuditUnsealed
+from audit.seals import fetch, seal_waiting_entries
+from audit.times import TOLERANCE
+from audit.verify import Broken, verify
 from core.ids import smallest_id, time_of_id, uuid7
-from tenants import audit
-from tenants.audit.canonical import digest_of, seal_digest
-from tenants.audit.seals import fetch, seal_waiting_entries
-from tenants.audit.times import TOLERANCE
-from tenants.audit.verify import Broken, verify
-from tenants.models import AuditEntry, AuditSeal, AuditUnsealed
 from tests.audit.tampering import behind_the_trail
 
 HOUR = timedelta(hours=1)
@@ -44,7 +44,7 @@ def test_so_has_one_by_sql(lab, owner):
     before = now()
     with connection.cursor() as cursor:
         cursor.execute(
-            "INSERT INTO tenants_auditentry (id, at, tenant_id, actor_id, actor_label, verb, subject_type, subject_id, "
+            "INSERT INTO audit_auditentry (id, at, tenant_id, actor_id, actor_label, verb, subject_type, subject_id, "
             "subject_label, details, request_id, user_agent) VALUES (%s, %s, %s, %s, 'x', 'planted.entry', 'x', 'x', "
             "'x', '{}', '', '') RETURNING id, at",
             [uuid7(), now() + MONTHS, lab.pk, owner.pk],
@@ -86,7 +86,7 @@ def test_an_entry_older_than_the_seal_before_it_is_named(lab, owner, sealed, is_
 def test_an_old_id_under_a_new_time_is_named(lab, owner, sealed):
     with behind_the_trail() as run:
         line = backdated(lab, owner)
-        run("UPDATE tenants_auditentry SET at = now() WHERE id = %s", [line.pk])
+        run("UPDATE audit_auditentry SET at = now() WHERE id = %s", [line.pk])
         AuditUnsealed.objects.create(entry_id=line.pk)
     seal_waiting_entries()
     with pytest.raises(Broken, match=f"Entry {line.pk} has an id of"):
@@ -116,7 +116,7 @@ def test_what_was_changed_is_named_before_what_is_out_of_order(lab, owner, seale
     line = audit.record("thing.done", actor=None, subject=lab)
     seal_waiting_entries()
     with behind_the_trail() as run:
-        run("UPDATE tenants_auditentry SET verb = 'thing.undone' WHERE id = %s", [line.pk])
+        run("UPDATE audit_auditentry SET verb = 'thing.undone' WHERE id = %s", [line.pk])
     with pytest.raises(Broken, match=f"Entry {line.pk} was changed"):
         verify()
 
@@ -182,7 +182,7 @@ def test_an_entry_ten_minutes_old_is_refused_at_commit(lab, owner):
     with connection.cursor() as cursor:
         cursor.execute("RESET ROLE")
         cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
-        cursor.execute("ALTER TABLE tenants_auditentry DISABLE TRIGGER audit_entry_has_its_time")
+        cursor.execute("ALTER TABLE audit_auditentry DISABLE TRIGGER audit_entry_has_its_time")
         cursor.execute("SET CONSTRAINTS ALL DEFERRED")
         backdated(lab, owner, timedelta(minutes=9))
         cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")

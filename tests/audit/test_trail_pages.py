@@ -12,12 +12,12 @@ import pytest
 from django.core.exceptions import ValidationError
 from django.utils.timezone import now
 
+import audit
+from audit.models import AuditEntry
+from audit.questions import Question, deeds_in_trail, find_entries
 from billing import exports
 from billing.models import Export
 from core.context import Origin, current_origin
-from tenants import audit
-from tenants.audit.questions import Question, deeds_in_trail, find_entries
-from tenants.models import AuditEntry
 from tests.factories import TenantFactory, UserFactory, member_of, staff
 
 
@@ -136,11 +136,11 @@ def test_no_page_counts(client, lab, owner, auditor, django_assert_num_queries):
     from django.db import connection
     from django.test.utils import CaptureQueriesContext
 
-    for person, path in ((owner, "/t/lab/audit/"), (auditor, "/admin/tenants/auditentry/")):
+    for person, path in ((owner, "/t/lab/audit/"), (auditor, "/admin/audit/auditentry/")):
         client.force_login(person)
         with CaptureQueriesContext(connection) as queries:
             assert client.get(path).status_code == 200
-        of_trail = [query["sql"] for query in queries if "tenants_auditentry" in query["sql"]]
+        of_trail = [query["sql"] for query in queries if "audit_auditentry" in query["sql"]]
         assert of_trail
         assert not any("COUNT(" in sql.upper() for sql in of_trail)
 
@@ -184,22 +184,22 @@ def test_a_tenant_learns_not_where_staff_sit(client, lab, owner, operator, audit
         assert "198.51.100.9" not in text
         assert entry.actor_label in text
     client.force_login(auditor)
-    assert "198.51.100.9" in client.get(f"/admin/tenants/auditentry/{entry.pk}/change/").content.decode()
+    assert "198.51.100.9" in client.get(f"/admin/audit/auditentry/{entry.pk}/change/").content.decode()
 
 
 def test_auditors_see_all_tenants_and_can_choose_one(client, lab, elsewhere, auditor):
     here, there = do("thing.done", None, lab), do("thing.done", None, elsewhere)
     client.force_login(auditor)
-    shown = ids(client.get("/admin/tenants/auditentry/").context)
+    shown = ids(client.get("/admin/audit/auditentry/").context)
     assert {here.pk, there.pk} <= set(shown)
-    shown = ids(client.get("/admin/tenants/auditentry/?tenant=elsewhere").context)
+    shown = ids(client.get("/admin/audit/auditentry/?tenant=elsewhere").context)
     assert there.pk in shown
     assert here.pk not in shown
 
 
 def test_staff_without_the_permission_do_not(client, security_reviewer):
     client.force_login(security_reviewer)
-    assert client.get("/admin/tenants/auditentry/").status_code == 403
+    assert client.get("/admin/audit/auditentry/").status_code == 403
     assert client.get("/admin/billing/export/audit/").status_code == 403
 
 

@@ -11,12 +11,14 @@ from django.http import HttpResponse, StreamingHttpResponse
 from django.test.utils import CaptureQueriesContext
 from django.utils.timezone import now
 
+from audit import record
+from audit.models import AuditEntry, StaffRead
+from audit.staff_reads import StaffReadMiddleware, _note
 from billing.exports import ask_for_audit_export, build_export, file_for_download
 from billing.models import Export
+from directory.models import FederatedIdentity, GroupRule
 from tenants.actions import add_member, create_service_account, issue_personal_access_token
-from tenants.audit import record
-from tenants.models import AuditEntry, FederatedIdentity, GroupRule, StaffRead, Tenant
-from tenants.staff_reads import StaffReadMiddleware, _note
+from tenants.models import Tenant
 from tests.concurrency import at_the_same_time
 from tests.factories import ApiKeyFactory, ProjectFactory, TenantFactory, UserFactory, member_of, staff
 
@@ -67,7 +69,7 @@ def test_each_hour_person_and_tenant_has_its_own(client, lab, operator, controll
 def test_the_next_hour_is_another_entry(client, lab, operator, monkeypatch):
     client.force_login(operator)
     client.get("/t/lab/keys/")
-    monkeypatch.setattr("tenants.staff_reads.now", lambda: now() + timedelta(hours=1))
+    monkeypatch.setattr("audit.staff_reads.now", lambda: now() + timedelta(hours=1))
     client.get("/t/lab/keys/")
     assert len(entries(lab)) == 2
 
@@ -99,7 +101,7 @@ def test_what_was_refused_or_is_not_there_was_not_read(client, lab, controller):
         "/admin/tenants/apikey/{key}/change/",
         "/admin/tenants/tenant/{tenant}/change/",
         "/admin/tenants/project/?tenant__id__exact={tenant}",
-        "/admin/tenants/auditentry/?tenant=lab",
+        "/admin/audit/auditentry/?tenant=lab",
     ],
 )
 def test_staff_pages_and_api_name_the_tenant(client, lab, operator, address):
@@ -113,28 +115,33 @@ def test_staff_pages_and_api_name_the_tenant(client, lab, operator, address):
 
 
 @pytest.mark.parametrize(
-    "address", ["personalaccesstoken/{token}/history/", "user/{account}/change/", "grouprule/{rule}/history/"]
+    "address",
+    [
+        "tenants/personalaccesstoken/{token}/history/",
+        "accounts/user/{account}/change/",
+        "directory/grouprule/{rule}/history/",
+    ],
 )
 def test_rows_that_may_belong_to_a_tenant_name_theirs(client, lab, operator, owner, address):
     account = create_service_account(lab, name="Bot", role="developer", by=owner)
     token, _ = issue_personal_access_token(account, name="t", life=timedelta(days=1), by=owner)
     rule = GroupRule.objects.create(group="g", tenant=lab, role="viewer")
     client.force_login(operator)
-    page = "/admin/tenants/" + address.format(token=token.pk, account=account.pk, rule=rule.pk)
+    page = "/admin/" + address.format(token=token.pk, account=account.pk, rule=rule.pk)
     assert client.get(page).status_code == 200
     assert len(entries(lab)) == 1
 
 
 PAGES_OF_PEOPLE = [
-    "user/{person}/change/",
-    "user/{person}/history/",
-    "user/{person}/erase/",
-    "user/?q=nia@",
-    "federatedidentity/",
-    "federatedidentity/{identity}/change/",
-    "federatedidentity/{identity}/history/",
-    "personalaccesstoken/",
-    "personalaccesstoken/{token}/history/",
+    "accounts/user/{person}/change/",
+    "accounts/user/{person}/history/",
+    "accounts/user/{person}/erase/",
+    "accounts/user/?q=nia@",
+    "directory/federatedidentity/",
+    "directory/federatedidentity/{identity}/change/",
+    "directory/federatedidentity/{identity}/history/",
+    "tenants/personalaccesstoken/",
+    "tenants/personalaccesstoken/{token}/history/",
 ]
 
 
@@ -145,7 +152,7 @@ def test_the_pages_of_people_name_the_tenant_they_are_members_of(client, lab, ad
     token, _ = issue_personal_access_token(nia, name="t", life=timedelta(days=1), scopes=["read"])
     root = UserFactory(is_staff=True, is_superuser=True)
     client.force_login(root)
-    page = "/admin/tenants/" + address.format(person=nia.pk, identity=identity.pk, token=token.pk)
+    page = "/admin/" + address.format(person=nia.pk, identity=identity.pk, token=token.pk)
     assert client.get(page).status_code == 200
     assert [entry.actor for entry in entries(lab)] == [root]
 
@@ -166,7 +173,7 @@ def test_ones_own_page_and_people_without_a_tenant_are_nobodys(client, lab):
         add_member(tenant, root, "viewer", by=None)
     client.force_login(root)
     for person in (root, staff("auditor")):
-        assert client.get(f"/admin/tenants/user/{person.pk}/change/").status_code == 200
+        assert client.get(f"/admin/accounts/user/{person.pk}/change/").status_code == 200
     assert not StaffRead.unscoped.exists()
 
 
@@ -176,7 +183,7 @@ def test_oneself_in_a_list_is_not_read(client, lab):
     far = TenantFactory(slug="far")
     nia = member_of(far, "viewer", email="listed-nia@example.org")
     client.force_login(root)
-    answer = client.get("/admin/tenants/user/?q=listed-")
+    answer = client.get("/admin/accounts/user/?q=listed-")
     assert answer.status_code == 200
     assert {person.pk for person in answer.context["cl"].result_list} == {root.pk, nia.pk}
     assert [len(entries(tenant)) for tenant in (lab, far)] == [0, 1]
@@ -192,7 +199,7 @@ def test_a_token_of_staff_leaves_its_entry(client, lab, controller):
     assert len(entries(lab)) == 1
 
 
-@pytest.mark.parametrize("address", ["/api/v1/keys/", "/admin/tenants/apikey/", "/admin/tenants/auditentry/"])
+@pytest.mark.parametrize("address", ["/api/v1/keys/", "/admin/tenants/apikey/", "/admin/audit/auditentry/"])
 def test_one_foreign_row_hides_no_tenant_that_was_read(client, lab, operator, owner, address):
     elsewhere = TenantFactory()
     for tenant in (lab, lab, lab, elsewhere):
@@ -284,7 +291,7 @@ def test_the_common_case_costs_one_question(client, lab, operator, owner):
 
 def test_reading_goes_on_where_it_cannot_be_noted(client, lab, operator, monkeypatch, caplog):
     client.force_login(operator)
-    monkeypatch.setattr("tenants.staff_reads.connection", _Broken())
+    monkeypatch.setattr("audit.staff_reads.connection", _Broken())
     assert client.get("/t/lab/keys/").status_code == 200
     assert "staff_read_not_noted" in caplog.text
 
@@ -311,10 +318,10 @@ def test_two_pages_at_once_leave_one_entry_with_both():
 def test_a_note_only_grows(lab, operator):
     _note(operator, [lab.pk], "keys")
     for change in (
-        "UPDATE tenants_staffread SET kinds = '{}'",
-        "UPDATE tenants_staffread SET hour = hour - interval '1 year'",
-        "UPDATE tenants_staffread SET entry_id = NULL",
-        "DELETE FROM tenants_staffread",
+        "UPDATE audit_staffread SET kinds = '{}'",
+        "UPDATE audit_staffread SET hour = hour - interval '1 year'",
+        "UPDATE audit_staffread SET entry_id = NULL",
+        "DELETE FROM audit_staffread",
     ):
         with (
             pytest.raises(DatabaseError, match="only grows"),

@@ -11,10 +11,10 @@ import pytest
 from django.core.exceptions import ValidationError
 from django.core.management import call_command
 
+import audit
 from billing import exports
 from billing.ingest import record_usage
 from billing.models import Export
-from tenants import audit
 from tests.factories import member_of, staff
 
 DAYS = {"start_day": date(2026, 10, 1), "end_day": date(2026, 10, 31)}

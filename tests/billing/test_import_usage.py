@@ -12,13 +12,14 @@ from pathlib import Path
 import pytest
 from django.core.management import CommandError, call_command
 
+from audit.models import AuditEntry
 from billing.demo_rule import DEMO_MODELS, DEMO_PROJECTS
 from billing.imports import import_key
 from billing.ingest import record_usage
 from billing.models import UsageEvent
 from billing.prices import publish_price_book
 from billing.traces import FORMATS, BadLine, read_trace
-from tenants.models import ApiKey, AuditEntry, Tenant
+from tenants.models import ApiKey, Tenant
 from tests.billing.conftest import PRICED_SINCE, one, rows
 
 DATA = Path(__file__).resolve().parents[2] / "billing" / "data"

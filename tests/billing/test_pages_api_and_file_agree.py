@@ -8,12 +8,12 @@ import pytest
 from django.urls import reverse
 from rest_framework.test import APIClient
 
+from audit.models import AuditEntry
 from billing import exports
 from billing.costs import cost_report, cost_rows
 from billing.ingest import record_usage
 from billing.models import Export
 from billing.prices import publish_prices
-from tenants.models import AuditEntry
 from tests.billing.conftest import NOON, one
 from tests.factories import ApiKeyFactory, ProjectFactory, member_of
 

@@ -6,6 +6,7 @@ from django.core.exceptions import PermissionDenied, ValidationError
 from django.db import DatabaseError, connection, transaction
 from django.utils.timezone import now
 
+from audit.models import AuditEntry
 from billing.ingest import record_usage
 from billing.models import Price
 from billing.prices import (
@@ -16,7 +17,6 @@ from billing.prices import (
     publish_price_book,
     publish_prices,
 )
-from tenants.models import AuditEntry
 from tests.billing.conftest import NOON, PRICED_SINCE, PRICES, one
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from playwright.sync_api import expect
 
-from tenants.models import Session
-from tenants.session_store import SessionStore
+from accounts.models import Session
+from accounts.session_store import SessionStore
 from tests.browser.looking import accessibility_violations, sideways_scroll
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(600)]

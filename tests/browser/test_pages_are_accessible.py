@@ -8,12 +8,13 @@ import pytest
 from django.utils.timezone import now
 from playwright.sync_api import expect
 
+from audit.models import AuditEntry
 from billing.exports import ask_for_export
 from billing.forms import last_day
 from catalog.actions import decide_review, raise_access_request, withdraw_access_request
 from catalog.models import Review
 from tenants.actions import revoke_api_key
-from tenants.models import ApiKey, AuditEntry
+from tenants.models import ApiKey
 from tests.browser.conftest import OTHER
 from tests.browser.looking import accessibility_violations, sideways_scroll
 from tests.factories import ApiKeyFactory, CatalogModelFactory

@@ -8,10 +8,10 @@ from datetime import timedelta
 import pytest
 from playwright.sync_api import expect
 
-from tenants import audit
+import audit
+from directory.actions.scim_tokens import issue_scim_token
+from directory.models import DirectoryGroup, FederatedIdentity, GroupRule
 from tenants.actions import add_member
-from tenants.actions.scim_tokens import issue_scim_token
-from tenants.models import DirectoryGroup, FederatedIdentity, GroupRule
 from tests.browser.looking import accessibility_violations, sideways_scroll
 from tests.factories import ApiKeyFactory, UserFactory
 

@@ -8,13 +8,16 @@ import pytest
 from django.core.exceptions import PermissionDenied, ValidationError
 from django.db import DatabaseError, connection, transaction
 
+from accounts.actions import make_staff
+from accounts.models import Source
+from audit.models import AuditEntry
 from catalog.actions import decide_review, revoke_grant, withdraw_access_request
 from catalog.models import AccessRequest, CatalogModel, Grant, Review, ReviewDecision
 from core.errors import Conflict
 from core.ids import uuid7
-from tenants.actions import claim_api_key, make_staff
+from tenants.actions import claim_api_key
 from tenants.actions.members import place_member
-from tenants.models import ApiKey, AuditEntry, Limit, Source, Tenant
+from tenants.models import ApiKey, Limit, Tenant
 from tenants.revision import current_revision
 from tests.concurrency import at_the_same_time
 from tests.databases import as_owner
@@ -239,7 +242,7 @@ def test_approving_and_withdrawing_at_once_is_one_or_the_other(
 
 
 @pytest.mark.django_db(transaction=True)
-@pytest.mark.parametrize("table", ["tenants_apikey", "catalog_grant", "tenants_limit", "tenants_auditentry"])
+@pytest.mark.parametrize("table", ["tenants_apikey", "catalog_grant", "tenants_limit", "audit_auditentry"])
 def test_a_crash_in_the_middle_of_an_approval_leaves_nothing_behind(
     ask, review_of, lab, security_reviewer, table
 ):

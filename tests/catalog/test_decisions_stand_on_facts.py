@@ -9,12 +9,13 @@ from decimal import Decimal
 import pytest
 from django.utils.timezone import now
 
+from audit.models import AuditEntry
 from billing.prices import hour_of, publish_prices
 from catalog.actions import decide_review, revoke_grant
 from catalog.models import AccessRequest, CatalogModel, Grant, Review, ReviewDecision
 from core.errors import Conflict
 from tenants.actions import issue_personal_access_token
-from tenants.models import ApiKey, AuditEntry
+from tenants.models import ApiKey
 from tests.concurrency import at_the_same_time
 from tests.factories import CatalogModelFactory, staff
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from django.core.exceptions import PermissionDenied
 
+from accounts.actions import end_staff_role, make_staff
 from catalog.actions import decide_review, raise_access_request
 from catalog.models import Grant, Review
 from core.errors import Conflict
@@ -41,7 +42,7 @@ def overtaken(lab, half_approved, compliance_reviewer):
 
     def run(decide):
         def becomes_delegate():
-            actions.make_staff(early, "operator", by=None)
+            make_staff(early, "operator", by=None)
 
         outcome = until_it_is_written_down(decide, meanwhile=becomes_delegate)
         asked.refresh_from_db()
@@ -88,7 +89,7 @@ def test_who_loses_the_staff_role_meanwhile_is_refused(review_of, half_approved,
     review = review_of(half_approved[0], "compliance")
     outcome = until_it_is_written_down(
         lambda: decide_review(review.pk, by=compliance_reviewer, verdict="approve"),
-        meanwhile=lambda: actions.end_staff_role(compliance_reviewer, "compliance-reviewer", by=None),
+        meanwhile=lambda: end_staff_role(compliance_reviewer, "compliance-reviewer", by=None),
     )
     assert isinstance(outcome, PermissionDenied), outcome
     assert str(outcome) == "You may not decide these reviews any more."

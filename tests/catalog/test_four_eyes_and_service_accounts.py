@@ -6,9 +6,10 @@ import pytest
 from django.core.exceptions import PermissionDenied
 from django.db import IntegrityError, transaction
 
+from accounts.actions import make_staff
 from catalog.actions import decide_review, raise_access_request
 from catalog.models import Review, ReviewDecision
-from tenants.actions import create_service_account, make_staff
+from tenants.actions import create_service_account
 from tests.factories import CatalogModelFactory, member_of
 
 

@@ -10,10 +10,12 @@ from django.core.exceptions import PermissionDenied
 from django.db import DatabaseError, connection, transaction
 from django.utils.timezone import now
 
+from accounts.actions import end_staff_role, make_staff
+from accounts.models import User
 from catalog.actions import decide_review, raise_access_request
 from catalog.models import RequestDelegate, Review, ReviewDecision
 from tenants import actions
-from tenants.models import EmergencyAccess, PersonalAccessToken, User
+from tenants.models import EmergencyAccess, PersonalAccessToken
 from tenants.role_groups import tenant_group_name
 from tests.factories import member_of, staff
 
@@ -50,7 +52,7 @@ def run(statement, *values):
 
 def test_a_right_that_a_group_had_for_a_minute(review, reviewer, lab, owner):
     member = member_of(lab, "viewer")
-    actions.make_staff(member, "security-reviewer", by=None)
+    make_staff(member, "security-reviewer", by=None)
     viewers = Group.objects.get(name=tenant_group_name(lab.pk, "viewer"))
     for name in ("manage_tokens", "manage_service_accounts"):
         row = (viewers.pk, name, str(lab.pk))
@@ -103,7 +105,7 @@ def test_a_right_of_ones_own_when_it_was_asked(lab, project, priced_model, owner
 def test_an_administrator_who_was_made_meanwhile(review):
     late = User.objects.create_superuser("late@example.com", None)
     User.objects.filter(pk=late.pk).update(is_superuser=False)
-    actions.make_staff(late, "security-reviewer", by=None)
+    make_staff(late, "security-reviewer", by=None)
     assert capacities(review, late) == {"staff"}
     with pytest.raises(PermissionDenied, match="could make its tokens"):
         decide(review, late)
@@ -134,11 +136,11 @@ def test_who_was_written_down_by_nobody_is_known_by_their_own_row(review, review
 
 def test_a_token_that_ended_before_it_was_asked_bars_nobody(lab, project, priced_model, owner, operator):
     reviewer = staff("operator")
-    actions.make_staff(reviewer, "security-reviewer", by=None)
+    make_staff(reviewer, "security-reviewer", by=None)
     account = actions.create_service_account(lab, name="Nightly", role="developer", by=owner)
     token, _ = actions.issue_personal_access_token(account, name="t", life=timedelta(days=1), by=reviewer)
     actions.revoke_personal_access_token(token.pk, by=reviewer)
-    actions.end_staff_role(reviewer, "operator", by=operator)
+    end_staff_role(reviewer, "operator", by=operator)
     given = {"purpose": "Letters.", "expected_tokens_per_day": 1000, "data_class": "internal"}
     asked = raise_access_request(project, priced_model.name, by=account, **given)
     assert decide(Review.objects.in_tenant(lab).get(access_request=asked), reviewer).state == "approved"
@@ -151,7 +153,7 @@ def test_a_token_that_ended_before_it_was_asked_bars_nobody(lab, project, priced
         "UPDATE django_content_type SET model = 'idle' WHERE model = 'tenant'",
         "INSERT INTO auth_group_permissions (group_id, permission_id) SELECT g.id, p.id FROM auth_group g, "
         "auth_permission p WHERE g.name = 'cost-reviewer' AND p.codename = 'review_security'",
-        "INSERT INTO tenants_user_user_permissions (user_id, permission_id) SELECT u.id, p.id FROM tenants_user u, "
+        "INSERT INTO accounts_user_user_permissions (user_id, permission_id) SELECT u.id, p.id FROM accounts_user u, "
         "auth_permission p WHERE p.codename = 'review_security'",
         "DELETE FROM auth_permission WHERE codename = 'manage_tokens'",
     ],

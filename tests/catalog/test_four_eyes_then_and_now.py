@@ -9,11 +9,13 @@ import pytest
 from django.core.exceptions import PermissionDenied
 from django.db import DatabaseError, connection, transaction
 
+from accounts.actions import end_staff_role, make_staff
+from audit.models import AuditEntry
 from catalog.actions import decide_review, raise_access_request
 from catalog.models import RequestDelegate, Review, ReviewDecision
 from tenants import actions
 from tenants.actions import people
-from tenants.models import ApiKey, AuditEntry, Membership
+from tenants.models import ApiKey, Membership
 from tests.factories import TenantFactory, member_of, staff
 
 ASKING = {
@@ -29,7 +31,7 @@ ASKING = {
 def selma(lab, owner):
     """Admin of the lab, and security reviewer of the platform."""
     person = member_of(lab, "admin", name="Selma Second")
-    actions.make_staff(person, "security-reviewer", by=None)
+    make_staff(person, "security-reviewer", by=None)
     return person
 
 
@@ -122,7 +124,7 @@ def test_page_queue_and_api_say_why(client, settings, lab, owner, selma, bearer_
 @pytest.mark.parametrize("then", ["owner", "admin"])
 def test_who_could_make_its_tokens_then_does_not_decide_after_a_demotion(lab, owner, asked_by, then):
     reviewer = member_of(lab, then)
-    actions.make_staff(reviewer, "security-reviewer", by=None)
+    make_staff(reviewer, "security-reviewer", by=None)
     account = actions.create_service_account(lab, name="Nightly", role="developer", by=owner)
     review, _ = asked_by(account, owner)
     assert capacities(review, reviewer) == {"manager"}
@@ -136,10 +138,10 @@ def test_who_could_make_its_tokens_then_does_not_decide_after_a_demotion(lab, ow
 
 def test_who_was_operator_then_does_not_decide_afterwards(lab, owner, operator, asked_by):
     reviewer = staff("operator")
-    actions.make_staff(reviewer, "security-reviewer", by=None)
+    make_staff(reviewer, "security-reviewer", by=None)
     account = actions.create_service_account(lab, name="Nightly", role="developer", by=owner)
     review, _ = asked_by(account, owner)
-    actions.end_staff_role(reviewer, "operator", by=operator)
+    end_staff_role(reviewer, "operator", by=operator)
     reviewer = type(reviewer).objects.get(pk=reviewer.pk)
     with pytest.raises(PermissionDenied, match="could make its tokens then"):
         decide_review(review.pk, by=reviewer, verdict="approve")
@@ -170,7 +172,7 @@ def test_who_answered_for_it_meanwhile_does_not_decide(lab, owner, selma, asked_
         between = staff("security-reviewer")
         for person in (between, owner):
             cursor.execute(
-                "UPDATE tenants_user SET responsible_id = %s WHERE id = %s", [person.pk, account.pk]
+                "UPDATE accounts_user SET responsible_id = %s WHERE id = %s", [person.pk, account.pk]
             )
     assert capacities(review, between) == {"responsible"}
     with pytest.raises(PermissionDenied, match="you answered for it then"):
@@ -183,9 +185,9 @@ def test_a_program_is_a_program_for_good(lab, owner, selma, asked_by, is_owner):
     account = actions.create_service_account(lab, name="Nightly", role="developer", by=owner)
     TenantFactory(slug="far")
     for statement in (
-        "UPDATE tenants_user SET service_of_id = NULL WHERE id = %s",
-        "UPDATE tenants_user SET service_of_id = (SELECT id FROM tenants_tenant WHERE slug = 'far') WHERE id = %s",
-        "UPDATE tenants_user SET id = gen_random_uuid() WHERE id = %s",
+        "UPDATE accounts_user SET service_of_id = NULL WHERE id = %s",
+        "UPDATE accounts_user SET service_of_id = (SELECT id FROM tenants_tenant WHERE slug = 'far') WHERE id = %s",
+        "UPDATE accounts_user SET id = gen_random_uuid() WHERE id = %s",
     ):
         with (
             pytest.raises(DatabaseError, match="cannot be changed afterwards"),
@@ -210,7 +212,7 @@ def test_a_row_that_is_changed_counts_like_a_new_one(lab, owner, selma, asked_by
     with connection.cursor() as cursor:
         for person in (moved, late):  # an admin's place in the group, passed about
             cursor.execute(
-                "UPDATE tenants_user_groups SET user_id = %s WHERE user_id = %s AND group_id IN "
+                "UPDATE accounts_user_groups SET user_id = %s WHERE user_id = %s AND group_id IN "
                 "(SELECT group_id FROM guardian_groupobjectpermission o "
                 "JOIN auth_permission d ON d.id = o.permission_id "
                 "WHERE d.codename = 'manage_tokens')",

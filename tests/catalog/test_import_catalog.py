@@ -14,6 +14,7 @@ from django.core.exceptions import PermissionDenied
 from django.core.management import CommandError, call_command
 from django.utils.timezone import now
 
+from audit.models import AuditEntry
 from billing.demo_rule import DEMO_MODELS
 from billing.models import Price
 from billing.prices import publish_prices
@@ -23,7 +24,6 @@ from catalog.price_map.entries import UnreadableFile
 from catalog.price_map.vendor import VENDORED, read_text
 from catalog.prices import list_prices
 from core.text_files import text_of
-from tenants.models import AuditEntry
 
 TODAY = date(2026, 11, 20)
 GOOD = {

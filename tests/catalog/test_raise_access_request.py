@@ -8,10 +8,11 @@ from decimal import Decimal
 import pytest
 from django.core.exceptions import PermissionDenied, ValidationError
 
+from audit.models import AuditEntry
 from catalog.actions import decide_review, preview_access_request, withdraw_access_request
 from catalog.models import AccessRequest, CatalogModel, Review
 from core.errors import Conflict
-from tenants.models import AuditEntry, Project, Tenant
+from tenants.models import Project, Tenant
 from tests.concurrency import at_the_same_time
 from tests.factories import CatalogModelFactory, member_of
 

@@ -9,8 +9,8 @@ from django.contrib import admin
 from django.urls import reverse
 from django.utils.timezone import now
 
+from accounts.actions import make_staff
 from catalog.models import CatalogModel, Grant, Review
-from tenants.actions import make_staff
 from tenants.models import ApiKey
 from tests.factories import ApiKeyFactory, CatalogModelFactory
 
@@ -146,7 +146,7 @@ def test_no_admin_of_ours_adds_edits_or_deletes(rf, operator):
 @pytest.mark.parametrize(
     "name",
     [
-        "catalog_accessrequest", "catalog_grant", "catalog_catalogmodel", "catalog_catalogimport", "tenants_user",
+        "catalog_accessrequest", "catalog_grant", "catalog_catalogmodel", "catalog_catalogimport", "accounts_user",
         "tenants_tenant", "tenants_project", "tenants_membership", "tenants_apikey", "tenants_limit",
     ],
 )  # fmt: skip

@@ -51,15 +51,15 @@ AUDIT_DEEDS = [
     ),
     Deed(
         "hand out what is held about a person",
-        "tenants.personal_data.export_person",
+        "privacy.personal_data.export_person",
         subject=lambda world, actor: UserFactory(),
-        admin=Door("GET /admin/tenants/user/{it.pk}/personal-data/"),
+        admin=Door("GET /admin/accounts/user/{it.pk}/personal-data/"),
     ),
     Deed(
         "erase a person",
-        "tenants.personal_data.erase_person",
+        "privacy.personal_data.erase_person",
         subject=lambda world, actor: UserFactory(),
-        admin=Door("POST /admin/tenants/user/{it.pk}/erase/", {"address": "{it.email}", "reason": "Asked."}),
+        admin=Door("POST /admin/accounts/user/{it.pk}/erase/", {"address": "{it.email}", "reason": "Asked."}),
         is_later=True,
     ),
 ]

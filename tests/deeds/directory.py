@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+from directory.actions.scim_tokens import issue_scim_token
 from tenants.actions.people import deactivate_person
-from tenants.actions.scim_tokens import issue_scim_token
 from tests.factories import UserFactory, staff
 from tests.role_matrix import Deed, Door
 
@@ -37,35 +37,35 @@ DIRECTORY_DEEDS = [
         "deactivate a person",
         "tenants.actions.people.deactivate_person",
         subject=person,
-        admin=Door("POST /admin/tenants/user/{it.pk}/deactivate/", SENT | {"because": "left"}),
+        admin=Door("POST /admin/accounts/user/{it.pk}/deactivate/", SENT | {"because": "left"}),
     ),
     Deed(
         "reactivate a person",
         "tenants.actions.people.reactivate_person",
         subject=person_shut_out,
-        admin=Door("POST /admin/tenants/user/{it.pk}/reactivate/", SENT | {"because": "came back"}),
+        admin=Door("POST /admin/accounts/user/{it.pk}/reactivate/", SENT | {"because": "came back"}),
     ),
     Deed(
         "issue a directory's token",
-        "tenants.actions.scim_tokens.issue_scim_token",
-        admin=Door("POST /admin/tenants/scimtoken/issue/", SENT | {"name": "Directory", "days": "30"}),
+        "directory.actions.scim_tokens.issue_scim_token",
+        admin=Door("POST /admin/directory/scimtoken/issue/", SENT | {"name": "Directory", "days": "30"}),
     ),
     Deed(
         "confirm a directory's token that somebody else made",
-        "tenants.actions.scim_tokens.confirm_scim_token",
+        "directory.actions.scim_tokens.confirm_scim_token",
         subject=token_of_somebody,
-        admin=Door("POST /admin/tenants/scimtoken/{it.pk}/confirm/", SENT),
+        admin=Door("POST /admin/directory/scimtoken/{it.pk}/confirm/", SENT),
     ),
     Deed(
         "renew a directory's token",
-        "tenants.actions.scim_tokens.renew_scim_token",
+        "directory.actions.scim_tokens.renew_scim_token",
         subject=token,
-        admin=Door("POST /admin/tenants/scimtoken/{it.pk}/renew/", SENT),
+        admin=Door("POST /admin/directory/scimtoken/{it.pk}/renew/", SENT),
     ),
     Deed(
         "revoke a directory's token",
-        "tenants.actions.scim_tokens.revoke_scim_token",
+        "directory.actions.scim_tokens.revoke_scim_token",
         subject=token,
-        admin=Door("POST /admin/tenants/scimtoken/{it.pk}/revoke/", SENT),
+        admin=Door("POST /admin/directory/scimtoken/{it.pk}/revoke/", SENT),
     ),
 ]

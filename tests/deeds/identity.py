@@ -6,10 +6,11 @@ from axes.models import AccessAttempt
 from django.conf import settings
 from django.utils.timezone import now
 
-from tenants import group_rules
-from tenants.actions.group_rules import draft_group_rule
-from tenants.admin.directory import _digest
-from tenants.models import FederatedIdentity, SecondFactor
+from accounts.models import SecondFactor
+from directory import group_rules
+from directory.actions.rules import draft_group_rule
+from directory.admin.rules import _digest
+from directory.models import FederatedIdentity
 from tests.factories import UserFactory, staff
 from tests.role_matrix import Deed, Door
 
@@ -71,64 +72,64 @@ def staff_rule(world, actor):
 IDENTITY_DEEDS = [
     Deed(
         "give a staff role",
-        "tenants.actions.make_staff",
+        "accounts.actions.make_staff",
         subject=person,
         admin=Door(
-            "POST /admin/tenants/staffappointment/appoint/", {"email": "{it.email}", "role": "auditor"}
+            "POST /admin/accounts/staffappointment/appoint/", {"email": "{it.email}", "role": "auditor"}
         ),
     ),
     Deed(
         "take a staff role",
-        "tenants.actions.end_staff_role",
+        "accounts.actions.end_staff_role",
         subject=lambda world, actor: staff("auditor").appointments.get(),
-        admin=Door("POST /admin/tenants/staffappointment/{it.pk}/dismiss/", SENT),
+        admin=Door("POST /admin/accounts/staffappointment/{it.pk}/dismiss/", SENT),
     ),
     Deed(
         "begin a group rule",
-        "tenants.actions.group_rules.begin_group_rule",
+        "directory.actions.rules.begin_group_rule",
         subject=drafted_rule,
-        admin=Door("POST /admin/tenants/grouprule/begin/", what_the_form_says),
+        admin=Door("POST /admin/directory/grouprule/begin/", what_the_form_says),
     ),
     Deed(
         "end a group rule",
-        "tenants.actions.group_rules.end_group_rule",
+        "directory.actions.rules.end_group_rule",
         subject=rule,
         admin=Door(
-            "POST /admin/tenants/grouprule/{it.pk}/end/",
+            "POST /admin/directory/grouprule/{it.pk}/end/",
             lambda world, it: {"seen": _digest(it, group_rules.preview(ending=it))},
         ),
     ),
     Deed(
         "begin a group rule that gives a staff role",
-        "tenants.actions.group_rules.begin_group_rule",
+        "directory.actions.rules.begin_group_rule",
         subject=staff_rule,
-        admin=Door("POST /admin/tenants/grouprule/begin/", what_the_form_says),
+        admin=Door("POST /admin/directory/grouprule/begin/", what_the_form_says),
     ),
     Deed(
         "link an account to a person at the provider",
-        "tenants.actions.identities.link_identity",
+        "directory.actions.identities.link_identity",
         subject=person,
         admin=Door(
-            "POST /admin/tenants/federatedidentity/link/",
+            "POST /admin/directory/federatedidentity/link/",
             SENT | {"email": "{it.email}", "subject": "abc"},
         ),
     ),
     Deed(
         "unlink an account",
-        "tenants.actions.identities.unlink_identity",
+        "directory.actions.identities.unlink_identity",
         subject=identity,
-        admin=Door("POST /admin/tenants/federatedidentity/{it.pk}/unlink/", SENT),
+        admin=Door("POST /admin/directory/federatedidentity/{it.pk}/unlink/", SENT),
     ),
     Deed(
         "unlock somebody's sign-in",
-        "tenants.actions.unlock_sign_in",
+        "accounts.actions.unlock_sign_in",
         subject=locked_out,
-        admin=Door("POST /admin/tenants/user/{it.pk}/unlock/", SENT),
+        admin=Door("POST /admin/accounts/user/{it.pk}/unlock/", SENT),
     ),
     Deed(
         "reset somebody's second factor",
-        "tenants.actions.reset_second_factor",
+        "accounts.actions.reset_second_factor",
         subject=with_a_factor,
-        admin=Door("POST /admin/tenants/user/{it.pk}/reset-second-factor/", SENT | {"reason": "Lost."}),
+        admin=Door("POST /admin/accounts/user/{it.pk}/reset-second-factor/", SENT | {"reason": "Lost."}),
     ),
 ]

@@ -6,9 +6,9 @@ from datetime import date, timedelta
 
 from django.utils.timezone import now
 
+import audit
 from billing.closing import _ledger_sha256
 from billing.models import Export
-from tenants import audit
 from tenants.actions.closing import propose_closing
 from tenants.models import Limit, Tenant
 from tests.factories import ProjectFactory, member_of
@@ -139,7 +139,7 @@ TENANCY_DEEDS = [
         subject=lambda world, actor: audit.record("lab.marked", actor=None, subject=world.project),
         page=Door("GET /t/{w.tenant.slug}/audit/{it.pk}/"),
         api=Door("GET /api/v1/audit/{it.pk}/"),
-        admin=Door("GET /admin/tenants/auditentry/{it.pk}/change/"),
+        admin=Door("GET /admin/audit/auditentry/{it.pk}/change/"),
     ),
     Deed(
         "suspend a tenant",

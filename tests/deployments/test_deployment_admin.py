@@ -4,6 +4,7 @@ import pytest
 from django.core.exceptions import ValidationError
 from django.urls import reverse
 
+from audit.models import AuditEntry
 from config.celery import app
 from core.secrets import digest
 from deployments import connection
@@ -12,7 +13,6 @@ from deployments.cluster.base import ClusterFacts
 from deployments.cluster.memory import MemoryCluster
 from deployments.models import Cluster, Deployment, Route
 from gateway.models import Gateway
-from tenants.models import AuditEntry
 from tenants.revision import raise_revision
 from tests.factories import ClusterFactory, DeploymentFactory, ModelVersionFactory
 from tests.gateway.granted import registered

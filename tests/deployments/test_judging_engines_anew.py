@@ -4,13 +4,13 @@ import pytest
 from django.urls import reverse
 from rest_framework.test import APIClient
 
+from audit.models import AuditEntry
 from deployments import judgement, observation, runtimes, tasks
 from deployments.actions import create_deployment, reconcile
 from deployments.cluster.base import TemporaryClusterError
 from deployments.cluster.memory import MemoryCluster
 from deployments.models import Deployment, Sharing
 from gateway.compile import compile_snapshot
-from tenants.models import AuditEntry
 from tenants.revision import current_revision
 from tests.factories import ClusterFactory, ModelVersionFactory
 

@@ -10,6 +10,7 @@ from django.core.exceptions import PermissionDenied, ValidationError
 from django.db import connection
 from django.utils.timezone import now
 
+from audit.models import AuditEntry
 from core.errors import Conflict
 from deployments import actions, observation, tasks
 from deployments.actions import (
@@ -23,7 +24,6 @@ from deployments.actions import (
 from deployments.cluster.base import Condition, ConditionType, TemporaryClusterError
 from deployments.cluster.memory import MemoryCluster
 from deployments.models import Backend, Deployment
-from tenants.models import AuditEntry
 from tenants.revision import current_revision
 from tests.factories import ClusterFactory, DeploymentFactory, ModelVersionFactory
 

@@ -6,6 +6,7 @@ from django.db import IntegrityError, transaction
 from django.urls import reverse
 from rest_framework.test import APIClient
 
+from audit.models import AuditEntry
 from core.errors import Conflict
 from deployments import judgement, runtimes, statements
 from deployments.actions import create_deployment, reconcile
@@ -16,7 +17,6 @@ from deployments.models import Deployment, Sharing
 from gateway.compile import compile_snapshot
 from gateway.contract import ConfigSnapshot, decode, encode
 from gateway.proxy import controls
-from tenants.models import AuditEntry
 from tenants.revision import current_revision
 from tests.factories import ClusterFactory, ModelVersionFactory, staff
 

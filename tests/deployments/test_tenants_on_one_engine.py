@@ -6,6 +6,7 @@ from django.db import IntegrityError, transaction
 from django.urls import reverse
 from rest_framework.test import APIClient
 
+from audit.models import AuditEntry
 from core.errors import Conflict
 from deployments import sharing
 from deployments.actions import create_deployment, reconcile
@@ -14,7 +15,6 @@ from deployments.models import Deployment, Sharing
 from gateway.actions import set_media_hosts
 from gateway.compile import compile_snapshot
 from gateway.targets import separation_key
-from tenants.models import AuditEntry
 from tenants.revision import current_revision
 from tests.factories import ClusterFactory, DeploymentFactory, ModelVersionFactory, TenantFactory
 

@@ -9,12 +9,12 @@ from django.core.management import CommandError, call_command
 from django.test import Client
 from django.utils.timezone import now
 
+from audit.models import AuditEntry
 from core.errors import Conflict
 from core.secrets import digest, looks_like, new_secret
 from gateway import actions
 from gateway.contract import GATEWAY_TOKEN, Ack, ack_path, encode
 from gateway.models import ConfigClock, Gateway
-from tenants.models import AuditEntry
 from tenants.revision import current_revision, raise_revision
 from tests.factories import CatalogModelFactory
 from tests.gateway.granted import grant, key_for, registered

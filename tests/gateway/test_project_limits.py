@@ -10,12 +10,13 @@ import pytest
 from django.core.exceptions import ValidationError
 from django.utils.timezone import now
 
+from audit.models import AuditEntry
 from billing.ingest import record_usage
 from billing.usage import UsageRecord
 from core.ids import uuid7
 from gateway.compile import compile_snapshot
 from tenants.actions import set_limits
-from tenants.models import AuditEntry, Limit, Tenant
+from tenants.models import Limit, Tenant
 from tenants.revision import current_revision
 from tests.concurrency import queued_at
 from tests.factories import ApiKeyFactory, CatalogModelFactory, ProjectFactory, member_of, staff

@@ -22,7 +22,7 @@ def foreign_and_never(walled):
         (walled.person.email, "nobody@example.com"),
     ]
     ids = [
-        str(walled.row(label).pk) for label in ("tenants.project", "catalog.accessrequest", "tenants.user")
+        str(walled.row(label).pk) for label in ("tenants.project", "catalog.accessrequest", "accounts.user")
     ]
     return pairs + [(known, beside(known)) for known in ids]
 

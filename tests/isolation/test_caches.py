@@ -11,7 +11,19 @@ from django.conf import settings
 from tests.isolation.walking import ACCOUNT, ADMIN, API, PORTAL, address
 
 pytestmark = pytest.mark.django_db
-APPS = ("billing", "catalog", "config", "core", "deployments", "gateway", "tenants")
+APPS = (
+    "audit",
+    "accounts",
+    "directory",
+    "privacy",
+    "billing",
+    "catalog",
+    "config",
+    "core",
+    "deployments",
+    "gateway",
+    "tenants",
+)
 CACHING = re.compile(
     r"django\.core\.cache|cache_page|cached\.Loader|\{% cache |lru_cache|functools import cache\b"
 )

@@ -45,7 +45,7 @@ def forms_on(response):
 
 def test_no_page_offers_or_takes_a_foreign_choice(client, walled, stranger):
     client.force_login(stranger)
-    foreign = {label: walled.row(label) for label in (*TENANT_OWNED, "tenants.user")}
+    foreign = {label: walled.row(label) for label in (*TENANT_OWNED, "accounts.user")}
     seen = set()
     for route in [*PORTAL, *ACCOUNT]:
         if row_of(route, walled) or "get" not in route.methods:

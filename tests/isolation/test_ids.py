@@ -8,8 +8,8 @@ from uuid import UUID
 import pytest
 from django.db.models import UUIDField
 
+from audit.models.entries import NewEntryId
 from core.ids import uuid7
-from tenants.models.audit import NewEntryId
 from tests.isolation.walking import ACCOUNT, ADMIN, API, OUR_APPS, PORTAL, keys_of
 from tests.isolation_fillers import OPAQUE_PARAMETERS
 

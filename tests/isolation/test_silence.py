@@ -18,7 +18,7 @@ pytestmark = pytest.mark.django_db
 @pytest.fixture(autouse=True)
 def seen_once(monkeypatch):
     """That a session is seen is written once a minute: not by one of two compared requests."""
-    monkeypatch.setattr("tenants.sessions.SEEN_EVERY", timedelta(days=1))
+    monkeypatch.setattr("accounts.sessions.SEEN_EVERY", timedelta(days=1))
 
 
 def told(client, method, url, value, headers=None):

@@ -25,7 +25,17 @@ PORTAL = [route for route in GUARDED if route.is_portal]
 API = [route for route in GUARDED if route.is_api]
 ADMIN = [route for route in GUARDED if route.is_admin]
 ACCOUNT = [route for route in GUARDED if not (route.is_portal or route.is_api or route.is_admin)]
-OUR_APPS = {"tenants", "billing", "catalog", "deployments", "gateway"}
+OUR_APPS = {
+    "audit",
+    "accounts",
+    "tenants",
+    "directory",
+    "privacy",
+    "billing",
+    "catalog",
+    "deployments",
+    "gateway",
+}
 HTMX = {"HX-Request": "true", "HX-Target": "main"}
 
 

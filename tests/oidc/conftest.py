@@ -31,7 +31,7 @@ def provider(provider_process, settings):
 
 def trust(settings, issuer):
     """Settings of a console whose provider has this issuer; what this process knew of it is forgotten."""
-    from tenants.oidc import provider
+    from directory.oidc import provider
 
     provider._providers.clear()
     settings.OIDC_ISSUER = issuer

@@ -7,8 +7,10 @@ import time
 import pytest
 from django.utils.timezone import now
 
-from tenants.models import AuditEntry, FederatedIdentity, Session, SpentLogoutToken
-from tenants.oidc.tokens import LOGOUT_EVENT
+from accounts.models import Session
+from audit.models import AuditEntry
+from directory.models import FederatedIdentity, SpentLogoutToken
+from directory.oidc.tokens import LOGOUT_EVENT
 from tests.oidc.running_provider import CALLBACK, CLIENT, clients
 
 pytestmark = pytest.mark.django_db

@@ -10,7 +10,8 @@ from urllib.parse import parse_qs, urlencode, urlsplit
 import pytest
 import requests
 
-from tenants.models import FederatedIdentity, User
+from accounts.models import User
+from directory.models import FederatedIdentity
 from tests.factories import member_of
 from tests.oidc.running_provider import AUDIENCE, CLIENT
 

@@ -8,7 +8,8 @@ from datetime import timedelta
 import pytest
 from django.utils.timezone import now
 
-from tenants.models import FederatedIdentity, PersonalAccessToken
+from directory.models import FederatedIdentity
+from tenants.models import PersonalAccessToken
 from tests.factories import member_of, staff
 from tests.oidc.running_provider import AUDIENCE
 

@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from tenants.models import FederatedIdentity
+from directory.models import FederatedIdentity
 
 pytestmark = pytest.mark.django_db
 HOUR = 3600

@@ -8,11 +8,13 @@ import pytest
 from django.core.exceptions import PermissionDenied, ValidationError
 from django.urls import reverse
 
+from audit.models import AuditEntry
 from core.errors import Conflict
-from tenants import group_rules
-from tenants.actions.group_rules import begin_group_rule, draft_group_rule, end_group_rule
-from tenants.models import AuditEntry, FederatedIdentity, GroupRule, Membership
-from tenants.oidc import tasks
+from directory import group_rules
+from directory.actions.rules import begin_group_rule, draft_group_rule, end_group_rule
+from directory.models import FederatedIdentity, GroupRule
+from directory.oidc import tasks
+from tenants.models import Membership
 from tests.concurrency import at_the_same_time
 from tests.factories import TenantFactory, UserFactory, member_of, staff
 
@@ -38,7 +40,7 @@ def seen(answer):
 
 
 def address(deed, rule=None):
-    name = f"admin:tenants_grouprule_{deed}"
+    name = f"admin:directory_grouprule_{deed}"
     return reverse(name, args=[rule.pk]) if rule else reverse(name)
 
 
@@ -211,7 +213,7 @@ def test_the_lists_say_what_is_in_force_and_who_is_checked(client, operator, lab
     rules = client.get(address("changelist")).content.decode()
     assert "writers" in rules
     assert "Being applied" in rules
-    people = client.get(reverse("admin:tenants_federatedidentity_changelist")).content.decode()
+    people = client.get(reverse("admin:directory_federatedidentity_changelist")).content.decode()
     assert "At sign-in" in people
-    page = client.get(reverse("admin:tenants_federatedidentity_change", args=[ana.identities.get().pk]))
+    page = client.get(reverse("admin:directory_federatedidentity_change", args=[ana.identities.get().pk]))
     assert "refresh" not in page.content.decode().lower()

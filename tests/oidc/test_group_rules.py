@@ -8,19 +8,13 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
+from accounts.models import StaffAppointment
+from audit.models import AuditEntry
+from directory.group_rules import apply_group_rule, apply_group_rules, preview
+from directory.models import DirectoryGroup, FederatedIdentity, GroupRule
 from tenants.actions import set_project_role
 from tenants.actions.tokens import issue_personal_access_token
-from tenants.group_rules import apply_group_rule, apply_group_rules, preview
-from tenants.models import (
-    ApiKey,
-    AuditEntry,
-    DirectoryGroup,
-    FederatedIdentity,
-    GroupRule,
-    Membership,
-    PersonalAccessToken,
-    StaffAppointment,
-)
+from tenants.models import ApiKey, Membership, PersonalAccessToken
 from tenants.revision import current_revision
 from tests.concurrency import at_the_same_time
 from tests.factories import ApiKeyFactory, TenantFactory, UserFactory, member_of
@@ -277,7 +271,7 @@ def test_one_whose_roles_cannot_be_computed_keeps_nobody_waiting_for_a_rule(lab,
             raise RuntimeError("no roles for you")
         apply_group_rules(user, because=because)
 
-    monkeypatch.setattr("tenants.group_rules.apply_group_rules", fails_for_one)
+    monkeypatch.setattr("directory.group_rules.apply_group_rules", fails_for_one)
     apply_group_rule(begun, because="begun")
     assert [role_of(user, lab) for user in users] == [None, ("developer", "rule"), ("developer", "rule")]
     assert GroupRule.objects.unapplied().get() == begun, "the clock repeats it"

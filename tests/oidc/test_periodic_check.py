@@ -8,20 +8,14 @@ import pytest
 from celery.exceptions import SoftTimeLimitExceeded
 from django.utils.timezone import now
 
+from accounts.models import Session, User
+from audit.models import AuditEntry
+from directory.group_rules import apply_group_rules
+from directory.models import FederatedIdentity, GroupRule
+from directory.oidc import checks, tasks, vault
+from directory.oidc.checks import check_identities, check_identity, claim_due_identities
 from tenants.actions.tokens import issue_personal_access_token
-from tenants.group_rules import apply_group_rules
-from tenants.models import (
-    ApiKey,
-    AuditEntry,
-    FederatedIdentity,
-    GroupRule,
-    Membership,
-    PersonalAccessToken,
-    Session,
-    User,
-)
-from tenants.oidc import checks, tasks, vault
-from tenants.oidc.checks import check_identities, check_identity, claim_due_identities
+from tenants.models import ApiKey, Membership, PersonalAccessToken
 from tenants.revision import current_revision
 from tests.factories import ApiKeyFactory
 

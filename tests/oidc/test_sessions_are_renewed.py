@@ -7,8 +7,10 @@ from datetime import timedelta
 import pytest
 import requests
 
-from tenants.actions import add_member, issue_personal_access_token, make_staff
-from tenants.models import FederatedIdentity, Session, User
+from accounts.actions import make_staff
+from accounts.models import Session, User
+from directory.models import FederatedIdentity
+from tenants.actions import add_member, issue_personal_access_token
 from tests.factories import TenantFactory, UserFactory
 
 pytestmark = pytest.mark.django_db

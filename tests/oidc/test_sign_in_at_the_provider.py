@@ -7,7 +7,9 @@ from urllib.parse import parse_qs, parse_qsl, urlencode, urlsplit, urlunsplit
 import pytest
 from django.test import Client
 
-from tenants.models import AuditEntry, FederatedIdentity, Session, User
+from accounts.models import Session, User
+from audit.models import AuditEntry
+from directory.models import FederatedIdentity
 
 pytestmark = pytest.mark.django_db
 

@@ -7,7 +7,8 @@ import os
 import pytest
 from django.urls import reverse
 
-from tenants.models import FederatedIdentity, GroupRule, Session
+from accounts.models import Session
+from directory.models import FederatedIdentity, GroupRule
 from tests.browser.looking import accessibility_violations, chromium, sideways_scroll, watched_page
 from tests.factories import UserFactory, staff
 from tests.oidc.running_provider import clients
@@ -106,7 +107,7 @@ def test_an_operator_writes_a_rule_after_seeing_what_it_does(
     cookie = {"name": "qm_session", "value": client.cookies["qm_session"].value, "url": console}
     with watched_page(browser, origin=console, theme=theme, width=width) as (page, seen):
         page.context.add_cookies([cookie])
-        page.goto(f"{console}{reverse('admin:tenants_grouprule_begin')}")
+        page.goto(f"{console}{reverse('admin:directory_grouprule_begin')}")
         page.get_by_role("textbox", name="Group").fill("writers")
         page.get_by_role("combobox", name="Tenant", exact=True).select_option(label="Lab")
         page.get_by_role("combobox", name="Role in the tenant").select_option(label="Developer")

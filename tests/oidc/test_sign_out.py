@@ -8,7 +8,7 @@ import re
 import pytest
 import requests
 
-from tenants.models import Session
+from accounts.models import Session
 from tests.factories import UserFactory
 
 pytestmark = pytest.mark.django_db
@@ -41,7 +41,7 @@ def test_signing_out_goes_on_to_the_provider_and_back(client, provider, sign_in)
 def test_a_provider_that_offers_nothing_is_not_told(client, liar, come_back):
     come_back()
     del liar.answers["/.well-known/openid-configuration"]["end_session_endpoint"]
-    from tenants.oidc import provider
+    from directory.oidc import provider
 
     provider._providers.clear()
     assert client.post("/logout/")["Location"] == "/login/"
@@ -51,7 +51,7 @@ def test_a_provider_that_is_away_keeps_nobody_signed_in(client, provider, sign_i
     provider.user("ana")
     sign_in("ana")
     provider.tell("mode", "away")
-    from tenants.oidc import provider as known
+    from directory.oidc import provider as known
 
     known._providers.clear()
     assert client.post("/logout/")["Location"] == "/login/"

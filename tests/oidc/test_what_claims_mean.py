@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from tenants.models import FederatedIdentity
-from tenants.oidc.claims import read_person
-from tenants.oidc.scopes import MEMBERS_SCOPES, scopes_of
+from directory.models import FederatedIdentity
+from directory.oidc.claims import read_person
+from directory.oidc.scopes import MEMBERS_SCOPES, scopes_of
 
 WHO = {"iss": "https://issuer.example", "sub": "1"}
 GRAPH = {"src1": {"endpoint": "https://graph.example"}}

@@ -5,11 +5,13 @@ from __future__ import annotations
 import pytest
 from django.core.exceptions import PermissionDenied
 
+from accounts.models import User
+from audit.models import AuditEntry
 from core.errors import Conflict
+from directory.actions.identities import link_identity, unlink_identity
+from directory.models import DirectoryPerson, FederatedIdentity
+from directory.oidc.claims import read_person
 from tenants.actions import create_service_account
-from tenants.actions.identities import link_identity, unlink_identity
-from tenants.models import AuditEntry, DirectoryPerson, FederatedIdentity, User
-from tenants.oidc.claims import read_person
 from tests.concurrency import queued_at
 from tests.factories import UserFactory, member_of
 

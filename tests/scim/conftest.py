@@ -9,9 +9,9 @@ import pytest
 from django.test import Client
 from scim2_models import Context, Error, ListResponse
 
-from tenants.actions.scim_tokens import issue_scim_token
-from tenants.models import User
-from tenants.scim import payloads
+from accounts.models import User
+from directory.actions.scim_tokens import issue_scim_token
+from directory.scim import payloads
 
 USER = "urn:ietf:params:scim:schemas:core:2.0:User"
 GROUP = "urn:ietf:params:scim:schemas:core:2.0:Group"

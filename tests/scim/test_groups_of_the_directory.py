@@ -6,7 +6,9 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
-from tenants.models import AuditEntry, DirectoryGroup, GroupRulesDue, User
+from accounts.models import User
+from audit.models import AuditEntry
+from directory.models import DirectoryGroup, GroupRulesDue
 from tests.scim.conftest import GROUP
 
 HUGE = 5_000

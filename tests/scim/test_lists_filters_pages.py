@@ -7,10 +7,10 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from scim2_models import ScimFilter
 
-from tenants.directory import people
-from tenants.models import User
-from tenants.scim import payloads
-from tenants.scim.mapping import user_payload
+from accounts.models import User
+from directory.scim import payloads
+from directory.scim.mapping import user_payload
+from directory.scope import people
 from tests.scim.conftest import LIST
 
 SEARCH = "urn:ietf:params:scim:api:messages:2.0:SearchRequest"
@@ -109,7 +109,7 @@ NO_FILTERS = [
     '"a" eq userName',
     'userName eq "a" and',
     '(userName eq "a"',
-    'userName eq "a"; DROP TABLE tenants_user',
+    'userName eq "a"; DROP TABLE accounts_user',
     'password eq "x"',
     'password sw "pbkdf2"',
     "is_superuser eq true",
@@ -149,7 +149,7 @@ def test_a_deep_filter_is_read_and_a_long_one_is_not(directory, cast):
 
 VALUES = [
     "' OR '1'='1",
-    "'; DELETE FROM tenants_user; --",
+    "'; DELETE FROM accounts_user; --",
     "%",
     "\\\\",
     "%s",

@@ -8,9 +8,11 @@ import pytest
 from django.test import Client
 from django.utils.timezone import now
 
+from accounts.models import Session, User
+from audit.models import AuditEntry
 from tenants.actions import add_member, issue_personal_access_token
 from tenants.actions.people import deactivate_person, reactivate_person
-from tenants.models import ApiKey, AuditEntry, PersonalAccessToken, Session, User
+from tenants.models import ApiKey, PersonalAccessToken
 from tests.factories import ApiKeyFactory, ProjectFactory, UserFactory, staff
 from tests.scim.conftest import USER
 

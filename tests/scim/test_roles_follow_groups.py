@@ -8,9 +8,11 @@ import pytest
 from celery.exceptions import SoftTimeLimitExceeded
 from django.test import override_settings
 
-from tenants.actions import due_rules
-from tenants.models import ApiKey, DirectoryGroup, GroupRule, GroupRulesDue, User
-from tenants.tasks import apply_due_group_rules
+from accounts.models import User
+from directory.actions import due_rules
+from directory.models import DirectoryGroup, GroupRule, GroupRulesDue
+from directory.tasks import apply_due_group_rules
+from tenants.models import ApiKey
 from tests.factories import ApiKeyFactory, ProjectFactory, UserFactory
 
 

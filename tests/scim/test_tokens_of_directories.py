@@ -11,16 +11,18 @@ from django.db import IntegrityError, transaction
 from django.test import Client
 from django.utils.timezone import now
 
+from accounts.models import User
+from audit.models import AuditEntry
 from core.errors import Conflict
 from core.secrets import SCIM_TOKEN, looks_like
-from tenants.actions import issue_personal_access_token
-from tenants.actions.scim_tokens import (
+from directory.actions.scim_tokens import (
     confirm_scim_token,
     issue_scim_token,
     renew_scim_token,
     revoke_scim_token,
 )
-from tenants.models import AuditEntry, ScimToken, User
+from directory.models import ScimToken
+from tenants.actions import issue_personal_access_token
 from tests.concurrency import queued_at
 from tests.factories import staff
 from tests.scim.conftest import ERROR, Directory

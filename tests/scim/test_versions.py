@@ -5,7 +5,9 @@ from __future__ import annotations
 import pytest
 from django.test import Client
 
-from tenants.models import AuditEntry, DirectoryGroup, User
+from accounts.models import User
+from audit.models import AuditEntry
+from directory.models import DirectoryGroup
 from tests.concurrency import at_the_same_time
 from tests.scim.conftest import PATCH, USER
 

@@ -7,6 +7,8 @@ from datetime import timedelta
 import pytest
 from django.utils.timezone import now
 
+from accounts.models import User
+from audit.models import AuditEntry
 from core.errors import Conflict
 from tenants.actions import (
     add_member,
@@ -24,7 +26,7 @@ from tenants.actions import (
     suspend_tenant,
     withdraw_invitation,
 )
-from tenants.models import AuditEntry, Invitation, Membership, Tenant, User
+from tenants.models import Invitation, Membership, Tenant
 from tests.factories import ProjectFactory, TenantFactory, UserFactory, member_of
 
 

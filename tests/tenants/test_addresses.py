@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-import importlib
-
 import pytest
-from django.apps import apps
 from django.core import mail
 from django.core.exceptions import ValidationError
 from django.core.management import CommandError, call_command
-from django.db import IntegrityError, connection, transaction
+from django.db import IntegrityError, transaction
 
+from accounts.actions import create_administrator
+from accounts.models import User
 from core.addresses import AddressFormField, address_key, read_address, to_wire
-from tenants.actions import create_administrator, invite
-from tenants.actions.directory_people import provision_person
+from directory.actions.people import provision_person
+from directory.oidc.claims import read_person
+from directory.scope import PersonFacts
+from tenants.actions import invite
 from tenants.api.fields import AddressSerializerField
-from tenants.directory import PersonFacts
 from tenants.invitation_mail import send_invitation
-from tenants.models import Invitation, User
-from tenants.oidc.claims import read_person
+from tenants.models import Invitation
 from tests.factories import UserFactory
 
 pytestmark = pytest.mark.django_db
@@ -124,7 +123,7 @@ def test_the_database_keeps_no_other_form(stored):
 
 
 def test_a_directory_asks_for_people_by_the_same_rule(client, lab):
-    from tenants.scim.filters import USERS, CompareOperator
+    from directory.scim.filters import USERS, CompareOperator
 
     kim = UserFactory(email="kim@bücher.example")
     column = USERS.columns["user_name", None]
@@ -144,25 +143,3 @@ def test_programs_and_former_people_are_not_reached_by_mail(lab, owner):
         assert read_person({"iss": "i", "sub": "1", "email": said}, {}).email == ""
         with pytest.raises(ValidationError, match="No mail"):
             invite(lab, said, "viewer", by=owner)
-
-
-@pytest.mark.as_owner
-def test_older_rows_are_brought_into_form(lab):
-    migration = importlib.import_module("tenants.migrations.0023_addresses_in_one_form")
-    kim, other, twin, odd = (
-        UserFactory(),
-        UserFactory(email="taken@example.com"),
-        UserFactory(),
-        UserFactory(),
-    )
-    with connection.schema_editor() as editor:
-        editor.execute("SET CONSTRAINTS ALL IMMEDIATE")
-        editor.execute("ALTER TABLE tenants_user DROP CONSTRAINT user_email_is_address")
-        User.objects.filter(pk=kim.pk).update(email="Kim@xn--bcher-kva.example")
-        User.objects.filter(pk=twin.pk).update(email="Taken@example.com")
-        User.objects.filter(pk=odd.pk).update(email="mi\u017fs@example.com")
-        migration.bring_into_form(apps, editor)
-    for person in (kim, other, twin, odd):
-        person.refresh_from_db()
-    assert [kim.email, other.email] == ["kim@bücher.example", "taken@example.com"]
-    assert [twin.email, odd.email] == [f"{twin.pk}@former.invalid", f"{odd.pk}@former.invalid"]

@@ -6,8 +6,9 @@ import pytest
 from django.core.exceptions import PermissionDenied, ValidationError
 from django.urls import reverse
 
-from tenants.actions import end_staff_role, make_staff
-from tenants.models import AuditEntry, User
+from accounts.actions import end_staff_role, make_staff
+from accounts.models import User
+from audit.models import AuditEntry
 from tests.factories import UserFactory, staff
 
 

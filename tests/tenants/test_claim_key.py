@@ -9,10 +9,11 @@ from django.core.exceptions import PermissionDenied
 from django.db import connection
 from django.utils.timezone import now
 
+from audit.models import AuditEntry
 from core.errors import Conflict
 from core.secrets import digest, visible_prefix
 from tenants.actions import claim_api_key, prepare_api_key, revoke_api_key
-from tenants.models import ApiKey, AuditEntry
+from tenants.models import ApiKey
 from tests.concurrency import at_the_same_time
 from tests.factories import member_of
 

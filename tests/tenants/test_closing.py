@@ -10,6 +10,8 @@ from django.core.exceptions import PermissionDenied, ValidationError
 from django.db import IntegrityError, connection, transaction
 from django.utils.timezone import now
 
+from accounts.models import User
+from audit.models import AuditEntry
 from billing import tasks
 from billing.closing import begin_closing, build_final_export
 from billing.exports import ask_for_export, expire_exports, path_of
@@ -23,7 +25,7 @@ from core.errors import Conflict
 from core.ids import uuid7
 from tenants.actions import issue_personal_access_token, resume_tenant, suspend_tenant
 from tenants.actions.closing import confirm_closing, propose_closing, withdraw_closing
-from tenants.models import ApiKey, AuditEntry, PersonalAccessToken, Tenant, TenantClosing, User
+from tenants.models import ApiKey, PersonalAccessToken, Tenant, TenantClosing
 from tests.concurrency import at_the_same_time
 from tests.factories import ApiKeyFactory, CatalogModelFactory, UserFactory, staff
 from tests.gateway.granted import key_for

@@ -15,9 +15,9 @@ from core.errors import Conflict
 from core.problems import problem_response
 from deployments.actions import create_deployment
 from deployments.models import Deployment
+from directory.scim.base import answer_to
 from tenants.middleware import RefusalMiddleware
 from tenants.models import Project
-from tenants.scim.base import answer_to
 from tests.concurrency import queued_behind
 from tests.factories import ClusterFactory, ModelVersionFactory, ProjectFactory
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 import pytest
 from django.core.exceptions import ValidationError
 
+from accounts.models import Source, User
+from audit.models import AuditEntry
+from directory.actions.people import deprovision_person
+from directory.group_rules import apply_group_rules
 from tenants.actions import remove_member
-from tenants.actions.directory_people import deprovision_person
 from tenants.actions.people import deactivate_person
-from tenants.group_rules import apply_group_rules
-from tenants.models import AuditEntry, Membership, Source, User
+from tenants.models import Membership
 from tests.concurrency import queued_at
 from tests.factories import ApiKeyFactory, member_of
 

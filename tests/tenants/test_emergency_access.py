@@ -11,22 +11,23 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from django.utils.timezone import now
 
+import audit
+from accounts.actions import end_staff_role, make_staff
+from accounts.models import User
+from accounts.sessions import end_sessions
+from audit.models import AuditEntry
 from billing.models import Export
 from core.secrets import new_key_secret
-from tenants import audit
 from tenants.actions import (
     create_service_account,
     end_emergency_access,
-    end_staff_role,
     issue_personal_access_token,
-    make_staff,
     open_emergency_access,
     suspend_tenant,
 )
 from tenants.emergency import current_emergency
-from tenants.models import AuditEntry, EmergencyAccess, User
+from tenants.models import EmergencyAccess
 from tenants.permissions import projects_where, tenants_where
-from tenants.sessions import end_sessions
 from tests.emergency import REASON, browser_of, close, make_older, may_claim, open_in, the_access
 from tests.factories import ApiKeyFactory, ProjectFactory, TenantFactory, staff
 

@@ -13,16 +13,19 @@ from django.core.mail.backends.locmem import EmailBackend
 from django.urls import reverse
 from django.utils.timezone import now
 
+from accounts.actions import end_staff_role, make_staff
+from accounts.mail import MailServerAwayError
+from accounts.models import User
+from audit.models import AuditEntry
 from catalog.actions import decide_review
 from catalog.models import AccessRequest, Review
 from core.errors import Conflict
 from launcher.ports import free_port
+from privacy.personal_data import export_person
 from tenants import tasks
-from tenants.actions import end_staff_role, make_staff, review_emergency_access
+from tenants.actions import review_emergency_access
 from tenants.emergency_mail import owners_of, tell_owners
-from tenants.mail import MailServerAwayError
-from tenants.models import ApiKey, AuditEntry, EmergencyAccess, Tenant, User
-from tenants.personal_data import export_person
+from tenants.models import ApiKey, EmergencyAccess, Tenant
 from tests.concurrency import queued_at
 from tests.emergency import REASON, browser_of, may_claim, open_in, the_access
 from tests.factories import CatalogModelFactory, TenantFactory, member_of, staff

@@ -10,6 +10,9 @@ from django.core import mail
 from django.core.exceptions import PermissionDenied, ValidationError
 from django.utils.timezone import now
 
+from accounts.mail import MailServerAwayError
+from accounts.models import Source, User
+from audit.models import AuditEntry
 from core.errors import Conflict
 from tenants import invitation_mail
 from tenants.actions import (
@@ -24,8 +27,7 @@ from tenants.actions import (
     withdraw_invitation,
 )
 from tenants.invitation_mail import send_invitation
-from tenants.mail import MailServerAwayError
-from tenants.models import AuditEntry, Invitation, Membership, Source, Tenant, User
+from tenants.models import Invitation, Membership, Tenant
 from tests.concurrency import at_the_same_time, queued_at
 from tests.factories import TenantFactory, UserFactory, member_of
 

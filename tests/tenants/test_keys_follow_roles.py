@@ -7,6 +7,10 @@ from datetime import timedelta
 import pytest
 from django.utils.timezone import now
 
+from accounts.models import Source, User
+from audit.models import AuditEntry
+from directory.group_rules import apply_group_rules
+from directory.models import FederatedIdentity, GroupRule
 from tenants.actions import (
     accept_invitation,
     add_member,
@@ -17,18 +21,7 @@ from tenants.actions import (
     revoke_api_key,
     set_project_role,
 )
-from tenants.group_rules import apply_group_rules
-from tenants.models import (
-    ApiKey,
-    AuditEntry,
-    FederatedIdentity,
-    GroupRule,
-    Membership,
-    PersonalAccessToken,
-    Source,
-    Tenant,
-    User,
-)
+from tenants.models import ApiKey, Membership, PersonalAccessToken, Tenant
 from tenants.revision import current_revision
 from tenants.suspension import suspend_access
 from tests.concurrency import queued_at

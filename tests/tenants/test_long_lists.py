@@ -11,9 +11,9 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
+from accounts.admin.keyset import KeysetChangeList
 from billing.models import QuarantinedEvent
 from core.prefix import begins_with
-from tenants.admin.keyset import KeysetChangeList
 from tenants.models import ApiKey, Membership
 from tests.factories import (
     ApiKeyFactory,

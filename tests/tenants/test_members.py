@@ -7,6 +7,8 @@ from datetime import timedelta
 import pytest
 from django.core.exceptions import PermissionDenied, ValidationError
 
+from accounts.models import Source, User
+from audit.models import AuditEntry
 from core.errors import Conflict
 from tenants.actions import (
     add_member,
@@ -17,16 +19,7 @@ from tenants.actions import (
     remove_member,
 )
 from tenants.actions.belongings import END, belongings_of
-from tenants.models import (
-    ApiKey,
-    AuditEntry,
-    Invitation,
-    Membership,
-    PersonalAccessToken,
-    Project,
-    Source,
-    User,
-)
+from tenants.models import ApiKey, Invitation, Membership, PersonalAccessToken, Project
 from tenants.revision import current_revision
 from tests.concurrency import at_the_same_time
 from tests.factories import ApiKeyFactory, ProjectFactory, TenantFactory, UserFactory, member_of

@@ -7,9 +7,10 @@ import re
 import pytest
 from django.core import mail
 
+from accounts.models import Source, User
 from tenants.actions import add_member, create_service_account, invite
 from tenants.invitation_mail import send_invitation
-from tenants.models import ApiKey, Invitation, Membership, ProjectRole, Source, Tenant, User
+from tenants.models import ApiKey, Invitation, Membership, ProjectRole, Tenant
 from tests.factories import ApiKeyFactory, TenantFactory, UserFactory, member_of
 
 PASSWORD = "unguessable-otter-42"

@@ -18,11 +18,12 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
+from accounts.models import User
 from core.errors import Conflict
 from tenants import actions
 from tenants.actions.belongings import END, belongings_of
 from tenants.actions.people import deactivate_person, reactivate_person
-from tenants.models import ApiKey, Invitation, Membership, PersonalAccessToken, Project, Tenant, User
+from tenants.models import ApiKey, Invitation, Membership, PersonalAccessToken, Project, Tenant
 from tenants.roles import Role
 from tests.factories import ApiKeyFactory, ProjectFactory, TenantFactory, UserFactory, member_of, staff
 

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-import importlib
 from datetime import timedelta
 
 import pytest
-from django.apps import apps
 from django.core.exceptions import ValidationError
 from django.db import IntegrityError, connection, transaction
 
+from accounts.models import User
+from audit.models import AuditEntry
 from core.errors import Conflict
 from core.names import clean_name, read_line, read_name, read_prose
+from directory.actions.groups import GroupFacts, provision_group
+from directory.actions.rules import draft_group_rule
+from directory.models import DirectoryGroup, DirectoryPerson, GroupRule
 from tenants.actions import (
     accept_as_newcomer,
     change_project,
@@ -22,21 +25,9 @@ from tenants.actions import (
     invite,
     suspend_tenant,
 )
-from tenants.actions.directory_groups import GroupFacts, provision_group
-from tenants.actions.group_rules import draft_group_rule
 from tenants.actions.tokens import issue_personal_access_token
-from tenants.models import (
-    ApiKey,
-    AuditEntry,
-    DirectoryGroup,
-    DirectoryPerson,
-    GroupRule,
-    PersonalAccessToken,
-    Project,
-    Tenant,
-    User,
-)
-from tests.factories import ApiKeyFactory, ProjectFactory, TenantFactory, UserFactory
+from tenants.models import ApiKey, PersonalAccessToken, Project, Tenant
+from tests.factories import ApiKeyFactory, TenantFactory
 
 pytestmark = pytest.mark.django_db
 PASSWORD = "unguessable-otter-42"
@@ -249,63 +240,3 @@ def test_the_trail_shows_clean_labels(lab, owner):
     change_tenant(lab.pk, by=owner, name="New Lab")
     line = AuditEntry.objects.in_tenant(lab).get(verb="tenant.changed")
     assert line.subject_label == "New Lab"
-
-
-@pytest.mark.as_owner
-@pytest.mark.parametrize(
-    "number",
-    [
-        "0029_more_look_alikes", "0030_look_alikes_of_one_script", "0032_two_more_look_alikes",
-        "0034_letters_with_strokes_and_circles",
-    ],
-)  # fmt: skip
-def test_skeletons_of_before_are_computed_again(number):
-    migration = importlib.import_module(f"tenants.migrations.{number}")
-    first, second = TenantFactory(slug="a", name="Aurora Bank"), TenantFactory(slug="b", name="Second")
-    with connection.schema_editor() as editor:
-        editor.execute(
-            "UPDATE tenants_tenant SET name = 'ᴀᴜʀᴏʀᴀ ʙᴀɴᴋ', name_skeleton = 'old' WHERE slug = 'b'"
-        )
-        migration.compute_again(apps, editor)
-    for row in (first, second):
-        row.refresh_from_db()
-    assert (first.name, second.name) == ("Aurora Bank", "ᴀᴜʀᴏʀᴀ ʙᴀɴᴋ (b)")
-    assert second.name_skeleton != "old"
-
-
-@pytest.mark.as_owner
-def test_older_rows_are_cleaned_and_tenants_kept_apart(lab):
-    migration = importlib.import_module("tenants.migrations.0026_names_are_one_line")
-    first, second = TenantFactory(slug="a", name="First"), TenantFactory(slug="b", name="Second")
-    closed = TenantFactory(slug="c", name="Third")
-    project, user = ProjectFactory(tenant=lab), UserFactory()
-    group, other = (DirectoryGroup.objects.create(display_name=name) for name in ("admins", "x"))
-    with connection.schema_editor() as editor:
-        editor.execute("SET CONSTRAINTS ALL IMMEDIATE")
-        for table, constraint in (
-            ("tenants_tenant", "tenant_name_is_one_line"),
-            ("tenants_project", "project_name_is_one_line"),
-            ("tenants_user", "user_name_is_one_line"),
-            ("tenants_directorygroup", "directory_group_display_name_is_one_line"),
-        ):
-            editor.execute(f"ALTER TABLE {table} DROP CONSTRAINT {constraint}")
-        editor.execute("UPDATE tenants_tenant SET name_skeleton = NULL")
-        for table, column, said, pk in (
-            ("tenants_tenant", "name", "Aurora\nBank", first.pk),
-            ("tenants_tenant", "name", "Аurora Bank", second.pk),
-            ("tenants_project", "name", "\u3164", project.pk),
-            ("tenants_user", "name", "Ann\u202eA", user.pk),
-            ("tenants_directorygroup", "display_name", "admins\u200b", other.pk),
-        ):
-            editor.execute(f"UPDATE {table} SET {column} = %s WHERE id = %s", [said, pk])
-        editor.execute("ALTER TABLE tenants_tenant DISABLE TRIGGER USER")
-        Tenant.objects.filter(pk=closed.pk).update(status="closed")
-        editor.execute("ALTER TABLE tenants_tenant ENABLE TRIGGER USER")
-        migration.clean(apps, editor)
-    for row in (first, second, project, user, group, other):
-        row.refresh_from_db()
-    assert (first.name, second.name, user.name) == ("Aurora Bank", "Аurora Bank (b)", "AnnA")
-    assert project.name.startswith("Unnamed ")
-    assert group.display_name == "admins"
-    assert other.display_name.startswith("admins (renamed ")
-    assert not Tenant.objects.filter(name_skeleton=None).exists()

@@ -7,10 +7,11 @@ import re
 import pytest
 from django.core import mail
 
+from accounts.mail import compose, quoted
+from accounts.models import User
 from tenants.actions import invite
 from tenants.invitation_mail import send_invitation
-from tenants.mail import compose, quoted
-from tenants.models import Tenant, User
+from tenants.models import Tenant
 
 pytestmark = pytest.mark.django_db
 LINK = re.compile(r"https?://[^\s\"<>]+|www\.\S+|\b[\w.-]+@[\w.-]+|\b[\w-]+\.(?:com|example|org)\b")

@@ -11,9 +11,10 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from guardian.models import GroupObjectPermission
 
+from accounts.models import User
 from core.scope import platform_scope
 from tenants import actions, role_groups
-from tenants.models import ApiKey, Membership, Project, Tenant, User
+from tenants.models import ApiKey, Membership, Project, Tenant
 from tenants.permissions import _ask_for_deeds, deeds_in, projects_where
 from tenants.roles import ROLE_PERMISSIONS, Role
 from tests.databases import as_owner, renew_clone
@@ -171,7 +172,7 @@ def test_what_roles_permit_is_found_by_indexes_alone(counts):
         cursor.execute(f"EXPLAIN (ANALYZE, FORMAT JSON) {query['sql']}")
         ((explained,),) = cursor.fetchall()
     scans = list(_scans(explained[0]["Plan"]))
-    crowded = {"auth_group", "guardian_groupobjectpermission", "tenants_user_groups"}
+    crowded = {"auth_group", "guardian_groupobjectpermission", "accounts_user_groups"}
     assert {scan["Relation Name"] for scan in scans} >= crowded
     for scan in scans:
         if scan["Relation Name"] in crowded:

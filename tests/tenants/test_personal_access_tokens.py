@@ -10,12 +10,14 @@ import pytest
 from django.core.exceptions import PermissionDenied, ValidationError
 from django.utils.timezone import now
 
+from accounts.models import User
+from audit.models import AuditEntry
 from core.errors import Conflict
 from core.secrets import digest, looks_like
 from tenants.actions import add_member, issue_personal_access_token, role_group
-from tenants.authentication import needed_scope
-from tenants.models import AuditEntry, PersonalAccessToken, Tenant, User
+from tenants.models import PersonalAccessToken, Tenant
 from tenants.roles import TokenScope
+from tenants.token_authentication import needed_scope
 from tests.factories import ApiKeyFactory, ProjectFactory, TenantFactory, UserFactory
 from tests.routes import all_routes
 

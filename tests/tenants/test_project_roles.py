@@ -6,11 +6,13 @@ import pytest
 from django.core.exceptions import PermissionDenied, ValidationError
 from django.urls import reverse
 
+from accounts.models import User
+from audit.models import AuditEntry
 from catalog.actions import raise_access_request
 from catalog.models import AccessRequest
 from core.errors import Conflict
 from tenants import actions
-from tenants.models import ApiKey, AuditEntry, Membership, Project, User
+from tenants.models import ApiKey, Membership, Project
 from tenants.permissions import deeds_in, may_somewhere, projects_where, tenants_where
 from tenants.role_groups import project_role_group, take_tenant_role
 from tenants.roles import PROJECT_PERMISSIONS

@@ -6,7 +6,8 @@ import re
 
 import pytest
 
-from tenants.models import Membership, ProjectRole, User
+from accounts.models import User
+from tenants.models import Membership, ProjectRole
 from tests.factories import UserFactory, member_of
 
 

@@ -6,10 +6,11 @@ import pytest
 from django.core.exceptions import PermissionDenied, ValidationError
 from django.db import IntegrityError, connection, transaction
 
+from audit.models import AuditEntry
 from billing.models import Export
 from core.errors import Conflict
 from tenants.actions import change_project, create_project
-from tenants.models import AuditEntry, Limit, Project
+from tenants.models import Limit, Project
 from tests.concurrency import at_the_same_time
 from tests.factories import (
     AccessRequestFactory,

@@ -8,6 +8,7 @@ import pytest
 from django.core.exceptions import ImproperlyConfigured
 from django.test import Client
 
+from accounts.actions import create_administrator
 from config.env import env_rates
 from config.settings import base
 from core import rate_limits
@@ -16,7 +17,7 @@ from core.ids import uuid7
 from core.rate_limits import limit_rate
 from core.secrets import PERSONAL_TOKEN, new_secret
 from launcher.ports import free_port
-from tenants.actions import create_administrator, issue_personal_access_token
+from tenants.actions import issue_personal_access_token
 from tenants.models import PersonalAccessToken
 from tests.factories import ApiKeyFactory
 

@@ -8,17 +8,12 @@ from django.core.management import call_command
 from guardian.models import GroupObjectPermission
 from guardian.shortcuts import get_group_perms
 
+from accounts.models import User
+from accounts.roles import STAFF_DEEDS, STAFF_PERMISSIONS
 from tenants import role_groups, roles
-from tenants.models import Tenant, User
+from tenants.models import Tenant
 from tenants.role_groups import follow_roles, project_role_group, role_group
-from tenants.roles import (
-    PROJECT_PERMISSIONS,
-    PROJECT_ROLES,
-    ROLE_PERMISSIONS,
-    STAFF_DEEDS,
-    STAFF_PERMISSIONS,
-    Role,
-)
+from tenants.roles import PROJECT_PERMISSIONS, PROJECT_ROLES, ROLE_PERMISSIONS, Role
 from tests.factories import TenantFactory
 
 

@@ -19,15 +19,27 @@ from django.db import transaction
 from django.urls import resolve
 from django.utils.module_loading import import_string
 
+from accounts.permissions import WORDS
+from accounts.roles import STAFF_PERMISSIONS, StaffRole
 from core.scope import platform_scope
-from tenants.permissions import WORDS
-from tenants.roles import ROLE_PERMISSIONS, STAFF_PERMISSIONS, Role, StaffRole
+from tenants.roles import ROLE_PERMISSIONS, Role
 from tests.databases import renew_clone
 from tests.deeds import DEEDS
 from tests.role_matrix import PAGE, REFUSED, World, answer_of, read_matrix
 from tests.routes import all_routes
 
-APPS = ("core", "tenants", "billing", "catalog", "deployments", "gateway")
+APPS = (
+    "core",
+    "audit",
+    "accounts",
+    "tenants",
+    "directory",
+    "privacy",
+    "billing",
+    "catalog",
+    "deployments",
+    "gateway",
+)
 MATRIX = read_matrix(PAGE.read_text())
 WHERE_TO_ADD = "Add it to tests/deeds/ and a row to docs/roles.md."
 
@@ -39,16 +51,17 @@ NOT_ASKED = {
     "catalog.tenant_ends.end_requests_and_grants": "part of confirm_closing",
     "tenants.actions.invitations.accept_invitation": "for who holds the link, see test_invitations.py",
     "tenants.actions.emergency.end_with_session": "part of signing out",
-    "tenants.actions.group_rules.require_may_write": "a question",
-    "tenants.actions.sessions.end_session": "of oneself alone, see test_sessions.py",
-    "tenants.actions.sessions.sign_out_everywhere": "of oneself alone, see test_sessions.py",
+    "directory.actions.rules.require_may_write": "a question",
+    "accounts.actions.sessions.end_session": "of oneself alone, see test_sessions.py",
+    "accounts.actions.sessions.sign_out_everywhere": "of oneself alone, see test_sessions.py",
     "tenants.actions.suspending.put_to_rest": "part of suspend_tenant and begin_closing",
     "tenants.admin.tenant_forms.create_with_owner": "the form of create_tenant",
-    "tenants.audit.redaction.erase_from_trail": "part of erase_person",
-    "tenants.personal_data.check_erasure": "a question",
-    "tenants.personal_data.order_erasure": "a signed order; erase_person asks when it is obeyed",
+    "audit.redaction.erase_from_trail": "part of erase_person",
+    "privacy.personal_data.check_erasure": "a question",
+    "privacy.personal_data.order_erasure": "a signed order; erase_person asks when it is obeyed",
     "tenants.standing.lock_tenant": "a question",
     "tenants.suspension.follow_issuer": "part of giving or taking a staff role",
+    "tenants.suspension.follow_staff_roles": "part of giving or taking a staff role",
     "tenants.suspension.follow_role": "part of changing a role",
     "tenants.suspension.restore_access": "part of giving a role or account back",
     "tenants.suspension.suspend_access": "part of taking a role or account",

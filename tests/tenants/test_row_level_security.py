@@ -8,12 +8,13 @@ from celery import shared_task
 from django.db import DatabaseError, DataError, connection, transaction
 from django.db.utils import ProgrammingError
 
+from accounts.models import StoredAnswer
 from billing.tasks import build_export
 from core.database.base import DatabaseWrapper
 from core.rls import CONSOLE_ROLE, walled_tables
 from core.scope import NOBODY, Scope, person_scope, platform_scope, scoped, tenant_scope
-from tenants.models import ApiKey, Membership, Project, StoredAnswer, Tenant
-from tenants.scoping import TenantQuerySet
+from core.tenant_managers import TenantQuerySet
+from tenants.models import ApiKey, Membership, Project, Tenant
 from tests.databases import as_owner
 from tests.factories import ApiKeyFactory, ProjectFactory
 from tests.isolation_fillers import Lab
@@ -62,11 +63,11 @@ def test_the_console_connects_as_a_role_that_owns_nothing():
 def test_the_console_touches_the_audit_trail_only_as_it_must():
     """Whatever else happens to the trail goes through functions that ask for a record of it."""
     wanted = {
-        "tenants_auditentry": {"SELECT", "INSERT"},
-        "tenants_auditseal": {"SELECT", "INSERT"},
-        "tenants_auditunsealed": {"SELECT", "DELETE"},
-        "tenants_auditredaction": {"SELECT"},
-        "tenants_auditpruning": {"SELECT"},
+        "audit_auditentry": {"SELECT", "INSERT"},
+        "audit_auditseal": {"SELECT", "INSERT"},
+        "audit_auditunsealed": {"SELECT", "DELETE"},
+        "audit_auditredaction": {"SELECT"},
+        "audit_auditpruning": {"SELECT"},
     }
     for table, rights in wanted.items():
         held = rows(
@@ -161,11 +162,11 @@ def test_what_the_api_answered_to_somebody_is_theirs_alone(lab, developer, owner
     """It may tell of any tenant of theirs, so that no tenant's scope opens it; theirs does."""
     for person in (developer, owner):
         StoredAnswer.objects.create(user=person, key="k", digest="", status=201, body={"purpose": "secret"})
-    asked = "SELECT user_id FROM catalog_storedanswer"
+    asked = "SELECT user_id FROM accounts_storedanswer"
     with scoped(person_scope(developer.pk, [lab.pk])):
         assert rows(asked) == [(developer.pk,)]
         with connection.cursor() as cursor:
-            cursor.execute("UPDATE catalog_storedanswer SET status = 200")
+            cursor.execute("UPDATE accounts_storedanswer SET status = 200")
             assert cursor.rowcount == 1
         with pytest.raises(ProgrammingError, match="row-level security"), transaction.atomic():
             StoredAnswer.objects.create(user=owner, key="planted", digest="", status=201, body={})
@@ -296,7 +297,7 @@ def test_a_view_reads_as_whoever_asks():
         "ALTER TABLE tenants_limit DISABLE ROW LEVEL SECURITY",
         "DROP POLICY tenant_wall ON tenants_limit",
         "CREATE TABLE public.mine ()",
-        "ALTER TABLE tenants_auditentry DISABLE TRIGGER ALL",
+        "ALTER TABLE audit_auditentry DISABLE TRIGGER ALL",
     ],
 )
 def test_the_console_cannot_take_the_wall_down(deed):
@@ -371,7 +372,7 @@ def test_the_planner_expects_what_a_policy_lets_through(lab):
     """An assumed hundredth of each table spoilt every plan of a large tenant: 20.7 s instead of 0.16 s."""
 
     def expected():
-        return {table: estimate(f"SELECT FROM {table}") for table in [*tables(), "catalog_storedanswer"]}
+        return {table: estimate(f"SELECT FROM {table}") for table in [*tables(), "accounts_storedanswer"]}
 
     def estimate(sql):
         return rows(f"EXPLAIN (FORMAT JSON) {sql}")[0][0][0]["Plan"]["Plan Rows"]

@@ -16,14 +16,16 @@ from django.urls import reverse
 from django.utils.timezone import now
 from django_otp.oath import TOTP
 
+from accounts.actions import enrol_authenticator, reset_second_factor
+from accounts.actions.sessions import sign_out_everywhere
+from accounts.actions.sign_in import create_administrator
+from accounts.models import RecoveryCode, SecondFactor, Session
+from accounts.second_factor import check_code, new_secret, provisioning_uri
+from audit.models import AuditEntry
 from catalog.actions import decide_review
 from core.context import Origin, current_origin
 from core.errors import Conflict
-from tenants.actions import enrol_authenticator, issue_personal_access_token, reset_second_factor
-from tenants.actions.sessions import sign_out_everywhere
-from tenants.actions.sign_in import create_administrator
-from tenants.models import AuditEntry, RecoveryCode, SecondFactor, Session
-from tenants.second_factor import check_code, new_secret, provisioning_uri
+from tenants.actions import issue_personal_access_token
 from tests.concurrency import at_the_same_time, queued_at
 from tests.factories import AccessRequestFactory, ReviewFactory, staff
 
@@ -51,7 +53,7 @@ def clock():
         return f"{app.token():06}"
 
     move.code = code
-    with mock.patch("tenants.second_factor.time", SimpleNamespace(time=lambda: at[0])):
+    with mock.patch("accounts.second_factor.time", SimpleNamespace(time=lambda: at[0])):
         yield move
 
 
@@ -118,9 +120,9 @@ def test_the_way_that_was_wanted_is_taken_after_the_code(operator, clock):
     enrol(operator, clock)
     browser = Client()
     browser.post(
-        "/login/", {"username": operator.email, "password": PASSWORD, "next": "/admin/tenants/user/"}
+        "/login/", {"username": operator.email, "password": PASSWORD, "next": "/admin/accounts/user/"}
     )
-    assert browser.post(CONFIRM, {"code": clock.code()})["Location"] == "/admin/tenants/user/"
+    assert browser.post(CONFIRM, {"code": clock.code()})["Location"] == "/admin/accounts/user/"
 
 
 def test_a_code_works_once(operator, clock):
@@ -219,7 +221,7 @@ def test_new_recovery_codes_void_the_old(client, operator, clock):
 def test_the_half_way_ends_after_five_minutes_and_with_a_new_password(operator, clock):
     enrol(operator, clock)
     browser, _ = give_password(operator)
-    with mock.patch("tenants.views.half_signed_in.time", SimpleNamespace(time=lambda: time.time() + 301)):
+    with mock.patch("accounts.views.half_signed_in.time", SimpleNamespace(time=lambda: time.time() + 301)):
         assert browser.post(CONFIRM, {"code": clock.code()})["Location"].startswith("/login/")
     browser, _ = give_password(operator)
     operator.set_password("another one altogether")
@@ -298,7 +300,7 @@ def test_staff_who_must_have_one_do_not(operator, clock, required):
     assert SecondFactor.objects.exists()
 
 
-@pytest.mark.parametrize("path", ["/admin/", "/admin/tenants/user/", "/t/lab/", "/"])
+@pytest.mark.parametrize("path", ["/admin/", "/admin/accounts/user/", "/t/lab/", "/"])
 def test_staff_without_one_are_sent_to_set_it_up_before_any_page(client, lab, operator, required, path):
     client.force_login(operator)
     answer = client.get(path, follow=True)
@@ -310,11 +312,11 @@ def test_staff_without_one_are_sent_to_set_it_up_before_any_page(client, lab, op
 
 def test_after_setting_it_up_staff_go_on_to_where_they_wanted(client, operator, required, clock):
     client.force_login(operator)
-    page = client.get("/admin/tenants/user/", follow=True)
+    page = client.get("/admin/accounts/user/", follow=True)
     code = clock.code(secret=secret_on(page))
     done = client.post(SET_UP, {"code": code, "next": page.context["next"]})
-    assert done.context["next"] == "/admin/tenants/user/"
-    assert client.get("/admin/tenants/user/").status_code == 200
+    assert done.context["next"] == "/admin/accounts/user/"
+    assert client.get("/admin/accounts/user/").status_code == 200
 
 
 def test_a_session_of_staff_without_one_gets_nothing_from_the_api(client, operator, required):
@@ -347,7 +349,7 @@ def test_another_operator_resets_a_lost_one_and_every_session_ends(client, opera
     browser = Client()
     browser.force_login(cost_reviewer)
     client.force_login(operator)
-    url = reverse("admin:tenants_user_reset", args=[cost_reviewer.pk])
+    url = reverse("admin:accounts_user_reset", args=[cost_reviewer.pk])
     client.post(url, {"_form_submitted": "True", "reason": "Lost her phone; called back"})
     assert not SecondFactor.objects.exists()
     assert browser.get("/admin/").status_code == 302

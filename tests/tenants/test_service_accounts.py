@@ -7,6 +7,8 @@ from datetime import timedelta
 import pytest
 from django.core.exceptions import PermissionDenied, ValidationError
 
+from accounts.models import User
+from audit.models import AuditEntry
 from core.errors import Conflict
 from tenants.actions import (
     add_member,
@@ -21,7 +23,7 @@ from tenants.actions import (
     remove_member,
 )
 from tenants.actions.belongings import END
-from tenants.models import ApiKey, AuditEntry, Membership, PersonalAccessToken, Tenant, User
+from tenants.models import ApiKey, Membership, PersonalAccessToken, Tenant
 from tests.factories import ApiKeyFactory, member_of
 
 

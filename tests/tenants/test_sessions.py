@@ -10,10 +10,11 @@ from django.contrib.sessions.exceptions import SessionInterrupted
 from django.test import Client
 from django.utils.timezone import now
 
-from tenants.models import AuditEntry, Session, StoredAnswer, User
-from tenants.session_store import SessionStore
-from tenants.sessions import device_of, end_provider_sessions, end_sessions, handle_of
-from tenants.tasks import clear_expired_sessions, clear_stored_answers
+from accounts.models import Session, StoredAnswer, User
+from accounts.session_store import SessionStore
+from accounts.sessions import device_of, end_provider_sessions, end_sessions, handle_of
+from accounts.tasks import clear_expired_sessions, clear_stored_answers
+from audit.models import AuditEntry
 from tests.concurrency import queued_at
 from tests.factories import UserFactory
 

@@ -20,9 +20,10 @@ from django.test import Client, RequestFactory
 from django.urls import reverse
 from django.utils.timezone import now
 
+from accounts.actions import unlock_sign_in
+from accounts.models import Session, User
+from audit.models import AuditEntry
 from core.errors import Conflict
-from tenants.actions import unlock_sign_in
-from tenants.models import AuditEntry, Session, User
 from tests.factories import TenantFactory, UserFactory, member_of, staff
 from tests.secret_scanner import watch
 
@@ -222,7 +223,7 @@ def test_an_operator_unlocks_and_it_is_written_down(client, operator, developer,
     with pytest.raises(PermissionDenied):
         unlock_sign_in(developer.pk, by=owner)
     client.force_login(operator)
-    url = reverse("admin:tenants_user_unlock", args=[developer.pk])
+    url = reverse("admin:accounts_user_unlock", args=[developer.pk])
     answer = client.post(url, {"_form_submitted": "True"}, headers={"HX-Request": "true"})
     assert answer.status_code == 200, answer.content
     assert attempt(developer.email, PASSWORD).status_code == 302

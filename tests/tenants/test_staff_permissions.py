@@ -2,8 +2,8 @@
 
 import pytest
 
+from accounts.models import User
 from tenants.actions import set_limits
-from tenants.models import User
 from tests.factories import ProjectFactory, TenantFactory
 
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 import pytest
 from django.core.exceptions import PermissionDenied, ValidationError
 
+from accounts.actions import end_staff_role, make_staff
+from accounts.models import Source, StaffAppointment, User
+from audit.models import AuditEntry
 from core.errors import Conflict
-from tenants.actions import end_staff_role, make_staff
-from tenants.models import AuditEntry, Source, StaffAppointment, User
 from tests.concurrency import at_the_same_time
 from tests.factories import UserFactory, staff
 
-LIST = "/admin/tenants/staffappointment/"
+LIST = "/admin/accounts/staffappointment/"
 
 
 def roles_of(user):

@@ -8,9 +8,11 @@ import pytest
 from django.core.exceptions import PermissionDenied
 from django.db import transaction
 
+from accounts.models import User
+from audit.models import AuditEntry
 from core.errors import Conflict
 from tenants.actions import add_member, claim_api_key, issue_personal_access_token
-from tenants.models import ApiKey, AuditEntry, PersonalAccessToken, Tenant, User
+from tenants.models import ApiKey, PersonalAccessToken, Tenant
 from tenants.revision import current_revision
 from tenants.suspension import restore_access, suspend_access
 from tests.concurrency import at_the_same_time

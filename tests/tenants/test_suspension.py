@@ -8,6 +8,7 @@ from decimal import Decimal
 import pytest
 from django.core.exceptions import PermissionDenied, ValidationError
 
+from audit.models import AuditEntry
 from billing.exports import ask_for_audit_export, ask_for_export
 from catalog.actions import decide_review, raise_access_request, withdraw_access_request
 from catalog.models import Review
@@ -20,7 +21,7 @@ from tenants.actions import (
     set_limits,
     suspend_tenant,
 )
-from tenants.models import ApiKey, AuditEntry, Tenant
+from tenants.models import ApiKey, Tenant
 from tenants.revision import current_revision
 from tenants.signals import stakes_of
 from tests.concurrency import at_the_same_time

@@ -18,21 +18,21 @@ NO_WALL = {
         "auth_permission", "django_content_type", "django_migrations",
     ],
     "people and how they sign in: asked before anybody's scope is known, and one person may be in many tenants": [
-        "tenants_user", "tenants_user_user_permissions", "tenants_session", "django_session",
-        "tenants_federatedidentity", "tenants_spentlogouttoken", "tenants_secondfactor", "tenants_recoverycode",
+        "accounts_user", "accounts_user_user_permissions", "accounts_session", "django_session",
+        "directory_federatedidentity", "directory_spentlogouttoken", "accounts_secondfactor", "accounts_recoverycode",
         "axes_accessattempt", "axes_accessattemptexpiration", "axes_accessfailurelog", "axes_accesslog",
     ],
     "who has which role: ids of tenants and projects and nothing of theirs; asked to find out what one may see": [
-        "auth_group", "auth_group_permissions", "tenants_user_groups",
+        "auth_group", "auth_group_permissions", "accounts_user_groups",
         "guardian_groupobjectpermission", "guardian_userobjectpermission",
     ],
     "the organisation's directory and staff: above tenants": [
-        "tenants_directorygroup", "tenants_directorygroup_members", "tenants_directoryperson",
-        "tenants_grouprulesdue", "tenants_scimtoken", "tenants_staffappointment", "django_admin_log",
+        "directory_directorygroup", "directory_directorygroup_members", "directory_directoryperson",
+        "directory_grouprulesdue", "directory_scimtoken", "accounts_staffappointment", "django_admin_log",
     ],
     "ids, moments and digests: nothing of a tenant can be read out of them": [
-        "event_key", "tenants_configchange", "tenants_auditunsealed", "tenants_auditseal", "tenants_auditsealexport",
-        "tenants_auditredaction", "tenants_auditpruning",
+        "event_key", "tenants_configchange", "audit_auditunsealed", "audit_auditseal", "audit_auditsealexport",
+        "audit_auditredaction", "audit_auditpruning",
     ],
     "the clock and what became of its tasks, which carry ids": [
         "django_celery_beat_clockedschedule", "django_celery_beat_crontabschedule",
@@ -44,7 +44,7 @@ NO_WALL = {
 }  # fmt: skip
 # Foreign keys from a table without the wall to one with it.
 LEADS_BEHIND_THE_WALL = {
-    ("tenants_user", "tenants_tenant"),  # a service account: asked for as people are
+    ("accounts_user", "tenants_tenant"),  # a service account: asked for as people are
     (
         "deployments_deployment",
         "tenants_tenant",

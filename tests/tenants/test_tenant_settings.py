@@ -7,12 +7,13 @@ from datetime import UTC, datetime
 import pytest
 from django.core.exceptions import PermissionDenied, ValidationError
 
+from audit.models import AuditEntry
 from billing.ingest import record_usage
 from billing.usage import UsageRecord
 from core.errors import Conflict
 from core.ids import uuid7
 from tenants.actions import change_tenant, create_tenant
-from tenants.models import AuditEntry, Invitation, Tenant
+from tenants.models import Invitation, Tenant
 from tenants.revision import current_revision
 from tests.concurrency import at_the_same_time
 from tests.factories import ApiKeyFactory, member_of

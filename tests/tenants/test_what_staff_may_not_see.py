@@ -6,8 +6,8 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
+from audit.models import AuditEntry
 from tenants.actions import add_member
-from tenants.models import AuditEntry
 from tests.factories import ApiKeyFactory, TenantFactory, member_of
 
 PRIVATE = ["tenants/user", "tenants/apikey", "tenants/limit", "tenants/auditentry", "gateway/gateway"]
@@ -23,7 +23,7 @@ def test_reviewers_and_controllers_open_no_keys_people_or_trails(client, request
 @pytest.mark.parametrize(
     "address",
     [
-        "tenants/user/?password__startswith=md5",
+        "accounts/user/?password__startswith=md5",
         "tenants/apikey/?digest__startswith=0",
         "gateway/gateway/?digest=0",
     ],

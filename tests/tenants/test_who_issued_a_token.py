@@ -9,11 +9,14 @@ from django.core.exceptions import PermissionDenied
 from django.db import DatabaseError, transaction
 from django.utils.timezone import now
 
+from accounts.actions import end_staff_role, make_staff
+from audit.models import AuditEntry
+from directory.actions.rules import begin_group_rule, draft_group_rule
+from directory.group_rules import apply_group_rules
+from directory.models import FederatedIdentity
 from tenants import actions
 from tenants.actions import people
-from tenants.actions.group_rules import begin_group_rule, draft_group_rule
-from tenants.group_rules import apply_group_rules
-from tenants.models import AuditEntry, FederatedIdentity, Membership, PersonalAccessToken
+from tenants.models import Membership, PersonalAccessToken
 from tests.factories import ApiKeyFactory, member_of, staff
 
 TOKENS = "/api/v1/tokens/"
@@ -179,14 +182,14 @@ def test_an_operator_s_tokens_rest_when_they_are_none_any_more(client, operator,
     second = staff("operator")
     _, secret = issue(second)
     assert opens(client, secret)
-    actions.end_staff_role(second, "operator", by=operator)
+    end_staff_role(second, "operator", by=operator)
     assert not opens(client, secret)
-    actions.make_staff(second, "operator", by=operator)
+    make_staff(second, "operator", by=operator)
     assert opens(client, secret)
 
 
 def test_an_erased_issuer_s_tokens_are_revoked(client, operator, admin, issue):
-    from tenants.personal_data import erase_person
+    from privacy.personal_data import erase_person
 
     token, secret = issue(admin)
     erase_person(admin.pk, by=operator, reason="Ticket 4711")

@@ -11,10 +11,11 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
+from accounts.models import User
 from billing import exports
 from billing.models import Export
 from core.addresses import address_or_none
-from tenants.models import Tenant, User
+from tenants.models import Tenant
 
 
 class Command(BaseCommand):

@@ -1,0 +1,1 @@
+"""People: signing in, sessions, second factors, staff roles, and the question whether they may."""

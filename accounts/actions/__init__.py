@@ -1,0 +1,35 @@
+"""Things people do with their own account, and operators with those of others."""
+
+from accounts.actions.second_factor import (
+    confirm_with_code,
+    enrol_authenticator,
+    renew_recovery_codes,
+    reset_second_factor,
+    turn_off_second_factor,
+)
+from accounts.actions.sessions import end_session, sign_out_everywhere
+from accounts.actions.sign_in import (
+    change_password,
+    create_administrator,
+    read_administrator_link,
+    unlock_sign_in,
+    use_administrator_link,
+)
+from accounts.actions.staff import end_staff_role, make_staff
+
+__all__ = [
+    "change_password",
+    "confirm_with_code",
+    "create_administrator",
+    "end_session",
+    "end_staff_role",
+    "enrol_authenticator",
+    "make_staff",
+    "read_administrator_link",
+    "renew_recovery_codes",
+    "reset_second_factor",
+    "sign_out_everywhere",
+    "turn_off_second_factor",
+    "unlock_sign_in",
+    "use_administrator_link",
+]

@@ -1,0 +1,129 @@
+"""Setting up a second factor, confirming with it, and taking it away."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from django.core.exceptions import PermissionDenied
+from django.db import transaction
+from django.utils.timezone import now
+from django.utils.translation import gettext as _
+
+import audit
+from accounts import second_factor
+from accounts.actions.own_account import record_own
+from accounts.models import RecoveryCode, SecondFactor, User
+from accounts.second_factor import Verdict
+from accounts.sessions import end_sessions
+from core.errors import Conflict
+
+
+@transaction.atomic
+def enrol_authenticator(
+    user: User, secret: bytes, code: str, *, may_replace: bool = False
+) -> list[str] | None:
+    """Make `secret` the second factor of `user` once `code` shows that their app has it.
+
+    Returns the new recovery codes, which are not stored: show them now. None: the code is wrong, nothing changed.
+
+    Args:
+        may_replace: whether it may take an earlier one's place, as from a session that has shown that one.
+
+    Raises Conflict when there is one and it may not: somebody set it up since the page was opened.
+    """
+    user = User.objects.select_for_update().get(pk=user.pk)
+    step = second_factor.matching_step(secret, code.strip().replace(" ", ""))
+    if step is None:
+        return None
+    earlier = SecondFactor.objects.filter(user=user)
+    if not may_replace and earlier.exists():
+        raise Conflict(_("An authenticator was set up meanwhile. Confirm one of its codes first."))
+    earlier.delete()
+    factor = SecondFactor.objects.create(
+        user=user, secret=second_factor.sealed(secret), last_step=step, used_at=now()
+    )
+    record_own("second_factor.enrolled", user)
+    return _renew_codes(factor)
+
+
+@transaction.atomic
+def confirm_with_code(user: User, code: str) -> Verdict:
+    """Look at a code (see `second_factor.check_code`) and write down what it was."""
+    verdict = second_factor.check_code(user, code)
+    if verdict.is_right and verdict.is_recovery_code:
+        left = RecoveryCode.objects.filter(second_factor__user=user, used_at=None).count()
+        record_own("second_factor.recovery_code_used", user, left=left)
+    elif verdict.is_right:
+        record_own("second_factor.confirmed", user)
+    elif verdict.was_looked_at:
+        audit.record("second_factor.refused", actor=None, subject=user)
+    return verdict
+
+
+@transaction.atomic
+def renew_recovery_codes(user: User) -> list[str]:
+    """Make new recovery codes; the old ones are void. They are not stored: show them now.
+
+    Raises SecondFactor.DoesNotExist when `user` has no authenticator.
+    """
+    factor = SecondFactor.objects.select_for_update().get(user=user)
+    record_own("second_factor.recovery_codes_renewed", user)
+    return _renew_codes(factor)
+
+
+@transaction.atomic
+def turn_off_second_factor(user: User) -> None:
+    """Take the authenticator of `user` away at their own wish.
+
+    Raises:
+        PermissionDenied: staff must have one here.
+        SecondFactor.DoesNotExist: there is none.
+    """
+    factor = SecondFactor.objects.select_for_update().get(user=user)
+    if second_factor.is_required_of(user):
+        raise PermissionDenied(
+            _("Staff of this installation need a second factor. You can set up another one.")
+        )
+    factor.delete()
+    record_own("second_factor.turned_off", user)
+
+
+@transaction.atomic
+def reset_second_factor(pk: UUID | str, *, by: User | None, because: str) -> User:
+    """Take away the authenticator of somebody who lost it, and sign them out everywhere.
+
+    Args:
+        by: None means whoever runs commands on the machine.
+
+    Raises:
+        User.DoesNotExist: there is no such person.
+        PermissionDenied: `by` is no operator, is the person themselves, or stands below them.
+        Conflict: the person has none.
+    """
+    user = User.objects.select_for_update().get(pk=pk)
+    _require_may_help(by, user)
+    if not SecondFactor.objects.filter(user=user).delete()[0]:
+        raise Conflict(_("%(person)s has no second factor set up here.") % {"person": user})
+    end_sessions(user)
+    audit.record("second_factor.reset", actor=by, subject=user, because=because)
+    return user
+
+
+def _require_may_help(by: User | None, user: User) -> None:
+    if by is None:
+        return
+    if not by.is_operator:
+        raise PermissionDenied(_("Only operators reset second factors."))
+    if by.pk == user.pk:
+        raise PermissionDenied(_("Another administrator must reset your second factor."))
+    if user.is_superuser and not by.is_superuser:
+        raise PermissionDenied(_("Only another administrator resets the second factor of an administrator."))
+
+
+def _renew_codes(factor: SecondFactor) -> list[str]:
+    factor.recovery_codes.all().delete()
+    codes = second_factor.new_recovery_codes()
+    RecoveryCode.objects.bulk_create(
+        RecoveryCode(second_factor=factor, digest=second_factor.digest_of(code)) for code in codes
+    )
+    return codes

@@ -1,0 +1,138 @@
+"""Passwords, lockouts, and the way in for the first administrator."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from uuid import UUID
+
+from django.conf import settings
+from django.contrib.auth.password_validation import validate_password
+from django.core import signing
+from django.core.exceptions import PermissionDenied
+from django.db import transaction
+from django.utils.crypto import constant_time_compare, salted_hmac
+from django.utils.timezone import now
+from django.utils.translation import gettext as _
+
+import audit
+from accounts import lockout
+from accounts.actions.own_account import record_own
+from accounts.models import SecondFactor, User
+from accounts.sessions import end_sessions
+from core.addresses import read_address, read_mail_address
+from core.errors import Conflict
+
+LINK_LIFE = timedelta(minutes=15)
+_SALT = "tenants.administrator-link"
+
+
+class LinkIsOver(Conflict):
+    """The administrator's link was used, is too old, or never was one."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            _(
+                "This link was used already, or is older than 15 minutes. Make another: manage.py create_administrator"
+            ),
+            code="link_over",
+        )
+
+
+@transaction.atomic
+def change_password(user: User, password: str, *, keep_session: str | None) -> None:
+    """Give `user` a new password and end their other sessions, wherever they are. The caller validated it.
+
+    Raises PermissionDenied where local accounts are off.
+    """
+    if not settings.LOCAL_ACCOUNTS:
+        raise PermissionDenied(_("Passwords are off here; your organisation signs you in."))
+    user.set_password(password)
+    user.save(update_fields=["password"])
+    ended = end_sessions(user, except_key=keep_session)
+    record_own("password.changed", user, sessions_ended=ended)
+
+
+@transaction.atomic
+def unlock_sign_in(pk: UUID | str, *, by: User) -> User:
+    """Let somebody whom failures locked out try again now.
+
+    Raises:
+        User.DoesNotExist: there is no such person.
+        PermissionDenied: `by` is no operator.
+        Conflict: nothing keeps the person from signing in.
+    """
+    user = User.objects.select_for_update().get(pk=pk)
+    if not by.is_operator:
+        raise PermissionDenied(_("Only operators unlock a sign-in."))
+    if not lockout.is_locked(user):
+        raise Conflict(_("%(person)s is not locked out.") % {"person": user})
+    lockout.forget_failures(user)
+    audit.record("person.unlocked", actor=by, subject=user)
+    return user
+
+
+@transaction.atomic
+def create_administrator(email: str, *, because: str, reset_factor: bool = False) -> tuple[User, str]:
+    """Make `email` an active administrator, and return a link token that signs them in once, within 15 minutes.
+
+    This is done on the machine alone (`manage.py create_administrator`), for the first administrator and for
+    the day nobody else gets in. An administrator who exists keeps password and, unless `reset_factor`, the
+    second factor. Safe to repeat; a new link does not void an older one, using either voids both.
+
+    Raises ValidationError when `email` is no address; Conflict for a service account.
+    """
+    email = read_address(email)
+    user = User.objects.select_for_update().filter(email=email).first()
+    if user is None:
+        user = User(email=read_mail_address(email))
+        user.set_unusable_password()
+        user.full_clean()
+    if user.is_service_account:
+        raise Conflict(_("This is a service account; those never sign in to pages."))
+    user.is_active = user.is_staff = user.is_superuser = True
+    user.save()
+    lockout.forget_failures(user)
+    if reset_factor and SecondFactor.objects.filter(user=user).delete()[0]:
+        end_sessions(user)
+        audit.record("second_factor.reset", actor=None, subject=user, because=because)
+    audit.record("administrator.link_made", actor=None, subject=user, because=because)
+    return user, signing.dumps([str(user.pk), _state_of(user)], salt=_SALT)
+
+
+def read_administrator_link(token: str) -> User:
+    """Whom the link signs in; changes nothing. Raises LinkIsOver."""
+    try:
+        pk, state = signing.loads(token, salt=_SALT, max_age=LINK_LIFE)
+    except (signing.BadSignature, ValueError) as error:
+        raise LinkIsOver from error
+    user = User.objects.filter(pk=pk, is_active=True, is_superuser=True).first()
+    if user is None or not constant_time_compare(state, _state_of(user)):
+        raise LinkIsOver
+    return user
+
+
+@transaction.atomic
+def use_administrator_link(token: str, *, password: str = "") -> User:
+    """Use up the link: it and any other of this person is over. Returns whom the caller may now sign in.
+
+    Args:
+        password: the new password, where local accounts are on; ValidationError when it is too weak.
+
+    Raises LinkIsOver, also for the second of two at the same time.
+    """
+    User.objects.select_for_update().get(pk=read_administrator_link(token).pk)
+    user = read_administrator_link(token)  # again, now that nobody else can use it
+    if settings.LOCAL_ACCOUNTS:
+        validate_password(password, user)
+        user.set_password(password)
+        end_sessions(user)
+    user.last_login = now()
+    user.save(update_fields=["last_login", "password"])
+    record_own("administrator.link_used", user)
+    return user
+
+
+def _state_of(user: User) -> str:
+    """Changes with every sign-in and every new password, and so ends the links made before."""
+    seen = user.last_login.isoformat() if user.last_login else ""
+    return salted_hmac(_SALT, f"{user.pk}{user.password}{seen}", algorithm="sha256").hexdigest()

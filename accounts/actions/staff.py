@@ -1,0 +1,118 @@
+"""Who works for the platform: appointed by an operator, or by a group rule."""
+
+from __future__ import annotations
+
+from django.contrib.auth.models import Group
+from django.core.exceptions import PermissionDenied, ValidationError
+from django.db import transaction
+from django.db.models import Q
+from django.utils.translation import gettext as _
+
+import audit
+from accounts.models import Source, StaffAppointment, User
+from accounts.people import lock_person
+from accounts.permissions import require
+from accounts.roles import StaffRole
+from accounts.signals import staff_roles_changed
+from core.errors import Conflict
+
+
+@transaction.atomic
+def make_staff(user: User, role: StaffRole | str, *, by: User | None) -> None:
+    """Give `user` a platform-side role. `by` None means the platform (set-up). Safe to repeat.
+
+    A role that a group rule gave becomes one that a person gave, and outlives the group.
+
+    Raises:
+        PermissionDenied: `by` may not appoint staff, or appoints themselves.
+        Conflict: the account is not active.
+        ValidationError: `user` is a service account, which no person answers for.
+    """
+    _may_appoint(by, user)
+    if not lock_person(user):
+        raise Conflict(
+            _("%(person)s has no active account. Activate it first.") % {"person": user}, code="not_active"
+        )
+    role = StaffRole(role)
+    if user.is_service_account:
+        raise ValidationError(_("A service account belongs to a tenant; give staff roles to people."))
+    appointment, is_new = StaffAppointment.objects.get_or_create(user=user, role=role)
+    was = "" if is_new else appointment.source
+    has_group = user.is_staff and user.groups.filter(name=role).exists()
+    if was == Source.PERSON and has_group:
+        return
+    appointment.source = Source.PERSON
+    appointment.save(update_fields=["source"])
+    user.is_staff = True
+    user.save(update_fields=["is_staff"])
+    user.groups.add(Group.objects.get(name=role))
+    _forget(user)
+    changes = {"source": (was or None, Source.PERSON.value)}
+    audit.record("staff_role.given", actor=by, subject=user, changes=changes, role=str(role))
+    _tell(user, _("Their staff roles have changed."), by)
+
+
+@transaction.atomic
+def end_staff_role(user: User, role: StaffRole | str, *, by: User | None) -> None:
+    """Take a platform-side role from `user`, from their next request on; without any they are no longer staff.
+
+    Safe to repeat: taking what is not there changes nothing.
+
+    Raises:
+        PermissionDenied: `by` may not appoint staff, or would end their own role.
+        Conflict: a group rule gives the role, or nobody would be left to appoint staff.
+    """
+    _may_appoint(by, user)
+    role = StaffRole(role)
+    lock_person(user)
+    group = Group.objects.select_for_update().get(name=role)  # who ends roles of this kind takes turns
+    if by is not None:
+        _forget(by)
+        _may_appoint(by, user)  # meanwhile somebody may have ended theirs
+    appointment = StaffAppointment.objects.filter(user=user, role=role).first()
+    if appointment is None:
+        return
+    if appointment.source == Source.RULE and by is not None:
+        raise Conflict(
+            _("A group rule gives %(person)s this role. Change the rule, or their groups in the directory.")
+            % {"person": user},
+            code="given_by_rule",
+        )
+    if role == StaffRole.OPERATOR and not operators_besides(user):
+        raise Conflict(
+            _("%(person)s is the last operator. Appoint another one first.") % {"person": user},
+            code="last_operator",
+        )
+    appointment.delete()
+    user.groups.remove(group)
+    if not user.is_superuser and not StaffAppointment.objects.filter(user=user).exists():
+        user.is_staff = False
+        user.save(update_fields=["is_staff"])
+    _forget(user)
+    audit.record("staff_role.taken", actor=by, subject=user, role=str(role))
+    _tell(user, _("Their staff roles have changed."), by)
+
+
+def _may_appoint(by: User | None, user: User) -> None:
+    if by is None:
+        return
+    require(by, "accounts.appoint_staff")
+    if by.pk == user.pk:
+        raise PermissionDenied(_("You cannot give or take your own staff roles; another operator can."))
+
+
+def operators_besides(user: User) -> bool:
+    """Whether somebody active is left who can appoint staff."""
+    others = User.objects.filter(is_active=True).exclude(pk=user.pk)
+    operators = Q(is_staff=True, appointments__role=StaffRole.OPERATOR)
+    return others.filter(operators | Q(is_superuser=True)).exists()
+
+
+def _tell(user: User, reason: str, by: User | None) -> None:
+    staff_roles_changed.send(User, user=user, reason=reason, by=by)
+
+
+def _forget(user: User) -> None:
+    """Let this instance ask anew: Django remembers permissions on it."""
+    for name in ("staff_roles", "_perm_cache", "_user_perm_cache", "_group_perm_cache"):
+        user.__dict__.pop(name, None)

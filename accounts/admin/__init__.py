@@ -1,0 +1,11 @@
+"""Operators' pages about people, and what all operators' pages share. Every module here is one of their rooms."""
+
+from importlib import import_module
+from pkgutil import iter_modules
+
+from accounts.admin.base import LookAdmin, LookOnly, go_to
+
+__all__ = ["LookAdmin", "LookOnly", "go_to"]
+
+for _found in iter_modules(__path__):
+    import_module(f"{__name__}.{_found.name}")

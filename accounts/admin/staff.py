@@ -1,0 +1,119 @@
+"""Who works for the platform, and where each role comes from."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django import forms
+from django.contrib import admin, messages
+from django.core.exceptions import PermissionDenied, ValidationError
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.urls import reverse
+from django.utils.translation import gettext_lazy as _
+from unfold.decorators import action, display
+from unfold.enums import ActionVariant
+from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
+
+from accounts.actions import end_staff_role, make_staff
+from accounts.admin.base import LookAdmin
+from accounts.models import StaffAppointment, User
+from accounts.permissions import signed_in
+from accounts.roles import StaffRole
+from core.addresses import AddressFormField
+from core.errors import Conflict
+
+
+class AppointForm(forms.Form):
+    """Who gets which role. People have an account before they are appointed."""
+
+    email = AddressFormField(
+        label=_("E-mail address"),
+        help_text=_("Of somebody who has an account here."),
+        widget=UnfoldAdminTextInputWidget(attrs={"type": "email"}),
+    )
+    role = forms.ChoiceField(label=_("Role"), choices=StaffRole.choices, widget=UnfoldAdminSelectWidget())
+
+    def clean_email(self) -> User:
+        person = User.objects.filter(email=self.cleaned_data["email"]).first()
+        if person is None:
+            raise ValidationError(_("Nobody has this address. They sign in once, then you appoint them."))
+        return person
+
+
+@admin.register(StaffAppointment)
+class StaffAppointmentAdmin(LookAdmin):
+    list_display = ["user", "role_label", "source_label", "is_active", "created_at"]
+    list_filter = ["role", "source"]
+    list_select_related = ["user"]
+    search_fields = ["user__email", "user__name"]
+    ordering = ["role", "-pk"]
+    fields = ["user", "role", "source", "created_at"]
+    readonly_fields = fields
+    actions_list = ["appoint"]
+    actions_detail = ["dismiss"]
+
+    def get_queryset(self, request: HttpRequest) -> Any:
+        return StaffAppointment.objects.select_related("user").order_by("role", "-pk")
+
+    @display(description=_("Role"), ordering="role")
+    def role_label(self, appointment: StaffAppointment) -> str:
+        return appointment.get_role_display()
+
+    @display(description=_("Comes from"), ordering="source")
+    def source_label(self, appointment: StaffAppointment) -> str:
+        return appointment.get_source_display()
+
+    @display(description=_("Active"), boolean=True)
+    def is_active(self, appointment: StaffAppointment) -> bool:
+        return appointment.user.is_active
+
+    def has_appoint_permission(self, request: HttpRequest, object_id: object = None) -> bool:
+        return bool(request.user.has_perm("accounts.appoint_staff"))
+
+    @action(description=_("Appoint"), url_path="appoint", permissions=["appoint"])
+    def appoint(self, request: HttpRequest) -> HttpResponse:
+        """Give somebody a staff role."""
+        form = AppointForm(request.POST or None)
+        if form.is_valid():
+            person, role = form.cleaned_data["email"], form.cleaned_data["role"]
+            try:
+                make_staff(person, role, by=signed_in(request))
+            except (PermissionDenied, ValidationError, Conflict) as error:
+                form.add_error(None, error if isinstance(error, ValidationError) else str(error))
+            else:
+                said = {"person": person, "role": StaffRole(role).label}
+                messages.success(request, _("%(person)s is %(role)s from their next request on.") % said)
+                return redirect("admin:accounts_staffappointment_changelist")
+        context = self.admin_site.each_context(request) | {
+            "opts": self.opts,
+            "title": _("Appoint staff"),
+            "form": form,
+            "button": _("Appoint"),
+            "hint": _("Nobody appoints themselves; the audit trail says who appointed whom."),
+            "back": reverse("admin:accounts_staffappointment_changelist"),
+        }
+        return render(request, "admin/accounts/form.html", context, status=422 if form.is_bound else 200)
+
+    @action(
+        description=_("Dismiss"),
+        url_path="dismiss",
+        permissions=["appoint"],
+        variant=ActionVariant.DANGER,
+        dialog={
+            "title": _("End this staff role?"),
+            "description": _("It gives nothing any more from their next request on."),
+            "form_submit_text": _("End role"),
+        },
+    )
+    def dismiss(self, request: HttpRequest, form: Any, object_id: str) -> HttpResponse:
+        appointment = StaffAppointment.objects.select_related("user").get(pk=object_id)
+        try:
+            end_staff_role(appointment.user, appointment.role, by=signed_in(request))
+        except (PermissionDenied, Conflict) as refusal:
+            messages.error(request, str(refusal))
+            return HttpResponse(
+                headers={"HX-Redirect": reverse("admin:accounts_staffappointment_change", args=[object_id])}
+            )
+        messages.success(request, _("%(person)s has this role no more.") % {"person": appointment.user})
+        return HttpResponse(headers={"HX-Redirect": reverse("admin:accounts_staffappointment_changelist")})

@@ -1,0 +1,62 @@
+"""A POST with an `Idempotency-Key` is done once; sent again, it gets the same answer.
+
+The answer is stored per user and key, in the transaction of the deed. The same key with another body is a
+Conflict. Only answers that did something are kept: after an error the same key may be tried again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+from django.core.exceptions import ValidationError
+from django.db import connection, transaction
+from django.utils.timezone import now
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from accounts.models import StoredAnswer
+from accounts.permissions import signed_in
+from core.errors import Conflict
+from core.scope import platform_scope
+
+LONGEST_KEY = 200
+KEPT_FOR = timedelta(days=2)  # whoever repeats a request does so sooner
+
+
+def once(request: Request, deed: Callable[[], Response]) -> Response:
+    """Do `deed`, or answer as it was answered before. Without the header, just do it."""
+    key = request.headers.get("Idempotency-Key", "")
+    if not key:
+        return deed()
+    if len(key) > LONGEST_KEY:
+        raise ValidationError({"Idempotency-Key": [f"Use at most {LONGEST_KEY} characters."]})
+    user = signed_in(request)
+    where = user.only_tenant_id or ""  # to a token of one tenant no answer about another is repeated
+    digest = hashlib.sha256(
+        f"{where}{request.path}\n{json.dumps(request.data, sort_keys=True)}".encode()
+    ).hexdigest()
+    with transaction.atomic():
+        with connection.cursor() as cursor:  # two at once with the same key take turns
+            cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [f"{user.pk}:{key}"])
+        stored = StoredAnswer.objects.filter(user=user, key=key).first()
+        if stored is not None and stored.digest != digest:
+            raise Conflict(
+                "This Idempotency-Key was used with another request. Take a new one.",
+                code="idempotency_key_reused",
+            )
+        if stored is not None:
+            return Response(stored.body, status=stored.status, headers={"Idempotent-Replay": "true"})
+        response = deed()
+        body: Any = json.loads(json.dumps(response.data, default=str))
+        StoredAnswer.objects.create(user=user, key=key, digest=digest, status=response.status_code, body=body)
+        return response
+
+
+def clear_stored_answers() -> int:
+    """Delete the answers older than KEPT_FOR; return how many. Safe to repeat."""
+    with platform_scope("sweep of stored answers"):
+        return StoredAnswer.objects.filter(at__lt=now() - KEPT_FOR).delete()[0]

@@ -1,0 +1,126 @@
+"""Guessing passwords ends soon: django-axes counts failures, this module says whose and what people read.
+
+An address is locked at the place it was tried from after LOCKOUT_FAILURES failures, so that a
+stranger elsewhere cannot lock its owner out cheaply; and everywhere after LOCKOUT_FAILURES_ANYWHERE, so that
+many places together cannot go on guessing. Addresses that nobody has are locked alike: nothing tells them apart.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+import structlog
+from axes.backends import AxesStandaloneBackend
+from axes.handlers.database import AxesDatabaseHandler
+from axes.handlers.proxy import AxesProxyHandler
+from axes.models import AccessAttempt
+from django.conf import settings
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.utils.timezone import now
+
+import audit
+from accounts.models import User
+from core.addresses import address_key, address_or_none
+from core.scope import platform_scope
+
+log = structlog.get_logger(__name__)
+
+
+def address_tried(request: Any, credentials: dict[str, Any] | None = None) -> str:
+    """The e-mail address of an attempt in the one spelling under which people are found and failures counted."""
+    given = credentials if credentials is not None else request.POST
+    return address_key(given.get("username") or "")
+
+
+class LockoutBackend(AxesStandaloneBackend):  # type: ignore[misc]
+    """First of the backends: refuses passwords of locked addresses. A provider's sign-in has no password to guess."""
+
+    def authenticate(
+        self, request: HttpRequest, username: str | None = None, password: str | None = None, **kwargs: Any
+    ) -> None:
+        if username is not None:
+            super().authenticate(request, username=username, password=password, **kwargs)
+
+
+class LockoutHandler(AxesDatabaseHandler):  # type: ignore[misc]
+    """Counts failures in the database, and writes failures and lockouts of known people into the audit trail."""
+
+    def get_failures(self, request: HttpRequest, credentials: dict[str, Any] | None = None) -> int:
+        """Failures here; or the limit itself once there were too many anywhere."""
+        here, anywhere = (
+            sum(attempts.values_list("failures_since_start", flat=True))
+            for attempts in self.get_user_attempts(request, credentials)
+        )
+        if anywhere >= settings.LOCKOUT_FAILURES_ANYWHERE:
+            return int(max(here, settings.AXES_FAILURE_LIMIT))
+        return int(here)
+
+    def user_login_failed(
+        self, sender: Any, credentials: dict[str, Any], request: Any = None, **kwargs: Any
+    ) -> None:
+        if "username" not in credentials:
+            return  # a provider's sign-in: its own door says what failed
+        was_locked = bool(request and request.axes_locked_out)
+        super().user_login_failed(sender, credentials, request, **kwargs)
+        if was_locked:
+            return  # said when it was locked; the trail does not grow with every further attempt
+        person = User.objects.filter(email=address_or_none(credentials["username"])).first()
+        is_locked = bool(request and request.axes_locked_out)
+        # Without what was typed: people type passwords there.
+        log.info("sign_in_failed", person=str(person.pk) if person else None, locked=is_locked)
+        if person is not None:
+            with platform_scope("a failed sign-in is written down"):
+                audit.record("person.sign_in_failed", actor=None, subject=person)
+                if is_locked:
+                    audit.record(
+                        "person.locked_out", actor=None, subject=person, until=_locked_until(request)
+                    )
+
+
+def locked_out(
+    request: HttpRequest, answer: HttpResponse | None = None, credentials: dict[str, Any] | None = None
+) -> HttpResponse:
+    """The page of a locked address: when to try again, and who can help."""
+    until = _locked_until(request)
+    response = render(request, "registration/locked_out.html", {"until": until}, status=429)
+    response["Retry-After"] = str(max(1, int((until - now()).total_seconds())))
+    response["Cache-Control"] = "no-store"
+    return response
+
+
+def is_locked(user: User) -> bool:
+    """Say whether too many failures keep `user` from signing in somewhere or everywhere."""
+    recent = _recent_failures(user).values_list("ip_address", "failures_since_start")
+    here: dict[str | None, int] = {}
+    for address, failures in recent:
+        here[address] = here.get(address, 0) + failures
+    anywhere = sum(here.values())
+    return anywhere >= settings.LOCKOUT_FAILURES_ANYWHERE or any(
+        count >= settings.AXES_FAILURE_LIMIT for count in here.values()
+    )
+
+
+def forget_failures(user: User) -> int:
+    """Let `user` try again now; return how many records of failures went. Safe to repeat."""
+    forgotten: int = AxesProxyHandler.reset_attempts(username=user.email)
+    return forgotten
+
+
+def _recent_failures(user: User) -> Any:
+    return AccessAttempt.objects.filter(
+        username=user.email, attempt_time__gte=now() - settings.AXES_COOLOFF_TIME
+    )
+
+
+def _locked_until(request: Any) -> datetime:
+    """When the last counted failure of this address is long enough ago."""
+    last = (
+        AccessAttempt.objects.filter(username=address_tried(request))
+        .order_by("-attempt_time")
+        .values_list("attempt_time", flat=True)
+        .first()
+    )
+    until: datetime = (last or now()) + settings.AXES_COOLOFF_TIME
+    return until

@@ -1,0 +1,80 @@
+"""What every mail of ours shares: text and HTML of one message, and a server that may be away.
+
+A mail is claimed by its own row before the server gets it, so of two workers one sends; what fails before that is
+tried again, what the server refuses afterwards is noted on the row.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from smtplib import SMTPException
+from typing import Any, Final
+
+from django.conf import settings
+from django.core.mail import EmailMultiAlternatives, get_connection
+from django.template.loader import render_to_string
+from django.utils.translation import gettext as _
+
+from accounts.models import User
+from core.addresses import to_wire
+from core.names import clean_name
+
+REFUSED: Final = (OSError, SMTPException)
+LONGEST_NAME: Final = 60  # characters of a name in a mail
+LONGEST_SUBJECT: Final = 120
+_QUOTATION_MARKS: Final = re.compile('["“”„‟«»‹›〝〞〟＂❝❞]')
+_DOTS_IN_WORDS: Final = re.compile(r"(?<=\S)[.\u2024\u3002\uff0e\uff61](?=\w)")
+
+
+class MailServerAwayError(Exception):
+    """No mail went out and none is claimed: trying again later is safe and may work."""
+
+
+def quoted(said: object, longest: int = LONGEST_NAME) -> str:
+    """A name that somebody chose, or their reason, as a mail may show it: in quotation marks, on one line, bounded.
+
+    It cannot end the quotation, and mail programs make no link of it: dots within words, "@" and "://" are written so
+    that no address is left.
+    """
+    text = _QUOTATION_MARKS.sub("'", clean_name(str(said)))
+    text = text.replace("://", "[:]//").replace("@", "[at]")
+    text = _DOTS_IN_WORDS.sub("[.]", text)
+    return f"“{text if len(text) <= longest else f'{text[: longest - 1].rstrip()}…'}”"
+
+
+def person_in_words(user: User) -> str:
+    """A person by name and address; the name is theirs to choose, the address is not."""
+    return f"{quoted(user.name)} ({user.email})" if user.name else user.email
+
+
+def compose(name: str, subject: str, to: str, **words: Any) -> EmailMultiAlternatives:
+    """A mail from the templates `mail/<name>.txt` and `.html`."""
+    mail = EmailMultiAlternatives(
+        subject=clean_name(subject, LONGEST_SUBJECT),  # a header has one line
+        body=render_to_string(f"mail/{name}.txt", words),
+        from_email=settings.DEFAULT_FROM_EMAIL,
+        to=[to_wire(to)],
+    )
+    mail.attach_alternative(render_to_string(f"mail/{name}.html", words), "text/html")
+    return mail
+
+
+@contextmanager
+def mail_server() -> Iterator[Any]:
+    """An open connection for `mail.connection`. Raises MailServerAwayError if the server cannot be reached."""
+    connection = get_connection()
+    try:
+        connection.open()
+    except REFUSED as error:
+        raise MailServerAwayError(str(error)) from error
+    try:
+        yield connection
+    finally:
+        connection.close()
+
+
+def refusal(error: Exception) -> str:
+    """What is noted of a mail that the server did not take."""
+    return _("The mail server refused it (%(kind)s).") % {"kind": type(error).__name__}

@@ -1,0 +1,28 @@
+"""Answers of the HTTP API, kept so that a repeated POST is answered as it was before."""
+
+from __future__ import annotations
+
+from django.db import models
+from django.db.models import UniqueConstraint
+from django.utils.timezone import now
+
+from accounts.models.people import User
+from core.ids import uuid7
+
+
+class StoredAnswer(models.Model):
+    """What the HTTP API answered to a POST that carried an Idempotency-Key."""
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    user = models.ForeignKey(User, models.CASCADE, related_name="+")
+    key = models.CharField(max_length=200)
+    digest = models.CharField(max_length=64)  # SHA-256 of path and body: the same key means the same request
+    status = models.PositiveSmallIntegerField()
+    body = models.JSONField()
+    at = models.DateTimeField(default=now, editable=False)
+
+    class Meta:
+        constraints = [UniqueConstraint(fields=["user", "key"], name="stored_answer_once")]
+
+    def __str__(self) -> str:
+        return self.key

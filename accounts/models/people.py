@@ -1,0 +1,178 @@
+"""People and service accounts, how they sign in, and their tokens."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+from uuid import UUID
+
+from django.contrib.auth.models import AbstractUser, BaseUserManager
+from django.contrib.sessions.base_session import AbstractBaseSession
+from django.db import models
+from django.db.models import Index, UniqueConstraint
+from django.utils.functional import cached_property
+from django.utils.timezone import now
+from django.utils.translation import gettext_lazy as _
+
+from accounts.roles import StaffRole
+from core.addresses import AddressField, address_or_none, is_address, read_address
+from core.ids import uuid7
+from core.names import NameField, one_line
+from core.prefix import prefix_index
+from core.reading import Noted
+
+
+class Source(models.TextChoices):
+    """Where a membership or staff role comes from; a rule takes away only what a rule gave."""
+
+    PERSON = "person", _("Given by a person")
+    RULE = "rule", _("Given by a group rule")
+
+
+class UserManager(BaseUserManager["User"]):
+    def create_user(self, email: str, password: str | None = None, **fields: Any) -> User:
+        """Make a person. Raises ValidationError if `email` is no address; that of a program is the caller's."""
+        is_program = fields.get("service_of") is not None
+        user = self.model(email=email.lower() if is_program else read_address(email), **fields)
+        user.set_password(password)
+        user.save(using=self._db)
+        return user
+
+    def get_by_natural_key(self, email: str | None) -> User:
+        """Find a person by the address they typed. Raises DoesNotExist also for what is no address."""
+        return self.get(email=address_or_none(email) or "")
+
+    def create_superuser(self, email: str, password: str | None = None, **fields: Any) -> User:
+        return self.create_user(email, password, is_staff=True, is_superuser=True, **fields)
+
+
+class User(Noted, AbstractUser):
+    """A person, recognised by e-mail address. Staff roles are groups named as in StaffRole."""
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    username = None  # type: ignore[assignment]
+    first_name = last_name = None  # type: ignore[assignment]
+    email = AddressField(_("e-mail address"), unique=True)
+    name = NameField(_("name"), max_length=150, blank=True)
+    external_id = models.CharField(max_length=200, blank=True, db_index=True)  # the directory's (SCIM)
+    service_of = models.ForeignKey(
+        "tenants.Tenant", models.PROTECT, null=True, blank=True, related_name="service_accounts"
+    )  # set: no person, but an account for programs of this tenant, which never signs in to pages
+    responsible = models.ForeignKey(
+        "self", models.PROTECT, null=True, blank=True, related_name="answers_for"
+    )  # of a service account: the person who answers for it
+    erased_at = models.DateTimeField(null=True, editable=False)
+
+    tenant_column = "service_of_id"  # a service account is its tenant's, a person is nobody's
+    person_column = "id"
+    only_tenant_id: UUID | None = None  # while a token bound to one tenant speaks: the others are not theirs
+
+    USERNAME_FIELD = "email"
+    REQUIRED_FIELDS: ClassVar[list[str]] = []
+    objects: ClassVar[UserManager] = UserManager()  # type: ignore[assignment]
+
+    class Meta:
+        permissions = [
+            ("erase_person", "Hand out and erase what is held about a person"),
+            ("manage_people", "Deactivate and reactivate people"),
+        ]
+        constraints = [is_address("email", of="user"), one_line("name", of="user")]
+        indexes = [prefix_index("email", "user_email_prefix"), prefix_index("name", "user_name_prefix")]
+
+    def __str__(self) -> str:
+        return self.name or self.email
+
+    def get_full_name(self) -> str:
+        return str(self)
+
+    def get_short_name(self) -> str:
+        return str(self)
+
+    @property
+    def initials(self) -> str:
+        words = (self.name or self.email.split("@")[0].replace(".", " ")).split()
+        return "".join(word[0] for word in words[:2]).upper()
+
+    @property
+    def is_service_account(self) -> bool:
+        return self.service_of_id is not None
+
+    @cached_property
+    def staff_roles(self) -> frozenset[str]:
+        """Names of this person's staff roles; empty for everybody who is not staff."""
+        if not (self.is_staff and self.is_active):
+            return frozenset()
+        known = set(StaffRole.values)
+        return frozenset(name for name in self.groups.values_list("name", flat=True) if name in known)
+
+    @property
+    def is_operator(self) -> bool:
+        return self.is_superuser or StaffRole.OPERATOR in self.staff_roles
+
+    def own_tenants(self) -> models.QuerySet[Any, Any]:
+        """Ids of the tenants this person belongs to, as a subquery; through a bound token that one alone."""
+        memberships = self.memberships.all()
+        if self.only_tenant_id is not None:
+            memberships = memberships.filter(tenant=self.only_tenant_id)
+        return memberships.values("tenant")
+
+    def speak_as_no_staff(self) -> None:
+        """Be nobody's staff for this request, in memory: a token without the scope for it speaks. Not to be saved."""
+        self.is_staff = self.is_superuser = False
+
+    def has_perm(self, perm: str, obj: Any = None) -> bool:
+        """Whether this person may; through a token bound to one tenant nothing outside it."""
+        return self._may_touch(obj) and super().has_perm(perm, obj)
+
+    def get_all_permissions(self, obj: Any = None) -> set[str]:
+        return super().get_all_permissions(obj) if self._may_touch(obj) else set()
+
+    def _may_touch(self, obj: Any) -> bool:
+        if self.only_tenant_id is None or obj is None:
+            return True
+        is_tenant = obj._meta.label_lower == "tenants.tenant"
+        return bool((obj.pk if is_tenant else getattr(obj, "tenant_id", None)) == self.only_tenant_id)
+
+
+class StaffAppointment(models.Model):
+    """Somebody's staff role and where it comes from; the group of that name carries the permissions."""
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    user = models.ForeignKey(User, models.CASCADE, related_name="appointments")
+    role = models.CharField(max_length=30, choices=StaffRole)
+    source = models.CharField(max_length=6, choices=Source, default=Source.PERSON)
+    created_at = models.DateTimeField(default=now, editable=False)
+
+    class Meta:
+        permissions = [("appoint_staff", "Give and take staff roles")]
+        constraints = [UniqueConstraint(fields=["user", "role"], name="staff_appointment_once")]
+
+    def __str__(self) -> str:
+        return f"{self.user} is {self.get_role_display().lower()}"
+
+
+class Session(AbstractBaseSession):
+    """A browser's session, with what its owner needs to recognise it and what ends it (accounts/sessions.py)."""
+
+    user = models.ForeignKey(User, models.CASCADE, null=True, related_name="sessions")
+    created_at = models.DateTimeField(default=now, editable=False)
+    seen_at = models.DateTimeField(default=now)
+    address = models.GenericIPAddressField(null=True)
+    user_agent = models.CharField(max_length=300, blank=True)
+    issuer = models.CharField(max_length=300, blank=True)  # the OpenID provider; empty: local sign-in
+    subject = models.CharField(max_length=255, blank=True)
+    provider_session = models.CharField(
+        max_length=255, blank=True
+    )  # its `sid` claim, for back-channel logout
+    has_second_factor = models.BooleanField(default=False)
+
+    class Meta(AbstractBaseSession.Meta):
+        indexes = [
+            Index(fields=["issuer", "provider_session"], name="session_of_provider"),
+            Index(fields=["issuer", "subject"], name="session_of_subject"),
+        ]
+
+    @classmethod
+    def get_session_store_class(cls) -> type:
+        from accounts.session_store import SessionStore
+
+        return SessionStore

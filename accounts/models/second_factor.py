@@ -1,0 +1,41 @@
+"""What a person has besides their password: an authenticator app, and codes for the day it is lost."""
+
+from __future__ import annotations
+
+from django.db import models
+from django.db.models import UniqueConstraint
+from django.utils.timezone import now
+
+from accounts.models.people import User
+from core.ids import uuid7
+
+
+class SecondFactor(models.Model):
+    """A person's authenticator app (TOTP, RFC 6238). The row exists once a first code has been shown to work."""
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    user = models.OneToOneField(User, models.CASCADE, related_name="second_factor")
+    secret = models.BinaryField(editable=False)  # encrypted (core/encryption.py)
+    last_step = models.BigIntegerField()  # time step of the newest code used; it and older ones are refused
+    failures = models.PositiveSmallIntegerField(default=0)  # wrong codes since the last right one
+    refused_until = models.DateTimeField(null=True)  # after wrong codes no code is looked at until then
+    created_at = models.DateTimeField(default=now, editable=False)
+    used_at = models.DateTimeField(null=True)
+
+    def __str__(self) -> str:
+        return f"authenticator of {self.user}"
+
+
+class RecoveryCode(models.Model):
+    """One of a few codes that stand in for the authenticator, once each; shown once, stored as a digest."""
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    second_factor = models.ForeignKey(SecondFactor, models.CASCADE, related_name="recovery_codes")
+    digest = models.CharField(max_length=64, editable=False)
+    used_at = models.DateTimeField(null=True)
+
+    class Meta:
+        constraints = [UniqueConstraint(fields=["second_factor", "digest"], name="recovery_code_once")]
+
+    def __str__(self) -> str:
+        return f"recovery code of {self.second_factor.user}"

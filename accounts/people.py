@@ -1,0 +1,15 @@
+"""Locks on people: gaining and losing access at once would count on each other."""
+
+from __future__ import annotations
+
+from accounts.models import User
+
+
+def lock_person(user: User) -> bool:
+    """Lock `user` until commit against gaining and losing access at once; say whether they are active."""
+    return bool(
+        User.objects.select_for_update(of=("self",), no_key=True)
+        .filter(pk=user.pk)
+        .values_list("is_active", flat=True)
+        .first()
+    )

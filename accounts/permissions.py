@@ -1,0 +1,95 @@
+"""May they? One question for actions, pages, templates and the API."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from django.conf import settings
+from django.contrib.auth.backends import ModelBackend
+from django.core.exceptions import PermissionDenied
+from django.db import models
+
+if TYPE_CHECKING:
+    from django.http import HttpRequest
+    from rest_framework.request import Request
+
+    from accounts.models import User
+
+WORDS = {
+    "tenants.request_access": "ask for model access",
+    "tenants.claim_key": "claim keys",
+    "tenants.revoke_key": "revoke keys",
+    "tenants.view_cost": "see costs",
+    "tenants.export_cost": "export costs",
+    "tenants.manage_tenant": "change settings",
+    "tenants.manage_members": "manage members",
+    "tenants.manage_owners": "make or change owners",
+    "tenants.manage_projects": "manage projects",
+    "tenants.manage_service_accounts": "manage service accounts",
+    "tenants.manage_tokens": "see or revoke tokens of others",
+    "tenants.manage_limits": "change limits",
+    "accounts.manage_people": "deactivate and reactivate people",
+    "directory.manage_directory": "manage the directory's tokens",
+    "tenants.view_audit": "read the audit trail",
+    "tenants.export_audit": "export the audit trail",
+    "tenants.propose_closing": "propose to close the tenant",
+    "tenants.create_tenant": "create tenants",
+    "tenants.suspend_tenant": "suspend tenants",
+    "tenants.confirm_closing": "confirm that a tenant closes",
+    "tenants.open_emergency_access": "open emergency access",
+    "tenants.review_emergency_access": "mark emergency access as looked at",
+    "accounts.appoint_staff": "give or take staff roles",
+    "accounts.erase_person": "see or erase what is held about people",
+    "catalog.review_security": "decide security reviews",
+    "catalog.review_compliance": "decide compliance reviews",
+    "catalog.review_cost": "decide cost reviews",
+    "catalog.publish_model": "publish models",
+    "billing.publish_price": "publish prices",
+    "deployments.manage_deployment": "change deployments",
+    "gateway.manage_gateway": "manage gateways",
+}
+
+
+def signed_in(request: HttpRequest | Request) -> User:
+    """The person behind a request. Raises PermissionDenied for nobody; views are behind a sign-in anyway."""
+    from accounts.models import User
+
+    if not isinstance(request.user, User):
+        raise PermissionDenied("Sign in first.")
+    return request.user
+
+
+def require(user: User, permission: str, subject: models.Model | None = None) -> None:
+    """Raise PermissionDenied, in words, unless `user` holds `permission` (on `subject`, or as staff).
+
+    What belongs to a project is asked on the project: there a project role may answer otherwise than the tenant's.
+    """
+    if user.has_perm(permission, subject):
+        return
+    deed = WORDS.get(permission, permission)
+    where = f" in {subject}" if subject is not None else ""
+    raise PermissionDenied(f"Your role does not let you {deed}{where}. Ask an owner or admin for it.")
+
+
+class StaffPermissionBackend(ModelBackend):
+    """Local sign-in, and the permissions of staff roles.
+
+    Beside what Django's own backend does, a global permission answers questions about a particular tenant as
+    well, and the roles of somebody who is no longer staff give nothing: their groups carry global permissions.
+    """
+
+    def authenticate(self, request: Any, username: Any = None, password: Any = None, **kwargs: Any) -> Any:
+        """Nobody, by any door, where local accounts are off."""
+        if not settings.LOCAL_ACCOUNTS:
+            return None
+        return super().authenticate(request, username=username, password=password, **kwargs)
+
+    def user_can_authenticate(self, user: Any) -> bool:
+        """Nobody signs in to pages as a service account, and a session of one is nobody's."""
+        return not getattr(user, "is_service_account", False) and super().user_can_authenticate(user)
+
+    def get_group_permissions(self, user_obj: Any, obj: models.Model | None = None) -> set[str]:
+        return super().get_group_permissions(user_obj) if user_obj.is_staff else set()
+
+    def has_perm(self, user_obj: Any, perm: str, obj: models.Model | None = None) -> bool:
+        return (obj is None or user_obj.is_staff) and super().has_perm(user_obj, perm)

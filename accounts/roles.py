@@ -1,0 +1,120 @@
+"""What the platform's staff may do.
+
+docs/roles.md reads the table aloud, and a test holds it against this one. A change here reaches the groups that
+carry the roles with the next `migrate` (accounts/apps.py).
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from django.db import models
+from django.utils.translation import gettext_lazy as _
+
+
+class StaffRole(models.TextChoices):
+    """A platform-side role; the value is also the name of the group that carries its permissions."""
+
+    OPERATOR = "operator", _("Operator")
+    SECURITY_REVIEWER = "security-reviewer", _("Security reviewer")
+    COMPLIANCE_REVIEWER = "compliance-reviewer", _("Compliance reviewer")
+    COST_REVIEWER = "cost-reviewer", _("Cost reviewer")
+    CONTROLLER = "controller", _("Controller")
+    AUDITOR = "auditor", _("Auditor")
+
+
+REVIEWERS: Final = frozenset(
+    {StaffRole.SECURITY_REVIEWER, StaffRole.COMPLIANCE_REVIEWER, StaffRole.COST_REVIEWER}
+)
+
+# Deeds in a tenant that are the platform's, whatever one's role there.
+STAFF_DEEDS: Final = frozenset(
+    {
+        "create_tenant",
+        "suspend_tenant",
+        "confirm_closing",
+        "open_emergency_access",
+        "review_emergency_access",
+    }
+)
+
+# Global permissions by staff role: "app.codename". A "view" lets the admin list the rows; deeds go through actions.
+_SEE_REQUESTS = {
+    "catalog.view_accessrequest",
+    "catalog.view_review",
+    "catalog.view_catalogmodel",
+    "catalog.view_grant",
+    "tenants.view_tenant",
+    "tenants.view_project",
+}
+_SEE_COSTS = {"billing.view_export", "billing.view_price", "tenants.view_cost", "tenants.view_tenant"}
+
+STAFF_PERMISSIONS: Final[dict[str, frozenset[str]]] = {
+    StaffRole.OPERATOR: frozenset(
+        _SEE_REQUESTS
+        | _SEE_COSTS
+        | {
+            "accounts.view_user",
+            "accounts.erase_person",
+            "tenants.view_membership",
+            "directory.view_grouprule",
+            "directory.view_federatedidentity",
+            "tenants.view_apikey",
+            "tenants.view_limit",
+            "tenants.view_personalaccesstoken",
+            "audit.view_auditentry",
+            "tenants.revoke_key",
+            *(f"tenants.{deed}" for deed in STAFF_DEEDS),
+            "tenants.manage_tenant",
+            "tenants.manage_members",
+            "tenants.manage_projects",
+            "tenants.manage_service_accounts",
+            "tenants.manage_tokens",
+            "tenants.manage_limits",
+            "tenants.view_audit",
+            "tenants.export_audit",
+            "tenants.manage_owners",
+            "tenants.propose_closing",
+            "tenants.view_projectrole",
+            "tenants.view_invitation",
+            "tenants.view_tenantclosing",
+            "tenants.view_emergencyaccess",
+            "accounts.view_staffappointment",
+            "accounts.appoint_staff",
+            "accounts.manage_people",
+            "directory.manage_directory",
+            "directory.view_scimtoken",
+            "directory.view_directorygroup",
+            "billing.publish_price",
+            "billing.view_quarantinedevent",
+            "catalog.publish_model",
+            "deployments.view_cluster",
+            "deployments.view_deployment",
+            "deployments.view_route",
+            "deployments.manage_deployment",
+            "gateway.view_gateway",
+            "gateway.manage_gateway",
+        }
+    ),
+    StaffRole.SECURITY_REVIEWER: frozenset(_SEE_REQUESTS | {"catalog.review_security"}),
+    StaffRole.COMPLIANCE_REVIEWER: frozenset(_SEE_REQUESTS | {"catalog.review_compliance"}),
+    StaffRole.COST_REVIEWER: frozenset(_SEE_REQUESTS | {"catalog.review_cost"}),
+    StaffRole.CONTROLLER: frozenset(_SEE_COSTS | {"tenants.export_cost"}),
+    StaffRole.AUDITOR: frozenset(
+        _SEE_REQUESTS
+        | _SEE_COSTS
+        | {
+            "audit.view_auditentry",
+            "tenants.view_audit",
+            "tenants.export_audit",
+            "tenants.view_membership",
+            "tenants.view_projectrole",
+            "tenants.view_tenantclosing",
+            "tenants.view_emergencyaccess",
+            "tenants.review_emergency_access",
+            "accounts.view_staffappointment",
+            "directory.view_grouprule",
+            "directory.view_federatedidentity",
+        }
+    ),
+}

@@ -1,0 +1,149 @@
+"""Second factors: whether one is wanted, and whether a code is right. What people do with theirs is in
+accounts/actions/second_factor.py."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import secrets
+import time
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from urllib.parse import quote
+
+from django.conf import settings
+from django.core.exceptions import PermissionDenied
+from django.db import transaction
+from django.utils.timezone import now
+from django.utils.translation import gettext as _
+from django_otp.oath import TOTP
+
+from accounts.models import RecoveryCode, SecondFactor, User
+from core.context import current_origin
+from core.encryption import decrypt, encrypt
+
+ISSUER = "Quartermaster"  # what authenticator apps show
+SECRET_BYTES = 20  # RFC 4226, section 4: the length of a SHA-1
+TOLERANCE_STEPS = 1  # a code counts half a minute longer: clocks differ, people type
+FREE_FAILURES = 3  # wrong codes before one has to wait, 2 seconds and twice that each time
+LONGEST_WAIT = timedelta(minutes=15)
+RECOVERY_CODES = 10
+_PURPOSE = "authenticator secret"
+_LETTERS = "abcdefghjkmnpqrstuvwxyz23456789"  # none that are mistaken for another; 31 ** 16 is above 2 ** 79
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What became of a code. `wait_until` says from when on another one is looked at, when not at once."""
+
+    is_right: bool
+    is_recovery_code: bool = False
+    was_looked_at: bool = True
+    wait_until: datetime | None = None
+
+
+def is_required_of(user: User) -> bool:
+    """Say whether `user` does nothing here without a second factor."""
+    return bool(user.is_staff and settings.STAFF_SECOND_FACTOR == "required")
+
+
+def has_authenticator(user: User) -> bool:
+    """Say whether `user` has set one up here (a provider's own second factor is not ours to know)."""
+    return SecondFactor.objects.filter(user=user).exists()
+
+
+def require_second_factor(user: User, deed: str) -> None:
+    """Raise PermissionDenied unless the deed comes from a sign-in with a second factor.
+
+    Args:
+        deed: what it is for, in words that follow "to": "approve requests". Access tokens never have one.
+    """
+    if not current_origin.get().has_second_factor:
+        raise PermissionDenied(
+            _(
+                "This installation wants a second factor to %(deed)s. Open “Second factor” in your account menu, "
+                "confirm a code, and try again; access tokens cannot do this."
+            )
+            % {"deed": deed}
+        )
+
+
+def new_secret() -> bytes:
+    """A random secret for an authenticator app."""
+    return secrets.token_bytes(SECRET_BYTES)
+
+
+def spelled(secret: bytes) -> str:
+    """The secret as apps take it by hand: base32, without padding."""
+    return base64.b32encode(secret).decode().rstrip("=")
+
+
+def provisioning_uri(user: User, secret: bytes) -> str:
+    """What the QR code says (the Key URI format of authenticator apps)."""
+    label = quote(f"{ISSUER}:{user.email}")
+    return f"otpauth://totp/{label}?secret={spelled(secret)}&issuer={quote(ISSUER)}&algorithm=SHA1&digits=6&period=30"
+
+
+def matching_step(secret: bytes, code: str, *, after_step: int = 0) -> int | None:
+    """The time step whose code this is, if it is a present one later than `after_step`; else None."""
+    if not (len(code) == 6 and code.isascii() and code.isdigit()):
+        return None
+    at = TOTP(secret)
+    at.time = time.time()
+    return at.t() if at.verify(int(code), TOLERANCE_STEPS, min_t=after_step + 1) else None
+
+
+def new_recovery_codes() -> list[str]:
+    """Codes like "x7kq-m2pd-9fwa-t3hn", 79 random bits each: enough for a plain digest."""
+    plain = ("".join(secrets.choice(_LETTERS) for _ in range(16)) for _ in range(RECOVERY_CODES))
+    return ["-".join(code[at : at + 4] for at in range(0, 16, 4)) for code in plain]
+
+
+def digest_of(recovery_code: str) -> str:
+    """What is stored of a recovery code, however it was typed: capitals, dashes and spaces do not matter."""
+    letters = "".join(letter for letter in recovery_code.lower() if letter.isalnum())
+    return hashlib.sha256(letters.encode()).hexdigest()
+
+
+def sealed(secret: bytes) -> bytes:
+    """The secret as it is stored."""
+    return encrypt(secret, _PURPOSE)
+
+
+def unsealed(ciphertext: bytes | memoryview) -> bytes:
+    """The secret again. Raises CannotDecrypt."""
+    return decrypt(ciphertext, _PURPOSE)
+
+
+@transaction.atomic
+def check_code(user: User, code: str) -> Verdict:
+    """Look at a code of the authenticator, or a recovery code; each is right once.
+
+    Wrong ones make the next wait: after the third 2 seconds, then twice as long each time, a quarter of an hour
+    at most. Whoever has no authenticator gets a wrong code. It returns rather than raises, so that a failure
+    is counted.
+    """
+    factor = SecondFactor.objects.select_for_update().filter(user=user).first()
+    if factor is None:
+        return Verdict(is_right=False)
+    if factor.refused_until is not None and factor.refused_until > now():
+        return Verdict(is_right=False, was_looked_at=False, wait_until=factor.refused_until)
+    code = code.strip().replace(" ", "")
+    step = matching_step(unsealed(factor.secret), code, after_step=factor.last_step)
+    is_recovery_code = step is None and _use_recovery_code(factor, code)
+    if step is None and not is_recovery_code:
+        factor.failures += 1
+        if factor.failures >= FREE_FAILURES:
+            doubled = min(factor.failures - FREE_FAILURES + 1, 10)
+            factor.refused_until = now() + min(timedelta(seconds=2**doubled), LONGEST_WAIT)
+        factor.save(update_fields=["failures", "refused_until"])
+        return Verdict(is_right=False, wait_until=factor.refused_until)
+    factor.last_step = step if step is not None else factor.last_step
+    factor.failures, factor.refused_until, factor.used_at = 0, None, now()
+    factor.save(update_fields=["last_step", "failures", "refused_until", "used_at"])
+    return Verdict(is_right=True, is_recovery_code=is_recovery_code)
+
+
+def _use_recovery_code(factor: SecondFactor, code: str) -> bool:
+    unused = RecoveryCode.objects.filter(second_factor=factor, digest=digest_of(code), used_at=None)
+    return unused.update(used_at=now()) == 1

@@ -1,0 +1,95 @@
+"""Sessions in the database, each row saying whose it is, so that they can be listed and ended (SESSION_ENGINE).
+
+What a sign-in knows of itself it puts into the session under ORIGIN_KEYS; saving copies it to the row's columns.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from django.contrib.auth import SESSION_KEY, get_user_model
+from django.contrib.sessions.backends.base import CreateError, UpdateError
+from django.contrib.sessions.backends.db import SessionStore as DatabaseSessionStore
+from django.contrib.sessions.exceptions import SessionInterrupted
+from django.db import DatabaseError, IntegrityError, router, transaction
+
+ORIGIN_KEYS = ("address", "user_agent", "issuer", "subject", "provider_session", "has_second_factor")
+PREFIX = "qm_"  # of ORIGIN_KEYS within the session's data
+BY_LINK = f"{PREFIX}administrator_link"  # the session was opened by such a link
+# Written once, and by accounts/sessions.py. The end as well: who changes a session does not prolong it.
+KEPT_AT_SAVING = ("created_at", "seen_at", "expire_date")
+
+
+class SessionStore(DatabaseSessionStore):
+    """Django's own, on our table. `seen_at` is the row's, as of when this request read it."""
+
+    seen_at: datetime | None = None
+
+    @classmethod
+    def get_model_class(cls) -> Any:
+        from accounts.models.people import Session
+
+        return Session
+
+    def load(self) -> dict[str, Any]:
+        row = self._get_session_from_db()  # type: ignore[attr-defined]
+        self.seen_at = row.seen_at if row else None
+        return self.decode(row.session_data) if row else {}
+
+    def create_model_instance(self, data: dict[str, Any]) -> Any:
+        row: Any = super().create_model_instance(data)
+        row.user_id = data.get(SESSION_KEY)
+        for name in ORIGIN_KEYS:
+            if (value := data.get(f"{PREFIX}{name}")) is not None:
+                setattr(row, name, value)
+        return row
+
+    def cycle_key(self) -> None:
+        """Go on under another key. Raises SessionInterrupted (400) when somebody ended the session meanwhile.
+
+        Somebody's session began when it began and ends when it was to end. The person is held, as by whoever ends
+        sessions: else those would miss the row that takes the old one's place.
+        """
+        person, key = self.get(SESSION_KEY), self.session_key
+        sessions: Any = self.model.objects.using(router.db_for_write(self.model))
+        with transaction.atomic(using=sessions.db):
+            times: dict[str, datetime] | None = {}
+            if person and key:
+                list(get_user_model().objects.select_for_update(no_key=True).filter(pk=person))
+                times = sessions.filter(session_key=key).values("created_at", "expire_date").first()
+                if times is None:
+                    raise SessionInterrupted("This session was ended. Sign in again.")
+            super().cycle_key()
+            if times:
+                sessions.filter(session_key=self.session_key).update(**times)
+
+    def save(self, must_create: bool = False) -> None:
+        """Write the session; a row that exists keeps when it began, when it was last seen and when it ends.
+
+        Raises UpdateError when somebody ended the session meanwhile: ended stays ended.
+        """
+        if self.session_key is None:
+            self.create()
+            return
+        row = self.create_model_instance(self._get_session(no_load=must_create))  # type: ignore[attr-defined]
+        changing = [
+            field.name
+            for field in row._meta.concrete_fields
+            if not field.primary_key and field.name not in KEPT_AT_SAVING
+        ]
+        using = router.db_for_write(self.model, instance=row)
+        try:
+            with transaction.atomic(using=using):
+                if must_create:
+                    row.save(force_insert=True, using=using)
+                else:
+                    row.save(force_update=True, using=using, update_fields=changing)
+        except IntegrityError as error:
+            if must_create:
+                raise CreateError from error
+            raise
+        except DatabaseError as error:
+            if not must_create:
+                raise UpdateError from error
+            raise

@@ -1,0 +1,32 @@
+"""What is cleared away by the clock. A message is a hint, the row is the truth: any task may run twice."""
+
+from __future__ import annotations
+
+from celery import shared_task
+from celery.schedules import crontab
+
+from accounts import idempotency, sessions
+
+
+@shared_task(soft_time_limit=120)
+def clear_expired_sessions() -> None:
+    """Delete the rows of sessions that are over."""
+    sessions.clear_expired_sessions()
+
+
+@shared_task(soft_time_limit=120)
+def clear_stored_answers() -> None:
+    """Delete the answers to idempotent requests that nobody will repeat any more."""
+    idempotency.clear_stored_answers()
+
+
+SCHEDULE = {
+    "clear-expired-sessions": {
+        "task": "accounts.tasks.clear_expired_sessions",
+        "schedule": crontab(minute="17"),
+    },
+    "clear-stored-answers": {
+        "task": "accounts.tasks.clear_stored_answers",
+        "schedule": crontab(minute="37"),
+    },
+}

@@ -1,0 +1,27 @@
+"""Pages of one's own account: signing in, the second factor, the password, sessions."""
+
+from django.urls import path
+
+from accounts.views.second_factor import (
+    ConfirmSecondFactor,
+    EnrolSecondFactor,
+    RecoveryCodes,
+    SecondFactorPage,
+    TurnOffSecondFactor,
+)
+from accounts.views.sessions import SessionEnd, SessionList, SignOutEverywhere
+from accounts.views.sign_in import AdministratorLink, PasswordChange, SignIn
+
+urlpatterns = [
+    path("login/", SignIn.as_view(), name="login"),
+    path("login/code/", ConfirmSecondFactor.as_view(), name="second-factor-confirm"),
+    path("login/once/<str:token>/", AdministratorLink.as_view(), name="administrator-link"),
+    path("account/second-factor/", SecondFactorPage.as_view(), name="second-factor"),
+    path("account/second-factor/set-up/", EnrolSecondFactor.as_view(), name="second-factor-enrol"),
+    path("account/second-factor/codes/", RecoveryCodes.as_view(), name="second-factor-codes"),
+    path("account/second-factor/off/", TurnOffSecondFactor.as_view(), name="second-factor-off"),
+    path("account/password/", PasswordChange.as_view(), name="password-change"),
+    path("account/sessions/", SessionList.as_view(), name="session-list"),
+    path("account/sessions/end-all/", SignOutEverywhere.as_view(), name="session-end-all"),
+    path("account/sessions/<str:handle>/end/", SessionEnd.as_view(), name="session-end"),
+]

@@ -1,0 +1,10 @@
+"""The audit trail: one function that every action calls, in the transaction of its deed (docs/audit.md).
+
+    audit.record("limits.set", actor=by, subject=project, changes={"tokens_per_day": (before, after)})
+
+The other modules of this package seal entries, prove the seals, and let old entries and erased words go.
+"""
+
+from audit.recording import acting, difference, record, record_of_tenants
+
+__all__ = ["acting", "difference", "record", "record_of_tenants"]

@@ -1,0 +1,166 @@
+"""The audit trail: deeds, the seals that prove them, and what may ever be taken from them (docs/audit.md)."""
+
+from __future__ import annotations
+
+from django.conf import settings
+from django.contrib.postgres.fields import ArrayField
+from django.db import models
+from django.db.models import CheckConstraint, Index, Q
+from django.utils.timezone import now
+from django.utils.translation import gettext_lazy as _
+
+from core.tenant_managers import TenantOwned
+
+
+class NewSalt(models.Func):
+    """122 random bits for each row, from PostgreSQL: they keep erased words from being guessed by their digests."""
+
+    template = "uuid_send(gen_random_uuid())"
+    output_field = models.BinaryField()
+
+
+class ClockTime(models.Func):
+    """The database's clock at this very row, not at the beginning of the transaction."""
+
+    template = "clock_timestamp()"
+    output_field = models.DateTimeField()
+
+
+class NewEntryId(models.Func):
+    """A UUID of version 7 by the database's clock."""
+
+    template = "audit_entry_id(clock_timestamp())"
+    output_field = models.UUIDField()
+
+
+class AuditEntry(TenantOwned):
+    """One deed. Append-only: triggers refuse every change but a recorded redaction and a recorded pruning.
+
+    Its time, its id and its salt are the database's: a trigger sets them, whatever the INSERT says.
+    """
+
+    class ActingAs(models.TextChoices):
+        SELF = "self", _("Themselves")
+        STAFF = "staff", _("Staff, for the tenant")
+        DELEGATE = "delegate", _("Delegate")
+        BREAK_GLASS = "break_glass", _("Emergency access")
+        SERVICE = "service", _("Service account")
+        DIRECTORY = "directory", _("Directory")
+        PLATFORM = "platform", _("Platform")
+
+    id = models.UUIDField(primary_key=True, db_default=NewEntryId(), editable=False)
+    tenant = models.ForeignKey(  # type: ignore[assignment]
+        "tenants.Tenant", models.PROTECT, null=True, related_name="+", db_index=False
+    )
+    at = models.DateTimeField(db_default=ClockTime(), editable=False)
+    actor = models.ForeignKey(
+        settings.AUTH_USER_MODEL, models.PROTECT, null=True, related_name="+", db_index=False
+    )
+    actor_label = models.CharField(max_length=254)
+    acting_as = models.CharField(  # empty: from before it was noted
+        max_length=12, choices=ActingAs, blank=True, db_default=""
+    )
+    on_behalf_of = models.ForeignKey(
+        settings.AUTH_USER_MODEL, models.PROTECT, null=True, related_name="+", db_index=False
+    )
+    on_behalf_of_label = models.CharField(max_length=254, blank=True, db_default="")
+    reason = models.CharField(max_length=1000, blank=True, db_default="")
+    verb = models.CharField(max_length=80)
+    subject_type = models.CharField(max_length=80)
+    subject_id = models.CharField(max_length=64)
+    subject_label = models.CharField(max_length=200)
+    details = models.JSONField(default=dict)
+    changes = models.JSONField(  # {field: [before, after]}
+        default=dict, db_default=models.Value({}, models.JSONField())
+    )
+    request_id = models.CharField(max_length=64, blank=True)
+    trace_id = models.CharField(max_length=32, blank=True, db_default="")  # W3C trace context
+    address = models.GenericIPAddressField(null=True)
+    user_agent = models.CharField(max_length=300, blank=True)
+    salt = models.BinaryField(db_default=NewSalt(), editable=False)  # empty once words were erased
+    leaf_salts = models.JSONField(null=True, editable=False)  # then: salts of the words that stayed
+
+    class Meta(TenantOwned.Meta):
+        verbose_name_plural = "audit entries"
+        indexes = [  # ids grow with time: each list is one walk along one of these (audit/questions.py)
+            Index(fields=["tenant", "-id"], name="audit_of_tenant"),
+            Index(fields=["tenant", "actor", "verb", "-id"], name="audit_of_tenant_by_actor"),
+            Index(fields=["tenant", "verb", "-id"], name="audit_of_tenant_by_verb"),
+            Index(fields=["actor", "verb", "-id"], name="audit_by_actor"),
+            Index(fields=["verb", "-id"], name="audit_by_verb"),
+            Index(fields=["subject_id", "-id"], name="audit_of_subject"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.actor_label} {self.verb} {self.subject_label}"
+
+
+class AuditUnsealed(models.Model):
+    """An entry that waits for its seal. A trigger adds it with the entry; sealing takes it away."""
+
+    entry_id = models.UUIDField(primary_key=True)
+
+    class Meta:
+        verbose_name_plural = "unsealed audit entries"
+
+    def __str__(self) -> str:
+        return str(self.entry_id)
+
+
+class AuditSeal(models.Model):
+    """SHA-256 over the previous seal and the digests of some entries. Append-only, numbered without gaps."""
+
+    number = models.BigIntegerField(primary_key=True)
+    previous = models.BinaryField()  # 32 bytes; zeros for the first
+    sha256 = models.BinaryField()
+    sealed_at = models.DateTimeField()
+    first_at = models.DateTimeField()  # of its entries
+    last_at = models.DateTimeField()
+    entry_ids = ArrayField(models.UUIDField())  # ascending
+    entry_digests = models.BinaryField()  # 32 bytes each, in the order of entry_ids
+
+    def __str__(self) -> str:
+        return f"Seal {self.number}"
+
+
+class AuditRedaction(models.Model):
+    """Words erased from one entry: what they were committed to, and the entry that records the erasure."""
+
+    id = models.BigAutoField(primary_key=True)
+    entry_id = models.UUIDField(db_index=True)
+    record_id = models.UUIDField(db_index=True)  # the audit entry "audit.redacted"
+    token = models.CharField(max_length=40)  # what stands in their place
+    commitments = models.JSONField()  # {path: hexadecimal commitment of the word that stood there}
+
+    class Meta:
+        constraints = [
+            CheckConstraint(
+                name="audit_redaction_has_its_token",
+                condition=Q(token__regex=r"^erased-[0-9a-f]{8,}$"),  # noqa: S106  no secret, a pseudonym
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.token} in {self.entry_id}"
+
+
+class AuditPruning(models.Model):
+    """Entries past retention were deleted: all of the seals up to this one. The seals stay."""
+
+    up_to_seal = models.BigIntegerField(primary_key=True)
+    record_id = models.UUIDField()  # the audit entry "audit.pruned"
+    pruned_at = models.DateTimeField(default=now, editable=False)
+
+    def __str__(self) -> str:
+        return f"Pruned up to seal {self.up_to_seal}"
+
+
+class AuditSealExport(models.Model):
+    """How far the seals have been carried to a store outside."""
+
+    destination = models.CharField(primary_key=True, max_length=500)
+    up_to_seal = models.BigIntegerField(default=0)
+    exported_at = models.DateTimeField(null=True)
+
+    def __str__(self) -> str:
+        return f"{self.destination} up to seal {self.up_to_seal}"

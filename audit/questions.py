@@ -1,0 +1,166 @@
+"""Reading the trail: a page of entries costs the same whether the trail holds ten thousand or ten million.
+
+No question counts or sorts. A list is one walk along an index (audit/models/entries.py); where it is narrowed by
+deed or person, it is a short walk for each deed there is, of which the newest are merged. Times are compared with
+the ids, which grow with time.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+from uuid import UUID
+
+from django.db import connection
+
+from audit.models import AuditEntry
+from core.ids import smallest_id
+from core.principals import Principal
+from core.reading import note_tenant
+
+PAGE_SIZE: Final = 50
+
+_VERBS = """
+WITH RECURSIVE walk AS (
+    (SELECT verb FROM audit_auditentry {where} ORDER BY verb LIMIT 1)
+    UNION ALL
+    SELECT (SELECT verb FROM audit_auditentry {where_or} verb > walk.verb ORDER BY verb LIMIT 1)
+      FROM walk WHERE walk.verb IS NOT NULL
+)
+SELECT verb FROM walk WHERE verb IS NOT NULL
+"""
+NOBODY: Final = UUID(int=0)  # an actor who has done nothing
+
+
+@dataclass(frozen=True)
+class Question:
+    """What of the trail is asked for; empty means everything."""
+
+    tenants: tuple[UUID, ...] | None = None  # None: of all tenants, and of none
+    actor: UUID | None = None
+    is_platform: bool = False  # by the platform itself: no actor
+    deed: str = ""  # a verb ("api_key.claimed"), or all of a kind ("api_key.")
+    subject: str = ""  # an object's id
+    since: datetime | None = None
+    until: datetime | None = None  # excluded
+    emergency_access: UUID | None = None  # done by it; say whose it is and when as well, or the walk is long
+
+    def as_json(self) -> dict[str, Any]:
+        """What an export keeps of it; tenant and days have columns of their own."""
+        return {
+            "actor": self.actor and str(self.actor),
+            "is_platform": self.is_platform,
+            "deed": self.deed,
+            "subject": self.subject,
+        }
+
+
+@dataclass(frozen=True)
+class Page:
+    """Entries, newest first, and whether there are newer and older ones."""
+
+    entries: list[AuditEntry]
+    has_newer: bool
+    has_older: bool
+
+
+def deeds_in_trail(tenants: tuple[UUID, ...] | None) -> list[str]:
+    """Every verb of the trail, in the order of the alphabet: one hop along an index for each."""
+    found: set[str] = set()
+    with connection.cursor() as cursor:
+        for tenant in [None] if tenants is None else tenants:
+            where = "WHERE tenant_id = %(tenant)s" if tenant else ""
+            sql = _VERBS.format(where=where, where_or=f"{where} AND" if where else "WHERE")
+            cursor.execute(sql, {"tenant": tenant})
+            found |= {row[0] for row in cursor.fetchall()}
+    return sorted(found)
+
+
+def find_entries(
+    question: Question,
+    *,
+    older_than: UUID | None = None,
+    newer_than: UUID | None = None,
+    size: int = PAGE_SIZE,
+) -> Page:
+    """A page of the entries that answer `question`, next to `older_than` or `newer_than`, if given."""
+    from audit.staff_reads import with_what_was_read
+
+    for tenant in question.tenants or ():
+        note_tenant(tenant)
+    ids = _find_ids(question, older_than, newer_than, size + 1)
+    has_more, ids = len(ids) > size, ids[:size]
+    entries = AuditEntry.unscoped.filter(pk__in=ids).select_related("tenant", "actor", "on_behalf_of")
+    found = sorted(entries.defer("salt", "leaf_salts"), key=lambda entry: entry.pk, reverse=True)
+    with_what_was_read(found)
+    return Page(
+        found,
+        has_newer=has_more if newer_than else older_than is not None,
+        has_older=True if newer_than else has_more,
+    )
+
+
+def _find_ids(question: Question, older_than: UUID | None, newer_than: UUID | None, limit: int) -> list[UUID]:
+    conditions: list[str] = []
+    values: dict[str, Any] = {"limit": limit}
+
+    def narrow(condition: str, value: Any) -> None:
+        if value:
+            name = f"value_{len(values)}"
+            conditions.append(condition.replace("?", f"%({name})s"))
+            values[name] = value
+
+    narrow("id > ?", newer_than)
+    narrow("id < ?", older_than)
+    narrow("id >= ?", question.since and smallest_id(question.since))
+    narrow("id < ?", question.until and smallest_id(question.until))
+    narrow("subject_id = ?", question.subject)
+    narrow("actor_id = ?", question.actor)
+    narrow("details ->> 'emergency_access' = ?", question.emergency_access and str(question.emergency_access))
+    if question.is_platform:
+        conditions.append("actor_id IS NULL")
+    walks = []
+    if question.tenants is not None:
+        walks.append("unnest(%(tenants)s::uuid[]) AS house (id)")
+        values["tenants"] = list(question.tenants)
+        conditions.append("tenant_id = house.id")
+    if question.deed or question.actor or question.is_platform:
+        walks.append("unnest(%(verbs)s::text[]) AS each (verb)")
+        values["verbs"] = _verbs_of(question)
+        conditions.append("verb = each.verb")
+    order = "ASC" if newer_than else "DESC"
+    where = f"WHERE {' AND '.join(conditions)}" if conditions else ""
+    sql = f"SELECT id FROM audit_auditentry {where} ORDER BY id {order} LIMIT %(limit)s"  # noqa: S608
+    if walks:  # each is short and in order; the newest of all are merged
+        places = " CROSS JOIN ".join(walks)
+        sql = f"""
+            SELECT found.id FROM {places} CROSS JOIN LATERAL ({sql}) found
+             ORDER BY found.id {order} LIMIT %(limit)s
+        """  # noqa: S608
+    with connection.cursor() as cursor:
+        cursor.execute(sql, values)
+        return [row[0] for row in cursor.fetchall()]
+
+
+def _verbs_of(question: Question) -> list[str]:
+    if question.deed and not question.deed.endswith("."):
+        return [question.deed]
+    return [verb for verb in deeds_in_trail(question.tenants) if verb.startswith(question.deed)]
+
+
+def hides_origin(entry: AuditEntry, viewer: Principal) -> bool:
+    """Whether from where it was done is not the viewer's to know: tenants learn not where staff sit.
+
+    What the platform did by itself, it may have done while answering staff.
+    """
+    if viewer.is_staff:
+        return False
+    return entry.actor is None or entry.acting_as in ("staff", "break_glass") or entry.actor.is_staff
+
+
+def deed_in_words(verb: str) -> str:
+    """ "api_key.claimed" as people read it: "API key claimed"."""
+    noun, _, past = verb.partition(".")
+    words = f"{noun} {past}".replace("_", " ").strip()
+    return (words[:1].upper() + words[1:]).replace("Api key", "API key")

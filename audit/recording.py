@@ -1,0 +1,285 @@
+"""Writing a deed down: who, as whom, what, on what, before and after, from where."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, Final
+from uuid import UUID
+
+from django.core.exceptions import ValidationError
+from django.db import connection, models
+
+from core.context import current_origin
+from core.leaks import NAMES, secret_in, without_secrets
+from core.names import clean_name, show_unseen
+from core.scope import current_scope, platform_scope
+
+if TYPE_CHECKING:
+    from audit.models import AuditEntry
+    from core.principals import Principal
+
+Changes = Mapping[str, tuple[Any, Any] | list[Any]]
+LARGEST_INTEGER: Final = 2**53  # beyond it JSON readers disagree (RFC 8785): written as text
+LONGEST_TEXT: Final = 10_000
+_OF_TENANTS: Final = """
+INSERT INTO audit_auditentry (tenant_id, subject_id, subject_label, {columns})
+SELECT t.id, t.id::text, left(t.name, 200), {values} FROM tenants_tenant t WHERE t.id = ANY(%s::uuid[]) ORDER BY t.id
+RETURNING tenant_id, id
+"""
+_THEIRS: Final = {"tenant", "subject_id", "subject_label"}
+_THE_DATABASES: Final = {"id", "at", "salt", "leaf_salts"}  # a trigger sets them
+
+
+@dataclass(frozen=True)
+class Capacity:
+    """As whom deeds are done: set around them by `acting`."""
+
+    acting_as: str = ""
+    on_behalf_of: Principal | None = None
+    reason: str = ""
+    only_in: UUID | None = None
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+    def holds_in(self, tenant: models.Model | None) -> bool:
+        return self.only_in is None or (tenant is not None and tenant.pk == self.only_in)
+
+
+_capacity: ContextVar[Capacity] = ContextVar("audit_capacity", default=Capacity())  # noqa: B039 (frozen)
+
+
+@contextmanager
+def acting(
+    acting_as: str,
+    *,
+    on_behalf_of: Principal | None = None,
+    reason: str = "",
+    only_in: UUID | None = None,
+    **facts: Any,
+) -> Iterator[None]:
+    """Every deed recorded within is done in this capacity: `delegate`, `break_glass`, `directory`, …
+
+    Args:
+        only_in: id of the tenant for whose deeds it holds; None: for all.
+        facts: what the details of each such line say besides.
+
+    Raises ValueError for a delegate of nobody, and for emergency access without a reason.
+    """
+    _check_capacity(acting_as, on_behalf_of, reason)
+    token = _capacity.set(Capacity(acting_as, on_behalf_of, reason, only_in, facts))
+    try:
+        yield
+    finally:
+        _capacity.reset(token)
+
+
+def record(
+    verb: str,
+    *,
+    actor: Principal | None,
+    subject: models.Model,
+    tenant: models.Model | None = None,
+    changes: Changes | None = None,
+    acting_as: str = "",
+    on_behalf_of: Principal | None = None,
+    reason: str = "",
+    **details: Any,
+) -> AuditEntry:
+    """Append one line: who did what (`verb`, past tense: "api_key.claimed") to `subject`.
+
+    Args:
+        actor: None means the platform itself (a task, a sweep).
+        tenant: defaults to the subject's tenant; stays None for platform-wide deeds.
+        changes: {field: (before, after)}; pairs that are equal are left out.
+        acting_as: in which capacity; found out when empty: `staff` for somebody of the platform's staff who does
+            something in a tenant they are no member of, `service` for service accounts, `platform` for nobody.
+        on_behalf_of: for whom a delegate acts.
+        reason: why, in the actor's words; emergency access must say.
+        details: JSON-safe facts.
+
+    The line is in the transaction of the deed, and stays: the database refuses to change or delete it.
+
+    Raises:
+        ValueError: a name that never enters the trail (a password, a digest, a prompt), or a capacity without what
+            it needs. Programming errors, both.
+        ValidationError: a value that is a secret, such as a key that somebody pasted into a reason.
+    """
+    from audit.models import AuditEntry
+
+    if tenant is None:
+        tenant = subject if subject._meta.label == "tenants.Tenant" else getattr(subject, "tenant", None)
+    capacity = _capacity.get()
+    if not capacity.holds_in(tenant):
+        capacity = Capacity()
+    capacity = replace(
+        capacity,
+        acting_as=acting_as or capacity.acting_as or _capacity_of(actor, tenant),
+        on_behalf_of=on_behalf_of or capacity.on_behalf_of,
+        reason=reason or capacity.reason,
+    )
+    columns = _columns(verb, actor, capacity, details, changes)
+    with _room_for(tenant):
+        entry: AuditEntry = AuditEntry.objects.create(
+            **columns,
+            tenant=tenant,
+            subject_type=subject._meta.label_lower,
+            subject_id=str(subject.pk),
+            subject_label=clean_name(_text(str(subject)), 200),
+        )
+    return entry
+
+
+def record_of_tenants(
+    verb: str, *, actor: Principal, tenant_ids: Collection[UUID], **details: Any
+) -> dict[UUID, UUID]:
+    """Append the same line about each of these tenants, as staff; return the ids of the lines by tenant.
+
+    One statement for all of them, and one more where emergency access holds in one. Of a tenant no more than its id
+    is held. Ids of no tenant that is in scope are left out. Raises what `record` raises.
+    """
+    from audit.models import AuditEntry
+
+    capacity = _capacity.get()
+    within = {tenant_id for tenant_id in tenant_ids if capacity.only_in in (None, tenant_id)}
+    written: dict[UUID, UUID] = {}
+    for ids, theirs in ((within, capacity), (set(tenant_ids) - within, Capacity())):
+        if ids:
+            theirs = replace(theirs, acting_as=theirs.acting_as or AuditEntry.ActingAs.STAFF)
+            columns = _columns(verb, actor, theirs, details, None)
+            written |= _insert(AuditEntry(subject_type="tenants.tenant", **columns), ids)
+    return written
+
+
+def _insert(entry: AuditEntry, tenant_ids: Collection[UUID]) -> dict[UUID, UUID]:
+    """Write `entry` once for each tenant."""
+    told = [column for column in entry._meta.concrete_fields if column.name not in _THEIRS | _THE_DATABASES]
+    statement = _OF_TENANTS.format(
+        columns=", ".join(str(column.column) for column in told), values=", ".join(["%s"] * len(told))
+    )
+    values = [column.get_db_prep_save(getattr(entry, column.attname), connection) for column in told]
+    with connection.cursor() as cursor:
+        cursor.execute(statement, [*values, list(tenant_ids)])
+        return dict(cursor.fetchall())
+
+
+def _columns(
+    verb: str,
+    actor: Principal | None,
+    capacity: Capacity,
+    details: Mapping[str, Any],
+    changes: Changes | None,
+) -> dict[str, Any]:
+    """What a line says, but for its tenant and subject. Raises what `record` raises."""
+    _check_capacity(capacity.acting_as, capacity.on_behalf_of, capacity.reason)
+    origin = current_origin.get()
+    return {
+        "verb": verb,
+        "actor": actor,
+        "actor_label": actor.email if actor else "platform",
+        "acting_as": capacity.acting_as,
+        "on_behalf_of": capacity.on_behalf_of,
+        "on_behalf_of_label": capacity.on_behalf_of.email if capacity.on_behalf_of else "",
+        "reason": _text(capacity.reason)[:1000],
+        "details": {_name(name): _plain(value) for name, value in {**capacity.facts, **details}.items()},
+        "changes": {
+            _name(field): [_plain(before), _plain(after)]
+            for field, (before, after) in (changes or {}).items()
+            if before != after
+        },
+        "request_id": without_secrets(origin.request_id)[:64],
+        "trace_id": origin.trace_id,
+        "address": origin.address,
+        "user_agent": without_secrets(_storable(origin.user_agent))[:300],
+    }
+
+
+@contextmanager
+def _room_for(tenant: models.Model | None) -> Iterator[None]:
+    """The scope in which a line is written: a deed of no tenant is outside every person's.
+
+    (It may be written from anywhere, but PostgreSQL hands back what it fills in, and shows only what is in scope.)
+    """
+    if tenant is not None or current_scope.get().is_platform:
+        yield
+        return
+    with platform_scope("write down a deed of no tenant", is_routine=True):
+        yield
+
+
+def difference(before: Any, after: Any, fields: Iterable[str]) -> dict[str, tuple[Any, Any]]:
+    """What differs between two states of a row, for `changes`.
+
+    `before` and `after` are rows or mappings; None stands for a row that is not there yet, or any more.
+    """
+    pairs = {field: (_value(before, field), _value(after, field)) for field in fields}
+    return {field: pair for field, pair in pairs.items() if pair[0] != pair[1]}
+
+
+def _value(row: Any, field: str) -> Any:
+    if row is None:
+        return None
+    value: Any = row.get(field) if isinstance(row, Mapping) else getattr(row, field)
+    return str(value) if isinstance(value, models.Model) else value
+
+
+def _capacity_of(actor: Principal | None, tenant: models.Model | None) -> str:
+    if actor is None:
+        return "platform"
+    if actor.is_service_account:
+        return "service"
+    if actor.is_staff and tenant is not None and not actor.memberships.filter(tenant=tenant).exists():
+        return "staff"
+    return "self"
+
+
+def _check_capacity(acting_as: str, on_behalf_of: Principal | None, reason: str) -> None:
+    from audit.models import AuditEntry
+
+    if acting_as not in AuditEntry.ActingAs.values:
+        raise ValueError(f"{acting_as!r} is no capacity; use one of {', '.join(AuditEntry.ActingAs.values)}.")
+    if acting_as == "delegate" and on_behalf_of is None:
+        raise ValueError("A delegate acts for somebody: say on_behalf_of.")
+    if acting_as == "break_glass" and not reason.strip():
+        raise ValueError("Emergency access must say why: give a reason.")
+
+
+def _name(name: Any) -> str:
+    """The name of a fact. Raises ValueError for one under which nothing may be recorded, or that names a person."""
+    name = str(name)
+    if name.lower() in NAMES:
+        raise ValueError(f"{name!r} never enters the audit trail. Record a prefix, a count or nothing.")
+    if "@" in name:
+        raise ValueError(
+            "Names of facts name no person: they could not be erased. Put the address in a value."
+        )
+    return _text(name)
+
+
+def _plain(value: Any) -> Any:
+    if value is None or isinstance(value, bool):
+        return value
+    if isinstance(value, int):
+        return value if abs(value) <= LARGEST_INTEGER else str(value)
+    if isinstance(value, dict):
+        return {_name(key): _plain(inner) for key, inner in value.items()}
+    if isinstance(value, set | frozenset):
+        return [_plain(inner) for inner in sorted(value, key=str)]
+    if isinstance(value, list | tuple):
+        return [_plain(inner) for inner in value]
+    return _text(str(value))  # Decimal, date, UUID: as written, never as a float
+
+
+def _text(text: str) -> str:
+    if kind := secret_in(text):
+        raise ValidationError(
+            f"This text holds {kind}, which nobody may read later. Take it out, and revoke it.", code="secret"
+        )
+    return _storable(text)[:LONGEST_TEXT]
+
+
+def _storable(text: str) -> str:
+    """`text` as PostgreSQL can keep it and everybody can read it: a mark for what cannot be seen, such as NUL, what
+    turns the order of letters round, and half a character."""
+    return show_unseen(text.encode("utf-8", "replace").decode())

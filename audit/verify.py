@@ -1,0 +1,340 @@
+"""Proving the trail: every seal continues the one before, and every entry is as it was sealed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import timedelta
+from hashlib import sha256
+from typing import Any, Final
+from uuid import UUID
+
+import orjson
+import psycopg
+from django.db import connection, transaction
+from django.utils.timezone import now
+
+from audit.canonical import NOTHING_BEFORE, Row, digest_of, leaves_of, seal_digest
+from audit.seals import fetch, redactions_of
+from audit.times import TOLERANCE, Times
+from core.ids import smallest_id
+
+SEALS_AT_ONCE: Final = 20
+ENTRIES_AT_ONCE: Final = 5_000
+SHORTEST_RETENTION: Final = timedelta(days=180)  # the database deletes nothing younger
+
+
+class Broken(Exception):
+    """The trail is not as it was sealed; the message names the first entry or seal and what is wrong with it."""
+
+
+@dataclass
+class Proof:
+    """What was proved."""
+
+    seals: int = 0
+    entries: int = 0
+    pruned: int = 0  # entries past retention, of which the seals remain
+    redacted: int = 0
+    unsealed: int = 0  # entries that wait for their seal
+    last_seal: str = ""
+    compared: int = 0  # seals that are the exported ones
+
+
+@dataclass
+class _Seal:
+    number: int
+    previous: bytes
+    sha256: bytes
+    ids: list[str]
+    digests: bytes
+    head: dict[str, Any] = field(repr=False)
+
+
+def verify(
+    against: Iterable[dict[str, Any]] | None = None, *, tell: Callable[[Proof], None] | None = None
+) -> Proof:
+    """Prove the whole trail, in one snapshot of the database and in flat memory.
+
+    Args:
+        against: exported seals in the order of their numbers; each must be the database's own.
+        tell: called now and then with what is proved so far.
+
+    Raises Broken, naming the first broken seal or entry; what is only out of order comes last, for it may be
+    a clock that was set back.
+    """
+    with _one_snapshot(), connection.cursor() as cursor:
+        cursor.execute("SET LOCAL jit = off")
+        proof = Proof()
+        pruned_up_to = _pruning(cursor)
+        times = Times(now())
+        _chain(cursor, proof, pruned_up_to, _Outside(against), tell, times)
+        _redactions(cursor)
+        _strays(cursor, proof)
+        _waiting(cursor, times)
+        if times.first:
+            raise Broken(f"{times.first} Found out of order: {times.findings}. Everything else is proved.")
+        return proof
+
+
+@contextmanager
+def _one_snapshot() -> Iterator[None]:
+    """A transaction that sees the database as it is when it begins. Within another one: as that sees it.
+
+    Said to the driver, which begins with it: the first statement of a transaction is already the scope's.
+    """
+    if connection.in_atomic_block:
+        yield
+        return
+    connection.ensure_connection()
+    driver = connection.connection
+    driver.isolation_level, driver.read_only = psycopg.IsolationLevel.REPEATABLE_READ, True
+    try:
+        with transaction.atomic():
+            yield
+    finally:
+        driver.isolation_level = driver.read_only = None
+
+
+def _pruning(cursor: Any) -> int:
+    """Up to which seal entries may be gone, if a record in the trail says so."""
+    cursor.execute(
+        """
+        SELECT p.up_to_seal, e.details ->> 'up_to_seal'
+          FROM audit_auditpruning p
+          LEFT JOIN audit_auditentry e ON e.id = p.record_id AND e.verb = 'audit.pruned'
+         ORDER BY p.up_to_seal DESC LIMIT 1
+        """
+    )
+    if (row := cursor.fetchone()) is None:
+        return 0
+    if row[1] != str(row[0]):
+        raise Broken(f"Entries up to seal {row[0]} are marked as pruned, but no record in the trail says so.")
+    return int(row[0])
+
+
+def _chain(
+    cursor: Any,
+    proof: Proof,
+    pruned_up_to: int,
+    outside: _Outside,
+    tell: Callable[[Proof], None] | None,
+    times: Times,
+) -> None:
+    previous = NOTHING_BEFORE
+    batch: list[_Seal] = []
+    for seal in _seals(cursor):
+        if seal.number != proof.seals + 1:
+            raise Broken(f"Seal {proof.seals + 1} is missing: the next one is {seal.number}.")
+        if seal.previous != previous:
+            raise Broken(
+                f"Seal {seal.number} does not continue seal {seal.number - 1}: one of them was replaced."
+            )
+        ids = b"".join(UUID(one).bytes for one in seal.ids)
+        if len(seal.digests) != 2 * len(ids) or seal.sha256 != seal_digest(
+            **seal.head, ids=ids, digests=seal.digests
+        ):
+            raise Broken(f"Seal {seal.number} was altered: its SHA-256 is not that of its content.")
+        proof.compared += outside.compare(seal.number, seal.sha256)
+        times.see_seal(seal.number, seal.head["sealed_at"])
+        previous = seal.sha256
+        proof.seals, proof.last_seal = seal.number, seal.sha256.hex()
+        batch.append(seal)
+        if sum(len(one.ids) for one in batch) >= ENTRIES_AT_ONCE or len(batch) >= 200:
+            _entries(batch, proof, pruned_up_to, times)
+            batch = []
+            if tell:
+                tell(proof)
+    _entries(batch, proof, pruned_up_to, times)
+    outside.finish(proof.seals)
+
+
+def _seals(cursor: Any) -> Iterator[_Seal]:
+    number = 0
+    while True:
+        cursor.execute(
+            """
+            SELECT number, previous, sha256, sealed_at, first_at, last_at, entry_ids::text[], entry_digests
+              FROM audit_auditseal WHERE number > %s ORDER BY number LIMIT %s
+            """,
+            [number, SEALS_AT_ONCE],
+        )
+        rows = cursor.fetchall()
+        for number, previous, sha, sealed_at, first_at, last_at, ids, digests in rows:
+            head = {
+                "number": number,
+                "previous": bytes(previous),
+                "sealed_at": sealed_at,
+                "first_at": first_at,
+                "last_at": last_at,
+            }
+            yield _Seal(number, bytes(previous), bytes(sha), ids, bytes(digests), head)
+        if len(rows) < SEALS_AT_ONCE:
+            return
+
+
+def _entries(seals: list[_Seal], proof: Proof, pruned_up_to: int, times: Times) -> None:
+    """Compare entries with the digests that their seals hold."""
+    wanted = [one for seal in seals for one in seal.ids]
+    with connection.cursor() as cursor:
+        rows = {row.id: row for row in fetch(cursor, wanted)}
+        erased = redactions_of(cursor, wanted)
+    for seal in seals:
+        is_old = seal.head["last_at"] <= now() - SHORTEST_RETENTION
+        for place, entry_id in enumerate(seal.ids):
+            row = rows.get(entry_id)
+            if row is None:
+                if seal.number > pruned_up_to or not is_old:  # whatever a record says
+                    raise Broken(f"Entry {entry_id} is missing; seal {seal.number} holds its digest.")
+                proof.pruned += 1
+                continue
+            commitments: dict[str, str] = {}
+            if entry_id in erased:
+                commitments = _checked(row, erased[entry_id])
+                proof.redacted += 1
+            if digest_of(row, commitments) != seal.digests[32 * place : 32 * place + 32]:
+                raise Broken(f"Entry {entry_id} was changed after it was sealed (seal {seal.number}).")
+            proof.entries += 1
+        times.see_entries(seal.number, seal.head, [rows.get(entry_id) for entry_id in seal.ids])
+
+
+def _checked(row: Row, redactions: list[tuple[str, dict[str, str]]]) -> dict[str, str]:
+    """The commitments of a redacted entry's erased words, in whose place nothing stands but the token."""
+    words = leaves_of(row)[1]
+    commitments: dict[str, str] = {}
+    for token, taken in redactions:
+        for path in taken:
+            if words.get(path) not in (None, token):
+                raise Broken(
+                    f"Entry {row.id} was rewritten under a redaction: {path} holds something else than {token}."
+                )
+        commitments |= taken
+    return commitments
+
+
+def redactions_digest(rows: Iterable[tuple[str, str, dict[str, str]]]) -> str:
+    """What a record of redactions fixes: SHA-256 over (entry, token, commitments) of each, a line of JSON apiece."""
+    digest = sha256()
+    for row in rows:
+        digest.update(orjson.dumps(row, option=orjson.OPT_SORT_KEYS) + b"\n")
+    return digest.hexdigest()
+
+
+def _redactions(cursor: Any) -> None:
+    """Every redaction stands in a record, and every record has its redactions."""
+    cursor.execute(
+        """
+        SELECT r.record_id::text, e.details ->> 'sha256' FROM (
+            SELECT record_id FROM audit_auditredaction UNION SELECT id FROM audit_auditentry
+             WHERE verb = 'audit.redacted'
+        ) r LEFT JOIN audit_auditentry e ON e.id = r.record_id AND e.verb = 'audit.redacted'
+         ORDER BY r.record_id
+        """
+    )
+    for record_id, fixed in cursor.fetchall():
+        with connection.chunked_cursor() as each:
+            each.execute(
+                """
+                SELECT entry_id::text, token, commitments::text FROM audit_auditredaction
+                 WHERE record_id = %s ORDER BY id
+                """,
+                [record_id],
+            )
+            digest = redactions_digest(
+                (entry, token, orjson.loads(text)) for entry, token, text in _streamed(each)
+            )
+        if fixed is None:
+            cursor.execute(
+                """
+                SELECT e.id::text FROM audit_auditredaction r JOIN audit_auditentry e ON e.id = r.entry_id
+                 WHERE r.record_id = %s LIMIT 1
+                """,
+                [record_id],
+            )
+            if left := cursor.fetchone():
+                raise Broken(
+                    f"Entry {left[0]} was redacted without a record: {record_id} is not in the trail."
+                )
+        elif digest != fixed:
+            raise Broken(f"The redactions recorded by entry {record_id} are not those that were made.")
+
+
+def _streamed(cursor: Any) -> Iterator[Any]:
+    while rows := cursor.fetchmany(2000):
+        yield from rows
+
+
+def _waiting(cursor: Any, times: Times) -> None:
+    """Entries that wait for their seal came after the last one."""
+    if times.sealed_at is None:
+        return
+    too_old = times.sealed_at - TOLERANCE
+    cursor.execute(
+        """
+        SELECT e.id::text, e.at FROM audit_auditunsealed u JOIN audit_auditentry e ON e.id = u.entry_id
+         WHERE e.at < %s OR e.id < %s ORDER BY e.id
+        """,
+        [too_old, smallest_id(too_old)],
+    )
+    for entry_id, at in cursor.fetchall():
+        times.see_entry(entry_id, at, times.sealed_at, times.number)
+
+
+def _strays(cursor: Any, proof: Proof) -> None:
+    """Entries in no seal must be waiting for one."""
+    cursor.execute("SELECT count(*) FROM audit_auditunsealed")
+    proof.unsealed = cursor.fetchone()[0]
+    cursor.execute("SELECT count(*) FROM audit_auditentry")
+    if cursor.fetchone()[0] == proof.entries + proof.unsealed:
+        return
+    cursor.execute(
+        """
+        SELECT e.id::text FROM audit_auditentry e
+          LEFT JOIN (SELECT unnest(entry_ids) AS id FROM audit_auditseal
+                     UNION ALL SELECT entry_id FROM audit_auditunsealed) known ON known.id = e.id
+         WHERE known.id IS NULL ORDER BY e.id LIMIT 1
+        """
+    )
+    if row := cursor.fetchone():
+        raise Broken(
+            f"Entry {row[0]} is in no seal and does not wait for one: it was inserted behind the trail's back."
+        )
+    cursor.execute(
+        """
+        SELECT entry_id::text FROM audit_auditunsealed u
+         WHERE NOT EXISTS (SELECT FROM audit_auditentry e WHERE e.id = u.entry_id) ORDER BY 1 LIMIT 1
+        """
+    )
+    if row := cursor.fetchone():
+        raise Broken(f"Entry {row[0]} was deleted before it was sealed.")
+    raise Broken("An entry stands in two seals: the chain was not written by the sealer.")
+
+
+class _Outside:
+    """Exported seals, walked beside the database's own."""
+
+    def __init__(self, lines: Iterable[dict[str, Any]] | None) -> None:
+        self.lines = iter(lines or ())
+        self.next: dict[str, Any] | None = None
+        self.advance()
+
+    def advance(self) -> None:
+        self.next = next(self.lines, None)
+
+    def compare(self, number: int, digest: bytes) -> bool:
+        """Whether this seal was exported. Raises Broken if it was another one."""
+        was_exported = False
+        while self.next is not None and int(self.next["number"]) <= number:
+            if int(self.next["number"]) == number:
+                was_exported = True
+                if self.next["sha256"] != digest.hex():
+                    raise Broken(f"Seal {number} is not the one that was exported: the chain was rewritten.")
+            self.advance()
+        return was_exported
+
+    def finish(self, last: int) -> None:
+        if self.next is not None:
+            raise Broken(
+                f"The chain ends with seal {last}, but seal {self.next['number']} was exported: its end was cut off."
+            )

@@ -1,0 +1,219 @@
+"""Groups as the organisation's directory provisions them (SCIM), and the roles that follow from them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from enum import Enum
+from uuid import UUID
+
+from django.core.exceptions import ValidationError
+from django.db import IntegrityError, transaction
+from django.db.models import Q
+from django.utils.timezone import now
+from django.utils.translation import gettext as _
+
+import audit
+from core.errors import Conflict
+from core.names import is_one_line
+from directory.actions.due_rules import follow, note_rules_due
+from directory.actions.people import because, speaking_for_a_directory
+from directory.models import DirectoryGroup
+from directory.scope import people
+
+MOST_NAMED = 50  # people in an audit line
+LONGEST_NAME = 200
+Member = DirectoryGroup.members.through
+
+
+class Deed(Enum):
+    ADD = "add"
+    REMOVE = "remove"
+    REPLACE = "replace"
+
+
+@dataclass(frozen=True)
+class MemberChange:
+    """One change of a group's members: these people, by id, or (to remove) those that `matching` finds."""
+
+    deed: Deed
+    people: frozenset[UUID] = frozenset()
+    matching: Q | None = None  # over the rows of memberships
+
+
+@dataclass(frozen=True)
+class GroupFacts:
+    """A group as the directory describes it, and what becomes of its members, in order."""
+
+    display_name: str
+    external_id: str = ""
+    members: tuple[MemberChange, ...] = ()
+
+
+Edit = Callable[[DirectoryGroup], GroupFacts]
+
+
+def provision_group(facts: GroupFacts, *, directory: str) -> DirectoryGroup:
+    """Add a group of the directory, and give its members what group rules say.
+
+    Raises:
+        Conflict: (uniqueness) there is a group of that name; rules know groups by their names.
+        ValidationError: it has no name, or a member is nobody the directory knows.
+    """
+    _check(facts)
+    with speaking_for_a_directory():
+        try:
+            with transaction.atomic():
+                group = DirectoryGroup.objects.create(
+                    display_name=facts.display_name, external_id=facts.external_id
+                )
+        except IntegrityError as error:
+            raise _taken(facts.display_name) from error
+        added, _removed = _change_members(group, facts.members)
+        audit.record(
+            "directory_group.provisioned", actor=None, subject=group, directory=directory, members=len(added)
+        )
+        note_rules_due(added, because=because(directory))
+    follow(added)
+    return group
+
+
+def change_group(pk: UUID | str, edit: Edit, *, directory: str) -> DirectoryGroup:
+    """Make a group what the directory now says, and let the roles of everybody concerned follow. Safe to repeat.
+
+    Args:
+        edit: given the group, locked, it returns the new facts; what it raises refuses the change.
+
+    Raises:
+        DirectoryGroup.DoesNotExist: there is no such group.
+        Conflict: (uniqueness) there is another group of that name.
+        ValidationError: it would have no name, or a new member is nobody the directory knows.
+    """
+    with speaking_for_a_directory():
+        group = DirectoryGroup.objects.select_for_update().get(pk=pk)
+        facts = edit(group)
+        _check(facts)
+        changes = {
+            name: (old, new)
+            for name, old, new in (
+                ("display_name", group.display_name, facts.display_name),
+                ("external_id", group.external_id, facts.external_id),
+            )
+            if old != new
+        }
+        added, removed = _change_members(group, facts.members)
+        if not (changes or added or removed):
+            return group
+        group.display_name, group.external_id, group.changed_at = facts.display_name, facts.external_id, now()
+        try:
+            with transaction.atomic():
+                group.save(update_fields=["display_name", "external_id", "changed_at"])
+        except IntegrityError as error:
+            raise _taken(facts.display_name) from error
+        concerned = added | removed
+        if "display_name" in changes:
+            concerned |= set(Member.objects.filter(directorygroup=group).values_list("user_id", flat=True))
+        audit.record(
+            "directory_group.changed",
+            actor=None,
+            subject=group,
+            directory=directory,
+            changes=changes,
+            added=_named(added),
+            removed=_named(removed),
+        )
+        note_rules_due(concerned, because=because(directory))
+    follow(concerned)
+    return group
+
+
+def deprovision_group(pk: UUID | str, *, directory: str, check: Callable[[DirectoryGroup], object]) -> None:
+    """Remove a group that the directory deleted; who had roles by it loses them.
+
+    Args:
+        check: given the group, locked; what it raises refuses the deed.
+
+    Raises:
+        DirectoryGroup.DoesNotExist: there is no such group.
+    """
+    with speaking_for_a_directory():
+        group = DirectoryGroup.objects.select_for_update().get(pk=pk)
+        check(group)
+        members = set(Member.objects.filter(directorygroup=group).values_list("user_id", flat=True))
+        audit.record(
+            "directory_group.deprovisioned",
+            actor=None,
+            subject=group,
+            directory=directory,
+            members=len(members),
+        )
+        group.delete()
+        note_rules_due(members, because=because(directory))
+    follow(members)
+
+
+def _change_members(group: DirectoryGroup, changes: Iterable[MemberChange]) -> tuple[set[UUID], set[UUID]]:
+    """Carry out the changes in order; who came and who went, all in all. A constant number of queries for each."""
+    came: set[UUID] = set()
+    went: set[UUID] = set()
+    rows = Member.objects.filter(directorygroup=group)
+    for change in changes:
+        if change.deed is not Deed.ADD:
+            gone = rows
+            if change.deed is Deed.REPLACE:
+                gone = rows.exclude(user__in=change.people)
+            elif change.matching is not None:
+                gone = rows.filter(change.matching)
+            elif change.people:
+                gone = rows.filter(user__in=change.people)
+            leavers = set(gone.values_list("user_id", flat=True))
+            rows.filter(user__in=leavers).delete()
+            went |= leavers - came
+            came -= leavers
+        if change.deed is not Deed.REMOVE:
+            newcomers = change.people - set(
+                rows.filter(user__in=change.people).values_list("user_id", flat=True)
+            )
+            _check_known(newcomers)
+            Member.objects.bulk_create(
+                [Member(directorygroup=group, user_id=pk) for pk in sorted(newcomers)], ignore_conflicts=True
+            )
+            came |= newcomers - went
+            went -= newcomers
+    return came, went
+
+
+def _check_known(ids: Iterable[UUID]) -> None:
+    wanted = set(ids)
+    known = set(people().filter(pk__in=wanted).values_list("pk", flat=True)) if wanted else set()
+    if missing := sorted(str(pk) for pk in wanted - known):
+        raise ValidationError(
+            _("There is no User %(id)s. Create people before you add them to groups.") % {"id": missing[0]}
+        )
+
+
+def _named(ids: set[UUID]) -> list[str]:
+    """Ids of people for the audit trail; of many only the first, which say enough."""
+    return [str(pk) for pk in sorted(ids)[:MOST_NAMED]] + (
+        [f"and {len(ids) - MOST_NAMED} more"] if len(ids) > MOST_NAMED else []
+    )
+
+
+def _taken(name: str) -> Conflict:
+    return Conflict(f"There is a group called {name} already.", code="uniqueness")
+
+
+def _check(facts: GroupFacts) -> None:
+    if not facts.display_name:
+        raise ValidationError(_("A group needs a displayName."))
+    if not is_one_line(facts.display_name):
+        raise ValidationError(
+            _(
+                "displayName must be one line in Unicode's form NFC, without spaces around and invisible characters."
+            )
+        )
+    for name, value in (("displayName", facts.display_name), ("externalId", facts.external_id)):
+        if len(value) > LONGEST_NAME:
+            raise ValidationError(
+                _("%(name)s is longer than %(longest)d characters.") % {"name": name, "longest": LONGEST_NAME}
+            )

@@ -1,0 +1,74 @@
+"""Which account a person at the identity provider has, decided by hand where a first sign-in may not."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from django.conf import settings
+from django.core.exceptions import PermissionDenied, ValidationError
+from django.db import IntegrityError, transaction
+from django.db.models import Q
+from django.utils.translation import gettext as _
+
+import audit
+from accounts.models import User
+from accounts.people import lock_person
+from accounts.sessions import end_provider_sessions
+from core.errors import Conflict
+from directory import group_rules
+from directory.models import FederatedIdentity
+
+
+@transaction.atomic
+def link_identity(user: User, subject: str, *, by: User) -> FederatedIdentity:
+    """Let the person whom the provider calls `subject` sign in to the account of `user`.
+
+    Raises:
+        PermissionDenied: `by` is no superuser: who links accounts can open any.
+        ValidationError: no provider is configured, or `subject` is empty or too long.
+        Conflict: the subject has an account already, or the account a subject.
+    """
+    _require_superuser(by)
+    if not settings.OIDC_ISSUER:
+        raise ValidationError(_("No identity provider is configured (OIDC_ISSUER)."))
+    if user.is_service_account:
+        raise ValidationError(_("An account for programs does not sign in to pages."))
+    identity = FederatedIdentity(user=user, issuer=settings.OIDC_ISSUER, subject=subject.strip())
+    identity.clean_fields(exclude={"groups", "checked_at", "signed_in_at"})
+    lock_person(user)  # two who link the same account take turns
+    identities = FederatedIdentity.objects.filter(issuer=settings.OIDC_ISSUER)
+    if identities.filter(Q(subject=identity.subject) | Q(user=user)).exists():
+        raise _is_linked()
+    try:
+        with transaction.atomic():
+            identity.save(force_insert=True)
+    except IntegrityError as error:  # whose subject it is signed in meanwhile
+        raise _is_linked() from error
+    audit.record("identity.linked", actor=by, subject=identity, user=user.email)
+    return identity
+
+
+@transaction.atomic
+def unlink_identity(pk: UUID | str, *, by: User) -> None:
+    """Separate an account from its person at the provider, and end the sessions that the provider opened.
+
+    Raises:
+        FederatedIdentity.DoesNotExist: there is no such identity.
+        PermissionDenied: `by` is no superuser.
+    """
+    _require_superuser(by)
+    identity = FederatedIdentity.objects.select_for_update(of=("self",)).select_related("user").get(pk=pk)
+    user = identity.user
+    ended = end_provider_sessions(identity.issuer, subject=identity.subject)
+    audit.record("identity.unlinked", actor=by, subject=identity, user=user.email, sessions=ended)
+    identity.delete()
+    group_rules.apply_group_rules(user, because="their identity was unlinked")
+
+
+def _is_linked() -> Conflict:
+    return Conflict(_("This subject or this account is linked already. Unlink it first."))
+
+
+def _require_superuser(by: User) -> None:
+    if not by.is_superuser:
+        raise PermissionDenied(_("Only a superuser links accounts: who does can open any."))

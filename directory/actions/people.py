@@ -1,0 +1,253 @@
+"""People as the organisation's directory provisions them (SCIM)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, replace
+from uuid import UUID
+
+from django.core.exceptions import ValidationError
+from django.db import IntegrityError, transaction
+from django.utils.timezone import now
+from django.utils.translation import gettext as _
+
+import audit
+from accounts.models import User
+from core.addresses import read_address, read_mail_address
+from core.errors import Conflict
+from core.names import clean_name
+from core.scope import platform_scope
+from directory.actions.due_rules import follow, note_rules_due
+from directory.models import DirectoryGroup, DirectoryPerson
+from directory.scope import PersonFacts, entry_of, facts_of, people
+from tenants.actions.people import deactivate_person, hold_owned_tenants, reactivate_person
+
+SCOPE = "a directory's word holds for the whole platform"
+LONGEST = {"external_id": 200, "email": 254, "work_email": 254}
+LONGEST_NAME = 150
+
+Edit = Callable[[User], PersonFacts]
+
+
+def provision_person(facts: PersonFacts, *, directory: str) -> User:
+    """Add a person that the directory describes, who signs in by OpenID Connect, never with a password.
+
+    Somebody whom the directory deleted before comes back under their old id, with what they may still hold. But
+    if the directory's own id is another one, the address was given to somebody else: then a new person is made,
+    and the former one keeps their past and no address.
+
+    Raises:
+        Conflict: (uniqueness) the address is somebody's.
+        ValidationError: the address is none, or a value is too long.
+    """
+    _check(facts)
+    with speaking_for_a_directory():
+        former = User.objects.select_for_update(no_key=True, of=("self",)).filter(email=facts.email).first()
+        if former is not None and not _was_removed(former):
+            raise _taken(facts.email)
+        if former is not None and _is_somebody_else(former, facts):
+            _free_address(former, directory)
+            former = None
+        user = _revive(former, facts, directory) if former else _create(facts, directory)
+    follow([user.pk])
+    return user
+
+
+def change_person(pk: UUID | str, edit: Edit, *, directory: str) -> User:
+    """Make a person what the directory now says of them. Safe to repeat: nothing new changes nothing.
+
+    Args:
+        edit: given the person, locked, it returns the new facts; what it raises refuses the change.
+
+    Raises:
+        User.DoesNotExist: the directory knows no such person.
+        Conflict: (uniqueness) the new address is somebody else's.
+        ValidationError: the address is none, or a value is too long.
+    """
+    with speaking_for_a_directory():
+        user = locked_person(pk)
+        before = facts_of(user)
+        after = edit(user)
+        if after == before:
+            return user
+        _check(after)
+        if after.email != before.email:
+            _make_free(after.email, directory)
+        if replace(after, is_active=before.is_active) != before:
+            _write(user, before, after, directory)
+        if after.is_active != before.is_active:
+            _let_in_or_out(user, after.is_active, directory)
+    follow([user.pk])
+    return user
+
+
+def deprovision_person(pk: UUID | str, *, directory: str, check: Callable[[User], object]) -> None:
+    """Deactivate a person whom the directory deleted and take them out of its groups; from then on it sees none.
+
+    The row stays, because the ledger and the audit trail point to it.
+
+    Args:
+        check: given the person, locked; what it raises refuses the deed.
+
+    Raises:
+        User.DoesNotExist: the directory knows no such person.
+    """
+    with speaking_for_a_directory():
+        user = locked_person(pk)
+        check(user)
+        deactivate_person(user, by=None, because=because(directory))
+        groups = list(DirectoryGroup.objects.filter(members=user).select_for_update().order_by("pk"))
+        user.directory_groups.clear()
+        DirectoryGroup.objects.filter(pk__in=[group.pk for group in groups]).update(changed_at=now())
+        DirectoryPerson.objects.update_or_create(
+            user=user,
+            defaults={"removed_at": now(), "changed_at": now()},
+            create_defaults={"removed_at": now(), "display_name": user.name},
+        )
+        note_rules_due([user.pk], because=because(directory))
+        audit.record(
+            "person.deprovisioned",
+            actor=None,
+            subject=user,
+            directory=directory,
+            groups=[group.display_name for group in groups],
+        )
+    follow([user.pk])
+
+
+def locked_person(pk: UUID | str) -> User:
+    """A person the directory may change, locked until commit with the tenants they own.
+
+    Raises User.DoesNotExist for every other.
+    """
+    hold_owned_tenants(pk)
+    rows = people().select_related("directory_entry").prefetch_related("directory_groups")
+    return rows.select_for_update(of=("self",), no_key=True).get(pk=pk)
+
+
+@contextmanager
+def speaking_for_a_directory() -> Iterator[None]:
+    """One transaction over the rows of every tenant, whose deeds the audit trail tells as a directory's."""
+    with platform_scope(SCOPE), audit.acting("directory"), transaction.atomic():
+        yield
+
+
+def because(directory: str) -> str:
+    """The reason that deeds of a directory give."""
+    return _("The directory (%(name)s) said so.") % {"name": directory}
+
+
+def _write(user: User, before: PersonFacts, after: PersonFacts, directory: str) -> None:
+    user.email, user.external_id = after.email, after.external_id
+    user.name = _shown(after)
+    try:
+        with transaction.atomic():
+            user.save(update_fields=["email", "external_id", "name"])
+    except IntegrityError as error:  # somebody was faster
+        raise _taken(after.email) from error
+    _write_entry(user, after)
+    old, new = asdict(before), asdict(after)
+    changes = {name: (old[name], new[name]) for name in old if old[name] != new[name] and name != "is_active"}
+    audit.record("person.changed", actor=None, subject=user, directory=directory, changes=changes)
+
+
+def _write_entry(user: User, facts: PersonFacts) -> None:
+    entry = entry_of(user) or DirectoryPerson(user=user)
+    entry.given_name, entry.family_name = facts.given_name, facts.family_name
+    entry.formatted_name, entry.display_name = facts.formatted_name, facts.display_name
+    entry.work_email, entry.changed_at, entry.removed_at = facts.work_email, now(), None
+    entry.save()
+    user.directory_entry = entry
+
+
+def _let_in_or_out(user: User, is_active: bool, directory: str) -> None:
+    if is_active:
+        reactivate_person(user, by=None, because=because(directory))
+    else:
+        deactivate_person(user, by=None, because=because(directory))
+
+
+def _create(facts: PersonFacts, directory: str) -> User:
+    try:
+        with transaction.atomic():
+            user = User.objects.create_user(
+                facts.email, name=_shown(facts), external_id=facts.external_id, is_active=facts.is_active
+            )
+    except IntegrityError as error:  # somebody was faster
+        raise _taken(facts.email) from error
+    _write_entry(user, facts)
+    audit.record("person.provisioned", actor=None, subject=user, directory=directory)
+    return user
+
+
+def _revive(user: User, facts: PersonFacts, directory: str) -> User:
+    before = facts_of(user)
+    _write(user, before, replace(facts, external_id=facts.external_id or before.external_id), directory)
+    audit.record("person.provisioned", actor=None, subject=user, directory=directory, again=True)
+    if facts.is_active:
+        reactivate_person(user, by=None, because=because(directory))
+    return user
+
+
+def _make_free(email: str, directory: str) -> None:
+    """Raise Conflict if the address is somebody's whom the directory did not delete."""
+    holder = User.objects.select_for_update(no_key=True, of=("self",)).filter(email=email).first()
+    if holder is None:
+        return
+    if not _was_removed(holder):
+        raise _taken(email)
+    _free_address(holder, directory)
+
+
+def _free_address(former: User, directory: str) -> None:
+    """Let somebody else have the address of a person whom the directory deleted."""
+    before, former.email = former.email, f"{former.pk}@former.invalid"
+    former.save(update_fields=["email"])
+    audit.record(
+        "person.address_freed",
+        actor=None,
+        subject=former,
+        directory=directory,
+        changes={"email": (before, former.email)},
+    )
+
+
+def _was_removed(user: User) -> bool:
+    entry = entry_of(user)
+    return (
+        entry is not None
+        and entry.removed_at is not None
+        and not user.is_superuser
+        and user.erased_at is None
+    )
+
+
+def _is_somebody_else(former: User, facts: PersonFacts) -> bool:
+    """Whether the directory's own ids say that an address it deleted is now another person's."""
+    return bool(former.external_id and facts.external_id and former.external_id != facts.external_id)
+
+
+def _taken(email: str) -> Conflict:
+    return Conflict(f"The userName {email} is taken.", code="uniqueness")
+
+
+def _shown(facts: PersonFacts) -> str:
+    return clean_name(facts.name, LONGEST_NAME)
+
+
+def _check(facts: PersonFacts) -> None:
+    try:
+        read_mail_address(facts.email)
+    except ValidationError as error:
+        raise ValidationError(
+            _("userName must be the e-mail address with which the person signs in; map it to that.")
+        ) from error
+    if facts.work_email:
+        read_address(facts.work_email)
+    for name, value in asdict(facts).items():
+        longest = LONGEST.get(name, LONGEST_NAME)
+        if isinstance(value, str) and len(value) > longest:
+            raise ValidationError(
+                _("%(name)s is longer than %(longest)d characters.") % {"name": name, "longest": longest}
+            )

@@ -1,0 +1,155 @@
+"""The directory's bearer tokens for /scim/v2/: made by one person, confirmed by another."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+from django.core.exceptions import PermissionDenied
+from django.db import transaction
+from django.utils.timezone import now
+from django.utils.translation import gettext as _
+
+import audit
+from accounts.actions.staff import operators_besides
+from accounts.models import User
+from accounts.permissions import require
+from core.errors import Conflict
+from core.names import read_field
+from core.scope import platform_scope
+from core.secrets import SCIM_TOKEN, digest, new_secret, visible_prefix
+from directory.models import ScimToken
+
+LONGEST_LIFE = timedelta(days=365)
+OVERLAP = timedelta(days=1)  # once a renewal is confirmed, the old token works that long
+SCOPE = "a directory's token is the platform's"
+
+
+@transaction.atomic
+def issue_scim_token(name: str, *, life: timedelta, by: User | None) -> tuple[ScimToken, str]:
+    """Make a token with which a directory provisions people and groups. It is not stored: show it now.
+
+    It opens nothing until another person confirms it. Only what the platform makes (`by` None), or a superuser when
+    nobody else could confirm it, works at once.
+
+    Raises:
+        PermissionDenied: `by` may not manage the directory's tokens.
+        ValueError: `life` is longer than a year, or over already.
+    """
+    if by is not None:
+        require(by, "directory.manage_directory")
+    if not timedelta() < life <= LONGEST_LIFE:
+        raise ValueError("A directory's token lives at most a year.")
+    with platform_scope(SCOPE):
+        return _issue(name, life, by, "scim_token.issued")
+
+
+@transaction.atomic
+def renew_scim_token(pk: UUID | str, *, by: User | None) -> tuple[ScimToken, str]:
+    """Make another token of the same name and life, which waits for its second person like any other.
+
+    The old one works on; for OVERLAP more once the new one is confirmed.
+
+    Raises:
+        ScimToken.DoesNotExist: there is no such token.
+        PermissionDenied: `by` may not manage the directory's tokens.
+        Conflict: it is revoked, or nobody has confirmed it yet.
+    """
+    with platform_scope(SCOPE):
+        old = _find(pk, by)
+        if old.revoked_at is not None:
+            raise Conflict("This token is revoked. Issue a new one.")
+        if old.confirmed_at is None:
+            raise Conflict("This token still waits for a second person. Have it confirmed, or revoke it.")
+        life = min(old.expires_at - old.created_at, LONGEST_LIFE)
+        # The trail keeps the older word: one verb for one deed.
+        return _issue(old.name, life, by, "scim_token.rotated", replaces=old)
+
+
+@transaction.atomic
+def confirm_scim_token(pk: UUID | str, *, by: User) -> ScimToken:
+    """Let a token work from the next request on, as the second person. What it replaces has OVERLAP left.
+
+    Raises:
+        ScimToken.DoesNotExist: there is no such token.
+        PermissionDenied: `by` may not manage the directory's tokens, or made this one.
+        Conflict: it is confirmed already, revoked or over.
+    """
+    with platform_scope(SCOPE):
+        token = _find(pk, by)
+        if token.made_by_id == by.pk:
+            raise PermissionDenied("You made this token; someone else must confirm it.")
+        if token.revoked_at is not None or token.expires_at <= now():
+            raise Conflict("This token is over. Issue a new one.")
+        if token.confirmed_at is not None:
+            raise Conflict("This token is confirmed already.")
+        _confirm(token, by)
+        audit.record(
+            "scim_token.confirmed",
+            actor=by,
+            subject=token,
+            prefix=token.prefix,
+            made_by=token.made_by.email if token.made_by else "",
+        )
+    return token
+
+
+@transaction.atomic
+def revoke_scim_token(pk: UUID | str, *, by: User | None) -> ScimToken:
+    """Refuse a token from the next request on; one that waits is never confirmed.
+
+    Raises:
+        ScimToken.DoesNotExist: there is no such token.
+        PermissionDenied: `by` may not manage the directory's tokens.
+        Conflict: it is revoked already.
+    """
+    with platform_scope(SCOPE):
+        token = _find(pk, by)
+        if token.revoked_at is not None:
+            raise Conflict("This token is revoked already.")
+        token.revoked_at = now()
+        token.save(update_fields=["revoked_at"])
+        audit.record("scim_token.revoked", actor=by, subject=token, prefix=token.prefix)
+    return token
+
+
+def _find(pk: UUID | str, by: User | None) -> ScimToken:
+    if by is not None:
+        require(by, "directory.manage_directory")
+    return ScimToken.objects.select_for_update().get(pk=pk)
+
+
+def _issue(
+    name: str, life: timedelta, by: User | None, verb: str, replaces: ScimToken | None = None
+) -> tuple[ScimToken, str]:
+    name = read_field("name", name, missing=_("Give a name of at most 80 characters."), longest=80)
+    secret = new_secret(SCIM_TOKEN)
+    waits = by is not None and (not by.is_superuser or operators_besides(by))
+    token = ScimToken.objects.create(
+        name=name,
+        prefix=visible_prefix(secret),
+        digest=digest(secret),
+        expires_at=now() + life,
+        made_by=by if waits else None,
+        replaces=replaces,
+    )
+    facts: dict[str, Any] = {
+        "prefix": token.prefix,
+        "expires_at": token.expires_at.isoformat(),
+        "waits_for_second_person": waits,
+    }
+    if replaces is not None:
+        facts["replaces"] = replaces.prefix
+    if not waits:
+        _confirm(token, None)
+    audit.record(verb, actor=by, subject=token, **facts)
+    return token, secret
+
+
+def _confirm(token: ScimToken, by: User | None) -> None:
+    token.confirmed_by, token.confirmed_at = by, now()
+    token.save(update_fields=["confirmed_by", "confirmed_at"])
+    if token.replaces_id is not None:
+        end = now() + OVERLAP
+        ScimToken.objects.filter(pk=token.replaces_id, expires_at__gt=end).update(expires_at=end)

@@ -1,0 +1,297 @@
+"""Group rules, with a preview of who gains and loses what; and which account each person at the provider has."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+from django import forms
+from django.contrib import admin, messages
+from django.core.exceptions import PermissionDenied, ValidationError
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, redirect
+from django.template.response import TemplateResponse
+from django.urls import reverse
+from django.utils.translation import gettext_lazy as _
+from unfold.decorators import action, display
+from unfold.enums import ActionVariant
+from unfold.forms import BaseDialogForm
+from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
+
+from accounts.admin.base import LookAdmin, go_to, style
+from accounts.models import Source, User
+from accounts.permissions import signed_in
+from accounts.roles import StaffRole
+from core.addresses import AddressFormField
+from core.choices import PickField, offer
+from core.errors import Conflict
+from directory import group_rules
+from directory.actions.identities import link_identity, unlink_identity
+from directory.actions.rules import begin_group_rule, draft_group_rule, end_group_rule, require_may_write
+from directory.group_rules import LAST_OWNER, Change
+from directory.models import FederatedIdentity, GroupRule
+from tenants.models import Tenant
+from tenants.roles import Role
+
+SHOWN = 200  # people that a preview names; the numbers count all
+KEPT_WORDS = {
+    Source.PERSON: _("stays: a person gave this role"),
+    LAST_OWNER: _("stays: the last owner of the tenant"),
+}
+
+
+class GroupRuleForm(forms.Form):
+    """A group, and either a tenant with a role in it or a staff role."""
+
+    group = forms.CharField(
+        label=_("Group"),
+        max_length=200,
+        help_text=_("Exactly as the identity provider or directory writes it."),
+        widget=UnfoldAdminTextInputWidget(),
+    )
+    tenant = PickField(
+        Tenant,
+        by="slug",
+        label=_("Tenant"),
+        required=False,
+        empty_label=_("none: a staff role"),
+    )
+    role = forms.ChoiceField(
+        label=_("Role in the tenant"),
+        choices=[("", "—"), *Role.choices],
+        required=False,
+        widget=UnfoldAdminSelectWidget(),
+    )
+    staff_role = forms.ChoiceField(
+        label=_("Staff role"),
+        choices=[("", "—"), *StaffRole.choices],
+        required=False,
+        widget=UnfoldAdminSelectWidget(),
+    )
+
+    def __init__(self, *args: Any, user: User, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        tenants = Tenant.objects.visible_to(user).exclude(status="closed")
+        offer(self, "tenant", tenants, source=f"{reverse('tenant-suggestions')}?among=open")
+        style(self)
+        if not user.has_perm("accounts.appoint_staff"):
+            del self.fields["staff_role"]
+
+    def draft(self) -> GroupRule:
+        """The rule that the form describes. Raises ValidationError."""
+        return draft_group_rule(**self.cleaned_data)
+
+
+@admin.register(GroupRule)
+class GroupRuleAdmin(LookAdmin):
+    """A rule begins, is replaced and ends on a page that first says what that does, and to whom."""
+
+    list_display = ["group", "gives", "state"]
+    list_filter = ["role", "staff_role"]
+    list_select_related = ["tenant"]
+    search_fields = ["group", "tenant__name"]
+    ordering = ["group", "pk"]
+    fields = ["group", "gives", "state", "created_at", "applied_at"]
+    readonly_fields = fields
+    actions_list = ["begin"]
+    actions_detail = ["replace", "end"]
+
+    @display(description=_("Gives"))
+    def gives(self, rule: GroupRule) -> str:
+        if rule.tenant is None:
+            return rule.get_staff_role_display()
+        return _("%(role)s of %(tenant)s") % {"role": rule.get_role_display(), "tenant": rule.tenant}
+
+    @display(
+        description=_("State"), label={"In force": "success", "Being applied": "warning", "Ending": "danger"}
+    )
+    def state(self, rule: GroupRule) -> str:
+        if rule.ended_at:
+            return "Ending"
+        return "In force" if rule.applied_at else "Being applied"
+
+    def has_begin_permission(self, request: HttpRequest, object_id: object = None) -> bool:
+        return bool(request.user.has_perm("tenants.manage_members"))
+
+    @action(description=_("New rule"), url_path="begin", permissions=["begin"])
+    def begin(self, request: HttpRequest) -> HttpResponse:
+        return self._edit(request, None)
+
+    @action(description=_("Replace"), url_path="replace", permissions=["begin"])
+    def replace(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        return self._edit(request, get_object_or_404(GroupRule, pk=object_id, ended_at=None))
+
+    @action(description=_("End"), url_path="end", permissions=["begin"], variant=ActionVariant.DANGER)
+    def end(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        """GET says who loses what; POST ends the rule, unless that is no longer what was shown."""
+        rule = get_object_or_404(GroupRule, pk=object_id, ended_at=None)
+        require_may_write(rule, signed_in(request))
+        changes = group_rules.preview(ending=rule)
+        if request.method == "POST" and request.POST.get("seen") == _digest(rule, changes):
+            end_group_rule(rule.pk, by=signed_in(request))
+            messages.success(request, _("The rule has ended; what it gave is being taken away."))
+            return redirect("admin:directory_grouprule_changelist")
+        return self._page(request, title=_("End this rule?"), rule=rule, draft=rule, changes=changes)
+
+    def _edit(self, request: HttpRequest, old: GroupRule | None) -> HttpResponse:
+        """GET shows the form, POST the preview, and POST again with what was seen there does it."""
+        user = signed_in(request)
+        if old is not None:
+            require_may_write(old, user)
+        initial = {"group": old.group, "tenant": old.tenant, "role": old.role, "staff_role": old.staff_role} if old else {}  # fmt: skip  # noqa: E501
+        form = GroupRuleForm(request.POST or None, initial=initial, user=user)
+        rule, changes = None, None
+        if form.is_valid():
+            try:
+                rule = form.draft()
+                require_may_write(rule, user)
+                changes = group_rules.preview(beginning=rule, ending=old)
+                if request.POST.get("seen") == _digest(rule, changes):
+                    begin_group_rule(rule, by=user, ending=old.pk if old else None)
+                    messages.success(request, _("The rule is in force; its roles are being given."))
+                    return redirect("admin:directory_grouprule_changelist")
+            except ValidationError as error:
+                form.add_error(None, error)
+            except (Conflict, PermissionDenied) as error:
+                form.add_error(None, str(error))
+        title = _("Replace this rule") if old else _("New rule")
+        return self._page(request, title=title, rule=old, draft=rule, form=form, changes=changes)
+
+    def _page(
+        self,
+        request: HttpRequest,
+        *,
+        title: Any,
+        rule: GroupRule | None,
+        draft: GroupRule | None,
+        form: GroupRuleForm | None = None,
+        changes: list[Change] | None = None,
+    ) -> HttpResponse:
+        is_invalid = form is not None and bool(form.errors)
+        context = self.admin_site.each_context(request) | {
+            "opts": self.opts, "title": title, "form": form, "rule": rule,
+            "preview": None if draft is None or changes is None or is_invalid else _as_preview(draft, changes),
+            "is_outdated": bool(request.POST.get("seen")) and not is_invalid,
+            "back": reverse("admin:directory_grouprule_changelist"),
+        }  # fmt: skip
+        status = 422 if is_invalid else 409 if context["is_outdated"] else 200
+        return TemplateResponse(request, "admin/directory/grouprule/edit.html", context, status=status)
+
+
+def _as_preview(rule: GroupRule, changes: list[Change]) -> dict[str, Any]:
+    """Numbers of all changes and words for the first SHOWN."""
+    kept = [change for change in changes if change.kept]
+    losses = [change for change in changes if change.is_loss]
+    gains = [change for change in changes if not change.kept and not change.is_loss]
+    return {
+        "gains": len(gains),
+        "losses": len(losses),
+        "kept": len(kept),
+        "rows": [_as_row(change) for change in [*losses, *gains, *kept][:SHOWN]],
+        "hidden": max(0, len(changes) - SHOWN),
+        "digest": _digest(rule, changes),
+    }
+
+
+def _as_row(change: Change) -> dict[str, Any]:
+    labels = dict(StaffRole.choices if change.tenant is None else Role.choices)
+    return {
+        "person": change.person,
+        "before": labels.get(change.before, _("no role")),
+        "after": labels.get(change.after, _("no role")),
+        "kind": "kept" if change.kept else "loss" if change.is_loss else "gain",
+        "note": KEPT_WORDS.get(change.kept)
+        or (_("keys and tokens there are suspended") if change.is_loss else ""),
+    }
+
+
+def _digest(rule: GroupRule, changes: list[Change]) -> str:
+    """What was shown, in short: a rule does to people what its author has seen, or nothing."""
+    lines = [f"{change.person.pk} {change.before} {change.after} {change.kept}" for change in changes]
+    what = f"{rule.group} {rule.tenant_id} {rule.role} {rule.staff_role}"
+    return hashlib.sha256("\n".join([what, *lines]).encode()).hexdigest()
+
+
+class LinkForm(BaseDialogForm):  # type: ignore[misc]
+    email = AddressFormField(label=_("E-mail address of the account"), widget=UnfoldAdminTextInputWidget())
+    subject = forms.CharField(
+        label=_("Subject at the provider"), max_length=255, widget=UnfoldAdminTextInputWidget()
+    )
+
+
+class UnlinkForm(BaseDialogForm):  # type: ignore[misc]
+    pass
+
+
+@admin.register(FederatedIdentity)
+class FederatedIdentityAdmin(LookAdmin):
+    """Who signs in through the provider, to which account, and since when it has vouched for them."""
+
+    list_display = ["user", "subject", "state", "signed_in_at", "checked_at"]
+    list_select_related = ["user"]
+    search_fields = ["user__email", "user__name", "subject"]
+    ordering = ["-pk"]
+    fields = ["user", "issuer", "subject", "groups", "state", "signed_in_at", "checked_at", "refused_at"]
+    readonly_fields = fields
+    actions_list = ["link"]
+    actions_detail = ["unlink"]
+
+    @display(
+        description=_("Checked"),
+        label={"Every few minutes": "success", "At sign-in": "info", "Refused": "danger"},
+    )
+    def state(self, identity: FederatedIdentity) -> str:
+        if identity.refused_at:
+            return "Refused"
+        return "Every few minutes" if identity.refresh_token else "At sign-in"
+
+    def has_link_permission(self, request: HttpRequest, object_id: object = None) -> bool:
+        return bool(request.user.is_superuser)
+
+    @action(
+        description=_("Link an account"),
+        url_path="link",
+        permissions=["link"],
+        dialog={
+            "title": _("Link an account to a person at the provider"),
+            "description": _(
+                "That person can then sign in to the account. The refusal they saw names their subject; "
+                "make sure that it is theirs."
+            ),
+            "form_class": LinkForm,
+            "form_submit_text": _("Link"),
+        },
+    )
+    def link(self, request: HttpRequest, form: LinkForm) -> HttpResponse:
+        user = User.objects.filter(email=form.cleaned_data["email"]).first()
+        try:
+            if user is None:
+                raise Conflict("There is no account with this address.")
+            identity = link_identity(user, form.cleaned_data["subject"], by=signed_in(request))
+        except Conflict as conflict:
+            messages.error(request, conflict.message)
+        except ValidationError as error:
+            messages.error(request, " ".join(error.messages))
+        else:
+            messages.success(request, _("%(identity)s is linked.") % {"identity": identity})
+        return go_to("admin:directory_federatedidentity_changelist")
+
+    @action(
+        description=_("Unlink"),
+        url_path="unlink",
+        permissions=["link"],
+        variant=ActionVariant.DANGER,
+        dialog={
+            "title": _("Unlink this account?"),
+            "description": _(
+                "Their sessions end and roles given by their groups are taken away. They cannot sign in through "
+                "the provider until they are linked again."
+            ),
+            "form_class": UnlinkForm,
+            "form_submit_text": _("Unlink"),
+        },
+    )
+    def unlink(self, request: HttpRequest, form: UnlinkForm, object_id: str) -> HttpResponse:
+        unlink_identity(object_id, by=signed_in(request))
+        messages.success(request, _("The account is unlinked."))
+        return go_to("admin:directory_federatedidentity_changelist")

@@ -1,0 +1,198 @@
+"""The directory, for operators: its tokens, and the groups it has sent."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+from django import forms
+from django.contrib import admin, messages
+from django.db.models import Count, QuerySet
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.utils.timezone import now
+from django.utils.translation import gettext_lazy as _
+from unfold.decorators import action, display
+from unfold.enums import ActionVariant
+from unfold.forms import BaseDialogForm
+from unfold.widgets import UnfoldAdminIntegerFieldWidget, UnfoldAdminTextInputWidget
+
+from accounts.admin.base import LookAdmin, go_to
+from accounts.permissions import signed_in
+from core.errors import Conflict
+from directory.actions.scim_tokens import (
+    LONGEST_LIFE,
+    confirm_scim_token,
+    issue_scim_token,
+    renew_scim_token,
+    revoke_scim_token,
+)
+from directory.models import DirectoryGroup, ScimToken
+from directory.scim.mapping import location
+
+WAITS = "Waits for a second person"
+
+
+class IssueForm(BaseDialogForm):  # type: ignore[misc]
+    name = forms.CharField(
+        label=_("Name of the directory"),
+        max_length=80,
+        widget=UnfoldAdminTextInputWidget,
+        help_text=_("The audit trail names it with everything that the directory changes."),
+    )
+    days = forms.IntegerField(
+        label=_("Valid for days"),
+        min_value=1,
+        max_value=LONGEST_LIFE.days,
+        initial=LONGEST_LIFE.days,
+        widget=UnfoldAdminIntegerFieldWidget,
+    )
+
+
+@admin.register(ScimToken)
+class ScimTokenAdmin(LookAdmin):
+    list_display = ["name", "prefix", "state", "made_by", "last_used_at", "expires_at"]
+    list_select_related = ["made_by"]
+    search_fields = ["name", "prefix"]
+    ordering = ["-pk"]
+    fields = [
+        "name", "prefix", "state", "created_at", "made_by", "confirmed_at", "confirmed_by", "replaces",
+        "last_used_at", "expires_at", "revoked_at",
+    ]  # fmt: skip
+    readonly_fields = fields
+    actions_list = ["issue"]
+    actions_detail = ["confirm", "renew", "revoke"]
+
+    def has_manage_permission(self, request: HttpRequest, *args: Any) -> bool:
+        return bool(request.user.has_perm("directory.manage_directory"))
+
+    @display(
+        description=_("State"),
+        label={"Active": "success", WAITS: "warning", "Expired": "warning", "Revoked": "danger"},
+    )
+    def state(self, token: ScimToken) -> str:
+        if token.revoked_at:
+            return "Revoked"
+        if token.expires_at <= now():
+            return "Expired"
+        return "Active" if token.confirmed_at else WAITS
+
+    @action(
+        description=_("Issue a token"),
+        permissions=["manage"],
+        url_path="issue",
+        icon="add",
+        dialog={
+            "title": _("Issue a token for a directory"),
+            "description": _(
+                "Whoever holds it creates, changes and deactivates people and decides their groups. "
+                "It is shown once, here, and opens nothing until a second person has confirmed it."
+            ),
+            "form_class": IssueForm,
+            "form_submit_text": _("Issue"),
+        },
+    )
+    def issue(self, request: HttpRequest, form: IssueForm) -> HttpResponse:
+        life = timedelta(days=form.cleaned_data["days"])
+        return _show(request, *issue_scim_token(form.cleaned_data["name"], life=life, by=signed_in(request)))
+
+    @action(
+        description=_("Confirm"),
+        permissions=["manage"],
+        url_path="confirm",
+        icon="check",
+        dialog={
+            "title": _("Let this token work?"),
+            "description": _(
+                "Whoever holds it creates, changes and deactivates people and decides their groups, and so gives "
+                "every role for which there is a group rule. Ask who made it what it is for, and whether the "
+                "directory alone has it. What it replaces works for one more day."
+            ),
+            "form_class": None,
+            "form_submit_text": _("Confirm"),
+        },
+    )
+    def confirm(self, request: HttpRequest, form: BaseDialogForm, object_id: str) -> HttpResponse:
+        return self.carry_out(request, object_id, confirm_scim_token, _("%(it)s works from now on."))
+
+    @action(
+        description=_("Renew"),
+        permissions=["manage"],
+        url_path="renew",
+        icon="autorenew",
+        dialog={
+            "title": _("Make another token?"),
+            "description": _(
+                "It waits for a second person. Once it is confirmed, the old one works for one more day, so that "
+                "you can change it in the directory."
+            ),
+            "form_class": None,
+            "form_submit_text": _("Renew"),
+        },
+    )
+    def renew(self, request: HttpRequest, form: BaseDialogForm, object_id: str) -> HttpResponse:
+        try:
+            return _show(request, *renew_scim_token(object_id, by=signed_in(request)))
+        except Conflict as conflict:
+            messages.error(request, conflict.message)
+            return go_to("admin:directory_scimtoken_change", object_id)
+
+    @action(
+        description=_("Revoke"),
+        permissions=["manage"],
+        url_path="revoke",
+        icon="block",
+        variant=ActionVariant.DANGER,
+        dialog={
+            "title": _("Revoke this token?"),
+            "description": _(
+                "It is refused from the next request on. Until the directory has another one, people who leave "
+                "are not deactivated here, and new ones do not come."
+            ),
+            "form_class": None,
+            "form_submit_text": _("Revoke"),
+        },
+    )
+    def revoke(self, request: HttpRequest, form: BaseDialogForm, object_id: str) -> HttpResponse:
+        return self.carry_out(request, object_id, revoke_scim_token, _("%(it)s is revoked."))
+
+    def get_actions_detail(self, request: HttpRequest, object_id: Any) -> Any:
+        """Confirm what waits, unless one made it oneself; renew what works; nothing is done to what is revoked."""
+        actions = super().get_actions_detail(request, object_id)
+        token = ScimToken.objects.filter(pk=object_id, revoked_at=None).first()
+        if token is None:
+            return []
+        hidden = {"renew"} if token.confirmed_at is None else {"confirm"}
+        if token.made_by_id == request.user.pk:
+            hidden.add("confirm")
+        return [one for one in actions if one.method.original_function_name not in hidden]
+
+
+@admin.register(DirectoryGroup)
+class DirectoryGroupAdmin(LookAdmin):
+    """What the directory says; roles follow by group rules."""
+
+    list_display = ["display_name", "size", "changed_at"]
+    search_fields = ["display_name", "external_id"]
+    ordering = ["display_name"]
+    fields = ["display_name", "external_id", "size", "some_members", "created_at", "changed_at"]
+    readonly_fields = fields
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[DirectoryGroup]:
+        rows: QuerySet[DirectoryGroup] = super().get_queryset(request).annotate(size=Count("members"))
+        return rows
+
+    @display(description=_("Members"), ordering="size")
+    def size(self, group: DirectoryGroup) -> int:
+        counted: int = group.size  # type: ignore[attr-defined]
+        return counted
+
+    @display(description=_("Among them"))
+    def some_members(self, group: DirectoryGroup) -> str:
+        return ", ".join(str(user) for user in group.members.order_by("name", "email")[:20]) or "—"
+
+
+def _show(request: HttpRequest, token: ScimToken, secret: str) -> HttpResponse:
+    """The token, in the dialog that asked for it: in no message, no session and no cache."""
+    context = {"token": token, "secret": secret, "base": location("").rstrip("/")}
+    return render(request, "admin/directory/scim_token.html", context)

@@ -1,0 +1,359 @@
+"""Roles that follow from groups: what the rules give a person, and making it so.
+
+A person's groups are those their provider named last and those the directory has them in. Of several rules for one
+tenant the strongest role wins, in the order of `Role`. A rule takes away only what a rule gave: memberships and
+staff roles given by a person stay as they are. Who wrote a rule is raised by it never: not when it begins, and not when
+they come into its group later.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+from uuid import UUID
+
+import structlog
+from celery.exceptions import SoftTimeLimitExceeded
+from django.conf import settings
+from django.contrib.auth.models import Group
+from django.db import transaction
+from django.db.models import Q
+from django.utils.timezone import now
+
+import audit
+from accounts.models import Source, StaffAppointment, User
+from audit.models import AuditEntry
+from core.scope import platform_scope
+from directory.models import DirectoryGroup, FederatedIdentity, GroupRule
+from tenants.actions.members import end_membership, place_member, withdraw_open_invitations
+from tenants.models import ApiKey, Membership, Tenant
+from tenants.roles import Role
+from tenants.suspension import HOLDERS, follow_issuer, follow_role, restore_access, suspend_access
+
+log = structlog.get_logger(__name__)
+
+LAST_OWNER = "last_owner"
+BATCH = 500  # people looked at with one round of queries
+STRENGTH = {role: strength for strength, role in enumerate(reversed(Role.values))}
+
+
+@dataclass(frozen=True)
+class Change:
+    """What the rules change for one person: their role in a tenant, or a staff role when there is no tenant.
+
+    `kept` says why nothing changes although the rules say otherwise: a person gave the role (Source.PERSON), or
+    they are the LAST_OWNER.
+    """
+
+    person: User
+    tenant: Tenant | None
+    before: str  # empty: no role
+    after: str
+    kept: str = ""
+
+    @property
+    def is_loss(self) -> bool:
+        """Whether the person can do less afterwards."""
+        return not self.kept and (
+            not self.after or bool(self.before and STRENGTH.get(self.after, 0) < STRENGTH.get(self.before, 0))
+        )
+
+
+def changes_for(people: Iterable[UUID], rules: Iterable[GroupRule]) -> list[Change]:
+    """What `rules`, and no others, would change for these people, by e-mail address; a fixed number of queries.
+
+    Tenants that are closed stay as they are, and so do service accounts.
+    """
+    persons = User.objects.filter(pk__in=list(people), service_of=None).in_bulk()
+    groups = groups_of(persons)
+    rules = list(rules)
+    tenants = {rule.tenant.pk: rule.tenant for rule in rules if rule.tenant}
+    roles: dict[UUID, dict[UUID, Membership]] = defaultdict(dict)
+    for membership in Membership.objects.across_tenants().filter(user__in=persons).select_related("tenant"):
+        roles[membership.user_id][membership.tenant_id] = membership
+        tenants[membership.tenant_id] = membership.tenant
+    staff: dict[UUID, dict[str, str]] = defaultdict(dict)
+    for person_id, role, source in StaffAppointment.objects.filter(user__in=persons).values_list(
+        "user", "role", "source"
+    ):
+        staff[person_id][role] = source
+    changes: list[Change] = []
+    for person in sorted(persons.values(), key=lambda person: person.email):
+        given, staff_given = what_rules_give(groups[person.pk], rules)
+        by_others, staff_by_others = what_rules_give(
+            groups[person.pk], [rule for rule in rules if rule.begun_by_id != person.pk]
+        )
+        for tenant_id, membership in roles[person.pk].items():
+            by_others[tenant_id] = _stronger(membership.role, by_others.get(tenant_id, ""))
+        given = {pk: _weaker(role, by_others.get(pk, "")) for pk, role in given.items()}
+        changes += _changes_of_roles(person, roles[person.pk], given, tenants)
+        staff_given &= staff_by_others | staff[person.pk].keys()
+        changes += _changes_of_staff(person, staff[person.pk], staff_given)
+    return changes
+
+
+def _stronger(one: str, other: str) -> str:
+    return max(one, other, key=lambda role: STRENGTH.get(role, -1))
+
+
+def _weaker(one: str, other: str) -> str:
+    return min(one, other, key=lambda role: STRENGTH.get(role, -1))
+
+
+def _changes_of_roles(
+    person: User, held: dict[UUID, Membership], given: dict[UUID, str], tenants: dict[UUID, Tenant]
+) -> Iterator[Change]:
+    for tenant_id in sorted(given.keys() | held.keys()):
+        membership, after = held.get(tenant_id), given.get(tenant_id, "")
+        before = membership.role if membership else ""
+        if tenants[tenant_id].status == Tenant.Status.CLOSED or before == after:
+            continue
+        if membership is None or membership.source == Source.RULE:
+            yield Change(person, tenants[tenant_id], before, after)
+        elif after:
+            yield Change(person, tenants[tenant_id], before, before, kept=Source.PERSON)
+
+
+def _changes_of_staff(person: User, held: dict[str, str], given: frozenset[str]) -> Iterator[Change]:
+    for role in sorted(given | held.keys()):
+        if role not in held:
+            yield Change(person, None, "", role)
+        elif role not in given and held[role] == Source.RULE:
+            yield Change(person, None, role, "")
+
+
+def what_rules_give(
+    groups: Iterable[str], rules: Iterable[GroupRule]
+) -> tuple[dict[UUID, str], frozenset[str]]:
+    """What `rules` give to a member of `groups`: the strongest role in each tenant, and staff roles."""
+    groups = set(groups)
+    roles: dict[UUID, str] = {}
+    staff = set()
+    for rule in rules:
+        if rule.group not in groups:
+            continue
+        if rule.tenant_id is None:
+            staff.add(rule.staff_role)
+        elif STRENGTH[rule.role] > STRENGTH.get(roles.get(rule.tenant_id, ""), -1):
+            roles[rule.tenant_id] = rule.role
+    return roles, frozenset(staff)
+
+
+def rules_for(people: Iterable[UUID]) -> list[GroupRule]:
+    """The rules in force that give these people anything."""
+    names = set().union(*groups_of(people).values())
+    return list(GroupRule.objects.in_force().filter(group__in=names).select_related("tenant"))
+
+
+def groups_of(people: Iterable[UUID]) -> dict[UUID, set[str]]:
+    """The names of the groups of each person, from the directory and from the provider.
+
+    What an earlier provider (another OIDC_ISSUER) said of somebody counts no more: nobody could take it back.
+    """
+    people = list(people)
+    groups: dict[UUID, set[str]] = defaultdict(set)
+    identities = FederatedIdentity.objects.filter(user__in=people, issuer=settings.OIDC_ISSUER)
+    for person, names in identities.values_list("user", "groups"):
+        groups[person].update(names)
+    listed = DirectoryGroup.members.through.objects.filter(user__in=people)
+    for person, name in listed.values_list("user", "directorygroup__display_name"):
+        groups[person].add(name)
+    return groups
+
+
+def people_concerned(*rules: GroupRule) -> list[UUID]:
+    """Whoever rules give or gave something: who is in their groups, and who holds by rule what they give. Sorted."""
+    people: set[UUID] = set()
+    for rule in rules:
+        in_group = FederatedIdentity.objects.filter(groups__contains=[rule.group])
+        listed = DirectoryGroup.members.through.objects.filter(directorygroup__display_name=rule.group)
+        held: Any = (
+            Membership.objects.across_tenants().filter(tenant=rule.tenant_id, source=Source.RULE)
+            if rule.tenant_id
+            else StaffAppointment.objects.filter(role=rule.staff_role, source=Source.RULE)
+        )
+        for rows in (in_group, listed, held):
+            people.update(rows.values_list("user", flat=True))
+    return sorted(people)
+
+
+def preview(*, beginning: GroupRule | None = None, ending: GroupRule | None = None) -> list[Change]:
+    """What would change for whom if a rule (not saved yet) began and another ended, from now on.
+
+    With it comes what stays although the rules say otherwise: roles given by a person, and the last owner.
+    """
+    touched = [rule for rule in (beginning, ending) if rule]
+    places = {(rule.tenant_id, rule.staff_role) for rule in touched}
+    with platform_scope("group rules: a preview concerns people of any tenant"):
+        people = people_concerned(*touched)
+        rules = [rule for rule in rules_for(people) if ending is None or rule.pk != ending.pk]
+        changes = [
+            change
+            for change in changes_for(people, [*rules, beginning] if beginning else rules)
+            if ((change.tenant.pk, "") if change.tenant else (None, change.after or change.before)) in places
+        ]
+        return _with_last_owners(changes)
+
+
+def _with_last_owners(changes: list[Change]) -> list[Change]:
+    """Mark the loss that would leave a tenant without an owner: the last one in the list stays."""
+    leaving: dict[UUID, list[Change]] = defaultdict(list)
+    for change in changes:
+        if change.tenant and change.before == Role.OWNER and not change.kept:
+            leaving[change.tenant.pk].append(change)
+    for tenant_id, losses in leaving.items():
+        owners = Membership.objects.across_tenants().filter(
+            tenant=tenant_id, role=Role.OWNER, user__is_active=True, user__service_of=None
+        )
+        if not owners.exclude(user__in=[loss.person for loss in losses]).exists():
+            place = changes.index(losses[-1])
+            changes[place] = replace(losses[-1], after=Role.OWNER, kept=LAST_OWNER)
+    return changes
+
+
+def apply_group_rules(user: User, *, because: str) -> None:
+    """Make the rule-given roles of `user` what the rules say now, in one transaction. Safe to repeat.
+
+    Keys and tokens that rested on a lost role are suspended: those in the tenant, or all when nothing is left to
+    the person; what comes back is restored. The last owner of a tenant stays owner, and an audit line and a warning
+    in the log say so: a tenant without an owner helps nobody. `because` goes into the audit lines.
+    """
+    with platform_scope("group rules: a person's groups give roles in any tenant"), transaction.atomic():
+        if not (foreseen := _due(user)):
+            return
+        # Order of locks: tenants, person, rows, revision. Whoever changes members of a tenant holds the tenant.
+        tenants = {change.tenant.pk for change in foreseen if change.tenant}
+        list(Tenant.objects.select_for_update(no_key=True).filter(pk__in=tenants).order_by("pk"))
+        list(User.objects.select_for_update(no_key=True).filter(pk=user.pk))
+        done = [
+            change
+            for change in _due(user)
+            if (change.tenant is None or change.tenant.pk in tenants) and _make(change, because)
+        ]
+        _suspend_and_restore(user, done, because)
+
+
+def apply_group_rule(rule: GroupRule, *, because: str) -> None:
+    """Look at everybody whom a rule that began or ended concerns, 500 at a time. Safe to repeat.
+
+    Each person is one transaction, so that a stop in the middle leaves nobody in between, and who fails keeps nobody
+    else waiting. Afterwards the rule is marked as applied, or deleted if it had ended; if somebody failed it stays as
+    it is, for the clock to repeat.
+    """
+    failed = False
+    with platform_scope("group rules: one concerns members of any tenant"):
+        people = people_concerned(rule)
+        for start in range(0, len(people), BATCH):
+            batch = people[start : start + BATCH]
+            for change in changes_for(batch, rules_for(batch)):
+                if not change.kept:
+                    failed |= not has_followed(change.person, because=because)
+        if failed:
+            return
+        if rule.ended_at:
+            GroupRule.objects.filter(pk=rule.pk).delete()
+        else:
+            GroupRule.objects.filter(pk=rule.pk).update(applied_at=now())
+
+
+def has_followed(person: User, *, because: str) -> bool:
+    """`apply_group_rules` for one of many: whether it went well. A task whose time is up stops here."""
+    try:
+        apply_group_rules(person, because=because)
+    except SoftTimeLimitExceeded:
+        raise
+    except Exception:
+        log.exception("group_rules.failed", person=str(person.pk))
+        return False
+    return True
+
+
+def _due(user: User) -> list[Change]:
+    return [change for change in changes_for([user.pk], rules_for([user.pk])) if not change.kept]
+
+
+def _make(change: Change, because: str) -> bool:
+    """Write one change down; say whether it happened."""
+    if change.tenant is None:
+        _change_staff(change, because)
+        return True
+    return _change_member(change.person, change.tenant, change, because)
+
+
+def _change_member(person: User, tenant: Tenant, change: Change, because: str) -> bool:
+    membership: Membership | None = (
+        Membership.objects.in_tenant(tenant).select_related("tenant", "user").filter(user=person).first()
+    )
+    if membership and change.before == Role.OWNER and not _has_another_owner(membership):
+        _say_that_the_last_owner_stays(membership, because)
+        return False
+    if change.after:
+        place_member(
+            tenant, person, change.after, existing=membership, source=Source.RULE, actor=None, because=because
+        )
+    elif membership:
+        withdraw_open_invitations(tenant, Q(invited_by=person), actor=None)
+        audit.record(
+            "membership.removed",
+            actor=None,
+            subject=membership,
+            user=person.email,
+            because=because,
+            changes={"role": (membership.role, None)},
+        )
+        end_membership(membership)
+    return True
+
+
+def _change_staff(change: Change, because: str) -> None:
+    person, role = change.person, change.after or change.before
+    if change.after:
+        StaffAppointment.objects.create(user=person, role=role, source=Source.RULE)
+        person.groups.add(Group.objects.get(name=role))
+        person.is_staff = True
+    else:
+        StaffAppointment.objects.filter(user=person, role=role, source=Source.RULE).delete()
+        person.groups.remove(Group.objects.get(name=role))
+        person.is_staff = person.is_superuser or person.appointments.exists()
+    person.save(update_fields=["is_staff"])
+    verb = "staff_role.given" if change.after else "staff_role.taken"
+    audit.record(verb, actor=None, subject=person, role=role, source=Source.RULE, because=because)
+
+
+def _has_another_owner(membership: Membership) -> bool:
+    owners = Membership.objects.in_tenant(membership.tenant).filter(
+        role=Role.OWNER, user__is_active=True, user__service_of=None
+    )
+    return bool(owners.exclude(pk=membership.pk).exists())
+
+
+def _say_that_the_last_owner_stays(membership: Membership, because: str) -> None:
+    """Once for each membership: a check every few minutes would fill the trail with it."""
+    verb = "membership.last_owner_kept"
+    log.warning(verb, tenant=str(membership.tenant_id), user=str(membership.user_id), because=because)
+    said = AuditEntry.objects.in_tenant(membership.tenant).filter(
+        subject_type="tenants.membership", subject_id=str(membership.pk), verb=verb
+    )
+    if not said.exists():
+        audit.record(verb, actor=None, subject=membership, user=membership.user.email, because=because)
+
+
+def _suspend_and_restore(user: User, done: list[Change], because: str) -> None:
+    if any(change.is_loss for change in done) and not (
+        user.memberships.exists() or user.appointments.exists() or user.is_superuser
+    ):
+        suspend_access(user, tenant=None, because=because, by=None)
+        return
+    keys = ApiKey.objects.across_tenants().filter(owner=user)
+    list(keys.select_for_update(of=("self",)).order_by("pk"))  # all before the revision
+    if any(not change.is_loss for change in done):
+        restore_access(user, tenant=None, by=None)
+    follow_issuer(user, because=because, by=None)
+    for change in done:
+        if change.tenant and not change.after:  # with the roles in its projects
+            suspend_access(user, tenant=change.tenant, because=because, by=None)
+        elif change.tenant:
+            was_holder = change.before in HOLDERS
+            follow_role(user, change.tenant, was_holder=was_holder, because=because, by=None)

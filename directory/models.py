@@ -1,0 +1,203 @@
+"""What the organisation's directory says: groups, their members, and the roles that groups give."""
+
+from __future__ import annotations
+
+from django.contrib.postgres.fields import ArrayField
+from django.contrib.postgres.indexes import GinIndex
+from django.db import models
+from django.db.models import CheckConstraint, F, Index, Q, UniqueConstraint
+from django.utils.timezone import now
+
+from accounts.models import User
+from accounts.roles import StaffRole
+from core.ids import uuid7
+from core.names import NameField, one_line
+from core.reading import Noted
+from directory.querysets import GroupRuleQuerySet
+from tenants.models.tenancy import Tenant
+from tenants.roles import Role
+
+
+class GroupRule(Noted):
+    """Members of a directory group, by the directory's name for it, get a role in a tenant or as staff.
+
+    A rule is never edited: it ends and another begins. It raises everybody but `begun_by`. An ended rule stays until
+    everybody it concerned has been looked at (`applied_at`), so that no lost message leaves somebody with what it gave.
+    """
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    group = NameField(max_length=200)
+    tenant = models.ForeignKey(Tenant, models.CASCADE, null=True, blank=True, related_name="group_rules")
+    role = models.CharField(max_length=10, choices=Role, blank=True)
+    staff_role = models.CharField(max_length=30, choices=StaffRole, blank=True)
+    begun_by = models.ForeignKey(User, models.PROTECT, null=True, related_name="+", editable=False)
+    created_at = models.DateTimeField(default=now, editable=False)
+    ended_at = models.DateTimeField(null=True, editable=False)
+    applied_at = models.DateTimeField(null=True, editable=False)  # everybody it concerns has been looked at
+
+    objects = GroupRuleQuerySet.as_manager()
+
+    class Meta:
+        constraints = [
+            UniqueConstraint(
+                fields=["group", "tenant", "staff_role"],
+                name="group_rule_once",
+                nulls_distinct=False,
+                condition=Q(ended_at=None),
+            ),
+            one_line("group", of="group_rule"),
+            CheckConstraint(
+                name="group_rule_gives_one_role",
+                condition=(Q(tenant__isnull=False) & ~Q(role="") & Q(staff_role=""))
+                | (Q(tenant__isnull=True) & Q(role="") & ~Q(staff_role="")),
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return (
+            f"{self.group}: {self.role} of {self.tenant}"
+            if self.tenant
+            else f"{self.group}: {self.staff_role}"
+        )
+
+
+class DirectoryGroup(models.Model):
+    """A group that the directory provisions over SCIM (RFC 7643, section 4.2)."""
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    display_name = models.CharField(max_length=200, unique=True)  # as the directory writes it
+    external_id = models.CharField(max_length=200, blank=True, db_index=True)
+    members = models.ManyToManyField(User, related_name="directory_groups", blank=True)
+    created_at = models.DateTimeField(default=now, editable=False)
+    changed_at = models.DateTimeField(default=now, editable=False)
+
+    class Meta:
+        constraints = [one_line("display_name", of="directory_group")]
+
+    def __str__(self) -> str:
+        return self.display_name
+
+
+class DirectoryPerson(models.Model):
+    """What the directory says of a person beyond what User holds; made when it first speaks of them."""
+
+    user = models.OneToOneField(
+        User, models.CASCADE, primary_key=True, related_name="directory_entry", editable=False
+    )
+    given_name = NameField(max_length=150, blank=True)
+    family_name = NameField(max_length=150, blank=True)
+    formatted_name = NameField(max_length=150, blank=True)
+    display_name = NameField(max_length=150, blank=True)
+    work_email = models.EmailField(blank=True)  # where it differs from the address they sign in with
+    created_at = models.DateTimeField(default=now, editable=False)
+    changed_at = models.DateTimeField(default=now, editable=False)
+    removed_at = models.DateTimeField(null=True)  # deleted by the directory, to which they exist no more
+
+    class Meta:
+        verbose_name_plural = "directory people"
+        constraints = [
+            one_line(name, of="directory_person")
+            for name in ("given_name", "family_name", "formatted_name", "display_name")
+        ]
+
+    def __str__(self) -> str:
+        return f"Directory entry of {self.user}"
+
+
+class GroupRulesDue(models.Model):
+    """Somebody whose groups changed and whose roles must still be computed: the row of a task's message."""
+
+    user = models.OneToOneField(User, models.CASCADE, primary_key=True, related_name="+")
+    because = models.CharField(max_length=200)
+    since = models.DateTimeField(default=now, editable=False)
+
+    class Meta:
+        verbose_name_plural = "group rules due"
+
+    def __str__(self) -> str:
+        return f"Roles of {self.user}"
+
+
+class ScimToken(models.Model):
+    """The directory's bearer secret for /scim/v2/ (`qms_…`); shown once, stored as a digest.
+
+    It opens nothing until it is confirmed, by somebody else than who made it.
+    """
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    name = NameField(max_length=80)
+    prefix = models.CharField(max_length=12)
+    digest = models.CharField(max_length=64, unique=True, editable=False)
+    created_at = models.DateTimeField(default=now, editable=False)
+    made_by = models.ForeignKey(  # null: the platform, or an administrator who was alone
+        User, models.PROTECT, null=True, related_name="+", editable=False
+    )
+    confirmed_by = models.ForeignKey(User, models.PROTECT, null=True, related_name="+", editable=False)
+    confirmed_at = models.DateTimeField(null=True, editable=False)
+    replaces = models.ForeignKey("self", models.PROTECT, null=True, related_name="+", editable=False)
+    expires_at = models.DateTimeField()
+    last_used_at = models.DateTimeField(null=True)
+    revoked_at = models.DateTimeField(null=True)
+
+    class Meta:
+        verbose_name = "directory token"
+        permissions = [("manage_directory", "Manage the directory's tokens")]
+        constraints = [
+            one_line("name", of="scim_token"),
+            CheckConstraint(
+                name="scim_token_takes_two",
+                condition=Q(confirmed_at__isnull=True, confirmed_by__isnull=True)
+                | Q(confirmed_at__isnull=False) & Q(made_by__isnull=True)
+                | Q(confirmed_at__isnull=False, confirmed_by__isnull=False) & ~Q(confirmed_by=F("made_by")),
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.name} ({self.prefix}…)"
+
+
+class FederatedIdentity(Noted):
+    """A person as their OpenID provider knows them: (issuer, subject) is for good, an address is not."""
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    user = models.ForeignKey(User, models.CASCADE, related_name="identities")
+    issuer = models.CharField(max_length=300)
+    subject = models.CharField(max_length=255)
+    groups = ArrayField(models.CharField(max_length=200), default=list)  # as of `checked_at`
+    checked_at = models.DateTimeField(null=True)
+    claimed_at = models.DateTimeField(null=True, editable=False)  # a worker asks the provider since then
+    refused_at = models.DateTimeField(null=True, editable=False)  # the provider no longer vouches for them
+    refresh_token = models.BinaryField(null=True, editable=False)  # encrypted; for the periodic check
+    signed_in_at = models.DateTimeField(null=True)
+
+    person_column = "user_id"
+
+    class Meta:
+        verbose_name_plural = "federated identities"
+        constraints = [UniqueConstraint(fields=["issuer", "subject"], name="federated_identity_once")]
+        indexes = [
+            Index(
+                fields=["checked_at"],
+                name="federated_identity_to_check",
+                condition=Q(refresh_token__isnull=False),
+            ),
+            GinIndex(fields=["groups"], name="federated_identity_groups"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.subject} at {self.issuer}"
+
+
+class SpentLogoutToken(models.Model):
+    """A logout token of the provider that was obeyed: the same one again is refused until it has expired."""
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    issuer = models.CharField(max_length=300)
+    jti = models.CharField(max_length=255)
+    expires_at = models.DateTimeField(db_index=True)
+
+    class Meta:
+        constraints = [UniqueConstraint(fields=["issuer", "jti"], name="logout_token_spent_once")]
+
+    def __str__(self) -> str:
+        return f"{self.jti} of {self.issuer}"

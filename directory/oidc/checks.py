@@ -1,0 +1,154 @@
+"""Does the provider still vouch for them? Everybody with a refresh token is asked about every OIDC_CHECK_MINUTES.
+
+Who left a group loses its roles in the same transaction; for whom the provider no longer vouches, sessions end and
+keys and tokens are suspended. A provider that does not answer changes nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import timedelta
+from uuid import UUID
+
+import structlog
+from celery.exceptions import SoftTimeLimitExceeded
+from django.conf import settings
+from django.db import transaction
+from django.db.models import Q
+from django.utils.timezone import now
+
+import audit
+from accounts.sessions import end_provider_sessions
+from core.scope import platform_scope
+from directory import group_rules
+from directory.models import FederatedIdentity
+from directory.oidc import tokens
+from directory.oidc.claims import ProviderPerson, fetch_person
+from directory.oidc.errors import GrantLost, ProviderMisbehaved, ProviderProblem
+from directory.oidc.identities import note_groups
+from directory.oidc.provider import current_provider
+from directory.oidc.vault import seal, unseal
+from tenants.suspension import suspend_access
+
+log = structlog.get_logger(__name__)
+
+BATCH = 50  # identities that one task asks about
+BATCHES_A_MINUTE = 200
+CLAIM_LASTS = timedelta(minutes=10)  # then another worker may ask: the first one is gone
+BECAUSE_REFUSED = "the identity provider no longer vouches for this person"
+BECAUSE_CHECKED = "the periodic check at the provider"
+
+
+@transaction.atomic
+def claim_due_identities(limit: int = BATCH) -> list[UUID]:
+    """Claim identities that are due, those waiting longest first; several workers claim different ones.
+
+    One refresh token is used by one worker at a time: a provider that sees an old one again revokes them all.
+    """
+    due = FederatedIdentity.objects.filter(
+        Q(checked_at=None) | Q(checked_at__lt=now() - timedelta(minutes=settings.OIDC_CHECK_MINUTES)),
+        Q(claimed_at=None) | Q(claimed_at__lt=now() - CLAIM_LASTS),
+        issuer=settings.OIDC_ISSUER,
+        refresh_token__isnull=False,
+        user__is_active=True,
+    )
+    claimed = list(
+        due.order_by("checked_at")
+        .select_for_update(skip_locked=True, of=("self",))
+        .values_list("pk", flat=True)[:limit]
+    )
+    FederatedIdentity.objects.filter(pk__in=claimed).update(claimed_at=now())
+    return claimed
+
+
+def check_identities(claimed: Sequence[UUID]) -> None:
+    """Ask the provider about claimed identities; stops, and gives the rest back, once it does not answer or the
+    task's time is up.
+
+    Safe to repeat: whoever is not claimed any more is left out.
+    """
+    for place, pk in enumerate(claimed):
+        try:
+            check_identity(pk)
+        except (ProviderProblem, SoftTimeLimitExceeded) as stop:
+            reason = stop.reason if isinstance(stop, ProviderProblem) else "the task's time is up"
+            log.warning("oidc.check_stopped", reason=reason, left=len(claimed) - place)
+            FederatedIdentity.objects.filter(pk__in=claimed[place:]).update(claimed_at=None)
+            return
+        except Exception:  # one row that cannot be dealt with must not keep the others from being checked
+            log.exception("oidc.check_failed", identity=str(pk))
+
+
+def check_identity(pk: UUID) -> None:
+    """Ask about one identity and apply the answer. Raises ProviderProblem when there is none that can be trusted."""
+    identity = (
+        FederatedIdentity.objects.select_related("user").filter(pk=pk, claimed_at__isnull=False).first()
+    )
+    if identity is None:
+        return
+    sealed = identity.refresh_token
+    token = unseal(identity)
+    if token is None:
+        log.warning("oidc.refresh_token_unreadable", identity=str(pk))
+        FederatedIdentity.objects.filter(pk=pk).update(refresh_token=None, claimed_at=None)
+        return
+    try:
+        person = _ask_again(identity, token)
+    except GrantLost as loss:
+        _refuse(pk, sealed, loss.reason)
+        return
+    with platform_scope("periodic check: a person's groups give roles in any tenant"), transaction.atomic():
+        current = _locked(pk)
+        if current is None:
+            return
+        current.claimed_at = None
+        note_groups(current, person)
+        group_rules.apply_group_rules(current.user, because=BECAUSE_CHECKED)
+
+
+def _ask_again(identity: FederatedIdentity, refresh_token: str) -> ProviderPerson:
+    """Use the refresh token, and keep the next one before anything else can fail."""
+    answer = current_provider().ask_for_tokens(grant_type="refresh_token", refresh_token=refresh_token)
+    if isinstance(rotated := answer.get("refresh_token"), str) and rotated != refresh_token:
+        # Only in place of the one that was used: whoever signed in meanwhile has a newer one.
+        FederatedIdentity.objects.filter(pk=identity.pk, refresh_token=identity.refresh_token).update(
+            refresh_token=seal(identity, rotated)
+        )
+    access_token = answer.get("access_token")
+    if not isinstance(access_token, str):
+        raise ProviderMisbehaved("the token endpoint gave no access_token")
+    claims = {"iss": identity.issuer, "sub": identity.subject}
+    if isinstance(id_token := answer.get("id_token"), str):
+        try:
+            claims = tokens.verify_id_token(id_token, nonce=None, access_token=access_token)
+        except tokens.TokenRejected as rejection:
+            raise ProviderMisbehaved(f"refreshed ID token: {rejection}") from rejection
+        if claims["sub"] != identity.subject:
+            raise ProviderMisbehaved("the refreshed ID token is about another subject")
+    return fetch_person(claims, access_token)
+
+
+def _refuse(pk: UUID, sealed: bytes | memoryview | None, reason: str) -> None:
+    """The provider said no for good: end what it opened, and suspend keys and tokens until the next sign-in."""
+
+    with platform_scope("periodic check: the keys of a person may be in any tenant"), transaction.atomic():
+        identity = _locked(pk)
+        if identity is None or bytes(identity.refresh_token or b"") != bytes(sealed or b""):
+            return  # signed in anew meanwhile: the old refusal says nothing about that
+        user = identity.user
+        ended = end_provider_sessions(identity.issuer, subject=identity.subject)
+        audit.record(
+            "identity.refused", actor=None, subject=identity, user=user.email, sessions=ended, reason=reason
+        )
+        suspend_access(user, tenant=None, because=BECAUSE_REFUSED, by=None)
+        identity.refresh_token, identity.claimed_at = None, None
+        identity.refused_at = identity.checked_at = now()
+        identity.save()
+    log.warning("oidc.identity_refused", identity=str(pk), sessions=ended)
+
+
+def _locked(pk: UUID) -> FederatedIdentity | None:
+    """The identity, held until commit against a sign-in at the same time."""
+    return (
+        FederatedIdentity.objects.select_for_update(of=("self",)).select_related("user").filter(pk=pk).first()
+    )

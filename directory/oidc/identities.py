@@ -1,0 +1,165 @@
+"""Whose account a person at the provider has: found by (issuer, subject), linked or made at the first sign-in.
+
+An e-mail address never opens an account by itself. Whoever could make the provider assert somebody's address
+would otherwise have their account.
+"""
+
+from __future__ import annotations
+
+from django.conf import settings
+from django.db import connection, transaction
+from django.utils.timezone import now
+from django.utils.translation import gettext as _
+
+import audit
+from accounts.models import User
+from core.scope import platform_scope
+from directory import group_rules
+from directory.models import FederatedIdentity
+from directory.oidc.claims import ProviderPerson
+from directory.oidc.errors import SignInRefused
+from directory.oidc.vault import seal
+from directory.scope import entry_of
+from tenants.models import Invitation
+from tenants.suspension import restore_access
+
+
+@transaction.atomic
+def sign_in_person(person: ProviderPerson, *, refresh_token: str | None, is_renewal: bool) -> User:
+    """Find, link or make the account of a person who has just signed in, and give it the roles of their groups.
+
+    A renewal of a session, to which many providers give no refresh token, keeps the one there is.
+
+    Raises SignInRefused, in words, for accounts that are disabled or not to be linked. Safe to repeat.
+    """
+    with platform_scope("sign-in at the provider: whose tenants it concerns is not known before"):
+        _take_turns(person)
+        identity = (
+            FederatedIdentity.objects.select_for_update(of=("self",))
+            .select_related("user")
+            .filter(issuer=person.issuer, subject=person.subject)
+            .first()
+        ) or _first_sign_in(person)
+        user = identity.user
+        if not user.is_active or user.erased_at is not None:
+            raise SignInRefused(
+                _("Your account here is disabled. Ask your platform team whether that is right."),
+                reason=f"user {user.pk} is disabled",
+            )
+        if user.is_service_account:
+            raise SignInRefused(
+                _("This is an account for programs, which does not sign in to pages."),
+                reason=f"user {user.pk} is a service account",
+            )
+        was_refused = identity.refused_at is not None
+        identity.signed_in_at, identity.refused_at, identity.claimed_at = now(), None, None
+        if refresh_token or not is_renewal:
+            identity.refresh_token = seal(identity, refresh_token) if refresh_token else None
+        note_groups(identity, person)
+        group_rules.apply_group_rules(user, because="signed in at the provider")
+        if was_refused:
+            restore_access(user, tenant=None, by=None)
+        _follow_provider(user, person)  # last: it locks the person, which comes after tenants
+    return user
+
+
+def note_groups(identity: FederatedIdentity, person: ProviderPerson) -> None:
+    """Write down which groups the provider says the person is in, and everything else changed on the row."""
+    before = set(identity.groups)
+    if person.groups is not None:
+        identity.groups = list(person.groups)
+    identity.checked_at = now()
+    identity.save()
+    if gone_or_new := before ^ set(identity.groups):
+        audit.record(
+            "identity.groups_changed",
+            actor=None,
+            subject=identity,
+            user=identity.user.email,
+            joined=sorted(gone_or_new - before),
+            left=sorted(gone_or_new & before),
+        )
+
+
+def _take_turns(person: ProviderPerson) -> None:
+    """One first sign-in of the same person, or to the same address, at a time; until commit."""
+    with connection.cursor() as cursor:
+        for name in sorted({f"identity:{person.issuer} {person.subject}", f"email:{person.email}"}):
+            cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [name])
+
+
+def _first_sign_in(person: ProviderPerson) -> FederatedIdentity:
+    """Link the account that was made for this very person, or make one."""
+    if not person.email or not person.is_email_verified:
+        raise SignInRefused(
+            _(
+                "The identity provider does not say which e-mail address is yours, or has not verified it. "
+                "Ask whoever runs it to do so, then sign in again."
+            ),
+            reason="no verified e-mail address",
+        )
+    user = User.objects.filter(email=person.email).first()
+    if user is not None:
+        _check_made_for(user, person)
+        verb = "identity.linked"
+    elif settings.OIDC_CREATE_USER or _is_invited(person):
+        user = User.objects.create_user(person.email, None, name=person.name)
+        verb = "identity.created"
+    else:
+        raise SignInRefused(
+            _("You have no account here. Ask an owner or admin of your tenant to invite you."),
+            reason="no account, and OIDC_CREATE_ACCOUNTS is off",
+        )
+    identity = FederatedIdentity.objects.create(user=user, issuer=person.issuer, subject=person.subject)
+    identity.user = user
+    audit.record(verb, actor=user, subject=identity, user=user.email)
+    return identity
+
+
+def _is_invited(person: ProviderPerson) -> bool:
+    """Whether a tenant waits for this address: then the account is made, and the link of the invitation is next."""
+    return bool(Invitation.objects.across_tenants().acceptable().filter(email=person.email).exists())
+
+
+def _check_made_for(user: User, person: ProviderPerson) -> None:
+    """Raise SignInRefused unless the account waits for this person: made by the directory or by an invitation
+    to this address, nobody of this provider has it, and no password opens it."""
+    entry = entry_of(user)
+    is_expected = (
+        entry is not None and entry.removed_at is None
+    ) or Invitation.objects.across_tenants().filter(accepted_by=user, email=user.email).exists()
+    if (
+        not is_expected
+        or user.has_usable_password()
+        or user.is_superuser
+        or user.identities.filter(issuer=person.issuer).exists()
+    ):
+        raise SignInRefused(
+            _(
+                "There is an account with your e-mail address already, and it is not linked to the identity "
+                "provider. Ask your platform team to link it; the provider calls you %(subject)s."
+            )
+            % {"subject": person.subject},
+            reason=f"user {user.pk} has the address and is not waiting to be linked",
+        )
+
+
+def _follow_provider(user: User, person: ProviderPerson) -> None:
+    """Take over name and verified address of the provider, unless the directory (SCIM) is the one that says."""
+    if entry_of(user):
+        return
+    changed = {}
+    if person.name and person.name != user.name:
+        changed["name"] = (user.name, person.name)
+        user.name = person.name
+    if (
+        person.email
+        and person.is_email_verified
+        and person.email != user.email
+        and not User.objects.filter(email=person.email).exists()
+    ):
+        changed["email"] = (user.email, person.email)
+        user.email = person.email
+    if changed:
+        user.save(update_fields=list(changed))
+        audit.record("person.changed", actor=None, subject=user, provider=person.issuer, changes=changed)

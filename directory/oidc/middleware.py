@@ -1,0 +1,123 @@
+"""Sessions that the provider opened are renewed there now and then, unseen; what is not renewed is over."""
+
+from __future__ import annotations
+
+import time
+from http import HTTPStatus
+from typing import Any
+from urllib.parse import urlsplit
+
+from django.conf import settings
+from django.contrib.auth import BACKEND_SESSION_KEY, logout
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.shortcuts import render
+from django.utils.deprecation import MiddlewareMixin
+from django.utils.http import url_has_allowed_host_and_scheme
+from django.utils.translation import gettext as _
+from mozilla_django_oidc.middleware import SessionRefresh
+
+from accounts.session_middleware import PROVIDER_BACKEND
+from accounts.sessions import speaks_by_token
+from core.context import current_origin
+from directory.oidc.errors import ProviderProblem
+from directory.oidc.provider import current_provider
+
+# Where nothing is renewed: the way in and out, and what needs nobody.
+EXEMPT = ("/oidc/", "/login/", "/logout/", "/healthz", "/readyz", "/metrics", "/internal/", "/static/")
+
+
+class ProviderSessionMiddleware(SessionRefresh):  # type: ignore[misc]
+    """Sends a browser whose session is due to the provider, which answers without asking anybody (prompt=none).
+
+    The library does so for GET alone and lets an expired session go on posting. Here an expired session does
+    nothing: a page is renewed first, htmx is told to go there, anything else gets 401.
+    """
+
+    def __init__(self, get_response: Any) -> None:
+        """Ask nobody: the provider may be away when the console starts."""
+        MiddlewareMixin.__init__(self, get_response)
+        self.OIDC_EXEMPT_URLS: list[str] = []
+        self.OIDC_STATE_SIZE = self.OIDC_NONCE_SIZE = 32
+        self.OIDC_AUTHENTICATION_CALLBACK_URL = "oidc_authentication_callback"
+        self.OIDC_RP_SCOPES = settings.OIDC_RP_SCOPES
+        self.OIDC_USE_NONCE = True
+
+    @property
+    def OIDC_RP_CLIENT_ID(self) -> str:
+        return str(settings.OIDC_RP_CLIENT_ID)
+
+    @property
+    def OIDC_OP_AUTHORIZATION_ENDPOINT(self) -> str:
+        return current_provider().endpoint("authorization_endpoint")
+
+    def process_request(self, request: HttpRequest) -> HttpResponse | None:
+        """None lets the request through; everything else is the answer to a session that is due."""
+        session = request.session
+        if speaks_by_token(request) or request.path.startswith(EXEMPT):
+            return None
+        if session.get(BACKEND_SESSION_KEY) != PROVIDER_BACKEND:
+            return None
+        if session.get("qm_issuer") != settings.OIDC_ISSUER:
+            logout(request)  # of a provider that this console no longer has
+            return None
+        if session.get("oidc_id_token_expiration", 0) > time.time() or not request.user.is_authenticated:
+            return None
+        is_htmx = request.headers.get("HX-Request") == "true"
+        if request.path.startswith("/api/") or (request.method not in ("GET", "HEAD") and not is_htmx):
+            return _expired(request)
+        try:
+            answer: HttpResponse | None = self._set_out(request)
+        except ProviderProblem as problem:
+            from directory.oidc.views import problem_page
+
+            return problem_page(request, problem)
+        if answer is None or not is_htmx:
+            return answer
+        session["oidc_login_next"] = _page_of(request)
+        return HttpResponse(status=204, headers={"HX-Redirect": answer["Location"]})
+
+    def _set_out(self, request: HttpRequest) -> HttpResponse | None:
+        """The library's redirect; it looks at the method, so an htmx POST or a HEAD counts as the GET that follows."""
+        method, request.method = request.method, "GET"
+        try:
+            answer: HttpResponse | None = super().process_request(request)
+        finally:
+            request.method = method
+        return answer
+
+    def is_refreshable_url(self, request: HttpRequest) -> bool:
+        return True  # asked only where process_request above has found it due
+
+
+def _expired(request: HttpRequest) -> HttpResponse:
+    """401: nothing was done. The way back is a page, which renews the session."""
+    message = _(
+        "Nothing was done. Open any page in another tab, which renews your sign-in, then send this again."
+    )
+    reference = current_origin.get().request_id
+    if request.path.startswith("/api/"):
+        body = {
+            "type": "about:blank",
+            "title": HTTPStatus(401).phrase,
+            "status": 401,
+            "code": "session_expired",
+            "detail": message,
+            "request_id": reference,
+        }
+        return JsonResponse(body, status=401, content_type="application/problem+json")
+    context = {
+        "heading": _("Your sign-in has to be renewed"),
+        "message": message,
+        "reference": reference,
+        "status": 401,
+    }
+    return render(request, "registration/provider_problem.html", context, status=401)
+
+
+def _page_of(request: HttpRequest) -> str:
+    """The page that htmx works on, if it says so and it is ours."""
+    current = request.headers.get("HX-Current-URL", "")
+    if url_has_allowed_host_and_scheme(current, {request.get_host()}, request.is_secure()):
+        parts = urlsplit(current)
+        return f"{parts.path}?{parts.query}" if parts.query else parts.path
+    return "/"

@@ -1,0 +1,65 @@
+"""The provider's clocks. Tasks carry ids and hold no rules."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from uuid import UUID
+
+from celery import shared_task
+from django.conf import settings
+from django.utils.timezone import now
+
+from core.scope import platform_scope
+from directory import group_rules
+from directory.models import GroupRule
+from directory.oidc import checks
+
+SCHEDULE = {
+    "check-provider-identities": {
+        "task": "directory.oidc.tasks.check_due_identities",
+        "schedule": 60.0,
+        "options": {"expires": 60},
+    },
+    "apply-forgotten-group-rules": {
+        "task": "directory.oidc.tasks.apply_forgotten_group_rules",
+        "schedule": 60.0,
+        "options": {"expires": 60},
+    },
+}
+FORGOTTEN_AFTER = timedelta(minutes=2)
+
+
+@shared_task(soft_time_limit=60)
+def check_due_identities() -> None:
+    """Share the identities that are due among the workers, a batch each."""
+    if not settings.OIDC_ISSUER:
+        return
+    for _ in range(checks.BATCHES_A_MINUTE):
+        if not (claimed := checks.claim_due_identities()):
+            return
+        check_identities.delay([str(pk) for pk in claimed])
+
+
+@shared_task(soft_time_limit=540)
+def check_identities(claimed: list[str]) -> None:
+    """Ask the provider about a batch."""
+    checks.check_identities([UUID(pk) for pk in claimed])
+
+
+@shared_task(soft_time_limit=540)
+def apply_group_rule(rule_id: str) -> None:
+    """Give and take what a rule that began or ended gives."""
+    with platform_scope("group rules: a rule may concern any tenant"):
+        rule = GroupRule.objects.unapplied().filter(pk=rule_id).select_related("tenant").first()
+        if rule is not None:
+            group_rules.apply_group_rule(rule, because=f"group rule: {rule}")
+
+
+@shared_task(soft_time_limit=60)
+def apply_forgotten_group_rules() -> None:
+    """Enqueue rules whose message was lost or whose task did not finish."""
+    with platform_scope("group rules: a rule may concern any tenant"):
+        forgotten = GroupRule.objects.unapplied().exclude(created_at__gt=now() - FORGOTTEN_AFTER)
+        rules = list(forgotten.values_list("pk", flat=True)[:100])
+    for pk in rules:
+        apply_group_rule.delay(str(pk))

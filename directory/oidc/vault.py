@@ -1,0 +1,25 @@
+"""Refresh tokens at rest: encrypted for the one row that they belong to."""
+
+from __future__ import annotations
+
+from core.encryption import CannotDecrypt, decrypt, encrypt
+from directory.models import FederatedIdentity
+
+
+def seal(identity: FederatedIdentity, token: str) -> bytes:
+    """Encrypt a token for the row of `identity`."""
+    return encrypt(token.encode(), _purpose(identity))
+
+
+def unseal(identity: FederatedIdentity) -> str | None:
+    """The token of the row; None when there is none or neither SECRET_KEY nor a fallback opens it."""
+    if identity.refresh_token is None:
+        return None
+    try:
+        return decrypt(identity.refresh_token, _purpose(identity)).decode()
+    except CannotDecrypt:
+        return None
+
+
+def _purpose(identity: FederatedIdentity) -> str:
+    return f"refresh token of {identity.pk}"

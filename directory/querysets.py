@@ -1,0 +1,19 @@
+"""Questions about group rules."""
+
+from __future__ import annotations
+
+from typing import Any, Self
+
+from django.db import models
+
+
+class GroupRuleQuerySet(models.QuerySet[Any]):
+    """Questions about the rules by which groups give roles."""
+
+    def in_force(self) -> Self:
+        """Rules that give something: not ended, and not of a tenant that is closed."""
+        return self.filter(ended_at=None).exclude(tenant__status="closed")
+
+    def unapplied(self) -> Self:
+        """Rules that began or ended, and not everybody they concern has been looked at since."""
+        return self.filter(applied_at=None)

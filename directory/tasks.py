@@ -1,0 +1,22 @@
+"""What the directory does by the clock. A message is a hint, the row is the truth: any task may run twice."""
+
+from __future__ import annotations
+
+from celery import shared_task
+
+from directory.actions import due_rules
+
+
+@shared_task(soft_time_limit=300)
+def apply_due_group_rules() -> None:
+    """Compute the roles of people whose groups changed, a batch; while there are more, another follows at once.
+
+    The clock repairs what a lost message left.
+    """
+    if due_rules.apply_due_rules():
+        apply_due_group_rules.delay()
+
+
+SCHEDULE = {
+    "apply-due-group-rules": {"task": "directory.tasks.apply_due_group_rules", "schedule": 60.0},
+}

@@ -1,0 +1,66 @@
+"""The audit trail of all tenants, for operators and auditors."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import admin
+from django.core.exceptions import PermissionDenied
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.urls import reverse
+from django.utils.html import format_html, format_html_join
+from django.utils.translation import gettext_lazy as _
+from unfold.decorators import display
+from unfold.widgets import INPUT_CLASSES, SELECT_CLASSES
+
+from accounts.admin.base import LookAdmin
+from accounts.permissions import signed_in
+from audit.models import AuditEntry
+from privacy.audit_forms import StaffTrailForm
+from privacy.views import changes_of, trail_context
+
+
+@admin.register(AuditEntry)
+class AuditEntryAdmin(LookAdmin):
+    """The list is the portal's own, over all tenants: keyset pages, no counting."""
+
+    fields = [
+        "at", "actor_label", "acting_as", "on_behalf_of_label", "reason", "verb", "tenant", "subject_type",
+        "subject_id", "subject_label", "changed", "details", "request_id", "trace_id", "address", "user_agent",
+    ]  # fmt: skip
+    readonly_fields = fields
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[AuditEntry]:
+        if not request.user.has_perm("audit.view_auditentry"):
+            raise PermissionDenied
+        return super().get_queryset(request)
+
+    def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
+        """The trail, narrowed by `?tenant=&person=&deed=&object=&start=&end=`."""
+        if not self.has_view_permission(request):
+            raise PermissionDenied("Your role does not let you read the audit trail.")
+        form = StaffTrailForm(request.GET, user=signed_in(request))
+        for field in form.fields.values():
+            is_choice = hasattr(field.widget, "choices")
+            field.widget.attrs["class"] = " ".join(SELECT_CLASSES if is_choice else INPUT_CLASSES)
+        context = self.admin_site.each_context(request) | {"opts": self.opts, "title": _("Audit")}
+        context |= trail_context(request, form, reverse("admin:audit_auditentry_changelist"))
+        context["export_url"] = reverse("admin:billing_export_audit")
+        return render(request, "admin/audit/auditentry/trail.html", context)
+
+    @display(description=_("What changed"))
+    def changed(self, entry: AuditEntry) -> str:
+        if not (changes := changes_of(entry)):
+            return "—"
+        rows = format_html_join(
+            "", '<tr><th class="text-left pr-4">{}</th><td class="pr-4">{}</td><td>{}</td></tr>', changes
+        )
+        return format_html(
+            '<table><thead><tr><th></th><th class="text-left pr-4">{}</th><th class="text-left">{}</th></tr>'
+            "</thead><tbody>{}</tbody></table>",
+            _("Before"),
+            _("After"),
+            rows,
+        )

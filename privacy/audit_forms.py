@@ -1,0 +1,150 @@
+"""What is asked of the trail, as a form in the address: page, staff page, export and API read it alike."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+from django import forms
+from django.db.models import Exists, OuterRef
+from django.utils.translation import gettext_lazy as _
+
+from accounts.models import User
+from audit.models import AuditEntry
+from audit.questions import NOBODY, Question, deed_in_words, deeds_in_trail
+from core.addresses import address_or_none
+from core.local_days import start_of_day
+from tenants.models import EmergencyAccess, Membership, Tenant
+
+PLATFORM = "platform"
+
+
+class TrailForm(forms.Form):
+    """Narrows the trail: by person, deed, object and days. Every field may stay empty."""
+
+    person = forms.CharField(
+        label=_("Person"), required=False, max_length=254,
+        help_text=_("E-mail address, or “platform”."),
+        widget=forms.TextInput(attrs={"autocomplete": "off", "placeholder": "name@example.com"}),
+    )  # fmt: skip
+    deed = forms.ChoiceField(label=_("Deed"), required=False)
+    object = forms.CharField(label=_("Object"), required=False, max_length=64, help_text=_("Its id."))
+    start = forms.DateField(
+        label=_("From"), required=False, widget=forms.DateInput(attrs={"type": "date"}, format="%Y-%m-%d")
+    )
+    end = forms.DateField(
+        label=_("To"), required=False, widget=forms.DateInput(attrs={"type": "date"}, format="%Y-%m-%d")
+    )
+
+    emergency = forms.UUIDField(
+        required=False, widget=forms.HiddenInput()
+    )  # only what was done by this access
+
+    def __init__(self, *args: Any, tenant: Tenant | None, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.trail_of = tenant
+        self.accesses = (
+            EmergencyAccess.objects.in_tenant(tenant) if tenant else EmergencyAccess.objects.none()
+        )
+        self.fields["deed"].choices = deed_choices(tenant)  # type: ignore[attr-defined]
+
+    def clean(self) -> dict[str, Any]:
+        asked = super().clean() or {}
+        if asked.get("start") and asked.get("end") and asked["end"] < asked["start"]:
+            self.add_error("end", _("The last day is before the first."))
+        for name in ("start", "end"):
+            if asked.get(name) and not 1970 <= asked[name].year <= 9000:
+                self.add_error(name, _("Give a year from 1970 to 9000."))
+        return asked
+
+    def question(self) -> Question:
+        """What is asked. An address that is nobody's finds nothing, like one of somebody who did nothing here."""
+        asked = self.cleaned_data
+        person = asked["person"].strip().lower()
+        tenant = asked.get("tenant") or self.trail_of
+        zone = tenant.timezone if tenant else "UTC"
+        tenants = (tenant.pk,) if tenant else None
+        question = Question(
+            tenants=tenants,
+            actor=actor_of(person, tenants),
+            is_platform=person == PLATFORM,
+            deed=asked["deed"],
+            subject=asked["object"].strip(),
+            since=start_of_day(asked["start"], zone) if asked["start"] else None,
+            until=start_of_day(asked["end"] + timedelta(days=1), zone) if asked["end"] else None,
+        )
+        return self._by_emergency_access(question) if asked.get("emergency") else question
+
+    def _by_emergency_access(self, question: Question) -> Question:
+        """Narrowed to the deeds of one access: by whom, within its time, and saying so. One unseen has none."""
+        access = self.accesses.filter(pk=self.cleaned_data["emergency"]).first()
+        if access is None:
+            return replace(question, actor=NOBODY)
+        start, end = access.opened_at, access.expires_at + timedelta(minutes=1)  # a page may take its time
+        return replace(
+            question,
+            actor=access.opened_by_id if question.actor in (None, access.opened_by_id) else NOBODY,
+            since=max(start, question.since or start),
+            until=min(end, question.until or end),
+            emergency_access=access.pk,
+        )
+
+
+class StaffTrailForm(TrailForm):
+    """The same for auditors, who may ask for one tenant or all."""
+
+    tenant = forms.CharField(  # thousands of choices would cost more than the page itself
+        label=_("Tenant"), required=False, max_length=60, help_text=_("Its short name; empty: all.")
+    )
+    field_order = ("tenant", "person", "deed", "object", "start", "end", "emergency")
+
+    def __init__(self, *args: Any, user: User, **kwargs: Any) -> None:
+        super().__init__(*args, tenant=None, **kwargs)
+        self.accesses = EmergencyAccess.objects.visible_to(user)
+        self.visible = Tenant.objects.visible_to(user)
+
+    def clean_tenant(self) -> Tenant | None:
+        if not (slug := self.cleaned_data["tenant"].strip()):
+            return None
+        tenant: Tenant | None = self.visible.filter(slug=slug).first()
+        if tenant is None:
+            raise forms.ValidationError(_("There is no such tenant."))
+        return tenant
+
+
+def actor_of(person: str, tenants: tuple[UUID, ...] | None) -> UUID | None:
+    """Whose deeds are meant by an address; None for everybody's and the platform's.
+
+    Who neither belongs to `tenants` (None: all) nor did anything there counts as nobody: a question is kept and told,
+    in files and in the trail itself, and must not say which addresses have an account elsewhere.
+    """
+    if not person or person == PLATFORM:
+        return None
+    found = User.objects.filter(email=address_or_none(person))
+    if tenants is not None:
+        members = Membership.objects.across_tenants().filter(tenant__in=tenants, user=OuterRef("pk"))
+        deeds = AuditEntry.objects.across_tenants().filter(tenant__in=tenants, actor=OuterRef("pk"))
+        found = found.filter(Exists(members) | Exists(deeds))
+    return found.values_list("pk", flat=True).first() or NOBODY
+
+
+def address_of(actor: str | None) -> str:
+    """The address of whose deeds were meant, as the form takes it."""
+    if not actor:
+        return ""
+    return User.objects.filter(pk=actor).values_list("email", flat=True).first() or "nobody"
+
+
+def deed_choices(tenant: Tenant | None) -> list[tuple[str, Any]]:
+    """Deeds of the trail by kind of object: all of a kind first, then each."""
+    kinds: dict[str, list[str]] = {}
+    for verb in deeds_in_trail((tenant.pk,) if tenant else None):
+        kinds.setdefault(verb.partition(".")[0], []).append(verb)
+    choices: list[tuple[str, Any]] = [("", _("All"))]
+    for kind, verbs in kinds.items():
+        noun = deed_in_words(kind)
+        every = (f"{kind}.", _("%(noun)s: everything") % {"noun": noun})
+        choices.append((noun, [every, *((verb, deed_in_words(verb)) for verb in verbs)]))
+    return choices

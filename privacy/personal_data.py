@@ -1,0 +1,369 @@
+"""What is held about a person: handing it out, and erasing it (GDPR, articles 15 and 17; docs/audit.md).
+
+A person's row stays, under a pseudonym, because money and deeds refer to it. What belongs to them goes, what names
+them in the audit trail is replaced, and what others did with them stays as it was.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from itertools import islice
+from typing import Any, Final
+from uuid import UUID
+
+import orjson
+import structlog
+from django.apps import apps
+from django.core import signing
+from django.core.exceptions import PermissionDenied, ValidationError
+from django.db import models, transaction
+from django.utils.timezone import now
+from django.utils.translation import gettext_lazy as _
+
+import audit
+from accounts.models import User
+from accounts.people import lock_person
+from accounts.permissions import require
+from audit.models import AuditEntry
+from audit.redaction import Found, Person, entries_about, erase_from_trail, look_for
+from core.errors import Conflict
+from core.leaks import NAMES
+from core.scope import platform_scope
+from tenants.actions.keys import stop_key
+from tenants.actions.service_accounts import stop
+from tenants.actions.tokens import revoke_tokens_issued_by
+from tenants.models import ApiKey, Invitation, Membership, Tenant
+from tenants.revision import raise_revision
+from tenants.roles import Role
+from tenants.signals import person_erased
+from tenants.suspension import tokens_issued_by
+
+log = structlog.get_logger(__name__)
+
+ORDER_LIFE: Final = timedelta(days=3)  # that an order may wait in the queue
+_ORDER: Final = "tenants.erasure"
+_EXPORT: Final = "export of what is held about a person"
+ROWS_AT_A_TIME: Final = 500  # of a table; of the audit log it is a batch of `entries_about`
+# Of no use to the person, or a secret.
+UNTOLD: Final = NAMES | {"session_data", "session_digest", "salt", "leaf_salts", "key", "tenants_within"}
+
+
+@dataclass(frozen=True)
+class Erased:
+    """What an erasure did."""
+
+    token: str
+    entries: int
+    memberships: int
+    keys_revoked: int
+    keys_handed_over: int
+
+
+def export_person(user: User, *, by: User | None) -> Iterator[tuple[str, Any]]:
+    """All that is held about `user`, across tenants: (kind, rows) pairs, long kinds and the audit log in batches.
+
+    Rows of every table that refers to the person are told, whichever app has it, without secrets. The action is
+    recorded at once. The rows are read as they are asked for, a batch at a time. `by` None means the platform's
+    operator at a shell.
+
+    Raises PermissionDenied unless `by` may see what is held about people.
+    """
+    if by is not None:
+        require(by, "accounts.erase_person")
+    with platform_scope(_EXPORT):
+        audit.record("person.exported", actor=by, subject=user)
+    return _in_scope(_held_about(user))
+
+
+def _in_scope(batches: Iterator[tuple[str, Any]]) -> Iterator[tuple[str, Any]]:
+    """These batches, each read in the platform's scope, which is left between them: an answer is sent meanwhile."""
+    while True:
+        with platform_scope(_EXPORT, is_routine=True):
+            batch = next(batches, None)
+        if batch is None:
+            return
+        yield batch
+
+
+def _held_about(user: User) -> Iterator[tuple[str, Any]]:
+    yield "person", _told(user)
+    yield "invitations", [_told(one) for one in Invitation.unscoped.filter(email=user.email)]
+    for relation in _relations():
+        if relation.related_model is AuditEntry:
+            continue
+        kind = f"{relation.related_model._meta.label_lower}.{relation.field.name}"
+        rows = relation.related_model._base_manager.filter(**{relation.field.name: user})
+        one_by_one = rows.iterator(chunk_size=ROWS_AT_A_TIME)
+        while some := list(islice(one_by_one, ROWS_AT_A_TIME)):
+            yield kind, [_told(row) for row in some]
+    for batch in entries_about(Person.of(user)):
+        lines = AuditEntry.unscoped.filter(pk__in=[row.id for row in batch])
+        yield "audit", [_told(line) for line in lines.order_by("pk")]
+
+
+def erase_person(pk: UUID | str, *, by: User | None, reason: str, keys_to: User | None = None) -> Erased:
+    """Erase a person: what belongs to them is deleted, their row and their words in the trail get a pseudonym.
+
+    Their memberships, sessions, identities, tokens and second factors go; keys they answer for go to `keys_to` where
+    that is an active member who may hold them, and are revoked elsewhere; service accounts they answer for likewise,
+    or are disabled; open invitations to their address are withdrawn and forget it. The ledger is untouched, and the
+    trail still proves itself. Safe to repeat: a person who is erased already is left as they are.
+
+    Raises:
+        User.DoesNotExist: there is no such person.
+        PermissionDenied: `by` may not erase people, or is the person; a superuser is for superusers alone.
+        Conflict: the person is the last owner of a tenant, or a service account.
+        ValidationError: the reason is missing or names the person; it stays in the trail.
+    """
+    if by is not None:
+        require(by, "accounts.erase_person")
+    with platform_scope("erasure of a person"):
+        user = User.objects.get(pk=pk)
+        found = look_for(Person.of(user)) if user.erased_at is None else None  # long, so before any lock
+        return _erase(pk, found, by=by, reason=reason, keys_to=keys_to)
+
+
+@transaction.atomic
+def _erase(
+    pk: UUID | str, found: Found | None, *, by: User | None, reason: str, keys_to: User | None
+) -> Erased:
+    # Order of locks: tenants, person. Two owners of a tenant cannot go at the same time.
+    theirs = Membership.unscoped.filter(user_id=pk).values("tenant")
+    list(Tenant.objects.select_for_update(no_key=True).filter(pk__in=theirs).order_by("pk"))
+    if keys_to is not None:  # persons in the order of their ids, as in every removal
+        for one in User.objects.filter(pk__in=[pk, keys_to.pk]).order_by("pk"):
+            lock_person(one)
+    user = User.objects.select_for_update().get(pk=pk)
+    if user.erased_at is not None:
+        return Erased(user.email.partition("@")[0], 0, 0, 0, 0)
+    _refuse(user, by, reason)
+    person = Person.of(user)
+    token = f"erased-{secrets.token_hex(6)}"
+    keys = list(ApiKey.unscoped.filter(_keys_of(user)).values_list("pk", flat=True))
+    handed, revoked = _let_keys_go(user, keys_to, token)
+    memberships = Membership.unscoped.filter(user=user).count()
+    for address in person.addresses:
+        invitations = Invitation.unscoped.filter(email=address)
+        invitations.filter(accepted_at=None, withdrawn_at=None).update(withdrawn_at=now())
+        invitations.update(email=f"{token}@erased.invalid")
+        _forget_attempts(address)
+    for relation in _relations():
+        if relation.on_delete is models.CASCADE:
+            relation.related_model._base_manager.filter(**{relation.field.name: user}).delete()
+    revoke_tokens_issued_by(user, None, actor=by)
+    _pseudonymise(user, token)
+    entries = erase_from_trail(person, token=token, user=user, by=by, reason=reason, found=found)
+    person_erased.send(User)
+    _let_accounts_go(user, keys_to, by)  # last: it raises the revision
+    audit.record(
+        "person.erased",
+        actor=by,
+        subject=user,
+        reason=reason,
+        entries=entries,
+        memberships=memberships,
+        keys_revoked=revoked,
+        keys_handed_over=handed,
+    )
+    raise_revision(keys=keys)
+    log.info("person_erased", person=str(user.pk), entries=entries)
+    return Erased(token, entries, memberships, revoked, handed)
+
+
+def what_stands_against_erasing(user: User) -> str:
+    """Why `user` cannot be erased now, in words; empty when nothing does."""
+    with platform_scope("what stands against erasing a person"):
+        return _obstacle(user)
+
+
+def _obstacle(user: User) -> str:
+    if user.is_service_account:
+        return "This is a service account, not a person. Its tenant's owners remove it."
+    owned = Membership.unscoped.filter(user=user, role=Role.OWNER).select_related("tenant")
+    owned = owned.exclude(tenant__status=Tenant.Status.CLOSED)
+    others = Membership.unscoped.filter(role=Role.OWNER, user__is_active=True).exclude(user=user)
+    for membership in owned:
+        if not others.filter(tenant=membership.tenant).exists():
+            return f"They are the last owner of {membership.tenant}. Make somebody else an owner first."
+    return ""
+
+
+def what_erasing_takes(user: User) -> list[tuple[Any, int]]:
+    """What goes with a person, in words and numbers, for whoever is about to erase them."""
+    with platform_scope("what erasing a person takes"):
+        keys = ApiKey.unscoped.filter(_keys_of(user)).exclude(state=ApiKey.State.REVOKED)
+        return [
+            (_("Memberships that end"), Membership.unscoped.filter(user=user).count()),
+            (_("Keys that are handed over or revoked"), keys.count()),
+            (_("Personal access tokens deleted"), user.tokens.count()),
+            (
+                _("Tokens of service accounts that they issued and that are revoked"),
+                tokens_issued_by(user).filter(revoked_at=None, expires_at__gt=now()).count(),
+            ),
+            (
+                _("Service accounts that are handed over or disabled"),
+                User.objects.filter(responsible=user, is_active=True).count(),
+            ),
+            (_("Sessions ended"), user.sessions.count()),
+            (_("Sign-in identities deleted"), user.identities.count()),
+        ]
+
+
+def as_json(told: Iterator[tuple[str, Any]]) -> Iterator[bytes]:
+    """What is held about a person as one JSON object, in parts: each batch is one, made when it is asked for.
+
+    Cut off anywhere it is no JSON.
+    """
+    before = None
+    for kind, rows in told:
+        if isinstance(rows, dict):
+            yield b"{" + orjson.dumps(kind) + b": " + orjson.dumps(rows)
+        elif rows:
+            start = (
+                b"" if kind == before else (b"]" if before else b"") + b",\n" + orjson.dumps(kind) + b": ["
+            )
+            yield (
+                start + (b",\n" if kind == before else b"\n") + b",\n".join(orjson.dumps(row) for row in rows)
+            )
+            before = kind
+    yield b"]}\n" if before else b"}\n"
+
+
+def check_erasure(user: User, *, by: User | None, reason: str) -> None:
+    """Raise what `erase_person` would raise, without erasing anybody: PermissionDenied, Conflict, ValidationError."""
+    with platform_scope("whether a person may be erased"):
+        _refuse(user, by, reason)
+
+
+def _keys_of(user: User) -> models.Q:
+    return models.Q(owner=user) | models.Q(state=ApiKey.State.CLAIMABLE, created_for=user)
+
+
+def _refuse(user: User, by: User | None, reason: str) -> None:
+    if by is not None and by.pk == user.pk:
+        raise PermissionDenied("Somebody else must erase you: nobody would be left to answer for it.")
+    if user.is_superuser and by is not None and not by.is_superuser:
+        raise PermissionDenied("Only another administrator erases an administrator.")
+    if obstacle := _obstacle(user):
+        raise Conflict(obstacle)
+    if not reason.strip():
+        raise ValidationError({"reason": "Say why, for instance the number of the person's request."})
+    if Person.of(user).is_named_in(reason):
+        raise ValidationError({"reason": "Do not name the person: the reason stays when they are gone."})
+
+
+def _let_keys_go(user: User, keys_to: User | None, token: str) -> tuple[int, int]:
+    """Hand the person's keys over or revoke them; return how many of each. Recorded under the pseudonym."""
+    handed = revoked = 0
+    new_owner = (
+        User.objects.filter(pk=keys_to.pk, is_active=True).exclude(pk=user.pk).first() if keys_to else None
+    )
+    theirs = ApiKey.unscoped.filter(_keys_of(user)).exclude(state=ApiKey.State.REVOKED).order_by("pk")
+    for key in theirs.select_related("project").select_for_update(of=("self",)):
+        if new_owner is not None and _may_take_over(new_owner, key):
+            if key.state == ApiKey.State.CLAIMABLE:
+                key.created_for = new_owner
+            key.owner = new_owner
+            key.suspended_at, key.suspended_because = None, ""  # it was for what the erased had lost
+            key.save(update_fields=["owner", "created_for", "suspended_at", "suspended_because"])
+            audit.record(
+                "api_key.handed_over", actor=None, subject=key, changes={"owner": (token, new_owner.email)}
+            )
+            handed += 1
+        else:
+            stop_key(key, actor=None, reason="Its owner was erased.")
+            revoked += 1
+    return handed, revoked
+
+
+def _let_accounts_go(user: User, new_owner: User | None, by: User | None) -> None:
+    """Hand the service accounts that the person answers for over, or stop them: they may know their tokens."""
+    theirs = User.objects.filter(responsible=user, is_active=True).select_related("service_of")
+    accounts = list(theirs.select_for_update(of=("self",), no_key=True).order_by("pk"))
+    list(ApiKey.unscoped.filter(owner__in=accounts).select_for_update(of=("self",)).order_by("pk"))
+    if new_owner is not None and (new_owner.is_service_account or not new_owner.is_active):
+        new_owner = None  # who answers is a person
+    for account in accounts:
+        tenant = account.service_of
+        assert tenant is not None  # `responsible` is a service account's
+        if new_owner is not None and new_owner.memberships.filter(tenant=tenant).exists():
+            account.responsible = new_owner
+            account.save(update_fields=["responsible"])
+            audit.record(
+                "service_account.handed_over", actor=by, subject=account, tenant=tenant, to=new_owner.email
+            )
+        else:
+            stop(account, tenant, because="Who answered for it has gone.", actor=by)
+
+
+def _may_take_over(new_owner: User, key: ApiKey) -> bool:
+    """Whether `new_owner` belongs where the key does, and their role there may hold it."""
+    is_member = new_owner.memberships.filter(tenant=key.tenant_id).exists()
+    return is_member and new_owner.has_perm("tenants.claim_key", key.project)
+
+
+def _pseudonymise(user: User, token: str) -> None:
+    user.email, user.name, user.external_id = f"{token}@erased.invalid", "", ""
+    user.is_active = user.is_staff = user.is_superuser = False
+    user.last_login, user.erased_at = None, now()
+    user.set_unusable_password()
+    user.__dict__.pop("staff_roles", None)
+    user.save()
+
+
+def _forget_attempts(email: str) -> None:
+    """Failed sign-ins are kept by address, not by person."""
+    if apps.is_installed("axes"):
+        for model in apps.get_app_config("axes").get_models():
+            if any(field.name == "username" for field in model._meta.concrete_fields):
+                model._base_manager.filter(username=email).delete()
+
+
+def _relations() -> list[Any]:
+    """Every column of every app that refers to a person; hidden ones and those of joining tables too."""
+    return [
+        field
+        for field in User._meta.get_fields(include_hidden=True)
+        if field.auto_created and (field.one_to_many or field.one_to_one)
+    ]
+
+
+def _told(row: models.Model) -> dict[str, Any]:
+    return {
+        field.attname: _told_value(getattr(row, field.attname))
+        for field in row._meta.concrete_fields
+        if field.name not in UNTOLD and not isinstance(field, models.BinaryField)
+    }
+
+
+def _told_value(value: Any) -> Any:
+    if isinstance(value, datetime):
+        return value.isoformat()
+    if value is None or isinstance(value, bool | int | str | dict):
+        return value
+    return [_told_value(inner) for inner in value] if isinstance(value, list) else str(value)
+
+
+def order_erasure(user: User, *, by: User, reason: str, keys_to: User | None) -> str:
+    """An order for the queue, signed: whoever reaches the broker can repeat it, but not write one in `by`'s name."""
+    return signing.dumps(
+        [str(user.pk), str(by.pk), reason, str(keys_to.pk) if keys_to else None], salt=_ORDER
+    )
+
+
+def obey_erasure(order: str) -> None:
+    """Erase a person as somebody in the admin asked; what stands against it now is logged, not retried."""
+    try:
+        user_id, by_id, reason, keys_to_id = signing.loads(order, salt=_ORDER, max_age=ORDER_LIFE)
+    except signing.BadSignature:
+        log.error("person_not_erased", because="nobody here ordered it within the last days")
+        return
+    by = User.objects.get(pk=by_id)
+    keys_to = User.objects.filter(pk=keys_to_id).first() if keys_to_id else None
+    try:
+        erase_person(user_id, by=by, reason=reason, keys_to=keys_to)
+    except (Conflict, PermissionDenied, ValidationError) as refusal:
+        log.error("person_not_erased", person=user_id, because=str(refusal))

@@ -1,0 +1,15 @@
+"""What takes longer than a request: erasing a person from every tenant's rows."""
+
+from __future__ import annotations
+
+from celery import shared_task
+
+from core.scope import platform_scope
+from privacy import personal_data
+
+
+@shared_task
+def erase_person(order: str) -> None:
+    """Erase whom an order of the staff site names (`personal_data.order_erasure`)."""
+    with platform_scope("erase a person from every tenant's rows"):
+        personal_data.obey_erasure(order)

@@ -1,0 +1,130 @@
+"""A tenant's audit trail: what was done in it, by whom, from where."""
+
+from __future__ import annotations
+
+from typing import Any
+from urllib.parse import urlencode
+from uuid import UUID
+
+from django.core.exceptions import BadRequest
+from django.http import HttpRequest
+from django.urls import reverse
+from django.views.generic import DetailView, TemplateView
+
+from accounts.models import User
+from accounts.permissions import signed_in
+from audit.models import AuditEntry
+from audit.questions import Page, deed_in_words, find_entries, hides_origin
+from audit.staff_reads import with_what_was_read
+from privacy.audit_forms import TrailForm
+from tenants.views.mixins import MayReadTrail, PartialMixin, TenantScopedMixin
+
+NOTHING = Page([], has_newer=False, has_older=False)
+
+
+class AuditList(PartialMixin, MayReadTrail, TemplateView):
+    """The trail, newest first, narrowed by `?person=&deed=&object=&start=&end=`; keyset pages."""
+
+    template_name = "privacy/audit_list.html"
+    partial_name = "privacy/_audit_table.html"
+
+    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
+        form = TrailForm(self.request.GET, tenant=self.tenant)
+        here = reverse("audit-list", args=[self.tenant.slug])
+        return super().get_context_data(**kwargs) | trail_context(self.request, form, here)
+
+
+class AuditDetail(MayReadTrail, TenantScopedMixin, DetailView):  # type: ignore[type-arg]
+    """One deed with everything that was written down."""
+
+    model = AuditEntry
+    template_name = "privacy/audit_detail.html"
+
+    def get_queryset(self) -> Any:
+        return super().get_queryset().select_related("actor", "on_behalf_of", "tenant")
+
+    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
+        context = super().get_context_data(**kwargs)
+        with_what_was_read([context["object"]])
+        return context | entry_context(context["object"], signed_in(self.request))
+
+
+def trail_context(request: HttpRequest, form: TrailForm, here: str) -> dict[str, Any]:
+    """A page of the trail: `lines`, the form, and the addresses of the pages beside it."""
+    question = form.question() if form.is_valid() else None
+    page = NOTHING
+    if question is not None:
+        page = find_entries(
+            question, older_than=_place(request, "before"), newer_than=_place(request, "after")
+        )
+    asked = {name: value for name, value in request.GET.items() if value and name in form.fields}
+    viewer = signed_in(request)
+
+    def address(**place: Any) -> str:
+        return f"{here}?{urlencode(asked | place)}"
+
+    return {
+        "form": form,
+        "lines": [as_line(entry, viewer) for entry in page.entries],
+        "is_narrowed": bool(asked),
+        "asked": asked,
+        "clear_url": here,
+        "newer_url": address(after=page.entries[0].pk) if page.entries and page.has_newer else None,
+        "older_url": address(before=page.entries[-1].pk) if page.entries and page.has_older else None,
+        "period": {"start": form.cleaned_data.get("start"), "end": form.cleaned_data.get("end")}
+        if form.is_valid()
+        else {},
+    }
+
+
+def entry_context(entry: AuditEntry, viewer: User) -> dict[str, Any]:
+    """One entry with its changes as rows of (field, before, after)."""
+    return {
+        "line": as_line(entry, viewer),
+        "changes": changes_of(entry),
+        "facts": sorted((name, _shown(value)) for name, value in entry.details.items()),
+    }
+
+
+def changes_of(entry: AuditEntry) -> list[tuple[str, str, str]]:
+    """(field, before, after) of every field that changed."""
+    return [(field, *_pair(pair)) for field, pair in sorted(entry.changes.items())]
+
+
+def as_line(entry: AuditEntry, viewer: User) -> AuditEntry:
+    """An entry with what its templates ask besides; from where is left out where the viewer may not know it."""
+    extras = {
+        "deed": deed_in_words(entry.verb),
+        "capacity": entry.get_acting_as_display() if entry.acting_as not in ("", "self", "platform") else "",
+        "object_kind": entry.subject_type.rpartition(".")[2],
+        "hides_origin": hides_origin(entry, viewer),
+    }
+    for name, value in extras.items():
+        setattr(entry, name, value)
+    if extras["hides_origin"]:
+        entry.address, entry.user_agent = None, ""
+    return entry
+
+
+def _place(request: HttpRequest, name: str) -> UUID | None:
+    try:
+        return UUID(request.GET[name]) if request.GET.get(name) else None
+    except ValueError:
+        raise BadRequest("This is no place in the list.") from None
+
+
+def _pair(pair: Any) -> tuple[str, str]:
+    before, after = pair if isinstance(pair, list) and len(pair) == 2 else (None, pair)
+    return _shown(before), _shown(after)
+
+
+def _shown(value: Any) -> str:
+    if value is None or value == "":
+        return "—"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, dict):
+        return ", ".join(f"{name}: {_shown(inner)}" for name, inner in value.items()) or "—"
+    if isinstance(value, list):
+        return ", ".join(_shown(inner) for inner in value) or "—"
+    return str(value)

@@ -1,0 +1,70 @@
+"""Tokens for the HTTP API, of people and service accounts."""
+
+from __future__ import annotations
+
+from django.contrib.postgres.fields import ArrayField
+from django.db import models
+from django.utils.timezone import now
+
+from accounts.models import User
+from core.ids import uuid7
+from core.names import LineField, NameField, one_line
+from core.reading import Noted
+from tenants.roles import TokenScope
+from tenants.token_querysets import TokenQuerySet
+
+
+class PersonalAccessToken(Noted):
+    """A bearer token for the HTTP API (`qmp_…`) of a person or service account; shown once, stored as a digest.
+
+    With a `tenant` it opens that tenant alone; without, all that its owner may see.
+    """
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    user = models.ForeignKey(User, models.CASCADE, related_name="tokens")
+    tenant = models.ForeignKey("tenants.Tenant", models.PROTECT, null=True, blank=True, related_name="+")
+    name = NameField(max_length=80)
+    scopes = ArrayField(models.CharField(max_length=20, choices=TokenScope), default=list)
+    prefix = models.CharField(max_length=12)
+    digest = models.CharField(max_length=64, unique=True, editable=False)
+    issued_by = models.ForeignKey(  # the person who saw its secret; null: nobody noted it
+        User, models.PROTECT, null=True, related_name="issued_tokens", editable=False
+    )
+    created_at = models.DateTimeField(default=now, editable=False)
+    expires_at = models.DateTimeField()
+    last_used_at = models.DateTimeField(null=True)
+    suspended_at = models.DateTimeField(null=True)  # its owner lost what it depended on; may be lifted
+    suspended_because = LineField(max_length=200, blank=True)
+    revoked_at = models.DateTimeField(null=True)
+
+    person_column = "user_id"
+    objects = TokenQuerySet.as_manager()
+
+    class Meta:
+        constraints = [
+            one_line("name", of="personal_access_token"),
+            one_line("suspended_because", of="personal_access_token"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.name} ({self.prefix}…)"
+
+    @property
+    def state(self) -> str:
+        """One word: "active", "suspended", "expired" or "revoked"."""
+        if self.revoked_at is not None:
+            return "revoked"
+        if self.expires_at <= now():
+            return "expired"
+        return "suspended" if self.suspended_at is not None else "active"
+
+    def speaker(self) -> User:
+        """The token's owner, with no more than the token gives: its tenant alone, and staff only by its scope.
+
+        The narrowing is in memory, for this request; it is not the person's and must not be saved.
+        """
+        user = self.user
+        user.only_tenant_id = self.tenant_id
+        if TokenScope.PLATFORM not in self.scopes or self.tenant_id is not None:
+            user.speak_as_no_staff()
+        return user

@@ -1,0 +1,84 @@
+"""Signing in to the HTTP API with a personal access token, and what its scopes let through (docs/tokens.md)."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+from django.db.models import Q
+from django.utils.timezone import now
+from rest_framework.authentication import BaseAuthentication, get_authorization_header
+from rest_framework.exceptions import AuthenticationFailed
+from rest_framework.permissions import SAFE_METHODS, BasePermission
+from rest_framework.request import Request
+
+from accounts.models import User
+from core.client_address import caller_place
+from core.errors import REALM, InsufficientScope
+from core.rate_limits import limit_rate
+from core.scope import platform_scope
+from core.secrets import PERSONAL_TOKEN, digest, looks_like
+from tenants.models import PersonalAccessToken
+from tenants.roles import TokenScope
+
+SEEN_EVERY = timedelta(minutes=1)  # last use is written at most this often
+
+
+class TokenAuthentication(BaseAuthentication):
+    """`Authorization: Bearer qmp_…` (RFC 6750).
+
+    Unknown, expired, revoked and suspended tokens, and those of people who left, all get the same 401.
+    """
+
+    def authenticate(self, request: Request) -> tuple[User, PersonalAccessToken] | None:
+        scheme, _, secret = get_authorization_header(request).decode("latin-1").partition(" ")
+        if scheme.lower() != "bearer":
+            return None
+        token = _usable_token(secret) if looks_like(PERSONAL_TOKEN, secret) else None
+        if token is None:
+            limit_rate("token_failed", caller_place(request._request))  # holds up no valid token
+            raise AuthenticationFailed("This token is unknown, expired or revoked. Use another one.")
+        limit_rate("token_use", str(token.pk))
+        return token.speaker(), token
+
+    def authenticate_header(self, request: Request) -> str:
+        return REALM
+
+
+def _usable_token(secret: str) -> PersonalAccessToken | None:
+    """The token of this secret, its use noted; None for one that opens nothing (any more)."""
+    with platform_scope("sign-in by token", is_routine=True):
+        token: PersonalAccessToken | None = (
+            PersonalAccessToken.objects.usable()
+            .select_related("user", "tenant")
+            .filter(digest=digest(secret))
+            .first()
+        )
+        if token is not None:
+            PersonalAccessToken.objects.filter(pk=token.pk).filter(
+                Q(last_used_at=None) | Q(last_used_at__lt=now() - SEEN_EVERY)
+            ).update(last_used_at=now())
+    return token
+
+
+class TokenHasScope(BasePermission):
+    """Every route of the API says what a token needs for it; one that does not say is closed to tokens.
+
+    Reading needs `read`, or what the view's `token_scope_to_read` says. Everything else needs the view's
+    `token_scope`; an action may have its own: `@action(…, token_scope=TokenScope.KEYS)`.
+    """
+
+    def has_permission(self, request: Request, view: Any) -> bool:
+        scopes = getattr(request.auth, "scopes", None)  # of a token; a session has none
+        if scopes is not None:
+            needed = needed_scope(view, request.method or "")
+            if needed not in scopes:
+                raise InsufficientScope(needed)
+        return True
+
+
+def needed_scope(view: Any, method: str) -> str | None:
+    """The scope that a token needs to call `view` (a class or an instance) by `method`; None: no token may."""
+    if method.upper() in SAFE_METHODS:
+        return getattr(view, "token_scope_to_read", TokenScope.READ)
+    return getattr(view, "token_scope", None)

@@ -1,0 +1,58 @@
+"""The first page after signing in: one's only tenant, or the choice among several."""
+
+from __future__ import annotations
+
+from django.contrib.auth.decorators import login_required
+from django.db.models import Q
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.utils.http import urlencode
+
+from accounts.permissions import signed_in
+from core.keyset import keyset_page
+from tenants.models import Membership, Tenant
+
+TENANTS_PER_PAGE = 20
+
+
+@login_required
+def home(request: HttpRequest) -> HttpResponse:
+    """Go to the only tenant of the person; let them choose among several; staff without one go to the admin."""
+    mine = Membership.objects.visible_to(request.user).filter(user=request.user).select_related("tenant")
+    memberships = list(mine[:2])
+    if len(memberships) == 1:
+        return redirect("tenant-home", memberships[0].tenant.slug)
+    if not memberships and request.user.is_staff:
+        return redirect("admin:index")
+    return tenant_list(request)
+
+
+@login_required
+def tenant_list(request: HttpRequest) -> HttpResponse:
+    """The tenants that the person may open, by name, with a search; a page at a time."""
+    user = signed_in(request)
+    query = request.GET.get("q", "").strip().replace("\0", "")[:100]
+    tenants = Tenant.objects.visible_to(user)
+    for word in query.split():
+        tenants = tenants.filter(Q(name__icontains=word) | Q(slug__icontains=word))
+    page = keyset_page(
+        tenants,
+        ("name", "pk"),
+        size=TENANTS_PER_PAGE,
+        before=request.GET.get("before", ""),
+        after=request.GET.get("after", ""),
+    )
+    mine = Membership.objects.visible_to(user).filter(user=user, tenant__in=page.rows)
+    roles = {membership.tenant_id: membership.get_role_display() for membership in mine}
+    here = f"?{urlencode({'q': query})}&" if query else "?"
+    context = {
+        "tenants": [
+            {"name": tenant.name, "slug": tenant.slug, "role_label": roles.get(tenant.pk, "")}
+            for tenant in page.rows
+        ],
+        "query": query,
+        "may_search": bool(query or page.before or page.after),
+        "newer_url": f"{here}before={page.before}" if page.before else "",
+        "older_url": f"{here}after={page.after}" if page.after else "",
+    }
+    return render(request, "tenants/tenant_choose.html", context)
