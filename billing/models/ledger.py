@@ -76,7 +76,7 @@ class Price(models.Model):
     """Money per million of a SKU for a range of whole hours. Never edited: closed, and followed by the next.
 
     The database refuses overlapping ranges, edits, deletions, and ranges that begin before usage that is
-    priced already (migration 0002).
+    priced already (migration 0005).
     """
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)

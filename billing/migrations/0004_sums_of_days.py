@@ -1,0 +1,162 @@
+"""Sums of the folded days: by month, so that a year is not added up from its days each time, and by day of a whole
+tenant, for its charts. A trigger of the folded days keeps both, whoever writes those.
+"""
+# ruff: noqa: S608
+
+from django.db import migrations, models
+
+KINDS = ("input", "cache_read", "cache_write", "output", "reasoning", "image", "audio", "request")
+QUANTITIES = ", ".join(f"{kind} bigint NOT NULL" for kind in KINDS)
+SUMS = (*KINDS, "calls", "amount")
+NAMES = ", ".join(SUMS)
+MONTH = "date_trunc('month', day::timestamp)::date"  # of a row with a `day`
+
+# Sums per project, model and month, and per model and day of a tenant. Rows of past days and months no longer change.
+TABLES = f"""
+CREATE TABLE rollup_month_folded (
+    {QUANTITIES},
+    calls bigint NOT NULL,
+    tenant_id uuid NOT NULL,
+    month date NOT NULL,
+    project_id uuid NOT NULL,
+    model_id integer NOT NULL,
+    period date NOT NULL,
+    is_unpriced boolean NOT NULL,
+    amount numeric(38, 14),
+    PRIMARY KEY (tenant_id, month, project_id, model_id, period, is_unpriced),
+    CONSTRAINT rollup_month_unpriced_has_no_amount CHECK ((amount IS NULL) = is_unpriced)
+) WITH (fillfactor = 90);
+
+CREATE TABLE rollup_tenant_day_folded (
+    {QUANTITIES},
+    calls bigint NOT NULL,
+    tenant_id uuid NOT NULL,
+    day date NOT NULL,
+    model_id integer NOT NULL,
+    period date NOT NULL,
+    is_unpriced boolean NOT NULL,
+    amount numeric(38, 14),
+    PRIMARY KEY (tenant_id, day, model_id, period, is_unpriced),
+    CONSTRAINT rollup_tenant_day_unpriced_has_no_amount CHECK ((amount IS NULL) = is_unpriced)
+) WITH (fillfactor = 90);
+"""
+
+# What readers use: the table, and what the folded days do not hold yet.
+VIEWS = f"""
+CREATE VIEW rollup_month WITH (security_invoker = on) AS
+SELECT tenant_id, month, project_id, model_id, period, is_unpriced, {NAMES} FROM rollup_month_folded
+UNION ALL
+SELECT tenant_id, {MONTH}, project_id, model_id, period, is_unpriced, {NAMES} FROM rollup_delta;
+
+CREATE VIEW rollup_tenant_day WITH (security_invoker = on) AS
+SELECT tenant_id, day, model_id, period, is_unpriced, {NAMES} FROM rollup_tenant_day_folded
+UNION ALL
+SELECT tenant_id, day, model_id, period, is_unpriced, {NAMES} FROM rollup_delta;
+"""
+
+
+def added(table):
+    return ", ".join(f"{name} = {table}.{name} + excluded.{name}" for name in SUMS)
+
+
+def add(source, sign=""):
+    """Two statements that add the days of `source` to both tables, or subtract them if `sign` is a minus."""
+    sums = ", ".join(f"{sign}sum({name})" for name in SUMS)
+    return f"""\
+        INSERT INTO rollup_month_folded (tenant_id, month, project_id, model_id, period, is_unpriced, {NAMES})
+        SELECT tenant_id, {MONTH}, project_id, model_id, period, is_unpriced, {sums}
+          FROM {source} GROUP BY 1, 2, 3, 4, 5, 6 ORDER BY 1, 2, 3, 4, 5, 6
+        ON CONFLICT (tenant_id, month, project_id, model_id, period, is_unpriced)
+        DO UPDATE SET {added("rollup_month_folded")};
+        INSERT INTO rollup_tenant_day_folded (tenant_id, day, model_id, period, is_unpriced, {NAMES})
+        SELECT tenant_id, day, model_id, period, is_unpriced, {sums}
+          FROM {source} GROUP BY 1, 2, 3, 4, 5 ORDER BY 1, 2, 3, 4, 5
+        ON CONFLICT (tenant_id, day, model_id, period, is_unpriced)
+        DO UPDATE SET {added("rollup_tenant_day_folded")};"""
+
+
+def days(table, sign=""):
+    sums = ", ".join(f"{sign}{name} AS {name}" for name in SUMS)
+    return f"SELECT tenant_id, day, project_id, model_id, period, is_unpriced, {sums} FROM {table}"
+
+
+# After each statement on the folded days, add the rows that came and subtract those that went. All writers go in the
+# order of the key, so that they wait for each other and never deadlock.
+TRIGGERS = f"""
+CREATE FUNCTION add_to_rollups_of_days() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF TG_OP = 'INSERT' THEN
+{add("come")}
+    ELSIF TG_OP = 'UPDATE' THEN
+{add(f"({days('gone', '-')} UNION ALL {days('come')}) moved")}
+    ELSE
+{add("gone", "-")}
+    END IF;
+    RETURN NULL;
+END $$;
+CREATE TRIGGER rollup_day_came AFTER INSERT ON rollup_day_folded
+    REFERENCING NEW TABLE AS come FOR EACH STATEMENT EXECUTE FUNCTION add_to_rollups_of_days();
+CREATE TRIGGER rollup_day_changed AFTER UPDATE ON rollup_day_folded
+    REFERENCING OLD TABLE AS gone NEW TABLE AS come FOR EACH STATEMENT EXECUTE FUNCTION add_to_rollups_of_days();
+CREATE TRIGGER rollup_day_went AFTER DELETE ON rollup_day_folded
+    REFERENCING OLD TABLE AS gone FOR EACH STATEMENT EXECUTE FUNCTION add_to_rollups_of_days();
+"""
+
+
+def unchecked(to):
+    """A reference without a foreign key: those of `rollup_day_folded` are enough."""
+    return models.ForeignKey(to, models.PROTECT, db_constraint=False, db_index=False, related_name="+")
+
+
+def view(name, table, key, *fields):
+    """A model that reads the view `table`, whose rows are identified by the fields of `key`."""
+    return migrations.CreateModel(
+        name=name,
+        fields=[
+            ("pk", models.CompositePrimaryKey(*key.split(", "), serialize=False)),
+            *fields,
+            ("period", models.DateField()),
+            ("is_unpriced", models.BooleanField()),
+            *((kind, models.BigIntegerField(default=0)) for kind in KINDS),
+            ("calls", models.BigIntegerField()),
+            ("amount", models.DecimalField(decimal_places=14, max_digits=38, null=True)),
+        ],
+        options={"db_table": table, "managed": False},
+        managers=[("unscoped", models.Manager())],
+    )
+
+
+STATE = [
+    view(
+        "RollupMonth",
+        "rollup_month",
+        "tenant, month, project, model, period, is_unpriced",
+        ("tenant", unchecked("tenants.tenant")),
+        ("month", models.DateField()),
+        ("project", unchecked("tenants.project")),
+        ("model", unchecked("billing.billedmodel")),
+    ),
+    view(
+        "RollupTenantDay",
+        "rollup_tenant_day",
+        "tenant, day, model, period, is_unpriced",
+        ("tenant", unchecked("tenants.tenant")),
+        ("day", models.DateField()),
+        ("model", unchecked("billing.billedmodel")),
+    ),
+]
+
+
+class Migration(migrations.Migration):
+    dependencies = [("billing", "0003_rollups")]
+
+    operations = [
+        migrations.SeparateDatabaseAndState(
+            database_operations=[
+                migrations.RunSQL(TABLES),
+                migrations.RunSQL(VIEWS),
+                migrations.RunSQL(TRIGGERS),
+            ],
+            state_operations=STATE,
+        ),
+    ]
