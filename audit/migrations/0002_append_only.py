@@ -1,8 +1,20 @@
-"""Entries of the audit log are appended, proved by a chain of hashes, and leave only as docs/audit.md says."""
+"""Entries of the audit log are appended, proved by a chain of hashes, and leave only as docs/audit.md says.
+
+These rules hold whoever writes, superusers and raw SQL included. The functions run with the rights of the tables'
+owner, so the console needs less than it is given by default. These grants suffice:
+
+    SELECT, INSERT                  audit_auditentry, audit_auditseal
+    SELECT, DELETE                  audit_auditunsealed
+    SELECT                          audit_auditredaction, audit_auditpruning
+    SELECT, INSERT, UPDATE          audit_auditsealexport
+    SELECT, INSERT, UPDATE, DELETE  audit_staffread
+    EXECUTE                         audit_redact, audit_prune
+"""
 
 from django.db import migrations
 
-# The database says when an entry was made, whoever writes it, and none is committed long after it was made.
+# The database sets the time, the id and the salt of an entry, whoever inserts it. A transaction that held an entry back
+# for more than ten minutes is not committed: seals younger than the entry would already stand.
 TIME = """
 CREATE FUNCTION audit_entry_has_its_time() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
@@ -23,23 +35,25 @@ BEGIN
     END IF;
     RETURN NULL;
 END $$;
-CREATE CONSTRAINT TRIGGER audit_entry_is_not_held_back AFTER INSERT ON audit_auditentry DEFERRABLE INITIALLY DEFERRED
-    FOR EACH ROW EXECUTE FUNCTION audit_entry_is_not_held_back();
+CREATE CONSTRAINT TRIGGER audit_entry_is_not_held_back AFTER INSERT ON audit_auditentry
+    DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION audit_entry_is_not_held_back();
 """
 
-# An entry waits until it is in the chain. What is added to the chain continues it, and holds waiting entries alone.
+# An entry waits in a queue until a seal, the next link of the chain, holds it, and leaves the queue together with that
+# seal. A seal continues the chain, takes the time of the database and the times of its entries, and holds only entries
+# that wait for one.
 CHAIN = """
-CREATE FUNCTION audit_wait_for_seal()
-RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
+CREATE FUNCTION audit_wait_for_seal() RETURNS trigger LANGUAGE plpgsql
+    SECURITY DEFINER SET search_path = public, pg_temp AS $$
 BEGIN
     INSERT INTO audit_auditunsealed (entry_id) SELECT id FROM fresh;
     RETURN NULL;
 END $$;
-CREATE TRIGGER audit_entry_waits_for_seal AFTER INSERT ON audit_auditentry REFERENCING NEW TABLE AS fresh
-    FOR EACH STATEMENT EXECUTE FUNCTION audit_wait_for_seal();
+CREATE TRIGGER audit_entry_waits_for_seal AFTER INSERT ON audit_auditentry
+    REFERENCING NEW TABLE AS fresh FOR EACH STATEMENT EXECUTE FUNCTION audit_wait_for_seal();
 
-CREATE FUNCTION audit_waits_until_sealed()
-RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
+CREATE FUNCTION audit_waits_until_sealed() RETURNS trigger LANGUAGE plpgsql
+    SECURITY DEFINER SET search_path = public, pg_temp AS $$
 BEGIN
     IF EXISTS (
         SELECT FROM gone JOIN audit_auditentry e ON e.id = gone.entry_id
@@ -50,11 +64,11 @@ BEGIN
     END IF;
     RETURN NULL;
 END $$;
-CREATE TRIGGER audit_waits_until_sealed AFTER DELETE ON audit_auditunsealed REFERENCING OLD TABLE AS gone
-    FOR EACH STATEMENT EXECUTE FUNCTION audit_waits_until_sealed();
+CREATE TRIGGER audit_waits_until_sealed AFTER DELETE ON audit_auditunsealed
+    REFERENCING OLD TABLE AS gone FOR EACH STATEMENT EXECUTE FUNCTION audit_waits_until_sealed();
 
-CREATE FUNCTION audit_guard_seal()
-RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
+CREATE FUNCTION audit_guard_seal() RETURNS trigger LANGUAGE plpgsql
+    SECURITY DEFINER SET search_path = public, pg_temp AS $$
 DECLARE
     first timestamptz;
     last timestamptz;
@@ -80,14 +94,15 @@ BEGIN
 END $$;
 CREATE TRIGGER audit_seal_continues BEFORE INSERT ON audit_auditseal
     FOR EACH ROW EXECUTE FUNCTION audit_guard_seal();
-CREATE TRIGGER audit_seal_append_only BEFORE DELETE OR UPDATE ON audit_auditseal
+CREATE TRIGGER audit_seal_append_only BEFORE UPDATE OR DELETE ON audit_auditseal
     FOR EACH ROW EXECUTE FUNCTION refuse_change();
 """
 
-# A person's words may be erased from entries, each with a record of it; everything else of an entry stands.
+# The words of a person may be erased from an entry, under a record that says so. Everything else of an entry stands.
 REDACTION = """
-CREATE FUNCTION audit_only_erased(before jsonb, after jsonb, token text)
-RETURNS boolean LANGUAGE plpgsql IMMUTABLE AS $$
+-- Whether two JSON values differ in nothing but words that the token stands for.
+CREATE FUNCTION audit_only_erased(before jsonb, after jsonb, token text) RETURNS boolean
+    LANGUAGE plpgsql IMMUTABLE AS $$
 BEGIN
     IF before = after THEN
         RETURN true;
@@ -107,8 +122,9 @@ BEGIN
     RETURN false;
 END $$;
 
-CREATE FUNCTION audit_guard_update()
-RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
+-- An entry changes only where words give way to the token of a redaction of that entry.
+CREATE FUNCTION audit_guard_update() RETURNS trigger LANGUAGE plpgsql
+    SECURITY DEFINER SET search_path = public, pg_temp AS $$
 BEGIN
     IF (NEW.id, NEW.tenant_id, NEW.at, NEW.actor_id, NEW.acting_as, NEW.on_behalf_of_id, NEW.verb, NEW.subject_type,
         NEW.subject_id, NEW.request_id, NEW.trace_id)
@@ -136,8 +152,11 @@ END $$;
 CREATE TRIGGER audit_entry_append_only BEFORE UPDATE ON audit_auditentry
     FOR EACH ROW EXECUTE FUNCTION audit_guard_update();
 
-CREATE FUNCTION audit_redact(the_entry uuid, the_record uuid, the_token text, the_commitments jsonb, the_words jsonb, the_salts jsonb)
-RETURNS void LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
+-- Erase words of one entry, under a record that the caller has made in the same transaction.
+CREATE FUNCTION audit_redact(
+    the_entry uuid, the_record uuid, the_token text, the_commitments jsonb, the_words jsonb, the_salts jsonb
+) RETURNS void LANGUAGE plpgsql
+    SECURITY DEFINER SET search_path = public, pg_temp AS $$
 BEGIN
     IF NOT EXISTS (SELECT FROM audit_auditentry WHERE id = the_record AND verb = 'audit.redacted'
                       AND at > now() - interval '1 hour') THEN
@@ -153,14 +172,16 @@ BEGIN
            salt = ''::bytea, leaf_salts = the_salts
      WHERE id = the_entry;
 END $$;
-CREATE TRIGGER audit_redaction_append_only BEFORE DELETE OR UPDATE ON audit_auditredaction
+CREATE TRIGGER audit_redaction_append_only BEFORE UPDATE OR DELETE ON audit_auditredaction
     FOR EACH ROW EXECUTE FUNCTION refuse_change();
 """
 
-# Entries go by whole links of the chain, after at least 180 days, each pruning with a record of it.
+# Entries are deleted by whole seals, when all entries of a seal are at least 180 days old, under a record that says so.
+# The seals stay.
 RETENTION = """
-CREATE FUNCTION audit_guard_delete()
-RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
+-- An entry is deleted only if a pruning covers its seal.
+CREATE FUNCTION audit_guard_delete() RETURNS trigger LANGUAGE plpgsql
+    SECURITY DEFINER SET search_path = public, pg_temp AS $$
 BEGIN
     IF EXISTS (
         SELECT FROM gone g
@@ -178,11 +199,12 @@ BEGIN
     END IF;
     RETURN NULL;
 END $$;
-CREATE TRIGGER audit_entry_kept AFTER DELETE ON audit_auditentry REFERENCING OLD TABLE AS gone
-    FOR EACH STATEMENT EXECUTE FUNCTION audit_guard_delete();
+CREATE TRIGGER audit_entry_kept AFTER DELETE ON audit_auditentry
+    REFERENCING OLD TABLE AS gone FOR EACH STATEMENT EXECUTE FUNCTION audit_guard_delete();
 
-CREATE FUNCTION audit_prune(the_seal bigint, the_record uuid)
-RETURNS bigint LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
+-- Delete the entries of every seal up to one.
+CREATE FUNCTION audit_prune(the_seal bigint, the_record uuid) RETURNS bigint LANGUAGE plpgsql
+    SECURITY DEFINER SET search_path = public, pg_temp AS $$
 DECLARE
     earlier bigint := coalesce((SELECT max(up_to_seal) FROM audit_auditpruning), 0);
     deleted bigint;
@@ -202,10 +224,11 @@ BEGIN
     GET DIAGNOSTICS deleted = ROW_COUNT;
     RETURN deleted;
 END $$;
-CREATE TRIGGER audit_pruning_append_only BEFORE DELETE OR UPDATE ON audit_auditpruning
+CREATE TRIGGER audit_pruning_append_only BEFORE UPDATE OR DELETE ON audit_auditpruning
     FOR EACH ROW EXECUTE FUNCTION refuse_change();
 """
 
+# What staff read, by person, tenant and hour: a row only grows, and stays for at least 180 days, like an entry.
 STAFF_READS = """
 CREATE FUNCTION staff_read_only_grows() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
@@ -221,7 +244,7 @@ BEGIN
     END IF;
     RAISE EXCEPTION 'what staff read only grows: % is refused', TG_OP USING ERRCODE = 'restrict_violation';
 END $$;
-CREATE TRIGGER staff_read_only_grows BEFORE DELETE OR UPDATE ON audit_staffread
+CREATE TRIGGER staff_read_only_grows BEFORE UPDATE OR DELETE ON audit_staffread
     FOR EACH ROW EXECUTE FUNCTION staff_read_only_grows();
 """
 
@@ -233,9 +256,9 @@ class Migration(migrations.Migration):
     ]
 
     operations = [
-        migrations.RunSQL(TIME, migrations.RunSQL.noop),
-        migrations.RunSQL(CHAIN, migrations.RunSQL.noop),
-        migrations.RunSQL(REDACTION, migrations.RunSQL.noop),
-        migrations.RunSQL(RETENTION, migrations.RunSQL.noop),
-        migrations.RunSQL(STAFF_READS, migrations.RunSQL.noop),
+        migrations.RunSQL(TIME),
+        migrations.RunSQL(CHAIN),
+        migrations.RunSQL(REDACTION),
+        migrations.RunSQL(RETENTION),
+        migrations.RunSQL(STAFF_READS),
     ]

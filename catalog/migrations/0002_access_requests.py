@@ -1,0 +1,245 @@
+"""Requests for access to a model, their reviews and decisions, and the grants that follow."""
+
+from django.conf import settings
+from django.core.validators import MaxValueValidator, MinValueValidator
+from django.db import migrations, models
+from django.db.models import Q
+from django.utils.timezone import now
+
+from core.ids import uuid7
+
+
+class Migration(migrations.Migration):
+    dependencies = [
+        ("catalog", "0001_initial"),
+        ("tenants", "0002_rules_of_rows"),
+        migrations.swappable_dependency(settings.AUTH_USER_MODEL),
+    ]
+
+    operations = [
+        migrations.CreateModel(
+            "AccessRequest",
+            fields=[
+                ("id", models.UUIDField(primary_key=True, default=uuid7, editable=False, serialize=False)),
+                ("tenant", models.ForeignKey("tenants.tenant", models.PROTECT)),
+                (
+                    "project",
+                    models.ForeignKey("tenants.project", models.PROTECT, related_name="access_requests"),
+                ),
+                (
+                    "model",
+                    models.ForeignKey("catalog.catalogmodel", models.PROTECT, related_name="access_requests"),
+                ),
+                (
+                    "requested_by",
+                    models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, related_name="+"),
+                ),
+                ("purpose", models.TextField(max_length=2000)),
+                (
+                    "data_class",
+                    models.CharField(
+                        max_length=12,
+                        choices=[
+                            ("public", "Public"),
+                            ("internal", "Internal"),
+                            ("confidential", "Confidential"),
+                            ("restricted", "Restricted"),
+                        ],
+                    ),
+                ),
+                ("expected_tokens_per_day", models.BigIntegerField(validators=[MinValueValidator(1)])),
+                ("limits", models.JSONField(default=dict)),
+                (
+                    "duration_days",
+                    models.PositiveIntegerField(
+                        default=365, validators=[MinValueValidator(1), MaxValueValidator(730)]
+                    ),
+                ),
+                ("expected_monthly_cost", models.DecimalField(null=True, max_digits=20, decimal_places=8)),
+                ("currency", models.CharField(max_length=3, default="USD")),
+                ("rule_version", models.CharField(max_length=40)),
+                ("rule_trace", models.JSONField(default=list)),
+                ("facts", models.JSONField(default=dict, db_default=models.Value({}, models.JSONField()))),
+                (
+                    "state",
+                    models.CharField(
+                        max_length=10,
+                        default="pending",
+                        choices=[
+                            ("pending", "In review"),
+                            ("approved", "Approved"),
+                            ("rejected", "Refused"),
+                            ("withdrawn", "Withdrawn"),
+                        ],
+                    ),
+                ),
+                ("created_at", models.DateTimeField(default=now, editable=False)),
+                ("decided_at", models.DateTimeField(null=True)),
+            ],
+            options={
+                "indexes": [
+                    models.Index(name="access_request_newest", fields=["tenant", "-created_at"]),
+                ],
+                "constraints": [
+                    models.CheckConstraint(
+                        name="access_request_decided_unless_open",
+                        condition=Q(state__in=["pending", "withdrawn"]) | Q(decided_at__isnull=False),
+                    ),
+                    models.CheckConstraint(
+                        name="access_request_expects_tokens", condition=Q(expected_tokens_per_day__gt=0)
+                    ),
+                    models.UniqueConstraint(name="access_request_of_tenant", fields=("tenant", "id")),
+                    models.UniqueConstraint(
+                        name="access_request_one_open",
+                        fields=("project", "model"),
+                        condition=Q(state="pending"),
+                    ),
+                ],
+            },
+            managers=[("unscoped", models.Manager())],
+        ),
+        migrations.CreateModel(
+            "RequestDelegate",
+            fields=[
+                ("id", models.UUIDField(primary_key=True, default=uuid7, editable=False, serialize=False)),
+                ("tenant", models.ForeignKey("tenants.tenant", models.PROTECT)),
+                (
+                    "access_request",
+                    models.ForeignKey("catalog.accessrequest", models.PROTECT, related_name="delegates"),
+                ),
+                ("person", models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, related_name="+")),
+                (
+                    "capacity",
+                    models.CharField(
+                        max_length=12,
+                        choices=[
+                            ("responsible", "Answered for the service account"),
+                            ("issuer", "Issued a token of it"),
+                            ("manager", "Could make its tokens, by their role in the tenant"),
+                            ("staff", "Could make its tokens, as staff"),
+                            ("emergency", "Had emergency access to the tenant"),
+                        ],
+                    ),
+                ),
+                ("created_at", models.DateTimeField(default=now, editable=False)),
+            ],
+            options={
+                "verbose_name": "delegate",
+                "constraints": [
+                    models.UniqueConstraint(
+                        name="request_delegate_once", fields=("access_request", "person", "capacity")
+                    ),
+                ],
+            },
+            managers=[("unscoped", models.Manager())],
+        ),
+        migrations.CreateModel(
+            "Review",
+            fields=[
+                ("id", models.UUIDField(primary_key=True, default=uuid7, editable=False, serialize=False)),
+                ("tenant", models.ForeignKey("tenants.tenant", models.PROTECT)),
+                (
+                    "access_request",
+                    models.ForeignKey("catalog.accessrequest", models.CASCADE, related_name="reviews"),
+                ),
+                (
+                    "track",
+                    models.CharField(
+                        max_length=12,
+                        choices=[("security", "Security"), ("compliance", "Compliance"), ("cost", "Cost")],
+                    ),
+                ),
+                ("because", models.CharField(max_length=300)),
+                ("quorum", models.PositiveSmallIntegerField(default=1)),
+                ("round", models.PositiveSmallIntegerField(default=1, db_default=1)),
+                ("opened_by_facts", models.BooleanField(default=False, db_default=False)),
+                (
+                    "state",
+                    models.CharField(
+                        max_length=10,
+                        default="pending",
+                        choices=[
+                            ("pending", "In review"),
+                            ("approved", "Approved"),
+                            ("rejected", "Refused"),
+                            ("cancelled", "Not needed"),
+                        ],
+                    ),
+                ),
+                ("created_at", models.DateTimeField(default=now, editable=False)),
+                ("due_at", models.DateTimeField()),
+                ("decided_at", models.DateTimeField(null=True)),
+            ],
+            options={
+                "indexes": [
+                    models.Index(name="review_queue", fields=["state", "due_at"]),
+                ],
+                "constraints": [
+                    models.UniqueConstraint(name="review_one_per_track", fields=("access_request", "track")),
+                    models.UniqueConstraint(name="review_of_tenant", fields=("tenant", "id")),
+                    models.CheckConstraint(
+                        name="review_decided_unless_open",
+                        condition=Q(state__in=["pending", "cancelled"]) | Q(decided_at__isnull=False),
+                    ),
+                ],
+            },
+            managers=[("unscoped", models.Manager())],
+        ),
+        migrations.CreateModel(
+            "ReviewDecision",
+            fields=[
+                ("id", models.UUIDField(primary_key=True, default=uuid7, editable=False, serialize=False)),
+                ("tenant", models.ForeignKey("tenants.tenant", models.PROTECT)),
+                ("review", models.ForeignKey("catalog.review", models.CASCADE, related_name="decisions")),
+                ("reviewer", models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, related_name="+")),
+                (
+                    "verdict",
+                    models.CharField(max_length=8, choices=[("approve", "Approve"), ("reject", "Refuse")]),
+                ),
+                ("comment", models.TextField(max_length=2000, blank=True)),
+                ("round", models.PositiveSmallIntegerField(default=1, db_default=1)),
+                ("facts", models.JSONField(default=dict, db_default=models.Value({}, models.JSONField()))),
+                ("at", models.DateTimeField(default=now, editable=False)),
+            ],
+            options={
+                "constraints": [
+                    models.UniqueConstraint(
+                        name="review_decision_one_per_person", fields=("review", "reviewer", "round")
+                    ),
+                    models.CheckConstraint(
+                        name="review_refusal_has_reason", condition=Q(verdict="approve") | ~Q(comment="")
+                    ),
+                ],
+            },
+            managers=[("unscoped", models.Manager())],
+        ),
+        migrations.CreateModel(
+            "Grant",
+            fields=[
+                ("id", models.UUIDField(primary_key=True, default=uuid7, editable=False, serialize=False)),
+                ("tenant", models.ForeignKey("tenants.tenant", models.PROTECT)),
+                ("project", models.ForeignKey("tenants.project", models.PROTECT, related_name="grants")),
+                ("model", models.ForeignKey("catalog.catalogmodel", models.PROTECT, related_name="grants")),
+                (
+                    "access_request",
+                    models.OneToOneField("catalog.accessrequest", models.PROTECT, related_name="grant"),
+                ),
+                ("key", models.ForeignKey("tenants.apikey", models.PROTECT, related_name="grants")),
+                ("valid_from", models.DateTimeField(default=now)),
+                ("valid_until", models.DateTimeField()),
+                ("revoked_at", models.DateTimeField(null=True)),
+                ("created_at", models.DateTimeField(default=now, editable=False)),
+            ],
+            options={
+                "indexes": [
+                    models.Index(name="grant_project_model", fields=["project", "model"]),
+                ],
+                "constraints": [
+                    models.CheckConstraint(
+                        name="grant_ends_after_it_begins", condition=Q(valid_until__gt=models.F("valid_from"))
+                    ),
+                ],
+            },
+            managers=[("unscoped", models.Manager())],
+        ),
+    ]
