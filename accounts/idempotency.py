@@ -1,6 +1,6 @@
 """A POST with an `Idempotency-Key` is done once; sent again, it gets the same answer.
 
-The answer is stored per user and key, in the transaction of the deed. The same key with another body is a
+The answer is stored per user and key, in the transaction of the action. The same key with another body is a
 Conflict. Only answers that did something are kept: after an error the same key may be tried again.
 """
 
@@ -27,11 +27,11 @@ LONGEST_KEY = 200
 KEPT_FOR = timedelta(days=2)  # whoever repeats a request does so sooner
 
 
-def once(request: Request, deed: Callable[[], Response]) -> Response:
-    """Do `deed`, or answer as it was answered before. Without the header, just do it."""
+def once(request: Request, action: Callable[[], Response]) -> Response:
+    """Do `action`, or answer as it was answered before. Without the header, just do it."""
     key = request.headers.get("Idempotency-Key", "")
     if not key:
-        return deed()
+        return action()
     if len(key) > LONGEST_KEY:
         raise ValidationError({"Idempotency-Key": [f"Use at most {LONGEST_KEY} characters."]})
     user = signed_in(request)
@@ -50,7 +50,7 @@ def once(request: Request, deed: Callable[[], Response]) -> Response:
             )
         if stored is not None:
             return Response(stored.body, status=stored.status, headers={"Idempotent-Replay": "true"})
-        response = deed()
+        response = action()
         body: Any = json.loads(json.dumps(response.data, default=str))
         StoredAnswer.objects.create(user=user, key=key, digest=digest, status=response.status_code, body=body)
         return response

@@ -66,9 +66,9 @@ def require(user: User, permission: str, subject: models.Model | None = None) ->
     """
     if user.has_perm(permission, subject):
         return
-    deed = WORDS.get(permission, permission)
+    permission = WORDS.get(permission, permission)
     where = f" in {subject}" if subject is not None else ""
-    raise PermissionDenied(f"Your role does not let you {deed}{where}. Ask an owner or admin for it.")
+    raise PermissionDenied(f"Your role does not let you {permission}{where}. Ask an owner or admin for it.")
 
 
 class StaffPermissionBackend(ModelBackend):

@@ -27,8 +27,8 @@ REVIEWERS: Final = frozenset(
     {StaffRole.SECURITY_REVIEWER, StaffRole.COMPLIANCE_REVIEWER, StaffRole.COST_REVIEWER}
 )
 
-# Deeds in a tenant that are the platform's, whatever one's role there.
-STAFF_DEEDS: Final = frozenset(
+# Permissions in a tenant that are the platform's, whatever one's role there.
+PLATFORM_PERMISSIONS: Final = frozenset(
     {
         "create_tenant",
         "suspend_tenant",
@@ -38,7 +38,7 @@ STAFF_DEEDS: Final = frozenset(
     }
 )
 
-# Global permissions by staff role: "app.codename". A "view" lets the admin list the rows; deeds go through actions.
+# Global permissions by staff role: "app.codename". A "view" lets the admin list the rows; changes go through actions.
 _SEE_REQUESTS = {
     "catalog.view_accessrequest",
     "catalog.view_review",
@@ -64,7 +64,7 @@ STAFF_PERMISSIONS: Final[dict[str, frozenset[str]]] = {
             "tenants.view_personalaccesstoken",
             "audit.view_auditentry",
             "tenants.revoke_key",
-            *(f"tenants.{deed}" for deed in STAFF_DEEDS),
+            *(f"tenants.{permission}" for permission in PLATFORM_PERMISSIONS),
             "tenants.manage_tenant",
             "tenants.manage_members",
             "tenants.manage_projects",

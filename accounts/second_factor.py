@@ -52,19 +52,19 @@ def has_authenticator(user: User) -> bool:
     return SecondFactor.objects.filter(user=user).exists()
 
 
-def require_second_factor(user: User, deed: str) -> None:
-    """Raise PermissionDenied unless the deed comes from a sign-in with a second factor.
+def require_second_factor(user: User, action: str) -> None:
+    """Raise PermissionDenied unless the action comes from a sign-in with a second factor.
 
     Args:
-        deed: what it is for, in words that follow "to": "approve requests". Access tokens never have one.
+        action: what it is for, in words that follow "to": "approve requests". Access tokens never have one.
     """
     if not current_origin.get().has_second_factor:
         raise PermissionDenied(
             _(
-                "This installation wants a second factor to %(deed)s. Open “Second factor” in your account menu, "
+                "This installation wants a second factor to %(action)s. Open “Second factor” in your account menu, "
                 "confirm a code, and try again; access tokens cannot do this."
             )
-            % {"deed": deed}
+            % {"action": action}
         )
 
 

@@ -144,7 +144,7 @@ def device_of(user_agent: str) -> str:
 def end_sessions(user: User, *, except_key: str | None = None) -> int:
     """End the sessions of `user`, all or all but one; return how many ended. Safe to repeat.
 
-    The caller's deed writes the audit line: why they end is its to say.
+    The caller's action writes the audit line: why they end is its to say.
     """
     sessions = Session.objects.filter(user=user)
     if except_key is not None:

@@ -1,7 +1,7 @@
 """Reading the trail: a page of entries costs the same whether the trail holds ten thousand or ten million.
 
 No question counts or sorts. A list is one walk along an index (audit/models/entries.py); where it is narrowed by
-deed or person, it is a short walk for each deed there is, of which the newest are merged. Times are compared with
+action or person, it is a short walk for each action there is, of which the newest are merged. Times are compared with
 the ids, which grow with time.
 """
 
@@ -40,7 +40,7 @@ class Question:
     tenants: tuple[UUID, ...] | None = None  # None: of all tenants, and of none
     actor: UUID | None = None
     is_platform: bool = False  # by the platform itself: no actor
-    deed: str = ""  # a verb ("api_key.claimed"), or all of a kind ("api_key.")
+    action: str = ""  # a verb ("api_key.claimed"), or all of a kind ("api_key.")
     subject: str = ""  # an object's id
     since: datetime | None = None
     until: datetime | None = None  # excluded
@@ -51,7 +51,7 @@ class Question:
         return {
             "actor": self.actor and str(self.actor),
             "is_platform": self.is_platform,
-            "deed": self.deed,
+            "action": self.action,
             "subject": self.subject,
         }
 
@@ -65,7 +65,7 @@ class Page:
     has_older: bool
 
 
-def deeds_in_trail(tenants: tuple[UUID, ...] | None) -> list[str]:
+def actions_in_log(tenants: tuple[UUID, ...] | None) -> list[str]:
     """Every verb of the trail, in the order of the alphabet: one hop along an index for each."""
     found: set[str] = set()
     with connection.cursor() as cursor:
@@ -125,7 +125,7 @@ def _find_ids(question: Question, older_than: UUID | None, newer_than: UUID | No
         walks.append("unnest(%(tenants)s::uuid[]) AS house (id)")
         values["tenants"] = list(question.tenants)
         conditions.append("tenant_id = house.id")
-    if question.deed or question.actor or question.is_platform:
+    if question.action or question.actor or question.is_platform:
         walks.append("unnest(%(verbs)s::text[]) AS each (verb)")
         values["verbs"] = _verbs_of(question)
         conditions.append("verb = each.verb")
@@ -144,9 +144,9 @@ def _find_ids(question: Question, older_than: UUID | None, newer_than: UUID | No
 
 
 def _verbs_of(question: Question) -> list[str]:
-    if question.deed and not question.deed.endswith("."):
-        return [question.deed]
-    return [verb for verb in deeds_in_trail(question.tenants) if verb.startswith(question.deed)]
+    if question.action and not question.action.endswith("."):
+        return [question.action]
+    return [verb for verb in actions_in_log(question.tenants) if verb.startswith(question.action)]
 
 
 def hides_origin(entry: AuditEntry, viewer: Principal) -> bool:
@@ -159,7 +159,7 @@ def hides_origin(entry: AuditEntry, viewer: Principal) -> bool:
     return entry.actor is None or entry.acting_as in ("staff", "break_glass") or entry.actor.is_staff
 
 
-def deed_in_words(verb: str) -> str:
+def action_in_words(verb: str) -> str:
     """ "api_key.claimed" as people read it: "API key claimed"."""
     noun, _, past = verb.partition(".")
     words = f"{noun} {past}".replace("_", " ").strip()

@@ -1,4 +1,4 @@
-"""Writing a deed down: who, as whom, what, on what, before and after, from where."""
+"""Writing an action down: who, as whom, what, on what, before and after, from where."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ _THE_DATABASES: Final = {"id", "at", "salt", "leaf_salts"}  # a trigger sets the
 
 @dataclass(frozen=True)
 class Capacity:
-    """As whom deeds are done: set around them by `acting`."""
+    """As whom actions are done: set around them by `acting`."""
 
     acting_as: str = ""
     on_behalf_of: Principal | None = None
@@ -59,10 +59,10 @@ def acting(
     only_in: UUID | None = None,
     **facts: Any,
 ) -> Iterator[None]:
-    """Every deed recorded within is done in this capacity: `delegate`, `break_glass`, `directory`, …
+    """Every action recorded within is done in this capacity: `delegate`, `break_glass`, `directory`, …
 
     Args:
-        only_in: id of the tenant for whose deeds it holds; None: for all.
+        only_in: id of the tenant for whose actions it holds; None: for all.
         facts: what the details of each such line say besides.
 
     Raises ValueError for a delegate of nobody, and for emergency access without a reason.
@@ -91,7 +91,7 @@ def record(
 
     Args:
         actor: None means the platform itself (a task, a sweep).
-        tenant: defaults to the subject's tenant; stays None for platform-wide deeds.
+        tenant: defaults to the subject's tenant; stays None for platform-wide actions.
         changes: {field: (before, after)}; pairs that are equal are left out.
         acting_as: in which capacity; found out when empty: `staff` for somebody of the platform's staff who does
             something in a tenant they are no member of, `service` for service accounts, `platform` for nobody.
@@ -99,7 +99,7 @@ def record(
         reason: why, in the actor's words; emergency access must say.
         details: JSON-safe facts.
 
-    The line is in the transaction of the deed, and stays: the database refuses to change or delete it.
+    The line is in the transaction of the action, and stays: the database refuses to change or delete it.
 
     Raises:
         ValueError: a name that never enters the trail (a password, a digest, a prompt), or a capacity without what
@@ -197,14 +197,14 @@ def _columns(
 
 @contextmanager
 def _room_for(tenant: models.Model | None) -> Iterator[None]:
-    """The scope in which a line is written: a deed of no tenant is outside every person's.
+    """The scope in which a line is written: an action of no tenant is outside every person's.
 
     (It may be written from anywhere, but PostgreSQL hands back what it fills in, and shows only what is in scope.)
     """
     if tenant is not None or current_scope.get().is_platform:
         yield
         return
-    with platform_scope("write down a deed of no tenant", is_routine=True):
+    with platform_scope("write down an action of no tenant", is_routine=True):
         yield
 
 

@@ -2,7 +2,7 @@
 
     python -m benchmarks.audit [--entries 10000000]
 
-Fills a trail of 2,000 tenants with 50 people each (a tenth of all entries are one tenant's; some deeds are one in
+Fills a trail of 2,000 tenants with 50 people each (a tenth of all entries are one tenant's; some actions are one in
 fifty thousand), and asks for its pages as an owner of that tenant and as an auditor, by the test client, first over
 10,000 entries and then over all of them. The ratio of the two travels between machines. Sealing and proving are
 measured over the first 200,000. Wants about 800 bytes of disk for each entry, and frees them at the end.
@@ -221,18 +221,21 @@ def pages() -> dict[str, tuple[str, str]]:
         "tenant: a person, a month": ("owner", f"{own}?person={other}&{march}"),
         "tenant: a person who did nothing there": ("owner", f"{own}?person={person}"),
         "tenant: the platform": ("owner", f"{own}?person=platform"),
-        "tenant: a frequent deed": ("owner", f"{own}?deed=thing_10.done"),
-        "tenant: a rare deed": ("owner", f"{own}?deed=tenant.renamed"),
-        "tenant: a person and a rare deed": ("owner", f"{own}?person={other}&deed=tenant.renamed"),
+        "tenant: a frequent action": ("owner", f"{own}?action=thing_10.done"),
+        "tenant: a rare action": ("owner", f"{own}?action=tenant.renamed"),
+        "tenant: a person and a rare action": ("owner", f"{own}?person={other}&action=tenant.renamed"),
         "tenant: an object": ("owner", f"{own}?object={thing}"),
         "tenant: a month": ("owner", f"{own}?{march}"),
         "all: newest": ("auditor", all_of_it),
         "all: a person": ("auditor", f"{all_of_it}?person={other}"),
-        "all: a rare deed": ("auditor", f"{all_of_it}?deed=tenant.renamed"),
-        "all: the platform and a rare deed": ("auditor", f"{all_of_it}?person=platform&deed=tenant.renamed"),
+        "all: a rare action": ("auditor", f"{all_of_it}?action=tenant.renamed"),
+        "all: the platform and a rare action": (
+            "auditor",
+            f"{all_of_it}?person=platform&action=tenant.renamed",
+        ),
         "all: an object, a month": ("auditor", f"{all_of_it}?object={thing}&{march}"),
         "API: newest": ("owner", api),
-        "API: a person and a deed": ("owner", f"{api}?person={other}&verb=thing_20.done"),
+        "API: a person and an action": ("owner", f"{api}?person={other}&verb=thing_20.done"),
     }
 
 

@@ -1,4 +1,4 @@
-"""Billing for staff: cost reports, prices and quarantined events. Nothing is edited here; deeds are actions."""
+"""Billing for staff: cost reports, prices and quarantined events. Nothing is edited here; actions are actions."""
 
 from __future__ import annotations
 

@@ -136,7 +136,7 @@ def _question_of(asked: dict[str, Any], tenant: Tenant | None) -> Question:
     return Question(
         actor=actor_of(person, (tenant.pk,) if tenant else None),
         is_platform=person == PLATFORM,
-        deed=asked.get("verb", ""),
+        action=asked.get("verb", ""),
         subject=asked.get("subject_id", ""),
     )
 

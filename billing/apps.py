@@ -11,7 +11,7 @@ class BillingConfig(AppConfig):
         from tenants.actions.closing import verify_final_exports_with
 
         signals.tenant_suspended.connect(suspended.stop_exports)
-        signals.stakes_wanted.connect(suspended.count_stakes)
+        signals.impact_wanted.connect(suspended.count_stakes)
         signals.person_erased.connect(exports.expire_files_of_the_trail)
         verify_final_exports_with(closing.verify_final_export)
         conflicts.register(database_conflicts.SENTENCES)

@@ -70,7 +70,9 @@ class AuditExports(TenantPageMixin, FormView):  # type: ignore[type-arg]
     def get_initial(self) -> dict[str, Any]:
         today = today_of(self.tenant)
         asked = {
-            name: self.request.GET[name] for name in ("person", "deed", "object") if name in self.request.GET
+            name: self.request.GET[name]
+            for name in ("person", "action", "object")
+            if name in self.request.GET
         }
         return asked | {"start": today.replace(day=1), "end": today}
 

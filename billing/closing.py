@@ -7,13 +7,13 @@ from datetime import date
 from functools import partial
 from uuid import UUID
 
-from accounts.permissions import require
 from django.db import connection, transaction
 from django.db.models import Max, Min
 from django.utils.translation import gettext as _
 
 import audit
 from accounts.models import User
+from accounts.permissions import require
 from billing import export_csv, tasks
 from billing.costs import today_of
 from billing.models import Export, RollupDay

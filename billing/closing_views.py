@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from accounts.permissions import signed_in
 from django.contrib import messages
 from django.core.exceptions import PermissionDenied, ValidationError
 from django.http import Http404, HttpRequest, HttpResponse
@@ -12,16 +11,17 @@ from django.shortcuts import redirect
 from django.utils.translation import gettext as _
 from django.views.generic import TemplateView
 
+from accounts.permissions import signed_in
 from billing.closing import begin_closing, build_final_export, latest_final_export
 from billing.models import Export
 from billing.views import as_row
 from tenants.actions.closing import confirm_closing, open_closing, propose_closing, withdraw_closing
 from tenants.models import TenantClosing
-from tenants.permissions import deeds_in
-from tenants.signals import stakes_of
+from tenants.permissions import permissions_in
+from tenants.signals import impact_of
 from tenants.views.mixins import TenantPageMixin
 
-DEEDS = frozenset({"propose_closing", "confirm_closing"})
+ACTIONS = frozenset({"propose_closing", "confirm_closing"})
 
 
 class ClosingPage(TenantPageMixin, TemplateView):
@@ -30,24 +30,24 @@ class ClosingPage(TenantPageMixin, TemplateView):
     template_name = "billing/closing.html"
 
     def get(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
-        self._require_some_deed()
+        self._require_some_action()
         return super().get(request, *args, **kwargs)
 
     def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         """One step. What cannot be undone wants the tenant's slug typed; the actions ask everything else."""
-        self._require_some_deed()
+        self._require_some_action()
         step = request.POST.get("step", "")
-        deed = {
+        action = {
             "begin": self._begin,
             "build": self._build,
             "propose": self._propose,
             "withdraw": self._withdraw,
             "confirm": self._confirm,
         }.get(step)
-        if deed is None:
+        if action is None:
             raise ValidationError(_("There is no such step."))
         try:
-            messages.success(request, deed(request))
+            messages.success(request, action(request))
         except ValidationError as error:
             context = self.get_context_data(problem=" ".join(error.messages), said=request.POST)
             return self.render_to_response(context, status=422 if getattr(request, "htmx", False) else 400)
@@ -55,7 +55,7 @@ class ClosingPage(TenantPageMixin, TemplateView):
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
         user = signed_in(self.request)
-        deeds = deeds_in(user, self.tenant)
+        actions = permissions_in(user, self.tenant)
         export = latest_final_export(self.tenant)
         closing = open_closing(self.tenant)
         return super().get_context_data(**kwargs) | {
@@ -64,15 +64,15 @@ class ClosingPage(TenantPageMixin, TemplateView):
             "export_is_done": export is not None and export.state == Export.State.DONE,
             "export_is_under_way": export is not None
             and export.state in (Export.State.QUEUED, Export.State.RUNNING),
-            "stakes": stakes_of(self.tenant),
-            "may_propose": "propose_closing" in deeds,
-            "may_confirm": "confirm_closing" in deeds
+            "impact": impact_of(self.tenant),
+            "may_propose": "propose_closing" in actions,
+            "may_confirm": "confirm_closing" in actions
             and closing is not None
             and closing.proposed_by_id != user.pk,
         }
 
-    def _require_some_deed(self) -> None:
-        if not DEEDS & deeds_in(self.request.user, self.tenant):
+    def _require_some_action(self) -> None:
+        if not ACTIONS & permissions_in(self.request.user, self.tenant):
             raise PermissionDenied(_("Only owners and operators close a tenant."))
 
     def _begin(self, request: HttpRequest) -> str:

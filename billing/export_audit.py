@@ -50,7 +50,7 @@ WHERE e.id >= %(low)s AND e.id < %(high)s AND e.at >= %(since)s AND e.at < %(unt
   AND (%(actor)s::uuid IS NULL OR e.actor_id = %(actor)s)
   AND (NOT %(is_platform)s OR e.actor_id IS NULL)
   AND (%(subject)s = '' OR e.subject_id = %(subject)s)
-  AND (%(deed)s = '' OR e.verb = %(deed)s OR (right(%(deed)s, 1) = '.' AND starts_with(e.verb, %(deed)s)))
+  AND (%(action)s = '' OR e.verb = %(action)s OR (right(%(action)s, 1) = '.' AND starts_with(e.verb, %(action)s)))
 """
 COUNT: Final = f"SELECT e.tenant_id, count(*) {_FROM} GROUP BY e.tenant_id"
 
@@ -91,7 +91,7 @@ def prepare(cursor: psycopg.Cursor[Any], export: Export) -> tuple[int, Decimal |
         "actor": asked.get("actor"),
         "is_platform": bool(asked.get("is_platform")),
         "subject": asked.get("subject", ""),
-        "deed": asked.get("deed", ""),
+        "action": asked.get("action", ""),
         "tells_all": export.tenant_id
         is None,  # a tenant's people find the files of theirs, whoever asked for them
     }

@@ -13,7 +13,7 @@ from billing.costs import today_of
 from billing.exports import UNFINISHED
 from billing.models import Export, RollupHour
 from tenants.models import Tenant
-from tenants.signals import Stake
+from tenants.signals import Impact
 
 
 def stop_exports(sender: Any, *, tenant: Tenant, **kwargs: Any) -> None:
@@ -29,7 +29,7 @@ def stop_exports(sender: Any, *, tenant: Tenant, **kwargs: Any) -> None:
     )
 
 
-def count_stakes(sender: Any, *, tenant: Tenant, **kwargs: Any) -> list[Stake]:
+def count_stakes(sender: Any, *, tenant: Tenant, **kwargs: Any) -> list[Impact]:
     """How busy the tenant is: its calls of the last 24 hours, and its unfinished reports."""
     since = now() - timedelta(days=1)
     months = {today_of(tenant, moment).replace(day=1) for moment in (since, now())}
@@ -38,6 +38,6 @@ def count_stakes(sender: Any, *, tenant: Tenant, **kwargs: Any) -> list[Stake]:
     )
     reports = Export.objects.in_tenant(tenant).of_costs().filter(state__in=UNFINISHED)
     return [
-        Stake(_("Calls in the last 24 hours"), hours.aggregate(calls=Sum("calls"))["calls"] or 0),
-        Stake(_("Reports being built"), reports.count()),
+        Impact(_("Calls in the last 24 hours"), hours.aggregate(calls=Sum("calls"))["calls"] or 0),
+        Impact(_("Reports being built"), reports.count()),
     ]

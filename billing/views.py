@@ -8,7 +8,6 @@ from typing import Any, cast
 from urllib.parse import urlencode
 from uuid import UUID
 
-from accounts.permissions import require
 from django.core.exceptions import BadRequest
 from django.db.models import QuerySet
 from django.http import FileResponse, Http404, HttpRequest, HttpResponse, HttpResponseBase
@@ -20,6 +19,7 @@ from django.utils.translation import ngettext
 from django.views.generic import DetailView, FormView, ListView, TemplateView, View
 
 from accounts.models import User
+from accounts.permissions import require
 from billing import exports
 from billing.charts import cost_figure, year_figure
 from billing.cost_tables import MOST_ROWS, dearest, figures_of, tables_of
@@ -293,7 +293,7 @@ def _same_again(export: Export) -> dict[str, str]:
         "start": export.start_day.isoformat(),
         "end": export.end_day.isoformat(),
         "person": PLATFORM if asked.get("is_platform") else address_of(asked.get("actor")),
-        "deed": asked.get("deed", ""),
+        "action": asked.get("action", ""),
         "object": asked.get("subject", ""),
     }
 

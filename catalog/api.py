@@ -214,7 +214,7 @@ class AccessRequestViewSet(VisibleMixin, viewsets.ReadOnlyModelViewSet[AccessReq
         project, user = _find_project(request, named.validated_data["project"]), signed_in(request)
         require(user, "tenants.request_access", project)
 
-        def deed() -> Response:
+        def action() -> Response:
             check_active(project.tenant)
             wanted = NewAccessRequestSerializer(data=request.data)
             wanted.is_valid(raise_exception=True)
@@ -222,7 +222,7 @@ class AccessRequestViewSet(VisibleMixin, viewsets.ReadOnlyModelViewSet[AccessReq
             raised = raise_access_request(project, said.pop("model"), by=user, **said)
             return Response(self._told(raised.pk), status=status.HTTP_201_CREATED)
 
-        return once(request, deed)
+        return once(request, action)
 
     @extend_schema(request=None, responses=AccessRequestSerializer)
     @action(detail=True, methods=["post"])

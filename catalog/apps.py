@@ -12,6 +12,6 @@ class CatalogConfig(AppConfig):
         from tenants.actions import belongings
 
         signals.tenant_closed.connect(tenant_ends.end_requests_and_grants)
-        signals.stakes_wanted.connect(tenant_ends.count_stakes)
+        signals.impact_wanted.connect(tenant_ends.count_stakes)
         belongings.register(OpenRequests())
         conflicts.register(database_conflicts.SENTENCES)

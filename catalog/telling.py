@@ -122,7 +122,7 @@ def tracks_of(reviews: list[Review]) -> list[Words]:
     return tracks
 
 
-_DEEDS = {
+_ACTIONS = {
     "access_request.raised": gettext_noop("sent the request"),
     "access_request.facts_changed": gettext_noop("found that the facts have changed"),
     "access_request.asked_again": gettext_noop("found that a review has to be done again"),
@@ -152,14 +152,14 @@ def timeline_of(access_request: AccessRequest, reviews: list[Review], grant: Gra
     timeline = []
     for entry in entries:
         if entry.verb in ("review.approved", "review.refused"):
-            deed = (
+            action = (
                 _("approved the %(track)s review")
                 if entry.verb == "review.approved"
                 else _("refused the %(track)s review")
             )
-            text = deed % {"track": tracks.get(entry.subject_id, "")}
+            text = action % {"track": tracks.get(entry.subject_id, "")}
         else:
-            text = _(_DEEDS.get(entry.verb, entry.verb))
+            text = _(_ACTIONS.get(entry.verb, entry.verb))
         actor = str(entry.actor) if entry.actor else _("Quartermaster")
         timeline.append({"actor": actor, "text": text, "at": entry.at})
     return timeline

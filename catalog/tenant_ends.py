@@ -12,7 +12,7 @@ from accounts.models import User
 from catalog.actions.access_requests import cancel_open_reviews
 from catalog.models import AccessRequest, Grant
 from tenants.models import Tenant
-from tenants.signals import Stake
+from tenants.signals import Impact
 
 
 def end_requests_and_grants(sender: Any, *, tenant: Tenant, by: User, **kwargs: Any) -> None:
@@ -32,6 +32,6 @@ def end_requests_and_grants(sender: Any, *, tenant: Tenant, by: User, **kwargs: 
         )
 
 
-def count_stakes(sender: Any, *, tenant: Tenant, **kwargs: Any) -> list[Stake]:
+def count_stakes(sender: Any, *, tenant: Tenant, **kwargs: Any) -> list[Impact]:
     """Requests that wait for a decision."""
-    return [Stake(_("Open requests"), AccessRequest.objects.in_tenant(tenant).pending().count())]
+    return [Impact(_("Open requests"), AccessRequest.objects.in_tenant(tenant).pending().count())]

@@ -8,6 +8,6 @@ class CoreConfig(AppConfig):
     name = "core"
 
     def ready(self) -> None:
-        from core.rls import raise_walls
+        from core.rls import install_policies
 
-        post_migrate.connect(raise_walls, sender=self)
+        post_migrate.connect(install_policies, sender=self)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Origin:
-    """Where a deed came from: the request's and trace's ids, the caller's address, user agent and assurance.
+    """Where an action came from: the request's and trace's ids, the caller's address, user agent and assurance.
 
     `session` is the digest of the browser's session; a request with a token has none.
     """

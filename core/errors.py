@@ -6,7 +6,7 @@ REALM = 'Bearer realm="quartermaster"'
 
 
 class Conflict(Exception):
-    """The deed is allowed but does not fit the present state: somebody was faster, or it is over. HTTP 409."""
+    """The action is allowed but does not fit the present state: somebody was faster, or it is over. HTTP 409."""
 
     def __init__(self, message: str, *, code: str = "conflict") -> None:
         super().__init__(message)

@@ -65,7 +65,7 @@ def policies(table: str) -> dict[str, str]:
         return {WALL: f"USING ({_PASSES.format(f'{_IS_PLATFORM} OR {_MINE}')})"}
     inside = _PASSES.format(_INSIDE.format("tenant_id"))
     found = {WALL: f"USING ({inside})"}
-    if table == "audit_auditentry":  # a deed that is no tenant's is written down from any scope
+    if table == "audit_auditentry":  # an action that is no tenant's is written down from any scope
         found["written_anywhere"] = "FOR INSERT WITH CHECK (tenant_id IS NULL)"
     if table == "tenants_membership":
         found[OWN] = f"FOR SELECT USING ({_MINE})"
@@ -74,7 +74,7 @@ def policies(table: str) -> dict[str, str]:
     return found
 
 
-def raise_walls(sender: AppConfig | None = None, using: str = "default", **kwargs: Any) -> None:
+def install_policies(sender: AppConfig | None = None, using: str = "default", **kwargs: Any) -> None:
     """Give every tenant table its policies and the console's role its rights. After each migrate; safe to repeat.
 
     A policy that stands is not touched, so that a repeated migrate takes no lock. Who migrates must own the tables;
@@ -85,13 +85,13 @@ def raise_walls(sender: AppConfig | None = None, using: str = "default", **kwarg
             return
         _make_role(cursor)
         cursor.execute(FUNCTIONS)
-        for table in [*walled_tables(cursor), *_tables_of_a_person(cursor)]:
+        for table in [*protected_tables(cursor), *_tables_of_a_person(cursor)]:
             _raise_wall(cursor, table)
         cursor.execute(GRANTS)
         grant_functions(cursor, CONSOLE_ROLE)
 
 
-def walled_tables(cursor: Any) -> list[str]:
+def protected_tables(cursor: Any) -> list[str]:
     """Tables that hold rows of tenants, partitions left out: whatever has a `tenant_id`, and the tenants."""
     cursor.execute(
         """

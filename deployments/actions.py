@@ -17,7 +17,7 @@ from catalog.models import ModelVersion
 from core.errors import Conflict
 from core.names import clean_name
 from deployments import connection, observation, tasks
-from deployments.cluster.base import Cluster as ClusterDoor
+from deployments.cluster.base import Cluster as ClusterDriver
 from deployments.cluster.base import (
     ClusterFacts,
     Manifest,
@@ -176,7 +176,7 @@ def delete_deployment(pk: UUID | str, *, by: User | None) -> Deployment:
     return deployment
 
 
-def reconcile(pk: UUID | str, *, cluster: ClusterDoor | None = None) -> None:
+def reconcile(pk: UUID | str, *, cluster: ClusterDriver | None = None) -> None:
     """Make the cluster match one deployment, and write down what it shows; safe to repeat, at any time.
 
     What is wanted is read inside the lock, so that an old run cannot undo a newer one; no transaction is open
@@ -228,7 +228,7 @@ def reconcile_what_is_due() -> int:
     return len(due)
 
 
-def watch_engines(*, cluster: ClusterDoor | None = None) -> int:
+def watch_engines(*, cluster: ClusterDriver | None = None) -> int:
     """Look at every deployment on this machine's engine host; return how many had news.
 
     An engine that died and came back elsewhere is so known to gateways within seconds. Looking reads two
@@ -257,7 +257,7 @@ def watch_engines(*, cluster: ClusterDoor | None = None) -> int:
     return news
 
 
-def _look_closely(wanted: Deployment, door: ClusterDoor) -> int:
+def _look_closely(wanted: Deployment, door: ClusterDriver) -> int:
     """Look once more, alone, so that two watchers cannot write their sights in the wrong order."""
     with if_nobody_else(_turn(wanted.pk)) as is_ours:
         if not is_ours:
@@ -307,7 +307,7 @@ def _refuse(wanted: Deployment, error: Exception) -> None:
     log.warning("deployment.refused", deployment=wanted.name, reason=str(error))
 
 
-def _make_it_so(wanted: Deployment, cluster: ClusterDoor) -> Observed | None:
+def _make_it_so(wanted: Deployment, cluster: ClusterDriver) -> Observed | None:
     if not wanted.is_deleted:
         return cluster.apply(_possible_manifests(wanted))
     try:
@@ -319,7 +319,7 @@ def _make_it_so(wanted: Deployment, cluster: ClusterDoor) -> Observed | None:
         return _remove(wanted, cluster)
 
 
-def _remove(wanted: Deployment, cluster: ClusterDoor) -> Observed | None:
+def _remove(wanted: Deployment, cluster: ClusterDriver) -> Observed | None:
     cluster.delete(wanted.cluster.namespace, wanted.name)
     return cluster.observe(wanted.cluster.namespace, wanted.name)
 
@@ -359,7 +359,7 @@ def _want(deployment: Deployment, *fields: str) -> None:
 
 
 def _reconcile_on_commit(deployment: Deployment) -> None:
-    """The message is a hint: if the broker is away, the deed stands, and the sweep finds it."""
+    """The message is a hint: if the broker is away, the action stands, and the sweep finds it."""
 
     def send() -> None:
         tasks.reconcile_deployment.apply_async((str(deployment.pk),), retry=False)

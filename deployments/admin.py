@@ -20,7 +20,7 @@ from unfold.enums import ActionVariant
 from unfold.forms import BaseDialogForm
 from unfold.widgets import UnfoldAdminIntegerFieldWidget
 
-from accounts.admin import LookAdmin, LookOnly
+from accounts.admin import ReadOnly, ReadOnlyAdmin
 from accounts.admin.filters import FewRelatedFilter
 from accounts.permissions import signed_in
 from audit.models import AuditEntry
@@ -61,7 +61,7 @@ class ClusterForm(forms.ModelForm):  # type: ignore[type-arg]
 
 
 @admin.register(Cluster)
-class ClusterAdmin(LookAdmin):
+class ClusterAdmin(ReadOnlyAdmin):
     form = ClusterForm
     list_display = ["name", "driver", "namespace", "region", "version", "tested_at", "living_deployments"]
     actions_detail = ["test_now"]
@@ -141,7 +141,7 @@ class ScaleForm(BaseDialogForm):  # type: ignore[misc]
 
 
 @admin.register(Deployment)
-class DeploymentAdmin(SharingAdmin, LookAdmin):
+class DeploymentAdmin(SharingAdmin, ReadOnlyAdmin):
     form = DeploymentForm
     list_display = [
         "name",
@@ -295,7 +295,7 @@ class DeploymentAdmin(SharingAdmin, LookAdmin):
         return self.carry_out(request, object_id, actions.delete_deployment, _("%(it)s is being deleted."))
 
 
-class BackendInline(LookOnly, TabularInline):  # type: ignore[misc]
+class BackendInline(ReadOnly, TabularInline):  # type: ignore[misc]
     model = Backend
     fields = readonly_fields = ["deployment", "url", "upstream_model", "weight", "priority"]
     extra = 0
@@ -305,7 +305,7 @@ class BackendInline(LookOnly, TabularInline):  # type: ignore[misc]
 
 
 @admin.register(Route)
-class RouteAdmin(LookAdmin):
+class RouteAdmin(ReadOnlyAdmin):
     list_display = ["model", "addresses"]
     list_select_related = ["model"]
     search_fields = ["model__name"]

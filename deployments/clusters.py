@@ -7,12 +7,12 @@ from pathlib import Path
 
 from django.conf import settings
 
-from deployments.cluster.base import Cluster as ClusterDoor
+from deployments.cluster.base import Cluster as ClusterDriver
 from deployments.cluster.local import LocalCluster
 from deployments.models import Cluster
 
 
-def get_cluster(row: Cluster) -> ClusterDoor:
+def get_cluster(row: Cluster) -> ClusterDriver:
     """The driver of `row`. Raises PermanentClusterError when its credentials cannot be used."""
     if row.driver == Cluster.Driver.LOCAL:
         return LocalCluster(settings.ENGINE_STATE_DIR)
@@ -20,7 +20,7 @@ def get_cluster(row: Cluster) -> ClusterDoor:
 
 
 @lru_cache(maxsize=64)
-def _kubernetes(kubeconfig_path: str, timeout_seconds: float) -> ClusterDoor:
+def _kubernetes(kubeconfig_path: str, timeout_seconds: float) -> ClusterDriver:
     """Kept, because a client holds connections; it may be shared between threads."""
     from deployments.cluster.kubernetes import KubernetesCluster  # slow to import; many never need it
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from accounts.permissions import signed_in
 from django import forms
 from django.core.exceptions import PermissionDenied
 from django.db.models import F, QuerySet, Value
@@ -14,6 +13,7 @@ from django.urls import reverse
 from django.utils.translation import gettext_lazy as _
 
 from accounts.admin.base import style
+from accounts.permissions import signed_in
 from catalog.models import ModelVersion
 from core.choices import MOST, PickField, as_options, offer
 from core.prefix import begins_with

@@ -7,7 +7,6 @@ from collections.abc import Iterable
 from uuid import UUID
 
 import structlog
-from accounts.permissions import require
 from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
 from django.db.models import Q
@@ -16,6 +15,7 @@ from django.utils.translation import gettext as _
 
 import audit
 from accounts.models import User
+from accounts.permissions import require
 from catalog.models import Grant
 from core.errors import Conflict
 from core.secrets import GATEWAY_TOKEN, digest, looks_like, new_secret, visible_prefix
@@ -75,7 +75,7 @@ def renew_gateway_token(pk: UUID | str, *, by: User | None, secret: str | None =
     secret = _checked(secret)
     gateway.prefix, gateway.digest, gateway.revoked_at = visible_prefix(secret), digest(secret), None
     gateway.save(update_fields=["prefix", "digest", "revoked_at"])
-    # The trail keeps the older word: one verb for one deed.
+    # The trail keeps the older word: one verb for one action.
     audit.record("gateway.token_rotated", actor=by, subject=gateway, prefix=gateway.prefix)
     return gateway, secret
 

@@ -20,7 +20,7 @@ from unfold.enums import ActionVariant
 from unfold.forms import BaseDialogForm
 from unfold.widgets import UnfoldAdminTextareaWidget, UnfoldAdminTextInputWidget
 
-from accounts.admin import LookAdmin, go_to
+from accounts.admin import ReadOnlyAdmin, go_to
 from gateway import actions
 from gateway.models import Gateway, GatewayPolicy
 from tenants.revision import current_revision
@@ -67,7 +67,7 @@ class MediaHostsForm(BaseDialogForm):  # type: ignore[misc]
 
 
 @admin.register(Gateway)
-class GatewayAdmin(LookAdmin):
+class GatewayAdmin(ReadOnlyAdmin):
     list_display = ["name", "service", "lag", "seen", "spool_pending", "problem"]
     ordering = ["name"]
     actions_list = ["register", "media_hosts"]

@@ -7,7 +7,6 @@ from functools import cached_property
 from typing import Any, Final
 from urllib.parse import urlencode
 
-from accounts.permissions import signed_in
 from django import forms
 from django.contrib import messages
 from django.db.models import F
@@ -17,6 +16,7 @@ from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.views.generic.detail import SingleObjectMixin
 
+from accounts.permissions import signed_in
 from core.choices import SuggestingInput
 from core.keyset import page_of_parts
 from gateway.contract import NANO

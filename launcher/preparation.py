@@ -4,12 +4,13 @@ import hashlib
 import json
 import sys
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import psycopg
 
+from launcher.errors import LauncherError
 from launcher.local import CHECKOUT, LocalDirectory, write_private
 from launcher.processes import Command
 from launcher.supervisor import Supervisor
@@ -64,6 +65,7 @@ def demo_steps(local: LocalDirectory, environment: Mapping[str, str]) -> tuple[S
     url = environment["DATABASE_URL"]
 
     def schema() -> str:
+        refuse_unknown_migrations(url, local.path, {(path.parts[-3], path.stem) for path in migrations})
         return f"{fingerprint([LOCK_FILE, *migrations])} {applied_migrations(url)}"
 
     def static_files() -> str:
@@ -78,6 +80,23 @@ def demo_steps(local: LocalDirectory, environment: Mapping[str, str]) -> tuple[S
         Step("Collecting static files", ("collectstatic", "--no-input"), static_files),
         Step("Loading the demo data", ("load_demo",), demo_data, shows_progress=True),
     )
+
+
+def refuse_unknown_migrations(url: str, directory: Path, known: Collection[tuple[str, str]]) -> None:
+    """Raise LauncherError if another version made these tables, by migrations of ours that are not `known` here."""
+    with psycopg.connect(url, connect_timeout=5) as connection:
+        row = connection.execute("SELECT to_regclass('django_migrations')").fetchone()
+        if row is None or row[0] is None:
+            return
+        applied = connection.execute(
+            "SELECT app, name FROM django_migrations WHERE app = ANY(%s) ORDER BY id", [list(APPS)]
+        ).fetchall()
+    for app, name in applied:
+        if (app, name) not in known:
+            raise LauncherError(
+                f"The demo data in {directory} is of another version of Quartermaster, whose tables differ "
+                f"({app}.{name}). Remove it with `make clean`, then start again."
+            )
 
 
 def applied_migrations(url: str) -> str:

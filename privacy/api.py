@@ -6,7 +6,6 @@ from base64 import urlsafe_b64decode, urlsafe_b64encode
 from typing import Any
 from uuid import UUID
 
-from accounts.permissions import require, signed_in
 from django.db.models import QuerySet
 from django.shortcuts import get_object_or_404
 from drf_spectacular.utils import extend_schema, extend_schema_view
@@ -16,6 +15,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.utils.urls import replace_query_param
 
+from accounts.permissions import require, signed_in
 from audit.models import AuditEntry
 from audit.questions import PAGE_SIZE, Question, find_entries, hides_origin
 from audit.staff_reads import with_what_was_read
@@ -80,7 +80,7 @@ class AuditEntryViewSet(
         return entry
 
     def list(self, request: Request, *args: Any, **kwargs: Any) -> Response:
-        """Deeds, newest first."""
+        """Actions, newest first."""
         readable = self.readable()
         asked = TrailQuerySerializer(data=request.query_params)
         asked.is_valid(raise_exception=True)
@@ -112,7 +112,7 @@ class AuditEntryViewSet(
             tenants=tenants,
             actor=actor_of(person, tenants),
             is_platform=person == PLATFORM,
-            deed=asked.get("verb", ""),
+            action=asked.get("verb", ""),
             subject=asked.get("subject_id", ""),
             since=asked.get("after"),
             until=asked.get("before"),

@@ -13,7 +13,7 @@ from django.utils.translation import gettext_lazy as _
 
 from accounts.models import User
 from audit.models import AuditEntry
-from audit.questions import NOBODY, Question, deed_in_words, deeds_in_trail
+from audit.questions import NOBODY, Question, action_in_words, actions_in_log
 from core.addresses import address_or_none
 from core.local_days import start_of_day
 from tenants.models import EmergencyAccess, Membership, Tenant
@@ -22,14 +22,14 @@ PLATFORM = "platform"
 
 
 class TrailForm(forms.Form):
-    """Narrows the trail: by person, deed, object and days. Every field may stay empty."""
+    """Narrows the trail: by person, action, object and days. Every field may stay empty."""
 
     person = forms.CharField(
         label=_("Person"), required=False, max_length=254,
         help_text=_("E-mail address, or “platform”."),
         widget=forms.TextInput(attrs={"autocomplete": "off", "placeholder": "name@example.com"}),
     )  # fmt: skip
-    deed = forms.ChoiceField(label=_("Deed"), required=False)
+    action = forms.ChoiceField(label=_("Action"), required=False)
     object = forms.CharField(label=_("Object"), required=False, max_length=64, help_text=_("Its id."))
     start = forms.DateField(
         label=_("From"), required=False, widget=forms.DateInput(attrs={"type": "date"}, format="%Y-%m-%d")
@@ -48,7 +48,7 @@ class TrailForm(forms.Form):
         self.accesses = (
             EmergencyAccess.objects.in_tenant(tenant) if tenant else EmergencyAccess.objects.none()
         )
-        self.fields["deed"].choices = deed_choices(tenant)  # type: ignore[attr-defined]
+        self.fields["action"].choices = action_choices(tenant)  # type: ignore[attr-defined]
 
     def clean(self) -> dict[str, Any]:
         asked = super().clean() or {}
@@ -70,7 +70,7 @@ class TrailForm(forms.Form):
             tenants=tenants,
             actor=actor_of(person, tenants),
             is_platform=person == PLATFORM,
-            deed=asked["deed"],
+            action=asked["action"],
             subject=asked["object"].strip(),
             since=start_of_day(asked["start"], zone) if asked["start"] else None,
             until=start_of_day(asked["end"] + timedelta(days=1), zone) if asked["end"] else None,
@@ -78,7 +78,7 @@ class TrailForm(forms.Form):
         return self._by_emergency_access(question) if asked.get("emergency") else question
 
     def _by_emergency_access(self, question: Question) -> Question:
-        """Narrowed to the deeds of one access: by whom, within its time, and saying so. One unseen has none."""
+        """Narrowed to the actions of one access: by whom, within its time, and saying so. One unseen has none."""
         access = self.accesses.filter(pk=self.cleaned_data["emergency"]).first()
         if access is None:
             return replace(question, actor=NOBODY)
@@ -98,7 +98,7 @@ class StaffTrailForm(TrailForm):
     tenant = forms.CharField(  # thousands of choices would cost more than the page itself
         label=_("Tenant"), required=False, max_length=60, help_text=_("Its short name; empty: all.")
     )
-    field_order = ("tenant", "person", "deed", "object", "start", "end", "emergency")
+    field_order = ("tenant", "person", "action", "object", "start", "end", "emergency")
 
     def __init__(self, *args: Any, user: User, **kwargs: Any) -> None:
         super().__init__(*args, tenant=None, **kwargs)
@@ -115,7 +115,7 @@ class StaffTrailForm(TrailForm):
 
 
 def actor_of(person: str, tenants: tuple[UUID, ...] | None) -> UUID | None:
-    """Whose deeds are meant by an address; None for everybody's and the platform's.
+    """Whose actions are meant by an address; None for everybody's and the platform's.
 
     Who neither belongs to `tenants` (None: all) nor did anything there counts as nobody: a question is kept and told,
     in files and in the trail itself, and must not say which addresses have an account elsewhere.
@@ -125,26 +125,26 @@ def actor_of(person: str, tenants: tuple[UUID, ...] | None) -> UUID | None:
     found = User.objects.filter(email=address_or_none(person))
     if tenants is not None:
         members = Membership.objects.across_tenants().filter(tenant__in=tenants, user=OuterRef("pk"))
-        deeds = AuditEntry.objects.across_tenants().filter(tenant__in=tenants, actor=OuterRef("pk"))
-        found = found.filter(Exists(members) | Exists(deeds))
+        actions = AuditEntry.objects.across_tenants().filter(tenant__in=tenants, actor=OuterRef("pk"))
+        found = found.filter(Exists(members) | Exists(actions))
     return found.values_list("pk", flat=True).first() or NOBODY
 
 
 def address_of(actor: str | None) -> str:
-    """The address of whose deeds were meant, as the form takes it."""
+    """The address of whose actions were meant, as the form takes it."""
     if not actor:
         return ""
     return User.objects.filter(pk=actor).values_list("email", flat=True).first() or "nobody"
 
 
-def deed_choices(tenant: Tenant | None) -> list[tuple[str, Any]]:
-    """Deeds of the trail by kind of object: all of a kind first, then each."""
+def action_choices(tenant: Tenant | None) -> list[tuple[str, Any]]:
+    """Actions of the trail by kind of object: all of a kind first, then each."""
     kinds: dict[str, list[str]] = {}
-    for verb in deeds_in_trail((tenant.pk,) if tenant else None):
+    for verb in actions_in_log((tenant.pk,) if tenant else None):
         kinds.setdefault(verb.partition(".")[0], []).append(verb)
     choices: list[tuple[str, Any]] = [("", _("All"))]
     for kind, verbs in kinds.items():
-        noun = deed_in_words(kind)
+        noun = action_in_words(kind)
         every = (f"{kind}.", _("%(noun)s: everything") % {"noun": noun})
-        choices.append((noun, [every, *((verb, deed_in_words(verb)) for verb in verbs)]))
+        choices.append((noun, [every, *((verb, action_in_words(verb)) for verb in verbs)]))
     return choices

@@ -1,6 +1,6 @@
 """What is held about a person: handing it out, and erasing it (GDPR, articles 15 and 17; docs/audit.md).
 
-A person's row stays, under a pseudonym, because money and deeds refer to it. What belongs to them goes, what names
+A person's row stays, under a pseudonym, because money and actions refer to it. What belongs to them goes, what names
 them in the audit trail is replaced, and what others did with them stays as it was.
 """
 

@@ -14,7 +14,7 @@ from django.views.generic import DetailView, TemplateView
 from accounts.models import User
 from accounts.permissions import signed_in
 from audit.models import AuditEntry
-from audit.questions import Page, deed_in_words, find_entries, hides_origin
+from audit.questions import Page, action_in_words, find_entries, hides_origin
 from audit.staff_reads import with_what_was_read
 from privacy.audit_forms import TrailForm
 from tenants.views.mixins import MayReadTrail, PartialMixin, TenantScopedMixin
@@ -23,7 +23,7 @@ NOTHING = Page([], has_newer=False, has_older=False)
 
 
 class AuditList(PartialMixin, MayReadTrail, TemplateView):
-    """The trail, newest first, narrowed by `?person=&deed=&object=&start=&end=`; keyset pages."""
+    """The trail, newest first, narrowed by `?person=&action=&object=&start=&end=`; keyset pages."""
 
     template_name = "privacy/audit_list.html"
     partial_name = "privacy/_audit_table.html"
@@ -35,7 +35,7 @@ class AuditList(PartialMixin, MayReadTrail, TemplateView):
 
 
 class AuditDetail(MayReadTrail, TenantScopedMixin, DetailView):  # type: ignore[type-arg]
-    """One deed with everything that was written down."""
+    """One action with everything that was written down."""
 
     model = AuditEntry
     template_name = "privacy/audit_detail.html"
@@ -94,7 +94,7 @@ def changes_of(entry: AuditEntry) -> list[tuple[str, str, str]]:
 def as_line(entry: AuditEntry, viewer: User) -> AuditEntry:
     """An entry with what its templates ask besides; from where is left out where the viewer may not know it."""
     extras = {
-        "deed": deed_in_words(entry.verb),
+        "action": action_in_words(entry.verb),
         "capacity": entry.get_acting_as_display() if entry.acting_as not in ("", "self", "platform") else "",
         "object_kind": entry.subject_type.rpartition(".")[2],
         "hides_origin": hides_origin(entry, viewer),

@@ -21,7 +21,7 @@ class TenantsConfig(AppConfig):
         post_migrate.connect(give_tenant_roles_their_permissions, sender=self)
         user_logged_out.connect(emergency.end_at_sign_out, dispatch_uid="tenants.emergency")
         staff_roles_changed.connect(suspension.follow_staff_roles)
-        signals.stakes_wanted.connect(signals.count_keys_and_members)
+        signals.impact_wanted.connect(signals.count_keys_and_members)
 
 
 def give_tenant_roles_their_permissions(sender: AppConfig, using: str, **kwargs: Any) -> None:

@@ -35,7 +35,7 @@ def within_emergency(request: HttpRequest) -> Iterator[None]:
     """Answer `request` by the emergency access that its person has opened here, if there is one.
 
     Here: on pages of that tenant, in the session that opened it, signed in with a second factor. Within, the person
-    has an owner's rights there (`emergency_of`), and each deed is recorded with the reason.
+    has an owner's rights there (`emergency_of`), and each action is recorded with the reason.
     """
     access = _find(request)
     if access is None:

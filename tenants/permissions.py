@@ -16,7 +16,7 @@ from accounts.models import User
 from accounts.permissions import require
 from tenants.emergency import emergency_of
 from tenants.models.tenancy import Membership, Project, ProjectRole, Tenant
-from tenants.roles import NEVER_NARROWED, PEOPLE_DEEDS, PROJECT_PERMISSIONS, ROLE_PERMISSIONS, Role
+from tenants.roles import NEVER_NARROWED, PEOPLE_PERMISSIONS, PROJECT_PERMISSIONS, ROLE_PERMISSIONS, Role
 
 
 def require_somewhere(user: User, permission: str, tenant: Tenant) -> None:
@@ -25,7 +25,7 @@ def require_somewhere(user: User, permission: str, tenant: Tenant) -> None:
         require(user, permission, tenant)
 
 
-def deeds_in(user: Any, subject: models.Model) -> set[str]:
+def permissions_in(user: Any, subject: models.Model) -> set[str]:
     """The codenames of all that `user` may do in a tenant or project, such as "view_cost": one question for all."""
     return set(user.get_all_permissions(subject)) | _as_staff(user)
 
@@ -38,7 +38,7 @@ def tenants_where(user: Any, permission: str) -> QuerySet[Tenant]:
     codename = permission.removeprefix("tenants.")
     if not user.is_active or user.is_superuser or codename in _as_staff(user):
         return tenants
-    if user.is_service_account and codename in PEOPLE_DEEDS:
+    if user.is_service_account and codename in PEOPLE_PERMISSIONS:
         return tenants.none()
     held = GroupObjectPermission.objects.filter(
         group__user=user,
@@ -60,18 +60,18 @@ def projects_where(user: Any, permission: str, tenant: Tenant) -> QuerySet[Proje
     codename = permission.removeprefix("tenants.")
     if user.is_superuser or codename in _as_staff(user):
         return projects
-    deeds = deeds_of(user, tenant.pk)
-    wider = [pk for pk, here in deeds.by_project.items() if codename in here]
-    if codename not in deeds.in_tenant:
+    permissions = permissions_of(user, tenant.pk)
+    wider = [pk for pk, here in permissions.by_project.items() if codename in here]
+    if codename not in permissions.in_tenant:
         return projects.filter(pk__in=wider) if wider else projects.none()
-    narrower = [pk for pk, here in deeds.by_project.items() if codename not in here]
+    narrower = [pk for pk, here in permissions.by_project.items() if codename not in here]
     return projects.exclude(pk__in=narrower) if narrower else projects
 
 
 def service_accounts_where(permission: str, project: Project) -> QuerySet[User]:
     """The active service accounts that hold `permission` on a project, by the tenant's role or the project's own."""
     codename = permission.removeprefix("tenants.")
-    roles = [role for role, deeds in ROLE_PERMISSIONS.items() if codename in deeds]
+    roles = [role for role, permissions in ROLE_PERMISSIONS.items() if codename in permissions]
     here = ProjectRole.objects.in_tenant(project.tenant).filter(project=project)
     here = here.exclude(membership__role__in=NEVER_NARROWED)
     by_role = Q(role__in=roles) & ~Q(pk__in=here.exclude(role__in=roles).values("membership"))
@@ -86,7 +86,7 @@ def may_somewhere(user: Any, permission: str, tenant: Tenant) -> bool:
 
 
 @dataclass(frozen=True)
-class Deeds:
+class Permissions:
     """What a person's roles in one tenant let them do, as codenames."""
 
     in_tenant: frozenset[str] = frozenset()
@@ -100,35 +100,36 @@ class Deeds:
         return (self.in_tenant - PROJECT_PERMISSIONS) | (here & PROJECT_PERMISSIONS)
 
 
-NOTHING = Deeds()
-AS_OWNER = Deeds(ROLE_PERMISSIONS[Role.OWNER])
+NOTHING = Permissions()
+AS_OWNER = Permissions(ROLE_PERMISSIONS[Role.OWNER])
 
 
-def deeds_of(user: Any, tenant_id: UUID) -> Deeds:
+def permissions_of(user: Any, tenant_id: UUID) -> Permissions:
     """What `user` may do in a tenant by their roles there, staff roles apart: one query, then remembered on `user`.
 
     A request loads its person anew, so a role that changes acts on the next request. Nothing for somebody inactive,
-    or for a service account of another tenant; an owner's deeds by emergency access.
+    or for a service account of another tenant; an owner's permissions by emergency access.
     """
     if not user.is_active or user.service_of_id not in (None, tenant_id):
         return NOTHING
     emergency = emergency_of(user)
     if emergency is not None and emergency.tenant_id == tenant_id:
         return AS_OWNER
-    known: dict[UUID, Deeds] | None = getattr(user, "_deeds", None)
+    known: dict[UUID, Permissions] | None = getattr(user, "_permissions_by_tenant", None)
     if known is None:
-        known = user._deeds = {}  # through the attribute: request.user is a lazy wrapper around the person
+        # Through the attribute: request.user is a lazy wrapper around the person.
+        known = user._permissions_by_tenant = {}
     if tenant_id not in known:
-        known[tenant_id] = _ask_for_deeds(user, tenant_id)
+        known[tenant_id] = _ask_for_permissions(user, tenant_id)
     return known[tenant_id]
 
 
-def forget_deeds(user: Any) -> None:
+def forget_permissions(user: Any) -> None:
     """Ask anew: the person's roles have just changed."""
-    user._deeds = {}
+    user._permissions_by_tenant = {}
 
 
-def _ask_for_deeds(user: Any, tenant_id: UUID) -> Deeds:
+def _ask_for_permissions(user: Any, tenant_id: UUID) -> Permissions:
     from guardian.models import GroupObjectPermission
 
     groups = {f"tenant:{tenant_id}:{role}": role for role in Role}
@@ -148,8 +149,8 @@ def _ask_for_deeds(user: Any, tenant_id: UUID) -> Deeds:
     if not roles or roles & NEVER_NARROWED:
         by_project = {}
     if user.is_service_account:
-        in_tenant -= PEOPLE_DEEDS
-    return Deeds(frozenset(in_tenant), {pk: frozenset(here) for pk, here in by_project.items()})
+        in_tenant -= PEOPLE_PERMISSIONS
+    return Permissions(frozenset(in_tenant), {pk: frozenset(here) for pk, here in by_project.items()})
 
 
 def _as_staff(user: Any) -> set[str]:
@@ -161,7 +162,7 @@ def _as_staff(user: Any) -> set[str]:
 
 
 class RolePermissionBackend(ObjectPermissionBackend):
-    """Answers for tenants and their projects from the groups of roles: one query a tenant, remembered (`deeds_of`).
+    """Answers for tenants and their projects from the groups of roles: one query a tenant, remembered.
 
     Nothing is asked of permissions given to a person directly: roles alone carry them. Other objects are left
     to django-guardian.
@@ -182,8 +183,8 @@ class RolePermissionBackend(ObjectPermissionBackend):
             return set().union(*ROLE_PERMISSIONS.values())
         tenant_id = getattr(obj, "tenant_id", None)
         if tenant_id is None:
-            return set(deeds_of(user_obj, obj.pk).in_tenant)
-        return set(deeds_of(user_obj, tenant_id).on_project(obj.pk))
+            return set(permissions_of(user_obj, obj.pk).in_tenant)
+        return set(permissions_of(user_obj, tenant_id).on_project(obj.pk))
 
     def get_group_permissions(self, user_obj: Any, obj: models.Model | None = None) -> set[str]:
         if not _is_ours(obj):

@@ -86,7 +86,7 @@ class InvitationQuerySet(TenantQuerySet):
         visible = self.visible_to(user)
         if user.has_perm("tenants.manage_members"):
             return visible
-        managing = [role for role, deeds in ROLE_PERMISSIONS.items() if "manage_members" in deeds]
+        managing = [role for role, permissions in ROLE_PERMISSIONS.items() if "manage_members" in permissions]
         return visible.filter(tenant__in=user.memberships.filter(role__in=managing).values("tenant"))
 
     def to(self, email: str) -> Self:

@@ -13,10 +13,10 @@ from django.db import connections
 
 from accounts.models import User
 from tenants.models import Project, Tenant
-from tenants.permissions import forget_deeds
+from tenants.permissions import forget_permissions
 from tenants.roles import PROJECT_PERMISSIONS, PROJECT_ROLES, ROLE_PERMISSIONS, Role
 
-# Every project role carries it beside its deeds, so that one without any deed still says that it is there.
+# Every project role carries it beside its permissions, so that one without any permission still says that it is there.
 PROJECT_MARK = "view_project"
 
 _FOLLOW = """
@@ -76,7 +76,7 @@ def give_tenant_role(user: User, tenant: Tenant, role: str) -> None:
     group = role_group(tenant, role)
     user.groups.remove(*user.groups.filter(name__in=_tenant_groups(tenant)).exclude(pk=group.pk))
     user.groups.add(group)
-    forget_deeds(user)
+    forget_permissions(user)
 
 
 def take_tenant_role(user: User, tenant: Tenant) -> None:
@@ -85,7 +85,7 @@ def take_tenant_role(user: User, tenant: Tenant) -> None:
     names = _tenant_groups(tenant)
     names += [project_group_name(project, role) for project in projects for role in PROJECT_ROLES]
     user.groups.remove(*user.groups.filter(name__in=names))
-    forget_deeds(user)
+    forget_permissions(user)
 
 
 def give_project_role(user: User, project: Project, role: str) -> None:
@@ -93,13 +93,13 @@ def give_project_role(user: User, project: Project, role: str) -> None:
     group = project_role_group(project, role)
     user.groups.remove(*user.groups.filter(name__in=_project_groups(project)).exclude(pk=group.pk))
     user.groups.add(group)
-    forget_deeds(user)
+    forget_permissions(user)
 
 
 def take_project_role(user: User, project: Project) -> None:
     """Take `user` out of every group of the project. Safe to repeat."""
     user.groups.remove(*user.groups.filter(name__in=_project_groups(project)))
-    forget_deeds(user)
+    forget_permissions(user)
 
 
 def follow_roles(names: Iterable[str] | None = None, *, using: str = "default") -> int:
@@ -107,10 +107,14 @@ def follow_roles(names: Iterable[str] | None = None, *, using: str = "default") 
 
     One statement however many groups there are. Returns how many permissions were given or taken.
     """
-    wanted = [("tenant", str(role), deed) for role, deeds in ROLE_PERMISSIONS.items() for deed in deeds]
+    wanted = [
+        ("tenant", str(role), permission)
+        for role, permissions in ROLE_PERMISSIONS.items()
+        for permission in permissions
+    ]
     for role in PROJECT_ROLES:
-        deeds = (ROLE_PERMISSIONS[role] & PROJECT_PERMISSIONS) | {PROJECT_MARK}
-        wanted += [("project", str(role), deed) for deed in deeds]
+        permissions = (ROLE_PERMISSIONS[role] & PROJECT_PERMISSIONS) | {PROJECT_MARK}
+        wanted += [("project", str(role), permission) for permission in permissions]
     kinds, roles, codenames = (list(column) for column in zip(*wanted, strict=True))
     with connections[using].cursor() as cursor:
         cursor.execute(

@@ -33,7 +33,7 @@ class TokenScope(models.TextChoices):
     PLATFORM = "platform", _("Act as platform staff")
 
 
-# Deeds on a tenant, declared in Tenant.Meta. Every member sees the tenant; these are what they may do there.
+# Permissions on a tenant, declared in Tenant.Meta. Every member sees the tenant; these are what they may do there.
 _VIEWER = {"view_cost"}
 _FINANCE = {"view_cost", "export_cost"}
 _DEVELOPER = {"request_access", "claim_key", "revoke_key", "view_cost"}
@@ -61,7 +61,7 @@ ROLE_PERMISSIONS: Final[dict[str, frozenset[str]]] = {
     Role.VIEWER: frozenset(_VIEWER),
 }
 
-# Deeds asked on a project (declared in Project.Meta as well): there a project role answers in place of the
+# Permissions asked on a project (declared in Project.Meta as well): there a project role answers in place of the
 # tenant's. All others are the tenant's alone, and so is what one sees.
 PROJECT_PERMISSIONS: Final = frozenset(
     {"request_access", "claim_key", "revoke_key", "manage_limits", "manage_projects"}
@@ -72,7 +72,7 @@ PROJECT_ROLE_CHOICES: Final = [
     (role.value, role.label) for role in PROJECT_ROLES
 ]  # service accounts have these too
 
-# Deeds that decide about people, which no service account does: whoever knows its token would raise themselves.
-PEOPLE_DEEDS: Final = frozenset(
+# Permissions that decide about people, which no service account does: whoever knows its token would raise themselves.
+PEOPLE_PERMISSIONS: Final = frozenset(
     {"manage_members", "manage_owners", "manage_service_accounts", "manage_tokens", "propose_closing"}
 )

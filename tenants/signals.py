@@ -1,6 +1,6 @@
 """What becomes of a tenant, told to the apps above, which WHO does not know by name.
 
-Receivers run inside the transaction of the deed; what they raise undoes it. They connect in their AppConfig.ready.
+Receivers run inside the transaction of the action; what they raise undoes it. They connect in their AppConfig.ready.
 """
 
 from __future__ import annotations
@@ -19,30 +19,30 @@ tenant_suspended = Signal()  # tenant, by: stop what runs for the tenant; the te
 tenant_closed = Signal()  # tenant, by: end what would come back if the tenant did; the tenant's row is locked
 person_erased = Signal()  # let copies of the trail go: any may name the person
 person_access_changed = Signal()  # user, is_active, reason: somebody is let in no more, or again
-stakes_wanted = Signal()  # tenant: return Stakes, what stops for people if the tenant is suspended
+impact_wanted = Signal()  # tenant: return Stakes, what stops for people if the tenant is suspended
 
 
 @dataclass(frozen=True)
-class Stake:
+class Impact:
     """One number that somebody should see before they suspend a tenant or deactivate a person."""
 
     label: str | Promise
     value: int
 
 
-def stakes_of(tenant: Tenant) -> list[Stake]:
+def impact_of(tenant: Tenant) -> list[Impact]:
     """What suspending `tenant` would stop, as every app counts it."""
-    return list(_answers(stakes_wanted.send(Tenant, tenant=tenant)))
+    return list(_answers(impact_wanted.send(Tenant, tenant=tenant)))
 
 
-def _answers(responses: list[tuple[Any, Any]]) -> Iterator[Stake]:
-    for _receiver, stakes in responses:
-        yield from stakes
+def _answers(responses: list[tuple[Any, Any]]) -> Iterator[Impact]:
+    for _receiver, impact in responses:
+        yield from impact
 
 
-def count_keys_and_members(sender: Any, *, tenant: Tenant, **kwargs: Any) -> list[Stake]:
+def count_keys_and_members(sender: Any, *, tenant: Tenant, **kwargs: Any) -> list[Impact]:
     """What every tenant has: keys that gateways let in, and members."""
     return [
-        Stake(_("Active keys"), ApiKey.objects.in_tenant(tenant).usable().count()),
-        Stake(_("Members"), Membership.objects.in_tenant(tenant).count()),
+        Impact(_("Active keys"), ApiKey.objects.in_tenant(tenant).usable().count()),
+        Impact(_("Members"), Membership.objects.in_tenant(tenant).count()),
     ]

@@ -19,10 +19,10 @@ def require_active(tenant: Tenant) -> None:
     """Raise Conflict, with the reason and whom to ask, unless `tenant` is active; active, it stays so until commit.
 
     Every action that creates or decides something for a tenant calls this in its transaction, after it has
-    asked for the permission and before it locks other rows: suspending waits for deeds that are under way, and
+    asked for the permission and before it locks other rows: suspending waits for actions that are under way, and
     whatever comes later finds the tenant suspended.
     """
-    check_active(hold_tenant(tenant))
+    check_active(lock_tenant_shared(tenant))
 
 
 def check_active(tenant: Tenant) -> None:
@@ -37,13 +37,13 @@ def check_not_closed(tenant: Tenant) -> None:
         raise Conflict(why_not_active(tenant), code="tenant_not_active")
 
 
-def hold_tenant(tenant: Tenant) -> Tenant:
+def lock_tenant_shared(tenant: Tenant) -> Tenant:
     """The tenant as it is now and stays until commit: whoever suspends or closes it waits. Others may hold it too."""
     return Tenant.objects.raw("SELECT * FROM tenants_tenant WHERE id = %s FOR SHARE", [tenant.pk])[0]
 
 
 def lock_tenant(pk: UUID | str, *, by: User) -> Tenant:
-    """The tenant, locked until commit against every deed in it, for who changes its own row.
+    """The tenant, locked until commit against every action in it, for who changes its own row.
 
     Raises Tenant.DoesNotExist when `by` cannot see it.
     """

@@ -26,12 +26,12 @@ from accounts.people import lock_person
 from accounts.permissions import require
 from core.scope import platform_scope
 from tenants.models import ApiKey, Membership, PersonalAccessToken, Project, ProjectRole, Tenant
-from tenants.permissions import forget_deeds
+from tenants.permissions import forget_permissions
 from tenants.revision import raise_revision
 from tenants.roles import NEVER_NARROWED, ROLE_PERMISSIONS
 
 LONGEST_REASON = 200
-HOLDERS = frozenset(role for role, deeds in ROLE_PERMISSIONS.items() if "claim_key" in deeds)
+HOLDERS = frozenset(role for role, permissions in ROLE_PERMISSIONS.items() if "claim_key" in permissions)
 
 
 @transaction.atomic
@@ -65,7 +65,7 @@ def restore_access(user: User, *, tenant: Tenant | None, by: User | None) -> int
         tenant: only there; None: everywhere, with the tokens bound to none.
     """
     is_active = lock_person(user)
-    forget_deeds(user)
+    forget_permissions(user)
     keys = ApiKey.objects.across_tenants().filter(owner=user, suspended_at__isnull=False)
     keys = keys.exclude(state="revoked")
     tokens = tokens_known_to(user).filter(suspended_at__isnull=False, revoked_at=None)
@@ -96,7 +96,7 @@ def follow_role(
         because: kept with what is suspended, at most 200 characters; their owners and admins read it.
     """
     is_active = lock_person(user)
-    forget_deeds(user)
+    forget_permissions(user)
     keys = ApiKey.objects.in_tenant(tenant).filter(owner=user).exclude(state="revoked")
     tokens = PersonalAccessToken.objects.filter(user=user, tenant=tenant, revoked_at=None)
     if project is not None:
@@ -182,7 +182,7 @@ def require_held(user: User, permission: str, subject: Tenant | Project) -> None
     """
     if not lock_person(user):
         raise PermissionDenied("Your account is not active any more.")
-    forget_deeds(user)
+    forget_permissions(user)
     require(user, permission, subject)
 
 

@@ -39,7 +39,7 @@ class TokenAuthentication(BaseAuthentication):
             limit_rate("token_failed", caller_place(request._request))  # holds up no valid token
             raise AuthenticationFailed("This token is unknown, expired or revoked. Use another one.")
         limit_rate("token_use", str(token.pk))
-        return token.speaker(), token
+        return token.effective_user(), token
 
     def authenticate_header(self, request: Request) -> str:
         return REALM

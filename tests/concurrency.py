@@ -18,50 +18,50 @@ WAITING = """
 """
 
 
-def at_the_same_time(*deeds):
+def at_the_same_time(*actions):
     """Run every callable at once and return, in their order, what each returned or raised.
 
     Use it in tests marked `django_db(transaction=True)`: threads see only what is committed.
     """
-    starting_line = Barrier(len(deeds))
+    starting_line = Barrier(len(actions))
 
-    def run(deed):
+    def run(action):
         try:
             connection.ensure_connection()
             starting_line.wait(timeout=60)
-            return deed()
+            return action()
         except Exception as error:
             return error
         finally:
             connection.close()
 
-    with ThreadPoolExecutor(len(deeds)) as threads:
-        contexts = [copy_context() for _ in deeds]  # each deed in the test's scope
-        return list(threads.map(lambda context, deed: context.run(run, deed), contexts, deeds))
+    with ThreadPoolExecutor(len(actions)) as threads:
+        contexts = [copy_context() for _ in actions]  # each action in the test's scope
+        return list(threads.map(lambda context, action: context.run(run, action), contexts, actions))
 
 
-def queued_at(rows, *deeds, meanwhile=lambda: None):
+def queued_at(rows, *actions, meanwhile=lambda: None):
     """Lock `rows`, run every callable until all of them wait for a lock, let go, and return as `at_the_same_time`.
 
-    So each deed has read what it decides by before another one changes it: the race, every time. `meanwhile` is done
+    So each action has read what it decides by before another one changes it: the race, every time. `meanwhile` is done
     by whoever holds the rows, before they let go.
     """
     with ThreadPoolExecutor(1) as thread:
         with transaction.atomic():
             assert list(rows.select_for_update()), "no row to wait for"
-            outcomes = thread.submit(copy_context().run, at_the_same_time, *deeds)
-            _wait_until_blocked(len(deeds))
+            outcomes = thread.submit(copy_context().run, at_the_same_time, *actions)
+            _wait_until_blocked(len(actions))
             meanwhile()
         return outcomes.result()
 
 
-def queued_behind(deed, first):
-    """Do `first` in a transaction, run `deed` until it waits for a lock of that transaction, commit, and return what
-    `deed` returned or raised."""
+def queued_behind(action, first):
+    """Do `first` in a transaction, run `action` until it waits for a lock of that transaction, commit, and return what
+    `action` returned or raised."""
     with ThreadPoolExecutor(1) as thread:
         with transaction.atomic():
             first()
-            outcome = thread.submit(copy_context().run, at_the_same_time, deed)
+            outcome = thread.submit(copy_context().run, at_the_same_time, action)
             _wait_until_blocked(1)
         return outcome.result()[0]
 
@@ -90,4 +90,4 @@ def _wait_until_blocked(count, seconds=60):
             if cursor.fetchone()[0] == count:
                 return
             time.sleep(0.01)
-    raise AssertionError(f"{count} deeds do not wait for the locked rows")
+    raise AssertionError(f"{count} actions do not wait for the locked rows")

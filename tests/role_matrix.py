@@ -1,7 +1,7 @@
-"""The machinery behind the role matrix: a world of people, deeds with their doors, and what docs/roles.md says.
+"""The machinery behind the role matrix: a world of people, actions with their doors, and what docs/roles.md says.
 
-A deed that the page does not list, a row that no deed stands behind, an action nobody registered: each fails
-tests/tenants/test_role_matrix.py with a message that says where to add it. Deeds live in tests/deeds/.
+An action that the page does not list, a row that no action stands behind, an action nobody registered: each fails
+tests/tenants/test_role_matrix.py with a message that says where to add it. Actions live in tests/actions/.
 """
 
 from __future__ import annotations
@@ -49,8 +49,8 @@ class World:
 
 
 @dataclass(frozen=True)
-class Door:
-    """A way to a deed: method and address, whose {braces} are filled from `w` (the world) and `it` (the subject)."""
+class EntryPoint:
+    """A way to an action: method and address, whose {braces} are filled from `w` (the world) and `it` (the subject)."""
 
     request: str  # "POST /t/{w.tenant.slug}/keys/{it.pk}/claim/"
     data: Any = None  # what is sent, filled in the same way; or a function of the world and the subject
@@ -82,19 +82,19 @@ def _filled(data: Any, world: World, it: Any) -> Any:
 
 
 def nothing(world: World, actor: Any) -> None:
-    """The subject of a deed that needs none."""
+    """The subject of an action that needs none."""
 
 
 @dataclass(frozen=True)
-class Deed:
+class Action:
     """Something people do: its row in docs/roles.md, what it is done to, the action behind it, and its doors."""
 
     name: str
     action: str = ""  # "tenants.actions.claim_api_key"; empty for what only looks
     subject: Callable[[World, Any], Any] = nothing  # made anew for each try, given who tries
-    page: Door | None = None
-    api: Door | None = None
-    admin: Door | None = None
+    page: EntryPoint | None = None
+    api: EntryPoint | None = None
+    admin: EntryPoint | None = None
     shell: Shell | None = None
     is_later: bool = False  # a task does it; the line in the trail comes with it
     unseen_at: tuple[
@@ -102,7 +102,7 @@ class Deed:
     ] = ()  # doors where who may not do it does not see it either: 404 instead of 403
 
     @property
-    def doors(self) -> dict[str, Door | Shell]:
+    def doors(self) -> dict[str, EntryPoint | Shell]:
         doors = {"page": self.page, "API": self.api, "admin": self.admin, "shell": self.shell}
         return {name: door for name, door in doors.items() if door is not None}
 
@@ -112,21 +112,21 @@ class Deed:
 
 
 def _lines() -> Any:
-    """What the audit log says of deeds. That staff looked at a page of a tenant is an entry of its own."""
+    """What the audit log says of actions. That staff looked at a page of a tenant is an entry of its own."""
     return AuditEntry.objects.across_tenants().exclude(verb=VERB)
 
 
-def answer_of(deed: Deed, door: str, world: World, actor: Any) -> str:
+def answer_of(action: Action, door: str, world: World, actor: Any) -> str:
     """What `actor` gets at this door: "done", "403", "404", "sign in", or whatever else it was.
 
-    A deed is done when it succeeds and leaves a line in the audit trail, and refused when it leaves none.
+    An action is done when it succeeds and leaves a line in the audit trail, and refused when it leaves none.
     """
     try:
-        it = deed.subject(world, actor)
+        it = action.subject(world, actor)
     except ObjectDoesNotExist:
         return "404"  # there is no such thing for them
     lines = _lines().count()
-    way = deed.doors[door]
+    way = action.doors[door]
     if isinstance(way, Shell):
         status, location, said = _call(way, world, actor, it)
     else:
@@ -145,7 +145,7 @@ def answer_of(deed: Deed, door: str, world: World, actor: Any) -> str:
     elif status < 400:
         answer = (
             "done"
-            if wrote or deed.only_looks or deed.is_later
+            if wrote or action.only_looks or action.is_later
             else f"{status} without a line in the audit trail"
         )
     else:
@@ -159,7 +159,7 @@ def _signed_in(person: Any) -> Client:
     browser = Client()
     browser.force_login(person)
     session = browser.session
-    session["qm_has_second_factor"] = True  # some deeds want it of whoever may do them
+    session["qm_has_second_factor"] = True  # some actions want it of whoever may do them
     session.save()
     return browser
 
@@ -187,7 +187,7 @@ class Row:
 
 @dataclass
 class Matrix:
-    """What docs/roles.md says: deeds of members and of staff, and which rows staff see in the admin."""
+    """What docs/roles.md says: actions of members and of staff, and which rows staff see in the admin."""
 
     members: dict[str, Row] = field(default_factory=dict)
     staff: dict[str, Row] = field(default_factory=dict)
@@ -198,7 +198,7 @@ def read_matrix(text: str) -> Matrix:
     """The tables of the page, known by their headers. Raises ValueError for a cell that is neither yes nor empty."""
     matrix = Matrix()
     for header, lines in _tables(text):
-        if header[0] == "deed":
+        if header[0] == "action":
             roles = header[2:-1]
             target = matrix.members if "owner" in roles else matrix.staff
         elif header[0] == "in the admin":

@@ -93,9 +93,9 @@ def test_too_many_replicas_are_an_error_of_the_form(desk):
     assert "Between 0 and 256 replicas" in answer.content.decode()
 
 
-@pytest.mark.parametrize(("model", "deed", "said"), DIALOGS)
-def test_a_deed_on_what_is_not_there_is_not_found(desk, model, deed, said):
-    path = f"/admin/{model.replace('_', '/')}/%s/{deed}/"
+@pytest.mark.parametrize(("model", "action", "said"), DIALOGS)
+def test_a_action_on_what_is_not_there_is_not_found(desk, model, action, said):
+    path = f"/admin/{model.replace('_', '/')}/%s/{action}/"
     said = {"_form_submitted": "on", **said}
     assert desk.post(path % uuid4(), said).status_code == 404
     assert desk.post(path % "no-id", said).status_code == 400

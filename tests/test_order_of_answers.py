@@ -151,11 +151,11 @@ class TestOfMembers:
         return add_member(lab, user, "viewer", by=None, source=Source.RULE)
 
     @pytest.mark.parametrize(
-        ("deed", "body"), [("role", {"role": "emperor"}), ("remove", {"reason": "x" * 501})]
+        ("action", "body"), [("role", {"role": "emperor"}), ("remove", {"reason": "x" * 501})]
     )
-    def test_changing_and_removing(self, client, lab, owner, developer, stranger, by_rule, deed, body):
+    def test_changing_and_removing(self, client, lab, owner, developer, stranger, by_rule, action, body):
         member = Membership.objects.in_tenant(lab).get(user=developer)
-        path = f"members/{member.pk}/{deed}/"
+        path = f"members/{member.pk}/{action}/"
         for somebody, status in (
             (stranger, 404),
             (member_of(lab, "viewer"), 403),
@@ -163,7 +163,7 @@ class TestOfMembers:
         ):
             client.force_login(somebody)
             assert post(client, path, body) == status
-        assert post(client, f"members/{by_rule.pk}/{deed}/", body) == 409
+        assert post(client, f"members/{by_rule.pk}/{action}/", body) == 409
 
     def test_an_owner_who_came_by_a_rule_is_first_of_all_above_an_admin(self, client, lab, owner):
         Membership.objects.in_tenant(lab).filter(user=owner).update(source=Source.RULE)

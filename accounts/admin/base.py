@@ -1,4 +1,4 @@
-"""What all operators' pages share: they look; deeds go through actions."""
+"""What all operators' pages share: they look; actions go through actions."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ SECRET_FIELDS = frozenset({"password", "digest", "session_key", "session_digest"
 WHOLE_KEY = frozenset({"id", "pk", "exact", "in", "isnull"})
 
 
-class LookOnly:
+class ReadOnly:
     """No page adds, edits or deletes rows; state changes through actions only."""
 
     def has_add_permission(self, request: HttpRequest, *args: Any) -> bool:
@@ -35,7 +35,7 @@ class LookOnly:
         return False
 
 
-class LookAdmin(LookOnly, KeysetListMixin, ModelAdmin):  # type: ignore[misc]
+class ReadOnlyAdmin(ReadOnly, KeysetListMixin, ModelAdmin):  # type: ignore[misc]
     """A read-only admin that shows what its reader may see: 25 rows a page, by keyset, in one order.
 
     No list offers tenants to choose from: there are thousands. A search finds what begins with the term: in the row's
@@ -74,14 +74,14 @@ class LookAdmin(LookOnly, KeysetListMixin, ModelAdmin):  # type: ignore[misc]
         return visible
 
     def carry_out(
-        self, request: HttpRequest, object_id: str, deed: Callable[..., Model], done: Any, **said: Any
+        self, request: HttpRequest, object_id: str, action: Callable[..., Model], done: Any, **said: Any
     ) -> HttpResponse:
         """Do what a dialog asks of a row, say that it is done or why not, and go back to the row's page.
 
         `done` tells of the row as %(it)s, and of what was `said` in the dialog.
         """
         try:
-            it = deed(object_id, by=signed_in(request), **said)
+            it = action(object_id, by=signed_in(request), **said)
         except Conflict as conflict:
             messages.error(request, conflict.message)
         else:
@@ -105,5 +105,5 @@ def style(form: BaseForm, *names: str) -> None:
 
 
 def go_to(name: str, *args: object) -> HttpResponse:
-    """The answer of a dialog that has done its deed: htmx goes to another page."""
+    """The answer of a dialog that has done its action: htmx goes to another page."""
     return HttpResponse(headers={"HX-Redirect": reverse(name, args=args)})

@@ -27,8 +27,8 @@ class ReasonForm(BaseDialogForm):  # type: ignore[misc]
     reason = forms.CharField(label=_("Reason"), max_length=500, widget=UnfoldAdminTextInputWidget())
 
 
-class SignInDeeds:
-    """For the admin of people: two columns to look at, two deeds."""
+class SignInActions:
+    """For the admin of people: two columns to look at, two actions."""
 
     @display(description=_("Second factor"), boolean=True)
     def has_second_factor(self, user: User) -> bool:
@@ -78,10 +78,10 @@ class SignInDeeds:
         return _done(request, object_id, reset_second_factor, _("Second factor reset."), because=reason)
 
 
-def _done(request: HttpRequest, object_id: str, deed: Any, words: Any, **details: Any) -> HttpResponse:
+def _done(request: HttpRequest, object_id: str, action: Any, words: Any, **details: Any) -> HttpResponse:
     """Do it, say what came of it, and show the person again."""
     try:
-        deed(object_id, by=signed_in(request), **details)
+        action(object_id, by=signed_in(request), **details)
         messages.success(request, words)
     except Conflict as conflict:
         messages.error(request, conflict.message)

@@ -16,7 +16,7 @@ from unfold.enums import ActionVariant
 from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
 
 from accounts.actions import end_staff_role, make_staff
-from accounts.admin.base import LookAdmin
+from accounts.admin.base import ReadOnlyAdmin
 from accounts.models import StaffAppointment, User
 from accounts.permissions import signed_in
 from accounts.roles import StaffRole
@@ -42,7 +42,7 @@ class AppointForm(forms.Form):
 
 
 @admin.register(StaffAppointment)
-class StaffAppointmentAdmin(LookAdmin):
+class StaffAppointmentAdmin(ReadOnlyAdmin):
     list_display = ["user", "role_label", "source_label", "is_active", "created_at"]
     list_filter = ["role", "source"]
     list_select_related = ["user"]

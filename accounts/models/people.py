@@ -115,7 +115,7 @@ class User(Noted, AbstractUser):
             memberships = memberships.filter(tenant=self.only_tenant_id)
         return memberships.values("tenant")
 
-    def speak_as_no_staff(self) -> None:
+    def act_without_staff_roles(self) -> None:
         """Be nobody's staff for this request, in memory: a token without the scope for it speaks. Not to be saved."""
         self.is_staff = self.is_superuser = False
 

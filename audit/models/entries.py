@@ -1,4 +1,4 @@
-"""The audit trail: deeds, the seals that prove them, and what may ever be taken from them (docs/audit.md)."""
+"""The audit trail: actions, the seals that prove them, and what may ever be taken from them (docs/audit.md)."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class NewEntryId(models.Func):
 
 
 class AuditEntry(TenantOwned):
-    """One deed. Append-only: triggers refuse every change but a recorded redaction and a recorded pruning.
+    """One action. Append-only: triggers refuse every change but a recorded redaction and a recorded pruning.
 
     Its time, its id and its salt are the database's: a trigger sets them, whatever the INSERT says.
     """

@@ -8,7 +8,6 @@ from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
-from accounts.permissions import require
 from django.core.exceptions import PermissionDenied, ValidationError
 from django.db import IntegrityError, transaction
 from django.utils.timezone import now
@@ -16,6 +15,7 @@ from django.utils.translation import gettext as _
 
 import audit
 from accounts.models import User
+from accounts.permissions import require
 from catalog import rules
 from catalog.models import AccessRequest, CatalogModel, Grant, Review
 from catalog.prices import Estimate, monthly_cost

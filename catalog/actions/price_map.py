@@ -10,12 +10,12 @@ from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
 
-from accounts.permissions import require
 from django.db import connection, transaction
 from django.utils.timezone import now
 
 import audit
 from accounts.models import User
+from accounts.permissions import require
 from catalog.models import CatalogImport, CatalogModel, Offer
 from catalog.price_map.entries import ReadOffer, UnreadableFile, read_file
 from catalog.price_map.gather import Gathered, gather

@@ -30,7 +30,7 @@ from tenants import actions as tenants_actions
 from tenants.emergency import was_open
 from tenants.models import ApiKey
 from tenants.revision import raise_revision
-from tenants.standing import hold_tenant, require_active
+from tenants.standing import lock_tenant_shared, require_active
 
 
 class _FactsChanged(Exception):
@@ -123,7 +123,7 @@ def _decide_review(
 def _lock_review(pk: UUID | str, by: User) -> tuple[Review, AccessRequest]:
     """A review that `by` can see, with its request, both locked; the tenant is held."""
     found = Review.objects.visible_to(by).select_related("tenant").get(pk=pk)
-    hold_tenant(found.tenant)
+    lock_tenant_shared(found.tenant)
     access_request: AccessRequest = (  # tenant, request, review: all who lock several take this order
         AccessRequest.objects.across_tenants()
         .select_for_update(of=("self",), no_key=True)

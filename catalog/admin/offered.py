@@ -11,14 +11,14 @@ from unfold.admin import TabularInline
 from unfold.decorators import action, display
 from unfold.enums import ActionVariant
 
-from accounts.admin import LookAdmin, LookOnly, go_to
+from accounts.admin import ReadOnly, ReadOnlyAdmin, go_to
 from accounts.permissions import signed_in
 from catalog.actions import publish_model, retire_model
 from catalog.models import CatalogImport, CatalogModel, ModelVersion, Offer
 from core.errors import Conflict
 
 
-class OfferInline(LookOnly, TabularInline):  # type: ignore[misc]
+class OfferInline(ReadOnly, TabularInline):  # type: ignore[misc]
     model = Offer
     fields = readonly_fields = [
         "provider",
@@ -32,7 +32,7 @@ class OfferInline(LookOnly, TabularInline):  # type: ignore[misc]
     tab = True
 
 
-class VersionInline(LookOnly, TabularInline):  # type: ignore[misc]
+class VersionInline(ReadOnly, TabularInline):  # type: ignore[misc]
     model = ModelVersion
     fields = readonly_fields = ["version", "upstream_name", "digest", "precision", "image", "created_at"]
     extra = 0
@@ -40,7 +40,7 @@ class VersionInline(LookOnly, TabularInline):  # type: ignore[misc]
 
 
 @admin.register(CatalogModel)
-class CatalogModelAdmin(LookAdmin):
+class CatalogModelAdmin(ReadOnlyAdmin):
     list_display = [
         "title",
         "name",
@@ -106,16 +106,16 @@ class CatalogModelAdmin(LookAdmin):
     def retire(self, request: HttpRequest, form: Any, object_id: str) -> HttpResponse:
         return self._do(request, object_id, retire_model, _("%(model)s is retired."))
 
-    def _do(self, request: HttpRequest, object_id: str, deed: Any, said: Any) -> HttpResponse:
+    def _do(self, request: HttpRequest, object_id: str, action: Any, said: Any) -> HttpResponse:
         try:
-            messages.success(request, said % {"model": deed(object_id, by=signed_in(request))})
+            messages.success(request, said % {"model": action(object_id, by=signed_in(request))})
         except Conflict as conflict:
             messages.error(request, conflict.message)
         return go_to("admin:catalog_catalogmodel_change", object_id)
 
 
 @admin.register(CatalogImport)
-class CatalogImportAdmin(LookAdmin):
+class CatalogImportAdmin(ReadOnlyAdmin):
     list_display = ["at", "source", "file_name", "by", "added", "changed", "refused_entries", "jumps"]
     list_select_related = ["by"]
     ordering = ["-at"]

@@ -16,7 +16,7 @@ from django.utils.translation import gettext_lazy as _
 from unfold.admin import TabularInline
 from unfold.decorators import display
 
-from accounts.admin import LookAdmin, LookOnly
+from accounts.admin import ReadOnly, ReadOnlyAdmin
 from accounts.permissions import signed_in
 from catalog import rules
 from catalog.actions import decide_review
@@ -87,7 +87,7 @@ class QueueFilter(admin.SimpleListFilter):
 
 
 @admin.register(Review)
-class ReviewAdmin(LookAdmin):
+class ReviewAdmin(ReadOnlyAdmin):
     """The queue; and per review a page with the evidence beside the decision."""
 
     list_display = ["what", "track", "tenant", "asked_by", "data_class", "risk", "cost", "due", "state_label"]
@@ -228,14 +228,14 @@ class ReviewAdmin(LookAdmin):
         return redirect("admin:catalog_review_changelist"), 302
 
 
-class ReviewInline(LookOnly, TabularInline):  # type: ignore[misc]
+class ReviewInline(ReadOnly, TabularInline):  # type: ignore[misc]
     model = Review
     fields = readonly_fields = ["track", "because", "state", "due_at", "decided_at"]
     extra = 0
     show_change_link = True
 
 
-class DelegateInline(LookOnly, TabularInline):  # type: ignore[misc]
+class DelegateInline(ReadOnly, TabularInline):  # type: ignore[misc]
     """Who does not decide the request, because they could act for the service account that made it."""
 
     model = RequestDelegate
@@ -248,7 +248,7 @@ class DelegateInline(LookOnly, TabularInline):  # type: ignore[misc]
 
 
 @admin.register(AccessRequest)
-class AccessRequestAdmin(LookAdmin):
+class AccessRequestAdmin(ReadOnlyAdmin):
     list_display = [
         "__str__",
         "tenant",
@@ -281,7 +281,7 @@ class AccessRequestAdmin(LookAdmin):
 
 
 @admin.register(Grant)
-class GrantAdmin(LookAdmin):
+class GrantAdmin(ReadOnlyAdmin):
     list_display = ["model", "project", "tenant", "valid_from", "valid_until", "revoked_at"]
     list_select_related = ["tenant", "project", "model"]
     search_fields = ["model__name", "project__name", "tenant__name"]

@@ -5,7 +5,6 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import Any
 
-from accounts.permissions import signed_in
 from django.contrib import messages
 from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
@@ -17,6 +16,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 from django.views.generic import DetailView, TemplateView
 
+from accounts.permissions import signed_in
 from catalog import rules, telling
 from catalog.access import accesses
 from catalog.actions import Preview, preview_access_request, withdraw_access_request

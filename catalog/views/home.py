@@ -5,11 +5,11 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
-from accounts.permissions import signed_in
 from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.views.generic import TemplateView
 
+from accounts.permissions import signed_in
 from billing.costs import today_of, total_spend
 from catalog import telling
 from catalog.models import AccessRequest

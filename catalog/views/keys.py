@@ -8,7 +8,6 @@ from typing import Any
 from urllib.parse import urlencode
 from uuid import UUID
 
-from accounts.permissions import require, signed_in
 from django.contrib import messages
 from django.core.exceptions import ValidationError
 from django.db.models import QuerySet
@@ -21,6 +20,7 @@ from django.views.decorators.cache import never_cache
 from django.views.generic import DetailView, TemplateView
 
 from accounts.models import User
+from accounts.permissions import require, signed_in
 from billing.costs import spend_by_key, today_of
 from catalog.forms import ClaimForm
 from catalog.models import CatalogModel

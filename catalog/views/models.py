@@ -7,12 +7,12 @@ from decimal import Decimal
 from time import monotonic
 from typing import Any
 
-from accounts.permissions import signed_in
 from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils.translation import gettext as _
 from django.views.generic import DetailView, TemplateView
 
+from accounts.permissions import signed_in
 from catalog import capabilities
 from catalog.access import Access, accesses
 from catalog.browse import PAGE_SIZE, Browser, Selection

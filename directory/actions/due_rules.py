@@ -1,4 +1,4 @@
-"""Roles that must follow because somebody's groups changed: noted in the deed's transaction, done right after it.
+"""Roles that must follow because somebody's groups changed: noted in the action's transaction, done right after it.
 
 The note is the truth and the task only a hint: who is noted stays so until their roles are computed, by whoever
 noted them, by the task, or by the clock within a minute. Roles are computed in a transaction of each person's own,
@@ -40,7 +40,7 @@ def note_changed_access(sender: Any, *, user: User, is_active: bool, reason: str
 
 
 def follow(people: Iterable[UUID]) -> None:
-    """After the deed's transaction: compute the roles at once if these are few people, else let a task do it."""
+    """After the action's transaction: compute the roles at once if these are few people, else let a task do it."""
     few = sorted(people)
     if len(few) > MANY:
         transaction.on_commit(tasks.apply_due_group_rules.delay, robust=True)

@@ -26,7 +26,7 @@ LONGEST_NAME = 200
 Member = DirectoryGroup.members.through
 
 
-class Deed(Enum):
+class Action(Enum):
     ADD = "add"
     REMOVE = "remove"
     REPLACE = "replace"
@@ -36,7 +36,7 @@ class Deed(Enum):
 class MemberChange:
     """One change of a group's members: these people, by id, or (to remove) those that `matching` finds."""
 
-    deed: Deed
+    action: Action
     people: frozenset[UUID] = frozenset()
     matching: Q | None = None  # over the rows of memberships
 
@@ -131,7 +131,7 @@ def deprovision_group(pk: UUID | str, *, directory: str, check: Callable[[Direct
     """Remove a group that the directory deleted; who had roles by it loses them.
 
     Args:
-        check: given the group, locked; what it raises refuses the deed.
+        check: given the group, locked; what it raises refuses the action.
 
     Raises:
         DirectoryGroup.DoesNotExist: there is no such group.
@@ -158,9 +158,9 @@ def _change_members(group: DirectoryGroup, changes: Iterable[MemberChange]) -> t
     went: set[UUID] = set()
     rows = Member.objects.filter(directorygroup=group)
     for change in changes:
-        if change.deed is not Deed.ADD:
+        if change.action is not Action.ADD:
             gone = rows
-            if change.deed is Deed.REPLACE:
+            if change.action is Action.REPLACE:
                 gone = rows.exclude(user__in=change.people)
             elif change.matching is not None:
                 gone = rows.filter(change.matching)
@@ -170,7 +170,7 @@ def _change_members(group: DirectoryGroup, changes: Iterable[MemberChange]) -> t
             rows.filter(user__in=leavers).delete()
             went |= leavers - came
             came -= leavers
-        if change.deed is not Deed.REMOVE:
+        if change.action is not Action.REMOVE:
             newcomers = change.people - set(
                 rows.filter(user__in=change.people).values_list("user_id", flat=True)
             )

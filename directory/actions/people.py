@@ -21,7 +21,7 @@ from core.scope import platform_scope
 from directory.actions.due_rules import follow, note_rules_due
 from directory.models import DirectoryGroup, DirectoryPerson
 from directory.scope import PersonFacts, entry_of, facts_of, people
-from tenants.actions.people import deactivate_person, hold_owned_tenants, reactivate_person
+from tenants.actions.people import deactivate_person, lock_owned_tenants, reactivate_person
 
 SCOPE = "a directory's word holds for the whole platform"
 LONGEST = {"external_id": 200, "email": 254, "work_email": 254}
@@ -88,7 +88,7 @@ def deprovision_person(pk: UUID | str, *, directory: str, check: Callable[[User]
     The row stays, because the ledger and the audit trail point to it.
 
     Args:
-        check: given the person, locked; what it raises refuses the deed.
+        check: given the person, locked; what it raises refuses the action.
 
     Raises:
         User.DoesNotExist: the directory knows no such person.
@@ -121,20 +121,20 @@ def locked_person(pk: UUID | str) -> User:
 
     Raises User.DoesNotExist for every other.
     """
-    hold_owned_tenants(pk)
+    lock_owned_tenants(pk)
     rows = people().select_related("directory_entry").prefetch_related("directory_groups")
     return rows.select_for_update(of=("self",), no_key=True).get(pk=pk)
 
 
 @contextmanager
 def speaking_for_a_directory() -> Iterator[None]:
-    """One transaction over the rows of every tenant, whose deeds the audit trail tells as a directory's."""
+    """One transaction over the rows of every tenant, whose actions the audit trail tells as a directory's."""
     with platform_scope(SCOPE), audit.acting("directory"), transaction.atomic():
         yield
 
 
 def because(directory: str) -> str:
-    """The reason that deeds of a directory give."""
+    """The reason that actions of a directory give."""
     return _("The directory (%(name)s) said so.") % {"name": directory}
 
 

@@ -18,7 +18,7 @@ from unfold.enums import ActionVariant
 from unfold.forms import BaseDialogForm
 from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
 
-from accounts.admin.base import LookAdmin, go_to, style
+from accounts.admin.base import ReadOnlyAdmin, go_to, style
 from accounts.models import Source, User
 from accounts.permissions import signed_in
 from accounts.roles import StaffRole
@@ -83,7 +83,7 @@ class GroupRuleForm(forms.Form):
 
 
 @admin.register(GroupRule)
-class GroupRuleAdmin(LookAdmin):
+class GroupRuleAdmin(ReadOnlyAdmin):
     """A rule begins, is replaced and ends on a page that first says what that does, and to whom."""
 
     list_display = ["group", "gives", "state"]
@@ -224,7 +224,7 @@ class UnlinkForm(BaseDialogForm):  # type: ignore[misc]
 
 
 @admin.register(FederatedIdentity)
-class FederatedIdentityAdmin(LookAdmin):
+class FederatedIdentityAdmin(ReadOnlyAdmin):
     """Who signs in through the provider, to which account, and since when it has vouched for them."""
 
     list_display = ["user", "subject", "state", "signed_in_at", "checked_at"]

@@ -17,7 +17,7 @@ from unfold.enums import ActionVariant
 from unfold.forms import BaseDialogForm
 from unfold.widgets import UnfoldAdminIntegerFieldWidget, UnfoldAdminTextInputWidget
 
-from accounts.admin.base import LookAdmin, go_to
+from accounts.admin.base import ReadOnlyAdmin, go_to
 from accounts.permissions import signed_in
 from core.errors import Conflict
 from directory.actions.scim_tokens import (
@@ -50,7 +50,7 @@ class IssueForm(BaseDialogForm):  # type: ignore[misc]
 
 
 @admin.register(ScimToken)
-class ScimTokenAdmin(LookAdmin):
+class ScimTokenAdmin(ReadOnlyAdmin):
     list_display = ["name", "prefix", "state", "made_by", "last_used_at", "expires_at"]
     list_select_related = ["made_by"]
     search_fields = ["name", "prefix"]
@@ -169,7 +169,7 @@ class ScimTokenAdmin(LookAdmin):
 
 
 @admin.register(DirectoryGroup)
-class DirectoryGroupAdmin(LookAdmin):
+class DirectoryGroupAdmin(ReadOnlyAdmin):
     """What the directory says; roles follow by group rules."""
 
     list_display = ["display_name", "size", "changed_at"]

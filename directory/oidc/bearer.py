@@ -83,7 +83,7 @@ class ProviderTokenAuthentication(BaseAuthentication):
         limit_rate("token_use", str(identity.pk))
         given = ProviderToken(claims)
         if TokenScope.PLATFORM not in given.scopes:
-            identity.user.speak_as_no_staff()
+            identity.user.act_without_staff_roles()
         return identity.user, given
 
     def authenticate_header(self, request: Request) -> str:

@@ -8,6 +8,6 @@
     base.py            one endpoint: token, JSON, preconditions, errors
     resources.py  discovery.py  urls.py    the endpoints
 
-The deeds are in directory/actions/people.py and directory_groups.py. docs/scim.md is for whoever
+The actions are in directory/actions/people.py and directory_groups.py. docs/scim.md is for whoever
 connects a directory.
 """

@@ -9,7 +9,7 @@ from uuid import UUID
 from scim2_models import InvalidPathException, InvalidValueException, PatchOp, PatchOperation
 from scim2_models.path import AttrPath, Path, ValuePath
 
-from directory.actions.groups import Deed, MemberChange
+from directory.actions.groups import Action, MemberChange
 from directory.scim import filters, payloads
 
 Operation = PatchOperation[payloads.Group]
@@ -17,7 +17,7 @@ Operation = PatchOperation[payloads.Group]
 
 def replaced_by(members: Iterable[Any] | None) -> MemberChange:
     """All members at once, as POST and PUT give them. Raises InvalidValueException."""
-    return MemberChange(Deed.REPLACE, frozenset(_id(member.value) for member in members or ()))
+    return MemberChange(Action.REPLACE, frozenset(_id(member.value) for member in members or ()))
 
 
 def split(patch: PatchOp[payloads.Group]) -> tuple[list[Operation], tuple[MemberChange, ...]]:
@@ -34,7 +34,7 @@ def split(patch: PatchOp[payloads.Group]) -> tuple[list[Operation], tuple[Member
         value = operation.value
         if operation.path is None and isinstance(value, dict):
             inner = {key: item for key, item in value.items() if key.lower() == "members"}
-            changes.extend(MemberChange(Deed(str(operation.op)), _ids(item)) for item in inner.values())
+            changes.extend(MemberChange(Action(str(operation.op)), _ids(item)) for item in inner.values())
             value = {key: item for key, item in value.items() if key not in inner}
             if inner and not value:
                 continue
@@ -44,16 +44,16 @@ def split(patch: PatchOp[payloads.Group]) -> tuple[list[Operation], tuple[Member
 
 
 def _change(operation: Operation, path: Path[Any]) -> MemberChange:
-    deed, node = Deed(str(operation.op)), path.ast
+    action, node = Action(str(operation.op)), path.ast
     if isinstance(node, AttrPath) and node.sub_attr is None:
         if operation.value is None:
-            return MemberChange(deed)
+            return MemberChange(action)
         people = _ids(operation.value)
-        if deed is Deed.REMOVE and not people:
-            return MemberChange(deed, matching=filters.NOTHING)
-        return MemberChange(deed, people)
-    if isinstance(node, ValuePath) and node.sub_attr is None and deed is Deed.REMOVE:
-        return MemberChange(deed, matching=filters.question_of_members(node.val_filter))
+        if action is Action.REMOVE and not people:
+            return MemberChange(action, matching=filters.NOTHING)
+        return MemberChange(action, people)
+    if isinstance(node, ValuePath) and node.sub_attr is None and action is Action.REMOVE:
+        return MemberChange(action, matching=filters.question_of_members(node.val_filter))
     raise InvalidPathException(
         detail="Members are added and replaced as a whole, and removed by their value: members[value eq …]."
     )

@@ -15,7 +15,7 @@ from django.utils.translation import gettext_lazy as _
 from unfold.decorators import display
 from unfold.widgets import INPUT_CLASSES, SELECT_CLASSES
 
-from accounts.admin.base import LookAdmin
+from accounts.admin.base import ReadOnlyAdmin
 from accounts.permissions import signed_in
 from audit.models import AuditEntry
 from privacy.audit_forms import StaffTrailForm
@@ -23,7 +23,7 @@ from privacy.views import changes_of, trail_context
 
 
 @admin.register(AuditEntry)
-class AuditEntryAdmin(LookAdmin):
+class AuditEntryAdmin(ReadOnlyAdmin):
     """The list is the portal's own, over all tenants: keyset pages, no counting."""
 
     fields = [
@@ -38,7 +38,7 @@ class AuditEntryAdmin(LookAdmin):
         return super().get_queryset(request)
 
     def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
-        """The trail, narrowed by `?tenant=&person=&deed=&object=&start=&end=`."""
+        """The trail, narrowed by `?tenant=&person=&action=&object=&start=&end=`."""
         if not self.has_view_permission(request):
             raise PermissionDenied("Your role does not let you read the audit trail.")
         form = StaffTrailForm(request.GET, user=signed_in(request))

@@ -9,17 +9,17 @@ from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 from unfold.decorators import display
 
-from accounts.admin.base import LookAdmin
-from accounts.admin.sign_in import SignInDeeds
+from accounts.admin.base import ReadOnlyAdmin
+from accounts.admin.sign_in import SignInActions
 from accounts.models import User
 from privacy.admin.personal_data import PersonalDataMixin
-from tenants.admin.people_deeds import PeopleDeeds
+from tenants.admin.people_actions import PeopleActions
 
 admin.site.unregister(Group)  # roles are given by actions, which write them down
 
 
 @admin.register(User)
-class UserAdmin(PeopleDeeds, SignInDeeds, PersonalDataMixin, LookAdmin):
+class UserAdmin(PeopleActions, SignInActions, PersonalDataMixin, ReadOnlyAdmin):
     list_display = ["email", "name", "is_staff", "is_active", "last_login"]
     list_filter = ["is_staff", "is_active"]
     search_fields = ["email", "name"]

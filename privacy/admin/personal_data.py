@@ -68,7 +68,7 @@ class EraseForm(forms.Form):
 
 
 class PersonalDataMixin:
-    """Adds both deeds to the page of a person."""
+    """Adds both actions to the page of a person."""
 
     actions_detail: Sequence[str] = ("hand_out", "erase")
     admin_site: Any

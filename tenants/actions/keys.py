@@ -21,7 +21,7 @@ from core.errors import Conflict
 from core.secrets import digest, new_key_secret, visible_prefix
 from tenants.emergency import emergency_of
 from tenants.models import ApiKey, Project, Tenant
-from tenants.permissions import forget_deeds
+from tenants.permissions import forget_permissions
 from tenants.revision import raise_revision
 from tenants.standing import check_active, require_active
 from tenants.suspension import require_held
@@ -145,7 +145,7 @@ def stop_key(key: ApiKey, *, actor: User | None, reason: str = "") -> None:
 def _require_may_hold(account: User, project: Project) -> None:
     """Raise PermissionDenied unless a service account may hold keys of `project`, and holds them to commit."""
     is_active = lock_person(account)
-    forget_deeds(account)
+    forget_permissions(account)
     if not is_active or not account.has_perm("tenants.claim_key", project):
         words = {"account": account, "project": project}
         raise PermissionDenied(

@@ -6,13 +6,13 @@ from collections.abc import Mapping
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
-from accounts.permissions import require
 from django.core.exceptions import ValidationError
 from django.db import transaction
 from django.utils.translation import gettext as _
 
 import audit
 from accounts.models import User
+from accounts.permissions import require
 from tenants.models import ApiKey, Limit, Project, Tenant
 from tenants.revision import raise_revision
 from tenants.standing import require_active

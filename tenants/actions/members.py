@@ -23,7 +23,7 @@ from core.errors import Conflict
 from tenants.actions import belongings
 from tenants.actions.tokens import revoke_tokens_issued_by
 from tenants.models import Invitation, Membership, Tenant
-from tenants.permissions import deeds_in
+from tenants.permissions import permissions_in
 from tenants.role_groups import give_tenant_role, take_tenant_role
 from tenants.roles import ROLE_PERMISSIONS, Role
 from tenants.standing import check_active, check_not_closed
@@ -211,12 +211,12 @@ def lock_members_of(pk: UUID) -> Tenant:
 
 
 def require_manager(
-    actor: User, tenant: Tenant, *, over: User | None = None, deed: str = "tenants.manage_members"
+    actor: User, tenant: Tenant, *, over: User | None = None, action: str = "tenants.manage_members"
 ) -> None:
     """Raise PermissionDenied unless `actor` is a person who may do this in `tenant`, and not `over`."""
     if actor.is_service_account:
         raise PermissionDenied(_("A service account cannot change who belongs to a tenant; a person must."))
-    require(actor, deed, tenant)
+    require(actor, action, tenant)
     if over is not None and actor.pk == over.pk:
         raise PermissionDenied(_("You cannot change your own role; another owner or admin can."))
 
@@ -225,7 +225,7 @@ def may_give(actor: User, tenant: Tenant, role: str) -> bool:
     """Whether `role` is none above that of `actor`: who decides about owners may give all, others what they have."""
     if actor.has_perm("tenants.manage_owners", tenant):
         return True
-    return role != Role.OWNER and ROLE_PERMISSIONS[role] <= deeds_in(actor, tenant)
+    return role != Role.OWNER and ROLE_PERMISSIONS[role] <= permissions_in(actor, tenant)
 
 
 def require_may_give(actor: User, tenant: Tenant, role: str) -> None:

@@ -19,7 +19,7 @@ from core.scope import platform_scope
 from tenants import suspension
 from tenants.models import ApiKey, Membership, Tenant
 from tenants.roles import Role
-from tenants.signals import Stake, person_access_changed
+from tenants.signals import Impact, person_access_changed
 
 log = structlog.get_logger(__name__)
 
@@ -44,7 +44,7 @@ def deactivate_person(user: User, *, by: User | None, because: str) -> bool:
         Conflict: `user` is a service account.
     """
     with platform_scope("deactivating a person reaches their keys in every tenant"):
-        hold_owned_tenants(user.pk)
+        lock_owned_tenants(user.pk)
         row = _find(user, by)
         if row.is_service_account:
             raise Conflict(f"{row} is a service account. Remove it in its tenant, or revoke its keys there.")
@@ -101,7 +101,7 @@ def reactivate_person(user: User, *, by: User | None, because: str) -> bool:
     return was_inactive
 
 
-def hold_owned_tenants(pk: UUID | str) -> None:
+def lock_owned_tenants(pk: UUID | str) -> None:
     """Lock the tenants that a person owns, before the person (the order of locks), until commit.
 
     Else another owner could leave while this one is deactivated, each counting on the other.
@@ -111,14 +111,14 @@ def hold_owned_tenants(pk: UUID | str) -> None:
     list(tenants.select_for_update(of=("self",), no_key=True))
 
 
-def what_ends_for(user: User) -> list[Stake]:
+def what_ends_for(user: User) -> list[Impact]:
     """What deactivating `user` ends or suspends, in numbers, for whoever is about to do it."""
     keys = ApiKey.objects.across_tenants().filter(owner=user, suspended_at=None).exclude(state="revoked")
     tokens = suspension.tokens_known_to(user).filter(suspended_at=None, revoked_at=None)
     return [
-        Stake(_("Sessions"), sessions.live_sessions(user).count()),
-        Stake(_("Keys"), keys.count()),
-        Stake(_("Tokens"), tokens.filter(expires_at__gt=now()).count()),
+        Impact(_("Sessions"), sessions.live_sessions(user).count()),
+        Impact(_("Keys"), keys.count()),
+        Impact(_("Tokens"), tokens.filter(expires_at__gt=now()).count()),
     ]
 
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import Any, Final
 from uuid import UUID
 
-from accounts.permissions import require
 from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
 from django.utils.translation import gettext as _
 
 import audit
 from accounts.models import User
+from accounts.permissions import require
 from core.errors import Conflict
 from tenants.models import Membership, Project, Tenant
 from tenants.standing import require_active

@@ -45,7 +45,7 @@ def create_service_account(tenant: Tenant, *, name: str, role: str, by: User) ->
         Conflict: the tenant is not active.
     """
     tenant = Tenant.objects.visible_to(by).get(pk=tenant.pk)
-    require_manager(by, tenant, deed="tenants.manage_service_accounts")
+    require_manager(by, tenant, action="tenants.manage_service_accounts")
     if role == Role.OWNER:
         raise PermissionDenied(_("A service account cannot be an owner: an owner is a person who answers."))
     require_may_give(by, tenant, role)
@@ -158,7 +158,7 @@ def _locked_account(pk: UUID | str, by: User) -> tuple[User, Tenant]:
     accounts = Membership.objects.visible_to(by).filter(user__service_of__isnull=False)
     tenant = lock_members_of(accounts.values_list("tenant", flat=True).get(pk=pk))
     membership: Membership = accounts.get(pk=pk)
-    require_manager(by, tenant, deed="tenants.manage_service_accounts")
+    require_manager(by, tenant, action="tenants.manage_service_accounts")
     require_may_give(by, tenant, membership.role)
     check_not_closed(tenant)
     return User.objects.select_for_update(of=("self",), no_key=True).get(pk=membership.user_id), tenant

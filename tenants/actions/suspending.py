@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from uuid import UUID
 
-from accounts.permissions import require
 from django.db import transaction
 from django.utils.timezone import now
 from django.utils.translation import gettext as _
 
 import audit
 from accounts.models import User
+from accounts.permissions import require
 from core.errors import Conflict
 from core.names import read_field
 from tenants.models import Tenant, TenantClosing

@@ -6,13 +6,13 @@ import re
 from typing import Any, Final
 from uuid import UUID
 
-from accounts.permissions import require
 from django.core.exceptions import PermissionDenied, ValidationError
 from django.db import IntegrityError, transaction
 from django.utils.translation import gettext as _
 
 import audit
 from accounts.models import User
+from accounts.permissions import require
 from core.errors import Conflict
 from core.letters import foreign_to_names
 from core.local_days import zones_to_choose

@@ -19,7 +19,7 @@ from core.errors import Conflict
 from core.names import read_field
 from core.secrets import PERSONAL_TOKEN, digest, new_secret, visible_prefix
 from tenants.models import PersonalAccessToken, Tenant
-from tenants.permissions import forget_deeds
+from tenants.permissions import forget_permissions
 from tenants.roles import TokenScope
 from tenants.standing import require_active
 from tenants.suspension import tokens_issued_by
@@ -177,7 +177,7 @@ def _lock_people(user: User, by: User) -> User:
     if by.pk != user.pk:
         if not people[by.pk].is_active:
             raise PermissionDenied(_("Your account is not active any more."))
-        forget_deeds(by)
+        forget_permissions(by)
         require_may_issue(user, by)
     return people[user.pk]
 

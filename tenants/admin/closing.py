@@ -1,4 +1,4 @@
-"""Proposals to close a tenant, for operators: the deeds are on the tenant's own closing page."""
+"""Proposals to close a tenant, for operators: the actions are on the tenant's own closing page."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from django.utils.html import format_html
 from django.utils.translation import gettext_lazy as _
 from unfold.decorators import display
 
-from accounts.admin.base import LookAdmin
+from accounts.admin.base import ReadOnlyAdmin
 from tenants.models import TenantClosing
 
 
 @admin.register(TenantClosing)
-class TenantClosingAdmin(LookAdmin):
+class TenantClosingAdmin(ReadOnlyAdmin):
     list_display = ["tenant", "state", "proposed_by", "proposed_at", "confirmed_by", "page"]
     list_select_related = ["tenant", "proposed_by", "confirmed_by"]
     ordering = ["-pk"]

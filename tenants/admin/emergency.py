@@ -18,7 +18,7 @@ from unfold.decorators import action, display
 from unfold.forms import BaseDialogForm
 from unfold.widgets import UnfoldAdminRadioSelectWidget, UnfoldAdminTextareaWidget
 
-from accounts.admin.base import LookAdmin, go_to
+from accounts.admin.base import ReadOnlyAdmin, go_to
 from accounts.permissions import require, signed_in
 from accounts.second_factor import has_authenticator
 from core.context import current_origin
@@ -64,7 +64,7 @@ class RemarkForm(BaseDialogForm):  # type: ignore[misc]
     )
 
 
-class EmergencyDeeds:
+class EmergencyActions:
     """For the admin of tenants: opening emergency access to one."""
 
     admin_site: Any
@@ -127,14 +127,14 @@ class LookedAtFilter(admin.SimpleListFilter):
 
 
 @admin.register(EmergencyAccess)
-class EmergencyAccessAdmin(LookAdmin):
+class EmergencyAccessAdmin(ReadOnlyAdmin):
     list_display = ["tenant", "opened_by", "why", "opened_at", "state", "looked_at"]
     list_filter = [LookedAtFilter]
     search_fields = ["tenant__name", "opened_by__email", "reason"]
     ordering = ["-pk"]
     fields = [
-        "tenant", "opened_by", "reason", "opened_at", "expires_at", "state", "ended_at", "deeds", "mailed_at",
-        "mail_problem", "reviewed_by", "reviewed_at", "remark",
+        "tenant", "opened_by", "reason", "opened_at", "expires_at", "state", "ended_at", "recorded_actions",
+        "mailed_at", "mail_problem", "reviewed_by", "reviewed_at", "remark",
     ]  # fmt: skip
     readonly_fields = fields
     actions_detail = ["review"]
@@ -157,13 +157,13 @@ class EmergencyAccessAdmin(LookAdmin):
         return str(access.reviewed_by) if access.reviewed_by else "By nobody yet"
 
     @display(description=_("What was done by it"))
-    def deeds(self, access: EmergencyAccess) -> str:
+    def recorded_actions(self, access: EmergencyAccess) -> str:
         trail = reverse("admin:audit_auditentry_changelist")
         return format_html(
             '<a class="underline" href="{}?emergency={}">{}</a>',
             trail,
             access.pk,
-            _("Its deeds in the trail"),
+            _("Its actions in the trail"),
         )
 
     def has_review_permission(self, request: HttpRequest, object_id: object = None) -> bool:
@@ -176,7 +176,7 @@ class EmergencyAccessAdmin(LookAdmin):
         dialog={
             "title": _("Have you looked at what was done?"),
             "description": _(
-                "Read its deeds in the audit trail first, and whether the reason stands for them. Your name and "
+                "Read its actions in the audit trail first, and whether the reason stands for them. Your name and "
                 "remark are shown to the tenant."
             ),
             "form_class": RemarkForm,

@@ -12,7 +12,7 @@ from unfold.enums import ActionVariant
 from unfold.forms import BaseDialogForm
 from unfold.widgets import UnfoldAdminTextInputWidget
 
-from accounts.admin.base import LookAdmin
+from accounts.admin.base import ReadOnlyAdmin
 from tenants.actions import revoke_api_key
 from tenants.models import ApiKey, Limit
 
@@ -22,7 +22,7 @@ class RevokeForm(BaseDialogForm):  # type: ignore[misc]
 
 
 @admin.register(ApiKey)
-class ApiKeyAdmin(LookAdmin):
+class ApiKeyAdmin(ReadOnlyAdmin):
     list_display = ["name", "prefix", "tenant", "project", "state_label", "last_used_at", "expires_at"]
     list_filter = ["state"]
     list_select_related = ["tenant", "project"]
@@ -66,7 +66,7 @@ class ApiKeyAdmin(LookAdmin):
 
 
 @admin.register(Limit)
-class LimitAdmin(LookAdmin):
+class LimitAdmin(ReadOnlyAdmin):
     list_display = ["tenant", "project", "key", "model", "kind", "number", "is_hard"]
     list_filter = ["kind"]
     list_select_related = ["tenant", "project", "key"]

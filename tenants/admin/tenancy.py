@@ -20,14 +20,14 @@ from unfold.enums import ActionVariant
 from unfold.forms import BaseDialogForm
 from unfold.widgets import UnfoldAdminTextareaWidget
 
-from accounts.admin.base import LookAdmin, LookOnly
+from accounts.admin.base import ReadOnly, ReadOnlyAdmin
 from accounts.permissions import require, signed_in
 from core.errors import Conflict
 from tenants.actions import change_tenant, resume_tenant, suspend_tenant
-from tenants.admin.emergency import EmergencyDeeds
+from tenants.admin.emergency import EmergencyActions
 from tenants.admin.tenant_forms import NewTenantForm, TenantForm, create_with_owner
 from tenants.models import Membership, Project, Tenant
-from tenants.signals import stakes_of
+from tenants.signals import impact_of
 
 ROWS_SHOWN = 25  # of a tenant's projects and members, on its page
 
@@ -41,7 +41,7 @@ class FirstRows(BaseInlineFormSet):  # type: ignore[type-arg]
         return self._first_rows
 
 
-class MembershipInline(LookOnly, TabularInline):  # type: ignore[misc]
+class MembershipInline(ReadOnly, TabularInline):  # type: ignore[misc]
     model = Membership
     fields = ["user", "role", "created_at"]
     readonly_fields = ["user", "role", "created_at"]
@@ -54,7 +54,7 @@ class MembershipInline(LookOnly, TabularInline):  # type: ignore[misc]
         return super().get_queryset(request).select_related("user", "tenant")
 
 
-class ProjectInline(LookOnly, TabularInline):  # type: ignore[misc]
+class ProjectInline(ReadOnly, TabularInline):  # type: ignore[misc]
     model = Project
     fields = ["name", "slug", "cost_centre", "owner", "created_at"]
     readonly_fields = ["name", "slug", "cost_centre", "owner", "created_at"]
@@ -70,7 +70,7 @@ class ProjectInline(LookOnly, TabularInline):  # type: ignore[misc]
 class SuspendForm(BaseDialogForm):  # type: ignore[misc]
     """Shows what stops before it asks why."""
 
-    form_before_template = "admin/tenants/stakes.html"
+    form_before_template = "admin/tenants/impact.html"
     because = forms.CharField(
         label=_("Reason"),
         max_length=500,
@@ -82,11 +82,11 @@ class SuspendForm(BaseDialogForm):  # type: ignore[misc]
         self, request: HttpRequest, object_id: int | str | None = None
     ) -> dict[str, Any]:
         tenant = Tenant.objects.visible_to(signed_in(request)).get(pk=object_id)
-        return {"tenant": tenant, "stakes": stakes_of(tenant)}
+        return {"tenant": tenant, "impact": impact_of(tenant)}
 
 
 @admin.register(Tenant)
-class TenantAdmin(EmergencyDeeds, LookAdmin):
+class TenantAdmin(EmergencyActions, ReadOnlyAdmin):
     list_display = ["name", "slug", "status_label", "currency", "timezone", "highest_data_class"]
     list_filter = ["status"]
     search_fields = ["name", "slug"]
@@ -200,7 +200,7 @@ class TenantAdmin(EmergencyDeeds, LookAdmin):
 
 
 @admin.register(Project)
-class ProjectAdmin(LookAdmin):
+class ProjectAdmin(ReadOnlyAdmin):
     list_display = ["name", "tenant", "slug", "cost_centre", "owner", "created_at"]
     list_select_related = ["tenant", "owner"]
     search_fields = ["name", "slug", "tenant__name"]
@@ -210,7 +210,7 @@ class ProjectAdmin(LookAdmin):
 
 
 @admin.register(Membership)
-class MembershipAdmin(LookAdmin):
+class MembershipAdmin(ReadOnlyAdmin):
     list_display = ["user", "tenant", "role", "created_at"]
     list_filter = ["role"]
     list_select_related = ["user", "tenant"]

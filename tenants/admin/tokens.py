@@ -9,13 +9,13 @@ from unfold.decorators import action, display
 from unfold.enums import ActionVariant
 from unfold.forms import BaseDialogForm
 
-from accounts.admin.base import LookAdmin
+from accounts.admin.base import ReadOnlyAdmin
 from tenants.actions import revoke_personal_access_token
 from tenants.models import PersonalAccessToken
 
 
 @admin.register(PersonalAccessToken)
-class PersonalAccessTokenAdmin(LookAdmin):
+class PersonalAccessTokenAdmin(ReadOnlyAdmin):
     list_display = [
         "name",
         "prefix",

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from accounts.permissions import require, signed_in
 from django.db.models import QuerySet
 from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema
 from rest_framework import serializers, viewsets
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from accounts.permissions import require, signed_in
 from core.pagination import LINK, PLAIN_PAGE, PLAIN_PAGE_PARAMETERS, plain_page
 from tenants.actions import set_limits
 from tenants.api.base import InProjectFilter, VisibleMixin

@@ -224,7 +224,7 @@ class InvitationViewSet(VisibleMixin, viewsets.ReadOnlyModelViewSet[Invitation])
         _require_may_offer(request, tenant)
         limit_rate("invitation_send", str(user.pk))
 
-        def deed() -> Response:
+        def action() -> Response:
             check_active(tenant)
             said = NewInvitationSerializer(data=request.data)
             said.is_valid(raise_exception=True)
@@ -232,7 +232,7 @@ class InvitationViewSet(VisibleMixin, viewsets.ReadOnlyModelViewSet[Invitation])
             invitation, __ = invite(tenant, email, role, by=user)
             return Response(self.get_serializer(invitation).data, status=status.HTTP_201_CREATED)
 
-        return once(request, deed)
+        return once(request, action)
 
     @extend_schema(request=None, responses=InvitationSerializer)
     @action(detail=True, methods=["post"])
@@ -271,10 +271,10 @@ class ServiceAccountViewSet(VisibleMixin, viewsets.ReadOnlyModelViewSet[Membersh
         """Make a service account; you answer for it."""
         user = signed_in(request)
         tenant = named_tenant(user, request.data)
-        require_manager(user, tenant, deed="tenants.manage_service_accounts")
+        require_manager(user, tenant, action="tenants.manage_service_accounts")
         _require_may_offer(request, tenant)
 
-        def deed() -> Response:
+        def action() -> Response:
             check_active(tenant)
             said = NewServiceAccountSerializer(data=request.data)
             said.is_valid(raise_exception=True)
@@ -283,7 +283,7 @@ class ServiceAccountViewSet(VisibleMixin, viewsets.ReadOnlyModelViewSet[Membersh
             member = self.get_queryset().get(user=account)
             return Response(self.get_serializer(member).data, status=status.HTTP_201_CREATED)
 
-        return once(request, deed)
+        return once(request, action)
 
     @extend_schema(request=None, responses=ServiceAccountSerializer)
     @action(detail=True, methods=["post"])
@@ -312,7 +312,7 @@ class ServiceAccountViewSet(VisibleMixin, viewsets.ReadOnlyModelViewSet[Membersh
     def end(self, request: Request, pk: str) -> Response:
         """End it for good; its keys are handed over or revoked."""
         member, user = self.get_object(), signed_in(request)
-        require_manager(user, member.tenant, deed="tenants.manage_service_accounts")
+        require_manager(user, member.tenant, action="tenants.manage_service_accounts")
         check_not_closed(member.tenant)
         said = ChoicesSerializer(data=request.data)
         said.is_valid(raise_exception=True)

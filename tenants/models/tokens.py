@@ -58,7 +58,7 @@ class PersonalAccessToken(Noted):
             return "expired"
         return "suspended" if self.suspended_at is not None else "active"
 
-    def speaker(self) -> User:
+    def effective_user(self) -> User:
         """The token's owner, with no more than the token gives: its tenant alone, and staff only by its scope.
 
         The narrowing is in memory, for this request; it is not the person's and must not be saved.
@@ -66,5 +66,5 @@ class PersonalAccessToken(Noted):
         user = self.user
         user.only_tenant_id = self.tenant_id
         if TokenScope.PLATFORM not in self.scopes or self.tenant_id is not None:
-            user.speak_as_no_staff()
+            user.act_without_staff_roles()
         return user

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from accounts.permissions import signed_in
 from django.conf import settings
 from django.contrib import messages
 from django.contrib.auth import login
@@ -21,6 +20,7 @@ from django.views.decorators.debug import sensitive_post_parameters
 from django.views.generic import DetailView, TemplateView
 
 from accounts.models import User
+from accounts.permissions import signed_in
 from accounts.views.half_signed_in import LOCAL_BACKEND
 from core.client_address import caller_place
 from core.errors import Conflict

@@ -268,7 +268,7 @@ def _told_of(stopping: QuerySet[ApiKey]) -> dict[str, Any]:
 def _lost(before: str, after: str) -> list[str]:
     """What a member can no longer do, in words."""
     gone = sorted(ROLE_PERMISSIONS[before] - ROLE_PERMISSIONS[after])
-    return [WORDS.get(f"tenants.{deed}", deed) for deed in gone]
+    return [WORDS.get(f"tenants.{action}", action) for action in gone]
 
 
 class MemberProjectRole(MemberPage):
@@ -317,7 +317,7 @@ class MemberRemove(MemberPage):
         member = self.object = self.get_object()
         user = signed_in(request)
         if member.user.is_service_account:
-            require_manager(user, self.tenant, deed="tenants.manage_service_accounts")
+            require_manager(user, self.tenant, action="tenants.manage_service_accounts")
             check_not_closed(self.tenant)
         else:
             require_removable(member, user)

@@ -18,7 +18,7 @@ from core.reading import note_page_of
 from core.scope import platform_scope
 from tenants.emergency import emergency_of
 from tenants.models import ApiKey, Project, Tenant
-from tenants.permissions import deeds_in, projects_where
+from tenants.permissions import permissions_in, projects_where
 from tenants.request_scope import enter_tenant
 
 SWITCHER_SIZE = 20  # tenants that the header lists; the others are found by searching
@@ -49,7 +49,7 @@ class TenantPageMixin(LoginRequiredMixin, ContextMixin, View):
         user = self.request.user
         others = list(Tenant.objects.visible_to(user).exclude(pk=self.tenant.pk)[:SWITCHER_SIZE])
         tenants = [self.tenant, *others[: SWITCHER_SIZE - 1]]
-        deeds = deeds_in(user, self.tenant)
+        actions = permissions_in(user, self.tenant)
         claimable = ApiKey.objects.visible_to(user).in_tenant(self.tenant).claimable()
         keys_to_claim = claimable.filter(project__in=projects_where(user, "tenants.claim_key", self.tenant))
         return super().get_context_data(**kwargs) | {
@@ -62,12 +62,12 @@ class TenantPageMixin(LoginRequiredMixin, ContextMixin, View):
                 "tenants": tenants,
                 "has_more_tenants": len(others) == SWITCHER_SIZE,
                 "keys_to_claim": count_of(keys_to_claim),
-                "can_see_cost": "view_cost" in deeds,
-                "can_export": "export_cost" in deeds,
-                "can_manage_tokens": "manage_tokens" in deeds,
-                "can_manage": "manage_tenant" in deeds,
-                "can_close": "propose_closing" in deeds,
-                "can_audit": "view_audit" in deeds,
+                "can_see_cost": "view_cost" in actions,
+                "can_export": "export_cost" in actions,
+                "can_manage_tokens": "manage_tokens" in actions,
+                "can_manage": "manage_tenant" in actions,
+                "can_close": "propose_closing" in actions,
+                "can_audit": "view_audit" in actions,
             },
         }
 

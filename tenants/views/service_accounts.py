@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from accounts.permissions import signed_in
 from django.contrib import messages
 from django.core.exceptions import ValidationError
 from django.http import HttpRequest, HttpResponse
@@ -12,6 +11,7 @@ from django.shortcuts import redirect, render
 from django.utils.translation import gettext as _
 from django.views.generic import TemplateView
 
+from accounts.permissions import signed_in
 from tenants.actions import create_service_account, disable_service_account, enable_service_account
 from tenants.actions.members import require_manager
 from tenants.forms import ServiceAccountForm, role_options
@@ -20,7 +20,7 @@ from tenants.roles import Role
 from tenants.views.members import MemberPage
 from tenants.views.mixins import TenantPageMixin
 
-DEED = "tenants.manage_service_accounts"
+ACTION = "tenants.manage_service_accounts"
 
 
 class ServiceAccountNew(TenantPageMixin, TemplateView):
@@ -29,12 +29,12 @@ class ServiceAccountNew(TenantPageMixin, TemplateView):
     template_name = "tenants/service_account_new.html"
 
     def get(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
-        require_manager(signed_in(request), self.tenant, deed=DEED)
+        require_manager(signed_in(request), self.tenant, action=ACTION)
         return self._page(ServiceAccountForm())
 
     def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         user = signed_in(request)
-        require_manager(user, self.tenant, deed=DEED)
+        require_manager(user, self.tenant, action=ACTION)
         form = ServiceAccountForm(request.POST)
         if form.is_valid():
             try:
@@ -72,7 +72,7 @@ class ServiceAccountDisable(ServiceAccountPage):
 
     def get(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         self.object = self.get_object()
-        require_manager(signed_in(request), self.tenant, deed=DEED)
+        require_manager(signed_in(request), self.tenant, action=ACTION)
         keys = ApiKey.objects.in_tenant(self.tenant).usable().filter(owner=self.object.user).count()
         facts = [{"label": _("Active keys"), "value": str(keys)}]
         return self.render_to_response(self.get_context_data(facts=facts))

@@ -6,7 +6,6 @@ from collections.abc import Callable
 from typing import Any
 from urllib.parse import urlencode
 
-from accounts.permissions import require, signed_in
 from django import forms
 from django.contrib import messages
 from django.core.exceptions import ValidationError
@@ -21,6 +20,7 @@ from django.views.generic import TemplateView
 from django.views.generic.detail import SingleObjectMixin
 
 from accounts.models import User
+from accounts.permissions import require, signed_in
 from core.choices import PickField, pick_field
 from core.keyset import keyset_page
 from core.local_days import zones_to_choose
@@ -135,14 +135,14 @@ class FormPage(TenantPageMixin, TemplateView):
         require(signed_in(request), self.permission, self.subject())
         return self.render_to_response(self.get_context_data(form=self.make_form()))
 
-    def send(self, request: HttpRequest, deed: Callable[[dict[str, Any]], Any]) -> forms.Form | None:
-        """Do `deed` with what the form says; None when it is done, else the form with its errors."""
+    def send(self, request: HttpRequest, action: Callable[[dict[str, Any]], Any]) -> forms.Form | None:
+        """Do `action` with what the form says; None when it is done, else the form with its errors."""
         require(signed_in(request), self.permission, self.subject())
         require_active(self.tenant)
         form = self.make_form(request.POST)
         if form.is_valid():
             try:
-                deed(form.cleaned_data)
+                action(form.cleaned_data)
             except ValidationError as error:
                 for name, texts in error.message_dict.items():
                     form.add_error(name if name in form.fields else None, texts)

@@ -125,14 +125,18 @@ def path_parameters(operation, route, walled):
 
 
 def test_every_route_of_the_api_is_documented(document):
-    said = {(method.upper(), template(path)) for path, deeds in document["paths"].items() for method in deeds}
+    said = {
+        (method.upper(), template(path)) for path, actions in document["paths"].items() for method in actions
+    }
     there = {key for key in routes_by_template() if not UNSENDABLE & set(key[1].split("/"))}
     assert there == said
 
 
 def test_refusals_are_documented_for_every_route(document):
-    for path, deeds in document["paths"].items():
-        for method, deed in deeds.items():
+    for path, actions in document["paths"].items():
+        for method, action in actions.items():
             refusals = {"400", "401", "403", "404", "429"} | ({"409", "415"} if method != "get" else set())
             for status in refusals:
-                assert "application/problem+json" in deed["responses"][status]["content"], f"{method} {path}"
+                assert "application/problem+json" in action["responses"][status]["content"], (
+                    f"{method} {path}"
+                )

@@ -92,10 +92,10 @@ class TestTheTrailIsReadBeforeAnythingIsLocked:
     def meanwhile(self, monkeypatch):
         """Let something happen after the trail was read and before anything is locked."""
 
-        def happens(deed):
+        def happens(action):
             def look_and_let(person):
                 found = redaction.look_for(person)
-                deed()
+                action()
                 return found
 
             monkeypatch.setattr("privacy.personal_data.look_for", look_and_let)

@@ -31,7 +31,7 @@ def test_a_password_in_a_log(db):
 
 
 def test_a_token_in_an_audit_entry(db):
-    from tenants.models import AuditEntry
+    from audit.models import AuditEntry
     from core.secrets import new_secret
     AuditEntry.objects.create(tenant=TenantFactory(), actor_label="x", verb="planted.entry", subject_type="x",
                               subject_id="1", subject_label=new_secret("qmp"))

@@ -1,4 +1,4 @@
-"""Every deed is written down: who, as whom, what, on what, before and after, from where."""
+"""Every action is written down: who, as whom, what, on what, before and after, from where."""
 
 from __future__ import annotations
 
@@ -111,7 +111,7 @@ def test_a_trace_that_is_none_counts_as_none(header):
     assert trace_id_of(header) == ""
 
 
-def test_the_line_is_in_the_transaction_of_the_deed(lab):
+def test_the_line_is_in_the_transaction_of_the_action(lab):
     with transaction.atomic():
         audit.record("thing.done", actor=None, subject=lab)
         transaction.set_rollback(True)

@@ -37,7 +37,7 @@ def test_each_tenant_of_a_long_list_has_its_entry(client, lab, operator, owner, 
         assert (entry.subject_type, entry.subject_id) == ("tenants.tenant", str(tenant.pk))
         assert (entry.address, entry.details["read"]) == ("127.0.0.1", *kinds(tenant))
     client.force_login(owner)
-    assert operator.email in client.get("/t/lab/audit/?deed=tenant.read_by_staff").content.decode()
+    assert operator.email in client.get("/t/lab/audit/?action=tenant.read_by_staff").content.decode()
 
 
 def test_noting_many_tenants_costs_no_more_questions_than_one(lab, operator):
@@ -89,7 +89,7 @@ def test_a_file_of_all_tenants_is_read_by_each_tenant_that_is_in_it(client, kind
         start_day=today - timedelta(days=1),
         end_day=today,
         by=auditor,
-        question={"deed": "thing.done"},
+        question={"action": "thing.done"},
     )
     build_export(export.pk)
     client.force_login(auditor)

@@ -14,7 +14,7 @@ from django.utils.timezone import now
 
 import audit
 from audit.models import AuditEntry
-from audit.questions import Question, deeds_in_trail, find_entries
+from audit.questions import Question, actions_in_log, find_entries
 from billing import exports
 from billing.models import Export
 from core.context import Origin, current_origin
@@ -71,8 +71,8 @@ def test_the_list_narrows(client, lab, owner, developer, project):
     third = do("other.done", None, lab)
     client.force_login(owner)
     assert ids(page(client, f"?person={developer.email.upper()}")) == [second.pk]
-    assert ids(page(client, "?deed=thing.")) == [second.pk, first.pk]
-    assert ids(page(client, "?deed=thing.made")) == [first.pk]
+    assert ids(page(client, "?action=thing.")) == [second.pk, first.pk]
+    assert ids(page(client, "?action=thing.made")) == [first.pk]
     assert ids(page(client, f"?object={project.pk}&person={owner.email}")) == [first.pk]
     assert third.pk in ids(page(client, "?person=platform"))
     today = f"{now():%Y-%m-%d}"
@@ -80,7 +80,7 @@ def test_the_list_narrows(client, lab, owner, developer, project):
     yesterday = f"{now() - timedelta(days=1):%Y-%m-%d}"
     nothing = client.get(f"/t/lab/audit/?end={yesterday}")
     assert nothing.context["lines"] == []
-    assert "No deed matches" in nothing.content.decode()
+    assert "No action matches" in nothing.content.decode()
 
 
 def test_an_address_of_somebody_elsewhere_and_of_nobody_answer_alike(client, lab, owner, elsewhere):
@@ -95,20 +95,20 @@ def test_an_address_of_somebody_elsewhere_and_of_nobody_answer_alike(client, lab
         for answer in answers
     ]
     assert [answer.context["lines"] for answer in answers] == [[], []]
-    assert "No deed matches" in texts[0]
+    assert "No action matches" in texts[0]
 
 
 def test_wrong_questions_are_answered_in_words(client, lab, owner):
     client.force_login(owner)
     text = client.get("/t/lab/audit/?start=2026-02-02&end=2026-01-01").content.decode()
     assert "The last day is before the first" in text
-    assert "Select a valid choice" in client.get("/t/lab/audit/?deed=no.such").content.decode()
+    assert "Select a valid choice" in client.get("/t/lab/audit/?action=no.such").content.decode()
     assert client.get("/t/lab/audit/?before=garbage").status_code == 400
     for day in ("0001-01-01", "9999-12-31"):
         assert client.get(f"/t/lab/audit/?start={day}&end={day}").status_code == 200
 
 
-@pytest.mark.parametrize("query", ["", "?deed=thing.", "?person=platform"])
+@pytest.mark.parametrize("query", ["", "?action=thing.", "?person=platform"])
 def test_pages_lead_through_the_whole_trail_and_back(client, lab, owner, query):
     wanted = [do("thing.done", None, lab).pk for _ in range(120)][::-1]
     client.force_login(owner)
@@ -121,7 +121,7 @@ def test_pages_lead_through_the_whole_trail_and_back(client, lab, owner, query):
     assert [len(each) for each in seen[:2]] == [50, 50]
     back = client.get(last).context["newer_url"]
     assert ids(client.get(back).context) == seen[-2]
-    assert "deed" not in parse_qs(urlsplit(back).query) or query
+    assert "action" not in parse_qs(urlsplit(back).query) or query
 
 
 def test_the_questions_cost_no_more_with_more_entries(client, lab, owner, django_assert_max_num_queries):
@@ -145,7 +145,7 @@ def test_no_page_counts(client, lab, owner, auditor, django_assert_num_queries):
         assert not any("COUNT(" in sql.upper() for sql in of_trail)
 
 
-def test_a_deed_shows_what_changed(client, lab, owner, project):
+def test_a_action_shows_what_changed(client, lab, owner, project):
     entry = do(
         "project.changed",
         owner,
@@ -233,14 +233,14 @@ def test_people_of_several_tenants_read_those_they_may(client, lab, elsewhere):
     assert client.get(f"/api/v1/audit/{audit_there.pk}/").status_code == 403
 
 
-def test_deeds_are_found_by_hops(lab, elsewhere):
+def test_actions_are_found_by_hops(lab, elsewhere):
     for verb in ("a.a", "b.b", "c.c"):
         do(verb, None, lab)
     do("d.d", None, elsewhere)
-    assert {"a.a", "b.b", "c.c"} <= set(deeds_in_trail((lab.pk,)))
-    assert "d.d" not in deeds_in_trail((lab.pk,))
-    assert {"a.a", "d.d"} <= set(deeds_in_trail(None))
-    assert deeds_in_trail(()) == []
+    assert {"a.a", "b.b", "c.c"} <= set(actions_in_log((lab.pk,)))
+    assert "d.d" not in actions_in_log((lab.pk,))
+    assert {"a.a", "d.d"} <= set(actions_in_log(None))
+    assert actions_in_log(()) == []
     assert find_entries(Question(tenants=())).entries == []
 
 
@@ -266,7 +266,7 @@ def test_a_file_holds_the_trail_and_nothing_a_spreadsheet_would_run(lab, owner, 
     do("thing.done", owner, lab, "192.0.2.5", reason="=HYPERLINK(1)", changes={"name": ("a", 'b\\"c')})
     do("thing.done", operator, lab, "198.51.100.9")
     do("other.done", owner, elsewhere)
-    rows = list(csv.DictReader(io.StringIO(build(ask(lab, owner, deed="thing.")))))
+    rows = list(csv.DictReader(io.StringIO(build(ask(lab, owner, action="thing.")))))
     assert [row["verb"] for row in rows] == ["thing.done", "thing.done"]
     assert rows[0]["reason"] == "'=HYPERLINK(1)"
     assert json.loads(rows[0]["changes"]) == {"name": ["a", 'b\\"c']}
@@ -277,7 +277,7 @@ def test_a_file_holds_the_trail_and_nothing_a_spreadsheet_would_run(lab, owner, 
 @pytestmark_export
 def test_json_lines_hold_each_entry_whole(lab, owner):
     do("thing.done", owner, lab, reason='two\nlines, a "quote", a \\ and a \x02', changes={"n": (1, None)})
-    export = ask(lab, owner, kind="audit_jsonl", deed="thing.done")
+    export = ask(lab, owner, kind="audit_jsonl", action="thing.done")
     (line,) = [json.loads(line) for line in build(export).splitlines()]
     assert line["reason"] == 'two\nlines, a "quote", a \\ and a \x02'
     assert (line["changes"], line["actor"]) == ({"n": [1, None]}, owner.email)
@@ -302,7 +302,7 @@ def test_an_auditors_file_holds_all_tenants_and_addresses(client, lab, elsewhere
 def test_a_tenants_file_hides_where_staff_sit_whoever_asked_for_it(lab, owner, operator, auditor):
     """Owners find an auditor's file of their tenant on their own page, and may have it."""
     do("thing.done", operator, lab, "198.51.100.9")
-    export = ask(lab, auditor, deed="thing.done")
+    export = ask(lab, auditor, action="thing.done")
     (row,) = csv.DictReader(io.StringIO(build(export)))
     assert exports.file_for_download(export.pk, by=owner)[0] == export
     assert (row["address"], row["user_agent"]) == ("", "")

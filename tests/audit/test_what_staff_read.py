@@ -47,7 +47,7 @@ def test_a_page_leaves_one_entry_an_hour_with_what_was_read(client, lab, operato
     assert len(read) == 3
 
     client.force_login(owner)
-    assert operator.email in client.get("/t/lab/audit/?deed=tenant.read_by_staff").content.decode()
+    assert operator.email in client.get("/t/lab/audit/?action=tenant.read_by_staff").content.decode()
     [line] = client.get("/api/v1/audit/?tenant=lab&verb=tenant.read_by_staff").json()["results"]
     assert line["details"]["read"] == read
     assert client.get(f"/api/v1/audit/{entry.pk}/").json()["details"]["read"] == read

@@ -38,7 +38,7 @@ def paths(house):
     used = ApiKeyFactory(tenant=house.tenant, project=house.project, name="k" * 60)
     ended = ApiKeyFactory(tenant=house.tenant, project=house.project, name="ended")
     revoke_api_key(ended.pk, by=house.people["owner"], reason="Left on a train")
-    deed = AuditEntry.objects.in_tenant(house.tenant).filter(verb="api_key.revoked").latest("pk")
+    action = AuditEntry.objects.in_tenant(house.tenant).filter(verb="api_key.revoked").latest("pk")
     month = now().date().replace(day=1)
     ask_for_export(house.tenant, start_day=month, end_day=last_day(month), by=house.people["owner"])
     return [
@@ -48,7 +48,7 @@ def paths(house):
         *(f"requests/{request.pk}/" for request in (pending, approved, refused, withdrawn)),
         f"requests/{pending.pk}/withdraw/",
         "keys/", "keys/?tab=ended", f"keys/{claimable.pk}/claim/", f"keys/{used.pk}/revoke/",
-        "audit/", "audit/?person=nobody%40example.com", f"audit/{deed.pk}/", "audit/exports/",
+        "audit/", "audit/?person=nobody%40example.com", f"audit/{action.pk}/", "audit/exports/",
         "cost/", f"cost/?month={house.last_month:%Y-%m}", "cost/?month=last-12", "exports/", "exports/new/",
     ]  # fmt: skip
 

@@ -20,7 +20,7 @@ pytestmark = [pytest.mark.browser, pytest.mark.timeout(600)]
 
 @pytest.fixture(scope="module")
 def rows(house):
-    """Something in every list, and somebody to whom deeds can be done."""
+    """Something in every list, and somebody to whom actions can be done."""
     person = UserFactory(name="Lina Leaver")
     add_member(house.tenant, person, "developer", by=None)
     ApiKeyFactory(tenant=house.tenant, project=house.project, owner=person, name="nightly letters")

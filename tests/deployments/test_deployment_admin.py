@@ -1,4 +1,4 @@
-"""The operators' pages: what runs where, why it does not, and the deeds with a question before them."""
+"""The operators' pages: what runs where, why it does not, and the actions with a question before them."""
 
 import pytest
 from django.core.exceptions import ValidationError

@@ -189,15 +189,15 @@ def test_controls_are_allowed_by_name_and_some_only_where_one_tenant_is_served(o
 
 def test_people_of_a_tenant_decide_none_of_it(owner, lab):
     deployment = running(**UNKNOWN)
-    deeds = [
+    actions = [
         lambda by: sharing.accept_sharing(deployment.pk, "please", by=by),
         lambda by: sharing.withdraw_sharing(deployment.pk, by=by),
         lambda by: sharing.dedicate(deployment.pk, lab, by=by),
         lambda by: sharing.allow_controls(deployment.pk, ["ignore_eos"], by=by),
     ]
-    for deed in deeds:
+    for action in actions:
         with pytest.raises(Deployment.DoesNotExist):
-            deed(owner)
+            action(owner)
     with pytest.raises(PermissionDenied):
         set_media_hosts(["pictures.example.com"], by=owner)
     assert told(deployment) == []
@@ -210,19 +210,19 @@ def test_the_page_says_why_an_engine_serves_nobody_and_lets_operators_decide(cli
     assert "Serves nobody" in client.get(page).content.decode()
     assert "Serves nobody" in client.get(reverse("admin:deployments_deployment_changelist")).content.decode()
 
-    def deed(name, **sent):
+    def action(name, **sent):
         path = reverse(f"admin:deployments_deployment_{name}", args=[deployment.pk])
         assert client.get(path).status_code == 200
         return client.post(path, SUBMITTED | sent)
 
-    assert deed("accept_sharing", reason="One team.").headers["HX-Redirect"]
+    assert action("accept_sharing", reason="One team.").headers["HX-Redirect"]
     assert "One team." in client.get(page).content.decode()
-    deed("withdraw_sharing")
-    assert "no tenant of this short name" in deed("dedicate", tenant="nobody").content.decode()
-    deed("dedicate", tenant=lab.slug)
+    action("withdraw_sharing")
+    assert "no tenant of this short name" in action("dedicate", tenant="nobody").content.decode()
+    action("dedicate", tenant=lab.slug)
     assert f"({lab.slug})" in client.get(page).content.decode()
-    assert "cannot be allowed" in deed("allow_controls", names="cache_salt").content.decode()
-    deed("allow_controls", names="id_slot\nignore_eos")
+    assert "cannot be allowed" in action("allow_controls", names="cache_salt").content.decode()
+    action("allow_controls", names="id_slot\nignore_eos")
     assert "id_slot, ignore_eos" in client.get(page).content.decode()
 
 

@@ -85,8 +85,8 @@ def test_a_question_that_makes_no_sense_is_400(after, wait):
 )
 def test_nobody_but_a_gateway_is_answered(path, authorization):
     headers = {"Authorization": authorization} if authorization else {}
-    deed = Client().get if path == CONFIG else Client().post
-    answer = deed(path, headers=headers)
+    action = Client().get if path == CONFIG else Client().post
+    answer = action(path, headers=headers)
     assert answer.status_code == 401
     assert answer["Content-Type"] == "application/problem+json"
     assert answer["WWW-Authenticate"].startswith("Bearer")

@@ -77,8 +77,8 @@ def bodies_of_the_api():
     """(method, path template, schema of the body) of every route of the API that reads one."""
     document = SchemaGenerator().get_schema(request=None, public=True)
     for path, said in document["paths"].items():
-        for method, deed in said.items():
-            content = deed.get("requestBody", {}).get("content", {})
+        for method, action in said.items():
+            content = action.get("requestBody", {}).get("content", {})
             if "application/json" in content:
                 yield method, path, resolved(document, content["application/json"]["schema"])
 

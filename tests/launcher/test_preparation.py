@@ -1,12 +1,13 @@
 """The second start of a demo does again only what may have changed."""
 
 import os
+from pathlib import Path
 
 import pytest
 
 from launcher.errors import LauncherError
 from launcher.local import LocalDirectory
-from launcher.preparation import Step, applied_migrations, fingerprint, prepare
+from launcher.preparation import Step, applied_migrations, fingerprint, prepare, refuse_unknown_migrations
 
 
 class Recorder:
@@ -72,3 +73,11 @@ def test_a_database_made_anew_has_another_state(database_url):
     migrated = applied_migrations(database_url)
     assert migrated == applied_migrations(database_url) != "none"
     assert applied_migrations(os.environ["DATABASE_URL"].rpartition("/")[0] + "/postgres") == "none"
+
+
+@pytest.mark.django_db
+def test_a_folder_of_another_version_says_what_to_do(database_url, tmp_path):
+    migrations = {(path.parts[0], path.stem) for path in Path().glob("*/migrations/0*.py")}
+    refuse_unknown_migrations(database_url, tmp_path, migrations)
+    with pytest.raises(LauncherError, match=r"another version .*tenants\.0001_initial.*make clean"):
+        refuse_unknown_migrations(database_url, tmp_path, migrations - {("tenants", "0001_initial")})

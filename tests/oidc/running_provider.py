@@ -44,8 +44,8 @@ class RunningProvider:
         self.process.wait(10)
         self.process.stdout.close()
 
-    def tell(self, deed, what=None):
-        answer = requests.post(f"{self.control}/{deed}", json=what, timeout=10)
+    def tell(self, action, what=None):
+        answer = requests.post(f"{self.control}/{action}", json=what, timeout=10)
         assert answer.status_code == 200, answer.text
         return answer.json()
 

@@ -39,8 +39,8 @@ def seen(answer):
     return re.search(r'name="seen" value="(\w+)"', answer.content.decode())[1]
 
 
-def address(deed, rule=None):
-    name = f"admin:directory_grouprule_{deed}"
+def address(action, rule=None):
+    name = f"admin:directory_grouprule_{action}"
     return reverse(name, args=[rule.pk]) if rule else reverse(name)
 
 

@@ -55,7 +55,7 @@ def said(verb):
     return AuditEntry.objects.across_tenants().filter(verb=verb)
 
 
-def test_a_group_gives_a_role_and_its_deeds(lab):
+def test_a_group_gives_a_role_and_its_actions(lab):
     rule("writers", lab, "developer")
     user = follow(in_groups("writers", "others"))
     assert role_of(user, lab) == ("developer", "rule")

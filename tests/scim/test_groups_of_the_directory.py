@@ -22,11 +22,11 @@ def ids(answer):
     return {member["value"] for member in answer.json().get("members", [])}
 
 
-def questions(deed):
+def questions(action):
     with CaptureQueriesContext(
         connection,
     ) as captured:
-        answer = deed()
+        answer = action()
     assert answer.status_code < 300, answer.content
     return len(captured)
 
@@ -132,7 +132,7 @@ def test_a_huge_group_costs_no_more_questions_than_a_small_one(directory, people
     everybody = [add(*crowd)]
     assert directory.patch(f"Groups/{huge}", *everybody).status_code == 204
     assert DirectoryGroup.objects.get(pk=huge).members.count() == HUGE
-    deeds = {
+    actions = {
         "read": lambda group: directory.get(f"Groups/{group}"),
         "read without members": lambda group: directory.get(f"Groups/{group}?excludedAttributes=members"),
         "add one": lambda group: directory.patch(f"Groups/{group}", add(people[2])),
@@ -140,8 +140,10 @@ def test_a_huge_group_costs_no_more_questions_than_a_small_one(directory, people
             f"Groups/{group}", {"op": "remove", "path": f'members[value eq "{people[2].pk}"]'}
         ),
     }
-    for says, deed in deeds.items():
-        assert questions(lambda deed=deed: deed(huge)) == questions(lambda deed=deed: deed(small)), says
+    for says, action in actions.items():
+        assert questions(lambda action=action: action(huge)) == questions(
+            lambda action=action: action(small)
+        ), says
     assert len(ids(directory.get(f"Groups/{huge}"))) == HUGE
 
 

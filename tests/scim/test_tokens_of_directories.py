@@ -159,8 +159,8 @@ def test_two_who_confirm_at_once_confirm_once(operator, colleague):
     token, _ = issue_scim_token("Okta", life=timedelta(days=9), by=operator)
     row = ScimToken.objects.filter(pk=token.pk)
     third = staff("operator")
-    deeds = [partial(confirm_scim_token, token.pk, by=person) for person in (colleague, third)]
-    outcomes = queued_at(row, *deeds)
+    actions = [partial(confirm_scim_token, token.pk, by=person) for person in (colleague, third)]
+    outcomes = queued_at(row, *actions)
     assert sorted(type(outcome).__name__ for outcome in outcomes) == ["Conflict", "ScimToken"]
     assert AuditEntry.objects.across_tenants().filter(verb="scim_token.confirmed").count() == 1
 
@@ -205,11 +205,11 @@ def issue(pk, *, by):
     return issue_scim_token("Another", life=timedelta(days=1), by=by)
 
 
-@pytest.mark.parametrize("deed", [issue, confirm_scim_token, renew_scim_token, revoke_scim_token])
-def test_only_operators_handle_tokens(deed, token, owner, finance, controller):
+@pytest.mark.parametrize("action", [issue, confirm_scim_token, renew_scim_token, revoke_scim_token])
+def test_only_operators_handle_tokens(action, token, owner, finance, controller):
     for person in (owner, finance, controller):
         with pytest.raises(PermissionDenied, match="directory's tokens"):
-            deed(token.pk, by=person)
+            action(token.pk, by=person)
 
 
 @pytest.mark.parametrize("days", [0, -1, 366])

@@ -48,7 +48,7 @@ def closed(db):
     return tenant
 
 
-DEEDS = {
+ACTIONS = {
     "change a role": lambda t: change_role(membership(t.member, t), "viewer", by=t.owner),
     "add a member": lambda t: add_member(t, UserFactory(), "viewer", by=t.owner),
     "remove a member": lambda t: remove_member(membership(t.member, t), by=t.owner),
@@ -68,11 +68,11 @@ DEEDS = {
 }
 
 
-@pytest.mark.parametrize("deed", DEEDS)
-def test_nothing_is_changed(closed, deed):
+@pytest.mark.parametrize("action", ACTIONS)
+def test_nothing_is_changed(closed, action):
     lines = AuditEntry.objects.across_tenants().count()
     with pytest.raises(Conflict, match="Closed is closed"):
-        DEEDS[deed](closed)
+        ACTIONS[action](closed)
     assert AuditEntry.objects.across_tenants().count() == lines
 
 

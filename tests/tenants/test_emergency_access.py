@@ -62,7 +62,7 @@ class TestWhileItIsOpen:
         key.refresh_from_db()
         assert (key.state, key.owner) == ("active", program)
 
-    def test_each_deed_says_so_with_the_reason(self, browser, access, lab, key, program, operator):
+    def test_each_action_says_so_with_the_reason(self, browser, access, lab, key, program, operator):
         browser.post(reverse("key-claim", args=["lab", key.pk]), {"owner": str(program.pk)})
         browser.post(reverse("project-new", args=["lab"]), {"name": "Fresh", "slug": "fresh"})
         lines = AuditEntry.objects.in_tenant(lab).filter(actor=operator)
@@ -108,7 +108,7 @@ class TestWhileItIsOpen:
         finally:
             current_emergency.reset(token)
 
-    def test_what_it_says_of_other_tenants_deeds_is_nothing(self, lab, operator):
+    def test_what_it_says_of_other_tenants_actions_is_nothing(self, lab, operator):
         elsewhere = TenantFactory()
         with audit.acting("break_glass", reason=REASON, only_in=lab.pk, emergency_access="7"):
             here = audit.record("lab.marked", actor=operator, subject=lab)

@@ -93,9 +93,9 @@ class TestLookingAtIt:
 
     def test_a_second_person_does_with_a_remark(self, over, lab):
         auditor = staff("auditor")
-        review_emergency_access(over.pk, by=auditor, remark="Two deeds, both fit the reason.")
+        review_emergency_access(over.pk, by=auditor, remark="Two actions, both fit the reason.")
         found = the_access(lab)
-        assert (found.reviewed_by, found.remark) == (auditor, "Two deeds, both fit the reason.")
+        assert (found.reviewed_by, found.remark) == (auditor, "Two actions, both fit the reason.")
         assert (
             AuditEntry.objects.in_tenant(lab).filter(verb="emergency_access.reviewed", actor=auditor).exists()
         )
@@ -123,7 +123,7 @@ class TestLookingAtIt:
         review_emergency_access(over.pk, by=auditor, remark="Fine.")
         assert str(over.pk) not in client.get(address, {"looked_at": "no"}).content.decode()
 
-    def test_owners_read_the_list_and_the_deeds_and_developers_do_not(
+    def test_owners_read_the_list_and_the_actions_and_developers_do_not(
         self, over, browser, owner, developer, lab
     ):
         browser.post(reverse("project-new", args=["lab"]), {"name": "Later", "slug": "later"})  # as staff

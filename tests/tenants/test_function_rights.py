@@ -7,7 +7,7 @@ from django.db import connection, transaction
 from django.db.utils import ProgrammingError
 
 from core.function_rights import FOR_THE_CONSOLE, grant_functions
-from core.rls import CONSOLE_ROLE, raise_walls
+from core.rls import CONSOLE_ROLE, install_policies
 
 pytestmark = pytest.mark.django_db
 
@@ -71,7 +71,7 @@ def test_a_function_of_a_later_migration_is_caught():
             "'SELECT count(*) FROM tenants_project WHERE tenant_id = the_tenant'"
         )
         assert names(f"p.prosecdef AND {PUBLIC_MAY}") == ["later"]
-        raise_walls()
+        install_policies()
         assert names(f"p.prosecdef AND {PUBLIC_MAY}") == []
         assert (
             names(f"p.proname = 'later' AND has_function_privilege('{CONSOLE_ROLE}', p.oid, 'EXECUTE')") == []
@@ -84,7 +84,7 @@ def test_nobody_makes_a_function_that_stands_in_for_one_of_ours():
     """Databases that were made before PostgreSQL 15 let everybody create in the schema `public`."""
     with connection.cursor() as cursor:
         cursor.execute(f"GRANT CREATE ON SCHEMA public TO PUBLIC, {CONSOLE_ROLE}")
-        raise_walls()
+        install_policies()
         cursor.execute("SELECT has_schema_privilege(%s, 'public', 'CREATE')", [CONSOLE_ROLE])
         assert cursor.fetchone() == (False,)
 

@@ -105,13 +105,13 @@ def test_links_that_open_nothing_are_all_alike(lab, owner, newcomer, end):
         secret = invitation_mail.link_secret(lab.pk, now())
     else:
         secret = secret[:-1] + "\0"
-    for deed in (
+    for action in (
         lambda: find_invitation(secret),
         lambda: accept_invitation(secret, by=newcomer),
         lambda: accept_as_newcomer(secret, name="Nia", password=PASSWORD),
     ):
         with pytest.raises(Invitation.DoesNotExist):
-            deed()
+            action()
     assert role_of(newcomer, lab) is None
 
 
@@ -235,8 +235,8 @@ class TestANewcomer:
 @pytest.mark.django_db(transaction=True)
 def test_two_acceptances_at_once_make_one_membership(lab, owner, newcomer):
     _, secret = invite(lab, "nia@example.org", "developer", by=owner)
-    deed = lambda: accept_invitation(secret, by=newcomer)  # noqa: E731
-    outcomes = at_the_same_time(deed, deed)
+    action = lambda: accept_invitation(secret, by=newcomer)  # noqa: E731
+    outcomes = at_the_same_time(action, action)
     assert all(isinstance(outcome, Membership) for outcome in outcomes)
     assert Membership.objects.in_tenant(lab).filter(user=newcomer).count() == 1
     assert AuditEntry.objects.in_tenant(lab).filter(verb="invitation.accepted").count() == 1
@@ -245,8 +245,8 @@ def test_two_acceptances_at_once_make_one_membership(lab, owner, newcomer):
 @pytest.mark.django_db(transaction=True)
 def test_two_newcomers_at_once_make_one_account(lab, owner):
     _, secret = invite(lab, "nia@example.org", "developer", by=owner)
-    deed = lambda: accept_as_newcomer(secret, name="Nia", password=PASSWORD)  # noqa: E731
-    outcomes = at_the_same_time(deed, deed)
+    action = lambda: accept_as_newcomer(secret, name="Nia", password=PASSWORD)  # noqa: E731
+    outcomes = at_the_same_time(action, action)
     assert User.objects.filter(email="nia@example.org").count() == 1
     assert sum(isinstance(outcome, Exception) for outcome in outcomes) == 1
 
@@ -258,10 +258,10 @@ def test_a_newcomer_invited_by_two_tenants_who_opens_both_links_at_once_makes_on
         invite(lab, "nia@example.org", "developer", by=owner)[1],
         invite(second, "nia@example.org", "viewer", by=member_of(second, "owner"))[1],
     ]
-    deeds = [
+    actions = [
         lambda link=link: accept_as_newcomer(link, name="Nia", password=PASSWORD)[0].role for link in links
     ]
-    outcomes = queued_at(Tenant.objects.filter(pk__in=[lab.pk, second.pk]), *deeds)
+    outcomes = queued_at(Tenant.objects.filter(pk__in=[lab.pk, second.pk]), *actions)
     assert User.objects.filter(email="nia@example.org").count() == 1
     assert sorted(type(outcome).__name__ for outcome in outcomes) == ["Conflict", "str"]
 

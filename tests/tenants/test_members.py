@@ -93,14 +93,14 @@ def test_a_stranger_finds_no_member(lab, developer, stranger):
 
 def test_the_last_owner_stays(lab, owner, operator):
     last = membership(owner, lab).pk
-    for deed in (
+    for action in (
         lambda: remove_member(last, by=owner),
         lambda: remove_member(last, by=operator),
         lambda: change_role(last, "admin", by=operator),
         lambda: add_member(lab, owner, "viewer", by=None),
     ):
         with pytest.raises(Conflict, match="last owner"):
-            deed()
+            action()
 
 
 def test_an_owner_whose_account_is_closed_does_not_count(lab, owner):
@@ -173,14 +173,14 @@ def test_what_a_group_rule_gave_no_person_takes(lab, owner):
     user = UserFactory()
     add_member(lab, user, "developer", by=None, source=Source.RULE)
     pk = membership(user, lab).pk
-    for deed in (
+    for action in (
         lambda: change_role(pk, "viewer", by=owner),
         lambda: remove_member(pk, by=owner),
         lambda: remove_member(pk, by=user),
         lambda: add_member(lab, user, "viewer", by=owner),
     ):
         with pytest.raises(Conflict, match="group rule"):
-            deed()
+            action()
 
 
 class TestWhatALeaverOwns:

@@ -1,4 +1,4 @@
-"""Members, invitations and service accounts over HTTP: the same deeds, as JSON."""
+"""Members, invitations and service accounts over HTTP: the same actions, as JSON."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ from accounts.models import User
 from core.scope import platform_scope
 from tenants import actions, role_groups
 from tenants.models import ApiKey, Membership, Project, Tenant
-from tenants.permissions import _ask_for_deeds, deeds_in, projects_where
+from tenants.permissions import _ask_for_permissions, permissions_in, projects_where
 from tenants.roles import ROLE_PERMISSIONS, Role
 from tests.databases import as_owner, renew_clone
 from tests.many_tenants import MEMBERS, analyze, make_tenants
@@ -71,12 +71,12 @@ def question(who, ask):
     return prepare
 
 
-def every_deed(user, where):
-    """All that pages might ask: every deed on the tenant and on each of its projects."""
+def every_action(user, where):
+    """All that pages might ask: every action on the tenant and on each of its projects."""
     for project in Project.objects.visible_to(user).in_tenant(where):
-        for deed in set().union(*ROLE_PERMISSIONS.values()):
-            user.has_perm(f"tenants.{deed}", where)
-            user.has_perm(f"tenants.{deed}", project)
+        for action in set().union(*ROLE_PERMISSIONS.values()):
+            user.has_perm(f"tenants.{action}", where)
+            user.has_perm(f"tenants.{action}", project)
 
 
 QUESTIONS = {
@@ -104,8 +104,8 @@ QUESTIONS = {
         1,
     ),
     "has_perm": (question(DEVELOPER, lambda u, t: u.has_perm("tenants.claim_key", t)), 1),
-    "has_perm of every deed on the tenant and its projects": (question(DEVELOPER, every_deed), 2),
-    "deeds_in": (question(DEVELOPER, deeds_in), 1),
+    "has_perm of every action on the tenant and its projects": (question(DEVELOPER, every_action), 2),
+    "permissions_in": (question(DEVELOPER, permissions_in), 1),
     "projects_where": (question(DEVELOPER, lambda u, t: list(projects_where(u, "tenants.claim_key", t))), 2),
     "the tenant's home": (page("tenant-home", DEVELOPER, "many-7"), 12),
     "the switcher of a consultant": (page("tenant-home", consultant, "many-7"), 12),
@@ -158,7 +158,7 @@ def test_the_number_of_queries_does_not_grow(counts, name):
 def test_the_crowd_is_there(counts):
     assert Tenant.objects.count() == MANY
     assert Membership.objects.across_tenants().count() == MANY * MEMBERS + FEW
-    each = sum(len(deeds) for deeds in ROLE_PERMISSIONS.values())
+    each = sum(len(actions) for actions in ROLE_PERMISSIONS.values())
     assert GroupObjectPermission.objects.count() == MANY * each
 
 
@@ -166,7 +166,7 @@ def test_the_crowd_is_there(counts):
 def test_what_roles_permit_is_found_by_indexes_alone(counts):
     user, where = DEVELOPER(), tenant()
     with CaptureQueriesContext(connection) as asked:
-        assert _ask_for_deeds(user, where.pk).in_tenant == ROLE_PERMISSIONS[Role.DEVELOPER]
+        assert _ask_for_permissions(user, where.pk).in_tenant == ROLE_PERMISSIONS[Role.DEVELOPER]
     (query,) = asked.captured_queries
     with connection.cursor() as cursor:
         cursor.execute(f"EXPLAIN (ANALYZE, FORMAT JSON) {query['sql']}")

@@ -147,11 +147,11 @@ def test_a_bound_token_opens_its_tenant_alone(client, lab, developer, project, e
 def test_a_bound_token_holds_no_permission_elsewhere(lab, developer, elsewhere):
     token, _ = token_of(developer, tenant=lab)
     assert developer.has_perm("tenants.manage_members", elsewhere)
-    speaker = PersonalAccessToken.objects.get(pk=token.pk).speaker()
-    assert not speaker.has_perm("tenants.manage_members", elsewhere)
-    assert not speaker.has_perm("tenants.manage_members", ProjectFactory(tenant=elsewhere))
-    assert speaker.get_all_permissions(elsewhere) == set()
-    assert speaker.has_perm("tenants.claim_key", lab)
+    effective_user = PersonalAccessToken.objects.get(pk=token.pk).effective_user()
+    assert not effective_user.has_perm("tenants.manage_members", elsewhere)
+    assert not effective_user.has_perm("tenants.manage_members", ProjectFactory(tenant=elsewhere))
+    assert effective_user.get_all_permissions(elsewhere) == set()
+    assert effective_user.has_perm("tenants.claim_key", lab)
 
 
 def test_a_token_is_bound_to_a_tenant_of_its_owner(developer, stranger):
@@ -184,7 +184,9 @@ def unsafe_routes():
 def test_every_route_says_what_a_token_needs_and_the_docs_say_the_same():
     rows = re.findall(r"^\| `(\w+)` \| (.*`.*) \|$", Path("docs/tokens.md").read_text(), re.MULTILINE)
     documented = {
-        (*deed.split(" "), scope) for scope, deeds in rows for deed in re.findall(r"`([A-Z]+ [^`]+)`", deeds)
+        (*action.split(" "), scope)
+        for scope, actions in rows
+        for action in re.findall(r"`([A-Z]+ [^`]+)`", actions)
     }
     routes = {(method, path, scope) for method, path, scope, _ in unsafe_routes()}
     assert not [route for route in routes if route[2] is None], "Say token_scope in these views"

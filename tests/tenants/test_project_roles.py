@@ -13,7 +13,7 @@ from catalog.models import AccessRequest
 from core.errors import Conflict
 from tenants import actions
 from tenants.models import ApiKey, Membership, Project
-from tenants.permissions import deeds_in, may_somewhere, projects_where, tenants_where
+from tenants.permissions import may_somewhere, permissions_in, projects_where, tenants_where
 from tenants.role_groups import project_role_group, take_tenant_role
 from tenants.roles import PROJECT_PERMISSIONS
 from tests.factories import ApiKeyFactory, CatalogModelFactory, ProjectFactory, TenantFactory, member_of
@@ -65,14 +65,14 @@ def test_a_project_role_widens_there_and_nowhere_else(finance, project, other_pr
     assert may_somewhere(finance, "tenants.manage_limits", lab)
 
 
-def test_a_project_role_says_nothing_about_the_tenants_own_deeds(finance, developer, project, set_role):
+def test_a_project_role_says_nothing_about_the_tenants_own_actions(finance, developer, project, set_role):
     set_role(finance, "admin")
     set_role(developer, "viewer")
     finance, developer = again(finance), again(developer)
     assert not finance.has_perm("tenants.manage_members", project)
     assert finance.has_perm("tenants.export_cost", project)  # as finance of the tenant
     assert developer.has_perm("tenants.view_cost", project)
-    assert not deeds_in(developer, project) & PROJECT_PERMISSIONS
+    assert not permissions_in(developer, project) & PROJECT_PERMISSIONS
 
 
 def test_a_project_role_changes_nothing_that_one_sees(

@@ -9,7 +9,7 @@ from guardian.models import GroupObjectPermission
 from guardian.shortcuts import get_group_perms
 
 from accounts.models import User
-from accounts.roles import STAFF_DEEDS, STAFF_PERMISSIONS
+from accounts.roles import PLATFORM_PERMISSIONS, STAFF_PERMISSIONS
 from tenants import role_groups, roles
 from tenants.models import Tenant
 from tenants.role_groups import follow_roles, project_role_group, role_group
@@ -18,7 +18,7 @@ from tests.factories import TenantFactory
 
 
 @pytest.mark.parametrize("role", Role.values)
-def test_a_tenants_group_holds_its_roles_deeds_on_that_tenant(lab, role):
+def test_a_tenants_group_holds_its_roles_actions_on_that_tenant(lab, role):
     group = role_group(lab, role)
     assert group.name == f"tenant:{lab.pk}:{role}"
     assert set(get_group_perms(group, lab)) == ROLE_PERMISSIONS[role]
@@ -36,16 +36,16 @@ def test_a_project_has_no_owner(project):
         project_role_group(project, "owner")
 
 
-def test_no_tenant_role_holds_a_deed_of_the_platform():
-    assert not STAFF_DEEDS & set().union(*ROLE_PERMISSIONS.values())
+def test_no_tenant_role_holds_a_action_of_the_platform():
+    assert not PLATFORM_PERMISSIONS & set().union(*ROLE_PERMISSIONS.values())
 
 
 def test_every_role_names_permissions_that_there_are(db):
-    tenant_deeds = set().union(*ROLE_PERMISSIONS.values()) | STAFF_DEEDS
+    tenant_actions = set().union(*ROLE_PERMISSIONS.values()) | PLATFORM_PERMISSIONS
     known = set(Permission.objects.filter(content_type__model="tenant").values_list("codename", flat=True))
-    assert tenant_deeds <= known
+    assert tenant_actions <= known
     declared = {codename for codename, _ in Tenant._meta.permissions}
-    assert declared == tenant_deeds, "every deed declared on Tenant is somebody's"
+    assert declared == tenant_actions, "every action declared on Tenant is somebody's"
     every = {
         f"{p.content_type.app_label}.{p.codename}" for p in Permission.objects.select_related("content_type")
     }

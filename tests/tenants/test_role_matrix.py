@@ -1,6 +1,6 @@
-"""docs/roles.md tried out: every deed, as every role, here and in another tenant, through every door.
+"""docs/roles.md tried out: every action, as every role, here and in another tenant, through every door.
 
-The cases are generated from the page. What is done, and through which doors, stands in tests/deeds/.
+The cases are generated from the page. What is done, and through which doors, stands in tests/actions/.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ from accounts.permissions import WORDS
 from accounts.roles import STAFF_PERMISSIONS, StaffRole
 from core.scope import platform_scope
 from tenants.roles import ROLE_PERMISSIONS, Role
+from tests.actions import ACTIONS
 from tests.databases import renew_clone
-from tests.deeds import DEEDS
 from tests.role_matrix import PAGE, REFUSED, World, answer_of, read_matrix
 from tests.routes import all_routes
 
@@ -41,7 +41,7 @@ APPS = (
     "gateway",
 )
 MATRIX = read_matrix(PAGE.read_text())
-WHERE_TO_ADD = "Add it to tests/deeds/ and a row to docs/roles.md."
+WHERE_TO_ADD = "Add it to tests/actions/ and a row to docs/roles.md."
 
 # Actions that nobody does by a role of theirs, and why.
 NOT_ASKED = {
@@ -71,23 +71,23 @@ NOT_ASKED = {
 
 
 def cases():
-    """(deed, where the actor belongs, role, door, the documented answers), of every deed."""
-    for deed in DEEDS.values():
-        member, staff = MATRIX.members.get(deed.name), MATRIX.staff.get(deed.name)
-        for door in deed.doors:
+    """(action, where the actor belongs, role, door, the documented answers), of every action."""
+    for action in ACTIONS.values():
+        member, staff = MATRIX.members.get(action.name), MATRIX.staff.get(action.name)
+        for door in action.doors:
             for role in Role.values:
-                yield deed, "here", role, door, here(member, role, door, door in deed.unseen_at)
-                yield deed, "elsewhere", role, door, elsewhere(member, door)
+                yield action, "here", role, door, here(member, role, door, door in action.unseen_at)
+                yield action, "elsewhere", role, door, elsewhere(member, door)
             for role in StaffRole.values:
                 may = staff is not None and door in staff.doors and staff.may[role]
-                yield deed, "staff", role, door, {"done"} if may else REFUSED - {"sign in"}
+                yield action, "staff", role, door, {"done"} if may else REFUSED - {"sign in"}
 
 
 def here(row, role, door, is_unseen):
     if door == "admin":
         return {"sign in"}
     if row is None or door not in row.doors:
-        return {"403", "404"}  # a deed of staff
+        return {"403", "404"}  # an action of staff
     return {"done"} if row.may[role] else {"404" if is_unseen else "403"}
 
 
@@ -112,30 +112,32 @@ def world(django_db_setup, django_db_blocker):
 
 
 @pytest.mark.parametrize(
-    ("deed", "where", "role", "door", "documented"),
+    ("action", "where", "role", "door", "documented"),
     CASES,
-    ids=[f"{deed.name}-{where}-{role}-{door}" for deed, where, role, door, _ in CASES],
+    ids=[f"{action.name}-{where}-{role}-{door}" for action, where, role, door, _ in CASES],
 )
-def test_every_deed_gets_the_documented_answer(world, db, deed, where, role, door, documented):
-    assert answer_of(deed, door, world, world.crowd(where)[role]) in documented
+def test_every_action_gets_the_documented_answer(world, db, action, where, role, door, documented):
+    assert answer_of(action, door, world, world.crowd(where)[role]) in documented
 
 
 @pytest.mark.parametrize("table", ["members", "staff"])
-def test_every_row_of_the_page_has_a_deed_with_the_same_doors(table):
+def test_every_row_of_the_page_has_a_action_with_the_same_doors(table):
     for name, row in getattr(MATRIX, table).items():
-        assert name in DEEDS, f"docs/roles.md tells of {name!r}, which no deed in tests/deeds/ stands for."
-        doors = set(DEEDS[name].doors)
+        assert name in ACTIONS, (
+            f"docs/roles.md tells of {name!r}, which no action in tests/actions/ stands for."
+        )
+        doors = set(ACTIONS[name].doors)
         if table == "members":
             doors -= {"admin"}  # for staff, whose table says so
-        assert set(row.doors) <= set(DEEDS[name].doors), name
+        assert set(row.doors) <= set(ACTIONS[name].doors), name
         assert doors <= set(row.doors) or table == "staff", name
 
 
-def test_every_deed_has_a_row_with_all_its_doors():
-    for name, deed in DEEDS.items():
+def test_every_action_has_a_row_with_all_its_doors():
+    for name, action in ACTIONS.items():
         rows = [row for row in (MATRIX.members.get(name), MATRIX.staff.get(name)) if row is not None]
         assert rows, f"The page has no row for {name!r}. {WHERE_TO_ADD}"
-        assert {door for row in rows for door in row.doors} == set(deed.doors), name
+        assert {door for row in rows for door in row.doors} == set(action.doors), name
 
 
 def test_the_page_names_every_role():
@@ -160,8 +162,8 @@ def actions_by_people():
                 yield f"{module.__name__}.{name}", inspect.unwrap(function)
 
 
-def test_every_action_is_a_deed_of_the_matrix():
-    known = {inspect.unwrap(import_string(deed.action)) for deed in DEEDS.values() if deed.action}
+def test_every_action_is_a_action_of_the_matrix():
+    known = {inspect.unwrap(import_string(action.action)) for action in ACTIONS.values() if action.action}
     found = dict(actions_by_people())
     assert len(found) > 15, "the search for actions finds none any more"
     missing = {name for name, function in found.items() if function not in known} - set(NOT_ASKED)
@@ -169,7 +171,7 @@ def test_every_action_is_a_deed_of_the_matrix():
     assert set(NOT_ASKED) <= set(found), "Take actions that are gone out of NOT_ASKED."
 
 
-# Routes that change something of nobody but who asks, and why they are no deed of a role.
+# Routes that change something of nobody but who asks, and why they are no action of a role.
 OF_ONESELF = {
     "api-token-list": "a token of one's own",
     "request-preview": "says what a request would mean and changes nothing",
@@ -191,18 +193,18 @@ def _takes_more_than_get(route):
 
 def names_of_doors():
     """The routes behind the doors of pages and the API, by name."""
-    for deed in DEEDS.values():
-        for door in (deed.page, deed.api):
+    for action in ACTIONS.values():
+        for door in (action.page, action.api):
             if door is not None:
                 path = re.sub(r"{w\.tenant\.slug}", "lab", door.request.partition(" ")[2])
                 yield resolve(re.sub(r"{[^}]*}", "01a1f8c1-04c4-755d-acc1-060277ee4021", path)).url_name
 
 
-def test_every_route_that_changes_something_is_a_door_of_a_deed():
+def test_every_route_that_changes_something_is_a_door_of_a_action():
     routes = set(routes_that_change_something())
     assert len(routes) > 30, "the search for routes finds none any more"
     missing = routes - set(names_of_doors()) - set(OF_ONESELF)
-    assert not missing, f"{sorted(missing)}: which deed is behind this door? {WHERE_TO_ADD}"
+    assert not missing, f"{sorted(missing)}: which action is behind this door? {WHERE_TO_ADD}"
     assert set(OF_ONESELF) <= routes, "Take routes that are gone out of OF_ONESELF."
 
 
@@ -225,12 +227,12 @@ def test_every_permission_that_code_asks_for_is_on_the_page_and_is_somebodys(db)
         if model._meta.app_label in APPS
         for codename, _ in model._meta.permissions
     }
-    given = {f"tenants.{deed}" for deeds in ROLE_PERMISSIONS.values() for deed in deeds}
+    given = {f"tenants.{action}" for actions in ROLE_PERMISSIONS.values() for action in actions}
     given = given.union(*STAFF_PERMISSIONS.values())
     told = {row.permission for row in [*MATRIX.members.values(), *MATRIX.staff.values()]} - {""}
 
     asked = permissions_in_code() & ours
-    assert asked <= told, f"{sorted(asked - told)}: a deed asks for it. {WHERE_TO_ADD}"
+    assert asked <= told, f"{sorted(asked - told)}: an action asks for it. {WHERE_TO_ADD}"
     assert asked <= set(WORDS), f"{sorted(asked - set(WORDS))}: say it in WORDS of tenants/permissions.py"
     assert told <= ours, f"{sorted(told - ours)}: there is no such permission"
     assert ours <= given, f"{sorted(ours - given)}: no role holds it, see tenants/roles.py"
@@ -239,7 +241,7 @@ def test_every_permission_that_code_asks_for_is_on_the_page_and_is_somebodys(db)
 
 @pytest.mark.parametrize("table", ["members", "staff"])
 def test_the_page_agrees_with_the_tables_of_roles(table):
-    """Who is said to may, holds the permission; the deed itself is tried above."""
+    """Who is said to may, holds the permission; the action itself is tried above."""
     for name, row in getattr(MATRIX, table).items():
         for role, may in row.may.items():
             if may and row.permission:

@@ -11,7 +11,7 @@ from django.db.utils import ProgrammingError
 from accounts.models import StoredAnswer
 from billing.tasks import build_export
 from core.database.base import DatabaseWrapper
-from core.rls import CONSOLE_ROLE, walled_tables
+from core.rls import CONSOLE_ROLE, protected_tables
 from core.scope import NOBODY, Scope, person_scope, platform_scope, scoped, tenant_scope
 from core.tenant_managers import TenantQuerySet
 from tenants.models import ApiKey, Membership, Project, Tenant
@@ -43,7 +43,7 @@ def rows(sql, *parameters):
 
 def tables():
     with connection.cursor() as cursor:
-        return walled_tables(cursor)
+        return protected_tables(cursor)
 
 
 def owner_column(table):
@@ -290,7 +290,7 @@ def test_a_view_reads_as_whoever_asks():
 
 
 @pytest.mark.parametrize(
-    "deed",
+    "action",
     [
         "TRUNCATE tenants_limit",
         "DROP TABLE tenants_limit",
@@ -300,9 +300,9 @@ def test_a_view_reads_as_whoever_asks():
         "ALTER TABLE audit_auditentry DISABLE TRIGGER ALL",
     ],
 )
-def test_the_console_cannot_take_the_wall_down(deed):
+def test_the_console_cannot_take_the_wall_down(action):
     with pytest.raises(ProgrammingError, match=r"permission denied|must be owner"), transaction.atomic():
-        rows(deed)
+        rows(action)
 
 
 @pytest.mark.django_db(transaction=True)

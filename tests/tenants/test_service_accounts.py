@@ -78,14 +78,14 @@ def test_it_never_becomes_an_owner(lab, owner, account):
 def test_through_it_nobody_changes_who_belongs(lab, owner, developer):
     """An admin who is demoted may still know a token of the account they made."""
     account = create_service_account(lab, name="robot", role="admin", by=owner)
-    for deed in (
+    for action in (
         lambda: change_role(membership(developer, lab).pk, "admin", by=account),
         lambda: remove_member(membership(developer, lab).pk, by=account),
         lambda: invite(lab, "nia@example.org", "viewer", by=account),
         lambda: create_service_account(lab, name="another", role="viewer", by=account),
     ):
         with pytest.raises(PermissionDenied, match="a person must"):
-            deed()
+            action()
 
 
 def test_a_name_is_taken_once_and_needs_a_letter(lab, owner, account):

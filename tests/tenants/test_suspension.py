@@ -1,4 +1,4 @@
-"""A suspended tenant: its keys and deeds stop, its data stays, and everybody is told why."""
+"""A suspended tenant: its keys and actions stop, its data stays, and everybody is told why."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from tenants.actions import (
 )
 from tenants.models import ApiKey, Tenant
 from tenants.revision import current_revision
-from tenants.signals import stakes_of
+from tenants.signals import impact_of
 from tests.concurrency import at_the_same_time
 from tests.factories import ApiKeyFactory, CatalogModelFactory, TenantFactory, staff
 
@@ -51,7 +51,7 @@ def test_its_keys_stop_and_come_back_like_a_revocation(lab, project, operator):
 
 
 @pytest.fixture
-def deeds(lab, project, developer, owner, finance):
+def actions(lab, project, developer, owner, finance):
     """What people do in the lab, by name; each would succeed while it is active."""
     model = CatalogModelFactory()
     waiting = ApiKeyFactory.claimable(tenant=lab, project=project)
@@ -73,16 +73,16 @@ def deeds(lab, project, developer, owner, finance):
     }
 
 
-DEEDS = ["ask for a model", "approve", "claim a key", "change limits", "export costs", "create a project"]
+ACTIONS = ["ask for a model", "approve", "claim a key", "change limits", "export costs", "create a project"]
 
 
-@pytest.mark.parametrize("deed", DEEDS)
-def test_no_deed_is_done_for_a_suspended_tenant_and_all_are_afterwards(lab, operator, deeds, deed):
+@pytest.mark.parametrize("action", ACTIONS)
+def test_no_action_is_done_for_a_suspended_tenant_and_all_are_afterwards(lab, operator, actions, action):
     suspend_tenant(lab.pk, by=operator, because=REASON)
     with pytest.raises(Conflict, match=r"Lab is suspended: Unpaid since March\. Ask"):
-        deeds[deed]()
+        actions[action]()
     resume_tenant(lab.pk, by=operator)
-    deeds[deed]()
+    actions[action]()
 
 
 def test_what_ends_something_is_still_done(lab, project, developer, operator):
@@ -175,7 +175,7 @@ def test_what_is_at_stake_is_counted(lab, project, developer, owner):
     raise_access_request(
         project, CatalogModelFactory().name, by=developer, purpose="Letters.", expected_tokens_per_day=9
     )
-    counted = {str(stake.label): stake.value for stake in stakes_of(lab)}
+    counted = {str(stake.label): stake.value for stake in impact_of(lab)}
     assert counted == {
         "Active keys": 1,
         "Members": 2,
@@ -226,7 +226,7 @@ def test_a_claim_and_a_suspension_at_once_leave_no_key_open(lab, project, develo
 
 @pytest.mark.django_db(transaction=True)
 def test_what_is_under_way_when_a_tenant_is_suspended_ends_before(lab, project, developer, operator):
-    """No deed is committed after the suspension: the audit trail tells them in this order."""
+    """No action is committed after the suspension: the audit trail tells them in this order."""
     for number in range(5):
         at_the_same_time(
             lambda n=number: create_project(lab, by=None, slug=f"p{n}", name="P"),

@@ -35,17 +35,17 @@ class Command(BaseCommand):
         try:
             if gateway is None:
                 gateway, secret = actions.register_gateway(name, by=None, secret=known)
-                deed = "registered"
+                action = "registered"
             elif known and gateway.digest == digest(known) and gateway.revoked_at is None:
-                secret, deed = known, "is registered"
+                secret, action = known, "is registered"
             else:
                 gateway, secret = actions.renew_gateway_token(gateway.pk, by=None, secret=known)
-                deed = "has a new token"
+                action = "has a new token"
         except (Conflict, ValueError) as error:
             raise CommandError(str(error)) from error
         if token_file is not None and _read(token_file) != secret:
             _write(token_file, secret)
-        self.stdout.write(f"Gateway {gateway.name} {deed} ({gateway.prefix}…).")
+        self.stdout.write(f"Gateway {gateway.name} {action} ({gateway.prefix}…).")
         if known is None and token_file is None:
             self.stdout.write(f"Its token, shown only now: {secret}")
 

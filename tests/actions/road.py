@@ -1,4 +1,4 @@
-"""Deeds of the main road: requests, reviews, grants, keys, costs."""
+"""Actions of the main road: requests, reviews, grants, keys, costs."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from django.utils.timezone import now
 from billing.models import Export
 from catalog.models import Grant, Review, ReviewDecision
 from tests.factories import AccessRequestFactory, ApiKeyFactory, ReviewFactory, member_of, staff
-from tests.role_matrix import Deed, Door
+from tests.role_matrix import Action, EntryPoint
 
 ASKING = {
     "project": "{w.project.pk}",
@@ -98,102 +98,106 @@ def finished_export(world, actor):
 
 
 def _review(track):
-    return Deed(
+    return Action(
         f"decide a {track} review",
         "catalog.actions.decide_review",
         subject=review(track),
-        api=Door(
+        api=EntryPoint(
             "POST /api/v1/access-requests/{it.access_request_id}/reviews/",
             {"track": track, "verdict": "approve", "comment": "Fine."},
         ),
-        admin=Door("POST /admin/catalog/review/{it.pk}/change/", {"verdict": "approve", "comment": "Fine."}),
+        admin=EntryPoint(
+            "POST /admin/catalog/review/{it.pk}/change/", {"verdict": "approve", "comment": "Fine."}
+        ),
     )
 
 
-ROAD_DEEDS = [
-    Deed(
+ROAD_ACTIONS = [
+    Action(
         "find models",
-        page=Door("GET /t/{w.tenant.slug}/models/"),
+        page=EntryPoint("GET /t/{w.tenant.slug}/models/"),
     ),
-    Deed(
+    Action(
         "read requests",
         subject=somebodys_request,
-        page=Door("GET /t/{w.tenant.slug}/requests/{it.pk}/"),
-        api=Door("GET /api/v1/access-requests/{it.pk}/"),
+        page=EntryPoint("GET /t/{w.tenant.slug}/requests/{it.pk}/"),
+        api=EntryPoint("GET /api/v1/access-requests/{it.pk}/"),
     ),
-    Deed(
+    Action(
         "read what keys there are",
         subject=active_key,
-        page=Door("GET /t/{w.tenant.slug}/keys/", shows="{it.name}"),
-        api=Door("GET /api/v1/keys/{it.pk}/"),
+        page=EntryPoint("GET /t/{w.tenant.slug}/keys/", shows="{it.name}"),
+        api=EntryPoint("GET /api/v1/keys/{it.pk}/"),
     ),
-    Deed(
+    Action(
         "ask for a model",
         "catalog.actions.raise_access_request",
-        page=Door("POST /t/{w.tenant.slug}/models/{w.model.name}/request/", ASKING),
-        api=Door("POST /api/v1/access-requests/", ASKING | {"model": "{w.model.name}"}),
+        page=EntryPoint("POST /t/{w.tenant.slug}/models/{w.model.name}/request/", ASKING),
+        api=EntryPoint("POST /api/v1/access-requests/", ASKING | {"model": "{w.model.name}"}),
     ),
-    Deed(
+    Action(
         "withdraw one's own request",
         "catalog.actions.withdraw_access_request",
         subject=own_request,
-        page=Door("POST /t/{w.tenant.slug}/requests/{it.pk}/withdraw/"),
-        api=Door("POST /api/v1/access-requests/{it.pk}/withdraw/"),
+        page=EntryPoint("POST /t/{w.tenant.slug}/requests/{it.pk}/withdraw/"),
+        api=EntryPoint("POST /api/v1/access-requests/{it.pk}/withdraw/"),
     ),
-    Deed(
+    Action(
         "withdraw somebody else's request",
         "catalog.actions.withdraw_access_request",
         subject=somebodys_request,
-        page=Door("POST /t/{w.tenant.slug}/requests/{it.pk}/withdraw/"),
-        api=Door("POST /api/v1/access-requests/{it.pk}/withdraw/"),
+        page=EntryPoint("POST /t/{w.tenant.slug}/requests/{it.pk}/withdraw/"),
+        api=EntryPoint("POST /api/v1/access-requests/{it.pk}/withdraw/"),
     ),
-    Deed(
+    Action(
         "claim a key",
         "tenants.actions.claim_api_key",
         subject=claimable_key,
-        page=Door("POST /t/{w.tenant.slug}/keys/{it.pk}/claim/"),
-        api=Door("POST /api/v1/keys/{it.pk}/claim/"),
+        page=EntryPoint("POST /t/{w.tenant.slug}/keys/{it.pk}/claim/"),
+        api=EntryPoint("POST /api/v1/keys/{it.pk}/claim/"),
     ),
-    Deed(
+    Action(
         "revoke a key",
         "tenants.actions.revoke_api_key",
         subject=active_key,
-        page=Door("POST /t/{w.tenant.slug}/keys/{it.pk}/revoke/"),
-        api=Door("POST /api/v1/keys/{it.pk}/revoke/"),
-        admin=Door(
+        page=EntryPoint("POST /t/{w.tenant.slug}/keys/{it.pk}/revoke/"),
+        api=EntryPoint("POST /api/v1/keys/{it.pk}/revoke/"),
+        admin=EntryPoint(
             "POST /admin/tenants/apikey/{it.pk}/revoke/", {"_form_submitted": "1", "reason": "Leaked."}
         ),
     ),
-    Deed(
+    Action(
         "end a grant",
         "catalog.actions.revoke_grant",
         subject=grant,
-        api=Door("POST /api/v1/grants/{it.pk}/revoke/"),
+        api=EntryPoint("POST /api/v1/grants/{it.pk}/revoke/"),
     ),
-    Deed(
+    Action(
         "see costs",
-        page=Door("GET /t/{w.tenant.slug}/cost/"),
-        api=Door(
+        page=EntryPoint("GET /t/{w.tenant.slug}/cost/"),
+        api=EntryPoint(
             "GET /api/v1/costs/", {"tenant": "{w.tenant.slug}", "start": "2026-01-01", "end": "2026-01-31"}
         ),
     ),
-    Deed(
+    Action(
         "order a cost report",
         "billing.exports.ask_for_export",
-        page=Door("POST /t/{w.tenant.slug}/exports/new/", lambda world, it: {"month": f"{now():%Y-%m}"}),
-        api=Door(
+        page=EntryPoint(
+            "POST /t/{w.tenant.slug}/exports/new/", lambda world, it: {"month": f"{now():%Y-%m}"}
+        ),
+        api=EntryPoint(
             "POST /api/v1/exports/",
             {"kind": "costs", "tenant": "{w.tenant.slug}", "start": "2026-01-01", "end": "2026-01-31"},
         ),
-        admin=Door("POST /admin/billing/export/new/", {"tenant": "{w.tenant.pk}", "month": "2026-01"}),
+        admin=EntryPoint("POST /admin/billing/export/new/", {"tenant": "{w.tenant.pk}", "month": "2026-01"}),
     ),
-    Deed(
+    Action(
         "download a cost report",
         "billing.exports.file_for_download",
         subject=finished_export,
-        page=Door("GET /t/{w.tenant.slug}/exports/{it.pk}/download/"),
-        api=Door("GET /api/v1/exports/{it.pk}/download/"),
-        admin=Door("GET /admin/billing/export/{it.pk}/download/"),
+        page=EntryPoint("GET /t/{w.tenant.slug}/exports/{it.pk}/download/"),
+        api=EntryPoint("GET /api/v1/exports/{it.pk}/download/"),
+        admin=EntryPoint("GET /admin/billing/export/{it.pk}/download/"),
     ),
     _review("security"),
     _review("compliance"),

@@ -1,11 +1,11 @@
-"""Deeds with who belongs to a tenant: members, invitations, service accounts."""
+"""Actions with who belongs to a tenant: members, invitations, service accounts."""
 
 from __future__ import annotations
 
 from tenants import actions
 from tenants.models import Membership
 from tests.factories import UserFactory, member_of
-from tests.role_matrix import Deed, Door, Shell
+from tests.role_matrix import Action, EntryPoint, Shell
 
 
 def membership(world, user):
@@ -47,139 +47,145 @@ def disabled_account(world, actor):
 
 MEMBER = "/t/{w.tenant.slug}/members/{it.pk}/"
 
-MEMBER_DEEDS = [
-    Deed(
+MEMBER_ACTIONS = [
+    Action(
         "see who belongs",
         subject=colleague,
-        page=Door("GET " + MEMBER, shows="{it.user.email}"),
-        api=Door("GET /api/v1/members/{it.pk}/"),
+        page=EntryPoint("GET " + MEMBER, shows="{it.user.email}"),
+        api=EntryPoint("GET /api/v1/members/{it.pk}/"),
     ),
-    Deed(
+    Action(
         "invite somebody",
         "tenants.actions.invite",
-        page=Door(
+        page=EntryPoint(
             "POST /t/{w.tenant.slug}/members/invite/", {"email": "fresh@example.com", "role": "viewer"}
         ),
-        api=Door(
+        api=EntryPoint(
             "POST /api/v1/invitations/",
             {"tenant": "{w.tenant.slug}", "email": "fresh@example.com", "role": "viewer"},
         ),
     ),
-    Deed(
+    Action(
         "invite an owner",
         "tenants.actions.invite",
-        page=Door("POST /t/{w.tenant.slug}/members/invite/", {"email": "fresh@example.com", "role": "owner"}),
-        api=Door(
+        page=EntryPoint(
+            "POST /t/{w.tenant.slug}/members/invite/", {"email": "fresh@example.com", "role": "owner"}
+        ),
+        api=EntryPoint(
             "POST /api/v1/invitations/",
             {"tenant": "{w.tenant.slug}", "email": "fresh@example.com", "role": "owner"},
         ),
     ),
-    Deed(
+    Action(
         "send an invitation again",
         "tenants.actions.resend_invitation",
         subject=invitation,
-        page=Door("POST /t/{w.tenant.slug}/invitations/{it.pk}/resend/"),
-        api=Door("POST /api/v1/invitations/{it.pk}/resend/"),
+        page=EntryPoint("POST /t/{w.tenant.slug}/invitations/{it.pk}/resend/"),
+        api=EntryPoint("POST /api/v1/invitations/{it.pk}/resend/"),
         unseen_at=("API",),
     ),
-    Deed(
+    Action(
         "withdraw an invitation",
         "tenants.actions.withdraw_invitation",
         subject=invitation,
-        page=Door("POST /t/{w.tenant.slug}/invitations/{it.pk}/withdraw/"),
-        api=Door("POST /api/v1/invitations/{it.pk}/withdraw/"),
+        page=EntryPoint("POST /t/{w.tenant.slug}/invitations/{it.pk}/withdraw/"),
+        api=EntryPoint("POST /api/v1/invitations/{it.pk}/withdraw/"),
         unseen_at=("API",),
     ),
-    Deed(
+    Action(
         "make somebody a member by hand",
         "tenants.actions.add_member",
         subject=lambda world, actor: UserFactory(),
         shell=Shell(lambda world, actor, it: actions.add_member(world.tenant, it, "developer", by=actor)),
     ),
-    Deed(
+    Action(
         "change a member's role",
         "tenants.actions.change_role",
         subject=colleague,
-        page=Door("POST " + MEMBER + "role/", {"role": "viewer", "confirmed": "on"}),
-        api=Door("POST /api/v1/members/{it.pk}/role/", {"role": "viewer"}),
+        page=EntryPoint("POST " + MEMBER + "role/", {"role": "viewer", "confirmed": "on"}),
+        api=EntryPoint("POST /api/v1/members/{it.pk}/role/", {"role": "viewer"}),
     ),
-    Deed(
+    Action(
         "make a member an owner",
         "tenants.actions.change_role",
         subject=colleague,
-        page=Door("POST " + MEMBER + "role/", {"role": "owner", "confirmed": "on"}),
-        api=Door("POST /api/v1/members/{it.pk}/role/", {"role": "owner"}),
+        page=EntryPoint("POST " + MEMBER + "role/", {"role": "owner", "confirmed": "on"}),
+        api=EntryPoint("POST /api/v1/members/{it.pk}/role/", {"role": "owner"}),
     ),
-    Deed(
+    Action(
         "change an owner's role",
         "tenants.actions.change_role",
         subject=another_owner,
-        page=Door("POST " + MEMBER + "role/", {"role": "viewer", "confirmed": "on"}),
-        api=Door("POST /api/v1/members/{it.pk}/role/", {"role": "viewer"}),
+        page=EntryPoint("POST " + MEMBER + "role/", {"role": "viewer", "confirmed": "on"}),
+        api=EntryPoint("POST /api/v1/members/{it.pk}/role/", {"role": "viewer"}),
     ),
-    Deed(
+    Action(
         "change one's own role",
         "tenants.actions.change_role",
         subject=oneself,
-        page=Door("POST " + MEMBER + "role/", {"role": "admin", "confirmed": "on"}),
-        api=Door("POST /api/v1/members/{it.pk}/role/", {"role": "admin"}),
+        page=EntryPoint("POST " + MEMBER + "role/", {"role": "admin", "confirmed": "on"}),
+        api=EntryPoint("POST /api/v1/members/{it.pk}/role/", {"role": "admin"}),
     ),
-    Deed(
+    Action(
         "give a member another role in a project",
         "tenants.actions.set_project_role",
         subject=colleague,
-        page=Door("POST " + MEMBER + "project-role/", {"project": "{w.project.pk}", "role": "viewer"}),
-        api=Door("POST /api/v1/projects/{w.project.pk}/roles/", {"member": "{it.pk}", "role": "viewer"}),
+        page=EntryPoint("POST " + MEMBER + "project-role/", {"project": "{w.project.pk}", "role": "viewer"}),
+        api=EntryPoint(
+            "POST /api/v1/projects/{w.project.pk}/roles/", {"member": "{it.pk}", "role": "viewer"}
+        ),
     ),
-    Deed(
+    Action(
         "remove a member",
         "tenants.actions.remove_member",
         subject=colleague,
-        page=Door("POST " + MEMBER + "remove/"),
-        api=Door("POST /api/v1/members/{it.pk}/remove/"),
+        page=EntryPoint("POST " + MEMBER + "remove/"),
+        api=EntryPoint("POST /api/v1/members/{it.pk}/remove/"),
     ),
-    Deed(
+    Action(
         "remove an owner",
         "tenants.actions.remove_member",
         subject=another_owner,
-        page=Door("POST " + MEMBER + "remove/"),
-        api=Door("POST /api/v1/members/{it.pk}/remove/"),
+        page=EntryPoint("POST " + MEMBER + "remove/"),
+        api=EntryPoint("POST /api/v1/members/{it.pk}/remove/"),
     ),
-    Deed(
+    Action(
         "leave",
         "tenants.actions.remove_member",
         subject=oneself,
-        page=Door("POST " + MEMBER + "remove/"),
-        api=Door("POST /api/v1/members/{it.pk}/remove/"),
+        page=EntryPoint("POST " + MEMBER + "remove/"),
+        api=EntryPoint("POST /api/v1/members/{it.pk}/remove/"),
     ),
-    Deed(
+    Action(
         "make a service account",
         "tenants.actions.create_service_account",
-        page=Door("POST /t/{w.tenant.slug}/service-accounts/new/", {"name": "nightly", "role": "developer"}),
-        api=Door(
+        page=EntryPoint(
+            "POST /t/{w.tenant.slug}/service-accounts/new/", {"name": "nightly", "role": "developer"}
+        ),
+        api=EntryPoint(
             "POST /api/v1/service-accounts/",
             {"tenant": "{w.tenant.slug}", "name": "nightly", "role": "developer"},
         ),
     ),
-    Deed(
+    Action(
         "disable a service account",
         "tenants.actions.disable_service_account",
         subject=service_account,
-        page=Door("POST " + MEMBER + "disable/"),
-        api=Door("POST /api/v1/service-accounts/{it.pk}/disable/"),
+        page=EntryPoint("POST " + MEMBER + "disable/"),
+        api=EntryPoint("POST /api/v1/service-accounts/{it.pk}/disable/"),
     ),
-    Deed(
+    Action(
         "enable a service account",
         "tenants.actions.enable_service_account",
         subject=disabled_account,
-        page=Door("POST " + MEMBER + "enable/"),
-        api=Door("POST /api/v1/service-accounts/{it.pk}/enable/"),
+        page=EntryPoint("POST " + MEMBER + "enable/"),
+        api=EntryPoint("POST /api/v1/service-accounts/{it.pk}/enable/"),
     ),
-    Deed(
+    Action(
         "delete a service account",
         "tenants.actions.delete_service_account",
         subject=service_account,
-        page=Door("POST " + MEMBER + "remove/"),
-        api=Door("POST /api/v1/service-accounts/{it.pk}/delete/"),
+        page=EntryPoint("POST " + MEMBER + "remove/"),
+        api=EntryPoint("POST /api/v1/service-accounts/{it.pk}/delete/"),
     ),
 ]

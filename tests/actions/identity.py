@@ -1,4 +1,4 @@
-"""Deeds about who people are and how they sign in: staff roles, group rules, linked accounts, lost factors."""
+"""Actions about who people are and how they sign in: staff roles, group rules, linked accounts, lost factors."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from directory.actions.rules import draft_group_rule
 from directory.admin.rules import _digest
 from directory.models import FederatedIdentity
 from tests.factories import UserFactory, staff
-from tests.role_matrix import Deed, Door
+from tests.role_matrix import Action, EntryPoint
 
 SENT = {"_form_submitted": "1"}
 
@@ -69,67 +69,69 @@ def staff_rule(world, actor):
     return draft_group_rule(group="operators", staff_role="operator")
 
 
-IDENTITY_DEEDS = [
-    Deed(
+IDENTITY_ACTIONS = [
+    Action(
         "give a staff role",
         "accounts.actions.make_staff",
         subject=person,
-        admin=Door(
+        admin=EntryPoint(
             "POST /admin/accounts/staffappointment/appoint/", {"email": "{it.email}", "role": "auditor"}
         ),
     ),
-    Deed(
+    Action(
         "take a staff role",
         "accounts.actions.end_staff_role",
         subject=lambda world, actor: staff("auditor").appointments.get(),
-        admin=Door("POST /admin/accounts/staffappointment/{it.pk}/dismiss/", SENT),
+        admin=EntryPoint("POST /admin/accounts/staffappointment/{it.pk}/dismiss/", SENT),
     ),
-    Deed(
+    Action(
         "begin a group rule",
         "directory.actions.rules.begin_group_rule",
         subject=drafted_rule,
-        admin=Door("POST /admin/directory/grouprule/begin/", what_the_form_says),
+        admin=EntryPoint("POST /admin/directory/grouprule/begin/", what_the_form_says),
     ),
-    Deed(
+    Action(
         "end a group rule",
         "directory.actions.rules.end_group_rule",
         subject=rule,
-        admin=Door(
+        admin=EntryPoint(
             "POST /admin/directory/grouprule/{it.pk}/end/",
             lambda world, it: {"seen": _digest(it, group_rules.preview(ending=it))},
         ),
     ),
-    Deed(
+    Action(
         "begin a group rule that gives a staff role",
         "directory.actions.rules.begin_group_rule",
         subject=staff_rule,
-        admin=Door("POST /admin/directory/grouprule/begin/", what_the_form_says),
+        admin=EntryPoint("POST /admin/directory/grouprule/begin/", what_the_form_says),
     ),
-    Deed(
+    Action(
         "link an account to a person at the provider",
         "directory.actions.identities.link_identity",
         subject=person,
-        admin=Door(
+        admin=EntryPoint(
             "POST /admin/directory/federatedidentity/link/",
             SENT | {"email": "{it.email}", "subject": "abc"},
         ),
     ),
-    Deed(
+    Action(
         "unlink an account",
         "directory.actions.identities.unlink_identity",
         subject=identity,
-        admin=Door("POST /admin/directory/federatedidentity/{it.pk}/unlink/", SENT),
+        admin=EntryPoint("POST /admin/directory/federatedidentity/{it.pk}/unlink/", SENT),
     ),
-    Deed(
+    Action(
         "unlock somebody's sign-in",
         "accounts.actions.unlock_sign_in",
         subject=locked_out,
-        admin=Door("POST /admin/accounts/user/{it.pk}/unlock/", SENT),
+        admin=EntryPoint("POST /admin/accounts/user/{it.pk}/unlock/", SENT),
     ),
-    Deed(
+    Action(
         "reset somebody's second factor",
         "accounts.actions.reset_second_factor",
         subject=with_a_factor,
-        admin=Door("POST /admin/accounts/user/{it.pk}/reset-second-factor/", SENT | {"reason": "Lost."}),
+        admin=EntryPoint(
+            "POST /admin/accounts/user/{it.pk}/reset-second-factor/", SENT | {"reason": "Lost."}
+        ),
     ),
 ]

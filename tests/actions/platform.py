@@ -1,4 +1,4 @@
-"""Deeds of platform staff: models, prices, clusters, deployments, gateways."""
+"""Actions of platform staff: models, prices, clusters, deployments, gateways."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from deployments.engine_host.state import StateDirectory, write_document
 from deployments.models import Deployment
 from gateway.actions import register_gateway
 from tests.factories import CatalogModelFactory, ClusterFactory, DeploymentFactory, ModelVersionFactory
-from tests.role_matrix import Deed, Door
+from tests.role_matrix import Action, EntryPoint
 
 SENT = {"_form_submitted": "1"}
 
@@ -63,7 +63,7 @@ def a_cluster_that_lives(world, actor):
     return ClusterFactory()
 
 
-class WorkedAtOnce(Door):
+class WorkedAtOnce(EntryPoint):
     """A door behind which a worker is waited for: here the task is done by whoever asks for it."""
 
     def knock(self, client, world, it):
@@ -81,23 +81,23 @@ class Wanted:
         self.version, self.cluster = ModelVersionFactory(), ClusterFactory()
 
 
-PLATFORM_DEEDS = [
-    Deed(
+PLATFORM_ACTIONS = [
+    Action(
         "publish a model",
         "catalog.actions.publish_model",
         subject=draft_model,
-        admin=Door("POST /admin/catalog/catalogmodel/{it.pk}/publish/", SENT),
+        admin=EntryPoint("POST /admin/catalog/catalogmodel/{it.pk}/publish/", SENT),
     ),
-    Deed(
+    Action(
         "retire a model",
         "catalog.actions.retire_model",
         subject=published_model,
-        admin=Door("POST /admin/catalog/catalogmodel/{it.pk}/retire/", SENT),
+        admin=EntryPoint("POST /admin/catalog/catalogmodel/{it.pk}/retire/", SENT),
     ),
-    Deed(
+    Action(
         "publish prices",
         "billing.prices.publish_prices",
-        admin=Door(
+        admin=EntryPoint(
             "POST /admin/billing/price/new/",
             {
                 "model": "aya",
@@ -109,7 +109,7 @@ PLATFORM_DEEDS = [
             },
         ),
     ),
-    Deed(
+    Action(
         "add a cluster",
         "deployments.actions.add_cluster",
         subject=a_living_engine_host,
@@ -124,17 +124,17 @@ PLATFORM_DEEDS = [
             },
         ),
     ),
-    Deed(
+    Action(
         "test a cluster",
         "deployments.actions.check_cluster",
         subject=a_cluster_that_lives,
         admin=WorkedAtOnce("POST /admin/deployments/cluster/{it.pk}/test/", SENT),
     ),
-    Deed(
+    Action(
         "deploy a model",
         "deployments.actions.create_deployment",
         subject=lambda world, actor: Wanted(),
-        api=Door(
+        api=EntryPoint(
             "POST /api/v1/deployments/",
             lambda world, it: {
                 "version": str(it.version.pk),
@@ -143,95 +143,103 @@ PLATFORM_DEEDS = [
                 "name": "fresh",
             },
         ),
-        admin=Door(
+        admin=EntryPoint(
             "POST /admin/deployments/deployment/add/",
             {"version": "{it.version.pk}", "cluster": "{it.cluster.pk}", "replicas": "1", "name": "fresh"},
         ),
     ),
-    Deed(
+    Action(
         "scale a deployment",
         "deployments.actions.scale_deployment",
         subject=deployment,
-        api=Door("POST /api/v1/deployments/{it.pk}/scale/", {"replicas": 2}),
-        admin=Door("POST /admin/deployments/deployment/{it.pk}/scale/", SENT | {"replicas": "2"}),
+        api=EntryPoint("POST /api/v1/deployments/{it.pk}/scale/", {"replicas": 2}),
+        admin=EntryPoint("POST /admin/deployments/deployment/{it.pk}/scale/", SENT | {"replicas": "2"}),
     ),
-    Deed(
+    Action(
         "give a deployment to one tenant",
         "deployments.sharing.dedicate",
         subject=deployment,
-        api=Door("POST /api/v1/deployments/{it.pk}/dedicate/", {"tenant": "{w.tenant.slug}"}),
-        admin=Door(
+        api=EntryPoint("POST /api/v1/deployments/{it.pk}/dedicate/", {"tenant": "{w.tenant.slug}"}),
+        admin=EntryPoint(
             "POST /admin/deployments/deployment/{it.pk}/dedicate/", SENT | {"tenant": "{w.tenant.slug}"}
         ),
     ),
-    Deed(
+    Action(
         "accept that tenants share a prefix cache",
         "deployments.sharing.accept_sharing",
         subject=deployment,
-        api=Door("POST /api/v1/deployments/{it.pk}/sharing/", {"reason": "One team behind all of them."}),
-        admin=Door(
+        api=EntryPoint(
+            "POST /api/v1/deployments/{it.pk}/sharing/", {"reason": "One team behind all of them."}
+        ),
+        admin=EntryPoint(
             "POST /admin/deployments/deployment/{it.pk}/accept-sharing/", SENT | {"reason": "One team."}
         ),
     ),
-    Deed(
+    Action(
         "withdraw that acceptance",
         "deployments.sharing.withdraw_sharing",
         subject=shared_deployment,
-        api=Door("DELETE /api/v1/deployments/{it.pk}/sharing/"),
-        admin=Door("POST /admin/deployments/deployment/{it.pk}/withdraw-sharing/", SENT),
+        api=EntryPoint("DELETE /api/v1/deployments/{it.pk}/sharing/"),
+        admin=EntryPoint("POST /admin/deployments/deployment/{it.pk}/withdraw-sharing/", SENT),
     ),
-    Deed(
+    Action(
         "state a separating field",
         "deployments.statements.state_separation",
         subject=unknown_deployment,
-        api=Door("POST /api/v1/deployments/{it.pk}/separation/", {"field": "tenant_tag", "reason": "Tried."}),
-        admin=Door(
+        api=EntryPoint(
+            "POST /api/v1/deployments/{it.pk}/separation/", {"field": "tenant_tag", "reason": "Tried."}
+        ),
+        admin=EntryPoint(
             "POST /admin/deployments/deployment/{it.pk}/state-separation/",
             SENT | {"field": "tenant_tag", "reason": "Tried."},
         ),
     ),
-    Deed(
+    Action(
         "withdraw a stated field",
         "deployments.statements.withdraw_separation",
         subject=stated_deployment,
-        api=Door("DELETE /api/v1/deployments/{it.pk}/separation/"),
-        admin=Door("POST /admin/deployments/deployment/{it.pk}/withdraw-separation/", SENT),
+        api=EntryPoint("DELETE /api/v1/deployments/{it.pk}/separation/"),
+        admin=EntryPoint("POST /admin/deployments/deployment/{it.pk}/withdraw-separation/", SENT),
     ),
-    Deed(
+    Action(
         "allow engine controls",
         "deployments.sharing.allow_controls",
         subject=deployment,
-        api=Door("POST /api/v1/deployments/{it.pk}/controls/", {"controls": ["ignore_eos"]}),
-        admin=Door("POST /admin/deployments/deployment/{it.pk}/controls/", SENT | {"names": "ignore_eos"}),
+        api=EntryPoint("POST /api/v1/deployments/{it.pk}/controls/", {"controls": ["ignore_eos"]}),
+        admin=EntryPoint(
+            "POST /admin/deployments/deployment/{it.pk}/controls/", SENT | {"names": "ignore_eos"}
+        ),
     ),
-    Deed(
+    Action(
         "delete a deployment",
         "deployments.actions.delete_deployment",
         subject=deployment,
-        api=Door("DELETE /api/v1/deployments/{it.pk}/"),
-        admin=Door("POST /admin/deployments/deployment/{it.pk}/remove/", SENT),
+        api=EntryPoint("DELETE /api/v1/deployments/{it.pk}/"),
+        admin=EntryPoint("POST /admin/deployments/deployment/{it.pk}/remove/", SENT),
     ),
-    Deed(
+    Action(
         "register a gateway",
         "gateway.actions.register_gateway",
-        admin=Door("POST /admin/gateway/gateway/register/", SENT | {"name": "edge-2"}),
+        admin=EntryPoint("POST /admin/gateway/gateway/register/", SENT | {"name": "edge-2"}),
     ),
-    Deed(
+    Action(
         "set the hosts of media",
         "gateway.actions.set_media_hosts",
-        api=Door("POST /api/v1/media-hosts/", {"hosts": ["pictures.example.com"]}),
-        admin=Door("POST /admin/gateway/gateway/media-hosts/", SENT | {"hosts": "pictures.example.com"}),
+        api=EntryPoint("POST /api/v1/media-hosts/", {"hosts": ["pictures.example.com"]}),
+        admin=EntryPoint(
+            "POST /admin/gateway/gateway/media-hosts/", SENT | {"hosts": "pictures.example.com"}
+        ),
     ),
-    Deed(
+    Action(
         "renew a gateway's token",
         "gateway.actions.renew_gateway_token",
         subject=gateway,
-        admin=Door("POST /admin/gateway/gateway/{it.pk}/renew/", SENT),
+        admin=EntryPoint("POST /admin/gateway/gateway/{it.pk}/renew/", SENT),
     ),
-    Deed(
+    Action(
         "revoke a gateway",
         "gateway.actions.revoke_gateway",
         subject=gateway,
-        admin=Door("POST /admin/gateway/gateway/{it.pk}/revoke/", SENT),
+        admin=EntryPoint("POST /admin/gateway/gateway/{it.pk}/revoke/", SENT),
     ),
 ]

@@ -43,7 +43,7 @@ class DeactivateForm(BaseDialogForm):  # type: ignore[misc]
     ) -> dict[str, Any]:
         person = User.objects.get(pk=str(object_id))
         return {
-            "stakes": what_ends_for(person),
+            "impact": what_ends_for(person),
             "left_alone": tenants_without_owner_but(person),
             "accounts": accounts_answered_for(person),
             "is_from_directory": hasattr(person, "directory_entry"),
@@ -59,7 +59,7 @@ class ReactivateForm(BaseDialogForm):  # type: ignore[misc]
     )
 
 
-class PeopleDeeds:
+class PeopleActions:
     """For the page of a person: deactivate and reactivate."""
 
     def has_people_permission(self, request: HttpRequest, object_id: object = None) -> bool:
@@ -109,11 +109,11 @@ class PeopleDeeds:
         return [one for one in actions if one.method.original_function_name not in _unfit(request, person)]
 
     def _decide(
-        self, request: HttpRequest, object_id: str, form: forms.Form, deed: Any, done: Any
+        self, request: HttpRequest, object_id: str, form: forms.Form, action: Any, done: Any
     ) -> HttpResponse:
         person = User.objects.get(pk=object_id)
         try:
-            deed(person, by=signed_in(request), because=form.cleaned_data["because"])
+            action(person, by=signed_in(request), because=form.cleaned_data["because"])
         except (Conflict, PermissionDenied) as refused:
             if isinstance(refused, PermissionDenied) and not self.has_people_permission(request):
                 raise

@@ -1,4 +1,4 @@
-"""Deeds about people and the directory they come from."""
+"""Actions about people and the directory they come from."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from datetime import timedelta
 from directory.actions.scim_tokens import issue_scim_token
 from tenants.actions.people import deactivate_person
 from tests.factories import UserFactory, staff
-from tests.role_matrix import Deed, Door
+from tests.role_matrix import Action, EntryPoint
 
 SENT = {"_form_submitted": "1"}
 
@@ -32,40 +32,42 @@ def token_of_somebody(world, actor):
     return made
 
 
-DIRECTORY_DEEDS = [
-    Deed(
+DIRECTORY_ACTIONS = [
+    Action(
         "deactivate a person",
         "tenants.actions.people.deactivate_person",
         subject=person,
-        admin=Door("POST /admin/accounts/user/{it.pk}/deactivate/", SENT | {"because": "left"}),
+        admin=EntryPoint("POST /admin/accounts/user/{it.pk}/deactivate/", SENT | {"because": "left"}),
     ),
-    Deed(
+    Action(
         "reactivate a person",
         "tenants.actions.people.reactivate_person",
         subject=person_shut_out,
-        admin=Door("POST /admin/accounts/user/{it.pk}/reactivate/", SENT | {"because": "came back"}),
+        admin=EntryPoint("POST /admin/accounts/user/{it.pk}/reactivate/", SENT | {"because": "came back"}),
     ),
-    Deed(
+    Action(
         "issue a directory's token",
         "directory.actions.scim_tokens.issue_scim_token",
-        admin=Door("POST /admin/directory/scimtoken/issue/", SENT | {"name": "Directory", "days": "30"}),
+        admin=EntryPoint(
+            "POST /admin/directory/scimtoken/issue/", SENT | {"name": "Directory", "days": "30"}
+        ),
     ),
-    Deed(
+    Action(
         "confirm a directory's token that somebody else made",
         "directory.actions.scim_tokens.confirm_scim_token",
         subject=token_of_somebody,
-        admin=Door("POST /admin/directory/scimtoken/{it.pk}/confirm/", SENT),
+        admin=EntryPoint("POST /admin/directory/scimtoken/{it.pk}/confirm/", SENT),
     ),
-    Deed(
+    Action(
         "renew a directory's token",
         "directory.actions.scim_tokens.renew_scim_token",
         subject=token,
-        admin=Door("POST /admin/directory/scimtoken/{it.pk}/renew/", SENT),
+        admin=EntryPoint("POST /admin/directory/scimtoken/{it.pk}/renew/", SENT),
     ),
-    Deed(
+    Action(
         "revoke a directory's token",
         "directory.actions.scim_tokens.revoke_scim_token",
         subject=token,
-        admin=Door("POST /admin/directory/scimtoken/{it.pk}/revoke/", SENT),
+        admin=EntryPoint("POST /admin/directory/scimtoken/{it.pk}/revoke/", SENT),
     ),
 ]

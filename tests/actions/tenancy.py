@@ -1,4 +1,4 @@
-"""Deeds in a tenant itself: its settings and projects, its trail, suspending and closing it."""
+"""Actions in a tenant itself: its settings and projects, its trail, suspending and closing it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from billing.models import Export
 from tenants.actions.closing import propose_closing
 from tenants.models import Limit, Tenant
 from tests.factories import ProjectFactory, member_of
-from tests.role_matrix import Deed, Door
+from tests.role_matrix import Action, EntryPoint
 
 SENT = {"_form_submitted": "1"}
 SETTINGS = {"name": "Laboratory", "cost_centre": "", "timezone": "UTC", "currency": "USD", "regions": ""}
@@ -63,7 +63,7 @@ def with_a_proposal(world, actor):
 
 
 def _closing(step):
-    return Door(
+    return EntryPoint(
         "POST /t/{w.tenant.slug}/settings/closing/",
         {"step": step, "typed": "{w.tenant.slug}", "reason": "The end."},
     )
@@ -75,11 +75,11 @@ def _a_limit(world, actor):
     )[0]
 
 
-TENANCY_DEEDS = [
-    Deed(
+TENANCY_ACTIONS = [
+    Action(
         "create a tenant",
         "tenants.actions.create_tenant",
-        admin=Door(
+        admin=EntryPoint(
             "POST /admin/tenants/tenant/new/",
             SETTINGS
             | {
@@ -89,91 +89,93 @@ TENANCY_DEEDS = [
             },
         ),
     ),
-    Deed(
+    Action(
         "change a tenant's settings",
         "tenants.actions.change_tenant",
-        page=Door("POST /t/{w.tenant.slug}/settings/", SETTINGS),
-        api=Door("PATCH /api/v1/tenants/{w.tenant.slug}/", {"name": "Laboratory"}),
-        admin=Door(
+        page=EntryPoint("POST /t/{w.tenant.slug}/settings/", SETTINGS),
+        api=EntryPoint("PATCH /api/v1/tenants/{w.tenant.slug}/", {"name": "Laboratory"}),
+        admin=EntryPoint(
             "POST /admin/tenants/tenant/{w.tenant.pk}/settings/",
             SETTINGS | {"highest_data_class": "confidential"},
         ),
     ),
-    Deed(
+    Action(
         "let a tenant use more sensitive data",
         "tenants.actions.change_tenant",
-        api=Door("PATCH /api/v1/tenants/{w.tenant.slug}/", {"highest_data_class": "restricted"}),
-        admin=Door(
+        api=EntryPoint("PATCH /api/v1/tenants/{w.tenant.slug}/", {"highest_data_class": "restricted"}),
+        admin=EntryPoint(
             "POST /admin/tenants/tenant/{w.tenant.pk}/settings/",
             SETTINGS | {"highest_data_class": "restricted"},
         ),
     ),
-    Deed(
+    Action(
         "create a project",
         "tenants.actions.create_project",
-        page=Door("POST /t/{w.tenant.slug}/projects/new/", {"name": "Fresh", "slug": "fresh"}),
-        api=Door("POST /api/v1/projects/", {"tenant": "{w.tenant.slug}", "name": "Fresh", "slug": "fresh"}),
+        page=EntryPoint("POST /t/{w.tenant.slug}/projects/new/", {"name": "Fresh", "slug": "fresh"}),
+        api=EntryPoint(
+            "POST /api/v1/projects/", {"tenant": "{w.tenant.slug}", "name": "Fresh", "slug": "fresh"}
+        ),
     ),
-    Deed(
+    Action(
         "change a project",
         "tenants.actions.change_project",
         subject=lambda world, actor: ProjectFactory(tenant=world.tenant),
-        page=Door("POST /t/{w.tenant.slug}/projects/{it.pk}/edit/", {"name": "Renamed"}),
-        api=Door("PATCH /api/v1/projects/{it.pk}/", {"name": "Renamed"}),
+        page=EntryPoint("POST /t/{w.tenant.slug}/projects/{it.pk}/edit/", {"name": "Renamed"}),
+        api=EntryPoint("PATCH /api/v1/projects/{it.pk}/", {"name": "Renamed"}),
     ),
-    Deed(
+    Action(
         "read limits",
         subject=_a_limit,
-        page=Door("GET /t/{w.tenant.slug}/projects/{w.project.pk}/limits/", shows="7,654,321"),
-        api=Door("GET /api/v1/projects/{w.project.pk}/limits/", shows="{it.pk}"),
+        page=EntryPoint("GET /t/{w.tenant.slug}/projects/{w.project.pk}/limits/", shows="7,654,321"),
+        api=EntryPoint("GET /api/v1/projects/{w.project.pk}/limits/", shows="{it.pk}"),
     ),
-    Deed(
+    Action(
         "set limits",
         "tenants.actions.set_limits",
         subject=lambda world, actor: ProjectFactory(tenant=world.tenant),
-        page=Door("POST /t/{w.tenant.slug}/projects/{it.pk}/limits/", {"requests_per_minute": "3"}),
-        api=Door("PATCH /api/v1/projects/{it.pk}/limits/", {"limits": {"requests_per_minute": 3}}),
+        page=EntryPoint("POST /t/{w.tenant.slug}/projects/{it.pk}/limits/", {"requests_per_minute": "3"}),
+        api=EntryPoint("PATCH /api/v1/projects/{it.pk}/limits/", {"limits": {"requests_per_minute": 3}}),
     ),
-    Deed(
+    Action(
         "read the audit trail",
         subject=lambda world, actor: audit.record("lab.marked", actor=None, subject=world.project),
-        page=Door("GET /t/{w.tenant.slug}/audit/{it.pk}/"),
-        api=Door("GET /api/v1/audit/{it.pk}/"),
-        admin=Door("GET /admin/audit/auditentry/{it.pk}/change/"),
+        page=EntryPoint("GET /t/{w.tenant.slug}/audit/{it.pk}/"),
+        api=EntryPoint("GET /api/v1/audit/{it.pk}/"),
+        admin=EntryPoint("GET /admin/audit/auditentry/{it.pk}/change/"),
     ),
-    Deed(
+    Action(
         "suspend a tenant",
         "tenants.actions.suspend_tenant",
-        api=Door("POST /api/v1/tenants/{w.tenant.slug}/suspend/", {"because": "Unpaid."}),
-        admin=Door("POST /admin/tenants/tenant/{w.tenant.pk}/suspend/", SENT | {"because": "Unpaid."}),
+        api=EntryPoint("POST /api/v1/tenants/{w.tenant.slug}/suspend/", {"because": "Unpaid."}),
+        admin=EntryPoint("POST /admin/tenants/tenant/{w.tenant.pk}/suspend/", SENT | {"because": "Unpaid."}),
     ),
-    Deed(
+    Action(
         "resume a tenant",
         "tenants.actions.resume_tenant",
         subject=suspended,
-        api=Door("POST /api/v1/tenants/{w.tenant.slug}/resume/"),
-        admin=Door("POST /admin/tenants/tenant/{w.tenant.pk}/resume/", SENT),
+        api=EntryPoint("POST /api/v1/tenants/{w.tenant.slug}/resume/"),
+        admin=EntryPoint("POST /admin/tenants/tenant/{w.tenant.pk}/resume/", SENT),
     ),
-    Deed("begin to close a tenant", "billing.closing.begin_closing", page=_closing("begin")),
-    Deed(
+    Action("begin to close a tenant", "billing.closing.begin_closing", page=_closing("begin")),
+    Action(
         "build a tenant's final export",
         "billing.closing.build_final_export",
         subject=suspended,
         page=_closing("build"),
     ),
-    Deed(
+    Action(
         "propose to close a tenant",
         "tenants.actions.closing.propose_closing",
         subject=with_its_final_export,
         page=_closing("propose"),
     ),
-    Deed(
+    Action(
         "take back the proposal to close a tenant",
         "tenants.actions.closing.withdraw_closing",
         subject=with_a_proposal,
         page=_closing("withdraw"),
     ),
-    Deed(
+    Action(
         "confirm that a tenant closes",
         "tenants.actions.closing.confirm_closing",
         subject=with_a_proposal,

@@ -1,4 +1,4 @@
-"""Deeds of emergency access: opening, ending, looking at it."""
+"""Actions of emergency access: opening, ending, looking at it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from datetime import timedelta
 from django.utils.timezone import now
 
 from tenants.models import EmergencyAccess
-from tests.role_matrix import Deed, Door
+from tests.role_matrix import Action, EntryPoint
 
 SENT = {"_form_submitted": "1"}
 REASON = "Their only owner is away and a key leaked."
@@ -35,30 +35,30 @@ def ones_own(world, actor):
     return _access(world, actor if actor.pk == operator.pk else operator)
 
 
-EMERGENCY_DEEDS = [
-    Deed(
+EMERGENCY_ACTIONS = [
+    Action(
         "open emergency access",
         "tenants.actions.open_emergency_access",
-        admin=Door(
+        admin=EntryPoint(
             "POST /admin/tenants/tenant/{w.tenant.pk}/emergency-access/",
             {"reason": REASON, "minutes": "15", "step": "confirm"},
         ),
     ),
-    Deed(
+    Action(
         "end one's own emergency access",
         "tenants.actions.end_emergency_access",
         subject=ones_own,
-        page=Door("POST /t/{w.tenant.slug}/emergency-access/{it.pk}/end/"),
+        page=EntryPoint("POST /t/{w.tenant.slug}/emergency-access/{it.pk}/end/"),
     ),
-    Deed(
+    Action(
         "see who had emergency access",
         subject=of_somebody_else,
-        page=Door("GET /t/{w.tenant.slug}/emergency-access/", shows="{it.reason}"),
+        page=EntryPoint("GET /t/{w.tenant.slug}/emergency-access/", shows="{it.reason}"),
     ),
-    Deed(
+    Action(
         "mark emergency access as looked at",
         "tenants.actions.review_emergency_access",
         subject=of_somebody_else,
-        admin=Door("POST /admin/tenants/emergencyaccess/{it.pk}/review/", SENT | {"remark": "Fine."}),
+        admin=EntryPoint("POST /admin/tenants/emergencyaccess/{it.pk}/review/", SENT | {"remark": "Fine."}),
     ),
 ]

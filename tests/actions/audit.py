@@ -9,7 +9,7 @@ from django.utils.timezone import now
 from billing import exports
 from billing.models import Export
 from tests.factories import UserFactory, member_of
-from tests.role_matrix import Deed, Door
+from tests.role_matrix import Action, EntryPoint
 
 DAYS = {"kind": "audit_csv", "start": "2026-01-01", "end": "2026-01-31"}
 
@@ -33,33 +33,35 @@ def finished_file(world, actor):
     return export
 
 
-AUDIT_DEEDS = [
-    Deed(
+AUDIT_ACTIONS = [
+    Action(
         "order a file of the audit trail",
         "billing.exports.ask_for_audit_export",
-        page=Door("POST /t/{w.tenant.slug}/audit/exports/", DAYS),
-        api=Door("POST /api/v1/exports/", DAYS | {"tenant": "{w.tenant.slug}"}),
-        admin=Door("POST /admin/billing/export/audit/", DAYS | {"tenant": "{w.tenant.slug}"}),
+        page=EntryPoint("POST /t/{w.tenant.slug}/audit/exports/", DAYS),
+        api=EntryPoint("POST /api/v1/exports/", DAYS | {"tenant": "{w.tenant.slug}"}),
+        admin=EntryPoint("POST /admin/billing/export/audit/", DAYS | {"tenant": "{w.tenant.slug}"}),
     ),
-    Deed(
+    Action(
         "download a file of the audit trail",
         "billing.exports.file_for_download",
         subject=finished_file,
-        page=Door("GET /t/{w.tenant.slug}/exports/{it.pk}/download/"),
-        api=Door("GET /api/v1/exports/{it.pk}/download/"),
-        admin=Door("GET /admin/billing/export/{it.pk}/download/"),
+        page=EntryPoint("GET /t/{w.tenant.slug}/exports/{it.pk}/download/"),
+        api=EntryPoint("GET /api/v1/exports/{it.pk}/download/"),
+        admin=EntryPoint("GET /admin/billing/export/{it.pk}/download/"),
     ),
-    Deed(
+    Action(
         "hand out what is held about a person",
         "privacy.personal_data.export_person",
         subject=lambda world, actor: UserFactory(),
-        admin=Door("GET /admin/accounts/user/{it.pk}/personal-data/"),
+        admin=EntryPoint("GET /admin/accounts/user/{it.pk}/personal-data/"),
     ),
-    Deed(
+    Action(
         "erase a person",
         "privacy.personal_data.erase_person",
         subject=lambda world, actor: UserFactory(),
-        admin=Door("POST /admin/accounts/user/{it.pk}/erase/", {"address": "{it.email}", "reason": "Asked."}),
+        admin=EntryPoint(
+            "POST /admin/accounts/user/{it.pk}/erase/", {"address": "{it.email}", "reason": "Asked."}
+        ),
         is_later=True,
     ),
 ]

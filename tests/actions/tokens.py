@@ -1,4 +1,4 @@
-"""Deeds with personal access tokens: one's own, those that lead into a tenant, those of its service accounts."""
+"""Actions with personal access tokens: one's own, those that lead into a tenant, those of its service accounts."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from django.utils.timezone import now
 
 from tenants import actions
 from tests.factories import member_of
-from tests.role_matrix import Deed, Door
+from tests.role_matrix import Action, EntryPoint
 
 
 def service_account(world, actor):
@@ -26,16 +26,16 @@ def colleagues_token(world, actor):
     return token
 
 
-TOKEN_DEEDS = [
-    Deed(
+TOKEN_ACTIONS = [
+    Action(
         "make a token for a service account",
         "tenants.actions.issue_personal_access_token",
         subject=service_account,
-        page=Door(
+        page=EntryPoint(
             "POST /t/{w.tenant.slug}/tokens/new/",
             {"account": "{it.pk}", "name": "nightly", "scopes": "read", "life_days": "30"},
         ),
-        api=Door(
+        api=EntryPoint(
             "POST /api/v1/tokens/",
             lambda world, it: {
                 "service_account": str(it.memberships.get().pk),
@@ -45,13 +45,13 @@ TOKEN_DEEDS = [
             },
         ),
     ),
-    Deed(
+    Action(
         "see and revoke somebody's token that leads into the tenant",
         "tenants.actions.revoke_personal_access_token",
         subject=colleagues_token,
-        page=Door("POST /t/{w.tenant.slug}/tokens/{it.pk}/revoke/"),
-        api=Door("POST /api/v1/tokens/{it.pk}/revoke/"),
-        admin=Door("POST /admin/tenants/personalaccesstoken/{it.pk}/revoke/", {"_form_submitted": "1"}),
+        page=EntryPoint("POST /t/{w.tenant.slug}/tokens/{it.pk}/revoke/"),
+        api=EntryPoint("POST /api/v1/tokens/{it.pk}/revoke/"),
+        admin=EntryPoint("POST /admin/tenants/personalaccesstoken/{it.pk}/revoke/", {"_form_submitted": "1"}),
         unseen_at=("page", "API"),
     ),
 ]
