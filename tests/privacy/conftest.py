@@ -1,0 +1,5 @@
+"""Tests that tamper with entries are marked `as_owner`, as those of the audit log are."""
+
+from tests.audit.conftest import rights_of_the_console
+
+__all__ = ["rights_of_the_console"]
