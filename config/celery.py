@@ -12,6 +12,7 @@ import structlog
 from celery import Celery
 from celery.contrib.django.task import DjangoTask
 from celery.signals import setup_logging
+from django.conf import settings
 from django.dispatch import receiver
 from django_structlog.celery import signals
 from django_structlog.celery.steps import DjangoStructLogInitStep
@@ -20,21 +21,10 @@ from core.scope import NOBODY, scoped
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings.base")
 
-APPS = [
-    "audit",
-    "accounts",
-    "tenants",
-    "directory",
-    "privacy",
-    "billing",
-    "catalog",
-    "deployments",
-    "gateway",
-]
 CHECKOUT = Path(__file__).parents[1]
 HAVE_TASKS = sorted(  # packages with a tasks.py: apps, and rooms inside them
     ".".join(path.parent.relative_to(CHECKOUT).parts)
-    for app in APPS
+    for app in settings.OUR_APPS
     for path in (CHECKOUT / app).rglob("tasks.py")
 )
 REPEATED_BY_STRUCTLOG = ["celery.app.trace", "celery.worker.strategy", "celery.beat"]

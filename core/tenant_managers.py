@@ -1,4 +1,4 @@
-"""Tenant data cannot be asked for without saying whose (see STYLE in CONTRIBUTING.md).
+"""Tenant data cannot be asked for without saying whose (docs/style.md).
 
 `objects` of a tenant-owned model has no `filter()` or `get()`: a question starts with `visible_to(user)`,
 `in_tenant(tenant)` or, for work on nobody's behalf, `across_tenants()`.

@@ -15,18 +15,7 @@ from launcher.local import CHECKOUT, LocalDirectory, write_private
 from launcher.processes import Command
 from launcher.supervisor import Supervisor
 
-APPS = (
-    "core",
-    "audit",
-    "accounts",
-    "tenants",
-    "directory",
-    "privacy",
-    "billing",
-    "catalog",
-    "deployments",
-    "gateway",
-)
+APPS = tuple(sorted(path.parent.name for path in CHECKOUT.glob("*/apps.py")))
 LOCK_FILE = CHECKOUT / "requirements.lock"  # the migrations and static files of other packages
 
 
@@ -120,7 +109,7 @@ def fingerprint(paths: Iterable[Path]) -> str:
 
 def _demo_sources() -> list[Path]:
     """The command that loads the demo, the data files, and whatever else is named after the demo."""
-    files = (path for app in (*APPS, "config") for path in (CHECKOUT / app).rglob("*") if path.is_file())
+    files = (path for app in APPS for path in (CHECKOUT / app).rglob("*") if path.is_file())
     return [
         path
         for path in files

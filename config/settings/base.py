@@ -28,6 +28,9 @@ IS_DEMO = env_bool("DEMO", False)  # says so on the sign-in page; opens nothing 
 ALLOWED_HOSTS = env_list("ALLOWED_HOSTS", urlsplit(CONSOLE_URL).hostname or "127.0.0.1")
 CSRF_TRUSTED_ORIGINS = [CONSOLE_URL]
 
+OUR_APPS = [  # in the order of the import arrows
+    "core", "audit", "accounts", "tenants", "directory", "privacy", "billing", "catalog", "deployments", "gateway",
+]  # fmt: skip
 INSTALLED_APPS = [
     "axes",
     "config.apps.ConsoleConfig",
@@ -51,16 +54,7 @@ INSTALLED_APPS = [
     "drf_spectacular_sidecar",
     "guardian",
     "rest_framework",
-    "core",
-    "audit",
-    "accounts",
-    "tenants",
-    "directory",
-    "privacy",
-    "billing",
-    "catalog",
-    "deployments",
-    "gateway",
+    *OUR_APPS,
 ]
 
 MIDDLEWARE = [

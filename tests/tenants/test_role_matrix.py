@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 from django.apps import apps
+from django.conf import settings
 from django.contrib.admin import site
 from django.contrib.auth.models import Permission
 from django.db import transaction
@@ -28,18 +29,6 @@ from tests.databases import renew_clone
 from tests.role_matrix import PAGE, REFUSED, World, answer_of, read_matrix
 from tests.routes import all_routes
 
-APPS = (
-    "core",
-    "audit",
-    "accounts",
-    "tenants",
-    "directory",
-    "privacy",
-    "billing",
-    "catalog",
-    "deployments",
-    "gateway",
-)
 MATRIX = read_matrix(PAGE.read_text())
 WHERE_TO_ADD = "Add it to tests/actions/ and a row to docs/roles.md."
 
@@ -147,7 +136,7 @@ def test_the_page_names_every_role():
 
 def modules():
     """Every module of ours that may hold actions."""
-    for app in APPS:
+    for app in settings.OUR_APPS:
         for found in pkgutil.walk_packages([app], prefix=f"{app}."):
             if not re.search(r"\.(migrations|management|proxy|cluster)\b", found.name):
                 yield importlib.import_module(found.name)
@@ -211,10 +200,12 @@ def test_every_route_that_changes_something_is_a_door_of_a_action():
 def permissions_in_code():
     """Every permission that code asks for, by name."""
     asked = set()
-    for app in APPS:
+    for app in settings.OUR_APPS:
         for path in Path(app).rglob("*.py"):
             if "migrations" not in path.parts and path.name not in ("roles.py", "apps.py", "permissions.py"):
-                asked |= set(re.findall(rf"[\"']((?:{'|'.join(APPS)})\.[a-z_]+)[\"']", path.read_text()))
+                asked |= set(
+                    re.findall(rf"[\"']((?:{'|'.join(settings.OUR_APPS)})\.[a-z_]+)[\"']", path.read_text())
+                )
     return asked
 
 
@@ -224,7 +215,7 @@ def test_every_permission_that_code_asks_for_is_on_the_page_and_is_somebodys(db)
     ours = {
         f"{model._meta.app_label}.{codename}"
         for model in apps.get_models()
-        if model._meta.app_label in APPS
+        if model._meta.app_label in settings.OUR_APPS
         for codename, _ in model._meta.permissions
     }
     given = {f"tenants.{action}" for actions in ROLE_PERMISSIONS.values() for action in actions}
@@ -250,7 +241,7 @@ def test_the_page_agrees_with_the_tables_of_roles(table):
                 assert wanted in held, f"{name}: {role} holds no {row.permission}"
 
 
-LISTS = [model for model in site._registry if model._meta.app_label in APPS]
+LISTS = [model for model in site._registry if model._meta.app_label in settings.OUR_APPS]
 
 
 def test_the_page_tells_who_sees_which_rows_in_the_admin():
