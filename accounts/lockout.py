@@ -61,7 +61,7 @@ class LockoutHandler(AxesDatabaseHandler):  # type: ignore[misc]
         self, sender: Any, credentials: dict[str, Any], request: Any = None, **kwargs: Any
     ) -> None:
         if "username" not in credentials:
-            return  # a provider's sign-in: its own door says what failed
+            return  # a provider's sign-in: its own entry point says what failed
         was_locked = bool(request and request.axes_locked_out)
         super().user_login_failed(sender, credentials, request, **kwargs)
         if was_locked:

@@ -79,7 +79,7 @@ class StaffPermissionBackend(ModelBackend):
     """
 
     def authenticate(self, request: Any, username: Any = None, password: Any = None, **kwargs: Any) -> Any:
-        """Nobody, by any door, where local accounts are off."""
+        """Nobody, by any entry point, where local accounts are off."""
         if not settings.LOCAL_ACCOUNTS:
             return None
         return super().authenticate(request, username=username, password=password, **kwargs)

@@ -1,7 +1,7 @@
-"""Every sign-in and sign-out, whichever door it took, leaves a line in the audit trail.
+"""Every sign-in and sign-out, whichever entry point it took, leaves a line in the audit trail.
 
 Django sends these signals for the form, for the OpenID provider and for the administrator's link alike, so no
-door can forget. Failures are counted and written by accounts/lockout.py.
+entry point can forget. Failures are counted and written by accounts/lockout.py.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """What makes an installation unsafe and can be seen from its settings: `manage.py check --deploy`.
 
-Errors also stop the console from starting (config/wsgi.py): an open door is worse than a closed one. On
+Errors also stop the console from starting (config/wsgi.py): a console open to everybody is worse than none. On
 loopback, where development and the demo live, only what is wrong everywhere counts.
 """
 

@@ -3,7 +3,7 @@
     limit_rate("sign_in", caller_place(request))
 
 The counters are in RATE_LIMIT_URL, a Redis or Valkey; without one each process counts by itself. While the
-server does not answer, each process counts by itself as well, and says so in the log: the doors stay open to
+server does not answer, each process counts by itself as well, and says so in the log: the console stays open to
 people and stay limited. (docs/security/rate-limits.md)
 """
 

@@ -2,7 +2,7 @@
 `qms_` tokens of directories (SCIM).
 
 A secret is a prefix that says what it opens, 256 random bits, and six characters of checksum over everything
-before them. The checksum is no protection; it lets a door turn garbage away, and a scanner recognise a leaked
+before them. The checksum is no protection; it lets a check turn garbage away, and a scanner recognise a leaked
 key, without hashing or asking anybody. Only the SHA-256 is ever stored: enough for 256 random bits.
 
 The gateway process and the control plane both use this module, so it imports nothing but the standard

@@ -238,16 +238,16 @@ def watch_engines(*, cluster: ClusterDriver | None = None) -> int:
     for wanted in Deployment.objects.watched_closely().with_names():
         if wanted.observed_generation != wanted.generation or observation.is_refused(wanted):
             continue  # its reconciliation is on the way; or only a person can change anything
-        door = cluster or get_cluster(wanted.cluster)
+        driver = cluster or get_cluster(wanted.cluster)
         try:
-            observed = door.observe(wanted.cluster.namespace, wanted.name)
+            observed = driver.observe(wanted.cluster.namespace, wanted.name)
         except (TemporaryClusterError, PermanentClusterError) as error:
             news += _note_unreachable(wanted, str(error))
             continue
         if not wanted.is_deleted and (observed is None or observed.generation != wanted.generation):
             news += _ask_again(wanted)  # the cluster forgot it
         elif observation.is_news(wanted, observed):
-            news += _look_closely(wanted, door)
+            news += _look_closely(wanted, driver)
         else:
             unchanged.append(wanted.pk)
     moment = now()
@@ -257,13 +257,13 @@ def watch_engines(*, cluster: ClusterDriver | None = None) -> int:
     return news
 
 
-def _look_closely(wanted: Deployment, door: ClusterDriver) -> int:
+def _look_closely(wanted: Deployment, driver: ClusterDriver) -> int:
     """Look once more, alone, so that two watchers cannot write their sights in the wrong order."""
     with if_nobody_else(_turn(wanted.pk)) as is_ours:
         if not is_ours:
             return 0
         wanted = Deployment.objects.with_names().get(pk=wanted.pk)
-        observed = door.observe(wanted.cluster.namespace, wanted.name)
+        observed = driver.observe(wanted.cluster.namespace, wanted.name)
         return int(observation.is_news(wanted, observed) and observation.record(wanted, observed))
 
 

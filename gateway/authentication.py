@@ -31,7 +31,7 @@ def for_gateways(view: View) -> View:
 
     @csrf_exempt
     @wraps(view)
-    def door(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+    def entry_point(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
         gateway = _gateway_of(request)
         if gateway is None:
             answer = problem(
@@ -44,7 +44,7 @@ def for_gateways(view: View) -> View:
         with platform_scope(f"gateway {gateway.name}", is_routine=True):
             return view(request, gateway, *args, **kwargs)
 
-    return door
+    return entry_point
 
 
 def problem(status: int, code: str, detail: str) -> HttpResponse:

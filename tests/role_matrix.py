@@ -1,4 +1,4 @@
-"""The machinery behind the role matrix: a world of people, actions with their doors, and what docs/roles.md says.
+"""The machinery behind the role matrix: people, actions with their entry points, and what docs/roles.md says.
 
 An action that the page does not list, a row that no action stands behind, an action nobody registered: each fails
 tests/tenants/test_role_matrix.py with a message that says where to add it. Actions live in tests/actions/.
@@ -68,7 +68,7 @@ class EntryPoint:
 
 @dataclass(frozen=True)
 class Shell:
-    """The action itself, for what has no other door yet: called with the world, the actor and the subject."""
+    """The action itself, for what has no other entry point yet: called with the world, the actor and the subject."""
 
     call: Callable[[World, Any, Any], Any]
 
@@ -87,7 +87,7 @@ def nothing(world: World, actor: Any) -> None:
 
 @dataclass(frozen=True)
 class Action:
-    """Something people do: its row in docs/roles.md, what it is done to, the action behind it, and its doors."""
+    """Something people do: its row in docs/roles.md, what it is done to, the action behind it, and its entry points."""
 
     name: str
     action: str = ""  # "tenants.actions.claim_api_key"; empty for what only looks
@@ -99,12 +99,12 @@ class Action:
     is_later: bool = False  # a task does it; the line in the trail comes with it
     unseen_at: tuple[
         str, ...
-    ] = ()  # doors where who may not do it does not see it either: 404 instead of 403
+    ] = ()  # entry points where who may not do it does not see it either: 404 instead of 403
 
     @property
-    def doors(self) -> dict[str, EntryPoint | Shell]:
-        doors = {"page": self.page, "API": self.api, "admin": self.admin, "shell": self.shell}
-        return {name: door for name, door in doors.items() if door is not None}
+    def entry_points(self) -> dict[str, EntryPoint | Shell]:
+        entry_points = {"page": self.page, "API": self.api, "admin": self.admin, "shell": self.shell}
+        return {name: entry_point for name, entry_point in entry_points.items() if entry_point is not None}
 
     @property
     def only_looks(self) -> bool:
@@ -116,8 +116,8 @@ def _lines() -> Any:
     return AuditEntry.objects.across_tenants().exclude(verb=VERB)
 
 
-def answer_of(action: Action, door: str, world: World, actor: Any) -> str:
-    """What `actor` gets at this door: "done", "403", "404", "sign in", or whatever else it was.
+def answer_of(action: Action, entry_point: str, world: World, actor: Any) -> str:
+    """What `actor` gets at this entry point: "done", "403", "404", "sign in", or whatever else it was.
 
     An action is done when it succeeds and leaves a line in the audit trail, and refused when it leaves none.
     """
@@ -126,7 +126,7 @@ def answer_of(action: Action, door: str, world: World, actor: Any) -> str:
     except ObjectDoesNotExist:
         return "404"  # there is no such thing for them
     lines = _lines().count()
-    way = action.doors[door]
+    way = action.entry_points[entry_point]
     if isinstance(way, Shell):
         status, location, said = _call(way, world, actor, it)
     else:
@@ -182,7 +182,7 @@ class Row:
     name: str
     permission: str  # as asked in code, without backticks; empty: a rule of its own
     may: dict[str, bool]  # by role
-    doors: tuple[str, ...]
+    entry_points: tuple[str, ...]
 
 
 @dataclass
@@ -214,7 +214,11 @@ def read_matrix(text: str) -> Matrix:
                 name,
                 permission=line.get("permission", "").replace("`", ""),
                 may={role: _yes(line[role]) for role in roles},
-                doors=tuple(door.strip() for door in line.get("doors", "").split(",") if door.strip()),
+                entry_points=tuple(
+                    entry_point.strip()
+                    for entry_point in line.get("entry points", "").split(",")
+                    if entry_point.strip()
+                ),
             )
     return matrix
 

@@ -96,7 +96,7 @@ def cluster_that_thinks(workshop):
 
 
 def in_the_middle(workshop):
-    """The pid of the worker's child that waits inside the cluster's door, if there is one."""
+    """The pid of the worker's child that waits inside the cluster's entry point, if there is one."""
     children = Path(f"/proc/{workshop.processes['worker'].pid}/task")
     for thread in children.iterdir():
         for pid in (thread / "children").read_text().split():

@@ -94,7 +94,7 @@ def test_too_many_replicas_are_an_error_of_the_form(desk):
 
 
 @pytest.mark.parametrize(("model", "action", "said"), DIALOGS)
-def test_a_action_on_what_is_not_there_is_not_found(desk, model, action, said):
+def test_an_action_on_what_is_not_there_is_not_found(desk, model, action, said):
     path = f"/admin/{model.replace('_', '/')}/%s/{action}/"
     said = {"_form_submitted": "on", **said}
     assert desk.post(path % uuid4(), said).status_code == 404

@@ -139,7 +139,7 @@ def may_change_password(user: User) -> bool:
 
 
 def staff_sign_in(request: HttpRequest) -> HttpResponse:
-    """The staff site has no door of its own: lockout, second factor and rate limits are at the one."""
+    """The staff site has no sign-in of its own: lockout, second factor and rate limits are at the one."""
     wanted = request.GET.get("next") or reverse("admin:index")
     if request.user.is_authenticated and not request.user.is_staff:
         raise PermissionDenied(_("The administration is for staff of the platform."))

@@ -1,1 +1,1 @@
-"""Where deployments run. `base` is the door; `local`, `kubernetes` and `memory` are the drivers behind it."""
+"""Where deployments run. `base` says what a driver offers; `local`, `kubernetes` and `memory` are the drivers."""

@@ -78,12 +78,12 @@ class App:
             await self._models(request, path.removeprefix("/v1/models").lstrip("/"))
         elif path in ("/healthz", "/readyz", "/metrics"):
             await self._require_method(request, "GET")
-            doors: dict[str, Callable[[Request], Awaitable[None]]] = {
+            entry_points: dict[str, Callable[[Request], Awaitable[None]]] = {
                 "/healthz": self._health,
                 "/readyz": self._ready,
                 "/metrics": self._metrics,
             }
-            await doors[path](request)
+            await entry_points[path](request)
         else:
             raise Refusal(
                 404,

@@ -234,9 +234,9 @@ def test_an_operator_unlocks_and_it_is_written_down(client, operator, developer,
         unlock_sign_in(developer.pk, by=operator)
 
 
-def test_the_staff_site_has_no_door_of_its_own(client, operator, developer):
-    door = client.get("/admin/", follow=True)
-    assert door.redirect_chain[-1][0] == "/login/?next=/admin/"
+def test_the_staff_site_has_no_entry_point_of_its_own(client, operator, developer):
+    entry_point = client.get("/admin/", follow=True)
+    assert entry_point.redirect_chain[-1][0] == "/login/?next=/admin/"
     client.force_login(developer)
     assert client.get("/admin/login/?next=/admin/").status_code == 403
 

@@ -64,7 +64,7 @@ def a_cluster_that_lives(world, actor):
 
 
 class WorkedAtOnce(EntryPoint):
-    """A door behind which a worker is waited for: here the task is done by whoever asks for it."""
+    """An entry point behind which a worker is waited for: here the task is done by whoever asks for it."""
 
     def knock(self, client, world, it):
         app.conf.task_always_eager = True

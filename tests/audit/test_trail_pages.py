@@ -145,7 +145,7 @@ def test_no_page_counts(client, lab, owner, auditor, django_assert_num_queries):
         assert not any("COUNT(" in sql.upper() for sql in of_trail)
 
 
-def test_a_action_shows_what_changed(client, lab, owner, project):
+def test_an_action_shows_what_changed(client, lab, owner, project):
     entry = do(
         "project.changed",
         owner,

@@ -128,7 +128,7 @@ def test_a_withdrawn_token_is_named_as_the_cause(kubeconfig):
 
 
 class Relay:
-    """A door in front of the API server that can be shut, as when a server or the way to it is away."""
+    """An entry point in front of the API server that can be shut, as when a server or the way to it is away."""
 
     def __init__(self, target):
         self.target = target

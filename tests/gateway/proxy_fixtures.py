@@ -67,7 +67,7 @@ def free_port():
 
 
 class StandInControlPlane:
-    """The control plane's three doors, in a thread of the test."""
+    """The control plane's three entry points, in a thread of the test."""
 
     def __init__(self):
         self.port = free_port()

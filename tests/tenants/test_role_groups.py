@@ -36,7 +36,7 @@ def test_a_project_has_no_owner(project):
         project_role_group(project, "owner")
 
 
-def test_no_tenant_role_holds_a_action_of_the_platform():
+def test_no_tenant_role_holds_an_action_of_the_platform():
     assert not PLATFORM_PERMISSIONS & set().union(*ROLE_PERMISSIONS.values())
 
 

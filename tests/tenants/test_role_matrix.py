@@ -1,6 +1,6 @@
-"""docs/roles.md tried out: every action, as every role, here and in another tenant, through every door.
+"""docs/roles.md tried out: every action, as every role, here and in another tenant, through every entry point.
 
-The cases are generated from the page. What is done, and through which doors, stands in tests/actions/.
+The cases are generated from the page. What is done, and through which entry points, stands in tests/actions/.
 """
 
 from __future__ import annotations
@@ -54,36 +54,42 @@ NOT_ASKED = {
     "tenants.suspension.follow_role": "part of changing a role",
     "tenants.suspension.restore_access": "part of giving a role or account back",
     "tenants.suspension.suspend_access": "part of taking a role or account",
-    "billing.periods.close_period": "has no door yet; `by` only names who did it",
+    "billing.periods.close_period": "has no entry point yet; `by` only names who did it",
     "catalog.actions.price_map.import_price_map": "the command `import_catalog`",
 }
 
 
 def cases():
-    """(action, where the actor belongs, role, door, the documented answers), of every action."""
+    """(action, where the actor belongs, role, entry point, the documented answers), of every action."""
     for action in ACTIONS.values():
         member, staff = MATRIX.members.get(action.name), MATRIX.staff.get(action.name)
-        for door in action.doors:
+        for entry_point in action.entry_points:
             for role in Role.values:
-                yield action, "here", role, door, here(member, role, door, door in action.unseen_at)
-                yield action, "elsewhere", role, door, elsewhere(member, door)
+                yield (
+                    action,
+                    "here",
+                    role,
+                    entry_point,
+                    here(member, role, entry_point, entry_point in action.unseen_at),
+                )
+                yield action, "elsewhere", role, entry_point, elsewhere(member, entry_point)
             for role in StaffRole.values:
-                may = staff is not None and door in staff.doors and staff.may[role]
-                yield action, "staff", role, door, {"done"} if may else REFUSED - {"sign in"}
+                may = staff is not None and entry_point in staff.entry_points and staff.may[role]
+                yield action, "staff", role, entry_point, {"done"} if may else REFUSED - {"sign in"}
 
 
-def here(row, role, door, is_unseen):
-    if door == "admin":
+def here(row, role, entry_point, is_unseen):
+    if entry_point == "admin":
         return {"sign in"}
-    if row is None or door not in row.doors:
+    if row is None or entry_point not in row.entry_points:
         return {"403", "404"}  # an action of staff
     return {"done"} if row.may[role] else {"404" if is_unseen else "403"}
 
 
-def elsewhere(row, door):
-    if door == "admin":
+def elsewhere(row, entry_point):
+    if entry_point == "admin":
         return {"sign in"}
-    if row is None or door == "shell":
+    if row is None or entry_point == "shell":
         return {"403", "404"}  # the shell is handed the row, so there is nothing to find
     return {"404"}
 
@@ -101,32 +107,34 @@ def world(django_db_setup, django_db_blocker):
 
 
 @pytest.mark.parametrize(
-    ("action", "where", "role", "door", "documented"),
+    ("action", "where", "role", "entry_point", "documented"),
     CASES,
-    ids=[f"{action.name}-{where}-{role}-{door}" for action, where, role, door, _ in CASES],
+    ids=[f"{action.name}-{where}-{role}-{entry_point}" for action, where, role, entry_point, _ in CASES],
 )
-def test_every_action_gets_the_documented_answer(world, db, action, where, role, door, documented):
-    assert answer_of(action, door, world, world.crowd(where)[role]) in documented
+def test_every_action_gets_the_documented_answer(world, db, action, where, role, entry_point, documented):
+    assert answer_of(action, entry_point, world, world.crowd(where)[role]) in documented
 
 
 @pytest.mark.parametrize("table", ["members", "staff"])
-def test_every_row_of_the_page_has_a_action_with_the_same_doors(table):
+def test_every_row_of_the_page_has_an_action_with_the_same_entry_points(table):
     for name, row in getattr(MATRIX, table).items():
         assert name in ACTIONS, (
             f"docs/roles.md tells of {name!r}, which no action in tests/actions/ stands for."
         )
-        doors = set(ACTIONS[name].doors)
+        entry_points = set(ACTIONS[name].entry_points)
         if table == "members":
-            doors -= {"admin"}  # for staff, whose table says so
-        assert set(row.doors) <= set(ACTIONS[name].doors), name
-        assert doors <= set(row.doors) or table == "staff", name
+            entry_points -= {"admin"}  # for staff, whose table says so
+        assert set(row.entry_points) <= set(ACTIONS[name].entry_points), name
+        assert entry_points <= set(row.entry_points) or table == "staff", name
 
 
-def test_every_action_has_a_row_with_all_its_doors():
+def test_every_action_has_a_row_with_all_its_entry_points():
     for name, action in ACTIONS.items():
         rows = [row for row in (MATRIX.members.get(name), MATRIX.staff.get(name)) if row is not None]
         assert rows, f"The page has no row for {name!r}. {WHERE_TO_ADD}"
-        assert {door for row in rows for door in row.doors} == set(action.doors), name
+        assert {entry_point for row in rows for entry_point in row.entry_points} == set(
+            action.entry_points
+        ), name
 
 
 def test_the_page_names_every_role():
@@ -151,7 +159,7 @@ def actions_by_people():
                 yield f"{module.__name__}.{name}", inspect.unwrap(function)
 
 
-def test_every_action_is_a_action_of_the_matrix():
+def test_every_action_has_a_row_in_the_matrix():
     known = {inspect.unwrap(import_string(action.action)) for action in ACTIONS.values() if action.action}
     found = dict(actions_by_people())
     assert len(found) > 15, "the search for actions finds none any more"
@@ -180,20 +188,20 @@ def _takes_more_than_get(route):
     return bool({"post", "put", "patch", "delete"} & set(handlers))
 
 
-def names_of_doors():
-    """The routes behind the doors of pages and the API, by name."""
+def names_of_entry_points():
+    """The routes behind the entry points of pages and the API, by name."""
     for action in ACTIONS.values():
-        for door in (action.page, action.api):
-            if door is not None:
-                path = re.sub(r"{w\.tenant\.slug}", "lab", door.request.partition(" ")[2])
+        for entry_point in (action.page, action.api):
+            if entry_point is not None:
+                path = re.sub(r"{w\.tenant\.slug}", "lab", entry_point.request.partition(" ")[2])
                 yield resolve(re.sub(r"{[^}]*}", "01a1f8c1-04c4-755d-acc1-060277ee4021", path)).url_name
 
 
-def test_every_route_that_changes_something_is_a_door_of_a_action():
+def test_every_route_that_changes_something_is_an_entry_point_of_an_action():
     routes = set(routes_that_change_something())
     assert len(routes) > 30, "the search for routes finds none any more"
-    missing = routes - set(names_of_doors()) - set(OF_ONESELF)
-    assert not missing, f"{sorted(missing)}: which action is behind this door? {WHERE_TO_ADD}"
+    missing = routes - set(names_of_entry_points()) - set(OF_ONESELF)
+    assert not missing, f"{sorted(missing)}: which action is behind this entry point? {WHERE_TO_ADD}"
     assert set(OF_ONESELF) <= routes, "Take routes that are gone out of OF_ONESELF."
 
 
