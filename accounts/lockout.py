@@ -45,7 +45,7 @@ class LockoutBackend(AxesStandaloneBackend):  # type: ignore[misc]
 
 
 class LockoutHandler(AxesDatabaseHandler):  # type: ignore[misc]
-    """Counts failures in the database, and writes failures and lockouts of known people into the audit trail."""
+    """Counts failures in the database, and writes failures and lockouts of known people into the audit log."""
 
     def get_failures(self, request: HttpRequest, credentials: dict[str, Any] | None = None) -> int:
         """Failures here; or the limit itself once there were too many anywhere."""
@@ -65,7 +65,7 @@ class LockoutHandler(AxesDatabaseHandler):  # type: ignore[misc]
         was_locked = bool(request and request.axes_locked_out)
         super().user_login_failed(sender, credentials, request, **kwargs)
         if was_locked:
-            return  # said when it was locked; the trail does not grow with every further attempt
+            return  # said when it was locked; the audit log does not grow with every further attempt
         person = User.objects.filter(email=address_or_none(credentials["username"])).first()
         is_locked = bool(request and request.axes_locked_out)
         # Without what was typed: people type passwords there.

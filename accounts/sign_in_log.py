@@ -1,4 +1,4 @@
-"""Every sign-in and sign-out, whichever entry point it took, leaves a line in the audit trail.
+"""Every sign-in and sign-out, whichever entry point it took, leaves a line in the audit log.
 
 Django sends these signals for the form, for the OpenID provider and for the administrator's link alike, so no
 entry point can forget. Failures are counted and written by accounts/lockout.py.

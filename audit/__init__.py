@@ -1,4 +1,4 @@
-"""The audit trail: one function that every action calls, in the transaction of its action (docs/audit.md).
+"""The audit log: one function that every action calls, in the transaction of its action (docs/audit.md).
 
     audit.record("limits.set", actor=by, subject=project, changes={"tokens_per_day": (before, after)})
 

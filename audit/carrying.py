@@ -1,6 +1,6 @@
 """Carrying seals to where the operator of this database cannot reach: a file, or an S3-compatible store.
 
-Whoever holds exported seals can tell a trail that was rewritten, or cut at its end, from the one that was sealed.
+Whoever holds exported seals can tell an audit log that was rewritten, or cut at its end, from the one that was sealed.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Reading the trail: a page of entries costs the same whether the trail holds ten thousand or ten million.
+"""Reading the audit log: a page of entries costs the same whether the audit log holds ten thousand or ten million.
 
 No question counts or sorts. A list is one walk along an index (audit/models/entries.py); where it is narrowed by
 action or person, it is a short walk for each action there is, of which the newest are merged. Times are compared with
@@ -35,7 +35,7 @@ NOBODY: Final = UUID(int=0)  # an actor who has done nothing
 
 @dataclass(frozen=True)
 class Question:
-    """What of the trail is asked for; empty means everything."""
+    """What of the audit log is asked for; empty means everything."""
 
     tenants: tuple[UUID, ...] | None = None  # None: of all tenants, and of none
     actor: UUID | None = None
@@ -66,7 +66,7 @@ class Page:
 
 
 def actions_in_log(tenants: tuple[UUID, ...] | None) -> list[str]:
-    """Every verb of the trail, in the order of the alphabet: one hop along an index for each."""
+    """Every verb of the audit log, in the order of the alphabet: one hop along an index for each."""
     found: set[str] = set()
     with connection.cursor() as cursor:
         for tenant in [None] if tenants is None else tenants:

@@ -102,7 +102,7 @@ def record(
     The line is in the transaction of the action, and stays: the database refuses to change or delete it.
 
     Raises:
-        ValueError: a name that never enters the trail (a password, a digest, a prompt), or a capacity without what
+        ValueError: a name that never enters the audit log (a password, a digest, a prompt), or a capacity without what
             it needs. Programming errors, both.
         ValidationError: a value that is a secret, such as a key that somebody pasted into a reason.
     """
@@ -249,7 +249,7 @@ def _name(name: Any) -> str:
     """The name of a fact. Raises ValueError for one under which nothing may be recorded, or that names a person."""
     name = str(name)
     if name.lower() in NAMES:
-        raise ValueError(f"{name!r} never enters the audit trail. Record a prefix, a count or nothing.")
+        raise ValueError(f"{name!r} never enters the audit log. Record a prefix, a count or nothing.")
     if "@" in name:
         raise ValueError(
             "Names of facts name no person: they could not be erased. Put the address in a value."

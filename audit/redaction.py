@@ -1,4 +1,4 @@
-"""Erasing a person's words from the trail, so that everything else in it still proves itself."""
+"""Erasing a person's words from the audit log, so that everything else in it still proves itself."""
 
 from __future__ import annotations
 
@@ -114,7 +114,7 @@ class Found:
 
 
 def look_for(person: Person) -> Found:
-    """Read the whole trail for a person, which may take minutes and locks nothing; `entries_about` goes on from it."""
+    """Read the whole audit log for a person, in minutes and without locks; `entries_about` goes on from it."""
     since = str(smallest_id(now() - LONGEST_TRANSACTION))
     return Found(person, tuple(i for ids in _ids_about(person, NOBODY_YET) for i in ids if i < since), since)
 
@@ -175,7 +175,7 @@ def words_to_erase(row: Row, person: Person) -> dict[str, str]:
 
 
 @transaction.atomic
-def erase_from_trail(
+def erase_from_audit_log(
     person: Person,
     *,
     token: str,

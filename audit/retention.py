@@ -28,7 +28,7 @@ def prune_old_entries() -> int:
     itself, and an entry "audit.pruned" says what went. The database refuses to delete anything else, and anything
     younger than 180 days whatever the setting says.
     """
-    with platform_scope("pruning the audit trail"), connection.cursor() as cursor:
+    with platform_scope("pruning the audit log"), connection.cursor() as cursor:
         cursor.execute("SELECT pg_advisory_xact_lock(hashtext('audit_prune'))")
         earlier = AuditPruning.objects.aggregate(last=Max("up_to_seal"))["last"] or 0
         cutoff = now() - timedelta(days=settings.AUDIT_RETENTION_DAYS)

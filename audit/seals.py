@@ -32,7 +32,7 @@ def seal_waiting_entries(*, seals: int = SEALS_A_RUN) -> int:
     empties are one transaction. An entry that was queued and has vanished is recorded, loudly.
     """
     sealed = 0
-    with platform_scope("sealing the audit trail", is_routine=True):
+    with platform_scope("sealing the audit log", is_routine=True):
         for _ in range(seals):
             if not (count := _seal_some()):
                 break

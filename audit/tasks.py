@@ -1,4 +1,4 @@
-"""The audit trail by the clock. A message is a hint: a task may run twice; the next tick repairs what one missed."""
+"""The audit log by the clock. A message is a hint: a task may run twice; the next tick repairs what one missed."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from celery.schedules import crontab
 
 
 @shared_task
-def seal_audit_trail() -> None:
+def seal_audit_log() -> None:
     """Seal what was written, and carry the seals outside."""
     from audit import seals
 
@@ -24,7 +24,7 @@ def export_audit_seals() -> None:
 
 
 @shared_task
-def prune_audit_trail() -> None:
+def prune_audit_log() -> None:
     """Let entries go that have outlived AUDIT_RETENTION_DAYS, fifty seals a run."""
     from audit import retention
 
@@ -32,9 +32,9 @@ def prune_audit_trail() -> None:
 
 
 SCHEDULE = {
-    "seal-audit-trail": {"task": "audit.tasks.seal_audit_trail", "schedule": 60.0},
-    "prune-audit-trail": {
-        "task": "audit.tasks.prune_audit_trail",
+    "seal-audit-log": {"task": "audit.tasks.seal_audit_log", "schedule": 60.0},
+    "prune-audit-log": {
+        "task": "audit.tasks.prune_audit_log",
         "schedule": crontab(minute="*/20", hour="2-4"),
     },
 }

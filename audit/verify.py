@@ -1,4 +1,4 @@
-"""Proving the trail: every seal continues the one before, and every entry is as it was sealed."""
+"""Proving the audit log: every seal continues the one before, and every entry is as it was sealed."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ SHORTEST_RETENTION: Final = timedelta(days=180)  # the database deletes nothing 
 
 
 class Broken(Exception):
-    """The trail is not as it was sealed; the message names the first entry or seal and what is wrong with it."""
+    """The audit log is not as it was sealed; the message names the first entry or seal and what is wrong with it."""
 
 
 @dataclass
@@ -55,7 +55,7 @@ class _Seal:
 def verify(
     against: Iterable[dict[str, Any]] | None = None, *, tell: Callable[[Proof], None] | None = None
 ) -> Proof:
-    """Prove the whole trail, in one snapshot of the database and in flat memory.
+    """Prove the whole audit log, in one snapshot of the database and in flat memory.
 
     Args:
         against: exported seals in the order of their numbers; each must be the database's own.
@@ -98,7 +98,7 @@ def _one_snapshot() -> Iterator[None]:
 
 
 def _pruning(cursor: Any) -> int:
-    """Up to which seal entries may be gone, if a record in the trail says so."""
+    """Up to which seal entries may be gone, if a record in the audit log says so."""
     cursor.execute(
         """
         SELECT p.up_to_seal, e.details ->> 'up_to_seal'
@@ -110,7 +110,9 @@ def _pruning(cursor: Any) -> int:
     if (row := cursor.fetchone()) is None:
         return 0
     if row[1] != str(row[0]):
-        raise Broken(f"Entries up to seal {row[0]} are marked as pruned, but no record in the trail says so.")
+        raise Broken(
+            f"Entries up to seal {row[0]} are marked as pruned, but no record in the audit log says so."
+        )
     return int(row[0])
 
 
@@ -254,7 +256,7 @@ def _redactions(cursor: Any) -> None:
             )
             if left := cursor.fetchone():
                 raise Broken(
-                    f"Entry {left[0]} was redacted without a record: {record_id} is not in the trail."
+                    f"Entry {left[0]} was redacted without a record: {record_id} is not in the audit log."
                 )
         elif digest != fixed:
             raise Broken(f"The redactions recorded by entry {record_id} are not those that were made.")
@@ -298,7 +300,7 @@ def _strays(cursor: Any, proof: Proof) -> None:
     )
     if row := cursor.fetchone():
         raise Broken(
-            f"Entry {row[0]} is in no seal and does not wait for one: it was inserted behind the trail's back."
+            f"Entry {row[0]} is in no seal and does not wait for one: it was inserted behind the audit log's back."
         )
     cursor.execute(
         """

@@ -130,9 +130,9 @@ class ExportAdmin(ReadOnlyAdmin):
         )  # fmt: skip
 
     def audit_view(self, request: HttpRequest) -> HttpResponse:
-        """Ask for the trail of a tenant, or of all, as a file."""
+        """Ask for the audit log of a tenant, or of all, as a file."""
         if not request.user.has_perm("tenants.export_audit"):
-            raise PermissionDenied("Your role does not let you export the audit trail.")
+            raise PermissionDenied("Your role does not let you export the audit log.")
         today = now().date()
         days = {"start": today.replace(day=1), "end": today}
         form = StaffAuditExportForm(request.POST or None, user=signed_in(request), initial=days)
@@ -148,8 +148,8 @@ class ExportAdmin(ReadOnlyAdmin):
             )
             return redirect("admin:billing_export_change", export.pk)
         return self.form_page(
-            request, form, title=_("Export the audit trail"), button=_("Build file"),
-            hint=_("CSV for spreadsheets, JSON Lines for programs. Without a tenant: the trail of all."),
+            request, form, title=_("Export the audit log"), button=_("Build file"),
+            hint=_("CSV for spreadsheets, JSON Lines for programs. Without a tenant: the audit log of all."),
         )  # fmt: skip
 
     def progress_view(self, request: HttpRequest, pk: UUID) -> HttpResponse:

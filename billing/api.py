@@ -131,7 +131,7 @@ class CostsView(UsageView):
 
 
 def _question_of(asked: dict[str, Any], tenant: Tenant | None) -> Question:
-    """What of the trail a file shall hold."""
+    """What of the audit log a file shall hold."""
     person = asked.get("person", "").strip().lower()
     return Question(
         actor=actor_of(person, (tenant.pk,) if tenant else None),
@@ -162,7 +162,7 @@ class JsonLinesRenderer(CsvRenderer):
     retrieve=extend_schema(description="A report's state and progress."),
 )
 class ExportViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.GenericViewSet[Export]):
-    """Cost reports, and parts of the audit trail, as files built in the background."""
+    """Cost reports, and parts of the audit log, as files built in the background."""
 
     queryset = Export.unscoped.none()  # for the schema; get_queryset answers
     serializer_class = ExportSerializer

@@ -12,6 +12,6 @@ class BillingConfig(AppConfig):
 
         signals.tenant_suspended.connect(suspended.stop_exports)
         signals.impact_wanted.connect(suspended.count_stakes)
-        signals.person_erased.connect(exports.expire_files_of_the_trail)
+        signals.person_erased.connect(exports.expire_files_of_the_audit_log)
         verify_final_exports_with(closing.verify_final_export)
         conflicts.register(database_conflicts.SENTENCES)

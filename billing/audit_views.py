@@ -1,4 +1,4 @@
-"""A tenant's audit trail as files: asked for, watched and downloaded like cost reports."""
+"""A tenant's audit log as files: asked for, watched and downloaded like cost reports."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from billing.costs import today_of
 from billing.forms import format_field
 from billing.models import Export
 from billing.views import as_row
-from privacy.audit_forms import StaffTrailForm, TrailForm
+from privacy.audit_forms import AuditLogForm, StaffAuditLogForm
 from tenants.views.mixins import TenantPageMixin
 
 SHOWN = 25
@@ -24,7 +24,7 @@ KINDS = [(kind.value, kind.label) for kind in (Export.Kind.AUDIT_CSV, Export.Kin
 
 
 class _Asking(forms.Form):
-    """What a file of the trail needs besides: its form, and days."""
+    """What a file of the audit log needs besides: its form, and days."""
 
     kind = forms.ChoiceField(label=_("File"), choices=KINDS)
     format = format_field()
@@ -42,16 +42,16 @@ class _Asking(forms.Form):
         return asked
 
 
-class AuditExportForm(_Asking, TrailForm):
-    """A part of one tenant's trail as a file."""
+class AuditExportForm(_Asking, AuditLogForm):
+    """A part of one tenant's audit log as a file."""
 
 
-class StaffAuditExportForm(_Asking, StaffTrailForm):
-    """A part of any tenant's trail, or of all, as a file."""
+class StaffAuditExportForm(_Asking, StaffAuditLogForm):
+    """A part of any tenant's audit log, or of all, as a file."""
 
 
 class AuditExports(TenantPageMixin, FormView):  # type: ignore[type-arg]
-    """The newest files of the trail, and the form that asks for another."""
+    """The newest files of the audit log, and the form that asks for another."""
 
     form_class = AuditExportForm
     template_name = "privacy/audit_exports.html"

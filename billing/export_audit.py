@@ -1,4 +1,4 @@
-"""The audit trail as a file, written by PostgreSQL itself; docs/audit.md explains every column.
+"""The audit log as a file, written by PostgreSQL itself; docs/audit.md explains every column.
 
 A tenant's people do not learn where the platform's staff work: address and program of those lines are empty in
 every file of a tenant, for its owners may have the ones that staff asked for. Files over all tenants are staff's alone.

@@ -1,4 +1,4 @@
-"""Asking for a cost report or a part of the audit trail, building it, handing it out, and letting it go."""
+"""Asking for a cost report or a part of the audit log, building it, handing it out, and letting it go."""
 
 from __future__ import annotations
 
@@ -99,13 +99,13 @@ def ask_for_audit_export(
     question: dict[str, Any] | None = None,
     csv_format: str = Export.Format.PLAIN,
 ) -> Export:
-    """Queue a file of a tenant's audit trail, or of all tenants' (None), for the days from `start_day` to `end_day`.
+    """Queue a file of a tenant's audit log, or of all tenants' (None), for the days from `start_day` to `end_day`.
 
     `question` narrows it like the page does (`Question.as_json`).
 
     Raises:
-        PermissionDenied: `by` may not export the trail of this tenant, or of all.
-        ValidationError: the days are in the wrong order, or the kind is none of the trail's; a format that the kind
+        PermissionDenied: `by` may not export the audit log of this tenant, or of all.
+        ValidationError: the days are in the wrong order, or the kind is none of the audit log's; a format that the kind
             does not have.
     """
     require(by, "tenants.export_audit", tenant)
@@ -209,17 +209,17 @@ def expire_exports() -> int:
     return expired
 
 
-def expire_files_of_the_trail(sender: Any, **kwargs: Any) -> None:
-    """Let the files of the audit trail go, of every tenant: somebody who was erased may still be named in one.
+def expire_files_of_the_audit_log(sender: Any, **kwargs: Any) -> None:
+    """Let the files of the audit log go, of every tenant: somebody who was erased may still be named in one.
 
-    Those that wait or are being built are stopped: who builds one reads the trail as it was at the beginning.
+    Those that wait or are being built are stopped: who builds one reads the audit log as it was at the beginning.
     """
     files = Export.objects.across_tenants().of_audit()
     files.filter(state=Export.State.DONE).update(expires_at=now())
     files.filter(state__in=UNFINISHED).update(
         state=Export.State.FAILED,
         finished_at=now(),
-        error=_("Stopped, because somebody was erased from the trail. Ask again."),
+        error=_("Stopped, because somebody was erased from the audit log. Ask again."),
     )
     transaction.on_commit(tasks.expire_exports.delay, robust=True)
 
@@ -299,7 +299,7 @@ def _build(export: Export, copying: psycopg.Connection[Any]) -> None:
 
 
 class _Stopped(Exception):
-    """The report is not wanted any more: its tenant was suspended, or somebody erased from the trail it tells."""
+    """The report is not wanted any more: its tenant was suspended, or somebody erased from the audit log it tells."""
 
 
 def _prepare_costs(cursor: psycopg.Cursor[Any], export: Export) -> tuple[int, Decimal, str, None]:

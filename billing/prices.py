@@ -124,7 +124,7 @@ def publish_prices(
 
 
 def _prices_at(moment: datetime, model_name: str) -> dict[str, str]:
-    """A model's own prices (those that copy no other kind's) at a moment, for the trail."""
+    """A model's own prices (those that copy no other kind's) at a moment, for the audit log."""
     prices = Price.objects.filter(sku__model__name=model_name, valid__contains=moment, same_as=None)
     return {kind: f"{price.normalize():f}" for kind, price in prices.values_list("sku__kind", "per_million")}
 

@@ -44,7 +44,7 @@ class ExportQuerySet(TenantQuerySet):
         return self.exclude(kind="costs")
 
     def readable_by(self, user: User) -> Self:
-        """All reports of costs, and of the audit trail those of tenants whose trail `user` may read."""
+        """All reports of costs, and of the audit log those of tenants whose audit log `user` may read."""
         if user.has_perm("tenants.export_audit"):
             return self
         tenants = tenants_where(user, "tenants.export_audit")

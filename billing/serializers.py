@@ -143,7 +143,7 @@ class ExportPlaceSerializer(serializers.Serializer[Any]):
 
     kind = serializers.ChoiceField(choices=Export.Kind.choices, default="costs")
     tenant = serializers.SlugField(
-        required=False, help_text="slug; auditors may leave it out for the trail of all tenants"
+        required=False, help_text="slug; auditors may leave it out for the audit log of all tenants"
     )
     project = serializers.SlugField(required=False, help_text="of costs: slug; default: all projects")
 
@@ -163,10 +163,10 @@ class NewExportSerializer(ExportPlaceSerializer):
     start = serializers.DateField(required=False)
     end = serializers.DateField(required=False, help_text="included")
     person = serializers.CharField(
-        required=False, max_length=254, help_text="of the trail: e-mail address, or `platform`"
+        required=False, max_length=254, help_text="of the audit log: e-mail address, or `platform`"
     )
-    verb = serializers.CharField(required=False, max_length=80, help_text="of the trail: as of `audit/`")
-    subject_id = serializers.CharField(required=False, max_length=64, help_text="of the trail")
+    verb = serializers.CharField(required=False, max_length=80, help_text="of the audit log: as of `audit/`")
+    subject_id = serializers.CharField(required=False, max_length=64, help_text="of the audit log")
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
         attrs = super().validate(attrs)

@@ -19,7 +19,7 @@ from tenants.signals import Impact
 def stop_exports(sender: Any, *, tenant: Tenant, **kwargs: Any) -> None:
     """End the cost reports that wait or are being built; their workers notice when they next say how far they are.
 
-    Files of the audit trail go on: who looks into why a tenant was suspended needs them.
+    Files of the audit log go on: who looks into why a tenant was suspended needs them.
     """
     Export.objects.in_tenant(tenant).of_costs().filter(state__in=UNFINISHED).update(
         state=Export.State.FAILED,

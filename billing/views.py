@@ -286,7 +286,7 @@ def as_row(export: Export) -> Export:
 
 
 def _same_again(export: Export) -> dict[str, str]:
-    """What the form of the trail's files is sent to ask for the same file once more."""
+    """What the form of the audit log's files is sent to ask for the same file once more."""
     asked = export.question
     return {
         "kind": export.kind,

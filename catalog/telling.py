@@ -138,7 +138,7 @@ _ACTIONS = {
 
 
 def timeline_of(access_request: AccessRequest, reviews: list[Review], grant: Grant | None) -> list[Words]:
-    """What happened, newest first, from the audit trail of the request, its reviews, its grant and its key."""
+    """What happened, newest first, from the audit log of the request, its reviews, its grant and its key."""
     subjects = [access_request.pk, *(review.pk for review in reviews)]
     if grant is not None:
         subjects += [grant.pk, grant.key_id]

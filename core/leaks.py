@@ -1,4 +1,4 @@
-"""What never enters the trail or a log: secrets, and what people write to models.
+"""What never enters the audit log or a log: secrets, and what people write to models.
 
 Imports neither Django nor the database, so that the tests' scanner asks the same questions of every log line.
 """

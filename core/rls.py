@@ -172,7 +172,7 @@ BEGIN
                         WHERE t.tgrelid = c.oid AND t.tgfoid = to_regproc('refuse_change')
                           AND t.tgqual IS NULL AND t.tgtype & 24 = 24) AS only_grows
           FROM pg_class c
-          LEFT JOIN (VALUES  -- all else happens to the trail through functions, which ask for a record of it
+          LEFT JOIN (VALUES  -- all else happens to the audit log through functions, which ask for a record of it
               ('audit_auditentry', 'SELECT, INSERT'), ('audit_auditseal', 'SELECT, INSERT'),
               ('audit_auditunsealed', 'SELECT, DELETE'), ('audit_auditredaction', 'SELECT'),
               ('audit_auditpruning', 'SELECT'),

@@ -118,7 +118,7 @@ class Deployment(models.Model):
     only_tenant = models.ForeignKey(Tenant, models.PROTECT, null=True, blank=True, related_name="+")
     sharing_reason = models.CharField(
         max_length=500, blank=True, default="", db_default=""
-    )  # who and when: the trail
+    )  # who and when: the audit log
     sharing_accepted_at = models.DateTimeField(null=True, blank=True)
     allowed_controls = ArrayField(models.CharField(max_length=60), default=list, db_default=[], blank=True)
 

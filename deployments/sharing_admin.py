@@ -164,7 +164,7 @@ class SharingAdmin:
             "title": _("Let tenants share this engine's prefix cache?"),
             "description": _(
                 "Nothing is known that keeps them apart there: one tenant can find out whether another's prompt "
-                "began as its own guess. Your name and the reason stay in the trail."
+                "began as its own guess. Your name and the reason stay in the audit log."
             ),
             "form_class": ReasonForm,
             "form_submit_text": _("Accept"),

@@ -330,7 +330,7 @@ def _has_another_owner(membership: Membership) -> bool:
 
 
 def _say_that_the_last_owner_stays(membership: Membership, because: str) -> None:
-    """Once for each membership: a check every few minutes would fill the trail with it."""
+    """Once for each membership: a check every few minutes would fill the audit log with it."""
     verb = "membership.last_owner_kept"
     log.warning(verb, tenant=str(membership.tenant_id), user=str(membership.user_id), because=because)
     said = AuditEntry.objects.in_tenant(membership.tenant).filter(

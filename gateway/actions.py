@@ -75,7 +75,7 @@ def renew_gateway_token(pk: UUID | str, *, by: User | None, secret: str | None =
     secret = _checked(secret)
     gateway.prefix, gateway.digest, gateway.revoked_at = visible_prefix(secret), digest(secret), None
     gateway.save(update_fields=["prefix", "digest", "revoked_at"])
-    # The trail keeps the older word: one verb for one action.
+    # The audit log keeps the older word: one verb for one action.
     audit.record("gateway.token_rotated", actor=by, subject=gateway, prefix=gateway.prefix)
     return gateway, secret
 

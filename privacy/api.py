@@ -1,4 +1,4 @@
-"""The audit trail over HTTP."""
+"""The audit log over HTTP."""
 
 from __future__ import annotations
 
@@ -46,10 +46,12 @@ class AuditEntrySerializer(serializers.ModelSerializer[AuditEntry]):
         return line
 
 
-class TrailQuerySerializer(serializers.Serializer[Any]):
-    """What of the trail is asked for."""
+class AuditLogQuerySerializer(serializers.Serializer[Any]):
+    """What of the audit log is asked for."""
 
-    tenant = serializers.SlugField(required=False, help_text="slug; default: all whose trail you may read")
+    tenant = serializers.SlugField(
+        required=False, help_text="slug; default: all whose audit log you may read"
+    )
     person = serializers.CharField(required=False, max_length=254, help_text="e-mail address, or `platform`")
     verb = serializers.CharField(
         required=False, max_length=80, help_text="such as `api_key.claimed`; `api_key.` for all of a kind"
@@ -61,11 +63,11 @@ class TrailQuerySerializer(serializers.Serializer[Any]):
     cursor = serializers.CharField(required=False, help_text="from `next` or `previous`")
 
 
-@extend_schema_view(list=extend_schema(parameters=[TrailQuerySerializer]))
+@extend_schema_view(list=extend_schema(parameters=[AuditLogQuerySerializer]))
 class AuditEntryViewSet(
     VisibleMixin, mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.GenericViewSet[AuditEntry]
 ):
-    """Who did what, when and from where, in tenants whose trail you may read. Nothing here can be changed."""
+    """Who did what, when and from where, in tenants whose audit log you may read. Nothing here can be changed."""
 
     model, serializer_class, filter_backends = AuditEntry, AuditEntrySerializer, ()
 
@@ -73,7 +75,7 @@ class AuditEntryViewSet(
         return super().get_queryset().select_related("tenant", "actor")
 
     def get_object(self) -> AuditEntry:
-        """A line of the trail: 404 where one does not belong, 403 where one belongs and may not read it."""
+        """A line of the audit log: 404 where one does not belong, 403 where one belongs and may not read it."""
         entry = super().get_object()
         require(signed_in(self.request), "tenants.view_audit", entry.tenant)
         with_what_was_read([entry])
@@ -82,7 +84,7 @@ class AuditEntryViewSet(
     def list(self, request: Request, *args: Any, **kwargs: Any) -> Response:
         """Actions, newest first."""
         readable = self.readable()
-        asked = TrailQuerySerializer(data=request.query_params)
+        asked = AuditLogQuerySerializer(data=request.query_params)
         asked.is_valid(raise_exception=True)
         question, query = self.question(asked.validated_data, readable), asked.validated_data
         older_than, newer_than = _read_cursor(query.get("cursor", ""))
@@ -99,7 +101,7 @@ class AuditEntryViewSet(
         )
 
     def question(self, asked: dict[str, Any], tenants: tuple[UUID, ...] | None) -> Question:
-        """The question in the trail's terms; never of more `tenants` than the caller may read."""
+        """The question in the audit log's terms; never of more `tenants` than the caller may read."""
         if "tenant" in asked:
             chosen = get_object_or_404(
                 Tenant.objects.visible_to(signed_in(self.request)), slug=asked["tenant"]
@@ -119,7 +121,7 @@ class AuditEntryViewSet(
         )
 
     def readable(self) -> tuple[UUID, ...] | None:
-        """The tenants whose trail the caller may read; None for all. Raises PermissionDenied for none."""
+        """The tenants whose audit log the caller may read; None for all. Raises PermissionDenied for none."""
         user = signed_in(self.request)
         if user.has_perm("tenants.view_audit"):
             return None
@@ -129,7 +131,7 @@ class AuditEntryViewSet(
         return found
 
 
-UNREADABLE = "Your role does not let you read the audit trail. Ask an owner or admin for it."
+UNREADABLE = "Your role does not let you read the audit log. Ask an owner or admin for it."
 
 
 def _cursor(direction: str, place: UUID) -> str:

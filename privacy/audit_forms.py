@@ -1,4 +1,4 @@
-"""What is asked of the trail, as a form in the address: page, staff page, export and API read it alike."""
+"""What is asked of the audit log, as a form in the address: page, staff page, export and API read it alike."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ from tenants.models import EmergencyAccess, Membership, Tenant
 PLATFORM = "platform"
 
 
-class TrailForm(forms.Form):
-    """Narrows the trail: by person, action, object and days. Every field may stay empty."""
+class AuditLogForm(forms.Form):
+    """Narrows the audit log: by person, action, object and days. Every field may stay empty."""
 
     person = forms.CharField(
         label=_("Person"), required=False, max_length=254,
@@ -44,7 +44,7 @@ class TrailForm(forms.Form):
 
     def __init__(self, *args: Any, tenant: Tenant | None, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.trail_of = tenant
+        self.audit_log_of = tenant
         self.accesses = (
             EmergencyAccess.objects.in_tenant(tenant) if tenant else EmergencyAccess.objects.none()
         )
@@ -63,7 +63,7 @@ class TrailForm(forms.Form):
         """What is asked. An address that is nobody's finds nothing, like one of somebody who did nothing here."""
         asked = self.cleaned_data
         person = asked["person"].strip().lower()
-        tenant = asked.get("tenant") or self.trail_of
+        tenant = asked.get("tenant") or self.audit_log_of
         zone = tenant.timezone if tenant else "UTC"
         tenants = (tenant.pk,) if tenant else None
         question = Question(
@@ -92,7 +92,7 @@ class TrailForm(forms.Form):
         )
 
 
-class StaffTrailForm(TrailForm):
+class StaffAuditLogForm(AuditLogForm):
     """The same for auditors, who may ask for one tenant or all."""
 
     tenant = forms.CharField(  # thousands of choices would cost more than the page itself
@@ -118,7 +118,7 @@ def actor_of(person: str, tenants: tuple[UUID, ...] | None) -> UUID | None:
     """Whose actions are meant by an address; None for everybody's and the platform's.
 
     Who neither belongs to `tenants` (None: all) nor did anything there counts as nobody: a question is kept and told,
-    in files and in the trail itself, and must not say which addresses have an account elsewhere.
+    in files and in the audit log itself, and must not say which addresses have an account elsewhere.
     """
     if not person or person == PLATFORM:
         return None
@@ -138,7 +138,7 @@ def address_of(actor: str | None) -> str:
 
 
 def action_choices(tenant: Tenant | None) -> list[tuple[str, Any]]:
-    """Actions of the trail by kind of object: all of a kind first, then each."""
+    """Actions of the audit log by kind of object: all of a kind first, then each."""
     kinds: dict[str, list[str]] = {}
     for verb in actions_in_log((tenant.pk,) if tenant else None):
         kinds.setdefault(verb.partition(".")[0], []).append(verb)

@@ -1,7 +1,7 @@
 """What is held about a person: handing it out, and erasing it (GDPR, articles 15 and 17; docs/audit.md).
 
 A person's row stays, under a pseudonym, because money and actions refer to it. What belongs to them goes, what names
-them in the audit trail is replaced, and what others did with them stays as it was.
+them in the audit log is replaced, and what others did with them stays as it was.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from accounts.models import User
 from accounts.people import lock_person
 from accounts.permissions import require
 from audit.models import AuditEntry
-from audit.redaction import Found, Person, entries_about, erase_from_trail, look_for
+from audit.redaction import Found, Person, entries_about, erase_from_audit_log, look_for
 from core.errors import Conflict
 from core.leaks import NAMES
 from core.scope import platform_scope
@@ -105,18 +105,18 @@ def _held_about(user: User) -> Iterator[tuple[str, Any]]:
 
 
 def erase_person(pk: UUID | str, *, by: User | None, reason: str, keys_to: User | None = None) -> Erased:
-    """Erase a person: what belongs to them is deleted, their row and their words in the trail get a pseudonym.
+    """Erase a person: what belongs to them is deleted, their row and their words in the audit log get a pseudonym.
 
     Their memberships, sessions, identities, tokens and second factors go; keys they answer for go to `keys_to` where
     that is an active member who may hold them, and are revoked elsewhere; service accounts they answer for likewise,
     or are disabled; open invitations to their address are withdrawn and forget it. The ledger is untouched, and the
-    trail still proves itself. Safe to repeat: a person who is erased already is left as they are.
+    audit log still proves itself. Safe to repeat: a person who is erased already is left as they are.
 
     Raises:
         User.DoesNotExist: there is no such person.
         PermissionDenied: `by` may not erase people, or is the person; a superuser is for superusers alone.
         Conflict: the person is the last owner of a tenant, or a service account.
-        ValidationError: the reason is missing or names the person; it stays in the trail.
+        ValidationError: the reason is missing or names the person; it stays in the audit log.
     """
     if by is not None:
         require(by, "accounts.erase_person")
@@ -155,7 +155,7 @@ def _erase(
             relation.related_model._base_manager.filter(**{relation.field.name: user}).delete()
     revoke_tokens_issued_by(user, None, actor=by)
     _pseudonymise(user, token)
-    entries = erase_from_trail(person, token=token, user=user, by=by, reason=reason, found=found)
+    entries = erase_from_audit_log(person, token=token, user=user, by=by, reason=reason, found=found)
     person_erased.send(User)
     _let_accounts_go(user, keys_to, by)  # last: it raises the revision
     audit.record(

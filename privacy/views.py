@@ -1,4 +1,4 @@
-"""A tenant's audit trail: what was done in it, by whom, from where."""
+"""A tenant's audit log: what was done in it, by whom, from where."""
 
 from __future__ import annotations
 
@@ -16,25 +16,25 @@ from accounts.permissions import signed_in
 from audit.models import AuditEntry
 from audit.questions import Page, action_in_words, find_entries, hides_origin
 from audit.staff_reads import with_what_was_read
-from privacy.audit_forms import TrailForm
-from tenants.views.mixins import MayReadTrail, PartialMixin, TenantScopedMixin
+from privacy.audit_forms import AuditLogForm
+from tenants.views.mixins import MayReadAuditLog, PartialMixin, TenantScopedMixin
 
 NOTHING = Page([], has_newer=False, has_older=False)
 
 
-class AuditList(PartialMixin, MayReadTrail, TemplateView):
-    """The trail, newest first, narrowed by `?person=&action=&object=&start=&end=`; keyset pages."""
+class AuditList(PartialMixin, MayReadAuditLog, TemplateView):
+    """The audit log, newest first, narrowed by `?person=&action=&object=&start=&end=`; keyset pages."""
 
     template_name = "privacy/audit_list.html"
     partial_name = "privacy/_audit_table.html"
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
-        form = TrailForm(self.request.GET, tenant=self.tenant)
+        form = AuditLogForm(self.request.GET, tenant=self.tenant)
         here = reverse("audit-list", args=[self.tenant.slug])
-        return super().get_context_data(**kwargs) | trail_context(self.request, form, here)
+        return super().get_context_data(**kwargs) | audit_log_context(self.request, form, here)
 
 
-class AuditDetail(MayReadTrail, TenantScopedMixin, DetailView):  # type: ignore[type-arg]
+class AuditDetail(MayReadAuditLog, TenantScopedMixin, DetailView):  # type: ignore[type-arg]
     """One action with everything that was written down."""
 
     model = AuditEntry
@@ -49,8 +49,8 @@ class AuditDetail(MayReadTrail, TenantScopedMixin, DetailView):  # type: ignore[
         return context | entry_context(context["object"], signed_in(self.request))
 
 
-def trail_context(request: HttpRequest, form: TrailForm, here: str) -> dict[str, Any]:
-    """A page of the trail: `lines`, the form, and the addresses of the pages beside it."""
+def audit_log_context(request: HttpRequest, form: AuditLogForm, here: str) -> dict[str, Any]:
+    """A page of the audit log: `lines`, the form, and the addresses of the pages beside it."""
     question = form.question() if form.is_valid() else None
     page = NOTHING
     if question is not None:

@@ -18,7 +18,7 @@ from tenants.roles import PROJECT_ROLE_CHOICES, Role
 
 ROLE_HINTS = {
     Role.OWNER: _("Everything an admin may, and decides who else is an owner."),
-    Role.ADMIN: _("Members, limits, keys, requests, costs and the audit trail."),
+    Role.ADMIN: _("Members, limits, keys, requests, costs and the audit log."),
     Role.DEVELOPER: _("Asks for models, claims and revokes keys, sees costs."),
     Role.FINANCE: _("Sees and exports costs."),
     Role.VIEWER: _("Looks, and changes nothing."),

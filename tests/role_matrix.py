@@ -96,7 +96,7 @@ class Action:
     api: EntryPoint | None = None
     admin: EntryPoint | None = None
     shell: Shell | None = None
-    is_later: bool = False  # a task does it; the line in the trail comes with it
+    is_later: bool = False  # a task does it; the line in the audit log comes with it
     unseen_at: tuple[
         str, ...
     ] = ()  # entry points where who may not do it does not see it either: 404 instead of 403
@@ -119,7 +119,7 @@ def _lines() -> Any:
 def answer_of(action: Action, entry_point: str, world: World, actor: Any) -> str:
     """What `actor` gets at this entry point: "done", "403", "404", "sign in", or whatever else it was.
 
-    An action is done when it succeeds and leaves a line in the audit trail, and refused when it leaves none.
+    An action is done when it succeeds and leaves a line in the audit log, and refused when it leaves none.
     """
     try:
         it = action.subject(world, actor)
@@ -146,12 +146,12 @@ def answer_of(action: Action, entry_point: str, world: World, actor: Any) -> str
         answer = (
             "done"
             if wrote or action.only_looks or action.is_later
-            else f"{status} without a line in the audit trail"
+            else f"{status} without a line in the audit log"
         )
     else:
         answer = f"{status}: {said[-600:]}"
     if answer in REFUSED and wrote:
-        return f"{answer}, and yet a line in the audit trail"
+        return f"{answer}, and yet a line in the audit log"
     return answer
 
 

@@ -99,7 +99,7 @@ def test_the_page_that_asks_whether_to_withdraw_is_for_who_may(client, asked, la
 
 BAD = {  # by route: what cannot be read of it, beside the names that say where it would be done
     "exports": {"tenant": "lab", "period": "nonsense"},
-    "exports of the trail": {"tenant": "lab", "kind": "audit_csv", "period": "nonsense"},
+    "exports of the audit log": {"tenant": "lab", "kind": "audit_csv", "period": "nonsense"},
     "access-requests": {"project": "letters", "model": 7, "expected_tokens_per_day": "many"},
     "invitations": {"tenant": "lab", "email": "nobody", "role": "viewer"},
     "service-accounts": {"tenant": "lab", "name": "", "role": "viewer"},
@@ -114,7 +114,7 @@ def test_creating_with_a_bad_body(client, lab, project, owner, operator, strange
         client.force_login(somebody)
         assert post(client, path, body) == status, status
     suspend_tenant(lab.pk, by=operator, because="Unpaid")
-    assert post(client, path, body) == (400 if what == "exports of the trail" else 409)
+    assert post(client, path, body) == (400 if what == "exports of the audit log" else 409)
 
 
 def test_costs_of_nonsense_days(client, lab, owner, stranger):
@@ -233,7 +233,7 @@ def test_two_gateways_of_one_name_at_once_are_a_conflict_not_an_error():
     assert sorted(type(outcome).__name__ for outcome in outcomes) == ["Conflict", "tuple"]
 
 
-def test_a_question_to_the_trail_that_cannot_be_read(client, lab, owner):
+def test_a_question_to_the_audit_log_that_cannot_be_read(client, lab, owner):
     page = "/api/v1/audit/?page_size=x"
     client.force_login(member_of(lab, "viewer"))
     assert client.get(page).status_code == 403

@@ -90,7 +90,7 @@ class StaffAppointmentAdmin(ReadOnlyAdmin):
             "title": _("Appoint staff"),
             "form": form,
             "button": _("Appoint"),
-            "hint": _("Nobody appoints themselves; the audit trail says who appointed whom."),
+            "hint": _("Nobody appoints themselves; the audit log says who appointed whom."),
             "back": reverse("admin:accounts_staffappointment_changelist"),
         }
         return render(request, "admin/accounts/form.html", context, status=422 if form.is_bound else 200)

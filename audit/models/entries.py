@@ -1,4 +1,4 @@
-"""The audit trail: actions, the seals that prove them, and what may ever be taken from them (docs/audit.md)."""
+"""The audit log: actions, the seals that prove them, and what may ever be taken from them (docs/audit.md)."""
 
 from __future__ import annotations
 

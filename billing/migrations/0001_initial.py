@@ -239,8 +239,8 @@ EXPORTS = [
                 models.CharField(
                     choices=[
                         ("costs", "Costs"),
-                        ("audit_csv", "Audit trail, CSV"),
-                        ("audit_jsonl", "Audit trail, JSON Lines"),
+                        ("audit_csv", "Audit log, CSV"),
+                        ("audit_jsonl", "Audit log, JSON Lines"),
                     ],
                     db_default="costs",
                     default="costs",

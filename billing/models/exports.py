@@ -1,4 +1,4 @@
-"""Reports that are built as files: of costs, and of the audit trail."""
+"""Reports that are built as files: of costs, and of the audit log."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ _IS_BUILT = (
 
 
 class Export(BillingOwned):
-    """A cost report or a part of the audit trail as a file, built by a task."""
+    """A cost report or a part of the audit log as a file, built by a task."""
 
     class Kind(models.TextChoices):
         COSTS = "costs", _("Costs")
-        AUDIT_CSV = "audit_csv", _("Audit trail, CSV")
-        AUDIT_JSONL = "audit_jsonl", _("Audit trail, JSON Lines")
+        AUDIT_CSV = "audit_csv", _("Audit log, CSV")
+        AUDIT_JSONL = "audit_jsonl", _("Audit log, JSON Lines")
 
     class Format(models.TextChoices):
         PLAIN = "plain", _("CSV")
@@ -62,7 +62,7 @@ class Export(BillingOwned):
     csv_format = models.CharField(  # how a CSV file is written; docs/billing.md
         max_length=12, choices=Format, default=Format.PLAIN, db_default=Format.PLAIN
     )
-    question = models.JSONField(  # what of the trail: {"actor", "is_platform", "action", "subject"}
+    question = models.JSONField(  # what of the audit log: {"actor", "is_platform", "action", "subject"}
         default=dict, blank=True, db_default=models.Value({}, models.JSONField())
     )
     # Whose entries are in a file over all tenants, from when it is built: whoever downloads it has read them.

@@ -150,7 +150,7 @@ AXES_USERNAME_FORM_FIELD = "username"
 AXES_USERNAME_CALLABLE = "accounts.lockout.address_tried"
 AXES_CLIENT_IP_CALLABLE = "core.client_address.caller_place"
 AXES_LOCKOUT_CALLABLE = "accounts.lockout.locked_out"
-AXES_DISABLE_ACCESS_LOG = True  # the audit trail says who signed in
+AXES_DISABLE_ACCESS_LOG = True  # the audit log says who signed in
 AXES_ENABLE_ADMIN = AXES_VERBOSE = False
 AXES_SENSITIVE_PARAMETERS = ["username", "next", "csrfmiddlewaretoken", "code"]
 LOGIN_REDIRECT_URL = "home"

@@ -193,7 +193,7 @@ def _check_known(ids: Iterable[UUID]) -> None:
 
 
 def _named(ids: set[UUID]) -> list[str]:
-    """Ids of people for the audit trail; of many only the first, which say enough."""
+    """Ids of people for the audit log; of many only the first, which say enough."""
     return [str(pk) for pk in sorted(ids)[:MOST_NAMED]] + (
         [f"and {len(ids) - MOST_NAMED} more"] if len(ids) > MOST_NAMED else []
     )

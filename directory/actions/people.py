@@ -85,7 +85,7 @@ def change_person(pk: UUID | str, edit: Edit, *, directory: str) -> User:
 def deprovision_person(pk: UUID | str, *, directory: str, check: Callable[[User], object]) -> None:
     """Deactivate a person whom the directory deleted and take them out of its groups; from then on it sees none.
 
-    The row stays, because the ledger and the audit trail point to it.
+    The row stays, because the ledger and the audit log point to it.
 
     Args:
         check: given the person, locked; what it raises refuses the action.
@@ -128,7 +128,7 @@ def locked_person(pk: UUID | str) -> User:
 
 @contextmanager
 def speaking_for_a_directory() -> Iterator[None]:
-    """One transaction over the rows of every tenant, whose actions the audit trail tells as a directory's."""
+    """One transaction over the rows of every tenant, whose actions the audit log tells as a directory's."""
     with platform_scope(SCOPE), audit.acting("directory"), transaction.atomic():
         yield
 

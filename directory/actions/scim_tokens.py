@@ -63,7 +63,7 @@ def renew_scim_token(pk: UUID | str, *, by: User | None) -> tuple[ScimToken, str
         if old.confirmed_at is None:
             raise Conflict("This token still waits for a second person. Have it confirmed, or revoke it.")
         life = min(old.expires_at - old.created_at, LONGEST_LIFE)
-        # The trail keeps the older word: one verb for one action.
+        # The audit log keeps the older word: one verb for one action.
         return _issue(old.name, life, by, "scim_token.rotated", replaces=old)
 
 

@@ -38,7 +38,7 @@ class IssueForm(BaseDialogForm):  # type: ignore[misc]
         label=_("Name of the directory"),
         max_length=80,
         widget=UnfoldAdminTextInputWidget,
-        help_text=_("The audit trail names it with everything that the directory changes."),
+        help_text=_("The audit log names it with everything that the directory changes."),
     )
     days = forms.IntegerField(
         label=_("Valid for days"),

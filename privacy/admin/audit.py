@@ -1,4 +1,4 @@
-"""The audit trail of all tenants, for operators and auditors."""
+"""The audit log of all tenants, for operators and auditors."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from unfold.widgets import INPUT_CLASSES, SELECT_CLASSES
 from accounts.admin.base import ReadOnlyAdmin
 from accounts.permissions import signed_in
 from audit.models import AuditEntry
-from privacy.audit_forms import StaffTrailForm
-from privacy.views import changes_of, trail_context
+from privacy.audit_forms import StaffAuditLogForm
+from privacy.views import audit_log_context, changes_of
 
 
 @admin.register(AuditEntry)
@@ -38,17 +38,17 @@ class AuditEntryAdmin(ReadOnlyAdmin):
         return super().get_queryset(request)
 
     def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
-        """The trail, narrowed by `?tenant=&person=&action=&object=&start=&end=`."""
+        """The audit log, narrowed by `?tenant=&person=&action=&object=&start=&end=`."""
         if not self.has_view_permission(request):
-            raise PermissionDenied("Your role does not let you read the audit trail.")
-        form = StaffTrailForm(request.GET, user=signed_in(request))
+            raise PermissionDenied("Your role does not let you read the audit log.")
+        form = StaffAuditLogForm(request.GET, user=signed_in(request))
         for field in form.fields.values():
             is_choice = hasattr(field.widget, "choices")
             field.widget.attrs["class"] = " ".join(SELECT_CLASSES if is_choice else INPUT_CLASSES)
         context = self.admin_site.each_context(request) | {"opts": self.opts, "title": _("Audit")}
-        context |= trail_context(request, form, reverse("admin:audit_auditentry_changelist"))
+        context |= audit_log_context(request, form, reverse("admin:audit_auditentry_changelist"))
         context["export_url"] = reverse("admin:billing_export_audit")
-        return render(request, "admin/audit/auditentry/trail.html", context)
+        return render(request, "admin/audit/auditentry/audit_log.html", context)
 
     @display(description=_("What changed"))
     def changed(self, entry: AuditEntry) -> str:

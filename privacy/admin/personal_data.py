@@ -39,7 +39,7 @@ class EraseForm(forms.Form):
         widget=forms.TextInput(attrs={"autocomplete": "off"}),
     )  # fmt: skip
     reason = forms.CharField(
-        label=_("Reason"), max_length=500, help_text=_("Stays in the trail. Do not name the person.")
+        label=_("Reason"), max_length=500, help_text=_("Stays in the audit log. Do not name the person.")
     )
     keys_to = AddressFormField(
         label=_("Who gets their keys"), required=False,
@@ -109,7 +109,8 @@ class PersonalDataMixin:
             else:
                 erase_person.delay(order_erasure(person, by=by, reason=reason, keys_to=new_owner))
                 messages.success(
-                    request, _("The person is being erased. The trail says “person.erased” when it is done.")
+                    request,
+                    _("The person is being erased. The audit log says “person.erased” when it is done."),
                 )
                 return redirect(here)
         context = self.admin_site.each_context(request) | {

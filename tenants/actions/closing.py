@@ -91,7 +91,7 @@ def confirm_closing(pk: UUID | str, *, by: User) -> Tenant:
 
     In one transaction its keys and the tokens bound to it are revoked, its service accounts disabled, its open
     invitations withdrawn, and the apps above end its requests and grants. Its members go on reading costs, exports
-    and the audit trail.
+    and the audit log.
 
     Raises:
         TenantClosing.DoesNotExist: `by` cannot see such a proposal.

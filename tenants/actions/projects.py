@@ -75,7 +75,7 @@ def change_project(pk: UUID | str, *, by: User, **fields: Any) -> Project:
 
 
 def _facts(project: Project) -> dict[str, Any]:
-    """What can be changed, as the trail says it: the owner by their address."""
+    """What can be changed, as the audit log says it: the owner by their address."""
     facts = {name: getattr(project, name) for name in CHANGEABLE}
     return facts | {"owner": project.owner.email if project.owner else None}
 

@@ -120,7 +120,7 @@ def delete_service_account(
 ) -> None:
     """End an account for good, its keys handed over or revoked as `choices` say, its tokens revoked.
 
-    The row stays without membership or address, because the audit trail and keys refer to it; its name is free.
+    The row stays without membership or address, because the audit log and keys refer to it; its name is free.
 
     Raises:
         Membership.DoesNotExist: `by` cannot see such an account.

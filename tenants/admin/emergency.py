@@ -40,9 +40,7 @@ class OpenForm(forms.Form):
         min_length=SHORTEST_REASON,
         error_messages={"min_length": _("Say it in at least %(limit_value)d characters.")},
         max_length=LONGEST_TEXT,
-        help_text=_(
-            "The tenant reads it: its owners in an e-mail now, everybody with its audit trail later."
-        ),
+        help_text=_("The tenant reads it: its owners in an e-mail now, everybody with its audit log later."),
         widget=UnfoldAdminTextareaWidget(attrs={"rows": 3}),
     )
     minutes = forms.TypedChoiceField(
@@ -158,12 +156,12 @@ class EmergencyAccessAdmin(ReadOnlyAdmin):
 
     @display(description=_("What was done by it"))
     def recorded_actions(self, access: EmergencyAccess) -> str:
-        trail = reverse("admin:audit_auditentry_changelist")
+        audit_log = reverse("admin:audit_auditentry_changelist")
         return format_html(
             '<a class="underline" href="{}?emergency={}">{}</a>',
-            trail,
+            audit_log,
             access.pk,
-            _("Its actions in the trail"),
+            _("Its actions in the audit log"),
         )
 
     def has_review_permission(self, request: HttpRequest, object_id: object = None) -> bool:
@@ -176,7 +174,7 @@ class EmergencyAccessAdmin(ReadOnlyAdmin):
         dialog={
             "title": _("Have you looked at what was done?"),
             "description": _(
-                "Read its actions in the audit trail first, and whether the reason stands for them. Your name and "
+                "Read its actions in the audit log first, and whether the reason stands for them. Your name and "
                 "remark are shown to the tenant."
             ),
             "form_class": RemarkForm,

@@ -54,7 +54,7 @@ class ReactivateForm(BaseDialogForm):  # type: ignore[misc]
     because = forms.CharField(
         label=_("Reason"),
         max_length=200,
-        help_text=_("For the audit trail."),
+        help_text=_("For the audit log."),
         widget=UnfoldAdminTextInputWidget(),
     )
 

@@ -143,7 +143,7 @@ class TenantAdmin(EmergencyActions, ReadOnlyAdmin):
                 messages.success(request, _("%(tenant)s is changed.") % {"tenant": tenant})
                 return redirect("admin:tenants_tenant_change", tenant.pk)
         title = _("Settings of %(tenant)s") % {"tenant": tenant.name}
-        hint = _("Every change is written to the audit trail, which the tenant's owners read.")
+        hint = _("Every change is written to the audit log, which the tenant's owners read.")
         return self._form_page(request, form, title=title, button=_("Save"), hint=hint)
 
     @action(

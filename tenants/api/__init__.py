@@ -1,1 +1,1 @@
-"""Tenants, projects, members, keys, limits and the audit trail over HTTP."""
+"""Tenants, projects, members, keys, limits and the audit log over HTTP."""

@@ -15,12 +15,12 @@ from accounts.permissions import signed_in
 from core.keyset import keyset_page
 from tenants.actions import end_emergency_access
 from tenants.models import EmergencyAccess
-from tenants.views.mixins import MayReadTrail, TenantScopedMixin
+from tenants.views.mixins import MayReadAuditLog, TenantScopedMixin
 
 PAGE_SIZE = 25
 
 
-class EmergencyAccessList(MayReadTrail, TenantScopedMixin, TemplateView):
+class EmergencyAccessList(MayReadAuditLog, TenantScopedMixin, TemplateView):
     """Who had emergency access here, why, when, and who looked at it; the newest first."""
 
     model = EmergencyAccess

@@ -81,7 +81,7 @@ def _tenant_of(user: User, slug: str) -> Tenant:
     return tenant
 
 
-class MayReadTrail(TenantPageMixin):
+class MayReadAuditLog(TenantPageMixin):
     """Lets owners and admins of the tenant in, and auditors."""
 
     def get(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:

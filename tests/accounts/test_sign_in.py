@@ -167,7 +167,7 @@ def test_signing_in_forgets_earlier_failures(developer):
         assert attempt(developer.email, PASSWORD).status_code == 302
 
 
-def test_the_trail_tells_failures_and_the_lock_once_and_not_what_was_typed(developer):
+def test_the_audit_log_tells_failures_and_the_lock_once_and_not_what_was_typed(developer):
     for _ in range(9):
         attempt(developer.email, WRONG)
     assert len(lines("person.sign_in_failed")) == 5
@@ -177,13 +177,13 @@ def test_the_trail_tells_failures_and_the_lock_once_and_not_what_was_typed(devel
     assert WRONG not in str(list(AccessAttempt.objects.values()))
 
 
-def test_what_nobody_has_is_not_kept_in_the_trail(db):
+def test_what_nobody_has_is_not_kept_in_the_audit_log(db):
     attempt("my secret typed into the wrong field", "")
     attempt("nobody@example.com", WRONG)
     assert not AuditEntry.objects.across_tenants().exists()
 
 
-def test_signing_in_and_out_is_in_the_trail(developer):
+def test_signing_in_and_out_is_in_the_audit_log(developer):
     browser = Client(REMOTE_ADDR=PLACE)
     browser.post("/login/", {"username": developer.email, "password": PASSWORD})
     browser.post("/logout/")

@@ -19,7 +19,7 @@ def roles_of(user):
     return User.objects.get(pk=user.pk).staff_roles
 
 
-def test_an_operator_appoints_and_dismisses_and_the_trail_says_so(operator):
+def test_an_operator_appoints_and_dismisses_and_the_audit_log_says_so(operator):
     person = UserFactory()
     make_staff(person, "auditor", by=operator)
     assert roles_of(person) == {"auditor"}

@@ -1,4 +1,4 @@
-"""Taking the audit trail along."""
+"""Taking the audit log along."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ DAYS = {"kind": "audit_csv", "start": "2026-01-01", "end": "2026-01-31"}
 
 
 def finished_file(world, actor):
-    """A file of the tenant's trail, ready to be fetched."""
+    """A file of the tenant's audit log, ready to be fetched."""
     export = exports.ask_for_audit_export(
         world.tenant,
         kind="audit_csv",
@@ -35,14 +35,14 @@ def finished_file(world, actor):
 
 AUDIT_ACTIONS = [
     Action(
-        "order a file of the audit trail",
+        "order a file of the audit log",
         "billing.exports.ask_for_audit_export",
         page=EntryPoint("POST /t/{w.tenant.slug}/audit/exports/", DAYS),
         api=EntryPoint("POST /api/v1/exports/", DAYS | {"tenant": "{w.tenant.slug}"}),
         admin=EntryPoint("POST /admin/billing/export/audit/", DAYS | {"tenant": "{w.tenant.slug}"}),
     ),
     Action(
-        "download a file of the audit trail",
+        "download a file of the audit log",
         "billing.exports.file_for_download",
         subject=finished_file,
         page=EntryPoint("GET /t/{w.tenant.slug}/exports/{it.pk}/download/"),

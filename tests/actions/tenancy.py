@@ -1,4 +1,4 @@
-"""Actions in a tenant itself: its settings and projects, its trail, suspending and closing it."""
+"""Actions in a tenant itself: its settings and projects, its audit log, suspending and closing it."""
 
 from __future__ import annotations
 
@@ -137,7 +137,7 @@ TENANCY_ACTIONS = [
         api=EntryPoint("PATCH /api/v1/projects/{it.pk}/limits/", {"limits": {"requests_per_minute": 3}}),
     ),
     Action(
-        "read the audit trail",
+        "read the audit log",
         subject=lambda world, actor: audit.record("lab.marked", actor=None, subject=world.project),
         page=EntryPoint("GET /t/{w.tenant.slug}/audit/{it.pk}/"),
         api=EntryPoint("GET /api/v1/audit/{it.pk}/"),

@@ -1,4 +1,4 @@
-"""What somebody with the database's own rights could do to the trail, behind its triggers."""
+"""What somebody with the database's own rights could do to the audit log, behind its triggers."""
 
 from __future__ import annotations
 
@@ -42,8 +42,8 @@ def as_owner_of_the_tables():
 
 
 @contextmanager
-def behind_the_trail():
-    """Runs SQL with the audit tables' triggers switched off: `with behind_the_trail() as run: run("UPDATE …")`."""
+def behind_the_audit_log():
+    """Runs SQL with the audit tables' triggers switched off: `with behind_the_audit_log() as run: run("UPDATE …")`."""
     with as_owner_of_the_tables() as run:
         run("SET CONSTRAINTS ALL IMMEDIATE")
         for table in TABLES:
@@ -55,7 +55,7 @@ def behind_the_trail():
 
 def grow_older(days):
     """Move every entry and seal this many days into the past, as if they had been made and sealed then."""
-    with behind_the_trail() as run:
+    with behind_the_audit_log() as run:
         run("UPDATE audit_auditentry SET at = at - make_interval(days => %s)", [days])
         run(
             "UPDATE audit_auditseal SET sealed_at = sealed_at - make_interval(days => %s), "

@@ -19,7 +19,7 @@ import audit
 from audit.carrying import SealsWereCut, destination_of, export_seals, seal_lines
 from audit.models import AuditSealExport
 from audit.seals import seal_waiting_entries
-from tests.audit.tampering import behind_the_trail, grow_older
+from tests.audit.tampering import behind_the_audit_log, grow_older
 
 pytestmark = pytest.mark.as_owner
 
@@ -185,11 +185,11 @@ def test_a_store_holds_each_seal_once(lab, store):
     assert AuditSealExport.objects.get().up_to_seal == 4
 
 
-def test_a_trail_is_proved_against_its_store(lab, store, settings):
+def test_an_audit_log_is_proved_against_its_store(lab, store, settings):
     seal_more(lab, 5)
     export_seals()
     assert f"5 seals are those in {settings.AUDIT_SEAL_EXPORT}." in verdict(settings.AUDIT_SEAL_EXPORT)
-    with behind_the_trail() as run:
+    with behind_the_audit_log() as run:
         last = "SELECT unnest(entry_ids) FROM audit_auditseal WHERE number = 5"
         run(f"DELETE FROM audit_auditentry WHERE id IN ({last})")
         run("DELETE FROM audit_auditseal WHERE number = 5")
@@ -221,7 +221,7 @@ def test_a_rewritten_chain_is_not_carried_over_the_one_that_was(lab, store, sett
     seal_more(lab, 2)
     export_seals()
     before = dict(store.objects)
-    with behind_the_trail() as run:
+    with behind_the_audit_log() as run:
         run("UPDATE audit_auditentry SET verb = 'thing.undone'")
     grow_older(0)  # seals everything anew
     AuditSealExport.objects.all().delete()

@@ -1,4 +1,4 @@
-"""What somebody asks of their trail is kept and told; it must not tell who has an account elsewhere."""
+"""What somebody asks of their audit log is kept and told; it must not tell who has an account elsewhere."""
 
 from __future__ import annotations
 

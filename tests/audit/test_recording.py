@@ -53,7 +53,7 @@ def test_difference_leaves_out_what_stayed(lab):
     assert audit.difference(None, lab, ["currency"]) == {"currency": (None, "USD")}
 
 
-def test_the_trail_says_as_whom(lab, owner, operator):
+def test_the_audit_log_says_as_whom(lab, owner, operator):
     machine = UserFactory(service_of=lab)
     for actor in (owner, operator, machine, None):
         audit.record("thing.done", actor=actor, subject=lab)
@@ -85,7 +85,7 @@ def test_emergency_access_says_why(lab, operator):
     assert (line.acting_as, line.reason) == ("break_glass", "Incident 42: the owner is on leave.")
 
 
-def test_the_trail_says_from_where(client, owner, lab, project):
+def test_the_audit_log_says_from_where(client, owner, lab, project):
     actions.prepare_api_key(project, name="k", models=["m"], created_for=owner, expires_at=None)
     key = project.keys.get()
     client.force_login(owner)
@@ -146,7 +146,7 @@ def test_secrets_of_others_never_enter(lab, text):
     "name", ["password", "Digest", "prompt", "messages", "session_key", "dana@example.com"]
 )
 def test_some_names_never_enter(lab, name):
-    with pytest.raises(ValueError, match=r"trail|person"):
+    with pytest.raises(ValueError, match=r"audit log|person"):
         audit.record("thing.done", actor=None, subject=lab, facts={name: "x"})
 
 

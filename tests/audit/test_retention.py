@@ -14,13 +14,13 @@ from audit.models import AuditEntry, AuditPruning, AuditSeal
 from audit.retention import prune_old_entries
 from audit.seals import seal_waiting_entries
 from audit.verify import Broken, verify
-from tests.audit.tampering import as_owner_of_the_tables, behind_the_trail, grow_older
+from tests.audit.tampering import as_owner_of_the_tables, behind_the_audit_log, grow_older
 
 pytestmark = pytest.mark.as_owner
 
 
 @pytest.fixture
-def old_trail(lab):
+def old_audit_log(lab):
     """A seal of five lines from long ago, and one of two from today."""
     for _ in range(5):
         audit.record("thing.done", actor=None, subject=lab)
@@ -36,7 +36,7 @@ def sql(statement, *values):
         cursor.execute(statement, values)
 
 
-def test_old_entries_go_and_the_chain_still_proves_itself(old_trail):
+def test_old_entries_go_and_the_chain_still_proves_itself(old_audit_log):
     assert prune_old_entries() == 5
     assert AuditEntry.unscoped.filter(verb="thing.done").count() == 2
     record = AuditEntry.unscoped.get(verb="audit.pruned")
@@ -46,7 +46,7 @@ def test_old_entries_go_and_the_chain_still_proves_itself(old_trail):
     assert (proof.seals, proof.entries, proof.pruned) == (3, 3, 5)
 
 
-def test_pruning_again_prunes_nothing(old_trail):
+def test_pruning_again_prunes_nothing(old_audit_log):
     prune_old_entries()
     assert prune_old_entries() == 0
     assert AuditEntry.unscoped.filter(verb="audit.pruned").count() == 1
@@ -73,7 +73,7 @@ def test_unsealed_entries_stay_however_old(lab):
     assert prune_old_entries() == 0
 
 
-def test_later_prunings_cover_earlier_records(old_trail, lab):
+def test_later_prunings_cover_earlier_records(old_audit_log, lab):
     prune_old_entries()
     seal_waiting_entries()
     grow_older(800)
@@ -82,20 +82,20 @@ def test_later_prunings_cover_earlier_records(old_trail, lab):
     assert verify().pruned == 8
 
 
-def test_an_entry_missing_from_a_seal_that_was_not_pruned_is_named(old_trail):
+def test_an_entry_missing_from_a_seal_that_was_not_pruned_is_named(old_audit_log):
     prune_old_entries()
     gone = AuditEntry.unscoped.filter(verb="thing.done").earliest("pk")
-    with behind_the_trail() as run:
+    with behind_the_audit_log() as run:
         run("DELETE FROM audit_auditentry WHERE id = %s", [gone.pk])
     with pytest.raises(Broken, match=f"Entry {gone.pk} is missing"):
         verify()
 
 
-def test_a_pruning_that_nobody_recorded_is_named(old_trail):
-    with behind_the_trail() as run:
+def test_a_pruning_that_nobody_recorded_is_named(old_audit_log):
+    with behind_the_audit_log() as run:
         run("DELETE FROM audit_auditentry WHERE verb = 'thing.done'")
         run("INSERT INTO audit_auditpruning VALUES (2, gen_random_uuid(), now())")
-    with pytest.raises(Broken, match="no record in the trail says so"):
+    with pytest.raises(Broken, match="no record in the audit log says so"):
         verify()
 
 
@@ -105,14 +105,14 @@ def test_a_recorded_pruning_of_young_entries_is_named(lab):
     seal_waiting_entries()
     gone = AuditEntry.unscoped.get(verb="thing.done")
     record = audit.record("audit.pruned", actor=None, subject=AuditSeal.objects.get(), up_to_seal=1)
-    with behind_the_trail() as run:
+    with behind_the_audit_log() as run:
         run("DELETE FROM audit_auditentry WHERE verb = 'thing.done'")
         run("INSERT INTO audit_auditpruning VALUES (1, %s, now())", [record.pk])
     with pytest.raises(Broken, match=f"Entry {gone.pk} is missing"):
         verify()
 
 
-def test_the_database_refuses_every_other_deletion(old_trail, lab):
+def test_the_database_refuses_every_other_deletion(old_audit_log, lab):
     old, young = AuditEntry.unscoped.earliest("pk"), AuditEntry.unscoped.latest("pk")
     for statement, values in [
         ("DELETE FROM audit_auditentry WHERE id = %s", [old.pk]),
@@ -133,7 +133,7 @@ def test_the_database_keeps_180_days_whatever_the_setting(lab, settings):
         prune_old_entries()
 
 
-def test_a_pruned_seal_lends_no_right_over_later_entries(old_trail):
+def test_a_pruned_seal_lends_no_right_over_later_entries(old_audit_log):
     prune_old_entries()
     for entry in AuditEntry.unscoped.all():
         with pytest.raises(IntegrityError):

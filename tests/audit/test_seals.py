@@ -1,4 +1,4 @@
-"""The trail is sealed, the seals prove it, and whatever was done to it is named."""
+"""The audit log is sealed, the seals prove it, and whatever was done to it is named."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from audit.carrying import seal_lines
 from audit.models import AuditEntry, AuditSeal, AuditUnsealed
 from audit.seals import seal_waiting_entries
 from audit.verify import Broken, verify
-from tests.audit.tampering import as_owner_of_the_tables, behind_the_trail, grow_older
+from tests.audit.tampering import as_owner_of_the_tables, behind_the_audit_log, grow_older
 from tests.concurrency import at_the_same_time
 from tests.factories import TenantFactory
 
@@ -24,7 +24,7 @@ pytestmark = pytest.mark.as_owner
 
 
 @pytest.fixture
-def trail(lab, owner):
+def log(lab, owner):
     """Three seals of three lines each, after one of all that made the lab."""
     seal_waiting_entries()
     lines = []
@@ -47,7 +47,7 @@ def verdict(**options):
     return out.getvalue()
 
 
-def test_what_was_written_is_sealed_and_proved(trail):
+def test_what_was_written_is_sealed_and_proved(log):
     assert not AuditUnsealed.objects.exists()
     assert AuditSeal.objects.count() == 4
     proof = verify()
@@ -55,11 +55,11 @@ def test_what_was_written_is_sealed_and_proved(trail):
     assert verdict().startswith(f"Proved: {proof.entries} entries in 4 seals.")
 
 
-def test_an_empty_trail_is_proved(db):
+def test_an_empty_audit_log_is_proved(db):
     assert verdict().startswith("Proved: 0 entries in 0 seals.")
 
 
-def test_nothing_waiting_makes_no_seal(trail):
+def test_nothing_waiting_makes_no_seal(log):
     assert seal_waiting_entries() == 0
     assert AuditSeal.objects.count() == 4
 
@@ -74,7 +74,7 @@ def test_many_entries_take_several_seals(lab, monkeypatch):
     verify()
 
 
-def test_what_waits_for_its_seal_is_told(trail, lab):
+def test_what_waits_for_its_seal_is_told(log, lab):
     audit.record("thing.done", actor=None, subject=lab)
     assert "; 1 wait for their seal" in verdict()
 
@@ -97,37 +97,37 @@ CHANGES = {
 
 
 @pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
-def test_a_changed_entry_is_named(trail, change):
-    with behind_the_trail() as run:
-        run(change, [trail[4].pk])
-    with pytest.raises(Broken, match=f"Entry {trail[4].pk} was changed after it was sealed .seal 3"):
+def test_a_changed_entry_is_named(log, change):
+    with behind_the_audit_log() as run:
+        run(change, [log[4].pk])
+    with pytest.raises(Broken, match=f"Entry {log[4].pk} was changed after it was sealed .seal 3"):
         verify()
 
 
-def test_the_first_of_several_is_named(trail):
-    with behind_the_trail() as run:
-        run("UPDATE audit_auditentry SET verb = 'x' WHERE id = ANY(%s)", [[trail[8].pk, trail[2].pk]])
-    with pytest.raises(CommandError, match=f"BROKEN. Entry {trail[2].pk} was changed"):
+def test_the_first_of_several_is_named(log):
+    with behind_the_audit_log() as run:
+        run("UPDATE audit_auditentry SET verb = 'x' WHERE id = ANY(%s)", [[log[8].pk, log[2].pk]])
+    with pytest.raises(CommandError, match=f"BROKEN. Entry {log[2].pk} was changed"):
         verdict()
 
 
-def test_a_deleted_entry_is_named(trail):
-    with behind_the_trail() as run:
-        run("DELETE FROM audit_auditentry WHERE id = %s", [trail[4].pk])
-    with pytest.raises(Broken, match=f"Entry {trail[4].pk} is missing; seal 3"):
+def test_a_deleted_entry_is_named(log):
+    with behind_the_audit_log() as run:
+        run("DELETE FROM audit_auditentry WHERE id = %s", [log[4].pk])
+    with pytest.raises(Broken, match=f"Entry {log[4].pk} is missing; seal 3"):
         verify()
 
 
-def test_an_inserted_entry_is_named(trail, lab):
-    with behind_the_trail():
+def test_an_inserted_entry_is_named(log, lab):
+    with behind_the_audit_log():
         stray = audit.record("thing.done", actor=None, subject=lab)
     with pytest.raises(Broken, match=f"Entry {stray.pk} is in no seal"):
         verify()
 
 
-def test_an_entry_deleted_before_its_seal_is_named(trail, lab):
+def test_an_entry_deleted_before_its_seal_is_named(log, lab):
     line = audit.record("thing.done", actor=None, subject=lab)
-    with behind_the_trail() as run:
+    with behind_the_audit_log() as run:
         run("DELETE FROM audit_auditentry WHERE id = %s", [line.pk])
     with pytest.raises(Broken, match=f"Entry {line.pk} was deleted before it was sealed"):
         verify()
@@ -136,16 +136,16 @@ def test_an_entry_deleted_before_its_seal_is_named(trail, lab):
     assert vanished.subject_id == str(line.pk)
 
 
-def test_an_entry_taken_off_the_queue_is_named(trail, lab):
+def test_an_entry_taken_off_the_queue_is_named(log, lab):
     line = audit.record("thing.done", actor=None, subject=lab)
-    with behind_the_trail():
+    with behind_the_audit_log():
         AuditUnsealed.objects.filter(pk=line.pk).delete()
     with pytest.raises(Broken, match=f"Entry {line.pk} is in no seal"):
         verify()
 
 
-def test_a_missing_seal_is_named(trail):
-    with behind_the_trail() as run:
+def test_a_missing_seal_is_named(log):
+    with behind_the_audit_log() as run:
         run("DELETE FROM audit_auditseal WHERE number = 2")
     with pytest.raises(Broken, match="Seal 2 is missing: the next one is 3"):
         verify()
@@ -160,15 +160,15 @@ SEALS = {
 
 
 @pytest.mark.parametrize("change", SEALS.values(), ids=SEALS)
-def test_an_altered_seal_is_named(trail, change):
-    with behind_the_trail() as run:
+def test_an_altered_seal_is_named(log, change):
+    with behind_the_audit_log() as run:
         run(change)
     with pytest.raises(Broken, match="Seal 3 was altered"):
         verify()
 
 
-def test_exchanged_seals_are_named(trail):
-    with behind_the_trail() as run:
+def test_exchanged_seals_are_named(log):
+    with behind_the_audit_log() as run:
         run("UPDATE audit_auditseal SET number = -2 WHERE number = 2")
         run("UPDATE audit_auditseal SET number = 2 WHERE number = 3")
         run("UPDATE audit_auditseal SET number = 3 WHERE number = -2")
@@ -181,10 +181,10 @@ def write_seals(path):
     return str(path)
 
 
-def test_a_cut_end_shows_against_exported_seals(trail, tmp_path):
+def test_a_cut_end_shows_against_exported_seals(log, tmp_path):
     exported = write_seals(tmp_path / "seals.jsonl")
     assert verdict(against=exported).startswith("Proved")
-    with behind_the_trail() as run:
+    with behind_the_audit_log() as run:
         last = "SELECT unnest(entry_ids) FROM audit_auditseal WHERE number = 4"
         run(f"DELETE FROM audit_auditentry WHERE id IN ({last})")
         run("DELETE FROM audit_auditseal WHERE number = 4")
@@ -193,7 +193,7 @@ def test_a_cut_end_shows_against_exported_seals(trail, tmp_path):
         verdict(against=exported)
 
 
-def test_a_rewritten_chain_shows_against_exported_seals(trail, tmp_path):
+def test_a_rewritten_chain_shows_against_exported_seals(log, tmp_path):
     exported = write_seals(tmp_path / "seals.jsonl")
     grow_older(1)  # a perfect forgery of everything
     verify()
@@ -201,7 +201,7 @@ def test_a_rewritten_chain_shows_against_exported_seals(trail, tmp_path):
         verdict(against=exported)
 
 
-def test_the_database_refuses_to_touch_seals(trail):
+def test_the_database_refuses_to_touch_seals(log):
     for statement in (
         "UPDATE audit_auditseal SET sealed_at = now()",
         "DELETE FROM audit_auditseal WHERE number = 4",

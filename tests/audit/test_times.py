@@ -15,7 +15,7 @@ from audit.seals import fetch, seal_waiting_entries
 from audit.times import TOLERANCE
 from audit.verify import Broken, verify
 from core.ids import smallest_id, time_of_id, uuid7
-from tests.audit.tampering import behind_the_trail
+from tests.audit.tampering import behind_the_audit_log
 
 HOUR = timedelta(hours=1)
 MONTHS = timedelta(days=90)
@@ -71,7 +71,7 @@ def sealed(lab):
 @pytest.mark.as_owner
 @pytest.mark.parametrize("is_sealed", [True, False])
 def test_an_entry_older_than_the_seal_before_it_is_named(lab, owner, sealed, is_sealed):
-    with behind_the_trail():
+    with behind_the_audit_log():
         line = backdated(lab, owner)
         AuditUnsealed.objects.create(entry_id=line.pk)
         if is_sealed:
@@ -84,7 +84,7 @@ def test_an_entry_older_than_the_seal_before_it_is_named(lab, owner, sealed, is_
 
 @pytest.mark.as_owner
 def test_an_old_id_under_a_new_time_is_named(lab, owner, sealed):
-    with behind_the_trail() as run:
+    with behind_the_audit_log() as run:
         line = backdated(lab, owner)
         run("UPDATE audit_auditentry SET at = now() WHERE id = %s", [line.pk])
         AuditUnsealed.objects.create(entry_id=line.pk)
@@ -95,12 +95,12 @@ def test_an_old_id_under_a_new_time_is_named(lab, owner, sealed):
 
 @pytest.mark.as_owner
 def test_a_clock_that_is_set_back_is_tolerated_within_the_bound(lab, owner, sealed):
-    with behind_the_trail():
+    with behind_the_audit_log():
         line = backdated(lab, owner, TOLERANCE - timedelta(minutes=1))
         AuditUnsealed.objects.create(entry_id=line.pk)
     seal_waiting_entries()
     assert verify().entries == AuditEntry.unscoped.count()
-    with behind_the_trail():
+    with behind_the_audit_log():
         line = backdated(lab, owner, TOLERANCE + timedelta(minutes=1))
         AuditUnsealed.objects.create(entry_id=line.pk)
     seal_waiting_entries()
@@ -110,12 +110,12 @@ def test_a_clock_that_is_set_back_is_tolerated_within_the_bound(lab, owner, seal
 
 @pytest.mark.as_owner
 def test_what_was_changed_is_named_before_what_is_out_of_order(lab, owner, sealed):
-    with behind_the_trail() as run:
+    with behind_the_audit_log() as run:
         AuditUnsealed.objects.create(entry_id=backdated(lab, owner).pk)
         seal_waiting_entries()
     line = audit.record("thing.done", actor=None, subject=lab)
     seal_waiting_entries()
-    with behind_the_trail() as run:
+    with behind_the_audit_log() as run:
         run("UPDATE audit_auditentry SET verb = 'thing.undone' WHERE id = %s", [line.pk])
     with pytest.raises(Broken, match=f"Entry {line.pk} was changed"):
         verify()
@@ -169,7 +169,7 @@ def test_the_console_cannot_keep_an_entry_from_being_sealed(lab, sealed):
     [(-24 * HOUR, "is of .*, before seal 1 of"), (HOUR, "is of .*, which is still to come")],
 )
 def test_a_seal_of_another_time_is_named(lab, sealed, moved, words):
-    with behind_the_trail():
+    with behind_the_audit_log():
         forged = next_seal(lab, sealed_at=now() + moved)
         forged.save(force_insert=True)
     with pytest.raises(Broken, match=f"Seal {forged.number} {words}"):

@@ -332,7 +332,7 @@ def test_a_note_only_grows(lab, operator):
 
 
 @pytest.mark.django_db(transaction=True)
-def test_files_of_the_trail_tell_all_that_was_read():
+def test_files_of_the_audit_log_tell_all_that_was_read():
     lab, person = TenantFactory(), staff("operator")
     owner = member_of(lab, "owner")
     for kind in ("keys", "costs"):

@@ -225,7 +225,7 @@ def test_lists_are_narrowed_by_tenant_project_and_state(api, developer, body):
     assert get("tenants/lab/").json()["role"] == "developer"
 
 
-def test_the_audit_trail_is_read_by_those_who_may(api, owner, developer, operator, body):
+def test_the_audit_log_is_read_by_those_who_may(api, owner, developer, operator, body):
     api(developer).post("access-requests/", body)
     assert api(developer).get("audit/").status_code == 403
     lines = api(owner).get("audit/", verb="access_request.raised").json()["results"]

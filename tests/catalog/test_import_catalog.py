@@ -268,7 +268,7 @@ def test_what_an_operator_edited_is_kept(db):
     assert (kept.context_tokens, kept.deprecation_date) == (128000, date(2027, 1, 31))
 
 
-def test_only_those_who_publish_models_import_and_the_audit_trail_says_so(operator, developer):
+def test_only_those_who_publish_models_import_and_the_audit_log_says_so(operator, developer):
     with pytest.raises(PermissionDenied, match="publish models"):
         run({"gpt-4o": GOOD}, by=developer)
     run({"gpt-4o": GOOD}, by=operator)

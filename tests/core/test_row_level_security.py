@@ -60,8 +60,8 @@ def test_the_console_connects_as_a_role_that_owns_nothing():
     assert owned == []
 
 
-def test_the_console_touches_the_audit_trail_only_as_it_must():
-    """Whatever else happens to the trail goes through functions that ask for a record of it."""
+def test_the_console_touches_the_audit_log_only_as_it_must():
+    """Whatever else happens to the audit log goes through functions that ask for a record of it."""
     wanted = {
         "audit_auditentry": {"SELECT", "INSERT"},
         "audit_auditseal": {"SELECT", "INSERT"},

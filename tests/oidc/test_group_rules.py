@@ -206,7 +206,7 @@ def test_keys_in_other_tenants_go_on(lab, project):
     assert elsewhere.suspended_at is None
 
 
-def test_the_last_owner_stays_and_the_trail_says_so_once(lab):
+def test_the_last_owner_stays_and_the_audit_log_says_so_once(lab):
     rule("owners", lab, "owner")
     user = follow(in_groups("owners"))
     in_groups(user=user)

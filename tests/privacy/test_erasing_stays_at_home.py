@@ -37,7 +37,7 @@ def told_about(person, by):
 
 @pytest.mark.parametrize("name", ["Platform", "Key", "Ann", "Quarterly Report"])
 def test_a_name_gives_nothing_of_other_tenants(lab, stranger, operator, name):
-    """People choose their names: one that is a word, or another's, opens no other tenant's trail."""
+    """People choose their names: one that is a word, or another's, opens no other tenant's audit log."""
     elsewhere = stranger.memberships.get().tenant
     audit.record("thing.done", actor=None, subject=elsewhere, note="Key of Ann for the quarterly report")
     before = AuditEntry.objects.in_tenant(elsewhere).order_by("pk")
@@ -81,7 +81,7 @@ def test_former_addresses_and_names_go_too(lab, operator, owner):
     verify()
 
 
-class TestTheTrailIsReadBeforeAnythingIsLocked:
+class TestTheAuditLogIsReadBeforeAnythingIsLocked:
     @pytest.fixture
     def person(self, lab):
         person = member_of(lab, "developer", email="dana@example.com", name="Dana Developer")
@@ -90,7 +90,7 @@ class TestTheTrailIsReadBeforeAnythingIsLocked:
 
     @pytest.fixture
     def meanwhile(self, monkeypatch):
-        """Let something happen after the trail was read and before anything is locked."""
+        """Let something happen after the audit log was read and before anything is locked."""
 
         def happens(action):
             def look_and_let(person):
@@ -207,7 +207,7 @@ def test_a_stranger_with_the_same_name_keeps_it(lab, operator):
     assert (line.details, there.name) == ({"note": "Ann Smith was here"}, "Ann Smith")
 
 
-def test_files_of_the_trail_that_were_built_before_are_deleted(
+def test_files_of_the_audit_log_that_were_built_before_are_deleted(
     lab, owner, operator, settings, tmp_path, django_capture_on_commit_callbacks
 ):
     settings.EXPORT_DIR = tmp_path
@@ -226,10 +226,10 @@ def test_files_of_the_trail_that_were_built_before_are_deleted(
 
 
 @pytest.mark.parametrize("state", ["queued", "running"])
-def test_files_of_the_trail_that_are_being_built_are_not_finished(
+def test_files_of_the_audit_log_that_are_being_built_are_not_finished(
     lab, owner, operator, settings, tmp_path, state
 ):
-    """Who builds one reads the trail as it was when they began."""
+    """Who builds one reads the audit log as it was when they began."""
     settings.EXPORT_DIR = tmp_path
     person = member_of(lab, "viewer", email="dana@example.com")
     today = now().date()
@@ -242,7 +242,7 @@ def test_files_of_the_trail_that_are_being_built_are_not_finished(
     assert "Ask again" in export.error
 
 
-def test_who_somebody_was_is_found_without_reading_the_whole_trail(developer):
+def test_who_somebody_was_is_found_without_reading_the_whole_audit_log(developer):
     """It is asked by a page, of ten million entries."""
     with connection.cursor() as cursor:
         cursor.execute("SET LOCAL enable_seqscan = off")  # else few rows are read whole whatever there is

@@ -1,4 +1,4 @@
-"""A person is erased; money and the trail still prove themselves, and nothing else passes for an erasure."""
+"""A person is erased; money and the audit log still prove themselves, and nothing else passes for an erasure."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from tenants import actions
 from tenants.models import ApiKey, Invitation, PersonalAccessToken, Tenant
 from tenants.roles import Role
 from tenants.suspension import suspend_access
-from tests.audit.tampering import as_owner_of_the_tables, behind_the_trail
+from tests.audit.tampering import as_owner_of_the_tables, behind_the_audit_log
 from tests.factories import ApiKeyFactory, ProjectFactory, UserFactory, member_of
 
 pytestmark = pytest.mark.as_owner
@@ -36,7 +36,7 @@ REASON = "Request 2026-17"
 
 @pytest.fixture
 def dana(lab, project, owner):
-    """A developer with something of everything, and a trail by and about her, sealed."""
+    """A developer with something of everything, and an audit log by and about her, sealed."""
     person = member_of(lab, Role.DEVELOPER, name="Dana Developer", email="dana@example.com")
     token = current_origin.set(Origin("r-1", "192.0.2.44", "Dana's browser"))
     try:
@@ -96,7 +96,7 @@ def test_nothing_in_the_database_names_an_erased_person(dana, operator):
     assert (invitation.email, invitation.withdrawn_at is None) == (dana.email, False)
 
 
-def test_the_trail_proves_itself_before_and_after(dana, operator):
+def test_the_audit_log_proves_itself_before_and_after(dana, operator):
     before = verify()
     erased = erase_person(dana.pk, by=operator, reason=REASON)
     assert erased.entries >= 4
@@ -170,7 +170,7 @@ FORGERIES = {
 def test_a_redacted_line_cannot_be_rewritten(dana, operator, forgery):
     erase_person(dana.pk, by=operator, reason=REASON)
     line = AuditEntry.unscoped.get(verb="thing.said")
-    with behind_the_trail() as run:
+    with behind_the_audit_log() as run:
         run(f"UPDATE audit_auditentry SET {forgery} WHERE id = %s", [line.pk])
     with pytest.raises(Broken, match=f"Entry {line.pk} was"):
         verify()
@@ -185,7 +185,7 @@ def forge(line, record_id):
         (row,) = fetch(cursor, [line.pk])
     kept = {path: word for path, word in leaves_of(row)[1].items() if path != "actor_label"}
     taken = {"actor_label": commitment(leaf_salt(bytes(row.salt), "actor_label"), row.actor_label)}
-    with behind_the_trail() as run:
+    with behind_the_audit_log() as run:
         run(
             "INSERT INTO audit_auditredaction (entry_id, record_id, token, commitments) VALUES (%s, %s, %s, %s)",
             [line.pk, record_id, "erased-00000000", json.dumps(taken)],
@@ -219,7 +219,7 @@ def test_tampering_added_to_a_recorded_redaction_is_named(dana, operator):
 
 def test_redactions_taken_away_are_named(dana, operator):
     erase_person(dana.pk, by=operator, reason=REASON)
-    with behind_the_trail() as run:
+    with behind_the_audit_log() as run:
         run("DELETE FROM audit_auditredaction WHERE id = %s", [AuditRedaction.objects.latest("pk").pk])
     with pytest.raises(Broken):
         verify()

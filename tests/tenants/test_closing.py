@@ -222,7 +222,9 @@ def test_the_database_holds_both_people_whoever_asks(proposed, lab, owner, opera
             run(f"UPDATE tenants_tenant SET {change} WHERE id = %s", lab.pk)
 
 
-def test_members_go_on_reading_costs_exports_and_the_trail(client, proposed, export, lab, owner, operator):
+def test_members_go_on_reading_costs_exports_and_the_audit_log(
+    client, proposed, export, lab, owner, operator
+):
     confirm_closing(proposed.pk, by=operator)
     client.force_login(owner)
     for page in ("", "keys/", "cost/", "exports/", "settings/closing/"):

@@ -131,8 +131,8 @@ class TestLookingAtIt:
         page = seen.get(reverse("emergency-access-list", args=["lab"])).content.decode()
         assert REASON in page
         assert "Not looked at yet" in page
-        trail = seen.get(reverse("audit-list", args=["lab"]), {"emergency": str(over.pk)})
-        verbs = [line.verb for line in trail.context["lines"]]
+        audit_log = seen.get(reverse("audit-list", args=["lab"]), {"emergency": str(over.pk)})
+        verbs = [line.verb for line in audit_log.context["lines"]]
         assert verbs == ["emergency_access.ended", "emergency_access.opened"]
         assert browser_of(developer).get(reverse("emergency-access-list", args=["lab"])).status_code == 403
 

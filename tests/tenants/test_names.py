@@ -145,7 +145,7 @@ def test_the_database_keeps_no_other_name(lab, owner, project):
                     )
 
 
-def test_what_a_program_writes_past_the_actions_is_cleaned_on_the_row_and_in_the_trail(lab):
+def test_what_a_program_writes_past_the_actions_is_cleaned_on_the_row_and_in_the_audit_log(lab):
     user = User.objects.create_user("nia@example.org", name=" Nia\n\u202eNewcomer ")
     assert (user.name, User.objects.get(pk=user.pk).name) == ("Nia Newcomer",) * 2
     Project.objects.bulk_create([Project(tenant=lab, slug="p", name="A\u200bB\nC")])
@@ -236,7 +236,7 @@ def test_a_refused_name_is_said_on_the_page_and_by_the_api(client, lab, owner, s
     assert Tenant.objects.get(pk=lab.pk).name == "Lab"
 
 
-def test_the_trail_shows_clean_labels(lab, owner):
+def test_the_audit_log_shows_clean_labels(lab, owner):
     change_tenant(lab.pk, by=owner, name="New Lab")
     line = AuditEntry.objects.in_tenant(lab).get(verb="tenant.changed")
     assert line.subject_label == "New Lab"

@@ -115,7 +115,7 @@ QUESTIONS = {
     "the page of one's tenants": (page("tenant-list", consultant), 6),
     "the API's tenants": (api("tenants/", consultant), 6),
     "the API's projects": (api("projects/", consultant), 6),
-    "the API's audit trail": (api("audit/", OWNER), 7),
+    "the API's audit log": (api("audit/", OWNER), 7),
 }
 
 

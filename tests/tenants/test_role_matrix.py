@@ -45,7 +45,7 @@ NOT_ASKED = {
     "accounts.actions.sessions.sign_out_everywhere": "of oneself alone, see test_sessions.py",
     "tenants.actions.suspending.put_to_rest": "part of suspend_tenant and begin_closing",
     "tenants.admin.tenant_forms.create_with_owner": "the form of create_tenant",
-    "audit.redaction.erase_from_trail": "part of erase_person",
+    "audit.redaction.erase_from_audit_log": "part of erase_person",
     "privacy.personal_data.check_erasure": "a question",
     "privacy.personal_data.order_erasure": "a signed order; erase_person asks when it is obeyed",
     "tenants.standing.lock_tenant": "a question",

@@ -102,7 +102,7 @@ def test_reports_that_are_being_built_stop(lab, finance, operator):
     assert (export.state, export.error.startswith("Stopped")) == ("failed", True)
 
 
-def test_files_of_the_trail_go_on(lab, owner, operator):
+def test_files_of_the_audit_log_go_on(lab, owner, operator):
     days = {"start_day": date(2026, 10, 1), "end_day": date(2026, 10, 31)}
     export = ask_for_audit_export(lab, kind="audit_csv", by=owner, **days)
     suspend_tenant(lab.pk, by=operator, because=REASON)
@@ -226,7 +226,7 @@ def test_a_claim_and_a_suspension_at_once_leave_no_key_open(lab, project, develo
 
 @pytest.mark.django_db(transaction=True)
 def test_what_is_under_way_when_a_tenant_is_suspended_ends_before(lab, project, developer, operator):
-    """No action is committed after the suspension: the audit trail tells them in this order."""
+    """No action is committed after the suspension: the audit log tells them in this order."""
     for number in range(5):
         at_the_same_time(
             lambda n=number: create_project(lab, by=None, slug=f"p{n}", name="P"),

@@ -1,4 +1,4 @@
-"""What a tenant's owners decide about it, what operators do, and what the trail says of it."""
+"""What a tenant's owners decide about it, what operators do, and what the audit log says of it."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def patch(client, **body):
     return client.patch(API, body, "application/json")
 
 
-def test_an_owner_changes_settings_and_the_trail_has_before_and_after(client, lab, owner):
+def test_an_owner_changes_settings_and_the_audit_log_has_before_and_after(client, lab, owner):
     client.force_login(owner)
     before = current_revision()
     assert client.post(SETTINGS, FORM).status_code == 302

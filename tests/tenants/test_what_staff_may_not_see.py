@@ -15,7 +15,7 @@ PRIVATE = ["tenants/user", "tenants/apikey", "tenants/limit", "tenants/auditentr
 
 @pytest.mark.parametrize("role", ["security_reviewer", "cost_reviewer", "controller"])
 @pytest.mark.parametrize("page", PRIVATE)
-def test_reviewers_and_controllers_open_no_keys_people_or_trails(client, request, role, page):
+def test_reviewers_and_controllers_open_no_keys_people_or_audit_logs(client, request, role, page):
     client.force_login(request.getfixturevalue(role))
     assert client.get(f"/admin/{page}/").status_code == 403
 
@@ -34,7 +34,7 @@ def test_no_filter_guesses_a_secret_character_by_character(client, operator, lab
     assert client.get(f"/admin/{address}").status_code == 400
 
 
-def test_the_audit_trail_asks_no_more_for_more_tenants(client, security_reviewer, lab):
+def test_the_audit_log_asks_no_more_for_more_tenants(client, security_reviewer, lab):
     owner = member_of(lab, "owner")
 
     def queries(person, status):
@@ -50,7 +50,7 @@ def test_the_audit_trail_asks_no_more_for_more_tenants(client, security_reviewer
     assert (queries(owner, 200), queries(security_reviewer, 403)) == few
 
 
-def test_the_audit_trail_shows_only_tenants_where_the_role_allows_it(client, lab):
+def test_the_audit_log_shows_only_tenants_where_the_role_allows_it(client, lab):
     person = member_of(lab, "owner")
     elsewhere = TenantFactory()
     add_member(elsewhere, person, "developer", by=None)
@@ -60,7 +60,7 @@ def test_the_audit_trail_shows_only_tenants_where_the_role_allows_it(client, lab
     assert shown == {"lab"}
 
 
-def test_the_trail_tells_a_tenant_not_where_staff_sit(client, owner, operator, lab):
+def test_the_audit_log_tells_a_tenant_not_where_staff_sit(client, owner, operator, lab):
     for actor in (owner, operator):
         AuditEntry.objects.create(
             tenant=lab, actor=actor, actor_label=actor.email, verb="key.looked_at", subject_type="x", subject_id="1",

@@ -18,14 +18,14 @@ class Command(BaseCommand):
     help = (
         "Make EMAIL an administrator and print a link that signs them in once, within 15 minutes. It works with "
         "LOCAL_ACCOUNTS off and with the OpenID provider away, so keep this machine's shell to those you trust. "
-        "Every link is in the audit trail."
+        "Every link is in the audit log."
     )
 
     requires_system_checks: list[str] = []  # it must work where nobody else gets in
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("email", help="the administrator's e-mail address")
-        parser.add_argument("--because", default="", help="why; stands in the audit trail")
+        parser.add_argument("--because", default="", help="why; stands in the audit log")
         parser.add_argument(
             "--reset-second-factor",
             action="store_true",

@@ -14,7 +14,7 @@ from audit.carrying import SEALS_AT_ONCE, SealsWereCut, destination_of, export_s
 
 
 class Command(BaseCommand):
-    help = "Carry new seals of the audit trail to AUDIT_SEAL_EXPORT, or write them to a place of your choice."
+    help = "Carry new seals of the audit log to AUDIT_SEAL_EXPORT, or write them to a place of your choice."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument(

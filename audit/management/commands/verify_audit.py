@@ -1,4 +1,4 @@
-"""manage.py verify_audit: prove the audit trail, or name what is broken."""
+"""manage.py verify_audit: prove the audit log, or name what is broken."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from core.scope import platform_scope
 
 class Command(BaseCommand):
     help = (
-        "Prove that the audit trail is as it was sealed; exit with 1 and name the first broken seal or entry."
+        "Prove that the audit log is as it was sealed; exit with 1 and name the first broken seal or entry."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
@@ -34,7 +34,7 @@ class Command(BaseCommand):
                 self.stderr.write(f"{proof.entries} entries, {proof.seals} seals …")
 
         try:
-            with platform_scope("verifying the audit trail"):
+            with platform_scope("verifying the audit log"):
                 proof = verify(self.outside(against) if against else None, tell=tell)
         except Broken as broken:
             raise CommandError(f"BROKEN. {broken}") from None
@@ -52,7 +52,7 @@ class Command(BaseCommand):
         if proof.seals:
             self.stdout.write(f"Seal {proof.seals}: {proof.last_seal}")
         if against is None:
-            self.stdout.write("A trail cut at its end shows only --against exported seals.")
+            self.stdout.write("An audit log cut at its end shows only --against exported seals.")
 
     def outside(self, against: str) -> Iterator[dict[str, Any]]:
         """The exported seals in their order. Raises CommandError when they cannot be read."""

@@ -1,4 +1,4 @@
-"""manage.py erase_person: forget somebody; money and the trail stay provable."""
+"""manage.py erase_person: forget somebody; money and the audit log stay provable."""
 
 from __future__ import annotations
 
@@ -19,7 +19,9 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("email")
-        parser.add_argument("--reason", required=True, help="stays in the trail; must not name the person")
+        parser.add_argument(
+            "--reason", required=True, help="stays in the audit log; must not name the person"
+        )
         parser.add_argument("--keys-to", metavar="EMAIL", help="who gets their keys where they may hold keys")
         parser.add_argument("--yes", action="store_true", help="do not ask")
 

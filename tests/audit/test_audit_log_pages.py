@@ -1,4 +1,4 @@
-"""Owners read their tenant's trail, auditors everybody's; both can narrow it and take it with them."""
+"""Owners read their tenant's audit log, auditors everybody's; both can narrow it and take it with them."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def ids(context):
     return [line.pk for line in context["lines"]]
 
 
-def test_who_may_read_the_trail(client, lab, owner, developer, finance, stranger, auditor):
+def test_who_may_read_the_audit_log(client, lab, owner, developer, finance, stranger, auditor):
     admin = member_of(lab, "admin")
     entry = do("thing.done", owner, lab)
     for person, status in (
@@ -109,7 +109,7 @@ def test_wrong_questions_are_answered_in_words(client, lab, owner):
 
 
 @pytest.mark.parametrize("query", ["", "?action=thing.", "?person=platform"])
-def test_pages_lead_through_the_whole_trail_and_back(client, lab, owner, query):
+def test_pages_lead_through_the_whole_audit_log_and_back(client, lab, owner, query):
     wanted = [do("thing.done", None, lab).pk for _ in range(120)][::-1]
     client.force_login(owner)
     seen, address = [], f"/t/lab/audit/{query}"
@@ -140,9 +140,9 @@ def test_no_page_counts(client, lab, owner, auditor, django_assert_num_queries):
         client.force_login(person)
         with CaptureQueriesContext(connection) as queries:
             assert client.get(path).status_code == 200
-        of_trail = [query["sql"] for query in queries if "audit_auditentry" in query["sql"]]
-        assert of_trail
-        assert not any("COUNT(" in sql.upper() for sql in of_trail)
+        of_audit_log = [query["sql"] for query in queries if "audit_auditentry" in query["sql"]]
+        assert of_audit_log
+        assert not any("COUNT(" in sql.upper() for sql in of_audit_log)
 
 
 def test_an_action_shows_what_changed(client, lab, owner, project):
@@ -262,7 +262,7 @@ def ask(tenant, by, kind="audit_csv", **question):
 
 
 @pytestmark_export
-def test_a_file_holds_the_trail_and_nothing_a_spreadsheet_would_run(lab, owner, operator, elsewhere):
+def test_a_file_holds_the_audit_log_and_nothing_a_spreadsheet_would_run(lab, owner, operator, elsewhere):
     do("thing.done", owner, lab, "192.0.2.5", reason="=HYPERLINK(1)", changes={"name": ("a", 'b\\"c')})
     do("thing.done", operator, lab, "198.51.100.9")
     do("other.done", owner, elsewhere)
