@@ -41,15 +41,19 @@ def check_migrations() -> str:
     return "ok"
 
 
-def check_walls() -> str:
-    """A console whose own role sees past row-level security refuses work: the second wall would be none."""
+def check_row_level_security() -> str:
+    """A console whose own role sees past row-level security refuses work."""
     with connections[DEFAULT_DB_ALIAS].cursor() as cursor:
         cursor.execute(
             "SELECT rolsuper OR rolbypassrls OR EXISTS (SELECT FROM pg_class WHERE relname = 'tenants_tenant' "
             "AND pg_has_role(relowner, 'USAGE')) FROM pg_roles WHERE rolname = current_user"
         )
         sees_past = cursor.fetchone()[0]
-    return "DATABASE_URL names a role that sees past the walls (docs/isolation.md)." if sees_past else "ok"
+    return (
+        "DATABASE_URL names a role that sees past row-level security (docs/isolation.md)."
+        if sees_past
+        else "ok"
+    )
 
 
 def check_broker() -> str:
@@ -61,7 +65,7 @@ def check_broker() -> str:
 CHECKS: dict[str, Callable[[], str]] = {
     "database": check_database,
     "migrations": check_migrations,
-    "walls": check_walls,
+    "row_level_security": check_row_level_security,
     "broker": check_broker,
 }
 

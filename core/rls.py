@@ -1,6 +1,6 @@
-"""The second wall: PostgreSQL shows and takes only rows of the connection's scope (core/scope.py).
+"""Row-level security: PostgreSQL shows and takes only rows of the connection's scope (core/scope.py).
 
-Every table with a `tenant_id` gets the wall by having that column, after each `migrate`; a table whose rows are one
+Every table with a `tenant_id` gets policies by having that column, after each `migrate`; a table whose rows are one
 person's, whatever tenants they tell of, by being named here. The console's database role is a member of
 `quartermaster_console`, which owns nothing and may not create, alter or empty a table; partitions are reached through
 their parent alone. See docs/isolation.md, and PostgreSQL's chapter "Row Security Policies".
@@ -17,7 +17,7 @@ from psycopg import sql
 from core.function_rights import grant_functions
 
 CONSOLE_ROLE: Final = "quartermaster_console"
-WALL: Final = "tenant_wall"
+TENANT_POLICY: Final = "tenant_wall"
 OWN: Final = "own_rows"
 OF_A_PERSON: Final = ("accounts_storedanswer",)  # with a `user_id`: what the API answered to them
 
@@ -60,11 +60,11 @@ def policies(table: str) -> dict[str, str]:
     """The policies of a table by name, each as it stands after `CREATE POLICY name ON table`."""
     if table == "tenants_tenant":
         own = f"FOR SELECT USING (id IN (SELECT tenant_id FROM tenants_membership WHERE {_MINE}))"
-        return {WALL: f"USING ({_PASSES.format(_INSIDE.format('id'))})", OWN: own}
+        return {TENANT_POLICY: f"USING ({_PASSES.format(_INSIDE.format('id'))})", OWN: own}
     if table in OF_A_PERSON:
-        return {WALL: f"USING ({_PASSES.format(f'{_IS_PLATFORM} OR {_MINE}')})"}
+        return {TENANT_POLICY: f"USING ({_PASSES.format(f'{_IS_PLATFORM} OR {_MINE}')})"}
     inside = _PASSES.format(_INSIDE.format("tenant_id"))
-    found = {WALL: f"USING ({inside})"}
+    found = {TENANT_POLICY: f"USING ({inside})"}
     if table == "audit_auditentry":  # an action that is no tenant's is written down from any scope
         found["written_anywhere"] = "FOR INSERT WITH CHECK (tenant_id IS NULL)"
     if table == "tenants_membership":
@@ -185,7 +185,7 @@ BEGIN
         IF found.relkind = 'S' THEN
             EXECUTE format('GRANT USAGE, SELECT ON SEQUENCE %s TO {CONSOLE_ROLE}', found.name);
         ELSIF found.relkind = 'v' THEN
-            -- A view reads as its owner, past every wall, unless it is told to read as whoever asks.
+            -- A view reads as its owner, past every policy, unless it is told to read as whoever asks.
             EXECUTE format('ALTER VIEW %s SET (security_invoker = on)', found.name);
             EXECUTE format('GRANT SELECT ON %s TO {CONSOLE_ROLE}', found.name);
         ELSIF found.relispartition THEN

@@ -1,4 +1,4 @@
-"""Whose rows this thread may touch: the second wall, in the database (docs/isolation.md).
+"""Whose rows this thread may touch: row-level security, in the database (docs/isolation.md).
 
 Every connection carries the scope to PostgreSQL, whose row-level security hides what lies outside it, from
 raw SQL too. Without a scope there are no rows of any tenant. A request gets its scope from its person

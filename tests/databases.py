@@ -25,7 +25,7 @@ def pytest_configure(config):
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_runtest_protocol(item):
-    """Let a test marked `as_owner`, and its fixtures, work as the owner of the tables, past rights and walls."""
+    """Let a test marked `as_owner`, and its fixtures, work as the owner of the tables, past rights and policies."""
     if not item.get_closest_marker("as_owner"):
         return (yield)
     with as_owner():

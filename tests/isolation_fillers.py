@@ -80,7 +80,7 @@ class Lab:
         return list(self._rows.values())
 
     def markers(self):
-        """Texts that only the lab's rows hold: if one shows up elsewhere, the wall has a hole."""
+        """Texts that only the lab's rows hold: if one shows up elsewhere, isolation has a hole."""
         owned = [row for label, row in self._rows.items() if label in TENANT_OWNED]
         people = User.objects.filter(memberships__tenant=self.tenant).values_list("email", flat=True)
         return {str(row.pk) for row in owned} | {"lab-marker", *people}

@@ -1,4 +1,4 @@
-"""Nobody sees over the wall: every page, API route and admin page, as a stranger, as nobody, and as a plain member.
+"""No tenant sees another: every page, API route and admin page, as a stranger, as nobody, and as a plain member.
 
 The walk reads the URL configuration, so a new route is tested by existing. If it cannot fill the route's
 address it fails and says what to add to tests/isolation_fillers.py. It goes on in tests/isolation/.
@@ -34,7 +34,7 @@ def each(routes):
 
 
 @pytest.fixture
-def walled(lab, developer):
+def full_lab(lab, developer):
     """The lab with one row of everything."""
     return fill_lab(lab, developer)
 
@@ -60,9 +60,9 @@ def test_what_is_open_to_anybody_is_still_there():
 
 @each(PORTAL)
 @pytest.mark.parametrize("headers", [{}, HTMX], ids=["page", "htmx"])
-def test_a_stranger_finds_no_page_of_the_lab(client, walled, stranger, route, headers):
+def test_a_stranger_finds_no_page_of_the_lab(client, full_lab, stranger, route, headers):
     client.force_login(stranger)
-    url = address(route, walled)
+    url = address(route, full_lab)
     for method in ("get", "post"):
         response = getattr(client, method)(url, headers=headers)
         assert response.status_code in (404, 405), f"{method} {url}"
@@ -72,48 +72,48 @@ def test_a_stranger_finds_no_page_of_the_lab(client, walled, stranger, route, he
 
 @each([route for route in PORTAL if "tenant" in route.parameters])
 @pytest.mark.parametrize("headers", [{}, HTMX], ids=["page", "htmx"])
-def test_a_strangers_own_pages_show_nothing_of_the_lab(client, walled, stranger, route, headers):
+def test_a_strangers_own_pages_show_nothing_of_the_lab(client, full_lab, stranger, route, headers):
     client.force_login(stranger)
-    url = address(route, walled, tenant="elsewhere")
+    url = address(route, full_lab, tenant="elsewhere")
     for method in ("get", "post"):
         response = getattr(client, method)(url, headers=headers)
-        if row_of(route, walled):
+        if row_of(route, full_lab):
             assert response.status_code in (404, 405), f"{method} {url}"
         else:
             assert response.status_code < 500, f"{method} {url}"
-            assert_silent(response, walled)
+            assert_silent(response, full_lab)
 
 
 @each(ACCOUNT)
 @pytest.mark.parametrize("headers", [{}, HTMX], ids=["page", "htmx"])
-def test_the_pages_of_an_account_are_its_own(client, walled, stranger, route, headers):
+def test_the_pages_of_an_account_are_its_own(client, full_lab, stranger, route, headers):
     client.force_login(stranger)
-    url = address(route, walled)
+    url = address(route, full_lab)
     for method in ("get", "post"):
         response = getattr(client, method)(url, headers=headers)
-        if row_of(route, walled):
+        if row_of(route, full_lab):
             assert response.status_code in (404, 405), f"{method} {url}"
         else:
             assert response.status_code < 500, f"{method} {url}"
-            assert_silent(response, walled)
+            assert_silent(response, full_lab)
 
 
 @each(API)
-def test_a_stranger_finds_nothing_of_the_lab_in_the_api(client, walled, stranger, route):
+def test_a_stranger_finds_nothing_of_the_lab_in_the_api(client, full_lab, stranger, route):
     client.force_login(stranger)
-    url = address(route, walled)
+    url = address(route, full_lab)
     for method in route.methods:
         response = ask(client, method, url)
-        if row_of(route, walled):
+        if row_of(route, full_lab):
             assert response.status_code in (404, 405), f"{method} {url}: {response.content[:200]!r}"
         else:
             assert response.status_code < 500, f"{method} {url}"
-            assert_silent(response, walled)
+            assert_silent(response, full_lab)
 
 
 @each(ADMIN)
-def test_staff_pages_are_for_staff(client, walled, developer, owner, route):
-    url = address(route, walled)
+def test_staff_pages_are_for_staff(client, full_lab, developer, owner, route):
+    url = address(route, full_lab)
     for person in (developer, owner):
         client.force_login(person)
         for method in ("get", "post"):
@@ -126,8 +126,8 @@ def test_staff_pages_are_for_staff(client, walled, developer, owner, route):
 
 
 @each(GUARDED)
-def test_nobody_in_particular_is_sent_to_sign_in(client, walled, route):
-    url = address(route, walled)
+def test_nobody_in_particular_is_sent_to_sign_in(client, full_lab, route):
+    url = address(route, full_lab)
     for method in route.methods:
         response = ask(client, method, url)
         assert response.status_code in (301, 302, 401, 403, 404, 405), f"{method} {url}"
@@ -138,45 +138,45 @@ def test_nobody_in_particular_is_sent_to_sign_in(client, walled, route):
         elif not route.is_admin:
             assert response.status_code in (302, 405), f"{method} {url}"
         if response.status_code != 302 and response.content:
-            assert_silent(response, walled)
+            assert_silent(response, full_lab)
 
 
-def test_gateways_show_their_token(client, walled, owner):
+def test_gateways_show_their_token(client, full_lab, owner):
     client.force_login(owner)
     for route in ROUTES:
         if route.is_internal:
             for method in ("get", "post"):
-                response = ask(client, method, address(route, walled))
+                response = ask(client, method, address(route, full_lab))
                 assert response.status_code in (401, 403, 404, 405), f"{method} {route}"
 
 
-def test_directories_show_their_token(client, walled, owner):
+def test_directories_show_their_token(client, full_lab, owner):
     routes = [route for route in ROUTES if route.is_directory]
     assert {"scim-user", "scim-group", "scim-users", "scim-unknown"} <= {route.name for route in routes}
     client.force_login(owner)
     for route in routes:
         for method in ("get", "post", "put", "patch", "delete"):
-            response = ask(client, method, address(route, walled))
+            response = ask(client, method, address(route, full_lab))
             assert response.status_code == 401, f"{method} {route}"
-            assert_silent(response, walled)
+            assert_silent(response, full_lab)
 
 
-def test_a_directory_with_its_token_sees_people_and_nothing_of_any_tenant(client, walled):
+def test_a_directory_with_its_token_sees_people_and_nothing_of_any_tenant(client, full_lab):
     _token, secret = issue_scim_token("Directory", life=timedelta(days=1), by=None)
     for route in ROUTES:
         if route.is_directory:
-            response = client.get(address(route, walled), headers={"Authorization": f"Bearer {secret}"})
+            response = client.get(address(route, full_lab), headers={"Authorization": f"Bearer {secret}"})
             assert response.status_code in (200, 404, 405, 501), route
             text = response.getvalue().decode()
-            leaked = [marker for marker in walled.markers() if "@" not in marker and marker in text]
+            leaked = [marker for marker in full_lab.markers() if "@" not in marker and marker in text]
             assert not leaked, f"{route} shows {leaked} of a tenant to a directory"
 
 
-def test_the_walk_changed_nothing(client, walled, stranger):
+def test_the_walk_changed_nothing(client, full_lab, stranger):
     """Whatever a stranger posts, the lab's rows stay as they are, and no new ones come to them."""
-    before = snapshot_of_tenants(walled.tenant)
+    before = snapshot_of_tenants(full_lab.tenant)
     for route in [*PORTAL, *API, *ACCOUNT]:
         for method in sorted({"post", *route.methods} - {"get"}):
             client.force_login(stranger)  # some routes end sessions
-            ask(client, method, address(route, walled))
-    assert snapshot_of_tenants(walled.tenant) == before
+            ask(client, method, address(route, full_lab))
+    assert snapshot_of_tenants(full_lab.tenant) == before

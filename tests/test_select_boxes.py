@@ -72,7 +72,7 @@ def crowd(lab, person, first, last):
 
 
 @pytest.fixture
-def walled(lab, developer):
+def full_lab(lab, developer):
     return fill_lab(lab, developer)
 
 
@@ -98,18 +98,18 @@ def asked(client, url):
     return response, len(queries)
 
 
-def test_no_page_offers_a_whole_table_or_asks_once_for_each_row(client, walled, owner):
+def test_no_page_offers_a_whole_table_or_asks_once_for_each_row(client, full_lab, owner):
     root = UserFactory(is_staff=True, is_superuser=True)
-    crowd(walled, owner, 0, FEW)
+    crowd(full_lab, owner, 0, FEW)
     few = {}
     for person in (owner, root):
         client.force_login(person)
-        few |= {(person.pk, url): asked(client, url) for _route, url in pages(walled)}
-    crowd(walled, owner, FEW, MANY)
+        few |= {(person.pk, url): asked(client, url) for _route, url in pages(full_lab)}
+    crowd(full_lab, owner, FEW, MANY)
     seen, wide, dear = set(), [], []
     for person in (owner, root):
         client.force_login(person)
-        for _route, url in pages(walled):
+        for _route, url in pages(full_lab):
             response, count = asked(client, url)
             if response.status_code != 200 or response.streaming:
                 continue

@@ -34,7 +34,7 @@ class DataClass(models.TextChoices):
 
 
 class Tenant(Noted):
-    """A customer or department; the wall nobody sees over."""
+    """A customer or department; nobody outside sees its data."""
 
     tenant_column = "id"
 

@@ -73,7 +73,7 @@ def template(path):
 @pytest.mark.parametrize("who", ["owner", "developer", "operator"])
 def test_every_answer_is_as_the_document_says(document, lab, developer, who, request, tmp_path, settings):
     settings.EXPORT_DIR = tmp_path
-    walled = fill_lab(lab, developer)
+    full_lab = fill_lab(lab, developer)
     _, secret = issue_personal_access_token(
         request.getfixturevalue(who), name="schemathesis", life=timedelta(days=1)
     )
@@ -88,15 +88,15 @@ def test_every_answer_is_as_the_document_says(document, lab, developer, who, req
             f"{operation.method} {operation.path} is documented and there is no such route"
         )
         try:
-            send_examples(operation, route, walled, headers)
+            send_examples(operation, route, full_lab, headers)
         except (Exception, BaseExceptionGroup) as failure:  # gathered: one run names all
             refused[operation.label] = str(failure)
     assert not refused, "\n\n".join(f"{label}: {why}" for label, why in refused.items())
 
 
-def send_examples(operation, route, walled, headers):
+def send_examples(operation, route, full_lab, headers):
     """Send made-up requests to a row that is there and to wherever Schemathesis likes, and check the answers."""
-    there = path_parameters(operation, route, walled)
+    there = path_parameters(operation, route, full_lab)
 
     @settings(
         max_examples=EXAMPLES,
@@ -117,9 +117,9 @@ def send_examples(operation, route, walled, headers):
     send()
 
 
-def path_parameters(operation, route, walled):
+def path_parameters(operation, route, full_lab):
     """The parameters of the address at which the route finds the lab's row."""
-    filled = address(route, walled).split("/")
+    filled = address(route, full_lab).split("/")
     names = [part.strip("{}") if part.startswith("{") else None for part in operation.path.split("/")]
     return {name: value for name, value in zip(names, filled, strict=True) if name}
 

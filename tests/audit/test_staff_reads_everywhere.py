@@ -19,16 +19,16 @@ def noted(monkeypatch):
 
 @pytest.mark.parametrize("role", ["superuser", "auditor", "controller"])
 def test_whatever_shows_rows_of_a_tenant_is_noted(client, lab, developer, noted, role):
-    walled = fill_lab(lab, developer)
+    full_lab = fill_lab(lab, developer)
     person = UserFactory(is_staff=True, is_superuser=True) if role == "superuser" else staff(role)
     client.force_login(person)
-    markers = walled.markers() - {person.email}
+    markers = full_lab.markers() - {person.email}
     shown, missed = set(), []
     for route in ROUTES:
         if route.is_internal or route.is_directory or "logout" in route.name:
             continue
         noted.clear()
-        url = address(route, walled)
+        url = address(route, full_lab)
         answer = client.get(url)
         if answer.status_code != 200:
             continue

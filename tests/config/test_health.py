@@ -13,7 +13,7 @@ def test_a_console_with_everything_it_needs_is_ready(client):
     assert answer.status_code == 200
     assert answer.json() == {
         "status": "ready",
-        "checks": {"database": "ok", "migrations": "ok", "walls": "ok", "broker": "ok"},
+        "checks": {"database": "ok", "migrations": "ok", "row_level_security": "ok", "broker": "ok"},
     }
 
 
@@ -31,7 +31,7 @@ def test_a_console_on_an_old_schema_refuses_readiness(client):
 def test_a_console_that_sees_past_the_walls_is_not_ready(client):
     answer = client.get("/readyz")
     assert answer.status_code == 503
-    assert "docs/isolation.md" in answer.json()["checks"]["walls"]
+    assert "docs/isolation.md" in answer.json()["checks"]["row_level_security"]
 
 
 def test_a_console_without_its_broker_is_not_ready_but_alive(client, settings):

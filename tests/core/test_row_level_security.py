@@ -1,4 +1,4 @@
-"""The second wall: what the database itself shows and takes, with the ORM's filters left out on purpose."""
+"""Row-level security: what the database itself shows and takes, with the ORM's filters left out on purpose."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ pytestmark = pytest.mark.django_db
 
 
 @pytest.fixture
-def walled(lab, developer):
+def full_lab(lab, developer):
     """The lab with one row of everything."""
     filled = Lab(lab, ProjectFactory(tenant=lab, slug="marked", name="lab-marker project"), developer)
     filled.fill_everything()
@@ -92,7 +92,7 @@ def test_every_table_with_a_tenant_has_the_wall():
     assert len(tables()) >= 18
 
 
-def test_raw_sql_finds_rows_of_the_scope_alone(walled, elsewhere, lab):
+def test_raw_sql_finds_rows_of_the_scope_alone(full_lab, elsewhere, lab):
     filled = []
     for table in tables():
         column = owner_column(table)
@@ -111,7 +111,7 @@ def test_raw_sql_finds_rows_of_the_scope_alone(walled, elsewhere, lab):
     assert len(filled) >= 14, filled
 
 
-def test_raw_sql_changes_and_deletes_nothing_outside_the_scope(walled, elsewhere, lab):
+def test_raw_sql_changes_and_deletes_nothing_outside_the_scope(full_lab, elsewhere, lab):
     with tenant_scope(elsewhere.pk), connection.cursor() as cursor:
         cursor.execute("UPDATE tenants_apikey SET name = 'mine now'")
         assert cursor.rowcount == 0
@@ -122,7 +122,7 @@ def test_raw_sql_changes_and_deletes_nothing_outside_the_scope(walled, elsewhere
     assert not ApiKey.objects.in_tenant(lab).filter(name="mine now").exists()
 
 
-def test_a_row_cannot_be_put_or_moved_beyond_the_wall(walled, elsewhere, lab):
+def test_a_row_cannot_be_put_or_moved_beyond_the_scope(full_lab, elsewhere, lab):
     own = ProjectFactory(tenant=elsewhere)
     with tenant_scope(elsewhere.pk):
         with pytest.raises(ProgrammingError, match="row-level security"), transaction.atomic():
@@ -132,7 +132,7 @@ def test_a_row_cannot_be_put_or_moved_beyond_the_wall(walled, elsewhere, lab):
 
 
 def test_with_the_orms_filters_dropped_a_stranger_still_finds_nothing(
-    client, walled, lab, stranger, elsewhere, monkeypatch
+    client, full_lab, lab, stranger, elsewhere, monkeypatch
 ):
     """Every list of the portal and the API, with `visible_to` and `in_tenant` answering "everything"."""
     monkeypatch.setattr(TenantQuerySet, "visible_to", lambda rows, user: rows)
@@ -148,7 +148,7 @@ def test_with_the_orms_filters_dropped_a_stranger_still_finds_nothing(
         assert answer.status_code == 200
         assert "lab-marker" not in answer.content.decode(), name
     assert client.get(f"/api/v1/keys/{own.pk}/").status_code == 200
-    assert client.get(f"/api/v1/keys/{walled.row('tenants.apikey').pk}/").status_code == 404
+    assert client.get(f"/api/v1/keys/{full_lab.row('tenants.apikey').pk}/").status_code == 404
 
 
 def test_a_persons_own_memberships_are_theirs_to_see_in_any_scope(lab, developer, owner, elsewhere):
@@ -339,8 +339,8 @@ def test_a_task_begins_with_nobodys_rows(lab):
     assert Project.objects.across_tenants().exists()
 
 
-def test_a_task_with_anothers_report_finds_nothing(walled, elsewhere):
-    export = walled.row("billing.export")
+def test_a_task_with_anothers_report_finds_nothing(full_lab, elsewhere):
+    export = full_lab.row("billing.export")
     before = rows("SELECT state, attempts FROM export WHERE id = %s", export.pk)
     build_export(str(elsewhere.pk), str(export.pk))
     assert rows("SELECT state, attempts FROM export WHERE id = %s", export.pk) == before
@@ -351,7 +351,7 @@ def test_the_consoles_role_is_the_one_that_holds_the_rights():
 
 
 @pytest.mark.parametrize("tenants", [None, "", "*,", ",", "NULL"])
-def test_a_scope_that_says_nothing_lets_nothing_through(walled, tenants):
+def test_a_scope_that_says_nothing_lets_nothing_through(full_lab, tenants):
     """Whatever stands in the server's setting: not set, empty, almost the platform's. An error shows nothing, too."""
 
     def seen(table):

@@ -1,4 +1,4 @@
-"""Every table has the wall of row-level security, or a reason to have none that stands here."""
+"""Every table has policies of row-level security, or a reason to have none that stands here."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ NO_WALL = {
         "django_celery_results_taskresult",
     ],
 }  # fmt: skip
-# Foreign keys from a table without the wall to one with it.
+# Foreign keys from a table without policies to one with them.
 LEADS_BEHIND_THE_WALL = {
     ("accounts_user", "tenants_tenant"),  # a service account: asked for as people are
     (

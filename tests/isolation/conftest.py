@@ -8,21 +8,21 @@ from tests.isolation.walking import fill_lab
 
 
 @pytest.fixture
-def walled(lab, developer):
+def full_lab(lab, developer):
     """The lab with one row of everything."""
     return fill_lab(lab, developer)
 
 
 @pytest.fixture
-def foreign_and_never(walled):
+def foreign_and_never(full_lab):
     """Pairs of values: one that is the lab's, and one of the same kind that never was."""
     pairs = [
-        (walled.project.slug, "nowhere"),
-        (walled.tenant.slug, "nix"),
-        (walled.person.email, "nobody@example.com"),
+        (full_lab.project.slug, "nowhere"),
+        (full_lab.tenant.slug, "nix"),
+        (full_lab.person.email, "nobody@example.com"),
     ]
     ids = [
-        str(walled.row(label).pk) for label in ("tenants.project", "catalog.accessrequest", "accounts.user")
+        str(full_lab.row(label).pk) for label in ("tenants.project", "catalog.accessrequest", "accounts.user")
     ]
     return pairs + [(known, beside(known)) for known in ids]
 

@@ -39,11 +39,11 @@ def test_django_keeps_no_pages_and_no_compiled_answers():
     assert not [name for name in settings.MIDDLEWARE if "Cache" in name]
 
 
-def test_every_answer_to_a_person_is_theirs_alone(client, walled, owner, operator):
+def test_every_answer_to_a_person_is_theirs_alone(client, full_lab, owner, operator):
     for person, routes in ((owner, [*PORTAL, *API, *ACCOUNT]), (operator, ADMIN)):
         client.force_login(person)
         for route in routes:
-            answer = client.get(address(route, walled))
+            answer = client.get(address(route, full_lab))
             if answer.status_code == 405:
                 continue
             kept = answer.headers.get("Cache-Control", "")

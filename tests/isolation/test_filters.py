@@ -51,11 +51,11 @@ def test_the_walk_finds_the_filters_it_is_for():
     assert {"group_by", "project", "start"} <= found["/api/v1/costs/"]
 
 
-def test_a_filter_of_the_api_knows_nothing_foreign(client, walled, stranger, foreign_and_never):
+def test_a_filter_of_the_api_knows_nothing_foreign(client, full_lab, stranger, foreign_and_never):
     client.force_login(stranger)
     documented = parameters_of_the_api()
     for route in API:
-        url = address(route, walled)
+        url = address(route, full_lab)
         said = documented.get(url, [])
         needed = {one["name"]: usual(one, "elsewhere") for one in said if one.get("required")}
         for name in {one["name"] for one in said} - PAGING:
@@ -81,14 +81,14 @@ def asked_of_requests(monkeypatch):
 
 
 def test_a_filter_of_a_page_knows_nothing_foreign(
-    client, walled, stranger, foreign_and_never, asked_of_requests
+    client, full_lab, stranger, foreign_and_never, asked_of_requests
 ):
     client.force_login(stranger)
     found = {}
     for route in [*PORTAL, *ACCOUNT]:
-        if row_of(route, walled):
+        if row_of(route, full_lab):
             continue
-        url = address(route, walled, tenant="elsewhere")
+        url = address(route, full_lab, tenant="elsewhere")
         asked_of_requests.clear()
         if client.get(url).status_code == 405:
             continue
@@ -103,10 +103,10 @@ def test_a_filter_of_a_page_knows_nothing_foreign(
     assert "q" in found["model-list"]
 
 
-def test_a_place_in_one_tenants_list_is_none_in_anothers(client, walled, stranger, owner):
+def test_a_place_in_one_tenants_list_is_none_in_anothers(client, full_lab, stranger, owner):
     """A cursor of the lab's, used elsewhere, leads to nothing of the lab."""
     client.force_login(owner)
     path = "/api/v1/projects/?page_size=1"
     cursor = client.get(path).json()["next"]
     client.force_login(stranger)
-    assert_silent(client.get(cursor or path), walled)
+    assert_silent(client.get(cursor or path), full_lab)

@@ -43,14 +43,14 @@ def forms_on(response):
     return list(found.values())
 
 
-def test_no_page_offers_or_takes_a_foreign_choice(client, walled, stranger):
+def test_no_page_offers_or_takes_a_foreign_choice(client, full_lab, stranger):
     client.force_login(stranger)
-    foreign = {label: walled.row(label) for label in (*TENANT_OWNED, "accounts.user")}
+    foreign = {label: full_lab.row(label) for label in (*TENANT_OWNED, "accounts.user")}
     seen = set()
     for route in [*PORTAL, *ACCOUNT]:
-        if row_of(route, walled) or "get" not in route.methods:
+        if row_of(route, full_lab) or "get" not in route.methods:
             continue
-        url = address(route, walled, tenant="elsewhere")
+        url = address(route, full_lab, tenant="elsewhere")
         for form in forms_on(client.get(url)):
             for name, field in form.fields.items():
                 if not isinstance(field, ModelChoiceField):
@@ -58,11 +58,11 @@ def test_no_page_offers_or_takes_a_foreign_choice(client, walled, stranger):
                 seen.add((route.name, name))
                 row = foreign[field.queryset.model._meta.label_lower]
                 assert row not in field.queryset, f"{url} offers {row} as {name}"
-                assert_refused(client, url, form, name, getattr(row, field.to_field_name or "pk"), walled)
+                assert_refused(client, url, form, name, getattr(row, field.to_field_name or "pk"), full_lab)
     assert seen >= CHOICES
 
 
-def assert_refused(client, url, form, name, value, walled):
+def assert_refused(client, url, form, name, value, full_lab):
     """Posting `value` as `name` is wrong input, and the answer says nothing of the foreign row."""
     filled = {one: form.get_initial_for_field(field, one) or "1" for one, field in form.fields.items()}
     with undone():
@@ -70,7 +70,7 @@ def assert_refused(client, url, form, name, value, walled):
     assert answer.status_code in (400, 403, 404, 405, 422), f"{url} took a foreign {name}"
     text = text_of(answer).replace(str(value), "")
     assert "lab-marker" not in text
-    assert walled.person.email not in text
+    assert full_lab.person.email not in text
 
 
 def bodies_of_the_api():
@@ -111,7 +111,7 @@ def plausible(schema):
     return {"integer": 1, "boolean": True, "array": [], "object": {}}.get(schema.get("type"), "words")
 
 
-def test_no_route_of_the_api_takes_a_foreign_row(client, walled, stranger, foreign_and_never):
+def test_no_route_of_the_api_takes_a_foreign_row(client, full_lab, stranger, foreign_and_never):
     """What is posted about a foreign row gets the answer that a row gets which never was."""
     client.force_login(stranger)
     routes = {(method, "/" + route.path % dict.fromkeys(route.parameters, "{}")): route
@@ -120,7 +120,7 @@ def test_no_route_of_the_api_takes_a_foreign_row(client, walled, stranger, forei
     for method, path, schema in bodies_of_the_api():
         template = "/".join("{}" if part.startswith("{") else part for part in path.split("/"))
         route = routes[method, template]
-        if row_of(route, walled):
+        if row_of(route, full_lab):
             continue  # 404 before the body is read: the walk itself
         texts = [
             name for name, one in schema.get("properties", {}).items()
@@ -135,7 +135,7 @@ def test_no_route_of_the_api_takes_a_foreign_row(client, walled, stranger, forei
                 with undone():
                     answer = client.generic(
                         method.upper(),
-                        address(route, walled),
+                        address(route, full_lab),
                         json.dumps(body | {name: value}),
                         "application/json",
                     )

@@ -42,35 +42,35 @@ def assert_indistinguishable(client, routes_and_urls):
     assert compared > 5
 
 
-def detail_urls(routes, walled, never, **given):
+def detail_urls(routes, full_lab, never, **given):
     """Every route with a row of the lab in its address: that address, and one of a row that never was."""
     for route in routes:
-        if row_of(route, walled):
-            foreign = address(route, walled, **given)
-            row = str(walled.row(route.model._meta.label_lower).pk)
+        if row_of(route, full_lab):
+            foreign = address(route, full_lab, **given)
+            row = str(full_lab.row(route.model._meta.label_lower).pk)
             if row in foreign:
                 yield route, foreign, row, foreign.replace(row, never), never
 
 
-def test_a_foreign_row_looks_like_none_on_the_pages(client, walled, stranger):
+def test_a_foreign_row_looks_like_none_on_the_pages(client, full_lab, stranger):
     client.force_login(stranger)
     never = str(uuid4())
-    assert_indistinguishable(client, detail_urls(PORTAL, walled, never, tenant="elsewhere"))
-    assert_indistinguishable(client, detail_urls([*PORTAL, *ACCOUNT], walled, never))
+    assert_indistinguishable(client, detail_urls(PORTAL, full_lab, never, tenant="elsewhere"))
+    assert_indistinguishable(client, detail_urls([*PORTAL, *ACCOUNT], full_lab, never))
 
 
-def test_a_foreign_row_looks_like_none_in_the_api(client, walled, stranger):
+def test_a_foreign_row_looks_like_none_in_the_api(client, full_lab, stranger):
     client.force_login(stranger)
-    assert_indistinguishable(client, detail_urls(API, walled, str(uuid4())))
+    assert_indistinguishable(client, detail_urls(API, full_lab, str(uuid4())))
 
 
-def test_a_foreign_tenant_looks_like_none(client, walled, stranger):
+def test_a_foreign_tenant_looks_like_none(client, full_lab, stranger):
     client.force_login(stranger)
     routes = [route for route in PORTAL if "tenant" in route.parameters]
     assert_indistinguishable(
         client,
         (
-            (route, address(route, walled), "lab", address(route, walled, tenant="nix"), "nix")
+            (route, address(route, full_lab), "lab", address(route, full_lab, tenant="nix"), "nix")
             for route in routes
         ),
     )
@@ -78,7 +78,7 @@ def test_a_foreign_tenant_looks_like_none(client, walled, stranger):
     assert told(client, "get", lab, "lab") == told(client, "get", nix, "nix")
 
 
-def test_a_wrong_secret_looks_like_one_that_ended(client, walled, developer):
+def test_a_wrong_secret_looks_like_one_that_ended(client, full_lab, developer):
     """One refusal for tokens, whatever is the matter with them."""
     from datetime import timedelta
 

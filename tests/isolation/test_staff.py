@@ -39,7 +39,7 @@ def role(request):
 
 
 @pytest.fixture
-def desk(client, walled, role):
+def desk(client, full_lab, role):
     """The client of somebody with the role, and that person."""
     person = staff(role, name=f"{role} of the platform")
     client.force_login(person)
@@ -56,33 +56,33 @@ def changelist(label):
     return reverse(f"admin:{label.replace('.', '_')}_changelist")
 
 
-def test_a_role_opens_the_pages_that_its_permissions_name_and_no_others(desk, walled):
+def test_a_role_opens_the_pages_that_its_permissions_name_and_no_others(desk, full_lab):
     client, person = desk
     for route in ADMIN:
         label = route.model._meta.label_lower if route.model is not None else ""
         if label not in PAGES or may_look(person, label):
             continue
         for method in ("get", "post"):
-            answer = getattr(client, method)(address(route, walled))
+            answer = getattr(client, method)(address(route, full_lab))
             assert answer.status_code in (302, 403, 404, 405), f"{person.name} {method} {route}"
             if answer.status_code == 302:
                 where = answer["Location"]  # an address without /change/ leads to the one with it
-                assert where == reverse("admin:index") or where == f"{address(route, walled)}change/", where
+                assert where == reverse("admin:index") or where == f"{address(route, full_lab)}change/", where
 
 
-def test_a_search_finds_what_the_role_may_see(desk, walled):
+def test_a_search_finds_what_the_role_may_see(desk, full_lab):
     """A term that only a hidden row holds finds nothing, and the answer names none of it."""
     client, person = desk
     hidden = {
-        str(walled.row(label).pk)
+        str(full_lab.row(label).pk)
         for label in PAGES
         if not may_look(person, label) and label in {"tenants.apikey", "tenants.limit", "audit.auditentry"}
     }
     if not may_look(person, "tenants.membership") and not may_look(person, "catalog.accessrequest"):
-        hidden.add(walled.person.email)  # who asks for access is named to whoever decides
+        hidden.add(full_lab.person.email)  # who asks for access is named to whoever decides
     for label in PAGES:
         if may_look(person, label):
-            for term in ("lab-marker", walled.person.email, walled.project.slug):
+            for term in ("lab-marker", full_lab.person.email, full_lab.project.slug):
                 answer = client.get(changelist(label), {"q": term})
                 assert answer.status_code == 200, f"{label}?q={term}"
                 text = text_of(answer).replace(f'value="{term}"', "")
@@ -103,7 +103,7 @@ def test_no_filter_in_an_address_reaches_past_the_list(desk):
                 assert not [one for one in asked if f'"{secret}"::text LIKE' in one], f"{label}?{lookup}"
 
 
-def test_autocomplete_answers_for_what_the_role_may_see(desk, walled):
+def test_autocomplete_answers_for_what_the_role_may_see(desk, full_lab):
     """No page uses it so far; the address is there all the same."""
     client, person = desk
     for label in PAGES:
@@ -121,7 +121,7 @@ def test_autocomplete_answers_for_what_the_role_may_see(desk, walled):
                 assert answer.status_code in (200, 403, 404), f"{person.name} {label}.{field.name}"
 
 
-def test_who_is_no_longer_staff_sees_nothing(desk, walled):
+def test_who_is_no_longer_staff_sees_nothing(desk, full_lab):
     client, person = desk
     type(person).objects.filter(pk=person.pk).update(is_staff=False)
     for label in PAGES:
@@ -130,8 +130,8 @@ def test_who_is_no_longer_staff_sees_nothing(desk, walled):
     assert client.get("/t/lab/").status_code == 404
 
 
-def test_staff_see_on_a_tenants_pages_what_their_role_covers(desk, walled):
-    """Staff pass the wall as their role says: a reviewer opens no keys, a controller no requests."""
+def test_staff_see_on_a_tenants_pages_what_their_role_covers(desk, full_lab):
+    """Staff see tenants as their role says: a reviewer opens no keys, a controller no requests."""
     client, person = desk
     lists = {"tenants.apikey": "/api/v1/keys/", "catalog.grant": "/api/v1/grants/",
              "catalog.accessrequest": "/api/v1/access-requests/", "audit.auditentry": "/api/v1/audit/"}  # fmt: skip

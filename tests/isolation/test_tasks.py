@@ -39,9 +39,9 @@ def test_a_task_says_whose_rows_it_is_for():
     assert set(PLATFORM_TASKS) <= set(TAKING), "Take tasks that are gone out of PLATFORM_TASKS"
 
 
-def values_for(walled):
+def values_for(full_lab):
     """What a wrong message might carry: ids of the lab's rows, of nothing, and no ids at all."""
-    rows = [str(row.pk) for row in walled.rows() if "-" in str(row.pk)]
+    rows = [str(row.pk) for row in full_lab.rows() if "-" in str(row.pk)]
     return [*rows, str(uuid4())]
 
 
@@ -51,11 +51,11 @@ def files(settings, tmp_path):
 
 
 @pytest.mark.parametrize("name", OF_A_TENANT)
-def test_a_message_with_a_foreign_id_changes_nothing_there(transactional_db, walled, stranger, name):
+def test_a_message_with_a_foreign_id_changes_nothing_there(transactional_db, full_lab, stranger, name):
     elsewhere = str(stranger.memberships.get().tenant_id)
     before = snapshot_of_tenants()
     sent = len(mail.outbox)
-    for value in values_for(walled):
+    for value in values_for(full_lab):
         given = {one: elsewhere if one == "tenant_id" else value for one in TAKING[name]}
         with suppress(Exception):  # Celery would note it; nothing is done
             OURS[name](**given)
@@ -65,7 +65,7 @@ def test_a_message_with_a_foreign_id_changes_nothing_there(transactional_db, wal
 
 @pytest.mark.parametrize("name", sorted(TAKING))
 @pytest.mark.parametrize("nonsense", ["", "7", "no-id", "*", f"{uuid4()},{uuid4()}", "\0"], ids=NONSENSE)
-def test_a_message_of_nonsense_does_nothing(transactional_db, walled, name, nonsense):
+def test_a_message_of_nonsense_does_nothing(transactional_db, full_lab, name, nonsense):
     before = snapshot_of_tenants()
     with suppress(ObjectDoesNotExist, ValidationError, ValueError):
         OURS[name](**dict.fromkeys(TAKING[name], nonsense))
@@ -73,10 +73,10 @@ def test_a_message_of_nonsense_does_nothing(transactional_db, walled, name, nons
 
 
 @pytest.mark.parametrize("name", OF_A_TENANT)
-def test_no_tenant_is_not_all_tenants(transactional_db, walled, name):
+def test_no_tenant_is_not_all_tenants(transactional_db, full_lab, name):
     """The database reads `*` as the platform's scope; a message that says so opens nothing."""
     before = snapshot_of_tenants()
-    for value in values_for(walled):
+    for value in values_for(full_lab):
         with pytest.raises(ValueError):
             OURS[name](**{one: "*" if one == "tenant_id" else value for one in TAKING[name]})
     assert snapshot_of_tenants() == before

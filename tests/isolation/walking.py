@@ -31,9 +31,9 @@ HTMX = {"HX-Request": "true", "HX-Target": "main"}
 
 def fill_lab(lab, person):
     """The lab with one row of everything."""
-    walled = Lab(lab, ProjectFactory(tenant=lab, slug="ebb-tide", name="lab-marker project"), person)
-    walled.fill_everything()
-    return walled
+    full_lab = Lab(lab, ProjectFactory(tenant=lab, slug="ebb-tide", name="lab-marker project"), person)
+    full_lab.fill_everything()
+    return full_lab
 
 
 def address(route, lab, **given):

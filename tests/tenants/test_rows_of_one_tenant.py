@@ -63,19 +63,19 @@ def test_every_reference_between_tenants_rows_is_guarded():
 
 
 @pytest.fixture
-def walled(lab, project, developer):
+def full_lab(lab, project, developer):
     return Lab(lab, project, developer)
 
 
-def test_a_grant_names_no_request_of_another_tenant(walled):
-    grant = walled.row("catalog.grant")
+def test_a_grant_names_no_request_of_another_tenant(full_lab):
+    grant = full_lab.row("catalog.grant")
     with pytest.raises(DatabaseError, match="a grant needs its approved request"), transaction.atomic():
         Grant.objects.across_tenants().filter(pk=grant.pk).update(tenant=TenantFactory())
 
 
-def test_a_line_reverses_none_of_another_tenant(walled):
-    walled.row("billing.billingperiod")
-    line = walled.row("billing.costline")
+def test_a_line_reverses_none_of_another_tenant(full_lab):
+    full_lab.row("billing.billingperiod")
+    line = full_lab.row("billing.costline")
     fields = {
         name: getattr(line, name) for name in ("period", "day", "project", "sku", "price", "per_million")
     }
