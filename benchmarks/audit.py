@@ -2,7 +2,7 @@
 
     python -m benchmarks.audit [--entries 10000000]
 
-Fills an audit log of 2,000 tenants with 50 people each (a tenth of the entries are of one tenant; some actions are one in
+Fills an audit log of 2,000 tenants with 50 people each (a tenth of the entries are of one tenant; some are one in
 fifty thousand), and asks for its pages as an owner of that tenant and as an auditor, by the test client, first over
 10,000 entries and then over all of them. The ratio of the two travels between machines. Sealing and proving are
 measured over the first 200,000. Wants about 800 bytes of disk for each entry, and frees them at the end.

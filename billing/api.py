@@ -44,7 +44,7 @@ from billing.views import download
 from privacy.audit_forms import PLATFORM, actor_of
 from tenants.models import Project, Tenant
 from tenants.roles import TokenScope
-from tenants.standing import check_active
+from tenants.status import require_active_locked
 
 
 def visible_tenant(user: User, slug: str) -> Tenant:
@@ -195,7 +195,7 @@ class ExportViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.G
         is_of_costs = tenant is not None and said["kind"] == Export.Kind.COSTS
         require(user, "tenants.export_cost" if is_of_costs else "tenants.export_audit", tenant)
         if tenant is not None and is_of_costs:
-            check_active(tenant)
+            require_active_locked(tenant)
         question = NewExportSerializer(data=request.data)
         question.is_valid(raise_exception=True)
         asked = question.validated_data

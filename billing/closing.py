@@ -21,7 +21,7 @@ from core.errors import Conflict
 from tenants.actions.closing import open_closing, require_suspended
 from tenants.actions.suspending import put_to_rest
 from tenants.models import Tenant
-from tenants.standing import lock_tenant
+from tenants.status import lock_tenant
 
 
 @transaction.atomic

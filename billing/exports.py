@@ -30,7 +30,7 @@ from billing.models import Export
 from core.errors import Conflict
 from core.reading import note_tenant
 from tenants.models import Project, Tenant
-from tenants.standing import require_active
+from tenants.status import require_active
 
 log = structlog.get_logger(__name__)
 

@@ -296,9 +296,9 @@ def _publish(
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_advisory_xact_lock(hashtext('billing.prices'))")
         fold_rollups()  # no usage is recorded now; then the last hour of each model stands in one index
-        standing = _standing(cursor, lists, wanted)
+        present = _standing(cursor, lists, wanted)
         keep = {(price.model, price.kind): price for price in wanted}
-        for model, kind, sku, price_id, opened, last_end, used_until, now_costs, now_in, now_same in standing:
+        for model, kind, sku, price_id, opened, last_end, used_until, now_costs, now_in, now_same in present:
             price = keep.get((model, kind))
             if price_id is None:
                 if price is not None:

@@ -46,7 +46,7 @@ from tenants.api.base import InProjectFilter, VisibleMixin
 from tenants.api.keys import RevokeSerializer
 from tenants.models import DataClass, Project
 from tenants.roles import TokenScope
-from tenants.standing import check_active
+from tenants.status import require_active_locked
 
 
 class ModelFilter(django_filters.FilterSet):  # type: ignore[misc]
@@ -215,7 +215,7 @@ class AccessRequestViewSet(VisibleMixin, viewsets.ReadOnlyModelViewSet[AccessReq
         require(user, "tenants.request_access", project)
 
         def action() -> Response:
-            check_active(project.tenant)
+            require_active_locked(project.tenant)
             wanted = NewAccessRequestSerializer(data=request.data)
             wanted.is_valid(raise_exception=True)
             said = {name: value for name, value in wanted.validated_data.items() if name != "project"}

@@ -1,4 +1,4 @@
-"""What a reviewer sees beside the decision: the model, the request, the tenant's standing, the other tracks."""
+"""What a reviewer sees beside the decision: the model, the request, the tenant's status, the other tracks."""
 
 from __future__ import annotations
 

@@ -141,12 +141,12 @@ def _raise_wall(cursor: Any, table: str) -> None:
         "SELECT polname, obj_description(oid, 'pg_policy') FROM pg_policy WHERE polrelid = %s::regclass",
         [f'"{table}"'],
     )
-    standing = dict(cursor.fetchall())
+    installed = dict(cursor.fetchall())
     wanted = policies(table)
-    for policy in standing.keys() - wanted.keys():
+    for policy in installed.keys() - wanted.keys():
         cursor.execute(sql.SQL("DROP POLICY {} ON {}").format(sql.Identifier(policy), name))
     for policy, body in wanted.items():
-        if standing.get(policy) == body:
+        if installed.get(policy) == body:
             continue
         where = {"policy": sql.Identifier(policy), "table": name}
         cursor.execute(sql.SQL("DROP POLICY IF EXISTS {policy} ON {table}").format(**where))

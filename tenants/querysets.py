@@ -123,7 +123,7 @@ class EmergencyAccessQuerySet(TenantQuerySet):
             opened_by__is_staff=True,
         )
 
-    def with_standing(self) -> Self:
+    def with_status(self) -> Self:
         """With the names that lists show, and whether each `is_open`."""
         still = self.model.objects.across_tenants().open().filter(pk=OuterRef("pk"))
         return self.select_related("tenant", "opened_by", "reviewed_by").annotate(is_open=Exists(still))

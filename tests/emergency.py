@@ -30,7 +30,7 @@ def open_in(browser, tenant, **said):
 
 
 def the_access(tenant):
-    return EmergencyAccess.objects.in_tenant(tenant).with_standing().get()
+    return EmergencyAccess.objects.in_tenant(tenant).with_status().get()
 
 
 def make_older(access, by):

@@ -23,7 +23,7 @@ from core.errors import Conflict
 from core.names import read_prose
 from tenants.actions.limits import clean_limits
 from tenants.models import DataClass, Project, Tenant
-from tenants.standing import require_active
+from tenants.status import require_active
 
 LONGEST_DAYS = 730
 MOST_TOKENS_PER_DAY = 10**13

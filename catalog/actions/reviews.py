@@ -30,7 +30,7 @@ from tenants import actions as tenants_actions
 from tenants.emergency import was_open
 from tenants.models import ApiKey
 from tenants.revision import raise_revision
-from tenants.standing import lock_tenant_shared, require_active
+from tenants.status import lock_tenant_shared, require_active
 
 
 class _FactsChanged(Exception):

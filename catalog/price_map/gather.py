@@ -86,9 +86,9 @@ def gather(name: str, offers: Sequence[StatedOffer], *, today: date) -> Gathered
     """Make one model of its offers (at least one)."""
     first, *others = sorted(offers, key=lambda offer: _rank(offer, today))
     facts = [offer.facts for offer in [first, *others]]
-    standing = [offer for offer in offers if not _is_past(offer, today)]
-    dates = [offer.deprecation_date for offer in standing]
-    if not standing:
+    current = [offer for offer in offers if not _is_past(offer, today)]
+    dates = [offer.deprecation_date for offer in current]
+    if not current:
         lifecycle, ends = "retired", max(offer.deprecation_date for offer in offers if offer.deprecation_date)
     elif all(dates):
         lifecycle, ends = "deprecated", max(day for day in dates if day)
@@ -103,9 +103,9 @@ def gather(name: str, offers: Sequence[StatedOffer], *, today: date) -> Gathered
             (said["max_output_tokens"] for said in facts if "max_output_tokens" in said), None
         ),
         capabilities=_capabilities(facts),
-        providers=sorted({offer.provider for offer in standing or offers}),
-        regions=sorted({offer.region for offer in standing or offers if offer.region}),
-        offer_count=len({(o.provider, o.region) for o in standing if not o.facts.get("variant")}),
+        providers=sorted({offer.provider for offer in current or offers}),
+        regions=sorted({offer.region for offer in current or offers if offer.region}),
+        offer_count=len({(o.provider, o.region) for o in current if not o.facts.get("variant")}),
         lifecycle=lifecycle,
         deprecation_date=ends,
         list_prices={kind: Decimal(price) for kind, price in first.prices.items()} if _is_paid(first) else {},

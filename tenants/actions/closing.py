@@ -25,7 +25,7 @@ from tenants.actions.tokens import stop_token
 from tenants.models import ApiKey, Invitation, PersonalAccessToken, Tenant, TenantClosing
 from tenants.revision import raise_revision
 from tenants.signals import tenant_closed
-from tenants.standing import check_not_closed, lock_tenant, why_not_active
+from tenants.status import lock_tenant, require_not_closed_locked, why_not_active
 
 LONGEST_REASON = 500
 
@@ -142,7 +142,7 @@ def require_suspended(tenant: Tenant) -> None:
             _("%(tenant)s is active. Closing begins with suspending it.") % {"tenant": tenant.name},
             code="not_suspended",
         )
-    check_not_closed(tenant)
+    require_not_closed_locked(tenant)
 
 
 def _lock_closing(pk: UUID | str, *, by: User) -> TenantClosing:

@@ -24,7 +24,7 @@ from core.scope import platform_scope
 from tenants import tasks
 from tenants.models import EmergencyAccess, Tenant
 from tenants.models.emergency import SHORTEST_REASON
-from tenants.standing import lock_tenant, why_not_active
+from tenants.status import lock_tenant, why_not_active
 
 LENGTHS: Final = (15, 60, 240)  # minutes
 LONGEST_TEXT: Final = 500
@@ -128,7 +128,7 @@ def review_emergency_access(pk: UUID | str, *, by: User, remark: str) -> Emergen
         Conflict: it is still open, or somebody has looked at it. ValidationError: no remark.
     """
     access: EmergencyAccess = (
-        EmergencyAccess.objects.visible_to(by).with_standing().select_for_update(of=("self",)).get(pk=pk)
+        EmergencyAccess.objects.visible_to(by).with_status().select_for_update(of=("self",)).get(pk=pk)
     )
     require(by, "tenants.review_emergency_access", access.tenant)
     if access.opened_by_id == by.pk:

@@ -32,7 +32,7 @@ from tenants.actions.members import (
 from tenants.invitation_mail import link_secret
 from tenants.models import Invitation, Membership, Tenant
 from tenants.roles import ROLE_PERMISSIONS, Role
-from tenants.standing import check_not_closed, require_active
+from tenants.status import require_active, require_not_closed_locked
 
 LONGEST_NAME = 150
 NEWCOMERS = "somebody who is no member yet opens the link of an invitation"
@@ -280,7 +280,7 @@ def _locked_invitation(pk: UUID | str, by: User) -> Invitation:
         visible.select_for_update(of=("self",)).select_related("tenant", "invited_by").get(pk=pk)
     )
     require_manager(by, tenant)
-    check_not_closed(tenant)
+    require_not_closed_locked(tenant)
     return invitation
 
 

@@ -23,7 +23,7 @@ from tenants.emergency import emergency_of
 from tenants.models import ApiKey, Project, Tenant
 from tenants.permissions import forget_permissions
 from tenants.revision import raise_revision
-from tenants.standing import check_active, require_active
+from tenants.status import require_active, require_active_locked
 from tenants.suspension import require_held
 
 
@@ -93,7 +93,7 @@ def claim_api_key(pk: UUID | str, *, by: User, owner: UUID | str | None = None) 
 def require_claimable(key: ApiKey, actor: User) -> None:
     """Raise PermissionDenied or Conflict where `claim_api_key` would, for this row as it was read."""
     require(actor, "tenants.claim_key", key.project)
-    check_active(key.tenant)
+    require_active_locked(key.tenant)
     check_claimable(key, actor)
 
 

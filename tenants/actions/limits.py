@@ -15,7 +15,7 @@ from accounts.models import User
 from accounts.permissions import require
 from tenants.models import ApiKey, Limit, Project, Tenant
 from tenants.revision import raise_revision
-from tenants.standing import require_active
+from tenants.status import require_active
 
 
 @transaction.atomic

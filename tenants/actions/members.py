@@ -26,7 +26,7 @@ from tenants.models import Invitation, Membership, Tenant
 from tenants.permissions import permissions_in
 from tenants.role_groups import give_tenant_role, take_tenant_role
 from tenants.roles import ROLE_PERMISSIONS, Role
-from tenants.standing import check_active, check_not_closed
+from tenants.status import require_active_locked, require_not_closed_locked
 from tenants.suspension import HOLDERS, follow_role
 
 
@@ -62,7 +62,7 @@ def add_member(
         if existing:
             _require_by_hand(existing)
             require_may_give(by, tenant, existing.role)
-        check_active(locked)
+        require_active_locked(locked)
     if source == Source.PERSON:
         withdraw_open_invitations(tenant, Q(email=user.email), actor=by)
     return place_member(tenant, user, role, existing=existing, source=source, actor=by)
@@ -132,7 +132,7 @@ def require_changeable(membership: Membership, actor: User) -> None:
     """Raise PermissionDenied or Conflict where `change_role` would whatever the role, for this row as it was read."""
     require_manager(actor, membership.tenant, over=membership.user)
     require_may_give(actor, membership.tenant, membership.role)
-    check_active(membership.tenant)
+    require_active_locked(membership.tenant)
     _require_by_hand(membership)
 
 
@@ -141,7 +141,7 @@ def require_removable(membership: Membership, actor: User) -> None:
     if membership.user_id != actor.pk:
         require_manager(actor, membership.tenant)
         require_may_give(actor, membership.tenant, membership.role)
-    check_not_closed(membership.tenant)
+    require_not_closed_locked(membership.tenant)
     if membership.user.is_service_account:
         raise Conflict(_("%(who)s is a service account: delete it instead.") % {"who": membership.user})
     _require_by_hand(membership)

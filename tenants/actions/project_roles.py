@@ -16,7 +16,7 @@ from tenants.actions.members import lock_members_of, require_manager
 from tenants.models import Membership, Project, ProjectRole
 from tenants.role_groups import give_project_role, take_project_role
 from tenants.roles import NEVER_NARROWED, PROJECT_ROLES, Role
-from tenants.standing import check_active
+from tenants.status import require_active_locked
 from tenants.suspension import follow_role
 
 
@@ -47,7 +47,7 @@ def set_project_role(
         .get(pk=membership_pk)
     )
     require_manager(by, project.tenant, over=member.user)
-    check_active(project.tenant)
+    require_active_locked(project.tenant)
     if role is not None and member.role in NEVER_NARROWED:
         raise Conflict(
             _(

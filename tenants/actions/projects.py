@@ -14,7 +14,7 @@ from accounts.models import User
 from accounts.permissions import require
 from core.errors import Conflict
 from tenants.models import Membership, Project, Tenant
-from tenants.standing import require_active
+from tenants.status import require_active
 
 CHANGEABLE: Final = ("name", "cost_centre", "owner")
 

@@ -24,7 +24,7 @@ from tenants.actions.members import (
 )
 from tenants.models import Membership, Tenant
 from tenants.roles import Role
-from tenants.standing import check_not_closed, require_active
+from tenants.status import require_active, require_not_closed_locked
 from tenants.suspension import restore_access, suspend_access
 
 DOMAIN = "service.invalid"  # RFC 2606: no mail ever goes there
@@ -160,5 +160,5 @@ def _locked_account(pk: UUID | str, by: User) -> tuple[User, Tenant]:
     membership: Membership = accounts.get(pk=pk)
     require_manager(by, tenant, action="tenants.manage_service_accounts")
     require_may_give(by, tenant, membership.role)
-    check_not_closed(tenant)
+    require_not_closed_locked(tenant)
     return User.objects.select_for_update(of=("self",), no_key=True).get(pk=membership.user_id), tenant

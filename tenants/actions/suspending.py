@@ -16,7 +16,7 @@ from core.names import read_field
 from tenants.models import Tenant, TenantClosing
 from tenants.revision import raise_revision
 from tenants.signals import tenant_suspended
-from tenants.standing import check_active, lock_tenant
+from tenants.status import lock_tenant, require_active_locked
 
 LONGEST_REASON = 500
 
@@ -70,7 +70,7 @@ def resume_tenant(pk: UUID | str, *, by: User) -> Tenant:
 
 def put_to_rest(tenant: Tenant, *, by: User, because: str) -> Tenant:
     """Suspend a tenant whose row the caller has locked. Raises Conflict unless it is active, ValidationError."""
-    check_active(tenant)
+    require_active_locked(tenant)
     because = read_field(
         "because",
         because,

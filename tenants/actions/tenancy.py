@@ -21,7 +21,7 @@ from tenants.models import DataClass, Limit, Tenant
 from tenants.revision import raise_revision
 from tenants.role_groups import role_group
 from tenants.roles import Role
-from tenants.standing import check_active, lock_tenant
+from tenants.status import lock_tenant, require_active_locked
 
 SETTINGS: Final = ("name", "cost_centre", "timezone", "currency", "regions", "highest_data_class")
 REGION: Final = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
@@ -88,7 +88,7 @@ def change_tenant(pk: UUID | str, *, by: User, **fields: Any) -> Tenant:
         "tenants.create_tenant"
     ):
         raise PermissionDenied(_("Only operators let a tenant use more sensitive data. Ask them."))
-    check_active(tenant)
+    require_active_locked(tenant)
     for name, value in fields.items():
         if name not in SETTINGS:
             raise TypeError(f"{name} is no setting of a tenant")

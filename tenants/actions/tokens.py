@@ -21,7 +21,7 @@ from core.secrets import PERSONAL_TOKEN, digest, new_secret, visible_prefix
 from tenants.models import PersonalAccessToken, Tenant
 from tenants.permissions import forget_permissions
 from tenants.roles import TokenScope
-from tenants.standing import require_active
+from tenants.status import require_active
 from tenants.suspension import tokens_issued_by
 
 LONGEST_TOKEN_LIFE = timedelta(days=365)

@@ -139,8 +139,8 @@ class EmergencyAccessAdmin(ReadOnlyAdmin):
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         accesses: Any = super().get_queryset(request)
-        with_standing: QuerySet[Any] = accesses.with_standing()
-        return with_standing
+        with_status: QuerySet[Any] = accesses.with_status()
+        return with_status
 
     @display(description=_("Reason"))
     def why(self, access: EmergencyAccess) -> str:

@@ -16,7 +16,7 @@ from tenants.actions import set_limits
 from tenants.api.base import InProjectFilter, VisibleMixin
 from tenants.limits import binding_limits, models_of
 from tenants.models import ApiKey, Limit, Project, Tenant
-from tenants.standing import check_active
+from tenants.status import require_active_locked
 
 
 class LimitSerializer(serializers.ModelSerializer[Limit]):
@@ -122,7 +122,7 @@ def project_limits(request: Request, project: Project) -> Response:
     """List what binds the project's calls, a page at a time; after a PATCH, as that left it."""
     if request.method == "PATCH":
         require(signed_in(request), "tenants.manage_limits", project)
-        check_active(project.tenant)
+        require_active_locked(project.tenant)
         wanted = SetLimitsSerializer(data=request.data, context={"project": project})
         wanted.is_valid(raise_exception=True)
         said = wanted.validated_data

@@ -39,7 +39,7 @@ from tenants.api.base import InTenantFilter, VisibleMixin, named_tenant, peek
 from tenants.api.fields import AddressSerializerField
 from tenants.models import Invitation, Membership, Tenant
 from tenants.roles import PROJECT_ROLE_CHOICES, Role, TokenScope
-from tenants.standing import check_active, check_not_closed
+from tenants.status import require_active_locked, require_not_closed_locked
 
 IDEMPOTENT = OpenApiParameter(
     "Idempotency-Key",
@@ -225,7 +225,7 @@ class InvitationViewSet(VisibleMixin, viewsets.ReadOnlyModelViewSet[Invitation])
         limit_rate("invitation_send", str(user.pk))
 
         def action() -> Response:
-            check_active(tenant)
+            require_active_locked(tenant)
             said = NewInvitationSerializer(data=request.data)
             said.is_valid(raise_exception=True)
             email, role = said.validated_data["email"], said.validated_data["role"]
@@ -275,7 +275,7 @@ class ServiceAccountViewSet(VisibleMixin, viewsets.ReadOnlyModelViewSet[Membersh
         _require_may_offer(request, tenant)
 
         def action() -> Response:
-            check_active(tenant)
+            require_active_locked(tenant)
             said = NewServiceAccountSerializer(data=request.data)
             said.is_valid(raise_exception=True)
             name, role = said.validated_data["name"], said.validated_data["role"]
@@ -313,7 +313,7 @@ class ServiceAccountViewSet(VisibleMixin, viewsets.ReadOnlyModelViewSet[Membersh
         """End it for good; its keys are handed over or revoked."""
         member, user = self.get_object(), signed_in(request)
         require_manager(user, member.tenant, action="tenants.manage_service_accounts")
-        check_not_closed(member.tenant)
+        require_not_closed_locked(member.tenant)
         said = ChoicesSerializer(data=request.data)
         said.is_valid(raise_exception=True)
         delete_service_account(member.pk, by=user, **said.validated_data)

@@ -16,7 +16,7 @@ from tenants.actions import set_project_role
 from tenants.actions.members import require_manager
 from tenants.models import Membership, Project, ProjectRole
 from tenants.roles import PROJECT_ROLES, Role
-from tenants.standing import check_active
+from tenants.status import require_active_locked
 
 
 class ProjectRoleSerializer(serializers.ModelSerializer[ProjectRole]):
@@ -72,7 +72,7 @@ def project_roles(request: Request, project: Project) -> Response:
     """List the project's own roles, a page at a time; after a POST, as that left them."""
     if request.method == "POST":
         require_manager(signed_in(request), project.tenant)
-        check_active(project.tenant)
+        require_active_locked(project.tenant)
         wanted = SetProjectRoleSerializer(data=request.data)
         wanted.is_valid(raise_exception=True)
         said = wanted.validated_data

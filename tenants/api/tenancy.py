@@ -26,7 +26,7 @@ from tenants.api.limits import LIMITS_SCHEMA, SET_LIMITS_SCHEMA, project_limits
 from tenants.api.project_roles import ROLES_SCHEMA, SET_ROLE_SCHEMA, project_roles
 from tenants.models import DataClass, Membership, Project, Tenant
 from tenants.roles import TokenScope
-from tenants.standing import check_active
+from tenants.status import require_active_locked
 
 _NOT_ACTIVE = OpenApiResponse(description="The tenant is suspended or closed; `detail` says why.")
 
@@ -96,7 +96,7 @@ class TenantViewSet(VisibleMixin, viewsets.ReadOnlyModelViewSet[Tenant]):
         """Change a tenant's settings. Its slug is for good."""
         tenant = self.get_object()
         require(signed_in(request), "tenants.manage_tenant", tenant)
-        check_active(tenant)
+        require_active_locked(tenant)
         said = ChangeTenantSerializer(data=request.data)
         said.is_valid(raise_exception=True)
         changed = change_tenant(tenant.pk, by=signed_in(request), **said.validated_data)
@@ -108,7 +108,7 @@ class TenantViewSet(VisibleMixin, viewsets.ReadOnlyModelViewSet[Tenant]):
         """Stop a tenant's keys, requests and exports until it is resumed; operators do."""
         tenant = self.get_object()
         require(signed_in(request), "tenants.suspend_tenant", tenant)
-        check_active(tenant)
+        require_active_locked(tenant)
         said = BecauseSerializer(data=request.data)
         said.is_valid(raise_exception=True)
         suspended = suspend_tenant(tenant.pk, by=signed_in(request), because=said.validated_data["because"])
@@ -175,7 +175,7 @@ class ProjectViewSet(VisibleMixin, viewsets.ReadOnlyModelViewSet[Project]):
         """Create a project in a tenant."""
         tenant = named_tenant(request.user, request.data)
         require(signed_in(request), "tenants.manage_projects", tenant)
-        check_active(tenant)
+        require_active_locked(tenant)
         said = NewProjectSerializer(data=request.data, context={"tenant": tenant})
         said.is_valid(raise_exception=True)
         fields = {name: value for name, value in said.validated_data.items() if name != "tenant"}
@@ -187,7 +187,7 @@ class ProjectViewSet(VisibleMixin, viewsets.ReadOnlyModelViewSet[Project]):
         """Change a project's name, cost centre or owner. Its slug is for good."""
         project = self.get_object()
         require(signed_in(request), "tenants.manage_projects", project)
-        check_active(project.tenant)
+        require_active_locked(project.tenant)
         said = ChangeProjectSerializer(data=request.data, context={"tenant": project.tenant})
         said.is_valid(raise_exception=True)
         changed = change_project(project.pk, by=signed_in(request), **said.validated_data)

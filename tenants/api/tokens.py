@@ -23,7 +23,7 @@ from tenants.actions.tokens import Bearer, require_may_issue
 from tenants.api.base import InTenantFilter, VisibleMixin, service_account_of
 from tenants.models import PersonalAccessToken, Tenant
 from tenants.roles import TokenScope
-from tenants.standing import check_active
+from tenants.status import require_active_locked
 
 
 class TokenSerializer(serializers.ModelSerializer[PersonalAccessToken]):
@@ -119,7 +119,7 @@ class TokenViewSet(VisibleMixin, viewsets.ReadOnlyModelViewSet[PersonalAccessTok
         tenant = _own_tenant(user, place.validated_data.get("tenant"))
         require_may_issue(owner, user)
         if leads_to := owner.service_of or tenant:
-            check_active(leads_to)
+            require_active_locked(leads_to)
         wanted = NewTokenSerializer(data=request.data)
         wanted.is_valid(raise_exception=True)
         said = wanted.validated_data

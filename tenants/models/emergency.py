@@ -43,7 +43,7 @@ class EmergencyAccess(TenantOwned):
     reviewed_at = models.DateTimeField(null=True)
     remark = LineField(max_length=500, blank=True)  # of who looked at it
 
-    is_open: bool  # by `with_standing`
+    is_open: bool  # by `with_status`
 
     class Meta(TenantOwned.Meta):
         verbose_name_plural = "emergency accesses"
@@ -81,7 +81,7 @@ class EmergencyAccess(TenantOwned):
 
     @property
     def over_at(self) -> str:
-        """How it ended, in a word; empty while it is open. Wants `with_standing`."""
+        """How it ended, in a word; empty while it is open. Wants `with_status`."""
         if self.is_open:
             return ""
         if self.ended_at is not None:

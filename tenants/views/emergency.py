@@ -28,7 +28,7 @@ class EmergencyAccessList(MayReadAuditLog, TenantScopedMixin, TemplateView):
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
         page = keyset_page(
-            self.get_queryset().with_standing(),
+            self.get_queryset().with_status(),
             ("-pk",),
             size=PAGE_SIZE,
             before=self.request.GET.get("before", ""),

@@ -24,7 +24,7 @@ class Header:
     tenant: Tenant | None  # whose page it would have been: an error below /t/<tenant>/
     tenants: list[Tenant]
     has_more_tenants: bool
-    standing: list[Tenant]  # suspended or closed, to be said on the page
+    inactive_tenants: list[Tenant]  # suspended or closed, to be said on the page
 
 
 def header_of(request: HttpRequest) -> Header | None:
@@ -54,7 +54,7 @@ def _header(user: User, slug: str) -> Header:
         tenant=here,
         tenants=tenants[:MOST_TENANTS],
         has_more_tenants=len(tenants) > MOST_TENANTS,
-        standing=[here] if here else list(suspended[:MOST_BANNERS]),
+        inactive_tenants=[here] if here else list(suspended[:MOST_BANNERS]),
     )
 
 

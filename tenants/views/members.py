@@ -33,7 +33,7 @@ from tenants.actions.members import (
 from tenants.forms import ProjectRoleForm, RoleForm, role_options
 from tenants.models import ApiKey, Invitation, Membership, Project, ProjectRole, Tenant
 from tenants.roles import NEVER_NARROWED, PROJECT_ROLE_CHOICES, ROLE_PERMISSIONS, Role
-from tenants.standing import check_active, check_not_closed, why_not_active
+from tenants.status import require_active_locked, require_not_closed_locked, why_not_active
 from tenants.suspension import keys_lost_by, tokens_issued_by, tokens_lost_by
 from tenants.views.mixins import PartialMixin, TenantScopedMixin
 
@@ -280,7 +280,7 @@ class MemberProjectRole(MemberPage):
     def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         member = self.object = self.get_object()
         require_manager(signed_in(request), self.tenant, over=member.user)
-        check_active(self.tenant)
+        require_active_locked(self.tenant)
         projects = Project.objects.visible_to(signed_in(request)).in_tenant(self.tenant)
         form = ProjectRoleForm(request.POST, projects=projects)
         if not form.is_valid():
@@ -318,7 +318,7 @@ class MemberRemove(MemberPage):
         user = signed_in(request)
         if member.user.is_service_account:
             require_manager(user, self.tenant, action="tenants.manage_service_accounts")
-            check_not_closed(self.tenant)
+            require_not_closed_locked(self.tenant)
         else:
             require_removable(member, user)
         return self.render_to_response(self.get_context_data())

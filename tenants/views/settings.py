@@ -27,7 +27,7 @@ from core.local_days import zones_to_choose
 from core.prefix import begins_with
 from tenants.actions import change_project, change_tenant, create_project
 from tenants.models import ApiKey, Membership, Project, Tenant
-from tenants.standing import require_active
+from tenants.status import require_active
 from tenants.views.mixins import TenantPageMixin, TenantScopedMixin
 
 PAGE_SIZE = 25

@@ -50,7 +50,7 @@ def test_no_page_hinders_anybody(browser, pier, theme, width):
         )
         for path in ["", "settings/", "settings/closing/"]:
             page.goto(pier.home + path)
-            expect(page.locator("#standing")).to_contain_text("The invoices since March are unpaid.")
+            expect(page.locator("#tenant-status")).to_contain_text("The invoices since March are unpaid.")
             found[f"suspended {path}"] = problems_of(page, seen, f"suspended_{path.replace('/', '_')}", theme)
     assert {path: problems for path, problems in found.items() if problems} == {}
 

@@ -65,7 +65,7 @@ def test_a_conflict_says_that_its_tenant_is_suspended(client, lab, owner):
     client.force_login(owner)
     answer = client.post("/t/lab/projects/new/", {"name": "Fresh", "slug": "fresh"})
     assert answer.status_code == 409
-    assert 'id="standing"' in answer.content.decode()
+    assert 'id="tenant-status"' in answer.content.decode()
     assert ("/t/lab/", True) in offered(answer)
 
 

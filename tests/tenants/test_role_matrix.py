@@ -48,7 +48,7 @@ NOT_ASKED = {
     "audit.redaction.erase_from_audit_log": "part of erase_person",
     "privacy.personal_data.check_erasure": "a question",
     "privacy.personal_data.order_erasure": "a signed order; erase_person asks when it is obeyed",
-    "tenants.standing.lock_tenant": "a question",
+    "tenants.status.lock_tenant": "a question",
     "tenants.suspension.follow_issuer": "part of giving or taking a staff role",
     "tenants.suspension.follow_staff_roles": "part of giving or taking a staff role",
     "tenants.suspension.follow_role": "part of changing a role",

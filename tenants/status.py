@@ -22,16 +22,16 @@ def require_active(tenant: Tenant) -> None:
     asked for the permission and before it locks other rows: suspending waits for actions that are under way, and
     whatever comes later finds the tenant suspended.
     """
-    check_active(lock_tenant_shared(tenant))
+    require_active_locked(lock_tenant_shared(tenant))
 
 
-def check_active(tenant: Tenant) -> None:
+def require_active_locked(tenant: Tenant) -> None:
     """Raise Conflict unless this row, which the caller has locked, says active."""
     if tenant.status != Tenant.Status.ACTIVE:
         raise Conflict(why_not_active(tenant), code="tenant_not_active")
 
 
-def check_not_closed(tenant: Tenant) -> None:
+def require_not_closed_locked(tenant: Tenant) -> None:
     """Raise Conflict if this row, which the caller has locked, says closed: then not even an end changes anything."""
     if tenant.status == Tenant.Status.CLOSED:
         raise Conflict(why_not_active(tenant), code="tenant_not_active")
