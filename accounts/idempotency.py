@@ -18,7 +18,7 @@ from django.utils.timezone import now
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from accounts.models import StoredAnswer
+from accounts.models import IdempotencyRecord
 from accounts.permissions import signed_in
 from core.errors import Conflict
 from core.scope import platform_scope
@@ -27,7 +27,7 @@ LONGEST_KEY = 200
 KEPT_FOR = timedelta(days=2)  # whoever repeats a request does so sooner
 
 
-def once(request: Request, action: Callable[[], Response]) -> Response:
+def idempotent(request: Request, action: Callable[[], Response]) -> Response:
     """Do `action`, or answer as it was answered before. Without the header, just do it."""
     key = request.headers.get("Idempotency-Key", "")
     if not key:
@@ -42,7 +42,7 @@ def once(request: Request, action: Callable[[], Response]) -> Response:
     with transaction.atomic():
         with connection.cursor() as cursor:  # two at once with the same key take turns
             cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [f"{user.pk}:{key}"])
-        stored = StoredAnswer.objects.filter(user=user, key=key).first()
+        stored = IdempotencyRecord.objects.filter(user=user, key=key).first()
         if stored is not None and stored.digest != digest:
             raise Conflict(
                 "This Idempotency-Key was used with another request. Take a new one.",
@@ -52,11 +52,13 @@ def once(request: Request, action: Callable[[], Response]) -> Response:
             return Response(stored.body, status=stored.status, headers={"Idempotent-Replay": "true"})
         response = action()
         body: Any = json.loads(json.dumps(response.data, default=str))
-        StoredAnswer.objects.create(user=user, key=key, digest=digest, status=response.status_code, body=body)
+        IdempotencyRecord.objects.create(
+            user=user, key=key, digest=digest, status=response.status_code, body=body
+        )
         return response
 
 
-def clear_stored_answers() -> int:
+def clear_idempotency_records() -> int:
     """Delete the answers older than KEPT_FOR; return how many. Safe to repeat."""
-    with platform_scope("sweep of stored answers"):
-        return StoredAnswer.objects.filter(at__lt=now() - KEPT_FOR).delete()[0]
+    with platform_scope("sweep of idempotency records"):
+        return IdempotencyRecord.objects.filter(at__lt=now() - KEPT_FOR).delete()[0]

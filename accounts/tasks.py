@@ -15,9 +15,9 @@ def clear_expired_sessions() -> None:
 
 
 @shared_task(soft_time_limit=120)
-def clear_stored_answers() -> None:
+def clear_idempotency_records() -> None:
     """Delete the answers to idempotent requests that nobody will repeat any more."""
-    idempotency.clear_stored_answers()
+    idempotency.clear_idempotency_records()
 
 
 SCHEDULE = {
@@ -25,8 +25,8 @@ SCHEDULE = {
         "task": "accounts.tasks.clear_expired_sessions",
         "schedule": crontab(minute="17"),
     },
-    "clear-stored-answers": {
-        "task": "accounts.tasks.clear_stored_answers",
+    "clear-idempotency-records": {
+        "task": "accounts.tasks.clear_idempotency_records",
         "schedule": crontab(minute="37"),
     },
 }

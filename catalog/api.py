@@ -23,7 +23,7 @@ from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from accounts.idempotency import once
+from accounts.idempotency import idempotent
 from accounts.models import User
 from accounts.permissions import require, signed_in
 from catalog import rules
@@ -222,7 +222,7 @@ class AccessRequestViewSet(VisibleMixin, viewsets.ReadOnlyModelViewSet[AccessReq
             raised = raise_access_request(project, said.pop("model"), by=user, **said)
             return Response(self._told(raised.pk), status=status.HTTP_201_CREATED)
 
-        return once(request, action)
+        return idempotent(request, action)
 
     @extend_schema(request=None, responses=AccessRequestSerializer)
     @action(detail=True, methods=["post"])

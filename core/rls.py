@@ -19,7 +19,7 @@ from core.function_rights import grant_functions
 CONSOLE_ROLE: Final = "quartermaster_console"
 TENANT_POLICY: Final = "tenant_wall"
 OWN: Final = "own_rows"
-OF_A_PERSON: Final = ("accounts_storedanswer",)  # with a `user_id`: what the API answered to them
+OF_A_PERSON: Final = ("accounts_idempotencyrecord",)  # with a `user_id`: what the API answered to them
 
 FUNCTIONS: Final = """
 -- A person's scope in one statement: the tenants they belong to, or of those the one with this slug.

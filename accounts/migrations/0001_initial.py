@@ -216,7 +216,7 @@ class Migration(migrations.Migration):
             },
         ),
         migrations.CreateModel(
-            "StoredAnswer",
+            "IdempotencyRecord",
             fields=[
                 ("id", models.UUIDField(primary_key=True, default=uuid7, editable=False, serialize=False)),
                 ("user", models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE, related_name="+")),
@@ -228,7 +228,7 @@ class Migration(migrations.Migration):
             ],
             options={
                 "constraints": [
-                    models.UniqueConstraint(name="stored_answer_once", fields=("user", "key")),
+                    models.UniqueConstraint(name="idempotency_record_once", fields=("user", "key")),
                 ],
             },
         ),

@@ -1,6 +1,6 @@
 """People and programs, how they sign in, their sessions and tokens."""
 
-from accounts.models.idempotency import StoredAnswer
+from accounts.models.idempotency import IdempotencyRecord
 from accounts.models.people import (
     Session,
     Source,
@@ -10,11 +10,11 @@ from accounts.models.people import (
 from accounts.models.second_factor import RecoveryCode, SecondFactor
 
 __all__ = [
+    "IdempotencyRecord",
     "RecoveryCode",
     "SecondFactor",
     "Session",
     "Source",
     "StaffAppointment",
-    "StoredAnswer",
     "User",
 ]

@@ -10,7 +10,7 @@ from accounts.models.people import User
 from core.ids import uuid7
 
 
-class StoredAnswer(models.Model):
+class IdempotencyRecord(models.Model):
     """What the HTTP API answered to a POST that carried an Idempotency-Key."""
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
@@ -22,7 +22,7 @@ class StoredAnswer(models.Model):
     at = models.DateTimeField(default=now, editable=False)
 
     class Meta:
-        constraints = [UniqueConstraint(fields=["user", "key"], name="stored_answer_once")]
+        constraints = [UniqueConstraint(fields=["user", "key"], name="idempotency_record_once")]
 
     def __str__(self) -> str:
         return self.key

@@ -13,7 +13,7 @@ from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from accounts.idempotency import once
+from accounts.idempotency import idempotent
 from accounts.models import Source
 from accounts.permissions import require, signed_in
 from core.rate_limits import limit_rate
@@ -232,7 +232,7 @@ class InvitationViewSet(VisibleMixin, viewsets.ReadOnlyModelViewSet[Invitation])
             invitation, __ = invite(tenant, email, role, by=user)
             return Response(self.get_serializer(invitation).data, status=status.HTTP_201_CREATED)
 
-        return once(request, action)
+        return idempotent(request, action)
 
     @extend_schema(request=None, responses=InvitationSerializer)
     @action(detail=True, methods=["post"])
@@ -283,7 +283,7 @@ class ServiceAccountViewSet(VisibleMixin, viewsets.ReadOnlyModelViewSet[Membersh
             member = self.get_queryset().get(user=account)
             return Response(self.get_serializer(member).data, status=status.HTTP_201_CREATED)
 
-        return once(request, action)
+        return idempotent(request, action)
 
     @extend_schema(request=None, responses=ServiceAccountSerializer)
     @action(detail=True, methods=["post"])

@@ -10,10 +10,10 @@ from django.contrib.sessions.exceptions import SessionInterrupted
 from django.test import Client
 from django.utils.timezone import now
 
-from accounts.models import Session, StoredAnswer, User
+from accounts.models import IdempotencyRecord, Session, User
 from accounts.session_store import SessionStore
 from accounts.sessions import device_of, end_provider_sessions, end_sessions, handle_of
-from accounts.tasks import clear_expired_sessions, clear_stored_answers
+from accounts.tasks import clear_expired_sessions, clear_idempotency_records
 from audit.models import AuditEntry
 from tests.concurrency import queued_at
 from tests.factories import UserFactory
@@ -168,9 +168,9 @@ def test_the_clock_clears_what_is_over(developer):
     assert [row.session_key for row in Session.objects.all()] == [here.session.session_key]
     user = UserFactory()
     for key, age in (("old", timedelta(days=3)), ("new", timedelta(hours=1))):
-        StoredAnswer.objects.create(user=user, key=key, digest="", status=200, body={}, at=now() - age)
-    clear_stored_answers()
-    assert [row.key for row in StoredAnswer.objects.all()] == ["new"]
+        IdempotencyRecord.objects.create(user=user, key=key, digest="", status=200, body={}, at=now() - age)
+    clear_idempotency_records()
+    assert [row.key for row in IdempotencyRecord.objects.all()] == ["new"]
 
 
 @pytest.mark.parametrize(

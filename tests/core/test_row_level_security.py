@@ -8,7 +8,7 @@ from celery import shared_task
 from django.db import DatabaseError, DataError, connection, transaction
 from django.db.utils import ProgrammingError
 
-from accounts.models import StoredAnswer
+from accounts.models import IdempotencyRecord
 from billing.tasks import build_export
 from core.database.base import DatabaseWrapper
 from core.rls import CONSOLE_ROLE, protected_tables
@@ -161,15 +161,17 @@ def test_a_persons_own_memberships_are_theirs_to_see_in_any_scope(lab, developer
 def test_what_the_api_answered_to_somebody_is_theirs_alone(lab, developer, owner):
     """It may tell of any tenant of theirs, so that no tenant's scope opens it; theirs does."""
     for person in (developer, owner):
-        StoredAnswer.objects.create(user=person, key="k", digest="", status=201, body={"purpose": "secret"})
-    asked = "SELECT user_id FROM accounts_storedanswer"
+        IdempotencyRecord.objects.create(
+            user=person, key="k", digest="", status=201, body={"purpose": "secret"}
+        )
+    asked = "SELECT user_id FROM accounts_idempotencyrecord"
     with scoped(person_scope(developer.pk, [lab.pk])):
         assert rows(asked) == [(developer.pk,)]
         with connection.cursor() as cursor:
-            cursor.execute("UPDATE accounts_storedanswer SET status = 200")
+            cursor.execute("UPDATE accounts_idempotencyrecord SET status = 200")
             assert cursor.rowcount == 1
         with pytest.raises(ProgrammingError, match="row-level security"), transaction.atomic():
-            StoredAnswer.objects.create(user=owner, key="planted", digest="", status=201, body={})
+            IdempotencyRecord.objects.create(user=owner, key="planted", digest="", status=201, body={})
     for scope in (NOBODY, Scope(tenants=(str(lab.pk),))):
         with scoped(scope):
             assert rows(asked) == []
@@ -372,7 +374,9 @@ def test_the_planner_expects_what_a_policy_lets_through(lab):
     """An assumed hundredth of each table spoilt every plan of a large tenant: 20.7 s instead of 0.16 s."""
 
     def expected():
-        return {table: estimate(f"SELECT FROM {table}") for table in [*tables(), "accounts_storedanswer"]}
+        return {
+            table: estimate(f"SELECT FROM {table}") for table in [*tables(), "accounts_idempotencyrecord"]
+        }
 
     def estimate(sql):
         return rows(f"EXPLAIN (FORMAT JSON) {sql}")[0][0][0]["Plan"]["Plan Rows"]
