@@ -156,7 +156,7 @@ def hides_origin(entry: AuditEntry, viewer: Principal) -> bool:
     """
     if viewer.is_staff:
         return False
-    return entry.actor is None or entry.acting_as in ("staff", "break_glass") or entry.actor.is_staff
+    return entry.actor is None or entry.acting_as in ("staff", "emergency_access") or entry.actor.is_staff
 
 
 def action_in_words(verb: str) -> str:

@@ -59,7 +59,7 @@ def acting(
     only_in: UUID | None = None,
     **facts: Any,
 ) -> Iterator[None]:
-    """Every action recorded within is done in this capacity: `delegate`, `break_glass`, `directory`, …
+    """Every action recorded within is done in this capacity: `delegate`, `emergency_access`, `directory`, …
 
     Args:
         only_in: id of the tenant for whose actions it holds; None: for all.
@@ -241,7 +241,7 @@ def _check_capacity(acting_as: str, on_behalf_of: Principal | None, reason: str)
         raise ValueError(f"{acting_as!r} is no capacity; use one of {', '.join(AuditEntry.ActingAs.values)}.")
     if acting_as == "delegate" and on_behalf_of is None:
         raise ValueError("A delegate acts for somebody: say on_behalf_of.")
-    if acting_as == "break_glass" and not reason.strip():
+    if acting_as == "emergency_access" and not reason.strip():
         raise ValueError("Emergency access must say why: give a reason.")
 
 

@@ -18,7 +18,7 @@ from core.ids import smallest_id
 from core.local_days import start_of_day
 
 # Without an actor the platform did it, perhaps while answering staff.
-_STAFF: Final = "(e.acting_as IN ('staff', 'break_glass') OR coalesce(u.is_staff, true))"
+_STAFF: Final = "(e.acting_as IN ('staff', 'emergency_access') OR coalesce(u.is_staff, true))"
 _COLUMNS: Final = {
     "at": "to_char(e.at AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"')",
     "tenant": "t.slug",

@@ -13,12 +13,12 @@ from accounts.roles import StaffRole
 from core.ids import uuid7
 from core.names import NameField, one_line
 from core.reading import Noted
-from directory.querysets import GroupRuleQuerySet
+from directory.querysets import GroupMappingQuerySet
 from tenants.models.tenancy import Tenant
 from tenants.roles import Role
 
 
-class GroupRule(Noted):
+class GroupMapping(Noted):
     """Members of a directory group, by the directory's name for it, get a role in a tenant or as staff.
 
     A rule is never edited: it ends and another begins. It raises everybody but `begun_by`. An ended rule stays until
@@ -27,7 +27,7 @@ class GroupRule(Noted):
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     group = NameField(max_length=200)
-    tenant = models.ForeignKey(Tenant, models.CASCADE, null=True, blank=True, related_name="group_rules")
+    tenant = models.ForeignKey(Tenant, models.CASCADE, null=True, blank=True, related_name="group_mappings")
     role = models.CharField(max_length=10, choices=Role, blank=True)
     staff_role = models.CharField(max_length=30, choices=StaffRole, blank=True)
     begun_by = models.ForeignKey(User, models.PROTECT, null=True, related_name="+", editable=False)
@@ -35,19 +35,19 @@ class GroupRule(Noted):
     ended_at = models.DateTimeField(null=True, editable=False)
     applied_at = models.DateTimeField(null=True, editable=False)  # everybody it concerns has been looked at
 
-    objects = GroupRuleQuerySet.as_manager()
+    objects = GroupMappingQuerySet.as_manager()
 
     class Meta:
         constraints = [
             UniqueConstraint(
                 fields=["group", "tenant", "staff_role"],
-                name="group_rule_once",
+                name="group_mapping_once",
                 nulls_distinct=False,
                 condition=Q(ended_at=None),
             ),
-            one_line("group", of="group_rule"),
+            one_line("group", of="group_mapping"),
             CheckConstraint(
-                name="group_rule_gives_one_role",
+                name="group_mapping_gives_one_role",
                 condition=(Q(tenant__isnull=False) & ~Q(role="") & Q(staff_role=""))
                 | (Q(tenant__isnull=True) & Q(role="") & ~Q(staff_role="")),
             ),
@@ -104,7 +104,7 @@ class DirectoryPerson(models.Model):
         return f"Directory entry of {self.user}"
 
 
-class GroupRulesDue(models.Model):
+class GroupMappingsDue(models.Model):
     """Somebody whose groups changed and whose roles must still be computed: the row of a task's message."""
 
     user = models.OneToOneField(User, models.CASCADE, primary_key=True, related_name="+")
@@ -112,7 +112,7 @@ class GroupRulesDue(models.Model):
     since = models.DateTimeField(default=now, editable=False)
 
     class Meta:
-        verbose_name_plural = "group rules due"
+        verbose_name_plural = "group mappings due"
 
     def __str__(self) -> str:
         return f"Roles of {self.user}"

@@ -1,4 +1,4 @@
-"""Questions about group rules."""
+"""Questions about group mappings."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any, Self
 from django.db import models
 
 
-class GroupRuleQuerySet(models.QuerySet[Any]):
+class GroupMappingQuerySet(models.QuerySet[Any]):
     """Questions about the rules by which groups give roles."""
 
     def in_force(self) -> Self:

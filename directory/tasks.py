@@ -8,15 +8,15 @@ from directory.actions import due_rules
 
 
 @shared_task(soft_time_limit=300)
-def apply_due_group_rules() -> None:
+def apply_due_group_mappings() -> None:
     """Compute the roles of people whose groups changed, a batch; while there are more, another follows at once.
 
     The clock repairs what a lost message left.
     """
     if due_rules.apply_due_rules():
-        apply_due_group_rules.delay()
+        apply_due_group_mappings.delay()
 
 
 SCHEDULE = {
-    "apply-due-group-rules": {"task": "directory.tasks.apply_due_group_rules", "schedule": 60.0},
+    "apply-due-group-mappings": {"task": "directory.tasks.apply_due_group_mappings", "schedule": 60.0},
 }

@@ -43,7 +43,7 @@ def within_emergency(request: HttpRequest) -> Iterator[None]:
         return
     token = current_emergency.set(access)
     capacity = audit.acting(
-        "break_glass", reason=access.reason, only_in=access.tenant_id, emergency_access=access.pk
+        "emergency_access", reason=access.reason, only_in=access.tenant_id, emergency_access=access.pk
     )
     try:
         with capacity:

@@ -9,7 +9,7 @@ from django.db import models
 from django.db.models import Exists, F, Func, OuterRef, Q
 from django.utils.timezone import now
 
-from accounts.models import Session, StaffAppointment
+from accounts.models import Session, StaffRoleAssignment
 from accounts.roles import StaffRole
 from core.addresses import address_or_none
 from core.prefix import begins_with
@@ -114,7 +114,7 @@ class EmergencyAccessQuerySet(TenantQuerySet):
 
     def of_operators(self) -> Self:
         """Those whose opener has been an operator ever since, or is an administrator."""
-        appointed = StaffAppointment.objects.filter(
+        appointed = StaffRoleAssignment.objects.filter(
             user=OuterRef("opened_by"), role=StaffRole.OPERATOR, created_at__lte=OuterRef("opened_at")
         )
         return self.filter(

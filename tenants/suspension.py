@@ -42,7 +42,7 @@ def suspend_access(user: User, *, tenant: Tenant | None, because: str, by: User 
         tenant: only there (a token that is bound to no tenant goes on: its powers are its owner's, who has
             lost them); None: everywhere, with the tokens bound to none.
         because: kept with each key and token, at most 200 characters; their owners and admins read it.
-        by: None means the platform itself (a group rule, a sweep).
+        by: None means the platform itself (a group mapping, a sweep).
     """
     lock_person(user)
     keys = ApiKey.objects.across_tenants().filter(owner=user, suspended_at=None).exclude(state="revoked")

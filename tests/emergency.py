@@ -9,7 +9,7 @@ from django.test import Client
 from django.urls import reverse
 from django.utils.timezone import now
 
-from accounts.models import StaffAppointment
+from accounts.models import StaffRoleAssignment
 from tenants.models import EmergencyAccess, Tenant
 
 REASON = "Their only owner is away and a key leaked."
@@ -35,7 +35,7 @@ def the_access(tenant):
 
 def make_older(access, by):
     """As if it had been opened earlier, by somebody who was an operator then."""
-    StaffAppointment.objects.filter(user=access.opened_by).update(created_at=now() - timedelta(days=1))
+    StaffRoleAssignment.objects.filter(user=access.opened_by).update(created_at=now() - timedelta(days=1))
     access = EmergencyAccess.objects.in_tenant(access.tenant).get(pk=access.pk)
     EmergencyAccess.objects.in_tenant(access.tenant).filter(pk=access.pk).update(
         opened_at=access.opened_at - by, expires_at=access.expires_at - by

@@ -37,7 +37,7 @@ from billing.usage import UsageRecord
 from catalog.models import CatalogImport, Grant, RequestDelegate, Review, ReviewDecision
 from core.ids import uuid7
 from deployments.models import Route
-from directory.models import DirectoryGroup, FederatedIdentity, GroupRule, ScimToken
+from directory.models import DirectoryGroup, FederatedIdentity, GroupMapping, ScimToken
 from gateway.models import Gateway
 from tenants.actions import issue_personal_access_token
 from tenants.models import EmergencyAccess, Limit, Membership, ProjectRole, Tenant, TenantClosing
@@ -204,7 +204,7 @@ ROWS = {
         expires_at=now() + timedelta(minutes=15),
         session_digest="0" * 64,
     ),
-    "directory.grouprule": lambda lab: GroupRule.objects.create(
+    "directory.groupmapping": lambda lab: GroupMapping.objects.create(
         group="lab-marker group", tenant=lab.tenant, role="viewer"
     ),
     "directory.federatedidentity": lambda lab: FederatedIdentity.objects.create(
@@ -214,7 +214,7 @@ ROWS = {
     "directory.scimtoken": lambda lab: ScimToken.objects.create(
         name="Directory", prefix="qms_", digest="0", expires_at=now() + timedelta(days=1)
     ),
-    "accounts.staffappointment": lambda lab: staff("auditor").appointments.get(),
+    "accounts.staffroleassignment": lambda lab: staff("auditor").appointments.get(),
     "tenants.membership": lambda lab: Membership.objects.in_tenant(lab.tenant).first(),
     "tenants.invitation": _invitation,
     "tenants.projectrole": lambda lab: ProjectRole.objects.create(
@@ -311,7 +311,7 @@ PLATFORM_TASKS = {
     "deployments.tasks.try_cluster": "a cluster is the platform's, and asks no row",
     "privacy.tasks.erase_person": "a person belongs to no tenant; its order is signed, and says who ordered",
     "directory.oidc.tasks.check_identities": "people belong to no tenant; their groups may concern several",
-    "directory.oidc.tasks.apply_group_rule": "the rule itself says which tenant it gives a role in",
+    "directory.oidc.tasks.apply_group_mapping": "the rule itself says which tenant it gives a role in",
 }
 
 # Routes that anybody may open, and why.

@@ -1,4 +1,4 @@
-"""Who works for the platform: appointed by an operator, or by a group rule."""
+"""Who works for the platform: appointed by an operator, or by a group mapping."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from django.db.models import Q
 from django.utils.translation import gettext as _
 
 import audit
-from accounts.models import Source, StaffAppointment, User
+from accounts.models import Source, StaffRoleAssignment, User
 from accounts.people import lock_person
 from accounts.permissions import require
 from accounts.roles import StaffRole
@@ -21,7 +21,7 @@ from core.errors import Conflict
 def make_staff(user: User, role: StaffRole | str, *, by: User | None) -> None:
     """Give `user` a platform-side role. `by` None means the platform (set-up). Safe to repeat.
 
-    A role that a group rule gave becomes one that a person gave, and outlives the group.
+    A role that a group mapping gave becomes one that a person gave, and outlives the group.
 
     Raises:
         PermissionDenied: `by` may not appoint staff, or appoints themselves.
@@ -36,7 +36,7 @@ def make_staff(user: User, role: StaffRole | str, *, by: User | None) -> None:
     role = StaffRole(role)
     if user.is_service_account:
         raise ValidationError(_("A service account belongs to a tenant; give staff roles to people."))
-    appointment, is_new = StaffAppointment.objects.get_or_create(user=user, role=role)
+    appointment, is_new = StaffRoleAssignment.objects.get_or_create(user=user, role=role)
     was = "" if is_new else appointment.source
     has_group = user.is_staff and user.groups.filter(name=role).exists()
     if was == Source.PERSON and has_group:
@@ -60,7 +60,7 @@ def end_staff_role(user: User, role: StaffRole | str, *, by: User | None) -> Non
 
     Raises:
         PermissionDenied: `by` may not appoint staff, or would end their own role.
-        Conflict: a group rule gives the role, or nobody would be left to appoint staff.
+        Conflict: a group mapping gives the role, or nobody would be left to appoint staff.
     """
     _may_appoint(by, user)
     role = StaffRole(role)
@@ -69,12 +69,14 @@ def end_staff_role(user: User, role: StaffRole | str, *, by: User | None) -> Non
     if by is not None:
         _forget(by)
         _may_appoint(by, user)  # meanwhile somebody may have ended theirs
-    appointment = StaffAppointment.objects.filter(user=user, role=role).first()
+    appointment = StaffRoleAssignment.objects.filter(user=user, role=role).first()
     if appointment is None:
         return
     if appointment.source == Source.RULE and by is not None:
         raise Conflict(
-            _("A group rule gives %(person)s this role. Change the rule, or their groups in the directory.")
+            _(
+                "A group mapping gives %(person)s this role. Change the rule, or their groups in the directory."
+            )
             % {"person": user},
             code="given_by_rule",
         )
@@ -85,7 +87,7 @@ def end_staff_role(user: User, role: StaffRole | str, *, by: User | None) -> Non
         )
     appointment.delete()
     user.groups.remove(group)
-    if not user.is_superuser and not StaffAppointment.objects.filter(user=user).exists():
+    if not user.is_superuser and not StaffRoleAssignment.objects.filter(user=user).exists():
         user.is_staff = False
         user.save(update_fields=["is_staff"])
     _forget(user)

@@ -17,7 +17,7 @@ from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
 
 from accounts.actions import end_staff_role, make_staff
 from accounts.admin.base import ReadOnlyAdmin
-from accounts.models import StaffAppointment, User
+from accounts.models import StaffRoleAssignment, User
 from accounts.permissions import signed_in
 from accounts.roles import StaffRole
 from core.addresses import AddressFormField
@@ -41,8 +41,8 @@ class AppointForm(forms.Form):
         return person
 
 
-@admin.register(StaffAppointment)
-class StaffAppointmentAdmin(ReadOnlyAdmin):
+@admin.register(StaffRoleAssignment)
+class StaffRoleAssignmentAdmin(ReadOnlyAdmin):
     list_display = ["user", "role_label", "source_label", "is_active", "created_at"]
     list_filter = ["role", "source"]
     list_select_related = ["user"]
@@ -54,18 +54,18 @@ class StaffAppointmentAdmin(ReadOnlyAdmin):
     actions_detail = ["dismiss"]
 
     def get_queryset(self, request: HttpRequest) -> Any:
-        return StaffAppointment.objects.select_related("user").order_by("role", "-pk")
+        return StaffRoleAssignment.objects.select_related("user").order_by("role", "-pk")
 
     @display(description=_("Role"), ordering="role")
-    def role_label(self, appointment: StaffAppointment) -> str:
+    def role_label(self, appointment: StaffRoleAssignment) -> str:
         return appointment.get_role_display()
 
     @display(description=_("Comes from"), ordering="source")
-    def source_label(self, appointment: StaffAppointment) -> str:
+    def source_label(self, appointment: StaffRoleAssignment) -> str:
         return appointment.get_source_display()
 
     @display(description=_("Active"), boolean=True)
-    def is_active(self, appointment: StaffAppointment) -> bool:
+    def is_active(self, appointment: StaffRoleAssignment) -> bool:
         return appointment.user.is_active
 
     def has_appoint_permission(self, request: HttpRequest, object_id: object = None) -> bool:
@@ -84,14 +84,14 @@ class StaffAppointmentAdmin(ReadOnlyAdmin):
             else:
                 said = {"person": person, "role": StaffRole(role).label}
                 messages.success(request, _("%(person)s is %(role)s from their next request on.") % said)
-                return redirect("admin:accounts_staffappointment_changelist")
+                return redirect("admin:accounts_staffroleassignment_changelist")
         context = self.admin_site.each_context(request) | {
             "opts": self.opts,
             "title": _("Appoint staff"),
             "form": form,
             "button": _("Appoint"),
             "hint": _("Nobody appoints themselves; the audit log says who appointed whom."),
-            "back": reverse("admin:accounts_staffappointment_changelist"),
+            "back": reverse("admin:accounts_staffroleassignment_changelist"),
         }
         return render(request, "admin/accounts/form.html", context, status=422 if form.is_bound else 200)
 
@@ -107,13 +107,15 @@ class StaffAppointmentAdmin(ReadOnlyAdmin):
         },
     )
     def dismiss(self, request: HttpRequest, form: Any, object_id: str) -> HttpResponse:
-        appointment = StaffAppointment.objects.select_related("user").get(pk=object_id)
+        appointment = StaffRoleAssignment.objects.select_related("user").get(pk=object_id)
         try:
             end_staff_role(appointment.user, appointment.role, by=signed_in(request))
         except (PermissionDenied, Conflict) as refusal:
             messages.error(request, str(refusal))
             return HttpResponse(
-                headers={"HX-Redirect": reverse("admin:accounts_staffappointment_change", args=[object_id])}
+                headers={
+                    "HX-Redirect": reverse("admin:accounts_staffroleassignment_change", args=[object_id])
+                }
             )
         messages.success(request, _("%(person)s has this role no more.") % {"person": appointment.user})
-        return HttpResponse(headers={"HX-Redirect": reverse("admin:accounts_staffappointment_changelist")})
+        return HttpResponse(headers={"HX-Redirect": reverse("admin:accounts_staffroleassignment_changelist")})

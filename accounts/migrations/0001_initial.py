@@ -177,7 +177,7 @@ class Migration(migrations.Migration):
             },
         ),
         migrations.CreateModel(
-            "StaffAppointment",
+            "StaffRoleAssignment",
             fields=[
                 ("id", models.UUIDField(primary_key=True, default=uuid7, editable=False, serialize=False)),
                 (
@@ -203,7 +203,7 @@ class Migration(migrations.Migration):
                     models.CharField(
                         max_length=6,
                         default="person",
-                        choices=[("person", "Given by a person"), ("rule", "Given by a group rule")],
+                        choices=[("person", "Given by a person"), ("rule", "Given by a group mapping")],
                     ),
                 ),
                 ("created_at", models.DateTimeField(default=now, editable=False)),
@@ -211,7 +211,7 @@ class Migration(migrations.Migration):
             options={
                 "permissions": [("appoint_staff", "Give and take staff roles")],
                 "constraints": [
-                    models.UniqueConstraint(name="staff_appointment_once", fields=("user", "role")),
+                    models.UniqueConstraint(name="staff_role_assignment_once", fields=("user", "role")),
                 ],
             },
         ),

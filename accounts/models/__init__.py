@@ -4,7 +4,7 @@ from accounts.models.idempotency import IdempotencyRecord
 from accounts.models.people import (
     Session,
     Source,
-    StaffAppointment,
+    StaffRoleAssignment,
     User,
 )
 from accounts.models.second_factor import RecoveryCode, SecondFactor
@@ -15,6 +15,6 @@ __all__ = [
     "SecondFactor",
     "Session",
     "Source",
-    "StaffAppointment",
+    "StaffRoleAssignment",
     "User",
 ]

@@ -25,7 +25,7 @@ class Source(models.TextChoices):
     """Where a membership or staff role comes from; a rule takes away only what a rule gave."""
 
     PERSON = "person", _("Given by a person")
-    RULE = "rule", _("Given by a group rule")
+    RULE = "rule", _("Given by a group mapping")
 
 
 class UserManager(BaseUserManager["User"]):
@@ -133,7 +133,7 @@ class User(Noted, AbstractUser):
         return bool((obj.pk if is_tenant else getattr(obj, "tenant_id", None)) == self.only_tenant_id)
 
 
-class StaffAppointment(models.Model):
+class StaffRoleAssignment(models.Model):
     """Somebody's staff role and where it comes from; the group of that name carries the permissions."""
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
@@ -144,7 +144,7 @@ class StaffAppointment(models.Model):
 
     class Meta:
         permissions = [("appoint_staff", "Give and take staff roles")]
-        constraints = [UniqueConstraint(fields=["user", "role"], name="staff_appointment_once")]
+        constraints = [UniqueConstraint(fields=["user", "role"], name="staff_role_assignment_once")]
 
     def __str__(self) -> str:
         return f"{self.user} is {self.get_role_display().lower()}"

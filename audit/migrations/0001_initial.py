@@ -56,14 +56,14 @@ class Migration(migrations.Migration):
                 (
                     "acting_as",
                     models.CharField(
-                        max_length=12,
+                        max_length=20,
                         blank=True,
                         db_default="",
                         choices=[
                             ("self", "Themselves"),
                             ("staff", "Staff, for the tenant"),
                             ("delegate", "Delegate"),
-                            ("break_glass", "Emergency access"),
+                            ("emergency_access", "Emergency access"),
                             ("service", "Service account"),
                             ("directory", "Directory"),
                             ("platform", "Platform"),

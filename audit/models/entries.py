@@ -43,7 +43,7 @@ class AuditEntry(TenantOwned):
         SELF = "self", _("Themselves")
         STAFF = "staff", _("Staff, for the tenant")
         DELEGATE = "delegate", _("Delegate")
-        BREAK_GLASS = "break_glass", _("Emergency access")
+        EMERGENCY_ACCESS = "emergency_access", _("Emergency access")
         SERVICE = "service", _("Service account")
         DIRECTORY = "directory", _("Directory")
         PLATFORM = "platform", _("Platform")
@@ -58,7 +58,7 @@ class AuditEntry(TenantOwned):
     )
     actor_label = models.CharField(max_length=254)
     acting_as = models.CharField(  # empty: from before it was noted
-        max_length=12, choices=ActingAs, blank=True, db_default=""
+        max_length=20, choices=ActingAs, blank=True, db_default=""
     )
     on_behalf_of = models.ForeignKey(
         settings.AUTH_USER_MODEL, models.PROTECT, null=True, related_name="+", db_index=False

@@ -15,8 +15,8 @@ from django.db import transaction
 from django.utils.timezone import now
 
 from accounts.models import User
-from directory import group_rules, tasks
-from directory.models import DirectoryPerson, GroupRulesDue
+from directory import group_mappings, tasks
+from directory.models import DirectoryPerson, GroupMappingsDue
 
 MANY = 50  # people; for more than these a task computes the roles
 LONGEST_REASON = 200
@@ -24,8 +24,11 @@ LONGEST_REASON = 200
 
 def note_rules_due(people: Iterable[UUID], *, because: str) -> None:
     """Note, in the caller's transaction, whose groups changed. Noted again they are done again."""
-    GroupRulesDue.objects.bulk_create(
-        [GroupRulesDue(user_id=pk, because=because[:LONGEST_REASON], since=now()) for pk in sorted(people)],
+    GroupMappingsDue.objects.bulk_create(
+        [
+            GroupMappingsDue(user_id=pk, because=because[:LONGEST_REASON], since=now())
+            for pk in sorted(people)
+        ],
         update_conflicts=True,
         unique_fields=["user"],
         update_fields=["because", "since"],
@@ -43,7 +46,7 @@ def follow(people: Iterable[UUID]) -> None:
     """After the action's transaction: compute the roles at once if these are few people, else let a task do it."""
     few = sorted(people)
     if len(few) > MANY:
-        transaction.on_commit(tasks.apply_due_group_rules.delay, robust=True)
+        transaction.on_commit(tasks.apply_due_group_mappings.delay, robust=True)
         return
     for pk in few:
         _apply(pk)
@@ -51,7 +54,7 @@ def follow(people: Iterable[UUID]) -> None:
 
 def apply_due_rules(limit: int = 500) -> int:
     """Compute the roles of up to `limit` people who are noted, and return of how many. Safe to repeat."""
-    noted = GroupRulesDue.objects.order_by("since", "pk").values_list("pk", flat=True)[:limit]
+    noted = GroupMappingsDue.objects.order_by("since", "pk").values_list("pk", flat=True)[:limit]
     return sum(_apply(pk) for pk in list(noted))
 
 
@@ -60,11 +63,11 @@ def _apply(pk: UUID) -> bool:
 
     A task whose time is up stops here (SoftTimeLimitExceeded); who is left stays noted.
     """
-    due = GroupRulesDue.objects.select_related("user").filter(pk=pk).first()
+    due = GroupMappingsDue.objects.select_related("user").filter(pk=pk).first()
     if due is None:
         return False
-    if not group_rules.has_followed(due.user, because=due.because):
-        GroupRulesDue.objects.filter(pk=pk, since=due.since).update(since=now())
+    if not group_mappings.has_followed(due.user, because=due.because):
+        GroupMappingsDue.objects.filter(pk=pk, since=due.since).update(since=now())
         return False
-    GroupRulesDue.objects.filter(pk=pk, since=due.since).delete()  # not if noted again meanwhile
+    GroupMappingsDue.objects.filter(pk=pk, since=due.since).delete()  # not if noted again meanwhile
     return True

@@ -54,7 +54,7 @@ Edit = Callable[[DirectoryGroup], GroupFacts]
 
 
 def provision_group(facts: GroupFacts, *, directory: str) -> DirectoryGroup:
-    """Add a group of the directory, and give its members what group rules say.
+    """Add a group of the directory, and give its members what group mappings say.
 
     Raises:
         Conflict: (uniqueness) there is a group of that name; rules know groups by their names.

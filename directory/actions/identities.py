@@ -15,7 +15,7 @@ from accounts.models import User
 from accounts.people import lock_person
 from accounts.sessions import end_provider_sessions
 from core.errors import Conflict
-from directory import group_rules
+from directory import group_mappings
 from directory.models import FederatedIdentity
 
 
@@ -62,7 +62,7 @@ def unlink_identity(pk: UUID | str, *, by: User) -> None:
     ended = end_provider_sessions(identity.issuer, subject=identity.subject)
     audit.record("identity.unlinked", actor=by, subject=identity, user=user.email, sessions=ended)
     identity.delete()
-    group_rules.apply_group_rules(user, because="their identity was unlinked")
+    group_mappings.apply_group_mappings(user, because="their identity was unlinked")
 
 
 def _is_linked() -> Conflict:

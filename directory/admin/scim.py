@@ -105,7 +105,7 @@ class ScimTokenAdmin(ReadOnlyAdmin):
             "title": _("Let this token work?"),
             "description": _(
                 "Whoever holds it creates, changes and deactivates people and decides their groups, and so gives "
-                "every role for which there is a group rule. Ask who made it what it is for, and whether the "
+                "every role for which there is a group mapping. Ask who made it what it is for, and whether the "
                 "directory alone has it. What it replaces works for one more day."
             ),
             "form_class": None,
@@ -170,7 +170,7 @@ class ScimTokenAdmin(ReadOnlyAdmin):
 
 @admin.register(DirectoryGroup)
 class DirectoryGroupAdmin(ReadOnlyAdmin):
-    """What the directory says; roles follow by group rules."""
+    """What the directory says; roles follow by group mappings."""
 
     list_display = ["display_name", "size", "changed_at"]
     search_fields = ["display_name", "external_id"]

@@ -136,14 +136,14 @@ class Migration(migrations.Migration):
             },
         ),
         migrations.CreateModel(
-            "GroupRule",
+            "GroupMapping",
             fields=[
                 ("id", models.UUIDField(primary_key=True, default=uuid7, editable=False, serialize=False)),
                 ("group", NameField(max_length=200)),
                 (
                     "tenant",
                     models.ForeignKey(
-                        "tenants.tenant", models.CASCADE, blank=True, null=True, related_name="group_rules"
+                        "tenants.tenant", models.CASCADE, blank=True, null=True, related_name="group_mappings"
                     ),
                 ),
                 (
@@ -188,16 +188,16 @@ class Migration(migrations.Migration):
             options={
                 "constraints": [
                     models.UniqueConstraint(
-                        name="group_rule_once",
+                        name="group_mapping_once",
                         fields=("group", "tenant", "staff_role"),
                         condition=Q(ended_at=None),
                         nulls_distinct=False,
                     ),
                     models.CheckConstraint(
-                        name="group_rule_group_is_one_line", condition=Q(OneLine(models.F("group")))
+                        name="group_mapping_group_is_one_line", condition=Q(OneLine(models.F("group")))
                     ),
                     models.CheckConstraint(
-                        name="group_rule_gives_one_role",
+                        name="group_mapping_gives_one_role",
                         condition=Q(tenant__isnull=False) & ~Q(role="") & Q(staff_role="")
                         | Q(tenant__isnull=True) & Q(role="") & ~Q(staff_role=""),
                     ),
@@ -205,7 +205,7 @@ class Migration(migrations.Migration):
             },
         ),
         migrations.CreateModel(
-            "GroupRulesDue",
+            "GroupMappingsDue",
             fields=[
                 (
                     "user",
@@ -221,7 +221,7 @@ class Migration(migrations.Migration):
                 ("since", models.DateTimeField(default=now, editable=False)),
             ],
             options={
-                "verbose_name_plural": "group rules due",
+                "verbose_name_plural": "group mappings due",
             },
         ),
         migrations.CreateModel(

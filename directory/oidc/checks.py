@@ -20,7 +20,7 @@ from django.utils.timezone import now
 import audit
 from accounts.sessions import end_provider_sessions
 from core.scope import platform_scope
-from directory import group_rules
+from directory import group_mappings
 from directory.models import FederatedIdentity
 from directory.oidc import tokens
 from directory.oidc.claims import ProviderPerson, fetch_person
@@ -103,7 +103,7 @@ def check_identity(pk: UUID) -> None:
             return
         current.claimed_at = None
         note_groups(current, person)
-        group_rules.apply_group_rules(current.user, because=BECAUSE_CHECKED)
+        group_mappings.apply_group_mappings(current.user, because=BECAUSE_CHECKED)
 
 
 def _ask_again(identity: FederatedIdentity, refresh_token: str) -> ProviderPerson:

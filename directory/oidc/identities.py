@@ -14,7 +14,7 @@ from django.utils.translation import gettext as _
 import audit
 from accounts.models import User
 from core.scope import platform_scope
-from directory import group_rules
+from directory import group_mappings
 from directory.models import FederatedIdentity
 from directory.oidc.claims import ProviderPerson
 from directory.oidc.errors import SignInRefused
@@ -56,7 +56,7 @@ def sign_in_person(person: ProviderPerson, *, refresh_token: str | None, is_rene
         if refresh_token or not is_renewal:
             identity.refresh_token = seal(identity, refresh_token) if refresh_token else None
         note_groups(identity, person)
-        group_rules.apply_group_rules(user, because="signed in at the provider")
+        group_mappings.apply_group_mappings(user, because="signed in at the provider")
         if was_refused:
             restore_access(user, tenant=None, by=None)
         _follow_provider(user, person)  # last: it locks the person, which comes after tenants

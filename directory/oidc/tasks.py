@@ -10,8 +10,8 @@ from django.conf import settings
 from django.utils.timezone import now
 
 from core.scope import platform_scope
-from directory import group_rules
-from directory.models import GroupRule
+from directory import group_mappings
+from directory.models import GroupMapping
 from directory.oidc import checks
 
 SCHEDULE = {
@@ -20,8 +20,8 @@ SCHEDULE = {
         "schedule": 60.0,
         "options": {"expires": 60},
     },
-    "apply-forgotten-group-rules": {
-        "task": "directory.oidc.tasks.apply_forgotten_group_rules",
+    "apply-forgotten-group-mappings": {
+        "task": "directory.oidc.tasks.apply_forgotten_group_mappings",
         "schedule": 60.0,
         "options": {"expires": 60},
     },
@@ -47,19 +47,19 @@ def check_identities(claimed: list[str]) -> None:
 
 
 @shared_task(soft_time_limit=540)
-def apply_group_rule(rule_id: str) -> None:
+def apply_group_mapping(rule_id: str) -> None:
     """Give and take what a rule that began or ended gives."""
-    with platform_scope("group rules: a rule may concern any tenant"):
-        rule = GroupRule.objects.unapplied().filter(pk=rule_id).select_related("tenant").first()
+    with platform_scope("group mappings: a rule may concern any tenant"):
+        rule = GroupMapping.objects.unapplied().filter(pk=rule_id).select_related("tenant").first()
         if rule is not None:
-            group_rules.apply_group_rule(rule, because=f"group rule: {rule}")
+            group_mappings.apply_group_mapping(rule, because=f"group mapping: {rule}")
 
 
 @shared_task(soft_time_limit=60)
-def apply_forgotten_group_rules() -> None:
+def apply_forgotten_group_mappings() -> None:
     """Enqueue rules whose message was lost or whose task did not finish."""
-    with platform_scope("group rules: a rule may concern any tenant"):
-        forgotten = GroupRule.objects.unapplied().exclude(created_at__gt=now() - FORGOTTEN_AFTER)
+    with platform_scope("group mappings: a rule may concern any tenant"):
+        forgotten = GroupMapping.objects.unapplied().exclude(created_at__gt=now() - FORGOTTEN_AFTER)
         rules = list(forgotten.values_list("pk", flat=True)[:100])
     for pk in rules:
-        apply_group_rule.delay(str(pk))
+        apply_group_mapping.delay(str(pk))

@@ -89,12 +89,12 @@ class User(Resource[Any]):
 
 
 class Group(Resource[Any]):
-    """A group; roles follow from it by group rules."""
+    """A group; roles follow from it by group mappings."""
 
     __schema__ = URN("urn:ietf:params:scim:schemas:core:2.0:Group")
 
     display_name: Annotated[str | None, Required.true, Uniqueness.server, CaseExact.true] = None
-    """The name of the group, by which group rules know it."""
+    """The name of the group, by which group mappings know it."""
 
     members: list[GroupMember] | None = None
     """The people in the group; groups within groups are not known here."""

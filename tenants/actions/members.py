@@ -37,13 +37,13 @@ def add_member(
     """Give `user` a role in `tenant`, replacing the one they had. Safe to repeat.
 
     Args:
-        by: None means the platform itself: an import, a group rule.
+        by: None means the platform itself: an import, a group mapping.
         source: where the membership comes from; a person can change only what a person gave.
 
     Raises:
         PermissionDenied: `by` may not manage members here, has less than `role` themselves, or raises themselves;
             or `user` is a service account.
-        Conflict: the tenant would be left without an owner, the role comes from a group rule, or a person adds
+        Conflict: the tenant would be left without an owner, the role comes from a group mapping, or a person adds
             somebody while the tenant is not active.
     """
     locked = lock_members_of(tenant.pk)
@@ -77,7 +77,7 @@ def change_role(pk: UUID | str, role: str, *, by: User) -> Membership:
     Raises:
         Membership.DoesNotExist: `by` cannot see such a member.
         PermissionDenied: `by` may not manage members here, is this member, or has less than the old or new role.
-        Conflict: they are the last owner, a group rule gave the role, or the tenant is not active.
+        Conflict: they are the last owner, a group mapping gave the role, or the tenant is not active.
     """
     membership = _locked_membership(pk, by)
     require_changeable(membership, by)
@@ -104,7 +104,7 @@ def remove_member(
     Raises:
         Membership.DoesNotExist: `by` cannot see such a member.
         PermissionDenied: `by` is neither this member nor may remove them.
-        Conflict: they are the last owner, a group rule made them a member, it is a service account, or the tenant
+        Conflict: they are the last owner, a group mapping made them a member, it is a service account, or the tenant
             is closed.
         ValidationError: by kind, what is to become of something is not said, or cannot be.
     """
@@ -191,7 +191,7 @@ def place_member(
     )
     if (
         source == Source.PERSON
-    ):  # a rule looks at all tenants of its person together (directory/group_rules.py)
+    ):  # a rule looks at all tenants of its person together (directory/group_mappings.py)
         because = _("Their role in %(tenant)s is %(role)s now.")
         words = {"tenant": tenant, "role": Role(role).label.lower()}
         follow_role(user, tenant, was_holder=before[0] in HOLDERS, because=because % words, by=actor)
@@ -275,7 +275,9 @@ def _require_made_for(account: User, tenant: Tenant, role: str, by: User | None)
 def _require_by_hand(membership: Membership) -> None:
     if membership.source == Source.RULE:
         raise Conflict(
-            _("A group rule makes %(who)s a member here. Change their group in the directory, or the rule.")
+            _(
+                "A group mapping makes %(who)s a member here. Change their group in the directory, or the rule."
+            )
             % {"who": membership.user},
             code="given_by_rule",
         )

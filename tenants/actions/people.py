@@ -77,7 +77,7 @@ def deactivate_person(user: User, *, by: User | None, because: str) -> bool:
 def reactivate_person(user: User, *, by: User | None, because: str) -> bool:
     """Let `user` in again and lift the suspension of what they may still hold. Safe to repeat.
 
-    Sessions stay ended and what a person revoked stays revoked. Roles by group rules are computed anew within a
+    Sessions stay ended and what a person revoked stays revoked. Roles by group mappings are computed anew within a
     minute.
 
     Returns whether they were inactive until now.

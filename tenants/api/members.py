@@ -48,7 +48,7 @@ IDEMPOTENT = OpenApiParameter(
     description="Sent again with the same body, the first answer is repeated and nothing is done twice.",
 )
 _LAST_OWNER = OpenApiResponse(
-    description="They are the last owner (`last_owner`), or a group rule gave the role (`given_by_rule`)."
+    description="They are the last owner (`last_owner`), or a group mapping gave the role (`given_by_rule`)."
 )
 
 
@@ -57,7 +57,7 @@ class MemberSerializer(serializers.ModelSerializer[Membership]):
     name = serializers.CharField(source="user.name", read_only=True)
     email = serializers.EmailField(source="user.email", read_only=True)
     source = serializers.ChoiceField(  # type: ignore[assignment]
-        choices=Source.choices, read_only=True, help_text="A role given by a group rule is changed there."
+        choices=Source.choices, read_only=True, help_text="A role given by a group mapping is changed there."
     )
     is_active = serializers.BooleanField(source="user.is_active", read_only=True)
 

@@ -6,13 +6,13 @@ import pytest
 from django.core.exceptions import PermissionDenied, ValidationError
 
 from accounts.actions import end_staff_role, make_staff
-from accounts.models import Source, StaffAppointment, User
+from accounts.models import Source, StaffRoleAssignment, User
 from audit.models import AuditEntry
 from core.errors import Conflict
 from tests.concurrency import at_the_same_time
 from tests.factories import UserFactory, staff
 
-LIST = "/admin/accounts/staffappointment/"
+LIST = "/admin/accounts/staffroleassignment/"
 
 
 def roles_of(user):
@@ -77,11 +77,11 @@ def test_one_who_cannot_sign_in_is_no_operator_left(operator):
 
 def test_what_a_rule_gave_a_person_does_not_take(operator):
     person = staff("auditor")
-    StaffAppointment.objects.filter(user=person).update(source=Source.RULE)
-    with pytest.raises(Conflict, match="group rule"):
+    StaffRoleAssignment.objects.filter(user=person).update(source=Source.RULE)
+    with pytest.raises(Conflict, match="group mapping"):
         end_staff_role(person, "auditor", by=operator)
     make_staff(person, "auditor", by=operator)
-    assert StaffAppointment.objects.get(user=person).source == Source.PERSON
+    assert StaffRoleAssignment.objects.get(user=person).source == Source.PERSON
     end_staff_role(person, "auditor", by=operator)
 
 
@@ -111,7 +111,7 @@ def test_two_operators_who_dismiss_each_other_leave_one(operator):
             User.objects.get(pk=operator.pk), "operator", by=User.objects.get(pk=other.pk)
         ),
     )
-    assert StaffAppointment.objects.filter(role="operator").count() == 1
+    assert StaffRoleAssignment.objects.filter(role="operator").count() == 1
 
 
 def test_the_admin_appoints_and_dismisses(client, operator):
@@ -123,7 +123,7 @@ def test_the_admin_appoints_and_dismisses(client, operator):
     assert client.post(f"{LIST}appoint/", {"email": operator.email, "role": "auditor"}).status_code == 422
     assert client.post(f"{LIST}appoint/", {"email": "ADA@example.org", "role": "auditor"}).status_code == 302
     assert roles_of(person) == {"auditor"}
-    appointment = StaffAppointment.objects.get(user=person)
+    appointment = StaffRoleAssignment.objects.get(user=person)
     assert (
         "ada@example.org" in client.get(LIST).content.decode()
         or str(person) in client.get(LIST).content.decode()

@@ -1,4 +1,4 @@
-"""Actions about who people are and how they sign in: staff roles, group rules, linked accounts, lost factors."""
+"""Actions about who people are and how they sign in: staff roles, group mappings, linked accounts, lost factors."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from django.conf import settings
 from django.utils.timezone import now
 
 from accounts.models import SecondFactor
-from directory import group_rules
-from directory.actions.rules import draft_group_rule
-from directory.admin.rules import _digest
+from directory import group_mappings
+from directory.actions.group_mappings import draft_group_mapping
+from directory.admin.group_mappings import _digest
 from directory.models import FederatedIdentity
 from tests.factories import UserFactory, staff
 from tests.role_matrix import Action, EntryPoint
@@ -45,7 +45,7 @@ def identity(world, actor):
 
 
 def drafted_rule(world, actor):
-    return draft_group_rule(group="developers", tenant=world.tenant, role="developer")
+    return draft_group_mapping(group="developers", tenant=world.tenant, role="developer")
 
 
 def rule(world, actor):
@@ -61,12 +61,12 @@ def what_the_form_says(world, it):
         "tenant": str(it.tenant_id or ""),
         "role": it.role,
         "staff_role": it.staff_role,
-        "seen": _digest(it, group_rules.preview(beginning=it, ending=None)),
+        "seen": _digest(it, group_mappings.preview(beginning=it, ending=None)),
     }
 
 
 def staff_rule(world, actor):
-    return draft_group_rule(group="operators", staff_role="operator")
+    return draft_group_mapping(group="operators", staff_role="operator")
 
 
 IDENTITY_ACTIONS = [
@@ -75,35 +75,35 @@ IDENTITY_ACTIONS = [
         "accounts.actions.make_staff",
         subject=person,
         admin=EntryPoint(
-            "POST /admin/accounts/staffappointment/appoint/", {"email": "{it.email}", "role": "auditor"}
+            "POST /admin/accounts/staffroleassignment/appoint/", {"email": "{it.email}", "role": "auditor"}
         ),
     ),
     Action(
         "take a staff role",
         "accounts.actions.end_staff_role",
         subject=lambda world, actor: staff("auditor").appointments.get(),
-        admin=EntryPoint("POST /admin/accounts/staffappointment/{it.pk}/dismiss/", SENT),
+        admin=EntryPoint("POST /admin/accounts/staffroleassignment/{it.pk}/dismiss/", SENT),
     ),
     Action(
-        "begin a group rule",
-        "directory.actions.rules.begin_group_rule",
+        "begin a group mapping",
+        "directory.actions.group_mappings.begin_group_mapping",
         subject=drafted_rule,
-        admin=EntryPoint("POST /admin/directory/grouprule/begin/", what_the_form_says),
+        admin=EntryPoint("POST /admin/directory/groupmapping/begin/", what_the_form_says),
     ),
     Action(
-        "end a group rule",
-        "directory.actions.rules.end_group_rule",
+        "end a group mapping",
+        "directory.actions.group_mappings.end_group_mapping",
         subject=rule,
         admin=EntryPoint(
-            "POST /admin/directory/grouprule/{it.pk}/end/",
-            lambda world, it: {"seen": _digest(it, group_rules.preview(ending=it))},
+            "POST /admin/directory/groupmapping/{it.pk}/end/",
+            lambda world, it: {"seen": _digest(it, group_mappings.preview(ending=it))},
         ),
     ),
     Action(
-        "begin a group rule that gives a staff role",
-        "directory.actions.rules.begin_group_rule",
+        "begin a group mapping that gives a staff role",
+        "directory.actions.group_mappings.begin_group_mapping",
         subject=staff_rule,
-        admin=EntryPoint("POST /admin/directory/grouprule/begin/", what_the_form_says),
+        admin=EntryPoint("POST /admin/directory/groupmapping/begin/", what_the_form_says),
     ),
     Action(
         "link an account to a person at the provider",

@@ -77,12 +77,12 @@ def test_a_delegate_acts_for_somebody(lab, owner, developer):
 
 
 def test_emergency_access_says_why(lab, operator):
-    with pytest.raises(ValueError, match="reason"), audit.acting("break_glass", reason=" "):
+    with pytest.raises(ValueError, match="reason"), audit.acting("emergency_access", reason=" "):
         pass
-    with audit.acting("break_glass", reason="Incident 42: the owner is on leave."):
+    with audit.acting("emergency_access", reason="Incident 42: the owner is on leave."):
         audit.record("thing.done", actor=operator, subject=lab)
     line = last("thing.done")
-    assert (line.acting_as, line.reason) == ("break_glass", "Incident 42: the owner is on leave.")
+    assert (line.acting_as, line.reason) == ("emergency_access", "Incident 42: the owner is on leave.")
 
 
 def test_the_audit_log_says_from_where(client, owner, lab, project):

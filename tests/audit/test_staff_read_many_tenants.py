@@ -67,10 +67,10 @@ def test_a_tenant_that_is_not_there_hides_none_that_was_read(lab, operator):
 
 def test_in_an_emergency_the_others_are_read_as_staff(lab, operator):
     far = TenantFactory()
-    with acting("break_glass", reason="The lab burns.", only_in=lab.pk):
+    with acting("emergency_access", reason="The lab burns.", only_in=lab.pk):
         _note(operator, [lab.pk, far.pk], "keys")
     [here], [there] = entries(lab), entries(far)
-    assert (here.acting_as, here.reason) == ("break_glass", "The lab burns.")
+    assert (here.acting_as, here.reason) == ("emergency_access", "The lab burns.")
     assert (there.acting_as, there.reason) == ("staff", "")
 
 

@@ -16,7 +16,7 @@ from audit.models import AuditEntry, StaffRead
 from audit.staff_reads import StaffReadMiddleware, _note
 from billing.exports import ask_for_audit_export, build_export, file_for_download
 from billing.models import Export
-from directory.models import FederatedIdentity, GroupRule
+from directory.models import FederatedIdentity, GroupMapping
 from tenants.actions import add_member, create_service_account, issue_personal_access_token
 from tenants.models import Tenant
 from tests.concurrency import at_the_same_time
@@ -119,13 +119,13 @@ def test_staff_pages_and_api_name_the_tenant(client, lab, operator, address):
     [
         "tenants/personalaccesstoken/{token}/history/",
         "accounts/user/{account}/change/",
-        "directory/grouprule/{rule}/history/",
+        "directory/groupmapping/{rule}/history/",
     ],
 )
 def test_rows_that_may_belong_to_a_tenant_name_theirs(client, lab, operator, owner, address):
     account = create_service_account(lab, name="Bot", role="developer", by=owner)
     token, _ = issue_personal_access_token(account, name="t", life=timedelta(days=1), by=owner)
-    rule = GroupRule.objects.create(group="g", tenant=lab, role="viewer")
+    rule = GroupMapping.objects.create(group="g", tenant=lab, role="viewer")
     client.force_login(operator)
     page = "/admin/" + address.format(token=token.pk, account=account.pk, rule=rule.pk)
     assert client.get(page).status_code == 200

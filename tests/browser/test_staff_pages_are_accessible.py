@@ -10,7 +10,7 @@ from playwright.sync_api import expect
 
 import audit
 from directory.actions.scim_tokens import issue_scim_token
-from directory.models import DirectoryGroup, FederatedIdentity, GroupRule
+from directory.models import DirectoryGroup, FederatedIdentity, GroupMapping
 from tenants.actions import add_member
 from tests.browser.looking import accessibility_violations, sideways_scroll
 from tests.factories import ApiKeyFactory, UserFactory
@@ -30,20 +30,20 @@ def rows(house):
     return {
         "person": person.pk,
         "tenant": house.tenant.pk,
-        "rule": GroupRule.objects.create(group="harbour-engineers", tenant=house.tenant, role="viewer").pk,
+        "rule": GroupMapping.objects.create(group="harbour-engineers", tenant=house.tenant, role="viewer").pk,
         "token": token.pk,
         "line": audit.record("lab.marked", actor=person, subject=house.project, note="seen").pk,
     }
 
 
 LISTS = [
-    "tenant", "project", "membership", "user", "staffappointment", "tenantclosing", "personalaccesstoken",
-    "grouprule", "federatedidentity", "directorygroup", "scimtoken", "auditentry", "apikey", "limit",
+    "tenant", "project", "membership", "user", "staffroleassignment", "tenantclosing", "personalaccesstoken",
+    "groupmapping", "federatedidentity", "directorygroup", "scimtoken", "auditentry", "apikey", "limit",
 ]  # fmt: skip
 PAGES = [
     "tenant/new/", "tenant/{tenant}/change/", "tenant/{tenant}/settings/", "user/{person}/change/",
-    "user/{person}/erase/", "grouprule/begin/", "grouprule/{rule}/replace/",
-    "grouprule/{rule}/end/", "staffappointment/appoint/", "auditentry/{line}/change/",
+    "user/{person}/erase/", "groupmapping/begin/", "groupmapping/{rule}/replace/",
+    "groupmapping/{rule}/end/", "staffroleassignment/appoint/", "auditentry/{line}/change/",
     "auditentry/?person=nobody%40example.com",
 ]  # fmt: skip
 DIALOGS = [

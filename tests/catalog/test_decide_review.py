@@ -70,7 +70,7 @@ def test_the_last_approval_makes_one_grant_its_limits_and_a_key_to_claim(
 
 
 def test_who_may_no_longer_ask_is_given_nothing(ask, review_of, lab, developer, owner, security_reviewer):
-    """As after a group rule took their role away: nobody chose what becomes of their requests."""
+    """As after a group mapping took their role away: nobody chose what becomes of their requests."""
     asked = ask()
     place_member(
         lab, developer, "viewer", existing=developer.memberships.get(), source=Source.RULE, actor=None

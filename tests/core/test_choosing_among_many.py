@@ -171,7 +171,7 @@ def test_a_members_roles_in_many_projects_are_shown_in_pages(client, owner, lab,
 def test_operators_name_a_tenant_among_many(client, operator):
     Tenant.objects.bulk_create(Tenant(slug=f"tenant-{n:02}x", name=f"Tenant {n:02}") for n in range(MANY))
     client.force_login(operator)
-    rule = reverse("admin:directory_grouprule_begin")
+    rule = reverse("admin:directory_groupmapping_begin")
     assert control(client.get(rule), "tenant") == "input"
     answer = client.post(rule, {"group": "people", "tenant": "tenant-07x", "role": "viewer"})
     assert answer.context["preview"] is not None

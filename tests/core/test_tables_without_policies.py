@@ -28,7 +28,7 @@ NO_WALL = {
     ],
     "the organisation's directory and staff: above tenants": [
         "directory_directorygroup", "directory_directorygroup_members", "directory_directoryperson",
-        "directory_grouprulesdue", "directory_scimtoken", "accounts_staffappointment", "django_admin_log",
+        "directory_groupmappingsdue", "directory_scimtoken", "accounts_staffroleassignment", "django_admin_log",
     ],
     "ids, moments and digests: nothing of a tenant can be read out of them": [
         "event_key", "tenants_configchange", "audit_auditunsealed", "audit_auditseal", "audit_auditsealexport",

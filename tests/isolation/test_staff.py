@@ -28,7 +28,7 @@ PRYING = (
     "requested_by__tokens__digest__startswith", "user__tokens__digest__startswith", "key__digest__startswith",
     "tokens__digest__startswith", "password__startswith", "sessions__session_key__startswith",
     "tenant__apikey__digest__startswith", "identities__subject__startswith", "actor__password__startswith",
-    "user__external_id__startswith", "staffappointment__role__startswith", "service_accounts__email__startswith",
+    "user__external_id__startswith", "staffroleassignment__role__startswith", "service_accounts__email__startswith",
     "memberships__role", "tokens__prefix__startswith", "directory_groups__display_name__startswith",
 )  # fmt: skip
 

@@ -10,8 +10,8 @@ from django.utils.timezone import now
 
 from accounts.models import Session, User
 from audit.models import AuditEntry
-from directory.group_rules import apply_group_rules
-from directory.models import FederatedIdentity, GroupRule
+from directory.group_mappings import apply_group_mappings
+from directory.models import FederatedIdentity, GroupMapping
 from directory.oidc import checks, tasks, vault
 from directory.oidc.checks import check_identities, check_identity, claim_due_identities
 from tenants.actions.tokens import issue_personal_access_token
@@ -35,7 +35,7 @@ def check_now():
 @pytest.fixture
 def ana(client, provider, sign_in, lab, project):
     """Ana is a developer of the lab by her group, with a key and a token."""
-    GroupRule.objects.create(group="writers", tenant=lab, role="developer")
+    GroupMapping.objects.create(group="writers", tenant=lab, role="developer")
     provider.user("ana", groups=["writers"])
     sign_in("ana")
     user = User.objects.get(email="ana@example.com")
@@ -79,7 +79,7 @@ def test_whoever_left_their_group_loses_it_at_the_next_sign_in(provider, ana, la
 
 
 def test_whoever_joins_a_group_has_its_role_after_the_check(provider, ana, lab):
-    GroupRule.objects.create(group="bosses", tenant=lab, role="admin")
+    GroupMapping.objects.create(group="bosses", tenant=lab, role="admin")
     provider.user("ana", groups=["writers", "bosses"])
     check_now()
     assert role_of(ana, lab) == "admin"
@@ -122,8 +122,8 @@ def test_a_rule_gives_nothing_back_to_whom_the_provider_refuses(provider, ana, l
     provider.user("ana", groups=["writers"], disabled=True)
     check_now()
 
-    GroupRule.objects.filter(tenant=lab).update(role="admin")
-    apply_group_rules(ana, because="a stronger role")
+    GroupMapping.objects.filter(tenant=lab).update(role="admin")
+    apply_group_mappings(ana, because="a stronger role")
     assert role_of(ana, lab) == "admin"
     assert usable(ana) == (False, False)
 
@@ -243,7 +243,7 @@ def test_without_a_provider_the_clock_does_nothing(ana, settings):
 
 def test_userinfo_about_somebody_else_changes_nothing(liar, come_back, lab):
     """A refreshed answer is compared with the identity, as the first one was."""
-    GroupRule.objects.create(group="writers", tenant=lab, role="developer")
+    GroupMapping.objects.create(group="writers", tenant=lab, role="developer")
     liar.answers["/me"]["groups"] = ["writers"]
     come_back()
     identity = FederatedIdentity.objects.get()

@@ -8,7 +8,7 @@ import pytest
 from django.urls import reverse
 
 from accounts.models import Session
-from directory.models import FederatedIdentity, GroupRule
+from directory.models import FederatedIdentity, GroupMapping
 from tests.browser.looking import accessibility_violations, chromium, sideways_scroll, watched_page
 from tests.factories import UserFactory, staff
 from tests.oidc.running_provider import clients
@@ -34,7 +34,7 @@ def console(provider, live_server):
 
 
 def test_somebody_signs_in_works_and_signs_out(browser, console, provider, lab):
-    GroupRule.objects.create(group="writers", tenant=lab, role="developer")
+    GroupMapping.objects.create(group="writers", tenant=lab, role="developer")
     provider.user("ana", groups=["writers"], name="Ana Adler")
     with watched_page(browser, origin=console) as (page, seen):
         page.set_default_timeout(45_000)
@@ -58,7 +58,7 @@ def test_somebody_signs_in_works_and_signs_out(browser, console, provider, lab):
 
 
 def test_a_page_that_is_due_comes_back_as_it_was(browser, console, provider, lab):
-    GroupRule.objects.create(group="writers", tenant=lab, role="developer")
+    GroupMapping.objects.create(group="writers", tenant=lab, role="developer")
     provider.user("ana", groups=["writers"])
     with watched_page(browser, origin=console) as (page, seen):
         page.goto(f"{console}/oidc/sign-in/")
@@ -107,7 +107,7 @@ def test_an_operator_writes_a_rule_after_seeing_what_it_does(
     cookie = {"name": "qm_session", "value": client.cookies["qm_session"].value, "url": console}
     with watched_page(browser, origin=console, theme=theme, width=width) as (page, seen):
         page.context.add_cookies([cookie])
-        page.goto(f"{console}{reverse('admin:directory_grouprule_begin')}")
+        page.goto(f"{console}{reverse('admin:directory_groupmapping_begin')}")
         page.get_by_role("textbox", name="Group").fill("writers")
         page.get_by_role("combobox", name="Tenant", exact=True).select_option(label="Lab")
         page.get_by_role("combobox", name="Role in the tenant").select_option(label="Developer")
@@ -120,4 +120,4 @@ def test_an_operator_writes_a_rule_after_seeing_what_it_does(
         page.get_by_role("button", name="Save this rule").click()
         page.get_by_text("The rule is in force").wait_for()
         assert seen.complaints == []
-    assert GroupRule.objects.get().role == "developer"
+    assert GroupMapping.objects.get().role == "developer"

@@ -8,7 +8,7 @@ from django.test.utils import CaptureQueriesContext
 
 from accounts.models import User
 from audit.models import AuditEntry
-from directory.models import DirectoryGroup, GroupRulesDue
+from directory.models import DirectoryGroup, GroupMappingsDue
 from tests.scim.conftest import GROUP
 
 HUGE = 5_000
@@ -156,7 +156,7 @@ def test_adding_thousands_asks_as_much_as_adding_hundreds(directory, crowd):
 def test_the_roles_of_many_are_noted_and_left_to_a_task(directory, crowd):
     group = directory.group("Many")
     directory.patch(f"Groups/{group}", add(*crowd[:51]))
-    assert GroupRulesDue.objects.count() == 51
+    assert GroupMappingsDue.objects.count() == 51
     few = directory.group("Few", *crowd[100:103])
-    assert GroupRulesDue.objects.count() == 51, "few are done at once"
+    assert GroupMappingsDue.objects.count() == 51, "few are done at once"
     assert len(ids(directory.get(f"Groups/{few}"))) == 3

@@ -1,4 +1,4 @@
-"""What the directory says of groups becomes roles by group rules, and what a role carried goes with it."""
+"""What the directory says of groups becomes roles by group mappings, and what a role carried goes with it."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from django.test import override_settings
 
 from accounts.models import User
 from directory.actions import due_rules
-from directory.models import DirectoryGroup, GroupRule, GroupRulesDue
-from directory.tasks import apply_due_group_rules
+from directory.models import DirectoryGroup, GroupMapping, GroupMappingsDue
+from directory.tasks import apply_due_group_mappings
 from tenants.models import ApiKey
 from tests.factories import ApiKeyFactory, ProjectFactory, UserFactory
 
@@ -31,7 +31,7 @@ def role_of(person, tenant):
 
 @pytest.fixture
 def rule(lab):
-    return GroupRule.objects.create(group="Engineers", tenant=lab, role="developer")
+    return GroupMapping.objects.create(group="Engineers", tenant=lab, role="developer")
 
 
 def test_joining_a_group_gives_the_role_and_leaving_takes_it_with_its_keys(directory, lab, rule):
@@ -78,11 +78,11 @@ def test_the_roles_of_a_crowd_follow_by_the_task(directory, lab, rule):
         "displayName": "Engineers",
         "members": [{"value": str(user.pk)} for user in crowd],
     })  # fmt: skip
-    assert GroupRulesDue.objects.count() == 60
+    assert GroupMappingsDue.objects.count() == 60
     assert not lab.memberships.exists()
-    apply_due_group_rules()
+    apply_due_group_mappings()
     assert lab.memberships.filter(role="developer").count() == 60
-    assert not GroupRulesDue.objects.exists()
+    assert not GroupMappingsDue.objects.exists()
 
 
 def test_a_crowd_larger_than_a_batch_does_not_wait_for_the_clock(directory, lab, rule, monkeypatch):
@@ -91,8 +91,8 @@ def test_a_crowd_larger_than_a_batch_does_not_wait_for_the_clock(directory, lab,
     DirectoryGroup.objects.get(pk=group).members.set(people)
     due_rules.note_rules_due([person.pk for person in people], because="they joined")
     monkeypatch.setattr(due_rules, "apply_due_rules", partial(due_rules.apply_due_rules, limit=2))
-    monkeypatch.setattr(apply_due_group_rules, "delay", apply_due_group_rules)
-    apply_due_group_rules()
+    monkeypatch.setattr(apply_due_group_mappings, "delay", apply_due_group_mappings)
+    apply_due_group_mappings()
     assert lab.memberships.filter(role="developer").count() == 5
 
 
@@ -103,44 +103,44 @@ def test_a_task_whose_time_is_up_leaves_the_others_noted(directory, lab, rule, m
     def time_is_up(user, *, because):
         raise SoftTimeLimitExceeded
 
-    monkeypatch.setattr(due_rules.group_rules, "apply_group_rules", time_is_up)
+    monkeypatch.setattr(due_rules.group_mappings, "apply_group_mappings", time_is_up)
     with pytest.raises(SoftTimeLimitExceeded):
         due_rules.apply_due_rules()
-    assert GroupRulesDue.objects.count() == 3
+    assert GroupMappingsDue.objects.count() == 3
 
 
 def test_one_whose_roles_cannot_be_computed_keeps_nobody_waiting(directory, lab, rule, monkeypatch):
     people = [directory.person(f"p{n}@example.com") for n in range(3)]
-    compute = due_rules.group_rules.apply_group_rules
+    compute = due_rules.group_mappings.apply_group_mappings
 
     def fails_for_one(user, *, because):
         if user == people[0]:
             raise RuntimeError("no roles for you")
         compute(user, because=because)
 
-    monkeypatch.setattr(due_rules.group_rules, "apply_group_rules", fails_for_one)
+    monkeypatch.setattr(due_rules.group_mappings, "apply_group_mappings", fails_for_one)
     group = directory.group("Engineers", *people)
     assert directory.get(f"Groups/{group}").status_code == 200
     assert lab.memberships.count() == 2
-    assert [due.user for due in GroupRulesDue.objects.all()] == [people[0]]
+    assert [due.user for due in GroupMappingsDue.objects.all()] == [people[0]]
     monkeypatch.undo()
-    apply_due_group_rules()
+    apply_due_group_mappings()
     assert role_of(people[0], lab) == "developer"
 
 
 def test_a_change_noted_while_roles_are_computed_is_not_lost(directory, lab, rule, monkeypatch):
     ada = directory.person()
     directory.group("Engineers")
-    compute = due_rules.group_rules.apply_group_rules
+    compute = due_rules.group_mappings.apply_group_mappings
 
     def and_meanwhile_noted_again(user, *, because):
         compute(user, because=because)
         due_rules.note_rules_due([user.pk], because="again")
 
-    monkeypatch.setattr(due_rules.group_rules, "apply_group_rules", and_meanwhile_noted_again)
+    monkeypatch.setattr(due_rules.group_mappings, "apply_group_mappings", and_meanwhile_noted_again)
     due_rules.note_rules_due([ada.pk], because="first")
     assert due_rules.apply_due_rules() == 1
-    assert GroupRulesDue.objects.get().because == "again"
+    assert GroupMappingsDue.objects.get().because == "again"
 
 
 @override_settings(RATE_LIMITS={"scim": "3/minute", "token_failed": "2/minute"})

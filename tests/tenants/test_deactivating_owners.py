@@ -8,7 +8,7 @@ from django.core.exceptions import ValidationError
 from accounts.models import Source, User
 from audit.models import AuditEntry
 from directory.actions.people import deprovision_person
-from directory.group_rules import apply_group_rules
+from directory.group_mappings import apply_group_mappings
 from tenants.actions import remove_member
 from tenants.actions.people import deactivate_person
 from tenants.models import Membership
@@ -33,7 +33,7 @@ def leave(owner, lab):
 
 def leave_the_group(owner, lab):
     Membership.objects.in_tenant(lab).filter(user=owner).update(source=Source.RULE)
-    return lambda: apply_group_rules(owner, because="a test")
+    return lambda: apply_group_mappings(owner, because="a test")
 
 
 @pytest.mark.parametrize("go", [leave, leave_the_group])

@@ -73,7 +73,7 @@ class TestWhileItIsOpen:
             "tenant.read_by_staff",  # claiming answers with the row of the key
         }
         for line in lines:
-            assert (line.acting_as, line.reason) == ("break_glass", REASON)
+            assert (line.acting_as, line.reason) == ("emergency_access", REASON)
             assert line.details["emergency_access"] == str(access.pk)
 
     def test_a_key_is_not_claimed_for_oneself(self, browser, access, key):
@@ -110,12 +110,12 @@ class TestWhileItIsOpen:
 
     def test_what_it_says_of_other_tenants_actions_is_nothing(self, lab, operator):
         elsewhere = TenantFactory()
-        with audit.acting("break_glass", reason=REASON, only_in=lab.pk, emergency_access="7"):
+        with audit.acting("emergency_access", reason=REASON, only_in=lab.pk, emergency_access="7"):
             here = audit.record("lab.marked", actor=operator, subject=lab)
             there = audit.record("lab.marked", actor=operator, subject=elsewhere)
             nowhere = audit.record("lab.marked", actor=operator, subject=operator)
         assert (here.acting_as, here.reason, here.details) == (
-            "break_glass",
+            "emergency_access",
             REASON,
             {"emergency_access": "7"},
         )
@@ -183,7 +183,11 @@ class TestTheEnd:
         assert not may_claim(browser, key)
         assert the_access(lab).over_at == "Ended"
         line = AuditEntry.objects.in_tenant(lab).get(verb="emergency_access.ended")
-        assert (line.acting_as, line.reason, line.details["because"]) == ("break_glass", REASON, "by hand")
+        assert (line.acting_as, line.reason, line.details["because"]) == (
+            "emergency_access",
+            REASON,
+            "by hand",
+        )
         browser.post(reverse("emergency-access-end", args=["lab", access.pk]))  # safe to repeat
         assert AuditEntry.objects.in_tenant(lab).filter(verb="emergency_access.ended").count() == 1
 

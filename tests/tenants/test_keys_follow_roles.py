@@ -9,8 +9,8 @@ from django.utils.timezone import now
 
 from accounts.models import Source, User
 from audit.models import AuditEntry
-from directory.group_rules import apply_group_rules
-from directory.models import FederatedIdentity, GroupRule
+from directory.group_mappings import apply_group_mappings
+from directory.models import FederatedIdentity, GroupMapping
 from tenants.actions import (
     accept_invitation,
     add_member,
@@ -69,12 +69,12 @@ def provider_of_groups(settings):
 def by_rule(user, tenant, role, by):
     """Make the membership a rule's, and let the rule give `role`."""
     Membership.objects.in_tenant(tenant).filter(user=user).update(source=Source.RULE)
-    GroupRule.objects.all().delete()
-    GroupRule.objects.create(group="g", tenant=tenant, role=role)
+    GroupMapping.objects.all().delete()
+    GroupMapping.objects.create(group="g", tenant=tenant, role=role)
     FederatedIdentity.objects.get_or_create(
         user=user, defaults={"issuer": "https://id.example", "subject": str(user.pk), "groups": ["g"]}
     )
-    apply_group_rules(user, because="a test")
+    apply_group_mappings(user, because="a test")
 
 
 def by_script(user, tenant, role, by):
@@ -153,13 +153,13 @@ def test_keys_in_other_tenants_go_on(lab, owner, developer):
 
 def test_a_gain_elsewhere_brings_no_token_back_that_a_rule_has_just_taken(lab, owner, developer, token):
     other = TenantFactory()
-    GroupRule.objects.create(group="g", tenant=other, role="viewer")
-    by_rule_in_both = GroupRule.objects.create(group="g", tenant=lab, role="viewer")
+    GroupMapping.objects.create(group="g", tenant=other, role="viewer")
+    by_rule_in_both = GroupMapping.objects.create(group="g", tenant=lab, role="viewer")
     Membership.objects.in_tenant(lab).filter(user=developer).update(source=Source.RULE)
     FederatedIdentity.objects.create(
         user=developer, issuer="https://id.example", subject="x", groups=[by_rule_in_both.group]
     )
-    apply_group_rules(developer, because="a test")
+    apply_group_mappings(developer, because="a test")
     assert not is_good(token)
 
 

@@ -169,7 +169,7 @@ def test_anybody_may_leave(lab, owner, finance):
     assert AuditEntry.objects.in_tenant(lab).filter(verb="membership.left", actor=finance).exists()
 
 
-def test_what_a_group_rule_gave_no_person_takes(lab, owner):
+def test_what_a_group_mapping_gave_no_person_takes(lab, owner):
     user = UserFactory()
     add_member(lab, user, "developer", by=None, source=Source.RULE)
     pk = membership(user, lab).pk
@@ -179,7 +179,7 @@ def test_what_a_group_rule_gave_no_person_takes(lab, owner):
         lambda: remove_member(pk, by=user),
         lambda: add_member(lab, user, "viewer", by=owner),
     ):
-        with pytest.raises(Conflict, match="group rule"):
+        with pytest.raises(Conflict, match="group mapping"):
             action()
 
 

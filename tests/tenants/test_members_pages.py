@@ -98,7 +98,7 @@ class TestARole:
         client.force_login(member_of(lab, "admin"))
         assert client.post(page_of(developer, lab, "role/"), {"role": "owner"}).status_code == 403
 
-    def test_from_a_group_rule_says_why_it_cannot_be_changed(self, client, lab, owner):
+    def test_from_a_group_mapping_says_why_it_cannot_be_changed(self, client, lab, owner):
         user = UserFactory()
         add_member(lab, user, "developer", by=None, source=Source.RULE)
         client.force_login(owner)

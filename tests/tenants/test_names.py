@@ -12,9 +12,9 @@ from accounts.models import User
 from audit.models import AuditEntry
 from core.errors import Conflict
 from core.names import clean_name, read_line, read_name, read_prose
+from directory.actions.group_mappings import draft_group_mapping
 from directory.actions.groups import GroupFacts, provision_group
-from directory.actions.rules import draft_group_rule
-from directory.models import DirectoryGroup, DirectoryPerson, GroupRule
+from directory.models import DirectoryGroup, DirectoryPerson, GroupMapping
 from tenants.actions import (
     accept_as_newcomer,
     change_project,
@@ -98,7 +98,7 @@ def test_every_way_to_give_a_name_refuses_what_is_none(lab, owner, operator, pro
         "service account": lambda: create_service_account(lab, name=bad, role="viewer", by=owner),
         "token": lambda: issue_personal_access_token(owner, name=bad, life=timedelta(days=1), scopes=["read"]),
         "newcomer": lambda: accept_as_newcomer(link, name=bad, password=PASSWORD),
-        "group rule": lambda: draft_group_rule(group=bad, tenant=lab, role="viewer"),
+        "group mapping": lambda: draft_group_mapping(group=bad, tenant=lab, role="viewer"),
         "group": lambda: provision_group(GroupFacts(bad), directory="d"),
         "suspension": lambda: suspend_tenant(lab.pk, by=operator, because=bad.replace("\n", "\u2066")),
     }  # fmt: skip
@@ -127,13 +127,13 @@ def test_the_database_keeps_no_other_name(lab, owner, project):
     key = ApiKeyFactory(tenant=lab, project=project)
     DirectoryPerson.objects.create(user=owner)
     group = DirectoryGroup.objects.create(display_name="g")
-    rule = GroupRule.objects.create(group="g", tenant=lab, role="viewer")
+    rule = GroupMapping.objects.create(group="g", tenant=lab, role="viewer")
     rows = [
         (Tenant, lab.pk, "name"), (Tenant, lab.pk, "cost_centre"), (Tenant, lab.pk, "suspended_because"),
         (Project, project.pk, "name"), (Project, project.pk, "cost_centre"), (User, owner.pk, "name"),
         (ApiKey, key.pk, "name"), (PersonalAccessToken, token.pk, "name"),
         (DirectoryPerson, owner.pk, "display_name"), (DirectoryGroup, group.pk, "display_name"),
-        (GroupRule, rule.pk, "group"),
+        (GroupMapping, rule.pk, "group"),
     ]  # fmt: skip
     for model, pk, field in rows:
         meta = model._meta

@@ -40,7 +40,7 @@ NOT_ASKED = {
     "catalog.tenant_ends.end_requests_and_grants": "part of confirm_closing",
     "tenants.actions.invitations.accept_invitation": "for who holds the link, see test_invitations.py",
     "tenants.actions.emergency.end_with_session": "part of signing out",
-    "directory.actions.rules.require_may_write": "a question",
+    "directory.actions.group_mappings.require_may_write": "a question",
     "accounts.actions.sessions.end_session": "of oneself alone, see test_sessions.py",
     "accounts.actions.sessions.sign_out_everywhere": "of oneself alone, see test_sessions.py",
     "tenants.actions.suspending.put_to_rest": "part of suspend_tenant and begin_closing",

@@ -79,7 +79,7 @@ def test_rules_of_groups_are_for_tenants_that_are_not_closed(client, operator):
         for n in range(MANY + 1)
     )
     client.force_login(operator)
-    page = reverse("admin:directory_grouprule_begin")
+    page = reverse("admin:directory_groupmapping_begin")
     assert suggested(client, page, "tenant", "one-0") == [f"one-0{n}" for n in range(10) if n != 4]
     assert suggested(client, page, "tenant", "one-04") == []
 

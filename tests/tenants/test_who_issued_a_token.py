@@ -11,8 +11,8 @@ from django.utils.timezone import now
 
 from accounts.actions import end_staff_role, make_staff
 from audit.models import AuditEntry
-from directory.actions.rules import begin_group_rule, draft_group_rule
-from directory.group_rules import apply_group_rules
+from directory.actions.group_mappings import begin_group_mapping, draft_group_mapping
+from directory.group_mappings import apply_group_mappings
 from directory.models import FederatedIdentity
 from tenants import actions
 from tenants.actions import people
@@ -159,7 +159,7 @@ def test_an_issuer_who_is_back_does_not_open_a_disabled_account(client, lab, own
     assert PersonalAccessToken.objects.get(user=account).suspended_at is not None
 
 
-def test_a_group_rule_that_takes_the_role_suspends_them(
+def test_a_group_mapping_that_takes_the_role_suspends_them(
     client, settings, lab, owner, operator, account, issue
 ):
     settings.OIDC_ISSUER = "https://id.example"
@@ -168,13 +168,13 @@ def test_a_group_rule_that_takes_the_role_suspends_them(
     identity = FederatedIdentity.objects.create(
         user=person, issuer="https://id.example", subject="s", groups=["admins"]
     )
-    begin_group_rule(draft_group_rule(group="admins", tenant=lab, role="admin"), by=operator)
-    apply_group_rules(person, because="test")
+    begin_group_mapping(draft_group_mapping(group="admins", tenant=lab, role="admin"), by=operator)
+    apply_group_mappings(person, because="test")
     _, secret = issue(person)
     assert opens(client, secret)
     identity.groups = []
     identity.save()
-    apply_group_rules(person, because="test")
+    apply_group_mappings(person, because="test")
     assert not opens(client, secret)
 
 

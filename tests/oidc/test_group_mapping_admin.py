@@ -1,4 +1,4 @@
-"""Operators write group rules in the admin, after they have seen who gains and loses what."""
+"""Operators write group mappings in the admin, after they have seen who gains and loses what."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from django.urls import reverse
 
 from audit.models import AuditEntry
 from core.errors import Conflict
-from directory import group_rules
-from directory.actions.rules import begin_group_rule, draft_group_rule, end_group_rule
-from directory.models import FederatedIdentity, GroupRule
+from directory import group_mappings
+from directory.actions.group_mappings import begin_group_mapping, draft_group_mapping, end_group_mapping
+from directory.models import FederatedIdentity, GroupMapping
 from directory.oidc import tasks
 from tenants.models import Membership
 from tests.concurrency import at_the_same_time
@@ -40,13 +40,13 @@ def seen(answer):
 
 
 def address(action, rule=None):
-    name = f"admin:directory_grouprule_{action}"
+    name = f"admin:directory_groupmapping_{action}"
     return reverse(name, args=[rule.pk]) if rule else reverse(name)
 
 
 def test_a_rule_is_written_once_its_author_has_seen_what_it_does(client, operator, lab, ana, monkeypatch):
     applied = []
-    monkeypatch.setattr(tasks.apply_group_rule, "delay_on_commit", applied.append)
+    monkeypatch.setattr(tasks.apply_group_mapping, "delay_on_commit", applied.append)
     client.force_login(operator)
     form = {"group": "writers", "tenant": lab.pk, "role": "developer"}
     assert "Show what this does" in client.get(address("begin")).content.decode()
@@ -55,23 +55,23 @@ def test_a_rule_is_written_once_its_author_has_seen_what_it_does(client, operato
     assert preview.status_code == 200
     assert "1 gains" in words
     assert "ana@example.com" in words
-    assert not GroupRule.objects.exists()
+    assert not GroupMapping.objects.exists()
 
     saved = client.post(address("begin"), form | {"seen": seen(preview)})
     assert saved.status_code == 302
-    rule = GroupRule.objects.get()
+    rule = GroupMapping.objects.get()
     assert applied == [str(rule.pk)]
-    line = AuditEntry.objects.across_tenants().get(verb="group_rule.begun")
+    line = AuditEntry.objects.across_tenants().get(verb="group_mapping.begun")
     assert (line.actor, line.tenant, line.details["group"]) == (operator, lab, "writers")
-    tasks.apply_group_rule(applied[0])
+    tasks.apply_group_mapping(applied[0])
     assert Membership.objects.in_tenant(lab).get(user=ana).role == "developer"
 
     end = client.get(address("end", rule))
     assert "1 loses" in end.content.decode()
     assert client.post(address("end", rule), {"seen": seen(end)}).status_code == 302
-    tasks.apply_group_rule(applied[1])
+    tasks.apply_group_mapping(applied[1])
     assert not Membership.objects.in_tenant(lab).filter(user=ana).exists()
-    assert not GroupRule.objects.exists()
+    assert not GroupMapping.objects.exists()
 
 
 def test_what_has_changed_since_is_shown_again_and_not_done(client, operator, lab, ana):
@@ -86,20 +86,22 @@ def test_what_has_changed_since_is_shown_again_and_not_done(client, operator, la
     assert "Read it again" in answer.content.decode()
     answer = client.post(address("begin"), form | {"seen": seen(preview), "role": "admin"})
     assert answer.status_code == 409
-    assert not GroupRule.objects.exists()
+    assert not GroupMapping.objects.exists()
 
 
 def test_replacing_a_rule_ends_it_and_begins_another(client, operator, lab, ana):
-    rule = begin_group_rule(draft_group_rule(group="writers", tenant=lab, role="developer"), by=operator)
-    tasks.apply_group_rule(str(rule.pk))
+    rule = begin_group_mapping(
+        draft_group_mapping(group="writers", tenant=lab, role="developer"), by=operator
+    )
+    tasks.apply_group_mapping(str(rule.pk))
     client.force_login(operator)
     form = {"group": "writers", "tenant": lab.pk, "role": "viewer"}
     preview = client.post(address("replace", rule), form)
     assert "1 loses" in preview.content.decode()
     assert client.post(address("replace", rule), form | {"seen": seen(preview)}).status_code == 302
-    for row in GroupRule.objects.order_by("pk"):
-        tasks.apply_group_rule(str(row.pk))
-    assert [str(row) for row in GroupRule.objects.all()] == ["writers: viewer of Lab"]
+    for row in GroupMapping.objects.order_by("pk"):
+        tasks.apply_group_mapping(str(row.pk))
+    assert [str(row) for row in GroupMapping.objects.all()] == ["writers: viewer of Lab"]
     assert Membership.objects.in_tenant(lab).get(user=ana).role == "viewer"
 
 
@@ -121,17 +123,17 @@ def test_a_rule_gives_one_role(client, operator, lab, form):
 
 
 def test_the_same_rule_is_not_written_twice(operator, lab):
-    begin_group_rule(draft_group_rule(group="writers", tenant=lab, role="viewer"), by=operator)
+    begin_group_mapping(draft_group_mapping(group="writers", tenant=lab, role="viewer"), by=operator)
     with pytest.raises(ValidationError):
-        begin_group_rule(draft_group_rule(group="writers", tenant=lab, role="admin"), by=operator)
+        begin_group_mapping(draft_group_mapping(group="writers", tenant=lab, role="admin"), by=operator)
 
 
 @pytest.mark.django_db(transaction=True)
 def test_two_who_write_the_same_rule_at_once_get_a_conflict_not_an_error(operator, lab):
-    rules = [draft_group_rule(group="writers", tenant=lab, role=role) for role in ("viewer", "admin")]
-    outcomes = at_the_same_time(*(lambda rule=rule: begin_group_rule(rule, by=operator) for rule in rules))
-    assert {type(outcome) for outcome in outcomes} <= {GroupRule, Conflict, ValidationError}
-    assert GroupRule.objects.in_force().count() == 1
+    rules = [draft_group_mapping(group="writers", tenant=lab, role=role) for role in ("viewer", "admin")]
+    outcomes = at_the_same_time(*(lambda rule=rule: begin_group_mapping(rule, by=operator) for rule in rules))
+    assert {type(outcome) for outcome in outcomes} <= {GroupMapping, Conflict, ValidationError}
+    assert GroupMapping.objects.in_force().count() == 1
 
 
 def test_nobody_raises_themselves_by_a_rule(operator, lab):
@@ -139,50 +141,50 @@ def test_nobody_raises_themselves_by_a_rule(operator, lab):
         user=operator, issuer="https://id.example", subject="otto", groups=["writers"]
     )
     with pytest.raises(PermissionDenied, match="yourself"):
-        begin_group_rule(draft_group_rule(group="writers", tenant=lab, role="owner"), by=operator)
+        begin_group_mapping(draft_group_mapping(group="writers", tenant=lab, role="owner"), by=operator)
     with pytest.raises(PermissionDenied, match="yourself"):
-        begin_group_rule(draft_group_rule(group="writers", staff_role="controller"), by=operator)
+        begin_group_mapping(draft_group_mapping(group="writers", staff_role="controller"), by=operator)
 
 
 def test_a_rule_raises_its_author_at_no_later_time_either(operator, lab):
     """They come into its group afterwards, by the directory or the provider; somebody else's rule does raise them."""
     for fields in ({"staff_role": "controller"}, {"tenant": lab, "role": "owner"}):
-        begin_group_rule(draft_group_rule(group="writers", **fields), by=operator)
+        begin_group_mapping(draft_group_mapping(group="writers", **fields), by=operator)
     FederatedIdentity.objects.create(
         user=operator, issuer="https://id.example", subject="o", groups=["writers", "editors"]
     )
-    group_rules.apply_group_rules(operator, because="a test")
+    group_mappings.apply_group_mappings(operator, because="a test")
     assert set(operator.appointments.values_list("role", flat=True)) == {"operator"}
     assert not Membership.objects.in_tenant(lab).filter(user=operator).exists()
 
     for fields in ({"staff_role": "auditor"}, {"tenant": lab, "role": "viewer"}):
-        begin_group_rule(draft_group_rule(group="editors", **fields), by=staff("operator"))
-    group_rules.apply_group_rules(operator, because="a test")
+        begin_group_mapping(draft_group_mapping(group="editors", **fields), by=staff("operator"))
+    group_mappings.apply_group_mappings(operator, because="a test")
     assert set(operator.appointments.values_list("role", flat=True)) == {"operator", "auditor"}
     assert Membership.objects.in_tenant(lab).get(user=operator).role == "viewer"
 
 
 def test_a_rule_ends_once(operator, lab):
-    rule = begin_group_rule(draft_group_rule(group="writers", tenant=lab, role="viewer"), by=operator)
-    end_group_rule(rule.pk, by=operator)
+    rule = begin_group_mapping(draft_group_mapping(group="writers", tenant=lab, role="viewer"), by=operator)
+    end_group_mapping(rule.pk, by=operator)
     with pytest.raises(Conflict):
-        end_group_rule(rule.pk, by=operator)
+        end_group_mapping(rule.pk, by=operator)
 
 
 def test_nobody_gets_a_role_in_a_closed_tenant(operator):
     closed = TenantFactory(status="closed")
     with pytest.raises(Conflict, match="closed"):
-        begin_group_rule(draft_group_rule(group="writers", tenant=closed, role="viewer"), by=operator)
+        begin_group_mapping(draft_group_mapping(group="writers", tenant=closed, role="viewer"), by=operator)
 
 
 @pytest.mark.parametrize("role", ["auditor", "controller", "security-reviewer"])
 def test_other_staff_write_no_rules(client, lab, role):
     person = staff(role)
-    rule = GroupRule.objects.create(group="writers", tenant=lab, role="viewer")
+    rule = GroupMapping.objects.create(group="writers", tenant=lab, role="viewer")
     with pytest.raises(PermissionDenied):
-        begin_group_rule(draft_group_rule(group="a", tenant=lab, role="viewer"), by=person)
+        begin_group_mapping(draft_group_mapping(group="a", tenant=lab, role="viewer"), by=person)
     with pytest.raises(PermissionDenied):
-        end_group_rule(rule.pk, by=person)
+        end_group_mapping(rule.pk, by=person)
     client.force_login(person)
     for page in (address("begin"), address("replace", rule), address("end", rule)):
         assert client.get(page).status_code == 403
@@ -191,24 +193,26 @@ def test_other_staff_write_no_rules(client, lab, role):
 
 def test_an_owner_of_a_tenant_writes_none_either(lab):
     with pytest.raises(PermissionDenied):
-        begin_group_rule(draft_group_rule(group="a", tenant=lab, role="viewer"), by=member_of(lab, "owner"))
+        begin_group_mapping(
+            draft_group_mapping(group="a", tenant=lab, role="viewer"), by=member_of(lab, "owner")
+        )
 
 
 def test_a_rule_whose_message_was_lost_is_applied_by_the_clock(lab, ana, monkeypatch):
-    rule = GroupRule.objects.create(group="writers", tenant=lab, role="viewer")
+    rule = GroupMapping.objects.create(group="writers", tenant=lab, role="viewer")
     sent = []
-    monkeypatch.setattr(tasks.apply_group_rule, "delay", sent.append)
-    tasks.apply_forgotten_group_rules()
+    monkeypatch.setattr(tasks.apply_group_mapping, "delay", sent.append)
+    tasks.apply_forgotten_group_mappings()
     assert sent == [], "its message may still be on the way"
-    GroupRule.objects.update(created_at=rule.created_at - 2 * tasks.FORGOTTEN_AFTER)
-    tasks.apply_forgotten_group_rules()
+    GroupMapping.objects.update(created_at=rule.created_at - 2 * tasks.FORGOTTEN_AFTER)
+    tasks.apply_forgotten_group_mappings()
     assert sent == [str(rule.pk)]
-    tasks.apply_group_rule(sent[0])
+    tasks.apply_group_mapping(sent[0])
     assert Membership.objects.in_tenant(lab).get(user=ana).source == "rule"
 
 
 def test_the_lists_say_what_is_in_force_and_who_is_checked(client, operator, lab, ana):
-    GroupRule.objects.create(group="writers", tenant=lab, role="viewer")
+    GroupMapping.objects.create(group="writers", tenant=lab, role="viewer")
     client.force_login(operator)
     rules = client.get(address("changelist")).content.decode()
     assert "writers" in rules

@@ -1,4 +1,4 @@
-"""The rules by which directory groups give roles: begun, replaced, ended. Previews are in directory/group_rules.py."""
+"""The mappings by which directory groups give roles: begun, replaced, ended. directory/group_mappings.py previews them."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ import audit
 from accounts.models import User
 from accounts.permissions import require
 from core.errors import Conflict
-from directory import group_rules
-from directory.models import GroupRule
+from directory import group_mappings
+from directory.models import GroupMapping
 from directory.oidc import tasks
 from tenants.actions.members import require_may_give
 from tenants.models import Tenant
 
 
-def draft_group_rule(
+def draft_group_mapping(
     *, group: str, tenant: Tenant | None = None, role: str = "", staff_role: str = ""
-) -> GroupRule:
+) -> GroupMapping:
     """A rule that is not saved, to preview or to begin. Raises ValidationError unless it gives one role."""
-    rule = GroupRule(group=group, tenant=tenant, role=role, staff_role=staff_role)
+    rule = GroupMapping(group=group, tenant=tenant, role=role, staff_role=staff_role)
     rule.clean_fields()
     if bool(tenant) == bool(staff_role) or bool(tenant) != bool(role):
         raise ValidationError(_("Choose a tenant with a role in it, or a staff role."))
@@ -33,7 +33,7 @@ def draft_group_rule(
 
 
 @transaction.atomic
-def begin_group_rule(rule: GroupRule, *, by: User, ending: UUID | str | None = None) -> GroupRule:
+def begin_group_mapping(rule: GroupMapping, *, by: User, ending: UUID | str | None = None) -> GroupMapping:
     """Let a drafted rule begin, in place of the rule `ending` if there is one. Its roles are given by a task.
 
     Raises:
@@ -46,8 +46,8 @@ def begin_group_rule(rule: GroupRule, *, by: User, ending: UUID | str | None = N
         raise Conflict(
             _("%(tenant)s is closed; nobody gets a role there any more.") % {"tenant": rule.tenant}
         )
-    old = GroupRule.objects.filter(pk=ending).first() if ending else None
-    for change in group_rules.preview(beginning=rule, ending=old):
+    old = GroupMapping.objects.filter(pk=ending).first() if ending else None
+    for change in group_mappings.preview(beginning=rule, ending=old):
         if change.person.pk == by.pk and not change.kept and not change.is_loss:
             raise PermissionDenied(
                 _("This rule would give you a role yourself. Somebody else must write it.")
@@ -61,24 +61,24 @@ def begin_group_rule(rule: GroupRule, *, by: User, ending: UUID | str | None = N
             rule.save(force_insert=True)
     except IntegrityError as error:
         raise Conflict(_("Somebody else has just written a rule for this group.")) from error
-    audit.record("group_rule.begun", actor=by, subject=rule, tenant=rule.tenant, **_facts(rule))
-    tasks.apply_group_rule.delay_on_commit(str(rule.pk))  # type: ignore[attr-defined]
+    audit.record("group_mapping.begun", actor=by, subject=rule, tenant=rule.tenant, **_facts(rule))
+    tasks.apply_group_mapping.delay_on_commit(str(rule.pk))  # type: ignore[attr-defined]
     return rule
 
 
 @transaction.atomic
-def end_group_rule(pk: UUID | str, *, by: User) -> GroupRule:
+def end_group_mapping(pk: UUID | str, *, by: User) -> GroupMapping:
     """End a rule; a task takes away what it gave.
 
     Raises:
-        GroupRule.DoesNotExist: there is no such rule.
+        GroupMapping.DoesNotExist: there is no such rule.
         PermissionDenied: `by` may not write such a rule.
         Conflict: it has ended already.
     """
     return _end(pk, by)
 
 
-def require_may_write(rule: GroupRule, by: User) -> None:
+def require_may_write(rule: GroupMapping, by: User) -> None:
     """Raise PermissionDenied unless `by` may decide about what the rule gives."""
     if rule.tenant is None:
         require(by, "accounts.appoint_staff")
@@ -87,17 +87,19 @@ def require_may_write(rule: GroupRule, by: User) -> None:
         require_may_give(by, rule.tenant, rule.role)
 
 
-def _end(pk: UUID | str, by: User) -> GroupRule:
-    rule: GroupRule = GroupRule.objects.select_for_update(of=("self",)).select_related("tenant").get(pk=pk)
+def _end(pk: UUID | str, by: User) -> GroupMapping:
+    rule: GroupMapping = (
+        GroupMapping.objects.select_for_update(of=("self",)).select_related("tenant").get(pk=pk)
+    )
     require_may_write(rule, by)
     if rule.ended_at is not None:
         raise Conflict(_("This rule has ended already."))
     rule.ended_at, rule.applied_at = now(), None
     rule.save(update_fields=["ended_at", "applied_at"])
-    audit.record("group_rule.ended", actor=by, subject=rule, tenant=rule.tenant, **_facts(rule))
-    tasks.apply_group_rule.delay_on_commit(str(rule.pk))  # type: ignore[attr-defined]
+    audit.record("group_mapping.ended", actor=by, subject=rule, tenant=rule.tenant, **_facts(rule))
+    tasks.apply_group_mapping.delay_on_commit(str(rule.pk))  # type: ignore[attr-defined]
     return rule
 
 
-def _facts(rule: GroupRule) -> dict[str, Any]:
+def _facts(rule: GroupMapping) -> dict[str, Any]:
     return {"group": rule.group, "role": rule.role or rule.staff_role}

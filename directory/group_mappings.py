@@ -23,10 +23,10 @@ from django.db.models import Q
 from django.utils.timezone import now
 
 import audit
-from accounts.models import Source, StaffAppointment, User
+from accounts.models import Source, StaffRoleAssignment, User
 from audit.models import AuditEntry
 from core.scope import platform_scope
-from directory.models import DirectoryGroup, FederatedIdentity, GroupRule
+from directory.models import DirectoryGroup, FederatedIdentity, GroupMapping
 from tenants.actions.members import end_membership, place_member, withdraw_open_invitations
 from tenants.models import ApiKey, Membership, Tenant
 from tenants.roles import Role
@@ -61,7 +61,7 @@ class Change:
         )
 
 
-def changes_for(people: Iterable[UUID], rules: Iterable[GroupRule]) -> list[Change]:
+def changes_for(people: Iterable[UUID], rules: Iterable[GroupMapping]) -> list[Change]:
     """What `rules`, and no others, would change for these people, by e-mail address; a fixed number of queries.
 
     Tenants that are closed stay as they are, and so do service accounts.
@@ -75,7 +75,7 @@ def changes_for(people: Iterable[UUID], rules: Iterable[GroupRule]) -> list[Chan
         roles[membership.user_id][membership.tenant_id] = membership
         tenants[membership.tenant_id] = membership.tenant
     staff: dict[UUID, dict[str, str]] = defaultdict(dict)
-    for person_id, role, source in StaffAppointment.objects.filter(user__in=persons).values_list(
+    for person_id, role, source in StaffRoleAssignment.objects.filter(user__in=persons).values_list(
         "user", "role", "source"
     ):
         staff[person_id][role] = source
@@ -125,7 +125,7 @@ def _changes_of_staff(person: User, held: dict[str, str], given: frozenset[str])
 
 
 def what_rules_give(
-    groups: Iterable[str], rules: Iterable[GroupRule]
+    groups: Iterable[str], rules: Iterable[GroupMapping]
 ) -> tuple[dict[UUID, str], frozenset[str]]:
     """What `rules` give to a member of `groups`: the strongest role in each tenant, and staff roles."""
     groups = set(groups)
@@ -141,10 +141,10 @@ def what_rules_give(
     return roles, frozenset(staff)
 
 
-def rules_for(people: Iterable[UUID]) -> list[GroupRule]:
+def rules_for(people: Iterable[UUID]) -> list[GroupMapping]:
     """The rules in force that give these people anything."""
     names = set().union(*groups_of(people).values())
-    return list(GroupRule.objects.in_force().filter(group__in=names).select_related("tenant"))
+    return list(GroupMapping.objects.in_force().filter(group__in=names).select_related("tenant"))
 
 
 def groups_of(people: Iterable[UUID]) -> dict[UUID, set[str]]:
@@ -163,7 +163,7 @@ def groups_of(people: Iterable[UUID]) -> dict[UUID, set[str]]:
     return groups
 
 
-def people_concerned(*rules: GroupRule) -> list[UUID]:
+def people_concerned(*rules: GroupMapping) -> list[UUID]:
     """Whoever rules give or gave something: who is in their groups, and who holds by rule what they give. Sorted."""
     people: set[UUID] = set()
     for rule in rules:
@@ -172,21 +172,21 @@ def people_concerned(*rules: GroupRule) -> list[UUID]:
         held: Any = (
             Membership.objects.across_tenants().filter(tenant=rule.tenant_id, source=Source.RULE)
             if rule.tenant_id
-            else StaffAppointment.objects.filter(role=rule.staff_role, source=Source.RULE)
+            else StaffRoleAssignment.objects.filter(role=rule.staff_role, source=Source.RULE)
         )
         for rows in (in_group, listed, held):
             people.update(rows.values_list("user", flat=True))
     return sorted(people)
 
 
-def preview(*, beginning: GroupRule | None = None, ending: GroupRule | None = None) -> list[Change]:
+def preview(*, beginning: GroupMapping | None = None, ending: GroupMapping | None = None) -> list[Change]:
     """What would change for whom if a rule (not saved yet) began and another ended, from now on.
 
     With it comes what stays although the rules say otherwise: roles given by a person, and the last owner.
     """
     touched = [rule for rule in (beginning, ending) if rule]
     places = {(rule.tenant_id, rule.staff_role) for rule in touched}
-    with platform_scope("group rules: a preview concerns people of any tenant"):
+    with platform_scope("group mappings: a preview concerns people of any tenant"):
         people = people_concerned(*touched)
         rules = [rule for rule in rules_for(people) if ending is None or rule.pk != ending.pk]
         changes = [
@@ -213,14 +213,14 @@ def _with_last_owners(changes: list[Change]) -> list[Change]:
     return changes
 
 
-def apply_group_rules(user: User, *, because: str) -> None:
+def apply_group_mappings(user: User, *, because: str) -> None:
     """Make the rule-given roles of `user` what the rules say now, in one transaction. Safe to repeat.
 
     Keys and tokens that rested on a lost role are suspended: those in the tenant, or all when nothing is left to
     the person; what comes back is restored. The last owner of a tenant stays owner, and an audit line and a warning
     in the log say so: a tenant without an owner helps nobody. `because` goes into the audit lines.
     """
-    with platform_scope("group rules: a person's groups give roles in any tenant"), transaction.atomic():
+    with platform_scope("group mappings: a person's groups give roles in any tenant"), transaction.atomic():
         if not (foreseen := _due(user)):
             return
         # Order of locks: tenants, person, rows, revision. Whoever changes members of a tenant holds the tenant.
@@ -235,7 +235,7 @@ def apply_group_rules(user: User, *, because: str) -> None:
         _suspend_and_restore(user, done, because)
 
 
-def apply_group_rule(rule: GroupRule, *, because: str) -> None:
+def apply_group_mapping(rule: GroupMapping, *, because: str) -> None:
     """Look at everybody whom a rule that began or ended concerns, 500 at a time. Safe to repeat.
 
     Each person is one transaction, so that a stop in the middle leaves nobody in between, and who fails keeps nobody
@@ -243,7 +243,7 @@ def apply_group_rule(rule: GroupRule, *, because: str) -> None:
     it is, for the clock to repeat.
     """
     failed = False
-    with platform_scope("group rules: one concerns members of any tenant"):
+    with platform_scope("group mappings: one concerns members of any tenant"):
         people = people_concerned(rule)
         for start in range(0, len(people), BATCH):
             batch = people[start : start + BATCH]
@@ -253,19 +253,19 @@ def apply_group_rule(rule: GroupRule, *, because: str) -> None:
         if failed:
             return
         if rule.ended_at:
-            GroupRule.objects.filter(pk=rule.pk).delete()
+            GroupMapping.objects.filter(pk=rule.pk).delete()
         else:
-            GroupRule.objects.filter(pk=rule.pk).update(applied_at=now())
+            GroupMapping.objects.filter(pk=rule.pk).update(applied_at=now())
 
 
 def has_followed(person: User, *, because: str) -> bool:
-    """`apply_group_rules` for one of many: whether it went well. A task whose time is up stops here."""
+    """`apply_group_mappings` for one of many: whether it went well. A task whose time is up stops here."""
     try:
-        apply_group_rules(person, because=because)
+        apply_group_mappings(person, because=because)
     except SoftTimeLimitExceeded:
         raise
     except Exception:
-        log.exception("group_rules.failed", person=str(person.pk))
+        log.exception("group_mappings.failed", person=str(person.pk))
         return False
     return True
 
@@ -310,11 +310,11 @@ def _change_member(person: User, tenant: Tenant, change: Change, because: str) -
 def _change_staff(change: Change, because: str) -> None:
     person, role = change.person, change.after or change.before
     if change.after:
-        StaffAppointment.objects.create(user=person, role=role, source=Source.RULE)
+        StaffRoleAssignment.objects.create(user=person, role=role, source=Source.RULE)
         person.groups.add(Group.objects.get(name=role))
         person.is_staff = True
     else:
-        StaffAppointment.objects.filter(user=person, role=role, source=Source.RULE).delete()
+        StaffRoleAssignment.objects.filter(user=person, role=role, source=Source.RULE).delete()
         person.groups.remove(Group.objects.get(name=role))
         person.is_staff = person.is_superuser or person.appointments.exists()
     person.save(update_fields=["is_staff"])

@@ -8,10 +8,10 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
-from accounts.models import StaffAppointment
+from accounts.models import StaffRoleAssignment
 from audit.models import AuditEntry
-from directory.group_rules import apply_group_rule, apply_group_rules, preview
-from directory.models import DirectoryGroup, FederatedIdentity, GroupRule
+from directory.group_mappings import apply_group_mapping, apply_group_mappings, preview
+from directory.models import DirectoryGroup, FederatedIdentity, GroupMapping
 from tenants.actions import set_project_role
 from tenants.actions.tokens import issue_personal_access_token
 from tenants.models import ApiKey, Membership, PersonalAccessToken
@@ -28,7 +28,7 @@ def provider_of_groups(settings):
 
 
 def rule(group, tenant=None, role="", staff_role=""):
-    return GroupRule.objects.create(group=group, tenant=tenant, role=role, staff_role=staff_role)
+    return GroupMapping.objects.create(group=group, tenant=tenant, role=role, staff_role=staff_role)
 
 
 def in_groups(*groups, user=None, **fields):
@@ -47,7 +47,7 @@ def role_of(user, tenant):
 
 
 def follow(user):
-    apply_group_rules(user, because="a test")
+    apply_group_mappings(user, because="a test")
     return type(user).objects.get(pk=user.pk)
 
 
@@ -133,7 +133,7 @@ def test_a_group_gives_and_takes_a_staff_role(db):
     user = follow(user)
     assert not user.is_staff
     assert not user.has_perm("catalog.review_security")
-    assert not StaffAppointment.objects.exists()
+    assert not StaffRoleAssignment.objects.exists()
 
 
 def test_a_staff_role_that_a_person_gave_is_left_alone(operator):
@@ -225,7 +225,7 @@ def test_two_owners_who_leave_the_group_at_once_leave_one_owner(lab):
     users = [follow(in_groups("owners")) for _ in range(2)]
     for user in users:
         in_groups(user=user)
-    at_the_same_time(*(lambda user=user: apply_group_rules(user, because="a test") for user in users))
+    at_the_same_time(*(lambda user=user: apply_group_mappings(user, because="a test") for user in users))
     assert Membership.objects.in_tenant(lab).filter(role="owner").count() == 1
 
 
@@ -248,18 +248,18 @@ def test_a_rule_that_begins_or_ends_reaches_everybody_it_concerns(lab, django_as
     begun = rule("writers", lab, "developer")
     users = [in_groups("writers") for _ in range(3)]
     bystander = in_groups("others")
-    apply_group_rule(begun, because="begun")
+    apply_group_mapping(begun, because="begun")
     begun.refresh_from_db()
     assert begun.applied_at is not None
     assert {role_of(user, lab) for user in users} == {("developer", "rule")}
     assert role_of(bystander, lab) is None
     with django_assert_max_num_queries(12):  # nothing to do: as many however many they are
-        apply_group_rule(begun, because="again")
+        apply_group_mapping(begun, because="again")
     begun.ended_at, begun.applied_at = begun.created_at, None
     begun.save()
-    apply_group_rule(begun, because="ended")
+    apply_group_mapping(begun, because="ended")
     assert {role_of(user, lab) for user in users} == {None}
-    assert not GroupRule.objects.exists()
+    assert not GroupMapping.objects.exists()
 
 
 def test_one_whose_roles_cannot_be_computed_keeps_nobody_waiting_for_a_rule(lab, monkeypatch):
@@ -269,16 +269,16 @@ def test_one_whose_roles_cannot_be_computed_keeps_nobody_waiting_for_a_rule(lab,
     def fails_for_one(user, *, because):
         if user == users[0]:
             raise RuntimeError("no roles for you")
-        apply_group_rules(user, because=because)
+        apply_group_mappings(user, because=because)
 
-    monkeypatch.setattr("directory.group_rules.apply_group_rules", fails_for_one)
-    apply_group_rule(begun, because="begun")
+    monkeypatch.setattr("directory.group_mappings.apply_group_mappings", fails_for_one)
+    apply_group_mapping(begun, because="begun")
     assert [role_of(user, lab) for user in users] == [None, ("developer", "rule"), ("developer", "rule")]
-    assert GroupRule.objects.unapplied().get() == begun, "the clock repeats it"
+    assert GroupMapping.objects.unapplied().get() == begun, "the clock repeats it"
     monkeypatch.undo()
-    apply_group_rule(begun, because="begun")
+    apply_group_mapping(begun, because="begun")
     assert role_of(users[0], lab) == ("developer", "rule")
-    assert not GroupRule.objects.unapplied().exists()
+    assert not GroupMapping.objects.unapplied().exists()
 
 
 def test_a_preview_says_who_gains_who_loses_and_who_stays(lab):
@@ -289,7 +289,7 @@ def test_a_preview_says_who_gains_who_loses_and_who_stays(lab):
     in_groups("authors", email="cem@example.com")
     dot = member_of(lab, "finance", email="dot@example.com")
     in_groups("authors", user=dot)
-    new = GroupRule(group="authors", tenant=lab, role="admin")
+    new = GroupMapping(group="authors", tenant=lab, role="admin")
     seen = [
         (change.person.email[:3], change.before, change.after, change.kept, change.is_loss)
         for change in preview(beginning=new, ending=old)
@@ -312,7 +312,7 @@ def test_a_preview_names_the_last_owner_who_stays(lab):
 
 
 def test_a_preview_asks_the_database_as_often_for_many_as_for_few(lab, django_assert_num_queries):
-    begun = GroupRule(group="writers", tenant=lab, role="developer")
+    begun = GroupMapping(group="writers", tenant=lab, role="developer")
     in_groups("writers")
     with CaptureQueriesContext(connection) as few:
         preview(beginning=begun)

@@ -1,4 +1,4 @@
-"""Group rules, with a preview of who gains and loses what; and which account each person at the provider has."""
+"""Group mappings, with a preview of who gains and loses what; and which account each person at the provider has."""
 
 from __future__ import annotations
 
@@ -25,11 +25,16 @@ from accounts.roles import StaffRole
 from core.addresses import AddressFormField
 from core.choices import PickField, offer
 from core.errors import Conflict
-from directory import group_rules
+from directory import group_mappings
+from directory.actions.group_mappings import (
+    begin_group_mapping,
+    draft_group_mapping,
+    end_group_mapping,
+    require_may_write,
+)
 from directory.actions.identities import link_identity, unlink_identity
-from directory.actions.rules import begin_group_rule, draft_group_rule, end_group_rule, require_may_write
-from directory.group_rules import LAST_OWNER, Change
-from directory.models import FederatedIdentity, GroupRule
+from directory.group_mappings import LAST_OWNER, Change
+from directory.models import FederatedIdentity, GroupMapping
 from tenants.models import Tenant
 from tenants.roles import Role
 
@@ -40,7 +45,7 @@ KEPT_WORDS = {
 }
 
 
-class GroupRuleForm(forms.Form):
+class GroupMappingForm(forms.Form):
     """A group, and either a tenant with a role in it or a staff role."""
 
     group = forms.CharField(
@@ -77,13 +82,13 @@ class GroupRuleForm(forms.Form):
         if not user.has_perm("accounts.appoint_staff"):
             del self.fields["staff_role"]
 
-    def draft(self) -> GroupRule:
+    def draft(self) -> GroupMapping:
         """The rule that the form describes. Raises ValidationError."""
-        return draft_group_rule(**self.cleaned_data)
+        return draft_group_mapping(**self.cleaned_data)
 
 
-@admin.register(GroupRule)
-class GroupRuleAdmin(ReadOnlyAdmin):
+@admin.register(GroupMapping)
+class GroupMappingAdmin(ReadOnlyAdmin):
     """A rule begins, is replaced and ends on a page that first says what that does, and to whom."""
 
     list_display = ["group", "gives", "state"]
@@ -97,7 +102,7 @@ class GroupRuleAdmin(ReadOnlyAdmin):
     actions_detail = ["replace", "end"]
 
     @display(description=_("Gives"))
-    def gives(self, rule: GroupRule) -> str:
+    def gives(self, rule: GroupMapping) -> str:
         if rule.tenant is None:
             return rule.get_staff_role_display()
         return _("%(role)s of %(tenant)s") % {"role": rule.get_role_display(), "tenant": rule.tenant}
@@ -105,7 +110,7 @@ class GroupRuleAdmin(ReadOnlyAdmin):
     @display(
         description=_("State"), label={"In force": "success", "Being applied": "warning", "Ending": "danger"}
     )
-    def state(self, rule: GroupRule) -> str:
+    def state(self, rule: GroupMapping) -> str:
         if rule.ended_at:
             return "Ending"
         return "In force" if rule.applied_at else "Being applied"
@@ -119,37 +124,37 @@ class GroupRuleAdmin(ReadOnlyAdmin):
 
     @action(description=_("Replace"), url_path="replace", permissions=["begin"])
     def replace(self, request: HttpRequest, object_id: str) -> HttpResponse:
-        return self._edit(request, get_object_or_404(GroupRule, pk=object_id, ended_at=None))
+        return self._edit(request, get_object_or_404(GroupMapping, pk=object_id, ended_at=None))
 
     @action(description=_("End"), url_path="end", permissions=["begin"], variant=ActionVariant.DANGER)
     def end(self, request: HttpRequest, object_id: str) -> HttpResponse:
         """GET says who loses what; POST ends the rule, unless that is no longer what was shown."""
-        rule = get_object_or_404(GroupRule, pk=object_id, ended_at=None)
+        rule = get_object_or_404(GroupMapping, pk=object_id, ended_at=None)
         require_may_write(rule, signed_in(request))
-        changes = group_rules.preview(ending=rule)
+        changes = group_mappings.preview(ending=rule)
         if request.method == "POST" and request.POST.get("seen") == _digest(rule, changes):
-            end_group_rule(rule.pk, by=signed_in(request))
+            end_group_mapping(rule.pk, by=signed_in(request))
             messages.success(request, _("The rule has ended; what it gave is being taken away."))
-            return redirect("admin:directory_grouprule_changelist")
+            return redirect("admin:directory_groupmapping_changelist")
         return self._page(request, title=_("End this rule?"), rule=rule, draft=rule, changes=changes)
 
-    def _edit(self, request: HttpRequest, old: GroupRule | None) -> HttpResponse:
+    def _edit(self, request: HttpRequest, old: GroupMapping | None) -> HttpResponse:
         """GET shows the form, POST the preview, and POST again with what was seen there does it."""
         user = signed_in(request)
         if old is not None:
             require_may_write(old, user)
         initial = {"group": old.group, "tenant": old.tenant, "role": old.role, "staff_role": old.staff_role} if old else {}  # fmt: skip  # noqa: E501
-        form = GroupRuleForm(request.POST or None, initial=initial, user=user)
+        form = GroupMappingForm(request.POST or None, initial=initial, user=user)
         rule, changes = None, None
         if form.is_valid():
             try:
                 rule = form.draft()
                 require_may_write(rule, user)
-                changes = group_rules.preview(beginning=rule, ending=old)
+                changes = group_mappings.preview(beginning=rule, ending=old)
                 if request.POST.get("seen") == _digest(rule, changes):
-                    begin_group_rule(rule, by=user, ending=old.pk if old else None)
+                    begin_group_mapping(rule, by=user, ending=old.pk if old else None)
                     messages.success(request, _("The rule is in force; its roles are being given."))
-                    return redirect("admin:directory_grouprule_changelist")
+                    return redirect("admin:directory_groupmapping_changelist")
             except ValidationError as error:
                 form.add_error(None, error)
             except (Conflict, PermissionDenied) as error:
@@ -162,9 +167,9 @@ class GroupRuleAdmin(ReadOnlyAdmin):
         request: HttpRequest,
         *,
         title: Any,
-        rule: GroupRule | None,
-        draft: GroupRule | None,
-        form: GroupRuleForm | None = None,
+        rule: GroupMapping | None,
+        draft: GroupMapping | None,
+        form: GroupMappingForm | None = None,
         changes: list[Change] | None = None,
     ) -> HttpResponse:
         is_invalid = form is not None and bool(form.errors)
@@ -172,13 +177,13 @@ class GroupRuleAdmin(ReadOnlyAdmin):
             "opts": self.opts, "title": title, "form": form, "rule": rule,
             "preview": None if draft is None or changes is None or is_invalid else _as_preview(draft, changes),
             "is_outdated": bool(request.POST.get("seen")) and not is_invalid,
-            "back": reverse("admin:directory_grouprule_changelist"),
+            "back": reverse("admin:directory_groupmapping_changelist"),
         }  # fmt: skip
         status = 422 if is_invalid else 409 if context["is_outdated"] else 200
-        return TemplateResponse(request, "admin/directory/grouprule/edit.html", context, status=status)
+        return TemplateResponse(request, "admin/directory/groupmapping/edit.html", context, status=status)
 
 
-def _as_preview(rule: GroupRule, changes: list[Change]) -> dict[str, Any]:
+def _as_preview(rule: GroupMapping, changes: list[Change]) -> dict[str, Any]:
     """Numbers of all changes and words for the first SHOWN."""
     kept = [change for change in changes if change.kept]
     losses = [change for change in changes if change.is_loss]
@@ -205,7 +210,7 @@ def _as_row(change: Change) -> dict[str, Any]:
     }
 
 
-def _digest(rule: GroupRule, changes: list[Change]) -> str:
+def _digest(rule: GroupMapping, changes: list[Change]) -> str:
     """What was shown, in short: a rule does to people what its author has seen, or nothing."""
     lines = [f"{change.person.pk} {change.before} {change.after} {change.kept}" for change in changes]
     what = f"{rule.group} {rule.tenant_id} {rule.role} {rule.staff_role}"
