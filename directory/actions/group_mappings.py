@@ -1,4 +1,4 @@
-"""The mappings by which directory groups give roles: begun, replaced, ended. directory/group_mappings.py previews them."""
+"""The mappings by which directory groups give roles: begun, replaced, ended. Previews: directory/group_mappings.py."""
 
 from __future__ import annotations
 

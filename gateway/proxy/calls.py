@@ -127,9 +127,11 @@ class Call:
                 "Ask the operators to price it.",
                 param="model",
             )
-        demand = self._question.demand(self._route, self._price, self._index.settings.default_output_tokens)
+        estimate = self._question.estimate(
+            self._route, self._price, self._index.settings.default_output_tokens
+        )
         tenant_id = self._key.config.tenant_id
-        self._reservation = await self._state.limiter.admit(limits, demand, tenant_id)
+        self._reservation = await self._state.limiter.admit(limits, estimate, tenant_id)
         for limit in self._reservation.soft_exceeded:
             self._state.metrics.over_soft_limit.labels(limit.scope, limit.kind).inc()
 

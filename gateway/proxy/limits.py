@@ -9,7 +9,7 @@ from typing import NamedTuple, Protocol
 from gateway.contract import NANO, LimitConfig
 from gateway.proxy.errors import Refusal, retry_after
 from gateway.proxy.index import Key
-from gateway.proxy.windows import NEVER, Calendar, Counter, Held, LastMinute, Now
+from gateway.proxy.windows import NEVER, Calendar, Counter, LastMinute, Now, Reserved
 
 _UNITS = {
     "requests_per_minute": "requests per minute",
@@ -30,7 +30,7 @@ CALENDAR_KINDS = ("tokens_per_day", "tokens_per_month", "money_per_month")
 
 
 @dataclass(frozen=True, slots=True)
-class Demand:
+class EstimatedUsage:
     """The most that a call may use. Money is nano-units, 0 where no money limit applies.
 
     Where the client named no maximum for the answer, `output_tokens` is only a guess. Then no limit holds
@@ -56,7 +56,9 @@ class Demand:
         return max(sure, min(sure + unsure, limit.value))
 
 
-LEAST = Demand(input_tokens=1, output_tokens=0, is_output_named=True, input_nano=1)  # of any call at all
+LEAST = EstimatedUsage(
+    input_tokens=1, output_tokens=0, is_output_named=True, input_nano=1
+)  # of any call at all
 
 
 def limits_on_every(key: Key) -> list[LimitConfig]:
@@ -69,7 +71,7 @@ def limits_on_every(key: Key) -> list[LimitConfig]:
 class Reservation:
     """What one call holds. `headers` say how much is left of the tightest limits per minute."""
 
-    holds: list[tuple[LimitConfig, Counter, Held]] = field(default_factory=list)
+    holds: list[tuple[LimitConfig, Counter, Reserved]] = field(default_factory=list)
     headers: dict[str, str] = field(default_factory=dict)
     soft_exceeded: list[LimitConfig] = field(default_factory=list)
     is_settled: bool = False
@@ -78,7 +80,7 @@ class Reservation:
 class LimitReached(Refusal):
     """429: a hard limit has no room for this call."""
 
-    def __init__(self, limit: LimitConfig, wait_seconds: float, used: int, demand: int) -> None:
+    def __init__(self, limit: LimitConfig, wait_seconds: float, used: int, estimate: int) -> None:
         self.limit = limit
         self.wait_seconds = wait_seconds
         is_quota = limit.kind in CALENDAR_KINDS
@@ -87,7 +89,7 @@ class LimitReached(Refusal):
         super().__init__(
             429,
             "insufficient_quota" if is_quota else "rate_limit_exceeded",
-            _explain(limit, wait_seconds, used, demand),
+            _explain(limit, wait_seconds, used, estimate),
             kind=_ERROR_TYPES.get(limit.kind, "insufficient_quota"),
             headers=headers,
         )
@@ -105,8 +107,10 @@ class Limiter(Protocol):
     async def look(self, limits: Sequence[LimitConfig], tenant_id: str) -> None:
         """Raise what `admit` would for the smallest call there is. Reserves nothing."""
 
-    async def admit(self, limits: Sequence[LimitConfig], demand: Demand, tenant_id: str) -> Reservation:
-        """Reserve `demand` under all of `limits`, or under none. They all hold for calls of one tenant.
+    async def admit(
+        self, limits: Sequence[LimitConfig], estimate: EstimatedUsage, tenant_id: str
+    ) -> Reservation:
+        """Reserve `estimate` under all of `limits`, or under none. They all hold for calls of one tenant.
 
         Raises LimitReached, and Refusal (503) where it cannot be known whether there is room.
         """
@@ -121,7 +125,7 @@ class Limiter(Protocol):
         """Drop what was counted for these limits, which are gone, where their window is over."""
 
 
-class Room(NamedTuple):
+class Remaining(NamedTuple):
     """How much of one limit is counted, and the seconds until its oldest call leaves the minute."""
 
     limit: LimitConfig
@@ -146,15 +150,17 @@ class MemoryLimiter:
     async def look(self, limits: Sequence[LimitConfig], tenant_id: str) -> None:
         self._ask(limits, LEAST, Reservation())
 
-    async def admit(self, limits: Sequence[LimitConfig], demand: Demand, tenant_id: str) -> Reservation:
+    async def admit(
+        self, limits: Sequence[LimitConfig], estimate: EstimatedUsage, tenant_id: str
+    ) -> Reservation:
         reservation = Reservation()
-        for limit, counter, amount, now in self._ask(limits, demand, reservation):
+        for limit, counter, amount, now in self._ask(limits, estimate, reservation):
             reservation.holds.append((limit, counter, counter.hold(amount, now)))
-        reservation.headers = rate_headers(self._rooms(limits))
+        reservation.headers = rate_headers(self._remaining(limits))
         return reservation
 
     def _ask(
-        self, limits: Sequence[LimitConfig], demand: Demand, reservation: Reservation
+        self, limits: Sequence[LimitConfig], estimate: EstimatedUsage, reservation: Reservation
     ) -> list[tuple[LimitConfig, Counter, int, float]]:
         """What to hold, if all hard limits have room. Raises LimitReached; notes soft ones that have none."""
         asked: list[tuple[LimitConfig, Counter, int, float]] = []
@@ -162,7 +168,7 @@ class MemoryLimiter:
         longest = 0.0
         for limit in limits:
             counter, now = self._counter(limit)
-            amount = demand.of(limit)
+            amount = estimate.of(limit)
             wait = counter.wait_seconds(amount, limit.value, now)
             asked.append((limit, counter, amount, now))
             if wait > 0 and not limit.is_hard:
@@ -171,7 +177,7 @@ class MemoryLimiter:
                 longest = wait
                 refused = LimitReached(limit, wait, counter.used(now), amount)
         if refused is not None:
-            refused.headers.update(rate_headers(self._rooms(limits)))
+            refused.headers.update(rate_headers(self._remaining(limits)))
             raise refused
         return asked
 
@@ -225,21 +231,21 @@ class MemoryLimiter:
             return counter, now
         return counter, self._monotonic()
 
-    def _rooms(self, limits: Sequence[LimitConfig]) -> Iterator[Room]:
+    def _remaining(self, limits: Sequence[LimitConfig]) -> Iterator[Remaining]:
         for limit in limits:
             counter, now = self._counter(limit)
             if isinstance(counter, LastMinute):
-                yield Room(limit, counter.used(now), counter.seconds_to_next(now))
+                yield Remaining(limit, counter.used(now), counter.seconds_to_next(now))
 
 
-def rate_headers(rooms: Iterable[Room]) -> dict[str, str]:
+def rate_headers(remaining: Iterable[Remaining]) -> dict[str, str]:
     """OpenAI's x-ratelimit headers for the hard limits per minute with the least room."""
     headers: dict[str, str] = {}
-    rooms = list(rooms)
+    remaining = list(remaining)
     for kind, noun in (("requests_per_minute", "requests"), ("tokens_per_minute", "tokens")):
         left = [
             (max(0, limit.value - used), limit.value, seconds)
-            for limit, used, seconds in rooms
+            for limit, used, seconds in remaining
             if limit.kind == kind and limit.is_hard
         ]
         if left:
@@ -258,24 +264,24 @@ def _new_counter(limit: LimitConfig) -> Counter:
     return LastMinute()
 
 
-def _explain(limit: LimitConfig, wait_seconds: float, used: int, demand: int) -> str:
+def _explain(limit: LimitConfig, wait_seconds: float, used: int, estimate: int) -> str:
     """What is used up, and what to do."""
     value: str = f"{limit.value:,}"
     if limit.kind == "money_per_month":
-        value, used_text, demand_text = (f"{n / NANO:.6f}" for n in (limit.value, used, demand))
+        value, used_text, estimate_text = (f"{n / NANO:.6f}" for n in (limit.value, used, estimate))
     else:
-        used_text, demand_text = f"{used:,}", f"{demand:,}"
+        used_text, estimate_text = f"{used:,}", f"{estimate:,}"
     where = f" for {limit.model}" if limit.model else ""
     name = f"the {limit.scope} limit of {value} {_UNITS[limit.kind]}{where}"
     if wait_seconds == NEVER:
         if limit.value == 0:
             return f"{name[0].upper()}{name[1:]} allows no calls. Ask for it to be raised."
         return (
-            f"This call may use up to {demand_text}, which is more than {name}. Lower max_tokens, shorten "
+            f"This call may use up to {estimate_text}, which is more than {name}. Lower max_tokens, shorten "
             "the prompt, or ask for the limit to be raised."
         )
-    room = f"{used_text} used or reserved, this call may need {demand_text}"
-    reached = f"{name[0].upper()}{name[1:]} is reached ({room})."
+    remaining = f"{used_text} used or reserved, this call may need {estimate_text}"
+    reached = f"{name[0].upper()}{name[1:]} is reached ({remaining})."
     if limit.kind == "concurrent_calls":
         return f"{reached} Wait for a call to finish, or ask for the limit to be raised."
     seconds = retry_after(wait_seconds)["retry-after"]

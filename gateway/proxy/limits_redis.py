@@ -28,10 +28,10 @@ from gateway.proxy.errors import unavailable
 from gateway.proxy.limits import (
     CALENDAR_KINDS,
     LEAST,
-    Demand,
+    EstimatedUsage,
     LimitReached,
+    Remaining,
     Reservation,
-    Room,
     rate_headers,
 )
 from gateway.proxy.metrics import Metrics
@@ -133,11 +133,13 @@ class RedisLimiter:
         except _Away:
             self._without_limits(limits, tenant_id)
 
-    async def admit(self, limits: Sequence[LimitConfig], demand: Demand, tenant_id: str) -> Reservation:
+    async def admit(
+        self, limits: Sequence[LimitConfig], estimate: EstimatedUsage, tenant_id: str
+    ) -> Reservation:
         """As the protocol says. Without the server, only calls that no hard limit holds for pass."""
         if not limits:
             return Reservation()
-        reservation = self._wish(limits, demand, tenant_id)
+        reservation = self._wish(limits, estimate, tenant_id)
         asking = self._begin(self._ask_for(reservation))
         try:
             await self._to_its_end(asking)
@@ -182,11 +184,13 @@ class RedisLimiter:
             await asyncio.wait(set(self._working), timeout=_CLOSE_SECONDS)
         await self._line.close()
 
-    def _wish(self, limits: Sequence[LimitConfig], demand: Demand, tenant_id: str) -> SharedReservation:
+    def _wish(
+        self, limits: Sequence[LimitConfig], estimate: EstimatedUsage, tenant_id: str
+    ) -> SharedReservation:
         reservation = SharedReservation(tenant_id=tenant_id, call=next(self._names))
         for limit in limits:
             key = f"limits:{{{tenant_id}}}:{limit.id}:{limit.kind}"
-            amount = min(demand.of(limit), _LARGEST_AMOUNT)
+            amount = min(estimate.of(limit), _LARGEST_AMOUNT)
             reservation.held.append(_Hold(limit, f"{key}:calls", f"{key}:numbers", amount))
         return reservation
 
@@ -203,7 +207,7 @@ class RedisLimiter:
             answer = await self._run(_ADMIT, held, [is_look, *self._question(reservation, here)])
         refused: LimitReached | None = None
         longest = 0.0
-        rooms = []
+        remaining = []
         for hold, facts in zip(reservation.held, _in_parts(answer[2:], _FACTS), strict=True):
             settled, reserved, wait, next_leaves, hold.start = facts
             used, wait_seconds = int(settled) + int(reserved), NEVER if wait < 0 else wait / 1e6
@@ -213,11 +217,11 @@ class RedisLimiter:
                 longest = wait_seconds
                 refused = LimitReached(hold.limit, wait_seconds, used, hold.amount)
             if hold.shape == "minute":
-                rooms.append(Room(hold.limit, used, next_leaves / 1e6))
+                remaining.append(Remaining(hold.limit, used, next_leaves / 1e6))
         if refused is not None:
-            refused.headers.update(rate_headers(rooms))
+            refused.headers.update(rate_headers(remaining))
             raise refused
-        reservation.headers = rate_headers(rooms)
+        reservation.headers = rate_headers(remaining)
         if not only_look and any(hold.shape != "minute" for hold in reservation.held):
             self._open[reservation.call] = reservation
 

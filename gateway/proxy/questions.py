@@ -8,7 +8,7 @@ from gateway.proxy.body import NOTHING, Body, with_member
 from gateway.proxy.errors import bad_request
 from gateway.proxy.evidence import COMPRESSED_SOUND, RAW_SOUND, Bounds, bounds_of
 from gateway.proxy.index import Price, Route
-from gateway.proxy.limits import Demand
+from gateway.proxy.limits import EstimatedUsage
 from gateway.proxy.tokens import estimate_prompt, with_margin
 
 _LARGEST_OUTPUT = 10_000_000
@@ -45,11 +45,11 @@ class Question:
         """The answer begins, so no backend is asked any more: the body is not needed."""
         self.body = NOTHING
 
-    def demand(self, route: Route, price: Price | None, default_output_tokens: int) -> Demand:
+    def estimate(self, route: Route, price: Price | None, default_output_tokens: int) -> EstimatedUsage:
         """The most that this call may use."""
         input_tokens = with_margin(self.input_estimate)
         output_tokens, is_named = self._output_tokens(route.config.max_output_tokens or default_output_tokens)
-        return Demand(
+        return EstimatedUsage(
             input_tokens=input_tokens,
             output_tokens=output_tokens,
             is_output_named=is_named,

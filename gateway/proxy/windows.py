@@ -17,7 +17,7 @@ NEVER = math.inf
 MINUTE_SECONDS = 60.0
 
 
-class Held:
+class Reserved:
     """What one call has reserved in one counter; `amount` is zero when the counter no longer remembers it."""
 
     __slots__ = ("amount", "at")
@@ -33,10 +33,10 @@ class Counter(Protocol):
     def wait_seconds(self, amount: int, value: int, now: float) -> float:
         """How long to wait until `amount` more fits under `value`."""
 
-    def hold(self, amount: int, now: float) -> Held:
+    def hold(self, amount: int, now: float) -> Reserved:
         """Count `amount` from now on."""
 
-    def settle(self, held: Held, truth: int) -> None:
+    def settle(self, held: Reserved, truth: int) -> None:
         """Replace a reservation by what was really used. Once for each."""
 
     def used(self, now: float) -> int:
@@ -54,7 +54,7 @@ class LastMinute:
     """
 
     def __init__(self) -> None:
-        self._entries: deque[Held] = deque()
+        self._entries: deque[Reserved] = deque()
         self._total = 0
 
     def wait_seconds(self, amount: int, value: int, now: float) -> float:
@@ -70,13 +70,13 @@ class LastMinute:
                 return entry.at + MINUTE_SECONDS - now
         raise AssertionError("the entries of a window add up to its total")
 
-    def hold(self, amount: int, now: float) -> Held:
-        held = Held(now, amount)
+    def hold(self, amount: int, now: float) -> Reserved:
+        held = Reserved(now, amount)
         self._entries.append(held)
         self._total += amount
         return held
 
-    def settle(self, held: Held, truth: int) -> None:
+    def settle(self, held: Reserved, truth: int) -> None:
         if held.at < 0:  # it has left the window meanwhile
             return
         self._total += truth - held.amount
@@ -137,12 +137,12 @@ class Calendar:
         self._roll(now)
         return 0.0 if self._settled + self._reserved + amount <= value else self._end - now
 
-    def hold(self, amount: int, now: float) -> Held:
+    def hold(self, amount: int, now: float) -> Reserved:
         self._roll(now)
         self._reserved += amount
-        return Held(self._start, amount)
+        return Reserved(self._start, amount)
 
-    def settle(self, held: Held, truth: int) -> None:
+    def settle(self, held: Reserved, truth: int) -> None:
         if held.at == self._start:  # otherwise the window in which the call began is over
             self._reserved -= held.amount
             self._settled += truth
@@ -172,11 +172,11 @@ class Now:
             return NEVER
         return 0.0 if self._in_use + amount <= value else 1.0  # nobody knows; a second is a polite guess
 
-    def hold(self, amount: int, now: float) -> Held:
+    def hold(self, amount: int, now: float) -> Reserved:
         self._in_use += amount
-        return Held(now, amount)
+        return Reserved(now, amount)
 
-    def settle(self, held: Held, truth: int) -> None:
+    def settle(self, held: Reserved, truth: int) -> None:
         self._in_use -= held.amount
         held.amount = 0
 

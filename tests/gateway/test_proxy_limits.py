@@ -12,9 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.contract import NANO, LimitConfig
-from gateway.proxy.limits import Demand, LimitReached, MemoryLimiter
+from gateway.proxy.limits import EstimatedUsage, LimitReached, MemoryLimiter
 
-ONE = Demand(input_tokens=1, output_tokens=0, is_output_named=True)
+ONE = EstimatedUsage(input_tokens=1, output_tokens=0, is_output_named=True)
 
 
 class Clock:
@@ -38,8 +38,8 @@ class Counted:
         self.limiters = limiters
         self.limiter = limiters.new(clock)
 
-    def admit(self, limits, demand=ONE):
-        return self.limiters.run(self.limiter.admit(limits, demand, "t"))
+    def admit(self, limits, estimate=ONE):
+        return self.limiters.run(self.limiter.admit(limits, estimate, "t"))
 
     def settle(self, reservation, tokens=0, nano=0):
         self.limiters.run(self.limiter.settle(reservation, tokens, nano))
@@ -96,18 +96,18 @@ def test_a_reserve_is_given_back_when_the_truth_is_known(limiters):
         Counted(limiters, clock),
         [limit("tokens_per_minute", 100), limit("tokens_per_day", 100, "day")],
     )
-    much = Demand(input_tokens=10, output_tokens=90, is_output_named=True)
+    much = EstimatedUsage(input_tokens=10, output_tokens=90, is_output_named=True)
     first = limiter.admit(limits, much)
     with pytest.raises(LimitReached):
         limiter.admit(limits, ONE)
     limiter.settle(first, tokens=20)
     limiter.settle(first, tokens=20)  # repeated: changes nothing
-    limiter.admit(limits, Demand(input_tokens=0, output_tokens=80, is_output_named=True))
+    limiter.admit(limits, EstimatedUsage(input_tokens=0, output_tokens=80, is_output_named=True))
 
 
 def test_a_call_that_names_no_maximum_still_fits_a_small_limit_alone(limiters):
     limiter, small = Counted(limiters, Clock()), [limit("tokens_per_minute", 100)]
-    unnamed = Demand(input_tokens=10, output_tokens=1024, is_output_named=False)
+    unnamed = EstimatedUsage(input_tokens=10, output_tokens=1024, is_output_named=False)
     first = limiter.admit(small, unnamed)
     with pytest.raises(LimitReached):
         limiter.admit(small, unnamed)
@@ -138,7 +138,7 @@ def test_money_is_told_in_units_of_the_currency(limiters):
     with pytest.raises(LimitReached, match=r"limit of 5\.000000 per month"):
         limiter.admit(
             [limit("money_per_month", 5 * NANO, used=5 * NANO, used_as_of=1_750_000_000)],
-            Demand(input_tokens=1, output_tokens=0, is_output_named=True, input_nano=1),
+            EstimatedUsage(input_tokens=1, output_tokens=0, is_output_named=True, input_nano=1),
         )
 
 
@@ -159,9 +159,9 @@ def test_a_day_begins_in_the_tenants_time_zone(limiters):
 def test_a_call_across_midnight_counts_in_the_day_in_which_it_began(limiters):
     clock = Clock(datetime(2026, 1, 1, 23, 59, 59, tzinfo=UTC).timestamp())
     limiter, daily = Counted(limiters, clock), [limit("tokens_per_day", 10)]
-    late = limiter.admit(daily, Demand(input_tokens=10, output_tokens=0, is_output_named=True))
+    late = limiter.admit(daily, EstimatedUsage(input_tokens=10, output_tokens=0, is_output_named=True))
     clock.now += 2
-    limiter.admit(daily, Demand(input_tokens=10, output_tokens=0, is_output_named=True))
+    limiter.admit(daily, EstimatedUsage(input_tokens=10, output_tokens=0, is_output_named=True))
     limiter.settle(late, tokens=10)
     with pytest.raises(LimitReached):
         limiter.admit(daily)
@@ -170,7 +170,7 @@ def test_a_call_across_midnight_counts_in_the_day_in_which_it_began(limiters):
 def test_a_clock_that_jumps_back_reopens_no_window(limiters):
     clock = Clock(datetime(2026, 2, 1, tzinfo=UTC).timestamp())
     limiter, monthly = Counted(limiters, clock), [limit("tokens_per_month", 5)]
-    limiter.admit(monthly, Demand(5, 0, True))
+    limiter.admit(monthly, EstimatedUsage(5, 0, True))
     clock.now -= 3600
     with pytest.raises(LimitReached) as refused:
         limiter.admit(monthly)
@@ -182,11 +182,11 @@ def test_the_ledgers_numbers_are_where_a_new_process_begins(limiters):
     limiter = Counted(limiters, clock)
     known = {"used": 90, "used_as_of": int(clock.now) - 60}
     monthly = [limit("tokens_per_month", 100, **known)]
-    limiter.settle(limiter.admit(monthly, Demand(10, 0, True)), tokens=10)
+    limiter.settle(limiter.admit(monthly, EstimatedUsage(10, 0, True)), tokens=10)
     with pytest.raises(LimitReached):
         limiter.admit(monthly)
     stale = [limit("tokens_per_month", 100, "other", used=90, used_as_of=int(clock.now) - 30 * 86400)]
-    limiter.admit(stale, Demand(100, 0, True))  # what was used in April does not count in May
+    limiter.admit(stale, EstimatedUsage(100, 0, True))  # what was used in April does not count in May
 
 
 def test_newer_numbers_of_the_ledger_raise_and_never_lower(limiters):
@@ -195,7 +195,7 @@ def test_newer_numbers_of_the_ledger_raise_and_never_lower(limiters):
     for used, seconds_ago, expected in ((50, 10, 50), (70, 20, 50), (40, 5, 50), (80, 0, 80)):
         known = limit("tokens_per_month", 1000, used=used, used_as_of=int(clock.now) - seconds_ago)
         with pytest.raises(LimitReached, match=rf"\({expected} used"):
-            limiter.admit([known], Demand(1000, 0, True))
+            limiter.admit([known], EstimatedUsage(1000, 0, True))
 
 
 def test_counters_of_limits_that_are_gone_are_forgotten_when_nothing_is_in_them():
@@ -239,7 +239,9 @@ def test_a_day_that_is_over_is_followed_by_one_in_the_time_zone_of_now(limiters)
     limiter = Counted(limiters, clock)
 
     def admit(zone):
-        reservation = limiter.admit([limit("tokens_per_day", 10, time_zone=zone)], Demand(10, 0, True))
+        reservation = limiter.admit(
+            [limit("tokens_per_day", 10, time_zone=zone)], EstimatedUsage(10, 0, True)
+        )
         limiter.settle(reservation, 10)
 
     admit("UTC")
@@ -281,7 +283,7 @@ def test_a_window_agrees_with_a_reference_that_remembers_everything(limiters, va
         clock.now += seconds
         wait = reference.first_moment(amount, value, clock.now) - clock.now
         try:
-            reservation = limiter.admit(limits, Demand(amount, 0, True))
+            reservation = limiter.admit(limits, EstimatedUsage(amount, 0, True))
         except LimitReached as refused:
             headers, told = refused.headers, refused.headers.get("retry-after-ms")
             assert wait == (int(told) / 1000 if told else math.inf)
@@ -319,7 +321,7 @@ def test_no_hard_limit_is_ever_exceeded_by_what_is_reserved(limiters, actions, v
             call[1] = min(second, reserved)
             limiter.settle(reservation, tokens=call[1])
         elif action == "call":
-            demand = Demand(first, second, True)
+            estimate = EstimatedUsage(first, second, True)
             recent = [call for call in admitted if clock.now - call[0] < 60]
             fits = (
                 len(recent) + 1 <= values[0]
@@ -328,7 +330,7 @@ def test_no_hard_limit_is_ever_exceeded_by_what_is_reserved(limiters, actions, v
                 and sum(tokens for _, tokens in admitted) + first + second <= values[3]
             )
             try:
-                reservation = limiter.admit(limits, demand)
+                reservation = limiter.admit(limits, estimate)
             except LimitReached:
                 assert not fits
             else:

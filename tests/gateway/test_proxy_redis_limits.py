@@ -13,13 +13,13 @@ import pytest
 from gateway.contract import NANO
 from gateway.proxy import limits_redis
 from gateway.proxy.errors import Refusal
-from gateway.proxy.limits import Demand, LimitReached
+from gateway.proxy.limits import EstimatedUsage, LimitReached
 from gateway.proxy.limits_redis import RedisLimiter
 from gateway.proxy.metrics import Metrics
 from tests.gateway.limiters import Limiters, Relay
 from tests.gateway.proxy_fixtures import limit
 
-TEN = Demand(input_tokens=10, output_tokens=0, is_output_named=True)
+TEN = EstimatedUsage(input_tokens=10, output_tokens=0, is_output_named=True)
 
 
 class Clock:
@@ -38,9 +38,9 @@ def shared(limits_server):
     made.close()
 
 
-async def admits(limiter, limits, demand=TEN):
+async def admits(limiter, limits, estimate=TEN):
     with contextlib.suppress(LimitReached):
-        return await limiter.admit(limits, demand, "t")
+        return await limiter.admit(limits, estimate, "t")
 
 
 async def warm_up(limiter):
@@ -58,7 +58,7 @@ async def maintain_once(limiter):
 async def used(limiter, one):
     """What is counted in `one`, as a call hears that finds no room."""
     with pytest.raises(LimitReached) as refused:
-        await limiter.admit([one], Demand(one.value, 0, True), "t")
+        await limiter.admit([one], EstimatedUsage(one.value, 0, True), "t")
     return int(str(refused.value).partition("(")[2].partition(" used")[0].replace(",", ""))
 
 
@@ -162,7 +162,9 @@ def test_a_call_whose_lease_ran_out_is_counted_all_the_same(shared):
     async def work():
         held = await limiter.admit([daily], TEN, "t")
         clock.now += 31
-        assert await admits(limiter, [daily], Demand(1000, 0, True))  # takes what the call had reserved
+        assert await admits(
+            limiter, [daily], EstimatedUsage(1000, 0, True)
+        )  # takes what the call had reserved
         await limiter.settle(held, 40, 0)
         assert await used(limiter, daily) == 1040
 
@@ -215,8 +217,8 @@ def test_money_beyond_what_a_float_can_count_is_exact(shared):
 
     async def work():
         for _ in range(3):
-            demand = Demand(1, 0, True, input_nano=7)
-            await limiter.settle(await limiter.admit([budget], demand, "t"), 1, 1)
+            estimate = EstimatedUsage(1, 0, True, input_nano=7)
+            await limiter.settle(await limiter.admit([budget], estimate, "t"), 1, 1)
 
     shared.run(work())
     (numbers,) = shared.server.client.keys("*:numbers")

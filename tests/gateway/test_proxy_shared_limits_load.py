@@ -9,13 +9,13 @@ import orjson
 import pytest
 
 from gateway.proxy.errors import Refusal
-from gateway.proxy.limits import Demand
+from gateway.proxy.limits import EstimatedUsage
 from gateway.proxy.limits_redis import RedisLimiter
 from gateway.proxy.metrics import Metrics
 from gateway.proxy.redis_line import Line, NotConnected
 from tests.gateway.proxy_fixtures import MODEL, limit
 
-TEN = Demand(input_tokens=10, output_tokens=0, is_output_named=True)
+TEN = EstimatedUsage(input_tokens=10, output_tokens=0, is_output_named=True)
 
 
 def hammer(road, secret, connections, seconds, meanwhile=None):
