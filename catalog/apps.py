@@ -6,12 +6,12 @@ class CatalogConfig(AppConfig):
 
     def ready(self) -> None:
         from catalog import database_conflicts, tenant_ends
-        from catalog.belongings import OpenRequests
+        from catalog.owned_requests import OpenRequests
         from core import database_conflicts as conflicts
         from tenants import signals
-        from tenants.actions import belongings
+        from tenants.actions import owned_resources
 
         signals.tenant_closed.connect(tenant_ends.end_requests_and_grants)
         signals.impact_wanted.connect(tenant_ends.count_stakes)
-        belongings.register(OpenRequests())
+        owned_resources.register(OpenRequests())
         conflicts.register(database_conflicts.SENTENCES)

@@ -14,10 +14,10 @@ class TenantsConfig(AppConfig):
     def ready(self) -> None:
         from accounts.signals import staff_roles_changed
         from tenants import signals, suspension
-        from tenants.actions import belongings, emergency, owned
+        from tenants.actions import emergency, owned, owned_resources
 
         for provider in owned.KINDS:
-            belongings.register(provider)
+            owned_resources.register(provider)
         post_migrate.connect(give_tenant_roles_their_permissions, sender=self)
         user_logged_out.connect(emergency.end_at_sign_out, dispatch_uid="tenants.emergency")
         staff_roles_changed.connect(suspension.follow_staff_roles)

@@ -1,7 +1,7 @@
 """Who belongs to a tenant, in which role.
 
 Every change of roles locks the tenant first, so that two of them take turns: then nobody can remove the last
-owner by being one of two who remove each other. What a leaver owns is settled in tenants/actions/belongings.py.
+owner by being one of two who remove each other. What a departing member owns is transferred in tenants/actions/owned_resources.py.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import audit
 from accounts.models import Source, User
 from accounts.permissions import require
 from core.errors import Conflict
-from tenants.actions import belongings
+from tenants.actions import owned_resources
 from tenants.actions.tokens import revoke_tokens_issued_by
 from tenants.models import Invitation, Membership, Tenant
 from tenants.permissions import permissions_in
@@ -92,14 +92,14 @@ def change_role(pk: UUID | str, role: str, *, by: User) -> Membership:
 
 @transaction.atomic
 def remove_member(
-    pk: UUID | str, *, by: User, choices: Mapping[str, belongings.Choice] | None = None, reason: str = ""
+    pk: UUID | str, *, by: User, choices: Mapping[str, owned_resources.Choice] | None = None, reason: str = ""
 ) -> None:
-    """End a membership, at its member's next request, and settle what they own there. Oneself: leave.
+    """End a membership, at its member's next request, and transfer what they own there. Oneself: leave.
 
     Tokens that they issued for service accounts of the tenant are revoked: they know the secrets.
 
     Args:
-        choices: for each kind of belongings (`belongings_of`) the membership of who takes them over, or END.
+        choices: for each kind of owned resources (`owned_resources_of`) the membership of who takes them over, or END.
 
     Raises:
         Membership.DoesNotExist: `by` cannot see such a member.
@@ -112,7 +112,7 @@ def remove_member(
     require_removable(membership, by)
     tenant, user = membership.tenant, membership.user
     is_leaving = user.pk == by.pk
-    settled = belongings.settle(user, tenant, choices or {}, actor=by)
+    settled = owned_resources.transfer(user, tenant, choices or {}, actor=by)
     revoked = revoke_tokens_issued_by(user, tenant, actor=by)
     withdraw_open_invitations(tenant, Q(email=user.email) | Q(invited_by=user), actor=by)
     audit.record(

@@ -1,4 +1,4 @@
-"""The kinds of belongings that tenants themselves know: keys, tokens, projects, service accounts."""
+"""The kinds of owned resources that tenants themselves know: keys, tokens, projects, service accounts."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from django.utils.translation import gettext as _
 
 import audit
 from accounts.models import User
-from tenants.actions.belongings import SHOWN, Belonging, Belongings
 from tenants.actions.keys import stop_key
+from tenants.actions.owned_resources import SHOWN, OwnedResource, OwnedResources
 from tenants.actions.tokens import stop_token
 from tenants.models import ApiKey, PersonalAccessToken, Project, Tenant
 
@@ -23,13 +23,13 @@ class Keys:
     can_hand_over = True
     reaches_gateways = True
 
-    def find(self, user: User, tenant: Tenant) -> Belongings:
+    def find(self, user: User, tenant: Tenant) -> OwnedResources:
         rows = self._rows(user, tenant)
         shown = [
-            Belonging(key.name, f"{key.project.name} · {key.get_state_display()}")
+            OwnedResource(key.name, f"{key.project.name} · {key.get_state_display()}")
             for key in rows.select_related("project").order_by("-pk")[:SHOWN]
         ]
-        return Belongings(
+        return OwnedResources(
             self.kind, _("Keys"), rows.count(), shown, True, _("Revoke them: calls are refused")
         )
 
@@ -76,10 +76,10 @@ class Tokens:
     can_hand_over = False
     reaches_gateways = False
 
-    def find(self, user: User, tenant: Tenant) -> Belongings:
+    def find(self, user: User, tenant: Tenant) -> OwnedResources:
         rows = self._rows(user, tenant)
-        shown = [Belonging(token.name, f"{token.prefix}…") for token in rows.order_by("-pk")[:SHOWN]]
-        return Belongings(
+        shown = [OwnedResource(token.name, f"{token.prefix}…") for token in rows.order_by("-pk")[:SHOWN]]
+        return OwnedResources(
             self.kind, _("Personal access tokens"), rows.count(), shown, False, _("Revoke them")
         )
 
@@ -108,10 +108,10 @@ class Projects:
     can_hand_over = True
     reaches_gateways = False
 
-    def find(self, user: User, tenant: Tenant) -> Belongings:
+    def find(self, user: User, tenant: Tenant) -> OwnedResources:
         rows = self._rows(user, tenant)
-        shown = [Belonging(project.name, project.slug) for project in rows.order_by("name")[:SHOWN]]
-        return Belongings(
+        shown = [OwnedResource(project.name, project.slug) for project in rows.order_by("name")[:SHOWN]]
+        return OwnedResources(
             self.kind, _("Projects"), rows.count(), shown, True, _("Leave them without a named owner")
         )
 
@@ -145,10 +145,10 @@ class ServiceAccounts:
     can_hand_over = True
     reaches_gateways = True
 
-    def find(self, user: User, tenant: Tenant) -> Belongings:
+    def find(self, user: User, tenant: Tenant) -> OwnedResources:
         rows = self._rows(user, tenant)
-        shown = [Belonging(account.name, account.email) for account in rows.order_by("email")[:SHOWN]]
-        return Belongings(
+        shown = [OwnedResource(account.name, account.email) for account in rows.order_by("email")[:SHOWN]]
+        return OwnedResources(
             self.kind,
             _("Service accounts"),
             rows.count(),
@@ -176,7 +176,7 @@ class ServiceAccounts:
         return len(accounts)
 
     def end(self, user: User, tenant: Tenant, *, by: User) -> int:
-        from tenants.actions.service_accounts import stop  # which itself settles belongings
+        from tenants.actions.service_accounts import stop  # which itself transfers what the account owns
 
         accounts = list(_locked(self._rows(user, tenant)))
         list(_locked(ApiKey.objects.in_tenant(tenant).filter(owner__in=accounts)))  # all before the revision

@@ -14,7 +14,7 @@ import audit
 from accounts.models import Source, User
 from core.errors import Conflict
 from core.names import read_field
-from tenants.actions import belongings
+from tenants.actions import owned_resources
 from tenants.actions.members import (
     end_membership,
     lock_members_of,
@@ -116,7 +116,7 @@ def enable_service_account(pk: UUID | str, *, by: User) -> User:
 
 @transaction.atomic
 def delete_service_account(
-    pk: UUID | str, *, by: User, choices: Mapping[str, belongings.Choice] | None = None
+    pk: UUID | str, *, by: User, choices: Mapping[str, owned_resources.Choice] | None = None
 ) -> None:
     """End an account for good, its keys handed over or revoked as `choices` say, its tokens revoked.
 
@@ -130,7 +130,7 @@ def delete_service_account(
     """
     account, tenant = _locked_account(pk, by)
     membership = Membership.objects.in_tenant(tenant).select_related("user", "tenant").get(user=account)
-    settled = belongings.settle(account, tenant, choices or {}, actor=by)
+    settled = owned_resources.transfer(account, tenant, choices or {}, actor=by)
     audit.record("service_account.deleted", actor=by, subject=account, tenant=tenant, settled=settled)
     end_membership(membership)
     account.email = f"{account.pk}@{tenant.slug}.{DOMAIN}".lower()

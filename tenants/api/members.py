@@ -28,13 +28,13 @@ from tenants.actions import (
     resend_invitation,
     withdraw_invitation,
 )
-from tenants.actions.belongings import belongings_of
 from tenants.actions.members import (
     require_changeable,
     require_manager,
     require_may_give,
     require_removable,
 )
+from tenants.actions.owned_resources import owned_resources_of
 from tenants.api.base import InTenantFilter, VisibleMixin, named_tenant, peek
 from tenants.api.fields import AddressSerializerField
 from tenants.models import Invitation, Membership, Tenant
@@ -87,7 +87,7 @@ class InvitationSerializer(serializers.ModelSerializer[Invitation]):
         ]  # fmt: skip
 
 
-class BelongingsSerializer(serializers.Serializer[Any]):
+class OwnedResourcesSerializer(serializers.Serializer[Any]):
     kind = serializers.CharField(help_text="What `choices` of a removal calls it.")
     label = serializers.CharField()  # type: ignore[assignment]
     count = serializers.IntegerField()
@@ -103,7 +103,7 @@ class ChoicesSerializer(serializers.Serializer[Any]):
         child=serializers.CharField(max_length=40),
         required=False,
         default=dict,
-        help_text='By kind of belongings: "end", or the id of the membership of who takes them over.',
+        help_text='By kind of owned resources: "end", or the id of the membership of who takes them over.',
     )
 
 
@@ -159,27 +159,31 @@ class MemberViewSet(VisibleMixin, viewsets.ReadOnlyModelViewSet[Membership]):
         changed = change_role(member.pk, said.validated_data["role"], by=signed_in(request))
         return Response(self.get_serializer(changed).data)
 
-    @extend_schema(responses=BelongingsSerializer(many=True))
-    @action(detail=True, methods=["get"], pagination_class=None, filterset_class=None)
-    def belongings(self, request: Request, pk: str) -> Response:
+    @extend_schema(responses=OwnedResourcesSerializer(many=True))
+    @action(
+        detail=True, url_path="owned-resources", methods=["get"], pagination_class=None, filterset_class=None
+    )
+    def owned_resources(self, request: Request, pk: str) -> Response:
         """What a member owns in the tenant; before they go, something must become of it."""
         member = self.get_object()
         if member.user_id != signed_in(request).pk:
             require(signed_in(request), "tenants.manage_members", member.tenant)
-        owned = belongings_of(member.user, member.tenant)
-        return Response(BelongingsSerializer(owned, many=True).data)
+        owned = owned_resources_of(member.user, member.tenant)
+        return Response(OwnedResourcesSerializer(owned, many=True).data)
 
     @extend_schema(
         request=RemoveMemberSerializer,
         responses={
             204: OpenApiResponse(description="They do not belong any more."),
-            400: OpenApiResponse(description="By kind of belongings: what is to become of it is not said."),
+            400: OpenApiResponse(
+                description="By kind of owned resources: what is to become of it is not said."
+            ),
             409: _LAST_OWNER,
         },
     )
     @action(detail=True, methods=["post"])
     def remove(self, request: Request, pk: str) -> Response:
-        """End a membership and settle what its member owns here; one's own: leave."""
+        """End a membership and transfer what its member owns here; one's own: leave."""
         member, user = self.get_object(), signed_in(request)
         require_removable(member, user)
         said = RemoveMemberSerializer(data=request.data)
@@ -305,7 +309,9 @@ class ServiceAccountViewSet(VisibleMixin, viewsets.ReadOnlyModelViewSet[Membersh
         request=ChoicesSerializer,
         responses={
             204: OpenApiResponse(description="It is gone."),
-            400: OpenApiResponse(description="By kind of belongings: what is to become of it is not said."),
+            400: OpenApiResponse(
+                description="By kind of owned resources: what is to become of it is not said."
+            ),
         },
     )
     @action(detail=True, methods=["post"], url_path="delete")

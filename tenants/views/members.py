@@ -22,7 +22,6 @@ from core.addresses import address_or_none
 from core.choices import MOST, is_key, pick_field
 from core.keyset import keyset_page
 from tenants.actions import change_role, delete_service_account, remove_member, set_project_role
-from tenants.actions.belongings import END, SHOWN, Belongings, belongings_of
 from tenants.actions.members import (
     may_give,
     require_changeable,
@@ -30,6 +29,7 @@ from tenants.actions.members import (
     require_may_give,
     require_removable,
 )
+from tenants.actions.owned_resources import END, SHOWN, OwnedResources, owned_resources_of
 from tenants.forms import ProjectRoleForm, RoleForm, role_options
 from tenants.models import ApiKey, Invitation, Membership, Project, ProjectRole, Tenant
 from tenants.roles import NEVER_NARROWED, PROJECT_ROLE_CHOICES, ROLE_PERMISSIONS, Role
@@ -202,7 +202,7 @@ class MemberDetail(MemberPage):
             "older_url": f"?after={page.after}#projects-title" if page.after else "",
             "project_role_choices": PROJECT_ROLE_CHOICES,
             "is_never_narrowed": member.role in NEVER_NARROWED,
-            "owned": belongings_of(member.user, self.tenant) if is_manager or is_self else [],
+            "owned": owned_resources_of(member.user, self.tenant) if is_manager or is_self else [],
         }
 
 
@@ -326,7 +326,7 @@ class MemberRemove(MemberPage):
     def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         member = self.object = self.get_object()
         user = signed_in(request)
-        choices = {kind.kind: self._choice(kind) for kind in belongings_of(member.user, self.tenant)}
+        choices = {kind.kind: self._choice(kind) for kind in owned_resources_of(member.user, self.tenant)}
         try:
             if member.user.is_service_account:
                 delete_service_account(member.pk, by=user, choices=choices)
@@ -342,7 +342,7 @@ class MemberRemove(MemberPage):
         )
         return redirect("home") if member.user_id == user.pk else redirect("member-list", self.tenant.slug)
 
-    def _choice(self, kind: Belongings) -> str:
+    def _choice(self, kind: OwnedResources) -> str:
         """What the form says: END, the membership of the address that was typed, or what nobody has."""
         chosen = self.request.POST.get(kind.kind, "")
         if chosen != "hand_over":
@@ -361,7 +361,7 @@ class MemberRemove(MemberPage):
                 "problem": " ".join(self.problems.get(kind.kind, [])),
                 "more": kind.count - len(kind.rows),
             }
-            for kind in belongings_of(member.user, self.tenant)
+            for kind in owned_resources_of(member.user, self.tenant)
         ]
         new_owners = self.get_queryset().filter(user__is_active=True).exclude(pk=member.pk)
         return super().get_context_data(**kwargs) | {

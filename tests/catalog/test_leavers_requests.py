@@ -5,7 +5,7 @@ from django.core.exceptions import ValidationError
 
 from catalog.models import AccessRequest, Review
 from tenants.actions import remove_member
-from tenants.actions.belongings import END, belongings_of
+from tenants.actions.owned_resources import END, owned_resources_of
 from tenants.models import Membership
 from tests.factories import AccessRequestFactory, ReviewFactory
 
@@ -18,7 +18,7 @@ def access_request(lab, project, developer):
 
 
 def test_they_are_shown_and_withdrawn_with_their_reviews(lab, owner, developer, access_request):
-    (shown,) = belongings_of(developer, lab)
+    (shown,) = owned_resources_of(developer, lab)
     assert (shown.kind, shown.count, shown.can_hand_over) == ("access_requests", 1, False)
     remove_member(developer.memberships.get().pk, by=owner, choices={"access_requests": END})
     access_request.refresh_from_db()

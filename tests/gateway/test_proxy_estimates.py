@@ -45,4 +45,4 @@ def test_of_two_maxima_the_larger_is_reserved():
     """Backends differ in which one they obey."""
     body = b'{"model":"m","messages":[{"role":"user"}],"max_completion_tokens":1,"max_tokens":9000}'
     route = Route(RouteConfig(model="m", modes=["chat"]), ())
-    assert read_question(body, "chat").demand(route, None, 1024).output_tokens == 9000
+    assert read_question(body, "chat").estimate(route, None, 1024).output_tokens == 9000

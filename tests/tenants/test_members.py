@@ -18,7 +18,7 @@ from tenants.actions import (
     issue_personal_access_token,
     remove_member,
 )
-from tenants.actions.belongings import END, belongings_of
+from tenants.actions.owned_resources import END, owned_resources_of
 from tenants.models import ApiKey, Invitation, Membership, PersonalAccessToken, Project
 from tenants.revision import current_revision
 from tests.concurrency import at_the_same_time
@@ -195,7 +195,7 @@ class TestWhatALeaverOwns:
         return elsewhere
 
     def test_is_shown_by_kind(self, lab, developer, owned):
-        shown = {kind.kind: kind.count for kind in belongings_of(developer, lab)}
+        shown = {kind.kind: kind.count for kind in owned_resources_of(developer, lab)}
         assert shown == {"keys": 2, "tokens": 1, "projects": 1}
 
     def test_nothing_happens_until_all_of_it_is_decided(self, lab, owner, developer, owned):

@@ -42,7 +42,7 @@ def test_ones_own_role_is_not(as_owner, lab, owner):
 def test_a_member_goes_once_it_is_said_what_becomes_of_their_things(as_owner, lab, project, owner, developer):
     key = ApiKeyFactory(tenant=lab, project=project, owner=developer)
     url = f"/api/v1/members/{pk_of(developer, lab)}/"
-    assert as_owner.get(f"{url}belongings/").json()[0]["kind"] == "keys"
+    assert as_owner.get(f"{url}owned-resources/").json()[0]["kind"] == "keys"
     answer = as_owner.post(f"{url}remove/", {}, **JSON)
     assert (answer.status_code, list(answer.json()["errors"])) == (400, ["keys"])
     new_owner = pk_of(owner, lab)
@@ -144,4 +144,4 @@ def test_who_may_not_is_refused(client, lab, owner):
         ("service-accounts/", {"tenant": "lab", "name": "x", "role": "viewer"}),
     ):
         assert client.post(f"/api/v1/{path}", said, **JSON).status_code == 403
-    assert client.get(f"/api/v1/members/{target}/belongings/").status_code == 403
+    assert client.get(f"/api/v1/members/{target}/owned-resources/").status_code == 403

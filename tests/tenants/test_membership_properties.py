@@ -21,7 +21,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_stat
 from accounts.models import User
 from core.errors import Conflict
 from tenants import actions
-from tenants.actions.belongings import END, belongings_of
+from tenants.actions.owned_resources import END, owned_resources_of
 from tenants.actions.people import deactivate_person, reactivate_person
 from tenants.models import ApiKey, Invitation, Membership, PersonalAccessToken, Project, Tenant
 from tenants.roles import Role
@@ -159,7 +159,7 @@ class Memberships(RuleBasedStateMachine):
     def choices(self, leaving, new_owner, hands_over):
         return {
             kind.kind: str(self.membership(new_owner).pk) if hands_over and kind.can_hand_over else END
-            for kind in belongings_of(leaving.user, self.tenant)
+            for kind in owned_resources_of(leaving.user, self.tenant)
         }
 
     @rule(who=ACTORS, by=NUMBERS, role=ROLES)

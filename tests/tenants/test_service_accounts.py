@@ -22,7 +22,7 @@ from tenants.actions import (
     issue_personal_access_token,
     remove_member,
 )
-from tenants.actions.belongings import END
+from tenants.actions.owned_resources import END
 from tenants.models import ApiKey, Membership, PersonalAccessToken, Tenant
 from tests.factories import ApiKeyFactory, member_of
 

@@ -12,7 +12,7 @@ import audit
 from accounts.models import User
 from catalog.actions.access_requests import cancel_open_reviews
 from catalog.models import AccessRequest
-from tenants.actions.belongings import SHOWN, Belonging, Belongings
+from tenants.actions.owned_resources import SHOWN, OwnedResource, OwnedResources
 from tenants.models import Tenant
 
 
@@ -23,13 +23,13 @@ class OpenRequests:
     can_hand_over = False
     reaches_gateways = False
 
-    def find(self, user: User, tenant: Tenant) -> Belongings:
+    def find(self, user: User, tenant: Tenant) -> OwnedResources:
         rows = self._rows(user, tenant)
         shown = [
-            Belonging(f"{row.reference} · {row.model.title}", row.project.name)
+            OwnedResource(f"{row.reference} · {row.model.title}", row.project.name)
             for row in rows.select_related("model", "project").order_by("-pk")[:SHOWN]
         ]
-        return Belongings(
+        return OwnedResources(
             self.kind, _("Open access requests"), rows.count(), shown, False, _("Withdraw them")
         )
 

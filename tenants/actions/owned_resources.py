@@ -26,7 +26,7 @@ SHOWN = 20  # rows of a kind that a page lists
 
 
 @dataclass(frozen=True)
-class Belonging:
+class OwnedResource:
     """One thing somebody owns, in words."""
 
     label: str
@@ -34,25 +34,25 @@ class Belonging:
 
 
 @dataclass(frozen=True)
-class Belongings:
+class OwnedResources:
     """All things of one kind that somebody owns in a tenant: the first of them, and how many there are."""
 
     kind: str
     label: str
     count: int
-    rows: list[Belonging]
+    rows: list[OwnedResource]
     can_hand_over: bool
     end_label: str  # what END does to them, as a choice on a page
 
 
 class Provider(Protocol):
-    """One kind of belongings."""
+    """One kind of owned resources."""
 
     kind: str
     can_hand_over: bool
     reaches_gateways: bool  # then its rows are locked last, and the revision is raised once, after all
 
-    def find(self, user: User, tenant: Tenant) -> Belongings: ...
+    def find(self, user: User, tenant: Tenant) -> OwnedResources: ...
 
     def problem_with(self, new_owner: User, user: User, tenant: Tenant) -> str:
         """Why `new_owner`, an active member, cannot take these of `user` over; empty when they can."""
@@ -71,13 +71,13 @@ def register(provider: Provider) -> None:
     _PROVIDERS[provider.kind] = provider
 
 
-def belongings_of(user: User, tenant: Tenant) -> list[Belongings]:
+def owned_resources_of(user: User, tenant: Tenant) -> list[OwnedResources]:
     """What `user` owns in `tenant`, by kind; kinds of which they own nothing are left out."""
     found = [provider.find(user, tenant) for provider in _PROVIDERS.values()]
     return [kind for kind in found if kind.count]
 
 
-def settle(
+def transfer(
     user: User, tenant: Tenant, choices: Mapping[str, Choice], *, actor: User
 ) -> dict[str, dict[str, str | int]]:
     """Hand over or end all that `user` owns in `tenant`, and return by kind what was done. All or nothing.
@@ -85,7 +85,7 @@ def settle(
     Raises ValidationError by kind: nothing was chosen, it cannot be handed over, or not to this member.
     """
     _hold_people(user, tenant, choices)  # who claim nothing meanwhile
-    owned = belongings_of(user, tenant)
+    owned = owned_resources_of(user, tenant)
     problems: dict[str, str] = {}
     new_owners: dict[str, User] = {}
     for kind in owned:
