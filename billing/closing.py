@@ -19,7 +19,7 @@ from billing.costs import today_of
 from billing.models import Export, RollupDay
 from core.errors import Conflict
 from tenants.actions.closing import open_closing, require_suspended
-from tenants.actions.suspending import put_to_rest
+from tenants.actions.suspending import suspend_locked
 from tenants.models import Tenant
 from tenants.status import lock_tenant
 
@@ -34,7 +34,7 @@ def begin_closing(pk: UUID | str, *, by: User, reason: str) -> Export:
     """
     tenant = lock_tenant(pk, by=by)
     require(by, "tenants.propose_closing", tenant)
-    put_to_rest(tenant, by=by, because=reason)
+    suspend_locked(tenant, by=by, because=reason)
     return _queue(tenant, by=by)
 
 

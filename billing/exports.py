@@ -157,8 +157,8 @@ def build_export(pk: UUID | str) -> None:
     One consistent snapshot is written by COPY to a file beside the final one, which takes its name when all of it
     is on disk. The worker holds a lock that vanishes with it, so whoever comes next may go on at once.
     """
-    with _own_connection() as copying, _building(copying, pk) as is_ours:
-        if not is_ours or not _start(pk):
+    with _own_connection() as copying, _building(copying, pk) as acquired:
+        if not acquired or not _start(pk):
             return
         try:
             _build(Export.objects.across_tenants().with_names().get(pk=pk), copying)
@@ -342,9 +342,9 @@ def _building(copying: psycopg.Connection[Any], pk: UUID | str) -> Iterator[bool
     row = copying.execute(
         "SELECT pg_try_advisory_lock(hashtext('export'), hashtext(%s))", [str(pk)]
     ).fetchone()
-    is_ours = row == (True,)
+    acquired = row == (True,)
     try:
-        yield is_ours
+        yield acquired
     finally:
-        if is_ours and not copying.closed:
+        if acquired and not copying.closed:
             copying.execute("SELECT pg_advisory_unlock(hashtext('export'), hashtext(%s))", [str(pk)])

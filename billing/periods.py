@@ -62,7 +62,7 @@ def post_cost_lines(tenant: Tenant, *, before: date | None = None) -> int:
     posted = 0
     for month in sorted(set(changed.values_list("period", flat=True))):
         with transaction.atomic():
-            _take_turns(tenant)
+            _advisory_lock(tenant)
             # Locked before the rollups are read: usage that is being recorded is either waited for or comes after.
             days = changed.filter(period=month).order_by("day").select_for_update()
             if found := list(days.values_list("day", flat=True)):
@@ -107,7 +107,7 @@ def close_period(tenant: Tenant, month: date, *, by: User | None) -> BillingPeri
         BillingPeriod.DoesNotExist: the tenant has no such period.
         Conflict: it is closed, or the month is not over.
     """
-    _take_turns(tenant)
+    _advisory_lock(tenant)
     period: BillingPeriod = (
         BillingPeriod.objects.in_tenant(tenant).select_for_update(of=("self",)).get(month=month)
     )
@@ -134,7 +134,7 @@ def close_period(tenant: Tenant, month: date, *, by: User | None) -> BillingPeri
     return period
 
 
-def _take_turns(tenant: Tenant) -> None:
+def _advisory_lock(tenant: Tenant) -> None:
     """One poster or closer of a tenant at a time; always before locking a period."""
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_advisory_xact_lock(hashtext('cost lines'), hashtext(%s))", [str(tenant.pk)])

@@ -177,7 +177,7 @@ def publish_price_book(
     return published
 
 
-def hold_prices() -> None:
+def lock_prices() -> None:
     """Let nobody publish prices until the caller's transaction ends: what is read of them stays true. Others may hold
     them too; who publishes waits."""
     with connection.cursor() as cursor:

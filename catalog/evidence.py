@@ -7,7 +7,7 @@ from typing import Any
 
 from django.utils.translation import gettext as _
 
-from catalog import rules, telling
+from catalog import presentation, rules
 from catalog.actions.facts import facts_now, what_is_worse
 from catalog.models import AccessRequest, Grant, Review, ReviewDecision
 from catalog.prices import list_prices
@@ -35,7 +35,7 @@ def evidence_of(review: Review, access_request: AccessRequest) -> dict[str, Any]
             {"title": _("The model"), "facts": _model(access_request)},
             {"title": _("The tenant"), "facts": _standing(access_request)},
         ],
-        "tracks": telling.tracks_of(reviews),
+        "tracks": presentation.tracks_of(reviews),
         "decisions": ReviewDecision.objects.across_tenants().filter(review=review).select_related("reviewer"),
         "seen": json.dumps(facts.as_json()),
         "changed": what_is_worse(review, access_request.facts, facts) if access_request.facts else "",
@@ -60,7 +60,7 @@ def _asked(access_request: AccessRequest, facts: rules.Facts | None) -> list[Fac
             "label": _("Expected cost a month"),
             "value": f"{cost:,.2f} {currency}" if cost is not None else _("unknown: not priced"),
         },
-        *telling.limit_facts(access_request),
+        *presentation.limit_facts(access_request),
         {"label": _("Duration"), "value": _("%(days)s days") % {"days": access_request.duration_days}},
         {"label": _("Rules"), "value": access_request.rule_version},
     ]

@@ -12,11 +12,11 @@ from billing.prices import (
     Estimate,
     current_prices,
     estimate_monthly_cost,
-    hold_prices,
+    lock_prices,
     publish_price_book,
 )
 
-__all__ = ["Estimate", "hold_prices", "list_prices", "monthly_cost", "publish_list_prices"]
+__all__ = ["Estimate", "list_prices", "lock_prices", "monthly_cost", "publish_list_prices"]
 
 list_prices = current_prices
 monthly_cost = estimate_monthly_cost

@@ -186,7 +186,7 @@ def reconcile(pk: UUID | str, *, cluster: ClusterDriver | None = None) -> None:
     TemporaryClusterError, having written that down as well, for the caller to try again.
     """
     deployments = Deployment.objects.living().with_names().filter(pk=pk)
-    with one_at_a_time(_turn(pk)):
+    with one_at_a_time(_lock_name(pk)):
         wanted = deployments.first()
         if wanted is None:
             return
@@ -259,8 +259,8 @@ def watch_engines(*, cluster: ClusterDriver | None = None) -> int:
 
 def _look_closely(wanted: Deployment, driver: ClusterDriver) -> int:
     """Look once more, alone, so that two watchers cannot write their sights in the wrong order."""
-    with if_nobody_else(_turn(wanted.pk)) as is_ours:
-        if not is_ours:
+    with if_nobody_else(_lock_name(wanted.pk)) as acquired:
+        if not acquired:
             return 0
         wanted = Deployment.objects.with_names().get(pk=wanted.pk)
         observed = driver.observe(wanted.cluster.namespace, wanted.name)
@@ -331,7 +331,7 @@ def _possible_manifests(wanted: Deployment) -> list[Manifest]:
         raise ImpossibleWishError(str(error)) from error
 
 
-def _turn(pk: UUID | str) -> str:
+def _lock_name(pk: UUID | str) -> str:
     return f"deployment:{pk}"
 
 

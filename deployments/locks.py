@@ -26,11 +26,11 @@ def if_nobody_else(name: str) -> Iterator[bool]:
     """Take a turn at `name` if it is free now; False, without waiting, if somebody else has it."""
     with connection.cursor() as cursor:
         cursor.execute(f"SELECT pg_try_advisory_lock({KEY})", [name])
-        is_ours: bool = cursor.fetchone()[0]
+        acquired: bool = cursor.fetchone()[0]
     try:
-        yield is_ours
+        yield acquired
     finally:
-        if is_ours:
+        if acquired:
             _leave(name)
 
 

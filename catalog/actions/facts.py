@@ -14,7 +14,7 @@ from accounts.models import User
 from catalog import rules
 from catalog.actions.access_requests import facts_of
 from catalog.models import AccessRequest, CatalogModel, RequestDelegate, Review, ReviewDecision
-from catalog.prices import hold_prices, monthly_cost
+from catalog.prices import lock_prices, monthly_cost
 
 
 def facts_now(access_request: AccessRequest) -> rules.Facts:
@@ -24,12 +24,12 @@ def facts_now(access_request: AccessRequest) -> rules.Facts:
     return facts_of(access_request.project, model, access_request.data_class, estimate)
 
 
-def hold_facts(access_request: AccessRequest) -> rules.Facts:
+def lock_facts(access_request: AccessRequest) -> rules.Facts:
     """The facts of this moment, which stay true until the caller's transaction ends: model and prices are locked."""
     access_request.model = CatalogModel.objects.raw(
         "SELECT * FROM catalog_catalogmodel WHERE id = %s FOR SHARE", [access_request.model_id]
     )[0]
-    hold_prices()
+    lock_prices()
     return facts_now(access_request)
 
 

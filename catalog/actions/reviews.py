@@ -20,7 +20,7 @@ from accounts.permissions import require
 from accounts.second_factor import require_second_factor
 from catalog import rules
 from catalog.actions.access_requests import cancel_open_reviews, find_problems
-from catalog.actions.facts import hold_facts, renew_facts, what_is_worse
+from catalog.actions.facts import lock_facts, renew_facts, what_is_worse
 from catalog.actions.four_eyes import why_not_decide
 from catalog.models import AccessRequest, Grant, Review, ReviewDecision
 from core.database_conflicts import conflicts_of_database, constraint_of
@@ -72,7 +72,7 @@ def decide_review(
     with transaction.atomic():  # what was found is kept, though nothing is decided
         access_request = _lock_review(pk, by)[1]
         if access_request.state == AccessRequest.State.PENDING:
-            renew_facts(access_request, hold_facts(access_request), by=by)
+            renew_facts(access_request, lock_facts(access_request), by=by)
     raise Conflict(
         _("%(what)s Look at the request again, then decide.") % {"what": words}, code="facts_changed"
     )
@@ -90,7 +90,7 @@ def _decide_review(
         require_second_factor(by, _("decide reviews"))
     _require_open(review)
     is_approval, comment = _read_verdict(verdict, comment)
-    facts = hold_facts(access_request)
+    facts = lock_facts(access_request)
     if is_approval:
         _require_still_allowed(access_request)
         if worse := what_is_worse(review, access_request.facts if seen is None else seen, facts):

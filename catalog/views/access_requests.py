@@ -17,7 +17,7 @@ from django.utils.translation import ngettext
 from django.views.generic import DetailView, TemplateView
 
 from accounts.permissions import signed_in
-from catalog import rules, telling
+from catalog import presentation, rules
 from catalog.access import accesses
 from catalog.actions import Preview, preview_access_request, withdraw_access_request
 from catalog.actions.access_requests import require_withdrawable
@@ -161,7 +161,7 @@ class RequestList(PartialMixin, TenantScopedMixin, TemplateView):
         return super().get_context_data(**kwargs) | {
             "tab": tab,
             "counts": {name: count_of(tabs[name]) for name in ("needs_you", "open")},
-            "requests": [telling.row_of(access_request) for access_request in page.rows],
+            "requests": [presentation.row_of(access_request) for access_request in page.rows],
             "newer_url": f"?tab={tab}&before={page.before}" if page.before else "",
             "older_url": f"?tab={tab}&after={page.after}" if page.after else "",
         }
@@ -192,14 +192,14 @@ class RequestDetail(PartialMixin, TenantScopedMixin, DetailView):  # type: ignor
         may_claim = user.has_perm("tenants.claim_key", access_request.project)
         money = access_request.limits.get("money_per_month")
         return context | {
-            "badge": telling.badge_of(access_request, key),
+            "badge": presentation.badge_of(access_request, key),
             "notice": notice_of(reviews),
             "sent_by_you": access_request.requested_by_id == user.pk,
-            "steps": telling.steps_of(access_request, reviews, key),
-            "tracks": telling.tracks_of(reviews),
-            "timeline": telling.timeline_of(access_request, reviews, grant),
-            "refusal": telling.refusal_of(access_request, reviews),
-            "asked": telling.asked_of(
+            "steps": presentation.steps_of(access_request, reviews, key),
+            "tracks": presentation.tracks_of(reviews),
+            "timeline": presentation.timeline_of(access_request, reviews, grant),
+            "refusal": presentation.refusal_of(access_request, reviews),
+            "asked": presentation.asked_of(
                 access_request, reverse("model-detail", args=[tenant.slug, access_request.model.name])
             ),
             "cost": {
@@ -210,9 +210,9 @@ class RequestDetail(PartialMixin, TenantScopedMixin, DetailView):  # type: ignor
                 "hard_stop": Decimal(money) if money else None,
             },
             "conditions": [
-                f"{fact['label']}: {fact['value']}" for fact in telling.limit_facts(access_request)
+                f"{fact['label']}: {fact['value']}" for fact in presentation.limit_facts(access_request)
             ],
-            "can_withdraw": telling.may_withdraw(access_request, user),
+            "can_withdraw": presentation.may_withdraw(access_request, user),
             "claim_key": key if is_claimable and may_claim else None,
             "poll_url": self.request.path if access_request.state == AccessRequest.State.PENDING else "",
         }

@@ -11,7 +11,7 @@ from django.views.generic import TemplateView
 
 from accounts.permissions import signed_in
 from billing.costs import today_of, total_spend
-from catalog import telling
+from catalog import presentation
 from catalog.models import AccessRequest
 from tenants.models import ApiKey
 from tenants.permissions import projects_where
@@ -33,7 +33,7 @@ class TenantHome(TenantPageMixin, TemplateView):
         )
         return super().get_context_data(**kwargs) | {
             "needs_you": self._keys_to_claim(),
-            "open_requests": [telling.row_of(access_request) for access_request in open_requests],
+            "open_requests": [presentation.row_of(access_request) for access_request in open_requests],
             "week": self._week(),
         }
 

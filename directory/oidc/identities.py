@@ -33,7 +33,7 @@ def sign_in_person(person: ProviderPerson, *, refresh_token: str | None, is_rene
     Raises SignInRefused, in words, for accounts that are disabled or not to be linked. Safe to repeat.
     """
     with platform_scope("sign-in at the provider: whose tenants it concerns is not known before"):
-        _take_turns(person)
+        _advisory_lock(person)
         identity = (
             FederatedIdentity.objects.select_for_update(of=("self",))
             .select_related("user")
@@ -81,7 +81,7 @@ def note_groups(identity: FederatedIdentity, person: ProviderPerson) -> None:
         )
 
 
-def _take_turns(person: ProviderPerson) -> None:
+def _advisory_lock(person: ProviderPerson) -> None:
     """One first sign-in of the same person, or to the same address, at a time; until commit."""
     with connection.cursor() as cursor:
         for name in sorted({f"identity:{person.issuer} {person.subject}", f"email:{person.email}"}):

@@ -1,7 +1,8 @@
 """Who belongs to a tenant, in which role.
 
 Every change of roles locks the tenant first, so that two of them take turns: then nobody can remove the last
-owner by being one of two who remove each other. What a departing member owns is transferred in tenants/actions/owned_resources.py.
+owner by being one of two who remove each other. What a departing member owns is
+transferred in tenants/actions/owned_resources.py.
 """
 
 from __future__ import annotations

@@ -36,7 +36,7 @@ def suspend_tenant(pk: UUID | str, *, by: User, because: str) -> Tenant:
     """
     tenant = lock_tenant(pk, by=by)
     require(by, "tenants.suspend_tenant", tenant)
-    return put_to_rest(tenant, by=by, because=because)
+    return suspend_locked(tenant, by=by, because=because)
 
 
 @transaction.atomic
@@ -68,7 +68,7 @@ def resume_tenant(pk: UUID | str, *, by: User) -> Tenant:
     return tenant
 
 
-def put_to_rest(tenant: Tenant, *, by: User, because: str) -> Tenant:
+def suspend_locked(tenant: Tenant, *, by: User, because: str) -> Tenant:
     """Suspend a tenant whose row the caller has locked. Raises Conflict unless it is active, ValidationError."""
     require_active_locked(tenant)
     because = read_field(

@@ -43,7 +43,7 @@ NOT_ASKED = {
     "directory.actions.group_mappings.require_may_write": "a question",
     "accounts.actions.sessions.end_session": "of oneself alone, see test_sessions.py",
     "accounts.actions.sessions.sign_out_everywhere": "of oneself alone, see test_sessions.py",
-    "tenants.actions.suspending.put_to_rest": "part of suspend_tenant and begin_closing",
+    "tenants.actions.suspending.suspend_locked": "part of suspend_tenant and begin_closing",
     "tenants.admin.tenant_forms.create_with_owner": "the form of create_tenant",
     "audit.redaction.erase_from_audit_log": "part of erase_person",
     "privacy.personal_data.check_erasure": "a question",

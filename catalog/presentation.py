@@ -1,4 +1,4 @@
-"""A request told to those who wait for it: badge, steps, tracks, timeline, and whose turn it is."""
+"""A request as pages show it: badge, steps, tracks, timeline, and whose turn it is."""
 
 from __future__ import annotations
 
