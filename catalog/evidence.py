@@ -98,6 +98,6 @@ def _standing(access_request: AccessRequest) -> list[Fact]:
         {"label": _("Grants in force"), "value": Grant.objects.in_tenant(tenant).in_force().count()},
         {
             "label": _("Earlier requests"),
-            "value": _("%(approved)s approved, %(rejected)s refused") % by_state,
+            "value": _("%(approved)s approved, %(rejected)s rejected") % by_state,
         },
     ]

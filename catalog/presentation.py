@@ -24,7 +24,7 @@ def badge_of(access_request: AccessRequest, key: ApiKey | None = None) -> Words:
     return {
         AccessRequest.State.PENDING: {"kind": "info", "text": _("In review"), "icon_name": "clock"},
         AccessRequest.State.APPROVED: {"kind": "ok", "text": _("Approved"), "icon_name": ""},
-        AccessRequest.State.REJECTED: {"kind": "bad", "text": _("Refused"), "icon_name": ""},
+        AccessRequest.State.REJECTED: {"kind": "bad", "text": _("Rejected"), "icon_name": ""},
         AccessRequest.State.WITHDRAWN: {"kind": "", "text": _("Withdrawn"), "icon_name": ""},
     }[AccessRequest.State(state)]
 
@@ -64,7 +64,7 @@ def steps_of(access_request: AccessRequest, reviews: list[Review], key: ApiKey |
     latest = max((review.due_at for review in reviews if review.state == Review.State.PENDING), default=None)
     due = _("due %(date)s") % {"date": latest.strftime("%-d %b")} if latest else ""
     is_claimed = key is not None and key.state != ApiKey.State.CLAIMABLE
-    stopped = {State.REJECTED: _("Refused"), State.WITHDRAWN: _("Withdrawn")}.get(State(state))
+    stopped = {State.REJECTED: _("Rejected"), State.WITHDRAWN: _("Withdrawn")}.get(State(state))
     return [
         {"label": _("Sent"), "state": "done", "note": access_request.created_at.strftime("%-d %b")},
         {
@@ -94,7 +94,7 @@ def tracks_of(reviews: list[Review]) -> list[Words]:
     kinds = {
         Review.State.PENDING: ("now", {"kind": "info", "text": _("In review")}),
         Review.State.APPROVED: ("done", {"kind": "ok", "text": _("Approved")}),
-        Review.State.REJECTED: ("bad", {"kind": "bad", "text": _("Refused")}),
+        Review.State.REJECTED: ("bad", {"kind": "bad", "text": _("Rejected")}),
         Review.State.CANCELLED: ("", {"kind": "", "text": _("Not needed")}),
     }
     tracks = []
@@ -128,7 +128,7 @@ _ACTIONS = {
     "access_request.asked_again": gettext_noop("found that a review has to be done again"),
     "access_request.withdrawn": gettext_noop("withdrew the request"),
     "access_request.approved": gettext_noop("completed the reviews: access is approved"),
-    "access_request.rejected": gettext_noop("refused the request"),
+    "access_request.rejected": gettext_noop("rejected the request"),
     "grant.given": gettext_noop("gave the project access"),
     "grant.revoked": gettext_noop("revoked the access"),
     "api_key.prepared": gettext_noop("prepared a key to be claimed"),
@@ -151,11 +151,11 @@ def timeline_of(access_request: AccessRequest, reviews: list[Review], grant: Gra
     tracks = {str(review.pk): review.get_track_display().lower() for review in reviews}
     timeline = []
     for entry in entries:
-        if entry.verb in ("review.approved", "review.refused"):
+        if entry.verb in ("review.approved", "review.rejected"):
             action = (
                 _("approved the %(track)s review")
                 if entry.verb == "review.approved"
-                else _("refused the %(track)s review")
+                else _("rejected the %(track)s review")
             )
             text = action % {"track": tracks.get(entry.subject_id, "")}
         else:

@@ -100,7 +100,7 @@ def _decide_review(
 
     _record_decision(review, by=by, verdict=verdict, comment=comment, facts=facts)
     audit.record(
-        "review.approved" if is_approval else "review.refused",
+        "review.approved" if is_approval else "review.rejected",
         actor=by,
         subject=review,
         track=review.track,

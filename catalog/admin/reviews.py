@@ -153,7 +153,7 @@ class ReviewAdmin(ReadOnlyAdmin):
             )
         return day
 
-    @display(description=_("State"), label={"Approved": "success", "Refused": "danger", "In review": "info"})
+    @display(description=_("State"), label={"Approved": "success", "Rejected": "danger", "In review": "info"})
     def state_label(self, review: Review) -> str:
         return review.get_state_display()
 
@@ -275,7 +275,7 @@ class AccessRequestAdmin(ReadOnlyAdmin):
         cost = access_request.expected_monthly_cost
         return f"{cost:,.2f} {access_request.currency}" if cost is not None else str(_("unknown"))
 
-    @display(description=_("State"), label={"Approved": "success", "Refused": "danger", "In review": "info"})
+    @display(description=_("State"), label={"Approved": "success", "Rejected": "danger", "In review": "info"})
     def state_label(self, access_request: AccessRequest) -> str:
         return access_request.get_state_display()
 

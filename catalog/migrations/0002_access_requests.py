@@ -68,7 +68,7 @@ class Migration(migrations.Migration):
                         choices=[
                             ("pending", "In review"),
                             ("approved", "Approved"),
-                            ("rejected", "Refused"),
+                            ("rejected", "Rejected"),
                             ("withdrawn", "Withdrawn"),
                         ],
                     ),
@@ -161,7 +161,7 @@ class Migration(migrations.Migration):
                         choices=[
                             ("pending", "In review"),
                             ("approved", "Approved"),
-                            ("rejected", "Refused"),
+                            ("rejected", "Rejected"),
                             ("cancelled", "Not needed"),
                         ],
                     ),
@@ -194,7 +194,7 @@ class Migration(migrations.Migration):
                 ("reviewer", models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, related_name="+")),
                 (
                     "verdict",
-                    models.CharField(max_length=8, choices=[("approve", "Approve"), ("reject", "Refuse")]),
+                    models.CharField(max_length=8, choices=[("approve", "Approve"), ("reject", "Reject")]),
                 ),
                 ("comment", models.TextField(max_length=2000, blank=True)),
                 ("round", models.PositiveSmallIntegerField(default=1, db_default=1)),

@@ -28,7 +28,7 @@ class AccessRequest(TenantOwned):
     class State(models.TextChoices):
         PENDING = "pending", _("In review")
         APPROVED = "approved", _("Approved")
-        REJECTED = "rejected", _("Refused")
+        REJECTED = "rejected", _("Rejected")
         WITHDRAWN = "withdrawn", _("Withdrawn")
 
     MOVES: ClassVar[dict[str, set[str]]] = {State.PENDING: {State.APPROVED, State.REJECTED, State.WITHDRAWN}}
@@ -102,7 +102,7 @@ class Review(TenantOwned):
     class State(models.TextChoices):
         PENDING = "pending", _("In review")
         APPROVED = "approved", _("Approved")
-        REJECTED = "rejected", _("Refused")
+        REJECTED = "rejected", _("Rejected")
         CANCELLED = "cancelled", _("Not needed")
 
     TRACK_ROLES: ClassVar[dict[str, StaffRole]] = {
@@ -149,7 +149,7 @@ class ReviewDecision(TenantOwned):
 
     class Verdict(models.TextChoices):
         APPROVE = "approve", _("Approve")
-        REJECT = "reject", _("Refuse")
+        REJECT = "reject", _("Reject")
 
     visible_to_staff = Review.visible_to_staff
 
