@@ -6,7 +6,6 @@ with their rows, their sequences, and tables that refuse TRUNCATE.
 
 import os
 import time
-import warnings
 from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import unquote, urlsplit, urlunsplit
@@ -30,21 +29,6 @@ def pytest_runtest_protocol(item):
         return (yield)
     with as_owner():
         return (yield)
-
-
-@pytest.hookimpl(tryfirst=True)
-def pytest_runtest_setup(item):
-    """Let no test begin with a session that ended while tests without a database ran; say after which it was found.
-
-    Seen twice in a whole run, each time after some minutes of tests that start and kill other programs.
-    """
-    from django.conf import settings
-
-    if not settings.configured or connection().connection is None or connection().in_atomic_block:
-        return
-    if not connection().is_usable():
-        connection().close()
-        warnings.warn(pytest.PytestWarning(f"A session was found dead before {item.nodeid}."), stacklevel=1)
 
 
 @pytest.fixture(scope="session")

@@ -137,6 +137,7 @@ class EventStream:
         # Nothing to learn but the text: each event has its choices, and no sign of an end, of usage or of an error.
         if (
             count == events.count(b'"choices"') > 0
+            and count == events.count(b"\ndata:") + events.startswith(b"data:")  # clients read no other lines
             and self._choices == 1
             and b"error" not in events
             and self._tells_no_error(events, count)

@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
 import pytest
+from django.db import connection
 from django.utils.timezone import now
 
 from billing.prices import publish_prices
@@ -36,7 +37,12 @@ os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "true"
 
 @pytest.fixture(scope="package")
 def browser():
-    """A Chromium. While it lives an event loop runs in this thread, so it ends with the package that needs it."""
+    """A Chromium. While it lives an event loop runs in this thread, so it ends with the package that needs it.
+
+    Within a loop Django has connections of its own (asgiref's Local), and `renew_clone` closes only those. One that was
+    open before would be ended by force with its database, and found dead by the next test outside of the loop.
+    """
+    connection.close()
     with chromium() as browser:
         yield browser
 

@@ -6,11 +6,12 @@ import re
 from uuid import UUID
 
 import pytest
+from django.conf import settings
 from django.db.models import UUIDField
 
 from audit.models.entries import NewEntryId
 from core.ids import uuid7
-from tests.isolation.walking import ACCOUNT, ADMIN, API, OUR_APPS, PORTAL, keys_of
+from tests.isolation.walking import ACCOUNT, ADMIN, API, PORTAL, keys_of
 from tests.isolation_fillers import OPAQUE_PARAMETERS
 
 SLUGS = {
@@ -21,7 +22,7 @@ SLUGS = {
 
 
 def ours(route):
-    return route.model is not None and route.model._meta.app_label in OUR_APPS
+    return route.model is not None and route.model._meta.app_label in settings.OUR_APPS
 
 
 def is_version_7(key):

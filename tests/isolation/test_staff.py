@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 from django.apps import apps
+from django.conf import settings
 from django.contrib import admin
 from django.db.models import ForeignKey
 from django.test import RequestFactory
@@ -12,13 +13,13 @@ from django.urls import reverse
 from accounts.roles import StaffRole
 from tenants.models import Tenant
 from tests.factories import staff
-from tests.isolation.walking import ADMIN, OUR_APPS, address, questions, text_of
+from tests.isolation.walking import ADMIN, address, questions, text_of
 
 pytestmark = pytest.mark.django_db
 PAGES = {
     model._meta.label_lower: page
     for model, page in admin.site._registry.items()
-    if model._meta.app_label in OUR_APPS
+    if model._meta.app_label in settings.OUR_APPS
 }
 # Ways from one table into what no list shows.
 PRYING = (

@@ -10,7 +10,7 @@ from audit.models import AuditEntry
 from tenants.actions import add_member
 from tests.factories import ApiKeyFactory, TenantFactory, member_of
 
-PRIVATE = ["tenants/user", "tenants/apikey", "tenants/limit", "tenants/auditentry", "gateway/gateway"]
+PRIVATE = ["accounts/user", "tenants/apikey", "tenants/limit", "audit/auditentry", "gateway/gateway"]
 
 
 @pytest.mark.parametrize("role", ["security_reviewer", "cost_reviewer", "controller"])
