@@ -20,8 +20,8 @@ from core.scope import platform_scope
 
 def connect() -> None:
     """Listen. Called once, when the app is ready; again changes nothing."""
-    user_logged_in.connect(write_sign_in, dispatch_uid="tenants.sign_in")
-    user_logged_out.connect(write_sign_out, dispatch_uid="tenants.sign_out")
+    user_logged_in.connect(write_sign_in, dispatch_uid="accounts.sign_in")
+    user_logged_out.connect(write_sign_out, dispatch_uid="accounts.sign_out")
 
 
 def write_sign_in(sender: Any, request: HttpRequest, user: User, **kwargs: Any) -> None:

@@ -1,4 +1,4 @@
-"""What a leaver owns in the catalog: access requests that wait for a decision.
+"""What a departing member owns in the catalog: access requests that wait for a decision.
 
 Somebody else cannot take a request over: four eyes count the person who asked.
 """

@@ -75,7 +75,7 @@ def end_staff_role(user: User, role: StaffRole | str, *, by: User | None) -> Non
     if appointment.source == Source.RULE and by is not None:
         raise Conflict(
             _(
-                "A group mapping gives %(person)s this role. Change the rule, or their groups in the directory."
+                "A group mapping gives %(person)s this role. Change the mapping, or their groups in the directory."
             )
             % {"person": user},
             code="given_by_rule",

@@ -39,7 +39,8 @@ def begin_group_mapping(rule: GroupMapping, *, by: User, ending: UUID | str | No
     Raises:
         PermissionDenied: `by` may not write such a rule, or would give themselves a role by it.
         ValidationError: there is such a rule already.
-        Conflict: the tenant is closed, the replaced rule has ended already, or such a rule begins at the same moment.
+        Conflict: the tenant is closed, the replaced mapping has ended already, or such a mapping begins at the same
+            moment.
     """
     require_may_write(rule, by)
     if rule.tenant and rule.tenant.status == Tenant.Status.CLOSED:
@@ -50,7 +51,7 @@ def begin_group_mapping(rule: GroupMapping, *, by: User, ending: UUID | str | No
     for change in group_mappings.preview(beginning=rule, ending=old):
         if change.person.pk == by.pk and not change.kept and not change.is_loss:
             raise PermissionDenied(
-                _("This rule would give you a role yourself. Somebody else must write it.")
+                _("You cannot create a mapping that gives you a role. Ask another administrator.")
             )
     if ending:
         _end(ending, by)
@@ -60,7 +61,7 @@ def begin_group_mapping(rule: GroupMapping, *, by: User, ending: UUID | str | No
         with transaction.atomic():
             rule.save(force_insert=True)
     except IntegrityError as error:
-        raise Conflict(_("Somebody else has just written a rule for this group.")) from error
+        raise Conflict(_("Someone else has just created a mapping for this group.")) from error
     audit.record("group_mapping.begun", actor=by, subject=rule, tenant=rule.tenant, **_facts(rule))
     tasks.apply_group_mapping.delay_on_commit(str(rule.pk))  # type: ignore[attr-defined]
     return rule
@@ -93,7 +94,7 @@ def _end(pk: UUID | str, by: User) -> GroupMapping:
     )
     require_may_write(rule, by)
     if rule.ended_at is not None:
-        raise Conflict(_("This rule has ended already."))
+        raise Conflict(_("This mapping has ended already."))
     rule.ended_at, rule.applied_at = now(), None
     rule.save(update_fields=["ended_at", "applied_at"])
     audit.record("group_mapping.ended", actor=by, subject=rule, tenant=rule.tenant, **_facts(rule))

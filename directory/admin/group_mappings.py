@@ -118,7 +118,7 @@ class GroupMappingAdmin(ReadOnlyAdmin):
     def has_begin_permission(self, request: HttpRequest, object_id: object = None) -> bool:
         return bool(request.user.has_perm("tenants.manage_members"))
 
-    @action(description=_("New rule"), url_path="begin", permissions=["begin"])
+    @action(description=_("New mapping"), url_path="begin", permissions=["begin"])
     def begin(self, request: HttpRequest) -> HttpResponse:
         return self._edit(request, None)
 
@@ -134,9 +134,9 @@ class GroupMappingAdmin(ReadOnlyAdmin):
         changes = group_mappings.preview(ending=rule)
         if request.method == "POST" and request.POST.get("seen") == _digest(rule, changes):
             end_group_mapping(rule.pk, by=signed_in(request))
-            messages.success(request, _("The rule has ended; what it gave is being taken away."))
+            messages.success(request, _("The mapping has ended; what it gave is being taken away."))
             return redirect("admin:directory_groupmapping_changelist")
-        return self._page(request, title=_("End this rule?"), rule=rule, draft=rule, changes=changes)
+        return self._page(request, title=_("End this mapping?"), rule=rule, draft=rule, changes=changes)
 
     def _edit(self, request: HttpRequest, old: GroupMapping | None) -> HttpResponse:
         """GET shows the form, POST the preview, and POST again with what was seen there does it."""
@@ -153,13 +153,13 @@ class GroupMappingAdmin(ReadOnlyAdmin):
                 changes = group_mappings.preview(beginning=rule, ending=old)
                 if request.POST.get("seen") == _digest(rule, changes):
                     begin_group_mapping(rule, by=user, ending=old.pk if old else None)
-                    messages.success(request, _("The rule is in force; its roles are being given."))
+                    messages.success(request, _("The mapping is in force; its roles are being given."))
                     return redirect("admin:directory_groupmapping_changelist")
             except ValidationError as error:
                 form.add_error(None, error)
             except (Conflict, PermissionDenied) as error:
                 form.add_error(None, str(error))
-        title = _("Replace this rule") if old else _("New rule")
+        title = _("Replace this mapping") if old else _("New mapping")
         return self._page(request, title=title, rule=old, draft=rule, form=form, changes=changes)
 
     def _page(

@@ -114,7 +114,7 @@ def transfer(
 
 
 def _hold_people(user: User, tenant: Tenant, choices: Mapping[str, Choice]) -> None:
-    """Lock the leaver and the new owners in one order for all, so that two who hand over to each other take turns."""
+    """Lock the departing member and the new owners in one order, so that two who hand over to each other take turns."""
     chosen = [choice for choice in choices.values() if _is_uuid(choice)]
     new_owners = Membership.objects.in_tenant(tenant).filter(pk__in=chosen).values_list("user", flat=True)
     for person in User.objects.filter(pk__in={user.pk, *new_owners}).order_by("pk"):

@@ -1,4 +1,4 @@
-"""Members of a tenant: who belongs, in which role, and what becomes of what a leaver owns."""
+"""Members of a tenant: who belongs, in which role, and what becomes of what a departing member owns."""
 
 from __future__ import annotations
 

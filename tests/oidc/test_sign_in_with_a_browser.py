@@ -117,7 +117,7 @@ def test_an_operator_writes_a_rule_after_seeing_what_it_does(
         if picture := os.environ.get("PICTURES"):
             page.screenshot(path=f"{picture}/rule-{theme}.png", full_page=True)
         assert sideways_scroll(page) == 0
-        page.get_by_role("button", name="Save this rule").click()
-        page.get_by_text("The rule is in force").wait_for()
+        page.get_by_role("button", name="Save this mapping").click()
+        page.get_by_text("The mapping is in force").wait_for()
         assert seen.complaints == []
     assert GroupMapping.objects.get().role == "developer"
