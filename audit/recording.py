@@ -121,14 +121,13 @@ def record(
     )
     columns = _columns(verb, actor, capacity, details, changes)
     with _room_for(tenant):
-        entry: AuditEntry = AuditEntry.objects.create(
+        return AuditEntry.objects.create(
             **columns,
             tenant=tenant,
             subject_type=subject._meta.label_lower,
             subject_id=str(subject.pk),
             subject_label=clean_name(_text(str(subject)), 200),
         )
-    return entry
 
 
 def record_of_tenants(

@@ -7,6 +7,7 @@ from uuid import UUID
 
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied, ValidationError
+from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import redirect, render
 from django.urls import path, reverse
@@ -84,8 +85,9 @@ class ExportAdmin(ReadOnlyAdmin):
     )  # fmt: skip
     readonly_fields = ("total_shown",)
 
-    def get_queryset(self, request: HttpRequest) -> Any:
-        return Export.objects.visible_to(request.user).readable_by(request.user).with_names().order_by("-pk")
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Export]:
+        user = signed_in(request)
+        return Export.objects.visible_to(user).readable_by(user).with_names().order_by("-pk")
 
     def get_urls(self) -> list[Any]:
         view = self.admin_site.admin_view
@@ -164,7 +166,7 @@ class ExportAdmin(ReadOnlyAdmin):
         return download(pk, by=request.user)  # type: ignore[arg-type]
 
     def find(self, request: HttpRequest, pk: UUID) -> Export:
-        export: Export | None = self.get_queryset(request).filter(pk=pk).first()
+        export = self.get_queryset(request).filter(pk=pk).first()
         if export is None:
             raise Http404
         if not self.has_view_permission(request, export):

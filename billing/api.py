@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-from typing import Any, cast
+from typing import Any
 from uuid import UUID
 
 from django.core import signing
+from django.db.models import QuerySet
 from django.http import FileResponse
 from django.shortcuts import get_object_or_404
 from django.urls import reverse
@@ -23,7 +24,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from accounts.models import User
-from accounts.permissions import require
+from accounts.permissions import require, signed_in
 from audit.questions import Question
 from billing import exports
 from billing.costs import cost_rows, freshness
@@ -49,14 +50,14 @@ from tenants.status import require_active_locked
 
 def visible_tenant(user: User, slug: str) -> Tenant:
     """The tenant by its slug; 404 when `user` may not know of it."""
-    return cast(Tenant, get_object_or_404(Tenant.objects.visible_to(user), slug=slug))
+    return get_object_or_404(Tenant.objects.visible_to(user), slug=slug)
 
 
 def visible_project(user: User, tenant: Tenant, slug: str | None) -> Project | None:
     """The tenant's project by its slug, None for all of them; 404 when there is none that `user` may know."""
     if not slug:
         return None
-    return cast(Project, get_object_or_404(Project.objects.visible_to(user).in_tenant(tenant), slug=slug))
+    return get_object_or_404(Project.objects.visible_to(user).in_tenant(tenant), slug=slug)
 
 
 NOTHING_USED: dict[str, Any] = {
@@ -92,7 +93,7 @@ class UsageView(APIView):
         """Rows and their total, of what the query asks."""
         place = CostPlaceSerializer(data=request.query_params)
         place.is_valid(raise_exception=True)
-        user = cast(User, request.user)
+        user = signed_in(request)
         tenant = visible_tenant(user, place.validated_data["tenant"])
         project = visible_project(user, tenant, place.validated_data.get("project"))
         require(user, "tenants.view_cost", tenant)
@@ -170,13 +171,14 @@ class ExportViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.G
     token_scope_to_read = TokenScope.READ
     filter_backends = ()
 
-    def get_queryset(self) -> Any:
-        visible = Export.objects.visible_to(self.request.user).with_names()
-        return visible.readable_by(self.request.user) if self.action == "list" else visible
+    def get_queryset(self) -> QuerySet[Export]:
+        user = signed_in(self.request)
+        visible = Export.objects.visible_to(user).with_names()
+        return visible.readable_by(user) if self.action == "list" else visible
 
-    def get_object(self) -> Any:
+    def get_object(self) -> Export:
         export = super().get_object()
-        require(cast(User, self.request.user), export.permission, export.tenant)
+        require(signed_in(self.request), export.permission, export.tenant)
         return export
 
     @extend_schema(
@@ -189,7 +191,7 @@ class ExportViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.G
         """Ask for a report. The answer's `Location` says how far it is."""
         place = ExportPlaceSerializer(data=request.data)
         place.is_valid(raise_exception=True)
-        said, user = place.validated_data, cast(User, request.user)
+        said, user = place.validated_data, signed_in(request)
         tenant = visible_tenant(user, said["tenant"]) if "tenant" in said else None
         project = visible_project(user, tenant, said.get("project")) if tenant else None
         is_of_costs = tenant is not None and said["kind"] == Export.Kind.COSTS
@@ -236,7 +238,7 @@ class ExportViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.G
     )
     def download(self, request: Request, pk: UUID) -> FileResponse:
         """The file of a finished report."""
-        return download(self.get_object().pk, by=cast(User, request.user))
+        return download(self.get_object().pk, by=signed_in(request))
 
 
 class PriceFilter(filters.FilterSet):  # type: ignore[misc]

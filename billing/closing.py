@@ -64,8 +64,7 @@ def latest_final_export(tenant: Tenant) -> Export | None:
     if tenant.suspended_at is None:
         return None
     finals = Export.objects.in_tenant(tenant).filter(is_final=True, created_at__gte=tenant.suspended_at)
-    latest: Export | None = finals.with_names().order_by("-pk").first()
-    return latest
+    return finals.with_names().order_by("-pk").first()
 
 
 def verify_final_export(tenant: Tenant, export_id: UUID) -> str:
@@ -93,7 +92,7 @@ def verify_final_export(tenant: Tenant, export_id: UUID) -> str:
 def _queue(tenant: Tenant, *, by: User) -> Export:
     first, last = _ledger_days(tenant)
     today = today_of(tenant)
-    export: Export = Export.objects.create(
+    export = Export.objects.create(
         tenant=tenant,
         start_day=min(first or today, today),
         end_day=max(last or today, today),

@@ -65,7 +65,7 @@ def ask_for_export(
     if end_day - start_day > LONGEST:
         raise ValidationError({"end": f"A report covers at most {LONGEST.days} days; ask for several."})
     _check_format(csv_format, kind=Export.Kind.COSTS)
-    export: Export = Export.objects.create(
+    export = Export.objects.create(
         tenant=tenant,
         project=project,
         start_day=start_day,
@@ -114,7 +114,7 @@ def ask_for_audit_export(
     _check_format(csv_format, kind=kind)
     if end_day < start_day:
         raise ValidationError({"end": "The last day is before the first."})
-    export: Export = Export.objects.create(
+    export = Export.objects.create(
         tenant=tenant,
         kind=kind,
         start_day=start_day,
@@ -185,7 +185,7 @@ def file_for_download(pk: UUID | str, *, by: User) -> tuple[Export, Path]:
         PermissionDenied: `by` may not export this tenant's costs.
         Conflict: it is not ready, or gone.
     """
-    export: Export = Export.objects.visible_to(by).with_names().get(pk=pk)
+    export = Export.objects.visible_to(by).with_names().get(pk=pk)
     require(by, export.permission, export.tenant)
     path = path_of(export)
     if export.state != Export.State.DONE or not path.is_file():

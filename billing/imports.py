@@ -228,7 +228,7 @@ def demo_projects() -> dict[tuple[str, str], Project]:
 def import_key(project: Project) -> ApiKey:
     """The project's key for imported usage, which opens nothing: it is born revoked and has no secret."""
     keys = ApiKey.objects.in_tenant(project.tenant).filter(project=project, name=KEY_NAME)
-    key: ApiKey | None = keys.first()
+    key = keys.first()
     if key is None:
         key = ApiKey.objects.create(
             tenant=project.tenant,

@@ -108,9 +108,7 @@ def close_period(tenant: Tenant, month: date, *, by: User | None) -> BillingPeri
         Conflict: it is closed, or the month is not over.
     """
     _advisory_lock(tenant)
-    period: BillingPeriod = (
-        BillingPeriod.objects.in_tenant(tenant).select_for_update(of=("self",)).get(month=month)
-    )
+    period = BillingPeriod.objects.in_tenant(tenant).select_for_update(of=("self",)).get(month=month)
     if period.state == BillingPeriod.State.CLOSED:
         raise Conflict(f"{period} is closed already.")
     if today_of(tenant) <= _last_day(month):

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import Any, Self
+from typing import Self
 
 from django.db import models
 from django.db.models import Q
 from django.utils.timezone import now
 
 from accounts.models import User
-from core.tenant_managers import TenantQuerySet
+from core.tenant_managers import OwnedRow, Row, TenantQuerySet
 from tenants.permissions import tenants_where
 
 SILENCE = timedelta(seconds=30)  # a worker building an export says so every second
 
 
-class PriceQuerySet(models.QuerySet[Any]):
+class PriceQuerySet(models.QuerySet[Row]):
     """Questions about prices; they are the platform's, and no secret to anybody signed in."""
 
     def in_force(self) -> Self:
@@ -31,7 +31,7 @@ class PriceQuerySet(models.QuerySet[Any]):
         return self.select_related("sku__model", "created_by")
 
 
-class ExportQuerySet(TenantQuerySet):
+class ExportQuerySet(TenantQuerySet[OwnedRow]):
     """Questions about exports."""
 
     def with_names(self) -> Self:

@@ -35,7 +35,7 @@ def build_exports_left_alone() -> None:
     with platform_scope("find reports left alone", is_routine=True):
         left_alone = list(Export.objects.across_tenants().left_alone().values_list("tenant_id", "pk"))
     for tenant_id, pk in left_alone:
-        build_export.delay(tenant_id and str(tenant_id), str(pk))
+        build_export.delay(str(tenant_id) if tenant_id else None, str(pk))
 
 
 @shared_task

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import date
 from decimal import Decimal
-from typing import Any, cast
+from typing import Any
 from urllib.parse import urlencode
 from uuid import UUID
 
@@ -19,7 +19,7 @@ from django.utils.translation import ngettext
 from django.views.generic import DetailView, FormView, ListView, TemplateView, View
 
 from accounts.models import User
-from accounts.permissions import require
+from accounts.permissions import require, signed_in
 from billing import exports
 from billing.charts import cost_figure, year_figure
 from billing.cost_tables import MOST_ROWS, dearest, figures_of, tables_of
@@ -27,6 +27,7 @@ from billing.costs import CostReport, cost_report, today_of
 from billing.forecast import Forecast, forecast_month
 from billing.forms import ExportForm, last_day, month_choice, month_choices, month_label, read_month
 from billing.models import Export
+from billing.querysets import ExportQuerySet
 from billing.year import YEAR, months_of_year, year_report
 from core.templatetags.qm import day, money
 from privacy.audit_forms import PLATFORM, address_of
@@ -44,7 +45,7 @@ class CostPage(PartialMixin, TenantPageMixin, TemplateView):
     partial_name = "billing/_cost_body.html"
 
     def get(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
-        require(cast(User, request.user), "tenants.view_cost", self.tenant)
+        require(signed_in(request), "tenants.view_cost", self.tenant)
         return super().get(request, *args, **kwargs)
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
@@ -162,17 +163,17 @@ class CostPage(PartialMixin, TenantPageMixin, TemplateView):
         }
 
 
-class ExportList(TenantScopedMixin, ListView):  # type: ignore[type-arg]
+class ExportList(TenantScopedMixin[ExportQuerySet[Export]], ListView):  # type: ignore[type-arg]
     """A tenant's reports, newest first, by keyset: `?before=<id>` leads to older ones."""
 
     model = Export
     template_name = "billing/export_list.html"
 
     def get(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
-        require(cast(User, request.user), "tenants.export_cost", self.tenant)
+        require(signed_in(request), "tenants.export_cost", self.tenant)
         return super().get(request, *args, **kwargs)
 
-    def get_queryset(self) -> Any:
+    def get_queryset(self) -> ExportQuerySet[Export]:
         rows = super().get_queryset().of_costs().with_names().order_by("-pk")
         if before := self.request.GET.get("before"):
             try:
@@ -194,7 +195,7 @@ class ExportList(TenantScopedMixin, ListView):  # type: ignore[type-arg]
         }
 
 
-class ExportDetail(PartialMixin, TenantScopedMixin, DetailView):  # type: ignore[type-arg]
+class ExportDetail(PartialMixin, TenantScopedMixin[ExportQuerySet[Export]], DetailView):  # type: ignore[type-arg]
     """One report; its row asks for itself every second until it is built."""
 
     model = Export
@@ -203,10 +204,10 @@ class ExportDetail(PartialMixin, TenantScopedMixin, DetailView):  # type: ignore
 
     def get_object(self, queryset: Any = None) -> Any:
         export = super().get_object(queryset)
-        require(cast(User, self.request.user), export.permission, self.tenant)
+        require(signed_in(self.request), export.permission, self.tenant)
         return as_row(export)
 
-    def get_queryset(self) -> Any:
+    def get_queryset(self) -> ExportQuerySet[Export]:
         return super().get_queryset().with_names()
 
 
@@ -217,7 +218,7 @@ class NewExport(TenantPageMixin, FormView):  # type: ignore[type-arg]
     template_name = "billing/export_new.html"
 
     def get_form_kwargs(self) -> dict[str, Any]:
-        require(cast(User, self.request.user), "tenants.export_cost", self.tenant)
+        require(signed_in(self.request), "tenants.export_cost", self.tenant)
         return super().get_form_kwargs() | {"tenant": self.tenant, "user": self.request.user}
 
     def get_initial(self) -> dict[str, Any]:
@@ -229,7 +230,7 @@ class NewExport(TenantPageMixin, FormView):  # type: ignore[type-arg]
             self.tenant,
             start_day=month,
             end_day=last_day(month),
-            by=cast(User, self.request.user),
+            by=signed_in(self.request),
             project=project,
             csv_format=form.cleaned_data["format"],
         )
@@ -239,7 +240,7 @@ class NewExport(TenantPageMixin, FormView):  # type: ignore[type-arg]
         return self.render_to_response(self.get_context_data(form=form), status=422)
 
 
-class DownloadExport(TenantScopedMixin, View):
+class DownloadExport(TenantScopedMixin[ExportQuerySet[Export]], View):
     """The file of a finished report."""
 
     model = Export
@@ -247,7 +248,7 @@ class DownloadExport(TenantScopedMixin, View):
     def get(self, request: HttpRequest, *args: Any, pk: UUID, **kwargs: Any) -> HttpResponseBase:
         if not self.get_queryset().filter(pk=pk).exists():
             raise Http404
-        return download(pk, by=cast(User, request.user))
+        return download(pk, by=signed_in(request))
 
 
 def download(pk: UUID, *, by: User) -> FileResponse:

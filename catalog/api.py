@@ -31,6 +31,7 @@ from catalog.actions import decide_review, raise_access_request, revoke_grant, w
 from catalog.actions.reviews import require_decidable, require_revocable
 from catalog.models import AccessRequest, CatalogModel, Grant, Review, ReviewDecision
 from catalog.prices import list_prices
+from catalog.querysets import CatalogModelQuerySet
 from catalog.serializers import (
     MOST_ACCESS,
     AccessRequestSerializer,
@@ -48,6 +49,8 @@ from tenants.models import DataClass, Project
 from tenants.roles import TokenScope
 from tenants.status import require_active_locked
 
+Models = CatalogModelQuerySet[CatalogModel]
+
 
 class ModelFilter(django_filters.FilterSet):  # type: ignore[misc]
     """Filters of the catalog; each may be given several times: any of the values (capabilities: all of them)."""
@@ -63,13 +66,13 @@ class ModelFilter(django_filters.FilterSet):  # type: ignore[misc]
     )
     hosting = django_filters.ChoiceFilter(choices=CatalogModel.Hosting.choices)
 
-    def search(self, models: Any, name: str, value: str) -> Any:
+    def search(self, models: Models, name: str, value: str) -> Models:
         return models.search(value)
 
-    def has_provider(self, models: Any, name: str, value: str) -> Any:
+    def has_provider(self, models: Models, name: str, value: str) -> Models:
         return models.filter(providers__overlap=self._values(name))
 
-    def has_capabilities(self, models: Any, name: str, value: str) -> Any:
+    def has_capabilities(self, models: Models, name: str, value: str) -> Models:
         return models.filter(capabilities__contains=dict.fromkeys(self._values(name), True))
 
     def _values(self, name: str) -> list[str]:
@@ -79,7 +82,7 @@ class ModelFilter(django_filters.FilterSet):  # type: ignore[misc]
             raise ValidationError({name: ["Null characters are not allowed."]})
         return values
 
-    def allows(self, models: Any, name: str, value: str) -> Any:
+    def allows(self, models: Models, name: str, value: str) -> Models:
         enough = [data_class for data_class in DataClass if data_class.rank >= DataClass(value).rank]
         return models.filter(highest_data_class__in=enough)
 
@@ -261,7 +264,7 @@ def _find_project(request: Request, said: str) -> Project:
     """A project by id, or by a slug that is not ambiguous. 404 for what is not visible."""
     projects = Project.objects.visible_to(request.user).select_related("tenant")
     try:
-        found: list[Project] = list(projects.filter(pk=UUID(said)))
+        found = list(projects.filter(pk=UUID(said)))
     except ValueError:
         found = list(projects.filter(slug=said)[:2])
     if len(found) > 1:

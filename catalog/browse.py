@@ -100,21 +100,22 @@ class Browser:
             if project
             else may_somewhere(user, "tenants.request_access", tenant)
         )
-        self._found: CatalogModelQuerySet = CatalogModel.objects.published().search(selection.query)
+        self._found: CatalogModelQuerySet[CatalogModel] = CatalogModel.objects.published().search(
+            selection.query
+        )
 
     @property
     def order(self) -> tuple[str, ...]:
         return _ORDERS[self.selection.sort]
 
-    def models(self) -> CatalogModelQuerySet:
+    def models(self) -> CatalogModelQuerySet[CatalogModel]:
         """The models of the whole selection, with what `order` sorts by."""
-        found: CatalogModelQuerySet = self._narrowed().annotate(
+        return self._narrowed().annotate(
             fit=self._fit(),
             standing=self._standing(),
             price_rank=Coalesce("list_input_price", Value(Decimal(10) ** 9)),
             context_rank=Coalesce("context_tokens", Value(0)),
         )
-        return found
 
     def _fit(self) -> Case | Value:
         """How well the name fits the words: the whole name, its beginning, or something else."""
@@ -138,7 +139,7 @@ class Browser:
             output_field=IntegerField(),
         )
 
-    def _narrowed(self, *, except_for: str = "") -> CatalogModelQuerySet:
+    def _narrowed(self, *, except_for: str = "") -> CatalogModelQuerySet[CatalogModel]:
         models = self._found
         for key, values in self.selection.chosen.items():
             if key == except_for or not values:

@@ -56,5 +56,5 @@ class OpenRequests:
         return len(rows)
 
     def _rows(self, user: User, tenant: Tenant) -> QuerySet[AccessRequest]:
-        rows: QuerySet[AccessRequest] = AccessRequest.objects.in_tenant(tenant).pending()
+        rows = AccessRequest.objects.in_tenant(tenant).pending()
         return rows.filter(requested_by=user)

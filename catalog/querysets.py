@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any, Self
+from typing import Self
 
 from django.db import models
 from django.db.models import Q
 from django.utils.timezone import now
 
 from catalog.search import FoundBy, prefix_query
-from core.tenant_managers import TenantQuerySet
+from core.tenant_managers import OwnedRow, Row, TenantQuerySet
 
 VISIBLE_LIFECYCLES = ("preview", "published", "deprecated")
 
 
-class CatalogModelQuerySet(models.QuerySet[Any]):
+class CatalogModelQuerySet(models.QuerySet[Row]):
     """Questions about models; the catalog is one for all tenants."""
 
     def published(self) -> Self:
@@ -31,7 +31,7 @@ class CatalogModelQuerySet(models.QuerySet[Any]):
         return self.none() if query is None else self.filter(FoundBy(query))
 
 
-class AccessRequestQuerySet(TenantQuerySet):
+class AccessRequestQuerySet(TenantQuerySet[OwnedRow]):
     """Questions about access requests."""
 
     def pending(self) -> Self:
@@ -50,7 +50,7 @@ class AccessRequestQuerySet(TenantQuerySet):
         return self.select_related("tenant", "project", "model", "requested_by").prefetch_related("reviews")
 
 
-class GrantQuerySet(TenantQuerySet):
+class GrantQuerySet(TenantQuerySet[OwnedRow]):
     """Questions about grants."""
 
     def in_force(self) -> Self:

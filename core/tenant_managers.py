@@ -6,7 +6,8 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Final, NoReturn, Self
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Generic, NoReturn, Protocol, Self, TypeVar, cast
 
 from django.contrib.auth.models import AnonymousUser
 from django.db import models
@@ -15,11 +16,20 @@ from django.db.models.manager import BaseManager
 from core.principals import Principal
 from core.reading import Noted, note_tenant
 
+if TYPE_CHECKING:
+    from django.db.models.options import Options
+
 # Staff roles (accounts/roles.py) that see every row unless a model says otherwise.
 SEE_ALL_ROWS: Final = frozenset({"operator", "auditor"})
 
+# The rows that a queryset holds: any model's, or those of tenants.
+Row = TypeVar("Row", bound=models.Model, covariant=True)
+OwnedRow = TypeVar("OwnedRow", bound="TenantOwned", covariant=True)
+Rows = TypeVar("Rows", bound="TenantQuerySet[Any]")
+RowsOfOwner = TypeVar("RowsOfOwner", bound="TenantQuerySet[Any]", covariant=True)
 
-class TenantQuerySet(models.QuerySet[Any]):
+
+class TenantQuerySet(models.QuerySet[OwnedRow]):
     """Questions every tenant-owned model answers."""
 
     def in_tenant(self, tenant: models.Model) -> Self:
@@ -35,30 +45,47 @@ class TenantQuerySet(models.QuerySet[Any]):
         return self.filter(tenant__in=user.own_tenants())
 
 
-class TenantManager(BaseManager[Any]):
-    """BaseManager, unlike Manager, brings no queryset methods: there is no unscoped question to forget."""
+class HasQuerySet(Protocol[RowsOfOwner]):
+    """A model that says which queryset answers for its rows."""
 
-    def get_queryset(self) -> Any:
-        return self.model.queryset_class(self.model, using=self._db)
+    @property
+    def queryset_class(self) -> type[RowsOfOwner]: ...
 
-    def in_tenant(self, tenant: models.Model) -> Any:
+
+class TenantManager(BaseManager[OwnedRow], Generic[OwnedRow, Rows]):
+    """BaseManager, unlike Manager, brings no queryset methods: there is no unscoped question to forget.
+
+    `Rows` is the queryset that the model names as its `queryset_class`: `ApiKey.objects.in_tenant(tenant)` is an
+    `ApiKeyQuerySet`, and what it finds are keys.
+    """
+
+    if TYPE_CHECKING:
+        # Django answers `ApiKey.objects` with the manager itself; only the type is taken from the model here.
+        def __get__(
+            self, instance: Options[Any] | None, cls: type[HasQuerySet[RowsOfOwner]] | None = None
+        ) -> TenantManager[OwnedRow, RowsOfOwner]: ...
+
+    def get_queryset(self) -> Rows:
+        return cast(Rows, self.model.queryset_class(self.model, using=self._db))
+
+    def in_tenant(self, tenant: models.Model) -> Rows:
         return self.get_queryset().in_tenant(tenant)
 
-    def visible_to(self, user: Principal | AnonymousUser) -> Any:
+    def visible_to(self, user: Principal | AnonymousUser) -> Rows:
         return self.get_queryset().visible_to(user)
 
-    def across_tenants(self) -> Any:
+    def across_tenants(self) -> Rows:
         """Every row; for work done on nobody's behalf: tasks, sweeps, operator reports."""
         return self.get_queryset()
 
-    def none(self) -> Any:
+    def none(self) -> Rows:
         """No rows; nobody's."""
         return self.get_queryset().none()
 
-    def create(self, **fields: Any) -> Any:
-        return self.get_queryset().create(**fields)
+    def create(self, **fields: Any) -> OwnedRow:
+        return cast(OwnedRow, self.get_queryset().create(**fields))
 
-    def bulk_create(self, rows: Any, **options: Any) -> Any:
+    def bulk_create(self, rows: Iterable[OwnedRow], **options: Any) -> list[OwnedRow]:
         return self.get_queryset().bulk_create(rows, **options)
 
     def all(self) -> NoReturn:
@@ -68,13 +95,13 @@ class TenantManager(BaseManager[Any]):
 class TenantOwned(Noted):
     """A row of one tenant. Subclasses with their own questions set `queryset_class`, never `objects`."""
 
-    queryset_class: ClassVar[type[TenantQuerySet]] = TenantQuerySet
+    queryset_class: ClassVar[type[TenantQuerySet[Self]]] = TenantQuerySet
     visible_to_staff: ClassVar[frozenset[str]] = SEE_ALL_ROWS
 
     tenant = models.ForeignKey("tenants.Tenant", models.PROTECT)
 
     unscoped = models.Manager()  # first, hence Django's own: admin, uniqueness, reverse relations
-    objects = TenantManager()  # never redeclared
+    objects: ClassVar[TenantManager[Self, TenantQuerySet[Self]]] = TenantManager()  # never redeclared
 
     class Meta:
         abstract = True

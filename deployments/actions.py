@@ -73,7 +73,7 @@ def check_cluster(pk: UUID | str, *, by: User) -> Cluster:
         PermissionDenied: `by` may not change deployments.
         Conflict: the cluster does not answer, or its credentials lack a permission; says which.
     """
-    cluster: Cluster = Cluster.objects.visible_to(by).get(pk=pk)
+    cluster = Cluster.objects.visible_to(by).get(pk=pk)
     require(by, "deployments.manage_deployment")
     try:
         facts = connection.require_usable(cluster)
@@ -273,7 +273,7 @@ def _note_unreachable(wanted: Deployment, reason: str) -> int:
 
 
 def _ask_again(wanted: Deployment) -> int:
-    claimed: int = Deployment.objects.filter(pk=wanted.pk, next_look_at=wanted.next_look_at).update(
+    claimed = Deployment.objects.filter(pk=wanted.pk, next_look_at=wanted.next_look_at).update(
         next_look_at=now() + MESSAGE_IS_LOST_AFTER
     )
     if claimed:
@@ -345,7 +345,7 @@ def require_scalable(deployment: Deployment, actor: User | None) -> None:
 
 def _find(pk: UUID | str, by: User | None) -> Deployment:
     deployments = Deployment.objects.all() if by is None else Deployment.objects.visible_to(by)
-    deployment: Deployment = deployments.select_for_update(of=("self",)).get(pk=pk)
+    deployment = deployments.select_for_update(of=("self",)).get(pk=pk)
     if by is not None:
         require(by, "deployments.manage_deployment")
     return deployment

@@ -66,7 +66,7 @@ def _is_outdated(row: Deployment) -> bool:
 @transaction.atomic
 def _judge_again(stale: Deployment) -> bool:
     rows = Deployment.objects.living().select_related("version").select_for_update(of=("self",))
-    row: Deployment | None = rows.filter(pk=stale.pk).first()
+    row = rows.filter(pk=stale.pk).first()
     if row is None or not judge(row):
         return False
     row.save(update_fields=SAVED_FIELDS)

@@ -198,9 +198,7 @@ def _write(
     drift: str = "",
 ) -> bool:
     """`endpoints` None leaves the backends as they are; `is_program_known`: that of its version runs alone."""
-    row: Deployment | None = (
-        Deployment.objects.select_for_update().filter(pk=wanted.pk, generation=wanted.generation).first()
-    )
+    row = Deployment.objects.select_for_update().filter(pk=wanted.pk, generation=wanted.generation).first()
     if row is None:
         return False
     before, row.state = row.state, state

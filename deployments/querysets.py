@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any, Self
+from typing import Self
 
 from django.contrib.auth.models import AnonymousUser
 from django.db import models
 from django.utils.timezone import now
 
 from accounts.models import User
+from core.tenant_managers import Row
 
 
-class ClusterQuerySet(models.QuerySet[Any]):
+class ClusterQuerySet(models.QuerySet[Row]):
     """Questions about clusters."""
 
     def visible_to(self, user: User | AnonymousUser) -> Self:
@@ -19,7 +20,7 @@ class ClusterQuerySet(models.QuerySet[Any]):
         return self if user.has_perm("deployments.view_cluster") else self.none()
 
 
-class DeploymentQuerySet(models.QuerySet[Any]):
+class DeploymentQuerySet(models.QuerySet[Row]):
     """Questions about deployments."""
 
     def visible_to(self, user: User | AnonymousUser) -> Self:

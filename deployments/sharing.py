@@ -161,7 +161,7 @@ def one_to_change(pk: UUID | str, user: User) -> Deployment:
         PermissionDenied: `user` may not change deployments.
         Conflict: it is being deleted.
     """
-    deployment: Deployment = (
+    deployment = (
         Deployment.objects.visible_to(user)
         .select_for_update(of=("self",))
         .select_related("only_tenant", "version", "cluster")

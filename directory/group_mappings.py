@@ -283,7 +283,7 @@ def _make(change: Change, because: str) -> bool:
 
 
 def _change_member(person: User, tenant: Tenant, change: Change, because: str) -> bool:
-    membership: Membership | None = (
+    membership = (
         Membership.objects.in_tenant(tenant).select_related("tenant", "user").filter(user=person).first()
     )
     if membership and change.before == Role.OWNER and not _has_another_owner(membership):

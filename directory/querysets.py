@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any, Self
+from typing import Self
 
 from django.db import models
 
+from core.tenant_managers import Row
 
-class GroupMappingQuerySet(models.QuerySet[Any]):
+
+class GroupMappingQuerySet(models.QuerySet[Row]):
     """Questions about the rules by which groups give roles."""
 
     def in_force(self) -> Self:

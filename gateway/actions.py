@@ -48,9 +48,7 @@ def register_gateway(name: str, *, by: User | None, secret: str | None = None) -
     secret = _checked(secret)
     try:
         with transaction.atomic():
-            gateway: Gateway = Gateway.objects.create(
-                name=name, prefix=visible_prefix(secret), digest=digest(secret)
-            )
+            gateway = Gateway.objects.create(name=name, prefix=visible_prefix(secret), digest=digest(secret))
     except IntegrityError as error:
         raise Conflict(
             f"There is a gateway {name} already, or one with this token. Renew its token, or choose another name."
@@ -213,7 +211,7 @@ def announce_what_the_clock_changed() -> int | None:
 
 def _find(pk: UUID | str, by: User | None) -> Gateway:
     gateways = Gateway.objects.all() if by is None else Gateway.objects.visible_to(by)
-    gateway: Gateway = gateways.select_for_update().get(pk=pk)
+    gateway = gateways.select_for_update().get(pk=pk)
     if by is not None:
         require(by, "gateway.manage_gateway")
     return gateway

@@ -64,7 +64,7 @@ def _gateway_of(request: HttpRequest) -> Gateway | None:
     scheme, _, secret = request.headers.get("Authorization", "").partition(" ")
     if scheme.lower() != "bearer" or not looks_like(GATEWAY_TOKEN, secret):
         return None
-    gateway: Gateway | None = Gateway.objects.in_service().filter(digest=digest(secret)).first()
+    gateway = Gateway.objects.in_service().filter(digest=digest(secret)).first()
     if gateway is not None:
         moment = now()
         Gateway.objects.filter(pk=gateway.pk).filter(

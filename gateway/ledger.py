@@ -109,12 +109,13 @@ def _record(report: UsageEventReport) -> UsageRecord:
 def _quarantine(gateway: Gateway, events: Sequence[tuple[bytes, str]]) -> None:
     if not events:
         return
-    keys = ApiKey.objects.across_tenants().filter(pk__in={_key_id(event) for event, _ in events} - {None})
+    named = {event: key for event, _ in events if (key := _key_id(event)) is not None}
+    keys = ApiKey.objects.across_tenants().filter(pk__in=set(named.values()))
     tenants = dict(keys.values_list("pk", "tenant_id"))
     QuarantinedEvent.objects.bulk_create(
         (
             QuarantinedEvent(
-                tenant_id=tenants.get(_key_id(event)),
+                tenant_id=tenants.get(named[event]) if event in named else None,
                 source=SOURCE,
                 event_id=_call_id(event),
                 reason=QuarantinedEvent.Reason.MALFORMED,

@@ -19,6 +19,7 @@ from django.views.generic.detail import SingleObjectMixin
 from accounts.permissions import signed_in
 from core.choices import SuggestingInput
 from core.keyset import page_of_parts
+from core.tenant_managers import TenantQuerySet
 from gateway.contract import NANO
 from gateway.limit_forms import CallsForm, LimitsForm
 from gateway.used import WINDOWED, used_of
@@ -32,7 +33,7 @@ from tenants.views.settings import FormPage
 PAGE_SIZE: Final = 25
 
 
-class ProjectLimits(TenantScopedMixin, SingleObjectMixin, FormPage):  # type: ignore[type-arg]
+class ProjectLimits(TenantScopedMixin[TenantQuerySet[Project]], SingleObjectMixin, FormPage):  # type: ignore[type-arg]
     """Limits of a project, or of one of its keys, for one model or all; read by everybody in the tenant.
 
     A number below what is used already is set only after a second look, as it refuses calls from then on.

@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterable
 from datetime import datetime
 from decimal import ROUND_CEILING, Decimal
+from typing import cast
 
 from django.db.models import Q
 
@@ -25,7 +26,7 @@ def prices_of(models: Iterable[str]) -> list[PriceConfig]:
     )
     by_model: dict[tuple[str, str], dict[PriceKind, int]] = defaultdict(dict)
     for model, currency, kind, per_million in rows:
-        by_model[model, currency][kind] = nano_per_unit(per_million)
+        by_model[model, currency][cast(PriceKind, kind)] = nano_per_unit(per_million)
     return [
         PriceConfig(model=model, currency=currency, nano_per_token=prices)
         for (model, currency), prices in by_model.items()

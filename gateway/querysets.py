@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any, Self
+from typing import Self
 
 from django.contrib.auth.models import AnonymousUser
 from django.db import models
 
 from accounts.models import User
+from core.tenant_managers import Row
 
 
-class GatewayQuerySet(models.QuerySet[Any]):
+class GatewayQuerySet(models.QuerySet[Row]):
     """Questions about gateways; they belong to the platform, not to a tenant."""
 
     def visible_to(self, user: User | AnonymousUser) -> Self:

@@ -108,7 +108,7 @@ class StaffAuditLogForm(AuditLogForm):
     def clean_tenant(self) -> Tenant | None:
         if not (slug := self.cleaned_data["tenant"].strip()):
             return None
-        tenant: Tenant | None = self.visible.filter(slug=slug).first()
+        tenant = self.visible.filter(slug=slug).first()
         if tenant is None:
             raise forms.ValidationError(_("There is no such tenant."))
         return tenant

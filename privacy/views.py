@@ -16,6 +16,7 @@ from accounts.permissions import signed_in
 from audit.models import AuditEntry
 from audit.questions import Page, action_in_words, find_entries, hides_origin
 from audit.staff_reads import with_what_was_read
+from core.tenant_managers import TenantQuerySet
 from privacy.audit_forms import AuditLogForm
 from tenants.views.mixins import MayReadAuditLog, PartialMixin, TenantScopedMixin
 
@@ -34,13 +35,13 @@ class AuditList(PartialMixin, MayReadAuditLog, TemplateView):
         return super().get_context_data(**kwargs) | audit_log_context(self.request, form, here)
 
 
-class AuditDetail(MayReadAuditLog, TenantScopedMixin, DetailView):  # type: ignore[type-arg]
+class AuditDetail(MayReadAuditLog, TenantScopedMixin[TenantQuerySet[AuditEntry]], DetailView):  # type: ignore[type-arg]
     """One action with everything that was written down."""
 
     model = AuditEntry
     template_name = "privacy/audit_detail.html"
 
-    def get_queryset(self) -> Any:
+    def get_queryset(self) -> TenantQuerySet[AuditEntry]:
         return super().get_queryset().select_related("actor", "on_behalf_of", "tenant")
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:

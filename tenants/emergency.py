@@ -73,7 +73,4 @@ def _find(request: HttpRequest) -> EmergencyAccess | None:
         return None
     with platform_scope("whether emergency access is open", is_routine=True):
         accesses = EmergencyAccess.objects.across_tenants().open().filter(tenant__slug=place[1])
-        found: EmergencyAccess | None = accesses.filter(
-            opened_by=request.user.pk, session_digest=origin.session
-        ).first()
-    return found
+        return accesses.filter(opened_by=request.user.pk, session_digest=origin.session).first()

@@ -45,7 +45,7 @@ def limits_beside(
     if key is not None:
         places |= Q(key=key)
     visible = Limit.objects.in_tenant(project.tenant).visible_to(user)
-    found: QuerySet[Limit] = visible.filter(places, model__in=list(models))
+    found = visible.filter(places, model__in=list(models))
     return found.select_related("tenant", "project", "key")
 
 

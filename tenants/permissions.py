@@ -34,7 +34,7 @@ def tenants_where(user: Any, permission: str) -> QuerySet[Tenant]:
     """The tenants in which `user` holds `permission`, by their role there or as staff; to use as a subquery."""
     from guardian.models import GroupObjectPermission
 
-    tenants: QuerySet[Tenant] = Tenant.objects.visible_to(user)
+    tenants = Tenant.objects.visible_to(user)
     codename = permission.removeprefix("tenants.")
     if not user.is_active or user.is_superuser or codename in _as_staff(user):
         return tenants
@@ -56,7 +56,7 @@ def tenants_where(user: Any, permission: str) -> QuerySet[Tenant]:
 
 def projects_where(user: Any, permission: str, tenant: Tenant) -> QuerySet[Project]:
     """The projects of `tenant` in which `user` holds `permission`, by the tenant's role or the project's own."""
-    projects: QuerySet[Project] = Project.objects.visible_to(user).in_tenant(tenant)
+    projects = Project.objects.visible_to(user).in_tenant(tenant)
     codename = permission.removeprefix("tenants.")
     if user.is_superuser or codename in _as_staff(user):
         return projects

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Self
 
+from django.apps import apps
 from django.contrib.auth.models import AnonymousUser
 from django.db import models
 from django.db.models import Exists, F, Func, OuterRef, Q
@@ -13,7 +14,7 @@ from accounts.models import Session, StaffRoleAssignment
 from accounts.roles import StaffRole
 from core.addresses import address_or_none
 from core.prefix import begins_with
-from core.tenant_managers import TenantQuerySet
+from core.tenant_managers import OwnedRow, Row, TenantQuerySet
 from tenants.roles import ROLE_PERMISSIONS
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from tenants.models.tenancy import Tenant
 
 
-class TenantListQuerySet(models.QuerySet[Any]):
+class TenantListQuerySet(models.QuerySet[Row]):
     """Questions about tenants themselves."""
 
     def visible_to(self, user: User | AnonymousUser) -> Self:
@@ -33,7 +34,7 @@ class TenantListQuerySet(models.QuerySet[Any]):
         return self.filter(pk__in=user.own_tenants())
 
 
-class ApiKeyQuerySet(TenantQuerySet):
+class ApiKeyQuerySet(TenantQuerySet[OwnedRow]):
     """Questions about keys."""
 
     def claimable(self) -> Self:
@@ -60,7 +61,7 @@ class ApiKeyQuerySet(TenantQuerySet):
 
     def begins_with(self, term: str, tenant: Tenant) -> Self:
         """Keys of a tenant whose name or visible prefix begins so, or their project's name or slug."""
-        projects = self.model._meta.get_field("project").related_model.objects.in_tenant(tenant)
+        projects = apps.get_model("tenants.Project").objects.in_tenant(tenant)
         found = projects.filter(begins_with(term, ["name", "slug"])).values_list("pk", flat=True)
         return self.filter(begins_with(term, ["name", "prefix"]) | Q(project__in=list(found[:50])))
 
@@ -68,7 +69,7 @@ class ApiKeyQuerySet(TenantQuerySet):
         return self.select_related("project", "tenant", "created_for", "claimed_by", "owner")
 
 
-class InvitationQuerySet(TenantQuerySet):
+class InvitationQuerySet(TenantQuerySet[OwnedRow]):
     """Questions about invitations."""
 
     def open(self) -> Self:
@@ -100,7 +101,7 @@ class DigestOfSession(Func):
     output_field = models.CharField()
 
 
-class EmergencyAccessQuerySet(TenantQuerySet):
+class EmergencyAccessQuerySet(TenantQuerySet[OwnedRow]):
     """Questions about emergency access. What was lost stays lost: a later session or appointment is another one."""
 
     def open(self) -> Self:
@@ -125,5 +126,5 @@ class EmergencyAccessQuerySet(TenantQuerySet):
 
     def with_status(self) -> Self:
         """With the names that lists show, and whether each `is_open`."""
-        still = self.model.objects.across_tenants().open().filter(pk=OuterRef("pk"))
+        still = type(self)(self.model).open().filter(pk=OuterRef("pk"))
         return self.select_related("tenant", "opened_by", "reviewed_by").annotate(is_open=Exists(still))

@@ -47,8 +47,7 @@ def lock_tenant(pk: UUID | str, *, by: User) -> Tenant:
 
     Raises Tenant.DoesNotExist when `by` cannot see it.
     """
-    found: Tenant = Tenant.objects.visible_to(by).select_for_update(of=("self",), no_key=True).get(pk=pk)
-    return found
+    return Tenant.objects.visible_to(by).select_for_update(of=("self",), no_key=True).get(pk=pk)
 
 
 def why_not_active(tenant: Tenant) -> str:

@@ -140,15 +140,13 @@ def follow_staff_roles(sender: Any, *, user: User, reason: str, by: User | None,
 
 def tokens_issued_by(user: User, tenant: Tenant | None = None) -> QuerySet[PersonalAccessToken]:
     """The tokens of service accounts (of `tenant`) that `user` issued, and whose secrets they know."""
-    tokens: QuerySet[PersonalAccessToken] = PersonalAccessToken.objects.filter(
-        issued_by=user, user__service_of__isnull=False
-    )
+    tokens = PersonalAccessToken.objects.filter(issued_by=user, user__service_of__isnull=False)
     return tokens if tenant is None else tokens.filter(tenant=tenant)
 
 
 def keys_lost_by(membership: Membership, role: str, *, project: Project | None = None) -> QuerySet[ApiKey]:
     """The keys that would be suspended if the member's role were `role`: in the tenant, or in `project`."""
-    keys: QuerySet[ApiKey] = ApiKey.objects.in_tenant(membership.tenant).current()
+    keys = ApiKey.objects.in_tenant(membership.tenant).current()
     keys = keys.filter(owner=membership.user_id, suspended_at=None)
     if membership.user.is_superuser or role in NEVER_NARROWED:
         return keys.none()
@@ -162,7 +160,7 @@ def keys_lost_by(membership: Membership, role: str, *, project: Project | None =
 
 def tokens_lost_by(membership: Membership, role: str) -> QuerySet[PersonalAccessToken]:
     """The tokens that would be suspended if the member's role in the tenant were `role`: theirs, and those issued."""
-    tokens: QuerySet[PersonalAccessToken] = PersonalAccessToken.objects.current().filter(suspended_at=None)
+    tokens = PersonalAccessToken.objects.current().filter(suspended_at=None)
     if membership.user.is_superuser:
         return tokens.none()
     lost = Q(pk=None)

@@ -48,7 +48,7 @@ class TokenAuthentication(BaseAuthentication):
 def _usable_token(secret: str) -> PersonalAccessToken | None:
     """The token of this secret, its use noted; None for one that opens nothing (any more)."""
     with platform_scope("sign-in by token", is_routine=True):
-        token: PersonalAccessToken | None = (
+        token = (
             PersonalAccessToken.objects.usable()
             .select_related("user", "tenant")
             .filter(digest=digest(secret))

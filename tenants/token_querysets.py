@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Self
 
 from django.contrib.auth.models import AnonymousUser
 from django.db import models
 from django.db.models import Exists, OuterRef, Q
 from django.utils.timezone import now
 
+from core.tenant_managers import Row
 from tenants.models.tenancy import Membership
 from tenants.permissions import tenants_where
 
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from accounts.models import User
 
 
-class TokenQuerySet(models.QuerySet[Any]):
+class TokenQuerySet(models.QuerySet[Row]):
     """Questions about personal access tokens."""
 
     def usable(self) -> Self:

@@ -7,6 +7,7 @@ from typing import Any
 from django import forms
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied, ValidationError
+from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
@@ -53,7 +54,7 @@ class StaffRoleAssignmentAdmin(ReadOnlyAdmin):
     actions_list = ["appoint"]
     actions_detail = ["dismiss"]
 
-    def get_queryset(self, request: HttpRequest) -> Any:
+    def get_queryset(self, request: HttpRequest) -> QuerySet[StaffRoleAssignment]:
         return StaffRoleAssignment.objects.select_related("user").order_by("role", "-pk")
 
     @display(description=_("Role"), ordering="role")

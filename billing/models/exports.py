@@ -52,7 +52,7 @@ class Export(BillingOwned):
         State.DONE: {State.EXPIRED},
         State.FAILED: {State.QUEUED, State.EXPIRED},
     }
-    queryset_class = ExportQuerySet
+    queryset_class = ExportQuerySet["Export"]
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     tenant = models.ForeignKey(  # type: ignore[assignment]  # null: of all tenants, for auditors

@@ -90,7 +90,7 @@ def raise_access_request(
     reviews = rules.needed_reviews(facts)
     try:
         with transaction.atomic():
-            access_request: AccessRequest = AccessRequest.objects.create(
+            access_request = AccessRequest.objects.create(
                 tenant=project.tenant,
                 project=project,
                 model=model,
@@ -144,7 +144,7 @@ def withdraw_access_request(pk: UUID | str, *, by: User) -> AccessRequest:
         PermissionDenied: `by` neither made the request nor manages the tenant's members.
         Conflict: it has been decided or withdrawn already.
     """
-    access_request: AccessRequest = (
+    access_request = (
         AccessRequest.objects.visible_to(by)
         .select_for_update(of=("self",))
         .select_related("tenant", "project", "model")

@@ -128,7 +128,7 @@ def _add(
 ) -> Review:
     names = [name for name in rules.worse(wanted.track, before, present) if name in before]
     changed = " ".join(_in_words(name, before[name], present) for name in names)
-    review: Review = Review.objects.create(
+    return Review.objects.create(
         tenant=access_request.tenant,
         access_request=access_request,
         track=wanted.track,
@@ -136,7 +136,6 @@ def _add(
         due_at=rules.due_at(now(), wanted.working_days),
         opened_by_facts=True,
     )
-    return review
 
 
 def _ask_again(review: Review, because: str) -> Review:

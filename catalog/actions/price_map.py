@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
+from uuid import UUID
 
 from django.db import connection, transaction
 from django.utils.timezone import now
@@ -96,15 +97,14 @@ def import_price_map(
     report = ImportReport(refused=read.refused, ignored=read.ignored)
     models = {model.name: model for model in CatalogModel.objects.select_for_update()}
     offers = {offer.source_key: offer for offer in Offer.objects.filter(source=SOURCE)}
-    names = {offer.model_id: None for offer in offers.values()}
-    names.update({model.pk: model.name for model in models.values() if model.pk in names})
+    names = {model.pk: model.name for model in models.values()}
 
     known_prices = _known_prices(offers.values(), names, today)
     touched = _read_into(offers, read.offers, report)
     by_name: dict[str, list[Offer]] = defaultdict(list)
     wanted_names = {offer.source_key: offer.name for offer in read.offers}
     for offer in offers.values():
-        by_name[wanted_names.get(offer.source_key) or names[offer.model_id] or ""].append(offer)
+        by_name[wanted_names.get(offer.source_key) or _name_of(offer, names)].append(offer)
 
     wanted_prices: dict[str, dict[str, Decimal]] = {}
     new_models, changed_models = [], []
@@ -154,13 +154,18 @@ def import_price_map(
 
 
 def _known_prices(
-    offers: Iterable[Offer], names: Mapping[Any, str | None], today: date
+    offers: Iterable[Offer], names: Mapping[UUID, str], today: date
 ) -> dict[str, dict[str, Decimal]]:
     """The list prices of models as the last import left them."""
     by_name: dict[str, list[Offer]] = defaultdict(list)
     for offer in offers:
-        by_name[names[offer.model_id] or ""].append(offer)
+        by_name[_name_of(offer, names)].append(offer)
     return {name: gather(name, theirs, today=today).list_prices for name, theirs in by_name.items()}
+
+
+def _name_of(offer: Offer, names: Mapping[UUID, str]) -> str:
+    """What the model of `offer` is called; empty for an offer of no model."""
+    return names.get(offer.model_id, "") if offer.model_id else ""
 
 
 def _read_into(offers: dict[str, Offer], read: list[ReadOffer], report: ImportReport) -> set[str]:

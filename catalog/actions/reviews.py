@@ -124,13 +124,13 @@ def _lock_review(pk: UUID | str, by: User) -> tuple[Review, AccessRequest]:
     """A review that `by` can see, with its request, both locked; the tenant is held."""
     found = Review.objects.visible_to(by).select_related("tenant").get(pk=pk)
     lock_tenant_shared(found.tenant)
-    access_request: AccessRequest = (  # tenant, request, review: all who lock several take this order
+    access_request = (  # tenant, request, review: all who lock several take this order
         AccessRequest.objects.across_tenants()
         .select_for_update(of=("self",), no_key=True)
         .select_related("tenant", "project", "model", "requested_by")
         .get(pk=found.access_request_id)
     )
-    review: Review = Review.objects.across_tenants().select_for_update().get(pk=pk)
+    review = Review.objects.across_tenants().select_for_update().get(pk=pk)
     review.access_request = access_request
     return review, access_request
 
@@ -171,7 +171,7 @@ def revoke_grant(pk: UUID | str, *, by: User, reason: str = "") -> Grant:
         PermissionDenied: `by` may not revoke here.
         Conflict: it was revoked already, or it has ended.
     """
-    grant: Grant = (
+    grant = (
         Grant.objects.visible_to(by)
         .select_for_update(of=("self",))
         .select_related("tenant", "project", "model")

@@ -32,7 +32,7 @@ class AccessRequest(TenantOwned):
         WITHDRAWN = "withdrawn", _("Withdrawn")
 
     MOVES: ClassVar[dict[str, set[str]]] = {State.PENDING: {State.APPROVED, State.REJECTED, State.WITHDRAWN}}
-    queryset_class = AccessRequestQuerySet
+    queryset_class = AccessRequestQuerySet["AccessRequest"]
     visible_to_staff = TenantOwned.visible_to_staff | REVIEWERS
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
@@ -208,7 +208,7 @@ class RequestDelegate(TenantOwned):
 class Grant(TenantOwned):
     """The dated right of a project to use a model."""
 
-    queryset_class = GrantQuerySet
+    queryset_class = GrantQuerySet["Grant"]
     visible_to_staff = TenantOwned.visible_to_staff | REVIEWERS
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)

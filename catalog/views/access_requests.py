@@ -7,7 +7,6 @@ from typing import Any
 
 from django.contrib import messages
 from django.core.exceptions import PermissionDenied
-from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
@@ -24,6 +23,7 @@ from catalog.actions.access_requests import require_withdrawable
 from catalog.actions.facts import notice_of
 from catalog.forms import LIMITS, AccessRequestForm
 from catalog.models import AccessRequest, CatalogModel, Review
+from catalog.querysets import AccessRequestQuerySet
 from core.choices import pick_field
 from core.counting import count_of
 from core.keyset import keyset_page
@@ -60,8 +60,7 @@ class RequestNew(TenantPageMixin, TemplateView):
         return redirect("request-detail", self.tenant.slug, access_request.pk)
 
     def _model(self) -> CatalogModel:
-        model: CatalogModel = get_object_or_404(CatalogModel.objects.published(), name=self.kwargs["name"])
-        return model
+        return get_object_or_404(CatalogModel.objects.published(), name=self.kwargs["name"])
 
     def _form_page(self, form: AccessRequestForm, status: int) -> HttpResponse:
         context = self.get_context_data(
@@ -135,7 +134,7 @@ def preview_words(preview: Preview | None) -> dict[str, Any] | None:
     }
 
 
-class RequestList(PartialMixin, TenantScopedMixin, TemplateView):
+class RequestList(PartialMixin, TenantScopedMixin[AccessRequestQuerySet[AccessRequest]], TemplateView):
     """Requests of the tenant's projects: those that wait for you, open ones, closed ones."""
 
     model = AccessRequest
@@ -167,7 +166,7 @@ class RequestList(PartialMixin, TenantScopedMixin, TemplateView):
         }
 
 
-class RequestDetail(PartialMixin, TenantScopedMixin, DetailView):  # type: ignore[type-arg]
+class RequestDetail(PartialMixin, TenantScopedMixin[AccessRequestQuerySet[AccessRequest]], DetailView):  # type: ignore[type-arg]
     """One request: whose turn it is, what each track says, and everything that happened."""
 
     model = AccessRequest
@@ -175,10 +174,8 @@ class RequestDetail(PartialMixin, TenantScopedMixin, DetailView):  # type: ignor
     partial_name = "catalog/_access_request.html"
     context_object_name = "access_request"
 
-    def get_queryset(self) -> QuerySet[AccessRequest]:
-        requests: QuerySet[AccessRequest] = (
-            super().get_queryset().with_names().prefetch_related("reviews__decisions__reviewer")
-        )
+    def get_queryset(self) -> AccessRequestQuerySet[AccessRequest]:
+        requests = super().get_queryset().with_names().prefetch_related("reviews__decisions__reviewer")
         return requests.select_related("grant__key")
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
@@ -218,7 +215,7 @@ class RequestDetail(PartialMixin, TenantScopedMixin, DetailView):  # type: ignor
         }
 
 
-class RequestWithdraw(PartialMixin, TenantScopedMixin, DetailView):  # type: ignore[type-arg]
+class RequestWithdraw(PartialMixin, TenantScopedMixin[AccessRequestQuerySet[AccessRequest]], DetailView):  # type: ignore[type-arg]
     """Ask whether to withdraw, and withdraw."""
 
     model = AccessRequest
@@ -226,9 +223,8 @@ class RequestWithdraw(PartialMixin, TenantScopedMixin, DetailView):  # type: ign
     partial_name = "catalog/_accessrequest_withdraw.html"
     context_object_name = "access_request"
 
-    def get_queryset(self) -> QuerySet[AccessRequest]:
-        requests: QuerySet[AccessRequest] = super().get_queryset().with_names()
-        return requests
+    def get_queryset(self) -> AccessRequestQuerySet[AccessRequest]:
+        return super().get_queryset().with_names()
 
     def get(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         access_request = self.get_object()

@@ -10,7 +10,6 @@ from uuid import UUID
 
 from django.contrib import messages
 from django.core.exceptions import ValidationError
-from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import redirect, render
 from django.utils.decorators import method_decorator
@@ -19,7 +18,6 @@ from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 from django.views.generic import DetailView, TemplateView
 
-from accounts.models import User
 from accounts.permissions import require, signed_in
 from billing.costs import spend_by_key, today_of
 from catalog.forms import ClaimForm
@@ -29,12 +27,13 @@ from core.rate_limits import limit_rate
 from tenants.actions import claim_api_key, revoke_api_key
 from tenants.emergency import emergency_of
 from tenants.models import ApiKey
+from tenants.querysets import ApiKeyQuerySet
 from tenants.views.mixins import PartialMixin, TenantScopedMixin
 
 PAGE_SIZE = 25
 
 
-class KeyList(PartialMixin, TenantScopedMixin, TemplateView):
+class KeyList(PartialMixin, TenantScopedMixin[ApiKeyQuerySet[ApiKey]], TemplateView):
     """The keys in use and waiting, or those that have ended; `?q=` finds what begins so."""
 
     model = ApiKey
@@ -120,16 +119,15 @@ def badge_of(key: ApiKey) -> dict[str, str]:
     return {"kind": "warn", "text": text, "icon_name": "clock"}
 
 
-class KeyClaim(TenantScopedMixin, DetailView):  # type: ignore[type-arg]
+class KeyClaim(TenantScopedMixin[ApiKeyQuerySet[ApiKey]], DetailView):  # type: ignore[type-arg]
     """Before the secret is made, and the one page that shows it. Neither is kept by caches."""
 
     model = ApiKey
     template_name = "tenants/apikey_claim.html"
     context_object_name = "key"
 
-    def get_queryset(self) -> QuerySet[ApiKey]:
-        keys: QuerySet[ApiKey] = super().get_queryset().with_names()
-        return keys
+    def get_queryset(self) -> ApiKeyQuerySet[ApiKey]:
+        return super().get_queryset().with_names()
 
     def get(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         self.object = self.get_object()
@@ -175,7 +173,7 @@ class KeyClaim(TenantScopedMixin, DetailView):  # type: ignore[type-arg]
         return self.render_to_response(context, status=status)
 
 
-class KeyRevoke(PartialMixin, TenantScopedMixin, DetailView):  # type: ignore[type-arg]
+class KeyRevoke(PartialMixin, TenantScopedMixin[ApiKeyQuerySet[ApiKey]], DetailView):  # type: ignore[type-arg]
     """Ask whether to revoke, saying what stops; and revoke."""
 
     model = ApiKey
@@ -183,9 +181,8 @@ class KeyRevoke(PartialMixin, TenantScopedMixin, DetailView):  # type: ignore[ty
     partial_name = "tenants/_apikey_revoke.html"
     context_object_name = "key"
 
-    def get_queryset(self) -> QuerySet[ApiKey]:
-        keys: QuerySet[ApiKey] = super().get_queryset().with_names()
-        return keys
+    def get_queryset(self) -> ApiKeyQuerySet[ApiKey]:
+        return super().get_queryset().with_names()
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
         return super().get_context_data(**kwargs) | {"facts": _facts(self.object)}
@@ -209,7 +206,7 @@ def _facts(key: ApiKey) -> list[dict[str, str]]:
         {"label": _("Ends"), "value": key.expires_at.strftime("%-d %b %Y") if key.expires_at else _("never")},
     ]
     if key.state == ApiKey.State.ACTIVE:
-        holder: User | None = key.owner
+        holder = key.owner
         facts += [
             {"label": _("Belongs to"), "value": str(holder) if holder else "—"},
             {"label": _("Claimed by"), "value": str(key.claimed_by) if key.claimed_by else "—"},

@@ -89,9 +89,7 @@ def require_may_write(rule: GroupMapping, by: User) -> None:
 
 
 def _end(pk: UUID | str, by: User) -> GroupMapping:
-    rule: GroupMapping = (
-        GroupMapping.objects.select_for_update(of=("self",)).select_related("tenant").get(pk=pk)
-    )
+    rule = GroupMapping.objects.select_for_update(of=("self",)).select_related("tenant").get(pk=pk)
     require_may_write(rule, by)
     if rule.ended_at is not None:
         raise Conflict(_("This mapping has ended already."))

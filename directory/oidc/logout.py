@@ -46,7 +46,7 @@ class SignOut(LogoutView):
         id_token = session.get("oidc_id_token", "")
         if session.get("qm_issuer") == settings.OIDC_ISSUER and session.get("qm_subject"):
             forget_refresh_token(settings.OIDC_ISSUER, subject=session["qm_subject"])
-        response: HttpResponse = super().post(request, *args, **kwargs)
+        response = super().post(request, *args, **kwargs)
         if id_token and (address := provider_sign_out(request, id_token)):
             response = render(request, "registration/signing_out.html", {"address": address})
             add_never_cache_headers(response)

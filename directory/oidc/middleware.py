@@ -66,7 +66,7 @@ class ProviderSessionMiddleware(SessionRefresh):  # type: ignore[misc]
         if request.path.startswith("/api/") or (request.method not in ("GET", "HEAD") and not is_htmx):
             return _expired(request)
         try:
-            answer: HttpResponse | None = self._set_out(request)
+            answer = self._set_out(request)
         except ProviderProblem as problem:
             from directory.oidc.views import problem_page
 

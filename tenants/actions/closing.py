@@ -59,7 +59,7 @@ def propose_closing(pk: UUID | str, *, export_id: UUID, reason: str, by: User) -
     sha256 = _verifiers[0](tenant, export_id)
     missing = _("Say why, in at most %(most)d characters.") % {"most": LONGEST_REASON}
     reason = read_field("reason", reason, missing=missing, longest=LONGEST_REASON, is_line=True)
-    closing: TenantClosing = TenantClosing.objects.create(
+    closing = TenantClosing.objects.create(
         tenant=tenant, reason=reason, export_id=export_id, export_sha256=sha256, proposed_by=by
     )
     audit.record(
@@ -131,8 +131,7 @@ def confirm_closing(pk: UUID | str, *, by: User) -> Tenant:
 def open_closing(tenant: Tenant) -> TenantClosing | None:
     """The proposal that is neither withdrawn nor, while the tenant is suspended, confirmed."""
     closings = TenantClosing.objects.in_tenant(tenant).filter(withdrawn_at=None)
-    found: TenantClosing | None = closings.select_related("proposed_by", "confirmed_by", "tenant").first()
-    return found
+    return closings.select_related("proposed_by", "confirmed_by", "tenant").first()
 
 
 def require_suspended(tenant: Tenant) -> None:
@@ -149,7 +148,7 @@ def _lock_closing(pk: UUID | str, *, by: User) -> TenantClosing:
     """The proposal with its tenant, both locked: first the tenant."""
     found = TenantClosing.objects.visible_to(by).only("tenant_id").get(pk=pk)
     tenant = lock_tenant(found.tenant_id, by=by)
-    closing: TenantClosing = (
+    closing = (
         TenantClosing.objects.in_tenant(tenant)
         .select_for_update(of=("self",))
         .select_related("proposed_by")

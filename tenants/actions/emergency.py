@@ -60,7 +60,7 @@ def open_emergency_access(pk: UUID | str, *, by: User, reason: str, minutes: int
     if minutes not in LENGTHS:
         raise ValidationError({"minutes": _("Choose 15 minutes, 1 hour or 4 hours.")})
     moment = now()
-    access: EmergencyAccess = EmergencyAccess.objects.create(
+    access = EmergencyAccess.objects.create(
         tenant=tenant,
         opened_by=by,
         reason=reason,
@@ -88,7 +88,7 @@ def end_emergency_access(pk: UUID | str, *, by: User) -> EmergencyAccess:
     Raises:
         EmergencyAccess.DoesNotExist: `by` cannot see such a one. PermissionDenied: somebody else opened it.
     """
-    access: EmergencyAccess = (
+    access = (
         EmergencyAccess.objects.visible_to(by)
         .select_for_update(of=("self",))
         .select_related("tenant", "opened_by")
@@ -127,9 +127,7 @@ def review_emergency_access(pk: UUID | str, *, by: User, remark: str) -> Emergen
         PermissionDenied: `by` may not look at those of others, or opened it.
         Conflict: it is still open, or somebody has looked at it. ValidationError: no remark.
     """
-    access: EmergencyAccess = (
-        EmergencyAccess.objects.visible_to(by).with_status().select_for_update(of=("self",)).get(pk=pk)
-    )
+    access = EmergencyAccess.objects.visible_to(by).with_status().select_for_update(of=("self",)).get(pk=pk)
     require(by, "tenants.review_emergency_access", access.tenant)
     if access.opened_by_id == by.pk:
         raise PermissionDenied(_("You opened this emergency access; someone else must look at it."))

@@ -75,7 +75,7 @@ def invite(tenant: Tenant, email: str, role: str, *, by: User) -> tuple[Invitati
         earlier.save(update_fields=["withdrawn_at"])
     pk, expires_at = uuid7(), _expiry()
     secret = link_secret(pk, expires_at)
-    invitation: Invitation = Invitation.objects.create(
+    invitation = Invitation.objects.create(
         pk=pk,
         tenant=tenant,
         email=email,
@@ -143,7 +143,7 @@ def find_invitation(secret: str) -> Invitation:
     if not looks_like(INVITATION, secret):
         raise Invitation.DoesNotExist
     with platform_scope(NEWCOMERS):
-        invitation: Invitation = (
+        invitation = (
             Invitation.objects.across_tenants()
             .acceptable()
             .select_related("tenant", "invited_by")
@@ -225,7 +225,7 @@ def newcomers_choose_passwords() -> bool:
 
 
 def _join(invitation: Invitation, user: User) -> Membership:
-    existing: Membership | None = (
+    existing = (
         Membership.objects.in_tenant(invitation.tenant)
         .select_for_update(of=("self",))
         .select_related("user", "tenant")
@@ -256,13 +256,12 @@ def _is_higher(offered: str, held: str) -> bool:
 
 def _accepted_before(secret: str, by: User) -> Membership | None:
     accepted = Invitation.objects.across_tenants().filter(digest=digest(secret), accepted_by=by)
-    membership: Membership | None = (
+    return (
         Membership.objects.across_tenants()
         .select_related("tenant", "user")
         .filter(user=by, tenant__in=accepted.values("tenant"))
         .first()
     )
-    return membership
 
 
 def _locked_by_link(secret: str) -> Invitation:
@@ -276,9 +275,7 @@ def _locked_invitation(pk: UUID | str, by: User) -> Invitation:
     """The invitation `pk` as `by` may see it, with its tenant and itself locked; `by` manages members there."""
     visible = Invitation.objects.visible_to(by)
     tenant = lock_members_of(visible.values_list("tenant", flat=True).get(pk=pk))
-    invitation: Invitation = (
-        visible.select_for_update(of=("self",)).select_related("tenant", "invited_by").get(pk=pk)
-    )
+    invitation = visible.select_for_update(of=("self",)).select_related("tenant", "invited_by").get(pk=pk)
     require_manager(by, tenant)
     require_not_closed_locked(tenant)
     return invitation

@@ -32,7 +32,7 @@ def prepare_api_key(
     project: Project, *, name: str, models: Iterable[str], created_for: User, expires_at: datetime | None
 ) -> ApiKey:
     """Make a key that waits to be claimed: it opens nothing and has no secret yet."""
-    key: ApiKey = ApiKey.objects.create(
+    key = ApiKey.objects.create(
         tenant=project.tenant,
         project=project,
         name=name,
@@ -74,7 +74,7 @@ def claim_api_key(pk: UUID | str, *, by: User, owner: UUID | str | None = None) 
     holder = by if owner is None else _service_account(owner, found.tenant)
     if holder is not by:
         _require_may_hold(holder, found.project)
-    key: ApiKey = ApiKey.objects.visible_to(by).select_for_update(of=("self",)).get(pk=pk)
+    key = ApiKey.objects.visible_to(by).select_for_update(of=("self",)).get(pk=pk)
     check_claimable(key, by)
 
     secret = new_key_secret()
@@ -124,7 +124,7 @@ def revoke_api_key(pk: UUID | str, *, by: User, reason: str = "") -> ApiKey:
         PermissionDenied: `by` may not revoke keys here.
         Conflict: it is revoked already.
     """
-    key: ApiKey = ApiKey.objects.visible_to(by).select_for_update(of=("self",)).get(pk=pk)
+    key = ApiKey.objects.visible_to(by).select_for_update(of=("self",)).get(pk=pk)
     require(by, "tenants.revoke_key", key.project)
     stop_key(key, actor=by, reason=reason)
     raise_revision(keys=[key.pk])

@@ -50,7 +50,7 @@ def add_member(
     locked = lock_members_of(tenant.pk)
     if user.is_service_account:
         _require_made_for(user, tenant, role, by)
-    existing: Membership | None = (
+    existing = (
         Membership.objects.in_tenant(tenant)
         .select_for_update(of=("self",))
         .select_related("user", "tenant")
@@ -207,8 +207,7 @@ def end_membership(membership: Membership) -> None:
 
 def lock_members_of(pk: UUID) -> Tenant:
     """Hold the tenant until commit: changes of its members take turns. (Order: tenant, person, rows, revision.)"""
-    tenant: Tenant = Tenant.objects.select_for_update(no_key=True).get(pk=pk)
-    return tenant
+    return Tenant.objects.select_for_update(no_key=True).get(pk=pk)
 
 
 def require_manager(
@@ -258,10 +257,7 @@ def _locked_membership(pk: UUID | str, by: User) -> Membership:
     """The membership `pk` as `by` may see it, with its tenant and itself locked until commit."""
     visible = Membership.objects.visible_to(by)
     lock_members_of(visible.values_list("tenant", flat=True).get(pk=pk))
-    membership: Membership = (
-        visible.select_for_update(of=("self",)).select_related("user", "tenant").get(pk=pk)
-    )
-    return membership
+    return visible.select_for_update(of=("self",)).select_related("user", "tenant").get(pk=pk)
 
 
 def _require_made_for(account: User, tenant: Tenant, role: str, by: User | None) -> None:

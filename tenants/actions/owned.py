@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from django.db.models import QuerySet
 from django.utils.timezone import now
 from django.utils.translation import gettext as _
 
 import audit
 from accounts.models import User
+from core.tenant_managers import Row
 from tenants.actions.keys import stop_key
 from tenants.actions.owned_resources import SHOWN, OwnedResource, OwnedResources
 from tenants.actions.tokens import stop_token
@@ -65,8 +64,7 @@ class Keys:
         return len(keys)
 
     def _rows(self, user: User, tenant: Tenant) -> QuerySet[ApiKey]:
-        keys: QuerySet[ApiKey] = ApiKey.objects.in_tenant(tenant).current().filter(owner=user)
-        return keys
+        return ApiKey.objects.in_tenant(tenant).current().filter(owner=user)
 
 
 class Tokens:
@@ -134,8 +132,7 @@ class Projects:
         return len(projects)
 
     def _rows(self, user: User, tenant: Tenant) -> QuerySet[Project]:
-        projects: QuerySet[Project] = Project.objects.in_tenant(tenant).filter(owner=user)
-        return projects
+        return Project.objects.in_tenant(tenant).filter(owner=user)
 
 
 class ServiceAccounts:
@@ -197,5 +194,5 @@ def _problem_with_person(new_owner: User) -> str:
     )
 
 
-def _locked(rows: Any) -> Any:
+def _locked(rows: QuerySet[Row]) -> QuerySet[Row]:
     return rows.select_for_update(of=("self",)).order_by("pk")

@@ -144,5 +144,4 @@ def _new_owner(provider: Provider, user: User, tenant: Tenant, choice: Choice) -
         raise ValidationError(_("Choose an active member of %(tenant)s.") % {"tenant": tenant})
     if problem := provider.problem_with(new_owner.user, user, tenant):
         raise ValidationError(problem)
-    found: User = new_owner.user
-    return found
+    return new_owner.user

@@ -106,7 +106,7 @@ def lock_owned_tenants(pk: UUID | str) -> None:
 
     Else another owner could leave while this one is deactivated, each counting on the other.
     """
-    owned = Membership.objects.across_tenants().filter(user=pk, role=Role.OWNER)
+    owned = Membership.objects.across_tenants().filter(user__pk=pk, role=Role.OWNER)
     tenants = Tenant.objects.filter(pk__in=owned.values("tenant")).order_by("pk")
     list(tenants.select_for_update(of=("self",), no_key=True))
 

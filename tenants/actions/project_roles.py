@@ -37,9 +37,9 @@ def set_project_role(
             active.
         ValidationError: `role` is none that a project knows.
     """
-    project: Project = Project.objects.visible_to(by).select_related("tenant").get(pk=project_pk)
+    project = Project.objects.visible_to(by).select_related("tenant").get(pk=project_pk)
     project.tenant = lock_members_of(project.tenant_id)
-    member: Membership = (
+    member = (
         Membership.objects.visible_to(by)
         .in_tenant(project.tenant)
         .select_for_update(of=("self",))
@@ -59,7 +59,7 @@ def set_project_role(
     if role is not None and role not in PROJECT_ROLES:
         raise ValidationError({"role": _("Choose one of: %(roles)s.") % {"roles": ", ".join(PROJECT_ROLES)}})
 
-    existing: ProjectRole | None = (
+    existing = (
         ProjectRole.objects.in_tenant(project.tenant).filter(membership=member, project=project).first()
     )
     before = existing.role if existing else None

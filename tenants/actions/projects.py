@@ -56,7 +56,7 @@ def change_project(pk: UUID | str, *, by: User, **fields: Any) -> Project:
     found = Project.objects.visible_to(by).select_related("tenant").get(pk=pk)
     require(by, "tenants.manage_projects", found)
     require_active(found.tenant)
-    project: Project = (
+    project = (
         Project.objects.in_tenant(found.tenant)
         .select_related("owner", "tenant")
         .select_for_update(of=("self",))

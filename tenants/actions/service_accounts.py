@@ -157,7 +157,7 @@ def _locked_account(pk: UUID | str, by: User) -> tuple[User, Tenant]:
     """The service account whose membership is `pk`, locked with its tenant; `by` may decide about it."""
     accounts = Membership.objects.visible_to(by).filter(user__service_of__isnull=False)
     tenant = lock_members_of(accounts.values_list("tenant", flat=True).get(pk=pk))
-    membership: Membership = accounts.get(pk=pk)
+    membership = accounts.get(pk=pk)
     require_manager(by, tenant, action="tenants.manage_service_accounts")
     require_may_give(by, tenant, membership.role)
     require_not_closed_locked(tenant)

@@ -121,9 +121,7 @@ def revoke_personal_access_token(pk: UUID | str, *, by: User) -> PersonalAccessT
         PermissionDenied: it is somebody else's, and `by` may not manage tokens where it leads.
         Conflict: it is revoked already.
     """
-    token: PersonalAccessToken = (
-        PersonalAccessToken.objects.visible_to(by).with_names().select_for_update(of=("self",)).get(pk=pk)
-    )
+    token = PersonalAccessToken.objects.visible_to(by).with_names().select_for_update(of=("self",)).get(pk=pk)
     if token.user_id != by.pk:
         require(by, "tenants.manage_tokens", token.tenant)
     if token.revoked_at is not None:

@@ -78,9 +78,7 @@ class SuspendForm(BaseDialogForm):  # type: ignore[misc]
         widget=UnfoldAdminTextareaWidget(attrs={"rows": 3}),
     )
 
-    def get_before_template_context(
-        self, request: HttpRequest, object_id: int | str | None = None
-    ) -> dict[str, Any]:
+    def get_before_template_context(self, request: HttpRequest, object_id: str = "") -> dict[str, Any]:
         tenant = Tenant.objects.visible_to(signed_in(request)).get(pk=object_id)
         return {"tenant": tenant, "impact": impact_of(tenant)}
 
@@ -186,7 +184,7 @@ class TenantAdmin(EmergencyActions, ReadOnlyAdmin):
             Tenant.Status.ACTIVE: {"resume"},
             Tenant.Status.SUSPENDED: {"suspend", "settings"},
             Tenant.Status.CLOSED: {"suspend", "resume", "settings", "emergency_access"},
-        }[status or Tenant.Status.CLOSED]
+        }[Tenant.Status(status or "closed")]
         return [one for one in actions if one.method.original_function_name not in hidden]
 
     def _form_page(

@@ -41,8 +41,7 @@ def named_tenant(user: Any, said: Any) -> Tenant:
     """
     wanted = TenantNameSerializer(data=said)
     wanted.is_valid(raise_exception=True)
-    tenant: Tenant = get_object_or_404(Tenant.objects.visible_to(user), slug=wanted.validated_data["tenant"])
-    return tenant
+    return get_object_or_404(Tenant.objects.visible_to(user), slug=wanted.validated_data["tenant"])
 
 
 def peek(request: Request, name: str) -> Any:
@@ -86,5 +85,5 @@ class InProjectFilter(InTenantFilter):
 def service_account_of(user: User, pk: UUID) -> User | None:
     """The service account that `service-accounts/` lists for `user` under this id; None for any other."""
     members = Membership.objects.visible_to(user).filter(user__service_of__isnull=False)
-    member: Membership | None = members.select_related("user__service_of").filter(pk=pk).first()
+    member = members.select_related("user__service_of").filter(pk=pk).first()
     return member.user if member else None

@@ -79,7 +79,7 @@ class SetLimitsSerializer(serializers.Serializer[Any]):
 
     def validate_key(self, pk: Any) -> ApiKey | None:
         project = self.context["project"]
-        found: ApiKey | None = ApiKey.objects.in_tenant(project.tenant).filter(project=project, pk=pk).first()
+        found = ApiKey.objects.in_tenant(project.tenant).filter(project=project, pk=pk).first()
         if pk is not None and found is None:
             raise serializers.ValidationError("This project has no such key.")
         return found

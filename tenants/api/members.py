@@ -38,6 +38,7 @@ from tenants.actions.owned_resources import owned_resources_of
 from tenants.api.base import InTenantFilter, VisibleMixin, named_tenant, peek
 from tenants.api.fields import AddressSerializerField
 from tenants.models import Invitation, Membership, Tenant
+from tenants.querysets import InvitationQuerySet
 from tenants.roles import PROJECT_ROLE_CHOICES, Role, TokenScope
 from tenants.status import require_active_locked, require_not_closed_locked
 
@@ -132,7 +133,7 @@ class MemberFilter(InTenantFilter):
     role = django_filters.ChoiceFilter(choices=Role.choices)
     q = django_filters.CharFilter(method="search", label="Words in name or e-mail address")
 
-    def search(self, members: Any, name: str, value: str) -> Any:
+    def search(self, members: QuerySet[Membership], name: str, value: str) -> QuerySet[Membership]:
         for word in value.split():
             members = members.filter(Q(user__name__icontains=word) | Q(user__email__icontains=word))
         return members
@@ -197,7 +198,9 @@ class InvitationFilter(InTenantFilter):
 
     email = django_filters.CharFilter(method="to_address")
 
-    def to_address(self, invitations: Any, name: str, said: str) -> Any:
+    def to_address(
+        self, invitations: InvitationQuerySet[Invitation], name: str, said: str
+    ) -> InvitationQuerySet[Invitation]:
         return invitations.to(said)
 
 
@@ -214,8 +217,7 @@ class InvitationViewSet(VisibleMixin, viewsets.ReadOnlyModelViewSet[Invitation])
         if getattr(self, "swagger_fake_view", False):
             return Invitation.unscoped.none()
         managed = Invitation.objects.visible_to(self.request.user).managed_by(self.request.user)
-        found: QuerySet[Invitation] = managed.select_related("tenant", "invited_by")
-        return found
+        return managed.select_related("tenant", "invited_by")
 
     @extend_schema(
         request=NewInvitationSerializer, responses={201: InvitationSerializer}, parameters=[IDEMPOTENT]

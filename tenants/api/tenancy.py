@@ -51,8 +51,7 @@ class TenantSerializer(serializers.ModelSerializer[Tenant]):
         ]
 
     def get_role(self, tenant: Tenant) -> str | None:
-        role: str | None = self._roles.get(tenant.pk)
-        return role
+        return self._roles.get(tenant.pk)
 
     @cached_property
     def _roles(self) -> dict[Any, str]:

@@ -87,7 +87,9 @@ class TokenFilter(InTenantFilter):
 
     mine = django_filters.BooleanFilter(method="only_mine", label="true: your own alone")
 
-    def only_mine(self, tokens: Any, name: str, value: bool) -> Any:
+    def only_mine(
+        self, tokens: QuerySet[PersonalAccessToken], name: str, value: bool
+    ) -> QuerySet[PersonalAccessToken]:
         return tokens.filter(user=self.request.user) if value else tokens
 
 
@@ -151,7 +153,7 @@ def _own_tenant(user: User, slug: str | None) -> Tenant | None:
     """One of the person's tenants by its slug. Raises ValidationError for any other."""
     if not slug:
         return None
-    tenant: Tenant | None = Tenant.objects.filter(pk__in=user.own_tenants(), slug=slug).first()
+    tenant = Tenant.objects.filter(pk__in=user.own_tenants(), slug=slug).first()
     if tenant is None:
         raise ValidationError({"tenant": ["You belong to no such tenant."]})
     return tenant

@@ -26,7 +26,7 @@ class EmergencyAccess(TenantOwned):
     Whether it is open is not stored but asked (`open`): of the clock, the session, the opener's role and the tenant.
     """
 
-    queryset_class = EmergencyAccessQuerySet
+    queryset_class = EmergencyAccessQuerySet["EmergencyAccess"]
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     opened_by = models.ForeignKey(User, models.PROTECT, related_name="+")

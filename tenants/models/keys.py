@@ -33,7 +33,7 @@ class ApiKey(TenantOwned):
         State.CLAIMABLE: {State.ACTIVE, State.REVOKED},
         State.ACTIVE: {State.REVOKED},
     }
-    queryset_class = ApiKeyQuerySet
+    queryset_class = ApiKeyQuerySet["ApiKey"]
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     project = models.ForeignKey(Project, models.PROTECT, related_name="keys")

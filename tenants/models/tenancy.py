@@ -166,7 +166,7 @@ class ProjectRole(TenantOwned):
 class Invitation(TenantOwned):
     """A tenant's offer of a role to an e-mail address. Its link stands in the mail alone: only a digest is stored."""
 
-    queryset_class = InvitationQuerySet
+    queryset_class = InvitationQuerySet["Invitation"]
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     email = AddressField()

@@ -15,12 +15,15 @@ from accounts.permissions import signed_in
 from core.keyset import keyset_page
 from tenants.actions import end_emergency_access
 from tenants.models import EmergencyAccess
+from tenants.querysets import EmergencyAccessQuerySet
 from tenants.views.mixins import MayReadAuditLog, TenantScopedMixin
 
 PAGE_SIZE = 25
 
 
-class EmergencyAccessList(MayReadAuditLog, TenantScopedMixin, TemplateView):
+class EmergencyAccessList(
+    MayReadAuditLog, TenantScopedMixin[EmergencyAccessQuerySet[EmergencyAccess]], TemplateView
+):
     """Who had emergency access here, why, when, and who looked at it; the newest first."""
 
     model = EmergencyAccess
@@ -41,7 +44,7 @@ class EmergencyAccessList(MayReadAuditLog, TenantScopedMixin, TemplateView):
         }
 
 
-class EndEmergencyAccess(TenantScopedMixin, SingleObjectMixin):  # type: ignore[type-arg]
+class EndEmergencyAccess(TenantScopedMixin[EmergencyAccessQuerySet[EmergencyAccess]], SingleObjectMixin):  # type: ignore[type-arg]
     """End one's own emergency access."""
 
     model = EmergencyAccess

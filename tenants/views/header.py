@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -22,9 +23,9 @@ class Header:
     """The tenants a person belongs to, and of which the page speaks."""
 
     tenant: Tenant | None  # whose page it would have been: an error below /t/<tenant>/
-    tenants: list[Tenant]
+    tenants: Sequence[Tenant]
     has_more_tenants: bool
-    inactive_tenants: list[Tenant]  # suspended or closed, to be said on the page
+    inactive_tenants: Sequence[Tenant]  # suspended or closed, to be said on the page
 
 
 def header_of(request: HttpRequest) -> Header | None:

@@ -18,11 +18,12 @@ TENANTS_PER_PAGE = 20
 @login_required
 def home(request: HttpRequest) -> HttpResponse:
     """Go to the only tenant of the person; let them choose among several; staff without one go to the admin."""
-    mine = Membership.objects.visible_to(request.user).filter(user=request.user).select_related("tenant")
+    user = signed_in(request)
+    mine = Membership.objects.visible_to(user).filter(user=user).select_related("tenant")
     memberships = list(mine[:2])
     if len(memberships) == 1:
         return redirect("tenant-home", memberships[0].tenant.slug)
-    if not memberships and request.user.is_staff:
+    if not memberships and user.is_staff:
         return redirect("admin:index")
     return tenant_list(request)
 

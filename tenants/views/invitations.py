@@ -37,6 +37,7 @@ from tenants.actions.invitations import newcomers_choose_passwords
 from tenants.actions.members import require_manager
 from tenants.forms import InviteForm, NewcomerForm, role_options
 from tenants.models import Invitation, Membership
+from tenants.querysets import InvitationQuerySet
 from tenants.views.mixins import PartialMixin, TenantPageMixin, TenantScopedMixin
 
 
@@ -135,7 +136,7 @@ class InvitationNew(TenantPageMixin, TemplateView):
         return render(self.request, self.template_name, context, status=status)
 
 
-class InvitationResend(TenantScopedMixin, DetailView):  # type: ignore[type-arg]
+class InvitationResend(TenantScopedMixin[InvitationQuerySet[Invitation]], DetailView):  # type: ignore[type-arg]
     """Send it again with a new link."""
 
     model = Invitation
@@ -154,7 +155,7 @@ class InvitationResend(TenantScopedMixin, DetailView):  # type: ignore[type-arg]
         return redirect(_open_invitations(self.tenant.slug))
 
 
-class InvitationWithdraw(PartialMixin, TenantScopedMixin, DetailView):  # type: ignore[type-arg]
+class InvitationWithdraw(PartialMixin, TenantScopedMixin[InvitationQuerySet[Invitation]], DetailView):  # type: ignore[type-arg]
     """Ask whether to withdraw, and withdraw."""
 
     model = Invitation

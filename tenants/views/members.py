@@ -21,6 +21,7 @@ from accounts.permissions import WORDS, signed_in
 from core.addresses import address_or_none
 from core.choices import MOST, is_key, pick_field
 from core.keyset import keyset_page
+from core.tenant_managers import TenantQuerySet
 from tenants.actions import change_role, delete_service_account, remove_member, set_project_role
 from tenants.actions.members import (
     may_give,
@@ -42,7 +43,7 @@ PROJECTS_SHOWN = 25  # roles in projects that a member's page shows at a time
 TABS = ("people", "invitations", "service-accounts")
 
 
-class MemberList(PartialMixin, TenantScopedMixin, TemplateView):
+class MemberList(PartialMixin, TenantScopedMixin[TenantQuerySet[Membership]], TemplateView):
     """People, open invitations and service accounts, a tab each. Every member sees who belongs."""
 
     model = Membership
@@ -90,7 +91,7 @@ class MemberList(PartialMixin, TenantScopedMixin, TemplateView):
         return None if self.tenant.status == Tenant.Status.CLOSED else own.first()
 
     def _members(self, tab: str, query: str) -> QuerySet[Membership]:
-        members: QuerySet[Membership] = self.get_queryset().select_related("user__responsible")
+        members = self.get_queryset().select_related("user__responsible")
         members = members.filter(user__service_of__isnull=tab == "people").annotate(
             shown=Lower(Coalesce(NullIf("user__name", Value("")), "user__email", output_field=CharField()))
         )
@@ -100,7 +101,7 @@ class MemberList(PartialMixin, TenantScopedMixin, TemplateView):
 
     def _invitations(self, query: str) -> QuerySet[Invitation]:
         visible = Invitation.objects.visible_to(signed_in(self.request)).in_tenant(self.tenant)
-        found: QuerySet[Invitation] = visible.open().select_related("invited_by")
+        found = visible.open().select_related("invited_by")
         return found.filter(email__icontains=query) if query else found
 
 
@@ -140,16 +141,15 @@ def _invitation_row(invitation: Invitation) -> dict[str, Any]:
     }
 
 
-class MemberPage(TenantScopedMixin, DetailView):  # type: ignore[type-arg]
+class MemberPage(TenantScopedMixin[TenantQuerySet[Membership]], DetailView):  # type: ignore[type-arg]
     """What pages about one member share."""
 
     model = Membership
     context_object_name = "member"
     object: Membership
 
-    def get_queryset(self) -> QuerySet[Membership]:
-        members: QuerySet[Membership] = super().get_queryset().select_related("user__responsible", "tenant")
-        return members
+    def get_queryset(self) -> TenantQuerySet[Membership]:
+        return super().get_queryset().select_related("user__responsible", "tenant")
 
 
 class MemberDetail(MemberPage):

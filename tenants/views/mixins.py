@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Generic
 
 from django.contrib.auth.mixins import LoginRequiredMixin
 from django.contrib.auth.views import redirect_to_login
@@ -16,6 +16,7 @@ from accounts.permissions import require, signed_in
 from core.counting import count_of
 from core.reading import note_page_of
 from core.scope import platform_scope
+from core.tenant_managers import Rows
 from tenants.emergency import emergency_of
 from tenants.models import ApiKey, Project, Tenant
 from tenants.permissions import permissions_in, projects_where
@@ -77,8 +78,7 @@ def _tenant_of(user: User, slug: str) -> Tenant:
     if user.is_superuser or user.staff_roles:
         with platform_scope(f"staff open a page of {slug}"):
             return get_object_or_404(Tenant, slug=slug)
-    tenant: Tenant = get_object_or_404(Tenant.objects.visible_to(user), slug=slug)
-    return tenant
+    return get_object_or_404(Tenant.objects.visible_to(user), slug=slug)
 
 
 class MayReadAuditLog(TenantPageMixin):
@@ -89,13 +89,17 @@ class MayReadAuditLog(TenantPageMixin):
         return super().get(request, *args, **kwargs)  # type: ignore[misc]
 
 
-class TenantScopedMixin(TenantPageMixin):
-    """Gives Django's generic views only this tenant's rows, and of those the ones their user may see."""
+class TenantScopedMixin(TenantPageMixin, Generic[Rows]):
+    """Gives Django's generic views only this tenant's rows, and of those the ones their user may see.
+
+    `Rows` is the queryset of the model: `class KeyList(TenantScopedMixin[ApiKeyQuerySet[ApiKey]], …)`.
+    """
 
     model: Any
 
-    def get_queryset(self) -> Any:
-        return self.model.objects.visible_to(self.request.user).in_tenant(self.tenant)
+    def get_queryset(self) -> Rows:
+        rows: Rows = self.model.objects.visible_to(self.request.user).in_tenant(self.tenant)
+        return rows
 
 
 class PartialMixin(View):

@@ -12,6 +12,7 @@ from django.utils.translation import gettext as _
 from django.views.generic import TemplateView
 
 from accounts.permissions import signed_in
+from core.tenant_managers import TenantQuerySet
 from tenants.actions import create_service_account, disable_service_account, enable_service_account
 from tenants.actions.members import require_manager
 from tenants.forms import ServiceAccountForm, role_options
@@ -61,7 +62,7 @@ class ServiceAccountNew(TenantPageMixin, TemplateView):
 class ServiceAccountPage(MemberPage):
     """A page about one service account; other members are not found here."""
 
-    def get_queryset(self) -> Any:
+    def get_queryset(self) -> TenantQuerySet[Membership]:
         return super().get_queryset().filter(user__service_of__isnull=False)
 
 

@@ -9,7 +9,7 @@ from urllib.parse import urlencode
 from django import forms
 from django.contrib import messages
 from django.core.exceptions import ValidationError
-from django.db.models import Count, OuterRef, Q, QuerySet, Subquery
+from django.db.models import Count, OuterRef, Q, Subquery
 from django.db.models.functions import Coalesce
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
@@ -25,6 +25,7 @@ from core.choices import PickField, pick_field
 from core.keyset import keyset_page
 from core.local_days import zones_to_choose
 from core.prefix import begins_with
+from core.tenant_managers import TenantQuerySet
 from tenants.actions import change_project, change_tenant, create_project
 from tenants.models import ApiKey, Membership, Project, Tenant
 from tenants.status import require_active
@@ -175,16 +176,16 @@ class TenantSettings(FormPage):
         return redirect("tenant-settings", self.tenant.slug)
 
 
-class ProjectList(TenantScopedMixin, TemplateView):
+class ProjectList(TenantScopedMixin[TenantQuerySet[Project]], TemplateView):
     """The tenant's projects by name, with who answers for each and how many keys it has; `?q=` finds beginnings."""
 
     model = Project
     template_name = "tenants/project_list.html"
 
-    def get_queryset(self) -> QuerySet[Project]:
+    def get_queryset(self) -> TenantQuerySet[Project]:
         keys = ApiKey.unscoped.filter(project=OuterRef("pk"), state="active").order_by().values("project")
         count = keys.annotate(n=Count("pk")).values("n")
-        projects: QuerySet[Project] = super().get_queryset().select_related("owner")
+        projects = super().get_queryset().select_related("owner")
         return projects.annotate(active_keys=Coalesce(Subquery(count), 0))
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
@@ -225,7 +226,7 @@ class ProjectNew(FormPage):
         return redirect("project-list", self.tenant.slug)
 
 
-class ProjectEdit(TenantScopedMixin, SingleObjectMixin, FormPage):  # type: ignore[type-arg]
+class ProjectEdit(TenantScopedMixin[TenantQuerySet[Project]], SingleObjectMixin, FormPage):  # type: ignore[type-arg]
     """A project's name, cost centre and owner."""
 
     model = Project

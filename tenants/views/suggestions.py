@@ -48,7 +48,8 @@ def _members(user: User, tenant: Tenant, term: str, within: UUID | None) -> Pair
 
 
 def _new_owners(user: User, tenant: Tenant, term: str, within: UUID | None) -> Pairs:
-    return _people(Membership.objects.visible_to(user).in_tenant(tenant).exclude(pk=within), term)
+    members = Membership.objects.visible_to(user).in_tenant(tenant)
+    return _people(members.exclude(pk=within) if within else members, term)
 
 
 def _service_accounts(user: User, tenant: Tenant, term: str, within: UUID | None) -> Pairs:
@@ -71,7 +72,8 @@ def _models(user: User, tenant: Tenant, term: str, within: UUID | None) -> Pairs
     is_member = user.own_tenants().filter(tenant=tenant).exists()
     if not (is_member or user.is_superuser or user.staff_roles & Limit.visible_to_staff):
         return []
-    project = Project.objects.visible_to(user).in_tenant(tenant).filter(pk=within).first()
+    projects = Project.objects.visible_to(user).in_tenant(tenant)
+    project = projects.filter(pk=within).first() if within else None
     names = models_of(project) if project else []
     found = [name for name in names if name.startswith((term, term.lower()))]
     return [(name, name) for name in found[:MOST]]

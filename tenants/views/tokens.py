@@ -26,6 +26,7 @@ from core.keyset import keyset_page
 from tenants.actions import issue_personal_access_token, revoke_personal_access_token
 from tenants.models import PersonalAccessToken, Tenant
 from tenants.roles import TokenScope
+from tenants.token_querysets import TokenQuerySet
 from tenants.views.mixins import PartialMixin, TenantPageMixin
 
 PAGE_SIZE = 25
@@ -149,10 +150,7 @@ class RevokeToken(LoginRequiredMixin, DetailView):  # type: ignore[type-arg]
 
     def get_queryset(self) -> QuerySet[PersonalAccessToken]:
         user = signed_in(self.request)
-        mine: QuerySet[PersonalAccessToken] = (
-            PersonalAccessToken.objects.visible_to(user).filter(user=user).with_names()
-        )
-        return mine
+        return PersonalAccessToken.objects.visible_to(user).filter(user=user).with_names()
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
         return super().get_context_data(**kwargs) | {"facts": facts_of(self.object)}
@@ -171,7 +169,7 @@ class ManagesTokensMixin(TenantPageMixin):
         response["Cache-Control"] = "private, no-store"
         return response
 
-    def tokens(self) -> Any:
+    def tokens(self) -> TokenQuerySet[PersonalAccessToken]:
         return PersonalAccessToken.objects.visible_to(self.request.user).filter(tenant=self.tenant)
 
     def check_may(self) -> None:
@@ -230,8 +228,7 @@ class RevokeTenantToken(PartialMixin, ManagesTokensMixin, DetailView):  # type: 
     context_object_name = "token"
 
     def get_queryset(self) -> QuerySet[PersonalAccessToken]:
-        tokens: QuerySet[PersonalAccessToken] = self.tokens().with_names()
-        return tokens
+        return self.tokens().with_names()
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
         return super().get_context_data(**kwargs) | {"facts": facts_of(self.object)}
