@@ -26,7 +26,7 @@ BAR_MILLISECONDS = 100
 
 PEOPLE_SQL = """
 INSERT INTO tenants_tenant (id, slug, name, status, currency, timezone, cost_centre, highest_data_class, regions,
-                            suspended_because, created_at)
+                            suspended_reason, created_at)
 SELECT md5('tenant' || t)::uuid, 'tenant-' || t, 'Tenant ' || t, 'active', 'USD', 'UTC', '', 'internal', '{}', '', now()
   FROM generate_series(0, %(tenants)s - 1) t;
 INSERT INTO accounts_user (id, password, is_superuser, is_staff, is_active, date_joined, email, name, external_id)

@@ -312,7 +312,7 @@ def _catalog(cursor: Any, size: Size) -> None:
         "catalog_accessrequest a CROSS JOIN (VALUES ('security'), ('cost')) tracks (track)",
         id="pg_temp.id7((extract(epoch FROM a.created_at) * 1000)::bigint, a.id || tracks.track)",
         tenant_id="a.tenant_id", access_request_id="a.id", track="tracks.track",
-        because="'Every new model is looked at.'",
+        reason="'Every new model is looked at.'",
         quorum="1", created_at="a.created_at", due_at="a.created_at + interval '2 days'", decided_at="a.decided_at",
         state="CASE a.state WHEN 'withdrawn' THEN 'cancelled' ELSE a.state END",
     )  # fmt: skip

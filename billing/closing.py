@@ -34,7 +34,7 @@ def begin_closing(pk: UUID | str, *, by: User, reason: str) -> Export:
     """
     tenant = lock_tenant(pk, by=by)
     require(by, "tenants.propose_closing", tenant)
-    suspend_locked(tenant, by=by, because=reason)
+    suspend_locked(tenant, by=by, reason=reason)
     return _queue(tenant, by=by)
 
 

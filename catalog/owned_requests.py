@@ -51,7 +51,7 @@ class OpenRequests:
                 "access_request.withdrawn",
                 actor=by,
                 subject=access_request,
-                because=f"{user.email} is no member any more",
+                reason=f"{user.email} is no member any more",
             )
         return len(rows)
 

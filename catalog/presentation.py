@@ -115,7 +115,7 @@ def tracks_of(reviews: list[Review]) -> list[Words]:
                 "state": state,
                 "badge": badge,
                 "note": note,
-                "text": review.because,
+                "text": review.reason,
                 "quote": decision.comment if decision else "",
             }
         )

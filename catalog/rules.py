@@ -55,7 +55,7 @@ class NeededReview:
     """One track, the sentence that explains it, and how long it usually takes."""
 
     track: str
-    because: str
+    reason: str
     working_days: int
 
 
@@ -63,14 +63,14 @@ def needed_reviews(facts: Facts) -> list[NeededReview]:
     """The reviews a request with these facts needs: always at least one."""
     needed = wanted_reviews(facts)
     if not needed:
-        because = _("Somebody other than you looks at every request.")
-        needed = [NeededReview("security", because, WORKING_DAYS["security"])]
+        reason = _("Somebody other than you looks at every request.")
+        needed = [NeededReview("security", reason, WORKING_DAYS["security"])]
     return needed
 
 
 def wanted_reviews(facts: Facts) -> list[NeededReview]:
     """The reviews that these facts want by themselves; none where any one will do."""
-    return [NeededReview(track, because, WORKING_DAYS[track]) for track, because in _because(facts)]
+    return [NeededReview(track, reason, WORKING_DAYS[track]) for track, reason in _reasons(facts)]
 
 
 def worse(track: str, then: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
@@ -117,7 +117,7 @@ _IS_READABLE: Final[dict[str, Callable[[Any], bool]]] = {
 }
 
 
-def _because(facts: Facts) -> Iterator[tuple[str, str]]:
+def _reasons(facts: Facts) -> Iterator[tuple[str, str]]:
     if facts.is_new_to_project:
         yield "security", _("The project has not used this model before.")
     elif facts.risk_tier == "high":

@@ -99,7 +99,7 @@ class ReviewSerializer(serializers.ModelSerializer[Review]):
         model = Review
         fields = [
             "track",
-            "because",
+            "reason",
             "state",
             "round",
             "opened_by_facts",

@@ -22,14 +22,12 @@ def end_requests_and_grants(sender: Any, *, tenant: Tenant, by: User, **kwargs: 
         access_request.move_to(AccessRequest.State.WITHDRAWN)
         access_request.save(update_fields=["state"])
         cancel_open_reviews(access_request)
-        audit.record("access_request.withdrawn", actor=by, subject=access_request, because="tenant closed")
+        audit.record("access_request.withdrawn", actor=by, subject=access_request, reason="tenant closed")
     grants = Grant.objects.in_tenant(tenant).filter(revoked_at=None, valid_until__gt=now()).order_by("pk")
     for grant in grants.select_for_update(of=("self",)).select_related("tenant", "model", "project"):
         grant.revoked_at = now()
         grant.save(update_fields=["revoked_at"])
-        audit.record(
-            "grant.revoked", actor=by, subject=grant, model=grant.model.name, because="tenant closed"
-        )
+        audit.record("grant.revoked", actor=by, subject=grant, model=grant.model.name, reason="tenant closed")
 
 
 def count_stakes(sender: Any, *, tenant: Tenant, **kwargs: Any) -> list[Impact]:

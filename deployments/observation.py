@@ -247,7 +247,7 @@ def _audit_drift(before: Deployment, drift: str) -> None:
 
 
 def _tell(deployment: Deployment, before: str) -> None:
-    because = "; ".join(
+    reason = "; ".join(
         condition["message"] for condition in deployment.conditions if condition["status"] != "False"
     )
     audit.record(
@@ -255,14 +255,14 @@ def _tell(deployment: Deployment, before: str) -> None:
         actor=None,
         subject=deployment,
         changes={"state": (before, deployment.state)},
-        because=because,
+        reason=reason,
     )
     log.info(
         "deployment.state_changed",
         deployment=deployment.name,
         before=before,
         after=deployment.state,
-        because=because,
+        reason=reason,
     )
 
 

@@ -213,12 +213,12 @@ def _with_last_owners(changes: list[Change]) -> list[Change]:
     return changes
 
 
-def apply_group_mappings(user: User, *, because: str) -> None:
+def apply_group_mappings(user: User, *, reason: str) -> None:
     """Make the rule-given roles of `user` what the rules say now, in one transaction. Safe to repeat.
 
     Keys and tokens that rested on a lost role are suspended: those in the tenant, or all when nothing is left to
     the person; what comes back is restored. The last owner of a tenant stays owner, and an audit line and a warning
-    in the log say so: a tenant without an owner helps nobody. `because` goes into the audit lines.
+    in the log say so: a tenant without an owner helps nobody. `reason` goes into the audit lines.
     """
     with platform_scope("group mappings: a person's groups give roles in any tenant"), transaction.atomic():
         if not (foreseen := _due(user)):
@@ -230,12 +230,12 @@ def apply_group_mappings(user: User, *, because: str) -> None:
         done = [
             change
             for change in _due(user)
-            if (change.tenant is None or change.tenant.pk in tenants) and _make(change, because)
+            if (change.tenant is None or change.tenant.pk in tenants) and _make(change, reason)
         ]
-        _suspend_and_restore(user, done, because)
+        _suspend_and_restore(user, done, reason)
 
 
-def apply_group_mapping(rule: GroupMapping, *, because: str) -> None:
+def apply_group_mapping(rule: GroupMapping, *, reason: str) -> None:
     """Look at everybody whom a rule that began or ended concerns, 500 at a time. Safe to repeat.
 
     Each person is one transaction, so that a stop in the middle leaves nobody in between, and who fails keeps nobody
@@ -249,7 +249,7 @@ def apply_group_mapping(rule: GroupMapping, *, because: str) -> None:
             batch = people[start : start + BATCH]
             for change in changes_for(batch, rules_for(batch)):
                 if not change.kept:
-                    failed |= not has_followed(change.person, because=because)
+                    failed |= not has_followed(change.person, reason=reason)
         if failed:
             return
         if rule.ended_at:
@@ -258,10 +258,10 @@ def apply_group_mapping(rule: GroupMapping, *, because: str) -> None:
             GroupMapping.objects.filter(pk=rule.pk).update(applied_at=now())
 
 
-def has_followed(person: User, *, because: str) -> bool:
+def has_followed(person: User, *, reason: str) -> bool:
     """`apply_group_mappings` for one of many: whether it went well. A task whose time is up stops here."""
     try:
-        apply_group_mappings(person, because=because)
+        apply_group_mappings(person, reason=reason)
     except SoftTimeLimitExceeded:
         raise
     except Exception:
@@ -274,24 +274,24 @@ def _due(user: User) -> list[Change]:
     return [change for change in changes_for([user.pk], rules_for([user.pk])) if not change.kept]
 
 
-def _make(change: Change, because: str) -> bool:
+def _make(change: Change, reason: str) -> bool:
     """Write one change down; say whether it happened."""
     if change.tenant is None:
-        _change_staff(change, because)
+        _change_staff(change, reason)
         return True
-    return _change_member(change.person, change.tenant, change, because)
+    return _change_member(change.person, change.tenant, change, reason)
 
 
-def _change_member(person: User, tenant: Tenant, change: Change, because: str) -> bool:
+def _change_member(person: User, tenant: Tenant, change: Change, reason: str) -> bool:
     membership = (
         Membership.objects.in_tenant(tenant).select_related("tenant", "user").filter(user=person).first()
     )
     if membership and change.before == Role.OWNER and not _has_another_owner(membership):
-        _say_that_the_last_owner_stays(membership, because)
+        _say_that_the_last_owner_stays(membership, reason)
         return False
     if change.after:
         place_member(
-            tenant, person, change.after, existing=membership, source=Source.RULE, actor=None, because=because
+            tenant, person, change.after, existing=membership, source=Source.RULE, actor=None, reason=reason
         )
     elif membership:
         withdraw_open_invitations(tenant, Q(invited_by=person), actor=None)
@@ -300,14 +300,14 @@ def _change_member(person: User, tenant: Tenant, change: Change, because: str) -
             actor=None,
             subject=membership,
             user=person.email,
-            because=because,
+            reason=reason,
             changes={"role": (membership.role, None)},
         )
         end_membership(membership)
     return True
 
 
-def _change_staff(change: Change, because: str) -> None:
+def _change_staff(change: Change, reason: str) -> None:
     person, role = change.person, change.after or change.before
     if change.after:
         StaffRoleAssignment.objects.create(user=person, role=role, source=Source.RULE)
@@ -319,7 +319,7 @@ def _change_staff(change: Change, because: str) -> None:
         person.is_staff = person.is_superuser or person.appointments.exists()
     person.save(update_fields=["is_staff"])
     verb = "staff_role.given" if change.after else "staff_role.taken"
-    audit.record(verb, actor=None, subject=person, role=role, source=Source.RULE, because=because)
+    audit.record(verb, actor=None, subject=person, role=role, source=Source.RULE, reason=reason)
 
 
 def _has_another_owner(membership: Membership) -> bool:
@@ -329,31 +329,31 @@ def _has_another_owner(membership: Membership) -> bool:
     return bool(owners.exclude(pk=membership.pk).exists())
 
 
-def _say_that_the_last_owner_stays(membership: Membership, because: str) -> None:
+def _say_that_the_last_owner_stays(membership: Membership, reason: str) -> None:
     """Once for each membership: a check every few minutes would fill the audit log with it."""
     verb = "membership.last_owner_kept"
-    log.warning(verb, tenant=str(membership.tenant_id), user=str(membership.user_id), because=because)
+    log.warning(verb, tenant=str(membership.tenant_id), user=str(membership.user_id), reason=reason)
     said = AuditEntry.objects.in_tenant(membership.tenant).filter(
         subject_type="tenants.membership", subject_id=str(membership.pk), verb=verb
     )
     if not said.exists():
-        audit.record(verb, actor=None, subject=membership, user=membership.user.email, because=because)
+        audit.record(verb, actor=None, subject=membership, user=membership.user.email, reason=reason)
 
 
-def _suspend_and_restore(user: User, done: list[Change], because: str) -> None:
+def _suspend_and_restore(user: User, done: list[Change], reason: str) -> None:
     if any(change.is_loss for change in done) and not (
         user.memberships.exists() or user.appointments.exists() or user.is_superuser
     ):
-        suspend_access(user, tenant=None, because=because, by=None)
+        suspend_access(user, tenant=None, reason=reason, by=None)
         return
     keys = ApiKey.objects.across_tenants().filter(owner=user)
     list(keys.select_for_update(of=("self",)).order_by("pk"))  # all before the revision
     if any(not change.is_loss for change in done):
         restore_access(user, tenant=None, by=None)
-    follow_issuer(user, because=because, by=None)
+    follow_issuer(user, reason=reason, by=None)
     for change in done:
         if change.tenant and not change.after:  # with the roles in its projects
-            suspend_access(user, tenant=change.tenant, because=because, by=None)
+            suspend_access(user, tenant=change.tenant, reason=reason, by=None)
         elif change.tenant:
             was_holder = change.before in HOLDERS
-            follow_role(user, change.tenant, was_holder=was_holder, because=because, by=None)
+            follow_role(user, change.tenant, was_holder=was_holder, reason=reason, by=None)

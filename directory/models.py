@@ -108,7 +108,7 @@ class GroupMappingsDue(models.Model):
     """Somebody whose groups changed and whose roles must still be computed: the row of a task's message."""
 
     user = models.OneToOneField(User, models.CASCADE, primary_key=True, related_name="+")
-    because = models.CharField(max_length=200)
+    reason = models.CharField(max_length=200)
     since = models.DateTimeField(default=now, editable=False)
 
     class Meta:

@@ -119,10 +119,10 @@ def _quarantine(gateway: Gateway, events: Sequence[tuple[bytes, str]]) -> None:
                 source=SOURCE,
                 event_id=_call_id(event),
                 reason=QuarantinedEvent.Reason.MALFORMED,
-                payload={"gateway": gateway.name, "because": because, "event": _as_json(event)},
+                payload={"gateway": gateway.name, "reason": reason, "event": _as_json(event)},
                 payload_sha=hashlib.sha256(event).digest(),
             )
-            for event, because in events
+            for event, reason in events
         ),
         ignore_conflicts=True,
     )

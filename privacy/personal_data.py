@@ -267,8 +267,8 @@ def _let_keys_go(user: User, keys_to: User | None, token: str) -> tuple[int, int
             if key.state == ApiKey.State.CLAIMABLE:
                 key.created_for = new_owner
             key.owner = new_owner
-            key.suspended_at, key.suspended_because = None, ""  # it was for what the erased had lost
-            key.save(update_fields=["owner", "created_for", "suspended_at", "suspended_because"])
+            key.suspended_at, key.suspended_reason = None, ""  # it was for what the erased had lost
+            key.save(update_fields=["owner", "created_for", "suspended_at", "suspended_reason"])
             audit.record(
                 "api_key.handed_over", actor=None, subject=key, changes={"owner": (token, new_owner.email)}
             )
@@ -296,7 +296,7 @@ def _let_accounts_go(user: User, new_owner: User | None, by: User | None) -> Non
                 "service_account.handed_over", actor=by, subject=account, tenant=tenant, to=new_owner.email
             )
         else:
-            stop(account, tenant, because="Who answered for it has gone.", actor=by)
+            stop(account, tenant, reason="Who answered for it has gone.", actor=by)
 
 
 def _may_take_over(new_owner: User, key: ApiKey) -> bool:
@@ -359,11 +359,11 @@ def obey_erasure(order: str) -> None:
     try:
         user_id, by_id, reason, keys_to_id = signing.loads(order, salt=_ORDER, max_age=ORDER_LIFE)
     except signing.BadSignature:
-        log.error("person_not_erased", because="nobody here ordered it within the last days")
+        log.error("person_not_erased", reason="nobody here ordered it within the last days")
         return
     by = User.objects.get(pk=by_id)
     keys_to = User.objects.filter(pk=keys_to_id).first() if keys_to_id else None
     try:
         erase_person(user_id, by=by, reason=reason, keys_to=keys_to)
     except (Conflict, PermissionDenied, ValidationError) as refusal:
-        log.error("person_not_erased", person=user_id, because=str(refusal))
+        log.error("person_not_erased", person=user_id, reason=str(refusal))

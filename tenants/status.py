@@ -56,7 +56,7 @@ def why_not_active(tenant: Tenant) -> str:
         return _("%(tenant)s is closed: nothing can be changed here any more.") % {"tenant": tenant.name}
     words = {
         "tenant": tenant.name,
-        "because": tenant.suspended_because.rstrip(".") or _("no reason was noted"),
+        "reason": tenant.suspended_reason.rstrip(".") or _("no reason was noted"),
         "contact": settings.SUPPORT_CONTACT or _("the platform's operators"),
     }
-    return _("%(tenant)s is suspended: %(because)s. Ask %(contact)s to resume it.") % words
+    return _("%(tenant)s is suspended: %(reason)s. Ask %(contact)s to resume it.") % words

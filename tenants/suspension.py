@@ -35,13 +35,13 @@ HOLDERS = frozenset(role for role, permissions in ROLE_PERMISSIONS.items() if "c
 
 
 @transaction.atomic
-def suspend_access(user: User, *, tenant: Tenant | None, because: str, by: User | None) -> int:
+def suspend_access(user: User, *, tenant: Tenant | None, reason: str, by: User | None) -> int:
     """Suspend the keys that `user` owns, their tokens and those they issued, and return how many. Safe to repeat.
 
     Args:
         tenant: only there (a token that is bound to no tenant goes on: its powers are its owner's, who has
             lost them); None: everywhere, with the tokens bound to none.
-        because: kept with each key and token, at most 200 characters; their owners and admins read it.
+        reason: kept with each key and token, at most 200 characters; their owners and admins read it.
         by: None means the platform itself (a group mapping, a sweep).
     """
     lock_person(user)
@@ -49,7 +49,7 @@ def suspend_access(user: User, *, tenant: Tenant | None, because: str, by: User 
     tokens = tokens_known_to(user).filter(suspended_at=None, revoked_at=None)
     if tenant is not None:
         keys, tokens = keys.in_tenant(tenant), tokens.filter(tenant=tenant)
-    return _Found(keys, tokens).suspend(user, because=because, by=by)
+    return _Found(keys, tokens).suspend(user, reason=reason, by=by)
 
 
 @transaction.atomic
@@ -81,7 +81,7 @@ def follow_role(
     *,
     project: Project | None = None,
     was_holder: bool = False,
-    because: str,
+    reason: str,
     by: User | None,
 ) -> int:
     """Let what `user` owns in `tenant` follow a role there that has just changed, and return how much changes.
@@ -93,7 +93,7 @@ def follow_role(
         project: the role is its own: then only its keys, and no tokens.
         was_holder: the role before let them claim keys. If the new one does not, tokens of the tenant are
             suspended as well.
-        because: kept with what is suspended, at most 200 characters; their owners and admins read it.
+        reason: kept with what is suspended, at most 200 characters; their owners and admins read it.
     """
     is_active = lock_person(user)
     forget_permissions(user)
@@ -113,12 +113,12 @@ def follow_role(
     ]
     if is_demoted:
         back.tokens = [token for token in back.tokens if token.user_id != user.pk]
-    changed = lost.suspend(user, because=because, by=by)
+    changed = lost.suspend(user, reason=reason, by=by)
     return changed + (back.restore(user, by=by) if is_active else 0)
 
 
 @transaction.atomic
-def follow_issuer(user: User, *, because: str, by: User | None) -> int:
+def follow_issuer(user: User, *, reason: str, by: User | None) -> int:
     """Let the tokens that `user` issued for service accounts follow what they may do now, in every tenant.
 
     For who gains or loses a staff role, by which people make tokens anywhere. Returns how many change. Safe to repeat.
@@ -128,14 +128,14 @@ def follow_issuer(user: User, *, because: str, by: User | None) -> int:
     found = _Found(ApiKey.objects.none(), tokens_issued_by(row).filter(revoked_at=None))
     lost, back = found.part(suspended=False), found.part(suspended=True)
     lost.tokens = [token for token in lost.tokens if not (is_active and _may_issue(row, token))]
-    changed = lost.suspend(user, because=because, by=by)
+    changed = lost.suspend(user, reason=reason, by=by)
     return changed + (back.restore(user, by=by) if is_active else 0)
 
 
 def follow_staff_roles(sender: Any, *, user: User, reason: str, by: User | None, **kwargs: Any) -> None:
     """Receive accounts.signals.staff_roles_changed: the tokens that `user` issued follow, in every tenant."""
     with platform_scope("tokens that a member of the staff issued may be in any tenant"):
-        follow_issuer(user, because=reason, by=by)
+        follow_issuer(user, reason=reason, by=by)
 
 
 def tokens_issued_by(user: User, tenant: Tenant | None = None) -> QuerySet[PersonalAccessToken]:
@@ -204,14 +204,14 @@ class _Found:
         part.tokens = [token for token in self.tokens if (token.suspended_at is not None) is suspended]
         return part
 
-    def suspend(self, user: User, *, because: str, by: User | None) -> int:
-        mark = {"suspended_at": now(), "suspended_because": because[:LONGEST_REASON]}
-        changed = self._update_and_record("access.suspended", mark, user=user, by=by, because=because)
+    def suspend(self, user: User, *, reason: str, by: User | None) -> int:
+        mark = {"suspended_at": now(), "suspended_reason": reason[:LONGEST_REASON]}
+        changed = self._update_and_record("access.suspended", mark, user=user, by=by, reason=reason)
         issued = [token.pk for token in self.tokens if token.user_id != user.pk]
         if issued:
-            why = _("Who issued this token may not make such tokens now: %(why)s") % {"why": because}
+            why = _("Who issued this token may not make such tokens now: %(why)s") % {"why": reason}
             tokens = PersonalAccessToken.objects.filter(pk__in=issued)
-            tokens.update(suspended_because=why[:LONGEST_REASON])
+            tokens.update(suspended_reason=why[:LONGEST_REASON])
         return changed
 
     def restore(self, user: User, *, by: User | None) -> int:
@@ -220,7 +220,7 @@ class _Found:
             return 0
         self.keys = [key for key in self.keys if _may_hold(user, key)]
         self.tokens = [token for token in self.tokens if _may_work(token)]
-        mark = {"suspended_at": None, "suspended_because": ""}
+        mark = {"suspended_at": None, "suspended_reason": ""}
         return self._update_and_record("access.restored", mark, user=user, by=by)
 
     def _update_and_record(

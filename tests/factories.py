@@ -133,7 +133,7 @@ class ReviewFactory(TenantOwnedFactory):
 
     access_request = factory.SubFactory(AccessRequestFactory, tenant=factory.SelfAttribute("..tenant"))
     track = Review.Track.SECURITY
-    because = "Every new model is looked at once."
+    reason = "Every new model is looked at once."
     due_at = factory.LazyFunction(lambda: now() + timedelta(days=1))
 
 

@@ -113,7 +113,7 @@ def test_creating_with_a_bad_body(client, lab, project, owner, operator, strange
     for somebody, status in ((stranger, 404), (member_of(lab, "viewer"), 403), (owner, 400)):
         client.force_login(somebody)
         assert post(client, path, body) == status, status
-    suspend_tenant(lab.pk, by=operator, because="Unpaid")
+    suspend_tenant(lab.pk, by=operator, reason="Unpaid")
     assert post(client, path, body) == (400 if what == "exports of the audit log" else 409)
 
 
@@ -130,7 +130,7 @@ def test_a_token_for_somebody_elses_account(client, lab, owner, developer, opera
     for somebody, status in ((developer, 403), (owner, 400)):
         client.force_login(somebody)
         assert post(client, "tokens/", body) == status
-    suspend_tenant(lab.pk, by=operator, because="Unpaid")
+    suspend_tenant(lab.pk, by=operator, reason="Unpaid")
     assert post(client, "tokens/", body) == 409
 
 
@@ -176,7 +176,7 @@ class TestOfMembers:
         for somebody, status in ((stranger, 404), (developer, 403), (owner, 400)):
             client.force_login(somebody)
             assert post(client, path, body) == status
-        suspend_tenant(lab.pk, by=operator, because="Unpaid")
+        suspend_tenant(lab.pk, by=operator, reason="Unpaid")
         assert post(client, path, body) == 409
 
     def test_a_role_above_ones_own_is_refused_before_the_address_is_read(self, client, lab, owner):
@@ -205,7 +205,7 @@ class TestSentAgain:
         change_role(member, "viewer", by=owner)
         assert self.send(client, "access-requests", body) == 403
         change_role(member, "developer", by=owner)
-        suspend_tenant(lab.pk, by=operator, because="Unpaid")
+        suspend_tenant(lab.pk, by=operator, reason="Unpaid")
         assert self.send(client, "access-requests", body) == 201, "it was done before"
 
     @pytest.mark.parametrize("route", ["invitations", "service-accounts"])

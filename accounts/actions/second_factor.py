@@ -89,7 +89,7 @@ def turn_off_second_factor(user: User) -> None:
 
 
 @transaction.atomic
-def reset_second_factor(pk: UUID | str, *, by: User | None, because: str) -> User:
+def reset_second_factor(pk: UUID | str, *, by: User | None, reason: str) -> User:
     """Take away the authenticator of somebody who lost it, and sign them out everywhere.
 
     Args:
@@ -105,7 +105,7 @@ def reset_second_factor(pk: UUID | str, *, by: User | None, because: str) -> Use
     if not SecondFactor.objects.filter(user=user).delete()[0]:
         raise Conflict(_("%(person)s has no second factor set up here.") % {"person": user})
     end_sessions(user)
-    audit.record("second_factor.reset", actor=by, subject=user, because=because)
+    audit.record("second_factor.reset", actor=by, subject=user, reason=reason)
     return user
 
 

@@ -72,7 +72,7 @@ def unlock_sign_in(pk: UUID | str, *, by: User) -> User:
 
 
 @transaction.atomic
-def create_administrator(email: str, *, because: str, reset_factor: bool = False) -> tuple[User, str]:
+def create_administrator(email: str, *, reason: str, reset_factor: bool = False) -> tuple[User, str]:
     """Make `email` an active administrator, and return a link token that signs them in once, within 15 minutes.
 
     This is done on the machine alone (`manage.py create_administrator`), for the first administrator and for
@@ -94,8 +94,8 @@ def create_administrator(email: str, *, because: str, reset_factor: bool = False
     lockout.forget_failures(user)
     if reset_factor and SecondFactor.objects.filter(user=user).delete()[0]:
         end_sessions(user)
-        audit.record("second_factor.reset", actor=None, subject=user, because=because)
-    audit.record("administrator.link_made", actor=None, subject=user, because=because)
+        audit.record("second_factor.reset", actor=None, subject=user, reason=reason)
+    audit.record("administrator.link_made", actor=None, subject=user, reason=reason)
     return user, signing.dumps([str(user.pk), _state_of(user)], salt=_SALT)
 
 

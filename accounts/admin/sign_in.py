@@ -75,7 +75,7 @@ class SignInActions:
     )
     def reset(self, request: HttpRequest, form: ReasonForm, object_id: str) -> HttpResponse:
         reason = form.cleaned_data["reason"]
-        return _done(request, object_id, reset_second_factor, _("Second factor reset."), because=reason)
+        return _done(request, object_id, reset_second_factor, _("Second factor reset."), reason=reason)
 
 
 def _done(request: HttpRequest, object_id: str, action: Any, words: Any, **details: Any) -> HttpResponse:

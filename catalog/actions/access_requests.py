@@ -101,7 +101,7 @@ def raise_access_request(
                 expected_monthly_cost=estimate and estimate.amount.quantize(Decimal("0.00000001")),
                 currency=estimate.currency if estimate else "USD",
                 rule_version=rules.VERSION,
-                rule_trace=[{"track": review.track, "because": review.because} for review in reviews],
+                rule_trace=[{"track": review.track, "reason": review.reason} for review in reviews],
                 facts=facts.as_json(),
                 **numbers,
             )
@@ -114,7 +114,7 @@ def raise_access_request(
             tenant=project.tenant,
             access_request=access_request,
             track=review.track,
-            because=review.because,
+            reason=review.reason,
             due_at=rules.due_at(access_request.created_at, review.working_days),
         )
         for review in reviews

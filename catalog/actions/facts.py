@@ -71,8 +71,8 @@ def renew_facts(
         ]
         for track, review in reviews.items():
             if reason := _outdated(review, facts):
-                because = f"{wanted[track].because} {reason}" if track in wanted else reason
-                again.append(_ask_again(review, because))
+                why = f"{wanted[track].reason} {reason}" if track in wanted else reason
+                again.append(_ask_again(review, why))
     if before == present and not added and not again:
         return []
     access_request.facts = present
@@ -83,7 +83,7 @@ def renew_facts(
     access_request.rule_version = rules.VERSION
     access_request.rule_trace = [
         *access_request.rule_trace,
-        *({"track": one.track, "because": one.because, "round": one.round} for one in [*added, *again]),
+        *({"track": one.track, "reason": one.reason, "round": one.round} for one in [*added, *again]),
     ]
     access_request.save(
         update_fields=["facts", "expected_monthly_cost", "currency", "rule_version", "rule_trace"]
@@ -103,8 +103,8 @@ def renew_facts(
 def notice_of(reviews: list[Review]) -> str:
     """That a request needs reviews it did not need, or not again, when it was asked; empty when it does not."""
     return " ".join(
-        _("Now needs a %(track)s review: %(because)s")
-        % {"track": review.get_track_display().lower(), "because": review.because}
+        _("Now needs a %(track)s review: %(reason)s")
+        % {"track": review.get_track_display().lower(), "reason": review.reason}
         for review in reviews
         if review.opened_by_facts and review.state == Review.State.PENDING
     )
@@ -132,18 +132,18 @@ def _add(
         tenant=access_request.tenant,
         access_request=access_request,
         track=wanted.track,
-        because=f"{wanted.because} {changed}".strip()[:300],
+        reason=f"{wanted.reason} {changed}".strip()[:300],
         due_at=rules.due_at(now(), wanted.working_days),
         opened_by_facts=True,
     )
 
 
-def _ask_again(review: Review, because: str) -> Review:
+def _ask_again(review: Review, reason: str) -> Review:
     review.round += 1
     review.state, review.decided_at = Review.State.PENDING, None
-    review.because, review.opened_by_facts = because[:300], True
+    review.reason, review.opened_by_facts = reason[:300], True
     review.due_at = rules.due_at(now(), rules.WORKING_DAYS[review.track])
-    review.save(update_fields=["round", "state", "decided_at", "because", "opened_by_facts", "due_at"])
+    review.save(update_fields=["round", "state", "decided_at", "reason", "opened_by_facts", "due_at"])
     return review
 
 

@@ -96,7 +96,7 @@ def _decide_review(
         if worse := what_is_worse(review, access_request.facts if seen is None else seen, facts):
             raise _FactsChanged(worse)
     renew_facts(access_request, facts, by=by, opens_reviews=is_approval)
-    review.refresh_from_db(fields=["round", "state", "because"])
+    review.refresh_from_db(fields=["round", "state", "reason"])
 
     _record_decision(review, by=by, verdict=verdict, comment=comment, facts=facts)
     audit.record(

@@ -230,7 +230,7 @@ class ReviewAdmin(ReadOnlyAdmin):
 
 class ReviewInline(ReadOnly, TabularInline):  # type: ignore[misc]
     model = Review
-    fields = readonly_fields = ["track", "because", "state", "due_at", "decided_at"]
+    fields = readonly_fields = ["track", "reason", "state", "due_at", "decided_at"]
     extra = 0
     show_change_link = True
 

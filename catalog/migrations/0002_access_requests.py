@@ -149,7 +149,7 @@ class Migration(migrations.Migration):
                         choices=[("security", "Security"), ("compliance", "Compliance"), ("cost", "Cost")],
                     ),
                 ),
-                ("because", models.CharField(max_length=300)),
+                ("reason", models.CharField(max_length=300)),
                 ("quorum", models.PositiveSmallIntegerField(default=1)),
                 ("round", models.PositiveSmallIntegerField(default=1, db_default=1)),
                 ("opened_by_facts", models.BooleanField(default=False, db_default=False)),

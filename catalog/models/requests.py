@@ -53,7 +53,7 @@ class AccessRequest(TenantOwned):
     )  # null: not priced
     currency = models.CharField(max_length=3, default="USD")
     rule_version = models.CharField(max_length=40)  # which rules chose the tracks
-    rule_trace = models.JSONField(default=list)  # [{"track": "cost", "because": "…"}]
+    rule_trace = models.JSONField(default=list)  # [{"track": "cost", "reason": "…"}]
     facts = models.JSONField(default=dict, db_default=NO_FACTS)  # what the rules last looked at
     state = models.CharField(max_length=10, choices=State, default=State.PENDING)
     created_at = models.DateTimeField(default=now, editable=False)
@@ -115,7 +115,7 @@ class Review(TenantOwned):
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     access_request = models.ForeignKey(AccessRequest, models.CASCADE, related_name="reviews")
     track = models.CharField(max_length=12, choices=Track)
-    because = models.CharField(max_length=300)  # the rule's sentence
+    reason = models.CharField(max_length=300)  # the rule's sentence
     quorum = models.PositiveSmallIntegerField(default=1)
     round = models.PositiveSmallIntegerField(
         default=1, db_default=1

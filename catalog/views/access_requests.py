@@ -123,7 +123,7 @@ def preview_words(preview: Preview | None) -> dict[str, Any] | None:
         "reviews": [
             {
                 "label": Review.Track(review.track).label,
-                "why": review.because,
+                "why": review.reason,
                 "usual": ngettext(
                     "within %(n)s working day", "within %(n)s working days", review.working_days
                 )

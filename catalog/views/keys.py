@@ -95,7 +95,7 @@ def _row(key: ApiKey, month_cost: Decimal | None, *, may_claim: bool, may_revoke
         "models_label": ", ".join(key.model_names),
         "owner": str(key.owner) if key.owner else "",
         "badge": badge_of(key),
-        "because": key.suspended_because if key.is_suspended else "",
+        "reason": key.suspended_reason if key.is_suspended else "",
         "month_cost": month_cost,
         "last_used_at": key.last_used_at,
         "can_claim": can_claim,

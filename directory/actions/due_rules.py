@@ -22,23 +22,20 @@ MANY = 50  # people; for more than these a task computes the roles
 LONGEST_REASON = 200
 
 
-def note_rules_due(people: Iterable[UUID], *, because: str) -> None:
+def note_rules_due(people: Iterable[UUID], *, reason: str) -> None:
     """Note, in the caller's transaction, whose groups changed. Noted again they are done again."""
     GroupMappingsDue.objects.bulk_create(
-        [
-            GroupMappingsDue(user_id=pk, because=because[:LONGEST_REASON], since=now())
-            for pk in sorted(people)
-        ],
+        [GroupMappingsDue(user_id=pk, reason=reason[:LONGEST_REASON], since=now()) for pk in sorted(people)],
         update_conflicts=True,
         unique_fields=["user"],
-        update_fields=["because", "since"],
+        update_fields=["reason", "since"],
     )
 
 
 def note_changed_access(sender: Any, *, user: User, is_active: bool, reason: str, **kwargs: Any) -> None:
     """Receive tenants.signals.person_access_changed: the directory hears of it, and roles are computed anew."""
     if is_active:
-        note_rules_due([user.pk], because=reason)
+        note_rules_due([user.pk], reason=reason)
     DirectoryPerson.objects.filter(user=user).update(changed_at=now())
 
 
@@ -66,7 +63,7 @@ def _apply(pk: UUID) -> bool:
     due = GroupMappingsDue.objects.select_related("user").filter(pk=pk).first()
     if due is None:
         return False
-    if not group_mappings.has_followed(due.user, because=due.because):
+    if not group_mappings.has_followed(due.user, reason=due.reason):
         GroupMappingsDue.objects.filter(pk=pk, since=due.since).update(since=now())
         return False
     GroupMappingsDue.objects.filter(pk=pk, since=due.since).delete()  # not if noted again meanwhile

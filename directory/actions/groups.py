@@ -17,7 +17,7 @@ import audit
 from core.errors import Conflict
 from core.names import is_one_line
 from directory.actions.due_rules import follow, note_rules_due
-from directory.actions.people import because, speaking_for_a_directory
+from directory.actions.people import reason_of, speaking_for_a_directory
 from directory.models import DirectoryGroup
 from directory.scope import people
 
@@ -73,7 +73,7 @@ def provision_group(facts: GroupFacts, *, directory: str) -> DirectoryGroup:
         audit.record(
             "directory_group.provisioned", actor=None, subject=group, directory=directory, members=len(added)
         )
-        note_rules_due(added, because=because(directory))
+        note_rules_due(added, reason=reason_of(directory))
     follow(added)
     return group
 
@@ -122,7 +122,7 @@ def change_group(pk: UUID | str, edit: Edit, *, directory: str) -> DirectoryGrou
             added=_named(added),
             removed=_named(removed),
         )
-        note_rules_due(concerned, because=because(directory))
+        note_rules_due(concerned, reason=reason_of(directory))
     follow(concerned)
     return group
 
@@ -148,7 +148,7 @@ def deprovision_group(pk: UUID | str, *, directory: str, check: Callable[[Direct
             members=len(members),
         )
         group.delete()
-        note_rules_due(members, because=because(directory))
+        note_rules_due(members, reason=reason_of(directory))
     follow(members)
 
 

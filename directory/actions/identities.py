@@ -62,7 +62,7 @@ def unlink_identity(pk: UUID | str, *, by: User) -> None:
     ended = end_provider_sessions(identity.issuer, subject=identity.subject)
     audit.record("identity.unlinked", actor=by, subject=identity, user=user.email, sessions=ended)
     identity.delete()
-    group_mappings.apply_group_mappings(user, because="their identity was unlinked")
+    group_mappings.apply_group_mappings(user, reason="their identity was unlinked")
 
 
 def _is_linked() -> Conflict:

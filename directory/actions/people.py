@@ -96,7 +96,7 @@ def deprovision_person(pk: UUID | str, *, directory: str, check: Callable[[User]
     with speaking_for_a_directory():
         user = locked_person(pk)
         check(user)
-        deactivate_person(user, by=None, because=because(directory))
+        deactivate_person(user, by=None, reason=reason_of(directory))
         groups = list(DirectoryGroup.objects.filter(members=user).select_for_update().order_by("pk"))
         user.directory_groups.clear()
         DirectoryGroup.objects.filter(pk__in=[group.pk for group in groups]).update(changed_at=now())
@@ -105,7 +105,7 @@ def deprovision_person(pk: UUID | str, *, directory: str, check: Callable[[User]
             defaults={"removed_at": now(), "changed_at": now()},
             create_defaults={"removed_at": now(), "display_name": user.name},
         )
-        note_rules_due([user.pk], because=because(directory))
+        note_rules_due([user.pk], reason=reason_of(directory))
         audit.record(
             "person.deprovisioned",
             actor=None,
@@ -133,7 +133,7 @@ def speaking_for_a_directory() -> Iterator[None]:
         yield
 
 
-def because(directory: str) -> str:
+def reason_of(directory: str) -> str:
     """The reason that actions of a directory give."""
     return _("The directory (%(name)s) said so.") % {"name": directory}
 
@@ -163,9 +163,9 @@ def _write_entry(user: User, facts: PersonFacts) -> None:
 
 def _let_in_or_out(user: User, is_active: bool, directory: str) -> None:
     if is_active:
-        reactivate_person(user, by=None, because=because(directory))
+        reactivate_person(user, by=None, reason=reason_of(directory))
     else:
-        deactivate_person(user, by=None, because=because(directory))
+        deactivate_person(user, by=None, reason=reason_of(directory))
 
 
 def _create(facts: PersonFacts, directory: str) -> User:
@@ -186,7 +186,7 @@ def _revive(user: User, facts: PersonFacts, directory: str) -> User:
     _write(user, before, replace(facts, external_id=facts.external_id or before.external_id), directory)
     audit.record("person.provisioned", actor=None, subject=user, directory=directory, again=True)
     if facts.is_active:
-        reactivate_person(user, by=None, because=because(directory))
+        reactivate_person(user, by=None, reason=reason_of(directory))
     return user
 
 

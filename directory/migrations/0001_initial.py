@@ -217,7 +217,7 @@ class Migration(migrations.Migration):
                         related_name="+",
                     ),
                 ),
-                ("because", models.CharField(max_length=200)),
+                ("reason", models.CharField(max_length=200)),
                 ("since", models.DateTimeField(default=now, editable=False)),
             ],
             options={

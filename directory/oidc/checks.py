@@ -35,8 +35,8 @@ log = structlog.get_logger(__name__)
 BATCH = 50  # identities that one task asks about
 BATCHES_A_MINUTE = 200
 CLAIM_LASTS = timedelta(minutes=10)  # then another worker may ask: the first one is gone
-BECAUSE_REFUSED = "the identity provider no longer vouches for this person"
-BECAUSE_CHECKED = "the periodic check at the provider"
+REASON_REFUSED = "the identity provider no longer vouches for this person"
+REASON_CHECKED = "the periodic check at the provider"
 
 
 @transaction.atomic
@@ -103,7 +103,7 @@ def check_identity(pk: UUID) -> None:
             return
         current.claimed_at = None
         note_groups(current, person)
-        group_mappings.apply_group_mappings(current.user, because=BECAUSE_CHECKED)
+        group_mappings.apply_group_mappings(current.user, reason=REASON_CHECKED)
 
 
 def _ask_again(identity: FederatedIdentity, refresh_token: str) -> ProviderPerson:
@@ -140,7 +140,7 @@ def _refuse(pk: UUID, sealed: bytes | memoryview | None, reason: str) -> None:
         audit.record(
             "identity.refused", actor=None, subject=identity, user=user.email, sessions=ended, reason=reason
         )
-        suspend_access(user, tenant=None, because=BECAUSE_REFUSED, by=None)
+        suspend_access(user, tenant=None, reason=REASON_REFUSED, by=None)
         identity.refresh_token, identity.claimed_at = None, None
         identity.refused_at = identity.checked_at = now()
         identity.save()

@@ -56,7 +56,7 @@ def sign_in_person(person: ProviderPerson, *, refresh_token: str | None, is_rene
         if refresh_token or not is_renewal:
             identity.refresh_token = seal(identity, refresh_token) if refresh_token else None
         note_groups(identity, person)
-        group_mappings.apply_group_mappings(user, because="signed in at the provider")
+        group_mappings.apply_group_mappings(user, reason="signed in at the provider")
         if was_refused:
             restore_access(user, tenant=None, by=None)
         _follow_provider(user, person)  # last: it locks the person, which comes after tenants

@@ -52,7 +52,7 @@ def apply_group_mapping(rule_id: str) -> None:
     with platform_scope("group mappings: a rule may concern any tenant"):
         rule = GroupMapping.objects.unapplied().filter(pk=rule_id).select_related("tenant").first()
         if rule is not None:
-            group_mappings.apply_group_mapping(rule, because=f"group mapping: {rule}")
+            group_mappings.apply_group_mapping(rule, reason=f"group mapping: {rule}")
 
 
 @shared_task(soft_time_limit=60)

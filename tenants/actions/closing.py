@@ -63,7 +63,7 @@ def propose_closing(pk: UUID | str, *, export_id: UUID, reason: str, by: User) -
         tenant=tenant, reason=reason, export_id=export_id, export_sha256=sha256, proposed_by=by
     )
     audit.record(
-        "tenant.closing_proposed", actor=by, subject=closing, because=reason, export=export_id, sha256=sha256
+        "tenant.closing_proposed", actor=by, subject=closing, reason=reason, export=export_id, sha256=sha256
     )
     return closing
 

@@ -96,7 +96,7 @@ def end_emergency_access(pk: UUID | str, *, by: User) -> EmergencyAccess:
     )
     if access.opened_by_id != by.pk:
         raise PermissionDenied(_("Who opened emergency access ends it. To stop them, take their staff role."))
-    _end(access, by=by, because="by hand")
+    _end(access, by=by, how="by hand")
     return access
 
 
@@ -115,7 +115,7 @@ def end_with_session(request: HttpRequest, *, by: User) -> None:
     accesses = accesses.filter(ended_at=None, expires_at__gt=now()).select_related("tenant", "opened_by")
     with transaction.atomic():
         for access in accesses.select_for_update(of=("self",)).order_by("pk"):
-            _end(access, by=by, because="signed out")
+            _end(access, by=by, how="signed out")
 
 
 @transaction.atomic
@@ -144,7 +144,7 @@ def review_emergency_access(pk: UUID | str, *, by: User, remark: str) -> Emergen
     return access
 
 
-def _end(access: EmergencyAccess, *, by: User, because: str) -> None:
+def _end(access: EmergencyAccess, *, by: User, how: str) -> None:
     moment = now()
     if access.ended_at is not None or access.expires_at <= moment:
         return
@@ -157,7 +157,7 @@ def _end(access: EmergencyAccess, *, by: User, because: str) -> None:
         acting_as="emergency_access",
         reason=access.reason,
         emergency_access=access.pk,
-        because=because,
+        how=how,
     )
 
 

@@ -211,7 +211,7 @@ def accept_as_newcomer(secret: str, *, name: str, password: str) -> tuple[Member
                 user = User.objects.create_user(invitation.email, password, name=name)
         except IntegrityError as error:  # by the link of another tenant, at the same moment
             raise _has_account() from error
-        audit.record("person.created", actor=user, subject=user, tenant=invitation.tenant, because="invited")
+        audit.record("person.created", actor=user, subject=user, tenant=invitation.tenant, reason="invited")
         return _join(invitation, user), user
 
 

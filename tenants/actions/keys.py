@@ -81,7 +81,7 @@ def claim_api_key(pk: UUID | str, *, by: User, owner: UUID | str | None = None) 
     key.move_to(ApiKey.State.ACTIVE)
     key.prefix, key.digest = visible_prefix(secret), digest(secret)
     key.claimed_at, key.claimed_by, key.owner = now(), by, holder
-    key.suspended_at, key.suspended_because = None, ""  # it was for what another person had lost
+    key.suspended_at, key.suspended_reason = None, ""  # it was for what another person had lost
     key.save()
 
     said: dict[str, Any] = {} if holder is by else {"owner": holder.email}
@@ -112,7 +112,7 @@ def check_claimable(key: ApiKey, claimer: User) -> None:
     if key.expires_at and key.expires_at <= now():
         raise Conflict("This key's time is over before it was claimed. Ask for access again.", code="expired")
     if key.suspended_at and key.owner_id == claimer.pk:
-        raise Conflict(f"This key is suspended: {key.suspended_because}", code="key_suspended")
+        raise Conflict(f"This key is suspended: {key.suspended_reason}", code="key_suspended")
 
 
 @transaction.atomic

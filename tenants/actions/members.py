@@ -193,9 +193,9 @@ def place_member(
     if (
         source == Source.PERSON
     ):  # a rule looks at all tenants of its person together (directory/group_mappings.py)
-        because = _("Their role in %(tenant)s is %(role)s now.")
+        reason = _("Their role in %(tenant)s is %(role)s now.")
         words = {"tenant": tenant, "role": Role(role).label.lower()}
-        follow_role(user, tenant, was_holder=before[0] in HOLDERS, because=because % words, by=actor)
+        follow_role(user, tenant, was_holder=before[0] in HOLDERS, reason=reason % words, by=actor)
     return existing
 
 
@@ -248,7 +248,7 @@ def withdraw_open_invitations(tenant: Tenant, which: Q, *, actor: User | None) -
     for invitation in overtaken.order_by("pk"):
         invitation.withdrawn_at = now()
         invitation.save(update_fields=["withdrawn_at"])
-        audit.record("invitation.withdrawn", actor=actor, subject=invitation, because="overtaken")
+        audit.record("invitation.withdrawn", actor=actor, subject=invitation, reason="overtaken")
         count += 1
     return count
 

@@ -46,8 +46,8 @@ class Keys:
             key.owner = to
             if key.state == ApiKey.State.CLAIMABLE:
                 key.created_for = to
-            key.suspended_at, key.suspended_because = None, ""  # it was for what the former owner had lost
-            key.save(update_fields=["owner", "created_for", "suspended_at", "suspended_because"])
+            key.suspended_at, key.suspended_reason = None, ""  # it was for what the former owner had lost
+            key.save(update_fields=["owner", "created_for", "suspended_at", "suspended_reason"])
             audit.record(
                 "api_key.handed_over",
                 actor=by,
@@ -178,7 +178,7 @@ class ServiceAccounts:
         accounts = list(_locked(self._rows(user, tenant)))
         list(_locked(ApiKey.objects.in_tenant(tenant).filter(owner__in=accounts)))  # all before the revision
         for account in accounts:
-            stop(account, tenant, because=_("Who answered for it has gone."), actor=by)
+            stop(account, tenant, reason=_("Who answered for it has gone."), actor=by)
         return len(accounts)
 
     def _rows(self, user: User, tenant: Tenant) -> QuerySet[User]:

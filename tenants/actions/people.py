@@ -25,7 +25,7 @@ log = structlog.get_logger(__name__)
 
 
 @transaction.atomic
-def deactivate_person(user: User, *, by: User | None, because: str) -> bool:
+def deactivate_person(user: User, *, by: User | None, reason: str) -> bool:
     """Let `user` in no more: their sessions end, their keys and tokens are suspended in every tenant.
 
     Nothing is lost: roles and what they own stay theirs until somebody takes it, and `reactivate_person` brings
@@ -35,7 +35,7 @@ def deactivate_person(user: User, *, by: User | None, because: str) -> bool:
 
     Args:
         by: None means the platform itself, such as a directory.
-        because: kept with each key and token; their owners and admins read it.
+        reason: kept with each key and token; their owners and admins read it.
 
     Returns whether they were active until now.
 
@@ -53,15 +53,15 @@ def deactivate_person(user: User, *, by: User | None, because: str) -> bool:
             row.is_active = False
             row.save(update_fields=["is_active"])
         ended = sessions.end_sessions(row)
-        suspended = suspension.suspend_access(row, tenant=None, because=because, by=by)
+        suspended = suspension.suspend_access(row, tenant=None, reason=reason, by=by)
         if was_active:
-            person_access_changed.send(User, user=row, is_active=False, reason=because)
+            person_access_changed.send(User, user=row, is_active=False, reason=reason)
             left_alone = [tenant.slug for tenant in tenants_without_owner_but(row)]
             audit.record(
                 "person.deactivated",
                 actor=by,
                 subject=row,
-                because=because,
+                reason=reason,
                 sessions_ended=ended,
                 suspended=suspended,
                 tenants_without_owner=left_alone,
@@ -74,7 +74,7 @@ def deactivate_person(user: User, *, by: User | None, because: str) -> bool:
 
 
 @transaction.atomic
-def reactivate_person(user: User, *, by: User | None, because: str) -> bool:
+def reactivate_person(user: User, *, by: User | None, reason: str) -> bool:
     """Let `user` in again and lift the suspension of what they may still hold. Safe to repeat.
 
     Sessions stay ended and what a person revoked stays revoked. Roles by group mappings are computed anew within a
@@ -95,8 +95,8 @@ def reactivate_person(user: User, *, by: User | None, because: str) -> bool:
             row.is_active = True
             row.save(update_fields=["is_active"])
             restored = suspension.restore_access(row, tenant=None, by=by)
-            person_access_changed.send(User, user=row, is_active=True, reason=because)
-            audit.record("person.reactivated", actor=by, subject=row, because=because, restored=restored)
+            person_access_changed.send(User, user=row, is_active=True, reason=reason)
+            audit.record("person.reactivated", actor=by, subject=row, reason=reason, restored=restored)
     user.is_active = True
     return was_inactive
 

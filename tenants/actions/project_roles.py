@@ -72,7 +72,7 @@ def set_project_role(
         existing = None
         take_project_role(member.user, project)
         audit.record("project_role.taken", **said)
-        because = _("They have no role of their own in %(project)s any more.") % {"project": project}
+        reason = _("They have no role of their own in %(project)s any more.") % {"project": project}
     else:
         existing, _is_new = ProjectRole.objects.in_tenant(project.tenant).update_or_create(
             tenant=project.tenant, membership=member, project=project, defaults={"role": role}
@@ -80,6 +80,6 @@ def set_project_role(
         give_project_role(member.user, project, role)
         audit.record("project_role.changed" if before else "project_role.given", role=role, **said)
         words = {"project": project, "role": Role(role).label.lower()}
-        because = _("Their role in %(project)s is %(role)s now.") % words
-    follow_role(member.user, project.tenant, project=project, because=because, by=by)
+        reason = _("Their role in %(project)s is %(role)s now.") % words
+    follow_role(member.user, project.tenant, project=project, reason=reason, by=by)
     return existing

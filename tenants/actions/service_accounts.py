@@ -83,7 +83,7 @@ def disable_service_account(pk: UUID | str, *, by: User) -> User:
     account, tenant = _locked_account(pk, by)
     if not account.is_active:
         raise Conflict(_("%(name)s is disabled already.") % {"name": account})
-    stop(account, tenant, because=_("The service account is disabled."), actor=by)
+    stop(account, tenant, reason=_("The service account is disabled."), actor=by)
     return account
 
 
@@ -138,7 +138,7 @@ def delete_service_account(
     account.save(update_fields=["email", "is_active"])
 
 
-def stop(account: User, tenant: Tenant, *, because: str, actor: User | None) -> None:
+def stop(account: User, tenant: Tenant, *, reason: str, actor: User | None) -> None:
     """Disable an account that the caller has locked, and suspend what it owns."""
     account.is_active = False
     account.save(update_fields=["is_active"])
@@ -147,10 +147,10 @@ def stop(account: User, tenant: Tenant, *, because: str, actor: User | None) -> 
         actor=actor,
         subject=account,
         tenant=tenant,
-        because=because,
+        reason=reason,
         changes={"is_active": (True, False)},
     )
-    suspend_access(account, tenant=None, because=because, by=actor)
+    suspend_access(account, tenant=None, reason=reason, by=actor)
 
 
 def _locked_account(pk: UUID | str, by: User) -> tuple[User, Tenant]:

@@ -22,13 +22,13 @@ LONGEST_REASON = 500
 
 
 @transaction.atomic
-def suspend_tenant(pk: UUID | str, *, by: User, because: str) -> Tenant:
+def suspend_tenant(pk: UUID | str, *, by: User, reason: str) -> Tenant:
     """Stop a tenant's keys, requests and exports until it is resumed. Its data stays, and can be read.
 
     Gateways refuse its keys from the next revision on, as if they were revoked.
 
     Args:
-        because: its people read it on every page, at most 500 characters.
+        reason: its people read it on every page, at most 500 characters.
 
     Raises:
         Tenant.DoesNotExist: `by` cannot see such a tenant. PermissionDenied: `by` may not suspend tenants.
@@ -36,7 +36,7 @@ def suspend_tenant(pk: UUID | str, *, by: User, because: str) -> Tenant:
     """
     tenant = lock_tenant(pk, by=by)
     require(by, "tenants.suspend_tenant", tenant)
-    return suspend_locked(tenant, by=by, because=because)
+    return suspend_locked(tenant, by=by, reason=reason)
 
 
 @transaction.atomic
@@ -60,29 +60,29 @@ def resume_tenant(pk: UUID | str, *, by: User) -> Tenant:
             _("%(tenant)s is about to be closed. Withdraw that first.") % {"tenant": tenant.name},
             code="closing_proposed",
         )
-    tenant.status, tenant.suspended_at, tenant.suspended_because = Tenant.Status.ACTIVE, None, ""
-    tenant.save(update_fields=["status", "suspended_at", "suspended_because"])
+    tenant.status, tenant.suspended_at, tenant.suspended_reason = Tenant.Status.ACTIVE, None, ""
+    tenant.save(update_fields=["status", "suspended_at", "suspended_reason"])
     changes = {"status": (Tenant.Status.SUSPENDED.value, Tenant.Status.ACTIVE.value)}
     audit.record("tenant.resumed", actor=by, subject=tenant, changes=changes)
     raise_revision(tenants=[tenant.pk])
     return tenant
 
 
-def suspend_locked(tenant: Tenant, *, by: User, because: str) -> Tenant:
+def suspend_locked(tenant: Tenant, *, by: User, reason: str) -> Tenant:
     """Suspend a tenant whose row the caller has locked. Raises Conflict unless it is active, ValidationError."""
     require_active_locked(tenant)
-    because = read_field(
-        "because",
-        because,
+    reason = read_field(
+        "reason",
+        reason,
         missing=_("Say why, in at most %(most)d characters: its people read it.") % {"most": LONGEST_REASON},
         longest=LONGEST_REASON,
         is_line=True,
     )
     tenant.status, tenant.suspended_at = Tenant.Status.SUSPENDED, now()
-    tenant.suspended_because = because
-    tenant.save(update_fields=["status", "suspended_at", "suspended_because"])
+    tenant.suspended_reason = reason
+    tenant.save(update_fields=["status", "suspended_at", "suspended_reason"])
     changes = {"status": (Tenant.Status.ACTIVE.value, Tenant.Status.SUSPENDED.value)}
-    audit.record("tenant.suspended", actor=by, subject=tenant, changes=changes, because=because)
+    audit.record("tenant.suspended", actor=by, subject=tenant, changes=changes, reason=reason)
     tenant_suspended.send(Tenant, tenant=tenant, by=by)
     raise_revision(tenants=[tenant.pk])
     return tenant

@@ -30,7 +30,7 @@ class ApiKeyAdmin(ReadOnlyAdmin):
     ordering = ["-pk"]
     fields = [
         "tenant", "project", "name", "prefix", "model_names", "networks", "state", "owner", "created_for",
-        "created_at", "claim_by", "claimed_by", "claimed_at", "expires_at", "suspended_at", "suspended_because",
+        "created_at", "claim_by", "claimed_by", "claimed_at", "expires_at", "suspended_at", "suspended_reason",
         "revoked_at", "last_used_at",
     ]  # fmt: skip
     readonly_fields = fields

@@ -31,7 +31,7 @@ class DeactivateForm(BaseDialogForm):  # type: ignore[misc]
     """Shows what ends before it asks why."""
 
     form_before_template = "admin/tenants/deactivate_before.html"
-    because = forms.CharField(
+    reason = forms.CharField(
         label=_("Reason"),
         max_length=200,
         help_text=_("It stands with each suspended key and token, for the people of their tenants to read."),
@@ -51,7 +51,7 @@ class DeactivateForm(BaseDialogForm):  # type: ignore[misc]
 
 
 class ReactivateForm(BaseDialogForm):  # type: ignore[misc]
-    because = forms.CharField(
+    reason = forms.CharField(
         label=_("Reason"),
         max_length=200,
         help_text=_("For the audit log."),
@@ -113,7 +113,7 @@ class PeopleActions:
     ) -> HttpResponse:
         person = User.objects.get(pk=object_id)
         try:
-            action(person, by=signed_in(request), because=form.cleaned_data["because"])
+            action(person, by=signed_in(request), reason=form.cleaned_data["reason"])
         except (Conflict, PermissionDenied) as refused:
             if isinstance(refused, PermissionDenied) and not self.has_people_permission(request):
                 raise

@@ -71,7 +71,7 @@ class SuspendForm(BaseDialogForm):  # type: ignore[misc]
     """Shows what stops before it asks why."""
 
     form_before_template = "admin/tenants/impact.html"
-    because = forms.CharField(
+    reason = forms.CharField(
         label=_("Reason"),
         max_length=500,
         help_text=_("The tenant's people read it on every page."),
@@ -90,7 +90,7 @@ class TenantAdmin(EmergencyActions, ReadOnlyAdmin):
     search_fields = ["name", "slug"]
     ordering = ["name"]
     fields = [
-        "name", "slug", "status", "suspended_at", "suspended_because", "currency", "timezone", "cost_centre",
+        "name", "slug", "status", "suspended_at", "suspended_reason", "currency", "timezone", "cost_centre",
         "highest_data_class", "regions", "created_at", "all_rows",
     ]  # fmt: skip
     readonly_fields = fields
@@ -160,8 +160,8 @@ class TenantAdmin(EmergencyActions, ReadOnlyAdmin):
         },
     )
     def suspend(self, request: HttpRequest, form: SuspendForm, object_id: str) -> HttpResponse:
-        because = form.cleaned_data["because"]
-        return self.carry_out(request, object_id, suspend_tenant, _("%(it)s is suspended."), because=because)
+        reason = form.cleaned_data["reason"]
+        return self.carry_out(request, object_id, suspend_tenant, _("%(it)s is suspended."), reason=reason)
 
     @action(
         description=_("Resume"),

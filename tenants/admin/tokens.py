@@ -31,7 +31,7 @@ class PersonalAccessTokenAdmin(ReadOnlyAdmin):
     ordering = ["-pk"]
     fields = [
         "user", "issued_by", "tenant", "name", "prefix", "scopes", "created_at", "expires_at", "last_used_at",
-        "suspended_at", "suspended_because", "revoked_at",
+        "suspended_at", "suspended_reason", "revoked_at",
     ]  # fmt: skip
     readonly_fields = fields
     actions_detail = ["revoke"]

@@ -36,7 +36,7 @@ class ApiKeySerializer(serializers.ModelSerializer[ApiKey]):
         model = ApiKey
         fields = [
             "id", "tenant", "project", "name", "models", "networks", "state", "prefix", "owner", "created_at",
-            "claim_by", "claimed_at", "expires_at", "suspended_at", "suspended_because", "revoked_at", "last_used_at",
+            "claim_by", "claimed_at", "expires_at", "suspended_at", "suspended_reason", "revoked_at", "last_used_at",
         ]  # fmt: skip
 
 

@@ -41,7 +41,7 @@ class TenantSerializer(serializers.ModelSerializer[Tenant]):
             "slug",
             "name",
             "status",
-            "suspended_because",
+            "suspended_reason",
             "currency",
             "timezone",
             "cost_centre",
@@ -79,7 +79,7 @@ class ChangeTenantSerializer(serializers.Serializer[Any]):
 
 
 class BecauseSerializer(serializers.Serializer[Any]):
-    because = serializers.CharField(max_length=500, help_text="The tenant's people read it on every page.")
+    reason = serializers.CharField(max_length=500, help_text="The tenant's people read it on every page.")
 
 
 class TenantViewSet(VisibleMixin, viewsets.ReadOnlyModelViewSet[Tenant]):
@@ -110,7 +110,7 @@ class TenantViewSet(VisibleMixin, viewsets.ReadOnlyModelViewSet[Tenant]):
         require_active_locked(tenant)
         said = BecauseSerializer(data=request.data)
         said.is_valid(raise_exception=True)
-        suspended = suspend_tenant(tenant.pk, by=signed_in(request), because=said.validated_data["because"])
+        suspended = suspend_tenant(tenant.pk, by=signed_in(request), reason=said.validated_data["reason"])
         return Response(self.get_serializer(suspended).data)
 
     @extend_schema(

@@ -70,7 +70,7 @@ class Migration(migrations.Migration):
                 ),
                 ("regions", ArrayField(models.CharField(max_length=40), blank=True, default=list)),
                 ("suspended_at", models.DateTimeField(blank=True, null=True, editable=False)),
-                ("suspended_because", LineField(max_length=500, blank=True, editable=False)),
+                ("suspended_reason", LineField(max_length=500, blank=True, editable=False)),
                 ("created_at", models.DateTimeField(default=now, editable=False)),
             ],
             options={
@@ -105,8 +105,8 @@ class Migration(migrations.Migration):
                         name="tenant_cost_centre_is_one_line", condition=Q(OneLine(models.F("cost_centre")))
                     ),
                     models.CheckConstraint(
-                        name="tenant_suspended_because_is_one_line",
-                        condition=Q(OneLine(models.F("suspended_because"))),
+                        name="tenant_suspended_reason_is_one_line",
+                        condition=Q(OneLine(models.F("suspended_reason"))),
                     ),
                 ],
             },
@@ -299,7 +299,7 @@ class Migration(migrations.Migration):
                     models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, null=True, related_name="+"),
                 ),
                 ("suspended_at", models.DateTimeField(null=True)),
-                ("suspended_because", LineField(max_length=200, blank=True)),
+                ("suspended_reason", LineField(max_length=200, blank=True)),
                 ("revoked_at", models.DateTimeField(null=True)),
                 ("last_used_at", models.DateTimeField(null=True)),
             ],
@@ -322,8 +322,8 @@ class Migration(migrations.Migration):
                         name="api_key_name_is_one_line", condition=Q(OneLine(models.F("name")))
                     ),
                     models.CheckConstraint(
-                        name="api_key_suspended_because_is_one_line",
-                        condition=Q(OneLine(models.F("suspended_because"))),
+                        name="api_key_suspended_reason_is_one_line",
+                        condition=Q(OneLine(models.F("suspended_reason"))),
                     ),
                 ],
             },

@@ -90,7 +90,7 @@ class Migration(migrations.Migration):
                 ("expires_at", models.DateTimeField()),
                 ("last_used_at", models.DateTimeField(null=True)),
                 ("suspended_at", models.DateTimeField(null=True)),
-                ("suspended_because", LineField(max_length=200, blank=True)),
+                ("suspended_reason", LineField(max_length=200, blank=True)),
                 ("revoked_at", models.DateTimeField(null=True)),
             ],
             options={
@@ -99,8 +99,8 @@ class Migration(migrations.Migration):
                         name="personal_access_token_name_is_one_line", condition=Q(OneLine(models.F("name")))
                     ),
                     models.CheckConstraint(
-                        name="personal_access_token_suspended_because_is_one_line",
-                        condition=Q(OneLine(models.F("suspended_because"))),
+                        name="personal_access_token_suspended_reason_is_one_line",
+                        condition=Q(OneLine(models.F("suspended_reason"))),
                     ),
                 ],
             },

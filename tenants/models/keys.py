@@ -51,7 +51,7 @@ class ApiKey(TenantOwned):
     expires_at = models.DateTimeField(null=True)
     owner = models.ForeignKey(User, models.PROTECT, null=True, related_name="+")  # who answers for it
     suspended_at = models.DateTimeField(null=True)  # its owner lost what it depended on; may be lifted
-    suspended_because = LineField(max_length=200, blank=True)
+    suspended_reason = LineField(max_length=200, blank=True)
     revoked_at = models.DateTimeField(null=True)
     last_used_at = models.DateTimeField(null=True)
 
@@ -66,7 +66,7 @@ class ApiKey(TenantOwned):
             ),
             UniqueConstraint(fields=["tenant", "id"], name="api_key_of_tenant"),
             one_line("name", of="api_key"),
-            one_line("suspended_because", of="api_key"),
+            one_line("suspended_reason", of="api_key"),
         ]
         indexes = [
             Index(fields=["tenant", "-created_at"], name="api_key_tenant_newest"),

@@ -58,14 +58,14 @@ class Tenant(Noted):
     highest_data_class = models.CharField(max_length=12, choices=DataClass, default=DataClass.INTERNAL)
     regions = ArrayField(models.CharField(max_length=40), default=list, blank=True)  # empty: any
     suspended_at = models.DateTimeField(null=True, blank=True, editable=False)
-    suspended_because = LineField(max_length=500, blank=True, editable=False)
+    suspended_reason = LineField(max_length=500, blank=True, editable=False)
     created_at = models.DateTimeField(default=now, editable=False)
 
     objects = TenantListQuerySet.as_manager()
 
     class Meta:
         ordering = ["name"]
-        constraints = [one_line(name, of="tenant") for name in ("name", "cost_centre", "suspended_because")]
+        constraints = [one_line(name, of="tenant") for name in ("name", "cost_centre", "suspended_reason")]
         permissions = [  # given to roles in tenants/roles.py
             ("request_access", "Ask for model access"),
             ("claim_key", "Claim a key"),

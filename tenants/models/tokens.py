@@ -34,7 +34,7 @@ class PersonalAccessToken(Noted):
     expires_at = models.DateTimeField()
     last_used_at = models.DateTimeField(null=True)
     suspended_at = models.DateTimeField(null=True)  # its owner lost what it depended on; may be lifted
-    suspended_because = LineField(max_length=200, blank=True)
+    suspended_reason = LineField(max_length=200, blank=True)
     revoked_at = models.DateTimeField(null=True)
 
     person_column = "user_id"
@@ -43,7 +43,7 @@ class PersonalAccessToken(Noted):
     class Meta:
         constraints = [
             one_line("name", of="personal_access_token"),
-            one_line("suspended_because", of="personal_access_token"),
+            one_line("suspended_reason", of="personal_access_token"),
         ]
 
     def __str__(self) -> str:

@@ -279,7 +279,7 @@ def _row(token: PersonalAccessToken, revoke_url: str) -> dict[str, Any]:
         "opens": token.tenant.name if token.tenant else _("All your tenants"),
         "scopes": ", ".join(token.scopes),
         "badge": {"kind": kind, "text": text},
-        "because": token.suspended_because if token.state == "suspended" else "",
+        "reason": token.suspended_reason if token.state == "suspended" else "",
         "last_used_at": token.last_used_at,
         "expires_at": token.expires_at,
         "revoke_url": revoke_url if token.revoked_at is None else "",

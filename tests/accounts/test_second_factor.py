@@ -249,7 +249,7 @@ def test_a_session_that_is_ended_while_it_gets_its_factor_stays_ended(clock):
 
 def test_who_came_by_a_link_with_passwords_off_stays_after_the_code(clock, settings):
     settings.LOCAL_ACCOUNTS = False
-    chief, token = create_administrator("chief@example.com", because="the provider is away")
+    chief, token = create_administrator("chief@example.com", reason="the provider is away")
     enrol(chief, clock)
     browser = Client()
     assert browser.post(reverse("administrator-link", args=[token]))["Location"] == CONFIRM
@@ -354,9 +354,9 @@ def test_another_operator_resets_a_lost_one_and_every_session_ends(client, opera
     assert not SecondFactor.objects.exists()
     assert browser.get("/admin/").status_code == 302
     line = AuditEntry.objects.across_tenants().get(verb="second_factor.reset")
-    assert (line.actor, line.details) == (operator, {"because": "Lost her phone; called back"})
+    assert (line.actor, line.reason) == (operator, "Lost her phone; called back")
     with pytest.raises(Conflict, match="no second factor"):
-        reset_second_factor(cost_reviewer.pk, by=operator, because="again")
+        reset_second_factor(cost_reviewer.pk, by=operator, reason="again")
 
 
 def test_nobody_resets_their_own_or_that_of_somebody_above(operator, cost_reviewer, clock):
@@ -365,7 +365,7 @@ def test_nobody_resets_their_own_or_that_of_somebody_above(operator, cost_review
         enrol(person, clock)
     for by, of in ((operator, operator), (operator, chief), (cost_reviewer, operator)):
         with pytest.raises(PermissionDenied):
-            reset_second_factor(of.pk, by=by, because="")
+            reset_second_factor(of.pk, by=by, reason="")
     assert SecondFactor.objects.count() == 2
 
 

@@ -310,14 +310,14 @@ def test_the_link_gets_an_administrator_in_with_passwords_off_and_locked_out(db,
     settings.LOCAL_ACCOUNTS = False
     for _ in range(5):
         attempt("chief@example.com", WRONG)
-    link = link_of("Chief@example.com", because="the provider is away")
+    link = link_of("Chief@example.com", reason="the provider is away")
     browser = Client()
     answer = browser.post(link, follow=True)
     assert answer.redirect_chain[-1][0] == "/admin/"
     assert browser.get("/account/sessions/").status_code == 200, "the way in when nothing else works"
     assert Client().post(link).status_code == 409
     assert not User.objects.get(email="chief@example.com").has_usable_password()
-    assert lines("administrator.link_made")[0].details == {"because": "the provider is away"}
+    assert lines("administrator.link_made")[0].reason == "the provider is away"
 
 
 def test_a_link_ends_after_a_quarter_of_an_hour_and_with_any_other(db):

@@ -18,7 +18,7 @@ def person(world, actor):
 
 def person_shut_out(world, actor):
     shut_out = UserFactory()
-    deactivate_person(shut_out, by=None, because="left")
+    deactivate_person(shut_out, by=None, reason="left")
     return shut_out
 
 
@@ -37,13 +37,13 @@ DIRECTORY_ACTIONS = [
         "deactivate a person",
         "tenants.actions.people.deactivate_person",
         subject=person,
-        admin=EntryPoint("POST /admin/accounts/user/{it.pk}/deactivate/", SENT | {"because": "left"}),
+        admin=EntryPoint("POST /admin/accounts/user/{it.pk}/deactivate/", SENT | {"reason": "left"}),
     ),
     Action(
         "reactivate a person",
         "tenants.actions.people.reactivate_person",
         subject=person_shut_out,
-        admin=EntryPoint("POST /admin/accounts/user/{it.pk}/reactivate/", SENT | {"because": "came back"}),
+        admin=EntryPoint("POST /admin/accounts/user/{it.pk}/reactivate/", SENT | {"reason": "came back"}),
     ),
     Action(
         "issue a directory's token",

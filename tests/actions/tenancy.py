@@ -22,7 +22,7 @@ def suspended(world, actor):
     """The tenant, put to rest."""
     by = member_of(world.tenant, "owner")
     Tenant.objects.filter(pk=world.tenant.pk).update(
-        status="suspended", suspended_at=now() - timedelta(minutes=1), suspended_because="The end."
+        status="suspended", suspended_at=now() - timedelta(minutes=1), suspended_reason="The end."
     )
     tenant = Tenant.objects.get(pk=world.tenant.pk)
     tenant.owner = by
@@ -146,8 +146,8 @@ TENANCY_ACTIONS = [
     Action(
         "suspend a tenant",
         "tenants.actions.suspend_tenant",
-        api=EntryPoint("POST /api/v1/tenants/{w.tenant.slug}/suspend/", {"because": "Unpaid."}),
-        admin=EntryPoint("POST /admin/tenants/tenant/{w.tenant.pk}/suspend/", SENT | {"because": "Unpaid."}),
+        api=EntryPoint("POST /api/v1/tenants/{w.tenant.slug}/suspend/", {"reason": "Unpaid."}),
+        admin=EntryPoint("POST /admin/tenants/tenant/{w.tenant.pk}/suspend/", SENT | {"reason": "Unpaid."}),
     ),
     Action(
         "resume a tenant",

@@ -111,7 +111,7 @@ def test_one_browser_is_signed_out_from_another_without_javascript(house, browse
 def test_the_administrators_link_is_a_page_like_the_others(house, browser):
     from accounts.actions import create_administrator
 
-    _, token = create_administrator("first@example.com", because="the first day")
+    _, token = create_administrator("first@example.com", reason="the first day")
     with visitor(house, browser, theme="dark", width=390) as page:
         page.goto(f"{house.stack.console}/login/once/{token}/")
         look(page)

@@ -46,7 +46,7 @@ def test_no_page_hinders_anybody(browser, pier, theme, width):
             page.goto(pier.home + path)
             found[path] = problems_of(page, seen, path.replace("/", "_"), theme)
         suspend_tenant(
-            pier.tenant.pk, by=pier.people["operator"], because="The invoices since March are unpaid."
+            pier.tenant.pk, by=pier.people["operator"], reason="The invoices since March are unpaid."
         )
         for path in ["", "settings/", "settings/closing/"]:
             page.goto(pier.home + path)

@@ -172,7 +172,7 @@ def test_a_raised_price_asks_an_approved_cost_track_again(
     decide_review(review_of(asked).pk, by=security_reviewer, verdict="approve")
     cost = review_of(asked, "cost")
     assert (cost.state, cost.round) == ("pending", 2)
-    assert "was 1,050.00 USD and is 1,053.00 USD now" in cost.because
+    assert "was 1,050.00 USD and is 1,053.00 USD now" in cost.reason
     assert nothing_was_granted()
 
 
@@ -218,7 +218,7 @@ def test_of_two_people_the_first_is_asked_again_where_no_rule_wants_the_track(
     ask, known_model, review_of, lab, security_reviewer
 ):
     asked = ask(model=known_model.name)
-    assert "Somebody other than you" in review_of(asked).because
+    assert "Somebody other than you" in review_of(asked).reason
     Review.objects.in_tenant(lab).filter(access_request=asked).update(quorum=2)
     decide_review(review_of(asked).pk, by=security_reviewer, verdict="approve")
     CatalogModel.objects.filter(pk=known_model.pk).update(risk_tier="moderate")
@@ -241,7 +241,7 @@ def test_an_approved_track_that_no_rule_wants_is_asked_again_on_worse_facts(
     decide_review(review_of(asked, "cost").pk, by=cost_reviewer, verdict="approve")
     security = review_of(asked)
     assert (security.state, security.round) == ("pending", 2)
-    assert security.because == "The model's risk tier was low and is moderate now."
+    assert security.reason == "The model's risk tier was low and is moderate now."
     asked.refresh_from_db()
     assert asked.state == "pending"
     assert not Grant.objects.in_tenant(lab).filter(access_request=asked).exists()

@@ -226,9 +226,9 @@ def test_a_row_that_is_changed_counts_like_a_new_one(lab, owner, selma, asked_by
 def test_a_deactivated_issuer_who_is_back_does_not_decide(lab, owner, operator, selma, asked_by):
     account = actions.create_service_account(lab, name="Nightly", role="developer", by=owner)
     review, _ = asked_by(account, selma)
-    people.deactivate_person(selma, by=operator, because="Away.")
+    people.deactivate_person(selma, by=operator, reason="Away.")
     actions.remove_member(membership(selma, lab).pk, by=owner)
-    people.reactivate_person(selma, by=operator, because="Back.")
+    people.reactivate_person(selma, by=operator, reason="Back.")
     selma = type(selma).objects.get(pk=selma.pk)
     with pytest.raises(PermissionDenied, match="had issued a token"):
         decide_review(review.pk, by=selma, verdict="approve")
@@ -257,7 +257,7 @@ def test_who_approved_and_could_act_afterwards_has_approved_nothing(
     security.refresh_from_db()
     asked.refresh_from_db()
     assert (asked.state, security.state, security.round) == ("pending", "pending", 2)
-    assert "could act for the service account that asked" in security.because
+    assert "could act for the service account that asked" in security.reason
     assert not ApiKey.objects.in_tenant(lab).exists()
     entry = AuditEntry.objects.in_tenant(lab).get(verb="access_request.asked_again")
     assert (entry.details["tracks_asked_again"], entry.changes) == (["security"], {})

@@ -47,7 +47,7 @@ def test_a_price_that_an_import_raises_from_the_next_hour_on_needs_a_cost_review
     decide_review(review_of(asked).pk, by=security_reviewer, verdict="approve")
     asked.refresh_from_db()
     assert (asked.state, asked.expected_monthly_cost) == ("pending", 10_500)
-    assert "above 500 USD" in cost_review(asked).because
+    assert "above 500 USD" in cost_review(asked).reason
     assert not Grant.objects.across_tenants().exists()
 
 

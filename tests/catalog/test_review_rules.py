@@ -37,7 +37,7 @@ HARMLESS = Facts(
 def test_the_rules_choose_the_tracks_and_say_why(what_differs, tracks):
     needed = needed_reviews(replace(HARMLESS, **what_differs))
     assert [review.track for review in needed] == tracks
-    assert all(review.because.endswith(".") for review in needed)
+    assert all(review.reason.endswith(".") for review in needed)
 
 
 def test_a_review_is_due_on_a_working_day():

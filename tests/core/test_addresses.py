@@ -75,7 +75,7 @@ def test_what_is_no_address_is_none_wherever_it_comes_from(lab, owner, said):
     for action in (
         lambda: invite(lab, said, "viewer", by=owner),
         lambda: User.objects.create_user(said),
-        lambda: create_administrator(said, because="test"),
+        lambda: create_administrator(said, reason="test"),
         lambda: provision_person(PersonFacts(said), directory="d"),
     ):
         with pytest.raises(ValidationError):

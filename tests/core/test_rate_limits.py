@@ -125,7 +125,7 @@ def test_codes_and_links_count_as_signing_in(rates, place, db):
     rates(sign_in="1/hour")
     browser = Client(REMOTE_ADDR=place)
     browser.post("/login/", {"username": "a@example.com", "password": "wrong"})
-    _, token = create_administrator("chief@example.com", because="test")
+    _, token = create_administrator("chief@example.com", reason="test")
     assert browser.post(f"/login/once/{token}/").status_code == 429
 
 

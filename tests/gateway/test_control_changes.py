@@ -129,7 +129,7 @@ def test_a_suspended_tenant_travels_as_one_id_and_comes_back_as_one(project, ope
     keys = [key_for(project, CatalogModelFactory()) for _ in range(3)]
     raise_revision()
     index = everything()
-    suspend_tenant(project.tenant.pk, by=operator, because="unpaid")
+    suspend_tenant(project.tenant.pk, by=operator, reason="unpaid")
     _, body = compile_changes(index.revision, index.state)
     assert [len(part.keys) for part in parts_of(body) if isinstance(part, ConfigRecords)] == [0]
     index = put_on(index, body)
@@ -362,13 +362,13 @@ class World:
 
     def suspend_tenant(self, key, model):
         Tenant.objects.filter(pk=key.tenant_id).update(
-            status="suspended", suspended_at=now(), suspended_because="test"
+            status="suspended", suspended_at=now(), suspended_reason="test"
         )
         raise_revision(tenants=[key.tenant_id])
 
     def resume_tenant(self, key, model):
         Tenant.objects.filter(pk=key.tenant_id).update(
-            status="active", suspended_at=None, suspended_because=""
+            status="active", suspended_at=None, suspended_reason=""
         )
         raise_revision(tenants=[key.tenant_id])
 

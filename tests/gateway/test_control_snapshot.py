@@ -76,7 +76,7 @@ def test_keys_that_are_revoked_expired_or_of_a_suspended_tenant_are_absent(proje
 
 def test_a_key_whose_owner_lost_what_it_depended_on_is_absent_until_it_comes_back(project, developer):
     key_for(project, CatalogModelFactory(), owner=developer)
-    suspend_access(developer, tenant=project.tenant, because="left the group", by=None)
+    suspend_access(developer, tenant=project.tenant, reason="left the group", by=None)
     assert compile_snapshot().keys == []
     restore_access(developer, tenant=project.tenant, by=None)
     assert len(compile_snapshot().keys) == 1

@@ -198,7 +198,7 @@ def test_a_revoked_key_is_refused_within_seconds(road, record_property):
 
 def test_a_suspended_tenant_is_refused_and_comes_back(road):
     operator = staff("operator")
-    suspend_tenant(road.tenant.pk, by=operator, because="Unpaid since March")
+    suspend_tenant(road.tenant.pk, by=operator, reason="Unpaid since March")
     road.stack.wait_until(lambda: is_refused(road), 5, "the refusal of the suspended tenant")
     resume_tenant(road.tenant.pk, by=operator)
     road.stack.wait_until(lambda: not is_refused(road), 5, "the return of the tenant")

@@ -188,9 +188,7 @@ def test_answers_come_in_the_usual_order(client, lab, owner, stranger, page, api
     assert client.get(f"{page}?model=unknown").status_code == 404
     elsewhere = ApiKeyFactory(tenant=lab, project=ProjectFactory(tenant=lab))
     assert client.get(f"{page}?key={elsewhere.pk}").status_code == 404
-    Tenant.objects.filter(pk=lab.pk).update(
-        status="suspended", suspended_at=now(), suspended_because="Unpaid"
-    )
+    Tenant.objects.filter(pk=lab.pk).update(status="suspended", suspended_at=now(), suspended_reason="Unpaid")
     assert client.post(page, {"tokens_per_day": "x"}).status_code == 409
     assert patch(client, api).status_code == 409
     assert client.get(page).status_code == 200

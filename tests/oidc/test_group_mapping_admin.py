@@ -153,13 +153,13 @@ def test_a_rule_raises_its_author_at_no_later_time_either(operator, lab):
     FederatedIdentity.objects.create(
         user=operator, issuer="https://id.example", subject="o", groups=["writers", "editors"]
     )
-    group_mappings.apply_group_mappings(operator, because="a test")
+    group_mappings.apply_group_mappings(operator, reason="a test")
     assert set(operator.appointments.values_list("role", flat=True)) == {"operator"}
     assert not Membership.objects.in_tenant(lab).filter(user=operator).exists()
 
     for fields in ({"staff_role": "auditor"}, {"tenant": lab, "role": "viewer"}):
         begin_group_mapping(draft_group_mapping(group="editors", **fields), by=staff("operator"))
-    group_mappings.apply_group_mappings(operator, because="a test")
+    group_mappings.apply_group_mappings(operator, reason="a test")
     assert set(operator.appointments.values_list("role", flat=True)) == {"operator", "auditor"}
     assert Membership.objects.in_tenant(lab).get(user=operator).role == "viewer"
 

@@ -47,7 +47,7 @@ def role_of(user, tenant):
 
 
 def follow(user):
-    apply_group_mappings(user, because="a test")
+    apply_group_mappings(user, reason="a test")
     return type(user).objects.get(pk=user.pk)
 
 
@@ -61,7 +61,7 @@ def test_a_group_gives_a_role_and_its_actions(lab):
     assert role_of(user, lab) == ("developer", "rule")
     assert user.has_perm("tenants.claim_key", lab)
     line = said("membership.added").get()
-    assert (line.actor, line.details["because"], line.tenant) == (None, "a test", lab)
+    assert (line.actor, line.reason, line.tenant) == (None, "a test", lab)
 
 
 def test_a_group_of_the_directory_counts_like_one_of_the_provider(lab):
@@ -103,7 +103,7 @@ def test_whoever_leaves_the_group_loses_the_role_at_once(lab):
     assert role_of(user, lab) is None
     assert not user.has_perm("tenants.view_cost", lab)
     assert not user.groups.exists()
-    assert said("membership.removed").get().details["because"] == "a test"
+    assert said("membership.removed").get().reason == "a test"
 
 
 def test_a_role_that_a_person_gave_is_left_alone(lab):
@@ -225,7 +225,7 @@ def test_two_owners_who_leave_the_group_at_once_leave_one_owner(lab):
     users = [follow(in_groups("owners")) for _ in range(2)]
     for user in users:
         in_groups(user=user)
-    at_the_same_time(*(lambda user=user: apply_group_mappings(user, because="a test") for user in users))
+    at_the_same_time(*(lambda user=user: apply_group_mappings(user, reason="a test") for user in users))
     assert Membership.objects.in_tenant(lab).filter(role="owner").count() == 1
 
 
@@ -248,16 +248,16 @@ def test_a_rule_that_begins_or_ends_reaches_everybody_it_concerns(lab, django_as
     begun = rule("writers", lab, "developer")
     users = [in_groups("writers") for _ in range(3)]
     bystander = in_groups("others")
-    apply_group_mapping(begun, because="begun")
+    apply_group_mapping(begun, reason="begun")
     begun.refresh_from_db()
     assert begun.applied_at is not None
     assert {role_of(user, lab) for user in users} == {("developer", "rule")}
     assert role_of(bystander, lab) is None
     with django_assert_max_num_queries(12):  # nothing to do: as many however many they are
-        apply_group_mapping(begun, because="again")
+        apply_group_mapping(begun, reason="again")
     begun.ended_at, begun.applied_at = begun.created_at, None
     begun.save()
-    apply_group_mapping(begun, because="ended")
+    apply_group_mapping(begun, reason="ended")
     assert {role_of(user, lab) for user in users} == {None}
     assert not GroupMapping.objects.exists()
 
@@ -266,17 +266,17 @@ def test_one_whose_roles_cannot_be_computed_keeps_nobody_waiting_for_a_rule(lab,
     begun = rule("writers", lab, "developer")
     users = [in_groups("writers") for _ in range(3)]
 
-    def fails_for_one(user, *, because):
+    def fails_for_one(user, *, reason):
         if user == users[0]:
             raise RuntimeError("no roles for you")
-        apply_group_mappings(user, because=because)
+        apply_group_mappings(user, reason=reason)
 
     monkeypatch.setattr("directory.group_mappings.apply_group_mappings", fails_for_one)
-    apply_group_mapping(begun, because="begun")
+    apply_group_mapping(begun, reason="begun")
     assert [role_of(user, lab) for user in users] == [None, ("developer", "rule"), ("developer", "rule")]
     assert GroupMapping.objects.unapplied().get() == begun, "the clock repeats it"
     monkeypatch.undo()
-    apply_group_mapping(begun, because="begun")
+    apply_group_mapping(begun, reason="begun")
     assert role_of(users[0], lab) == ("developer", "rule")
     assert not GroupMapping.objects.unapplied().exists()
 

@@ -123,7 +123,7 @@ def test_a_rule_gives_nothing_back_to_whom_the_provider_refuses(provider, ana, l
     check_now()
 
     GroupMapping.objects.filter(tenant=lab).update(role="admin")
-    apply_group_mappings(ana, because="a stronger role")
+    apply_group_mappings(ana, reason="a stronger role")
     assert role_of(ana, lab) == "admin"
     assert usable(ana) == (False, False)
 

@@ -295,7 +295,7 @@ def test_keys_go_neither_to_somebody_inactive_nor_to_the_erased(dana, operator, 
 
 
 def test_a_suspended_key_works_again_in_the_hands_of_an_heir(dana, operator, owner, lab):
-    suspend_access(dana, tenant=lab, because="left the group", by=None)
+    suspend_access(dana, tenant=lab, reason="left the group", by=None)
     erase_person(dana.pk, by=operator, reason=REASON, keys_to=owner)
     assert ApiKey.objects.in_tenant(lab).usable().get().owner == owner
 

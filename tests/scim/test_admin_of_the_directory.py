@@ -84,19 +84,19 @@ def test_deactivating_says_first_what_it_ends_and_whom_it_leaves_alone(at_work, 
     assert "nightly (Lab)" in text
     assert "comes from a directory" in text
 
-    at_work.post(f"/admin/accounts/user/{ada.pk}/deactivate/", SENT | {"because": "left us"})
+    at_work.post(f"/admin/accounts/user/{ada.pk}/deactivate/", SENT | {"reason": "left us"})
     ada.refresh_from_db()
     assert not ada.is_active
-    assert ApiKey.objects.across_tenants().get(pk=key.pk).suspended_because == "left us"
+    assert ApiKey.objects.across_tenants().get(pk=key.pk).suspended_reason == "left us"
     line = AuditEntry.objects.across_tenants().get(verb="person.deactivated")
     assert line.actor.email in line.actor_label
-    assert line.details["because"] == "left us"
+    assert line.reason == "left us"
     assert line.details["service_accounts"] == ["nightly"]
 
     page = at_work.get(f"/admin/accounts/user/{ada.pk}/change/").content.decode()
     assert f"/{ada.pk}/reactivate/" in page
     assert f"/{ada.pk}/deactivate/" not in page
-    at_work.post(f"/admin/accounts/user/{ada.pk}/reactivate/", SENT | {"because": "a mistake"})
+    at_work.post(f"/admin/accounts/user/{ada.pk}/reactivate/", SENT | {"reason": "a mistake"})
     assert ApiKey.objects.across_tenants().usable().filter(pk=key.pk).exists()
 
 
@@ -105,7 +105,7 @@ def test_nobody_is_offered_to_deactivate_themselves_or_a_superuser(at_work, oper
     for person in (operator, admin):
         page = at_work.get(f"/admin/accounts/user/{person.pk}/change/").content.decode()
         assert f"/{person.pk}/deactivate/" not in page
-        at_work.post(f"/admin/accounts/user/{person.pk}/deactivate/", SENT | {"because": "x"})
+        at_work.post(f"/admin/accounts/user/{person.pk}/deactivate/", SENT | {"reason": "x"})
         person.refresh_from_db()
         assert person.is_active
 

@@ -71,7 +71,7 @@ def test_deactivating_ends_sessions_tokens_and_keys_at_once(directory, equipped)
     assert Client().get("/api/v1/keys/", headers=bearer).status_code == 401
     line = told("person.deactivated")
     assert line.actor is None
-    assert line.details["because"] == "The directory (Test directory) said so."
+    assert line.reason == "The directory (Test directory) said so."
     assert line.details["sessions_ended"] == 1
     assert line.details["suspended"] == 2
 
@@ -289,17 +289,17 @@ def test_operators_deactivate_people_but_neither_themselves_nor_superusers(opera
 
     from core.errors import Conflict
 
-    assert deactivate_person(ada, by=operator, because="left")
+    assert deactivate_person(ada, by=operator, reason="left")
     assert told("person.deactivated").actor == operator
-    assert reactivate_person(ada, by=operator, because="came back")
+    assert reactivate_person(ada, by=operator, reason="came back")
     admin = User.objects.create_superuser("root@example.com", "correct horse battery staple")
     with pytest.raises(PermissionDenied, match="about yourself"):
-        deactivate_person(operator, by=operator, because="x")
+        deactivate_person(operator, by=operator, reason="x")
     for by in (operator, None):
         with pytest.raises(PermissionDenied, match="superuser"):
-            deactivate_person(admin, by=by, because="x")
+            deactivate_person(admin, by=by, reason="x")
     with pytest.raises(PermissionDenied, match="deactivate and reactivate"):
-        deactivate_person(ada, by=finance, because="x")
+        deactivate_person(ada, by=finance, reason="x")
     User.objects.filter(pk=ada.pk).update(erased_at=now(), is_active=False)
     with pytest.raises(Conflict, match="erased"):
-        reactivate_person(ada, by=operator, because="x")
+        reactivate_person(ada, by=operator, reason="x")

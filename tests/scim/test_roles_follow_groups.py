@@ -89,7 +89,7 @@ def test_a_crowd_larger_than_a_batch_does_not_wait_for_the_clock(directory, lab,
     group = directory.group("Engineers")
     people = [UserFactory() for _ in range(5)]
     DirectoryGroup.objects.get(pk=group).members.set(people)
-    due_rules.note_rules_due([person.pk for person in people], because="they joined")
+    due_rules.note_rules_due([person.pk for person in people], reason="they joined")
     monkeypatch.setattr(due_rules, "apply_due_rules", partial(due_rules.apply_due_rules, limit=2))
     monkeypatch.setattr(apply_due_group_mappings, "delay", apply_due_group_mappings)
     apply_due_group_mappings()
@@ -98,9 +98,9 @@ def test_a_crowd_larger_than_a_batch_does_not_wait_for_the_clock(directory, lab,
 
 def test_a_task_whose_time_is_up_leaves_the_others_noted(directory, lab, rule, monkeypatch):
     people = [directory.person(f"p{n}@example.com") for n in range(3)]
-    due_rules.note_rules_due([person.pk for person in people], because="they joined")
+    due_rules.note_rules_due([person.pk for person in people], reason="they joined")
 
-    def time_is_up(user, *, because):
+    def time_is_up(user, *, reason):
         raise SoftTimeLimitExceeded
 
     monkeypatch.setattr(due_rules.group_mappings, "apply_group_mappings", time_is_up)
@@ -113,10 +113,10 @@ def test_one_whose_roles_cannot_be_computed_keeps_nobody_waiting(directory, lab,
     people = [directory.person(f"p{n}@example.com") for n in range(3)]
     compute = due_rules.group_mappings.apply_group_mappings
 
-    def fails_for_one(user, *, because):
+    def fails_for_one(user, *, reason):
         if user == people[0]:
             raise RuntimeError("no roles for you")
-        compute(user, because=because)
+        compute(user, reason=reason)
 
     monkeypatch.setattr(due_rules.group_mappings, "apply_group_mappings", fails_for_one)
     group = directory.group("Engineers", *people)
@@ -133,14 +133,14 @@ def test_a_change_noted_while_roles_are_computed_is_not_lost(directory, lab, rul
     directory.group("Engineers")
     compute = due_rules.group_mappings.apply_group_mappings
 
-    def and_meanwhile_noted_again(user, *, because):
-        compute(user, because=because)
-        due_rules.note_rules_due([user.pk], because="again")
+    def and_meanwhile_noted_again(user, *, reason):
+        compute(user, reason=reason)
+        due_rules.note_rules_due([user.pk], reason="again")
 
     monkeypatch.setattr(due_rules.group_mappings, "apply_group_mappings", and_meanwhile_noted_again)
-    due_rules.note_rules_due([ada.pk], because="first")
+    due_rules.note_rules_due([ada.pk], reason="first")
     assert due_rules.apply_due_rules() == 1
-    assert GroupMappingsDue.objects.get().because == "again"
+    assert GroupMappingsDue.objects.get().reason == "again"
 
 
 @override_settings(RATE_LIMITS={"scim": "3/minute", "token_failed": "2/minute"})

@@ -44,7 +44,7 @@ def test_a_version_changes_with_everything_that_is_shown(directory, operator):
     assert is_new()
     directory.patch(f"Groups/{group}", rename("H"))
     assert is_new()
-    deactivate_person(ada, by=operator, because="by hand")
+    deactivate_person(ada, by=operator, reason="by hand")
     assert is_new()
 
 

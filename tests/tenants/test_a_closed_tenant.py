@@ -103,7 +103,7 @@ def test_the_pages_offer_nothing(client, closed):
 
 
 def test_in_a_suspended_tenant_roles_stay_and_people_can_be_let_go(client, lab, owner, operator, developer):
-    suspend_tenant(lab.pk, by=operator, because="Unpaid")
+    suspend_tenant(lab.pk, by=operator, reason="Unpaid")
     member = membership(developer, lab)
     with pytest.raises(Conflict, match="Lab is suspended"):
         change_role(member, "viewer", by=owner)

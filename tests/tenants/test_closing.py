@@ -73,7 +73,7 @@ def proposed(export, lab, owner):
 
 def test_closing_begins_with_a_suspension_and_an_export_of_everything(export, lab, key):
     lab.refresh_from_db()
-    assert (lab.status, lab.suspended_because, export.is_final) == ("suspended", REASON, True)
+    assert (lab.status, lab.suspended_reason, export.is_final) == ("suspended", REASON, True)
     assert export.rows_total == 2  # input and output
     assert path_of(export).is_file()
 
@@ -142,7 +142,7 @@ def test_without_a_final_export_since_the_suspension_nothing_is_proposed(
         propose_closing(lab.pk, export_id=ordinary.pk, reason=REASON, by=owner)
     early = built(begin_closing(lab.pk, by=owner, reason=REASON))
     resume_tenant(lab.pk, by=operator)
-    suspend_tenant(lab.pk, by=operator, because=REASON)
+    suspend_tenant(lab.pk, by=operator, reason=REASON)
     for export in (ordinary, early):
         with pytest.raises(Conflict, match="no final export since"):
             propose_closing(lab.pk, export_id=export.pk, reason=REASON, by=owner)

@@ -33,7 +33,7 @@ def leave(owner, lab):
 
 def leave_the_group(owner, lab):
     Membership.objects.in_tenant(lab).filter(user=owner).update(source=Source.RULE)
-    return lambda: apply_group_mappings(owner, because="a test")
+    return lambda: apply_group_mappings(owner, reason="a test")
 
 
 @pytest.mark.parametrize("go", [leave, leave_the_group])
@@ -42,7 +42,7 @@ def test_of_two_owners_one_goes_while_the_other_is_deactivated(lab, owner, other
     queued_at(
         User.objects.filter(pk__in=[owner.pk, other.pk]),
         go(owner, lab),
-        lambda: deactivate_person(other, by=None, because="left the firm"),
+        lambda: deactivate_person(other, by=None, reason="left the firm"),
     )
     owners = Membership.objects.in_tenant(lab).filter(role="owner", user__is_active=True)
     alone = (

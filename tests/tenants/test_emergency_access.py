@@ -123,7 +123,7 @@ class TestWhileItIsOpen:
             assert (line.acting_as in ("staff", "self"), line.reason, line.details) == (True, "", {})
 
     def test_a_suspended_tenant_is_opened_and_stays_suspended(self, browser, lab, key, program):
-        suspend_tenant(lab.pk, by=staff("operator"), because="Unpaid")
+        suspend_tenant(lab.pk, by=staff("operator"), reason="Unpaid")
         assert open_in(browser, lab).status_code == 302
         assert may_claim(browser, key)
         claimed = browser.post(reverse("key-claim", args=["lab", key.pk]), {"owner": str(program.pk)})
@@ -183,7 +183,7 @@ class TestTheEnd:
         assert not may_claim(browser, key)
         assert the_access(lab).over_at == "Ended"
         line = AuditEntry.objects.in_tenant(lab).get(verb="emergency_access.ended")
-        assert (line.acting_as, line.reason, line.details["because"]) == (
+        assert (line.acting_as, line.reason, line.details["how"]) == (
             "emergency_access",
             REASON,
             "by hand",
@@ -200,7 +200,7 @@ class TestTheEnd:
         browser.post(reverse("logout"))
         assert the_access(lab).over_at == "Ended"
         line = AuditEntry.objects.in_tenant(lab).get(verb="emergency_access.ended")
-        assert line.details["because"] == "signed out"
+        assert line.details["how"] == "signed out"
         assert not may_claim(browser_of(operator), key)
 
     def test_comes_with_the_session(self, access, lab, operator):

@@ -87,13 +87,13 @@ def test_a_disabled_account_gets_no_key_and_the_page_says_so(
 
 def test_a_suspended_key_says_so_everywhere_with_the_reason(client, lab, project, developer, owner):
     key = ApiKeyFactory(tenant=lab, project=project, owner=developer, name="letters")
-    suspend_access(developer, tenant=lab, because="not in the group any more", by=None)
+    suspend_access(developer, tenant=lab, reason="not in the group any more", by=None)
     client.force_login(owner)
     page = client.get(reverse("key-list", args=["lab"]))
     assert [row["badge"]["text"] for row in page.context["keys"]] == ["Suspended"]
     assert "not in the group any more" in page.content.decode()
     told = client.get(f"/api/v1/keys/{key.pk}/").json()
-    assert (told["owner"], told["suspended_because"]) == (developer.email, "not in the group any more")
+    assert (told["owner"], told["suspended_reason"]) == (developer.email, "not in the group any more")
     assert told["suspended_at"]
     client.force_login(staff("operator"))
     assert "Suspended" in client.get(reverse("admin:tenants_apikey_changelist")).content.decode()

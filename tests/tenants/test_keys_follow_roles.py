@@ -74,7 +74,7 @@ def by_rule(user, tenant, role, by):
     FederatedIdentity.objects.get_or_create(
         user=user, defaults={"issuer": "https://id.example", "subject": str(user.pk), "groups": ["g"]}
     )
-    apply_group_mappings(user, because="a test")
+    apply_group_mappings(user, reason="a test")
 
 
 def by_script(user, tenant, role, by):
@@ -94,7 +94,7 @@ class TestInTheTenant:
         line = AuditEntry.objects.in_tenant(lab).get(verb="access.suspended")
         assert (line.details["keys"], line.details["tokens"]) == ([key.prefix], [token.prefix])
         key.refresh_from_db()
-        assert key.suspended_because
+        assert key.suspended_reason
 
         give(developer, lab, "admin", owner)
         assert (works(key), is_good(token)) == (True, True)
@@ -159,12 +159,12 @@ def test_a_gain_elsewhere_brings_no_token_back_that_a_rule_has_just_taken(lab, o
     FederatedIdentity.objects.create(
         user=developer, issuer="https://id.example", subject="x", groups=[by_rule_in_both.group]
     )
-    apply_group_mappings(developer, because="a test")
+    apply_group_mappings(developer, reason="a test")
     assert not is_good(token)
 
 
 def test_a_demotion_brings_no_token_back_that_was_suspended_before(lab, owner, developer, token):
-    suspend_access(developer, tenant=lab, because="somebody saw it", by=owner)
+    suspend_access(developer, tenant=lab, reason="somebody saw it", by=owner)
     by_hand(developer, lab, "viewer", owner)
     assert not is_good(token)
 

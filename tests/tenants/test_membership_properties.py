@@ -207,7 +207,7 @@ class Memberships(RuleBasedStateMachine):
     def suspend_or_resume_the_tenant(self, suspends):
         with self.action(giver=self.operator.pk):
             if suspends and Tenant.objects.get(pk=self.tenant.pk).status == Tenant.Status.ACTIVE:
-                actions.suspend_tenant(self.tenant.pk, by=self.operator, because="Trying it out.")
+                actions.suspend_tenant(self.tenant.pk, by=self.operator, reason="Trying it out.")
             else:
                 actions.resume_tenant(self.tenant.pk, by=self.operator)
 
@@ -216,7 +216,7 @@ class Memberships(RuleBasedStateMachine):
         person = self.person(whom)
         with self.action(giver=self.operator.pk):
             action = reactivate_person if comes_back or not person.is_active else deactivate_person
-            action(person, by=None, because="The directory says so.")
+            action(person, by=None, reason="The directory says so.")
 
     @rule()
     def time_passes(self):

@@ -100,7 +100,7 @@ def test_every_way_to_give_a_name_refuses_what_is_none(lab, owner, operator, pro
         "newcomer": lambda: accept_as_newcomer(link, name=bad, password=PASSWORD),
         "group mapping": lambda: draft_group_mapping(group=bad, tenant=lab, role="viewer"),
         "group": lambda: provision_group(GroupFacts(bad), directory="d"),
-        "suspension": lambda: suspend_tenant(lab.pk, by=operator, because=bad.replace("\n", "\u2066")),
+        "suspension": lambda: suspend_tenant(lab.pk, by=operator, reason=bad.replace("\n", "\u2066")),
     }  # fmt: skip
     for action in actions.values():
         with pytest.raises(ValidationError):
@@ -129,7 +129,7 @@ def test_the_database_keeps_no_other_name(lab, owner, project):
     group = DirectoryGroup.objects.create(display_name="g")
     rule = GroupMapping.objects.create(group="g", tenant=lab, role="viewer")
     rows = [
-        (Tenant, lab.pk, "name"), (Tenant, lab.pk, "cost_centre"), (Tenant, lab.pk, "suspended_because"),
+        (Tenant, lab.pk, "name"), (Tenant, lab.pk, "cost_centre"), (Tenant, lab.pk, "suspended_reason"),
         (Project, project.pk, "name"), (Project, project.pk, "cost_centre"), (User, owner.pk, "name"),
         (ApiKey, key.pk, "name"), (PersonalAccessToken, token.pk, "name"),
         (DirectoryPerson, owner.pk, "display_name"), (DirectoryGroup, group.pk, "display_name"),

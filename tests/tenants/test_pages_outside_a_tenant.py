@@ -22,9 +22,9 @@ def offered(answer):
     return [(path, bool(here)) for path, here in re.findall(r'<a href="(/t/[^"]+)"( aria-current)?', menu)]
 
 
-def suspend(tenant, because="Unpaid invoices"):
+def suspend(tenant, reason="Unpaid invoices"):
     Tenant.objects.filter(pk=tenant.pk).update(
-        status="suspended", suspended_at=now(), suspended_because=because
+        status="suspended", suspended_at=now(), suspended_reason=reason
     )
 
 

@@ -266,7 +266,7 @@ def test_a_token_lives_some_time_and_at_most_a_year(developer, life):
 
 
 def test_a_suspended_tenant_gets_no_new_tokens(lab, developer):
-    Tenant.objects.filter(pk=lab.pk).update(status="suspended", suspended_at=now(), suspended_because="late")
+    Tenant.objects.filter(pk=lab.pk).update(status="suspended", suspended_at=now(), suspended_reason="late")
     with pytest.raises(Conflict, match="suspended"):
         token_of(developer, tenant=lab)
 

@@ -126,8 +126,8 @@ def test_what_is_suspended_with_it_names_nobody(lab, project, owner, developer, 
     key = ApiKeyFactory(tenant=lab, project=project, owner=account)
     remove_member(membership(developer, lab).pk, by=owner, choices={"service_accounts": "end"})
     key.refresh_from_db()
-    assert key.suspended_because == "Who answered for it has gone."
-    assert developer.email not in key.suspended_because
+    assert key.suspended_reason == "Who answered for it has gone."
+    assert developer.email not in key.suspended_reason
 
 
 def test_disabled_it_stops_and_enabled_it_goes_on(client, lab, project, owner, account):

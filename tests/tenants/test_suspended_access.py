@@ -38,11 +38,11 @@ def elsewhere_too(developer):
 
 def test_a_suspended_key_is_no_gateways_any_more_and_comes_back(key, lab, developer, owner):
     before = current_revision()
-    assert suspend_access(developer, tenant=lab, because="left the group", by=owner) == 1
+    assert suspend_access(developer, tenant=lab, reason="left the group", by=owner) == 1
     assert not is_usable(key)
     assert current_revision() == before + 1
     key.refresh_from_db()
-    assert key.suspended_because == "left the group"
+    assert key.suspended_reason == "left the group"
     assert restore_access(developer, tenant=lab, by=owner) == 1
     assert is_usable(key)
     verbs = AuditEntry.objects.in_tenant(lab).filter(verb__startswith="access.").order_by("pk")
@@ -53,16 +53,16 @@ def test_a_suspended_key_is_no_gateways_any_more_and_comes_back(key, lab, develo
 
 
 def test_suspending_twice_writes_and_wakes_nobody(key, lab, developer):
-    suspend_access(developer, tenant=lab, because="left", by=None)
+    suspend_access(developer, tenant=lab, reason="left", by=None)
     before = (current_revision(), AuditEntry.objects.in_tenant(lab).count())
-    assert suspend_access(developer, tenant=lab, because="left again", by=None) == 0
+    assert suspend_access(developer, tenant=lab, reason="left again", by=None) == 0
     assert (current_revision(), AuditEntry.objects.in_tenant(lab).count()) == before
 
 
 def test_one_tenant_or_all_of_them(key, lab, developer, elsewhere_too):
-    suspend_access(developer, tenant=lab, because="left", by=None)
+    suspend_access(developer, tenant=lab, reason="left", by=None)
     assert (is_usable(key), is_usable(elsewhere_too)) == (False, True)
-    suspend_access(developer, tenant=None, because="deactivated", by=None)
+    suspend_access(developer, tenant=None, reason="deactivated", by=None)
     assert (is_usable(key), is_usable(elsewhere_too)) == (False, False)
     restore_access(developer, tenant=None, by=None)
     assert (is_usable(key), is_usable(elsewhere_too)) == (True, True)
@@ -70,12 +70,12 @@ def test_one_tenant_or_all_of_them(key, lab, developer, elsewhere_too):
 
 def test_colleagues_keys_go_on(key, lab, project, developer, owner):
     others = ApiKeyFactory(tenant=lab, project=project, owner=owner)
-    suspend_access(developer, tenant=None, because="deactivated", by=None)
+    suspend_access(developer, tenant=None, reason="deactivated", by=None)
     assert is_usable(others)
 
 
 def test_what_is_not_theirs_any_more_does_not_come_back(key, lab, developer, elsewhere_too):
-    suspend_access(developer, tenant=None, because="deactivated", by=None)
+    suspend_access(developer, tenant=None, reason="deactivated", by=None)
     developer.memberships.filter(tenant=lab).delete()
     developer.groups.remove(*developer.groups.filter(name__startswith=f"tenant:{lab.pk}:"))
     assert restore_access(developer, tenant=None, by=None) == 1
@@ -83,7 +83,7 @@ def test_what_is_not_theirs_any_more_does_not_come_back(key, lab, developer, els
 
 
 def test_nothing_comes_back_to_somebody_inactive(key, lab, developer):
-    suspend_access(developer, tenant=lab, because="left", by=None)
+    suspend_access(developer, tenant=lab, reason="left", by=None)
     User.objects.filter(pk=developer.pk).update(is_active=False)
     assert restore_access(developer, tenant=lab, by=None) == 0
     assert not is_usable(key)
@@ -93,7 +93,7 @@ def test_a_revoked_key_stays_as_it_is(lab, project, developer):
     revoked = ApiKeyFactory(
         tenant=lab, project=project, owner=developer, state="revoked", revoked_at=developer.date_joined
     )
-    assert suspend_access(developer, tenant=lab, because="left", by=None) == 0
+    assert suspend_access(developer, tenant=lab, reason="left", by=None) == 0
     revoked.refresh_from_db()
     assert revoked.suspended_at is None
 
@@ -102,9 +102,9 @@ def test_a_suspended_token_opens_nothing(client, lab, developer):
     _token, secret = issue_personal_access_token(developer, name="t", life=timedelta(days=1))
     headers = {"Authorization": f"Bearer {secret}"}
     assert client.get("/api/v1/tenants/", headers=headers).status_code == 200
-    suspend_access(developer, tenant=lab, because="left the lab", by=None)
+    suspend_access(developer, tenant=lab, reason="left the lab", by=None)
     assert client.get("/api/v1/tenants/", headers=headers).status_code == 200, "it is bound to no tenant"
-    assert suspend_access(developer, tenant=None, because="deactivated", by=None) == 1
+    assert suspend_access(developer, tenant=None, reason="deactivated", by=None) == 1
     assert client.get("/api/v1/tenants/", headers=headers).status_code == 401
     restore_access(developer, tenant=None, by=None)
     assert client.get("/api/v1/tenants/", headers=headers).status_code == 200
@@ -113,14 +113,14 @@ def test_a_suspended_token_opens_nothing(client, lab, developer):
 def test_a_token_of_one_tenant_is_suspended_with_access_to_it(lab, developer):
     token, _ = issue_personal_access_token(developer, name="t", life=timedelta(days=1))
     PersonalAccessToken.objects.filter(pk=token.pk).update(tenant=lab)
-    assert suspend_access(developer, tenant=lab, because="left", by=None) == 1
+    assert suspend_access(developer, tenant=lab, reason="left", by=None) == 1
     token.refresh_from_db()
     assert token.suspended_at is not None
 
 
 def test_a_key_waiting_for_somebody_who_left_can_be_claimed_by_a_colleague(lab, project, developer, owner):
     waiting = ApiKeyFactory.claimable(tenant=lab, project=project, owner=developer)
-    suspend_access(developer, tenant=lab, because="left", by=None)
+    suspend_access(developer, tenant=lab, reason="left", by=None)
     with pytest.raises(Conflict, match="suspended: left"):
         claim_api_key(waiting.pk, by=developer)
     key, _secret = claim_api_key(waiting.pk, by=owner)
@@ -139,7 +139,7 @@ def test_nobody_claims_with_an_account_that_is_not_active_any_more(lab, project,
 def test_who_claims_while_their_access_is_taken_holds_nothing_afterwards(lab, project, developer):
     def deactivate():
         with transaction.atomic():
-            suspend_access(developer, tenant=None, because="deactivated", by=None)
+            suspend_access(developer, tenant=None, reason="deactivated", by=None)
             User.objects.filter(pk=developer.pk).update(is_active=False)
 
     for _round in range(5):
@@ -151,7 +151,7 @@ def test_who_claims_while_their_access_is_taken_holds_nothing_afterwards(lab, pr
 
 def test_a_key_is_not_claimed_in_a_suspended_tenant_nor_after_its_end(lab, project, developer):
     waiting = ApiKeyFactory.claimable(tenant=lab, project=project)
-    Tenant.objects.filter(pk=lab.pk).update(status="suspended", suspended_because="unpaid")
+    Tenant.objects.filter(pk=lab.pk).update(status="suspended", suspended_reason="unpaid")
     with pytest.raises(Conflict, match="Lab is suspended: unpaid"):
         claim_api_key(waiting.pk, by=developer)
     Tenant.objects.filter(pk=lab.pk).update(status="active")
@@ -164,6 +164,6 @@ def test_finance_gets_no_key_back(lab, project):
     """A key comes back to who may claim keys now."""
     person = member_of(lab, "finance")
     key = ApiKeyFactory(tenant=lab, project=project, owner=person)
-    suspend_access(person, tenant=lab, because="lower role", by=None)
+    suspend_access(person, tenant=lab, reason="lower role", by=None)
     assert restore_access(person, tenant=lab, by=None) == 0
     assert not is_usable(key)

@@ -32,7 +32,7 @@ REASON = "Unpaid since March"
 
 @pytest.fixture
 def suspended(lab, operator):
-    return suspend_tenant(lab.pk, by=operator, because=REASON)
+    return suspend_tenant(lab.pk, by=operator, reason=REASON)
 
 
 def is_usable(key):
@@ -42,7 +42,7 @@ def is_usable(key):
 def test_its_keys_stop_and_come_back_like_a_revocation(lab, project, operator):
     key = ApiKeyFactory(tenant=lab, project=project)
     before = current_revision()
-    suspend_tenant(lab.pk, by=operator, because=REASON)
+    suspend_tenant(lab.pk, by=operator, reason=REASON)
     assert not is_usable(key)
     assert current_revision() == before + 1
     resume_tenant(lab.pk, by=operator)
@@ -78,7 +78,7 @@ ACTIONS = ["ask for a model", "approve", "claim a key", "change limits", "export
 
 @pytest.mark.parametrize("action", ACTIONS)
 def test_no_action_is_done_for_a_suspended_tenant_and_all_are_afterwards(lab, operator, actions, action):
-    suspend_tenant(lab.pk, by=operator, because=REASON)
+    suspend_tenant(lab.pk, by=operator, reason=REASON)
     with pytest.raises(Conflict, match=r"Lab is suspended: Unpaid since March\. Ask"):
         actions[action]()
     resume_tenant(lab.pk, by=operator)
@@ -90,14 +90,14 @@ def test_what_ends_something_is_still_done(lab, project, developer, operator):
     asked = raise_access_request(
         project, CatalogModelFactory().name, by=developer, purpose="Letters.", expected_tokens_per_day=9
     )
-    suspend_tenant(lab.pk, by=operator, because=REASON)
+    suspend_tenant(lab.pk, by=operator, reason=REASON)
     assert revoke_api_key(key.pk, by=developer).state == "revoked"
     assert withdraw_access_request(asked.pk, by=developer).state == "withdrawn"
 
 
 def test_reports_that_are_being_built_stop(lab, finance, operator):
     export = ask_for_export(lab, by=finance, start_day=date(2026, 10, 1), end_day=date(2026, 10, 31))
-    suspend_tenant(lab.pk, by=operator, because=REASON)
+    suspend_tenant(lab.pk, by=operator, reason=REASON)
     export.refresh_from_db()
     assert (export.state, export.error.startswith("Stopped")) == ("failed", True)
 
@@ -105,7 +105,7 @@ def test_reports_that_are_being_built_stop(lab, finance, operator):
 def test_files_of_the_audit_log_go_on(lab, owner, operator):
     days = {"start_day": date(2026, 10, 1), "end_day": date(2026, 10, 31)}
     export = ask_for_audit_export(lab, kind="audit_csv", by=owner, **days)
-    suspend_tenant(lab.pk, by=operator, because=REASON)
+    suspend_tenant(lab.pk, by=operator, reason=REASON)
     export.refresh_from_db()
     assert export.state == "queued"
     assert ask_for_audit_export(lab, kind="audit_csv", by=owner, **days)
@@ -113,14 +113,14 @@ def test_files_of_the_audit_log_go_on(lab, owner, operator):
 
 def test_only_operators_suspend_with_a_reason_and_once(lab, owner, operator, stranger):
     with pytest.raises(PermissionDenied, match="suspend tenants"):
-        suspend_tenant(lab.pk, by=owner, because=REASON)
+        suspend_tenant(lab.pk, by=owner, reason=REASON)
     with pytest.raises(Tenant.DoesNotExist):
-        suspend_tenant(lab.pk, by=stranger, because=REASON)
+        suspend_tenant(lab.pk, by=stranger, reason=REASON)
     with pytest.raises(ValidationError, match="Say why"):
-        suspend_tenant(lab.pk, by=operator, because="  ")
-    suspend_tenant(lab.pk, by=operator, because=REASON)
+        suspend_tenant(lab.pk, by=operator, reason="  ")
+    suspend_tenant(lab.pk, by=operator, reason=REASON)
     with pytest.raises(Conflict, match="is suspended"):
-        suspend_tenant(lab.pk, by=operator, because=REASON)
+        suspend_tenant(lab.pk, by=operator, reason=REASON)
     with pytest.raises(PermissionDenied):
         resume_tenant(lab.pk, by=owner)
     resume_tenant(lab.pk, by=operator)
@@ -131,9 +131,9 @@ def test_only_operators_suspend_with_a_reason_and_once(lab, owner, operator, str
 
 
 def test_the_reason_stands_while_it_lasts(lab, operator, suspended):
-    assert (suspended.suspended_because, suspended.suspended_at is None) == (REASON, False)
+    assert (suspended.suspended_reason, suspended.suspended_at is None) == (REASON, False)
     resumed = resume_tenant(lab.pk, by=operator)
-    assert (resumed.suspended_because, resumed.suspended_at) == ("", None)
+    assert (resumed.suspended_reason, resumed.suspended_at) == ("", None)
 
 
 @pytest.mark.parametrize("page", ["", "models/", "requests/", "keys/", "cost/", "exports/", "settings/"])
@@ -190,9 +190,9 @@ def test_the_admin_shows_what_is_at_stake_before_it_suspends(client, lab, projec
     client.force_login(operator)
     dialog = client.get(f"/admin/tenants/tenant/{lab.pk}/suspend/").content.decode()
     assert "Active keys" in dialog
-    client.post(f"/admin/tenants/tenant/{lab.pk}/suspend/", {"because": REASON, "_form_submitted": "True"})
+    client.post(f"/admin/tenants/tenant/{lab.pk}/suspend/", {"reason": REASON, "_form_submitted": "True"})
     lab.refresh_from_db()
-    assert (lab.status, lab.suspended_because) == ("suspended", REASON)
+    assert (lab.status, lab.suspended_reason) == ("suspended", REASON)
     client.post(f"/admin/tenants/tenant/{lab.pk}/resume/", {"_form_submitted": "True"})
     lab.refresh_from_db()
     assert lab.status == "active"
@@ -200,10 +200,10 @@ def test_the_admin_shows_what_is_at_stake_before_it_suspends(client, lab, projec
 
 def test_operators_suspend_over_the_api(client, lab, owner, operator):
     client.force_login(owner)
-    assert client.post("/api/v1/tenants/lab/suspend/", {"because": REASON}).status_code == 403
+    assert client.post("/api/v1/tenants/lab/suspend/", {"reason": REASON}).status_code == 403
     client.force_login(operator)
     assert client.post("/api/v1/tenants/lab/suspend/", {}, "application/json").status_code == 400
-    answer = client.post("/api/v1/tenants/lab/suspend/", {"because": REASON}, "application/json")
+    answer = client.post("/api/v1/tenants/lab/suspend/", {"reason": REASON}, "application/json")
     assert (answer.status_code, answer.json()["status"]) == (200, "suspended")
     assert client.post("/api/v1/tenants/lab/suspend/", {}, "application/json").status_code == 409
     assert client.post("/api/v1/tenants/lab/resume/").json()["status"] == "active"
@@ -216,7 +216,7 @@ def test_a_claim_and_a_suspension_at_once_leave_no_key_open(lab, project, develo
         waiting = ApiKeyFactory.claimable(tenant=lab, project=project)
         claimed, rested = at_the_same_time(
             lambda pk=waiting.pk: claim_api_key(pk, by=developer),
-            lambda: suspend_tenant(lab.pk, by=operator, because=REASON),
+            lambda: suspend_tenant(lab.pk, by=operator, reason=REASON),
         )
         assert isinstance(rested, Tenant), rested
         assert isinstance(claimed, Conflict | tuple), claimed
@@ -230,7 +230,7 @@ def test_what_is_under_way_when_a_tenant_is_suspended_ends_before(lab, project, 
     for number in range(5):
         at_the_same_time(
             lambda n=number: create_project(lab, by=None, slug=f"p{n}", name="P"),
-            lambda: suspend_tenant(lab.pk, by=operator, because=REASON),
+            lambda: suspend_tenant(lab.pk, by=operator, reason=REASON),
         )
         verbs = AuditEntry.objects.in_tenant(lab).order_by("-at").values_list("verb", flat=True)
         assert verbs[0] == "tenant.suspended", list(verbs[:3])
@@ -240,7 +240,7 @@ def test_what_is_under_way_when_a_tenant_is_suspended_ends_before(lab, project, 
 @pytest.mark.django_db(transaction=True)
 def test_two_operators_at_once_suspend_once(lab, operator):
     outcomes = at_the_same_time(
-        lambda: suspend_tenant(lab.pk, by=operator, because=REASON),
-        lambda: suspend_tenant(lab.pk, by=operator, because=REASON),
+        lambda: suspend_tenant(lab.pk, by=operator, reason=REASON),
+        lambda: suspend_tenant(lab.pk, by=operator, reason=REASON),
     )
     assert sorted(type(outcome).__name__ for outcome in outcomes) == ["Conflict", "Tenant"]

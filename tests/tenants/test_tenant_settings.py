@@ -133,7 +133,7 @@ def test_only_operators_raise_the_data_class_and_anybody_in_charge_lowers_it(cli
 
 
 def test_nothing_is_changed_while_suspended(client, lab, owner):
-    Tenant.objects.filter(pk=lab.pk).update(status="suspended", suspended_because="unpaid")
+    Tenant.objects.filter(pk=lab.pk).update(status="suspended", suspended_reason="unpaid")
     client.force_login(owner)
     assert client.get(SETTINGS).status_code == 200
     assert client.post(SETTINGS, {}).status_code == 409, "before anything is said about the form"

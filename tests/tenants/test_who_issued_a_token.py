@@ -114,7 +114,7 @@ def test_a_lower_role_suspends_them_and_the_old_one_brings_them_back(client, lab
     actions.change_role(membership(admin, lab).pk, "developer", by=owner)
     assert not opens(client, secret)
     token.refresh_from_db()
-    assert "may not make such tokens now" in token.suspended_because
+    assert "may not make such tokens now" in token.suspended_reason
     line = AuditEntry.objects.in_tenant(lab).get(verb="access.suspended")
     assert line.details["tokens"] == [token.prefix]
     actions.change_role(membership(admin, lab).pk, "admin", by=owner)
@@ -132,9 +132,9 @@ def test_the_page_counts_them_before_a_role_is_lowered(client, lab, owner, admin
 
 def test_a_deactivated_issuer_s_tokens_rest_until_they_are_back(client, lab, operator, admin, issue):
     _, secret = issue(admin)
-    people.deactivate_person(admin, by=operator, because="Left the company.")
+    people.deactivate_person(admin, by=operator, reason="Left the company.")
     assert not opens(client, secret)
-    people.reactivate_person(admin, by=operator, because="A mistake.")
+    people.reactivate_person(admin, by=operator, reason="A mistake.")
     assert opens(client, secret)
 
 
@@ -169,12 +169,12 @@ def test_a_group_mapping_that_takes_the_role_suspends_them(
         user=person, issuer="https://id.example", subject="s", groups=["admins"]
     )
     begin_group_mapping(draft_group_mapping(group="admins", tenant=lab, role="admin"), by=operator)
-    apply_group_mappings(person, because="test")
+    apply_group_mappings(person, reason="test")
     _, secret = issue(person)
     assert opens(client, secret)
     identity.groups = []
     identity.save()
-    apply_group_mappings(person, because="test")
+    apply_group_mappings(person, reason="test")
     assert not opens(client, secret)
 
 
@@ -224,7 +224,7 @@ def test_who_lost_the_right_since_they_were_asked_issues_none(lab, owner, admin,
 def test_who_is_deactivated_meanwhile_issues_none(operator, admin, issue):
     person = type(admin).objects.get(pk=admin.pk)
     assert person.is_active
-    people.deactivate_person(admin, by=operator, because="Left the company.")
+    people.deactivate_person(admin, by=operator, reason="Left the company.")
     with pytest.raises(PermissionDenied, match="not active"):
         issue(person)
 

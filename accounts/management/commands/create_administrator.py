@@ -25,7 +25,7 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("email", help="the administrator's e-mail address")
-        parser.add_argument("--because", default="", help="why; stands in the audit log")
+        parser.add_argument("--reason", default="", help="why; stands in the audit log")
         parser.add_argument(
             "--reset-second-factor",
             action="store_true",
@@ -37,7 +37,7 @@ class Command(BaseCommand):
             with platform_scope("an administrator is made on the machine"):
                 user, token = create_administrator(
                     options["email"],
-                    because=options["because"] or "made on the machine",
+                    reason=options["reason"] or "made on the machine",
                     reset_factor=options["reset_second_factor"],
                 )
         except (ValidationError, Conflict) as error:
