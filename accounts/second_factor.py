@@ -105,12 +105,12 @@ def digest_of(recovery_code: str) -> str:
     return hashlib.sha256(letters.encode()).hexdigest()
 
 
-def sealed(secret: bytes) -> bytes:
+def encrypt_secret(secret: bytes) -> bytes:
     """The secret as it is stored."""
     return encrypt(secret, _PURPOSE)
 
 
-def unsealed(ciphertext: bytes | memoryview) -> bytes:
+def decrypt_secret(ciphertext: bytes | memoryview) -> bytes:
     """The secret again. Raises CannotDecrypt."""
     return decrypt(ciphertext, _PURPOSE)
 
@@ -129,7 +129,7 @@ def check_code(user: User, code: str) -> Verdict:
     if factor.refused_until is not None and factor.refused_until > now():
         return Verdict(is_right=False, was_looked_at=False, wait_until=factor.refused_until)
     code = code.strip().replace(" ", "")
-    step = matching_step(unsealed(factor.secret), code, after_step=factor.last_step)
+    step = matching_step(decrypt_secret(factor.secret), code, after_step=factor.last_step)
     is_recovery_code = step is None and _use_recovery_code(factor, code)
     if step is None and not is_recovery_code:
         factor.failures += 1

@@ -2,7 +2,7 @@
 
     audit.record("limits.set", actor=by, subject=project, changes={"tokens_per_day": (before, after)})
 
-The other modules of this package seal entries, prove the seals, and let old entries and erased words go.
+The other modules of this package write checkpoints, verify them, and let old entries and erased words go.
 """
 
 from audit.recording import acting, difference, record, record_of_tenants

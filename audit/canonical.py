@@ -1,4 +1,4 @@
-"""The form of an entry that is sealed: version 1, told in full by docs/audit.md.
+"""The form in which a checkpoint hashes an entry: version 1, told in full by docs/audit.md.
 
 Everything in an entry is either a fact or a word. Facts (ids, times, the verb, numbers) are hashed as they are.
 Words (labels, addresses, every text in `details` and `changes`) are hashed as salted commitments, one for each,
@@ -149,22 +149,25 @@ def moment(at: datetime) -> str:
 NOTHING_BEFORE: Final = bytes(32)
 
 
-def seal_digest(
+def checkpoint_digest(
     *,
     number: int,
     previous: bytes,
-    sealed_at: datetime,
+    created_at: datetime,
     first_at: datetime,
     last_at: datetime,
     ids: bytes,
     digests: bytes,
 ) -> bytes:
-    """The SHA-256 of a seal: its head as canonical JSON, a line feed, all ids (16 bytes each), all digests (32)."""
+    """The SHA-256 of a checkpoint: its head as canonical JSON, a line feed, all ids (16 bytes each), all digests (32).
+
+    docs/audit.md gives the head's fields.
+    """
     head = {
         "v": VERSION,
         "number": number,
         "previous": previous.hex(),
-        "sealed_at": moment(sealed_at),
+        "created_at": moment(created_at),
         "first_at": moment(first_at),
         "last_at": moment(last_at),
         "entries": len(ids) // 16,

@@ -15,8 +15,8 @@ from django.db import connection, models, transaction
 from django.utils.timezone import now
 
 from audit.canonical import WORD_COLUMNS, Row, commitment, leaves_of, salts_of
+from audit.checkpoints import fetch
 from audit.recording import record
-from audit.seals import fetch
 from audit.verify import redactions_digest
 from core.ids import smallest_id
 from core.principals import Principal
@@ -186,8 +186,8 @@ def erase_from_audit_log(
 ) -> int:
     """Put `token` in the place of every word of the person's; return how many entries that changed.
 
-    What is taken is recorded: an entry "audit.redacted" for every 2,000, which is sealed like any other and fixes
-    what may be missing, where. Safe to repeat: what is erased names nobody any more.
+    What is taken is recorded: an entry "audit.redacted" for every 2,000, which gets a checkpoint like any other and
+    fixes what may be missing, where. Safe to repeat: what is erased names nobody any more.
     """
     erased = 0
     for rows in entries_about(person, found):

@@ -7,32 +7,32 @@ from celery.schedules import crontab
 
 
 @shared_task
-def seal_audit_log() -> None:
-    """Seal what was written, and carry the seals outside."""
-    from audit import seals
+def checkpoint_audit_log() -> None:
+    """Write checkpoints of new entries, and anchor them outside."""
+    from audit import checkpoints
 
-    seals.seal_waiting_entries()
-    export_audit_seals.delay()
+    checkpoints.checkpoint_pending_entries()
+    anchor_audit_checkpoints.delay()
 
 
 @shared_task
-def export_audit_seals() -> None:
-    """Carry the seals that the store outside does not hold yet. Seals are no tenant's, so no scope is needed."""
-    from audit import carrying
+def anchor_audit_checkpoints() -> None:
+    """Write the checkpoints that the store outside does not hold yet. They belong to no tenant: no scope is needed."""
+    from audit import anchors
 
-    carrying.export_seals()
+    anchors.anchor_checkpoints()
 
 
 @shared_task
 def prune_audit_log() -> None:
-    """Let entries go that have outlived AUDIT_RETENTION_DAYS, fifty seals a run."""
+    """Let entries go that have outlived AUDIT_RETENTION_DAYS, fifty checkpoints a run."""
     from audit import retention
 
     retention.prune_old_entries()
 
 
 SCHEDULE = {
-    "seal-audit-log": {"task": "audit.tasks.seal_audit_log", "schedule": 60.0},
+    "checkpoint-audit-log": {"task": "audit.tasks.checkpoint_audit_log", "schedule": 60.0},
     "prune-audit-log": {
         "task": "audit.tasks.prune_audit_log",
         "schedule": crontab(minute="*/20", hour="2-4"),

@@ -1,8 +1,8 @@
-"""Whether entries and seals are in the order of their times: nothing is older than the seal before it.
+"""Whether entries and checkpoints are in the order of their times: nothing is older than the checkpoint before it.
 
-The database's clock gives all of these times. Two things move an entry behind a seal that is younger: a transaction
-that began before the seal and was committed after it (the database refuses one that takes more than ten minutes), and
-a clock that was set back. Both together are tolerated for fifteen minutes.
+The database's clock gives all of these times. Two things move an entry behind a younger checkpoint: a transaction
+that began before the checkpoint and was committed after it (the database refuses one that takes more than ten
+minutes), and a clock that was set back. Both together are tolerated for fifteen minutes.
 """
 
 from __future__ import annotations
@@ -23,46 +23,47 @@ class Times:
     """What was found out of order, as it is walked along the chain."""
 
     now: datetime
-    number: int = 0  # of the last seal
-    sealed_at: datetime | None = None  # when it was made
+    number: int = 0  # of the last checkpoint
+    created_at: datetime | None = None  # when it was made
     findings: int = 0
     first: str = ""  # the first finding, in words
     _before: dict[int, datetime | None] = field(default_factory=dict)
 
-    def see_seal(self, number: int, sealed_at: datetime) -> None:
-        """The next seal of the chain."""
-        self._before[number] = self.sealed_at
-        if self.sealed_at and sealed_at < self.sealed_at - TOLERANCE:
+    def see_checkpoint(self, number: int, created_at: datetime) -> None:
+        """The next checkpoint of the chain."""
+        self._before[number] = self.created_at
+        if self.created_at and created_at < self.created_at - TOLERANCE:
             self._find(
-                f"Seal {number} is of {_at(sealed_at)}, before seal {number - 1} of {_at(self.sealed_at)}: "
-                "it is backdated, or the clock was set back."
+                f"Checkpoint {number} is of {_at(created_at)}, before checkpoint {number - 1} "
+                f"of {_at(self.created_at)}: it is backdated, or the clock was set back."
             )
-        if sealed_at > self.now + TOLERANCE:
-            self._find(f"Seal {number} is of {_at(sealed_at)}, which is still to come.")
-        self.number, self.sealed_at = number, sealed_at
+        if created_at > self.now + TOLERANCE:
+            self._find(f"Checkpoint {number} is of {_at(created_at)}, which is still to come.")
+        self.number, self.created_at = number, created_at
 
     def see_entries(self, number: int, head: dict[str, Any], rows: list[Row | None]) -> None:
-        """The entries of a seal that was seen; None for one past retention."""
+        """The entries of a checkpoint that was seen; None for one past retention."""
         before = self._before.pop(number)
         for row in rows:
             if row is not None:
                 self.see_entry(row.id, row.at, before, number - 1)
-                if row.at > head["sealed_at"] + TOLERANCE:
+                if row.at > head["created_at"] + TOLERANCE:
                     self._find(
-                        f"Entry {row.id} is of {_at(row.at)}, after its seal {number} of {_at(head['sealed_at'])}."
+                        f"Entry {row.id} is of {_at(row.at)}, "
+                        f"after its checkpoint {number} of {_at(head['created_at'])}."
                     )
         times = [row.at for row in rows if row is not None]
         if len(times) == len(rows) and (min(times), max(times)) != (head["first_at"], head["last_at"]):
-            self._find(f"Seal {number} says other times than those of its entries.")
+            self._find(f"Checkpoint {number} says other times than those of its entries.")
 
     def see_entry(self, entry_id: str, at: datetime, before: datetime | None, number: int) -> None:
-        """An entry that came after seal `number`, which is of the time `before`."""
+        """An entry that came after checkpoint `number`, which is of the time `before`."""
         if before is None:
             return
         for moment, what in ((at, "is of"), (time_of_id(UUID(entry_id)), "has an id of")):
             if moment < before - TOLERANCE:
                 self._find(
-                    f"Entry {entry_id} {what} {_at(moment)}, but came after seal {number} of {_at(before)}: "
+                    f"Entry {entry_id} {what} {_at(moment)}, but came after checkpoint {number} of {_at(before)}: "
                     "it is backdated, or the clock was set back."
                 )
                 return

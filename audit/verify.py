@@ -1,4 +1,4 @@
-"""Proving the audit log: every seal continues the one before, and every entry is as it was sealed."""
+"""Proving the audit log: every checkpoint continues the one before, and every entry is as its checkpoint says."""
 
 from __future__ import annotations
 
@@ -15,35 +15,35 @@ import psycopg
 from django.db import connection, transaction
 from django.utils.timezone import now
 
-from audit.canonical import NOTHING_BEFORE, Row, digest_of, leaves_of, seal_digest
-from audit.seals import fetch, redactions_of
+from audit.canonical import NOTHING_BEFORE, Row, checkpoint_digest, digest_of, leaves_of
+from audit.checkpoints import fetch, redactions_of
 from audit.times import TOLERANCE, Times
 from core.ids import smallest_id
 
-SEALS_AT_ONCE: Final = 20
+CHECKPOINTS_AT_ONCE: Final = 20
 ENTRIES_AT_ONCE: Final = 5_000
 SHORTEST_RETENTION: Final = timedelta(days=180)  # the database deletes nothing younger
 
 
 class Broken(Exception):
-    """The audit log is not as it was sealed; the message names the first entry or seal and what is wrong with it."""
+    """The audit log is not as its checkpoints say; the message names the first wrong entry or checkpoint, and why."""
 
 
 @dataclass
 class Proof:
     """What was proved."""
 
-    seals: int = 0
+    checkpoints: int = 0
     entries: int = 0
-    pruned: int = 0  # entries past retention, of which the seals remain
+    pruned: int = 0  # entries past retention, of which the checkpoints remain
     redacted: int = 0
-    unsealed: int = 0  # entries that wait for their seal
-    last_seal: str = ""
-    compared: int = 0  # seals that are the exported ones
+    pending: int = 0  # entries that wait for their checkpoint
+    last_checkpoint: str = ""
+    compared: int = 0  # checkpoints that are the exported ones
 
 
 @dataclass
-class _Seal:
+class _Checkpoint:
     number: int
     previous: bytes
     sha256: bytes
@@ -58,10 +58,10 @@ def verify(
     """Prove the whole audit log, in one snapshot of the database and in flat memory.
 
     Args:
-        against: exported seals in the order of their numbers; each must be the database's own.
+        against: exported checkpoints in the order of their numbers; each must be the database's own.
         tell: called now and then with what is proved so far.
 
-    Raises Broken, naming the first broken seal or entry; what is only out of order comes last, for it may be
+    Raises Broken, naming the first broken checkpoint or entry; what is only out of order comes last, for it may be
     a clock that was set back.
     """
     with _one_snapshot(), connection.cursor() as cursor:
@@ -98,20 +98,20 @@ def _one_snapshot() -> Iterator[None]:
 
 
 def _pruning(cursor: Any) -> int:
-    """Up to which seal entries may be gone, if a record in the audit log says so."""
+    """Up to which checkpoint entries may be gone, if a record in the audit log says so."""
     cursor.execute(
         """
-        SELECT p.up_to_seal, e.details ->> 'up_to_seal'
+        SELECT p.up_to_checkpoint, e.details ->> 'up_to_checkpoint'
           FROM audit_auditpruning p
           LEFT JOIN audit_auditentry e ON e.id = p.record_id AND e.verb = 'audit.pruned'
-         ORDER BY p.up_to_seal DESC LIMIT 1
+         ORDER BY p.up_to_checkpoint DESC LIMIT 1
         """
     )
     if (row := cursor.fetchone()) is None:
         return 0
     if row[1] != str(row[0]):
         raise Broken(
-            f"Entries up to seal {row[0]} are marked as pruned, but no record in the audit log says so."
+            f"Entries up to checkpoint {row[0]} are marked as pruned, but no record in the audit log says so."
         )
     return int(row[0])
 
@@ -125,80 +125,91 @@ def _chain(
     times: Times,
 ) -> None:
     previous = NOTHING_BEFORE
-    batch: list[_Seal] = []
-    for seal in _seals(cursor):
-        if seal.number != proof.seals + 1:
-            raise Broken(f"Seal {proof.seals + 1} is missing: the next one is {seal.number}.")
-        if seal.previous != previous:
+    batch: list[_Checkpoint] = []
+    for checkpoint in _checkpoints(cursor):
+        if checkpoint.number != proof.checkpoints + 1:
             raise Broken(
-                f"Seal {seal.number} does not continue seal {seal.number - 1}: one of them was replaced."
+                f"Checkpoint {proof.checkpoints + 1} is missing: the next one is {checkpoint.number}."
             )
-        ids = b"".join(UUID(one).bytes for one in seal.ids)
-        if len(seal.digests) != 2 * len(ids) or seal.sha256 != seal_digest(
-            **seal.head, ids=ids, digests=seal.digests
+        if checkpoint.previous != previous:
+            raise Broken(
+                f"Checkpoint {checkpoint.number} does not continue checkpoint {checkpoint.number - 1}: "
+                "one of them was replaced."
+            )
+        ids = b"".join(UUID(one).bytes for one in checkpoint.ids)
+        if len(checkpoint.digests) != 2 * len(ids) or checkpoint.sha256 != checkpoint_digest(
+            **checkpoint.head, ids=ids, digests=checkpoint.digests
         ):
-            raise Broken(f"Seal {seal.number} was altered: its SHA-256 is not that of its content.")
-        proof.compared += outside.compare(seal.number, seal.sha256)
-        times.see_seal(seal.number, seal.head["sealed_at"])
-        previous = seal.sha256
-        proof.seals, proof.last_seal = seal.number, seal.sha256.hex()
-        batch.append(seal)
+            raise Broken(
+                f"Checkpoint {checkpoint.number} was altered: its SHA-256 is not that of its content."
+            )
+        proof.compared += outside.compare(checkpoint.number, checkpoint.sha256)
+        times.see_checkpoint(checkpoint.number, checkpoint.head["created_at"])
+        previous = checkpoint.sha256
+        proof.checkpoints, proof.last_checkpoint = checkpoint.number, checkpoint.sha256.hex()
+        batch.append(checkpoint)
         if sum(len(one.ids) for one in batch) >= ENTRIES_AT_ONCE or len(batch) >= 200:
             _entries(batch, proof, pruned_up_to, times)
             batch = []
             if tell:
                 tell(proof)
     _entries(batch, proof, pruned_up_to, times)
-    outside.finish(proof.seals)
+    outside.finish(proof.checkpoints)
 
 
-def _seals(cursor: Any) -> Iterator[_Seal]:
+def _checkpoints(cursor: Any) -> Iterator[_Checkpoint]:
     number = 0
     while True:
         cursor.execute(
             """
-            SELECT number, previous, sha256, sealed_at, first_at, last_at, entry_ids::text[], entry_digests
-              FROM audit_auditseal WHERE number > %s ORDER BY number LIMIT %s
+            SELECT number, previous, sha256, created_at, first_at, last_at, entry_ids::text[], entry_digests
+              FROM audit_auditcheckpoint WHERE number > %s ORDER BY number LIMIT %s
             """,
-            [number, SEALS_AT_ONCE],
+            [number, CHECKPOINTS_AT_ONCE],
         )
         rows = cursor.fetchall()
-        for number, previous, sha, sealed_at, first_at, last_at, ids, digests in rows:
+        for number, previous, sha, created_at, first_at, last_at, ids, digests in rows:
             head = {
                 "number": number,
                 "previous": bytes(previous),
-                "sealed_at": sealed_at,
+                "created_at": created_at,
                 "first_at": first_at,
                 "last_at": last_at,
             }
-            yield _Seal(number, bytes(previous), bytes(sha), ids, bytes(digests), head)
-        if len(rows) < SEALS_AT_ONCE:
+            yield _Checkpoint(number, bytes(previous), bytes(sha), ids, bytes(digests), head)
+        if len(rows) < CHECKPOINTS_AT_ONCE:
             return
 
 
-def _entries(seals: list[_Seal], proof: Proof, pruned_up_to: int, times: Times) -> None:
-    """Compare entries with the digests that their seals hold."""
-    wanted = [one for seal in seals for one in seal.ids]
+def _entries(checkpoints: list[_Checkpoint], proof: Proof, pruned_up_to: int, times: Times) -> None:
+    """Compare entries with the digests that their checkpoints hold."""
+    wanted = [one for checkpoint in checkpoints for one in checkpoint.ids]
     with connection.cursor() as cursor:
         rows = {row.id: row for row in fetch(cursor, wanted)}
         erased = redactions_of(cursor, wanted)
-    for seal in seals:
-        is_old = seal.head["last_at"] <= now() - SHORTEST_RETENTION
-        for place, entry_id in enumerate(seal.ids):
+    for checkpoint in checkpoints:
+        is_old = checkpoint.head["last_at"] <= now() - SHORTEST_RETENTION
+        for place, entry_id in enumerate(checkpoint.ids):
             row = rows.get(entry_id)
             if row is None:
-                if seal.number > pruned_up_to or not is_old:  # whatever a record says
-                    raise Broken(f"Entry {entry_id} is missing; seal {seal.number} holds its digest.")
+                if checkpoint.number > pruned_up_to or not is_old:  # whatever a record says
+                    raise Broken(
+                        f"Entry {entry_id} is missing; checkpoint {checkpoint.number} holds its digest."
+                    )
                 proof.pruned += 1
                 continue
             commitments: dict[str, str] = {}
             if entry_id in erased:
                 commitments = _checked(row, erased[entry_id])
                 proof.redacted += 1
-            if digest_of(row, commitments) != seal.digests[32 * place : 32 * place + 32]:
-                raise Broken(f"Entry {entry_id} was changed after it was sealed (seal {seal.number}).")
+            if digest_of(row, commitments) != checkpoint.digests[32 * place : 32 * place + 32]:
+                raise Broken(
+                    f"Entry {entry_id} was changed after its checkpoint (checkpoint {checkpoint.number})."
+                )
             proof.entries += 1
-        times.see_entries(seal.number, seal.head, [rows.get(entry_id) for entry_id in seal.ids])
+        times.see_entries(
+            checkpoint.number, checkpoint.head, [rows.get(entry_id) for entry_id in checkpoint.ids]
+        )
 
 
 def _checked(row: Row, redactions: list[tuple[str, dict[str, str]]]) -> dict[str, str]:
@@ -268,53 +279,56 @@ def _streamed(cursor: Any) -> Iterator[Any]:
 
 
 def _waiting(cursor: Any, times: Times) -> None:
-    """Entries that wait for their seal came after the last one."""
-    if times.sealed_at is None:
+    """Entries that wait for their checkpoint came after the last one."""
+    if times.created_at is None:
         return
-    too_old = times.sealed_at - TOLERANCE
+    too_old = times.created_at - TOLERANCE
     cursor.execute(
         """
-        SELECT e.id::text, e.at FROM audit_auditunsealed u JOIN audit_auditentry e ON e.id = u.entry_id
+        SELECT e.id::text, e.at FROM audit_auditpending u JOIN audit_auditentry e ON e.id = u.entry_id
          WHERE e.at < %s OR e.id < %s ORDER BY e.id
         """,
         [too_old, smallest_id(too_old)],
     )
     for entry_id, at in cursor.fetchall():
-        times.see_entry(entry_id, at, times.sealed_at, times.number)
+        times.see_entry(entry_id, at, times.created_at, times.number)
 
 
 def _strays(cursor: Any, proof: Proof) -> None:
-    """Entries in no seal must be waiting for one."""
-    cursor.execute("SELECT count(*) FROM audit_auditunsealed")
-    proof.unsealed = cursor.fetchone()[0]
+    """Entries in no checkpoint must be waiting for one."""
+    cursor.execute("SELECT count(*) FROM audit_auditpending")
+    proof.pending = cursor.fetchone()[0]
     cursor.execute("SELECT count(*) FROM audit_auditentry")
-    if cursor.fetchone()[0] == proof.entries + proof.unsealed:
+    if cursor.fetchone()[0] == proof.entries + proof.pending:
         return
     cursor.execute(
         """
         SELECT e.id::text FROM audit_auditentry e
-          LEFT JOIN (SELECT unnest(entry_ids) AS id FROM audit_auditseal
-                     UNION ALL SELECT entry_id FROM audit_auditunsealed) known ON known.id = e.id
+          LEFT JOIN (SELECT unnest(entry_ids) AS id FROM audit_auditcheckpoint
+                     UNION ALL SELECT entry_id FROM audit_auditpending) known ON known.id = e.id
          WHERE known.id IS NULL ORDER BY e.id LIMIT 1
         """
     )
     if row := cursor.fetchone():
         raise Broken(
-            f"Entry {row[0]} is in no seal and does not wait for one: it was inserted behind the audit log's back."
+            f"Entry {row[0]} is in no checkpoint and does not wait for one: "
+            "it was inserted behind the audit log's back."
         )
     cursor.execute(
         """
-        SELECT entry_id::text FROM audit_auditunsealed u
+        SELECT entry_id::text FROM audit_auditpending u
          WHERE NOT EXISTS (SELECT FROM audit_auditentry e WHERE e.id = u.entry_id) ORDER BY 1 LIMIT 1
         """
     )
     if row := cursor.fetchone():
-        raise Broken(f"Entry {row[0]} was deleted before it was sealed.")
-    raise Broken("An entry stands in two seals: the chain was not written by the sealer.")
+        raise Broken(f"Entry {row[0]} was deleted before its checkpoint.")
+    raise Broken(
+        "An entry stands in two checkpoints: the chain was not written by checkpoint_pending_entries."
+    )
 
 
 class _Outside:
-    """Exported seals, walked beside the database's own."""
+    """Exported checkpoints, walked beside the database's own."""
 
     def __init__(self, lines: Iterable[dict[str, Any]] | None) -> None:
         self.lines = iter(lines or ())
@@ -325,18 +339,21 @@ class _Outside:
         self.next = next(self.lines, None)
 
     def compare(self, number: int, digest: bytes) -> bool:
-        """Whether this seal was exported. Raises Broken if it was another one."""
+        """Whether this checkpoint was exported. Raises Broken if it was another one."""
         was_exported = False
         while self.next is not None and int(self.next["number"]) <= number:
             if int(self.next["number"]) == number:
                 was_exported = True
                 if self.next["sha256"] != digest.hex():
-                    raise Broken(f"Seal {number} is not the one that was exported: the chain was rewritten.")
+                    raise Broken(
+                        f"Checkpoint {number} is not the one that was exported: the chain was rewritten."
+                    )
             self.advance()
         return was_exported
 
     def finish(self, last: int) -> None:
         if self.next is not None:
             raise Broken(
-                f"The chain ends with seal {last}, but seal {self.next['number']} was exported: its end was cut off."
+                f"The chain ends with checkpoint {last}, but checkpoint {self.next['number']} was exported: "
+                "its end was cut off."
             )

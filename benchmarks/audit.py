@@ -1,11 +1,12 @@
-"""How long the audit log takes: pages over ten million entries, sealing, proving.
+"""How long the audit log takes: pages over ten million entries, checkpoints, verification.
 
     python -m benchmarks.audit [--entries 10000000]
 
 Fills an audit log of 2,000 tenants with 50 people each (a tenth of the entries are of one tenant; some are one in
 fifty thousand), and asks for its pages as an owner of that tenant and as an auditor, by the test client, first over
-10,000 entries and then over all of them. The ratio of the two travels between machines. Sealing and proving are
-measured over the first 200,000. Wants about 800 bytes of disk for each entry, and frees them at the end.
+10,000 entries and then over all of them. The ratio of the two travels between machines. Checkpoints and
+verification are measured over the first 200,000. Wants about 800 bytes of disk for each entry, and frees them at the
+end.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from unittest import mock
 
 from benchmarks.scratch import prepare
 
-FEW, SEALED = 10_000, 200_000
+FEW, COVERED = 10_000, 200_000
 ROUNDS = 41
 TENANTS, PEOPLE = 2_000, 50
 BAR_MILLISECONDS = 100
@@ -76,9 +77,9 @@ def run(entries: int) -> int:
     client, auditor = people()
     load(0, FEW, entries)
     few = measure(client, auditor)
-    load(FEW, min(SEALED, entries), entries, waiting=True)
-    seal_and_prove()
-    load(SEALED, entries, entries)
+    load(FEW, min(COVERED, entries), entries, waiting=True)
+    checkpoint_and_prove()
+    load(COVERED, entries, entries)
     many = measure(client, auditor)
     print(
         f"\n{'page':42}{'p50':>8}{'p95':>8}{'work':>8}{'10k p50':>9}{'10k work':>9}{'ratio':>7}   milliseconds"
@@ -156,7 +157,7 @@ def load_as_owner(first: int, last: int, whole: int, waiting: bool) -> None:
             cursor.execute(ENTRIES_SQL, values | {"first": start, "last": min(start + step, last)})
         if waiting:
             cursor.execute(
-                "INSERT INTO audit_auditunsealed SELECT id FROM audit_auditentry ON CONFLICT DO NOTHING"
+                "INSERT INTO audit_auditpending SELECT id FROM audit_auditentry ON CONFLICT DO NOTHING"
             )
         cursor.execute("SET session_replication_role = origin")
     if is_large:
@@ -173,22 +174,23 @@ def load_as_owner(first: int, last: int, whole: int, waiting: bool) -> None:
     )
 
 
-def seal_and_prove() -> None:
+def checkpoint_and_prove() -> None:
     from django.db import connection
 
-    from audit import seals
-    from audit.seals import seal_waiting_entries
+    from audit import checkpoints
+    from audit.checkpoints import checkpoint_pending_entries
     from audit.verify import verify
     from tests.databases import as_owner
 
     begun = perf_counter()
-    # As they would have been sealed through the year. The database takes no seal of another time: its guards sleep.
-    with as_owner(), mock.patch.object(seals, "time_of_seal", lambda cursor, rows: rows[-1].at):
+    # As they would have got checkpoints through the year. The database takes no checkpoint of another time: its
+    # guards sleep.
+    with as_owner(), mock.patch.object(checkpoints, "time_of_checkpoint", lambda cursor, rows: rows[-1].at):
         with connection.cursor() as cursor:
             cursor.execute("SET session_replication_role = replica")
-        sealed = seal_waiting_entries(seals=10_000)
+        covered = checkpoint_pending_entries(checkpoints=10_000)
     took = perf_counter() - begun
-    print(f"sealed {sealed:,} entries in {took:.1f} s: {sealed / took:,.0f} a second", flush=True)
+    print(f"checkpoints for {covered:,} entries in {took:.1f} s: {covered / took:,.0f} a second", flush=True)
     begun = perf_counter()
     proof = verify()
     took = perf_counter() - begun

@@ -173,8 +173,8 @@ BEGIN
                           AND t.tgqual IS NULL AND t.tgtype & 24 = 24) AS only_grows
           FROM pg_class c
           LEFT JOIN (VALUES  -- all else happens to the audit log through functions, which ask for a record of it
-              ('audit_auditentry', 'SELECT, INSERT'), ('audit_auditseal', 'SELECT, INSERT'),
-              ('audit_auditunsealed', 'SELECT, DELETE'), ('audit_auditredaction', 'SELECT'),
+              ('audit_auditentry', 'SELECT, INSERT'), ('audit_auditcheckpoint', 'SELECT, INSERT'),
+              ('audit_auditpending', 'SELECT, DELETE'), ('audit_auditredaction', 'SELECT'),
               ('audit_auditpruning', 'SELECT'),
               -- Who may do what by which name: `migrate` writes it. The console puts people into groups, and erases.
               ('auth_permission', 'SELECT'), ('django_content_type', 'SELECT'), ('auth_group_permissions', 'SELECT'),

@@ -40,7 +40,7 @@ def enrol_authenticator(
         raise Conflict(_("An authenticator was set up meanwhile. Confirm one of its codes first."))
     earlier.delete()
     factor = SecondFactor.objects.create(
-        user=user, secret=second_factor.sealed(secret), last_step=step, used_at=now()
+        user=user, secret=second_factor.encrypt_secret(secret), last_step=step, used_at=now()
     )
     record_own("second_factor.enrolled", user)
     return _renew_codes(factor)

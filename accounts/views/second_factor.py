@@ -199,9 +199,9 @@ class EnrolSecondFactor(_OwnSecondFactor, FormView):  # type: ignore[type-arg]
     def _pending(self) -> bytes:
         """The secret that this page shows: the same until a code of it was right, encrypted in the session."""
         if PENDING not in self.request.session:
-            sealed = second_factor.sealed(second_factor.new_secret())
-            self.request.session[PENDING] = b64encode(sealed).decode()
-        return second_factor.unsealed(b64decode(self.request.session[PENDING]))
+            ciphertext = second_factor.encrypt_secret(second_factor.new_secret())
+            self.request.session[PENDING] = b64encode(ciphertext).decode()
+        return second_factor.decrypt_secret(b64decode(self.request.session[PENDING]))
 
 
 class RecoveryCodes(_OwnSecondFactor, TemplateView):

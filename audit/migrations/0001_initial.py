@@ -105,21 +105,21 @@ class Migration(migrations.Migration):
             managers=[("unscoped", models.Manager())],
         ),
         migrations.CreateModel(
-            "AuditUnsealed",
+            "AuditPending",
             fields=[
                 ("entry_id", models.UUIDField(primary_key=True, serialize=False)),
             ],
             options={
-                "verbose_name_plural": "unsealed audit entries",
+                "verbose_name_plural": "audit entries without a checkpoint",
             },
         ),
         migrations.CreateModel(
-            "AuditSeal",
+            "AuditCheckpoint",
             fields=[
                 ("number", models.BigIntegerField(primary_key=True, serialize=False)),
                 ("previous", models.BinaryField()),
                 ("sha256", models.BinaryField()),
-                ("sealed_at", models.DateTimeField()),
+                ("created_at", models.DateTimeField()),
                 ("first_at", models.DateTimeField()),
                 ("last_at", models.DateTimeField()),
                 ("entry_ids", ArrayField(models.UUIDField())),
@@ -127,10 +127,10 @@ class Migration(migrations.Migration):
             ],
         ),
         migrations.CreateModel(
-            "AuditSealExport",
+            "AuditAnchor",
             fields=[
                 ("destination", models.CharField(primary_key=True, max_length=500, serialize=False)),
-                ("up_to_seal", models.BigIntegerField(default=0)),
+                ("up_to_checkpoint", models.BigIntegerField(default=0)),
                 ("exported_at", models.DateTimeField(null=True)),
             ],
         ),
@@ -156,7 +156,7 @@ class Migration(migrations.Migration):
         migrations.CreateModel(
             "AuditPruning",
             fields=[
-                ("up_to_seal", models.BigIntegerField(primary_key=True, serialize=False)),
+                ("up_to_checkpoint", models.BigIntegerField(primary_key=True, serialize=False)),
                 ("record_id", models.UUIDField()),
                 ("pruned_at", models.DateTimeField(default=now, editable=False)),
             ],

@@ -3,10 +3,10 @@
 These rules hold whoever writes, superusers and raw SQL included. The functions run with the rights of the tables'
 owner, so the console needs less than it is given by default. These grants suffice:
 
-    SELECT, INSERT                  audit_auditentry, audit_auditseal
-    SELECT, DELETE                  audit_auditunsealed
+    SELECT, INSERT                  audit_auditentry, audit_auditcheckpoint
+    SELECT, DELETE                  audit_auditpending
     SELECT                          audit_auditredaction, audit_auditpruning
-    SELECT, INSERT, UPDATE          audit_auditsealexport
+    SELECT, INSERT, UPDATE          audit_auditanchor
     SELECT, INSERT, UPDATE, DELETE  audit_staffread
     EXECUTE                         audit_redact, audit_prune
 """
@@ -14,7 +14,7 @@ owner, so the console needs less than it is given by default. These grants suffi
 from django.db import migrations
 
 # The database sets the time, the id and the salt of an entry, whoever inserts it. A transaction that held an entry back
-# for more than ten minutes is not committed: seals younger than the entry would already stand.
+# for more than ten minutes is not committed: checkpoints younger than the entry would already stand.
 TIME = """
 CREATE FUNCTION audit_entry_has_its_time() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
@@ -39,62 +39,62 @@ CREATE CONSTRAINT TRIGGER audit_entry_is_not_held_back AFTER INSERT ON audit_aud
     DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION audit_entry_is_not_held_back();
 """
 
-# An entry waits in a queue until a seal, the next link of the chain, holds it, and leaves the queue together with that
-# seal. A seal continues the chain, takes the time of the database and the times of its entries, and holds only entries
+# An entry waits in a queue until a checkpoint, the next link of the chain, holds it, and leaves the queue together with that
+# checkpoint. A checkpoint continues the chain, takes the time of the database and the times of its entries, and holds only entries
 # that wait for one.
 CHAIN = """
-CREATE FUNCTION audit_wait_for_seal() RETURNS trigger LANGUAGE plpgsql
+CREATE FUNCTION audit_wait_for_checkpoint() RETURNS trigger LANGUAGE plpgsql
     SECURITY DEFINER SET search_path = public, pg_temp AS $$
 BEGIN
-    INSERT INTO audit_auditunsealed (entry_id) SELECT id FROM fresh;
+    INSERT INTO audit_auditpending (entry_id) SELECT id FROM fresh;
     RETURN NULL;
 END $$;
-CREATE TRIGGER audit_entry_waits_for_seal AFTER INSERT ON audit_auditentry
-    REFERENCING NEW TABLE AS fresh FOR EACH STATEMENT EXECUTE FUNCTION audit_wait_for_seal();
+CREATE TRIGGER audit_entry_waits_for_checkpoint AFTER INSERT ON audit_auditentry
+    REFERENCING NEW TABLE AS fresh FOR EACH STATEMENT EXECUTE FUNCTION audit_wait_for_checkpoint();
 
-CREATE FUNCTION audit_waits_until_sealed() RETURNS trigger LANGUAGE plpgsql
+CREATE FUNCTION audit_pending_until_checkpoint() RETURNS trigger LANGUAGE plpgsql
     SECURITY DEFINER SET search_path = public, pg_temp AS $$
 BEGIN
     IF EXISTS (
         SELECT FROM gone JOIN audit_auditentry e ON e.id = gone.entry_id
-         WHERE gone.entry_id NOT IN (SELECT unnest(entry_ids) FROM audit_auditseal
-                                      WHERE number = (SELECT max(number) FROM audit_auditseal))
+         WHERE gone.entry_id NOT IN (SELECT unnest(entry_ids) FROM audit_auditcheckpoint
+                                      WHERE number = (SELECT max(number) FROM audit_auditcheckpoint))
     ) THEN
-        RAISE EXCEPTION 'an audit entry waits until it is sealed' USING ERRCODE = 'restrict_violation';
+        RAISE EXCEPTION 'an audit entry waits until a checkpoint holds it' USING ERRCODE = 'restrict_violation';
     END IF;
     RETURN NULL;
 END $$;
-CREATE TRIGGER audit_waits_until_sealed AFTER DELETE ON audit_auditunsealed
-    REFERENCING OLD TABLE AS gone FOR EACH STATEMENT EXECUTE FUNCTION audit_waits_until_sealed();
+CREATE TRIGGER audit_pending_until_checkpoint AFTER DELETE ON audit_auditpending
+    REFERENCING OLD TABLE AS gone FOR EACH STATEMENT EXECUTE FUNCTION audit_pending_until_checkpoint();
 
-CREATE FUNCTION audit_guard_seal() RETURNS trigger LANGUAGE plpgsql
+CREATE FUNCTION audit_guard_checkpoint() RETURNS trigger LANGUAGE plpgsql
     SECURITY DEFINER SET search_path = public, pg_temp AS $$
 DECLARE
     first timestamptz;
     last timestamptz;
     found bigint;
 BEGIN
-    IF NEW.number <> coalesce((SELECT max(number) FROM audit_auditseal), 0) + 1
-       OR NEW.previous <> coalesce((SELECT sha256 FROM audit_auditseal WHERE number = NEW.number - 1),
+    IF NEW.number <> coalesce((SELECT max(number) FROM audit_auditcheckpoint), 0) + 1
+       OR NEW.previous <> coalesce((SELECT sha256 FROM audit_auditcheckpoint WHERE number = NEW.number - 1),
                                    decode(repeat('00', 32), 'hex')) THEN
-        RAISE EXCEPTION 'seal % does not continue the chain', NEW.number USING ERRCODE = 'restrict_violation';
+        RAISE EXCEPTION 'checkpoint % does not continue the chain', NEW.number USING ERRCODE = 'restrict_violation';
     END IF;
-    IF NEW.sealed_at NOT BETWEEN clock_timestamp() - interval '5 minutes' AND clock_timestamp() THEN
-        RAISE EXCEPTION 'seal % is of another time than now', NEW.number USING ERRCODE = 'restrict_violation';
+    IF NEW.created_at NOT BETWEEN clock_timestamp() - interval '5 minutes' AND clock_timestamp() THEN
+        RAISE EXCEPTION 'checkpoint % is of another time than now', NEW.number USING ERRCODE = 'restrict_violation';
     END IF;
     SELECT min(e.at), max(e.at), count(*) INTO first, last, found
       FROM unnest(NEW.entry_ids) one (id)
       JOIN audit_auditentry e ON e.id = one.id
-      JOIN audit_auditunsealed u ON u.entry_id = one.id;
+      JOIN audit_auditpending u ON u.entry_id = one.id;
     IF found <> cardinality(NEW.entry_ids) OR octet_length(NEW.entry_digests) <> 32 * found OR found = 0
        OR (NEW.first_at, NEW.last_at) IS DISTINCT FROM (first, last) THEN
-        RAISE EXCEPTION 'seal % is not of entries that wait for one', NEW.number USING ERRCODE = 'restrict_violation';
+        RAISE EXCEPTION 'checkpoint % is not of entries that wait for one', NEW.number USING ERRCODE = 'restrict_violation';
     END IF;
     RETURN NEW;
 END $$;
-CREATE TRIGGER audit_seal_continues BEFORE INSERT ON audit_auditseal
-    FOR EACH ROW EXECUTE FUNCTION audit_guard_seal();
-CREATE TRIGGER audit_seal_append_only BEFORE UPDATE OR DELETE ON audit_auditseal
+CREATE TRIGGER audit_checkpoint_continues BEFORE INSERT ON audit_auditcheckpoint
+    FOR EACH ROW EXECUTE FUNCTION audit_guard_checkpoint();
+CREATE TRIGGER audit_checkpoint_append_only BEFORE UPDATE OR DELETE ON audit_auditcheckpoint
     FOR EACH ROW EXECUTE FUNCTION refuse_change();
 """
 
@@ -176,10 +176,10 @@ CREATE TRIGGER audit_redaction_append_only BEFORE UPDATE OR DELETE ON audit_audi
     FOR EACH ROW EXECUTE FUNCTION refuse_change();
 """
 
-# Entries are deleted by whole seals, when all entries of a seal are at least 180 days old, under a record that says so.
-# The seals stay.
+# Entries are deleted by whole checkpoints, when all entries of a checkpoint are at least 180 days old, under a record that says so.
+# The checkpoints stay.
 RETENTION = """
--- An entry is deleted only if a pruning covers its seal.
+-- An entry is deleted only if a pruning covers its checkpoint.
 CREATE FUNCTION audit_guard_delete() RETURNS trigger LANGUAGE plpgsql
     SECURITY DEFINER SET search_path = public, pg_temp AS $$
 BEGIN
@@ -188,8 +188,8 @@ BEGIN
          WHERE g.at > now() - interval '180 days'
             OR NOT EXISTS (
                SELECT FROM (
-                   SELECT unnest(s.entry_ids) AS id FROM audit_auditseal s
-                    WHERE s.number <= (SELECT max(up_to_seal) FROM audit_auditpruning)
+                   SELECT unnest(s.entry_ids) AS id FROM audit_auditcheckpoint s
+                    WHERE s.number <= (SELECT max(up_to_checkpoint) FROM audit_auditpruning)
                       AND s.last_at >= (SELECT min(at) FROM gone)
                ) pruned WHERE pruned.id = g.id
             )
@@ -202,24 +202,24 @@ END $$;
 CREATE TRIGGER audit_entry_kept AFTER DELETE ON audit_auditentry
     REFERENCING OLD TABLE AS gone FOR EACH STATEMENT EXECUTE FUNCTION audit_guard_delete();
 
--- Delete the entries of every seal up to one.
-CREATE FUNCTION audit_prune(the_seal bigint, the_record uuid) RETURNS bigint LANGUAGE plpgsql
+-- Delete the entries of every checkpoint up to one.
+CREATE FUNCTION audit_prune(the_checkpoint bigint, the_record uuid) RETURNS bigint LANGUAGE plpgsql
     SECURITY DEFINER SET search_path = public, pg_temp AS $$
 DECLARE
-    earlier bigint := coalesce((SELECT max(up_to_seal) FROM audit_auditpruning), 0);
+    earlier bigint := coalesce((SELECT max(up_to_checkpoint) FROM audit_auditpruning), 0);
     deleted bigint;
 BEGIN
     IF NOT EXISTS (SELECT FROM audit_auditentry WHERE id = the_record AND verb = 'audit.pruned'
-                      AND (details ->> 'up_to_seal')::bigint = the_seal) THEN
+                      AND (details ->> 'up_to_checkpoint')::bigint = the_checkpoint) THEN
         RAISE EXCEPTION 'a pruning needs its record' USING ERRCODE = 'restrict_violation';
     END IF;
-    IF the_seal <= earlier OR EXISTS (SELECT FROM audit_auditseal WHERE number > earlier AND number <= the_seal
+    IF the_checkpoint <= earlier OR EXISTS (SELECT FROM audit_auditcheckpoint WHERE number > earlier AND number <= the_checkpoint
                                          AND last_at > now() - interval '180 days') THEN
         RAISE EXCEPTION 'entries are kept for at least 180 days' USING ERRCODE = 'restrict_violation';
     END IF;
-    INSERT INTO audit_auditpruning (up_to_seal, record_id, pruned_at) VALUES (the_seal, the_record, now());
+    INSERT INTO audit_auditpruning (up_to_checkpoint, record_id, pruned_at) VALUES (the_checkpoint, the_record, now());
     DELETE FROM audit_auditentry e
-     USING (SELECT unnest(entry_ids) AS id FROM audit_auditseal WHERE number > earlier AND number <= the_seal) s
+     USING (SELECT unnest(entry_ids) AS id FROM audit_auditcheckpoint WHERE number > earlier AND number <= the_checkpoint) s
      WHERE e.id = s.id;
     GET DIAGNOSTICS deleted = ROW_COUNT;
     RETURN deleted;

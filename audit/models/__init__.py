@@ -1,12 +1,12 @@
 """Entries of the audit log, what proves them, and what staff read of tenants."""
 
 from audit.models.entries import (
+    AuditAnchor,
+    AuditCheckpoint,
     AuditEntry,
+    AuditPending,
     AuditPruning,
     AuditRedaction,
-    AuditSeal,
-    AuditSealExport,
-    AuditUnsealed,
 )
 from audit.models.staff_reads import StaffRead
 
@@ -14,8 +14,8 @@ __all__ = [
     "AuditEntry",
     "AuditPruning",
     "AuditRedaction",
-    "AuditSeal",
-    "AuditSealExport",
-    "AuditUnsealed",
+    "AuditCheckpoint",
+    "AuditAnchor",
+    "AuditPending",
     "StaffRead",
 ]

@@ -1,4 +1,4 @@
-"""The audit log: actions, the seals that prove them, and what may ever be taken from them (docs/audit.md)."""
+"""The audit log: actions, the checkpoints that prove them, and what may ever be taken from them (docs/audit.md)."""
 
 from __future__ import annotations
 
@@ -95,32 +95,32 @@ class AuditEntry(TenantOwned):
         return f"{self.actor_label} {self.verb} {self.subject_label}"
 
 
-class AuditUnsealed(models.Model):
-    """An entry that waits for its seal. A trigger adds it with the entry; sealing takes it away."""
+class AuditPending(models.Model):
+    """An entry that waits for its checkpoint. A trigger adds the row with the entry; the checkpoint removes it."""
 
     entry_id = models.UUIDField(primary_key=True)
 
     class Meta:
-        verbose_name_plural = "unsealed audit entries"
+        verbose_name_plural = "audit entries without a checkpoint"
 
     def __str__(self) -> str:
         return str(self.entry_id)
 
 
-class AuditSeal(models.Model):
-    """SHA-256 over the previous seal and the digests of some entries. Append-only, numbered without gaps."""
+class AuditCheckpoint(models.Model):
+    """SHA-256 over the previous checkpoint and the digests of some entries. Append-only, numbered without gaps."""
 
     number = models.BigIntegerField(primary_key=True)
     previous = models.BinaryField()  # 32 bytes; zeros for the first
     sha256 = models.BinaryField()
-    sealed_at = models.DateTimeField()
+    created_at = models.DateTimeField()
     first_at = models.DateTimeField()  # of its entries
     last_at = models.DateTimeField()
     entry_ids = ArrayField(models.UUIDField())  # ascending
     entry_digests = models.BinaryField()  # 32 bytes each, in the order of entry_ids
 
     def __str__(self) -> str:
-        return f"Seal {self.number}"
+        return f"Checkpoint {self.number}"
 
 
 class AuditRedaction(models.Model):
@@ -145,22 +145,22 @@ class AuditRedaction(models.Model):
 
 
 class AuditPruning(models.Model):
-    """Entries past retention were deleted: all of the seals up to this one. The seals stay."""
+    """Entries past retention were deleted: all of the checkpoints up to this one. The checkpoints stay."""
 
-    up_to_seal = models.BigIntegerField(primary_key=True)
+    up_to_checkpoint = models.BigIntegerField(primary_key=True)
     record_id = models.UUIDField()  # the audit entry "audit.pruned"
     pruned_at = models.DateTimeField(default=now, editable=False)
 
     def __str__(self) -> str:
-        return f"Pruned up to seal {self.up_to_seal}"
+        return f"Pruned up to checkpoint {self.up_to_checkpoint}"
 
 
-class AuditSealExport(models.Model):
-    """How far the seals have been carried to a store outside."""
+class AuditAnchor(models.Model):
+    """Up to which checkpoint a store outside holds the chain."""
 
     destination = models.CharField(primary_key=True, max_length=500)
-    up_to_seal = models.BigIntegerField(default=0)
+    up_to_checkpoint = models.BigIntegerField(default=0)
     exported_at = models.DateTimeField(null=True)
 
     def __str__(self) -> str:
-        return f"{self.destination} up to seal {self.up_to_seal}"
+        return f"{self.destination} up to checkpoint {self.up_to_checkpoint}"

@@ -253,11 +253,11 @@ STORAGES = {
 EXPORT_DIR = Path(env("EXPORT_DIR", LOCAL_DIR / "exports"))
 EXPORT_KEEP_DAYS = env_int("EXPORT_KEEP_DAYS", 30, minimum=1)
 AUDIT_RETENTION_DAYS = env_int("AUDIT_RETENTION_DAYS", 730, minimum=180)
-AUDIT_SEAL_EXPORT = env("AUDIT_SEAL_EXPORT", "")  # file:///… or s3://bucket/prefix; empty: seals stay here
-AUDIT_SEAL_EXPORT_ENDPOINT = env("AUDIT_SEAL_EXPORT_ENDPOINT", "")
-AUDIT_SEAL_EXPORT_REGION = env("AUDIT_SEAL_EXPORT_REGION", "us-east-1")
-AUDIT_SEAL_EXPORT_KEY_ID = env("AUDIT_SEAL_EXPORT_KEY_ID", "")
-AUDIT_SEAL_EXPORT_SECRET = env("AUDIT_SEAL_EXPORT_SECRET", "")
+AUDIT_ANCHOR = env("AUDIT_ANCHOR", "")  # file:///… or s3://bucket/prefix; empty: checkpoints stay here
+AUDIT_ANCHOR_ENDPOINT = env("AUDIT_ANCHOR_ENDPOINT", "")
+AUDIT_ANCHOR_REGION = env("AUDIT_ANCHOR_REGION", "us-east-1")
+AUDIT_ANCHOR_KEY_ID = env("AUDIT_ANCHOR_KEY_ID", "")
+AUDIT_ANCHOR_SECRET = env("AUDIT_ANCHOR_SECRET", "")
 EMAIL_BACKEND = env("EMAIL_BACKEND", "django.core.mail.backends.console.EmailBackend")
 EMAIL_HOST = env("EMAIL_HOST", "localhost")
 EMAIL_PORT = env_int("EMAIL_PORT", 25, minimum=1)

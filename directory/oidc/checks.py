@@ -27,7 +27,7 @@ from directory.oidc.claims import ProviderPerson, fetch_person
 from directory.oidc.errors import GrantLost, ProviderMisbehaved, ProviderProblem
 from directory.oidc.identities import note_groups
 from directory.oidc.provider import current_provider
-from directory.oidc.vault import seal, unseal
+from directory.oidc.token_encryption import decrypt_token, encrypt_token
 from tenants.suspension import suspend_access
 
 log = structlog.get_logger(__name__)
@@ -86,8 +86,8 @@ def check_identity(pk: UUID) -> None:
     )
     if identity is None:
         return
-    sealed = identity.refresh_token
-    token = unseal(identity)
+    ciphertext = identity.refresh_token
+    token = decrypt_token(identity)
     if token is None:
         log.warning("oidc.refresh_token_unreadable", identity=str(pk))
         FederatedIdentity.objects.filter(pk=pk).update(refresh_token=None, claimed_at=None)
@@ -95,7 +95,7 @@ def check_identity(pk: UUID) -> None:
     try:
         person = _ask_again(identity, token)
     except GrantLost as loss:
-        _refuse(pk, sealed, loss.reason)
+        _refuse(pk, ciphertext, loss.reason)
         return
     with platform_scope("periodic check: a person's groups give roles in any tenant"), transaction.atomic():
         current = _locked(pk)
@@ -112,7 +112,7 @@ def _ask_again(identity: FederatedIdentity, refresh_token: str) -> ProviderPerso
     if isinstance(rotated := answer.get("refresh_token"), str) and rotated != refresh_token:
         # Only in place of the one that was used: whoever signed in meanwhile has a newer one.
         FederatedIdentity.objects.filter(pk=identity.pk, refresh_token=identity.refresh_token).update(
-            refresh_token=seal(identity, rotated)
+            refresh_token=encrypt_token(identity, rotated)
         )
     access_token = answer.get("access_token")
     if not isinstance(access_token, str):
@@ -128,12 +128,12 @@ def _ask_again(identity: FederatedIdentity, refresh_token: str) -> ProviderPerso
     return fetch_person(claims, access_token)
 
 
-def _refuse(pk: UUID, sealed: bytes | memoryview | None, reason: str) -> None:
+def _refuse(pk: UUID, ciphertext: bytes | memoryview | None, reason: str) -> None:
     """The provider said no for good: end what it opened, and suspend keys and tokens until the next sign-in."""
 
     with platform_scope("periodic check: the keys of a person may be in any tenant"), transaction.atomic():
         identity = _locked(pk)
-        if identity is None or bytes(identity.refresh_token or b"") != bytes(sealed or b""):
+        if identity is None or bytes(identity.refresh_token or b"") != bytes(ciphertext or b""):
             return  # signed in anew meanwhile: the old refusal says nothing about that
         user = identity.user
         ended = end_provider_sessions(identity.issuer, subject=identity.subject)

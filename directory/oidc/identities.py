@@ -18,7 +18,7 @@ from directory import group_mappings
 from directory.models import FederatedIdentity
 from directory.oidc.claims import ProviderPerson
 from directory.oidc.errors import SignInRefused
-from directory.oidc.vault import seal
+from directory.oidc.token_encryption import encrypt_token
 from directory.scope import entry_of
 from tenants.models import Invitation
 from tenants.suspension import restore_access
@@ -54,7 +54,7 @@ def sign_in_person(person: ProviderPerson, *, refresh_token: str | None, is_rene
         was_refused = identity.refused_at is not None
         identity.signed_in_at, identity.refused_at, identity.claimed_at = now(), None, None
         if refresh_token or not is_renewal:
-            identity.refresh_token = seal(identity, refresh_token) if refresh_token else None
+            identity.refresh_token = encrypt_token(identity, refresh_token) if refresh_token else None
         note_groups(identity, person)
         group_mappings.apply_group_mappings(user, reason="signed in at the provider")
         if was_refused:

@@ -77,7 +77,7 @@ class _Begun:
 
 @dataclass(slots=True)
 class _Job:
-    """What the writer is asked to do; without a line: to seal, and to bring the beginnings in `leaves` away."""
+    """What the writer is asked to do; without a line: to checkpoint, and to bring the beginnings in `leaves` away."""
 
     done: asyncio.Future[None] | None  # None: nobody waits
     line: bytes = b""
@@ -99,7 +99,7 @@ class Spool:
         self._directory = directory
         self._reserve = Reserve(directory)
         self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
-        self._sealed: deque[Path] = deque()
+        self._closed: deque[Path] = deque()
         self._next_number = 1
         self._is_found = False
         self._current: tuple[int, Path] | None = None  # file descriptor and path; the writer thread's
@@ -150,7 +150,7 @@ class Spool:
         """Take a beginning back: nothing of it was sent, and nothing is recorded."""
         self._submit(line=void_line(call_id), ends=call_id)
 
-    async def seal(self) -> None:
+    async def checkpoint(self) -> None:
         """End the current segment, so that it can be sent."""
         await self._submit()
 
@@ -162,14 +162,14 @@ class Spool:
         await self._submit(leaves=path)
 
     def oldest(self) -> Path | None:
-        """The sealed segment that is to be sent next."""
-        return self._sealed[0] if self._sealed else None
+        """The closed segment that is to be sent next."""
+        return self._closed[0] if self._closed else None
 
     def confirm(self, path: Path, events: int) -> None:
         """Delete a segment that the control plane has, and that `leave` was asked about."""
         with contextlib.suppress(FileNotFoundError):
             path.unlink()
-        self._sealed.remove(path)
+        self._closed.remove(path)
         self.pending -= events
 
     def close(self) -> None:
@@ -206,7 +206,7 @@ class Spool:
         for path, segment in found.segments:
             self.torn += segment.is_torn
             self.pending += len(segment.events)
-            self._sealed.append(path)
+            self._closed.append(path)
             for call_id, event in segment.begun.items():
                 begun[call_id] = _Begun(event, None, path)
         for _, segment in found.segments:
@@ -215,9 +215,9 @@ class Spool:
         self._begun.update(begun)
         for one in begun.values():
             self._submit(line=event_line(one.event), ends=one.event.call_id, is_event=True)
-        if self._sealed:
+        if self._closed:
             events, torn = self.pending, self.torn
-            _log.info("spool_found", segments=len(self._sealed), events=events, torn=torn, cut_off=len(begun))
+            _log.info("spool_found", segments=len(self._closed), events=events, torn=torn, cut_off=len(begun))
             assert self._loop is not None
             self._loop.call_soon_threadsafe(self.arrived.set)
 
@@ -241,7 +241,7 @@ class Spool:
             elif is_tick and (not self._is_disk_good or time.monotonic() - self._last_write > _TICK_SECONDS):
                 self._look_at_disk()
             self._tell(jobs, [] if error else writing, error)
-        self._seal_current()
+        self._checkpoint_current()
 
     def _take_jobs(self) -> tuple[list[_Job], bool]:
         jobs: list[_Job] = []
@@ -292,9 +292,9 @@ class Spool:
 
     def _tell(self, jobs: list[_Job], written: list[_Job], error: OSError | None) -> None:
         is_full = self._current_events >= MAX_BATCH or self._current_size >= _LARGEST_SEGMENT
-        is_to_seal = any(not job.line and job.leaves is None for job in jobs)
-        if not error and (is_full or is_to_seal):
-            self._seal_current()
+        is_to_checkpoint = any(not job.line and job.leaves is None for job in jobs)
+        if not error and (is_full or is_to_checkpoint):
+            self._checkpoint_current()
         events = sum(job.is_event for job in written)
         assert self._loop is not None
         with contextlib.suppress(RuntimeError):  # the loop may be gone at the very end
@@ -338,16 +338,16 @@ class Spool:
         try:
             os.ftruncate(self._current[0], self._current_size)
         except OSError:
-            self._seal_current()
+            self._checkpoint_current()
 
-    def _seal_current(self) -> None:
+    def _checkpoint_current(self) -> None:
         if self._current is None:
             return
         descriptor, path = self._current
         os.close(descriptor)
         self._current = None
         if self._current_size:
-            self._sealed.append(path)
+            self._closed.append(path)
         else:
             with contextlib.suppress(OSError):
                 path.unlink()

@@ -61,7 +61,7 @@ class Uploader:
     async def send_all(self) -> None:
         """Send everything that is in the spool now, waiting for the control plane as long as it takes."""
         self._spool.arrived.clear()
-        await self._spool.seal()
+        await self._spool.checkpoint()
         while (path := self._spool.oldest()) is not None:
             await self._send(path)
 

@@ -9,15 +9,15 @@ from urllib.parse import urlsplit
 from django.db import connection
 from psycopg import sql
 
-from audit.canonical import NOTHING_BEFORE, digest_of, seal_digest
-from audit.seals import fetch
+from audit.canonical import NOTHING_BEFORE, checkpoint_digest, digest_of
+from audit.checkpoints import fetch
 
 TABLES = [
     "audit_auditentry",
-    "audit_auditseal",
+    "audit_auditcheckpoint",
     "audit_auditredaction",
     "audit_auditpruning",
-    "audit_auditunsealed",
+    "audit_auditpending",
 ]
 
 
@@ -54,32 +54,32 @@ def behind_the_audit_log():
 
 
 def grow_older(days):
-    """Move every entry and seal this many days into the past, as if they had been made and sealed then."""
+    """Move every entry and checkpoint this many days into the past, as if they had been made then."""
     with behind_the_audit_log() as run:
         run("UPDATE audit_auditentry SET at = at - make_interval(days => %s)", [days])
         run(
-            "UPDATE audit_auditseal SET sealed_at = sealed_at - make_interval(days => %s), "
+            "UPDATE audit_auditcheckpoint SET created_at = created_at - make_interval(days => %s), "
             "first_at = first_at - make_interval(days => %s), last_at = last_at - make_interval(days => %s)",
             [days, days, days],
         )
         previous = NOTHING_BEFORE
         with connection.cursor() as cursor:
             cursor.execute(
-                "SELECT number, sealed_at, first_at, last_at, entry_ids, entry_digests FROM audit_auditseal "
+                "SELECT number, created_at, first_at, last_at, entry_ids, entry_digests FROM audit_auditcheckpoint "
                 "ORDER BY number"
             )
-            for number, sealed_at, first_at, last_at, ids, old in cursor.fetchall():
+            for number, created_at, first_at, last_at, ids, old in cursor.fetchall():
                 digests = b"".join(digest_of(row) for row in fetch(cursor, ids)) or bytes(old)  # pruned
                 head = {
                     "number": number,
                     "previous": previous,
-                    "sealed_at": sealed_at,
+                    "created_at": created_at,
                     "first_at": first_at,
                     "last_at": last_at,
                 }
-                sha = seal_digest(**head, ids=b"".join(one.bytes for one in ids), digests=digests)
+                sha = checkpoint_digest(**head, ids=b"".join(one.bytes for one in ids), digests=digests)
                 run(
-                    "UPDATE audit_auditseal SET previous = %s, sha256 = %s, entry_digests = %s WHERE number = %s",
+                    "UPDATE audit_auditcheckpoint SET previous = %s, sha256 = %s, entry_digests = %s WHERE number = %s",
                     [previous, sha, digests, number],
                 )
                 previous = sha

@@ -1,4 +1,4 @@
-"""Old entries go after their time, whole seals at once; the chain goes on proving itself."""
+"""Old entries go after their time, whole checkpoints at once; the chain goes on proving itself."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ import pytest
 from django.db import IntegrityError, connection, transaction
 
 import audit
-from audit.models import AuditEntry, AuditPruning, AuditSeal
+from audit.checkpoints import checkpoint_pending_entries
+from audit.models import AuditCheckpoint, AuditEntry, AuditPruning
 from audit.retention import prune_old_entries
-from audit.seals import seal_waiting_entries
 from audit.verify import Broken, verify
 from tests.audit.tampering import as_owner_of_the_tables, behind_the_audit_log, grow_older
 
@@ -21,14 +21,14 @@ pytestmark = pytest.mark.as_owner
 
 @pytest.fixture
 def old_audit_log(lab):
-    """A seal of five lines from long ago, and one of two from today."""
+    """A checkpoint of five lines from long ago, and one of two from today."""
     for _ in range(5):
         audit.record("thing.done", actor=None, subject=lab)
-    seal_waiting_entries()
+    checkpoint_pending_entries()
     grow_older(800)
     for _ in range(2):
         audit.record("thing.done", actor=None, subject=lab)
-    seal_waiting_entries()
+    checkpoint_pending_entries()
 
 
 def sql(statement, *values):
@@ -40,10 +40,10 @@ def test_old_entries_go_and_the_chain_still_proves_itself(old_audit_log):
     assert prune_old_entries() == 5
     assert AuditEntry.unscoped.filter(verb="thing.done").count() == 2
     record = AuditEntry.unscoped.get(verb="audit.pruned")
-    assert (record.details["up_to_seal"], record.details["entries"]) == (1, 5)
-    seal_waiting_entries()
+    assert (record.details["up_to_checkpoint"], record.details["entries"]) == (1, 5)
+    checkpoint_pending_entries()
     proof = verify()
-    assert (proof.seals, proof.entries, proof.pruned) == (3, 3, 5)
+    assert (proof.checkpoints, proof.entries, proof.pruned) == (3, 3, 5)
 
 
 def test_pruning_again_prunes_nothing(old_audit_log):
@@ -54,20 +54,20 @@ def test_pruning_again_prunes_nothing(old_audit_log):
 
 def test_young_entries_stay(lab, settings):
     audit.record("thing.done", actor=None, subject=lab)
-    seal_waiting_entries()
+    checkpoint_pending_entries()
     grow_older(settings.AUDIT_RETENTION_DAYS - 1)
     assert prune_old_entries() == 0
 
 
 def test_retention_follows_its_setting(lab, settings):
     audit.record("thing.done", actor=None, subject=lab)
-    seal_waiting_entries()
+    checkpoint_pending_entries()
     grow_older(200)
     settings.AUDIT_RETENTION_DAYS = 190
     assert prune_old_entries() == 1
 
 
-def test_unsealed_entries_stay_however_old(lab):
+def test_entries_without_a_checkpoint_stay_however_old(lab):
     audit.record("thing.done", actor=None, subject=lab)
     grow_older(800)
     assert prune_old_entries() == 0
@@ -75,14 +75,14 @@ def test_unsealed_entries_stay_however_old(lab):
 
 def test_later_prunings_cover_earlier_records(old_audit_log, lab):
     prune_old_entries()
-    seal_waiting_entries()
+    checkpoint_pending_entries()
     grow_older(800)
     assert prune_old_entries() == 3  # two lines and the record of the first pruning
-    seal_waiting_entries()
+    checkpoint_pending_entries()
     assert verify().pruned == 8
 
 
-def test_an_entry_missing_from_a_seal_that_was_not_pruned_is_named(old_audit_log):
+def test_an_entry_missing_from_a_checkpoint_that_was_not_pruned_is_named(old_audit_log):
     prune_old_entries()
     gone = AuditEntry.unscoped.filter(verb="thing.done").earliest("pk")
     with behind_the_audit_log() as run:
@@ -100,11 +100,13 @@ def test_a_pruning_that_nobody_recorded_is_named(old_audit_log):
 
 
 def test_a_recorded_pruning_of_young_entries_is_named(lab):
-    """Its record is easily written by who owns the tables; the seals, carried outside or not, stay as they were."""
+    """Its record is easily written by who owns the tables; the checkpoints, anchored or not, stay as they were."""
     audit.record("thing.done", actor=None, subject=lab)
-    seal_waiting_entries()
+    checkpoint_pending_entries()
     gone = AuditEntry.unscoped.get(verb="thing.done")
-    record = audit.record("audit.pruned", actor=None, subject=AuditSeal.objects.get(), up_to_seal=1)
+    record = audit.record(
+        "audit.pruned", actor=None, subject=AuditCheckpoint.objects.get(), up_to_checkpoint=1
+    )
     with behind_the_audit_log() as run:
         run("DELETE FROM audit_auditentry WHERE verb = 'thing.done'")
         run("INSERT INTO audit_auditpruning VALUES (1, %s, now())", [record.pk])
@@ -126,21 +128,21 @@ def test_the_database_refuses_every_other_deletion(old_audit_log, lab):
 
 def test_the_database_keeps_180_days_whatever_the_setting(lab, settings):
     audit.record("thing.done", actor=None, subject=lab)
-    seal_waiting_entries()
+    checkpoint_pending_entries()
     grow_older(100)
     settings.AUDIT_RETENTION_DAYS = 1
     with pytest.raises(IntegrityError, match="180 days"), transaction.atomic():
         prune_old_entries()
 
 
-def test_a_pruned_seal_lends_no_right_over_later_entries(old_audit_log):
+def test_a_pruned_checkpoint_lends_no_right_over_later_entries(old_audit_log):
     prune_old_entries()
     for entry in AuditEntry.unscoped.all():
         with pytest.raises(IntegrityError):
             sql("DELETE FROM audit_auditentry WHERE id = %s", entry.pk)
     with pytest.raises(IntegrityError), as_owner_of_the_tables(), transaction.atomic():
         AuditPruning.objects.all().delete()
-    assert AuditSeal.objects.count() == 2
+    assert AuditCheckpoint.objects.count() == 2
 
 
 def test_less_than_180_days_does_not_start():

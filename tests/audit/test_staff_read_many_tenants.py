@@ -10,8 +10,8 @@ from django.test.utils import CaptureQueriesContext
 from django.utils.timezone import now
 
 from audit import acting, record
+from audit.checkpoints import checkpoint_pending_entries
 from audit.models import AuditEntry, StaffRead
-from audit.seals import seal_waiting_entries
 from audit.staff_reads import _note
 from audit.verify import verify
 from billing.exports import ask_for_audit_export, build_export
@@ -53,11 +53,11 @@ def test_noting_many_tenants_costs_no_more_questions_than_one(lab, operator):
 
 
 @pytest.mark.as_owner
-def test_entries_of_many_tenants_are_sealed_and_proved(lab, operator):
-    seal_waiting_entries()
+def test_entries_of_many_tenants_are_checkpointed_and_proved(lab, operator):
+    checkpoint_pending_entries()
     _note(operator, [lab.pk, *(TenantFactory().pk for _ in range(30))], "keys")
-    assert seal_waiting_entries() == 31
-    assert verify().unsealed == 0
+    assert checkpoint_pending_entries() == 31
+    assert verify().pending == 0
 
 
 def test_a_tenant_that_is_not_there_hides_none_that_was_read(lab, operator):

@@ -9,9 +9,9 @@ from django.db import IntegrityError, connection, transaction
 from django.utils.timezone import now
 
 import audit
-from audit.canonical import digest_of, seal_digest
-from audit.models import AuditEntry, AuditSeal, AuditUnsealed
-from audit.seals import fetch, seal_waiting_entries
+from audit.canonical import checkpoint_digest, digest_of
+from audit.checkpoints import checkpoint_pending_entries, fetch
+from audit.models import AuditCheckpoint, AuditEntry, AuditPending
 from audit.times import TOLERANCE
 from audit.verify import Broken, verify
 from core.ids import smallest_id, time_of_id, uuid7
@@ -62,117 +62,117 @@ def test_ids_sort_as_they_were_written(lab):
 
 
 @pytest.fixture
-def sealed(lab):
+def checkpoint(lab):
     audit.record("thing.done", actor=None, subject=lab)
-    seal_waiting_entries()
-    return AuditSeal.objects.latest("number")
+    checkpoint_pending_entries()
+    return AuditCheckpoint.objects.latest("number")
 
 
 @pytest.mark.as_owner
-@pytest.mark.parametrize("is_sealed", [True, False])
-def test_an_entry_older_than_the_seal_before_it_is_named(lab, owner, sealed, is_sealed):
+@pytest.mark.parametrize("has_checkpoint", [True, False])
+def test_an_entry_older_than_the_checkpoint_before_it_is_named(lab, owner, checkpoint, has_checkpoint):
     with behind_the_audit_log():
         line = backdated(lab, owner)
-        AuditUnsealed.objects.create(entry_id=line.pk)
-        if is_sealed:
-            seal_waiting_entries()
+        AuditPending.objects.create(entry_id=line.pk)
+        if has_checkpoint:
+            checkpoint_pending_entries()
     with pytest.raises(
-        Broken, match=f"Entry {line.pk} is of {line.at:%Y-%m-%d}.* came after seal {sealed.number}"
+        Broken, match=f"Entry {line.pk} is of {line.at:%Y-%m-%d}.* came after checkpoint {checkpoint.number}"
     ):
         verify()
 
 
 @pytest.mark.as_owner
-def test_an_old_id_under_a_new_time_is_named(lab, owner, sealed):
+def test_an_old_id_under_a_new_time_is_named(lab, owner, checkpoint):
     with behind_the_audit_log() as run:
         line = backdated(lab, owner)
         run("UPDATE audit_auditentry SET at = now() WHERE id = %s", [line.pk])
-        AuditUnsealed.objects.create(entry_id=line.pk)
-    seal_waiting_entries()
+        AuditPending.objects.create(entry_id=line.pk)
+    checkpoint_pending_entries()
     with pytest.raises(Broken, match=f"Entry {line.pk} has an id of"):
         verify()
 
 
 @pytest.mark.as_owner
-def test_a_clock_that_is_set_back_is_tolerated_within_the_bound(lab, owner, sealed):
+def test_a_clock_that_is_set_back_is_tolerated_within_the_bound(lab, owner, checkpoint):
     with behind_the_audit_log():
         line = backdated(lab, owner, TOLERANCE - timedelta(minutes=1))
-        AuditUnsealed.objects.create(entry_id=line.pk)
-    seal_waiting_entries()
+        AuditPending.objects.create(entry_id=line.pk)
+    checkpoint_pending_entries()
     assert verify().entries == AuditEntry.unscoped.count()
     with behind_the_audit_log():
         line = backdated(lab, owner, TOLERANCE + timedelta(minutes=1))
-        AuditUnsealed.objects.create(entry_id=line.pk)
-    seal_waiting_entries()
+        AuditPending.objects.create(entry_id=line.pk)
+    checkpoint_pending_entries()
     with pytest.raises(Broken, match=f"Entry {line.pk} .* Found out of order: 1. Everything else is proved."):
         verify()
 
 
 @pytest.mark.as_owner
-def test_what_was_changed_is_named_before_what_is_out_of_order(lab, owner, sealed):
+def test_what_was_changed_is_named_before_what_is_out_of_order(lab, owner, checkpoint):
     with behind_the_audit_log() as run:
-        AuditUnsealed.objects.create(entry_id=backdated(lab, owner).pk)
-        seal_waiting_entries()
+        AuditPending.objects.create(entry_id=backdated(lab, owner).pk)
+        checkpoint_pending_entries()
     line = audit.record("thing.done", actor=None, subject=lab)
-    seal_waiting_entries()
+    checkpoint_pending_entries()
     with behind_the_audit_log() as run:
         run("UPDATE audit_auditentry SET verb = 'thing.undone' WHERE id = %s", [line.pk])
     with pytest.raises(Broken, match=f"Entry {line.pk} was changed"):
         verify()
 
 
-def next_seal(lab, **other):
-    """A seal of one new entry as the console could write it, with its sum right."""
+def next_checkpoint(lab, **other):
+    """A checkpoint of one new entry as the console could write it, with its sum right."""
     line = audit.record("thing.done", actor=None, subject=lab)
-    last = AuditSeal.objects.latest("number")
+    last = AuditCheckpoint.objects.latest("number")
     with connection.cursor() as cursor:
         cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
         [row] = fetch(cursor, [line.pk])
         cursor.execute("SELECT clock_timestamp()")
-        [sealed_at] = cursor.fetchone()
+        [created_at] = cursor.fetchone()
     head = {
-        "number": last.number + 1, "previous": bytes(last.sha256), "sealed_at": sealed_at, "first_at": line.at,
+        "number": last.number + 1, "previous": bytes(last.sha256), "created_at": created_at, "first_at": line.at,
         "last_at": line.at,
     }  # fmt: skip
     ids = other.pop("ids", [line.pk])
     head |= other
     digests = digest_of(row) * len(ids)
-    sha256 = seal_digest(**head, ids=b"".join(one.bytes for one in ids), digests=digests)
-    return AuditSeal(**head, sha256=sha256, entry_ids=ids, entry_digests=digests)
+    sha256 = checkpoint_digest(**head, ids=b"".join(one.bytes for one in ids), digests=digests)
+    return AuditCheckpoint(**head, sha256=sha256, entry_ids=ids, entry_digests=digests)
 
 
-def test_the_console_cannot_forge_a_seal(lab, sealed):
+def test_the_console_cannot_forge_a_checkpoint(lab, checkpoint):
     forged = {
-        "another time": {"sealed_at": now() - 24 * HOUR},
-        "another time than": {"sealed_at": now() + HOUR},
+        "another time": {"created_at": now() - 24 * HOUR},
+        "another time than": {"created_at": now() + HOUR},
         "not of entries": {"last_at": now() - MONTHS},
-        "of entries that wait": {"ids": sealed.entry_ids},
+        "of entries that wait": {"ids": checkpoint.entry_ids},
         "that wait for one": {"ids": [uuid7()]},
     }
     for message, other in forged.items():
         with pytest.raises(IntegrityError, match=message), transaction.atomic():
-            next_seal(lab, **other).save(force_insert=True)
-    next_seal(lab).save(force_insert=True)  # what is right is taken
+            next_checkpoint(lab, **other).save(force_insert=True)
+    next_checkpoint(lab).save(force_insert=True)  # what is right is taken
 
 
-def test_the_console_cannot_keep_an_entry_from_being_sealed(lab, sealed):
+def test_the_console_cannot_keep_an_entry_from_its_checkpoint(lab, checkpoint):
     line = audit.record("thing.done", actor=None, subject=lab)
-    with pytest.raises(IntegrityError, match="waits until it is sealed"), transaction.atomic():
-        AuditUnsealed.objects.filter(pk=line.pk).delete()
-    seal_waiting_entries()
-    assert verify().unsealed == 0
+    with pytest.raises(IntegrityError, match="waits until a checkpoint holds it"), transaction.atomic():
+        AuditPending.objects.filter(pk=line.pk).delete()
+    checkpoint_pending_entries()
+    assert verify().pending == 0
 
 
 @pytest.mark.as_owner
 @pytest.mark.parametrize(
     ("moved", "words"),
-    [(-24 * HOUR, "is of .*, before seal 1 of"), (HOUR, "is of .*, which is still to come")],
+    [(-24 * HOUR, "is of .*, before checkpoint 1 of"), (HOUR, "is of .*, which is still to come")],
 )
-def test_a_seal_of_another_time_is_named(lab, sealed, moved, words):
+def test_a_checkpoint_of_another_time_is_named(lab, checkpoint, moved, words):
     with behind_the_audit_log():
-        forged = next_seal(lab, sealed_at=now() + moved)
+        forged = next_checkpoint(lab, created_at=now() + moved)
         forged.save(force_insert=True)
-    with pytest.raises(Broken, match=f"Seal {forged.number} {words}"):
+    with pytest.raises(Broken, match=f"Checkpoint {forged.number} {words}"):
         verify()
 
 

@@ -53,7 +53,7 @@ def test_the_console_may_call_what_it_needs_and_no_guard():
 
 @pytest.mark.parametrize(
     "call",
-    ["catalog_reviewer_is_not_requester()", "audit_guard_update()", "audit_waits_until_sealed()"],
+    ["catalog_reviewer_is_not_requester()", "audit_guard_update()", "audit_pending_until_checkpoint()"],
 )
 def test_the_console_cannot_put_a_guard_on_a_table_of_its_own(call):
     """Otherwise a temporary table would make the guard do its work for rows of the console's choice."""

@@ -64,8 +64,8 @@ def test_the_console_touches_the_audit_log_only_as_it_must():
     """Whatever else happens to the audit log goes through functions that ask for a record of it."""
     wanted = {
         "audit_auditentry": {"SELECT", "INSERT"},
-        "audit_auditseal": {"SELECT", "INSERT"},
-        "audit_auditunsealed": {"SELECT", "DELETE"},
+        "audit_auditcheckpoint": {"SELECT", "INSERT"},
+        "audit_auditpending": {"SELECT", "DELETE"},
         "audit_auditredaction": {"SELECT"},
         "audit_auditpruning": {"SELECT"},
     }

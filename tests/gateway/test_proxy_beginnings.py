@@ -40,8 +40,8 @@ def crashed(directory, work):
 async def settled(spool):
     """What the next process makes of what it finds."""
     await asyncio.sleep(0)
-    await spool.seal()
-    return {one.call_id: one for path in list(spool._sealed) for one in read_segment(path).events}
+    await spool.checkpoint()
+    return {one.call_id: one for path in list(spool._closed) for one in read_segment(path).events}
 
 
 def nothing():
@@ -103,7 +103,7 @@ def test_a_beginning_that_was_taken_back_becomes_nothing(tmp_path):
     async def work(spool):
         await spool.begin(cut_off(call_id="x"), nothing)
         spool.forget("x")
-        await spool.seal()
+        await spool.checkpoint()
 
     assert in_spool(crashed(tmp_path / "spool", work), settled) == {}
 
@@ -115,7 +115,7 @@ def test_a_beginning_outlives_its_segment(tmp_path):
         await spool.begin(long, nothing)
         for _ in range(3):
             await spool.append(event())
-            await spool.seal()
+            await spool.checkpoint()
             path = spool.oldest()
             await spool.leave(path)
             spool.confirm(path, 1)
@@ -130,13 +130,13 @@ def test_an_end_in_a_deleted_segment_is_not_forgotten(tmp_path):
     async def work(spool):
         await spool.begin(done, nothing)
         await spool.append(event())
-        await spool.seal()
+        await spool.checkpoint()
         first = spool.oldest()
         ending = asyncio.ensure_future(spool.append(event(call_id=done.call_id)))
         await spool.leave(first)
         spool.confirm(first, 1)
         await ending
-        await spool.seal()
+        await spool.checkpoint()
         second = spool.oldest()
         await spool.leave(second)
         spool.confirm(second, 1)
@@ -164,7 +164,7 @@ def test_beginnings_are_settled_once_however_often_the_process_dies(tmp_path):
         await spool.begin(one, nothing)
 
     async def die_again(spool):
-        await spool.seal()
+        await spool.checkpoint()
         return sorted(spooled_ids(spool._directory))
 
     folder = crashed(tmp_path / "spool", work)
@@ -177,7 +177,7 @@ def test_more_open_streams_than_fit_a_batch_do_not_keep_the_uploader_busy(tmp_pa
     async def work(spool):
         await asyncio.gather(*(spool.begin(cut_off(), nothing) for _ in range(2500)))
         await spool.append(event())
-        await spool.seal()
+        await spool.checkpoint()
         rounds = 0
         while (path := spool.oldest()) is not None and rounds < 20:
             rounds += 1

@@ -139,7 +139,7 @@ def test_a_segment_goes_only_when_it_is_confirmed(tmp_path):
     async def live(spool):
         await spool.append(event())
         assert spool.oldest() is None
-        await spool.seal()
+        await spool.checkpoint()
         path = spool.oldest()
         assert path.exists()
         await spool.append(event())
@@ -178,7 +178,7 @@ def test_a_spool_that_cannot_be_written_says_so_and_recovers(tmp_path):
 
     async def live(spool):
         await spool.append(event())
-        await spool.seal()
+        await spool.checkpoint()
         directory.rename(tmp_path / "elsewhere")
         with pytest.raises(SpoolError, match="cannot be recorded"):
             await spool.append(lost)
@@ -216,7 +216,7 @@ def test_a_segment_that_somebody_put_there_meanwhile_refuses_no_call(tmp_path):
 
     async def append(spool):
         await spool.append(one)
-        await spool.seal()
+        await spool.checkpoint()
         for number in (2, 3):
             (tmp_path / f"{number:012d}.spool").write_bytes(b"")
         await spool.append(two)

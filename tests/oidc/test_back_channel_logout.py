@@ -142,7 +142,7 @@ def test_without_a_provider_nothing_is_obeyed(eve, liar, client, settings):
 @pytest.mark.parametrize(("scopes", "kept"), [("openid offline_access", True), ("openid", False)])
 def test_a_refresh_token_that_ends_with_the_session_is_forgotten(eve, liar, client, settings, scopes, kept):
     """Else the next check would take signing out for being disabled, and suspend the person's keys."""
-    FederatedIdentity.objects.update(refresh_token=b"sealed")
+    FederatedIdentity.objects.update(refresh_token=b"ciphertext")
     settings.OIDC_RP_SCOPES = scopes
     post(client, liar.sign(logout_claims(liar)))
     assert (FederatedIdentity.objects.get().refresh_token is not None) is kept

@@ -12,7 +12,7 @@ from accounts.models import Session, User
 from audit.models import AuditEntry
 from directory.group_mappings import apply_group_mappings
 from directory.models import FederatedIdentity, GroupMapping
-from directory.oidc import checks, tasks, vault
+from directory.oidc import checks, tasks, token_encryption
 from directory.oidc.checks import check_identities, check_identity, claim_due_identities
 from tenants.actions.tokens import issue_personal_access_token
 from tenants.models import ApiKey, Membership, PersonalAccessToken
@@ -191,7 +191,7 @@ def test_a_batch_whose_time_is_up_gives_the_rest_back(provider, sign_in, monkeyp
 def test_refresh_tokens_are_used_once_and_the_next_one_kept(provider, ana):
     tokens = set()
     for _ in range(3):
-        tokens.add(vault.unseal(FederatedIdentity.objects.get()))
+        tokens.add(token_encryption.decrypt_token(FederatedIdentity.objects.get()))
         check_now()
         assert FederatedIdentity.objects.get().refused_at is None
     assert len(tokens) == 3
@@ -207,18 +207,18 @@ def test_each_identity_is_claimed_by_one_worker(ana):
 
 def test_refresh_tokens_lie_encrypted_and_bound_to_their_row(ana, settings, provider, sign_in):
     identity = FederatedIdentity.objects.get()
-    token = vault.unseal(identity)
+    token = token_encryption.decrypt_token(identity)
     assert token.encode() not in bytes(identity.refresh_token)
     provider.user("ben")
     sign_in("ben")
     other = FederatedIdentity.objects.get(subject="ben")
     other.refresh_token = identity.refresh_token
-    assert vault.unseal(other) is None
+    assert token_encryption.decrypt_token(other) is None
     settings.SECRET_KEY_FALLBACKS = [settings.SECRET_KEY]
     settings.SECRET_KEY = "another"
-    assert vault.unseal(identity) == token
+    assert token_encryption.decrypt_token(identity) == token
     settings.SECRET_KEY_FALLBACKS = []
-    assert vault.unseal(identity) is None
+    assert token_encryption.decrypt_token(identity) is None
     check_now()
     assert FederatedIdentity.objects.get(pk=identity.pk).refused_at is None
 
@@ -247,7 +247,7 @@ def test_userinfo_about_somebody_else_changes_nothing(liar, come_back, lab):
     liar.answers["/me"]["groups"] = ["writers"]
     come_back()
     identity = FederatedIdentity.objects.get()
-    identity.refresh_token = vault.seal(identity, "r")
+    identity.refresh_token = token_encryption.encrypt_token(identity, "r")
     identity.save()
     liar.answers["/me"] |= {"sub": "somebody-else", "groups": []}
     check_now()
@@ -264,7 +264,7 @@ def test_userinfo_about_somebody_else_changes_nothing(liar, come_back, lab):
 def test_a_configuration_error_is_nobodys_fault(liar, come_back, lab):
     come_back()
     identity = FederatedIdentity.objects.get()
-    identity.refresh_token = vault.seal(identity, "r")
+    identity.refresh_token = token_encryption.encrypt_token(identity, "r")
     identity.save()
     liar.answers["/token"] = (401, "application/json", {"error": "invalid_client"})
     check_now()

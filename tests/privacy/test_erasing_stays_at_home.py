@@ -13,9 +13,9 @@ from django.utils.timezone import now
 import audit
 from accounts.models import User
 from audit import redaction
+from audit.checkpoints import checkpoint_pending_entries
 from audit.models import AuditEntry
 from audit.redaction import KNOWN_BY
-from audit.seals import seal_waiting_entries
 from audit.verify import verify
 from billing import exports
 from billing.models import Export
@@ -49,7 +49,7 @@ def test_a_name_gives_nothing_of_other_tenants(lab, stranger, operator, name):
     erase_person(person.pk, by=operator, reason=REASON)
     after = AuditEntry.objects.in_tenant(elsewhere).order_by("pk")
     assert list(after.values("pk", "actor_label", "subject_label", "details", "changes")) == before
-    seal_waiting_entries()
+    checkpoint_pending_entries()
     verify()
 
 
@@ -77,7 +77,7 @@ def test_former_addresses_and_names_go_too(lab, operator, owner):
     assert "maiden" not in invitation.email
     lines = AuditEntry.unscoped.values_list("actor_label", "subject_label", "details", "changes")
     assert "maiden" not in json.dumps(list(lines)).lower()
-    seal_waiting_entries()
+    checkpoint_pending_entries()
     verify()
 
 

@@ -15,8 +15,8 @@ from django.utils.timezone import now
 
 import audit
 from accounts.models import Session
+from audit.checkpoints import checkpoint_pending_entries
 from audit.models import AuditEntry, AuditRedaction
-from audit.seals import seal_waiting_entries
 from audit.verify import Broken, redactions_digest, verify
 from core.context import Origin, current_origin
 from core.errors import Conflict
@@ -36,7 +36,7 @@ REASON = "Request 2026-17"
 
 @pytest.fixture
 def dana(lab, project, owner):
-    """A developer with something of everything, and an audit log by and about her, sealed."""
+    """A developer with something of everything, and an audit log by and about her, with checkpoints."""
     person = member_of(lab, Role.DEVELOPER, name="Dana Developer", email="dana@example.com")
     token = current_origin.set(Origin("r-1", "192.0.2.44", "Dana's browser"))
     try:
@@ -63,7 +63,7 @@ def dana(lab, project, owner):
         expires_at=now() + timedelta(days=1),
     )  # fmt: skip
     ApiKeyFactory(tenant=lab, project=project, owner=person, name="letters")
-    seal_waiting_entries()
+    checkpoint_pending_entries()
     return person
 
 
@@ -100,12 +100,12 @@ def test_the_audit_log_proves_itself_before_and_after(dana, operator):
     before = verify()
     erased = erase_person(dana.pk, by=operator, reason=REASON)
     assert erased.entries >= 4
-    assert verify().redacted > 0  # before the next seal
-    seal_waiting_entries()
+    assert verify().redacted > 0  # before the next checkpoint
+    checkpoint_pending_entries()
     after = verify()
     assert after.entries > before.entries
     assert after.redacted >= erased.entries - 1
-    assert after.last_seal != before.last_seal
+    assert after.last_checkpoint != before.last_checkpoint
 
 
 def test_only_what_names_the_person_goes(dana, operator, owner):
@@ -132,19 +132,19 @@ def test_two_people_are_erased_from_one_line(lab, operator, owner, dana):
     audit.record(
         "thing.moved", actor=owner, subject=lab, giver="dana@example.com", taker="ben@example.com", why="due"
     )
-    seal_waiting_entries()
+    checkpoint_pending_entries()
     first = erase_person(dana.pk, by=operator, reason=REASON)
     second = erase_person(ben.pk, by=operator, reason=REASON)
     line = AuditEntry.unscoped.get(verb="thing.moved")
     assert line.details == {"giver": first.token, "taker": second.token, "why": "due"}
-    seal_waiting_entries()
+    checkpoint_pending_entries()
     verify()
 
 
-def test_words_erased_before_their_seal_prove_themselves_too(lab, operator, dana):
+def test_words_erased_before_their_checkpoint_prove_themselves_too(lab, operator, dana):
     audit.record("thing.late", actor=dana, subject=lab)
     erase_person(dana.pk, by=operator, reason=REASON)
-    seal_waiting_entries()
+    checkpoint_pending_entries()
     assert AuditEntry.unscoped.get(verb="thing.late").actor_label.startswith("erased-")
     verify()
 
@@ -179,7 +179,7 @@ def test_a_redacted_line_cannot_be_rewritten(dana, operator, forgery):
 def forge(line, record_id):
     """A redaction of a line's reviewer that nobody ordered, with the right commitment."""
     from audit.canonical import commitment, leaf_salt, leaves_of, salts_of
-    from audit.seals import fetch
+    from audit.checkpoints import fetch
 
     with connection.cursor() as cursor:
         (row,) = fetch(cursor, [line.pk])
@@ -371,7 +371,7 @@ def test_the_export_tells_everything_but_secrets(dana, tmp_path):
 
 def test_the_export_of_somebody_erased_names_nobody(dana, operator):
     erased = erase_person(dana.pk, by=operator, reason=REASON)
-    seal_waiting_entries()
+    checkpoint_pending_entries()
     from privacy.personal_data import export_person
 
     dana.refresh_from_db()

@@ -11,56 +11,54 @@ from botocore.exceptions import BotoCoreError, ClientError
 from django.core.exceptions import ImproperlyConfigured
 from django.core.management.base import BaseCommand, CommandError
 
-from audit.carrying import SealFile, destination_of
+from audit.anchors import AnchorFile, destination_of
 from audit.verify import Broken, Proof, verify
 from core.scope import platform_scope
 
 
 class Command(BaseCommand):
-    help = (
-        "Prove that the audit log is as it was sealed; exit with 1 and name the first broken seal or entry."
-    )
+    help = "Verify the audit log against its checkpoints; exit with 1 and name the first broken checkpoint or entry."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument(
             "--against",
-            metavar="SEALS",
-            help="exported seals: a file, or s3://bucket/prefix; finds a cut end",
+            metavar="CHECKPOINTS",
+            help="exported checkpoints: a file, or s3://bucket/prefix; finds a cut end",
         )
 
     def handle(self, *args: Any, against: str | None, verbosity: int, **options: Any) -> None:
         def tell(proof: Proof) -> None:
             if verbosity > 1:
-                self.stderr.write(f"{proof.entries} entries, {proof.seals} seals …")
+                self.stderr.write(f"{proof.entries} entries, {proof.checkpoints} checkpoints …")
 
         try:
             with platform_scope("verifying the audit log"):
                 proof = verify(self.outside(against) if against else None, tell=tell)
         except Broken as broken:
             raise CommandError(f"BROKEN. {broken}") from None
-        if against and proof.seals and not proof.compared:
+        if against and proof.checkpoints and not proof.compared:
             raise CommandError(
-                f"{against} holds none of the {proof.seals} seals: nothing was compared with it."
+                f"{against} holds none of the {proof.checkpoints} checkpoints: nothing was compared with it."
             )
         self.stdout.write(
-            f"Proved: {proof.entries} entries in {proof.seals} seals"
+            f"Proved: {proof.entries} entries in {proof.checkpoints} checkpoints"
             f"{f', {proof.redacted} of them with erased words' if proof.redacted else ''}"
             f"{f'; {proof.pruned} more are past retention' if proof.pruned else ''}"
-            f"{f'; {proof.unsealed} wait for their seal' if proof.unsealed else ''}"
-            f"{f'; {proof.compared} seals are those in {against}' if against else ''}."
+            f"{f'; {proof.pending} wait for their checkpoint' if proof.pending else ''}"
+            f"{f'; {proof.compared} checkpoints are those in {against}' if against else ''}."
         )
-        if proof.seals:
-            self.stdout.write(f"Seal {proof.seals}: {proof.last_seal}")
+        if proof.checkpoints:
+            self.stdout.write(f"Checkpoint {proof.checkpoints}: {proof.last_checkpoint}")
         if against is None:
-            self.stdout.write("An audit log cut at its end shows only --against exported seals.")
+            self.stdout.write("An audit log cut at its end shows only --against exported checkpoints.")
 
     def outside(self, against: str) -> Iterator[dict[str, Any]]:
-        """The exported seals in their order. Raises CommandError when they cannot be read."""
+        """The exported checkpoints in their order. Raises CommandError when they cannot be read."""
         try:
-            store = destination_of(against) if "://" in against else SealFile(Path(against).absolute())
+            store = destination_of(against) if "://" in against else AnchorFile(Path(against).absolute())
             for line in store.lines():
                 yield {"number": int(line["number"]), "sha256": str(line["sha256"])}
         except (OSError, ValueError, LookupError, TypeError, BotoCoreError, ClientError) as error:
-            raise CommandError(f"The exported seals cannot be read: {error}") from error
+            raise CommandError(f"The exported checkpoints cannot be read: {error}") from error
         except ImproperlyConfigured as error:
             raise CommandError(str(error)) from error

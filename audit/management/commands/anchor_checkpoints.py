@@ -1,4 +1,4 @@
-"""manage.py export_seals: carry the seals to their store now, or write them out."""
+"""manage.py anchor_checkpoints: write new checkpoints to their store now, or to a place of your choice."""
 
 from __future__ import annotations
 
@@ -10,11 +10,17 @@ import orjson
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
-from audit.carrying import SEALS_AT_ONCE, SealsWereCut, destination_of, export_seals, seal_lines
+from audit.anchors import (
+    CHECKPOINTS_AT_ONCE,
+    AnchorMismatch,
+    anchor_checkpoints,
+    checkpoint_lines,
+    destination_of,
+)
 
 
 class Command(BaseCommand):
-    help = "Carry new seals of the audit log to AUDIT_SEAL_EXPORT, or write them to a place of your choice."
+    help = "Write new checkpoints of the audit log to AUDIT_ANCHOR, or write them to a place of your choice."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument(
@@ -24,13 +30,13 @@ class Command(BaseCommand):
     def handle(self, *args: Any, to: str | None, **options: Any) -> None:
         try:
             if to is None:
-                if not settings.AUDIT_SEAL_EXPORT:
-                    raise CommandError("Set AUDIT_SEAL_EXPORT, or say --to.")
-                self.stdout.write(f"{export_seals()} seals carried to {settings.AUDIT_SEAL_EXPORT}.")
+                if not settings.AUDIT_ANCHOR:
+                    raise CommandError("Set AUDIT_ANCHOR, or say --to.")
+                self.stdout.write(f"{anchor_checkpoints()} checkpoints written to {settings.AUDIT_ANCHOR}.")
                 return
             store = None if to == "-" else destination_of(to)
             last = 0
-            while lines := seal_lines(after=last, limit=SEALS_AT_ONCE):
+            while lines := checkpoint_lines(after=last, limit=CHECKPOINTS_AT_ONCE):
                 if store is None:
                     for line in lines:
                         sys.stdout.buffer.write(orjson.dumps(line, option=orjson.OPT_SORT_KEYS) + b"\n")
@@ -38,6 +44,6 @@ class Command(BaseCommand):
                     store.put(lines)
                 last = lines[-1]["number"]
             if store is not None:
-                self.stdout.write(f"{store.name} holds the seals up to {last}.")
-        except SealsWereCut as cut:
+                self.stdout.write(f"{store.name} holds the checkpoints up to {last}.")
+        except AnchorMismatch as cut:
             raise CommandError(str(cut)) from None

@@ -1,4 +1,4 @@
-"""Seals are carried to a file or an S3-compatible store, whole, in order, once."""
+"""Checkpoints are written to a file or an S3-compatible store, whole, in order, once."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from django.core.exceptions import ImproperlyConfigured
 from django.core.management import CommandError, call_command
 
 import audit
-from audit.carrying import SealsWereCut, destination_of, export_seals, seal_lines
-from audit.models import AuditSealExport
-from audit.seals import seal_waiting_entries
+from audit.anchors import AnchorMismatch, anchor_checkpoints, checkpoint_lines, destination_of
+from audit.checkpoints import checkpoint_pending_entries
+from audit.models import AuditAnchor
 from tests.audit.tampering import behind_the_audit_log, grow_older
 
 pytestmark = pytest.mark.as_owner
@@ -26,14 +26,14 @@ pytestmark = pytest.mark.as_owner
 KEY_ID, SECRET = "test-key-id", "a test secret of some length"
 
 
-def seal_more(lab, seals):
-    for _ in range(seals):
+def checkpoint_more(lab, checkpoints):
+    for _ in range(checkpoints):
         audit.record("thing.done", actor=None, subject=lab)
-        seal_waiting_entries()
+        checkpoint_pending_entries()
 
 
 class Store(ThreadingHTTPServer):
-    """As much of S3 as seals need: signed PUT, GET and list, answered as the protocol says."""
+    """As much of S3 as checkpoints need: signed PUT, GET and list, answered as the protocol says."""
 
     def __init__(self):
         super().__init__(("127.0.0.1", 0), Answers)
@@ -149,9 +149,9 @@ def store(settings):
     server = Store()
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
-    settings.AUDIT_SEAL_EXPORT = "s3://evidence/quartermaster/audit"
-    settings.AUDIT_SEAL_EXPORT_ENDPOINT = server.url
-    settings.AUDIT_SEAL_EXPORT_KEY_ID, settings.AUDIT_SEAL_EXPORT_SECRET = KEY_ID, SECRET
+    settings.AUDIT_ANCHOR = "s3://evidence/quartermaster/audit"
+    settings.AUDIT_ANCHOR_ENDPOINT = server.url
+    settings.AUDIT_ANCHOR_KEY_ID, settings.AUDIT_ANCHOR_SECRET = KEY_ID, SECRET
     yield server
     server.shutdown()
     server.server_close()
@@ -159,8 +159,8 @@ def store(settings):
 
 @pytest.fixture
 def file(settings, tmp_path):
-    path = tmp_path / "outside" / "seals.jsonl"
-    settings.AUDIT_SEAL_EXPORT = path.as_uri()
+    path = tmp_path / "outside" / "checkpoints.jsonl"
+    settings.AUDIT_ANCHOR = path.as_uri()
     return path
 
 
@@ -174,27 +174,27 @@ def verdict(against):
     return out.getvalue()
 
 
-def test_a_store_holds_each_seal_once(lab, store):
-    seal_more(lab, 3)
-    assert export_seals() == 3
-    assert export_seals() == 0
-    seal_more(lab, 1)
-    assert export_seals() == 1
-    assert store.puts == [f"/evidence/quartermaster/audit/seal-{n:012d}.json" for n in (1, 2, 3, 4)]
-    assert json.loads(store.objects[store.puts[0]]) == seal_lines(limit=1)[0]
-    assert AuditSealExport.objects.get().up_to_seal == 4
+def test_a_store_holds_each_checkpoint_once(lab, store):
+    checkpoint_more(lab, 3)
+    assert anchor_checkpoints() == 3
+    assert anchor_checkpoints() == 0
+    checkpoint_more(lab, 1)
+    assert anchor_checkpoints() == 1
+    assert store.puts == [f"/evidence/quartermaster/audit/checkpoint-{n:012d}.json" for n in (1, 2, 3, 4)]
+    assert json.loads(store.objects[store.puts[0]]) == checkpoint_lines(limit=1)[0]
+    assert AuditAnchor.objects.get().up_to_checkpoint == 4
 
 
 def test_an_audit_log_is_proved_against_its_store(lab, store, settings):
-    seal_more(lab, 5)
-    export_seals()
-    assert f"5 seals are those in {settings.AUDIT_SEAL_EXPORT}." in verdict(settings.AUDIT_SEAL_EXPORT)
+    checkpoint_more(lab, 5)
+    anchor_checkpoints()
+    assert f"5 checkpoints are those in {settings.AUDIT_ANCHOR}." in verdict(settings.AUDIT_ANCHOR)
     with behind_the_audit_log() as run:
-        last = "SELECT unnest(entry_ids) FROM audit_auditseal WHERE number = 5"
+        last = "SELECT unnest(entry_ids) FROM audit_auditcheckpoint WHERE number = 5"
         run(f"DELETE FROM audit_auditentry WHERE id IN ({last})")
-        run("DELETE FROM audit_auditseal WHERE number = 5")
-    with pytest.raises(CommandError, match="seal 5 was exported"):
-        verdict(settings.AUDIT_SEAL_EXPORT)
+        run("DELETE FROM audit_auditcheckpoint WHERE number = 5")
+    with pytest.raises(CommandError, match="checkpoint 5 was exported"):
+        verdict(settings.AUDIT_ANCHOR)
 
 
 @pytest.mark.parametrize(
@@ -208,111 +208,111 @@ def test_an_audit_log_is_proved_against_its_store(lab, store, settings):
 )
 def test_a_store_that_proves_nothing_is_not_taken_for_a_proof(lab, tmp_path, text, words):
     """A wrong path, an emptied bucket, a damaged file: an auditor must not read "Proved"."""
-    seal_more(lab, 2)
-    path = tmp_path / "seals.jsonl"
+    checkpoint_more(lab, 2)
+    path = tmp_path / "checkpoints.jsonl"
     if text is not None:
         path.write_text(text)
     with pytest.raises(CommandError, match=words):
         verdict(str(path))
 
 
-def test_a_rewritten_chain_is_not_carried_over_the_one_that_was(lab, store, settings):
-    """Who rewrites the chain can lose the note of what was carried, too: it is in the same database."""
-    seal_more(lab, 2)
-    export_seals()
+def test_a_rewritten_chain_is_not_written_over_the_one_that_was(lab, store, settings):
+    """Who rewrites the chain can lose the note of what was written, too: it is in the same database."""
+    checkpoint_more(lab, 2)
+    anchor_checkpoints()
     before = dict(store.objects)
     with behind_the_audit_log() as run:
         run("UPDATE audit_auditentry SET verb = 'thing.undone'")
-    grow_older(0)  # seals everything anew
-    AuditSealExport.objects.all().delete()
-    with pytest.raises(SealsWereCut, match="holds another seal 1"):
-        export_seals()
+    grow_older(0)  # checkpoints everything anew
+    AuditAnchor.objects.all().delete()
+    with pytest.raises(AnchorMismatch, match="holds another checkpoint 1"):
+        anchor_checkpoints()
     assert store.objects == before
-    with pytest.raises(CommandError, match="Seal 1 is not the one that was exported"):
-        verdict(settings.AUDIT_SEAL_EXPORT)
+    with pytest.raises(CommandError, match="Checkpoint 1 is not the one that was exported"):
+        verdict(settings.AUDIT_ANCHOR)
 
 
-def test_a_store_holds_no_seal_twice_when_the_note_was_lost(lab, store):
-    seal_more(lab, 2)
-    export_seals()
-    AuditSealExport.objects.update(up_to_seal=1)
-    assert export_seals() == 1
+def test_a_store_holds_no_checkpoint_twice_when_the_note_was_lost(lab, store):
+    checkpoint_more(lab, 2)
+    anchor_checkpoints()
+    AuditAnchor.objects.update(up_to_checkpoint=1)
+    assert anchor_checkpoints() == 1
     assert len(store.puts) == 2
 
 
 def test_a_store_that_is_away_is_caught_up_with(lab, store, monkeypatch):
     monkeypatch.setattr("botocore.retryhandler.delay_exponential", lambda *args, **kwargs: 0, raising=False)
     monkeypatch.setattr("botocore.endpoint.time.sleep", lambda seconds: None)
-    seal_more(lab, 2)
+    checkpoint_more(lab, 2)
     store.is_down = True
     with pytest.raises(Exception, match=r"SlowDown|503"):
-        export_seals()
+        anchor_checkpoints()
     store.is_down = False
-    assert export_seals() == 2
+    assert anchor_checkpoints() == 2
     assert len(store.objects) == 2
 
 
 def test_a_wrong_secret_is_refused(lab, store, settings):
-    settings.AUDIT_SEAL_EXPORT_SECRET = "another secret"
-    seal_more(lab, 1)
+    settings.AUDIT_ANCHOR_SECRET = "another secret"
+    checkpoint_more(lab, 1)
     with pytest.raises(Exception, match=r"SignatureDoesNotMatch|403"):
-        export_seals()
+        anchor_checkpoints()
     assert store.objects == {}
 
 
-def test_a_file_grows_by_a_line_a_seal(lab, file):
-    seal_more(lab, 2)
-    assert export_seals() == 2
-    seal_more(lab, 2)
-    assert export_seals() == 2
+def test_a_file_grows_by_a_line_a_checkpoint(lab, file):
+    checkpoint_more(lab, 2)
+    assert anchor_checkpoints() == 2
+    checkpoint_more(lab, 2)
+    assert anchor_checkpoints() == 2
     assert written(file) == [1, 2, 3, 4]
     assert verdict(str(file)).startswith("Proved")
 
 
-def test_a_file_holds_no_seal_twice_when_the_note_was_lost(lab, file):
-    seal_more(lab, 3)
-    export_seals()
-    AuditSealExport.objects.update(up_to_seal=1)  # as if the worker had died before it noted
-    export_seals()
+def test_a_file_holds_no_checkpoint_twice_when_the_note_was_lost(lab, file):
+    checkpoint_more(lab, 3)
+    anchor_checkpoints()
+    AuditAnchor.objects.update(up_to_checkpoint=1)  # as if the worker had died before it noted
+    anchor_checkpoints()
     assert written(file) == [1, 2, 3]
 
 
 def test_an_unfinished_line_is_completed(lab, file):
-    seal_more(lab, 3)
-    export_seals()
+    checkpoint_more(lab, 3)
+    anchor_checkpoints()
     whole = file.read_bytes()
     file.write_bytes(whole[:-40])  # a worker died while it wrote the third
-    AuditSealExport.objects.update(up_to_seal=2)
-    export_seals()
+    AuditAnchor.objects.update(up_to_checkpoint=2)
+    anchor_checkpoints()
     assert file.read_bytes() == whole
 
 
 def test_a_cut_file_is_told(lab, file):
-    seal_more(lab, 3)
-    export_seals()
+    checkpoint_more(lab, 3)
+    anchor_checkpoints()
     file.write_bytes(file.read_bytes().split(b"\n")[0] + b"\n")
-    seal_more(lab, 1)
-    with pytest.raises(SealsWereCut, match="ends with seal 1, but seals up to 3"):
-        export_seals()
+    checkpoint_more(lab, 1)
+    with pytest.raises(AnchorMismatch, match="ends with checkpoint 1, but checkpoints up to 3"):
+        anchor_checkpoints()
 
 
-def test_nothing_is_carried_nowhere(lab, settings):
-    settings.AUDIT_SEAL_EXPORT = ""
-    seal_more(lab, 1)
-    assert export_seals() == 0
-    with pytest.raises(CommandError, match="AUDIT_SEAL_EXPORT"):
-        call_command("export_seals")
+def test_without_a_store_nothing_is_written(lab, settings):
+    settings.AUDIT_ANCHOR = ""
+    checkpoint_more(lab, 1)
+    assert anchor_checkpoints() == 0
+    with pytest.raises(CommandError, match="AUDIT_ANCHOR"):
+        call_command("anchor_checkpoints")
 
 
 def test_the_command_writes_where_it_is_told(lab, tmp_path, capfdbinary):
-    seal_more(lab, 2)
-    call_command("export_seals", to=(tmp_path / "seals.jsonl").as_uri(), stdout=StringIO())
-    assert written(tmp_path / "seals.jsonl") == [1, 2]
-    call_command("export_seals", to="-")
-    assert capfdbinary.readouterr().out == (tmp_path / "seals.jsonl").read_bytes()
+    checkpoint_more(lab, 2)
+    call_command("anchor_checkpoints", to=(tmp_path / "checkpoints.jsonl").as_uri(), stdout=StringIO())
+    assert written(tmp_path / "checkpoints.jsonl") == [1, 2]
+    call_command("anchor_checkpoints", to="-")
+    assert capfdbinary.readouterr().out == (tmp_path / "checkpoints.jsonl").read_bytes()
 
 
-@pytest.mark.parametrize("address", ["/var/seals", "ftp://host/x", "s3:///prefix", "file://"])
+@pytest.mark.parametrize("address", ["/var/checkpoints", "ftp://host/x", "s3:///prefix", "file://"])
 def test_an_address_that_is_none_is_told(address):
-    with pytest.raises(ImproperlyConfigured, match=r"file:///path/seals.jsonl or s3://bucket/prefix"):
+    with pytest.raises(ImproperlyConfigured, match=r"file:///path/checkpoints.jsonl or s3://bucket/prefix"):
         destination_of(address)

@@ -6,12 +6,12 @@ from core.encryption import CannotDecrypt, decrypt, encrypt
 from directory.models import FederatedIdentity
 
 
-def seal(identity: FederatedIdentity, token: str) -> bytes:
+def encrypt_token(identity: FederatedIdentity, token: str) -> bytes:
     """Encrypt a token for the row of `identity`."""
     return encrypt(token.encode(), _purpose(identity))
 
 
-def unseal(identity: FederatedIdentity) -> str | None:
+def decrypt_token(identity: FederatedIdentity) -> str | None:
     """The token of the row; None when there is none or neither SECRET_KEY nor a fallback opens it."""
     if identity.refresh_token is None:
         return None

@@ -1,6 +1,6 @@
-"""Carrying seals to where the operator of this database cannot reach: a file, or an S3-compatible store.
+"""Checkpoints anchored where the operator of this database cannot reach: a file, or an S3-compatible store.
 
-Whoever holds exported seals can tell an audit log that was rewritten, or cut at its end, from the one that was sealed.
+Whoever holds exported checkpoints can tell an audit log that was rewritten, or cut at its end, from the original.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ from django.db.models.functions import Greatest
 from django.utils.timezone import now
 
 from audit.canonical import moment
-from audit.models import AuditSeal, AuditSealExport
+from audit.models import AuditAnchor, AuditCheckpoint
 
 log = structlog.get_logger(__name__)
 
-SEALS_AT_ONCE: Final = 500
+CHECKPOINTS_AT_ONCE: Final = 500
 
 
 class Destination(Protocol):
-    """Where seals are carried: each is a line of JSON, put once, read in the order of numbers."""
+    """A store of checkpoints: each is a line of JSON, put once, read in the order of numbers."""
 
     name: str
 
@@ -37,42 +37,42 @@ class Destination(Protocol):
     def lines(self) -> Iterator[dict[str, Any]]: ...
 
 
-class SealsWereCut(Exception):
-    """The store holds less than was carried there, or another seal of the same number."""
+class AnchorMismatch(Exception):
+    """The store holds less than was written there, or another checkpoint of the same number."""
 
 
-def export_seals() -> int:
-    """Carry every seal that AUDIT_SEAL_EXPORT does not hold yet; return how many. Safe to repeat and to kill."""
-    if not settings.AUDIT_SEAL_EXPORT:
+def anchor_checkpoints() -> int:
+    """Write every checkpoint that AUDIT_ANCHOR does not hold yet; return how many. Safe to repeat and to kill."""
+    if not settings.AUDIT_ANCHOR:
         return 0
-    destination = destination_of(settings.AUDIT_SEAL_EXPORT)
-    state, _ = AuditSealExport.objects.get_or_create(destination=destination.name)
-    carried = 0
-    while lines := seal_lines(after=state.up_to_seal + carried, limit=SEALS_AT_ONCE):
+    destination = destination_of(settings.AUDIT_ANCHOR)
+    state, _ = AuditAnchor.objects.get_or_create(destination=destination.name)
+    written = 0
+    while lines := checkpoint_lines(after=state.up_to_checkpoint + written, limit=CHECKPOINTS_AT_ONCE):
         destination.put(lines)
-        carried += len(lines)
-        AuditSealExport.objects.filter(pk=state.pk).update(
-            up_to_seal=Greatest(F("up_to_seal"), lines[-1]["number"]), exported_at=now()
+        written += len(lines)
+        AuditAnchor.objects.filter(pk=state.pk).update(
+            up_to_checkpoint=Greatest(F("up_to_checkpoint"), lines[-1]["number"]), exported_at=now()
         )
-    if carried:
-        log.info("audit_seals_exported", destination=destination.name, seals=carried)
-    return carried
+    if written:
+        log.info("audit_checkpoints_anchored", destination=destination.name, checkpoints=written)
+    return written
 
 
-def seal_lines(*, after: int = 0, limit: int | None = None) -> list[dict[str, Any]]:
-    """Seals after a number as they are exported: without ids and digests of entries, which the SHA-256 covers."""
-    rows = AuditSeal.objects.filter(number__gt=after).order_by("number")
-    heads = rows.values_list("number", "previous", "sha256", "sealed_at", "first_at", "last_at")
+def checkpoint_lines(*, after: int = 0, limit: int | None = None) -> list[dict[str, Any]]:
+    """Checkpoints after a number as they are exported: without ids and digests of entries, which the SHA-256 covers."""
+    rows = AuditCheckpoint.objects.filter(number__gt=after).order_by("number")
+    heads = rows.values_list("number", "previous", "sha256", "created_at", "first_at", "last_at")
     return [
         {
             "number": number,
             "previous": bytes(previous).hex(),
             "sha256": bytes(sha256).hex(),
-            "sealed_at": moment(sealed_at),
+            "created_at": moment(created_at),
             "first_at": moment(first_at),
             "last_at": moment(last_at),
         }
-        for number, previous, sha256, sealed_at, first_at, last_at in heads[:limit]
+        for number, previous, sha256, created_at, first_at, last_at in heads[:limit]
     ]
 
 
@@ -80,16 +80,16 @@ def destination_of(address: str) -> Destination:
     """The store at `file:///…` or `s3://bucket/prefix`. Raises ImproperlyConfigured for anything else."""
     parts = urlsplit(address)
     if parts.scheme == "file" and parts.path:
-        return SealFile(Path(unquote(parts.path)))
+        return AnchorFile(Path(unquote(parts.path)))
     if parts.scheme == "s3" and parts.netloc:
-        return SealBucket(parts.netloc, parts.path.strip("/"))
+        return AnchorBucket(parts.netloc, parts.path.strip("/"))
     raise ImproperlyConfigured(
-        f"AUDIT_SEAL_EXPORT must be file:///path/seals.jsonl or s3://bucket/prefix, not {address!r}."
+        f"AUDIT_ANCHOR must be file:///path/checkpoints.jsonl or s3://bucket/prefix, not {address!r}."
     )
 
 
-class SealFile:
-    """A file that only grows: one line a seal. Put it on a volume that takes appends alone (chattr +a, WORM)."""
+class AnchorFile:
+    """A file that only grows: one line a checkpoint. Put it on a volume that takes appends alone (chattr +a, WORM)."""
 
     def __init__(self, path: Path) -> None:
         self.path, self.name = path, path.as_uri()
@@ -97,15 +97,16 @@ class SealFile:
     def put(self, lines: list[dict[str, Any]]) -> None:
         """Append what the file does not hold yet; a line that a dying process left unfinished is completed.
 
-        Raises SealsWereCut when lines between the file's last and these are missing.
+        Raises AnchorMismatch when lines between the file's last and these are missing.
         """
         self.path.parent.mkdir(mode=0o750, parents=True, exist_ok=True)
         with open(self.path, "a+b") as file:
             fcntl.flock(file, fcntl.LOCK_EX)
             last, unfinished = self._end(file)
             if lines[0]["number"] > last + 1:
-                raise SealsWereCut(
-                    f"{self.path} ends with seal {last}, but seals up to {lines[0]['number'] - 1} were written there."
+                raise AnchorMismatch(
+                    f"{self.path} ends with checkpoint {last}, but checkpoints up to {lines[0]['number'] - 1} "
+                    "were written there."
                 )
             text = b"".join(_line(line) for line in lines if line["number"] > last)
             if unfinished and text.startswith(unfinished):
@@ -131,8 +132,8 @@ class SealFile:
         return (int(orjson.loads(last)["number"]) if last else 0), unfinished
 
 
-class SealBucket:
-    """An S3-compatible bucket: one object a seal, keys that sort by number. Give the bucket an object lock."""
+class AnchorBucket:
+    """An S3-compatible bucket: one object a checkpoint, keys that sort by number. Give the bucket an object lock."""
 
     def __init__(self, bucket: str, prefix: str) -> None:
         self.bucket, self.prefix = bucket, f"{prefix}/" if prefix else ""
@@ -141,26 +142,26 @@ class SealBucket:
     def put(self, lines: list[dict[str, Any]]) -> None:
         """Put what is not there yet, and nothing over what is: a rewritten chain would else prove itself.
 
-        Raises SealsWereCut when the store holds another seal of one of these numbers.
+        Raises AnchorMismatch when the store holds another checkpoint of one of these numbers.
         """
         client = self._client()
         for line in lines:
-            place = {"Bucket": self.bucket, "Key": f"{self.prefix}seal-{line['number']:012d}.json"}
+            place = {"Bucket": self.bucket, "Key": f"{self.prefix}checkpoint-{line['number']:012d}.json"}
             try:
                 held = client.get_object(**place)["Body"].read()
             except client.exceptions.NoSuchKey:
                 client.put_object(**place, Body=_line(line), ContentType="application/json")
                 continue
             if held != _line(line):
-                raise SealsWereCut(
-                    f"{self.name} holds another seal {line['number']} than this database: the chain was rewritten. "
-                    f"Run verify_audit --against {self.name}."
+                raise AnchorMismatch(
+                    f"{self.name} holds another checkpoint {line['number']} than this database: "
+                    f"the chain was rewritten. Run verify_audit --against {self.name}."
                 )
 
     def lines(self) -> Iterator[dict[str, Any]]:
         client = self._client()
         pages = client.get_paginator("list_objects_v2").paginate(
-            Bucket=self.bucket, Prefix=f"{self.prefix}seal-"
+            Bucket=self.bucket, Prefix=f"{self.prefix}checkpoint-"
         )
         for page in pages:
             for found in page.get("Contents", ()):
@@ -172,10 +173,10 @@ class SealBucket:
 
         return boto3.client(
             "s3",
-            endpoint_url=settings.AUDIT_SEAL_EXPORT_ENDPOINT or None,
-            region_name=settings.AUDIT_SEAL_EXPORT_REGION,
-            aws_access_key_id=settings.AUDIT_SEAL_EXPORT_KEY_ID or None,
-            aws_secret_access_key=settings.AUDIT_SEAL_EXPORT_SECRET or None,
+            endpoint_url=settings.AUDIT_ANCHOR_ENDPOINT or None,
+            region_name=settings.AUDIT_ANCHOR_REGION,
+            aws_access_key_id=settings.AUDIT_ANCHOR_KEY_ID or None,
+            aws_secret_access_key=settings.AUDIT_ANCHOR_SECRET or None,
             config=Config(
                 connect_timeout=5, read_timeout=20, retries={"max_attempts": 3, "mode": "standard"}
             ),

@@ -1,4 +1,4 @@
-"""Sealing: what was written is chained by SHA-256, so that no later change goes unseen."""
+"""Checkpoints chain what was written by SHA-256, so that no later change goes unseen."""
 
 from __future__ import annotations
 
@@ -11,59 +11,61 @@ import orjson
 import structlog
 from django.db import connection, transaction
 
-from audit.canonical import NOTHING_BEFORE, SELECT, Row, digest_of, seal_digest
-from audit.models import AuditSeal, AuditUnsealed
+from audit.canonical import NOTHING_BEFORE, SELECT, Row, checkpoint_digest, digest_of
+from audit.models import AuditCheckpoint, AuditPending
 from audit.recording import record
 from core.scope import platform_scope
 
 log = structlog.get_logger(__name__)
 
-LARGEST_SEAL: Final = 10_000  # entries
-SEALS_A_RUN: Final = 100
+LARGEST_CHECKPOINT: Final = 10_000  # entries
+CHECKPOINTS_A_RUN: Final = 100
 
-_WAITING = "SELECT entry_id FROM audit_auditunsealed ORDER BY entry_id LIMIT %s"
-_DONE = "DELETE FROM audit_auditunsealed WHERE entry_id = ANY(%s)"  # after its seal, or the database refuses
+_WAITING = "SELECT entry_id FROM audit_auditpending ORDER BY entry_id LIMIT %s"
+_DONE = (
+    "DELETE FROM audit_auditpending WHERE entry_id = ANY(%s)"  # after its checkpoint, or the database refuses
+)
 
 
-def seal_waiting_entries(*, seals: int = SEALS_A_RUN) -> int:
-    """Seal every committed entry that waits, in as many seals as it takes; return how many entries.
+def checkpoint_pending_entries(*, checkpoints: int = CHECKPOINTS_A_RUN) -> int:
+    """Write checkpoints until every committed entry is in one; return how many entries that were.
 
-    One sealer works at a time, any other returns 0. Safe to repeat and to kill: a seal and the queue that it
-    empties are one transaction. An entry that was queued and has vanished is recorded, loudly.
+    One process writes checkpoints at a time; any other returns 0. Safe to repeat and to kill: a checkpoint and the
+    queue that it empties are one transaction. An entry that was queued and has vanished is recorded, loudly.
     """
-    sealed = 0
-    with platform_scope("sealing the audit log", is_routine=True):
-        for _ in range(seals):
-            if not (count := _seal_some()):
+    covered = 0
+    with platform_scope("writing checkpoints of the audit log", is_routine=True):
+        for _ in range(checkpoints):
+            if not (count := _checkpoint_some()):
                 break
-            sealed += count
-    return sealed
+            covered += count
+    return covered
 
 
 @transaction.atomic
-def _seal_some() -> int:
+def _checkpoint_some() -> int:
     with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_try_advisory_xact_lock(hashtext('audit_seal'))")
+        cursor.execute("SELECT pg_try_advisory_xact_lock(hashtext('audit_checkpoint'))")
         if cursor.fetchone() != (True,):
             return 0
-        cursor.execute(_WAITING, [LARGEST_SEAL])
+        cursor.execute(_WAITING, [LARGEST_CHECKPOINT])
         waiting = [row[0] for row in cursor.fetchall()]
         if not waiting:
             return 0
         rows = fetch(cursor, waiting)
         erased = {entry_id: _all(taken) for entry_id, taken in redactions_of(cursor, waiting).items()}
         if rows:
-            _append(rows, erased, time_of_seal(cursor, rows))
+            _append(rows, erased, time_of_checkpoint(cursor, rows))
         cursor.execute(_DONE, [waiting])
     found = {row.id for row in rows}
     for entry_id in waiting:
         if str(entry_id) not in found:
             log.error("audit_entry_vanished", entry=str(entry_id))
-            record("audit.entry_vanished", actor=None, subject=AuditUnsealed(entry_id=entry_id))
+            record("audit.entry_vanished", actor=None, subject=AuditPending(entry_id=entry_id))
     return len(rows)
 
 
-def time_of_seal(cursor: Any, rows: list[Row]) -> datetime:
+def time_of_checkpoint(cursor: Any, rows: list[Row]) -> datetime:
     """Now, by the clock that gave the entries their times."""
     cursor.execute("SELECT clock_timestamp()")
     moment: datetime = cursor.fetchone()[0]
@@ -95,17 +97,17 @@ def _all(redactions: list[tuple[str, dict[str, str]]]) -> dict[str, str]:
     return {path: commitment for _, taken in redactions for path, commitment in taken.items()}
 
 
-def _append(rows: list[Row], erased: dict[str, dict[str, str]], sealed_at: datetime) -> AuditSeal:
-    before = AuditSeal.objects.order_by("-number").values_list("number", "sha256").first()
+def _append(rows: list[Row], erased: dict[str, dict[str, str]], created_at: datetime) -> AuditCheckpoint:
+    before = AuditCheckpoint.objects.order_by("-number").values_list("number", "sha256").first()
     number, previous = (before[0] + 1, bytes(before[1])) if before else (1, NOTHING_BEFORE)
     ids = [UUID(row.id) for row in rows]
     digests = b"".join(digest_of(row, erased.get(row.id)) for row in rows)
     head: dict[str, Any] = {
         "number": number,
         "previous": previous,
-        "sealed_at": sealed_at,
+        "created_at": created_at,
         "first_at": min(row.at for row in rows),
         "last_at": max(row.at for row in rows),
     }
-    sha256 = seal_digest(**head, ids=b"".join(one.bytes for one in ids), digests=digests)
-    return AuditSeal.objects.create(**head, sha256=sha256, entry_ids=ids, entry_digests=digests)
+    sha256 = checkpoint_digest(**head, ids=b"".join(one.bytes for one in ids), digests=digests)
+    return AuditCheckpoint.objects.create(**head, sha256=sha256, entry_ids=ids, entry_digests=digests)
