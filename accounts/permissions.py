@@ -38,7 +38,7 @@ WORDS = {
     "tenants.confirm_closing": "confirm that a tenant closes",
     "tenants.open_emergency_access": "open emergency access",
     "tenants.review_emergency_access": "mark emergency access as looked at",
-    "accounts.appoint_staff": "give or take staff roles",
+    "accounts.assign_staff_role": "give or take staff roles",
     "accounts.erase_person": "see or erase what is held about people",
     "catalog.review_security": "decide security reviews",
     "catalog.review_compliance": "decide compliance reviews",

@@ -80,7 +80,7 @@ STAFF_PERMISSIONS: Final[dict[str, frozenset[str]]] = {
             "tenants.view_tenantclosing",
             "tenants.view_emergencyaccess",
             "accounts.view_staffroleassignment",
-            "accounts.appoint_staff",
+            "accounts.assign_staff_role",
             "accounts.manage_people",
             "directory.manage_directory",
             "directory.view_scimtoken",

@@ -145,7 +145,7 @@ class ExportAdmin(ReadOnlyAdmin):
                 start_day=form.cleaned_data["start"],
                 end_day=form.cleaned_data["end"],
                 by=signed_in(request),
-                question=form.question().as_json(),
+                entry_filter=form.entry_filter().as_json(),
                 csv_format=form.cleaned_data["format"],
             )
             return redirect("admin:billing_export_change", export.pk)

@@ -25,7 +25,7 @@ from rest_framework.views import APIView
 
 from accounts.models import User
 from accounts.permissions import require, signed_in
-from audit.questions import Question
+from audit.filters import EntryFilter
 from billing import exports
 from billing.costs import cost_rows, freshness
 from billing.estimates import with_estimates
@@ -97,9 +97,9 @@ class UsageView(APIView):
         tenant = visible_tenant(user, place.validated_data["tenant"])
         project = visible_project(user, tenant, place.validated_data.get("project"))
         require(user, "tenants.view_cost", tenant)
-        question = CostQuerySerializer(data=request.query_params)
-        question.is_valid(raise_exception=True)
-        asked = question.validated_data
+        serializer = CostQuerySerializer(data=request.query_params)
+        serializer.is_valid(raise_exception=True)
+        asked = serializer.validated_data
         days, names, size = (tenant, asked["start"], asked["end"]), asked["group_by"], asked["page_size"]
         after = read_place(asked["cursor"], names) if asked["cursor"] else None
         found = cost_rows(*days, names, project=project, after=after, most=size + 1)
@@ -131,10 +131,10 @@ class CostsView(UsageView):
         return Response(CostsSerializer(self.answer(request)).data)
 
 
-def _question_of(asked: dict[str, Any], tenant: Tenant | None) -> Question:
+def _filter_of(asked: dict[str, Any], tenant: Tenant | None) -> EntryFilter:
     """What of the audit log a file shall hold."""
     person = asked.get("person", "").strip().lower()
-    return Question(
+    return EntryFilter(
         actor=actor_of(person, (tenant.pk,) if tenant else None),
         is_platform=person == PLATFORM,
         action=asked.get("verb", ""),
@@ -198,9 +198,9 @@ class ExportViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.G
         require(user, "tenants.export_cost" if is_of_costs else "tenants.export_audit", tenant)
         if tenant is not None and is_of_costs:
             require_active_locked(tenant)
-        question = NewExportSerializer(data=request.data)
-        question.is_valid(raise_exception=True)
-        asked = question.validated_data
+        serializer = NewExportSerializer(data=request.data)
+        serializer.is_valid(raise_exception=True)
+        asked = serializer.validated_data
         if tenant is not None and is_of_costs:
             export = exports.ask_for_export(
                 tenant,
@@ -217,7 +217,7 @@ class ExportViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.G
                 start_day=asked["start"],
                 end_day=asked["end"],
                 by=user,
-                question=_question_of(asked, tenant).as_json(),
+                entry_filter=_filter_of(asked, tenant).as_json(),
                 csv_format=asked["format"],
             )
         location = request.build_absolute_uri(reverse("export-detail-api", args=[export.pk]))

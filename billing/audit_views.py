@@ -88,7 +88,7 @@ class AuditExports(TenantPageMixin, FormView):  # type: ignore[type-arg]
             start_day=form.cleaned_data["start"],
             end_day=form.cleaned_data["end"],
             by=signed_in(self.request),
-            question=form.question().as_json(),
+            entry_filter=form.entry_filter().as_json(),
             csv_format=form.cleaned_data["format"],
         )
         return redirect("audit-exports", tenant=self.tenant.slug)

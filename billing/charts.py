@@ -16,14 +16,14 @@ from django.utils.formats import date_format
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
-from billing.costs import FOUR_WEEKS, CostReport, Figures
+from billing.costs import FOUR_WEEKS, CostReport, Totals
 from billing.forecast import Forecast
 from core.templatetags.qm import SYMBOLS, money
 
 SERIES: Final = 5  # models with a colour of their own; the rest is "Other"
 
 
-def ranked_models(by_model: Mapping[str, Figures]) -> list[tuple[str, Figures, int]]:
+def ranked_models(by_model: Mapping[str, Totals]) -> list[tuple[str, Totals, int]]:
     """Models, dearest first, each with its colour from 1 to 6; the sixth is everybody's beyond the fifth."""
     ranked = sorted(by_model.items(), key=lambda item: (-(item[1].cost or 0), item[0]))
     return [(name, figures, min(rank, SERIES + 1)) for rank, (name, figures) in enumerate(ranked, start=1)]
@@ -174,7 +174,7 @@ def _days(first: date, last: date) -> list[date]:
     return [first + timedelta(days=n) for n in range((last - first).days + 1)]
 
 
-def _cost(figures: Figures | None) -> Decimal:
+def _cost(figures: Totals | None) -> Decimal:
     return (figures.cost if figures else None) or Decimal(0)
 
 

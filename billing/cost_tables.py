@@ -11,7 +11,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from billing.charts import ranked_models
-from billing.costs import CostReport, Figures
+from billing.costs import CostReport, Totals
 from billing.kinds import Kind
 from core.templatetags.qm import share
 
@@ -28,7 +28,7 @@ class NowAndBefore:
 
 def figures_of(report: CostReport) -> dict[str, Any]:
     now = report.now.total
-    nothing = Figures(cost=None)
+    nothing = Totals(cost=None)
     before = report.before.total if report.has_comparison else nothing
     return {
         "currency": report.currency,
@@ -45,7 +45,7 @@ def figures_of(report: CostReport) -> dict[str, Any]:
     }
 
 
-def dearest(by_project: Mapping[tuple[str, str], Figures]) -> list[tuple[tuple[str, str], Figures]]:
+def dearest(by_project: Mapping[tuple[str, str], Totals]) -> list[tuple[tuple[str, str], Totals]]:
     """Projects (slug, name) with their figures, dearest first."""
     return sorted(by_project.items(), key=lambda item: (-(item[1].cost or 0), item[0]))
 
@@ -54,18 +54,18 @@ def tables_of(report: CostReport, project_address: Any, other_projects: str) -> 
     """The rows of the page's tables: the dearest each, and the others together, so that they still add up."""
 
     def others(
-        rest: list[tuple[Figures, Figures | None]], label: Callable[[int], str], **also: Any
+        rest: list[tuple[Totals, Totals | None]], label: Callable[[int], str], **also: Any
     ) -> list[dict[str, Any]]:
         if not rest:
             return []
-        total, before = Figures(cost=None), Figures()
+        total, before = Totals(cost=None), Totals()
         for now_, then in rest:
             total = total.plus(now_)
-            before = before.plus(then or Figures())
+            before = before.plus(then or Totals())
         return [{"label": label(len(rest)) % {"count": len(rest)}, "url": None, **also, **row(total, before)}]
 
-    def row(figures: Figures, before: Figures | None) -> dict[str, Any]:
-        compared = (before or Figures()).cost if report.has_comparison else None
+    def row(figures: Totals, before: Totals | None) -> dict[str, Any]:
+        compared = (before or Totals()).cost if report.has_comparison else None
         return {
             "cost": figures.cost,
             "before": compared,

@@ -28,7 +28,7 @@ DIMENSIONS: Final = ("day", "month", "model", "project", "key")
 
 
 @dataclass
-class Figures:
+class Totals:
     """What some calls used and cost."""
 
     cost: Decimal | None = Decimal(0)  # None: there are calls, and none of them is priced
@@ -55,10 +55,10 @@ class Figures:
             self.priced_tokens += tokens
             self.cost = (self.cost or Decimal(0)) + (amount or Decimal(0))
 
-    def plus(self, other: Figures) -> Figures:
+    def plus(self, other: Totals) -> Totals:
         """Both together; unpriced as a whole only where both are."""
         costs = [figures.cost for figures in (self, other) if figures.cost is not None]
-        return Figures(
+        return Totals(
             sum(costs, Decimal(0)) if costs else None,
             self.calls + other.calls,
             self.tokens + other.tokens,
@@ -68,14 +68,14 @@ class Figures:
 
 
 @dataclass
-class Span:
-    """Figures of a run of days."""
+class CostPeriod:
+    """Totals of a run of days."""
 
-    total: Figures = field(default_factory=Figures)
-    by_day: dict[date, Figures] = field(default_factory=dict)
-    by_model: dict[str, Figures] = field(default_factory=dict)
-    by_day_and_model: dict[tuple[date, str], Figures] = field(default_factory=dict)
-    by_project: dict[tuple[str, str], Figures] = field(default_factory=dict)  # slug, name
+    total: Totals = field(default_factory=Totals)
+    by_day: dict[date, Totals] = field(default_factory=dict)
+    by_model: dict[str, Totals] = field(default_factory=dict)
+    by_day_and_model: dict[tuple[date, str], Totals] = field(default_factory=dict)
+    by_project: dict[tuple[str, str], Totals] = field(default_factory=dict)  # slug, name
 
 
 @dataclass(frozen=True)
@@ -86,8 +86,8 @@ class CostReport:
     project: Project | None
     start_day: date
     end_day: date
-    now: Span
-    before: Span
+    now: CostPeriod
+    before: CostPeriod
     by_kind: list[KindCost]
     metered_to: datetime | None  # usage up to here is in; None: there never was any
     final_up_to: date | None  # the last day whose cost lines are posted
@@ -112,21 +112,21 @@ def cost_report(
     tenant: Tenant, start_day: date, end_day: date, *, project: Project | None = None
 ) -> CostReport:
     """Everything the cost page shows. Five queries, whatever the tenant's size; no events are read."""
-    now_, before = Span(), Span()
+    now_, before = CostPeriod(), CostPeriod()
     for day, model, *numbers in _by_day_and_model(tenant, start_day, end_day, project):
         for span, is_within in (
             (now_, start_day <= day <= end_day),
             (before, start_day <= day + FOUR_WEEKS <= end_day),
         ):
             if is_within:
-                span.by_day_and_model.setdefault((day, model), Figures()).add(*numbers)
-                span.by_day.setdefault(day, Figures()).add(*numbers)
-                span.by_model.setdefault(model, Figures()).add(*numbers)
+                span.by_day_and_model.setdefault((day, model), Totals()).add(*numbers)
+                span.by_day.setdefault(day, Totals()).add(*numbers)
+                span.by_model.setdefault(model, Totals()).add(*numbers)
                 span.total.add(*numbers)
     for slug, name, unpriced, *numbers in _by_project(tenant, start_day, end_day, project):
         for span, (amount, calls, tokens) in ((now_, numbers[:3]), (before, numbers[3:])):
             if calls:
-                span.by_project.setdefault((slug, name), Figures()).add(unpriced, amount, calls, tokens)
+                span.by_project.setdefault((slug, name), Totals()).add(unpriced, amount, calls, tokens)
     metered_to, final_up_to = freshness(tenant)
     return CostReport(
         tenant, project, start_day, end_day, now_, before,
@@ -240,12 +240,12 @@ def freshness(tenant: Tenant) -> tuple[datetime | None, date | None]:
     return (min(hour_end, now()) if hour_end else None), posted
 
 
-def total_spend(tenant: Tenant, start_day: date, end_day: date) -> Figures:
+def total_spend(tenant: Tenant, start_day: date, end_day: date) -> Totals:
     """A tenant's figures over some days, in one query: for a home page."""
-    total = Figures()
+    total = Totals()
     for row in cost_rows(tenant, start_day, end_day, ()):
         tokens = sum(row["quantities"][kind] for kind in TOKEN_KINDS)
-        total = Figures(row["cost"], row["calls"], tokens, tokens, row["unpriced_calls"])
+        total = Totals(row["cost"], row["calls"], tokens, tokens, row["unpriced_calls"])
     return total
 
 

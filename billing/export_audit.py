@@ -81,7 +81,7 @@ def prepare(cursor: psycopg.Cursor[Any], export: Export) -> tuple[int, Decimal |
     zone = export.tenant.timezone if export.tenant else "UTC"
     since = start_of_day(export.start_day, zone)
     until = start_of_day(export.end_day + timedelta(days=1), zone)
-    asked = export.question
+    asked = export.entry_filter
     values = {
         "since": since,
         "until": until,

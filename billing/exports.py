@@ -96,12 +96,12 @@ def ask_for_audit_export(
     start_day: date,
     end_day: date,
     by: User,
-    question: dict[str, Any] | None = None,
+    entry_filter: dict[str, Any] | None = None,
     csv_format: str = Export.Format.PLAIN,
 ) -> Export:
     """Queue a file of a tenant's audit log, or of all tenants' (None), for the days from `start_day` to `end_day`.
 
-    `question` narrows it like the page does (`Question.as_json`).
+    `entry_filter` narrows it like the page does (`EntryFilter.as_json`).
 
     Raises:
         PermissionDenied: `by` may not export the audit log of this tenant, or of all.
@@ -120,7 +120,7 @@ def ask_for_audit_export(
         start_day=start_day,
         end_day=end_day,
         requested_by=by,
-        question=question or {},
+        entry_filter=entry_filter or {},
         csv_format=csv_format,
     )
     audit.record(
@@ -130,7 +130,7 @@ def ask_for_audit_export(
         kind=kind,
         start=start_day,
         end=end_day,
-        question=question or {},
+        entry_filter=entry_filter or {},
         **_said_of(csv_format),
     )
     transaction.on_commit(

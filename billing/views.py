@@ -288,7 +288,7 @@ def as_row(export: Export) -> Export:
 
 def _same_again(export: Export) -> dict[str, str]:
     """What the form of the audit log's files is sent to ask for the same file once more."""
-    asked = export.question
+    asked = export.entry_filter
     return {
         "kind": export.kind,
         "start": export.start_day.isoformat(),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import date
 from typing import Final
 
-from billing.costs import CostReport, Figures, Span, freshness, today_of
+from billing.costs import CostPeriod, CostReport, Totals, freshness, today_of
 from billing.estimates import Estimated, estimated_usage
 from billing.kind_costs import costs_by_kind
 from billing.month_sums import named_sums, sums_between
@@ -28,24 +28,24 @@ def year_report(tenant: Tenant, *, project: Project | None = None) -> CostReport
     """
     today = today_of(tenant)
     start = months_of_year(today)[0]
-    span = Span()
+    span = CostPeriod()
     source, parameters = sums_between(start, today, today=today, project=project)
     for month, model, *numbers in named_sums(
         tenant, "used.month, m.name", "r.month, r.model_id", "billed_model m ON m.id = used.model_id",
         f"{source} r", parameters,
     ):  # fmt: skip
-        span.by_day_and_model.setdefault((month, model), Figures()).add(*numbers)
-        span.by_day.setdefault(month, Figures()).add(*numbers)
-        span.by_model.setdefault(model, Figures()).add(*numbers)
+        span.by_day_and_model.setdefault((month, model), Totals()).add(*numbers)
+        span.by_day.setdefault(month, Totals()).add(*numbers)
+        span.by_model.setdefault(model, Totals()).add(*numbers)
         span.total.add(*numbers)
     for slug, name, *numbers in named_sums(
         tenant, "p.slug, p.name", "r.project_id", "tenants_project p ON p.id = used.project_id",
         f"{source} r", parameters,
     ):  # fmt: skip
-        span.by_project.setdefault((slug, name), Figures()).add(*numbers)
+        span.by_project.setdefault((slug, name), Totals()).add(*numbers)
     metered_to, final_up_to = freshness(tenant)
     return CostReport(
-        tenant, project, start, today, span, Span(),
+        tenant, project, start, today, span, CostPeriod(),
         costs_by_kind(tenant, start, today, project, today=today), metered_to, final_up_to,
         estimated_usage(tenant, start, today, project=project).get((), Estimated()),
     )  # fmt: skip

@@ -1,8 +1,8 @@
-"""Roles that follow from groups: what the rules give a person, and making it so.
+"""Roles that follow from groups: what the mappings give a person, and making it so.
 
-A person's groups are those their provider named last and those the directory has them in. Of several rules for one
-tenant the strongest role wins, in the order of `Role`. A rule takes away only what a rule gave: memberships and
-staff roles given by a person stay as they are. Who wrote a rule is raised by it never: not when it begins, and not when
+A person's groups are those their provider named last and those the directory has them in. Of several mappings for one
+tenant the strongest role wins, in the order of `Role`. A mapping takes away only what a mapping gave: memberships and
+staff roles given by a person stay as they are. A mapping never raises its author: not when it begins, and not when
 they come into its group later.
 """
 
@@ -41,9 +41,9 @@ STRENGTH = {role: strength for strength, role in enumerate(reversed(Role.values)
 
 @dataclass(frozen=True)
 class Change:
-    """What the rules change for one person: their role in a tenant, or a staff role when there is no tenant.
+    """What the mappings change for one person: their role in a tenant, or a staff role when there is no tenant.
 
-    `kept` says why nothing changes although the rules say otherwise: a person gave the role (Source.PERSON), or
+    `kept` says why nothing changes although the mappings say otherwise: a person gave the role (Source.PERSON), or
     they are the LAST_OWNER.
     """
 
@@ -61,15 +61,15 @@ class Change:
         )
 
 
-def changes_for(people: Iterable[UUID], rules: Iterable[GroupMapping]) -> list[Change]:
-    """What `rules`, and no others, would change for these people, by e-mail address; a fixed number of queries.
+def changes_for(people: Iterable[UUID], mappings: Iterable[GroupMapping]) -> list[Change]:
+    """What `mappings`, and no others, would change for these people, by e-mail address; a fixed number of queries.
 
     Tenants that are closed stay as they are, and so do service accounts.
     """
     persons = User.objects.filter(pk__in=list(people), service_of=None).in_bulk()
     groups = groups_of(persons)
-    rules = list(rules)
-    tenants = {rule.tenant.pk: rule.tenant for rule in rules if rule.tenant}
+    mappings = list(mappings)
+    tenants = {mapping.tenant.pk: mapping.tenant for mapping in mappings if mapping.tenant}
     roles: dict[UUID, dict[UUID, Membership]] = defaultdict(dict)
     for membership in Membership.objects.across_tenants().filter(user__in=persons).select_related("tenant"):
         roles[membership.user_id][membership.tenant_id] = membership
@@ -81,9 +81,9 @@ def changes_for(people: Iterable[UUID], rules: Iterable[GroupMapping]) -> list[C
         staff[person_id][role] = source
     changes: list[Change] = []
     for person in sorted(persons.values(), key=lambda person: person.email):
-        given, staff_given = what_rules_give(groups[person.pk], rules)
-        by_others, staff_by_others = what_rules_give(
-            groups[person.pk], [rule for rule in rules if rule.begun_by_id != person.pk]
+        given, staff_given = what_mappings_give(groups[person.pk], mappings)
+        by_others, staff_by_others = what_mappings_give(
+            groups[person.pk], [mapping for mapping in mappings if mapping.created_by_id != person.pk]
         )
         for tenant_id, membership in roles[person.pk].items():
             by_others[tenant_id] = _stronger(membership.role, by_others.get(tenant_id, ""))
@@ -110,7 +110,7 @@ def _changes_of_roles(
         before = membership.role if membership else ""
         if tenants[tenant_id].status == Tenant.Status.CLOSED or before == after:
             continue
-        if membership is None or membership.source == Source.RULE:
+        if membership is None or membership.source == Source.GROUP:
             yield Change(person, tenants[tenant_id], before, after)
         elif after:
             yield Change(person, tenants[tenant_id], before, before, kept=Source.PERSON)
@@ -120,29 +120,29 @@ def _changes_of_staff(person: User, held: dict[str, str], given: frozenset[str])
     for role in sorted(given | held.keys()):
         if role not in held:
             yield Change(person, None, "", role)
-        elif role not in given and held[role] == Source.RULE:
+        elif role not in given and held[role] == Source.GROUP:
             yield Change(person, None, role, "")
 
 
-def what_rules_give(
-    groups: Iterable[str], rules: Iterable[GroupMapping]
+def what_mappings_give(
+    groups: Iterable[str], mappings: Iterable[GroupMapping]
 ) -> tuple[dict[UUID, str], frozenset[str]]:
-    """What `rules` give to a member of `groups`: the strongest role in each tenant, and staff roles."""
+    """What `mappings` give to a member of `groups`: the strongest role in each tenant, and staff roles."""
     groups = set(groups)
     roles: dict[UUID, str] = {}
     staff = set()
-    for rule in rules:
-        if rule.group not in groups:
+    for mapping in mappings:
+        if mapping.group not in groups:
             continue
-        if rule.tenant_id is None:
-            staff.add(rule.staff_role)
-        elif STRENGTH[rule.role] > STRENGTH.get(roles.get(rule.tenant_id, ""), -1):
-            roles[rule.tenant_id] = rule.role
+        if mapping.tenant_id is None:
+            staff.add(mapping.staff_role)
+        elif STRENGTH[mapping.role] > STRENGTH.get(roles.get(mapping.tenant_id, ""), -1):
+            roles[mapping.tenant_id] = mapping.role
     return roles, frozenset(staff)
 
 
-def rules_for(people: Iterable[UUID]) -> list[GroupMapping]:
-    """The rules in force that give these people anything."""
+def mappings_for(people: Iterable[UUID]) -> list[GroupMapping]:
+    """The mappings in force that give these people anything."""
     names = set().union(*groups_of(people).values())
     return list(GroupMapping.objects.in_force().filter(group__in=names).select_related("tenant"))
 
@@ -163,16 +163,16 @@ def groups_of(people: Iterable[UUID]) -> dict[UUID, set[str]]:
     return groups
 
 
-def people_concerned(*rules: GroupMapping) -> list[UUID]:
-    """Whoever rules give or gave something: who is in their groups, and who holds by rule what they give. Sorted."""
+def people_concerned(*mappings: GroupMapping) -> list[UUID]:
+    """People in the groups of these mappings, and people who hold by mapping what they give; sorted."""
     people: set[UUID] = set()
-    for rule in rules:
-        in_group = FederatedIdentity.objects.filter(groups__contains=[rule.group])
-        listed = DirectoryGroup.members.through.objects.filter(directorygroup__display_name=rule.group)
+    for mapping in mappings:
+        in_group = FederatedIdentity.objects.filter(groups__contains=[mapping.group])
+        listed = DirectoryGroup.members.through.objects.filter(directorygroup__display_name=mapping.group)
         held: Any = (
-            Membership.objects.across_tenants().filter(tenant=rule.tenant_id, source=Source.RULE)
-            if rule.tenant_id
-            else StaffRoleAssignment.objects.filter(role=rule.staff_role, source=Source.RULE)
+            Membership.objects.across_tenants().filter(tenant=mapping.tenant_id, source=Source.GROUP)
+            if mapping.tenant_id
+            else StaffRoleAssignment.objects.filter(role=mapping.staff_role, source=Source.GROUP)
         )
         for rows in (in_group, listed, held):
             people.update(rows.values_list("user", flat=True))
@@ -180,18 +180,18 @@ def people_concerned(*rules: GroupMapping) -> list[UUID]:
 
 
 def preview(*, beginning: GroupMapping | None = None, ending: GroupMapping | None = None) -> list[Change]:
-    """What would change for whom if a rule (not saved yet) began and another ended, from now on.
+    """What would change for whom if a mapping (not saved yet) began and another ended, from now on.
 
-    With it comes what stays although the rules say otherwise: roles given by a person, and the last owner.
+    With it comes what stays although the mappings say otherwise: roles given by a person, and the last owner.
     """
-    touched = [rule for rule in (beginning, ending) if rule]
-    places = {(rule.tenant_id, rule.staff_role) for rule in touched}
+    touched = [mapping for mapping in (beginning, ending) if mapping]
+    places = {(mapping.tenant_id, mapping.staff_role) for mapping in touched}
     with platform_scope("group mappings: a preview concerns people of any tenant"):
         people = people_concerned(*touched)
-        rules = [rule for rule in rules_for(people) if ending is None or rule.pk != ending.pk]
+        mappings = [mapping for mapping in mappings_for(people) if ending is None or mapping.pk != ending.pk]
         changes = [
             change
-            for change in changes_for(people, [*rules, beginning] if beginning else rules)
+            for change in changes_for(people, [*mappings, beginning] if beginning else mappings)
             if ((change.tenant.pk, "") if change.tenant else (None, change.after or change.before)) in places
         ]
         return _with_last_owners(changes)
@@ -214,7 +214,7 @@ def _with_last_owners(changes: list[Change]) -> list[Change]:
 
 
 def apply_group_mappings(user: User, *, reason: str) -> None:
-    """Make the rule-given roles of `user` what the rules say now, in one transaction. Safe to repeat.
+    """Make the mapping-given roles of `user` what the mappings say now, in one transaction. Safe to repeat.
 
     Keys and tokens that rested on a lost role are suspended: those in the tenant, or all when nothing is left to
     the person; what comes back is restored. The last owner of a tenant stays owner, and an audit line and a warning
@@ -235,30 +235,30 @@ def apply_group_mappings(user: User, *, reason: str) -> None:
         _suspend_and_restore(user, done, reason)
 
 
-def apply_group_mapping(rule: GroupMapping, *, reason: str) -> None:
-    """Look at everybody whom a rule that began or ended concerns, 500 at a time. Safe to repeat.
+def apply_group_mapping(mapping: GroupMapping, *, reason: str) -> None:
+    """Look at everybody whom a mapping that began or ended concerns, 500 at a time. Safe to repeat.
 
     Each person is one transaction, so that a stop in the middle leaves nobody in between, and who fails keeps nobody
-    else waiting. Afterwards the rule is marked as applied, or deleted if it had ended; if somebody failed it stays as
-    it is, for the clock to repeat.
+    else waiting. Afterwards the mapping is marked as applied, or deleted if it had ended; if somebody failed it stays
+    as it is, for the clock to repeat.
     """
     failed = False
     with platform_scope("group mappings: one concerns members of any tenant"):
-        people = people_concerned(rule)
+        people = people_concerned(mapping)
         for start in range(0, len(people), BATCH):
             batch = people[start : start + BATCH]
-            for change in changes_for(batch, rules_for(batch)):
+            for change in changes_for(batch, mappings_for(batch)):
                 if not change.kept:
-                    failed |= not has_followed(change.person, reason=reason)
+                    failed |= not try_to_apply(change.person, reason=reason)
         if failed:
             return
-        if rule.ended_at:
-            GroupMapping.objects.filter(pk=rule.pk).delete()
+        if mapping.ended_at:
+            GroupMapping.objects.filter(pk=mapping.pk).delete()
         else:
-            GroupMapping.objects.filter(pk=rule.pk).update(applied_at=now())
+            GroupMapping.objects.filter(pk=mapping.pk).update(applied_at=now())
 
 
-def has_followed(person: User, *, reason: str) -> bool:
+def try_to_apply(person: User, *, reason: str) -> bool:
     """`apply_group_mappings` for one of many: whether it went well. A task whose time is up stops here."""
     try:
         apply_group_mappings(person, reason=reason)
@@ -271,7 +271,7 @@ def has_followed(person: User, *, reason: str) -> bool:
 
 
 def _due(user: User) -> list[Change]:
-    return [change for change in changes_for([user.pk], rules_for([user.pk])) if not change.kept]
+    return [change for change in changes_for([user.pk], mappings_for([user.pk])) if not change.kept]
 
 
 def _make(change: Change, reason: str) -> bool:
@@ -291,7 +291,7 @@ def _change_member(person: User, tenant: Tenant, change: Change, reason: str) ->
         return False
     if change.after:
         place_member(
-            tenant, person, change.after, existing=membership, source=Source.RULE, actor=None, reason=reason
+            tenant, person, change.after, existing=membership, source=Source.GROUP, actor=None, reason=reason
         )
     elif membership:
         withdraw_open_invitations(tenant, Q(invited_by=person), actor=None)
@@ -310,16 +310,16 @@ def _change_member(person: User, tenant: Tenant, change: Change, reason: str) ->
 def _change_staff(change: Change, reason: str) -> None:
     person, role = change.person, change.after or change.before
     if change.after:
-        StaffRoleAssignment.objects.create(user=person, role=role, source=Source.RULE)
+        StaffRoleAssignment.objects.create(user=person, role=role, source=Source.GROUP)
         person.groups.add(Group.objects.get(name=role))
         person.is_staff = True
     else:
-        StaffRoleAssignment.objects.filter(user=person, role=role, source=Source.RULE).delete()
+        StaffRoleAssignment.objects.filter(user=person, role=role, source=Source.GROUP).delete()
         person.groups.remove(Group.objects.get(name=role))
-        person.is_staff = person.is_superuser or person.appointments.exists()
+        person.is_staff = person.is_superuser or person.staff_role_assignments.exists()
     person.save(update_fields=["is_staff"])
     verb = "staff_role.given" if change.after else "staff_role.taken"
-    audit.record(verb, actor=None, subject=person, role=role, source=Source.RULE, reason=reason)
+    audit.record(verb, actor=None, subject=person, role=role, source=Source.GROUP, reason=reason)
 
 
 def _has_another_owner(membership: Membership) -> bool:
@@ -342,7 +342,7 @@ def _say_that_the_last_owner_stays(membership: Membership, reason: str) -> None:
 
 def _suspend_and_restore(user: User, done: list[Change], reason: str) -> None:
     if any(change.is_loss for change in done) and not (
-        user.memberships.exists() or user.appointments.exists() or user.is_superuser
+        user.memberships.exists() or user.staff_role_assignments.exists() or user.is_superuser
     ):
         suspend_access(user, tenant=None, reason=reason, by=None)
         return

@@ -21,8 +21,9 @@ from tenants.roles import Role
 class GroupMapping(Noted):
     """Members of a directory group, by the directory's name for it, get a role in a tenant or as staff.
 
-    A rule is never edited: it ends and another begins. It raises everybody but `begun_by`. An ended rule stays until
-    everybody it concerned has been looked at (`applied_at`), so that no lost message leaves somebody with what it gave.
+    A mapping is never edited: it ends and another begins. It raises everybody but `created_by`. An ended mapping
+    stays until everybody it concerned has been looked at (`applied_at`), so that no lost message leaves somebody with
+    what it gave.
     """
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
@@ -30,7 +31,7 @@ class GroupMapping(Noted):
     tenant = models.ForeignKey(Tenant, models.CASCADE, null=True, blank=True, related_name="group_mappings")
     role = models.CharField(max_length=10, choices=Role, blank=True)
     staff_role = models.CharField(max_length=30, choices=StaffRole, blank=True)
-    begun_by = models.ForeignKey(User, models.PROTECT, null=True, related_name="+", editable=False)
+    created_by = models.ForeignKey(User, models.PROTECT, null=True, related_name="+", editable=False)
     created_at = models.DateTimeField(default=now, editable=False)
     ended_at = models.DateTimeField(null=True, editable=False)
     applied_at = models.DateTimeField(null=True, editable=False)  # everybody it concerns has been looked at

@@ -10,12 +10,12 @@ from core.tenant_managers import Row
 
 
 class GroupMappingQuerySet(models.QuerySet[Row]):
-    """Questions about the rules by which groups give roles."""
+    """Questions about the mappings by which groups give roles."""
 
     def in_force(self) -> Self:
-        """Rules that give something: not ended, and not of a tenant that is closed."""
+        """Mappings that give something: not ended, and not of a tenant that is closed."""
         return self.filter(ended_at=None).exclude(tenant__status="closed")
 
     def unapplied(self) -> Self:
-        """Rules that began or ended, and not everybody they concern has been looked at since."""
+        """Mappings that began or ended, and not everybody they concern has been looked at since."""
         return self.filter(applied_at=None)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from celery import shared_task
 
-from directory.actions import due_rules
+from directory.actions import due_group_mappings
 
 
 @shared_task(soft_time_limit=300)
@@ -13,7 +13,7 @@ def apply_due_group_mappings() -> None:
 
     The clock repairs what a lost message left.
     """
-    if due_rules.apply_due_rules():
+    if due_group_mappings.apply_due_group_mappings():
         apply_due_group_mappings.delay()
 
 

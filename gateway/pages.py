@@ -36,7 +36,7 @@ PAGE_SIZE: Final = 25
 class ProjectLimits(TenantScopedMixin[TenantQuerySet[Project]], SingleObjectMixin, FormPage):  # type: ignore[type-arg]
     """Limits of a project, or of one of its keys, for one model or all; read by everybody in the tenant.
 
-    A number below what is used already is set only after a second look, as it refuses calls from then on.
+    A number below what is used already is set only after a confirmation step, as it refuses calls from then on.
     """
 
     model = Project

@@ -240,7 +240,7 @@ def summary(local: LocalDirectory, ports: Ports, seconds: float) -> str:
         "",
         *accounts_table(local),
         "",
-        "Walk the main road with: .venv/bin/python manage.py tour     Stop with Ctrl-C.",
+        "Walk the main path with: .venv/bin/python manage.py tour     Stop with Ctrl-C.",
     ]
     return "\n".join(lines)
 

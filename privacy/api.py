@@ -16,8 +16,8 @@ from rest_framework.response import Response
 from rest_framework.utils.urls import replace_query_param
 
 from accounts.permissions import require, signed_in
+from audit.filters import PAGE_SIZE, EntryFilter, find_entries, hides_origin
 from audit.models import AuditEntry
-from audit.questions import PAGE_SIZE, Question, find_entries, hides_origin
 from audit.staff_reads import with_what_was_read
 from privacy.audit_forms import PLATFORM, actor_of
 from tenants.api.base import VisibleMixin
@@ -86,9 +86,11 @@ class AuditEntryViewSet(
         readable = self.readable()
         asked = AuditLogQuerySerializer(data=request.query_params)
         asked.is_valid(raise_exception=True)
-        question, query = self.question(asked.validated_data, readable), asked.validated_data
+        entry_filter, query = self.entry_filter(asked.validated_data, readable), asked.validated_data
         older_than, newer_than = _read_cursor(query.get("cursor", ""))
-        page = find_entries(question, older_than=older_than, newer_than=newer_than, size=query["page_size"])
+        page = find_entries(
+            entry_filter, older_than=older_than, newer_than=newer_than, size=query["page_size"]
+        )
         here, rows = request.build_absolute_uri(), page.entries
         older = _cursor("o", rows[-1].pk) if rows and page.has_older else None
         newer = _cursor("n", rows[0].pk) if rows and page.has_newer else None
@@ -100,7 +102,7 @@ class AuditEntryViewSet(
             }
         )
 
-    def question(self, asked: dict[str, Any], tenants: tuple[UUID, ...] | None) -> Question:
+    def entry_filter(self, asked: dict[str, Any], tenants: tuple[UUID, ...] | None) -> EntryFilter:
         """The question in the audit log's terms; never of more `tenants` than the caller may read."""
         if "tenant" in asked:
             chosen = get_object_or_404(
@@ -110,7 +112,7 @@ class AuditEntryViewSet(
                 raise PermissionDenied(UNREADABLE)
             tenants = (chosen.pk,)
         person = asked.get("person", "").strip().lower()
-        return Question(
+        return EntryFilter(
             tenants=tenants,
             actor=actor_of(person, tenants),
             is_platform=person == PLATFORM,

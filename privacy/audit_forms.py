@@ -12,8 +12,8 @@ from django.db.models import Exists, OuterRef
 from django.utils.translation import gettext_lazy as _
 
 from accounts.models import User
+from audit.filters import NOBODY, EntryFilter, action_in_words, actions_in_log
 from audit.models import AuditEntry
-from audit.questions import NOBODY, Question, action_in_words, actions_in_log
 from core.addresses import address_or_none
 from core.local_days import start_of_day
 from tenants.models import EmergencyAccess, Membership, Tenant
@@ -59,14 +59,14 @@ class AuditLogForm(forms.Form):
                 self.add_error(name, _("Give a year from 1970 to 9000."))
         return asked
 
-    def question(self) -> Question:
+    def entry_filter(self) -> EntryFilter:
         """What is asked. An address that is nobody's finds nothing, like one of somebody who did nothing here."""
         asked = self.cleaned_data
         person = asked["person"].strip().lower()
         tenant = asked.get("tenant") or self.audit_log_of
         zone = tenant.timezone if tenant else "UTC"
         tenants = (tenant.pk,) if tenant else None
-        question = Question(
+        entry_filter = EntryFilter(
             tenants=tenants,
             actor=actor_of(person, tenants),
             is_platform=person == PLATFORM,
@@ -75,19 +75,19 @@ class AuditLogForm(forms.Form):
             since=start_of_day(asked["start"], zone) if asked["start"] else None,
             until=start_of_day(asked["end"] + timedelta(days=1), zone) if asked["end"] else None,
         )
-        return self._by_emergency_access(question) if asked.get("emergency") else question
+        return self._by_emergency_access(entry_filter) if asked.get("emergency") else entry_filter
 
-    def _by_emergency_access(self, question: Question) -> Question:
+    def _by_emergency_access(self, entry_filter: EntryFilter) -> EntryFilter:
         """Narrowed to the actions of one access: by whom, within its time, and saying so. One unseen has none."""
         access = self.accesses.filter(pk=self.cleaned_data["emergency"]).first()
         if access is None:
-            return replace(question, actor=NOBODY)
+            return replace(entry_filter, actor=NOBODY)
         start, end = access.opened_at, access.expires_at + timedelta(minutes=1)  # a page may take its time
         return replace(
-            question,
-            actor=access.opened_by_id if question.actor in (None, access.opened_by_id) else NOBODY,
-            since=max(start, question.since or start),
-            until=min(end, question.until or end),
+            entry_filter,
+            actor=access.opened_by_id if entry_filter.actor in (None, access.opened_by_id) else NOBODY,
+            since=max(start, entry_filter.since or start),
+            until=min(end, entry_filter.until or end),
             emergency_access=access.pk,
         )
 

@@ -347,14 +347,14 @@ def _told_value(value: Any) -> Any:
     return [_told_value(inner) for inner in value] if isinstance(value, list) else str(value)
 
 
-def order_erasure(user: User, *, by: User, reason: str, keys_to: User | None) -> str:
+def sign_erasure_job(user: User, *, by: User, reason: str, keys_to: User | None) -> str:
     """An order for the queue, signed: whoever reaches the broker can repeat it, but not write one in `by`'s name."""
     return signing.dumps(
         [str(user.pk), str(by.pk), reason, str(keys_to.pk) if keys_to else None], salt=_ORDER
     )
 
 
-def obey_erasure(order: str) -> None:
+def run_erasure_job(order: str) -> None:
     """Erase a person as somebody in the admin asked; what stands against it now is logged, not retried."""
     try:
         user_id, by_id, reason, keys_to_id = signing.loads(order, salt=_ORDER, max_age=ORDER_LIFE)

@@ -10,6 +10,6 @@ from privacy import personal_data
 
 @shared_task
 def erase_person(order: str) -> None:
-    """Erase whom an order of the staff site names (`personal_data.order_erasure`)."""
+    """Erase whom an order of the staff site names (`personal_data.sign_erasure_job`)."""
     with platform_scope("erase a person from every tenant's rows"):
-        personal_data.obey_erasure(order)
+        personal_data.run_erasure_job(order)

@@ -13,8 +13,8 @@ from django.views.generic import DetailView, TemplateView
 
 from accounts.models import User
 from accounts.permissions import signed_in
+from audit.filters import Page, action_in_words, find_entries, hides_origin
 from audit.models import AuditEntry
-from audit.questions import Page, action_in_words, find_entries, hides_origin
 from audit.staff_reads import with_what_was_read
 from core.tenant_managers import TenantQuerySet
 from privacy.audit_forms import AuditLogForm
@@ -52,11 +52,11 @@ class AuditDetail(MayReadAuditLog, TenantScopedMixin[TenantQuerySet[AuditEntry]]
 
 def audit_log_context(request: HttpRequest, form: AuditLogForm, here: str) -> dict[str, Any]:
     """A page of the audit log: `lines`, the form, and the addresses of the pages beside it."""
-    question = form.question() if form.is_valid() else None
+    entry_filter = form.entry_filter() if form.is_valid() else None
     page = NOTHING
-    if question is not None:
+    if entry_filter is not None:
         page = find_entries(
-            question, older_than=_place(request, "before"), newer_than=_place(request, "after")
+            entry_filter, older_than=_place(request, "before"), newer_than=_place(request, "after")
         )
     asked = {name: value for name, value in request.GET.items() if value and name in form.fields}
     viewer = signed_in(request)

@@ -21,7 +21,7 @@ from tenants.request_scope import enter_scope_of
 from tenants.views.errors import invalid, page_not_found, too_many_requests
 
 Answer = Callable[[HttpRequest], HttpResponse]
-OWN_DOORS = (
+OWN_PATHS = (
     "/api/",
     "/internal/",
     "/scim/",
@@ -72,7 +72,7 @@ class ScopeMiddleware:
             return self.get_response(request)
 
     def process_view(self, request: HttpRequest, view: object, args: object, kwargs: dict[str, str]) -> None:
-        if request.user.is_authenticated and not request.path_info.startswith(OWN_DOORS):
+        if request.user.is_authenticated and not request.path_info.startswith(OWN_PATHS):
             page_of = kwargs["tenant"] if request.path_info.startswith("/t/") else None
             enter_scope_of(request.user, page_of=page_of)
 

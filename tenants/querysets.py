@@ -102,7 +102,7 @@ class DigestOfSession(Func):
 
 
 class EmergencyAccessQuerySet(TenantQuerySet[OwnedRow]):
-    """Questions about emergency access. What was lost stays lost: a later session or appointment is another one."""
+    """Questions about emergency access. What was lost stays lost: a later session or assignment is another one."""
 
     def open(self) -> Self:
         """Those that give something now: neither ended nor run out, the session and the tenant still there."""
@@ -115,11 +115,11 @@ class EmergencyAccessQuerySet(TenantQuerySet[OwnedRow]):
 
     def of_operators(self) -> Self:
         """Those whose opener has been an operator ever since, or is an administrator."""
-        appointed = StaffRoleAssignment.objects.filter(
+        assigned = StaffRoleAssignment.objects.filter(
             user=OuterRef("opened_by"), role=StaffRole.OPERATOR, created_at__lte=OuterRef("opened_at")
         )
         return self.filter(
-            Exists(appointed) | Q(opened_by__is_superuser=True),
+            Exists(assigned) | Q(opened_by__is_superuser=True),
             opened_by__is_active=True,
             opened_by__is_staff=True,
         )

@@ -1,4 +1,4 @@
-"""A small cast: a lab with its people, and a stranger from elsewhere."""
+"""People: a lab with its people, and a stranger from elsewhere."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """No tenant sees another: every page, API route and admin page, as a stranger, as nobody, and as a plain member.
 
 The walk reads the URL configuration, so a new route is tested by existing. If it cannot fill the route's
-address it fails and says what to add to tests/isolation_fillers.py. It goes on in tests/isolation/.
+address it fails and says what to add to tests/url_arguments.py. It goes on in tests/isolation/.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from datetime import timedelta
 import pytest
 
 from directory.actions.scim_tokens import issue_scim_token
-from tests.isolation.walking import (
+from tests.isolation.sweep import (
     ACCOUNT,
     ADMIN,
     API,
@@ -26,7 +26,7 @@ from tests.isolation.walking import (
     row_of,
     snapshot_of_tenants,
 )
-from tests.isolation_fillers import OPEN, SKIPPED
+from tests.url_arguments import OPEN, SKIPPED
 
 
 def each(routes):
@@ -39,7 +39,7 @@ def full_lab(lab, developer):
     return fill_lab(lab, developer)
 
 
-def test_the_walk_finds_the_routes_it_is_for():
+def test_the_sweep_finds_the_routes_it_is_for():
     names = {route.name for route in ROUTES}
     assert {
         "request-detail",
@@ -55,7 +55,7 @@ def test_the_walk_finds_the_routes_it_is_for():
 
 def test_what_is_open_to_anybody_is_still_there():
     names = {route.name for route in ROUTES} | set(SKIPPED)
-    assert names >= set(OPEN), "Take routes that are gone out of OPEN in tests/isolation_fillers.py"
+    assert names >= set(OPEN), "Take routes that are gone out of OPEN in tests/url_arguments.py"
 
 
 @each(PORTAL)
@@ -172,7 +172,7 @@ def test_a_directory_with_its_token_sees_people_and_nothing_of_any_tenant(client
             assert not leaked, f"{route} shows {leaked} of a tenant to a directory"
 
 
-def test_the_walk_changed_nothing(client, full_lab, stranger):
+def test_the_sweep_changed_nothing(client, full_lab, stranger):
     """Whatever a stranger posts, the lab's rows stay as they are, and no new ones come to them."""
     before = snapshot_of_tenants(full_lab.tenant)
     for route in [*PORTAL, *API, *ACCOUNT]:

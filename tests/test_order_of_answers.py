@@ -148,7 +148,7 @@ class TestOfMembers:
     @pytest.fixture
     def by_rule(self, lab):
         user = UserFactory()
-        return add_member(lab, user, "viewer", by=None, source=Source.RULE)
+        return add_member(lab, user, "viewer", by=None, source=Source.GROUP)
 
     @pytest.mark.parametrize(
         ("action", "body"), [("role", {"role": "emperor"}), ("remove", {"reason": "x" * 501})]
@@ -166,7 +166,7 @@ class TestOfMembers:
         assert post(client, f"members/{by_rule.pk}/{action}/", body) == 409
 
     def test_an_owner_who_came_by_a_rule_is_first_of_all_above_an_admin(self, client, lab, owner):
-        Membership.objects.in_tenant(lab).filter(user=owner).update(source=Source.RULE)
+        Membership.objects.in_tenant(lab).filter(user=owner).update(source=Source.GROUP)
         client.force_login(member_of(lab, "admin"))
         path = f"members/{Membership.objects.in_tenant(lab).get(user=owner).pk}/role/"
         assert post(client, path, {"role": "viewer"}) == 403

@@ -26,7 +26,7 @@ from tests.factories import (
     DeploymentFactory,
     UserFactory,
 )
-from tests.isolation.walking import ACCOUNT, ADMIN, PORTAL, address, fill_lab, undone
+from tests.isolation.sweep import ACCOUNT, ADMIN, PORTAL, address, fill_lab, undone
 
 pytestmark = pytest.mark.django_db
 FEW, MANY = 3, 60

@@ -1,4 +1,4 @@
-"""Who works for the platform: appointed by an operator, or by a group mapping."""
+"""Staff roles: assigned by an operator, or by a group mapping."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ def make_staff(user: User, role: StaffRole | str, *, by: User | None) -> None:
     A role that a group mapping gave becomes one that a person gave, and outlives the group.
 
     Raises:
-        PermissionDenied: `by` may not appoint staff, or appoints themselves.
+        PermissionDenied: `by` may not assign staff roles, or assigns one to themselves.
         Conflict: the account is not active.
         ValidationError: `user` is a service account, which no person answers for.
     """
-    _may_appoint(by, user)
+    _may_assign(by, user)
     if not lock_person(user):
         raise Conflict(
             _("%(person)s has no active account. Activate it first.") % {"person": user}, code="not_active"
@@ -36,13 +36,13 @@ def make_staff(user: User, role: StaffRole | str, *, by: User | None) -> None:
     role = StaffRole(role)
     if user.is_service_account:
         raise ValidationError(_("A service account belongs to a tenant; give staff roles to people."))
-    appointment, is_new = StaffRoleAssignment.objects.get_or_create(user=user, role=role)
-    was = "" if is_new else appointment.source
+    assignment, is_new = StaffRoleAssignment.objects.get_or_create(user=user, role=role)
+    was = "" if is_new else assignment.source
     has_group = user.is_staff and user.groups.filter(name=role).exists()
     if was == Source.PERSON and has_group:
         return
-    appointment.source = Source.PERSON
-    appointment.save(update_fields=["source"])
+    assignment.source = Source.PERSON
+    assignment.save(update_fields=["source"])
     user.is_staff = True
     user.save(update_fields=["is_staff"])
     user.groups.add(Group.objects.get(name=role))
@@ -59,20 +59,20 @@ def end_staff_role(user: User, role: StaffRole | str, *, by: User | None) -> Non
     Safe to repeat: taking what is not there changes nothing.
 
     Raises:
-        PermissionDenied: `by` may not appoint staff, or would end their own role.
-        Conflict: a group mapping gives the role, or nobody would be left to appoint staff.
+        PermissionDenied: `by` may not assign staff roles, or would end their own role.
+        Conflict: a group mapping gives the role, or nobody would be left to assign staff roles.
     """
-    _may_appoint(by, user)
+    _may_assign(by, user)
     role = StaffRole(role)
     lock_person(user)
     group = Group.objects.select_for_update().get(name=role)  # who ends roles of this kind takes turns
     if by is not None:
         _forget(by)
-        _may_appoint(by, user)  # meanwhile somebody may have ended theirs
-    appointment = StaffRoleAssignment.objects.filter(user=user, role=role).first()
-    if appointment is None:
+        _may_assign(by, user)  # meanwhile somebody may have ended theirs
+    assignment = StaffRoleAssignment.objects.filter(user=user, role=role).first()
+    if assignment is None:
         return
-    if appointment.source == Source.RULE and by is not None:
+    if assignment.source == Source.GROUP and by is not None:
         raise Conflict(
             _(
                 "A group mapping gives %(person)s this role. Change the mapping, or their groups in the directory."
@@ -82,10 +82,10 @@ def end_staff_role(user: User, role: StaffRole | str, *, by: User | None) -> Non
         )
     if role == StaffRole.OPERATOR and not operators_besides(user):
         raise Conflict(
-            _("%(person)s is the last operator. Appoint another one first.") % {"person": user},
+            _("%(person)s is the last operator. Assign the role to someone else first.") % {"person": user},
             code="last_operator",
         )
-    appointment.delete()
+    assignment.delete()
     user.groups.remove(group)
     if not user.is_superuser and not StaffRoleAssignment.objects.filter(user=user).exists():
         user.is_staff = False
@@ -95,16 +95,16 @@ def end_staff_role(user: User, role: StaffRole | str, *, by: User | None) -> Non
     _tell(user, _("Their staff roles have changed."), by)
 
 
-def _may_appoint(by: User | None, user: User) -> None:
+def _may_assign(by: User | None, user: User) -> None:
     if by is None:
         return
-    require(by, "accounts.appoint_staff")
+    require(by, "accounts.assign_staff_role")
     if by.pk == user.pk:
         raise PermissionDenied(_("You cannot give or take your own staff roles; another operator can."))
 
 
 def operators_besides(user: User) -> bool:
-    """Whether somebody active is left who can appoint staff."""
+    """Whether somebody active is left who can assign staff roles."""
     others = User.objects.filter(is_active=True).exclude(pk=user.pk)
     operators = Q(is_staff=True, appointments__role=StaffRole.OPERATOR)
     return others.filter(operators | Q(is_superuser=True)).exists()

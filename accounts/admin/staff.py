@@ -25,8 +25,8 @@ from core.addresses import AddressFormField
 from core.errors import Conflict
 
 
-class AppointForm(forms.Form):
-    """Who gets which role. People have an account before they are appointed."""
+class AssignForm(forms.Form):
+    """Who gets which role. People have an account before they get a role."""
 
     email = AddressFormField(
         label=_("E-mail address"),
@@ -38,7 +38,9 @@ class AppointForm(forms.Form):
     def clean_email(self) -> User:
         person = User.objects.filter(email=self.cleaned_data["email"]).first()
         if person is None:
-            raise ValidationError(_("Nobody has this address. They sign in once, then you appoint them."))
+            raise ValidationError(
+                _("Nobody has this address. They sign in once, then you can assign a role.")
+            )
         return person
 
 
@@ -51,31 +53,31 @@ class StaffRoleAssignmentAdmin(ReadOnlyAdmin):
     ordering = ["role", "-pk"]
     fields = ["user", "role", "source", "created_at"]
     readonly_fields = fields
-    actions_list = ["appoint"]
-    actions_detail = ["dismiss"]
+    actions_list = ["assign"]
+    actions_detail = ["end"]
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[StaffRoleAssignment]:
         return StaffRoleAssignment.objects.select_related("user").order_by("role", "-pk")
 
     @display(description=_("Role"), ordering="role")
-    def role_label(self, appointment: StaffRoleAssignment) -> str:
-        return appointment.get_role_display()
+    def role_label(self, assignment: StaffRoleAssignment) -> str:
+        return assignment.get_role_display()
 
     @display(description=_("Comes from"), ordering="source")
-    def source_label(self, appointment: StaffRoleAssignment) -> str:
-        return appointment.get_source_display()
+    def source_label(self, assignment: StaffRoleAssignment) -> str:
+        return assignment.get_source_display()
 
     @display(description=_("Active"), boolean=True)
-    def is_active(self, appointment: StaffRoleAssignment) -> bool:
-        return appointment.user.is_active
+    def is_active(self, assignment: StaffRoleAssignment) -> bool:
+        return assignment.user.is_active
 
-    def has_appoint_permission(self, request: HttpRequest, object_id: object = None) -> bool:
-        return bool(request.user.has_perm("accounts.appoint_staff"))
+    def has_assign_permission(self, request: HttpRequest, object_id: object = None) -> bool:
+        return bool(request.user.has_perm("accounts.assign_staff_role"))
 
-    @action(description=_("Appoint"), url_path="appoint", permissions=["appoint"])
-    def appoint(self, request: HttpRequest) -> HttpResponse:
+    @action(description=_("Assign role"), url_path="assign", permissions=["assign"])
+    def assign(self, request: HttpRequest) -> HttpResponse:
         """Give somebody a staff role."""
-        form = AppointForm(request.POST or None)
+        form = AssignForm(request.POST or None)
         if form.is_valid():
             person, role = form.cleaned_data["email"], form.cleaned_data["role"]
             try:
@@ -88,18 +90,18 @@ class StaffRoleAssignmentAdmin(ReadOnlyAdmin):
                 return redirect("admin:accounts_staffroleassignment_changelist")
         context = self.admin_site.each_context(request) | {
             "opts": self.opts,
-            "title": _("Appoint staff"),
+            "title": _("Assign a staff role"),
             "form": form,
-            "button": _("Appoint"),
-            "hint": _("Nobody appoints themselves; the audit log says who appointed whom."),
+            "button": _("Assign role"),
+            "hint": _("You cannot assign a role to yourself. The audit log records who assigned each role."),
             "back": reverse("admin:accounts_staffroleassignment_changelist"),
         }
         return render(request, "admin/accounts/form.html", context, status=422 if form.is_bound else 200)
 
     @action(
         description=_("Dismiss"),
-        url_path="dismiss",
-        permissions=["appoint"],
+        url_path="end",
+        permissions=["assign"],
         variant=ActionVariant.DANGER,
         dialog={
             "title": _("End this staff role?"),
@@ -107,10 +109,10 @@ class StaffRoleAssignmentAdmin(ReadOnlyAdmin):
             "form_submit_text": _("End role"),
         },
     )
-    def dismiss(self, request: HttpRequest, form: Any, object_id: str) -> HttpResponse:
-        appointment = StaffRoleAssignment.objects.select_related("user").get(pk=object_id)
+    def end(self, request: HttpRequest, form: Any, object_id: str) -> HttpResponse:
+        assignment = StaffRoleAssignment.objects.select_related("user").get(pk=object_id)
         try:
-            end_staff_role(appointment.user, appointment.role, by=signed_in(request))
+            end_staff_role(assignment.user, assignment.role, by=signed_in(request))
         except (PermissionDenied, Conflict) as refusal:
             messages.error(request, str(refusal))
             return HttpResponse(
@@ -118,5 +120,5 @@ class StaffRoleAssignmentAdmin(ReadOnlyAdmin):
                     "HX-Redirect": reverse("admin:accounts_staffroleassignment_change", args=[object_id])
                 }
             )
-        messages.success(request, _("%(person)s has this role no more.") % {"person": appointment.user})
+        messages.success(request, _("%(person)s has this role no more.") % {"person": assignment.user})
         return HttpResponse(headers={"HX-Redirect": reverse("admin:accounts_staffroleassignment_changelist")})

@@ -182,7 +182,9 @@ class Migration(migrations.Migration):
                 ("id", models.UUIDField(primary_key=True, default=uuid7, editable=False, serialize=False)),
                 (
                     "user",
-                    models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE, related_name="appointments"),
+                    models.ForeignKey(
+                        settings.AUTH_USER_MODEL, models.CASCADE, related_name="staff_role_assignments"
+                    ),
                 ),
                 (
                     "role",
@@ -203,13 +205,13 @@ class Migration(migrations.Migration):
                     models.CharField(
                         max_length=6,
                         default="person",
-                        choices=[("person", "Given by a person"), ("rule", "Given by a group mapping")],
+                        choices=[("person", "Given by a person"), ("group", "Given by a group mapping")],
                     ),
                 ),
                 ("created_at", models.DateTimeField(default=now, editable=False)),
             ],
             options={
-                "permissions": [("appoint_staff", "Give and take staff roles")],
+                "permissions": [("assign_staff_role", "Give and take staff roles")],
                 "constraints": [
                     models.UniqueConstraint(name="staff_role_assignment_once", fields=("user", "role")),
                 ],

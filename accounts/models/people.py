@@ -25,7 +25,7 @@ class Source(models.TextChoices):
     """Where a membership or staff role comes from; a rule takes away only what a rule gave."""
 
     PERSON = "person", _("Given by a person")
-    RULE = "rule", _("Given by a group mapping")
+    GROUP = "group", _("Given by a group mapping")
 
 
 class UserManager(BaseUserManager["User"]):
@@ -137,13 +137,13 @@ class StaffRoleAssignment(models.Model):
     """Somebody's staff role and where it comes from; the group of that name carries the permissions."""
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
-    user = models.ForeignKey(User, models.CASCADE, related_name="appointments")
+    user = models.ForeignKey(User, models.CASCADE, related_name="staff_role_assignments")
     role = models.CharField(max_length=30, choices=StaffRole)
     source = models.CharField(max_length=6, choices=Source, default=Source.PERSON)
     created_at = models.DateTimeField(default=now, editable=False)
 
     class Meta:
-        permissions = [("appoint_staff", "Give and take staff roles")]
+        permissions = [("assign_staff_role", "Give and take staff roles")]
         constraints = [UniqueConstraint(fields=["user", "role"], name="staff_role_assignment_once")]
 
     def __str__(self) -> str:

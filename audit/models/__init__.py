@@ -11,11 +11,11 @@ from audit.models.entries import (
 from audit.models.staff_reads import StaffRead
 
 __all__ = [
+    "AuditAnchor",
+    "AuditCheckpoint",
     "AuditEntry",
+    "AuditPending",
     "AuditPruning",
     "AuditRedaction",
-    "AuditCheckpoint",
-    "AuditAnchor",
-    "AuditPending",
     "StaffRead",
 ]

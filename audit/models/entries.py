@@ -82,7 +82,7 @@ class AuditEntry(TenantOwned):
 
     class Meta(TenantOwned.Meta):
         verbose_name_plural = "audit entries"
-        indexes = [  # ids grow with time: each list is one walk along one of these (audit/questions.py)
+        indexes = [  # ids grow with time: each list is one walk along one of these (audit/filters.py)
             Index(fields=["tenant", "-id"], name="audit_of_tenant"),
             Index(fields=["tenant", "actor", "verb", "-id"], name="audit_of_tenant_by_actor"),
             Index(fields=["tenant", "verb", "-id"], name="audit_of_tenant_by_verb"),

@@ -262,7 +262,7 @@ EXPORTS = [
                 ),
             ),
             (
-                "question",
+                "entry_filter",
                 models.JSONField(blank=True, db_default=models.Value({}, models.JSONField()), default=dict),
             ),
             (

@@ -62,7 +62,7 @@ class Export(BillingOwned):
     csv_format = models.CharField(  # how a CSV file is written; docs/billing.md
         max_length=12, choices=Format, default=Format.PLAIN, db_default=Format.PLAIN
     )
-    question = models.JSONField(  # what of the audit log: {"actor", "is_platform", "action", "subject"}
+    entry_filter = models.JSONField(  # what of the audit log: {"actor", "is_platform", "action", "subject"}
         default=dict, blank=True, db_default=models.Value({}, models.JSONField())
     )
     # Whose entries are in a file over all tenants, from when it is built: whoever downloads it has read them.

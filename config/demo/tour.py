@@ -1,4 +1,4 @@
-"""A walk down the main road of a running demo, over HTTP only, as the people it was made for.
+"""A walk down the main path of a running demo, over HTTP only, as the people it was made for.
 
 Every step looks at what the product says and compares it with what it must say; the first difference ends the tour.
 It leaves behind what a person would have left: a request, its reviews, a grant, a key, some calls, a report.

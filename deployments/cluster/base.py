@@ -1,7 +1,7 @@
 """A driver of a GPU cluster: what each of them offers, what it answers, and the two ways it can fail.
 
 A driver takes Kubernetes objects (`deployments.manifests`) and says what it sees. Callers know no status
-codes, no processes and no client library. See docs/decisions/0006-the-cluster-is-a-small-door.md.
+codes, no processes and no client library. See docs/decisions/0006-a-small-cluster-driver.md.
 """
 
 from collections.abc import Mapping, Sequence

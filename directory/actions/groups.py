@@ -16,7 +16,7 @@ from django.utils.translation import gettext as _
 import audit
 from core.errors import Conflict
 from core.names import is_one_line
-from directory.actions.due_rules import follow, note_rules_due
+from directory.actions.due_group_mappings import follow, note_group_mappings_due
 from directory.actions.people import reason_of, speaking_for_a_directory
 from directory.models import DirectoryGroup
 from directory.scope import people
@@ -57,7 +57,7 @@ def provision_group(facts: GroupFacts, *, directory: str) -> DirectoryGroup:
     """Add a group of the directory, and give its members what group mappings say.
 
     Raises:
-        Conflict: (uniqueness) there is a group of that name; rules know groups by their names.
+        Conflict: (uniqueness) there is a group of that name; mappings know groups by their names.
         ValidationError: it has no name, or a member is nobody the directory knows.
     """
     _check(facts)
@@ -73,7 +73,7 @@ def provision_group(facts: GroupFacts, *, directory: str) -> DirectoryGroup:
         audit.record(
             "directory_group.provisioned", actor=None, subject=group, directory=directory, members=len(added)
         )
-        note_rules_due(added, reason=reason_of(directory))
+        note_group_mappings_due(added, reason=reason_of(directory))
     follow(added)
     return group
 
@@ -122,7 +122,7 @@ def change_group(pk: UUID | str, edit: Edit, *, directory: str) -> DirectoryGrou
             added=_named(added),
             removed=_named(removed),
         )
-        note_rules_due(concerned, reason=reason_of(directory))
+        note_group_mappings_due(concerned, reason=reason_of(directory))
     follow(concerned)
     return group
 
@@ -148,7 +148,7 @@ def deprovision_group(pk: UUID | str, *, directory: str, check: Callable[[Direct
             members=len(members),
         )
         group.delete()
-        note_rules_due(members, reason=reason_of(directory))
+        note_group_mappings_due(members, reason=reason_of(directory))
     follow(members)
 
 

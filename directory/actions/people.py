@@ -18,7 +18,7 @@ from core.addresses import read_address, read_mail_address
 from core.errors import Conflict
 from core.names import clean_name
 from core.scope import platform_scope
-from directory.actions.due_rules import follow, note_rules_due
+from directory.actions.due_group_mappings import follow, note_group_mappings_due
 from directory.models import DirectoryGroup, DirectoryPerson
 from directory.scope import PersonFacts, entry_of, facts_of, people
 from tenants.actions.people import deactivate_person, lock_owned_tenants, reactivate_person
@@ -105,7 +105,7 @@ def deprovision_person(pk: UUID | str, *, directory: str, check: Callable[[User]
             defaults={"removed_at": now(), "changed_at": now()},
             create_defaults={"removed_at": now(), "display_name": user.name},
         )
-        note_rules_due([user.pk], reason=reason_of(directory))
+        note_group_mappings_due([user.pk], reason=reason_of(directory))
         audit.record(
             "person.deprovisioned",
             actor=None,

@@ -79,17 +79,17 @@ class GroupMappingForm(forms.Form):
         tenants = Tenant.objects.visible_to(user).exclude(status="closed")
         offer(self, "tenant", tenants, source=f"{reverse('tenant-suggestions')}?among=open")
         style(self)
-        if not user.has_perm("accounts.appoint_staff"):
+        if not user.has_perm("accounts.assign_staff_role"):
             del self.fields["staff_role"]
 
     def draft(self) -> GroupMapping:
-        """The rule that the form describes. Raises ValidationError."""
+        """The mapping that the form describes. Raises ValidationError."""
         return draft_group_mapping(**self.cleaned_data)
 
 
 @admin.register(GroupMapping)
 class GroupMappingAdmin(ReadOnlyAdmin):
-    """A rule begins, is replaced and ends on a page that first says what that does, and to whom."""
+    """A mapping begins, is replaced and ends on a page that first says what that does, and to whom."""
 
     list_display = ["group", "gives", "state"]
     list_filter = ["role", "staff_role"]
@@ -102,18 +102,18 @@ class GroupMappingAdmin(ReadOnlyAdmin):
     actions_detail = ["replace", "end"]
 
     @display(description=_("Gives"))
-    def gives(self, rule: GroupMapping) -> str:
-        if rule.tenant is None:
-            return rule.get_staff_role_display()
-        return _("%(role)s of %(tenant)s") % {"role": rule.get_role_display(), "tenant": rule.tenant}
+    def gives(self, mapping: GroupMapping) -> str:
+        if mapping.tenant is None:
+            return mapping.get_staff_role_display()
+        return _("%(role)s of %(tenant)s") % {"role": mapping.get_role_display(), "tenant": mapping.tenant}
 
     @display(
         description=_("State"), label={"In force": "success", "Being applied": "warning", "Ending": "danger"}
     )
-    def state(self, rule: GroupMapping) -> str:
-        if rule.ended_at:
+    def state(self, mapping: GroupMapping) -> str:
+        if mapping.ended_at:
             return "Ending"
-        return "In force" if rule.applied_at else "Being applied"
+        return "In force" if mapping.applied_at else "Being applied"
 
     def has_begin_permission(self, request: HttpRequest, object_id: object = None) -> bool:
         return bool(request.user.has_perm("tenants.manage_members"))
@@ -128,15 +128,17 @@ class GroupMappingAdmin(ReadOnlyAdmin):
 
     @action(description=_("End"), url_path="end", permissions=["begin"], variant=ActionVariant.DANGER)
     def end(self, request: HttpRequest, object_id: str) -> HttpResponse:
-        """GET says who loses what; POST ends the rule, unless that is no longer what was shown."""
-        rule = get_object_or_404(GroupMapping, pk=object_id, ended_at=None)
-        require_may_write(rule, signed_in(request))
-        changes = group_mappings.preview(ending=rule)
-        if request.method == "POST" and request.POST.get("seen") == _digest(rule, changes):
-            end_group_mapping(rule.pk, by=signed_in(request))
+        """GET says who loses what; POST ends the mapping, unless that is no longer what was shown."""
+        mapping = get_object_or_404(GroupMapping, pk=object_id, ended_at=None)
+        require_may_write(mapping, signed_in(request))
+        changes = group_mappings.preview(ending=mapping)
+        if request.method == "POST" and request.POST.get("seen") == _digest(mapping, changes):
+            end_group_mapping(mapping.pk, by=signed_in(request))
             messages.success(request, _("The mapping has ended; what it gave is being taken away."))
             return redirect("admin:directory_groupmapping_changelist")
-        return self._page(request, title=_("End this mapping?"), rule=rule, draft=rule, changes=changes)
+        return self._page(
+            request, title=_("End this mapping?"), mapping=mapping, draft=mapping, changes=changes
+        )
 
     def _edit(self, request: HttpRequest, old: GroupMapping | None) -> HttpResponse:
         """GET shows the form, POST the preview, and POST again with what was seen there does it."""
@@ -145,14 +147,14 @@ class GroupMappingAdmin(ReadOnlyAdmin):
             require_may_write(old, user)
         initial = {"group": old.group, "tenant": old.tenant, "role": old.role, "staff_role": old.staff_role} if old else {}  # fmt: skip  # noqa: E501
         form = GroupMappingForm(request.POST or None, initial=initial, user=user)
-        rule, changes = None, None
+        mapping, changes = None, None
         if form.is_valid():
             try:
-                rule = form.draft()
-                require_may_write(rule, user)
-                changes = group_mappings.preview(beginning=rule, ending=old)
-                if request.POST.get("seen") == _digest(rule, changes):
-                    begin_group_mapping(rule, by=user, ending=old.pk if old else None)
+                mapping = form.draft()
+                require_may_write(mapping, user)
+                changes = group_mappings.preview(beginning=mapping, ending=old)
+                if request.POST.get("seen") == _digest(mapping, changes):
+                    begin_group_mapping(mapping, by=user, ending=old.pk if old else None)
                     messages.success(request, _("The mapping is in force; its roles are being given."))
                     return redirect("admin:directory_groupmapping_changelist")
             except ValidationError as error:
@@ -160,21 +162,21 @@ class GroupMappingAdmin(ReadOnlyAdmin):
             except (Conflict, PermissionDenied) as error:
                 form.add_error(None, str(error))
         title = _("Replace this mapping") if old else _("New mapping")
-        return self._page(request, title=title, rule=old, draft=rule, form=form, changes=changes)
+        return self._page(request, title=title, mapping=old, draft=mapping, form=form, changes=changes)
 
     def _page(
         self,
         request: HttpRequest,
         *,
         title: Any,
-        rule: GroupMapping | None,
+        mapping: GroupMapping | None,
         draft: GroupMapping | None,
         form: GroupMappingForm | None = None,
         changes: list[Change] | None = None,
     ) -> HttpResponse:
         is_invalid = form is not None and bool(form.errors)
         context = self.admin_site.each_context(request) | {
-            "opts": self.opts, "title": title, "form": form, "rule": rule,
+            "opts": self.opts, "title": title, "form": form, "mapping": mapping,
             "preview": None if draft is None or changes is None or is_invalid else _as_preview(draft, changes),
             "is_outdated": bool(request.POST.get("seen")) and not is_invalid,
             "back": reverse("admin:directory_groupmapping_changelist"),
@@ -183,7 +185,7 @@ class GroupMappingAdmin(ReadOnlyAdmin):
         return TemplateResponse(request, "admin/directory/groupmapping/edit.html", context, status=status)
 
 
-def _as_preview(rule: GroupMapping, changes: list[Change]) -> dict[str, Any]:
+def _as_preview(mapping: GroupMapping, changes: list[Change]) -> dict[str, Any]:
     """Numbers of all changes and words for the first SHOWN."""
     kept = [change for change in changes if change.kept]
     losses = [change for change in changes if change.is_loss]
@@ -194,7 +196,7 @@ def _as_preview(rule: GroupMapping, changes: list[Change]) -> dict[str, Any]:
         "kept": len(kept),
         "rows": [_as_row(change) for change in [*losses, *gains, *kept][:SHOWN]],
         "hidden": max(0, len(changes) - SHOWN),
-        "digest": _digest(rule, changes),
+        "digest": _digest(mapping, changes),
     }
 
 
@@ -210,10 +212,10 @@ def _as_row(change: Change) -> dict[str, Any]:
     }
 
 
-def _digest(rule: GroupMapping, changes: list[Change]) -> str:
-    """What was shown, in short: a rule does to people what its author has seen, or nothing."""
+def _digest(mapping: GroupMapping, changes: list[Change]) -> str:
+    """What was shown, in short: a mapping does to people what its author has seen, or nothing."""
     lines = [f"{change.person.pk} {change.before} {change.after} {change.kept}" for change in changes]
-    what = f"{rule.group} {rule.tenant_id} {rule.role} {rule.staff_role}"
+    what = f"{mapping.group} {mapping.tenant_id} {mapping.role} {mapping.staff_role}"
     return hashlib.sha256("\n".join([what, *lines]).encode()).hexdigest()
 
 

@@ -176,7 +176,7 @@ class Migration(migrations.Migration):
                     ),
                 ),
                 (
-                    "begun_by",
+                    "created_by",
                     models.ForeignKey(
                         settings.AUTH_USER_MODEL, models.PROTECT, null=True, editable=False, related_name="+"
                     ),

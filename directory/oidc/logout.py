@@ -85,7 +85,7 @@ class BackChannelLogout(View):
         try:
             if not settings.OIDC_ISSUER:
                 raise TokenRejected("no provider is configured")
-            obey_logout_token(request.POST.get("logout_token", ""))
+            accept_logout_token(request.POST.get("logout_token", ""))
         except (TokenRejected, ProviderProblem) as rejection:
             limit_rate("back_channel_logout", caller_place(request))  # holds up no sign-out of the provider's
             log.warning("oidc.logout_token_rejected", reason=str(rejection))
@@ -94,7 +94,7 @@ class BackChannelLogout(View):
         return HttpResponse(status=200, headers={"Cache-Control": "no-store"})
 
 
-def obey_logout_token(token: str) -> int:
+def accept_logout_token(token: str) -> int:
     """End the sessions that a logout token names; return how many. Raises TokenRejected, for a replay too."""
 
     claims = verify_logout_token(token)

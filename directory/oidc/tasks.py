@@ -1,4 +1,4 @@
-"""The provider's clocks. Tasks carry ids and hold no rules."""
+"""The provider's clocks. Tasks carry ids and hold no logic."""
 
 from __future__ import annotations
 
@@ -47,19 +47,19 @@ def check_identities(claimed: list[str]) -> None:
 
 
 @shared_task(soft_time_limit=540)
-def apply_group_mapping(rule_id: str) -> None:
-    """Give and take what a rule that began or ended gives."""
-    with platform_scope("group mappings: a rule may concern any tenant"):
-        rule = GroupMapping.objects.unapplied().filter(pk=rule_id).select_related("tenant").first()
-        if rule is not None:
-            group_mappings.apply_group_mapping(rule, reason=f"group mapping: {rule}")
+def apply_group_mapping(mapping_id: str) -> None:
+    """Give and take what a mapping that began or ended gives."""
+    with platform_scope("group mappings: a mapping may concern any tenant"):
+        mapping = GroupMapping.objects.unapplied().filter(pk=mapping_id).select_related("tenant").first()
+        if mapping is not None:
+            group_mappings.apply_group_mapping(mapping, reason=f"group mapping: {mapping}")
 
 
 @shared_task(soft_time_limit=60)
 def apply_forgotten_group_mappings() -> None:
-    """Enqueue rules whose message was lost or whose task did not finish."""
-    with platform_scope("group mappings: a rule may concern any tenant"):
+    """Enqueue mappings whose message was lost or whose task did not finish."""
+    with platform_scope("group mappings: a mapping may concern any tenant"):
         forgotten = GroupMapping.objects.unapplied().exclude(created_at__gt=now() - FORGOTTEN_AFTER)
-        rules = list(forgotten.values_list("pk", flat=True)[:100])
-    for pk in rules:
+        mappings = list(forgotten.values_list("pk", flat=True)[:100])
+    for pk in mappings:
         apply_group_mapping.delay(str(pk))

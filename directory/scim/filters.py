@@ -245,14 +245,14 @@ def in_grammar(text: str) -> str:
     return _VALUE_OF_SELECTION.sub(r"\1[(\2) and \3]", text, count=1)
 
 
-def question_of(scim_filter: ScimFilter[Any]) -> Q:
+def filter_of(scim_filter: ScimFilter[Any]) -> Q:
     """The filter, bound to a payload's model, as a question. Raises InvalidFilterException."""
-    return _ToQuestion(scim_filter, OF_MODEL[scim_filter.model].columns).visit(scim_filter.ast)
+    return _ToQ(scim_filter, OF_MODEL[scim_filter.model].columns).visit(scim_filter.ast)
 
 
-def question_of_members(values: FilterNode) -> Q:
+def filter_of_members(values: FilterNode) -> Q:
     """A filter over the members of one group, as in `members[value eq "…"]`, over rows of memberships."""
-    return _ToQuestion(ScimFilter[payloads.Group](values), _members.columns, "members").visit(values)
+    return _ToQ(ScimFilter[payloads.Group](values), _members.columns, "members").visit(values)
 
 
 def order_of(search: SearchRequest[Any], model: Any) -> list[Any]:
@@ -269,7 +269,7 @@ def order_of(search: SearchRequest[Any], model: Any) -> list[Any]:
     return [value.asc(nulls_last=True), "pk"]
 
 
-class _ToQuestion(FilterVisitor[Q]):
+class _ToQ(FilterVisitor[Q]):
     """Walks the tree of a filter. `parent` is the attribute whose values a value filter selects among."""
 
     def __init__(
@@ -309,15 +309,13 @@ class _ToQuestion(FilterVisitor[Q]):
         assert binding is not None
         column = self.columns.get((binding.field_name, None))
         if isinstance(column, Several):
-            return column.having(
-                _ToQuestion(self.filter, column.columns, binding.field_name).visit(node.val_filter)
-            )
+            return column.having(_ToQ(self.filter, column.columns, binding.field_name).visit(node.val_filter))
         inner: dict[Key, Column] = {
             (key[1], None): found
             for key, found in self.columns.items()
             if key[0] == binding.field_name and key[1] is not None
         }
-        return _ToQuestion(self.filter, inner, binding.field_name).visit(node.val_filter)
+        return _ToQ(self.filter, inner, binding.field_name).visit(node.val_filter)
 
     def _find(self, node: Comparison | Present, *, comparing: bool) -> tuple[Column, AttributeBinding | None]:
         path = node.attr_path

@@ -53,7 +53,7 @@ def _change(operation: Operation, path: Path[Any]) -> MemberChange:
             return MemberChange(action, matching=filters.NOTHING)
         return MemberChange(action, people)
     if isinstance(node, ValuePath) and node.sub_attr is None and action is Action.REMOVE:
-        return MemberChange(action, matching=filters.question_of_members(node.val_filter))
+        return MemberChange(action, matching=filters.filter_of_members(node.val_filter))
     raise InvalidPathException(
         detail="Members are added and replaced as a whole, and removed by their value: members[value eq …]."
     )

@@ -71,7 +71,7 @@ class ResourceView(ScimView):
         """A page of what a filter finds. `startIndex` counts from 1; a page holds at most LONGEST_PAGE."""
         rows = self.rows().alias(**filters.OF_MODEL[self.payload].aliases)
         if search.filter is not None:
-            rows = rows.filter(filters.question_of(search.filter))
+            rows = rows.filter(filters.filter_of(search.filter))
         total = rows.count()
         start = search.start_index_0 or 0
         count = min(payloads.DEFAULT_PAGE if search.count is None else search.count, payloads.LONGEST_PAGE)

@@ -21,8 +21,8 @@ from gateway.proxy.index import Index, Key, Route
 from gateway.proxy.intake import SMALL
 from gateway.proxy.limits import LimitReached, limits_on_every
 from gateway.proxy.media import check_media
+from gateway.proxy.parsed_requests import ParsedRequest, parse_request
 from gateway.proxy.paths import require_clear_path
-from gateway.proxy.questions import Question, read_question
 from gateway.proxy.refusals import Cheaply
 from gateway.proxy.request import Receive, Request, Scope, Send
 from gateway.proxy.spool import SpoolError
@@ -32,7 +32,7 @@ _log = structlog.get_logger()
 T = TypeVar("T")
 _EXPOSITION = "text/plain; version=0.0.4; charset=utf-8"
 _MODES: dict[str, Mode] = {"/v1/chat/completions": "chat", "/v1/embeddings": "embedding"}
-_DOOR = {"chat": "/v1/chat/completions", "embedding": "/v1/embeddings"}
+_PATH_OF = {"chat": "/v1/chat/completions", "embedding": "/v1/embeddings"}
 
 
 class App:
@@ -103,20 +103,20 @@ class App:
             raw = await request.body(largest, share, self._state.settings.body_grace_seconds)
             size = len(raw)
             try:
-                question = await self._beside(size, read_question, raw, mode)
+                parsed = await self._beside(size, parse_request, raw, mode)
                 del raw
-                route = await self._route_of(request, index, key, question)
+                route = await self._route_of(request, index, key, parsed)
             except Refusal as refusal:
                 if refusal.status < 500:
                     self._state.refusals.wrong(key.config.key_id, size)
                 raise
 
             def let_go() -> None:
-                question.let_go()
+                parsed.let_go()
                 share.release()
 
             request.on_begin = let_go
-            await Call(self._state, index, request, key, question, route).run()
+            await Call(self._state, index, request, key, parsed, route).run()
         except LimitReached as refusal:
             self._state.refusals.limited(refusal, key.config.key_id, index.revision)
             raise
@@ -146,21 +146,21 @@ class App:
             return work(*arguments)
         return await asyncio.get_running_loop().run_in_executor(self._state.readers, work, *arguments)
 
-    async def _route_of(self, request: Request, index: Index, key: Key, question: Question) -> Route:
+    async def _route_of(self, request: Request, index: Index, key: Key, parsed: ParsedRequest) -> Route:
         """Where a question goes that this key may ask. Raises Refusal."""
-        mode = question.mode
-        route = index.route_of(question.model, key.config.tenant_id)
+        mode = parsed.mode
+        route = index.route_of(parsed.model, key.config.tenant_id)
         request.model = route.config.model if route else ""
         now = time.time()
-        if route is None or not key.may_call(question.model, now):
-            raise model_not_found(question.model)
+        if route is None or not key.may_call(parsed.model, now):
+            raise model_not_found(parsed.model)
         if mode not in route.config.modes:
             raise bad_request(
-                f"The model `{question.model}` answers at {_DOOR[route.config.modes[0]]}, not here.",
+                f"The model `{parsed.model}` answers at {_PATH_OF[route.config.modes[0]]}, not here.",
                 code="wrong_endpoint",
                 param="model",
             )
-        controls = await self._beside(len(question.body.raw), _checked, question.body, index, route)
+        controls = await self._beside(len(parsed.body.raw), _checked, parsed.body, index, route)
         return narrowed(route, controls)
 
     async def _models(self, request: Request, name: str) -> None:

@@ -20,7 +20,7 @@ from gateway.proxy.ids import rfc3339
 from gateway.proxy.index import Backend, Index, Key, Price, Route
 from gateway.proxy.limits import Reservation
 from gateway.proxy.names import Names
-from gateway.proxy.questions import Question
+from gateway.proxy.parsed_requests import ParsedRequest
 from gateway.proxy.request import Request
 from gateway.proxy.spool import SpoolError
 from gateway.proxy.state import State, usage_not_recorded
@@ -40,17 +40,17 @@ class Call:
     """One call. `run` answers the request; afterwards the call is settled and on record."""
 
     def __init__(
-        self, state: State, index: Index, request: Request, key: Key, question: Question, route: Route
+        self, state: State, index: Index, request: Request, key: Key, parsed: ParsedRequest, route: Route
     ) -> None:
         self._state = state
         self._index = index
         self._request = request
         self._key = key
-        self._question = question
+        self._parsed = parsed
         self._route = route
-        self._price: Price | None = index.price(key.config.tenant_id, question.model)
+        self._price: Price | None = index.price(key.config.tenant_id, parsed.model)
         self._trace = read_trace(request.headers)
-        self._apart = put_apart(question.body, index.separation, key.config.tenant_id)
+        self._apart = put_apart(parsed.body, index.separation, key.config.tenant_id)
         self._reservation = Reservation()
         self._attempts = upstream.Attempts()
         self._occurred_at = time.time()
@@ -117,19 +117,17 @@ class Call:
 
     async def _admit(self) -> None:
         """Reserve what the call may use. Raises Refusal."""
-        limits = self._key.limits_on(self._question.model)
-        is_priced = self._price is not None and self._price.covers(self._question.mode)
+        limits = self._key.limits_on(self._parsed.model)
+        is_priced = self._price is not None and self._price.covers(self._parsed.mode)
         if not is_priced and any(one.kind == "money_per_month" and one.is_hard for one in limits):
             raise Refusal(
                 403,
                 "model_unpriced",
-                f"The model `{self._question.model}` has no price, so a limit on money cannot be kept. "
+                f"The model `{self._parsed.model}` has no price, so a limit on money cannot be kept. "
                 "Ask the operators to price it.",
                 param="model",
             )
-        estimate = self._question.estimate(
-            self._route, self._price, self._index.settings.default_output_tokens
-        )
+        estimate = self._parsed.estimate(self._route, self._price, self._index.settings.default_output_tokens)
         tenant_id = self._key.config.tenant_id
         self._reservation = await self._state.limiter.admit(limits, estimate, tenant_id)
         for limit in self._reservation.soft_exceeded:
@@ -139,7 +137,7 @@ class Call:
         request = self._request
         headers = {
             "content-type": "application/json",
-            "accept": "text/event-stream" if self._question.is_stream else "application/json",
+            "accept": "text/event-stream" if self._parsed.is_stream else "application/json",
             "accept-encoding": "identity",
             "x-request-id": request.id,
             **self._trace.headers,
@@ -149,8 +147,8 @@ class Call:
                 self._state.upstream,
                 self._state.router,
                 self._route,
-                _PATHS[self._question.mode],
-                self._question.body,
+                _PATHS[self._parsed.mode],
+                self._parsed.body,
                 headers,
                 self._index.settings,
                 self._attempts,
@@ -173,17 +171,17 @@ class Call:
             if response.headers.get("content-encoding", "identity") != "identity":
                 raise FailedAnswer(502, reason="compressed although asked not to")
             content_type = response.headers.get("content-type", "")
-            if self._question.is_stream and not content_type.startswith("application/json"):
+            if self._parsed.is_stream and not content_type.startswith("application/json"):
                 self._stream = EventStream(
                     self._names,
-                    hides_usage=not self._question.wants_usage,
-                    choices=self._question.choices,
+                    hides_usage=not self._parsed.wants_usage,
+                    choices=self._parsed.choices,
                 )
                 await self._pass_stream(self._stream, response, backend)
                 return
             content = as_json(await response.read())
-            answer = read_answer(content, self._question.mode, self._question.inputs)
-            if self._question.is_stream:
+            answer = read_answer(content, self._parsed.mode, self._parsed.inputs)
+            if self._parsed.is_stream:
                 raise FailedAnswer(502, reason="a plain answer to a call for a stream")
         except (FailedAnswer, StreamTooStrange, aiohttp.ClientError, TimeoutError) as error:
             if self._request.status is not None:
@@ -206,7 +204,7 @@ class Call:
 
     async def _answer(self, answer: PlainAnswer, content: bytes) -> None:
         """Record a plain answer, then send it."""
-        bounds = self._question.bounds(self._route)
+        bounds = self._parsed.bounds(self._route)
         tokens, is_exact = count_tokens(answer.reported, bounds, answer.delivered)
         await self._finish("ok", 200, tokens, is_exact=is_exact and answer.is_certain)
         await self._request.answer(200, content, self._reservation.headers)
@@ -327,7 +325,7 @@ class Call:
         """Tokens as the backend told them, or else as we counted; and whether that is exact."""
         if self._attempts.reached is None:
             return TokenCounts(), True
-        bounds, stream = self._question.bounds(self._route), self._stream
+        bounds, stream = self._parsed.bounds(self._route), self._stream
         if stream is None:
             return (TokenCounts(), True) if is_failed else count_tokens(None, bounds, Delivered())
         count = count_delivered if is_failed else count_tokens
@@ -338,7 +336,7 @@ class Call:
     async def _settle(self, tokens: TokenCounts, *, is_unused: bool = False) -> None:
         nano = self._price.cost(tokens) if self._price and not is_unused else 0
         if not self._reservation.is_settled and nano and self._price:
-            self._state.metrics.cost.labels(self._question.model, self._price.currency).inc(nano / 1e9)
+            self._state.metrics.cost.labels(self._parsed.model, self._price.currency).inc(nano / 1e9)
         await self._state.limiter.settle(self._reservation, tokens.total, nano)
 
     async def _finish(
@@ -353,7 +351,7 @@ class Call:
         self._is_finished = self._request.is_recorded = True
         latency = time.monotonic() - self._started
         first = None if self._first_token is None else self._first_token - self._started
-        model = self._question.model
+        model = self._parsed.model
         self._state.metrics.count_finished(model, status, latency, tokens)
         if first is not None:
             self._state.metrics.first_token.labels(model).observe(first)
@@ -378,14 +376,14 @@ class Call:
             call_id=self._request.id,
             occurred_at=rfc3339(self._occurred_at),
             key_id=self._key.config.key_id,
-            model=self._question.model,
+            model=self._parsed.model,
             status=status,
             http_status=http_status,
             is_exact=is_exact,
             tokens=tokens,
             latency_ms=round(latency * 1000),
             first_token_ms=None if first is None else round(first * 1000),
-            is_stream=self._question.is_stream,
+            is_stream=self._parsed.is_stream,
             backend_id=backend.id if backend else None,
             config_revision=self._index.revision,
             trace_id=self._trace.id,

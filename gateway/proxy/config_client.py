@@ -24,7 +24,7 @@ from gateway.contract import (
 from gateway.proxy.backoff import Backoff
 from gateway.proxy.config_arrival import Arrival
 from gateway.proxy.config_build import IndexBuilder, NarrowingBuilder
-from gateway.proxy.config_refresh import Everything, question_after
+from gateway.proxy.config_refresh import Everything, query_after
 from gateway.proxy.config_store import ConfigStore
 from gateway.proxy.index import Index
 from gateway.proxy.metrics import Metrics
@@ -165,11 +165,11 @@ class ConfigClient:
 
     def _question(self) -> dict[str, str]:
         if self._is_confirmed:
-            return question_after(*self._position, wait_seconds=_POLL_SECONDS)
+            return query_after(*self._position, wait_seconds=_POLL_SECONDS)
         if self._index is not None and self._index.state and not self._has_caught_up:
             # What was revoked meanwhile is told first: everything may take seconds to arrive.
-            return question_after(*self._position)
-        return question_after(0, wait_seconds=_POLL_SECONDS)
+            return query_after(*self._position)
+        return query_after(0, wait_seconds=_POLL_SECONDS)
 
     def _get(self, question: dict[str, str]) -> AbstractAsyncContextManager[aiohttp.ClientResponse]:
         headers = {"accept": f"{CONFIG_TYPE}, application/json"}

@@ -13,14 +13,14 @@ from gateway.proxy.config_store import ConfigStore
 from gateway.proxy.index import Index
 
 _MOST_QUESTIONS = 100  # for what changed since: each is answered within milliseconds
-Question = dict[str, str]
+Query = dict[str, str]
 Position = tuple[int, str]  # a revision and its state
 
 
-def question_after(revision: int, state: str = "", *, wait_seconds: int = 0) -> Question:
+def query_after(revision: int, state: str = "", *, wait_seconds: int = 0) -> Query:
     """What to ask for: what is newer than `revision`; without a state everything."""
-    question = {"after": str(revision), "wait": str(wait_seconds)}
-    return {**question, "state": state} if state else question
+    query = {"after": str(revision), "wait": str(wait_seconds)}
+    return {**query, "state": state} if state else query
 
 
 class Everything:
@@ -38,7 +38,7 @@ class Everything:
 
     def __init__(
         self,
-        get: Callable[[Question], AbstractAsyncContextManager[aiohttp.ClientResponse]],
+        get: Callable[[Query], AbstractAsyncContextManager[aiohttp.ClientResponse]],
         store: ConfigStore,
         before: Index | None,
         beyond: int,
@@ -59,7 +59,7 @@ class Everything:
 
         Raises ContractError and aiohttp.ClientError. Nothing is in force, and nothing but a draft on disk.
         """
-        async with self._get(question_after(self._beyond)) as answer:
+        async with self._get(query_after(self._beyond)) as answer:
             answer.raise_for_status()
             if answer.status == 204:
                 self.newest = answer.headers.get(REVISION_HEADER, "")
@@ -88,7 +88,7 @@ class Everything:
     async def _caught_up(self, index: Index) -> Index | None:
         """`index` with what changed since, also in the copy on disk; None if that cannot be told."""
         self.newest = ""
-        async with self._get(question_after(index.revision, index.state)) as answer:
+        async with self._get(query_after(index.revision, index.state)) as answer:
             answer.raise_for_status()
             if answer.status == 204:
                 self.newest = answer.headers.get(REVISION_HEADER, "")

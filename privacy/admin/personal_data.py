@@ -23,7 +23,7 @@ from privacy.personal_data import (
     as_json,
     check_erasure,
     export_person,
-    order_erasure,
+    sign_erasure_job,
     what_erasing_takes,
     what_stands_against_erasing,
 )
@@ -107,7 +107,7 @@ class PersonalDataMixin:
             except forms.ValidationError as error:
                 form.add_error("reason", error.messages)
             else:
-                erase_person.delay(order_erasure(person, by=by, reason=reason, keys_to=new_owner))
+                erase_person.delay(sign_erasure_job(person, by=by, reason=reason, keys_to=new_owner))
                 messages.success(
                     request,
                     _("The person is being erased. The audit log says “person.erased” when it is done."),

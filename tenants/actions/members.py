@@ -270,7 +270,7 @@ def _require_made_for(account: User, tenant: Tenant, role: str, by: User | None)
 
 
 def _require_by_hand(membership: Membership) -> None:
-    if membership.source == Source.RULE:
+    if membership.source == Source.GROUP:
         raise Conflict(
             _(
                 "A group mapping makes %(who)s a member here. Change their group in the directory, or the rule."

@@ -174,7 +174,7 @@ class Migration(migrations.Migration):
                     models.CharField(
                         max_length=6,
                         default="person",
-                        choices=[("person", "Given by a person"), ("rule", "Given by a group mapping")],
+                        choices=[("person", "Given by a person"), ("group", "Given by a group mapping")],
                     ),
                 ),
                 ("created_at", models.DateTimeField(default=now, editable=False)),

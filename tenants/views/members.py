@@ -161,7 +161,7 @@ class MemberDetail(MemberPage):
         user, member = signed_in(self.request), self.object
         is_manager = user.has_perm("tenants.manage_members", self.tenant)
         is_self = member.user_id == user.pk
-        is_rule, is_active = member.source == Source.RULE, self.tenant.status == Tenant.Status.ACTIVE
+        is_mapped, is_active = member.source == Source.GROUP, self.tenant.status == Tenant.Status.ACTIVE
         is_closed = self.tenant.status == Tenant.Status.CLOSED
         may_touch = is_manager and not is_self and may_give(user, self.tenant, member.role)
         roles = ProjectRole.objects.in_tenant(self.tenant).filter(membership=member)
@@ -186,9 +186,9 @@ class MemberDetail(MemberPage):
             "is_manager": is_manager,
             "is_self": is_self,
             "may_stop": may_touch and not is_closed,
-            "may_change": may_touch and is_active and not is_rule,
+            "may_change": may_touch and is_active and not is_mapped,
             "may_narrow": may_touch and is_active,
-            "may_remove": (may_touch or is_self) and not is_rule and not is_closed,
+            "may_remove": (may_touch or is_self) and not is_mapped and not is_closed,
             "why_not": _why_not(is_manager=is_manager, is_self=is_self, member=member, may_touch=may_touch),
             "options": role_options(
                 user,
@@ -212,7 +212,7 @@ def _why_not(*, is_manager: bool, is_self: bool, member: Membership, may_touch: 
         return _("Owners and admins change roles.")
     if is_self:
         return _("Nobody changes their own role. Another owner or admin can.")
-    if member.source == Source.RULE:
+    if member.source == Source.GROUP:
         return _(
             "A group of the directory gives this role. Change the group there, or the rule in the admin."
         )
@@ -222,7 +222,7 @@ def _why_not(*, is_manager: bool, is_self: bool, member: Membership, may_touch: 
 
 
 class MemberRole(MemberPage):
-    """Give another role; less than before, an owner's, or one by which keys stop, only after a second look."""
+    """Give another role; less than before, an owner's, or one by which keys stop, only after a confirmation step."""
 
     def get(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         return redirect("member-detail", self.tenant.slug, self.get_object().pk)
@@ -272,7 +272,7 @@ def _lost(before: str, after: str) -> list[str]:
 
 
 class MemberProjectRole(MemberPage):
-    """Give a role in one project, or take it away; after a second look if keys stop by it."""
+    """Give a role in one project, or take it away; after a confirmation step if keys stop by it."""
 
     def get(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         return redirect("member-detail", self.tenant.slug, self.get_object().pk)

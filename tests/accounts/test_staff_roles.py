@@ -1,4 +1,4 @@
-"""Who works for the platform: appointed by somebody else, dismissed at once, never the last operator."""
+"""Who works for the platform: assigned by somebody else, ended at once, never the last operator's."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def roles_of(user):
     return User.objects.get(pk=user.pk).staff_roles
 
 
-def test_an_operator_appoints_and_dismisses_and_the_audit_log_says_so(operator):
+def test_an_operator_assigns_and_ends_roles_and_the_audit_log_says_so(operator):
     person = UserFactory()
     make_staff(person, "auditor", by=operator)
     assert roles_of(person) == {"auditor"}
@@ -30,7 +30,7 @@ def test_an_operator_appoints_and_dismisses_and_the_audit_log_says_so(operator):
     assert [line.verb for line in lines.order_by("at")] == ["staff_role.given", "staff_role.taken"]
 
 
-def test_dismissing_acts_at_the_next_request(client, operator):
+def test_ending_a_role_acts_at_the_next_request(client, operator):
     person = staff("auditor")
     client.force_login(person)
     assert client.get("/admin/tenants/tenant/").status_code == 200
@@ -46,12 +46,12 @@ def test_one_role_goes_the_others_stay(operator):
 
 
 @pytest.mark.parametrize("role", ["auditor", "controller", "security-reviewer"])
-def test_only_operators_appoint(role):
+def test_only_operators_assign_roles(role):
     with pytest.raises(PermissionDenied, match="staff roles"):
         make_staff(UserFactory(), "auditor", by=staff(role))
 
 
-def test_nobody_appoints_or_dismisses_themselves(operator):
+def test_nobody_assigns_or_ends_their_own_role(operator):
     staff("operator")
     with pytest.raises(PermissionDenied, match="your own"):
         make_staff(operator, "security-reviewer", by=operator)
@@ -77,7 +77,7 @@ def test_one_who_cannot_sign_in_is_no_operator_left(operator):
 
 def test_what_a_rule_gave_a_person_does_not_take(operator):
     person = staff("auditor")
-    StaffRoleAssignment.objects.filter(user=person).update(source=Source.RULE)
+    StaffRoleAssignment.objects.filter(user=person).update(source=Source.GROUP)
     with pytest.raises(Conflict, match="group mapping"):
         end_staff_role(person, "auditor", by=operator)
     make_staff(person, "auditor", by=operator)
@@ -101,7 +101,7 @@ def test_programs_and_the_inactive_are_not_staff(lab, operator):
 
 
 @pytest.mark.django_db(transaction=True)
-def test_two_operators_who_dismiss_each_other_leave_one(operator):
+def test_two_operators_who_end_each_others_role_leave_one(operator):
     other = staff("operator", name="Olga")
     at_the_same_time(
         lambda: end_staff_role(
@@ -114,21 +114,21 @@ def test_two_operators_who_dismiss_each_other_leave_one(operator):
     assert StaffRoleAssignment.objects.filter(role="operator").count() == 1
 
 
-def test_the_admin_appoints_and_dismisses(client, operator):
+def test_the_admin_assigns_and_ends_roles(client, operator):
     person = UserFactory(email="ada@example.org")
     client.force_login(operator)
     assert (
-        client.post(f"{LIST}appoint/", {"email": "nobody@example.org", "role": "auditor"}).status_code == 422
+        client.post(f"{LIST}assign/", {"email": "nobody@example.org", "role": "auditor"}).status_code == 422
     )
-    assert client.post(f"{LIST}appoint/", {"email": operator.email, "role": "auditor"}).status_code == 422
-    assert client.post(f"{LIST}appoint/", {"email": "ADA@example.org", "role": "auditor"}).status_code == 302
+    assert client.post(f"{LIST}assign/", {"email": operator.email, "role": "auditor"}).status_code == 422
+    assert client.post(f"{LIST}assign/", {"email": "ADA@example.org", "role": "auditor"}).status_code == 302
     assert roles_of(person) == {"auditor"}
-    appointment = StaffRoleAssignment.objects.get(user=person)
+    assignment = StaffRoleAssignment.objects.get(user=person)
     assert (
         "ada@example.org" in client.get(LIST).content.decode()
         or str(person) in client.get(LIST).content.decode()
     )
-    client.post(f"{LIST}{appointment.pk}/dismiss/", {"_form_submitted": "True"})
+    client.post(f"{LIST}{assignment.pk}/end/", {"_form_submitted": "True"})
     assert roles_of(person) == frozenset()
 
 
@@ -136,4 +136,4 @@ def test_auditors_look_and_do_nothing(client):
     auditor, person = staff("auditor"), UserFactory()
     client.force_login(auditor)
     assert client.get(LIST).status_code == 200
-    assert client.post(f"{LIST}appoint/", {"email": person.email, "role": "auditor"}).status_code == 403
+    assert client.post(f"{LIST}assign/", {"email": person.email, "role": "auditor"}).status_code == 403

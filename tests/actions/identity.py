@@ -75,14 +75,14 @@ IDENTITY_ACTIONS = [
         "accounts.actions.make_staff",
         subject=person,
         admin=EntryPoint(
-            "POST /admin/accounts/staffroleassignment/appoint/", {"email": "{it.email}", "role": "auditor"}
+            "POST /admin/accounts/staffroleassignment/assign/", {"email": "{it.email}", "role": "auditor"}
         ),
     ),
     Action(
         "take a staff role",
         "accounts.actions.end_staff_role",
-        subject=lambda world, actor: staff("auditor").appointments.get(),
-        admin=EntryPoint("POST /admin/accounts/staffroleassignment/{it.pk}/dismiss/", SENT),
+        subject=lambda world, actor: staff("auditor").staff_role_assignments.get(),
+        admin=EntryPoint("POST /admin/accounts/staffroleassignment/{it.pk}/end/", SENT),
     ),
     Action(
         "begin a group mapping",

@@ -24,7 +24,7 @@ from schemathesis.specs.openapi.checks import (
 )
 
 from tenants.actions import issue_personal_access_token
-from tests.isolation.walking import API, address, fill_lab, undone
+from tests.isolation.sweep import API, address, fill_lab, undone
 
 pytestmark = pytest.mark.django_db
 EXAMPLES = (

@@ -13,8 +13,8 @@ from django.core.exceptions import ValidationError
 from django.utils.timezone import now
 
 import audit
+from audit.filters import EntryFilter, actions_in_log, find_entries
 from audit.models import AuditEntry
-from audit.questions import Question, actions_in_log, find_entries
 from billing import exports
 from billing.models import Export
 from core.context import Origin, current_origin
@@ -241,7 +241,7 @@ def test_actions_are_found_by_hops(lab, elsewhere):
     assert "d.d" not in actions_in_log((lab.pk,))
     assert {"a.a", "d.d"} <= set(actions_in_log(None))
     assert actions_in_log(()) == []
-    assert find_entries(Question(tenants=())).entries == []
+    assert find_entries(EntryFilter(tenants=())).entries == []
 
 
 def build(export):
@@ -254,10 +254,15 @@ def build(export):
 pytestmark_export = pytest.mark.django_db(transaction=True)
 
 
-def ask(tenant, by, kind="audit_csv", **question):
+def ask(tenant, by, kind="audit_csv", **entry_filter):
     today = now().date()
     return exports.ask_for_audit_export(
-        tenant, kind=kind, start_day=today, end_day=today, by=by, question=Question(**question).as_json()
+        tenant,
+        kind=kind,
+        start_day=today,
+        end_day=today,
+        by=by,
+        entry_filter=EntryFilter(**entry_filter).as_json(),
     )
 
 
@@ -334,7 +339,7 @@ def test_files_are_asked_for_on_the_page_and_over_the_api(client, lab, owner, de
     answer = client.post("/t/lab/audit/exports/", days | {"kind": "audit_jsonl", "person": developer.email})
     assert answer.status_code == 302
     export = Export.objects.in_tenant(lab).get()
-    assert (export.kind, export.question["actor"]) == ("audit_jsonl", str(developer.pk))
+    assert (export.kind, export.entry_filter["actor"]) == ("audit_jsonl", str(developer.pk))
     assert "JSON Lines" in client.get("/t/lab/audit/exports/").content.decode()
     assert client.post("/t/lab/audit/exports/", days | {"start": ""}).status_code == 422
     answer = client.post(

@@ -89,7 +89,7 @@ def test_a_file_of_all_tenants_is_read_by_each_tenant_that_is_in_it(client, kind
         start_day=today - timedelta(days=1),
         end_day=today,
         by=auditor,
-        question={"action": "thing.done"},
+        entry_filter={"action": "thing.done"},
     )
     build_export(export.pk)
     client.force_login(auditor)

@@ -6,7 +6,7 @@ import pytest
 
 from audit import staff_reads
 from tests.factories import UserFactory, staff
-from tests.isolation.walking import ROUTES, address, fill_lab, text_of
+from tests.isolation.sweep import ROUTES, address, fill_lab, text_of
 
 
 @pytest.fixture

@@ -263,7 +263,7 @@ def test_what_was_sent_before_somebody_hung_up_is_read(lab, operator, rf):
 
 
 def test_a_downloaded_report_is_read(client, lab, controller):
-    from tests.isolation_fillers import Lab
+    from tests.url_arguments import Lab
 
     export = Lab(lab, ProjectFactory(tenant=lab), member_of(lab, "finance")).row("billing.export")
     build_export(export.pk)

@@ -90,8 +90,8 @@ def test_page_api_and_file_say_how_much_was_estimated(usage, lab, finance, clien
             "month,key",
             "day,model,project,key",
         ):
-            question = {"tenant": "lab", "start": FIRST, "end": LAST, "group_by": grouping}
-            answer = api.get(f"/api/v1/{path}/", question).json()
+            entry_filter = {"tenant": "lab", "start": FIRST, "end": LAST, "group_by": grouping}
+            answer = api.get(f"/api/v1/{path}/", entry_filter).json()
             assert answer["total"]["estimated_calls"] == 12
             assert answer["total"]["estimated_tokens"] == tokens
             assert sum(row["estimated_tokens"] for row in answer["rows"]) == tokens

@@ -134,8 +134,8 @@ def test_the_page_needs_the_same_queries_for_one_project_and_for_many(
 def test_usage_says_the_same_without_money(usage, lab, finance):
     api = APIClient()
     api.force_authenticate(finance)
-    question = {"tenant": "lab", "start": FIRST, "end": LAST, "group_by": "model"}
-    usage_answer, costs = (api.get(f"/api/v1/{name}/", question).json() for name in ("usage", "costs"))
+    entry_filter = {"tenant": "lab", "start": FIRST, "end": LAST, "group_by": "model"}
+    usage_answer, costs = (api.get(f"/api/v1/{name}/", entry_filter).json() for name in ("usage", "costs"))
     assert "cost" not in usage_answer["total"]
     assert [row["quantities"] for row in usage_answer["rows"]] == [row["quantities"] for row in costs["rows"]]
 

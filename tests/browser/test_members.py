@@ -1,4 +1,4 @@
-"""Members as people meet them: inviting, the link, a second look at a role, and leaving with what one owns."""
+"""Members as people meet them: inviting, the link, a confirmation step at a role, and leaving with what one owns."""
 
 from __future__ import annotations
 

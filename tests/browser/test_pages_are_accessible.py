@@ -1,4 +1,4 @@
-"""Every page of the road as people meet it: on a phone, in the dark, without a mouse, without JavaScript."""
+"""Every page of the main path as people meet it: on a phone, in the dark, without a mouse, without JavaScript."""
 
 from __future__ import annotations
 
@@ -139,7 +139,7 @@ def test_an_invalid_request_says_what_to_mend_and_forgets_nothing(browser, house
         seen.complaints.clear()
 
 
-def test_the_road_needs_no_javascript(browser, house, paths):
+def test_the_main_path_needs_no_javascript(browser, house, paths):
     """Ask for a model and claim a key with plain forms."""
     with house.visit(browser, "developer", script=False) as (page, _):
         page.goto(f"{house.home}models/{LONG_NAME}/")

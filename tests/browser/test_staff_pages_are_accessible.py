@@ -45,7 +45,7 @@ PAGES = [
     "tenants/tenant/new/", "tenants/tenant/{tenant}/change/", "tenants/tenant/{tenant}/settings/",
     "accounts/user/{person}/change/",
     "accounts/user/{person}/erase/", "directory/groupmapping/begin/", "directory/groupmapping/{rule}/replace/",
-    "directory/groupmapping/{rule}/end/", "accounts/staffroleassignment/appoint/", "audit/auditentry/{line}/change/",
+    "directory/groupmapping/{rule}/end/", "accounts/staffroleassignment/assign/", "audit/auditentry/{line}/change/",
     "audit/auditentry/?person=nobody%40example.com",
 ]  # fmt: skip
 DIALOGS = [

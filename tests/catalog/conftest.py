@@ -1,4 +1,4 @@
-"""A published, priced model, and the road to a pending request for it."""
+"""A published, priced model, and the path to a pending request for it."""
 
 from __future__ import annotations
 

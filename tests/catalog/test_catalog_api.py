@@ -92,7 +92,7 @@ def test_a_model_says_what_i_have_of_it(api, developer, stranger, ask, review_of
     assert api(stranger).get("models/glm-4.6/").json()["my_access"] == []
 
 
-def test_the_main_road_over_http(api, developer, security_reviewer, body):
+def test_the_main_path_over_http(api, developer, security_reviewer, body):
     created = api(developer).post("access-requests/", body)
     assert created.status_code == 201
     asked = created.json()

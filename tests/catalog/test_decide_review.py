@@ -73,7 +73,7 @@ def test_who_may_no_longer_ask_is_given_nothing(ask, review_of, lab, developer, 
     """As after a group mapping took their role away: nobody chose what becomes of their requests."""
     asked = ask()
     place_member(
-        lab, developer, "viewer", existing=developer.memberships.get(), source=Source.RULE, actor=None
+        lab, developer, "viewer", existing=developer.memberships.get(), source=Source.GROUP, actor=None
     )
     with pytest.raises(Conflict, match="Reject the request"):
         decide_review(review_of(asked).pk, by=security_reviewer, verdict="approve")

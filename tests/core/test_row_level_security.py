@@ -17,7 +17,7 @@ from core.tenant_managers import TenantQuerySet
 from tenants.models import ApiKey, Membership, Project, Tenant
 from tests.databases import as_owner
 from tests.factories import ApiKeyFactory, ProjectFactory
-from tests.isolation_fillers import Lab
+from tests.url_arguments import Lab
 
 pytestmark = pytest.mark.django_db
 

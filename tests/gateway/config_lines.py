@@ -62,7 +62,7 @@ def models_of(index, number=0):
 
 
 class LinesControlPlane(StandInControlPlane):
-    """Answers with lines: with what stands in `answers` under the state that comes with the question.
+    """Answers with lines: with what stands in `answers` under the state that comes with the query.
 
     A body may be a list: of bytes, of events that are waited for, and of None, where the connection breaks off.
     """
@@ -99,13 +99,13 @@ class LinesControlPlane(StandInControlPlane):
         return answer
 
 
-def is_refused(road, number):
+def is_refused(rig, number):
     try:
-        ask(road.client(SECRETS[number]))
+        ask(rig.client(SECRETS[number]))
     except openai.AuthenticationError:
         return True
     return False
 
 
-def routes_of(road):
-    return [RouteConfig(model=MODEL, modes=["chat"], backends=[road.engine.backend()])]
+def routes_of(rig):
+    return [RouteConfig(model=MODEL, modes=["chat"], backends=[rig.engine.backend()])]

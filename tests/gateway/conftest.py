@@ -1,22 +1,22 @@
 """Fixtures of the gateway's tests."""
 
 from tests.gateway.limiters import (
-    limited_road,
+    limited_rig,
     limiters,
     limits_environment,
     limits_server,
     own_limits_server,
-    road_with_shared_limits,
+    rig_with_shared_limits,
 )
-from tests.gateway.proxy_fixtures import new_road, shared_road
+from tests.gateway.proxy_fixtures import new_rig, shared_rig
 
 __all__ = [
-    "limited_road",
+    "limited_rig",
     "limiters",
     "limits_environment",
     "limits_server",
-    "new_road",
+    "new_rig",
     "own_limits_server",
-    "road_with_shared_limits",
-    "shared_road",
+    "rig_with_shared_limits",
+    "shared_rig",
 ]

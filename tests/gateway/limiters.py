@@ -13,7 +13,7 @@ from gateway.proxy.limits_redis import RedisLimiter
 from gateway.proxy.metrics import Metrics
 from launcher.ports import free_port
 from launcher.valkey import EmbeddedValkey, RunningValkey
-from tests.gateway.proxy_fixtures import Road
+from tests.gateway.proxy_fixtures import Rig
 
 
 class LimitsServer:
@@ -140,13 +140,13 @@ def limits_environment(request):
 
 
 @pytest.fixture(scope="session")
-def road_with_shared_limits(tmp_path_factory, limits_server):
-    road = Road(tmp_path_factory.mktemp("road"), GATEWAY_REDIS_URL=limits_server.url)
-    yield road
-    road.close()
+def rig_with_shared_limits(tmp_path_factory, limits_server):
+    rig = Rig(tmp_path_factory.mktemp("rig"), GATEWAY_REDIS_URL=limits_server.url)
+    yield rig
+    rig.close()
 
 
 @pytest.fixture(params=["memory", "redis"])
-def limited_road(request):
-    """A road for tests that leave it as they found it: limits in memory, then in a Valkey."""
-    return request.getfixturevalue("shared_road" if request.param == "memory" else "road_with_shared_limits")
+def limited_rig(request):
+    """A rig for tests that leave it as they found it: limits in memory, then in a Valkey."""
+    return request.getfixturevalue("shared_rig" if request.param == "memory" else "rig_with_shared_limits")

@@ -1,7 +1,7 @@
 """Real processes for the gateway's tests: gateway, demo engine, and a stand-in for the control plane.
 
 The stand-in is the only part that is not the product. It speaks gateway/contract.py over HTTP and keeps what
-it is told in memory; it can go away, and refuse what it is told to. `Road` puts the three together.
+it is told in memory; it can go away, and refuse what it is told to. `Rig` puts the three together.
 """
 
 import asyncio
@@ -287,7 +287,7 @@ class Gateway:
         return sorted((self.state / "spool").glob("*.spool"))
 
 
-class Road:
+class Rig:
     """Control plane, gateway and engine, and the configuration that joins them."""
 
     def __init__(self, directory, *engine_options, **environment):
@@ -382,22 +382,22 @@ def ask(client, text="Hello", **options):
 
 
 @pytest.fixture(scope="session")
-def shared_road(tmp_path_factory):
-    """A road for tests that leave it as they found it."""
-    road = Road(tmp_path_factory.mktemp("road"))
-    yield road
-    road.close()
+def shared_rig(tmp_path_factory):
+    """A rig for tests that leave it as they found it."""
+    rig = Rig(tmp_path_factory.mktemp("rig"))
+    yield rig
+    rig.close()
 
 
 @pytest.fixture
-def new_road(tmp_path):
-    """Builds a road of this test's own, to break it."""
-    roads = []
+def new_rig(tmp_path):
+    """Builds a rig of this test's own, to break it."""
+    rigs = []
 
     def build(*engine_options, **environment):
-        roads.append(Road(tmp_path, *engine_options, **environment))
-        return roads[-1]
+        rigs.append(Rig(tmp_path, *engine_options, **environment))
+        return rigs[-1]
 
     yield build
-    for road in roads:
-        road.close()
+    for rig in rigs:
+        rig.close()

@@ -107,20 +107,20 @@ class ScriptedBackend:
 
 
 @contextlib.contextmanager
-def scripted_backend(road, model):
+def scripted_backend(rig, model):
     """Serve `model` from a backend of its own meanwhile; its `key` may call it."""
     backend = ScriptedBackend()
-    backend.key = add_route(road, model, backend.backend())
+    backend.key = add_route(rig, model, backend.backend())
     yield backend
-    road.routes = [route for route in road.routes if route.model != model]
-    road.publish()
+    rig.routes = [route for route in rig.routes if route.model != model]
+    rig.publish()
     backend.close()
 
 
-def add_route(road, model, *backends, **fields):
-    """Serve `model` from `backends` on a road; return a key for it."""
-    road.routes = [route for route in road.routes if route.model != model]
-    road.routes.append(
+def add_route(rig, model, *backends, **fields):
+    """Serve `model` from `backends` on a rig; return a key for it."""
+    rig.routes = [route for route in rig.routes if route.model != model]
+    rig.routes.append(
         RouteConfig(model=model, modes=["chat", "embedding"], backends=list(backends), **fields)
     )
-    return road.new_key(models=[model])
+    return rig.new_key(models=[model])

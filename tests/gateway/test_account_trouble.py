@@ -88,12 +88,12 @@ def test_what_is_said_of_a_call_is_the_callers(status, content):
 
 
 @pytest.mark.parametrize("status", [400, 412, 422])
-def test_over_the_road_it_is_answered_with_502_and_without_a_word_of_it(shared_road, scripted, status):  # noqa: F811
+def test_through_the_gateway_it_is_answered_with_502_and_without_a_word_of_it(shared_rig, scripted, status):  # noqa: F811
     scripted.says(error(LOW, type="invalid_request_error", param="messages"), status=status)
-    answer = call(shared_road, scripted.key)
+    answer = call(shared_rig, scripted.key)
     assert answer.status_code == 502
     assert "credit" not in answer.text
-    assert '"event":"backend_refuses_our_account"' in shared_road.gateway.process.output()
+    assert '"event":"backend_refuses_our_account"' in shared_rig.gateway.process.output()
 
 
 def test_the_sentence_of_the_provider_behind_a_router_reaches_the_caller():
@@ -126,7 +126,7 @@ def test_a_client_is_asked_to_wait_an_hour_at_most(said, told):
 @pytest.mark.parametrize(
     "said", ["Wed, 29999999999 Oct 2015 07:28:00 GMT", "Wed, 21 Oct 2015 -999999999999:28:00 GMT"]
 )
-def test_a_date_that_no_calendar_has_is_no_fault_of_ours(shared_road, scripted, said):  # noqa: F811
+def test_a_date_that_no_calendar_has_is_no_fault_of_ours(shared_rig, scripted, said):  # noqa: F811
     scripted.says(error("busy"), status=429, headers={"retry-after": said})
-    answer = call(shared_road, scripted.key)
+    answer = call(shared_rig, scripted.key)
     assert (answer.status_code, answer.headers["retry-after"]) == (429, "1")

@@ -13,7 +13,7 @@ from gateway.proxy.app import _checked
 from gateway.proxy.body import MOST_VALUES, Body, parse
 from gateway.proxy.controls import NAMES_OF_USERS, put_apart
 from gateway.proxy.errors import Refusal
-from gateway.proxy.questions import read_question
+from gateway.proxy.parsed_requests import parse_request
 from gateway.proxy.separation import Separation
 
 LONGEST_SECONDS = 0.2
@@ -63,7 +63,7 @@ class Nowhere:
 
 def look_at(body):
     with contextlib.suppress(Refusal):
-        _checked(read_question(body, "chat").body, Nowhere(), Nowhere())
+        _checked(parse_request(body, "chat").body, Nowhere(), Nowhere())
 
 
 async def longest_gap(body):
@@ -122,33 +122,33 @@ def test_the_name_of_a_user_is_a_short_text_and_nothing_else_is_built(name):
 def test_an_option_is_bounded_before_anything_is_built_of_it(name, value):
     body = b'{"model":"m","messages":[{}],"stream":true,"%s":%s}' % (name.encode(), value)
     with pytest.raises(Refusal) as refused:
-        _checked(read_question(body, "chat").body, Nowhere(), Nowhere())
+        _checked(parse_request(body, "chat").body, Nowhere(), Nowhere())
     assert (refused.value.status, refused.value.code, refused.value.param) == (400, "field_too_large", name)
 
 
 def test_a_long_schema_that_hides_nothing_is_not_built_and_passes():
     schema = b'{"type":"json_schema","json_schema":{"name":"x","schema":{"enum":["%s"]}}}' % (b"x" * 400_000)
     body = b'{"model":"m","messages":[{}],"response_format":%s}' % schema
-    assert _checked(read_question(body, "chat").body, Nowhere(), Nowhere()) == {}
+    assert _checked(parse_request(body, "chat").body, Nowhere(), Nowhere()) == {}
 
 
 def test_a_call_with_media_has_a_hundred_thousand_values_at_most():
     for number, is_refused in ((90_000, False), (110_000, True)):
-        body = read_question(in_content(PICTURE % members(number)), "chat").body
+        body = parse_request(in_content(PICTURE % members(number)), "chat").body
         with pytest.raises(Refusal, match="100,000 values") if is_refused else contextlib.nullcontext():
             _checked(body, Nowhere(), Nowhere())
 
 
 @pytest.mark.parametrize(
-    "filler", [b"", b'"%s",' % (b"x" * 70_000), b"1," * 70_000, b'{"a":"%s"},' % (b"x" * 70_000)]
+    "argument", [b"", b'"%s",' % (b"x" * 70_000), b"1," * 70_000, b'{"a":"%s"},' % (b"x" * 70_000)]
 )
-def test_what_is_built_in_pieces_is_what_would_be_built_at_once(filler):
+def test_what_is_built_in_pieces_is_what_would_be_built_at_once(argument):
     raw = b'{"a":[%s{"b":[1,2,{"c":null}]}, [ ] ,"\\u00e4"],"d":{},"e":"%s"}' % (
-        filler,
-        filler.replace(b'"', b""),
+        argument,
+        argument.replace(b'"', b""),
     )
     assert parse(raw, "x") == json.loads(raw)
-    twice = b'{"a":[%s{"b":1,"b":2}],"e":"%s"}' % (filler, b"x" * 70_000)
+    twice = b'{"a":[%s{"b":1,"b":2}],"e":"%s"}' % (argument, b"x" * 70_000)
     with pytest.raises(Refusal, match="two members of one name"):
         parse(twice, "x")
     with pytest.raises(Refusal, match="two members of one name"):

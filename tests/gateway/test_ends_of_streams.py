@@ -25,19 +25,19 @@ def piece(index, text="word "):
 
 
 @pytest.fixture
-def scripted(shared_road):
-    with scripted_backend(shared_road, MODEL) as backend:
+def scripted(shared_rig):
+    with scripted_backend(shared_rig, MODEL) as backend:
         yield backend
 
 
-def call(road, key, **fields):
+def call(rig, key, **fields):
     body = {"model": MODEL, "messages": [{"role": "user", "content": "hello hello"}], **fields}
     headers = {"authorization": f"Bearer {key}"}
-    return requests.post(f"{road.gateway.url}/v1/chat/completions", json=body, headers=headers, timeout=20)
+    return requests.post(f"{rig.gateway.url}/v1/chat/completions", json=body, headers=headers, timeout=20)
 
 
-def outcome(road, key):
-    (event,) = road.events(key, 1)
+def outcome(rig, key):
+    (event,) = rig.events(key, 1)
     return event.status, event.is_exact, event.tokens.input, event.tokens.output
 
 
@@ -59,28 +59,28 @@ BROKEN_AFTER_THE_END = {
 
 @pytest.mark.parametrize("name", BROKEN_AFTER_THE_END)
 def test_a_connection_that_breaks_after_the_end_of_an_answer_takes_nothing_from_it(
-    shared_road, scripted, name
+    shared_rig, scripted, name
 ):
     events, expected = BROKEN_AFTER_THE_END[name]
     scripted.says(events=events)
-    answer = call(shared_road, scripted.key, stream=True)
+    answer = call(shared_rig, scripted.key, stream=True)
     assert answer.text.count("[DONE]") == 1
     assert '"error"' not in answer.text
     assert is_sound(answer)
-    assert outcome(shared_road, scripted.key) == expected
-    assert len(shared_road.events(scripted.key, 1)) == 1
+    assert outcome(shared_rig, scripted.key) == expected
+    assert len(shared_rig.events(scripted.key, 1)) == 1
 
 
 @pytest.mark.parametrize(
     "broken", [[BREAKS], [HALF, BREAKS], [HALF], []], ids=["at once", "half", "half, end", "end"]
 )
-def test_a_connection_that_breaks_before_the_end_is_an_error(shared_road, scripted, broken):
+def test_a_connection_that_breaks_before_the_end_is_an_error(shared_rig, scripted, broken):
     scripted.says(events=[*WORDS, 0.2, *broken])
-    answer = call(shared_road, scripted.key, stream=True)
+    answer = call(shared_rig, scripted.key, stream=True)
     assert "[DONE]" not in answer.text
     assert '"error"' in answer.text
     assert is_sound(answer)
-    status, is_exact, _, output = outcome(shared_road, scripted.key)
+    status, is_exact, _, output = outcome(shared_rig, scripted.key)
     assert (status, is_exact, output) == ("error", False, 10)
 
 
@@ -104,18 +104,18 @@ LATE = {
     ids=["with an end", "with the mark alone"],
 )
 @pytest.mark.parametrize("late", LATE)
-def test_usage_that_comes_after_the_mark_counts(shared_road, scripted, late, first):
+def test_usage_that_comes_after_the_mark_counts(shared_rig, scripted, late, first):
     scripted.says(events=[*WORDS, *first, DONE, *LATE[late]])
-    answer = call(shared_road, scripted.key, stream=True)
+    answer = call(shared_rig, scripted.key, stream=True)
     assert answer.text.count("[DONE]") == 1
     assert "never seen" not in answer.text
-    assert outcome(shared_road, scripted.key) == ("ok", True, 12, 6)
+    assert outcome(shared_rig, scripted.key) == ("ok", True, 12, 6)
 
 
 @pytest.mark.parametrize("late", LATE)
-def test_usage_after_the_mark_reaches_a_client_that_asked_for_it(shared_road, scripted, late):
+def test_usage_after_the_mark_reaches_a_client_that_asked_for_it(shared_rig, scripted, late):
     scripted.says(events=[*WORDS, end(), DONE, *LATE[late]])
-    answer = call(shared_road, scripted.key, stream=True, stream_options={"include_usage": True})
+    answer = call(shared_rig, scripted.key, stream=True, stream_options={"include_usage": True})
     assert is_sound(answer)
     assert "never seen" not in answer.text
     last, mark = [line for line in answer.text.splitlines() if line.startswith("data:")][-2:]
@@ -123,10 +123,10 @@ def test_usage_after_the_mark_reaches_a_client_that_asked_for_it(shared_road, sc
     assert answer.text.count('"usage"') == 1
 
 
-def test_usage_after_the_mark_counts_also_when_the_client_has_gone(shared_road, scripted):
+def test_usage_after_the_mark_counts_also_when_the_client_has_gone(shared_rig, scripted):
     scripted.says(events=[*WORDS, end(), DONE, 1.0, TOLD])
     with requests.post(
-        f"{shared_road.gateway.url}/v1/chat/completions",
+        f"{shared_rig.gateway.url}/v1/chat/completions",
         json={"model": MODEL, "messages": [{"role": "user", "content": "hello"}], "stream": True},
         headers={"authorization": f"Bearer {scripted.key}"},
         stream=True,
@@ -135,16 +135,16 @@ def test_usage_after_the_mark_counts_also_when_the_client_has_gone(shared_road, 
         for line in answer.iter_lines():
             if b"stop" in line:
                 break
-    assert outcome(shared_road, scripted.key) == ("cancelled", True, 12, 6)
+    assert outcome(shared_rig, scripted.key) == ("cancelled", True, 12, 6)
 
 
-def test_a_backend_that_goes_on_for_ever_after_its_end_is_left(shared_road, scripted):
+def test_a_backend_that_goes_on_for_ever_after_its_end_is_left(shared_rig, scripted):
     scripted.says(events=[*WORDS, end(), DONE, *[b": ping\n\n", 0.5] * 40])
     before = time.monotonic()
-    answer = call(shared_road, scripted.key, stream=True)
+    answer = call(shared_rig, scripted.key, stream=True)
     assert time.monotonic() - before < 10
     assert answer.text.count("[DONE]") == 1
-    assert outcome(shared_road, scripted.key) == ("ok", False, 20, 10)
+    assert outcome(shared_rig, scripted.key) == ("ok", False, 20, 10)
 
 
 SEVERAL = {
@@ -160,13 +160,13 @@ SEVERAL = {
 
 
 @pytest.mark.parametrize("name", SEVERAL)
-def test_of_several_choices_each_that_was_begun_needs_its_end(shared_road, scripted, name):
+def test_of_several_choices_each_that_was_begun_needs_its_end(shared_rig, scripted, name):
     events, is_whole = SEVERAL[name]
     scripted.says(events=events)
-    answer = call(shared_road, scripted.key, stream=True, n=2)
+    answer = call(shared_rig, scripted.key, stream=True, n=2)
     assert ("[DONE]" in answer.text) is is_whole
     assert ('"error"' in answer.text) is not is_whole
-    assert outcome(shared_road, scripted.key)[0] == ("ok" if is_whole else "error")
+    assert outcome(shared_rig, scripted.key)[0] == ("ok" if is_whole else "error")
 
 
 @pytest.mark.parametrize(
@@ -176,11 +176,11 @@ def test_of_several_choices_each_that_was_begun_needs_its_end(shared_road, scrip
         (("stop", None), 502), (("", "stop"), 502), (("stop", "Error"), 502),
     ],
 )  # fmt: skip
-def test_of_several_choices_of_a_plain_answer_each_needs_its_end_too(shared_road, scripted, reasons, status):
+def test_of_several_choices_of_a_plain_answer_each_needs_its_end_too(shared_rig, scripted, reasons, status):
     message = {"role": "assistant", "content": "hi there"}
     choices = [{"index": n, "message": message, "finish_reason": reason} for n, reason in enumerate(reasons)]
     scripted.says(plain(choices=choices))
-    assert call(shared_road, scripted.key, n=2).status_code == status
-    event_status, _, *tokens = outcome(shared_road, scripted.key)
+    assert call(shared_rig, scripted.key, n=2).status_code == status
+    event_status, _, *tokens = outcome(shared_rig, scripted.key)
     assert event_status == ("ok" if status == 200 else "error")
     assert bool(sum(tokens)) is (status == 200)

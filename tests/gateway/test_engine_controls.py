@@ -12,15 +12,15 @@ MODEL = "aurora-steered"
 
 
 @pytest.fixture(scope="module")
-def scripted(shared_road):
-    with scripted_backend(shared_road, MODEL) as backend:
+def scripted(shared_rig):
+    with scripted_backend(shared_rig, MODEL) as backend:
         yield backend
 
 
-def call(road, key, model=MODEL, raw=None, **fields):
+def call(rig, key, model=MODEL, raw=None, **fields):
     body = raw or json.dumps({"model": model, "messages": [{"role": "user", "content": "hello"}], **fields})
     return requests.post(
-        f"{road.gateway.url}/v1/chat/completions",
+        f"{rig.gateway.url}/v1/chat/completions",
         data=body,
         headers={"authorization": f"Bearer {key}"},
         timeout=20,
@@ -61,10 +61,10 @@ CONTROLS = {
 
 
 @pytest.mark.parametrize("name", " ".join(CONTROLS.values()).split())
-def test_an_engine_control_is_refused_by_name_and_reaches_no_engine(shared_road, scripted, name):
+def test_an_engine_control_is_refused_by_name_and_reaches_no_engine(shared_rig, scripted, name):
     asked = len(scripted.asked)
     for value in (1, None, {"a": "b"}):
-        answer = call(shared_road, scripted.key, **{name: value})
+        answer = call(shared_rig, scripted.key, **{name: value})
         error = answer.json()["error"]
         assert (answer.status_code, error["code"], error["param"]) == (400, "unsupported_parameter", name)
         assert f"`{name}`" in error["message"]
@@ -74,14 +74,14 @@ def test_an_engine_control_is_refused_by_name_and_reaches_no_engine(shared_road,
 @pytest.mark.parametrize(
     "name", ["Priority", "PRIORITY", "cacheSalt", "kv-transfer-params", "IdSlot", "LoRA_name"]
 )
-def test_spelling_hides_no_control(shared_road, scripted, name):
-    assert call(shared_road, scripted.key, **{name: 1}).json()["error"]["param"] == name
+def test_spelling_hides_no_control(shared_rig, scripted, name):
+    assert call(shared_rig, scripted.key, **{name: 1}).json()["error"]["param"] == name
 
 
-def test_repeating_or_escaping_hides_no_control(shared_road, scripted):
+def test_repeating_or_escaping_hides_no_control(shared_rig, scripted):
     head = '{"model":"' + MODEL + '","messages":[{"role":"user","content":"hello"}],'
     for tail in ('"priority":1,"priority":null}', '"\\u0070riority":1}', '"a":1,"priority":1,"a":2}'):
-        answer = call(shared_road, scripted.key, raw=head + tail)
+        answer = call(shared_rig, scripted.key, raw=head + tail)
         assert (answer.status_code, answer.json()["error"]["param"]) == (400, "priority")
 
 
@@ -120,12 +120,12 @@ def test_repeating_or_escaping_hides_no_control(shared_road, scripted):
         ({"chat_template_kwargs": [{"chat_template": "{{ x }}"}]}, "chat_template_kwargs"),
     ],
 )
-def test_nested_controls_are_refused_by_name(shared_road, scripted, field, param):
-    answer = call(shared_road, scripted.key, **field)
+def test_nested_controls_are_refused_by_name(shared_rig, scripted, field, param):
+    answer = call(shared_rig, scripted.key, **field)
     assert (answer.status_code, answer.json()["error"]["param"]) == (400, param)
 
 
-def test_unknown_and_harmless_fields_pass_as_they_are(shared_road, scripted):
+def test_unknown_and_harmless_fields_pass_as_they_are(shared_rig, scripted):
     harmless = {
         "top_k": 5, "min_p": 0.1, "repetition_penalty": 1.1, "seed": 7,
         "metadata": {"a": "b", "request_id": "r", "session": "s", "organization": "o", "tags": ["t"], "priority": "1"},
@@ -145,31 +145,31 @@ def test_unknown_and_harmless_fields_pass_as_they_are(shared_road, scripted):
         "json_schema": {"type": "object"}, "typical_p": 0.9,
         "data_sources": [{"type": "a", "parameters": {"index_name": "b", "in_scope": True}}],
     }  # fmt: skip
-    answer = call(shared_road, scripted.key, **harmless)
+    answer = call(shared_rig, scripted.key, **harmless)
     assert answer.status_code == 200, answer.text
     sent = scripted.asked[-1][1]
     assert {name: sent[name] for name in harmless} == harmless
 
 
-def test_an_operator_allows_a_control_for_a_target(shared_road):
+def test_an_operator_allows_a_control_for_a_target(shared_rig):
     free, strict = ScriptedBackend("free"), ScriptedBackend("strict")
     try:
         model = "aurora-allowed"
         key = add_route(
-            shared_road,
+            shared_rig,
             model,
             strict.backend(),
             free.backend(priority=1, allowed_controls=["priority", "ignore_eos", "cache_salt"]),
         )
-        assert call(shared_road, key, model).status_code == 200
+        assert call(shared_rig, key, model).status_code == 200
         assert (len(strict.asked), len(free.asked)) == (1, 0)
         for _ in range(5):  # only backends that take it are asked
-            assert call(shared_road, key, model, priority=3, ignore_eos=True).status_code == 200
+            assert call(shared_rig, key, model, priority=3, ignore_eos=True).status_code == 200
         assert (len(strict.asked), len(free.asked)) == (1, 5)
         assert free.asked[-1][1]["priority"] == 3
-        refused = call(shared_road, key, model, priority=3, echo=True).json()["error"]
+        refused = call(shared_rig, key, model, priority=3, echo=True).json()["error"]
         assert refused["param"] == "echo"
-        assert call(shared_road, key, model, cache_salt="mine").status_code == 400, "this one never"
+        assert call(shared_rig, key, model, cache_salt="mine").status_code == 400, "this one never"
         deep = {"echo": 1, "priority": 3}
         for _ in range(6):
             deep = {"x" * 60: deep}
@@ -177,10 +177,10 @@ def test_an_operator_allows_a_control_for_a_target(shared_road):
             {"provider_options": deep},
             {"provider_options": {"x" * 60 + "a": {"cache_x": 1}, "priority": 3}},
         ):  # what is allowed at one place allows nothing else at a place whose name looks the same
-            assert call(shared_road, key, model, priority=3, **hidden).status_code == 400
+            assert call(shared_rig, key, model, priority=3, **hidden).status_code == 400
     finally:
-        shared_road.routes = [route for route in shared_road.routes if route.model != "aurora-allowed"]
-        shared_road.publish()
+        shared_rig.routes = [route for route in shared_rig.routes if route.model != "aurora-allowed"]
+        shared_rig.publish()
         free.close()
         strict.close()
 

@@ -10,8 +10,8 @@ from tests.gateway.test_whole_answers import DONE, MODEL, TOLD, WORDS, call, end
 
 
 @pytest.fixture
-def scripted(shared_road):
-    with scripted_backend(shared_road, MODEL) as backend:
+def scripted(shared_rig):
+    with scripted_backend(shared_rig, MODEL) as backend:
         yield backend
 
 
@@ -50,26 +50,26 @@ TOLD_ERRORS = {
 
 @pytest.mark.parametrize("instead", [True, False], ids=["instead", "beside"])
 @pytest.mark.parametrize("name", TOLD_ERRORS)
-def test_an_error_in_a_plain_answer_is_a_failure_of_the_backend(shared_road, scripted, name, instead):
+def test_an_error_in_a_plain_answer_is_a_failure_of_the_backend(shared_rig, scripted, name, instead):
     said = TOLD_ERRORS[name]
     zeros = {"usage": {"total_tokens": 0}}
     scripted.says({"choices": None, **said, **zeros} if instead else plain(**said))
-    answer = call(shared_road, scripted.key)
+    answer = call(shared_rig, scripted.key)
     assert answer.status_code in (502, 503)
-    event = recorded(shared_road, scripted.key)
+    event = recorded(shared_rig, scripted.key)
     assert (event.status, event.tokens.total) == ("error", 0)
 
 
 @pytest.mark.parametrize("instead", [True, False], ids=["instead", "beside"])
 @pytest.mark.parametrize("name", TOLD_ERRORS)
-def test_an_error_in_an_event_ends_the_stream(shared_road, scripted, name, instead):
+def test_an_error_in_an_event_ends_the_stream(shared_rig, scripted, name, instead):
     said = TOLD_ERRORS[name]
     event = {"choices": [], **said, "usage": {"total_tokens": 0}} if instead else chunk(**said)
     scripted.says(events=[*WORDS, 0.2, event, end(), TOLD, DONE])
-    answer = call(shared_road, scripted.key, stream=True)
+    answer = call(shared_rig, scripted.key, stream=True)
     assert "[DONE]" not in answer.text
     assert '"error"' in answer.text
-    event = recorded(shared_road, scripted.key)
+    event = recorded(shared_rig, scripted.key)
     assert (event.status, event.is_exact) == ("error", False)
     assert 6 <= event.tokens.output <= 10
 
@@ -87,27 +87,27 @@ def test_an_error_in_an_event_ends_the_stream(shared_road, scripted, name, inste
         ([{"error": {"code": 500, "message": "x", "status": "INTERNAL"}}], 502),
     ],
 )
-def test_the_status_that_an_error_should_have_had_decides(shared_road, scripted, said, status):
+def test_the_status_that_an_error_should_have_had_decides(shared_rig, scripted, said, status):
     scripted.says(said)
-    assert call(shared_road, scripted.key).status_code == status
-    assert recorded(shared_road, scripted.key).tokens.total == 0
+    assert call(shared_rig, scripted.key).status_code == status
+    assert recorded(shared_rig, scripted.key).tokens.total == 0
 
 
 @pytest.mark.parametrize("is_stream", [False, True])
 @pytest.mark.parametrize("place", ["choice", "message"])
-def test_an_error_inside_a_choice_or_its_message_is_one(shared_road, scripted, place, is_stream):
+def test_an_error_inside_a_choice_or_its_message_is_one(shared_rig, scripted, place, is_stream):
     error = {"error": {"message": "upstream died", "code": 502}}
     piece = {"role": "assistant", "content": "word "}
     piece, beside = (piece, error) if place == "choice" else (piece | error, {})
     choice = {"index": 0, "delta" if is_stream else "message": piece, "finish_reason": "stop", **beside}
     if is_stream:
         scripted.says(events=[*WORDS, 0.2, {"id": "c", "choices": [choice]}, TOLD, DONE])
-        answer = call(shared_road, scripted.key, stream=True)
+        answer = call(shared_rig, scripted.key, stream=True)
         assert "[DONE]" not in answer.text
     else:
         scripted.says(plain(choices=[choice]))
-        assert call(shared_road, scripted.key).status_code == 502
-    assert recorded(shared_road, scripted.key).status == "error"
+        assert call(shared_rig, scripted.key).status_code == 502
+    assert recorded(shared_rig, scripted.key).status == "error"
 
 
 NO_ERRORS = {
@@ -127,16 +127,16 @@ NO_ERRORS = {
 
 
 @pytest.mark.parametrize("name", NO_ERRORS)
-def test_what_says_that_there_is_no_error_spoils_no_answer(shared_road, scripted, name):
+def test_what_says_that_there_is_no_error_spoils_no_answer(shared_rig, scripted, name):
     told = NO_ERRORS[name]
     scripted.says(plain(**told))
-    answer = call(shared_road, scripted.key)
+    answer = call(shared_rig, scripted.key)
     assert (answer.status_code, answer.json()["choices"][0]["message"]["content"]) == (200, "hi there friend")
     scripted.says(events=[*[chunk(**told) for _ in range(6)], end(**told), TOLD, DONE])
-    answer = call(shared_road, scripted.key, stream=True)
+    answer = call(shared_rig, scripted.key, stream=True)
     assert written(answer) == "word " * 6
     assert "broke off" not in answer.text
-    for event in shared_road.events(scripted.key, 2):
+    for event in shared_rig.events(scripted.key, 2):
         assert (event.status, event.is_exact, event.tokens.input, event.tokens.output) == ("ok", True, 12, 6)
 
 
@@ -171,14 +171,14 @@ ENDS = {
 
 
 @pytest.mark.parametrize("name", ENDS)
-def test_an_end_of_another_kind_than_text_is_an_end(shared_road, scripted, name):
+def test_an_end_of_another_kind_than_text_is_an_end(shared_rig, scripted, name):
     last = {"id": "c", "choices": [{"index": 0, "delta": {}, **ENDS[name]}]}
     scripted.says(events=[*WORDS, last, TOLD])  # no mark: the end alone counts
-    answer = call(shared_road, scripted.key, stream=True)
+    answer = call(shared_rig, scripted.key, stream=True)
     assert answer.text.count("[DONE]") == 1
     scripted.says(plain(choices=[{"index": 0, "message": {"content": "hi there friend"}, **ENDS[name]}]))
-    assert call(shared_road, scripted.key).status_code == 200
-    for event in shared_road.events(scripted.key, 2):
+    assert call(shared_rig, scripted.key).status_code == 200
+    for event in shared_rig.events(scripted.key, 2):
         assert (event.status, event.is_exact, event.tokens.output) == ("ok", True, 6)
 
 
@@ -190,26 +190,26 @@ def test_an_end_of_another_kind_than_text_is_an_end(shared_road, scripted, name)
         {"type": "stop", "error": {"message": "died"}},
     ],
 )  # fmt: skip
-def test_an_end_of_another_kind_that_failed_is_an_error(shared_road, scripted, reason):
+def test_an_end_of_another_kind_that_failed_is_an_error(shared_rig, scripted, reason):
     last = {"id": "c", "choices": [{"index": 0, "delta": {}, "finish_reason": reason}]}
     scripted.says(events=[*WORDS, 0.2, last, TOLD, DONE])
-    assert "[DONE]" not in call(shared_road, scripted.key, stream=True).text
+    assert "[DONE]" not in call(shared_rig, scripted.key, stream=True).text
     scripted.says(plain(choices=[{"index": 0, "message": {"content": "x"}, "finish_reason": reason}]))
-    assert call(shared_road, scripted.key).status_code == 502
-    assert [event.status for event in shared_road.events(scripted.key, 2)] == ["error", "error"]
+    assert call(shared_rig, scripted.key).status_code == 502
+    assert [event.status for event in shared_rig.events(scripted.key, 2)] == ["error", "error"]
 
 
 @pytest.mark.parametrize("nothing", [None, "", {}, [], 0, False, {"type": None}])
-def test_a_stream_that_says_to_the_last_that_it_has_no_end_is_never_exact(shared_road, scripted, nothing):
+def test_a_stream_that_says_to_the_last_that_it_has_no_end_is_never_exact(shared_rig, scripted, nothing):
     """Proxies of Gemini and others send such streams whole, so it is an answer."""
     piece = {"id": "c", "choices": [{"index": 0, "delta": {"content": "word "}, "finish_reason": nothing}]}
     scripted.says(events=[*[piece] * 6, TOLD, DONE])
-    answer = call(shared_road, scripted.key, stream=True)
+    answer = call(shared_rig, scripted.key, stream=True)
     assert (written(answer), answer.text.count("[DONE]")) == ("word " * 6, 1)
-    event = recorded(shared_road, scripted.key)
+    event = recorded(shared_rig, scripted.key)
     assert (event.status, event.is_exact, event.tokens.output) == ("ok", False, 6)
     scripted.says(events=[*[piece] * 6, TOLD])
-    assert "[DONE]" not in call(shared_road, scripted.key, stream=True).text
+    assert "[DONE]" not in call(shared_rig, scripted.key, stream=True).text
 
 
 def spoken(index, text="word ", reason=None):
@@ -227,26 +227,26 @@ def spoken(index, text="word ", reason=None):
         ((0,), True),
     ],
 )
-def test_of_two_choices_that_are_told_as_one_nothing_is_exact(shared_road, scripted, indexes, is_exact):
+def test_of_two_choices_that_are_told_as_one_nothing_is_exact(shared_rig, scripted, indexes, is_exact):
     message = {"role": "assistant", "content": "hi there friend"}
     scripted.says(
         plain(choices=[{"index": one, "message": message, "finish_reason": "stop"} for one in indexes])
     )
-    assert call(shared_road, scripted.key, n=2).status_code == 200
-    event = recorded(shared_road, scripted.key)
+    assert call(shared_rig, scripted.key, n=2).status_code == 200
+    event = recorded(shared_rig, scripted.key)
     assert (event.status, event.is_exact, event.tokens.output) == ("ok", is_exact, 6)
 
 
 @pytest.mark.parametrize(
     ("indexes", "is_exact"), [((0, 1), True), ((0, 0), False), (("0", "1"), True), ((0,), True)]
 )
-def test_nor_in_a_stream(shared_road, scripted, indexes, is_exact):
+def test_nor_in_a_stream(shared_rig, scripted, indexes, is_exact):
     pieces = [spoken(one) for one in indexes] * 2
     for one in indexes:  # the first choice may end before the other has said all
         pieces += [spoken(one), spoken(one, "", "stop")]
     scripted.says(events=[*pieces, TOLD, DONE])
-    assert call(shared_road, scripted.key, n=2, stream=True).text.count("[DONE]") == 1
-    event = recorded(shared_road, scripted.key)
+    assert call(shared_rig, scripted.key, n=2, stream=True).text.count("[DONE]") == 1
+    event = recorded(shared_rig, scripted.key)
     assert (event.status, event.is_exact, event.tokens.output) == ("ok", is_exact, 6)
 
 
@@ -289,48 +289,48 @@ STRANGE_FORMS = {
 
 
 @pytest.mark.parametrize("name", STRANGE_FORMS)
-def test_a_stream_in_a_strange_form_is_whole_and_reaches_the_client(shared_road, scripted, name):
+def test_a_stream_in_a_strange_form_is_whole_and_reaches_the_client(shared_rig, scripted, name):
     scripted.says(events=STRANGE_FORMS[name])
-    answer = call(shared_road, scripted.key, stream=True)
+    answer = call(shared_rig, scripted.key, stream=True)
     answer.encoding = "utf-8"
     assert written(answer) == ("wörd" if "character" in name else "word " * 6)
     assert answer.text.count("[DONE]") == 1
-    event = recorded(shared_road, scripted.key)
+    event = recorded(shared_rig, scripted.key)
     assert (event.status, event.is_exact, event.tokens.input, event.tokens.output) == ("ok", True, 12, 6)
 
 
 @pytest.mark.parametrize("name", ["error", "Error", "response.failed", "stream_error", "exception"])
-def test_an_event_whose_name_speaks_of_an_error_is_one(shared_road, scripted, name):
+def test_an_event_whose_name_speaks_of_an_error_is_one(shared_rig, scripted, name):
     scripted.says(
         events=[*WORDS, 0.2, b"event: " + name.encode() + b'\ndata: {"info": "x"}\n\n', end(), TOLD, DONE]
     )
-    assert "[DONE]" not in call(shared_road, scripted.key, stream=True).text
-    assert recorded(shared_road, scripted.key).status == "error"
+    assert "[DONE]" not in call(shared_rig, scripted.key, stream=True).text
+    assert recorded(shared_rig, scripted.key).status == "error"
 
 
-def test_a_stream_that_ends_every_piece_is_heard_to_its_end(shared_road, scripted):
+def test_a_stream_that_ends_every_piece_is_heard_to_its_end(shared_rig, scripted):
     """It was cut five seconds after the first of them, as a whole answer."""
     piece = spoken(0, "word ", "stop")
     scripted.says(events=[piece, piece, *[2.0, piece] * 4, TOLD, DONE])
-    answer = call(shared_road, scripted.key, stream=True)
+    answer = call(shared_rig, scripted.key, stream=True)
     assert (written(answer), answer.text.count("[DONE]")) == ("word " * 6, 1)
-    event = recorded(shared_road, scripted.key)
+    event = recorded(shared_rig, scripted.key)
     assert (event.status, event.is_exact, event.tokens.output) == ("ok", True, 6)
 
 
-def test_a_part_of_an_answer_that_no_client_reads_makes_it_an_error(shared_road, scripted):
+def test_a_part_of_an_answer_that_no_client_reads_makes_it_an_error(shared_rig, scripted):
     lost = b"\x00data: " + json.dumps(chunk()).encode() + b"\n\n"
     scripted.says(events=[*WORDS, 0.2, lost, end(), TOLD, DONE])
-    assert "[DONE]" not in call(shared_road, scripted.key, stream=True).text
-    assert recorded(shared_road, scripted.key).status == "error"
+    assert "[DONE]" not in call(shared_rig, scripted.key, stream=True).text
+    assert recorded(shared_rig, scripted.key).status == "error"
 
 
 @pytest.mark.parametrize("breaks", [[], [None]], ids=["end", "break"])
-def test_a_text_after_the_end_of_its_choice_needs_another_end(shared_road, scripted, breaks):
+def test_a_text_after_the_end_of_its_choice_needs_another_end(shared_rig, scripted, breaks):
     scripted.says(events=[*WORDS[:3], end(), 0.2, *WORDS[3:], 0.2, *breaks])
-    answer = call(shared_road, scripted.key, stream=True)
+    answer = call(shared_rig, scripted.key, stream=True)
     assert "[DONE]" not in answer.text
-    event = recorded(shared_road, scripted.key)
+    event = recorded(shared_rig, scripted.key)
     assert (event.status, event.is_exact, event.tokens.output) == ("error", False, 10)
 
 
@@ -350,12 +350,12 @@ NO_STREAMS = {
 
 
 @pytest.mark.parametrize("name", NO_STREAMS)
-def test_what_is_no_stream_of_an_answer_is_a_502(shared_road, scripted, name):
+def test_what_is_no_stream_of_an_answer_is_a_502(shared_rig, scripted, name):
     events, kind = NO_STREAMS[name]
     scripted.says(events=events, headers={"content-type": kind})
-    answer = call(shared_road, scripted.key, stream=True)
+    answer = call(shared_rig, scripted.key, stream=True)
     assert answer.status_code == 502
-    event = recorded(shared_road, scripted.key)
+    event = recorded(shared_rig, scripted.key)
     assert (event.status, event.tokens.total) == ("error", 0)
 
 
@@ -364,33 +364,33 @@ BEYOND = {"prompt_tokens": 12, "completion_tokens": 262_144, "total_tokens": 262
 
 @pytest.mark.parametrize("is_stream", [False, True])
 @pytest.mark.parametrize("fields", [{}, {"max_tokens": 300_000}, {"n": 2}])
-def test_tokens_far_beyond_the_bytes_of_an_answer_are_not_billed(shared_road, scripted, fields, is_stream):
+def test_tokens_far_beyond_the_bytes_of_an_answer_are_not_billed(shared_rig, scripted, fields, is_stream):
     if is_stream:
         ends = [end(index=one) for one in range(fields.get("n", 1))]
         scripted.says(events=[chunk("hi"), *ends, {"choices": [], "usage": BEYOND}, DONE])
     else:
         choice = {"index": 0, "message": {"content": "hi"}, "finish_reason": "stop"}
         scripted.says(plain(choices=[choice], usage=BEYOND))
-    assert call(shared_road, scripted.key, stream=is_stream, **fields).status_code == 200
-    event = recorded(shared_road, scripted.key)
+    assert call(shared_rig, scripted.key, stream=is_stream, **fields).status_code == 200
+    event = recorded(shared_rig, scripted.key)
     assert (event.status, event.is_exact, event.tokens.total) == ("ok", False, 13)
 
 
-def test_reasoning_that_the_call_asked_for_is_billed_without_a_name(shared_road, scripted):
+def test_reasoning_that_the_call_asked_for_is_billed_without_a_name(shared_rig, scripted):
     told = {"prompt_tokens": 12, "completion_tokens": 1800, "total_tokens": 1812}
     scripted.says(plain(usage=told))
     fields = {"thinking": {"type": "enabled", "budget_tokens": 1500}, "max_tokens": 2000}
-    assert call(shared_road, scripted.key, **fields).status_code == 200
-    event = recorded(shared_road, scripted.key)
+    assert call(shared_rig, scripted.key, **fields).status_code == 200
+    event = recorded(shared_rig, scripted.key)
     assert (event.is_exact, event.tokens.output) == (False, 1800)
 
 
-def test_the_arguments_of_a_tool_have_room_also_as_an_object(shared_road, scripted):
+def test_the_arguments_of_a_tool_have_room_also_as_an_object(shared_rig, scripted):
     tool = {"id": "1", "type": "function", "function": {"name": "f", "arguments": {"x": "word " * 800}}}
     choice = {"index": 0, "message": {"content": None, "tool_calls": [tool]}, "finish_reason": "tool_calls"}
     scripted.says(
         plain(choices=[choice], usage={"prompt_tokens": 12, "completion_tokens": 900, "total_tokens": 912})
     )
-    assert call(shared_road, scripted.key).status_code == 200
-    event = recorded(shared_road, scripted.key)
+    assert call(shared_rig, scripted.key).status_code == 200
+    event = recorded(shared_rig, scripted.key)
     assert (event.is_exact, event.tokens.output) == (True, 900)

@@ -12,14 +12,14 @@ TOO_LONG = "This model's maximum context length is 2048 tokens."
 
 
 @pytest.fixture(scope="module")
-def scripted(shared_road):
-    with scripted_backend(shared_road, MODEL) as backend:
+def scripted(shared_rig):
+    with scripted_backend(shared_rig, MODEL) as backend:
         yield backend
 
 
-def call(road, key, model=MODEL):
+def call(rig, key, model=MODEL):
     return requests.post(
-        f"{road.gateway.url}/v1/chat/completions",
+        f"{rig.gateway.url}/v1/chat/completions",
         json={"model": model, "messages": [{"role": "user", "content": "hello"}]},
         headers={"authorization": f"Bearer {key}"},
         timeout=20,
@@ -51,9 +51,9 @@ def call(road, key, model=MODEL):
         TOO_LONG.encode(),
     ],
 )  # fmt: skip
-def test_the_sentence_that_helps_reaches_the_caller_in_every_shape(shared_road, scripted, content):
+def test_the_sentence_that_helps_reaches_the_caller_in_every_shape(shared_rig, scripted, content):
     scripted.says(content, status=400)
-    answer = call(shared_road, scripted.key)
+    answer = call(shared_rig, scripted.key)
     assert answer.status_code == 400
     assert "maximum context length is 2048 tokens" in answer.json()["error"]["message"]
     assert "cache_salt" not in answer.text
@@ -70,9 +70,9 @@ def test_the_sentence_that_helps_reaches_the_caller_in_every_shape(shared_road, 
         "0199a0f0-1111-7222-8333-444455556666", "gpu-node:8000",
     ],
 )  # fmt: skip
-def test_names_places_and_ids_are_cut_out_of_the_sentence(shared_road, scripted, secret):
+def test_names_places_and_ids_are_cut_out_of_the_sentence(shared_rig, scripted, secret):
     scripted.says({"error": {"message": f"The prompt is too long ({secret}) for this model."}}, status=400)
-    message = call(shared_road, scripted.key).json()["error"]["message"]
+    message = call(shared_rig, scripted.key).json()["error"]["message"]
     assert secret not in message
     assert message.startswith("The prompt is too long (")
     assert message.endswith(") for this model.")
@@ -89,9 +89,9 @@ def test_names_places_and_ids_are_cut_out_of_the_sentence(shared_road, scripted,
         ("too long at api.prod.example.com", ["prod", "example.com"]),
     ],
 )
-def test_hosts_that_a_sentence_speaks_of_are_cut_out(shared_road, scripted, said, secrets):
+def test_hosts_that_a_sentence_speaks_of_are_cut_out(shared_rig, scripted, said, secrets):
     scripted.says({"error": {"message": said}}, status=400)
-    message = call(shared_road, scripted.key).json()["error"]["message"]
+    message = call(shared_rig, scripted.key).json()["error"]["message"]
     assert "too long" in message
     assert not [secret for secret in secrets if secret in message]
 
@@ -106,26 +106,26 @@ def test_hosts_that_a_sentence_speaks_of_are_cut_out(shared_road, scripted, said
         "claude-3.5-sonnet has no tools.", "Use the instance of python3.11 there.",
     ],
 )  # fmt: skip
-def test_sentences_that_help_stay_as_they_are(shared_road, scripted, said):
+def test_sentences_that_help_stay_as_they_are(shared_rig, scripted, said):
     scripted.says({"error": {"message": said}}, status=400)
-    assert call(shared_road, scripted.key).json()["error"]["message"] == said
+    assert call(shared_rig, scripted.key).json()["error"]["message"] == said
 
 
-def test_a_stack_trace_and_control_characters_are_cut_off(shared_road, scripted):
+def test_a_stack_trace_and_control_characters_are_cut_off(shared_rig, scripted):
     text = 'It is\ttoo\r\nlong\u202e.\nTraceback (most recent call last):\n  File "/opt/vllm/x.py", line 3\nValueError'
     scripted.says({"error": {"message": text}}, status=422)
-    answer = call(shared_road, scripted.key)
+    answer = call(shared_rig, scripted.key)
     assert (answer.status_code, answer.json()["error"]["message"]) == (422, "It is too long .")
     scripted.says({"error": {"message": "long " * 5000}}, status=400)
-    assert len(call(shared_road, scripted.key).json()["error"]["message"]) <= 500
+    assert len(call(shared_rig, scripted.key).json()["error"]["message"]) <= 500
     scripted.says(b"<html><h1>nginx on gpu-17</h1></html>", status=400)
-    assert "status 400" in call(shared_road, scripted.key).json()["error"]["message"]
+    assert "status 400" in call(shared_rig, scripted.key).json()["error"]["message"]
 
 
-def test_codes_types_and_parameters_name_nothing_of_ours(shared_road, scripted):
+def test_codes_types_and_parameters_name_nothing_of_ours(shared_rig, scripted):
     error = {"message": "No.", "code": f"{OWN_NAME}", "type": "at 10.0.0.1", "param": "/srv/models/x"}
     scripted.says({"error": error}, status=400)
-    shown = call(shared_road, scripted.key).json()["error"]
+    shown = call(shared_rig, scripted.key).json()["error"]
     assert (shown["code"], shown["type"], shown["param"]) == (
         "refused_by_model",
         "invalid_request_error",
@@ -134,7 +134,7 @@ def test_codes_types_and_parameters_name_nothing_of_ours(shared_road, scripted):
     scripted.says(
         {"error": error | {"code": "context_length_exceeded", "param": "messages[0].content"}}, status=400
     )
-    shown = call(shared_road, scripted.key).json()["error"]
+    shown = call(shared_rig, scripted.key).json()["error"]
     assert (shown["code"], shown["param"]) == ("context_length_exceeded", "messages[0].content")
 
 
@@ -151,10 +151,10 @@ def test_codes_types_and_parameters_name_nothing_of_ours(shared_road, scripted):
         (400, {"message": "no", "code": "account_deactivated"}),
     ],
 )
-def test_trouble_of_our_own_account_is_ours(shared_road, scripted, status, error):
+def test_trouble_of_our_own_account_is_ours(shared_rig, scripted, status, error):
     def alarms():
         return sum(
-            shared_road.gateway.metric(
+            shared_rig.gateway.metric(
                 f'llm_backend_account_refused_total{{backend="{scripted.id}",reason="{reason}"}}'
             )
             for reason in ("credentials", "payment", "permission", "quota")
@@ -163,7 +163,7 @@ def test_trouble_of_our_own_account_is_ours(shared_road, scripted, status, error
     before = alarms()
     scripted.says({"error": error}, status=status)
     with pytest.raises(openai.InternalServerError) as refused:
-        shared_road.client(scripted.key).chat.completions.create(
+        shared_rig.client(scripted.key).chat.completions.create(
             model=MODEL, messages=[{"role": "user", "content": "hello"}]
         )
     assert refused.value.status_code in (502, 503)
@@ -181,43 +181,41 @@ def test_trouble_of_our_own_account_is_ours(shared_road, scripted, status, error
         {"message": "No such stop word as invalid api key", "param": "stop"},
     ],
 )
-def test_words_of_the_caller_are_no_trouble_of_our_account(shared_road, scripted, error):
+def test_words_of_the_caller_are_no_trouble_of_our_account(shared_rig, scripted, error):
     scripted.says({"error": error}, status=400)
-    answer = call(shared_road, scripted.key)
+    answer = call(shared_rig, scripted.key)
     assert (answer.status_code, answer.json()["error"]["message"]) == (400, error["message"])
 
 
-def test_an_alarm_is_a_log_line_and_a_problem_in_the_ack_until_the_backend_serves_again(
-    shared_road, scripted
-):
+def test_an_alarm_is_a_log_line_and_a_problem_in_the_ack_until_the_backend_serves_again(shared_rig, scripted):
     scripted.says({"error": {"message": "Insufficient credits"}}, status=402)
-    assert call(shared_road, scripted.key).status_code in (502, 503)
-    assert '"event":"backend_refuses_our_account"' in shared_road.gateway.process.output()
-    wait_until(lambda: scripted.id in shared_road.control.acks[-1].problem, 20, "the alarm in an ack")
+    assert call(shared_rig, scripted.key).status_code in (502, 503)
+    assert '"event":"backend_refuses_our_account"' in shared_rig.gateway.process.output()
+    wait_until(lambda: scripted.id in shared_rig.control.acks[-1].problem, 20, "the alarm in an ack")
     scripted.says(plain())
-    assert call(shared_road, scripted.key).status_code == 200
-    wait_until(lambda: scripted.id not in shared_road.control.acks[-1].problem, 20, "the end of the alarm")
+    assert call(shared_rig, scripted.key).status_code == 200
+    wait_until(lambda: scripted.id not in shared_rig.control.acks[-1].problem, 20, "the end of the alarm")
 
 
-def test_a_backend_that_wants_money_is_passed_over_for_one_that_does_not(shared_road):
+def test_a_backend_that_wants_money_is_passed_over_for_one_that_does_not(shared_rig):
     poor, rich = ScriptedBackend("poor"), ScriptedBackend("rich")
     try:
-        key = add_route(shared_road, "aurora-two", poor.backend(), rich.backend(priority=1))
+        key = add_route(shared_rig, "aurora-two", poor.backend(), rich.backend(priority=1))
         poor.says({"error": {"message": "Insufficient credits"}}, status=402)
-        answer = call(shared_road, key, "aurora-two")
+        answer = call(shared_rig, key, "aurora-two")
         assert (answer.status_code, len(rich.asked)) == (200, 1)
     finally:
-        shared_road.routes = [route for route in shared_road.routes if route.model != "aurora-two"]
-        shared_road.publish()
+        shared_rig.routes = [route for route in shared_rig.routes if route.model != "aurora-two"]
+        shared_rig.publish()
         poor.close()
         rich.close()
 
 
-def test_a_limit_of_the_backend_itself_is_told_with_its_wait(shared_road, scripted):
+def test_a_limit_of_the_backend_itself_is_told_with_its_wait(shared_rig, scripted):
     scripted.says(
         {"error": {"message": "Rate limit reached, try in 7 s"}}, status=429, headers={"retry-after": "7"}
     )
-    answer = call(shared_road, scripted.key)
+    answer = call(shared_rig, scripted.key)
     assert (answer.status_code, answer.headers["retry-after"]) == (429, "7")
     scripted.says({"error": {"message": "busy"}}, status=429, headers={"retry-after": "gpu-17"})
-    assert call(shared_road, scripted.key).headers["retry-after"] == "1"
+    assert call(shared_rig, scripted.key).headers["retry-after"] == "1"

@@ -19,20 +19,20 @@ MODEL = "aurora-pair"
 
 
 @pytest.fixture
-def pair(shared_road):
+def pair(shared_rig):
     """Two backends, the first to be asked first; and their key."""
     first, second = ScriptedBackend("first"), ScriptedBackend("second")
-    first.key = add_route(shared_road, MODEL, first.backend(), second.backend(priority=1))
+    first.key = add_route(shared_rig, MODEL, first.backend(), second.backend(priority=1))
     yield first, second
-    shared_road.routes = [route for route in shared_road.routes if route.model != MODEL]
-    shared_road.publish()
+    shared_rig.routes = [route for route in shared_rig.routes if route.model != MODEL]
+    shared_rig.publish()
     first.close()
     second.close()
 
 
-def call(road, key, model=MODEL, **fields):
+def call(rig, key, model=MODEL, **fields):
     return requests.post(
-        f"{road.gateway.url}/v1/chat/completions",
+        f"{rig.gateway.url}/v1/chat/completions",
         json={"model": model, "messages": [{"role": "user", "content": "hello hello"}], **fields},
         headers={"authorization": f"Bearer {key}"},
         timeout=20,
@@ -61,63 +61,63 @@ STREAM_FAULTS = {
 
 
 @pytest.mark.parametrize("name", FAULTS)
-def test_another_backend_answers_a_plain_call(shared_road, pair, name):
+def test_another_backend_answers_a_plain_call(shared_rig, pair, name):
     first, second = pair
     first.says(**FAULTS[name])
-    answer = call(shared_road, first.key)
+    answer = call(shared_rig, first.key)
     assert answer.status_code == 200
     assert "hi there friend" in answer.text
-    (event,) = shared_road.events(first.key, 1)
+    (event,) = shared_rig.events(first.key, 1)
     assert (event.status, event.backend_id, event.tokens.total) == ("ok", second.id, 18)
     assert len(first.asked) == len(second.asked) == 1
 
 
 @pytest.mark.parametrize("name", STREAM_FAULTS)
-def test_another_backend_answers_a_stream(shared_road, pair, name):
+def test_another_backend_answers_a_stream(shared_rig, pair, name):
     first, second = pair
     first.says(**STREAM_FAULTS[name])
     second.says(events=[*WORDS, end(), TOLD, DONE])
-    answer = call(shared_road, first.key, stream=True)
+    answer = call(shared_rig, first.key, stream=True)
     assert answer.text.count("word ") == 6
     assert answer.text.count("[DONE]") == 1
-    (event,) = shared_road.events(first.key, 1)
+    (event,) = shared_rig.events(first.key, 1)
     assert (event.status, event.backend_id, event.tokens.total) == ("ok", second.id, 18)
 
 
 @pytest.fixture
-def impatient_road(shared_road):
-    before = shared_road.settings
-    shared_road.settings = SettingsConfig(idle_timeout_seconds=0.4)
-    yield shared_road
-    shared_road.settings = before
-    shared_road.publish()
+def impatient_rig(shared_rig):
+    before = shared_rig.settings
+    shared_rig.settings = SettingsConfig(idle_timeout_seconds=0.4)
+    yield shared_rig
+    shared_rig.settings = before
+    shared_rig.publish()
 
 
 HALF_OF_AN_EVENT = b'data: {"id":"c","choices":[{"index":0,"de'
 
 
 @pytest.mark.parametrize("events", [[4.0], [HALF_OF_AN_EVENT, 4.0]], ids=["nothing", "half an event"])
-def test_another_backend_answers_when_one_says_200_and_then_nothing(impatient_road, pair, events):
+def test_another_backend_answers_when_one_says_200_and_then_nothing(impatient_rig, pair, events):
     first, second = pair
     first.says(events=events)
     second.says(events=[*WORDS, end(), TOLD, DONE])
-    answer = call(impatient_road, first.key, stream=True)
+    answer = call(impatient_rig, first.key, stream=True)
     assert (answer.status_code, answer.text.count("word ")) == (200, 6)
-    (event,) = impatient_road.events(first.key, 1)
+    (event,) = impatient_rig.events(first.key, 1)
     assert (event.status, event.backend_id, event.tokens.total) == ("ok", second.id, 18)
     for _ in range(4):
-        assert call(impatient_road, first.key, stream=True).status_code == 200
+        assert call(impatient_rig, first.key, stream=True).status_code == 200
     assert 3 <= len(first.asked) <= 4  # three in a row, and perhaps a probe
     second.says(events=events)
-    answer = call(impatient_road, first.key, stream=True)
+    answer = call(impatient_rig, first.key, stream=True)
     assert (answer.status_code, answer.json()["error"]["code"]) == (502, "backend_failed")
-    event = impatient_road.events(first.key, 6)[-1]
+    event = impatient_rig.events(first.key, 6)[-1]
     assert (event.status, event.http_status, event.tokens.total) == ("error", 502, 0)
 
 
-def test_another_backend_answers_when_one_takes_a_call_and_says_nothing(shared_road):
-    before, model = shared_road.settings, "aurora-silent"
-    shared_road.settings = SettingsConfig(response_timeout_seconds=0.4)
+def test_another_backend_answers_when_one_takes_a_call_and_says_nothing(shared_rig):
+    before, model = shared_rig.settings, "aurora-silent"
+    shared_rig.settings = SettingsConfig(response_timeout_seconds=0.4)
     third = ScriptedBackend("third")
     mute = [socket.create_server(("127.0.0.1", 0)) for _ in range(2)]
     places = [
@@ -125,106 +125,106 @@ def test_another_backend_answers_when_one_takes_a_call_and_says_nothing(shared_r
         for at, one in enumerate(mute)
     ]
     try:
-        key = add_route(shared_road, model, places[0], third.backend(priority=1))
+        key = add_route(shared_rig, model, places[0], third.backend(priority=1))
         for is_stream in (False, True, False, True, False):
             if is_stream:
                 third.says(events=[*WORDS, end(), TOLD, DONE])
             else:
                 third.says(plain())
-            assert call(shared_road, key, model, stream=is_stream).status_code == 200
+            assert call(shared_rig, key, model, stream=is_stream).status_code == 200
         assert len(third.asked) == 5
-        shared_road.routes = [route for route in shared_road.routes if route.model != model]
-        key = add_route(shared_road, model, *places, third.backend(priority=2))
-        assert call(shared_road, key, model).status_code == 200  # the first one is ejected by now
-        shared_road.routes = [route for route in shared_road.routes if route.model != model]
-        key = add_route(shared_road, model, *places)
-        answer = call(shared_road, key, model)
+        shared_rig.routes = [route for route in shared_rig.routes if route.model != model]
+        key = add_route(shared_rig, model, *places, third.backend(priority=2))
+        assert call(shared_rig, key, model).status_code == 200  # the first one is ejected by now
+        shared_rig.routes = [route for route in shared_rig.routes if route.model != model]
+        key = add_route(shared_rig, model, *places)
+        answer = call(shared_rig, key, model)
         assert (answer.status_code, answer.json()["error"]["code"]) == (504, "backend_timeout")
     finally:
         for one in mute:
             one.close()
         third.close()
-        shared_road.settings = before
-        shared_road.routes = [route for route in shared_road.routes if route.model != model]
-        shared_road.publish()
+        shared_rig.settings = before
+        shared_rig.routes = [route for route in shared_rig.routes if route.model != model]
+        shared_rig.publish()
 
 
-def test_nobody_else_is_asked_when_one_falls_silent_after_something_was_sent(impatient_road, pair):
+def test_nobody_else_is_asked_when_one_falls_silent_after_something_was_sent(impatient_rig, pair):
     first, second = pair
     first.says(events=[*WORDS, 4.0])
-    answer = call(impatient_road, first.key, stream=True)
+    answer = call(impatient_rig, first.key, stream=True)
     assert "[DONE]" not in answer.text
     assert '"error"' in answer.text
     assert second.asked == []
-    (event,) = impatient_road.events(first.key, 1)
+    (event,) = impatient_rig.events(first.key, 1)
     assert (event.status, event.http_status, event.tokens.output) == ("error", 200, 10)
 
 
-def test_nobody_else_is_asked_once_something_was_sent(shared_road, pair):
+def test_nobody_else_is_asked_once_something_was_sent(shared_rig, pair):
     first, second = pair
     first.says(events=[*WORDS, 0.2, {"error": OVERLOADED}])
-    answer = call(shared_road, first.key, stream=True)
+    answer = call(shared_rig, first.key, stream=True)
     assert "[DONE]" not in answer.text
     assert second.asked == []
 
 
 @pytest.mark.parametrize("status", [400, 409, 413, 415, 422])
-def test_a_fault_of_the_caller_is_the_callers(shared_road, pair, status):
+def test_a_fault_of_the_caller_is_the_callers(shared_rig, pair, status):
     first, second = pair
     first.says({"error": {"message": "Your prompt is too long"}}, status=status)
-    answer = call(shared_road, first.key)
+    answer = call(shared_rig, first.key)
     assert (answer.status_code, answer.json()["error"]["message"]) == (status, "Your prompt is too long")
     assert second.asked == []
 
 
 @pytest.mark.parametrize("name", ["500", "404", "401", "503", "an error in a 200", "no choices"])
-def test_a_backend_that_goes_on_failing_is_not_asked_any_more(shared_road, pair, name):
+def test_a_backend_that_goes_on_failing_is_not_asked_any_more(shared_rig, pair, name):
     first, second = pair
     first.says(**FAULTS[name])
     for _ in range(8):
-        assert call(shared_road, first.key).status_code == 200
+        assert call(shared_rig, first.key).status_code == 200
     assert 3 <= len(first.asked) <= 5  # three in a row, and perhaps a probe
     assert len(second.asked) == 8
 
 
-def test_a_model_that_a_backend_lacks_takes_no_other_model_from_it(shared_road, pair):
+def test_a_model_that_a_backend_lacks_takes_no_other_model_from_it(shared_rig, pair):
     first, _ = pair
-    other = add_route(shared_road, "aurora-other", first.backend())
+    other = add_route(shared_rig, "aurora-other", first.backend())
     first.says({"error": {"message": "The model does not exist."}}, status=404)
     for _ in range(4):
-        assert call(shared_road, first.key).status_code == 200
+        assert call(shared_rig, first.key).status_code == 200
     first.says(plain())
     asked = len(first.asked)
-    assert call(shared_road, other, "aurora-other").status_code == 200
+    assert call(shared_rig, other, "aurora-other").status_code == 200
     assert len(first.asked) == asked + 1
 
 
-def test_a_limited_backend_is_left_alone_until_it_wants_to_be_asked_again(shared_road, pair):
+def test_a_limited_backend_is_left_alone_until_it_wants_to_be_asked_again(shared_rig, pair):
     first, second = pair
     first.says({"error": {"message": "busy"}}, status=429, headers={"retry-after": "2"})
-    assert call(shared_road, first.key).status_code == 200
+    assert call(shared_rig, first.key).status_code == 200
     first.says(plain())
     for _ in range(3):
-        assert call(shared_road, first.key).status_code == 200
+        assert call(shared_rig, first.key).status_code == 200
     assert (len(first.asked), len(second.asked)) == (1, 4)
 
     def is_asked_again():
-        return call(shared_road, first.key).ok and len(first.asked) > 1
+        return call(shared_rig, first.key).ok and len(first.asked) > 1
 
     wait_until(is_asked_again, 5, "the end of the pause")
 
 
-def test_the_caller_gets_a_429_only_if_all_backends_said_so(shared_road, pair):
+def test_the_caller_gets_a_429_only_if_all_backends_said_so(shared_rig, pair):
     first, second = pair
     first.says({"error": {"message": "busy"}}, status=429, headers={"retry-after": "30"})
     second.says({"error": {"message": "busy, too"}}, status=429, headers={"retry-after": "7"})
     for _ in range(2):  # the second time both of them are paused
-        answer = call(shared_road, first.key)
+        answer = call(shared_rig, first.key)
         assert (answer.status_code, answer.headers["retry-after"]) == (429, "7")
     second.says({"error": {"message": "x"}}, status=500)
-    assert call(shared_road, first.key).status_code == 502
+    assert call(shared_rig, first.key).status_code == 502
     second.close()
-    assert call(shared_road, first.key).status_code in (502, 503)
+    assert call(shared_rig, first.key).status_code in (502, 503)
 
 
 @pytest.mark.parametrize(
@@ -235,43 +235,43 @@ def test_the_caller_gets_a_429_only_if_all_backends_said_so(shared_road, pair):
         {"content": b"<html>"},
     ],
 )
-def test_no_caller_takes_a_model_from_all_others_by_making_it_fail(shared_road, pair, fault):
+def test_no_caller_takes_a_model_from_all_others_by_making_it_fail(shared_rig, pair, fault):
     first, second = pair
     first.says(**fault)
     second.says(**fault)
     for _ in range(10):
-        assert call(shared_road, first.key).status_code == 502
+        assert call(shared_rig, first.key).status_code == 502
     first.says(plain())
     second.says(plain())
-    assert call(shared_road, first.key).status_code == 200
+    assert call(shared_rig, first.key).status_code == 200
 
 
-def test_a_backend_that_is_away_costs_nobody_a_connection_while_it_is_ejected(shared_road, pair):
+def test_a_backend_that_is_away_costs_nobody_a_connection_while_it_is_ejected(shared_rig, pair):
     first, _ = pair
     first.close()
     for _ in range(6):
-        assert call(shared_road, first.key).status_code == 200
-    assert shared_road.gateway.metric(f'llm_backend_ejected{{backend="{first.id}"}}') == 1
+        assert call(shared_rig, first.key).status_code == 200
+    assert shared_rig.gateway.metric(f'llm_backend_ejected{{backend="{first.id}"}}') == 1
 
 
-def hang_up(road, key, after):
+def hang_up(rig, key, after):
     """Ask for a stream, and go away `after` so many seconds. Return what had come."""
     body = orjson.dumps(
         {"model": MODEL, "stream": True, "messages": [{"role": "user", "content": "hello hello"}]}
     )
     head = f"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {key}\r\n"
     head += f"content-type: application/json\r\ncontent-length: {len(body)}\r\n\r\n"
-    with socket.create_connection(("127.0.0.1", road.gateway.port)) as client:
+    with socket.create_connection(("127.0.0.1", rig.gateway.port)) as client:
         client.sendall(head.encode() + body)
         time.sleep(after)
         return client.recv(1 << 20).decode()
 
 
-def test_usage_that_comes_after_the_end_is_heard_although_the_client_has_gone(shared_road, pair):
+def test_usage_that_comes_after_the_end_is_heard_although_the_client_has_gone(shared_rig, pair):
     first, _ = pair
     first.says(events=[*WORDS, end(), 1.0, TOLD, DONE])
-    assert "finish_reason" in hang_up(shared_road, first.key, 0.5)
-    (event,) = shared_road.events(first.key, 1)
+    assert "finish_reason" in hang_up(shared_rig, first.key, 0.5)
+    (event,) = shared_rig.events(first.key, 1)
     assert (event.status, event.is_exact, event.tokens.input, event.tokens.output) == (
         "cancelled",
         True,
@@ -280,20 +280,20 @@ def test_usage_that_comes_after_the_end_is_heard_although_the_client_has_gone(sh
     )
 
 
-def test_usage_that_does_not_come_is_not_waited_for_any_longer_than_a_moment(shared_road, pair):
+def test_usage_that_does_not_come_is_not_waited_for_any_longer_than_a_moment(shared_rig, pair):
     first, _ = pair
     first.says(events=[*WORDS, end(), 30.0, TOLD, DONE])
-    hang_up(shared_road, first.key, 0.3)
-    (event,) = shared_road.events(first.key, 1, seconds=10)
+    hang_up(shared_rig, first.key, 0.3)
+    (event,) = shared_rig.events(first.key, 1, seconds=10)
     assert (event.status, event.is_exact, event.tokens.output) == ("cancelled", False, 10)
 
 
 @pytest.mark.parametrize("usage", [USAGE, {"prompt_tokens": 12, "completion_tokens": 1}])
-def test_usage_told_before_the_end_does_not_pay_for_what_came_after_it(shared_road, pair, usage):
+def test_usage_told_before_the_end_does_not_pay_for_what_came_after_it(shared_rig, pair, usage):
     first, _ = pair
     first.says(events=[{**ROLE, "usage": usage}, *[chunk() for _ in range(40)], 30.0, DONE])
-    hang_up(shared_road, first.key, 0.5)
-    (event,) = shared_road.events(first.key, 1)
+    hang_up(shared_rig, first.key, 0.5)
+    (event,) = shared_rig.events(first.key, 1)
     assert (event.status, event.is_exact, event.tokens.input, event.tokens.output) == (
         "cancelled",
         False,

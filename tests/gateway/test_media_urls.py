@@ -216,13 +216,13 @@ def test_hosts_are_matched_whole():
     assert not is_allowed_host("org", frozenset({"*.org"}))
 
 
-def test_over_the_road_a_bad_url_reaches_no_engine(shared_road):
-    client = shared_road.client()
-    before = shared_road.engine.seen()["calls"]
+def test_through_the_gateway_a_bad_url_reaches_no_engine(shared_rig):
+    client = shared_rig.client()
+    before = shared_rig.engine.seen()["calls"]
     with pytest.raises(Exception, match="data:") as refused:
         client.chat.completions.create(model=MODEL, messages=[{"role": "user", "content": [picture(BAD)]}])
     assert refused.value.code == "media_url_not_allowed"
     with pytest.raises(Exception, match="data:"):
         client.embeddings.create(model=VECTORS, input=["x"], extra_body={"image": BAD})
-    assert shared_road.engine.seen()["calls"] == before
+    assert shared_rig.engine.seen()["calls"] == before
     ask(client)

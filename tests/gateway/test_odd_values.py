@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from gateway.proxy import controls
 from gateway.proxy.errors import Refusal
 from gateway.proxy.media import check_media
-from gateway.proxy.questions import read_question
+from gateway.proxy.parsed_requests import parse_request
 from gateway.proxy.separation import Separation
 
 NAMES = sorted(
@@ -53,10 +53,10 @@ def read(mode="chat", **fields):
     body = {"model": "m", "messages": messages, "input": "hello"} | fields
     refusal = None
     try:
-        question = read_question(json.dumps(body).encode(), mode)
-        check_media(question.body, ())
-        controls.controls_in(question.body)
-        controls.put_apart(question.body, Separation("a key"), "tenant")
+        parsed = parse_request(json.dumps(body).encode(), mode)
+        check_media(parsed.body, ())
+        controls.controls_in(parsed.body)
+        controls.put_apart(parsed.body, Separation("a key"), "tenant")
     except Refusal as refused:
         refusal = refused
     assert refusal is None or (refusal.status == 400 and refusal.param)

@@ -48,10 +48,10 @@ def nothing():
     return TokenCounts(input=3)
 
 
-def test_a_hundred_half_delivered_streams_are_all_on_record_after_a_kill(new_road):
-    road = new_road("--token-ms", "100")
-    secret = road.new_key()
-    client = road.client(secret)
+def test_a_hundred_half_delivered_streams_are_all_on_record_after_a_kill(new_rig):
+    rig = new_rig("--token-ms", "100")
+    secret = rig.new_key()
+    client = rig.client(secret)
     streams = []
 
     def begin():
@@ -68,9 +68,9 @@ def test_a_hundred_half_delivered_streams_are_all_on_record_after_a_kill(new_roa
     list(finished)
     assert len(streams) == 100
     time.sleep(1.5)
-    road.gateway.process.kill()
-    road.gateway.start()
-    events = road.events(secret, 101, seconds=30)
+    rig.gateway.process.kill()
+    rig.gateway.start()
+    events = rig.events(secret, 101, seconds=30)
     cancelled = [one for one in events if one.status == "cancelled"]
     assert len(cancelled) == 100
     assert {one.call_id for one in cancelled} == {
@@ -78,11 +78,11 @@ def test_a_hundred_half_delivered_streams_are_all_on_record_after_a_kill(new_roa
     }
     assert all(not one.is_exact and one.is_stream and one.tokens.input > 0 for one in cancelled)
     assert sum(one.tokens.output for one in cancelled) > 300  # as far as they were told, not only begun
-    assert len({one.call_id for one in road.control.deliveries}) == len(road.control.deliveries)
-    road.gateway.process.kill()
-    road.gateway.start()
+    assert len({one.call_id for one in rig.control.deliveries}) == len(rig.control.deliveries)
+    rig.gateway.process.kill()
+    rig.gateway.start()
     time.sleep(1)
-    assert len(road.control.events) == 101
+    assert len(rig.control.events) == 101
 
 
 def test_a_beginning_without_an_end_becomes_a_cancelled_call(tmp_path):
@@ -188,44 +188,44 @@ def test_more_open_streams_than_fit_a_batch_do_not_keep_the_uploader_busy(tmp_pa
     assert in_spool(tmp_path, work) <= 4
 
 
-def test_a_stray_file_a_folder_and_an_empty_segment_do_not_keep_the_gateway_from_starting(new_road):
-    road = new_road()
-    secret = road.new_key()
-    ask(road.client(secret))
-    road.gateway.process.terminate()
-    spool = road.gateway.state / "spool"
+def test_a_stray_file_a_folder_and_an_empty_segment_do_not_keep_the_gateway_from_starting(new_rig):
+    rig = new_rig()
+    secret = rig.new_key()
+    ask(rig.client(secret))
+    rig.gateway.process.terminate()
+    spool = rig.gateway.state / "spool"
     (spool / "abc.spool").write_bytes(b"what is this?\n")
     (spool / "000000000900.spool").mkdir()
     (spool / "000000000901.spool").write_bytes(b"")
     (spool / "000000000902.spool").write_bytes(b"0123")
     (spool / "000000000903.spool").symlink_to("/etc/passwd")
     (spool / "000000000904.spool").write_bytes(b"\x00\xff" * 500 + b"\n")
-    road.gateway.start()
-    assert ask(road.client(secret))
-    aside = {path.name for path in (road.gateway.state / "aside").iterdir()}
+    rig.gateway.start()
+    assert ask(rig.client(secret))
+    aside = {path.name for path in (rig.gateway.state / "aside").iterdir()}
     assert aside == {"abc.spool", "000000000900.spool", "000000000903.spool"}
-    assert "spool_problem" in road.gateway.process.output()
-    assert "Traceback" not in road.gateway.process.output()
+    assert "spool_problem" in rig.gateway.process.output()
+    assert "Traceback" not in rig.gateway.process.output()
     wait_until(
-        lambda: any("abc.spool is no segment" in ack.problem for ack in road.control.acks), 15, "the ack"
+        lambda: any("abc.spool is no segment" in ack.problem for ack in rig.control.acks), 15, "the ack"
     )
-    wait_until(lambda: not road.gateway.spooled(), 15, "the empty spool")
-    assert len(road.events(secret, 2)) == 2
+    wait_until(lambda: not rig.gateway.spooled(), 15, "the empty spool")
+    assert len(rig.events(secret, 2)) == 2
 
 
-def test_a_spool_that_is_no_folder_makes_the_gateway_unready_until_it_is_one(new_road):
-    road = new_road()
-    secret = road.new_key()
-    road.gateway.process.terminate()
-    spool = road.gateway.state / "spool"
+def test_a_spool_that_is_no_folder_makes_the_gateway_unready_until_it_is_one(new_rig):
+    rig = new_rig()
+    secret = rig.new_key()
+    rig.gateway.process.terminate()
+    spool = rig.gateway.state / "spool"
     shutil.rmtree(spool)
     spool.write_bytes(b"")
-    road.gateway.start(until_ready=False)
-    assert road.gateway.status("/readyz") == 503
+    rig.gateway.start(until_ready=False)
+    assert rig.gateway.status("/readyz") == 503
     spool.unlink()
-    wait_until(lambda: road.gateway.status("/readyz") == 200, 10, "the recovery")
-    assert ask(road.client(secret))
-    road.events(secret, 1)
+    wait_until(lambda: rig.gateway.status("/readyz") == 200, 10, "the recovery")
+    assert ask(rig.client(secret))
+    rig.events(secret, 1)
 
 
 @pytest.fixture
@@ -244,31 +244,31 @@ def small_disk(tmp_path):
 
 def fill(directory):
     """Take all room that is left."""
-    filler = directory / "filler"
-    with filler.open("wb", buffering=0) as file, contextlib.suppress(OSError):
+    argument = directory / "argument"
+    with argument.open("wb", buffering=0) as file, contextlib.suppress(OSError):
         while file.write(bytes(64 * 1024)):
             pass
     assert os.statvfs(directory).f_bavail == 0
-    return filler
+    return argument
 
 
-def test_a_full_disk_is_seen_before_a_call_fails_and_usage_in_progress_still_gets_on_it(new_road, small_disk):
-    road = new_road("--token-ms", "50", GATEWAY_STATE_DIR=str(small_disk / "gateway"))
-    secret = road.new_key()
-    stream = ask(road.client(secret), stream=True, max_tokens=60)
+def test_a_full_disk_is_seen_before_a_call_fails_and_usage_in_progress_still_gets_on_it(new_rig, small_disk):
+    rig = new_rig("--token-ms", "50", GATEWAY_STATE_DIR=str(small_disk / "gateway"))
+    secret = rig.new_key()
+    stream = ask(rig.client(secret), stream=True, max_tokens=60)
     next(stream)
-    filler = fill(small_disk)
-    wait_until(lambda: road.gateway.status("/readyz") == 503, 5, "seeing that the disk is full")
+    argument = fill(small_disk)
+    wait_until(lambda: rig.gateway.status("/readyz") == 503, 5, "seeing that the disk is full")
     list(stream)  # whose end is written into the reserve
-    (done,) = road.events(secret, 1)
+    (done,) = rig.events(secret, 1)
     assert done.status == "ok"
-    assert road.gateway.status("/readyz") == 503
-    road.publish()  # a snapshot that has no room
-    wait_until(lambda: any("space" in ack.problem for ack in road.control.acks), 15, "the complaint")
+    assert rig.gateway.status("/readyz") == 503
+    rig.publish()  # a snapshot that has no room
+    wait_until(lambda: any("space" in ack.problem for ack in rig.control.acks), 15, "the complaint")
     assert not list((small_disk / "gateway").glob("*.new"))
-    filler.unlink()
-    wait_until(lambda: road.gateway.status("/readyz") == 200, 10, "the recovery")
-    assert ask(road.client(secret))
+    argument.unlink()
+    wait_until(lambda: rig.gateway.status("/readyz") == 200, 10, "the recovery")
+    assert ask(rig.client(secret))
 
 
 def test_the_reserve_is_given_up_for_what_is_in_progress(tmp_path, monkeypatch):

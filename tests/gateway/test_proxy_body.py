@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from gateway.proxy.body import LARGEST_DEPTH, MOST_VALUES, Body, with_member, without_escapes
 from gateway.proxy.errors import Refusal
-from gateway.proxy.questions import read_question
+from gateway.proxy.parsed_requests import parse_request
 
 STRANGE = (
     b'{ "z" : 123456789012345678901234567890,\n\t"model":"public" , "y":1e400, "x":1, "x":{"a":1,"a":[2]},'
@@ -84,21 +84,21 @@ def test_a_field_that_the_gateway_reads_may_not_be_there_twice(field, spelling):
         f'"max_completion_tokens":1,"{again}":3}}'
     )
     with pytest.raises(Refusal, match=f"`{field}`") as refused:
-        read_question(body.encode(), "chat")
+        parse_request(body.encode(), "chat")
     assert (refused.value.status, refused.value.param) == (400, field)
 
 
 def test_another_spelling_of_a_field_that_the_gateway_reads_is_refused():
     with pytest.raises(Refusal, match="`Model` must be spelled `model`"):
-        read_question(b'{"Model":"m","messages":[{"role":"user"}]}', "chat")
+        parse_request(b'{"Model":"m","messages":[{"role":"user"}]}', "chat")
     with pytest.raises(Refusal, match="must be spelled `max_tokens`"):
-        read_question('{"model":"m","messages":[{}],"max_to\u212aens":9}'.encode(), "chat")
+        parse_request('{"model":"m","messages":[{}],"max_to\u212aens":9}'.encode(), "chat")
 
 
 def test_what_the_gateway_reads_inside_a_field_may_not_be_there_twice():
     options = b'{"include_usage":true,"include_usage":false}'
     with pytest.raises(Refusal, match="`stream_options`"):
-        read_question(
+        parse_request(
             b'{"model":"m","messages":[{}],"stream":true,"stream_options":' + options + b"}", "chat"
         )
 
@@ -124,7 +124,7 @@ def test_what_the_gateway_reads_inside_a_field_may_not_be_there_twice():
 )
 def test_what_is_no_json_or_too_much_of_it_is_refused(raw):
     with pytest.raises(Refusal) as refused:
-        read_question(raw, "chat")
+        parse_request(raw, "chat")
     assert (refused.value.status, refused.value.code) == (400, "invalid_json")
 
 
@@ -141,15 +141,15 @@ def test_what_is_no_json_or_too_much_of_it_is_refused(raw):
 def test_half_a_surrogate_pair_is_refused_with_the_byte_and_what_to_do(body, half):
     begins = rf"byte {body.index(b'HALF')} begins half of a surrogate pair"
     with pytest.raises(Refusal, match=begins) as refused:
-        read_question(body.replace(b"HALF", half), "chat")
+        parse_request(body.replace(b"HALF", half), "chat")
     assert (refused.value.status, refused.value.code) == (400, "invalid_json")
-    assert read_question(body.replace(b"HALF", rb"\ud83d\ude00"), "chat").mode == "chat"
+    assert parse_request(body.replace(b"HALF", rb"\ud83d\ude00"), "chat").mode == "chat"
 
 
 def test_many_marks_inside_of_texts_are_no_many_values():
     text = '{[,]}\\"' * MOST_VALUES + "\\\\"
-    question = read_question(f'{{"messages":[{{"content":"{text}"}}],"model":"m"}}'.encode(), "chat")
-    assert question.model == "m"
+    parsed = parse_request(f'{{"messages":[{{"content":"{text}"}}],"model":"m"}}'.encode(), "chat")
+    assert parsed.model == "m"
 
 
 def test_nesting_up_to_the_bound_passes():

@@ -36,7 +36,7 @@ from tests.gateway.config_lines import (
     models_of,
     routes_of,
 )
-from tests.gateway.proxy_fixtures import MODEL, Road, ask, wait_until
+from tests.gateway.proxy_fixtures import MODEL, Rig, ask, wait_until
 
 # --- in memory ---
 
@@ -296,55 +296,55 @@ def test_many_changes_make_it_ask_for_everything(tmp_path):
 
 
 @pytest.fixture
-def lines_road(tmp_path, monkeypatch):
+def lines_rig(tmp_path, monkeypatch):
     monkeypatch.setattr("tests.gateway.proxy_fixtures.StandInControlPlane", LinesControlPlane)
-    road = Road(tmp_path)
-    yield road
-    road.close()
+    rig = Rig(tmp_path)
+    yield rig
+    rig.close()
 
 
-def test_a_revoked_key_is_refused_by_its_change_alone_and_after_a_restart_without_a_control_plane(lines_road):
-    road = lines_road
-    road.control.answers[""] = 10, everything(10, key(0), key(1), routes=routes_of(road))
-    wait_until(lambda: not is_refused(road, 0), what="everything")
-    road.control.answers["s10"] = 11, changes(10, removed_keys=[digest(SECRETS[0])])
-    wait_until(lambda: is_refused(road, 0), what="the refusal")
-    assert ask(road.client(SECRETS[1]))
-    assert (10, "s10") in road.control.asked
-    road.control.acked(11)
-    road.control.down()
-    road.gateway.process.kill()
-    road.gateway.start()
-    assert is_refused(road, 0)
-    assert ask(road.client(SECRETS[1]))
-    road.control.asked.clear()
-    road.control.answers["s11"] = 12, changes(11, removed_keys=[digest(SECRETS[1])])
-    road.control.answers[""] = 12, b"nothing yet"
-    road.control.up()
-    wait_until(lambda: is_refused(road, 1), what="what changed meanwhile, before everything has come")
-    assert road.control.asked[0] == (11, "s11")
-    wait_until(lambda: (0, "") in road.control.asked, what="the question for everything")
+def test_a_revoked_key_is_refused_by_its_change_alone_and_after_a_restart_without_a_control_plane(lines_rig):
+    rig = lines_rig
+    rig.control.answers[""] = 10, everything(10, key(0), key(1), routes=routes_of(rig))
+    wait_until(lambda: not is_refused(rig, 0), what="everything")
+    rig.control.answers["s10"] = 11, changes(10, removed_keys=[digest(SECRETS[0])])
+    wait_until(lambda: is_refused(rig, 0), what="the refusal")
+    assert ask(rig.client(SECRETS[1]))
+    assert (10, "s10") in rig.control.asked
+    rig.control.acked(11)
+    rig.control.down()
+    rig.gateway.process.kill()
+    rig.gateway.start()
+    assert is_refused(rig, 0)
+    assert ask(rig.client(SECRETS[1]))
+    rig.control.asked.clear()
+    rig.control.answers["s11"] = 12, changes(11, removed_keys=[digest(SECRETS[1])])
+    rig.control.answers[""] = 12, b"nothing yet"
+    rig.control.up()
+    wait_until(lambda: is_refused(rig, 1), what="what changed meanwhile, before everything has come")
+    assert rig.control.asked[0] == (11, "s11")
+    wait_until(lambda: (0, "") in rig.control.asked, what="the query for everything")
 
 
-def test_changes_that_are_cut_off_change_nothing_and_everything_is_asked_for(lines_road):
-    road = lines_road
-    road.control.answers[""] = 10, everything(10, key(0), routes=routes_of(road))
-    wait_until(lambda: not is_refused(road, 0), what="everything")
-    asked = len(road.control.asked)
-    road.control.answers["s10"] = 11, changes(10, removed_keys=[digest(SECRETS[0])])[:-10]
-    wait_until(lambda: any(ack.problem for ack in road.control.acks), what="the report of the problem")
-    assert not is_refused(road, 0)
-    road.control.answers[""] = 12, everything(12, key(1), routes=routes_of(road))
-    wait_until(lambda: not is_refused(road, 1), what="everything once more")
-    assert is_refused(road, 0)
-    assert (0, "") in road.control.asked[asked:]
-    wait_until(lambda: not road.control.acks[-1].problem, what="the end of the problem")
+def test_changes_that_are_cut_off_change_nothing_and_everything_is_asked_for(lines_rig):
+    rig = lines_rig
+    rig.control.answers[""] = 10, everything(10, key(0), routes=routes_of(rig))
+    wait_until(lambda: not is_refused(rig, 0), what="everything")
+    asked = len(rig.control.asked)
+    rig.control.answers["s10"] = 11, changes(10, removed_keys=[digest(SECRETS[0])])[:-10]
+    wait_until(lambda: any(ack.problem for ack in rig.control.acks), what="the report of the problem")
+    assert not is_refused(rig, 0)
+    rig.control.answers[""] = 12, everything(12, key(1), routes=routes_of(rig))
+    wait_until(lambda: not is_refused(rig, 1), what="everything once more")
+    assert is_refused(rig, 0)
+    assert (0, "") in rig.control.asked[asked:]
+    wait_until(lambda: not rig.control.acks[-1].problem, what="the end of the problem")
 
 
-def test_an_answer_that_is_slow_but_alive_is_waited_for(lines_road):
+def test_an_answer_that_is_slow_but_alive_is_waited_for(lines_rig):
     """A gateway gives up after 40 seconds without a byte; an empty line is one."""
-    road = lines_road
+    rig = lines_rig
     began = time.monotonic()
-    road.control.answers[""] = 10, KEEP_ALIVE * 50 + everything(10, key(0), routes=routes_of(road))
-    wait_until(lambda: not is_refused(road, 0), what="everything")
+    rig.control.answers[""] = 10, KEEP_ALIVE * 50 + everything(10, key(0), routes=routes_of(rig))
+    wait_until(lambda: not is_refused(rig, 0), what="everything")
     assert time.monotonic() - began < 15

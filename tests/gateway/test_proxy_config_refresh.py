@@ -25,7 +25,7 @@ from tests.gateway.config_lines import (
     models_of,
     routes_of,
 )
-from tests.gateway.proxy_fixtures import MODEL, Road, ask, wait_until
+from tests.gateway.proxy_fixtures import MODEL, Rig, ask, wait_until
 
 FIRST, SECOND, THIRD = range(3)
 OUTGROWN = KEEP_ALIVE * 50  # on the disk of these tests: so many changes that everything is fetched anew
@@ -111,7 +111,7 @@ async def refreshing(one, body):
     await one.until(lambda: one.serves(10), "the first configuration")
     answers[""] = 11, body
     answers["s10"] = 11, changes(10, keys=[key(THIRD)]) + OUTGROWN
-    await one.until(lambda: one.asked_for_everything(0) > 1, "the question for everything")
+    await one.until(lambda: one.asked_for_everything(0) > 1, "the query for everything")
     assert one.serves(11)
 
 
@@ -156,8 +156,8 @@ def test_a_gateway_that_starts_with_a_copy_hears_of_changes_while_everything_arr
         known = 10 + len(news)
         body, rest = slowly(everything(known, key(FIRST), key(SECOND), key(THIRD)))
         answers[""] = known, body
-        await one.until(lambda: (known, f"s{known}") in one.control.asked, "the question for changes")
-        await one.until(lambda: one.asked_for_everything(0) > 1, "the question for everything")
+        await one.until(lambda: (known, f"s{known}") in one.control.asked, "the query for changes")
+        await one.until(lambda: one.asked_for_everything(0) > 1, "the query for everything")
         answers[f"s{known}"] = known + 1, changes(known, **revoked(FIRST))
         await one.until(lambda: one.serves(known + 1), "the revocation, which waits for nothing")
         assert models_of(one.index(), FIRST) is None
@@ -184,7 +184,7 @@ def test_a_change_that_was_arriving_when_everything_came_is_asked_for_again_from
         await refreshing(one, body)
         change, end = slowly(changes(11, revision=13, **revoked(FIRST)))
         one.control.answers["s11"] = 13, change
-        await one.until(lambda: (11, "s11") in one.control.asked, "the question for changes")
+        await one.until(lambda: (11, "s11") in one.control.asked, "the query for changes")
         rest.set()
         await one.until(lambda: one.serves(12), "everything")
         one.control.answers["s12"] = 13, changes(12, keys=[key(THIRD)], **revoked(FIRST))
@@ -253,7 +253,7 @@ def test_two_unnamed_changes_during_one_fetch_and_revocations_after_each(followe
         first = everything(11, key(FIRST), key(SECOND), key(THIRD))
         body, rest = slowly(first)
         answers[""] = answers["s10"] = 11, body
-        await one.until(lambda: one.asked_for_everything(10), "the question for everything")
+        await one.until(lambda: one.asked_for_everything(10), "the query for everything")
         answers["s11"] = 12, changes(11, **revoked(FIRST))
         await one.until(lambda: models_of(one.index(), FIRST) is None, "the revocation after the first")
         answers["s12"] = 13, everything(13, key(SECOND), key(THIRD))
@@ -264,7 +264,7 @@ def test_two_unnamed_changes_during_one_fetch_and_revocations_after_each(followe
         assert (one.on_disk().revision, models_of(one.on_disk(), FIRST)) == (10, None)
         assert not rest.is_set()
         rest.set()
-        await one.until(lambda: one.asked_for_everything(12), "the question for what is newer")
+        await one.until(lambda: one.asked_for_everything(12), "the query for what is newer")
         assert len(one.applied) == narrowed, "the first one cannot be brought up to date"
         answers[""] = 13, everything(13, key(SECOND), key(THIRD))
         await one.until(lambda: one.serves(14), "everything")
@@ -284,13 +284,13 @@ def test_everything_that_is_older_than_what_was_taken_away_is_not_put_in_force(f
         await one.until(lambda: one.serves(10), "the first configuration")
         body, _ = slowly(everything(11, key(FIRST)))
         answers[""] = answers["s10"] = 11, body
-        await one.until(lambda: one.asked_for_everything(10), "the question for everything")
+        await one.until(lambda: one.asked_for_everything(10), "the query for everything")
         answers["s11"] = 12, changes(11, **revoked(FIRST))
         await one.until(lambda: models_of(one.index(), FIRST) is None, "the revocation")
         since = len(one.applied)
         answers[""] = answers["s10"] = 11, everything(11, key(FIRST))
         answers["s12"] = 13, changes(12)[:-10]
-        await one.until(lambda: one.asked_for_everything(0) > 1, "the question for everything")
+        await one.until(lambda: one.asked_for_everything(0) > 1, "the query for everything")
         answers["s12"] = 13, changes(12)
         answers[""] = answers["s10"] = 13, everything(13, key(SECOND))
         await one.until(lambda: one.serves(13), "everything")
@@ -360,29 +360,27 @@ def test_limits_that_are_gone_are_forgotten_when_everything_was_brought_up_to_da
 
 def test_a_gateway_refuses_a_revoked_key_while_everything_arrives_and_after_a_crash(tmp_path, monkeypatch):
     monkeypatch.setattr("tests.gateway.proxy_fixtures.StandInControlPlane", LinesControlPlane)
-    road = Road(tmp_path)
+    rig = Rig(tmp_path)
     try:
-        answers, routes = road.control.answers, routes_of(road)
+        answers, routes = rig.control.answers, routes_of(rig)
         answers[""] = 10, everything(10, key(FIRST), key(SECOND), routes=routes)
-        wait_until(lambda: not is_refused(road, FIRST), what="everything")
+        wait_until(lambda: not is_refused(rig, FIRST), what="everything")
         body, rest = slowly(everything(11, key(FIRST), key(SECOND), key(THIRD), routes=routes))
         answers[""] = answers["s10"] = 11, body
-        wait_until(lambda: (10, "") in road.control.asked, what="the question for everything")
+        wait_until(lambda: (10, "") in rig.control.asked, what="the query for everything")
         answers["s11"] = 12, changes(11, **revoked(FIRST))
-        wait_until(lambda: is_refused(road, FIRST), what="the refusal")
-        assert ask(road.client(SECRETS[SECOND]))
-        assert is_refused(road, THIRD)
-        road.control.down()
-        road.gateway.process.kill()
-        road.gateway.start()
-        assert is_refused(road, FIRST)
-        assert ask(road.client(SECRETS[SECOND]))
+        wait_until(lambda: is_refused(rig, FIRST), what="the refusal")
+        assert ask(rig.client(SECRETS[SECOND]))
+        assert is_refused(rig, THIRD)
+        rig.control.down()
+        rig.gateway.process.kill()
+        rig.gateway.start()
+        assert is_refused(rig, FIRST)
+        assert ask(rig.client(SECRETS[SECOND]))
         rest.set()
-        road.control.up()
-        wait_until(lambda: not is_refused(road, THIRD), what="everything")
-        wait_until(
-            lambda: road.gateway.metric("llm_gateway_config_revision") == 12, what="what came after it"
-        )
-        assert is_refused(road, FIRST)
+        rig.control.up()
+        wait_until(lambda: not is_refused(rig, THIRD), what="everything")
+        wait_until(lambda: rig.gateway.metric("llm_gateway_config_revision") == 12, what="what came after it")
+        assert is_refused(rig, FIRST)
     finally:
-        road.close()
+        rig.close()

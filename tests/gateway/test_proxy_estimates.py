@@ -6,7 +6,7 @@ import pytest
 from gateway.contract import RouteConfig
 from gateway.proxy.body import Body
 from gateway.proxy.index import Route
-from gateway.proxy.questions import read_question
+from gateway.proxy.parsed_requests import parse_request
 from gateway.proxy.tokens import estimate_prompt as estimate_of
 
 LONG = "word " * 4000  # about 5,000 tokens
@@ -45,4 +45,4 @@ def test_of_two_maxima_the_larger_is_reserved():
     """Backends differ in which one they obey."""
     body = b'{"model":"m","messages":[{"role":"user"}],"max_completion_tokens":1,"max_tokens":9000}'
     route = Route(RouteConfig(model="m", modes=["chat"]), ())
-    assert read_question(body, "chat").estimate(route, None, 1024).output_tokens == 9000
+    assert parse_request(body, "chat").estimate(route, None, 1024).output_tokens == 9000

@@ -16,10 +16,10 @@ from tests.gateway.proxy_fixtures import (
 )
 
 
-def test_a_client_that_hangs_up_stops_the_engine_frees_its_slot_and_is_recorded(new_road, limits_environment):
-    road = new_road("--token-ms", "20", **limits_environment)
-    secret = road.new_key(limits=[limit("concurrent_calls", 1)])
-    client = road.client(secret)
+def test_a_client_that_hangs_up_stops_the_engine_frees_its_slot_and_is_recorded(new_rig, limits_environment):
+    rig = new_rig("--token-ms", "20", **limits_environment)
+    secret = rig.new_key(limits=[limit("concurrent_calls", 1)])
+    client = rig.client(secret)
     stream = ask(client, stream=True, max_tokens=200)
     pieces = [next(stream) for _ in range(6)]
     with pytest.raises(openai.RateLimitError, match="calls at the same time") as refused:
@@ -27,94 +27,94 @@ def test_a_client_that_hangs_up_stops_the_engine_frees_its_slot_and_is_recorded(
     assert refused.value.code == "rate_limit_exceeded"
     stream.close()
     gone = time.monotonic()
-    wait_until(lambda: road.gateway.metric("llm_active_calls") == 0, 1.0, "the end of the call")
+    wait_until(lambda: rig.gateway.metric("llm_active_calls") == 0, 1.0, "the end of the call")
     assert time.monotonic() - gone < 1.0
-    (event,) = road.events(secret, 1)
+    (event,) = rig.events(secret, 1)
     assert (event.status, event.is_exact, event.is_stream) == ("cancelled", False, True)
     assert len(pieces) - 1 <= event.tokens.output < 60
-    wait_until(lambda: road.engine.seen()["aborted"] == 1, what="the engine noticing")
+    wait_until(lambda: rig.engine.seen()["aborted"] == 1, what="the engine noticing")
     assert ask(client, max_tokens=2)
 
 
-def test_a_client_that_hangs_up_on_a_plain_call_is_recorded(new_road, limits_environment):
-    road = new_road("--latency-ms", "3000", **limits_environment)
-    secret = road.new_key(limits=[limit("concurrent_calls", 1)])
+def test_a_client_that_hangs_up_on_a_plain_call_is_recorded(new_rig, limits_environment):
+    rig = new_rig("--latency-ms", "3000", **limits_environment)
+    secret = rig.new_key(limits=[limit("concurrent_calls", 1)])
     with pytest.raises(openai.APITimeoutError):
-        ask(road.client(secret).with_options(timeout=0.3))
-    (event,) = road.events(secret, 1, seconds=2.0)
+        ask(rig.client(secret).with_options(timeout=0.3))
+    (event,) = rig.events(secret, 1, seconds=2.0)
     assert (event.status, event.http_status, event.is_exact) == ("cancelled", 499, False)
 
 
-def test_an_engine_that_fails_before_answering_is_a_502_and_the_call_is_on_record(new_road):
-    road = new_road()
-    secret = road.new_key()
+def test_an_engine_that_fails_before_answering_is_a_502_and_the_call_is_on_record(new_rig):
+    rig = new_rig()
+    secret = rig.new_key()
     for fault in ("status=503", "status=500", "die-after=0"):
-        road.engine.fail_next(fault)
+        rig.engine.fail_next(fault)
         with pytest.raises(openai.InternalServerError) as refused:
-            ask(road.client(secret))
+            ask(rig.client(secret))
         assert (refused.value.status_code, refused.value.code) == (502, "backend_failed")
-        assert road.engine.url not in refused.value.message
-    assert ask(road.client(secret))
-    events = road.events(secret, 4)
+        assert rig.engine.url not in refused.value.message
+    assert ask(rig.client(secret))
+    events = rig.events(secret, 4)
     assert [(event.status, event.http_status) for event in events] == [("error", 502)] * 3 + [("ok", 200)]
     assert [event.tokens.total for event in events[:3]] == [0, 0, 0]
 
 
-def test_an_engine_that_dies_in_a_stream_ends_it_with_an_error(new_road):
-    road = new_road()
-    secret = road.new_key()
-    road.engine.fail_next("die-after=5")
-    stream = ask(road.client(secret), stream=True, max_tokens=50)
+def test_an_engine_that_dies_in_a_stream_ends_it_with_an_error(new_rig):
+    rig = new_rig()
+    secret = rig.new_key()
+    rig.engine.fail_next("die-after=5")
+    stream = ask(rig.client(secret), stream=True, max_tokens=50)
     with pytest.raises(openai.APIError, match="broke off"):
         list(stream)
-    (event,) = road.events(secret, 1)
+    (event,) = rig.events(secret, 1)
     assert (event.status, event.is_exact) == ("error", False)
     assert 5 <= event.tokens.output <= 10  # three bytes a token, rather too many than too few
 
 
-def test_a_stream_that_ends_too_early_is_not_taken_for_a_whole_one(new_road):
-    road = new_road()
-    secret = road.new_key()
-    road.engine.fail_next("end-after=5")
-    stream = ask(road.client(secret), stream=True, max_tokens=50)
+def test_a_stream_that_ends_too_early_is_not_taken_for_a_whole_one(new_rig):
+    rig = new_rig()
+    secret = rig.new_key()
+    rig.engine.fail_next("end-after=5")
+    stream = ask(rig.client(secret), stream=True, max_tokens=50)
     with pytest.raises(openai.APIError, match="broke off"):
         list(stream)
-    (event,) = road.events(secret, 1)
+    (event,) = rig.events(secret, 1)
     assert (event.status, event.is_exact) == ("error", False)
     assert 5 <= event.tokens.output <= 10  # three bytes a token, rather too many than too few
 
 
-def test_an_engine_that_falls_silent_is_given_up(new_road):
-    road = new_road()
-    road.settings = SettingsConfig(idle_timeout_seconds=0.3)
-    secret = road.new_key()
-    road.engine.fail_next("stall-after=5")
-    stream = ask(road.client(secret), stream=True, max_tokens=50)
+def test_an_engine_that_falls_silent_is_given_up(new_rig):
+    rig = new_rig()
+    rig.settings = SettingsConfig(idle_timeout_seconds=0.3)
+    secret = rig.new_key()
+    rig.engine.fail_next("stall-after=5")
+    stream = ask(rig.client(secret), stream=True, max_tokens=50)
     with pytest.raises(openai.APIError, match="broke off"):
         list(stream)
-    road.settings = SettingsConfig(response_timeout_seconds=0.5)
-    road.publish()
-    road.engine.fail_next("stall-after=0")
+    rig.settings = SettingsConfig(response_timeout_seconds=0.5)
+    rig.publish()
+    rig.engine.fail_next("stall-after=0")
     with pytest.raises(openai.InternalServerError) as refused:
-        ask(road.client(secret))
+        ask(rig.client(secret))
     assert (refused.value.status_code, refused.value.code) == (504, "backend_timeout")
-    assert [event.http_status for event in road.events(secret, 2)] == [200, 504]
-    wait_until(lambda: road.engine.seen()["aborted"] >= 1, what="the engine noticing")
+    assert [event.http_status for event in rig.events(secret, 2)] == [200, 504]
+    wait_until(lambda: rig.engine.seen()["aborted"] >= 1, what="the engine noticing")
 
 
-def test_a_dead_engine_is_a_503_and_calls_work_again_when_it_is_back(new_road, limits_environment):
-    road = new_road(**limits_environment)
-    secret = road.new_key(limits=[limit("concurrent_calls", 1)])  # which no failed call may keep
-    client = road.client(secret)
+def test_a_dead_engine_is_a_503_and_calls_work_again_when_it_is_back(new_rig, limits_environment):
+    rig = new_rig(**limits_environment)
+    secret = rig.new_key(limits=[limit("concurrent_calls", 1)])  # which no failed call may keep
+    client = rig.client(secret)
     ask(client)
-    road.engine.process.kill()
+    rig.engine.process.kill()
     for _ in range(5):
         with pytest.raises(openai.InternalServerError) as refused:
             ask(client)
         assert refused.value.status_code in (502, 503)
     assert (refused.value.status_code, refused.value.code) == (503, "no_backend_available")
     assert refused.value.response.headers["retry-after"]
-    road.engine.start()
+    rig.engine.start()
 
     def works():
         with contextlib.suppress(openai.InternalServerError):
@@ -123,33 +123,33 @@ def test_a_dead_engine_is_a_503_and_calls_work_again_when_it_is_back(new_road, l
     wait_until(works, 30, "the recovery")
 
 
-def test_another_backend_answers_before_the_first_byte(new_road):
-    road = new_road()
-    second = Engine(road.directory)
+def test_another_backend_answers_before_the_first_byte(new_rig):
+    rig = new_rig()
+    second = Engine(rig.directory)
     try:
-        backends = [road.engine.backend(priority=0), second.backend(priority=1)]
-        road.routes[0] = RouteConfig(model=MODEL, modes=["chat"], backends=backends)
-        secret = road.new_key()
-        client = road.client(secret)
+        backends = [rig.engine.backend(priority=0), second.backend(priority=1)]
+        rig.routes[0] = RouteConfig(model=MODEL, modes=["chat"], backends=backends)
+        secret = rig.new_key()
+        client = rig.client(secret)
         ask(client)
-        road.engine.fail_next("status=503")
+        rig.engine.fail_next("status=503")
         ask(client)
-        road.engine.process.kill()
+        rig.engine.process.kill()
         ask(client, stream=True).close()
-        used = [event.backend_id for event in road.events(secret, 3)]
+        used = [event.backend_id for event in rig.events(secret, 3)]
         assert used == [backends[0].id, backends[1].id, backends[1].id]
     finally:
         second.process.kill()
 
 
-def test_missing_usage_is_estimated_and_called_inexact(new_road):
-    road = new_road()
-    secret = road.new_key()
+def test_missing_usage_is_estimated_and_called_inexact(new_rig):
+    rig = new_rig()
+    secret = rig.new_key()
     for is_stream in (False, True):
-        road.engine.fail_next("no-usage")
-        answer = ask(road.client(secret), stream=is_stream, max_tokens=12)
+        rig.engine.fail_next("no-usage")
+        answer = ask(rig.client(secret), stream=is_stream, max_tokens=12)
         list(answer) if is_stream else None
-    plain, streamed = road.events(secret, 2)
+    plain, streamed = rig.events(secret, 2)
     assert not plain.is_exact
     assert plain.tokens.input > 0
     assert plain.tokens.output > 0

@@ -40,30 +40,30 @@ bodies = st.dictionaries(st.sampled_from(FIELDS), values) | values
     model=st.sampled_from([MODEL, VECTORS, None]),
     path=st.sampled_from(["chat/completions", "embeddings"]),
 )
-def test_no_body_makes_the_gateway_fail(shared_road, body, model, path):
-    if not hasattr(shared_road, "fuzz_key"):
-        shared_road.fuzz_key = shared_road.new_key()
+def test_no_body_makes_the_gateway_fail(shared_rig, body, model, path):
+    if not hasattr(shared_rig, "fuzz_key"):
+        shared_rig.fuzz_key = shared_rig.new_key()
     if isinstance(body, dict) and model:
         body = {**body, "model": model}
-    headers = {"authorization": f"Bearer {shared_road.fuzz_key}"}
-    answer = requests.post(f"{shared_road.gateway.url}/v1/{path}", json=body, headers=headers, timeout=10)
+    headers = {"authorization": f"Bearer {shared_rig.fuzz_key}"}
+    answer = requests.post(f"{shared_rig.gateway.url}/v1/{path}", json=body, headers=headers, timeout=10)
     assert answer.status_code < 500, answer.text
     if answer.status_code >= 400:
         assert set(answer.json()["error"]) == {"message", "type", "param", "code"}
 
 
-def test_deep_nesting_is_no_fault(shared_road):
-    headers = {"authorization": f"Bearer {shared_road.new_key()}"}
+def test_deep_nesting_is_no_fault(shared_rig):
+    headers = {"authorization": f"Bearer {shared_rig.new_key()}"}
     for depth in (500, 900, 20_000):
         content = "[" * depth + "]" * depth
         body = f'{{"model":"{MODEL}","messages":[{{"role":"user","content":{content}}}]}}'
         answer = requests.post(
-            f"{shared_road.gateway.url}/v1/chat/completions", data=body, headers=headers, timeout=10
+            f"{shared_rig.gateway.url}/v1/chat/completions", data=body, headers=headers, timeout=10
         )
         assert answer.status_code == 400, answer.text
 
 
-def test_strange_requests_leave_the_gateway_well(shared_road):
+def test_strange_requests_leave_the_gateway_well(shared_rig):
     for raw in (
         b"\r\n\r\n",
         b"GET / HTTP/9.9\r\n\r\n",
@@ -74,7 +74,7 @@ def test_strange_requests_leave_the_gateway_well(shared_road):
         b"GET /v1/models HTTP/1.1\r\nhost: x\r\n\r\n" * 50,
         b"GET /%ff%00/../v1/models HTTP/1.1\r\nhost: x\r\n\r\n",
     ):
-        with socket.create_connection(("127.0.0.1", shared_road.gateway.port)) as connection:
+        with socket.create_connection(("127.0.0.1", shared_rig.gateway.port)) as connection:
             connection.settimeout(5)
             try:
                 connection.sendall(raw)
@@ -82,21 +82,21 @@ def test_strange_requests_leave_the_gateway_well(shared_road):
                 connection.recv(100)
             except OSError:
                 continue  # hung up on us, and rightly
-    assert shared_road.gateway.status("/healthz") == 200
-    assert ask(shared_road.client())
+    assert shared_rig.gateway.status("/healthz") == 200
+    assert ask(shared_rig.client())
 
 
-def test_a_body_that_never_ends_is_given_up_with_its_connection(shared_road):
-    secret = shared_road.new_key()
+def test_a_body_that_never_ends_is_given_up_with_its_connection(shared_rig):
+    secret = shared_rig.new_key()
     head = "POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\ncontent-length: 1000\r\n"
     head += f"authorization: Bearer {secret}\r\n\r\n"
-    connection = socket.create_connection(("127.0.0.1", shared_road.gateway.port))
+    connection = socket.create_connection(("127.0.0.1", shared_rig.gateway.port))
     connection.sendall(head.encode() + b"{")
     connection.close()
     line = 'llm_requests_total{model="",status="incomplete_body"}'
-    wait_until(lambda: shared_road.gateway.metric(line) >= 1, what="the end of waiting")
+    wait_until(lambda: shared_rig.gateway.metric(line) >= 1, what="the end of waiting")
 
 
-def test_a_reply_is_json_whatever_is_asked_for(shared_road):
-    answer = requests.get(f"{shared_road.gateway.url}/v1/models/ünknown%20model", timeout=10)
+def test_a_reply_is_json_whatever_is_asked_for(shared_rig):
+    answer = requests.get(f"{shared_rig.gateway.url}/v1/models/ünknown%20model", timeout=10)
     assert json.loads(answer.content)["error"]["code"] == "invalid_api_key"

@@ -18,11 +18,11 @@ from tests.gateway.proxy_fixtures import MODEL, limit
 TEN = EstimatedUsage(input_tokens=10, output_tokens=0, is_output_named=True)
 
 
-def hammer(road, secret, connections, seconds, meanwhile=None):
+def hammer(rig, secret, connections, seconds, meanwhile=None):
     """Call over many connections at once; returns (status, code, retry-after) of every answer."""
     body = orjson.dumps({"model": MODEL, "messages": [{"role": "user", "content": "x"}], "max_tokens": 1})
     headers = {"authorization": f"Bearer {secret}", "content-type": "application/json"}
-    url, answers = f"{road.gateway.url}/v1/chat/completions", []
+    url, answers = f"{rig.gateway.url}/v1/chat/completions", []
 
     async def caller(session, until):
         while time.monotonic() < until:
@@ -46,17 +46,17 @@ def hammer(road, secret, connections, seconds, meanwhile=None):
     return answers
 
 
-def test_with_256_connections_and_a_healthy_server_nobody_is_refused(road_with_shared_limits):
-    road = road_with_shared_limits
-    secret = road.new_key(limits=[limit("requests_per_minute", 10**6), limit("concurrent_calls", 10**4)])
-    answers = hammer(road, secret, 256, 4)
+def test_with_256_connections_and_a_healthy_server_nobody_is_refused(rig_with_shared_limits):
+    rig = rig_with_shared_limits
+    secret = rig.new_key(limits=[limit("requests_per_minute", 10**6), limit("concurrent_calls", 10**4)])
+    answers = hammer(rig, secret, 256, 4)
     assert len(answers) >= 256  # each of them at least once
     assert {status for status, _, _ in answers} == {200}
 
 
-def test_a_server_killed_under_load_never_leaves_a_caller_without_a_word(new_road, own_limits_server):
-    road = new_road(GATEWAY_REDIS_URL=own_limits_server.url)
-    secret = road.new_key(limits=[limit("requests_per_minute", 10**6), limit("concurrent_calls", 10**4)])
+def test_a_server_killed_under_load_never_leaves_a_caller_without_a_word(new_rig, own_limits_server):
+    rig = new_rig(GATEWAY_REDIS_URL=own_limits_server.url)
+    secret = rig.new_key(limits=[limit("requests_per_minute", 10**6), limit("concurrent_calls", 10**4)])
 
     def kill_and_bring_back():
         for _ in range(3):
@@ -65,11 +65,11 @@ def test_a_server_killed_under_load_never_leaves_a_caller_without_a_word(new_roa
             time.sleep(0.3)
             own_limits_server.start()
 
-    answers = hammer(road, secret, 64, 5, kill_and_bring_back)
+    answers = hammer(rig, secret, 64, 5, kill_and_bring_back)
     others = [answer for answer in answers if answer[0] != 200]
     assert {(status, code) for status, code, _ in others} <= {(503, "limits_unavailable")}
     assert all(wait is not None for _, _, wait in others)
-    assert hammer(road, secret, 1, 0.5)[-1] == (200, None, None)
+    assert hammer(rig, secret, 1, 0.5)[-1] == (200, None, None)
 
 
 def test_whatever_breaks_a_question_is_a_503_and_never_the_callers_own_end():

@@ -15,15 +15,15 @@ SALT = Separation("of this installation").salt_of
 
 
 @pytest.fixture
-def stated(new_road):
-    """A road to one backend that separates by a stated field; `other` is one of which nothing is stated."""
-    road = new_road()
-    road.settings = SettingsConfig(separation_key="of this installation")
-    road.stated, road.other = ScriptedBackend("stated"), ScriptedBackend("other")
-    serve(road, road.stated.backend(cache_key_field=FIELD))
-    yield road
-    road.stated.close()
-    road.other.close()
+def stated(new_rig):
+    """A rig to one backend that separates by a stated field; `other` is one of which nothing is stated."""
+    rig = new_rig()
+    rig.settings = SettingsConfig(separation_key="of this installation")
+    rig.stated, rig.other = ScriptedBackend("stated"), ScriptedBackend("other")
+    serve(rig, rig.stated.backend(cache_key_field=FIELD))
+    yield rig
+    rig.stated.close()
+    rig.other.close()
 
 
 def last(backend):

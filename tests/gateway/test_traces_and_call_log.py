@@ -15,18 +15,18 @@ HEX = "4bf92f3577b34da6a3ce929d0e0e4736"
 PARENT = f"00-{HEX}-00f067aa0ba902b7-01"
 
 
-def test_x_trace_id_is_recorded_and_reaches_the_backend(shared_road):
+def test_x_trace_id_is_recorded_and_reaches_the_backend(shared_rig):
     for sent, recorded in (
         (HEX, HEX),
         (HEX.upper(), HEX),
         (str(uuid.UUID(HEX)), HEX),
         ("checkout-4711", "checkout-4711"),
     ):
-        secret = shared_road.new_key()
-        ask(shared_road.client(secret, default_headers={"X-Trace-ID": sent}))
-        (event,) = shared_road.events(secret, 1)
+        secret = shared_rig.new_key()
+        ask(shared_rig.client(secret, default_headers={"X-Trace-ID": sent}))
+        (event,) = shared_rig.events(secret, 1)
         assert event.trace_id == recorded
-        headers = shared_road.engine.seen()["last"]["headers"]
+        headers = shared_rig.engine.seen()["last"]["headers"]
         assert headers["x-trace-id"] == sent
         version, trace, span, flags = headers["traceparent"].split("-")
         assert (version, len(trace), len(span), flags) == ("00", 32, 16, "01")
@@ -57,29 +57,29 @@ def test_a_traceparent_that_is_none_is_left_out(parent):
 
 
 @pytest.mark.parametrize("sent", ["a b", "=cmd()", "-x", "x" * 65, "ü", "a\tb", "a/b", "{}", '"'])
-def test_another_x_trace_id_is_refused(shared_road, sent):
+def test_another_x_trace_id_is_refused(shared_rig, sent):
     with pytest.raises(Refusal, match="X-Trace-ID") as refused:
         read_trace({"x-trace-id": sent})
     assert (refused.value.status, refused.value.code) == (400, "invalid_trace_id")
 
 
-def test_strategies_are_understood_or_refused_by_name(shared_road):
+def test_strategies_are_understood_or_refused_by_name(shared_rig):
     for known in ("stable", "ab_test", "Stable"):
-        assert ask(shared_road.client(default_headers={"x-routing-strategy": known}))
+        assert ask(shared_rig.client(default_headers={"x-routing-strategy": known}))
     for unknown in ("canary", "fastest", "", "stable,canary"):
         with pytest.raises(openai.BadRequestError, match="x-routing-strategy") as refused:
-            ask(shared_road.client(default_headers={"x-routing-strategy": unknown}))
+            ask(shared_rig.client(default_headers={"x-routing-strategy": unknown}))
         assert refused.value.code == "unsupported_routing_strategy"
     require_known_strategy({})
 
 
-def lines_of(road, call_id):
-    lines = road.gateway.process.output().splitlines()
+def lines_of(rig, call_id):
+    lines = rig.gateway.process.output().splitlines()
     return [json.loads(line) for line in lines if call_id in line and '"call_answered"' in line]
 
 
-def test_each_answered_call_is_one_line_without_content_and_secrets(shared_road):
-    secret = shared_road.new_key()
+def test_each_answered_call_is_one_line_without_content_and_secrets(shared_rig):
+    secret = shared_rig.new_key()
     headers = {"authorization": f"Bearer {secret}", "x-trace-id": HEX}
     body = {
         "model": MODEL,
@@ -88,15 +88,15 @@ def test_each_answered_call_is_one_line_without_content_and_secrets(shared_road)
     }
     for is_stream in (False, True):
         answer = requests.post(
-            f"{shared_road.gateway.url}/v1/chat/completions",
+            f"{shared_rig.gateway.url}/v1/chat/completions",
             json=body | {"stream": is_stream, "user": "ada@example.com"},
             headers=headers,
             timeout=20,
         )
         assert answer.status_code == 200
         call_id = answer.headers["x-request-id"]
-        [line] = wait_until(lambda call_id=call_id: lines_of(shared_road, call_id), 5, "the line of the call")
-        key = next(key for key in shared_road.keys if key.key_id == shared_road.key_id(secret))
+        [line] = wait_until(lambda call_id=call_id: lines_of(shared_rig, call_id), 5, "the line of the call")
+        key = next(key for key in shared_rig.keys if key.key_id == shared_rig.key_id(secret))
         told = {
             name: line[name]
             for name in ("tenant", "project", "key", "model", "status", "http_status", "trace")
@@ -113,6 +113,6 @@ def test_each_answered_call_is_one_line_without_content_and_secrets(shared_road)
         assert (line["tokens"]["output"], line["stream"], line["exact"]) == (5, is_stream, True)
         assert line["backend"].startswith("engine-")
         assert line["latency_ms"] >= 0
-    output = shared_road.gateway.process.output()
+    output = shared_rig.gateway.process.output()
     for private in ("a very private prompt", secret, "ada@example.com"):
         assert private not in output

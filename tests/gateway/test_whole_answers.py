@@ -34,20 +34,20 @@ def piece(text="word ", index=0):
 
 
 @pytest.fixture
-def scripted(shared_road):
+def scripted(shared_rig):
     """A backend that is new for each test, so that none inherits another one's ejection."""
-    with scripted_backend(shared_road, MODEL) as backend:
+    with scripted_backend(shared_rig, MODEL) as backend:
         yield backend
 
 
-def call(road, key, path="chat/completions", **fields):
+def call(rig, key, path="chat/completions", **fields):
     body = {"model": MODEL, "messages": [{"role": "user", "content": "hello hello"}], **fields}
     headers = {"authorization": f"Bearer {key}"}
-    return requests.post(f"{road.gateway.url}/v1/{path}", json=body, headers=headers, timeout=20)
+    return requests.post(f"{rig.gateway.url}/v1/{path}", json=body, headers=headers, timeout=20)
 
 
-def recorded(road, key):
-    (event,) = road.events(key, 1)
+def recorded(rig, key):
+    (event,) = rig.events(key, 1)
     return event
 
 
@@ -90,12 +90,12 @@ WHOLE_STREAMS = {
 
 
 @pytest.mark.parametrize("name", WHOLE_STREAMS)
-def test_a_stream_with_an_end_is_whole_and_billed_as_told(shared_road, scripted, name):
+def test_a_stream_with_an_end_is_whole_and_billed_as_told(shared_rig, scripted, name):
     scripted.says(events=WHOLE_STREAMS[name])
-    answer = call(shared_road, scripted.key, stream=True)
+    answer = call(shared_rig, scripted.key, stream=True)
     assert written(answer) == "word " * 6
     assert answer.text.count("[DONE]") == 1
-    event = recorded(shared_road, scripted.key)
+    event = recorded(shared_rig, scripted.key)
     assert (event.status, event.is_exact, event.tokens.input, event.tokens.output) == ("ok", True, 12, 6)
 
 
@@ -122,16 +122,16 @@ CUT = {
 
 
 @pytest.mark.parametrize("name", CUT)
-def test_a_stream_without_an_end_is_an_error_and_costs_what_was_delivered(shared_road, scripted, name):
+def test_a_stream_without_an_end_is_an_error_and_costs_what_was_delivered(shared_rig, scripted, name):
     scripted.says(events=[ROLE, *CUT[name][:1], 0.2, *CUT[name][1:]])
-    answer = call(shared_road, scripted.key, stream=True, n=2 if "two" in name else 1)
+    answer = call(shared_rig, scripted.key, stream=True, n=2 if "two" in name else 1)
     assert "[DONE]" not in answer.text
     assert '"error"' in answer.text
-    event = recorded(shared_road, scripted.key)
+    event = recorded(shared_rig, scripted.key)
     assert (event.status, event.is_exact) == ("error", False)
     assert 6 <= event.tokens.output <= 12
     assert event.tokens.reasoning == 0
-    failures = shared_road.gateway.metric(
+    failures = shared_rig.gateway.metric(
         f'llm_backend_failures_total{{backend="{scripted.id}",reason="broken_answer"}}'
     )
     assert failures == 1
@@ -147,11 +147,11 @@ def test_a_stream_without_an_end_is_an_error_and_costs_what_was_delivered(shared
                                 "completion_tokens_details": {"reasoning_tokens": 900}})],
     ],
 )  # fmt: skip
-def test_a_stream_that_brings_nothing_is_a_502_and_costs_nothing(shared_road, scripted, events):
+def test_a_stream_that_brings_nothing_is_a_502_and_costs_nothing(shared_rig, scripted, events):
     scripted.says(events=events)
-    answer = call(shared_road, scripted.key, stream=True)
+    answer = call(shared_rig, scripted.key, stream=True)
     assert (answer.status_code, answer.json()["error"]["code"]) == (502, "backend_failed")
-    event = recorded(shared_road, scripted.key)
+    event = recorded(shared_rig, scripted.key)
     assert (event.status, event.tokens.total) == ("error", 0)
 
 
@@ -175,21 +175,21 @@ def without_choices(**changes):
         b"", b"null", b"[]", b'"x"', b"<html>", b'{"choices":[{"message":{"content":"hi', b"{}",
     ],
 )  # fmt: skip
-def test_a_200_without_an_answer_is_a_502_and_costs_nothing(shared_road, scripted, content):
+def test_a_200_without_an_answer_is_a_502_and_costs_nothing(shared_rig, scripted, content):
     scripted.says(content)
-    answer = call(shared_road, scripted.key)
+    answer = call(shared_rig, scripted.key)
     assert (answer.status_code, answer.json()["error"]["code"]) == (502, "backend_failed")
-    event = recorded(shared_road, scripted.key)
+    event = recorded(shared_rig, scripted.key)
     assert (event.status, event.tokens.total) == ("error", 0)
 
 
-def test_a_fault_of_the_caller_inside_a_200_is_told_to_the_caller(shared_road, scripted):
+def test_a_fault_of_the_caller_inside_a_200_is_told_to_the_caller(shared_rig, scripted):
     scripted.says(
         {"error": {"message": "Your prompt is too long", "type": "invalid_request_error", "code": 400}}
     )
-    answer = call(shared_road, scripted.key)
+    answer = call(shared_rig, scripted.key)
     assert (answer.status_code, answer.json()["error"]["message"]) == (400, "Your prompt is too long")
-    answer = call(shared_road, scripted.key, stream=True)
+    answer = call(shared_rig, scripted.key, stream=True)
     assert (answer.status_code, answer.json()["error"]["message"]) == (400, "Your prompt is too long")
 
 
@@ -206,19 +206,19 @@ def test_a_fault_of_the_caller_inside_a_200_is_told_to_the_caller(shared_road, s
         },
     ],
 )
-def test_every_kind_of_text_is_delivered_and_counts_where_nobody_tells(shared_road, scripted, message):
+def test_every_kind_of_text_is_delivered_and_counts_where_nobody_tells(shared_rig, scripted, message):
     choice = {"index": 0, "message": {"role": "assistant", **message}, "finish_reason": "stop"}
     for usage in ({"prompt_tokens": 12, "completion_tokens": 0, "total_tokens": 12}, None):
-        key = shared_road.new_key(models=[MODEL])
+        key = shared_rig.new_key(models=[MODEL])
         scripted.says(plain(choices=[choice, {**choice, "index": 1}], usage=usage))
-        assert call(shared_road, key, n=2).status_code == 200
-        event = recorded(shared_road, key)
+        assert call(shared_rig, key, n=2).status_code == 200
+        event = recorded(shared_rig, key)
         assert (event.status, event.is_exact) == ("ok", False)
         assert 300 <= event.tokens.output <= 400
 
 
 @pytest.mark.parametrize("is_stream", [False, True])
-def test_an_answer_in_sound_alone_is_never_free(shared_road, scripted, is_stream):
+def test_an_answer_in_sound_alone_is_never_free(shared_rig, scripted, is_stream):
     audio = {"id": "audio_1", "data": "QUJD" * 4000}
     if is_stream:
         delta = {"index": 0, "delta": {"audio": audio}, "finish_reason": None}
@@ -227,32 +227,32 @@ def test_an_answer_in_sound_alone_is_never_free(shared_road, scripted, is_stream
         message = {"role": "assistant", "content": None, "audio": audio}
         scripted.says(plain(usage=None, choices=[{"index": 0, "message": message, "finish_reason": "stop"}]))
     fields = {"modalities": ["text", "audio"], "audio": {"voice": "alloy", "format": "pcm16"}}
-    answer = call(shared_road, scripted.key, stream=is_stream, **fields)
+    answer = call(shared_rig, scripted.key, stream=is_stream, **fields)
     assert audio["data"] in answer.text
-    event = recorded(shared_road, scripted.key)
+    event = recorded(shared_rig, scripted.key)
     seconds = (2 if is_stream else 1) * 12_000 / 48_000
     assert (event.status, event.is_exact) == ("ok", False)
     assert 20 * seconds <= event.tokens.audio <= 80 * seconds
 
 
-def test_sources_that_an_answer_cites_are_not_what_the_model_wrote(shared_road, scripted):
+def test_sources_that_an_answer_cites_are_not_what_the_model_wrote(shared_rig, scripted):
     source = {"type": "url_citation", "url_citation": {"title": "t", "content": "word " * 400}}
     message = {"role": "assistant", "content": "short", "annotations": [source]}
     scripted.says(plain(choices=[{"index": 0, "message": message, "finish_reason": "stop"}]))
-    assert call(shared_road, scripted.key).status_code == 200
-    event = recorded(shared_road, scripted.key)
+    assert call(shared_rig, scripted.key).status_code == 200
+    event = recorded(shared_rig, scripted.key)
     assert (event.is_exact, event.tokens.output) == (True, 6)
 
 
-def test_bytes_that_are_no_text_pass(shared_road, scripted):
+def test_bytes_that_are_no_text_pass(shared_rig, scripted):
     broken = (
         b'data: {"id":"c","choices":[{"index":0,"delta":{"content":"w\xff\xfe"}}],"usage":'
         + json.dumps(USAGE).encode()
     )
     scripted.says(events=[broken + b"}\n\n", end(), DONE])
-    answer = call(shared_road, scripted.key, stream=True)
+    answer = call(shared_rig, scripted.key, stream=True)
     assert b"[DONE]" in answer.content
-    event = recorded(shared_road, scripted.key)
+    event = recorded(shared_rig, scripted.key)
     assert (event.status, event.tokens.input, event.tokens.output) == ("ok", 12, 6)
 
 
@@ -266,20 +266,20 @@ def test_bytes_that_are_no_text_pass(shared_road, scripted):
         ({"data": []}, 502), ({"data": None}, 502), ({}, 502), ({"error": "x", "data": []}, 502),
     ],
 )  # fmt: skip
-def test_embeddings_are_whole_with_a_vector_for_each_input(shared_road, scripted, content, status):
+def test_embeddings_are_whole_with_a_vector_for_each_input(shared_rig, scripted, content, status):
     scripted.says({"object": "list", "usage": {"prompt_tokens": 7, "total_tokens": 7}, **content})
-    answer = call(shared_road, scripted.key, "embeddings", input=["one", "two"])
+    answer = call(shared_rig, scripted.key, "embeddings", input=["one", "two"])
     assert answer.status_code == status
-    event = recorded(shared_road, scripted.key)
+    event = recorded(shared_rig, scripted.key)
     assert (event.status, event.tokens.total) == (("ok", 7) if status == 200 else ("error", 0))
 
 
-def test_an_engine_that_says_no_more_after_its_end_is_not_waited_for(shared_road, scripted):
+def test_an_engine_that_says_no_more_after_its_end_is_not_waited_for(shared_rig, scripted):
     scripted.says(events=[*WORDS, end(), 30.0, DONE])
-    answer = call(shared_road, scripted.key, stream=True)
+    answer = call(shared_rig, scripted.key, stream=True)
     assert answer.elapsed.total_seconds() < 10
     assert "[DONE]" in answer.text
-    event = recorded(shared_road, scripted.key)
+    event = recorded(shared_rig, scripted.key)
     assert (event.status, event.is_exact, event.tokens.output) == ("ok", False, 10)
 
 
@@ -291,29 +291,29 @@ def test_an_engine_that_says_no_more_after_its_end_is_not_waited_for(shared_road
         b'{"prompt_tokens":-1e400}', b'{"prompt_tokens":"12\xff"}', b'"many"', b"[]", b"7", b"null",
     ],
 )  # fmt: skip
-def test_no_usage_however_strange_costs_the_client_its_answer(shared_road, scripted, usage):
+def test_no_usage_however_strange_costs_the_client_its_answer(shared_rig, scripted, usage):
     whole = b'{"id":"x","choices":[{"index":0,"message":{"content":"hi there friend"},"finish_reason":"stop"}],"usage":'
     scripted.says(whole + usage + b"}")
-    answer = call(shared_road, scripted.key)
+    answer = call(shared_rig, scripted.key)
     assert answer.status_code == 200
     assert b"hi there friend" in answer.content
     scripted.says(events=[*WORDS, end(), b'data: {"choices":[],"usage":' + usage + b"}\n\n", DONE])
-    assert written(call(shared_road, scripted.key, stream=True)) == "word " * 6
-    for event in shared_road.events(scripted.key, 2):
+    assert written(call(shared_rig, scripted.key, stream=True)) == "word " * 6
+    for event in shared_rig.events(scripted.key, 2):
         assert (event.status, event.is_exact) == ("ok", False)
         assert event.tokens.input > 0
         assert 5 <= event.tokens.output <= 10
 
 
-def test_an_error_in_a_field_of_its_own_name_ends_a_stream(shared_road, scripted):
+def test_an_error_in_a_field_of_its_own_name_ends_a_stream(shared_rig, scripted):
     """So llama.cpp told errors, instead of as data."""
     scripted.says(
         events=[*WORDS, 0.4, b'error: {"code":400,"message":"the context is full","type":"x"}\n\n', DONE]
     )
-    answer = call(shared_road, scripted.key, stream=True)
+    answer = call(shared_rig, scripted.key, stream=True)
     assert "[DONE]" not in answer.text
     assert "the context is full" in answer.text
-    assert recorded(shared_road, scripted.key).status == "error"
+    assert recorded(shared_rig, scripted.key).status == "error"
 
 
 TOOL = {"index": 0, "id": "1", "type": "function", "function": {"name": "get_weather", "arguments": ""}}
@@ -325,7 +325,7 @@ UNTOLD = {
 
 @pytest.mark.parametrize("is_stream", [False, True])
 @pytest.mark.parametrize("name", UNTOLD)
-def test_what_an_answer_consists_of_is_never_free(shared_road, scripted, name, is_stream):
+def test_what_an_answer_consists_of_is_never_free(shared_rig, scripted, name, is_stream):
     message = {"index": 0, "finish_reason": None, "delta": UNTOLD[name]}
     told = {"prompt_tokens": 12, "completion_tokens": 0, "total_tokens": 12}
     if is_stream:
@@ -333,15 +333,15 @@ def test_what_an_answer_consists_of_is_never_free(shared_road, scripted, name, i
     else:
         choice = {"index": 0, "message": UNTOLD[name], "finish_reason": "stop"}
         scripted.says({"choices": [choice], "usage": told})
-    assert call(shared_road, scripted.key, stream=is_stream).status_code == 200
-    event = recorded(shared_road, scripted.key)
+    assert call(shared_rig, scripted.key, stream=is_stream).status_code == 200
+    event = recorded(shared_rig, scripted.key)
     assert event.tokens.output >= 3
     assert not event.is_exact
 
 
 @pytest.mark.parametrize("strange", ["NaN", "Infinity", "-Infinity"])
 @pytest.mark.parametrize("is_stream", [False, True])
-def test_a_number_that_is_none_spoils_no_answer(shared_road, scripted, strange, is_stream):
+def test_a_number_that_is_none_spoils_no_answer(shared_rig, scripted, strange, is_stream):
     """Python's servers write these into their JSON; no other reader takes them."""
     usage = b'"usage":{"prompt_tokens":%s,"completion_tokens":6}' % strange.encode()
     if is_stream:
@@ -350,17 +350,17 @@ def test_a_number_that_is_none_spoils_no_answer(shared_road, scripted, strange, 
         choice = b'{"index":0,"message":{"content":"hi there"},"finish_reason":"stop"}'
         scripted.says(b'\xef\xbb\xbf{"choices":[%s],%s}' % (choice, usage))
     options = {"include_usage": True} if is_stream else None
-    answer = call(shared_road, scripted.key, stream=is_stream, stream_options=options)
+    answer = call(shared_rig, scripted.key, stream=is_stream, stream_options=options)
     assert answer.status_code == 200
     assert strange not in answer.text
     assert '"error"' not in answer.text
-    event = recorded(shared_road, scripted.key)
+    event = recorded(shared_rig, scripted.key)
     assert event.tokens.input > 0
     assert event.tokens.output > 0
     assert not event.is_exact
 
 
-def test_a_stream_needs_no_content_type(shared_road):
+def test_a_stream_needs_no_content_type(shared_rig):
     events = b"".join(b"data: " + json.dumps(one).encode() + b"\n\n" for one in (*WORDS, end(), TOLD)) + DONE
 
     def serve(server):
@@ -373,10 +373,10 @@ def test_a_stream_needs_no_content_type(shared_road):
         server.settimeout(20)
         threading.Thread(target=serve, args=(server,), daemon=True).start()
         url = f"http://127.0.0.1:{server.getsockname()[1]}/v1"
-        key = add_route(shared_road, MODEL, BackendConfig(id="untyped", url=url, upstream_model="up"))
-        answer = call(shared_road, key, stream=True)
-    shared_road.routes = [route for route in shared_road.routes if route.model != MODEL]
-    shared_road.publish()
+        key = add_route(shared_rig, MODEL, BackendConfig(id="untyped", url=url, upstream_model="up"))
+        answer = call(shared_rig, key, stream=True)
+    shared_rig.routes = [route for route in shared_rig.routes if route.model != MODEL]
+    shared_rig.publish()
     assert written(answer) == "word " * 6
     assert answer.text.endswith("data: [DONE]\n\n")
 

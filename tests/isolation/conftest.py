@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.isolation.walking import fill_lab
+from tests.isolation.sweep import fill_lab
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from django.conf import settings
 
-from tests.isolation.walking import ACCOUNT, ADMIN, API, PORTAL, address
+from tests.isolation.sweep import ACCOUNT, ADMIN, API, PORTAL, address
 
 pytestmark = pytest.mark.django_db
 CACHING = re.compile(

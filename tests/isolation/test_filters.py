@@ -12,7 +12,7 @@ import pytest
 from django.http import QueryDict
 from drf_spectacular.generators import SchemaGenerator
 
-from tests.isolation.walking import (
+from tests.isolation.sweep import (
     ACCOUNT,
     API,
     HTMX,
@@ -44,7 +44,7 @@ def usual(parameter, tenant):
     return {"date": "2026-10-01"}.get(parameter["schema"].get("format"), "")
 
 
-def test_the_walk_finds_the_filters_it_is_for():
+def test_the_sweep_finds_the_filters_it_is_for():
     found = {path: {one["name"] for one in said} for path, said in parameters_of_the_api().items()}
     assert {"tenant", "project"} <= found["/api/v1/keys/"]
     assert {"subject_id", "verb"} <= found["/api/v1/audit/"]

@@ -10,7 +10,7 @@ from django import forms
 from django.forms.models import ModelChoiceField
 from drf_spectacular.generators import SchemaGenerator
 
-from tests.isolation.walking import (
+from tests.isolation.sweep import (
     ACCOUNT,
     API,
     PORTAL,
@@ -20,7 +20,7 @@ from tests.isolation.walking import (
     text_of,
     undone,
 )
-from tests.isolation_fillers import TENANT_OWNED
+from tests.url_arguments import TENANT_OWNED
 
 pytestmark = pytest.mark.django_db
 CHOICES = {

@@ -11,8 +11,8 @@ from django.db.models import UUIDField
 
 from audit.models.entries import NewEntryId
 from core.ids import uuid7
-from tests.isolation.walking import ACCOUNT, ADMIN, API, PORTAL, keys_of
-from tests.isolation_fillers import OPAQUE_PARAMETERS
+from tests.isolation.sweep import ACCOUNT, ADMIN, API, PORTAL, keys_of
+from tests.url_arguments import OPAQUE_PARAMETERS
 
 SLUGS = {
     "tenant": "a tenant's slug",

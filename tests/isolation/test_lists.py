@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.isolation.walking import ACCOUNT, API, PORTAL, address, assert_silent, owned_model, row_of, text_of
+from tests.isolation.sweep import ACCOUNT, API, PORTAL, address, assert_silent, owned_model, row_of, text_of
 
 pytestmark = pytest.mark.django_db
 LISTS = [

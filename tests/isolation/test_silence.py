@@ -10,7 +10,7 @@ from uuid import uuid4
 
 import pytest
 
-from tests.isolation.walking import ACCOUNT, API, HTMX, PORTAL, address, plainly, questions, row_of
+from tests.isolation.sweep import ACCOUNT, API, HTMX, PORTAL, address, plainly, questions, row_of
 
 pytestmark = pytest.mark.django_db
 

@@ -13,7 +13,7 @@ from django.urls import reverse
 from accounts.roles import StaffRole
 from tenants.models import Tenant
 from tests.factories import staff
-from tests.isolation.walking import ADMIN, address, questions, text_of
+from tests.isolation.sweep import ADMIN, address, questions, text_of
 
 pytestmark = pytest.mark.django_db
 PAGES = {

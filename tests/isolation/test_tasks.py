@@ -1,7 +1,7 @@
 """A task does what it was told for the tenant it was told, whatever a message says.
 
 Tasks are found in the Celery application. One that takes ids says whose: it carries `tenant_id` and works within
-that tenant, or stands in PLATFORM_TASKS of tests/isolation_fillers.py with the reason why it needs none.
+that tenant, or stands in PLATFORM_TASKS of tests/url_arguments.py with the reason why it needs none.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from django.core import mail
 from django.core.exceptions import ObjectDoesNotExist, ValidationError
 
 from config.celery import app
-from tests.isolation.walking import snapshot_of_tenants
-from tests.isolation_fillers import PLATFORM_TASKS
+from tests.isolation.sweep import snapshot_of_tenants
+from tests.url_arguments import PLATFORM_TASKS
 
 app.loader.import_default_modules()
 OURS = {name: task for name, task in app.tasks.items() if not name.startswith("celery.")}
@@ -27,7 +27,7 @@ TAKING = {
 OF_A_TENANT = sorted(name for name, names in TAKING.items() if "tenant_id" in names)
 
 
-def test_the_walk_finds_the_tasks_it_is_for():
+def test_the_sweep_finds_the_tasks_it_is_for():
     assert {"billing.tasks.build_export", "deployments.tasks.reconcile_deployment"} <= set(TAKING)
 
 

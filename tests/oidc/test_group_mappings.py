@@ -1,4 +1,4 @@
-"""Roles follow groups by rules; what a person gave stays, and so does the last owner."""
+"""Roles follow groups by mappings; what a person gave stays, and so does the last owner."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def provider_of_groups(settings):
     settings.OIDC_ISSUER = "https://id.example"
 
 
-def rule(group, tenant=None, role="", staff_role=""):
+def mapping(group, tenant=None, role="", staff_role=""):
     return GroupMapping.objects.create(group=group, tenant=tenant, role=role, staff_role=staff_role)
 
 
@@ -56,47 +56,47 @@ def said(verb):
 
 
 def test_a_group_gives_a_role_and_its_actions(lab):
-    rule("writers", lab, "developer")
+    mapping("writers", lab, "developer")
     user = follow(in_groups("writers", "others"))
-    assert role_of(user, lab) == ("developer", "rule")
+    assert role_of(user, lab) == ("developer", "mapping")
     assert user.has_perm("tenants.claim_key", lab)
     line = said("membership.added").get()
     assert (line.actor, line.reason, line.tenant) == (None, "a test", lab)
 
 
 def test_a_group_of_the_directory_counts_like_one_of_the_provider(lab):
-    rule("Writers", lab, "viewer")
+    mapping("Writers", lab, "viewer")
     user = UserFactory()
     DirectoryGroup.objects.create(display_name="Writers").members.add(user)
-    assert role_of(follow(user), lab) == ("viewer", "rule")
+    assert role_of(follow(user), lab) == ("viewer", "mapping")
 
 
 def test_what_an_earlier_provider_said_counts_no_more(lab, settings):
-    rule("writers", lab, "developer")
+    mapping("writers", lab, "developer")
     user = follow(in_groups("writers"))
     settings.OIDC_ISSUER = "https://another.example"
     assert role_of(follow(user), lab) is None
 
 
 def test_names_of_groups_are_compared_as_they_are_written(lab):
-    rule("Writers", lab, "viewer")
+    mapping("Writers", lab, "viewer")
     assert role_of(follow(in_groups("writers")), lab) is None
 
 
 def test_the_strongest_of_several_roles_wins_in_each_tenant(lab):
     other = TenantFactory()
     for group, role in {"a": "viewer", "b": "admin", "c": "finance"}.items():
-        rule(group, lab, role)
-    rule("a", other, "finance")
+        mapping(group, lab, role)
+    mapping("a", other, "finance")
     user = follow(in_groups("a", "b", "c"))
-    assert role_of(user, lab) == ("admin", "rule")
-    assert role_of(user, other) == ("finance", "rule")
+    assert role_of(user, lab) == ("admin", "mapping")
+    assert role_of(user, other) == ("finance", "mapping")
     in_groups("a", user=user)
-    assert role_of(follow(user), lab) == ("viewer", "rule")
+    assert role_of(follow(user), lab) == ("viewer", "mapping")
 
 
 def test_whoever_leaves_the_group_loses_the_role_at_once(lab):
-    rule("writers", lab, "developer")
+    mapping("writers", lab, "developer")
     user = follow(in_groups("writers"))
     in_groups(user=user)
     user = follow(user)
@@ -107,7 +107,7 @@ def test_whoever_leaves_the_group_loses_the_role_at_once(lab):
 
 
 def test_a_role_that_a_person_gave_is_left_alone(lab):
-    rule("writers", lab, "admin")
+    mapping("writers", lab, "admin")
     user = member_of(lab, "viewer")
     in_groups("writers", user=user)
     assert role_of(follow(user), lab) == ("viewer", "person")
@@ -116,8 +116,8 @@ def test_a_role_that_a_person_gave_is_left_alone(lab):
 
 
 def test_applying_again_changes_and_says_nothing(lab):
-    rule("writers", lab, "developer")
-    rule("staff", staff_role="operator")
+    mapping("writers", lab, "developer")
+    mapping("staff", staff_role="operator")
     user = follow(in_groups("writers", "staff"))
     before = AuditEntry.objects.across_tenants().count(), current_revision()
     follow(user)
@@ -125,7 +125,7 @@ def test_applying_again_changes_and_says_nothing(lab):
 
 
 def test_a_group_gives_and_takes_a_staff_role(db):
-    rule("reviewers", staff_role="security-reviewer")
+    mapping("reviewers", staff_role="security-reviewer")
     user = follow(in_groups("reviewers"))
     assert user.staff_roles == {"security-reviewer"}
     assert user.has_perm("catalog.review_security")
@@ -137,7 +137,7 @@ def test_a_group_gives_and_takes_a_staff_role(db):
 
 
 def test_a_staff_role_that_a_person_gave_is_left_alone(operator):
-    rule("reviewers", staff_role="auditor")
+    mapping("reviewers", staff_role="auditor")
     user = follow(in_groups("reviewers", user=operator))
     assert user.staff_roles == {"operator", "auditor"}
     in_groups(user=user)
@@ -145,7 +145,7 @@ def test_a_staff_role_that_a_person_gave_is_left_alone(operator):
 
 
 def test_keys_and_tokens_that_rested_on_a_lost_role_are_suspended_and_come_back_with_it(lab, project):
-    rule("writers", lab, "developer")
+    mapping("writers", lab, "developer")
     user = follow(in_groups("writers"))
     key = ApiKeyFactory(tenant=lab, project=project, owner=user)
     token, _ = issue_token(user)
@@ -167,8 +167,8 @@ def issue_token(user):
 
 def test_whoever_leaves_loses_the_keys_of_a_project_role_too(lab, project):
     """A viewer who was a developer in one project, and still belongs elsewhere."""
-    rule("readers", lab, "viewer")
-    rule("elsewhere", TenantFactory(), "viewer")
+    mapping("readers", lab, "viewer")
+    mapping("elsewhere", TenantFactory(), "viewer")
     user = follow(in_groups("readers", "elsewhere"))
     set_project_role(project.pk, user.memberships.get(tenant=lab).pk, "developer", by=member_of(lab, "owner"))
     key = ApiKeyFactory(tenant=lab, project=project, owner=user)
@@ -179,9 +179,9 @@ def test_whoever_leaves_loses_the_keys_of_a_project_role_too(lab, project):
 
 
 def test_a_weaker_role_suspends_keys_only_if_it_may_hold_none(lab, project):
-    rule("admins", lab, "admin")
-    rule("writers", lab, "developer")
-    rule("readers", lab, "viewer")
+    mapping("admins", lab, "admin")
+    mapping("writers", lab, "developer")
+    mapping("readers", lab, "viewer")
     user = follow(in_groups("admins", "writers", "readers"))
     key = ApiKeyFactory(tenant=lab, project=project, owner=user)
     in_groups("writers", "readers", user=user)
@@ -196,8 +196,8 @@ def test_a_weaker_role_suspends_keys_only_if_it_may_hold_none(lab, project):
 
 def test_keys_in_other_tenants_go_on(lab, project):
     other = TenantFactory()
-    rule("writers", lab, "developer")
-    rule("others", other, "developer")
+    mapping("writers", lab, "developer")
+    mapping("others", other, "developer")
     user = follow(in_groups("writers", "others"))
     elsewhere = ApiKeyFactory(tenant=other, owner=user)
     in_groups("others", user=user)
@@ -207,12 +207,12 @@ def test_keys_in_other_tenants_go_on(lab, project):
 
 
 def test_the_last_owner_stays_and_the_audit_log_says_so_once(lab):
-    rule("owners", lab, "owner")
+    mapping("owners", lab, "owner")
     user = follow(in_groups("owners"))
     in_groups(user=user)
     follow(user)
     follow(user)
-    assert role_of(user, lab) == ("owner", "rule")
+    assert role_of(user, lab) == ("owner", "mapping")
     assert said("membership.last_owner_kept").count() == 1
     member_of(lab, "owner")
     follow(user)
@@ -221,7 +221,7 @@ def test_the_last_owner_stays_and_the_audit_log_says_so_once(lab):
 
 @pytest.mark.django_db(transaction=True)
 def test_two_owners_who_leave_the_group_at_once_leave_one_owner(lab):
-    rule("owners", lab, "owner")
+    mapping("owners", lab, "owner")
     users = [follow(in_groups("owners")) for _ in range(2)]
     for user in users:
         in_groups(user=user)
@@ -231,27 +231,27 @@ def test_two_owners_who_leave_the_group_at_once_leave_one_owner(lab):
 
 def test_a_closed_tenant_stays_as_it_is(db):
     closed = TenantFactory(status="closed")
-    rule("writers", closed, "developer")
+    mapping("writers", closed, "developer")
     user = in_groups()
-    Membership.objects.create(tenant=closed, user=user, role="viewer", source="rule")
-    assert role_of(follow(user), closed) == ("viewer", "rule")
+    Membership.objects.create(tenant=closed, user=user, role="viewer", source="mapping")
+    assert role_of(follow(user), closed) == ("viewer", "mapping")
     assert role_of(follow(in_groups("writers")), closed) is None
 
 
 def test_accounts_for_programs_follow_no_groups(lab):
-    rule("writers", lab, "developer")
+    mapping("writers", lab, "developer")
     account = in_groups("writers", service_of=lab)
     assert role_of(follow(account), lab) is None
 
 
-def test_a_rule_that_begins_or_ends_reaches_everybody_it_concerns(lab, django_assert_max_num_queries):
-    begun = rule("writers", lab, "developer")
+def test_a_mapping_that_begins_or_ends_reaches_everybody_it_concerns(lab, django_assert_max_num_queries):
+    begun = mapping("writers", lab, "developer")
     users = [in_groups("writers") for _ in range(3)]
     bystander = in_groups("others")
     apply_group_mapping(begun, reason="begun")
     begun.refresh_from_db()
     assert begun.applied_at is not None
-    assert {role_of(user, lab) for user in users} == {("developer", "rule")}
+    assert {role_of(user, lab) for user in users} == {("developer", "mapping")}
     assert role_of(bystander, lab) is None
     with django_assert_max_num_queries(12):  # nothing to do: as many however many they are
         apply_group_mapping(begun, reason="again")
@@ -262,8 +262,8 @@ def test_a_rule_that_begins_or_ends_reaches_everybody_it_concerns(lab, django_as
     assert not GroupMapping.objects.exists()
 
 
-def test_one_whose_roles_cannot_be_computed_keeps_nobody_waiting_for_a_rule(lab, monkeypatch):
-    begun = rule("writers", lab, "developer")
+def test_one_whose_roles_cannot_be_computed_keeps_nobody_waiting_for_a_mapping(lab, monkeypatch):
+    begun = mapping("writers", lab, "developer")
     users = [in_groups("writers") for _ in range(3)]
 
     def fails_for_one(user, *, reason):
@@ -273,17 +273,21 @@ def test_one_whose_roles_cannot_be_computed_keeps_nobody_waiting_for_a_rule(lab,
 
     monkeypatch.setattr("directory.group_mappings.apply_group_mappings", fails_for_one)
     apply_group_mapping(begun, reason="begun")
-    assert [role_of(user, lab) for user in users] == [None, ("developer", "rule"), ("developer", "rule")]
+    assert [role_of(user, lab) for user in users] == [
+        None,
+        ("developer", "mapping"),
+        ("developer", "mapping"),
+    ]
     assert GroupMapping.objects.unapplied().get() == begun, "the clock repeats it"
     monkeypatch.undo()
     apply_group_mapping(begun, reason="begun")
-    assert role_of(users[0], lab) == ("developer", "rule")
+    assert role_of(users[0], lab) == ("developer", "mapping")
     assert not GroupMapping.objects.unapplied().exists()
 
 
 def test_a_preview_says_who_gains_who_loses_and_who_stays(lab):
-    rule("readers", lab, "viewer")
-    old = rule("writers", lab, "developer")
+    mapping("readers", lab, "viewer")
+    old = mapping("writers", lab, "developer")
     ana = follow(in_groups("writers", email="ana@example.com"))
     ben = follow(in_groups("writers", "readers", email="ben@example.com"))
     in_groups("authors", email="cem@example.com")
@@ -300,11 +304,11 @@ def test_a_preview_says_who_gains_who_loses_and_who_stays(lab):
         ("cem", "", "admin", "", False),
         ("dot", "finance", "finance", "person", False),
     ]
-    assert role_of(ana, lab) == role_of(ben, lab) == ("developer", "rule")
+    assert role_of(ana, lab) == role_of(ben, lab) == ("developer", "mapping")
 
 
 def test_a_preview_names_the_last_owner_who_stays(lab):
-    owners = rule("owners", lab, "owner")
+    owners = mapping("owners", lab, "owner")
     for _ in range(2):
         follow(in_groups("owners"))
     kept = [change.kept for change in preview(ending=owners)]

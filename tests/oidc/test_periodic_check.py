@@ -118,7 +118,7 @@ def test_what_was_suspended_comes_back_when_they_sign_in_again(provider, ana, la
     assert FederatedIdentity.objects.get().refused_at is None
 
 
-def test_a_rule_gives_nothing_back_to_whom_the_provider_refuses(provider, ana, lab):
+def test_a_mapping_gives_nothing_back_to_whom_the_provider_refuses(provider, ana, lab):
     provider.user("ana", groups=["writers"], disabled=True)
     check_now()
 

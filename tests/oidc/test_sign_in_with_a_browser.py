@@ -96,7 +96,7 @@ def test_a_refusal_can_be_read_by_everybody(browser, console, provider, theme, w
 
 
 @pytest.mark.parametrize(("theme", "width"), LOOKS)
-def test_an_operator_writes_a_rule_after_seeing_what_it_does(
+def test_an_operator_writes_a_mapping_after_seeing_what_it_does(
     browser, console, client, lab, settings, theme, width
 ):
     settings.STAFF_SECOND_FACTOR, settings.OIDC_ISSUER = "optional", "i"

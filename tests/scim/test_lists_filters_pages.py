@@ -17,7 +17,7 @@ SEARCH = "urn:ietf:params:scim:api:messages:2.0:SearchRequest"
 
 
 @pytest.fixture
-def cast(directory):
+def listed_people(directory):
     """A few people who differ in everything that can be asked for."""
     directory.person("ada@example.com", displayName="Ada", externalId="E1", name={"familyName": "Byron"})
     directory.person("bob@example.com", name={"givenName": "Bob", "familyName": "byron-Gordon"}, active=False)
@@ -80,7 +80,7 @@ FILTERS = [
 ]
 
 
-def test_the_database_finds_whom_the_rfc_says(directory, cast):
+def test_the_database_finds_whom_the_rfc_says(directory, listed_people):
     """The library's own reading of each filter, over every person, is the measure."""
     rows = people().select_related("directory_entry").prefetch_related("directory_groups")
     everybody = [user_payload(user) for user in rows]
@@ -94,7 +94,7 @@ def test_the_database_finds_whom_the_rfc_says(directory, cast):
         assert answer.json()["totalResults"] == len(found), text
 
 
-def test_the_filters_of_this_test_tell_people_apart(directory, cast):
+def test_the_filters_of_this_test_tell_people_apart(directory, listed_people):
     """Were every filter to find everybody or nobody, the test above would prove little."""
     sizes = [directory.list("Users", filter=text).json()["totalResults"] for text in FILTERS]
     assert sum(0 < size < 5 for size in sizes) > len(sizes) / 2
@@ -131,14 +131,14 @@ NO_FILTERS = [
 ]
 
 
-def test_what_cannot_be_asked_is_an_invalid_filter(directory, cast):
+def test_what_cannot_be_asked_is_an_invalid_filter(directory, listed_people):
     for text in NO_FILTERS:
         answer = directory.list("Users", filter=text)
         assert answer.status_code == 400, (text, answer.content)
         assert answer.json()["scimType"] == "invalidFilter", (text, answer.content)
 
 
-def test_a_deep_filter_is_read_and_a_long_one_is_not(directory, cast):
+def test_a_deep_filter_is_read_and_a_long_one_is_not(directory, listed_people):
     deep = "(" * 900 + "userName pr" + ")" * 900
     assert directory.list("Users", filter=deep).status_code == 200
     for text in ("(" * 50_000 + "userName pr" + ")" * 50_000, 'userName eq "' + "x" * 2000 + '"'):
@@ -160,13 +160,13 @@ VALUES = [
 ]
 
 
-def test_a_value_in_a_filter_stays_a_value(directory, cast):
+def test_a_value_in_a_filter_stays_a_value(directory, listed_people):
     for attribute in ("userName", "externalId", "displayName", "name.familyName", "id", "emails"):
         for value in VALUES:
             answer = directory.list("Users", filter=f'{attribute} eq "{value}"')
             assert answer.status_code == 200, (attribute, value, answer.content)
             assert answer.json()["totalResults"] == 0, (attribute, value)
-    assert User.objects.count() == len(cast)
+    assert User.objects.count() == len(listed_people)
 
 
 def test_two_hundred_and_fifty_people_come_in_pages(directory):
@@ -214,7 +214,7 @@ def test_the_edges_of_pages(directory):
         ("name.familyName", "ascending", None),
     ],
 )
-def test_lists_are_sorted(directory, cast, by, order, wanted):
+def test_lists_are_sorted(directory, listed_people, by, order, wanted):
     asked = {"sortBy": by} | ({"sortOrder": order} if order else {})
     found = [user["userName"] for user in directory.list("Users", **asked).json()["Resources"]]
     assert len(found) == 5
@@ -226,13 +226,13 @@ def test_lists_are_sorted(directory, cast, by, order, wanted):
         )
 
 
-def test_there_is_no_order_by_what_is_not_kept(directory, cast):
+def test_there_is_no_order_by_what_is_not_kept(directory, listed_people):
     for by in ("password", "groups", "name", "nothing", "meta.version", "emails[", "email"):
         assert directory.list("Users", sortBy=by).status_code == 400, by
 
 
-def test_answers_hold_the_attributes_that_were_asked_for(directory, cast):
-    pk = cast["ada@example.com"].pk
+def test_answers_hold_the_attributes_that_were_asked_for(directory, listed_people):
+    pk = listed_people["ada@example.com"].pk
     only = directory.get(f"Users/{pk}?attributes=userName,name.familyName").json()
     assert set(only) == {"schemas", "id", "userName", "name"}
     assert only["name"] == {"familyName": "Byron"}
@@ -246,7 +246,7 @@ def test_answers_hold_the_attributes_that_were_asked_for(directory, cast):
     assert both.status_code == 400
 
 
-def test_a_search_is_posted_so_that_no_log_holds_its_filter(directory, cast):
+def test_a_search_is_posted_so_that_no_log_holds_its_filter(directory, listed_people):
     body = {
         "schemas": [SEARCH],
         "filter": 'userName sw "ada"',
@@ -266,9 +266,9 @@ def test_a_search_is_posted_so_that_no_log_holds_its_filter(directory, cast):
     assert directory.post(".search", body).status_code == 501
 
 
-def test_lists_ask_a_constant_number_of_questions(directory, cast):
+def test_lists_ask_a_constant_number_of_questions(directory, listed_people):
     for n in range(5):
-        directory.group(f"Group {n}", *cast.values())
+        directory.group(f"Group {n}", *listed_people.values())
 
     def questions(path, **asked):
         with CaptureQueriesContext(connection) as captured:

@@ -9,7 +9,7 @@ from celery.exceptions import SoftTimeLimitExceeded
 from django.test import override_settings
 
 from accounts.models import User
-from directory.actions import due_rules
+from directory.actions import due_group_mappings
 from directory.models import DirectoryGroup, GroupMapping, GroupMappingsDue
 from directory.tasks import apply_due_group_mappings
 from tenants.models import ApiKey
@@ -89,8 +89,12 @@ def test_a_crowd_larger_than_a_batch_does_not_wait_for_the_clock(directory, lab,
     group = directory.group("Engineers")
     people = [UserFactory() for _ in range(5)]
     DirectoryGroup.objects.get(pk=group).members.set(people)
-    due_rules.note_rules_due([person.pk for person in people], reason="they joined")
-    monkeypatch.setattr(due_rules, "apply_due_rules", partial(due_rules.apply_due_rules, limit=2))
+    due_group_mappings.note_group_mappings_due([person.pk for person in people], reason="they joined")
+    monkeypatch.setattr(
+        due_group_mappings,
+        "apply_due_group_mappings",
+        partial(due_group_mappings.apply_due_group_mappings, limit=2),
+    )
     monkeypatch.setattr(apply_due_group_mappings, "delay", apply_due_group_mappings)
     apply_due_group_mappings()
     assert lab.memberships.filter(role="developer").count() == 5
@@ -98,27 +102,27 @@ def test_a_crowd_larger_than_a_batch_does_not_wait_for_the_clock(directory, lab,
 
 def test_a_task_whose_time_is_up_leaves_the_others_noted(directory, lab, rule, monkeypatch):
     people = [directory.person(f"p{n}@example.com") for n in range(3)]
-    due_rules.note_rules_due([person.pk for person in people], reason="they joined")
+    due_group_mappings.note_group_mappings_due([person.pk for person in people], reason="they joined")
 
     def time_is_up(user, *, reason):
         raise SoftTimeLimitExceeded
 
-    monkeypatch.setattr(due_rules.group_mappings, "apply_group_mappings", time_is_up)
+    monkeypatch.setattr(due_group_mappings.group_mappings, "apply_group_mappings", time_is_up)
     with pytest.raises(SoftTimeLimitExceeded):
-        due_rules.apply_due_rules()
+        due_group_mappings.apply_due_group_mappings()
     assert GroupMappingsDue.objects.count() == 3
 
 
 def test_one_whose_roles_cannot_be_computed_keeps_nobody_waiting(directory, lab, rule, monkeypatch):
     people = [directory.person(f"p{n}@example.com") for n in range(3)]
-    compute = due_rules.group_mappings.apply_group_mappings
+    compute = due_group_mappings.group_mappings.apply_group_mappings
 
     def fails_for_one(user, *, reason):
         if user == people[0]:
             raise RuntimeError("no roles for you")
         compute(user, reason=reason)
 
-    monkeypatch.setattr(due_rules.group_mappings, "apply_group_mappings", fails_for_one)
+    monkeypatch.setattr(due_group_mappings.group_mappings, "apply_group_mappings", fails_for_one)
     group = directory.group("Engineers", *people)
     assert directory.get(f"Groups/{group}").status_code == 200
     assert lab.memberships.count() == 2
@@ -131,15 +135,15 @@ def test_one_whose_roles_cannot_be_computed_keeps_nobody_waiting(directory, lab,
 def test_a_change_noted_while_roles_are_computed_is_not_lost(directory, lab, rule, monkeypatch):
     ada = directory.person()
     directory.group("Engineers")
-    compute = due_rules.group_mappings.apply_group_mappings
+    compute = due_group_mappings.group_mappings.apply_group_mappings
 
     def and_meanwhile_noted_again(user, *, reason):
         compute(user, reason=reason)
-        due_rules.note_rules_due([user.pk], reason="again")
+        due_group_mappings.note_group_mappings_due([user.pk], reason="again")
 
-    monkeypatch.setattr(due_rules.group_mappings, "apply_group_mappings", and_meanwhile_noted_again)
-    due_rules.note_rules_due([ada.pk], reason="first")
-    assert due_rules.apply_due_rules() == 1
+    monkeypatch.setattr(due_group_mappings.group_mappings, "apply_group_mappings", and_meanwhile_noted_again)
+    due_group_mappings.note_group_mappings_due([ada.pk], reason="first")
+    assert due_group_mappings.apply_due_group_mappings() == 1
     assert GroupMappingsDue.objects.get().reason == "again"
 
 

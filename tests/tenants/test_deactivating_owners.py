@@ -32,7 +32,7 @@ def leave(owner, lab):
 
 
 def leave_the_group(owner, lab):
-    Membership.objects.in_tenant(lab).filter(user=owner).update(source=Source.RULE)
+    Membership.objects.in_tenant(lab).filter(user=owner).update(source=Source.GROUP)
     return lambda: apply_group_mappings(owner, reason="a test")
 
 

@@ -184,7 +184,7 @@ def test_a_suspended_tenant_invites_nobody(lab, owner):
 
 class TestAMember:
     def join_by_rule(self, lab, user, role):
-        add_member(lab, user, role, by=None, source=Source.RULE)
+        add_member(lab, user, role, by=None, source=Source.GROUP)
 
     def test_keeps_the_higher_role_of_their_own(self, lab, owner, newcomer):
         _, secret = invite(lab, "nia@example.org", "viewer", by=owner)

@@ -68,7 +68,7 @@ def provider_of_groups(settings):
 
 def by_rule(user, tenant, role, by):
     """Make the membership a rule's, and let the rule give `role`."""
-    Membership.objects.in_tenant(tenant).filter(user=user).update(source=Source.RULE)
+    Membership.objects.in_tenant(tenant).filter(user=user).update(source=Source.GROUP)
     GroupMapping.objects.all().delete()
     GroupMapping.objects.create(group="g", tenant=tenant, role=role)
     FederatedIdentity.objects.get_or_create(
@@ -155,7 +155,7 @@ def test_a_gain_elsewhere_brings_no_token_back_that_a_rule_has_just_taken(lab, o
     other = TenantFactory()
     GroupMapping.objects.create(group="g", tenant=other, role="viewer")
     by_rule_in_both = GroupMapping.objects.create(group="g", tenant=lab, role="viewer")
-    Membership.objects.in_tenant(lab).filter(user=developer).update(source=Source.RULE)
+    Membership.objects.in_tenant(lab).filter(user=developer).update(source=Source.GROUP)
     FederatedIdentity.objects.create(
         user=developer, issuer="https://id.example", subject="x", groups=[by_rule_in_both.group]
     )

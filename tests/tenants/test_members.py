@@ -171,7 +171,7 @@ def test_anybody_may_leave(lab, owner, finance):
 
 def test_what_a_group_mapping_gave_no_person_takes(lab, owner):
     user = UserFactory()
-    add_member(lab, user, "developer", by=None, source=Source.RULE)
+    add_member(lab, user, "developer", by=None, source=Source.GROUP)
     pk = membership(user, lab).pk
     for action in (
         lambda: change_role(pk, "viewer", by=owner),

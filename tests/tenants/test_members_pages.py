@@ -100,7 +100,7 @@ class TestARole:
 
     def test_from_a_group_mapping_says_why_it_cannot_be_changed(self, client, lab, owner):
         user = UserFactory()
-        add_member(lab, user, "developer", by=None, source=Source.RULE)
+        add_member(lab, user, "developer", by=None, source=Source.GROUP)
         client.force_login(owner)
         assert b"directory gives this role" in client.get(page_of(user, lab)).content
         assert (
@@ -153,7 +153,7 @@ class TestRemoving:
         client.force_login(developer)
         leave = page_of(developer, lab, "remove/").encode()
         assert leave in client.get("/t/lab/members/").content
-        Membership.objects.in_tenant(lab).filter(user=developer).update(source="rule")
+        Membership.objects.in_tenant(lab).filter(user=developer).update(source="group")
         assert leave not in client.get("/t/lab/members/").content
 
     def test_oneself_is_leaving(self, client, lab, owner, developer):

@@ -47,7 +47,7 @@ NOT_ASKED = {
     "tenants.admin.tenant_forms.create_with_owner": "the form of create_tenant",
     "audit.redaction.erase_from_audit_log": "part of erase_person",
     "privacy.personal_data.check_erasure": "a question",
-    "privacy.personal_data.order_erasure": "a signed order; erase_person asks when it is obeyed",
+    "privacy.personal_data.sign_erasure_job": "a signed order; erase_person asks when it is obeyed",
     "tenants.status.lock_tenant": "a question",
     "tenants.suspension.follow_issuer": "part of giving or taking a staff role",
     "tenants.suspension.follow_staff_roles": "part of giving or taking a staff role",

@@ -9,7 +9,7 @@ from django.db import DatabaseError, connection, transaction
 from billing.models import CostLine
 from catalog.models import Grant
 from tests.factories import TenantFactory
-from tests.isolation_fillers import Lab
+from tests.url_arguments import Lab
 
 pytestmark = pytest.mark.django_db
 

@@ -1,4 +1,4 @@
-"""Walk the main road of a running demo over HTTP and say what was seen."""
+"""Walk the main path of a running demo over HTTP and say what was seen."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from config.demo.tour import Difference, read_installation, walk
 
 
 class Command(BaseCommand):
-    help = "Walk the main road of a running demo over HTTP, a line per step; stops at the first difference."
+    help = "Walk the main path of a running demo over HTTP, a line per step; stops at the first difference."
     requires_system_checks: list[str] = []
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -37,4 +37,4 @@ class Command(BaseCommand):
             raise CommandError(f"A difference: {difference}") from difference
         except openai.APIError as error:
             raise CommandError(f"A difference: the gateway answered {error}") from error
-        self.stdout.write(self.style.SUCCESS("The main road is open."))
+        self.stdout.write(self.style.SUCCESS("The main path is open."))

@@ -34,7 +34,7 @@ NOBODY: Final = UUID(int=0)  # an actor who has done nothing
 
 
 @dataclass(frozen=True)
-class Question:
+class EntryFilter:
     """What of the audit log is asked for; empty means everything."""
 
     tenants: tuple[UUID, ...] | None = None  # None: of all tenants, and of none
@@ -78,18 +78,18 @@ def actions_in_log(tenants: tuple[UUID, ...] | None) -> list[str]:
 
 
 def find_entries(
-    question: Question,
+    entry_filter: EntryFilter,
     *,
     older_than: UUID | None = None,
     newer_than: UUID | None = None,
     size: int = PAGE_SIZE,
 ) -> Page:
-    """A page of the entries that answer `question`, next to `older_than` or `newer_than`, if given."""
+    """A page of the entries that answer `entry_filter`, next to `older_than` or `newer_than`, if given."""
     from audit.staff_reads import with_what_was_read
 
-    for tenant in question.tenants or ():
+    for tenant in entry_filter.tenants or ():
         note_tenant(tenant)
-    ids = _find_ids(question, older_than, newer_than, size + 1)
+    ids = _find_ids(entry_filter, older_than, newer_than, size + 1)
     has_more, ids = len(ids) > size, ids[:size]
     entries = AuditEntry.unscoped.filter(pk__in=ids).select_related("tenant", "actor", "on_behalf_of")
     found = sorted(entries.defer("salt", "leaf_salts"), key=lambda entry: entry.pk, reverse=True)
@@ -101,7 +101,9 @@ def find_entries(
     )
 
 
-def _find_ids(question: Question, older_than: UUID | None, newer_than: UUID | None, limit: int) -> list[UUID]:
+def _find_ids(
+    entry_filter: EntryFilter, older_than: UUID | None, newer_than: UUID | None, limit: int
+) -> list[UUID]:
     conditions: list[str] = []
     values: dict[str, Any] = {"limit": limit}
 
@@ -113,21 +115,24 @@ def _find_ids(question: Question, older_than: UUID | None, newer_than: UUID | No
 
     narrow("id > ?", newer_than)
     narrow("id < ?", older_than)
-    narrow("id >= ?", question.since and smallest_id(question.since))
-    narrow("id < ?", question.until and smallest_id(question.until))
-    narrow("subject_id = ?", question.subject)
-    narrow("actor_id = ?", question.actor)
-    narrow("details ->> 'emergency_access' = ?", question.emergency_access and str(question.emergency_access))
-    if question.is_platform:
+    narrow("id >= ?", entry_filter.since and smallest_id(entry_filter.since))
+    narrow("id < ?", entry_filter.until and smallest_id(entry_filter.until))
+    narrow("subject_id = ?", entry_filter.subject)
+    narrow("actor_id = ?", entry_filter.actor)
+    narrow(
+        "details ->> 'emergency_access' = ?",
+        entry_filter.emergency_access and str(entry_filter.emergency_access),
+    )
+    if entry_filter.is_platform:
         conditions.append("actor_id IS NULL")
     walks = []
-    if question.tenants is not None:
+    if entry_filter.tenants is not None:
         walks.append("unnest(%(tenants)s::uuid[]) AS house (id)")
-        values["tenants"] = list(question.tenants)
+        values["tenants"] = list(entry_filter.tenants)
         conditions.append("tenant_id = house.id")
-    if question.action or question.actor or question.is_platform:
+    if entry_filter.action or entry_filter.actor or entry_filter.is_platform:
         walks.append("unnest(%(verbs)s::text[]) AS each (verb)")
-        values["verbs"] = _verbs_of(question)
+        values["verbs"] = _verbs_of(entry_filter)
         conditions.append("verb = each.verb")
     order = "ASC" if newer_than else "DESC"
     where = f"WHERE {' AND '.join(conditions)}" if conditions else ""
@@ -143,10 +148,10 @@ def _find_ids(question: Question, older_than: UUID | None, newer_than: UUID | No
         return [row[0] for row in cursor.fetchall()]
 
 
-def _verbs_of(question: Question) -> list[str]:
-    if question.action and not question.action.endswith("."):
-        return [question.action]
-    return [verb for verb in actions_in_log(question.tenants) if verb.startswith(question.action)]
+def _verbs_of(entry_filter: EntryFilter) -> list[str]:
+    if entry_filter.action and not entry_filter.action.endswith("."):
+        return [entry_filter.action]
+    return [verb for verb in actions_in_log(entry_filter.tenants) if verb.startswith(entry_filter.action)]
 
 
 def hides_origin(entry: AuditEntry, viewer: Principal) -> bool:

@@ -22,7 +22,7 @@ MANY = 50  # people; for more than these a task computes the roles
 LONGEST_REASON = 200
 
 
-def note_rules_due(people: Iterable[UUID], *, reason: str) -> None:
+def note_group_mappings_due(people: Iterable[UUID], *, reason: str) -> None:
     """Note, in the caller's transaction, whose groups changed. Noted again they are done again."""
     GroupMappingsDue.objects.bulk_create(
         [GroupMappingsDue(user_id=pk, reason=reason[:LONGEST_REASON], since=now()) for pk in sorted(people)],
@@ -35,7 +35,7 @@ def note_rules_due(people: Iterable[UUID], *, reason: str) -> None:
 def note_changed_access(sender: Any, *, user: User, is_active: bool, reason: str, **kwargs: Any) -> None:
     """Receive tenants.signals.person_access_changed: the directory hears of it, and roles are computed anew."""
     if is_active:
-        note_rules_due([user.pk], reason=reason)
+        note_group_mappings_due([user.pk], reason=reason)
     DirectoryPerson.objects.filter(user=user).update(changed_at=now())
 
 
@@ -49,7 +49,7 @@ def follow(people: Iterable[UUID]) -> None:
         _apply(pk)
 
 
-def apply_due_rules(limit: int = 500) -> int:
+def apply_due_group_mappings(limit: int = 500) -> int:
     """Compute the roles of up to `limit` people who are noted, and return of how many. Safe to repeat."""
     noted = GroupMappingsDue.objects.order_by("since", "pk").values_list("pk", flat=True)[:limit]
     return sum(_apply(pk) for pk in list(noted))
@@ -63,7 +63,7 @@ def _apply(pk: UUID) -> bool:
     due = GroupMappingsDue.objects.select_related("user").filter(pk=pk).first()
     if due is None:
         return False
-    if not group_mappings.has_followed(due.user, reason=due.reason):
+    if not group_mappings.try_to_apply(due.user, reason=due.reason):
         GroupMappingsDue.objects.filter(pk=pk, since=due.since).update(since=now())
         return False
     GroupMappingsDue.objects.filter(pk=pk, since=due.since).delete()  # not if noted again meanwhile

@@ -15,8 +15,8 @@ from django.utils.html import escape
 from django.utils.text import slugify
 
 from tests.factories import ProjectFactory
-from tests.isolation_fillers import OPEN, PARAMETERS, SKIPPED, TENANT_OWNED, Lab
 from tests.routes import all_routes
+from tests.url_arguments import OPEN, PARAMETERS, SKIPPED, TENANT_OWNED, Lab
 
 ROUTES = [route for route in all_routes() if route.name not in SKIPPED]
 GUARDED = [
@@ -51,7 +51,7 @@ def address(route, lab, **given):
         else:
             pytest.fail(
                 f"The isolation walk cannot fill <{parameter}> of {route}. If it is the key of a row, give the view a "
-                f"`model`; else add {parameter!r} to PARAMETERS in tests/isolation_fillers.py.",
+                f"`model`; else add {parameter!r} to PARAMETERS in tests/url_arguments.py.",
                 pytrace=False,
             )
     return "/" + route.path % values

@@ -1,4 +1,4 @@
-"""The main road with every process real: a granted key, the official client, engines, and the ledger."""
+"""The main path with every process real: a granted key, the official client, engines, and the ledger."""
 
 from __future__ import annotations
 
@@ -75,12 +75,12 @@ def is_healthy(api, pk):
 
 
 @pytest.fixture
-def road(running_stack, models):  # noqa: F811
+def rig(running_stack, models):  # noqa: F811
     """A project of its own with a grant for both models and a key that its developer claimed."""
-    return Road(running_stack, models)
+    return Rig(running_stack, models)
 
 
-class Road:
+class Rig:
     def __init__(self, stack, models):
         self.stack = stack
         self.tenant = TenantFactory()
@@ -108,22 +108,22 @@ class Road:
         assert self.in_ledger().count() == calls
 
 
-def test_the_official_client_chats_streams_embeds_and_lists_models(road):
-    answer = road.chat()
-    road.await_ledger(1)
-    event = road.in_ledger().get()
+def test_the_official_client_chats_streams_embeds_and_lists_models(rig):
+    answer = rig.chat()
+    rig.await_ledger(1)
+    event = rig.in_ledger().get()
     assert answer.choices[0].message.content
     assert (event.input, event.output) == (answer.usage.prompt_tokens, answer.usage.completion_tokens)
-    assert (event.key_id, event.project_id, event.model.name) == (road.key.pk, road.project.pk, CHAT)
+    assert (event.key_id, event.project_id, event.model.name) == (rig.key.pk, rig.project.pk, CHAT)
 
-    chunks = list(road.chat(stream=True))
+    chunks = list(rig.chat(stream=True))
     text = "".join(chunk.choices[0].delta.content or "" for chunk in chunks if chunk.choices)
     assert text == answer.choices[0].message.content
-    vectors = road.client.embeddings.create(model=VECTORS, input=["one", "two"])
+    vectors = rig.client.embeddings.create(model=VECTORS, input=["one", "two"])
     assert len(vectors.data) == 2
-    assert [model.id for model in road.client.models.list()] == [CHAT, VECTORS]
-    road.await_ledger(3)
-    streamed = road.in_ledger().get(is_stream=True)
+    assert [model.id for model in rig.client.models.list()] == [CHAT, VECTORS]
+    rig.await_ledger(3)
+    streamed = rig.in_ledger().get(is_stream=True)
     assert (streamed.input, streamed.output, streamed.is_exact) == (event.input, event.output, True)
 
 
@@ -169,104 +169,104 @@ def test_an_approval_opens_the_model_and_the_ledger_prices_the_call_exactly(runn
         client.chat.completions.create(model=CHAT, messages=HELLO)
 
 
-def test_what_is_not_allowed_is_refused_in_the_words_of_openai(road):
+def test_what_is_not_allowed_is_refused_in_the_words_of_openai(rig):
     with pytest.raises(openai.AuthenticationError) as refused:
-        road.stack.client(new_key_secret()).models.list()
+        rig.stack.client(new_key_secret()).models.list()
     assert refused.value.code == "invalid_api_key"
     with pytest.raises(openai.NotFoundError) as refused:
-        road.client.chat.completions.create(model="not-granted", messages=HELLO)
+        rig.client.chat.completions.create(model="not-granted", messages=HELLO)
     assert refused.value.code == "model_not_found"
 
-    set_limits(road.tenant, {"requests_per_minute": Decimal(3)}, by=None, key=road.key)
-    road.stack.acknowledged()
+    set_limits(rig.tenant, {"requests_per_minute": Decimal(3)}, by=None, key=rig.key)
+    rig.stack.acknowledged()
     for _ in range(3):
-        road.chat()
+        rig.chat()
     with pytest.raises(openai.RateLimitError) as refused:
-        road.chat()
+        rig.chat()
     assert refused.value.code == "rate_limit_exceeded"
     assert int(refused.value.response.headers["retry-after"]) > 0
-    road.await_ledger(3)  # what was refused cost nobody anything
+    rig.await_ledger(3)  # what was refused cost nobody anything
 
 
-def test_a_revoked_key_is_refused_within_seconds(road, record_property):
-    road.chat()
-    revoke_api_key(road.key.pk, by=road.developer)
+def test_a_revoked_key_is_refused_within_seconds(rig, record_property):
+    rig.chat()
+    revoke_api_key(rig.key.pk, by=rig.developer)
     began = time.monotonic()
-    road.stack.wait_until(lambda: is_refused(road), 20, "the refusal of the revoked key")
+    rig.stack.wait_until(lambda: is_refused(rig), 20, "the refusal of the revoked key")
     record_property("seconds_until_refused", round(time.monotonic() - began, 3))  # promised: 1 s, p99 5 s
 
 
-def test_a_suspended_tenant_is_refused_and_comes_back(road):
+def test_a_suspended_tenant_is_refused_and_comes_back(rig):
     operator = staff("operator")
-    suspend_tenant(road.tenant.pk, by=operator, reason="Unpaid since March")
-    road.stack.wait_until(lambda: is_refused(road), 5, "the refusal of the suspended tenant")
-    resume_tenant(road.tenant.pk, by=operator)
-    road.stack.wait_until(lambda: not is_refused(road), 5, "the return of the tenant")
+    suspend_tenant(rig.tenant.pk, by=operator, reason="Unpaid since March")
+    rig.stack.wait_until(lambda: is_refused(rig), 5, "the refusal of the suspended tenant")
+    resume_tenant(rig.tenant.pk, by=operator)
+    rig.stack.wait_until(lambda: not is_refused(rig), 5, "the return of the tenant")
 
 
-def test_a_grant_that_was_revoked_is_a_model_that_is_not_there(road, models):
-    road.key.grants.filter(model=models[CHAT]).update(revoked_at=now())
+def test_a_grant_that_was_revoked_is_a_model_that_is_not_there(rig, models):
+    rig.key.grants.filter(model=models[CHAT]).update(revoked_at=now())
     raise_revision()
-    road.stack.acknowledged()
+    rig.stack.acknowledged()
     with pytest.raises(openai.NotFoundError):
-        road.chat()
-    assert road.client.embeddings.create(model=VECTORS, input="still granted").data
+        rig.chat()
+    assert rig.client.embeddings.create(model=VECTORS, input="still granted").data
 
 
-def is_refused(road):
+def is_refused(rig):
     try:
-        road.client.models.list()
+        rig.client.models.list()
     except openai.AuthenticationError:
         return True
     return False
 
 
-def test_calls_go_on_while_the_console_is_down_and_are_in_the_ledger_once(road):
-    road.chat()
-    road.await_ledger(1)
-    road.stack.stop("console")
+def test_calls_go_on_while_the_console_is_down_and_are_in_the_ledger_once(rig):
+    rig.chat()
+    rig.await_ledger(1)
+    rig.stack.stop("console")
     for _ in range(5):
-        road.chat()
-    assert road.in_ledger().count() == 1
-    road.stack.start("console")
-    road.await_ledger(6, seconds=20)
-    road.chat()
-    road.await_ledger(7, seconds=20)
-    assert road.in_ledger().values("event_id").distinct().count() == 7
+        rig.chat()
+    assert rig.in_ledger().count() == 1
+    rig.stack.start("console")
+    rig.await_ledger(6, seconds=20)
+    rig.chat()
+    rig.await_ledger(7, seconds=20)
+    assert rig.in_ledger().values("event_id").distinct().count() == 7
 
 
-def test_an_engine_that_is_killed_is_back_within_seconds_where_the_gateway_finds_it(road):
+def test_an_engine_that_is_killed_is_back_within_seconds_where_the_gateway_finds_it(rig):
     backend = Backend.objects.get(route__model__name=CHAT)
     os.kill(pid_listening_at(backend.url), signal.SIGKILL)
 
     def is_served_again():
         try:
-            return road.chat()
+            return rig.chat()
         except openai.InternalServerError:  # 502 or 503: a client tries again
             return None
 
-    road.stack.wait_until(is_served_again, 30, "an answer after the engine was killed")
-    road.stack.acknowledged()
-    assert road.chat().choices[0].message.content
+    rig.stack.wait_until(is_served_again, 30, "an answer after the engine was killed")
+    rig.stack.acknowledged()
+    assert rig.chat().choices[0].message.content
 
 
-def test_an_engine_that_moves_is_followed(road, operators_api):
+def test_an_engine_that_moves_is_followed(rig, operators_api):
     """Its old port is taken by somebody else while it is down, so it must come back at another address."""
     backend = Backend.objects.get(route__model__name=CHAT)
     port = int(backend.url.split(":")[2].split("/")[0])
     with socket.socket() as squatter:
         squatter.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         os.kill(pid_listening_at(backend.url), signal.SIGKILL)
-        road.stack.wait_until(lambda: bind(squatter, port), 5, "the old port being free")
+        rig.stack.wait_until(lambda: bind(squatter, port), 5, "the old port being free")
         squatter.listen()
 
         def has_moved():
             urls = list(Backend.objects.filter(route__model__name=CHAT).values_list("url", flat=True))
             return len(urls) == 1 and urls != [backend.url]
 
-        road.stack.wait_until(has_moved, 20, "another address of the engine")
-        road.stack.acknowledged()
-        assert road.chat().choices[0].message.content
+        rig.stack.wait_until(has_moved, 20, "another address of the engine")
+        rig.stack.acknowledged()
+        assert rig.chat().choices[0].message.content
 
 
 def bind(listener, port):

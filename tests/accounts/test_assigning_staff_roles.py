@@ -21,7 +21,7 @@ def colleague(db):
     return UserFactory(name="Cara Colleague")
 
 
-def test_an_operator_appoints_and_dismisses_with_a_line_each(operator, colleague):
+def test_an_operator_assigns_and_ends_roles_with_an_entry_each(operator, colleague):
     make_staff(colleague, "auditor", by=operator)
     make_staff(colleague, "auditor", by=operator)  # safe to repeat
     assert again(colleague).staff_roles == {"auditor"}
@@ -40,26 +40,26 @@ def test_who_keeps_another_role_stays_staff(operator, colleague):
     assert again(colleague).is_staff
 
 
-def test_nobody_appoints_themselves_nor_ends_their_own(operator):
+def test_nobody_assigns_themselves_a_role_nor_ends_their_own(operator):
     with pytest.raises(PermissionDenied, match="your own"):
         make_staff(operator, "auditor", by=operator)
     with pytest.raises(PermissionDenied, match="your own"):
         end_staff_role(operator, "operator", by=operator)
 
 
-def test_the_first_administrator_appoints_the_first_operator(colleague):
+def test_the_first_administrator_makes_the_first_operator(colleague):
     administrator = User.objects.create_superuser("root@example.com")
     make_staff(colleague, "operator", by=administrator)
     assert again(colleague).is_operator
 
 
 @pytest.mark.parametrize("role", ["auditor", "controller", "security-reviewer"])
-def test_other_staff_appoint_nobody(colleague, role):
+def test_other_staff_assign_no_role(colleague, role):
     with pytest.raises(PermissionDenied, match="staff roles"):
         make_staff(colleague, "operator", by=staff(role))
 
 
-def test_an_owner_of_a_tenant_appoints_nobody(owner, colleague):
+def test_an_owner_of_a_tenant_assigns_no_staff_role(owner, colleague):
     with pytest.raises(PermissionDenied):
         make_staff(colleague, "auditor", by=owner)
 
@@ -70,7 +70,7 @@ def test_a_service_account_is_no_staff(operator, lab):
         make_staff(program, "auditor", by=operator)
 
 
-def test_a_dismissed_person_is_refused_at_their_next_request(client, operator, colleague):
+def test_a_person_without_their_role_is_refused_at_their_next_request(client, operator, colleague):
     make_staff(colleague, "auditor", by=operator)
     client.force_login(colleague)
     page = reverse("admin:tenants_tenant_changelist")

@@ -26,7 +26,7 @@ _RAW_SOUNDS = ("pcm16", "pcm", "wav")
 
 
 @dataclass(slots=True)
-class Question:
+class ParsedRequest:
     """One call as the client sent it. `body` is its JSON, changed only where something must change."""
 
     model: str
@@ -85,31 +85,31 @@ class Question:
         return (named or default) * self.choices, bool(named)
 
 
-def read_question(raw: bytes, mode: Mode) -> Question:
+def parse_request(raw: bytes, mode: Mode) -> ParsedRequest:
     """Read a call's body. Raises Refusal (400) naming the field that is missing or wrong."""
     body = Body(raw)
     model = body.simple("model")
     if not isinstance(model, str) or not model:
         raise bad_request("Name a model: `model` must be a text, as GET /v1/models lists it.", param="model")
-    question = Question(model, mode, body)
+    parsed = ParsedRequest(model, mode, body)
     if mode == "chat":
-        _check_chat(question)
+        _check_chat(parsed)
     elif _is_empty(body.raw_of("input"), b'"['):
         raise bad_request("`input` must be a text or a list that is not empty.", param="input")
     # All that is asked of the body later is asked here: it may be large, and gone when the answer comes.
-    question.input_estimate = estimate_prompt(body, mode)
-    question.may_bring_more = any(name in body.outline for name in _BRINGS_MORE)
-    question.may_think = any(_THINKS.search(name) for name in body.names())
+    parsed.input_estimate = estimate_prompt(body, mode)
+    parsed.may_bring_more = any(name in body.outline for name in _BRINGS_MORE)
+    parsed.may_think = any(_THINKS.search(name) for name in body.names())
     sound = body.get("audio") if mode == "chat" and body.size_of("audio") else None
-    question.is_sound_raw = isinstance(sound, dict) and sound.get("format") in _RAW_SOUNDS
+    parsed.is_sound_raw = isinstance(sound, dict) and sound.get("format") in _RAW_SOUNDS
     given = body.items_of("input")
     if given and memoryview(given[0])[0] in b'"[':  # else the ids of one text
-        question.inputs = len(given)
-    return question
+        parsed.inputs = len(given)
+    return parsed
 
 
-def _check_chat(question: Question) -> None:
-    body = question.body
+def _check_chat(parsed: ParsedRequest) -> None:
+    body = parsed.body
     messages = body.items_of("messages")
     if not messages or not all(memoryview(one)[0] == ord("{") for one in messages):
         raise bad_request("`messages` must be a list with at least one message.", param="messages")
@@ -117,7 +117,7 @@ def _check_chat(question: Question) -> None:
         number = body.simple(name)
         if number is not None and (type(number) is not int or not 1 <= number <= _LARGEST_OUTPUT):
             raise bad_request(f"`{name}` must be a whole number from 1 to {_LARGEST_OUTPUT:,}.", param=name)
-        question.numbers[name] = number or 0
+        parsed.numbers[name] = number or 0
     stream = body.simple("stream")
     if not isinstance(stream, bool | None):
         raise bad_request("`stream` must be true or false.", param="stream")
@@ -126,8 +126,8 @@ def _check_chat(question: Question) -> None:
     options = body.get("stream_options")
     if not isinstance(options, dict | None):
         raise bad_request("`stream_options` must be an object.", param="stream_options")
-    question.is_stream = True
-    question.wants_usage = bool((options or {}).get("include_usage"))
+    parsed.is_stream = True
+    parsed.wants_usage = bool((options or {}).get("include_usage"))
     if options:
         raw_options = with_member(body.raw_of("stream_options"), "include_usage", True)
         body.replace_raw("stream_options", raw_options)

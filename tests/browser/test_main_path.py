@@ -1,4 +1,4 @@
-"""The main road as people walk it: a browser, every process real, from the search for a model to its bill."""
+"""The main path as people walk it: a browser, every process real, from the search for a model to its bill."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def served(house):
     return partial(house.stack.wait_until, is_healthy, 30, "the engine being up")
 
 
-def test_the_road_from_the_search_for_a_model_to_its_bill(browser, house, served):
+def test_the_main_path_from_the_search_for_a_model_to_its_bill(browser, house, served):
     with house.visit(browser, "developer") as (page, _):
         ask_for_the_model(page)
         request_url = page.url

@@ -1,4 +1,4 @@
-"""Actions of the main road: requests, reviews, grants, keys, costs."""
+"""Actions of the main path: requests, reviews, grants, keys, costs."""
 
 from __future__ import annotations
 

@@ -64,7 +64,7 @@ class Lab:
         if label not in self._rows:
             if label not in ROWS:
                 raise LookupError(
-                    f"The isolation walk has no row of {label}. Add one to ROWS in tests/isolation_fillers.py."
+                    f"The isolation walk has no row of {label}. Add one to ROWS in tests/url_arguments.py."
                 )
             self._rows[label] = ROWS[label](self)
         return self._rows[label]
@@ -214,7 +214,7 @@ ROWS = {
     "directory.scimtoken": lambda lab: ScimToken.objects.create(
         name="Directory", prefix="qms_", digest="0", expires_at=now() + timedelta(days=1)
     ),
-    "accounts.staffroleassignment": lambda lab: staff("auditor").appointments.get(),
+    "accounts.staffroleassignment": lambda lab: staff("auditor").staff_role_assignments.get(),
     "tenants.membership": lambda lab: Membership.objects.in_tenant(lab.tenant).first(),
     "tenants.invitation": _invitation,
     "tenants.projectrole": lambda lab: ProjectRole.objects.create(

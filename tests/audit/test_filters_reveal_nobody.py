@@ -29,9 +29,9 @@ def test_a_file_about_a_stranger_is_one_about_nobody(client, lab, owner, strange
     ask(client, stranger.email)
     ask(client, NOBODYS)
     of_stranger, of_nobody = Export.objects.in_tenant(lab).order_by("pk")
-    assert of_stranger.question == of_nobody.question
+    assert of_stranger.entry_filter == of_nobody.entry_filter
     lines = AuditEntry.objects.in_tenant(lab).filter(verb="export.created").order_by("pk")
-    first, second = (line.details["question"] for line in lines)
+    first, second = (line.details["entry_filter"] for line in lines)
     assert first == second
     assert stranger.email not in client.get("/t/lab/audit/exports/").content.decode()
 
@@ -41,4 +41,4 @@ def test_a_file_about_somebody_who_did_something_here_is_about_them(client, lab,
     audit.record("thing.done", actor=stranger, subject=lab)
     client.force_login(owner)
     ask(client, stranger.email)
-    assert Export.objects.in_tenant(lab).get().question["actor"] == str(stranger.pk)
+    assert Export.objects.in_tenant(lab).get().entry_filter["actor"] == str(stranger.pk)

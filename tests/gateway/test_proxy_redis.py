@@ -12,30 +12,30 @@ from launcher.local import LocalDirectory
 from tests.gateway.proxy_fixtures import Gateway, ask, limit, wait_until
 
 
-def test_two_gateways_share_a_limit_and_a_killed_one_frees_its_slot(new_road, limits_server, tmp_path):
+def test_two_gateways_share_a_limit_and_a_killed_one_frees_its_slot(new_rig, limits_server, tmp_path):
     environment = {"GATEWAY_REDIS_URL": limits_server.url, "GATEWAY_LIMITS_LEASE_SECONDS": "1"}
-    road = new_road("--token-ms", "20", **environment)
+    rig = new_rig("--token-ms", "20", **environment)
     (tmp_path / "second").mkdir()
-    second = Gateway(road.control, tmp_path / "second", GATEWAY_ID="gw-2", **environment)
+    second = Gateway(rig.control, tmp_path / "second", GATEWAY_ID="gw-2", **environment)
     second.start()
     try:
-        three = road.new_key(limits=[limit("requests_per_minute", 3)])
-        slot = road.new_key(limits=[limit("concurrent_calls", 1)])
+        three = rig.new_key(limits=[limit("requests_per_minute", 3)])
+        slot = rig.new_key(limits=[limit("concurrent_calls", 1)])
         wait_until(lambda: _is_known(second, slot), 5, "the key in the second gateway")
 
-        one, other = road.gateway.client(three), second.client(three)
+        one, other = rig.gateway.client(three), second.client(three)
         for client in (one, other, one):
             ask(client, max_tokens=2)
         with pytest.raises(openai.RateLimitError, match="3 requests per minute") as refused:
             ask(other)
         assert 50 < int(refused.value.response.headers["retry-after"]) <= 60
 
-        stream = ask(road.gateway.client(slot), stream=True, max_tokens=400)
+        stream = ask(rig.gateway.client(slot), stream=True, max_tokens=400)
         for _ in range(75):  # one and a half seconds: longer than a lease
             next(stream)
         with pytest.raises(openai.RateLimitError, match="calls at the same time"):
             ask(second.client(slot))
-        road.gateway.process.kill()
+        rig.gateway.process.kill()
         with pytest.raises(openai.RateLimitError):
             ask(second.client(slot))
         wait_until(lambda: _passes(second.client(slot)), 3, "the end of the lease")
@@ -43,14 +43,14 @@ def test_two_gateways_share_a_limit_and_a_killed_one_frees_its_slot(new_road, li
         second.process.kill()
 
 
-def test_without_the_server_limited_keys_are_refused_and_others_go_on(new_road, own_limits_server):
-    road = new_road(
+def test_without_the_server_limited_keys_are_refused_and_others_go_on(new_rig, own_limits_server):
+    rig = new_rig(
         "--token-ms", "10", GATEWAY_REDIS_URL=own_limits_server.url, GATEWAY_LIMITS_LEASE_SECONDS="1"
     )
-    limited = road.new_key(limits=[limit("requests_per_minute", 1000), limit("concurrent_calls", 10)])
-    soft = road.new_key(limits=[limit("requests_per_minute", 1, is_hard=False)])
-    free = road.new_key()
-    client = road.client(limited)
+    limited = rig.new_key(limits=[limit("requests_per_minute", 1000), limit("concurrent_calls", 10)])
+    soft = rig.new_key(limits=[limit("requests_per_minute", 1, is_hard=False)])
+    free = rig.new_key()
+    client = rig.client(limited)
     stream = ask(client, stream=True, max_tokens=30)
     next(stream)
     own_limits_server.stop()
@@ -60,46 +60,46 @@ def test_without_the_server_limited_keys_are_refused_and_others_go_on(new_road, 
         ask(client)
     assert (refused.value.status_code, refused.value.code) == (503, "limits_unavailable")
     assert refused.value.response.headers["retry-after"] == "1"
-    assert ask(road.client(free), max_tokens=2)
-    assert ask(road.client(soft), max_tokens=2)
-    assert road.gateway.status("/readyz") == 200
-    assert road.gateway.metric("llm_gateway_limits_up") == 0
-    road.publish()
-    assert "Limits cannot be checked" in road.control.acks[-1].problem
+    assert ask(rig.client(free), max_tokens=2)
+    assert ask(rig.client(soft), max_tokens=2)
+    assert rig.gateway.status("/readyz") == 200
+    assert rig.gateway.metric("llm_gateway_limits_up") == 0
+    rig.publish()
+    assert "Limits cannot be checked" in rig.control.acks[-1].problem
 
     own_limits_server.start()
     for _ in range(20):
         assert ask(client, max_tokens=2)
-    assert road.gateway.metric("llm_gateway_limits_up") == 1
+    assert rig.gateway.metric("llm_gateway_limits_up") == 1
     own_limits_server.stop()
     own_limits_server.start()  # connections in the pool are dead, and nobody has noticed
     for _ in range(5):
         assert ask(client, max_tokens=2)
-    assert len(road.events(limited, 26)) == 26
+    assert len(rig.events(limited, 26)) == 26
     password = own_limits_server.url.split("@")[0].rpartition(":")[2]
-    assert password not in road.gateway.process.output()
+    assert password not in rig.gateway.process.output()
 
 
-def test_calls_pass_without_the_server_where_that_is_wanted(new_road, own_limits_server):
+def test_calls_pass_without_the_server_where_that_is_wanted(new_rig, own_limits_server):
     own_limits_server.stop()
-    road = new_road(GATEWAY_REDIS_URL=own_limits_server.url, GATEWAY_LIMITS_FAIL_OPEN="true")
-    client = road.client(road.new_key(limits=[limit("requests_per_minute", 1)]))
+    rig = new_rig(GATEWAY_REDIS_URL=own_limits_server.url, GATEWAY_LIMITS_FAIL_OPEN="true")
+    client = rig.client(rig.new_key(limits=[limit("requests_per_minute", 1)]))
     ask(client)
     ask(client)
-    assert road.gateway.metric("llm_calls_without_limits_total") == 2
-    assert road.gateway.process.output().count('"event":"call_without_limits"') == 2
+    assert rig.gateway.metric("llm_calls_without_limits_total") == 2
+    assert rig.gateway.process.output().count('"event":"call_without_limits"') == 2
     own_limits_server.start()
     ask(client)
     with pytest.raises(openai.RateLimitError):
         ask(client)
 
 
-def test_a_client_that_hangs_up_while_limits_are_settled_is_on_record(new_road, own_limits_server):
-    road = new_road("--latency-ms", "600", GATEWAY_REDIS_URL=own_limits_server.url)
-    secret = road.new_key(limits=[limit("concurrent_calls", 1)])
+def test_a_client_that_hangs_up_while_limits_are_settled_is_on_record(new_rig, own_limits_server):
+    rig = new_rig("--latency-ms", "600", GATEWAY_REDIS_URL=own_limits_server.url)
+    secret = rig.new_key(limits=[limit("concurrent_calls", 1)])
 
     async def hang_up():
-        client = openai.AsyncOpenAI(base_url=f"{road.gateway.url}/v1", api_key=secret, max_retries=0)
+        client = openai.AsyncOpenAI(base_url=f"{rig.gateway.url}/v1", api_key=secret, max_retries=0)
         async with client:
             call = asyncio.create_task(ask(client))
             await asyncio.sleep(0.4)
@@ -109,7 +109,7 @@ def test_a_client_that_hangs_up_while_limits_are_settled_is_on_record(new_road, 
             await asyncio.wait({call})
 
     asyncio.run(hang_up())
-    (event,) = road.events(secret, 1)
+    (event,) = rig.events(secret, 1)
     assert event.status == "ok"
 
 
