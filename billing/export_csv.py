@@ -11,11 +11,7 @@ from typing import Final
 from billing.detail_sql import DETAIL
 from billing.kinds import KINDS, TOKEN_KINDS
 from billing.models import Export
-
-COLUMNS: Final = (
-    "day", "tenant", "project", "cost_centre", "model", "token_kind", "quantity", "price_per_million", "amount",
-    "currency", "status", "estimated_quantity",
-)  # fmt: skip
+from tenants.models import Project, Tenant
 
 _QUANTITY: Final = " ".join(f"WHEN '{kind}' THEN e.{kind}" for kind in KINDS)
 
@@ -85,6 +81,11 @@ def options_of(csv_format: str) -> str:
     return "FORMAT csv, HEADER" + (", DELIMITER ';'" if csv_format == Format.EXCEL_COMMA else "")
 
 
+def _of_project(name: str) -> str:
+    """What `Project.accounting` says of a project, in SQL."""
+    return f"coalesce(nullif(p.{name}, ''), t.{name})" if name in Tenant.EDITABLE else f"p.{name}"
+
+
 def write(csv_format: str) -> str:
     """The statement that writes the rows."""
 
@@ -95,14 +96,23 @@ def write(csv_format: str) -> str:
         plain = f"trim_scale({column})"
         return f"replace({plain}::text, '.', ',')" if csv_format == Format.EXCEL_COMMA else plain
 
+    columns = {
+        "day": "r.day",
+        "tenant": text("t.slug"),
+        "project": text("p.slug"),
+        **{name: text(_of_project(name)) for name in Project.ACCOUNTING},
+        "model": text("m.name"),
+        "token_kind": "r.kind",
+        "quantity": "r.quantity",
+        "price_per_million": number("r.per_million"),
+        "amount": number("r.amount"),
+        "currency": "t.currency",
+        "status": "CASE WHEN r.is_unpriced THEN 'unpriced' ELSE 'priced' END",
+        "estimated_quantity": "r.estimated",
+    }
     return f"""
 COPY (
-    SELECT r.day, {text("t.slug")} AS tenant, {text("p.slug")} AS project,
-           {text("coalesce(nullif(p.cost_centre, ''), t.cost_centre)")} AS cost_centre,
-           {text("m.name")} AS model, r.kind AS token_kind, r.quantity,
-           {number("r.per_million")} AS price_per_million, {number("r.amount")} AS amount, t.currency,
-           CASE WHEN r.is_unpriced THEN 'unpriced' ELSE 'priced' END AS status,
-           r.estimated AS estimated_quantity
+    SELECT {", ".join(f"{source} AS {name}" for name, source in columns.items())}
       FROM cost_report r
       JOIN tenants_project p ON p.id = r.project_id
       JOIN tenants_tenant t ON t.id = p.tenant_id

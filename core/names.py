@@ -195,6 +195,11 @@ class OneLine(Func):
     template = f"(%(expressions)s IS NFC NORMALIZED AND %(expressions)s !~ '{NOT_ONE_LINE}')"
     output_field = BooleanField()
 
+    def as_sql(self, compiler: Any, connection: Any, **options: Any) -> Any:  # type: ignore[override]
+        """The template names the expression twice, so its parameters are passed twice: forms check values by it."""
+        sql, parameters = super().as_sql(compiler, connection, **options)
+        return sql, (*parameters, *parameters)
+
 
 def one_line(field: str, *, of: str) -> CheckConstraint:
     """The constraint that holds `field` of the table `of` to one line."""

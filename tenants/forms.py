@@ -1,11 +1,12 @@
-"""Forms of pages about members."""
+"""Forms of pages about members, and what all forms of a tenant's settings share."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, ClassVar
 
 from django import forms
+from django.contrib.postgres.forms import SimpleArrayField
 from django.db.models import QuerySet
 from django.utils.translation import gettext_lazy as _
 
@@ -23,6 +24,30 @@ ROLE_HINTS = {
     Role.FINANCE: _("Sees and exports costs."),
     Role.VIEWER: _("Looks, and changes nothing."),
 }
+
+
+class RegionsField(SimpleArrayField):
+    """Regions, separated by commas or spaces."""
+
+    def to_python(self, value: Any) -> Any:
+        return super().to_python(
+            ",".join(value.replace(",", " ").split()) if isinstance(value, str) else value
+        )
+
+    def prepare_value(self, value: Any) -> Any:
+        return ", ".join(value) if isinstance(value, list) else value
+
+
+class TenantForm(forms.ModelForm):  # type: ignore[type-arg]
+    """What can be changed of a tenant; an action saves it."""
+
+    class Meta:
+        model = Tenant
+        fields = Tenant.EDITABLE
+        field_classes: ClassVar = {"regions": RegionsField}
+
+    def clean_currency(self) -> str:
+        return str(self.cleaned_data["currency"]).upper()
 
 
 class NewcomerForm(forms.Form):

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from copy import copy
+from typing import Any
 from uuid import UUID
 
 from django.core.exceptions import ValidationError
@@ -12,16 +13,15 @@ from django.utils.translation import gettext as _
 import audit
 from accounts.models import User
 from accounts.permissions import require
+from core.editing import assign
 from core.errors import Conflict
 from tenants.models import Membership, Project, Tenant
 from tenants.status import require_active
 
-CHANGEABLE: Final = ("name", "cost_centre", "owner")
-
 
 @transaction.atomic
 def create_project(tenant: Tenant, *, by: User | None, slug: str, name: str, **fields: Any) -> Project:
-    """Create a project in `tenant`. `by` None means the platform (set-up, import).
+    """Create a project in `tenant`; `fields` are of `Project.EDITABLE`. `by` None means the platform (set-up, import).
 
     Raises:
         PermissionDenied: `by` may not manage projects here. Conflict: the tenant is not active, or has a project
@@ -30,7 +30,8 @@ def create_project(tenant: Tenant, *, by: User | None, slug: str, name: str, **f
     if by is not None:
         require(by, "tenants.manage_projects", tenant)
     require_active(tenant)
-    project = Project(tenant=tenant, slug=slug, name=name, **fields)
+    project = Project(tenant=tenant, slug=slug)
+    assign(project, {"name": name, **fields})
     _clean(project)
     try:
         with transaction.atomic():
@@ -47,7 +48,7 @@ def create_project(tenant: Tenant, *, by: User | None, slug: str, name: str, **f
 
 @transaction.atomic
 def change_project(pk: UUID | str, *, by: User, **fields: Any) -> Project:
-    """Change a project's name, cost centre or owner (None: nobody); what is left out stays.
+    """Change some of `Project.EDITABLE` (owner None: nobody); what is left out stays.
 
     Raises:
         Project.DoesNotExist: `by` cannot see such a project. PermissionDenied: `by` may not manage it.
@@ -62,13 +63,10 @@ def change_project(pk: UUID | str, *, by: User, **fields: Any) -> Project:
         .select_for_update(of=("self",))
         .get(pk=pk)
     )
-    before, owner_before = _facts(project), project.owner
-    for name, value in fields.items():
-        if name not in CHANGEABLE:
-            raise TypeError(f"{name} of a project cannot be changed")
-        setattr(project, name, value)
-    _clean(project, owner_before=owner_before)
-    if changes := audit.difference(before, _facts(project), CHANGEABLE):
+    before = copy(project)
+    assign(project, fields)
+    _clean(project, owner_before=before.owner)
+    if changes := audit.difference(_facts(before), _facts(project), Project.EDITABLE):
         project.save(update_fields=list(changes))
         audit.record("project.changed", actor=by, subject=project, changes=changes)
     return project
@@ -76,7 +74,7 @@ def change_project(pk: UUID | str, *, by: User, **fields: Any) -> Project:
 
 def _facts(project: Project) -> dict[str, Any]:
     """What can be changed, as the audit log says it: the owner by their address."""
-    facts = {name: getattr(project, name) for name in CHANGEABLE}
+    facts = {name: getattr(project, name) for name in Project.EDITABLE}
     return facts | {"owner": project.owner.email if project.owner else None}
 
 

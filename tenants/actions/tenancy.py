@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from copy import copy
 from typing import Any, Final
 from uuid import UUID
 
@@ -13,6 +14,7 @@ from django.utils.translation import gettext as _
 import audit
 from accounts.models import User
 from accounts.permissions import require
+from core.editing import assign
 from core.errors import Conflict
 from core.letters import foreign_to_names
 from core.local_days import zones_to_choose
@@ -23,7 +25,6 @@ from tenants.role_groups import role_group
 from tenants.roles import Role
 from tenants.status import lock_tenant, require_active_locked
 
-SETTINGS: Final = ("name", "cost_centre", "timezone", "currency", "regions", "highest_data_class")
 REGION: Final = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 
 
@@ -34,6 +35,7 @@ def create_tenant(
     """Create an active tenant with its role groups. `by` None means the platform (set-up, import).
 
     Args:
+        fields: of `Tenant.EDITABLE`.
         first_owner: an e-mail address that is invited to own the tenant; only a person invites.
 
     Raises:
@@ -43,7 +45,8 @@ def create_tenant(
     """
     if by is not None:
         require(by, "tenants.create_tenant")
-    tenant = Tenant(slug=slug, name=name, **fields)
+    tenant = Tenant(slug=slug)
+    assign(tenant, {"name": name, **fields})
     _clean(tenant, named_before="")
     if by is not None:
         _check_slug_reads_alone(slug)
@@ -68,7 +71,7 @@ def create_tenant(
 
 @transaction.atomic
 def change_tenant(pk: UUID | str, *, by: User, **fields: Any) -> Tenant:
-    """Change some of a tenant's SETTINGS; what is left out stays. Its slug is for good.
+    """Change some of `Tenant.EDITABLE`; what is left out stays. Its slug is for good.
 
     The highest data class may be lowered here, but only operators raise it.
 
@@ -80,21 +83,16 @@ def change_tenant(pk: UUID | str, *, by: User, **fields: Any) -> Tenant:
     """
     tenant = lock_tenant(pk, by=by)
     require(by, "tenants.manage_tenant", tenant)
-    before = {name: getattr(tenant, name) for name in SETTINGS}
-    wanted = DataClass(before["highest_data_class"])
+    before = copy(tenant)
+    wanted = DataClass(before.highest_data_class)
     if fields.get("highest_data_class") in DataClass.values:
         wanted = DataClass(fields["highest_data_class"])
-    if wanted.rank > DataClass(before["highest_data_class"]).rank and not by.has_perm(
-        "tenants.create_tenant"
-    ):
+    if wanted.rank > DataClass(before.highest_data_class).rank and not by.has_perm("tenants.create_tenant"):
         raise PermissionDenied(_("Only operators let a tenant use more sensitive data. Ask them."))
     require_active_locked(tenant)
-    for name, value in fields.items():
-        if name not in SETTINGS:
-            raise TypeError(f"{name} is no setting of a tenant")
-        setattr(tenant, name, value)
-    _clean(tenant, named_before=before["name"])
-    changes = audit.difference(before, tenant, SETTINGS)
+    assign(tenant, fields)
+    _clean(tenant, named_before=before.name)
+    changes = audit.difference(before, tenant, Tenant.EDITABLE)
     if not changes:
         return tenant
     try:
@@ -106,7 +104,7 @@ def change_tenant(pk: UUID | str, *, by: User, **fields: Any) -> Tenant:
             raise
         raise Conflict(
             _("%(tenant)s has usage in %(currency)s already, so its currency stays.")
-            % {"tenant": before["name"], "currency": before["currency"]},
+            % {"tenant": before.name, "currency": before.currency},
             code="currency_in_use",
         ) from error
     audit.record("tenant.changed", actor=by, subject=tenant, changes=changes)

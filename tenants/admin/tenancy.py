@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import copy
 from typing import Any
 
 from django import forms
@@ -22,10 +23,11 @@ from unfold.widgets import UnfoldAdminTextareaWidget
 
 from accounts.admin.base import ReadOnly, ReadOnlyAdmin
 from accounts.permissions import require, signed_in
+from core.editing import sent_values
 from core.errors import Conflict
 from tenants.actions import change_tenant, resume_tenant, suspend_tenant
 from tenants.admin.emergency import EmergencyActions
-from tenants.admin.tenant_forms import NewTenantForm, TenantForm, create_with_owner
+from tenants.admin.tenant_forms import NewTenantForm, OperatorsTenantForm, create_with_owner
 from tenants.models import Membership, Project, Tenant
 from tenants.signals import impact_of
 
@@ -56,8 +58,7 @@ class MembershipInline(ReadOnly, TabularInline):  # type: ignore[misc]
 
 class ProjectInline(ReadOnly, TabularInline):  # type: ignore[misc]
     model = Project
-    fields = ["name", "slug", "cost_centre", "owner", "created_at"]
-    readonly_fields = ["name", "slug", "cost_centre", "owner", "created_at"]
+    fields = readonly_fields = [*Project.EDITABLE, "slug", "created_at"]
     ordering = ["name"]
     extra = 0
     formset = FirstRows
@@ -89,11 +90,9 @@ class TenantAdmin(EmergencyActions, ReadOnlyAdmin):
     list_filter = ["status"]
     search_fields = ["name", "slug"]
     ordering = ["name"]
-    fields = [
-        "name", "slug", "status", "suspended_at", "suspended_reason", "currency", "timezone", "cost_centre",
-        "highest_data_class", "regions", "created_at", "all_rows",
+    fields = readonly_fields = [
+        *Tenant.EDITABLE, "slug", "status", "suspended_at", "suspended_reason", "created_at", "all_rows",
     ]  # fmt: skip
-    readonly_fields = fields
     inlines = [ProjectInline, MembershipInline]
     actions_list = ["new_tenant"]
     actions_detail = ["settings", "suspend", "resume", "emergency_access"]
@@ -131,10 +130,10 @@ class TenantAdmin(EmergencyActions, ReadOnlyAdmin):
         person = signed_in(request)
         tenant = Tenant.objects.visible_to(person).get(pk=object_id)
         require(person, "tenants.manage_tenant", tenant)
-        form = TenantForm(request.POST or None, initial=TenantForm.values_of(tenant))
+        form = OperatorsTenantForm(request.POST or None, instance=copy(tenant))
         if form.is_valid():
             try:
-                change_tenant(tenant.pk, by=person, **form.cleaned_data)
+                change_tenant(tenant.pk, by=person, **sent_values(form))
             except (ValidationError, Conflict) as error:
                 form.refuse(error)
             else:
@@ -188,7 +187,7 @@ class TenantAdmin(EmergencyActions, ReadOnlyAdmin):
         return [one for one in actions if one.method.original_function_name not in hidden]
 
     def _form_page(
-        self, request: HttpRequest, form: forms.Form, *, title: Any, button: Any, hint: Any
+        self, request: HttpRequest, form: forms.BaseForm, *, title: Any, button: Any, hint: Any
     ) -> HttpResponse:
         context = self.admin_site.each_context(request) | {
             "opts": self.opts, "title": title, "form": form, "button": button, "hint": hint,
@@ -199,12 +198,11 @@ class TenantAdmin(EmergencyActions, ReadOnlyAdmin):
 
 @admin.register(Project)
 class ProjectAdmin(ReadOnlyAdmin):
-    list_display = ["name", "tenant", "slug", "cost_centre", "owner", "created_at"]
+    list_display = ["name", "tenant", "slug", *Project.ACCOUNTING, "owner", "created_at"]
     list_select_related = ["tenant", "owner"]
     search_fields = ["name", "slug", "tenant__name"]
     ordering = ["-pk"]
-    fields = ["tenant", "name", "slug", "cost_centre", "owner", "created_at"]
-    readonly_fields = fields
+    fields = readonly_fields = ["tenant", *Project.EDITABLE, "slug", "created_at"]
 
 
 @admin.register(Membership)

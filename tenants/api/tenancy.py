@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import cached_property
-from typing import Any
+from typing import Any, ClassVar
 
 from django.db.models import QuerySet
 from drf_spectacular.utils import OpenApiResponse, extend_schema
@@ -24,7 +24,7 @@ from tenants.api.base import InTenantFilter, VisibleMixin, named_tenant
 from tenants.api.fields import AddressSerializerField
 from tenants.api.limits import LIMITS_SCHEMA, SET_LIMITS_SCHEMA, project_limits
 from tenants.api.project_roles import ROLES_SCHEMA, SET_ROLE_SCHEMA, project_roles
-from tenants.models import DataClass, Membership, Project, Tenant
+from tenants.models import Membership, Project, Tenant
 from tenants.roles import TokenScope
 from tenants.status import require_active_locked
 
@@ -36,19 +36,7 @@ class TenantSerializer(serializers.ModelSerializer[Tenant]):
 
     class Meta:
         model = Tenant
-        fields = [
-            "id",
-            "slug",
-            "name",
-            "status",
-            "suspended_reason",
-            "currency",
-            "timezone",
-            "cost_centre",
-            "highest_data_class",
-            "regions",
-            "role",
-        ]
+        fields = ("id", "slug", *Tenant.EDITABLE, "status", "suspended_reason", "role")
 
     def get_role(self, tenant: Tenant) -> str | None:
         return self._roles.get(tenant.pk)
@@ -59,23 +47,13 @@ class TenantSerializer(serializers.ModelSerializer[Tenant]):
         return dict(Membership.objects.visible_to(user).filter(user=user).values_list("tenant", "role"))
 
 
-class ChangeTenantSerializer(serializers.Serializer[Any]):
+class ChangeTenantSerializer(serializers.ModelSerializer[Tenant]):
     """What is left out stays."""
 
-    name = serializers.CharField(max_length=120, required=False)
-    cost_centre = serializers.CharField(max_length=60, allow_blank=True, required=False)
-    timezone = serializers.CharField(
-        max_length=64, required=False, help_text="An IANA name, such as Europe/Berlin."
-    )
-    currency = serializers.RegexField(
-        r"^[A-Z]{3}$", required=False, help_text="Stays once the tenant has usage: 409."
-    )
-    regions = serializers.ListField(
-        child=serializers.CharField(max_length=40), required=False, max_length=50, help_text="Empty: any."
-    )
-    highest_data_class = serializers.ChoiceField(
-        DataClass.choices, required=False, help_text="Only operators raise it: 403."
-    )
+    class Meta:
+        model = Tenant
+        fields = Tenant.EDITABLE
+        extra_kwargs: ClassVar[dict[str, Any]] = {"regions": {"max_length": 50}}
 
 
 class BecauseSerializer(serializers.Serializer[Any]):
@@ -96,7 +74,7 @@ class TenantViewSet(VisibleMixin, viewsets.ReadOnlyModelViewSet[Tenant]):
         tenant = self.get_object()
         require(signed_in(request), "tenants.manage_tenant", tenant)
         require_active_locked(tenant)
-        said = ChangeTenantSerializer(data=request.data)
+        said = ChangeTenantSerializer(data=request.data, partial=True)
         said.is_valid(raise_exception=True)
         changed = change_tenant(tenant.pk, by=signed_in(request), **said.validated_data)
         return Response(self.get_serializer(changed).data)
@@ -130,17 +108,20 @@ class ProjectSerializer(serializers.ModelSerializer[Project]):
 
     class Meta:
         model = Project
-        fields = ["id", "tenant", "slug", "name", "cost_centre", "owner", "created_at"]
+        fields = ("id", "tenant", "slug", *Project.EDITABLE, "created_at")
 
 
-class ChangeProjectSerializer(serializers.Serializer[Any]):
+class ChangeProjectSerializer(serializers.ModelSerializer[Project]):
     """What is left out stays."""
 
-    name = serializers.CharField(max_length=120, required=False)
-    cost_centre = serializers.CharField(max_length=60, allow_blank=True, required=False)
     owner = AddressSerializerField(
         required=False, allow_null=True, help_text="A member's e-mail address; null: nobody in particular."
     )
+
+    class Meta:
+        model = Project
+        fields: tuple[str, ...] = Project.EDITABLE
+        validators: ClassVar[list[Any]] = []  # the action asks whether the slug is free
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
         if attrs.get("owner"):
@@ -157,7 +138,9 @@ class NewProjectSerializer(ChangeProjectSerializer):
 
     tenant = serializers.SlugField(help_text="Slug of the tenant.")
     slug = serializers.SlugField(max_length=60, help_text="For good; stands in reports.")
-    name = serializers.CharField(max_length=120)
+
+    class Meta(ChangeProjectSerializer.Meta):
+        fields = ("tenant", "slug", *Project.EDITABLE)
 
 
 class ProjectViewSet(VisibleMixin, viewsets.ReadOnlyModelViewSet[Project]):
@@ -183,11 +166,11 @@ class ProjectViewSet(VisibleMixin, viewsets.ReadOnlyModelViewSet[Project]):
 
     @extend_schema(request=ChangeProjectSerializer, responses={200: ProjectSerializer, 409: _NOT_ACTIVE})
     def partial_update(self, request: Request, pk: str) -> Response:
-        """Change a project's name, cost centre or owner. Its slug is for good."""
+        """Change a project. Its slug is for good."""
         project = self.get_object()
         require(signed_in(request), "tenants.manage_projects", project)
         require_active_locked(project.tenant)
-        said = ChangeProjectSerializer(data=request.data, context={"tenant": project.tenant})
+        said = ChangeProjectSerializer(data=request.data, partial=True, context={"tenant": project.tenant})
         said.is_valid(raise_exception=True)
         changed = change_project(project.pk, by=signed_in(request), **said.validated_data)
         return Response(self.get_serializer(changed).data)

@@ -46,18 +46,37 @@ class Migration(migrations.Migration):
                 ),
                 (
                     "currency",
-                    models.CharField(max_length=3, default="USD", validators=[RegexValidator("^[A-Z]{3}$")]),
+                    models.CharField(
+                        "Billing currency",
+                        max_length=3,
+                        default="USD",
+                        validators=[RegexValidator("^[A-Z]{3}$")],
+                        help_text="Three letters, such as EUR. It cannot be changed once there is usage.",
+                    ),
                 ),
                 (
                     "timezone",
                     models.CharField(
-                        max_length=64, default="UTC", help_text="IANA name; days and months begin here."
+                        "Time zone",
+                        max_length=64,
+                        default="UTC",
+                        help_text="An IANA name, such as Europe/Berlin. Days and months, and the limits that count by "
+                        "them, begin here.",
                     ),
                 ),
-                ("cost_centre", NameField(max_length=60, blank=True)),
+                (
+                    "cost_centre",
+                    NameField(
+                        "Cost centre",
+                        max_length=60,
+                        blank=True,
+                        help_text="Cost reports show it where a project has none of its own.",
+                    ),
+                ),
                 (
                     "highest_data_class",
                     models.CharField(
+                        "Highest data class",
                         max_length=12,
                         default="internal",
                         choices=[
@@ -66,9 +85,20 @@ class Migration(migrations.Migration):
                             ("confidential", "Confidential"),
                             ("restricted", "Restricted"),
                         ],
+                        help_text="Nobody in the tenant can ask to send more sensitive data to a model. Only "
+                        "operators raise it.",
                     ),
                 ),
-                ("regions", ArrayField(models.CharField(max_length=40), blank=True, default=list)),
+                (
+                    "regions",
+                    ArrayField(
+                        models.CharField(max_length=40),
+                        verbose_name="Allowed regions",
+                        blank=True,
+                        default=list,
+                        help_text="Such as eu, us-east-1. Empty: any. Models offered elsewhere cannot be requested.",
+                    ),
+                ),
                 ("suspended_at", models.DateTimeField(blank=True, null=True, editable=False)),
                 ("suspended_reason", LineField(max_length=500, blank=True, editable=False)),
                 ("created_at", models.DateTimeField(default=now, editable=False)),
@@ -118,7 +148,10 @@ class Migration(migrations.Migration):
                 ("tenant", models.ForeignKey("tenants.tenant", models.PROTECT)),
                 ("slug", models.SlugField(max_length=60)),
                 ("name", NameField(max_length=120)),
-                ("cost_centre", NameField(max_length=60, blank=True)),
+                (
+                    "cost_centre",
+                    NameField("Cost centre", max_length=60, blank=True, help_text="Empty: the tenant's."),
+                ),
                 (
                     "owner",
                     models.ForeignKey(

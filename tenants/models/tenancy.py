@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from django.contrib.postgres.fields import ArrayField
 from django.core.validators import RegexValidator
 from django.db import models
@@ -37,6 +39,15 @@ class Tenant(Noted):
     """A customer or department; nobody outside sees its data."""
 
     tenant_column = "id"
+    # What people edit. Forms, API, admin page and audit entries follow this list; see CONTRIBUTING.md.
+    EDITABLE: ClassVar[tuple[str, ...]] = (
+        "name",
+        "cost_centre",
+        "timezone",
+        "currency",
+        "regions",
+        "highest_data_class",
+    )
 
     class Status(models.TextChoices):
         ACTIVE = "active", _("Active")
@@ -50,13 +61,43 @@ class Tenant(Noted):
         max_length=600, unique=True, null=True, editable=False
     )  # no other looks like it
     status = models.CharField(max_length=10, choices=Status, default=Status.ACTIVE)
-    currency = models.CharField(max_length=3, default="USD", validators=[RegexValidator(r"^[A-Z]{3}$")])
-    timezone = models.CharField(
-        max_length=64, default="UTC", help_text=_("IANA name; days and months begin here.")
+    currency = models.CharField(
+        _("Billing currency"),
+        max_length=3,
+        default="USD",
+        validators=[RegexValidator(r"^[A-Z]{3}$")],
+        help_text=_("Three letters, such as EUR. It cannot be changed once there is usage."),
     )
-    cost_centre = NameField(max_length=60, blank=True)
-    highest_data_class = models.CharField(max_length=12, choices=DataClass, default=DataClass.INTERNAL)
-    regions = ArrayField(models.CharField(max_length=40), default=list, blank=True)  # empty: any
+    timezone = models.CharField(
+        _("Time zone"),
+        max_length=64,
+        default="UTC",
+        help_text=_(
+            "An IANA name, such as Europe/Berlin. Days and months, and the limits that count by them, begin here."
+        ),
+    )
+    cost_centre = NameField(
+        _("Cost centre"),
+        max_length=60,
+        blank=True,
+        help_text=_("Cost reports show it where a project has none of its own."),
+    )
+    highest_data_class = models.CharField(
+        _("Highest data class"),
+        max_length=12,
+        choices=DataClass,
+        default=DataClass.INTERNAL,
+        help_text=_(
+            "Nobody in the tenant can ask to send more sensitive data to a model. Only operators raise it."
+        ),
+    )
+    regions = ArrayField(
+        models.CharField(max_length=40),
+        verbose_name=_("Allowed regions"),
+        default=list,
+        blank=True,
+        help_text=_("Such as eu, us-east-1. Empty: any. Models offered elsewhere cannot be requested."),
+    )
     suspended_at = models.DateTimeField(null=True, blank=True, editable=False)
     suspended_reason = LineField(max_length=500, blank=True, editable=False)
     created_at = models.DateTimeField(default=now, editable=False)
@@ -96,10 +137,15 @@ class Tenant(Noted):
 class Project(TenantOwned):
     """A team or application inside a tenant; owns keys, grants and budgets."""
 
+    # What people edit. Forms, API, admin pages and audit entries follow this list; see CONTRIBUTING.md.
+    EDITABLE: ClassVar[tuple[str, ...]] = ("name", "cost_centre", "owner")
+    # By what of it finance books costs: columns of the list of projects and of the cost report.
+    ACCOUNTING: ClassVar[tuple[str, ...]] = ("cost_centre",)
+
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     slug = models.SlugField(max_length=60)
     name = NameField(max_length=120)
-    cost_centre = NameField(max_length=60, blank=True)
+    cost_centre = NameField(_("Cost centre"), max_length=60, blank=True, help_text=_("Empty: the tenant's."))
     owner = models.ForeignKey(User, models.PROTECT, null=True, blank=True, related_name="+")
     created_at = models.DateTimeField(default=now, editable=False)
 
@@ -113,8 +159,7 @@ class Project(TenantOwned):
             ("manage_projects", "Manage the project"),
         ]
         constraints = [
-            one_line("name", of="project"),
-            one_line("cost_centre", of="project"),
+            *(one_line(name, of="project") for name in ("name", "cost_centre")),
             UniqueConstraint(fields=["tenant", "slug"], name="project_slug_unique_in_tenant"),
             UniqueConstraint(fields=["tenant", "id"], name="project_of_tenant"),  # others refer to the pair
         ]
@@ -122,6 +167,11 @@ class Project(TenantOwned):
 
     def __str__(self) -> str:
         return self.name
+
+    def accounting(self) -> list[str]:
+        """The values of `ACCOUNTING`; where the project has none, its tenant's, if tenants have such a field."""
+        shared = {name: getattr(self.tenant, name) for name in Tenant.EDITABLE}
+        return [getattr(self, name) or shared.get(name, "") for name in self.ACCOUNTING]
 
 
 class Membership(TenantOwned):

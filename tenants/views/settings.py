@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from copy import copy
+from typing import Any, ClassVar
 from urllib.parse import urlencode
 
 from django import forms
@@ -22,11 +23,13 @@ from django.views.generic.detail import SingleObjectMixin
 from accounts.models import User
 from accounts.permissions import require, signed_in
 from core.choices import PickField, pick_field
+from core.editing import sent_values
 from core.keyset import keyset_page
 from core.local_days import zones_to_choose
 from core.prefix import begins_with
 from core.tenant_managers import TenantQuerySet
 from tenants.actions import change_project, change_tenant, create_project
+from tenants.forms import TenantForm
 from tenants.models import ApiKey, Membership, Project, Tenant
 from tenants.status import require_active
 from tenants.views.mixins import TenantPageMixin, TenantScopedMixin
@@ -34,68 +37,31 @@ from tenants.views.mixins import TenantPageMixin, TenantScopedMixin
 PAGE_SIZE = 25
 
 
-class RegionsField(forms.CharField):
-    """Regions, separated by commas or spaces."""
-
-    def clean(self, value: Any) -> list[str]:
-        return str(super().clean(value)).replace(",", " ").split()
-
-    def prepare_value(self, value: Any) -> Any:
-        return ", ".join(value) if isinstance(value, list) else value
-
-
-class SettingsForm(forms.Form):
+class SettingsForm(TenantForm):
     """What a tenant's owners and admins decide about it."""
 
-    name = forms.CharField(label=gettext_lazy("Name"), max_length=120)
-    cost_centre = forms.CharField(
-        label=gettext_lazy("Cost centre"),
-        max_length=60,
-        required=False,
-        help_text=gettext_lazy("Stands in cost reports where a project has none of its own."),
-    )
-    timezone = forms.CharField(
-        label=gettext_lazy("Time zone"),
-        max_length=64,
-        help_text=gettext_lazy(
-            "Type a city to search. Days and months, and the limits that count by them, begin here."
-        ),
-        widget=forms.TextInput(attrs={"list": "timezones", "autocomplete": "off", "spellcheck": "false"}),
-    )
-    currency = forms.CharField(
-        label=gettext_lazy("Billing currency"),
-        max_length=3,
-        help_text=gettext_lazy("Three letters, such as EUR. It stays once there is usage."),
-    )
-    regions = RegionsField(
-        label=gettext_lazy("Allowed regions"),
-        required=False,
-        help_text=gettext_lazy(
-            "Such as eu, us-east-1. Empty: any. Models offered elsewhere cannot be requested."
-        ),
-    )
-
-    def clean_currency(self) -> str:
-        return str(self.cleaned_data["currency"]).upper()
+    class Meta(TenantForm.Meta):
+        exclude = ("highest_data_class",)
+        widgets: ClassVar = {
+            "timezone": forms.TextInput(
+                attrs={"list": "timezones", "autocomplete": "off", "spellcheck": "false"}
+            )
+        }
+        help_texts: ClassVar = {
+            "timezone": gettext_lazy(
+                "Type a city to search. Days and months, and the limits that count by them, begin here."
+            )
+        }
 
 
-class ProjectForm(forms.Form):
+class ProjectForm(forms.ModelForm):  # type: ignore[type-arg]
     """A project; its slug is asked once, when it is created."""
 
-    name = forms.CharField(label=gettext_lazy("Name"), max_length=120)
-    slug = forms.SlugField(
-        label=gettext_lazy("Slug"),
-        max_length=60,
-        help_text=gettext_lazy(
-            "Stands in reports and addresses, such as letters. It cannot be changed later."
-        ),
-    )
-    cost_centre = forms.CharField(
-        label=gettext_lazy("Cost centre"),
-        max_length=60,
-        required=False,
-        help_text=gettext_lazy("Empty: the tenant's."),
-    )
+    class Meta:
+        model = Project
+        fields = ("slug", *Project.EDITABLE)
+
+    field_order = ("name",)
     owner = PickField(
         User,
         by="email",
@@ -105,11 +71,11 @@ class ProjectForm(forms.Form):
         help_text=gettext_lazy("The member who answers for it."),
     )
 
-    def __init__(self, *args: Any, tenant: Tenant, is_new: bool, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, tenant: Tenant, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         members = Membership.objects.in_tenant(tenant).filter(user__is_active=True)
         people = User.objects.filter(pk__in=members.values("user")).order_by("name", "email")
-        owner: User | None = self.initial.get("owner")
+        owner: User | None = self.instance.owner
         valid = None
         if owner is not None:  # may stay, even if disabled since
             valid = User.objects.filter(Q(pk__in=members.values("user")) | Q(pk=owner.pk))
@@ -117,7 +83,7 @@ class ProjectForm(forms.Form):
         field.offer(people, source=reverse("suggestions", args=[tenant.slug, "members"]), valid=valid)
         if owner is not None:
             field.show(owner)
-        if not is_new:
+        if not self.instance._state.adding:
             del self.fields["slug"]
 
 
@@ -129,40 +95,40 @@ class FormPage(TenantPageMixin, TemplateView):
     def subject(self) -> Tenant | Project:
         return self.tenant
 
-    def make_form(self, data: Any = None) -> forms.Form:
+    def make_form(self, data: Any = None) -> forms.BaseForm:
         raise NotImplementedError
 
     def get(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         require(signed_in(request), self.permission, self.subject())
         return self.render_to_response(self.get_context_data(form=self.make_form()))
 
-    def send(self, request: HttpRequest, action: Callable[[dict[str, Any]], Any]) -> forms.Form | None:
+    def send(self, request: HttpRequest, action: Callable[[dict[str, Any]], Any]) -> forms.BaseForm | None:
         """Do `action` with what the form says; None when it is done, else the form with its errors."""
         require(signed_in(request), self.permission, self.subject())
         require_active(self.tenant)
         form = self.make_form(request.POST)
         if form.is_valid():
             try:
-                action(form.cleaned_data)
+                action(sent_values(form))
             except ValidationError as error:
                 for name, texts in error.message_dict.items():
                     form.add_error(name if name in form.fields else None, texts)
         return None if form.is_valid() else form
 
-    def again(self, form: forms.Form) -> HttpResponse:
+    def again(self, form: forms.BaseForm) -> HttpResponse:
         status = 422 if getattr(self.request, "htmx", False) else 400
         return self.render_to_response(self.get_context_data(form=form), status=status)
 
 
 class TenantSettings(FormPage):
-    """Name, cost centre, time zone, currency and regions of a tenant."""
+    """What a tenant's owners and admins decide about it."""
 
     template_name = "tenants/settings.html"
     permission = "tenants.manage_tenant"
 
-    def make_form(self, data: Any = None) -> forms.Form:
-        names = ("name", "cost_centre", "timezone", "currency", "regions")
-        return SettingsForm(data, initial={name: getattr(self.tenant, name) for name in names})
+    def make_form(self, data: Any = None) -> forms.BaseForm:
+        # A copy: a form writes what it was sent into its instance, and the page shows the tenant as it is stored.
+        return SettingsForm(data, instance=copy(self.tenant))
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
         zones = sorted(zone for zone in zones_to_choose() if "/" in zone and not zone.startswith("Etc/"))
@@ -185,7 +151,7 @@ class ProjectList(TenantScopedMixin[TenantQuerySet[Project]], TemplateView):
     def get_queryset(self) -> TenantQuerySet[Project]:
         keys = ApiKey.unscoped.filter(project=OuterRef("pk"), state="active").order_by().values("project")
         count = keys.annotate(n=Count("pk")).values("n")
-        projects = super().get_queryset().select_related("owner")
+        projects = super().get_queryset().select_related("owner", "tenant")
         return projects.annotate(active_keys=Coalesce(Subquery(count), 0))
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
@@ -200,8 +166,10 @@ class ProjectList(TenantScopedMixin[TenantQuerySet[Project]], TemplateView):
             after=self.request.GET.get("after", ""),
         )
         here = urlencode({"q": term}) + "&" if term else ""
+        labels = {field.name: field.verbose_name for field in Project._meta.fields}
         return super().get_context_data(**kwargs) | {
             "rows": page.rows,
+            "accounting": [labels[name] for name in Project.ACCOUNTING],
             "may_manage": may_manage,
             "term": term,
             "newer_url": f"?{here}before={page.before}" if page.before else "",
@@ -215,8 +183,8 @@ class ProjectNew(FormPage):
     template_name = "tenants/project_form.html"
     permission = "tenants.manage_projects"
 
-    def make_form(self, data: Any = None) -> forms.Form:
-        return ProjectForm(data, tenant=self.tenant, is_new=True)
+    def make_form(self, data: Any = None) -> forms.BaseForm:
+        return ProjectForm(data, tenant=self.tenant)
 
     def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         form = self.send(request, lambda said: create_project(self.tenant, by=signed_in(request), **said))
@@ -227,7 +195,7 @@ class ProjectNew(FormPage):
 
 
 class ProjectEdit(TenantScopedMixin[TenantQuerySet[Project]], SingleObjectMixin, FormPage):  # type: ignore[type-arg]
-    """A project's name, cost centre and owner."""
+    """Changing a project."""
 
     model = Project
     template_name = "tenants/project_form.html"
@@ -238,10 +206,8 @@ class ProjectEdit(TenantScopedMixin[TenantQuerySet[Project]], SingleObjectMixin,
         self.object = self.get_object()
         return self.object
 
-    def make_form(self, data: Any = None) -> forms.Form:
-        names = ("name", "cost_centre", "owner")
-        initial = {name: getattr(self.object, name) for name in names}
-        return ProjectForm(data, tenant=self.tenant, is_new=False, initial=initial)
+    def make_form(self, data: Any = None) -> forms.BaseForm:
+        return ProjectForm(data, tenant=self.tenant, instance=copy(self.object))  # as in TenantSettings
 
     def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         form = self.send(request, lambda said: change_project(self.object.pk, by=signed_in(request), **said))

@@ -1,10 +1,12 @@
 import errno
 import os
+import re
 import signal
 import subprocess
 import sys
 import time
 from datetime import date, timedelta
+from pathlib import Path
 
 import psycopg
 import pytest
@@ -157,11 +159,12 @@ def test_cells_that_a_spreadsheet_would_execute_are_neutralised(queued, lab, pro
 def test_an_empty_month_is_a_file_with_a_header(transactional_db, lab, finance):
     export = exports.ask_for_export(lab, by=finance, **DAYS)
     exports.build_export(export.pk)
-    header = (
-        "day,tenant,project,cost_centre,model,token_kind,quantity,price_per_million,amount,currency,status,"
-        "estimated_quantity\n"
-    )
-    assert exports.path_of(export).read_text() == header
+    table = Path("docs/billing.md").read_text().partition("| column | meaning |")[2].partition("\n\n")[0]
+    documented = [
+        name for line in table.splitlines() for name in re.findall(r"`(\w+)`", line.partition(" | ")[0])
+    ]
+    assert documented[:4] == ["day", "tenant", "project", "cost_centre"]
+    assert exports.path_of(export).read_text() == ",".join(documented) + "\n"
     export.refresh_from_db()
     assert (export.total, export.rows_total) == (0, 0)
 

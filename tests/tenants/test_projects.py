@@ -36,7 +36,8 @@ def test_an_admin_creates_and_changes_a_project_on_the_pages(client, lab, develo
     assert (project.owner, project.cost_centre) == (developer, "CC")
     assert "Letters" in client.get("/t/lab/projects/").content.decode()
     edit = f"/t/lab/projects/{project.pk}/edit/"
-    assert client.post(edit, {"name": "Mail", "slug": "mail", "cost_centre": ""}).status_code == 302
+    form = {"name": "Mail", "slug": "mail", "cost_centre": "", "owner": ""}
+    assert client.post(edit, form).status_code == 302
     project.refresh_from_db()
     assert (project.name, project.slug, project.owner) == ("Mail", "letters", None)
     line = AuditEntry.objects.in_tenant(lab).get(verb="project.changed")

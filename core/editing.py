@@ -1,0 +1,35 @@
+"""Fields that people edit: a model lists them once, in `EDITABLE`, and forms, API, admin and audit entries follow."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar, Protocol
+
+from django.forms import BaseForm
+
+
+class Editable(Protocol):
+    """A model with fields that people edit."""
+
+    EDITABLE: ClassVar[tuple[str, ...]]
+
+
+def assign(row: Editable, values: Mapping[str, Any]) -> None:
+    """Set fields of a row in memory. Raises TypeError for a name that is not in its `EDITABLE`, and sets none then."""
+    if unknown := values.keys() - set(row.EDITABLE):
+        raise TypeError(f"Not in EDITABLE of {type(row).__name__}: {', '.join(sorted(unknown))}.")
+    for name, value in values.items():
+        setattr(row, name, value)
+
+
+def sent_values(form: BaseForm) -> dict[str, Any]:
+    """The cleaned values of the fields that were sent to a valid form.
+
+    A page that was open before a release does not send the release's new fields. They are left out here, so the
+    action keeps them; cleaned, each of them would be empty.
+    """
+    return {
+        name: value
+        for name, value in form.cleaned_data.items()
+        if not form.fields[name].widget.value_omitted_from_data(form.data, form.files, form.add_prefix(name))
+    }
