@@ -14,8 +14,9 @@ from gateway.proxy.answer_errors import FailedAnswer
 from gateway.proxy.backend_errors import read_error
 from gateway.proxy.call_log import log_answered
 from gateway.proxy.controls import put_apart
+from gateway.proxy.delivered import Delivered
 from gateway.proxy.errors import Refusal, broke_off, error_event, unavailable
-from gateway.proxy.evidence import Delivered, count_delivered, count_tokens
+from gateway.proxy.evidence import count_delivered, count_tokens
 from gateway.proxy.ids import rfc3339
 from gateway.proxy.index import Backend, Index, Key, Price, Route
 from gateway.proxy.limits import Reservation
@@ -26,7 +27,7 @@ from gateway.proxy.spool import SpoolError
 from gateway.proxy.state import State, usage_not_recorded
 from gateway.proxy.streaming import EventStream, StreamTooStrange, read_piece
 from gateway.proxy.tracing import read_trace
-from gateway.proxy.whole_answers import BrokenAnswer, PlainAnswer, as_json, read_answer
+from gateway.proxy.whole_answers import BrokenAnswer, PlainAnswer, read_answer
 
 _log = structlog.get_logger()
 _PATHS = {"chat": "/chat/completions", "embedding": "/embeddings"}
@@ -179,8 +180,7 @@ class Call:
                 )
                 await self._pass_stream(self._stream, response, backend)
                 return
-            content = as_json(await response.read())
-            answer = read_answer(content, self._parsed.mode, self._parsed.inputs)
+            answer = read_answer(await response.read(), self._parsed.mode, self._parsed.inputs)
             if self._parsed.is_stream:
                 raise FailedAnswer(502, reason="a plain answer to a call for a stream")
         except (FailedAnswer, StreamTooStrange, aiohttp.ClientError, TimeoutError) as error:
@@ -188,7 +188,7 @@ class Call:
                 raise error if isinstance(error, TimeoutError) else BrokenAnswer(str(error)) from error
             self._stream = None
             raise self._fault(error, backend) from error
-        await self._answer(answer, self._names.in_answer(content))
+        await self._answer(answer, self._names.in_answer(answer.content))
 
     def _fault(self, error: Exception, backend: Backend) -> upstream.BackendFault:
         """An answer of which nothing was sent, as a failure of its backend."""
@@ -204,7 +204,7 @@ class Call:
 
     async def _answer(self, answer: PlainAnswer, content: bytes) -> None:
         """Record a plain answer, then send it."""
-        bounds = self._parsed.bounds(self._route)
+        bounds = self._parsed.bounds(self._route, answer.delivered.choices)
         tokens, is_exact = count_tokens(answer.reported, bounds, answer.delivered)
         await self._finish("ok", 200, tokens, is_exact=is_exact and answer.is_certain)
         await self._request.answer(200, content, self._reservation.headers)
@@ -325,12 +325,14 @@ class Call:
         """Tokens as the backend told them, or else as we counted; and whether that is exact."""
         if self._attempts.reached is None:
             return TokenCounts(), True
-        bounds, stream = self._parsed.bounds(self._route), self._stream
+        stream = self._stream
+        delivered = Delivered() if stream is None else stream.delivered
+        bounds = self._parsed.bounds(self._route, delivered.choices)
         if stream is None:
-            return (TokenCounts(), True) if is_failed else count_tokens(None, bounds, Delivered())
+            return (TokenCounts(), True) if is_failed else count_tokens(None, bounds, delivered)
         count = count_delivered if is_failed else count_tokens
         is_partial = stream.is_partial or not stream.is_finished
-        tokens, is_exact = count(stream.reported, bounds, stream.delivered, is_partial=is_partial)
+        tokens, is_exact = count(stream.reported, bounds, delivered, is_partial=is_partial)
         return tokens, is_exact and stream.is_certain
 
     async def _settle(self, tokens: TokenCounts, *, is_unused: bool = False) -> None:

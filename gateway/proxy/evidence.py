@@ -1,10 +1,11 @@
 """What a call used: what its backend says, where that can be true of the bytes that went through; else an estimate.
 
 A prompt has at least one token for 64 of its bytes, an answer one for 32, more than any real text; neither has more
-than one for a byte and some for what is put around them. Only reasoning may be hidden: what the backend calls so, what
-only the total knows of, and what has no name where the call asked for reasoning. It is not more than the maximum that
-the client named, else the model's own, else the longest answer there is; only what was called so is exact. What is
-outside of these bounds counts as not told, and so does a part that is larger than its whole and has no room beside it.
+than one for a byte and some for what is put around them: a few are exact, more are billed and doubted. Only reasoning
+may be hidden: what the backend calls so, what only the total knows of, and what has no name where the call asked for
+reasoning. It is not more than the maximum that the client named, else the model's own, else the longest answer there
+is; only what was called so is exact. What is outside of these bounds counts as not told, and so does a part that is
+larger than its whole and has no room beside it.
 Estimates lean to the upper side: three bytes are a token, and so is every piece of a stream.
 """
 
@@ -12,71 +13,16 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from gateway.contract import TokenCounts
+from gateway.proxy.delivered import COMPRESSED_SOUND, MOST_TOKENS_OF_AN_IMAGE, Delivered
 from gateway.proxy.usage import LARGEST_COUNT, Reported
 
-_ESTIMATED_BYTES_OF_A_TOKEN = 3  # in an estimate
-MOST_BYTES_OF_A_TOKEN = 32  # of any answer, on the whole
 _PROMPT_MARGIN = 65_536  # tokens that a backend may put around a prompt: templates, system prompts, documents
 _TEMPLATE_MARGIN = 8192  # of them, those that nobody doubts
-_ANSWER_MARGIN = 256  # tokens of a choice that nobody sees: of tool calls, ends, templates
-_LONGEST_OUTPUT = (
-    262_144  # tokens of one choice, thoughts included, where the model's own maximum is not known
-)
+# Tokens of one choice, thoughts included, where the model's own maximum is not known.
+_LONGEST_OUTPUT = 262_144
 _LONGEST_UNNAMED = 65_536  # the same of those who tell thoughts in the total only, as Gemini's do
-_TOKENS_PER_IMAGE = 1000  # in an estimate
-_MOST_TOKENS_OF_AN_IMAGE = 8192
-# Of sound, in characters of base64 a token, of which a second has 10 to 25: speech at 16 kbit/s, uncompressed at 8 kHz,
-# and the most there can be, uncompressed stereo at 48 kHz.
-COMPRESSED_SOUND = 107
-RAW_SOUND = 853
-_MOST_CHARACTERS_OF_A_SOUND_TOKEN = 32_768
+_SHORTEST_LINK = 12  # bytes of `http://a.b/c`, by which an image may have come
 _OUTPUT = ("output", "reasoning", "audio_out", "image_out")
-
-
-@dataclass(slots=True)
-class Delivered:
-    """The text of an answer that came through: all choices, reasoning, refusals and tool calls."""
-
-    bytes: int = 0
-    pieces: int = 0  # of a stream: each has at least one token; in a plain answer the texts
-    images: int = 0
-    sound: int = 0  # characters of base64
-    told: int = 0  # bytes of the JSON in which it came, where that was looked at
-    chunks: int = 0  # of a stream, those without a text included; and tokens with a probability
-
-    @property
-    def size(self) -> int:
-        """Bytes, those of sounds included."""
-        return self.bytes + self.sound
-
-    def add(self, other: "Delivered") -> None:
-        """Add what another part of the answer delivered."""
-        self.bytes += other.bytes
-        self.pieces += other.pieces
-        self.images += other.images
-        self.sound += other.sound
-        self.told += other.told
-        self.chunks += other.chunks
-
-    @property
-    def least(self) -> int:
-        """Tokens that it must have."""
-        sound = -(-self.sound // _MOST_CHARACTERS_OF_A_SOUND_TOKEN)
-        return -(-self.bytes // MOST_BYTES_OF_A_TOKEN) + sound
-
-    def room(self, bounds: "Bounds") -> int:
-        """The most tokens that it can have: one for a byte, and those that have none."""
-        unseen = self.chunks + _ANSWER_MARGIN * bounds.choices
-        return max(self.size, self.told) + unseen + self.images * _MOST_TOKENS_OF_AN_IMAGE
-
-    def sound_estimate(self, bounds: "Bounds") -> int:
-        """Tokens that its sound has, rather too many than too few."""
-        return -(-self.sound // bounds.characters_of_a_sound_token)
-
-    def estimate(self, bounds: "Bounds") -> int:
-        """Tokens that it has, sound included, rather too many than too few."""
-        written = max(self.pieces, -(-self.bytes // _ESTIMATED_BYTES_OF_A_TOKEN))
-        return written + self.images * _TOKENS_PER_IMAGE + self.sound_estimate(bounds)
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,7 +108,7 @@ def count_delivered(
     counts, _ = _count(reported, bounds, delivered, is_partial)
     output = sum(counts[kind] for kind in _OUTPUT)
     _clear(counts, *_OUTPUT)
-    _add_estimate(counts, bounds, delivered, min(output, delivered.estimate(bounds)))
+    _add_estimate(counts, bounds, delivered, min(output, _estimate(bounds, delivered)))
     return _as_counts(counts), False
 
 
@@ -188,25 +134,31 @@ def _count(
     if bounds.is_embedding:
         _clear(counts, *_OUTPUT)
         return counts, is_exact
-    if sides.output is None or sides.output > bounds.output_most + delivered.room(bounds):
+    if sides.output is None or sides.output > bounds.output_most + delivered.room(bounds.choices):
         is_exact = False
         _clear(counts, *_OUTPUT)
-        _add_estimate(counts, bounds, delivered, delivered.estimate(bounds))
+        _add_estimate(counts, bounds, delivered, _estimate(bounds, delivered))
         return counts, is_exact
-    is_possible = _leave_out_the_unseen(counts, bounds, delivered)
+    is_possible, is_certain = _leave_out_the_unseen(counts, bounds, delivered)
     output = sum(counts[kind] for kind in _OUTPUT)
     if not is_possible or output < delivered.least or is_partial:
         is_exact = False
-        _add_estimate(counts, bounds, delivered, max(delivered.estimate(bounds) - output, 0))
-    return counts, is_exact and is_possible
+        _add_estimate(counts, bounds, delivered, max(_estimate(bounds, delivered) - output, 0))
+    return counts, is_exact and is_possible and is_certain
 
 
-def _leave_out_the_unseen(counts: dict[str, int], bounds: Bounds, delivered: Delivered) -> bool:
-    """Take out of the output what neither has bytes nor may be reasoning; False if there is any such."""
-    room = delivered.room(bounds)
-    # An image may be told of and come by another way, such as a link.
-    images = max(counts["image_out"] - max(delivered.images, bounds.choices) * _MOST_TOKENS_OF_AN_IMAGE, 0)
-    visible = counts["output"] + counts["audio_out"] + images
+def _leave_out_the_unseen(counts: dict[str, int], bounds: Bounds, delivered: Delivered) -> tuple[bool, bool]:
+    """Take out of the output what neither has bytes nor may be reasoning.
+
+    Returns whether there was no such, and whether nobody doubts the rest.
+    """
+    room = delivered.room(bounds.choices)
+    by_link = bounds.choices if delivered.bytes >= _SHORTEST_LINK else 0
+    told = counts["output"] + counts["audio_out"]
+    images = max(counts["image_out"] - max(delivered.images, bounds.choices) * MOST_TOKENS_OF_AN_IMAGE, 0)
+    linked = max(counts["image_out"] - max(delivered.images, by_link) * MOST_TOKENS_OF_AN_IMAGE, 0)
+    visible = told + images
+    is_certain = told + linked <= delivered.certain(bounds.choices)
     is_possible = visible <= room
     if not is_possible and (not bounds.may_think or visible > room + bounds.hidden_most):
         _clear(counts, "output", "audio_out", *(["image_out"] if images else []))
@@ -215,12 +167,18 @@ def _leave_out_the_unseen(counts: dict[str, int], bounds: Bounds, delivered: Del
     if unseen > bounds.hidden_most:
         counts["reasoning"] -= unseen - bounds.hidden_most
         is_possible = False
-    return is_possible
+    return is_possible, is_certain
+
+
+def _estimate(bounds: Bounds, delivered: Delivered) -> int:
+    return delivered.estimate(bounds.characters_of_a_sound_token)
 
 
 def _add_estimate(counts: dict[str, int], bounds: Bounds, delivered: Delivered, tokens: int) -> None:
     """Add output tokens that nobody told: as sound, as far as sound was delivered, and as text."""
-    sound = min(tokens, max(delivered.sound_estimate(bounds) - counts["audio_out"], 0))
+    sound = min(
+        tokens, max(delivered.sound_estimate(bounds.characters_of_a_sound_token) - counts["audio_out"], 0)
+    )
     counts["audio_out"] += sound
     counts["output"] += tokens - sound
 
@@ -291,9 +249,9 @@ def _rest_of(
     output: int, prompt: int, told: Reported, is_exact: bool, bounds: Bounds, delivered: Delivered
 ) -> _Sides:
     """The output that follows from a total; what has no bytes of it are thoughts that only the total knows of."""
-    if output - told.reasoning <= delivered.room(bounds):
+    if output - told.reasoning <= delivered.room(bounds.choices):
         return _Sides(prompt, output, is_exact)
-    seen = min(delivered.estimate(bounds), output - told.reasoning)
+    seen = min(_estimate(bounds, delivered), output - told.reasoning)
     hidden = output - told.reasoning - seen
     hidden = _possibly_hidden(hidden, told.reasoning + seen, bounds)
     return _Sides(prompt, told.reasoning + seen + hidden, False, hidden)
@@ -303,7 +261,7 @@ def _split(total: int | None, bounds: Bounds, delivered: Delivered) -> _Sides:
     """Only the total was told: the prompt has its estimate, the answer the rest; a smaller total is shared out."""
     if total is None:
         return _Sides(None, None, False)
-    prompt, output = bounds.input_estimate, delivered.estimate(bounds)
+    prompt, output = bounds.input_estimate, _estimate(bounds, delivered)
     if total < prompt + output:
         prompt = total * prompt // (prompt + output)
     return _Sides(prompt, total - prompt, False)

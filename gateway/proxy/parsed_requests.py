@@ -5,8 +5,9 @@ from dataclasses import dataclass, field
 
 from gateway.contract import Mode
 from gateway.proxy.body import NOTHING, Body, with_member
+from gateway.proxy.delivered import COMPRESSED_SOUND, RAW_SOUND
 from gateway.proxy.errors import bad_request
-from gateway.proxy.evidence import COMPRESSED_SOUND, RAW_SOUND, Bounds, bounds_of
+from gateway.proxy.evidence import Bounds, bounds_of
 from gateway.proxy.index import Price, Route
 from gateway.proxy.limits import EstimatedUsage
 from gateway.proxy.tokens import estimate_prompt, with_margin
@@ -62,15 +63,16 @@ class ParsedRequest:
         """How many answers are wanted."""
         return self.numbers.get("n") or 1
 
-    def bounds(self, route: Route) -> Bounds:
-        """What can be true of the tokens of this call."""
+    def bounds(self, route: Route, came: int) -> Bounds:
+        """What can be true of the tokens of this call, of whose choices `came` came."""
+        choices = min(self.choices, came)
         named, is_named = self._output_tokens(0)
         return bounds_of(
             self.input_estimate,
             with_margin(self.input_estimate),
-            named_output=named if is_named else 0,
+            named_output=named // self.choices * choices if is_named else 0,
             longest_output=route.config.max_output_tokens,
-            choices=self.choices,
+            choices=choices,
             is_embedding=self.mode == "embedding",
             may_bring_more=lambda: self.may_bring_more,
             may_think=self.may_think,

@@ -12,10 +12,11 @@ from typing import Any
 import aiohttp
 
 from gateway.proxy.answer_errors import FailedAnswer, end_of, error_in, may_tell_error
-from gateway.proxy.evidence import MOST_BYTES_OF_A_TOKEN, Delivered
+from gateway.proxy.delivered import MOST_BYTES_OF_A_TOKEN, Delivered
+from gateway.proxy.members import parse_all
 from gateway.proxy.names import Names
 from gateway.proxy.usage import Reported, read_usage
-from gateway.proxy.whole_answers import dumped, other_words, parse, texts_in, written
+from gateway.proxy.whole_answers import other_words, parse, tells_usage, texts_in, words_in, written
 
 _USAGE = re.compile(rb'"usage\w*"\s*:\s*\{')
 _FINISH = re.compile(rb'"finish(?:_reason|Reason|_details)"\s*+:\s*+(?!null|""|\{\}|false)')
@@ -178,7 +179,7 @@ class EventStream:
             content = None
             if line.startswith(b"data:"):
                 with contextlib.suppress(ValueError):
-                    content = parse(line[5:].strip())
+                    content = _parsed(line[5:].strip())
             self._note_usage(content)
             if not self._hides_usage and _is_only_usage(content) and self.error is None:
                 told += self._names.in_events(line + b"\n\n")
@@ -227,7 +228,7 @@ class EventStream:
         name = next((line[6:].strip().lower() for line in lines if line.startswith(b"event:")), b"")
         is_error = bool(told) or _FAILED_EVENT.search(name) is not None
         try:
-            content = parse(data)
+            content = _parsed(data)
         except ValueError:
             if name in _KEEPS_ALIVE:
                 return b":\n\n"
@@ -247,24 +248,24 @@ class EventStream:
         choices = content.get("choices")
         if not isinstance(choices, list):
             return
+        pieces, size = self.delivered.pieces, self.delivered.bytes
         if b'"annotations"' in event:
             self._count(b"".join(texts_in(choices)))
         else:
-            before = self.delivered.pieces
             self._count(event)
-            if self.delivered.pieces == before and (size := other_words(choices)):
+            if self.delivered.pieces == pieces and (others := other_words(choices)):
                 self.delivered.pieces += 1
-                self.delivered.bytes += size
+                self.delivered.bytes += others
+        words = 0
         for choice in choices:
             if isinstance(choice, dict):
                 self.has_choice = True
+                words += words_in(choice.get("delta") or choice.get("message"))
                 self._note_choice(choice)
+        self.delivered.other += max(words - (self.delivered.bytes - size), 0)
 
     def _note_choice(self, choice: dict[str, Any]) -> None:
         self.delivered.chunks += 1
-        piece = choice.get("delta") or choice.get("message")
-        if isinstance(piece, dict):
-            self.delivered.told += len(dumped(piece))
         probable = choice.get("logprobs")
         if isinstance(probable, dict) and isinstance(probable.get("content"), list):
             self.delivered.chunks += len(probable["content"])
@@ -273,6 +274,7 @@ class EventStream:
             index = int(index)
         index = index if isinstance(index, int) else 0
         self._begun.add(index)
+        self.delivered.choices = len(self._begun)
         if index in self._finished and written(b"".join(texts_in([choice]))).pieces:
             self._go_on(index)
         end = end_of(choice)
@@ -319,6 +321,11 @@ async def read_piece(content: aiohttp.StreamReader) -> bytes:
 
 def _is_only_usage(content: Any) -> bool:
     return isinstance(content, dict) and not content.get("choices") and isinstance(content.get("usage"), dict)
+
+
+def _parsed(data: bytes) -> Any:
+    """An event's JSON; with all its members where it may tell usage. Raises ValueError."""
+    return parse_all(data) if tells_usage(data) else parse(data)
 
 
 def _is_json(line: bytes) -> bool:

@@ -6,11 +6,19 @@ here with the bytes that went through.
 """
 
 import math
+import re
 from collections.abc import Iterator
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
+from gateway.proxy.members import Repeated, members_of, object_of, values_of
+
 LARGEST_COUNT = 10_000_000  # tokens; no window and no answer is longer
+
+_DIGITS = re.compile(r"[0-9]+(?:\.0*)?")
+_NAMES_OF_OBJECTS = ("usage", "usageMetadata", "usage_metadata")
+_WRAPPERS = ("x_groq", "message", "response", "result")
+_INNER = ("tokens", "billed_units")  # Cohere's
 
 # Where a number goes, by its name: at the top of a usage object, in details of the prompt, of the answer, of the cache.
 # fmt: off
@@ -86,8 +94,20 @@ class Reported:
     is_reasoning_at_top: bool = False  # Perplexity's: beside all else, and in its total or not
     is_clean: bool = True  # False: some number was negative, fractional, too large or none at all
 
+    def contradicts(self, other: "Reported") -> bool:
+        """Whether both tell of the prompt, or of the answer, and not the same; a zero tells nothing."""
+        pairs = zip(self._sides(), other._sides(), strict=True)
+        return any(mine and its and mine != its for mine, its in pairs)
+
+    def _sides(self) -> tuple[int, int]:
+        prompt, completion = self.prompt or 0, self.completion or 0
+        cache = self.cache_read + self.cache_write if self.is_cache_beside and prompt else 0
+        return prompt + cache, completion + self.reasoning * self.is_reasoning_beside
+
     def merge(self, other: "Reported") -> None:
         """Take the larger of each number: what grows in a stream ends with its largest, and zeros are placeholders."""
+        other = replace(other)
+        _speak_alike(self, other)
         is_complete = True
         is_new = False
         for name in _COUNTS:
@@ -104,53 +124,100 @@ class Reported:
             self.is_clean = other.is_clean and (self.is_clean or is_complete)
 
 
+def _speak_alike(one: Reported, other: Reported) -> None:
+    """Where one dialect counts the cache, or thoughts, in and the other beside: both count them in."""
+    if one.prompt is not None and other.prompt is not None and one.is_cache_beside != other.is_cache_beside:
+        for report in (one, other):
+            if report.is_cache_beside:
+                report.prompt = (report.prompt or 0) + report.cache_read + report.cache_write
+                report.is_cache_beside = False
+    if (
+        one.completion is not None
+        and other.completion is not None
+        and one.is_reasoning_beside != other.is_reasoning_beside
+    ):
+        for report in (one, other):
+            if report.is_reasoning_beside:
+                report.completion = (report.completion or 0) + report.reasoning
+                report.is_reasoning_beside = False
+
+
 _COUNTS = tuple(one.name for one in fields(Reported) if not one.name.startswith("is_"))
 
 
 def read_usage(content: Any) -> Reported | None:
-    """All that an answer, or an event of a stream, says about tokens; None if it says nothing."""
+    """All that an answer, or an event of a stream, says about tokens; None if it says nothing.
+
+    Objects that contradict each other are not clean, and neither is one that has a name twice with different values,
+    if `content` comes from `parse_all`.
+    """
+    if not isinstance(content, dict):
+        return None
     result: Reported | None = None
-    for usage in _usage_objects(content):
+    is_ambiguous = False
+    for usage, is_main, is_repeated in _usage_objects(content):
         one = _read(usage)
+        is_ambiguous = is_ambiguous or is_repeated
         if result is None:
             result = one
         else:
+            is_ambiguous = is_ambiguous or (is_main and one.contradicts(result))
             result.merge(one)
+    if result is not None and is_ambiguous:
+        result.is_clean = False
     return result
 
 
-def _usage_objects(content: Any) -> Iterator[dict[str, Any]]:
+def _usage_objects(content: dict[str, Any]) -> Iterator[tuple[dict[str, Any], bool, bool]]:
     """Wherever usage is told: under its own names, inside a choice (Moonshot) or its message, inside what a proxy
-    wraps (`response`, `result`), for Groq, llama.cpp, Ollama.
+    wraps (`response`, `result`), for Groq, llama.cpp, Ollama; whether it speaks of the whole call, and whether
+    something else stands under the same name.
     """
-    if not isinstance(content, dict):
-        return
-    choices = content.get("choices")
-    places = [content, *(content.get(name) for name in ("x_groq", "message", "response", "result"))]
-    for choice in choices if isinstance(choices, list) else ():
-        places.append(choice)
-        if isinstance(choice, dict):
-            places += [choice.get("message"), choice.get("delta")]
-    for place in places:
-        if isinstance(place, dict):
-            for name in ("usage", "usageMetadata", "usage_metadata"):
-                usage = place.get(name)
+    places = [(content, True, False)]
+    places += [(place, True, again) for name in _WRAPPERS for place, again in _under(content, name)]
+    for choices, again in _under(content, "choices"):
+        for choice in choices if isinstance(choices, list) else ():
+            if isinstance(choice, dict):
+                inner = [choice, *values_of(choice, "message"), *values_of(choice, "delta")]
+                places += [(place, False, again or isinstance(choice, Repeated)) for place in inner]
+    for place, is_main, again in places:
+        if not isinstance(place, dict):
+            continue
+        for name in _NAMES_OF_OBJECTS:
+            for usage, is_repeated in _under(place, name):
                 if isinstance(usage, dict):
-                    yield usage
-                    yield from (
-                        usage[one] for one in ("tokens", "billed_units") if isinstance(usage.get(one), dict)
-                    )
-    if "prompt_eval_count" in content or "eval_count" in content:
-        yield {name: content.get(name) for name in ("prompt_eval_count", "eval_count")}
-    timings = content.get("timings")
-    if isinstance(timings, dict) and type(timings.get("prompt_n")) is int:
-        cached = timings.get("cache_n")
-        cached = cached if type(cached) is int else 0
-        yield {
-            "prompt_tokens": timings["prompt_n"] + cached,
-            "completion_tokens": timings.get("predicted_n"),
-            "cached_tokens": cached,
-        }
+                    yield usage, is_main, again or is_repeated
+                    for inside in _INNER:
+                        for one, twice in _under(usage, inside):
+                            if isinstance(one, dict):
+                                yield one, False, twice
+    for place in _as_often_as_told(content):
+        if "prompt_eval_count" in place or "eval_count" in place:
+            yield {name: place.get(name) for name in ("prompt_eval_count", "eval_count")}, True, False
+    for told, again in _under(content, "timings"):
+        for timings in _as_often_as_told(told) if isinstance(told, dict) else ():
+            if type(timings.get("prompt_n")) is int:
+                cached = timings.get("cache_n")
+                cached = cached if type(cached) is int else 0
+                usage = {
+                    "prompt_tokens": timings["prompt_n"] + cached,
+                    "completion_tokens": timings.get("predicted_n"),
+                    "cached_tokens": cached,
+                }
+                yield usage, isinstance(told, Repeated), again
+
+
+def _under(place: dict[str, Any], name: str) -> list[tuple[Any, bool]]:
+    """All values of a name, and whether there are several."""
+    values = values_of(place, name)
+    return [(value, len(values) > 1) for value in values]
+
+
+def _as_often_as_told(place: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """The object, and once more with each value that it has for a name beside another."""
+    yield place
+    if isinstance(place, Repeated):
+        yield from ({**place, name: value} for name, value in place.earlier)
 
 
 def _read(usage: dict[str, Any]) -> Reported:
@@ -184,12 +251,13 @@ def _read(usage: dict[str, Any]) -> Reported:
 
 def _by_modality(details: list[Any]) -> dict[str, Any]:
     """Gemini's list of modalities under the names that others give them."""
-    result: dict[str, Any] = {}
-    for one in details:
-        if isinstance(one, dict):
-            name = f"{str(one.get('modality', '')).lower()}_tokens"
-            result[name] = one.get("tokenCount", one.get("token_count"))
-    return result
+    pairs = [
+        (f"{str(one.get('modality', '')).lower()}_tokens", told.get("tokenCount", told.get("token_count")))
+        for one in details
+        if isinstance(one, dict)
+        for told in _as_often_as_told(one)
+    ]
+    return object_of(pairs)
 
 
 class _Numbers:
@@ -201,7 +269,9 @@ class _Numbers:
 
     def take(self, place: dict[str, Any], fields_: dict[str, str]) -> None:
         """Take all numbers of an object that have a name in `fields_`, and those of its details."""
-        for name, value in place.items():
+        if isinstance(place, Repeated) and any(self._is_known(name, fields_) for name, _ in place.earlier):
+            self.is_clean = False
+        for name, value in members_of(place):
             if value is None:
                 continue
             field = fields_.get(name)
@@ -210,12 +280,19 @@ class _Numbers:
                 if isinstance(details, dict):
                     self.take(details, _FIELD_IN_DETAILS[name])
             elif name == "cache_creation" and isinstance(value, dict):
-                parts = (self._number(value[one]) or 0 for one in _CREATED if value.get(one) is not None)
+                self.is_clean = self.is_clean and not isinstance(value, Repeated)
+                parts = [max(map(self._number_or_zero, values_of(value, one))) for one in _CREATED]
                 self._keep("cache_write", sum(parts))
             elif field is not None:
                 number = value if type(value) is int and 0 <= value <= LARGEST_COUNT else self._number(value)
                 if number is not None:
                     self._keep(field, number)
+
+    def _is_known(self, name: str, fields_: dict[str, str]) -> bool:
+        return name in fields_ or name in _FIELD_IN_DETAILS or name == "cache_creation"
+
+    def _number_or_zero(self, value: Any) -> int:
+        return 0 if value is None else self._number(value) or 0
 
     def _keep(self, field: str, number: int) -> None:
         if number >= self.found.get(field, 0):
@@ -224,6 +301,7 @@ class _Numbers:
     def _number(self, value: Any) -> int | None:
         """A count. Whole floats and texts of digits are numbers; a fraction is rounded up, and not clean."""
         if isinstance(value, str) and len(value) < 40:
+            self.is_clean = self.is_clean and _DIGITS.fullmatch(value) is not None
             try:
                 value = float(value)
             except ValueError:

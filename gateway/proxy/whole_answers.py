@@ -7,6 +7,7 @@ FailedAnswer.
 import contextlib
 import json
 import re
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -21,7 +22,8 @@ from gateway.proxy.answer_errors import (
     may_tell_error,
     told_error,
 )
-from gateway.proxy.evidence import Delivered
+from gateway.proxy.delivered import Delivered
+from gateway.proxy.members import integer, is_any_name_escaped, parse_all
 from gateway.proxy.usage import Reported, read_usage
 
 # Texts of a message or a delta, still in their JSON. Inside a text every quotation mark is escaped.
@@ -37,7 +39,9 @@ _IMAGE = re.compile(rb'"(?:image_url|video_url|b64_json)"\s*:')
 _SOUND = re.compile(
     rb'"audio"\s*:\s*(?:"|\{(?>[^{}"]+|"(?:[^"\\]|\\.)*+")*?"data"\s*:\s*")([^"]*)"|"data:audio/[^",]*,([^"]*)"'
 )
-_BYTES_OF_ARGUMENTS = 16
+_BRACE = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"|[{}]', re.DOTALL)
+_ARGUMENT_NAMES = ("arguments", "input", "parameters", "args")
+_DATA = ("data", "b64_json", "audio")  # base64
 # Texts of a message or a delta that no model wrote.
 _NAMES_OF_NO_WORDS = """
 role id type name index object status phase model provider finish_reason stop_reason created signature
@@ -45,6 +49,8 @@ encrypted_content annotations
 """
 _NO_WORDS = frozenset(_NAMES_OF_NO_WORDS.split())
 _BOM = b"\xef\xbb\xbf"
+# A text as it is, or what JSON does not know.
+_NO_NUMBER = re.compile(rb'("[^"\\]*+(?:\\.[^"\\]*+)*+")|-?\bInfinity\b|\bNaN\b', re.DOTALL)
 
 
 class BrokenAnswer(Exception):
@@ -54,6 +60,7 @@ class BrokenAnswer(Exception):
 class PlainAnswer(msgspec.Struct):
     """What the gateway keeps of a plain answer."""
 
+    content: bytes  # JSON that every reader takes
     reported: Reported | None
     delivered: Delivered
     is_certain: bool = True  # False: it says itself that it has no end, or tells two choices as one
@@ -99,11 +106,12 @@ class _Rest(msgspec.Struct):
 _REST = msgspec.json.Decoder(_Rest)
 _CHAT = msgspec.json.Decoder(_Chat)
 _EMBEDDINGS = msgspec.json.Decoder(_Embeddings)
-_TOLD_ELSEWHERE = (b'"usage', b'"timings"', b'eval_count"')
+_TOLD_UNDER = (b'"usage', b'"timings"', b'eval_count"')
 
 
-def read_answer(content: bytes, mode: Mode, inputs: int = 1) -> PlainAnswer:
+def read_answer(original: bytes, mode: Mode, inputs: int = 1) -> PlainAnswer:
     """Read a plain answer. Raises FailedAnswer for one that holds an error, or not all that was asked for."""
+    content = as_json(original)
     try:
         rest = _REST.decode(content)
     except msgspec.ValidationError:
@@ -114,6 +122,7 @@ def read_answer(content: bytes, mode: Mode, inputs: int = 1) -> PlainAnswer:
         raise FailedAnswer(502, reason=f"no JSON: {error}") from None
     if may_tell_error(content) and (failed := error_in(_parsed(content))) is not None:
         raise failed
+    reported = _usage_of(content, bytes(rest.usage), original)
     is_certain = True
     try:
         if mode == "embedding":
@@ -123,34 +132,81 @@ def read_answer(content: bytes, mode: Mode, inputs: int = 1) -> PlainAnswer:
             chat = _CHAT.decode(content)
             is_certain = _check_choices(chat)
             delivered = _delivered(content)
-            delivered.told = sum(len(bytes(choice.message)) for choice in chat.choices)
+            delivered.choices = len(chat.choices)
             delivered.chunks = sum(bytes(choice.logprobs).count(b'"token"') for choice in chat.choices)
+            # Only numbers that are larger than its texts ask for a closer look.
+            if reported and max(reported.completion or 0, reported.total or 0) > delivered.bytes:
+                words = sum(words_in(_parsed(bytes(choice.message))) for choice in chat.choices)
+                delivered.other = max(words - delivered.bytes, 0)
     except (msgspec.DecodeError, UnicodeDecodeError) as problem:
         raise error_in(_parsed(content)) or FailedAnswer(500, reason=f"not whole: {problem}") from None
-    usage = bytes(rest.usage)
-    if usage.startswith(b"{") and content.count(b'"usage') == 1:
-        return PlainAnswer(read_usage({"usage": _parsed(usage)}), delivered, is_certain)
-    if any(name in content for name in _TOLD_ELSEWHERE):
-        return PlainAnswer(read_usage(_parsed(content)), delivered, is_certain)
-    return PlainAnswer(None, delivered, is_certain)
+    return PlainAnswer(content, reported, delivered, is_certain)
+
+
+def tells_usage(content: bytes) -> bool:
+    """Whether JSON may tell of tokens."""
+    return any(name in content for name in _TOLD_UNDER) or is_any_name_escaped(content)
+
+
+def _usage_of(content: bytes, usage: bytes, original: bytes) -> Reported | None:
+    if content is not original:
+        return read_usage(_parsed(original.removeprefix(_BOM), parse_all))
+    if usage.startswith(b"{") and content.count(b'"usage') == 1 and not is_any_name_escaped(content):
+        return read_usage({"usage": _parsed(usage, parse_all)})
+    return read_usage(_parsed(content, parse_all)) if tells_usage(content) else None
 
 
 def written(data: bytes) -> Delivered:
     """The texts, images and sounds of an answer in some JSON, which is not parsed for it."""
     texts = [text for text in _TEXT.findall(data) if text]
+    tools: list[bytes] = []
     if b'"tool_calls"' in data or b'"function_call"' in data:
-        texts += _TOOL_NAME.findall(data)  # a tool without arguments is an answer too
+        tools = _TOOL_NAME.findall(data)  # a tool without arguments is an answer too
+        texts += tools
     count, size = len(texts), sum(map(len, texts))
     if b'"arguments"' in data:
-        objects = len(_ARGUMENTS.findall(data))
-        count, size = count + objects, size + objects * _BYTES_OF_ARGUMENTS
+        objects = _sizes_of_arguments(data)
+        count, size = count + len(objects), size + sum(objects)
     has_images = any(name in data for name in (b"image_url", b"video_url", b"b64_json"))
     images = len(_IMAGE.findall(data)) if has_images else 0
     sound = 0
     if b'"audio"' in data or b"data:audio" in data:
         sounds = [len(one) + len(other) for one, other in _SOUND.findall(data) if one or other]
         count, sound = count + len(sounds), sum(sounds)
-    return Delivered(size, count, images, sound)
+    return Delivered(size, count, images, sound, tools=len(tools))
+
+
+def words_in(message: Any) -> int:
+    """Bytes of the texts in a message or a delta under whatever names, and of arguments that are objects."""
+    size, waiting = 0, [message]
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, str) and not value.startswith("data:"):
+            size += len(value.encode(errors="replace"))
+        elif isinstance(value, list):
+            waiting += value
+        elif isinstance(value, dict):
+            for name, inner in value.items():
+                if name in _ARGUMENT_NAMES and isinstance(inner, dict | list):
+                    size += len(dumped(inner))
+                elif name not in _NO_WORDS and name not in _DATA and not name.endswith("_id"):
+                    waiting.append(inner)
+    return size
+
+
+def _sizes_of_arguments(data: bytes) -> list[int]:
+    """Bytes of arguments that are objects and not texts; of those inside of others nothing more."""
+    sizes, at = [], 0
+    while found := _ARGUMENTS.search(data, at):
+        start, depth = found.end() - 1, 0
+        at = len(data)
+        for mark in _BRACE.finditer(data, start):
+            depth += {b"{": 1, b"}": -1}.get(mark[0], 0)
+            if depth == 0:
+                at = mark.end()
+                break
+        sizes.append(at - start)
+    return sizes
 
 
 def other_words(choices: list[Any]) -> int:
@@ -172,14 +228,12 @@ def as_json(content: bytes) -> bytes:
     content = content.removeprefix(_BOM)
     if b"NaN" not in content and b"Infinity" not in content:
         return content
+    cleaned = _NO_NUMBER.sub(lambda found: found[1] or b"null", content)
     try:
-        msgspec.json.decode(content, type=msgspec.Raw)
+        msgspec.json.decode(cleaned, type=msgspec.Raw)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        try:
-            return json.dumps(json.loads(content, parse_constant=lambda _: None)).encode()
-        except (ValueError, RecursionError):
-            return content
-    return content
+        return content
+    return content if cleaned == content else cleaned
 
 
 def texts_in(choices: list[Any]) -> list[bytes]:
@@ -250,16 +304,12 @@ def parse(data: bytes) -> Any:
         return orjson.loads(data)
     except orjson.JSONDecodeError:
         try:
-            return json.loads(data.decode(errors="replace"), parse_int=_integer)
+            return json.loads(data.decode(errors="replace"), parse_int=integer)
         except RecursionError:
             raise ValueError("nested too deeply") from None
 
 
-def _integer(digits: str) -> int | float:
-    return int(digits) if len(digits) < 20 else float(digits)
-
-
-def _parsed(content: bytes) -> dict[str, Any]:
+def _parsed(content: bytes, parse: Callable[[bytes], Any] = parse) -> dict[str, Any]:
     """The object, or an empty one if it is none."""
     try:
         parsed = parse(content)

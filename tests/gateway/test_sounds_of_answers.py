@@ -5,7 +5,8 @@ import json
 import pytest
 
 from gateway.contract import TokenCounts
-from gateway.proxy.evidence import RAW_SOUND, Delivered, count_delivered, count_tokens
+from gateway.proxy.delivered import RAW_SOUND, Delivered
+from gateway.proxy.evidence import count_delivered, count_tokens
 from gateway.proxy.usage import read_usage
 from gateway.proxy.whole_answers import written
 from tests.gateway.test_usage_dialects import bounds, details_out, openai

@@ -5,7 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.contract import TokenCounts
-from gateway.proxy.evidence import Delivered, bounds_of, count_delivered, count_tokens
+from gateway.proxy.delivered import Delivered
+from gateway.proxy.evidence import bounds_of, count_delivered, count_tokens
 from gateway.proxy.usage import LARGEST_COUNT, read_usage
 
 ANSWER = Delivered(bytes=15, pieces=1)
@@ -160,7 +161,10 @@ def test_what_is_no_usage_is_estimated_from_the_bytes_and_inexact(usage):
 
 
 def test_whole_floats_and_texts_of_digits_are_numbers_and_fractions_are_rounded_up():
-    assert counted(openai(50.0, "70", 120)) == (TokenCounts(input=50, output=70), True)
+    assert counted(openai(50.0, "70", 120), Delivered(bytes=200, pieces=1)) == (
+        TokenCounts(input=50, output=70),
+        True,
+    )
     assert counted(openai(50.2, 6.5)) == (TokenCounts(input=51, output=7), False)
 
 
@@ -306,7 +310,13 @@ def test_an_answer_has_as_many_tokens_as_its_bytes_and_the_maximum_allow(
         (openai(10, 262_144, 262_154), 0, TokenCounts(input=10, output=1), False),
         ({"total_tokens": 262_144}, 0, TokenCounts(input=16, output=1), False),
         (openai(10, 259, 269), 0, TokenCounts(input=10, output=1), False),
-        (openai(10, 258, 268), 0, TokenCounts(input=10, output=258), True),
+        # A few tokens are marks around the text; more than those are billed and doubted.
+        (openai(10, 258, 268), 0, TokenCounts(input=10, output=258), False),
+        (openai(10, 19, 29), 0, TokenCounts(input=10, output=19), False),
+        (openai(10, 18, 28), 0, TokenCounts(input=10, output=18), True),
+        ({"prompt_tokens": 10, "total_tokens": 110}, 0, TokenCounts(input=10, output=100), False),
+        (openai(10, 100, 110, **details_out(audio_tokens=98)), 0, TokenCounts(input=10, output=2, audio=98), False),
+        (openai(10, 1000, 1010, **details_out(image_tokens=1000)), 0, TokenCounts(input=10, image=1000), False),
         (openai(10, 262_144), 16, TokenCounts(input=10, output=1), False),
         (openai(10, 8000), 9000, TokenCounts(input=10, output=1), False),
         (openai(10, 8000, 8010, **details_out(audio_tokens=8000)), 0, TokenCounts(input=10, output=1), False),
@@ -372,7 +382,9 @@ def test_a_call_that_asks_for_reasoning_may_get_it_without_a_name(completion, na
 
 
 ROOMY = {
-    "JSON of a tool that is not in texts": Delivered(bytes=16, pieces=1, told=4000),
+    "calls of tools that a model writes as XML": Delivered(bytes=36, pieces=4, tools=18),
+    "choices": Delivered(bytes=30, pieces=1, chunks=880),
+    "JSON of a tool that is not in texts": Delivered(bytes=16, pieces=1, other=4000),
     "tokens without a text in a stream": Delivered(bytes=16, pieces=1, chunks=900),
 }
 

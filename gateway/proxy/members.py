@@ -1,0 +1,68 @@
+"""JSON in which an object has a name twice.
+
+Readers differ in which of the values they take, so none of them is evidence by itself. Here all are kept.
+"""
+
+import json
+import re
+from collections.abc import Iterator
+from typing import Any
+
+# A name in which a letter, digit or sign is written as an escape, so that a search for the name would miss it.
+_ESCAPED_NAME = re.compile(rb'"\w*+\\u00[2-7][0-9a-fA-F](?:\w|\\u00[2-7][0-9a-fA-F])*+"\s*:')
+
+
+class Repeated(dict[str, Any]):
+    """An object with the last value of each name, and in `earlier` those values before it that differ."""
+
+    earlier: list[tuple[str, Any]]
+
+
+def parse_all(data: bytes) -> Any:
+    """JSON as servers write it, without losing a member. Raises ValueError."""
+    try:
+        return json.loads(data.decode(errors="replace"), parse_int=integer, object_pairs_hook=object_of)
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
+
+
+def integer(digits: str) -> int | float:
+    """A whole number; one that is larger than any count becomes a float, which is quick to read."""
+    return int(digits) if len(digits) < 20 else float(digits)
+
+
+def is_any_name_escaped(data: bytes) -> bool:
+    """Whether JSON has a name that is not written plainly."""
+    return b"\\u00" in data and _ESCAPED_NAME.search(data) is not None
+
+
+def values_of(place: dict[str, Any], name: str) -> list[Any]:
+    """All values of a name; one that is None if it has none."""
+    values = [place.get(name)]
+    if isinstance(place, Repeated):
+        values += [value for earlier, value in place.earlier if earlier == name]
+    return values
+
+
+def members_of(place: dict[str, Any]) -> Iterator[tuple[str, Any]]:
+    """All names with their values, repeated ones as often as they are there."""
+    yield from place.items()
+    if isinstance(place, Repeated):
+        yield from place.earlier
+
+
+def object_of(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """The object that these members make; Repeated if a name has different values."""
+    whole = dict(pairs)
+    if len(whole) == len(pairs):
+        return whole
+    earlier = [(name, value) for name, value in pairs if not _is_same(value, whole[name])]
+    if not earlier:
+        return whole
+    repeated = Repeated(whole)
+    repeated.earlier = earlier
+    return repeated
+
+
+def _is_same(one: Any, other: Any) -> bool:
+    return one is other or (type(one) is type(other) and bool(one == other))
