@@ -23,6 +23,8 @@ from launcher.valkey import EmbeddedValkey, RunningValkey
 from tests.kube.fixtures import stop_keeper
 
 DIRECTORY_PREFIX = "quartermaster-tests-"
+MEMORY = Path("/dev/shm")
+BYTES_IN_MEMORY = 2 * 1024**3  # free for the database to be there; a whole run needs a quarter of it
 SERVING_LOGIN = f"quartermaster_tests_{os.getpid()}"  # of the run: two on one server must not share it
 DIRECTORY_VARIABLE = "QUARTERMASTER_TEST_DIRECTORY"
 
@@ -53,9 +55,7 @@ def pytest_configure(config):
 def prepare_environment(at_the_end: Callable[[Callable[[], object]], object]) -> None:
     """Start what is not given and say in os.environ where it is; `at_the_end` takes what undoes it."""
     remove_abandoned_directories()
-    directory = Path(tempfile.mkdtemp(prefix=f"{DIRECTORY_PREFIX}{os.getpid()}-"))
-    at_the_end(lambda: shutil.rmtree(directory, ignore_errors=True))
-    directory.chmod(0o711)  # PostgreSQL may run as another user and passes through
+    directory = _new_directory(Path(tempfile.gettempdir()), at_the_end)
     os.environ[DIRECTORY_VARIABLE] = str(directory)
 
     at_the_end(lambda: stop_keeper(directory))
@@ -63,9 +63,8 @@ def prepare_environment(at_the_end: Callable[[Callable[[], object]], object]) ->
     log = (directory / "servers.log").open("wb")
     at_the_end(log.close)
     if "DATABASE_URL" not in os.environ:
-        server = EmbeddedPostgres(
-            directory / "postgres", port=free_port(), password=secrets.token_urlsafe(16), fast=True
-        )
+        data = _new_directory(place_of_the_database(), at_the_end) / "postgres"
+        server = EmbeddedPostgres(data, port=free_port(), password=secrets.token_urlsafe(16), fast=True)
         at_the_end(RunningPostgres(server, log).stop)
         server.create_database("quartermaster")
         os.environ["DATABASE_OWNER_URL"] = server.url("quartermaster")
@@ -100,12 +99,42 @@ def prepare_environment(at_the_end: Callable[[Callable[[], object]], object]) ->
         os.environ.setdefault(name, value)
 
 
+def place_of_the_database(memory: Path = MEMORY) -> Path:
+    """Return a file system in memory with room for the database, or else the place of temporary files.
+
+    Each test that commits gets a new database, which is a thousand files. On a disk that can take a second.
+    TMPDIR, if set, decides instead.
+    """
+    if "TMPDIR" in os.environ:
+        return Path(tempfile.gettempdir())
+    try:
+        has_room = min(shutil.disk_usage(memory).free, _available_memory()) >= BYTES_IN_MEMORY
+    except OSError:
+        has_room = False
+    return memory if has_room and os.access(memory, os.W_OK) else Path(tempfile.gettempdir())
+
+
+def _available_memory() -> int:
+    """Bytes that new work may take without swapping, as Linux estimates them."""
+    lines = Path("/proc/meminfo").read_text().splitlines()
+    return 1024 * next(int(line.split()[1]) for line in lines if line.startswith("MemAvailable:"))
+
+
+def _new_directory(parent: Path, at_the_end: Callable[[Callable[[], object]], object]) -> Path:
+    """Make a directory of this run, which is removed at the end."""
+    directory = Path(tempfile.mkdtemp(prefix=f"{DIRECTORY_PREFIX}{os.getpid()}-", dir=parent))
+    at_the_end(lambda: shutil.rmtree(directory, ignore_errors=True))
+    directory.chmod(0o711)  # PostgreSQL may run as another user and passes through
+    return directory
+
+
 def remove_abandoned_directories() -> None:
     """Remove what earlier runs left because they were killed."""
-    for directory in Path(tempfile.gettempdir()).glob(f"{DIRECTORY_PREFIX}*"):
-        pid = directory.name.removeprefix(DIRECTORY_PREFIX).partition("-")[0]
-        if pid.isdigit() and not is_alive(int(pid)):
-            shutil.rmtree(directory, ignore_errors=True)
+    for parent in {Path(tempfile.gettempdir()), MEMORY}:
+        for directory in parent.glob(f"{DIRECTORY_PREFIX}*"):
+            pid = directory.name.removeprefix(DIRECTORY_PREFIX).partition("-")[0]
+            if pid.isdigit() and not is_alive(int(pid)):
+                shutil.rmtree(directory, ignore_errors=True)
 
 
 @pytest.hookimpl(wrapper=True)

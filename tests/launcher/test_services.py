@@ -5,11 +5,14 @@ import re
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
 import psycopg
 import pytest
+
+from tests import services
 
 REPOSITORY = Path(__file__).parents[2]
 
@@ -171,6 +174,40 @@ def test_interrupted_tests_leave_no_server_behind(project, number):
     while servers_below(project) and time.monotonic() < deadline:
         time.sleep(0.05)
     assert servers_below(project) == []
+
+
+def test_the_database_is_in_memory_if_there_is_room(monkeypatch, tmp_path):
+    monkeypatch.delenv("TMPDIR", raising=False)
+    usual = Path(tempfile.gettempdir())
+    monkeypatch.setattr(services, "BYTES_IN_MEMORY", 1)
+    assert services.place_of_the_database(tmp_path) == tmp_path
+    assert services.place_of_the_database(tmp_path / "missing") == usual
+    monkeypatch.setattr(services, "BYTES_IN_MEMORY", 2**60)
+    assert services.place_of_the_database(tmp_path) == usual
+
+
+def test_tmpdir_says_where_the_database_is(monkeypatch, tmp_path):
+    monkeypatch.setattr(services, "BYTES_IN_MEMORY", 1)
+    monkeypatch.setenv("TMPDIR", tempfile.gettempdir())
+    assert services.place_of_the_database(tmp_path) == Path(tempfile.gettempdir())
+
+
+def test_what_a_killed_run_left_in_memory_is_removed(monkeypatch, tmp_path):
+    monkeypatch.setattr(services, "MEMORY", tmp_path)
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    abandoned, in_use, foreign = (
+        tmp_path / name
+        for name in (
+            f"quartermaster-tests-{ended.pid}-x",
+            f"quartermaster-tests-{os.getpid()}-x",
+            "foreign-1-x",
+        )
+    )
+    for directory in (abandoned, in_use, foreign):
+        directory.mkdir()
+    services.remove_abandoned_directories()
+    assert sorted(tmp_path.iterdir()) == sorted([in_use, foreign])
 
 
 def servers_below(directory):
