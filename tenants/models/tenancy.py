@@ -138,14 +138,22 @@ class Project(TenantOwned):
     """A team or application inside a tenant; owns keys, grants and budgets."""
 
     # What people edit. Forms, API, admin pages and audit entries follow this list; see CONTRIBUTING.md.
-    EDITABLE: ClassVar[tuple[str, ...]] = ("name", "cost_centre", "owner")
+    EDITABLE: ClassVar[tuple[str, ...]] = ("name", "cost_centre", "purchase_order", "owner")
     # By what of it finance books costs: columns of the list of projects and of the cost report.
-    ACCOUNTING: ClassVar[tuple[str, ...]] = ("cost_centre",)
+    ACCOUNTING: ClassVar[tuple[str, ...]] = ("cost_centre", "purchase_order")
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     slug = models.SlugField(max_length=60)
     name = NameField(max_length=120)
     cost_centre = NameField(_("Cost centre"), max_length=60, blank=True, help_text=_("Empty: the tenant's."))
+    purchase_order = NameField(
+        _("Purchase order"),
+        max_length=60,
+        blank=True,
+        default="",
+        db_default="",
+        help_text=_("Number of the order that pays for this project. Cost reports show it."),
+    )
     owner = models.ForeignKey(User, models.PROTECT, null=True, blank=True, related_name="+")
     created_at = models.DateTimeField(default=now, editable=False)
 
@@ -159,7 +167,7 @@ class Project(TenantOwned):
             ("manage_projects", "Manage the project"),
         ]
         constraints = [
-            *(one_line(name, of="project") for name in ("name", "cost_centre")),
+            *(one_line(name, of="project") for name in ("name", "cost_centre", "purchase_order")),
             UniqueConstraint(fields=["tenant", "slug"], name="project_slug_unique_in_tenant"),
             UniqueConstraint(fields=["tenant", "id"], name="project_of_tenant"),  # others refer to the pair
         ]

@@ -55,6 +55,41 @@ def test_and_over_the_api(client, lab, owner, developer):
     assert (changed["owner"], changed["name"], changed["slug"]) == (None, "Mail", "letters")
 
 
+@pytest.mark.parametrize("wrong", ["PO\n1", "PO\x00", "PO\u202e1", "\u200b", "1" * 61])
+def test_a_purchase_order_is_one_line_of_60_characters_that_can_be_seen(client, project, owner, wrong):
+    client.force_login(owner)
+    page = f"/t/lab/projects/{project.pk}/edit/"
+    answer = client.post(page, {"name": "Letters", "purchase_order": wrong})
+    assert (answer.status_code, [*answer.context["form"].errors]) == (400, ["purchase_order"])
+    answer = client.patch(f"/api/v1/projects/{project.pk}/", {"purchase_order": wrong}, "application/json")
+    assert (answer.status_code, [*answer.json()["errors"]]) == (400, ["purchase_order"])
+    project.refresh_from_db()
+    assert project.purchase_order == ""
+
+
+def test_finance_sees_a_projects_own_purchase_order_and_cannot_change_it(
+    client, lab, project, owner, finance
+):
+    change_project(project.pk, by=owner, purchase_order=" PO-4711 ")
+    line = AuditEntry.objects.in_tenant(lab).get(verb="project.changed")
+    assert line.changes == {"purchase_order": ["", "PO-4711"]}
+    client.force_login(finance)
+    assert "PO-4711" in client.get("/t/lab/projects/").content.decode()
+    api = f"/api/v1/projects/{project.pk}/"
+    assert client.get(api).json()["purchase_order"] == "PO-4711"
+    assert client.patch(api, {"purchase_order": ""}, "application/json").status_code == 403
+
+
+def test_a_release_that_knows_no_purchase_order_can_still_insert_projects(lab):
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "INSERT INTO tenants_project (id, tenant_id, slug, name, cost_centre, created_at) "
+            "VALUES (gen_random_uuid(), %s, 'old', 'Old', '', now())",
+            [lab.pk],
+        )
+    assert Project.objects.in_tenant(lab).get(slug="old").purchase_order == ""
+
+
 def test_answers_come_in_the_order_of_the_house(client, lab, project, owner, stranger):
     client.force_login(stranger)
     assert post(client, tenant="lab").status_code == 404
