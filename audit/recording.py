@@ -153,11 +153,13 @@ def record_of_tenants(
 
 def _insert(entry: AuditEntry, tenant_ids: Collection[UUID]) -> dict[UUID, UUID]:
     """Write `entry` once for each tenant."""
-    told = [column for column in entry._meta.concrete_fields if column.name not in _THEIRS | _THE_DATABASES]
+    inserted = [
+        column for column in entry._meta.concrete_fields if column.name not in _THEIRS | _THE_DATABASES
+    ]
     statement = _OF_TENANTS.format(
-        columns=", ".join(str(column.column) for column in told), values=", ".join(["%s"] * len(told))
+        columns=", ".join(str(column.column) for column in inserted), values=", ".join(["%s"] * len(inserted))
     )
-    values = [column.get_db_prep_save(getattr(entry, column.attname), connection) for column in told]
+    values = [column.get_db_prep_save(getattr(entry, column.attname), connection) for column in inserted]
     with connection.cursor() as cursor:
         cursor.execute(statement, [*values, list(tenant_ids)])
         return dict(cursor.fetchall())

@@ -53,13 +53,13 @@ class _Checkpoint:
 
 
 def verify(
-    against: Iterable[dict[str, Any]] | None = None, *, tell: Callable[[Proof], None] | None = None
+    against: Iterable[dict[str, Any]] | None = None, *, on_progress: Callable[[Proof], None] | None = None
 ) -> Proof:
     """Prove the whole audit log, in one snapshot of the database and in flat memory.
 
     Args:
         against: exported checkpoints in the order of their numbers; each must be the database's own.
-        tell: called now and then with what is proved so far.
+        on_progress: called now and then with what is proved so far.
 
     Raises Broken, naming the first broken checkpoint or entry; what is only out of order comes last, for it may be
     a clock that was set back.
@@ -69,7 +69,7 @@ def verify(
         proof = Proof()
         pruned_up_to = _pruning(cursor)
         times = Times(now())
-        _chain(cursor, proof, pruned_up_to, _Outside(against), tell, times)
+        _chain(cursor, proof, pruned_up_to, _Outside(against), on_progress, times)
         _redactions(cursor)
         _strays(cursor, proof)
         _waiting(cursor, times)
@@ -121,7 +121,7 @@ def _chain(
     proof: Proof,
     pruned_up_to: int,
     outside: _Outside,
-    tell: Callable[[Proof], None] | None,
+    on_progress: Callable[[Proof], None] | None,
     times: Times,
 ) -> None:
     previous = NOTHING_BEFORE
@@ -151,8 +151,8 @@ def _chain(
         if sum(len(one.ids) for one in batch) >= ENTRIES_AT_ONCE or len(batch) >= 200:
             _entries(batch, proof, pruned_up_to, times)
             batch = []
-            if tell:
-                tell(proof)
+            if on_progress:
+                on_progress(proof)
     _entries(batch, proof, pruned_up_to, times)
     outside.finish(proof.checkpoints)
 

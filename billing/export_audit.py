@@ -33,8 +33,8 @@ _COLUMNS: Final = {
     "changes": "e.changes",
     "details": "CASE WHEN r.kinds IS NULL THEN e.details "
     "ELSE jsonb_set(e.details, '{read}', to_jsonb(r.kinds)) END",  # all that staff read within that hour
-    "address": f"CASE WHEN %(tells_all)s OR NOT {_STAFF} THEN host(e.address) END",
-    "user_agent": f"CASE WHEN %(tells_all)s OR NOT {_STAFF} THEN e.user_agent END",
+    "address": f"CASE WHEN %(shows_all)s OR NOT {_STAFF} THEN host(e.address) END",
+    "user_agent": f"CASE WHEN %(shows_all)s OR NOT {_STAFF} THEN e.user_agent END",
     "request_id": "e.request_id",
     "trace_id": "e.trace_id",
     "id": "e.id",
@@ -92,7 +92,7 @@ def prepare(cursor: psycopg.Cursor[Any], export: Export) -> tuple[int, Decimal |
         "is_platform": bool(asked.get("is_platform")),
         "subject": asked.get("subject", ""),
         "action": asked.get("action", ""),
-        "tells_all": export.tenant_id
+        "shows_all": export.tenant_id
         is None,  # a tenant's people find the files of theirs, whoever asked for them
     }
     found = dict(cursor.execute(COUNT, values).fetchall())

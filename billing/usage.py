@@ -231,12 +231,12 @@ def _ids(event_id: UUID | str, request: str | None, trace: str | None) -> bytes:
     """The call's other ids, as small as they are said: a request id that repeats the event's own is left out, and a
     trace id of 32 hexadecimal digits takes 16 bytes; any other is kept as text."""
     own = event_id if type(event_id) is str else str(event_id)
-    told = _NULL if request is None or request == own else _text(request)
+    own_request = _NULL if request is None or request == own else _text(request)
     if trace is None:
-        return told + _NULL + _NULL
+        return own_request + _NULL + _NULL
     if _TRACE.fullmatch(trace):
-        return told + _UUID_SIZE + bytes.fromhex(trace) + _NULL
-    return told + _NULL + _text(trace)
+        return own_request + _UUID_SIZE + bytes.fromhex(trace) + _NULL
+    return own_request + _NULL + _text(trace)
 
 
 def _text(value: str) -> bytes:

@@ -109,13 +109,13 @@ class ModelViewSet(viewsets.ReadOnlyModelViewSet[CatalogModel]):
 
     def list(self, request: Request, *args: Any, **kwargs: Any) -> Response:
         models = self.paginate_queryset(self.filter_queryset(self.get_queryset()))
-        return self.get_paginated_response(self._told(models or [], many=True))
+        return self.get_paginated_response(self._serialized(models or [], many=True))
 
     def retrieve(self, request: Request, *args: Any, **kwargs: Any) -> Response:
         model = self.get_object()
-        return Response(self._told([model], many=False))
+        return Response(self._serialized([model], many=False))
 
-    def _told(self, models: Sequence[CatalogModel], *, many: bool) -> Any:
+    def _serialized(self, models: Sequence[CatalogModel], *, many: bool) -> Any:
         context = {
             **self.get_serializer_context(),
             "prices": list_prices([model.name for model in models]),
@@ -223,7 +223,7 @@ class AccessRequestViewSet(VisibleMixin, viewsets.ReadOnlyModelViewSet[AccessReq
             wanted.is_valid(raise_exception=True)
             said = {name: value for name, value in wanted.validated_data.items() if name != "project"}
             raised = raise_access_request(project, said.pop("model"), by=user, **said)
-            return Response(self._told(raised.pk), status=status.HTTP_201_CREATED)
+            return Response(self._serialized(raised.pk), status=status.HTTP_201_CREATED)
 
         return idempotent(request, action)
 
@@ -232,7 +232,7 @@ class AccessRequestViewSet(VisibleMixin, viewsets.ReadOnlyModelViewSet[AccessReq
     def withdraw(self, request: Request, pk: str) -> Response:
         """Take an open request back."""
         withdrawn = withdraw_access_request(self.get_object().pk, by=signed_in(request))
-        return Response(self._told(withdrawn.pk))
+        return Response(self._serialized(withdrawn.pk))
 
     @extend_schema(request=NewReviewSerializer, responses=AccessRequestSerializer)
     @action(detail=True, methods=["post"], token_scope=TokenScope.PLATFORM)
@@ -254,9 +254,9 @@ class AccessRequestViewSet(VisibleMixin, viewsets.ReadOnlyModelViewSet[AccessReq
             comment=said.validated_data["comment"],
             seen=None if (facts := said.validated_data["facts"]) is None else rules.read_facts(facts),
         )
-        return Response(self._told(access_request.pk))
+        return Response(self._serialized(access_request.pk))
 
-    def _told(self, pk: UUID) -> Any:
+    def _serialized(self, pk: UUID) -> Any:
         return self.get_serializer(self.get_queryset().get(pk=pk)).data
 
 

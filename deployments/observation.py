@@ -229,7 +229,7 @@ def _write(
         ]
     )
     if state != before:
-        _tell(row, before)
+        _record_state(row, before)
     if endpoints is not None:
         has_news |= _follow(wanted, [backend_url(endpoint) for endpoint in endpoints])
     if has_news:
@@ -246,7 +246,7 @@ def _audit_drift(before: Deployment, drift: str) -> None:
     log.warning("deployment.drift_healed", deployment=before.name, put_back=drift)
 
 
-def _tell(deployment: Deployment, before: str) -> None:
+def _record_state(deployment: Deployment, before: str) -> None:
     reason = "; ".join(
         condition["message"] for condition in deployment.conditions if condition["status"] != "False"
     )

@@ -89,8 +89,8 @@ def _in_scope(batches: Iterator[tuple[str, Any]]) -> Iterator[tuple[str, Any]]:
 
 
 def _held_about(user: User) -> Iterator[tuple[str, Any]]:
-    yield "person", _told(user)
-    yield "invitations", [_told(one) for one in Invitation.unscoped.filter(email=user.email)]
+    yield "person", _serialized(user)
+    yield "invitations", [_serialized(one) for one in Invitation.unscoped.filter(email=user.email)]
     for relation in _relations():
         if relation.related_model is AuditEntry:
             continue
@@ -98,10 +98,10 @@ def _held_about(user: User) -> Iterator[tuple[str, Any]]:
         rows = relation.related_model._base_manager.filter(**{relation.field.name: user})
         one_by_one = rows.iterator(chunk_size=ROWS_AT_A_TIME)
         while some := list(islice(one_by_one, ROWS_AT_A_TIME)):
-            yield kind, [_told(row) for row in some]
+            yield kind, [_serialized(row) for row in some]
     for batch in entries_about(Person.of(user)):
         lines = AuditEntry.unscoped.filter(pk__in=[row.id for row in batch])
-        yield "audit", [_told(line) for line in lines.order_by("pk")]
+        yield "audit", [_serialized(line) for line in lines.order_by("pk")]
 
 
 def erase_person(pk: UUID | str, *, by: User | None, reason: str, keys_to: User | None = None) -> Erased:
@@ -331,20 +331,20 @@ def _relations() -> list[Any]:
     ]
 
 
-def _told(row: models.Model) -> dict[str, Any]:
+def _serialized(row: models.Model) -> dict[str, Any]:
     return {
-        field.attname: _told_value(getattr(row, field.attname))
+        field.attname: _serialized_value(getattr(row, field.attname))
         for field in row._meta.concrete_fields
         if field.name not in UNTOLD and not isinstance(field, models.BinaryField)
     }
 
 
-def _told_value(value: Any) -> Any:
+def _serialized_value(value: Any) -> Any:
     if isinstance(value, datetime):
         return value.isoformat()
     if value is None or isinstance(value, bool | int | str | dict):
         return value
-    return [_told_value(inner) for inner in value] if isinstance(value, list) else str(value)
+    return [_serialized_value(inner) for inner in value] if isinstance(value, list) else str(value)
 
 
 def sign_erasure_job(user: User, *, by: User, reason: str, keys_to: User | None) -> str:

@@ -18,7 +18,7 @@ from tenants.roles import Role
 log = structlog.get_logger(__name__)
 
 
-def tell_owners(pk: UUID | str) -> int:
+def notify_owners(pk: UUID | str) -> int:
     """Mail every owner of the tenant that emergency access was opened; return how many mails went out. Never twice.
 
     The mails are claimed (`mailed_at`) before the server gets the first. One that it refuses keeps no other owner's

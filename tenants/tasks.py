@@ -40,13 +40,13 @@ def send_invitations_left_alone() -> None:
 
 
 @sends_mail
-def tell_owners_of_emergency_access(tenant_id: str, access_id: str) -> None:
+def notify_owners_of_emergency_access(tenant_id: str, access_id: str) -> None:
     with tenant_scope(tenant_id):
-        emergency_mail.tell_owners(access_id)
+        emergency_mail.notify_owners(access_id)
 
 
 @shared_task
-def tell_owners_left_untold() -> None:
+def notify_remaining_owners() -> None:
     """Enqueue mails about emergency access whose message was lost, or whose mail server was away for long."""
     with platform_scope("sweep of unsent mails about emergency access"):
         unsent = EmergencyAccess.objects.across_tenants().filter(mailed_at=None)
@@ -54,10 +54,10 @@ def tell_owners_left_untold() -> None:
             unsent.filter(opened_at__lt=now() - timedelta(minutes=2)).values_list("tenant_id", "pk")[:500]
         )
     for tenant_id, pk in left_alone:
-        tell_owners_of_emergency_access.delay(str(tenant_id), str(pk))
+        notify_owners_of_emergency_access.delay(str(tenant_id), str(pk))
 
 
 SCHEDULE = {
     "send-invitations-left-alone": {"task": "tenants.tasks.send_invitations_left_alone", "schedule": 300.0},
-    "tell-owners-left-untold": {"task": "tenants.tasks.tell_owners_left_untold", "schedule": 300.0},
+    "notify-remaining-owners": {"task": "tenants.tasks.notify_remaining_owners", "schedule": 300.0},
 }

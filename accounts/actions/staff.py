@@ -49,7 +49,7 @@ def make_staff(user: User, role: StaffRole | str, *, by: User | None) -> None:
     _forget(user)
     changes = {"source": (was or None, Source.PERSON.value)}
     audit.record("staff_role.given", actor=by, subject=user, changes=changes, role=str(role))
-    _tell(user, _("Their staff roles have changed."), by)
+    _announce(user, _("Their staff roles have changed."), by)
 
 
 @transaction.atomic
@@ -92,7 +92,7 @@ def end_staff_role(user: User, role: StaffRole | str, *, by: User | None) -> Non
         user.save(update_fields=["is_staff"])
     _forget(user)
     audit.record("staff_role.taken", actor=by, subject=user, role=str(role))
-    _tell(user, _("Their staff roles have changed."), by)
+    _announce(user, _("Their staff roles have changed."), by)
 
 
 def _may_assign(by: User | None, user: User) -> None:
@@ -106,11 +106,11 @@ def _may_assign(by: User | None, user: User) -> None:
 def operators_besides(user: User) -> bool:
     """Whether somebody active is left who can assign staff roles."""
     others = User.objects.filter(is_active=True).exclude(pk=user.pk)
-    operators = Q(is_staff=True, appointments__role=StaffRole.OPERATOR)
+    operators = Q(is_staff=True, staff_role_assignments__role=StaffRole.OPERATOR)
     return others.filter(operators | Q(is_superuser=True)).exists()
 
 
-def _tell(user: User, reason: str, by: User | None) -> None:
+def _announce(user: User, reason: str, by: User | None) -> None:
     staff_roles_changed.send(User, user=user, reason=reason, by=by)
 
 

@@ -66,7 +66,7 @@ class DatabaseWrapper(base.DatabaseWrapper):
         It is the tenants they belong to; with a `tenant_slug` that one of them, or none.
         """
         self.ensure_connection()
-        (tenants,) = self._tell(ENTER_PERSON_SCOPE, person, tenant_slug, not self.get_autocommit())
+        (tenants,) = self._execute(ENTER_PERSON_SCOPE, person, tenant_slug, not self.get_autocommit())
         scope = person_scope(person, tenants)
         self._note(scope)
         return scope
@@ -74,10 +74,10 @@ class DatabaseWrapper(base.DatabaseWrapper):
     def _send(self, scope: Scope) -> None:
         in_transaction = not self.get_autocommit()
         tenants = PLATFORM if scope.is_platform else ",".join(scope.tenants)
-        self._tell(SET_SCOPE, tenants, in_transaction, scope.person, in_transaction, in_transaction)
+        self._execute(SET_SCOPE, tenants, in_transaction, scope.person, in_transaction, in_transaction)
         self._note(scope)
 
-    def _tell(self, statement: str, *parameters: Any) -> Any:
+    def _execute(self, statement: str, *parameters: Any) -> Any:
         with self.wrap_database_errors, self.connection.cursor() as cursor:
             cursor.execute(statement, parameters)
             return cursor.fetchone()

@@ -99,8 +99,8 @@ class Engine:
         }
         if body.get("stream"):
             wants_usage = bool((body.get("stream_options") or {}).get("include_usage"))
-            told = usage if wants_usage and fault.kind != "no-usage" else None
-            return await self._stream(request, frame, words, finish_reason, told, fault)
+            reported = usage if wants_usage and fault.kind != "no-usage" else None
+            return await self._stream(request, frame, words, finish_reason, reported, fault)
         await asyncio.sleep(self.options.token_ms * len(words) / 1000)
         await self._stumble(request, fault, len(words))
         choice = {

@@ -14,7 +14,7 @@ from gateway.proxy.metrics import Metrics
 
 _log = structlog.get_logger()
 _QUIET_AFTER_SECONDS = 1800.0
-_MOST_TOLD = 5  # in one Ack
+_MOST_NAMED = 5  # in one Ack
 _LOG_EVERY_SECONDS = 60.0
 
 _WORDS = {
@@ -75,6 +75,6 @@ class Alarms:
             one for one, alarm in self._alarms.items() if now - alarm.at > _QUIET_AFTER_SECONDS
         ]:
             del self._alarms[backend_id]
-        told = [alarm.sentence for alarm in self._alarms.values()]
-        more = f" And {len(told) - _MOST_TOLD} others." if len(told) > _MOST_TOLD else ""
-        return " ".join(told[:_MOST_TOLD]) + more
+        sentences = [alarm.sentence for alarm in self._alarms.values()]
+        more = f" And {len(sentences) - _MOST_NAMED} others." if len(sentences) > _MOST_NAMED else ""
+        return " ".join(sentences[:_MOST_NAMED]) + more

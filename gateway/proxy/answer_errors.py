@@ -69,7 +69,7 @@ class FailedAnswer(Exception):
         self.said = said
 
 
-def may_tell_error(data: bytes) -> bool:
+def may_hold_error(data: bytes) -> bool:
     """Whether JSON holds a name that may tell an error beside its choices."""
     return (
         b"error" in data
@@ -92,15 +92,15 @@ def error_in(content: Any, *, is_error: bool = False) -> FailedAnswer | None:
         return error_in(content[0], is_error=True)
     if not isinstance(content, dict):
         return FailedAnswer(502, content if isinstance(content, str) else None)
-    error = told_error(content)
+    error = reported_error(content)
     if error or is_error or any(_is_named_error(content.get(name)) for name in ("object", "type")):
-        said = content if _is_told_plainly(content) else {"error": error}
+        said = content if _is_plain_error(content) else {"error": error}
         return FailedAnswer(_status_of(error, content), said)
     choices = content.get("choices")
     if isinstance(choices, list):
         for one in choices:
             if isinstance(one, dict):
-                failed = told_error(one) or _error_of_message(one)
+                failed = reported_error(one) or _error_of_message(one)
                 if failed or is_failed_end(end_of(one)):
                     return FailedAnswer(_status_of(failed, content), {"error": failed})
         return None
@@ -126,7 +126,7 @@ def is_failed_end(end: str) -> bool:
     return bool(end) and _FAILED_END.search(end) is not None
 
 
-def told_error(place: dict[str, Any]) -> Any:
+def reported_error(place: dict[str, Any]) -> Any:
     """What an answer, an event or a choice says of an error, under any of its names; else None."""
     for name in ("error", "errors"):
         error = place.get(name)
@@ -136,13 +136,13 @@ def told_error(place: dict[str, Any]) -> Any:
         inner = place.get(name)
         if isinstance(inner, dict) and not is_no_error(inner.get(code_name)):
             return inner
-    is_told = any(not is_no_error(place.get(name)) for name in _ERROR_CODES)
-    is_told = is_told or any(
+    is_reported = any(not is_no_error(place.get(name)) for name in _ERROR_CODES)
+    is_reported = is_reported or any(
         place.get(name) in (False, "false", "False") for name in _SUCCESSES if name in place
     )
-    if not is_told and not any(is_no_error(place.get(name)) for name in _ERROR_CODES if name in place):
-        is_told = any(not is_no_error(place.get(name)) for name in _ERROR_TEXTS)
-    if not is_told and not _is_failed_code(place):
+    if not is_reported and not any(is_no_error(place.get(name)) for name in _ERROR_CODES if name in place):
+        is_reported = any(not is_no_error(place.get(name)) for name in _ERROR_TEXTS)
+    if not is_reported and not _is_failed_code(place):
         return None
     names = (*_SAYS_ERROR, *_STATUSES, *_ERROR_CODES, *_ERROR_TEXTS)
     return {name: place[name] for name in names if name in place} or {"message": ""}
@@ -201,7 +201,7 @@ def _is_named_error(value: Any) -> bool:
     return isinstance(value, str) and value.casefold().rsplit(".", 1)[-1] == "error"
 
 
-def _is_told_plainly(content: dict[str, Any]) -> bool:
+def _is_plain_error(content: dict[str, Any]) -> bool:
     """Whether readers of errors find its sentence by themselves."""
     return "header" not in content
 

@@ -113,7 +113,7 @@ class Call:
         """The client has gone: if the answer is at its end, wait a little for what the backend says it used."""
         self._is_client_gone = True
         stream = self._stream
-        if stream is not None and stream.is_finished and not stream.is_told and stream.error is None:
+        if stream is not None and stream.is_finished and not stream.is_usage_known and stream.error is None:
             await asyncio.wait({serving}, timeout=_LAST_WORDS_SECONDS)
 
     async def _admit(self) -> None:

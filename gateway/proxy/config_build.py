@@ -20,12 +20,12 @@ class IndexBuilder:
 
     Args:
         before: what changes build on; of it, everything reuses what is the same.
-        is_told_anew: `before` was never in force, so of limits only those that are set now are known.
+        is_rebuilt: `before` was never in force, so of limits only those that are set now are known.
     """
 
-    def __init__(self, before: Index | None, *, is_told_anew: bool = False) -> None:
+    def __init__(self, before: Index | None, *, is_rebuilt: bool = False) -> None:
         self._before = before
-        self._is_told_anew = is_told_anew
+        self._is_rebuilt = is_rebuilt
         self.head: ConfigHead | None = None
         self.is_ended = False
         self._edit: RecordsEdit | None = None
@@ -72,7 +72,7 @@ class IndexBuilder:
     def _keys(self) -> Keys:
         if self.head is None or self._edit is None or not self.is_ended:
             raise ContractError("The configuration was cut off.")
-        gone = None if self.head.after is None or self._is_told_anew else self._edit.gone_limits
+        gone = None if self.head.after is None or self._is_rebuilt else self._edit.gone_limits
         return Keys(self._edit.done(), before=self._compact(), gone_limits=gone)
 
     def _begin(self, head: ConfigHead) -> None:

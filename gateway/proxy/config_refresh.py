@@ -95,7 +95,7 @@ class Everything:
                 return index if self.newest == str(index.revision) else None
             if answer.content_type != CONFIG_TYPE:
                 return None
-            changes = Arrival(self._store, IndexBuilder(index, is_told_anew=True))
+            changes = Arrival(self._store, IndexBuilder(index, is_rebuilt=True))
             await changes.read(answer.content, only_changes=True)
         if changes.is_everything:
             return None

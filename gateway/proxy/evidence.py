@@ -4,7 +4,7 @@ A prompt has at least one token for 64 of its bytes, an answer one for 32, more 
 than one for a byte and some for what is put around them: a few are exact, more are billed and doubted. Only reasoning
 may be hidden: what the backend calls so, what only the total knows of, and what has no name where the call asked for
 reasoning. It is not more than the maximum that the client named, else the model's own, else the longest answer there
-is; only what was called so is exact. What is outside of these bounds counts as not told, and so does a part that is
+is; only what was called so is exact. What is outside of these bounds does not count, nor does a part that is
 larger than its whole and has no room beside it.
 Estimates lean to the upper side: three bytes are a token, and so is every piece of a stream.
 """
@@ -115,9 +115,9 @@ def count_delivered(
 def _count(
     reported: Reported | None, bounds: Bounds, delivered: Delivered, is_partial: bool
 ) -> tuple[dict[str, int], bool]:
-    told = _without_the_impossible(reported or Reported(is_clean=False), bounds)
-    sides = _sides_of(told, bounds, delivered)
-    counts, is_consistent = _kinds_of(told, sides)
+    reported = _without_the_impossible(reported or Reported(is_clean=False), bounds)
+    sides = _sides_of(reported, bounds, delivered)
+    counts, is_consistent = _kinds_of(reported, sides)
     is_exact = sides.is_exact and is_consistent and not is_partial
 
     prompt = sides.prompt
@@ -154,11 +154,11 @@ def _leave_out_the_unseen(counts: dict[str, int], bounds: Bounds, delivered: Del
     """
     room = delivered.room(bounds.choices)
     by_link = bounds.choices if delivered.bytes >= _SHORTEST_LINK else 0
-    told = counts["output"] + counts["audio_out"]
+    reported = counts["output"] + counts["audio_out"]
     images = max(counts["image_out"] - max(delivered.images, bounds.choices) * MOST_TOKENS_OF_AN_IMAGE, 0)
     linked = max(counts["image_out"] - max(delivered.images, by_link) * MOST_TOKENS_OF_AN_IMAGE, 0)
-    visible = told + images
-    is_certain = told + linked <= delivered.certain(bounds.choices)
+    visible = reported + images
+    is_certain = reported + linked <= delivered.certain(bounds.choices)
     is_possible = visible <= room
     if not is_possible and (not bounds.may_think or visible > room + bounds.hidden_most):
         _clear(counts, "output", "audio_out", *(["image_out"] if images else []))
@@ -183,11 +183,11 @@ def _add_estimate(counts: dict[str, int], bounds: Bounds, delivered: Delivered, 
     counts["output"] += tokens - sound
 
 
-def _without_the_impossible(told: Reported, bounds: Bounds) -> Reported:
+def _without_the_impossible(reported: Reported, bounds: Bounds) -> Reported:
     """The report without a part that is larger than its whole where it cannot stand beside it either."""
-    prompt, completion, total = told.prompt, told.completion, told.total
-    cache = told.cache_read + told.cache_write
-    if prompt is not None and cache > prompt and not told.is_cache_beside:
+    prompt, completion, total = reported.prompt, reported.completion, reported.total
+    cache = reported.cache_read + reported.cache_write
+    if prompt is not None and cache > prompt and not reported.is_cache_beside:
         is_too_short = prompt < bounds.input_least  # so something is missing: the cache
         if total:
             without = prompt + (completion or 0)
@@ -195,66 +195,66 @@ def _without_the_impossible(told: Reported, bounds: Bounds) -> Reported:
         else:
             is_possible = is_too_short or prompt + cache <= bounds.input_bytes or bounds.may_bring_more()
         if not is_possible:
-            written = told.cache_write if told.cache_write <= prompt else 0
-            told = replace(
-                told, cache_read=0, cached_audio=0, cached_image=0, cache_write=written, is_clean=False
+            written = reported.cache_write if reported.cache_write <= prompt else 0
+            reported = replace(
+                reported, cache_read=0, cached_audio=0, cached_image=0, cache_write=written, is_clean=False
             )
-    whole = None if prompt is None else prompt + (cache if told.is_cache_beside else 0)
-    if whole is not None and max(told.audio_in, told.image_in) > whole:
-        told = replace(told, audio_in=0, image_in=0, is_clean=False)
-    if completion is not None and max(told.audio_out, told.image_out) > completion:
-        told = replace(told, audio_out=0, image_out=0, is_clean=False)
-    if completion is not None and told.reasoning > completion and total:
-        is_beside = told.is_reasoning_beside or told.is_reasoning_at_top
-        if not is_beside and total < (prompt or 0) + completion + told.reasoning:
-            told = replace(told, reasoning=0, is_clean=False)
-    return told
+    whole = None if prompt is None else prompt + (cache if reported.is_cache_beside else 0)
+    if whole is not None and max(reported.audio_in, reported.image_in) > whole:
+        reported = replace(reported, audio_in=0, image_in=0, is_clean=False)
+    if completion is not None and max(reported.audio_out, reported.image_out) > completion:
+        reported = replace(reported, audio_out=0, image_out=0, is_clean=False)
+    if completion is not None and reported.reasoning > completion and total:
+        is_beside = reported.is_reasoning_beside or reported.is_reasoning_at_top
+        if not is_beside and total < (prompt or 0) + completion + reported.reasoning:
+            reported = replace(reported, reasoning=0, is_clean=False)
+    return reported
 
 
-def _sides_of(told: Reported, bounds: Bounds, delivered: Delivered) -> _Sides:
+def _sides_of(reported: Reported, bounds: Bounds, delivered: Delivered) -> _Sides:
     """How much the prompt and the answer have, by what was told of either and of their total.
 
     Where a part stands beside its whole instead of inside is settled by the total; else by the dialect; and a
     part that is larger than its whole is beside it.
     """
-    cache = told.cache_read + told.cache_write
-    is_exact = told.is_clean
-    prompt, completion, total = told.prompt, told.completion, told.total or None
+    cache = reported.cache_read + reported.cache_write
+    is_exact = reported.is_clean
+    prompt, completion, total = reported.prompt, reported.completion, reported.total or None
     if bounds.is_embedding:
         numbers = [number for number in (prompt, total) if number]
         return _Sides(max(numbers, default=None), 0, is_exact and len(set(numbers)) == 1 and not completion)
     # A zero that cannot be true was not told; the number may follow from the total.
     if prompt == 0 and not cache:
         prompt, is_exact = None, False
-    if completion == 0 and not told.reasoning and delivered.least:
+    if completion == 0 and not reported.reasoning and delivered.least:
         completion, is_exact = None, False
     if prompt is None and completion is None:
         return _split(total, bounds, delivered)
-    is_cache_beside = told.is_cache_beside or (prompt is not None and cache > prompt)
-    inner = told.reasoning + told.audio_out + told.image_out
-    is_reasoning_beside = told.is_reasoning_beside or (completion is not None and inner > completion)
+    is_cache_beside = reported.is_cache_beside or (prompt is not None and cache > prompt)
+    inner = reported.reasoning + reported.audio_out + reported.image_out
+    is_reasoning_beside = reported.is_reasoning_beside or (completion is not None and inner > completion)
     if prompt is not None and completion is not None:
-        return _settle(told, prompt, completion, is_cache_beside, is_reasoning_beside, is_exact, bounds)
+        return _settle(reported, prompt, completion, is_cache_beside, is_reasoning_beside, is_exact, bounds)
     prompt_side = None if prompt is None else prompt + cache * is_cache_beside
-    output_side = None if completion is None else completion + told.reasoning * is_reasoning_beside
+    output_side = None if completion is None else completion + reported.reasoning * is_reasoning_beside
     known = (prompt_side or 0) + (output_side or 0)
     if total is None or total <= known:
         return _Sides(prompt_side, output_side, False)
     if prompt_side is None:
         return _Sides(total - known, output_side, is_exact)
-    return _rest_of(total - known, prompt_side, told, is_exact, bounds, delivered)
+    return _rest_of(total - known, prompt_side, reported, is_exact, bounds, delivered)
 
 
 def _rest_of(
-    output: int, prompt: int, told: Reported, is_exact: bool, bounds: Bounds, delivered: Delivered
+    output: int, prompt: int, reported: Reported, is_exact: bool, bounds: Bounds, delivered: Delivered
 ) -> _Sides:
     """The output that follows from a total; what has no bytes of it are thoughts that only the total knows of."""
-    if output - told.reasoning <= delivered.room(bounds.choices):
+    if output - reported.reasoning <= delivered.room(bounds.choices):
         return _Sides(prompt, output, is_exact)
-    seen = min(_estimate(bounds, delivered), output - told.reasoning)
-    hidden = output - told.reasoning - seen
-    hidden = _possibly_hidden(hidden, told.reasoning + seen, bounds)
-    return _Sides(prompt, told.reasoning + seen + hidden, False, hidden)
+    seen = min(_estimate(bounds, delivered), output - reported.reasoning)
+    hidden = output - reported.reasoning - seen
+    hidden = _possibly_hidden(hidden, reported.reasoning + seen, bounds)
+    return _Sides(prompt, reported.reasoning + seen + hidden, False, hidden)
 
 
 def _split(total: int | None, bounds: Bounds, delivered: Delivered) -> _Sides:
@@ -268,7 +268,7 @@ def _split(total: int | None, bounds: Bounds, delivered: Delivered) -> _Sides:
 
 
 def _settle(
-    told: Reported,
+    reported: Reported,
     prompt: int,
     completion: int,
     is_cache_beside: bool,
@@ -277,10 +277,10 @@ def _settle(
     bounds: Bounds,
 ) -> _Sides:
     """Both sides were told; the total, if there is one, says what stands beside them."""
-    cache, reasoning = told.cache_read + told.cache_write, told.reasoning
-    is_explained = told.total is None and (is_cache_beside, is_reasoning_beside) == (
-        told.is_cache_beside,
-        told.is_reasoning_beside,
+    cache, reasoning = reported.cache_read + reported.cache_write, reported.reasoning
+    is_explained = reported.total is None and (is_cache_beside, is_reasoning_beside) == (
+        reported.is_cache_beside,
+        reported.is_reasoning_beside,
     )
     for with_cache, with_reasoning in (
         (is_cache_beside, is_reasoning_beside),
@@ -291,16 +291,16 @@ def _settle(
         is_possible = (with_cache or cache <= prompt) and (with_reasoning or reasoning <= completion)
         if (
             is_possible
-            and told.total == prompt + cache * with_cache + completion + reasoning * with_reasoning
+            and reported.total == prompt + cache * with_cache + completion + reasoning * with_reasoning
         ):
             is_cache_beside, is_reasoning_beside, is_explained = with_cache, with_reasoning, True
             break
     prompt += cache * is_cache_beside
     output = completion + reasoning * is_reasoning_beside
-    if is_explained or told.total is None or told.total < prompt + output:
+    if is_explained or reported.total is None or reported.total < prompt + output:
         return _Sides(prompt, output, is_exact and is_explained)
     # Only the total knows of the rest: thoughts, perhaps, which nobody sees.
-    hidden = told.total - prompt - output
+    hidden = reported.total - prompt - output
     hidden = _possibly_hidden(hidden, output, bounds)
     return _Sides(prompt, output + hidden, False, hidden)
 
@@ -312,25 +312,25 @@ def _possibly_hidden(tokens: int, output: int, bounds: Bounds) -> int:
     return tokens if tokens <= bounds.unnamed_most else 0
 
 
-def _kinds_of(told: Reported, sides: _Sides) -> tuple[dict[str, int], bool]:
+def _kinds_of(reported: Reported, sides: _Sides) -> tuple[dict[str, int], bool]:
     """The parts of both sides, each counted once; and whether all of them fitted."""
     rest, left = sides.prompt or 0, sides.output or 0
     is_consistent = True
     counts: dict[str, int] = {}
     inside = (
-        ("cache_read", told.cache_read),
-        ("cache_write", told.cache_write),
-        ("audio_in", told.audio_in - min(told.cached_audio, told.audio_in)),
-        ("image_in", told.image_in - min(told.cached_image, told.image_in)),
+        ("cache_read", reported.cache_read),
+        ("cache_write", reported.cache_write),
+        ("audio_in", reported.audio_in - min(reported.cached_audio, reported.audio_in)),
+        ("image_in", reported.image_in - min(reported.cached_image, reported.image_in)),
     )
     for kind, number in inside:
         counts[kind] = min(number, rest)
         is_consistent = is_consistent and number <= rest
         rest -= counts[kind]
     for kind, number in (
-        ("reasoning", told.reasoning + sides.hidden),
-        ("audio_out", told.audio_out),
-        ("image_out", told.image_out),
+        ("reasoning", reported.reasoning + sides.hidden),
+        ("audio_out", reported.audio_out),
+        ("image_out", reported.image_out),
     ):
         counts[kind] = min(number, left)
         is_consistent = is_consistent and number <= left

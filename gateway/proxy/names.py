@@ -100,7 +100,9 @@ class Names:
         self._own = (
             b"/" if len(own) < 4 or own in public_name.lower().encode() else own
         )  # "/": in no plain id
-        self._told = {backend.config.upstream_model} - {public_name}  # what it called the model so far
+        self._upstream_names = {backend.config.upstream_model} - {
+            public_name
+        }  # what it called the model so far
         self._head = self._clean_head = b""
 
     @property
@@ -178,11 +180,11 @@ class Names:
         return orjson.dumps({"error": error_shown(read_error(data), self.scrubber, self._secrets)})
 
     def _written(self, members: dict[str, Any]) -> bytes:
-        told = members.get("model")
-        if told is not None:
-            name = _as_text(told)
+        reported = members.get("model")
+        if reported is not None:
+            name = _as_text(reported)
             if name and name != self._public_name:
-                self._told.add(name)
+                self._upstream_names.add(name)
         parts = []
         for name, value in members.items():
             if name == "model":
@@ -308,7 +310,7 @@ class Names:
         kind = _KINDS.get(name)
         if kind is not None and kind.fullmatch(text):
             return text
-        if name in _MODEL_NAMES or text in self._told:
+        if name in _MODEL_NAMES or text in self._upstream_names:
             return self._public_name
         if name == "data" and within == "audio":
             return text
@@ -329,7 +331,7 @@ class Names:
         kept: dict[str, Any] = {}
         for name, inner in value.items():
             if name == "model" and isinstance(inner, str):
-                kept[name] = self._public_name if inner in self._told else inner
+                kept[name] = self._public_name if inner in self._upstream_names else inner
             elif name == "error" and is_no_error(inner):
                 kept[name] = None
             elif name == "error":

@@ -116,10 +116,10 @@ def labels_of(host: str) -> list[str]:
     if ":" in host or re.fullmatch(r"[\d.]*", host):
         return []
     labels = host.lower().split(".")
-    told = labels[:-1] if len(labels) > 1 else labels
-    return sorted({label for label in told if len(label) > 2}, key=len, reverse=True)
+    kept = labels[:-1] if len(labels) > 1 else labels
+    return sorted({label for label in kept if len(label) > 2}, key=len, reverse=True)
 
 
-def tells_a_host(label: str) -> bool:
+def names_a_host(label: str) -> bool:
     """Whether a label says in any sentence which host is meant: it is no word that sentences have anyway."""
     return label not in _WORDS

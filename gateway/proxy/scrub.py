@@ -5,7 +5,7 @@ from functools import lru_cache
 from urllib.parse import urlsplit
 
 from gateway.contract import BackendConfig
-from gateway.proxy.places import FORMS, HOST, IN_MEMBERS, IPV4, IPV6, URL, labels_of, tells_a_host
+from gateway.proxy.places import FORMS, HOST, IN_MEMBERS, IPV4, IPV6, URL, labels_of, names_a_host
 
 LONGEST_SENTENCE = 500
 _LONGEST_READ = 1200  # characters of a message; what follows is not looked at
@@ -54,7 +54,7 @@ class Scrubber:
         places = {part for part in (urlsplit(url).hostname, urlsplit(url).netloc) if part}
         hosts = "|".join(re.escape(place) for place in sorted(places, key=len, reverse=True))
         labels = labels_of(urlsplit(url).hostname or "")
-        telling = "|".join(re.escape(label) for label in labels if tells_a_host(label))
+        telling = "|".join(re.escape(label) for label in labels if names_a_host(label))
         parts = [rf"(?<![\w.-])(?:{hosts})(?::\d+)?(?![\w-])"] if hosts else []
         if telling:
             parts.append(rf"(?<![a-z0-9])(?:{telling})(?![a-z0-9])[\w.-]*(?::\d+)?")

@@ -240,7 +240,7 @@ class Spool:
                 self._is_disk_good = False
             elif is_tick and (not self._is_disk_good or time.monotonic() - self._last_write > _TICK_SECONDS):
                 self._look_at_disk()
-            self._tell(jobs, [] if error else writing, error)
+            self._notify(jobs, [] if error else writing, error)
         self._checkpoint_current()
 
     def _take_jobs(self) -> tuple[list[_Job], bool]:
@@ -259,11 +259,11 @@ class Spool:
     def _moved(self, writing: list[_Job], is_tick: bool) -> list[_Job]:
         """Beginnings to write anew: of segments that are to be deleted, and of streams that have gone on."""
         leaves = {job.leaves for job in writing if job.leaves is not None}
-        told = {job.ends or (job.begins.event.call_id if job.begins else "") for job in writing}
+        written_ids = {job.ends or (job.begins.event.call_id if job.begins else "") for job in writing}
         is_time = is_tick and self._ticks % (len(self._begun) // _COUNTED_PER_TICK + 1) == 0
         moved = []
         for call_id, begun in self._begun.items():
-            if call_id in told or not (is_time or begun.path in leaves):
+            if call_id in written_ids or not (is_time or begun.path in leaves):
                 continue
             if begun.is_counted_anew() or begun.path in leaves:
                 moved.append(_Job(None, begun_line(begun.event), begins=begun))
@@ -290,7 +290,7 @@ class Spool:
                 self._begun.pop(job.ends, None)
         return None
 
-    def _tell(self, jobs: list[_Job], written: list[_Job], error: OSError | None) -> None:
+    def _notify(self, jobs: list[_Job], written: list[_Job], error: OSError | None) -> None:
         is_full = self._current_events >= MAX_BATCH or self._current_size >= _LARGEST_SEGMENT
         is_to_checkpoint = any(not job.line and job.leaves is None for job in jobs)
         if not error and (is_full or is_to_checkpoint):

@@ -11,7 +11,7 @@ from typing import Any
 
 import aiohttp
 
-from gateway.proxy.answer_errors import FailedAnswer, end_of, error_in, may_tell_error
+from gateway.proxy.answer_errors import FailedAnswer, end_of, error_in, may_hold_error
 from gateway.proxy.delivered import MOST_BYTES_OF_A_TOKEN, Delivered
 from gateway.proxy.members import parse_all
 from gateway.proxy.names import Names
@@ -56,8 +56,8 @@ class EventStream:
         self._finished: set[int] = set()
         self._says_no_end = False  # the last piece, in so many words
         self._is_repeated = False  # an end of a choice that had one
-        self._told_at = 0  # size delivered when the largest number of output tokens was told last
-        self._first_told_at = 0
+        self._reported_at = 0  # size delivered when the largest number of output tokens was told last
+        self._first_reported_at = 0
         self.reported: Reported | None = None
         self.delivered = Delivered()
         self.error: FailedAnswer | None = None  # what an event said; nothing after it is passed on
@@ -87,15 +87,15 @@ class EventStream:
     @property
     def may_bring_more(self) -> bool:
         """Whether to read on: for the rest of the answer, or, when it is at its end, for what was used."""
-        return not self.is_done or (self.is_finished and not self.is_told)
+        return not self.is_done or (self.is_finished and not self.is_usage_known)
 
     @property
     def is_partial(self) -> bool:
         """Whether text came after the last report of its tokens."""
-        return self.delivered.size > self._told_at
+        return self.delivered.size > self._reported_at
 
     @property
-    def is_told(self) -> bool:
+    def is_usage_known(self) -> bool:
         """Whether the usage of all that came is known."""
         return self.reported is not None and self.reported.completion is not None and not self.is_partial
 
@@ -141,7 +141,7 @@ class EventStream:
             and count == events.count(b"\ndata:") + events.startswith(b"data:")  # clients read no other lines
             and self._choices == 1
             and b"error" not in events
-            and self._tells_no_error(events, count)
+            and self._holds_no_error(events, count)
             and (b'"finish' not in events or _FINISH.search(events) is None)
             and not (b'"usage' in events and _USAGE.search(events))
         ):
@@ -162,11 +162,11 @@ class EventStream:
         events = self._look_into_all(events)
         return (self._names.in_events(events) if events else b"") + self._late(late)
 
-    def _tells_no_error(self, events: bytes, count: int) -> bool:
+    def _holds_no_error(self, events: bytes, count: int) -> bool:
         """Whether nothing that these events hold beside their choices can be an error; at once if it is as before."""
         if events.count(self._head) == count == events.count(_ENDS[0]) + events.count(_ENDS[1]):
             return True
-        if may_tell_error(events):
+        if may_hold_error(events):
             return False
         start = events.rfind(b"data:")
         self._head = events[start : events.find(b'"choices"', start)]
@@ -174,7 +174,7 @@ class EventStream:
 
     def _late(self, events: bytes) -> bytes:
         """What came after the mark of the end: nothing counts but usage, which some servers tell only there."""
-        told = b""
+        kept = b""
         for line in _LINE.split(events) if events else ():
             content = None
             if line.startswith(b"data:"):
@@ -182,8 +182,8 @@ class EventStream:
                     content = _parsed(line[5:].strip())
             self._note_usage(content)
             if not self._hides_usage and _is_only_usage(content) and self.error is None:
-                told += self._names.in_events(line + b"\n\n")
-        return told
+                kept += self._names.in_events(line + b"\n\n")
+        return kept
 
     def _count(self, events: bytes) -> None:
         found = written(events)
@@ -208,9 +208,9 @@ class EventStream:
         """
         lines = _LINE.split(event)
         data = b"\n".join([line[5:].strip() for line in lines if line.startswith(b"data:")])
-        told = next((line[6:].strip() for line in lines if line.startswith(b"error:")), b"")
-        if told:  # older llama.cpp: a field of this name instead of data
-            data = told
+        error_field = next((line[6:].strip() for line in lines if line.startswith(b"error:")), b"")
+        if error_field:  # older llama.cpp: a field of this name instead of data
+            data = error_field
         elif not data and event.lstrip().startswith(b"{"):  # JSON without the form of an event
             data = b" ".join(line.strip() for line in lines)
             objects = [line for line in lines if line.strip()]
@@ -226,7 +226,7 @@ class EventStream:
                 raise FailedAnswer(502, reason="a part of the answer that no client reads")
             return event  # a comment, or nothing
         name = next((line[6:].strip().lower() for line in lines if line.startswith(b"event:")), b"")
-        is_error = bool(told) or _FAILED_EVENT.search(name) is not None
+        is_error = bool(error_field) or _FAILED_EVENT.search(name) is not None
         try:
             content = _parsed(data)
         except ValueError:
@@ -298,13 +298,13 @@ class EventStream:
             self.reported = reported
         else:
             self.reported.merge(reported)
-        told, now = reported.completion, self.delivered.size
-        if told is None:
+        completion, now = reported.completion, self.delivered.size
+        if completion is None:
             return
-        if before is None or told > before:
-            self._told_at = self._first_told_at = now
-        elif told == before and now - self._first_told_at <= MOST_BYTES_OF_A_TOKEN:
-            self._told_at = now
+        if before is None or completion > before:
+            self._reported_at = self._first_reported_at = now
+        elif completion == before and now - self._first_reported_at <= MOST_BYTES_OF_A_TOKEN:
+            self._reported_at = now
 
 
 async def read_piece(content: aiohttp.StreamReader) -> bytes:

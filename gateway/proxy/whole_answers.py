@@ -19,8 +19,8 @@ from gateway.proxy.answer_errors import (
     end_of,
     error_in,
     is_failed_end,
-    may_tell_error,
-    told_error,
+    may_hold_error,
+    reported_error,
 )
 from gateway.proxy.delivered import Delivered
 from gateway.proxy.members import integer, is_any_name_escaped, parse_all
@@ -120,7 +120,7 @@ def read_answer(original: bytes, mode: Mode, inputs: int = 1) -> PlainAnswer:
         raise FailedAnswer(502, reason="no object") from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise FailedAnswer(502, reason=f"no JSON: {error}") from None
-    if may_tell_error(content) and (failed := error_in(_parsed(content))) is not None:
+    if may_hold_error(content) and (failed := error_in(_parsed(content))) is not None:
         raise failed
     reported = _usage_of(content, bytes(rest.usage), original)
     is_certain = True
@@ -276,7 +276,7 @@ def _check_choices(answer: _Chat) -> bool:
     ends = [choice.end for choice in answer.choices]
     for choice, end in zip(answer.choices, ends, strict=True):
         told = {"error": choice.error, "errors": choice.errors, "error_code": choice.error_code}
-        if told_error(told) or is_failed_end(end):
+        if reported_error(told) or is_failed_end(end):
             raise msgspec.ValidationError("a choice that failed")
         if any(ends) and not end:
             raise msgspec.ValidationError("a choice without an end beside one that has one")

@@ -77,7 +77,7 @@ def open_emergency_access(pk: UUID | str, *, by: User, reason: str, minutes: int
         emergency_access=access.pk,
         minutes=minutes,
     )
-    tasks.tell_owners_of_emergency_access.delay_on_commit(str(tenant.pk), str(access.pk))  # type: ignore[attr-defined]
+    tasks.notify_owners_of_emergency_access.delay_on_commit(str(tenant.pk), str(access.pk))  # type: ignore[attr-defined]
     return access
 
 

@@ -241,7 +241,7 @@ class MemberRole(MemberPage):
                 role=role,
                 lost=_lost(member.role, role),
                 tokens=tokens_lost_by(member, role).count(),
-                **_told_of(stopping),
+                **_context_of(stopping),
             )
             return render(request, "tenants/member_role.html", context)
         change_role(member.pk, role, by=signed_in(request))
@@ -258,7 +258,7 @@ def _wants_a_second_look(before: str, after: str, stopping: QuerySet[ApiKey]) ->
     return after == Role.OWNER or is_less or stopping.exists()
 
 
-def _told_of(stopping: QuerySet[ApiKey]) -> dict[str, Any]:
+def _context_of(stopping: QuerySet[ApiKey]) -> dict[str, Any]:
     """What the page before a change of role says of the keys that stop by it."""
     count = stopping.count()
     keys = list(stopping.select_related("project").order_by("-pk")[:SHOWN])
@@ -292,7 +292,7 @@ class MemberProjectRole(MemberPage):
         stopping = keys_lost_by(member, role or member.role, project=project)
         if not form.cleaned_data["confirmed"] and stopping.exists():
             context = self.get_context_data(
-                role=Role(role) if role else None, of_project=project, **_told_of(stopping)
+                role=Role(role) if role else None, of_project=project, **_context_of(stopping)
             )
             return render(request, "tenants/member_role.html", context)
         set_project_role(project.pk, member.pk, role, by=signed_in(request))

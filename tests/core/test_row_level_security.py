@@ -254,9 +254,9 @@ def test_a_request_of_a_person_tells_its_scope_once(
     client, lab, developer, elsewhere, page, times, monkeypatch
 ):
     told = []
-    tell = DatabaseWrapper._tell
+    execute = DatabaseWrapper._execute
     monkeypatch.setattr(
-        DatabaseWrapper, "_tell", lambda wrapper, *said: told.append(said) or tell(wrapper, *said)
+        DatabaseWrapper, "_execute", lambda wrapper, *said: told.append(said) or execute(wrapper, *said)
     )
     client.force_login(developer)
     connection.close()

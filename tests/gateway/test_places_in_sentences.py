@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from gateway.proxy.places import labels_of, tells_a_host
+from gateway.proxy.places import labels_of, names_a_host
 from gateway.proxy.scrub import Scrubber
 
 ATLAS = Scrubber("meta/llama-70b-instruct", "http://atlas.models.svc.cluster.local:8000/v1", "aurora-chat")
@@ -92,7 +92,7 @@ def test_sentences_without_a_place_stay_as_they_are(said):
 
 
 def test_words_that_sentences_have_anyway_tell_no_host():
-    assert [one for one in labels_of("chat.api.atlas.prod.example.com") if tells_a_host(one)] == ["atlas"]
+    assert [one for one in labels_of("chat.api.atlas.prod.example.com") if names_a_host(one)] == ["atlas"]
     assert labels_of("10.0.0.1") == []
     said = "The chat model has no tools and the default context."
     assert Scrubber("up", "http://chat.default.svc:80/v1", "aurora").sentence(said) == said

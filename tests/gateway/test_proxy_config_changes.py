@@ -129,8 +129,8 @@ def test_limits_are_those_of_tenant_project_and_key_for_the_models_that_it_may_c
     newest = index_of(changes(2, limits=[LimitsRecord(scope="tenant", scope_id="tenant")]), new)
     assert [one.id for one in newest.keys.get(digest(SECRETS[0])).config.limits] == ["key-0"]
     assert ("tenant" in newest.limit_ids, "key-0" in newest.limit_ids) == (False, True)
-    told_anew = index_of(everything(9, key(0)), newest)
-    assert "key-0" not in told_anew.limit_ids, "everything was told, and this limit not"
+    sent_whole = index_of(everything(9, key(0)), newest)
+    assert "key-0" not in sent_whole.limit_ids, "everything was told, and this limit not"
 
 
 def test_what_was_used_is_as_of_the_moment_that_was_told_with_it():
@@ -143,16 +143,16 @@ def test_what_was_used_is_as_of_the_moment_that_was_told_with_it():
             (one.used, one.used_as_of) for scope in ("a", "b") for one in index.keys.records.limits_on(scope)
         ]
 
-    def told_anew(revision, *limits):
+    def sent_whole(revision, *limits):
         head = ConfigHead(revision=revision, issued_at="now", state=f"s{revision}")
         end = ConfigEnd(revision=revision)
         return pack([head, ConfigRouting(routes=[]), ConfigRecords(limits=list(limits)), end])
 
-    first = index_of(told_anew(1, told("a", 3, 100), told("b", 0, 100)))
+    first = index_of(sent_whole(1, told("a", 3, 100), told("b", 0, 100)))
     assert known(first) == [(3, 100), (0, 100)]
     second = index_of(changes(1, limits=[told("b", 4, 200)]), first)
     assert known(second) == [(3, 100), (4, 200)]
-    third = index_of(told_anew(3, told("a", 3, 300), told("b", 4, 300)), second)
+    third = index_of(sent_whole(3, told("a", 3, 300), told("b", 4, 300)), second)
     assert known(third) == [(3, 300), (4, 300)]
     assert known(second) == [(3, 100), (4, 200)], "whoever has begun with it goes on with it"
 

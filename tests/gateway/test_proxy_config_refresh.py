@@ -352,7 +352,7 @@ def test_limits_that_are_gone_are_forgotten_when_everything_was_brought_up_to_da
     old = index_of(changes(1, limits=[LimitsRecord(scope="key", scope_id="key-0", limits=limits)]), old)
     assert models_of(old)
     assert "one" in old.limit_ids
-    builder = IndexBuilder(index_of(everything(5, key(FIRST)), old), is_told_anew=True)
+    builder = IndexBuilder(index_of(everything(5, key(FIRST)), old), is_rebuilt=True)
     for line in Unpacker().feed(changes(5, keys=[key(SECOND)])):
         builder.take(line)
     assert "one" not in builder.index().limit_ids

@@ -24,7 +24,7 @@ from launcher.ports import free_port
 from privacy.personal_data import export_person
 from tenants import tasks
 from tenants.actions import review_emergency_access
-from tenants.emergency_mail import owners_of, tell_owners
+from tenants.emergency_mail import notify_owners, owners_of
 from tenants.models import ApiKey, EmergencyAccess, Tenant
 from tests.concurrency import queued_at
 from tests.emergency import REASON, browser_of, may_claim, open_in, the_access
@@ -176,9 +176,9 @@ def opened(lab, owner, operator):
 def sent(monkeypatch):
     """What is put into the queue."""
     found = []
-    monkeypatch.setattr(tasks.tell_owners_of_emergency_access, "delay", lambda *ids: found.append(ids))
+    monkeypatch.setattr(tasks.notify_owners_of_emergency_access, "delay", lambda *ids: found.append(ids))
     monkeypatch.setattr(
-        tasks.tell_owners_of_emergency_access, "delay_on_commit", lambda *ids: found.append(ids)
+        tasks.notify_owners_of_emergency_access, "delay_on_commit", lambda *ids: found.append(ids)
     )
     return found
 
@@ -186,12 +186,12 @@ def sent(monkeypatch):
 def test_opening_tells_the_owners(lab, owner, operator, sent):
     open_in(browser_of(operator), lab)
     assert sent == [(str(lab.pk), str(the_access(lab).pk))]
-    tasks.tell_owners_of_emergency_access(*sent[0])
+    tasks.notify_owners_of_emergency_access(*sent[0])
     assert [one.to for one in mail.outbox] == [[owner.email]]
 
 
 def test_it_says_who_why_until_when_and_where_to_look(opened, owner, operator, settings):
-    assert tell_owners(opened.pk) == 1
+    assert notify_owners(opened.pk) == 1
     (sent,) = mail.outbox
     assert (sent.to, sent.from_email) == ([owner.email], settings.DEFAULT_FROM_EMAIL)
     for body in (sent.body, sent.alternatives[0][0]):
@@ -206,31 +206,31 @@ def test_every_active_owner_gets_their_own_and_nobody_else_any(opened, lab, owne
     User.objects.filter(pk=gone.pk).update(is_active=False)
     member_of(lab, "admin")
     member_of(TenantFactory(), "owner")
-    assert tell_owners(opened.pk) == 2
+    assert notify_owners(opened.pk) == 2
     assert sorted(one.to for one in mail.outbox) == sorted([[owner.email], [second.email]])
 
 
 def test_it_has_one_line_of_subject_and_no_markup_of_others(opened, lab):
     Tenant.objects.filter(pk=lab.pk).update(name="Lab\nBcc: all@example.org <script>")
-    tell_owners(opened.pk)
+    notify_owners(opened.pk)
     (sent,) = mail.outbox
     assert "\n" not in sent.subject
     assert "<script>" not in sent.alternatives[0][0]
 
 
 def test_it_is_sent_once(opened):
-    assert (tell_owners(opened.pk), tell_owners(opened.pk)) == (1, 0)
+    assert (notify_owners(opened.pk), notify_owners(opened.pk)) == (1, 0)
     assert len(mail.outbox) == 1
 
 
 def test_what_was_lost_is_sent_by_the_clock(opened, sent):
-    tasks.tell_owners_left_untold()
+    tasks.notify_remaining_owners()
     assert sent == []  # its own message may be on the way
     EmergencyAccess.objects.in_tenant(opened.tenant).update(opened_at=now() - timedelta(minutes=3))
-    tasks.tell_owners_left_untold()
+    tasks.notify_remaining_owners()
     assert sent == [(str(opened.tenant_id), str(opened.pk))]
-    tell_owners(opened.pk)
-    tasks.tell_owners_left_untold()
+    notify_owners(opened.pk)
+    tasks.notify_remaining_owners()
     assert len(sent) == 1
 
 
@@ -238,7 +238,7 @@ def test_a_server_that_is_away_is_waited_for(opened, settings):
     settings.EMAIL_BACKEND = "django.core.mail.backends.smtp.EmailBackend"
     settings.EMAIL_HOST, settings.EMAIL_PORT = "127.0.0.1", free_port()
     with pytest.raises(MailServerAwayError):
-        tell_owners(opened.pk)
+        notify_owners(opened.pk)
     opened.refresh_from_db()
     assert opened.mailed_at is None
 
@@ -252,7 +252,7 @@ class RefusingServer(BaseEmailBackend):
 
 def test_a_server_that_refuses_is_noted(opened, settings):
     settings.EMAIL_BACKEND = f"{__name__}.RefusingServer"
-    assert tell_owners(opened.pk) == 0
+    assert notify_owners(opened.pk) == 0
     opened.refresh_from_db()
     assert "SMTPRecipientsRefused" in opened.mail_problem
 
@@ -272,7 +272,7 @@ def test_an_owner_whose_mail_is_refused_keeps_no_other_from_being_told(opened, s
     others = [owner.email for owner in owners_of(opened.tenant_id) if owner != first]
     assert [owner.email for owner in owners_of(opened.tenant_id)] == [first.email, *others]
     assert others
-    assert tell_owners(opened.pk) == len(others)
+    assert notify_owners(opened.pk) == len(others)
     assert [message.to[0] for message in mail.outbox] == others
     opened.refresh_from_db()
     assert "SMTPRecipientsRefused" in opened.mail_problem
@@ -282,8 +282,8 @@ def test_an_owner_whose_mail_is_refused_keeps_no_other_from_being_told(opened, s
 def test_two_workers_send_one_mail(opened):
     outcomes = queued_at(
         EmergencyAccess.objects.in_tenant(opened.tenant).filter(pk=opened.pk),
-        lambda: tell_owners(opened.pk),
-        lambda: tell_owners(opened.pk),
+        lambda: notify_owners(opened.pk),
+        lambda: notify_owners(opened.pk),
     )
     assert sorted(outcomes) == [0, 1]
     assert len(mail.outbox) == 1

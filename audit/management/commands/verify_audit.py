@@ -27,13 +27,13 @@ class Command(BaseCommand):
         )
 
     def handle(self, *args: Any, against: str | None, verbosity: int, **options: Any) -> None:
-        def tell(proof: Proof) -> None:
+        def show(proof: Proof) -> None:
             if verbosity > 1:
                 self.stderr.write(f"{proof.entries} entries, {proof.checkpoints} checkpoints …")
 
         try:
             with platform_scope("verifying the audit log"):
-                proof = verify(self.outside(against) if against else None, tell=tell)
+                proof = verify(self.outside(against) if against else None, on_progress=show)
         except Broken as broken:
             raise CommandError(f"BROKEN. {broken}") from None
         if against and proof.checkpoints and not proof.compared:
