@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any
 from uuid import UUID
 
 from django.contrib import admin, messages
@@ -14,12 +14,10 @@ from django.urls import path, reverse
 from django.utils.html import format_html
 from django.utils.timezone import now
 from django.utils.translation import gettext_lazy as _
-from unfold.admin import ModelAdmin
 from unfold.decorators import action
 
-from accounts.admin.base import style
+from accounts.admin.base import ReadOnlyAdmin, style
 from accounts.admin.filters import FewValuesFilter
-from accounts.admin.keyset import KeysetListMixin
 from accounts.permissions import signed_in
 from billing import exports
 from billing.audit_views import StaffAuditExportForm
@@ -31,40 +29,12 @@ from core.errors import Conflict
 from core.templatetags.qm import price_exact
 
 
-class ReadOnlyAdmin(KeysetListMixin, ModelAdmin):  # type: ignore[misc]
-    """Lists and shows rows; adding, changing and deleting are not for the admin."""
-
-    list_per_page = 25
-    list_filter_sheet = False
-    show_full_result_count = False
-    actions_on_top = False
-    ordering: ClassVar[list[str]] = ["-pk"]
-
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
-
-    def form_page(
-        self, request: HttpRequest, form: Any, *, title: Any, button: Any, hint: Any
-    ) -> HttpResponse:
-        """A page with one form, in the admin's frame; an invalid form comes back as 422."""
-        style(form)
-        context = self.admin_site.each_context(request) | {
-            "opts": self.opts, "title": title, "form": form, "button": button, "hint": hint,
-            "back": reverse(f"admin:{self.opts.app_label}_{self.opts.model_name}_changelist"),
-        }  # fmt: skip
-        return render(request, "admin/accounts/form.html", context, status=422 if form.is_bound else 200)
-
-
 @admin.register(Export)
 class ExportAdmin(ReadOnlyAdmin):
     """Cost reports: ask for one, watch it being built, download it."""
 
+    ordering = ("-pk",)
+    list_filter_sheet = False
     list_display = (
         "report",
         "tenant",
@@ -126,6 +96,7 @@ class ExportAdmin(ReadOnlyAdmin):
                 csv_format=form.cleaned_data["format"],
             )
             return redirect("admin:billing_export_change", export.pk)
+        style(form)
         return self.form_page(
             request, form, title=_("New cost report"), button=_("Build report"),
             hint=_("A CSV file with exact amounts; its rows sum to the total of the tenant's cost page."),
@@ -149,6 +120,7 @@ class ExportAdmin(ReadOnlyAdmin):
                 csv_format=form.cleaned_data["format"],
             )
             return redirect("admin:billing_export_change", export.pk)
+        style(form)
         return self.form_page(
             request, form, title=_("Export the audit log"), button=_("Build file"),
             hint=_("CSV for spreadsheets, JSON Lines for programs. Without a tenant: the audit log of all."),
@@ -202,6 +174,8 @@ class ExportAdmin(ReadOnlyAdmin):
 class PriceAdmin(ReadOnlyAdmin):
     """Prices are never edited: a new version begins at a date."""
 
+    ordering = ("-pk",)
+    list_filter_sheet = False
     list_display = (
         "model_name",
         "kind",
@@ -237,6 +211,7 @@ class PriceAdmin(ReadOnlyAdmin):
             else:
                 messages.success(request, _("%(first)d new, %(changed)d changed, %(withdrawn)d withdrawn, %(unchanged)d unchanged prices.") % vars(report))  # fmt: skip  # noqa: E501
                 return redirect("admin:billing_price_changelist")
+        style(form)
         return self.form_page(
             request, form, title=_("New version from date"), button=_("Publish prices"),
             hint=_("Money per million tokens. A kind left empty is not priced, except cached input, cache writes "
@@ -268,6 +243,8 @@ class PriceAdmin(ReadOnlyAdmin):
 class QuarantinedEventAdmin(ReadOnlyAdmin):
     """Events that were not billed, as they came."""
 
+    ordering = ("-pk",)
+    list_filter_sheet = False
     list_display = ("event_id", "tenant", "source", "reason", "recorded_at")
     list_filter = ("reason", ("source", FewValuesFilter))
     list_select_related = ("tenant",)

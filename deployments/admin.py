@@ -9,18 +9,17 @@ from django.contrib import admin, messages
 from django.db.models import Count, F, OuterRef, QuerySet, Subquery
 from django.db.models.functions import Coalesce
 from django.forms.models import construct_instance
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest
 from django.urls import path
 from django.utils.formats import date_format
 from django.utils.html import format_html, format_html_join
 from django.utils.translation import gettext_lazy as _
 from unfold.admin import TabularInline
-from unfold.decorators import action, display
-from unfold.enums import ActionVariant
-from unfold.forms import BaseDialogForm
+from unfold.decorators import display
 from unfold.widgets import UnfoldAdminIntegerFieldWidget
 
 from accounts.admin import ReadOnly, ReadOnlyAdmin
+from accounts.admin.dialogs import Dialog, DialogForm
 from accounts.admin.filters import FewRelatedFilter
 from accounts.permissions import signed_in
 from audit.models import AuditEntry
@@ -83,23 +82,17 @@ class ClusterAdmin(ReadOnlyAdmin):
     def gpus(self, cluster: Cluster) -> str:
         return ", ".join(f"{amount} {kind}" for kind, amount in sorted(cluster.resources.items())) or "–"
 
-    @action(
-        description=_("Test connection"),
-        permissions=["manage"],
+    test_now = Dialog(
+        actions.check_cluster,
+        label=_("Test connection"),
+        permission="manage",
         url_path="test",
         icon="network_check",
-        dialog={
-            "title": _("Test the connection?"),
-            "description": _(
-                "A worker asks the cluster who it is and what its credentials may do. This takes seconds."
-            ),
-            "form_class": None,
-            "form_submit_text": _("Test"),
-        },
+        title=_("Test the connection?"),
+        text=_("A worker asks the cluster who it is and what its credentials may do. This takes seconds."),
+        button=_("Test"),
+        done=_("%(it)s answers, and its credentials may do all that deployments need."),
     )
-    def test_now(self, request: HttpRequest, form: BaseDialogForm, object_id: str) -> HttpResponse:
-        done = _("%(it)s answers, and its credentials may do all that deployments need.")
-        return self.carry_out(request, object_id, actions.check_cluster, done)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         living = Deployment.objects.exclude(state=Deployment.State.DELETED).filter(cluster=OuterRef("pk"))
@@ -124,7 +117,7 @@ class ClusterAdmin(ReadOnlyAdmin):
             )
 
 
-class ScaleForm(BaseDialogForm):  # type: ignore[misc]
+class ScaleForm(DialogForm):
     replicas = forms.IntegerField(
         label=_("Replicas"),
         min_value=0,
@@ -258,41 +251,34 @@ class DeploymentAdmin(SharingAdmin, ReadOnlyAdmin):
         )
         return format_html_join("", "<p>{} <b>{}</b> {} {}</p>", rows) or "–"
 
-    @action(
-        description=_("Scale"),
-        permissions=["manage"],
+    scale = Dialog(
+        actions.scale_deployment,
+        label=_("Scale"),
+        permission="manage",
         url_path="scale",
         icon="unfold_more",
-        dialog={
-            "title": _("Scale this deployment"),
-            "description": _("Engines are started or stopped within seconds; those that stop finish first."),
-            "form_class": ScaleForm,
-            "form_submit_text": _("Scale"),
-        },
+        form=ScaleForm,
+        title=_("Scale this deployment"),
+        text=_("Engines are started or stopped within seconds; those that stop finish first."),
+        button=_("Scale"),
+        done=_("%(it)s will have %(replicas)d replicas."),
     )
-    def scale(self, request: HttpRequest, form: ScaleForm, object_id: str) -> HttpResponse:
-        done = _("%(it)s will have %(replicas)d replicas.")
-        replicas = form.cleaned_data["replicas"]
-        return self.carry_out(request, object_id, actions.scale_deployment, done, replicas=replicas)
 
-    @action(
-        description=_("Delete"),
-        permissions=["manage"],
+    delete_now = Dialog(
+        actions.delete_deployment,
+        label=_("Delete"),
+        permission="manage",
         url_path="remove",
         icon="delete",
-        variant=ActionVariant.DANGER,
-        dialog={
-            "title": _("Delete this deployment?"),
-            "description": _(
-                "Its engines stop after the calls they are at. If it is the only one that serves its model, "
-                "calls to that model are answered with 404 from then on."
-            ),
-            "form_class": None,
-            "form_submit_text": _("Delete"),
-        },
+        is_dangerous=True,
+        title=_("Delete this deployment?"),
+        text=_(
+            "Its engines stop after the calls they are at. If it is the only one that serves its model, "
+            "calls to that model are answered with 404 from then on."
+        ),
+        button=_("Delete"),
+        done=_("%(it)s is being deleted."),
     )
-    def delete_now(self, request: HttpRequest, form: BaseDialogForm, object_id: str) -> HttpResponse:
-        return self.carry_out(request, object_id, actions.delete_deployment, _("%(it)s is being deleted."))
 
 
 class BackendInline(ReadOnly, TabularInline):  # type: ignore[misc]

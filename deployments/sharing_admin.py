@@ -6,25 +6,19 @@ import re
 from typing import Any
 
 from django import forms
-from django.http import HttpRequest, HttpResponse
 from django.utils.html import format_html
 from django.utils.translation import gettext_lazy as _
-from unfold.decorators import action, display
-from unfold.enums import ActionVariant
-from unfold.forms import BaseDialogForm
+from unfold.decorators import display
 from unfold.widgets import UnfoldAdminTextareaWidget, UnfoldAdminTextInputWidget
 
+from accounts.admin.dialogs import Dialog, DialogForm, ReasonForm
 from deployments import sharing, statements
 from deployments.client_fields import LONGEST_FIELD
 from deployments.models import Deployment, Sharing
 from tenants.models import Tenant
 
 
-class ReasonForm(BaseDialogForm):  # type: ignore[misc]
-    reason = forms.CharField(label=_("Reason"), max_length=500, widget=UnfoldAdminTextInputWidget)
-
-
-class SeparationForm(BaseDialogForm):  # type: ignore[misc]
+class SeparationForm(DialogForm):
     field = forms.CharField(
         label=_("Name of the field"),
         max_length=LONGEST_FIELD,
@@ -55,7 +49,7 @@ class SeparationForm(BaseDialogForm):  # type: ignore[misc]
         return cleaned
 
 
-class TenantForm(BaseDialogForm):  # type: ignore[misc]
+class TenantForm(DialogForm):
     tenant = forms.CharField(
         label=_("Short name of the tenant"),
         required=False,
@@ -76,7 +70,7 @@ class TenantForm(BaseDialogForm):  # type: ignore[misc]
         return found
 
 
-class ControlsForm(BaseDialogForm):  # type: ignore[misc]
+class ControlsForm(DialogForm):
     names = forms.CharField(
         label=_("Engine controls, one a line"),
         required=False,
@@ -138,114 +132,91 @@ class SharingAdmin:
         idle = [name for name in deployment.allowed_controls if name not in in_force]
         return f"{shown} ({_('not in force')}: {', '.join(idle)})" if idle else shown
 
-    @action(
-        description=_("Give to one tenant"),
-        permissions=["manage"],
+    dedicate = Dialog(
+        sharing.dedicate,
+        label=_("Give to one tenant"),
+        permission="manage",
         url_path="dedicate",
         icon="lock_person",
-        dialog={
-            "title": _("Whose calls shall it serve?"),
-            "description": _("Of one tenant alone, others do not find it; or of all."),
-            "form_class": TenantForm,
-            "form_submit_text": _("Save"),
-        },
+        form=TenantForm,
+        title=_("Whose calls shall it serve?"),
+        text=_("Of one tenant alone, others do not find it; or of all."),
+        button=_("Save"),
+        done=_("%(it)s: that is so now."),
     )
-    def dedicate(self, request: HttpRequest, form: TenantForm, object_id: str) -> HttpResponse:
-        done = _("%(it)s: that is so now.")
-        return self.carry_out(request, object_id, sharing.dedicate, done, tenant=form.cleaned_data["tenant"])  # type: ignore[attr-defined, no-any-return]
 
-    @action(
-        description=_("Accept a shared cache"),
-        permissions=["manage"],
+    accept_sharing = Dialog(
+        sharing.accept_sharing,
+        label=_("Accept a shared cache"),
+        permission="manage",
         url_path="accept-sharing",
         icon="group",
-        variant=ActionVariant.DANGER,
-        dialog={
-            "title": _("Let tenants share this engine's prefix cache?"),
-            "description": _(
-                "Nothing is known that keeps them apart there: one tenant can find out whether another's prompt "
-                "began as its own guess. Your name and the reason stay in the audit log."
-            ),
-            "form_class": ReasonForm,
-            "form_submit_text": _("Accept"),
-        },
+        is_dangerous=True,
+        form=ReasonForm,
+        title=_("Let tenants share this engine's prefix cache?"),
+        text=_(
+            "Nothing is known that keeps them apart there: one tenant can find out whether another's prompt "
+            "began as its own guess. Your name and the reason stay in the audit log."
+        ),
+        button=_("Accept"),
+        done=_("%(it)s serves all tenants."),
     )
-    def accept_sharing(self, request: HttpRequest, form: ReasonForm, object_id: str) -> HttpResponse:
-        done = _("%(it)s serves all tenants.")
-        reason = form.cleaned_data["reason"]
-        return self.carry_out(request, object_id, sharing.accept_sharing, done, reason=reason)  # type: ignore[attr-defined, no-any-return]
 
-    @action(
-        description=_("Withdraw acceptance"),
-        permissions=["manage"],
+    withdraw_sharing = Dialog(
+        sharing.withdraw_sharing,
+        label=_("Withdraw acceptance"),
+        permission="manage",
         url_path="withdraw-sharing",
         icon="group_off",
-        dialog={
-            "title": _("Withdraw the acceptance of a shared cache?"),
-            "description": _("Unless something else keeps tenants apart, it serves nobody from then on."),
-            "form_class": None,
-            "form_submit_text": _("Withdraw"),
-        },
+        title=_("Withdraw the acceptance of a shared cache?"),
+        text=_("Unless something else keeps tenants apart, it serves nobody from then on."),
+        button=_("Withdraw"),
+        done=_("The acceptance for %(it)s is withdrawn."),
     )
-    def withdraw_sharing(self, request: HttpRequest, form: BaseDialogForm, object_id: str) -> HttpResponse:
-        done = _("The acceptance for %(it)s is withdrawn.")
-        return self.carry_out(request, object_id, sharing.withdraw_sharing, done)  # type: ignore[attr-defined, no-any-return]
 
-    @action(
-        description=_("State a separating field"),
-        permissions=["manage"],
+    state_separation = Dialog(
+        statements.state_separation,
+        label=_("State a separating field"),
+        permission="manage",
         url_path="state-separation",
         icon="splitscreen",
-        variant=ActionVariant.DANGER,
-        dialog={
-            "title": _("By which field does this engine separate its prefix cache?"),
-            "description": _(
-                "Gateways send each tenant's own value in this field, to this engine only, and all tenants use it. If "
-                "the engine ignores the field, one tenant can find out whether another's prompt began as its own "
-                "guess. The statement is about the image and the command of now, and lapses when either changes. "
-                "Your name and the reason are kept in the audit log."
-            ),
-            "form_class": SeparationForm,
-            "form_submit_text": _("State"),
-        },
+        is_dangerous=True,
+        form=SeparationForm,
+        title=_("By which field does this engine separate its prefix cache?"),
+        text=_(
+            "Gateways send each tenant's own value in this field, to this engine only, and all tenants use it. If "
+            "the engine ignores the field, one tenant can find out whether another's prompt began as its own "
+            "guess. The statement is about the image and the command of now, and lapses when either changes. "
+            "Your name and the reason are kept in the audit log."
+        ),
+        button=_("State"),
+        done=_("%(it)s serves all tenants, kept apart by %(field)s."),
     )
-    def state_separation(self, request: HttpRequest, form: SeparationForm, object_id: str) -> HttpResponse:
-        done = _("%(it)s serves all tenants, kept apart by %(field)s.")
-        stated = {name: form.cleaned_data[name] for name in ("field", "reason")}
-        return self.carry_out(request, object_id, statements.state_separation, done, **stated)  # type: ignore[attr-defined, no-any-return]
 
-    @action(
-        description=_("Withdraw a stated field"),
-        permissions=["manage"],
+    withdraw_separation = Dialog(
+        statements.withdraw_separation,
+        label=_("Withdraw a stated field"),
+        permission="manage",
         url_path="withdraw-separation",
         icon="splitscreen_add",
-        dialog={
-            "title": _("Withdraw what was stated of the separating field?"),
-            "description": _("Unless something else keeps tenants apart, it serves nobody from then on."),
-            "form_class": None,
-            "form_submit_text": _("Withdraw"),
-        },
+        title=_("Withdraw what was stated of the separating field?"),
+        text=_("Unless something else keeps tenants apart, it serves nobody from then on."),
+        button=_("Withdraw"),
+        done=_("What was stated of %(it)s is withdrawn."),
     )
-    def withdraw_separation(self, request: HttpRequest, form: BaseDialogForm, object_id: str) -> HttpResponse:
-        done = _("What was stated of %(it)s is withdrawn.")
-        return self.carry_out(request, object_id, statements.withdraw_separation, done)  # type: ignore[attr-defined, no-any-return]
 
-    @action(
-        description=_("Allow engine controls"),
-        permissions=["manage"],
+    allow_controls = Dialog(
+        sharing.allow_controls,
+        label=_("Allow engine controls"),
+        permission="manage",
         url_path="controls",
         icon="tune",
-        dialog={
-            "title": _("Which engine controls may clients send?"),
-            "description": _(
-                "Fields that steer the engine are refused by name, but for these. A call with one of them is "
-                "served by targets alone that allow it."
-            ),
-            "form_class": ControlsForm,
-            "form_submit_text": _("Save"),
-        },
+        form=ControlsForm,
+        title=_("Which engine controls may clients send?"),
+        text=_(
+            "Fields that steer the engine are refused by name, but for these. A call with one of them is "
+            "served by targets alone that allow it."
+        ),
+        button=_("Save"),
+        done=_("%(it)s: gateways will know within seconds."),
     )
-    def allow_controls(self, request: HttpRequest, form: ControlsForm, object_id: str) -> HttpResponse:
-        done = _("%(it)s: gateways will know within seconds.")
-        names = form.cleaned_data["names"]
-        return self.carry_out(request, object_id, sharing.allow_controls, done, names=names)  # type: ignore[attr-defined, no-any-return]

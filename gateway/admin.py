@@ -6,7 +6,7 @@ import re
 from typing import Any
 
 from django import forms
-from django.contrib import admin, messages
+from django.contrib import admin
 from django.core.validators import validate_slug
 from django.db.models import QuerySet, Value
 from django.http import HttpRequest, HttpResponse
@@ -15,12 +15,11 @@ from django.utils.html import format_html_join
 from django.utils.timesince import timesince
 from django.utils.timezone import now
 from django.utils.translation import gettext_lazy as _
-from unfold.decorators import action, display
-from unfold.enums import ActionVariant
-from unfold.forms import BaseDialogForm
+from unfold.decorators import display
 from unfold.widgets import UnfoldAdminTextareaWidget, UnfoldAdminTextInputWidget
 
-from accounts.admin import ReadOnlyAdmin, go_to
+from accounts.admin import ReadOnlyAdmin
+from accounts.admin.dialogs import Dialog, DialogForm
 from gateway import actions
 from gateway.models import Gateway, GatewayPolicy
 from tenants.revision import current_revision
@@ -28,7 +27,7 @@ from tenants.revision import current_revision
 MANAGE = "gateway.manage_gateway"
 
 
-class RegisterForm(BaseDialogForm):  # type: ignore[misc]
+class RegisterForm(DialogForm):
     name = forms.CharField(
         label=_("Name"),
         max_length=60,
@@ -44,7 +43,7 @@ class RegisterForm(BaseDialogForm):  # type: ignore[misc]
         return name
 
 
-class MediaHostsForm(BaseDialogForm):  # type: ignore[misc]
+class MediaHostsForm(DialogForm):
     hosts = forms.CharField(
         label=_("Hosts, one a line"),
         required=False,
@@ -64,6 +63,12 @@ class MediaHostsForm(BaseDialogForm):  # type: ignore[misc]
             return actions.clean_media_hosts(re.split(r"[\s,]+", self.cleaned_data["hosts"]))
         except forms.ValidationError as error:
             raise forms.ValidationError(error.messages) from error
+
+
+def _show(request: HttpRequest, made: tuple[Gateway, str]) -> HttpResponse:
+    """The token, in the dialog that asked for it: in no message, no session and (as all of the admin) no cache."""
+    gateway, secret = made
+    return render(request, "gateway/_token.html", {"gateway": gateway, "secret": secret})
 
 
 @admin.register(Gateway)
@@ -126,80 +131,59 @@ class GatewayAdmin(ReadOnlyAdmin):
         counters: dict[str, int] = gateway.report.get("counters", {})
         return format_html_join("", "<p>{}: {}</p>", counters.items()) or "–"
 
-    @action(
-        description=_("Register a gateway"),
-        permissions=["manage"],
+    register = Dialog(
+        actions.register_gateway,
+        label=_("Register a gateway"),
+        permission="manage",
         url_path="register",
         icon="add",
-        dialog={
-            "title": _("Register a gateway"),
-            "description": _("Its token is shown once, here."),
-            "form_class": RegisterForm,
-            "form_submit_text": _("Register"),
-        },
+        form=RegisterForm,
+        title=_("Register a gateway"),
+        text=_("Its token is shown once, here."),
+        button=_("Register"),
+        show=_show,
     )
-    def register(self, request: HttpRequest, form: RegisterForm) -> HttpResponse:
-        gateway, secret = actions.register_gateway(form.cleaned_data["name"], by=request.user)  # type: ignore[arg-type]
-        return _show(request, gateway, secret)
 
-    @action(
-        description=_("Hosts of media"),
-        permissions=["manage"],
+    media_hosts = Dialog(
+        actions.set_media_hosts,
+        label=_("Hosts of media"),
+        permission="manage",
         url_path="media-hosts",
         icon="image",
-        dialog={
-            "title": _("Hosts of media"),
-            "description": _(
-                "Pictures, sounds and files that clients name by URL are fetched by engines, from inside of your "
-                "network: only of these hosts. Trust each for where its name leads and where it redirects to."
-            ),
-            "form_class": MediaHostsForm,
-            "form_submit_text": _("Save"),
-        },
+        form=MediaHostsForm,
+        title=_("Hosts of media"),
+        text=_(
+            "Pictures, sounds and files that clients name by URL are fetched by engines, from inside of your "
+            "network: only of these hosts. Trust each for where its name leads and where it redirects to."
+        ),
+        button=_("Save"),
+        done=_("Gateways will know the hosts within seconds."),
     )
-    def media_hosts(self, request: HttpRequest, form: MediaHostsForm) -> HttpResponse:
-        actions.set_media_hosts(form.cleaned_data["hosts"], by=request.user)  # type: ignore[arg-type]
-        messages.success(request, _("Gateways will know the hosts within seconds."))
-        return go_to("admin:gateway_gateway_changelist")
 
-    @action(
-        description=_("Renew token"),
-        permissions=["manage"],
+    renew = Dialog(
+        actions.renew_gateway_token,
+        label=_("Renew token"),
+        permission="manage",
         url_path="renew",
         icon="autorenew",
-        dialog={
-            "title": _("Make another token?"),
-            "description": _(
-                "The old one is refused at once. Until it is restarted with the new one, the gateway serves "
-                "what it last knew and keeps usage on its disk."
-            ),
-            "form_class": None,
-            "form_submit_text": _("Renew"),
-        },
+        title=_("Make another token?"),
+        text=_(
+            "The old one is refused at once. Until it is restarted with the new one, the gateway serves "
+            "what it last knew and keeps usage on its disk."
+        ),
+        button=_("Renew"),
+        show=_show,
     )
-    def renew(self, request: HttpRequest, form: BaseDialogForm, object_id: str) -> HttpResponse:
-        gateway, secret = actions.renew_gateway_token(object_id, by=request.user)  # type: ignore[arg-type]
-        return _show(request, gateway, secret)
 
-    @action(
-        description=_("Revoke"),
-        permissions=["manage"],
+    revoke = Dialog(
+        actions.revoke_gateway,
+        label=_("Revoke"),
+        permission="manage",
         url_path="revoke",
         icon="block",
-        variant=ActionVariant.DANGER,
-        dialog={
-            "title": _("Revoke this gateway?"),
-            "description": _(
-                "Its token is refused at once. Stop the process as well: it serves what it knows."
-            ),
-            "form_class": None,
-            "form_submit_text": _("Revoke"),
-        },
+        is_dangerous=True,
+        title=_("Revoke this gateway?"),
+        text=_("Its token is refused at once. Stop the process as well: it serves what it knows."),
+        button=_("Revoke"),
+        done=_("%(it)s is revoked."),
     )
-    def revoke(self, request: HttpRequest, form: BaseDialogForm, object_id: str) -> HttpResponse:
-        return self.carry_out(request, object_id, actions.revoke_gateway, _("%(it)s is revoked."))
-
-
-def _show(request: HttpRequest, gateway: Gateway, secret: str) -> HttpResponse:
-    """The token, in the dialog that asked for it: in no message, no session and (as all of the admin) no cache."""
-    return render(request, "gateway/_token.html", {"gateway": gateway, "secret": secret})

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
-from django.contrib import messages
 from django.core.exceptions import FieldDoesNotExist
 from django.db.models import Model, QuerySet
 from django.forms import BaseForm, Select
 from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
 from django.urls import reverse
+from django.utils.functional import Promise
 from unfold.admin import ModelAdmin
 from unfold.widgets import INPUT_CLASSES, SELECT_CLASSES
 
 from accounts.admin.keyset import KeysetListMixin
-from accounts.permissions import signed_in
-from core.errors import Conflict
 
 SECRET_FIELDS = frozenset({"password", "digest", "session_key", "session_digest", "refresh_token"})
 WHOLE_KEY = frozenset({"id", "pk", "exact", "in", "isnull"})
@@ -73,20 +72,28 @@ class ReadOnlyAdmin(ReadOnly, KeysetListMixin, ModelAdmin):  # type: ignore[misc
         visible: QuerySet[Any] = rows.order_by(*ordering) if ordering else rows
         return visible
 
-    def carry_out(
-        self, request: HttpRequest, object_id: str, action: Callable[..., Model], done: Any, **said: Any
+    def form_page(
+        self,
+        request: HttpRequest,
+        form: BaseForm,
+        *,
+        title: str | Promise,
+        button: str | Promise,
+        hint: str | Promise,
     ) -> HttpResponse:
-        """Do what a dialog asks of a row, say that it is done or why not, and go back to the row's page.
+        """A page with one form, in the frame of the admin; a form that was refused comes back as 422.
 
-        `done` tells of the row as %(it)s, and of what was `said` in the dialog.
+        `hint` stands above the form, and `button` is what its button says.
         """
-        try:
-            it = action(object_id, by=signed_in(request), **said)
-        except Conflict as conflict:
-            messages.error(request, conflict.message)
-        else:
-            messages.success(request, done % {"it": it, **said})
-        return go_to(f"admin:{self.opts.app_label}_{self.opts.model_name}_change", object_id)
+        context = self.admin_site.each_context(request) | {
+            "opts": self.opts,
+            "title": title,
+            "form": form,
+            "button": button,
+            "hint": hint,
+            "back": reverse(f"admin:{self.opts.app_label}_{self.opts.model_name}_changelist"),
+        }
+        return render(request, "admin/accounts/form.html", context, status=422 if form.is_bound else 200)
 
 
 def _is_plain(model: type[Model], name: str) -> bool:
@@ -104,6 +111,6 @@ def style(form: BaseForm, *names: str) -> None:
         field.widget.attrs["class"] = " ".join(classes)
 
 
-def go_to(name: str, *args: object) -> HttpResponse:
-    """The answer of a dialog that has done its action: htmx goes to another page."""
-    return HttpResponse(headers={"HX-Redirect": reverse(name, args=args)})
+def go_to(name: str, *args: object, status: int = 200) -> HttpResponse:
+    """The answer of a dialog that has tried its action: htmx goes to another page, whatever the status."""
+    return HttpResponse(status=status, headers={"HX-Redirect": reverse(name, args=args)})

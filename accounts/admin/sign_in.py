@@ -2,29 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from django import forms
-from django.contrib import messages
-from django.core.exceptions import PermissionDenied
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
-from unfold.decorators import action, display
-from unfold.enums import ActionVariant
-from unfold.forms import BaseDialogForm
-from unfold.widgets import UnfoldAdminTextInputWidget
+from unfold.decorators import display
 
 from accounts import lockout
 from accounts.actions import reset_second_factor, unlock_sign_in
-from accounts.admin.base import go_to
+from accounts.admin.dialogs import Dialog, ReasonForm
 from accounts.models import User
 from accounts.permissions import signed_in
 from accounts.second_factor import has_authenticator
-from core.errors import Conflict
-
-
-class ReasonForm(BaseDialogForm):  # type: ignore[misc]
-    reason = forms.CharField(label=_("Reason"), max_length=500, widget=UnfoldAdminTextInputWidget())
 
 
 class SignInActions:
@@ -41,50 +28,30 @@ class SignInActions:
     def has_help_permission(self, request: HttpRequest, object_id: object = None) -> bool:
         return signed_in(request).is_operator
 
-    @action(
-        description=_("Unlock sign-in"),
+    unlock = Dialog(
+        unlock_sign_in,
+        label=_("Unlock sign-in"),
+        permission="help",
         url_path="unlock",
-        permissions=["help"],
         icon="lock_open",
-        dialog={
-            "title": _("Unlock this person's sign-in?"),
-            "description": _(
-                "They can try again at once. Ask them first whether the failed attempts were theirs."
-            ),
-            "form_class": None,
-            "form_submit_text": _("Unlock"),
-        },
+        title=_("Unlock this person's sign-in?"),
+        text=_("They can try again at once. Ask them first whether the failed attempts were theirs."),
+        button=_("Unlock"),
+        done=_("Sign-in unlocked."),
     )
-    def unlock(self, request: HttpRequest, form: BaseDialogForm, object_id: str) -> HttpResponse:
-        return _done(request, object_id, unlock_sign_in, _("Sign-in unlocked."))
 
-    @action(
-        description=_("Reset second factor"),
+    reset = Dialog(
+        reset_second_factor,
+        label=_("Reset second factor"),
+        permission="help",
         url_path="reset-second-factor",
-        permissions=["help"],
-        variant=ActionVariant.DANGER,
-        dialog={
-            "title": _("Reset this person's second factor?"),
-            "description": _(
-                "Their app and recovery codes stop working, and they are signed out everywhere. Until they set up "
-                "another one their password alone signs them in: make sure that it is really them who asks."
-            ),
-            "form_class": ReasonForm,
-            "form_submit_text": _("Reset second factor"),
-        },
+        is_dangerous=True,
+        form=ReasonForm,
+        title=_("Reset this person's second factor?"),
+        text=_(
+            "Their app and recovery codes stop working, and they are signed out everywhere. Until they set up "
+            "another one their password alone signs them in: make sure that it is really them who asks."
+        ),
+        button=_("Reset second factor"),
+        done=_("Second factor reset."),
     )
-    def reset(self, request: HttpRequest, form: ReasonForm, object_id: str) -> HttpResponse:
-        reason = form.cleaned_data["reason"]
-        return _done(request, object_id, reset_second_factor, _("Second factor reset."), reason=reason)
-
-
-def _done(request: HttpRequest, object_id: str, action: Any, words: Any, **details: Any) -> HttpResponse:
-    """Do it, say what came of it, and show the person again."""
-    try:
-        action(object_id, by=signed_in(request), **details)
-        messages.success(request, words)
-    except Conflict as conflict:
-        messages.error(request, conflict.message)
-    except PermissionDenied as denied:
-        messages.error(request, str(denied))
-    return go_to("admin:accounts_user_change", object_id)

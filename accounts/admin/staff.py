@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from django import forms
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied, ValidationError
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import redirect, render
-from django.urls import reverse
+from django.shortcuts import redirect
 from django.utils.translation import gettext_lazy as _
 from unfold.decorators import action, display
-from unfold.enums import ActionVariant
 from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
 
 from accounts.actions import end_staff_role, make_staff
 from accounts.admin.base import ReadOnlyAdmin
+from accounts.admin.dialogs import Dialog
 from accounts.models import StaffRoleAssignment, User
 from accounts.permissions import signed_in
 from accounts.roles import StaffRole
@@ -42,6 +39,12 @@ class AssignForm(forms.Form):
                 _("Nobody has this address. They sign in once, then you can assign a role.")
             )
         return person
+
+
+def _end_assignment(pk: str, *, by: User) -> User:
+    assignment = StaffRoleAssignment.objects.select_related("user").get(pk=pk)
+    end_staff_role(assignment.user, assignment.role, by=by)
+    return assignment.user
 
 
 @admin.register(StaffRoleAssignment)
@@ -88,37 +91,20 @@ class StaffRoleAssignmentAdmin(ReadOnlyAdmin):
                 said = {"person": person, "role": StaffRole(role).label}
                 messages.success(request, _("%(person)s is %(role)s from their next request on.") % said)
                 return redirect("admin:accounts_staffroleassignment_changelist")
-        context = self.admin_site.each_context(request) | {
-            "opts": self.opts,
-            "title": _("Assign a staff role"),
-            "form": form,
-            "button": _("Assign role"),
-            "hint": _("You cannot assign a role to yourself. The audit log records who assigned each role."),
-            "back": reverse("admin:accounts_staffroleassignment_changelist"),
-        }
-        return render(request, "admin/accounts/form.html", context, status=422 if form.is_bound else 200)
+        hint = _("You cannot assign a role to yourself. The audit log records who assigned each role.")
+        return self.form_page(
+            request, form, title=_("Assign a staff role"), button=_("Assign role"), hint=hint
+        )
 
-    @action(
-        description=_("Dismiss"),
+    end = Dialog(
+        _end_assignment,
+        label=_("Dismiss"),
+        permission="assign",
         url_path="end",
-        permissions=["assign"],
-        variant=ActionVariant.DANGER,
-        dialog={
-            "title": _("End this staff role?"),
-            "description": _("It gives nothing any more from their next request on."),
-            "form_submit_text": _("End role"),
-        },
+        is_dangerous=True,
+        title=_("End this staff role?"),
+        text=_("It gives nothing any more from their next request on."),
+        button=_("End role"),
+        done=_("%(it)s has this role no more."),
+        ends_on="list",
     )
-    def end(self, request: HttpRequest, form: Any, object_id: str) -> HttpResponse:
-        assignment = StaffRoleAssignment.objects.select_related("user").get(pk=object_id)
-        try:
-            end_staff_role(assignment.user, assignment.role, by=signed_in(request))
-        except (PermissionDenied, Conflict) as refusal:
-            messages.error(request, str(refusal))
-            return HttpResponse(
-                headers={
-                    "HX-Redirect": reverse("admin:accounts_staffroleassignment_change", args=[object_id])
-                }
-            )
-        messages.success(request, _("%(person)s has this role no more.") % {"person": assignment.user})
-        return HttpResponse(headers={"HX-Redirect": reverse("admin:accounts_staffroleassignment_changelist")})

@@ -4,18 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.contrib import admin, messages
-from django.http import HttpRequest, HttpResponse
+from django.contrib import admin
+from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 from unfold.admin import TabularInline
-from unfold.decorators import action, display
-from unfold.enums import ActionVariant
+from unfold.decorators import display
 
-from accounts.admin import ReadOnly, ReadOnlyAdmin, go_to
-from accounts.permissions import signed_in
+from accounts.admin import ReadOnly, ReadOnlyAdmin
+from accounts.admin.dialogs import Dialog
 from catalog.actions import publish_model, retire_model
 from catalog.models import CatalogImport, CatalogModel, ModelVersion, Offer
-from core.errors import Conflict
 
 
 class OfferInline(ReadOnly, TabularInline):  # type: ignore[misc]
@@ -77,41 +75,28 @@ class CatalogModelAdmin(ReadOnlyAdmin):
     def has_publish_permission(self, request: HttpRequest, object_id: object = None) -> bool:
         return bool(request.user.has_perm("catalog.publish_model"))
 
-    @action(
-        description=_("Publish"),
+    publish = Dialog(
+        publish_model,
+        label=_("Publish"),
+        permission="publish",
         url_path="publish",
-        permissions=["publish"],
-        dialog={
-            "title": _("Publish this model?"),
-            "description": _("Every tenant finds it and can ask for it. Nothing is granted by this."),
-            "form_submit_text": _("Publish"),
-        },
+        title=_("Publish this model?"),
+        text=_("Every tenant finds it and can ask for it. Nothing is granted by this."),
+        button=_("Publish"),
+        done=_("%(it)s is published."),
     )
-    def publish(self, request: HttpRequest, form: Any, object_id: str) -> HttpResponse:
-        return self._do(request, object_id, publish_model, _("%(model)s is published."))
 
-    @action(
-        description=_("Retire"),
+    retire = Dialog(
+        retire_model,
+        label=_("Retire"),
+        permission="publish",
         url_path="retire",
-        permissions=["publish"],
-        variant=ActionVariant.DANGER,
-        dialog={
-            "title": _("Retire this model?"),
-            "description": _(
-                "Nobody finds it or can ask for it any more. Grants in force go on until they end."
-            ),
-            "form_submit_text": _("Retire"),
-        },
+        is_dangerous=True,
+        title=_("Retire this model?"),
+        text=_("Nobody finds it or can ask for it any more. Grants in force go on until they end."),
+        button=_("Retire"),
+        done=_("%(it)s is retired."),
     )
-    def retire(self, request: HttpRequest, form: Any, object_id: str) -> HttpResponse:
-        return self._do(request, object_id, retire_model, _("%(model)s is retired."))
-
-    def _do(self, request: HttpRequest, object_id: str, action: Any, said: Any) -> HttpResponse:
-        try:
-            messages.success(request, said % {"model": action(object_id, by=signed_in(request))})
-        except Conflict as conflict:
-            messages.error(request, conflict.message)
-        return go_to("admin:catalog_catalogmodel_change", object_id)
 
 
 @admin.register(CatalogImport)

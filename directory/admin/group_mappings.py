@@ -15,10 +15,10 @@ from django.urls import reverse
 from django.utils.translation import gettext_lazy as _
 from unfold.decorators import action, display
 from unfold.enums import ActionVariant
-from unfold.forms import BaseDialogForm
 from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
 
-from accounts.admin.base import ReadOnlyAdmin, go_to, style
+from accounts.admin.base import ReadOnlyAdmin, style
+from accounts.admin.dialogs import Dialog, DialogForm
 from accounts.models import Source, User
 from accounts.permissions import signed_in
 from accounts.roles import StaffRole
@@ -219,15 +219,20 @@ def _digest(mapping: GroupMapping, changes: list[Change]) -> str:
     return hashlib.sha256("\n".join([what, *lines]).encode()).hexdigest()
 
 
-class LinkForm(BaseDialogForm):  # type: ignore[misc]
+class LinkForm(DialogForm):
     email = AddressFormField(label=_("E-mail address of the account"), widget=UnfoldAdminTextInputWidget())
     subject = forms.CharField(
         label=_("Subject at the provider"), max_length=255, widget=UnfoldAdminTextInputWidget()
     )
 
+    def clean_email(self) -> User:
+        user = User.objects.filter(email=self.cleaned_data["email"]).first()
+        if user is None:
+            raise ValidationError(_("There is no account with this address."))
+        return user
 
-class UnlinkForm(BaseDialogForm):  # type: ignore[misc]
-    pass
+    def answers(self) -> dict[str, Any]:
+        return {"user": self.cleaned_data["email"], "subject": self.cleaned_data["subject"]}
 
 
 @admin.register(FederatedIdentity)
@@ -255,50 +260,33 @@ class FederatedIdentityAdmin(ReadOnlyAdmin):
     def has_link_permission(self, request: HttpRequest, object_id: object = None) -> bool:
         return bool(request.user.is_superuser)
 
-    @action(
-        description=_("Link an account"),
+    link = Dialog(
+        link_identity,
+        label=_("Link an account"),
+        permission="link",
         url_path="link",
-        permissions=["link"],
-        dialog={
-            "title": _("Link an account to a person at the provider"),
-            "description": _(
-                "That person can then sign in to the account. The refusal they saw names their subject; "
-                "make sure that it is theirs."
-            ),
-            "form_class": LinkForm,
-            "form_submit_text": _("Link"),
-        },
+        form=LinkForm,
+        title=_("Link an account to a person at the provider"),
+        text=_(
+            "That person can then sign in to the account. The refusal they saw names their subject; "
+            "make sure that it is theirs."
+        ),
+        button=_("Link"),
+        done=_("%(it)s is linked."),
     )
-    def link(self, request: HttpRequest, form: LinkForm) -> HttpResponse:
-        user = User.objects.filter(email=form.cleaned_data["email"]).first()
-        try:
-            if user is None:
-                raise Conflict("There is no account with this address.")
-            identity = link_identity(user, form.cleaned_data["subject"], by=signed_in(request))
-        except Conflict as conflict:
-            messages.error(request, conflict.message)
-        except ValidationError as error:
-            messages.error(request, " ".join(error.messages))
-        else:
-            messages.success(request, _("%(identity)s is linked.") % {"identity": identity})
-        return go_to("admin:directory_federatedidentity_changelist")
 
-    @action(
-        description=_("Unlink"),
+    unlink = Dialog(
+        unlink_identity,
+        label=_("Unlink"),
+        permission="link",
         url_path="unlink",
-        permissions=["link"],
-        variant=ActionVariant.DANGER,
-        dialog={
-            "title": _("Unlink this account?"),
-            "description": _(
-                "Their sessions end and roles given by their groups are taken away. They cannot sign in through "
-                "the provider until they are linked again."
-            ),
-            "form_class": UnlinkForm,
-            "form_submit_text": _("Unlink"),
-        },
+        is_dangerous=True,
+        title=_("Unlink this account?"),
+        text=_(
+            "Their sessions end and roles given by their groups are taken away. They cannot sign in through "
+            "the provider until they are linked again."
+        ),
+        button=_("Unlink"),
+        done=_("The account is unlinked."),
+        ends_on="list",
     )
-    def unlink(self, request: HttpRequest, form: UnlinkForm, object_id: str) -> HttpResponse:
-        unlink_identity(object_id, by=signed_in(request))
-        messages.success(request, _("The account is unlinked."))
-        return go_to("admin:directory_federatedidentity_changelist")

@@ -6,20 +6,17 @@ from datetime import timedelta
 from typing import Any
 
 from django import forms
-from django.contrib import admin, messages
+from django.contrib import admin
 from django.db.models import Count, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.utils.timezone import now
 from django.utils.translation import gettext_lazy as _
-from unfold.decorators import action, display
-from unfold.enums import ActionVariant
-from unfold.forms import BaseDialogForm
+from unfold.decorators import display
 from unfold.widgets import UnfoldAdminIntegerFieldWidget, UnfoldAdminTextInputWidget
 
-from accounts.admin.base import ReadOnlyAdmin, go_to
-from accounts.permissions import signed_in
-from core.errors import Conflict
+from accounts.admin.base import ReadOnlyAdmin
+from accounts.admin.dialogs import Dialog, DialogForm
 from directory.actions.scim_tokens import (
     LONGEST_LIFE,
     confirm_scim_token,
@@ -33,7 +30,7 @@ from directory.scim.mapping import location
 WAITS = "Waits for a second person"
 
 
-class IssueForm(BaseDialogForm):  # type: ignore[misc]
+class IssueForm(DialogForm):
     name = forms.CharField(
         label=_("Name of the directory"),
         max_length=80,
@@ -47,6 +44,16 @@ class IssueForm(BaseDialogForm):  # type: ignore[misc]
         initial=LONGEST_LIFE.days,
         widget=UnfoldAdminIntegerFieldWidget,
     )
+
+    def answers(self) -> dict[str, Any]:
+        return {"name": self.cleaned_data["name"], "life": timedelta(days=self.cleaned_data["days"])}
+
+
+def _show(request: HttpRequest, made: tuple[ScimToken, str]) -> HttpResponse:
+    """The token, in the dialog that asked for it: in no message, no session and no cache."""
+    token, secret = made
+    context = {"token": token, "secret": secret, "base": location("").rstrip("/")}
+    return render(request, "admin/directory/scim_token.html", context)
 
 
 @admin.register(ScimToken)
@@ -77,84 +84,68 @@ class ScimTokenAdmin(ReadOnlyAdmin):
             return "Expired"
         return "Active" if token.confirmed_at else WAITS
 
-    @action(
-        description=_("Issue a token"),
-        permissions=["manage"],
+    issue = Dialog(
+        issue_scim_token,
+        label=_("Issue a token"),
+        permission="manage",
         url_path="issue",
         icon="add",
-        dialog={
-            "title": _("Issue a token for a directory"),
-            "description": _(
-                "Whoever holds it creates, changes and deactivates people and decides their groups. "
-                "It is shown once, here, and opens nothing until a second person has confirmed it."
-            ),
-            "form_class": IssueForm,
-            "form_submit_text": _("Issue"),
-        },
+        form=IssueForm,
+        title=_("Issue a token for a directory"),
+        text=_(
+            "Whoever holds it creates, changes and deactivates people and decides their groups. "
+            "It is shown once, here, and opens nothing until a second person has confirmed it."
+        ),
+        button=_("Issue"),
+        show=_show,
     )
-    def issue(self, request: HttpRequest, form: IssueForm) -> HttpResponse:
-        life = timedelta(days=form.cleaned_data["days"])
-        return _show(request, *issue_scim_token(form.cleaned_data["name"], life=life, by=signed_in(request)))
 
-    @action(
-        description=_("Confirm"),
-        permissions=["manage"],
+    confirm = Dialog(
+        confirm_scim_token,
+        label=_("Confirm"),
+        permission="manage",
         url_path="confirm",
         icon="check",
-        dialog={
-            "title": _("Let this token work?"),
-            "description": _(
-                "Whoever holds it creates, changes and deactivates people and decides their groups, and so gives "
-                "every role for which there is a group mapping. Ask who made it what it is for, and whether the "
-                "directory alone has it. What it replaces works for one more day."
-            ),
-            "form_class": None,
-            "form_submit_text": _("Confirm"),
-        },
+        title=_("Let this token work?"),
+        text=_(
+            "Whoever holds it creates, changes and deactivates people and decides their groups, and so gives "
+            "every role for which there is a group mapping. Ask who made it what it is for, and whether the "
+            "directory alone has it. What it replaces works for one more day."
+        ),
+        button=_("Confirm"),
+        done=_("%(it)s works from now on."),
     )
-    def confirm(self, request: HttpRequest, form: BaseDialogForm, object_id: str) -> HttpResponse:
-        return self.carry_out(request, object_id, confirm_scim_token, _("%(it)s works from now on."))
 
-    @action(
-        description=_("Renew"),
-        permissions=["manage"],
+    renew = Dialog(
+        renew_scim_token,
+        label=_("Renew"),
+        permission="manage",
         url_path="renew",
         icon="autorenew",
-        dialog={
-            "title": _("Make another token?"),
-            "description": _(
-                "It waits for a second person. Once it is confirmed, the old one works for one more day, so that "
-                "you can change it in the directory."
-            ),
-            "form_class": None,
-            "form_submit_text": _("Renew"),
-        },
+        title=_("Make another token?"),
+        text=_(
+            "It waits for a second person. Once it is confirmed, the old one works for one more day, so that "
+            "you can change it in the directory."
+        ),
+        button=_("Renew"),
+        show=_show,
     )
-    def renew(self, request: HttpRequest, form: BaseDialogForm, object_id: str) -> HttpResponse:
-        try:
-            return _show(request, *renew_scim_token(object_id, by=signed_in(request)))
-        except Conflict as conflict:
-            messages.error(request, conflict.message)
-            return go_to("admin:directory_scimtoken_change", object_id)
 
-    @action(
-        description=_("Revoke"),
-        permissions=["manage"],
+    revoke = Dialog(
+        revoke_scim_token,
+        label=_("Revoke"),
+        permission="manage",
         url_path="revoke",
         icon="block",
-        variant=ActionVariant.DANGER,
-        dialog={
-            "title": _("Revoke this token?"),
-            "description": _(
-                "It is refused from the next request on. Until the directory has another one, people who leave "
-                "are not deactivated here, and new ones do not come."
-            ),
-            "form_class": None,
-            "form_submit_text": _("Revoke"),
-        },
+        is_dangerous=True,
+        title=_("Revoke this token?"),
+        text=_(
+            "It is refused from the next request on. Until the directory has another one, people who leave "
+            "are not deactivated here, and new ones do not come."
+        ),
+        button=_("Revoke"),
+        done=_("%(it)s is revoked."),
     )
-    def revoke(self, request: HttpRequest, form: BaseDialogForm, object_id: str) -> HttpResponse:
-        return self.carry_out(request, object_id, revoke_scim_token, _("%(it)s is revoked."))
 
     def get_actions_detail(self, request: HttpRequest, object_id: Any) -> Any:
         """Confirm what waits, unless one made it oneself; renew what works; nothing is done to what is revoked."""
@@ -190,9 +181,3 @@ class DirectoryGroupAdmin(ReadOnlyAdmin):
     @display(description=_("Among them"))
     def some_members(self, group: DirectoryGroup) -> str:
         return ", ".join(str(user) for user in group.members.order_by("name", "email")[:20]) or "—"
-
-
-def _show(request: HttpRequest, token: ScimToken, secret: str) -> HttpResponse:
-    """The token, in the dialog that asked for it: in no message, no session and no cache."""
-    context = {"token": token, "secret": secret, "base": location("").rstrip("/")}
-    return render(request, "admin/directory/scim_token.html", context)

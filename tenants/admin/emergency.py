@@ -6,7 +6,7 @@ from typing import Any
 
 from django import forms
 from django.contrib import admin, messages
-from django.core.exceptions import PermissionDenied, ValidationError
+from django.core.exceptions import ValidationError
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
@@ -15,10 +15,10 @@ from django.utils.html import format_html
 from django.utils.text import Truncator
 from django.utils.translation import gettext_lazy as _
 from unfold.decorators import action, display
-from unfold.forms import BaseDialogForm
 from unfold.widgets import UnfoldAdminRadioSelectWidget, UnfoldAdminTextareaWidget
 
-from accounts.admin.base import ReadOnlyAdmin, go_to
+from accounts.admin.base import ReadOnlyAdmin
+from accounts.admin.dialogs import Dialog, DialogForm
 from accounts.permissions import require, signed_in
 from accounts.second_factor import has_authenticator
 from core.context import current_origin
@@ -53,7 +53,7 @@ class OpenForm(forms.Form):
     )
 
 
-class RemarkForm(BaseDialogForm):  # type: ignore[misc]
+class RemarkForm(DialogForm):
     remark = forms.CharField(
         label=_("Remark"),
         max_length=LONGEST_TEXT,
@@ -167,28 +167,20 @@ class EmergencyAccessAdmin(ReadOnlyAdmin):
     def has_review_permission(self, request: HttpRequest, object_id: object = None) -> bool:
         return bool(request.user.has_perm("tenants.review_emergency_access"))
 
-    @action(
-        description=_("Mark as looked at"),
+    review = Dialog(
+        review_emergency_access,
+        label=_("Mark as looked at"),
+        permission="review",
         url_path="review",
-        permissions=["review"],
-        dialog={
-            "title": _("Have you looked at what was done?"),
-            "description": _(
-                "Read its actions in the audit log first, and whether the reason stands for them. Your name and "
-                "remark are shown to the tenant."
-            ),
-            "form_class": RemarkForm,
-            "form_submit_text": _("I have looked at it"),
-        },
+        form=RemarkForm,
+        title=_("Have you looked at what was done?"),
+        text=_(
+            "Read its actions in the audit log first, and whether the reason stands for them. Your name and "
+            "remark are shown to the tenant."
+        ),
+        button=_("I have looked at it"),
+        done=_("Marked as looked at."),
     )
-    def review(self, request: HttpRequest, form: RemarkForm, object_id: str) -> HttpResponse:
-        try:
-            review_emergency_access(object_id, by=signed_in(request), remark=form.cleaned_data["remark"])
-        except (Conflict, PermissionDenied, ValidationError) as refused:
-            messages.error(request, " ".join(getattr(refused, "messages", [str(refused)])))
-        else:
-            messages.success(request, _("Marked as looked at."))
-        return go_to("admin:tenants_emergencyaccess_change", object_id)
 
     def get_actions_detail(self, request: HttpRequest, object_id: Any) -> Any:
         """Who opened it does not look at it, and it is looked at once, when it is over."""

@@ -2,23 +2,16 @@
 
 from __future__ import annotations
 
-from django import forms
 from django.contrib import admin
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
-from unfold.decorators import action, display
-from unfold.enums import ActionVariant
-from unfold.forms import BaseDialogForm
-from unfold.widgets import UnfoldAdminTextInputWidget
+from unfold.decorators import display
 
 from accounts.admin.base import ReadOnlyAdmin
+from accounts.admin.dialogs import Dialog, ReasonForm
 from tenants.actions import revoke_api_key
 from tenants.models import ApiKey, Limit
-
-
-class RevokeForm(BaseDialogForm):  # type: ignore[misc]
-    reason = forms.CharField(label=_("Reason"), max_length=500, widget=UnfoldAdminTextInputWidget())
 
 
 @admin.register(ApiKey)
@@ -46,23 +39,18 @@ class ApiKeyAdmin(ReadOnlyAdmin):
     def has_revoke_permission(self, request: HttpRequest, object_id: object = None) -> bool:
         return bool(request.user.has_perm("tenants.revoke_key"))
 
-    @action(
-        description=_("Revoke"),
+    revoke = Dialog(
+        revoke_api_key,
+        label=_("Revoke"),
+        permission="revoke",
         url_path="revoke",
-        permissions=["revoke"],
-        variant=ActionVariant.DANGER,
-        dialog={
-            "title": _("Revoke this key?"),
-            "description": _(
-                "Calls with this key are refused within seconds, on every gateway. This cannot be undone."
-            ),
-            "form_class": RevokeForm,
-            "form_submit_text": _("Revoke key"),
-        },
+        is_dangerous=True,
+        form=ReasonForm,
+        title=_("Revoke this key?"),
+        text=_("Calls with this key are refused within seconds, on every gateway. This cannot be undone."),
+        button=_("Revoke key"),
+        done=_("%(it)s is revoked."),
     )
-    def revoke(self, request: HttpRequest, form: RevokeForm, object_id: str) -> HttpResponse:
-        reason = form.cleaned_data["reason"]
-        return self.carry_out(request, object_id, revoke_api_key, _("%(it)s is revoked."), reason=reason)
 
 
 @admin.register(Limit)

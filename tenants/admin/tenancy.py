@@ -5,23 +5,20 @@ from __future__ import annotations
 from copy import copy
 from typing import Any
 
-from django import forms
 from django.contrib import admin, messages
 from django.core.exceptions import ValidationError
 from django.forms import BaseInlineFormSet
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import redirect, render
+from django.shortcuts import redirect
 from django.urls import reverse
 from django.utils.html import format_html_join
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 from unfold.admin import TabularInline
 from unfold.decorators import action, display
-from unfold.enums import ActionVariant
-from unfold.forms import BaseDialogForm
-from unfold.widgets import UnfoldAdminTextareaWidget
 
 from accounts.admin.base import ReadOnly, ReadOnlyAdmin
+from accounts.admin.dialogs import Dialog, DialogForm, reason_field
 from accounts.permissions import require, signed_in
 from core.editing import sent_values
 from core.errors import Conflict
@@ -68,16 +65,11 @@ class ProjectInline(ReadOnly, TabularInline):  # type: ignore[misc]
         return super().get_queryset(request).select_related("owner", "tenant")
 
 
-class SuspendForm(BaseDialogForm):  # type: ignore[misc]
+class SuspendForm(DialogForm):
     """Shows what stops before it asks why."""
 
     form_before_template = "admin/tenants/impact.html"
-    reason = forms.CharField(
-        label=_("Reason"),
-        max_length=500,
-        help_text=_("The tenant's people read it on every page."),
-        widget=UnfoldAdminTextareaWidget(attrs={"rows": 3}),
-    )
+    reason = reason_field(help_text=_("The tenant's people read it on every page."), rows=3)
 
     def get_before_template_context(self, request: HttpRequest, object_id: str = "") -> dict[str, Any]:
         tenant = Tenant.objects.visible_to(signed_in(request)).get(pk=object_id)
@@ -122,7 +114,7 @@ class TenantAdmin(EmergencyActions, ReadOnlyAdmin):
             messages.success(request, _("%(tenant)s is created.") % {"tenant": tenant})
             return redirect("admin:tenants_tenant_change", tenant.pk)
         hint = _("Its first owner gets an invitation by e-mail, and invites everybody else.")
-        return self._form_page(request, form, title=_("New tenant"), button=_("Create tenant"), hint=hint)
+        return self.form_page(request, form, title=_("New tenant"), button=_("Create tenant"), hint=hint)
 
     @action(description=_("Settings"), url_path="settings", permissions=["new_tenant"])
     def settings(self, request: HttpRequest, object_id: str) -> HttpResponse:
@@ -141,39 +133,34 @@ class TenantAdmin(EmergencyActions, ReadOnlyAdmin):
                 return redirect("admin:tenants_tenant_change", tenant.pk)
         title = _("Settings of %(tenant)s") % {"tenant": tenant.name}
         hint = _("Every change is written to the audit log, which the tenant's owners read.")
-        return self._form_page(request, form, title=title, button=_("Save"), hint=hint)
+        return self.form_page(request, form, title=title, button=_("Save"), hint=hint)
 
-    @action(
-        description=_("Suspend"),
+    suspend = Dialog(
+        suspend_tenant,
+        label=_("Suspend"),
+        permission="suspend",
         url_path="suspend",
-        permissions=["suspend"],
-        variant=ActionVariant.DANGER,
-        dialog={
-            "title": _("Suspend this tenant?"),
-            "description": _(
-                "Its keys are refused within seconds on every gateway; requests, claims and exports stop. "
-                "All data stays. You can resume it."
-            ),
-            "form_class": SuspendForm,
-            "form_submit_text": _("Suspend tenant"),
-        },
+        is_dangerous=True,
+        form=SuspendForm,
+        title=_("Suspend this tenant?"),
+        text=_(
+            "Its keys are refused within seconds on every gateway; requests, claims and exports stop. "
+            "All data stays. You can resume it."
+        ),
+        button=_("Suspend tenant"),
+        done=_("%(it)s is suspended."),
     )
-    def suspend(self, request: HttpRequest, form: SuspendForm, object_id: str) -> HttpResponse:
-        reason = form.cleaned_data["reason"]
-        return self.carry_out(request, object_id, suspend_tenant, _("%(it)s is suspended."), reason=reason)
 
-    @action(
-        description=_("Resume"),
+    resume = Dialog(
+        resume_tenant,
+        label=_("Resume"),
+        permission="suspend",
         url_path="resume",
-        permissions=["suspend"],
-        dialog={
-            "title": _("Resume this tenant?"),
-            "description": _("Its keys work again within seconds on every gateway."),
-            "form_submit_text": _("Resume tenant"),
-        },
+        title=_("Resume this tenant?"),
+        text=_("Its keys work again within seconds on every gateway."),
+        button=_("Resume tenant"),
+        done=_("%(it)s works again."),
     )
-    def resume(self, request: HttpRequest, form: Any, object_id: str) -> HttpResponse:
-        return self.carry_out(request, object_id, resume_tenant, _("%(it)s works again."))
 
     def get_actions_detail(self, request: HttpRequest, object_id: Any) -> Any:
         """Suspend what is active, resume what is suspended; what is closed stays as it is."""
@@ -185,15 +172,6 @@ class TenantAdmin(EmergencyActions, ReadOnlyAdmin):
             Tenant.Status.CLOSED: {"suspend", "resume", "settings", "emergency_access"},
         }[Tenant.Status(status or "closed")]
         return [one for one in actions if one.method.original_function_name not in hidden]
-
-    def _form_page(
-        self, request: HttpRequest, form: forms.BaseForm, *, title: Any, button: Any, hint: Any
-    ) -> HttpResponse:
-        context = self.admin_site.each_context(request) | {
-            "opts": self.opts, "title": title, "form": form, "button": button, "hint": hint,
-            "back": reverse("admin:tenants_tenant_changelist"),
-        }  # fmt: skip
-        return render(request, "admin/accounts/form.html", context, status=422 if form.is_bound else 200)
 
 
 @admin.register(Project)

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from django.contrib import admin
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
-from unfold.decorators import action, display
-from unfold.enums import ActionVariant
-from unfold.forms import BaseDialogForm
+from unfold.decorators import display
 
 from accounts.admin.base import ReadOnlyAdmin
+from accounts.admin.dialogs import Dialog
 from tenants.actions import revoke_personal_access_token
 from tenants.models import PersonalAccessToken
 
@@ -43,19 +42,14 @@ class PersonalAccessTokenAdmin(ReadOnlyAdmin):
     def has_revoke_permission(self, request: HttpRequest, object_id: object = None) -> bool:
         return bool(request.user.has_perm("tenants.manage_tokens"))
 
-    @action(
-        description=_("Revoke"),
+    revoke = Dialog(
+        revoke_personal_access_token,
+        label=_("Revoke"),
+        permission="revoke",
         url_path="revoke",
-        permissions=["revoke"],
-        variant=ActionVariant.DANGER,
-        dialog={
-            "title": _("Revoke this token?"),
-            "description": _(
-                "Programs that use this token are refused from their next call on. This cannot be undone."
-            ),
-            "form_class": BaseDialogForm,
-            "form_submit_text": _("Revoke token"),
-        },
+        is_dangerous=True,
+        title=_("Revoke this token?"),
+        text=_("Programs that use this token are refused from their next call on. This cannot be undone."),
+        button=_("Revoke token"),
+        done=_("%(it)s is revoked."),
     )
-    def revoke(self, request: HttpRequest, form: BaseDialogForm, object_id: str) -> HttpResponse:
-        return self.carry_out(request, object_id, revoke_personal_access_token, _("%(it)s is revoked."))

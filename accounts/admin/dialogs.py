@@ -1,0 +1,149 @@
+"""Dialogs of the admin: each says what an action does, asks for what the action needs, and calls it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Literal
+
+from django import forms
+from django.contrib import messages
+from django.core.exceptions import PermissionDenied, ValidationError
+from django.http import HttpRequest, HttpResponse
+from django.utils.translation import gettext_lazy as _
+from unfold.admin import ModelAdmin
+from unfold.decorators import action as unfold_action
+from unfold.enums import ActionVariant
+from unfold.forms import BaseDialogForm
+from unfold.widgets import UnfoldAdminTextareaWidget, UnfoldAdminTextInputWidget
+
+from accounts.admin.base import go_to
+from accounts.permissions import signed_in
+from core.errors import Conflict
+
+if TYPE_CHECKING:
+    from django_stubs_ext import StrPromise
+
+    Words = str | StrPromise
+
+SUBMITTED = "_form_submitted"  # Unfold's own field of every dialog
+
+
+class DialogForm(BaseDialogForm):  # type: ignore[misc]
+    """What a dialog asks. Alone it asks for nothing but the confirmation."""
+
+    def answers(self) -> dict[str, Any]:
+        """The arguments of the action, by name: the fields of the form, each named like its argument."""
+        return {name: value for name, value in self.cleaned_data.items() if name != SUBMITTED}
+
+
+def reason_field(*, max_length: int = 500, help_text: Words = "", rows: int = 1) -> forms.CharField:
+    """The field in which a dialog asks why, of one line or of `rows`."""
+    widget = UnfoldAdminTextareaWidget(attrs={"rows": rows}) if rows > 1 else UnfoldAdminTextInputWidget()
+    return forms.CharField(label=_("Reason"), max_length=max_length, help_text=help_text, widget=widget)
+
+
+class ReasonForm(DialogForm):
+    """Asks why."""
+
+    reason = reason_field()
+
+
+class Dialog:
+    """A button of the admin that opens a dialog, and does its action when the dialog is submitted.
+
+    The name of the attribute goes into `actions_detail` of the admin, for an action on the row of the page, or into
+    `actions_list`. The action is called with the row's id, if there is one, with the answers of the form, and with
+    `by`. If it raises Conflict, PermissionDenied or ValidationError, the page shows why; the status is 409, 403 or 400.
+    """
+
+    def __init__(
+        self,
+        action: Callable[..., Any],
+        *,
+        label: Words,
+        permission: str,
+        url_path: str,
+        title: Words,
+        text: Words,
+        button: Words,
+        done: Words = "",
+        form: type[DialogForm] = DialogForm,
+        icon: str | None = None,
+        is_dangerous: bool = False,
+        ends_on: Literal["row", "list"] = "row",
+        show: Callable[[HttpRequest, Any], HttpResponse] | None = None,
+    ) -> None:
+        """Describe the dialog.
+
+        Args:
+            action: what is done; it takes `by`, and asks itself whether they may.
+            label: what the button says.
+            permission: who sees the button: `has_<permission>_permission` of the admin.
+            url_path: the end of the dialog's address.
+            title: the question at the top of the dialog.
+            text: what the action does, so that a person can decide.
+            button: what the button of the dialog says.
+            done: the message when it is done; `%(it)s` is what the action returned, and each answer has its name.
+            form: what the dialog asks; nothing unless given.
+            icon: the name of a symbol beside the label.
+            is_dangerous: show the button in red.
+            ends_on: the page that follows when it is done: the row's, or the list.
+            show: instead of `done`, what the dialog itself shows of the action's result, such as a secret.
+        """
+        self.action, self.form, self.done, self.show, self.ends_on = action, form, done, show, ends_on
+        self._frame = {
+            "description": label,
+            "permissions": [permission],
+            "url_path": url_path,
+            "icon": icon,
+            "variant": ActionVariant.DANGER if is_dangerous else ActionVariant.DEFAULT,
+            "dialog": {
+                "title": title,
+                "description": text,
+                "form_class": form,
+                "form_submit_text": button,
+            },
+        }
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        """Put the method that Unfold expects in the dialog's place: it finds actions by the names of methods."""
+
+        def method(admin: ModelAdmin, request: HttpRequest, form: DialogForm, **row: str) -> HttpResponse:
+            return self.carry_out(admin, request, form, **row)
+
+        method.__name__ = name
+        in_place = unfold_action(**self._frame)(method)
+        in_place.asked_by = self
+        setattr(owner, name, in_place)
+
+    def carry_out(
+        self, admin: ModelAdmin, request: HttpRequest, form: DialogForm, object_id: str | None = None
+    ) -> HttpResponse:
+        """Do the action, say that it is done or why not, and go on to the page of the row or the list."""
+        answers = form.answers()
+        row = () if object_id is None else (object_id,)
+        try:
+            it = self.action(*row, by=signed_in(request), **answers)
+        except Conflict as conflict:
+            return self._refuse(admin, request, object_id, conflict.message, status=409)
+        except PermissionDenied as denied:
+            return self._refuse(admin, request, object_id, str(denied), status=403)
+        except ValidationError as error:
+            return self._refuse(admin, request, object_id, " ".join(error.messages), status=400)
+        if self.show is not None:
+            return self.show(request, it)
+        messages.success(request, str(self.done) % {"it": it, **answers})
+        return _page_of(admin, object_id if self.ends_on == "row" else None)
+
+    def _refuse(
+        self, admin: ModelAdmin, request: HttpRequest, object_id: str | None, words: str, *, status: int
+    ) -> HttpResponse:
+        messages.error(request, words)
+        return _page_of(admin, object_id, status=status)
+
+
+def _page_of(admin: ModelAdmin, object_id: str | None, *, status: int = 200) -> HttpResponse:
+    name = f"admin:{admin.opts.app_label}_{admin.opts.model_name}"
+    if object_id is None:
+        return go_to(f"{name}_changelist", status=status)
+    return go_to(f"{name}_change", object_id, status=status)

@@ -1,0 +1,108 @@
+"""A dialog of the admin asks before it acts, hands its answers to the action, and says what came of it."""
+
+from __future__ import annotations
+
+import inspect
+
+import pytest
+from django.contrib import admin
+from django.contrib.messages import get_messages
+
+from accounts.actions import make_staff
+from accounts.admin.dialogs import SUBMITTED, Dialog, DialogForm
+from accounts.models import StaffRoleAssignment
+from tenants.actions import revoke_api_key
+from tests.factories import ApiKeyFactory, UserFactory
+
+SENT = {SUBMITTED: "True"}
+
+
+def dialogs():
+    """Every button of the admin that opens a dialog, with the admin's class and the button's name."""
+    for of in admin.site._registry.values():
+        for name in [*getattr(of, "actions_list", ()), *getattr(of, "actions_detail", ())]:
+            method = getattr(type(of), name)
+            if hasattr(method, "dialog"):
+                yield pytest.param(method, id=f"{type(of).__name__}.{name}")
+
+
+def said(answer):
+    return [str(message) for message in get_messages(answer.wsgi_request)]
+
+
+def test_there_are_dialogs_to_ask():
+    assert len(list(dialogs())) >= 29
+
+
+@pytest.mark.parametrize("method", dialogs())
+def test_a_dialog_asks_for_what_its_action_takes(method):
+    dialog = method.asked_by
+    assert isinstance(dialog, Dialog)
+    assert issubclass(dialog.form, DialogForm)
+    taken = inspect.signature(dialog.action).parameters
+    assert "by" in taken
+    if dialog.form.answers is DialogForm.answers:
+        assert set(dialog.form.base_fields) - {SUBMITTED} <= set(taken)
+
+
+@pytest.fixture
+def address(lab, project):
+    key = ApiKeyFactory(tenant=lab, project=project)
+    return key, f"/admin/tenants/apikey/{key.pk}/revoke/"
+
+
+def test_opening_a_dialog_does_nothing_and_shows_what_it_would(client, operator, address):
+    key, path = address
+    client.force_login(operator)
+    page = client.get(path).content.decode()
+    assert "Revoke this key?" in page
+    assert "This cannot be undone." in page
+    assert 'name="reason"' in page
+    key.refresh_from_db()
+    assert key.state == "active"
+
+
+def test_without_a_reason_the_dialog_comes_back(client, operator, address):
+    key, path = address
+    client.force_login(operator)
+    assert "This field is required." in client.post(path, SENT).content.decode()
+    key.refresh_from_db()
+    assert key.state == "active"
+
+
+def test_what_is_done_is_said_on_the_page_of_the_row(client, operator, address):
+    key, path = address
+    client.force_login(operator)
+    answer = client.post(path, SENT | {"reason": "Lost."})
+    assert answer.headers["HX-Redirect"] == f"/admin/tenants/apikey/{key.pk}/change/"
+    assert said(answer) == [f"{key} is revoked."]
+
+
+def test_a_conflict_is_said_there_too(client, operator, address):
+    key, path = address
+    revoke_api_key(key.pk, by=operator, reason="Lost.")
+    client.force_login(operator)
+    answer = client.post(path, SENT | {"reason": "Lost."})
+    assert answer.status_code == 409
+    assert answer.headers["HX-Redirect"] == f"/admin/tenants/apikey/{key.pk}/change/"
+    assert len(said(answer)) == 1
+
+
+def test_a_denial_is_said_there_too(client, operator):
+    own = StaffRoleAssignment.objects.get(user=operator)
+    make_staff(UserFactory(), "operator", by=None)
+    client.force_login(operator)
+    answer = client.post(f"/admin/accounts/staffroleassignment/{own.pk}/end/", SENT)
+    assert answer.status_code == 403
+    assert answer.headers["HX-Redirect"] == f"/admin/accounts/staffroleassignment/{own.pk}/change/"
+    assert len(said(answer)) == 1
+    assert StaffRoleAssignment.objects.filter(pk=own.pk).exists()
+
+
+def test_what_ends_a_row_ends_on_the_list(client, operator):
+    make_staff(other := UserFactory(), "operator", by=None)
+    row = StaffRoleAssignment.objects.get(user=other)
+    client.force_login(operator)
+    answer = client.post(f"/admin/accounts/staffroleassignment/{row.pk}/end/", SENT)
+    assert answer.headers["HX-Redirect"] == "/admin/accounts/staffroleassignment/"
+    assert said(answer) == [f"{other} has this role no more."]
