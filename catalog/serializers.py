@@ -8,6 +8,7 @@ from uuid import UUID
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
+from catalog.actions.access_requests import LONGEST_DAYS
 from catalog.actions.facts import notice_of
 from catalog.models import AccessRequest, CatalogModel, Grant, Offer, Review, ReviewDecision
 from tenants.models import DataClass, Project, Tenant
@@ -161,7 +162,7 @@ class NewAccessRequestSerializer(ProjectNameSerializer):
     limits = serializers.DictField(
         child=serializers.CharField(), required=False, help_text='By kind: {"requests_per_minute": "3"}'
     )
-    duration_days = serializers.IntegerField(min_value=1, max_value=730, default=365)
+    duration_days = serializers.IntegerField(min_value=1, max_value=LONGEST_DAYS, default=365)
 
 
 class NewReviewSerializer(serializers.Serializer[Any]):

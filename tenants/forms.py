@@ -14,6 +14,7 @@ from accounts.models import User
 from core.addresses import AddressFormField
 from core.choices import PickField, pick_field
 from tenants.actions.members import may_give
+from tenants.actions.service_accounts import LONGEST_NAME
 from tenants.models import Project, Tenant
 from tenants.roles import PROJECT_ROLE_CHOICES, Role
 
@@ -114,7 +115,7 @@ class ServiceAccountForm(forms.Form):
     """A program's name and role."""
 
     name = forms.CharField(
-        label=_("Name"), max_length=40, help_text=_("What it does, such as nightly-report.")
+        label=_("Name"), max_length=LONGEST_NAME, help_text=_("What it does, such as nightly-report.")
     )
     role = forms.ChoiceField(
         label=_("Role"),

@@ -26,15 +26,8 @@ from core.names import clean_name
 
 SOURCE = "litellm"
 JUMPS_IN_AN_ENTRY = 100  # the import's own row names all of them
-# People edit these; the import follows only while the row still holds what it wrote there itself.
-EDITED_BY_PEOPLE = ("title", "lifecycle", "deprecation_date")
-_OFFER_FIELDS = [
-    "model", "provider", "region", "prices", "facts", "source_url", "deprecation_date", "digest", "is_primary",
-]  # fmt: skip
-_MODEL_FIELDS = [
-    *EDITED_BY_PEOPLE, "maker", "mode", "context_tokens", "max_output_tokens", "capabilities", "providers", "regions",
-    "offer_count", "list_input_price", "source", "search_text", "imported", "updated_at",
-]  # fmt: skip
+# What an entry states of an offer.
+_STATED = ("provider", "region", "prices", "facts", "source_url", "deprecation_date", "digest")
 
 
 @dataclass
@@ -108,11 +101,13 @@ def import_price_map(
 
     wanted_prices: dict[str, dict[str, Decimal]] = {}
     new_models, changed_models = [], []
+    changed_fields: set[str] = set()
     for name, theirs in by_name.items():
         gathered = gather(name, theirs, today=today)
         if name in models:
-            if _describe(models[name], gathered):
+            if differing := _describe(models[name], gathered):
                 changed_models.append(models[name])
+                changed_fields |= differing
         else:
             models[name] = CatalogModel(name=name)
             _describe(models[name], gathered)
@@ -126,7 +121,8 @@ def import_price_map(
         report.models_unpriced += not gathered.list_prices
 
     CatalogModel.objects.bulk_create(new_models, batch_size=1000)
-    CatalogModel.objects.bulk_update(changed_models, _MODEL_FIELDS, batch_size=500)
+    if changed_models:
+        CatalogModel.objects.bulk_update(changed_models, sorted(changed_fields), batch_size=500)
     _write_offers([offers[key] for key in touched])
     report.models_added, report.models_changed = len(new_models), len(changed_models)
     report.models_unchanged = len(by_name) - len(new_models) - len(changed_models)
@@ -184,13 +180,13 @@ def _read_into(offers: dict[str, Offer], read: list[ReadOffer], report: ImportRe
             if jumped := jumps_between(decimals(offer.prices), decimals(said.prices)):
                 report.price_jumps[said.source_key] = jumped
         touched.add(said.source_key)
-        for name in ("provider", "region", "prices", "facts", "source_url", "deprecation_date", "digest"):
+        for name in _STATED:
             setattr(offer, name, getattr(said, name))
     return touched
 
 
-def _describe(model: CatalogModel, gathered: Gathered) -> bool:
-    """Let `model` say what its offers say, except where a person has edited it. Returns whether it changed."""
+def _describe(model: CatalogModel, gathered: Gathered) -> set[str]:
+    """Let `model` say what its offers say, except where a person has edited it. Returns the fields that changed."""
     wanted: dict[str, Any] = {
         "maker": gathered.maker,
         "mode": gathered.mode,
@@ -206,6 +202,7 @@ def _describe(model: CatalogModel, gathered: Gathered) -> bool:
         "imported": dict(model.imported),
     }
     ends = gathered.deprecation_date
+    # People edit these; the import follows only while the row still holds what it wrote there itself.
     for name, stated in (
         ("title", gathered.title[:160]),
         ("lifecycle", gathered.lifecycle),
@@ -218,11 +215,11 @@ def _describe(model: CatalogModel, gathered: Gathered) -> bool:
             wanted[name] = ends if name == "deprecation_date" else stated
             wanted["imported"][name] = stated
     differing = {name: value for name, value in wanted.items() if getattr(model, name) != value}
+    if differing:
+        differing["updated_at"] = now()
     for name, value in differing.items():
         setattr(model, name, value)
-    if differing:
-        model.updated_at = now()
-    return bool(differing)
+    return set(differing)
 
 
 def _more_words(gathered: Gathered) -> str:
@@ -237,4 +234,4 @@ def _write_offers(offers: list[Offer]) -> None:
     new = [offer for offer in offers if offer._state.adding]
     changed = [offer for offer in offers if not offer._state.adding]
     Offer.objects.bulk_create(new, batch_size=1000)
-    Offer.objects.bulk_update(changed, _OFFER_FIELDS, batch_size=500)
+    Offer.objects.bulk_update(changed, ["model", "is_primary", *_STATED], batch_size=500)

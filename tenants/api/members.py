@@ -35,6 +35,7 @@ from tenants.actions.members import (
     require_removable,
 )
 from tenants.actions.owned_resources import owned_resources_of
+from tenants.actions.service_accounts import LONGEST_NAME
 from tenants.api.base import InTenantFilter, VisibleMixin, named_tenant, peek
 from tenants.api.fields import AddressSerializerField
 from tenants.models import Invitation, Membership, Tenant
@@ -120,7 +121,9 @@ class NewInvitationSerializer(serializers.Serializer[Any]):
 
 class NewServiceAccountSerializer(serializers.Serializer[Any]):
     tenant = serializers.SlugField(help_text="Slug of the tenant.")
-    name = serializers.CharField(max_length=40, help_text="What the program does, such as nightly-report.")
+    name = serializers.CharField(
+        max_length=LONGEST_NAME, help_text="What the program does, such as nightly-report."
+    )
     role = serializers.ChoiceField(
         choices=PROJECT_ROLE_CHOICES,
         help_text="None above your own; never owner.",

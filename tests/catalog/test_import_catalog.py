@@ -229,6 +229,44 @@ def test_a_changed_price_is_reported_and_holds_from_the_next_hour_on(db):
     assert after.valid.lower > now()
 
 
+def test_an_entry_that_says_everything_else_leaves_the_same_rows_as_one_that_is_new(db):
+    other = {
+        "litellm_provider": "mistral",
+        "mode": "completion",
+        "max_input_tokens": 32000,
+        "max_output_tokens": 8000,
+        "supports_vision": True,
+        "supported_regions": ["eu-west-1"],
+        "deprecation_date": "2027-01-31",
+        "source": "https://example.com/prices",
+        "input_cost_per_token": 1e-06,
+    }
+    run({"was": GOOD})
+    CatalogModel.objects.filter(name="was").update(updated_at=datetime(2026, 1, 1, tzinfo=UTC))
+    run({"was": other, "new": other})
+    own = {
+        "id",
+        "name",
+        "title",
+        "model_id",
+        "source_key",
+        "digest",
+        "imported",
+        "search",
+        "created_at",
+        "updated_at",
+    }
+    for table in (CatalogModel, Offer):
+        was, new = (
+            {name: value for name, value in row.items() if name not in own}
+            for row in table.objects.order_by("pk").values()
+        )
+        assert was == new
+    assert model("was").updated_at > datetime(2026, 1, 1, tzinfo=UTC)
+    assert model("was").imported.keys() == model("new").imported.keys()
+    assert model("was").context_tokens == 32000
+
+
 def test_a_price_that_a_person_published_is_kept(operator):
     run({"gpt-4o": GOOD})
     next_hour = now().replace(minute=0, second=0, microsecond=0) + timedelta(hours=1)
