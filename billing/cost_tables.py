@@ -20,7 +20,7 @@ MOST_ROWS: Final = 25  # of a table; the others are one row together
 
 @dataclass
 class NowAndBefore:
-    """A number beside the same weekdays four weeks earlier; `before` None: there was nothing to compare with."""
+    """A number beside the same weekdays four weeks earlier; `before` None: there is no comparison."""
 
     now: Decimal | int | None
     before: Decimal | int | None

@@ -137,7 +137,7 @@ class ProjectRoleForm(forms.Form):
 
     project = PickField(Project, by="slug", label=_("Project"), empty_label=None)
     role = forms.ChoiceField(
-        choices=[("", _("As in the tenant")), *PROJECT_ROLE_CHOICES],
+        choices=[("", _("Tenant role")), *PROJECT_ROLE_CHOICES],
         required=False,
     )
     confirmed = forms.BooleanField(required=False)

@@ -47,7 +47,7 @@ class ApiKeyAdmin(ReadOnlyAdmin):
         is_dangerous=True,
         form=ReasonForm,
         title=_("Revoke this key?"),
-        text=_("Calls with this key are refused within seconds, on every gateway. This cannot be undone."),
+        text=_("Every gateway refuses calls with this key within seconds. This cannot be undone."),
         button=_("Revoke key"),
         done=_("%(it)s is revoked."),
     )

@@ -49,7 +49,7 @@ class PersonalAccessTokenAdmin(ReadOnlyAdmin):
         url_path="revoke",
         is_dangerous=True,
         title=_("Revoke this token?"),
-        text=_("Programs that use this token are refused from their next call on. This cannot be undone."),
+        text=_("Programs that use this token get errors from their next call on. This cannot be undone."),
         button=_("Revoke token"),
         done=_("%(it)s is revoked."),
     )

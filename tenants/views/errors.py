@@ -37,7 +37,7 @@ def too_many_requests(request: HttpRequest, error: TooManyRequests) -> HttpRespo
 
 def server_error(request: HttpRequest) -> HttpResponse:
     return _answer(
-        request, 500, "Something broke on our side. Look whether it was done before you try again."
+        request, 500, "Something went wrong on our side. Check whether it was done before you try again."
     )
 
 

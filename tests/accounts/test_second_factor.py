@@ -305,7 +305,7 @@ def test_staff_without_one_are_sent_to_set_it_up_before_any_page(client, lab, op
     client.force_login(operator)
     answer = client.get(path, follow=True)
     assert answer.redirect_chain[-1][0].startswith(SET_UP)
-    assert "Staff of this installation need one." in answer.content.decode()
+    assert "Staff of this installation must have one." in answer.content.decode()
     assert client.get(path, headers={"HX-Request": "true"})["HX-Redirect"].startswith(CONFIRM)
     assert client.post(path).status_code == 302
 

@@ -54,6 +54,6 @@ def test_it_is_opened_shown_on_every_page_and_ended(browser, house, theme, width
         page.get_by_role("link", name="See emergency access").click()
         row = page.get_by_role("row").filter(has_text=REASON).first
         expect(row).to_contain_text("Ended")
-        row.get_by_role("link", name="What was done").click()
+        row.get_by_role("link", name="Actions").click()
         expect(page.get_by_role("link", name="Emergency access opened")).to_be_visible()
         assert problems_of(page, seen) == []

@@ -75,7 +75,7 @@ def ask_for_the_model(page):
     panel.get_by_label("What is it for?").fill(PURPOSE)
     panel.get_by_label("Expected tokens per day").fill("20000000")
     expect(panel.get_by_text(re.compile(r"^\$[\d,]+ / month$"))).to_be_visible()
-    reviews = panel.get_by_role("list", name="Reviews it needs")
+    reviews = panel.get_by_role("list", name="Required reviews")
     expect(reviews.get_by_role("listitem")).to_have_count(2)
     expect(reviews).to_contain_text("Security")
     expect(reviews).to_contain_text("Cost")
@@ -105,7 +105,7 @@ def claim_the_key(page):
     secret = page.get_by_role("status", name="Secret").inner_text()
     assert re.fullmatch(r"qm_[A-Za-z0-9_-]{40,}", secret)
     claim_url = page.url
-    page.get_by_role("link", name="Stored it").click()
+    page.get_by_role("link", name="I stored it").click()
     expect(page.get_by_role("heading", level=1)).to_have_text("Keys")
     assert secret not in page.content()
     page.goto(claim_url)

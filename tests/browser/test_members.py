@@ -61,7 +61,7 @@ def test_somebody_is_invited_and_finds_in_without_javascript(browser, house, peo
         page.get_by_label("Your name").fill("Nia Newcomer")
         page.get_by_label("Password", exact=True).fill("unguessable-otter-42")
         page.get_by_label("Password again").fill("unguessable-otter-42")
-        page.get_by_role("button", name="Make the account and accept").click()
+        page.get_by_role("button", name="Create the account and accept").click()
         page.wait_for_url(house.home)
 
 
@@ -76,7 +76,7 @@ def test_a_member_is_searched_and_loses_nothing_unasked(browser, house, people):
         page.get_by_role("button", name="Remove").click()
         expect(page.get_by_text("Say who takes these over")).to_be_visible()
         seen.complaints.clear()  # the browser itself reports the 400
-        page.get_by_label("Hand over to").check()
+        page.get_by_label("Transfer to").check()
         page.get_by_label(re.compile("Keys: address")).fill(house.people["owner"].email)
         page.get_by_role("button", name="Remove").click()
         expect(page.get_by_role("heading", name="Members")).to_be_visible()

@@ -89,7 +89,7 @@ def test_no_page_hinders_anybody(browser, house, paths, theme, width):
 def test_pages_outside_a_tenant_hinder_nobody(browser, house):
     with house.visit(browser, "owner") as (page, seen):
         page.goto(f"{house.stack.console}/t/nowhere/")
-        expect(page.get_by_role("heading", name="There is nothing here for you")).to_be_visible()
+        expect(page.get_by_role("heading", name="Page not found")).to_be_visible()
         assert accessibility_violations(page) == []
         seen.complaints.clear()  # the browser itself reports the 404
         page.context.clear_cookies()

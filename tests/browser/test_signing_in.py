@@ -70,7 +70,7 @@ def test_from_the_first_code_to_signing_out_everywhere(house, browser, chief, th
         expect(desk.get_by_role("heading", name="Second factor is set up")).to_be_visible()
         assert desk.locator("#codes span").count() == 10
         look(desk)
-        desk.get_by_role("link", name="Stored them").click()
+        desk.get_by_role("link", name="I stored them").click()
         expect(desk.get_by_text("Recovery codes left")).to_be_visible()
         look(desk)
 

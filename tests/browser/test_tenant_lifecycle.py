@@ -72,7 +72,7 @@ def test_an_owner_and_an_operator_close_a_tenant(browser, pier):
     with pier.visit(browser, "operator") as (page, seen):
         page.goto(f"{pier.home}settings/closing/")
         page.get_by_label("to confirm").fill(pier.tenant.slug)
-        page.get_by_role("button", name="Close for good").click()
+        page.get_by_role("button", name="Close permanently").click()
         expect(page.get_by_text(f"{pier.tenant.name} is closed.").first).to_be_visible()
         assert problems_of(page, seen, "closed", "light") == []
     pier.tenant.refresh_from_db()

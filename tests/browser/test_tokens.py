@@ -35,11 +35,11 @@ def test_a_token_is_made_copied_used_and_revoked(browser, house):
         page.get_by_label("Name").fill("nightly")
         page.get_by_label("Opens").select_option(label="Harbour Bank")
         page.get_by_label("Build and download cost reports").check()
-        page.get_by_role("button", name="Make token").click()
+        page.get_by_role("button", name="Create token").click()
         secret = page.get_by_role("status", name="Token").inner_text()
         assert re.fullmatch(r"qmp_[\w-]{49}", secret)
         assert accessibility_violations(page) == []
-        page.get_by_role("link", name="Stored it").click()
+        page.get_by_role("link", name="I stored it").click()
         assert secret not in page.content()
 
         def status():

@@ -221,7 +221,7 @@ def test_the_preview_shows_cost_reviews_and_what_is_not_allowed(client, page, pr
     assert "likely" in words
     assert "Security" in words
     assert "Cost" in words
-    assert "Say how many tokens" in text_of(client.post(url, {}))
+    assert "Enter how many tokens" in text_of(client.post(url, {}))
     assert not AccessRequest.objects.across_tenants().exists()
 
 

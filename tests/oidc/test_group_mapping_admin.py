@@ -49,7 +49,7 @@ def test_a_mapping_is_written_once_its_author_has_seen_what_it_does(client, oper
     monkeypatch.setattr(tasks.apply_group_mapping, "delay_on_commit", applied.append)
     client.force_login(operator)
     form = {"group": "writers", "tenant": lab.pk, "role": "developer"}
-    assert "Show what this does" in client.get(address("begin")).content.decode()
+    assert "Preview" in client.get(address("begin")).content.decode()
     preview = client.post(address("begin"), form)
     words = preview.content.decode()
     assert preview.status_code == 200
@@ -83,7 +83,7 @@ def test_what_has_changed_since_is_shown_again_and_not_done(client, operator, la
     )
     answer = client.post(address("begin"), form | {"seen": seen(preview)})
     assert answer.status_code == 409
-    assert "Read it again" in answer.content.decode()
+    assert "Check it again" in answer.content.decode()
     answer = client.post(address("begin"), form | {"seen": seen(preview), "role": "admin"})
     assert answer.status_code == 409
     assert not GroupMapping.objects.exists()

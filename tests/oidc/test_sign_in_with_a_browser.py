@@ -111,7 +111,7 @@ def test_an_operator_writes_a_mapping_after_seeing_what_it_does(
         page.get_by_role("textbox", name="Group").fill("writers")
         page.get_by_role("combobox", name="Tenant", exact=True).select_option(label="Lab")
         page.get_by_role("combobox", name="Role in the tenant").select_option(label="Developer")
-        page.get_by_role("button", name="Show what this does").click()
+        page.get_by_role("button", name="Preview").click()
         page.get_by_role("heading", name="What this does").wait_for()
         assert page.get_by_role("row").count() == 3
         if picture := os.environ.get("PICTURES"):

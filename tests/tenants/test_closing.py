@@ -265,9 +265,9 @@ def test_the_page_leads_from_step_to_step(client, transactional_db, lab, key, ow
     built(Export.objects.in_tenant(lab).get(is_final=True))
     assert "Propose closing" in client.get(page).content.decode()
     client.post(page, {"step": "propose", "reason": REASON, "typed": "lab"})
-    assert "Close for good" not in client.get(page).content.decode()
+    assert "Close permanently" not in client.get(page).content.decode()
     client.force_login(operator)
-    assert "Close for good" in client.get(page).content.decode()
+    assert "Close permanently" in client.get(page).content.decode()
     client.post(page, {"step": "confirm", "typed": "lab"})
     lab.refresh_from_db()
     assert lab.status == "closed"

@@ -130,7 +130,7 @@ class TestLookingAtIt:
         seen = browser_of(owner)
         page = seen.get(reverse("emergency-access-list", args=["lab"])).content.decode()
         assert REASON in page
-        assert "Not looked at yet" in page
+        assert "Not reviewed yet" in page
         audit_log = seen.get(reverse("audit-list", args=["lab"]), {"emergency": str(over.pk)})
         verbs = [line.verb for line in audit_log.context["lines"]]
         assert verbs == ["emergency_access.ended", "emergency_access.opened"]

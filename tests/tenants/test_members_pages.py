@@ -45,7 +45,7 @@ class TestTheList:
         assert "Dana Developer" in page
         assert "Olu Owner" not in page
         assert "<html" not in page
-        assert "Nobody is called" in client.get("/t/lab/members/?q=zzz%22").content.decode()
+        assert "No member matches" in client.get("/t/lab/members/?q=zzz%22").content.decode()
 
     def test_service_accounts_stand_apart(self, client, lab, owner):
         create_service_account(lab, name="nightly", role="developer", by=owner)
@@ -334,7 +334,7 @@ class TestManyTenants:
         assert "/tenants/" in menu
         assert client.get("/").content.decode().count('class="qm-pick"') == 20
         assert client.get("/tenants/?q=a+24").content.decode().count('class="qm-pick"') == 1
-        assert "No tenant of yours" in client.get("/tenants/?q=elsewhere").content.decode()
+        assert "None of your tenants matches" in client.get("/tenants/?q=elsewhere").content.decode()
 
     def test_a_few_need_no_search(self, client, lab, developer):
         add_member(TenantFactory(name="Other"), developer, "viewer", by=None)

@@ -86,7 +86,7 @@ def test_a_broken_page_has_its_head_and_needs_no_database_for_it(client, lab, de
     monkeypatch.setattr("tenants.views.header._header", away)
     answer = client.get("/t/lab/projects/")
     assert answer.status_code == 500
-    assert "Something broke on our side" in answer.content.decode()
+    assert "Something went wrong on our side" in answer.content.decode()
 
 
 def test_a_foreign_tenant_is_not_named(client, lab, stranger):

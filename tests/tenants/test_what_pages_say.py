@@ -83,7 +83,7 @@ def test_without_enough_days_there_is_no_forecast():
 
 def test_a_month_without_a_month_before_claims_no_change():
     text = words(tiles(spend={"now": Decimal("12"), "before": None}))
-    assert "$12.00 nothing to compare with" in text
+    assert "$12.00 no comparison" in text
 
 
 def test_an_unpriced_model_is_named_and_left_out_of_the_shares():
