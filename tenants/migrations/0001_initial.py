@@ -34,7 +34,7 @@ class Migration(migrations.Migration):
             fields=[
                 ("id", models.UUIDField(primary_key=True, default=uuid7, editable=False, serialize=False)),
                 ("slug", models.SlugField(max_length=60, unique=True)),
-                ("name", NameField(max_length=120)),
+                ("name", NameField("Name", max_length=120)),
                 ("name_skeleton", SkeletonField(max_length=600, unique=True, null=True, editable=False)),
                 (
                     "status",
@@ -146,8 +146,15 @@ class Migration(migrations.Migration):
             fields=[
                 ("id", models.UUIDField(primary_key=True, default=uuid7, editable=False, serialize=False)),
                 ("tenant", models.ForeignKey("tenants.tenant", models.PROTECT)),
-                ("slug", models.SlugField(max_length=60)),
-                ("name", NameField(max_length=120)),
+                (
+                    "slug",
+                    models.SlugField(
+                        "Slug",
+                        max_length=60,
+                        help_text="Stands in reports and addresses, such as letters. It cannot be changed later.",
+                    ),
+                ),
+                ("name", NameField("Name", max_length=120)),
                 (
                     "cost_centre",
                     NameField("Cost centre", max_length=60, blank=True, help_text="Empty: the tenant's."),
@@ -155,7 +162,12 @@ class Migration(migrations.Migration):
                 (
                     "owner",
                     models.ForeignKey(
-                        settings.AUTH_USER_MODEL, models.PROTECT, blank=True, null=True, related_name="+"
+                        settings.AUTH_USER_MODEL,
+                        models.PROTECT,
+                        verbose_name="Owner",
+                        blank=True,
+                        null=True,
+                        related_name="+",
                     ),
                 ),
                 ("created_at", models.DateTimeField(default=now, editable=False)),

@@ -56,7 +56,7 @@ class Tenant(Noted):
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     slug = models.SlugField(unique=True, max_length=60)
-    name = NameField(max_length=120)
+    name = NameField(_("Name"), max_length=120)
     name_skeleton = SkeletonField(
         max_length=600, unique=True, null=True, editable=False
     )  # no other looks like it
@@ -143,8 +143,12 @@ class Project(TenantOwned):
     ACCOUNTING: ClassVar[tuple[str, ...]] = ("cost_centre", "purchase_order")
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
-    slug = models.SlugField(max_length=60)
-    name = NameField(max_length=120)
+    slug = models.SlugField(
+        _("Slug"),
+        max_length=60,
+        help_text=_("Stands in reports and addresses, such as letters. It cannot be changed later."),
+    )
+    name = NameField(_("Name"), max_length=120)
     cost_centre = NameField(_("Cost centre"), max_length=60, blank=True, help_text=_("Empty: the tenant's."))
     purchase_order = NameField(
         _("Purchase order"),
@@ -154,7 +158,9 @@ class Project(TenantOwned):
         db_default="",
         help_text=_("Number of the order that pays for this project. Cost reports show it."),
     )
-    owner = models.ForeignKey(User, models.PROTECT, null=True, blank=True, related_name="+")
+    owner = models.ForeignKey(
+        User, models.PROTECT, verbose_name=_("Owner"), null=True, blank=True, related_name="+"
+    )
     created_at = models.DateTimeField(default=now, editable=False)
 
     class Meta(TenantOwned.Meta):

@@ -6,6 +6,7 @@ import csv
 from datetime import date
 
 import pytest
+from django.utils.functional import Promise
 from drf_spectacular.generators import SchemaGenerator
 
 from audit.models import AuditEntry
@@ -79,6 +80,13 @@ def fields_of(form, **given):
 def test_every_column_that_can_be_edited_is_declared_or_has_its_own_action(model):
     columns = {field.name for field in model._meta.concrete_fields if field.editable}
     assert columns == {*model.EDITABLE, *OTHERWISE[model]}
+
+
+@pytest.mark.parametrize("model", OTHERWISE)
+def test_its_label_and_help_text_are_marked_for_translation(model):
+    for field in map(model._meta.get_field, model.EDITABLE):
+        assert isinstance(field.verbose_name, Promise), field
+        assert isinstance(field.help_text, Promise) or field.help_text == "", field
 
 
 @pytest.mark.parametrize(("model", "page", "who", "left_out"), FORMS)
