@@ -78,8 +78,9 @@ async def serve(settings: Settings) -> None:
         router = Router(metrics)
         shared = _shared_limiter(settings, metrics)
         limiter = shared or MemoryLimiter()
-        bodies = BodyBudget(settings.body_memory_mib * 1024 * 1024)
-        state = State(settings, upstream, spool, limiter, metrics, router, time.time(), bodies)
+        bodies = BodyBudget(settings.body_memory_mib * 1024**2)
+        answers = BodyBudget(settings.answer_memory_mib * 1024**2)
+        state = State(settings, upstream, spool, limiter, metrics, router, time.time(), bodies, answers)
         snapshot = settings.state_dir / "snapshot.json"
         config = ConfigClient(control, settings.gateway_id, snapshot, state.apply, state.describe, metrics)
         config.load_from_disk()
@@ -90,7 +91,7 @@ async def serve(settings: Settings) -> None:
             config.poll,
             config.acknowledge,
             uploader.run,
-            lambda: _return_memory(bodies),
+            lambda: _return_memory(bodies, answers),
             *([shared.maintain] if shared else []),
         ]
         background = [asyncio.create_task(_keep_running(task)) for task in work]
@@ -169,14 +170,18 @@ def _connections() -> int:
     return max(64, min(_MOST_CONNECTIONS, (soft - _OTHER_FILES) // 2))
 
 
-async def _return_memory(bodies: BodyBudget) -> None:
-    """Give memory back to the system after large bodies: the C library keeps what was freed. Never returns."""
+async def _return_memory(*budgets: BodyBudget) -> None:
+    """Give memory back to the system after large bodies and answers: the C library keeps what was freed.
+
+    Never returns.
+    """
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # only glibc has it
     while trim is not None:
         await asyncio.sleep(_TRIM_SECONDS)
-        if bodies.highest >= _WORTH_TRIMMING and bodies.used <= bodies.highest // 4:
-            bodies.highest = bodies.used
-            await asyncio.to_thread(trim, 0)
+        for budget in budgets:
+            if budget.highest >= _WORTH_TRIMMING and budget.used <= budget.highest // 4:
+                budget.highest = budget.used
+                await asyncio.to_thread(trim, 0)
     await asyncio.Event().wait()
 
 

@@ -11,17 +11,17 @@ import structlog
 from gateway.contract import TokenCounts, UsageEventReport
 from gateway.proxy import upstream
 from gateway.proxy.answer_errors import FailedAnswer
-from gateway.proxy.backend_errors import read_error
 from gateway.proxy.call_log import log_answered
 from gateway.proxy.controls import put_apart
 from gateway.proxy.delivered import Delivered
 from gateway.proxy.errors import Refusal, broke_off, error_event, unavailable
-from gateway.proxy.evidence import count_delivered, count_tokens
+from gateway.proxy.evidence import count_delivered, count_dropped, count_tokens
 from gateway.proxy.ids import rfc3339
 from gateway.proxy.index import Backend, Index, Key, Price, Route
 from gateway.proxy.limits import Reservation
 from gateway.proxy.names import Names
 from gateway.proxy.parsed_requests import ParsedRequest
+from gateway.proxy.plain_answers import DroppedAnswer, read_plain
 from gateway.proxy.request import Request
 from gateway.proxy.spool import SpoolError
 from gateway.proxy.state import State, usage_not_recorded
@@ -53,6 +53,7 @@ class Call:
         self._trace = read_trace(request.headers)
         self._apart = put_apart(parsed.body, index.separation, key.config.tenant_id)
         self._reservation = Reservation()
+        self._share = state.answers.share_of(key.config.tenant_id, key.config.key_id)
         self._attempts = upstream.Attempts()
         self._occurred_at = time.time()
         self._started = time.monotonic()
@@ -105,6 +106,7 @@ class Call:
         finally:
             self._state.call_ended()
             hangup.cancel()
+            self._share.release()
             if self._beginning is not None and not self._is_finished:
                 self._state.spool.forget(self._request.id)
             await self._settle(TokenCounts(), is_unused=True)  # where nothing was recorded, nothing was used
@@ -180,27 +182,30 @@ class Call:
                 )
                 await self._pass_stream(self._stream, response, backend)
                 return
-            answer = read_answer(await response.read(), self._parsed.mode, self._parsed.inputs)
+            largest = self._state.settings.largest_answer_mib * 1024**2
+            content = await read_plain(response, self._share, largest)
+            answer = read_answer(content, self._parsed.mode, self._parsed.inputs)
             if self._parsed.is_stream:
                 raise FailedAnswer(502, reason="a plain answer to a call for a stream")
         except (FailedAnswer, StreamTooStrange, aiohttp.ClientError, TimeoutError) as error:
             if self._request.status is not None:
                 raise error if isinstance(error, TimeoutError) else BrokenAnswer(str(error)) from error
             self._stream = None
-            raise self._fault(error, backend) from error
+            _log.warning("backend_broke_off", call=self._request.id, backend=backend.id, reason=repr(error))
+            raise upstream.fault_of_answer(
+                error, backend, self._route, self._state.router, self._apart.secrets
+            ) from error
+        except DroppedAnswer as dropped:
+            raise await self._drop(dropped, backend) from None
         await self._answer(answer, self._names.in_answer(answer.content))
 
-    def _fault(self, error: Exception, backend: Backend) -> upstream.BackendFault:
-        """An answer of which nothing was sent, as a failure of its backend."""
-        _log.warning("backend_broke_off", call=self._request.id, backend=backend.id, reason=repr(error))
-        if isinstance(error, FailedAnswer):
-            said = read_error(error.said)
-            fault = upstream.fault_of(
-                error.status, said, backend, self._route, self._state.router, secrets=self._apart.secrets
-            )
-            if fault.status <= 500:  # perhaps the call's own fault
-                return fault
-        return upstream.BackendFault(502, broke_off(), reason="broken_answer")
+    async def _drop(self, dropped: DroppedAnswer, backend: Backend) -> Refusal:
+        """Record an answer that came and was not kept; what it used is billed. Returns what its caller is told."""
+        dropped.note(self._state, self._request.id, backend)
+        bounds = self._parsed.bounds(self._route, self._parsed.choices)
+        tokens = count_dropped(dropped.reported, bounds, dropped.size)
+        await self._finish("error", dropped.refusal.status, tokens, is_exact=False)
+        return dropped.refusal
 
     async def _answer(self, answer: PlainAnswer, content: bytes) -> None:
         """Record a plain answer, then send it."""

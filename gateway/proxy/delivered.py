@@ -6,7 +6,7 @@ which engines take out: a handful, which nobody doubts, and up to 256 of a choic
 
 from dataclasses import dataclass
 
-_ESTIMATED_BYTES_OF_A_TOKEN = 3  # in an estimate
+ESTIMATED_BYTES_OF_A_TOKEN = 3  # in an estimate
 MOST_BYTES_OF_A_TOKEN = 32  # of any answer, on the whole
 _MARKS = (
     16  # tokens of a choice that nobody sees nor doubts: its end, the names of its channels, an empty thought
@@ -77,6 +77,6 @@ class Delivered:
 
     def estimate(self, characters_of_a_sound_token: int) -> int:
         """Tokens that it has, sound included, rather too many than too few."""
-        written = max(self.pieces, -(-self.bytes // _ESTIMATED_BYTES_OF_A_TOKEN))
+        written = max(self.pieces, -(-self.bytes // ESTIMATED_BYTES_OF_A_TOKEN))
         sound = self.sound_estimate(characters_of_a_sound_token)
         return written + self.images * _TOKENS_PER_IMAGE + sound

@@ -13,7 +13,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from gateway.contract import TokenCounts
-from gateway.proxy.delivered import COMPRESSED_SOUND, MOST_TOKENS_OF_AN_IMAGE, Delivered
+from gateway.proxy.delivered import (
+    COMPRESSED_SOUND,
+    ESTIMATED_BYTES_OF_A_TOKEN,
+    MOST_BYTES_OF_A_TOKEN,
+    MOST_TOKENS_OF_AN_IMAGE,
+    Delivered,
+)
 from gateway.proxy.usage import LARGEST_COUNT, Reported
 
 _PROMPT_MARGIN = 65_536  # tokens that a backend may put around a prompt: templates, system prompts, documents
@@ -110,6 +116,14 @@ def count_delivered(
     _clear(counts, *_OUTPUT)
     _add_estimate(counts, bounds, delivered, min(output, _estimate(bounds, delivered)))
     return _as_counts(counts), False
+
+
+def count_dropped(reported: Reported | None, bounds: Bounds, size: int) -> TokenCounts:
+    """Tokens of an answer of `size` bytes that was read and not kept: as it says itself, else as many as its bytes can
+    be, up to the maximum that the client or the model has."""
+    largest = max(reported.completion or 0, reported.total or 0) if reported else 0
+    most = MOST_BYTES_OF_A_TOKEN * largest if largest else ESTIMATED_BYTES_OF_A_TOKEN * bounds.hidden_most
+    return count_tokens(reported, bounds, Delivered(bytes=min(size, most), pieces=1))[0]
 
 
 def _count(

@@ -22,7 +22,7 @@ Receive = Callable[[], Awaitable[dict[str, Any]]]
 
 
 class Share:
-    """The bytes of one body that are counted. `release` gives them back; safe to repeat."""
+    """The bytes of one body, or of one answer, that are counted. `release` gives them back; safe to repeat."""
 
     def __init__(self, budget: "BodyBudget", tenant: str, key: str) -> None:
         self._budget = budget
@@ -40,7 +40,9 @@ class Share:
 
 
 class BodyBudget:
-    """How many bytes of larger bodies this process holds: overall, for a tenant (half), for a key (quarter)."""
+    """How many bytes of larger bodies, or of larger answers, this process holds: overall, for a tenant (half), for a
+    key (quarter).
+    """
 
     def __init__(self, total: int) -> None:
         self._total = total
@@ -103,10 +105,11 @@ class BodyBudget:
                 granted.set_result(None)
 
     def _fits(self, share: Share, size: int) -> bool:
-        if self.used + size > self._total and self.used:
+        """Whether there is room, which there is for one alone, however small the memory."""
+        if self.used + size > self._total and self.used > share.size:
             return False
         return all(
-            held + size <= allowed or not held
+            held + size <= allowed or held == share.size
             for held, allowed in (
                 (self._by_owner.get(f"tenant {share.tenant}", 0), self._total // 2),
                 (self._by_owner.get(f"key {share.key}", 0), self._total // 4),

@@ -47,6 +47,13 @@ class Metrics:
         self.limits_up.set(1)
         self.active = Gauge("llm_active_calls", "Calls in progress", registry=new)
         self.body_bytes = Gauge("llm_gateway_body_bytes", "Larger bodies held now", registry=new)
+        self.answer_bytes = Gauge("llm_gateway_answer_bytes", "Larger answers held now", registry=new)
+        self.answers_dropped = Counter(
+            "llm_gateway_answers_dropped",
+            "Answers that came and were not kept: too_large, or no_room",
+            ["reason"],
+            registry=new,
+        )
         self.backend_failures = Counter(
             "llm_backend_failures", "Attempts that a backend failed", ["backend", "reason"], registry=new
         )

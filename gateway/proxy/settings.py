@@ -36,6 +36,8 @@ class Settings:
     limits_lease_seconds: int
     head_seconds: int  # for the head of a request, and for the next one on a kept connection
     body_memory_mib: int  # for larger bodies that are being read or sent on
+    answer_memory_mib: int  # for larger answers that are passed on in one piece
+    largest_answer_mib: int  # of these
     body_grace_seconds: int  # before a body must keep a pace
 
 
@@ -71,6 +73,8 @@ def read_settings(environ: Mapping[str, str] = os.environ) -> Settings:
         limits_lease_seconds=_whole_number(environ, "GATEWAY_LIMITS_LEASE_SECONDS", 30, 1, 3600),
         head_seconds=_whole_number(environ, "GATEWAY_HEAD_SECONDS", 20, 1, 600),
         body_memory_mib=_whole_number(environ, "GATEWAY_BODY_MEMORY_MIB", 128, 1, 1_000_000),
+        answer_memory_mib=_whole_number(environ, "GATEWAY_ANSWER_MEMORY_MIB", 256, 1, 1_000_000),
+        largest_answer_mib=_whole_number(environ, "GATEWAY_LARGEST_ANSWER_MIB", 64, 1, 1024),
         body_grace_seconds=_whole_number(environ, "GATEWAY_BODY_GRACE_SECONDS", 10, 1, 60),
     )
 

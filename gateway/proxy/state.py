@@ -35,6 +35,7 @@ class State:
     router: Router
     started_at: float
     bodies: BodyBudget
+    answers: BodyBudget
     refusals: Refusals = field(default_factory=Refusals)
     readers: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(2, "body-reader"))
     index: Index | None = None
@@ -100,6 +101,7 @@ class State:
         """The Prometheus exposition, with the gauges of this moment."""
         self.metrics.active.set(self.active)
         self.metrics.body_bytes.set(self.bodies.used)
+        self.metrics.answer_bytes.set(self.answers.used)
         self.metrics.spool_pending.set(self.spool.pending)
         self.metrics.spool_writable.set(int(self.spool.is_writable))
         return self.metrics.text()

@@ -22,7 +22,7 @@ from gateway.proxy.backend_errors import (
 )
 from gateway.proxy.body import Body
 from gateway.proxy.connections import Connections
-from gateway.proxy.errors import BROKE_OFF, Refusal, error_event, retry_after, unavailable
+from gateway.proxy.errors import BROKE_OFF, Refusal, broke_off, error_event, retry_after, unavailable
 from gateway.proxy.index import Backend, Route
 from gateway.proxy.routing import Router
 from gateway.proxy.scrub import scrubber_of
@@ -269,6 +269,17 @@ def fault_of(
     scrubber = scrubber_of(backend.config, route.config.model)
     refusal = refusal_for(status, error, scrubber, retry_after=wait, secrets=secrets)
     return BackendFault(status, refusal, retry_after_seconds=seconds)
+
+
+def fault_of_answer(
+    error: Exception, backend: Backend, route: Route, router: Router, secrets: tuple[str, ...]
+) -> BackendFault:
+    """An answer of which nothing was sent, as a failure of its backend."""
+    if isinstance(error, FailedAnswer):
+        fault = fault_of(error.status, read_error(error.said), backend, route, router, secrets=secrets)
+        if fault.status <= 500:  # perhaps the call's own fault
+            return fault
+    return BackendFault(502, broke_off(), reason="broken_answer")
 
 
 def last_event(

@@ -198,15 +198,20 @@ def _sizes_of_arguments(data: bytes) -> list[int]:
     """Bytes of arguments that are objects and not texts; of those inside of others nothing more."""
     sizes, at = [], 0
     while found := _ARGUMENTS.search(data, at):
-        start, depth = found.end() - 1, 0
-        at = len(data)
-        for mark in _BRACE.finditer(data, start):
-            depth += {b"{": 1, b"}": -1}.get(mark[0], 0)
-            if depth == 0:
-                at = mark.end()
-                break
+        start = found.end() - 1
+        at = end_of_object(data, start)
         sizes.append(at - start)
     return sizes
+
+
+def end_of_object(data: bytes, start: int) -> int:
+    """Where the object ends whose brace stands at `start`; the end of `data` if it has none."""
+    depth = 0
+    for mark in _BRACE.finditer(data, start):
+        depth += {b"{": 1, b"}": -1}.get(mark[0], 0)
+        if depth == 0:
+            return mark.end()
+    return len(data)
 
 
 def other_words(choices: list[Any]) -> int:

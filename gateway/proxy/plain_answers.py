@@ -1,0 +1,125 @@
+"""Plain answers are read within bounds: of bytes, each and together.
+
+A backend has generated an answer by the time it comes, so one that cannot be kept is still billed: by what it says of
+tokens at its end, which is read without keeping the rest.
+"""
+
+import asyncio
+import contextlib
+import re
+
+import aiohttp
+import structlog
+
+from gateway.proxy.errors import Refusal, unavailable
+from gateway.proxy.index import Backend
+from gateway.proxy.intake import SMALL, Share
+from gateway.proxy.members import parse_all
+from gateway.proxy.state import State
+from gateway.proxy.streaming import read_piece
+from gateway.proxy.usage import Reported, read_usage
+from gateway.proxy.whole_answers import end_of_object
+
+_log = structlog.get_logger()
+_USAGE = re.compile(rb'"usage(?:Metadata|_metadata)?"\s*:\s*(?=\{)')
+_END = 16 * 1024  # bytes of an answer that is not kept, in which its usage is looked for
+_MOST_DRAINED = 2  # times the largest answer
+_DRAIN_SECONDS = 10.0
+
+
+class DroppedAnswer(Exception):
+    """An answer that came and was not kept. `size` bytes of it were read; `reported` is what its end says of tokens."""
+
+    def __init__(self, reason: str, refusal: Refusal, size: int, reported: Reported | None) -> None:
+        super().__init__(reason)
+        self.reason = reason  # `too_large` or `no_room`
+        self.refusal = refusal
+        self.size = size
+        self.reported = reported
+
+    def note(self, state: State, call_id: str, backend: Backend) -> None:
+        """Count it and log it. One that was too large and has no word of tokens at its end is perhaps none."""
+        state.metrics.answers_dropped.labels(self.reason).inc()
+        _log.warning("answer_dropped", call=call_id, backend=backend.id, reason=self.reason, bytes=self.size)
+        if self.reason == "too_large" and self.reported is None:
+            state.router.doubted(backend, "answer_too_large")
+        else:
+            state.router.answered(backend)
+
+
+async def read_plain(response: aiohttp.ClientResponse, share: Share, largest: int) -> bytes:
+    """Read an answer of at most `largest` bytes; above 64 KiB it is counted in `share`, for which it waits.
+
+    Raises DroppedAnswer for a larger one, and where there is no room; ClientError or TimeoutError as `response.read`.
+    """
+    share.release()  # of another backend's answer to the same call
+    announced = response.content_length or 0
+    parts: list[bytes] = []
+    size = 0
+    try:
+        if announced > largest:
+            raise _too_large(largest)
+        if announced > SMALL:
+            await share.take(announced)
+        while data := await read_piece(response.content):
+            parts.append(data)
+            size += len(data)
+            if size > largest:
+                raise _too_large(largest)
+            if size > SMALL and size > share.size:
+                await share.take(min(max(size - share.size, share.size, SMALL), largest - share.size))
+        return b"".join(parts)
+    except Refusal as refusal:
+        end = b"".join(parts)[-_END:]
+        parts.clear()
+        share.release()
+        size, end = await _drain(response, size, end, _MOST_DRAINED * largest)
+        reported = _reported_at(end)
+        if refusal.code == _TOO_LARGE:
+            raise DroppedAnswer("too_large", refusal, size, reported) from None
+        raise DroppedAnswer("no_room", _no_room(), size, reported) from None
+
+
+async def _drain(response: aiohttp.ClientResponse, size: int, end: bytes, most: int) -> tuple[int, bytes]:
+    """Read on without keeping more than the end. Returns the bytes read in all, and the last of them."""
+    with contextlib.suppress(aiohttp.ClientError, TimeoutError):
+        async with asyncio.timeout(_DRAIN_SECONDS):
+            while size < most and (data := await read_piece(response.content)):
+                size += len(data)
+                end = (end + data)[-_END:]
+    return size, end
+
+
+def _reported_at(end: bytes) -> Reported | None:
+    places = [found.end() for found in _USAGE.finditer(end)]
+    if not places:
+        return None
+    with contextlib.suppress(ValueError):
+        return read_usage({"usage": parse_all(end[places[-1] : end_of_object(end, places[-1])])})
+    return None
+
+
+_TOO_LARGE = "answer_too_large"
+
+
+def _too_large(largest: int) -> Refusal:
+    return Refusal(
+        502,
+        _TOO_LARGE,
+        f"The model's answer has more than {largest // 1024**2} MiB, the most that this gateway passes on in one "
+        "piece. Ask for less at once, for example fewer inputs or choices, or stream it. What the model used for it is "
+        "billed.",
+        kind="server_error",
+        headers={"x-should-retry": "false"},
+    )
+
+
+def _no_room() -> Refusal:
+    refusal = unavailable(
+        "The model answered, but the gateway is busy with large answers and could not keep this one. What the model "
+        "used for it is billed. Send fewer large calls at the same time.",
+        "overloaded",
+        2.0,
+    )
+    refusal.headers["x-should-retry"] = "false"  # clients would have the model do it again, unasked
+    return refusal
