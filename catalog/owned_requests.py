@@ -8,9 +8,8 @@ from __future__ import annotations
 from django.db.models import QuerySet
 from django.utils.translation import gettext as _
 
-import audit
 from accounts.models import User
-from catalog.actions.access_requests import cancel_open_reviews
+from catalog.actions.access_requests import withdraw_locked_request
 from catalog.models import AccessRequest
 from tenants.actions.owned_resources import SHOWN, OwnedResource, OwnedResources
 from tenants.models import Tenant
@@ -44,15 +43,7 @@ class OpenRequests:
             self._rows(user, tenant).select_related("tenant").select_for_update(of=("self",)).order_by("pk")
         )
         for access_request in rows:
-            access_request.move_to(AccessRequest.State.WITHDRAWN)
-            access_request.save(update_fields=["state"])
-            cancel_open_reviews(access_request)
-            audit.record(
-                "access_request.withdrawn",
-                actor=by,
-                subject=access_request,
-                reason=f"{user.email} is no member any more",
-            )
+            withdraw_locked_request(access_request, actor=by, reason=f"{user.email} is no member any more")
         return len(rows)
 
     def _rows(self, user: User, tenant: Tenant) -> QuerySet[AccessRequest]:

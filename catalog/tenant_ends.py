@@ -7,9 +7,9 @@ from typing import Any
 from django.utils.timezone import now
 from django.utils.translation import gettext as _
 
-import audit
 from accounts.models import User
-from catalog.actions.access_requests import cancel_open_reviews
+from catalog.actions.access_requests import withdraw_locked_request
+from catalog.actions.reviews import revoke_locked_grant
 from catalog.models import AccessRequest, Grant
 from tenants.models import Tenant
 from tenants.signals import Impact
@@ -19,15 +19,10 @@ def end_requests_and_grants(sender: Any, *, tenant: Tenant, by: User, **kwargs: 
     """Withdraw the open requests and revoke the grants in force, one audit line each."""
     open_requests = AccessRequest.objects.in_tenant(tenant).pending().order_by("pk")
     for access_request in open_requests.select_for_update(of=("self",)).select_related("tenant"):
-        access_request.move_to(AccessRequest.State.WITHDRAWN)
-        access_request.save(update_fields=["state"])
-        cancel_open_reviews(access_request)
-        audit.record("access_request.withdrawn", actor=by, subject=access_request, reason="tenant closed")
+        withdraw_locked_request(access_request, actor=by, reason="tenant closed")
     grants = Grant.objects.in_tenant(tenant).filter(revoked_at=None, valid_until__gt=now()).order_by("pk")
     for grant in grants.select_for_update(of=("self",)).select_related("tenant", "model", "project"):
-        grant.revoked_at = now()
-        grant.save(update_fields=["revoked_at"])
-        audit.record("grant.revoked", actor=by, subject=grant, model=grant.model.name, reason="tenant closed")
+        revoke_locked_grant(grant, actor=by, reason="tenant closed")
 
 
 def count_stakes(sender: Any, *, tenant: Tenant, **kwargs: Any) -> list[Impact]:

@@ -151,11 +151,19 @@ def withdraw_access_request(pk: UUID | str, *, by: User) -> AccessRequest:
         .get(pk=pk)
     )
     require_withdrawable(access_request, by)
+    withdraw_locked_request(access_request, actor=by)
+    return access_request
+
+
+def withdraw_locked_request(access_request: AccessRequest, *, actor: User, reason: str = "") -> None:
+    """Withdraw a request that the caller has locked, and cancel its open reviews.
+
+    Raises Conflict: it has been decided or withdrawn already.
+    """
     access_request.move_to(AccessRequest.State.WITHDRAWN)
     access_request.save(update_fields=["state"])
     cancel_open_reviews(access_request)
-    audit.record("access_request.withdrawn", actor=by, subject=access_request)
-    return access_request
+    audit.record("access_request.withdrawn", actor=actor, subject=access_request, reason=reason)
 
 
 def require_withdrawable(access_request: AccessRequest, user: User) -> None:

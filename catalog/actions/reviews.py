@@ -178,14 +178,19 @@ def revoke_grant(pk: UUID | str, *, by: User, reason: str = "") -> Grant:
         .get(pk=pk)
     )
     require_revocable(grant, by)
-    grant.revoked_at = now()
-    grant.save(update_fields=["revoked_at"])
-    audit.record("grant.revoked", actor=by, subject=grant, model=grant.model.name, reason=reason)
+    revoke_locked_grant(grant, actor=by, reason=reason)
     key = ApiKey.objects.in_tenant(grant.tenant).filter(pk=grant.key_id).exclude(state="revoked").first()
     if key is not None and key.model_names == [grant.model.name]:
         tenants_actions.revoke_api_key(key.pk, by=by, reason=reason or "its grant was revoked")
     raise_revision(projects=[grant.project_id])
     return grant
+
+
+def revoke_locked_grant(grant: Grant, *, actor: User, reason: str = "") -> None:
+    """End a grant that the caller has locked. The caller raises the revision, once for all."""
+    grant.revoked_at = now()
+    grant.save(update_fields=["revoked_at"])
+    audit.record("grant.revoked", actor=actor, subject=grant, model=grant.model.name, reason=reason)
 
 
 def require_revocable(grant: Grant, user: User) -> None:
