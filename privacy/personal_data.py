@@ -25,14 +25,15 @@ from django.utils.translation import gettext_lazy as _
 
 import audit
 from accounts.models import User
-from accounts.people import lock_person
+from accounts.people import lock_people
 from accounts.permissions import require
 from audit.models import AuditEntry
 from audit.redaction import Found, Person, entries_about, erase_from_audit_log, look_for
 from core.errors import Conflict
 from core.leaks import NAMES
 from core.scope import platform_scope
-from tenants.actions.keys import stop_key
+from tenants.actions.keys import hand_over_key, stop_key
+from tenants.actions.owned import hand_over_account
 from tenants.actions.service_accounts import stop
 from tenants.actions.tokens import revoke_tokens_issued_by
 from tenants.models import ApiKey, Invitation, Membership, Tenant
@@ -134,8 +135,7 @@ def _erase(
     theirs = Membership.unscoped.filter(user_id=pk).values("tenant")
     list(Tenant.objects.select_for_update(no_key=True).filter(pk__in=theirs).order_by("pk"))
     if keys_to is not None:  # persons in the order of their ids, as in every removal
-        for one in User.objects.filter(pk__in=[pk, keys_to.pk]).order_by("pk"):
-            lock_person(one)
+        lock_people([pk, keys_to.pk])
     user = User.objects.select_for_update().get(pk=pk)
     if user.erased_at is not None:
         return Erased(user.email.partition("@")[0], 0, 0, 0, 0)
@@ -157,7 +157,7 @@ def _erase(
     _pseudonymise(user, token)
     entries = erase_from_audit_log(person, token=token, user=user, by=by, reason=reason, found=found)
     person_erased.send(User)
-    _let_accounts_go(user, keys_to, by)  # last: it raises the revision
+    _let_accounts_go(user, keys_to, token, by)  # last: it raises the revision
     audit.record(
         "person.erased",
         actor=by,
@@ -264,14 +264,7 @@ def _let_keys_go(user: User, keys_to: User | None, token: str) -> tuple[int, int
     theirs = ApiKey.unscoped.filter(_keys_of(user)).exclude(state=ApiKey.State.REVOKED).order_by("pk")
     for key in theirs.select_related("project").select_for_update(of=("self",)):
         if new_owner is not None and _may_take_over(new_owner, key):
-            if key.state == ApiKey.State.CLAIMABLE:
-                key.created_for = new_owner
-            key.owner = new_owner
-            key.suspended_at, key.suspended_reason = None, ""  # it was for what the erased had lost
-            key.save(update_fields=["owner", "created_for", "suspended_at", "suspended_reason"])
-            audit.record(
-                "api_key.handed_over", actor=None, subject=key, changes={"owner": (token, new_owner.email)}
-            )
+            hand_over_key(key, token, new_owner, actor=None)
             handed += 1
         else:
             stop_key(key, actor=None, reason="Its owner was erased.")
@@ -279,7 +272,7 @@ def _let_keys_go(user: User, keys_to: User | None, token: str) -> tuple[int, int
     return handed, revoked
 
 
-def _let_accounts_go(user: User, new_owner: User | None, by: User | None) -> None:
+def _let_accounts_go(user: User, new_owner: User | None, token: str, by: User | None) -> None:
     """Hand the service accounts that the person answers for over, or stop them: they may know their tokens."""
     theirs = User.objects.filter(responsible=user, is_active=True).select_related("service_of")
     accounts = list(theirs.select_for_update(of=("self",), no_key=True).order_by("pk"))
@@ -290,11 +283,7 @@ def _let_accounts_go(user: User, new_owner: User | None, by: User | None) -> Non
         tenant = account.service_of
         assert tenant is not None  # `responsible` is a service account's
         if new_owner is not None and new_owner.memberships.filter(tenant=tenant).exists():
-            account.responsible = new_owner
-            account.save(update_fields=["responsible"])
-            audit.record(
-                "service_account.handed_over", actor=by, subject=account, tenant=tenant, to=new_owner.email
-            )
+            hand_over_account(account, token, new_owner, actor=by)
         else:
             stop(account, tenant, reason="Who answered for it has gone.", actor=by)
 

@@ -131,6 +131,26 @@ def revoke_api_key(pk: UUID | str, *, by: User, reason: str = "") -> ApiKey:
     return key
 
 
+def hand_over_key(key: ApiKey, former: str, to: User, *, actor: User | None) -> None:
+    """Give a key that the caller has locked to another owner; it goes on working. The caller raises the revision.
+
+    What it was suspended for was what the former owner had lost, so the suspension ends.
+
+    Args:
+        key: the key, with its row locked.
+        former: what the audit log calls the former owner: an address, or the pseudonym of the erased.
+        to: an active member who may hold it, as the caller has made sure.
+        actor: who does it; None for the platform.
+    """
+    key.owner = to
+    if key.state == ApiKey.State.CLAIMABLE:
+        key.created_for = to
+    key.suspended_at, key.suspended_reason = None, ""
+    key.save(update_fields=["owner", "created_for", "suspended_at", "suspended_reason"])
+    change = {"owner": (former, to.email)}
+    audit.record("api_key.handed_over", actor=actor, subject=key, prefix=key.prefix, changes=change)
+
+
 def stop_key(key: ApiKey, *, actor: User | None, reason: str = "") -> None:
     """Revoke a key that the caller has locked. The caller raises the revision, once for all.
 

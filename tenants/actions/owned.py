@@ -9,7 +9,7 @@ from django.utils.translation import gettext as _
 import audit
 from accounts.models import User
 from core.tenant_managers import Row
-from tenants.actions.keys import stop_key
+from tenants.actions.keys import hand_over_key, stop_key
 from tenants.actions.owned_resources import SHOWN, OwnedResource, OwnedResources
 from tenants.actions.tokens import stop_token
 from tenants.models import ApiKey, PersonalAccessToken, Project, Tenant
@@ -43,18 +43,7 @@ class Keys:
     def hand_over(self, user: User, tenant: Tenant, *, to: User, by: User) -> int:
         keys = list(_locked(self._rows(user, tenant)))
         for key in keys:
-            key.owner = to
-            if key.state == ApiKey.State.CLAIMABLE:
-                key.created_for = to
-            key.suspended_at, key.suspended_reason = None, ""  # it was for what the former owner had lost
-            key.save(update_fields=["owner", "created_for", "suspended_at", "suspended_reason"])
-            audit.record(
-                "api_key.handed_over",
-                actor=by,
-                subject=key,
-                prefix=key.prefix,
-                changes={"owner": (user.email, to.email)},
-            )
+            hand_over_key(key, user.email, to, actor=by)
         return len(keys)
 
     def end(self, user: User, tenant: Tenant, *, by: User) -> int:
@@ -160,16 +149,7 @@ class ServiceAccounts:
     def hand_over(self, user: User, tenant: Tenant, *, to: User, by: User) -> int:
         accounts = list(_locked(self._rows(user, tenant)))
         for account in accounts:
-            account.responsible = to
-            account.save(update_fields=["responsible"])
-            change = (user.email, to.email)
-            audit.record(
-                "service_account.handed_over",
-                actor=by,
-                subject=account,
-                tenant=tenant,
-                changes={"responsible": change},
-            )
+            hand_over_account(account, user.email, to, actor=by)
         return len(accounts)
 
     def end(self, user: User, tenant: Tenant, *, by: User) -> int:
@@ -183,6 +163,23 @@ class ServiceAccounts:
 
     def _rows(self, user: User, tenant: Tenant) -> QuerySet[User]:
         return User.objects.filter(responsible=user, service_of=tenant, is_active=True)
+
+
+def hand_over_account(account: User, former: str, to: User, *, actor: User | None) -> None:
+    """Let `to` answer for a service account that the caller has locked; it goes on working.
+
+    Args:
+        account: the service account.
+        former: what the audit log calls the person who answered for it: an address, or the pseudonym of the erased.
+        to: an active person of the account's tenant, as the caller has made sure.
+        actor: who does it; None for the platform.
+    """
+    account.responsible = to
+    account.save(update_fields=["responsible"])
+    change = {"responsible": (former, to.email)}
+    audit.record(
+        "service_account.handed_over", actor=actor, subject=account, tenant=account.service_of, changes=change
+    )
 
 
 KINDS = (Keys(), Tokens(), ServiceAccounts(), Projects())

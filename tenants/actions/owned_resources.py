@@ -16,7 +16,7 @@ from django.core.exceptions import ValidationError
 from django.utils.translation import gettext as _
 
 from accounts.models import User
-from accounts.people import lock_person
+from accounts.people import lock_people, lock_person
 from tenants.models import ApiKey, Membership, Tenant
 from tenants.revision import raise_revision
 
@@ -117,8 +117,7 @@ def _hold_people(user: User, tenant: Tenant, choices: Mapping[str, Choice]) -> N
     """Lock the departing member and the new owners in one order, so that two who hand over to each other take turns."""
     chosen = [choice for choice in choices.values() if _is_uuid(choice)]
     new_owners = Membership.objects.in_tenant(tenant).filter(pk__in=chosen).values_list("user", flat=True)
-    for person in User.objects.filter(pk__in={user.pk, *new_owners}).order_by("pk"):
-        lock_person(person)
+    lock_people({user.pk, *new_owners})
 
 
 def _is_uuid(text: str) -> bool:

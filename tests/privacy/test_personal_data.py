@@ -270,6 +270,20 @@ def test_keys_are_revoked_or_handed_over(dana, operator, owner, lab, project):
     assert other.state == "revoked"
 
 
+def test_what_is_handed_over_is_recorded_alike_and_under_the_pseudonym(dana, operator, owner, lab):
+    account = actions.create_service_account(lab, name="nightly", role=Role.DEVELOPER, by=owner)
+    account.responsible = dana
+    account.save()
+    token = erase_person(dana.pk, by=operator, reason=REASON, keys_to=owner).token
+    account.refresh_from_db()
+    assert account.responsible == owner
+    lines = AuditEntry.objects.across_tenants().filter(verb__endswith=".handed_over")
+    assert {line.verb: line.changes for line in lines} == {
+        "api_key.handed_over": {"owner": [token, owner.email]},
+        "service_account.handed_over": {"responsible": [token, owner.email]},
+    }
+
+
 @pytest.mark.parametrize("role", [Role.VIEWER, Role.FINANCE])
 def test_keys_go_only_to_an_heir_who_may_hold_them(dana, operator, lab, project, role):
     new_owner = member_of(lab, role)
