@@ -103,6 +103,23 @@ def renew_clone() -> None:
     use(clone_name())
 
 
+def shared_rows(django_db_blocker, make):
+    """Commit what `make` makes, yield it, and renew the clone: the body of a fixture that a whole module shares.
+
+    Each test works in a transaction that is rolled back, so it finds the rows as they were made. Tests that commit
+    renew the clone themselves and would take the rows with them: they belong in another module.
+    """
+    from django.db import transaction
+
+    from core.scope import platform_scope
+
+    with django_db_blocker.unblock():
+        with platform_scope("rows that tests share"), transaction.atomic():
+            made = make()
+        yield made
+        renew_clone()
+
+
 def _let_go_of(name: str, server: psycopg.Connection, seconds: float = 0.3) -> None:
     """Close the pool until nobody is left in this database, or for so long.
 

@@ -11,6 +11,7 @@ from datetime import timedelta
 import pytest
 
 from directory.actions.scim_tokens import issue_scim_token
+from tests.databases import shared_rows
 from tests.isolation.sweep import (
     ACCOUNT,
     ADMIN,
@@ -19,10 +20,10 @@ from tests.isolation.sweep import (
     HTMX,
     PORTAL,
     ROUTES,
+    Cast,
     address,
     ask,
     assert_silent,
-    fill_lab,
     row_of,
     snapshot_of_tenants,
 )
@@ -33,10 +34,30 @@ def each(routes):
     return pytest.mark.parametrize("route", routes, ids=str)
 
 
+@pytest.fixture(scope="module")
+def cast(django_db_setup, django_db_blocker):
+    yield from shared_rows(django_db_blocker, Cast)
+
+
 @pytest.fixture
-def full_lab(lab, developer):
+def full_lab(db, cast):
     """The lab with one row of everything."""
-    return fill_lab(lab, developer)
+    return cast.full_lab
+
+
+@pytest.fixture
+def developer(db, cast):
+    return cast.developer
+
+
+@pytest.fixture
+def owner(db, cast):
+    return cast.owner
+
+
+@pytest.fixture
+def stranger(db, cast):
+    return cast.stranger
 
 
 def test_the_sweep_finds_the_routes_it_is_for():

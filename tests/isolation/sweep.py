@@ -14,7 +14,7 @@ from django.test.utils import CaptureQueriesContext
 from django.utils.html import escape
 from django.utils.text import slugify
 
-from tests.factories import ProjectFactory
+from tests.factories import ProjectFactory, TenantFactory, member_of
 from tests.routes import all_routes
 from tests.url_arguments import OPEN, PARAMETERS, SKIPPED, TENANT_OWNED, Lab
 
@@ -34,6 +34,18 @@ def fill_lab(lab, person):
     full_lab = Lab(lab, ProjectFactory(tenant=lab, slug="ebb-tide", name="lab-marker project"), person)
     full_lab.fill_everything()
     return full_lab
+
+
+class Cast:
+    """The lab with one row of everything, two of its people, and a stranger: what tests that only look can share."""
+
+    def __init__(self):
+        lab = TenantFactory(slug="lab", name="Lab")
+        self.developer = member_of(lab, "developer", name="Dana Developer")
+        self.owner = member_of(lab, "owner", name="Olu Owner")
+        elsewhere = TenantFactory(slug="elsewhere", name="Elsewhere")
+        self.stranger = member_of(elsewhere, "owner", name="Sam Stranger")
+        self.full_lab = fill_lab(lab, self.developer)
 
 
 def address(route, lab, **given):

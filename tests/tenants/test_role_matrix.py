@@ -16,16 +16,14 @@ from django.apps import apps
 from django.conf import settings
 from django.contrib.admin import site
 from django.contrib.auth.models import Permission
-from django.db import transaction
 from django.urls import resolve
 from django.utils.module_loading import import_string
 
 from accounts.permissions import WORDS
 from accounts.roles import STAFF_PERMISSIONS, StaffRole
-from core.scope import platform_scope
 from tenants.roles import ROLE_PERMISSIONS, Role
 from tests.actions import ACTIONS
-from tests.databases import renew_clone
+from tests.databases import shared_rows
 from tests.role_matrix import PAGE, REFUSED, World, answer_of, read_matrix
 from tests.routes import all_routes
 
@@ -99,11 +97,7 @@ CASES = list(cases())
 
 @pytest.fixture(scope="module")
 def world(django_db_setup, django_db_blocker):
-    with django_db_blocker.unblock(), platform_scope("a test's people"), transaction.atomic():
-        world = World()
-    yield world
-    with django_db_blocker.unblock():
-        renew_clone()
+    yield from shared_rows(django_db_blocker, World)
 
 
 @pytest.mark.parametrize(
