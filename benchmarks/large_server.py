@@ -11,8 +11,9 @@ from pathlib import Path
 
 def start_server(stack: contextlib.ExitStack, directory: Path, major: int | None) -> None:
     """Start the server of `directory` and name it in DATABASE_URL, as a server that was given to us."""
-    from config.launcher.ports import free_port
-    from config.launcher.postgres import EmbeddedPostgres, RunningPostgres, installed_binaries
+    from launcher.ports import free_port
+    from launcher.postgres import EmbeddedPostgres, installed_binaries
+    from launcher.running import RunningServer
 
     directory.mkdir(parents=True, exist_ok=True)
     directory.chmod(0o711)  # PostgreSQL may run as another user and passes through
@@ -33,5 +34,5 @@ def start_server(stack: contextlib.ExitStack, directory: Path, major: int | None
     if major is not None:
         server.binaries = next(found for found in installed_binaries() if found.major == major)
     log = stack.enter_context((directory / "postgres.log").open("wb"))
-    stack.callback(RunningPostgres(server, log).stop)
+    stack.callback(RunningServer(server, log).stop)
     os.environ["DATABASE_URL"] = os.environ["DATABASE_OWNER_URL"] = server.url("postgres")

@@ -8,7 +8,6 @@ import subprocess
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
 
 import psycopg
 from psycopg import sql
@@ -16,7 +15,8 @@ from psycopg import sql
 from launcher.errors import LauncherError
 from launcher.identity import give, unprivileged_identity
 from launcher.ports import LOOPBACK
-from launcher.processes import Command, Identity, is_alive, send_all, spawn, stop
+from launcher.processes import Command, Identity, is_alive, send_all, spawn
+from launcher.running import ENVIRONMENT, version_output
 
 OLDEST_MAJOR = 15
 ROLE = "app"
@@ -100,6 +100,8 @@ class EmbeddedPostgres:
     server on it makes sure of that.
     """
 
+    name = "PostgreSQL"
+
     def __init__(self, data: Path, *, port: int, password: str, fast: bool = False) -> None:
         self.data = data.absolute()
         self.port = port
@@ -125,7 +127,7 @@ class EmbeddedPostgres:
         options = [word for name, value in settings.items() for word in ("-c", f"{name}={value}")]
         return Command(
             arguments=(str(self.binaries.directory / "postgres"), "-D", str(self.data), *options),
-            environment=_environment() | (environment or {}),
+            environment=ENVIRONMENT | {"TZ": "UTC"} | (environment or {}),
             identity=self.identity,
             stop_signal=FAST_STOP,
             directory=Path("/"),
@@ -163,7 +165,7 @@ class EmbeddedPostgres:
                 *("-D", str(fresh), "-U", ROLE, "-A", "scram-sha-256", "--pwfile", str(password_file)),
                 *("-E", "UTF8", "--locale=C.UTF-8", *(["--no-sync"] if self.fast else [])),
             ),
-            environment=_environment(),
+            environment=ENVIRONMENT | {"TZ": "UTC"},
             identity=self.identity,
             stop_signal=signal.SIGKILL,
             directory=Path("/"),
@@ -203,41 +205,9 @@ class EmbeddedPostgres:
             return False
 
 
-class RunningPostgres:
-    """A started server, for those who want one without a supervisor."""
-
-    def __init__(self, server: EmbeddedPostgres, log: IO[bytes], *, timeout_seconds: float = 60) -> None:
-        """Start the server and wait until it answers. Raises LauncherError with its last words if it ends."""
-        self.server = server
-        server.prepare()
-        self.process = spawn(server.command(), output=log)
-        deadline = time.monotonic() + timeout_seconds
-        while not server.is_ready():
-            if self.process.poll() is not None:
-                raise LauncherError(f"PostgreSQL ended with code {self.process.returncode}; see {log.name}")
-            if time.monotonic() > deadline:
-                self.stop()
-                raise LauncherError(f"PostgreSQL did not answer within {timeout_seconds:g} s; see {log.name}")
-            time.sleep(0.03)
-
-    def stop(self) -> None:
-        """Stop the server, keeping its data. Safe to repeat."""
-        stop(self.process, FAST_STOP, timeout_seconds=15)
-
-
-def _environment() -> dict[str, str]:
-    return {"PATH": "/usr/bin:/bin", "LC_ALL": "C.UTF-8", "TZ": "UTC"}
-
-
 def _major(postgres: Path) -> int:
     """Return the major version a server program reports, 0 if it does not run."""
-    try:
-        answer = subprocess.run(
-            [postgres, "--version"], capture_output=True, text=True, timeout=10, check=True
-        )
-    except (OSError, subprocess.SubprocessError):
-        return 0
-    found = re.search(r"(\d+)", answer.stdout)
+    found = re.search(r"(\d+)", version_output(postgres))
     return int(found.group(1)) if found else 0
 
 

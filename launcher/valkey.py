@@ -5,15 +5,13 @@ import platform
 import re
 import shutil
 import socket
-import subprocess
-import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
 
 from launcher.errors import LauncherError
 from launcher.ports import LOOPBACK
-from launcher.processes import Command, spawn, stop
+from launcher.processes import Command
+from launcher.running import ENVIRONMENT, version_output
 
 OLDEST_MAJOR = 6
 
@@ -53,6 +51,8 @@ def find_program() -> Program:
 class EmbeddedValkey:
     """One server on one directory, protected by a password that never appears on a command line."""
 
+    name = "Valkey"
+
     def __init__(self, directory: Path, *, port: int, password: str, durable: bool = True) -> None:
         self.program = find_program()
         # Older programs cannot read newer files, so each version has its own: what is queued is only a hint
@@ -87,7 +87,7 @@ class EmbeddedValkey:
         """Return the server's command line; only after `prepare`."""
         return Command(
             arguments=(str(self.program.path), str(self._configuration_file())),
-            environment={"PATH": "/usr/bin:/bin", "LC_ALL": "C.UTF-8"} | (environment or {}),
+            environment=ENVIRONMENT | (environment or {}),
             directory=self.directory,
         )
 
@@ -107,35 +107,9 @@ class EmbeddedValkey:
         return self.directory / "server.conf"
 
 
-class RunningValkey:
-    """A started server, for those who want one without a supervisor."""
-
-    def __init__(self, server: EmbeddedValkey, log: IO[bytes], *, timeout_seconds: float = 30) -> None:
-        """Start the server and wait until it answers. Raises LauncherError if it ends or stays silent."""
-        self.server = server
-        server.prepare()
-        self.process = spawn(server.command(), output=log)
-        deadline = time.monotonic() + timeout_seconds
-        while not server.is_ready():
-            if self.process.poll() is not None:
-                raise LauncherError(f"Valkey ended with code {self.process.returncode}; see {log.name}")
-            if time.monotonic() > deadline:
-                self.stop()
-                raise LauncherError(f"Valkey did not answer within {timeout_seconds:g} s; see {log.name}")
-            time.sleep(0.02)
-
-    def stop(self) -> None:
-        """Stop the server, keeping its data. Safe to repeat."""
-        stop(self.process, self.server.command().stop_signal, timeout_seconds=10)
-
-
 def _examine(path: Path) -> Program | None:
     """Ask a program for its version; None if it does not run or is too old."""
-    try:
-        answer = subprocess.run([path, "--version"], capture_output=True, text=True, timeout=10, check=True)
-    except (OSError, subprocess.SubprocessError):
-        return None
-    found = re.search(r"(Valkey|Redis) server v=(\d+)", answer.stdout)
+    found = re.search(r"(Valkey|Redis) server v=(\d+)", version_output(path))
     if found is None or int(found.group(2)) < OLDEST_MAJOR:
         return None
     return Program(path.absolute(), found.group(1).lower(), int(found.group(2)))

@@ -16,10 +16,11 @@ from pathlib import Path
 import pytest
 
 from launcher.ports import free_port
-from launcher.postgres import EmbeddedPostgres, RunningPostgres
+from launcher.postgres import EmbeddedPostgres
 from launcher.processes import is_alive
 from launcher.roles import console_url
-from launcher.valkey import EmbeddedValkey, RunningValkey
+from launcher.running import RunningServer
+from launcher.valkey import EmbeddedValkey
 from tests.kube.fixtures import stop_keeper
 
 DIRECTORY_PREFIX = "quartermaster-tests-"
@@ -65,7 +66,7 @@ def prepare_environment(at_the_end: Callable[[Callable[[], object]], object]) ->
     if "DATABASE_URL" not in os.environ:
         data = _new_directory(place_of_the_database(), at_the_end) / "postgres"
         server = EmbeddedPostgres(data, port=free_port(), password=secrets.token_urlsafe(16), fast=True)
-        at_the_end(RunningPostgres(server, log).stop)
+        at_the_end(RunningServer(server, log).stop)
         server.create_database("quartermaster")
         os.environ["DATABASE_OWNER_URL"] = server.url("quartermaster")
     else:
@@ -81,7 +82,7 @@ def prepare_environment(at_the_end: Callable[[Callable[[], object]], object]) ->
         queue = EmbeddedValkey(
             directory / "valkey", port=free_port(), password=secrets.token_urlsafe(16), durable=False
         )
-        at_the_end(RunningValkey(queue, log).stop)
+        at_the_end(RunningServer(queue, log).stop)
         os.environ["CELERY_BROKER_URL"] = queue.url()
 
     defaults = {

@@ -23,7 +23,8 @@ from core.secrets import GATEWAY_TOKEN, new_secret
 from launcher.demo import Ports, services
 from launcher.ports import LOOPBACK, free_port
 from launcher.processes import spawn, stop
-from launcher.valkey import EmbeddedValkey, RunningValkey
+from launcher.running import RunningServer
+from launcher.valkey import EmbeddedValkey
 
 STARTED_WITHIN_SECONDS = 60
 GATEWAY = "local"
@@ -59,7 +60,7 @@ class Stack:
             self.directory / "queue", port=free_port(), password=secrets.token_urlsafe(16), durable=False
         )
         self._queue_log = (self.directory / "queue.log").open("wb")
-        self._queue = RunningValkey(queue, self._queue_log)
+        self._queue = RunningServer(queue, self._queue_log)
         self.broker = queue.url()
         self.gateway_token = new_secret(GATEWAY_TOKEN)
         self.environment = {

@@ -12,7 +12,8 @@ from gateway.proxy.limits import MemoryLimiter
 from gateway.proxy.limits_redis import RedisLimiter
 from gateway.proxy.metrics import Metrics
 from launcher.ports import free_port
-from launcher.valkey import EmbeddedValkey, RunningValkey
+from launcher.running import RunningServer
+from launcher.valkey import EmbeddedValkey
 from tests.gateway.proxy_fixtures import Rig
 
 
@@ -29,7 +30,7 @@ class LimitsServer:
         self.start()
 
     def start(self):
-        self.running = RunningValkey(self._server, self._log)
+        self.running = RunningServer(self._server, self._log)
 
     def stop(self):
         self.running.stop()

@@ -12,8 +12,9 @@ from launcher import identity as identity_module
 from launcher.errors import LauncherError
 from launcher.identity import unprivileged_identity
 from launcher.ports import free_port
-from launcher.postgres import Binaries, EmbeddedPostgres, RunningPostgres, choose_binaries
+from launcher.postgres import Binaries, EmbeddedPostgres, choose_binaries
 from launcher.postgres import installed_binaries as all_installed
+from launcher.running import RunningServer
 
 as_root = os.geteuid() == 0
 
@@ -21,7 +22,7 @@ as_root = os.geteuid() == 0
 def answer_of(server, log_path):
     """Start a server, ask it for its version, stop it."""
     with log_path.open("wb") as log:
-        running = RunningPostgres(server, log)
+        running = RunningServer(server, log)
         try:
             with psycopg.connect(server.url("postgres")) as connection:
                 return connection.execute("SHOW server_version_num").fetchone()[0]
@@ -77,7 +78,7 @@ def test_no_installation_says_what_to_do(tmp_path):
 def test_a_wrong_password_is_refused(tmp_path):
     server = EmbeddedPostgres(tmp_path / "postgres", port=free_port(), password="right", fast=True)
     with (tmp_path / "log").open("wb") as log:
-        running = RunningPostgres(server, log)
+        running = RunningServer(server, log)
         try:
             with pytest.raises(psycopg.OperationalError, match="password authentication failed"):
                 psycopg.connect(server.url("postgres").replace("right", "wrong"))

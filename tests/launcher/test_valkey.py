@@ -9,7 +9,8 @@ import pytest
 
 from launcher.ports import free_port
 from launcher.postgres import installed_binaries
-from launcher.valkey import EmbeddedValkey, RunningValkey, find_program
+from launcher.running import RunningServer
+from launcher.valkey import EmbeddedValkey, find_program
 
 
 @pytest.fixture
@@ -36,7 +37,7 @@ def test_a_program_that_is_a_link_is_started_under_its_own_name(machine, wheel, 
     server = EmbeddedValkey(tmp_path / "queue", port=free_port(), password="secret")
     assert server.program.path == machine / "valkey-server"
     with (tmp_path / "log").open("wb") as log:
-        running = RunningValkey(server, log)
+        running = RunningServer(server, log)
         assert server.is_ready()
         running.stop()
 
