@@ -9,6 +9,8 @@ from django.contrib.auth.backends import ModelBackend
 from django.core.exceptions import PermissionDenied
 from django.db import models
 
+from accounts.roles import PEOPLE_PERMISSIONS
+
 if TYPE_CHECKING:
     from django.http import HttpRequest
     from rest_framework.request import Request
@@ -66,7 +68,10 @@ def require(user: User, permission: str, subject: models.Model | None = None) ->
     """
     if user.has_perm(permission, subject):
         return
+    is_for_people = permission.removeprefix("tenants.") in PEOPLE_PERMISSIONS
     permission = WORDS.get(permission, permission)
+    if user.is_service_account and is_for_people:
+        raise PermissionDenied(f"A service account cannot {permission}; a person must.")
     where = f" in {subject}" if subject is not None else ""
     raise PermissionDenied(f"Your role does not let you {permission}{where}. Ask an owner or admin for it.")
 

@@ -38,6 +38,12 @@ PLATFORM_PERMISSIONS: Final = frozenset(
     }
 )
 
+# Permissions in a tenant that decide about people, which no service account does: whoever knows its token would raise
+# themselves.
+PEOPLE_PERMISSIONS: Final = frozenset(
+    {"manage_members", "manage_owners", "manage_service_accounts", "manage_tokens", "propose_closing"}
+)
+
 # Global permissions by staff role: "app.codename". A "view" lets the admin list the rows; changes go through actions.
 _SEE_REQUESTS = {
     "catalog.view_accessrequest",

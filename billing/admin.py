@@ -80,7 +80,7 @@ class ExportAdmin(ReadOnlyAdmin):
         return super().changeform_view(request, object_id, form_url, (extra_context or {}) | context)
 
     def has_new_report_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return bool(request.user.has_perm("tenants.export_cost"))
+        return exports.ask_for_export.is_for(request.user)
 
     @action(description=_("New cost report"), url_path="new", permissions=["new_report"])
     def new_report(self, request: HttpRequest) -> HttpResponse:
@@ -104,8 +104,7 @@ class ExportAdmin(ReadOnlyAdmin):
 
     def audit_view(self, request: HttpRequest) -> HttpResponse:
         """Ask for the audit log of a tenant, or of all, as a file."""
-        if not request.user.has_perm("tenants.export_audit"):
-            raise PermissionDenied("Your role does not let you export the audit log.")
+        exports.ask_for_audit_export.require_permission(signed_in(request), Export())
         today = now().date()
         days = {"start": today.replace(day=1), "end": today}
         form = StaffAuditExportForm(request.POST or None, user=signed_in(request), initial=days)
@@ -134,7 +133,7 @@ class ExportAdmin(ReadOnlyAdmin):
 
     def download_view(self, request: HttpRequest, pk: UUID) -> HttpResponseBase:
         """The file, for who may export that tenant's costs."""
-        self.find(request, pk)
+        exports.file_for_download.require(signed_in(request), self.find(request, pk))
         return download(pk, by=request.user)  # type: ignore[arg-type]
 
     def find(self, request: HttpRequest, pk: UUID) -> Export:
@@ -191,7 +190,7 @@ class PriceAdmin(ReadOnlyAdmin):
     actions_list = ("new_version",)
 
     def has_new_version_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return bool(request.user.has_perm("billing.publish_price"))
+        return publish_prices.is_for(request.user)
 
     @action(description=_("New version from date"), url_path="new", permissions=["new_version"])
     def new_version(self, request: HttpRequest) -> HttpResponse:

@@ -45,7 +45,6 @@ from billing.views import download
 from privacy.audit_forms import PLATFORM, actor_of
 from tenants.models import Project, Tenant
 from tenants.roles import TokenScope
-from tenants.status import require_active_locked
 
 
 def visible_tenant(user: User, slug: str) -> Tenant:
@@ -178,7 +177,7 @@ class ExportViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.G
 
     def get_object(self) -> Export:
         export = super().get_object()
-        require(signed_in(self.request), export.permission, export.tenant)
+        exports.file_for_download.require_permission(signed_in(self.request), export)
         return export
 
     @extend_schema(
@@ -195,9 +194,10 @@ class ExportViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.G
         tenant = visible_tenant(user, said["tenant"]) if "tenant" in said else None
         project = visible_project(user, tenant, said.get("project")) if tenant else None
         is_of_costs = tenant is not None and said["kind"] == Export.Kind.COSTS
-        require(user, "tenants.export_cost" if is_of_costs else "tenants.export_audit", tenant)
         if tenant is not None and is_of_costs:
-            require_active_locked(tenant)
+            exports.ask_for_export.require(user, tenant)
+        else:
+            exports.ask_for_audit_export.require(user, Export(tenant=tenant, kind=said["kind"]))
         serializer = NewExportSerializer(data=request.data)
         serializer.is_valid(raise_exception=True)
         asked = serializer.validated_data
@@ -238,7 +238,9 @@ class ExportViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.G
     )
     def download(self, request: Request, pk: UUID) -> FileResponse:
         """The file of a finished report."""
-        return download(self.get_object().pk, by=signed_in(request))
+        export = self.get_object()
+        exports.file_for_download.require(signed_in(request), export)
+        return download(export.pk, by=signed_in(request))
 
 
 class PriceFilter(filters.FilterSet):  # type: ignore[misc]

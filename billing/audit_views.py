@@ -10,7 +10,7 @@ from django.shortcuts import redirect
 from django.utils.translation import gettext_lazy as _
 from django.views.generic import FormView
 
-from accounts.permissions import require, signed_in
+from accounts.permissions import signed_in
 from billing import exports
 from billing.costs import today_of
 from billing.forms import format_field
@@ -57,11 +57,11 @@ class AuditExports(TenantPageMixin, FormView):  # type: ignore[type-arg]
     template_name = "privacy/audit_exports.html"
 
     def get(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
-        require(signed_in(request), "tenants.export_audit", self.tenant)
+        exports.ask_for_audit_export.require_permission(signed_in(request), Export(tenant=self.tenant))
         return super().get(request, *args, **kwargs)
 
     def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
-        require(signed_in(request), "tenants.export_audit", self.tenant)
+        exports.ask_for_audit_export.require(signed_in(request), Export(tenant=self.tenant))
         return super().post(request, *args, **kwargs)
 
     def get_form_kwargs(self) -> dict[str, Any]:

@@ -12,8 +12,8 @@ from django.db.models import Max, Min
 from django.utils.translation import gettext as _
 
 import audit
+from accounts.declared import action
 from accounts.models import User
-from accounts.permissions import require
 from billing import export_csv, tasks
 from billing.costs import today_of
 from billing.models import Export, RollupDay
@@ -21,9 +21,10 @@ from core.errors import Conflict
 from tenants.actions.closing import open_closing, require_suspended
 from tenants.actions.suspending import suspend_locked
 from tenants.models import Tenant
-from tenants.status import lock_tenant
+from tenants.status import in_active_tenant, lock_tenant
 
 
+@action(Tenant, permission="tenants.propose_closing", on=lambda tenant: tenant, state=in_active_tenant)
 @transaction.atomic
 def begin_closing(pk: UUID | str, *, by: User, reason: str) -> Export:
     """Suspend a tenant so that its ledger stands still, and have its final export built.
@@ -33,11 +34,21 @@ def begin_closing(pk: UUID | str, *, by: User, reason: str) -> Export:
         Conflict: it is suspended or closed already. ValidationError: no reason.
     """
     tenant = lock_tenant(pk, by=by)
-    require(by, "tenants.propose_closing", tenant)
+    begin_closing.require(by, tenant)
     suspend_locked(tenant, by=by, reason=reason)
     return _queue(tenant, by=by)
 
 
+def _require_buildable(by: User | None, tenant: Tenant) -> None:
+    require_suspended(by, tenant)
+    if open_closing(tenant) is not None:
+        raise Conflict(_("The closing is proposed already; withdraw it first."), code="closing_proposed")
+    latest = latest_final_export(tenant)
+    if latest is not None and latest.state in (Export.State.QUEUED, Export.State.RUNNING):
+        raise Conflict(_("The final export is being built. Wait for it."), code="not_ready")
+
+
+@action(Tenant, permission="tenants.propose_closing", on=lambda tenant: tenant, state=_require_buildable)
 @transaction.atomic
 def build_final_export(pk: UUID | str, *, by: User) -> Export:
     """Have the final export of a suspended tenant built, again if usage arrived since the last one.
@@ -49,13 +60,7 @@ def build_final_export(pk: UUID | str, *, by: User) -> Export:
         Conflict: the tenant is not suspended, its closing is proposed already, or one is being built.
     """
     tenant = lock_tenant(pk, by=by)
-    require(by, "tenants.propose_closing", tenant)
-    require_suspended(tenant)
-    if open_closing(tenant) is not None:
-        raise Conflict(_("The closing is proposed already; withdraw it first."), code="closing_proposed")
-    latest = latest_final_export(tenant)
-    if latest is not None and latest.state in (Export.State.QUEUED, Export.State.RUNNING):
-        raise Conflict(_("The final export is being built. Wait for it."), code="not_ready")
+    build_final_export.require(by, tenant)
     return _queue(tenant, by=by)
 
 

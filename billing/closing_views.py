@@ -17,11 +17,8 @@ from billing.models import Export
 from billing.views import as_row
 from tenants.actions.closing import confirm_closing, open_closing, propose_closing, withdraw_closing
 from tenants.models import TenantClosing
-from tenants.permissions import permissions_in
 from tenants.signals import impact_of
 from tenants.views.mixins import TenantPageMixin
-
-ACTIONS = frozenset({"propose_closing", "confirm_closing"})
 
 
 class ClosingPage(TenantPageMixin, TemplateView):
@@ -55,7 +52,6 @@ class ClosingPage(TenantPageMixin, TemplateView):
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
         user = signed_in(self.request)
-        actions = permissions_in(user, self.tenant)
         export = latest_final_export(self.tenant)
         closing = open_closing(self.tenant)
         return super().get_context_data(**kwargs) | {
@@ -65,26 +61,28 @@ class ClosingPage(TenantPageMixin, TemplateView):
             "export_is_under_way": export is not None
             and export.state in (Export.State.QUEUED, Export.State.RUNNING),
             "impact": impact_of(self.tenant),
-            "may_propose": "propose_closing" in actions,
-            "may_confirm": "confirm_closing" in actions
-            and closing is not None
-            and closing.proposed_by_id != user.pk,
+            "may_propose": propose_closing.is_permitted(user, self.tenant),
+            "may_confirm": closing is not None and confirm_closing.is_permitted(user, closing),
         }
 
     def _require_some_action(self) -> None:
-        if not ACTIONS & permissions_in(self.request.user, self.tenant):
+        user, draft = signed_in(self.request), TenantClosing(tenant=self.tenant)
+        if not (propose_closing.is_permitted(user, self.tenant) or confirm_closing.is_permitted(user, draft)):
             raise PermissionDenied(_("Only owners and operators close a tenant."))
 
     def _begin(self, request: HttpRequest) -> str:
+        begin_closing.require(signed_in(request), self.tenant)
         self._require_typed(request)
         begin_closing(self.tenant.pk, by=signed_in(request), reason=request.POST.get("reason", ""))
         return _("%(tenant)s is suspended, and its final export is being built.") % {"tenant": self.tenant}
 
     def _build(self, request: HttpRequest) -> str:
+        build_final_export.require(signed_in(request), self.tenant)
         build_final_export(self.tenant.pk, by=signed_in(request))
         return _("The final export is being built.")
 
     def _propose(self, request: HttpRequest) -> str:
+        propose_closing.require(signed_in(request), self.tenant)
         self._require_typed(request)
         export = latest_final_export(self.tenant)
         if export is None:
@@ -98,12 +96,16 @@ class ClosingPage(TenantPageMixin, TemplateView):
         return _("Proposed. Somebody else confirms it now.")
 
     def _withdraw(self, request: HttpRequest) -> str:
-        withdraw_closing(self._closing().pk, by=signed_in(request))
+        closing = self._closing()
+        withdraw_closing.require(signed_in(request), closing)
+        withdraw_closing(closing.pk, by=signed_in(request))
         return _("The proposal is withdrawn. Operators can resume the tenant.")
 
     def _confirm(self, request: HttpRequest) -> str:
+        closing = self._closing()
+        confirm_closing.require(signed_in(request), closing)
         self._require_typed(request)
-        confirm_closing(self._closing().pk, by=signed_in(request))
+        confirm_closing(closing.pk, by=signed_in(request))
         return _("%(tenant)s is closed.") % {"tenant": self.tenant}
 
     def _closing(self) -> TenantClosing:

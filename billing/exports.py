@@ -23,14 +23,14 @@ from django.utils.timezone import now
 from django.utils.translation import gettext as _
 
 import audit
+from accounts.declared import action
 from accounts.models import User
-from accounts.permissions import require
 from billing import export_audit, export_csv, tasks
 from billing.models import Export
 from core.errors import Conflict
 from core.reading import note_tenant
 from tenants.models import Project, Tenant
-from tenants.status import require_active
+from tenants.status import in_active_tenant, lock_tenant_shared
 
 log = structlog.get_logger(__name__)
 
@@ -40,6 +40,7 @@ LONGEST: Final = timedelta(days=400)
 UNFINISHED: Final = (Export.State.QUEUED, Export.State.RUNNING)
 
 
+@action(Tenant, permission="tenants.export_cost", on=lambda tenant: tenant, state=in_active_tenant)
 @transaction.atomic
 def ask_for_export(
     tenant: Tenant,
@@ -58,8 +59,8 @@ def ask_for_export(
         PermissionDenied: `by` may not export this tenant's costs. Conflict: the tenant is not active.
         ValidationError: the days are in the wrong order, or more than 400; there is no such format.
     """
-    require(by, "tenants.export_cost", tenant)
-    require_active(tenant)
+    tenant = lock_tenant_shared(tenant)
+    ask_for_export.require(by, tenant)
     if end_day < start_day:
         raise ValidationError({"end": "The last day is before the first."})
     if end_day - start_day > LONGEST:
@@ -88,6 +89,7 @@ def ask_for_export(
     return export
 
 
+@action(Export, permission="tenants.export_audit", on=lambda export: export.tenant)
 @transaction.atomic
 def ask_for_audit_export(
     tenant: Tenant | None,
@@ -108,7 +110,7 @@ def ask_for_audit_export(
         ValidationError: the days are in the wrong order, or the kind is none of the audit log's; a format that the kind
             does not have.
     """
-    require(by, "tenants.export_audit", tenant)
+    ask_for_audit_export.require(by, Export(tenant=tenant, kind=kind))
     if kind not in (Export.Kind.AUDIT_CSV, Export.Kind.AUDIT_JSONL):
         raise ValidationError({"kind": "Choose audit_csv or audit_jsonl."})
     _check_format(csv_format, kind=kind)
@@ -177,6 +179,22 @@ def build_export(pk: UUID | str) -> None:
             )
 
 
+def _require_file(by: User | None, export: Export) -> None:
+    if export.state != Export.State.DONE or not path_of(export).is_file():
+        is_gone = export.state in (Export.State.DONE, Export.State.EXPIRED)
+        raise Conflict(
+            "This file has expired. Ask for the report again." if is_gone else "This report is not ready.",
+            code="expired" if is_gone else "not_ready",
+        )
+
+
+@action(
+    Export,
+    permission=("tenants.export_cost", "tenants.export_audit"),
+    which=lambda by, export: export.permission,
+    on=lambda export: export.tenant,
+    state=_require_file,
+)
 def file_for_download(pk: UUID | str, *, by: User) -> tuple[Export, Path]:
     """The file of a finished report, noted in the audit log, and as read from each tenant that is in it.
 
@@ -186,18 +204,11 @@ def file_for_download(pk: UUID | str, *, by: User) -> tuple[Export, Path]:
         Conflict: it is not ready, or gone.
     """
     export = Export.objects.visible_to(by).with_names().get(pk=pk)
-    require(by, export.permission, export.tenant)
-    path = path_of(export)
-    if export.state != Export.State.DONE or not path.is_file():
-        is_gone = export.state in (Export.State.DONE, Export.State.EXPIRED)
-        raise Conflict(
-            "This file has expired. Ask for the report again." if is_gone else "This report is not ready.",
-            code="expired" if is_gone else "not_ready",
-        )
+    file_for_download.require(by, export)
     audit.record("export.downloaded", actor=by, subject=export, sha256=export.sha256)
     for tenant_id in export.tenants_within:
         note_tenant(tenant_id)
-    return export, path
+    return export, path_of(export)
 
 
 def expire_exports() -> int:

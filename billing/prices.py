@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import ROUND_CEILING, Decimal
+from types import NoneType
 from typing import Any, Final, NamedTuple
 from uuid import UUID
 
@@ -15,8 +16,8 @@ from django.db.backends.utils import CursorWrapper
 from django.utils.timezone import now
 
 import audit
+from accounts.declared import action
 from accounts.models import User
-from accounts.permissions import require
 from billing.folding import fold_rollups
 from billing.kinds import FALLBACKS, KINDS, Kind
 from billing.models import BilledModel, Price
@@ -68,6 +69,7 @@ class _Wanted(NamedTuple):
     same_as: str | None
 
 
+@action(NoneType, permission="billing.publish_price")
 def publish_prices(
     model_name: str,
     per_million: Mapping[str, Decimal],
@@ -87,8 +89,7 @@ def publish_prices(
         ValidationError: a price is outside the sane band, `valid_from` is no whole hour, or usage (or a later
             price) stands in the way; the message says from when on it is possible.
     """
-    if by is not None:
-        require(by, "billing.publish_price")
+    publish_prices.require(by, None)
     if valid_from != hour_of(valid_from):
         raise ValidationError("Prices begin at a whole hour (UTC).")
     if problem := what_is_wrong_with(per_million):
@@ -144,8 +145,7 @@ def publish_price_book(
     Where usage is priced already, a price begins after it. A model with a price outside the sane band is refused
     as a whole, and reported.
     """
-    if by is not None:
-        require(by, "billing.publish_price")
+    publish_prices.require(by, None)
     next_hour = hour_of(now()) + HOUR
     report = PriceBookReport()
     accepted: dict[str, Mapping[str, Decimal]] = {}

@@ -11,7 +11,7 @@ from uuid import UUID
 from django.core.exceptions import BadRequest
 from django.db.models import QuerySet
 from django.http import FileResponse, Http404, HttpRequest, HttpResponse, HttpResponseBase
-from django.shortcuts import redirect
+from django.shortcuts import get_object_or_404, redirect
 from django.urls import reverse
 from django.utils.formats import date_format
 from django.utils.translation import gettext as _
@@ -170,7 +170,7 @@ class ExportList(TenantScopedMixin[ExportQuerySet[Export]], ListView):  # type: 
     template_name = "billing/export_list.html"
 
     def get(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
-        require(signed_in(request), "tenants.export_cost", self.tenant)
+        exports.ask_for_export.require_permission(signed_in(request), self.tenant)
         return super().get(request, *args, **kwargs)
 
     def get_queryset(self) -> ExportQuerySet[Export]:
@@ -204,7 +204,7 @@ class ExportDetail(PartialMixin, TenantScopedMixin[ExportQuerySet[Export]], Deta
 
     def get_object(self, queryset: Any = None) -> Any:
         export = super().get_object(queryset)
-        require(signed_in(self.request), export.permission, self.tenant)
+        exports.file_for_download.require_permission(signed_in(self.request), export)
         return as_row(export)
 
     def get_queryset(self) -> ExportQuerySet[Export]:
@@ -217,8 +217,15 @@ class NewExport(TenantPageMixin, FormView):  # type: ignore[type-arg]
     form_class = ExportForm
     template_name = "billing/export_new.html"
 
+    def get(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        exports.ask_for_export.require_permission(signed_in(request), self.tenant)
+        return super().get(request, *args, **kwargs)
+
+    def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        exports.ask_for_export.require(signed_in(request), self.tenant)
+        return super().post(request, *args, **kwargs)
+
     def get_form_kwargs(self) -> dict[str, Any]:
-        require(signed_in(self.request), "tenants.export_cost", self.tenant)
         return super().get_form_kwargs() | {"tenant": self.tenant, "user": self.request.user}
 
     def get_initial(self) -> dict[str, Any]:
@@ -246,8 +253,8 @@ class DownloadExport(TenantScopedMixin[ExportQuerySet[Export]], View):
     model = Export
 
     def get(self, request: HttpRequest, *args: Any, pk: UUID, **kwargs: Any) -> HttpResponseBase:
-        if not self.get_queryset().filter(pk=pk).exists():
-            raise Http404
+        export = get_object_or_404(self.get_queryset().with_names(), pk=pk)
+        exports.file_for_download.require(signed_in(request), export)
         return download(pk, by=signed_in(request))
 
 

@@ -11,8 +11,9 @@ from django.urls import reverse
 from django.utils.translation import gettext as _
 
 from accounts.models import User
-from catalog.actions.access_requests import region_problem
+from catalog.actions.access_requests import raise_access_request, region_problem
 from catalog.models import AccessRequest, CatalogModel, Grant
+from tenants.actions import claim_api_key
 from tenants.models import ApiKey, Project, Tenant
 from tenants.permissions import may_somewhere
 
@@ -40,7 +41,11 @@ def accesses(
         AccessRequest.objects.visible_to(user).in_tenant(tenant).pending().filter(mine, model__in=models)
     )
     # The newest of each model: a large tenant has a thousand of each.
-    newest = grants.select_related("key", "project").order_by("model_id", "-created_at").distinct("model_id")
+    newest = (
+        grants.select_related("key__project", "project")
+        .order_by("model_id", "-created_at")
+        .distinct("model_id")
+    )
     granted = {grant.model_id: grant for grant in newest}
     waiting = {one.model_id: one for one in requests.order_by("model_id", "-pk").distinct("model_id")}
     refusal = _why_nobody_asks(user, tenant, project)
@@ -61,7 +66,7 @@ def _access(
     refused = region_problem(tenant, model) or refusal
     again = model.is_visible and not refused
     if grant is not None and grant.key.state == ApiKey.State.CLAIMABLE:
-        if not user.has_perm("tenants.claim_key", grant.project):
+        if not claim_api_key.is_permitted(user, grant.key):
             return Access("granted", _("Approved: its key waits to be claimed"), may_ask_again=again)
         url = reverse("key-claim", args=[tenant.slug, grant.key_id])
         return Access("granted", _("Approved: a key waits for you"), url, _("Claim key"), may_ask_again=again)
@@ -97,9 +102,9 @@ def _why_nobody_asks(user: User, tenant: Tenant, project: Project | None) -> str
             "status": tenant.get_status_display().lower(),
         }
     may_ask = (
-        user.has_perm("tenants.request_access", project)
+        raise_access_request.is_permitted(user, project)
         if project
-        else may_somewhere(user, "tenants.request_access", tenant)
+        else may_somewhere(user, raise_access_request.permission, tenant)
     )
     if not may_ask:
         return _("Your role does not ask for models. An owner, admin or developer can.")

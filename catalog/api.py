@@ -25,10 +25,9 @@ from rest_framework.response import Response
 
 from accounts.idempotency import idempotent
 from accounts.models import User
-from accounts.permissions import require, signed_in
+from accounts.permissions import signed_in
 from catalog import rules
 from catalog.actions import decide_review, raise_access_request, revoke_grant, withdraw_access_request
-from catalog.actions.reviews import require_decidable, require_revocable
 from catalog.models import AccessRequest, CatalogModel, Grant, Review, ReviewDecision
 from catalog.prices import list_prices
 from catalog.querysets import CatalogModelQuerySet
@@ -47,7 +46,6 @@ from tenants.api.base import InProjectFilter, VisibleMixin
 from tenants.api.keys import RevokeSerializer
 from tenants.models import DataClass, Project
 from tenants.roles import TokenScope
-from tenants.status import require_active_locked
 
 Models = CatalogModelQuerySet[CatalogModel]
 
@@ -215,10 +213,10 @@ class AccessRequestViewSet(VisibleMixin, viewsets.ReadOnlyModelViewSet[AccessReq
         named = ProjectNameSerializer(data=request.data)
         named.is_valid(raise_exception=True)
         project, user = _find_project(request, named.validated_data["project"]), signed_in(request)
-        require(user, "tenants.request_access", project)
+        raise_access_request.require_permission(user, project)
 
         def action() -> Response:
-            require_active_locked(project.tenant)
+            raise_access_request.require(user, project)
             wanted = NewAccessRequestSerializer(data=request.data)
             wanted.is_valid(raise_exception=True)
             said = {name: value for name, value in wanted.validated_data.items() if name != "project"}
@@ -231,7 +229,9 @@ class AccessRequestViewSet(VisibleMixin, viewsets.ReadOnlyModelViewSet[AccessReq
     @action(detail=True, methods=["post"])
     def withdraw(self, request: Request, pk: str) -> Response:
         """Take an open request back."""
-        withdrawn = withdraw_access_request(self.get_object().pk, by=signed_in(request))
+        withdrawn = withdraw_access_request(
+            self.subject_of(withdraw_access_request).pk, by=signed_in(request)
+        )
         return Response(self._serialized(withdrawn.pk))
 
     @extend_schema(request=NewReviewSerializer, responses=AccessRequestSerializer)
@@ -240,12 +240,13 @@ class AccessRequestViewSet(VisibleMixin, viewsets.ReadOnlyModelViewSet[AccessReq
         """Decide one track. A refusal needs a comment."""
         access_request = self.get_object()
         track = str(request.data.get("track", "")) if isinstance(request.data, dict) else ""
-        require_decidable(access_request, signed_in(request), track=track)
+        visible = Review.objects.visible_to(request.user).filter(access_request=access_request, track=track)
+        review = visible.first() or Review(track=track)
+        review.access_request = access_request
+        decide_review.require(signed_in(request), review)
         said = NewReviewSerializer(data=request.data)
         said.is_valid(raise_exception=True)
-        visible = Review.objects.visible_to(request.user).filter(access_request=access_request)
-        review = visible.filter(track=said.validated_data["track"]).first()
-        if review is None:
+        if review.tenant_id is None:
             raise ValidationError({"track": ["This request needs no such review."]})
         decide_review(
             review.pk,
@@ -299,8 +300,7 @@ class GrantViewSet(VisibleMixin, viewsets.ReadOnlyModelViewSet[Grant]):
     @action(detail=True, methods=["post"])
     def revoke(self, request: Request, pk: str) -> Response:
         """End a grant now, with the key that was made with it."""
-        found = self.get_object()
-        require_revocable(found, signed_in(request))
+        found = self.subject_of(revoke_grant)
         said = RevokeSerializer(data=request.data)
         said.is_valid(raise_exception=True)
         grant = revoke_grant(found.pk, by=signed_in(request), reason=said.validated_data["reason"])

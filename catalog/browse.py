@@ -20,6 +20,7 @@ from django.utils.translation import gettext as _
 
 from accounts.models import User
 from catalog import capabilities
+from catalog.actions.access_requests import raise_access_request
 from catalog.models import AccessRequest, CatalogModel, Grant
 from catalog.querysets import CatalogModelQuerySet
 from tenants.models import DataClass, Project, Tenant
@@ -96,9 +97,9 @@ class Browser:
         self._granted = Q(pk__in=granted.values("model"))
         self._waiting = Q(pk__in=waiting.values("model"))
         self._may_ask = tenant.status == Tenant.Status.ACTIVE and (
-            user.has_perm("tenants.request_access", project)
+            raise_access_request.is_permitted(user, project)
             if project
-            else may_somewhere(user, "tenants.request_access", tenant)
+            else may_somewhere(user, raise_access_request.permission, tenant)
         )
         self._found: CatalogModelQuerySet[CatalogModel] = CatalogModel.objects.published().search(
             selection.query

@@ -15,6 +15,7 @@ from catalog.actions import raise_access_request
 from catalog.actions.access_requests import LONGEST_DAYS, MOST_TOKENS_PER_DAY, data_class_problem
 from catalog.models import AccessRequest, CatalogModel, ReviewDecision
 from core.choices import PickField, offer
+from tenants.actions import claim_api_key
 from tenants.models import ApiKey, DataClass, Project, Tenant
 from tenants.permissions import projects_where, service_accounts_where
 
@@ -69,7 +70,7 @@ class AccessRequestForm(forms.Form):
     def __init__(self, *args: Any, user: User, tenant: Tenant, model: CatalogModel, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.user, self.tenant, self.model = user, tenant, model
-        projects = projects_where(user, "tenants.request_access", tenant)
+        projects = projects_where(user, raise_access_request.permission, tenant)
         offer(
             self, "project", projects, source=reverse("suggestions", args=[tenant.slug, "askable-projects"])
         )
@@ -145,6 +146,6 @@ class ClaimForm(forms.Form):
         super().__init__(*args, **kwargs)
         if is_emergency:
             self.fields["owner"].empty_label = _("Choose a service account")  # type: ignore[attr-defined]
-        accounts = service_accounts_where("tenants.claim_key", key.project).order_by("name", "pk")
+        accounts = service_accounts_where(claim_api_key.permission, key.project).order_by("name", "pk")
         source = reverse("suggestions", args=[key.tenant.slug, "service-accounts"])
         offer(self, "owner", accounts, source=f"{source}?in={key.project_id}")

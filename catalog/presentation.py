@@ -8,7 +8,6 @@ from typing import Any
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_noop
 
-from accounts.models import User
 from audit.models import AuditEntry
 from catalog.models import AccessRequest, Grant, Review, ReviewDecision
 from tenants.models import ApiKey, DataClass, Limit
@@ -206,13 +205,3 @@ def limit_facts(access_request: AccessRequest) -> list[Words]:
                 }
             )
     return facts
-
-
-def may_withdraw(access_request: AccessRequest, user: User) -> bool:
-    """Whether `withdraw_access_request` would let this person."""
-    is_theirs = access_request.requested_by_id == user.pk
-    return (
-        access_request.state == AccessRequest.State.PENDING
-        and user.has_perm("tenants.request_access", access_request.project)
-        and (is_theirs or user.has_perm("tenants.manage_members", access_request.tenant))
-    )

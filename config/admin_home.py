@@ -95,6 +95,8 @@ def _my_reviews(request: HttpRequest) -> Any:
 
 
 def _needs(request: HttpRequest) -> Iterator[dict[str, Any]]:
+    from directory.actions.scim_tokens import confirm_scim_token
+
     mine = _my_reviews(request)
     if waiting := mine.count():
         text = ngettext("%(n)d review waits for you", "%(n)d reviews wait for you", waiting) % {"n": waiting}
@@ -105,7 +107,7 @@ def _needs(request: HttpRequest) -> Iterator[dict[str, Any]]:
         yield from _platform_needs()
     if request.user.has_perm("billing.view_quarantinedevent"):
         yield from _unbilled_needs()
-    if request.user.has_perm("directory.manage_directory"):
+    if confirm_scim_token.is_for(request.user):
         yield from _directory_needs(request)
 
 

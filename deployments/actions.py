@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from types import NoneType
 from uuid import UUID
 
 import structlog
@@ -11,8 +12,8 @@ from django.db import transaction
 from django.utils.timezone import now
 
 import audit
+from accounts.declared import action
 from accounts.models import User
-from accounts.permissions import require
 from catalog.models import ModelVersion
 from core.errors import Conflict
 from core.names import clean_name
@@ -28,6 +29,7 @@ from deployments.cluster.base import (
     UnnamedAbsenceError,
 )
 from deployments.clusters import get_cluster
+from deployments.declared import changes_deployment
 from deployments.locks import if_nobody_else, one_at_a_time
 from deployments.manifests import EngineSpec, RuntimeSpec, engine_manifests
 from deployments.models import Cluster, Deployment
@@ -44,6 +46,7 @@ class ImpossibleWishError(Exception):
     """No cluster would take the objects of what is wanted."""
 
 
+@action(NoneType, permission="deployments.manage_deployment")
 def add_cluster(cluster: Cluster, *, by: User | None, facts: ClusterFacts | None = None) -> Cluster:
     """Save a new cluster that answers and lets us run deployments.
 
@@ -54,8 +57,8 @@ def add_cluster(cluster: Cluster, *, by: User | None, facts: ClusterFacts | None
         PermissionDenied: `by` may not change deployments.
         ValidationError: the cluster does not answer, or its credentials lack a permission.
     """
+    add_cluster.require(by, None)
     if by is not None:
-        require(by, "deployments.manage_deployment")
         _note_facts(cluster, facts or connection.require_usable(cluster))
     with transaction.atomic():
         cluster.save(force_insert=True)
@@ -65,6 +68,7 @@ def add_cluster(cluster: Cluster, *, by: User | None, facts: ClusterFacts | None
     return cluster
 
 
+@action(Cluster, permission="deployments.manage_deployment")
 def check_cluster(pk: UUID | str, *, by: User) -> Cluster:
     """Try a cluster again, and write down what it says of itself. Takes seconds; safe to repeat.
 
@@ -74,7 +78,7 @@ def check_cluster(pk: UUID | str, *, by: User) -> Cluster:
         Conflict: the cluster does not answer, or its credentials lack a permission; says which.
     """
     cluster = Cluster.objects.visible_to(by).get(pk=pk)
-    require(by, "deployments.manage_deployment")
+    check_cluster.require(by, cluster)
     try:
         facts = connection.require_usable(cluster)
     except ValidationError as error:
@@ -91,6 +95,7 @@ def _note_facts(cluster: Cluster, facts: ClusterFacts) -> None:
     cluster.resources = {clean_name(kind): clean_name(amount) for kind, amount in facts.resources.items()}
 
 
+@action(NoneType, permission="deployments.manage_deployment")
 @transaction.atomic
 def create_deployment(
     version: ModelVersion, cluster: Cluster, replicas: int, name: str, *, by: User | None
@@ -104,8 +109,7 @@ def create_deployment(
         ValidationError: the name is no DNS label, or so many replicas are not possible.
         Conflict: a deployment of that name lives.
     """
-    if by is not None:
-        require(by, "deployments.manage_deployment")
+    create_deployment.require(by, None)
     check_replicas(replicas)
     facts = facts_of(version.image, version.command)
     deployment = Deployment(
@@ -136,6 +140,7 @@ def create_deployment(
     return deployment
 
 
+@changes_deployment()
 @transaction.atomic
 def scale_deployment(pk: UUID | str, replicas: int, *, by: User | None) -> Deployment:
     """Want another number of replicas; 0 keeps the deployment and stops its engines.
@@ -147,7 +152,7 @@ def scale_deployment(pk: UUID | str, replicas: int, *, by: User | None) -> Deplo
         Conflict: it is being deleted.
     """
     deployment = _find(pk, by)
-    require_scalable(deployment, by)
+    scale_deployment.require(by, deployment)
     check_replicas(replicas)
     before, deployment.replicas = deployment.replicas, replicas
     if before != replicas:
@@ -158,6 +163,12 @@ def scale_deployment(pk: UUID | str, replicas: int, *, by: User | None) -> Deplo
     return deployment
 
 
+def _require_not_deleted(by: User | None, deployment: Deployment) -> None:
+    if deployment.is_deleted:
+        raise Conflict("This deployment is being deleted already.")
+
+
+@action(Deployment, permission="deployments.manage_deployment", state=_require_not_deleted)
 @transaction.atomic
 def delete_deployment(pk: UUID | str, *, by: User | None) -> Deployment:
     """Want the deployment gone; its engines finish what they are at. The row stays, for history.
@@ -168,8 +179,7 @@ def delete_deployment(pk: UUID | str, *, by: User | None) -> Deployment:
         Conflict: it is being deleted already.
     """
     deployment = _find(pk, by)
-    if deployment.is_deleted:
-        raise Conflict("This deployment is being deleted already.")
+    delete_deployment.require(by, deployment)
     deployment.is_deleted = True
     _want(deployment, "is_deleted")
     audit.record("deployment.deleted", actor=by, subject=deployment)
@@ -335,20 +345,9 @@ def _lock_name(pk: UUID | str) -> str:
     return f"deployment:{pk}"
 
 
-def require_scalable(deployment: Deployment, actor: User | None) -> None:
-    """Raise PermissionDenied or Conflict where `scale_deployment` would, for this row as it was read."""
-    if actor is not None:
-        require(actor, "deployments.manage_deployment")
-    if deployment.is_deleted:
-        raise Conflict("This deployment is being deleted; create another one.")
-
-
 def _find(pk: UUID | str, by: User | None) -> Deployment:
     deployments = Deployment.objects.all() if by is None else Deployment.objects.visible_to(by)
-    deployment = deployments.select_for_update(of=("self",)).get(pk=pk)
-    if by is not None:
-        require(by, "deployments.manage_deployment")
-    return deployment
+    return deployments.select_for_update(of=("self",)).get(pk=pk)
 
 
 def _want(deployment: Deployment, *fields: str) -> None:

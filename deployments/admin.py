@@ -25,7 +25,7 @@ from accounts.permissions import signed_in
 from audit.models import AuditEntry
 from deployments import actions, connection
 from deployments.cluster.base import ClusterFacts
-from deployments.deployment_form import MANAGE, DeploymentForm, suggestions
+from deployments.deployment_form import DeploymentForm, suggestions
 from deployments.models import Backend, Cluster, Deployment, Route
 from deployments.sharing_admin import SharingAdmin
 
@@ -67,10 +67,7 @@ class ClusterAdmin(ReadOnlyAdmin):
     shown_fields = [*ClusterForm.Meta.fields, "version", "gpus", "tested_at", "created_at"]
 
     def has_add_permission(self, request: HttpRequest, *args: Any) -> bool:
-        return bool(request.user.has_perm(MANAGE))
-
-    def has_manage_permission(self, request: HttpRequest, *args: Any) -> bool:
-        return bool(request.user.has_perm(MANAGE))
+        return actions.add_cluster.is_for(request.user)
 
     def get_fields(self, request: HttpRequest, obj: Any = None) -> list[str]:
         return self.shown_fields if obj else ClusterForm.Meta.fields
@@ -85,7 +82,6 @@ class ClusterAdmin(ReadOnlyAdmin):
     test_now = Dialog(
         actions.check_cluster,
         label=_("Test connection"),
-        permission="manage",
         url_path="test",
         icon="network_check",
         title=_("Test the connection?"),
@@ -180,10 +176,7 @@ class DeploymentAdmin(SharingAdmin, ReadOnlyAdmin):
     ]
 
     def has_add_permission(self, request: HttpRequest, *args: Any) -> bool:
-        return bool(request.user.has_perm(MANAGE))
-
-    def has_manage_permission(self, request: HttpRequest, *args: Any) -> bool:
-        return bool(request.user.has_perm(MANAGE))
+        return actions.create_deployment.is_for(request.user)
 
     def get_fields(self, request: HttpRequest, obj: Any = None) -> list[str]:
         return self.shown_fields if obj else DeploymentForm.Meta.fields
@@ -254,7 +247,6 @@ class DeploymentAdmin(SharingAdmin, ReadOnlyAdmin):
     scale = Dialog(
         actions.scale_deployment,
         label=_("Scale"),
-        permission="manage",
         url_path="scale",
         icon="unfold_more",
         form=ScaleForm,
@@ -267,7 +259,6 @@ class DeploymentAdmin(SharingAdmin, ReadOnlyAdmin):
     delete_now = Dialog(
         actions.delete_deployment,
         label=_("Delete"),
-        permission="manage",
         url_path="remove",
         icon="delete",
         is_dangerous=True,

@@ -11,6 +11,9 @@ from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from accounts.declared import Action
+from accounts.entry_points import SubjectMixin
+from accounts.permissions import signed_in
 from catalog.models import ModelVersion
 from deployments import actions, sharing, statements
 from deployments.client_fields import LONGEST_FIELD
@@ -140,7 +143,7 @@ class ControlsSerializer(serializers.Serializer):  # type: ignore[type-arg]
     )
 
 
-class PlatformScopedMixin:
+class PlatformScopedMixin(SubjectMixin):
     """Rows of the platform: seen by staff with the view permission. To others a row is 404, a list 403."""
 
     token_scope = TokenScope.PLATFORM
@@ -148,7 +151,7 @@ class PlatformScopedMixin:
     view_permission: str
 
     def get_queryset(self) -> Any:
-        return self.model.objects.visible_to(self.request.user)  # type: ignore[attr-defined]
+        return self.model.objects.visible_to(self.request.user)
 
     def list(self, request: Request, *args: Any, **kwargs: Any) -> Response:
         if not request.user.has_perm(self.view_permission):
@@ -187,38 +190,36 @@ class DeploymentViewSet(
     @extend_schema(request=NewDeploymentSerializer, responses={201: DeploymentSerializer})
     def create(self, request: Request) -> Response:
         """Want engines of a model version on a cluster; they are started within seconds."""
-        if not request.user.has_perm("deployments.manage_deployment"):
-            raise PermissionDenied("Only operators change deployments.")
+        actions.create_deployment.require(signed_in(request), None)
         wanted = NewDeploymentSerializer(data=request.data)
         wanted.is_valid(raise_exception=True)
-        created = actions.create_deployment(**wanted.validated_data, by=request.user)  # type: ignore[arg-type]
+        created = actions.create_deployment(**wanted.validated_data, by=signed_in(request))
         return Response(self.get_serializer(created).data, status=201)
 
     @extend_schema(request=ScaleSerializer, responses=DeploymentSerializer)
     @action(detail=True, methods=["post"])
     def scale(self, request: Request, pk: str) -> Response:
         """Want another number of replicas; 0 keeps the deployment and stops its engines."""
-        deployment = self.get_object()
-        actions.require_scalable(deployment, request.user)  # type: ignore[arg-type]
+        deployment = self.subject_of(actions.scale_deployment)
         wanted = ScaleSerializer(data=request.data)
         wanted.is_valid(raise_exception=True)
-        actions.scale_deployment(deployment.pk, wanted.validated_data["replicas"], by=request.user)  # type: ignore[arg-type]
+        actions.scale_deployment(deployment.pk, wanted.validated_data["replicas"], by=signed_in(request))
         return Response(self.get_serializer(self.get_object()).data)
 
     @extend_schema(request=SharingSerializer, responses=DeploymentSerializer)
     @action(detail=True, methods=["post"])
     def sharing(self, request: Request, pk: str) -> Response:
         """Accept, with a reason, that tenants share an engine's prefix cache although nothing keeps them apart."""
-        wanted = self._asked(request, SharingSerializer)
-        sharing.accept_sharing(pk, wanted["reason"], by=request.user)  # type: ignore[arg-type]
+        wanted = self._asked(request, sharing.accept_sharing, SharingSerializer)
+        sharing.accept_sharing(pk, wanted["reason"], by=signed_in(request))
         return Response(self.get_serializer(self.get_object()).data)
 
     @extend_schema(request=None, responses=DeploymentSerializer)
     @sharing.mapping.delete
     def withdraw_sharing(self, request: Request, pk: str) -> Response:
         """Withdraw that acceptance; the engine serves nobody then, unless something else keeps tenants apart."""
-        deployment = self.get_object()
-        sharing.withdraw_sharing(deployment.pk, by=request.user)  # type: ignore[arg-type]
+        deployment = self.subject_of(sharing.withdraw_sharing)
+        sharing.withdraw_sharing(deployment.pk, by=signed_in(request))
         return Response(self.get_serializer(self.get_object()).data)
 
     @extend_schema(request=SeparationSerializer, responses=DeploymentSerializer)
@@ -228,37 +229,42 @@ class DeploymentViewSet(
 
         It holds for the image and the command of this moment, and lapses when either changes.
         """
-        wanted = self._asked(request, SeparationSerializer)
-        statements.state_separation(pk, wanted["field"], wanted["reason"], by=request.user)  # type: ignore[arg-type]
+        wanted = self._asked(request, statements.state_separation, SeparationSerializer)
+        statements.state_separation(pk, wanted["field"], wanted["reason"], by=signed_in(request))
         return Response(self.get_serializer(self.get_object()).data)
 
     @extend_schema(request=None, responses=DeploymentSerializer)
     @separation.mapping.delete
     def withdraw_separation(self, request: Request, pk: str) -> Response:
         """Withdraw that statement; the engine serves nobody then, unless something else keeps tenants apart."""
-        deployment = self.get_object()
-        statements.withdraw_separation(deployment.pk, by=request.user)  # type: ignore[arg-type]
+        deployment = self.subject_of(statements.withdraw_separation)
+        statements.withdraw_separation(deployment.pk, by=signed_in(request))
         return Response(self.get_serializer(self.get_object()).data)
 
     @extend_schema(request=DedicateSerializer, responses=DeploymentSerializer)
     @action(detail=True, methods=["post"])
     def dedicate(self, request: Request, pk: str) -> Response:
         """Let an engine serve one tenant only; null gives it back to all."""
-        wanted = self._asked(request, DedicateSerializer)
-        sharing.dedicate(pk, wanted["tenant"], by=request.user)  # type: ignore[arg-type]
+        wanted = self._asked(request, sharing.dedicate, DedicateSerializer)
+        sharing.dedicate(pk, wanted["tenant"], by=signed_in(request))
         return Response(self.get_serializer(self.get_object()).data)
 
     @extend_schema(request=ControlsSerializer, responses=DeploymentSerializer)
     @action(detail=True, methods=["post"])
     def controls(self, request: Request, pk: str) -> Response:
         """Let clients send these engine controls to it, and no others."""
-        wanted = self._asked(request, ControlsSerializer)
-        sharing.allow_controls(pk, wanted["controls"], by=request.user)  # type: ignore[arg-type]
+        wanted = self._asked(request, sharing.allow_controls, ControlsSerializer)
+        sharing.allow_controls(pk, wanted["controls"], by=signed_in(request))
         return Response(self.get_serializer(self.get_object()).data)
 
-    def _asked(self, request: Request, kind: type[serializers.Serializer[Any]]) -> Any:
+    def _asked(
+        self,
+        request: Request,
+        action: Action[Deployment, Any, Any],
+        kind: type[serializers.Serializer[Any]],
+    ) -> Any:
         """What is asked of a deployment. Says 404, 403 and 409 before it looks at the data."""
-        actions.require_scalable(self.get_object(), request.user)  # type: ignore[arg-type]
+        self.subject_of(action)
         wanted = kind(data=request.data)
         wanted.is_valid(raise_exception=True)
         return wanted.validated_data
@@ -266,6 +272,6 @@ class DeploymentViewSet(
     @extend_schema(responses={202: DeploymentSerializer})
     def destroy(self, request: Request, pk: str) -> Response:
         """Want it gone; its engines finish what they are at. Its `state` is `deleted` when they have."""
-        deployment = self.get_object()
-        actions.delete_deployment(deployment.pk, by=request.user)  # type: ignore[arg-type]
+        deployment = self.subject_of(actions.delete_deployment)
+        actions.delete_deployment(deployment.pk, by=signed_in(request))
         return Response(self.get_serializer(self.get_object()).data, status=202)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 from django import forms
-from django.core.exceptions import PermissionDenied
 from django.db.models import F, QuerySet, Value
 from django.db.models.functions import Concat
 from django.http import Http404, HttpRequest, HttpResponse
@@ -20,8 +19,6 @@ from core.prefix import begins_with
 from deployments import actions
 from deployments.models import Cluster, Deployment
 from tenants.views.suggestions import term_of
-
-MANAGE = "deployments.manage_deployment"
 
 
 def _versions() -> QuerySet[Any]:
@@ -61,8 +58,7 @@ class DeploymentForm(forms.ModelForm):  # type: ignore[type-arg]
 
 def suggestions(request: HttpRequest, kind: str) -> HttpResponse:
     """Some versions or clusters, by the beginning of a name, as options of a list."""
-    if not signed_in(request).has_perm(MANAGE):
-        raise PermissionDenied("Your role does not let you change deployments.")
+    actions.create_deployment.require_permission(signed_in(request), None)
     term = term_of(request)
     if kind == "versions":
         model, _space, version = (part.strip() for part in term.partition(" "))

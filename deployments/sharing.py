@@ -12,17 +12,24 @@ from django.utils.translation import gettext as _
 
 import audit
 from accounts.models import User
-from accounts.permissions import require
 from core.errors import Conflict
+from deployments.declared import changes_deployment
 from deployments.engine_controls import fold, may_be_allowed
 from deployments.models import Deployment
 from tenants.models import Tenant
 from tenants.revision import raise_revision
 
-MANAGE = "deployments.manage_deployment"
 MOST_CONTROLS = 50
 
 
+def _require_not_accepted(deployment: Deployment) -> None:
+    if deployment.only_tenant_id is not None:
+        raise Conflict(_("It serves one tenant only. Give it back to all first."))
+    if deployment.sharing_accepted_at is not None:
+        raise Conflict(_("That has been accepted already. Withdraw it to give another reason."))
+
+
+@changes_deployment(_require_not_accepted)
 @transaction.atomic
 def accept_sharing(pk: UUID | str, reason: str, *, by: User) -> Deployment:
     """Let all tenants use an engine although nothing keeps them apart in its prefix cache, and say why.
@@ -36,11 +43,8 @@ def accept_sharing(pk: UUID | str, reason: str, *, by: User) -> Deployment:
         Conflict: it is being deleted, serves one tenant only, or has been accepted already.
         ValidationError: no reason is given, or one of more than 500 characters.
     """
-    deployment = one_to_change(pk, by)
-    if deployment.only_tenant_id is not None:
-        raise Conflict(_("It serves one tenant only. Give it back to all first."))
-    if deployment.sharing_accepted_at is not None:
-        raise Conflict(_("That has been accepted already. Withdraw it to give another reason."))
+    deployment = lock_deployment(pk, by)
+    accept_sharing.require(by, deployment)
     question = _("Say in a sentence why tenants may share this engine's cache.")
     deployment.sharing_reason = one_line(reason, question)
     deployment.sharing_accepted_at = now()
@@ -52,6 +56,12 @@ def accept_sharing(pk: UUID | str, reason: str, *, by: User) -> Deployment:
     return deployment
 
 
+def _require_accepted(deployment: Deployment) -> None:
+    if deployment.sharing_accepted_at is None:
+        raise Conflict(_("Nobody has accepted that."))
+
+
+@changes_deployment(_require_accepted)
 @transaction.atomic
 def withdraw_sharing(pk: UUID | str, *, by: User) -> Deployment:
     """Take back what `accept_sharing` allowed. Without another reason to serve, the engine serves nobody then.
@@ -61,9 +71,8 @@ def withdraw_sharing(pk: UUID | str, *, by: User) -> Deployment:
         PermissionDenied: `by` may not change deployments.
         Conflict: nobody has accepted it.
     """
-    deployment = one_to_change(pk, by)
-    if deployment.sharing_accepted_at is None:
-        raise Conflict(_("Nobody has accepted that."))
+    deployment = lock_deployment(pk, by)
+    withdraw_sharing.require(by, deployment)
     deployment.sharing_reason, deployment.sharing_accepted_at = "", None
     deployment.save(update_fields=["sharing_reason", "sharing_accepted_at"])
     audit.record("deployment.sharing_withdrawn", actor=by, subject=deployment)
@@ -71,6 +80,7 @@ def withdraw_sharing(pk: UUID | str, *, by: User) -> Deployment:
     return deployment
 
 
+@changes_deployment()
 @transaction.atomic
 def dedicate(pk: UUID | str, tenant: Tenant | None, *, by: User) -> Deployment:
     """Let an engine serve one tenant only; None gives it back to all.
@@ -80,7 +90,8 @@ def dedicate(pk: UUID | str, tenant: Tenant | None, *, by: User) -> Deployment:
         PermissionDenied: `by` may not change deployments.
         Conflict: it is being deleted, or that is so already.
     """
-    deployment = one_to_change(pk, by)
+    deployment = lock_deployment(pk, by)
+    dedicate.require(by, deployment)
     before = deployment.only_tenant
     if before == tenant:
         raise Conflict(_("That is so already."))
@@ -96,6 +107,7 @@ def dedicate(pk: UUID | str, tenant: Tenant | None, *, by: User) -> Deployment:
     return deployment
 
 
+@changes_deployment()
 @transaction.atomic
 def allow_controls(pk: UUID | str, names: Iterable[str], *, by: User) -> Deployment:
     """Let clients send these engine controls to an engine, and no others. Safe to repeat.
@@ -106,7 +118,8 @@ def allow_controls(pk: UUID | str, names: Iterable[str], *, by: User) -> Deploym
         Conflict: it is being deleted.
         ValidationError: one is no engine control, or can never be allowed, or only where one tenant is served.
     """
-    deployment = one_to_change(pk, by)
+    deployment = lock_deployment(pk, by)
+    allow_controls.require(by, deployment)
     wanted = clean_controls(names, serves_one_tenant=deployment.only_tenant_id is not None)
     before = deployment.allowed_controls
     if before != wanted:
@@ -153,21 +166,11 @@ def one_line(reason: str, question: str) -> str:
     return line
 
 
-def one_to_change(pk: UUID | str, user: User) -> Deployment:
-    """A deployment, locked, about which `user` may decide.
-
-    Raises:
-        Deployment.DoesNotExist: `user` cannot see such a deployment.
-        PermissionDenied: `user` may not change deployments.
-        Conflict: it is being deleted.
-    """
-    deployment = (
+def lock_deployment(pk: UUID | str, user: User) -> Deployment:
+    """A deployment, locked. Raises Deployment.DoesNotExist: `user` cannot see such a one."""
+    return (
         Deployment.objects.visible_to(user)
         .select_for_update(of=("self",))
         .select_related("only_tenant", "version", "cluster")
         .get(pk=pk)
     )
-    require(user, MANAGE)
-    if deployment.is_deleted:
-        raise Conflict(_("This deployment is being deleted; create another one."))
-    return deployment

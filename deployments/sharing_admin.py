@@ -135,7 +135,6 @@ class SharingAdmin:
     dedicate = Dialog(
         sharing.dedicate,
         label=_("Give to one tenant"),
-        permission="manage",
         url_path="dedicate",
         icon="lock_person",
         form=TenantForm,
@@ -148,7 +147,6 @@ class SharingAdmin:
     accept_sharing = Dialog(
         sharing.accept_sharing,
         label=_("Accept a shared cache"),
-        permission="manage",
         url_path="accept-sharing",
         icon="group",
         is_dangerous=True,
@@ -165,7 +163,6 @@ class SharingAdmin:
     withdraw_sharing = Dialog(
         sharing.withdraw_sharing,
         label=_("Withdraw acceptance"),
-        permission="manage",
         url_path="withdraw-sharing",
         icon="group_off",
         title=_("Withdraw the acceptance of a shared cache?"),
@@ -177,7 +174,6 @@ class SharingAdmin:
     state_separation = Dialog(
         statements.state_separation,
         label=_("State a separating field"),
-        permission="manage",
         url_path="state-separation",
         icon="splitscreen",
         is_dangerous=True,
@@ -196,7 +192,6 @@ class SharingAdmin:
     withdraw_separation = Dialog(
         statements.withdraw_separation,
         label=_("Withdraw a stated field"),
-        permission="manage",
         url_path="withdraw-separation",
         icon="splitscreen_add",
         title=_("Withdraw what was stated of the separating field?"),
@@ -208,7 +203,6 @@ class SharingAdmin:
     allow_controls = Dialog(
         sharing.allow_controls,
         label=_("Allow engine controls"),
-        permission="manage",
         url_path="controls",
         icon="tune",
         form=ControlsForm,

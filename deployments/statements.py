@@ -13,15 +13,28 @@ import audit
 from accounts.models import User
 from core.errors import Conflict
 from deployments.client_fields import LONGEST_FIELD, is_field_name, may_separate
+from deployments.declared import changes_deployment
 from deployments.engine_controls import fold
 from deployments.models import Deployment
 from deployments.runtimes import CACHE_SALT, ignores_salt, program_digest
-from deployments.sharing import one_line, one_to_change
+from deployments.sharing import lock_deployment, one_line
 from tenants.revision import raise_revision
 
 STATEMENT_FIELDS = ("stated_field", "stated_reason", "stated_program", "stated_at", "statement_lapsed_at")
 
 
+def _require_unstated(deployment: Deployment) -> None:
+    if known := deployment.facts.cache_key_field:
+        raise Conflict(_("It is known to separate its cache by %(field)s already.") % {"field": known})
+    if deployment.is_statement_in_force:
+        raise Conflict(_("That has been stated already. Withdraw it to state something else."))
+    if deployment.is_being_replaced:
+        raise Conflict(
+            _("Its image or command is being changed. Wait until the new one runs, then state it.")
+        )
+
+
+@changes_deployment(_require_unstated)
 @transaction.atomic
 def state_separation(pk: UUID | str, field: str, reason: str, *, by: User) -> Deployment:
     """State that an engine separates its prefix cache by `field`, and why one knows.
@@ -36,16 +49,9 @@ def state_separation(pk: UUID | str, field: str, reason: str, *, by: User) -> De
         Conflict: it is being deleted, its field is known already, one is stated, or its program is being replaced.
         ValidationError: the field or the reason is none, or the program is known to ignore the field.
     """
-    deployment = one_to_change(pk, by)
+    deployment = lock_deployment(pk, by)
+    state_separation.require(by, deployment)
     version = deployment.version
-    if known := deployment.facts.cache_key_field:
-        raise Conflict(_("It is known to separate its cache by %(field)s already.") % {"field": known})
-    if deployment.is_statement_in_force:
-        raise Conflict(_("That has been stated already. Withdraw it to state something else."))
-    if deployment.is_being_replaced:
-        raise Conflict(
-            _("Its image or command is being changed. Wait until the new one runs, then state it.")
-        )
     reason = check(deployment, field=field, reason=reason)
     deployment.stated_field, deployment.stated_reason = field, reason
     deployment.stated_program = program_digest(version.image, version.command)
@@ -63,6 +69,12 @@ def state_separation(pk: UUID | str, field: str, reason: str, *, by: User) -> De
     return deployment
 
 
+def _require_stated(deployment: Deployment) -> None:
+    if not deployment.stated_field:
+        raise Conflict(_("Nothing has been stated."))
+
+
+@changes_deployment(_require_stated)
 @transaction.atomic
 def withdraw_separation(pk: UUID | str, *, by: User) -> Deployment:
     """Take back what `state_separation` stated. Without another reason to serve, the engine serves nobody then.
@@ -72,9 +84,8 @@ def withdraw_separation(pk: UUID | str, *, by: User) -> Deployment:
         PermissionDenied: `by` may not change deployments.
         Conflict: it is being deleted, or nothing is stated.
     """
-    deployment = one_to_change(pk, by)
-    if not deployment.stated_field:
-        raise Conflict(_("Nothing has been stated."))
+    deployment = lock_deployment(pk, by)
+    withdraw_separation.require(by, deployment)
     field = deployment.stated_field
     deployment.stated_field = deployment.stated_reason = deployment.stated_program = ""
     deployment.stated_at = deployment.statement_lapsed_at = None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from types import NoneType
 from uuid import UUID
 
 import structlog
@@ -14,8 +15,8 @@ from django.utils.timezone import now
 from django.utils.translation import gettext as _
 
 import audit
+from accounts.declared import action
 from accounts.models import User
-from accounts.permissions import require
 from catalog.models import Grant
 from core.errors import Conflict
 from core.secrets import GATEWAY_TOKEN, digest, looks_like, new_secret, visible_prefix
@@ -31,6 +32,7 @@ log = structlog.get_logger(__name__)
 MOST_MEDIA_HOSTS = 200
 
 
+@action(NoneType, permission="gateway.manage_gateway")
 @transaction.atomic
 def register_gateway(name: str, *, by: User | None, secret: str | None = None) -> tuple[Gateway, str]:
     """Let a gateway called `name` ask for configuration and report usage; return it with its token.
@@ -43,8 +45,7 @@ def register_gateway(name: str, *, by: User | None, secret: str | None = None) -
         Conflict: there is a gateway of that name.
         ValueError: `secret` is not a gateway token.
     """
-    if by is not None:
-        require(by, "gateway.manage_gateway")
+    register_gateway.require(by, None)
     secret = _checked(secret)
     try:
         with transaction.atomic():
@@ -57,6 +58,7 @@ def register_gateway(name: str, *, by: User | None, secret: str | None = None) -
     return gateway, secret
 
 
+@action(Gateway, permission="gateway.manage_gateway")
 @transaction.atomic
 def renew_gateway_token(pk: UUID | str, *, by: User | None, secret: str | None = None) -> tuple[Gateway, str]:
     """Give a gateway another token and return both; the old one is refused from now on.
@@ -70,6 +72,7 @@ def renew_gateway_token(pk: UUID | str, *, by: User | None, secret: str | None =
         ValueError: `secret` is not a gateway token.
     """
     gateway = _find(pk, by)
+    renew_gateway_token.require(by, gateway)
     secret = _checked(secret)
     gateway.prefix, gateway.digest, gateway.revoked_at = visible_prefix(secret), digest(secret), None
     gateway.save(update_fields=["prefix", "digest", "revoked_at"])
@@ -78,6 +81,12 @@ def renew_gateway_token(pk: UUID | str, *, by: User | None, secret: str | None =
     return gateway, secret
 
 
+def _require_not_revoked(by: User | None, gateway: Gateway) -> None:
+    if gateway.revoked_at is not None:
+        raise Conflict("This gateway is revoked already.")
+
+
+@action(Gateway, permission="gateway.manage_gateway", state=_require_not_revoked)
 @transaction.atomic
 def revoke_gateway(pk: UUID | str, *, by: User | None) -> Gateway:
     """Refuse a gateway's token for good. What it has not reported yet stays on its disk.
@@ -88,14 +97,14 @@ def revoke_gateway(pk: UUID | str, *, by: User | None) -> Gateway:
         Conflict: it is revoked already.
     """
     gateway = _find(pk, by)
-    if gateway.revoked_at is not None:
-        raise Conflict("This gateway is revoked already.")
+    revoke_gateway.require(by, gateway)
     gateway.revoked_at = now()
     gateway.save(update_fields=["revoked_at"])
     audit.record("gateway.revoked", actor=by, subject=gateway, prefix=gateway.prefix)
     return gateway
 
 
+@action(NoneType, permission="gateway.manage_gateway")
 @transaction.atomic
 def set_media_hosts(hosts: Iterable[str], *, by: User | None) -> GatewayPolicy:
     """Say of which hosts engines may fetch pictures, sounds and files that clients name by URL. Safe to repeat.
@@ -107,8 +116,7 @@ def set_media_hosts(hosts: Iterable[str], *, by: User | None) -> GatewayPolicy:
         PermissionDenied: `by` may not manage gateways.
         ValidationError: one is no such name, or there are too many.
     """
-    if by is not None:
-        require(by, "gateway.manage_gateway")
+    set_media_hosts.require(by, None)
     wanted = clean_media_hosts(hosts)
     GatewayPolicy.objects.get_or_create(pk=1)
     policy = GatewayPolicy.objects.select_for_update().get(pk=1)
@@ -211,10 +219,7 @@ def announce_what_the_clock_changed() -> int | None:
 
 def _find(pk: UUID | str, by: User | None) -> Gateway:
     gateways = Gateway.objects.all() if by is None else Gateway.objects.visible_to(by)
-    gateway = gateways.select_for_update().get(pk=pk)
-    if by is not None:
-        require(by, "gateway.manage_gateway")
-    return gateway
+    return gateways.select_for_update().get(pk=pk)
 
 
 def _checked(secret: str | None) -> str:

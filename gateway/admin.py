@@ -24,8 +24,6 @@ from gateway import actions
 from gateway.models import Gateway, GatewayPolicy
 from tenants.revision import current_revision
 
-MANAGE = "gateway.manage_gateway"
-
 
 class RegisterForm(DialogForm):
     name = forms.CharField(
@@ -93,9 +91,6 @@ class GatewayAdmin(ReadOnlyAdmin):
         "revoked_at",
     ]
 
-    def has_manage_permission(self, request: HttpRequest, *args: Any) -> bool:
-        return bool(request.user.has_perm(MANAGE))
-
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         rows = super().get_queryset(request)
         annotated: QuerySet[Any] = rows.annotate(newest=Value(current_revision()))
@@ -134,7 +129,6 @@ class GatewayAdmin(ReadOnlyAdmin):
     register = Dialog(
         actions.register_gateway,
         label=_("Register a gateway"),
-        permission="manage",
         url_path="register",
         icon="add",
         form=RegisterForm,
@@ -147,7 +141,6 @@ class GatewayAdmin(ReadOnlyAdmin):
     media_hosts = Dialog(
         actions.set_media_hosts,
         label=_("Hosts of media"),
-        permission="manage",
         url_path="media-hosts",
         icon="image",
         form=MediaHostsForm,
@@ -163,7 +156,6 @@ class GatewayAdmin(ReadOnlyAdmin):
     renew = Dialog(
         actions.renew_gateway_token,
         label=_("Renew token"),
-        permission="manage",
         url_path="renew",
         icon="autorenew",
         title=_("Make another token?"),
@@ -178,7 +170,6 @@ class GatewayAdmin(ReadOnlyAdmin):
     revoke = Dialog(
         actions.revoke_gateway,
         label=_("Revoke"),
-        permission="manage",
         url_path="revoke",
         icon="block",
         is_dangerous=True,

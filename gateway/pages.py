@@ -41,13 +41,14 @@ class ProjectLimits(TenantScopedMixin[TenantQuerySet[Project]], SingleObjectMixi
 
     model = Project
     template_name = "gateway/project_limits.html"
-    permission = "tenants.manage_limits"
+    action = set_limits
     object: Project
     form: forms.Form
 
-    def subject(self) -> Project:
+    def subject(self) -> Limit:
+        """A limit of the project; what it is about precisely, the form says."""
         self.object = self.get_object()
-        return self.object
+        return Limit(tenant=self.tenant, project=self.object)
 
     def get(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         self.subject()
@@ -207,7 +208,7 @@ class ProjectLimits(TenantScopedMixin[TenantQuerySet[Project]], SingleObjectMixi
         narrowed = {name: value for name, value in narrowed.items() if value}
         here = narrowed | ({"q": term} if term else {})
         return super().get_context_data(**kwargs) | {
-            "may_manage": user.has_perm(self.permission, self.object),
+            "may_manage": set_limits.is_permitted(user, Limit(tenant=self.tenant, project=self.object)),
             "rows": [(limit, self._words(limit.kind, limit.value)) for limit in page.rows],
             "term": term,
             "narrowed": narrowed.items(),

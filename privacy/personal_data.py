@@ -24,9 +24,9 @@ from django.utils.timezone import now
 from django.utils.translation import gettext_lazy as _
 
 import audit
+from accounts.declared import action
 from accounts.models import User
 from accounts.people import lock_people
-from accounts.permissions import require
 from audit.models import AuditEntry
 from audit.redaction import Found, Person, entries_about, erase_from_audit_log, look_for
 from core.errors import Conflict
@@ -63,6 +63,7 @@ class Erased:
     keys_handed_over: int
 
 
+@action(User, permission="accounts.erase_person")
 def export_person(user: User, *, by: User | None) -> Iterator[tuple[str, Any]]:
     """All that is held about `user`, across tenants: (kind, rows) pairs, long kinds and the audit log in batches.
 
@@ -72,8 +73,7 @@ def export_person(user: User, *, by: User | None) -> Iterator[tuple[str, Any]]:
 
     Raises PermissionDenied unless `by` may see what is held about people.
     """
-    if by is not None:
-        require(by, "accounts.erase_person")
+    export_person.require(by, user)
     with platform_scope(_EXPORT):
         audit.record("person.exported", actor=by, subject=user)
     return _in_scope(_held_about(user))
@@ -105,6 +105,19 @@ def _held_about(user: User) -> Iterator[tuple[str, Any]]:
         yield "audit", [_serialized(line) for line in lines.order_by("pk")]
 
 
+def _require_second_person(by: User, person: User) -> None:
+    if by.pk == person.pk:
+        raise PermissionDenied("Somebody else must erase you: nobody would be left to answer for it.")
+    if person.is_superuser and not by.is_superuser:
+        raise PermissionDenied("Only another administrator erases an administrator.")
+
+
+def _require_erasable(by: User | None, person: User) -> None:
+    if person.erased_at is None and (obstacle := what_stands_against_erasing(person)):
+        raise Conflict(obstacle)
+
+
+@action(User, permission="accounts.erase_person", rule=_require_second_person, state=_require_erasable)
 def erase_person(pk: UUID | str, *, by: User | None, reason: str, keys_to: User | None = None) -> Erased:
     """Erase a person: what belongs to them is deleted, their row and their words in the audit log get a pseudonym.
 
@@ -119,10 +132,9 @@ def erase_person(pk: UUID | str, *, by: User | None, reason: str, keys_to: User 
         Conflict: the person is the last owner of a tenant, or a service account.
         ValidationError: the reason is missing or names the person; it stays in the audit log.
     """
-    if by is not None:
-        require(by, "accounts.erase_person")
     with platform_scope("erasure of a person"):
         user = User.objects.get(pk=pk)
+        erase_person.require(by, user)
         found = look_for(Person.of(user)) if user.erased_at is None else None  # long, so before any lock
         return _erase(pk, found, by=by, reason=reason, keys_to=keys_to)
 
@@ -139,7 +151,8 @@ def _erase(
     user = User.objects.select_for_update().get(pk=pk)
     if user.erased_at is not None:
         return Erased(user.email.partition("@")[0], 0, 0, 0, 0)
-    _refuse(user, by, reason)
+    erase_person.require(by, user)  # again: their last fellow owner may have gone meanwhile
+    check_reason(user, reason)
     person = Person.of(user)
     token = f"erased-{secrets.token_hex(6)}"
     keys = list(ApiKey.unscoped.filter(_keys_of(user)).values_list("pk", flat=True))
@@ -232,27 +245,17 @@ def as_json(told: Iterator[tuple[str, Any]]) -> Iterator[bytes]:
     yield b"]}\n" if before else b"}\n"
 
 
-def check_erasure(user: User, *, by: User | None, reason: str) -> None:
-    """Raise what `erase_person` would raise, without erasing anybody: PermissionDenied, Conflict, ValidationError."""
-    with platform_scope("whether a person may be erased"):
-        _refuse(user, by, reason)
+def check_reason(user: User, reason: str) -> None:
+    """Raise ValidationError unless `reason` says something, and does not name the person."""
+    if not reason.strip():
+        raise ValidationError({"reason": "Say why, for instance the number of the person's request."})
+    with platform_scope("whether a reason names a person"):
+        if Person.of(user).is_named_in(reason):
+            raise ValidationError({"reason": "Do not name the person: the reason stays when they are gone."})
 
 
 def _keys_of(user: User) -> models.Q:
     return models.Q(owner=user) | models.Q(state=ApiKey.State.CLAIMABLE, created_for=user)
-
-
-def _refuse(user: User, by: User | None, reason: str) -> None:
-    if by is not None and by.pk == user.pk:
-        raise PermissionDenied("Somebody else must erase you: nobody would be left to answer for it.")
-    if user.is_superuser and by is not None and not by.is_superuser:
-        raise PermissionDenied("Only another administrator erases an administrator.")
-    if obstacle := _obstacle(user):
-        raise Conflict(obstacle)
-    if not reason.strip():
-        raise ValidationError({"reason": "Say why, for instance the number of the person's request."})
-    if Person.of(user).is_named_in(reason):
-        raise ValidationError({"reason": "Do not name the person: the reason stays when they are gone."})
 
 
 def _let_keys_go(user: User, keys_to: User | None, token: str) -> tuple[int, int]:
@@ -336,10 +339,10 @@ def _serialized_value(value: Any) -> Any:
     return [_serialized_value(inner) for inner in value] if isinstance(value, list) else str(value)
 
 
-def sign_erasure_job(user: User, *, by: User, reason: str, keys_to: User | None) -> str:
-    """An order for the queue, signed: whoever reaches the broker can repeat it, but not write one in `by`'s name."""
+def sign_erasure_job(user: User, *, requested_by: User, reason: str, keys_to: User | None) -> str:
+    """An order for the queue, signed: whoever reaches the broker can repeat it, but not write one in another's name."""
     return signing.dumps(
-        [str(user.pk), str(by.pk), reason, str(keys_to.pk) if keys_to else None], salt=_ORDER
+        [str(user.pk), str(requested_by.pk), reason, str(keys_to.pk) if keys_to else None], salt=_ORDER
     )
 
 

@@ -14,9 +14,10 @@ from guardian.backends import ObjectPermissionBackend
 
 from accounts.models import User
 from accounts.permissions import require
+from accounts.roles import PEOPLE_PERMISSIONS
 from tenants.emergency import emergency_of
 from tenants.models.tenancy import Membership, Project, ProjectRole, Tenant
-from tenants.roles import NEVER_NARROWED, PEOPLE_PERMISSIONS, PROJECT_PERMISSIONS, ROLE_PERMISSIONS, Role
+from tenants.roles import NEVER_NARROWED, PROJECT_PERMISSIONS, ROLE_PERMISSIONS, Role
 
 
 def require_somewhere(user: User, permission: str, tenant: Tenant) -> None:

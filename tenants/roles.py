@@ -71,8 +71,3 @@ PROJECT_ROLES: Final = tuple(role for role in Role if role != Role.OWNER)
 PROJECT_ROLE_CHOICES: Final = [
     (role.value, role.label) for role in PROJECT_ROLES
 ]  # service accounts have these too
-
-# Permissions that decide about people, which no service account does: whoever knows its token would raise themselves.
-PEOPLE_PERMISSIONS: Final = frozenset(
-    {"manage_members", "manage_owners", "manage_service_accounts", "manage_tokens", "propose_closing"}
-)

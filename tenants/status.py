@@ -5,6 +5,7 @@ Whoever locks several things takes this order: the tenant, the person, the rows 
 
 from __future__ import annotations
 
+from typing import Any
 from uuid import UUID
 
 from django.conf import settings
@@ -16,13 +17,23 @@ from tenants.models import Tenant
 
 
 def require_active(tenant: Tenant) -> None:
-    """Raise Conflict, with the reason and whom to ask, unless `tenant` is active; active, it stays so until commit.
-
-    Every action that creates or decides something for a tenant calls this in its transaction, after it has
-    asked for the permission and before it locks other rows: suspending waits for actions that are under way, and
-    whatever comes later finds the tenant suspended.
-    """
+    """Raise Conflict, with the reason and whom to ask, unless `tenant` is active; active, it stays so until commit."""
     require_active_locked(lock_tenant_shared(tenant))
+
+
+def in_active_tenant(by: User | None, it: Any) -> None:
+    """The state that most actions need (accounts.declared): Conflict unless the tenant, or that of a row, is active.
+
+    It is asked of the tenant as it was read. An action that creates or decides something has locked it before
+    (`lock_tenant_shared`), and other rows after it: suspending waits for actions that are under way, and whatever comes
+    later finds the tenant suspended.
+    """
+    require_active_locked(it if isinstance(it, Tenant) else it.tenant)
+
+
+def in_open_tenant(by: User | None, it: Any) -> None:
+    """The state that actions need which end something: Conflict if the tenant, or that of a row, is closed."""
+    require_not_closed_locked(it if isinstance(it, Tenant) else it.tenant)
 
 
 def require_active_locked(tenant: Tenant) -> None:

@@ -23,7 +23,6 @@ from django.utils.translation import gettext as _
 import audit
 from accounts.models import User
 from accounts.people import lock_person
-from accounts.permissions import require
 from core.scope import platform_scope
 from tenants.models import ApiKey, Membership, PersonalAccessToken, Project, ProjectRole, Tenant
 from tenants.permissions import forget_permissions
@@ -173,15 +172,16 @@ def tokens_lost_by(membership: Membership, role: str) -> QuerySet[PersonalAccess
     return tokens.filter(lost, tenant=membership.tenant_id)
 
 
-def require_held(user: User, permission: str, subject: Tenant | Project) -> None:
-    """Like `require`, for who is about to own something: nobody takes `user`'s access away before commit.
+def lock_new_owner(user: User) -> None:
+    """For somebody who is about to own something: nobody takes their access away before commit. Ask anew who may.
 
     Without it a key could be claimed in the moment in which its claimer is deactivated, and outlive them.
+
+    Raises PermissionDenied: they are not active any more.
     """
     if not lock_person(user):
         raise PermissionDenied("Your account is not active any more.")
     forget_permissions(user)
-    require(user, permission, subject)
 
 
 class _Found:

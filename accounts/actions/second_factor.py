@@ -12,6 +12,7 @@ from django.utils.translation import gettext as _
 import audit
 from accounts import second_factor
 from accounts.actions.own_account import record_own
+from accounts.declared import action
 from accounts.models import RecoveryCode, SecondFactor, User
 from accounts.second_factor import Verdict
 from accounts.sessions import end_sessions
@@ -88,6 +89,24 @@ def turn_off_second_factor(user: User) -> None:
     record_own("second_factor.turned_off", user)
 
 
+def _operators_only(by: User) -> None:
+    if not by.is_operator:
+        raise PermissionDenied(_("Only operators reset second factors."))
+
+
+def _require_other(by: User, person: User) -> None:
+    if by.pk == person.pk:
+        raise PermissionDenied(_("Another administrator must reset your second factor."))
+    if person.is_superuser and not by.is_superuser:
+        raise PermissionDenied(_("Only another administrator resets the second factor of an administrator."))
+
+
+def _require_factor(by: User | None, person: User) -> None:
+    if not SecondFactor.objects.filter(user=person).exists():
+        raise Conflict(_("%(person)s has no second factor set up here.") % {"person": person})
+
+
+@action(User, permission=_operators_only, rule=_require_other, state=_require_factor)
 @transaction.atomic
 def reset_second_factor(pk: UUID | str, *, by: User | None, reason: str) -> User:
     """Take away the authenticator of somebody who lost it, and sign them out everywhere.
@@ -101,23 +120,11 @@ def reset_second_factor(pk: UUID | str, *, by: User | None, reason: str) -> User
         Conflict: the person has none.
     """
     user = User.objects.select_for_update().get(pk=pk)
-    _require_may_help(by, user)
-    if not SecondFactor.objects.filter(user=user).delete()[0]:
-        raise Conflict(_("%(person)s has no second factor set up here.") % {"person": user})
+    reset_second_factor.require(by, user)
+    SecondFactor.objects.filter(user=user).delete()
     end_sessions(user)
     audit.record("second_factor.reset", actor=by, subject=user, reason=reason)
     return user
-
-
-def _require_may_help(by: User | None, user: User) -> None:
-    if by is None:
-        return
-    if not by.is_operator:
-        raise PermissionDenied(_("Only operators reset second factors."))
-    if by.pk == user.pk:
-        raise PermissionDenied(_("Another administrator must reset your second factor."))
-    if user.is_superuser and not by.is_superuser:
-        raise PermissionDenied(_("Only another administrator resets the second factor of an administrator."))
 
 
 def _renew_codes(factor: SecondFactor) -> list[str]:

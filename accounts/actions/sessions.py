@@ -10,21 +10,21 @@ from accounts.sessions import device_of, end, end_sessions, find_session
 
 
 @transaction.atomic
-def end_session(handle: str, *, by: User) -> str:
-    """End one session of `by`, named by its handle; return the device it was on.
+def end_session(user: User, handle: str) -> str:
+    """End one session of `user` at their own wish, named by its handle; return the device it was on.
 
-    Raises Session.DoesNotExist when `by` has no such session (any more).
+    Raises Session.DoesNotExist when `user` has no such session (any more).
     """
-    session = find_session(by, handle)
+    session = find_session(user, handle)
     device = device_of(session.user_agent)
     end(Session.objects.filter(pk=session.pk))
-    record_own("session.ended", by, device=device)
+    record_own("session.ended", user, device=device)
     return device
 
 
 @transaction.atomic
-def sign_out_everywhere(*, by: User) -> int:
-    """End every session of `by`, this one too; return how many there were. Safe to repeat."""
-    count = end_sessions(by)
-    record_own("sessions.ended", by, sessions=count)
+def sign_out_everywhere(user: User) -> int:
+    """End every session of `user`, this one too, at their own wish; return how many there were. Safe to repeat."""
+    count = end_sessions(user)
+    record_own("sessions.ended", user, sessions=count)
     return count

@@ -17,6 +17,7 @@ from django.utils.translation import gettext as _
 import audit
 from accounts import lockout
 from accounts.actions.own_account import record_own
+from accounts.declared import action
 from accounts.models import SecondFactor, User
 from accounts.sessions import end_sessions
 from core.addresses import read_address, read_mail_address
@@ -52,6 +53,17 @@ def change_password(user: User, password: str, *, keep_session: str | None) -> N
     record_own("password.changed", user, sessions_ended=ended)
 
 
+def _operators_only(by: User) -> None:
+    if not by.is_operator:
+        raise PermissionDenied(_("Only operators unlock a sign-in."))
+
+
+def _require_locked(by: User | None, person: User) -> None:
+    if not lockout.is_locked(person):
+        raise Conflict(_("%(person)s is not locked out.") % {"person": person})
+
+
+@action(User, permission=_operators_only, state=_require_locked)
 @transaction.atomic
 def unlock_sign_in(pk: UUID | str, *, by: User) -> User:
     """Let somebody whom failures locked out try again now.
@@ -62,10 +74,7 @@ def unlock_sign_in(pk: UUID | str, *, by: User) -> User:
         Conflict: nothing keeps the person from signing in.
     """
     user = User.objects.select_for_update().get(pk=pk)
-    if not by.is_operator:
-        raise PermissionDenied(_("Only operators unlock a sign-in."))
-    if not lockout.is_locked(user):
-        raise Conflict(_("%(person)s is not locked out.") % {"person": user})
+    unlock_sign_in.require(by, user)
     lockout.forget_failures(user)
     audit.record("person.unlocked", actor=by, subject=user)
     return user

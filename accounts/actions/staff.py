@@ -9,14 +9,20 @@ from django.db.models import Q
 from django.utils.translation import gettext as _
 
 import audit
+from accounts.declared import action
 from accounts.models import Source, StaffRoleAssignment, User
 from accounts.people import lock_person
-from accounts.permissions import require
 from accounts.roles import StaffRole
 from accounts.signals import staff_roles_changed
 from core.errors import Conflict
 
 
+def _require_other(by: User, person: User) -> None:
+    if by.pk == person.pk:
+        raise PermissionDenied(_("You cannot give or take your own staff roles; another operator can."))
+
+
+@action(User, permission="accounts.assign_staff_role", rule=_require_other)
 @transaction.atomic
 def make_staff(user: User, role: StaffRole | str, *, by: User | None) -> None:
     """Give `user` a platform-side role. `by` None means the platform (set-up). Safe to repeat.
@@ -28,7 +34,7 @@ def make_staff(user: User, role: StaffRole | str, *, by: User | None) -> None:
         Conflict: the account is not active.
         ValidationError: `user` is a service account, which no person answers for.
     """
-    _may_assign(by, user)
+    make_staff.require(by, user)
     if not lock_person(user):
         raise Conflict(
             _("%(person)s has no active account. Activate it first.") % {"person": user}, code="not_active"
@@ -52,6 +58,7 @@ def make_staff(user: User, role: StaffRole | str, *, by: User | None) -> None:
     _announce(user, _("Their staff roles have changed."), by)
 
 
+@action(User, permission="accounts.assign_staff_role", rule=_require_other)
 @transaction.atomic
 def end_staff_role(user: User, role: StaffRole | str, *, by: User | None) -> None:
     """Take a platform-side role from `user`, from their next request on; without any they are no longer staff.
@@ -62,13 +69,13 @@ def end_staff_role(user: User, role: StaffRole | str, *, by: User | None) -> Non
         PermissionDenied: `by` may not assign staff roles, or would end their own role.
         Conflict: a group mapping gives the role, or nobody would be left to assign staff roles.
     """
-    _may_assign(by, user)
+    end_staff_role.require(by, user)
     role = StaffRole(role)
     lock_person(user)
     group = Group.objects.select_for_update().get(name=role)  # who ends roles of this kind takes turns
     if by is not None:
         _forget(by)
-        _may_assign(by, user)  # meanwhile somebody may have ended theirs
+        end_staff_role.require(by, user)  # meanwhile somebody may have ended theirs
     assignment = StaffRoleAssignment.objects.filter(user=user, role=role).first()
     if assignment is None:
         return
@@ -93,14 +100,6 @@ def end_staff_role(user: User, role: StaffRole | str, *, by: User | None) -> Non
     _forget(user)
     audit.record("staff_role.taken", actor=by, subject=user, role=str(role))
     _announce(user, _("Their staff roles have changed."), by)
-
-
-def _may_assign(by: User | None, user: User) -> None:
-    if by is None:
-        return
-    require(by, "accounts.assign_staff_role")
-    if by.pk == user.pk:
-        raise PermissionDenied(_("You cannot give or take your own staff roles; another operator can."))
 
 
 def operators_besides(user: User) -> bool:

@@ -17,6 +17,7 @@ from unfold.forms import BaseDialogForm
 from unfold.widgets import UnfoldAdminTextareaWidget, UnfoldAdminTextInputWidget
 
 from accounts.admin.base import go_to
+from accounts.declared import Action
 from accounts.permissions import signed_in
 from core.errors import Conflict
 
@@ -58,16 +59,16 @@ class Dialog:
 
     def __init__(
         self,
-        action: Callable[..., Any],
+        action: Action[Any, ..., Any],
         *,
         label: Words,
-        permission: str,
         url_path: str,
         title: Words,
         text: Words,
         button: Words,
         done: Words = "",
         form: type[DialogForm] = DialogForm,
+        call: Callable[..., Any] | None = None,
         icon: str | None = None,
         is_dangerous: bool = False,
         ends_on: Literal["row", "list"] = "row",
@@ -76,24 +77,24 @@ class Dialog:
         """Describe the dialog.
 
         Args:
-            action: what is done; it takes `by`, and asks itself whether they may.
+            action: what is done; the button is for those who may do it everywhere, as it declares.
             label: what the button says.
-            permission: who sees the button: `has_<permission>_permission` of the admin.
             url_path: the end of the dialog's address.
             title: the question at the top of the dialog.
             text: what the action does, so that a person can decide.
             button: what the button of the dialog says.
             done: the message when it is done; `%(it)s` is what the action returned, and each answer has its name.
             form: what the dialog asks; nothing unless given.
+            call: calls the action, where that takes more than the row's id, the answers and `by`.
             icon: the name of a symbol beside the label.
             is_dangerous: show the button in red.
             ends_on: the page that follows when it is done: the row's, or the list.
             show: instead of `done`, what the dialog itself shows of the action's result, such as a secret.
         """
         self.action, self.form, self.done, self.show, self.ends_on = action, form, done, show, ends_on
+        self.call = call or action
         self._frame = {
             "description": label,
-            "permissions": [permission],
             "url_path": url_path,
             "icon": icon,
             "variant": ActionVariant.DANGER if is_dangerous else ActionVariant.DEFAULT,
@@ -111,9 +112,13 @@ class Dialog:
         def method(admin: ModelAdmin, request: HttpRequest, form: DialogForm, **row: str) -> HttpResponse:
             return self.carry_out(admin, request, form, **row)
 
+        def is_permitted(admin: ModelAdmin, request: HttpRequest, object_id: object = None) -> bool:
+            return self.action.is_for(request.user)
+
         method.__name__ = name
-        in_place = unfold_action(**self._frame)(method)
+        in_place = unfold_action(**self._frame, permissions=[f"{name}_dialog"])(method)
         in_place.asked_by = self
+        setattr(owner, f"has_{name}_dialog_permission", is_permitted)
         setattr(owner, name, in_place)
 
     def carry_out(
@@ -123,7 +128,7 @@ class Dialog:
         answers = form.answers()
         row = () if object_id is None else (object_id,)
         try:
-            it = self.action(*row, by=signed_in(request), **answers)
+            it = self.call(*row, by=signed_in(request), **answers)
         except Conflict as conflict:
             return self._refuse(admin, request, object_id, conflict.message, status=409)
         except PermissionDenied as denied:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 from unfold.decorators import display
 
@@ -10,7 +9,6 @@ from accounts import lockout
 from accounts.actions import reset_second_factor, unlock_sign_in
 from accounts.admin.dialogs import Dialog, ReasonForm
 from accounts.models import User
-from accounts.permissions import signed_in
 from accounts.second_factor import has_authenticator
 
 
@@ -25,13 +23,9 @@ class SignInActions:
     def is_locked_out(self, user: User) -> bool:
         return lockout.is_locked(user)
 
-    def has_help_permission(self, request: HttpRequest, object_id: object = None) -> bool:
-        return signed_in(request).is_operator
-
     unlock = Dialog(
         unlock_sign_in,
         label=_("Unlock sign-in"),
-        permission="help",
         url_path="unlock",
         icon="lock_open",
         title=_("Unlock this person's sign-in?"),
@@ -43,7 +37,6 @@ class SignInActions:
     reset = Dialog(
         reset_second_factor,
         label=_("Reset second factor"),
-        permission="help",
         url_path="reset-second-factor",
         is_dangerous=True,
         form=ReasonForm,

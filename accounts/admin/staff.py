@@ -75,7 +75,7 @@ class StaffRoleAssignmentAdmin(ReadOnlyAdmin):
         return assignment.user.is_active
 
     def has_assign_permission(self, request: HttpRequest, object_id: object = None) -> bool:
-        return bool(request.user.has_perm("accounts.assign_staff_role"))
+        return make_staff.is_for(request.user)
 
     @action(description=_("Assign role"), url_path="assign", permissions=["assign"])
     def assign(self, request: HttpRequest) -> HttpResponse:
@@ -97,9 +97,9 @@ class StaffRoleAssignmentAdmin(ReadOnlyAdmin):
         )
 
     end = Dialog(
-        _end_assignment,
+        end_staff_role,
+        call=_end_assignment,
         label=_("Dismiss"),
-        permission="assign",
         url_path="end",
         is_dangerous=True,
         title=_("End this staff role?"),

@@ -45,7 +45,7 @@ class SessionEnd(LoginRequiredMixin, TemplateView):
     def post(self, request: HttpRequest, handle: str) -> HttpResponse:
         own = request.session.session_key
         is_own = own is not None and sessions.handle_of(own) == handle
-        device = end_session(handle, by=signed_in(request))
+        device = end_session(signed_in(request), handle)
         if is_own:
             return logout_then_login(request)
         messages.success(request, _("%(device)s is signed out") % {"device": device})
@@ -63,5 +63,5 @@ class SignOutEverywhere(LoginRequiredMixin, TemplateView):
         return super().get_context_data(**kwargs) | {"count": count}
 
     def post(self, request: HttpRequest) -> HttpResponse:
-        sign_out_everywhere(by=signed_in(request))
+        sign_out_everywhere(signed_in(request))
         return logout_then_login(request)

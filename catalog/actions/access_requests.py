@@ -14,8 +14,8 @@ from django.utils.timezone import now
 from django.utils.translation import gettext as _
 
 import audit
+from accounts.declared import action
 from accounts.models import User
-from accounts.permissions import require
 from catalog import rules
 from catalog.models import AccessRequest, CatalogModel, Grant, Review
 from catalog.prices import Estimate, monthly_cost
@@ -23,7 +23,7 @@ from core.errors import Conflict
 from core.names import read_prose
 from tenants.actions.limits import clean_limits
 from tenants.models import DataClass, Project, Tenant
-from tenants.status import require_active
+from tenants.status import in_active_tenant, lock_tenant_shared
 
 LONGEST_DAYS = 730
 MOST_TOKENS_PER_DAY = 10**13
@@ -38,6 +38,7 @@ class Preview:
     problems: dict[str, str]  # by field: why it cannot be asked for like this
 
 
+@action(Project, permission="tenants.request_access", on=lambda project: project, state=in_active_tenant)
 @transaction.atomic
 def raise_access_request(
     project: Project,
@@ -65,8 +66,8 @@ def raise_access_request(
             tenant allows, a region the tenant does not allow, limits or durations out of range.
     """
     project = Project.objects.visible_to(by).select_related("tenant").get(pk=project.pk)
-    require(by, "tenants.request_access", project)
-    require_active(project.tenant)
+    project.tenant = lock_tenant_shared(project.tenant)
+    raise_access_request.require(by, project)
     model = CatalogModel.objects.published().filter(name=model_name).first()
     if model is None:
         raise ValidationError(
@@ -135,6 +136,22 @@ def raise_access_request(
     return access_request
 
 
+def _require_own_or_manager(by: User, access_request: AccessRequest) -> None:
+    if access_request.requested_by_id != by.pk and not by.has_perm(
+        "tenants.manage_members", access_request.tenant
+    ):
+        raise PermissionDenied(
+            _("Somebody else made this request. They, an owner or an admin can withdraw it.")
+        )
+
+
+@action(
+    AccessRequest,
+    permission="tenants.request_access",
+    on=lambda access_request: access_request.project,
+    rule=_require_own_or_manager,
+    state=lambda by, access_request: access_request.require_move(AccessRequest.State.WITHDRAWN),
+)
 @transaction.atomic
 def withdraw_access_request(pk: UUID | str, *, by: User) -> AccessRequest:
     """Take an open request back; its open reviews are not needed any more.
@@ -150,7 +167,7 @@ def withdraw_access_request(pk: UUID | str, *, by: User) -> AccessRequest:
         .select_related("tenant", "project", "model")
         .get(pk=pk)
     )
-    require_withdrawable(access_request, by)
+    withdraw_access_request.require(by, access_request)
     withdraw_locked_request(access_request, actor=by)
     return access_request
 
@@ -164,17 +181,6 @@ def withdraw_locked_request(access_request: AccessRequest, *, actor: User, reaso
     access_request.save(update_fields=["state"])
     cancel_open_reviews(access_request)
     audit.record("access_request.withdrawn", actor=actor, subject=access_request, reason=reason)
-
-
-def require_withdrawable(access_request: AccessRequest, user: User) -> None:
-    """Raise PermissionDenied unless `user` may take this request back."""
-    require(user, "tenants.request_access", access_request.project)
-    if access_request.requested_by_id != user.pk and not user.has_perm(
-        "tenants.manage_members", access_request.tenant
-    ):
-        raise PermissionDenied(
-            _("Somebody else made this request. They, an owner or an admin can withdraw it.")
-        )
 
 
 def preview_access_request(

@@ -9,23 +9,13 @@ from django.utils.timezone import now
 from django.utils.translation import gettext as _
 
 import audit
+from accounts.declared import action
 from accounts.models import User
-from accounts.permissions import require
 from catalog.models import CatalogModel
 from core.errors import Conflict
 
 
-@transaction.atomic
-def publish_model(pk: UUID | str, *, by: User) -> CatalogModel:
-    """Let tenants find a model and ask for it. Later imports leave the lifecycle alone.
-
-    Raises:
-        CatalogModel.DoesNotExist: there is no such model.
-        PermissionDenied: `by` may not publish models.
-        Conflict: it is published already, or its deprecation date is past.
-    """
-    model = CatalogModel.objects.select_for_update().get(pk=pk)
-    require(by, "catalog.publish_model")
+def _require_publishable(by: User | None, model: CatalogModel) -> None:
     if model.is_visible:
         raise Conflict(
             _("%(model)s is published already.") % {"model": model.title}, code="already_published"
@@ -36,9 +26,29 @@ def publish_model(pk: UUID | str, *, by: User) -> CatalogModel:
             % {"model": model.title, "date": model.deprecation_date},
             code="deprecation_date_past",
         )
+
+
+@action(CatalogModel, permission="catalog.publish_model", state=_require_publishable)
+@transaction.atomic
+def publish_model(pk: UUID | str, *, by: User) -> CatalogModel:
+    """Let tenants find a model and ask for it. Later imports leave the lifecycle alone.
+
+    Raises:
+        CatalogModel.DoesNotExist: there is no such model.
+        PermissionDenied: `by` may not publish models.
+        Conflict: it is published already, or its deprecation date is past.
+    """
+    model = CatalogModel.objects.select_for_update().get(pk=pk)
+    publish_model.require(by, model)
     return _move(model, CatalogModel.Lifecycle.PUBLISHED, "catalog_model.published", by)
 
 
+def _require_not_retired(by: User | None, model: CatalogModel) -> None:
+    if model.lifecycle == CatalogModel.Lifecycle.RETIRED:
+        raise Conflict(_("%(model)s is retired already.") % {"model": model.title}, code="already_retired")
+
+
+@action(CatalogModel, permission="catalog.publish_model", state=_require_not_retired)
 @transaction.atomic
 def retire_model(pk: UUID | str, *, by: User) -> CatalogModel:
     """Hide a model from tenants; grants in force stay. Later imports leave the lifecycle alone.
@@ -49,9 +59,7 @@ def retire_model(pk: UUID | str, *, by: User) -> CatalogModel:
         Conflict: it is retired already.
     """
     model = CatalogModel.objects.select_for_update().get(pk=pk)
-    require(by, "catalog.publish_model")
-    if model.lifecycle == CatalogModel.Lifecycle.RETIRED:
-        raise Conflict(_("%(model)s is retired already.") % {"model": model.title}, code="already_retired")
+    retire_model.require(by, model)
     return _move(model, CatalogModel.Lifecycle.RETIRED, "catalog_model.retired", by)
 
 

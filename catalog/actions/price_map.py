@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from decimal import Decimal
+from types import NoneType
 from typing import Any
 from uuid import UUID
 
@@ -15,8 +16,8 @@ from django.db import connection, transaction
 from django.utils.timezone import now
 
 import audit
+from accounts.declared import action
 from accounts.models import User
-from accounts.permissions import require
 from catalog.models import CatalogImport, CatalogModel, Offer
 from catalog.price_map.entries import ReadOffer, UnreadableFile, read_file
 from catalog.price_map.gather import Gathered, gather
@@ -53,6 +54,7 @@ class ImportReport:
         return {name: len(value) if isinstance(value, dict) else value for name, value in vars(self).items()}
 
 
+@action(NoneType, permission="catalog.publish_model")
 @transaction.atomic
 def import_price_map(
     text: str,
@@ -78,8 +80,7 @@ def import_price_map(
         UnreadableFile: the file is not a JSON object. Nothing has changed.
         PermissionDenied: `by` may not publish models.
     """
-    if by is not None:
-        require(by, "catalog.publish_model")
+    import_price_map.require(by, None)
     today = today or now().date()
     read = read_file(text)
     if not read.offers and not read.refused:

@@ -15,8 +15,8 @@ from django.utils.timezone import now
 from django.utils.translation import gettext as _
 
 import audit
+from accounts.declared import action
 from accounts.models import User
-from accounts.permissions import require
 from accounts.second_factor import require_second_factor
 from catalog import rules
 from catalog.actions.access_requests import cancel_open_reviews, find_problems
@@ -37,6 +37,47 @@ class _FactsChanged(Exception):
     """The track's facts are worse than those that the request shows; nothing is decided."""
 
 
+def tracks_of(user: User) -> list[str]:
+    """The tracks that `user` may decide."""
+    return [track for track in Review.Track.values if user.has_perm(f"catalog.review_{track}")]
+
+
+def _permission_for(by: User, review: Review) -> str:
+    """That of the review's track; of any track, while a request to decide has not said one that there is."""
+    track = review.track if review.track in Review.Track.values else [*tracks_of(by), *Review.Track.values][0]
+    return f"catalog.review_{track}"
+
+
+def _require_second_person(by: User, review: Review) -> None:
+    if reason := why_not_decide(by, review.access_request):
+        raise PermissionDenied(reason)
+    if settings.APPROVALS_NEED_SECOND_FACTOR:
+        require_second_factor(by, _("decide reviews"))
+
+
+def _require_open(by: User | None, review: Review) -> None:
+    access_request = review.access_request
+    if access_request.state != AccessRequest.State.PENDING:
+        raise Conflict(
+            _("This request is %(state)s; there is nothing left to decide.")
+            % {"state": access_request.get_state_display().lower()},
+            code="already_decided",
+        )
+    if review.state != Review.State.PENDING:
+        raise Conflict(
+            _("Somebody has already decided this review: %(state)s.")
+            % {"state": review.get_state_display().lower()},
+            code="already_decided",
+        )
+
+
+@action(
+    Review,
+    permission=[f"catalog.review_{track}" for track in Review.Track.values],
+    which=_permission_for,
+    rule=_require_second_person,
+    state=_require_open,
+)
 @conflicts_of_database()
 def decide_review(
     pk: UUID | str, *, by: User, verdict: str, comment: str = "", seen: Mapping[str, Any] | None = None
@@ -83,12 +124,7 @@ def _decide_review(
     pk: UUID | str, *, by: User, verdict: str, comment: str, seen: Mapping[str, Any] | None
 ) -> Review:
     review, access_request = _lock_review(pk, by)
-    require(by, f"catalog.review_{review.track}")
-    if reason := why_not_decide(by, access_request):
-        raise PermissionDenied(reason)
-    if settings.APPROVALS_NEED_SECOND_FACTOR:
-        require_second_factor(by, _("decide reviews"))
-    _require_open(review)
+    decide_review.require(by, review)
     is_approval, comment = _read_verdict(verdict, comment)
     facts = lock_facts(access_request)
     if is_approval:
@@ -160,6 +196,14 @@ def _record_decision(review: Review, *, by: User, verdict: str, comment: str, fa
         raise
 
 
+def _require_revocable(by: User | None, grant: Grant) -> None:
+    if grant.revoked_at is not None:
+        raise Conflict(_("This grant is revoked already."), code="already_revoked")
+    if grant.valid_until <= now():
+        raise Conflict(_("This grant has ended; there is nothing left to revoke."), code="ended")
+
+
+@action(Grant, permission="tenants.revoke_key", on=lambda grant: grant.project, state=_require_revocable)
 @transaction.atomic
 def revoke_grant(pk: UUID | str, *, by: User, reason: str = "") -> Grant:
     """End a grant now, and revoke the key that was made with it; gateways refuse the model from the next revision on.
@@ -177,7 +221,7 @@ def revoke_grant(pk: UUID | str, *, by: User, reason: str = "") -> Grant:
         .select_related("tenant", "project", "model")
         .get(pk=pk)
     )
-    require_revocable(grant, by)
+    revoke_grant.require(by, grant)
     revoke_locked_grant(grant, actor=by, reason=reason)
     key = ApiKey.objects.in_tenant(grant.tenant).filter(pk=grant.key_id).exclude(state="revoked").first()
     if key is not None and key.model_names == [grant.model.name]:
@@ -191,48 +235,6 @@ def revoke_locked_grant(grant: Grant, *, actor: User, reason: str = "") -> None:
     grant.revoked_at = now()
     grant.save(update_fields=["revoked_at"])
     audit.record("grant.revoked", actor=actor, subject=grant, model=grant.model.name, reason=reason)
-
-
-def require_revocable(grant: Grant, user: User) -> None:
-    """Raise PermissionDenied or Conflict where `revoke_grant` would, for this row as it was read."""
-    require(user, "tenants.revoke_key", grant.project)
-    if grant.revoked_at is not None:
-        raise Conflict(_("This grant is revoked already."), code="already_revoked")
-    if grant.valid_until <= now():
-        raise Conflict(_("This grant has ended; there is nothing left to revoke."), code="ended")
-
-
-def require_decidable(access_request: AccessRequest, user: User, *, track: str) -> None:
-    """Raise PermissionDenied or Conflict where `decide_review` would whatever the verdict, before that is read.
-
-    `track` may be nonsense: then it is asked whether `user` decides any track.
-    """
-    tracks = [track] if track in Review.Track.values else Review.Track.values
-    if not any(user.has_perm(f"catalog.review_{one}") for one in tracks):
-        require(user, f"catalog.review_{tracks[0]}")
-    if reason := why_not_decide(user, access_request):
-        raise PermissionDenied(reason)
-    require_pending(access_request)
-
-
-def require_pending(access_request: AccessRequest) -> None:
-    """Raise Conflict unless the request, as it was read, waits for its decision."""
-    if access_request.state != AccessRequest.State.PENDING:
-        raise Conflict(
-            _("This request is %(state)s; there is nothing left to decide.")
-            % {"state": access_request.get_state_display().lower()},
-            code="already_decided",
-        )
-
-
-def _require_open(review: Review) -> None:
-    require_pending(review.access_request)
-    if review.state != Review.State.PENDING:
-        raise Conflict(
-            _("Somebody has already decided this review: %(state)s.")
-            % {"state": review.get_state_display().lower()},
-            code="already_decided",
-        )
 
 
 def _read_verdict(verdict: str, comment: str) -> tuple[bool, str]:

@@ -12,7 +12,7 @@ from unfold.decorators import display
 
 from accounts.admin import ReadOnly, ReadOnlyAdmin
 from accounts.admin.dialogs import Dialog
-from catalog.actions import publish_model, retire_model
+from catalog.actions import import_price_map, publish_model, retire_model
 from catalog.models import CatalogImport, CatalogModel, ModelVersion, Offer
 
 
@@ -72,13 +72,9 @@ class CatalogModelAdmin(ReadOnlyAdmin):
     def kind(self, model: CatalogModel) -> str:
         return model.mode_label
 
-    def has_publish_permission(self, request: HttpRequest, object_id: object = None) -> bool:
-        return bool(request.user.has_perm("catalog.publish_model"))
-
     publish = Dialog(
         publish_model,
         label=_("Publish"),
-        permission="publish",
         url_path="publish",
         title=_("Publish this model?"),
         text=_("Every tenant finds it and can ask for it. Nothing is granted by this."),
@@ -89,7 +85,6 @@ class CatalogModelAdmin(ReadOnlyAdmin):
     retire = Dialog(
         retire_model,
         label=_("Retire"),
-        permission="publish",
         url_path="retire",
         is_dangerous=True,
         title=_("Retire this model?"),
@@ -108,7 +103,7 @@ class CatalogImportAdmin(ReadOnlyAdmin):
     readonly_fields = fields
 
     def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return bool(request.user.has_perm("catalog.publish_model"))
+        return import_price_map.is_for(request.user)
 
     def has_module_permission(self, request: HttpRequest) -> bool:
         return self.has_view_permission(request)

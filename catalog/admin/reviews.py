@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from django.contrib import admin, messages
-from django.core.exceptions import PermissionDenied, ValidationError
+from django.core.exceptions import ValidationError
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import redirect
@@ -22,6 +22,7 @@ from catalog import rules
 from catalog.actions import decide_review
 from catalog.actions.facts import notice_of
 from catalog.actions.four_eyes import why_not_decide
+from catalog.actions.reviews import tracks_of
 from catalog.evidence import evidence_of
 from catalog.forms import DecisionForm
 from catalog.models import (
@@ -41,16 +42,11 @@ QUEUES = {
 }
 
 
-def tracks_of(request: HttpRequest) -> list[str]:
-    """The tracks this person may decide."""
-    return [track for track in Review.Track.values if request.user.has_perm(f"catalog.review_{track}")]
-
-
 def queue_of(request: HttpRequest, reviews: QuerySet[Review]) -> QuerySet[Review]:
     """Those that wait for this person: open, on their tracks, and not barred to them by four eyes."""
     me = signed_in(request).pk
     barred = RequestDelegate.unscoped.filter(person=me).values("access_request")
-    open_reviews = reviews.filter(state=Review.State.PENDING, track__in=tracks_of(request))
+    open_reviews = reviews.filter(state=Review.State.PENDING, track__in=tracks_of(signed_in(request)))
     return open_reviews.exclude(access_request__requested_by=me).exclude(access_request__in=barred)
 
 
@@ -178,7 +174,6 @@ class ReviewAdmin(ReadOnlyAdmin):
         access_request = (
             AccessRequest.objects.visible_to(request.user).with_names().get(pk=review.access_request_id)
         )
-        may_decide = request.user.has_perm(f"catalog.review_{review.track}")
         context = {
             **self.admin_site.each_context(request),
             **evidence_of(review, access_request),
@@ -189,7 +184,7 @@ class ReviewAdmin(ReadOnlyAdmin):
             "access_request": access_request,
             "form": form,
             "why_not": why_not_decide(signed_in(request), access_request),
-            "may_decide": may_decide,
+            "may_decide": review.track in tracks_of(signed_in(request)),
             "is_open": review.state == Review.State.PENDING,
             "has_view_permission": True,
         }
@@ -199,8 +194,7 @@ class ReviewAdmin(ReadOnlyAdmin):
         self, request: HttpRequest, review: Review, form: DecisionForm
     ) -> tuple[HttpResponseRedirect | None, int]:
         """Decide; the way on, or nothing and the status of the page that says what to mend."""
-        if reason := why_not_decide(signed_in(request), review.access_request):
-            raise PermissionDenied(reason)
+        decide_review.require_permission(signed_in(request), review)
         if not form.is_valid():
             return None, 400
         try:

@@ -81,13 +81,17 @@ class AccessRequest(TenantOwned):
         """What people call it: the random end of its id."""
         return f"REQ-{self.pk.hex[-6:].upper()}"
 
-    def move_to(self, state: str) -> None:
-        """Change the state in memory. Raises Conflict if `state` cannot follow the current one."""
+    def require_move(self, state: str) -> None:
+        """Raise Conflict if `state` cannot follow the current one."""
         if state not in self.MOVES.get(self.state, ()):
             raise Conflict(
                 f"This request is {self.get_state_display().lower()}; it can no longer be {state}.",
                 code="already_decided",
             )
+
+    def move_to(self, state: str) -> None:
+        """Change the state in memory. Raises Conflict if `state` cannot follow the current one."""
+        self.require_move(state)
         self.state = state
 
 

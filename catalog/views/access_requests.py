@@ -18,8 +18,12 @@ from django.views.generic import DetailView, TemplateView
 from accounts.permissions import signed_in
 from catalog import presentation, rules
 from catalog.access import accesses
-from catalog.actions import Preview, preview_access_request, withdraw_access_request
-from catalog.actions.access_requests import require_withdrawable
+from catalog.actions import (
+    Preview,
+    preview_access_request,
+    raise_access_request,
+    withdraw_access_request,
+)
 from catalog.actions.facts import notice_of
 from catalog.forms import LIMITS, AccessRequestForm
 from catalog.models import AccessRequest, CatalogModel, Review
@@ -27,6 +31,7 @@ from catalog.querysets import AccessRequestQuerySet
 from core.choices import pick_field
 from core.counting import count_of
 from core.keyset import keyset_page
+from tenants.actions import claim_api_key
 from tenants.models import ApiKey, DataClass, Project
 from tenants.permissions import require_somewhere
 from tenants.views.mixins import PartialMixin, TenantPageMixin, TenantScopedMixin
@@ -41,7 +46,7 @@ class RequestNew(TenantPageMixin, TemplateView):
 
     def get(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         model = self._model()
-        require_somewhere(signed_in(request), "tenants.request_access", self.tenant)
+        require_somewhere(signed_in(request), raise_access_request.permission, self.tenant)
         access = accesses(signed_in(request), self.tenant, [model])[model.pk]
         if access.state == "unavailable":
             raise PermissionDenied(access.reason)
@@ -51,9 +56,12 @@ class RequestNew(TenantPageMixin, TemplateView):
 
     def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         model = self._model()
-        require_somewhere(signed_in(request), "tenants.request_access", self.tenant)
+        require_somewhere(signed_in(request), raise_access_request.permission, self.tenant)
         form = AccessRequestForm(request.POST, user=signed_in(request), tenant=self.tenant, model=model)
-        access_request = form.send() if form.is_valid() else None
+        is_valid = form.is_valid()
+        if project := form.cleaned_data.get("project"):
+            raise_access_request.require(signed_in(request), project)
+        access_request = form.send() if is_valid else None
         if access_request is None:
             return self._form_page(form, 422 if getattr(request, "htmx", False) else 400)
         messages.success(request, _("%(reference)s is on its way") % {"reference": access_request.reference})
@@ -79,7 +87,7 @@ class RequestPreview(TenantPageMixin, TemplateView):
 
     def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         model = get_object_or_404(CatalogModel.objects.published(), name=kwargs["name"])
-        require_somewhere(signed_in(request), "tenants.request_access", self.tenant)
+        require_somewhere(signed_in(request), raise_access_request.permission, self.tenant)
         form = AccessRequestForm(request.POST, user=signed_in(request), tenant=self.tenant, model=model)
         return render(request, self.template_name, {"preview": preview_words(read_preview(form))})
 
@@ -176,7 +184,7 @@ class RequestDetail(PartialMixin, TenantScopedMixin[AccessRequestQuerySet[Access
 
     def get_queryset(self) -> AccessRequestQuerySet[AccessRequest]:
         requests = super().get_queryset().with_names().prefetch_related("reviews__decisions__reviewer")
-        return requests.select_related("grant__key")
+        return requests.select_related("grant__key__project", "grant__key__tenant")
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
         context = super().get_context_data(**kwargs)
@@ -186,7 +194,7 @@ class RequestDetail(PartialMixin, TenantScopedMixin[AccessRequestQuerySet[Access
         grant = getattr(access_request, "grant", None)
         key = grant.key if grant else None
         is_claimable = key is not None and key.state == ApiKey.State.CLAIMABLE
-        may_claim = user.has_perm("tenants.claim_key", access_request.project)
+        may_claim = key is not None and claim_api_key.is_permitted(user, key)
         money = access_request.limits.get("money_per_month")
         return context | {
             "badge": presentation.badge_of(access_request, key),
@@ -209,7 +217,7 @@ class RequestDetail(PartialMixin, TenantScopedMixin[AccessRequestQuerySet[Access
             "conditions": [
                 f"{fact['label']}: {fact['value']}" for fact in presentation.limit_facts(access_request)
             ],
-            "can_withdraw": presentation.may_withdraw(access_request, user),
+            "can_withdraw": withdraw_access_request.is_possible(user, access_request),
             "claim_key": key if is_claimable and may_claim else None,
             "poll_url": self.request.path if access_request.state == AccessRequest.State.PENDING else "",
         }
@@ -227,9 +235,7 @@ class RequestWithdraw(PartialMixin, TenantScopedMixin[AccessRequestQuerySet[Acce
         return super().get_queryset().with_names()
 
     def get(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
-        access_request = self.get_object()
-        require_withdrawable(access_request, signed_in(request))
-        access_request.move_to(AccessRequest.State.WITHDRAWN)  # in memory: whether there is anything to ask
+        self.subject_of(withdraw_access_request)
         return super().get(request, *args, **kwargs)
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
@@ -246,7 +252,7 @@ class RequestWithdraw(PartialMixin, TenantScopedMixin[AccessRequestQuerySet[Acce
         }
 
     def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
-        access_request = self.get_object()
+        access_request = self.subject_of(withdraw_access_request)
         withdraw_access_request(access_request.pk, by=signed_in(request))
         messages.success(request, _("%(reference)s is withdrawn") % {"reference": access_request.reference})
         return redirect("request-detail", self.tenant.slug, access_request.pk)

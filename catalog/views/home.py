@@ -13,6 +13,7 @@ from accounts.permissions import signed_in
 from billing.costs import today_of, total_spend
 from catalog import presentation
 from catalog.models import AccessRequest
+from tenants.actions import claim_api_key
 from tenants.models import ApiKey
 from tenants.permissions import projects_where
 from tenants.views.mixins import TenantPageMixin
@@ -58,7 +59,7 @@ class TenantHome(TenantPageMixin, TemplateView):
             ApiKey.objects.visible_to(user)
             .in_tenant(tenant)
             .claimable()
-            .filter(project__in=projects_where(user, "tenants.claim_key", tenant))
+            .filter(project__in=projects_where(user, claim_api_key.permission, tenant))
             .with_names()
             .order_by("claim_by", "pk")
         )

@@ -18,7 +18,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 from django.views.generic import DetailView, TemplateView
 
-from accounts.permissions import require, signed_in
+from accounts.permissions import signed_in
 from billing.costs import spend_by_key, today_of
 from catalog.forms import ClaimForm
 from catalog.models import CatalogModel
@@ -67,8 +67,8 @@ class KeyList(PartialMixin, TenantScopedMixin[ApiKeyQuerySet[ApiKey]], TemplateV
                 _row(
                     key,
                     _cost_of(key, costs),
-                    may_claim=user.has_perm("tenants.claim_key", key.project),
-                    may_revoke=user.has_perm("tenants.revoke_key", key.project),
+                    may_claim=claim_api_key.is_permitted(user, key),
+                    may_revoke=revoke_api_key.is_possible(user, key),
                 )
                 for key in page.rows
             ],
@@ -99,7 +99,7 @@ def _row(key: ApiKey, month_cost: Decimal | None, *, may_claim: bool, may_revoke
         "month_cost": month_cost,
         "last_used_at": key.last_used_at,
         "can_claim": can_claim,
-        "can_revoke": may_revoke and key.state != ApiKey.State.REVOKED,
+        "can_revoke": may_revoke,
     }
 
 
@@ -130,8 +130,7 @@ class KeyClaim(TenantScopedMixin[ApiKeyQuerySet[ApiKey]], DetailView):  # type: 
         return super().get_queryset().with_names()
 
     def get(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
-        self.object = self.get_object()
-        require(signed_in(request), "tenants.claim_key", self.object.project)
+        self.object = self.page_for(claim_api_key)
         if not self.object.is_claimable:
             return redirect("key-list", self.tenant.slug)
         return self._ask(self._form())
@@ -143,10 +142,10 @@ class KeyClaim(TenantScopedMixin[ApiKeyQuerySet[ApiKey]], DetailView):  # type: 
     def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         self.object = self.get_object()
         limit_rate("key_claim", str(signed_in(request).pk))
+        claim_api_key.require(signed_in(request), self.object)
         said = self._form(request.POST)
         owner = said.cleaned_data["owner"].pk if said.is_valid() and said.cleaned_data["owner"] else None
         try:
-            # what the form does not know is refused by the action, after all that is asked before it
             named = owner or request.POST.get("owner") or None
             key, secret = claim_api_key(self.object.pk, by=signed_in(request), owner=named)
         except ValidationError as refused:
@@ -188,11 +187,11 @@ class KeyRevoke(PartialMixin, TenantScopedMixin[ApiKeyQuerySet[ApiKey]], DetailV
         return super().get_context_data(**kwargs) | {"facts": _facts(self.object)}
 
     def get(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
-        require(signed_in(request), "tenants.revoke_key", self.get_object().project)
+        self.page_for(revoke_api_key)
         return super().get(request, *args, **kwargs)
 
     def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
-        key = self.get_object()
+        key = self.subject_of(revoke_api_key)
         revoke_api_key(key.pk, by=signed_in(request))
         messages.success(request, _("%(name)s is revoked") % {"name": key.name})
         return redirect("key-list", self.tenant.slug)

@@ -11,8 +11,8 @@ from django.utils.timezone import now
 from django.utils.translation import gettext as _
 
 import audit
+from accounts.declared import action
 from accounts.models import User
-from accounts.permissions import require
 from core.errors import Conflict
 from directory import group_mappings
 from directory.models import GroupMapping
@@ -32,6 +32,29 @@ def draft_group_mapping(
     return mapping
 
 
+def _permission_for(by: User, mapping: GroupMapping) -> str:
+    return "accounts.assign_staff_role" if mapping.tenant is None else "tenants.manage_members"
+
+
+def _require_may_give(by: User, mapping: GroupMapping) -> None:
+    if mapping.tenant is not None:
+        require_may_give(by, mapping.tenant, mapping.role)
+
+
+def _require_open_tenant(by: User | None, mapping: GroupMapping) -> None:
+    if mapping.tenant and mapping.tenant.status == Tenant.Status.CLOSED:
+        raise Conflict(
+            _("%(tenant)s is closed; nobody gets a role there any more.") % {"tenant": mapping.tenant}
+        )
+
+
+@action(
+    GroupMapping,
+    permission=("tenants.manage_members", "accounts.assign_staff_role"),
+    which=_permission_for,
+    rule=_require_may_give,
+    state=_require_open_tenant,
+)
 @transaction.atomic
 def begin_group_mapping(mapping: GroupMapping, *, by: User, ending: UUID | str | None = None) -> GroupMapping:
     """Let a drafted mapping begin, in place of the mapping `ending` if there is one. Its roles are given by a task.
@@ -42,11 +65,7 @@ def begin_group_mapping(mapping: GroupMapping, *, by: User, ending: UUID | str |
         Conflict: the tenant is closed, the replaced mapping has ended already, or such a mapping begins at the same
             moment.
     """
-    require_may_write(mapping, by)
-    if mapping.tenant and mapping.tenant.status == Tenant.Status.CLOSED:
-        raise Conflict(
-            _("%(tenant)s is closed; nobody gets a role there any more.") % {"tenant": mapping.tenant}
-        )
+    begin_group_mapping.require(by, mapping)
     old = GroupMapping.objects.filter(pk=ending).first() if ending else None
     for change in group_mappings.preview(beginning=mapping, ending=old):
         if change.person.pk == by.pk and not change.kept and not change.is_loss:
@@ -67,6 +86,18 @@ def begin_group_mapping(mapping: GroupMapping, *, by: User, ending: UUID | str |
     return mapping
 
 
+def _require_in_force(by: User | None, mapping: GroupMapping) -> None:
+    if mapping.ended_at is not None:
+        raise Conflict(_("This mapping has ended already."))
+
+
+@action(
+    GroupMapping,
+    permission=("tenants.manage_members", "accounts.assign_staff_role"),
+    which=_permission_for,
+    rule=_require_may_give,
+    state=_require_in_force,
+)
 @transaction.atomic
 def end_group_mapping(pk: UUID | str, *, by: User) -> GroupMapping:
     """End a mapping; a task takes away what it gave.
@@ -79,20 +110,9 @@ def end_group_mapping(pk: UUID | str, *, by: User) -> GroupMapping:
     return _end(pk, by)
 
 
-def require_may_write(mapping: GroupMapping, by: User) -> None:
-    """Raise PermissionDenied unless `by` may decide about what the mapping gives."""
-    if mapping.tenant is None:
-        require(by, "accounts.assign_staff_role")
-    else:
-        require(by, "tenants.manage_members")
-        require_may_give(by, mapping.tenant, mapping.role)
-
-
 def _end(pk: UUID | str, by: User) -> GroupMapping:
     mapping = GroupMapping.objects.select_for_update(of=("self",)).select_related("tenant").get(pk=pk)
-    require_may_write(mapping, by)
-    if mapping.ended_at is not None:
-        raise Conflict(_("This mapping has ended already."))
+    end_group_mapping.require(by, mapping)
     mapping.ended_at, mapping.applied_at = now(), None
     mapping.save(update_fields=["ended_at", "applied_at"])
     audit.record("group_mapping.ended", actor=by, subject=mapping, tenant=mapping.tenant, **_facts(mapping))

@@ -11,6 +11,7 @@ from django.db.models import Q
 from django.utils.translation import gettext as _
 
 import audit
+from accounts.declared import action
 from accounts.models import User
 from accounts.people import lock_person
 from accounts.sessions import end_provider_sessions
@@ -19,6 +20,12 @@ from directory import group_mappings
 from directory.models import FederatedIdentity
 
 
+def _superusers_only(by: User) -> None:
+    if not by.is_superuser:
+        raise PermissionDenied(_("Only a superuser links accounts: who does can open any."))
+
+
+@action(User, permission=_superusers_only)
 @transaction.atomic
 def link_identity(user: User, subject: str, *, by: User) -> FederatedIdentity:
     """Let the person whom the provider calls `subject` sign in to the account of `user`.
@@ -28,7 +35,7 @@ def link_identity(user: User, subject: str, *, by: User) -> FederatedIdentity:
         ValidationError: no provider is configured, or `subject` is empty or too long.
         Conflict: the subject has an account already, or the account a subject.
     """
-    _require_superuser(by)
+    link_identity.require(by, user)
     if not settings.OIDC_ISSUER:
         raise ValidationError(_("No identity provider is configured (OIDC_ISSUER)."))
     if user.is_service_account:
@@ -48,6 +55,7 @@ def link_identity(user: User, subject: str, *, by: User) -> FederatedIdentity:
     return identity
 
 
+@action(FederatedIdentity, permission=_superusers_only)
 @transaction.atomic
 def unlink_identity(pk: UUID | str, *, by: User) -> None:
     """Separate an account from its person at the provider, and end the sessions that the provider opened.
@@ -56,8 +64,8 @@ def unlink_identity(pk: UUID | str, *, by: User) -> None:
         FederatedIdentity.DoesNotExist: there is no such identity.
         PermissionDenied: `by` is no superuser.
     """
-    _require_superuser(by)
     identity = FederatedIdentity.objects.select_for_update(of=("self",)).select_related("user").get(pk=pk)
+    unlink_identity.require(by, identity)
     user = identity.user
     ended = end_provider_sessions(identity.issuer, subject=identity.subject)
     audit.record("identity.unlinked", actor=by, subject=identity, user=user.email, sessions=ended)
@@ -67,8 +75,3 @@ def unlink_identity(pk: UUID | str, *, by: User) -> None:
 
 def _is_linked() -> Conflict:
     return Conflict(_("This subject or this account is linked already. Unlink it first."))
-
-
-def _require_superuser(by: User) -> None:
-    if not by.is_superuser:
-        raise PermissionDenied(_("Only a superuser links accounts: who does can open any."))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from types import NoneType
 from typing import Any
 from uuid import UUID
 
@@ -13,8 +14,8 @@ from django.utils.translation import gettext as _
 
 import audit
 from accounts.actions.staff import operators_besides
+from accounts.declared import action
 from accounts.models import User
-from accounts.permissions import require
 from core.errors import Conflict
 from core.names import read_field
 from core.scope import platform_scope
@@ -26,6 +27,7 @@ OVERLAP = timedelta(days=1)  # once a renewal is confirmed, the old token works 
 SCOPE = "a directory's token is the platform's"
 
 
+@action(NoneType, permission="directory.manage_directory")
 @transaction.atomic
 def issue_scim_token(name: str, *, life: timedelta, by: User | None) -> tuple[ScimToken, str]:
     """Make a token with which a directory provisions people and groups. It is not stored: show it now.
@@ -37,14 +39,21 @@ def issue_scim_token(name: str, *, life: timedelta, by: User | None) -> tuple[Sc
         PermissionDenied: `by` may not manage the directory's tokens.
         ValueError: `life` is longer than a year, or over already.
     """
-    if by is not None:
-        require(by, "directory.manage_directory")
+    issue_scim_token.require(by, None)
     if not timedelta() < life <= LONGEST_LIFE:
         raise ValueError("A directory's token lives at most a year.")
     with platform_scope(SCOPE):
         return _issue(name, life, by, "scim_token.issued")
 
 
+def _require_renewable(by: User | None, token: ScimToken) -> None:
+    if token.revoked_at is not None:
+        raise Conflict("This token is revoked. Issue a new one.")
+    if token.confirmed_at is None:
+        raise Conflict("This token still waits for a second person. Have it confirmed, or revoke it.")
+
+
+@action(ScimToken, permission="directory.manage_directory", state=_require_renewable)
 @transaction.atomic
 def renew_scim_token(pk: UUID | str, *, by: User | None) -> tuple[ScimToken, str]:
     """Make another token of the same name and life, which waits for its second person like any other.
@@ -57,16 +66,31 @@ def renew_scim_token(pk: UUID | str, *, by: User | None) -> tuple[ScimToken, str
         Conflict: it is revoked, or nobody has confirmed it yet.
     """
     with platform_scope(SCOPE):
-        old = _find(pk, by)
-        if old.revoked_at is not None:
-            raise Conflict("This token is revoked. Issue a new one.")
-        if old.confirmed_at is None:
-            raise Conflict("This token still waits for a second person. Have it confirmed, or revoke it.")
+        old = _lock(pk)
+        renew_scim_token.require(by, old)
         life = min(old.expires_at - old.created_at, LONGEST_LIFE)
         # The audit log keeps the older word: one verb for one action.
         return _issue(old.name, life, by, "scim_token.rotated", replaces=old)
 
 
+def _require_second_person(by: User, token: ScimToken) -> None:
+    if token.made_by_id == by.pk:
+        raise PermissionDenied("You made this token; someone else must confirm it.")
+
+
+def _require_waiting(by: User | None, token: ScimToken) -> None:
+    if token.revoked_at is not None or token.expires_at <= now():
+        raise Conflict("This token is over. Issue a new one.")
+    if token.confirmed_at is not None:
+        raise Conflict("This token is confirmed already.")
+
+
+@action(
+    ScimToken,
+    permission="directory.manage_directory",
+    rule=_require_second_person,
+    state=_require_waiting,
+)
 @transaction.atomic
 def confirm_scim_token(pk: UUID | str, *, by: User) -> ScimToken:
     """Let a token work from the next request on, as the second person. What it replaces has OVERLAP left.
@@ -77,13 +101,8 @@ def confirm_scim_token(pk: UUID | str, *, by: User) -> ScimToken:
         Conflict: it is confirmed already, revoked or over.
     """
     with platform_scope(SCOPE):
-        token = _find(pk, by)
-        if token.made_by_id == by.pk:
-            raise PermissionDenied("You made this token; someone else must confirm it.")
-        if token.revoked_at is not None or token.expires_at <= now():
-            raise Conflict("This token is over. Issue a new one.")
-        if token.confirmed_at is not None:
-            raise Conflict("This token is confirmed already.")
+        token = _lock(pk)
+        confirm_scim_token.require(by, token)
         _confirm(token, by)
         audit.record(
             "scim_token.confirmed",
@@ -95,6 +114,12 @@ def confirm_scim_token(pk: UUID | str, *, by: User) -> ScimToken:
     return token
 
 
+def _require_not_revoked(by: User | None, token: ScimToken) -> None:
+    if token.revoked_at is not None:
+        raise Conflict("This token is revoked already.")
+
+
+@action(ScimToken, permission="directory.manage_directory", state=_require_not_revoked)
 @transaction.atomic
 def revoke_scim_token(pk: UUID | str, *, by: User | None) -> ScimToken:
     """Refuse a token from the next request on; one that waits is never confirmed.
@@ -105,18 +130,15 @@ def revoke_scim_token(pk: UUID | str, *, by: User | None) -> ScimToken:
         Conflict: it is revoked already.
     """
     with platform_scope(SCOPE):
-        token = _find(pk, by)
-        if token.revoked_at is not None:
-            raise Conflict("This token is revoked already.")
+        token = _lock(pk)
+        revoke_scim_token.require(by, token)
         token.revoked_at = now()
         token.save(update_fields=["revoked_at"])
         audit.record("scim_token.revoked", actor=by, subject=token, prefix=token.prefix)
     return token
 
 
-def _find(pk: UUID | str, by: User | None) -> ScimToken:
-    if by is not None:
-        require(by, "directory.manage_directory")
+def _lock(pk: UUID | str) -> ScimToken:
     return ScimToken.objects.select_for_update().get(pk=pk)
 
 

@@ -17,6 +17,7 @@ from unfold.decorators import action, display
 from unfold.enums import ActionVariant
 from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
 
+from accounts.actions import make_staff
 from accounts.admin.base import ReadOnlyAdmin, style
 from accounts.admin.dialogs import Dialog, DialogForm
 from accounts.models import Source, User
@@ -30,7 +31,6 @@ from directory.actions.group_mappings import (
     begin_group_mapping,
     draft_group_mapping,
     end_group_mapping,
-    require_may_write,
 )
 from directory.actions.identities import link_identity, unlink_identity
 from directory.group_mappings import LAST_OWNER, Change
@@ -79,7 +79,7 @@ class GroupMappingForm(forms.Form):
         tenants = Tenant.objects.visible_to(user).exclude(status="closed")
         offer(self, "tenant", tenants, source=f"{reverse('tenant-suggestions')}?among=open")
         style(self)
-        if not user.has_perm("accounts.assign_staff_role"):
+        if not make_staff.is_for(user):
             del self.fields["staff_role"]
 
     def draft(self) -> GroupMapping:
@@ -116,7 +116,7 @@ class GroupMappingAdmin(ReadOnlyAdmin):
         return "In force" if mapping.applied_at else "Being applied"
 
     def has_begin_permission(self, request: HttpRequest, object_id: object = None) -> bool:
-        return bool(request.user.has_perm("tenants.manage_members"))
+        return begin_group_mapping.is_for(request.user)
 
     @action(description=_("New mapping"), url_path="begin", permissions=["begin"])
     def begin(self, request: HttpRequest) -> HttpResponse:
@@ -130,7 +130,7 @@ class GroupMappingAdmin(ReadOnlyAdmin):
     def end(self, request: HttpRequest, object_id: str) -> HttpResponse:
         """GET says who loses what; POST ends the mapping, unless that is no longer what was shown."""
         mapping = get_object_or_404(GroupMapping, pk=object_id, ended_at=None)
-        require_may_write(mapping, signed_in(request))
+        end_group_mapping.require(signed_in(request), mapping)
         changes = group_mappings.preview(ending=mapping)
         if request.method == "POST" and request.POST.get("seen") == _digest(mapping, changes):
             end_group_mapping(mapping.pk, by=signed_in(request))
@@ -144,14 +144,14 @@ class GroupMappingAdmin(ReadOnlyAdmin):
         """GET shows the form, POST the preview, and POST again with what was seen there does it."""
         user = signed_in(request)
         if old is not None:
-            require_may_write(old, user)
+            end_group_mapping.require(user, old)
         initial = {"group": old.group, "tenant": old.tenant, "role": old.role, "staff_role": old.staff_role} if old else {}  # fmt: skip  # noqa: E501
         form = GroupMappingForm(request.POST or None, initial=initial, user=user)
         mapping, changes = None, None
         if form.is_valid():
             try:
                 mapping = form.draft()
-                require_may_write(mapping, user)
+                begin_group_mapping.require(user, mapping)
                 changes = group_mappings.preview(beginning=mapping, ending=old)
                 if request.POST.get("seen") == _digest(mapping, changes):
                     begin_group_mapping(mapping, by=user, ending=old.pk if old else None)
@@ -257,13 +257,9 @@ class FederatedIdentityAdmin(ReadOnlyAdmin):
             return "Refused"
         return "Every few minutes" if identity.refresh_token else "At sign-in"
 
-    def has_link_permission(self, request: HttpRequest, object_id: object = None) -> bool:
-        return bool(request.user.is_superuser)
-
     link = Dialog(
         link_identity,
         label=_("Link an account"),
-        permission="link",
         url_path="link",
         form=LinkForm,
         title=_("Link an account to a person at the provider"),
@@ -278,7 +274,6 @@ class FederatedIdentityAdmin(ReadOnlyAdmin):
     unlink = Dialog(
         unlink_identity,
         label=_("Unlink"),
-        permission="link",
         url_path="unlink",
         is_dangerous=True,
         title=_("Unlink this account?"),

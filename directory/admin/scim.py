@@ -70,9 +70,6 @@ class ScimTokenAdmin(ReadOnlyAdmin):
     actions_list = ["issue"]
     actions_detail = ["confirm", "renew", "revoke"]
 
-    def has_manage_permission(self, request: HttpRequest, *args: Any) -> bool:
-        return bool(request.user.has_perm("directory.manage_directory"))
-
     @display(
         description=_("State"),
         label={"Active": "success", WAITS: "warning", "Expired": "warning", "Revoked": "danger"},
@@ -87,7 +84,6 @@ class ScimTokenAdmin(ReadOnlyAdmin):
     issue = Dialog(
         issue_scim_token,
         label=_("Issue a token"),
-        permission="manage",
         url_path="issue",
         icon="add",
         form=IssueForm,
@@ -103,7 +99,6 @@ class ScimTokenAdmin(ReadOnlyAdmin):
     confirm = Dialog(
         confirm_scim_token,
         label=_("Confirm"),
-        permission="manage",
         url_path="confirm",
         icon="check",
         title=_("Let this token work?"),
@@ -119,7 +114,6 @@ class ScimTokenAdmin(ReadOnlyAdmin):
     renew = Dialog(
         renew_scim_token,
         label=_("Renew"),
-        permission="manage",
         url_path="renew",
         icon="autorenew",
         title=_("Make another token?"),
@@ -134,7 +128,6 @@ class ScimTokenAdmin(ReadOnlyAdmin):
     revoke = Dialog(
         revoke_scim_token,
         label=_("Revoke"),
-        permission="manage",
         url_path="revoke",
         icon="block",
         is_dangerous=True,

@@ -16,17 +16,9 @@ from unfold.enums import ActionVariant
 from unfold.widgets import INPUT_CLASSES
 
 from accounts.models import User
-from accounts.permissions import require, signed_in
+from accounts.permissions import signed_in
 from core.addresses import AddressFormField, address_or_none
-from core.errors import Conflict
-from privacy.personal_data import (
-    as_json,
-    check_erasure,
-    export_person,
-    sign_erasure_job,
-    what_erasing_takes,
-    what_stands_against_erasing,
-)
+from privacy import personal_data
 from privacy.tasks import erase_person
 
 
@@ -75,14 +67,14 @@ class PersonalDataMixin:
     opts: Any
 
     def has_personal_data_permission(self, request: HttpRequest, object_id: object = None) -> bool:
-        return bool(request.user.has_perm("accounts.erase_person"))
+        return personal_data.erase_person.is_for(request.user)
 
     @action(description=_("Personal data"), url_path="personal-data", permissions=["personal_data"])
     def hand_out(self, request: HttpRequest, object_id: str) -> HttpResponseBase:
         """All that is held about the person, as a JSON file that is sent while it is read."""
         person, by = self.find_person(object_id), signed_in(request)
-        require(by, "accounts.erase_person")
-        parts = as_json(export_person(person, by=by))
+        personal_data.export_person.require(by, person)
+        parts = personal_data.as_json(personal_data.export_person(person, by=by))
         answer = StreamingHttpResponse(parts, content_type="application/json")
         answer["Content-Disposition"] = 'attachment; filename="personal-data.json"'
         answer["Cache-Control"] = "private, no-store"
@@ -94,20 +86,21 @@ class PersonalDataMixin:
     def erase(self, request: HttpRequest, object_id: str) -> HttpResponse:
         """What would go, and the form that asks again before it does."""
         person, by = self.find_person(object_id), signed_in(request)
-        require(by, "accounts.erase_person")
         here = reverse("admin:accounts_user_change", args=[person.pk])
-        obstacle = what_stands_against_erasing(person)
+        obstacle = personal_data.what_stands_against_erasing(person)
+        if request.method == "POST":
+            personal_data.erase_person.require(by, person)
         form = EraseForm(request.POST or None, person=person)
-        if request.method == "POST" and obstacle:
-            raise Conflict(obstacle)
         if form.is_valid():
             reason, new_owner = form.cleaned_data["reason"], form.cleaned_data["keys_to"]
             try:
-                check_erasure(person, by=by, reason=reason)
+                personal_data.check_reason(person, reason)
             except forms.ValidationError as error:
                 form.add_error("reason", error.messages)
             else:
-                erase_person.delay(sign_erasure_job(person, by=by, reason=reason, keys_to=new_owner))
+                erase_person.delay(
+                    personal_data.sign_erasure_job(person, requested_by=by, reason=reason, keys_to=new_owner)
+                )
                 messages.success(
                     request,
                     _("The person is being erased. The audit log says “person.erased” when it is done."),
@@ -115,7 +108,7 @@ class PersonalDataMixin:
                 return redirect(here)
         context = self.admin_site.each_context(request) | {
             "opts": self.opts, "title": _("Erase a person"), "form": form, "person": person, "back": here,
-            "obstacle": obstacle, "takes": what_erasing_takes(person),
+            "obstacle": obstacle, "takes": personal_data.what_erasing_takes(person),
         }  # fmt: skip
         return render(
             request, "admin/accounts/user/erase.html", context, status=422 if form.is_bound else 200

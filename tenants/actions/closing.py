@@ -16,8 +16,8 @@ from django.utils.timezone import now
 from django.utils.translation import gettext as _
 
 import audit
+from accounts.declared import action
 from accounts.models import User
-from accounts.permissions import require
 from core.errors import Conflict
 from core.names import read_field
 from tenants.actions.keys import stop_key
@@ -25,7 +25,7 @@ from tenants.actions.tokens import stop_token
 from tenants.models import ApiKey, Invitation, PersonalAccessToken, Tenant, TenantClosing
 from tenants.revision import raise_revision
 from tenants.signals import tenant_closed
-from tenants.status import lock_tenant, require_not_closed_locked, why_not_active
+from tenants.status import in_open_tenant, lock_tenant, why_not_active
 
 LONGEST_REASON = 500
 
@@ -38,6 +38,27 @@ def verify_final_exports_with(verifier: Verifier) -> None:
     _verifiers[:] = [verifier]
 
 
+def require_suspended(by: User | None, tenant: Tenant) -> None:
+    """Raise Conflict unless this row, which the caller has locked, says suspended: what closes stands still."""
+    if tenant.status == Tenant.Status.ACTIVE:
+        raise Conflict(
+            _("%(tenant)s is active. Closing begins with suspending it.") % {"tenant": tenant.name},
+            code="not_suspended",
+        )
+    in_open_tenant(by, tenant)
+
+
+def _require_proposable(by: User | None, tenant: Tenant) -> None:
+    require_suspended(by, tenant)
+    if open_closing(tenant) is not None:
+        raise Conflict(
+            _("Closing %(tenant)s is proposed already; somebody else confirms or withdraws it.")
+            % {"tenant": tenant.name},
+            code="closing_proposed",
+        )
+
+
+@action(Tenant, permission="tenants.propose_closing", on=lambda tenant: tenant, state=_require_proposable)
 @transaction.atomic
 def propose_closing(pk: UUID | str, *, export_id: UUID, reason: str, by: User) -> TenantClosing:
     """Propose to close a suspended tenant, with its final export in hand. Somebody else confirms.
@@ -48,14 +69,7 @@ def propose_closing(pk: UUID | str, *, export_id: UUID, reason: str, by: User) -
         last word. ValidationError: no reason.
     """
     tenant = lock_tenant(pk, by=by)
-    require(by, "tenants.propose_closing", tenant)
-    require_suspended(tenant)
-    if open_closing(tenant) is not None:
-        raise Conflict(
-            _("Closing %(tenant)s is proposed already; somebody else confirms or withdraws it.")
-            % {"tenant": tenant.name},
-            code="closing_proposed",
-        )
+    propose_closing.require(by, tenant)
     sha256 = _verifiers[0](tenant, export_id)
     missing = _("Say why, in at most %(most)d characters.") % {"most": LONGEST_REASON}
     reason = read_field("reason", reason, missing=missing, longest=LONGEST_REASON, is_line=True)
@@ -68,6 +82,19 @@ def propose_closing(pk: UUID | str, *, export_id: UUID, reason: str, by: User) -
     return closing
 
 
+def _require_open(by: User | None, closing: TenantClosing) -> None:
+    if closing.withdrawn_at is not None:
+        raise Conflict(_("This proposal was withdrawn. Make a new one."), code="withdrawn")
+    if closing.confirmed_at is not None:
+        raise Conflict(why_not_active(closing.tenant), code="tenant_not_active")
+
+
+@action(
+    TenantClosing,
+    permission="tenants.propose_closing",
+    on=lambda closing: closing.tenant,
+    state=_require_open,
+)
 @transaction.atomic
 def withdraw_closing(pk: UUID | str, *, by: User) -> TenantClosing:
     """Take a proposal back. The tenant stays suspended until an operator resumes it.
@@ -77,14 +104,30 @@ def withdraw_closing(pk: UUID | str, *, by: User) -> TenantClosing:
         either. Conflict: it is withdrawn or confirmed already.
     """
     closing = _lock_closing(pk, by=by)
-    require(by, "tenants.propose_closing", closing.tenant)
-    _require_open(closing)
+    withdraw_closing.require(by, closing)
     closing.withdrawn_at = now()
     closing.save(update_fields=["withdrawn_at"])
     audit.record("tenant.closing_withdrawn", actor=by, subject=closing)
     return closing
 
 
+def _require_second_person(by: User, closing: TenantClosing) -> None:
+    if closing.proposed_by_id == by.pk:
+        raise PermissionDenied(_("You proposed to close this tenant; someone else must confirm it."))
+
+
+def _require_confirmable(by: User | None, closing: TenantClosing) -> None:
+    _require_open(by, closing)
+    require_suspended(by, closing.tenant)
+
+
+@action(
+    TenantClosing,
+    permission="tenants.confirm_closing",
+    on=lambda closing: closing.tenant,
+    rule=_require_second_person,
+    state=_require_confirmable,
+)
 @transaction.atomic
 def confirm_closing(pk: UUID | str, *, by: User) -> Tenant:
     """Close a tenant for good, as the second person. There is no way back.
@@ -100,11 +143,7 @@ def confirm_closing(pk: UUID | str, *, by: User) -> Tenant:
     """
     closing = _lock_closing(pk, by=by)
     tenant = closing.tenant
-    require(by, "tenants.confirm_closing", tenant)
-    if closing.proposed_by_id == by.pk:
-        raise PermissionDenied(_("You proposed to close this tenant; someone else must confirm it."))
-    _require_open(closing)
-    require_suspended(tenant)
+    confirm_closing.require(by, closing)
     if _verifiers[0](tenant, closing.export_id) != closing.export_sha256:
         raise Conflict(_("The final export has changed since it was proposed."), code="export_outdated")
 
@@ -134,16 +173,6 @@ def open_closing(tenant: Tenant) -> TenantClosing | None:
     return closings.select_related("proposed_by", "confirmed_by", "tenant").first()
 
 
-def require_suspended(tenant: Tenant) -> None:
-    """Raise Conflict unless this row, which the caller has locked, says suspended: what closes stands still."""
-    if tenant.status == Tenant.Status.ACTIVE:
-        raise Conflict(
-            _("%(tenant)s is active. Closing begins with suspending it.") % {"tenant": tenant.name},
-            code="not_suspended",
-        )
-    require_not_closed_locked(tenant)
-
-
 def _lock_closing(pk: UUID | str, *, by: User) -> TenantClosing:
     """The proposal with its tenant, both locked: first the tenant."""
     found = TenantClosing.objects.visible_to(by).only("tenant_id").get(pk=pk)
@@ -156,13 +185,6 @@ def _lock_closing(pk: UUID | str, *, by: User) -> TenantClosing:
     )
     closing.tenant = tenant
     return closing
-
-
-def _require_open(closing: TenantClosing) -> None:
-    if closing.withdrawn_at is not None:
-        raise Conflict(_("This proposal was withdrawn. Make a new one."), code="withdrawn")
-    if closing.confirmed_at is not None:
-        raise Conflict(why_not_active(closing.tenant), code="tenant_not_active")
 
 
 def _end_access(tenant: Tenant, *, by: User) -> dict[str, int]:

@@ -13,8 +13,8 @@ from django.utils.timezone import now
 from django.utils.translation import gettext as _
 
 import audit
+from accounts.declared import action
 from accounts.models import User
-from accounts.permissions import require
 from accounts.second_factor import require_second_factor
 from accounts.sessions import digest_of_session
 from core.context import current_origin
@@ -24,12 +24,34 @@ from core.scope import platform_scope
 from tenants import tasks
 from tenants.models import EmergencyAccess, Tenant
 from tenants.models.emergency import SHORTEST_REASON
-from tenants.status import lock_tenant, why_not_active
+from tenants.status import in_open_tenant, lock_tenant
 
 LENGTHS: Final = (15, 60, 240)  # minutes
 LONGEST_TEXT: Final = 500
 
 
+def _require_at_keyboard(by: User, tenant: Tenant) -> None:
+    require_second_factor(by, _("open emergency access"))
+    if not current_origin.get().session:
+        raise PermissionDenied(_("Emergency access is opened in a browser, and holds there alone."))
+
+
+def _require_openable(by: User | None, tenant: Tenant) -> None:
+    in_open_tenant(by, tenant)
+    if EmergencyAccess.objects.in_tenant(tenant).open().filter(opened_by=by).exists():
+        raise Conflict(
+            _("You have emergency access to %(tenant)s already. End it first.") % {"tenant": tenant.name},
+            code="already_open",
+        )
+
+
+@action(
+    Tenant,
+    permission="tenants.open_emergency_access",
+    on=lambda tenant: tenant,
+    rule=_require_at_keyboard,
+    state=_require_openable,
+)
 @transaction.atomic
 def open_emergency_access(pk: UUID | str, *, by: User, reason: str, minutes: int) -> EmergencyAccess:
     """Give `by` an owner's rights in a tenant for a while, in this browser session, and tell its owners by mail.
@@ -45,17 +67,7 @@ def open_emergency_access(pk: UUID | str, *, by: User, reason: str, minutes: int
         ValidationError: no good reason, or another length.
     """
     tenant = lock_tenant(pk, by=by)
-    require(by, "tenants.open_emergency_access", tenant)
-    require_second_factor(by, _("open emergency access"))
-    if not (session := current_origin.get().session):
-        raise PermissionDenied(_("Emergency access is opened in a browser, and holds there alone."))
-    if tenant.status == Tenant.Status.CLOSED:
-        raise Conflict(why_not_active(tenant), code="tenant_not_active")
-    if EmergencyAccess.objects.in_tenant(tenant).open().filter(opened_by=by).exists():
-        raise Conflict(
-            _("You have emergency access to %(tenant)s already. End it first.") % {"tenant": tenant.name},
-            code="already_open",
-        )
+    open_emergency_access.require(by, tenant)
     reason = _clean("reason", reason, least=SHORTEST_REASON)
     if minutes not in LENGTHS:
         raise ValidationError({"minutes": _("Choose 15 minutes, 1 hour or 4 hours.")})
@@ -66,7 +78,7 @@ def open_emergency_access(pk: UUID | str, *, by: User, reason: str, minutes: int
         reason=reason,
         opened_at=moment,
         expires_at=moment + timedelta(minutes=minutes),
-        session_digest=session,
+        session_digest=current_origin.get().session,
     )
     audit.record(
         "emergency_access.opened",
@@ -81,6 +93,12 @@ def open_emergency_access(pk: UUID | str, *, by: User, reason: str, minutes: int
     return access
 
 
+def _require_own(by: User, access: EmergencyAccess) -> None:
+    if access.opened_by_id != by.pk:
+        raise PermissionDenied(_("Who opened emergency access ends it. To stop them, take their staff role."))
+
+
+@action(EmergencyAccess, permission=(), which=lambda by, access: "", rule=_require_own)
 @transaction.atomic
 def end_emergency_access(pk: UUID | str, *, by: User) -> EmergencyAccess:
     """End one's own emergency access, from the next request on. Safe to repeat: what is over stays as it is.
@@ -94,8 +112,7 @@ def end_emergency_access(pk: UUID | str, *, by: User) -> EmergencyAccess:
         .select_related("tenant", "opened_by")
         .get(pk=pk)
     )
-    if access.opened_by_id != by.pk:
-        raise PermissionDenied(_("Who opened emergency access ends it. To stop them, take their staff role."))
+    end_emergency_access.require(by, access)
     _end(access, by=by, how="by hand")
     return access
 
@@ -118,6 +135,27 @@ def end_with_session(request: HttpRequest, *, by: User) -> None:
             _end(access, by=by, how="signed out")
 
 
+def _require_second_person(by: User, access: EmergencyAccess) -> None:
+    if access.opened_by_id == by.pk:
+        raise PermissionDenied(_("You opened this emergency access; someone else must look at it."))
+
+
+def _require_over(by: User | None, access: EmergencyAccess) -> None:
+    if access.is_open:
+        raise Conflict(_("It is still open. Look at it when it is over."), code="still_open")
+    if access.reviewed_at is not None:
+        raise Conflict(
+            _("%(who)s has looked at it already.") % {"who": access.reviewed_by}, code="already_reviewed"
+        )
+
+
+@action(
+    EmergencyAccess,
+    permission="tenants.review_emergency_access",
+    on=lambda access: access.tenant,
+    rule=_require_second_person,
+    state=_require_over,
+)
 @transaction.atomic
 def review_emergency_access(pk: UUID | str, *, by: User, remark: str) -> EmergencyAccess:
     """Say, as a second person, that one has looked at what was done by an emergency access that is over.
@@ -128,15 +166,7 @@ def review_emergency_access(pk: UUID | str, *, by: User, remark: str) -> Emergen
         Conflict: it is still open, or somebody has looked at it. ValidationError: no remark.
     """
     access = EmergencyAccess.objects.visible_to(by).with_status().select_for_update(of=("self",)).get(pk=pk)
-    require(by, "tenants.review_emergency_access", access.tenant)
-    if access.opened_by_id == by.pk:
-        raise PermissionDenied(_("You opened this emergency access; someone else must look at it."))
-    if access.is_open:
-        raise Conflict(_("It is still open. Look at it when it is over."), code="still_open")
-    if access.reviewed_at is not None:
-        raise Conflict(
-            _("%(who)s has looked at it already.") % {"who": access.reviewed_by}, code="already_reviewed"
-        )
+    review_emergency_access.require(by, access)
     access.remark = _clean("remark", remark, least=1)
     access.reviewed_by, access.reviewed_at = by, now()
     access.save(update_fields=["remark", "reviewed_by", "reviewed_at"])

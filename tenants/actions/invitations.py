@@ -14,6 +14,7 @@ from django.utils.timezone import now
 from django.utils.translation import gettext as _
 
 import audit
+from accounts.declared import action
 from accounts.models import Source, User
 from core.addresses import read_mail_address
 from core.errors import Conflict
@@ -26,18 +27,23 @@ from tenants.actions.members import (
     lock_members_of,
     may_give,
     place_member,
-    require_manager,
     require_may_give,
 )
 from tenants.invitation_mail import link_secret
 from tenants.models import Invitation, Membership, Tenant
 from tenants.roles import ROLE_PERMISSIONS, Role
-from tenants.status import require_active, require_not_closed_locked
+from tenants.status import in_active_tenant, in_open_tenant
 
 LONGEST_NAME = 150
 NEWCOMERS = "somebody who is no member yet opens the link of an invitation"
 
 
+@action(
+    Tenant,
+    permission="tenants.manage_members",
+    on=lambda tenant: tenant,
+    state=in_active_tenant,
+)
 @transaction.atomic
 def invite(tenant: Tenant, email: str, role: str, *, by: User) -> tuple[Invitation, str]:
     """Offer a role to an address, by mail, and return the invitation with its link's secret.
@@ -52,13 +58,12 @@ def invite(tenant: Tenant, email: str, role: str, *, by: User) -> tuple[Invitati
         Conflict: the address belongs to a member or is invited already, or the tenant is not active.
     """
     tenant = Tenant.objects.visible_to(by).get(pk=tenant.pk)
-    require_manager(by, tenant)
+    invite.require_permission(by, tenant)
     require_may_give(by, tenant, role)
     email = _clean_address(email)
     if email == by.email:
         raise PermissionDenied(_("You cannot invite yourself; another owner or admin can change your role."))
-    lock_members_of(tenant.pk)
-    require_active(tenant)
+    invite.require(by, lock_members_of(tenant.pk))
     if Membership.objects.in_tenant(tenant).filter(user__email=email).exists():
         raise Conflict(
             _("%(email)s is a member already. Change their role instead.") % {"email": email},
@@ -89,6 +94,30 @@ def invite(tenant: Tenant, email: str, role: str, *, by: User) -> tuple[Invitati
     return invitation, secret
 
 
+def _require_open(by: User | None, invitation: Invitation) -> None:
+    in_open_tenant(by, invitation)
+    if invitation.accepted_at:
+        raise Conflict(_("%(email)s has accepted this invitation.") % {"email": invitation.email})
+    if invitation.withdrawn_at:
+        raise Conflict(_("This invitation is withdrawn. Invite them anew."))
+
+
+def _may_resend(by: User, invitation: Invitation) -> None:
+    require_may_give(by, invitation.tenant, invitation.role)
+
+
+def _require_resendable(by: User | None, invitation: Invitation) -> None:
+    in_active_tenant(by, invitation)
+    _require_open(by, invitation)
+
+
+@action(
+    Invitation,
+    permission="tenants.manage_members",
+    on=lambda invitation: invitation.tenant,
+    rule=_may_resend,
+    state=_require_resendable,
+)
 @transaction.atomic
 def resend_invitation(pk: UUID | str, *, by: User) -> tuple[Invitation, str]:
     """Send an open invitation again, with a new link and a new last day; the link before is dead. `by` invites now.
@@ -99,9 +128,7 @@ def resend_invitation(pk: UUID | str, *, by: User) -> tuple[Invitation, str]:
         Conflict: it was accepted or withdrawn, or the tenant is not active.
     """
     invitation = _locked_invitation(pk, by)
-    require_may_give(by, invitation.tenant, invitation.role)
-    require_active(invitation.tenant)
-    _require_open(invitation)
+    resend_invitation.require(by, invitation)
     before, invitation.expires_at = invitation.expires_at, _expiry()
     secret = link_secret(invitation.pk, invitation.expires_at)
     invitation.digest, invitation.invited_by = digest(secret), by
@@ -117,6 +144,12 @@ def resend_invitation(pk: UUID | str, *, by: User) -> tuple[Invitation, str]:
     return invitation, secret
 
 
+@action(
+    Invitation,
+    permission="tenants.manage_members",
+    on=lambda invitation: invitation.tenant,
+    state=_require_open,
+)
 @transaction.atomic
 def withdraw_invitation(pk: UUID | str, *, by: User) -> Invitation:
     """Take an open invitation back; its link is dead.
@@ -127,7 +160,7 @@ def withdraw_invitation(pk: UUID | str, *, by: User) -> Invitation:
         Conflict: it was accepted or withdrawn already, or the tenant is closed.
     """
     invitation = _locked_invitation(pk, by)
-    _require_open(invitation)
+    withdraw_invitation.require(by, invitation)
     invitation.withdrawn_at = now()
     invitation.save(update_fields=["withdrawn_at"])
     audit.record("invitation.withdrawn", actor=by, subject=invitation)
@@ -154,31 +187,31 @@ def find_invitation(secret: str) -> Invitation:
     return invitation
 
 
-def accept_invitation(secret: str, *, by: User) -> Membership:
-    """Make `by` a member with the offered role. The link is used up.
+def accept_invitation(secret: str, user: User) -> Membership:
+    """Make `user` a member with the offered role. The link is used up.
 
     Whoever is a member already keeps the higher role: the offered one replaces theirs only if it includes
     everything that theirs gives. A second click of the same member changes nothing.
 
     Raises:
         Invitation.DoesNotExist: the link opens nothing (any more); see `find_invitation`.
-        PermissionDenied: it was sent to another address than that of `by`; the message says to which.
+        PermissionDenied: it was sent to another address than that of `user`; the message says to which.
     """
     with platform_scope(NEWCOMERS), transaction.atomic():
         try:
             invitation = _locked_by_link(secret)
         except Invitation.DoesNotExist:
-            if membership := _accepted_before(secret, by):
+            if membership := _accepted_before(secret, user):
                 return membership
             raise
-        if by.email != invitation.email:
+        if user.email != invitation.email:
             raise PermissionDenied(
                 _("This invitation is for %(email)s. Sign in with that address to accept it.")
                 % {"email": invitation.email}
             )
-        if by.is_service_account or not by.is_active or by.pk == invitation.invited_by_id:
+        if user.is_service_account or not user.is_active or user.pk == invitation.invited_by_id:
             raise PermissionDenied(_("This account cannot accept invitations."))
-        return _join(invitation, by)
+        return _join(invitation, user)
 
 
 def accept_as_newcomer(secret: str, *, name: str, password: str) -> tuple[Membership, User]:
@@ -272,12 +305,11 @@ def _locked_by_link(secret: str) -> Invitation:
 
 
 def _locked_invitation(pk: UUID | str, by: User) -> Invitation:
-    """The invitation `pk` as `by` may see it, with its tenant and itself locked; `by` manages members there."""
+    """The invitation `pk` as `by` may see it, with its tenant and itself locked."""
     visible = Invitation.objects.visible_to(by)
     tenant = lock_members_of(visible.values_list("tenant", flat=True).get(pk=pk))
     invitation = visible.select_for_update(of=("self",)).select_related("tenant", "invited_by").get(pk=pk)
-    require_manager(by, tenant)
-    require_not_closed_locked(tenant)
+    invitation.tenant = tenant
     return invitation
 
 
@@ -288,13 +320,6 @@ def _is_inviter_entitled(invitation: Invitation) -> bool:
         and inviter.has_perm("tenants.manage_members", invitation.tenant)
         and may_give(inviter, invitation.tenant, invitation.role)
     )
-
-
-def _require_open(invitation: Invitation) -> None:
-    if invitation.accepted_at:
-        raise Conflict(_("%(email)s has accepted this invitation.") % {"email": invitation.email})
-    if invitation.withdrawn_at:
-        raise Conflict(_("This invitation is withdrawn. Invite them anew."))
 
 
 def _clean_address(email: str) -> str:

@@ -14,17 +14,17 @@ from django.utils.timezone import now
 from django.utils.translation import gettext as _
 
 import audit
+from accounts.declared import action
 from accounts.models import User
 from accounts.people import lock_person
-from accounts.permissions import require
 from core.errors import Conflict
 from core.secrets import digest, new_key_secret, visible_prefix
 from tenants.emergency import emergency_of
 from tenants.models import ApiKey, Project, Tenant
 from tenants.permissions import forget_permissions
 from tenants.revision import raise_revision
-from tenants.status import require_active, require_active_locked
-from tenants.suspension import require_held
+from tenants.status import in_active_tenant, lock_tenant_shared
+from tenants.suspension import lock_new_owner
 
 
 @transaction.atomic
@@ -48,6 +48,25 @@ def prepare_api_key(
     return key
 
 
+def _require_claimable(by: User | None, key: ApiKey) -> None:
+    """Raise Conflict, with what to do instead, unless `by` can still make the key's secret."""
+    in_active_tenant(by, key)
+    if key.state == ApiKey.State.ACTIVE:
+        raise Conflict(
+            "This key has been claimed already and its secret is shown only once. "
+            "If you lost it, revoke the key and ask for a new one.",
+            code="already_claimed",
+        )
+    key.require_move(ApiKey.State.ACTIVE)
+    if key.claim_by and key.claim_by <= now():
+        raise Conflict("The time to claim this key has passed. Ask for access again.", code="claim_expired")
+    if key.expires_at and key.expires_at <= now():
+        raise Conflict("This key's time is over before it was claimed. Ask for access again.", code="expired")
+    if by is not None and key.suspended_at and key.owner_id == by.pk:
+        raise Conflict(f"This key is suspended: {key.suspended_reason}", code="key_suspended")
+
+
+@action(ApiKey, permission="tenants.claim_key", on=lambda key: key.project, state=_require_claimable)
 @transaction.atomic
 def claim_api_key(pk: UUID | str, *, by: User, owner: UUID | str | None = None) -> tuple[ApiKey, str]:
     """Make the secret of a waiting key and return it with the key. The secret is not stored: show it now.
@@ -64,18 +83,19 @@ def claim_api_key(pk: UUID | str, *, by: User, owner: UUID | str | None = None) 
             its tenant is not active.
     """
     found = ApiKey.objects.visible_to(by).select_related("tenant", "project").get(pk=pk)
-    require(by, "tenants.claim_key", found.project)
-    require_active(found.tenant)
+    found.tenant = lock_tenant_shared(found.tenant)
+    claim_api_key.require(by, found)
     if owner is None and emergency_of(by) is not None:
         raise ValidationError(
             {"owner": _("Emergency access ends, and a key of yours would not. Choose a service account.")}
         )
-    require_held(by, "tenants.claim_key", found.project)
+    lock_new_owner(by)
     holder = by if owner is None else _service_account(owner, found.tenant)
     if holder is not by:
         _require_may_hold(holder, found.project)
     key = ApiKey.objects.visible_to(by).select_for_update(of=("self",)).get(pk=pk)
-    check_claimable(key, by)
+    key.tenant, key.project = found.tenant, found.project
+    claim_api_key.require(by, key)  # again, now that nobody changes the key or what its owner may
 
     secret = new_key_secret()
     key.move_to(ApiKey.State.ACTIVE)
@@ -90,31 +110,12 @@ def claim_api_key(pk: UUID | str, *, by: User, owner: UUID | str | None = None) 
     return key, secret
 
 
-def require_claimable(key: ApiKey, actor: User) -> None:
-    """Raise PermissionDenied or Conflict where `claim_api_key` would, for this row as it was read."""
-    require(actor, "tenants.claim_key", key.project)
-    require_active_locked(key.tenant)
-    check_claimable(key, actor)
-
-
-def check_claimable(key: ApiKey, claimer: User) -> None:
-    """Raise Conflict, with what to do instead, unless `claimer` can still make the key's secret."""
-    if key.state == ApiKey.State.ACTIVE:
-        raise Conflict(
-            "This key has been claimed already and its secret is shown only once. "
-            "If you lost it, revoke the key and ask for a new one.",
-            code="already_claimed",
-        )
-    if key.state == ApiKey.State.REVOKED:
-        key.move_to(ApiKey.State.ACTIVE)  # refuses, in words
-    if key.claim_by and key.claim_by <= now():
-        raise Conflict("The time to claim this key has passed. Ask for access again.", code="claim_expired")
-    if key.expires_at and key.expires_at <= now():
-        raise Conflict("This key's time is over before it was claimed. Ask for access again.", code="expired")
-    if key.suspended_at and key.owner_id == claimer.pk:
-        raise Conflict(f"This key is suspended: {key.suspended_reason}", code="key_suspended")
-
-
+@action(
+    ApiKey,
+    permission="tenants.revoke_key",
+    on=lambda key: key.project,
+    state=lambda by, key: key.require_move(ApiKey.State.REVOKED),
+)
 @transaction.atomic
 def revoke_api_key(pk: UUID | str, *, by: User, reason: str = "") -> ApiKey:
     """Stop a key for good; gateways refuse it as soon as they have read the new revision.
@@ -125,7 +126,7 @@ def revoke_api_key(pk: UUID | str, *, by: User, reason: str = "") -> ApiKey:
         Conflict: it is revoked already.
     """
     key = ApiKey.objects.visible_to(by).select_for_update(of=("self",)).get(pk=pk)
-    require(by, "tenants.revoke_key", key.project)
+    revoke_api_key.require(by, key)
     stop_key(key, actor=by, reason=reason)
     raise_revision(keys=[key.pk])
     return key

@@ -11,13 +11,19 @@ from django.db import transaction
 from django.utils.translation import gettext as _
 
 import audit
+from accounts.declared import action
 from accounts.models import User
-from accounts.permissions import require
 from tenants.models import ApiKey, Limit, Project, Tenant
 from tenants.revision import raise_revision
-from tenants.status import require_active
+from tenants.status import in_active_tenant, lock_tenant_shared
 
 
+@action(
+    Limit,
+    permission="tenants.manage_limits",
+    on=lambda limit: limit.project or (limit.key.project if limit.key else limit.tenant),
+    state=in_active_tenant,
+)
 @transaction.atomic
 def set_limits(
     tenant: Tenant,
@@ -41,9 +47,8 @@ def set_limits(
     """
     if any(owned is not None and owned.tenant_id != tenant.pk for owned in (project, key)):
         raise ValueError(f"These limits are for {tenant}; the project or key is another tenant's.")
-    if by is not None:
-        require(by, "tenants.manage_limits", project or (key.project if key else tenant))
-    require_active(tenant)
+    tenant = lock_tenant_shared(tenant)
+    set_limits.require(by, Limit(tenant=tenant, project=project, key=key))
     wanted = clean_limits(values)
     limits: list[Limit] = []
     changes: dict[str, tuple[str | None, str | None]] = {}

@@ -18,8 +18,8 @@ from django.utils.timezone import now
 from django.utils.translation import gettext as _
 
 import audit
+from accounts.declared import action
 from accounts.models import Source, User
-from accounts.permissions import require
 from core.errors import Conflict
 from tenants.actions import owned_resources
 from tenants.actions.tokens import revoke_tokens_issued_by
@@ -27,10 +27,42 @@ from tenants.models import Invitation, Membership, Tenant
 from tenants.permissions import permissions_in
 from tenants.role_groups import give_tenant_role, take_tenant_role
 from tenants.roles import ROLE_PERMISSIONS, Role
-from tenants.status import require_active_locked, require_not_closed_locked
+from tenants.status import in_active_tenant, in_open_tenant
 from tenants.suspension import HOLDERS, follow_role
 
 
+def may_give(actor: User, tenant: Tenant, role: str) -> bool:
+    """Whether `role` is none above that of `actor`: who decides about owners may give all, others what they have."""
+    if actor.has_perm("tenants.manage_owners", tenant):
+        return True
+    return role != Role.OWNER and ROLE_PERMISSIONS[role] <= permissions_in(actor, tenant)
+
+
+def require_may_give(actor: User, tenant: Tenant, role: str) -> None:
+    """Raise PermissionDenied, in words, if `role` is above that of `actor`."""
+    if role not in Role.values:
+        raise ValueError(f"{role} is no role. Choose one of {', '.join(Role.values)}.")
+    if not may_give(actor, tenant, role):
+        words = {"role": Role(role).label.lower()}
+        raise PermissionDenied(
+            _("Only an owner can decide about owners.")
+            if role == Role.OWNER
+            else _("The role %(role)s is above your own. Ask an owner.") % words
+        )
+
+
+def require_other(by: User, user: User) -> None:
+    """Raise PermissionDenied if `by` would decide about their own role."""
+    if by.pk == user.pk:
+        raise PermissionDenied(_("You cannot change your own role; another owner or admin can."))
+
+
+@action(
+    Tenant,
+    permission="tenants.manage_members",
+    on=lambda tenant: tenant,
+    state=in_active_tenant,
+)
 @transaction.atomic
 def add_member(
     tenant: Tenant, user: User, role: str, *, by: User | None, source: str = Source.PERSON
@@ -58,17 +90,35 @@ def add_member(
         .first()
     )
     if by is not None:
-        require_manager(by, tenant, over=user)
+        add_member.require_permission(by, locked)
+        require_other(by, user)
         require_may_give(by, tenant, role)
         if existing:
             _require_by_hand(existing)
             require_may_give(by, tenant, existing.role)
-        require_active_locked(locked)
+        add_member.require(by, locked)
     if source == Source.PERSON:
         withdraw_open_invitations(tenant, Q(email=user.email), actor=by)
     return place_member(tenant, user, role, existing=existing, source=source, actor=by)
 
 
+def _require_above(by: User, membership: Membership) -> None:
+    require_other(by, membership.user)
+    require_may_give(by, membership.tenant, membership.role)
+
+
+def _require_changeable(by: User | None, membership: Membership) -> None:
+    in_active_tenant(by, membership)
+    _require_by_hand(membership)
+
+
+@action(
+    Membership,
+    permission="tenants.manage_members",
+    on=lambda membership: membership.tenant,
+    rule=_require_above,
+    state=_require_changeable,
+)
 @transaction.atomic
 def change_role(pk: UUID | str, role: str, *, by: User) -> Membership:
     """Give a member another role. Takes effect at their next request. Safe to repeat.
@@ -81,7 +131,7 @@ def change_role(pk: UUID | str, role: str, *, by: User) -> Membership:
         Conflict: they are the last owner, a group mapping gave the role, or the tenant is not active.
     """
     membership = _locked_membership(pk, by)
-    require_changeable(membership, by)
+    change_role.require(by, membership)
     require_may_give(by, membership.tenant, role)
     if membership.user.is_service_account and role == Role.OWNER:
         raise PermissionDenied(_("A service account cannot be an owner: an owner is a person who answers."))
@@ -91,6 +141,28 @@ def change_role(pk: UUID | str, role: str, *, by: User) -> Membership:
     )
 
 
+def _may_remove(by: User, membership: Membership) -> None:
+    if membership.user_id != by.pk:
+        require_may_give(by, membership.tenant, membership.role)
+
+
+def _require_removable(by: User | None, membership: Membership) -> None:
+    in_open_tenant(by, membership)
+    if membership.user.is_service_account:
+        raise Conflict(_("%(who)s is a service account: delete it instead.") % {"who": membership.user})
+    _require_by_hand(membership)
+    if membership.role == Role.OWNER:
+        _keep_an_owner(membership)
+
+
+@action(
+    Membership,
+    permission="tenants.manage_members",
+    which=lambda by, membership: "" if membership.user_id == by.pk else "tenants.manage_members",
+    on=lambda membership: membership.tenant,
+    rule=_may_remove,
+    state=_require_removable,
+)
 @transaction.atomic
 def remove_member(
     pk: UUID | str, *, by: User, choices: Mapping[str, owned_resources.Choice] | None = None, reason: str = ""
@@ -110,7 +182,7 @@ def remove_member(
         ValidationError: by kind, what is to become of something is not said, or cannot be.
     """
     membership = _locked_membership(pk, by)
-    require_removable(membership, by)
+    remove_member.require(by, membership)
     tenant, user = membership.tenant, membership.user
     is_leaving = user.pk == by.pk
     settled = owned_resources.transfer(user, tenant, choices or {}, actor=by)
@@ -127,27 +199,6 @@ def remove_member(
         changes={"role": (membership.role, None)},
     )
     end_membership(membership)
-
-
-def require_changeable(membership: Membership, actor: User) -> None:
-    """Raise PermissionDenied or Conflict where `change_role` would whatever the role, for this row as it was read."""
-    require_manager(actor, membership.tenant, over=membership.user)
-    require_may_give(actor, membership.tenant, membership.role)
-    require_active_locked(membership.tenant)
-    _require_by_hand(membership)
-
-
-def require_removable(membership: Membership, actor: User) -> None:
-    """Raise PermissionDenied or Conflict where `remove_member` would, for this row as it was read."""
-    if membership.user_id != actor.pk:
-        require_manager(actor, membership.tenant)
-        require_may_give(actor, membership.tenant, membership.role)
-    require_not_closed_locked(membership.tenant)
-    if membership.user.is_service_account:
-        raise Conflict(_("%(who)s is a service account: delete it instead.") % {"who": membership.user})
-    _require_by_hand(membership)
-    if membership.role == Role.OWNER:
-        _keep_an_owner(membership)
 
 
 def place_member(
@@ -208,37 +259,6 @@ def end_membership(membership: Membership) -> None:
 def lock_members_of(pk: UUID) -> Tenant:
     """Hold the tenant until commit: changes of its members take turns. (Order: tenant, person, rows, revision.)"""
     return Tenant.objects.select_for_update(no_key=True).get(pk=pk)
-
-
-def require_manager(
-    actor: User, tenant: Tenant, *, over: User | None = None, action: str = "tenants.manage_members"
-) -> None:
-    """Raise PermissionDenied unless `actor` is a person who may do this in `tenant`, and not `over`."""
-    if actor.is_service_account:
-        raise PermissionDenied(_("A service account cannot change who belongs to a tenant; a person must."))
-    require(actor, action, tenant)
-    if over is not None and actor.pk == over.pk:
-        raise PermissionDenied(_("You cannot change your own role; another owner or admin can."))
-
-
-def may_give(actor: User, tenant: Tenant, role: str) -> bool:
-    """Whether `role` is none above that of `actor`: who decides about owners may give all, others what they have."""
-    if actor.has_perm("tenants.manage_owners", tenant):
-        return True
-    return role != Role.OWNER and ROLE_PERMISSIONS[role] <= permissions_in(actor, tenant)
-
-
-def require_may_give(actor: User, tenant: Tenant, role: str) -> None:
-    """Raise PermissionDenied, in words, if `role` is above that of `actor`."""
-    if role not in Role.values:
-        raise ValueError(f"{role} is no role. Choose one of {', '.join(Role.values)}.")
-    if not may_give(actor, tenant, role):
-        words = {"role": Role(role).label.lower()}
-        raise PermissionDenied(
-            _("Only an owner can decide about owners.")
-            if role == Role.OWNER
-            else _("The role %(role)s is above your own. Ask an owner.") % words
-        )
 
 
 def withdraw_open_invitations(tenant: Tenant, which: Q, *, actor: User | None) -> int:

@@ -17,6 +17,7 @@ from django.utils.translation import gettext as _
 
 from accounts.models import User
 from accounts.people import lock_people, lock_person
+from accounts.permissions import require
 from tenants.models import ApiKey, Membership, Tenant
 from tenants.revision import raise_revision
 
@@ -75,6 +76,12 @@ def owned_resources_of(user: User, tenant: Tenant) -> list[OwnedResources]:
     """What `user` owns in `tenant`, by kind; kinds of which they own nothing are left out."""
     found = [provider.find(user, tenant) for provider in _PROVIDERS.values()]
     return [kind for kind in found if kind.count]
+
+
+def require_may_look(by: User, membership: Membership) -> None:
+    """Raise PermissionDenied unless it is the membership of `by`, or they manage members there."""
+    if membership.user_id != by.pk:
+        require(by, "tenants.manage_members", membership.tenant)
 
 
 def transfer(

@@ -12,8 +12,8 @@ from django.utils.translation import gettext as _
 
 import audit
 from accounts import sessions
+from accounts.declared import action
 from accounts.models import User
-from accounts.permissions import require
 from core.errors import Conflict
 from core.scope import platform_scope
 from tenants import suspension
@@ -24,6 +24,19 @@ from tenants.signals import Impact, person_access_changed
 log = structlog.get_logger(__name__)
 
 
+def _require_other(by: User, person: User) -> None:
+    if by.pk == person.pk:
+        raise PermissionDenied("You cannot decide this about yourself; another operator can.")
+    if person.is_superuser and not by.is_superuser:
+        raise PermissionDenied("Only a superuser decides whether a superuser is let in.")
+
+
+def _require_person(by: User | None, person: User) -> None:
+    if person.is_service_account:
+        raise Conflict(f"{person} is a service account. Remove it in its tenant, or revoke its keys there.")
+
+
+@action(User, permission="accounts.manage_people", rule=_require_other, state=_require_person)
 @transaction.atomic
 def deactivate_person(user: User, *, by: User | None, reason: str) -> bool:
     """Let `user` in no more: their sessions end, their keys and tokens are suspended in every tenant.
@@ -45,9 +58,8 @@ def deactivate_person(user: User, *, by: User | None, reason: str) -> bool:
     """
     with platform_scope("deactivating a person reaches their keys in every tenant"):
         lock_owned_tenants(user.pk)
-        row = _find(user, by)
-        if row.is_service_account:
-            raise Conflict(f"{row} is a service account. Remove it in its tenant, or revoke its keys there.")
+        row = _lock(user, by)
+        deactivate_person.require(by, row)
         was_active = row.is_active
         if was_active:
             row.is_active = False
@@ -73,6 +85,12 @@ def deactivate_person(user: User, *, by: User | None, reason: str) -> bool:
     return was_active
 
 
+def _require_not_erased(by: User | None, person: User) -> None:
+    if person.erased_at is not None:
+        raise Conflict("This person was erased. Invite them anew.")
+
+
+@action(User, permission="accounts.manage_people", rule=_require_other, state=_require_not_erased)
 @transaction.atomic
 def reactivate_person(user: User, *, by: User | None, reason: str) -> bool:
     """Let `user` in again and lift the suspension of what they may still hold. Safe to repeat.
@@ -87,9 +105,8 @@ def reactivate_person(user: User, *, by: User | None, reason: str) -> bool:
         Conflict: `user` was erased.
     """
     with platform_scope("reactivating a person reaches their keys in every tenant"):
-        row = _find(user, by)
-        if row.erased_at is not None:
-            raise Conflict("This person was erased. Invite them anew.")
+        row = _lock(user, by)
+        reactivate_person.require(by, row)
         was_inactive = not row.is_active
         if was_inactive:
             row.is_active = True
@@ -140,13 +157,9 @@ def tenants_without_owner_but(user: User) -> list[Tenant]:
     )
 
 
-def _find(user: User, by: User | None) -> User:
-    """The locked row of `user`, if `by` may decide whether they are let in."""
-    if by is not None:
-        require(by, "accounts.manage_people")
-        if by.pk == user.pk:
-            raise PermissionDenied("You cannot decide this about yourself; another operator can.")
+def _lock(user: User, by: User | None) -> User:
+    """The locked row of `user`. Raises PermissionDenied if it is a superuser's, whom the platform leaves alone."""
     row = User.objects.select_for_update(no_key=True).get(pk=user.pk)
-    if row.is_superuser and (by is None or not by.is_superuser):
+    if row.is_superuser and by is None:
         raise PermissionDenied("Only a superuser decides whether a superuser is let in.")
     return row

@@ -10,16 +10,29 @@ from django.db import transaction
 from django.utils.translation import gettext as _
 
 import audit
+from accounts.declared import action
 from accounts.models import User
 from core.errors import Conflict
-from tenants.actions.members import lock_members_of, require_manager
+from tenants.actions.members import lock_members_of, require_other
 from tenants.models import Membership, Project, ProjectRole
 from tenants.role_groups import give_project_role, take_project_role
 from tenants.roles import NEVER_NARROWED, PROJECT_ROLES, Role
-from tenants.status import require_active_locked
+from tenants.status import in_active_tenant
 from tenants.suspension import follow_role
 
 
+def _require_other(by: User, given: ProjectRole) -> None:
+    if given.membership_id is not None:  # else the form has not said yet whose role it is
+        require_other(by, given.membership.user)
+
+
+@action(
+    ProjectRole,
+    permission="tenants.manage_members",
+    on=lambda given: given.tenant,
+    rule=_require_other,
+    state=in_active_tenant,
+)
 @transaction.atomic
 def set_project_role(
     project_pk: UUID | str, membership_pk: UUID | str, role: str | None, *, by: User
@@ -46,8 +59,7 @@ def set_project_role(
         .select_related("user")
         .get(pk=membership_pk)
     )
-    require_manager(by, project.tenant, over=member.user)
-    require_active_locked(project.tenant)
+    set_project_role.require(by, ProjectRole(tenant=project.tenant, project=project, membership=member))
     if role is not None and member.role in NEVER_NARROWED:
         raise Conflict(
             _(

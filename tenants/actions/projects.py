@@ -11,14 +11,15 @@ from django.db import IntegrityError, transaction
 from django.utils.translation import gettext as _
 
 import audit
+from accounts.declared import action
 from accounts.models import User
-from accounts.permissions import require
 from core.editing import assign
 from core.errors import Conflict
 from tenants.models import Membership, Project, Tenant
-from tenants.status import require_active
+from tenants.status import in_active_tenant, lock_tenant_shared
 
 
+@action(Tenant, permission="tenants.manage_projects", on=lambda tenant: tenant, state=in_active_tenant)
 @transaction.atomic
 def create_project(tenant: Tenant, *, by: User | None, slug: str, name: str, **fields: Any) -> Project:
     """Create a project in `tenant`; `fields` are of `Project.EDITABLE`. `by` None means the platform (set-up, import).
@@ -27,9 +28,8 @@ def create_project(tenant: Tenant, *, by: User | None, slug: str, name: str, **f
         PermissionDenied: `by` may not manage projects here. Conflict: the tenant is not active, or has a project
         with this slug. ValidationError: by field; an owner who is no member.
     """
-    if by is not None:
-        require(by, "tenants.manage_projects", tenant)
-    require_active(tenant)
+    tenant = lock_tenant_shared(tenant)
+    create_project.require(by, tenant)
     project = Project(tenant=tenant, slug=slug)
     assign(project, {"name": name, **fields})
     _clean(project)
@@ -46,6 +46,7 @@ def create_project(tenant: Tenant, *, by: User | None, slug: str, name: str, **f
     return project
 
 
+@action(Project, permission="tenants.manage_projects", on=lambda project: project, state=in_active_tenant)
 @transaction.atomic
 def change_project(pk: UUID | str, *, by: User, **fields: Any) -> Project:
     """Change some of `Project.EDITABLE` (owner None: nobody); what is left out stays.
@@ -55,8 +56,8 @@ def change_project(pk: UUID | str, *, by: User, **fields: Any) -> Project:
         Conflict: its tenant is not active. ValidationError: by field; a new owner who is no active member.
     """
     found = Project.objects.visible_to(by).select_related("tenant").get(pk=pk)
-    require(by, "tenants.manage_projects", found)
-    require_active(found.tenant)
+    found.tenant = lock_tenant_shared(found.tenant)
+    change_project.require(by, found)
     project = (
         Project.objects.in_tenant(found.tenant)
         .select_related("owner", "tenant")

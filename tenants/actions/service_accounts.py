@@ -11,6 +11,7 @@ from django.utils.text import slugify
 from django.utils.translation import gettext as _
 
 import audit
+from accounts.declared import action
 from accounts.models import Source, User
 from core.errors import Conflict
 from core.names import read_field
@@ -19,18 +20,23 @@ from tenants.actions.members import (
     end_membership,
     lock_members_of,
     place_member,
-    require_manager,
     require_may_give,
 )
 from tenants.models import Membership, Tenant
 from tenants.roles import Role
-from tenants.status import require_active, require_not_closed_locked
+from tenants.status import in_active_tenant, in_open_tenant
 from tenants.suspension import restore_access, suspend_access
 
 DOMAIN = "service.invalid"  # RFC 2606: no mail ever goes there
 LONGEST_NAME = 40
 
 
+@action(
+    Tenant,
+    permission="tenants.manage_service_accounts",
+    on=lambda tenant: tenant,
+    state=in_active_tenant,
+)
 @transaction.atomic
 def create_service_account(tenant: Tenant, *, name: str, role: str, by: User) -> User:
     """Make an account for a program, a member with `role`; `by` answers for it. It holds no secret yet.
@@ -45,12 +51,11 @@ def create_service_account(tenant: Tenant, *, name: str, role: str, by: User) ->
         Conflict: the tenant is not active.
     """
     tenant = Tenant.objects.visible_to(by).get(pk=tenant.pk)
-    require_manager(by, tenant, action="tenants.manage_service_accounts")
+    create_service_account.require_permission(by, tenant)
     if role == Role.OWNER:
         raise PermissionDenied(_("A service account cannot be an owner: an owner is a person who answers."))
     require_may_give(by, tenant, role)
-    lock_members_of(tenant.pk)
-    require_active(tenant)
+    create_service_account.require(by, lock_members_of(tenant.pk))
     name = read_field("name", name, missing=_("Give a name of at most 40 characters."), longest=LONGEST_NAME)
     word = slugify(name)[:LONGEST_NAME]
     if not word:
@@ -71,6 +76,23 @@ def create_service_account(tenant: Tenant, *, name: str, role: str, by: User) ->
     return account
 
 
+def _require_above(by: User, membership: Membership) -> None:
+    require_may_give(by, membership.tenant, membership.role)
+
+
+def _require_enabled(by: User | None, membership: Membership) -> None:
+    in_open_tenant(by, membership)
+    if not membership.user.is_active:
+        raise Conflict(_("%(name)s is disabled already.") % {"name": membership.user})
+
+
+@action(
+    Membership,
+    permission="tenants.manage_service_accounts",
+    on=lambda membership: membership.tenant,
+    rule=_require_above,
+    state=_require_enabled,
+)
 @transaction.atomic
 def disable_service_account(pk: UUID | str, *, by: User) -> User:
     """Stop an account: its tokens at the next request, its keys as soon as gateways know. Can be enabled again.
@@ -80,13 +102,26 @@ def disable_service_account(pk: UUID | str, *, by: User) -> User:
         PermissionDenied: `by` may not manage service accounts here.
         Conflict: it is disabled already, or the tenant is closed.
     """
-    account, tenant = _locked_account(pk, by)
-    if not account.is_active:
-        raise Conflict(_("%(name)s is disabled already.") % {"name": account})
+    membership = _locked_account(pk, by)
+    disable_service_account.require(by, membership)
+    account, tenant = membership.user, membership.tenant
     stop(account, tenant, reason=_("The service account is disabled."), actor=by)
     return account
 
 
+def _require_disabled(by: User | None, membership: Membership) -> None:
+    in_active_tenant(by, membership)
+    if membership.user.is_active:
+        raise Conflict(_("%(name)s is not disabled.") % {"name": membership.user})
+
+
+@action(
+    Membership,
+    permission="tenants.manage_service_accounts",
+    on=lambda membership: membership.tenant,
+    rule=_require_above,
+    state=_require_disabled,
+)
 @transaction.atomic
 def enable_service_account(pk: UUID | str, *, by: User) -> User:
     """Let a disabled account go on, with its keys and tokens; from now on `by` answers for it.
@@ -96,10 +131,9 @@ def enable_service_account(pk: UUID | str, *, by: User) -> User:
         PermissionDenied: `by` may not manage service accounts here.
         Conflict: it is not disabled, or the tenant is not active.
     """
-    account, tenant = _locked_account(pk, by)
-    require_active(tenant)
-    if account.is_active:
-        raise Conflict(_("%(name)s is not disabled.") % {"name": account})
+    membership = _locked_account(pk, by)
+    enable_service_account.require(by, membership)
+    account, tenant = membership.user, membership.tenant
     before, account.responsible = account.responsible, by
     account.is_active = True
     account.save(update_fields=["is_active", "responsible"])
@@ -114,6 +148,13 @@ def enable_service_account(pk: UUID | str, *, by: User) -> User:
     return account
 
 
+@action(
+    Membership,
+    permission="tenants.manage_service_accounts",
+    on=lambda membership: membership.tenant,
+    rule=_require_above,
+    state=in_open_tenant,
+)
 @transaction.atomic
 def delete_service_account(
     pk: UUID | str, *, by: User, choices: Mapping[str, owned_resources.Choice] | None = None
@@ -128,8 +169,9 @@ def delete_service_account(
         Conflict: the tenant is closed.
         ValidationError: by kind, what is to become of something is not said, or cannot be.
     """
-    account, tenant = _locked_account(pk, by)
-    membership = Membership.objects.in_tenant(tenant).select_related("user", "tenant").get(user=account)
+    membership = _locked_account(pk, by)
+    delete_service_account.require(by, membership)
+    account, tenant = membership.user, membership.tenant
     settled = owned_resources.transfer(account, tenant, choices or {}, actor=by)
     audit.record("service_account.deleted", actor=by, subject=account, tenant=tenant, settled=settled)
     end_membership(membership)
@@ -153,12 +195,11 @@ def stop(account: User, tenant: Tenant, *, reason: str, actor: User | None) -> N
     suspend_access(account, tenant=None, reason=reason, by=actor)
 
 
-def _locked_account(pk: UUID | str, by: User) -> tuple[User, Tenant]:
-    """The service account whose membership is `pk`, locked with its tenant; `by` may decide about it."""
+def _locked_account(pk: UUID | str, by: User) -> Membership:
+    """The membership `pk` of a service account that `by` can see, with its account; tenant and account are locked."""
     accounts = Membership.objects.visible_to(by).filter(user__service_of__isnull=False)
     tenant = lock_members_of(accounts.values_list("tenant", flat=True).get(pk=pk))
     membership = accounts.get(pk=pk)
-    require_manager(by, tenant, action="tenants.manage_service_accounts")
-    require_may_give(by, tenant, membership.role)
-    require_not_closed_locked(tenant)
-    return User.objects.select_for_update(of=("self",), no_key=True).get(pk=membership.user_id), tenant
+    membership.tenant = tenant
+    membership.user = User.objects.select_for_update(of=("self",), no_key=True).get(pk=membership.user_id)
+    return membership

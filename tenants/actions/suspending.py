@@ -9,18 +9,19 @@ from django.utils.timezone import now
 from django.utils.translation import gettext as _
 
 import audit
+from accounts.declared import action
 from accounts.models import User
-from accounts.permissions import require
 from core.errors import Conflict
 from core.names import read_field
 from tenants.models import Tenant, TenantClosing
 from tenants.revision import raise_revision
 from tenants.signals import tenant_suspended
-from tenants.status import lock_tenant, require_active_locked
+from tenants.status import in_active_tenant, lock_tenant
 
 LONGEST_REASON = 500
 
 
+@action(Tenant, permission="tenants.suspend_tenant", on=lambda tenant: tenant, state=in_active_tenant)
 @transaction.atomic
 def suspend_tenant(pk: UUID | str, *, by: User, reason: str) -> Tenant:
     """Stop a tenant's keys, requests and exports until it is resumed. Its data stays, and can be read.
@@ -35,20 +36,12 @@ def suspend_tenant(pk: UUID | str, *, by: User, reason: str) -> Tenant:
         Conflict: it is suspended or closed already. ValidationError: no reason.
     """
     tenant = lock_tenant(pk, by=by)
-    require(by, "tenants.suspend_tenant", tenant)
+    suspend_tenant.require(by, tenant)
     return suspend_locked(tenant, by=by, reason=reason)
 
 
-@transaction.atomic
-def resume_tenant(pk: UUID | str, *, by: User) -> Tenant:
-    """Let a suspended tenant work again: its keys open from the next revision on.
-
-    Raises:
-        Tenant.DoesNotExist: `by` cannot see such a tenant. PermissionDenied: `by` may not resume tenants.
-        Conflict: it is not suspended, or is about to be closed.
-    """
-    tenant = lock_tenant(pk, by=by)
-    require(by, "tenants.suspend_tenant", tenant)
+def _require_resumable(by: User | None, tenant: Tenant) -> None:
+    """Raise Conflict unless this row says suspended, and nobody has proposed to close it."""
     if tenant.status != Tenant.Status.SUSPENDED:
         raise Conflict(
             _("%(tenant)s is %(status)s, not suspended.")
@@ -60,6 +53,19 @@ def resume_tenant(pk: UUID | str, *, by: User) -> Tenant:
             _("%(tenant)s is about to be closed. Withdraw that first.") % {"tenant": tenant.name},
             code="closing_proposed",
         )
+
+
+@action(Tenant, permission="tenants.suspend_tenant", on=lambda tenant: tenant, state=_require_resumable)
+@transaction.atomic
+def resume_tenant(pk: UUID | str, *, by: User) -> Tenant:
+    """Let a suspended tenant work again: its keys open from the next revision on.
+
+    Raises:
+        Tenant.DoesNotExist: `by` cannot see such a tenant. PermissionDenied: `by` may not resume tenants.
+        Conflict: it is not suspended, or is about to be closed.
+    """
+    tenant = lock_tenant(pk, by=by)
+    resume_tenant.require(by, tenant)
     tenant.status, tenant.suspended_at, tenant.suspended_reason = Tenant.Status.ACTIVE, None, ""
     tenant.save(update_fields=["status", "suspended_at", "suspended_reason"])
     changes = {"status": (Tenant.Status.SUSPENDED.value, Tenant.Status.ACTIVE.value)}
@@ -69,8 +75,7 @@ def resume_tenant(pk: UUID | str, *, by: User) -> Tenant:
 
 
 def suspend_locked(tenant: Tenant, *, by: User, reason: str) -> Tenant:
-    """Suspend a tenant whose row the caller has locked. Raises Conflict unless it is active, ValidationError."""
-    require_active_locked(tenant)
+    """Suspend an active tenant whose row the caller has locked. Raises ValidationError: no reason."""
     reason = read_field(
         "reason",
         reason,

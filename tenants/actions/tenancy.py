@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from copy import copy
+from types import NoneType
 from typing import Any, Final
 from uuid import UUID
 
@@ -12,8 +13,8 @@ from django.db import IntegrityError, transaction
 from django.utils.translation import gettext as _
 
 import audit
+from accounts.declared import action
 from accounts.models import User
-from accounts.permissions import require
 from core.editing import assign
 from core.errors import Conflict
 from core.letters import foreign_to_names
@@ -23,11 +24,12 @@ from tenants.models import DataClass, Limit, Tenant
 from tenants.revision import raise_revision
 from tenants.role_groups import role_group
 from tenants.roles import Role
-from tenants.status import lock_tenant, require_active_locked
+from tenants.status import in_active_tenant, lock_tenant
 
 REGION: Final = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 
 
+@action(NoneType, permission="tenants.create_tenant")
 @transaction.atomic
 def create_tenant(
     *, by: User | None, slug: str, name: str, first_owner: str = "", **fields: object
@@ -43,8 +45,7 @@ def create_tenant(
         that looks like it.
         ValidationError: by field; a time zone that there is not would stop every snapshot.
     """
-    if by is not None:
-        require(by, "tenants.create_tenant")
+    create_tenant.require(by, None)
     tenant = Tenant(slug=slug)
     assign(tenant, {"name": name, **fields})
     _clean(tenant, named_before="")
@@ -69,6 +70,7 @@ def create_tenant(
     return tenant
 
 
+@action(Tenant, permission="tenants.manage_tenant", on=lambda tenant: tenant, state=in_active_tenant)
 @transaction.atomic
 def change_tenant(pk: UUID | str, *, by: User, **fields: Any) -> Tenant:
     """Change some of `Tenant.EDITABLE`; what is left out stays. Its slug is for good.
@@ -82,14 +84,14 @@ def change_tenant(pk: UUID | str, *, by: User, **fields: Any) -> Tenant:
         ValidationError: by field.
     """
     tenant = lock_tenant(pk, by=by)
-    require(by, "tenants.manage_tenant", tenant)
+    change_tenant.require_permission(by, tenant)
     before = copy(tenant)
     wanted = DataClass(before.highest_data_class)
     if fields.get("highest_data_class") in DataClass.values:
         wanted = DataClass(fields["highest_data_class"])
-    if wanted.rank > DataClass(before.highest_data_class).rank and not by.has_perm("tenants.create_tenant"):
+    if wanted.rank > DataClass(before.highest_data_class).rank and not create_tenant.is_for(by):
         raise PermissionDenied(_("Only operators let a tenant use more sensitive data. Ask them."))
-    require_active_locked(tenant)
+    change_tenant.require(by, tenant)
     assign(tenant, fields)
     _clean(tenant, named_before=before.name)
     changes = audit.difference(before, tenant, Tenant.EDITABLE)

@@ -13,15 +13,15 @@ from django.utils.timezone import now
 from django.utils.translation import gettext as _
 
 import audit
+from accounts.declared import action
 from accounts.models import User
-from accounts.permissions import require
 from core.errors import Conflict
 from core.names import read_field
 from core.secrets import PERSONAL_TOKEN, digest, new_secret, visible_prefix
 from tenants.models import PersonalAccessToken, Tenant
 from tenants.permissions import forget_permissions
 from tenants.roles import TokenScope
-from tenants.status import require_active
+from tenants.status import in_active_tenant, lock_tenant_shared
 from tenants.suspension import tokens_issued_by
 
 LONGEST_TOKEN_LIFE = timedelta(days=365)
@@ -41,6 +41,36 @@ class Bearer(Protocol):
     def expires_at(self) -> datetime: ...
 
 
+def _is_others(by: User, token: PersonalAccessToken) -> str:
+    return "" if token.user_id == by.pk else "tenants.manage_tokens"
+
+
+def _is_for_a_program(by: User, token: PersonalAccessToken) -> str:
+    return "" if _is_persons(token) else _is_others(by, token)
+
+
+def _is_persons(token: PersonalAccessToken) -> bool:
+    return token.user_id is not None and not token.user.is_service_account
+
+
+def _require_no_persons(by: User, token: PersonalAccessToken) -> None:
+    if token.user_id != by.pk and _is_persons(token):
+        raise PermissionDenied("Only they themselves make tokens for a person.")
+
+
+def _require_active_where_it_leads(by: User | None, token: PersonalAccessToken) -> None:
+    if token.tenant is not None:
+        in_active_tenant(by, token.tenant)
+
+
+@action(
+    PersonalAccessToken,
+    permission="tenants.manage_tokens",
+    which=_is_for_a_program,
+    on=lambda token: token.tenant,
+    rule=_require_no_persons,
+    state=_require_active_where_it_leads,
+)
 @transaction.atomic
 def issue_personal_access_token(
     user: User,
@@ -67,11 +97,10 @@ def issue_personal_access_token(
         Conflict: the person or the tenant is not active, or they have more tokens than anybody needs.
     """
     by = by or user
-    require_may_issue(user, by)
     tenant = _tenant_of(user, tenant)
-    if tenant is not None:
-        require_active(tenant)
-    owner = _lock_people(user, by)
+    draft = PersonalAccessToken(user=user, tenant=tenant and lock_tenant_shared(tenant))
+    issue_personal_access_token.require(by, draft)
+    owner = _lock_people(draft, by)
     wanted = _scopes_of(owner, tenant, scopes)
     expires_at = now() + life
     if not timedelta(0) < life <= LONGEST_TOKEN_LIFE:
@@ -112,6 +141,18 @@ def issue_personal_access_token(
     return token, secret
 
 
+def _require_not_revoked(by: User | None, token: PersonalAccessToken) -> None:
+    if token.revoked_at is not None:
+        raise Conflict("This token is revoked already.", code="already_revoked")
+
+
+@action(
+    PersonalAccessToken,
+    permission="tenants.manage_tokens",
+    which=_is_others,
+    on=lambda token: token.tenant,
+    state=_require_not_revoked,
+)
 @transaction.atomic
 def revoke_personal_access_token(pk: UUID | str, *, by: User) -> PersonalAccessToken:
     """Stop a token for good, from the next request on.
@@ -122,10 +163,7 @@ def revoke_personal_access_token(pk: UUID | str, *, by: User) -> PersonalAccessT
         Conflict: it is revoked already.
     """
     token = PersonalAccessToken.objects.visible_to(by).with_names().select_for_update(of=("self",)).get(pk=pk)
-    if token.user_id != by.pk:
-        require(by, "tenants.manage_tokens", token.tenant)
-    if token.revoked_at is not None:
-        raise Conflict("This token is revoked already.", code="already_revoked")
+    revoke_personal_access_token.require(by, token)
     stop_token(token, actor=by)
     return token
 
@@ -157,27 +195,19 @@ def revoke_tokens_issued_by(person: User, tenant: Tenant | None, *, actor: User 
     return len(tokens)
 
 
-def require_may_issue(owner: User, actor: User) -> None:
-    """Raise PermissionDenied unless `actor` may make tokens for `owner`."""
-    if actor.pk != owner.pk:
-        if owner.service_of is None:
-            raise PermissionDenied("Only they themselves make tokens for a person.")
-        require(actor, "tenants.manage_tokens", owner.service_of)
-
-
-def _lock_people(user: User, by: User) -> User:
+def _lock_people(draft: PersonalAccessToken, by: User) -> User:
     """Lock the owner of a new token and its issuer until commit, and return the owner.
 
     Whoever is being deactivated gets no token, and whoever is losing the right to make one makes none that outlives it.
     """
-    rows = User.objects.select_for_update(of=("self",), no_key=True).filter(pk__in={user.pk, by.pk})
+    rows = User.objects.select_for_update(of=("self",), no_key=True).filter(pk__in={draft.user_id, by.pk})
     people = {row.pk: row for row in rows.order_by("pk")}
-    if by.pk != user.pk:
+    if by.pk != draft.user_id:
         if not people[by.pk].is_active:
             raise PermissionDenied(_("Your account is not active any more."))
         forget_permissions(by)
-        require_may_issue(user, by)
-    return people[user.pk]
+        issue_personal_access_token.require_permission(by, draft)
+    return people[draft.user_id]
 
 
 def _issuer(owner: User, by: User, through: Bearer | None) -> UUID | None:

@@ -19,7 +19,7 @@ from unfold.widgets import UnfoldAdminRadioSelectWidget, UnfoldAdminTextareaWidg
 
 from accounts.admin.base import ReadOnlyAdmin
 from accounts.admin.dialogs import Dialog, DialogForm
-from accounts.permissions import require, signed_in
+from accounts.permissions import signed_in
 from accounts.second_factor import has_authenticator
 from core.context import current_origin
 from core.errors import Conflict
@@ -69,14 +69,13 @@ class EmergencyActions:
     opts: Any
 
     def has_emergency_permission(self, request: HttpRequest, object_id: object = None) -> bool:
-        return bool(request.user.has_perm("tenants.open_emergency_access"))
+        return open_emergency_access.is_for(request.user)
 
     @action(description=_("Emergency access"), url_path="emergency-access", permissions=["emergency"])
     def emergency_access(self, request: HttpRequest, object_id: str) -> HttpResponse:
         """Ask why and for how long, say what happens, and open it."""
         person = signed_in(request)
         tenant = Tenant.objects.visible_to(person).get(pk=object_id)
-        require(person, "tenants.open_emergency_access", tenant)
         form = OpenForm(request.POST or None)
         context = self.admin_site.each_context(request) | {
             "opts": self.opts, "title": _("Emergency access to %(tenant)s") % {"tenant": tenant}, "form": form,
@@ -164,13 +163,9 @@ class EmergencyAccessAdmin(ReadOnlyAdmin):
             _("Its actions in the audit log"),
         )
 
-    def has_review_permission(self, request: HttpRequest, object_id: object = None) -> bool:
-        return bool(request.user.has_perm("tenants.review_emergency_access"))
-
     review = Dialog(
         review_emergency_access,
         label=_("Mark as looked at"),
-        permission="review",
         url_path="review",
         form=RemarkForm,
         title=_("Have you looked at what was done?"),

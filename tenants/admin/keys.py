@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from django.contrib import admin
-from django.http import HttpRequest
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 from unfold.decorators import display
@@ -36,13 +35,9 @@ class ApiKeyAdmin(ReadOnlyAdmin):
     def state_label(self, key: ApiKey) -> str:
         return gettext("Suspended") if key.is_suspended else key.get_state_display()
 
-    def has_revoke_permission(self, request: HttpRequest, object_id: object = None) -> bool:
-        return bool(request.user.has_perm("tenants.revoke_key"))
-
     revoke = Dialog(
         revoke_api_key,
         label=_("Revoke"),
-        permission="revoke",
         url_path="revoke",
         is_dangerous=True,
         form=ReasonForm,

@@ -58,13 +58,10 @@ def _by_id(action: Callable[..., object]) -> Callable[..., User]:
 class PeopleActions:
     """For the page of a person: deactivate and reactivate."""
 
-    def has_people_permission(self, request: HttpRequest, object_id: object = None) -> bool:
-        return bool(request.user.has_perm("accounts.manage_people"))
-
     deactivate = Dialog(
-        _by_id(deactivate_person),
+        deactivate_person,
+        call=_by_id(deactivate_person),
         label=_("Deactivate"),
-        permission="people",
         url_path="deactivate",
         icon="person_off",
         is_dangerous=True,
@@ -79,9 +76,9 @@ class PeopleActions:
     )
 
     reactivate = Dialog(
-        _by_id(reactivate_person),
+        reactivate_person,
+        call=_by_id(reactivate_person),
         label=_("Reactivate"),
-        permission="people",
         url_path="reactivate",
         icon="person_check",
         form=ReactivateForm,

@@ -19,10 +19,10 @@ from unfold.decorators import action, display
 
 from accounts.admin.base import ReadOnly, ReadOnlyAdmin
 from accounts.admin.dialogs import Dialog, DialogForm, reason_field
-from accounts.permissions import require, signed_in
+from accounts.permissions import signed_in
 from core.editing import sent_values
 from core.errors import Conflict
-from tenants.actions import change_tenant, resume_tenant, suspend_tenant
+from tenants.actions import change_tenant, create_tenant, resume_tenant, suspend_tenant
 from tenants.admin.emergency import EmergencyActions
 from tenants.admin.tenant_forms import NewTenantForm, OperatorsTenantForm, create_with_owner
 from tenants.models import Membership, Project, Tenant
@@ -101,10 +101,7 @@ class TenantAdmin(EmergencyActions, ReadOnlyAdmin):
         return tenant.get_status_display()
 
     def has_new_tenant_permission(self, request: HttpRequest, object_id: object = None) -> bool:
-        return bool(request.user.has_perm("tenants.create_tenant"))
-
-    def has_suspend_permission(self, request: HttpRequest, object_id: object = None) -> bool:
-        return bool(request.user.has_perm("tenants.suspend_tenant"))
+        return create_tenant.is_for(request.user)
 
     @action(description=_("New tenant"), url_path="new", permissions=["new_tenant"])
     def new_tenant(self, request: HttpRequest) -> HttpResponse:
@@ -121,7 +118,7 @@ class TenantAdmin(EmergencyActions, ReadOnlyAdmin):
         """Change what operators decide about a tenant, above all the data it may use."""
         person = signed_in(request)
         tenant = Tenant.objects.visible_to(person).get(pk=object_id)
-        require(person, "tenants.manage_tenant", tenant)
+        change_tenant.require_permission(person, tenant)
         form = OperatorsTenantForm(request.POST or None, instance=copy(tenant))
         if form.is_valid():
             try:
@@ -138,7 +135,6 @@ class TenantAdmin(EmergencyActions, ReadOnlyAdmin):
     suspend = Dialog(
         suspend_tenant,
         label=_("Suspend"),
-        permission="suspend",
         url_path="suspend",
         is_dangerous=True,
         form=SuspendForm,
@@ -154,7 +150,6 @@ class TenantAdmin(EmergencyActions, ReadOnlyAdmin):
     resume = Dialog(
         resume_tenant,
         label=_("Resume"),
-        permission="suspend",
         url_path="resume",
         title=_("Resume this tenant?"),
         text=_("Its keys work again within seconds on every gateway."),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from django.contrib import admin
-from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 from unfold.decorators import display
 
@@ -39,13 +38,9 @@ class PersonalAccessTokenAdmin(ReadOnlyAdmin):
     def state_label(self, token: PersonalAccessToken) -> str:
         return token.state
 
-    def has_revoke_permission(self, request: HttpRequest, object_id: object = None) -> bool:
-        return bool(request.user.has_perm("tenants.manage_tokens"))
-
     revoke = Dialog(
         revoke_personal_access_token,
         label=_("Revoke"),
-        permission="revoke",
         url_path="revoke",
         is_dangerous=True,
         title=_("Revoke this token?"),

@@ -13,6 +13,7 @@ from drf_spectacular.extensions import OpenApiAuthenticationExtension
 from rest_framework import serializers
 from rest_framework.request import Request
 
+from accounts.entry_points import SubjectMixin
 from accounts.models import User
 from core.scope import current_scope
 from core.tenant_managers import TenantOwned
@@ -49,14 +50,13 @@ def peek(request: Request, name: str) -> Any:
     return request.data.get(name) if isinstance(request.data, Mapping) else None
 
 
-class VisibleMixin:
+class VisibleMixin(SubjectMixin):
     """Gives a viewset only the rows its user may see; what is not visible answers 404."""
 
     token_scope: TokenScope | None = (
         None  # what a token needs to change something (tenants.token_authentication)
     )
     model: Any
-    request: Any
 
     def get_queryset(self) -> QuerySet[Any]:
         if getattr(self, "swagger_fake_view", False):

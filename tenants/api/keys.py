@@ -15,10 +15,9 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from accounts.models import User
-from accounts.permissions import require, signed_in
+from accounts.permissions import signed_in
 from core.rate_limits import limit_rate
 from tenants.actions import claim_api_key, revoke_api_key
-from tenants.actions.keys import require_claimable
 from tenants.api.base import InProjectFilter, VisibleMixin, service_account_of
 from tenants.models import ApiKey, Project, Tenant
 from tenants.roles import TokenScope
@@ -84,7 +83,7 @@ class ApiKeyViewSet(VisibleMixin, viewsets.ReadOnlyModelViewSet[ApiKey]):
     def claim(self, request: Request, pk: str) -> Response:
         found = self.get_object()
         limit_rate("key_claim", str(signed_in(request).pk))
-        require_claimable(found, signed_in(request))
+        claim_api_key.require(signed_in(request), found)
         said = ClaimSerializer(data=request.data)
         said.is_valid(raise_exception=True)
         owner = _holder(signed_in(request), said.validated_data["service_account"])
@@ -96,9 +95,7 @@ class ApiKeyViewSet(VisibleMixin, viewsets.ReadOnlyModelViewSet[ApiKey]):
     @extend_schema(request=RevokeSerializer, responses=ApiKeySerializer, description="Stop a key for good.")
     @action(detail=True, methods=["post"])
     def revoke(self, request: Request, pk: str) -> Response:
-        found = self.get_object()
-        require(signed_in(request), "tenants.revoke_key", found.project)
-        found.move_to(ApiKey.State.REVOKED)  # refuses what is revoked before the reason is looked at
+        found = self.subject_of(revoke_api_key)
         wanted = RevokeSerializer(data=request.data)
         wanted.is_valid(raise_exception=True)
         key = revoke_api_key(found.pk, by=signed_in(request), reason=wanted.validated_data["reason"])

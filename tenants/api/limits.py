@@ -10,13 +10,12 @@ from rest_framework import serializers, viewsets
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from accounts.permissions import require, signed_in
+from accounts.permissions import signed_in
 from core.pagination import LINK, PLAIN_PAGE, PLAIN_PAGE_PARAMETERS, plain_page
 from tenants.actions import set_limits
 from tenants.api.base import InProjectFilter, VisibleMixin
 from tenants.limits import binding_limits, models_of
 from tenants.models import ApiKey, Limit, Project, Tenant
-from tenants.status import require_active_locked
 
 
 class LimitSerializer(serializers.ModelSerializer[Limit]):
@@ -121,8 +120,7 @@ SET_LIMITS_SCHEMA = extend_schema(
 def project_limits(request: Request, project: Project) -> Response:
     """List what binds the project's calls, a page at a time; after a PATCH, as that left it."""
     if request.method == "PATCH":
-        require(signed_in(request), "tenants.manage_limits", project)
-        require_active_locked(project.tenant)
+        set_limits.require(signed_in(request), Limit(tenant=project.tenant, project=project))
         wanted = SetLimitsSerializer(data=request.data, context={"project": project})
         wanted.is_valid(raise_exception=True)
         said = wanted.validated_data

@@ -15,7 +15,7 @@ from rest_framework.response import Response
 
 from accounts.idempotency import idempotent
 from accounts.models import Source
-from accounts.permissions import require, signed_in
+from accounts.permissions import signed_in
 from core.rate_limits import limit_rate
 from tenants.actions import (
     change_role,
@@ -28,20 +28,14 @@ from tenants.actions import (
     resend_invitation,
     withdraw_invitation,
 )
-from tenants.actions.members import (
-    require_changeable,
-    require_manager,
-    require_may_give,
-    require_removable,
-)
-from tenants.actions.owned_resources import owned_resources_of
+from tenants.actions.members import require_may_give
+from tenants.actions.owned_resources import owned_resources_of, require_may_look
 from tenants.actions.service_accounts import LONGEST_NAME
 from tenants.api.base import InTenantFilter, VisibleMixin, named_tenant, peek
 from tenants.api.fields import AddressSerializerField
 from tenants.models import Invitation, Membership, Tenant
 from tenants.querysets import InvitationQuerySet
 from tenants.roles import PROJECT_ROLE_CHOICES, Role, TokenScope
-from tenants.status import require_active_locked, require_not_closed_locked
 
 IDEMPOTENT = OpenApiParameter(
     "Idempotency-Key",
@@ -156,8 +150,7 @@ class MemberViewSet(VisibleMixin, viewsets.ReadOnlyModelViewSet[Membership]):
     @action(detail=True, methods=["post"])
     def role(self, request: Request, pk: str) -> Response:
         """Give a member another role, from their next request on."""
-        member = self.get_object()
-        require_changeable(member, signed_in(request))
+        member = self.subject_of(change_role)
         said = RoleOfMemberSerializer(data=request.data)
         said.is_valid(raise_exception=True)
         changed = change_role(member.pk, said.validated_data["role"], by=signed_in(request))
@@ -170,8 +163,7 @@ class MemberViewSet(VisibleMixin, viewsets.ReadOnlyModelViewSet[Membership]):
     def owned_resources(self, request: Request, pk: str) -> Response:
         """What a member owns in the tenant; before they go, something must become of it."""
         member = self.get_object()
-        if member.user_id != signed_in(request).pk:
-            require(signed_in(request), "tenants.manage_members", member.tenant)
+        require_may_look(signed_in(request), member)
         owned = owned_resources_of(member.user, member.tenant)
         return Response(OwnedResourcesSerializer(owned, many=True).data)
 
@@ -188,8 +180,7 @@ class MemberViewSet(VisibleMixin, viewsets.ReadOnlyModelViewSet[Membership]):
     @action(detail=True, methods=["post"])
     def remove(self, request: Request, pk: str) -> Response:
         """End a membership and transfer what its member owns here; one's own: leave."""
-        member, user = self.get_object(), signed_in(request)
-        require_removable(member, user)
+        member, user = self.subject_of(remove_member), signed_in(request)
         said = RemoveMemberSerializer(data=request.data)
         said.is_valid(raise_exception=True)
         remove_member(member.pk, by=user, **said.validated_data)
@@ -229,12 +220,12 @@ class InvitationViewSet(VisibleMixin, viewsets.ReadOnlyModelViewSet[Invitation])
         """Invite somebody by mail. The answer is the same whether or not the address has an account."""
         user = signed_in(request)
         tenant = named_tenant(user, request.data)
-        require_manager(user, tenant)
+        invite.require_permission(user, tenant)
         _require_may_offer(request, tenant)
         limit_rate("invitation_send", str(user.pk))
 
         def action() -> Response:
-            require_active_locked(tenant)
+            invite.require(user, tenant)
             said = NewInvitationSerializer(data=request.data)
             said.is_valid(raise_exception=True)
             email, role = said.validated_data["email"], said.validated_data["role"]
@@ -247,7 +238,7 @@ class InvitationViewSet(VisibleMixin, viewsets.ReadOnlyModelViewSet[Invitation])
     @action(detail=True, methods=["post"])
     def resend(self, request: Request, pk: str) -> Response:
         """Send it again with a new link; the one before is dead."""
-        found = self.get_object()
+        found = self.subject_of(resend_invitation)
         limit_rate("invitation_send", str(signed_in(request).pk))
         invitation, __ = resend_invitation(found.pk, by=signed_in(request))
         return Response(self.get_serializer(invitation).data)
@@ -256,7 +247,7 @@ class InvitationViewSet(VisibleMixin, viewsets.ReadOnlyModelViewSet[Invitation])
     @action(detail=True, methods=["post"])
     def withdraw(self, request: Request, pk: str) -> Response:
         """Take it back; its link is dead."""
-        invitation = withdraw_invitation(self.get_object().pk, by=signed_in(request))
+        invitation = withdraw_invitation(self.subject_of(withdraw_invitation).pk, by=signed_in(request))
         return Response(self.get_serializer(invitation).data)
 
 
@@ -280,11 +271,11 @@ class ServiceAccountViewSet(VisibleMixin, viewsets.ReadOnlyModelViewSet[Membersh
         """Make a service account; you answer for it."""
         user = signed_in(request)
         tenant = named_tenant(user, request.data)
-        require_manager(user, tenant, action="tenants.manage_service_accounts")
+        create_service_account.require_permission(user, tenant)
         _require_may_offer(request, tenant)
 
         def action() -> Response:
-            require_active_locked(tenant)
+            create_service_account.require(user, tenant)
             said = NewServiceAccountSerializer(data=request.data)
             said.is_valid(raise_exception=True)
             name, role = said.validated_data["name"], said.validated_data["role"]
@@ -298,7 +289,7 @@ class ServiceAccountViewSet(VisibleMixin, viewsets.ReadOnlyModelViewSet[Membersh
     @action(detail=True, methods=["post"])
     def disable(self, request: Request, pk: str) -> Response:
         """Stop its tokens and keys until it is enabled."""
-        member = self.get_object()
+        member = self.subject_of(disable_service_account)
         disable_service_account(member.pk, by=signed_in(request))
         return Response(self.get_serializer(self.get_queryset().get(pk=member.pk)).data)
 
@@ -306,7 +297,7 @@ class ServiceAccountViewSet(VisibleMixin, viewsets.ReadOnlyModelViewSet[Membersh
     @action(detail=True, methods=["post"])
     def enable(self, request: Request, pk: str) -> Response:
         """Let it go on; you answer for it now."""
-        member = self.get_object()
+        member = self.subject_of(enable_service_account)
         enable_service_account(member.pk, by=signed_in(request))
         return Response(self.get_serializer(self.get_queryset().get(pk=member.pk)).data)
 
@@ -322,9 +313,7 @@ class ServiceAccountViewSet(VisibleMixin, viewsets.ReadOnlyModelViewSet[Membersh
     @action(detail=True, methods=["post"], url_path="delete")
     def end(self, request: Request, pk: str) -> Response:
         """End it for good; its keys are handed over or revoked."""
-        member, user = self.get_object(), signed_in(request)
-        require_manager(user, member.tenant, action="tenants.manage_service_accounts")
-        require_not_closed_locked(member.tenant)
+        member, user = self.subject_of(delete_service_account), signed_in(request)
         said = ChoicesSerializer(data=request.data)
         said.is_valid(raise_exception=True)
         delete_service_account(member.pk, by=user, **said.validated_data)

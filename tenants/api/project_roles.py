@@ -13,10 +13,8 @@ from rest_framework.response import Response
 from accounts.permissions import signed_in
 from core.pagination import LINK, PLAIN_PAGE, PLAIN_PAGE_PARAMETERS, plain_page
 from tenants.actions import set_project_role
-from tenants.actions.members import require_manager
 from tenants.models import Membership, Project, ProjectRole
 from tenants.roles import PROJECT_ROLES, Role
-from tenants.status import require_active_locked
 
 
 class ProjectRoleSerializer(serializers.ModelSerializer[ProjectRole]):
@@ -71,8 +69,7 @@ SET_ROLE_SCHEMA = extend_schema(
 def project_roles(request: Request, project: Project) -> Response:
     """List the project's own roles, a page at a time; after a POST, as that left them."""
     if request.method == "POST":
-        require_manager(signed_in(request), project.tenant)
-        require_active_locked(project.tenant)
+        set_project_role.require(signed_in(request), ProjectRole(tenant=project.tenant, project=project))
         wanted = SetProjectRoleSerializer(data=request.data)
         wanted.is_valid(raise_exception=True)
         said = wanted.validated_data

@@ -12,7 +12,7 @@ from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from accounts.permissions import require, signed_in
+from accounts.permissions import signed_in
 from tenants.actions import (
     change_project,
     change_tenant,
@@ -26,7 +26,6 @@ from tenants.api.limits import LIMITS_SCHEMA, SET_LIMITS_SCHEMA, project_limits
 from tenants.api.project_roles import ROLES_SCHEMA, SET_ROLE_SCHEMA, project_roles
 from tenants.models import Membership, Project, Tenant
 from tenants.roles import TokenScope
-from tenants.status import require_active_locked
 
 _NOT_ACTIVE = OpenApiResponse(description="The tenant is suspended or closed; `detail` says why.")
 
@@ -71,9 +70,7 @@ class TenantViewSet(VisibleMixin, viewsets.ReadOnlyModelViewSet[Tenant]):
     @extend_schema(request=ChangeTenantSerializer, responses={200: TenantSerializer, 409: _NOT_ACTIVE})
     def partial_update(self, request: Request, slug: str) -> Response:
         """Change a tenant's settings. Its slug is for good."""
-        tenant = self.get_object()
-        require(signed_in(request), "tenants.manage_tenant", tenant)
-        require_active_locked(tenant)
+        tenant = self.subject_of(change_tenant)
         said = ChangeTenantSerializer(data=request.data, partial=True)
         said.is_valid(raise_exception=True)
         changed = change_tenant(tenant.pk, by=signed_in(request), **said.validated_data)
@@ -83,9 +80,7 @@ class TenantViewSet(VisibleMixin, viewsets.ReadOnlyModelViewSet[Tenant]):
     @action(detail=True, methods=["post"], token_scope=TokenScope.PLATFORM)
     def suspend(self, request: Request, slug: str) -> Response:
         """Stop a tenant's keys, requests and exports until it is resumed; operators do."""
-        tenant = self.get_object()
-        require(signed_in(request), "tenants.suspend_tenant", tenant)
-        require_active_locked(tenant)
+        tenant = self.subject_of(suspend_tenant)
         said = BecauseSerializer(data=request.data)
         said.is_valid(raise_exception=True)
         suspended = suspend_tenant(tenant.pk, by=signed_in(request), reason=said.validated_data["reason"])
@@ -98,7 +93,7 @@ class TenantViewSet(VisibleMixin, viewsets.ReadOnlyModelViewSet[Tenant]):
     @action(detail=True, methods=["post"], token_scope=TokenScope.PLATFORM)
     def resume(self, request: Request, slug: str) -> Response:
         """Let a suspended tenant work again; operators do."""
-        resumed = resume_tenant(self.get_object().pk, by=signed_in(request))
+        resumed = resume_tenant(self.subject_of(resume_tenant).pk, by=signed_in(request))
         return Response(self.get_serializer(resumed).data)
 
 
@@ -156,8 +151,7 @@ class ProjectViewSet(VisibleMixin, viewsets.ReadOnlyModelViewSet[Project]):
     def create(self, request: Request) -> Response:
         """Create a project in a tenant."""
         tenant = named_tenant(request.user, request.data)
-        require(signed_in(request), "tenants.manage_projects", tenant)
-        require_active_locked(tenant)
+        create_project.require(signed_in(request), tenant)
         said = NewProjectSerializer(data=request.data, context={"tenant": tenant})
         said.is_valid(raise_exception=True)
         fields = {name: value for name, value in said.validated_data.items() if name != "tenant"}
@@ -167,9 +161,7 @@ class ProjectViewSet(VisibleMixin, viewsets.ReadOnlyModelViewSet[Project]):
     @extend_schema(request=ChangeProjectSerializer, responses={200: ProjectSerializer, 409: _NOT_ACTIVE})
     def partial_update(self, request: Request, pk: str) -> Response:
         """Change a project. Its slug is for good."""
-        project = self.get_object()
-        require(signed_in(request), "tenants.manage_projects", project)
-        require_active_locked(project.tenant)
+        project = self.subject_of(change_project)
         said = ChangeProjectSerializer(data=request.data, partial=True, context={"tenant": project.tenant})
         said.is_valid(raise_exception=True)
         changed = change_project(project.pk, by=signed_in(request), **said.validated_data)

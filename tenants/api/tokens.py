@@ -19,11 +19,10 @@ from rest_framework.response import Response
 from accounts.models import User
 from accounts.permissions import signed_in
 from tenants.actions import issue_personal_access_token, revoke_personal_access_token
-from tenants.actions.tokens import Bearer, require_may_issue
+from tenants.actions.tokens import Bearer
 from tenants.api.base import InTenantFilter, VisibleMixin, service_account_of
 from tenants.models import PersonalAccessToken, Tenant
 from tenants.roles import TokenScope
-from tenants.status import require_active_locked
 
 
 class TokenSerializer(serializers.ModelSerializer[PersonalAccessToken]):
@@ -119,9 +118,8 @@ class TokenViewSet(VisibleMixin, viewsets.ReadOnlyModelViewSet[PersonalAccessTok
         place.is_valid(raise_exception=True)
         owner = _owner(user, place.validated_data.get("service_account"))
         tenant = _own_tenant(user, place.validated_data.get("tenant"))
-        require_may_issue(owner, user)
-        if leads_to := owner.service_of or tenant:
-            require_active_locked(leads_to)
+        draft = PersonalAccessToken(user=owner, tenant=owner.service_of or tenant)
+        issue_personal_access_token.require(user, draft)
         wanted = NewTokenSerializer(data=request.data)
         wanted.is_valid(raise_exception=True)
         said = wanted.validated_data
@@ -145,7 +143,9 @@ class TokenViewSet(VisibleMixin, viewsets.ReadOnlyModelViewSet[PersonalAccessTok
     @action(detail=True, methods=["post"])
     def revoke(self, request: Request, pk: str) -> Response:
         """Stop a token for good; also the one that asks."""
-        token = revoke_personal_access_token(self.get_object().pk, by=signed_in(request))
+        token = revoke_personal_access_token(
+            self.subject_of(revoke_personal_access_token).pk, by=signed_in(request)
+        )
         return Response(self.get_serializer(token).data)
 
 

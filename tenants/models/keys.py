@@ -87,12 +87,16 @@ class ApiKey(TenantOwned):
         """Whether it was claimed and gateways refuse it, because its owner lost what it depended on."""
         return self.state == self.State.ACTIVE and self.suspended_at is not None
 
-    def move_to(self, state: str) -> None:
-        """Change the state in memory. Raises Conflict if `state` cannot follow the current one."""
+    def require_move(self, state: str) -> None:
+        """Raise Conflict if `state` cannot follow the current one."""
         if state not in self.MOVES.get(self.state, ()):
             raise Conflict(
                 f"This key is {self.get_state_display().lower()}; it can no longer become {state}."
             )
+
+    def move_to(self, state: str) -> None:
+        """Change the state in memory. Raises Conflict if `state` cannot follow the current one."""
+        self.require_move(state)
         self.state = state
 
 

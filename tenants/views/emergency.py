@@ -51,6 +51,6 @@ class EndEmergencyAccess(TenantScopedMixin[EmergencyAccessQuerySet[EmergencyAcce
     http_method_names = ("post", "options")
 
     def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
-        end_emergency_access(self.get_object().pk, by=signed_in(request))
+        end_emergency_access(self.subject_of(end_emergency_access).pk, by=signed_in(request))
         messages.success(request, _("Emergency access is ended"))
         return redirect("tenant-home", self.tenant.slug)

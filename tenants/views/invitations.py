@@ -34,7 +34,6 @@ from tenants.actions import (
     withdraw_invitation,
 )
 from tenants.actions.invitations import newcomers_choose_passwords
-from tenants.actions.members import require_manager
 from tenants.forms import InviteForm, NewcomerForm, role_options
 from tenants.models import Invitation, Membership
 from tenants.querysets import InvitationQuerySet
@@ -75,7 +74,7 @@ class InvitationPage(View):
 
     def _accept(self, user: User, link: str) -> HttpResponse:
         try:
-            return self._welcome(accept_invitation(link, by=user))
+            return self._welcome(accept_invitation(link, user))
         except PermissionDenied:
             return self._page(find_invitation(link), link, NewcomerForm(), status=403)
 
@@ -107,11 +106,11 @@ class InvitationNew(TenantPageMixin, TemplateView):
     template_name = "tenants/invitation_new.html"
 
     def get(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
-        require_manager(signed_in(request), self.tenant)
+        invite.require_permission(signed_in(request), self.tenant)
         return self._form_page(InviteForm())
 
     def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
-        require_manager(signed_in(request), self.tenant)
+        invite.require(signed_in(request), self.tenant)
         form = InviteForm(request.POST)
         if not form.is_valid():
             return self._form_page(form, status=400)
@@ -146,7 +145,7 @@ class InvitationResend(TenantScopedMixin[InvitationQuerySet[Invitation]], Detail
         return redirect(_open_invitations(self.tenant.slug))
 
     def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
-        found = self.get_object()
+        found = self.subject_of(resend_invitation)
         limit_rate("invitation_send", str(signed_in(request).pk))
         invitation, __ = resend_invitation(found.pk, by=signed_in(request))
         messages.success(
@@ -164,12 +163,11 @@ class InvitationWithdraw(PartialMixin, TenantScopedMixin[InvitationQuerySet[Invi
     context_object_name = "invitation"
 
     def get(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
-        self.get_object()
-        require_manager(signed_in(request), self.tenant)
+        self.page_for(withdraw_invitation)
         return super().get(request, *args, **kwargs)
 
     def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
-        invitation = withdraw_invitation(self.get_object().pk, by=signed_in(request))
+        invitation = withdraw_invitation(self.subject_of(withdraw_invitation).pk, by=signed_in(request))
         messages.success(request, _("The invitation to %(email)s is withdrawn") % {"email": invitation.email})
         return redirect(_open_invitations(self.tenant.slug))
 

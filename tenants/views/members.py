@@ -16,25 +16,31 @@ from django.utils.timezone import now
 from django.utils.translation import gettext as _
 from django.views.generic import DetailView, TemplateView
 
+from accounts.declared import Action
 from accounts.models import Source, User
 from accounts.permissions import WORDS, signed_in
 from core.addresses import address_or_none
 from core.choices import MOST, is_key, pick_field
 from core.keyset import keyset_page
 from core.tenant_managers import TenantQuerySet
-from tenants.actions import change_role, delete_service_account, remove_member, set_project_role
+from tenants.actions import (
+    change_role,
+    create_service_account,
+    delete_service_account,
+    disable_service_account,
+    enable_service_account,
+    invite,
+    remove_member,
+    set_project_role,
+)
 from tenants.actions.members import (
-    may_give,
-    require_changeable,
-    require_manager,
     require_may_give,
-    require_removable,
 )
 from tenants.actions.owned_resources import END, SHOWN, OwnedResources, owned_resources_of
 from tenants.forms import ProjectRoleForm, RoleForm, role_options
 from tenants.models import ApiKey, Invitation, Membership, Project, ProjectRole, Tenant
 from tenants.roles import NEVER_NARROWED, PROJECT_ROLE_CHOICES, ROLE_PERMISSIONS, Role
-from tenants.status import require_active_locked, require_not_closed_locked, why_not_active
+from tenants.status import why_not_active
 from tenants.suspension import keys_lost_by, tokens_issued_by, tokens_lost_by
 from tenants.views.mixins import PartialMixin, TenantScopedMixin
 
@@ -59,7 +65,7 @@ class MemberList(PartialMixin, TenantScopedMixin[TenantQuerySet[Membership]], Te
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
         user = signed_in(self.request)
-        is_manager = user.has_perm("tenants.manage_members", self.tenant)
+        is_manager = invite.is_permitted(user, self.tenant)
         tab = self.request.GET.get("tab", "")
         if tab not in TABS or (tab == "invitations" and not is_manager):
             tab = "people"
@@ -79,7 +85,7 @@ class MemberList(PartialMixin, TenantScopedMixin[TenantQuerySet[Membership]], Te
             "query": query,
             "rows": [tell(row) for row in page.rows],
             "is_manager": is_manager,
-            "may_make_accounts": user.has_perm("tenants.manage_service_accounts", self.tenant),
+            "may_make_accounts": create_service_account.is_permitted(user, self.tenant),
             "leaving": self._what_one_may_leave(user),
             "newer_url": f"{here}&before={page.before}" if page.before else "",
             "older_url": f"{here}&after={page.after}" if page.after else "",
@@ -159,11 +165,10 @@ class MemberDetail(MemberPage):
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
         user, member = signed_in(self.request), self.object
-        is_manager = user.has_perm("tenants.manage_members", self.tenant)
+        is_manager = invite.is_permitted(user, self.tenant)
         is_self = member.user_id == user.pk
-        is_mapped, is_active = member.source == Source.GROUP, self.tenant.status == Tenant.Status.ACTIVE
-        is_closed = self.tenant.status == Tenant.Status.CLOSED
-        may_touch = is_manager and not is_self and may_give(user, self.tenant, member.role)
+        stop_or_go = disable_service_account if member.user.is_active else enable_service_account
+        may_touch = change_role.is_permitted(user, member)
         roles = ProjectRole.objects.in_tenant(self.tenant).filter(membership=member)
         page = keyset_page(
             roles.select_related("project").annotate(shown=F("project__name")),
@@ -185,10 +190,12 @@ class MemberDetail(MemberPage):
         return context | {
             "is_manager": is_manager,
             "is_self": is_self,
-            "may_stop": may_touch and not is_closed,
-            "may_change": may_touch and is_active and not is_mapped,
-            "may_narrow": may_touch and is_active,
-            "may_remove": (may_touch or is_self) and not is_mapped and not is_closed,
+            "may_stop": stop_or_go.is_possible(user, member),
+            "may_change": change_role.is_possible(user, member),
+            "may_narrow": set_project_role.is_possible(
+                user, ProjectRole(tenant=self.tenant, membership=member)
+            ),
+            "may_remove": _removal_of(member).is_possible(user, member),
             "why_not": _why_not(is_manager=is_manager, is_self=is_self, member=member, may_touch=may_touch),
             "options": role_options(
                 user,
@@ -228,8 +235,7 @@ class MemberRole(MemberPage):
         return redirect("member-detail", self.tenant.slug, self.get_object().pk)
 
     def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
-        member = self.object = self.get_object()
-        require_changeable(member, signed_in(request))
+        member = self.object = self.subject_of(change_role)
         form = RoleForm(request.POST)
         if not form.is_valid():
             raise ValidationError(_("Choose a role."))
@@ -279,8 +285,8 @@ class MemberProjectRole(MemberPage):
 
     def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         member = self.object = self.get_object()
-        require_manager(signed_in(request), self.tenant, over=member.user)
-        require_active_locked(self.tenant)
+        given = ProjectRole(tenant=self.tenant, membership=member)
+        set_project_role.require(signed_in(request), given)
         projects = Project.objects.visible_to(signed_in(request)).in_tenant(self.tenant)
         form = ProjectRoleForm(request.POST, projects=projects)
         if not form.is_valid():
@@ -304,6 +310,11 @@ class MemberProjectRole(MemberPage):
         return redirect("member-detail", self.tenant.slug, member.pk)
 
 
+def _removal_of(member: Membership) -> Action[Membership, Any, None]:
+    """The action by which this member goes."""
+    return delete_service_account if member.user.is_service_account else remove_member
+
+
 class MemberRemove(MemberPage):
     """Show what somebody owns, let it be handed over or ended, and let them go. Oneself: leave."""
 
@@ -314,18 +325,14 @@ class MemberRemove(MemberPage):
         return super().dispatch(request, *args, **kwargs)
 
     def get(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
-        member = self.object = self.get_object()
-        user = signed_in(request)
-        if member.user.is_service_account:
-            require_manager(user, self.tenant, action="tenants.manage_service_accounts")
-            require_not_closed_locked(self.tenant)
-        else:
-            require_removable(member, user)
+        self.object = self.get_object()
+        _removal_of(self.object).require(signed_in(request), self.object)
         return self.render_to_response(self.get_context_data())
 
     def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         member = self.object = self.get_object()
         user = signed_in(request)
+        _removal_of(member).require(user, member)
         choices = {kind.kind: self._choice(kind) for kind in owned_resources_of(member.user, self.tenant)}
         try:
             if member.user.is_service_account:

@@ -11,12 +11,14 @@ from django.shortcuts import get_object_or_404
 from django.utils.cache import patch_vary_headers
 from django.views.generic.base import ContextMixin, View
 
+from accounts.entry_points import SubjectMixin
 from accounts.models import User
 from accounts.permissions import require, signed_in
 from core.counting import count_of
 from core.reading import note_page_of
 from core.scope import platform_scope
 from core.tenant_managers import Rows
+from tenants.actions import claim_api_key
 from tenants.emergency import emergency_of
 from tenants.models import ApiKey, Project, Tenant
 from tenants.permissions import permissions_in, projects_where
@@ -52,7 +54,9 @@ class TenantPageMixin(LoginRequiredMixin, ContextMixin, View):
         tenants = [self.tenant, *others[: SWITCHER_SIZE - 1]]
         actions = permissions_in(user, self.tenant)
         claimable = ApiKey.objects.visible_to(user).in_tenant(self.tenant).claimable()
-        keys_to_claim = claimable.filter(project__in=projects_where(user, "tenants.claim_key", self.tenant))
+        keys_to_claim = claimable.filter(
+            project__in=projects_where(user, claim_api_key.permission, self.tenant)
+        )
         return super().get_context_data(**kwargs) | {
             "tenant": self.tenant,
             "tenants": tenants,
@@ -89,7 +93,7 @@ class MayReadAuditLog(TenantPageMixin):
         return super().get(request, *args, **kwargs)  # type: ignore[misc]
 
 
-class TenantScopedMixin(TenantPageMixin, Generic[Rows]):
+class TenantScopedMixin(SubjectMixin, TenantPageMixin, Generic[Rows]):
     """Gives Django's generic views only this tenant's rows, and of those the ones their user may see.
 
     `Rows` is the queryset of the model: `class KeyList(TenantScopedMixin[ApiKeyQuerySet[ApiKey]], …)`.

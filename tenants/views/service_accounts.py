@@ -14,14 +14,11 @@ from django.views.generic import TemplateView
 from accounts.permissions import signed_in
 from core.tenant_managers import TenantQuerySet
 from tenants.actions import create_service_account, disable_service_account, enable_service_account
-from tenants.actions.members import require_manager
 from tenants.forms import ServiceAccountForm, role_options
 from tenants.models import ApiKey, Membership
 from tenants.roles import Role
 from tenants.views.members import MemberPage
 from tenants.views.mixins import TenantPageMixin
-
-ACTION = "tenants.manage_service_accounts"
 
 
 class ServiceAccountNew(TenantPageMixin, TemplateView):
@@ -30,12 +27,12 @@ class ServiceAccountNew(TenantPageMixin, TemplateView):
     template_name = "tenants/service_account_new.html"
 
     def get(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
-        require_manager(signed_in(request), self.tenant, action=ACTION)
+        create_service_account.require_permission(signed_in(request), self.tenant)
         return self._page(ServiceAccountForm())
 
     def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         user = signed_in(request)
-        require_manager(user, self.tenant, action=ACTION)
+        create_service_account.require(user, self.tenant)
         form = ServiceAccountForm(request.POST)
         if form.is_valid():
             try:
@@ -72,14 +69,13 @@ class ServiceAccountDisable(ServiceAccountPage):
     template_name = "tenants/service_account_disable.html"
 
     def get(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
-        self.object = self.get_object()
-        require_manager(signed_in(request), self.tenant, action=ACTION)
+        self.object = self.page_for(disable_service_account)
         keys = ApiKey.objects.in_tenant(self.tenant).usable().filter(owner=self.object.user).count()
         facts = [{"label": _("Active keys"), "value": str(keys)}]
         return self.render_to_response(self.get_context_data(facts=facts))
 
     def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
-        member = self.get_object()
+        member = self.subject_of(disable_service_account)
         disable_service_account(member.pk, by=signed_in(request))
         messages.success(request, _("%(name)s is disabled") % {"name": member.user})
         return redirect("member-detail", self.tenant.slug, member.pk)
@@ -92,7 +88,7 @@ class ServiceAccountEnable(ServiceAccountPage):
         return redirect("member-detail", self.tenant.slug, self.get_object().pk)
 
     def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
-        member = self.get_object()
+        member = self.subject_of(enable_service_account)
         enable_service_account(member.pk, by=signed_in(request))
         messages.success(request, _("%(name)s goes on; you answer for it now") % {"name": member.user})
         return redirect("member-detail", self.tenant.slug, member.pk)

@@ -20,8 +20,9 @@ from django.utils.translation import gettext_lazy
 from django.views.generic import TemplateView
 from django.views.generic.detail import SingleObjectMixin
 
+from accounts.declared import Action
 from accounts.models import User
-from accounts.permissions import require, signed_in
+from accounts.permissions import signed_in
 from core.choices import PickField, pick_field
 from core.editing import sent_values
 from core.keyset import keyset_page
@@ -31,7 +32,6 @@ from core.tenant_managers import TenantQuerySet
 from tenants.actions import change_project, change_tenant, create_project
 from tenants.forms import TenantForm
 from tenants.models import ApiKey, Membership, Project, Tenant
-from tenants.status import require_active
 from tenants.views.mixins import TenantPageMixin, TenantScopedMixin
 
 PAGE_SIZE = 25
@@ -88,28 +88,28 @@ class ProjectForm(forms.ModelForm):  # type: ignore[type-arg]
 
 
 class FormPage(TenantPageMixin, TemplateView):
-    """A page with one form, behind one permission. Answers in the order of the house: 404, 403, 409, 400 or 422."""
+    """A page with one form, for one action. Answers in the order of the house: 404, 403, 409, 400 or 422."""
 
-    permission: str
+    action: Action[Any, Any, Any]
 
-    def subject(self) -> Tenant | Project:
+    def subject(self) -> Any:
+        """What the action is about."""
         return self.tenant
 
     def make_form(self, data: Any = None) -> forms.BaseForm:
         raise NotImplementedError
 
     def get(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
-        require(signed_in(request), self.permission, self.subject())
+        self.action.require_permission(signed_in(request), self.subject())
         return self.render_to_response(self.get_context_data(form=self.make_form()))
 
-    def send(self, request: HttpRequest, action: Callable[[dict[str, Any]], Any]) -> forms.BaseForm | None:
-        """Do `action` with what the form says; None when it is done, else the form with its errors."""
-        require(signed_in(request), self.permission, self.subject())
-        require_active(self.tenant)
+    def send(self, request: HttpRequest, carry_out: Callable[[dict[str, Any]], Any]) -> forms.BaseForm | None:
+        """Call `carry_out` with what the form says; None when it is done, else the form with its errors."""
+        self.action.require(signed_in(request), self.subject())
         form = self.make_form(request.POST)
         if form.is_valid():
             try:
-                action(sent_values(form))
+                carry_out(sent_values(form))
             except ValidationError as error:
                 for name, texts in error.message_dict.items():
                     form.add_error(name if name in form.fields else None, texts)
@@ -124,7 +124,7 @@ class TenantSettings(FormPage):
     """What a tenant's owners and admins decide about it."""
 
     template_name = "tenants/settings.html"
-    permission = "tenants.manage_tenant"
+    action = change_tenant
 
     def make_form(self, data: Any = None) -> forms.BaseForm:
         # A copy: a form writes what it was sent into its instance, and the page shows the tenant as it is stored.
@@ -155,7 +155,7 @@ class ProjectList(TenantScopedMixin[TenantQuerySet[Project]], TemplateView):
         return projects.annotate(active_keys=Coalesce(Subquery(count), 0))
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
-        may_manage = signed_in(self.request).has_perm("tenants.manage_projects", self.tenant)
+        may_manage = create_project.is_permitted(signed_in(self.request), self.tenant)
         term = self.request.GET.get("q", "").strip()
         projects = self.get_queryset()
         page = keyset_page(
@@ -181,7 +181,7 @@ class ProjectNew(FormPage):
     """A new project."""
 
     template_name = "tenants/project_form.html"
-    permission = "tenants.manage_projects"
+    action = create_project
 
     def make_form(self, data: Any = None) -> forms.BaseForm:
         return ProjectForm(data, tenant=self.tenant)
@@ -199,7 +199,7 @@ class ProjectEdit(TenantScopedMixin[TenantQuerySet[Project]], SingleObjectMixin,
 
     model = Project
     template_name = "tenants/project_form.html"
-    permission = "tenants.manage_projects"
+    action = change_project
     object: Project
 
     def subject(self) -> Project:

@@ -14,6 +14,7 @@ from accounts.models import User
 from accounts.permissions import signed_in
 from core.choices import MOST, as_options, is_key
 from core.prefix import begins_with
+from tenants.actions import claim_api_key
 from tenants.limits import models_of
 from tenants.models import ApiKey, Limit, Membership, Project, Tenant
 from tenants.permissions import projects_where, service_accounts_where
@@ -56,7 +57,7 @@ def _service_accounts(user: User, tenant: Tenant, term: str, within: UUID | None
     members = Membership.objects.visible_to(user).in_tenant(tenant).filter(user__service_of=tenant)
     if within is not None:  # those that may hold keys of it
         here = Project.objects.visible_to(user).in_tenant(tenant).filter(pk=within).first()
-        holders = service_accounts_where("tenants.claim_key", here) if here else User.objects.none()
+        holders = service_accounts_where(claim_api_key.permission, here) if here else User.objects.none()
         members = members.filter(user__in=holders)
     return _people(members, term)
 

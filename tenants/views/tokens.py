@@ -20,7 +20,7 @@ from django.views.decorators.cache import never_cache
 from django.views.generic import DetailView, FormView, TemplateView
 
 from accounts.models import User
-from accounts.permissions import require, signed_in
+from accounts.permissions import signed_in
 from core.choices import PickField, offer
 from core.keyset import keyset_page
 from tenants.actions import issue_personal_access_token, revoke_personal_access_token
@@ -156,7 +156,9 @@ class RevokeToken(LoginRequiredMixin, DetailView):  # type: ignore[type-arg]
         return super().get_context_data(**kwargs) | {"facts": facts_of(self.object)}
 
     def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
-        revoke_personal_access_token(self.get_object().pk, by=signed_in(request))
+        token = self.get_object()
+        revoke_personal_access_token.require(signed_in(request), token)
+        revoke_personal_access_token(token.pk, by=signed_in(request))
         messages.success(request, gettext("The token is revoked"))
         return redirect("token-list")
 
@@ -172,8 +174,10 @@ class ManagesTokensMixin(TenantPageMixin):
     def tokens(self) -> TokenQuerySet[PersonalAccessToken]:
         return PersonalAccessToken.objects.visible_to(self.request.user).filter(tenant=self.tenant)
 
-    def check_may(self) -> None:
-        require(signed_in(self.request), "tenants.manage_tokens", self.tenant)
+    def require_manager(self) -> None:
+        """Raise PermissionDenied unless the person manages tokens here, others' too."""
+        of_others = PersonalAccessToken(tenant=self.tenant)
+        revoke_personal_access_token.require_permission(signed_in(self.request), of_others)
 
 
 class TenantTokens(PartialMixin, ManagesTokensMixin, TemplateView):
@@ -184,7 +188,7 @@ class TenantTokens(PartialMixin, ManagesTokensMixin, TemplateView):
     partial_name = "tenants/_token_table.html"
 
     def get(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
-        self.check_may()
+        self.require_manager()
         return super().get(request, *args, **kwargs)
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
@@ -205,8 +209,19 @@ class NewServiceToken(ManagesTokensMixin, FormView):  # type: ignore[type-arg]
     form_class = ServiceTokenForm
     template_name = "tenants/token_tenant_new.html"
 
+    def get(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        issue_personal_access_token.require_permission(signed_in(request), self._draft())
+        return super().get(request, *args, **kwargs)
+
+    def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        issue_personal_access_token.require(signed_in(request), self._draft())
+        return super().post(request, *args, **kwargs)
+
+    def _draft(self) -> PersonalAccessToken:
+        """A token of one of the tenant's service accounts; which one, the form says."""
+        return PersonalAccessToken(tenant=self.tenant)
+
     def get_form_kwargs(self) -> dict[str, Any]:
-        self.check_may()
         return super().get_form_kwargs() | {"tenant": self.tenant}
 
     def form_valid(self, form: ServiceTokenForm) -> HttpResponse:
@@ -235,12 +250,13 @@ class RevokeTenantToken(PartialMixin, ManagesTokensMixin, DetailView):  # type: 
 
     def get(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         self.get_object()
-        self.check_may()
+        self.require_manager()
         return super().get(request, *args, **kwargs)
 
     def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         token = self.get_object()
-        self.check_may()
+        self.require_manager()
+        revoke_personal_access_token.require(signed_in(request), token)
         revoke_personal_access_token(token.pk, by=signed_in(request))
         messages.success(request, gettext("The token is revoked"))
         return redirect("tenant-token-list", self.tenant.slug)

@@ -39,7 +39,7 @@ def test_a_dialog_asks_for_what_its_action_takes(method):
     dialog = method.asked_by
     assert isinstance(dialog, Dialog)
     assert issubclass(dialog.form, DialogForm)
-    taken = inspect.signature(dialog.action).parameters
+    taken = inspect.signature(dialog.call).parameters
     assert "by" in taken
     if dialog.form.answers is DialogForm.answers:
         assert set(dialog.form.base_fields) - {SUBMITTED} <= set(taken)

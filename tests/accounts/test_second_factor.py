@@ -240,7 +240,7 @@ def test_a_session_that_is_ended_while_it_gets_its_factor_stays_ended(clock):
     (answer,) = queued_at(
         SecondFactor.objects.all(),
         lambda: browser.post(CONFIRM, {"code": clock.code()}),
-        meanwhile=lambda: sign_out_everywhere(by=operator),
+        meanwhile=lambda: sign_out_everywhere(operator),
     )
     assert answer.status_code == 400
     assert not Session.objects.filter(user=operator).exists()

@@ -65,8 +65,25 @@ def what_the_form_says(world, it):
     }
 
 
+def another_role(world, it):
+    """The second POST of a rule that takes this one's place."""
+    draft = draft_group_mapping(group=it.group, tenant=it.tenant, role="viewer")
+    seen = _digest(draft, group_mappings.preview(beginning=draft, ending=it))
+    return what_the_form_says(world, draft) | {"seen": seen}
+
+
 def staff_rule(world, actor):
     return draft_group_mapping(group="operators", staff_role="operator")
+
+
+def staff_rule_in_force(world, actor):
+    made = staff_rule(world, actor)
+    made.save(force_insert=True)
+    return made
+
+
+def what_ends(world, it):
+    return {"seen": _digest(it, group_mappings.preview(ending=it))}
 
 
 IDENTITY_ACTIONS = [
@@ -91,12 +108,18 @@ IDENTITY_ACTIONS = [
         admin=EntryPoint("POST /admin/directory/groupmapping/begin/", what_the_form_says),
     ),
     Action(
+        "replace a group mapping",
+        "directory.actions.group_mappings.begin_group_mapping",
+        subject=rule,
+        admin=EntryPoint("POST /admin/directory/groupmapping/{it.pk}/replace/", another_role),
+    ),
+    Action(
         "end a group mapping",
         "directory.actions.group_mappings.end_group_mapping",
         subject=rule,
         admin=EntryPoint(
             "POST /admin/directory/groupmapping/{it.pk}/end/",
-            lambda world, it: {"seen": _digest(it, group_mappings.preview(ending=it))},
+            what_ends,
         ),
     ),
     Action(
@@ -104,6 +127,12 @@ IDENTITY_ACTIONS = [
         "directory.actions.group_mappings.begin_group_mapping",
         subject=staff_rule,
         admin=EntryPoint("POST /admin/directory/groupmapping/begin/", what_the_form_says),
+    ),
+    Action(
+        "end a group mapping that gives a staff role",
+        "directory.actions.group_mappings.end_group_mapping",
+        subject=staff_rule_in_force,
+        admin=EntryPoint("POST /admin/directory/groupmapping/{it.pk}/end/", what_ends),
     ),
     Action(
         "link an account to a person at the provider",

@@ -9,13 +9,17 @@ from pathlib import Path
 from django.conf import settings
 from django.utils.timezone import now
 
+from catalog.actions import import_price_map
 from config.celery import app
 from deployments.engine_host.state import StateDirectory, write_document
 from deployments.models import Deployment
 from gateway.actions import register_gateway
 from tests.factories import CatalogModelFactory, ClusterFactory, DeploymentFactory, ModelVersionFactory
-from tests.role_matrix import Action, EntryPoint
+from tests.role_matrix import Action, EntryPoint, Shell
 
+PRICE_MAP = """{"good-1": {
+    "litellm_provider": "openai", "mode": "chat", "input_cost_per_token": 1e-6, "output_cost_per_token": 2e-6
+}}"""
 SENT = {"_form_submitted": "1"}
 
 
@@ -93,6 +97,11 @@ PLATFORM_ACTIONS = [
         "catalog.actions.retire_model",
         subject=published_model,
         admin=EntryPoint("POST /admin/catalog/catalogmodel/{it.pk}/retire/", SENT),
+    ),
+    Action(
+        "import a price map",
+        "catalog.actions.import_price_map",
+        shell=Shell(lambda world, actor, it: import_price_map(PRICE_MAP, file_name="map.json", by=actor)),
     ),
     Action(
         "publish prices",

@@ -183,13 +183,13 @@ def test_the_queue_cannot_order_an_erasure(developer, operator):
         tasks.erase_person(forged)
         developer.refresh_from_db()
         assert developer.erased_at is None
-    tasks.erase_person(sign_erasure_job(developer, by=operator, reason=REASON, keys_to=None))
+    tasks.erase_person(sign_erasure_job(developer, requested_by=operator, reason=REASON, keys_to=None))
     developer.refresh_from_db()
     assert developer.erased_at is not None
 
 
 def test_an_old_order_is_not_obeyed(developer, operator, monkeypatch):
-    order = sign_erasure_job(developer, by=operator, reason=REASON, keys_to=None)
+    order = sign_erasure_job(developer, requested_by=operator, reason=REASON, keys_to=None)
     later = (now() + timedelta(days=4)).timestamp()
     monkeypatch.setattr("django.core.signing.time.time", lambda: later)
     tasks.erase_person(order)

@@ -51,7 +51,7 @@ def expire(invitation):
 
 def test_who_accepts_gets_the_offered_role(lab, owner, newcomer):
     invitation, secret = invite(lab, " Nia@Example.org ", "developer", by=owner)
-    assert accept_invitation(secret, by=newcomer).role == "developer"
+    assert accept_invitation(secret, newcomer).role == "developer"
     assert User.objects.get(pk=newcomer.pk).has_perm("tenants.claim_key", lab)
     invitation.refresh_from_db()
     assert invitation.accepted_by == newcomer
@@ -75,17 +75,17 @@ def test_a_link_cannot_be_made_without_the_installations_key(lab, owner, setting
 
 def test_a_link_works_once(lab, owner, newcomer):
     _, secret = invite(lab, "nia@example.org", "developer", by=owner)
-    accept_invitation(secret, by=newcomer)
-    assert accept_invitation(secret, by=newcomer).role == "developer"  # a second click
+    accept_invitation(secret, newcomer)
+    assert accept_invitation(secret, newcomer).role == "developer"  # a second click
     remove_member(newcomer.memberships.get().pk, by=owner)
     with pytest.raises(Invitation.DoesNotExist):
-        accept_invitation(secret, by=newcomer)
+        accept_invitation(secret, newcomer)
 
 
 def test_a_link_is_for_its_address_alone(lab, owner, stranger):
     _, secret = invite(lab, "nia@example.org", "developer", by=owner)
     with pytest.raises(PermissionDenied, match=r"nia@example\.org"):
-        accept_invitation(secret, by=stranger)
+        accept_invitation(secret, stranger)
 
 
 @pytest.mark.parametrize(
@@ -107,7 +107,7 @@ def test_links_that_open_nothing_are_all_alike(lab, owner, newcomer, end):
         secret = secret[:-1] + "\0"
     for action in (
         lambda: find_invitation(secret),
-        lambda: accept_invitation(secret, by=newcomer),
+        lambda: accept_invitation(secret, newcomer),
         lambda: accept_as_newcomer(secret, name="Nia", password=PASSWORD),
     ):
         with pytest.raises(Invitation.DoesNotExist):
@@ -120,7 +120,7 @@ def test_a_link_dies_with_its_inviters_right_to_invite(lab, owner, newcomer):
     _, secret = invite(lab, "nia@example.org", "developer", by=owner)
     User.objects.filter(pk=owner.pk).update(is_active=False)
     with pytest.raises(Invitation.DoesNotExist):
-        accept_invitation(secret, by=newcomer)
+        accept_invitation(secret, newcomer)
 
 
 def test_a_link_dies_when_its_inviter_falls_below_its_role(lab, owner, newcomer):
@@ -128,7 +128,7 @@ def test_a_link_dies_when_its_inviter_falls_below_its_role(lab, owner, newcomer)
     _, secret = invite(lab, "nia@example.org", "owner", by=other)
     change_role(other.memberships.get().pk, "admin", by=owner)
     with pytest.raises(Invitation.DoesNotExist):
-        accept_invitation(secret, by=newcomer)
+        accept_invitation(secret, newcomer)
 
 
 def test_nobody_invites_above_their_role_or_themselves(lab, owner, developer):
@@ -166,7 +166,7 @@ def test_an_expired_invitation_makes_room_for_another(lab, owner, newcomer):
     earlier, _ = invite(lab, "nia@example.org", "viewer", by=owner)
     expire(earlier)
     _, secret = invite(lab, "nia@example.org", "developer", by=owner)
-    assert accept_invitation(secret, by=newcomer).role == "developer"
+    assert accept_invitation(secret, newcomer).role == "developer"
 
 
 def test_whether_an_address_has_an_account_elsewhere_cannot_be_told(lab, owner, stranger):
@@ -189,25 +189,25 @@ class TestAMember:
     def test_keeps_the_higher_role_of_their_own(self, lab, owner, newcomer):
         _, secret = invite(lab, "nia@example.org", "viewer", by=owner)
         self.join_by_rule(lab, newcomer, "admin")
-        assert accept_invitation(secret, by=newcomer).role == "admin"
+        assert accept_invitation(secret, newcomer).role == "admin"
 
     def test_takes_the_higher_role_that_is_offered(self, lab, owner, newcomer):
         _, secret = invite(lab, "nia@example.org", "developer", by=owner)
         self.join_by_rule(lab, newcomer, "viewer")
-        membership = accept_invitation(secret, by=newcomer)
+        membership = accept_invitation(secret, newcomer)
         assert (membership.role, membership.source) == ("developer", Source.PERSON)
 
     def test_is_not_moved_sideways(self, lab, owner, newcomer):
         _, secret = invite(lab, "nia@example.org", "finance", by=owner)
         self.join_by_rule(lab, newcomer, "developer")
-        assert accept_invitation(secret, by=newcomer).role == "developer"
+        assert accept_invitation(secret, newcomer).role == "developer"
 
     def test_given_a_role_by_hand_has_no_open_invitation_left(self, lab, owner, newcomer):
         _, secret = invite(lab, "nia@example.org", "admin", by=owner)
         add_member(lab, newcomer, "viewer", by=owner)
         accept_refused = pytest.raises(Invitation.DoesNotExist)
         with accept_refused:
-            accept_invitation(secret, by=newcomer)
+            accept_invitation(secret, newcomer)
         assert role_of(newcomer, lab) == "viewer"
 
 
@@ -235,7 +235,7 @@ class TestANewcomer:
 @pytest.mark.django_db(transaction=True)
 def test_two_acceptances_at_once_make_one_membership(lab, owner, newcomer):
     _, secret = invite(lab, "nia@example.org", "developer", by=owner)
-    action = lambda: accept_invitation(secret, by=newcomer)  # noqa: E731
+    action = lambda: accept_invitation(secret, newcomer)  # noqa: E731
     outcomes = at_the_same_time(action, action)
     assert all(isinstance(outcome, Membership) for outcome in outcomes)
     assert Membership.objects.in_tenant(lab).filter(user=newcomer).count() == 1
@@ -270,7 +270,7 @@ def test_a_newcomer_invited_by_two_tenants_who_opens_both_links_at_once_makes_on
 def test_a_withdrawal_at_the_moment_of_acceptance_is_one_or_the_other(lab, owner, newcomer):
     invitation, secret = invite(lab, "nia@example.org", "developer", by=owner)
     at_the_same_time(
-        lambda: accept_invitation(secret, by=newcomer), lambda: withdraw_invitation(invitation.pk, by=owner)
+        lambda: accept_invitation(secret, newcomer), lambda: withdraw_invitation(invitation.pk, by=owner)
     )
     invitation.refresh_from_db()
     assert (invitation.accepted_at is None) != (invitation.withdrawn_at is None)

@@ -174,7 +174,7 @@ def test_an_invitation_to_a_role_that_may_hold_keys_brings_them_back(lab, owner,
     membership(developer, lab).delete()  # as when a directory takes them out
     _invitation, secret = invite(lab, developer.email, "developer", by=owner)
     assert not works(key)
-    accept_invitation(secret, by=developer)
+    accept_invitation(secret, developer)
     assert works(key)
 
 

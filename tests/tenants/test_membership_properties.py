@@ -118,7 +118,7 @@ class Memberships(RuleBasedStateMachine):
         secret, inviter, address = self.links[-1 - link % len(self.links)]
         person = User.objects.filter(email=address).first() if is_invited else self.person(by)
         with self.action(giver=inviter):
-            actions.accept_invitation(secret, by=person)
+            actions.accept_invitation(secret, person)
 
     @rule(who=ACTORS, by=NUMBERS, which=NUMBERS)
     def send_again(self, who, by, which):

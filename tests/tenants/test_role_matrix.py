@@ -6,9 +6,9 @@ The cases are generated from the page. What is done, and through which entry poi
 from __future__ import annotations
 
 import importlib
-import inspect
 import pkgutil
 import re
+from collections import defaultdict
 from pathlib import Path
 
 import pytest
@@ -19,6 +19,7 @@ from django.contrib.auth.models import Permission
 from django.urls import resolve
 from django.utils.module_loading import import_string
 
+from accounts.declared import Action as Declared
 from accounts.permissions import WORDS
 from accounts.roles import STAFF_PERMISSIONS, StaffRole
 from tenants.roles import ROLE_PERMISSIONS, Role
@@ -29,32 +30,6 @@ from tests.routes import all_routes
 
 MATRIX = read_matrix(PAGE.read_text())
 WHERE_TO_ADD = "Add it to tests/actions/ and a row to docs/roles.md."
-
-# Actions that nobody does by a role of theirs, and why.
-NOT_ASKED = {
-    "billing.prices.publish_price_book": "the import's part of `import_price_map`; people use publish_prices",
-    "billing.views.download": "the answer of `file_for_download`",
-    "catalog.actions.facts.renew_facts": "part of deciding a review",
-    "catalog.tenant_ends.end_requests_and_grants": "part of confirm_closing",
-    "tenants.actions.invitations.accept_invitation": "for who holds the link, see test_invitations.py",
-    "tenants.actions.emergency.end_with_session": "part of signing out",
-    "directory.actions.group_mappings.require_may_write": "a question",
-    "accounts.actions.sessions.end_session": "of oneself alone, see test_sessions.py",
-    "accounts.actions.sessions.sign_out_everywhere": "of oneself alone, see test_sessions.py",
-    "tenants.actions.suspending.suspend_locked": "part of suspend_tenant and begin_closing",
-    "tenants.admin.tenant_forms.create_with_owner": "the form of create_tenant",
-    "audit.redaction.erase_from_audit_log": "part of erase_person",
-    "privacy.personal_data.check_erasure": "a question",
-    "privacy.personal_data.sign_erasure_job": "a signed order; erase_person asks when it is obeyed",
-    "tenants.status.lock_tenant": "a question",
-    "tenants.suspension.follow_issuer": "part of giving or taking a staff role",
-    "tenants.suspension.follow_staff_roles": "part of giving or taking a staff role",
-    "tenants.suspension.follow_role": "part of changing a role",
-    "tenants.suspension.restore_access": "part of giving a role or account back",
-    "tenants.suspension.suspend_access": "part of taking a role or account",
-    "billing.periods.close_period": "has no entry point yet; `by` only names who did it",
-    "catalog.actions.price_map.import_price_map": "the command `import_catalog`",
-}
 
 
 def cases():
@@ -144,22 +119,37 @@ def modules():
                 yield importlib.import_module(found.name)
 
 
-def actions_by_people():
-    """Every function that somebody does: it says by whom."""
-    for module in modules():
-        for name, function in inspect.getmembers(module, inspect.isfunction):
-            is_ours = function.__module__ == module.__name__ and not name.startswith("_")
-            if is_ours and "by" in inspect.signature(function).parameters:
-                yield f"{module.__name__}.{name}", inspect.unwrap(function)
+DECLARED = {it for module in modules() for it in vars(module).values() if isinstance(it, Declared)}
 
 
-def test_every_action_has_a_row_in_the_matrix():
-    known = {inspect.unwrap(import_string(action.action)) for action in ACTIONS.values() if action.action}
-    found = dict(actions_by_people())
-    assert len(found) > 15, "the search for actions finds none any more"
-    missing = {name for name, function in found.items() if function not in known} - set(NOT_ASKED)
-    assert not missing, f"{sorted(missing)}: who may do this? {WHERE_TO_ADD}"
-    assert set(NOT_ASKED) <= set(found), "Take actions that are gone out of NOT_ASKED."
+def test_every_declared_action_has_a_row_in_the_matrix():
+    known = {import_string(action.action) for action in ACTIONS.values() if action.action}
+    assert len(DECLARED) > 50, "the search for actions finds none any more"
+    assert known <= DECLARED, (
+        f"{sorted(map(repr, known - DECLARED))}: declare what it asks (accounts/declared.py)."
+    )
+    missing = DECLARED - known
+    assert not missing, f"{sorted(map(repr, missing))}: who may do this? {WHERE_TO_ADD}"
+
+
+# Permissions that an action asks besides the declared one, by a rule of its own.
+ASKED_BY_RULES = {
+    "tenants.manage_owners": "who decides about owners (tenants.actions.members.may_give)",
+    "tenants.manage_members": "whose request one may withdraw, if it is not one's own",
+    "tenants.create_tenant": "who raises the data class of a tenant",
+}
+
+
+def test_the_page_names_the_permissions_that_actions_declare():
+    told = defaultdict(set)
+    for name, action in ACTIONS.items():
+        if action.action:
+            rows = [row for row in (MATRIX.members.get(name), MATRIX.staff.get(name)) if row]
+            told[import_string(action.action)] |= {row.permission for row in rows} - {""}
+    for action, permissions in told.items():
+        declared = set(action.permissions)
+        assert declared <= permissions, (action, declared - permissions)
+        assert permissions <= declared | set(ASKED_BY_RULES), (action, permissions - declared)
 
 
 # Routes that change something of nobody but who asks, and why they are no action of a role.
