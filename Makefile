@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 LOCAL := $(or $(LOCAL_DIR),.local)
-OWN := manage.py launcher config core audit accounts tenants directory privacy billing catalog deployments gateway
+OWN := manage.py launcher config core audit accounts tenants directory exports privacy billing catalog deployments gateway
 
 # Lint reads the settings and asks no server.
 LINT_ENVIRONMENT := SECRET_KEY=lint DATABASE_URL=postgresql://lint@127.0.0.1:1/lint CELERY_BROKER_URL=redis://127.0.0.1:1 \

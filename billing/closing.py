@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import hashlib
 from datetime import date
-from functools import partial
 from uuid import UUID
 
 from django.db import connection, transaction
 from django.db.models import Max, Min
 from django.utils.translation import gettext as _
 
-import audit
 from accounts.declared import action
 from accounts.models import User
-from billing import export_csv, tasks
+from billing.cost_reports import cost_report_of, prepare_rows
 from billing.costs import today_of
-from billing.models import Export, RollupDay
+from billing.models import RollupDay
 from core.errors import Conflict
+from exports.actions import queue_export
+from exports.csv_formats import mark_of
+from exports.models import Export
 from tenants.actions.closing import open_closing, require_suspended
 from tenants.actions.suspending import suspend_locked
 from tenants.models import Tenant
@@ -97,19 +98,9 @@ def verify_final_export(tenant: Tenant, export_id: UUID) -> str:
 def _queue(tenant: Tenant, *, by: User) -> Export:
     first, last = _ledger_days(tenant)
     today = today_of(tenant)
-    export = Export.objects.create(
-        tenant=tenant,
-        start_day=min(first or today, today),
-        end_day=max(last or today, today),
-        requested_by=by,
-        currency=tenant.currency,
-        is_final=True,
-    )
-    audit.record(
-        "export.created", actor=by, subject=export, start=export.start_day, end=export.end_day, is_final=True
-    )
-    transaction.on_commit(partial(tasks.build_export.delay, str(tenant.pk), str(export.pk)), robust=True)
-    return export
+    start_day, end_day = min(first or today, today), max(last or today, today)
+    export = cost_report_of(tenant, start_day, end_day, is_final=True)
+    return queue_export(export, by=by, is_final=True)
 
 
 def _ledger_days(tenant: Tenant) -> tuple[date | None, date | None]:
@@ -119,14 +110,11 @@ def _ledger_days(tenant: Tenant) -> tuple[date | None, date | None]:
 
 def _ledger_sha256(tenant: Tenant, export: Export) -> str:
     """The digest that the export's file would have if it were built now."""
-    digest = hashlib.sha256(export_csv.mark_of(export.csv_format))
-    scope = {"tenant": tenant.pk, "project": None, "period": None}
+    digest = hashlib.sha256(mark_of(export.csv_format))
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute("DROP TABLE IF EXISTS pg_temp.cost_report")
-        cursor.execute(
-            export_csv.COLLECT, scope | {"first_day": export.start_day, "last_day": export.end_day}
-        )
-        with cursor.copy(export_csv.write(export.csv_format)) as copy:
+        prepared = prepare_rows(cursor, export)
+        with cursor.copy(prepared.statement) as copy:
             for line in copy:
                 digest.update(line)
         cursor.execute("DROP TABLE pg_temp.cost_report")

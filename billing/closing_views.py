@@ -13,8 +13,8 @@ from django.views.generic import TemplateView
 
 from accounts.permissions import signed_in
 from billing.closing import begin_closing, build_final_export, latest_final_export
-from billing.models import Export
-from billing.views import as_row
+from exports.models import Export
+from exports.presentation import present_row
 from tenants.actions.closing import confirm_closing, open_closing, propose_closing, withdraw_closing
 from tenants.models import TenantClosing
 from tenants.signals import impact_of
@@ -56,7 +56,7 @@ class ClosingPage(TenantPageMixin, TemplateView):
         closing = open_closing(self.tenant)
         return super().get_context_data(**kwargs) | {
             "closing": closing,
-            "export": as_row(export) if export else None,
+            "export": present_row(export) if export else None,
             "export_is_done": export is not None and export.state == Export.State.DONE,
             "export_is_under_way": export is not None
             and export.state in (Export.State.QUEUED, Export.State.RUNNING),

@@ -2,26 +2,22 @@
 
 from __future__ import annotations
 
-from datetime import date, timedelta
+from datetime import date
 from decimal import Decimal
 from typing import Any
 
 from django import forms
 from django.urls import reverse
-from django.utils.formats import date_format
 from django.utils.translation import gettext_lazy as _
 
 from accounts.models import User
 from billing.costs import months_with_usage, today_of
 from billing.kinds import Kind
-from billing.models import Export
 from core.choices import PickField, offer
+from core.local_days import read_month
+from core.templatetags.qm import month_label
+from exports.forms import format_field
 from tenants.models import Project, Tenant
-
-
-def month_label(month: date) -> str:
-    """ "October 2026"."""
-    return date_format(month, "F Y")
 
 
 def month_choices(tenant: Tenant) -> list[date]:
@@ -35,31 +31,7 @@ def month_choice(month: date) -> tuple[str, str]:
     return f"{month:%Y-%m}", month_label(month)
 
 
-def read_month(text: str) -> date:
-    """A month written as 2026-10, as its first day. Raises ValueError for anything else."""
-    if len(text) != 7:
-        raise ValueError("write a month as 2026-10")
-    return date.fromisoformat(f"{text}-01")
-
-
-def last_day(month: date) -> date:
-    """The last day of the month that begins with `month`."""
-    return (month + timedelta(days=32)).replace(day=1) - timedelta(days=1)
-
-
-def format_field() -> forms.ChoiceField:
-    """For whom a CSV file is written; what is left out means plain."""
-    return forms.TypedChoiceField(
-        label=_("Format"),
-        choices=Export.Format.choices,
-        required=False,
-        initial=Export.Format.PLAIN,
-        empty_value=Export.Format.PLAIN,
-        help_text=_("Excel opens the last two right away. The rows are the same."),
-    )
-
-
-class ExportForm(forms.Form):
+class CostReportForm(forms.Form):
     """Which costs a report is about: a month, and all projects or one."""
 
     month = forms.TypedChoiceField(label=_("Month"), coerce=read_month)
@@ -82,7 +54,7 @@ class ExportForm(forms.Form):
         offer(self, "project", projects, source=reverse("suggestions", args=[tenant.slug, "projects"]))
 
 
-class ReportForm(forms.Form):
+class StaffCostReportForm(forms.Form):
     """A controller's question: whose costs, of which month."""
 
     tenant = PickField(Tenant, by="slug", label=_("Tenant"))

@@ -16,6 +16,7 @@ from billing.costs import today_of
 from billing.detail_sql import DETAIL
 from billing.models import BillingPeriod, CostLine, UnpostedDay
 from core.errors import Conflict
+from core.local_days import end_of_month
 from tenants.models import Tenant
 
 # What the rollups want posted, minus what is posted: per project, SKU, price and day. The reference counts the lines
@@ -77,7 +78,7 @@ def _note_posted(tenant: Tenant, before: date) -> None:
     usage locks periods as well."""
     yesterday = before - timedelta(days=1)
     for period in BillingPeriod.objects.in_tenant(tenant).filter(state="open").order_by("month"):
-        done = min(yesterday, _last_day(period.month))
+        done = min(yesterday, end_of_month(period.month))
         if period.posted_up_to is None or period.posted_up_to < done:
             BillingPeriod.objects.in_tenant(tenant).filter(pk=period.pk, state="open").exclude(
                 posted_up_to__gte=done
@@ -91,7 +92,7 @@ def tenants_to_post() -> list[Tenant]:
     due = {pk for pk, day in changed.values_list("tenant_id", "day").iterator() if day < todays[pk]}
     open_periods = BillingPeriod.objects.across_tenants().filter(state="open")
     for pk, month, posted in open_periods.values_list("tenant_id", "month", "posted_up_to").iterator():
-        done = min(todays[pk] - timedelta(days=1), _last_day(month))
+        done = min(todays[pk] - timedelta(days=1), end_of_month(month))
         if done >= month and (posted is None or posted < done):
             due.add(pk)
     return list(Tenant.objects.filter(pk__in=due).order_by("pk"))
@@ -111,7 +112,7 @@ def close_period(tenant: Tenant, month: date, *, by: User | None) -> BillingPeri
     period = BillingPeriod.objects.in_tenant(tenant).select_for_update(of=("self",)).get(month=month)
     if period.state == BillingPeriod.State.CLOSED:
         raise Conflict(f"{period} is closed already.")
-    if today_of(tenant) <= _last_day(month):
+    if today_of(tenant) <= end_of_month(month):
         raise Conflict(
             f"{month:%B %Y} is not over yet; it can be closed from the first of the next month on."
         )
@@ -124,7 +125,7 @@ def close_period(tenant: Tenant, month: date, *, by: User | None) -> BillingPeri
         total, count = total + amount, count + 1
     period.state, period.closed_at = BillingPeriod.State.CLOSED, now()
     period.total, period.lines, period.sha256 = total, count, digest.hexdigest()
-    period.posted_up_to = _last_day(month)
+    period.posted_up_to = end_of_month(month)
     period.save()
     audit.record(
         "billing_period.closed", actor=by, subject=period, total=total, lines=count, sha256=period.sha256
@@ -143,7 +144,3 @@ def _post(tenant: Tenant, month: date, first_day: date, last_day: date) -> int:
         days = {"period": month, "first_day": first_day, "last_day": last_day}
         cursor.execute(POST, {"tenant": tenant.pk, "project": None, **days})
         return int(cursor.rowcount)
-
-
-def _last_day(month: date) -> date:
-    return (month + timedelta(days=32)).replace(day=1) - timedelta(days=1)

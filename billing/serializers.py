@@ -1,38 +1,15 @@
-"""What the HTTP API says about costs, prices and exports. Money and prices are strings, exact."""
+"""What the HTTP API says about costs and prices. Money and prices are strings, exact."""
 
 from __future__ import annotations
 
-from decimal import Decimal
 from typing import Any
 
-from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from billing.costs import DIMENSIONS
-from billing.forms import last_day, read_month
 from billing.kinds import KINDS
-from billing.models import Export, Price
-
-
-def plain(amount: Decimal) -> str:
-    """Every digit that matters, no exponent: "0.0025"."""
-    text = f"{amount:f}"
-    return text.rstrip("0").rstrip(".") if "." in text else text
-
-
-class ExactField(serializers.Field[Any, Any, Any, Any]):
-    """A Decimal as a string; null where nothing is priced."""
-
-    def __init__(self, **kwargs: Any) -> None:
-        super().__init__(read_only=True, **kwargs)
-
-    def to_representation(self, value: Decimal) -> str:
-        return plain(value)
-
-
-@extend_schema_field({"type": "string", "format": "decimal", "example": "41.7234"})
-class MoneyField(ExactField):
-    """Money, in the currency beside it."""
+from billing.models import Price
+from core.serializer_fields import MoneyField
 
 
 class QuantitiesSerializer(serializers.Serializer[Any]):
@@ -136,68 +113,6 @@ class CostQuerySerializer(CostPlaceSerializer):
         if (attrs["end"] - attrs["start"]).days > 400:
             raise serializers.ValidationError({"end": "Ask for at most 400 days at once."})
         return attrs
-
-
-class ExportPlaceSerializer(serializers.Serializer[Any]):
-    """What kind of report, and whose."""
-
-    kind = serializers.ChoiceField(choices=Export.Kind.choices, default="costs")
-    tenant = serializers.SlugField(
-        required=False, help_text="slug; auditors may leave it out for the audit log of all tenants"
-    )
-    project = serializers.SlugField(required=False, help_text="of costs: slug; default: all projects")
-
-    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
-        if attrs["kind"] == "costs" and "tenant" not in attrs:
-            raise serializers.ValidationError({"tenant": "Say whose costs."})
-        return attrs
-
-
-class NewExportSerializer(ExportPlaceSerializer):
-    """What a report shall be about: `period` (a month), or `start` and `end`."""
-
-    format = serializers.ChoiceField(
-        choices=Export.Format.choices, default="plain", help_text="how a CSV file is written"
-    )
-    period = serializers.CharField(required=False, help_text="a month: 2026-10")
-    start = serializers.DateField(required=False)
-    end = serializers.DateField(required=False, help_text="included")
-    person = serializers.CharField(
-        required=False, max_length=254, help_text="of the audit log: e-mail address, or `platform`"
-    )
-    verb = serializers.CharField(required=False, max_length=80, help_text="of the audit log: as of `audit/`")
-    subject_id = serializers.CharField(required=False, max_length=64, help_text="of the audit log")
-
-    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
-        attrs = super().validate(attrs)
-        if "period" in attrs:
-            try:
-                attrs["start"] = read_month(attrs["period"])
-            except ValueError:
-                raise serializers.ValidationError({"period": "Write a month as 2026-10."}) from None
-            attrs["end"] = last_day(attrs["start"])
-        elif "start" not in attrs or "end" not in attrs:
-            raise serializers.ValidationError({"period": "Give a period, or start and end."})
-        if not (attrs["start"].year >= 1970 and attrs["end"].year <= 9000):
-            raise serializers.ValidationError({"start": "Give years from 1970 to 9000."})
-        return attrs
-
-
-class ExportSerializer(serializers.ModelSerializer[Export]):
-    tenant: Any = serializers.SlugRelatedField(slug_field="slug", read_only=True)
-    project: Any = serializers.SlugRelatedField(slug_field="slug", read_only=True, allow_null=True)
-    start = serializers.DateField(source="start_day", read_only=True)
-    end = serializers.DateField(source="end_day", read_only=True)
-    total = MoneyField(allow_null=True)
-    format = serializers.CharField(source="csv_format", read_only=True)
-
-    class Meta:
-        model = Export
-        fields = (
-            "id", "kind", "format", "tenant", "project", "start", "end", "state", "rows_done", "rows_total", "currency",
-            "total", "size_bytes", "sha256", "error", "created_at", "finished_at", "expires_at",
-        )  # fmt: skip
-        read_only_fields = fields
 
 
 class PriceSerializer(serializers.ModelSerializer[Price]):

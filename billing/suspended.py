@@ -9,21 +9,22 @@ from django.db.models import Sum
 from django.utils.timezone import now
 from django.utils.translation import gettext as _
 
+from billing.cost_reports import COSTS
 from billing.costs import today_of
-from billing.exports import UNFINISHED
-from billing.models import Export, RollupHour
+from billing.models import RollupHour
+from exports.actions import stop_exports
+from exports.models import Export
 from tenants.models import Tenant
 from tenants.signals import Impact
 
 
-def stop_exports(sender: Any, *, tenant: Tenant, **kwargs: Any) -> None:
+def stop_cost_reports(sender: Any, *, tenant: Tenant, **kwargs: Any) -> None:
     """End the cost reports that wait or are being built; their workers notice when they next say how far they are.
 
     Files of the audit log go on: who looks into why a tenant was suspended needs them.
     """
-    Export.objects.in_tenant(tenant).of_costs().filter(state__in=UNFINISHED).update(
-        state=Export.State.FAILED,
-        finished_at=now(),
+    stop_exports(
+        Export.objects.in_tenant(tenant).of_kinds(COSTS.name),
         error=_("Stopped, because %(tenant)s was suspended. Ask again when it is resumed.")
         % {"tenant": tenant.name},
     )
@@ -36,7 +37,7 @@ def count_stakes(sender: Any, *, tenant: Tenant, **kwargs: Any) -> list[Impact]:
     hours = RollupHour.objects.in_tenant(tenant).filter(
         period__in=months, hour__gte=since.replace(minute=0, second=0, microsecond=0)
     )
-    reports = Export.objects.in_tenant(tenant).of_costs().filter(state__in=UNFINISHED)
+    reports = Export.objects.in_tenant(tenant).of_kinds(COSTS.name).unfinished()
     return [
         Impact(_("Calls in the last 24 hours"), hours.aggregate(calls=Sum("calls"))["calls"] or 0),
         Impact(_("Reports being built"), reports.count()),

@@ -10,38 +10,10 @@ from celery.schedules import crontab
 from django.db import DatabaseError, connection
 from django.utils.timezone import now
 
-from billing import exports, folding, periods
-from billing.models import Export
+from billing import folding, periods
 from core.scope import platform_scope, tenant_scope
 
 log = structlog.get_logger(__name__)
-
-
-@shared_task
-def build_export(tenant_id: str | None, export_id: str) -> None:
-    """Build a report of a tenant, whose rows alone are in reach; without one, an auditor's over all tenants."""
-    if tenant_id is not None:
-        with tenant_scope(tenant_id):
-            exports.build_export(export_id)
-    else:
-        with platform_scope("a report over all tenants, asked for by an auditor"):
-            if Export.objects.across_tenants().filter(pk=export_id, tenant=None).exists():
-                exports.build_export(export_id)
-
-
-@shared_task
-def build_exports_left_alone() -> None:
-    """Enqueue reports whose message was lost, or whose worker died."""
-    with platform_scope("find reports left alone", is_routine=True):
-        left_alone = list(Export.objects.across_tenants().left_alone().values_list("tenant_id", "pk"))
-    for tenant_id, pk in left_alone:
-        build_export.delay(str(tenant_id) if tenant_id else None, str(pk))
-
-
-@shared_task
-def expire_exports() -> None:
-    with platform_scope("expire reports", is_routine=True):
-        exports.expire_exports()
 
 
 @shared_task
@@ -104,8 +76,6 @@ SCHEDULE = {
         "schedule": 5.0,
         "options": {"expire_seconds": 5},
     },
-    "billing-build-exports-left-alone": {"task": "billing.tasks.build_exports_left_alone", "schedule": 30.0},
-    "billing-expire-exports": {"task": "billing.tasks.expire_exports", "schedule": crontab(minute=17)},
     "billing-post-all-cost-lines": {
         "task": "billing.tasks.post_all_cost_lines",
         "schedule": crontab(minute=7),

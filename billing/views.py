@@ -1,4 +1,4 @@
-"""Cost and export pages of a tenant."""
+"""Cost pages of a tenant, and the list of its cost reports."""
 
 from __future__ import annotations
 
@@ -10,32 +10,31 @@ from uuid import UUID
 
 from django.core.exceptions import BadRequest
 from django.db.models import QuerySet
-from django.http import FileResponse, Http404, HttpRequest, HttpResponse, HttpResponseBase
-from django.shortcuts import get_object_or_404, redirect
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import redirect
 from django.urls import reverse
 from django.utils.formats import date_format
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
-from django.views.generic import DetailView, FormView, ListView, TemplateView, View
+from django.views.generic import FormView, ListView, TemplateView
 
-from accounts.models import User
 from accounts.permissions import require, signed_in
-from billing import exports
 from billing.charts import cost_figure, year_figure
+from billing.cost_reports import COSTS, ask_for_cost_report
 from billing.cost_tables import MOST_ROWS, dearest, figures_of, tables_of
 from billing.costs import CostReport, cost_report, today_of
 from billing.forecast import Forecast, forecast_month
-from billing.forms import ExportForm, last_day, month_choice, month_choices, month_label, read_month
-from billing.models import Export
-from billing.querysets import ExportQuerySet
+from billing.forms import CostReportForm, month_choice, month_choices
 from billing.year import YEAR, months_of_year, year_report
-from core.templatetags.qm import day, money
-from privacy.audit_forms import PLATFORM, address_of
+from core.local_days import end_of_month, read_month
+from core.templatetags.qm import day, money, month_label
+from exports.models import Export
+from exports.presentation import present_row
+from exports.querysets import ExportQuerySet
 from tenants.models import Project
 from tenants.views.mixins import PartialMixin, TenantPageMixin, TenantScopedMixin
 
 PAGE_SIZE = 50
-CONTENT_TYPES = {"csv": "text/csv; charset=utf-8", "jsonl": "application/jsonl; charset=utf-8"}
 
 
 class CostPage(PartialMixin, TenantPageMixin, TemplateView):
@@ -72,7 +71,7 @@ class CostPage(PartialMixin, TenantPageMixin, TemplateView):
         """The report, what the page shows of it, and how its address names the month."""
         today = today_of(self.tenant)
         month = self.chosen_month(today)
-        end = min(last_day(month), today)
+        end = min(end_of_month(month), today)
         report = cost_report(self.tenant, month, max(end, month), project=project)
         is_current = month == today.replace(day=1)
         forecast = self.forecast(report, today) if is_current else None
@@ -85,7 +84,9 @@ class CostPage(PartialMixin, TenantPageMixin, TemplateView):
             "forecast": forecast,
             "forecast_reason": _("needs seven complete days") if is_current else _("the month is over"),
             "has_cumulative": True,
-            "figure": cost_figure(report, last_day=last_day(month) if forecast else end, forecast=forecast)
+            "figure": cost_figure(
+                report, last_day=end_of_month(month) if forecast else end, forecast=forecast
+            )
             if len(report.now.by_day) > 1
             else None,
             "figure_label": _finding(report),
@@ -138,7 +139,7 @@ class CostPage(PartialMixin, TenantPageMixin, TemplateView):
     def forecast(self, report: CostReport, today: date) -> Forecast | None:
         spend = {at: figures.cost or Decimal(0) for at, figures in report.before.by_day.items()}
         spend |= {at: figures.cost or Decimal(0) for at, figures in report.now.by_day.items()}
-        return forecast_month(spend, today=today, month_end=last_day(report.start_day))
+        return forecast_month(spend, today=today, month_end=end_of_month(report.start_day))
 
     def address(self, month: str, project_slug: str | None = None) -> str:
         query = {"month": month} | ({"project": project_slug} if project_slug else {})
@@ -163,18 +164,18 @@ class CostPage(PartialMixin, TenantPageMixin, TemplateView):
         }
 
 
-class ExportList(TenantScopedMixin[ExportQuerySet[Export]], ListView):  # type: ignore[type-arg]
+class CostReportList(TenantScopedMixin[ExportQuerySet[Export]], ListView):  # type: ignore[type-arg]
     """A tenant's reports, newest first, by keyset: `?before=<id>` leads to older ones."""
 
     model = Export
-    template_name = "billing/export_list.html"
+    template_name = "billing/cost_report_list.html"
 
     def get(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
-        exports.ask_for_export.require_permission(signed_in(request), self.tenant)
+        ask_for_cost_report.require_permission(signed_in(request), Export(tenant=self.tenant))
         return super().get(request, *args, **kwargs)
 
     def get_queryset(self) -> ExportQuerySet[Export]:
-        rows = super().get_queryset().of_costs().with_names().order_by("-pk")
+        rows = super().get_queryset().of_kinds(COSTS.name).with_names().order_by("-pk")
         if before := self.request.GET.get("before"):
             try:
                 rows = rows.filter(pk__lt=UUID(before))
@@ -189,40 +190,24 @@ class ExportList(TenantScopedMixin[ExportQuerySet[Export]], ListView):  # type: 
         older = f"{here}?before={found[PAGE_SIZE - 1].pk}" if len(found) > PAGE_SIZE else None
         newer = here if self.request.GET.get("before") else None
         return context | {
-            "exports": [as_row(export) for export in found[:PAGE_SIZE]],
+            "exports": [present_row(export) for export in found[:PAGE_SIZE]],
             "older_url": older,
             "newer_url": newer,
         }
 
 
-class ExportDetail(PartialMixin, TenantScopedMixin[ExportQuerySet[Export]], DetailView):  # type: ignore[type-arg]
-    """One report; its row asks for itself every second until it is built."""
-
-    model = Export
-    template_name = "billing/export_detail.html"
-    partial_name = "billing/_export_row.html"
-
-    def get_object(self, queryset: Any = None) -> Any:
-        export = super().get_object(queryset)
-        exports.file_for_download.require_permission(signed_in(self.request), export)
-        return as_row(export)
-
-    def get_queryset(self) -> ExportQuerySet[Export]:
-        return super().get_queryset().with_names()
-
-
-class NewExport(TenantPageMixin, FormView):  # type: ignore[type-arg]
+class NewCostReport(TenantPageMixin, FormView):  # type: ignore[type-arg]
     """Ask for a month's costs as a file."""
 
-    form_class = ExportForm
-    template_name = "billing/export_new.html"
+    form_class = CostReportForm
+    template_name = "billing/cost_report_new.html"
 
     def get(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
-        exports.ask_for_export.require_permission(signed_in(request), self.tenant)
+        ask_for_cost_report.require_permission(signed_in(request), Export(tenant=self.tenant))
         return super().get(request, *args, **kwargs)
 
     def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
-        exports.ask_for_export.require(signed_in(request), self.tenant)
+        ask_for_cost_report.require(signed_in(request), Export(tenant=self.tenant))
         return super().post(request, *args, **kwargs)
 
     def get_form_kwargs(self) -> dict[str, Any]:
@@ -231,79 +216,20 @@ class NewExport(TenantPageMixin, FormView):  # type: ignore[type-arg]
     def get_initial(self) -> dict[str, Any]:
         return {"month": self.request.GET.get("month"), "project": self.request.GET.get("project")}
 
-    def form_valid(self, form: ExportForm) -> HttpResponse:
+    def form_valid(self, form: CostReportForm) -> HttpResponse:
         month, project = form.cleaned_data["month"], form.cleaned_data["project"]
-        exports.ask_for_export(
+        ask_for_cost_report(
             self.tenant,
             start_day=month,
-            end_day=last_day(month),
+            end_day=end_of_month(month),
             by=signed_in(self.request),
             project=project,
             csv_format=form.cleaned_data["format"],
         )
         return redirect("export-list", tenant=self.tenant.slug)
 
-    def form_invalid(self, form: ExportForm) -> HttpResponse:
+    def form_invalid(self, form: CostReportForm) -> HttpResponse:
         return self.render_to_response(self.get_context_data(form=form), status=422)
-
-
-class DownloadExport(TenantScopedMixin[ExportQuerySet[Export]], View):
-    """The file of a finished report."""
-
-    model = Export
-
-    def get(self, request: HttpRequest, *args: Any, pk: UUID, **kwargs: Any) -> HttpResponseBase:
-        export = get_object_or_404(self.get_queryset().with_names(), pk=pk)
-        exports.file_for_download.require(signed_in(request), export)
-        return download(pk, by=signed_in(request))
-
-
-def download(pk: UUID, *, by: User) -> FileResponse:
-    """Hand out a report's file, streamed; the portal, the admin and the API answer with this."""
-    export, path = exports.file_for_download(pk, by=by)
-    response = FileResponse(
-        path.open("rb"),
-        as_attachment=True,
-        filename=export.file_name,
-        content_type=CONTENT_TYPES[export.suffix],
-    )
-    response["X-Content-Type-Options"] = "nosniff"
-    response["Cache-Control"] = "private, no-store"
-    response["ETag"] = f'"{export.sha256}"'
-    return response
-
-
-def as_row(export: Export) -> Export:
-    """An export with what its template asks besides."""
-    scope = f" · {export.project.name}" if export.project else ""
-    days = month_label(export.month) if export.month else f"{day(export.start_day)}–{day(export.end_day)}"
-    if export.kind != Export.Kind.COSTS:
-        scope = f" · {export.get_kind_display()}"
-    month = {"month": f"{export.month:%Y-%m}"} if export.month else {}
-    extras = {
-        "label": f"{days}{scope}",
-        "created_by": str(export.requested_by),
-        "rows": export.rows_total,
-        "retry_fields": month | ({"project": export.project.slug} if export.project else {}),
-    }
-    if export.kind != Export.Kind.COSTS and export.state == Export.State.FAILED:
-        extras["retry_fields"] = _same_again(export)
-    for name, value in extras.items():
-        setattr(export, name, value)
-    return export
-
-
-def _same_again(export: Export) -> dict[str, str]:
-    """What the form of the audit log's files is sent to ask for the same file once more."""
-    asked = export.entry_filter
-    return {
-        "kind": export.kind,
-        "start": export.start_day.isoformat(),
-        "end": export.end_day.isoformat(),
-        "person": PLATFORM if asked.get("is_platform") else address_of(asked.get("actor")),
-        "action": asked.get("action", ""),
-        "object": asked.get("subject", ""),
-    }
 
 
 def _period_label(first: date, last: date) -> str:

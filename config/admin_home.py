@@ -29,7 +29,7 @@ _MENU: list[tuple[Any, list[tuple[str, Any, str]]]] = [
         ("catalog.catalogimport", _("Imports"), "move_to_inbox"),
     ]),
     (_("Money"), [
-        ("billing.export", _("Cost reports"), "receipt_long"),
+        ("exports.export", _("Cost reports"), "receipt_long"),
         ("billing.price", _("Prices"), "sell"),
         ("billing.quarantinedevent", _("Calls not billed"), "report"),
     ]),

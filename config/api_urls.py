@@ -7,6 +7,7 @@ urlpatterns = [
     path("schema/", SpectacularAPIView.as_view(), name="api-schema"),
     path("docs/", SpectacularSwaggerSplitView.as_view(url_name="api-schema"), name="api-docs"),
     path("", include("tenants.api_urls")),
+    path("", include("exports.api_urls")),
     path("", include("privacy.api_urls")),
     path("", include("billing.api_urls")),
     path("", include("catalog.api_urls")),

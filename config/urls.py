@@ -23,6 +23,7 @@ urlpatterns = [
     path("", include("tenants.urls")),
     path("", include("directory.urls")),
     path("t/<slug:tenant>/", include("tenants.portal_urls")),
+    path("t/<slug:tenant>/", include("exports.urls")),
     path("t/<slug:tenant>/", include("privacy.portal_urls")),
     path("t/<slug:tenant>/", include("catalog.urls")),
     path("t/<slug:tenant>/", include("billing.urls")),

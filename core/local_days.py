@@ -71,4 +71,16 @@ def day_window(moment: datetime, zone: str) -> tuple[datetime, datetime]:
 def month_window(moment: datetime, zone: str) -> tuple[datetime, datetime]:
     """When the month of `moment` began, and when the next one begins; in UTC."""
     first = day_at(moment, zone).replace(day=1)
-    return start_of_day(first, zone), start_of_day((first + 32 * ONE_DAY).replace(day=1), zone)
+    return start_of_day(first, zone), start_of_day(end_of_month(first) + ONE_DAY, zone)
+
+
+def read_month(text: str) -> date:
+    """A month written as 2026-10, as its first day. Raises ValueError for anything else."""
+    if len(text) != 7:
+        raise ValueError("write a month as 2026-10")
+    return date.fromisoformat(f"{text}-01")
+
+
+def end_of_month(first: date) -> date:
+    """The last day of the month that begins with `first`."""
+    return (first + 32 * ONE_DAY).replace(day=1) - ONE_DAY

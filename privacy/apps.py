@@ -5,3 +5,11 @@ from django.apps import AppConfig
 
 class PrivacyConfig(AppConfig):
     name = "privacy"
+
+    def ready(self) -> None:
+        from exports.kinds import register
+        from privacy import audit_files
+        from tenants import signals
+
+        register(*audit_files.AUDIT_KINDS.values())
+        signals.person_erased.connect(audit_files.let_audit_files_go)

@@ -19,7 +19,6 @@ from billing.models import (
     BilledModel,
     BillingPeriod,
     CostLine,
-    Export,
     Price,
     QuarantinedEvent,
     RollupDay,
@@ -38,6 +37,7 @@ from catalog.models import CatalogImport, Grant, RequestDelegate, Review, Review
 from core.ids import uuid7
 from deployments.models import Route
 from directory.models import DirectoryGroup, FederatedIdentity, GroupMapping, ScimToken
+from exports.models import Export
 from gateway.models import Gateway
 from tenants.actions import issue_personal_access_token
 from tenants.models import EmergencyAccess, Limit, Membership, ProjectRole, Tenant, TenantClosing
@@ -260,8 +260,9 @@ ROWS = {
         lab.row("billing.usageevent") and RollupMonth.objects.in_tenant(lab.tenant).first()
     ),
     "billing.costline": _cost_line,
-    "billing.export": lambda lab: Export.objects.create(
+    "exports.export": lambda lab: Export.objects.create(
         tenant=lab.tenant,
+        kind="costs",
         start_day=date(2026, 1, 1),
         end_day=date(2026, 1, 31),
         project=lab.project,

@@ -1,11 +1,11 @@
-"""The tables that Django makes: prices, periods, cost lines, quarantined and imported usage, and exports.
+"""The tables that Django makes: prices, periods, cost lines, and quarantined and imported usage.
 
 The next migrations make the ledger, which is partitioned, and its sums, which are views. The last one adds the rules
 that Django cannot express for the tables below.
 """
 
 from django.conf import settings
-from django.contrib.postgres.fields import ArrayField, DateTimeRangeField
+from django.contrib.postgres.fields import DateTimeRangeField
 from django.db import migrations, models
 from django.db.models import Q
 from django.utils.timezone import now
@@ -225,114 +225,6 @@ USAGE_FROM_ELSEWHERE = [
     ),
 ]
 
-EXPORTS = [
-    migrations.CreateModel(
-        name="Export",
-        fields=[
-            ("id", models.UUIDField(default=uuid7, editable=False, primary_key=True, serialize=False)),
-            (
-                "tenant",
-                models.ForeignKey("tenants.tenant", models.PROTECT, blank=True, null=True, related_name="+"),
-            ),
-            (
-                "kind",
-                models.CharField(
-                    choices=[
-                        ("costs", "Costs"),
-                        ("audit_csv", "Audit log, CSV"),
-                        ("audit_jsonl", "Audit log, JSON Lines"),
-                    ],
-                    db_default="costs",
-                    default="costs",
-                    max_length=12,
-                ),
-            ),
-            (
-                "csv_format",
-                models.CharField(
-                    choices=[
-                        ("plain", "CSV"),
-                        ("raw", "CSV for programs, formulas left as they are"),
-                        ("excel", "CSV for Excel with decimal point (English, Chinese)"),
-                        ("excel-comma", "CSV for Excel with decimal comma (German, French)"),
-                    ],
-                    db_default="plain",
-                    default="plain",
-                    max_length=12,
-                ),
-            ),
-            (
-                "entry_filter",
-                models.JSONField(blank=True, db_default=models.Value({}, models.JSONField()), default=dict),
-            ),
-            (
-                "tenants_within",
-                ArrayField(
-                    models.UUIDField(),
-                    blank=True,
-                    db_default=models.Value([], ArrayField(models.UUIDField())),
-                    default=list,
-                    editable=False,
-                ),
-            ),
-            ("start_day", models.DateField()),
-            ("end_day", models.DateField()),
-            (
-                "project",
-                models.ForeignKey("tenants.project", models.PROTECT, blank=True, null=True, related_name="+"),
-            ),
-            ("requested_by", models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, related_name="+")),
-            (
-                "state",
-                models.CharField(
-                    choices=[
-                        ("queued", "Waiting"),
-                        ("running", "Building"),
-                        ("done", "Ready"),
-                        ("failed", "Failed"),
-                        ("expired", "Expired"),
-                    ],
-                    default="queued",
-                    max_length=8,
-                ),
-            ),
-            ("rows_done", models.BigIntegerField(default=0)),
-            ("rows_total", models.BigIntegerField(null=True)),
-            ("attempts", models.PositiveSmallIntegerField(default=0)),
-            ("created_at", models.DateTimeField(default=now, editable=False)),
-            ("heartbeat_at", models.DateTimeField(null=True)),
-            ("finished_at", models.DateTimeField(null=True)),
-            ("expires_at", models.DateTimeField(null=True)),
-            ("currency", models.CharField(blank=True, max_length=3)),
-            ("total", models.DecimalField(decimal_places=14, max_digits=38, null=True)),
-            ("size_bytes", models.BigIntegerField(null=True)),
-            ("sha256", models.CharField(blank=True, max_length=64)),
-            ("error", models.CharField(blank=True, max_length=500)),
-            ("is_final", models.BooleanField(db_default=False, default=False)),
-        ],
-        options={
-            "db_table": "export",
-            "constraints": [
-                models.CheckConstraint(
-                    condition=Q(end_day__gte=models.F("start_day")), name="export_days_in_order"
-                ),
-                models.CheckConstraint(
-                    condition=~Q(state="done")
-                    | Q(finished_at__isnull=False, size_bytes__isnull=False, expires_at__isnull=False)
-                    & ~Q(sha256="")
-                    & (~Q(kind="costs") | Q(total__isnull=False)),
-                    name="export_done_has_its_file",
-                ),
-                models.CheckConstraint(
-                    condition=~Q(kind="costs") | Q(tenant__isnull=False), name="export_of_costs_has_a_tenant"
-                ),
-            ],
-            "indexes": [models.Index(fields=["tenant", "-id"], name="export_tenant_newest")],
-        },
-        managers=UNSCOPED,
-    ),
-]
-
 
 class Migration(migrations.Migration):
     initial = True
@@ -342,4 +234,4 @@ class Migration(migrations.Migration):
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 
-    operations = [*PRICES, *PERIODS_AND_LINES, *USAGE_FROM_ELSEWHERE, *EXPORTS]
+    operations = [*PRICES, *PERIODS_AND_LINES, *USAGE_FROM_ELSEWHERE]

@@ -1,4 +1,4 @@
-"""Rules that Django cannot express for prices, periods, cost lines and exports.
+"""Rules that Django cannot express for prices, periods, cost lines and cost reports.
 
 They hold for every writer, superusers and raw SQL included. Functions that look at other rows run with their owner's
 rights, because they must see all rows.
@@ -123,12 +123,17 @@ CREATE TRIGGER cost_line_reverses_its_own BEFORE INSERT ON cost_line
     FOR EACH ROW WHEN (NEW.reverses_id IS NOT NULL) EXECUTE FUNCTION cost_line_reverses_its_own();
 """
 
-# An export and a cost line belong to the tenant of their project.
+# A cost line belongs to the tenant of its project.
 SAME_TENANT = """
-ALTER TABLE export ADD CONSTRAINT export_project_of_tenant
-    FOREIGN KEY (tenant_id, project_id) REFERENCES tenants_project (tenant_id, id) DEFERRABLE INITIALLY DEFERRED;
 ALTER TABLE cost_line ADD CONSTRAINT cost_line_project_of_tenant
     FOREIGN KEY (tenant_id, project_id) REFERENCES tenants_project (tenant_id, id) DEFERRABLE INITIALLY DEFERRED;
+"""
+
+# A cost report is of one tenant, and a finished one says what its rows sum to.
+COST_REPORTS = """
+ALTER TABLE exports_export
+    ADD CONSTRAINT export_of_costs_has_a_tenant CHECK (kind <> 'costs' OR tenant_id IS NOT NULL),
+    ADD CONSTRAINT export_of_costs_has_its_total CHECK (kind <> 'costs' OR state <> 'done' OR total IS NOT NULL);
 """
 
 # A view of priced usage by kind, at the price of its hour. Its amounts sum exactly to those of the rollups: an hour has
@@ -161,6 +166,7 @@ class Migration(migrations.Migration):
     dependencies = [
         ("core", "0001_functions"),
         ("tenants", "0001_initial"),
+        ("exports", "0001_initial"),
         ("billing", "0004_sums_of_days"),
     ]
 
@@ -172,6 +178,7 @@ class Migration(migrations.Migration):
         migrations.RunSQL(LINES),
         migrations.RunSQL(REVERSALS),
         migrations.RunSQL(SAME_TENANT),
+        migrations.RunSQL(COST_REPORTS),
         migrations.RunSQL(COST_DETAIL),
         migrations.RunSQL(STATISTICS),
     ]

@@ -1,6 +1,5 @@
-"""HOW MUCH: the ledger, and the files that are made of it."""
+"""HOW MUCH: the ledger."""
 
-from billing.models.exports import Export
 from billing.models.ledger import (
     BilledModel,
     BillingOwned,
@@ -32,7 +31,6 @@ __all__ = [
     "BillingPeriod",
     "CostLine",
     "EventKey",
-    "Export",
     "Price",
     "Quantities",
     "QuarantinedEvent",

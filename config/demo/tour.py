@@ -320,7 +320,7 @@ def report(road: Road) -> str:
     controller = Browser(road.console)
     account = road.account("controller")
     controller.sign_in(account["email"], account["password"], at="/admin/login/?next=/admin/")
-    form = controller.open("/admin/billing/export/new/")
+    form = controller.open("/admin/exports/export/new/")
     sent = controller.submit(
         form, form.form("tenant", "month"), tenant=_choice(form, "Aurora Bank"), month=month
     )

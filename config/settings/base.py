@@ -29,7 +29,8 @@ ALLOWED_HOSTS = env_list("ALLOWED_HOSTS", urlsplit(CONSOLE_URL).hostname or "127
 CSRF_TRUSTED_ORIGINS = [CONSOLE_URL]
 
 OUR_APPS = [  # in the order of the import arrows
-    "core", "audit", "accounts", "tenants", "directory", "privacy", "billing", "catalog", "deployments", "gateway",
+    "core", "audit", "accounts", "tenants", "directory", "exports", "privacy", "billing", "catalog", "deployments",
+    "gateway",
 ]  # fmt: skip
 INSTALLED_APPS = [
     "axes",
@@ -346,8 +347,8 @@ SPECTACULAR_SETTINGS = {
         "KeyStateEnum": "tenants.models.ApiKey.State",
         "AccessRequestStateEnum": "catalog.models.AccessRequest.State",
         "ReviewStateEnum": "catalog.models.Review.State",
-        "ExportStateEnum": "billing.models.Export.State",
-        "ExportKindEnum": "billing.models.Export.Kind",
+        "ExportStateEnum": "exports.models.Export.State",
+        "ExportKindEnum": "exports.kinds.choices",
         "DeploymentStateEnum": "deployments.models.Deployment.State",
         "TokenStateEnum": ["active", "suspended", "expired", "revoked"],
         "TokenScopeEnum": "tenants.roles.TokenScope",

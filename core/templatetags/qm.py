@@ -304,6 +304,11 @@ def day(value: date | None, today: date | None = None) -> str:
     return date_format(local, "j M" if local.year == (today or timezone.localdate()).year else "j M Y")
 
 
+def month_label(month: date) -> str:
+    """A month, given by one of its days: "October 2026"."""
+    return date_format(month, "F Y")
+
+
 @register.filter
 def weekday(value: date | None) -> str:
     """A date one plans by: "Wed 25 Nov"."""

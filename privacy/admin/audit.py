@@ -8,16 +8,20 @@ from django.contrib import admin
 from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import render
-from django.urls import reverse
+from django.shortcuts import redirect, render
+from django.urls import path, reverse
 from django.utils.html import format_html, format_html_join
+from django.utils.timezone import now
 from django.utils.translation import gettext_lazy as _
 from unfold.decorators import display
 from unfold.widgets import INPUT_CLASSES, SELECT_CLASSES
 
-from accounts.admin.base import ReadOnlyAdmin
+from accounts.admin.base import ReadOnlyAdmin, style
 from accounts.permissions import signed_in
 from audit.models import AuditEntry
+from exports.models import Export
+from privacy.audit_file_views import StaffAuditExportForm
+from privacy.audit_files import ask_for_audit_file
 from privacy.audit_forms import StaffAuditLogForm
 from privacy.views import audit_log_context, changes_of
 
@@ -47,8 +51,35 @@ class AuditEntryAdmin(ReadOnlyAdmin):
             field.widget.attrs["class"] = " ".join(SELECT_CLASSES if is_choice else INPUT_CLASSES)
         context = self.admin_site.each_context(request) | {"opts": self.opts, "title": _("Audit")}
         context |= audit_log_context(request, form, reverse("admin:audit_auditentry_changelist"))
-        context["export_url"] = reverse("admin:billing_export_audit")
+        context["export_url"] = reverse("admin:audit_auditentry_export")
         return render(request, "admin/audit/auditentry/audit_log.html", context)
+
+    def get_urls(self) -> list[Any]:
+        export = self.admin_site.admin_view(self.export_view)
+        return [path("export/", export, name="audit_auditentry_export"), *super().get_urls()]
+
+    def export_view(self, request: HttpRequest) -> HttpResponse:
+        """Ask for the audit log of a tenant, or of all, as a file."""
+        ask_for_audit_file.require_permission(signed_in(request), Export())
+        today = now().date()
+        days = {"start": today.replace(day=1), "end": today}
+        form = StaffAuditExportForm(request.POST or None, user=signed_in(request), initial=days)
+        if form.is_valid():
+            export = ask_for_audit_file(
+                form.cleaned_data["tenant"],
+                kind=form.cleaned_data["kind"],
+                start_day=form.cleaned_data["start"],
+                end_day=form.cleaned_data["end"],
+                by=signed_in(request),
+                entry_filter=form.entry_filter().as_json(),
+                csv_format=form.cleaned_data["format"],
+            )
+            return redirect("admin:exports_export_change", export.pk)
+        style(form)
+        return self.form_page(
+            request, form, title=_("Export the audit log"), button=_("Build file"),
+            hint=_("CSV for spreadsheets, JSON Lines for programs. Without a tenant: the audit log of all."),
+        )  # fmt: skip
 
     @display(description=_("What changed"))
     def changed(self, entry: AuditEntry) -> str:

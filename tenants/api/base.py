@@ -17,7 +17,7 @@ from accounts.entry_points import SubjectMixin
 from accounts.models import User
 from core.scope import current_scope
 from core.tenant_managers import TenantOwned
-from tenants.models import Membership, Tenant
+from tenants.models import Membership, Project, Tenant
 from tenants.roles import TokenScope
 
 
@@ -43,6 +43,18 @@ def named_tenant(user: Any, said: Any) -> Tenant:
     wanted = TenantNameSerializer(data=said)
     wanted.is_valid(raise_exception=True)
     return get_object_or_404(Tenant.objects.visible_to(user), slug=wanted.validated_data["tenant"])
+
+
+def visible_tenant(user: User, slug: str) -> Tenant:
+    """The tenant by its slug; 404 when `user` may not know of it."""
+    return get_object_or_404(Tenant.objects.visible_to(user), slug=slug)
+
+
+def visible_project(user: User, tenant: Tenant, slug: str | None) -> Project | None:
+    """The tenant's project by its slug, None for all of them; 404 when there is none that `user` may know."""
+    if not slug:
+        return None
+    return get_object_or_404(Project.objects.visible_to(user).in_tenant(tenant), slug=slug)
 
 
 def peek(request: Request, name: str) -> Any:

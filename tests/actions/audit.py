@@ -6,8 +6,9 @@ from datetime import timedelta
 
 from django.utils.timezone import now
 
-from billing import exports
-from billing.models import Export
+from exports.files import path_of
+from exports.models import Export
+from privacy.audit_files import ask_for_audit_file
 from tests.factories import UserFactory, member_of
 from tests.role_matrix import Action, EntryPoint
 
@@ -16,14 +17,14 @@ DAYS = {"kind": "audit_csv", "start": "2026-01-01", "end": "2026-01-31"}
 
 def finished_file(world, actor):
     """A file of the tenant's audit log, ready to be fetched."""
-    export = exports.ask_for_audit_export(
+    export = ask_for_audit_file(
         world.tenant,
         kind="audit_csv",
         start_day=now().date(),
         end_day=now().date(),
         by=member_of(world.tenant, "owner"),
     )
-    path = exports.path_of(export)
+    path = path_of(export)
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text("at")
     Export.objects.across_tenants().filter(pk=export.pk).update(
@@ -36,18 +37,18 @@ def finished_file(world, actor):
 AUDIT_ACTIONS = [
     Action(
         "order a file of the audit log",
-        "billing.exports.ask_for_audit_export",
+        "privacy.audit_files.ask_for_audit_file",
         page=EntryPoint("POST /t/{w.tenant.slug}/audit/exports/", DAYS),
         api=EntryPoint("POST /api/v1/exports/", DAYS | {"tenant": "{w.tenant.slug}"}),
-        admin=EntryPoint("POST /admin/billing/export/audit/", DAYS | {"tenant": "{w.tenant.slug}"}),
+        admin=EntryPoint("POST /admin/audit/auditentry/export/", DAYS | {"tenant": "{w.tenant.slug}"}),
     ),
     Action(
         "download a file of the audit log",
-        "billing.exports.file_for_download",
+        "exports.actions.file_for_download",
         subject=finished_file,
         page=EntryPoint("GET /t/{w.tenant.slug}/exports/{it.pk}/download/"),
         api=EntryPoint("GET /api/v1/exports/{it.pk}/download/"),
-        admin=EntryPoint("GET /admin/billing/export/{it.pk}/download/"),
+        admin=EntryPoint("GET /admin/exports/export/{it.pk}/download/"),
     ),
     Action(
         "hand out what is held about a person",

@@ -7,8 +7,8 @@ from decimal import Decimal
 
 from django.utils.timezone import now
 
-from billing.models import Export
 from catalog.models import Grant, Review, ReviewDecision
+from exports.models import Export
 from tests.factories import AccessRequestFactory, ApiKeyFactory, ReviewFactory, member_of, staff
 from tests.role_matrix import Action, EntryPoint
 
@@ -74,10 +74,11 @@ def grant(world, actor):
 
 
 def finished_export(world, actor):
-    from billing.exports import path_of
+    from exports.files import path_of
 
     export = Export.objects.create(
         tenant=world.tenant,
+        kind="costs",
         start_day=date(2026, 1, 1),
         end_day=date(2026, 1, 31),
         requested_by=world.members["finance"],
@@ -181,7 +182,7 @@ ROAD_ACTIONS = [
     ),
     Action(
         "order a cost report",
-        "billing.exports.ask_for_export",
+        "billing.cost_reports.ask_for_cost_report",
         page=EntryPoint(
             "POST /t/{w.tenant.slug}/exports/new/", lambda world, it: {"month": f"{now():%Y-%m}"}
         ),
@@ -189,15 +190,15 @@ ROAD_ACTIONS = [
             "POST /api/v1/exports/",
             {"kind": "costs", "tenant": "{w.tenant.slug}", "start": "2026-01-01", "end": "2026-01-31"},
         ),
-        admin=EntryPoint("POST /admin/billing/export/new/", {"tenant": "{w.tenant.pk}", "month": "2026-01"}),
+        admin=EntryPoint("POST /admin/exports/export/new/", {"tenant": "{w.tenant.pk}", "month": "2026-01"}),
     ),
     Action(
         "download a cost report",
-        "billing.exports.file_for_download",
+        "exports.actions.file_for_download",
         subject=finished_export,
         page=EntryPoint("GET /t/{w.tenant.slug}/exports/{it.pk}/download/"),
         api=EntryPoint("GET /api/v1/exports/{it.pk}/download/"),
-        admin=EntryPoint("GET /admin/billing/export/{it.pk}/download/"),
+        admin=EntryPoint("GET /admin/exports/export/{it.pk}/download/"),
     ),
     _review("security"),
     _review("compliance"),

@@ -8,7 +8,7 @@ from django.utils.timezone import now
 
 import audit
 from billing.closing import _ledger_sha256
-from billing.models import Export
+from exports.models import Export
 from tenants.actions.closing import propose_closing
 from tenants.models import Limit, Tenant
 from tests.factories import ProjectFactory, member_of
@@ -33,6 +33,7 @@ def with_its_final_export(world, actor):
     tenant = suspended(world, actor)
     export = Export.objects.create(
         tenant=tenant,
+        kind="costs",
         start_day=date(2026, 1, 1),
         end_day=date(2026, 1, 31),
         requested_by=tenant.owner,

@@ -15,9 +15,12 @@ from django.utils.timezone import now
 import audit
 from audit.filters import EntryFilter, actions_in_log, find_entries
 from audit.models import AuditEntry
-from billing import exports
-from billing.models import Export
 from core.context import Origin, current_origin
+from exports.actions import file_for_download
+from exports.building import build_export
+from exports.files import path_of
+from exports.models import Export
+from privacy.audit_files import ask_for_audit_file
 from tests.factories import TenantFactory, UserFactory, member_of, staff
 
 
@@ -200,7 +203,7 @@ def test_auditors_see_all_tenants_and_can_choose_one(client, lab, elsewhere, aud
 def test_staff_without_the_permission_do_not(client, security_reviewer):
     client.force_login(security_reviewer)
     assert client.get("/admin/audit/auditentry/").status_code == 403
-    assert client.get("/admin/billing/export/audit/").status_code == 403
+    assert client.get("/admin/audit/auditentry/export/").status_code == 403
 
 
 def test_the_api_narrows_and_pages(client, lab, owner, developer, elsewhere):
@@ -245,10 +248,10 @@ def test_actions_are_found_by_hops(lab, elsewhere):
 
 
 def build(export):
-    exports.build_export(export.pk)
+    build_export(export.pk)
     export.refresh_from_db()
     assert export.state == "done", export.error
-    return exports.path_of(export).read_text()
+    return path_of(export).read_text()
 
 
 pytestmark_export = pytest.mark.django_db(transaction=True)
@@ -256,7 +259,7 @@ pytestmark_export = pytest.mark.django_db(transaction=True)
 
 def ask(tenant, by, kind="audit_csv", **entry_filter):
     today = now().date()
-    return exports.ask_for_audit_export(
+    return ask_for_audit_file(
         tenant,
         kind=kind,
         start_day=today,
@@ -299,7 +302,7 @@ def test_an_auditors_file_holds_all_tenants_and_addresses(client, lab, elsewhere
     assert {"lab", "elsewhere"} <= {row["tenant"] for row in rows}
     assert "198.51.100.9" in {row["address"] for row in rows}
     client.force_login(auditor)
-    answer = client.get(f"/admin/billing/export/{export.pk}/download/")
+    answer = client.get(f"/admin/exports/export/{export.pk}/download/")
     assert answer["Content-Disposition"].startswith('attachment; filename="audit-all-tenants-')
 
 
@@ -309,7 +312,7 @@ def test_a_tenants_file_hides_where_staff_sit_whoever_asked_for_it(lab, owner, o
     do("thing.done", operator, lab, "198.51.100.9")
     export = ask(lab, auditor, action="thing.done")
     (row,) = csv.DictReader(io.StringIO(build(export)))
-    assert exports.file_for_download(export.pk, by=owner)[0] == export
+    assert file_for_download(export.pk, by=owner)[0] == export
     assert (row["address"], row["user_agent"]) == ("", "")
 
 
@@ -361,11 +364,9 @@ def test_files_are_asked_for_on_the_page_and_over_the_api(client, lab, owner, de
     assert (
         client.post("/api/v1/exports/", days | {"kind": "audit_csv"}, "application/json").status_code == 202
     )
-    assert client.post("/admin/billing/export/audit/", days | {"kind": "audit_csv"}).status_code == 302
+    assert client.post("/admin/audit/auditentry/export/", days | {"kind": "audit_csv"}).status_code == 302
     with pytest.raises(ValidationError):
-        exports.ask_for_audit_export(
-            lab, kind="costs", start_day=now().date(), end_day=now().date(), by=owner
-        )
+        ask_for_audit_file(lab, kind="costs", start_day=now().date(), end_day=now().date(), by=owner)
 
 
 def test_the_entry_of_a_person_who_left_still_names_them(client, lab, owner):

@@ -6,7 +6,7 @@ import pytest
 
 import audit
 from audit.models import AuditEntry
-from billing.models import Export
+from exports.models import Export
 
 NOBODYS = "nobody@nowhere.example"
 

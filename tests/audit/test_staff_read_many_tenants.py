@@ -14,9 +14,9 @@ from audit.checkpoints import checkpoint_pending_entries
 from audit.models import AuditEntry, StaffRead
 from audit.staff_reads import _note
 from audit.verify import verify
-from billing.exports import ask_for_audit_export, build_export
-from billing.models import Export
 from core.ids import uuid7
+from exports.building import build_export
+from privacy.audit_files import ask_for_audit_file
 from tests.audit.test_what_staff_read import entries, kinds
 from tests.concurrency import at_the_same_time
 from tests.factories import ApiKeyFactory, ProjectFactory, TenantFactory, staff
@@ -75,7 +75,7 @@ def test_in_an_emergency_the_others_are_read_as_staff(lab, operator):
 
 
 @pytest.mark.django_db(transaction=True)
-@pytest.mark.parametrize("kind", [Export.Kind.AUDIT_CSV, Export.Kind.AUDIT_JSONL])
+@pytest.mark.parametrize("kind", ["audit_csv", "audit_jsonl"])
 def test_a_file_of_all_tenants_is_read_by_each_tenant_that_is_in_it(client, kind):
     auditor, silent = staff("auditor"), TenantFactory()
     tenants = [TenantFactory() for _ in range(30)]
@@ -83,7 +83,7 @@ def test_a_file_of_all_tenants_is_read_by_each_tenant_that_is_in_it(client, kind
         record("thing.done", actor=None, subject=tenant)
     record("thing.done", actor=None, subject=auditor)  # of no tenant
     today = now().date()
-    export = ask_for_audit_export(
+    export = ask_for_audit_file(
         None,
         kind=kind,
         start_day=today - timedelta(days=1),
@@ -93,10 +93,10 @@ def test_a_file_of_all_tenants_is_read_by_each_tenant_that_is_in_it(client, kind
     )
     build_export(export.pk)
     client.force_login(auditor)
-    assert client.get(f"/admin/billing/export/{export.pk}/change/").status_code == 200
+    assert client.get(f"/admin/exports/export/{export.pk}/change/").status_code == 200
     assert not StaffRead.unscoped.exists()  # the file is built, and nobody has it yet
     for _ in range(2):
-        assert client.get(f"/admin/billing/export/{export.pk}/download/").status_code == 200
+        assert client.get(f"/admin/exports/export/{export.pk}/download/").status_code == 200
     assert [len(entries(tenant)) for tenant in (silent, *tenants)] == [0] + [1] * 30
     assert {entry.acting_as for tenant in tenants for entry in entries(tenant)} == {"staff"}
 

@@ -14,9 +14,10 @@ from django.utils.timezone import now
 from audit import record
 from audit.models import AuditEntry, StaffRead
 from audit.staff_reads import StaffReadMiddleware, _note
-from billing.exports import ask_for_audit_export, build_export, file_for_download
-from billing.models import Export
 from directory.models import FederatedIdentity, GroupMapping
+from exports.actions import file_for_download
+from exports.building import build_export
+from privacy.audit_files import ask_for_audit_file
 from tenants.actions import add_member, create_service_account, issue_personal_access_token
 from tenants.models import Tenant
 from tests.concurrency import at_the_same_time
@@ -265,10 +266,10 @@ def test_what_was_sent_before_somebody_hung_up_is_read(lab, operator, rf):
 def test_a_downloaded_report_is_read(client, lab, controller):
     from tests.url_arguments import Lab
 
-    export = Lab(lab, ProjectFactory(tenant=lab), member_of(lab, "finance")).row("billing.export")
+    export = Lab(lab, ProjectFactory(tenant=lab), member_of(lab, "finance")).row("exports.export")
     build_export(export.pk)
     client.force_login(controller)
-    for address in (f"/api/v1/exports/{export.pk}/download/", f"/admin/billing/export/{export.pk}/download/"):
+    for address in (f"/api/v1/exports/{export.pk}/download/", f"/admin/exports/export/{export.pk}/download/"):
         assert client.get(address).status_code == 200
     [read] = kinds(lab)
     assert len(read) == 2
@@ -338,8 +339,8 @@ def test_files_of_the_audit_log_tell_all_that_was_read():
     for kind in ("keys", "costs"):
         _note(person, [lab.pk], kind)
     today = now().date()
-    export = ask_for_audit_export(
-        lab, kind=Export.Kind.AUDIT_JSONL, start_day=today - timedelta(days=1), end_day=today + timedelta(days=1),
+    export = ask_for_audit_file(
+        lab, kind="audit_jsonl", start_day=today - timedelta(days=1), end_day=today + timedelta(days=1),
         by=owner,
     )  # fmt: skip
     build_export(export.pk)

@@ -4,10 +4,12 @@ from decimal import Decimal
 import pytest
 from django.urls import reverse
 
-from billing import exports
+from billing.cost_reports import ask_for_cost_report
 from billing.ingest import record_usage
-from billing.models import Export, Price
+from billing.models import Price
 from core.ids import uuid7
+from exports.building import build_export
+from exports.models import Export
 from tests.billing.conftest import NOON, PRICED_SINCE
 from tests.factories import staff
 
@@ -25,38 +27,38 @@ def test_a_controller_asks_for_a_report_watches_it_and_downloads_it(
     controller = staff("controller", name="Cleo Controller")
     record_usage("gateway", [call()])
     client.force_login(controller)
-    listed = client.get(reverse("admin:billing_export_changelist")).content.decode()
-    new = reverse("admin:billing_export_new_report")
+    listed = client.get(reverse("admin:exports_export_changelist")).content.decode()
+    new = reverse("admin:exports_export_new_report")
     assert new in listed
     assert "New cost report" in client.get(new).content.decode()
     assert client.post(new, {"tenant": lab.pk, "month": "October"}).status_code == 422
     page = client.post(new, {"tenant": lab.pk, "month": "2026-10"}, follow=True).content.decode()
     export = Export.objects.in_tenant(lab).get()
-    progress = reverse("admin:billing_export_progress", args=[export.pk])
+    progress = reverse("admin:exports_export_progress", args=[export.pk])
     assert f'hx-get="{progress}"' in page
-    exports.build_export(export.pk)
+    build_export(export.pk)
     done = client.get(progress, headers={"HX-Request": "true"}).content.decode()
     assert "hx-get" not in done
     assert str(Export.objects.in_tenant(lab).get().total) in done
-    file = client.get(reverse("admin:billing_export_download", args=[export.pk]))
+    file = client.get(reverse("admin:exports_export_download", args=[export.pk]))
     assert b"".join(file.streaming_content).startswith(b"day,tenant,project")
-    assert "Download" in client.get(reverse("admin:billing_export_changelist")).content.decode()
+    assert "Download" in client.get(reverse("admin:exports_export_changelist")).content.decode()
 
 
 @pytest.mark.parametrize("role", ["operator", "auditor"])
 def test_who_only_looks_neither_asks_nor_downloads(lab, controller, client, role):
-    export = exports.ask_for_export(lab, by=controller, **DAYS)
+    export = ask_for_cost_report(lab, by=controller, **DAYS)
     client.force_login(staff(role))
-    assert client.get(reverse("admin:billing_export_change", args=[export.pk])).status_code == 200
-    assert client.get(reverse("admin:billing_export_new_report")).status_code == 403
-    assert client.get(reverse("admin:billing_export_download", args=[export.pk])).status_code == 403
+    assert client.get(reverse("admin:exports_export_change", args=[export.pk])).status_code == 200
+    assert client.get(reverse("admin:exports_export_new_report")).status_code == 403
+    assert client.get(reverse("admin:exports_export_download", args=[export.pk])).status_code == 403
 
 
 def test_reviewers_see_no_reports(lab, controller, security_reviewer, client):
-    export = exports.ask_for_export(lab, by=controller, **DAYS)
+    export = ask_for_cost_report(lab, by=controller, **DAYS)
     client.force_login(security_reviewer)
-    assert client.get(reverse("admin:billing_export_changelist")).status_code == 403
-    assert client.get(reverse("admin:billing_export_progress", args=[export.pk])).status_code == 404
+    assert client.get(reverse("admin:exports_export_changelist")).status_code == 403
+    assert client.get(reverse("admin:exports_export_progress", args=[export.pk])).status_code == 404
 
 
 def test_an_operator_publishes_the_next_version_of_a_price(prices, operator, controller, client):

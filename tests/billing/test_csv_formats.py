@@ -12,9 +12,12 @@ from django.core.exceptions import ValidationError
 from django.core.management import call_command
 
 import audit
-from billing import exports
+from billing.cost_reports import ask_for_cost_report
 from billing.ingest import record_usage
-from billing.models import Export
+from exports.building import build_export
+from exports.files import path_of
+from exports.models import Export
+from privacy.audit_files import ask_for_audit_file
 from tests.factories import member_of, staff
 
 DAYS = {"start_day": date(2026, 10, 1), "end_day": date(2026, 10, 31)}
@@ -34,11 +37,11 @@ def used(call, prices, lab, project, finance):
 
 
 def built(tenant, by, csv_format, **options):
-    export = exports.ask_for_export(tenant, by=by, csv_format=csv_format, **DAYS, **options)
-    exports.build_export(export.pk)
+    export = ask_for_cost_report(tenant, by=by, csv_format=csv_format, **DAYS, **options)
+    build_export(export.pk)
     export.refresh_from_db()
     assert export.state == "done", export.error
-    return exports.path_of(export).read_bytes()
+    return path_of(export).read_bytes()
 
 
 def read(data, delimiter=","):
@@ -123,10 +126,10 @@ def test_other_separators_and_signs_change_nothing(used, finance, project, centr
 def test_the_digest_is_that_of_the_file(used, finance):
     import hashlib
 
-    export = exports.ask_for_export(used, by=finance, csv_format="excel", **DAYS)
-    exports.build_export(export.pk)
+    export = ask_for_cost_report(used, by=finance, csv_format="excel", **DAYS)
+    build_export(export.pk)
     export.refresh_from_db()
-    assert hashlib.sha256(exports.path_of(export).read_bytes()).hexdigest() == export.sha256
+    assert hashlib.sha256(path_of(export).read_bytes()).hexdigest() == export.sha256
 
 
 def test_the_page_the_api_the_command_and_staff_choose(client, used, finance, tmp_path):
@@ -144,7 +147,7 @@ def test_the_page_the_api_the_command_and_staff_choose(client, used, finance, tm
         "export_costs", "lab", "2026-10", email=finance.email, format="raw", output=tmp_path / "costs.csv"
     )
     client.force_login(staff("controller"))
-    client.post("/admin/billing/export/new/", {"tenant": used.pk, "month": "2026-10", "format": "excel"})
+    client.post("/admin/exports/export/new/", {"tenant": used.pk, "month": "2026-10", "format": "excel"})
     chosen = [*Export.objects.in_tenant(used).order_by("pk").values_list("csv_format", flat=True)]
     assert chosen == ["excel-comma", "plain", "excel", "raw", "excel"]
     assert (tmp_path / "costs.csv").read_bytes().startswith(b"day,")
@@ -167,11 +170,11 @@ def test_files_of_the_audit_log_have_the_choice_too(client, used):
         == 422
     )
     export = Export.objects.in_tenant(used).get()
-    exports.build_export(export.pk)
-    data = exports.path_of(export).read_bytes()
+    build_export(export.pk)
+    data = path_of(export).read_bytes()
     assert data.startswith(b"\xef\xbb\xbfat;tenant;")
     assert "Grüße; 你好" in {row["reason"] for row in read(data, ";")}
     with pytest.raises(ValidationError):
-        exports.ask_for_audit_export(
+        ask_for_audit_file(
             used, kind="audit_jsonl", start_day=today, end_day=today, by=owner, csv_format="excel"
         )

@@ -12,12 +12,14 @@ import pytest
 from django.urls import reverse
 from rest_framework.test import APIClient
 
-from billing import exports
+from billing.cost_reports import ask_for_cost_report
 from billing.estimates import Estimated, estimated_usage
 from billing.ingest import record_usage
-from billing.models import Export
 from billing.prices import publish_prices
 from billing.usage import as_json
+from exports.building import build_export
+from exports.files import path_of
+from exports.models import Export
 from tests.billing.conftest import NOON, one, rows
 
 FIRST, LAST = date(2026, 10, 1), date(2026, 10, 31)
@@ -97,9 +99,9 @@ def test_page_api_and_file_say_how_much_was_estimated(usage, lab, finance, clien
             assert sum(row["estimated_tokens"] for row in answer["rows"]) == tokens
             assert all(row["estimated_calls"] <= row["calls"] for row in answer["rows"])
 
-    export = exports.ask_for_export(lab, start_day=FIRST, end_day=LAST, by=finance)
-    exports.build_export(export.pk)
-    file = list(csv.DictReader(io.StringIO(exports.path_of(Export.objects.in_tenant(lab).get()).read_text())))
+    export = ask_for_cost_report(lab, start_day=FIRST, end_day=LAST, by=finance)
+    build_export(export.pk)
+    file = list(csv.DictReader(io.StringIO(path_of(Export.objects.in_tenant(lab).get()).read_text())))
     assert sum(int(row["estimated_quantity"]) for row in file if row["token_kind"] != "request") == tokens
     assert all(0 <= int(row["estimated_quantity"]) <= int(row["quantity"]) for row in file)
     assert len(

@@ -9,11 +9,13 @@ from django.urls import reverse
 from rest_framework.test import APIClient
 
 from audit.models import AuditEntry
-from billing import exports
+from billing.cost_reports import ask_for_cost_report
 from billing.costs import cost_report, cost_rows
 from billing.ingest import record_usage
-from billing.models import Export
 from billing.prices import publish_prices
+from exports.building import build_export
+from exports.files import path_of
+from exports.models import Export
 from tests.billing.conftest import NOON, one
 from tests.factories import ApiKeyFactory, ProjectFactory, member_of
 
@@ -52,7 +54,7 @@ def usage(transactional_db, lab, call, prices):
 
 
 def csv_rows(export):
-    return list(csv.DictReader(io.StringIO(exports.path_of(export).read_text())))
+    return list(csv.DictReader(io.StringIO(path_of(export).read_text())))
 
 
 def test_every_door_gives_the_same_total_to_the_last_digit(usage, lab, finance, client):
@@ -78,8 +80,8 @@ def test_every_door_gives_the_same_total_to_the_last_digit(usage, lab, finance, 
         assert Decimal(answer["total"]["cost"]) == raw
         assert sum(Decimal(row["cost"] or 0) for row in answer["rows"]) == raw
 
-    export = exports.ask_for_export(lab, start_day=FIRST, end_day=LAST, by=finance)
-    exports.build_export(export.pk)
+    export = ask_for_cost_report(lab, start_day=FIRST, end_day=LAST, by=finance)
+    build_export(export.pk)
     export = Export.objects.in_tenant(lab).get()
     rows = csv_rows(export)
     assert sum(Decimal(row["amount"]) for row in rows if row["amount"]) == raw == export.total
@@ -101,8 +103,8 @@ def test_a_project_alone_agrees_too(usage, lab, finance):
     raw = one(f"SELECT sum(amount) FROM usage_event WHERE {where}", project.pk, FIRST, LAST)
     report = cost_report(lab, FIRST, LAST, project=project)
     assert report.now.total.cost == sum(kind.cost or 0 for kind in report.by_kind) == raw
-    export = exports.ask_for_export(lab, start_day=FIRST, end_day=LAST, by=finance, project=project)
-    exports.build_export(export.pk)
+    export = ask_for_cost_report(lab, start_day=FIRST, end_day=LAST, by=finance, project=project)
+    build_export(export.pk)
     assert Export.objects.in_tenant(lab).get().total == raw
     assert {row["project"] for row in csv_rows(export)} == {"search"}
 
@@ -154,7 +156,7 @@ def test_a_wrong_question_gets_a_clear_answer(lab, finance, change, status):
 
 
 def test_strangers_and_those_without_the_right_are_told_so(lab, stranger, developer, finance, client):
-    export = exports.ask_for_export(lab, start_day=FIRST, end_day=LAST, by=finance)
+    export = ask_for_cost_report(lab, start_day=FIRST, end_day=LAST, by=finance)
     pages = [reverse(name, args=["lab", *pk]) for name, pk in (("cost", []), ("export-list", []), ("export-new", []),
              ("export-detail", [export.pk]), ("export-download", [export.pk]))]  # fmt: skip
     api = [f"/api/v1/exports/{export.pk}/", f"/api/v1/exports/{export.pk}/download/",
@@ -183,7 +185,7 @@ def test_a_report_is_asked_for_over_http(transactional_db, usage, lab, finance):
     assert (answer.status_code, answer.json()["state"]) == (202, "queued")
     where = answer["Location"].removeprefix("http://testserver")
     assert api.get(f"{where}download/").status_code == 409
-    exports.build_export(answer.json()["id"])
+    build_export(answer.json()["id"])
     built = api.get(where).json()
     assert (built["state"], built["rows_done"]) == ("done", built["rows_total"])
     file = api.get(f"{where}download/")

@@ -178,7 +178,7 @@ def test_operators_name_a_tenant_among_many(client, operator):
     assert "Tenant 07" in answer.content.decode()
     assert client.post(rule, {"group": "people", "tenant": "tenant-99x", "role": "viewer"}).status_code == 422
     client.force_login(staff("controller"))
-    report = reverse("admin:billing_export_new_report")
+    report = reverse("admin:exports_export_new_report")
     assert control(client.get(report), "tenant") == "input"
     assert client.post(report, {"tenant": "tenant-99x", "month": "2026-10"}).status_code == 422
     assert client.post(report, {"tenant": "tenant-07x", "month": "2026-10"}).status_code == 302

@@ -9,11 +9,11 @@ from django.db import DatabaseError, DataError, connection, transaction
 from django.db.utils import ProgrammingError
 
 from accounts.models import IdempotencyRecord
-from billing.tasks import build_export
 from core.database.base import DatabaseWrapper
 from core.rls import CONSOLE_ROLE, protected_tables
 from core.scope import NOBODY, Scope, person_scope, platform_scope, scoped, tenant_scope
 from core.tenant_managers import TenantQuerySet
+from exports.tasks import build_export
 from tenants.models import ApiKey, Membership, Project, Tenant
 from tests.databases import as_owner
 from tests.factories import ApiKeyFactory, ProjectFactory
@@ -342,10 +342,10 @@ def test_a_task_begins_with_nobodys_rows(lab):
 
 
 def test_a_task_with_anothers_report_finds_nothing(full_lab, elsewhere):
-    export = full_lab.row("billing.export")
-    before = rows("SELECT state, attempts FROM export WHERE id = %s", export.pk)
+    export = full_lab.row("exports.export")
+    before = rows("SELECT state, attempts FROM exports_export WHERE id = %s", export.pk)
     build_export(str(elsewhere.pk), str(export.pk))
-    assert rows("SELECT state, attempts FROM export WHERE id = %s", export.pk) == before
+    assert rows("SELECT state, attempts FROM exports_export WHERE id = %s", export.pk) == before
 
 
 def test_the_consoles_role_is_the_one_that_holds_the_rights():

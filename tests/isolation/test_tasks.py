@@ -28,7 +28,7 @@ OF_A_TENANT = sorted(name for name, names in TAKING.items() if "tenant_id" in na
 
 
 def test_the_sweep_finds_the_tasks_it_is_for():
-    assert {"billing.tasks.build_export", "deployments.tasks.reconcile_deployment"} <= set(TAKING)
+    assert {"exports.tasks.build_export", "deployments.tasks.reconcile_deployment"} <= set(TAKING)
 
 
 def test_a_task_says_whose_rows_it_is_for():

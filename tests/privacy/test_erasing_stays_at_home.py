@@ -17,13 +17,15 @@ from audit.checkpoints import checkpoint_pending_entries
 from audit.models import AuditEntry
 from audit.redaction import KNOWN_BY
 from audit.verify import verify
-from billing import exports
-from billing.models import Export
-from billing.tasks import expire_exports
 from directory.actions.people import change_person
 from directory.models import DirectoryPerson
 from directory.scope import PersonFacts
+from exports.building import build_export
+from exports.files import path_of
+from exports.models import Export
+from exports.tasks import expire_exports
 from privacy import tasks
+from privacy.audit_files import ask_for_audit_file
 from privacy.personal_data import erase_person, export_person, sign_erasure_job
 from tenants import actions
 from tests.factories import TenantFactory, UserFactory, member_of
@@ -213,15 +215,15 @@ def test_files_of_the_audit_log_that_were_built_before_are_deleted(
     settings.EXPORT_DIR = tmp_path
     person = member_of(lab, "viewer", email="dana@example.com")
     today = now().date()
-    export = exports.ask_for_audit_export(lab, kind="audit_csv", start_day=today, end_day=today, by=owner)
-    exports.path_of(export).write_text("dana@example.com")
+    export = ask_for_audit_file(lab, kind="audit_csv", start_day=today, end_day=today, by=owner)
+    path_of(export).write_text("dana@example.com")
     Export.objects.across_tenants().update(
         state="done", sha256="0" * 64, size_bytes=1, finished_at=now(), expires_at=now() + timedelta(days=9)
     )
     with django_capture_on_commit_callbacks(execute=True):
         erase_person(person.pk, by=operator, reason=REASON)
     expire_exports()
-    assert not exports.path_of(export).exists()
+    assert not path_of(export).exists()
     assert Export.objects.in_tenant(lab).get().state == "expired"
 
 
@@ -233,12 +235,12 @@ def test_files_of_the_audit_log_that_are_being_built_are_not_finished(
     settings.EXPORT_DIR = tmp_path
     person = member_of(lab, "viewer", email="dana@example.com")
     today = now().date()
-    export = exports.ask_for_audit_export(lab, kind="audit_csv", start_day=today, end_day=today, by=owner)
+    export = ask_for_audit_file(lab, kind="audit_csv", start_day=today, end_day=today, by=owner)
     Export.objects.across_tenants().update(state=state)
     erase_person(person.pk, by=operator, reason=REASON)
-    exports.build_export(export.pk)
+    build_export(export.pk)
     export.refresh_from_db()
-    assert (export.state, exports.path_of(export).exists()) == ("failed", False)
+    assert (export.state, path_of(export).exists()) == ("failed", False)
     assert "Ask again" in export.error
 
 

@@ -12,17 +12,18 @@ from django.utils.timezone import now
 
 from accounts.models import User
 from audit.models import AuditEntry
-from billing import tasks
 from billing.closing import begin_closing, build_final_export
-from billing.exports import ask_for_export, expire_exports, path_of
+from billing.cost_reports import ask_for_cost_report
 from billing.ingest import record_usage
-from billing.models import Export
 from billing.prices import publish_prices
 from billing.usage import UsageRecord
 from catalog.actions import raise_access_request
 from catalog.models import Grant
 from core.errors import Conflict
 from core.ids import uuid7
+from exports import tasks
+from exports.files import expire_exports, path_of
+from exports.models import Export
 from tenants.actions import issue_personal_access_token, resume_tenant, suspend_tenant
 from tenants.actions.closing import confirm_closing, propose_closing, withdraw_closing
 from tenants.models import ApiKey, PersonalAccessToken, Tenant, TenantClosing
@@ -136,7 +137,7 @@ def test_without_a_final_export_since_the_suspension_nothing_is_proposed(
 ):
     use(key)
     ordinary = built(
-        ask_for_export(lab, by=finance, start_day=now().date() - timedelta(days=9), end_day=now().date())
+        ask_for_cost_report(lab, by=finance, start_day=now().date() - timedelta(days=9), end_day=now().date())
     )
     with pytest.raises(Conflict, match="is active"):
         propose_closing(lab.pk, export_id=ordinary.pk, reason=REASON, by=owner)

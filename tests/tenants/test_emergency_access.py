@@ -16,8 +16,8 @@ from accounts.actions import end_staff_role, make_staff
 from accounts.models import User
 from accounts.sessions import end_sessions
 from audit.models import AuditEntry
-from billing.models import Export
 from core.secrets import new_key_secret
+from exports.models import Export
 from tenants.actions import (
     create_service_account,
     end_emergency_access,

@@ -10,9 +10,11 @@ from django.utils.functional import Promise
 from drf_spectacular.generators import SchemaGenerator
 
 from audit.models import AuditEntry
-from billing import exports
+from billing.cost_reports import ask_for_cost_report
 from billing.ingest import record_usage
 from core.editing import assign
+from exports.building import build_export
+from exports.files import path_of
 from tenants.models import Project, Tenant
 from tests.billing.conftest import call, key, prices  # noqa: F401 (fixtures)
 from tests.factories import member_of
@@ -198,9 +200,9 @@ def test_what_finance_books_by_stands_in_the_list_of_projects_and_in_the_cost_re
     client.force_login(finance)
     page = client.get("/t/lab/projects/")
     assert page.content.decode().count("=of ") == len(page.context["accounting"]) == len(Project.ACCOUNTING)
-    export = exports.ask_for_export(lab, by=finance, start_day=date(2026, 10, 1), end_day=date(2026, 10, 31))
-    exports.build_export(export.pk)
-    rows = [*csv.DictReader(exports.path_of(export).read_text().splitlines())]
+    export = ask_for_cost_report(lab, by=finance, start_day=date(2026, 10, 1), end_day=date(2026, 10, 31))
+    build_export(export.pk)
+    rows = [*csv.DictReader(path_of(export).read_text().splitlines())]
     assert rows
     for row in rows:
         assert [row[name] for name in Project.ACCOUNTING] == [f"'=of {name}" for name in Project.ACCOUNTING]

@@ -7,8 +7,8 @@ from django.core.exceptions import PermissionDenied, ValidationError
 from django.db import IntegrityError, connection, transaction
 
 from audit.models import AuditEntry
-from billing.models import Export
 from core.errors import Conflict
+from exports.models import Export
 from tenants.actions import change_project, create_project
 from tenants.models import Limit, Project
 from tests.concurrency import at_the_same_time
@@ -177,7 +177,9 @@ def run(sql, *parameters):
         cursor.execute(sql, parameters)
 
 
-@pytest.mark.parametrize("table", ["tenants_apikey", "tenants_limit", "catalog_accessrequest", "export"])
+@pytest.mark.parametrize(
+    "table", ["tenants_apikey", "tenants_limit", "catalog_accessrequest", "exports_export"]
+)
 def test_the_database_keeps_a_row_and_its_project_in_one_tenant(lab, project, owner, elsewhere, table):
     rows = {
         "tenants_apikey": lambda: ApiKeyFactory(tenant=lab, project=project),
@@ -185,8 +187,13 @@ def test_the_database_keeps_a_row_and_its_project_in_one_tenant(lab, project, ow
             tenant=lab, project=project, kind="tokens_per_day", value=1
         ),
         "catalog_accessrequest": lambda: AccessRequestFactory(tenant=lab, project=project),
-        "export": lambda: Export.objects.create(
-            tenant=lab, project=project, start_day="2026-10-01", end_day="2026-10-02", requested_by=owner
+        "exports_export": lambda: Export.objects.create(
+            tenant=lab,
+            kind="costs",
+            project=project,
+            start_day="2026-10-01",
+            end_day="2026-10-02",
+            requested_by=owner,
         ),
     }
     row = rows[table]()

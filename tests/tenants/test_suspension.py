@@ -9,10 +9,11 @@ import pytest
 from django.core.exceptions import PermissionDenied, ValidationError
 
 from audit.models import AuditEntry
-from billing.exports import ask_for_audit_export, ask_for_export
+from billing.cost_reports import ask_for_cost_report
 from catalog.actions import decide_review, raise_access_request, withdraw_access_request
 from catalog.models import Review
 from core.errors import Conflict
+from privacy.audit_files import ask_for_audit_file
 from tenants.actions import (
     claim_api_key,
     create_project,
@@ -66,7 +67,7 @@ def actions(lab, project, developer, owner, finance):
         "approve": lambda: decide_review(review.pk, by=staff("security-reviewer"), verdict="approve"),
         "claim a key": lambda: claim_api_key(waiting.pk, by=developer),
         "change limits": lambda: set_limits(lab, {"concurrent_calls": Decimal(1)}, by=owner),
-        "export costs": lambda: ask_for_export(
+        "export costs": lambda: ask_for_cost_report(
             lab, by=finance, start_day=date(2026, 10, 1), end_day=date(2026, 10, 31)
         ),
         "create a project": lambda: create_project(lab, by=owner, slug="new", name="New"),
@@ -96,7 +97,7 @@ def test_what_ends_something_is_still_done(lab, project, developer, operator):
 
 
 def test_reports_that_are_being_built_stop(lab, finance, operator):
-    export = ask_for_export(lab, by=finance, start_day=date(2026, 10, 1), end_day=date(2026, 10, 31))
+    export = ask_for_cost_report(lab, by=finance, start_day=date(2026, 10, 1), end_day=date(2026, 10, 31))
     suspend_tenant(lab.pk, by=operator, reason=REASON)
     export.refresh_from_db()
     assert (export.state, export.error.startswith("Stopped")) == ("failed", True)
@@ -104,11 +105,11 @@ def test_reports_that_are_being_built_stop(lab, finance, operator):
 
 def test_files_of_the_audit_log_go_on(lab, owner, operator):
     days = {"start_day": date(2026, 10, 1), "end_day": date(2026, 10, 31)}
-    export = ask_for_audit_export(lab, kind="audit_csv", by=owner, **days)
+    export = ask_for_audit_file(lab, kind="audit_csv", by=owner, **days)
     suspend_tenant(lab.pk, by=operator, reason=REASON)
     export.refresh_from_db()
     assert export.state == "queued"
-    assert ask_for_audit_export(lab, kind="audit_csv", by=owner, **days)
+    assert ask_for_audit_file(lab, kind="audit_csv", by=owner, **days)
 
 
 def test_only_operators_suspend_with_a_reason_and_once(lab, owner, operator, stranger):

@@ -117,7 +117,7 @@ def test_an_unpriced_model_is_named_and_left_out_of_the_shares():
 
 def export_row(**export):
     row = {"pk": "7", "label": "Costs, October 2026", "created_at": NOW, **export}
-    return render_to_string("billing/_export_row.html", {"tenant": TENANT, "export": row})
+    return render_to_string("exports/_export_row.html", {"tenant": TENANT, "export": row})
 
 
 @pytest.mark.parametrize("state", ["queued", "running"])
@@ -126,16 +126,18 @@ def test_an_export_asks_again_until_it_is_ready(state):
 
 
 def test_a_ready_export_stops_asking_and_can_be_downloaded():
-    markup = export_row(state="done", rows=6_300_123, size_bytes=41_200_300, sha256="ab12cd34" * 8)
+    markup = export_row(state="done", rows_total=6_300_123, size_bytes=41_200_300, sha256="ab12cd34" * 8)
     assert "hx-get" not in markup
     assert "/t/aurora-bank/exports/7/download/" in markup
     assert "6,300,123 41.2 MB ab12cd34" in words(markup)
 
 
 def test_a_failed_export_says_why_and_offers_the_same_again():
-    markup = export_row(state="failed", error="The disk is full.", retry_fields={"month": "2026-10"})
+    again = {"ask_url": "/t/aurora-bank/exports/new/", "form": {"month": "2026-10"}}
+    markup = export_row(state="failed", error="The disk is full.", **again)
     assert "hx-get" not in markup
     assert "The disk is full." in words(markup)
+    assert 'action="/t/aurora-bank/exports/new/"' in markup
     assert '<input type="hidden" name="month" value="2026-10">' in markup
 
 

@@ -5,16 +5,18 @@ from __future__ import annotations
 import shutil
 import sys
 from argparse import ArgumentParser
-from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
 from accounts.models import User
-from billing import exports
-from billing.models import Export
+from billing.cost_reports import ask_for_cost_report
 from core.addresses import address_or_none
+from core.local_days import end_of_month, read_month
+from exports.building import build_export
+from exports.files import path_of
+from exports.models import Export
 from tenants.models import Tenant
 
 
@@ -43,21 +45,20 @@ class Command(BaseCommand):
         if user is None:
             raise CommandError(f"There is no person {options['email']}.")
         try:
-            first = date.fromisoformat(f"{options['month']}-01")
+            first = read_month(options["month"])
         except ValueError:
             raise CommandError(f"{options['month']} is not a month; write 2026-10.") from None
-        last = (first + timedelta(days=32)).replace(day=1) - timedelta(days=1)
-        export = exports.ask_for_export(
-            tenant, start_day=first, end_day=last, by=user, csv_format=options["format"]
+        export = ask_for_cost_report(
+            tenant, start_day=first, end_day=end_of_month(first), by=user, csv_format=options["format"]
         )
-        exports.build_export(export.pk)
+        build_export(export.pk)
         export = Export.objects.in_tenant(tenant).get(pk=export.pk)
         if export.state != Export.State.DONE:
             raise CommandError(export.error or "Somebody else is building this report; ask again.")
         if options["output"]:
-            shutil.copyfile(exports.path_of(export), options["output"])
+            shutil.copyfile(path_of(export), options["output"])
         else:
-            sys.stdout.write(exports.path_of(export).read_text(encoding="utf-8"))
+            sys.stdout.write(path_of(export).read_text(encoding="utf-8"))
         self.stderr.write(
             f"{export.rows_total:,} rows, {export.total:f} {export.currency}, SHA-256 {export.sha256}"
         )

@@ -13,10 +13,14 @@ import pytest
 from django.db import connection
 from django.utils.timezone import now
 
-from billing import exports, tasks
+from billing.cost_reports import ask_for_cost_report
 from billing.ingest import record_usage
-from billing.models import Export
 from core.errors import Conflict
+from exports import building, tasks
+from exports.actions import file_for_download
+from exports.building import build_export
+from exports.files import path_of
+from exports.models import Export
 from tests.billing.conftest import NOON
 
 DAYS = {"start_day": date(2026, 10, 1), "end_day": date(2026, 10, 31)}
@@ -30,15 +34,15 @@ def files(settings, tmp_path):
 @pytest.fixture
 def queued(transactional_db, lab, finance, call, prices):
     record_usage("gateway", [call(occurred_at=NOON + timedelta(hours=n)) for n in range(20)])
-    return exports.ask_for_export(lab, by=finance, **DAYS)
+    return ask_for_cost_report(lab, by=finance, **DAYS)
 
 
 def test_building_twice_builds_once(queued):
     tasks.build_export(str(queued.tenant_id), str(queued.pk))
-    first = exports.path_of(queued).stat()
+    first = path_of(queued).stat()
     tasks.build_export(str(queued.tenant_id), str(queued.pk))
-    assert exports.path_of(queued).stat().st_mtime_ns == first.st_mtime_ns
-    assert exports.path_of(queued).stat().st_mode & 0o777 == 0o600
+    assert path_of(queued).stat().st_mtime_ns == first.st_mtime_ns
+    assert path_of(queued).stat().st_mode & 0o777 == 0o600
     queued.refresh_from_db()
     assert (queued.state, queued.attempts) == ("done", 1)
 
@@ -57,16 +61,16 @@ def test_a_killed_workers_report_is_completed_by_the_sweep(queued, settings, tmp
 import django, os, signal; django.setup()
 from django.conf import settings; from pathlib import Path
 settings.EXPORT_DIR = Path({str(settings.EXPORT_DIR)!r})
-from billing import exports
-class Stop(exports._Progress):
+from exports import building
+class Stop(building._Progress):
     def note(self, rows_done, **also):
         super().note(rows_done, **also)
         if rows_done == 2:
             os.kill(os.getpid(), signal.SIGKILL)
-exports._Progress = Stop
+building._Progress = Stop
 from core.scope import tenant_scope
 with tenant_scope({str(queued.tenant_id)!r}):
-    exports.build_export({str(queued.pk)!r})
+    building.build_export({str(queued.pk)!r})
 """
     parts = connection.settings_dict
     url = f"postgresql://{parts['USER']}:{parts['PASSWORD']}@{parts['HOST']}:{parts['PORT']}/{parts['NAME']}"
@@ -75,7 +79,7 @@ with tenant_scope({str(queued.tenant_id)!r}):
     assert worker.returncode == -signal.SIGKILL, worker.stderr
     queued.refresh_from_db()
     assert (queued.state, queued.attempts) == ("running", 1)
-    assert not exports.path_of(queued).exists()
+    assert not path_of(queued).exists()
 
     sent = []
     monkeypatch.setattr(tasks.build_export, "delay", lambda *ids: sent.append(ids))
@@ -91,11 +95,11 @@ with tenant_scope({str(queued.tenant_id)!r}):
             break
         time.sleep(0.1)
     assert (queued.state, queued.attempts) == ("done", 2)
-    assert len(list(exports.path_of(queued).parent.iterdir())) == 1
+    assert len(list(path_of(queued).parent.iterdir())) == 1
 
 
 def test_a_report_nobody_can_finish_fails_in_words(queued):
-    Export.objects.across_tenants().update(attempts=exports.ATTEMPTS)
+    Export.objects.across_tenants().update(attempts=building.ATTEMPTS)
     tasks.build_export(str(queued.tenant_id), str(queued.pk))
     queued.refresh_from_db()
     assert queued.state == "failed"
@@ -116,7 +120,7 @@ def test_a_failed_report_leaves_no_half_file_on_a_full_disk(queued, settings, mo
     def is_full(self, *_, **__):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(exports._Progress, "note", is_full)  # called between two writes
+    monkeypatch.setattr(building._Progress, "note", is_full)  # called between two writes
     tasks.build_export(str(queued.tenant_id), str(queued.pk))
     queued.refresh_from_db()
     assert queued.state == "failed"
@@ -125,18 +129,20 @@ def test_a_failed_report_leaves_no_half_file_on_a_full_disk(queued, settings, mo
 
 def test_progress_is_visible_while_it_builds(queued, monkeypatch):
     seen = []
-    monkeypatch.setattr(exports, "PROGRESS_EVERY", 0.0)
-    original = exports._Progress.note
+    monkeypatch.setattr(building, "PROGRESS_EVERY", 0.0)
+    original = building._Progress.note
 
     def watch(self, rows_done, **also):
         original(self, rows_done, **also)
         with psycopg.connect(
             os.environ["DATABASE_OWNER_URL"], dbname=connection.settings_dict["NAME"]
         ) as onlooker:
-            seen.append(onlooker.execute("SELECT state, rows_done, rows_total FROM export").fetchone())
+            seen.append(
+                onlooker.execute("SELECT state, rows_done, rows_total FROM exports_export").fetchone()
+            )
 
-    monkeypatch.setattr(exports._Progress, "note", watch)
-    exports.build_export(queued.pk)
+    monkeypatch.setattr(building._Progress, "note", watch)
+    build_export(queued.pk)
     assert seen[0] == ("running", 0, 4)
     assert [done for _, done, _ in seen[1:]] == [0, 1, 2, 3, 4, 4]  # and once more when all is written
 
@@ -147,32 +153,32 @@ def test_cells_that_a_spreadsheet_would_execute_are_neutralised(queued, lab, pro
     for evil in ("=1+1", "+1+1", "-1+1", "-cmd|x", "@SUM(A1)", "\uff1d1+1"):
         project.cost_centre = evil
         project.save()
-        export = exports.ask_for_export(lab, by=finance, **DAYS)
-        exports.build_export(export.pk)
-        assert f"'{evil}" in exports.path_of(export).read_bytes().decode()
+        export = ask_for_cost_report(lab, by=finance, **DAYS)
+        build_export(export.pk)
+        assert f"'{evil}" in path_of(export).read_bytes().decode()
     project.cost_centre = ""
     project.save()
-    exports.build_export(queued.pk)
-    assert "\"'=HYPERLINK(" in exports.path_of(queued).read_text()
+    build_export(queued.pk)
+    assert "\"'=HYPERLINK(" in path_of(queued).read_text()
 
 
 def test_an_empty_month_is_a_file_with_a_header(transactional_db, lab, finance):
-    export = exports.ask_for_export(lab, by=finance, **DAYS)
-    exports.build_export(export.pk)
+    export = ask_for_cost_report(lab, by=finance, **DAYS)
+    build_export(export.pk)
     table = Path("docs/billing.md").read_text().partition("| column | meaning |")[2].partition("\n\n")[0]
     documented = [
         name for line in table.splitlines() for name in re.findall(r"`(\w+)`", line.partition(" | ")[0])
     ]
     assert documented[:4] == ["day", "tenant", "project", "cost_centre"]
-    assert exports.path_of(export).read_text() == ",".join(documented) + "\n"
+    assert path_of(export).read_text() == ",".join(documented) + "\n"
     export.refresh_from_db()
     assert (export.total, export.rows_total) == (0, 0)
 
 
 def test_files_go_when_their_date_has_passed(queued, finance):
-    exports.build_export(queued.pk)
+    build_export(queued.pk)
     Export.objects.across_tenants().update(expires_at=now() - timedelta(seconds=1))
     tasks.expire_exports()
-    assert not exports.path_of(queued).exists()
+    assert not path_of(queued).exists()
     with pytest.raises(Conflict, match="expired"):
-        exports.file_for_download(queued.pk, by=finance)
+        file_for_download(queued.pk, by=finance)

@@ -1,4 +1,4 @@
-"""A tenant's audit log as files: asked for, watched and downloaded like cost reports."""
+"""A tenant's audit log as files: asked for, watched and downloaded like every export."""
 
 from __future__ import annotations
 
@@ -7,20 +7,21 @@ from typing import Any
 from django import forms
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
+from django.utils.timezone import now
 from django.utils.translation import gettext_lazy as _
 from django.views.generic import FormView
 
 from accounts.permissions import signed_in
-from billing import exports
-from billing.costs import today_of
-from billing.forms import format_field
-from billing.models import Export
-from billing.views import as_row
+from core.local_days import day_at
+from exports.forms import format_field
+from exports.models import Export
+from exports.presentation import present_row
+from privacy.audit_files import AUDIT_JSONL, AUDIT_KINDS, ask_for_audit_file
 from privacy.audit_forms import AuditLogForm, StaffAuditLogForm
 from tenants.views.mixins import TenantPageMixin
 
 SHOWN = 25
-KINDS = [(kind.value, kind.label) for kind in (Export.Kind.AUDIT_CSV, Export.Kind.AUDIT_JSONL)]
+KINDS = [(kind.name, kind.label) for kind in AUDIT_KINDS.values()]
 
 
 class _Asking(forms.Form):
@@ -37,7 +38,7 @@ class _Asking(forms.Form):
 
     def clean(self) -> dict[str, Any]:
         asked = super().clean() or {}
-        if asked.get("kind") == Export.Kind.AUDIT_JSONL and asked.get("format") != Export.Format.PLAIN:
+        if asked.get("kind") == AUDIT_JSONL.name and asked.get("format") != Export.Format.PLAIN:
             self.add_error("format", _("JSON Lines have one format; choose CSV for this one."))
         return asked
 
@@ -57,18 +58,18 @@ class AuditExports(TenantPageMixin, FormView):  # type: ignore[type-arg]
     template_name = "privacy/audit_exports.html"
 
     def get(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
-        exports.ask_for_audit_export.require_permission(signed_in(request), Export(tenant=self.tenant))
+        ask_for_audit_file.require_permission(signed_in(request), Export(tenant=self.tenant))
         return super().get(request, *args, **kwargs)
 
     def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
-        exports.ask_for_audit_export.require(signed_in(request), Export(tenant=self.tenant))
+        ask_for_audit_file.require(signed_in(request), Export(tenant=self.tenant))
         return super().post(request, *args, **kwargs)
 
     def get_form_kwargs(self) -> dict[str, Any]:
         return super().get_form_kwargs() | {"tenant": self.tenant}
 
     def get_initial(self) -> dict[str, Any]:
-        today = today_of(self.tenant)
+        today = day_at(now(), self.tenant.timezone)
         asked = {
             name: self.request.GET[name]
             for name in ("person", "action", "object")
@@ -77,12 +78,14 @@ class AuditExports(TenantPageMixin, FormView):  # type: ignore[type-arg]
         return asked | {"start": today.replace(day=1), "end": today}
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
-        found = Export.objects.visible_to(signed_in(self.request)).in_tenant(self.tenant).of_audit()
-        rows = [as_row(export) for export in found.with_names().order_by("-pk")[:SHOWN]]
+        found = (
+            Export.objects.visible_to(signed_in(self.request)).in_tenant(self.tenant).of_kinds(*AUDIT_KINDS)
+        )
+        rows = [present_row(export) for export in found.with_names().order_by("-pk")[:SHOWN]]
         return super().get_context_data(**kwargs) | {"exports": rows}
 
     def form_valid(self, form: AuditExportForm) -> HttpResponse:
-        exports.ask_for_audit_export(
+        ask_for_audit_file(
             self.tenant,
             kind=form.cleaned_data["kind"],
             start_day=form.cleaned_data["start"],

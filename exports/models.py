@@ -1,8 +1,8 @@
-"""Reports that are built as files: of costs, and of the audit log."""
+"""Exports: files that are built in the background and downloaded until they expire."""
 
 from __future__ import annotations
 
-from datetime import date, timedelta
+from datetime import date
 from typing import ClassVar
 
 from django.contrib.postgres.fields import ArrayField
@@ -12,26 +12,20 @@ from django.utils.timezone import now
 from django.utils.translation import gettext_lazy as _
 
 from accounts.models import User
-from billing.models.ledger import BillingOwned, amount_field
-from billing.querysets import ExportQuerySet
+from accounts.roles import StaffRole
 from core.errors import Conflict
 from core.ids import uuid7
+from core.local_days import end_of_month
+from core.tenant_managers import TenantOwned
+from exports import kinds
+from exports.querysets import ExportQuerySet
 from tenants.models import Project, Tenant
 
-_IS_BUILT = (
-    Q(finished_at__isnull=False, size_bytes__isnull=False, expires_at__isnull=False)
-    & ~Q(sha256="")
-    & (~Q(kind="costs") | Q(total__isnull=False))
-)
+_IS_BUILT = Q(finished_at__isnull=False, size_bytes__isnull=False, expires_at__isnull=False) & ~Q(sha256="")
 
 
-class Export(BillingOwned):
-    """A cost report or a part of the audit log as a file, built by a task."""
-
-    class Kind(models.TextChoices):
-        COSTS = "costs", _("Costs")
-        AUDIT_CSV = "audit_csv", _("Audit log, CSV")
-        AUDIT_JSONL = "audit_jsonl", _("Audit log, JSON Lines")
+class Export(TenantOwned):
+    """A file of some kind (exports/kinds.py), built by a task."""
 
     class Format(models.TextChoices):
         PLAIN = "plain", _("CSV")
@@ -53,19 +47,20 @@ class Export(BillingOwned):
         State.FAILED: {State.QUEUED, State.EXPIRED},
     }
     queryset_class = ExportQuerySet["Export"]
+    visible_to_staff = TenantOwned.visible_to_staff | {StaffRole.CONTROLLER}
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     tenant = models.ForeignKey(  # type: ignore[assignment]  # null: of all tenants, for auditors
         Tenant, models.PROTECT, null=True, blank=True, related_name="+"
     )
-    kind = models.CharField(max_length=12, choices=Kind, default=Kind.COSTS, db_default=Kind.COSTS)
+    kind = models.CharField(max_length=12, choices=kinds.choices)
     csv_format = models.CharField(  # how a CSV file is written; docs/billing.md
         max_length=12, choices=Format, default=Format.PLAIN, db_default=Format.PLAIN
     )
-    entry_filter = models.JSONField(  # what of the audit log: {"actor", "is_platform", "action", "subject"}
+    entry_filter = models.JSONField(  # what the file is narrowed to; its keys are the kind's
         default=dict, blank=True, db_default=models.Value({}, models.JSONField())
     )
-    # Whose entries are in a file over all tenants, from when it is built: whoever downloads it has read them.
+    # Whose rows are in a file over all tenants, from when it is built: whoever downloads it has read them.
     tenants_within = ArrayField(
         models.UUIDField(),
         default=list,
@@ -86,20 +81,16 @@ class Export(BillingOwned):
     finished_at = models.DateTimeField(null=True)
     expires_at = models.DateTimeField(null=True)
     currency = models.CharField(max_length=3, blank=True)
-    total = amount_field(null=True)  # sum of the file's amounts
+    total = models.DecimalField(max_digits=38, decimal_places=14, null=True)  # sum of the file's amounts
     size_bytes = models.BigIntegerField(null=True)
     sha256 = models.CharField(max_length=64, blank=True)
     error = models.CharField(max_length=500, blank=True)
     is_final = models.BooleanField(default=False, db_default=False)  # of a closing tenant; its file is kept
 
-    class Meta(BillingOwned.Meta):
-        db_table = "export"
+    class Meta:
         constraints = [
             CheckConstraint(name="export_days_in_order", condition=Q(end_day__gte=F("start_day"))),
             CheckConstraint(name="export_done_has_its_file", condition=~Q(state="done") | _IS_BUILT),
-            CheckConstraint(
-                name="export_of_costs_has_a_tenant", condition=~Q(kind="costs") | Q(tenant__isnull=False)
-            ),
         ]
         indexes = [Index(fields=["tenant", "-id"], name="export_tenant_newest")]
 
@@ -109,24 +100,19 @@ class Export(BillingOwned):
     @property
     def file_name(self) -> str:
         """What a browser saves it as."""
-        what = "costs" if self.kind == self.Kind.COSTS else "audit"
+        kind = kinds.kind_named(self.kind)
         whose = self.tenant.slug if self.tenant else "all-tenants"
-        return f"{what}-{whose}-{self.start_day:%Y%m%d}-{self.end_day:%Y%m%d}.{self.suffix}"
-
-    @property
-    def suffix(self) -> str:
-        return "jsonl" if self.kind == self.Kind.AUDIT_JSONL else "csv"
+        return f"{kind.file_name}-{whose}-{self.start_day:%Y%m%d}-{self.end_day:%Y%m%d}.{kind.suffix}"
 
     @property
     def permission(self) -> str:
         """What one must be allowed, in its tenant or everywhere, to ask for it and to have it."""
-        return "tenants.export_cost" if self.kind == self.Kind.COSTS else "tenants.export_audit"
+        return kinds.kind_named(self.kind).permission
 
     @property
     def month(self) -> date | None:
         """The first day of the month, when it covers exactly one."""
-        following = (self.start_day + timedelta(days=32)).replace(day=1)
-        is_month = self.start_day.day == 1 and self.end_day == following - timedelta(days=1)
+        is_month = self.start_day.day == 1 and self.end_day == end_of_month(self.start_day)
         return self.start_day if is_month else None
 
     def move_to(self, state: str) -> None:

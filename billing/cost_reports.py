@@ -1,4 +1,4 @@
-"""The cost report's rows, written by PostgreSQL itself.
+"""Cost reports: asked for as one of the kinds of export, their rows written by PostgreSQL itself.
 
 One row per day, project, model, token kind and unit price; docs/billing.md explains every column. Priced rows sum to
 the dashboard's total exactly. Usage without a price has status `unpriced` and neither price nor amount.
@@ -6,12 +6,113 @@ the dashboard's total exactly. Usage without a price has status `unpriced` and n
 
 from __future__ import annotations
 
-from typing import Final
+from datetime import date, timedelta
+from decimal import Decimal
+from typing import Any, Final
 
+import psycopg
+from django.core.exceptions import ValidationError
+from django.db import transaction
+from django.db.backends.utils import CursorWrapper
+from django.utils.translation import gettext_lazy as _
+
+from accounts.declared import action
+from accounts.models import User
 from billing.detail_sql import DETAIL
 from billing.kinds import KINDS, TOKEN_KINDS
-from billing.models import Export
+from exports.actions import queue_export
+from exports.csv_formats import Format, options_of, spreadsheet_safe
+from exports.kinds import FileKind, Prepared
+from exports.models import Export
 from tenants.models import Project, Tenant
+from tenants.status import in_active_tenant, lock_tenant_shared
+
+LONGEST: Final = timedelta(days=400)
+
+
+@action(Export, permission="tenants.export_cost", on=lambda export: export.tenant, state=in_active_tenant)
+@transaction.atomic
+def ask_for_cost_report(
+    tenant: Tenant,
+    *,
+    start_day: date,
+    end_day: date,
+    by: User,
+    project: Project | None = None,
+    csv_format: str = Format.PLAIN,
+) -> Export:
+    """Queue a cost report of the days from `start_day` to `end_day`, both included.
+
+    `project` narrows it to one project. `csv_format` says for whom the file is written (`Export.Format`); the rows
+    are the same.
+
+    Raises:
+        PermissionDenied: `by` may not export this tenant's costs. Conflict: the tenant is not active.
+        ValidationError: the days are in the wrong order, or more than 400; there is no such format.
+    """
+    tenant = lock_tenant_shared(tenant)
+    ask_for_cost_report.require(by, Export(tenant=tenant, kind=COSTS.name))
+    if end_day - start_day > LONGEST:
+        raise ValidationError({"end": f"A report covers at most {LONGEST.days} days; ask for several."})
+    export = cost_report_of(tenant, start_day, end_day, csv_format=csv_format, project=project)
+    return queue_export(export, by=by, project=project and project.slug)
+
+
+def cost_report_of(tenant: Tenant, start_day: date, end_day: date, **fields: Any) -> Export:
+    """An export that is not queued yet: the costs of those days, both included, in the tenant's currency."""
+    return Export(
+        tenant=tenant,
+        kind=COSTS.name,
+        start_day=start_day,
+        end_day=end_day,
+        currency=tenant.currency,
+        **fields,
+    )
+
+
+def prepare_rows(cursor: psycopg.Cursor[Any] | CursorWrapper, export: Export) -> Prepared:
+    """Collect a cost report's rows: how many, their sum, and the statement that writes them."""
+    scope = {"tenant": export.tenant_id, "project": export.project_id, "period": None}
+    cursor.execute(COLLECT, scope | {"first_day": export.start_day, "last_day": export.end_day})
+    cursor.execute(COUNT)
+    rows, total = cursor.fetchone() or (0, Decimal(0))
+    return Prepared(rows=rows, total=total, statement=write(export.csv_format))
+
+
+def _ask_by_api(tenant: Tenant, asked: dict[str, Any], *, by: User, project: Project | None) -> Export:
+    return ask_for_cost_report(
+        tenant,
+        start_day=asked["start"],
+        end_day=asked["end"],
+        by=by,
+        project=project,
+        csv_format=asked["format"],
+    )
+
+
+def _describe(export: Export) -> str:
+    return export.project.name if export.project else ""
+
+
+def _form_of(export: Export) -> dict[str, str]:
+    form = {"month": f"{export.month:%Y-%m}"} if export.month else {}
+    return form | ({"project": export.project.slug} if export.project else {})
+
+
+COSTS: Final = FileKind(
+    name="costs",
+    label=_("Costs"),
+    action=ask_for_cost_report,
+    file_name="costs",
+    list_page="export-list",
+    ask_page="export-new",
+    prepare=prepare_rows,
+    ask=_ask_by_api,
+    describe=_describe,
+    form_of=_form_of,
+    is_of_one_tenant=True,
+    is_default=True,
+)
 
 _QUANTITY: Final = " ".join(f"WHEN '{kind}' THEN e.{kind}" for kind in KINDS)
 
@@ -50,35 +151,6 @@ SELECT day, project_id, model_id, kind, per_million, sum(quantity)::bigint AS qu
 """  # noqa: S608
 
 COUNT: Final = "SELECT count(*), coalesce(sum(amount), 0) FROM cost_report"
-
-
-# What a spreadsheet may take for a formula by its first character, also in the wide form of East Asian keyboards.
-# A number is none: -4711 stays the key that it is.
-_SIGNS: Final = "=+@\\t\\r\\n\uff1d\uff0b\uff0d\uff20-"
-_FORMULA: Final = f"^[{_SIGNS}]"
-_NUMBER: Final = "^[+-][0-9]+([.,][0-9]+)?$"
-# Excel splits a file at the separator of its country, whatever the file's own is: what follows one begins a cell.
-_WITHIN: Final = f'([,;\\t\\r\\n]"*)(?=[{_SIGNS}])(?![+-][0-9]+([.,][0-9]+)?([,;]|$))'
-_MARK: Final = b"\xef\xbb\xbf"  # by which Excel knows UTF-8
-Format = Export.Format
-
-
-def spreadsheet_safe(column: str, csv_format: str = Format.PLAIN) -> str:
-    """Text that a spreadsheet will not execute: what would be a formula gets an apostrophe, except for programs."""
-    if csv_format == Format.RAW:
-        return column
-    whole = f"CASE WHEN {column} ~ '{_FORMULA}' AND {column} !~ '{_NUMBER}' THEN '''' || {column} ELSE {column} END"
-    return f"regexp_replace({whole}, '{_WITHIN}', '\\1''', 'g')"
-
-
-def mark_of(csv_format: str) -> bytes:
-    """What stands in front of the file."""
-    return _MARK if csv_format in (Format.EXCEL, Format.EXCEL_COMMA) else b""
-
-
-def options_of(csv_format: str) -> str:
-    """How COPY writes the file."""
-    return "FORMAT csv, HEADER" + (", DELIMITER ';'" if csv_format == Format.EXCEL_COMMA else "")
 
 
 def _of_project(name: str) -> str:

@@ -7,11 +7,13 @@ from datetime import date
 import pytest
 from django.utils.timezone import now
 
-from billing import exports, tasks
+from billing.cost_reports import ask_for_cost_report
 from billing.ingest import record_usage
-from billing.models import Export
 from billing.usage import UsageRecord
 from core.ids import uuid7
+from exports import tasks
+from exports.files import path_of
+from exports.models import Export
 from tests.factories import ApiKeyFactory, ProjectFactory
 
 MONTH = {"start_day": date(2026, 10, 1), "end_day": date(2026, 10, 31)}
@@ -34,7 +36,7 @@ def two_reports(transactional_db, lab, owner, stranger):
         model = f"model-of-{tenant.slug}"
         call = UsageRecord(event_id=uuid7(), key_id=key.pk, model=model, occurred_at=moment, input=9)
         record_usage("gateway", [call])
-        built.append(exports.ask_for_export(tenant, by=person, **MONTH))
+        built.append(ask_for_cost_report(tenant, by=person, **MONTH))
     for export in built:
         tasks.build_export(str(export.tenant_id), str(export.pk))
     return [Export.objects.across_tenants().get(pk=export.pk) for export in built]
@@ -42,7 +44,7 @@ def two_reports(transactional_db, lab, owner, stranger):
 
 def test_a_file_holds_the_rows_of_its_tenant_alone(two_reports):
     for export, own, foreign in zip(two_reports, ("lab", "elsewhere"), ("elsewhere", "lab"), strict=True):
-        text = exports.path_of(export).read_text()
+        text = path_of(export).read_text()
         assert f"of-{own}" in text
         assert f"of-{foreign}" not in text
         assert f"model-of-{foreign}" not in text
@@ -65,8 +67,8 @@ def test_a_file_is_not_handed_over_the_wall(client, two_reports, owner, stranger
 
 def test_a_report_is_built_for_its_own_tenant_only(transactional_db, lab, owner, stranger):
     """A message with the wrong tenant builds nothing, and says nothing."""
-    export = exports.ask_for_export(lab, by=owner, **MONTH)
+    export = ask_for_cost_report(lab, by=owner, **MONTH)
     tasks.build_export(str(stranger.memberships.get().tenant_id), str(export.pk))
     export = Export.objects.across_tenants().get(pk=export.pk)
     assert (export.state, export.attempts) == ("queued", 0)
-    assert not exports.path_of(export).exists()
+    assert not path_of(export).exists()

@@ -1,0 +1,92 @@
+"""Queueing an export, downloading its file, and letting exports go. The app of a kind says who may ask for one."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+from django.core.exceptions import ValidationError
+from django.db import transaction
+from django.utils.timezone import now
+
+import audit
+from accounts.declared import action
+from accounts.models import User
+from core.errors import Conflict
+from core.reading import note_tenant
+from exports import tasks
+from exports.files import path_of
+from exports.kinds import PERMISSIONS
+from exports.models import Export
+from exports.querysets import ExportQuerySet
+
+
+@transaction.atomic
+def queue_export(export: Export, *, by: User, **details: Any) -> Export:
+    """Save a new export that `by` may ask for, and have it built. The audit log names its days and `details`.
+
+    Raises ValidationError if the days are in the wrong order, or there is no such format.
+    """
+    if export.end_day < export.start_day:
+        raise ValidationError({"end": "The last day is before the first."})
+    if export.csv_format not in Export.Format.values:
+        raise ValidationError({"format": f"Choose one of {', '.join(Export.Format.values)}."})
+    if export.csv_format != Export.Format.PLAIN:
+        details["format"] = export.csv_format
+    export.requested_by = by
+    export.save(force_insert=True)
+    audit.record(
+        "export.created", actor=by, subject=export, start=export.start_day, end=export.end_day, **details
+    )
+    # The row is the truth: should the queue be away, the sweep enqueues it later.
+    tenant_id = str(export.tenant_id) if export.tenant_id else None
+    transaction.on_commit(partial(tasks.build_export.delay, tenant_id, str(export.pk)), robust=True)
+    return export
+
+
+def _require_file(by: User | None, export: Export) -> None:
+    if export.state != Export.State.DONE or not path_of(export).is_file():
+        is_gone = export.state in (Export.State.DONE, Export.State.EXPIRED)
+        raise Conflict(
+            "This file has expired. Ask for the report again." if is_gone else "This report is not ready.",
+            code="expired" if is_gone else "not_ready",
+        )
+
+
+@action(
+    Export,
+    permission=PERMISSIONS,
+    which=lambda by, export: export.permission,
+    on=lambda export: export.tenant,
+    state=_require_file,
+)
+def file_for_download(pk: UUID | str, *, by: User) -> tuple[Export, Path]:
+    """The file of a finished export, noted in the audit log, and as read from each tenant that is in it.
+
+    Raises:
+        Export.DoesNotExist: `by` cannot see such an export.
+        PermissionDenied: `by` may not have files of this kind.
+        Conflict: it is not ready, or gone.
+    """
+    export = Export.objects.visible_to(by).with_names().get(pk=pk)
+    file_for_download.require(by, export)
+    audit.record("export.downloaded", actor=by, subject=export, sha256=export.sha256)
+    for tenant_id in export.tenants_within:
+        note_tenant(tenant_id)
+    return export, path_of(export)
+
+
+def stop_exports(exports: ExportQuerySet[Export], *, error: str) -> None:
+    """End those of `exports` that wait or are being built; `error` tells people why.
+
+    Their workers notice when they next say how far they are.
+    """
+    exports.unfinished().update(state=Export.State.FAILED, finished_at=now(), error=error)
+
+
+def expire_now(exports: ExportQuerySet[Export]) -> None:
+    """Let the finished files of `exports` go, whatever their date; a task deletes them after the commit."""
+    exports.filter(state=Export.State.DONE).update(expires_at=now())
+    transaction.on_commit(tasks.expire_exports.delay, robust=True)

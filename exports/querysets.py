@@ -1,0 +1,52 @@
+"""Questions about exports."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Self
+
+from django.db.models import Q
+from django.utils.timezone import now
+
+from accounts.models import User
+from core.tenant_managers import OwnedRow, TenantQuerySet
+from exports.kinds import all_kinds
+from tenants.permissions import tenants_where
+
+SILENCE = timedelta(seconds=30)  # a worker building an export says so every second
+
+
+class ExportQuerySet(TenantQuerySet[OwnedRow]):
+    """Questions about exports."""
+
+    def with_names(self) -> Self:
+        return self.select_related("tenant", "project", "requested_by")
+
+    def of_kinds(self, *names: str) -> Self:
+        return self.filter(kind__in=names)
+
+    def readable_by(self, user: User) -> Self:
+        """Leave out confidential files, except where `user` may have them."""
+        confidential: dict[str, list[str]] = {}
+        for kind in all_kinds():
+            if kind.is_confidential and not user.has_perm(kind.permission):
+                confidential.setdefault(kind.permission, []).append(kind.name)
+        readable = Q()
+        for permission, names in confidential.items():
+            readable &= ~Q(kind__in=names) | Q(tenant__in=tenants_where(user, permission).values("pk"))
+        return self.filter(readable)
+
+    def unfinished(self) -> Self:
+        """Waiting for a worker, or being built."""
+        return self.filter(state__in=["queued", "running"])
+
+    def left_alone(self) -> Self:
+        """Queued for a while, or building by a worker that has gone silent: their message was lost."""
+        since = now() - SILENCE
+        return self.filter(
+            Q(state="queued", created_at__lt=since) | Q(state="running", heartbeat_at__lt=since)
+        )
+
+    def outlived(self) -> Self:
+        """Ready, but past their date. A final export has none: its file is kept."""
+        return self.filter(state="done", expires_at__lte=now(), is_final=False)

@@ -1,0 +1,80 @@
+"""What the HTTP API takes and says of exports."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rest_framework import serializers
+
+from core.local_days import end_of_month, read_month
+from core.serializer_fields import MoneyField
+from exports.kinds import all_kinds, choices, default_kind, kind_named
+from exports.models import Export
+
+Field = serializers.Field[Any, Any, Any, Any]
+
+
+class ExportPlaceSerializer(serializers.Serializer[Any]):
+    """What kind of file, and whose."""
+
+    tenant = serializers.SlugField(
+        required=False, help_text="slug; auditors may leave it out for a file over all tenants"
+    )
+    project = serializers.SlugField(required=False, help_text="slug; default: all projects")
+
+    def get_fields(self) -> dict[str, Field]:
+        kind = serializers.ChoiceField(choices=choices(), default=default_kind().name)
+        return {"kind": kind} | super().get_fields()
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        if kind_named(attrs["kind"]).is_of_one_tenant and "tenant" not in attrs:
+            raise serializers.ValidationError({"tenant": "Name a tenant."})
+        return attrs
+
+
+class NewExportSerializer(ExportPlaceSerializer):
+    """What a file shall hold: `period` (a month), or `start` and `end`; then what each kind is narrowed by."""
+
+    format = serializers.ChoiceField(
+        choices=Export.Format.choices, default="plain", help_text="how a CSV file is written"
+    )
+    period = serializers.CharField(required=False, help_text="a month: 2026-10")
+    start = serializers.DateField(required=False)
+    end = serializers.DateField(required=False, help_text="included")
+
+    def get_fields(self) -> dict[str, Field]:
+        fields = super().get_fields()
+        for kind in all_kinds():
+            fields |= kind.api_fields()
+        return fields
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        attrs = super().validate(attrs)
+        if "period" in attrs:
+            try:
+                attrs["start"] = read_month(attrs["period"])
+            except ValueError:
+                raise serializers.ValidationError({"period": "Write a month as 2026-10."}) from None
+            attrs["end"] = end_of_month(attrs["start"])
+        elif "start" not in attrs or "end" not in attrs:
+            raise serializers.ValidationError({"period": "Give a period, or start and end."})
+        if not (attrs["start"].year >= 1970 and attrs["end"].year <= 9000):
+            raise serializers.ValidationError({"start": "Give years from 1970 to 9000."})
+        return attrs
+
+
+class ExportSerializer(serializers.ModelSerializer[Export]):
+    tenant: Any = serializers.SlugRelatedField(slug_field="slug", read_only=True)
+    project: Any = serializers.SlugRelatedField(slug_field="slug", read_only=True, allow_null=True)
+    start = serializers.DateField(source="start_day", read_only=True)
+    end = serializers.DateField(source="end_day", read_only=True)
+    total = MoneyField(allow_null=True)
+    format = serializers.CharField(source="csv_format", read_only=True)
+
+    class Meta:
+        model = Export
+        fields = (
+            "id", "kind", "format", "tenant", "project", "start", "end", "state", "rows_done", "rows_total", "currency",
+            "total", "size_bytes", "sha256", "error", "created_at", "finished_at", "expires_at",
+        )  # fmt: skip
+        read_only_fields = fields

@@ -1,0 +1,43 @@
+"""Exports by the clock. A message is a hint: every task may run twice, and a sweep repairs what a message lost."""
+
+from __future__ import annotations
+
+from celery import shared_task
+from celery.schedules import crontab
+
+from core.scope import platform_scope, tenant_scope
+from exports import building, files
+from exports.models import Export
+
+
+@shared_task
+def build_export(tenant_id: str | None, export_id: str) -> None:
+    """Build an export of a tenant, whose rows alone are in reach; without one, an auditor's over all tenants."""
+    if tenant_id is not None:
+        with tenant_scope(tenant_id):
+            building.build_export(export_id)
+    else:
+        with platform_scope("a report over all tenants, asked for by an auditor"):
+            if Export.objects.across_tenants().filter(pk=export_id, tenant=None).exists():
+                building.build_export(export_id)
+
+
+@shared_task
+def build_exports_left_alone() -> None:
+    """Enqueue exports whose message was lost, or whose worker died."""
+    with platform_scope("find reports left alone", is_routine=True):
+        left_alone = list(Export.objects.across_tenants().left_alone().values_list("tenant_id", "pk"))
+    for tenant_id, pk in left_alone:
+        build_export.delay(str(tenant_id) if tenant_id else None, str(pk))
+
+
+@shared_task
+def expire_exports() -> None:
+    with platform_scope("expire reports", is_routine=True):
+        files.expire_exports()
+
+
+SCHEDULE = {
+    "exports-build-exports-left-alone": {"task": "exports.tasks.build_exports_left_alone", "schedule": 30.0},
+    "exports-expire-exports": {"task": "exports.tasks.expire_exports", "schedule": crontab(minute=17)},
+}
