@@ -39,7 +39,8 @@ TRACE = Path(__file__).resolve().parent.parent / "billing" / "data" / "servegen_
 MIDNIGHT = datetime(2026, 10, 14, tzinfo=UTC)
 TABLES = (
     "usage_event, event_key, rollup_delta, rollup_hour_folded, rollup_day_folded, rollup_estimated_folded, "
-    "rollup_month_folded, rollup_tenant_day_folded, cost_line, billing_period, quarantined_event, unposted_day"
+    "rollup_month_folded, rollup_tenant_day_folded, rollup_key_month, key_months_summed, cost_line, billing_period, "
+    "quarantined_event, unposted_day"
 )
 
 

@@ -340,13 +340,18 @@ def _usage(cursor: Any, size: Size) -> None:
     for table, place in (  # what the trigger of days would have added, were it not asleep
         ("rollup_month", "tenant_id, period, project_id, model_id, month"),
         ("rollup_tenant_day", "tenant_id, period, model_id, day"),
+        ("rollup_key_month", "tenant_id, period, project_id, key_id, model_id, month"),
     ):
         read = place.replace("month", "date_trunc('month', day::timestamp)::date")
         summed = ", ".join(f"sum({name})" for name in columns.split(", "))
         cursor.execute(
-            f"INSERT INTO {table}_folded ({place}, is_unpriced, {columns}) "
+            f"INSERT INTO {table}{'' if table == 'rollup_key_month' else '_folded'} ({place}, is_unpriced, {columns}) "
             f"SELECT {read}, is_unpriced, {summed} FROM rollup_day_folded GROUP BY {read}, is_unpriced ORDER BY 2, 1"
         )
+    cursor.execute(
+        "INSERT INTO key_months_summed (tenant_id, through) "
+        "SELECT tenant_id, max(day) FROM rollup_day_folded GROUP BY tenant_id"
+    )
     insert(
         cursor, "billing_period",
         "(SELECT DISTINCT tenant_id, date_trunc('month', day)::date AS month FROM large_cell) c",

@@ -129,6 +129,11 @@ API = [
     "costs/?tenant={tenant}&start={year_ago}&end={today}&group_by=month,model",
     "costs/?tenant={tenant}&start={year_ago}&end={today}&group_by=month,project",
     "costs/?tenant={tenant}&start={year_ago}&end={today}&group_by=day,model",
+    "costs/?tenant={tenant}&start={year_ago}&end={today}&group_by=day,key",
+    "costs/?tenant={tenant}&start={year_ago}&end={today}&group_by=key",
+    "costs/?tenant={tenant}&start={year_ago}&end={today}&group_by=key,month",
+    "costs/?tenant={tenant}&start={year_ago}&end={today}&group_by=month,key",
+    "costs/?tenant={tenant}&start={year_ago}&end={today}&group_by=key&project=project-0",
 ]  # fmt: skip
 
 

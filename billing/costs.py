@@ -16,10 +16,11 @@ from uuid import UUID
 from django.db import connection
 from django.utils.timezone import now
 
+from billing import key_months
 from billing.estimates import Estimated, estimated_usage
 from billing.kind_costs import KindCost, costs_by_kind
 from billing.kinds import KINDS, TOKEN_KINDS
-from billing.month_sums import MONTH_OF_DAY, TOKENS, named_sums, of_project, sums_between
+from billing.month_sums import MONTH_OF_DAY, TOKENS, named_sums, of_project, pieces_of, sums_between
 from core.local_days import day_at
 from tenants.models import Project, Tenant
 
@@ -154,7 +155,7 @@ def cost_rows(
             f"Cannot group by {', '.join(sorted(unknown))}; choose from {', '.join(DIMENSIONS)}."
         )
     source, ids, parameters = _source_of(tenant, start_day, end_day, group_by, project)
-    parameters |= {"most": most, "before_last": most and most - 1}
+    parameters |= {"start": start_day, "end": end_day, "most": most, "before_last": most and most - 1}
     names = {"model": "m.name", "project": "p.slug"}
     chosen = [names.get(name, f"used.{name}") for name in group_by]
     beyond = ""
@@ -162,7 +163,13 @@ def cost_rows(
         place = {f"after_{name}": value for name, value in zip(group_by, after, strict=True)}
         parameters |= place
         beyond = f"WHERE ({', '.join(chosen)}) > ({', '.join(f'%({name})s' for name in place)})"
-    page = _leads_of_a_page(source, ids, group_by, is_first=after is None) if most is not None else ""
+    page = ""
+    if most is not None:
+        page = _leads_of_a_page(source, ids, group_by, is_first=after is None)
+        pieces = pieces_of(start_day, end_day, today=today_of(tenant))
+        if _is_by_key_and_month(group_by, project) and pieces.months:
+            page, leads = key_months.leads_of_a_page(pieces, group_by[0], is_first=after is None)
+            parameters |= leads
     sql = f"""
         SELECT {"".join(f"{column}, " for column in chosen)} used.cost, used.calls, used.unpriced_calls,
                {", ".join(f"used.{kind}" for kind in KINDS)}
@@ -194,8 +201,11 @@ def _source_of(
     """The smallest sums that can be grouped so, as `… r WHERE …`; by which columns; and the parameters."""
     ids = {"day": "r.day", "month": MONTH_OF_DAY, "key": "r.key_id"}
     ids |= {"model": "r.model_id", "project": "r.project_id"}
-    if not {"day", "key"} & set(group_by):
-        source, parameters = sums_between(start, end, today=today_of(tenant), project=project)
+    by_key_and_month = _is_by_key_and_month(group_by, project)
+    if by_key_and_month or not {"day", "key"} & set(group_by):
+        source, parameters = sums_between(
+            start, end, today=today_of(tenant), project=project, by_key=by_key_and_month
+        )
         return f"{source} r WHERE true", ids | {"month": "r.month"}, parameters
     needs_more = project or {"key", "project"} & set(group_by)
     narrowed, parameters = of_project(project, start)
@@ -203,7 +213,12 @@ def _source_of(
         f"{'rollup_day' if needs_more else 'rollup_tenant_day'} r "
         f"WHERE r.tenant_id = %(tenant)s AND r.day BETWEEN %(start)s AND %(end)s {narrowed}"
     )
-    return source, ids, parameters | {"start": start, "end": end}
+    return source, ids, parameters
+
+
+def _is_by_key_and_month(group_by: Sequence[str], project: Project | None) -> bool:
+    """Whether sums of months by key are read. Of one project, whose days the primary key finds, days are."""
+    return "key" in group_by and "day" not in group_by and project is None
 
 
 def _leads_of_a_page(source: str, ids: dict[str, str], group_by: Sequence[str], *, is_first: bool) -> str:
@@ -217,9 +232,9 @@ def _leads_of_a_page(source: str, ids: dict[str, str], group_by: Sequence[str], 
     after = "" if is_first else f"AND {ids[lead]} > %(after_{lead})s"
     groups = ids[lead] if lead == "key" else ", ".join(ids[name] for name in group_by)
     highest = "'infinity'::date" if lead == "day" else "'ffffffff-ffff-ffff-ffff-ffffffffffff'::uuid"
-    return f"""{"" if is_first else f"AND {ids[lead]} >= %(after_{lead})s"} AND {ids[lead]} <= coalesce((
+    return f"""{"" if is_first else f"AND {ids[lead]} >= %(after_{lead})s"} AND {ids[lead]} <= (SELECT coalesce((
         SELECT {ids[lead]} FROM {source} AND r.calls > 0 {after}
-         GROUP BY {groups} ORDER BY {ids[lead]} OFFSET %(before_last)s LIMIT 1), {highest})"""  # noqa: S608
+         GROUP BY {groups} ORDER BY {ids[lead]} OFFSET %(before_last)s LIMIT 1), {highest}))"""  # noqa: S608
 
 
 def freshness(tenant: Tenant) -> tuple[datetime | None, date | None]:

@@ -1,7 +1,8 @@
 """Reading a run of days as whole months and the days at its ends, so that a year is summed from its months.
 
 The days at an end are added to the months, or taken from the month they end in, whichever are fewer. Both are exact:
-the view `rollup_month` is at any moment the sum of `rollup_day`, and one statement sees one moment of both.
+the view `rollup_month` is at any moment the sum of `rollup_day`, and one statement sees one moment of both. By key,
+months are read as billing.key_months keeps them.
 """
 
 from __future__ import annotations
@@ -24,6 +25,11 @@ MONTH_OF_DAY: Final = (
 )
 TOKENS: Final = " + ".join(f"r.{kind}" for kind in TOKEN_KINDS)
 
+# Up to which day months by key hold the folded days (billing.key_months).
+SUMMED_THROUGH: Final = (
+    "coalesce((SELECT through FROM key_months_summed WHERE tenant_id = %(tenant)s), '-infinity')"
+)
+
 Days = tuple[date, date]  # the first and the last, both included
 
 
@@ -43,7 +49,7 @@ def pieces_of(start: date, end: date, *, today: date) -> Pieces:
     """
     pieces = Pieces()
     for month in _months(start, end):
-        last = month.replace(day=monthrange(month.year, month.month)[1])
+        last = last_of_month(month)
         first_day, last_day = max(start, month), min(end, last)
         outside = []
         if first_day > month:
@@ -59,33 +65,55 @@ def pieces_of(start: date, end: date, *, today: date) -> Pieces:
 
 
 def sums_between(
-    start: date, end: date, *, today: date, project: Project | None = None, prefix: str = ""
+    start: date,
+    end: date,
+    *,
+    today: date,
+    project: Project | None = None,
+    by_key: bool = False,
+    prefix: str = "",
 ) -> tuple[str, dict[str, Any]]:
     """A sub-select of the sums from `start` to `end` of %(tenant)s, by project, model, month and `is_unpriced`.
 
-    Returns it with its parameters, whose names begin with `prefix`. Rows repeat, and some are negative: sum them, and
+    With `by_key` also by key. Without a `project`, those of all projects. `today` is the tenant's. Returns the
+    sub-select with its parameters, whose names begin with `prefix`. Rows repeat, and some are negative: sum them, and
     leave out groups whose calls sum to nothing. An amount of 0 means none if no priced calls are left.
     """
     pieces = pieces_of(start, end, today=today)
     narrowed, parameters = of_project(project, start, prefix)
+    names = ["project_id", "model_id", "is_unpriced", *(["key_id"] if by_key else [])]
+    columns = ", ".join(f"r.{name}" for name in names)
     parts: list[str] = []
 
-    def part(table: str, day: str, days: Days, sign: str = "") -> None:
+    def part(table: str, days: Days, sign: str = "", *, is_unsummed: bool = False) -> None:
         first, last = f"{prefix}first_{len(parts)}", f"{prefix}last_{len(parts)}"
         parameters.update({first: days[0], last: days[1]})
         sums = ", ".join(f"{sign}r.{name} AS {name}" for name in SUMS)
-        month = "r.month" if day == "month" else MONTH_OF_DAY
+        month, those = MONTH_OF_DAY, f"r.day BETWEEN %({first})s AND %({last})s"
+        if table == "rollup_month":
+            month, those = "r.month", f"r.month BETWEEN %({first})s AND %({last})s"
+        elif table == "rollup_key_month":
+            # Each month by name: an index then reads of each only the keys of a page.
+            parameters[f"{prefix}months"] = pieces.months
+            month, those = "r.month", f"r.month = ANY (%({prefix}months)s::date[])"
+        elif is_unsummed:
+            those = unsummed(f"%({first})s", f"%({last})s")
         parts.append(
-            f"SELECT r.project_id, r.model_id, r.is_unpriced, {month} AS month, {sums} FROM {table} r "  # noqa: S608
-            f"WHERE r.tenant_id = %(tenant)s AND r.{day} BETWEEN %({first})s AND %({last})s {narrowed}"
+            f"SELECT {columns}, {month} AS month, {sums} FROM {table} r "  # noqa: S608
+            f"WHERE r.tenant_id = %(tenant)s AND {those} {narrowed}"
         )
 
-    if pieces.months:
-        part("rollup_month", "month", (pieces.months[0], pieces.months[-1]))
+    if pieces.months and by_key:
+        whole = (pieces.months[0], last_of_month(pieces.months[-1]))
+        part("rollup_key_month", whole)
+        part("rollup_day_folded", whole, is_unsummed=True)
+        part("rollup_delta", whole)
+    elif pieces.months:
+        part("rollup_month", (pieces.months[0], pieces.months[-1]))
     for days in pieces.added:
-        part("rollup_day", "day", days)
+        part("rollup_day", days)
     for days in pieces.removed:
-        part("rollup_day", "day", days, "-")
+        part("rollup_day", days, "-")
     return f"({' UNION ALL '.join(parts)})", parameters
 
 
@@ -123,6 +151,19 @@ def of_project(project: Project | None, start: date, prefix: str = "") -> tuple[
         f"SELECT month FROM billing_period WHERE tenant_id = %(tenant)s AND month >= %({prefix}since)s))"
     )
     return condition, {f"{prefix}project": project.pk, f"{prefix}since": start.replace(day=1)}
+
+
+def unsummed(first: str, last: str) -> str:
+    """A condition on folded days `r` from `first` to `last` that months by key do not hold yet.
+
+    Both ends are sub-selects as a whole: row-level security lets an index be asked for no other expression than a
+    value. And the planner, which does not know them, expects few days, as there are.
+    """
+    return f"r.day BETWEEN (SELECT greatest({first}::date, {SUMMED_THROUGH} + 1)) AND (SELECT {last}::date)"
+
+
+def last_of_month(day: date) -> date:
+    return day.replace(day=monthrange(day.year, day.month)[1])
 
 
 def _months(start: date, end: date) -> Iterator[date]:

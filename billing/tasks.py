@@ -10,7 +10,7 @@ from celery.schedules import crontab
 from django.db import DatabaseError, connection
 from django.utils.timezone import now
 
-from billing import folding, periods
+from billing import folding, key_months, periods
 from core.scope import platform_scope, tenant_scope
 
 log = structlog.get_logger(__name__)
@@ -34,6 +34,19 @@ def fold_rollups() -> None:
     """Bring the rollups' newest sums home. Until then readers add them up themselves."""
     with platform_scope("fold rollups", is_routine=True):
         folding.fold_rollups()
+
+
+@shared_task
+def sum_key_months() -> None:
+    """Add days that are over to the months by key. A tenant whose days cannot be added holds up no other."""
+    with platform_scope("find days to sum by key", is_routine=True):
+        tenants = {tenant_id for tenant_id, _ in key_months.tenants_to_sum()}
+    for tenant_id in sorted(tenants):
+        try:
+            with tenant_scope(tenant_id):
+                key_months.sum_key_months(tenant_id)
+        except DatabaseError:
+            log.exception("key_months_not_summed", tenant=str(tenant_id))
 
 
 @shared_task
@@ -79,6 +92,10 @@ SCHEDULE = {
     "billing-post-all-cost-lines": {
         "task": "billing.tasks.post_all_cost_lines",
         "schedule": crontab(minute=7),
+    },
+    "billing-sum-key-months": {
+        "task": "billing.tasks.sum_key_months",
+        "schedule": crontab(minute=37),
     },
     "billing-make-partitions-ahead": {
         "task": "billing.tasks.make_partitions_ahead",

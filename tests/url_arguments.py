@@ -19,12 +19,14 @@ from billing.models import (
     BilledModel,
     BillingPeriod,
     CostLine,
+    KeyMonthsSummed,
     Price,
     QuarantinedEvent,
     RollupDay,
     RollupDelta,
     RollupEstimated,
     RollupHour,
+    RollupKeyMonth,
     RollupMonth,
     RollupTenantDay,
     Sku,
@@ -138,6 +140,15 @@ def _estimated_usage(lab):
     call = {"event_id": uuid7(), "model": "lab-marker-model", "occurred_at": now(), "input": 7}
     record_usage("gateway", [UsageRecord(key_id=key_id, is_exact=False, **call)])
     return RollupEstimated.objects.in_tenant(lab.tenant).get()
+
+
+def _key_month(lab):
+    """Written here, not summed: folding would take the deltas, which are rows as well."""
+    used = lab.row("billing.usageevent")
+    return RollupKeyMonth.objects.create(
+        tenant=lab.tenant, project=used.project, key=used.key, model=used.model, month=date(2026, 1, 1),
+        period=date(2026, 1, 1), is_unpriced=True, calls=7,
+    )  # fmt: skip
 
 
 def _cost_line(lab):
@@ -258,6 +269,10 @@ ROWS = {
     ),
     "billing.rollupmonth": lambda lab: (
         lab.row("billing.usageevent") and RollupMonth.objects.in_tenant(lab.tenant).first()
+    ),
+    "billing.rollupkeymonth": _key_month,
+    "billing.keymonthssummed": lambda lab: KeyMonthsSummed.objects.create(
+        tenant=lab.tenant, through=date(2026, 1, 31)
     ),
     "billing.costline": _cost_line,
     "exports.export": lambda lab: Export.objects.create(

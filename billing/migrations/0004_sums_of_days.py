@@ -1,5 +1,5 @@
-"""Sums of the folded days: by month, so that a year is not added up from its days each time, and by day of a whole
-tenant, for its charts. A trigger of the folded days keeps both, whoever writes those.
+"""Sums of the folded days: by month, so that a year is not added up from its days each time, by day of a whole tenant,
+for its charts, and by key and month. A trigger of the folded days keeps all three, whoever writes those.
 """
 # ruff: noqa: S608
 
@@ -41,6 +41,31 @@ CREATE TABLE rollup_tenant_day_folded (
 ) WITH (fillfactor = 90);
 """
 
+# Sums per key, model and month. Writing them with each day that is folded would double the work of folding, so a task
+# adds a tenant's days when they are over (billing/key_months.py). `key_months_summed` says up to which day it did. From
+# then on the trigger keeps them. Readers add the days after that one, and the deltas.
+KEY_MONTHS = f"""
+CREATE TABLE rollup_key_month (
+    {QUANTITIES},
+    calls bigint NOT NULL,
+    tenant_id uuid NOT NULL,
+    month date NOT NULL,
+    model_id integer NOT NULL,
+    key_id uuid NOT NULL,
+    project_id uuid NOT NULL,
+    period date NOT NULL,
+    is_unpriced boolean NOT NULL,
+    amount numeric(38, 14),
+    PRIMARY KEY (tenant_id, month, key_id, model_id, project_id, period, is_unpriced),
+    CONSTRAINT rollup_key_month_unpriced_has_no_amount CHECK ((amount IS NULL) = is_unpriced)
+) WITH (fillfactor = 90);
+
+CREATE TABLE key_months_summed (
+    tenant_id uuid PRIMARY KEY REFERENCES tenants_tenant DEFERRABLE INITIALLY DEFERRED,
+    through date NOT NULL
+);
+"""
+
 # What readers use: the table, and what the folded days do not hold yet.
 VIEWS = f"""
 CREATE VIEW rollup_month WITH (security_invoker = on) AS
@@ -60,35 +85,44 @@ def added(table):
 
 
 def add(source, sign=""):
-    """Two statements that add the days of `source` to both tables, or subtract them if `sign` is a minus."""
+    """Statements that add the days of `source` to the three tables, or subtract them if `sign` is a minus."""
     sums = ", ".join(f"{sign}sum({name})" for name in SUMS)
+    of_days = ", ".join(f"{sign}sum(d.{name})" for name in SUMS)
     return f"""\
         INSERT INTO rollup_month_folded (tenant_id, month, project_id, model_id, period, is_unpriced, {NAMES})
         SELECT tenant_id, {MONTH}, project_id, model_id, period, is_unpriced, {sums}
-          FROM {source} GROUP BY 1, 2, 3, 4, 5, 6 ORDER BY 1, 2, 3, 4, 5, 6
+          FROM {source} d GROUP BY 1, 2, 3, 4, 5, 6 ORDER BY 1, 2, 3, 4, 5, 6
         ON CONFLICT (tenant_id, month, project_id, model_id, period, is_unpriced)
         DO UPDATE SET {added("rollup_month_folded")};
         INSERT INTO rollup_tenant_day_folded (tenant_id, day, model_id, period, is_unpriced, {NAMES})
         SELECT tenant_id, day, model_id, period, is_unpriced, {sums}
-          FROM {source} GROUP BY 1, 2, 3, 4, 5 ORDER BY 1, 2, 3, 4, 5
+          FROM {source} d GROUP BY 1, 2, 3, 4, 5 ORDER BY 1, 2, 3, 4, 5
         ON CONFLICT (tenant_id, day, model_id, period, is_unpriced)
-        DO UPDATE SET {added("rollup_tenant_day_folded")};"""
+        DO UPDATE SET {added("rollup_tenant_day_folded")};
+        INSERT INTO rollup_key_month (tenant_id, month, key_id, model_id, project_id, period, is_unpriced, {NAMES})
+        SELECT d.tenant_id, {MONTH}, d.key_id, d.model_id, d.project_id, d.period, d.is_unpriced, {of_days}
+          FROM {source} d JOIN key_months_summed s ON s.tenant_id = d.tenant_id AND d.day <= s.through
+         GROUP BY 1, 2, 3, 4, 5, 6, 7 ORDER BY 1, 2, 3, 4, 5, 6, 7
+        ON CONFLICT (tenant_id, month, key_id, model_id, project_id, period, is_unpriced)
+        DO UPDATE SET {added("rollup_key_month")};"""
 
 
 def days(table, sign=""):
     sums = ", ".join(f"{sign}{name} AS {name}" for name in SUMS)
-    return f"SELECT tenant_id, day, project_id, model_id, period, is_unpriced, {sums} FROM {table}"
+    return f"SELECT tenant_id, day, project_id, key_id, model_id, period, is_unpriced, {sums} FROM {table}"
 
 
 # After each statement on the folded days, add the rows that came and subtract those that went. All writers go in the
-# order of the key, so that they wait for each other and never deadlock.
+# order of the key, so that they wait for each other and never deadlock. The lock is for the task that sums months by key,
+# which takes it alone: it sees all of a statement's days, or the statement sees up to which day it has summed.
 TRIGGERS = f"""
 CREATE FUNCTION add_to_rollups_of_days() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
+    PERFORM pg_advisory_xact_lock_shared(hashtext('billing.key_months'));
     IF TG_OP = 'INSERT' THEN
 {add("come")}
     ELSIF TG_OP = 'UPDATE' THEN
-{add(f"({days('gone', '-')} UNION ALL {days('come')}) moved")}
+{add(f"({days('gone', '-')} UNION ALL {days('come')})")}
     ELSE
 {add("gone", "-")}
     END IF;
@@ -108,8 +142,8 @@ def unchecked(to):
     return models.ForeignKey(to, models.PROTECT, db_constraint=False, db_index=False, related_name="+")
 
 
-def view(name, table, key, *fields):
-    """A model that reads the view `table`, whose rows are identified by the fields of `key`."""
+def sums(name, table, key, *fields, managed=False):
+    """A model that reads the view `table`, or a table, whose rows are identified by the fields of `key`."""
     return migrations.CreateModel(
         name=name,
         fields=[
@@ -121,13 +155,13 @@ def view(name, table, key, *fields):
             ("calls", models.BigIntegerField()),
             ("amount", models.DecimalField(decimal_places=14, max_digits=38, null=True)),
         ],
-        options={"db_table": table, "managed": False},
+        options={"db_table": table} | ({} if managed else {"managed": False}),
         managers=[("unscoped", models.Manager())],
     )
 
 
 STATE = [
-    view(
+    sums(
         "RollupMonth",
         "rollup_month",
         "tenant, month, project, model, period, is_unpriced",
@@ -136,13 +170,42 @@ STATE = [
         ("project", unchecked("tenants.project")),
         ("model", unchecked("billing.billedmodel")),
     ),
-    view(
+    sums(
         "RollupTenantDay",
         "rollup_tenant_day",
         "tenant, day, model, period, is_unpriced",
         ("tenant", unchecked("tenants.tenant")),
         ("day", models.DateField()),
         ("model", unchecked("billing.billedmodel")),
+    ),
+    sums(
+        "RollupKeyMonth",
+        "rollup_key_month",
+        "tenant, month, key, model, project, period, is_unpriced",
+        ("tenant", unchecked("tenants.tenant")),
+        ("project", unchecked("tenants.project")),
+        ("model", unchecked("billing.billedmodel")),
+        ("key", unchecked("tenants.apikey")),
+        ("month", models.DateField()),
+        managed=True,
+    ),
+    migrations.CreateModel(
+        name="KeyMonthsSummed",
+        fields=[
+            (
+                "tenant",
+                models.OneToOneField(
+                    on_delete=models.PROTECT,
+                    primary_key=True,
+                    related_name="+",
+                    serialize=False,
+                    to="tenants.tenant",
+                ),
+            ),
+            ("through", models.DateField()),
+        ],
+        options={"db_table": "key_months_summed"},
+        managers=[("unscoped", models.Manager())],
     ),
 ]
 
@@ -154,6 +217,7 @@ class Migration(migrations.Migration):
         migrations.SeparateDatabaseAndState(
             database_operations=[
                 migrations.RunSQL(TABLES),
+                migrations.RunSQL(KEY_MONTHS),
                 migrations.RunSQL(VIEWS),
                 migrations.RunSQL(TRIGGERS),
             ],

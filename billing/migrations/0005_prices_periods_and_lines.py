@@ -156,7 +156,7 @@ SELECT r.period, r.tenant_id, r.project_id, r.model_id, r.day, r.hour, s.id AS s
 STATISTICS = """
 CREATE FUNCTION analyze_ledger() RETURNS void LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
 BEGIN
-    ANALYZE rollup_hour_folded, rollup_day_folded, rollup_month_folded, rollup_tenant_day_folded,
+    ANALYZE rollup_hour_folded, rollup_day_folded, rollup_month_folded, rollup_tenant_day_folded, rollup_key_month,
             rollup_estimated_folded, rollup_delta, price, sku, billed_model;
 END $$;
 """

@@ -16,11 +16,13 @@ from billing.models.ledger import (
     UsageImport,
 )
 from billing.models.rollups import (
+    KeyMonthsSummed,
     Rollup,
     RollupDay,
     RollupDelta,
     RollupEstimated,
     RollupHour,
+    RollupKeyMonth,
     RollupMonth,
     RollupTenantDay,
 )
@@ -31,6 +33,7 @@ __all__ = [
     "BillingPeriod",
     "CostLine",
     "EventKey",
+    "KeyMonthsSummed",
     "Price",
     "Quantities",
     "QuarantinedEvent",
@@ -39,6 +42,7 @@ __all__ = [
     "RollupDelta",
     "RollupEstimated",
     "RollupHour",
+    "RollupKeyMonth",
     "RollupMonth",
     "RollupTenantDay",
     "Sku",

@@ -136,6 +136,36 @@ class RollupTenantDay(Rollup):
         return f"{self.calls} calls on {self.day}"
 
 
+class RollupKeyMonth(OfProject, Rollup):
+    """Per key, model and month of the tenant: the sums of its folded days up to `KeyMonthsSummed.through`.
+
+    Unlike the other rollups this is the table itself. billing.key_months says how it is read and filled.
+    """
+
+    pk = CompositePrimaryKey("tenant", "month", "key", "model", "project", "period", "is_unpriced")
+    key = unchecked(ApiKey)
+    month = models.DateField()  # its first day
+
+    class Meta(Rollup.Meta):
+        db_table = "rollup_key_month"
+
+    def __str__(self) -> str:
+        return f"{self.calls} calls of a key in {self.month:%B %Y}"
+
+
+class KeyMonthsSummed(BillingOwned):
+    """Up to which day a tenant's folded days are in RollupKeyMonth. A tenant without a row: none are."""
+
+    tenant = models.OneToOneField(Tenant, models.PROTECT, primary_key=True, related_name="+")
+    through = models.DateField()
+
+    class Meta(BillingOwned.Meta):
+        db_table = "key_months_summed"
+
+    def __str__(self) -> str:
+        return f"summed through {self.through}"
+
+
 class RollupEstimated(OfHour, Rollup):
     """Of the other rollups, the calls whose tokens were estimated, in whole or in part (`is_exact` false)."""
 

@@ -25,6 +25,8 @@ NO_FOREIGN_KEY_OVER_BOTH = {
     ("rollup_day", "project_id"): ONE_STATEMENT,
     ("rollup_day", "key_id"): ONE_STATEMENT,
     ("rollup_month", "project_id"): ONE_STATEMENT,
+    ("rollup_key_month", "project_id"): ONE_STATEMENT,
+    ("rollup_key_month", "key_id"): ONE_STATEMENT,
     ("rollup_estimated", "project_id"): ONE_STATEMENT,
     ("rollup_estimated", "key_id"): ONE_STATEMENT,
     (

@@ -1,0 +1,125 @@
+"""Sums of months by key: adding the days that are over, and reading them beside the days that are not summed yet.
+
+A key's months are not kept by folding, which would write a second row for each key and day. Once a day is over for a
+tenant, a task adds it to `rollup_key_month` and moves `KeyMonthsSummed.through`. From then on the trigger
+`add_to_rollups_of_days` adds late usage of that day, as it does for the other sums. So the sums of a key's months, its
+folded days after `through` and the deltas are at any moment the sums of its days, and one statement sees one moment.
+"""
+# ruff: noqa: S608
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import date
+from typing import Any, Final
+from uuid import UUID
+
+from django.db import connection, transaction
+from django.utils.timezone import now
+
+from billing.month_sums import SUMMED_THROUGH, SUMS, Pieces, last_of_month, unsummed
+from core.local_days import ONE_DAY, day_at
+
+_COLUMNS: Final = "tenant_id, month, key_id, model_id, project_id, period, is_unpriced"
+FIRST_KEY: Final = "00000000-0000-0000-0000-000000000000"
+LAST_KEY: Final = "ffffffff-ffff-ffff-ffff-ffffffffffff"
+MONTH: Final = "date_trunc('month', day::timestamp)::date"
+
+# Alone with this lock: whoever changes folded days holds it shared until the change is committed.
+LOCK: Final = "SELECT pg_advisory_xact_lock(hashtext('billing.key_months'))"
+
+# A tenant's first folded day that is not summed, where there is one before %(before)s.
+UNSUMMED: Final = """
+SELECT t.id, t.timezone, unsummed.day
+  FROM tenants_tenant t
+  LEFT JOIN key_months_summed s ON s.tenant_id = t.id
+  CROSS JOIN LATERAL (SELECT min(r.day) AS day FROM rollup_day_folded r
+                       WHERE r.tenant_id = t.id AND r.day > coalesce(s.through, '-infinity')) unsummed
+ WHERE unsummed.day < %(before)s AND t.id = coalesce(%(tenant)s, t.id)
+ ORDER BY t.id
+"""
+
+ADD: Final = f"""
+INSERT INTO rollup_key_month ({_COLUMNS}, {", ".join(SUMS)})
+SELECT tenant_id, {MONTH}, key_id, model_id, project_id, period, is_unpriced,
+       {", ".join(f"sum({name})" for name in SUMS)}
+  FROM rollup_day_folded
+ WHERE tenant_id = %(tenant)s AND day <= %(through)s
+   AND day > coalesce((SELECT through FROM key_months_summed WHERE tenant_id = %(tenant)s), '-infinity')
+ GROUP BY 1, 2, 3, 4, 5, 6, 7 ORDER BY 1, 2, 3, 4, 5, 6, 7
+ON CONFLICT ({_COLUMNS})
+DO UPDATE SET {", ".join(f"{name} = rollup_key_month.{name} + excluded.{name}" for name in SUMS)}
+"""
+
+MOVE: Final = """
+INSERT INTO key_months_summed (tenant_id, through) VALUES (%(tenant)s, %(through)s)
+ON CONFLICT (tenant_id) DO UPDATE SET through = excluded.through WHERE key_months_summed.through < excluded.through
+"""
+
+
+def tenants_to_sum(tenant_id: UUID | None = None) -> Iterator[tuple[UUID, date]]:
+    """Tenants with folded days that are over and not summed by key, each with the last day to sum next.
+
+    That is yesterday, or the end of the month of the first such day, so that no step is of more than a month.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute(UNSUMMED, {"before": now().date() + ONE_DAY, "tenant": tenant_id})
+        found = cursor.fetchall()
+    for tenant, timezone, day in found:
+        yesterday = day_at(now(), timezone) - ONE_DAY
+        if day <= yesterday:
+            yield tenant, min(yesterday, last_of_month(day))
+
+
+def sum_key_months(tenant_id: UUID) -> None:
+    """Add the tenant's days that are over to its months by key. Safe to repeat; one at a time, others wait.
+
+    A transaction for each month. Whoever folds waits for it, and no reader does.
+    """
+    while due := next(tenants_to_sum(tenant_id), None):
+        with transaction.atomic(), connection.cursor() as cursor:
+            cursor.execute(LOCK)
+            cursor.execute("SET LOCAL jit = off")
+            # Another may have summed these days while this one waited: then there is nothing to add.
+            cursor.execute(ADD, {"tenant": tenant_id, "through": due[1]})
+            cursor.execute(MOVE, {"tenant": tenant_id, "through": due[1]})
+
+
+def leads_of_a_page(pieces: Pieces, lead: str, *, is_first: bool) -> tuple[str, dict[str, Any]]:
+    """A condition on sums of months by key that leaves out what is not on the page, and its parameters.
+
+    The groups begin with `lead`, a key or a month; it is empty for any other. Counted are keys that certainly have a
+    row: those of months of which no day is taken away, and those of days that are not summed yet. There may be more,
+    so that the condition lets too much through, and never too little.
+    """
+    if lead not in ("key", "month"):
+        return "", {}
+    removed: dict[date, date] = {}
+    for first, _ in pieces.removed:
+        removed.setdefault(first.replace(day=1), first)
+    # A running month counts while it holds none of the days to come, which are taken away.
+    parameters = {"leads": pieces.months, "removed_from": [removed.get(month) for month in pieces.months]}
+    column, lowest, highest, kind = {
+        "key": ("key_id", FIRST_KEY, LAST_KEY, "uuid"),
+        "month": ("month", "-infinity", "infinity", "date"),
+    }[lead]
+    after = f"'{lowest}'" if is_first else f"%(after_{lead})s"
+    later_keys = f"AND r.key_id > {after}" if lead == "key" and not is_first else ""
+    of_months = f"""
+        SELECT {"k.key_id" if lead == "key" else "m.month"} AS lead
+          FROM unnest(%(leads)s::date[], %(removed_from)s::date[]) AS m (month, removed_from)
+          CROSS JOIN LATERAL (
+            SELECT DISTINCT r.key_id FROM rollup_key_month r
+             WHERE r.tenant_id = %(tenant)s AND r.month = m.month AND r.calls > 0 {later_keys}
+             ORDER BY r.key_id LIMIT %(most)s) k
+         WHERE (m.removed_from IS NULL OR m.removed_from > {SUMMED_THROUGH})
+               {"" if lead == "key" or is_first else f"AND m.month > {after}"}"""
+    of_days = f"""
+        SELECT r.key_id FROM rollup_day_folded r
+         WHERE r.tenant_id = %(tenant)s AND {unsummed("%(start)s", "%(end)s")} AND r.calls > 0
+               {later_keys}"""
+    counted = f"{of_months} UNION {of_days}" if lead == "key" else of_months
+    # Both ends are sub-selects as a whole, for the reasons of `unsummed`.
+    condition = f"""AND r.{column} BETWEEN (SELECT {after}::{kind}) AND (SELECT coalesce((
+        SELECT lead FROM ({counted}) leads ORDER BY lead OFFSET %(before_last)s LIMIT 1), '{highest}'::{kind}))"""
+    return condition, parameters
