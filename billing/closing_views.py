@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 from django.contrib import messages
@@ -19,6 +20,19 @@ from tenants.actions.closing import confirm_closing, open_closing, propose_closi
 from tenants.models import TenantClosing
 from tenants.signals import impact_of
 from tenants.views.mixins import TenantPageMixin
+
+
+@dataclass(frozen=True)
+class ClosingFacts:
+    """What the page of a tenant's closing shows."""
+
+    closing: TenantClosing | None
+    export: Any
+    export_is_done: bool
+    export_is_under_way: bool
+    impact: Any
+    may_propose: bool
+    may_confirm: bool
 
 
 class ClosingPage(TenantPageMixin, TemplateView):
@@ -54,16 +68,18 @@ class ClosingPage(TenantPageMixin, TemplateView):
         user = signed_in(self.request)
         export = latest_final_export(self.tenant)
         closing = open_closing(self.tenant)
-        return super().get_context_data(**kwargs) | {
-            "closing": closing,
-            "export": present_row(export) if export else None,
-            "export_is_done": export is not None and export.state == Export.State.DONE,
-            "export_is_under_way": export is not None
-            and export.state in (Export.State.QUEUED, Export.State.RUNNING),
-            "impact": impact_of(self.tenant),
-            "may_propose": propose_closing.is_permitted(user, self.tenant),
-            "may_confirm": closing is not None and confirm_closing.is_permitted(user, closing),
-        }
+        return super().get_context_data(**kwargs) | vars(
+            ClosingFacts(
+                closing=closing,
+                export=present_row(export) if export else None,
+                export_is_done=export is not None and export.state == Export.State.DONE,
+                export_is_under_way=export is not None
+                and export.state in (Export.State.QUEUED, Export.State.RUNNING),
+                impact=impact_of(self.tenant),
+                may_propose=propose_closing.is_permitted(user, self.tenant),
+                may_confirm=closing is not None and confirm_closing.is_permitted(user, closing),
+            )
+        )
 
     def _require_some_action(self) -> None:
         user, draft = signed_in(self.request), TenantClosing(tenant=self.tenant)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import date, datetime
 from decimal import Decimal
 from typing import Any, Final
 
@@ -26,23 +27,40 @@ class NowAndBefore:
     before: Decimal | int | None
 
 
-def figures_of(report: CostReport) -> dict[str, Any]:
+@dataclass(frozen=True)
+class CostFigures:
+    """The figures at the head of the page of costs."""
+
+    currency: str
+    spend: NowAndBefore
+    unit: NowAndBefore
+    token_count: NowAndBefore
+    calls: int
+    estimated: Any
+    has_comparison: bool
+    unpriced: list[dict[str, Any]]
+    metered_to: datetime | None
+    final_to: date | None
+    is_empty: bool
+
+
+def figures_of(report: CostReport) -> CostFigures:
     now = report.now.total
     nothing = Totals(cost=None)
     before = report.before.total if report.has_comparison else nothing
-    return {
-        "currency": report.currency,
-        "spend": NowAndBefore(now.cost, before.cost),
-        "unit": NowAndBefore(now.unit_cost, before.unit_cost),
-        "token_count": NowAndBefore(now.tokens, before.tokens if report.has_comparison else None),
-        "calls": now.calls,
-        "estimated": report.estimated,
-        "has_comparison": report.has_comparison,
-        "unpriced": [{"model": model, "calls": calls} for model, calls in report.unpriced],
-        "metered_to": report.metered_to,
-        "final_to": report.final_up_to,
-        "is_empty": not now.calls,
-    }
+    return CostFigures(
+        currency=report.currency,
+        spend=NowAndBefore(now.cost, before.cost),
+        unit=NowAndBefore(now.unit_cost, before.unit_cost),
+        token_count=NowAndBefore(now.tokens, before.tokens if report.has_comparison else None),
+        calls=now.calls,
+        estimated=report.estimated,
+        has_comparison=report.has_comparison,
+        unpriced=[{"model": model, "calls": calls} for model, calls in report.unpriced],
+        metered_to=report.metered_to,
+        final_to=report.final_up_to,
+        is_empty=not now.calls,
+    )
 
 
 def dearest(by_project: Mapping[tuple[str, str], Totals]) -> list[tuple[tuple[str, str], Totals]]:
@@ -50,7 +68,18 @@ def dearest(by_project: Mapping[tuple[str, str], Totals]) -> list[tuple[tuple[st
     return sorted(by_project.items(), key=lambda item: (-(item[1].cost or 0), item[0]))
 
 
-def tables_of(report: CostReport, project_address: Any, other_projects: str) -> dict[str, Any]:
+@dataclass(frozen=True)
+class CostTables:
+    """The rows of the page's tables."""
+
+    model_rows: list[dict[str, Any]]
+    model_total: dict[str, Any]
+    project_rows: list[dict[str, Any]]
+    kind_rows: list[dict[str, Any]]
+    cache_note: str | None
+
+
+def tables_of(report: CostReport, project_address: Any, other_projects: str) -> CostTables:
     """The rows of the page's tables: the dearest each, and the others together, so that they still add up."""
 
     def others(
@@ -77,24 +106,35 @@ def tables_of(report: CostReport, project_address: Any, other_projects: str) -> 
     models = ranked_models(report.now.by_model)
     read = sum(kind.quantity for kind in report.by_kind if kind.kind == Kind.CACHE_READ)
     all_input = read + sum(kind.quantity for kind in report.by_kind if kind.kind == Kind.INPUT)
-    return {
-        "model_rows": [
+    return CostTables(
+        model_rows=[
             {"label": name, "color": color, "url": None, **row(figures, report.before.by_model.get(name))}
             for name, figures, color in models[:MOST_ROWS]
-        ] + others(
+        ]
+        + others(
             [(figures, report.before.by_model.get(name)) for name, figures, _color in models[MOST_ROWS:]],
-            lambda n: ngettext("Other, %(count)d model", "Other, %(count)d models", n), color=6,
+            lambda n: ngettext("Other, %(count)d model", "Other, %(count)d models", n),
+            color=6,
         ),
-        "model_total": row(report.now.total, report.before.total),
-        "project_rows": [
-            {"label": name, "url": project_address(slug), **row(figures, report.before.by_project.get((slug, name)))}
+        model_total=row(report.now.total, report.before.total),
+        project_rows=[
+            {
+                "label": name,
+                "url": project_address(slug),
+                **row(figures, report.before.by_project.get((slug, name))),
+            }
             for (slug, name), figures in projects[:MOST_ROWS]
-        ] + others(
+        ]
+        + others(
             [(figures, report.before.by_project.get(place)) for place, figures in projects[MOST_ROWS:]],
-            lambda n: ngettext("Other, %(count)d project", "Other, %(count)d projects", n), url=other_projects,
+            lambda n: ngettext("Other, %(count)d project", "Other, %(count)d projects", n),
+            url=other_projects,
         ),
-        "kind_rows": [
-            {"label": Kind(kind.kind).label, "tokens": kind.quantity, "cost": kind.cost} for kind in report.by_kind
+        kind_rows=[
+            {"label": Kind(kind.kind).label, "tokens": kind.quantity, "cost": kind.cost}
+            for kind in report.by_kind
         ],
-        "cache_note": _("Caching served %(share)s of input.") % {"share": share(read, all_input)} if read else None,
-    }  # fmt: skip
+        cache_note=_("Caching served %(share)s of input.") % {"share": share(read, all_input)}
+        if read
+        else None,
+    )

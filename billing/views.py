@@ -57,11 +57,13 @@ class CostPage(PartialMixin, TenantPageMixin, TemplateView):
         return (
             context
             | self.scope(value, project, context["projects"], report)
-            | figures_of(report)
-            | tables_of(
-                report,
-                lambda slug: self.address(value, slug) if project is None else None,
-                reverse("project-list", args=[self.tenant.slug]),
+            | vars(figures_of(report))
+            | vars(
+                tables_of(
+                    report,
+                    lambda slug: self.address(value, slug) if project is None else None,
+                    reverse("project-list", args=[self.tenant.slug]),
+                )
             )
             | {"report": report, "months": self.months(value)}
             | shown

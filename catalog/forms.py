@@ -15,6 +15,7 @@ from catalog.actions import raise_access_request
 from catalog.actions.access_requests import LONGEST_DAYS, MOST_TOKENS_PER_DAY, data_class_problem
 from catalog.models import AccessRequest, CatalogModel, ReviewDecision
 from core.choices import PickField, offer
+from core.page_parts import Option
 from tenants.actions import claim_api_key
 from tenants.models import ApiKey, DataClass, Project, Tenant
 from tenants.permissions import projects_where, service_accounts_where
@@ -80,21 +81,21 @@ class AccessRequestForm(forms.Form):
         is_allowed = not data_class_problem(self.tenant, self.model, DataClass.INTERNAL)
         return DataClass.INTERNAL if is_allowed else DataClass.PUBLIC
 
-    def data_class_options(self) -> list[dict[str, Any]]:
+    def data_class_options(self) -> list[Option]:
         """Every data class; those that may not be chosen stay visible, with the reason."""
         chosen = self["data_class"].value()
         options = []
         for data_class in DataClass:
             problem = data_class_problem(self.tenant, self.model, data_class)
             options.append(
-                {
-                    "value": data_class.value,
-                    "label": data_class.label,
-                    "hint": _HINTS[data_class],
-                    "disabled": problem is not None,
-                    "reason": problem or "",
-                    "checked": data_class.value == chosen,
-                }
+                Option(
+                    value=data_class.value,
+                    label=data_class.label,
+                    hint=_HINTS[data_class],
+                    disabled=problem is not None,
+                    reason=problem or "",
+                    checked=data_class.value == chosen,
+                )
             )
         return options
 

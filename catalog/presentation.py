@@ -2,33 +2,53 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from datetime import datetime
 from decimal import Decimal
 from typing import Any
+from uuid import UUID
 
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_noop
 
 from audit.models import AuditEntry
 from catalog.models import AccessRequest, Grant, Review, ReviewDecision
+from core.page_parts import Badge, Fact
 from tenants.models import ApiKey, DataClass, Limit
 
 Words = dict[str, Any]
 
 
-def badge_of(access_request: AccessRequest, key: ApiKey | None = None) -> Words:
+def badge_of(access_request: AccessRequest, key: ApiKey | None = None) -> Badge:
     """The state in the vocabulary of the portal."""
     state = access_request.state
     if state == AccessRequest.State.APPROVED and key is not None and key.state == ApiKey.State.CLAIMABLE:
-        return {"kind": "warn", "text": _("Claim your key"), "icon_name": "key"}
+        return Badge("warn", _("Claim your key"), "key")
     return {
-        AccessRequest.State.PENDING: {"kind": "info", "text": _("In review"), "icon_name": "clock"},
-        AccessRequest.State.APPROVED: {"kind": "ok", "text": _("Approved"), "icon_name": ""},
-        AccessRequest.State.REJECTED: {"kind": "bad", "text": _("Rejected"), "icon_name": ""},
-        AccessRequest.State.WITHDRAWN: {"kind": "", "text": _("Withdrawn"), "icon_name": ""},
+        AccessRequest.State.PENDING: Badge("info", _("In review"), "clock"),
+        AccessRequest.State.APPROVED: Badge("ok", _("Approved")),
+        AccessRequest.State.REJECTED: Badge("bad", _("Rejected")),
+        AccessRequest.State.WITHDRAWN: Badge("", _("Withdrawn")),
     }[AccessRequest.State(state)]
 
 
-def row_of(access_request: AccessRequest) -> Words:
+@dataclass(frozen=True)
+class RequestRow:
+    """A line of a list of requests."""
+
+    pk: UUID
+    reference: str
+    model_title: str
+    project_name: str
+    requested_by: str
+    badge: Badge
+    waiting_for: str
+    cost: Decimal | None
+    currency: str
+    sent_at: datetime
+
+
+def row_of(access_request: AccessRequest) -> RequestRow:
     """A line of a list. Wants `with_names()` and, for claimable keys, `grant__key` selected."""
     grant = getattr(access_request, "grant", None)
     key = grant.key if grant else None
@@ -40,18 +60,18 @@ def row_of(access_request: AccessRequest) -> Words:
         waiting_for = _("%(tracks)s review") % {"tracks": ", ".join(open_tracks)}
     elif key is not None and key.state == ApiKey.State.CLAIMABLE:
         waiting_for = _("somebody to claim the key")
-    return {
-        "pk": access_request.pk,
-        "reference": access_request.reference,
-        "model_title": access_request.model.title,
-        "project_name": access_request.project.name,
-        "requested_by": str(access_request.requested_by),
-        "badge": badge_of(access_request, key),
-        "waiting_for": waiting_for,
-        "cost": access_request.expected_monthly_cost,
-        "currency": access_request.currency,
-        "sent_at": access_request.created_at,
-    }
+    return RequestRow(
+        pk=access_request.pk,
+        reference=access_request.reference,
+        model_title=access_request.model.title,
+        project_name=access_request.project.name,
+        requested_by=str(access_request.requested_by),
+        badge=badge_of(access_request, key),
+        waiting_for=waiting_for,
+        cost=access_request.expected_monthly_cost,
+        currency=access_request.currency,
+        sent_at=access_request.created_at,
+    )
 
 
 def steps_of(access_request: AccessRequest, reviews: list[Review], key: ApiKey | None) -> list[Words]:
@@ -88,13 +108,25 @@ def steps_of(access_request: AccessRequest, reviews: list[Review], key: ApiKey |
     ]
 
 
-def tracks_of(reviews: list[Review]) -> list[Words]:
+@dataclass(frozen=True)
+class Track:
+    """One review of a request, and what was said."""
+
+    label: str
+    state: str
+    badge: Any
+    note: str
+    text: str
+    quote: str
+
+
+def tracks_of(reviews: list[Review]) -> list[Track]:
     """Every review: running first, then decided; with what the reviewer said. Wants decisions prefetched."""
     kinds = {
-        Review.State.PENDING: ("now", {"kind": "info", "text": _("In review")}),
-        Review.State.APPROVED: ("done", {"kind": "ok", "text": _("Approved")}),
-        Review.State.REJECTED: ("bad", {"kind": "bad", "text": _("Rejected")}),
-        Review.State.CANCELLED: ("", {"kind": "", "text": _("Not needed")}),
+        Review.State.PENDING: ("now", Badge("info", _("In review"))),
+        Review.State.APPROVED: ("done", Badge("ok", _("Approved"))),
+        Review.State.REJECTED: ("bad", Badge("bad", _("Rejected"))),
+        Review.State.CANCELLED: ("", Badge("", _("Not needed"))),
     }
     tracks = []
     for review in sorted(reviews, key=lambda r: (r.state != Review.State.PENDING, r.due_at)):
@@ -109,14 +141,14 @@ def tracks_of(reviews: list[Review]) -> list[Words]:
         elif decision is not None:
             note = _("%(who)s, %(date)s") % {"who": decision.reviewer, "date": decision.at.strftime("%-d %b")}
         tracks.append(
-            {
-                "label": review.get_track_display(),
-                "state": state,
-                "badge": badge,
-                "note": note,
-                "text": review.reason,
-                "quote": decision.comment if decision else "",
-            }
+            Track(
+                label=review.get_track_display(),
+                state=state,
+                badge=badge,
+                note=note,
+                text=review.reason,
+                quote=decision.comment if decision else "",
+            )
         )
     return tracks
 
@@ -178,20 +210,20 @@ def refusal_of(access_request: AccessRequest, reviews: list[Review]) -> Words | 
     return None
 
 
-def asked_of(access_request: AccessRequest, model_url: str) -> list[Words]:
+def asked_of(access_request: AccessRequest, model_url: str) -> list[Fact]:
     """What was asked for, as facts."""
     return [
-        {"label": _("Model"), "value": access_request.model.title, "url": model_url},
-        {"label": _("Project"), "value": access_request.project.name},
-        {"label": _("Data class"), "value": DataClass(access_request.data_class).label},
-        {"label": _("Tokens per day"), "value": f"{access_request.expected_tokens_per_day:,}"},
-        {"label": _("Duration"), "value": _("%(days)s days") % {"days": access_request.duration_days}},
+        Fact(_("Model"), access_request.model.title, model_url),
+        Fact(_("Project"), access_request.project.name),
+        Fact(_("Data class"), DataClass(access_request.data_class).label),
+        Fact(_("Tokens per day"), f"{access_request.expected_tokens_per_day:,}"),
+        Fact(_("Duration"), _("%(days)s days") % {"days": access_request.duration_days}),
         *limit_facts(access_request),
-        {"label": _("Rules"), "value": access_request.rule_version},
+        Fact(_("Rules"), access_request.rule_version),
     ]
 
 
-def limit_facts(access_request: AccessRequest) -> list[Words]:
+def limit_facts(access_request: AccessRequest) -> list[Fact]:
     """The limits that were asked for, in words; money with its currency."""
     facts = []
     for kind, value in access_request.limits.items():
@@ -199,9 +231,6 @@ def limit_facts(access_request: AccessRequest) -> list[Words]:
             number = f"{Decimal(value):,f}"
             is_money = kind == Limit.Kind.MONEY_PER_MONTH
             facts.append(
-                {
-                    "label": Limit.Kind(kind).label,
-                    "value": f"{number} {access_request.currency}" if is_money else number,
-                }
+                Fact(Limit.Kind(kind).label, f"{number} {access_request.currency}" if is_money else number)
             )
     return facts

@@ -7,10 +7,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
+from urllib.parse import urlencode
 from uuid import UUID
 
 from django.core import signing
 from django.db.models import Model, Q, QuerySet
+from django.http import HttpRequest
 
 _SALT = "keyset"  # cursors are signed, so that only ours are read
 
@@ -30,6 +32,28 @@ class KeysetPage:
     rows: list[Any]
     before: str
     after: str
+
+    def links(self, *, fragment: str = "", **here: str) -> dict[str, str]:
+        """The addresses that `components/pager.html` reads; empty where there is no such page.
+
+        Args:
+            fragment: the id of the part of the page that the links lead to.
+            here: what else the address says of the list, by name; what is empty is left out.
+        """
+        said = {name: value for name, value in here.items() if value}
+        end = f"#{fragment}" if fragment else ""
+        return {
+            "newer_url": f"?{urlencode(said | {'before': self.before})}{end}" if self.before else "",
+            "older_url": f"?{urlencode(said | {'after': self.after})}{end}" if self.after else "",
+        }
+
+
+def requested_page(
+    request: HttpRequest, rows: QuerySet[Any], order: Sequence[str], *, size: int
+) -> KeysetPage:
+    """The page of `rows` that the address asks for with `before` or `after`; see `keyset_page`."""
+    before, after = request.GET.get("before", ""), request.GET.get("after", "")
+    return keyset_page(rows, order, size=size, before=before, after=after)
 
 
 def keyset_page(

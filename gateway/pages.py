@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from dataclasses import dataclass
 from decimal import ROUND_CEILING, Decimal
 from functools import cached_property
 from typing import Any, Final
@@ -31,6 +33,20 @@ from tenants.views.mixins import TenantScopedMixin
 from tenants.views.settings import FormPage
 
 PAGE_SIZE: Final = 25
+
+
+@dataclass(frozen=True)
+class LimitsPage:
+    """What the page of limits shows."""
+
+    may_manage: bool
+    rows: list[tuple[Limit, str]]
+    term: str
+    narrowed: Iterable[tuple[str, str]]
+    all_url: str
+    calls: Any
+    key: ApiKey | None
+    model_name: str
 
 
 class ProjectLimits(TenantScopedMixin[TenantQuerySet[Project]], SingleObjectMixin, FormPage):  # type: ignore[type-arg]
@@ -207,15 +223,19 @@ class ProjectLimits(TenantScopedMixin[TenantQuerySet[Project]], SingleObjectMixi
         narrowed = {"key": str(self.key.pk) if self.key else "", "model": self.model_name}
         narrowed = {name: value for name, value in narrowed.items() if value}
         here = narrowed | ({"q": term} if term else {})
-        return super().get_context_data(**kwargs) | {
-            "may_manage": set_limits.is_permitted(user, Limit(tenant=self.tenant, project=self.object)),
-            "rows": [(limit, self._words(limit.kind, limit.value)) for limit in page.rows],
-            "term": term,
-            "narrowed": narrowed.items(),
-            "all_url": f"?{urlencode(narrowed)}#h-all",
-            "newer_url": f"?{urlencode(here | {'before': page.before})}#h-all" if page.before else "",
-            "older_url": f"?{urlencode(here | {'after': page.after})}#h-all" if page.after else "",
-            "calls": self.calls,
-            "key": self.key,
-            "model_name": self.model_name,
-        }
+        return (
+            super().get_context_data(**kwargs)
+            | vars(
+                LimitsPage(
+                    may_manage=set_limits.is_permitted(user, Limit(tenant=self.tenant, project=self.object)),
+                    rows=[(limit, self._words(limit.kind, limit.value)) for limit in page.rows],
+                    term=term,
+                    narrowed=narrowed.items(),
+                    all_url=f"?{urlencode(narrowed)}#h-all",
+                    calls=self.calls,
+                    key=self.key,
+                    model_name=self.model_name,
+                )
+            )
+            | page.links(fragment="h-all", **here)
+        )

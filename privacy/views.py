@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlencode
 from uuid import UUID
@@ -32,7 +33,7 @@ class AuditList(PartialMixin, MayReadAuditLog, TemplateView):
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
         form = AuditLogForm(self.request.GET, tenant=self.tenant)
         here = reverse("audit-list", args=[self.tenant.slug])
-        return super().get_context_data(**kwargs) | audit_log_context(self.request, form, here)
+        return super().get_context_data(**kwargs) | vars(audit_log_context(self.request, form, here))
 
 
 class AuditDetail(MayReadAuditLog, TenantScopedMixin[TenantQuerySet[AuditEntry]], DetailView):  # type: ignore[type-arg]
@@ -50,7 +51,21 @@ class AuditDetail(MayReadAuditLog, TenantScopedMixin[TenantQuerySet[AuditEntry]]
         return context | entry_context(context["object"], signed_in(self.request))
 
 
-def audit_log_context(request: HttpRequest, form: AuditLogForm, here: str) -> dict[str, Any]:
+@dataclass(frozen=True)
+class AuditLogPage:
+    """A page of the audit log."""
+
+    form: AuditLogForm
+    lines: list[Any]
+    is_narrowed: bool
+    asked: dict[str, Any]
+    clear_url: str
+    newer_url: str | None
+    older_url: str | None
+    period: dict[str, Any]
+
+
+def audit_log_context(request: HttpRequest, form: AuditLogForm, here: str) -> AuditLogPage:
     """A page of the audit log: `lines`, the form, and the addresses of the pages beside it."""
     entry_filter = form.entry_filter() if form.is_valid() else None
     page = NOTHING
@@ -64,18 +79,18 @@ def audit_log_context(request: HttpRequest, form: AuditLogForm, here: str) -> di
     def address(**place: Any) -> str:
         return f"{here}?{urlencode(asked | place)}"
 
-    return {
-        "form": form,
-        "lines": [as_line(entry, viewer) for entry in page.entries],
-        "is_narrowed": bool(asked),
-        "asked": asked,
-        "clear_url": here,
-        "newer_url": address(after=page.entries[0].pk) if page.entries and page.has_newer else None,
-        "older_url": address(before=page.entries[-1].pk) if page.entries and page.has_older else None,
-        "period": {"start": form.cleaned_data.get("start"), "end": form.cleaned_data.get("end")}
+    return AuditLogPage(
+        form=form,
+        lines=[as_line(entry, viewer) for entry in page.entries],
+        is_narrowed=bool(asked),
+        asked=asked,
+        clear_url=here,
+        newer_url=address(after=page.entries[0].pk) if page.entries and page.has_newer else None,
+        older_url=address(before=page.entries[-1].pk) if page.entries and page.has_older else None,
+        period={"start": form.cleaned_data.get("start"), "end": form.cleaned_data.get("end")}
         if form.is_valid()
         else {},
-    }
+    )
 
 
 def entry_context(entry: AuditEntry, viewer: User) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from django.utils.translation import gettext_lazy as _
 from accounts.models import User
 from core.addresses import AddressFormField
 from core.choices import PickField, pick_field
+from core.page_parts import Option
 from tenants.actions.members import may_give
 from tenants.actions.service_accounts import LONGEST_NAME
 from tenants.models import Project, Tenant
@@ -79,19 +80,17 @@ class NewcomerForm(forms.Form):
         return said
 
 
-def role_options(
-    user: User, tenant: Tenant, *, chosen: str, without: Iterable[str] = ()
-) -> list[dict[str, Any]]:
+def role_options(user: User, tenant: Tenant, *, chosen: str, without: Iterable[str] = ()) -> list[Option]:
     """Every role as a page offers it; those that `user` cannot give stay visible, with the reason."""
     return [
-        {
-            "value": role.value,
-            "label": role.label,
-            "hint": ROLE_HINTS[role],
-            "disabled": not may_give(user, tenant, role),
-            "reason": _("Only an owner gives this role."),
-            "checked": role == chosen,
-        }
+        Option(
+            value=role.value,
+            label=role.label,
+            hint=ROLE_HINTS[role],
+            disabled=not may_give(user, tenant, role),
+            reason=_("Only an owner gives this role."),
+            checked=role == chosen,
+        )
         for role in Role
         if role not in without
     ]

@@ -14,7 +14,7 @@ from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 from unfold.views import ChangeList
 
-from core.keyset import keyset_page
+from core.keyset import requested_page
 from core.prefix import begins_with
 
 FOUND = 100  # rows of another table that a search goes on with: tenants, people, models that begin so
@@ -49,12 +49,11 @@ class KeysetChangeList(ChangeList):  # type: ignore[misc]
         if not all(isinstance(name, str) and _is_own(self.queryset, name.lstrip("-")) for name in order):
             super().get_results(request)
             return
-        page = keyset_page(
+        page = requested_page(
+            request,
             self.queryset,
             order,
             size=self.list_per_page,
-            before=request.GET.get("before", ""),
-            after=request.GET.get("after", ""),
         )
         self.result_list = page.rows
         self.result_count = self.full_result_count = len(page.rows)

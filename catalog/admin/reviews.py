@@ -176,7 +176,7 @@ class ReviewAdmin(ReadOnlyAdmin):
         )
         context = {
             **self.admin_site.each_context(request),
-            **evidence_of(review, access_request),
+            **vars(evidence_of(review, access_request)),
             "title": str(review),
             "opts": self.opts,
             "original": review,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
@@ -30,7 +32,8 @@ from catalog.models import AccessRequest, CatalogModel, Review
 from catalog.querysets import AccessRequestQuerySet
 from core.choices import pick_field
 from core.counting import count_of
-from core.keyset import keyset_page
+from core.keyset import requested_page
+from core.page_parts import Badge, Fact
 from tenants.actions import claim_api_key
 from tenants.models import ApiKey, DataClass, Project
 from tenants.permissions import require_somewhere
@@ -112,23 +115,38 @@ def read_preview(form: AccessRequestForm) -> Preview | None:
     )
 
 
-def preview_words(preview: Preview | None) -> dict[str, Any] | None:
+@dataclass(frozen=True)
+class PreviewWords:
+    """What a request would mean, in words."""
+
+    cost: Decimal | None
+    low: Decimal | None
+    high: Decimal | None
+    currency: str
+    cost_reason: str
+    decision_on: datetime | None
+    decision_note: str
+    problems: list[str]
+    reviews: list[dict[str, Any]]
+
+
+def preview_words(preview: Preview | None) -> PreviewWords | None:
     """A preview as the template wants it."""
     if preview is None:
         return None
     estimate = preview.estimate
     due = [rules.due_at(now(), review.working_days) for review in preview.reviews]
-    return {
-        "cost": estimate.amount if estimate else None,
-        "low": estimate.low if estimate else None,
-        "high": estimate.high if estimate else None,
-        "currency": estimate.currency if estimate else "USD",
-        "cost_reason": "" if estimate else _("The model has no price yet."),
-        "decision_on": max(due, default=None),
-        "decision_note": ngettext("%(n)s review", "%(n)s reviews", len(preview.reviews))
+    return PreviewWords(
+        cost=estimate.amount if estimate else None,
+        low=estimate.low if estimate else None,
+        high=estimate.high if estimate else None,
+        currency=estimate.currency if estimate else "USD",
+        cost_reason="" if estimate else _("The model has no price yet."),
+        decision_on=max(due, default=None),
+        decision_note=ngettext("%(n)s review", "%(n)s reviews", len(preview.reviews))
         % {"n": len(preview.reviews)},
-        "problems": list(preview.problems.values()),
-        "reviews": [
+        problems=list(preview.problems.values()),
+        reviews=[
             {
                 "label": Review.Track(review.track).label,
                 "why": review.reason,
@@ -139,7 +157,7 @@ def preview_words(preview: Preview | None) -> dict[str, Any] | None:
             }
             for review in preview.reviews
         ],
-    }
+    )
 
 
 class RequestList(PartialMixin, TenantScopedMixin[AccessRequestQuerySet[AccessRequest]], TemplateView):
@@ -158,20 +176,37 @@ class RequestList(PartialMixin, TenantScopedMixin[AccessRequestQuerySet[AccessRe
         }
         tab = self.request.GET.get("tab", "")
         tab = tab if tab in tabs else "open"
-        page = keyset_page(
+        page = requested_page(
+            self.request,
             tabs[tab].with_names().select_related("grant__key"),
             ("-pk",),
             size=PAGE_SIZE,
-            before=self.request.GET.get("before", ""),
-            after=self.request.GET.get("after", ""),
         )
         return super().get_context_data(**kwargs) | {
             "tab": tab,
             "counts": {name: count_of(tabs[name]) for name in ("needs_you", "open")},
             "requests": [presentation.row_of(access_request) for access_request in page.rows],
-            "newer_url": f"?tab={tab}&before={page.before}" if page.before else "",
-            "older_url": f"?tab={tab}&after={page.after}" if page.after else "",
+            **page.links(tab=tab),
         }
+
+
+@dataclass(frozen=True)
+class RequestPage:
+    """What the page of one request shows."""
+
+    badge: Badge
+    notice: Any
+    sent_by_you: bool
+    steps: list[presentation.Words]
+    tracks: list[presentation.Track]
+    timeline: list[presentation.Words]
+    refusal: presentation.Words | None
+    asked: list[Fact]
+    cost: dict[str, Any]
+    conditions: list[str]
+    can_withdraw: bool
+    claim_key: ApiKey | None
+    poll_url: str
 
 
 class RequestDetail(PartialMixin, TenantScopedMixin[AccessRequestQuerySet[AccessRequest]], DetailView):  # type: ignore[type-arg]
@@ -196,31 +231,33 @@ class RequestDetail(PartialMixin, TenantScopedMixin[AccessRequestQuerySet[Access
         is_claimable = key is not None and key.state == ApiKey.State.CLAIMABLE
         may_claim = key is not None and claim_api_key.is_permitted(user, key)
         money = access_request.limits.get("money_per_month")
-        return context | {
-            "badge": presentation.badge_of(access_request, key),
-            "notice": notice_of(reviews),
-            "sent_by_you": access_request.requested_by_id == user.pk,
-            "steps": presentation.steps_of(access_request, reviews, key),
-            "tracks": presentation.tracks_of(reviews),
-            "timeline": presentation.timeline_of(access_request, reviews, grant),
-            "refusal": presentation.refusal_of(access_request, reviews),
-            "asked": presentation.asked_of(
-                access_request, reverse("model-detail", args=[tenant.slug, access_request.model.name])
-            ),
-            "cost": {
-                "amount": access_request.expected_monthly_cost,
-                "low": None,
-                "high": None,
-                "currency": access_request.currency,
-                "hard_stop": Decimal(money) if money else None,
-            },
-            "conditions": [
-                f"{fact['label']}: {fact['value']}" for fact in presentation.limit_facts(access_request)
-            ],
-            "can_withdraw": withdraw_access_request.is_possible(user, access_request),
-            "claim_key": key if is_claimable and may_claim else None,
-            "poll_url": self.request.path if access_request.state == AccessRequest.State.PENDING else "",
-        }
+        return context | vars(
+            RequestPage(
+                badge=presentation.badge_of(access_request, key),
+                notice=notice_of(reviews),
+                sent_by_you=access_request.requested_by_id == user.pk,
+                steps=presentation.steps_of(access_request, reviews, key),
+                tracks=presentation.tracks_of(reviews),
+                timeline=presentation.timeline_of(access_request, reviews, grant),
+                refusal=presentation.refusal_of(access_request, reviews),
+                asked=presentation.asked_of(
+                    access_request, reverse("model-detail", args=[tenant.slug, access_request.model.name])
+                ),
+                cost={
+                    "amount": access_request.expected_monthly_cost,
+                    "low": None,
+                    "high": None,
+                    "currency": access_request.currency,
+                    "hard_stop": Decimal(money) if money else None,
+                },
+                conditions=[
+                    f"{fact.label}: {fact.value}" for fact in presentation.limit_facts(access_request)
+                ],
+                can_withdraw=withdraw_access_request.is_possible(user, access_request),
+                claim_key=key if is_claimable and may_claim else None,
+                poll_url=self.request.path if access_request.state == AccessRequest.State.PENDING else "",
+            )
+        )
 
 
 class RequestWithdraw(PartialMixin, TenantScopedMixin[AccessRequestQuerySet[AccessRequest]], DetailView):  # type: ignore[type-arg]
@@ -246,8 +283,8 @@ class RequestWithdraw(PartialMixin, TenantScopedMixin[AccessRequestQuerySet[Acce
         ]
         return super().get_context_data(**kwargs) | {
             "facts": [
-                {"label": _("Request"), "value": str(self.object)},
-                {"label": _("Reviews that stop"), "value": ", ".join(open_tracks) or _("none")},
+                Fact(_("Request"), str(self.object)),
+                Fact(_("Reviews that stop"), ", ".join(open_tracks) or _("none")),
             ]
         }
 

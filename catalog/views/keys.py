@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
 from decimal import Decimal
 from typing import Any
-from urllib.parse import urlencode
 from uuid import UUID
 
 from django.contrib import messages
@@ -22,7 +23,8 @@ from accounts.permissions import signed_in
 from billing.costs import spend_by_key, today_of
 from catalog.forms import ClaimForm
 from catalog.models import CatalogModel
-from core.keyset import keyset_page
+from core.keyset import requested_page
+from core.page_parts import Badge, Fact
 from core.rate_limits import limit_rate
 from tenants.actions import claim_api_key, revoke_api_key
 from tenants.emergency import emergency_of
@@ -46,12 +48,11 @@ class KeyList(PartialMixin, TenantScopedMixin[ApiKeyQuerySet[ApiKey]], TemplateV
         keys = self.get_queryset().with_names()
         if term:
             keys = keys.begins_with(term, self.tenant)
-        page = keyset_page(
+        page = requested_page(
+            self.request,
             keys.ended() if tab == "ended" else keys.current(),
             ("-pk",),
             size=PAGE_SIZE,
-            before=self.request.GET.get("before", ""),
-            after=self.request.GET.get("after", ""),
         )
         context = super().get_context_data(**kwargs)
         user, tenant = signed_in(self.request), self.tenant
@@ -59,7 +60,6 @@ class KeyList(PartialMixin, TenantScopedMixin[ApiKeyQuerySet[ApiKey]], TemplateV
         may_see_costs = user.has_perm("tenants.view_cost", tenant)
         shown = [key.pk for key in page.rows]
         costs = spend_by_key(tenant, today.replace(day=1), today, shown) if may_see_costs else None
-        here = f"?{urlencode({'tab': tab} | ({'q': term} if term else {}))}"
         return context | {
             "tab": tab,
             "term": term,
@@ -72,8 +72,7 @@ class KeyList(PartialMixin, TenantScopedMixin[ApiKeyQuerySet[ApiKey]], TemplateV
                 )
                 for key in page.rows
             ],
-            "newer_url": f"{here}&before={page.before}" if page.before else "",
-            "older_url": f"{here}&after={page.after}" if page.after else "",
+            **page.links(tab=tab, q=term),
         }
 
 
@@ -84,39 +83,58 @@ def _cost_of(key: ApiKey, costs: Mapping[UUID, Decimal | None] | None) -> Decima
     return costs.get(key.pk, Decimal(0))
 
 
-def _row(key: ApiKey, month_cost: Decimal | None, *, may_claim: bool, may_revoke: bool) -> dict[str, Any]:
+@dataclass(frozen=True)
+class KeyRow:
+    """A line of the list of keys."""
+
+    pk: UUID
+    name: str
+    prefix: str
+    ready_at: datetime | None
+    project_name: str
+    models_label: str
+    owner: str
+    badge: Badge
+    reason: str
+    month_cost: Decimal | None
+    last_used_at: datetime | None
+    can_claim: bool
+    can_revoke: bool
+
+
+def _row(key: ApiKey, month_cost: Decimal | None, *, may_claim: bool, may_revoke: bool) -> KeyRow:
     can_claim = may_claim and key.is_claimable
-    return {
-        "pk": key.pk,
-        "name": key.name,
-        "prefix": key.prefix,
-        "ready_at": key.created_at if key.state == ApiKey.State.CLAIMABLE else None,
-        "project_name": key.project.name,
-        "models_label": ", ".join(key.model_names),
-        "owner": str(key.owner) if key.owner else "",
-        "badge": badge_of(key),
-        "reason": key.suspended_reason if key.is_suspended else "",
-        "month_cost": month_cost,
-        "last_used_at": key.last_used_at,
-        "can_claim": can_claim,
-        "can_revoke": may_revoke,
-    }
+    return KeyRow(
+        pk=key.pk,
+        name=key.name,
+        prefix=key.prefix,
+        ready_at=key.created_at if key.state == ApiKey.State.CLAIMABLE else None,
+        project_name=key.project.name,
+        models_label=", ".join(key.model_names),
+        owner=str(key.owner) if key.owner else "",
+        badge=badge_of(key),
+        reason=key.suspended_reason if key.is_suspended else "",
+        month_cost=month_cost,
+        last_used_at=key.last_used_at,
+        can_claim=can_claim,
+        can_revoke=may_revoke,
+    )
 
 
-def badge_of(key: ApiKey) -> dict[str, str]:
+def badge_of(key: ApiKey) -> Badge:
     """The key's state in the vocabulary of the portal."""
     if key.state == ApiKey.State.REVOKED:
-        return {"kind": "", "text": _("Revoked"), "icon_name": ""}
+        return Badge("", _("Revoked"))
     if key.expires_at and key.expires_at <= now():
-        return {"kind": "", "text": _("Expired"), "icon_name": ""}
+        return Badge("", _("Expired"))
     if key.is_suspended:
-        return {"kind": "warn", "text": _("Suspended"), "icon_name": ""}
+        return Badge("warn", _("Suspended"))
     if key.state == ApiKey.State.ACTIVE:
-        return {"kind": "ok", "text": _("Active"), "icon_name": ""}
+        return Badge("ok", _("Active"))
     if not key.is_claimable:
-        return {"kind": "", "text": _("Claim date passed"), "icon_name": ""}
+        return Badge("", _("Claim date passed"))
     text = _("Claim by %(date)s") % {"date": key.claim_by.strftime("%-d %b")} if key.claim_by else _("Claim")
-    return {"kind": "warn", "text": text, "icon_name": "clock"}
+    return Badge("warn", text, "clock")
 
 
 class KeyClaim(TenantScopedMixin[ApiKeyQuerySet[ApiKey]], DetailView):  # type: ignore[type-arg]
@@ -197,18 +215,18 @@ class KeyRevoke(PartialMixin, TenantScopedMixin[ApiKeyQuerySet[ApiKey]], DetailV
         return redirect("key-list", self.tenant.slug)
 
 
-def _facts(key: ApiKey) -> list[dict[str, str]]:
+def _facts(key: ApiKey) -> list[Fact]:
     last_used = key.last_used_at.strftime("%-d %b %Y, %H:%M UTC") if key.last_used_at else _("never")
     facts = [
-        {"label": _("Project"), "value": key.project.name},
-        {"label": _("Opens"), "value": ", ".join(key.model_names)},
-        {"label": _("Ends"), "value": key.expires_at.strftime("%-d %b %Y") if key.expires_at else _("never")},
+        Fact(_("Project"), key.project.name),
+        Fact(_("Opens"), ", ".join(key.model_names)),
+        Fact(_("Ends"), key.expires_at.strftime("%-d %b %Y") if key.expires_at else _("never")),
     ]
     if key.state == ApiKey.State.ACTIVE:
         holder = key.owner
         facts += [
-            {"label": _("Belongs to"), "value": str(holder) if holder else "—"},
-            {"label": _("Claimed by"), "value": str(key.claimed_by) if key.claimed_by else "—"},
-            {"label": _("Last used"), "value": last_used},
+            Fact(_("Belongs to"), str(holder) if holder else "—"),
+            Fact(_("Claimed by"), str(key.claimed_by) if key.claimed_by else "—"),
+            Fact(_("Last used"), last_used),
         ]
     return facts

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
 from time import monotonic
@@ -19,13 +20,38 @@ from catalog.browse import PAGE_SIZE, Browser, Selection
 from catalog.forms import AccessRequestForm
 from catalog.models import CatalogModel
 from catalog.prices import list_prices
-from core.keyset import keyset_page
+from core.keyset import requested_page
+from core.page_parts import Badge, Fact
 from tenants.models import DataClass, Project
 from tenants.views.mixins import PartialMixin, TenantPageMixin
 
 TABS = ("overview", "prices", "policy", "versions", "use")
 _EXAMPLE = {"input": 2_000, "output": 500}  # tokens of the worked example
 MOST_PROJECTS = 25  # to choose from; any other may stand in the address
+
+
+@dataclass(frozen=True)
+class ModelListPage:
+    """What the page of the catalog shows: the models found, and how to find others."""
+
+    projects: list[Project]
+    project: Project | None
+    project_options: list[dict[str, Any]]
+    page: list[Card]
+    total: int
+    query: str
+    facets: list[dict[str, Any]]
+    chips: list[dict[str, Any]]
+    clear_url: str
+    sort: str
+    sorts: list[dict[str, Any]]
+    view: str
+    cards_url: str
+    table_url: str
+    newer_url: str
+    older_url: str
+    currency: str
+    elapsed: int
 
 
 class ModelList(PartialMixin, TenantPageMixin, TemplateView):
@@ -45,68 +71,105 @@ class ModelList(PartialMixin, TenantPageMixin, TemplateView):
             projects.append(project)
         browser = Browser(signed_in(self.request), self.tenant, selection, project)
         models = browser.models()
-        page = keyset_page(
+        page = requested_page(
+            self.request,
             models,
             browser.order,
             size=PAGE_SIZE,
-            before=self.request.GET.get("before", ""),
-            after=self.request.GET.get("after", ""),
         )
         facets = browser.facets()
-        return context | {
-            "projects": projects,
-            "project": project,
-            "project_options": _project_options(selection, projects),
-            "page": cards(self.request, self, page.rows, project),
-            "total": models.count(),
-            "query": selection.query,
-            "facets": facets,
-            "chips": browser.chips(facets),
-            "clear_url": Selection(view=selection.view, sort=selection.sort, project=selection.project).url(),
-            "sort": selection.sort,
-            "sorts": browser.sorts(),
-            "view": selection.view,
-            "cards_url": selection.but(view="cards").url(),
-            "table_url": selection.but(view="table").url(),
-            "newer_url": selection.url(before=page.before) if page.before else "",
-            "older_url": selection.url(after=page.after) if page.after else "",
-            "currency": "USD",
-            "elapsed": round((monotonic() - begun) * 1000),
-        }
+        return context | vars(
+            ModelListPage(
+                projects=projects,
+                project=project,
+                project_options=_project_options(selection, projects),
+                page=cards(self.request, self, page.rows, project),
+                total=models.count(),
+                query=selection.query,
+                facets=facets,
+                chips=browser.chips(facets),
+                clear_url=Selection(
+                    view=selection.view, sort=selection.sort, project=selection.project
+                ).url(),
+                sort=selection.sort,
+                sorts=browser.sorts(),
+                view=selection.view,
+                cards_url=selection.but(view="cards").url(),
+                table_url=selection.but(view="table").url(),
+                newer_url=selection.url(before=page.before) if page.before else "",
+                older_url=selection.url(after=page.after) if page.after else "",
+                currency="USD",
+                elapsed=round((monotonic() - begun) * 1000),
+            )
+        )
+
+
+@dataclass(frozen=True)
+class Card:
+    """What a card or a line of the table shows of a model."""
+
+    model: CatalogModel
+    prices: dict[str, Decimal | None]
+    capabilities: list[str]
+    data_class_label: str
+    regions: list[str]
+    access: Access
+    badge: Badge | None
+    mode_label: str
+    deprecation_date: date | None
 
 
 def cards(
     request: HttpRequest, page: TenantPageMixin, models: list[CatalogModel], project: Project | None
-) -> list[dict[str, Any]]:
+) -> list[Card]:
     """What a card shows of each model: prices and access for all of them in three queries."""
     prices = list_prices([model.name for model in models])
     access = accesses(signed_in(request), page.tenant, models, project=project)
     return [
-        {
-            "model": model,
-            "prices": {kind: prices.get(model.name, {}).get(kind) for kind in ("input", "output")},
-            "capabilities": capabilities.words(model.capabilities, most=3),
-            "data_class_label": _("Up to %(class)s") % {"class": DataClass(model.highest_data_class).label},
-            "regions": model.regions[:3],
-            "access": access[model.pk],
-            "badge": badge_of(model),
-            "mode_label": model.mode_label,
-            "deprecation_date": model.deprecation_date,
-        }
+        Card(
+            model=model,
+            prices={kind: prices.get(model.name, {}).get(kind) for kind in ("input", "output")},
+            capabilities=capabilities.words(model.capabilities, most=3),
+            data_class_label=_("Up to %(class)s") % {"class": DataClass(model.highest_data_class).label},
+            regions=model.regions[:3],
+            access=access[model.pk],
+            badge=badge_of(model),
+            mode_label=model.mode_label,
+            deprecation_date=model.deprecation_date,
+        )
         for model in models
     ]
 
 
-def badge_of(model: CatalogModel) -> dict[str, str] | None:
+def badge_of(model: CatalogModel) -> Badge | None:
     """A model's one badge: the normal state has none."""
     if model.lifecycle == CatalogModel.Lifecycle.PREVIEW:
-        return {"kind": "new", "text": _("Preview"), "icon_name": "sparkles"}
+        return Badge("new", _("Preview"), "sparkles")
     if not model.is_visible:
-        return {"kind": "bad", "text": _("Retired"), "icon_name": "calendar-x"}
+        return Badge("bad", _("Retired"), "calendar-x")
     if model.deprecation_date:
         text = _("Retires %(date)s") % {"date": _day(model.deprecation_date)}
-        return {"kind": "warn", "text": text, "icon_name": "calendar-x"}
+        return Badge("warn", text, "calendar-x")
     return None
+
+
+@dataclass(frozen=True)
+class ModelPage:
+    """What the page of one model shows."""
+
+    tab: str
+    access: Access
+    badge: Badge | None
+    facts: list[Fact]
+    capabilities: list[dict[str, Any]]
+    currency: str
+    price_rows: list[dict[str, Any]]
+    example: dict[str, Any] | None
+    price_source: str
+    policy_rows: list[Fact]
+    versions: list[dict[str, Any]]
+    offers: list[dict[str, Any]]
+    lifecycle: list[Fact]
 
 
 class ModelDetail(TenantPageMixin, DetailView):  # type: ignore[type-arg]
@@ -128,45 +191,52 @@ class ModelDetail(TenantPageMixin, DetailView):  # type: ignore[type-arg]
         offers = list(model.offers.order_by("-is_primary", "provider", "region", "source_key"))
         primary = next((offer for offer in offers if offer.is_primary), None)
         prices = list_prices([model.name]).get(model.name, {})
-        return context | {
-            "tab": tab if tab in TABS else "overview",
-            "access": access,
-            "badge": badge_of(model),
-            "facts": _facts(model),
-            "capabilities": [
-                {"label": words, "icon_name": icon}
-                for flag, (words, icon) in capabilities.WORDS.items()
-                if model.capabilities.get(flag)
-            ],
-            "currency": "USD",
-            "price_rows": _price_rows(prices),
-            "example": _example(prices),
-            "price_source": f"{primary.source}: {primary.source_key}" if primary and prices else "",
-            "policy_rows": _policy_rows(model, context["tenant"].name, context["tenant"].highest_data_class),
-            "versions": [
-                {
-                    "label": version.version,
-                    "precision": version.precision,
-                    "digest": version.digest,
-                    "published_on": version.created_at.date(),
-                    "badge": None,
-                }
-                for version in model.versions.order_by("-created_at")
-            ],
-            "offers": [
-                {
-                    "provider": offer.provider,
-                    "name": offer.source_key,
-                    "region": offer.region,
-                    "context_tokens": offer.facts.get("context_tokens"),
-                    "input": _price(offer.prices, "input"),
-                    "output": _price(offer.prices, "output"),
-                }
-                for offer in offers
-            ],
-            "lifecycle": _lifecycle(model),
-            **request_form(self.request, self, model, access),
-        }
+        return (
+            context
+            | vars(
+                ModelPage(
+                    tab=tab if tab in TABS else "overview",
+                    access=access,
+                    badge=badge_of(model),
+                    facts=_facts(model),
+                    capabilities=[
+                        {"label": words, "icon_name": icon}
+                        for flag, (words, icon) in capabilities.WORDS.items()
+                        if model.capabilities.get(flag)
+                    ],
+                    currency="USD",
+                    price_rows=_price_rows(prices),
+                    example=_example(prices),
+                    price_source=f"{primary.source}: {primary.source_key}" if primary and prices else "",
+                    policy_rows=_policy_rows(
+                        model, context["tenant"].name, context["tenant"].highest_data_class
+                    ),
+                    versions=[
+                        {
+                            "label": version.version,
+                            "precision": version.precision,
+                            "digest": version.digest,
+                            "published_on": version.created_at.date(),
+                            "badge": None,
+                        }
+                        for version in model.versions.order_by("-created_at")
+                    ],
+                    offers=[
+                        {
+                            "provider": offer.provider,
+                            "name": offer.source_key,
+                            "region": offer.region,
+                            "context_tokens": offer.facts.get("context_tokens"),
+                            "input": _price(offer.prices, "input"),
+                            "output": _price(offer.prices, "output"),
+                        }
+                        for offer in offers
+                    ],
+                    lifecycle=_lifecycle(model),
+                )
+            )
+            | request_form(self.request, self, model, access)
+        )
 
 
 def request_form(
@@ -198,12 +268,12 @@ def _project_options(selection: Selection, projects: list[Project]) -> list[dict
     ]
 
 
-def _facts(model: CatalogModel) -> list[dict[str, str]]:
+def _facts(model: CatalogModel) -> list[Fact]:
     return [
-        {"label": _("Kind"), "value": model.mode_label},
-        {"label": _("Context"), "value": _count(model.context_tokens)},
-        {"label": _("Longest output"), "value": _count(model.max_output_tokens)},
-        {"label": _("Providers"), "value": str(len(model.providers)) if model.providers else "—"},
+        Fact(_("Kind"), model.mode_label),
+        Fact(_("Context"), _count(model.context_tokens)),
+        Fact(_("Longest output"), _count(model.max_output_tokens)),
+        Fact(_("Providers"), str(len(model.providers)) if model.providers else "—"),
     ]
 
 
@@ -242,28 +312,24 @@ def _amount(prices: dict[str, Decimal], kind: str) -> Decimal | None:
     return prices[kind] * _EXAMPLE[kind] / 1_000_000 if kind in prices and kind in _EXAMPLE else None
 
 
-def _policy_rows(model: CatalogModel, tenant_name: str, tenant_class: str) -> list[dict[str, str]]:
+def _policy_rows(model: CatalogModel, tenant_name: str, tenant_class: str) -> list[Fact]:
     return [
-        {"label": _("Highest data class"), "value": str(DataClass(model.highest_data_class).label)},
-        {
-            "label": _("Your tenant's limit"),
-            "value": _("%(tenant)s: %(class)s")
-            % {"tenant": tenant_name, "class": DataClass(tenant_class).label},
-        },
-        {"label": _("Risk tier"), "value": model.get_risk_tier_display()},
-        {"label": _("Runs on"), "value": model.host_label.capitalize()},
-        {
-            "label": _("Regions offered"),
-            "value": ", ".join(model.regions) or _("not stated by the providers"),
-        },
-        {"label": _("Kept or trained on"), "value": _("not recorded yet; ask the platform team")},
+        Fact(_("Highest data class"), str(DataClass(model.highest_data_class).label)),
+        Fact(
+            _("Your tenant's limit"),
+            _("%(tenant)s: %(class)s") % {"tenant": tenant_name, "class": DataClass(tenant_class).label},
+        ),
+        Fact(_("Risk tier"), model.get_risk_tier_display()),
+        Fact(_("Runs on"), model.host_label.capitalize()),
+        Fact(_("Regions offered"), ", ".join(model.regions) or _("not stated by the providers")),
+        Fact(_("Kept or trained on"), _("not recorded yet; ask the platform team")),
     ]
 
 
-def _lifecycle(model: CatalogModel) -> list[dict[str, str]]:
-    facts = [{"label": _("State"), "value": model.get_lifecycle_display()}]
+def _lifecycle(model: CatalogModel) -> list[Fact]:
+    facts = [Fact(_("State"), model.get_lifecycle_display())]
     if model.deprecation_date:
-        facts.append({"label": _("Retires"), "value": _day(model.deprecation_date)})
+        facts.append(Fact(_("Retires"), _day(model.deprecation_date)))
     return facts
 
 

@@ -50,7 +50,7 @@ class AuditEntryAdmin(ReadOnlyAdmin):
             is_choice = hasattr(field.widget, "choices")
             field.widget.attrs["class"] = " ".join(SELECT_CLASSES if is_choice else INPUT_CLASSES)
         context = self.admin_site.each_context(request) | {"opts": self.opts, "title": _("Audit")}
-        context |= audit_log_context(request, form, reverse("admin:audit_auditentry_changelist"))
+        context |= vars(audit_log_context(request, form, reverse("admin:audit_auditentry_changelist")))
         context["export_url"] = reverse("admin:audit_auditentry_export")
         return render(request, "admin/audit/auditentry/audit_log.html", context)
 

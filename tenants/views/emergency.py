@@ -12,7 +12,7 @@ from django.views.generic import TemplateView
 from django.views.generic.detail import SingleObjectMixin
 
 from accounts.permissions import signed_in
-from core.keyset import keyset_page
+from core.keyset import requested_page
 from tenants.actions import end_emergency_access
 from tenants.models import EmergencyAccess
 from tenants.querysets import EmergencyAccessQuerySet
@@ -30,17 +30,15 @@ class EmergencyAccessList(
     template_name = "tenants/emergency_access_list.html"
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
-        page = keyset_page(
+        page = requested_page(
+            self.request,
             self.get_queryset().with_status(),
             ("-pk",),
             size=PAGE_SIZE,
-            before=self.request.GET.get("before", ""),
-            after=self.request.GET.get("after", ""),
         )
         return super().get_context_data(**kwargs) | {
             "accesses": page.rows,
-            "newer_url": f"?before={page.before}" if page.before else "",
-            "older_url": f"?after={page.after}" if page.after else "",
+            **page.links(),
         }
 
 

@@ -6,10 +6,9 @@ from django.contrib.auth.decorators import login_required
 from django.db.models import Q
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
-from django.utils.http import urlencode
 
 from accounts.permissions import signed_in
-from core.keyset import keyset_page
+from core.keyset import requested_page
 from tenants.models import Membership, Tenant
 
 TENANTS_PER_PAGE = 20
@@ -36,16 +35,14 @@ def tenant_list(request: HttpRequest) -> HttpResponse:
     tenants = Tenant.objects.visible_to(user)
     for word in query.split():
         tenants = tenants.filter(Q(name__icontains=word) | Q(slug__icontains=word))
-    page = keyset_page(
+    page = requested_page(
+        request,
         tenants,
         ("name", "pk"),
         size=TENANTS_PER_PAGE,
-        before=request.GET.get("before", ""),
-        after=request.GET.get("after", ""),
     )
     mine = Membership.objects.visible_to(user).filter(user=user, tenant__in=page.rows)
     roles = {membership.tenant_id: membership.get_role_display() for membership in mine}
-    here = f"?{urlencode({'q': query})}&" if query else "?"
     context = {
         "tenants": [
             {"name": tenant.name, "slug": tenant.slug, "role_label": roles.get(tenant.pk, "")}
@@ -53,7 +50,6 @@ def tenant_list(request: HttpRequest) -> HttpResponse:
         ],
         "query": query,
         "may_search": bool(query or page.before or page.after),
-        "newer_url": f"{here}before={page.before}" if page.before else "",
-        "older_url": f"{here}after={page.after}" if page.after else "",
+        **page.links(q=query),
     }
     return render(request, "tenants/tenant_choose.html", context)

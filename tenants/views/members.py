@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from django.contrib import messages
@@ -11,7 +13,6 @@ from django.db.models.functions import Coalesce, Lower, NullIf
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import redirect, render
 from django.urls import reverse
-from django.utils.http import urlencode
 from django.utils.timezone import now
 from django.utils.translation import gettext as _
 from django.views.generic import DetailView, TemplateView
@@ -21,7 +22,8 @@ from accounts.models import Source, User
 from accounts.permissions import WORDS, signed_in
 from core.addresses import address_or_none
 from core.choices import MOST, is_key, pick_field
-from core.keyset import keyset_page
+from core.keyset import requested_page
+from core.page_parts import Option
 from core.tenant_managers import TenantQuerySet
 from tenants.actions import (
     change_role,
@@ -42,11 +44,24 @@ from tenants.models import ApiKey, Invitation, Membership, Project, ProjectRole,
 from tenants.roles import NEVER_NARROWED, PROJECT_ROLE_CHOICES, ROLE_PERMISSIONS, Role
 from tenants.status import why_not_active
 from tenants.suspension import keys_lost_by, tokens_issued_by, tokens_lost_by
+from tenants.views.member_rows import InvitationRow, MemberRow, invitation_row, member_row
 from tenants.views.mixins import PartialMixin, TenantScopedMixin
 
 PAGE_SIZE = 50
 PROJECTS_SHOWN = 25  # roles in projects that a member's page shows at a time
 TABS = ("people", "invitations", "service-accounts")
+
+
+@dataclass(frozen=True)
+class MemberListPage:
+    """What the page of members shows."""
+
+    tab: str
+    query: str
+    rows: Sequence[MemberRow | InvitationRow]
+    is_manager: bool
+    may_make_accounts: bool
+    leaving: Membership | None
 
 
 class MemberList(PartialMixin, TenantScopedMixin[TenantQuerySet[Membership]], TemplateView):
@@ -71,25 +86,27 @@ class MemberList(PartialMixin, TenantScopedMixin[TenantQuerySet[Membership]], Te
             tab = "people"
         query = self.request.GET.get("q", "").strip().replace("\0", "")[:100]
         rows = self._invitations(query) if tab == "invitations" else self._members(tab, query)
-        page = keyset_page(
+        page = requested_page(
+            self.request,
             rows,
             ("-pk",) if tab == "invitations" else ("shown", "pk"),
             size=PAGE_SIZE,
-            before=self.request.GET.get("before", ""),
-            after=self.request.GET.get("after", ""),
         )
-        here = "?" + urlencode({"tab": tab, "q": query} if query else {"tab": tab})
-        tell = _invitation_row if tab == "invitations" else _member_row
-        return super().get_context_data(**kwargs) | {
-            "tab": tab,
-            "query": query,
-            "rows": [tell(row) for row in page.rows],
-            "is_manager": is_manager,
-            "may_make_accounts": create_service_account.is_permitted(user, self.tenant),
-            "leaving": self._what_one_may_leave(user),
-            "newer_url": f"{here}&before={page.before}" if page.before else "",
-            "older_url": f"{here}&after={page.after}" if page.after else "",
-        }
+        tell = invitation_row if tab == "invitations" else member_row
+        return (
+            super().get_context_data(**kwargs)
+            | vars(
+                MemberListPage(
+                    tab=tab,
+                    query=query,
+                    rows=[tell(row) for row in page.rows],
+                    is_manager=is_manager,
+                    may_make_accounts=create_service_account.is_permitted(user, self.tenant),
+                    leaving=self._what_one_may_leave(user),
+                )
+            )
+            | page.links(tab=tab, q=query)
+        )
 
     def _what_one_may_leave(self, user: User) -> Membership | None:
         """One's own membership, unless a rule gave it, which would give it again."""
@@ -111,42 +128,6 @@ class MemberList(PartialMixin, TenantScopedMixin[TenantQuerySet[Membership]], Te
         return found.filter(email__icontains=query) if query else found
 
 
-def _member_row(membership: Membership) -> dict[str, Any]:
-    return {
-        "pk": membership.pk,
-        "name": str(membership.user),
-        "email": membership.user.email,
-        "role": membership.get_role_display(),
-        "is_owner": membership.role == Role.OWNER,
-        "is_active": membership.user.is_active,
-        "source": membership.get_source_display(),
-        "last_login": membership.user.last_login,
-        "since": membership.created_at,
-        "responsible": membership.user.responsible,
-    }
-
-
-def _invitation_row(invitation: Invitation) -> dict[str, Any]:
-    if invitation.expires_at <= now():
-        badge = {"kind": "", "text": _("Expired"), "icon_name": ""}
-    elif invitation.mail_problem:
-        badge = {"kind": "bad", "text": _("Mail refused"), "icon_name": "alert-triangle"}
-    elif invitation.sent_at is None:
-        badge = {"kind": "info", "text": _("Being sent"), "icon_name": "clock"}
-    else:
-        words = {"date": invitation.expires_at.strftime("%-d %b")}
-        badge = {"kind": "info", "text": _("Open until %(date)s") % words, "icon_name": "clock"}
-    return {
-        "pk": invitation.pk,
-        "email": invitation.email,
-        "role": invitation.get_role_display(),
-        "invited_by": str(invitation.invited_by),
-        "sent_at": invitation.sent_at,
-        "problem": invitation.mail_problem,
-        "badge": badge,
-    }
-
-
 class MemberPage(TenantScopedMixin[TenantQuerySet[Membership]], DetailView):  # type: ignore[type-arg]
     """What pages about one member share."""
 
@@ -156,6 +137,25 @@ class MemberPage(TenantScopedMixin[TenantQuerySet[Membership]], DetailView):  # 
 
     def get_queryset(self) -> TenantQuerySet[Membership]:
         return super().get_queryset().select_related("user__responsible", "tenant")
+
+
+@dataclass(frozen=True)
+class MemberDetailPage:
+    """What the page of one member shows."""
+
+    is_manager: bool
+    is_self: bool
+    may_stop: bool
+    may_change: bool
+    may_narrow: bool
+    may_remove: bool
+    why_not: str
+    options: list[Option]
+    project_roles: list[dict[str, Any]]
+    project_form: ProjectRoleForm | None
+    project_role_choices: Sequence[Any]
+    is_never_narrowed: bool
+    owned: list[OwnedResources]
 
 
 class MemberDetail(MemberPage):
@@ -170,12 +170,11 @@ class MemberDetail(MemberPage):
         stop_or_go = disable_service_account if member.user.is_active else enable_service_account
         may_touch = change_role.is_permitted(user, member)
         roles = ProjectRole.objects.in_tenant(self.tenant).filter(membership=member)
-        page = keyset_page(
+        page = requested_page(
+            self.request,
             roles.select_related("project").annotate(shown=F("project__name")),
             ("shown", "pk"),
             size=PROJECTS_SHOWN,
-            before=self.request.GET.get("before", ""),
-            after=self.request.GET.get("after", ""),
         )
         given = [
             {"project": role.project, "role": role.role, "label": role.get_role_display()}
@@ -187,30 +186,36 @@ class MemberDetail(MemberPage):
             offered=context["projects"].exclude(pk__in=roles.values("project")),
             source=reverse("suggestions", args=[self.tenant.slug, "projects"]),
         )
-        return context | {
-            "is_manager": is_manager,
-            "is_self": is_self,
-            "may_stop": stop_or_go.is_possible(user, member),
-            "may_change": change_role.is_possible(user, member),
-            "may_narrow": set_project_role.is_possible(
-                user, ProjectRole(tenant=self.tenant, membership=member)
-            ),
-            "may_remove": _removal_of(member).is_possible(user, member),
-            "why_not": _why_not(is_manager=is_manager, is_self=is_self, member=member, may_touch=may_touch),
-            "options": role_options(
-                user,
-                self.tenant,
-                chosen=member.role,
-                without=[Role.OWNER] if member.user.is_service_account else [],
-            ),
-            "project_roles": given,
-            "project_form": project_form if pick_field(project_form, "project").has_any else None,
-            "newer_url": f"?before={page.before}#projects-title" if page.before else "",
-            "older_url": f"?after={page.after}#projects-title" if page.after else "",
-            "project_role_choices": PROJECT_ROLE_CHOICES,
-            "is_never_narrowed": member.role in NEVER_NARROWED,
-            "owned": owned_resources_of(member.user, self.tenant) if is_manager or is_self else [],
-        }
+        return (
+            context
+            | vars(
+                MemberDetailPage(
+                    is_manager=is_manager,
+                    is_self=is_self,
+                    may_stop=stop_or_go.is_possible(user, member),
+                    may_change=change_role.is_possible(user, member),
+                    may_narrow=set_project_role.is_possible(
+                        user, ProjectRole(tenant=self.tenant, membership=member)
+                    ),
+                    may_remove=_removal_of(member).is_possible(user, member),
+                    why_not=_why_not(
+                        is_manager=is_manager, is_self=is_self, member=member, may_touch=may_touch
+                    ),
+                    options=role_options(
+                        user,
+                        self.tenant,
+                        chosen=member.role,
+                        without=[Role.OWNER] if member.user.is_service_account else [],
+                    ),
+                    project_roles=given,
+                    project_form=project_form if pick_field(project_form, "project").has_any else None,
+                    project_role_choices=PROJECT_ROLE_CHOICES,
+                    is_never_narrowed=member.role in NEVER_NARROWED,
+                    owned=owned_resources_of(member.user, self.tenant) if is_manager or is_self else [],
+                )
+            )
+            | page.links(fragment="projects-title")
+        )
 
 
 def _why_not(*, is_manager: bool, is_self: bool, member: Membership, may_touch: bool) -> str:

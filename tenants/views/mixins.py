@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any, Generic
 
 from django.contrib.auth.mixins import LoginRequiredMixin
@@ -25,6 +26,21 @@ from tenants.permissions import permissions_in, projects_where
 from tenants.request_scope import enter_tenant
 
 SWITCHER_SIZE = 20  # tenants that the header lists; the others are found by searching
+
+
+@dataclass(frozen=True)
+class Portal:
+    """What the head and the menu of every page of a tenant show."""
+
+    tenants: list[Tenant]
+    has_more_tenants: bool
+    keys_to_claim: int | str
+    can_see_cost: bool
+    can_export: bool
+    can_manage_tokens: bool
+    can_manage: bool
+    can_close: bool
+    can_audit: bool
 
 
 class TenantPageMixin(LoginRequiredMixin, ContextMixin, View):
@@ -63,17 +79,17 @@ class TenantPageMixin(LoginRequiredMixin, ContextMixin, View):
             "projects": Project.objects.visible_to(user).in_tenant(self.tenant),
             "currency": self.tenant.currency,
             "emergency": emergency_of(user),
-            "portal": {
-                "tenants": tenants,
-                "has_more_tenants": len(others) == SWITCHER_SIZE,
-                "keys_to_claim": count_of(keys_to_claim),
-                "can_see_cost": "view_cost" in actions,
-                "can_export": "export_cost" in actions,
-                "can_manage_tokens": "manage_tokens" in actions,
-                "can_manage": "manage_tenant" in actions,
-                "can_close": "propose_closing" in actions,
-                "can_audit": "view_audit" in actions,
-            },
+            "portal": Portal(
+                tenants=tenants,
+                has_more_tenants=len(others) == SWITCHER_SIZE,
+                keys_to_claim=count_of(keys_to_claim),
+                can_see_cost="view_cost" in actions,
+                can_export="export_cost" in actions,
+                can_manage_tokens="manage_tokens" in actions,
+                can_manage="manage_tenant" in actions,
+                can_close="propose_closing" in actions,
+                can_audit="view_audit" in actions,
+            ),
         }
 
 

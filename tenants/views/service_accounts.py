@@ -12,6 +12,7 @@ from django.utils.translation import gettext as _
 from django.views.generic import TemplateView
 
 from accounts.permissions import signed_in
+from core.page_parts import Fact
 from core.tenant_managers import TenantQuerySet
 from tenants.actions import create_service_account, disable_service_account, enable_service_account
 from tenants.forms import ServiceAccountForm, role_options
@@ -71,7 +72,7 @@ class ServiceAccountDisable(ServiceAccountPage):
     def get(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         self.object = self.page_for(disable_service_account)
         keys = ApiKey.objects.in_tenant(self.tenant).usable().filter(owner=self.object.user).count()
-        facts = [{"label": _("Active keys"), "value": str(keys)}]
+        facts = [Fact(_("Active keys"), str(keys))]
         return self.render_to_response(self.get_context_data(facts=facts))
 
     def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:

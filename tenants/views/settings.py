@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from copy import copy
 from typing import Any, ClassVar
-from urllib.parse import urlencode
 
 from django import forms
 from django.contrib import messages
@@ -25,7 +24,7 @@ from accounts.models import User
 from accounts.permissions import signed_in
 from core.choices import PickField, pick_field
 from core.editing import sent_values
-from core.keyset import keyset_page
+from core.keyset import requested_page
 from core.local_days import zones_to_choose
 from core.prefix import begins_with
 from core.tenant_managers import TenantQuerySet
@@ -158,22 +157,19 @@ class ProjectList(TenantScopedMixin[TenantQuerySet[Project]], TemplateView):
         may_manage = create_project.is_permitted(signed_in(self.request), self.tenant)
         term = self.request.GET.get("q", "").strip()
         projects = self.get_queryset()
-        page = keyset_page(
+        page = requested_page(
+            self.request,
             projects.filter(begins_with(term, ["name", "slug"])) if term else projects,
             ("name", "slug"),
             size=PAGE_SIZE,
-            before=self.request.GET.get("before", ""),
-            after=self.request.GET.get("after", ""),
         )
-        here = urlencode({"q": term}) + "&" if term else ""
         labels = {field.name: field.verbose_name for field in Project._meta.fields}
         return super().get_context_data(**kwargs) | {
             "rows": page.rows,
             "accounting": [labels[name] for name in Project.ACCOUNTING],
             "may_manage": may_manage,
             "term": term,
-            "newer_url": f"?{here}before={page.before}" if page.before else "",
-            "older_url": f"?{here}after={page.after}" if page.after else "",
+            **page.links(q=term),
         }
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import Any
 
 from django import forms
@@ -22,7 +23,8 @@ from django.views.generic import DetailView, FormView, TemplateView
 from accounts.models import User
 from accounts.permissions import signed_in
 from core.choices import PickField, offer
-from core.keyset import keyset_page
+from core.keyset import requested_page
+from core.page_parts import Badge, Fact
 from tenants.actions import issue_personal_access_token, revoke_personal_access_token
 from tenants.models import PersonalAccessToken, Tenant
 from tenants.roles import TokenScope
@@ -268,51 +270,67 @@ def table_of(
     """A page of tokens, those in use or those that have ended, as the table's template wants it."""
     tab = "ended" if request.GET.get("tab") == "ended" else "current"
     tokens = tokens.with_names()
-    page = keyset_page(
+    page = requested_page(
+        request,
         tokens.ended() if tab == "ended" else tokens.current(),
         ("-pk",),
         size=PAGE_SIZE,
-        before=request.GET.get("before", ""),
-        after=request.GET.get("after", ""),
     )
     return {
         "tab": tab,
         "with_owner": with_owner,
         "tokens": [_row(token, revoke_url(token)) for token in page.rows],
-        "newer_url": f"?tab={tab}&before={page.before}" if page.before else "",
-        "older_url": f"?tab={tab}&after={page.after}" if page.after else "",
+        **page.links(tab=tab),
     }
 
 
-def _row(token: PersonalAccessToken, revoke_url: str) -> dict[str, Any]:
+@dataclass(frozen=True)
+class TokenRow:
+    """A line of a list of tokens."""
+
+    name: str
+    prefix: str
+    owner: str
+    is_service_account: bool
+    issued_by: str
+    opens: str
+    scopes: str
+    badge: Badge
+    reason: str
+    last_used_at: datetime | None
+    expires_at: datetime
+    revoke_url: str
+
+
+def _row(token: PersonalAccessToken, revoke_url: str) -> TokenRow:
     kind, text = BADGES[token.state]
-    return {
-        "name": token.name,
-        "prefix": token.prefix,
-        "owner": str(token.user),
-        "is_service_account": token.user.is_service_account,
-        "issued_by": str(token.issued_by or ""),
-        "opens": token.tenant.name if token.tenant else _("All your tenants"),
-        "scopes": ", ".join(token.scopes),
-        "badge": {"kind": kind, "text": text},
-        "reason": token.suspended_reason if token.state == "suspended" else "",
-        "last_used_at": token.last_used_at,
-        "expires_at": token.expires_at,
-        "revoke_url": revoke_url if token.revoked_at is None else "",
-    }
+    return TokenRow(
+        name=token.name,
+        prefix=token.prefix,
+        owner=str(token.user),
+        is_service_account=token.user.is_service_account,
+        issued_by=str(token.issued_by or ""),
+        opens=token.tenant.name if token.tenant else str(_("All your tenants")),
+        scopes=", ".join(token.scopes),
+        badge=Badge(kind, text),
+        reason=token.suspended_reason if token.state == "suspended" else "",
+        last_used_at=token.last_used_at,
+        expires_at=token.expires_at,
+        revoke_url=revoke_url if token.revoked_at is None else "",
+    )
 
 
-def facts_of(token: PersonalAccessToken) -> list[dict[str, Any]]:
+def facts_of(token: PersonalAccessToken) -> list[Fact]:
     """What somebody wants to know before they revoke."""
     last_used = (
         f"{token.last_used_at:%-d %b %Y, %H:%M} UTC" if token.last_used_at is not None else gettext("never")
     )
     return [
-        {"label": _("Belongs to"), "value": str(token.user)},
-        {"label": _("Issued by"), "value": str(token.issued_by or gettext("not noted"))},
-        {"label": _("Opens"), "value": token.tenant.name if token.tenant else _("All tenants of its owner")},
-        {"label": _("Scopes"), "value": ", ".join(token.scopes)},
-        {"label": _("Last used"), "value": last_used},
+        Fact(_("Belongs to"), str(token.user)),
+        Fact(_("Issued by"), str(token.issued_by or gettext("not noted"))),
+        Fact(_("Opens"), token.tenant.name if token.tenant else _("All tenants of its owner")),
+        Fact(_("Scopes"), ", ".join(token.scopes)),
+        Fact(_("Last used"), last_used),
     ]
 
 

@@ -40,7 +40,7 @@ def test_models_are_found_by_the_beginnings_of_words_however_they_are_written(pa
     CatalogModelFactory(name="gpt-4o", title="GPT-4o", maker="OpenAI")
     CatalogModelFactory(name="claude-sonnet-4-5", title="Claude Sonnet 4.5", maker="Anthropic")
     response = page("model-list", q=words)
-    assert [card["model"].name for card in response.context["page"]] == ["gpt-4o"]
+    assert [card.model.name for card in response.context["page"]] == ["gpt-4o"]
 
 
 @pytest.mark.parametrize(
@@ -58,13 +58,13 @@ def test_models_are_found_by_the_beginnings_of_words_however_they_are_written(pa
 def test_words_narrow_and_odd_characters_do_no_harm(page, words, found):
     CatalogModelFactory(name="llama-3.3-70b-instruct", title="Llama 3.3 70B Instruct")
     CatalogModelFactory(name="claude-sonnet-4-5", title="Claude Sonnet 4.5")
-    assert [card["model"].name for card in page("model-list", q=words).context["page"]] == found
+    assert [card.model.name for card in page("model-list", q=words).context["page"]] == found
 
 
 def test_the_whole_name_comes_first(page):
     for name in ("gpt-4o-mini", "gpt-4o", "my-gpt-4o"):
         CatalogModelFactory(name=name, title=name, offer_count=len(name))
-    names = [card["model"].name for card in page("model-list", q="gpt-4o").context["page"]]
+    names = [card.model.name for card in page("model-list", q="gpt-4o").context["page"]]
     assert names == ["gpt-4o", "gpt-4o-mini", "my-gpt-4o"]
 
 
@@ -100,16 +100,16 @@ def test_pages_go_on_and_back_without_losing_a_model(page):
         CatalogModelFactory(name=f"model-{number:03}", title=f"Model {number}", context_tokens=number % 7)
     for sort in ("recommended", "name", "price", "context", "newest"):
         seen, response = [], page("model-list", sort=sort)
-        first = [card["model"].name for card in response.context["page"]]
+        first = [card.model.name for card in response.context["page"]]
         while True:
-            seen += [card["model"].name for card in response.context["page"]]
+            seen += [card.model.name for card in response.context["page"]]
             if not response.context["older_url"]:
                 break
             last = response
             response = page("model-list", **query_of(response.context["older_url"]))
         assert len(seen) == len(set(seen)) == 60
         back = page("model-list", **query_of(last.context["newer_url"]))
-        assert [card["model"].name for card in back.context["page"]] == first
+        assert [card.model.name for card in back.context["page"]] == first
 
 
 def query_of(url):
@@ -148,9 +148,9 @@ def test_htmx_gets_the_results_and_a_browser_the_page(page):
 
 def test_a_card_shows_prices_and_says_when_there_are_none(page, priced_model):
     CatalogModelFactory(name="unpriced-1")
-    cards = {card["model"].name: card for card in page("model-list").context["page"]}
-    assert cards["glm-4.6"]["prices"] == {"input": Decimal("0.60"), "output": Decimal("2.20")}
-    assert cards["unpriced-1"]["prices"] == {"input": None, "output": None}
+    cards = {card.model.name: card for card in page("model-list").context["page"]}
+    assert cards["glm-4.6"].prices == {"input": Decimal("0.60"), "output": Decimal("2.20")}
+    assert cards["unpriced-1"].prices == {"input": None, "output": None}
     assert "Not priced" in text_of(page("model-list"))
 
 
@@ -313,10 +313,10 @@ def test_models_outside_the_tenants_regions_are_locked_with_the_reason(client, p
     lab.save()
     CatalogModelFactory(name="american-1", title="American", regions=["us-east-1"])
     CatalogModelFactory(name="european-1", title="European", regions=["eu-central-1"])
-    cards = {card["model"].name: card["access"] for card in page("model-list").context["page"]}
+    cards = {card.model.name: card.access for card in page("model-list").context["page"]}
     assert (cards["american-1"].state, cards["european-1"].state) == ("unavailable", "requestable")
     only = page("model-list", access="unavailable").context["page"]
-    assert [card["model"].name for card in only] == ["american-1"]
+    assert [card.model.name for card in only] == ["american-1"]
     assert page("request-new", "american-1").status_code == 403
     assert CatalogModel.objects.count() == 2
 

@@ -90,7 +90,7 @@ def test_a_suspended_key_says_so_everywhere_with_the_reason(client, lab, project
     suspend_access(developer, tenant=lab, reason="not in the group any more", by=None)
     client.force_login(owner)
     page = client.get(reverse("key-list", args=["lab"]))
-    assert [row["badge"]["text"] for row in page.context["keys"]] == ["Suspended"]
+    assert [row.badge.text for row in page.context["keys"]] == ["Suspended"]
     assert "not in the group any more" in page.content.decode()
     told = client.get(f"/api/v1/keys/{key.pk}/").json()
     assert (told["owner"], told["suspended_reason"]) == (developer.email, "not in the group any more")

@@ -210,7 +210,7 @@ def test_pages_show_the_buttons_of_the_projects_role(client, lab, developer, fin
         assert (claim in client.get(reverse("key-list", args=["lab"])).content.decode()) is sees
         home = client.get(reverse("tenant-home", args=["lab"]))
         assert (claim in home.content.decode()) is sees
-        assert home.context["portal"]["keys_to_claim"] == int(sees)
+        assert home.context["portal"].keys_to_claim == int(sees)
         assert client.get(claim).status_code == (200 if sees else 403)
 
 
