@@ -45,7 +45,7 @@ def idempotent(request: Request, action: Callable[[], Response]) -> Response:
         stored = IdempotencyRecord.objects.filter(user=user, key=key).first()
         if stored is not None and stored.digest != digest:
             raise Conflict(
-                "This Idempotency-Key was used with another request. Take a new one.",
+                "This Idempotency-Key was used with another request. Use a new one.",
                 code="idempotency_key_reused",
             )
         if stored is not None:

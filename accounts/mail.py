@@ -77,4 +77,4 @@ def mail_server() -> Iterator[Any]:
 
 def refusal(error: Exception) -> str:
     """What is noted of a mail that the server did not take."""
-    return _("The mail server refused it (%(kind)s).") % {"kind": type(error).__name__}
+    return _("The mail server refused the mail (%(kind)s).") % {"kind": type(error).__name__}

@@ -28,7 +28,7 @@ WORDS = {
     "tenants.manage_owners": "make or change owners",
     "tenants.manage_projects": "manage projects",
     "tenants.manage_service_accounts": "manage service accounts",
-    "tenants.manage_tokens": "see or revoke tokens of others",
+    "tenants.manage_tokens": "see or revoke other people's tokens",
     "tenants.manage_limits": "change limits",
     "accounts.manage_people": "deactivate and reactivate people",
     "directory.manage_directory": "manage the directory's tokens",
@@ -39,9 +39,9 @@ WORDS = {
     "tenants.suspend_tenant": "suspend tenants",
     "tenants.confirm_closing": "confirm that a tenant closes",
     "tenants.open_emergency_access": "open emergency access",
-    "tenants.review_emergency_access": "mark emergency access as looked at",
+    "tenants.review_emergency_access": "review emergency access",
     "accounts.assign_staff_role": "give or take staff roles",
-    "accounts.erase_person": "see or erase what is held about people",
+    "accounts.erase_person": "export or erase personal data",
     "catalog.review_security": "decide security reviews",
     "catalog.review_compliance": "decide compliance reviews",
     "catalog.review_cost": "decide cost reviews",
@@ -73,7 +73,7 @@ def require(user: User, permission: str, subject: models.Model | None = None) ->
     if user.is_service_account and is_for_people:
         raise PermissionDenied(f"A service account cannot {permission}; a person must.")
     where = f" in {subject}" if subject is not None else ""
-    raise PermissionDenied(f"Your role does not let you {permission}{where}. Ask an owner or admin for it.")
+    raise PermissionDenied(f"Your role does not allow you to {permission}{where}. Ask an owner or admin.")
 
 
 class StaffPermissionBackend(ModelBackend):

@@ -61,8 +61,8 @@ def require_second_factor(user: User, action: str) -> None:
     if not current_origin.get().has_second_factor:
         raise PermissionDenied(
             _(
-                "This installation wants a second factor to %(action)s. Open “Second factor” in your account menu, "
-                "confirm a code, and try again; access tokens cannot do this."
+                "This installation requires a second factor to %(action)s. Open “Second factor” in your "
+                "account menu, confirm a code, and try again. Access tokens cannot do this."
             )
             % {"action": action}
         )

@@ -77,7 +77,10 @@ class SecondFactorGate:
         confirm = f"{reverse('second-factor-confirm')}?{urlencode({'next': request.get_full_path()})}"
         if request.path.startswith("/api/"):
             raise PermissionDenied(
-                _("Staff of this installation need a second factor. Confirm one at %(page)s, or use a token.")
+                _(
+                    "Staff of this installation must have a second factor. Confirm one at %(page)s, or use "
+                    "a token."
+                )
                 % {"page": reverse("second-factor-confirm")}
             )
         if request.headers.get("HX-Request") == "true":

@@ -59,7 +59,7 @@ class SessionStore(DatabaseSessionStore):
                 list(get_user_model().objects.select_for_update(no_key=True).filter(pk=person))
                 times = sessions.filter(session_key=key).values("created_at", "expire_date").first()
                 if times is None:
-                    raise SessionInterrupted("This session was ended. Sign in again.")
+                    raise SessionInterrupted("This session has ended. Sign in again.")
             super().cycle_key()
             if times:
                 sessions.filter(session_key=self.session_key).update(**times)

@@ -170,7 +170,7 @@ def end_provider_sessions(issuer: str, *, sid: str = "", subject: str = "") -> i
     Raises ValueError when neither is given: a logout token names at least one.
     """
     if not issuer or not (sid or subject):
-        raise ValueError("A provider's sign-out names its issuer, and a session or a subject.")
+        raise ValueError("A provider's sign-out must name its issuer, and a session or a subject.")
     sessions = Session.objects.filter(issuer=issuer)
     if sid:
         sessions = sessions.filter(provider_session=sid)

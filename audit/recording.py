@@ -239,21 +239,23 @@ def _check_capacity(acting_as: str, on_behalf_of: Principal | None, reason: str)
     from audit.models import AuditEntry
 
     if acting_as not in AuditEntry.ActingAs.values:
-        raise ValueError(f"{acting_as!r} is no capacity; use one of {', '.join(AuditEntry.ActingAs.values)}.")
+        raise ValueError(
+            f"{acting_as!r} is not a capacity. Use one of {', '.join(AuditEntry.ActingAs.values)}."
+        )
     if acting_as == "delegate" and on_behalf_of is None:
-        raise ValueError("A delegate acts for somebody: say on_behalf_of.")
+        raise ValueError("A delegate acts for another person: give on_behalf_of.")
     if acting_as == "emergency_access" and not reason.strip():
-        raise ValueError("Emergency access must say why: give a reason.")
+        raise ValueError("Emergency access needs a reason.")
 
 
 def _name(name: Any) -> str:
     """The name of a fact. Raises ValueError for one under which nothing may be recorded, or that names a person."""
     name = str(name)
     if name.lower() in NAMES:
-        raise ValueError(f"{name!r} never enters the audit log. Record a prefix, a count or nothing.")
+        raise ValueError(f"{name!r} must not enter the audit log. Record a prefix, a count or nothing.")
     if "@" in name:
         raise ValueError(
-            "Names of facts name no person: they could not be erased. Put the address in a value."
+            "Names of facts must not name a person, because they cannot be erased. Put the address in a value."
         )
     return _text(name)
 
@@ -275,7 +277,8 @@ def _plain(value: Any) -> Any:
 def _text(text: str) -> str:
     if kind := secret_in(text):
         raise ValidationError(
-            f"This text holds {kind}, which nobody may read later. Take it out, and revoke it.", code="secret"
+            f"This text contains {kind}, which must stay secret. Remove it from the text, and revoke it.",
+            code="secret",
         )
     return _storable(text)[:LONGEST_TEXT]
 

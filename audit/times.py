@@ -34,11 +34,11 @@ class Times:
         self._before[number] = self.created_at
         if self.created_at and created_at < self.created_at - TOLERANCE:
             self._find(
-                f"Checkpoint {number} is of {_at(created_at)}, before checkpoint {number - 1} "
-                f"of {_at(self.created_at)}: it is backdated, or the clock was set back."
+                f"Checkpoint {number} has the time {_at(created_at)}, before checkpoint {number - 1} with "
+                f"{_at(self.created_at)}: it is backdated, or the clock was set back."
             )
         if created_at > self.now + TOLERANCE:
-            self._find(f"Checkpoint {number} is of {_at(created_at)}, which is still to come.")
+            self._find(f"Checkpoint {number} has the time {_at(created_at)}, which is in the future.")
         self.number, self.created_at = number, created_at
 
     def see_entries(self, number: int, head: dict[str, Any], rows: list[Row | None]) -> None:
@@ -49,18 +49,18 @@ class Times:
                 self.see_entry(row.id, row.at, before, number - 1)
                 if row.at > head["created_at"] + TOLERANCE:
                     self._find(
-                        f"Entry {row.id} is of {_at(row.at)}, "
-                        f"after its checkpoint {number} of {_at(head['created_at'])}."
+                        f"Entry {row.id} has the time {_at(row.at)}, after its checkpoint {number} with "
+                        f"{_at(head['created_at'])}."
                     )
         times = [row.at for row in rows if row is not None]
         if len(times) == len(rows) and (min(times), max(times)) != (head["first_at"], head["last_at"]):
-            self._find(f"Checkpoint {number} says other times than those of its entries.")
+            self._find(f"The times in checkpoint {number} are not those of its entries.")
 
     def see_entry(self, entry_id: str, at: datetime, before: datetime | None, number: int) -> None:
         """An entry that came after checkpoint `number`, which is of the time `before`."""
         if before is None:
             return
-        for moment, what in ((at, "is of"), (time_of_id(UUID(entry_id)), "has an id of")):
+        for moment, what in ((at, "has the time"), (time_of_id(UUID(entry_id)), "has an id of")):
             if moment < before - TOLERANCE:
                 self._find(
                     f"Entry {entry_id} {what} {_at(moment)}, but came after checkpoint {number} of {_at(before)}: "

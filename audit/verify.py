@@ -74,7 +74,7 @@ def verify(
         _strays(cursor, proof)
         _waiting(cursor, times)
         if times.first:
-            raise Broken(f"{times.first} Found out of order: {times.findings}. Everything else is proved.")
+            raise Broken(f"{times.first} Out of order: {times.findings}. Everything else is proved.")
         return proof
 
 
@@ -220,7 +220,8 @@ def _checked(row: Row, redactions: list[tuple[str, dict[str, str]]]) -> dict[str
         for path in taken:
             if words.get(path) not in (None, token):
                 raise Broken(
-                    f"Entry {row.id} was rewritten under a redaction: {path} holds something else than {token}."
+                    f"Entry {row.id} was rewritten under a redaction: {path} contains something other "
+                    f"than {token}."
                 )
         commitments |= taken
     return commitments
@@ -270,7 +271,7 @@ def _redactions(cursor: Any) -> None:
                     f"Entry {left[0]} was redacted without a record: {record_id} is not in the audit log."
                 )
         elif digest != fixed:
-            raise Broken(f"The redactions recorded by entry {record_id} are not those that were made.")
+            raise Broken(f"The redactions that entry {record_id} records are not the actual ones.")
 
 
 def _streamed(cursor: Any) -> Iterator[Any]:
@@ -311,8 +312,8 @@ def _strays(cursor: Any, proof: Proof) -> None:
     )
     if row := cursor.fetchone():
         raise Broken(
-            f"Entry {row[0]} is in no checkpoint and does not wait for one: "
-            "it was inserted behind the audit log's back."
+            f"Entry {row[0]} is in no checkpoint and not in the queue: it was inserted without the audit "
+            "log's trigger."
         )
     cursor.execute(
         """
@@ -322,9 +323,7 @@ def _strays(cursor: Any, proof: Proof) -> None:
     )
     if row := cursor.fetchone():
         raise Broken(f"Entry {row[0]} was deleted before its checkpoint.")
-    raise Broken(
-        "An entry stands in two checkpoints: the chain was not written by checkpoint_pending_entries."
-    )
+    raise Broken("An entry is in two checkpoints: the chain was not written by checkpoint_pending_entries.")
 
 
 class _Outside:

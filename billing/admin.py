@@ -101,8 +101,9 @@ class PriceAdmin(ReadOnlyAdmin):
         style(form)
         return self.form_page(
             request, form, title=_("New version from date"), button=_("Publish prices"),
-            hint=_("Money per million tokens. A kind left empty is not priced, except cached input, cache writes "
-                   "and reasoning, which then cost what input and output cost."),
+            hint=_("Money per million tokens. An empty kind is not priced, except cached input and cache "
+                   "writes, which then cost the same as input, and reasoning, which then costs the same "
+                   "as output."),
         )  # fmt: skip
 
     @admin.display(description=_("Model"), ordering="sku__model__name")

@@ -44,9 +44,9 @@ def read_place(cursor: str, names: list[str]) -> list[str]:
     try:
         made_for, values = signing.loads(cursor, salt="costs")
     except signing.BadSignature:
-        raise NotFound(_("This cursor leads nowhere.")) from None
+        raise NotFound(_("This cursor is invalid.")) from None
     if made_for != names:
-        raise NotFound(_("This cursor leads nowhere."))
+        raise NotFound(_("This cursor is invalid."))
     return [str(value) for value in values]
 
 

@@ -43,10 +43,12 @@ def begin_closing(pk: UUID | str, *, by: User, reason: str) -> Export:
 def _require_buildable(by: User | None, tenant: Tenant) -> None:
     require_suspended(by, tenant)
     if open_closing(tenant) is not None:
-        raise Conflict(_("The closing is proposed already; withdraw it first."), code="closing_proposed")
+        raise Conflict(
+            _("The closing is already proposed. Withdraw the proposal first."), code="closing_proposed"
+        )
     latest = latest_final_export(tenant)
     if latest is not None and latest.state in (Export.State.QUEUED, Export.State.RUNNING):
-        raise Conflict(_("The final export is being built. Wait for it."), code="not_ready")
+        raise Conflict(_("The final export is being built. Wait until it is ready."), code="not_ready")
 
 
 @action(Tenant, permission="tenants.propose_closing", on=lambda tenant: tenant, state=_require_buildable)
@@ -81,7 +83,8 @@ def verify_final_export(tenant: Tenant, export_id: UUID) -> str:
     export = Export.objects.in_tenant(tenant).filter(pk=export_id, is_final=True, project=None).first()
     if export is None or tenant.suspended_at is None or export.created_at < tenant.suspended_at:
         raise Conflict(
-            _("This is no final export since %(tenant)s was suspended. Build one.") % {"tenant": tenant.name},
+            _("This is not a final export since %(tenant)s was suspended. Build one.")
+            % {"tenant": tenant.name},
             code="export_missing",
         )
     if export.state != Export.State.DONE or not export.sha256:

@@ -56,7 +56,7 @@ class ClosingPage(TenantPageMixin, TemplateView):
             "confirm": self._confirm,
         }.get(step)
         if action is None:
-            raise ValidationError(_("There is no such step."))
+            raise ValidationError(_("This step does not exist."))
         try:
             messages.success(request, action(request))
         except ValidationError as error:
@@ -84,7 +84,7 @@ class ClosingPage(TenantPageMixin, TemplateView):
     def _require_some_action(self) -> None:
         user, draft = signed_in(self.request), TenantClosing(tenant=self.tenant)
         if not (propose_closing.is_permitted(user, self.tenant) or confirm_closing.is_permitted(user, draft)):
-            raise PermissionDenied(_("Only owners and operators close a tenant."))
+            raise PermissionDenied(_("Only owners and operators can close a tenant."))
 
     def _begin(self, request: HttpRequest) -> str:
         begin_closing.require(signed_in(request), self.tenant)
@@ -109,7 +109,7 @@ class ClosingPage(TenantPageMixin, TemplateView):
             reason=request.POST.get("reason", ""),
             by=signed_in(request),
         )
-        return _("Proposed. Somebody else confirms it now.")
+        return _("Proposed. Someone else must now confirm it.")
 
     def _withdraw(self, request: HttpRequest) -> str:
         closing = self._closing()
@@ -132,4 +132,4 @@ class ClosingPage(TenantPageMixin, TemplateView):
 
     def _require_typed(self, request: HttpRequest) -> None:
         if request.POST.get("typed", "").strip() != self.tenant.slug:
-            raise ValidationError(_("Type %(slug)s to confirm.") % {"slug": self.tenant.slug})
+            raise ValidationError(_("Enter %(slug)s to confirm.") % {"slug": self.tenant.slug})

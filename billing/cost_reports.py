@@ -53,7 +53,7 @@ def ask_for_cost_report(
     tenant = lock_tenant_shared(tenant)
     ask_for_cost_report.require(by, Export(tenant=tenant, kind=COSTS.name))
     if end_day - start_day > LONGEST:
-        raise ValidationError({"end": f"A report covers at most {LONGEST.days} days; ask for several."})
+        raise ValidationError({"end": f"A report covers at most {LONGEST.days} days. Order several."})
     export = cost_report_of(tenant, start_day, end_day, csv_format=csv_format, project=project)
     return queue_export(export, by=by, project=project and project.slug)
 

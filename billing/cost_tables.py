@@ -134,7 +134,7 @@ def tables_of(report: CostReport, project_address: Any, other_projects: str) -> 
             {"label": Kind(kind.kind).label, "tokens": kind.quantity, "cost": kind.cost}
             for kind in report.by_kind
         ],
-        cache_note=_("Caching served %(share)s of input.") % {"share": share(read, all_input)}
+        cache_note=_("The cache served %(share)s of input.") % {"share": share(read, all_input)}
         if read
         else None,
     )

@@ -6,12 +6,12 @@ from core.database_conflicts import Sentence
 
 SENTENCES = {
     "price_history_stands": Sentence(
-        _("Usage from this hour on has been priced meanwhile. Publish the price from a later hour on.")
+        _("Usage from this hour on has just been priced. Publish the price from a later hour on.")
     ),
     "price_ranges_do_not_overlap": Sentence(
-        _("Someone else published a price of this model meanwhile. Reload to see the current prices.")
+        _("Someone else has just published a price of this model. Reload to see the current prices.")
     ),
     "cost_line_wants_open_period": Sentence(
-        _("This billing period has been closed meanwhile. Reload to see the current state.")
+        _("Someone else has just closed this billing period. Reload to see the current state.")
     ),
 }

@@ -80,7 +80,7 @@ class PriceForm(forms.Form):
     model = forms.CharField(label=_("Model"), max_length=120, help_text=_("Public name."))
     valid_from = forms.DateTimeField(
         label=_("From"),
-        help_text=_("A whole hour, UTC."),
+        help_text=_("A full hour in UTC."),
         widget=forms.DateTimeInput(attrs={"type": "datetime-local", "step": 3600}),
     )
     currency = forms.RegexField(r"^[A-Z]{3}$", label=_("Currency"), initial="USD")

@@ -47,7 +47,7 @@ class BadFile(Exception):
     """The file has lines that cannot be imported; nothing was."""
 
     def __init__(self, bad_lines: list[BadLine]) -> None:
-        super().__init__(f"{len(bad_lines)} bad lines; nothing was imported.")
+        super().__init__(f"{len(bad_lines)} bad lines. Nothing was imported.")
         self.bad_lines = bad_lines
 
 
@@ -98,7 +98,7 @@ class OneProject:
             elif len(model) > LONGEST_NAME:
                 bad.append(BadLine(row.line, f"names a model with more than {LONGEST_NAME} characters"))
             elif not is_seen(model):
-                bad.append(BadLine(row.line, "names a model with characters that cannot be seen"))
+                bad.append(BadLine(row.line, "names a model with invisible characters"))
             elif not model:
                 bad.append(BadLine(row.line, "names no model; add one, or give --model"))
             elif slug not in keys:
@@ -255,8 +255,8 @@ def _begin(path: Path, source: str, assignment: Assignment) -> UsageImport:
     )
     if not is_new and known.assignment != assignment.describe():
         raise Conflict(
-            f"This file was imported on {known.started_at:%Y-%m-%d} with {known.assignment}; its calls cannot be "
-            "somewhere else as well. Repeat it with the same options."
+            f"This file was imported on {known.started_at:%Y-%m-%d} with {known.assignment}; its calls "
+            "cannot be assigned twice. Repeat the command with the same options."
         )
     return known
 

@@ -111,10 +111,10 @@ def close_period(tenant: Tenant, month: date, *, by: User | None) -> BillingPeri
     _advisory_lock(tenant)
     period = BillingPeriod.objects.in_tenant(tenant).select_for_update(of=("self",)).get(month=month)
     if period.state == BillingPeriod.State.CLOSED:
-        raise Conflict(f"{period} is closed already.")
+        raise Conflict(f"{period} is already closed.")
     if today_of(tenant) <= end_of_month(month):
         raise Conflict(
-            f"{month:%B %Y} is not over yet; it can be closed from the first of the next month on."
+            f"{month:%B %Y} is not over yet. You can close it from the first of the next month on."
         )
     _post(tenant, month, date.min, date.max)
     UnpostedDay.objects.in_tenant(tenant).filter(period=month).delete()

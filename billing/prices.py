@@ -102,8 +102,8 @@ def publish_prices(
         )  # fmt: skip
         if latest and latest > valid_from:
             raise ValidationError(
-                f"Usage or prices of {model_name} stand until {latest:%Y-%m-%d %H:%M} UTC already. "
-                "Publish from that hour on, or later."
+                f"Usage or prices of {model_name} stand until {latest:%Y-%m-%d %H:%M} UTC. Publish from "
+                "that hour on, or later."
             )
         if report.first or report.changed or report.withdrawn:
             audit.record(
@@ -188,7 +188,7 @@ def what_is_wrong_with(per_million: Mapping[str, Decimal]) -> str | None:
     """Why this price list cannot be published, in a sentence; None when it can."""
     for kind, price in per_million.items():
         if kind not in KINDS:
-            return f"{kind!r} is no kind of usage; the kinds are {', '.join(KINDS)}."
+            return f"{kind!r} is not a kind of usage. The kinds are {', '.join(KINDS)}."
         if not isinstance(price, Decimal) or not price.is_finite():
             return f"The {kind} price {price!r} is not a decimal number."
         most = MOST_PER_MILLION_REQUESTS if kind == Kind.REQUEST else MOST_PER_MILLION

@@ -23,14 +23,16 @@ class UsageRowSerializer(serializers.Serializer[Any]):
     """Usage of one group; only the dimensions that were asked for are there."""
 
     day = serializers.DateField(required=False)
-    month = serializers.DateField(required=False, format="%Y-%m", help_text="2026-10; of the tenant's days")
+    month = serializers.DateField(
+        required=False, format="%Y-%m", help_text="such as 2026-10; consists of the tenant's days"
+    )
     model = serializers.CharField(required=False)
     project = serializers.CharField(required=False, help_text="slug")
     key = serializers.UUIDField(required=False)
     calls = serializers.IntegerField()
     unpriced_calls = serializers.IntegerField()
     estimated_calls = serializers.IntegerField(
-        help_text="calls whose backend did not say what it used, or said what cannot be true"
+        help_text="calls whose backend reported no usage, or an impossible one"
     )
     estimated_tokens = serializers.IntegerField(help_text="all tokens of those calls; part of `quantities`")
     quantities = QuantitiesSerializer()
@@ -46,7 +48,7 @@ class UsageTotalSerializer(serializers.Serializer[Any]):
     calls = serializers.IntegerField()
     unpriced_calls = serializers.IntegerField()
     estimated_calls = serializers.IntegerField(
-        help_text="calls whose backend did not say what it used, or said what cannot be true"
+        help_text="calls whose backend reported no usage, or an impossible one"
     )
     estimated_tokens = serializers.IntegerField(help_text="all tokens of those calls; part of `quantities`")
     quantities = QuantitiesSerializer()
@@ -62,7 +64,7 @@ class UsageSerializer(serializers.Serializer[Any]):
     end = serializers.DateField(help_text="included")
     timezone = serializers.CharField(help_text="in which the days begin")
     rows = UsageRowSerializer(many=True)
-    next = serializers.URLField(allow_null=True, help_text="the next rows; the total is of all")
+    next = serializers.URLField(allow_null=True, help_text="the next rows; the total covers all pages")
     total = UsageTotalSerializer()
 
 
@@ -88,14 +90,14 @@ class CostQuerySerializer(CostPlaceSerializer):
     end = serializers.DateField(help_text="last day, included")
     group_by = serializers.CharField(
         required=False, default="day,model", allow_blank=True,
-        help_text=f"comma-separated, from {', '.join(DIMENSIONS)}; empty for the total alone",
+        help_text=f"comma-separated, from {', '.join(DIMENSIONS)}; empty: only the total",
     )  # fmt: skip
     page_size = serializers.IntegerField(
         required=False,
         default=1000,
         min_value=1,
         max_value=5000,
-        help_text="rows at most; `next` leads to more",
+        help_text="maximum number of rows; `next` leads to more",
     )
     cursor = serializers.CharField(required=False, default="", allow_blank=True, help_text="from `next`")
 
@@ -111,7 +113,7 @@ class CostQuerySerializer(CostPlaceSerializer):
         if attrs["end"] < attrs["start"]:
             raise serializers.ValidationError({"end": "The last day is before the first."})
         if (attrs["end"] - attrs["start"]).days > 400:
-            raise serializers.ValidationError({"end": "Ask for at most 400 days at once."})
+            raise serializers.ValidationError({"end": "Request at most 400 days at once."})
         return attrs
 
 

@@ -25,7 +25,7 @@ def stop_cost_reports(sender: Any, *, tenant: Tenant, **kwargs: Any) -> None:
     """
     stop_exports(
         Export.objects.in_tenant(tenant).of_kinds(COSTS.name),
-        error=_("Stopped, because %(tenant)s was suspended. Ask again when it is resumed.")
+        error=_("Stopped, because %(tenant)s was suspended. Order it again when the tenant is resumed.")
         % {"tenant": tenant.name},
     )
 
@@ -40,5 +40,5 @@ def count_stakes(sender: Any, *, tenant: Tenant, **kwargs: Any) -> list[Impact]:
     reports = Export.objects.in_tenant(tenant).of_kinds(COSTS.name).unfinished()
     return [
         Impact(_("Calls in the last 24 hours"), hours.aggregate(calls=Sum("calls"))["calls"] or 0),
-        Impact(_("Reports being built"), reports.count()),
+        Impact(_("Reports in progress"), reports.count()),
     ]

@@ -155,7 +155,7 @@ def encode(records: Iterable[UsageRecord]) -> Batch:
             if (name := names.get(model)) is None:
                 name = names[model] = _model_name(model)
             if (state := statuses.get(status)) is None:
-                raise ValueError(f"status {status!r} is none of ok, error, cancelled")
+                raise ValueError(f"status {status!r} is not ok, error or cancelled")
             identity = (event_id if type(event_id) is UUID else _uuid(event_id)).int.to_bytes(16, "big")
             place, tariff = (key, moment // _DAY), (model, moment // _HOUR)
             served = NO_BACKEND if backend is None else backends.get(backend, len(backends))
@@ -223,7 +223,7 @@ def _model_name(value: str) -> bytes:
     if not value or len(value) > LONGEST_NAME:
         raise ValueError(f"a model's name has 1 to {LONGEST_NAME} characters")
     if not is_seen(value):
-        raise ValueError("a model's name is one line of characters that can be seen")
+        raise ValueError("a model's name must be one line of visible characters")
     return _text(value)
 
 
@@ -242,5 +242,5 @@ def _ids(event_id: UUID | str, request: str | None, trace: str | None) -> bytes:
 def _text(value: str) -> bytes:
     data = value.encode()
     if len(data) > LONGEST_TEXT or b"\0" in data:
-        raise ValueError(f"a text is longer than {LONGEST_TEXT} bytes or holds a NUL")
+        raise ValueError(f"a text is longer than {LONGEST_TEXT} bytes or contains a NUL")
     return _SIZE.pack(len(data)) + data

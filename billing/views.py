@@ -104,7 +104,7 @@ class CostPage(PartialMixin, TenantPageMixin, TemplateView):
             "forecast": None,
             "forecast_reason": _("shown for the running month"),
             "figure": year_figure(report, months) if len(report.now.by_day) > 1 else None,
-            "figure_label": _("Stacked bars of cost per month by model. The table below holds their sums."),
+            "figure_label": _("Stacked bars of cost per month by model. The table below has their sums."),
         }
         return report, shown, YEAR
 
@@ -182,7 +182,7 @@ class CostReportList(TenantScopedMixin[ExportQuerySet[Export]], ListView):  # ty
             try:
                 rows = rows.filter(pk__lt=UUID(before))
             except ValueError:
-                raise BadRequest("This is no place in the list.") from None
+                raise BadRequest("This is not a place in the list.") from None
         return rows[: PAGE_SIZE + 1]
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
@@ -247,6 +247,6 @@ def _finding(report: CostReport) -> str:
         return _("No priced usage in these days.")
     dearest = max(days, key=lambda at: days[at] or Decimal(0))
     return _(
-        "Stacked bars of cost per day by model. The dearest day was %(day)s with %(cost)s. "
-        "The table below holds the same numbers."
+        "Stacked bars of cost per day by model. The most expensive day was %(day)s with %(cost)s. The "
+        "table below has the same numbers."
     ) % {"day": day(dearest), "cost": money(days[dearest], report.currency)}

@@ -67,9 +67,9 @@ def _access(
     again = model.is_visible and not refused
     if grant is not None and grant.key.state == ApiKey.State.CLAIMABLE:
         if not claim_api_key.is_permitted(user, grant.key):
-            return Access("granted", _("Approved: its key waits to be claimed"), may_ask_again=again)
+            return Access("granted", _("Approved: its key can be claimed"), may_ask_again=again)
         url = reverse("key-claim", args=[tenant.slug, grant.key_id])
-        return Access("granted", _("Approved: a key waits for you"), url, _("Claim key"), may_ask_again=again)
+        return Access("granted", _("Approved: you can claim a key"), url, _("Claim key"), may_ask_again=again)
     if grant is not None:
         url = reverse("model-detail", args=[tenant.slug, model.name]) + "?tab=use"
         label = _("%(project)s has access") % {"project": grant.project.name}
@@ -78,9 +78,7 @@ def _access(
         url = reverse("request-detail", args=[tenant.slug, waiting.pk])
         return Access("in_review", _("In review"), url, waiting.reference, may_ask_again=again)
     if not model.is_visible:
-        return Access(
-            "unavailable", _("Not offered any more"), reason=_("This model is not published any more.")
-        )
+        return Access("unavailable", _("No longer offered"), reason=_("This model is no longer published."))
     if refused:
         return Access("unavailable", _("Not available"), reason=refused)
     url = reverse("request-new", args=[tenant.slug, model.name])
@@ -90,7 +88,8 @@ def _access(
         url,
         _("Request"),
         _(
-            "Say what it is for and how much you expect to use; you see the reviews and the cost before you send."
+            "Say what it is for and how much you expect to use. You see the reviews and the cost before "
+            "you send the request."
         ),
     )
 
@@ -107,5 +106,5 @@ def _why_nobody_asks(user: User, tenant: Tenant, project: Project | None) -> str
         else may_somewhere(user, raise_access_request.permission, tenant)
     )
     if not may_ask:
-        return _("Your role does not ask for models. An owner, admin or developer can.")
+        return _("Your role does not allow you to request models. An owner, admin or developer can.")
     return ""

@@ -54,7 +54,7 @@ class ModelFilter(django_filters.FilterSet):  # type: ignore[misc]
     """Filters of the catalog; each may be given several times: any of the values (capabilities: all of them)."""
 
     q = django_filters.CharFilter(
-        method="search", label="Beginnings of words of name, title, maker or provider"
+        method="search", label="Beginnings of words in name, title, maker or provider"
     )
     mode = django_filters.AllValuesMultipleFilter(label="chat, embedding, rerank, …")
     provider = django_filters.CharFilter(method="has_provider", label="openai, azure, bedrock, …")
@@ -165,7 +165,8 @@ _IDEMPOTENT = OpenApiParameter(
     "Idempotency-Key",
     OpenApiTypes.STR,
     OpenApiParameter.HEADER,
-    description="Sent again with the same body, the first answer is repeated and nothing is done twice.",
+    description="If the request is sent again with the same body, the first answer is repeated and "
+    "nothing happens twice.",
 )
 
 
@@ -280,7 +281,7 @@ class GrantFilter(InProjectFilter):
 
     model = django_filters.CharFilter(field_name="model__name", label="Public name of a model")
     in_force = django_filters.BooleanFilter(
-        method="by_force", label="true: neither ended nor still to begin; false: the others"
+        method="by_force", label="true: grants in force; false: all others"
     )
 
     def by_force(self, grants: Any, name: str, value: bool) -> Any:

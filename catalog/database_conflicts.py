@@ -6,13 +6,13 @@ from core.database_conflicts import Sentence
 
 _REVIEWS_CHANGED = Sentence(
     _(
-        "The reviews of this request changed while you decided, or the people who could act for its service account "
-        "did. Reload to see the current state, then decide."
+        "The reviews of this request, or the people who can act for its service account, changed while "
+        "you decided. Reload to see the current state, then decide."
     ),
     "reviews_changed",
 )
 _DECIDED = Sentence(
-    _("This request has been decided or withdrawn meanwhile. Reload to see the current state."),
+    _("Someone else has just decided or withdrawn this request. Reload to see the current state."),
     "already_decided",
 )
 
@@ -22,5 +22,5 @@ SENTENCES = {
     "grant_has_its_reviews": _REVIEWS_CHANGED,
     "access_request_is_decided": _DECIDED,
     "review_decision_of_open_review": _DECIDED,
-    "grant_stays_revoked": Sentence(_("This grant has been revoked meanwhile."), "ended"),
+    "grant_stays_revoked": Sentence(_("Someone else has just revoked this grant."), "ended"),
 }

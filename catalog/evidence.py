@@ -43,7 +43,7 @@ def evidence_of(review: Review, access_request: AccessRequest) -> Evidence:
     )
     return Evidence(
         groups=[
-            {"title": _("What is asked"), "facts": _asked(access_request, facts if is_open else None)},
+            {"title": _("Request"), "facts": _asked(access_request, facts if is_open else None)},
             {"title": _("The model"), "facts": _model(access_request)},
             {"title": _("The tenant"), "facts": _standing(access_request)},
         ],
@@ -66,7 +66,7 @@ def _asked(access_request: AccessRequest, facts: rules.Facts | None) -> list[Fac
         Fact(_("Data class"), DataClass(access_request.data_class).label),
         Fact(_("Expected tokens per day"), f"{access_request.expected_tokens_per_day:,}"),
         Fact(
-            _("Expected cost a month"),
+            _("Expected monthly cost"),
             f"{cost:,.2f} {currency}" if cost is not None else _("unknown: not priced"),
         ),
         *presentation.limit_facts(access_request),

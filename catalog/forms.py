@@ -22,8 +22,8 @@ from tenants.permissions import projects_where, service_accounts_where
 
 LIMITS = ("requests_per_minute", "tokens_per_minute", "money_per_month")
 _HINTS = {
-    DataClass.PUBLIC: _("Anybody may read it."),
-    DataClass.INTERNAL: _("For colleagues; no harm to anybody if it leaks."),
+    DataClass.PUBLIC: _("Anyone may read it."),
+    DataClass.INTERNAL: _("For colleagues; a leak harms nobody."),
     DataClass.CONFIDENTIAL: _("About customers or staff; a leak harms them."),
     DataClass.RESTRICTED: _("Secrets and special categories of personal data."),
 }
@@ -47,9 +47,9 @@ class AccessRequestForm(forms.Form):
         label=_("Expected tokens per day"),
         min_value=1,
         max_value=MOST_TOKENS_PER_DAY,
-        help_text=_("In and out."),
+        help_text=_("Input and output together."),
         error_messages={
-            "required": _("Say how many, even roughly."),
+            "required": _("Enter a number, even a rough one."),
             "max_value": _("At most 10,000,000,000,000."),
             "min_value": _("At least 1."),
         },
@@ -139,7 +139,7 @@ class ClaimForm(forms.Form):
         label=_("Belongs to"),
         required=False,
         empty_label=_("Me"),
-        help_text=_("A key of a service account goes on working when people leave."),
+        help_text=_("A service account's key keeps working when people leave."),
         error_messages={"invalid_choice": _("Choose an active service account of this tenant.")},
     )
 

@@ -33,17 +33,17 @@ class OpenRequests:
         )
 
     def problem_with(self, new_owner: User, user: User, tenant: Tenant) -> str:
-        return _("A request stays with the person who made it. Somebody else can ask anew.")
+        return _("A request stays with the person who made it. Someone else can send a new one.")
 
     def hand_over(self, user: User, tenant: Tenant, *, to: User, by: User) -> int:
-        raise ValueError("A request stays with the person who made it; it cannot be handed over.")
+        raise ValueError("A request stays with the person who made it; it cannot be transferred.")
 
     def end(self, user: User, tenant: Tenant, *, by: User) -> int:
         rows = list(
             self._rows(user, tenant).select_related("tenant").select_for_update(of=("self",)).order_by("pk")
         )
         for access_request in rows:
-            withdraw_locked_request(access_request, actor=by, reason=f"{user.email} is no member any more")
+            withdraw_locked_request(access_request, actor=by, reason=f"{user.email} is no longer a member")
         return len(rows)
 
     def _rows(self, user: User, tenant: Tenant) -> QuerySet[AccessRequest]:

@@ -59,7 +59,7 @@ def row_of(access_request: AccessRequest) -> RequestRow:
     if access_request.state == AccessRequest.State.PENDING:
         waiting_for = _("%(tracks)s review") % {"tracks": ", ".join(open_tracks)}
     elif key is not None and key.state == ApiKey.State.CLAIMABLE:
-        waiting_for = _("somebody to claim the key")
+        waiting_for = _("someone to claim the key")
     return RequestRow(
         pk=access_request.pk,
         reference=access_request.reference,
@@ -137,7 +137,7 @@ def tracks_of(reviews: list[Review]) -> list[Track]:
         if review.state == Review.State.PENDING:
             note = _("due %(date)s") % {"date": review.due_at.strftime("%-d %b")}
             if review.round > 1:
-                note = _("asked again, %(note)s") % {"note": note}
+                note = _("new round, %(note)s") % {"note": note}
         elif decision is not None:
             note = _("%(who)s, %(date)s") % {"who": decision.reviewer, "date": decision.at.strftime("%-d %b")}
         tracks.append(
@@ -156,13 +156,13 @@ def tracks_of(reviews: list[Review]) -> list[Track]:
 _ACTIONS = {
     "access_request.raised": gettext_noop("sent the request"),
     "access_request.facts_changed": gettext_noop("found that the facts have changed"),
-    "access_request.asked_again": gettext_noop("found that a review has to be done again"),
+    "access_request.asked_again": gettext_noop("found that a review must be repeated"),
     "access_request.withdrawn": gettext_noop("withdrew the request"),
     "access_request.approved": gettext_noop("completed the reviews: access is approved"),
     "access_request.rejected": gettext_noop("rejected the request"),
     "grant.given": gettext_noop("gave the project access"),
     "grant.revoked": gettext_noop("revoked the access"),
-    "api_key.prepared": gettext_noop("prepared a key to be claimed"),
+    "api_key.prepared": gettext_noop("prepared a key to claim"),
     "api_key.claimed": gettext_noop("claimed the key"),
     "api_key.revoked": gettext_noop("revoked the key"),
 }
@@ -205,7 +205,7 @@ def refusal_of(access_request: AccessRequest, reviews: list[Review]) -> Words | 
             if decision.verdict == ReviewDecision.Verdict.REJECT:
                 return {
                     "reason": decision.comment,
-                    "way_out": _("Change what was criticised and send a new request."),
+                    "way_out": _("Change what the reviewer criticized and send a new request."),
                 }
     return None
 

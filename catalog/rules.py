@@ -63,7 +63,7 @@ def needed_reviews(facts: Facts) -> list[NeededReview]:
     """The reviews a request with these facts needs: always at least one."""
     needed = wanted_reviews(facts)
     if not needed:
-        reason = _("Somebody other than you looks at every request.")
+        reason = _("Another person reviews every request.")
         needed = [NeededReview("security", reason, WORKING_DAYS["security"])]
     return needed
 

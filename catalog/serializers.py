@@ -46,11 +46,12 @@ class ModelSerializer(serializers.ModelSerializer[CatalogModel]):
     )
     currency = serializers.SerializerMethodField()
     my_access = serializers.SerializerMethodField(
-        help_text=f"Your projects that may use it, then those that have asked; the first {MOST_ACCESS}."
+        help_text=f"Your projects that may use it, then those with a request; the first {MOST_ACCESS}."
     )
     has_more_access = serializers.SerializerMethodField(
-        help_text="There are more projects: grants/?model=&in_force=true and access-requests/?model=&state=pending "
-        "list them all; for staff those of all tenants, or of one with `tenant`."
+        help_text="There are more projects: grants/?model=&in_force=true and "
+        "access-requests/?model=&state=pending list them all. Staff get those of all tenants, "
+        "or of one with `tenant`."
     )
 
     class Meta:
@@ -109,8 +110,10 @@ class ReviewSerializer(serializers.ModelSerializer[Review]):
             "decisions",
         ]
         extra_kwargs: ClassVar[dict[str, Any]] = {
-            "round": {"help_text": "Decisions of earlier rounds do not count: the facts became worse."},
-            "opened_by_facts": {"help_text": "It was not needed, or not again, when access was asked for."},
+            "round": {
+                "help_text": "Decisions of earlier rounds do not count, because the facts became worse."
+            },
+            "opened_by_facts": {"help_text": "It was not required, or not again, when access was requested."},
         }
 
 
@@ -121,10 +124,10 @@ class AccessRequestSerializer(serializers.ModelSerializer[AccessRequest]):
     requested_by = serializers.CharField(source="requested_by.email", read_only=True)
     reviews = ReviewSerializer(many=True, read_only=True)
     notice = serializers.SerializerMethodField(
-        help_text="Which reviews it needs by now beyond those it was sent to, and why. Mostly empty."
+        help_text="Reviews that it needs now in addition to the first ones, with the reasons. Usually empty."
     )
     grant = serializers.SerializerMethodField()
-    key = serializers.SerializerMethodField(help_text="The key that waits to be claimed, or was.")
+    key = serializers.SerializerMethodField(help_text="The key to claim, or the claimed key.")
 
     class Meta:
         model = AccessRequest
@@ -173,8 +176,9 @@ class NewReviewSerializer(serializers.Serializer[Any]):
         required=False,
         allow_null=True,
         default=None,
-        help_text="The request's `facts` as you have read them. If what your track looks at has become worse, nothing "
-        "is decided (409, `facts_changed`). Without, they are compared with those that the request shows.",
+        help_text="The request's `facts` as you have read them. If the facts of your track have become "
+        "worse, the answer is 409 `facts_changed` and nothing is decided. Default: the facts "
+        "that the request shows.",
     )
 
 

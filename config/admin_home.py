@@ -125,7 +125,7 @@ def _platform_needs() -> Iterator[dict[str, Any]]:
         yield _need(text, "", "deployments_deployment", _("Look"))
     behind = Gateway.objects.filter(revoked_at=None, acknowledged_revision__lt=current_revision())
     for gateway in behind.order_by("name")[:5]:
-        text = _("Gateway %(name)s has not taken the newest settings yet") % {"name": gateway.name}
+        text = _("Gateway %(name)s has not applied the newest configuration yet") % {"name": gateway.name}
         yield _need(text, "", "gateway_gateway", _("Look"))
 
 
@@ -145,7 +145,7 @@ def _directory_needs(request: HttpRequest) -> Iterator[dict[str, Any]]:
     waiting = ScimToken.objects.filter(confirmed_at=None, revoked_at=None, expires_at__gt=now())
     if n := waiting.exclude(made_by=request.user.pk).count():
         text = ngettext(
-            "%(n)d directory token waits to be confirmed", "%(n)d directory tokens wait to be confirmed", n
+            "%(n)d directory token needs confirmation", "%(n)d directory tokens need confirmation", n
         )
         yield _need(text % {"n": n}, "", "directory_scimtoken", _("Look"))
 

@@ -24,9 +24,10 @@ def check_secret_key(app_configs: Any, **kwargs: Any) -> Sequence[CheckMessage]:
         return []
     return [
         Error(
-            f"SECRET_KEY has {len(key)} characters, or repeats a few; whoever guesses it signs in as anybody.",
-            hint=f"Use at least {SHORTEST_SECRET_KEY} random ones: "
-            "python -c 'import secrets; print(secrets.token_urlsafe(50))'",
+            f"SECRET_KEY has {len(key)} characters, or repeats a few. Anyone who guesses it can sign in "
+            "as any person.",
+            hint=f"Use at least {SHORTEST_SECRET_KEY} random characters: python -c 'import secrets; "
+            "print(secrets.token_urlsafe(50))'",
             id="qm.E001",
         )
     ]
@@ -54,8 +55,8 @@ def check_transport(app_configs: Any, **kwargs: Any) -> Sequence[CheckMessage]:
         if address.scheme != "https" and address.hostname not in settings.LOOPBACK_HOSTS:
             found.append(
                 Error(
-                    f"{name} is {address.geturl()!r}, which sends secrets in the clear.",
-                    hint="Serve it by https, behind a proxy with BEHIND_TLS_PROXY=on if need be.",
+                    f"{name} is {address.geturl()!r}, which sends secrets unencrypted.",
+                    hint="Use https, if necessary behind a proxy with BEHIND_TLS_PROXY=on.",
                     id=f"qm.E00{number}",
                 )
             )
@@ -68,8 +69,8 @@ def check_hosts(app_configs: Any, **kwargs: Any) -> Sequence[CheckMessage]:
         return []
     return [
         Error(
-            "ALLOWED_HOSTS is *: links in mails could be made to point anywhere.",
-            hint="List the names by which browsers reach the console.",
+            "ALLOWED_HOSTS is *: attackers could make links in mails point anywhere.",
+            hint="List the names under which browsers reach the console.",
             id="qm.E005",
         )
     ]
@@ -82,7 +83,7 @@ def check_demo(app_configs: Any, **kwargs: Any) -> Sequence[CheckMessage]:
     return [
         Warning(
             "DEMO is on where others can reach it: its accounts need no second factor.",
-            hint="Unset DEMO and make the people who should be there.",
+            hint="Unset DEMO and create the accounts you need.",
             id="qm.W001",
         )
     ]
@@ -107,8 +108,8 @@ def check_proxies(app_configs: Any, **kwargs: Any) -> Sequence[CheckMessage]:
         return []
     return [
         Warning(
-            "BEHIND_TLS_PROXY is on and TRUSTED_PROXIES is 0: everybody seems to come from the proxy, so lockouts "
-            "and rate limits hit them together.",
+            "BEHIND_TLS_PROXY is on and TRUSTED_PROXIES is 0: everyone seems to come from the proxy, so "
+            "they share lockouts and rate limits.",
             hint="Set TRUSTED_PROXIES to how many proxies append to X-Forwarded-For.",
             id="qm.W003",
         )
@@ -121,7 +122,8 @@ def check_mail(app_configs: Any, **kwargs: Any) -> Sequence[CheckMessage]:
         return []
     return [
         Warning(
-            "Mails go to the console's output: nobody gets an invitation, and whoever reads the logs has its link.",
+            "Mails go to the console's output: nobody gets an invitation, and anyone who reads the logs "
+            "can use its link.",
             hint="Set EMAIL_BACKEND=django.core.mail.backends.smtp.EmailBackend and EMAIL_HOST.",
             id="qm.W004",
         )

@@ -28,11 +28,11 @@ def env(name: str, default: Any = _REQUIRED) -> str:
             return Path(path).read_text(encoding="utf-8-sig").strip()
         except OSError as error:
             raise ImproperlyConfigured(
-                f"{name}_FILE names {path!r}, which cannot be read: {error}"
+                f"{name}_FILE names {path!r}, which is not readable: {error}"
             ) from error
     if default is _REQUIRED:
         raise ImproperlyConfigured(
-            f"{name} must be set in the environment (or {name}_FILE, a file holding it)."
+            f"{name} must be set in the environment (or {name}_FILE, a file that contains it)."
         )
     return str(default)
 
@@ -83,7 +83,7 @@ def env_rates(name: str, defaults: dict[str, str]) -> dict[str, str | None]:
         which, _, rate = (part.strip() for part in entry.partition("="))
         if which not in defaults:
             raise ImproperlyConfigured(
-                f"{name} knows no {which!r}; it may name {', '.join(sorted(defaults))}."
+                f"{name} has no limit {which!r}. The limits are {', '.join(sorted(defaults))}."
             )
         if not re.fullmatch(r"off|[1-9]\d*/(second|minute|hour|day)", rate):
             raise ImproperlyConfigured(f"{name}: write {which}=10/minute (second, hour, day) or {which}=off.")

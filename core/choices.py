@@ -16,7 +16,7 @@ from django.utils.translation import gettext_lazy as _
 
 from core.addresses import address_or_none
 
-HINT = _("Type the beginning of a name and take a suggestion.")
+HINT = _("Enter the beginning of a name and choose a suggestion.")
 MOST = 25  # rows that a select box or a list of suggestions offers
 
 
@@ -83,10 +83,8 @@ class PickField(forms.ModelChoiceField):  # type: ignore[type-arg]
     """
 
     default_error_messages = {
-        "invalid_choice": _(
-            "Nothing here is called that. Type the beginning and take one of the suggestions."
-        ),
-        "ambiguous": _("Several are called that. Choose one from its own page."),
+        "invalid_choice": _("There is no such name here. Enter the beginning and choose a suggestion."),
+        "ambiguous": _("Several have this name. Choose one from its own page."),
     }
 
     def __init__(self, model: type[Model], *, by: str, **kwargs: Any) -> None:

@@ -44,16 +44,16 @@ class Sentence(NamedTuple):
 
 _sentences: dict[str, Sentence] = {
     "tenant_stays_closed": Sentence(
-        _("This tenant has been closed meanwhile. Nothing can be changed here any more."), "tenant_not_active"
+        _("Someone else has just closed this tenant. Nothing can be changed here."), "tenant_not_active"
     ),
     "tenant_closes_by_two": Sentence(
-        _("The proposal to close this tenant has changed meanwhile. Reload to see the current state.")
+        _("Someone else has just changed the proposal to close this tenant. Reload to see the current state.")
     ),
     "tenant_closing_stands": Sentence(
-        _("The proposal to close this tenant has changed meanwhile. Reload to see the current state.")
+        _("Someone else has just changed the proposal to close this tenant. Reload to see the current state.")
     ),
     "tenant_currency_stands": Sentence(
-        _("The tenant's first usage has arrived meanwhile, so its currency stays."), "currency_in_use"
+        _("The tenant's first usage has just arrived, so its currency cannot be changed."), "currency_in_use"
     ),
 }
 

@@ -28,7 +28,7 @@ def decrypt(ciphertext: bytes | memoryview, purpose: str) -> bytes:
     try:
         return _keys(purpose).decrypt(bytes(ciphertext))
     except InvalidToken as error:
-        raise CannotDecrypt(f"Not encrypted for {purpose} with the present SECRET_KEY.") from error
+        raise CannotDecrypt(f"Not encrypted for {purpose} with the current SECRET_KEY.") from error
 
 
 def _keys(purpose: str) -> MultiFernet:

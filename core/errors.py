@@ -29,7 +29,7 @@ class InsufficientScope(PermissionDenied):
 
     def __init__(self, needed: str | None) -> None:
         if needed is None:
-            super().__init__("Tokens do not open this. Use the pages of the console.")
+            super().__init__("Tokens cannot do this. Use the console's pages.")
             self.auth_header = f'{REALM}, error="insufficient_scope"'
         else:
             super().__init__(f"This token lacks the scope {needed}. Use one that has it.")

@@ -70,12 +70,12 @@ def read_name(said: str) -> str:
     for place, character in enumerate(text):
         if _is_unseen(character) or (place == 0 and unicodedata.category(character).startswith("M")):
             raise ValidationError(
-                _("A name is one line of characters that can be seen. Remove the character %(code)s.")
+                _("A name must be one line of visible characters. Remove the character %(code)s.")
                 % {"code": f"U+{ord(character):04X}"},
                 code="not_a_name",
             )
     if _with_few_marks(text) != text:
-        raise ValidationError(_("Too many marks stand on one letter. Remove some."), code="not_a_name")
+        raise ValidationError(_("A letter has too many marks. Remove some."), code="not_a_name")
     return text
 
 

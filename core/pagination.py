@@ -44,8 +44,8 @@ LINK = OpenApiParameter(
 )
 PLAIN_PAGE_PARAMETERS = [
     OpenApiParameter("page_size", int, description=f"At most {PLAIN_PAGE}, which is the default."),
-    OpenApiParameter("before", description="A place in the list; `Link` has the whole addresses."),
-    OpenApiParameter("after", description="A place in the list; `Link` has the whole addresses."),
+    OpenApiParameter("before", description="A place in the list; `Link` has the complete addresses."),
+    OpenApiParameter("after", description="A place in the list; `Link` has the complete addresses."),
     LINK,
 ]
 

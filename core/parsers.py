@@ -29,5 +29,5 @@ class StorableJSONParser(JSONParser):
         except RecursionError as error:
             raise ParseError("This JSON is nested too deeply.") from error
         except UnicodeEncodeError as error:
-            raise ParseError("This JSON holds half a surrogate pair.") from error
+            raise ParseError("This JSON contains half a surrogate pair.") from error
         return read

@@ -37,7 +37,7 @@ def problem_response(error: Exception, context: dict[str, Any]) -> Response | No
     if isinstance(error, ObjectDoesNotExist | Http404):
         return problem(404, "There is no such thing, or you may not know of it.")
     if isinstance(error, PermissionDenied):
-        return problem(403, str(error) or "Your role does not let you do this.")
+        return problem(403, str(error) or "Your role does not allow this.")
     if isinstance(error, ValidationError):
         error = exceptions.ValidationError(
             error.message_dict if hasattr(error, "error_dict") else {"non_field_errors": error.messages}

@@ -69,7 +69,7 @@ def platform_scope(reason: str, *, is_routine: bool = False) -> Iterator[None]:
     Raises ValueError without a reason.
     """
     if not reason:
-        raise ValueError("Say why the work needs the rows of every tenant.")
+        raise ValueError("Give the reason why this needs the rows of every tenant.")
     with structlog.contextvars.bound_contextvars(scope=f"platform: {reason}"):
         if structlog.is_configured():  # not yet while `manage.py` reads its settings
             log.log(logging.DEBUG if is_routine else logging.INFO, "platform_scope")

@@ -35,13 +35,13 @@ def text_of(data: bytes) -> str:
         elif data[:6] == b"\xfd7zXZ\x00":
             data = lzma.decompress(data)
     except (OSError, EOFError, zlib.error, lzma.LZMAError) as error:
-        raise UnreadableText(f"The file cannot be unpacked: {error}. Get it again.") from error
+        raise UnreadableText(f"The file cannot be unpacked: {error}. Download it again.") from error
     encoding, mark = encoding_of(data)
     try:
         return data[len(mark) :].decode(encoding)
     except UnicodeDecodeError as error:
         raise UnreadableText(
-            f"The file is not {encoding.upper()} (byte {error.start + len(mark) + 1} fits nowhere). {REMEDY}"
+            f"The file is not {encoding.upper()} (byte {error.start + len(mark) + 1} is invalid). {REMEDY}"
         ) from error
 
 

@@ -126,7 +126,7 @@ def create_deployment(
     )
     deployment.clean_fields()
     if Deployment.objects.living().filter(name=name).exists():
-        raise Conflict(f"There is a deployment {name} already. Choose another name.", code="name_taken")
+        raise Conflict(f"A deployment named {name} already exists. Choose another name.", code="name_taken")
     deployment.save(force_insert=True)
     audit.record(
         "deployment.created",
@@ -165,7 +165,7 @@ def scale_deployment(pk: UUID | str, replicas: int, *, by: User | None) -> Deplo
 
 def _require_not_deleted(by: User | None, deployment: Deployment) -> None:
     if deployment.is_deleted:
-        raise Conflict("This deployment is being deleted already.")
+        raise Conflict("This deployment is already being deleted.")
 
 
 @action(Deployment, permission="deployments.manage_deployment", state=_require_not_deleted)
@@ -217,9 +217,7 @@ def note_too_slow(pk: UUID | str) -> None:
     """Write down that a cluster did not come to an end with a deployment in the time that a worker has."""
     wanted = Deployment.objects.living().with_names().filter(pk=pk).first()
     if wanted is not None:
-        observation.record_unreachable(
-            wanted, "The cluster answers too slowly: it kept a worker for a minute."
-        )
+        observation.record_unreachable(wanted, "The cluster answers too slowly: a worker waited a minute.")
 
 
 def reconcile_what_is_due() -> int:
@@ -369,4 +367,4 @@ def _reconcile_on_commit(deployment: Deployment) -> None:
 def check_replicas(replicas: int) -> None:
     """Raises ValidationError for more replicas than one deployment can have."""
     if not 0 <= replicas <= MOST_REPLICAS:
-        raise ValidationError({"replicas": f"Between 0 and {MOST_REPLICAS} replicas are possible."})
+        raise ValidationError({"replicas": f"Choose 0 to {MOST_REPLICAS} replicas."})

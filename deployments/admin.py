@@ -85,9 +85,11 @@ class ClusterAdmin(ReadOnlyAdmin):
         url_path="test",
         icon="network_check",
         title=_("Test the connection?"),
-        text=_("A worker asks the cluster who it is and what its credentials may do. This takes seconds."),
+        text=_(
+            "A worker asks the cluster for its version and what the credentials may do. This takes seconds."
+        ),
         button=_("Test"),
-        done=_("%(it)s answers, and its credentials may do all that deployments need."),
+        done=_("%(it)s answers, and its credentials have all permissions that deployments need."),
     )
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
@@ -107,7 +109,7 @@ class ClusterAdmin(ReadOnlyAdmin):
             messages.warning(
                 request,
                 _(
-                    "The cluster does not tell its version: something closes /version to our credentials. "
+                    "The cluster does not reveal its version: our credentials may not read /version. "
                     "Deployments do not need it."
                 ),
             )
@@ -251,7 +253,7 @@ class DeploymentAdmin(SharingAdmin, ReadOnlyAdmin):
         icon="unfold_more",
         form=ScaleForm,
         title=_("Scale this deployment"),
-        text=_("Engines are started or stopped within seconds; those that stop finish first."),
+        text=_("Engines start or stop within seconds. Engines that stop first finish their calls."),
         button=_("Scale"),
         done=_("%(it)s will have %(replicas)d replicas."),
     )
@@ -264,8 +266,8 @@ class DeploymentAdmin(SharingAdmin, ReadOnlyAdmin):
         is_dangerous=True,
         title=_("Delete this deployment?"),
         text=_(
-            "Its engines stop after the calls they are at. If it is the only one that serves its model, "
-            "calls to that model are answered with 404 from then on."
+            "Its engines stop after their current calls. If it is the only one that serves its model, "
+            "calls to that model then get 404."
         ),
         button=_("Delete"),
         done=_("%(it)s is being deleted."),

@@ -155,7 +155,7 @@ class PlatformScopedMixin(SubjectMixin):
 
     def list(self, request: Request, *args: Any, **kwargs: Any) -> Response:
         if not request.user.has_perm(self.view_permission):
-            raise PermissionDenied("Only operators see where models run.")
+            raise PermissionDenied("Only operators can see where models run.")
         return super().list(request, *args, **kwargs)  # type: ignore[misc, no-any-return]
 
 
@@ -263,7 +263,7 @@ class DeploymentViewSet(
         action: Action[Deployment, Any, Any],
         kind: type[serializers.Serializer[Any]],
     ) -> Any:
-        """What is asked of a deployment. Says 404, 403 and 409 before it looks at the data."""
+        """Request of a deployment. Says 404, 403 and 409 before it looks at the data."""
         self.subject_of(action)
         wanted = kind(data=request.data)
         wanted.is_valid(raise_exception=True)

@@ -73,12 +73,14 @@ def _ask_a_worker(row: Cluster) -> dict[str, Any]:
             retry=False,
         )
     except OperationalError:
-        return {"fault": _("The queue does not answer, so no worker can try it. Try again shortly.")}
+        return {
+            "fault": _("The queue does not answer, so no worker can test the cluster. Try again shortly.")
+        }
     try:
         answer: dict[str, Any] = result.get(timeout=patience)
     except ResultTimeout:
         return {
-            "fault": _("No worker tried it within %(seconds)d seconds. Are the workers running?")
+            "fault": _("No worker tested the cluster within %(seconds)d seconds. Check that the workers run.")
             % {"seconds": patience}
         }
     finally:

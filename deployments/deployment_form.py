@@ -47,7 +47,7 @@ class DeploymentForm(forms.ModelForm):  # type: ignore[type-arg]
         """The action refuses a name that lives, too; here it is said beside the field."""
         name: str = self.cleaned_data["name"]
         if Deployment.objects.living().filter(name=name).exists():
-            raise forms.ValidationError(_("There is a deployment of this name already."))
+            raise forms.ValidationError(_("A deployment with this name already exists."))
         return name
 
     def clean(self) -> dict[str, Any] | None:

@@ -94,16 +94,16 @@ def _check(spec: EngineSpec) -> None:
             )
     for key, value in [("deployment_id", spec.deployment_id), *spec.labels.items()]:
         if not _LABEL_VALUE.fullmatch(value):
-            raise ValueError(f"{key} cannot be the label value {value!r}.")
+            raise ValueError(f"{key} cannot have the label value {value!r}.")
     if spec.replicas < 0 or spec.gpus_per_replica < 0:
         raise ValueError("replicas and gpus_per_replica cannot be negative.")
     if not spec.runtime.image:
         raise ValueError("The runtime needs an image.")
     for variable in spec.runtime.env:
         if not _VARIABLE.fullmatch(variable):
-            raise ValueError(f"{variable!r} is not the name of a variable.")
+            raise ValueError(f"{variable!r} is not a variable name.")
         if variable in (HOST_VARIABLE, PORT_VARIABLE):
-            raise ValueError(f"{variable} is set by us; leave it out of the runtime's environment.")
+            raise ValueError(f"Quartermaster sets {variable}; omit it from the runtime's environment.")
     if not 1 <= spec.runtime.port <= 65535:
         raise ValueError(f"The runtime's port must be between 1 and 65535, not {spec.runtime.port}.")
     if not spec.runtime.health_path.startswith("/"):

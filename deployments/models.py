@@ -51,16 +51,16 @@ class Cluster(models.Model):
 class Sharing(models.TextChoices):
     """Whether several tenants may use one engine, whose prefix cache could tell one of another's prompts."""
 
-    SEPARATED = "separated", _("Serves all tenants: its prefix cache is kept apart for each.")
-    NO_CACHE = "no_cache", _("Serves all tenants: it is started without a prefix cache.")
+    SEPARATED = "separated", _("Serves all tenants: its prefix cache is separate for each.")
+    NO_CACHE = "no_cache", _("Serves all tenants: it runs without a prefix cache.")
     ONE_TENANT = "one_tenant", _("Serves one tenant only.")
-    ACCEPTED = "accepted", _("Serves all tenants from one prefix cache: an operator has accepted that.")
+    ACCEPTED = "accepted", _("Serves all tenants from one prefix cache: an operator has accepted this.")
     NOBODY = (
         "nobody",
         _(
-            "Serves nobody: nothing is known that keeps tenants apart in its prefix cache, so one could guess "
-            "another's prompts. Start it without a prefix cache, give it to one tenant, state the field by which it "
-            "keeps them apart, or accept it as it is."
+            "Serves nobody: it is not known to separate tenants in its prefix cache, so one could guess "
+            "another's prompts. Start it without a prefix cache, give it to one tenant, state its "
+            "separating field, or accept a shared cache."
         ),
     )
 

@@ -139,7 +139,7 @@ def drift_in(wanted: Deployment, observed: Observed | None) -> str:
     if observed is None or wanted.is_deleted:
         return ""
     if observed.is_created and _was_ready(wanted) and not is_refused(wanted):
-        return "Deployment: deleted, made anew"
+        return "Deployment: deleted, created again"
     return clean_name("; ".join(observed.put_back))
 
 
@@ -155,7 +155,8 @@ def conditions_of(wanted: Deployment, observed: Observed | None, drift: str = ""
 
 def _drift_condition(drift: str, at: datetime) -> dict[str, str]:
     message = (
-        f"Somebody changed this in the cluster, and it was put back at {at:%Y-%m-%d %H:%M} UTC: {drift}."
+        f"Somebody changed this in the cluster, and Quartermaster reverted it at {at:%Y-%m-%d %H:%M} UTC: "
+        f"{drift}."
     )
     return _condition(DRIFT_HEALED, "True", "ChangedInCluster", message)
 

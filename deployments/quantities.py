@@ -37,4 +37,4 @@ def canonical_quantity(text: str) -> str:
             return f"{amount / scale}{name}"
     if amount == 0:
         return "0"
-    raise ValueError(f"{text!r} is finer than can be had; round it up.")
+    raise ValueError(f"{text!r} is too precise; round it up.")

@@ -24,9 +24,9 @@ MOST_CONTROLS = 50
 
 def _require_not_accepted(deployment: Deployment) -> None:
     if deployment.only_tenant_id is not None:
-        raise Conflict(_("It serves one tenant only. Give it back to all first."))
+        raise Conflict(_("It serves one tenant only. First give it to all tenants."))
     if deployment.sharing_accepted_at is not None:
-        raise Conflict(_("That has been accepted already. Withdraw it to give another reason."))
+        raise Conflict(_("This is already accepted. Withdraw it to give another reason."))
 
 
 @changes_deployment(_require_not_accepted)
@@ -58,7 +58,7 @@ def accept_sharing(pk: UUID | str, reason: str, *, by: User) -> Deployment:
 
 def _require_accepted(deployment: Deployment) -> None:
     if deployment.sharing_accepted_at is None:
-        raise Conflict(_("Nobody has accepted that."))
+        raise Conflict(_("Nobody has accepted this."))
 
 
 @changes_deployment(_require_accepted)
@@ -94,7 +94,7 @@ def dedicate(pk: UUID | str, tenant: Tenant | None, *, by: User) -> Deployment:
     dedicate.require(by, deployment)
     before = deployment.only_tenant
     if before == tenant:
-        raise Conflict(_("That is so already."))
+        raise Conflict(_("This is already the case."))
     deployment.only_tenant = tenant
     deployment.save(update_fields=["only_tenant"])
     audit.record(
@@ -145,12 +145,12 @@ def clean_controls(names: Iterable[str], *, serves_one_tenant: bool) -> list[str
             continue
         if may_be_allowed(name, serves_one_tenant=True):
             message = _(
-                "%(name)s makes calls share state: it can be allowed only where one tenant is served."
+                "%(name)s makes calls share state. You can allow it only for a deployment with one tenant."
             )
         else:
             message = _(
-                "%(name)s cannot be allowed: it is no engine control, or one that would undo the separation "
-                "of tenants or lead calls elsewhere."
+                "%(name)s cannot be allowed: it is not an engine control, or it would undo the "
+                "separation of tenants or redirect calls."
             )
         raise ValidationError({"controls": message % {"name": name[:60]}})
     return cleaned

@@ -24,13 +24,13 @@ class SeparationForm(DialogForm):
         max_length=LONGEST_FIELD,
         strip=False,
         widget=UnfoldAdminTextInputWidget,
-        help_text=_("As the engine reads it at the top of a call, such as cache_salt."),
+        help_text=_("As at the top level of a call, such as cache_salt."),
     )
     reason = forms.CharField(
         label=_("How you know it"),
         max_length=500,
         widget=UnfoldAdminTextInputWidget,
-        help_text=_("For example: a mirror of vLLM 0.11, tried with two tenants."),
+        help_text=_("For example: a mirror of vLLM 0.11, tested with two tenants."),
     )
 
     def __init__(self, *args: Any, object_id: Any = None, **kwargs: Any) -> None:
@@ -51,10 +51,10 @@ class SeparationForm(DialogForm):
 
 class TenantForm(DialogForm):
     tenant = forms.CharField(
-        label=_("Short name of the tenant"),
+        label=_("Slug of the tenant"),
         required=False,
         widget=UnfoldAdminTextInputWidget,
-        help_text=_("As in its addresses, such as aurora-bank. Empty: for all tenants."),
+        help_text=_("As in its addresses, such as aurora-bank. Empty: all tenants."),
     )
 
     def __init__(self, *args: Any, object_id: Any = None, **kwargs: Any) -> None:
@@ -66,16 +66,16 @@ class TenantForm(DialogForm):
         slug = self.cleaned_data["tenant"].strip()
         found = Tenant.objects.filter(slug=slug).first() if slug else None
         if slug and found is None:
-            raise forms.ValidationError(_("There is no tenant of this short name."))
+            raise forms.ValidationError(_("There is no tenant with this slug."))
         return found
 
 
 class ControlsForm(DialogForm):
     names = forms.CharField(
-        label=_("Engine controls, one a line"),
+        label=_("Engine controls, one per line"),
         required=False,
         widget=UnfoldAdminTextareaWidget,
-        help_text=_("Names of fields, such as ignore_eos. Whatever is not here is refused by name."),
+        help_text=_("Names of fields, such as ignore_eos. Gateways reject all others by name."),
     )
 
     def __init__(self, *args: Any, object_id: Any = None, **kwargs: Any) -> None:
@@ -122,7 +122,7 @@ class SharingAdmin:
             return "–"
         if deployment.is_statement_in_force:
             return f"{field}: {deployment.stated_reason}"
-        lapsed = _("lapsed: the image or the command is another one since. State it again if it still holds.")
+        lapsed = _("lapsed: the image or the command has changed since. State it again if it is still true.")
         return format_html("{} (<b>{}</b>) {}", field, lapsed, deployment.stated_reason)
 
     @display(description=_("Controls that clients may send"))
@@ -138,10 +138,10 @@ class SharingAdmin:
         url_path="dedicate",
         icon="lock_person",
         form=TenantForm,
-        title=_("Whose calls shall it serve?"),
-        text=_("Of one tenant alone, others do not find it; or of all."),
+        title=_("Which tenants' calls should it serve?"),
+        text=_("One tenant's, so that others cannot find it, or those of all tenants."),
         button=_("Save"),
-        done=_("%(it)s: that is so now."),
+        done=_("%(it)s is changed."),
     )
 
     accept_sharing = Dialog(
@@ -153,8 +153,8 @@ class SharingAdmin:
         form=ReasonForm,
         title=_("Let tenants share this engine's prefix cache?"),
         text=_(
-            "Nothing is known that keeps them apart there: one tenant can find out whether another's prompt "
-            "began as its own guess. Your name and the reason stay in the audit log."
+            "It is not known to separate them: one tenant can find out whether another's prompt begins "
+            "like its own guess. The audit log keeps your name and the reason."
         ),
         button=_("Accept"),
         done=_("%(it)s serves all tenants."),
@@ -166,7 +166,7 @@ class SharingAdmin:
         url_path="withdraw-sharing",
         icon="group_off",
         title=_("Withdraw the acceptance of a shared cache?"),
-        text=_("Unless something else keeps tenants apart, it serves nobody from then on."),
+        text=_("Unless something else separates tenants, it then serves nobody."),
         button=_("Withdraw"),
         done=_("The acceptance for %(it)s is withdrawn."),
     )
@@ -180,13 +180,13 @@ class SharingAdmin:
         form=SeparationForm,
         title=_("By which field does this engine separate its prefix cache?"),
         text=_(
-            "Gateways send each tenant's own value in this field, to this engine only, and all tenants use it. If "
-            "the engine ignores the field, one tenant can find out whether another's prompt began as its own "
-            "guess. The statement is about the image and the command of now, and lapses when either changes. "
-            "Your name and the reason are kept in the audit log."
+            "Gateways send each tenant's own value in this field, to this engine only, and all tenants "
+            "use the engine. If the engine ignores the field, one tenant can find out whether another's "
+            "prompt begins like its own guess. The statement covers the current image and command, and "
+            "lapses when either changes. The audit log keeps your name and the reason."
         ),
         button=_("State"),
-        done=_("%(it)s serves all tenants, kept apart by %(field)s."),
+        done=_("%(it)s serves all tenants, separated by %(field)s."),
     )
 
     withdraw_separation = Dialog(
@@ -194,10 +194,10 @@ class SharingAdmin:
         label=_("Withdraw a stated field"),
         url_path="withdraw-separation",
         icon="splitscreen_add",
-        title=_("Withdraw what was stated of the separating field?"),
-        text=_("Unless something else keeps tenants apart, it serves nobody from then on."),
+        title=_("Withdraw the stated field?"),
+        text=_("Unless something else separates tenants, it then serves nobody."),
         button=_("Withdraw"),
-        done=_("What was stated of %(it)s is withdrawn."),
+        done=_("The statement about %(it)s is withdrawn."),
     )
 
     allow_controls = Dialog(
@@ -208,9 +208,9 @@ class SharingAdmin:
         form=ControlsForm,
         title=_("Which engine controls may clients send?"),
         text=_(
-            "Fields that steer the engine are refused by name, but for these. A call with one of them is "
-            "served by targets alone that allow it."
+            "Gateways reject fields that control the engine, except these. Only deployments that allow "
+            "such a field serve a call with it."
         ),
         button=_("Save"),
-        done=_("%(it)s: gateways will know within seconds."),
+        done=_("%(it)s is changed. Gateways know within seconds."),
     )

@@ -25,12 +25,12 @@ STATEMENT_FIELDS = ("stated_field", "stated_reason", "stated_program", "stated_a
 
 def _require_unstated(deployment: Deployment) -> None:
     if known := deployment.facts.cache_key_field:
-        raise Conflict(_("It is known to separate its cache by %(field)s already.") % {"field": known})
+        raise Conflict(_("It is already known to separate its cache by %(field)s.") % {"field": known})
     if deployment.is_statement_in_force:
-        raise Conflict(_("That has been stated already. Withdraw it to state something else."))
+        raise Conflict(_("This is already stated. Withdraw it to state something else."))
     if deployment.is_being_replaced:
         raise Conflict(
-            _("Its image or command is being changed. Wait until the new one runs, then state it.")
+            _("Its image or command is changing. Wait until the new one runs, then state the field.")
         )
 
 
@@ -101,16 +101,16 @@ def check(deployment: Deployment, *, field: str | None = None, reason: str | Non
     if field is not None:
         if not is_field_name(field):
             message = _(
-                "A name of letters (a to z), digits and underscores; at most %(most)d, the first no digit."
+                "Use letters (a to z), digits and underscores, at most %(most)d, not beginning with a digit."
             )
             raise ValidationError({"field": message % {"most": LONGEST_FIELD}})
         if not may_separate(field):
             message = _(
-                "%(name)s cannot separate a cache: clients use it, or engines take it for something else."
+                "%(name)s cannot separate a cache: clients use it, or engines use it for something else."
             )
             raise ValidationError({"field": message % {"name": field}})
         if fold(field) == fold(CACHE_SALT) and ignores_salt(version.image, version.command):
             raise ValidationError({"field": _("vLLM before 0.9 ignores cache_salt.")})
     if reason is None:
         return ""
-    return one_line(reason, _("Say in a sentence how you know that."))
+    return one_line(reason, _("Say in a sentence how you know this."))

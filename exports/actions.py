@@ -50,7 +50,7 @@ def _require_file(by: User | None, export: Export) -> None:
     if export.state != Export.State.DONE or not path_of(export).is_file():
         is_gone = export.state in (Export.State.DONE, Export.State.EXPIRED)
         raise Conflict(
-            "This file has expired. Ask for the report again." if is_gone else "This report is not ready.",
+            "This file has expired. Order the report again." if is_gone else "This report is not ready.",
             code="expired" if is_gone else "not_ready",
         )
 

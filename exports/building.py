@@ -51,8 +51,8 @@ def build_export(pk: UUID | str) -> None:
             Export.objects.across_tenants().filter(pk=pk, state="running").update(
                 state=Export.State.FAILED,
                 finished_at=now(),
-                error=f"The file could not be built: {type(error).__name__}. Try again, or tell an operator "
-                f"the number {pk}.",
+                error=f"The file could not be built: {type(error).__name__}. Try again, or send the "
+                f"number {pk} to an operator.",
             )
 
 
@@ -67,7 +67,8 @@ def _start(pk: UUID | str) -> bool:
             export.move_to(Export.State.FAILED)
             export.finished_at = now()
             export.error = (
-                f"The worker died {ATTEMPTS} times over this report. Tell an operator the number {pk}."
+                f"A worker died {ATTEMPTS} times while building this report. Send the number {pk} to an "
+                "operator."
             )
         export.attempts += 1
         export.heartbeat_at, export.rows_done = now(), 0

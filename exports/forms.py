@@ -16,5 +16,5 @@ def format_field() -> forms.ChoiceField:
         required=False,
         initial=Export.Format.PLAIN,
         empty_value=Export.Format.PLAIN,
-        help_text=_("Excel opens the last two right away. The rows are the same."),
+        help_text=_("Excel can open the last two directly. The rows are the same."),
     )

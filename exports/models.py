@@ -29,7 +29,7 @@ class Export(TenantOwned):
 
     class Format(models.TextChoices):
         PLAIN = "plain", _("CSV")
-        RAW = "raw", _("CSV for programs, formulas left as they are")
+        RAW = "raw", _("CSV for programs, formulas unchanged")
         EXCEL = "excel", _("CSV for Excel with decimal point (English, Chinese)")
         EXCEL_COMMA = "excel-comma", _("CSV for Excel with decimal comma (German, French)")
 

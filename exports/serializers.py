@@ -36,7 +36,7 @@ class NewExportSerializer(ExportPlaceSerializer):
     """What a file shall hold: `period` (a month), or `start` and `end`; then what each kind is narrowed by."""
 
     format = serializers.ChoiceField(
-        choices=Export.Format.choices, default="plain", help_text="how a CSV file is written"
+        choices=Export.Format.choices, default="plain", help_text="format of a CSV file"
     )
     period = serializers.CharField(required=False, help_text="a month: 2026-10")
     start = serializers.DateField(required=False)

@@ -17,7 +17,7 @@ def build_export(tenant_id: str | None, export_id: str) -> None:
         with tenant_scope(tenant_id):
             building.build_export(export_id)
     else:
-        with platform_scope("a report over all tenants, asked for by an auditor"):
+        with platform_scope("a report over all tenants, ordered by an auditor"):
             if Export.objects.across_tenants().filter(pk=export_id, tenant=None).exists():
                 building.build_export(export_id)
 

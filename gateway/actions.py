@@ -52,7 +52,8 @@ def register_gateway(name: str, *, by: User | None, secret: str | None = None) -
             gateway = Gateway.objects.create(name=name, prefix=visible_prefix(secret), digest=digest(secret))
     except IntegrityError as error:
         raise Conflict(
-            f"There is a gateway {name} already, or one with this token. Renew its token, or choose another name."
+            f"A gateway named {name}, or one with this token, already exists. Renew its token, or choose "
+            "another name."
         ) from error
     audit.record("gateway.registered", actor=by, subject=gateway, prefix=gateway.prefix)
     return gateway, secret
@@ -83,7 +84,7 @@ def renew_gateway_token(pk: UUID | str, *, by: User | None, secret: str | None =
 
 def _require_not_revoked(by: User | None, gateway: Gateway) -> None:
     if gateway.revoked_at is not None:
-        raise Conflict("This gateway is revoked already.")
+        raise Conflict("This gateway is already revoked.")
 
 
 @action(Gateway, permission="gateway.manage_gateway", state=_require_not_revoked)
@@ -147,8 +148,9 @@ def clean_media_hosts(hosts: Iterable[str]) -> list[str]:
         example = f"a.{named}" if host != named else named
         if is_name is None or len(host) > 253 or not is_allowed_host(example, {host}):
             message = _(
-                "%(host)s is no public host: write a name such as pictures.example.com, or *.example.org for all "
-                "names below it; no scheme, port or path, and no address of your own network."
+                "%(host)s is not a public host. Enter a name such as pictures.example.com, or "
+                "*.example.org for all names below it; no scheme, port or path, and no address of your "
+                "own network."
             )
             raise ValidationError({"hosts": message % {"host": host[:80]}})
     return wanted
@@ -226,5 +228,5 @@ def _checked(secret: str | None) -> str:
     if secret is None:
         return new_secret(GATEWAY_TOKEN)
     if not looks_like(GATEWAY_TOKEN, secret):
-        raise ValueError("This is no gateway token: it must be qmg_… with all of its 53 characters.")
+        raise ValueError("This is not a gateway token: it must be qmg_… with all 53 characters.")
     return secret

@@ -31,23 +31,23 @@ class RegisterForm(DialogForm):
         max_length=60,
         validators=[validate_slug],
         widget=UnfoldAdminTextInputWidget,
-        help_text=_("What the gateway is told as GATEWAY_ID."),
+        help_text=_("The gateway's GATEWAY_ID."),
     )
 
     def clean_name(self) -> str:
         name: str = self.cleaned_data["name"]
         if Gateway.objects.filter(name=name).exists():
-            raise forms.ValidationError(_("There is a gateway of this name already."))
+            raise forms.ValidationError(_("A gateway with this name already exists."))
         return name
 
 
 class MediaHostsForm(DialogForm):
     hosts = forms.CharField(
-        label=_("Hosts, one a line"),
+        label=_("Hosts, one per line"),
         required=False,
         widget=UnfoldAdminTextareaWidget,
         help_text=_(
-            "Such as pictures.example.com, or *.example.org for all names below it. None: data: URLs only."
+            "Such as pictures.example.com, or *.example.org for all names below it. Empty: only data: URLs."
         ),
     )
 
@@ -140,17 +140,18 @@ class GatewayAdmin(ReadOnlyAdmin):
 
     media_hosts = Dialog(
         actions.set_media_hosts,
-        label=_("Hosts of media"),
+        label=_("Media hosts"),
         url_path="media-hosts",
         icon="image",
         form=MediaHostsForm,
-        title=_("Hosts of media"),
+        title=_("Media hosts"),
         text=_(
-            "Pictures, sounds and files that clients name by URL are fetched by engines, from inside of your "
-            "network: only of these hosts. Trust each for where its name leads and where it redirects to."
+            "Engines fetch pictures, sounds and files that clients name by URL, from inside your "
+            "network, only from these hosts. Enter only hosts that you trust for what their names "
+            "resolve to and where they redirect."
         ),
         button=_("Save"),
-        done=_("Gateways will know the hosts within seconds."),
+        done=_("Gateways know the hosts within seconds."),
     )
 
     renew = Dialog(
@@ -158,10 +159,10 @@ class GatewayAdmin(ReadOnlyAdmin):
         label=_("Renew token"),
         url_path="renew",
         icon="autorenew",
-        title=_("Make another token?"),
+        title=_("Create another token?"),
         text=_(
-            "The old one is refused at once. Until it is restarted with the new one, the gateway serves "
-            "what it last knew and keeps usage on its disk."
+            "The old token stops working at once. Until you restart the gateway with the new one, it "
+            "serves its last configuration and keeps usage on its disk."
         ),
         button=_("Renew"),
         show=_show,
@@ -174,7 +175,10 @@ class GatewayAdmin(ReadOnlyAdmin):
         icon="block",
         is_dangerous=True,
         title=_("Revoke this gateway?"),
-        text=_("Its token is refused at once. Stop the process as well: it serves what it knows."),
+        text=_(
+            "Its token stops working at once. Stop the process as well, because it keeps serving its "
+            "last configuration."
+        ),
         button=_("Revoke"),
         done=_("%(it)s is revoked."),
     )

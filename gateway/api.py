@@ -32,7 +32,7 @@ class MediaHostsView(APIView):
     def get(self, request: Request) -> Response:
         """The hosts of which engines may fetch what clients name by URL."""
         if not request.user.has_perm("gateway.view_gateway"):
-            raise PermissionDenied("Only operators see what holds for all gateways.")
+            raise PermissionDenied("Only operators can see settings of all gateways.")
         policy = GatewayPolicy.objects.first()
         return Response({"hosts": policy.media_hosts if policy else []})
 

@@ -164,7 +164,7 @@ def decode_part(line: bytes) -> ConfigPart:
     try:
         return _decoder.decode(line)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise ContractError(f"This is no part of a configuration: {error}") from error
+        raise ContractError(f"This is not part of a configuration: {error}") from error
 
 
 def pack(parts: Iterable[ConfigPart]) -> bytes:

@@ -346,4 +346,4 @@ def decode(kind: type[M], body: bytes) -> M:
     try:
         return msgspec.json.decode(body, type=kind)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise ContractError(f"This is no {kind.__name__}: {error}") from error
+        raise ContractError(f"This is not a {kind.__name__}: {error}") from error

@@ -63,7 +63,7 @@ def _read(body: bytes) -> tuple[list[UsageRecord], list[tuple[bytes, str]]]:
     try:
         envelope = msgspec.json.decode(body, type=_Envelope)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise ContractError(f"This is no UsageBatch: {error}") from error
+        raise ContractError(f"This is not a UsageBatch: {error}") from error
     if len(envelope.events) > MAX_BATCH:
         raise TooLarge(f"Send at most {MAX_BATCH} events at once, not {len(envelope.events)}.")
     records, unreadable = [], []

@@ -83,7 +83,7 @@ class ProjectLimits(TenantScopedMixin[TenantQuerySet[Project]], SingleObjectMixi
             sent = [pair for pair in request.POST.items() if pair[0] != "csrfmiddlewaretoken"]
             context = self.get_context_data(below=self.below, sent=sent)
             return render(request, "gateway/project_limits_lower.html", context)
-        messages.success(request, _("Limits are saved. Gateways know them within seconds."))
+        messages.success(request, _("Limits saved. Gateways enforce them within seconds."))
         return redirect(request.get_full_path())
 
     def _set_or_ask(self, said: dict[str, Any]) -> None:

@@ -72,7 +72,7 @@ def config(request: HttpRequest, gateway: Gateway) -> HttpResponseBase:
 def ack(request: HttpRequest, gateway: Gateway, name: str) -> HttpResponse:
     """Note what a gateway serves and how it is. A gateway speaks for itself only."""
     if name not in (gateway.name, str(gateway.pk)):
-        return problem(403, "not_permitted", f"This token is the one of gateway {gateway.name}, not {name}.")
+        return problem(403, "not_permitted", f"This token belongs to gateway {gateway.name}, not {name}.")
     try:
         message = decode(Ack, request.body)
     except ContractError as error:
@@ -81,8 +81,8 @@ def ack(request: HttpRequest, gateway: Gateway, name: str) -> HttpResponse:
         return problem(
             409,
             "revision_unknown",
-            f"Revision {message.revision} was never issued here. If this database was restored from a copy, "
-            "raise its revision above that (docs/gateway.md).",
+            f"This console never issued revision {message.revision}. If the database was restored from a "
+            "copy, raise its revision above that (docs/gateway.md).",
         )
     return HttpResponse(status=204)
 

@@ -89,7 +89,7 @@ def run(*, stop_with_parent: bool = False) -> None:
                 supervisor.watch()
             except (StopRequestedError, KeyboardInterrupt):
                 say("Stopping …")
-    say("All stopped; the data stays in " + str(local.path))
+    say("All processes have stopped. The data stays in " + str(local.path))
 
 
 def read_ports() -> Ports:
@@ -108,7 +108,7 @@ def refuse_taken_ports(ports: Ports) -> None:
     ):
         if not is_free(port):
             raise LauncherError(
-                f"Port {port}, for the {part}, is taken by another program. Stop that program, or choose "
+                f"Port {port}, for the {part}, is in use by another program. Stop that program, or choose "
                 f"another port: make demo {variable}={free_port()}"
             )
 
@@ -240,7 +240,7 @@ def summary(local: LocalDirectory, ports: Ports, seconds: float) -> str:
         "",
         *accounts_table(local),
         "",
-        "Walk the main path with: .venv/bin/python manage.py tour     Stop with Ctrl-C.",
+        "Take the tour with: .venv/bin/python manage.py tour     Stop with Ctrl-C.",
     ]
     return "\n".join(lines)
 

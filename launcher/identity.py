@@ -31,8 +31,8 @@ def unprivileged_identity(owned: Path, *, passes: tuple[Path, ...]) -> Identity 
             return Identity(uid, gid, capability)
     directory = _closed_parent(closed[0], uid, gid)
     raise LauncherError(
-        f"PostgreSQL refuses to run as root, and the user {UNPRIVILEGED} cannot enter {directory}. Move this "
-        f"directory to a place other users may enter, run as another user, or set DATABASE_URL."
+        f"PostgreSQL does not run as root, and the user {UNPRIVILEGED} cannot enter {directory}. Move "
+        "this directory to a place that other users may enter, run as another user, or set DATABASE_URL."
     )
 
 
@@ -53,8 +53,8 @@ def _nobody() -> tuple[int, int]:
         entry = pwd.getpwnam(UNPRIVILEGED)
     except KeyError:
         raise LauncherError(
-            f"PostgreSQL refuses to run as root and this machine has no user {UNPRIVILEGED}. Run as another "
-            "user, or set DATABASE_URL."
+            f"PostgreSQL does not run as root, and this machine has no user {UNPRIVILEGED}. Run as "
+            "another user, or set DATABASE_URL."
         ) from None
     return entry.pw_uid, entry.pw_gid
 

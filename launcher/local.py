@@ -47,7 +47,7 @@ class LocalDirectory:
         except FileNotFoundError:
             values = {}
         except ValueError:
-            raise LauncherError(f"{path} is damaged. Restore it, or begin anew with: make clean") from None
+            raise LauncherError(f"{path} is damaged. Restore it, or start over with: make clean") from None
         fresh = {
             "secret_key": secrets.token_urlsafe(48),
             "gateway_token": new_secret(GATEWAY_TOKEN),

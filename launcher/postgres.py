@@ -88,8 +88,8 @@ def choose_binaries(data: Path, installed: list[Binaries]) -> Binaries:
         if binaries.major == major:
             return binaries
     raise LauncherError(
-        f"The data in {data} was made by PostgreSQL {major}, which is not here any more. Install PostgreSQL "
-        f"{major} again, or begin anew with: make clean"
+        f"PostgreSQL {major} created the data in {data}, but it is no longer installed. Install "
+        f"PostgreSQL {major} again, or start over with: make clean"
     )
 
 

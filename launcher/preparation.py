@@ -83,8 +83,8 @@ def refuse_unknown_migrations(url: str, directory: Path, known: Collection[tuple
     for app, name in applied:
         if (app, name) not in known:
             raise LauncherError(
-                f"The demo data in {directory} is of another version of Quartermaster, whose tables differ "
-                f"({app}.{name}). Remove it with `make clean`, then start again."
+                f"The demo data in {directory} belongs to another version of Quartermaster, whose tables "
+                f"differ ({app}.{name}). Remove it with `make clean`, then start again."
             )
 
 

@@ -30,9 +30,10 @@ def console_url(owner_url: str, *, login: str, password: str) -> str:
             )
     except psycopg.errors.InsufficientPrivilege as error:
         raise LauncherError(
-            f"The role of DATABASE_URL may not create the console's own role ({error}). Have these run by who may: "
-            f"CREATE ROLE {CONSOLE_ROLE}; CREATE ROLE console LOGIN PASSWORD '…' IN ROLE {CONSOLE_ROLE}; then give "
-            "its address as DATABASE_URL and the owner's as DATABASE_OWNER_URL."
+            f"The role of DATABASE_URL may not create the console's own role ({error}). Ask the "
+            f"database's administrator to run: CREATE ROLE {CONSOLE_ROLE}; CREATE ROLE console LOGIN "
+            f"PASSWORD '…' IN ROLE {CONSOLE_ROLE}; then give its address as DATABASE_URL and the owner's "
+            "as DATABASE_OWNER_URL."
         ) from error
     parts = urlsplit(owner_url)
     host = parts.netloc.rpartition("@")[2]

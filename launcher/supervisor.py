@@ -150,7 +150,7 @@ class Supervisor:
         if child.process is not None and child.process.poll() is not None:
             child.log.finish(timeout_seconds=1)
             raise LauncherError(
-                f"{child.service.name} ended at once ({how_it_ended(child.process)}).{last_words(child.log)}"
+                f"{child.service.name} stopped at once ({how_it_ended(child.process)}).{last_words(child.log)}"
             )
 
     def _revive(self, child: Child) -> None:

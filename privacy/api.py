@@ -50,11 +50,11 @@ class AuditLogQuerySerializer(serializers.Serializer[Any]):
     """What of the audit log is asked for."""
 
     tenant = serializers.SlugField(
-        required=False, help_text="slug; default: all whose audit log you may read"
+        required=False, help_text="slug; default: all tenants whose audit log you may read"
     )
     person = serializers.CharField(required=False, max_length=254, help_text="e-mail address, or `platform`")
     verb = serializers.CharField(
-        required=False, max_length=80, help_text="such as `api_key.claimed`; `api_key.` for all of a kind"
+        required=False, max_length=80, help_text="such as `api_key.claimed`, or `api_key.` for all of a kind"
     )
     subject_id = serializers.CharField(required=False, max_length=64, help_text="id of the object")
     after = serializers.DateTimeField(required=False, help_text="not before this moment")
@@ -133,7 +133,7 @@ class AuditEntryViewSet(
         return found
 
 
-UNREADABLE = "Your role does not let you read the audit log. Ask an owner or admin for it."
+UNREADABLE = "Your role does not allow you to read the audit log. Ask an owner or admin for it."
 
 
 def _cursor(direction: str, place: UUID) -> str:

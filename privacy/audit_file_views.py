@@ -39,7 +39,7 @@ class _Asking(forms.Form):
     def clean(self) -> dict[str, Any]:
         asked = super().clean() or {}
         if asked.get("kind") == AUDIT_JSONL.name and asked.get("format") != Export.Format.PLAIN:
-            self.add_error("format", _("JSON Lines have one format; choose CSV for this one."))
+            self.add_error("format", _("This format applies only to CSV. Choose CSV, or the plain format."))
         return asked
 
 

@@ -56,7 +56,9 @@ def ask_for_audit_file(
     if kind not in AUDIT_KINDS:
         raise ValidationError({"kind": "Choose audit_csv or audit_jsonl."})
     if kind == AUDIT_JSONL.name and csv_format != Format.PLAIN:
-        raise ValidationError({"format": "JSON Lines have one format; choose audit_csv for this one."})
+        raise ValidationError(
+            {"format": "This format applies only to CSV. Choose audit_csv, or the plain format."}
+        )
     export = Export(
         tenant=tenant,
         kind=kind,
@@ -75,7 +77,7 @@ def let_audit_files_go(sender: Any, **kwargs: Any) -> None:
     """
     files = Export.objects.across_tenants().of_kinds(*AUDIT_KINDS)
     expire_now(files)
-    stop_exports(files, error=_("Stopped, because somebody was erased from the audit log. Ask again."))
+    stop_exports(files, error=_("Stopped, because a person was erased from the audit log. Order it again."))
 
 
 # Without an actor the platform did it, perhaps while answering staff.

@@ -1,4 +1,4 @@
-"""What is asked of the audit log, as a form in the address: page, staff page, export and API read it alike."""
+"""Request of the audit log, as a form in the address: page, staff page, export and API read it alike."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ class AuditLogForm(forms.Form):
         return asked
 
     def entry_filter(self) -> EntryFilter:
-        """What is asked. An address that is nobody's finds nothing, like one of somebody who did nothing here."""
+        """Request. An address that is nobody's finds nothing, like one of somebody who did nothing here."""
         asked = self.cleaned_data
         person = asked["person"].strip().lower()
         tenant = asked.get("tenant") or self.audit_log_of
@@ -96,7 +96,7 @@ class StaffAuditLogForm(AuditLogForm):
     """The same for auditors, who may ask for one tenant or all."""
 
     tenant = forms.CharField(  # thousands of choices would cost more than the page itself
-        label=_("Tenant"), required=False, max_length=60, help_text=_("Its short name; empty: all.")
+        label=_("Tenant"), required=False, max_length=60, help_text=_("The slug. Empty: all tenants.")
     )
     field_order = ("tenant", "person", "action", "object", "start", "end", "emergency")
 

@@ -107,9 +107,9 @@ def _held_about(user: User) -> Iterator[tuple[str, Any]]:
 
 def _require_second_person(by: User, person: User) -> None:
     if by.pk == person.pk:
-        raise PermissionDenied("Somebody else must erase you: nobody would be left to answer for it.")
+        raise PermissionDenied("You cannot erase yourself. Ask another operator, who can answer for it.")
     if person.is_superuser and not by.is_superuser:
-        raise PermissionDenied("Only another administrator erases an administrator.")
+        raise PermissionDenied("Only another administrator can erase an administrator.")
 
 
 def _require_erasable(by: User | None, person: User) -> None:
@@ -194,13 +194,13 @@ def what_stands_against_erasing(user: User) -> str:
 
 def _obstacle(user: User) -> str:
     if user.is_service_account:
-        return "This is a service account, not a person. Its tenant's owners remove it."
+        return "This is a service account, not a person. Owners of its tenant can remove it."
     owned = Membership.unscoped.filter(user=user, role=Role.OWNER).select_related("tenant")
     owned = owned.exclude(tenant__status=Tenant.Status.CLOSED)
     others = Membership.unscoped.filter(role=Role.OWNER, user__is_active=True).exclude(user=user)
     for membership in owned:
         if not others.filter(tenant=membership.tenant).exists():
-            return f"They are the last owner of {membership.tenant}. Make somebody else an owner first."
+            return f"They are the last owner of {membership.tenant}. Make someone else an owner first."
     return ""
 
 
@@ -210,14 +210,14 @@ def what_erasing_takes(user: User) -> list[tuple[Any, int]]:
         keys = ApiKey.unscoped.filter(_keys_of(user)).exclude(state=ApiKey.State.REVOKED)
         return [
             (_("Memberships that end"), Membership.unscoped.filter(user=user).count()),
-            (_("Keys that are handed over or revoked"), keys.count()),
+            (_("Keys that are transferred or revoked"), keys.count()),
             (_("Personal access tokens deleted"), user.tokens.count()),
             (
-                _("Tokens of service accounts that they issued and that are revoked"),
+                _("Service account tokens that they issued and that are revoked"),
                 tokens_issued_by(user).filter(revoked_at=None, expires_at__gt=now()).count(),
             ),
             (
-                _("Service accounts that are handed over or disabled"),
+                _("Service accounts that are transferred or disabled"),
                 User.objects.filter(responsible=user, is_active=True).count(),
             ),
             (_("Sessions ended"), user.sessions.count()),
@@ -248,10 +248,10 @@ def as_json(told: Iterator[tuple[str, Any]]) -> Iterator[bytes]:
 def check_reason(user: User, reason: str) -> None:
     """Raise ValidationError unless `reason` says something, and does not name the person."""
     if not reason.strip():
-        raise ValidationError({"reason": "Say why, for instance the number of the person's request."})
+        raise ValidationError({"reason": "Give a reason, such as the number of the person's request."})
     with platform_scope("whether a reason names a person"):
         if Person.of(user).is_named_in(reason):
-            raise ValidationError({"reason": "Do not name the person: the reason stays when they are gone."})
+            raise ValidationError({"reason": "Do not name the person: the reason stays after the erasure."})
 
 
 def _keys_of(user: User) -> models.Q:
@@ -288,7 +288,7 @@ def _let_accounts_go(user: User, new_owner: User | None, token: str, by: User | 
         if new_owner is not None and new_owner.memberships.filter(tenant=tenant).exists():
             hand_over_account(account, token, new_owner, actor=by)
         else:
-            stop(account, tenant, reason="Who answered for it has gone.", actor=by)
+            stop(account, tenant, reason="The person who answered for it has left.", actor=by)
 
 
 def _may_take_over(new_owner: User, key: ApiKey) -> bool:

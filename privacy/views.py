@@ -126,7 +126,7 @@ def _place(request: HttpRequest, name: str) -> UUID | None:
     try:
         return UUID(request.GET[name]) if request.GET.get(name) else None
     except ValueError:
-        raise BadRequest("This is no place in the list.") from None
+        raise BadRequest("This is not a place in the list.") from None
 
 
 def _pair(pair: Any) -> tuple[str, str]:

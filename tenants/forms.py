@@ -20,11 +20,11 @@ from tenants.models import Project, Tenant
 from tenants.roles import PROJECT_ROLE_CHOICES, Role
 
 ROLE_HINTS = {
-    Role.OWNER: _("Everything an admin may, and decides who else is an owner."),
-    Role.ADMIN: _("Members, limits, keys, requests, costs and the audit log."),
+    Role.OWNER: _("Does everything an admin may, and decides who else is an owner."),
+    Role.ADMIN: _("Manages members, limits, keys, requests, costs, and reads the audit log."),
     Role.DEVELOPER: _("Asks for models, claims and revokes keys, sees costs."),
     Role.FINANCE: _("Sees and exports costs."),
-    Role.VIEWER: _("Looks, and changes nothing."),
+    Role.VIEWER: _("Reads, and changes nothing."),
 }
 
 
@@ -62,7 +62,7 @@ class NewcomerForm(forms.Form):
         label=_("Password"),
         strip=False,
         max_length=4096,
-        help_text=_("At least 12 characters, and none that everybody uses."),
+        help_text=_("At least 12 characters, and not a common password."),
         widget=forms.PasswordInput(attrs={"autocomplete": "new-password"}),
     )
     password_again = forms.CharField(
@@ -76,7 +76,7 @@ class NewcomerForm(forms.Form):
         said = super().clean() or {}
         first, again = said.get("password"), said.get("password_again")
         if first and again and first != again:
-            self.add_error("password_again", _("This differs from the password above."))
+            self.add_error("password_again", _("The passwords differ."))
         return said
 
 
@@ -88,7 +88,7 @@ def role_options(user: User, tenant: Tenant, *, chosen: str, without: Iterable[s
             label=role.label,
             hint=ROLE_HINTS[role],
             disabled=not may_give(user, tenant, role),
-            reason=_("Only an owner gives this role."),
+            reason=_("Only an owner can give this role."),
             checked=role == chosen,
         )
         for role in Role
@@ -103,7 +103,7 @@ class InviteForm(forms.Form):
         label=_("E-mail address"),
         max_length=254,
         widget=forms.EmailInput(attrs={"autocomplete": "off"}),
-        help_text=_("They get a link that works once, for this address alone."),
+        help_text=_("They get a link that works once, only for this address."),
     )
     role = forms.ChoiceField(
         label=_("Role"), choices=Role.choices, initial=Role.DEVELOPER, widget=forms.RadioSelect

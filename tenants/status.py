@@ -64,10 +64,10 @@ def lock_tenant(pk: UUID | str, *, by: User) -> Tenant:
 def why_not_active(tenant: Tenant) -> str:
     """What a suspended or closed tenant's people are told: the state, the reason, and whom to ask."""
     if tenant.status == Tenant.Status.CLOSED:
-        return _("%(tenant)s is closed: nothing can be changed here any more.") % {"tenant": tenant.name}
+        return _("%(tenant)s is closed: nothing can be changed here.") % {"tenant": tenant.name}
     words = {
         "tenant": tenant.name,
-        "reason": tenant.suspended_reason.rstrip(".") or _("no reason was noted"),
+        "reason": tenant.suspended_reason.rstrip(".") or _("no reason was recorded"),
         "contact": settings.SUPPORT_CONTACT or _("the platform's operators"),
     }
     return _("%(tenant)s is suspended: %(reason)s. Ask %(contact)s to resume it.") % words

@@ -180,7 +180,7 @@ def lock_new_owner(user: User) -> None:
     Raises PermissionDenied: they are not active any more.
     """
     if not lock_person(user):
-        raise PermissionDenied("Your account is not active any more.")
+        raise PermissionDenied("Your account is no longer active.")
     forget_permissions(user)
 
 
@@ -209,7 +209,9 @@ class _Found:
         changed = self._update_and_record("access.suspended", mark, user=user, by=by, reason=reason)
         issued = [token.pk for token in self.tokens if token.user_id != user.pk]
         if issued:
-            why = _("Who issued this token may not make such tokens now: %(why)s") % {"why": reason}
+            why = _("The person who issued this token may not create such tokens now: %(why)s") % {
+                "why": reason
+            }
             tokens = PersonalAccessToken.objects.filter(pk__in=issued)
             tokens.update(suspended_reason=why[:LONGEST_REASON])
         return changed

@@ -61,7 +61,7 @@ def test_a_worker_tries_a_cluster_and_the_console_hears_what_it_said(workshop, m
             tasks.try_cluster, "apply_async", lambda *a, **kw: ask(*a, connection=own_queue, **kw)
         )
         assert require_usable(Cluster(driver="local", namespace="models")).version
-        with pytest.raises(ValidationError, match="kubeconfig cannot be used"):
+        with pytest.raises(ValidationError, match="kubeconfig is not usable"):
             require_usable(
                 Cluster(driver="kubernetes", namespace="models", kubeconfig_path="/nowhere/config")
             )

@@ -90,7 +90,7 @@ def test_too_many_replicas_are_an_error_of_the_form(desk):
     wanted = {"version": version.pk, "cluster": cluster.pk, "name": "chat", "replicas": "257"}
     answer = desk.post(reverse("admin:deployments_deployment_add"), wanted)
     assert answer.status_code == 200
-    assert "Between 0 and 256 replicas" in answer.content.decode()
+    assert "Choose 0 to 256 replicas" in answer.content.decode()
 
 
 @pytest.mark.parametrize(("model", "action", "said"), DIALOGS)

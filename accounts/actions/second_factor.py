@@ -38,7 +38,7 @@ def enrol_authenticator(
         return None
     earlier = SecondFactor.objects.filter(user=user)
     if not may_replace and earlier.exists():
-        raise Conflict(_("An authenticator was set up meanwhile. Confirm one of its codes first."))
+        raise Conflict(_("Someone set up an authenticator in the meantime. Confirm one of its codes first."))
     earlier.delete()
     factor = SecondFactor.objects.create(
         user=user, secret=second_factor.encrypt_secret(secret), last_step=step, used_at=now()
@@ -83,7 +83,7 @@ def turn_off_second_factor(user: User) -> None:
     factor = SecondFactor.objects.select_for_update().get(user=user)
     if second_factor.is_required_of(user):
         raise PermissionDenied(
-            _("Staff of this installation need a second factor. You can set up another one.")
+            _("Staff of this installation must have a second factor. You can set up another one.")
         )
     factor.delete()
     record_own("second_factor.turned_off", user)
@@ -91,14 +91,16 @@ def turn_off_second_factor(user: User) -> None:
 
 def _operators_only(by: User) -> None:
     if not by.is_operator:
-        raise PermissionDenied(_("Only operators reset second factors."))
+        raise PermissionDenied(_("Only operators can reset second factors."))
 
 
 def _require_other(by: User, person: User) -> None:
     if by.pk == person.pk:
         raise PermissionDenied(_("Another administrator must reset your second factor."))
     if person.is_superuser and not by.is_superuser:
-        raise PermissionDenied(_("Only another administrator resets the second factor of an administrator."))
+        raise PermissionDenied(
+            _("Only another administrator can reset the second factor of an administrator.")
+        )
 
 
 def _require_factor(by: User | None, person: User) -> None:

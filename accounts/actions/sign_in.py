@@ -33,7 +33,8 @@ class LinkIsOver(Conflict):
     def __init__(self) -> None:
         super().__init__(
             _(
-                "This link was used already, or is older than 15 minutes. Make another: manage.py create_administrator"
+                "This link was already used, or is older than 15 minutes. Create another: manage.py "
+                "create_administrator"
             ),
             code="link_over",
         )
@@ -46,7 +47,7 @@ def change_password(user: User, password: str, *, keep_session: str | None) -> N
     Raises PermissionDenied where local accounts are off.
     """
     if not settings.LOCAL_ACCOUNTS:
-        raise PermissionDenied(_("Passwords are off here; your organisation signs you in."))
+        raise PermissionDenied(_("Passwords are off here. Sign in with your organization's account."))
     user.set_password(password)
     user.save(update_fields=["password"])
     ended = end_sessions(user, except_key=keep_session)
@@ -55,7 +56,7 @@ def change_password(user: User, password: str, *, keep_session: str | None) -> N
 
 def _operators_only(by: User) -> None:
     if not by.is_operator:
-        raise PermissionDenied(_("Only operators unlock a sign-in."))
+        raise PermissionDenied(_("Only operators can unlock a sign-in."))
 
 
 def _require_locked(by: User | None, person: User) -> None:
@@ -97,7 +98,7 @@ def create_administrator(email: str, *, reason: str, reset_factor: bool = False)
         user.set_unusable_password()
         user.full_clean()
     if user.is_service_account:
-        raise Conflict(_("This is a service account; those never sign in to pages."))
+        raise Conflict(_("This is a service account. Service accounts never sign in to pages."))
     user.is_active = user.is_staff = user.is_superuser = True
     user.save()
     lockout.forget_failures(user)

@@ -41,7 +41,7 @@ class KeysetChangeList(ChangeList):  # type: ignore[misc]
             name: values for name, values in super().get_filters_params(params).items() if name not in PLACES
         }
         if any("\0" in value for values in asked.values() for value in values):
-            raise IncorrectLookupParameters("No text of PostgreSQL holds such a character.")
+            raise IncorrectLookupParameters("PostgreSQL cannot store this character.")
         return asked
 
     def get_results(self, request: HttpRequest) -> None:

@@ -29,7 +29,7 @@ class SignInActions:
         url_path="unlock",
         icon="lock_open",
         title=_("Unlock this person's sign-in?"),
-        text=_("They can try again at once. Ask them first whether the failed attempts were theirs."),
+        text=_("They can try again at once. First ask them whether the failed attempts were theirs."),
         button=_("Unlock"),
         done=_("Sign-in unlocked."),
     )
@@ -42,8 +42,9 @@ class SignInActions:
         form=ReasonForm,
         title=_("Reset this person's second factor?"),
         text=_(
-            "Their app and recovery codes stop working, and they are signed out everywhere. Until they set up "
-            "another one their password alone signs them in: make sure that it is really them who asks."
+            "Their app and recovery codes stop working, and they are signed out everywhere. Until they "
+            "set up another one, their password alone signs them in. Verify that the request really "
+            "comes from them."
         ),
         button=_("Reset second factor"),
         done=_("Second factor reset."),

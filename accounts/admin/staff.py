@@ -27,7 +27,7 @@ class AssignForm(forms.Form):
 
     email = AddressFormField(
         label=_("E-mail address"),
-        help_text=_("Of somebody who has an account here."),
+        help_text=_("Address of a person with an account here."),
         widget=UnfoldAdminTextInputWidget(attrs={"type": "email"}),
     )
     role = forms.ChoiceField(label=_("Role"), choices=StaffRole.choices, widget=UnfoldAdminSelectWidget())
@@ -103,8 +103,8 @@ class StaffRoleAssignmentAdmin(ReadOnlyAdmin):
         url_path="end",
         is_dangerous=True,
         title=_("End this staff role?"),
-        text=_("It gives nothing any more from their next request on."),
+        text=_("From their next request on it gives no rights."),
         button=_("End role"),
-        done=_("%(it)s has this role no more."),
+        done=_("%(it)s no longer has this role."),
         ends_on="list",
     )

@@ -89,7 +89,7 @@ class Migration(migrations.Migration):
             ],
             options={
                 "permissions": [
-                    ("erase_person", "Hand out and erase what is held about a person"),
+                    ("erase_person", "Export and erase personal data"),
                     ("manage_people", "Deactivate and reactivate people"),
                 ],
                 "indexes": [

@@ -72,7 +72,7 @@ class User(Noted, AbstractUser):
 
     class Meta:
         permissions = [
-            ("erase_person", "Hand out and erase what is held about a person"),
+            ("erase_person", "Export and erase personal data"),
             ("manage_people", "Deactivate and reactivate people"),
         ]
         constraints = [is_address("email", of="user"), one_line("name", of="user")]

@@ -107,7 +107,7 @@ class ConfirmSecondFactor(FormView):  # type: ignore[type-arg]
                     "time": verdict.wait_until.strftime("%H:%M:%S")
                 }
             else:
-                words = _("Wrong code. Each works once; wait for the next one.")
+                words = _("Wrong code. Each code works once; wait for the next one.")
             form.add_error("code", words)
             return self.form_invalid(form)
         if self.is_signing_in:
@@ -186,7 +186,7 @@ class EnrolSecondFactor(_OwnSecondFactor, FormView):  # type: ignore[type-arg]
         )
         if codes is None:
             form.add_error(
-                "code", _("This code does not fit. Check the clock of your phone, then type the present one.")
+                "code", _("This code is wrong. Check the clock of your phone, then enter the current code.")
             )
             return self.form_invalid(form)
         del self.request.session[PENDING]

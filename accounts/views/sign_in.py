@@ -57,7 +57,7 @@ class SignIn(LoginView):
 
     def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         if not settings.LOCAL_ACCOUNTS:
-            raise PermissionDenied(_("Passwords are off here; your organisation signs you in."))
+            raise PermissionDenied(_("Passwords are off here. Sign in with your organization's account."))
         limit_rate("sign_in", caller_place(request))
         return super().post(request, *args, **kwargs)
 
@@ -142,7 +142,7 @@ def staff_sign_in(request: HttpRequest) -> HttpResponse:
     """The staff site has no sign-in of its own: lockout, second factor and rate limits are at the one."""
     wanted = request.GET.get("next") or reverse("admin:index")
     if request.user.is_authenticated and not request.user.is_staff:
-        raise PermissionDenied(_("The administration is for staff of the platform."))
+        raise PermissionDenied(_("The administration is only for platform staff."))
     return redirect_to_login(wanted)
 
 

@@ -100,7 +100,7 @@ CREATE TRIGGER audit_checkpoint_append_only BEFORE UPDATE OR DELETE ON audit_aud
 
 # The words of a person may be erased from an entry, under a record that says so. Everything else of an entry stands.
 REDACTION = """
--- Whether two JSON values differ in nothing but words that the token stands for.
+-- True if two JSON values differ only in words that the token replaces.
 CREATE FUNCTION audit_only_erased(before jsonb, after jsonb, token text) RETURNS boolean
     LANGUAGE plpgsql IMMUTABLE AS $$
 BEGIN

@@ -141,7 +141,7 @@ def _require_own_or_manager(by: User, access_request: AccessRequest) -> None:
         "tenants.manage_members", access_request.tenant
     ):
         raise PermissionDenied(
-            _("Somebody else made this request. They, an owner or an admin can withdraw it.")
+            _("Someone else made this request. They, an owner or an admin can withdraw it.")
         )
 
 
@@ -225,9 +225,9 @@ def find_problems(
     except ValidationError as error:
         problems["purpose"] = " ".join(error.messages)
     if not 1 <= expected_tokens_per_day <= MOST_TOKENS_PER_DAY:
-        problems["expected_tokens_per_day"] = _("Give a whole number of tokens, at least 1.")
+        problems["expected_tokens_per_day"] = _("Enter a whole number of tokens, at least 1.")
     if not 1 <= duration_days <= LONGEST_DAYS:
-        problems["duration_days"] = _("Give 1 to %(most)s days.") % {"most": LONGEST_DAYS}
+        problems["duration_days"] = _("Enter 1 to %(most)s days.") % {"most": LONGEST_DAYS}
     if data_class not in DataClass.values:
         problems["data_class"] = _("Choose one of: %(classes)s.") % {"classes": ", ".join(DataClass.values)}
     elif problem := data_class_problem(tenant, model, data_class):

@@ -39,7 +39,7 @@ def what_is_worse(review: Review, then: Mapping[str, Any], facts: rules.Facts) -
     names = rules.worse(review.track, then, present)
     words = [_in_words(name, then[name], present) for name in names if name in then]
     if len(words) < len(names):
-        words.append(_("Not all of the facts of then are written down."))
+        words.append(_("Some of the earlier facts are not recorded."))
     return " ".join(words)
 
 
@@ -119,7 +119,10 @@ def _outdated(review: Review, facts: rules.Facts) -> str:
         return ""
     delegates = RequestDelegate.objects.across_tenants().filter(access_request=review.access_request_id)
     if approvals.filter(reviewer__in=delegates.values("person")).exists():
-        return _("Who approved it could act for the service account that asked, while the request was open.")
+        return _(
+            "The person who approved it could act for the service account that asked, while the "
+            "request was open."
+        )
     return next(filter(None, (what_is_worse(review, approval.facts, facts) for approval in approvals)), "")
 
 
@@ -150,14 +153,14 @@ def _ask_again(review: Review, reason: str) -> Review:
 def _in_words(name: str, then: Any, present: Mapping[str, Any]) -> str:
     words = {"then": _shown(name, then, present), "now": _shown(name, present[name], present)}
     if name == "expected_monthly_cost":
-        return _("The expected cost a month was %(then)s and is %(now)s now.") % words
+        return _("The expected monthly cost was %(then)s and is now %(now)s.") % words
     if name == "currency":
-        return _("The price was in %(then)s and is in %(now)s now.") % words
+        return _("The price was in %(then)s and is now in %(now)s.") % words
     if name == "risk_tier":
-        return _("The model's risk tier was %(then)s and is %(now)s now.") % words
+        return _("The model's risk tier was %(then)s and is now %(now)s.") % words
     if name == "data_class":
-        return _("The data class was %(then)s and is %(now)s now.") % words
-    return _("The project has no grant for this model any more.")
+        return _("The data class was %(then)s and is now %(now)s.") % words
+    return _("The project no longer has a grant for this model.")
 
 
 def _shown(name: str, value: Any, present: Mapping[str, Any]) -> str:

@@ -27,7 +27,7 @@ def why_not_decide(user: User, access_request: AccessRequest) -> str:
         )
     ):
         return _(
-            "A service account asked for this, whose tokens are yours to make; someone else must decide it."
+            "A service account asked for this, and you can create its tokens; someone else must decide it."
         )
     for capacity, words in _WAS.items():
         if capacity in capacities:
@@ -37,7 +37,7 @@ def why_not_decide(user: User, access_request: AccessRequest) -> str:
 
 def _was_issuer() -> str:
     return _(
-        "A service account asked for this, and you had issued a token of it; someone else must decide it."
+        "A service account asked for this, and you had issued one of its tokens; someone else must decide it."
     )
 
 
@@ -47,8 +47,8 @@ def _was_responsible() -> str:
 
 def _was_manager() -> str:
     return _(
-        "A service account asked for this, and you could make its tokens then or while the request was open; "
-        "someone else must decide it."
+        "A service account asked for this, and you could create its tokens then or while the request was "
+        "open; someone else must decide it."
     )
 
 

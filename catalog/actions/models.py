@@ -18,11 +18,11 @@ from core.errors import Conflict
 def _require_publishable(by: User | None, model: CatalogModel) -> None:
     if model.is_visible:
         raise Conflict(
-            _("%(model)s is published already.") % {"model": model.title}, code="already_published"
+            _("%(model)s is already published.") % {"model": model.title}, code="already_published"
         )
     if model.deprecation_date is not None and model.deprecation_date <= now().date():
         raise Conflict(
-            _("%(model)s ended on %(date)s, as its providers say.")
+            _("%(model)s ended on %(date)s, according to its providers.")
             % {"model": model.title, "date": model.deprecation_date},
             code="deprecation_date_past",
         )
@@ -45,7 +45,7 @@ def publish_model(pk: UUID | str, *, by: User) -> CatalogModel:
 
 def _require_not_retired(by: User | None, model: CatalogModel) -> None:
     if model.lifecycle == CatalogModel.Lifecycle.RETIRED:
-        raise Conflict(_("%(model)s is retired already.") % {"model": model.title}, code="already_retired")
+        raise Conflict(_("%(model)s is already retired.") % {"model": model.title}, code="already_retired")
 
 
 @action(CatalogModel, permission="catalog.publish_model", state=_require_not_retired)

@@ -65,7 +65,7 @@ def _require_open(by: User | None, review: Review) -> None:
         )
     if review.state != Review.State.PENDING:
         raise Conflict(
-            _("Somebody has already decided this review: %(state)s.")
+            _("Someone else has already decided this review: %(state)s.")
             % {"state": review.get_state_display().lower()},
             code="already_decided",
         )
@@ -115,7 +115,7 @@ def decide_review(
         if access_request.state == AccessRequest.State.PENDING:
             renew_facts(access_request, lock_facts(access_request), by=by)
     raise Conflict(
-        _("%(what)s Look at the request again, then decide.") % {"what": words}, code="facts_changed"
+        _("%(what)s Check the request again, then decide.") % {"what": words}, code="facts_changed"
     )
 
 
@@ -188,17 +188,17 @@ def _record_decision(review: Review, *, by: User, verdict: str, comment: str, fa
         if constraint == "review_decision_one_per_person":
             raise Conflict(_("You have already decided this review."), code="already_decided") from error
         if constraint == "review_decision_by_reviewers":  # a staff role ended meanwhile
-            raise PermissionDenied(_("You may not decide these reviews any more.")) from error
+            raise PermissionDenied(_("You may no longer decide these reviews.")) from error
         if constraint == "review_decision_four_eyes":  # the database knows more than was asked above
             raise PermissionDenied(
-                _("You asked for this access, or could act for who asked; someone else must decide it.")
+                _("You asked for this access, or could act for the requester; someone else must decide it.")
             ) from error
         raise
 
 
 def _require_revocable(by: User | None, grant: Grant) -> None:
     if grant.revoked_at is not None:
-        raise Conflict(_("This grant is revoked already."), code="already_revoked")
+        raise Conflict(_("This grant is already revoked."), code="already_revoked")
     if grant.valid_until <= now():
         raise Conflict(_("This grant has ended; there is nothing left to revoke."), code="ended")
 
@@ -252,7 +252,7 @@ def _read_verdict(verdict: str, comment: str) -> tuple[bool, str]:
         raise ValidationError({"comment": error.messages}) from error
     is_approval = verdict == ReviewDecision.Verdict.APPROVE
     if not is_approval and not comment:
-        raise ValidationError({"comment": _("Say why, so that the requester knows what to change.")})
+        raise ValidationError({"comment": _("Give a reason, so that the requester knows what to change.")})
     return is_approval, comment
 
 
@@ -265,13 +265,13 @@ def _require_still_allowed(access_request: AccessRequest) -> None:
     # What was asked by emergency access was asked for the tenant, whose own people claim the key.
     if not may_ask and not was_open(asker, tenant, access_request.created_at):
         raise Conflict(
-            _("%(who)s may not ask for access here any more, and would be given a key. Reject the request.")
+            _("%(who)s may no longer request access here, but would get a key. Reject the request.")
             % {"who": asker},
             code="requester_may_no_longer_ask",
         )
     if not model.is_visible:
         raise Conflict(
-            _("%(model)s is not published any more.") % {"model": model.title}, code="model_not_published"
+            _("%(model)s is no longer published.") % {"model": model.title}, code="model_not_published"
         )
     problems = find_problems(
         tenant,

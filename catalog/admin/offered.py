@@ -77,7 +77,7 @@ class CatalogModelAdmin(ReadOnlyAdmin):
         label=_("Publish"),
         url_path="publish",
         title=_("Publish this model?"),
-        text=_("Every tenant finds it and can ask for it. Nothing is granted by this."),
+        text=_("Every tenant can find and request it. This grants nothing."),
         button=_("Publish"),
         done=_("%(it)s is published."),
     )
@@ -88,7 +88,7 @@ class CatalogModelAdmin(ReadOnlyAdmin):
         url_path="retire",
         is_dangerous=True,
         title=_("Retire this model?"),
-        text=_("Nobody finds it or can ask for it any more. Grants in force go on until they end."),
+        text=_("Nobody can find or request it any more. Grants in force continue until they end."),
         button=_("Retire"),
         done=_("%(it)s is retired."),
     )
@@ -120,6 +120,6 @@ class CatalogImportAdmin(ReadOnlyAdmin):
     def refused_entries(self, run: CatalogImport) -> int:
         return len(run.refused)
 
-    @display(description=_("Prices that jumped"))
+    @display(description=_("Jumped prices"))
     def jumps(self, run: CatalogImport) -> int:
         return len(run.price_jumps)

@@ -95,8 +95,8 @@ class ReviewAdmin(ReadOnlyAdmin):
         "access_request__requested_by",
     ]
     list_before_template = "admin/catalog/review/tabs.html"
-    empty_title = _("Nothing waits here")
-    empty_text = _("Requests that need a review show up here, the most urgent first.")
+    empty_title = _("No reviews to decide")
+    empty_text = _("Requests that need a review appear here, the most urgent first.")
     search_fields = ["access_request__model__title", "access_request__model__name", "tenant__name"]
     ordering = ["due_at", "pk"]
 
@@ -135,7 +135,7 @@ class ReviewAdmin(ReadOnlyAdmin):
     def risk(self, review: Review) -> str:
         return review.access_request.model.get_risk_tier_display()
 
-    @display(description=_("Expected cost a month"))
+    @display(description=_("Expected monthly cost"))
     def cost(self, review: Review) -> str:
         cost = review.access_request.expected_monthly_cost
         return f"{cost:,.2f} {review.access_request.currency}" if cost is not None else str(_("unknown"))
@@ -264,7 +264,7 @@ class AccessRequestAdmin(ReadOnlyAdmin):
     readonly_fields = fields
     inlines = [ReviewInline, DelegateInline]
 
-    @display(description=_("Expected cost a month"), ordering="expected_monthly_cost")
+    @display(description=_("Expected monthly cost"), ordering="expected_monthly_cost")
     def cost(self, access_request: AccessRequest) -> str:
         cost = access_request.expected_monthly_cost
         return f"{cost:,.2f} {access_request.currency}" if cost is not None else str(_("unknown"))

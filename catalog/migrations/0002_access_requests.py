@@ -114,9 +114,9 @@ class Migration(migrations.Migration):
                         max_length=12,
                         choices=[
                             ("responsible", "Answered for the service account"),
-                            ("issuer", "Issued a token of it"),
-                            ("manager", "Could make its tokens, by their role in the tenant"),
-                            ("staff", "Could make its tokens, as staff"),
+                            ("issuer", "Issued one of its tokens"),
+                            ("manager", "Could create its tokens, by their role in the tenant"),
+                            ("staff", "Could create its tokens, as staff"),
                             ("emergency", "Had emergency access to the tenant"),
                         ],
                     ),

@@ -186,9 +186,9 @@ class RequestDelegate(TenantOwned):
 
     class Capacity(models.TextChoices):
         RESPONSIBLE = "responsible", _("Answered for the service account")
-        ISSUER = "issuer", _("Issued a token of it")
-        MANAGER = "manager", _("Could make its tokens, by their role in the tenant")
-        STAFF = "staff", _("Could make its tokens, as staff")
+        ISSUER = "issuer", _("Issued one of its tokens")
+        MANAGER = "manager", _("Could create its tokens, by their role in the tenant")
+        STAFF = "staff", _("Could create its tokens, as staff")
         EMERGENCY = "emergency", _("Had emergency access to the tenant")
 
     visible_to_staff = Review.visible_to_staff

@@ -109,7 +109,7 @@ def read_file(text: str) -> ReadFile:
     except (ValueError, RecursionError) as error:
         raise UnreadableFile(f"The file is not JSON: {error}.") from error
     except ArithmeticError as error:
-        raise UnreadableFile("The file has a number beyond all measure.") from error
+        raise UnreadableFile("The file has a number that is too large.") from error
     if not isinstance(entries, _Object):
         raise UnreadableFile("The file is not a JSON object of models by name.")
     result = ReadFile()
@@ -131,11 +131,11 @@ def read_entry(key: str, entry: object) -> ReadOffer:
     if not isinstance(entry, dict):
         raise Refused("is not an object")
     if repeated := getattr(entry, "repeated", None):
-        raise Refused(f"states {', '.join(sorted(repeated))} more than once")
+        raise Refused(f"has {', '.join(sorted(repeated))} more than once")
     if not key.strip() or len(key) > LONGEST_KEY:
         raise Refused(f"has an empty name or one longer than {LONGEST_KEY} characters")
     if not is_seen(key):
-        raise Refused("has a name with characters that cannot be seen")
+        raise Refused("has a name with invisible characters")
     provider, mode = entry.get("litellm_provider"), entry.get("mode")
     if not isinstance(provider, str) or not re.fullmatch(r"[a-z0-9][A-Za-z0-9._-]{0,59}", provider):
         raise Refused("names no provider in litellm_provider")
@@ -145,7 +145,7 @@ def read_entry(key: str, entry: object) -> ReadOffer:
         raise Refused("has a mode that is not one lower-case word")
     place = read_key(key, provider)
     if place is None:
-        raise Refused("does not lead to a public model name")
+        raise Refused("does not give a public model name")
     return ReadOffer(
         source_key=key,
         name=place.name,
@@ -176,19 +176,19 @@ def read_entry(key: str, entry: object) -> ReadOffer:
 
 def _number(name: str, value: object) -> Decimal:
     if isinstance(value, bool) or not isinstance(value, int | Decimal):
-        raise Refused(f"has {json.dumps(value, default=str)} in {name}, where a number belongs")
+        raise Refused(f"has {json.dumps(value, default=str)} in {name}, which is not a number")
     number = Decimal(value)
     if number < 0:
         raise Refused(f"has a negative number in {name}")
     if number and not -30 <= number.adjusted() <= 15:
-        raise Refused(f"has a number beyond all measure in {name}")
+        raise Refused(f"has a number that is too large in {name}")
     return number
 
 
 def _per_million(name: str, value: object, dearest: Decimal) -> str:
     amount = _number(name, value) * MILLION
     if amount > dearest:
-        raise Refused(f"has an absurd price in {name}: {amount:f} US dollars per million")
+        raise Refused(f"has an implausible price in {name}: {amount:f} US dollars per million")
     return format(amount.quantize(EXACTLY, ROUND_HALF_EVEN), "f")
 
 
@@ -225,7 +225,7 @@ def _count(entry: dict[str, Any], name: str) -> int | None:
         return None
     number = _number(name, value)
     if number != number.to_integral_value() or number > MOST_TOKENS:
-        raise Refused(f"has {number:f} in {name}, where a whole number of tokens belongs")
+        raise Refused(f"has {number:f} in {name}, which is not a whole number of tokens")
     return int(number) or None  # some entries say 0 for "does not apply"
 
 
@@ -236,7 +236,7 @@ def _flags(entry: dict[str, Any]) -> Iterator[tuple[str, bool]]:
         if flag is None or value is None:
             continue
         if not isinstance(value, bool):
-            raise Refused(f"has {json.dumps(value, default=str)} in {name}, where true or false belongs")
+            raise Refused(f"has {json.dumps(value, default=str)} in {name}, which is not true or false")
         yield flag[1], value
 
 
@@ -245,7 +245,7 @@ def _words(entry: dict[str, Any], name: str) -> list[str]:
     if not isinstance(value, list) or not all(isinstance(word, str) for word in value):
         raise Refused(f"has no list of words in {name}")
     if not all(map(is_seen, value)):
-        raise Refused(f"has characters that cannot be seen in {name}")
+        raise Refused(f"has invisible characters in {name}")
     return sorted(set(value))
 
 
@@ -271,7 +271,7 @@ def _date(entry: dict[str, Any]) -> date | None:
         return date.fromisoformat(value)
     except ValueError:
         raise Refused(
-            f"has {json.dumps(value, default=str)} in deprecation_date, where a date like 2026-01-31 belongs"
+            f"has {json.dumps(value, default=str)} in deprecation_date, which is not a date like 2026-01-31"
         ) from None
 
 

@@ -1,4 +1,4 @@
-"""Prices that jumped against the last known ones: somebody should look whether a unit slipped."""
+"""Jumped prices against the last known ones: somebody should look whether a unit slipped."""
 
 from __future__ import annotations
 

@@ -282,8 +282,8 @@ def _price_rows(prices: dict[str, Decimal]) -> list[dict[str, Any]]:
         return []
     labels = {
         "input": _("Input"),
-        "cache_read": _("Input from the cache"),
-        "cache_write": _("Writing to the cache"),
+        "cache_read": _("Cached input"),
+        "cache_write": _("Cache writes"),
         "output": _("Output"),
         "reasoning": _("Reasoning"),
         "image": _("Images"),

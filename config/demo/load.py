@@ -105,8 +105,8 @@ def load_demo_model(valid_from: datetime) -> None:
             "title": "Quartermaster demo engine",
             "maker": "Quartermaster",
             "description": (
-                "A small program that speaks OpenAI's protocol and answers with fixed sentences. It is no language "
-                "model; it lets you try keys, limits and costs without a GPU."
+                "A small program that speaks OpenAI's protocol and answers with fixed sentences. It is "
+                "not a language model. It lets you try keys, limits and costs without a GPU."
             ),
             "mode": "chat",
             "context_tokens": 32_768,

@@ -27,7 +27,7 @@ def put_back(wanted: Sequence[Manifest], before: Sequence[Manifest]) -> tuple[st
     for manifest in wanted:
         kind = manifest["kind"]
         if kind not in held:
-            found.append(f"{kind}: deleted, made anew")
+            found.append(f"{kind}: deleted, created again")
         else:
             found += [f"{kind} {words}" for words in _differences(manifest, held[kind], "")]
     more = len(found) - _MOST

@@ -106,7 +106,7 @@ class KubernetesCluster:
         stored = self._apply_one(deployment)
         if "deletionTimestamp" in stored["metadata"]:
             raise TemporaryClusterError(
-                f"{namespace}/{name} is still being deleted; it can be made anew when it is gone."
+                f"{namespace}/{name} is still being deleted. Create it again when it is gone."
             )
         changed = put_back(manifests, before) if is_same_wish(had, deployment) else ()
         return replace(self._explained(stored), is_created=is_known and had is None, put_back=changed)
@@ -148,7 +148,7 @@ class KubernetesCluster:
             if DEPLOYMENT_LABEL not in (stored["metadata"].get("labels") or {}):
                 raise PermanentClusterError(
                     f"{stored['kind']} {namespace}/{name} was not made by Quartermaster (it has no label "
-                    f"{DEPLOYMENT_LABEL}), so it is left alone. Delete it yourself if it should go."
+                    f"{DEPLOYMENT_LABEL}), so it stays. Delete it yourself if you do not need it."
                 )
             this = replace(asked, uid=str(stored["metadata"]["uid"]))
             with contextlib.suppress(Gone), in_our_words(this, gone=True):
@@ -253,7 +253,7 @@ class KubernetesCluster:
         }
         read = reads.get(asked.kind)
         if read is None:
-            raise PermanentClusterError(f"This driver knows no objects of kind {asked.kind}.")
+            raise PermanentClusterError(f"This driver does not support objects of kind {asked.kind}.")
         with contextlib.suppress(Gone), in_our_words(asked, gone=True):
             return parse_object(body_of(read(asked.name, asked.namespace, **self._how)), asked)
         return None
@@ -319,7 +319,7 @@ class KubernetesCluster:
             if not more:
                 return found
             page = {"_continue": more}
-        raise TemporaryClusterError(f"The cluster's API server does not answer: its {kind} has no end.")
+        raise TemporaryClusterError(f"The cluster's API server does not answer: its {kind} does not end.")
 
     def _may(self, namespace: str | None, group: str, resource: str, verb: str) -> bool:
         attributes = {"group": group, "resource": resource, "verb": verb}

@@ -122,8 +122,9 @@ def strange_answer(status: int, body: bytes | str) -> TemporaryClusterError:
     text = body.decode(errors="replace") if isinstance(body, bytes) else body
     shown = " ".join(text.split())[:_SHOWN]
     return TemporaryClusterError(
-        f"Something else than the cluster's API server answered (HTTP {status}: {shown or 'an empty body'}). "
-        "Check the address in the kubeconfig, and the proxies and sign-in pages in front of it."
+        f"Something other than the cluster's API server answered (HTTP {status}: "
+        f"{shown or 'an empty body'}). Check the address in the kubeconfig, and the proxies and sign-in "
+        "pages in front of it."
     )
 
 

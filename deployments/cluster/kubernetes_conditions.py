@@ -43,7 +43,7 @@ def observed(deployment: Manifest, pods: Sequence[Manifest]) -> Observed:
 def _count(status: dict[str, Any], name: str) -> int:
     count = status.get(name, 0)
     if not isinstance(count, int) or isinstance(count, bool) or not 0 <= count < 2**31:
-        raise ValueError(f"{name} is no number of replicas.")
+        raise ValueError(f"{name} is not a number of replicas.")
     return count
 
 
@@ -51,11 +51,11 @@ def left_behind(pods: Sequence[Manifest], namespace: str, selector: str) -> Obse
     """The Observed of a Deployment that is gone while these pods of it are not."""
     names = [str(pod["metadata"]["name"]) for pod in pods]
     shown = ", ".join(names[:_MOST_NAMED]) + (", …" if len(names) > _MOST_NAMED else "")
-    message = f"The Deployment is gone, and {len(names)} of its pods are not yet: {shown}."
+    message = f"The Deployment is gone, but {len(names)} of its pods are still there: {shown}."
     if any("deletionTimestamp" not in pod["metadata"] for pod in pods):
         message += (
-            " If they do not stop by themselves, somebody deleted it without them: "
-            f"kubectl -n {namespace} delete replicasets,pods -l {selector}"
+            " If they do not stop by themselves, somebody deleted it without them. Delete them: kubectl "
+            f"-n {namespace} delete replicasets,pods -l {selector}"
         )
     return Observed(
         wanted_replicas=0,
@@ -106,8 +106,8 @@ def _of_deployment(status: dict[str, Any]) -> Iterator[Condition]:
                 ConditionType.STALLED,
                 "True",
                 reason,
-                "The new replicas did not become ready in time; what served before goes on serving. "
-                "See the other conditions, or the engine's log.",
+                "The new replicas did not become ready in time; the old replicas keep serving. See the "
+                "other conditions, or the engine's log.",
             )
 
 
@@ -125,9 +125,9 @@ def _of_pod(pod: Manifest) -> Iterator[Condition]:
                 "WaitsInQueue" if is_kueue else "SchedulingGated",
                 f"Pod {name} is held back by {', '.join(gates) or 'a scheduling gate'}"
                 + (
-                    " until its queue has quota. It goes on by itself then."
+                    " until its queue has quota. It then continues by itself."
                     if is_kueue
-                    else ". Ask who set it."
+                    else ". Ask the person who set it."
                 ),
             )
         if condition["type"] == "PodScheduled" and condition.get("reason") == "Unschedulable":
@@ -135,8 +135,8 @@ def _of_pod(pod: Manifest) -> Iterator[Condition]:
                 ConditionType.UNSCHEDULABLE,
                 "True",
                 "Unschedulable",
-                f"No node has room for a replica: {_sentence(condition.get('message', ''))} "
-                "Free or add capacity, or ask for less.",
+                f"No node has room for a replica: {_sentence(condition.get('message', ''))} Free or add "
+                "capacity, or request less.",
             )
     for container in status.get("containerStatuses", []):
         waiting = container.get("state", {}).get("waiting", {})
@@ -162,12 +162,12 @@ def _crash(pod: str, container: dict[str, Any]) -> tuple[str, str]:
     restarts = container.get("restartCount", 0)
     if last.get("reason") == "OOMKilled":
         return "OutOfMemory", (
-            f"Pod {pod} used more memory than its limit and was killed; {restarts} time(s) so far. "
-            "Give the deployment more memory, or a shorter context."
+            f"Pod {pod} used more memory than its limit and was killed, {restarts} time(s) so far. Give "
+            "the deployment more memory, or a shorter context."
         )
     return "EngineEnded", (
-        f"Pod {pod} exited with code {last.get('exitCode', 'unknown')}; {restarts} time(s) so far. "
-        f"Read its log: kubectl logs --previous {pod}."
+        f"Pod {pod} exited with code {last.get('exitCode', 'unknown')}, {restarts} time(s) so far. Read "
+        f"its log: kubectl logs --previous {pod}."
     )
 
 

@@ -74,7 +74,7 @@ def _unusable_kubeconfig() -> Iterator[None]:
         ValueError,
         AttributeError,
     ) as error:
-        raise PermanentClusterError(f"This kubeconfig cannot be used: {error}") from error
+        raise PermanentClusterError(f"This kubeconfig is not usable: {error}") from error
 
 
 def _refuse_references(kubeconfig: Any) -> None:

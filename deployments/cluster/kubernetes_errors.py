@@ -44,20 +44,21 @@ def cluster_error(
     is_of_it = is_about_it or (asked is not None and replace(asked, name="").is_named_by(details))
     if failure and is_of_it and 400 <= status < 500 and status != 401 and is_of_quota(message):
         return QuotaExceededError(
-            f"{_short(message)}. {way_out(message, ask_for='less')}; it goes on by itself then."
+            f"{_short(message)}. {way_out(message, ask_for='less')}; it then continues by itself."
         )
     is_passing = status in (408, 409, 429) or status >= 500
     if is_passing or "is being terminated" in message:
         return TemporaryClusterError(f"The cluster cannot do it now (HTTP {status}): {_short(message)}")
     if status == 401:
         return TemporaryClusterError(
-            "The cluster, or a proxy in front of it, refuses our credentials: they have expired or were withdrawn. "
-            f"Give it new ones. (HTTP 401: {_short(message)})"
+            "The cluster, or a proxy in front of it, rejects our credentials: they have expired or were "
+            f"withdrawn. Enter new ones. (HTTP 401: {_short(message)})"
         )
     if not details and not _BY_WEBHOOK.search(message):
         return TemporaryClusterError(
-            f"The cluster, or a proxy in front of it, refuses something (HTTP {status}: {_short(message)}) and does "
-            "not say which object. Check the proxies; it is tried again every minute."
+            f"The cluster, or a proxy in front of it, refuses a request (HTTP {status}: "
+            f"{_short(message)}) and does not name the object. Check the proxies. The console tries again "
+            "every minute."
         )
     if not is_about_it or (status == 404 and (failure or {}).get("reason") != "NotFound"):
         return strange_answer(status, body)

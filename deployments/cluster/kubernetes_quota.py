@@ -25,7 +25,7 @@ def way_out(message: str, *, ask_for: str) -> str:
     """The sentence that says what to do about such a message. `ask_for` is what could be asked for instead."""
     if _ASKS_FOR_AMOUNTS.search(message):
         return (
-            "The quota wants amounts that our pods do not all state, so waiting alone does not help: give the "
-            "namespace a LimitRange that fills them in, or take them out of its ResourceQuota"
+            "The quota requires amounts that some of our pods do not state, so waiting does not help: "
+            "give the namespace a LimitRange with default amounts, or remove them from its ResourceQuota"
         )
-    return f"Raise the namespace's quota, or ask for {ask_for}"
+    return f"Raise the namespace's quota, or request {ask_for}"

@@ -72,8 +72,8 @@ class _BoundedClient(rest.RESTClientObject):
                 )
             if time.monotonic() > deadline:
                 raise TemporaryClusterError(
-                    f"The cluster's API server does not answer: after {self._timeout_seconds:g} seconds its "
-                    "answer is not whole."
+                    f"The cluster's API server does not answer: after {self._timeout_seconds:g} seconds "
+                    "its answer is incomplete."
                 )
         return bytes(body)
 

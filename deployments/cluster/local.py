@@ -32,7 +32,7 @@ from deployments.engine_host.state import (
 
 
 class LocalCluster:
-    """The cluster `local`. What is asked while the engine host is away is kept, and done when it is back;
+    """The cluster `local`. Request while the engine host is away is kept, and done when it is back;
     the caller gets a TemporaryClusterError meanwhile."""
 
     def __init__(self, state_dir: Path) -> None:
@@ -129,4 +129,4 @@ def _errors_in_our_words() -> Iterator[None]:
     except ValueError as error:
         raise PermanentClusterError(str(error)) from error
     except OSError as error:
-        raise TemporaryClusterError(f"The engine host's files cannot be used: {error}.") from error
+        raise TemporaryClusterError(f"The engine host's files are not usable: {error}.") from error

@@ -89,10 +89,12 @@ def _available(ready: int, wanted: int) -> Condition:
 
 def _progressing(is_settled: bool, updated: int, wanted: int) -> Condition:
     if is_settled:
-        return Condition(ConditionType.PROGRESSING, "False", "Complete", "Every replica runs what is wanted.")
+        return Condition(
+            ConditionType.PROGRESSING, "False", "Complete", "Every replica runs the desired version."
+        )
     return Condition(
         ConditionType.PROGRESSING,
         "True",
         "ReplicasUpdating",
-        f"{updated} of {wanted} replicas run what is wanted.",
+        f"{updated} of {wanted} replicas run the desired version.",
     )

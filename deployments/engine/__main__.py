@@ -18,14 +18,14 @@ def main() -> None:
     """Parse the command line and serve."""
     parser = argparse.ArgumentParser(prog="deployments.engine", description="Quartermaster's demo engine.")
     parser.add_argument("--host", default="127.0.0.1")
-    parser.add_argument("--port", type=int, required=True, help="0 takes a free one; the log line says which")
-    parser.add_argument("--model", required=True, help="the name under which calls must ask for it")
+    parser.add_argument("--port", type=int, required=True, help="0: any free port; the log line says which")
+    parser.add_argument("--model", required=True, help="the model name that calls must use")
     parser.add_argument("--latency-ms", type=int, default=0, help="wait this long before every answer")
     parser.add_argument("--token-ms", type=int, default=0, help="wait this long for every token of an answer")
     parser.add_argument("--fail-rate", type=float, default=0.0, help="share of calls that get 503, 0 to 1")
     parser.add_argument("--dimensions", type=int, default=256, help="length of embedding vectors")
     parser.add_argument(
-        "--allow-faults", action="store_true", help="let callers make it fail; for tests only"
+        "--allow-faults", action="store_true", help="let callers make it fail; only for tests"
     )
     parser.add_argument(
         "--die-with-parent", action="store_true", help="end when the starting process ends (Linux)"

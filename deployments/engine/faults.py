@@ -37,7 +37,8 @@ def parse(text: str) -> Fault:
     kind, _, number = text.partition("=")
     if kind not in _KINDS or _KINDS[kind] != number.isdigit():
         raise ValueError(
-            f"{text!r} is no fault: use status=503, die-after=3, end-after=3, stall-after=3, no-usage or exit"
+            f"{text!r} is not a fault; use status=503, die-after=3, end-after=3, stall-after=3, no-usage "
+            "or exit"
         )
     return Fault(kind, int(number or 0))
 

@@ -78,7 +78,7 @@ class Engine:
         body, fault = await self._begin(request)
         messages = _messages(body)
         if body.get("n") not in (None, 1):
-            raise BadRequest("This engine gives one choice: leave n out, or set it to 1.", "n")
+            raise BadRequest("This engine gives one choice: omit n, or set it to 1.", "n")
         max_tokens = _max_tokens(body)
         prompt = prompt_tokens(messages)
         cached = self._cache.match_and_store(prompt, _cache_salt(body))
@@ -121,7 +121,7 @@ class Engine:
         texts = [body["input"]] if isinstance(body.get("input"), str) else body.get("input")
         if not isinstance(texts, list) or not texts or not all(isinstance(text, str) for text in texts):
             raise BadRequest(
-                "Send `input` as a text or a list of texts; this engine takes no token ids.", "input"
+                "Send `input` as a text or a list of texts; this engine does not accept token ids.", "input"
             )
         dimensions = body.get("dimensions") or self.options.dimensions
         if not isinstance(dimensions, int) or not 1 <= dimensions <= 4096:
@@ -264,7 +264,7 @@ def _messages(body: dict[str, Any]) -> list[tuple[str, str]]:
         content = message.get("content")
         if isinstance(content, list) and all(isinstance(part, dict) for part in content):
             if any(part.get("type") != "text" for part in content):
-                raise BadRequest("This engine reads text only.", "messages")
+                raise BadRequest("This engine reads only text.", "messages")
             content = "".join(str(part.get("text", "")) for part in content)
         if not isinstance(content, str | None):
             raise BadRequest("The `content` of a message must be text.", "messages")

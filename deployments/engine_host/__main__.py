@@ -67,7 +67,7 @@ def _parser() -> argparse.ArgumentParser:
         action="append",
         default=[],
         metavar="NAME=COUNT",
-        help="devices of this machine that engines may ask for, such as nvidia.com/gpu=2 (default: none)",
+        help="devices of this machine that engines may request, such as nvidia.com/gpu=2 (default: none)",
     )
     parser.add_argument("--first-pause-seconds", type=float, default=defaults.first_pause_seconds)
     parser.add_argument("--drain-seconds", type=float, default=defaults.drain_seconds)

@@ -145,7 +145,7 @@ class EngineHost:
                 return
             plan = plan_engine(find_deployment(document["manifests"]))
         except Exception:  # the driver refuses such objects; a file written by hand may hold anything
-            log.exception("desired file makes no sense", workload=name)
+            log.exception("desired file is invalid", workload=name)
             return
         if name not in self._workloads:
             self._workloads[name] = Workload(

@@ -176,7 +176,7 @@ class Replica:
         self.phase, self.last_exit = Phase.WAITING, reason
         self.restarts += 1
         pause = self._back_off(now)
-        quoted = f' It said last: "{last_words}".' if last_words else ""
+        quoted = f' Its last line: "{last_words}".' if last_words else ""
         self.problem = Condition(
             ConditionType.CRASHING,
             "True",

@@ -43,9 +43,7 @@ def _require_may_give(by: User, mapping: GroupMapping) -> None:
 
 def _require_open_tenant(by: User | None, mapping: GroupMapping) -> None:
     if mapping.tenant and mapping.tenant.status == Tenant.Status.CLOSED:
-        raise Conflict(
-            _("%(tenant)s is closed; nobody gets a role there any more.") % {"tenant": mapping.tenant}
-        )
+        raise Conflict(_("%(tenant)s is closed; nobody can get a role there.") % {"tenant": mapping.tenant})
 
 
 @action(
@@ -88,7 +86,7 @@ def begin_group_mapping(mapping: GroupMapping, *, by: User, ending: UUID | str |
 
 def _require_in_force(by: User | None, mapping: GroupMapping) -> None:
     if mapping.ended_at is not None:
-        raise Conflict(_("This mapping has ended already."))
+        raise Conflict(_("This mapping has already ended."))
 
 
 @action(

@@ -200,7 +200,7 @@ def _named(ids: set[UUID]) -> list[str]:
 
 
 def _taken(name: str) -> Conflict:
-    return Conflict(f"There is a group called {name} already.", code="uniqueness")
+    return Conflict(f"A group named {name} already exists.", code="uniqueness")
 
 
 def _check(facts: GroupFacts) -> None:
@@ -209,7 +209,8 @@ def _check(facts: GroupFacts) -> None:
     if not is_one_line(facts.display_name):
         raise ValidationError(
             _(
-                "displayName must be one line in Unicode's form NFC, without spaces around and invisible characters."
+                "displayName must be one line in Unicode's form NFC, without surrounding spaces and "
+                "invisible characters."
             )
         )
     for name, value in (("displayName", facts.display_name), ("externalId", facts.external_id)):

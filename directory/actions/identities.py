@@ -22,7 +22,7 @@ from directory.models import FederatedIdentity
 
 def _superusers_only(by: User) -> None:
     if not by.is_superuser:
-        raise PermissionDenied(_("Only a superuser links accounts: who does can open any."))
+        raise PermissionDenied(_("Only a superuser can link accounts, because linking can open any account."))
 
 
 @action(User, permission=_superusers_only)
@@ -39,7 +39,7 @@ def link_identity(user: User, subject: str, *, by: User) -> FederatedIdentity:
     if not settings.OIDC_ISSUER:
         raise ValidationError(_("No identity provider is configured (OIDC_ISSUER)."))
     if user.is_service_account:
-        raise ValidationError(_("An account for programs does not sign in to pages."))
+        raise ValidationError(_("A service account cannot sign in to pages."))
     identity = FederatedIdentity(user=user, issuer=settings.OIDC_ISSUER, subject=subject.strip())
     identity.clean_fields(exclude={"groups", "checked_at", "signed_in_at"})
     lock_person(user)  # two who link the same account take turns
@@ -74,4 +74,4 @@ def unlink_identity(pk: UUID | str, *, by: User) -> None:
 
 
 def _is_linked() -> Conflict:
-    return Conflict(_("This subject or this account is linked already. Unlink it first."))
+    return Conflict(_("This subject or this account is already linked. Unlink it first."))

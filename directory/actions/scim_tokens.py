@@ -50,7 +50,7 @@ def _require_renewable(by: User | None, token: ScimToken) -> None:
     if token.revoked_at is not None:
         raise Conflict("This token is revoked. Issue a new one.")
     if token.confirmed_at is None:
-        raise Conflict("This token still waits for a second person. Have it confirmed, or revoke it.")
+        raise Conflict("This token still needs a second person. Have it confirmed, or revoke it.")
 
 
 @action(ScimToken, permission="directory.manage_directory", state=_require_renewable)
@@ -75,14 +75,14 @@ def renew_scim_token(pk: UUID | str, *, by: User | None) -> tuple[ScimToken, str
 
 def _require_second_person(by: User, token: ScimToken) -> None:
     if token.made_by_id == by.pk:
-        raise PermissionDenied("You made this token; someone else must confirm it.")
+        raise PermissionDenied("You created this token; someone else must confirm it.")
 
 
 def _require_waiting(by: User | None, token: ScimToken) -> None:
     if token.revoked_at is not None or token.expires_at <= now():
-        raise Conflict("This token is over. Issue a new one.")
+        raise Conflict("This token has expired. Issue a new one.")
     if token.confirmed_at is not None:
-        raise Conflict("This token is confirmed already.")
+        raise Conflict("This token is already confirmed.")
 
 
 @action(
@@ -116,7 +116,7 @@ def confirm_scim_token(pk: UUID | str, *, by: User) -> ScimToken:
 
 def _require_not_revoked(by: User | None, token: ScimToken) -> None:
     if token.revoked_at is not None:
-        raise Conflict("This token is revoked already.")
+        raise Conflict("This token is already revoked.")
 
 
 @action(ScimToken, permission="directory.manage_directory", state=_require_not_revoked)
@@ -145,7 +145,7 @@ def _lock(pk: UUID | str) -> ScimToken:
 def _issue(
     name: str, life: timedelta, by: User | None, verb: str, replaces: ScimToken | None = None
 ) -> tuple[ScimToken, str]:
-    name = read_field("name", name, missing=_("Give a name of at most 80 characters."), longest=80)
+    name = read_field("name", name, missing=_("Enter a name of at most 80 characters."), longest=80)
     secret = new_secret(SCIM_TOKEN)
     waits = by is not None and (not by.is_superuser or operators_besides(by))
     token = ScimToken.objects.create(

@@ -40,7 +40,7 @@ from tenants.roles import Role
 
 SHOWN = 200  # people that a preview names; the numbers count all
 KEPT_WORDS = {
-    Source.PERSON: _("stays: a person gave this role"),
+    Source.PERSON: _("stays: this role was given by hand"),
     LAST_OWNER: _("stays: the last owner of the tenant"),
 }
 
@@ -134,7 +134,7 @@ class GroupMappingAdmin(ReadOnlyAdmin):
         changes = group_mappings.preview(ending=mapping)
         if request.method == "POST" and request.POST.get("seen") == _digest(mapping, changes):
             end_group_mapping(mapping.pk, by=signed_in(request))
-            messages.success(request, _("The mapping has ended; what it gave is being taken away."))
+            messages.success(request, _("The mapping has ended. Its roles are being taken away."))
             return redirect("admin:directory_groupmapping_changelist")
         return self._page(
             request, title=_("End this mapping?"), mapping=mapping, draft=mapping, changes=changes
@@ -155,7 +155,7 @@ class GroupMappingAdmin(ReadOnlyAdmin):
                 changes = group_mappings.preview(beginning=mapping, ending=old)
                 if request.POST.get("seen") == _digest(mapping, changes):
                     begin_group_mapping(mapping, by=user, ending=old.pk if old else None)
-                    messages.success(request, _("The mapping is in force; its roles are being given."))
+                    messages.success(request, _("The mapping is in force. Its roles are being given."))
                     return redirect("admin:directory_groupmapping_changelist")
             except ValidationError as error:
                 form.add_error(None, error)
@@ -264,8 +264,8 @@ class FederatedIdentityAdmin(ReadOnlyAdmin):
         form=LinkForm,
         title=_("Link an account to a person at the provider"),
         text=_(
-            "That person can then sign in to the account. The refusal they saw names their subject; "
-            "make sure that it is theirs."
+            "That person can then sign in to the account. The message they saw names their subject. "
+            "Verify that it is theirs."
         ),
         button=_("Link"),
         done=_("%(it)s is linked."),
@@ -278,7 +278,7 @@ class FederatedIdentityAdmin(ReadOnlyAdmin):
         is_dangerous=True,
         title=_("Unlink this account?"),
         text=_(
-            "Their sessions end and roles given by their groups are taken away. They cannot sign in through "
+            "Their sessions end, and they lose the roles from their groups. They cannot sign in through "
             "the provider until they are linked again."
         ),
         button=_("Unlink"),

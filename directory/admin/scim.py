@@ -35,7 +35,7 @@ class IssueForm(DialogForm):
         label=_("Name of the directory"),
         max_length=80,
         widget=UnfoldAdminTextInputWidget,
-        help_text=_("The audit log names it with everything that the directory changes."),
+        help_text=_("The audit log shows it with every change by the directory."),
     )
     days = forms.IntegerField(
         label=_("Valid for days"),
@@ -89,8 +89,8 @@ class ScimTokenAdmin(ReadOnlyAdmin):
         form=IssueForm,
         title=_("Issue a token for a directory"),
         text=_(
-            "Whoever holds it creates, changes and deactivates people and decides their groups. "
-            "It is shown once, here, and opens nothing until a second person has confirmed it."
+            "Anyone who has it can create, change and deactivate people and set their groups. It is "
+            "shown once, here, and does not work until a second person confirms it."
         ),
         button=_("Issue"),
         show=_show,
@@ -101,11 +101,11 @@ class ScimTokenAdmin(ReadOnlyAdmin):
         label=_("Confirm"),
         url_path="confirm",
         icon="check",
-        title=_("Let this token work?"),
+        title=_("Confirm this token?"),
         text=_(
-            "Whoever holds it creates, changes and deactivates people and decides their groups, and so gives "
-            "every role for which there is a group mapping. Ask who made it what it is for, and whether the "
-            "directory alone has it. What it replaces works for one more day."
+            "Anyone who has it can create, change and deactivate people and set their groups, and "
+            "thereby give every role with a group mapping. Ask its creator what it is for, and whether "
+            "only the directory has it. The token that it replaces works for one more day."
         ),
         button=_("Confirm"),
         done=_("%(it)s works from now on."),
@@ -116,9 +116,9 @@ class ScimTokenAdmin(ReadOnlyAdmin):
         label=_("Renew"),
         url_path="renew",
         icon="autorenew",
-        title=_("Make another token?"),
+        title=_("Create another token?"),
         text=_(
-            "It waits for a second person. Once it is confirmed, the old one works for one more day, so that "
+            "A second person must confirm it. After that the old token works for one more day, so that "
             "you can change it in the directory."
         ),
         button=_("Renew"),
@@ -133,8 +133,8 @@ class ScimTokenAdmin(ReadOnlyAdmin):
         is_dangerous=True,
         title=_("Revoke this token?"),
         text=_(
-            "It is refused from the next request on. Until the directory has another one, people who leave "
-            "are not deactivated here, and new ones do not come."
+            "It stops working at the next request. Until the directory has another one, it can neither "
+            "deactivate people who leave nor create new ones."
         ),
         button=_("Revoke"),
         done=_("%(it)s is revoked."),

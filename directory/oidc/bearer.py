@@ -28,7 +28,7 @@ class ProviderAway(APIException):
 
     status_code = 503
     default_detail = (
-        "The identity provider does not answer, so this token cannot be checked. Try again in a minute."
+        "The identity provider does not answer, so nobody can check this token. Try again in a minute."
     )
 
 

@@ -35,7 +35,7 @@ log = structlog.get_logger(__name__)
 BATCH = 50  # identities that one task asks about
 BATCHES_A_MINUTE = 200
 CLAIM_LASTS = timedelta(minutes=10)  # then another worker may ask: the first one is gone
-REASON_REFUSED = "the identity provider no longer vouches for this person"
+REASON_REFUSED = "the identity provider no longer accepts this person"
 REASON_CHECKED = "the periodic check at the provider"
 
 

@@ -24,11 +24,11 @@ class StaleSignIn(ProviderProblem):
     """An answer of the provider that belongs to no sign-in this browser has begun. HTTP 400."""
 
     status = 400
-    heading = _("This sign-in cannot be finished")
+    heading = _("This sign-in failed")
 
     def __init__(self, reason: str) -> None:
         super().__init__(
-            _("It was begun too long ago, in another browser, or it is finished already. Start again."),
+            _("It began too long ago or in another browser, or is already finished. Start again."),
             reason=reason,
         )
 
@@ -42,8 +42,8 @@ class ProviderUnavailable(ProviderProblem):
     def __init__(self, reason: str) -> None:
         super().__init__(
             _(
-                "Signing in needs it. Keys and calls through the gateway go on. Try again in a minute; "
-                "if it stays, tell your platform team the reference."
+                "You need it to sign in. Keys and calls through the gateway keep working. Try again in a "
+                "minute. If the error persists, send the reference to your platform team."
             ),
             reason=reason,
         )
@@ -53,11 +53,14 @@ class ProviderMisbehaved(ProviderProblem):
     """The provider answers what the protocol does not allow, or refuses the console itself. HTTP 502."""
 
     status = 502
-    heading = _("The identity provider gave an answer that cannot be trusted")
+    heading = _("The identity provider gave an invalid answer")
 
     def __init__(self, reason: str) -> None:
         super().__init__(
-            _("You are not signed in. Start again; if it stays, tell your platform team the reference."),
+            _(
+                "You are not signed in. Start again. If the error persists, send the reference to your "
+                "platform team."
+            ),
             reason=reason,
         )
 
@@ -67,5 +70,5 @@ class GrantLost(ProviderProblem):
 
     def __init__(self, reason: str) -> None:
         super().__init__(
-            _("The identity provider no longer honours this sign-in. Start again."), reason=reason
+            _("The identity provider no longer accepts this sign-in. Start again."), reason=reason
         )

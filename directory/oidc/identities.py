@@ -43,12 +43,12 @@ def sign_in_person(person: ProviderPerson, *, refresh_token: str | None, is_rene
         user = identity.user
         if not user.is_active or user.erased_at is not None:
             raise SignInRefused(
-                _("Your account here is disabled. Ask your platform team whether that is right."),
+                _("Your account here is disabled. Ask your platform team about it."),
                 reason=f"user {user.pk} is disabled",
             )
         if user.is_service_account:
             raise SignInRefused(
-                _("This is an account for programs, which does not sign in to pages."),
+                _("This is a service account. Service accounts cannot sign in to pages."),
                 reason=f"user {user.pk} is a service account",
             )
         was_refused = identity.refused_at is not None
@@ -93,8 +93,8 @@ def _first_sign_in(person: ProviderPerson) -> FederatedIdentity:
     if not person.email or not person.is_email_verified:
         raise SignInRefused(
             _(
-                "The identity provider does not say which e-mail address is yours, or has not verified it. "
-                "Ask whoever runs it to do so, then sign in again."
+                "The identity provider does not send your e-mail address, or has not verified it. Ask "
+                "its administrators, then sign in again."
             ),
             reason="no verified e-mail address",
         )
@@ -136,8 +136,9 @@ def _check_made_for(user: User, person: ProviderPerson) -> None:
     ):
         raise SignInRefused(
             _(
-                "There is an account with your e-mail address already, and it is not linked to the identity "
-                "provider. Ask your platform team to link it; the provider calls you %(subject)s."
+                "An account with your e-mail address already exists, and it is not linked to the "
+                "identity provider. Ask your platform team to link it. Your subject at the provider is "
+                "%(subject)s."
             )
             % {"subject": person.subject},
             reason=f"user {user.pk} has the address and is not waiting to be linked",

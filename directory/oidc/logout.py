@@ -89,7 +89,7 @@ class BackChannelLogout(View):
         except (TokenRejected, ProviderProblem) as rejection:
             limit_rate("back_channel_logout", caller_place(request))  # holds up no sign-out of the provider's
             log.warning("oidc.logout_token_rejected", reason=str(rejection))
-            body = {"error": "invalid_request", "error_description": "The logout token was not accepted."}
+            body = {"error": "invalid_request", "error_description": "The logout token was rejected."}
             return JsonResponse(body, status=400, headers={"Cache-Control": "no-store"})
         return HttpResponse(status=200, headers={"Cache-Control": "no-store"})
 

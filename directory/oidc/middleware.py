@@ -92,7 +92,7 @@ class ProviderSessionMiddleware(SessionRefresh):  # type: ignore[misc]
 def _expired(request: HttpRequest) -> HttpResponse:
     """401: nothing was done. The way back is a page, which renews the session."""
     message = _(
-        "Nothing was done. Open any page in another tab, which renews your sign-in, then send this again."
+        "Nothing was changed. Open any page in another tab, which renews your sign-in, then submit this again."
     )
     reference = current_origin.get().request_id
     if request.path.startswith("/api/"):
@@ -106,7 +106,7 @@ def _expired(request: HttpRequest) -> HttpResponse:
         }
         return JsonResponse(body, status=401, content_type="application/problem+json")
     context = {
-        "heading": _("Your sign-in has to be renewed"),
+        "heading": _("Your sign-in must be renewed"),
         "message": message,
         "reference": reference,
         "status": 401,

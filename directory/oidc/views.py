@@ -118,14 +118,15 @@ class ProviderCallback(ProviderPageMixin, OIDCAuthenticationCallbackView):  # ty
         if error == "access_denied":
             raise SignInRefused(
                 _(
-                    "The identity provider did not let you in, or you cancelled. Sign in again, or ask whoever runs it."
+                    "The identity provider rejected the sign-in, or you canceled it. Sign in again, or "
+                    "ask its administrators."
                 ),
                 reason=error,
             )
         if error == "temporarily_unavailable":
             raise ProviderUnavailable(error)
         raise SignInRefused(
-            _("The identity provider refused to sign you in. Tell your platform team the reference."),
+            _("The identity provider refused to sign you in. Send the reference to your platform team."),
             reason=f"the provider says {error[:60]!r}",
         )
 

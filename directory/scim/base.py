@@ -39,7 +39,7 @@ from directory.scim.filters import is_storable
 from directory.scim.payloads import PROVIDER
 
 CONTENT_TYPE = "application/scim+json"
-UNSTORABLE = "The request holds a text with a NUL or half a surrogate pair, which cannot be stored."
+UNSTORABLE = "The request contains a text with a NUL or half a surrogate pair, which cannot be stored."
 
 
 @method_decorator(csrf_exempt, name="dispatch")
@@ -65,7 +65,7 @@ class ScimView(View):
             return answer
 
     def http_method_not_allowed(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
-        answer = error_answer(405, f"{request.method} is not for this address.")
+        answer = error_answer(405, f"This address does not support {request.method}.")
         answer["Allow"] = ", ".join(name.upper() for name in self.http_method_names if hasattr(self, name))
         return answer
 
@@ -153,7 +153,9 @@ def require_match(request: HttpRequest, version: str) -> None:
     """Go on only if the caller has seen this version. Raises PreconditionFailedException (412)."""
     wanted = request.headers.get("If-Match")
     if wanted is not None and not _names(wanted, version):
-        raise PreconditionFailedException(detail="It was changed meanwhile. Read it again, then change it.")
+        raise PreconditionFailedException(
+            detail="Someone else changed it in the meantime. Read it again, then change it."
+        )
 
 
 def is_unchanged(request: HttpRequest, version: str) -> bool:

@@ -49,7 +49,7 @@ class Catalogue(ScimView):
 
     def get(self, request: HttpRequest, key: str | None = None) -> HttpResponse:
         if "filter" in request.GET:  # a client must not think that it narrowed anything (RFC 7644, section 4)
-            raise ForbiddenException(detail="Filters are not for what the service announces of itself.")
+            raise ForbiddenException(detail="Filters do not apply to the service's own descriptions.")
         described = [self._described(row) for row in self.everything()]
         if key is None:
             answer = ListResponse[self.kind](  # type: ignore[name-defined]
@@ -90,7 +90,8 @@ class NotDone(ScimView):
 
     def refuse(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         raise NotImplementedException(
-            detail="This service has no bulk requests, no /Me and no search over all kinds of resources at once."
+            detail="This service does not support bulk requests, /Me, or a search over all kinds of "
+            "resources at once."
         )
 
     get = post = put = patch = delete = refuse

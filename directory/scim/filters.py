@@ -262,7 +262,7 @@ def order_of(search: SearchRequest[Any], model: Any) -> list[Any]:
         return ["pk"]
     column = OF_MODEL[model].columns.get((binding.field_name, binding.sub_field_name))
     if column is None or isinstance(column, Several | Constant):
-        raise InvalidPathException(detail=f"Lists are not sorted by {search.sort_by}.")
+        raise InvalidPathException(detail=f"Lists cannot be sorted by {search.sort_by}.")
     value = NullIf(F(column.name), Value("")) if isinstance(column, Text) else F(column.name)
     if search.sort_order == SearchRequest.SortOrder.descending:
         return [value.desc(nulls_first=True), "pk"]
@@ -339,4 +339,4 @@ def is_storable(text: str) -> bool:
 
 def _not_asked(node: Comparison | Present) -> InvalidFilterException:
     word = node.op.value if isinstance(node, Comparison) else "pr"
-    return InvalidFilterException(detail=f"{node.attr_path} cannot be asked for with {word} here.")
+    return InvalidFilterException(detail=f"{node.attr_path} does not support {word} here.")

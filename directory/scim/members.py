@@ -55,7 +55,7 @@ def _change(operation: Operation, path: Path[Any]) -> MemberChange:
     if isinstance(node, ValuePath) and node.sub_attr is None and action is Action.REMOVE:
         return MemberChange(action, matching=filters.filter_of_members(node.val_filter))
     raise InvalidPathException(
-        detail="Members are added and replaced as a whole, and removed by their value: members[value eq …]."
+        detail="Add and replace members as a whole, and remove them by their value: members[value eq …]."
     )
 
 

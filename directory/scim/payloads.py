@@ -52,7 +52,7 @@ class Email(ComplexAttribute):
     """The address."""
 
     type: str | None = Field(None, examples=["work"])
-    """What the address is for; one of type work is kept."""
+    """The purpose of the address; an address of type work has priority."""
 
     primary: bool | None = None
     """Whether it is the preferred address."""
@@ -72,13 +72,13 @@ class User(Resource[Any]):
     Name: ClassVar[type[ComplexAttribute]] = Name
 
     display_name: str | None = None
-    """The name by which pages call the person."""
+    """The person's name on pages."""
 
     active: bool | None = None
-    """Whether the person is let in. Who is not has no session, and their keys and tokens are suspended."""
+    """Whether the person may sign in. If false, they have no session, and their keys and tokens are suspended."""
 
     emails: list[Email] | None = None
-    """The address of type work, or else the primary one, or else the first; where there is none, userName."""
+    """The address of type work, or else the primary one, or else the first; if there is none, userName."""
 
     Emails: ClassVar[type[ComplexAttribute]] = Email
 
@@ -97,7 +97,7 @@ class Group(Resource[Any]):
     """The name of the group, by which group mappings know it."""
 
     members: list[GroupMember] | None = None
-    """The people in the group; groups within groups are not known here."""
+    """The people in the group; groups within groups are not supported."""
 
     Members: ClassVar[type[ComplexAttribute]] = GroupMember
 

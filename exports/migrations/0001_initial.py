@@ -41,7 +41,7 @@ class Migration(migrations.Migration):
                     models.CharField(
                         choices=[
                             ("plain", "CSV"),
-                            ("raw", "CSV for programs, formulas left as they are"),
+                            ("raw", "CSV for programs, formulas unchanged"),
                             ("excel", "CSV for Excel with decimal point (English, Chinese)"),
                             ("excel-comma", "CSV for Excel with decimal comma (German, French)"),
                         ],

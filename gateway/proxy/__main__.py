@@ -143,7 +143,7 @@ async def _serve_http(settings: Settings, state: State) -> None:
     if serving.done():
         ending.cancel()
         serving.result()
-        raise SystemExit("gateway: the HTTP server ended by itself.")
+        raise SystemExit("gateway: the HTTP server stopped unexpectedly.")
     _log.info("gateway_draining", active=state.active, seconds=settings.drain_seconds)
     state.is_draining = True
     if state.active:
@@ -227,7 +227,7 @@ def _own(state_dir: Path) -> Iterator[None]:
         state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         descriptor = os.open(state_dir / "lock", os.O_RDWR | os.O_CREAT, 0o600)
     except OSError as error:
-        sys.exit(f"gateway: GATEWAY_STATE_DIR {state_dir} cannot be used: {error.strerror}.")
+        sys.exit(f"gateway: GATEWAY_STATE_DIR {state_dir} is not usable: {error.strerror}.")
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:

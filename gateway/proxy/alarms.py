@@ -19,7 +19,7 @@ _LOG_EVERY_SECONDS = 60.0
 
 _WORDS = {
     "credentials": "refuses our credentials",
-    "payment": "wants to be paid",
+    "payment": "requires payment",
     "permission": "denies us permission",
     "quota": "says that our quota is used up",
 }

@@ -63,7 +63,9 @@ _SUCCESSES = ("success", "is_success", "isSuccess", "ok")
 class FailedAnswer(Exception):
     """An answer that is none. `status` is what the backend should have sent; `said` its error, if it told one."""
 
-    def __init__(self, status: int, said: Any = None, *, reason: str = "the backend told an error") -> None:
+    def __init__(
+        self, status: int, said: Any = None, *, reason: str = "the backend reported an error"
+    ) -> None:
         super().__init__(f"{reason} (status {status})")
         self.status = status
         self.said = said

@@ -63,7 +63,7 @@ class App:
         except Exception:
             _log.exception("call_failed", call=request.id, path=shown(request.path))
             if request.status is None:
-                message = f"The gateway failed. Tell the operators this request id: {request.id}."
+                message = f"The gateway failed. Send this request id to the operators: {request.id}."
                 await request.refuse(Refusal(500, "internal_error", message, kind="server_error"))
             else:
                 await request.end_stream()
@@ -249,7 +249,7 @@ def _checked(body: Body, index: Index, route: Route) -> dict[str, str]:
 
 
 def _interrupted() -> Refusal:
-    return unavailable("This call was broken off by the gateway. Try again.", "interrupted")
+    return unavailable("The gateway aborted this call. Try again.", "interrupted")
 
 
 def _shown(route: Route) -> dict[str, object]:

@@ -29,14 +29,14 @@ def authenticate(index: Index, headers: Headers, client_ip: str) -> Key:
         raise invalid_key("Incorrect API key provided. Check it for missing characters, or claim a new one.")
     if key.config.expires_at is not None and time.time() >= key.config.expires_at:
         raise invalid_key(
-            f"The API key {key.config.prefix}… has expired. Ask for access again and claim a new one."
+            f"The API key {key.config.prefix}… has expired. Request access again and claim a new one."
         )
     if key.networks and not _is_inside(client_ip, key.networks):
         raise Refusal(
             401,
             "ip_not_authorized",
             f"The API key {key.config.prefix}… may not be used from {client_ip}. Use it from one of its "
-            "networks, or have this one added.",
+            "networks, or ask to add this one.",
         )
     _check_claim(headers, "x-tenant-id", "tenant", (key.config.tenant_id, key.config.tenant_slug))
     _check_claim(headers, "x-project-id", "project", (key.config.project_id, key.config.project_slug))
@@ -79,7 +79,7 @@ def _check_claim(headers: Headers, header: str, noun: str, truths: tuple[str, st
     claimed = headers.get(header)
     if claimed is not None and claimed not in truths:
         raise bad_request(
-            f"{header} says {claimed!r}, but this key belongs to another {noun}. Leave it out, or use a key "
-            f"of that {noun}.",
+            f"{header} says {claimed!r}, but this key belongs to another {noun}. Omit it, or use a key of "
+            f"that {noun}.",
             code=f"{noun}_mismatch",
         )

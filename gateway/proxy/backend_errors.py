@@ -77,7 +77,7 @@ def refusal_for(
     return Refusal(
         status,
         _own_word(error.code, scrubber) or "refused_by_model",
-        message or f"The model refused this call with status {status}.",
+        message or f"The model rejected this call with status {status}.",
         kind=_own_word(error.kind, scrubber) or "invalid_request_error",
         param=_own_word(error.param, scrubber),
         headers=headers,
@@ -95,7 +95,7 @@ def error_shown(error: BackendError, scrubber: Scrubber, secrets: tuple[str, ...
     """The `error` object of an event inside a stream, as the client may see it."""
     return {
         "message": scrubber.sentence(error.message, secrets=secrets)
-        or "The model broke off in the middle of its answer. Try again.",
+        or "The model stopped in the middle of its answer. Try again.",
         "type": _own_word(error.kind, scrubber) or "server_error",
         "param": _own_word(error.param, scrubber),
         "code": _own_word(error.code, scrubber) or "backend_failed",

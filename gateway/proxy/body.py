@@ -103,7 +103,7 @@ class Body:
             return None
         if len(members) > 1:
             raise bad_request(
-                f"`{members[1].name}` is given twice. Send `{name}` once.", code="repeated_field", param=name
+                f"`{members[1].name}` is there twice. Send `{name}` once.", code="repeated_field", param=name
             )
         if members[0].name != name:
             raise bad_request(

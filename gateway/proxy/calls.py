@@ -126,8 +126,8 @@ class Call:
             raise Refusal(
                 403,
                 "model_unpriced",
-                f"The model `{self._parsed.model}` has no price, so a limit on money cannot be kept. "
-                "Ask the operators to price it.",
+                f"The model `{self._parsed.model}` has no price, so the gateway cannot enforce a limit on "
+                "money. Ask the operators to set a price.",
                 param="model",
             )
         estimate = self._parsed.estimate(self._route, self._price, self._index.settings.default_output_tokens)

@@ -38,7 +38,7 @@ class IndexBuilder:
     def take_part(self, part: ConfigPart) -> None:
         """As `take`, for a line that was read already."""
         if self.is_ended:
-            raise ContractError("The configuration goes on after its end.")
+            raise ContractError("The configuration continues after its end.")
         if isinstance(part, ConfigHead):
             self._begin(part)
         elif self.head is None or self._edit is None:
@@ -85,7 +85,7 @@ class IndexBuilder:
             return
         keys = self._compact()
         if keys is None or self._builds_on != head.after:
-            raise ContractError(f"These are changes since revision {head.after}, which is not in force here.")
+            raise ContractError(f"These are changes since revision {head.after}, which is not active here.")
         self._edit = RecordsEdit(keys.records)
 
     @property
@@ -97,7 +97,9 @@ class IndexBuilder:
 
     def _end(self, end: ConfigEnd) -> None:
         if self.head is None or end.revision != self.head.revision:
-            raise ContractError("The configuration ends with another revision than it began with.")
+            raise ContractError(
+                "The configuration ends with a different revision from the one at its beginning."
+            )
         self.is_ended = True
 
 

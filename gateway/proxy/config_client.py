@@ -91,7 +91,7 @@ class ConfigClient:
         try:
             index = self._store.load()
         except (OSError, ContractError) as error:
-            self._note_problem(f"The snapshot on disk cannot be used: {error}")
+            self._note_problem(f"The snapshot on disk is not usable: {error}")
             return
         if index is None:
             return
@@ -257,7 +257,7 @@ class ConfigClient:
         """Fetch everything while polling goes on, again and again until it could be put in force."""
         backoff = Backoff(*_REFRESH_AGAIN_SECONDS)
         while True:
-            reason = "it was overtaken by what cannot be told as changes"
+            reason = "a newer revision that cannot be sent as changes replaced it"
             try:
                 if await self._refresh_once():
                     return
@@ -327,7 +327,7 @@ class ConfigClient:
     async def _keep_everything(self, arrival: Arrival) -> None:
         if arrival.problem:
             self._note_problem(
-                f"Revision {self._revision} serves, but cannot be kept on disk: {arrival.problem}"
+                f"Revision {self._revision} is active, but cannot be stored on disk: {arrival.problem}"
             )
         else:
             await self._keep(arrival.keep)
@@ -337,7 +337,7 @@ class ConfigClient:
             async with self._disk:  # in the order in which they were put in force
                 await asyncio.to_thread(write)
         except OSError as error:
-            self._note_problem(f"Revision {self._revision} serves, but cannot be kept on disk: {error}")
+            self._note_problem(f"Revision {self._revision} is active, but cannot be stored on disk: {error}")
         self._changed.set()  # acknowledged once it would also survive a restart
 
     def _add(self, changes: bytes) -> None:

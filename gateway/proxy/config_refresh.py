@@ -70,7 +70,7 @@ class Everything:
             await self.arrival.read(answer.content)
         index = self.dropped = self.arrival.index()
         if not self.arrival.is_everything:
-            raise ContractError("Everything was asked for, and these are changes.")
+            raise ContractError("The gateway asked for everything but got changes.")
         for _ in range(_MOST_QUESTIONS):
             newer = await self._caught_up(index)
             if newer is None:

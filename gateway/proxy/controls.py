@@ -172,8 +172,8 @@ def put_apart(body: Body, separation: Separation, tenant_id: str) -> Apart:
 def refused_control(name: str) -> Refusal:
     """400 for a field that steers an engine."""
     return bad_request(
-        f"`{name}` controls the engine and is not accepted here. Leave it out, or ask the operators to allow it "
-        "for this model.",
+        f"`{name}` controls the engine and is not accepted here. Omit it, or ask the operators to allow "
+        "it for this model.",
         code="unsupported_parameter",
         param=name,
     )
@@ -181,7 +181,7 @@ def refused_control(name: str) -> Refusal:
 
 def _refused_own(name: str) -> Refusal:
     return bad_request(
-        f"`{name}` is not accepted here: the gateway itself sends it, to keep tenants apart. Leave it out.",
+        f"`{name}` is not accepted here, because the gateway itself sends it, to keep tenants apart. Omit it.",
         code="unsupported_parameter",
         param=name,
     )
@@ -189,8 +189,8 @@ def _refused_own(name: str) -> Refusal:
 
 def _refused_state(name: str) -> Refusal:
     return bad_request(
-        f"`{name}` is not supported: nothing is stored between calls here. Leave it out and send all that the "
-        "model needs with each call.",
+        f"`{name}` is not supported, because nothing is stored between calls here. Omit it, and send "
+        "everything that the model needs with each call.",
         code="unsupported_parameter",
         param=name,
     )

@@ -4,7 +4,7 @@ import math
 
 import orjson
 
-BROKE_OFF = "The model broke off in the middle of its answer. Try again."
+BROKE_OFF = "The model stopped in the middle of its answer. Try again."
 
 
 class Refusal(Exception):
@@ -63,8 +63,8 @@ def model_not_found(model: str) -> Refusal:
     return Refusal(
         404,
         "model_not_found",
-        f"The model `{model}` does not exist or you do not have access to it. GET /v1/models lists what this "
-        "key may call; ask for others in the catalog.",
+        f"The model `{model}` does not exist or you do not have access to it. GET /v1/models lists the "
+        "models that this key may call. Request others in the catalog.",
         param="model",
     )
 

@@ -67,20 +67,20 @@ def _problem_of_headers(raw: Iterable[tuple[bytes, bytes]]) -> Refusal | None:
     for name, value in raw:
         if name in _ONCE:
             if name in seen:
-                return _closing(400, "repeated_header", f"{name.decode()} is given twice. Send it once.")
+                return _closing(400, "repeated_header", f"{name.decode()} is there twice. Send it once.")
             seen.add(name)
         if name == b"transfer-encoding" and value.strip().lower() != b"chunked":
-            return _closing(
-                400, "unsupported_encoding", "The only Transfer-Encoding that is read is chunked."
-            )
+            return _closing(400, "unsupported_encoding", "The only supported Transfer-Encoding is chunked.")
         if name == b"authorization" and len(value) > LARGEST_AUTHORIZATION:
             return _closing(
                 431, "headers_too_large", f"Authorization is larger than {LARGEST_AUTHORIZATION:,} bytes."
             )
         if name == b"content-encoding" and value.strip().lower() not in (b"", b"identity"):
-            return _closing(415, "unsupported_encoding", "Send the body as it is, without Content-Encoding.")
+            return _closing(
+                415, "unsupported_encoding", "Send the body uncompressed, without Content-Encoding."
+            )
         if name == b"expect" and value.strip().lower() != b"100-continue":
-            return _closing(417, "expectation_failed", "The only Expect that is met is 100-continue.")
+            return _closing(417, "expectation_failed", "The only supported Expect is 100-continue.")
     return None
 
 

@@ -213,7 +213,7 @@ def _require_no_salt(routes: list[RouteConfig]) -> None:
         for backend in route.backends:
             if backend.cache_key_field is not None:
                 raise ContractError(
-                    f"Backend {backend.id} of {route.model} separates tenants, and the snapshot brings no key."
+                    f"Backend {backend.id} of {route.model} separates tenants, but the snapshot has no key."
                 )
 
 

@@ -129,7 +129,7 @@ class BodyBudget:
         return Refusal(
             429,
             "too_many_large_bodies",
-            "Too many large calls of this key or tenant are being read. Send fewer at the same time.",
+            "This key or tenant sends too many large calls. Send fewer at the same time.",
             kind="requests",
             headers={**retry_after(2.0), "connection": "close"},
         )

@@ -275,14 +275,14 @@ def _explain(limit: LimitConfig, wait_seconds: float, used: int, estimate: int) 
     name = f"the {limit.scope} limit of {value} {_UNITS[limit.kind]}{where}"
     if wait_seconds == NEVER:
         if limit.value == 0:
-            return f"{name[0].upper()}{name[1:]} allows no calls. Ask for it to be raised."
+            return f"{name[0].upper()}{name[1:]} allows no calls. Ask to raise it."
         return (
-            f"This call may use up to {estimate_text}, which is more than {name}. Lower max_tokens, shorten "
-            "the prompt, or ask for the limit to be raised."
+            f"This call may use up to {estimate_text}, which is more than {name}. Lower max_tokens, "
+            "shorten the prompt, or ask to raise the limit."
         )
     remaining = f"{used_text} used or reserved, this call may need {estimate_text}"
     reached = f"{name[0].upper()}{name[1:]} is reached ({remaining})."
     if limit.kind == "concurrent_calls":
-        return f"{reached} Wait for a call to finish, or ask for the limit to be raised."
+        return f"{reached} Wait for a call to finish, or ask to raise the limit."
     seconds = retry_after(wait_seconds)["retry-after"]
-    return f"{reached} Try again in {seconds} s, or ask for the limit to be raised."
+    return f"{reached} Try again in {seconds} s, or ask to raise the limit."

@@ -321,8 +321,8 @@ class RedisLimiter:
         """Let a call pass, or refuse it with 503, while it cannot be known what is used."""
         if any(limit.is_hard for limit in limits) and not self._fails_open:
             raise unavailable(
-                "The limits of this key cannot be checked at the moment, so the call is refused. Try again "
-                "shortly.",
+                "The gateway cannot check the limits of this key at the moment, so it refuses the call. "
+                "Try again shortly.",
                 "limits_unavailable",
             )
         self._metrics.without_limits.inc()

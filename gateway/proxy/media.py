@@ -59,7 +59,7 @@ def check_media(body: Body, hosts: Collection[str]) -> None:
     may_hold = _may_name_media(body.outline) or _hides_letters(body.outline)
     if may_hold and body.values > _MOST_VALUES:
         message = (
-            f"A call with media or files may hold {_MOST_VALUES:,} values at most. Send fewer parts at once."
+            f"A call with media or files may have at most {_MOST_VALUES:,} values. Send fewer parts at once."
         )
         raise bad_request(message, code="invalid_json")
     for name in dict.fromkeys(body.names()):
@@ -128,9 +128,11 @@ def _references(whole: Any, name: str, is_medium: bool) -> Iterator[tuple[str, s
                     or compared.endswith("embeds")
                 ):
                     if inner is not None:
-                        raise _refused(where, "names something stored at a server", "unsupported_parameter")
+                        raise _refused(
+                            where, "refers to something stored on a server", "unsupported_parameter"
+                        )
                 elif compared in _ELSEWHERE and inner is not None:
-                    raise _refused(where, "sends the model's server elsewhere", "unsupported_parameter")
+                    raise _refused(where, "redirects the model's server", "unsupported_parameter")
                 elif compared in _NOT_LOOKED_INTO or (
                     compared in _WORDS and not isinstance(inner, list | dict)
                 ):
@@ -154,7 +156,9 @@ def _check(path: str, key: str, value: str, hosts: Collection[str]) -> None:
     if url is None and "url" not in key and "uri" not in key and "path" not in key and _is_base64(value):
         return
     what = (
-        f"names the host `{url[2]}`" if url is not None else "is no `data:` URL and no URL to an allowed host"
+        f"names the host `{url[2]}`"
+        if url is not None
+        else "is neither a `data:` URL nor a URL to an allowed host"
     )
     raise _refused(path, what, "media_url_not_allowed")
 

@@ -38,10 +38,10 @@ class Metrics:
             "llm_limit_refusals", "Calls refused by a hard limit", ["scope", "kind"], registry=new
         )
         self.over_soft_limit = Counter(
-            "llm_soft_limit_exceeded", "Calls let through above a soft limit", ["scope", "kind"], registry=new
+            "llm_soft_limit_exceeded", "Calls above a soft limit", ["scope", "kind"], registry=new
         )
         self.without_limits = Counter(
-            "llm_calls_without_limits", "Calls let through while their limits were unknown", registry=new
+            "llm_calls_without_limits", "Calls that passed while their limits were unknown", registry=new
         )
         self.limits_up = Gauge("llm_gateway_limits_up", "0 while limits cannot be checked", registry=new)
         self.limits_up.set(1)
@@ -58,14 +58,14 @@ class Metrics:
             "llm_backend_failures", "Attempts that a backend failed", ["backend", "reason"], registry=new
         )
         self.calls_resent = Counter(
-            "llm_gateway_calls_resent", "Calls sent again as a kept connection was dead", registry=new
+            "llm_gateway_calls_resent", "Calls sent again because a kept connection was dead", registry=new
         )
         self.backend_ejected = Gauge(
             "llm_backend_ejected", "1 while calls avoid it", ["backend"], registry=new
         )
         self.account_trouble = Counter(
             "llm_backend_account_refused",
-            "Answers that refuse our own account at a backend; somebody must look",
+            "Answers that refuse our own account at a backend; an operator must act",
             ["backend", "reason"],
             registry=new,
         )
@@ -79,7 +79,7 @@ class Metrics:
         self.spool_pending = Gauge("llm_gateway_spool_pending", "Events on disk, unconfirmed", registry=new)
         self.spool_writable = Gauge("llm_gateway_spool_writable", "0 while calls are refused", registry=new)
         self.usage_rejected = Counter(
-            "llm_gateway_usage_rejected", "Events set aside in rejected/; somebody must look", registry=new
+            "llm_gateway_usage_rejected", "Events set aside in rejected/; an operator must act", registry=new
         )
         self.spool_torn = Counter(
             "llm_gateway_spool_torn_records", "Records cut off by a crash, never acknowledged", registry=new

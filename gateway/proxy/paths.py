@@ -19,6 +19,6 @@ def require_clear_path(scope: dict[str, Any]) -> None:
         raise Refusal(
             404,
             "unknown_url",
-            "This path holds `..`, `//`, `;`, a backslash or an encoded separator. Write it plainly, such as "
-            "/v1/chat/completions.",
+            "This path contains `..`, `//`, `;`, a backslash or an encoded separator. Use a plain path, "
+            "such as /v1/chat/completions.",
         )

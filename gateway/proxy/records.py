@@ -256,7 +256,7 @@ def _networks(prefix: str, networks: list[str]) -> tuple[Network, ...]:
     try:
         return tuple(ipaddress.ip_network(network, strict=False) for network in networks)
     except ValueError as error:
-        raise ContractError(f"Key {prefix} has a network that is no CIDR range: {error}") from error
+        raise ContractError(f"Key {prefix} has a network that is not a CIDR range: {error}") from error
 
 
 def _short(scope_id: str) -> bytes:

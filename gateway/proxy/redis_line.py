@@ -129,7 +129,7 @@ class Line:
                     asker.set_exception(answer)
                     if isinstance(answer, ReadOnlyError):
                         raise RedisConnectionError(
-                            "the server takes no writes any more: another one has its place"
+                            "the server no longer accepts writes: another one has replaced it"
                         )
                 else:
                     asker.set_result(answer)
@@ -174,7 +174,7 @@ class Line:
             return
         patience = patience - 1 if answered == self._answered else _SILENT_TICKS
         if patience <= 0:
-            self._lose(self._connection, TimeoutError("the server says nothing"))
+            self._lose(self._connection, TimeoutError("the server does not respond"))
             return
         self._tick = asyncio.get_running_loop().call_later(
             _TICK_SECONDS, self._look, self._answered, patience

@@ -143,7 +143,7 @@ class Refusals:
         wait = self._wrong.wait(key_id)
         if not wait:
             return None
-        message = "Too many calls with this key could not be understood. See what they were told, and come back later."
+        message = "Too many calls with this key were invalid. Check their errors, and try again later."
         return Cheaply(
             Refusal(429, "too_many_wrong_calls", message, kind="requests", headers=retry_after(wait))
         )

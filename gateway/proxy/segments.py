@@ -120,8 +120,8 @@ def _set_aside(path: Path, aside: Path) -> str:
             target = aside / f"{path.name}.{number}"
         path.rename(target)
     except OSError as error:
-        return f"{path.name} is no segment and cannot be moved away: {error.strerror}."
-    return f"{path.name} is no segment and was moved to {aside.name}/."
+        return f"{path.name} is not a segment and cannot be moved away: {error.strerror}."
+    return f"{path.name} is not a segment and was moved to {aside.name}/."
 
 
 def _frame(body: bytes) -> bytes:

@@ -49,7 +49,7 @@ def read_settings(environ: Mapping[str, str] = os.environ) -> Settings:
     token = _secret(environ, "GATEWAY_TOKEN")
     if not looks_like(GATEWAY_TOKEN, token):
         raise SettingsError(
-            "GATEWAY_TOKEN must be a gateway token (qmg_…), complete as the console showed it."
+            "GATEWAY_TOKEN must be a complete gateway token (qmg_…), as the console showed it."
         )
     control_url = _required(environ, "GATEWAY_CONTROL_URL").rstrip("/")
     if not re.fullmatch(r"https?://[^/?#]+", control_url):
@@ -139,4 +139,4 @@ def _networks(environ: Mapping[str, str], name: str) -> tuple[Network, ...]:
             ipaddress.ip_network(part.strip()) for part in environ.get(name, "").split(",") if part.strip()
         )
     except ValueError as error:
-        raise SettingsError(f"{name} must be CIDR ranges with commas between them: {error}.") from error
+        raise SettingsError(f"{name} must be comma-separated CIDR ranges: {error}.") from error

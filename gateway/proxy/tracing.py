@@ -62,11 +62,13 @@ def require_known_strategy(headers: Mapping[str, str]) -> None:
     if asked is None or asked.strip().lower() in _STRATEGIES:
         return
     if asked.strip().lower() == "canary":
-        message = "x-routing-strategy `canary` cannot be followed: no candidate of a model is being rolled out here. "
+        message = (
+            "x-routing-strategy `canary` is not supported: there are no canary releases of models here. "
+        )
     else:
-        message = "x-routing-strategy is none that is known here. "
+        message = "This x-routing-strategy is not supported. "
     raise bad_request(
-        message + "Send `stable` or `ab_test`, or leave it out.",
+        message + "Send `stable` or `ab_test`, or omit it.",
         code="unsupported_routing_strategy",
         param="x-routing-strategy",
     )

@@ -205,7 +205,8 @@ def _backend_failed() -> Refusal:
     return Refusal(
         502,
         "backend_failed",
-        "The model failed to answer. Try again; if it persists, give the operators this x-request-id.",
+        "The model failed to answer. Try again. If the error persists, send this x-request-id to the "
+        "operators.",
         kind="server_error",
         headers=retry_after(1.0),
     )

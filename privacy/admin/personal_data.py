@@ -27,15 +27,16 @@ class EraseForm(forms.Form):
 
     address = forms.CharField(
         label=_("Address of the person"), max_length=254,
-        help_text=_("Type it, so that nobody is erased by a wrong click."),
+        help_text=_("Enter it to confirm, so that a wrong click erases nobody."),
         widget=forms.TextInput(attrs={"autocomplete": "off"}),
     )  # fmt: skip
     reason = forms.CharField(
-        label=_("Reason"), max_length=500, help_text=_("Stays in the audit log. Do not name the person.")
+        label=_("Reason"), max_length=500, help_text=_("It stays in the audit log. Do not name the person.")
     )
     keys_to = AddressFormField(
-        label=_("Who gets their keys"), required=False,
-        help_text=_("A member's address. Keys that their role may not hold are revoked; empty: all are."),
+        label=_("New owner of their keys"), required=False,
+        help_text=_("A member's address. Keys that their role may not hold are revoked. Empty: all keys "
+                    "are revoked."),
     )  # fmt: skip
 
     def __init__(self, *args: Any, person: User, **kwargs: Any) -> None:
@@ -47,7 +48,7 @@ class EraseForm(forms.Form):
     def clean_address(self) -> str:
         address = str(self.cleaned_data["address"]).strip()
         if (address_or_none(address) or address) != self.person.email:
-            raise forms.ValidationError(_("This is not their address. Nothing was erased."))
+            raise forms.ValidationError(_("This is not the person's address. Nothing was erased."))
         return address
 
     def clean_keys_to(self) -> User | None:
@@ -55,7 +56,7 @@ class EraseForm(forms.Form):
             return None
         new_owner = User.objects.filter(email=address, is_active=True).exclude(pk=self.person.pk).first()
         if new_owner is None:
-            raise forms.ValidationError(_("Nobody else has this address."))
+            raise forms.ValidationError(_("No other person has this address."))
         return new_owner
 
 

@@ -42,7 +42,7 @@ def require_suspended(by: User | None, tenant: Tenant) -> None:
     """Raise Conflict unless this row, which the caller has locked, says suspended: what closes stands still."""
     if tenant.status == Tenant.Status.ACTIVE:
         raise Conflict(
-            _("%(tenant)s is active. Closing begins with suspending it.") % {"tenant": tenant.name},
+            _("%(tenant)s is active. Suspend it before you close it.") % {"tenant": tenant.name},
             code="not_suspended",
         )
     in_open_tenant(by, tenant)
@@ -52,7 +52,7 @@ def _require_proposable(by: User | None, tenant: Tenant) -> None:
     require_suspended(by, tenant)
     if open_closing(tenant) is not None:
         raise Conflict(
-            _("Closing %(tenant)s is proposed already; somebody else confirms or withdraws it.")
+            _("Closing %(tenant)s is already proposed. Someone else must confirm or withdraw it.")
             % {"tenant": tenant.name},
             code="closing_proposed",
         )
@@ -71,7 +71,7 @@ def propose_closing(pk: UUID | str, *, export_id: UUID, reason: str, by: User) -
     tenant = lock_tenant(pk, by=by)
     propose_closing.require(by, tenant)
     sha256 = _verifiers[0](tenant, export_id)
-    missing = _("Say why, in at most %(most)d characters.") % {"most": LONGEST_REASON}
+    missing = _("Give a reason of at most %(most)d characters.") % {"most": LONGEST_REASON}
     reason = read_field("reason", reason, missing=missing, longest=LONGEST_REASON, is_line=True)
     closing = TenantClosing.objects.create(
         tenant=tenant, reason=reason, export_id=export_id, export_sha256=sha256, proposed_by=by
@@ -84,7 +84,7 @@ def propose_closing(pk: UUID | str, *, export_id: UUID, reason: str, by: User) -
 
 def _require_open(by: User | None, closing: TenantClosing) -> None:
     if closing.withdrawn_at is not None:
-        raise Conflict(_("This proposal was withdrawn. Make a new one."), code="withdrawn")
+        raise Conflict(_("This proposal was withdrawn. Create a new one."), code="withdrawn")
     if closing.confirmed_at is not None:
         raise Conflict(why_not_active(closing.tenant), code="tenant_not_active")
 

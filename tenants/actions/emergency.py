@@ -33,14 +33,14 @@ LONGEST_TEXT: Final = 500
 def _require_at_keyboard(by: User, tenant: Tenant) -> None:
     require_second_factor(by, _("open emergency access"))
     if not current_origin.get().session:
-        raise PermissionDenied(_("Emergency access is opened in a browser, and holds there alone."))
+        raise PermissionDenied(_("Open emergency access in a browser. It works only there."))
 
 
 def _require_openable(by: User | None, tenant: Tenant) -> None:
     in_open_tenant(by, tenant)
     if EmergencyAccess.objects.in_tenant(tenant).open().filter(opened_by=by).exists():
         raise Conflict(
-            _("You have emergency access to %(tenant)s already. End it first.") % {"tenant": tenant.name},
+            _("You already have emergency access to %(tenant)s. End it first.") % {"tenant": tenant.name},
             code="already_open",
         )
 
@@ -95,7 +95,12 @@ def open_emergency_access(pk: UUID | str, *, by: User, reason: str, minutes: int
 
 def _require_own(by: User, access: EmergencyAccess) -> None:
     if access.opened_by_id != by.pk:
-        raise PermissionDenied(_("Who opened emergency access ends it. To stop them, take their staff role."))
+        raise PermissionDenied(
+            _(
+                "Only the person who opened emergency access can end it. To stop them, "
+                "remove their staff role."
+            )
+        )
 
 
 @action(EmergencyAccess, permission=(), which=lambda by, access: "", rule=_require_own)
@@ -137,15 +142,15 @@ def end_with_session(request: HttpRequest, *, by: User) -> None:
 
 def _require_second_person(by: User, access: EmergencyAccess) -> None:
     if access.opened_by_id == by.pk:
-        raise PermissionDenied(_("You opened this emergency access; someone else must look at it."))
+        raise PermissionDenied(_("You opened this emergency access; someone else must review it."))
 
 
 def _require_over(by: User | None, access: EmergencyAccess) -> None:
     if access.is_open:
-        raise Conflict(_("It is still open. Look at it when it is over."), code="still_open")
+        raise Conflict(_("It is still open. Review it when it has ended."), code="still_open")
     if access.reviewed_at is not None:
         raise Conflict(
-            _("%(who)s has looked at it already.") % {"who": access.reviewed_by}, code="already_reviewed"
+            _("%(who)s has already reviewed it.") % {"who": access.reviewed_by}, code="already_reviewed"
         )
 
 
@@ -198,6 +203,6 @@ def _clean(name: str, text: str, *, least: int) -> str:
         raise ValidationError({name: error.messages}) from error
     if not least <= len(text) <= LONGEST_TEXT:
         raise ValidationError(
-            {name: _("Say it in %(least)d to %(most)d characters.") % {"least": least, "most": LONGEST_TEXT}}
+            {name: _("Enter %(least)d to %(most)d characters.") % {"least": least, "most": LONGEST_TEXT}}
         )
     return text

@@ -66,13 +66,13 @@ def invite(tenant: Tenant, email: str, role: str, *, by: User) -> tuple[Invitati
     invite.require(by, lock_members_of(tenant.pk))
     if Membership.objects.in_tenant(tenant).filter(user__email=email).exists():
         raise Conflict(
-            _("%(email)s is a member already. Change their role instead.") % {"email": email},
+            _("%(email)s is already a member. Change their role instead.") % {"email": email},
             code="already_member",
         )
     earlier = Invitation.objects.in_tenant(tenant).open().to(email).select_for_update(of=("self",)).first()
     if earlier and earlier.expires_at > now():
         raise Conflict(
-            _("%(email)s is invited already. Send that invitation again, or withdraw it.") % {"email": email},
+            _("%(email)s is already invited. Send that invitation again, or withdraw it.") % {"email": email},
             code="already_invited",
         )
     if earlier:
@@ -99,7 +99,7 @@ def _require_open(by: User | None, invitation: Invitation) -> None:
     if invitation.accepted_at:
         raise Conflict(_("%(email)s has accepted this invitation.") % {"email": invitation.email})
     if invitation.withdrawn_at:
-        raise Conflict(_("This invitation is withdrawn. Invite them anew."))
+        raise Conflict(_("This invitation is withdrawn. Invite them again."))
 
 
 def _may_resend(by: User, invitation: Invitation) -> None:
@@ -223,14 +223,14 @@ def accept_as_newcomer(secret: str, *, name: str, password: str) -> tuple[Member
         ValidationError: the name is missing, or the password is too weak (Django's validators).
     """
     if not newcomers_choose_passwords():
-        raise Conflict(_("Here people sign in with their organisation's account. Do so, then open the link."))
+        raise Conflict(_("People sign in here with their organization's account. Do so, then open the link."))
     with platform_scope(NEWCOMERS), transaction.atomic():
         invitation = _locked_by_link(secret)
         if User.objects.filter(email=invitation.email).exists():
             raise _has_account()
         problems: dict[str, Any] = {}
         try:
-            name = read_field("name", name, missing=_("Say what to call you."))[:LONGEST_NAME]
+            name = read_field("name", name, missing=_("Enter your name."))[:LONGEST_NAME]
         except ValidationError as error:
             problems |= error.message_dict
         try:
@@ -249,7 +249,7 @@ def accept_as_newcomer(secret: str, *, name: str, password: str) -> tuple[Member
 
 
 def _has_account() -> Conflict:
-    return Conflict(_("There is an account for this address already. Sign in with it."))
+    return Conflict(_("An account for this address already exists. Sign in with it."))
 
 
 def newcomers_choose_passwords() -> bool:

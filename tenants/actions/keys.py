@@ -53,15 +53,15 @@ def _require_claimable(by: User | None, key: ApiKey) -> None:
     in_active_tenant(by, key)
     if key.state == ApiKey.State.ACTIVE:
         raise Conflict(
-            "This key has been claimed already and its secret is shown only once. "
-            "If you lost it, revoke the key and ask for a new one.",
+            "This key is already claimed, and its secret is shown only once. If you lost it, revoke the "
+            "key and request a new one.",
             code="already_claimed",
         )
     key.require_move(ApiKey.State.ACTIVE)
     if key.claim_by and key.claim_by <= now():
-        raise Conflict("The time to claim this key has passed. Ask for access again.", code="claim_expired")
+        raise Conflict("The time to claim this key has passed. Request access again.", code="claim_expired")
     if key.expires_at and key.expires_at <= now():
-        raise Conflict("This key's time is over before it was claimed. Ask for access again.", code="expired")
+        raise Conflict("This key expired before it was claimed. Request access again.", code="expired")
     if by is not None and key.suspended_at and key.owner_id == by.pk:
         raise Conflict(f"This key is suspended: {key.suspended_reason}", code="key_suspended")
 
@@ -87,7 +87,7 @@ def claim_api_key(pk: UUID | str, *, by: User, owner: UUID | str | None = None) 
     claim_api_key.require(by, found)
     if owner is None and emergency_of(by) is not None:
         raise ValidationError(
-            {"owner": _("Emergency access ends, and a key of yours would not. Choose a service account.")}
+            {"owner": _("A key of yours would outlive the emergency access. Choose a service account.")}
         )
     lock_new_owner(by)
     holder = by if owner is None else _service_account(owner, found.tenant)

@@ -46,7 +46,7 @@ def set_limits(
         ValueError: the project or key is another tenant's.
     """
     if any(owned is not None and owned.tenant_id != tenant.pk for owned in (project, key)):
-        raise ValueError(f"These limits are for {tenant}; the project or key is another tenant's.")
+        raise ValueError(f"These limits are for {tenant}, but the project or key belongs to another tenant.")
     tenant = lock_tenant_shared(tenant)
     set_limits.require(by, Limit(tenant=tenant, project=project, key=key))
     wanted = clean_limits(values)
@@ -87,7 +87,7 @@ def clean_limits(limits: Mapping[str, Any]) -> dict[str, Decimal]:
             continue
         if kind not in Limit.Kind.values:
             kinds = ", ".join(Limit.Kind.values)
-            problems["limits"] = _("%(kind)s is no kind of limit. Use: %(kinds)s.") % {
+            problems["limits"] = _("%(kind)s is not a kind of limit. Use: %(kinds)s.") % {
                 "kind": kind,
                 "kinds": kinds,
             }
@@ -98,13 +98,13 @@ def clean_limits(limits: Mapping[str, Any]) -> dict[str, Decimal]:
             number = Decimal("NaN")
         is_money = kind == Limit.Kind.MONEY_PER_MONTH
         if not number.is_finite() or number <= 0:
-            problems[kind] = _("Give a number above 0.")
+            problems[kind] = _("Enter a number above 0.")
         elif number >= Decimal(10) ** 12:
-            problems[kind] = _("Give a number below 1,000,000,000,000.")
+            problems[kind] = _("Enter a number below 1,000,000,000,000.")
         elif not is_money and number != number.to_integral_value():
-            problems[kind] = _("Give a whole number.")
+            problems[kind] = _("Enter a whole number.")
         elif number != number.quantize(Decimal("0.00000001")):
-            problems[kind] = _("Give at most 8 decimals.")
+            problems[kind] = _("Enter at most 8 decimals.")
         else:
             cleaned[kind] = number.normalize()
     if problems:

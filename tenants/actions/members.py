@@ -41,7 +41,7 @@ def may_give(actor: User, tenant: Tenant, role: str) -> bool:
 def require_may_give(actor: User, tenant: Tenant, role: str) -> None:
     """Raise PermissionDenied, in words, if `role` is above that of `actor`."""
     if role not in Role.values:
-        raise ValueError(f"{role} is no role. Choose one of {', '.join(Role.values)}.")
+        raise ValueError(f"{role} is not a role. Choose one of {', '.join(Role.values)}.")
     if not may_give(actor, tenant, role):
         words = {"role": Role(role).label.lower()}
         raise PermissionDenied(
@@ -134,7 +134,7 @@ def change_role(pk: UUID | str, role: str, *, by: User) -> Membership:
     change_role.require(by, membership)
     require_may_give(by, membership.tenant, role)
     if membership.user.is_service_account and role == Role.OWNER:
-        raise PermissionDenied(_("A service account cannot be an owner: an owner is a person who answers."))
+        raise PermissionDenied(_("A service account cannot be an owner: owners must be people."))
     withdraw_open_invitations(membership.tenant, Q(email=membership.user.email), actor=by)
     return place_member(
         membership.tenant, membership.user, role, existing=membership, source=Source.PERSON, actor=by
@@ -149,7 +149,7 @@ def _may_remove(by: User, membership: Membership) -> None:
 def _require_removable(by: User | None, membership: Membership) -> None:
     in_open_tenant(by, membership)
     if membership.user.is_service_account:
-        raise Conflict(_("%(who)s is a service account: delete it instead.") % {"who": membership.user})
+        raise Conflict(_("%(who)s is a service account. Delete it instead.") % {"who": membership.user})
     _require_by_hand(membership)
     if membership.role == Role.OWNER:
         _keep_an_owner(membership)
@@ -284,7 +284,7 @@ def _require_made_for(account: User, tenant: Tenant, role: str, by: User | None)
     """Raise PermissionDenied unless this is the making of a service account of `tenant`, below an owner."""
     if by is not None or account.service_of_id != tenant.pk or role == Role.OWNER:
         raise PermissionDenied(
-            _("%(who)s is a service account: it belongs where it was made, and is no owner.")
+            _("%(who)s is a service account. It belongs to its own tenant, and cannot be an owner.")
             % {"who": account}
         )
 
@@ -293,7 +293,8 @@ def _require_by_hand(membership: Membership) -> None:
     if membership.source == Source.GROUP:
         raise Conflict(
             _(
-                "A group mapping makes %(who)s a member here. Change their group in the directory, or the rule."
+                "A group mapping makes %(who)s a member here. Change their group in the directory, or "
+                "the mapping."
             )
             % {"who": membership.user},
             code="given_by_rule",
@@ -307,7 +308,7 @@ def _keep_an_owner(leaving: Membership) -> None:
     )
     if not others.exclude(pk=leaving.pk).exists():
         raise Conflict(
-            _("%(who)s is the last owner of %(tenant)s. Make somebody else an owner first.")
+            _("%(who)s is the last owner of %(tenant)s. Make someone else an owner first.")
             % {"who": leaving.user, "tenant": leaving.tenant},
             code="last_owner",
         )

@@ -29,7 +29,7 @@ class Keys:
             for key in rows.select_related("project").order_by("-pk")[:SHOWN]
         ]
         return OwnedResources(
-            self.kind, _("Keys"), rows.count(), shown, True, _("Revoke them: calls are refused")
+            self.kind, _("Keys"), rows.count(), shown, True, _("Revoke them: gateways refuse calls")
         )
 
     def problem_with(self, new_owner: User, user: User, tenant: Tenant) -> str:
@@ -37,7 +37,10 @@ class Keys:
         for project in Project.objects.in_tenant(tenant).filter(pk__in=used).order_by("name"):
             if not new_owner.has_perm("tenants.claim_key", project):
                 words = {"who": new_owner, "project": project}
-                return _("%(who)s may not hold keys of %(project)s. Choose somebody whose role does.") % words
+                return (
+                    _("%(who)s may not hold keys of %(project)s. Choose someone whose role allows it.")
+                    % words
+                )
         return ""
 
     def hand_over(self, user: User, tenant: Tenant, *, to: User, by: User) -> int:
@@ -71,10 +74,10 @@ class Tokens:
         )
 
     def problem_with(self, new_owner: User, user: User, tenant: Tenant) -> str:
-        return _("A personal access token speaks as its person.")
+        return _("A personal access token acts for its person.")
 
     def hand_over(self, user: User, tenant: Tenant, *, to: User, by: User) -> int:
-        raise ValueError("A personal access token speaks as its person; it cannot be handed over.")
+        raise ValueError("A personal access token acts for its person; it cannot be transferred.")
 
     def end(self, user: User, tenant: Tenant, *, by: User) -> int:
         tokens = list(_locked(self._rows(user, tenant)))
@@ -158,7 +161,7 @@ class ServiceAccounts:
         accounts = list(_locked(self._rows(user, tenant)))
         list(_locked(ApiKey.objects.in_tenant(tenant).filter(owner__in=accounts)))  # all before the revision
         for account in accounts:
-            stop(account, tenant, reason=_("Who answered for it has gone."), actor=by)
+            stop(account, tenant, reason=_("The person who answered for it has left."), actor=by)
         return len(accounts)
 
     def _rows(self, user: User, tenant: Tenant) -> QuerySet[User]:
@@ -187,7 +190,9 @@ KINDS = (Keys(), Tokens(), ServiceAccounts(), Projects())
 
 def _problem_with_person(new_owner: User) -> str:
     return (
-        _("Choose a person: a service account answers for nothing.") if new_owner.is_service_account else ""
+        _("Choose a person. A service account cannot answer for another account.")
+        if new_owner.is_service_account
+        else ""
     )
 
 

@@ -138,9 +138,9 @@ def _is_uuid(text: str) -> bool:
 def _new_owner(provider: Provider, user: User, tenant: Tenant, choice: Choice) -> User:
     """The member who takes over. Raises ValidationError with what to do instead."""
     if not choice:
-        raise ValidationError(_("Say who takes these over, or that they end."))
+        raise ValidationError(_("Choose a new owner for these, or end them."))
     if not provider.can_hand_over:
-        raise ValidationError(_("These cannot be handed over."))
+        raise ValidationError(_("These cannot be transferred."))
     members = Membership.objects.in_tenant(tenant).select_related("user").filter(user__is_active=True)
     try:
         new_owner = members.exclude(user=user).filter(pk=choice).first()

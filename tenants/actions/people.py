@@ -26,9 +26,9 @@ log = structlog.get_logger(__name__)
 
 def _require_other(by: User, person: User) -> None:
     if by.pk == person.pk:
-        raise PermissionDenied("You cannot decide this about yourself; another operator can.")
+        raise PermissionDenied("You cannot do this to your own account; another operator can.")
     if person.is_superuser and not by.is_superuser:
-        raise PermissionDenied("Only a superuser decides whether a superuser is let in.")
+        raise PermissionDenied("Only a superuser can deactivate or reactivate a superuser.")
 
 
 def _require_person(by: User | None, person: User) -> None:
@@ -87,7 +87,7 @@ def deactivate_person(user: User, *, by: User | None, reason: str) -> bool:
 
 def _require_not_erased(by: User | None, person: User) -> None:
     if person.erased_at is not None:
-        raise Conflict("This person was erased. Invite them anew.")
+        raise Conflict("This person was erased. Invite them again.")
 
 
 @action(User, permission="accounts.manage_people", rule=_require_other, state=_require_not_erased)
@@ -161,5 +161,5 @@ def _lock(user: User, by: User | None) -> User:
     """The locked row of `user`. Raises PermissionDenied if it is a superuser's, whom the platform leaves alone."""
     row = User.objects.select_for_update(no_key=True).get(pk=user.pk)
     if row.is_superuser and by is None:
-        raise PermissionDenied("Only a superuser decides whether a superuser is let in.")
+        raise PermissionDenied("Only a superuser can deactivate or reactivate a superuser.")
     return row

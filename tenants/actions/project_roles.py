@@ -84,7 +84,7 @@ def set_project_role(
         existing = None
         take_project_role(member.user, project)
         audit.record("project_role.taken", **said)
-        reason = _("They have no role of their own in %(project)s any more.") % {"project": project}
+        reason = _("They no longer have a role of their own in %(project)s.") % {"project": project}
     else:
         existing, _is_new = ProjectRole.objects.in_tenant(project.tenant).update_or_create(
             tenant=project.tenant, membership=member, project=project, defaults={"role": role}

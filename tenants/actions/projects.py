@@ -38,7 +38,7 @@ def create_project(tenant: Tenant, *, by: User | None, slug: str, name: str, **f
             project.save(force_insert=True)
     except IntegrityError as error:
         raise Conflict(
-            _("%(tenant)s has a project with the slug %(slug)s already. Choose another one.")
+            _("%(tenant)s already has a project with the slug %(slug)s. Choose another one.")
             % {"tenant": tenant.name, "slug": slug},
             code="slug_taken",
         ) from error

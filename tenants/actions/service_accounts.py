@@ -53,16 +53,18 @@ def create_service_account(tenant: Tenant, *, name: str, role: str, by: User) ->
     tenant = Tenant.objects.visible_to(by).get(pk=tenant.pk)
     create_service_account.require_permission(by, tenant)
     if role == Role.OWNER:
-        raise PermissionDenied(_("A service account cannot be an owner: an owner is a person who answers."))
+        raise PermissionDenied(_("A service account cannot be an owner: owners must be people."))
     require_may_give(by, tenant, role)
     create_service_account.require(by, lock_members_of(tenant.pk))
-    name = read_field("name", name, missing=_("Give a name of at most 40 characters."), longest=LONGEST_NAME)
+    name = read_field("name", name, missing=_("Enter a name of at most 40 characters."), longest=LONGEST_NAME)
     word = slugify(name)[:LONGEST_NAME]
     if not word:
-        raise ValidationError({"name": _("Give a name with letters or digits, such as nightly-report.")})
+        raise ValidationError({"name": _("Enter a name with letters or digits, such as nightly-report.")})
     email = f"{word}@{tenant.slug}.{DOMAIN}".lower()
     if User.objects.filter(email=email).exists():
-        raise ValidationError({"name": _("There is a service account of this name already. Take another.")})
+        raise ValidationError(
+            {"name": _("A service account with this name already exists. Choose another name.")}
+        )
     account = User.objects.create_user(email, None, name=name, service_of=tenant, responsible=by)
     audit.record(
         "service_account.created",
@@ -83,7 +85,7 @@ def _require_above(by: User, membership: Membership) -> None:
 def _require_enabled(by: User | None, membership: Membership) -> None:
     in_open_tenant(by, membership)
     if not membership.user.is_active:
-        raise Conflict(_("%(name)s is disabled already.") % {"name": membership.user})
+        raise Conflict(_("%(name)s is already disabled.") % {"name": membership.user})
 
 
 @action(

@@ -50,7 +50,7 @@ def _require_resumable(by: User | None, tenant: Tenant) -> None:
         )
     if TenantClosing.objects.in_tenant(tenant).filter(withdrawn_at=None).exists():
         raise Conflict(
-            _("%(tenant)s is about to be closed. Withdraw that first.") % {"tenant": tenant.name},
+            _("Closing %(tenant)s is proposed. Withdraw the proposal first.") % {"tenant": tenant.name},
             code="closing_proposed",
         )
 
@@ -79,7 +79,8 @@ def suspend_locked(tenant: Tenant, *, by: User, reason: str) -> Tenant:
     reason = read_field(
         "reason",
         reason,
-        missing=_("Say why, in at most %(most)d characters: its people read it.") % {"most": LONGEST_REASON},
+        missing=_("Give a reason of at most %(most)d characters. The tenant's members can read it.")
+        % {"most": LONGEST_REASON},
         longest=LONGEST_REASON,
         is_line=True,
     )

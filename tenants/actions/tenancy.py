@@ -57,7 +57,7 @@ def create_tenant(
     except IntegrityError as error:
         _refuse_look_alike(error)
         raise Conflict(
-            _("There is a tenant with the slug %(slug)s already. Choose another one.") % {"slug": slug},
+            _("A tenant with the slug %(slug)s already exists. Choose another one.") % {"slug": slug},
             code="slug_taken",
         ) from error
     for role in Role.values:
@@ -90,7 +90,7 @@ def change_tenant(pk: UUID | str, *, by: User, **fields: Any) -> Tenant:
     if fields.get("highest_data_class") in DataClass.values:
         wanted = DataClass(fields["highest_data_class"])
     if wanted.rank > DataClass(before.highest_data_class).rank and not create_tenant.is_for(by):
-        raise PermissionDenied(_("Only operators let a tenant use more sensitive data. Ask them."))
+        raise PermissionDenied(_("Only operators can allow a tenant to use more sensitive data. Ask them."))
     change_tenant.require(by, tenant)
     assign(tenant, fields)
     _clean(tenant, named_before=before.name)
@@ -105,7 +105,7 @@ def change_tenant(pk: UUID | str, *, by: User, **fields: Any) -> Tenant:
         if "keeps its currency" not in str(error):
             raise
         raise Conflict(
-            _("%(tenant)s has usage in %(currency)s already, so its currency stays.")
+            _("%(tenant)s already has usage in %(currency)s, so its currency cannot be changed.")
             % {"tenant": before.name, "currency": before.currency},
             code="currency_in_use",
         ) from error
@@ -127,7 +127,7 @@ def _check_slug_reads_alone(slug: str) -> None:
     others = Tenant.objects.exclude(slug=slug).values_list("slug", flat=True)
     if any(skeleton(other) == wanted for other in others.iterator()):
         raise Conflict(
-            _("Another tenant's slug reads like %(slug)s. Choose another one.") % {"slug": slug},
+            _("%(slug)s looks like another tenant's slug. Choose another one.") % {"slug": slug},
             code="slug_taken",
         )
 
@@ -150,8 +150,9 @@ def _clean(tenant: Tenant, *, named_before: str) -> None:
         problems |= error.error_dict
     if "name" not in problems and tenant.name != named_before and (foreign := foreign_to_names(tenant.name)):
         problems["name"] = _(
-            "The character %(code)s (%(character)s) is not for names. Use letters of a script that is written "
-            "today, such as Latin, Greek, Cyrillic, Arabic, Devanagari or Han, and no symbols that look like letters."
+            "The character %(code)s (%(character)s) is not allowed in names. Use letters of a script in "
+            "current use, such as Latin, Greek, Cyrillic, Arabic, Devanagari or Han, and no symbols that "
+            "look like letters."
         ) % {"code": f"U+{ord(foreign):04X}", "character": foreign}
     if "timezone" not in problems and tenant.timezone not in zones_to_choose():
         problems["timezone"] = _("Use an IANA name, such as Europe/Berlin.")

@@ -55,7 +55,7 @@ def _is_persons(token: PersonalAccessToken) -> bool:
 
 def _require_no_persons(by: User, token: PersonalAccessToken) -> None:
     if token.user_id != by.pk and _is_persons(token):
-        raise PermissionDenied("Only they themselves make tokens for a person.")
+        raise PermissionDenied("People can create tokens only for themselves.")
 
 
 def _require_active_where_it_leads(by: User | None, token: PersonalAccessToken) -> None:
@@ -111,10 +111,10 @@ def issue_personal_access_token(
     if through is not None:
         _check_not_widened(through, wanted, tenant, expires_at - through.expires_at)
     if not owner.is_active:
-        raise Conflict(f"{owner} is not active and gets no tokens.", code="not_active")
+        raise Conflict(f"{owner} is not active and cannot get tokens.", code="not_active")
     if PersonalAccessToken.objects.current().filter(user=owner).count() >= MOST_TOKENS:
         raise Conflict(
-            f"{owner} has {MOST_TOKENS} tokens. Revoke those nobody uses first.", code="too_many_tokens"
+            f"{owner} has {MOST_TOKENS} tokens. First revoke those that nobody uses.", code="too_many_tokens"
         )
 
     secret = new_secret(PERSONAL_TOKEN)
@@ -143,7 +143,7 @@ def issue_personal_access_token(
 
 def _require_not_revoked(by: User | None, token: PersonalAccessToken) -> None:
     if token.revoked_at is not None:
-        raise Conflict("This token is revoked already.", code="already_revoked")
+        raise Conflict("This token is already revoked.", code="already_revoked")
 
 
 @action(
@@ -204,7 +204,7 @@ def _lock_people(draft: PersonalAccessToken, by: User) -> User:
     people = {row.pk: row for row in rows.order_by("pk")}
     if by.pk != draft.user_id:
         if not people[by.pk].is_active:
-            raise PermissionDenied(_("Your account is not active any more."))
+            raise PermissionDenied(_("Your account is no longer active."))
         forget_permissions(by)
         issue_personal_access_token.require_permission(by, draft)
     return people[draft.user_id]
@@ -222,7 +222,7 @@ def _tenant_of(owner: User, tenant: Tenant | None) -> Tenant | None:
     """The tenant a new token is bound to. Raises as issue_personal_access_token says."""
     if owner.service_of is not None:
         if tenant not in (None, owner.service_of):
-            raise ValidationError({"tenant": "A service account's token is for its own tenant."})
+            raise ValidationError({"tenant": "A service account's token must be for its own tenant."})
         return owner.service_of
     if tenant is not None and not owner.memberships.filter(tenant=tenant).exists():
         raise ValidationError({"tenant": "Choose one of your tenants."})
@@ -239,7 +239,7 @@ def _scopes_of(owner: User, tenant: Tenant | None, scopes: Iterable[str] | None)
     if not asked:
         raise ValidationError({"scopes": "Choose at least one scope."})
     if unfit := sorted(asked - set(fitting)):
-        reason = "Only staff, with a token for no tenant in particular, act for the platform."
+        reason = "Only staff can act for the platform, with a token that is not bound to a tenant."
         known = set(TokenScope.values)
         raise ValidationError(
             {"scopes": reason if set(unfit) <= known else f"There is no scope {', '.join(unfit)}."}
@@ -250,8 +250,10 @@ def _scopes_of(owner: User, tenant: Tenant | None, scopes: Iterable[str] | None)
 def _check_not_widened(through: Bearer, wanted: list[str], tenant: Tenant | None, longer: timedelta) -> None:
     """Raise PermissionDenied if a token made by a token would do, reach or live more than the first."""
     if more := sorted(set(wanted) - set(through.scopes)):
-        raise PermissionDenied(f"A token cannot make one with a scope it lacks: {', '.join(more)}.")
+        raise PermissionDenied(
+            f"A token cannot create a token with a scope that it lacks: {', '.join(more)}."
+        )
     if through.tenant_id is not None and (tenant is None or tenant.pk != through.tenant_id):
-        raise PermissionDenied("A token bound to a tenant cannot make one that leads elsewhere.")
+        raise PermissionDenied("A token bound to a tenant cannot create a token for another tenant.")
     if longer > timedelta(0):
-        raise PermissionDenied("A token cannot make one that outlives it. Choose an earlier day.")
+        raise PermissionDenied("A token cannot create a token that outlives it. Choose an earlier day.")

@@ -38,9 +38,11 @@ class OpenForm(forms.Form):
     reason = forms.CharField(
         label=_("Reason"),
         min_length=SHORTEST_REASON,
-        error_messages={"min_length": _("Say it in at least %(limit_value)d characters.")},
+        error_messages={"min_length": _("Enter at least %(limit_value)d characters.")},
         max_length=LONGEST_TEXT,
-        help_text=_("The tenant reads it: its owners in an e-mail now, everybody with its audit log later."),
+        help_text=_(
+            "The tenant's owners read it in an e-mail now, and everyone with access to its audit log later."
+        ),
         widget=UnfoldAdminTextareaWidget(attrs={"rows": 3}),
     )
     minutes = forms.TypedChoiceField(
@@ -48,7 +50,7 @@ class OpenForm(forms.Form):
         coerce=int,
         choices=[(minutes, WORDS[minutes]) for minutes in LENGTHS],
         initial=LENGTHS[0],
-        help_text=_("It cannot be made longer. End it as soon as you are done."),
+        help_text=_("It cannot be extended. End it as soon as you are done."),
         widget=UnfoldAdminRadioSelectWidget(),
     )
 
@@ -57,7 +59,7 @@ class RemarkForm(DialogForm):
     remark = forms.CharField(
         label=_("Remark"),
         max_length=LONGEST_TEXT,
-        help_text=_("What you found. The tenant's owners read it."),
+        help_text=_("What you found. The tenant's owners can read it."),
         widget=UnfoldAdminTextareaWidget(attrs={"rows": 3}),
     )
 
@@ -110,9 +112,9 @@ class EmergencyActions:
         return render(request, "admin/tenants/emergency_access.html", context, status=status)
 
 
-class LookedAtFilter(admin.SimpleListFilter):
-    title = _("Looked at")
-    parameter_name = "looked_at"
+class ReviewedFilter(admin.SimpleListFilter):
+    title = _("Reviewed")
+    parameter_name = "reviewed"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, Any]]:
         return [("no", _("By nobody yet")), ("yes", _("By a second person"))]
@@ -125,8 +127,8 @@ class LookedAtFilter(admin.SimpleListFilter):
 
 @admin.register(EmergencyAccess)
 class EmergencyAccessAdmin(ReadOnlyAdmin):
-    list_display = ["tenant", "opened_by", "why", "opened_at", "state", "looked_at"]
-    list_filter = [LookedAtFilter]
+    list_display = ["tenant", "opened_by", "why", "opened_at", "state", "reviewed"]
+    list_filter = [ReviewedFilter]
     search_fields = ["tenant__name", "opened_by__email", "reason"]
     ordering = ["-pk"]
     fields = [
@@ -149,11 +151,11 @@ class EmergencyAccessAdmin(ReadOnlyAdmin):
     def state(self, access: EmergencyAccess) -> str:
         return access.over_at or "Open"
 
-    @display(description=_("Looked at"), label={"By nobody yet": "warning"})
-    def looked_at(self, access: EmergencyAccess) -> str:
+    @display(description=_("Reviewed"), label={"By nobody yet": "warning"})
+    def reviewed(self, access: EmergencyAccess) -> str:
         return str(access.reviewed_by) if access.reviewed_by else "By nobody yet"
 
-    @display(description=_("What was done by it"))
+    @display(description=_("Actions"))
     def recorded_actions(self, access: EmergencyAccess) -> str:
         audit_log = reverse("admin:audit_auditentry_changelist")
         return format_html(
@@ -165,20 +167,20 @@ class EmergencyAccessAdmin(ReadOnlyAdmin):
 
     review = Dialog(
         review_emergency_access,
-        label=_("Mark as looked at"),
+        label=_("Mark as reviewed"),
         url_path="review",
         form=RemarkForm,
-        title=_("Have you looked at what was done?"),
+        title=_("Have you reviewed the actions?"),
         text=_(
-            "Read its actions in the audit log first, and whether the reason stands for them. Your name and "
-            "remark are shown to the tenant."
+            "First read its actions in the audit log, and check whether the reason justifies them. The "
+            "tenant sees your name and remark."
         ),
-        button=_("I have looked at it"),
-        done=_("Marked as looked at."),
+        button=_("I have reviewed them"),
+        done=_("Marked as reviewed."),
     )
 
     def get_actions_detail(self, request: HttpRequest, object_id: Any) -> Any:
-        """Who opened it does not look at it, and it is looked at once, when it is over."""
+        """The opener does not review it. Another person reviews it once, when it is over."""
         access = self.get_queryset(request).filter(pk=object_id).first()
         if access is None or access.is_open or access.reviewed_at or access.opened_by_id == request.user.pk:
             return []

@@ -25,7 +25,7 @@ class DeactivateForm(DialogForm):
     form_before_template = "admin/tenants/deactivate_before.html"
     reason = reason_field(
         max_length=200,
-        help_text=_("It stands with each suspended key and token, for the people of their tenants to read."),
+        help_text=_("Members of their tenants see it with each suspended key and token."),
     )
 
     def get_before_template_context(
@@ -68,8 +68,8 @@ class PeopleActions:
         form=DeactivateForm,
         title=_("Deactivate this person?"),
         text=_(
-            "Their sessions end; their keys and tokens are refused within seconds. Roles and data stay. You can "
-            "reactivate them."
+            "Their sessions end, and their keys and tokens stop within seconds. Roles and data stay. You "
+            "can reactivate them."
         ),
         button=_("Deactivate"),
         done=_("%(it)s is deactivated."),
@@ -84,11 +84,11 @@ class PeopleActions:
         form=ReactivateForm,
         title=_("Reactivate this person?"),
         text=_(
-            "They can sign in again, and get back the keys and tokens that deactivating suspended, where they "
-            "still belong. What somebody revoked stays revoked."
+            "They can sign in again, and get back the keys and tokens that deactivation suspended, in "
+            "tenants where they are still members. Revoked ones stay revoked."
         ),
         button=_("Reactivate"),
-        done=_("%(it)s is let in again."),
+        done=_("%(it)s is reactivated."),
     )
 
     def get_actions_detail(self, request: HttpRequest, object_id: Any) -> Any:

@@ -69,7 +69,7 @@ class SuspendForm(DialogForm):
     """Shows what stops before it asks why."""
 
     form_before_template = "admin/tenants/impact.html"
-    reason = reason_field(help_text=_("The tenant's people read it on every page."), rows=3)
+    reason = reason_field(help_text=_("The tenant's members see it on every page."), rows=3)
 
     def get_before_template_context(self, request: HttpRequest, object_id: str = "") -> dict[str, Any]:
         tenant = Tenant.objects.visible_to(signed_in(request)).get(pk=object_id)
@@ -110,7 +110,7 @@ class TenantAdmin(EmergencyActions, ReadOnlyAdmin):
         if form.is_valid() and (tenant := create_with_owner(form, by=signed_in(request))):
             messages.success(request, _("%(tenant)s is created.") % {"tenant": tenant})
             return redirect("admin:tenants_tenant_change", tenant.pk)
-        hint = _("Its first owner gets an invitation by e-mail, and invites everybody else.")
+        hint = _("Its first owner gets an invitation by e-mail, and invites everyone else.")
         return self.form_page(request, form, title=_("New tenant"), button=_("Create tenant"), hint=hint)
 
     @action(description=_("Settings"), url_path="settings", permissions=["new_tenant"])
@@ -129,7 +129,7 @@ class TenantAdmin(EmergencyActions, ReadOnlyAdmin):
                 messages.success(request, _("%(tenant)s is changed.") % {"tenant": tenant})
                 return redirect("admin:tenants_tenant_change", tenant.pk)
         title = _("Settings of %(tenant)s") % {"tenant": tenant.name}
-        hint = _("Every change is written to the audit log, which the tenant's owners read.")
+        hint = _("The audit log records every change, and the tenant's owners can read it.")
         return self.form_page(request, form, title=title, button=_("Save"), hint=hint)
 
     suspend = Dialog(
@@ -140,8 +140,8 @@ class TenantAdmin(EmergencyActions, ReadOnlyAdmin):
         form=SuspendForm,
         title=_("Suspend this tenant?"),
         text=_(
-            "Its keys are refused within seconds on every gateway; requests, claims and exports stop. "
-            "All data stays. You can resume it."
+            "Every gateway refuses its keys within seconds; requests, claims and exports stop. All data "
+            "stays. You can resume it."
         ),
         button=_("Suspend tenant"),
         done=_("%(it)s is suspended."),

@@ -44,7 +44,7 @@ class NewTenantForm(OperatorsTenantForm):
     slug = forms.SlugField(
         label=_("Slug"),
         max_length=60,
-        help_text=_("Stands in addresses: /t/aurora-bank/. It cannot be changed later."),
+        help_text=_("Used in addresses: /t/aurora-bank/. It cannot be changed later."),
     )
     first_owner = AddressFormField(
         label=_("E-mail address of the first owner"),

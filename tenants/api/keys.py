@@ -28,7 +28,11 @@ class ApiKeySerializer(serializers.ModelSerializer[ApiKey]):
     project = serializers.SlugRelatedField[Project](slug_field="slug", read_only=True)
     models = serializers.ListField(source="model_names", child=serializers.CharField(), read_only=True)
     owner = serializers.EmailField(
-        source="owner.email", read_only=True, allow_null=True, default=None, help_text="Who answers for it."
+        source="owner.email",
+        read_only=True,
+        allow_null=True,
+        default=None,
+        help_text="The person who answers for it.",
     )
 
     class Meta:
@@ -40,7 +44,7 @@ class ApiKeySerializer(serializers.ModelSerializer[ApiKey]):
 
 
 class ClaimedKeySerializer(ApiKeySerializer):
-    secret = serializers.CharField(read_only=True, help_text="Shown once: it is stored nowhere.")
+    secret = serializers.CharField(read_only=True, help_text="Shown once; it is not stored.")
 
     class Meta(ApiKeySerializer.Meta):
         fields = [*ApiKeySerializer.Meta.fields, "secret"]
@@ -51,7 +55,7 @@ class ClaimSerializer(serializers.Serializer[Any]):
         required=False,
         default=None,
         allow_null=True,
-        help_text="Id in `service-accounts/` of the account that shall hold the key; left out: you do.",
+        help_text="Id in `service-accounts/` of the account that will own the key; default: you.",
     )
 
 
@@ -60,7 +64,7 @@ class RevokeSerializer(serializers.Serializer[Any]):
 
 
 @extend_schema_view(
-    list=extend_schema(description="Keys of your projects, newest first. No answer holds a secret.")
+    list=extend_schema(description="Keys of your projects, newest first. No answer contains a secret.")
 )
 class ApiKeyViewSet(VisibleMixin, viewsets.ReadOnlyModelViewSet[ApiKey]):
     """Bearer secrets of your projects."""
@@ -75,9 +79,9 @@ class ApiKeyViewSet(VisibleMixin, viewsets.ReadOnlyModelViewSet[ApiKey]):
         request=ClaimSerializer,
         responses={
             200: ClaimedKeySerializer,
-            409: OpenApiResponse(description="It was claimed or revoked already."),
+            409: OpenApiResponse(description="It was already claimed or revoked."),
         },
-        description="Make the secret of a waiting key. It is in this answer and never again.",
+        description="Generate the secret of a key that waits. Only this answer contains it.",
     )
     @action(detail=True, methods=["post"])
     def claim(self, request: Request, pk: str) -> Response:
@@ -92,7 +96,9 @@ class ApiKeyViewSet(VisibleMixin, viewsets.ReadOnlyModelViewSet[ApiKey]):
         answer = ClaimedKeySerializer(key, context=self.get_serializer_context()).data
         return Response(answer, headers={"Cache-Control": "no-store"})
 
-    @extend_schema(request=RevokeSerializer, responses=ApiKeySerializer, description="Stop a key for good.")
+    @extend_schema(
+        request=RevokeSerializer, responses=ApiKeySerializer, description="Revoke a key permanently."
+    )
     @action(detail=True, methods=["post"])
     def revoke(self, request: Request, pk: str) -> Response:
         found = self.subject_of(revoke_api_key)

@@ -97,8 +97,8 @@ LIMITS_SCHEMA = extend_schema(
         *PLAIN_PAGE_PARAMETERS,
     ],
     description=(
-        "The limits that can bind a call of this project: the tenant's, its own, and those of its keys, "
-        f"{PLAIN_PAGE} at a time; `Link` leads to the next ones."
+        "The limits that can apply to a call of this project: the tenant's, its own, and those of its "
+        f"keys, {PLAIN_PAGE} at a time; `Link` leads to the next ones."
     ),
 )
 SET_LIMITS_SCHEMA = extend_schema(
@@ -110,9 +110,9 @@ SET_LIMITS_SCHEMA = extend_schema(
         409: OpenApiResponse(description="The tenant is suspended or closed; `detail` says why."),
     },
     description=(
-        "Set limits of the project, or of one of its keys, for one model or all. Safe to repeat. They reach every "
-        "gateway within seconds, and may be below what is used already. The answer is the first page of the list as "
-        "it is now."
+        "Set limits of the project, or of one of its keys, for one model or all. Safe to repeat. They "
+        "reach every gateway within seconds, and may be below current usage. The answer is the first "
+        "page of the resulting list."
     ),
 )
 

@@ -41,7 +41,8 @@ IDEMPOTENT = OpenApiParameter(
     "Idempotency-Key",
     OpenApiTypes.STR,
     OpenApiParameter.HEADER,
-    description="Sent again with the same body, the first answer is repeated and nothing is done twice.",
+    description="If the request is sent again with the same body, the first answer is repeated and "
+    "nothing happens twice.",
 )
 _LAST_OWNER = OpenApiResponse(
     description="They are the last owner (`last_owner`), or a group mapping gave the role (`given_by_rule`)."
@@ -53,7 +54,9 @@ class MemberSerializer(serializers.ModelSerializer[Membership]):
     name = serializers.CharField(source="user.name", read_only=True)
     email = serializers.EmailField(source="user.email", read_only=True)
     source = serializers.ChoiceField(  # type: ignore[assignment]
-        choices=Source.choices, read_only=True, help_text="A role given by a group mapping is changed there."
+        choices=Source.choices,
+        read_only=True,
+        help_text="Change a role from a group mapping in the mapping or the directory.",
     )
     is_active = serializers.BooleanField(source="user.is_active", read_only=True)
 
@@ -84,7 +87,7 @@ class InvitationSerializer(serializers.ModelSerializer[Invitation]):
 
 
 class OwnedResourcesSerializer(serializers.Serializer[Any]):
-    kind = serializers.CharField(help_text="What `choices` of a removal calls it.")
+    kind = serializers.CharField(help_text="Its name in `choices` of a removal.")
     label = serializers.CharField()  # type: ignore[assignment]
     count = serializers.IntegerField()
     can_hand_over = serializers.BooleanField()
@@ -99,7 +102,7 @@ class ChoicesSerializer(serializers.Serializer[Any]):
         child=serializers.CharField(max_length=40),
         required=False,
         default=dict,
-        help_text='By kind of owned resources: "end", or the id of the membership of who takes them over.',
+        help_text='By kind of owned resources: "end", or the id of the membership of the new owner.',
     )
 
 
@@ -120,7 +123,7 @@ class NewServiceAccountSerializer(serializers.Serializer[Any]):
     )
     role = serializers.ChoiceField(
         choices=PROJECT_ROLE_CHOICES,
-        help_text="None above your own; never owner.",
+        help_text="Never above your own role, and never owner.",
     )
 
 
@@ -136,7 +139,7 @@ class MemberFilter(InTenantFilter):
         return members
 
 
-@extend_schema_view(list=extend_schema(description="People who belong to your tenants, newest first."))
+@extend_schema_view(list=extend_schema(description="Members of your tenants, newest first."))
 class MemberViewSet(VisibleMixin, viewsets.ReadOnlyModelViewSet[Membership]):
     """Who belongs to your tenants, and in which role."""
 
@@ -170,10 +173,8 @@ class MemberViewSet(VisibleMixin, viewsets.ReadOnlyModelViewSet[Membership]):
     @extend_schema(
         request=RemoveMemberSerializer,
         responses={
-            204: OpenApiResponse(description="They do not belong any more."),
-            400: OpenApiResponse(
-                description="By kind of owned resources: what is to become of it is not said."
-            ),
+            204: OpenApiResponse(description="They are no longer a member."),
+            400: OpenApiResponse(description="A kind of owned resources has no decision."),
             409: _LAST_OWNER,
         },
     )
@@ -304,10 +305,8 @@ class ServiceAccountViewSet(VisibleMixin, viewsets.ReadOnlyModelViewSet[Membersh
     @extend_schema(
         request=ChoicesSerializer,
         responses={
-            204: OpenApiResponse(description="It is gone."),
-            400: OpenApiResponse(
-                description="By kind of owned resources: what is to become of it is not said."
-            ),
+            204: OpenApiResponse(description="It no longer exists."),
+            400: OpenApiResponse(description="A kind of owned resources has no decision."),
         },
     )
     @action(detail=True, methods=["post"], url_path="delete")

@@ -24,7 +24,7 @@ class ProjectRoleSerializer(serializers.ModelSerializer[ProjectRole]):
         choices=Role.choices,
         source="membership.role",
         read_only=True,
-        help_text="What it stands in place of.",
+        help_text="The tenant role that it replaces.",
     )
 
     class Meta:
@@ -37,7 +37,7 @@ class SetProjectRoleSerializer(serializers.Serializer[Any]):
     role = serializers.ChoiceField(
         choices=[(role.value, role.label) for role in PROJECT_ROLES],
         allow_null=True,
-        help_text="null: the tenant's role holds in the project again.",
+        help_text="null: the member's tenant role applies in the project again.",
     )
 
 
@@ -56,12 +56,12 @@ SET_ROLE_SCHEMA = extend_schema(
     parameters=[LINK],
     responses={
         200: ProjectRoleSerializer(many=True),
-        409: OpenApiResponse(description="Owners and admins are not narrowed."),
+        409: OpenApiResponse(description="Project roles do not limit owners and admins."),
     },
     description=(
-        "Give a member a role of their own in this project, or take it away. It decides what they may do with the "
-        "project's requests, keys and limits, from their next request on. The answer is the first page of the list "
-        "as it is now."
+        "Give a member a role of their own in this project, or remove it. It decides what they may do "
+        "with the project's requests, keys and limits, from their next request on. The answer is the "
+        "first page of the resulting list."
     ),
 )
 

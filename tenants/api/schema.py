@@ -11,13 +11,13 @@ MEDIA_TYPE: Final = "application/problem+json"
 REFUSALS: Final = {
     "400": "Fields or parameters are missing or wrong; `errors` names them.",
     "401": "No token or session, or it is unknown, expired or revoked.",
-    "403": "Your role, or the scope of your token, does not let you do this.",
+    "403": "Your role, or the scope of your token, does not allow this.",
     "404": "There is no such thing, or you may not know of it.",
-    "429": "Too many tries; `Retry-After` says when to come back.",
+    "429": "Too many attempts; `Retry-After` says when to try again.",
 }
 REFUSED_CHANGES: Final = {
-    "409": "It does not fit the present state; `code` says why.",
-    "415": "The body is no JSON.",
+    "409": "It does not fit the current state; `code` says why.",
+    "415": "The body is not JSON.",
 }
 
 
@@ -31,7 +31,7 @@ class ProblemSerializer(serializers.Serializer[Any]):
     detail = serializers.CharField()
     request_id = serializers.CharField(help_text="Quote it when you ask for help.")
     errors = serializers.DictField(  # type: ignore[assignment]
-        required=False, help_text="By field, what is wrong with it."
+        required=False, help_text="The errors by field."
     )
 
 

@@ -56,7 +56,7 @@ class ChangeTenantSerializer(serializers.ModelSerializer[Tenant]):
 
 
 class BecauseSerializer(serializers.Serializer[Any]):
-    reason = serializers.CharField(max_length=500, help_text="The tenant's people read it on every page.")
+    reason = serializers.CharField(max_length=500, help_text="The tenant's members see it on every page.")
 
 
 class TenantViewSet(VisibleMixin, viewsets.ReadOnlyModelViewSet[Tenant]):
@@ -110,7 +110,7 @@ class ChangeProjectSerializer(serializers.ModelSerializer[Project]):
     """What is left out stays."""
 
     owner = AddressSerializerField(
-        required=False, allow_null=True, help_text="A member's e-mail address; null: nobody in particular."
+        required=False, allow_null=True, help_text="A member's e-mail address; null: no named owner."
     )
 
     class Meta:
@@ -132,7 +132,7 @@ class NewProjectSerializer(ChangeProjectSerializer):
     """A new project."""
 
     tenant = serializers.SlugField(help_text="Slug of the tenant.")
-    slug = serializers.SlugField(max_length=60, help_text="For good; stands in reports.")
+    slug = serializers.SlugField(max_length=60, help_text="Permanent; used in reports.")
 
     class Meta(ChangeProjectSerializer.Meta):
         fields = ("tenant", "slug", *Project.EDITABLE)

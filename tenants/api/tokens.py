@@ -30,7 +30,7 @@ class TokenSerializer(serializers.ModelSerializer[PersonalAccessToken]):
         slug_field="slug",
         read_only=True,
         allow_null=True,
-        help_text="The only tenant it opens; null for all of its owner's.",
+        help_text="The only tenant it opens; null: all of its owner's tenants.",
     )
     owner = serializers.CharField(source="user.email", read_only=True)
     issued_by = serializers.CharField(
@@ -38,7 +38,7 @@ class TokenSerializer(serializers.ModelSerializer[PersonalAccessToken]):
         read_only=True,
         default=None,
         allow_null=True,
-        help_text="Who made it and saw its secret. Null: nobody noted it.",
+        help_text="The person who created it and saw its secret. Null: unknown.",
     )
     state = serializers.ChoiceField(["active", "suspended", "expired", "revoked"], read_only=True)
     scopes = serializers.ListField(child=serializers.ChoiceField(TokenScope.choices), read_only=True)
@@ -52,7 +52,7 @@ class TokenSerializer(serializers.ModelSerializer[PersonalAccessToken]):
 
 
 class IssuedTokenSerializer(TokenSerializer):
-    secret = serializers.CharField(read_only=True, help_text="Shown once: it is stored nowhere.")
+    secret = serializers.CharField(read_only=True, help_text="Shown once; it is not stored.")
 
     class Meta(TokenSerializer.Meta):
         fields = [*TokenSerializer.Meta.fields, "secret"]
@@ -62,7 +62,7 @@ class TokenPlaceSerializer(serializers.Serializer[Any]):
     """Whose a new token shall be, and where it leads."""
 
     tenant = serializers.SlugField(
-        required=False, allow_null=True, help_text="Slug of the only tenant it opens; without, all of yours."
+        required=False, allow_null=True, help_text="Slug of the only tenant it opens; default: all of yours."
     )
     service_account = serializers.UUIDField(
         required=False,
@@ -84,7 +84,7 @@ class NewTokenSerializer(TokenPlaceSerializer):
 class TokenFilter(InTenantFilter):
     """Narrow the list to a tenant, or to one's own."""
 
-    mine = django_filters.BooleanFilter(method="only_mine", label="true: your own alone")
+    mine = django_filters.BooleanFilter(method="only_mine", label="true: only your own")
 
     def only_mine(
         self, tokens: QuerySet[PersonalAccessToken], name: str, value: bool
@@ -94,7 +94,7 @@ class TokenFilter(InTenantFilter):
 
 @extend_schema_view(
     list=extend_schema(
-        description="Your tokens and those that you manage, newest first. None holds a secret."
+        description="Your tokens and those that you manage, newest first. No answer contains a secret."
     )
 )
 class TokenViewSet(VisibleMixin, viewsets.ReadOnlyModelViewSet[PersonalAccessToken]):
@@ -138,7 +138,7 @@ class TokenViewSet(VisibleMixin, viewsets.ReadOnlyModelViewSet[PersonalAccessTok
 
     @extend_schema(
         request=None,
-        responses={200: TokenSerializer, 409: OpenApiResponse(description="It is revoked already.")},
+        responses={200: TokenSerializer, 409: OpenApiResponse(description="It is already revoked.")},
     )
     @action(detail=True, methods=["post"])
     def revoke(self, request: Request, pk: str) -> Response:
@@ -155,7 +155,7 @@ def _own_tenant(user: User, slug: str | None) -> Tenant | None:
         return None
     tenant = Tenant.objects.filter(pk__in=user.own_tenants(), slug=slug).first()
     if tenant is None:
-        raise ValidationError({"tenant": ["You belong to no such tenant."]})
+        raise ValidationError({"tenant": ["You are not a member of such a tenant."]})
     return tenant
 
 

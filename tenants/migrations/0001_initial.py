@@ -60,8 +60,8 @@ class Migration(migrations.Migration):
                         "Time zone",
                         max_length=64,
                         default="UTC",
-                        help_text="An IANA name, such as Europe/Berlin. Days and months, and the limits that count by "
-                        "them, begin here.",
+                        help_text="An IANA name, such as Europe/Berlin. Days and months, and the limits "
+                        "that count by them, begin in this time zone.",
                     ),
                 ),
                 (
@@ -85,8 +85,8 @@ class Migration(migrations.Migration):
                             ("confidential", "Confidential"),
                             ("restricted", "Restricted"),
                         ],
-                        help_text="Nobody in the tenant can ask to send more sensitive data to a model. Only "
-                        "operators raise it.",
+                        help_text="Nobody in the tenant can request to send more sensitive data to a "
+                        "model. Only operators can raise it.",
                     ),
                 ),
                 (
@@ -125,7 +125,7 @@ class Migration(migrations.Migration):
                     ("suspend_tenant", "Suspend tenants"),
                     ("confirm_closing", "Confirm that a tenant closes"),
                     ("open_emergency_access", "Open emergency access"),
-                    ("review_emergency_access", "Look at emergency access of others"),
+                    ("review_emergency_access", "Review emergency access of others"),
                 ],
                 "constraints": [
                     models.CheckConstraint(
@@ -151,7 +151,7 @@ class Migration(migrations.Migration):
                     models.SlugField(
                         "Slug",
                         max_length=60,
-                        help_text="Stands in reports and addresses, such as letters. It cannot be changed later.",
+                        help_text="Used in reports and addresses, such as letters. It cannot be changed later.",
                     ),
                 ),
                 ("name", NameField("Name", max_length=120)),

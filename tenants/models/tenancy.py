@@ -73,7 +73,8 @@ class Tenant(Noted):
         max_length=64,
         default="UTC",
         help_text=_(
-            "An IANA name, such as Europe/Berlin. Days and months, and the limits that count by them, begin here."
+            "An IANA name, such as Europe/Berlin. Days and months, and the limits that count by them, "
+            "begin in this time zone."
         ),
     )
     cost_centre = NameField(
@@ -88,7 +89,8 @@ class Tenant(Noted):
         choices=DataClass,
         default=DataClass.INTERNAL,
         help_text=_(
-            "Nobody in the tenant can ask to send more sensitive data to a model. Only operators raise it."
+            "Nobody in the tenant can request to send more sensitive data to a model. Only operators can "
+            "raise it."
         ),
     )
     regions = ArrayField(
@@ -127,7 +129,7 @@ class Tenant(Noted):
             ("suspend_tenant", "Suspend tenants"),
             ("confirm_closing", "Confirm that a tenant closes"),
             ("open_emergency_access", "Open emergency access"),
-            ("review_emergency_access", "Look at emergency access of others"),
+            ("review_emergency_access", "Review emergency access of others"),
         ]
 
     def __str__(self) -> str:
@@ -146,7 +148,7 @@ class Project(TenantOwned):
     slug = models.SlugField(
         _("Slug"),
         max_length=60,
-        help_text=_("Stands in reports and addresses, such as letters. It cannot be changed later."),
+        help_text=_("Used in reports and addresses, such as letters. It cannot be changed later."),
     )
     name = NameField(_("Name"), max_length=120)
     cost_centre = NameField(_("Cost centre"), max_length=60, blank=True, help_text=_("Empty: the tenant's."))

@@ -22,7 +22,7 @@ def invalid(request: HttpRequest, exception: ValidationError) -> HttpResponse:
 
 
 def permission_denied(request: HttpRequest, exception: Exception) -> HttpResponse:
-    return _answer(request, 403, str(exception) or "Your role does not let you do this.")
+    return _answer(request, 403, str(exception) or "Your role does not allow this.")
 
 
 def page_not_found(request: HttpRequest, exception: Exception) -> HttpResponse:

@@ -80,7 +80,7 @@ class InvitationPage(View):
 
     def _welcome(self, membership: Membership) -> HttpResponse:
         words = {"tenant": membership.tenant.name, "role": membership.get_role_display().lower()}
-        messages.success(self.request, _("You belong to %(tenant)s now, as %(role)s") % words)
+        messages.success(self.request, _("You are now a member of %(tenant)s, as %(role)s") % words)
         return redirect("tenant-home", membership.tenant.slug)
 
     def _page(
@@ -149,7 +149,8 @@ class InvitationResend(TenantScopedMixin[InvitationQuerySet[Invitation]], Detail
         limit_rate("invitation_send", str(signed_in(request).pk))
         invitation, __ = resend_invitation(found.pk, by=signed_in(request))
         messages.success(
-            request, _("Sent to %(email)s again; the link before is dead") % {"email": invitation.email}
+            request,
+            _("Sent to %(email)s again; the earlier link no longer works") % {"email": invitation.email},
         )
         return redirect(_open_invitations(self.tenant.slug))
 

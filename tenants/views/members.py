@@ -75,7 +75,7 @@ class MemberList(PartialMixin, TenantScopedMixin[TenantQuerySet[Membership]], Te
         user = signed_in(request)
         is_member = user.memberships.filter(tenant=self.tenant).exists()
         if not (is_member or user.is_superuser or user.staff_roles & Membership.visible_to_staff):
-            raise PermissionDenied(_("Members are for those who belong here, operators and auditors."))
+            raise PermissionDenied(_("Only members, operators and auditors can see members."))
         return super().get(request, *args, **kwargs)
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
@@ -221,15 +221,15 @@ class MemberDetail(MemberPage):
 def _why_not(*, is_manager: bool, is_self: bool, member: Membership, may_touch: bool) -> str:
     """Why the role cannot be changed here, and what to do; empty when it can."""
     if not is_manager:
-        return _("Owners and admins change roles.")
+        return _("Only owners and admins can change roles.")
     if is_self:
-        return _("Nobody changes their own role. Another owner or admin can.")
+        return _("You cannot change your own role. Another owner or admin can.")
     if member.source == Source.GROUP:
         return _(
-            "A group of the directory gives this role. Change the group there, or the rule in the admin."
+            "A group in the directory gives this role. Change the group there, or the mapping in the admin."
         )
     if not may_touch:
-        return _("Only an owner decides about owners.")
+        return _("Only an owner can decide about owners.")
     return "" if member.tenant.status == Tenant.Status.ACTIVE else why_not_active(member.tenant)
 
 
@@ -309,7 +309,9 @@ class MemberProjectRole(MemberPage):
         set_project_role(project.pk, member.pk, role, by=signed_in(request))
         words = {"who": member.user, "project": project.name}
         said = (
-            _("%(who)s has another role in %(project)s now") if role else _("%(who)s: as in the tenant again")
+            _("The role of %(who)s in %(project)s is changed")
+            if role
+            else _("%(who)s has the tenant role again")
         )
         messages.success(request, said % words)
         return redirect("member-detail", self.tenant.slug, member.pk)
@@ -350,7 +352,7 @@ class MemberRemove(MemberPage):
             return self.render_to_response(self.get_context_data(), status=400)
         messages.success(
             request,
-            _("%(who)s does not belong to %(tenant)s any more") % {"who": member.user, "tenant": self.tenant},
+            _("%(who)s is no longer a member of %(tenant)s") % {"who": member.user, "tenant": self.tenant},
         )
         return redirect("home") if member.user_id == user.pk else redirect("member-list", self.tenant.slug)
 

@@ -91,5 +91,5 @@ class ServiceAccountEnable(ServiceAccountPage):
     def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         member = self.subject_of(enable_service_account)
         enable_service_account(member.pk, by=signed_in(request))
-        messages.success(request, _("%(name)s goes on; you answer for it now") % {"name": member.user})
+        messages.success(request, _("%(name)s works again; you now answer for it") % {"name": member.user})
         return redirect("member-detail", self.tenant.slug, member.pk)

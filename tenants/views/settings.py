@@ -48,7 +48,8 @@ class SettingsForm(TenantForm):
         }
         help_texts: ClassVar = {
             "timezone": gettext_lazy(
-                "Type a city to search. Days and months, and the limits that count by them, begin here."
+                "Enter a city to search. Days and months, and the limits that count by them, begin in "
+                "this time zone."
             )
         }
 
@@ -66,7 +67,7 @@ class ProjectForm(forms.ModelForm):  # type: ignore[type-arg]
         by="email",
         label=gettext_lazy("Owner"),
         required=False,
-        empty_label=gettext_lazy("Nobody in particular"),
+        empty_label=gettext_lazy("No named owner"),
         help_text=gettext_lazy("The member who answers for it."),
     )
 
@@ -137,7 +138,7 @@ class TenantSettings(FormPage):
         form = self.send(request, lambda said: change_tenant(self.tenant.pk, by=signed_in(request), **said))
         if form is not None:
             return self.again(form)
-        messages.success(request, _("Settings are saved"))
+        messages.success(request, _("Settings saved"))
         return redirect("tenant-settings", self.tenant.slug)
 
 

@@ -105,4 +105,4 @@ def test_what_ends_a_row_ends_on_the_list(client, operator):
     client.force_login(operator)
     answer = client.post(f"/admin/accounts/staffroleassignment/{row.pk}/end/", SENT)
     assert answer.headers["HX-Redirect"] == "/admin/accounts/staffroleassignment/"
-    assert said(answer) == [f"{other} has this role no more."]
+    assert said(answer) == [f"{other} no longer has this role."]

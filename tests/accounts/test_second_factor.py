@@ -138,7 +138,7 @@ def test_a_code_works_once(operator, clock):
 def test_two_who_set_up_at_once_do_not_replace_each_other(operator, clock):
     """A page opened before there was an authenticator is no way around showing it a code."""
     enrol(operator, clock)
-    with pytest.raises(Conflict, match="meanwhile"):
+    with pytest.raises(Conflict, match="in the meantime"):
         enrol_authenticator(operator, SECRET, clock.code())
     assert check_code(operator, clock.code()).is_right
 
@@ -415,7 +415,7 @@ def test_by_default_an_approval_needs_none(review, security_reviewer, settings):
 
 def test_outside_a_request_there_is_no_second_factor(review, security_reviewer, settings):
     settings.APPROVALS_NEED_SECOND_FACTOR = True
-    with pytest.raises(PermissionDenied, match="access tokens cannot"):
+    with pytest.raises(PermissionDenied, match="Access tokens cannot"):
         decide_review(review.pk, by=security_reviewer, verdict="approve")
     token = current_origin.set(Origin(has_second_factor=True))
     decide_review(review.pk, by=security_reviewer, verdict="approve")

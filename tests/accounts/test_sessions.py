@@ -148,9 +148,9 @@ def test_a_provider_ends_one_of_its_sessions_or_all_of_a_person(developer):
     assert end_provider_sessions("https://a.example", sid="two", subject="somebody-else") == 0
     assert end_provider_sessions("https://a.example", subject="sub-1") == 1
     assert list(Session.objects.values_list("issuer", flat=True)) == ["https://b.example"]
-    with pytest.raises(ValueError, match="names its issuer"):
+    with pytest.raises(ValueError, match="must name its issuer"):
         end_provider_sessions("https://b.example")
-    with pytest.raises(ValueError, match="names its issuer"):
+    with pytest.raises(ValueError, match="must name its issuer"):
         end_provider_sessions("", sid="one")  # or every local session would end
 
 

@@ -56,7 +56,7 @@ EMERGENCY_ACTIONS = [
         page=EntryPoint("GET /t/{w.tenant.slug}/emergency-access/", shows="{it.reason}"),
     ),
     Action(
-        "mark emergency access as looked at",
+        "review emergency access",
         "tenants.actions.review_emergency_access",
         subject=of_somebody_else,
         admin=EntryPoint("POST /admin/tenants/emergencyaccess/{it.pk}/review/", SENT | {"remark": "Fine."}),

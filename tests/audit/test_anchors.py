@@ -188,7 +188,7 @@ def test_a_store_holds_each_checkpoint_once(lab, store):
 def test_an_audit_log_is_proved_against_its_store(lab, store, settings):
     checkpoint_more(lab, 5)
     anchor_checkpoints()
-    assert f"5 checkpoints are those in {settings.AUDIT_ANCHOR}." in verdict(settings.AUDIT_ANCHOR)
+    assert f"5 checkpoints match {settings.AUDIT_ANCHOR}." in verdict(settings.AUDIT_ANCHOR)
     with behind_the_audit_log() as run:
         last = "SELECT unnest(entry_ids) FROM audit_auditcheckpoint WHERE number = 5"
         run(f"DELETE FROM audit_auditentry WHERE id IN ({last})")

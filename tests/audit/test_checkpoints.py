@@ -80,7 +80,7 @@ def test_many_entries_take_several_checkpoints(lab, monkeypatch):
 
 def test_what_waits_for_its_checkpoint_is_told(log, lab):
     audit.record("thing.done", actor=None, subject=lab)
-    assert "; 1 wait for their checkpoint" in verdict()
+    assert "; 1 have no checkpoint yet" in verdict()
 
 
 CHANGES = {

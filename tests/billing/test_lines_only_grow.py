@@ -112,7 +112,7 @@ def test_a_closed_month_is_frozen(call, prices, lab):
     record_usage("gateway", [call(occurred_at=NOON.replace(month=9))])
     closed = close_period(lab, date(2026, 9, 1), by=None)
     assert (closed.total, closed.lines, len(closed.sha256)) == (Decimal("0.004500000002"), 2, 64)
-    with pytest.raises(Conflict, match="closed already"):
+    with pytest.raises(Conflict, match="already closed"):
         close_period(lab, date(2026, 9, 1), by=None)
     refused("UPDATE billing_period SET state = 'open', closed_at = NULL", match="append-only")
     refused("DELETE FROM billing_period", match="append-only")

@@ -127,7 +127,7 @@ def test_a_refusal_needs_a_reason_ends_the_request_and_frees_the_other_reviewers
     ask, review_of, lab, security_reviewer, compliance_reviewer
 ):
     asked = ask(data_class="confidential")
-    with pytest.raises(ValidationError, match="Say why"):
+    with pytest.raises(ValidationError, match="Give a reason"):
         decide_review(review_of(asked).pk, by=security_reviewer, verdict="reject", comment="  ")
     decide_review(
         review_of(asked).pk, by=security_reviewer, verdict="reject", comment="Mask the names first."
@@ -179,7 +179,7 @@ def test_a_track_with_a_quorum_of_two_waits_for_the_second_person(ask, review_of
         ),
         (
             lambda lab, model: CatalogModel.objects.filter(pk=model.pk).update(lifecycle="retired"),
-            "not published",
+            "no longer published",
         ),
         (
             lambda lab, model: CatalogModel.objects.filter(pk=model.pk).update(highest_data_class="public"),
@@ -284,7 +284,7 @@ def test_revoking_a_grant_ends_it_and_its_key_at_once(
     assert ApiKey.objects.in_tenant(lab).get().state == "revoked"
     assert not Grant.objects.in_tenant(lab).in_force().exists()
     assert current_revision() > before
-    with pytest.raises(Conflict, match="revoked already"):
+    with pytest.raises(Conflict, match="already revoked"):
         revoke_grant(grant.pk, by=developer)
     assert AccessRequest.objects.in_tenant(lab).get().state == "approved"
 

@@ -95,7 +95,7 @@ def test_a_price_raised_a_hundredfold_needs_a_cost_review(
     assert states(found) == {"security": "approved", "cost": "pending"}
     assert Decimal(found["expected_monthly_cost"]) == Decimal(13125)
     assert "Now needs a cost review" in found["notice"]
-    assert "was 105.00 USD and is 13,125.00 USD now" in found["notice"]
+    assert "was 105.00 USD and is now 13,125.00 USD" in found["notice"]
     assert nothing_was_granted()
     line = AuditEntry.objects.across_tenants().get(verb="access_request.facts_changed")
     assert line.changes["expected_monthly_cost"] == ["105.00000000", "13125.00000000"]
@@ -121,7 +121,7 @@ def test_a_raised_risk_tier_is_looked_at_before_it_is_decided(asked, decide, sec
     CatalogModel.objects.filter(name="gpt-4.1").update(risk_tier="high")
     first = decide(security_reviewer, asked, "security")
     assert (first.status_code, first.json()["code"]) == (409, "facts_changed")
-    assert "risk tier was moderate and is high now" in first.json()["detail"]
+    assert "risk tier was moderate and is now high" in first.json()["detail"]
     assert not ReviewDecision.objects.across_tenants().exists()
     second = decide(security_reviewer, asked, "security").json()
     assert states(second) == {"security": "approved", "compliance": "pending"}
@@ -141,7 +141,7 @@ def test_a_cost_reviewer_approves_the_cost_they_were_shown(
     price("big-1", input="200", output="800")
     refused = decide(cost_reviewer, dear, "cost")
     assert refused.status_code == 409
-    assert "was 1,050.00 USD and is 105,000.00 USD now" in refused.json()["detail"]
+    assert "was 1,050.00 USD and is now 105,000.00 USD" in refused.json()["detail"]
     shown = call(cost_reviewer, "get", f"access-requests/{dear['id']}/").json()
     assert Decimal(shown["expected_monthly_cost"]) == 105_000
     assert states(decide(cost_reviewer, dear, "cost").json())["cost"] == "approved"
@@ -172,7 +172,7 @@ def test_a_raised_price_asks_an_approved_cost_track_again(
     decide_review(review_of(asked).pk, by=security_reviewer, verdict="approve")
     cost = review_of(asked, "cost")
     assert (cost.state, cost.round) == ("pending", 2)
-    assert "was 1,050.00 USD and is 1,053.00 USD now" in cost.reason
+    assert "was 1,050.00 USD and is now 1,053.00 USD" in cost.reason
     assert nothing_was_granted()
 
 
@@ -195,7 +195,7 @@ def test_of_two_people_the_first_is_asked_again(ask, review_of, priced_model, la
     decide_review(review_of(asked).pk, by=security_reviewer, verdict="approve")
     CatalogModel.objects.filter(pk=priced_model.pk).update(risk_tier="high")
     second = staff("security-reviewer")
-    with pytest.raises(Conflict, match="Look at the request again"):
+    with pytest.raises(Conflict, match="Check the request again"):
         decide_review(review_of(asked).pk, by=second, verdict="approve")
     assert review_of(asked).round == 2
     decide_review(review_of(asked).pk, by=second, verdict="approve")
@@ -218,12 +218,12 @@ def test_of_two_people_the_first_is_asked_again_where_no_rule_wants_the_track(
     ask, known_model, review_of, lab, security_reviewer
 ):
     asked = ask(model=known_model.name)
-    assert "Somebody other than you" in review_of(asked).reason
+    assert "Another person reviews" in review_of(asked).reason
     Review.objects.in_tenant(lab).filter(access_request=asked).update(quorum=2)
     decide_review(review_of(asked).pk, by=security_reviewer, verdict="approve")
     CatalogModel.objects.filter(pk=known_model.pk).update(risk_tier="moderate")
     second = staff("security-reviewer")
-    with pytest.raises(Conflict, match="was low and is moderate now"):
+    with pytest.raises(Conflict, match="was low and is now moderate"):
         decide_review(review_of(asked).pk, by=second, verdict="approve")
     decide_review(review_of(asked).pk, by=second, verdict="approve")
     assert (review_of(asked).state, review_of(asked).round) == ("pending", 2)
@@ -241,7 +241,7 @@ def test_an_approved_track_that_no_rule_wants_is_asked_again_on_worse_facts(
     decide_review(review_of(asked, "cost").pk, by=cost_reviewer, verdict="approve")
     security = review_of(asked)
     assert (security.state, security.round) == ("pending", 2)
-    assert security.reason == "The model's risk tier was low and is moderate now."
+    assert security.reason == "The model's risk tier was low and is now moderate."
     asked.refresh_from_db()
     assert asked.state == "pending"
     assert not Grant.objects.in_tenant(lab).filter(access_request=asked).exists()
@@ -253,7 +253,7 @@ def test_a_request_without_facts_shows_them_before_it_is_approved(ask, gpt, revi
     AccessRequest.objects.in_tenant(lab).filter(pk=asked.pk).update(facts={})
     price(gpt.name, input="200", output="800")
     cost = review_of(asked, "cost")
-    with pytest.raises(Conflict, match="Not all of the facts of then are written down"):
+    with pytest.raises(Conflict, match="Some of the earlier facts are not recorded"):
         decide_review(cost.pk, by=cost_reviewer, verdict="approve")
     asked.refresh_from_db()
     assert (asked.expected_monthly_cost, asked.facts["expected_monthly_cost"]) == (105_000, "105000.00000000")
@@ -279,7 +279,7 @@ def test_the_page_shows_the_facts_of_now_and_takes_a_decision_on_them(
     url = f"/admin/catalog/review/{review_of(asked, 'cost').pk}/change/"
     page = client.get(url)
     assert "105,000.00 USD" in page.content.decode()
-    assert "was 1,050.00 USD and is 105,000.00 USD now" in page.content.decode()
+    assert "was 1,050.00 USD and is now 105,000.00 USD" in page.content.decode()
     outdated = client.post(url, {"verdict": "approve", "seen": json.dumps(asked.facts)})
     assert outdated.status_code == 409
     asked.refresh_from_db()

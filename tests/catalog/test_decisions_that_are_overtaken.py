@@ -92,6 +92,6 @@ def test_who_loses_the_staff_role_meanwhile_is_refused(review_of, half_approved,
         meanwhile=lambda: end_staff_role(compliance_reviewer, "compliance-reviewer", by=None),
     )
     assert isinstance(outcome, PermissionDenied), outcome
-    assert str(outcome) == "You may not decide these reviews any more."
+    assert str(outcome) == "You may no longer decide these reviews."
     review.refresh_from_db()
     assert review.state == "pending"

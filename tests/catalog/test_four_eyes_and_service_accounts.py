@@ -42,7 +42,7 @@ def test_who_answers_for_who_asked_does_not_decide_either(client, lab, asked_by_
         decide_review(asked_by_a_program.pk, by=owner, verdict="approve")
     client.force_login(owner)
     page = client.get(f"/admin/catalog/review/{asked_by_a_program.pk}/change/")
-    assert "whose tokens are yours to make" in page.context["why_not"]
+    assert "you can create its tokens" in page.context["why_not"]
 
 
 def test_the_database_refuses_who_answers_for_who_asked(lab, asked_by_a_program, owner, security_reviewer):

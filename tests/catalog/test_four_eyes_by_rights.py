@@ -64,7 +64,7 @@ def test_a_right_that_a_group_had_for_a_minute(review, reviewer, lab, owner):
         run("DELETE FROM guardian_groupobjectpermission WHERE group_id = %s AND permission_id IN "
             "(SELECT id FROM auth_permission WHERE codename = %s)", viewers.pk, name)  # fmt: skip
     assert (capacities(review, member), capacities(review, reviewer)) == ({"manager"}, set())
-    with pytest.raises(PermissionDenied, match="could make its tokens"):
+    with pytest.raises(PermissionDenied, match="could create its tokens"):
         decide(review, member)
     assert decide(review, reviewer).state == "approved"
 
@@ -86,7 +86,7 @@ def test_a_right_everywhere_that_staff_had_for_a_minute(review, reviewer, to):
     holder.add(right)
     holder.remove(right)
     assert capacities(review, reviewer) == {"staff"}
-    with pytest.raises(PermissionDenied, match="could make its tokens"):
+    with pytest.raises(PermissionDenied, match="could create its tokens"):
         decide(review, reviewer)
 
 
@@ -107,7 +107,7 @@ def test_an_administrator_who_was_made_meanwhile(review):
     User.objects.filter(pk=late.pk).update(is_superuser=False)
     make_staff(late, "security-reviewer", by=None)
     assert capacities(review, late) == {"staff"}
-    with pytest.raises(PermissionDenied, match="could make its tokens"):
+    with pytest.raises(PermissionDenied, match="could create its tokens"):
         decide(review, late)
 
 
@@ -129,7 +129,7 @@ def test_who_was_written_down_by_nobody_is_known_by_their_own_row(review, review
             issued_by=reviewer, expires_at=now() + timedelta(days=1), revoked_at=now(),
         )  # fmt: skip
     assert capacities(review, reviewer) == set()
-    with pytest.raises(PermissionDenied, match="could act for who asked"):
+    with pytest.raises(PermissionDenied, match="could act for the requester"):
         decide(review, reviewer)
     assert not ReviewDecision.objects.in_tenant(review.tenant).exists()
 

@@ -94,7 +94,7 @@ def test_who_asked_by_her_own_program_approves_nothing_after_she_left(
     actions.remove_member(membership(selma, lab).pk, by=selma, choices={"service_accounts": new_owner})
     refused = post(client, path, decision, reviewer)
     assert refused.status_code == 403
-    assert "you had issued a token of it" in refused.json()["detail"]
+    assert "you had issued one of its tokens" in refused.json()["detail"]
     with pytest.raises(DatabaseError, match="four eyes"):
         insert_decision(review, selma)
     review.refresh_from_db()
@@ -114,7 +114,7 @@ def test_page_queue_and_api_say_why(client, settings, lab, owner, selma, bearer_
     actions.remove_member(membership(selma, lab).pk, by=selma, choices={"service_accounts": new_owner})
     client.force_login(selma)
     page = client.get(f"/admin/catalog/review/{review.pk}/change/").content.decode()
-    assert "you had issued a token of it; someone else must decide it" in page
+    assert "you had issued one of its tokens; someone else must decide it" in page
     assert 'value="approve"' not in page
     assert list(client.get("/admin/catalog/review/").context["cl"].result_list) == []
     seen = client.get(f"/admin/catalog/accessrequest/{review.access_request_id}/change/").content.decode()
@@ -130,7 +130,7 @@ def test_who_could_make_its_tokens_then_does_not_decide_after_a_demotion(lab, ow
     assert capacities(review, reviewer) == {"manager"}
     actions.change_role(membership(reviewer, lab).pk, "viewer", by=owner)
     reviewer = type(reviewer).objects.get(pk=reviewer.pk)
-    with pytest.raises(PermissionDenied, match="could make its tokens then"):
+    with pytest.raises(PermissionDenied, match="could create its tokens then"):
         decide_review(review.pk, by=reviewer, verdict="approve")
     with pytest.raises(DatabaseError, match="four eyes"):
         insert_decision(review, reviewer)
@@ -143,7 +143,7 @@ def test_who_was_operator_then_does_not_decide_afterwards(lab, owner, operator, 
     review, _ = asked_by(account, owner)
     end_staff_role(reviewer, "operator", by=operator)
     reviewer = type(reviewer).objects.get(pk=reviewer.pk)
-    with pytest.raises(PermissionDenied, match="could make its tokens then"):
+    with pytest.raises(PermissionDenied, match="could create its tokens then"):
         decide_review(review.pk, by=reviewer, verdict="approve")
 
 
@@ -159,7 +159,7 @@ def test_who_could_act_only_while_the_request_was_open_does_not_decide(lab, owne
     assert capacities(review, late) == {"manager", "issuer"}
     actions.remove_member(membership(late, lab).pk, by=late)
     late = type(late).objects.get(pk=late.pk)
-    with pytest.raises(PermissionDenied, match="had issued a token"):
+    with pytest.raises(PermissionDenied, match="had issued one of its tokens"):
         decide_review(review.pk, by=late, verdict="approve")
     with pytest.raises(DatabaseError, match="four eyes"):
         insert_decision(review, late)
@@ -230,7 +230,7 @@ def test_a_deactivated_issuer_who_is_back_does_not_decide(lab, owner, operator, 
     actions.remove_member(membership(selma, lab).pk, by=owner)
     people.reactivate_person(selma, by=operator, reason="Back.")
     selma = type(selma).objects.get(pk=selma.pk)
-    with pytest.raises(PermissionDenied, match="had issued a token"):
+    with pytest.raises(PermissionDenied, match="had issued one of its tokens"):
         decide_review(review.pk, by=selma, verdict="approve")
 
 

@@ -156,16 +156,16 @@ def test_a_model_past_its_deprecation_date_is_not_published(db):
 @pytest.mark.parametrize(
     ("wrong", "reason"),
     [
-        ({"input_cost_per_token": "0.0025"}, 'has "0.0025" in input_cost_per_token, where a number belongs'),
-        ({"input_cost_per_token": True}, "where a number belongs"),
+        ({"input_cost_per_token": "0.0025"}, 'has "0.0025" in input_cost_per_token, which is not a number'),
+        ({"input_cost_per_token": True}, "which is not a number"),
         ({"output_cost_per_token": -1e-06}, "has a negative number in output_cost_per_token"),
-        ({"input_cost_per_token": 0.0025}, "has an absurd price in input_cost_per_token"),
-        ({"input_cost_per_token_batches": "free"}, "in input_cost_per_token_batches, where a number belongs"),
+        ({"input_cost_per_token": 0.0025}, "has an implausible price in input_cost_per_token"),
+        ({"input_cost_per_token_batches": "free"}, "in input_cost_per_token_batches, which is not a number"),
         ({"max_input_tokens": "128k"}, 'has "128k" in max_input_tokens'),
-        ({"max_input_tokens": 0.5}, "where a whole number of tokens belongs"),
-        ({"supports_vision": "yes"}, "in supports_vision, where true or false belongs"),
-        ({"deprecation_date": "31.01.2027"}, "in deprecation_date, where a date like"),
-        ({"deprecation_date": "2027-02-30"}, "in deprecation_date, where a date like"),
+        ({"max_input_tokens": 0.5}, "which is not a whole number of tokens"),
+        ({"supports_vision": "yes"}, "in supports_vision, which is not true or false"),
+        ({"deprecation_date": "31.01.2027"}, "in deprecation_date, which is not a date like"),
+        ({"deprecation_date": "2027-02-30"}, "in deprecation_date, which is not a date like"),
         ({"litellm_provider": None}, "names no provider"),
         ({"mode": ["chat"]}, "has a mode that is not one lower-case word"),
     ],
@@ -181,17 +181,17 @@ def test_a_wrong_entry_is_refused_with_its_reason_and_the_others_are_imported(db
     ("text", "key", "reason"),
     [
         ('{"m-1": "gpt", "good-1": %s}', "m-1", "is not an object"),
-        ('{"///": %s, "good-1": %s}', "///", "does not lead to a public model name"),
+        ('{"///": %s, "good-1": %s}', "///", "does not give a public model name"),
         ('{"m-1": %s, "m-1": %s, "good-1": %s}', "m-1", "is in the file more than once"),
         (
             '{"m-1": {"litellm_provider": "p", "input_cost_per_token": NaN}, "good-1": %s}',
             "m-1",
-            "where a number belongs",
+            "which is not a number",
         ),
         (
             '{"m-1": {"litellm_provider": "p", "input_cost_per_token": 1e-99999999}, "good-1": %s}',
             "m-1",
-            "beyond all measure",
+            "too large",
         ),
     ],
 )
@@ -323,7 +323,7 @@ def test_the_command_reports_and_fails_in_words(db, tmp_path):
     assert "refused: 'bad-1' has a mode" in out.getvalue()
     assert CatalogImport.objects.get().refused == {"bad-1": "has a mode that is not one lower-case word"}
     file.write_text("[1]")
-    with pytest.raises(CommandError, match="nothing has changed"):
+    with pytest.raises(CommandError, match="nothing was changed"):
         call_command("import_catalog", str(file), stdout=out)
     with pytest.raises(CommandError, match="Cannot read"):
         call_command("import_catalog", str(tmp_path / "absent.json"), stdout=out)
@@ -424,7 +424,7 @@ def test_both_orders_of_utf_16_are_read(order):
     [
         ('{"gpt-4o": {}}'.encode("utf-16-le"), "UTF-16 without a byte order mark. Save it as UTF-8"),
         ('{"gpt-4o": {}}'.encode("utf-16-be"), "UTF-16 without a byte order mark. Save it as UTF-8"),
-        ('{"modèle": {}}'.encode("cp1252"), "not UTF-8 .byte 6 fits nowhere.. Save it as UTF-8"),
+        ('{"modèle": {}}'.encode("cp1252"), "not UTF-8 .byte 6 is invalid.. Save it as UTF-8"),
         (codecs.BOM_UTF16_LE + b"{", "not UTF-16-LE"),
         pytest.param(gzip.compress(b"{}" * 1000, mtime=0)[:-20], "cannot be unpacked", id="half a gzip"),
     ],
@@ -432,5 +432,5 @@ def test_both_orders_of_utf_16_are_read(order):
 def test_another_encoding_is_refused_with_what_to_do(db, tmp_path, data, words):
     price_map = tmp_path / "prices.json"
     price_map.write_bytes(data)
-    with pytest.raises(CommandError, match=f"nothing has changed. .*{words}"):
+    with pytest.raises(CommandError, match=f"nothing was changed. .*{words}"):
         call_command("import_catalog", str(price_map), stdout=StringIO())

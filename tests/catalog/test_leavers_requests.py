@@ -28,7 +28,7 @@ def test_they_are_shown_and_withdrawn_with_their_reviews(lab, owner, developer, 
 
 def test_they_are_handed_to_nobody(lab, owner, developer, access_request):
     new_owner = Membership.objects.in_tenant(lab).get(user=owner)
-    with pytest.raises(ValidationError, match="cannot be handed over"):
+    with pytest.raises(ValidationError, match="cannot be transferred"):
         remove_member(
             developer.memberships.get().pk, by=owner, choices={"access_requests": str(new_owner.pk)}
         )

@@ -62,7 +62,7 @@ def test_a_price_that_an_import_raises_from_the_next_hour_on_needs_a_cost_review
 def test_a_cost_reviewer_is_shown_what_is_to_come(gpt, ask, cost_reviewer, prices, options, shown):
     asked = ask(model="gpt-4.1", expected_tokens_per_day=10_000_000)
     publish(prices, hours=30, **options)
-    with pytest.raises(Conflict, match="Look at the request again"):
+    with pytest.raises(Conflict, match="Check the request again"):
         decide_review(cost_review(asked).pk, by=cost_reviewer, verdict="approve")
     asked.refresh_from_db()
     assert (asked.expected_monthly_cost, asked.facts["currency"]) == shown

@@ -67,7 +67,7 @@ def test_a_model_past_its_end_date_cannot_be_asked_for(ask):
         ({"limits": {"requests_per_minute": "1.5"}}, "requests_per_minute", "whole number"),
         ({"limits": {"money_per_month": "0"}}, "money_per_month", "above 0"),
         ({"limits": {"money_per_month": "NaN"}}, "money_per_month", "above 0"),
-        ({"limits": {"wishes": 3}}, "limits", "no kind of limit"),
+        ({"limits": {"wishes": 3}}, "limits", "not a kind of limit"),
     ],
 )
 def test_what_the_rules_forbid_is_refused_early_in_words(ask, given, field, words):
@@ -131,7 +131,7 @@ def test_the_requester_withdraws_and_its_reviews_are_not_needed_any_more(ask, de
 
 def test_a_colleague_does_not_withdraw_what_somebody_else_asked_but_an_owner_does(ask, lab, owner, stranger):
     asked = ask()
-    with pytest.raises(PermissionDenied, match="Somebody else made this request"):
+    with pytest.raises(PermissionDenied, match="Someone else made this request"):
         withdraw_access_request(asked.pk, by=member_of(lab, "developer"))
     with pytest.raises(AccessRequest.DoesNotExist):
         withdraw_access_request(asked.pk, by=stranger)

@@ -82,7 +82,7 @@ def test_a_refusal_without_a_reason_comes_back_with_what_to_mend(
     client.force_login(security_reviewer)
     response = client.post(url, {"verdict": "reject", "comment": ""})
     assert response.status_code == 400
-    assert "Say why" in response.content.decode()
+    assert "Give a reason" in response.content.decode()
     assert Review.objects.across_tenants().get().state == "pending"
     assert client.post(url, {"verdict": "maybe"}).status_code == 400
 

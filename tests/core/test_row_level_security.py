@@ -326,7 +326,7 @@ def test_a_wider_scope_states_its_reason_in_the_log():
         ("platform: count the lab's rows", "info"),
         ("platform: every two seconds", "debug"),
     ]
-    with pytest.raises(ValueError, match="Say why"), platform_scope(""):
+    with pytest.raises(ValueError, match="Give the reason"), platform_scope(""):
         pass
 
 

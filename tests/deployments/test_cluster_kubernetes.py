@@ -123,7 +123,7 @@ def test_a_missing_namespace_needs_a_right_or_a_command(arena, account):
 
 def test_a_withdrawn_token_is_named_as_the_cause(kubeconfig):
     cluster = KubernetesCluster.from_text(as_user(kubeconfig, "expired"))
-    with pytest.raises(TemporaryClusterError, match="refuses our credentials"):
+    with pytest.raises(TemporaryClusterError, match="rejects our credentials"):
         cluster.observe("default", "anything")  # a 401 names no object, so a proxy may have said it
 
 
@@ -215,8 +215,8 @@ def test_an_unknown_certificate_is_never_trusted(kubeconfig):
     [
         ({"users": [{"name": "u", "user": {"exec": {"command": "rm"}}}]}, r"programs or files .*\(exec\)"),
         ({"users": [{"name": "u", "user": {"tokenFile": "/etc/shadow"}}]}, r"\(tokenFile\)"),
-        ({"users": "nobody"}, "cannot be used"),
-        ({"current-context": "elsewhere"}, "cannot be used"),
+        ({"users": "nobody"}, "is not usable"),
+        ({"current-context": "elsewhere"}, "is not usable"),
     ],
 )
 def test_a_kubeconfig_we_were_given_cannot_run_or_read_anything_here(kubeconfig, change, complaint):
@@ -226,14 +226,14 @@ def test_a_kubeconfig_we_were_given_cannot_run_or_read_anything_here(kubeconfig,
 
 @pytest.mark.parametrize("text", ["", "just words", "{", "[]"])
 def test_what_is_no_kubeconfig_is_refused(text):
-    with pytest.raises(PermanentClusterError, match="kubeconfig cannot be used"):
+    with pytest.raises(PermanentClusterError, match="kubeconfig is not usable"):
         KubernetesCluster.from_text(text)
 
 
 def test_a_missing_kubeconfig_file_and_a_missing_service_account_are_permanent_errors(tmp_path):
-    with pytest.raises(PermanentClusterError, match="cannot be used"):
+    with pytest.raises(PermanentClusterError, match="is not usable"):
         KubernetesCluster.from_file(tmp_path / "absent")
-    with pytest.raises(PermanentClusterError, match="cannot be used"):
+    with pytest.raises(PermanentClusterError, match="is not usable"):
         KubernetesCluster.in_cluster()
 
 

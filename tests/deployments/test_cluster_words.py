@@ -159,7 +159,7 @@ def test_what_refuses_and_does_not_name_it_is_asked_again(status, details):
 def test_what_no_api_server_said_is_nobodys_refusal(status, body):
     error = cluster_error(status, "whatever", body.replace("CODE", str(status)), DEPLOYMENT)
     assert isinstance(error, TemporaryClusterError)
-    assert "Something else than the cluster's API server" in str(error)
+    assert "Something other than the cluster's API server" in str(error)
 
 
 def test_a_quota_waits_wherever_it_is_met():

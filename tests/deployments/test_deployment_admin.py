@@ -90,7 +90,7 @@ def test_scaling_and_deleting_ask_first(desk, deployment):
     desk.post(delete, SUBMITTED)
     assert Deployment.objects.get().is_deleted
     desk.post(delete, SUBMITTED)
-    assert "being deleted already" in page(desk, "deployments_deployment_change", deployment.pk)
+    assert "already being deleted" in page(desk, "deployments_deployment_change", deployment.pk)
 
 
 def test_an_operator_sees_clusters_and_routes(desk, deployment):
@@ -186,7 +186,7 @@ def test_a_cluster_is_tried_before_it_is_saved(desk, worked_at_once, engine_host
 @pytest.mark.parametrize(
     ("change", "fault"),
     [
-        ({"driver": "kubernetes", "kubeconfig_path": "/nowhere/config"}, "kubeconfig cannot be used"),
+        ({"driver": "kubernetes", "kubeconfig_path": "/nowhere/config"}, "kubeconfig is not usable"),
         ({}, "The engine host is not running"),
     ],
 )
@@ -216,7 +216,7 @@ def test_a_cluster_that_does_not_tell_its_version_is_saved_with_a_warning(desk, 
     )
     monkeypatch.setattr(connection, "get_cluster", lambda row: cluster)
     answer = desk.post(reverse("admin:deployments_cluster_add"), NEW_CLUSTER, follow=True)
-    assert "does not tell its version" in answer.content.decode()
+    assert "does not reveal its version" in answer.content.decode()
     saved = Cluster.objects.get()
     assert (saved.version, saved.resources, bool(saved.tested_at)) == ("", {"nvidia.com/gpu": "2"}, True)
 
@@ -239,5 +239,5 @@ def test_a_saved_cluster_is_tried_again_from_its_page(desk, worked_at_once, engi
 def test_where_no_worker_is_the_operator_is_told(operator, settings, monkeypatch, db):
     monkeypatch.setattr(connection, "QUEUE_SECONDS", 0)
     settings.CLUSTER_TIMEOUT_SECONDS = 1
-    with pytest.raises(ValidationError, match="Are the workers running"):
+    with pytest.raises(ValidationError, match="Check that the workers run"):
         add_cluster(Cluster(name="berlin", driver="local"), by=operator)

@@ -138,7 +138,7 @@ def test_an_engine_that_ends_at_once_is_tried_again_ever_more_slowly_and_says_wh
     local.apply(with_args(local.spec, "--say", "no such weights", "--exit-code", "3"))
     problem = problem_of(local, "Crashing")
     assert "exited with code 3" in problem.message
-    assert 'It said last: "no such weights"' in problem.message
+    assert 'Its last line: "no such weights"' in problem.message
     eventually(lambda: "pause of 0.2 s" in problem_of(local, "Crashing").message)
     seen = local.observe()
     assert (seen.ready_replicas, seen.is_settled, seen.endpoints) == (0, False, ())
@@ -148,7 +148,7 @@ def test_an_engine_that_ends_in_silence_is_not_quoted_with_the_words_of_another(
     running(local, with_args(local.spec, "--say", "all is well"))
     local.apply(with_args(local.spec, "--exit-code", "1"))
     eventually(lambda: "2 time(s)" in problem_of(local, "Crashing").message)
-    assert "said last" not in problem_of(local, "Crashing").message
+    assert "Its last line" not in problem_of(local, "Crashing").message
 
 
 def test_a_program_that_is_not_there_is_named(local):

@@ -160,7 +160,7 @@ def test_an_answer_that_trickles_is_given_up_in_time(stub):
 
     stub.stranger = trickle
     started = time.monotonic()
-    with pytest.raises(TemporaryClusterError, match="not whole"):
+    with pytest.raises(TemporaryClusterError, match="incomplete"):
         kubernetes.observe("quartermaster", "stub-one")
     assert time.monotonic() - started < 5
 

@@ -177,8 +177,8 @@ def test_the_digest_follows_what_is_wanted_and_not_how_often_it_was_said():
         ({"runtime": RuntimeSpec(image="x", port=0)}, "port must be between"),
         ({"runtime": RuntimeSpec(image="x", health_path="health")}, "must start with a slash"),
         ({"runtime": RuntimeSpec(image="")}, "needs an image"),
-        ({"runtime": RuntimeSpec(image="x", env={"ENGINE_PORT": "1"})}, "ENGINE_PORT is set by us"),
-        ({"runtime": RuntimeSpec(image="x", env={"a b": "1"})}, "'a b' is not the name of a variable"),
+        ({"runtime": RuntimeSpec(image="x", env={"ENGINE_PORT": "1"})}, "Quartermaster sets ENGINE_PORT"),
+        ({"runtime": RuntimeSpec(image="x", env={"a b": "1"})}, "'a b' is not a variable name"),
     ],
 )
 def test_what_a_cluster_would_refuse_is_refused_here_by_name(changes, complaint):

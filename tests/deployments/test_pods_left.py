@@ -86,7 +86,7 @@ def test_every_page_of_the_pods_is_read(stub, kubernetes):
 
 def test_a_list_without_an_end_is_no_answer(stub, kubernetes):
     answer_pods(stub, 200, JSON, '{"kind": "PodList", "metadata": {"continue": "more"}, "items": []}')
-    with pytest.raises(TemporaryClusterError, match="has no end"):
+    with pytest.raises(TemporaryClusterError, match="does not end"):
         kubernetes.observe("quartermaster", "stub-one")
 
 

@@ -325,7 +325,7 @@ def test_what_somebody_deleted_is_drift_too(deployment, cluster):
     cluster.delete("quartermaster", "chat")
     reconcile(deployment.pk, cluster=cluster)
     (line,) = drift_lines()
-    assert line.details["put_back"] == "Deployment: deleted, made anew"
+    assert line.details["put_back"] == "Deployment: deleted, created again"
 
 
 def test_two_who_fight_over_a_field_write_one_entry_an_hour(deployment, cluster):

@@ -143,7 +143,7 @@ def test_a_statement_lapses_with_the_image_and_the_command_it_was_about(operator
     assert judgement.judge_all() == 0
     client.force_login(operator)
     page = client.get(reverse("admin:deployments_deployment_change", args=[deployment.pk])).content.decode()
-    assert "lapsed: the image or the command is another one since" in page
+    assert "lapsed: the image or the command has changed since" in page
     assert "Serves nobody" in page
     now_runs(deployment, **before)
     assert told(deployment) == [], "what has lapsed comes back by nobody's doing"
@@ -176,7 +176,7 @@ def test_what_cannot_be_true_is_not_stated(operator):
     with pytest.raises(ValidationError, match=r"before 0\.9"):
         statements.state_separation(old.pk, "cache_salt", REASON, by=operator)
     now_runs(old, **MIRROR)
-    with pytest.raises(Conflict, match="being changed"):
+    with pytest.raises(Conflict, match="is changing"):
         statements.state_separation(old.pk, "cache_salt", REASON, by=operator)
 
 

@@ -218,7 +218,7 @@ def test_the_page_says_why_an_engine_serves_nobody_and_lets_operators_decide(cli
     assert action("accept_sharing", reason="One team.").headers["HX-Redirect"]
     assert "One team." in client.get(page).content.decode()
     action("withdraw_sharing")
-    assert "no tenant of this short name" in action("dedicate", tenant="nobody").content.decode()
+    assert "no tenant with this slug" in action("dedicate", tenant="nobody").content.decode()
     action("dedicate", tenant=lab.slug)
     assert f"({lab.slug})" in client.get(page).content.decode()
     assert "cannot be allowed" in action("allow_controls", names="cache_salt").content.decode()
@@ -266,7 +266,7 @@ def test_hosts_of_media_are_set_on_the_page_of_gateways(client, operator):
     assert entries("gateway.media_hosts_set").count() == 1
     assert "pictures.example.com" in client.get(path).content.decode()
     refused = client.post(path, SUBMITTED | {"hosts": "169.254.169.254"})
-    assert "is no public host" in refused.content.decode()
+    assert "is not a public host" in refused.content.decode()
     assert compile_snapshot().settings.media_hosts == wanted
 
 
@@ -310,7 +310,7 @@ def test_hosts_of_media_are_set_over_the_api(operator, owner):
     ],
 )  # fmt: skip
 def test_no_host_of_our_own_network_is_taken(operator, host):
-    with pytest.raises(ValidationError, match="no public host"):
+    with pytest.raises(ValidationError, match="not a public host"):
         set_media_hosts([host], by=operator)
 
 

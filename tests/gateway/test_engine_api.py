@@ -102,7 +102,7 @@ def test_another_model_is_not_found(client):
 def test_a_fault_comes_with_a_header(client):
     with pytest.raises(openai.InternalServerError):
         chat(client, extra_headers={"x-engine-fault": "status=500"})
-    with pytest.raises(openai.BadRequestError, match="is no fault"):
+    with pytest.raises(openai.BadRequestError, match="is not a fault"):
         chat(client, extra_headers={"x-engine-fault": "status"})
     with pytest.raises(openai.APIConnectionError):
         chat(client, extra_headers={"x-engine-fault": "die-after=0"})

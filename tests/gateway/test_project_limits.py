@@ -238,7 +238,7 @@ def test_a_key_of_another_project_is_none_of_this_one(client, lab, owner, api):
 
 
 def test_an_unknown_kind_is_refused_by_the_action_itself(lab):
-    with pytest.raises(ValidationError, match="no kind of limit"):
+    with pytest.raises(ValidationError, match="not a kind of limit"):
         set_limits(lab, {"tokens_per_year": Decimal(1)}, by=None)
 
 

@@ -33,7 +33,7 @@ def test_a_taken_port_is_named_with_the_way_out(tmp_path, variable, part):
         port = taken.getsockname()[1]
         result = run_demo(tmp_path / "local", **{variable: str(port)})
     assert result.returncode == 1
-    assert f"Port {port}, for the {part}, is taken" in result.stderr
+    assert f"Port {port}, for the {part}, is in use" in result.stderr
     assert f"make demo {variable}=" in result.stderr
     assert "Traceback" not in result.stderr
 

@@ -79,7 +79,7 @@ def test_staff_who_still_owe_their_second_factor_are_renewed_and_not_sent_in_cir
 def test_an_expired_session_posts_nothing(due):
     answer = due.post("/logout-everywhere/")
     assert answer.status_code == 401
-    assert "Nothing was done" in answer.content.decode()
+    assert "Nothing was changed" in answer.content.decode()
 
 
 def test_the_api_answers_401_as_a_problem(due):

@@ -152,7 +152,7 @@ def test_whom_the_provider_does_not_let_in_is_told(client, provider, sign_in):
     provider.user("ana", disabled=True)
     answer = sign_in("ana")
     assert answer.status_code == 403
-    assert "did not let you in" in answer.content.decode()
+    assert "rejected the sign-in" in answer.content.decode()
     assert not is_signed_in(client)
 
 

@@ -88,7 +88,7 @@ def test_a_refusal_can_be_read_by_everybody(browser, console, provider, theme, w
         page.get_by_role("link", name="Sign in with Harbour").click()
         page.get_by_label("Account").fill("ana")
         page.get_by_role("button", name="Sign in at the provider").click()
-        page.get_by_text("the provider calls you ana").wait_for()
+        page.get_by_text("at the provider is ana").wait_for()
         assert accessibility_violations(page) == []
         assert sideways_scroll(page) == 0
         page.get_by_role("link", name="Go to the sign-in page").click()

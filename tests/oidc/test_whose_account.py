@@ -29,7 +29,7 @@ def test_who_claims_the_address_of_somebody_here_does_not_get_their_account(clie
     provider.user("mallory", email="olu@example.com")
     answer = sign_in("mallory")
     assert answer.status_code == 403
-    assert "the provider calls you mallory" in answer.content.decode()
+    assert "at the provider is mallory" in answer.content.decode()
     assert "_auth_user_id" not in client.session
     assert not FederatedIdentity.objects.exists()
 

@@ -241,7 +241,7 @@ def test_files_of_the_audit_log_that_are_being_built_are_not_finished(
     build_export(export.pk)
     export.refresh_from_db()
     assert (export.state, path_of(export).exists()) == ("failed", False)
-    assert "Ask again" in export.error
+    assert "Order it again" in export.error
 
 
 def test_who_somebody_was_is_found_without_reading_the_whole_audit_log(developer):

@@ -32,7 +32,7 @@ def test_an_operator_issues_a_token_that_is_shown_once_and_waits_for_a_second_pe
     ).content.decode()
     secret = re.search(r"qms_[\w-]+", shown)[0]
     assert "/scim/v2<" in shown
-    assert "It waits for a second person" in shown
+    assert "It needs a second person" in shown
     token = ScimToken.objects.get()
     assert token.name == "Okta"
     address = f"/admin/directory/scimtoken/{token.pk}"
@@ -43,11 +43,11 @@ def test_an_operator_issues_a_token_that_is_shown_once_and_waits_for_a_second_pe
         assert secret not in page
         assert token.digest not in page
         assert f"{address}/confirm/" not in page, "not to who made it"
-    assert "directory token waits" not in at_work.get("/admin/").content.decode()
+    assert "directory token needs" not in at_work.get("/admin/").content.decode()
     assert at_work.post(f"{address}/confirm/", SENT).status_code == 403
 
     at_work.force_login(staff("operator"))
-    assert "1 directory token waits to be confirmed" in at_work.get("/admin/").content.decode()
+    assert "1 directory token needs confirmation" in at_work.get("/admin/").content.decode()
     page = at_work.get(f"{address}/change/").content.decode()
     assert f"{address}/confirm/" in page
     assert f"{address}/renew/" not in page, "first it must work"

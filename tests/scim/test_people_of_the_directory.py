@@ -293,7 +293,7 @@ def test_operators_deactivate_people_but_neither_themselves_nor_superusers(opera
     assert told("person.deactivated").actor == operator
     assert reactivate_person(ada, by=operator, reason="came back")
     admin = User.objects.create_superuser("root@example.com", "correct horse battery staple")
-    with pytest.raises(PermissionDenied, match="about yourself"):
+    with pytest.raises(PermissionDenied, match="to your own account"):
         deactivate_person(operator, by=operator, reason="x")
     for by in (operator, None):
         with pytest.raises(PermissionDenied, match="superuser"):

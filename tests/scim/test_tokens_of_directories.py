@@ -105,7 +105,7 @@ def test_a_token_opens_nothing_until_a_second_person_confirms_it(operator, colle
         confirm_scim_token(token.pk, by=operator)
     confirm_scim_token(token.pk, by=colleague)
     assert Directory(secret).get("Users").status_code == 200
-    with pytest.raises(Conflict, match="confirmed already"):
+    with pytest.raises(Conflict, match="already confirmed"):
         confirm_scim_token(token.pk, by=colleague)
     issued, confirmed = (
         AuditEntry.objects.across_tenants().filter(verb__startswith="scim_token").order_by("pk")
@@ -150,7 +150,7 @@ def test_what_is_revoked_or_over_is_not_confirmed(operator, colleague):
     over, _ = issue_scim_token("Over", life=timedelta(days=9), by=operator)
     ScimToken.objects.filter(pk=over.pk).update(expires_at=now())
     for token in (revoked, over):
-        with pytest.raises(Conflict, match="is over"):
+        with pytest.raises(Conflict, match="has expired"):
             confirm_scim_token(token.pk, by=colleague)
 
 
@@ -172,7 +172,7 @@ def test_renewing_changes_nothing_until_it_is_confirmed_and_then_leaves_a_day(
     before = token.expires_at
     token.refresh_from_db()
     assert (token.expires_at, Directory(secret).get("Users").status_code) == (before, 401)
-    with pytest.raises(Conflict, match="waits for a second person"):
+    with pytest.raises(Conflict, match="needs a second person"):
         renew_scim_token(new.pk, by=colleague)
     confirm_scim_token(new.pk, by=colleague)
     assert directory.get("Users").status_code == 200
@@ -195,7 +195,7 @@ def test_revoking_works_on_the_next_request_and_once(directory, token, operator)
     assert directory.get("Users").status_code == 200
     revoke_scim_token(token.pk, by=operator)
     assert directory.get("Users").status_code == 401
-    with pytest.raises(Conflict, match="revoked already"):
+    with pytest.raises(Conflict, match="already revoked"):
         revoke_scim_token(token.pk, by=operator)
     with pytest.raises(Conflict, match="Issue a new one"):
         renew_scim_token(token.pk, by=operator)

@@ -52,7 +52,7 @@ def test_a_claimed_key_has_a_digest_and_its_secret_is_stored_nowhere(waiting_key
 
 def test_a_key_is_claimed_once(waiting_key, developer, owner):
     claim_api_key(waiting_key.pk, by=developer)
-    with pytest.raises(Conflict, match="claimed already"):
+    with pytest.raises(Conflict, match="already claimed"):
         claim_api_key(waiting_key.pk, by=owner)
 
 

@@ -145,7 +145,7 @@ def test_without_a_final_export_since_the_suspension_nothing_is_proposed(
     resume_tenant(lab.pk, by=operator)
     suspend_tenant(lab.pk, by=operator, reason=REASON)
     for export in (ordinary, early):
-        with pytest.raises(Conflict, match="no final export since"):
+        with pytest.raises(Conflict, match="not a final export since"):
             propose_closing(lab.pk, export_id=export.pk, reason=REASON, by=owner)
     unfinished = build_final_export(lab.pk, by=owner)
     with pytest.raises(Conflict, match="not ready"):
@@ -175,9 +175,9 @@ def test_usage_that_arrives_late_wants_the_export_again(export, key, lab, owner,
 
 
 def test_a_proposal_can_be_taken_back(proposed, lab, owner, operator, export):
-    with pytest.raises(Conflict, match="about to be closed"):
+    with pytest.raises(Conflict, match="Withdraw the proposal first"):
         resume_tenant(lab.pk, by=operator)
-    with pytest.raises(Conflict, match="proposed already"):
+    with pytest.raises(Conflict, match="already proposed"):
         propose_closing(lab.pk, export_id=export.pk, reason=REASON, by=operator)
     withdraw_closing(proposed.pk, by=owner)
     with pytest.raises(Conflict, match="withdrawn"):
@@ -276,5 +276,5 @@ def test_the_page_leads_from_step_to_step(client, transactional_db, lab, key, ow
 
 
 def test_a_proposal_says_why(export, lab, owner):
-    with pytest.raises(ValidationError, match="Say why"):
+    with pytest.raises(ValidationError, match="Give a reason"):
         propose_closing(lab.pk, export_id=export.pk, reason=" ", by=owner)

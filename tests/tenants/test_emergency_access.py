@@ -193,7 +193,7 @@ class TestTheEnd:
 
     def test_by_hand_is_its_openers_alone(self, access, owner):
         for person in (owner, staff("operator")):
-            with pytest.raises(PermissionDenied, match="Who opened"):
+            with pytest.raises(PermissionDenied, match="Only the person who opened"):
                 end_emergency_access(access.pk, by=person)
 
     def test_comes_with_signing_out(self, browser, access, lab, key, operator):

@@ -75,7 +75,7 @@ class TestFourEyes:
 
     def test_a_request_of_somebody_who_is_no_operator_any_more_is_not(self, asked, operator):
         end_staff_role(operator, "operator", by=staff("operator"))
-        with pytest.raises(Conflict, match="any more"):
+        with pytest.raises(Conflict, match="may no longer request access"):
             self.approve(asked)
 
     def test_nobody_decides_what_they_asked_for_by_it(self, asked, operator):
@@ -118,10 +118,10 @@ class TestLookingAtIt:
         auditor = staff("auditor")
         client.force_login(auditor)
         address = "/admin/tenants/emergencyaccess/"
-        assert str(over.pk) in client.get(address, {"looked_at": "no"}).content.decode()
-        assert str(over.pk) not in client.get(address, {"looked_at": "yes"}).content.decode()
+        assert str(over.pk) in client.get(address, {"reviewed": "no"}).content.decode()
+        assert str(over.pk) not in client.get(address, {"reviewed": "yes"}).content.decode()
         review_emergency_access(over.pk, by=auditor, remark="Fine.")
-        assert str(over.pk) not in client.get(address, {"looked_at": "no"}).content.decode()
+        assert str(over.pk) not in client.get(address, {"reviewed": "no"}).content.decode()
 
     def test_owners_read_the_list_and_the_actions_and_developers_do_not(
         self, over, browser, owner, developer, lab

@@ -155,10 +155,10 @@ def test_an_address_that_no_mail_reaches_is_refused(lab, owner, address):
 
 
 def test_a_member_is_not_invited_again(lab, owner, developer):
-    with pytest.raises(Conflict, match="member already"):
+    with pytest.raises(Conflict, match="already a member"):
         invite(lab, developer.email, "viewer", by=owner)
     invite(lab, "nia@example.org", "viewer", by=owner)
-    with pytest.raises(Conflict, match="invited already"):
+    with pytest.raises(Conflict, match="already invited"):
         invite(lab, "nia@example.org", "admin", by=owner)
 
 

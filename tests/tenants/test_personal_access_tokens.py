@@ -274,7 +274,7 @@ def test_a_suspended_tenant_gets_no_new_tokens(lab, developer):
 def test_nobody_gets_more_tokens_than_anybody_needs(developer, monkeypatch):
     monkeypatch.setattr("tenants.actions.tokens.MOST_TOKENS", 1)
     token_of(developer)
-    with pytest.raises(Conflict, match="Revoke those nobody uses"):
+    with pytest.raises(Conflict, match="First revoke those that nobody uses"):
         token_of(developer)
 
 
@@ -385,5 +385,5 @@ def test_nobody_else_makes_tokens_for_it(client, lab, developer, stranger, robot
 def test_nobody_makes_tokens_for_a_person(client, owner, developer):
     client.force_login(owner)
     assert make(client, wanted(service_account=listed(developer))).status_code == 404
-    with pytest.raises(PermissionDenied, match="Only they themselves"):
+    with pytest.raises(PermissionDenied, match="People can create tokens only for themselves"):
         token_of(developer, by=owner)

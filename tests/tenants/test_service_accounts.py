@@ -126,7 +126,7 @@ def test_what_is_suspended_with_it_names_nobody(lab, project, owner, developer, 
     key = ApiKeyFactory(tenant=lab, project=project, owner=account)
     remove_member(membership(developer, lab).pk, by=owner, choices={"service_accounts": "end"})
     key.refresh_from_db()
-    assert key.suspended_reason == "Who answered for it has gone."
+    assert key.suspended_reason == "The person who answered for it has left."
     assert developer.email not in key.suspended_reason
 
 
@@ -139,7 +139,7 @@ def test_disabled_it_stops_and_enabled_it_goes_on(client, lab, project, owner, a
     disable_service_account(membership(account, lab).pk, by=owner)
     assert not usable.exists()
     assert client.get("/api/v1/tenants/", headers=bearer).status_code == 401
-    with pytest.raises(Conflict, match="disabled already"):
+    with pytest.raises(Conflict, match="already disabled"):
         disable_service_account(membership(account, lab).pk, by=owner)
 
     enable_service_account(membership(account, lab).pk, by=owner)

@@ -131,7 +131,7 @@ def test_a_key_waiting_for_somebody_who_left_can_be_claimed_by_a_colleague(lab, 
 def test_nobody_claims_with_an_account_that_is_not_active_any_more(lab, project, developer):
     waiting = ApiKeyFactory.claimable(tenant=lab, project=project)
     User.objects.filter(pk=developer.pk).update(is_active=False)  # the request was let in before
-    with pytest.raises(PermissionDenied, match="not active"):
+    with pytest.raises(PermissionDenied, match="no longer active"):
         claim_api_key(waiting.pk, by=developer)
 
 
@@ -156,7 +156,7 @@ def test_a_key_is_not_claimed_in_a_suspended_tenant_nor_after_its_end(lab, proje
         claim_api_key(waiting.pk, by=developer)
     Tenant.objects.filter(pk=lab.pk).update(status="active")
     ApiKey.objects.across_tenants().filter(pk=waiting.pk).update(expires_at=waiting.created_at)
-    with pytest.raises(Conflict, match="time is over"):
+    with pytest.raises(Conflict, match="expired before it was claimed"):
         claim_api_key(waiting.pk, by=developer)
 
 

@@ -117,7 +117,7 @@ def test_only_operators_suspend_with_a_reason_and_once(lab, owner, operator, str
         suspend_tenant(lab.pk, by=owner, reason=REASON)
     with pytest.raises(Tenant.DoesNotExist):
         suspend_tenant(lab.pk, by=stranger, reason=REASON)
-    with pytest.raises(ValidationError, match="Say why"):
+    with pytest.raises(ValidationError, match="Give a reason"):
         suspend_tenant(lab.pk, by=operator, reason="  ")
     suspend_tenant(lab.pk, by=operator, reason=REASON)
     with pytest.raises(Conflict, match="is suspended"):
@@ -181,7 +181,7 @@ def test_what_is_at_stake_is_counted(lab, project, developer, owner):
         "Active keys": 1,
         "Members": 2,
         "Calls in the last 24 hours": 0,
-        "Reports being built": 0,
+        "Reports in progress": 0,
         "Open requests": 1,
     }
 

@@ -94,7 +94,7 @@ def test_billing_in_another_currency_ends_with_the_first_usage(client, lab, proj
     client.force_login(owner)
     answer = client.post(SETTINGS, FORM)
     assert answer.status_code == 409
-    assert "Lab has usage in USD already, so its currency stays" in answer.content.decode()
+    assert "Lab already has usage in USD, so its currency cannot be changed" in answer.content.decode()
     assert patch(client, currency="EUR").json()["code"] == "currency_in_use"
     assert patch(client, timezone="Europe/Berlin").status_code == 200
 

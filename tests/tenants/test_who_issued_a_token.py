@@ -114,7 +114,7 @@ def test_a_lower_role_suspends_them_and_the_old_one_brings_them_back(client, lab
     actions.change_role(membership(admin, lab).pk, "developer", by=owner)
     assert not opens(client, secret)
     token.refresh_from_db()
-    assert "may not make such tokens now" in token.suspended_reason
+    assert "may not create such tokens now" in token.suspended_reason
     line = AuditEntry.objects.in_tenant(lab).get(verb="access.suspended")
     assert line.details["tokens"] == [token.prefix]
     actions.change_role(membership(admin, lab).pk, "admin", by=owner)
@@ -216,7 +216,7 @@ def test_who_lost_the_right_since_they_were_asked_issues_none(lab, owner, admin,
     """As in a request that began before the removal was committed: what it remembers of its person is of before."""
     assert admin.has_perm("tenants.manage_tokens", lab)
     actions.remove_member(membership(admin, lab).pk, by=owner)
-    with pytest.raises(PermissionDenied, match="see or revoke tokens"):
+    with pytest.raises(PermissionDenied, match="see or revoke other people's tokens"):
         issue(admin)
     assert not PersonalAccessToken.objects.filter(issued_by=admin).exists()
 
@@ -225,7 +225,7 @@ def test_who_is_deactivated_meanwhile_issues_none(operator, admin, issue):
     person = type(admin).objects.get(pk=admin.pk)
     assert person.is_active
     people.deactivate_person(admin, by=operator, reason="Left the company.")
-    with pytest.raises(PermissionDenied, match="not active"):
+    with pytest.raises(PermissionDenied, match="no longer active"):
         issue(person)
 
 

@@ -16,20 +16,20 @@ from core.scope import platform_scope
 
 class Command(BaseCommand):
     help = (
-        "Make EMAIL an administrator and print a link that signs them in once, within 15 minutes. It works with "
-        "LOCAL_ACCOUNTS off and with the OpenID provider away, so keep this machine's shell to those you trust. "
-        "Every link is in the audit log."
+        "Make EMAIL an administrator and print a link that signs them in once, within 15 minutes. It "
+        "works with LOCAL_ACCOUNTS off and while the OpenID provider is away, so give a shell on this "
+        "machine only to people you trust. The audit log records every link."
     )
 
     requires_system_checks: list[str] = []  # it must work where nobody else gets in
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("email", help="the administrator's e-mail address")
-        parser.add_argument("--reason", default="", help="why; stands in the audit log")
+        parser.add_argument("--reason", default="", help="the reason, for the audit log")
         parser.add_argument(
             "--reset-second-factor",
             action="store_true",
-            help="also take away their authenticator and sign them out everywhere",
+            help="also remove their authenticator and sign them out everywhere",
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -50,4 +50,4 @@ class Command(BaseCommand):
         self.stdout.write(
             f"{user.email} is an administrator. Open this link within 15 minutes and {how}:\n\n{link}\n"
         )
-        self.stdout.write("It works once and is shown only now. Run the command again for another.")
+        self.stdout.write("It works once and is shown only once. Run the command again for another link.")

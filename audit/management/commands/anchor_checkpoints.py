@@ -31,7 +31,7 @@ class Command(BaseCommand):
         try:
             if to is None:
                 if not settings.AUDIT_ANCHOR:
-                    raise CommandError("Set AUDIT_ANCHOR, or say --to.")
+                    raise CommandError("Set AUDIT_ANCHOR, or give --to.")
                 self.stdout.write(f"{anchor_checkpoints()} checkpoints written to {settings.AUDIT_ANCHOR}.")
                 return
             store = None if to == "-" else destination_of(to)

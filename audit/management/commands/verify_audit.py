@@ -23,7 +23,7 @@ class Command(BaseCommand):
         parser.add_argument(
             "--against",
             metavar="CHECKPOINTS",
-            help="exported checkpoints: a file, or s3://bucket/prefix; finds a cut end",
+            help="exported checkpoints: a file, or s3://bucket/prefix; detects a truncated end",
         )
 
     def handle(self, *args: Any, against: str | None, verbosity: int, **options: Any) -> None:
@@ -38,19 +38,19 @@ class Command(BaseCommand):
             raise CommandError(f"BROKEN. {broken}") from None
         if against and proof.checkpoints and not proof.compared:
             raise CommandError(
-                f"{against} holds none of the {proof.checkpoints} checkpoints: nothing was compared with it."
+                f"{against} contains none of the {proof.checkpoints} checkpoints, so nothing was compared."
             )
         self.stdout.write(
             f"Proved: {proof.entries} entries in {proof.checkpoints} checkpoints"
             f"{f', {proof.redacted} of them with erased words' if proof.redacted else ''}"
             f"{f'; {proof.pruned} more are past retention' if proof.pruned else ''}"
-            f"{f'; {proof.pending} wait for their checkpoint' if proof.pending else ''}"
-            f"{f'; {proof.compared} checkpoints are those in {against}' if against else ''}."
+            f"{f'; {proof.pending} have no checkpoint yet' if proof.pending else ''}"
+            f"{f'; {proof.compared} checkpoints match {against}' if against else ''}."
         )
         if proof.checkpoints:
             self.stdout.write(f"Checkpoint {proof.checkpoints}: {proof.last_checkpoint}")
         if against is None:
-            self.stdout.write("An audit log cut at its end shows only --against exported checkpoints.")
+            self.stdout.write("Only --against exported checkpoints detects a truncated audit log.")
 
     def outside(self, against: str) -> Iterator[dict[str, Any]]:
         """The exported checkpoints in their order. Raises CommandError when they cannot be read."""

@@ -28,12 +28,14 @@ class Command(BaseCommand):
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("tenant", help="slug")
         parser.add_argument("month", help="2026-10")
-        parser.add_argument("--as", dest="email", required=True, help="e-mail of the person who asks")
+        parser.add_argument(
+            "--as", dest="email", required=True, help="e-mail address of the person who orders it"
+        )
         parser.add_argument(
             "--format",
             default=Export.Format.PLAIN,
             choices=Export.Format.values,
-            help="for whom it is written",
+            help="format of the file",
         )
         parser.add_argument("--output", type=Path, help="default: standard output")
 
@@ -54,7 +56,7 @@ class Command(BaseCommand):
         build_export(export.pk)
         export = Export.objects.in_tenant(tenant).get(pk=export.pk)
         if export.state != Export.State.DONE:
-            raise CommandError(export.error or "Somebody else is building this report; ask again.")
+            raise CommandError(export.error or "Another process is building this report. Try again.")
         if options["output"]:
             shutil.copyfile(path_of(export), options["output"])
         else:

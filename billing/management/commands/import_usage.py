@@ -28,11 +28,13 @@ class Command(BaseCommand):
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("file", type=Path)
         parser.add_argument("--format", required=True, choices=sorted(FORMATS))
-        parser.add_argument("--assign", choices=["demo"], help="spread over the demo's tenants by its rule")
+        parser.add_argument(
+            "--assign", choices=["demo"], help="distribute over the demo's tenants by its rule"
+        )
         parser.add_argument(
             "--until", type=_moment, help="with --assign demo: when the last day ends (default: now)"
         )
-        parser.add_argument("--tenant", help="slug: whose usage it is")
+        parser.add_argument("--tenant", help="slug of the tenant whose usage it is")
         parser.add_argument("--project", default="", help="slug")
         parser.add_argument("--model", default="", help="public name")
         parser.add_argument("--start", type=_moment, help="when a trace without dates begins")
@@ -53,12 +55,12 @@ class Command(BaseCommand):
         except Conflict as error:
             raise CommandError(error.message) from None
         except (EOFError, OSError, lzma.LZMAError) as error:
-            raise CommandError(f"{path} cannot be read: {error}. Nothing was imported.") from error
+            raise CommandError(f"{path} is not readable: {error}. Nothing was imported.") from error
         seconds = time.monotonic() - started
         added = f"{receipt.recorded:,} calls added" if receipt.recorded else "nothing added"
         self.stdout.write(
-            f"{path.name}: {added}, {receipt.repeated:,} were there already, "
-            f"{receipt.quarantined:,} quarantined, in {seconds:.1f} s"
+            f"{path.name}: {added}, {receipt.repeated:,} were already there, {receipt.quarantined:,} "
+            f"quarantined, in {seconds:.1f} s"
         )
 
     def assignment(self, **options: Any) -> Assignment:
@@ -69,7 +71,7 @@ class Command(BaseCommand):
                 return Demo(datetime.fromisoformat(earlier["until"]))
             return Demo(options["until"] or now())
         if not options["tenant"]:
-            raise CommandError("Say whose usage it is: --tenant and --project, or --assign demo.")
+            raise CommandError("Give the owner of the usage: --tenant and --project, or --assign demo.")
         tenant = Tenant.objects.filter(slug=options["tenant"]).first()
         if tenant is None:
             raise CommandError(f"There is no tenant {options['tenant']}.")
@@ -77,9 +79,9 @@ class Command(BaseCommand):
         if project is None and (options["project"] or options["format"] != "jsonl"):
             raise CommandError(f"{tenant.slug} has no project {options['project'] or '(give --project)'}.")
         if not options["model"] and options["format"] != "jsonl":
-            raise CommandError("Say which model it was: --model NAME.")
+            raise CommandError("Give the model: --model NAME.")
         if undated(options["format"]) and not options["start"]:
-            raise CommandError("This format has no dates: say when it begins with --start 2026-10-01T00:00Z.")
+            raise CommandError("This format has no dates. Give the beginning: --start 2026-10-01T00:00Z.")
         return OneProject(
             tenant, project, options["model"], options["start"] if undated(options["format"]) else None
         )

@@ -27,17 +27,17 @@ class Command(BaseCommand):
             nargs="?",
             type=Path,
             default=VENDORED,
-            help="a price map, plain or gzipped; by default the copy that comes with this version",
+            help="a price map, plain or gzipped; default: the copy in this version",
         )
 
         parser.add_argument(
             "--prices-from",
             type=datetime.fromisoformat,
             metavar="2026-08-01",
-            help="since when (UTC) first list prices hold, for usage that lies in the past; by default this hour",
+            help="when (UTC) first list prices begin, for past usage; default: this hour",
         )
 
-        parser.add_argument("--quiet", action="store_true", help="say nothing unless something went wrong")
+        parser.add_argument("--quiet", action="store_true", help="print nothing unless something goes wrong")
 
     def handle(
         self, *args: Any, file: Path, prices_from: datetime | None, quiet: bool, **options: Any
@@ -50,7 +50,7 @@ class Command(BaseCommand):
         except OSError as error:
             raise CommandError(f"Cannot read {file}: {error.strerror or error}.") from error
         except (UnreadableFile, UnreadableText) as error:
-            raise CommandError(f"{file} was not imported, and nothing has changed. {error}") from error
+            raise CommandError(f"{file} was not imported, and nothing was changed. {error}") from error
         if quiet:
             return
         say = self.stdout.write
@@ -67,7 +67,7 @@ class Command(BaseCommand):
         )
         say(f"list prices: {report.prices_published} new or changed")
         if report.price_jumps:
-            say(f"{len(report.price_jumps)} prices jumped; look whether they are right:")
+            say(f"{len(report.price_jumps)} prices jumped; check whether they are right:")
         for name, jumped in report.price_jumps.items():
             say(f"jumped: {name!r}: {jumped}")
         for name, reason in report.prices_refused.items():

@@ -14,7 +14,10 @@ from config.demo.tour import Difference, read_installation, walk
 
 
 class Command(BaseCommand):
-    help = "Walk the main path of a running demo over HTTP, a line per step; stops at the first difference."
+    help = (
+        "Follow the main path of a running demo over HTTP and print a line per step. It stops at the "
+        "first difference."
+    )
     requires_system_checks: list[str] = []
 
     def add_arguments(self, parser: CommandParser) -> None:

@@ -16,17 +16,17 @@ from gateway.models import Gateway
 
 class Command(BaseCommand):
     help = (
-        "Register the gateway NAME. Its token is the one in the environment variable GATEWAY_TOKEN if that is "
-        "set, else the one in --token-file if that exists, else a new one. Doing it again changes nothing; "
-        "with another token, that one replaces the old."
+        "Register the gateway NAME. Its token is the one in the environment variable GATEWAY_TOKEN if "
+        "that is set, else the one in --token-file if that exists, else a new one. Repeating the command "
+        "changes nothing; another token replaces the old one."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("name", metavar="NAME", help="what the gateway is told as GATEWAY_ID")
+        parser.add_argument("name", metavar="NAME", help="the gateway's GATEWAY_ID")
         parser.add_argument(
             "--token-file",
             type=Path,
-            help="where the token is read, or written (mode 600) when it is new; without it a new one is printed",
+            help="file to read the token from, or to write a new one to (mode 600); default: print a new one",
         )
 
     def handle(self, *args: Any, name: str, token_file: Path | None, **options: Any) -> None:
@@ -47,7 +47,7 @@ class Command(BaseCommand):
             _write(token_file, secret)
         self.stdout.write(f"Gateway {gateway.name} {action} ({gateway.prefix}…).")
         if known is None and token_file is None:
-            self.stdout.write(f"Its token, shown only now: {secret}")
+            self.stdout.write(f"Its token, shown only once: {secret}")
 
 
 def _read(path: Path | None) -> str | None:

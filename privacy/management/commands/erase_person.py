@@ -15,22 +15,30 @@ from privacy.personal_data import erase_person
 
 
 class Command(BaseCommand):
-    help = "Erase a person: delete what belongs to them, put a pseudonym wherever they are named. It cannot be undone."
+    help = (
+        "Erase a person: delete what belongs to them, and put a pseudonym in place of their name. "
+        "This cannot be undone."
+    )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("email")
         parser.add_argument(
             "--reason", required=True, help="stays in the audit log; must not name the person"
         )
-        parser.add_argument("--keys-to", metavar="EMAIL", help="who gets their keys where they may hold keys")
-        parser.add_argument("--yes", action="store_true", help="do not ask")
+        parser.add_argument(
+            "--keys-to", metavar="EMAIL", help="new owner of their keys, where that role may hold them"
+        )
+        parser.add_argument("--yes", action="store_true", help="skip the confirmation")
 
     def handle(
         self, *args: Any, email: str, reason: str, keys_to: str | None, yes: bool, **options: Any
     ) -> None:
         user = self.find(email)
         new_owner = self.find(keys_to) if keys_to else None
-        if not yes and input(f"Erase {user.email} for good? Type the address again: ").strip() != user.email:
+        if (
+            not yes
+            and input(f"Erase {user.email} permanently? Enter the address again: ").strip() != user.email
+        ):
             raise CommandError("Nothing was erased.")
         try:
             erased = erase_person(user.pk, by=None, reason=reason, keys_to=new_owner)
@@ -40,7 +48,7 @@ class Command(BaseCommand):
             raise CommandError(" ".join(invalid.messages)) from None
         self.stdout.write(
             f"Erased as {erased.token}: {erased.entries} audit entries, {erased.memberships} memberships, "
-            f"{erased.keys_revoked} keys revoked, {erased.keys_handed_over} handed over."
+            f"{erased.keys_revoked} keys revoked, {erased.keys_handed_over} transferred."
         )
 
     def find(self, email: str) -> User:

@@ -17,7 +17,7 @@ from privacy.personal_data import as_json, export_person
 
 
 class Command(BaseCommand):
-    help = "Write all that is held about a person, across tenants, as one JSON object of lists."
+    help = "Write all personal data of a person, across tenants, as one JSON object of lists."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("email")
@@ -40,4 +40,4 @@ class Command(BaseCommand):
             except BaseException:
                 output.unlink()
                 raise
-        self.stdout.write(f"{output} holds what is known about {email}.")
+        self.stdout.write(f"{output} contains the personal data of {email}.")
