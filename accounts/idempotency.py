@@ -24,7 +24,8 @@ from core.errors import Conflict
 from core.scope import platform_scope
 
 LONGEST_KEY = 200
-KEPT_FOR = timedelta(days=2)  # whoever repeats a request does so sooner
+# Whoever repeats a request does so sooner.
+KEPT_FOR = timedelta(days=2)
 
 
 def idempotent(request: Request, action: Callable[[], Response]) -> Response:
@@ -35,12 +36,14 @@ def idempotent(request: Request, action: Callable[[], Response]) -> Response:
     if len(key) > LONGEST_KEY:
         raise ValidationError({"Idempotency-Key": [f"Use at most {LONGEST_KEY} characters."]})
     user = signed_in(request)
-    where = user.only_tenant_id or ""  # to a token of one tenant no answer about another is repeated
+    # To a token of one tenant no answer about another is repeated.
+    where = user.only_tenant_id or ""
     digest = hashlib.sha256(
         f"{where}{request.path}\n{json.dumps(request.data, sort_keys=True)}".encode()
     ).hexdigest()
     with transaction.atomic():
-        with connection.cursor() as cursor:  # two at once with the same key take turns
+        # Two at once with the same key take turns.
+        with connection.cursor() as cursor:
             cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [f"{user.pk}:{key}"])
         stored = IdempotencyRecord.objects.filter(user=user, key=key).first()
         if stored is not None and stored.digest != digest:

@@ -61,11 +61,13 @@ class LockoutHandler(AxesDatabaseHandler):  # type: ignore[misc]
         self, sender: Any, credentials: dict[str, Any], request: Any = None, **kwargs: Any
     ) -> None:
         if "username" not in credentials:
-            return  # a provider's sign-in: its own entry point says what failed
+            # A provider's sign-in: its own entry point says what failed.
+            return
         was_locked = bool(request and request.axes_locked_out)
         super().user_login_failed(sender, credentials, request, **kwargs)
         if was_locked:
-            return  # said when it was locked; the audit log does not grow with every further attempt
+            # Said when it was locked; the audit log does not grow with every further attempt.
+            return
         person = User.objects.filter(email=address_or_none(credentials["username"])).first()
         is_locked = bool(request and request.axes_locked_out)
         # Without what was typed: people type passwords there.

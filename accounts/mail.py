@@ -22,7 +22,8 @@ from core.addresses import to_wire
 from core.names import clean_name
 
 REFUSED: Final = (OSError, SMTPException)
-LONGEST_NAME: Final = 60  # characters of a name in a mail
+# Characters of a name in a mail.
+LONGEST_NAME: Final = 60
 LONGEST_SUBJECT: Final = 120
 _QUOTATION_MARKS: Final = re.compile('["“”„‟«»‹›〝〞〟＂❝❞]')
 _DOTS_IN_WORDS: Final = re.compile(r"(?<=\S)[.\u2024\u3002\uff0e\uff61](?=\w)")
@@ -52,7 +53,8 @@ def person_in_words(user: User) -> str:
 def compose(name: str, subject: str, to: str, **words: Any) -> EmailMultiAlternatives:
     """A mail from the templates `mail/<name>.txt` and `.html`."""
     mail = EmailMultiAlternatives(
-        subject=clean_name(subject, LONGEST_SUBJECT),  # a header has one line
+        # A header has one line.
+        subject=clean_name(subject, LONGEST_SUBJECT),
         body=render_to_string(f"mail/{name}.txt", words),
         from_email=settings.DEFAULT_FROM_EMAIL,
         to=[to_wire(to)],

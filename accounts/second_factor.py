@@ -23,13 +23,17 @@ from core.context import current_origin
 from core.encryption import decrypt, encrypt
 
 ISSUER = "Quartermaster"  # what authenticator apps show
-SECRET_BYTES = 20  # RFC 4226, section 4: the length of a SHA-1
-TOLERANCE_STEPS = 1  # a code counts half a minute longer: clocks differ, people type
-FREE_FAILURES = 3  # wrong codes before one has to wait, 2 seconds and twice that each time
+# RFC 4226, section 4: the length of a SHA-1.
+SECRET_BYTES = 20
+# A code counts half a minute longer: clocks differ, people type.
+TOLERANCE_STEPS = 1
+# Wrong codes before one has to wait, 2 seconds and twice that each time.
+FREE_FAILURES = 3
 LONGEST_WAIT = timedelta(minutes=15)
 RECOVERY_CODES = 10
 _PURPOSE = "authenticator secret"
-_LETTERS = "abcdefghjkmnpqrstuvwxyz23456789"  # none that are mistaken for another; 31 ** 16 is above 2 ** 79
+# None that are mistaken for another; 31 ** 16 is above 2 ** 79.
+_LETTERS = "abcdefghjkmnpqrstuvwxyz23456789"
 
 
 @dataclass(frozen=True)

@@ -15,8 +15,10 @@ from django.contrib.sessions.exceptions import SessionInterrupted
 from django.db import DatabaseError, IntegrityError, router, transaction
 
 ORIGIN_KEYS = ("address", "user_agent", "issuer", "subject", "provider_session", "has_second_factor")
-PREFIX = "qm_"  # of ORIGIN_KEYS within the session's data
-BY_LINK = f"{PREFIX}administrator_link"  # the session was opened by such a link
+# Of ORIGIN_KEYS within the session's data.
+PREFIX = "qm_"
+# The session was opened by such a link.
+BY_LINK = f"{PREFIX}administrator_link"
 # Written once, and by accounts/sessions.py. The end as well: who changes a session does not prolong it.
 KEPT_AT_SAVING = ("created_at", "seen_at", "expire_date")
 

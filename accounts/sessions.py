@@ -22,7 +22,8 @@ from accounts.models import Session, User
 from accounts.session_store import PREFIX
 from core.client_address import client_address
 
-SEEN_EVERY = timedelta(minutes=1)  # being seen is written at most this often
+# Being seen is written at most this often.
+SEEN_EVERY = timedelta(minutes=1)
 _BROWSERS = (
     ("Edg", "Edge"),
     ("OPR/", "Opera"),

@@ -7,4 +7,5 @@ from __future__ import annotations
 
 from django.dispatch import Signal
 
-staff_roles_changed = Signal()  # user, reason, by: their staff roles are as they will be after the commit
+# User, reason, by: their staff roles are as they will be after the commit.
+staff_roles_changed = Signal()

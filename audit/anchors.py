@@ -33,7 +33,8 @@ class Destination(Protocol):
 
     name: str
 
-    def put(self, lines: list[dict[str, Any]]) -> None: ...  # putting the same again changes nothing
+    # Putting the same again changes nothing.
+    def put(self, lines: list[dict[str, Any]]) -> None: ...
     def lines(self) -> Iterator[dict[str, Any]]: ...
 
 

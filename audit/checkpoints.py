@@ -23,7 +23,8 @@ CHECKPOINTS_A_RUN: Final = 100
 
 _WAITING = "SELECT entry_id FROM audit_auditpending ORDER BY entry_id LIMIT %s"
 _DONE = (
-    "DELETE FROM audit_auditpending WHERE entry_id = ANY(%s)"  # after its checkpoint, or the database refuses
+    # After its checkpoint, or the database refuses.
+    "DELETE FROM audit_auditpending WHERE entry_id = ANY(%s)"
 )
 
 

@@ -30,21 +30,26 @@ WITH RECURSIVE walk AS (
 )
 SELECT verb FROM walk WHERE verb IS NOT NULL
 """
-NOBODY: Final = UUID(int=0)  # an actor who has done nothing
+# An actor who has done nothing.
+NOBODY: Final = UUID(int=0)
 
 
 @dataclass(frozen=True)
 class EntryFilter:
     """What of the audit log is asked for; empty means everything."""
 
-    tenants: tuple[UUID, ...] | None = None  # None: of all tenants, and of none
+    # None: of all tenants, and of none.
+    tenants: tuple[UUID, ...] | None = None
     actor: UUID | None = None
-    is_platform: bool = False  # by the platform itself: no actor
-    action: str = ""  # a verb ("api_key.claimed"), or all of a kind ("api_key.")
+    # By the platform itself: no actor.
+    is_platform: bool = False
+    # A verb ("api_key.claimed"), or all of a kind ("api_key.").
+    action: str = ""
     subject: str = ""  # an object's id
     since: datetime | None = None
     until: datetime | None = None  # excluded
-    emergency_access: UUID | None = None  # done by it; say whose it is and when as well, or the walk is long
+    # Done by it; say whose it is and when as well, or the walk is long.
+    emergency_access: UUID | None = None
 
     def as_json(self) -> dict[str, Any]:
         """What an export keeps of it; tenant and days have columns of their own."""
@@ -137,7 +142,8 @@ def _find_ids(
     order = "ASC" if newer_than else "DESC"
     where = f"WHERE {' AND '.join(conditions)}" if conditions else ""
     sql = f"SELECT id FROM audit_auditentry {where} ORDER BY id {order} LIMIT %(limit)s"  # noqa: S608
-    if walks:  # each is short and in order; the newest of all are merged
+    # Each is short and in order; the newest of all are merged.
+    if walks:
         places = " CROSS JOIN ".join(walks)
         sql = f"""
             SELECT found.id FROM {places} CROSS JOIN LATERAL ({sql}) found

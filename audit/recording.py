@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from core.principals import Principal
 
 Changes = Mapping[str, tuple[Any, Any] | list[Any]]
-LARGEST_INTEGER: Final = 2**53  # beyond it JSON readers disagree (RFC 8785): written as text
+# Beyond it JSON readers disagree (RFC 8785): written as text.
+LARGEST_INTEGER: Final = 2**53
 LONGEST_TEXT: Final = 10_000
 _OF_TENANTS: Final = """
 INSERT INTO audit_auditentry (tenant_id, subject_id, subject_label, {columns})
@@ -271,7 +272,8 @@ def _plain(value: Any) -> Any:
         return [_plain(inner) for inner in sorted(value, key=str)]
     if isinstance(value, list | tuple):
         return [_plain(inner) for inner in value]
-    return _text(str(value))  # Decimal, date, UUID: as written, never as a float
+    # Decimal, date, UUID: as written, never as a float.
+    return _text(str(value))
 
 
 def _text(text: str) -> str:

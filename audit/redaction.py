@@ -22,7 +22,8 @@ from core.ids import smallest_id
 from core.principals import Principal
 
 ENTRIES_A_RECORD: Final = 2_000
-LONGEST_TRANSACTION: Final = timedelta(days=1)  # an entry is written down by then, or never
+# An entry is written down by then, or never.
+LONGEST_TRANSACTION: Final = timedelta(days=1)
 # Of an entry about a person: what they are called, now and before.
 _OF_A_PERSON: Final = (
     "subject_label",
@@ -56,8 +57,10 @@ class Person:
     """
 
     id: str
-    addresses: tuple[str, ...]  # as they are and were
-    names: tuple[str, ...] = ()  # as they are and were
+    # As they are and were.
+    addresses: tuple[str, ...]
+    # As they are and were.
+    names: tuple[str, ...] = ()
     tenants: frozenset[str] = frozenset()
 
     @classmethod

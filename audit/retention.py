@@ -53,6 +53,7 @@ def prune_old_entries() -> int:
         )
         cursor.execute("SELECT audit_prune(%s, %s)", [last.number, line.pk])
         deleted = int(cursor.fetchone()[0])
-        StaffRead.unscoped.filter(hour__lt=cutoff).delete()  # their entries have gone, or go soon
+        # Their entries have gone, or go soon.
+        StaffRead.unscoped.filter(hour__lt=cutoff).delete()
         log.info("audit_pruned", up_to_checkpoint=last.number, entries=deleted)
         return deleted

@@ -27,9 +27,12 @@ log = structlog.get_logger(__name__)
 
 VERB: Final = "tenant.read_by_staff"
 EMPTY: Final = (204, 205)
-REFUSED: Final = (401, 403, 404, 405, 406, 415, 429)  # answered by a sentence of ours
-OWN: Final = "/account/"  # a person's own tokens and sessions
-PEOPLE: Final = (  # elsewhere people are named who did something, which the tenant's own rows say
+# Answered by a sentence of ours.
+REFUSED: Final = (401, 403, 404, 405, 406, 415, 429)
+# A person's own tokens and sessions.
+OWN: Final = "/account/"
+# Elsewhere people are named who did something, which the tenant's own rows say.
+PEOPLE: Final = (
     "admin:accounts_user_",
     "admin:directory_federatedidentity_",
     "admin:directory_directorygroup_",

@@ -26,7 +26,8 @@ class Times:
     number: int = 0  # of the last checkpoint
     created_at: datetime | None = None  # when it was made
     findings: int = 0
-    first: str = ""  # the first finding, in words
+    # The first finding, in words.
+    first: str = ""
     _before: dict[int, datetime | None] = field(default_factory=dict)
 
     def see_checkpoint(self, number: int, created_at: datetime) -> None:

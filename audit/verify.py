@@ -22,7 +22,8 @@ from core.ids import smallest_id
 
 CHECKPOINTS_AT_ONCE: Final = 20
 ENTRIES_AT_ONCE: Final = 5_000
-SHORTEST_RETENTION: Final = timedelta(days=180)  # the database deletes nothing younger
+# The database deletes nothing younger.
+SHORTEST_RETENTION: Final = timedelta(days=180)
 
 
 class Broken(Exception):
@@ -35,11 +36,14 @@ class Proof:
 
     checkpoints: int = 0
     entries: int = 0
-    pruned: int = 0  # entries past retention, of which the checkpoints remain
+    # Entries past retention, of which the checkpoints remain.
+    pruned: int = 0
     redacted: int = 0
-    pending: int = 0  # entries that wait for their checkpoint
+    # Entries that wait for their checkpoint.
+    pending: int = 0
     last_checkpoint: str = ""
-    compared: int = 0  # checkpoints that are the exported ones
+    # Checkpoints that are the exported ones.
+    compared: int = 0
 
 
 @dataclass

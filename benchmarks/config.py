@@ -26,7 +26,8 @@ from benchmarks.figures import Figure, Figures, Row, Table
 from benchmarks.large_tenant import LARGE, Size, open_large
 
 DIRECTORY = Path(".local/scale")
-CALLERS_BAR = 20  # milliseconds within which 99 of 100 are answered
+# Milliseconds within which 99 of 100 are answered.
+CALLERS_BAR = 20
 
 
 def main() -> None:
@@ -188,7 +189,8 @@ def times_applied(running: Any) -> int:
 
 def wait_for_everything(running: Any, applied: int) -> None:
     running.wait_until(lambda: times_applied(running) > applied, seconds=300, what="everything")
-    time.sleep(8)  # the copy of before gives its memory back
+    # The copy of before gives its memory back.
+    time.sleep(8)
 
 
 class Caller(threading.Thread):

@@ -19,11 +19,13 @@ def _nothing() -> None:
 class Row:
     """One thing that is measured: calling `work` does it and returns the answer's bytes, or their number."""
 
-    item: str  # the part of the table it stands in
+    # The part of the table it stands in.
+    item: str
     name: str
     work: Callable[[], bytes | int]
     bar: float | None = None  # milliseconds of processor time
-    prepare: Callable[[], object] = _nothing  # before each time, and not measured
+    # Before each time, and not measured.
+    prepare: Callable[[], object] = _nothing
 
 
 @dataclass
@@ -70,7 +72,8 @@ class Table:
     def __init__(self, *, with_before: bool, only: Collection[str] = (), match: str = "", rounds: int = 5):
         self._before: dict[str, Any] = json.loads(BEFORE.read_text()) if with_before else {}
         self._only, self._match, self._rounds = only, match, rounds
-        self._is_reported = False  # whether a number of somebody else's was shown
+        # Whether a number of somebody else's was shown.
+        self._is_reported = False
         self.measured: dict[str, Any] = {}
 
     def print(self, rows: Iterable[Row | Figures]) -> None:
@@ -154,6 +157,7 @@ def measure(row: Row, rounds: int) -> Found:
             took = Measured.now().since(before)
         size = answer if isinstance(answer, int) else len(answer)
         found.append(Found(took.client * 1000, took.server * 1000, asked, size))
-        if took.wall > 10:  # one that slow needs no second
+        # One that slow needs no second.
+        if took.wall > 10:
             return found[-1]
     return sorted(found[1:], key=lambda one: one.work)[len(found[1:]) // 2]

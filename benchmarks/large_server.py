@@ -16,7 +16,8 @@ def start_server(stack: contextlib.ExitStack, directory: Path, major: int | None
     from launcher.running import RunningServer
 
     directory.mkdir(parents=True, exist_ok=True)
-    directory.chmod(0o711)  # PostgreSQL may run as another user and passes through
+    # PostgreSQL may run as another user and passes through.
+    directory.chmod(0o711)
     lock = stack.enter_context((directory / "lock").open("w"))
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -17,7 +17,8 @@ from typing import Any
 
 from benchmarks.large_server import start_server
 
-LARGE = "tenant-0"  # slug of the large tenant; tenant-1 is an ordinary one
+# Slug of the large tenant; tenant-1 is an ordinary one.
+LARGE = "tenant-0"
 ORDINARY = "tenant-1"
 
 
@@ -28,10 +29,12 @@ class Size:
     events: int = 20_000_000
     tenants: int = 2_000
     keys: int = 20_000  # of the large tenant
-    other_keys: int = 154  # of each other tenant: 328,000 usable keys in all
+    # Of each other tenant: 328,000 usable keys in all.
+    other_keys: int = 154
     projects: int = 1_000  # of the large tenant
     members: int = 5_000  # of the large tenant
-    requests: int = 20_000  # of the large tenant, beside those that became grants
+    # Of the large tenant, beside those that became grants.
+    requests: int = 20_000
     audit_entries: int = 500_000
     days: int = 400
 
@@ -263,7 +266,8 @@ def _people(cursor: Any, size: Size) -> None:
         key_id="id", kind="'tokens_per_month'", value="50000000", is_hard="true",
         created_at=created,
     )  # fmt: skip
-    insert(  # nine for each key of one project
+    # Nine for each key of one project.
+    insert(
         cursor, "tenants_limit",
         "large_key k JOIN large_model m ON m.m IN (0, 4, 8) CROSS JOIN (VALUES ('requests_per_minute', 600), "
         "('tokens_per_day', 5000000), ('concurrent_calls', 20)) kinds (kind, value) WHERE k.t = 0 AND k.p = 0",
@@ -293,7 +297,8 @@ def _catalog(cursor: Any, size: Size) -> None:
         key_id="pg_temp.id('key' || p.t || ':' || p.p)", valid_from="now() - interval '400 days'",
         valid_until="now() + interval '330 days'", created_at="now() - interval '400 days'",
     )  # fmt: skip
-    asked = (  # one in twenty is open, of models that the project has no grant for; ordinary tenants ask twice
+    # One in twenty is open, of models that the project has no grant for; ordinary tenants ask twice.
+    asked = (
         "(SELECT p.*, r, (p.p * 5 + 1 + r % 3) % 12 AS wanted, "
         "CASE WHEN r >= 2 THEN 'withdrawn' WHEN r = 0 AND p.p % 2 = 0 THEN 'pending' ELSE 'rejected' END AS state "
         "FROM large_project p, "
@@ -337,7 +342,8 @@ def _usage(cursor: Any, size: Size) -> None:
         f"false, {sums}, sum(calls), sum(calls * amount) FROM large_cell "
         "GROUP BY 1, 2, 3, 4, 5, 6 ORDER BY 1, 2, 3, 4, 5, 6"
     )
-    for table, place in (  # what the trigger of days would have added, were it not asleep
+    # What the trigger of days would have added, were it not asleep.
+    for table, place in (
         ("rollup_month", "tenant_id, period, project_id, model_id, month"),
         ("rollup_tenant_day", "tenant_id, period, model_id, day"),
         ("rollup_key_month", "tenant_id, period, project_id, key_id, model_id, month"),

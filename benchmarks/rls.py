@@ -22,8 +22,10 @@ from typing import Any
 from benchmarks.large_tenant import LARGE, ORDINARY, Size, open_large
 from benchmarks.scale import DIRECTORY, Row, asked, places_of, statements
 
-BLOCK = 8  # times in a row before the other side's turn
-WARMING = 4  # times before those that count: the connections, and what is remembered on each
+# Times in a row before the other side's turn.
+BLOCK = 8
+# Times before those that count: the connections, and what is remembered on each.
+WARMING = 4
 BAR = 1.10
 PAGES = ["", "cost/", "keys/", "requests/", "members/", "models/", "exports/"]
 API = [

@@ -14,8 +14,10 @@ from benchmarks.figures import Figure, Figures, Row
 from benchmarks.large_tenant import LARGE, ORDINARY
 from benchmarks.scratch import CHECKOUT
 
-SHARES = {9: 0.50, 100: 0.50, 8000: 0.35}  # of a bare COPY, by the number of keys
-BYTES = 400  # a call on disk, with everything
+# Of a bare COPY, by the number of keys.
+SHARES = {9: 0.50, 100: 0.50, 8000: 0.35}
+# A call on disk, with everything.
+BYTES = 400
 FEW = 20  # tenants
 
 
@@ -83,7 +85,8 @@ def change(slugs: list[str], days: int) -> None:
              WHERE t.slug = ANY (%s) AND r.day > (SELECT max(day) - %s FROM rollup_tenant_day)
             ON CONFLICT DO NOTHING
             """,
-            [slugs, days + 1],  # of the very last there is only a part
+            # Of the very last there is only a part.
+            [slugs, days + 1],
         )
         if not cursor.rowcount:
             raise SystemExit("The ledger has no such days; nothing would be measured.")

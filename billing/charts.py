@@ -20,7 +20,8 @@ from billing.costs import FOUR_WEEKS, CostReport, Totals
 from billing.forecast import Forecast
 from core.templatetags.qm import SYMBOLS, money
 
-SERIES: Final = 5  # models with a colour of their own; the rest is "Other"
+# Models with a colour of their own; the rest is "Other".
+SERIES: Final = 5
 
 
 def ranked_models(by_model: Mapping[str, Totals]) -> list[tuple[str, Totals, int]]:

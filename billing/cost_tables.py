@@ -16,7 +16,8 @@ from billing.costs import CostReport, Totals
 from billing.kinds import Kind
 from core.templatetags.qm import share
 
-MOST_ROWS: Final = 25  # of a table; the others are one row together
+# Of a table; the others are one row together.
+MOST_ROWS: Final = 25
 
 
 @dataclass

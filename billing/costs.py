@@ -32,7 +32,8 @@ DIMENSIONS: Final = ("day", "month", "model", "project", "key")
 class Totals:
     """What some calls used and cost."""
 
-    cost: Decimal | None = Decimal(0)  # None: there are calls, and none of them is priced
+    # None: there are calls, and none of them is priced.
+    cost: Decimal | None = Decimal(0)
     calls: int = 0
     tokens: int = 0
     priced_tokens: int = 0
@@ -90,8 +91,10 @@ class CostReport:
     now: CostPeriod
     before: CostPeriod
     by_kind: list[KindCost]
-    metered_to: datetime | None  # usage up to here is in; None: there never was any
-    final_up_to: date | None  # the last day whose cost lines are posted
+    # Usage up to here is in; None: there never was any.
+    metered_to: datetime | None
+    # The last day whose cost lines are posted.
+    final_up_to: date | None
     estimated: Estimated  # of `now`
 
     @property

@@ -25,7 +25,8 @@ class Estimated:
 
     calls: int = 0
     tokens: int = 0
-    cost: Decimal | None = Decimal(0)  # of the priced ones; None: none of them is priced
+    # Of the priced ones; None: none of them is priced.
+    cost: Decimal | None = Decimal(0)
 
 
 def estimated_usage(

@@ -154,7 +154,8 @@ def _cost(kinds: tuple[str, ...], unit: str = "") -> str:
     return " + ".join(f"CASE WHEN u.{kind} = 0 THEN 0 ELSE u.{kind} * t.{kind}{unit} END" for kind in kinds)
 
 
-_REQUEST: Final = "CASE WHEN u.status = 'error' THEN 0 ELSE 1 END"  # calls that a backend answered
+# Calls that a backend answered.
+_REQUEST: Final = "CASE WHEN u.status = 'error' THEN 0 ELSE 1 END"
 _BITS: Final = " | ".join(f"u.{kind}" for kind in TOKEN_KINDS)
 
 # The same sum twice. In whole 10^-14 (`_e8`: prices in 10^-8 per million) it is fast, and fits 64 bits while every

@@ -21,7 +21,8 @@ from tenants.models import Project, Tenant
 
 SUMS: Final = (*KINDS, "calls", "amount")
 MONTH_OF_DAY: Final = (
-    "date_trunc('month', r.day::timestamp)::date"  # of a rollup's rows, which are always `r`
+    # Of a rollup's rows, which are always `r`.
+    "date_trunc('month', r.day::timestamp)::date"
 )
 TOKENS: Final = " + ".join(f"r.{kind}" for kind in TOKEN_KINDS)
 
@@ -30,14 +31,16 @@ SUMMED_THROUGH: Final = (
     "coalesce((SELECT through FROM key_months_summed WHERE tenant_id = %(tenant)s), '-infinity')"
 )
 
-Days = tuple[date, date]  # the first and the last, both included
+# The first and the last, both included.
+Days = tuple[date, date]
 
 
 @dataclass
 class Pieces:
     """What a run of days is made of."""
 
-    months: list[date] = field(default_factory=list)  # first days of consecutive months
+    # First days of consecutive months.
+    months: list[date] = field(default_factory=list)
     added: list[Days] = field(default_factory=list)
     removed: list[Days] = field(default_factory=list)  # of those months
 

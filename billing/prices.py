@@ -29,7 +29,8 @@ HOUR: Final = timedelta(hours=1)
 # price per million typed into a field per token (and multiplied) is above it. Zero is free, and allowed.
 LEAST_PER_MILLION: Final = Decimal("0.0001")
 MOST_PER_MILLION: Final = Decimal(100_000)
-MOST_PER_MILLION_REQUESTS: Final = Decimal(10_000_000)  # that is 10 per call
+# That is 10 per call.
+MOST_PER_MILLION_REQUESTS: Final = Decimal(10_000_000)
 
 
 @dataclass
@@ -295,7 +296,8 @@ def _publish(
     insert: list[tuple[int, datetime, Decimal, str | None]] = []
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_advisory_xact_lock(hashtext('billing.prices'))")
-        fold_rollups()  # no usage is recorded now; then the last hour of each model stands in one index
+        # No usage is recorded now; then the last hour of each model stands in one index.
+        fold_rollups()
         present = _standing(cursor, lists, wanted)
         keep = {(price.model, price.kind): price for price in wanted}
         for model, kind, sku, price_id, opened, last_end, used_until, now_costs, now_in, now_same in present:

@@ -21,23 +21,29 @@ from billing.usage import LARGEST
 from core.text_files import UnreadableText, utf_8_of
 
 MICROSECONDS: Final = 1_000_000
-MOONCAKE_BLOCK: Final = 512  # tokens of one prefix block
-Reader = Callable[[int, bytes, bytes], "TraceRow"]  # line number, its digest, its text
+# Tokens of one prefix block.
+MOONCAKE_BLOCK: Final = 512
+# Line number, its digest, its text.
+Reader = Callable[[int, bytes, bytes], "TraceRow"]
 
 
 class TraceRow(NamedTuple):
     """One call of a file. Tokens are disjoint by kind."""
 
     line: int
-    digest: bytes  # SHA-256 of the line: what rules draw from
-    moment: int  # microseconds: since 1970 where the format has dates, else since the trace began
-    client: str  # "" where the format names none
+    # SHA-256 of the line: what rules draw from.
+    digest: bytes
+    # Microseconds: since 1970 where the format has dates, else since the trace began.
+    moment: int
+    # "" where the format names none.
+    client: str
     input: int
     cache_read: int
     output: int
     reasoning: int
     image: int
-    facts: dict[str, Any] | None = None  # jsonl only: the fields of a UsageRecord that it states
+    # Jsonl only: the fields of a UsageRecord that it states.
+    facts: dict[str, Any] | None = None
 
 
 class BadLine(NamedTuple):
@@ -109,7 +115,8 @@ def _azure() -> Reader:
             raise ValueError("expected YYYY-MM-DD HH:MM:SS.fffffff,ContextTokens,GeneratedTokens")
         date, clock, fraction, context, generated = found.groups()
         seconds = datetime.fromisoformat(f"{date.decode()}T{clock.decode()}+00:00")
-        moment = int(seconds.timestamp()) * MICROSECONDS + int(fraction[:6])  # the seventh digit is cut off
+        # The seventh digit is cut off.
+        moment = int(seconds.timestamp()) * MICROSECONDS + int(fraction[:6])
         return TraceRow(number, digest, moment, "", int(context), 0, int(generated), 0, 0)
 
     return read
@@ -204,4 +211,5 @@ FORMATS: Final[dict[str, tuple[bytes | None, Callable[[], Reader]]]] = {
     ),
     "jsonl": (None, _jsonl),
 }
-DATED: Final = frozenset({"azure", "jsonl"})  # formats whose lines say the date
+# Formats whose lines say the date.
+DATED: Final = frozenset({"azure", "jsonl"})

@@ -26,7 +26,8 @@ class UsageRecord(NamedTuple):
     event_id: UUID | str  # minted by the source
     key_id: UUID | str
     model: str  # public name
-    occurred_at: datetime  # aware; when the call arrived
+    # Aware; when the call arrived.
+    occurred_at: datetime
     input: int = 0
     cache_read: int = 0
     cache_write: int = 0
@@ -51,8 +52,10 @@ class Receipt:
     """What became of a batch; the three add up to the number of events sent."""
 
     recorded: int = 0  # new in the ledger
-    repeated: int = 0  # there already, with the same content
-    quarantined: int = 0  # kept, not billed: unknown key, same id with other content, or malformed
+    # There already, with the same content.
+    repeated: int = 0
+    # Kept, not billed: unknown key, same id with other content, or malformed.
+    quarantined: int = 0
 
     def __add__(self, other: Receipt) -> Receipt:
         return Receipt(
@@ -71,11 +74,14 @@ class Batch:
     """
 
     rows: bytearray = field(default_factory=bytearray)
-    count: int = 0  # of well-formed records, which are numbered from 0 in `rows`
+    # Of well-formed records, which are numbered from 0 in `rows`.
+    count: int = 0
     records: list[UsageRecord] = field(default_factory=list)  # by that number
     malformed: list[tuple[UsageRecord, str]] = field(default_factory=list)  # with what is wrong
-    places: dict[tuple[UUID, int], int] = field(default_factory=dict)  # key, days (UTC) since 2000
-    tariffs: dict[tuple[str, int], int] = field(default_factory=dict)  # model, hours (UTC) since 2000
+    # Key, days (UTC) since 2000.
+    places: dict[tuple[UUID, int], int] = field(default_factory=dict)
+    # Model, hours (UTC) since 2000.
+    tariffs: dict[tuple[str, int], int] = field(default_factory=dict)
     backends: dict[str, int] = field(default_factory=dict)
 
     @property
@@ -86,16 +92,17 @@ class Batch:
 
 
 OLDEST: Final = datetime(2020, 1, 1, tzinfo=UTC)
-CLOCKS_DIFFER_BY: Final = timedelta(days=1)  # an event later than that in the future is malformed
-LARGEST: Final = (
-    2**31 - 1
-)  # tokens or milliseconds of one call; all bits set. What PostgreSQL's integer holds
+# An event later than that in the future is malformed.
+CLOCKS_DIFFER_BY: Final = timedelta(days=1)
+# Tokens or milliseconds of one call; all bits set. What PostgreSQL's integer holds.
+LARGEST: Final = 2**31 - 1
 LONGEST_NAME: Final = 120
 LONGEST_TEXT: Final = 200
 EPOCH: Final = datetime(2000, 1, 1, tzinfo=UTC)
 _DAY: Final = 86_400_000_000  # microseconds
 _HOUR: Final = 3_600_000_000
-_2000: Final = 946_684_800_000_000  # PostgreSQL counts microseconds from here
+# PostgreSQL counts microseconds from here.
+_2000: Final = 946_684_800_000_000
 
 # One staged row: the number of fields; then each field as its length and its bytes, in this order.
 STAGING_COLUMNS: Final = (
@@ -106,7 +113,8 @@ STAGING_COLUMNS: Final = (
 NO_BACKEND: Final = -1
 _PLACE: Final = struct.Struct(">hiii16sii")
 _ROW: Final = struct.Struct(">h" + "ii" * 4 + "i16siq" + "ii" * 9 + "iqih" + "i?" * 2)  # up to is_stream
-_CONTENT: Final = struct.calcsize(">h" + "ii" * 4)  # where in a row the event's own content begins
+# Where in a row the event's own content begins.
+_CONTENT: Final = struct.calcsize(">h" + "ii" * 4)
 _SIZE: Final = struct.Struct(">i")
 _NULL: Final = _SIZE.pack(-1)
 _THREE_NULLS: Final = _NULL * 3

@@ -11,7 +11,8 @@ from billing.kind_costs import costs_by_kind
 from billing.month_sums import named_sums, sums_between
 from tenants.models import Project, Tenant
 
-YEAR: Final = "last-12"  # where a page's address names a month
+# Where a page's address names a month.
+YEAR: Final = "last-12"
 MONTHS: Final = 12
 
 

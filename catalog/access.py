@@ -27,7 +27,8 @@ class Access:
     url: str = ""
     action_label: str = ""
     reason: str = ""
-    may_ask_again: bool = False  # for another project, where one has access or waits
+    # For another project, where one has access or waits.
+    may_ask_again: bool = False
 
 
 def accesses(

@@ -145,7 +145,8 @@ class Browser:
         for key, values in self.selection.chosen.items():
             if key == except_for or not values:
                 continue
-            if key == "capability":  # a model must have all of them
+            # A model must have all of them.
+            if key == "capability":
                 for value in values:
                     models = models.filter(self._condition(key, value))
             else:

@@ -126,7 +126,8 @@ class DecisionForm(forms.Form):
     """A reviewer's verdict; a refusal needs a comment, which the action checks."""
 
     verdict = forms.ChoiceField(choices=ReviewDecision.Verdict.choices)
-    seen = forms.JSONField(required=False, widget=forms.HiddenInput)  # the facts on the page
+    # The facts on the page.
+    seen = forms.JSONField(required=False, widget=forms.HiddenInput)
     comment = forms.CharField(max_length=2000, required=False, widget=forms.Textarea)
 
 

@@ -16,11 +16,14 @@ from typing import Any, Final
 from django.utils.translation import gettext as _
 
 VERSION: Final = "2026-11.1"
-COST_WITHOUT_REVIEW: Final = Decimal(500)  # a month, in the currency of the prices
-WORKING_DAYS: Final = {"security": 2, "compliance": 3, "cost": 1}  # by track, until a review is due
+# A month, in the currency of the prices.
+COST_WITHOUT_REVIEW: Final = Decimal(500)
+# By track, until a review is due.
+WORKING_DAYS: Final = {"security": 2, "compliance": 3, "cost": 1}
 _RISK_TIERS: Final = ("low", "moderate", "high")
 _AMOUNT: Final = re.compile(r"[0-9]{1,20}(\.[0-9]{1,20})?", re.ASCII)  # as `Facts.as_json` writes it
-_LOOKED_AT: Final = {  # by track: an approval stands on these
+# By track: an approval stands on these.
+_LOOKED_AT: Final = {
     "security": ("risk_tier", "is_new_to_project"),
     "compliance": ("risk_tier", "data_class"),
     "cost": ("expected_monthly_cost", "currency"),
@@ -35,7 +38,8 @@ class Facts:
     risk_tier: str
     data_class: str
     data_class_rank: int
-    expected_monthly_cost: Decimal | None  # None: the model has no price
+    # None: the model has no price.
+    expected_monthly_cost: Decimal | None
     currency: str = "USD"
 
     def as_json(self) -> dict[str, Any]:

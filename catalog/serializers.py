@@ -13,7 +13,8 @@ from catalog.actions.facts import notice_of
 from catalog.models import AccessRequest, CatalogModel, Grant, Offer, Review, ReviewDecision
 from tenants.models import DataClass, Project, Tenant
 
-MOST_ACCESS = 20  # projects that a model names
+# Projects that a model names.
+MOST_ACCESS = 20
 
 
 class OfferSerializer(serializers.ModelSerializer[Offer]):

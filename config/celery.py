@@ -22,7 +22,8 @@ from core.scope import NOBODY, scoped
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings.base")
 
 CHECKOUT = Path(__file__).parents[1]
-HAVE_TASKS = sorted(  # packages with a tasks.py: apps, and rooms inside them
+# Packages with a tasks.py: apps, and rooms inside them.
+HAVE_TASKS = sorted(
     ".".join(path.parent.relative_to(CHECKOUT).parts)
     for app in settings.OUR_APPS
     for path in (CHECKOUT / app).rglob("tasks.py")

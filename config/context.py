@@ -18,5 +18,6 @@ def installation(request: HttpRequest) -> dict[str, Any]:
         "gateway_url": settings.GATEWAY_URL,
         "support_contact": settings.SUPPORT_CONTACT,
         "provider_name": settings.OIDC_PROVIDER_NAME if settings.OIDC_ISSUER else "",
-        "header": SimpleLazyObject(lambda: header_of(request)),  # asks the database only where it is shown
+        # Asks the database only where it is shown.
+        "header": SimpleLazyObject(lambda: header_of(request)),
     }

@@ -103,7 +103,8 @@ def env_database(name: str) -> dict[str, Any]:
         )
     known = {"dbname": "NAME", "user": "USER", "password": "PASSWORD", "host": "HOST", "port": "PORT"}
     return {
-        "ENGINE": "core.database",  # Django's, carrying whose rows may be touched
+        # Django's, carrying whose rows may be touched.
+        "ENGINE": "core.database",
         **{django: parts.get(libpq) or "" for libpq, django in known.items()},
         "OPTIONS": {key: value for key, value in parts.items() if key not in known},
     }

@@ -73,7 +73,8 @@ CHECKS: dict[str, Callable[[], str]] = {
 def _answer_of(check: Callable[[], str]) -> str:
     try:
         return check()
-    except Exception as error:  # readiness reports every failure, whatever its kind
+    # Readiness reports every failure, whatever its kind.
+    except Exception as error:
         log.warning("readiness.failed", check=check.__name__, error=repr(error))
         return f"{check.__name__} failed: {type(error).__name__}"
 

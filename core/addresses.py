@@ -22,14 +22,14 @@ from core.names import SPACES, UNSEEN, in_postgresql
 if TYPE_CHECKING:
     _EmailField = models.EmailField[Any, Any]
 else:
-    _EmailField = models.EmailField  # takes no parameters at run time
+    # Takes no parameters at run time.
+    _EmailField = models.EmailField
 
 LONGEST: Final = 254
 LONGEST_LOCAL: Final = 64
 _LOCAL: Final = re.compile(r"[a-z0-9!#$%&'*+/=?^_`{|}~-]+(\.[a-z0-9!#$%&'*+/=?^_`{|}~-]+)*", re.ASCII)
-_LABEL: Final = re.compile(  # "_" for the addresses of programs, whose domain is their tenant's slug
-    r"[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?", re.ASCII
-)
+# "_" for the addresses of programs, whose domain is their tenant's slug.
+_LABEL: Final = re.compile(r"[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?", re.ASCII)
 _LOCALHOST: Final = "localhost"
 # What every row must look like; the whole rule needs IDNA, which PostgreSQL does not know.
 STORED: Final = (

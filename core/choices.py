@@ -17,7 +17,8 @@ from django.utils.translation import gettext_lazy as _
 from core.addresses import address_or_none
 
 HINT = _("Enter the beginning of a name and choose a suggestion.")
-MOST = 25  # rows that a select box or a list of suggestions offers
+# Rows that a select box or a list of suggestions offers.
+MOST = 25
 
 
 class SuggestingInput(forms.TextInput):
@@ -89,7 +90,8 @@ class PickField(forms.ModelChoiceField):  # type: ignore[type-arg]
 
     def __init__(self, model: type[Model], *, by: str, **kwargs: Any) -> None:
         self.by = by
-        self.preferred: Any = None  # what a select box that must have something begins with
+        # What a select box that must have something begins with.
+        self.preferred: Any = None
         self.offered: list[tuple[Any, Any]] = []
         self.rows: QuerySet[Any] = model._base_manager.none()  # what may be chosen
         super().__init__(self.rows, **kwargs)

@@ -13,10 +13,14 @@ from psycopg import sql
 
 # With their owner's rights, and the console calls them. Each checks what it is asked for.
 FOR_THE_CONSOLE: Final = (
-    "analyze_ledger",  # statistics; takes nothing, returns nothing
-    "audit_prune",  # asks for a record in the audit log, and for an age of 180 days
-    "audit_redact",  # asks for a record in the audit log
-    "make_usage_partition",  # an empty partition of a month
+    # Statistics; takes nothing, returns nothing.
+    "analyze_ledger",
+    # Asks for a record in the audit log, and for an age of 180 days.
+    "audit_prune",
+    # Asks for a record in the audit log.
+    "audit_redact",
+    # An empty partition of a month.
+    "make_usage_partition",
     "months_without_usage_partition",  # months, of no tenant
 )
 
@@ -46,7 +50,8 @@ def grant_functions(cursor: Any, console_role: str) -> None:
 
         if not is_definer and not is_pinned:
             run("ALTER ROUTINE {function} SET search_path = public, pg_temp")
-        if name in FOR_THE_CONSOLE or not (is_definer or is_trigger):  # first: a console may be running
+        # First: a console may be running.
+        if name in FOR_THE_CONSOLE or not (is_definer or is_trigger):
             run("GRANT EXECUTE ON ROUTINE {function} TO {role}")
         else:
             run("REVOKE ALL ON ROUTINE {function} FROM {role}")

@@ -14,7 +14,8 @@ from django.core import signing
 from django.db.models import Model, Q, QuerySet
 from django.http import HttpRequest
 
-_SALT = "keyset"  # cursors are signed, so that only ours are read
+# Cursors are signed, so that only ours are read.
+_SALT = "keyset"
 
 _READ: dict[str, Callable[[str], Any]] = {
     "int": int,
@@ -119,7 +120,8 @@ def _turned(name: str) -> str:
 def _beyond(order: Sequence[str], edge: Sequence[Any]) -> Q:
     """Rows that come after `edge`: later in the first name, or equal there and later in the second, and so on."""
     first = f"{order[0].lstrip('-')}__{'lte' if order[0].startswith('-') else 'gte'}"
-    bound = Q(**{first: edge[0]})  # says no more than the rest, but an index can begin there
+    # Says no more than the rest, but an index can begin there.
+    bound = Q(**{first: edge[0]})
     condition = Q()
     equal = Q()
     for name, value in zip(order, edge, strict=True):

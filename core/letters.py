@@ -13,8 +13,10 @@ RECOMMENDED: Final = frozenset((
     "LATIN", "GREEK", "CYRILLIC", "ARMENIAN", "HEBREW", "ARABIC", "DEVANAGARI", "BENGALI", "GURMUKHI", "GUJARATI",
     "ORIYA", "TAMIL", "TELUGU", "KANNADA", "MALAYALAM", "SINHALA", "THAI", "LAO", "TIBETAN", "MYANMAR", "GEORGIAN",
     "HANGUL", "ETHIOPIC", "KHMER", "THAANA", "HIRAGANA", "KATAKANA", "BOPOMOFO", "CJK",
-    "IDEOGRAPHIC", "KATAKANA-HIRAGANA",  # marks that repeat or lengthen
-    "MODIFIER", "CARON",  # of no script; they are read as apostrophes (core/look_alikes.py)
+    # Marks that repeat or lengthen.
+    "IDEOGRAPHIC", "KATAKANA-HIRAGANA",
+    # Of no script; they are read as apostrophes (core/look_alikes.py).
+    "MODIFIER", "CARON",
 ))  # fmt: skip
 # Names in these were free before, and the tables of look-alikes know their letters.
 COMPARED: Final = frozenset(("CHEROKEE", "COPTIC", "LISU"))

@@ -21,7 +21,8 @@ def zone_named(name: str) -> tzinfo:
     """The time zone of that IANA name; UTC where this machine does not know it, so that nothing stops."""
     try:
         return ZoneInfo(name)
-    except (ZoneInfoNotFoundError, ValueError, OSError):  # OSError: a name that is a directory of zones
+    # OSError: a name that is a directory of zones.
+    except (ZoneInfoNotFoundError, ValueError, OSError):
         return UTC
 
 
@@ -39,7 +40,8 @@ def is_known(name: str) -> bool:
 def start_of_day(day: date, zone: str) -> datetime:
     """The first instant of `day` in that time zone, in UTC."""
     where = zone_named(zone)
-    midnight = datetime.combine(day, time.min, where)  # fold=0: the first, where there are two
+    # fold=0: the first, where there are two.
+    midnight = datetime.combine(day, time.min, where)
     start = midnight.astimezone(UTC)
     if start.astimezone(where).replace(tzinfo=None) == midnight.replace(tzinfo=None):
         return start

@@ -19,11 +19,12 @@ def _table(like: dict[str, str]) -> dict[int, str]:
 
 
 # For every word, also one that is Greek or Cyrillic throughout: no two letters of one script become the same.
+# Rarer ones, of which the like holds but for һ beside н, ь beside в and ӏ beside і.
 _ALWAYS: Final = _table({
     "a": "аα", "b": "вβ", "c": "сϲ", "d": "ԁ", "e": "еε", "h": "нη", "i": "іι", "j": "јϳ", "k": "кκ", "m": "мμ",
     "n": "ν", "o": "оο", "p": "рρ", "q": "ԛ", "r": "г", "s": "ѕ", "t": "тτ", "u": "и", "w": "ԝ", "x": "хχ",
     "y": "уυ", "z": "ζ", "3": "з",
-}) | _table({  # rarer ones, of which the like holds but for һ beside н, ь beside в and ӏ beside і
+}) | _table({
     "b": "ь", "f": "ғ", "g": "ցԍ", "h": "һհ", "j": "յ", "l": "ӏլ", "n": "пո", "o": "օ", "q": "զ", "s": "տ", "u": "ս",
     "v": "ѵ", "w": "шաω", "m": "ϻ",
 }) | _table(dict(zip("abcdefghijklmnoprstuvwxyz", "ꓮꓐꓚꓓꓰꓝꓖꓧꓲꓙꓗꓡꓟꓠꓳꓑꓣꓢꓔꓴꓦꓪꓫꓬꓜ", strict=True)))  # fmt: skip
@@ -58,8 +59,10 @@ _LIKE_APOSTROPHES: Final = frozenset(
     map(chr, (*range(0x2B9, 0x300), 0x374, 0x7F4, 0x7F5, 0xA78B, 0xA78C, 0xA78F, *range(0xA4F8, 0xA4FE)))
 )
 _NO_SEPARATORS: Final = frozenset("|!$€@")
-_OF_A_BRAND: Final = re.compile("[®©™℠Ⓡⓒ]")  # they say that the name is somebody's
-_DASHES: Final = re.compile("[ーヽヾ]")  # in a word with Latin letters
+# They say that the name is somebody's.
+_OF_A_BRAND: Final = re.compile("[®©™℠Ⓡⓒ]")
+# In a word with Latin letters.
+_DASHES: Final = re.compile("[ーヽヾ]")
 _LATIN: Final = re.compile("[a-z]")
 # Scripts whose letters are compared without whatever marks stand on them.
 _WITHOUT_MARKS: Final = frozenset(("LATIN", "GREEK", "CYRILLIC", "ARMENIAN", "CHEROKEE", "COPTIC", "LISU"))

@@ -20,25 +20,36 @@ from core.look_alikes import skeleton
 if TYPE_CHECKING:
     _CharField = models.CharField[str, str]
 else:
-    _CharField = models.CharField  # takes no parameters at run time
+    # Takes no parameters at run time.
+    _CharField = models.CharField
 
 # Characters that are not seen, change the order of others, or mean something else on every machine.
 UNSEEN: Final = (
     (0x0000, 0x001F), (0x007F, 0x009F),  # controls
-    (0x00AD, 0x00AD), (0x034F, 0x034F), (0x061C, 0x061C),  # soft hyphen, grapheme joiner, Arabic mark
-    (0x115F, 0x1160), (0x17B4, 0x17B5), (0x180B, 0x180F),  # fillers and inherent vowels that look blank
-    (0x200B, 0x200F), (0x2028, 0x202E), (0x2060, 0x206F),  # zero width, line separators, bidirectional
-    (0x2800, 0x2800), (0x3164, 0x3164), (0xFFA0, 0xFFA0),  # blanks that are no spaces
-    (0xD800, 0xF8FF), (0xFDD0, 0xFDEF),  # surrogates, private use, no characters
-    (0xFE00, 0xFE0F), (0xFEFF, 0xFEFF), (0xFFF0, 0xFFFF),  # variations, byte order mark, specials
-    (0x1BCA0, 0x1BCA3), (0x1D159, 0x1D159), (0x1D173, 0x1D17A),  # format controls of shorthand and music
-    (0xE0000, 0x10FFFF),  # tags, more variations, private use
+    # Soft hyphen, grapheme joiner, Arabic mark.
+    (0x00AD, 0x00AD), (0x034F, 0x034F), (0x061C, 0x061C),
+    # Fillers and inherent vowels that look blank.
+    (0x115F, 0x1160), (0x17B4, 0x17B5), (0x180B, 0x180F),
+    # Zero width, line separators, bidirectional.
+    (0x200B, 0x200F), (0x2028, 0x202E), (0x2060, 0x206F),
+    # Blanks that are no spaces.
+    (0x2800, 0x2800), (0x3164, 0x3164), (0xFFA0, 0xFFA0),
+    # Surrogates, private use, no characters.
+    (0xD800, 0xF8FF), (0xFDD0, 0xFDEF),
+    # Variations, byte order mark, specials.
+    (0xFE00, 0xFE0F), (0xFEFF, 0xFEFF), (0xFFF0, 0xFFFF),
+    # Format controls of shorthand and music.
+    (0x1BCA0, 0x1BCA3), (0x1D159, 0x1D159), (0x1D173, 0x1D17A),
+    # Tags, more variations, private use.
+    (0xE0000, 0x10FFFF),
 )  # fmt: skip
 SPACES: Final = (
     (0x00A0, 0x00A0), (0x1680, 0x1680), (0x2000, 0x200A), (0x202F, 0x202F), (0x205F, 0x205F), (0x3000, 0x3000)
 )  # fmt: skip
-MOST_MARKS: Final = 4  # combining marks on one letter
-VARIATIONS: Final = re.compile("[\ufe00-\ufe0f]")  # how an emoji is drawn; keyboards add them by themselves
+# Combining marks on one letter.
+MOST_MARKS: Final = 4
+# How an emoji is drawn; keyboards add them by themselves.
+VARIATIONS: Final = re.compile("[\ufe00-\ufe0f]")
 _LINE_ENDS: Final = re.compile(r"[\t\n\v\f\r\x85\u2028\u2029]+")
 
 

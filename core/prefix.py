@@ -18,7 +18,8 @@ LAST = "\U0010ffff"  # nothing sorts after it
 
 class _ByCodePoint(Lookup):
     operator: str
-    prepare_rhs = False  # fields of names would clean the end of a range, which is no character, away
+    # Fields of names would clean the end of a range, which is no character, away.
+    prepare_rhs = False
 
     def as_sql(self, compiler: Any, connection: Any) -> tuple[str, Any]:
         column, values = self.process_lhs(compiler, connection)

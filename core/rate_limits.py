@@ -26,7 +26,8 @@ from core.errors import TooManyRequests
 log = structlog.get_logger(__name__)
 
 SERVER_TIMEOUT_SECONDS = 0.25
-ASK_AGAIN_SECONDS = 10  # after the server did not answer, it is left alone that long
+# After the server did not answer, it is left alone that long.
+ASK_AGAIN_SECONDS = 10
 _server_away_until = 0.0
 
 
@@ -71,7 +72,8 @@ def _limiter(url: str) -> RateLimiter:
     if url.startswith("memory"):
         return SlidingWindowCounterRateLimiter(storage_from_string(url))
     storage = storage_from_string(
-        url.replace("valkey", "redis", 1),  # the same protocol, and the one client we have
+        # The same protocol, and the one client we have.
+        url.replace("valkey", "redis", 1),
         wrap_exceptions=True,
         key_prefix="qm-rate",
         socket_timeout=SERVER_TIMEOUT_SECONDS,

@@ -15,8 +15,10 @@ class Reading:
     """The tenants whose rows one request has asked for: their ids, and nothing of the rows."""
 
     tenants: set[UUID] = field(default_factory=set)
-    people: set[UUID] = field(default_factory=set)  # who are nobody's rows, but members of tenants
-    page_of: UUID | None = None  # a page of this tenant: then it alone was read
+    # Who are nobody's rows, but members of tenants.
+    people: set[UUID] = field(default_factory=set)
+    # A page of this tenant: then it alone was read.
+    page_of: UUID | None = None
 
     def found(self) -> set[UUID]:
         """The tenants that were read, each by its id."""

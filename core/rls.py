@@ -19,7 +19,8 @@ from core.function_rights import grant_functions
 CONSOLE_ROLE: Final = "quartermaster_console"
 TENANT_POLICY: Final = "tenant_wall"
 OWN: Final = "own_rows"
-OF_A_PERSON: Final = ("accounts_idempotencyrecord",)  # with a `user_id`: what the API answered to them
+# With a `user_id`: what the API answered to them.
+OF_A_PERSON: Final = ("accounts_idempotencyrecord",)
 
 FUNCTIONS: Final = """
 -- A person's scope in one statement: the tenants they belong to, or of those the one with this slug.
@@ -65,7 +66,8 @@ def policies(table: str) -> dict[str, str]:
         return {TENANT_POLICY: f"USING ({_PASSES.format(f'{_IS_PLATFORM} OR {_MINE}')})"}
     inside = _PASSES.format(_INSIDE.format("tenant_id"))
     found = {TENANT_POLICY: f"USING ({inside})"}
-    if table == "audit_auditentry":  # an action that is no tenant's is written down from any scope
+    # An action that is no tenant's is written down from any scope.
+    if table == "audit_auditentry":
         found["written_anywhere"] = "FOR INSERT WITH CHECK (tenant_id IS NULL)"
     if table == "tenants_membership":
         found[OWN] = f"FOR SELECT USING ({_MINE})"
@@ -126,7 +128,8 @@ def _make_role(cursor: Any) -> None:
     """Make the role that holds the console's rights, unless somebody has. It cannot sign in by itself."""
     cursor.execute("SELECT FROM pg_roles WHERE rolname = %s", [CONSOLE_ROLE])
     if cursor.fetchone() is None:
-        cursor.execute(  # two databases of one server may be migrated at once
+        # Two databases of one server may be migrated at once.
+        cursor.execute(
             f"DO $$ BEGIN CREATE ROLE {CONSOLE_ROLE} NOLOGIN; "
             "EXCEPTION WHEN duplicate_object OR unique_violation THEN NULL; END $$"
         )

@@ -71,7 +71,8 @@ def platform_scope(reason: str, *, is_routine: bool = False) -> Iterator[None]:
     if not reason:
         raise ValueError("Give the reason why this needs the rows of every tenant.")
     with structlog.contextvars.bound_contextvars(scope=f"platform: {reason}"):
-        if structlog.is_configured():  # not yet while `manage.py` reads its settings
+        # Not yet while `manage.py` reads its settings.
+        if structlog.is_configured():
             log.log(logging.DEBUG if is_routine else logging.INFO, "platform_scope")
         with scoped(Scope(platform_reason=reason)):
             yield

@@ -21,7 +21,8 @@ SCIM_TOKEN = "qms"  # noqa: S105
 INVITATION = "qmi"
 
 _RANDOM_BYTES = 32
-_BODY_LENGTH = 43  # of 32 bytes in unpadded base64url
+# Of 32 bytes in unpadded base64url.
+_BODY_LENGTH = 43
 _CHECKSUM_LENGTH = 6
 _ALPHABET = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 

@@ -100,7 +100,8 @@ class TenantOwned(Noted):
 
     tenant = models.ForeignKey("tenants.Tenant", models.PROTECT)
 
-    unscoped = models.Manager()  # first, hence Django's own: admin, uniqueness, reverse relations
+    # First, hence Django's own: admin, uniqueness, reverse relations.
+    unscoped = models.Manager()
     objects: ClassVar[TenantManager[Self, TenantQuerySet[Self]]] = TenantManager()  # never redeclared
 
     class Meta:

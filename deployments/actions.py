@@ -38,8 +38,10 @@ from deployments.runtimes import facts_of
 log = structlog.get_logger(__name__)
 
 MOST_REPLICAS = 256
-MESSAGE_IS_LOST_AFTER = timedelta(seconds=10)  # then the sweep does what a message should have started
-SEEN_EVERY = timedelta(seconds=15)  # an unchanged sight is written down at most this often
+# Then the sweep does what a message should have started.
+MESSAGE_IS_LOST_AFTER = timedelta(seconds=10)
+# An unchanged sight is written down at most this often.
+SEEN_EVERY = timedelta(seconds=15)
 
 
 class ImpossibleWishError(Exception):
@@ -245,7 +247,8 @@ def watch_engines(*, cluster: ClusterDriver | None = None) -> int:
     unchanged, news = [], 0
     for wanted in Deployment.objects.watched_closely().with_names():
         if wanted.observed_generation != wanted.generation or observation.is_refused(wanted):
-            continue  # its reconciliation is on the way; or only a person can change anything
+            # Its reconciliation is on the way; or only a person can change anything.
+            continue
         driver = cluster or get_cluster(wanted.cluster)
         try:
             observed = driver.observe(wanted.cluster.namespace, wanted.name)

@@ -165,7 +165,8 @@ class ClusterViewSet(
     """Places that run engines."""
 
     model, serializer_class = Cluster, ClusterSerializer
-    queryset = Cluster.objects.none()  # for the schema; get_queryset answers
+    # For the schema; get_queryset answers.
+    queryset = Cluster.objects.none()
     view_permission = "deployments.view_cluster"
 
 
@@ -175,7 +176,8 @@ class DeploymentViewSet(
     """Model versions wanted on clusters, and what was last seen of them there."""
 
     model, serializer_class = Deployment, DeploymentSerializer
-    queryset = Deployment.objects.none()  # for the schema; get_queryset answers
+    # For the schema; get_queryset answers.
+    queryset = Deployment.objects.none()
     view_permission = "deployments.view_deployment"
     filterset_fields = ["state", "name"]
 

@@ -22,7 +22,8 @@ def get_cluster(row: Cluster) -> ClusterDriver:
 @lru_cache(maxsize=64)
 def _kubernetes(kubeconfig_path: str, timeout_seconds: float) -> ClusterDriver:
     """Kept, because a client holds connections; it may be shared between threads."""
-    from deployments.cluster.kubernetes import KubernetesCluster  # slow to import; many never need it
+    # Slow to import; many never need it.
+    from deployments.cluster.kubernetes import KubernetesCluster
 
     if kubeconfig_path:
         return KubernetesCluster.from_file(Path(kubeconfig_path), timeout_seconds=timeout_seconds)

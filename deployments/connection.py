@@ -17,7 +17,8 @@ from deployments.clusters import get_cluster
 from deployments.models import Cluster
 
 QUEUE_SECONDS = (
-    15.0  # beside the cluster's own time: for the queue, and a worker that finishes something first
+    # Beside the cluster's own time: for the queue, and a worker that finishes something first.
+    15.0
 )
 
 

@@ -38,7 +38,8 @@ class DeploymentForm(forms.ModelForm):  # type: ignore[type-arg]
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         for name, rows in (("version", _versions()), ("cluster", Cluster.objects.order_by("name"))):
-            if name in self.fields:  # not where a deployment is only looked at
+            # Not where a deployment is only looked at.
+            if name in self.fields:
                 source = reverse("admin:deployments_deployment_suggestions", args=[f"{name}s"])
                 offer(self, name, rows, source=source)
                 style(self, name)

@@ -14,7 +14,8 @@ import re
 from functools import lru_cache
 from typing import Final
 
-LONGEST_NAME: Final = 128  # characters; no field of any server has a longer one
+# Characters; no field of any server has a longer one.
+LONGEST_NAME: Final = 128
 
 
 def fold(name: str) -> str:
@@ -22,7 +23,8 @@ def fold(name: str) -> str:
     return _fold(name) if len(name) <= LONGEST_NAME else ""
 
 
-@lru_cache(maxsize=4096)  # of names that clients choose, so none may be long
+# Of names that clients choose, so none may be long.
+@lru_cache(maxsize=4096)
 def _fold(name: str) -> str:
     return "".join(re.findall(r"[a-z0-9]", name.casefold()))
 
@@ -146,7 +148,8 @@ _PLACES = tuple(  # as names are compared
         hosts paths directories uris urls endpoints addrs addresses"""
     )
 )
-_SHORT_PLACE = re.compile(  # where a word of the name begins so: others end so (report, nadir)
+# Where a word of the name begins so: others end so (report, nadir).
+_SHORT_PLACE = re.compile(
     r"(?:(?:^|[^A-Za-z0-9])(?i:port|dir)(?i:s?)|[A-Za-z0-9](?:Port|Dir)s?|[a-z0-9](?:PORT|DIR)S?)[^A-Za-z0-9]*$"
 )
 _MEDIUM = re.compile(

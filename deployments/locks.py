@@ -36,6 +36,7 @@ def if_nobody_else(name: str) -> Iterator[bool]:
 
 def _leave(name: str) -> None:
     if connection.connection is None or connection.connection.closed:
-        return  # the turn ended with the connection
+        # The turn ended with the connection.
+        return
     with connection.cursor() as cursor:
         cursor.execute(f"SELECT pg_advisory_unlock({KEY})", [name])

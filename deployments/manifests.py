@@ -27,7 +27,8 @@ _DNS_LABEL = re.compile(r"[a-z]([-a-z0-9]{0,61}[a-z0-9])?")
 _LABEL_VALUE = re.compile(r"[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _USER_ID = (
-    10001  # nobody's in particular; images that insist on root are refused by the pod's security context
+    # nobody's in particular; images that insist on root are refused by the pod's security context.
+    10001
 )
 _PROBE_PERIOD_SECONDS = 5
 
@@ -53,10 +54,12 @@ class EngineSpec:
 
     deployment_id: str
     generation: int
-    name: str  # a DNS label: also the host name of its Service
+    # A DNS label: also the host name of its Service.
+    name: str
     namespace: str
     model: str  # public name
-    upstream_model: str  # what the engine calls it
+    # What the engine calls it.
+    upstream_model: str
     version: str
     runtime: RuntimeSpec
     replicas: int = 1
@@ -159,9 +162,8 @@ def _pod(spec: EngineSpec) -> Manifest:
     mounts = [{"name": "tmp", "mountPath": "/tmp"}]  # noqa: S108 (the container's own, empty at each start)
     if spec.gpus_per_replica:
         resources[spec.gpu_resource] = str(spec.gpus_per_replica)
-        volumes.append(
-            {"name": "shm", "emptyDir": {"medium": "Memory"}}
-        )  # GPUs of one replica talk through it
+        # GPUs of one replica talk through it.
+        volumes.append({"name": "shm", "emptyDir": {"medium": "Memory"}})
         mounts.append({"name": "shm", "mountPath": "/dev/shm"})  # noqa: S108
     return {
         "automountServiceAccountToken": False,
@@ -237,7 +239,8 @@ def _probes(spec: EngineSpec) -> Manifest:
     return {
         "startupProbe": probe(max(1, -(-spec.startup_timeout_seconds // _PROBE_PERIOD_SECONDS))),
         "readinessProbe": probe(2),
-        "livenessProbe": probe(6),  # slow under load is not dead
+        # Slow under load is not dead.
+        "livenessProbe": probe(6),
     }
 
 

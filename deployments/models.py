@@ -33,12 +33,13 @@ class Cluster(models.Model):
     name = models.SlugField(max_length=60, unique=True)
     driver = models.CharField(max_length=12, choices=Driver)
     namespace = models.CharField(max_length=63, default="quartermaster", validators=[DNS_LABEL])
-    kubeconfig_path = models.CharField(max_length=300, blank=True)  # on the worker; empty: in-cluster account
+    # On the worker; empty: in-cluster account.
+    kubeconfig_path = models.CharField(max_length=300, blank=True)
     region = models.CharField(max_length=60, blank=True)
-    version = models.CharField(max_length=100, blank=True)  # what it called itself when it was last tested
-    resources = models.JSONField(
-        default=dict, blank=True
-    )  # extended resources then: {"nvidia.com/gpu": "16"}
+    # What it called itself when it was last tested.
+    version = models.CharField(max_length=100, blank=True)
+    # Extended resources then: {"nvidia.com/gpu": "16"}
+    resources = models.JSONField(default=dict, blank=True)
     tested_at = models.DateTimeField(null=True, blank=True)
     created_at = models.DateTimeField(default=now, editable=False)
 
@@ -76,27 +77,27 @@ class Deployment(models.Model):
         DELETED = "deleted", _("Deleted")
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
-    name = models.CharField(max_length=53, validators=[DNS_LABEL])  # free again once it is deleted
+    # Free again once it is deleted.
+    name = models.CharField(max_length=53, validators=[DNS_LABEL])
     version = models.ForeignKey(ModelVersion, models.PROTECT, related_name="deployments")
     cluster = models.ForeignKey(Cluster, models.PROTECT, related_name="deployments")
     replicas = models.PositiveIntegerField(default=1)
-    generation = models.BigIntegerField(default=1)  # raised by every change of what is wanted
-    is_deleted = models.BooleanField(default=False)  # wanted gone; the row stays for history
+    # Raised by every change of what is wanted.
+    generation = models.BigIntegerField(default=1)
+    # Wanted gone; the row stays for history.
+    is_deleted = models.BooleanField(default=False)
 
     observed_generation = models.BigIntegerField(default=0)
     ready_replicas = models.PositiveIntegerField(default=0)
     state = models.CharField(max_length=10, choices=State, default=State.STARTING)
-    conditions = models.JSONField(
-        default=list, blank=True
-    )  # [{"type", "status", "reason", "message"}], from the cluster
+    # [{"type", "status", "reason", "message"}], from the cluster.
+    conditions = models.JSONField(default=list, blank=True)
     observed_at = models.DateTimeField(null=True, blank=True)
-    drift = models.CharField(
-        max_length=600, blank=True
-    )  # what somebody changed in the cluster and we put back
+    # What somebody changed in the cluster and we put back.
+    drift = models.CharField(max_length=600, blank=True)
     drift_at = models.DateTimeField(null=True, blank=True)  # when, the last time
-    next_look_at = models.DateTimeField(
-        default=now
-    )  # when the sweep looks again, whatever messages were lost
+    # When the sweep looks again, whatever messages were lost.
+    next_look_at = models.DateTimeField(default=now)
     created_at = models.DateTimeField(default=now, editable=False)
 
     # The program that was last seen running as wanted. Empty: not noted yet, or none of it has run.
@@ -116,9 +117,8 @@ class Deployment(models.Model):
     statement_lapsed_at = models.DateTimeField(null=True, blank=True)
     # What operators decided about sharing it between tenants.
     only_tenant = models.ForeignKey(Tenant, models.PROTECT, null=True, blank=True, related_name="+")
-    sharing_reason = models.CharField(
-        max_length=500, blank=True, default="", db_default=""
-    )  # who and when: the audit log
+    # Who and when: the audit log.
+    sharing_reason = models.CharField(max_length=500, blank=True, default="", db_default="")
     sharing_accepted_at = models.DateTimeField(null=True, blank=True)
     allowed_controls = ArrayField(models.CharField(max_length=60), default=list, db_default=[], blank=True)
 
@@ -200,7 +200,8 @@ class Deployment(models.Model):
     def controls_in_force(self) -> list[str]:
         """The engine controls that clients may send: those allowed that may be, for whom it serves now."""
         is_alone = self.only_tenant_id is not None
-        own = fold(self.separating_field)  # that one is the gateway's
+        # That one is the gateway's.
+        own = fold(self.separating_field)
         return [
             name
             for name in self.allowed_controls
@@ -234,7 +235,8 @@ class Backend(models.Model):
     url = models.URLField(max_length=300)
     upstream_model = models.CharField(max_length=200)
     weight = models.PositiveIntegerField(default=1)
-    priority = models.PositiveSmallIntegerField(default=0)  # 0 first; the next only when these fail
+    # 0 first; the next only when these fail.
+    priority = models.PositiveSmallIntegerField(default=0)
 
     class Meta:
         constraints = [UniqueConstraint(fields=["route", "url"], name="backend_once_per_route")]

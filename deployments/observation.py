@@ -23,14 +23,18 @@ State = Deployment.State
 
 LOOK_AGAIN_SETTLED = timedelta(seconds=60)
 LOOK_AGAIN_UNSETTLED = timedelta(seconds=10)
-LOOK_AGAIN_UNREACHABLE = timedelta(seconds=60)  # longer than the task's own retries together
+# Longer than the task's own retries together.
+LOOK_AGAIN_UNREACHABLE = timedelta(seconds=60)
 LOOK_AGAIN_REFUSED = timedelta(minutes=15)
 DRIFT_SHOWN = timedelta(days=1)
-DRIFT_AUDITED_EVERY = timedelta(hours=1)  # the same drift, again and again, has one audit entry an hour
+# The same drift, again and again, has one audit entry an hour.
+DRIFT_AUDITED_EVERY = timedelta(hours=1)
 
-LONGEST_TEXT = 2000  # characters of a condition's message
+# Characters of a condition's message.
+LONGEST_TEXT = 2000
 
-ACCEPTED = "Accepted"  # condition types of our own, beside those of deployments.cluster.base
+# Condition types of our own, beside those of deployments.cluster.base.
+ACCEPTED = "Accepted"
 REACHABLE = "Reachable"
 DRIFT_HEALED = "DriftHealed"
 
@@ -126,12 +130,14 @@ def state_of(wanted: Deployment, observed: Observed | None) -> str:
     if observed is None:
         return State.DOWN if _was_ready(wanted) else State.STARTING
     if observed.is_settled:
-        return State.HEALTHY  # also when zero replicas are wanted: what is there is what was asked for
+        # Also when zero replicas are wanted: what is there is what was asked for.
+        return State.HEALTHY
     if observed.ready_replicas == 0:
         return State.DOWN if observed.problems or _was_ready(wanted) else State.STARTING
     if observed.problems or observed.ready_replicas < wanted.replicas:
         return State.DEGRADED
-    return State.STARTING  # enough serve, some of them not yet what is wanted
+    # Enough serve, some of them not yet what is wanted.
+    return State.STARTING
 
 
 def drift_in(wanted: Deployment, observed: Observed | None) -> str:
@@ -287,7 +293,8 @@ def _followed(wanted: Deployment, backends: Iterable[Backend], urls: list[str]) 
 def _follow(wanted: Deployment, urls: list[str]) -> bool:
     """Make the backends of the deployment's route be `urls`; whether anything changed."""
     route, _ = Route.objects.get_or_create(model=wanted.version.model)
-    Route.objects.select_for_update().get(pk=route.pk)  # deployments of one model take turns
+    # Deployments of one model take turns.
+    Route.objects.select_for_update().get(pk=route.pk)
     backends = list(Backend.objects.filter(route=route))
     should_be = _followed(wanted, backends, urls)
     if should_be is None:

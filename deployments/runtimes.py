@@ -26,7 +26,8 @@ _VLLM_ELSEWHERE = re.compile(r"--(?:kv(?!-cache-|-sharing-)|config$)")
 class RuntimeFacts:
     """What one program does. `cache_key_field` is empty where no field is known to separate its prefix cache."""
 
-    runtime: str = ""  # what it is called; empty: unknown
+    # What it is called; empty: unknown.
+    runtime: str = ""
     cache_key_field: str = ""
     is_prefix_cache_off: bool = False
 

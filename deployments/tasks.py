@@ -10,7 +10,8 @@ from deployments import actions, judgement
 from deployments.cluster.base import TemporaryClusterError
 from deployments.connection import try_cluster
 
-__all__ = ["try_cluster"]  # a worker knows the tasks that are imported here
+# A worker knows the tasks that are imported here.
+__all__ = ["try_cluster"]
 SCHEDULE = {
     # A message that waited longer than until the next one is worth nothing: this drops it.
     "reconcile-stale-deployments": {
@@ -34,7 +35,8 @@ SCHEDULE = {
 @shared_task(
     autoretry_for=[TemporaryClusterError],
     max_retries=3,
-    retry_backoff=2,  # 2, 4, 8 seconds, with jitter; afterwards the sweep asks every minute
+    # 2, 4, 8 seconds, with jitter; afterwards the sweep asks every minute.
+    retry_backoff=2,
     retry_backoff_max=30,
     soft_time_limit=60,
 )

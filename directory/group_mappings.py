@@ -35,7 +35,8 @@ from tenants.suspension import HOLDERS, follow_issuer, follow_role, restore_acce
 log = structlog.get_logger(__name__)
 
 LAST_OWNER = "last_owner"
-BATCH = 500  # people looked at with one round of queries
+# People looked at with one round of queries.
+BATCH = 500
 STRENGTH = {role: strength for strength, role in enumerate(reversed(Role.values))}
 
 
@@ -352,7 +353,8 @@ def _suspend_and_restore(user: User, done: list[Change], reason: str) -> None:
         restore_access(user, tenant=None, by=None)
     follow_issuer(user, reason=reason, by=None)
     for change in done:
-        if change.tenant and not change.after:  # with the roles in its projects
+        # With the roles in its projects.
+        if change.tenant and not change.after:
             suspend_access(user, tenant=change.tenant, reason=reason, by=None)
         elif change.tenant:
             was_holder = change.before in HOLDERS

@@ -34,7 +34,8 @@ class GroupMapping(Noted):
     created_by = models.ForeignKey(User, models.PROTECT, null=True, related_name="+", editable=False)
     created_at = models.DateTimeField(default=now, editable=False)
     ended_at = models.DateTimeField(null=True, editable=False)
-    applied_at = models.DateTimeField(null=True, editable=False)  # everybody it concerns has been looked at
+    # Everybody it concerns has been looked at.
+    applied_at = models.DateTimeField(null=True, editable=False)
 
     objects = GroupMappingQuerySet.as_manager()
 
@@ -66,7 +67,8 @@ class DirectoryGroup(models.Model):
     """A group that the directory provisions over SCIM (RFC 7643, section 4.2)."""
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
-    display_name = models.CharField(max_length=200, unique=True)  # as the directory writes it
+    # As the directory writes it.
+    display_name = models.CharField(max_length=200, unique=True)
     external_id = models.CharField(max_length=200, blank=True, db_index=True)
     members = models.ManyToManyField(User, related_name="directory_groups", blank=True)
     created_at = models.DateTimeField(default=now, editable=False)
@@ -89,10 +91,12 @@ class DirectoryPerson(models.Model):
     family_name = NameField(max_length=150, blank=True)
     formatted_name = NameField(max_length=150, blank=True)
     display_name = NameField(max_length=150, blank=True)
-    work_email = models.EmailField(blank=True)  # where it differs from the address they sign in with
+    # Where it differs from the address they sign in with.
+    work_email = models.EmailField(blank=True)
     created_at = models.DateTimeField(default=now, editable=False)
     changed_at = models.DateTimeField(default=now, editable=False)
-    removed_at = models.DateTimeField(null=True)  # deleted by the directory, to which they exist no more
+    # Deleted by the directory, to which they exist no more.
+    removed_at = models.DateTimeField(null=True)
 
     class Meta:
         verbose_name_plural = "directory people"
@@ -130,9 +134,8 @@ class ScimToken(models.Model):
     prefix = models.CharField(max_length=12)
     digest = models.CharField(max_length=64, unique=True, editable=False)
     created_at = models.DateTimeField(default=now, editable=False)
-    made_by = models.ForeignKey(  # null: the platform, or an administrator who was alone
-        User, models.PROTECT, null=True, related_name="+", editable=False
-    )
+    # Null: the platform, or an administrator who was alone.
+    made_by = models.ForeignKey(User, models.PROTECT, null=True, related_name="+", editable=False)
     confirmed_by = models.ForeignKey(User, models.PROTECT, null=True, related_name="+", editable=False)
     confirmed_at = models.DateTimeField(null=True, editable=False)
     replaces = models.ForeignKey("self", models.PROTECT, null=True, related_name="+", editable=False)
@@ -166,9 +169,12 @@ class FederatedIdentity(Noted):
     subject = models.CharField(max_length=255)
     groups = ArrayField(models.CharField(max_length=200), default=list)  # as of `checked_at`
     checked_at = models.DateTimeField(null=True)
-    claimed_at = models.DateTimeField(null=True, editable=False)  # a worker asks the provider since then
-    refused_at = models.DateTimeField(null=True, editable=False)  # the provider no longer vouches for them
-    refresh_token = models.BinaryField(null=True, editable=False)  # encrypted; for the periodic check
+    # A worker asks the provider since then.
+    claimed_at = models.DateTimeField(null=True, editable=False)
+    # The provider no longer vouches for them.
+    refused_at = models.DateTimeField(null=True, editable=False)
+    # Encrypted; for the periodic check.
+    refresh_token = models.BinaryField(null=True, editable=False)
     signed_in_at = models.DateTimeField(null=True)
 
     person_column = "user_id"

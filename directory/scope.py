@@ -15,7 +15,8 @@ from directory.models import DirectoryPerson, FederatedIdentity
 class PersonFacts:
     """A person as the directory describes them; empty where it says nothing."""
 
-    email: str  # the address they sign in with, in small letters
+    # The address they sign in with, in small letters.
+    email: str
     is_active: bool = True
     external_id: str = ""
     given_name: str = ""

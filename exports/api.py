@@ -50,7 +50,8 @@ class JsonLinesRenderer(CsvRenderer):
 class ExportViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.GenericViewSet[Export]):
     """Cost reports, and parts of the audit log, as files built in the background."""
 
-    queryset = Export.unscoped.none()  # for the schema; get_queryset answers
+    # For the schema; get_queryset answers.
+    queryset = Export.unscoped.none()
     serializer_class = ExportSerializer
     token_scope = TokenScope.COSTS
     token_scope_to_read = TokenScope.READ

@@ -25,7 +25,8 @@ from exports.models import Export
 
 log = structlog.get_logger(__name__)
 
-ATTEMPTS: Final = 5  # workers that may die over one report before it counts as failed
+# Workers that may die over one report before it counts as failed.
+ATTEMPTS: Final = 5
 PROGRESS_EVERY: Final = 1.0  # seconds
 UNFINISHED: Final = (Export.State.QUEUED, Export.State.RUNNING)
 
@@ -47,7 +48,8 @@ def build_export(pk: UUID | str) -> None:
         except (OSError, psycopg.Error) as error:
             log.exception("export_failed", export=str(pk))
             with suppress(OSError):
-                draft_of(pk).unlink(missing_ok=True)  # it would go on filling a full disk
+                # It would go on filling a full disk.
+                draft_of(pk).unlink(missing_ok=True)
             Export.objects.across_tenants().filter(pk=pk, state="running").update(
                 state=Export.State.FAILED,
                 finished_at=now(),
@@ -93,7 +95,8 @@ def _build(export: Export, copying: psycopg.Connection[Any]) -> None:
         file.write(mark)
         digest.update(mark)
         with cursor.copy(prepared.statement, prepared.values) as copy:
-            for count, line in enumerate(copy):  # of CSV the first is the header
+            # Of CSV the first is the header.
+            for count, line in enumerate(copy):
                 file.write(line)
                 digest.update(line)
                 progress.note(count)
@@ -117,7 +120,8 @@ def _build(export: Export, copying: psycopg.Connection[Any]) -> None:
         )
     )
     if not done and not Export.objects.across_tenants().filter(pk=export.pk, state="done").exists():
-        path.unlink()  # stopped between the last note of progress and this one
+        # Stopped between the last note of progress and this one.
+        path.unlink()
         raise _Stopped
     log.info("export_built", export=str(export.pk), rows=rows, is_first=bool(done))
 

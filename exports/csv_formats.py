@@ -13,7 +13,8 @@ _FORMULA: Final = f"^[{_SIGNS}]"
 _NUMBER: Final = "^[+-][0-9]+([.,][0-9]+)?$"
 # Excel splits a file at the separator of its country, whatever the file's own is: what follows one begins a cell.
 _WITHIN: Final = f'([,;\\t\\r\\n]"*)(?=[{_SIGNS}])(?![+-][0-9]+([.,][0-9]+)?([,;]|$))'
-_MARK: Final = b"\xef\xbb\xbf"  # by which Excel knows UTF-8
+# By which Excel knows UTF-8.
+_MARK: Final = b"\xef\xbb\xbf"
 Format = Export.Format
 
 

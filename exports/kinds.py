@@ -25,7 +25,8 @@ class Prepared:
     rows: int
     statement: str
     values: dict[str, Any] | None = None
-    total: Decimal | None = None  # the sum of the file's amounts, where it has any
+    # The sum of the file's amounts, where it has any.
+    total: Decimal | None = None
 
 
 @dataclass(frozen=True)
@@ -42,10 +43,12 @@ class FileKind:
     sent to ask for the same file again.
     """
 
-    name: str  # as the API and the column `kind` say it
+    # As the API and the column `kind` say it.
+    name: str
     label: StrOrPromise
     action: Action[Any, Any, Any]
-    file_name: str  # what the file's name begins with
+    # What the file's name begins with.
+    file_name: str
     list_page: str
     ask_page: str
     prepare: Callable[..., Prepared]
@@ -54,9 +57,12 @@ class FileKind:
     form_of: Callable[..., dict[str, str]]
     api_fields: Callable[[], dict[str, Field[Any, Any, Any, Any]]] = field(default=dict)
     suffix: str = "csv"
-    is_of_one_tenant: bool = False  # there is no such file over all tenants
-    is_confidential: bool = False  # only people with the permission may know that there is such a file
-    is_default: bool = False  # what the API takes when no kind is named
+    # There is no such file over all tenants.
+    is_of_one_tenant: bool = False
+    # Only people with the permission may know that there is such a file.
+    is_confidential: bool = False
+    # What the API takes when no kind is named.
+    is_default: bool = False
 
     @property
     def permission(self) -> str:

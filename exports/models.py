@@ -54,12 +54,12 @@ class Export(TenantOwned):
         Tenant, models.PROTECT, null=True, blank=True, related_name="+"
     )
     kind = models.CharField(max_length=12, choices=kinds.choices)
-    csv_format = models.CharField(  # how a CSV file is written; docs/billing.md
+    # How a CSV file is written; docs/billing.md.
+    csv_format = models.CharField(
         max_length=12, choices=Format, default=Format.PLAIN, db_default=Format.PLAIN
     )
-    entry_filter = models.JSONField(  # what the file is narrowed to; its keys are the kind's
-        default=dict, blank=True, db_default=models.Value({}, models.JSONField())
-    )
+    # What the file is narrowed to; its keys are the kind's.
+    entry_filter = models.JSONField(default=dict, blank=True, db_default=models.Value({}, models.JSONField()))
     # Whose rows are in a file over all tenants, from when it is built: whoever downloads it has read them.
     tenants_within = ArrayField(
         models.UUIDField(),
@@ -81,11 +81,13 @@ class Export(TenantOwned):
     finished_at = models.DateTimeField(null=True)
     expires_at = models.DateTimeField(null=True)
     currency = models.CharField(max_length=3, blank=True)
-    total = models.DecimalField(max_digits=38, decimal_places=14, null=True)  # sum of the file's amounts
+    # Sum of the file's amounts.
+    total = models.DecimalField(max_digits=38, decimal_places=14, null=True)
     size_bytes = models.BigIntegerField(null=True)
     sha256 = models.CharField(max_length=64, blank=True)
     error = models.CharField(max_length=500, blank=True)
-    is_final = models.BooleanField(default=False, db_default=False)  # of a closing tenant; its file is kept
+    # Of a closing tenant; its file is kept.
+    is_final = models.BooleanField(default=False, db_default=False)
 
     class Meta:
         constraints = [

@@ -31,8 +31,10 @@ class ExportRow:
     total: Decimal | None
     currency: str
     error: str
-    list_url: str  # the page of such files; empty for a file over all tenants
-    ask_url: str  # where to ask for the same file again, with the fields below
+    # The page of such files; empty for a file over all tenants.
+    list_url: str
+    # Where to ask for the same file again, with the fields below.
+    ask_url: str
     form: dict[str, str]
 
 

@@ -13,7 +13,8 @@ from core.tenant_managers import OwnedRow, TenantQuerySet
 from exports.kinds import all_kinds
 from tenants.permissions import tenants_where
 
-SILENCE = timedelta(seconds=30)  # a worker building an export says so every second
+# A worker building an export says so every second.
+SILENCE = timedelta(seconds=30)
 
 
 class ExportQuerySet(TenantQuerySet[OwnedRow]):

@@ -18,7 +18,8 @@ from core.scope import platform_scope
 from core.secrets import GATEWAY_TOKEN, digest, looks_like
 from gateway.models import Gateway
 
-SEEN_EVERY = timedelta(seconds=5)  # being seen is written at most this often
+# Being seen is written at most this often.
+SEEN_EVERY = timedelta(seconds=5)
 
 View = Callable[..., HttpResponseBase]
 

@@ -13,7 +13,8 @@ from gateway.used import limits_on
 from tenants.models import ApiKey, Project
 from tenants.revision import Changes, changes_between, current_revision, mark_of
 
-MOST_CHANGES: Final = 50_000  # beyond that, everything is hardly more
+# Beyond that, everything is hardly more.
+MOST_CHANGES: Final = 50_000
 
 
 def compile_changes(after: int, state: str) -> tuple[int, bytes] | None:
@@ -50,9 +51,11 @@ def _records_of(changes: Changes) -> list[ConfigPart] | None:
     for pk, digest, project in rows.values_list("pk", "digest", "project_id"):
         digests[pk] = digest
         homes.add(project)
-    if changes.keys - digests.keys():  # deleted: nobody knows its digest any more
+    # Deleted: nobody knows its digest any more.
+    if changes.keys - digests.keys():
         return None
-    projects = changes.projects | homes  # a key may be the first of its project and tenant
+    # A key may be the first of its project and tenant.
+    projects = changes.projects | homes
     owners = Project.objects.across_tenants().filter(pk__in=projects).values_list("tenant_id", flat=True)
     tenants = changes.tenants | set(owners)
 

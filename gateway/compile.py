@@ -84,7 +84,8 @@ def one_moment() -> Iterator[None]:
     """A read-only transaction in which every query sees the same committed state."""
     is_outermost = not connection.in_atomic_block
     if is_outermost:
-        connection.cursor().close()  # tells the server the scope; in the transaction that would be its first query
+        # Tells the server the scope; in the transaction that would be its first query.
+        connection.cursor().close()
     with transaction.atomic():
         if is_outermost:
             with connection.cursor() as cursor:

@@ -44,8 +44,10 @@ from gateway.contract import (
 )
 
 CONFIG_TYPE: Final = "application/vnd.quartermaster.config"
-RECORDS_IN_A_LINE: Final = 200  # about a millisecond of a gateway's work
-LARGEST_LINE: Final = 32 * 1024 * 1024  # bytes; routes and prices of thousands of models fit
+# About a millisecond of a gateway's work.
+RECORDS_IN_A_LINE: Final = 200
+# Bytes; routes and prices of thousands of models fit.
+LARGEST_LINE: Final = 32 * 1024 * 1024
 INFLATED_AT_ONCE: Final = 128 * 1024
 
 Digest = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]
@@ -173,7 +175,8 @@ def pack(parts: Iterable[ConfigPart]) -> bytes:
 
 
 def _member(text: bytes) -> bytes:
-    packer = zlib.compressobj(1, zlib.DEFLATED, 31)  # the quickest level: the network is local
+    # The quickest level: the network is local.
+    packer = zlib.compressobj(1, zlib.DEFLATED, 31)
     return packer.compress(text) + packer.flush()
 
 

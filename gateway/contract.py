@@ -76,7 +76,8 @@ __all__ = [
 ]
 
 CONTRACT_VERSION = 1
-NANO = 1_000_000_000  # nano-units in one unit of a currency
+# Nano-units in one unit of a currency.
+NANO = 1_000_000_000
 MAX_BATCH = 1000  # events in one UsageBatch
 CONFIG_PATH = "/internal/v1/config"
 USAGE_PATH = "/internal/v1/usage"
@@ -121,9 +122,11 @@ class LimitConfig(Message, frozen=True):
 
     id: str
     scope: LimitScope
-    scope_id: str  # of the tenant, project or key that it is set on
+    # Of the tenant, project or key that it is set on.
+    scope_id: str
     kind: LimitKind
-    value: Count  # calls, tokens, or nano-units of the tenant's currency; 0 refuses everything
+    # Calls, tokens, or nano-units of the tenant's currency; 0 refuses everything.
+    value: Count
     model: str | None = None
     is_hard: bool = True
     time_zone: str = "UTC"
@@ -142,16 +145,19 @@ class KeyConfig(Message, frozen=True):
 
     digest: Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]  # SHA-256 of the secret
     key_id: str
-    prefix: str  # what people recognise it by; the only part of the secret in logs
+    # What people recognise it by; the only part of the secret in logs.
+    prefix: str
     tenant_id: str
     tenant_slug: str
     project_id: str
     project_slug: str
     models: list[str]
     limits: list[LimitConfig] = []
-    expires_at: int | None = None  # the first second in which it is refused
+    # The first second in which it is refused.
+    expires_at: int | None = None
     networks: list[str] = []
-    grant_ends: dict[str, int] = {}  # model → the first second in which it is refused
+    # Model → the first second in which it is refused.
+    grant_ends: dict[str, int] = {}
 
 
 class BackendConfig(Message, frozen=True):
@@ -168,7 +174,8 @@ class BackendConfig(Message, frozen=True):
 
     id: str
     url: str
-    upstream_model: str  # what that server calls the model
+    # What that server calls the model.
+    upstream_model: str
     weight: Count = 1
     priority: Count = 0
     region: str = ""
@@ -185,9 +192,8 @@ class RouteConfig(Message, frozen=True):
     """
 
     model: str
-    modes: Annotated[
-        list[Mode], msgspec.Meta(min_length=1)
-    ]  # which endpoints it answers; the first is its own
+    # Which endpoints it answers; the first is its own.
+    modes: Annotated[list[Mode], msgspec.Meta(min_length=1)]
     backends: list[BackendConfig] = []
     max_output_tokens: int | None = None
     owned_by: str = "quartermaster"  # shown by GET /v1/models
@@ -219,11 +225,15 @@ class SettingsConfig(Message, frozen=True):
     engines; empty means `data:` URLs only.
     """
 
-    max_body_bytes: int = 8 * 1024 * 1024  # a larger request is answered with 413
+    # A larger request is answered with 413.
+    max_body_bytes: int = 8 * 1024 * 1024
     connect_timeout_seconds: float = 3.0
-    response_timeout_seconds: float = 600.0  # until the first byte of a backend's answer
-    idle_timeout_seconds: float = 120.0  # between two pieces of a stream
-    default_output_tokens: int = 1024  # reserved where neither the call nor the route names a maximum
+    # Until the first byte of a backend's answer.
+    response_timeout_seconds: float = 600.0
+    # Between two pieces of a stream.
+    idle_timeout_seconds: float = 120.0
+    # Reserved where neither the call nor the route names a maximum.
+    default_output_tokens: int = 1024
     separation_key: str = ""
     media_hosts: list[str] = []
 
@@ -245,11 +255,14 @@ class Ack(Message, frozen=True):
 
     revision: Revision  # in force now
     started_at: Words  # of the process
-    spool_pending: Calls  # events recorded on disk and not yet confirmed by the control plane
-    counters: dict[Words, int]  # since `started_at`; names as in /metrics without the `llm_` prefix
+    # Events recorded on disk and not yet confirmed by the control plane.
+    spool_pending: Calls
+    # Since `started_at`; names as in /metrics without the `llm_` prefix.
+    counters: dict[Words, int]
     version: Words  # of the gateway's code
     contract_version: int = CONTRACT_VERSION
-    problem: Words = ""  # why the newest snapshot could not be applied, or what else an operator should know
+    # Why the newest snapshot could not be applied, or what else an operator should know.
+    problem: Words = ""
 
 
 class TokenCounts(Message, frozen=True, omit_defaults=True):
@@ -291,12 +304,15 @@ class UsageEventReport(Message, frozen=True):
     backend did not tell them, or told what cannot be true.
     """
 
-    call_id: str  # UUIDv7, minted by the gateway when the call arrived
-    occurred_at: str  # RFC 3339 in UTC with microseconds: when the call arrived
+    # UUIDv7, minted by the gateway when the call arrived.
+    call_id: str
+    # RFC 3339 in UTC with microseconds: when the call arrived.
+    occurred_at: str
     key_id: str
     model: str  # the public name
     status: Literal["ok", "error", "cancelled"]
-    http_status: int  # as the client saw it; 499 if it had gone before the first byte
+    # As the client saw it; 499 if it had gone before the first byte.
+    http_status: int
     is_exact: bool
     tokens: TokenCounts
     latency_ms: Count
@@ -304,10 +320,10 @@ class UsageEventReport(Message, frozen=True):
     is_stream: bool
     backend_id: str | None
     config_revision: Revision
-    trace_id: (
-        str | None
-    )  # 32 hexadecimal digits from the client's `traceparent`, or what its `X-Trace-ID` says
-    request_id: str  # what the answer's `x-request-id` says; today the same as `call_id`
+    # 32 hexadecimal digits from the client's `traceparent`, or what its `X-Trace-ID` says.
+    trace_id: str | None
+    # What the answer's `x-request-id` says; today the same as `call_id`.
+    request_id: str
 
 
 class UsageBatch(Message, frozen=True):
@@ -320,8 +336,10 @@ class UsageReceipt(Message, frozen=True):
     """What became of a batch, after the commit. Their sum is the number of events sent."""
 
     recorded: Count  # new in the ledger
-    repeated: Count  # already there with the same content
-    quarantined: Count  # kept, but not billed until somebody has looked: unknown key, contradiction, no price
+    # Already there with the same content.
+    repeated: Count
+    # Kept, but not billed until somebody has looked: unknown key, contradiction, no price.
+    quarantined: Count
 
 
 class ContractError(ValueError):

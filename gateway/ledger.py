@@ -20,8 +20,10 @@ from tenants.models import ApiKey
 
 log = structlog.get_logger(__name__)
 
-SOURCE = "gateway"  # call ids are unique over all gateways, so a spool may be sent by another one
-MAX_BODY_BYTES = 2 * 1024 * 1024  # about twice what MAX_BATCH events of today need
+# Call ids are unique over all gateways, so a spool may be sent by another one.
+SOURCE = "gateway"
+# About twice what MAX_BATCH events of today need.
+MAX_BODY_BYTES = 2 * 1024 * 1024
 
 
 class TooLarge(Exception):
@@ -151,11 +153,13 @@ def _named(event: bytes, name: str) -> str:
 def _as_json(event: bytes) -> Any:
     """The event as PostgreSQL can store it: its own JSON, or its text where that holds what it cannot."""
     text = event.decode(errors="replace")
-    if "\\u" in text:  # an escaped NUL or half a surrogate pair, perhaps
+    # An escaped NUL or half a surrogate pair, perhaps.
+    if "\\u" in text:
         return _storable(text)
     try:
         return msgspec.json.decode(text)
-    except msgspec.DecodeError:  # a number that is larger than any
+    # A number that is larger than any.
+    except msgspec.DecodeError:
         return text
 
 

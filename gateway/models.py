@@ -22,12 +22,13 @@ class Gateway(models.Model):
     revoked_at = models.DateTimeField(null=True)
 
     acknowledged_revision = models.BigIntegerField(default=0)
-    acknowledged_at = models.DateTimeField(null=True)  # when it first said so of this revision
+    # When it first said so of this revision.
+    acknowledged_at = models.DateTimeField(null=True)
     last_seen_at = models.DateTimeField(null=True)
-    spool_pending = models.BigIntegerField(default=0)  # calls on its disk that the ledger does not have yet
-    report = models.JSONField(
-        default=dict
-    )  # the rest of the last acknowledgement: version, counters, problem
+    # Calls on its disk that the ledger does not have yet.
+    spool_pending = models.BigIntegerField(default=0)
+    # The rest of the last acknowledgement: version, counters, problem.
+    report = models.JSONField(default=dict)
 
     objects = GatewayQuerySet.as_manager()
 
@@ -42,9 +43,8 @@ class GatewayPolicy(models.Model):
     """One row: what operators set for all gateways."""
 
     id = models.SmallIntegerField(primary_key=True, default=1)
-    media_hosts = ArrayField(  # of which engines may fetch pictures, sounds and files; "*.example.org" too
-        models.CharField(max_length=255), default=list, blank=True
-    )
+    # Of which engines may fetch pictures, sounds and files; "*.example.org" too.
+    media_hosts = ArrayField(models.CharField(max_length=255), default=list, blank=True)
     changed_at = models.DateTimeField(default=now, editable=False)
 
     class Meta:

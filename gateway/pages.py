@@ -71,7 +71,8 @@ class ProjectLimits(TenantScopedMixin[TenantQuerySet[Project]], SingleObjectMixi
         user = signed_in(request)
         is_member = user.own_tenants().filter(tenant=self.tenant).exists()
         if not (is_member or user.is_superuser or user.staff_roles & Limit.visible_to_staff):
-            raise Http404  # an empty page would say that there are no limits
+            # An empty page would say that there are no limits.
+            raise Http404
         return self.render_to_response(self.get_context_data(form=self.make_form()))
 
     def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:

@@ -33,7 +33,8 @@ class RevisionWatch:
     def __init__(self, connection_parameters: Callable[[], dict[str, Any]]) -> None:
         self._connection_parameters = connection_parameters
         self._changed = threading.Condition()
-        self._newest = 0  # as far as the listening thread knows; 0 while it is not connected
+        # As far as the listening thread knows; 0 while it is not connected.
+        self._newest = 0
         self._waiters = 0
         self._thread: threading.Thread | None = None
 
@@ -48,7 +49,8 @@ class RevisionWatch:
                 self._waiters -= 1
 
     def _ensure_listening(self) -> None:
-        if self._thread is None or not self._thread.is_alive():  # the first time, or after a fork
+        # The first time, or after a fork.
+        if self._thread is None or not self._thread.is_alive():
             self._thread = threading.Thread(target=self._listen_for_ever, name="revision-watch", daemon=True)
             self._thread.start()
 
@@ -59,7 +61,8 @@ class RevisionWatch:
             except psycopg.Error as error:
                 with self._changed:
                     self._newest = 0
-                    if not self._waiters:  # the next one starts another thread
+                    # The next one starts another thread.
+                    if not self._waiters:
                         self._thread = None
                         return
                 log.warning("revision_watch.reconnecting", reason=str(error).strip())
@@ -69,7 +72,8 @@ class RevisionWatch:
         with psycopg.connect(**self._connection_parameters(), autocommit=True) as connection:
             connection.execute(f"LISTEN {CHANNEL}")
             while True:
-                row = connection.execute(NUMBER).fetchone()  # after LISTEN: nothing falls in between
+                # After LISTEN: nothing falls in between.
+                row = connection.execute(NUMBER).fetchone()
                 self._note(row[0] if row else 0)
                 for notification in connection.notifies(timeout=READ_EVERY_SECONDS):
                     self._note(int(notification.payload))

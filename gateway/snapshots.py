@@ -27,8 +27,10 @@ from tenants.revision import current_revision
 log = structlog.get_logger(__name__)
 
 SHARED_FOR_SECONDS: Final = 1.0
-SHARED_FOR_TIMES_AS_LONG: Final = 10  # as it took to compile
-KEEP_ALIVE_SECONDS: Final = 5.0  # a gateway gives up after 40 without a byte
+# As it took to compile.
+SHARED_FOR_TIMES_AS_LONG: Final = 10
+# A gateway gives up after 40 without a byte.
+KEEP_ALIVE_SECONDS: Final = 5.0
 KEPT_CHANGES: Final = 64  # answers
 
 
@@ -65,7 +67,8 @@ class Compilation:
 
     def read(self) -> Iterator[bytes]:
         """All members from the first on, and KEEP_ALIVE while none is ready. Raises CompilationFailed."""
-        yield KEEP_ALIVE  # at once: the first query may wait for its connection
+        # At once: the first query may wait for its connection.
+        yield KEEP_ALIVE
         number = 0
         while True:
             with self._grown:

@@ -11,7 +11,8 @@ from tenants.revision import forget_changes
 SCHEDULE = {
     "announce-what-the-clock-changed": {
         "task": "gateway.tasks.announce_what_the_clock_changed",
-        "schedule": 20.0,  # seconds: how late a grant or price that begins by itself may reach gateways
+        # Seconds: how late a grant or price that begins by itself may reach gateways.
+        "schedule": 20.0,
         "options": {"expire_seconds": 20},
     },
 }

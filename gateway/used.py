@@ -22,7 +22,8 @@ AT_ONCE: Final = 2000  # rows
 _EVERY_SCOPE: Final = (
     "l.key_id IS NULL OR EXISTS (SELECT FROM tenants_apikey k WHERE k.id = l.key_id AND k.state = 'active')"
 )
-_SOME_SCOPES: Final = (  # each by its own index
+# Each by its own index.
+_SOME_SCOPES: Final = (
     "l.key_id = ANY (%(scopes)s) OR l.project_id = ANY (%(scopes)s) "
     "OR l.tenant_id = ANY (%(scopes)s) AND l.project_id IS NULL AND l.key_id IS NULL"
 )
@@ -31,7 +32,8 @@ _GIVEN: Final = (
     "%(projects)s::uuid[], %(keys)s::uuid[], %(kinds)s::text[], %(models)s::text[]) "
     "AS g (id, tenant_id, project_id, key_id, kind, model))"
 )
-_SPENT_THERE: Final = (  # each hashed, where && of arrays would go through all of them for each row
+# Each hashed, where && of arrays would go through all of them for each row.
+_SPENT_THERE: Final = (
     "(r.key_id = ANY (%(scopes)s::uuid[]) OR r.project_id = ANY (%(scopes)s::uuid[]) "
     "OR r.tenant_id = ANY (%(scopes)s::uuid[]))"
 )

@@ -44,7 +44,8 @@ def config(request: HttpRequest, gateway: Gateway) -> HttpResponseBase:
         if not waiting.acquire(blocking=False):
             return _busy()
         try:
-            connection.close()  # or back into the pool: nobody waits holding one
+            # Or back into the pool: nobody waits holding one.
+            connection.close()
             watch.wait_beyond(known, wait_seconds)
         finally:
             waiting.release()

@@ -19,7 +19,8 @@ PR_SET_PDEATHSIG = 1
 PR_SET_SECUREBITS = 28
 PR_CAP_AMBIENT = 47
 PR_CAP_AMBIENT_RAISE = 2
-SECBIT_NO_SETUID_FIXUP = 1 << 2  # setuid() keeps capabilities, and access() answers as open() would
+# setuid() keeps capabilities, and access() answers as open() would.
+SECBIT_NO_SETUID_FIXUP = 1 << 2
 CAPABILITY_VERSION_3 = 0x20080522
 
 libc = ctypes.CDLL(None, use_errno=True)
@@ -36,7 +37,8 @@ def keep_only(capability: int) -> None:
     """Hold this one capability, across the coming exec too, and no other."""
     header = (ctypes.c_uint32 * 2)(CAPABILITY_VERSION_3, 0)
     bit = 1 << capability
-    sets = (ctypes.c_uint32 * 6)(bit, bit, bit, 0, 0, 0)  # effective, permitted, inheritable; low words first
+    # Effective, permitted, inheritable; low words first.
+    sets = (ctypes.c_uint32 * 6)(bit, bit, bit, 0, 0, 0)
     checked(libc.capset(header, sets), "capset")
     checked(libc.prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, capability, 0, 0), "raise ambient capability")
 
@@ -62,7 +64,8 @@ def main() -> None:
     checked(libc.prctl(PR_SET_PDEATHSIG, wanted["signal"], 0, 0, 0), "set parent-death signal")
     if os.getppid() != wanted["parent"]:
         sys.exit("child: the parent is already gone")
-    for number in (signal.SIGPIPE, signal.SIGINT, signal.SIGHUP):  # ignored by Python, or by a shell's "&"
+    # Ignored by Python, or by a shell's "&".
+    for number in (signal.SIGPIPE, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, signal.SIG_DFL)
     try:
         os.execv(command[0], command)  # noqa: S606

@@ -68,7 +68,8 @@ def run(*, stop_with_parent: bool = False) -> None:
     local = LocalDirectory(local_directory())
     local.create()
     with local.locked():
-        sweep(f"{local.path}#", grace_seconds=8)  # of a demo that was killed a moment ago
+        # Of a demo that was killed a moment ago.
+        sweep(f"{local.path}#", grace_seconds=8)
         refuse_taken_ports(ports)
         marker = f"{local.path}#{secrets.token_hex(8)}"
         with Supervisor(local.logs, marker) as supervisor:
@@ -79,12 +80,15 @@ def run(*, stop_with_parent: bool = False) -> None:
                 local.write_environment(environment)
                 everything = {**os.environ, **environment, MARKER: marker}
                 prepare(supervisor, local, everything, demo_steps(local, everything))
-                del everything["DATABASE_OWNER_URL"]  # what serves never holds the owner's password
+                # What serves never holds the owner's password.
+                del everything["DATABASE_OWNER_URL"]
                 local.accounts_file.chmod(0o600)
                 *inner, gateway, beat = services(everything, ports)
                 supervisor.start(*inner)
-                supervisor.start(gateway)  # after the console, which it asks for its configuration
-                supervisor.start(beat)  # last: nobody waits for it, and it takes long to begin
+                # After the console, which it asks for its configuration.
+                supervisor.start(gateway)
+                # Last: nobody waits for it, and it takes long to begin.
+                supervisor.start(beat)
                 say(summary(local, ports, time.monotonic() - began))
                 supervisor.watch()
             except (StopRequestedError, KeyboardInterrupt):

@@ -39,7 +39,8 @@ FAST_SETTINGS = {
     "autovacuum": "off",
     "max_wal_size": "256MB",
 }
-FAST_STOP = signal.SIGINT  # ends sessions and writes a checkpoint; SIGTERM would wait for the clients
+# Ends sessions and writes a checkpoint; SIGTERM would wait for the clients.
+FAST_STOP = signal.SIGINT
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,8 @@ from launcher.processes import Command
 from launcher.supervisor import Supervisor
 
 APPS = tuple(sorted(path.parent.name for path in CHECKOUT.glob("*/apps.py")))
-LOCK_FILE = CHECKOUT / "requirements.lock"  # the migrations and static files of other packages
+# The migrations and static files of other packages.
+LOCK_FILE = CHECKOUT / "requirements.lock"
 
 
 @dataclass(frozen=True)
@@ -25,7 +26,8 @@ class Step:
 
     title: str
     arguments: tuple[str, ...]
-    state: Callable[[], str]  # asked before, to see if it is as after the last time, and again afterwards
+    # Asked before, to see if it is as after the last time, and again afterwards.
+    state: Callable[[], str]
     shows_progress: bool = False
 
 

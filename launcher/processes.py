@@ -18,7 +18,8 @@ from typing import IO
 CHILD_SCRIPT = Path(__file__).with_name("child.py")
 GOODBYE = b"all stopped"
 GUARD_GRACE_SECONDS = 3.0
-MARKER = "QUARTERMASTER_RUN"  # in the environment of every process of one run: "<local directory>#<run id>"
+# In the environment of every process of one run: "<local directory>#<run id>".
+MARKER = "QUARTERMASTER_RUN"
 
 
 @dataclass(frozen=True)
@@ -124,7 +125,8 @@ def sweep(prefix: str, *, grace_seconds: float, spared: frozenset[int] = frozens
             return []
         time.sleep(0.05)
     killed: set[int] = set()
-    while left := set(marked_processes(prefix)) - spared:  # again, for what they may have started meanwhile
+    # Again, for what they may have started meanwhile.
+    while left := set(marked_processes(prefix)) - spared:
         send_all(left, signal.SIGKILL)
         killed |= left
         time.sleep(0.02)

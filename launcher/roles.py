@@ -7,7 +7,8 @@ from psycopg import sql
 
 from launcher.errors import LauncherError
 
-CONSOLE_ROLE = "quartermaster_console"  # holds the rights; as in core/rls.py
+# Holds the rights; as in core/rls.py.
+CONSOLE_ROLE = "quartermaster_console"
 
 
 def console_url(owner_url: str, *, login: str, password: str) -> str:

@@ -8,7 +8,8 @@ from typing import IO, Final, Protocol
 from launcher.errors import LauncherError
 from launcher.processes import Command, spawn, stop
 
-ENVIRONMENT: Final = {"PATH": "/usr/bin:/bin", "LC_ALL": "C.UTF-8"}  # of every server: nothing of ours
+# Of every server: nothing of ours.
+ENVIRONMENT: Final = {"PATH": "/usr/bin:/bin", "LC_ALL": "C.UTF-8"}
 STOP_TIMEOUT_SECONDS: Final = 15.0
 
 

@@ -79,7 +79,8 @@ class Supervisor:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._stopping = True  # from here on signals interrupt nothing
+        # From here on signals interrupt nothing.
+        self._stopping = True
         for child in reversed(self.children):
             self._stop(child)
         sweep(self.marker, grace_seconds=0 if self._hurried else 2)
@@ -167,7 +168,8 @@ class Supervisor:
             f"{child.service.name} ended ({how_it_ended(child.process)}); starting it again in "
             f"{child.pause_seconds:g} s. Its log: {child.log.path}"
         )
-        kill_group(child.process.pid)  # what it had started itself
+        # What it had started itself.
+        kill_group(child.process.pid)
         child.process = None
         child.due_at = now + child.pause_seconds
         child.pause_seconds = min(child.pause_seconds * 2, LONGEST_PAUSE_SECONDS)

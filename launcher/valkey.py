@@ -79,7 +79,8 @@ class EmbeddedValkey:
             "appendonly": "yes" if self.durable else "no",
             "appendfsync": "everysec",
             "save": '""',
-            "set-proc-title": "no",  # leaves our marker in its environment readable
+            # Leaves our marker in its environment readable.
+            "set-proc-title": "no",
         }
         configuration.write_text("".join(f"{name} {value}\n" for name, value in settings.items()))
 

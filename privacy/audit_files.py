@@ -95,7 +95,8 @@ _COLUMNS: Final = {
     "subject_label": "e.subject_label",
     "changes": "e.changes",
     "details": "CASE WHEN r.kinds IS NULL THEN e.details "
-    "ELSE jsonb_set(e.details, '{read}', to_jsonb(r.kinds)) END",  # all that staff read within that hour
+    # All that staff read within that hour.
+    "ELSE jsonb_set(e.details, '{read}', to_jsonb(r.kinds)) END",
     "address": f"CASE WHEN %(shows_all)s OR NOT {_STAFF} THEN host(e.address) END",
     "user_agent": f"CASE WHEN %(shows_all)s OR NOT {_STAFF} THEN e.user_agent END",
     "request_id": "e.request_id",
@@ -133,7 +134,8 @@ WRITE_JSONL: Final = (
     f"COPY (SELECT json_build_object({_PAIRS})::text {_FROM} ORDER BY e.id) TO STDOUT "
     r"(FORMAT csv, QUOTE E'\x01', DELIMITER E'\x02')"
 )
-MARGIN: Final = timedelta(minutes=10)  # between the time in an entry's id and its own
+# Between the time in an entry's id and its own.
+MARGIN: Final = timedelta(minutes=10)
 
 
 def prepare_entries(cursor: psycopg.Cursor[Any], export: Export) -> Prepared:
@@ -156,7 +158,8 @@ def prepare_entries(cursor: psycopg.Cursor[Any], export: Export) -> Prepared:
         "subject": asked.get("subject", ""),
         "action": asked.get("action", ""),
         "shows_all": export.tenant_id
-        is None,  # a tenant's people find the files of theirs, whoever asked for them
+        # A tenant's people find the files of theirs, whoever asked for them.
+        is None,
     }
     found = dict(cursor.execute(COUNT, values).fetchall())
     if export.tenant_id is None:

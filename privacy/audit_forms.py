@@ -38,9 +38,8 @@ class AuditLogForm(forms.Form):
         label=_("To"), required=False, widget=forms.DateInput(attrs={"type": "date"}, format="%Y-%m-%d")
     )
 
-    emergency = forms.UUIDField(
-        required=False, widget=forms.HiddenInput()
-    )  # only what was done by this access
+    # Only what was done by this access.
+    emergency = forms.UUIDField(required=False, widget=forms.HiddenInput())
 
     def __init__(self, *args: Any, tenant: Tenant | None, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -82,7 +81,8 @@ class AuditLogForm(forms.Form):
         access = self.accesses.filter(pk=self.cleaned_data["emergency"]).first()
         if access is None:
             return replace(entry_filter, actor=NOBODY)
-        start, end = access.opened_at, access.expires_at + timedelta(minutes=1)  # a page may take its time
+        # A page may take its time.
+        start, end = access.opened_at, access.expires_at + timedelta(minutes=1)
         return replace(
             entry_filter,
             actor=access.opened_by_id if entry_filter.actor in (None, access.opened_by_id) else NOBODY,
@@ -95,7 +95,8 @@ class AuditLogForm(forms.Form):
 class StaffAuditLogForm(AuditLogForm):
     """The same for auditors, who may ask for one tenant or all."""
 
-    tenant = forms.CharField(  # thousands of choices would cost more than the page itself
+    # Thousands of choices would cost more than the page itself.
+    tenant = forms.CharField(
         label=_("Tenant"), required=False, max_length=60, help_text=_("The slug. Empty: all tenants.")
     )
     field_order = ("tenant", "person", "action", "object", "start", "end", "emergency")

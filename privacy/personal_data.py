@@ -44,10 +44,12 @@ from tenants.suspension import tokens_issued_by
 
 log = structlog.get_logger(__name__)
 
-ORDER_LIFE: Final = timedelta(days=3)  # that an order may wait in the queue
+# That an order may wait in the queue.
+ORDER_LIFE: Final = timedelta(days=3)
 _ORDER: Final = "tenants.erasure"
 _EXPORT: Final = "export of what is held about a person"
-ROWS_AT_A_TIME: Final = 500  # of a table; of the audit log it is a batch of `entries_about`
+# Of a table; of the audit log it is a batch of `entries_about`.
+ROWS_AT_A_TIME: Final = 500
 # Of no use to the person, or a secret.
 UNTOLD: Final = NAMES | {"session_data", "session_digest", "salt", "leaf_salts", "key", "tenants_within"}
 
@@ -135,7 +137,8 @@ def erase_person(pk: UUID | str, *, by: User | None, reason: str, keys_to: User 
     with platform_scope("erasure of a person"):
         user = User.objects.get(pk=pk)
         erase_person.require(by, user)
-        found = look_for(Person.of(user)) if user.erased_at is None else None  # long, so before any lock
+        # Long, so before any lock.
+        found = look_for(Person.of(user)) if user.erased_at is None else None
         return _erase(pk, found, by=by, reason=reason, keys_to=keys_to)
 
 
@@ -146,12 +149,14 @@ def _erase(
     # Order of locks: tenants, person. Two owners of a tenant cannot go at the same time.
     theirs = Membership.unscoped.filter(user_id=pk).values("tenant")
     list(Tenant.objects.select_for_update(no_key=True).filter(pk__in=theirs).order_by("pk"))
-    if keys_to is not None:  # persons in the order of their ids, as in every removal
+    # Persons in the order of their ids, as in every removal.
+    if keys_to is not None:
         lock_people([pk, keys_to.pk])
     user = User.objects.select_for_update().get(pk=pk)
     if user.erased_at is not None:
         return Erased(user.email.partition("@")[0], 0, 0, 0, 0)
-    erase_person.require(by, user)  # again: their last fellow owner may have gone meanwhile
+    # Again: their last fellow owner may have gone meanwhile.
+    erase_person.require(by, user)
     check_reason(user, reason)
     person = Person.of(user)
     token = f"erased-{secrets.token_hex(6)}"
@@ -170,7 +175,8 @@ def _erase(
     _pseudonymise(user, token)
     entries = erase_from_audit_log(person, token=token, user=user, by=by, reason=reason, found=found)
     person_erased.send(User)
-    _let_accounts_go(user, keys_to, token, by)  # last: it raises the revision
+    # Last: it raises the revision.
+    _let_accounts_go(user, keys_to, token, by)
     audit.record(
         "person.erased",
         actor=by,
@@ -281,10 +287,12 @@ def _let_accounts_go(user: User, new_owner: User | None, token: str, by: User | 
     accounts = list(theirs.select_for_update(of=("self",), no_key=True).order_by("pk"))
     list(ApiKey.unscoped.filter(owner__in=accounts).select_for_update(of=("self",)).order_by("pk"))
     if new_owner is not None and (new_owner.is_service_account or not new_owner.is_active):
-        new_owner = None  # who answers is a person
+        # Who answers is a person.
+        new_owner = None
     for account in accounts:
         tenant = account.service_of
-        assert tenant is not None  # `responsible` is a service account's
+        # `responsible` is a service account's.
+        assert tenant is not None
         if new_owner is not None and new_owner.memberships.filter(tenant=tenant).exists():
             hand_over_account(account, token, new_owner, actor=by)
         else:

@@ -45,7 +45,8 @@ def notify_owners(pk: UUID | str) -> int:
     ]
     sent, problem = 0, ""
     with mail_server() as server:
-        if not unsent.update(mailed_at=now()):  # by the row's own columns: asked again after a wait
+        # By the row's own columns: asked again after a wait.
+        if not unsent.update(mailed_at=now()):
             return 0
         for mail in mails:
             mail.connection = server

@@ -21,6 +21,7 @@ from tenants.request_scope import enter_scope_of
 from tenants.views.errors import invalid, page_not_found, too_many_requests
 
 Answer = Callable[[HttpRequest], HttpResponse]
+# These know by themselves who asks.
 OWN_PATHS = (
     "/api/",
     "/internal/",
@@ -28,7 +29,7 @@ OWN_PATHS = (
     "/healthz",
     "/readyz",
     "/metrics",
-)  # these know by themselves who asks
+)
 
 
 class RequestContextMiddleware:

@@ -91,7 +91,8 @@ class Permissions:
     """What a person's roles in one tenant let them do, as codenames."""
 
     in_tenant: frozenset[str] = frozenset()
-    by_project: Mapping[str, frozenset[str]] = field(default_factory=dict)  # where a project has its own role
+    # Where a project has its own role.
+    by_project: Mapping[str, frozenset[str]] = field(default_factory=dict)
 
     def on_project(self, pk: UUID | str) -> frozenset[str]:
         """The project role's answer to what belongs to a project, where there is one; the tenant's to all else."""

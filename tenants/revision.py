@@ -10,7 +10,8 @@ from uuid import UUID
 from django.db import connection
 
 CHANNEL = "config_revision"
-KEPT_CHANGES: Final = 10_000  # revisions; who is further behind is told everything
+# Revisions; who is further behind is told everything.
+KEPT_CHANGES: Final = 10_000
 
 _RAISE: Final = """
 WITH raised AS (
@@ -97,7 +98,8 @@ def changes_between(after: int, until: int) -> Changes | None:
             [after, until],
         )
         rows = cursor.fetchall()
-    if len(rows) != until - after:  # forgotten, or raised by hand
+    # Forgotten, or raised by hand.
+    if len(rows) != until - after:
         return None
     for is_everything, tenants, projects, keys, limits in rows:
         if is_everything:

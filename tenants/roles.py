@@ -68,6 +68,5 @@ PROJECT_PERMISSIONS: Final = frozenset(
 )
 NEVER_NARROWED: Final = frozenset({Role.OWNER, Role.ADMIN})
 PROJECT_ROLES: Final = tuple(role for role in Role if role != Role.OWNER)
-PROJECT_ROLE_CHOICES: Final = [
-    (role.value, role.label) for role in PROJECT_ROLES
-]  # service accounts have these too
+# Service accounts have these too.
+PROJECT_ROLE_CHOICES: Final = [(role.value, role.label) for role in PROJECT_ROLES]

@@ -15,11 +15,16 @@ from django.utils.translation import gettext as _
 
 from tenants.models import ApiKey, Membership, Tenant
 
-tenant_suspended = Signal()  # tenant, by: stop what runs for the tenant; the tenant's row is locked
-tenant_closed = Signal()  # tenant, by: end what would come back if the tenant did; the tenant's row is locked
-person_erased = Signal()  # let copies of the audit log go: any may name the person
-person_access_changed = Signal()  # user, is_active, reason: somebody is let in no more, or again
-impact_wanted = Signal()  # tenant: return Stakes, what stops for people if the tenant is suspended
+# Tenant, by: stop what runs for the tenant; the tenant's row is locked.
+tenant_suspended = Signal()
+# Tenant, by: end what would come back if the tenant did; the tenant's row is locked.
+tenant_closed = Signal()
+# Let copies of the audit log go: any may name the person.
+person_erased = Signal()
+# User, is_active, reason: somebody is let in no more, or again.
+person_access_changed = Signal()
+# Tenant: return Stakes, what stops for people if the tenant is suspended.
+impact_wanted = Signal()
 
 
 @dataclass(frozen=True)

@@ -123,7 +123,8 @@ def follow_issuer(user: User, *, reason: str, by: User | None) -> int:
     For who gains or loses a staff role, by which people make tokens anywhere. Returns how many change. Safe to repeat.
     """
     is_active = lock_person(user)
-    row = User.objects.get(pk=user.pk)  # with nothing remembered of before
+    # With nothing remembered of before.
+    row = User.objects.get(pk=user.pk)
     found = _Found(ApiKey.objects.none(), tokens_issued_by(row).filter(revoked_at=None))
     lost, back = found.part(suspended=False), found.part(suspended=True)
     lost.tokens = [token for token in lost.tokens if not (is_active and _may_issue(row, token))]

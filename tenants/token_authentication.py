@@ -21,7 +21,8 @@ from core.secrets import PERSONAL_TOKEN, digest, looks_like
 from tenants.models import PersonalAccessToken
 from tenants.roles import TokenScope
 
-SEEN_EVERY = timedelta(minutes=1)  # last use is written at most this often
+# Last use is written at most this often.
+SEEN_EVERY = timedelta(minutes=1)
 
 
 class TokenAuthentication(BaseAuthentication):
@@ -36,7 +37,8 @@ class TokenAuthentication(BaseAuthentication):
             return None
         token = _usable_token(secret) if looks_like(PERSONAL_TOKEN, secret) else None
         if token is None:
-            limit_rate("token_failed", caller_place(request._request))  # holds up no valid token
+            # Holds up no valid token.
+            limit_rate("token_failed", caller_place(request._request))
             raise AuthenticationFailed("This token is unknown, expired or revoked. Use another one.")
         limit_rate("token_use", str(token.pk))
         return token.effective_user(), token
@@ -69,7 +71,8 @@ class TokenHasScope(BasePermission):
     """
 
     def has_permission(self, request: Request, view: Any) -> bool:
-        scopes = getattr(request.auth, "scopes", None)  # of a token; a session has none
+        # Of a token; a session has none.
+        scopes = getattr(request.auth, "scopes", None)
         if scopes is not None:
             needed = needed_scope(view, request.method or "")
             if needed not in scopes:

@@ -36,7 +36,8 @@ def at_the_same_time(*actions):
             connection.close()
 
     with ThreadPoolExecutor(len(actions)) as threads:
-        contexts = [copy_context() for _ in actions]  # each action in the test's scope
+        # Each action in the test's scope.
+        contexts = [copy_context() for _ in actions]
         return list(threads.map(lambda context, action: context.run(run, action), contexts, actions))
 
 

@@ -155,7 +155,8 @@ def as_owner():
     _reconnect(os.environ["DATABASE_OWNER_URL"])
     try:
         yield
-    finally:  # whoever it was: the first test of a run may work as the owner already
+    # Whoever it was: the first test of a run may work as the owner already.
+    finally:
         connection().close()
         connection().close_pool()
         connection().settings_dict.update(before)

@@ -6,7 +6,8 @@ from django.db import connection
 
 from tenants.role_groups import follow_roles
 
-MEMBERS = 50  # of each tenant: 2 owners, 3 admins, 30 developers, 5 in finance, 10 viewers
+# Of each tenant: 2 owners, 3 admins, 30 developers, 5 in finance, 10 viewers.
+MEMBERS = 50
 
 _STATEMENTS = """
 CREATE TEMPORARY TABLE wanted ON COMMIT DROP AS

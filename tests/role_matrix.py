@@ -53,8 +53,10 @@ class EntryPoint:
     """A way to an action: method and address, whose {braces} are filled from `w` (the world) and `it` (the subject)."""
 
     request: str  # "POST /t/{w.tenant.slug}/keys/{it.pk}/claim/"
-    data: Any = None  # what is sent, filled in the same way; or a function of the world and the subject
-    shows: str = ""  # what the answer must show of the subject; a list without it hides the row, like a 404
+    # What is sent, filled in the same way; or a function of the world and the subject.
+    data: Any = None
+    # What the answer must show of the subject; a list without it hides the row, like a 404.
+    shows: str = ""
 
     def knock(self, client: Client, world: World, it: Any) -> HttpResponse:
         method, _, path = self.request.partition(" ")
@@ -90,16 +92,18 @@ class Action:
     """Something people do: its row in docs/roles.md, what it is done to, the action behind it, and its entry points."""
 
     name: str
-    action: str = ""  # "tenants.actions.claim_api_key"; empty for what only looks
-    subject: Callable[[World, Any], Any] = nothing  # made anew for each try, given who tries
+    # "tenants.actions.claim_api_key"; empty for what only looks.
+    action: str = ""
+    # Made anew for each try, given who tries.
+    subject: Callable[[World, Any], Any] = nothing
     page: EntryPoint | None = None
     api: EntryPoint | None = None
     admin: EntryPoint | None = None
     shell: Shell | None = None
-    is_later: bool = False  # a task does it; the line in the audit log comes with it
-    unseen_at: tuple[
-        str, ...
-    ] = ()  # entry points where who may not do it does not see it either: 404 instead of 403
+    # A task does it; the line in the audit log comes with it.
+    is_later: bool = False
+    # Entry points where who may not do it does not see it either: 404 instead of 403.
+    unseen_at: tuple[str, ...] = ()
 
     @property
     def entry_points(self) -> dict[str, EntryPoint | Shell]:
@@ -124,7 +128,8 @@ def answer_of(action: Action, entry_point: str, world: World, actor: Any) -> str
     try:
         it = action.subject(world, actor)
     except ObjectDoesNotExist:
-        return "404"  # there is no such thing for them
+        # There is no such thing for them.
+        return "404"
     lines = _lines().count()
     way = action.entry_points[entry_point]
     if isinstance(way, Shell):
@@ -141,7 +146,8 @@ def answer_of(action: Action, entry_point: str, world: World, actor: Any) -> str
     elif status == 302 and "/login/" in location:
         answer = "sign in"
     elif status == 302 and location == "/admin/":
-        answer = "404"  # how Django's admin says that there is no such row
+        # How Django's admin says that there is no such row.
+        answer = "404"
     elif status < 400:
         answer = (
             "done"
@@ -159,7 +165,8 @@ def _signed_in(person: Any) -> Client:
     browser = Client()
     browser.force_login(person)
     session = browser.session
-    session["qm_has_second_factor"] = True  # some actions want it of whoever may do them
+    # Some actions want it of whoever may do them.
+    session["qm_has_second_factor"] = True
     session.save()
     return browser
 
@@ -180,7 +187,8 @@ class Row:
     """A row of a table in docs/roles.md."""
 
     name: str
-    permission: str  # as asked in code, without backticks; empty: a rule of its own
+    # As asked in code, without backticks; empty: a rule of its own.
+    permission: str
     may: dict[str, bool]  # by role
     entry_points: tuple[str, ...]
 

@@ -45,7 +45,8 @@ class Route:
         if model is None and getattr(self.view, "queryset", None) is not None:
             model = self.view.queryset.model
         if model is None and (place := re.match(r"admin/(\w+)/(\w+)/", self.path)):
-            model = apps.all_models[place[1]].get(place[2])  # a page that an admin adds to Django's own
+            # A page that an admin adds to Django's own.
+            model = apps.all_models[place[1]].get(place[2])
         return model
 
     @property
@@ -62,7 +63,8 @@ class Route:
 
     @property
     def is_internal(self) -> bool:
-        return self.path.startswith(("internal/", "scim/"))  # gateways and directories: own tokens
+        # Gateways and directories: own tokens.
+        return self.path.startswith(("internal/", "scim/"))
 
     @property
     def is_directory(self) -> bool:

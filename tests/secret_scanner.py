@@ -19,9 +19,11 @@ import pytest
 from core import secrets
 from core.leaks import secret_in
 
-SHORTEST = 8  # anything shorter is found in half of all lines
+# Anything shorter is found in half of all lines.
+SHORTEST = 8
 _WORDS = re.compile(r"[A-Za-z0-9_\-]{16,}")
-_ROWS = {  # fields of rows that are secrets, by model
+# Fields of rows that are secrets, by model.
+_ROWS = {
     "accounts.session": ["session_key"],
     "otp_totp.totpdevice": ["key"],
     "otp_static.statictoken": ["token"],
@@ -33,7 +35,8 @@ class Watch:
 
     def __init__(self) -> None:
         self.secrets: set[str] = set()
-        self.phrases: set[str] = set()  # secrets of several words, or short ones
+        # Secrets of several words, or short ones.
+        self.phrases: set[str] = set()
         self.lines: list[tuple[str, str]] = []
 
     def remember(self, secret: Any) -> None:
@@ -104,7 +107,8 @@ def pytest_configure(config: pytest.Config) -> None:
     from django.contrib.auth.hashers import get_hasher
     from django.db.models.signals import post_save
 
-    hasher = type(get_hasher())  # every password passes here, to be set or to be tried
+    # Every password passes here, to be set or to be tried.
+    hasher = type(get_hasher())
     hasher.encode = _remembering(hasher.encode, lambda answer, self, password, *args: password)
     post_save.connect(_see_row, weak=False, dispatch_uid="secret-scanner")
 
@@ -114,7 +118,8 @@ def _see_row(sender: Any, instance: Any, **kwargs: Any) -> None:
     for name in _ROWS.get(label, ()):
         value = getattr(instance, name)
         remember(value)
-        if name == "key":  # as an authenticator shows it
+        # As an authenticator shows it.
+        if name == "key":
             remember(base64.b32encode(bytes.fromhex(value)).decode().rstrip("="))
     if label == "audit.auditentry":
         shown = {

@@ -25,8 +25,10 @@ from tests.kube.fixtures import stop_keeper
 
 DIRECTORY_PREFIX = "quartermaster-tests-"
 MEMORY = Path("/dev/shm")
-BYTES_IN_MEMORY = 2 * 1024**3  # free for the database to be there; a whole run needs a quarter of it
-SERVING_LOGIN = f"quartermaster_tests_{os.getpid()}"  # of the run: two on one server must not share it
+# Free for the database to be there; a whole run needs a quarter of it.
+BYTES_IN_MEMORY = 2 * 1024**3
+# Of the run: two on one server must not share it.
+SERVING_LOGIN = f"quartermaster_tests_{os.getpid()}"
 DIRECTORY_VARIABLE = "QUARTERMASTER_TEST_DIRECTORY"
 
 
@@ -125,7 +127,8 @@ def _new_directory(parent: Path, at_the_end: Callable[[Callable[[], object]], ob
     """Make a directory of this run, which is removed at the end."""
     directory = Path(tempfile.mkdtemp(prefix=f"{DIRECTORY_PREFIX}{os.getpid()}-", dir=parent))
     at_the_end(lambda: shutil.rmtree(directory, ignore_errors=True))
-    directory.chmod(0o711)  # PostgreSQL may run as another user and passes through
+    # PostgreSQL may run as another user and passes through.
+    directory.chmod(0o711)
     return directory
 
 

@@ -70,7 +70,8 @@ class Stack:
             "LOCAL_DIR": str(self.directory),
             "ENGINE_STATE_DIR": str(self.directory / "engines"),
             "EXPORT_DIR": str(self.directory / "exports"),
-            "CONFIG_POLL_SECONDS": "1",  # so that the console stops soon
+            # So that the console stops soon.
+            "CONFIG_POLL_SECONDS": "1",
             "CONSOLE_URL": self.console,
             "CONSOLE_PORT": str(self.ports.console),
             "GATEWAY_URL": f"{self.gateway}/v1",

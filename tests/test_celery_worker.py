@@ -118,7 +118,8 @@ def test_a_worker_killed_in_the_middle_of_a_reconcile_leaves_exactly_one_engine(
         workshop.wait_until(lambda: in_the_middle(workshop), 20, "a reconciliation in the middle")
         workshop.kill("worker")
     assert not is_done(wanted)
-    workshop.start("worker")  # nobody sends the message again: the sweep finds the row
+    # Nobody sends the message again: the sweep finds the row.
+    workshop.start("worker")
     workshop.wait_until(lambda: is_done(wanted), 60, "the repair by the sweep")
     assert len(engines_of(wanted)) == 1
 

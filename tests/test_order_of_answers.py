@@ -97,7 +97,8 @@ def test_the_page_that_asks_whether_to_withdraw_is_for_who_may(client, asked, la
     assert client.get(page).status_code == 409
 
 
-BAD = {  # by route: what cannot be read of it, beside the names that say where it would be done
+# By route: what cannot be read of it, beside the names that say where it would be done.
+BAD = {
     "exports": {"tenant": "lab", "period": "nonsense"},
     "exports of the audit log": {"tenant": "lab", "kind": "audit_csv", "period": "nonsense"},
     "access-requests": {"project": "letters", "model": 7, "expected_tokens_per_day": "many"},

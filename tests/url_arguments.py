@@ -313,7 +313,8 @@ PARAMETERS = {
     "url": lambda lab: "no-such-page",
     "token": lambda lab: "no-such-link",
     "kind": lambda lab: "members",
-    "handle": lambda lab: "0" * 32,  # of somebody's session, which a page finds among one's own alone
+    # Of somebody's session, which a page finds among one's own alone.
+    "handle": lambda lab: "0" * 32,
 }
 
 # Path parameters that are neither a UUID nor a slug, and why nobody guesses one.

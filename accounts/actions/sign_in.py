@@ -131,7 +131,8 @@ def use_administrator_link(token: str, *, password: str = "") -> User:
     Raises LinkIsOver, also for the second of two at the same time.
     """
     User.objects.select_for_update().get(pk=read_administrator_link(token).pk)
-    user = read_administrator_link(token)  # again, now that nobody else can use it
+    # Again, now that nobody else can use it.
+    user = read_administrator_link(token)
     if settings.LOCAL_ACCOUNTS:
         validate_password(password, user)
         user.set_password(password)

@@ -72,10 +72,12 @@ def end_staff_role(user: User, role: StaffRole | str, *, by: User | None) -> Non
     end_staff_role.require(by, user)
     role = StaffRole(role)
     lock_person(user)
-    group = Group.objects.select_for_update().get(name=role)  # who ends roles of this kind takes turns
+    # Who ends roles of this kind takes turns.
+    group = Group.objects.select_for_update().get(name=role)
     if by is not None:
         _forget(by)
-        end_staff_role.require(by, user)  # meanwhile somebody may have ended theirs
+        # Meanwhile somebody may have ended theirs.
+        end_staff_role.require(by, user)
     assignment = StaffRoleAssignment.objects.filter(user=user, role=role).first()
     if assignment is None:
         return

@@ -45,7 +45,8 @@ class ReadOnlyAdmin(ReadOnly, KeysetListMixin, ModelAdmin):  # type: ignore[misc
     show_full_result_count = False
     list_disable_select_all = True
     actions = None
-    sort_columns: Mapping[str, Any] = {}  # by name, what `get_ordering` sorts by beside the row's own columns
+    # By name, what `get_ordering` sorts by beside the row's own columns.
+    sort_columns: Mapping[str, Any] = {}
 
     def lookup_allowed(self, lookup: str, value: str, request: HttpRequest) -> bool:
         """No filter in the address on what no page shows: a digest can be guessed a character at a time.

@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 
     Words = str | StrPromise
 
-SUBMITTED = "_form_submitted"  # Unfold's own field of every dialog
+# Unfold's own field of every dialog.
+SUBMITTED = "_form_submitted"
 
 
 class DialogForm(BaseDialogForm):  # type: ignore[misc]

@@ -11,7 +11,8 @@ from django.utils.translation import gettext_lazy as _
 
 from core.choices import MOST, is_key
 
-LOOKED_AT = 1000  # rows whose values are offered
+# Rows whose values are offered.
+LOOKED_AT = 1000
 
 
 class FewRelatedFilter(RelatedFieldListFilter):

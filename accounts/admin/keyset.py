@@ -17,7 +17,8 @@ from unfold.views import ChangeList
 from core.keyset import requested_page
 from core.prefix import begins_with
 
-FOUND = 100  # rows of another table that a search goes on with: tenants, people, models that begin so
+# Rows of another table that a search goes on with: tenants, people, models that begin so.
+FOUND = 100
 
 
 class KeysetPages:

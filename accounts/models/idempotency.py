@@ -16,7 +16,8 @@ class IdempotencyRecord(models.Model):
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     user = models.ForeignKey(User, models.CASCADE, related_name="+")
     key = models.CharField(max_length=200)
-    digest = models.CharField(max_length=64)  # SHA-256 of path and body: the same key means the same request
+    # SHA-256 of path and body: the same key means the same request.
+    digest = models.CharField(max_length=64)
     status = models.PositiveSmallIntegerField()
     body = models.JSONField()
     at = models.DateTimeField(default=now, editable=False)

@@ -54,17 +54,19 @@ class User(Noted, AbstractUser):
     email = AddressField(_("e-mail address"), unique=True)
     name = NameField(_("name"), max_length=150, blank=True)
     external_id = models.CharField(max_length=200, blank=True, db_index=True)  # the directory's (SCIM)
+    # Set: no person, but an account for programs of this tenant, which never signs in to pages.
     service_of = models.ForeignKey(
         "tenants.Tenant", models.PROTECT, null=True, blank=True, related_name="service_accounts"
-    )  # set: no person, but an account for programs of this tenant, which never signs in to pages
-    responsible = models.ForeignKey(
-        "self", models.PROTECT, null=True, blank=True, related_name="answers_for"
-    )  # of a service account: the person who answers for it
+    )
+    # Of a service account: the person who answers for it.
+    responsible = models.ForeignKey("self", models.PROTECT, null=True, blank=True, related_name="answers_for")
     erased_at = models.DateTimeField(null=True, editable=False)
 
-    tenant_column = "service_of_id"  # a service account is its tenant's, a person is nobody's
+    # A service account is its tenant's, a person is nobody's.
+    tenant_column = "service_of_id"
     person_column = "id"
-    only_tenant_id: UUID | None = None  # while a token bound to one tenant speaks: the others are not theirs
+    # While a token bound to one tenant speaks: the others are not theirs.
+    only_tenant_id: UUID | None = None
 
     USERNAME_FIELD = "email"
     REQUIRED_FIELDS: ClassVar[list[str]] = []
@@ -158,11 +160,11 @@ class Session(AbstractBaseSession):
     seen_at = models.DateTimeField(default=now)
     address = models.GenericIPAddressField(null=True)
     user_agent = models.CharField(max_length=300, blank=True)
-    issuer = models.CharField(max_length=300, blank=True)  # the OpenID provider; empty: local sign-in
+    # The OpenID provider; empty: local sign-in.
+    issuer = models.CharField(max_length=300, blank=True)
     subject = models.CharField(max_length=255, blank=True)
-    provider_session = models.CharField(
-        max_length=255, blank=True
-    )  # its `sid` claim, for back-channel logout
+    # Its `sid` claim, for back-channel logout.
+    provider_session = models.CharField(max_length=255, blank=True)
     has_second_factor = models.BooleanField(default=False)
 
     class Meta(AbstractBaseSession.Meta):

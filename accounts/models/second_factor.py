@@ -16,9 +16,12 @@ class SecondFactor(models.Model):
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     user = models.OneToOneField(User, models.CASCADE, related_name="second_factor")
     secret = models.BinaryField(editable=False)  # encrypted (core/encryption.py)
-    last_step = models.BigIntegerField()  # time step of the newest code used; it and older ones are refused
-    failures = models.PositiveSmallIntegerField(default=0)  # wrong codes since the last right one
-    refused_until = models.DateTimeField(null=True)  # after wrong codes no code is looked at until then
+    # Time step of the newest code used; it and older ones are refused.
+    last_step = models.BigIntegerField()
+    # Wrong codes since the last right one.
+    failures = models.PositiveSmallIntegerField(default=0)
+    # After wrong codes no code is looked at until then.
+    refused_until = models.DateTimeField(null=True)
     created_at = models.DateTimeField(default=now, editable=False)
     used_at = models.DateTimeField(null=True)
 

@@ -22,7 +22,8 @@ def begin_second_step(request: HttpRequest, user: User, *, then: str, by_link: b
     request.session.cycle_key()
     request.session[KEY] = {
         "user": str(user.pk),
-        "proof": user.get_session_auth_hash(),  # a new password meanwhile voids it
+        # A new password meanwhile voids it.
+        "proof": user.get_session_auth_hash(),
         "until": int(time.time()) + LASTS_SECONDS,
         "then": then,
         "by_link": by_link,
@@ -45,6 +46,7 @@ def complete_second_step(request: HttpRequest, user: User) -> str:
     half = request.session.pop(KEY)
     request.session[f"{PREFIX}has_second_factor"] = True
     login(request, user, backend=LOCAL_BACKEND)
-    request.session[f"{PREFIX}has_second_factor"] = True  # also if somebody else's session was flushed
+    # Also if somebody else's session was flushed.
+    request.session[f"{PREFIX}has_second_factor"] = True
     request.session[BY_LINK] = half["by_link"]
     return str(half["then"])

@@ -57,9 +57,8 @@ class AuditEntry(TenantOwned):
         settings.AUTH_USER_MODEL, models.PROTECT, null=True, related_name="+", db_index=False
     )
     actor_label = models.CharField(max_length=254)
-    acting_as = models.CharField(  # empty: from before it was noted
-        max_length=20, choices=ActingAs, blank=True, db_default=""
-    )
+    # Empty: from before it was noted.
+    acting_as = models.CharField(max_length=20, choices=ActingAs, blank=True, db_default="")
     on_behalf_of = models.ForeignKey(
         settings.AUTH_USER_MODEL, models.PROTECT, null=True, related_name="+", db_index=False
     )
@@ -70,19 +69,21 @@ class AuditEntry(TenantOwned):
     subject_id = models.CharField(max_length=64)
     subject_label = models.CharField(max_length=200)
     details = models.JSONField(default=dict)
-    changes = models.JSONField(  # {field: [before, after]}
-        default=dict, db_default=models.Value({}, models.JSONField())
-    )
+    # {field: [before, after]}
+    changes = models.JSONField(default=dict, db_default=models.Value({}, models.JSONField()))
     request_id = models.CharField(max_length=64, blank=True)
     trace_id = models.CharField(max_length=32, blank=True, db_default="")  # W3C trace context
     address = models.GenericIPAddressField(null=True)
     user_agent = models.CharField(max_length=300, blank=True)
-    salt = models.BinaryField(db_default=NewSalt(), editable=False)  # empty once words were erased
-    leaf_salts = models.JSONField(null=True, editable=False)  # then: salts of the words that stayed
+    # Empty once words were erased.
+    salt = models.BinaryField(db_default=NewSalt(), editable=False)
+    # Then: salts of the words that stayed.
+    leaf_salts = models.JSONField(null=True, editable=False)
 
     class Meta(TenantOwned.Meta):
         verbose_name_plural = "audit entries"
-        indexes = [  # ids grow with time: each list is one walk along one of these (audit/filters.py)
+        # Ids grow with time: each list is one walk along one of these (audit/filters.py).
+        indexes = [
             Index(fields=["tenant", "-id"], name="audit_of_tenant"),
             Index(fields=["tenant", "actor", "verb", "-id"], name="audit_of_tenant_by_actor"),
             Index(fields=["tenant", "verb", "-id"], name="audit_of_tenant_by_verb"),
@@ -111,13 +112,15 @@ class AuditCheckpoint(models.Model):
     """SHA-256 over the previous checkpoint and the digests of some entries. Append-only, numbered without gaps."""
 
     number = models.BigIntegerField(primary_key=True)
-    previous = models.BinaryField()  # 32 bytes; zeros for the first
+    # 32 bytes; zeros for the first.
+    previous = models.BinaryField()
     sha256 = models.BinaryField()
     created_at = models.DateTimeField()
     first_at = models.DateTimeField()  # of its entries
     last_at = models.DateTimeField()
     entry_ids = ArrayField(models.UUIDField())  # ascending
-    entry_digests = models.BinaryField()  # 32 bytes each, in the order of entry_ids
+    # 32 bytes each, in the order of entry_ids.
+    entry_digests = models.BinaryField()
 
     def __str__(self) -> str:
         return f"Checkpoint {self.number}"
@@ -129,8 +132,10 @@ class AuditRedaction(models.Model):
     id = models.BigAutoField(primary_key=True)
     entry_id = models.UUIDField(db_index=True)
     record_id = models.UUIDField(db_index=True)  # the audit entry "audit.redacted"
-    token = models.CharField(max_length=40)  # what stands in their place
-    commitments = models.JSONField()  # {path: hexadecimal commitment of the word that stood there}
+    # What stands in their place.
+    token = models.CharField(max_length=40)
+    # {path: hexadecimal commitment of the word that stood there}
+    commitments = models.JSONField()
 
     class Meta:
         constraints = [

@@ -21,9 +21,8 @@ class StaffRead(TenantOwned):
     person = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, related_name="+")
     hour = models.DateTimeField()  # in UTC, its beginning
     kinds = ArrayField(models.CharField(max_length=120))  # names of routes
-    entry_id = models.UUIDField(
-        null=True, unique=True
-    )  # no foreign key: entries are pruned by whole checkpoints
+    # No foreign key: entries are pruned by whole checkpoints.
+    entry_id = models.UUIDField(null=True, unique=True)
 
     class Meta(TenantOwned.Meta):
         constraints = [

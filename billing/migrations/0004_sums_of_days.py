@@ -9,7 +9,8 @@ KINDS = ("input", "cache_read", "cache_write", "output", "reasoning", "image", "
 QUANTITIES = ", ".join(f"{kind} bigint NOT NULL" for kind in KINDS)
 SUMS = (*KINDS, "calls", "amount")
 NAMES = ", ".join(SUMS)
-MONTH = "date_trunc('month', day::timestamp)::date"  # of a row with a `day`
+# Of a row with a `day`.
+MONTH = "date_trunc('month', day::timestamp)::date"
 
 # Sums per project, model and month, and per model and day of a tenant. Rows of past days and months no longer change.
 TABLES = f"""

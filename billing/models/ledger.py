@@ -81,10 +81,12 @@ class Price(models.Model):
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     sku = models.ForeignKey(Sku, models.PROTECT, related_name="prices")
-    valid = DateTimeRangeField()  # [from, until); until is open for the price in force
+    # [from, until); until is open for the price in force.
+    valid = DateTimeRangeField()
     per_million = models.DecimalField(max_digits=18, decimal_places=8)
     currency = models.CharField(max_length=3)
-    same_as = models.CharField(max_length=12, choices=Kind, null=True)  # the kind whose price this one copies
+    # The kind whose price this one copies.
+    same_as = models.CharField(max_length=12, choices=Kind, null=True)
     reason = models.CharField(max_length=300)
     created_by = models.ForeignKey(User, models.PROTECT, null=True, related_name="+")  # null: the platform
     created_at = models.DateTimeField(default=now, editable=False)
@@ -152,8 +154,10 @@ class UsageEvent(BillingOwned):
     latency_ms = models.IntegerField()
     first_token_ms = models.IntegerField(null=True)
     config_revision = models.BigIntegerField()
-    day = models.DateField()  # in the tenant's time zone
-    period = models.DateField()  # first day of the month it is posted to
+    # In the tenant's time zone.
+    day = models.DateField()
+    # First day of the month it is posted to.
+    period = models.DateField()
     model = unchecked(BilledModel)
     http_status = models.SmallIntegerField()
     is_unpriced = models.BooleanField()
@@ -165,9 +169,12 @@ class UsageEvent(BillingOwned):
     backend = models.ForeignKey(
         UsageBackend, models.PROTECT, null=True, db_index=False, db_constraint=False, related_name="+"
     )
-    request_id = models.TextField(null=True)  # null: the same as `event_id`
-    trace_id = models.UUIDField(null=True)  # of W3C Trace Context: 32 hexadecimal digits
-    trace_text = models.TextField(null=True)  # what else a caller named its trace
+    # Null: the same as `event_id`.
+    request_id = models.TextField(null=True)
+    # Of W3C Trace Context: 32 hexadecimal digits.
+    trace_id = models.UUIDField(null=True)
+    # What else a caller named its trace.
+    trace_text = models.TextField(null=True)
 
     class Meta(BillingOwned.Meta):
         db_table = "usage_event"
@@ -182,7 +189,8 @@ class EventKey(models.Model):
     pk = CompositePrimaryKey("source", "event_id")
     event_id = models.UUIDField()
     source = models.TextField()
-    payload_sha = models.BigIntegerField()  # the first 64 bits of a SHA-256
+    # The first 64 bits of a SHA-256.
+    payload_sha = models.BigIntegerField()
 
     class Meta:
         db_table = "event_key"
@@ -234,10 +242,12 @@ class BillingPeriod(BillingOwned):
     tenant = models.ForeignKey(Tenant, models.PROTECT, db_index=False, related_name="billing_periods")
     month = models.DateField()  # its first day
     state = models.CharField(max_length=6, choices=State, default=State.OPEN)
-    posted_up_to = models.DateField(null=True)  # the last day whose cost lines are posted
+    # The last day whose cost lines are posted.
+    posted_up_to = models.DateField(null=True)
     total = amount_field(null=True)
     lines = models.BigIntegerField(null=True)
-    sha256 = models.CharField(max_length=64, blank=True)  # of its cost lines, in order
+    # Of its cost lines, in order.
+    sha256 = models.CharField(max_length=64, blank=True)
     closed_at = models.DateTimeField(null=True)
 
     class Meta(BillingOwned.Meta):
@@ -262,8 +272,10 @@ class UnpostedDay(BillingOwned):
 
     pk = CompositePrimaryKey("tenant", "period", "day")
     tenant = models.ForeignKey(Tenant, models.CASCADE, db_index=False, related_name="+")
-    period = models.DateField()  # first day of the month it is posted to
-    day = models.DateField()  # in the tenant's time zone
+    # First day of the month it is posted to.
+    period = models.DateField()
+    # In the tenant's time zone.
+    day = models.DateField()
     changed_at = models.DateTimeField(default=now)
 
     class Meta(BillingOwned.Meta):

@@ -33,9 +33,11 @@ MOST_TOKENS_PER_DAY = 10**13
 class Preview:
     """What asking would mean: the reviews it needs and why, what it would cost, and what the rules refuse."""
 
-    estimate: Estimate | None  # None: the model has no price
+    # None: the model has no price.
+    estimate: Estimate | None
     reviews: list[rules.NeededReview]
-    problems: dict[str, str]  # by field: why it cannot be asked for like this
+    # By field: why it cannot be asked for like this.
+    problems: dict[str, str]
 
 
 @action(Project, permission="tenants.request_access", on=lambda project: project, state=in_active_tenant)

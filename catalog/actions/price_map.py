@@ -26,7 +26,8 @@ from catalog.prices import publish_list_prices
 from core.names import clean_name
 
 SOURCE = "litellm"
-JUMPS_IN_AN_ENTRY = 100  # the import's own row names all of them
+# The import's own row names all of them.
+JUMPS_IN_AN_ENTRY = 100
 # What an entry states of an offer.
 _STATED = ("provider", "region", "prices", "facts", "source_url", "deprecation_date", "digest")
 
@@ -38,7 +39,8 @@ class ImportReport:
     added: int = 0
     changed: int = 0
     unchanged: int = 0
-    absent: int = 0  # offers of this source that the file no longer names; they stay as they are
+    # Offers of this source that the file no longer names; they stay as they are.
+    absent: int = 0
     models_added: int = 0
     models_changed: int = 0
     models_unchanged: int = 0
@@ -46,7 +48,8 @@ class ImportReport:
     models_unpriced: int = 0
     prices_published: int = 0
     prices_refused: dict[str, str] = field(default_factory=dict)  # by model
-    price_jumps: dict[str, str] = field(default_factory=dict)  # by entry, and by "list price of" a model
+    # By entry, and by "list price of" a model.
+    price_jumps: dict[str, str] = field(default_factory=dict)
     refused: dict[str, str] = field(default_factory=dict)
     ignored: dict[str, str] = field(default_factory=dict)
 
@@ -85,7 +88,8 @@ def import_price_map(
     read = read_file(text)
     if not read.offers and not read.refused:
         raise UnreadableFile("The file names no models.")
-    with connection.cursor() as cursor:  # one import at a time
+    # One import at a time.
+    with connection.cursor() as cursor:
         cursor.execute("SELECT pg_advisory_xact_lock(hashtext('catalog.import_price_map'))")
 
     report = ImportReport(refused=read.refused, ignored=read.ignored)
@@ -129,7 +133,8 @@ def import_price_map(
     report.models_unchanged = len(by_name) - len(new_models) - len(changed_models)
     report.models_not_published = sum(not models[name].is_visible for name in by_name)
     report.absent = len(offers) - len(read.offers) - sum(key in offers for key in read.refused)
-    for name, before in known_prices.items():  # they also jump because another offer leads now
+    # They also jump because another offer leads now.
+    for name, before in known_prices.items():
         if jumped := jumps_between(before, wanted_prices.get(name, {})):
             report.price_jumps[f"list price of {name}"] = jumped
     report.prices_published, report.prices_refused = publish_list_prices(

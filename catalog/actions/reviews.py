@@ -110,7 +110,8 @@ def decide_review(
         return _decide_review(pk, by=by, verdict=verdict, comment=comment, seen=seen)
     except _FactsChanged as change:
         words = str(change)
-    with transaction.atomic():  # what was found is kept, though nothing is decided
+    # What was found is kept, though nothing is decided.
+    with transaction.atomic():
         access_request = _lock_review(pk, by)[1]
         if access_request.state == AccessRequest.State.PENDING:
             renew_facts(access_request, lock_facts(access_request), by=by)
@@ -160,7 +161,8 @@ def _lock_review(pk: UUID | str, by: User) -> tuple[Review, AccessRequest]:
     """A review that `by` can see, with its request, both locked; the tenant is held."""
     found = Review.objects.visible_to(by).select_related("tenant").get(pk=pk)
     lock_tenant_shared(found.tenant)
-    access_request = (  # tenant, request, review: all who lock several take this order
+    # Tenant, request, review: all who lock several take this order.
+    access_request = (
         AccessRequest.objects.across_tenants()
         .select_for_update(of=("self",), no_key=True)
         .select_related("tenant", "project", "model", "requested_by")
@@ -187,9 +189,11 @@ def _record_decision(review: Review, *, by: User, verdict: str, comment: str, fa
         constraint = constraint_of(error)
         if constraint == "review_decision_one_per_person":
             raise Conflict(_("You have already decided this review."), code="already_decided") from error
-        if constraint == "review_decision_by_reviewers":  # a staff role ended meanwhile
+        # A staff role ended meanwhile.
+        if constraint == "review_decision_by_reviewers":
             raise PermissionDenied(_("You may no longer decide these reviews.")) from error
-        if constraint == "review_decision_four_eyes":  # the database knows more than was asked above
+        # The database knows more than was asked above.
+        if constraint == "review_decision_four_eyes":
             raise PermissionDenied(
                 _("You asked for this access, or could act for the requester; someone else must decide it.")
             ) from error

@@ -46,27 +46,30 @@ class CatalogModel(models.Model):
     title = models.CharField(max_length=160)
     maker = models.CharField(max_length=80, blank=True)  # who made the weights
     description = models.TextField(blank=True)
-    mode = models.CharField(max_length=40)  # chat, embedding, rerank, … as the price map words it
+    # Chat, embedding, rerank, … as the price map words it.
+    mode = models.CharField(max_length=40)
     context_tokens = models.BigIntegerField(null=True)
     max_output_tokens = models.BigIntegerField(null=True)
-    capabilities = models.JSONField(default=dict)  # {"function_calling": true}; an absent flag is unknown
-    providers = ArrayField(models.CharField(max_length=60), default=list)  # of its offers, for facets
+    # {"function_calling": true}; an absent flag is unknown.
+    capabilities = models.JSONField(default=dict)
+    # Of its offers, for facets.
+    providers = ArrayField(models.CharField(max_length=60), default=list)
     regions = ArrayField(models.CharField(max_length=60), default=list)
     hosting = models.CharField(max_length=10, choices=Hosting, default=Hosting.VENDOR)
     lifecycle = models.CharField(max_length=12, choices=Lifecycle, default=Lifecycle.DRAFT)
     deprecation_date = models.DateField(null=True)
     risk_tier = models.CharField(max_length=10, choices=RiskTier, default=RiskTier.MODERATE)
     highest_data_class = models.CharField(max_length=12, choices=DataClass, default=DataClass.INTERNAL)
-    source = models.CharField(max_length=120, blank=True)  # where the facts came from
+    # Where the facts came from.
+    source = models.CharField(max_length=120, blank=True)
     created_at = models.DateTimeField(default=now, editable=False)
     updated_at = models.DateTimeField(default=now)
-    offer_count = models.PositiveIntegerField(default=0)  # places that offer it now, variants aside
-    list_input_price = models.DecimalField(  # for sorting; what is billed is billing's list price
-        max_digits=18, decimal_places=8, null=True
-    )
-    imported = models.JSONField(
-        default=dict, editable=False
-    )  # what the import last wrote to fields people edit
+    # Places that offer it now, variants aside.
+    offer_count = models.PositiveIntegerField(default=0)
+    # For sorting; what is billed is billing's list price.
+    list_input_price = models.DecimalField(max_digits=18, decimal_places=8, null=True)
+    # What the import last wrote to fields people edit.
+    imported = models.JSONField(default=dict, editable=False)
     search_text = models.TextField(blank=True, editable=False)  # more words: providers, capabilities
     search = GeneratedField(
         expression=SearchLexemes("name", "title", "maker", "search_text"),
@@ -118,15 +121,20 @@ class Offer(models.Model):
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     model = models.ForeignKey(CatalogModel, models.CASCADE, related_name="offers")
     source = models.CharField(max_length=120)
-    source_key = models.CharField(max_length=200)  # the entry's own name in the source
+    # The entry's own name in the source.
+    source_key = models.CharField(max_length=200)
     provider = models.CharField(max_length=60)
     region = models.CharField(max_length=60, blank=True)
-    prices = models.JSONField(default=dict)  # {"input": "2.50000000"} US dollars per million, as strings
-    facts = models.JSONField(default=dict)  # the rest of what the source says, by our names
+    # {"input": "2.50000000"} US dollars per million, as strings.
+    prices = models.JSONField(default=dict)
+    # The rest of what the source says, by our names.
+    facts = models.JSONField(default=dict)
     source_url = models.URLField(max_length=500, blank=True)
     deprecation_date = models.DateField(null=True)
-    digest = models.CharField(max_length=64)  # SHA-256 of the entry: unchanged entries are skipped by it
-    is_primary = models.BooleanField(default=False)  # its prices are the model's list prices
+    # SHA-256 of the entry: unchanged entries are skipped by it.
+    digest = models.CharField(max_length=64)
+    # Its prices are the model's list prices.
+    is_primary = models.BooleanField(default=False)
 
     class Meta:
         constraints = [
@@ -144,14 +152,15 @@ class CatalogImport(models.Model):
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     source = models.CharField(max_length=120)
     file_name = models.CharField(max_length=200)
-    digest = models.CharField(max_length=64)  # SHA-256 of the file's text
+    # SHA-256 of the file's text.
+    digest = models.CharField(max_length=64)
     at = models.DateTimeField(default=now, editable=False)
     by = models.ForeignKey(User, models.PROTECT, null=True, related_name="+")  # null: the command line
     counts = models.JSONField(default=dict)
-    refused = models.JSONField(default=dict)  # {key: reason}
-    price_jumps = models.JSONField(  # {key: what jumped}
-        default=dict, db_default=models.Value({}, models.JSONField())
-    )
+    # {key: reason}
+    refused = models.JSONField(default=dict)
+    # {key: what jumped}
+    price_jumps = models.JSONField(default=dict, db_default=models.Value({}, models.JSONField()))
 
     class Meta:
         ordering = ["-at"]
@@ -166,16 +175,18 @@ class ModelVersion(models.Model):
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     model = models.ForeignKey(CatalogModel, models.PROTECT, related_name="versions")
     version = models.CharField(max_length=60)
-    upstream_name = models.CharField(max_length=200)  # what the engine calls it
-    digest = models.CharField(max_length=80, blank=True)  # "sha256:…" of the weights' manifest
+    # What the engine calls it.
+    upstream_name = models.CharField(max_length=200)
+    # "sha256:…" of the weights' manifest.
+    digest = models.CharField(max_length=80, blank=True)
     precision = models.CharField(max_length=20, blank=True)  # bf16, fp8, …
     gpus_per_replica = models.PositiveIntegerField(default=0)
     memory = models.CharField(max_length=20, default="512Mi")
     image = models.CharField(max_length=300)
-    endpoints = ArrayField(
-        models.CharField(max_length=20), default=list, blank=True
-    )  # beside its model's mode
-    command = ArrayField(models.CharField(max_length=300), default=list)  # may hold {port} and {model}
+    # Beside its model's mode.
+    endpoints = ArrayField(models.CharField(max_length=20), default=list, blank=True)
+    # May hold {port} and {model}
+    command = ArrayField(models.CharField(max_length=300), default=list)
     created_at = models.DateTimeField(default=now, editable=False)
 
     class Meta:

@@ -42,19 +42,20 @@ class AccessRequest(TenantOwned):
     purpose = models.TextField(max_length=2000)
     data_class = models.CharField(max_length=12, choices=DataClass)
     expected_tokens_per_day = models.BigIntegerField(validators=[MinValueValidator(1)])
-    limits = models.JSONField(
-        default=dict
-    )  # {"requests_per_minute": "3"}: kinds of tenants.Limit, as strings
+    # {"requests_per_minute": "3"}: kinds of tenants.Limit, as strings.
+    limits = models.JSONField(default=dict)
     duration_days = models.PositiveIntegerField(
         default=365, validators=[MinValueValidator(1), MaxValueValidator(730)]
     )
-    expected_monthly_cost = models.DecimalField(
-        max_digits=20, decimal_places=8, null=True
-    )  # null: not priced
+    # Null: not priced.
+    expected_monthly_cost = models.DecimalField(max_digits=20, decimal_places=8, null=True)
     currency = models.CharField(max_length=3, default="USD")
-    rule_version = models.CharField(max_length=40)  # which rules chose the tracks
-    rule_trace = models.JSONField(default=list)  # [{"track": "cost", "reason": "…"}]
-    facts = models.JSONField(default=dict, db_default=NO_FACTS)  # what the rules last looked at
+    # Which rules chose the tracks.
+    rule_version = models.CharField(max_length=40)
+    # [{"track": "cost", "reason": "…"}]
+    rule_trace = models.JSONField(default=list)
+    # What the rules last looked at.
+    facts = models.JSONField(default=dict, db_default=NO_FACTS)
     state = models.CharField(max_length=10, choices=State, default=State.PENDING)
     created_at = models.DateTimeField(default=now, editable=False)
     decided_at = models.DateTimeField(null=True)
@@ -121,10 +122,10 @@ class Review(TenantOwned):
     track = models.CharField(max_length=12, choices=Track)
     reason = models.CharField(max_length=300)  # the rule's sentence
     quorum = models.PositiveSmallIntegerField(default=1)
-    round = models.PositiveSmallIntegerField(
-        default=1, db_default=1
-    )  # decisions of earlier rounds do not count
-    opened_by_facts = models.BooleanField(default=False, db_default=False)  # they changed after it was asked
+    # Decisions of earlier rounds do not count.
+    round = models.PositiveSmallIntegerField(default=1, db_default=1)
+    # They changed after it was asked.
+    opened_by_facts = models.BooleanField(default=False, db_default=False)
     state = models.CharField(max_length=10, choices=State, default=State.PENDING)
     created_at = models.DateTimeField(default=now, editable=False)
     due_at = models.DateTimeField()
@@ -162,8 +163,10 @@ class ReviewDecision(TenantOwned):
     reviewer = models.ForeignKey(User, models.PROTECT, related_name="+")
     verdict = models.CharField(max_length=8, choices=Verdict)
     comment = models.TextField(max_length=2000, blank=True)
-    round = models.PositiveSmallIntegerField(default=1, db_default=1)  # of the review, when it was made
-    facts = models.JSONField(default=dict, db_default=NO_FACTS)  # on which it was made
+    # Of the review, when it was made.
+    round = models.PositiveSmallIntegerField(default=1, db_default=1)
+    # On which it was made.
+    facts = models.JSONField(default=dict, db_default=NO_FACTS)
     at = models.DateTimeField(default=now, editable=False)
 
     class Meta(TenantOwned.Meta):
@@ -219,7 +222,8 @@ class Grant(TenantOwned):
     project = models.ForeignKey(Project, models.PROTECT, related_name="grants")
     model = models.ForeignKey(CatalogModel, models.PROTECT, related_name="grants")
     access_request = models.OneToOneField(AccessRequest, models.PROTECT, related_name="grant")
-    key = models.ForeignKey(ApiKey, models.PROTECT, related_name="grants")  # made with it, to be claimed
+    # Made with it, to be claimed.
+    key = models.ForeignKey(ApiKey, models.PROTECT, related_name="grants")
     valid_from = models.DateTimeField(default=now)
     valid_until = models.DateTimeField()
     revoked_at = models.DateTimeField(null=True)

@@ -24,16 +24,20 @@ from catalog.price_map.names import read_key
 from core.names import clean_name, is_seen
 
 RULES_VERSION: Final = (
-    "1"  # raised when the same entry would be read differently: then every offer is compared anew
+    # Raised when the same entry would be read differently: then every offer is compared anew.
+    "1"
 )
 IGNORED: Final = {"sample_spec": "it explains the format"}
 MILLION: Final = Decimal(1_000_000)
 EXACTLY: Final = Decimal("0.00000001")
-DEAREST_TOKEN: Final = Decimal(1_000)  # US dollars per million tokens; above, somebody mistook the unit
-DEAREST_REQUEST: Final = Decimal(10_000_000)  # US dollars per million requests: 10 each
+# US dollars per million tokens; above, somebody mistook the unit.
+DEAREST_TOKEN: Final = Decimal(1_000)
+# US dollars per million requests: 10 each.
+DEAREST_REQUEST: Final = Decimal(10_000_000)
 MOST_TOKENS: Final = 1_000_000_000  # of a context window
 LONGEST_KEY: Final = 200
-LONGEST_REASON: Final = 500  # why an entry was refused
+# Why an entry was refused.
+LONGEST_REASON: Final = 500
 
 # The file's word for a price, and the kind of unit that the ledger counts.
 PRICES: Final = {
@@ -226,7 +230,8 @@ def _count(entry: dict[str, Any], name: str) -> int | None:
     number = _number(name, value)
     if number != number.to_integral_value() or number > MOST_TOKENS:
         raise Refused(f"has {number:f} in {name}, which is not a whole number of tokens")
-    return int(number) or None  # some entries say 0 for "does not apply"
+    # Some entries say 0 for "does not apply".
+    return int(number) or None
 
 
 def _flags(entry: dict[str, Any]) -> Iterator[tuple[str, bool]]:

@@ -79,7 +79,8 @@ class Gathered:
     lifecycle: str
     deprecation_date: date | None
     list_prices: dict[str, Decimal]
-    primary: str  # the source key of the primary offer
+    # The source key of the primary offer.
+    primary: str
 
 
 def gather(name: str, offers: Sequence[StatedOffer], *, today: date) -> Gathered:

@@ -197,7 +197,8 @@ def _is_provider(segment: str, providers: set[str]) -> bool:
 def spell(name: str, provider: str) -> str:
     """Spell a model's name as most of the file does, so that offers of one model meet under it."""
     if provider == "bedrock":
-        name = re.sub(r":0(:\w+)?$", "", name)  # the revision; other revisions stay, as in "-v2:1"
+        # The revision; other revisions stay, as in "-v2:1".
+        name = re.sub(r":0(:\w+)?$", "", name)
         name = re.sub(r"(?<=\db)-1$", "", name)  # gpt-oss-120b-1:0
         if (shorter := re.sub(r"-v1$", "", name)) != name and re.search(r"\d", shorter):
             name = shorter  # claude-3-haiku-20240307-v1:0, but not nova-micro-v1:0

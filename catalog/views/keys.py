@@ -168,7 +168,8 @@ class KeyClaim(TenantScopedMixin[ApiKeyQuerySet[ApiKey]], DetailView):  # type: 
             key, secret = claim_api_key(self.object.pk, by=signed_in(request), owner=named)
         except ValidationError as refused:
             form = self._form(request.POST)
-            if form.is_valid():  # the account was disabled since
+            # The account was disabled since.
+            if form.is_valid():
                 form.add_error("owner", refused.message_dict["owner"])
             return self._ask(form, status=400)
         model = CatalogModel.objects.filter(name__in=key.model_names).order_by("name").first()

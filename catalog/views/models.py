@@ -26,8 +26,10 @@ from tenants.models import DataClass, Project
 from tenants.views.mixins import PartialMixin, TenantPageMixin
 
 TABS = ("overview", "prices", "policy", "versions", "use")
-_EXAMPLE = {"input": 2_000, "output": 500}  # tokens of the worked example
-MOST_PROJECTS = 25  # to choose from; any other may stand in the address
+# Tokens of the worked example.
+_EXAMPLE = {"input": 2_000, "output": 500}
+# To choose from; any other may stand in the address.
+MOST_PROJECTS = 25
 
 
 @dataclass(frozen=True)

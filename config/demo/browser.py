@@ -58,7 +58,8 @@ class Browser:
     def __init__(self, base_url: str) -> None:
         self.base_url = base_url
         self.session = requests.Session()
-        self.session.trust_env = False  # never through a proxy: the demo is on this machine
+        # Never through a proxy: the demo is on this machine.
+        self.session.trust_env = False
 
     def open(self, path: str, *, expect: int = 200) -> Page:
         """Open a page. Raises UnexpectedAnswer unless it answers with `expect`."""
@@ -150,7 +151,8 @@ class _Reader(HTMLParser):
                 return
             form.values[name] = values.get("value", "on" if kind == "checkbox" else "")
         elif tag == "button":
-            form.names.add(name)  # sent only by who presses it: pass it to submit()
+            # Sent only by who presses it: pass it to submit().
+            form.names.add(name)
         elif tag == "select":
             form.names.add(name)
             self._select = (form, name)

@@ -27,7 +27,8 @@ from core.local_days import day_at
 T = TypeVar("T")
 
 PATIENCE_SECONDS = 30
-LEDGER_SECONDS = 2  # a call must be in the ledger this soon
+# A call must be in the ledger this soon.
+LEDGER_SECONDS = 2
 PROMPT: Any = [{"role": "user", "content": "Say hello to Aurora Bank in one sentence."}]
 
 
@@ -40,13 +41,15 @@ class Road:
     """What the tour carries from step to step."""
 
     installation: dict[str, Any]
-    patience: float = 1.0  # multiplies how long the tour waits; for machines that are busy with other things
+    # Multiplies how long the tour waits; for machines that are busy with other things.
+    patience: float = 1.0
     developer: Browser = field(init=False)
     request_path: str = ""
     tracks: list[str] = field(default_factory=list)
     secret: str = ""
     key_id: str = ""
-    tokens: int = 0  # that the engine said our calls used
+    # That the engine said our calls used.
+    tokens: int = 0
     calls: int = 0
 
     def __post_init__(self) -> None:
@@ -190,10 +193,10 @@ def call(road: Road) -> Iterator[str]:
         try:
             return client.chat.completions.create(model=DEMO_MODEL, messages=PROMPT)
         except (openai.AuthenticationError, openai.NotFoundError):
-            return None  # the gateway has not read the new revision yet
-        except (
-            openai.RateLimitError
-        ) as error:  # the project's minute still holds the calls of an earlier tour
+            # The gateway has not read the new revision yet.
+            return None
+        # The project's minute still holds the calls of an earlier tour.
+        except openai.RateLimitError as error:
             time.sleep(int(error.response.headers["retry-after"]))
             return None
 
@@ -236,7 +239,8 @@ def call(road: Road) -> Iterator[str]:
     staff.sign_in(operator["email"], operator["password"], at="/admin/login/?next=/admin/")
 
     def caught_up() -> bool:
-        return "in service none" in staff.open("/admin/gateway/gateway/").text  # the columns Service and Lag
+        # The columns Service and Lag.
+        return "in service none" in staff.open("/admin/gateway/gateway/").text
 
     wait_for(caught_up, "The gateway acknowledges the newest revision", PATIENCE_SECONDS * road.patience)
     yield "the gateway has acknowledged the newest revision of its configuration"
@@ -261,7 +265,8 @@ def refuse(road: Road) -> Iterator[str]:
         expect(error.code == "model_not_found", f"404 came with code {error.code}.")
         yield f"a model not granted: 404 {error.code}"
     try:
-        for _ in range(4):  # three calls a minute are allowed; the tour has made some already
+        # Three calls a minute are allowed; the tour has made some already.
+        for _ in range(4):
             answer: Any = road.openai().chat.completions.create(model=DEMO_MODEL, messages=PROMPT)
             _count(road, answer.usage.total_tokens)
         raise Difference("More than three calls a minute were answered.")

@@ -7,8 +7,11 @@ PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 STORAGES = STORAGES | {"staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"}}
 EMAIL_BACKEND = "django.core.mail.backends.locmem.EmailBackend"
 ALLOWED_HOSTS = ["*"]
-RATE_LIMITS = dict.fromkeys(RATE_LIMITS)  # all tests come from one address; those about limits set some
-STAFF_SECOND_FACTOR = "optional"  # the tests that are about it say "required"
+# All tests come from one address; those about limits set some.
+RATE_LIMITS = dict.fromkeys(RATE_LIMITS)
+# The tests that are about it say "required".
+STAFF_SECOND_FACTOR = "optional"
 WHITENOISE_USE_FINDERS = WHITENOISE_AUTOREFRESH = (
-    True  # processes of browser tests serve the tree's static files
+    # Processes of browser tests serve the tree's static files.
+    True
 )

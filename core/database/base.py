@@ -36,7 +36,8 @@ class DatabaseWrapper(base.DatabaseWrapper):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._session_scope = NOBODY
-        self._transaction_scope: Scope | None = None  # None: none of its own, the session's holds
+        # None: none of its own, the session's holds.
+        self._transaction_scope: Scope | None = None
         self._is_unwinding = False
 
     @property
@@ -104,7 +105,8 @@ class DatabaseWrapper(base.DatabaseWrapper):
 
     def _savepoint_rollback(self, sid: str) -> None:
         self._in_peace(super()._savepoint_rollback, sid)  # type: ignore[misc]
-        self._transaction_scope = Scope(tenants=("unknown",))  # what was set since the savepoint is gone
+        # What was set since the savepoint is gone.
+        self._transaction_scope = Scope(tenants=("unknown",))
 
     def _in_peace(self, step: Any, sid: str) -> None:
         """Take a step that a failed transaction still allows: sending a scope before it would not be."""

@@ -49,7 +49,8 @@ class Condition:
     type: str  # a ConditionType
     status: str  # "True", "False" or "Unknown"
     reason: str  # CamelCase, stable
-    message: str  # a sentence that names the cause and the next step
+    # A sentence that names the cause and the next step.
+    message: str
 
 
 @dataclass(frozen=True)

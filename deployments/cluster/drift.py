@@ -5,7 +5,8 @@ from typing import Any
 
 from deployments.cluster.base import DIGEST_ANNOTATION, GENERATION_ANNOTATION, Manifest
 
-_MOST = 5  # fields named; more are counted
+# Fields named; more are counted.
+_MOST = 5
 _LONGEST = 60  # characters of a value
 
 

@@ -42,7 +42,8 @@ from deployments.cluster.kubernetes_wire import Gone, body_of, bounded, in_our_w
 
 FIELD_MANAGER = "quartermaster"
 _APPLY = "application/apply-patch+yaml"
-_PAGE, _MOST_PAGES = 500, 40  # items of a list; a server need not keep to it
+# Items of a list; a server need not keep to it.
+_PAGE, _MOST_PAGES = 500, 40
 
 NEEDED_PERMISSIONS = (
     *(("apps", "deployments", verb) for verb in ("get", "create", "patch", "delete")),
@@ -62,8 +63,10 @@ class KubernetesCluster:
         self._apps, self._core = client.AppsV1Api(api), client.CoreV1Api(api)
         self._authorization, self._version = client.AuthorizationV1Api(api), client.VersionApi(api)
         self._how: dict[str, Any] = {
-            "_preload_content": False,  # we read JSON: the client's classes refuse what they do not know
-            "_request_timeout": (min(timeout_seconds, 5), timeout_seconds),  # to connect, to read; seconds
+            # We read JSON: the client's classes refuse what they do not know.
+            "_preload_content": False,
+            # To connect, to read; seconds.
+            "_request_timeout": (min(timeout_seconds, 5), timeout_seconds),
         }
         self._removed: set[Asked] = set()  # see `_read_removed`
 

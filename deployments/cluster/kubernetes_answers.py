@@ -12,7 +12,8 @@ from typing import Any
 
 from deployments.cluster.base import Manifest, TemporaryClusterError
 
-_SHOWN = 200  # characters of a stranger's answer in a message
+# Characters of a stranger's answer in a message.
+_SHOWN = 200
 
 
 @dataclass(frozen=True)
@@ -103,7 +104,8 @@ def failure_in(status: int, body: bytes | str) -> dict[str, Any] | None:
     if document is None or document.get("kind") != "Status" or document.get("status") != "Failure":
         return None
     if document.get("apiVersion", "v1") != "v1":
-        return None  # some other API's idea of a Status
+        # Some other API's idea of a Status.
+        return None
     return document if document.get("code") == status else None
 
 

@@ -56,7 +56,8 @@ def client_in_cluster() -> client.ApiClient:
 
 def _configuration() -> client.Configuration:
     configuration = client.Configuration()
-    configuration.retries = False  # our callers retry, with back-off
+    # Our callers retry, with back-off.
+    configuration.retries = False
     return configuration
 
 

@@ -12,7 +12,8 @@ _DENIED = re.compile(
     r'cannot (\w+) resource "([^"]+)" in API group "([^"]*)"(?: in the namespace "([^"]+)")?'
 )
 
-_REFUSALS = (400, 403, 404, 405, 406, 413, 415, 422)  # all else passes, such as 410 Gone
+# All else passes, such as 410 Gone.
+_REFUSALS = (400, 403, 404, 405, 406, 413, 415, 422)
 
 # Only an API server that has the object in its hands says this; it passes on the webhook's own Status, without details.
 _BY_WEBHOOK = re.compile(r'^admission webhook "[^"]+" denied the request')

@@ -2,7 +2,8 @@
 
 import re
 
-_WORD = r"\b\w*quotas?(?![-.\w])"  # not a name such as quota-class
+# Not a name such as quota-class.
+_WORD = r"\b\w*quotas?(?![-.\w])"
 _WITHIN = r"""[^.,;:"\n]{0,40}?"""  # the same clause
 _QUOTA = re.compile(
     rf"\b(?:exceed(?:s|ed|ing)?|insufficient|exhausted|surpass(?:es|ed)?|not enough|reached)\b{_WITHIN}{_WORD}"

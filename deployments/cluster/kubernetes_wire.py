@@ -21,7 +21,8 @@ from deployments.cluster.kubernetes_answers import (
 )
 from deployments.cluster.kubernetes_errors import cluster_error
 
-MOST_BYTES = 32 * 1024 * 1024  # of one answer, unpacked; the largest we ask for are 500 pods or nodes
+# Of one answer, unpacked; the largest we ask for are 500 pods or nodes.
+MOST_BYTES = 32 * 1024 * 1024
 _PIECE = 64 * 1024
 
 
@@ -56,7 +57,8 @@ class _BoundedClient(rest.RESTClientObject):
         try:
             data = self._read(response)
         except BaseException:
-            response.close()  # what is left of it must not be taken for the next answer
+            # What is left of it must not be taken for the next answer.
+            response.close()
             raise
         return rest.RESTResponse(_Whole(response.status, response.reason, response.headers, data))
 

@@ -43,7 +43,8 @@ class LocalCluster:
         namespace, name = deployment["metadata"]["namespace"], deployment["metadata"]["name"]
         with _errors_in_our_words():
             file = file_name(namespace, name)
-            plan_engine(deployment)  # refused here rather than in the host's log
+            # Refused here rather than in the host's log.
+            plan_engine(deployment)
             self._state.prepare()
             with self._state.one_writer():
                 before = read_document(self._state.desired / file)

@@ -46,7 +46,8 @@ def summarise(
         ready_replicas=ready,
         updated_replicas=updated,
         total_replicas=total,
-        generation=int(generation) if generation.isdecimal() else 0,  # anybody may have written it
+        # Anybody may have written it.
+        generation=int(generation) if generation.isdecimal() else 0,
         spec_digest=annotations.get(DIGEST_ANNOTATION, ""),
         cluster_generation=cluster_generation,
         is_settled=is_settled,

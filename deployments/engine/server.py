@@ -17,7 +17,8 @@ from deployments.engine import faults
 from deployments.engine.tokens import PrefixCache, prompt_tokens, tokenize
 from deployments.engine.words import answer, cut_at_stop, embedding
 
-CREATED = 1_760_000_000  # GET /v1/models shows when a model was made; ours never changes
+# GET /v1/models shows when a model was made; ours never changes.
+CREATED = 1_760_000_000
 _DEFAULT_MAX_TOKENS = 256
 
 
@@ -176,7 +177,8 @@ class Engine:
             request.transport.abort()
             raise asyncio.CancelledError
         if fault.kind == "stall-after" and produced >= fault.number:
-            await asyncio.Event().wait()  # aiohttp cancels this when the caller hangs up
+            # Aiohttp cancels this when the caller hangs up.
+            await asyncio.Event().wait()
 
     async def _stream(
         self,

@@ -12,7 +12,8 @@ from collections import OrderedDict
 from collections.abc import Sequence
 
 _TOKEN = re.compile(r"\s?\w{1,4}|\s?[^\w\s]|\s")
-_BLOCK = 16  # tokens; only whole blocks are cached
+# Tokens; only whole blocks are cached.
+_BLOCK = 16
 
 
 def tokenize(text: str) -> list[str]:

@@ -46,8 +46,10 @@ class EngineProcess:
                 stderr=subprocess.STDOUT,
                 env=environment,
                 cwd=ENGINE_FOLDER,
-                start_new_session=True,  # its own process group, which is what we signal
-                preexec_fn=_die_with(os.getpid()),  # safe: the host has one thread
+                # Its own process group, which is what we signal.
+                start_new_session=True,
+                # Safe: the host has one thread.
+                preexec_fn=_die_with(os.getpid()),
             )
 
     @property
@@ -73,7 +75,8 @@ class EngineProcess:
         """The last line this process printed, shortened; "" if it printed nothing."""
         with contextlib.suppress(OSError), open(self.log, "rb") as log:
             size = log.seek(0, os.SEEK_END)
-            start = self._log_start if self._log_start <= size else 0  # it may have been cut since
+            # It may have been cut since.
+            start = self._log_start if self._log_start <= size else 0
             log.seek(max(start, size - 2000))
             lines = [line.strip() for line in log.read().decode(errors="replace").splitlines()]
             return next((line[:300] for line in reversed(lines) if line), "")
@@ -85,7 +88,8 @@ def _die_with(host_pid: int) -> Callable[[], None]:
         """In the child, before the program: be killed when the host dies, however it dies (Linux)."""
         if _libc is not None:
             _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-            if os.getppid() != host_pid:  # it died before we asked
+            # It died before we asked.
+            if os.getppid() != host_pid:
                 os._exit(1)
 
     return prepare
@@ -133,4 +137,5 @@ def bound_log(log: Path, max_bytes: int) -> None:
     with contextlib.suppress(FileNotFoundError):
         if log.stat().st_size > max_bytes:
             shutil.copyfile(log, log.with_name(f"{log.name}.1"))
-            os.truncate(log, 0)  # it was opened for appending, so writing continues at the start
+            # It was opened for appending, so writing continues at the start.
+            os.truncate(log, 0)

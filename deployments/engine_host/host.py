@@ -40,7 +40,8 @@ class EngineHost:
         self._state, self._settings = state, settings
         self._devices = Devices(settings.resources)
         self._workloads: dict[str, Workload] = {}  # by file name
-        self._seen: dict[str, tuple[int, int]] = {}  # inode and change time of each desired file
+        # Inode and change time of each desired file.
+        self._seen: dict[str, tuple[int, int]] = {}
         self._written: dict[str, Document] = {}
         self._former_ports: dict[str, list[int]] = {}
         self._next_beat = self._next_log_check = 0.0
@@ -58,7 +59,8 @@ class EngineHost:
                 self._tick()
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(stop.wait(), self._settings.tick_seconds)
-            self._state.host_file.unlink(missing_ok=True)  # from now on nobody counts on us
+            # From now on nobody counts on us.
+            self._state.host_file.unlink(missing_ok=True)
             await self._stop_all()
             log.info("engine host stopped")
 
@@ -87,7 +89,8 @@ class EngineHost:
                 replicas = (read_document(file) or {})["replicas"]
                 self._former_ports[file.name] = [replica["port"] for replica in replicas if replica["ready"]]
             file.unlink(missing_ok=True)
-        with self._state.one_writer():  # so that no writer is in the middle
+        # So that no writer is in the middle.
+        with self._state.one_writer():
             for file in self._state.desired.glob("*.tmp"):
                 file.unlink(missing_ok=True)
 
@@ -97,7 +100,8 @@ class EngineHost:
         for name, workload in list(self._workloads.items()):
             try:
                 workload.step(now)
-            except Exception:  # one broken workload must not take the others down
+            # One broken workload must not take the others down.
+            except Exception:
                 log.exception("workload failed", workload=name)
             with _engines_left_alone():
                 self._publish(name, workload)
@@ -144,7 +148,8 @@ class EngineHost:
             if document is None:
                 return
             plan = plan_engine(find_deployment(document["manifests"]))
-        except Exception:  # the driver refuses such objects; a file written by hand may hold anything
+        # The driver refuses such objects; a file written by hand may hold anything.
+        except Exception:
             log.exception("desired file is invalid", workload=name)
             return
         if name not in self._workloads:

@@ -67,7 +67,8 @@ def plan_engine(deployment: Manifest) -> EnginePlan:
     rolling = spec.get("strategy", {}).get("rollingUpdate", {})
     literal = {item["name"]: item["value"] for item in container.get("env", []) if "value" in item}
     environment: dict[str, str] = {}
-    for name, value in literal.items():  # a value may refer to those above it
+    # A value may refer to those above it.
+    for name, value in literal.items():
         environment[name] = expand(value, environment)
     return EnginePlan(
         namespace=metadata["namespace"],

@@ -34,7 +34,8 @@ class HostSettings:
 
 
 class Phase(enum.StrEnum):
-    WAITING = "waiting"  # for its turn after a failure, or for devices
+    # For its turn after a failure, or for devices.
+    WAITING = "waiting"
     STARTING = "starting"
     READY = "ready"
     UNREADY = "unready"
@@ -66,13 +67,16 @@ class Replica:
         self._process: EngineProcess | None = None
         self._probe: asyncio.Task[None] | None = None
         self._held: Held = {}
-        self._port = port  # to be used again while it is free
+        # To be used again while it is free.
+        self._port = port
         self._failures = 0  # in a row
         self._unhealthy = 0  # probes in a row
         self._next_start = 0.0
-        self._phase_ends = 0.0  # of all but waiting and ready
+        # Of all but waiting and ready.
+        self._phase_ends = 0.0
         self._ready_since = 0.0
-        self._verdict = ""  # why we killed it ourselves
+        # Why we killed it ourselves.
+        self._verdict = ""
 
     @property
     def is_retiring(self) -> bool:

@@ -26,7 +26,8 @@ HEARTBEAT_SECONDS = 1.0
 STALE_AFTER_SECONDS = 10.0
 """A host that has not beaten for so long counts as away even if its process exists."""
 
-_DNS_LABEL = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")  # so neither "__" nor "/" can occur in a name
+# So neither "__" nor "/" can occur in a name.
+_DNS_LABEL = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 
 Document = dict[str, Any]
 

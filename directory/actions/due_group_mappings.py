@@ -18,7 +18,8 @@ from accounts.models import User
 from directory import group_mappings, tasks
 from directory.models import DirectoryPerson, GroupMappingsDue
 
-MANY = 50  # people; for more than these a task computes the roles
+# People; for more than these a task computes the roles.
+MANY = 50
 LONGEST_REASON = 200
 
 
@@ -66,5 +67,6 @@ def _apply(pk: UUID) -> bool:
     if not group_mappings.try_to_apply(due.user, reason=due.reason):
         GroupMappingsDue.objects.filter(pk=pk, since=due.since).update(since=now())
         return False
-    GroupMappingsDue.objects.filter(pk=pk, since=due.since).delete()  # not if noted again meanwhile
+    # Not if noted again meanwhile.
+    GroupMappingsDue.objects.filter(pk=pk, since=due.since).delete()
     return True

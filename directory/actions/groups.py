@@ -21,7 +21,8 @@ from directory.actions.people import reason_of, speaking_for_a_directory
 from directory.models import DirectoryGroup
 from directory.scope import people
 
-MOST_NAMED = 50  # people in an audit line
+# People in an audit line.
+MOST_NAMED = 50
 LONGEST_NAME = 200
 Member = DirectoryGroup.members.through
 
@@ -38,7 +39,8 @@ class MemberChange:
 
     action: Action
     people: frozenset[UUID] = frozenset()
-    matching: Q | None = None  # over the rows of memberships
+    # Over the rows of memberships.
+    matching: Q | None = None
 
 
 @dataclass(frozen=True)

@@ -42,14 +42,16 @@ def link_identity(user: User, subject: str, *, by: User) -> FederatedIdentity:
         raise ValidationError(_("A service account cannot sign in to pages."))
     identity = FederatedIdentity(user=user, issuer=settings.OIDC_ISSUER, subject=subject.strip())
     identity.clean_fields(exclude={"groups", "checked_at", "signed_in_at"})
-    lock_person(user)  # two who link the same account take turns
+    # Two who link the same account take turns.
+    lock_person(user)
     identities = FederatedIdentity.objects.filter(issuer=settings.OIDC_ISSUER)
     if identities.filter(Q(subject=identity.subject) | Q(user=user)).exists():
         raise _is_linked()
     try:
         with transaction.atomic():
             identity.save(force_insert=True)
-    except IntegrityError as error:  # whose subject it is signed in meanwhile
+    # Whose subject it is signed in meanwhile.
+    except IntegrityError as error:
         raise _is_linked() from error
     audit.record("identity.linked", actor=by, subject=identity, user=user.email)
     return identity

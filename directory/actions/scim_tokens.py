@@ -23,7 +23,8 @@ from core.secrets import SCIM_TOKEN, digest, new_secret, visible_prefix
 from directory.models import ScimToken
 
 LONGEST_LIFE = timedelta(days=365)
-OVERLAP = timedelta(days=1)  # once a renewal is confirmed, the old token works that long
+# Once a renewal is confirmed, the old token works that long.
+OVERLAP = timedelta(days=1)
 SCOPE = "a directory's token is the platform's"
 
 

@@ -38,7 +38,8 @@ from directory.models import FederatedIdentity, GroupMapping
 from tenants.models import Tenant
 from tenants.roles import Role
 
-SHOWN = 200  # people that a preview names; the numbers count all
+# People that a preview names; the numbers count all.
+SHOWN = 200
 KEPT_WORDS = {
     Source.PERSON: _("stays: this role was given by hand"),
     LAST_OWNER: _("stays: the last owner of the tenant"),

@@ -37,7 +37,8 @@ class ProviderToken:
     """An access token of the provider that was found good (`request.auth`)."""
 
     claims: Claims
-    tenant_id: None = None  # it opens all tenants of its person
+    # It opens all tenants of its person.
+    tenant_id: None = None
 
     @property
     def expires_at(self) -> datetime:
@@ -56,7 +57,8 @@ class ProviderTokenAuthentication(BaseAuthentication):
     def authenticate(self, request: Request) -> tuple[User, ProviderToken] | None:
         scheme, _, token = get_authorization_header(request).decode("latin-1").partition(" ")
         if scheme.lower() != "bearer" or token.count(".") != 2:
-            return None  # a personal access token has no dots
+            # A personal access token has no dots.
+            return None
         try:
             claims = verify_access_token(token)
         except TokenRejected as rejection:

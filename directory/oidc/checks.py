@@ -32,9 +32,11 @@ from tenants.suspension import suspend_access
 
 log = structlog.get_logger(__name__)
 
-BATCH = 50  # identities that one task asks about
+# Identities that one task asks about.
+BATCH = 50
 BATCHES_A_MINUTE = 200
-CLAIM_LASTS = timedelta(minutes=10)  # then another worker may ask: the first one is gone
+# Then another worker may ask: the first one is gone.
+CLAIM_LASTS = timedelta(minutes=10)
 REASON_REFUSED = "the identity provider no longer accepts this person"
 REASON_CHECKED = "the periodic check at the provider"
 
@@ -75,7 +77,8 @@ def check_identities(claimed: Sequence[UUID]) -> None:
             log.warning("oidc.check_stopped", reason=reason, left=len(claimed) - place)
             FederatedIdentity.objects.filter(pk__in=claimed[place:]).update(claimed_at=None)
             return
-        except Exception:  # one row that cannot be dealt with must not keep the others from being checked
+        # One row that cannot be dealt with must not keep the others from being checked.
+        except Exception:
             log.exception("oidc.check_failed", identity=str(pk))
 
 
@@ -134,7 +137,8 @@ def _refuse(pk: UUID, ciphertext: bytes | memoryview | None, reason: str) -> Non
     with platform_scope("periodic check: the keys of a person may be in any tenant"), transaction.atomic():
         identity = _locked(pk)
         if identity is None or bytes(identity.refresh_token or b"") != bytes(ciphertext or b""):
-            return  # signed in anew meanwhile: the old refusal says nothing about that
+            # Signed in anew meanwhile: the old refusal says nothing about that.
+            return
         user = identity.user
         ended = end_provider_sessions(identity.issuer, subject=identity.subject)
         audit.record(

@@ -35,7 +35,8 @@ class ProviderPerson:
     email: str = ""  # as `read_address` leaves it
     is_email_verified: bool = False
     name: str = ""
-    groups: tuple[str, ...] | None = None  # None: the provider does not say, so what is known stays
+    # None: the provider does not say, so what is known stays.
+    groups: tuple[str, ...] | None = None
     has_second_factor: bool = False
     provider_session: str = ""
 

@@ -59,7 +59,8 @@ def sign_in_person(person: ProviderPerson, *, refresh_token: str | None, is_rene
         group_mappings.apply_group_mappings(user, reason="signed in at the provider")
         if was_refused:
             restore_access(user, tenant=None, by=None)
-        _follow_provider(user, person)  # last: it locks the person, which comes after tenants
+        # Last: it locks the person, which comes after tenants.
+        _follow_provider(user, person)
     return user
 
 

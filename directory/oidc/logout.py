@@ -87,7 +87,8 @@ class BackChannelLogout(View):
                 raise TokenRejected("no provider is configured")
             accept_logout_token(request.POST.get("logout_token", ""))
         except (TokenRejected, ProviderProblem) as rejection:
-            limit_rate("back_channel_logout", caller_place(request))  # holds up no sign-out of the provider's
+            # Holds up no sign-out of the provider's.
+            limit_rate("back_channel_logout", caller_place(request))
             log.warning("oidc.logout_token_rejected", reason=str(rejection))
             body = {"error": "invalid_request", "error_description": "The logout token was rejected."}
             return JsonResponse(body, status=400, headers={"Cache-Control": "no-store"})
@@ -106,7 +107,8 @@ def accept_logout_token(token: str) -> int:
         _spend(claims)
         subjects = {subject} if subject else set(_subjects_of(issuer, sid))
         concerned = FederatedIdentity.objects.filter(issuer=issuer, subject__in=subjects)
-        identities = list(concerned.select_for_update().order_by("pk"))  # before the person, as at a sign-in
+        # Before the person, as at a sign-in.
+        identities = list(concerned.select_for_update().order_by("pk"))
         ended = end_provider_sessions(issuer, sid=sid, subject=subject)
         for identity in identities:
             forget_refresh_token(issuer, subject=identity.subject)

@@ -58,7 +58,8 @@ class ProviderSessionMiddleware(SessionRefresh):  # type: ignore[misc]
         if session.get(BACKEND_SESSION_KEY) != PROVIDER_BACKEND:
             return None
         if session.get("qm_issuer") != settings.OIDC_ISSUER:
-            logout(request)  # of a provider that this console no longer has
+            # Of a provider that this console no longer has.
+            logout(request)
             return None
         if session.get("oidc_id_token_expiration", 0) > time.time() or not request.user.is_authenticated:
             return None
@@ -86,7 +87,8 @@ class ProviderSessionMiddleware(SessionRefresh):  # type: ignore[misc]
         return answer
 
     def is_refreshable_url(self, request: HttpRequest) -> bool:
-        return True  # asked only where process_request above has found it due
+        # Asked only where process_request above has found it due.
+        return True
 
 
 def _expired(request: HttpRequest) -> HttpResponse:

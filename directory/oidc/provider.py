@@ -22,11 +22,15 @@ from directory.oidc.errors import GrantLost, ProviderMisbehaved, ProviderProblem
 
 log = structlog.get_logger(__name__)
 
-DOCUMENT_SECONDS = 3600  # how long the discovery document and the keys are kept
-STALE_SECONDS = 24 * 3600  # how long they serve while the provider cannot give newer ones
-RENEWALS_A_MINUTE = 6  # of the keys, because of tokens that name an unknown one
+# How long the discovery document and the keys are kept.
+DOCUMENT_SECONDS = 3600
+# How long they serve while the provider cannot give newer ones.
+STALE_SECONDS = 24 * 3600
+# Of the keys, because of tokens that name an unknown one.
+RENEWALS_A_MINUTE = 6
 LARGEST_ANSWER = 1_000_000  # bytes
-KEY_TYPES = {"RS": "RSA", "PS": "RSA", "ES": "EC", "Ed": "OKP"}  # by the beginning of an algorithm's name
+# By the beginning of an algorithm's name.
+KEY_TYPES = {"RS": "RSA", "PS": "RSA", "ES": "EC", "Ed": "OKP"}
 
 
 class Provider:

@@ -29,9 +29,12 @@ ALGORITHMS = [
     "ES512",
     "EdDSA",
 ]
-LEEWAY_SECONDS = 30  # by which the clocks may differ
-LOGOUT_SECONDS = 300  # how long ago a logout token may have been made
-LAST_MOMENT = 253_402_300_799  # the last second of the year 9999
+# By which the clocks may differ.
+LEEWAY_SECONDS = 30
+# How long ago a logout token may have been made.
+LOGOUT_SECONDS = 300
+# The last second of the year 9999.
+LAST_MOMENT = 253_402_300_799
 LONGEST_SUBJECT = 255
 LONGEST_TOKEN = 65_536  # characters
 LOGOUT_EVENT = "http://schemas.openid.net/event/backchannel-logout"

@@ -25,7 +25,8 @@ from directory.oidc.provider import current_provider
 
 log = structlog.get_logger(__name__)
 
-STATE_SECONDS = 900  # how long somebody may take at the provider
+# How long somebody may take at the provider.
+STATE_SECONDS = 900
 # What the provider may answer instead of a code (RFC 6749, 4.1.2.1; OpenID Connect Core, 3.1.2.6).
 NEEDS_A_PERSON = frozenset(
     {"login_required", "interaction_required", "consent_required", "account_selection_required"}

@@ -11,7 +11,8 @@ from django.utils.timezone import now
 from core.secrets import SCIM_TOKEN, digest, looks_like
 from directory.models import ScimToken
 
-SEEN_EVERY = timedelta(minutes=1)  # last use is written at most this often
+# Last use is written at most this often.
+SEEN_EVERY = timedelta(minutes=1)
 
 
 def directory_of(request: HttpRequest) -> ScimToken | None:

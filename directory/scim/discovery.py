@@ -48,7 +48,8 @@ class Catalogue(ScimView):
         raise NotImplementedError
 
     def get(self, request: HttpRequest, key: str | None = None) -> HttpResponse:
-        if "filter" in request.GET:  # a client must not think that it narrowed anything (RFC 7644, section 4)
+        # A client must not think that it narrowed anything (RFC 7644, section 4).
+        if "filter" in request.GET:
             raise ForbiddenException(detail="Filters do not apply to the service's own descriptions.")
         described = [self._described(row) for row in self.everything()]
         if key is None:

@@ -36,7 +36,8 @@ LONGEST_FILTER = 2000  # characters
 NOTHING = Q(pk__in=[])
 EVERYTHING = ~NOTHING
 _VALUE_OF_SELECTION = re.compile(r'^\s*(\w+)\[([^\[\]]+)\]\.(value\s+\w+\s+"(?:[^"\\]|\\.)*")\s*$')
-Key = tuple[str, str | None]  # of an attribute and its sub-attribute, in Python's spelling
+# Of an attribute and its sub-attribute, in Python's spelling.
+Key = tuple[str, str | None]
 
 
 class Column:
@@ -148,7 +149,8 @@ class Several(Column):
     """Members of a group or groups of a person: rows of another table. Compared are their ids."""
 
     rows: type[Model]
-    owner: str  # the field of `rows` that points to the row asked about
+    # The field of `rows` that points to the row asked about.
+    owner: str
     columns: dict[Key, Column]
     name: str = "pk"
 

@@ -129,7 +129,9 @@ PROVIDER = ScimProvider(
     ),
     policy=ScimPolicy(
         unknown=ScimPolicy.Unknown.ignore,
-        remove_value_as_filter=ScimPolicy.RemoveValue.apply,  # Entra ID removes members so
-        unmatched_path_filter=ScimPolicy.UnmatchedPathFilter.create,  # and sets a first work address so
+        # Entra ID removes members so.
+        remove_value_as_filter=ScimPolicy.RemoveValue.apply,
+        # And sets a first work address so.
+        unmatched_path_filter=ScimPolicy.UnmatchedPathFilter.create,
     ),
 )

@@ -122,7 +122,8 @@ class UserView(ResourceView):
 
 class Users(ListMixin, UserView):
     def post(self, request: HttpRequest) -> HttpResponse:
-        payload = self.read(Context.RESOURCE_REPLACEMENT_REQUEST)  # reads over ids and other read-only values
+        # Reads over ids and other read-only values.
+        payload = self.read(Context.RESOURCE_REPLACEMENT_REQUEST)
         user = people_actions.provision_person(mapping.facts_of_user(payload), directory=self.directory.name)
         return self.show(user.pk, status=201)
 

@@ -43,12 +43,15 @@ from gateway.proxy.uploader import Uploader
 _log = structlog.get_logger()
 _LAST_UPLOAD_SECONDS = 3.0
 _CLOSE_SECONDS = 5.0
-_LARGEST_HEAD = 512 * 1024  # read at all; what is above the bounds of `head` is answered with why
+# Read at all; what is above the bounds of `head` is answered with why.
+_LARGEST_HEAD = 512 * 1024
 _MOST_CONNECTIONS = 4096
 _OTHER_FILES = 256
 _TRIM_SECONDS = 2.0
-_WORTH_TRIMMING = 4 * 1024 * 1024  # bytes of larger bodies at once
-_SWITCH_SECONDS = 0.001  # how long a thread that reads a large body may keep the event loop waiting
+# Bytes of larger bodies at once.
+_WORTH_TRIMMING = 4 * 1024 * 1024
+# How long a thread that reads a large body may keep the event loop waiting.
+_SWITCH_SECONDS = 0.001
 
 
 def main() -> None:
@@ -85,7 +88,8 @@ async def serve(settings: Settings) -> None:
         config = ConfigClient(control, settings.gateway_id, snapshot, state.apply, state.describe, metrics)
         config.load_from_disk()
         gc.collect()
-        gc.freeze()  # what is there now stays: looking through it again and again takes 25 ms each time
+        # What is there now stays: looking through it again and again takes 25 ms each time.
+        gc.freeze()
         uploader = Uploader(spool, control, settings.state_dir / "rejected", metrics)
         work = [
             config.poll,

@@ -50,7 +50,8 @@ _CODE_NAMES = {
 _CODES = {
     re.sub(r"[^a-z0-9]", "", code): reason for reason, codes in _CODE_NAMES.items() for code in codes.split()
 }
-_FAMILIES = (("authfailure", "credentials"), ("accessdenied", "permission"))  # of codes: what they begin with
+# Of codes: what they begin with.
+_FAMILIES = (("authfailure", "credentials"), ("accessdenied", "permission"))
 
 _BE = r"(?:is|are|was|were|has been|have been|had been)"
 _OFF = (
@@ -127,10 +128,11 @@ _BEFORE = re.compile(
     r"(?:sorry,? |please,? )?(?:your |you |you have |you've |this |the |an? )?",
     re.IGNORECASE,
 )
+# A parameter that no caller sends.
 _OF_AN_ACCOUNT = re.compile(
     r"(?:api|access|x)[_-].*key|authori[sz]ation|authentication|credentials?|account|billing|organi[sz]ation",
     re.IGNORECASE,
-)  # a parameter that no caller sends
+)
 
 
 def account_trouble(status: int, error: BackendError) -> str | None:
@@ -149,7 +151,8 @@ def account_trouble(status: int, error: BackendError) -> str | None:
             if folded.startswith(family):
                 return reason
     message = error.message[:LARGEST_ERROR]
-    if 400 <= status < 500 and status != 429:  # quoted texts are the caller's
+    # Quoted texts are the caller's.
+    if 400 <= status < 500 and status != 429:
         message = _QUOTED.sub(" ", message)
         # Where a parameter is named, all but the first words may be the caller's too.
         if error.param and not _OF_AN_ACCOUNT.fullmatch(error.param):

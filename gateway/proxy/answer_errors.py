@@ -18,10 +18,12 @@ _FAILED_END = re.compile(
     "|insufficient_system_resource|died|out[-_ ]?of[-_ ]?memory|shut[-_ ]?down|unfinished|deadline|connection|network",
     re.IGNORECASE,
 )
-_ENDS = ("finish_reason", "finishReason", "finish_details")  # the last: earlier models of OpenAI
+# The last: earlier models of OpenAI.
+_ENDS = ("finish_reason", "finishReason", "finish_details")
 _WORDS_OF_AN_END = ("type", "reason", "finish_reason", "value", "name", "kind", "code", "status")
 _NOTHING = (b"null", b"false", b'""', b"{}", b"[]", b"0")
 _DEEPEST = 4
+# And zeros.
 _NO_ERROR_CODES = (
     "",
     "ok",
@@ -33,7 +35,7 @@ _NO_ERROR_CODES = (
     "null",
     "false",
     "200",
-)  # and zeros
+)
 _SAYS_SUCCESS = re.compile(r"(?<!un)succe|^ok\b|^normal|^done|成功|正常", re.IGNORECASE)
 _STATUS_OF_TYPE = {
     "invalid_request_error": 400, "authentication_error": 401, "permission_error": 403, "not_found_error": 404,

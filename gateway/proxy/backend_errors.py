@@ -14,9 +14,11 @@ import orjson
 from gateway.proxy.errors import Refusal
 from gateway.proxy.scrub import Scrubber
 
-LARGEST_ERROR = 64 * 1024  # bytes that are read of an error's body
+# Bytes that are read of an error's body.
+LARGEST_ERROR = 64 * 1024
 _MOST_DETAILS = 5
-_LONGEST_WAIT = 3600  # seconds that a client is asked to wait
+# Seconds that a client is asked to wait.
+_LONGEST_WAIT = 3600
 _TOKEN = re.compile(r"[A-Za-z0-9_.\[\]-]{1,80}")
 
 
@@ -28,7 +30,8 @@ class BackendError:
     code: str | None = None
     kind: str | None = None
     param: str | None = None
-    reasons: tuple[str, ...] = ()  # words for a program beside the code, as Google gives them in `details`
+    # Words for a program beside the code, as Google gives them in `details`.
+    reasons: tuple[str, ...] = ()
 
 
 def read_error(content: Any) -> BackendError:
@@ -41,7 +44,8 @@ def read_error(content: Any) -> BackendError:
             return BackendError(_plain_text(raw))
     if isinstance(content, str):
         return BackendError(content)
-    if isinstance(content, list):  # a list of errors, as some Google endpoints answer
+    # A list of errors, as some Google endpoints answer.
+    if isinstance(content, list):
         return read_error(content[0]) if content else BackendError()
     if not isinstance(content, dict):
         return BackendError()

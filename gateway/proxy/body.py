@@ -22,16 +22,20 @@ from gateway.proxy.errors import Refusal, bad_request
 LARGEST_DEPTH = 128
 MOST_VALUES = 400_000
 MOST_FIELDS = 1000
-LARGEST_OPTION = 256 * 1024  # bytes of a field that is built as a whole
-_LARGE = 64 * 1024  # bytes; names are looked for in an outline
-_SHORT = 256  # bytes of a text that stands in an outline
+# Bytes of a field that is built as a whole.
+LARGEST_OPTION = 256 * 1024
+# Bytes; names are looked for in an outline.
+_LARGE = 64 * 1024
+# Bytes of a text that stands in an outline.
+_SHORT = 256
 
 _MEMBERS = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _ITEMS = msgspec.json.Decoder(list[msgspec.Raw])
 _STRING = rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"'
 _KEY = re.compile(rb"[\s,]*(" + _STRING + rb")\s*:\s*", re.DOTALL)
 _TOKEN = re.compile(_STRING + rb"|[\[\]{}]|[^\s\[\]{},\"]+", re.DOTALL)
-_BACKSLASHES = re.compile(rb"\\+.?", re.DOTALL)  # a run of them, and what the last one may escape
+# A run of them, and what the last one may escape.
+_BACKSLASHES = re.compile(rb"\\+.?", re.DOTALL)
 _AFTER = re.compile(rb"\s*[,}]")
 _ONLY_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
 _AS_SQUARE = bytes.maketrans(b"{}", b"[]")
@@ -73,8 +77,10 @@ class Body:
                 reason = f"byte {half.end()} begins half of a surrogate pair; send both halves, or the character itself"
             raise bad_request(f"The body is not valid JSON: {reason}.", code="invalid_json") from None
         self.raw = raw
-        self.outline = outline  # where names are looked for: in a large body without its long texts
-        self.values = values_inside  # about how many are in it; 0 where that is few
+        # Where names are looked for: in a large body without its long texts.
+        self.outline = outline
+        # About how many are in it; 0 where that is few.
+        self.values = values_inside
         self._counts: dict[str, int] = {}
         self._members = list(islice(_find_members(raw, values), MOST_FIELDS + 1))
         if len(self._members) > MOST_FIELDS:
@@ -178,13 +184,15 @@ class Body:
         view = memoryview(self.raw)
         first = self._members[0].start if self._members else self.raw.index(b"{") + 1
         pieces: list[bytes | memoryview] = [view[:first]]
-        copied = first  # up to here the bytes are in `pieces`, or left out
+        # Up to here the bytes are in `pieces`, or left out.
+        copied = first
         is_empty = True
         for place, member in enumerate(self._members):
             fold = member.name.casefold()
             if fold not in waiting:
                 if is_empty:
-                    copied = member.start  # not the comma after what was left out
+                    # Not the comma after what was left out.
+                    copied = member.start
                     is_empty = False
                 continue
             name, value = waiting[fold]
@@ -199,7 +207,8 @@ class Body:
             is_empty = False
             key = view[member.start : member.value] if member.name == name else _key(name)
             pieces += [key, value]
-            waiting[fold] = (name, None)  # if it is there again, it goes
+            # If it is there again, it goes.
+            waiting[fold] = (name, None)
         last = self._members[-1].end if self._members else first
         if copied < last:
             pieces.append(view[copied:last])
@@ -278,7 +287,8 @@ def without_escapes(raw: bytes) -> bytes:
     if b"\\" not in raw:
         return raw
     pieces, start = [], 0
-    while start < len(raw):  # in pieces, between which other threads go on
+    # In pieces, between which other threads go on.
+    while start < len(raw):
         end = start + _LARGE
         if escape := _BACKSLASHES.match(raw, end - 1):
             end = escape.end()
@@ -345,13 +355,16 @@ def _check_bounds(raw: bytes) -> tuple[bytes, int]:
             return raw, 0
     plain = without_escapes(raw)
     values = texts = start = 0
-    is_inside = False  # of a text, at `start`
+    # Of a text, at `start`.
+    is_inside = False
     brackets: list[bytes] = []
     outline: list[bytes] = []
-    while start <= len(plain):  # in stretches, between which other threads go on
+    # In stretches, between which other threads go on.
+    while start <= len(plain):
         end = plain.find(b'"', start + _LARGE)
         parts = plain[start : end if end >= 0 else len(plain)].split(b'"')
-        structure = b"".join(parts[is_inside::2])  # what stands outside of texts
+        # What stands outside of texts.
+        structure = b"".join(parts[is_inside::2])
         values += structure.count(b",") + structure.count(b"[") + structure.count(b"{")
         texts += len(parts)
         if values > MOST_VALUES or texts > 2 * MOST_VALUES + 1:
@@ -359,7 +372,8 @@ def _check_bounds(raw: bytes) -> tuple[bytes, int]:
         brackets.append(structure.translate(_AS_SQUARE, delete=_ONLY_BRACKETS))
         if is_large:
             outline.append(b'"'.join([part if len(part) <= _SHORT else b"" for part in parts]))
-        is_inside ^= len(parts) % 2 == 1  # a mark between each two parts, and the one at `end`
+        # A mark between each two parts, and the one at `end`.
+        is_inside ^= len(parts) % 2 == 1
         start = len(plain) + 1 if end < 0 else end + 1
     _check_depth(b"".join(brackets))
     return b'"'.join(outline) if is_large else raw, values

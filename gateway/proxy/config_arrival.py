@@ -12,7 +12,8 @@ from gateway.proxy.config_store import ConfigStore
 from gateway.proxy.index import Index
 
 _AT_ONCE = 64 * 1024
-_REST_AFTER_SECONDS = 0.002  # of work: timers know no less than a millisecond
+# Of work: timers know no less than a millisecond.
+_REST_AFTER_SECONDS = 0.002
 
 
 class Arrival:
@@ -26,8 +27,10 @@ class Arrival:
         self._builder = builder
         self._can_wait = can_wait
         self._draft: BinaryIO | None = None
-        self.changes = bytearray()  # the message as it came, unless it is everything
-        self.problem = ""  # why everything cannot be kept on disk
+        # The message as it came, unless it is everything.
+        self.changes = bytearray()
+        # Why everything cannot be kept on disk.
+        self.problem = ""
 
     @property
     def head(self) -> ConfigHead | None:
@@ -81,7 +84,8 @@ class Arrival:
             await asyncio.to_thread(self._draft.write, piece)
         except OSError as error:
             self.problem = str(error)
-            self.close()  # its room is for usage, now and not when all has come
+            # Its room is for usage, now and not when all has come.
+            self.close()
 
     def keep(self) -> None:
         """Let the copy replace what was on disk. Raises OSError, and then that stays."""

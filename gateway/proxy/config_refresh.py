@@ -12,9 +12,11 @@ from gateway.proxy.config_build import IndexBuilder
 from gateway.proxy.config_store import ConfigStore
 from gateway.proxy.index import Index
 
-_MOST_QUESTIONS = 100  # for what changed since: each is answered within milliseconds
+# For what changed since: each is answered within milliseconds.
+_MOST_QUESTIONS = 100
 Query = dict[str, str]
-Position = tuple[int, str]  # a revision and its state
+# A revision and its state.
+Position = tuple[int, str]
 
 
 def query_after(revision: int, state: str = "", *, wait_seconds: int = 0) -> Query:
@@ -50,9 +52,12 @@ class Everything:
         self._position = position
         self.arrival = Arrival(store, IndexBuilder(before), can_wait=True)
         self.dropped: Index | None = None
-        self.is_whole = False  # a control plane that knows no changes has answered
-        self.is_other_history = False  # what is known has this revision, too, and another state
-        self.newest = ""  # revision of a control plane that has nothing newer than we
+        # A control plane that knows no changes has answered.
+        self.is_whole = False
+        # What is known has this revision, too, and another state.
+        self.is_other_history = False
+        # Revision of a control plane that has nothing newer than we.
+        self.newest = ""
 
     async def fetch(self) -> Index | None:
         """Everything, as new as `position` at this very moment; None if it could not be brought up to date.
@@ -77,7 +82,8 @@ class Everything:
                 return None
             index = self.dropped = newer
             known, state = self._position()
-            if index.revision == known and index.state != state:  # or routes changed this moment
+            # Or routes changed this moment.
+            if index.revision == known and index.state != state:
                 self.is_other_history = True
                 return None
             if index.revision >= known:

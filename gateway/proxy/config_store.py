@@ -17,7 +17,8 @@ from gateway.proxy.segments import sync_directory
 _log = structlog.get_logger()
 _AT_ONCE = 64 * 1024
 _GZIP = b"\x1f\x8b"
-SMALLEST_LIMIT = 4 * 1024 * 1024  # bytes of changes that are always kept
+# Bytes of changes that are always kept.
+SMALLEST_LIMIT = 4 * 1024 * 1024
 
 
 class ConfigStore:
@@ -37,7 +38,8 @@ class ConfigStore:
 
         Raises OSError, and ContractError if even the whole configuration cannot be used.
         """
-        self._draft.unlink(missing_ok=True)  # of a process that was killed; it may be large
+        # Of a process that was killed; it may be large.
+        self._draft.unlink(missing_ok=True)
         try:
             with self._path.open("rb") as file:
                 if file.read(2) == _GZIP:
@@ -88,7 +90,8 @@ class ConfigStore:
         """Forget a draft, so that a full disk has its space back."""
         try:
             draft.close()
-        except OSError as error:  # what was still to be written does not fit either
+        # What was still to be written does not fit either.
+        except OSError as error:
             _log.debug("config_draft_not_closed", reason=str(error))
         self._draft.unlink(missing_ok=True)
 

@@ -9,8 +9,10 @@ import aiohttp
 
 from gateway.proxy.metrics import Metrics
 
-_KEPT_SECONDS = 4.0  # shorter than the five after which common engines close an idle connection
-_STALE_SECONDS = 1.0  # a dead connection says so at once; a backend that dies at work usually later
+# Shorter than the five after which common engines close an idle connection.
+_KEPT_SECONDS = 4.0
+# A dead connection says so at once; a backend that dies at work usually later.
+_STALE_SECONDS = 1.0
 
 
 class _Sending(SimpleNamespace):
@@ -30,9 +32,8 @@ class Connections:
 
     def __init__(self, metrics: Metrics) -> None:
         self._metrics = metrics
-        self._failing: set[str] = (
-            set()
-        )  # addresses whose last answer was a failure; as many as are configured
+        # Addresses whose last answer was a failure; as many as are configured.
+        self._failing: set[str] = set()
         tracing = aiohttp.TraceConfig()
         tracing.on_connection_reuseconn.append(_note_reuse)
         kept = aiohttp.TCPConnector(limit=0, ttl_dns_cache=30, keepalive_timeout=_KEPT_SECONDS)
@@ -103,7 +104,8 @@ def _session(connector: aiohttp.TCPConnector, tracing: list[aiohttp.TraceConfig]
 def _has_answered(error: aiohttp.ClientError) -> bool:
     """Whether part of an answer had come, or the connection was never made."""
     if isinstance(error, aiohttp.ServerDisconnectedError):
-        return not isinstance(error.message, str)  # the head of an answer that was cut off
+        # The head of an answer that was cut off.
+        return not isinstance(error.message, str)
     return isinstance(error, aiohttp.ClientConnectorError)
 
 

@@ -15,8 +15,10 @@ from gateway.proxy.index import Route
 from gateway.proxy.separation import Apart, Separation
 
 _LONGEST_NAME = 1024  # bytes of JSON
-_OF_SERVERS = folded("stream_options provider_options")  # handed on to a server as they are
-_HARMLESS_STATE = ("store", "background")  # with false or null, which ask for nothing
+# Handed on to a server as they are.
+_OF_SERVERS = folded("stream_options provider_options")
+# With false or null, which ask for nothing.
+_HARMLESS_STATE = ("store", "background")
 # Switches of chat templates that change how a model thinks, and nothing else.
 _SWITCHES = """
 enable_thinking thinking thinking_mode thinking_budget reasoning_effort reasoning_mode preserve_thinking clear_thinking
@@ -24,16 +26,17 @@ xml_tools keep_all_reasoning builtin_tools model_identity low_effort medium_effo
 """
 _TEMPLATE_SWITCHES = frozenset(_SWITCHES.split())
 _SERVICE_TIERS = (None, "auto", "default")
-_DEEP = folded(
-    "stream_options provider_options data_sources"
-)  # the others hold schemas, whose names are the client's own
+# The others hold schemas, whose names are the client's own.
+_DEEP = folded("stream_options provider_options data_sources")
 _SCHEMAS = folded("schema json_schema")
 # What proxies obey inside of `metadata`. All else in it is the client's own.
 _IN_METADATA = folded(
     "model_info model_group deployment specific_deployment fallbacks mock_response hidden_params base_url guardrails"
 )
-_MARKS = (b"backend", b'"_', b"\\u")  # of a response_format that may hold a control, or hide one
-_LONG_PATH = 300  # characters; what is deeper is named by where it stands
+# Of a response_format that may hold a control, or hide one.
+_MARKS = (b"backend", b'"_', b"\\u")
+# Characters; what is deeper is named by where it stands.
+_LONG_PATH = 300
 
 
 def controls_in(body: Body, separating_fields: frozenset[str] = frozenset()) -> dict[str, str]:
@@ -99,7 +102,8 @@ def _controls_inside(
             raise _refused_state(path)
         # What these hold besides a schema chooses how the engine works; names with `_` before them are its own.
         if container == "datasources" and inner_name == "parameters":
-            continue  # the client's choice of a source; an address among them is none
+            # The client's choice of a source; an address among them is none.
+            continue
         if is_control(inner_name) or inner_name.startswith("_"):
             found.setdefault(fold(inner_name), path)
     return found
@@ -154,7 +158,8 @@ def put_apart(body: Body, separation: Separation, tenant_id: str) -> Apart:
     for name in body.names():
         if name in PLAIN or not is_name_of_user(name):
             continue
-        value = body.simple(name)  # raises for one that is there twice, or in another case
+        # Raises for one that is there twice, or in another case.
+        value = body.simple(name)
         if value is None:
             continue
         if type(value) is int and name not in NAMES_OF_USERS:

@@ -7,12 +7,16 @@ which engines take out: a handful, which nobody doubts, and up to 256 of a choic
 from dataclasses import dataclass
 
 ESTIMATED_BYTES_OF_A_TOKEN = 3  # in an estimate
-MOST_BYTES_OF_A_TOKEN = 32  # of any answer, on the whole
+# Of any answer, on the whole.
+MOST_BYTES_OF_A_TOKEN = 32
 _MARKS = (
-    16  # tokens of a choice that nobody sees nor doubts: its end, the names of its channels, an empty thought
+    # Tokens of a choice that nobody sees nor doubts: its end, the names of its channels, an empty thought.
+    16
 )
-_MARKS_OF_A_TOOL = 48  # the same of a tool call, which some models write as XML
-_DOUBTED_MARKS = 256  # tokens of a choice that nobody sees; beyond the above they are doubted
+# The same of a tool call, which some models write as XML.
+_MARKS_OF_A_TOOL = 48
+# Tokens of a choice that nobody sees; beyond the above they are doubted.
+_DOUBTED_MARKS = 256
 _TOKENS_PER_IMAGE = 1000  # in an estimate
 MOST_TOKENS_OF_AN_IMAGE = 8192
 # Of sound, in characters of base64 a token, of which a second has 10 to 25: speech at 16 kbit/s, uncompressed at 8 kHz,
@@ -28,11 +32,14 @@ class Delivered:
     """The text of an answer that came through: all choices, reasoning, refusals and tool calls."""
 
     bytes: int = 0
-    pieces: int = 0  # of a stream: each has at least one token; in a plain answer the texts
+    # Of a stream: each has at least one token; in a plain answer the texts.
+    pieces: int = 0
     images: int = 0
     sound: int = 0  # characters of base64
-    other: int = 0  # bytes of words under names that no dialect is known to use, where that was looked at
-    chunks: int = 0  # of a stream, those without a text included; and tokens with a probability
+    # Bytes of words under names that no dialect is known to use, where that was looked at.
+    other: int = 0
+    # Of a stream, those without a text included; and tokens with a probability.
+    chunks: int = 0
     tools: int = 0  # calls of tools
     choices: int = 1
 
@@ -63,7 +70,8 @@ class Delivered:
 
     def certain(self, choices: int) -> int:
         """The most tokens that nobody doubts."""
-        silent = max(self.chunks - self.pieces, 0)  # those with a text have a byte at least
+        # Those with a text have a byte at least.
+        silent = max(self.chunks - self.pieces, 0)
         sound = self.sound // _FEWEST_CHARACTERS_OF_A_SOUND_TOKEN
         return self.bytes + self.other + silent + sound + _MARKS * choices + self._without_text
 

@@ -22,12 +22,16 @@ from gateway.proxy.delivered import (
 )
 from gateway.proxy.usage import LARGEST_COUNT, Reported
 
-_PROMPT_MARGIN = 65_536  # tokens that a backend may put around a prompt: templates, system prompts, documents
-_TEMPLATE_MARGIN = 8192  # of them, those that nobody doubts
+# Tokens that a backend may put around a prompt: templates, system prompts, documents.
+_PROMPT_MARGIN = 65_536
+# Of them, those that nobody doubts.
+_TEMPLATE_MARGIN = 8192
 # Tokens of one choice, thoughts included, where the model's own maximum is not known.
 _LONGEST_OUTPUT = 262_144
-_LONGEST_UNNAMED = 65_536  # the same of those who tell thoughts in the total only, as Gemini's do
-_SHORTEST_LINK = 12  # bytes of `http://a.b/c`, by which an image may have come
+# The same of those who tell thoughts in the total only, as Gemini's do.
+_LONGEST_UNNAMED = 65_536
+# Bytes of `http://a.b/c`, by which an image may have come.
+_SHORTEST_LINK = 12
 _OUTPUT = ("output", "reasoning", "audio_out", "image_out")
 
 
@@ -35,18 +39,25 @@ _OUTPUT = ("output", "reasoning", "audio_out", "image_out")
 class Bounds:
     """What a request makes possible, in tokens."""
 
-    input_estimate: int  # leaning to the upper side
+    # Leaning to the upper side.
+    input_estimate: int
     input_least: int
     input_bytes: int
-    input_most: int  # unless the backend reads more than the request's text
-    input_certain: int  # what is more is doubted
-    named_output: int  # the maximum that the client named for all choices; 0: none
+    # Unless the backend reads more than the request's text.
+    input_most: int
+    # What is more is doubted.
+    input_certain: int
+    # The maximum that the client named for all choices; 0: none.
+    named_output: int
     hidden_most: int  # reasoning without bytes
-    unnamed_most: int  # of it, where only the total knows of it
+    # Of it, where only the total knows of it.
+    unnamed_most: int
     output_most: int
     choices: int
-    may_bring_more: Callable[[], bool]  # whether files, media or the web may add to the prompt
-    may_think: bool = False  # whether the call asked for reasoning
+    # Whether files, media or the web may add to the prompt.
+    may_bring_more: Callable[[], bool]
+    # Whether the call asked for reasoning.
+    may_think: bool = False
     is_embedding: bool = False
     characters_of_a_sound_token: int = COMPRESSED_SOUND
 
@@ -91,7 +102,8 @@ class _Sides:
     prompt: int | None
     output: int | None  # with reasoning and media
     is_exact: bool
-    hidden: int = 0  # reasoning that only the total knows of; in `output`
+    # Reasoning that only the total knows of; in `output`.
+    hidden: int = 0
 
 
 def count_tokens(
@@ -202,7 +214,8 @@ def _without_the_impossible(reported: Reported, bounds: Bounds) -> Reported:
     prompt, completion, total = reported.prompt, reported.completion, reported.total
     cache = reported.cache_read + reported.cache_write
     if prompt is not None and cache > prompt and not reported.is_cache_beside:
-        is_too_short = prompt < bounds.input_least  # so something is missing: the cache
+        # So something is missing: the cache.
+        is_too_short = prompt < bounds.input_least
         if total:
             without = prompt + (completion or 0)
             is_possible = total >= without + cache or (is_too_short and total <= without)

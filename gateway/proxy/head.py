@@ -5,11 +5,14 @@ from typing import Any
 
 from gateway.proxy.errors import Refusal, bad_request
 
-LARGEST_TARGET = 8 * 1024  # bytes of path and query
-LARGEST_HEADERS = 32 * 1024  # bytes of all names and values
+# Bytes of path and query.
+LARGEST_TARGET = 8 * 1024
+# Bytes of all names and values.
+LARGEST_HEADERS = 32 * 1024
 MOST_HEADERS = 80
 LARGEST_AUTHORIZATION = 4 * 1024
-_SHOWN = 200  # characters of a path in messages and logs
+# Characters of a path in messages and logs.
+_SHOWN = 200
 # Of two of these, one reader obeys the first and another the last.
 _ONCE = frozenset(
     (b"authorization", b"x-tenant-id", b"x-project-id", b"x-trace-id", b"x-routing-strategy", b"content-length",

@@ -14,9 +14,11 @@ from gateway.proxy.errors import Refusal, bad_request, retry_after, unavailable
 from gateway.proxy.head import too_large
 
 SMALL = 64 * 1024
-WAIT_SECONDS = 10.0  # for room; then the call is refused
+# For room; then the call is refused.
+WAIT_SECONDS = 10.0
 LONGEST_SECONDS = 60.0  # for any body
-SLOWEST_BYTES_PER_SECOND = 16 * 1024  # on average, after the grace
+# On average, after the grace.
+SLOWEST_BYTES_PER_SECOND = 16 * 1024
 
 Receive = Callable[[], Awaitable[dict[str, Any]]]
 
@@ -47,8 +49,10 @@ class BodyBudget:
     def __init__(self, total: int) -> None:
         self._total = total
         self.used = 0
-        self.highest = 0  # since somebody set it back
-        self._by_owner: dict[str, int] = {}  # of tenants and keys that have bytes here now
+        # Since somebody set it back.
+        self.highest = 0
+        # Of tenants and keys that have bytes here now.
+        self._by_owner: dict[str, int] = {}
         self._waiting: deque[tuple[asyncio.Future[None], Share, int]] = deque()
 
     def share_of(self, tenant: str, key: str) -> Share:
@@ -60,7 +64,8 @@ class BodyBudget:
         if not self._waiting and self._fits(share, size):
             self._count(share, size)
             return
-        if share.size:  # it holds bytes already: waiting could block whoever it waits for
+        # It holds bytes already: waiting could block whoever it waits for.
+        if share.size:
             raise self._no_room(share, size)
         granted: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         entry = (granted, share, size)

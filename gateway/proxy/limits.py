@@ -25,7 +25,8 @@ _ERROR_TYPES = {
     "concurrent_calls": "requests",
 }
 _SWEPT_AT_ONCE = 500  # counters: some two milliseconds
-_SWEPT_FOR_EACH_NEW = 2  # so that a sweep ends before there are twice as many
+# So that a sweep ends before there are twice as many.
+_SWEPT_FOR_EACH_NEW = 2
 CALENDAR_KINDS = ("tokens_per_day", "tokens_per_month", "money_per_month")
 
 
@@ -56,9 +57,8 @@ class EstimatedUsage:
         return max(sure, min(sure + unsure, limit.value))
 
 
-LEAST = EstimatedUsage(
-    input_tokens=1, output_tokens=0, is_output_named=True, input_nano=1
-)  # of any call at all
+# Of any call at all.
+LEAST = EstimatedUsage(input_tokens=1, output_tokens=0, is_output_named=True, input_nano=1)
 
 
 def limits_on_every(key: Key) -> list[LimitConfig]:
@@ -102,7 +102,8 @@ class Limiter(Protocol):
     def problem(self) -> str:
         """What an operator should know; empty while all is well."""
 
-    is_local: bool  # asking costs next to nothing
+    # Asking costs next to nothing.
+    is_local: bool
 
     async def look(self, limits: Sequence[LimitConfig], tenant_id: str) -> None:
         """Raise what `admit` would for the smallest call there is. Reserves nothing."""
@@ -145,7 +146,8 @@ class MemoryLimiter:
         self._monotonic = monotonic
         self._wall = wall
         self._counters: dict[tuple[str, str], Counter] = {}
-        self._sweep: Iterator[None] = iter(())  # looks at one counter a step
+        # Looks at one counter a step.
+        self._sweep: Iterator[None] = iter(())
 
     async def look(self, limits: Sequence[LimitConfig], tenant_id: str) -> None:
         self._ask(limits, LEAST, Reservation())
@@ -173,7 +175,8 @@ class MemoryLimiter:
             asked.append((limit, counter, amount, now))
             if wait > 0 and not limit.is_hard:
                 reservation.soft_exceeded.append(limit)
-            elif wait > longest:  # of several, the one that takes longest: coming back then really works
+            # Of several, the one that takes longest: coming back then really works.
+            elif wait > longest:
                 longest = wait
                 refused = LimitReached(limit, wait, counter.used(now), amount)
         if refused is not None:
@@ -187,7 +190,8 @@ class MemoryLimiter:
         reservation.is_settled = True
         for limit, counter, held in reservation.holds:
             if limit.kind == "requests_per_minute":
-                continue  # a request stays a request, however it ended
+                # A request stays a request, however it ended.
+                continue
             counter.settle(held, nano if limit.kind == "money_per_month" else tokens)
 
     def forget_all_but(self, limit_ids: Container[str]) -> None:

@@ -40,8 +40,10 @@ from gateway.proxy.windows import NEVER, calendar_window
 
 _log = structlog.get_logger()
 _CLOSE_SECONDS = 0.8
-_FACTS = 5  # of each limit in the answer of admit.lua
-_LARGEST_AMOUNT = 2**53 - 1  # no call needs so much; keeps sums of 64 bits from overflowing
+# Of each limit in the answer of admit.lua.
+_FACTS = 5
+# No call needs so much; keeps sums of 64 bits from overflowing.
+_LARGEST_AMOUNT = 2**53 - 1
 _MOST_UNSETTLED = 10_000
 _RENEWED_AT_ONCE = 200
 _AWAY = (RedisError, OSError, asyncio.TimeoutError)
@@ -95,7 +97,8 @@ class SharedReservation(Reservation):
     held: list[_Hold] = field(default_factory=list)
     tokens: int = 0
     nano: int = 0
-    is_undone: bool = False  # nobody got it: it is to leave no trace
+    # Nobody got it: it is to leave no trace.
+    is_undone: bool = False
     may_have_settled: bool = False
 
 
@@ -119,7 +122,8 @@ class RedisLimiter:
         self._clock = clock
         self._line = Line(url)
         self._names = (f"{secrets.token_hex(6)}-{number:x}" for number in itertools.count())
-        self._open: dict[str, SharedReservation] = {}  # by call: those with leases to renew
+        # By call: those with leases to renew.
+        self._open: dict[str, SharedReservation] = {}
         self._unsettled: deque[SharedReservation] = deque(maxlen=_MOST_UNSETTLED)
         self._renewed = asyncio.Event()
         self._renewed.set()
@@ -202,7 +206,8 @@ class RedisLimiter:
         held, is_look = reservation.held, int(only_look)
         here = self._clock() if self._clock else time.time()
         answer = await self._run(_ADMIT, held, [is_look, *self._question(reservation, here)])
-        while answer[0] == "window":  # by the server's clock a day or month has begun that ours does not know
+        # By the server's clock a day or month has begun that ours does not know.
+        while answer[0] == "window":
             here = answer[1] / 1e6
             answer = await self._run(_ADMIT, held, [is_look, *self._question(reservation, here)])
         refused: LimitReached | None = None
@@ -257,7 +262,8 @@ class RedisLimiter:
             if reservation.is_undone:
                 arguments += ["now", hold.amount, 0, ""]
             elif hold.limit.kind == "requests_per_minute":
-                continue  # a request stays a request, however it ended
+                # A request stays a request, however it ended.
+                continue
             else:
                 truth = reservation.nano if hold.limit.kind == "money_per_month" else reservation.tokens
                 arguments += [hold.shape, hold.amount, truth, hold.start]
@@ -374,7 +380,8 @@ class RedisLimiter:
     def _ended(self, task: "asyncio.Task[Any]") -> None:
         self._working.discard(task)
         if not task.cancelled():
-            task.exception()  # seen by whoever waited; if nobody did any more, of no interest
+            # Seen by whoever waited; if nobody did any more, of no interest.
+            task.exception()
 
 
 def _is_cancelled() -> bool:

@@ -18,14 +18,17 @@ _MEDIA = (
     b"image img video audio file media document pdf attachment photo picture source url uri uuid embeds frame"
     b" connector"
 ).split()
-_NAME = re.compile(rb'"([A-Za-z0-9_-]++)(?=")')  # a text that can be a name or a type
+# A text that can be a name or a type.
+_NAME = re.compile(rb'"([A-Za-z0-9_-]++)(?=")')
 _HIDDEN = re.compile(  # a letter, needlessly escaped
     rb"\\u00(?:4[1-9a-fA-F]|5[0-9aAfF]|6[1-9a-fA-F]|7[0-9aA])"
 )
 _LENGTH_HIDDEN = 6
-_STRETCH = 64 * 1024  # bytes that are looked at while no other thread can go on
+# Bytes that are looked at while no other thread can go on.
+_STRETCH = 64 * 1024
 _ANY_TYPE = re.compile(r".*(?:image|img|video|audio|file|media|document|pdf)")
-_WORDS = folded(  # names of members that hold words about a medium, or a model's own words
+# Names of members that hold words about a medium, or a model's own words.
+_WORDS = folded(
     """type detail format mimetype mediatype contenttype filename name title alt text caption role voice transcript
     index width height fps minpixels maxpixels resizedheight resizedwidth cachecontrol citations context
     nframes duration start end language"""
@@ -36,8 +39,10 @@ _NOT_LOOKED_INTO = folded(
 )
 _STORED = folded("fileid fileids uuid uuids multimodaluuids mmuuids vectorstoreids containerid cacheid")
 _ELSEWHERE = folded("server_url connector_id")
-_IN_BODY = ("messages", "input", "prompt", "tools", "documents", "prediction")  # looked at for media inside
-_NOT_MEDIA_IN_BODY = frozenset(("audio", "file_search"))  # `audio` of a call says how the answer shall sound
+# Looked at for media inside.
+_IN_BODY = ("messages", "input", "prompt", "tools", "documents", "prediction")
+# `audio` of a call says how the answer shall sound.
+_NOT_MEDIA_IN_BODY = frozenset(("audio", "file_search"))
 
 _DATA_URL = re.compile(r"data:[\w.+-]*/?[\w.+-]*(?:;[\w.+=-]+)*,", re.IGNORECASE)
 _URL = re.compile(
@@ -46,7 +51,8 @@ _URL = re.compile(
 )
 _PORTS = {"http": ("80", None), "https": ("443", None)}
 _NOT_PUBLIC = frozenset(("local", "localhost", "internal", "localdomain", "svc", "lan", "intranet", "arpa"))
-_MOST_VALUES = 100_000  # of a body that is looked into for media
+# Of a body that is looked into for media.
+_MOST_VALUES = 100_000
 _NO_BASE64 = (":", ".", "~", "\\", "%", "*", "$", "<", "{")
 
 
@@ -79,7 +85,8 @@ def _may_name_media(plain: bytes) -> bool:
     """
     start = plain.find(b'"')
     while start >= 0:
-        end = plain.find(b'"', start + _STRETCH)  # which may begin the next text as well
+        # Which may begin the next text as well.
+        end = plain.find(b'"', start + _STRETCH)
         names = b'"'.join(_NAME.findall(plain, start, len(plain) if end < 0 else end + 1)).lower()
         if any(word in names for word in _MEDIA):
             return True
@@ -121,7 +128,8 @@ def _references(whole: Any, name: str, is_medium: bool) -> Iterator[tuple[str, s
                 compared = fold(inner_name)
                 where = f"{path}.{inner_name[:60]}"
                 if compared == "data" and (key, kind) == ("source", "text"):
-                    continue  # the words of a document
+                    # The words of a document.
+                    continue
                 if (
                     compared in _STORED
                     or (compared == "id" and key == "audio")
@@ -170,7 +178,8 @@ def is_allowed_host(host: str, hosts: Collection[str]) -> bool:
         try:
             return host in hosts and ipaddress.ip_address(host).is_global
         except ValueError:
-            return False  # 0177.1, 2130706433 and the like: numbers that some readers take for an address
+            # 0177.1, 2130706433 and the like: numbers that some readers take for an address.
+            return False
     parts = host.split(".")
     if len(parts) < 2 or parts[-1] in _NOT_PUBLIC or ".svc." in f"{host}.":
         return False

@@ -34,13 +34,19 @@ class ParsedRequest:
     mode: Mode
     body: Body
     is_stream: bool = False
-    wants_usage: bool = False  # in the stream; the gateway asks for it in any case
+    # In the stream; the gateway asks for it in any case.
+    wants_usage: bool = False
     input_estimate: int = 0  # tokens
-    inputs: int = 1  # how many vectors are wanted
-    may_bring_more: bool = False  # than its text: media, files, a search of the backend's
-    may_think: bool = False  # some field asks for reasoning, which the backend may hide
-    is_sound_raw: bool = False  # of an answer in sound: uncompressed
-    numbers: dict[str, int] = field(default_factory=dict)  # the maxima and `n` as sent; 0 where not sent
+    # How many vectors are wanted.
+    inputs: int = 1
+    # Than its text: media, files, a search of the backend's.
+    may_bring_more: bool = False
+    # Some field asks for reasoning, which the backend may hide.
+    may_think: bool = False
+    # Of an answer in sound: uncompressed.
+    is_sound_raw: bool = False
+    # The maxima and `n` as sent; 0 where not sent.
+    numbers: dict[str, int] = field(default_factory=dict)
 
     def let_go(self) -> None:
         """The answer begins, so no backend is asked any more: the body is not needed."""
@@ -105,7 +111,8 @@ def parse_request(raw: bytes, mode: Mode) -> ParsedRequest:
     sound = body.get("audio") if mode == "chat" and body.size_of("audio") else None
     parsed.is_sound_raw = isinstance(sound, dict) and sound.get("format") in _RAW_SOUNDS
     given = body.items_of("input")
-    if given and memoryview(given[0])[0] in b'"[':  # else the ids of one text
+    # Else the ids of one text.
+    if given and memoryview(given[0])[0] in b'"[':
         parsed.inputs = len(given)
     return parsed
 

@@ -6,7 +6,8 @@ from typing import Any
 from gateway.proxy.errors import Refusal
 
 _UNCLEAR = re.compile(
-    r"%(?:2f|5c|2e|3b|00|25|0a|0d)"  # an encoded slash, backslash, dot, semicolon, NUL, percent sign, line end
+    # An encoded slash, backslash, dot, semicolon, NUL, percent sign, line end.
+    r"%(?:2f|5c|2e|3b|00|25|0a|0d)"
     r"|//|\\|;|/\.{1,2}(?:/|$)|[\x00-\x1f\x7f]",
     re.IGNORECASE,
 )

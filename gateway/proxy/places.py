@@ -43,8 +43,10 @@ ID = re.compile(
     r"|(?<![\w-])(?:(?:GPU|MIG|GPU-MIG)-)?[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}(?![\w-])"
     r"|(?<![\w-])(?:sha\d{1,3}:)?(?=[0-9a-f]*\d)(?=[0-9a-f]*[a-f])[0-9a-f]{12,}(?![\w-])"  # of a container
     r"|(?<![\w-])[0-9a-f]{24,}(?![\w-])"
-    r"|(?<!\w)0x[0-9a-f]{4,}(?!\w)"  # of a place in memory, or an IPv4 address
-    r"|(?<![\w:])[0-9a-f]{4,8}:[0-9a-f]{2}:[0-9a-f]{2}\.\d(?!\w)"  # of a device on a bus
+    # Of a place in memory, or an IPv4 address.
+    r"|(?<!\w)0x[0-9a-f]{4,}(?!\w)"
+    # Of a device on a bus.
+    r"|(?<![\w:])[0-9a-f]{4,8}:[0-9a-f]{2}:[0-9a-f]{2}\.\d(?!\w)"
     r"|\bpid[ =:]+\d+",
     re.IGNORECASE,
 )
@@ -69,7 +71,8 @@ HOST_SAID = re.compile(
     r"(?::\d{1,5})?(?![\w\[(-]|\.\w)",
     re.IGNORECASE,
 )
-_OF_PODS = "bcdfghjklmnpqrstvwxz2456789"  # the letters that Kubernetes makes names of
+# The letters that Kubernetes makes names of.
+_OF_PODS = "bcdfghjklmnpqrstvwxz2456789"
 # Hosts, pods and places of clouds by their own form, in small letters as these are written.
 HOST_FORM = re.compile(
     rf"(?<![\w.-])[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?-(?:[{_OF_PODS}]{{6,10}}|(?=[a-f]*\d)[0-9a-f]{{8,10}})-[{_OF_PODS}]{{5}}(?![\w-])"
@@ -89,7 +92,8 @@ HOST_FORM = re.compile(
     r"|(?<![\w-])models--[\w.-]+|(?<![\w-])cuda:\d+"
 )
 FORMS = (PATH, IPV6, IPV4, HOST_SAID, HOST, HOST_FORM, ID)
-IN_MEMBERS = (PATH, IPV4, IPV6, HOST)  # also in texts of an answer that are no sentences
+# Also in texts of an answer that are no sentences.
+IN_MEMBERS = (PATH, IPV4, IPV6, HOST)
 
 # Labels of hosts that a sentence may hold without speaking of the host.
 _ORDINARY_WORDS = """

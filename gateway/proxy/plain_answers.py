@@ -22,7 +22,8 @@ from gateway.proxy.whole_answers import end_of_object
 
 _log = structlog.get_logger()
 _USAGE = re.compile(rb'"usage(?:Metadata|_metadata)?"\s*:\s*(?=\{)')
-_END = 16 * 1024  # bytes of an answer that is not kept, in which its usage is looked for
+# Bytes of an answer that is not kept, in which its usage is looked for.
+_END = 16 * 1024
 _MOST_DRAINED = 2  # times the largest answer
 _DRAIN_SECONDS = 10.0
 
@@ -52,7 +53,8 @@ async def read_plain(response: aiohttp.ClientResponse, share: Share, largest: in
 
     Raises DroppedAnswer for a larger one, and where there is no room; ClientError or TimeoutError as `response.read`.
     """
-    share.release()  # of another backend's answer to the same call
+    # Of another backend's answer to the same call.
+    share.release()
     announced = response.content_length or 0
     parts: list[bytes] = []
     size = 0
@@ -121,5 +123,6 @@ def _no_room() -> Refusal:
         "overloaded",
         2.0,
     )
-    refusal.headers["x-should-retry"] = "false"  # clients would have the model do it again, unasked
+    # Clients would have the model do it again, unasked.
+    refusal.headers["x-should-retry"] = "false"
     return refusal

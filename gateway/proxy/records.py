@@ -24,7 +24,8 @@ from gateway.contract import ContractError, KeyConfig, LimitConfig, LimitKind, L
 from gateway.proxy.settings import Network
 from gateway.proxy.shards import Shards
 
-_MOST_REMEMBERED: Final = 4096  # keys that were read already
+# Keys that were read already.
+_MOST_REMEMBERED: Final = 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,8 +87,10 @@ class Records:
     tenants: Shards[str, TenantRecord] = field(default_factory=Shards)
     projects: Shards[str, ProjectRecord] = field(default_factory=Shards)
     keys: Shards[bytes, bytes] = field(default_factory=Shards)  # by digest
-    limits: Shards[bytes, bytes] = field(default_factory=Shards)  # by what they are set on
-    used_as_of: int | None = None  # of limits that say nothing else: as most are told at once
+    # By what they are set on.
+    limits: Shards[bytes, bytes] = field(default_factory=Shards)
+    # Of limits that say nothing else: as most are told at once.
+    used_as_of: int | None = None
 
     def retire(self) -> Iterator[None]:
         """Give the memory back in small steps, once nobody looks here any more."""
@@ -184,8 +187,10 @@ class LimitIds:
 
     def __init__(self, records: Records, places: dict[str, str], gone: set[str] | None) -> None:
         self._records = records
-        self._places = places  # limit → what it is set on
-        self._gone = gone  # None: everything was told anew
+        # Limit → what it is set on.
+        self._places = places
+        # None: everything was told anew.
+        self._gone = gone
 
     def __contains__(self, limit_id: object) -> bool:
         if self._gone is not None:
@@ -203,7 +208,8 @@ class Keys:
         self.records = records
         self._remembered: dict[str, Key | None] = {}
         self._places: dict[str, str] = before._places if before else {}  # shared: it only grows
-        self.gone_limits = gone_limits  # by the changes that led here; None if everything was told anew
+        # By the changes that led here; None if everything was told anew.
+        self.gone_limits = gone_limits
         self.limit_ids: Container[str] = LimitIds(records, self._places, gone_limits)
 
     def __len__(self) -> int:

@@ -21,7 +21,8 @@ from redis.exceptions import ReadOnlyError, RedisError, ResponseError
 
 _CONNECT_SECONDS = 0.2
 _TICK_SECONDS = 0.05
-_SILENT_TICKS = 4  # of the event loop, each at least so long: while it is held up none passes
+# Of the event loop, each at least so long: while it is held up none passes.
+_SILENT_TICKS = 4
 
 
 class NotConnected(Exception):
@@ -105,7 +106,8 @@ class Line:
         except BaseException:
             self._end(connection)
             raise
-        if self._connection is not None:  # whoever waits on it must not get answers from here
+        # Whoever waits on it must not get answers from here.
+        if self._connection is not None:
             self._lose(self._connection, RedisConnectionError("the connection was replaced"))
         self._connection = connection
         self._reading = asyncio.create_task(self._read(connection))
@@ -147,7 +149,8 @@ class Line:
         for asker in waiting:
             if not asker.done():
                 asker.set_exception(_as_redis_error(error))
-                asker.exception()  # looked at: nobody may be waiting any more
+                # Looked at: nobody may be waiting any more.
+                asker.exception()
         if self._reading is not None and self._reading is not asyncio.current_task():
             self._reading.cancel()
         self._end(connection)

@@ -16,12 +16,17 @@ from gateway.proxy.errors import Refusal, retry_after
 from gateway.proxy.limits import LimitReached
 
 _REMEMBERED = 10_000
-_SAME_KEY = (20.0, 1.0)  # at once, and more per second: refusals of one wrong key from one address
-_ADDRESS = (200.0, 5.0)  # of all wrong keys together that come from one address
-_LIMIT = (20.0, 2.0)  # of one right key by limits
-_WRONG = (1600.0, 60.0)  # of one right key by what it sends: 64 KiB of wrong bodies, or a smaller one
+# At once, and more per second: refusals of one wrong key from one address.
+_SAME_KEY = (20.0, 1.0)
+# Of all wrong keys together that come from one address.
+_ADDRESS = (200.0, 5.0)
+# Of one right key by limits.
+_LIMIT = (20.0, 2.0)
+# Of one right key by what it sends: 64 KiB of wrong bodies, or a smaller one.
+_WRONG = (1600.0, 60.0)
 _WRONG_BYTES = 64 * 1024
-_REPEATED_SECONDS = 1.0  # how long the answer of a limit is repeated without asking it
+# How long the answer of a limit is repeated without asking it.
+_REPEATED_SECONDS = 1.0
 
 
 class _Bucket:
@@ -94,7 +99,8 @@ class Refusals:
         self._limit = _Buckets(*_LIMIT, clock)
         self._wrong = _Buckets(*_WRONG, clock)
         self._repeated: OrderedDict[str, _Repeated] = OrderedDict()
-        self.by_tenant: Counter[str] = Counter()  # by slug; only tenants of right keys
+        # By slug; only tenants of right keys.
+        self.by_tenant: Counter[str] = Counter()
         self.by_code: Counter[str] = Counter()
 
     def stranger(self, refusal: Refusal, address: str, authorization: str) -> Refusal:

@@ -26,16 +26,20 @@ class Request:
         self.id = new_call_id()
         self.method: str = scope["method"]
         self.path: str = scope["path"]
-        self.tenant = ""  # the slug of whose key it is, once that is known
+        # The slug of whose key it is, once that is known.
+        self.tenant = ""
         self.head_problem = problem_of(scope)
         self.headers = read_headers(scope["headers"]) if self.head_problem is None else {}
         peer = str((scope.get("client") or ("", 0))[0])
         self.client_ip = client_address(peer, self.headers, trusted_proxies)
         self.status: int | None = None
-        self.model = ""  # the public name of the model asked for, once it is known to be one of ours
-        self.is_ended = False  # the last of the answer is on its way
+        # The public name of the model asked for, once it is known to be one of ours.
+        self.model = ""
+        # The last of the answer is on its way.
+        self.is_ended = False
         self.is_recorded = False  # as a usage event
-        self.on_begin: Callable[[], None] | None = None  # called once, when the answer begins
+        # Called once, when the answer begins.
+        self.on_begin: Callable[[], None] | None = None
         self._receive = receive
         self._send = send
 

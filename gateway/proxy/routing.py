@@ -14,7 +14,8 @@ _log = structlog.get_logger()
 _FAILURES_TO_EJECT = 3
 _FIRST_EJECTION_SECONDS = 1.0
 _LONGEST_EJECTION_SECONDS = 30.0
-_LONGEST_PAUSE_SECONDS = 60.0  # after a 429, whatever its Retry-After says
+# After a 429, whatever its Retry-After says.
+_LONGEST_PAUSE_SECONDS = 60.0
 
 
 class Breaker:
@@ -22,11 +23,13 @@ class Breaker:
 
     def __init__(self) -> None:
         self.failures = 0
-        self.is_reachable = True  # it failed by what it answered, not by being away
+        # It failed by what it answered, not by being away.
+        self.is_reachable = True
         self.ejected_until: float | None = None
         self._ejection_seconds = _FIRST_EJECTION_SECONDS
         self._probing_until = 0.0
-        self.paused_until = 0.0  # by its own Retry-After; it has not failed
+        # By its own Retry-After; it has not failed.
+        self.paused_until = 0.0
 
     @property
     def is_probing(self) -> bool:
@@ -41,7 +44,8 @@ class Breaker:
             return True
         if now < self.ejected_until or now < self._probing_until:
             return False
-        self._probing_until = now + self._ejection_seconds  # if the probe never ends, another follows
+        # If the probe never ends, another follows.
+        self._probing_until = now + self._ejection_seconds
         return True
 
     def answered(self) -> bool:
@@ -59,7 +63,8 @@ class Breaker:
         """Count a failure. True if the backend is ejected by it."""
         self.is_reachable = is_reachable
         if self.ejected_until is not None and now < self.ejected_until:
-            return False  # a call that was under way when it was ejected
+            # A call that was under way when it was ejected.
+            return False
         self.failures += 1
         if self.ejected_until is None and self.failures < _FAILURES_TO_EJECT:
             return False

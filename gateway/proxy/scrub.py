@@ -8,7 +8,8 @@ from gateway.contract import BackendConfig
 from gateway.proxy.places import FORMS, HOST, IN_MEMBERS, IPV4, IPV6, URL, labels_of, names_a_host
 
 LONGEST_SENTENCE = 500
-_LONGEST_READ = 1200  # characters of a message; what follows is not looked at
+# Characters of a message; what follows is not looked at.
+_LONGEST_READ = 1200
 
 _TRACE = re.compile(
     r"Traceback \(most recent call last\).*"

@@ -14,7 +14,8 @@ from pathlib import Path
 from gateway.contract import ContractError, UsageEventReport, decode, encode
 
 SUFFIX = ".spool"
-_NAME = re.compile(r"[0-8][0-9]{11}\.spool")  # a number so high that none of its length follows is not ours
+# A number so high that none of its length follows is not ours.
+_NAME = re.compile(r"[0-8][0-9]{11}\.spool")
 _BEGUN, _VOID = b"begun ", b"void "
 
 

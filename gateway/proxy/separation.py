@@ -37,7 +37,8 @@ class Apart:
     """What one call carries to a backend so that its tenant stays apart there."""
 
     salt: str
-    names: tuple[str, ...] = ()  # that stand for what the client called its users and caches
+    # That stand for what the client called its users and caches.
+    names: tuple[str, ...] = ()
 
     def fields(self, backend: BackendConfig) -> dict[str, str]:
         """The fields that the gateway itself sends to this backend."""

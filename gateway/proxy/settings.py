@@ -31,14 +31,19 @@ class Settings:
     trusted_proxies: tuple[Network, ...]
     metrics_token: str
     log_level: str
-    redis_url: str  # empty: limits are counted in the memory of this process
+    # Empty: limits are counted in the memory of this process.
+    redis_url: str
     limits_fail_open: bool
     limits_lease_seconds: int
-    head_seconds: int  # for the head of a request, and for the next one on a kept connection
-    body_memory_mib: int  # for larger bodies that are being read or sent on
-    answer_memory_mib: int  # for larger answers that are passed on in one piece
+    # For the head of a request, and for the next one on a kept connection.
+    head_seconds: int
+    # For larger bodies that are being read or sent on.
+    body_memory_mib: int
+    # For larger answers that are passed on in one piece.
+    answer_memory_mib: int
     largest_answer_mib: int  # of these
-    body_grace_seconds: int  # before a body must keep a pace
+    # Before a body must keep a pace.
+    body_grace_seconds: int
 
 
 def read_settings(environ: Mapping[str, str] = os.environ) -> Settings:

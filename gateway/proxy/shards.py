@@ -6,7 +6,8 @@ from typing import Generic, TypeVar
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
 
-_PIECES = 1024  # of 400,000 entries each holds about 400: copied in a few microseconds
+# Of 400,000 entries each holds about 400: copied in a few microseconds.
+_PIECES = 1024
 
 
 class Shards(Mapping[K, V], Generic[K, V]):
@@ -57,8 +58,10 @@ class Edit(Generic[K, V]):
         self._count = count
         self._ours: set[int] = set()
         self._known = known
-        self._same = [0] * _PIECES  # entries of each piece that are in `known`, too
-        self._edited: set[int] = set()  # pieces with an entry that came twice: there that number says nothing
+        # Entries of each piece that are in `known`, too.
+        self._same = [0] * _PIECES
+        # Pieces with an entry that came twice: there that number says nothing.
+        self._edited: set[int] = set()
 
     def __setitem__(self, key: K, value: V) -> None:
         number = hash(key) % _PIECES
@@ -78,7 +81,8 @@ class Edit(Generic[K, V]):
         piece[key] = found
         self._same[number] += 1
         if self._same[number] == len(piece) == len(known) and number not in self._edited:
-            self._pieces[number] = known  # at once: to free all copies together at the end stops everybody
+            # At once: to free all copies together at the end stops everybody.
+            self._pieces[number] = known
             self._ours.remove(number)
             self._edited.add(number)
 

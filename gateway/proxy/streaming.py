@@ -32,7 +32,8 @@ _FAILED_EVENT = re.compile(rb"error|fail|exception|abort")
 _KEEPS_ALIVE = (b"ping", b"heartbeat", b"keepalive", b"keep-alive", b"keep_alive")  # names of events
 _END_OF_EVENT = re.compile(rb"\r?\n\r?\n")
 _LINE = re.compile(rb"\r\n|\n|\r")
-_ENDS = (b"}]}\n\n", b'}],"usage":null}\n\n')  # of events that hold nothing behind their choices
+# Of events that hold nothing behind their choices.
+_ENDS = (b"}]}\n\n", b'}],"usage":null}\n\n')
 _BOM = b"\xef\xbb\xbf"
 
 
@@ -51,18 +52,25 @@ class EventStream:
         self._choices = choices  # asked for
         self._rest = b""
         self._is_new = True
-        self._head = b""  # what stands in front of the choices in all events
-        self._begun: set[int] = set()  # choices by their index, where the events were looked into
+        # What stands in front of the choices in all events.
+        self._head = b""
+        # Choices by their index, where the events were looked into.
+        self._begun: set[int] = set()
         self._finished: set[int] = set()
-        self._says_no_end = False  # the last piece, in so many words
-        self._is_repeated = False  # an end of a choice that had one
-        self._reported_at = 0  # size delivered when the largest number of output tokens was told last
+        # The last piece, in so many words.
+        self._says_no_end = False
+        # An end of a choice that had one.
+        self._is_repeated = False
+        # Size delivered when the largest number of output tokens was told last.
+        self._reported_at = 0
         self._first_reported_at = 0
         self.reported: Reported | None = None
         self.delivered = Delivered()
-        self.error: FailedAnswer | None = None  # what an event said; nothing after it is passed on
+        # What an event said; nothing after it is passed on.
+        self.error: FailedAnswer | None = None
         self.has_choice = False
-        self.goes_on = False  # texts come after ends, so that these mean nothing
+        # Texts come after ends, so that these mean nothing.
+        self.goes_on = False
         self.is_done = False
 
     @property
@@ -138,7 +146,8 @@ class EventStream:
         # Nothing to learn but the text: each event has its choices, and no sign of an end, of usage or of an error.
         if (
             count == events.count(b'"choices"') > 0
-            and count == events.count(b"\ndata:") + events.startswith(b"data:")  # clients read no other lines
+            # Clients read no other lines.
+            and count == events.count(b"\ndata:") + events.startswith(b"data:")
             and self._choices == 1
             and b"error" not in events
             and self._holds_no_error(events, count)
@@ -187,7 +196,8 @@ class EventStream:
 
     def _count(self, events: bytes) -> None:
         found = written(events)
-        if not found.pieces and b'"logprobs":{' in events:  # part of a character, perhaps
+        # Part of a character, perhaps.
+        if not found.pieces and b'"logprobs":{' in events:
             found.pieces = found.bytes = 1
         self.delivered.add(found)
 
@@ -209,14 +219,15 @@ class EventStream:
         lines = _LINE.split(event)
         data = b"\n".join([line[5:].strip() for line in lines if line.startswith(b"data:")])
         error_field = next((line[6:].strip() for line in lines if line.startswith(b"error:")), b"")
-        if error_field:  # older llama.cpp: a field of this name instead of data
+        # Older llama.cpp: a field of this name instead of data.
+        if error_field:
             data = error_field
-        elif not data and event.lstrip().startswith(b"{"):  # JSON without the form of an event
+        # JSON without the form of an event.
+        elif not data and event.lstrip().startswith(b"{"):
             data = b" ".join(line.strip() for line in lines)
             objects = [line for line in lines if line.strip()]
-            if len(objects) > 1 and _is_json(
-                objects[0]
-            ):  # one on each line; half of one at the end is dropped
+            # One on each line; half of one at the end is dropped.
+            if len(objects) > 1 and _is_json(objects[0]):
                 return b"".join(
                     [self._look_into(b"data: " + line + b"\n\n") for line in objects if _is_json(line)]
                 )

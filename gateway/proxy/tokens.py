@@ -41,7 +41,8 @@ def estimate_prompt(body: Body, mode: Mode) -> int:
         given = body.raw_of("input") or b""
         if b'"' not in given:
             return given.count(b",") + 1  # token ids
-        return _estimate_bytes(len(given) + 2 * given.count(b","))  # a token id may have two bytes only
+        # A token id may have two bytes only.
+        return _estimate_bytes(len(given) + 2 * given.count(b","))
     messages = body.raw_of("messages") or b""
     data_parts = data_bytes = 0
     has_parts = any(name in body.outline for name in _DATA_NAMES)

@@ -24,10 +24,13 @@ from gateway.proxy.metrics import Metrics
 from gateway.proxy.spool import Spool, SpoolError, read_segment, sync_directory
 
 _log = structlog.get_logger()
-_GATHER_SECONDS = 0.1  # so that calls that end together travel together
-_POISONED = (400, 409, 413, 422)  # this batch can never succeed; everything else may, later
+# So that calls that end together travel together.
+_GATHER_SECONDS = 0.1
+# This batch can never succeed; everything else may, later.
+_POISONED = (400, 409, 413, 422)
 _PROBLEM = (
-    "application/problem+json"  # the control plane's own words; without them, something in between refused
+    # The control plane's own words; without them, something in between refused.
+    "application/problem+json"
 )
 _TIMEOUT = aiohttp.ClientTimeout(total=30, sock_connect=3)
 
@@ -55,7 +58,8 @@ class Uploader:
             try:
                 await self.send_all()
             except (OSError, SpoolError):
-                self._spool.arrived.set()  # what is left must not wait for another call
+                # What is left must not wait for another call.
+                self._spool.arrived.set()
                 raise
 
     async def send_all(self) -> None:

@@ -28,9 +28,11 @@ from gateway.proxy.routing import Router
 from gateway.proxy.scrub import scrubber_of
 from gateway.proxy.separation import Apart
 
-_OURS = (401, 402, 403, 404, 405, 407, 408, 425)  # the client did nothing wrong: our route or account did
+# The client did nothing wrong: our route or account did.
+_OURS = (401, 402, 403, 404, 405, 407, 408, 425)
 _DOWN = (502, 503, 504)
-_MOST_SILENT = 2  # backends that one caller waits for in vain
+# Backends that one caller waits for in vain.
+_MOST_SILENT = 2
 # Said by a server that runs: its own trouble, or that of this one call.
 _FROM_A_WORKING_BACKEND = (500, 501, *_OURS)
 
@@ -39,7 +41,8 @@ _FROM_A_WORKING_BACKEND = (500, 501, *_OURS)
 class Attempts:
     """How far a call got; filled while it is tried, read when it has failed."""
 
-    reached: Backend | None = None  # the last backend that got the call
+    # The last backend that got the call.
+    reached: Backend | None = None
 
 
 class BackendFault(Exception):
@@ -61,7 +64,8 @@ class BackendFault(Exception):
         self.status = status
         self.refusal = refusal
         self.reason = reason or str(status)
-        self.is_down = is_down  # as far as one can tell from here, there is nobody behind the address
+        # As far as one can tell from here, there is nobody behind the address.
+        self.is_down = is_down
         self.retry_after_seconds = retry_after_seconds
 
 
@@ -174,7 +178,8 @@ async def ask(
         before, attempts.reached = attempts.reached, backend
         try:
             response = await connections.post(url, data=payload, headers=headers, timeout=timeout)
-            payload = b""  # it may be large, and the answer long
+            # It may be large, and the answer long.
+            payload = b""
         except (aiohttp.ConnectionTimeoutError, aiohttp.ClientConnectorError):
             attempts.reached = before
             trouble.unreachable(backend)
@@ -278,7 +283,8 @@ def fault_of_answer(
     """An answer of which nothing was sent, as a failure of its backend."""
     if isinstance(error, FailedAnswer):
         fault = fault_of(error.status, read_error(error.said), backend, route, router, secrets=secrets)
-        if fault.status <= 500:  # perhaps the call's own fault
+        # Perhaps the call's own fault.
+        if fault.status <= 500:
             return fault
     return BackendFault(502, broke_off(), reason="broken_answer")
 

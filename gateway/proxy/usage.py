@@ -13,7 +13,8 @@ from typing import Any
 
 from gateway.proxy.members import Repeated, members_of, object_of, values_of
 
-LARGEST_COUNT = 10_000_000  # tokens; no window and no answer is longer
+# Tokens; no window and no answer is longer.
+LARGEST_COUNT = 10_000_000
 
 _DIGITS = re.compile(r"[0-9]+(?:\.0*)?")
 _NAMES_OF_OBJECTS = ("usage", "usageMetadata", "usage_metadata")
@@ -24,7 +25,8 @@ _INNER = ("tokens", "billed_units")  # Cohere's
 # fmt: off
 _TOP = {
     "prompt": "prompt_tokens promptTokens promptTokenCount prompt_token_count prompt_eval_count input_token_count",
-    "input": "input_tokens inputTokens",  # Responses: all of the prompt; Anthropic, Bedrock: what no cache had
+    # Responses: all of the prompt; Anthropic, Bedrock: what no cache had.
+    "input": "input_tokens inputTokens",
     "completion": "completion_tokens output_tokens completionTokens outputTokens candidatesTokenCount "
                   "candidates_token_count output_token_count eval_count",
     "total": "total_tokens totalTokens totalTokenCount total_token_count",
@@ -59,10 +61,11 @@ _DETAILS = {
     "cached_tokens_details": _OF_CACHE, "cacheTokensDetails": _OF_CACHE,
 }
 # fmt: on
+# Anthropic's cache writes by their lifetime.
 _CREATED = (
     "ephemeral_5m_input_tokens",
     "ephemeral_1h_input_tokens",
-)  # Anthropic's cache writes by their lifetime
+)
 
 
 def _by_name(fields_: dict[str, str]) -> dict[str, str]:
@@ -84,15 +87,19 @@ class Reported:
     cache_write: int = 0
     audio_in: int = 0
     image_in: int = 0
-    cached_audio: int = 0  # inside `cache_read`, and inside `audio_in`
+    # Inside `cache_read`, and inside `audio_in`.
+    cached_audio: int = 0
     cached_image: int = 0
     reasoning: int = 0
     audio_out: int = 0
     image_out: int = 0
-    is_cache_beside: bool = False  # by the dialect: cached tokens are not in `prompt`
+    # By the dialect: cached tokens are not in `prompt`.
+    is_cache_beside: bool = False
     is_reasoning_beside: bool = False
-    is_reasoning_at_top: bool = False  # Perplexity's: beside all else, and in its total or not
-    is_clean: bool = True  # False: some number was negative, fractional, too large or none at all
+    # Perplexity's: beside all else, and in its total or not.
+    is_reasoning_at_top: bool = False
+    # False: some number was negative, fractional, too large or none at all.
+    is_clean: bool = True
 
     def contradicts(self, other: "Reported") -> bool:
         """Whether both tell of the prompt, or of the answer, and not the same; a zero tells nothing."""
@@ -236,7 +243,8 @@ def _read(usage: dict[str, Any]) -> Reported:
         cache_read=max(get("cache_read", 0), get("read_beside", 0), get("hit", 0)),
         cache_write=max(get("cache_write", 0), get("write_beside", 0)),
         audio_in=get("audio_in", 0),
-        image_in=get("image_in", 0) + get("video_in", 0),  # frames are billed as images
+        # Frames are billed as images.
+        image_in=get("image_in", 0) + get("video_in", 0),
         cached_audio=get("cached_audio", 0),
         cached_image=get("cached_image", 0) + get("cached_video", 0),
         reasoning=max(get("thoughts", 0), get("reasoning", 0)),

@@ -60,10 +60,12 @@ class BrokenAnswer(Exception):
 class PlainAnswer(msgspec.Struct):
     """What the gateway keeps of a plain answer."""
 
-    content: bytes  # JSON that every reader takes
+    # JSON that every reader takes.
+    content: bytes
     reported: Reported | None
     delivered: Delivered
-    is_certain: bool = True  # False: it says itself that it has no end, or tells two choices as one
+    # False: it says itself that it has no end, or tells two choices as one.
+    is_certain: bool = True
 
 
 class _Choice(msgspec.Struct):
@@ -161,7 +163,8 @@ def written(data: bytes) -> Delivered:
     texts = [text for text in _TEXT.findall(data) if text]
     tools: list[bytes] = []
     if b'"tool_calls"' in data or b'"function_call"' in data:
-        tools = _TOOL_NAME.findall(data)  # a tool without arguments is an answer too
+        # A tool without arguments is an answer too.
+        tools = _TOOL_NAME.findall(data)
         texts += tools
     count, size = len(texts), sum(map(len, texts))
     if b'"arguments"' in data:

@@ -77,7 +77,8 @@ class LastMinute:
         return held
 
     def settle(self, held: Reserved, truth: int) -> None:
-        if held.at < 0:  # it has left the window meanwhile
+        # It has left the window meanwhile.
+        if held.at < 0:
             return
         self._total += truth - held.amount
         held.amount = truth
@@ -143,7 +144,8 @@ class Calendar:
         return Reserved(self._start, amount)
 
     def settle(self, held: Reserved, truth: int) -> None:
-        if held.at == self._start:  # otherwise the window in which the call began is over
+        # Otherwise the window in which the call began is over.
+        if held.at == self._start:
             self._reserved -= held.amount
             self._settled += truth
 
@@ -170,7 +172,8 @@ class Now:
     def wait_seconds(self, amount: int, value: int, now: float) -> float:
         if amount > value:
             return NEVER
-        return 0.0 if self._in_use + amount <= value else 1.0  # nobody knows; a second is a polite guess
+        # Nobody knows; a second is a polite guess.
+        return 0.0 if self._in_use + amount <= value else 1.0
 
     def hold(self, amount: int, now: float) -> Reserved:
         self._in_use += amount

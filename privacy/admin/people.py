@@ -15,7 +15,8 @@ from accounts.models import User
 from privacy.admin.personal_data import PersonalDataMixin
 from tenants.admin.people_actions import PeopleActions
 
-admin.site.unregister(Group)  # roles are given by actions, which write them down
+# Roles are given by actions, which write them down.
+admin.site.unregister(Group)
 
 
 @admin.register(User)

@@ -29,7 +29,8 @@ from tenants.status import in_open_tenant, lock_tenant, why_not_active
 
 LONGEST_REASON = 500
 
-Verifier = Callable[[Tenant, UUID], str]  # the SHA-256 of a tenant's final export, or Conflict
+# The SHA-256 of a tenant's final export, or Conflict.
+Verifier = Callable[[Tenant, UUID], str]
 _verifiers: list[Verifier] = []
 
 

@@ -242,7 +242,8 @@ def accept_as_newcomer(secret: str, *, name: str, password: str) -> tuple[Member
         try:
             with transaction.atomic():
                 user = User.objects.create_user(invitation.email, password, name=name)
-        except IntegrityError as error:  # by the link of another tenant, at the same moment
+        # By the link of another tenant, at the same moment.
+        except IntegrityError as error:
             raise _has_account() from error
         audit.record("person.created", actor=user, subject=user, tenant=invitation.tenant, reason="invited")
         return _join(invitation, user), user
@@ -301,7 +302,8 @@ def _locked_by_link(secret: str) -> Invitation:
     found = find_invitation(secret)
     lock_members_of(found.tenant_id)
     Invitation.objects.across_tenants().select_for_update(of=("self",)).get(pk=found.pk)
-    return find_invitation(secret)  # as it is now that nobody else can change it
+    # As it is now that nobody else can change it.
+    return find_invitation(secret)
 
 
 def _locked_invitation(pk: UUID | str, by: User) -> Invitation:

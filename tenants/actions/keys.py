@@ -95,13 +95,15 @@ def claim_api_key(pk: UUID | str, *, by: User, owner: UUID | str | None = None) 
         _require_may_hold(holder, found.project)
     key = ApiKey.objects.visible_to(by).select_for_update(of=("self",)).get(pk=pk)
     key.tenant, key.project = found.tenant, found.project
-    claim_api_key.require(by, key)  # again, now that nobody changes the key or what its owner may
+    # Again, now that nobody changes the key or what its owner may.
+    claim_api_key.require(by, key)
 
     secret = new_key_secret()
     key.move_to(ApiKey.State.ACTIVE)
     key.prefix, key.digest = visible_prefix(secret), digest(secret)
     key.claimed_at, key.claimed_by, key.owner = now(), by, holder
-    key.suspended_at, key.suspended_reason = None, ""  # it was for what another person had lost
+    # It was for what another person had lost.
+    key.suspended_at, key.suspended_reason = None, ""
     key.save()
 
     said: dict[str, Any] = {} if holder is by else {"owner": holder.email}

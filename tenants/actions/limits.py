@@ -54,7 +54,8 @@ def set_limits(
     changes: dict[str, tuple[str | None, str | None]] = {}
     here = {"tenant": tenant, "project": project, "key": key, "model": model}
     rows = Limit.objects.in_tenant(tenant).select_for_update().order_by("kind")
-    for limit in rows.filter(**here):  # all in one order: two who change the same ones take turns
+    # All in one order: two who change the same ones take turns.
+    for limit in rows.filter(**here):
         if limit.kind in wanted or limit.kind not in values:
             continue
         changes[limit.kind] = (_number(limit.value), None)

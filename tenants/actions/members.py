@@ -241,9 +241,8 @@ def place_member(
         changes={"role": (before[0], role), "source": (before[1], source)},
         **details,
     )
-    if (
-        source == Source.PERSON
-    ):  # a rule looks at all tenants of its person together (directory/group_mappings.py)
+    # A rule looks at all tenants of its person together (directory/group_mappings.py).
+    if source == Source.PERSON:
         reason = _("Their role in %(tenant)s is %(role)s now.")
         words = {"tenant": tenant, "role": Role(role).label.lower()}
         follow_role(user, tenant, was_holder=before[0] in HOLDERS, reason=reason % words, by=actor)

@@ -156,7 +156,8 @@ class ServiceAccounts:
         return len(accounts)
 
     def end(self, user: User, tenant: Tenant, *, by: User) -> int:
-        from tenants.actions.service_accounts import stop  # which itself transfers what the account owns
+        # Which itself transfers what the account owns.
+        from tenants.actions.service_accounts import stop
 
         accounts = list(_locked(self._rows(user, tenant)))
         list(_locked(ApiKey.objects.in_tenant(tenant).filter(owner__in=accounts)))  # all before the revision

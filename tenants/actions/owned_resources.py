@@ -21,9 +21,12 @@ from accounts.permissions import require
 from tenants.models import ApiKey, Membership, Tenant
 from tenants.revision import raise_revision
 
-END: Final = "end"  # the choice to revoke, withdraw or let go
-Choice = str  # END, or the id of the membership of who takes over
-SHOWN = 20  # rows of a kind that a page lists
+# The choice to revoke, withdraw or let go.
+END: Final = "end"
+# END, or the id of the membership of who takes over.
+Choice = str
+# Rows of a kind that a page lists.
+SHOWN = 20
 
 
 @dataclass(frozen=True)
@@ -43,7 +46,8 @@ class OwnedResources:
     count: int
     rows: list[OwnedResource]
     can_hand_over: bool
-    end_label: str  # what END does to them, as a choice on a page
+    # What END does to them, as a choice on a page.
+    end_label: str
 
 
 class Provider(Protocol):
@@ -51,7 +55,8 @@ class Provider(Protocol):
 
     kind: str
     can_hand_over: bool
-    reaches_gateways: bool  # then its rows are locked last, and the revision is raised once, after all
+    # Then its rows are locked last, and the revision is raised once, after all.
+    reaches_gateways: bool
 
     def find(self, user: User, tenant: Tenant) -> OwnedResources: ...
 
@@ -116,7 +121,8 @@ def transfer(
         else:
             done[kind.kind] = {"ended": provider.end(user, tenant, by=actor)}
     if any(_PROVIDERS[kind].reaches_gateways for kind in done):
-        raise_revision(keys=keys)  # those of service accounts that end are named by what ends them
+        # Those of service accounts that end are named by what ends them.
+        raise_revision(keys=keys)
     return done
 
 

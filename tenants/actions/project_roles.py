@@ -22,7 +22,8 @@ from tenants.suspension import follow_role
 
 
 def _require_other(by: User, given: ProjectRole) -> None:
-    if given.membership_id is not None:  # else the form has not said yet whose role it is
+    # Else the form has not said yet whose role it is.
+    if given.membership_id is not None:
         require_other(by, given.membership.user)
 
 

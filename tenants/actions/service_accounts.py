@@ -27,7 +27,8 @@ from tenants.roles import Role
 from tenants.status import in_active_tenant, in_open_tenant
 from tenants.suspension import restore_access, suspend_access
 
-DOMAIN = "service.invalid"  # RFC 2606: no mail ever goes there
+# RFC 2606: no mail ever goes there.
+DOMAIN = "service.invalid"
 LONGEST_NAME = 40
 
 

@@ -64,7 +64,8 @@ def create_tenant(
         role_group(tenant, role)
     audit.record("tenant.created", actor=by, subject=tenant)
     if by is not None and first_owner:
-        from tenants.actions.invitations import invite  # which itself asks whether a tenant is active
+        # Which itself asks whether a tenant is active.
+        from tenants.actions.invitations import invite
 
         invite(tenant, first_owner, Role.OWNER, by=by)
     return tenant
@@ -110,7 +111,8 @@ def change_tenant(pk: UUID | str, *, by: User, **fields: Any) -> Tenant:
             code="currency_in_use",
         ) from error
     audit.record("tenant.changed", actor=by, subject=tenant, changes=changes)
-    if "timezone" in changes:  # its days and months, to which limits count
+    # Its days and months, to which limits count.
+    if "timezone" in changes:
         raise_revision(limits=limited_in(tenant))
     return tenant
 

@@ -25,7 +25,8 @@ from tenants.status import in_active_tenant, lock_tenant_shared
 from tenants.suspension import tokens_issued_by
 
 LONGEST_TOKEN_LIFE = timedelta(days=365)
-MOST_TOKENS = 50  # that one person or service account may hold at a time
+# That one person or service account may hold at a time.
+MOST_TOKENS = 50
 
 
 class Bearer(Protocol):

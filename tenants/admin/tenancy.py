@@ -28,7 +28,8 @@ from tenants.admin.tenant_forms import NewTenantForm, OperatorsTenantForm, creat
 from tenants.models import Membership, Project, Tenant
 from tenants.signals import impact_of
 
-ROWS_SHOWN = 25  # of a tenant's projects and members, on its page
+# Of a tenant's projects and members, on its page.
+ROWS_SHOWN = 25
 
 
 class FirstRows(BaseInlineFormSet):  # type: ignore[type-arg]

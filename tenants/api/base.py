@@ -66,7 +66,8 @@ class VisibleMixin(SubjectMixin):
     """Gives a viewset only the rows its user may see; what is not visible answers 404."""
 
     token_scope: TokenScope | None = (
-        None  # what a token needs to change something (tenants.token_authentication)
+        # What a token needs to change something (tenants.token_authentication).
+        None
     )
     model: Any
 

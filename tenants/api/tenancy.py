@@ -116,7 +116,8 @@ class ChangeProjectSerializer(serializers.ModelSerializer[Project]):
     class Meta:
         model = Project
         fields: tuple[str, ...] = Project.EDITABLE
-        validators: ClassVar[list[Any]] = []  # the action asks whether the slug is free
+        # The action asks whether the slug is free.
+        validators: ClassVar[list[Any]] = []
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
         if attrs.get("owner"):

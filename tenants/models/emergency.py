@@ -33,15 +33,18 @@ class EmergencyAccess(TenantOwned):
     reason = LineField(max_length=500)
     opened_at = models.DateTimeField(default=now, editable=False)
     expires_at = models.DateTimeField()
-    session_digest = models.CharField(
-        max_length=64, editable=False
-    )  # of the browser's session that opened it
-    ended_at = models.DateTimeField(null=True)  # by hand, or by signing out
-    mailed_at = models.DateTimeField(null=True)  # when the mail to the owners was claimed for sending
-    mail_problem = models.CharField(max_length=200, blank=True)  # why it did not go out
+    # Of the browser's session that opened it.
+    session_digest = models.CharField(max_length=64, editable=False)
+    # By hand, or by signing out.
+    ended_at = models.DateTimeField(null=True)
+    # When the mail to the owners was claimed for sending.
+    mailed_at = models.DateTimeField(null=True)
+    # Why it did not go out.
+    mail_problem = models.CharField(max_length=200, blank=True)
     reviewed_by = models.ForeignKey(User, models.PROTECT, null=True, related_name="+")
     reviewed_at = models.DateTimeField(null=True)
-    remark = LineField(max_length=500, blank=True)  # of who looked at it
+    # Of who looked at it.
+    remark = LineField(max_length=500, blank=True)
 
     is_open: bool  # by `with_status`
 

@@ -50,7 +50,8 @@ class ApiKey(TenantOwned):
     claimed_by = models.ForeignKey(User, models.PROTECT, null=True, related_name="+")
     expires_at = models.DateTimeField(null=True)
     owner = models.ForeignKey(User, models.PROTECT, null=True, related_name="+")  # who answers for it
-    suspended_at = models.DateTimeField(null=True)  # its owner lost what it depended on; may be lifted
+    # Its owner lost what it depended on; may be lifted.
+    suspended_at = models.DateTimeField(null=True)
     suspended_reason = LineField(max_length=200, blank=True)
     revoked_at = models.DateTimeField(null=True)
     last_used_at = models.DateTimeField(null=True)
@@ -114,11 +115,11 @@ class Limit(TenantOwned):
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     project = models.ForeignKey(Project, models.CASCADE, null=True, blank=True, related_name="limits")
     key = models.ForeignKey(ApiKey, models.CASCADE, null=True, blank=True, related_name="limits")
-    model = models.CharField(max_length=120, blank=True)  # public name; empty: all models together
+    # Public name; empty: all models together.
+    model = models.CharField(max_length=120, blank=True)
     kind = models.CharField(max_length=20, choices=Kind)
-    value = models.DecimalField(
-        max_digits=20, decimal_places=8
-    )  # money in the tenant's currency, else a count
+    # Money in the tenant's currency, else a count.
+    value = models.DecimalField(max_digits=20, decimal_places=8)
     is_hard = models.BooleanField(default=True)
     created_at = models.DateTimeField(default=now, editable=False)
 
@@ -162,12 +163,14 @@ class ConfigChange(models.Model):
     """What changed with one revision, by id (tenants/revision.py writes and reads it)."""
 
     revision = models.BigIntegerField(primary_key=True)
-    mark = models.UUIDField()  # tells it from another revision of the same number, given after a restore
+    # Tells it from another revision of the same number, given after a restore.
+    mark = models.UUIDField()
     is_everything = models.BooleanField()  # nobody said what changed
     tenants = ArrayField(models.UUIDField())
     projects = ArrayField(models.UUIDField())
     keys = ArrayField(models.UUIDField())
-    limits = ArrayField(models.UUIDField())  # what they are set on
+    # What they are set on.
+    limits = ArrayField(models.UUIDField())
 
     def __str__(self) -> str:
         return f"what revision {self.revision} changed"

@@ -57,9 +57,8 @@ class Tenant(Noted):
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     slug = models.SlugField(unique=True, max_length=60)
     name = NameField(_("Name"), max_length=120)
-    name_skeleton = SkeletonField(
-        max_length=600, unique=True, null=True, editable=False
-    )  # no other looks like it
+    # No other looks like it.
+    name_skeleton = SkeletonField(max_length=600, unique=True, null=True, editable=False)
     status = models.CharField(max_length=10, choices=Status, default=Status.ACTIVE)
     currency = models.CharField(
         _("Billing currency"),
@@ -109,7 +108,8 @@ class Tenant(Noted):
     class Meta:
         ordering = ["name"]
         constraints = [one_line(name, of="tenant") for name in ("name", "cost_centre", "suspended_reason")]
-        permissions = [  # given to roles in tenants/roles.py
+        # Given to roles in tenants/roles.py.
+        permissions = [
             ("request_access", "Ask for model access"),
             ("claim_key", "Claim a key"),
             ("revoke_key", "Revoke a key"),
@@ -167,7 +167,8 @@ class Project(TenantOwned):
 
     class Meta(TenantOwned.Meta):
         ordering = ["name"]
-        permissions = [  # asked on the project; see PROJECT_PERMISSIONS in tenants/roles.py
+        # Asked on the project; see PROJECT_PERMISSIONS in tenants/roles.py.
+        permissions = [
             ("request_access", "Ask for model access"),
             ("claim_key", "Claim a key"),
             ("revoke_key", "Revoke a key"),
@@ -177,7 +178,8 @@ class Project(TenantOwned):
         constraints = [
             *(one_line(name, of="project") for name in ("name", "cost_centre", "purchase_order")),
             UniqueConstraint(fields=["tenant", "slug"], name="project_slug_unique_in_tenant"),
-            UniqueConstraint(fields=["tenant", "id"], name="project_of_tenant"),  # others refer to the pair
+            # Others refer to the pair.
+            UniqueConstraint(fields=["tenant", "id"], name="project_of_tenant"),
         ]
         indexes = [prefix_index("name", "project_name_prefix"), prefix_index("slug", "project_slug_prefix")]
 
@@ -241,8 +243,10 @@ class Invitation(TenantOwned):
     invited_by = models.ForeignKey(User, models.PROTECT, related_name="+")
     created_at = models.DateTimeField(default=now, editable=False)
     expires_at = models.DateTimeField()
-    sent_at = models.DateTimeField(null=True)  # when the mail was claimed for sending; null: not yet
-    mail_problem = models.CharField(max_length=200, blank=True)  # why it did not go out
+    # When the mail was claimed for sending; null: not yet.
+    sent_at = models.DateTimeField(null=True)
+    # Why it did not go out.
+    mail_problem = models.CharField(max_length=200, blank=True)
     accepted_at = models.DateTimeField(null=True)
     accepted_by = models.ForeignKey(User, models.PROTECT, null=True, related_name="+")
     withdrawn_at = models.DateTimeField(null=True)

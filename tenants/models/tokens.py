@@ -27,13 +27,15 @@ class PersonalAccessToken(Noted):
     scopes = ArrayField(models.CharField(max_length=20, choices=TokenScope), default=list)
     prefix = models.CharField(max_length=12)
     digest = models.CharField(max_length=64, unique=True, editable=False)
-    issued_by = models.ForeignKey(  # the person who saw its secret; null: nobody noted it
+    # The person who saw its secret; null: nobody noted it.
+    issued_by = models.ForeignKey(
         User, models.PROTECT, null=True, related_name="issued_tokens", editable=False
     )
     created_at = models.DateTimeField(default=now, editable=False)
     expires_at = models.DateTimeField()
     last_used_at = models.DateTimeField(null=True)
-    suspended_at = models.DateTimeField(null=True)  # its owner lost what it depended on; may be lifted
+    # Its owner lost what it depended on; may be lifted.
+    suspended_at = models.DateTimeField(null=True)
     suspended_reason = LineField(max_length=200, blank=True)
     revoked_at = models.DateTimeField(null=True)
 

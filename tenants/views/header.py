@@ -14,7 +14,8 @@ from accounts.models import User
 from core.scope import person_scope, scoped
 from tenants.models import Tenant
 
-MOST_TENANTS: Final = 20  # that the switcher lists; the others are found by searching
+# That the switcher lists; the others are found by searching.
+MOST_TENANTS: Final = 20
 MOST_BANNERS: Final = 3
 
 
@@ -22,10 +23,12 @@ MOST_BANNERS: Final = 3
 class Header:
     """The tenants a person belongs to, and of which the page speaks."""
 
-    tenant: Tenant | None  # whose page it would have been: an error below /t/<tenant>/
+    # Whose page it would have been: an error below /t/<tenant>/
+    tenant: Tenant | None
     tenants: Sequence[Tenant]
     has_more_tenants: bool
-    inactive_tenants: Sequence[Tenant]  # suspended or closed, to be said on the page
+    # Suspended or closed, to be said on the page.
+    inactive_tenants: Sequence[Tenant]
 
 
 def header_of(request: HttpRequest) -> Header | None:
@@ -37,13 +40,15 @@ def header_of(request: HttpRequest) -> Header | None:
     if request.headers.get("HX-Request") == "true":
         return None
     try:
-        user = getattr(request, "user", None)  # a request for another host is refused before anybody is asked
+        # A request for another host is refused before anybody is asked.
+        user = getattr(request, "user", None)
         if not isinstance(user, User) or not user.is_active:
             return None
         with scoped(person_scope(user.pk, [])):
             return _header(user, _slug_in(request.path_info))
     except DatabaseError:
-        return None  # the page may be the one that says so
+        # The page may be the one that says so.
+        return None
 
 
 def _header(user: User, slug: str) -> Header:

@@ -48,7 +48,8 @@ from tenants.views.member_rows import InvitationRow, MemberRow, invitation_row, 
 from tenants.views.mixins import PartialMixin, TenantScopedMixin
 
 PAGE_SIZE = 50
-PROJECTS_SHOWN = 25  # roles in projects that a member's page shows at a time
+# Roles in projects that a member's page shows at a time.
+PROJECTS_SHOWN = 25
 TABS = ("people", "invitations", "service-accounts")
 
 

@@ -25,7 +25,8 @@ from tenants.models import ApiKey, Project, Tenant
 from tenants.permissions import permissions_in, projects_where
 from tenants.request_scope import enter_tenant
 
-SWITCHER_SIZE = 20  # tenants that the header lists; the others are found by searching
+# Tenants that the header lists; the others are found by searching.
+SWITCHER_SIZE = 20
 
 
 @dataclass(frozen=True)

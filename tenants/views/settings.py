@@ -77,7 +77,8 @@ class ProjectForm(forms.ModelForm):  # type: ignore[type-arg]
         people = User.objects.filter(pk__in=members.values("user")).order_by("name", "email")
         owner: User | None = self.instance.owner
         valid = None
-        if owner is not None:  # may stay, even if disabled since
+        # May stay, even if disabled since.
+        if owner is not None:
             valid = User.objects.filter(Q(pk__in=members.values("user")) | Q(pk=owner.pk))
         field = pick_field(self, "owner")
         field.offer(people, source=reverse("suggestions", args=[tenant.slug, "members"]), valid=valid)

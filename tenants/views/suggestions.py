@@ -55,7 +55,8 @@ def _new_owners(user: User, tenant: Tenant, term: str, within: UUID | None) -> P
 
 def _service_accounts(user: User, tenant: Tenant, term: str, within: UUID | None) -> Pairs:
     members = Membership.objects.visible_to(user).in_tenant(tenant).filter(user__service_of=tenant)
-    if within is not None:  # those that may hold keys of it
+    # Those that may hold keys of it.
+    if within is not None:
         here = Project.objects.visible_to(user).in_tenant(tenant).filter(pk=within).first()
         holders = service_accounts_where(claim_api_key.permission, here) if here else User.objects.none()
         members = members.filter(user__in=holders)

@@ -151,7 +151,8 @@ def test_a_provider_ends_one_of_its_sessions_or_all_of_a_person(developer):
     with pytest.raises(ValueError, match="must name its issuer"):
         end_provider_sessions("https://b.example")
     with pytest.raises(ValueError, match="must name its issuer"):
-        end_provider_sessions("", sid="one")  # or every local session would end
+        # Or every local session would end.
+        end_provider_sessions("", sid="one")
 
 
 def test_all_but_one_session_can_be_ended(developer):

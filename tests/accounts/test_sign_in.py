@@ -285,8 +285,10 @@ def test_the_first_administrator_gets_a_link_chooses_a_password_and_is_in(db):
     browser = Client()
     page = browser.get(link)
     assert "first@example.com" in page.content.decode()
-    assert page["Referrer-Policy"] == "same-origin"  # no-referrer would send Origin: null with the form
-    assert browser.get(link).status_code == 200  # looking does not use it up
+    # No-referrer would send Origin: null with the form.
+    assert page["Referrer-Policy"] == "same-origin"
+    # Looking does not use it up.
+    assert browser.get(link).status_code == 200
     weak = browser.post(link, {"new_password1": "short", "new_password2": "short"})
     assert weak.status_code == 400
     answer = browser.post(link, {"new_password1": NEW, "new_password2": NEW}, follow=True)

@@ -28,7 +28,8 @@ from tests.isolation.sweep import API, address, fill_lab, undone
 
 pytestmark = pytest.mark.django_db
 EXAMPLES = (
-    6  # made-up requests a route, person and row; each is sent to a row that is there and to one that is not
+    # Made-up requests a route, person and row; each is sent to a row that is there and to one that is not.
+    6
 )
 CHECKS = (
     not_a_server_error,
@@ -89,7 +90,8 @@ def test_every_answer_is_as_the_document_says(document, lab, developer, who, req
         )
         try:
             send_examples(operation, route, full_lab, headers)
-        except (Exception, BaseExceptionGroup) as failure:  # gathered: one run names all
+        # Gathered: one run names all.
+        except (Exception, BaseExceptionGroup) as failure:
             refused[operation.label] = str(failure)
     assert not refused, "\n\n".join(f"{label}: {why}" for label, why in refused.items())
 

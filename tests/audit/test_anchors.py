@@ -71,7 +71,8 @@ class Answers(BaseHTTPRequestHandler):
             keys = sorted(path.removeprefix(f"/{bucket}/") for path in self.server.objects)
             keys = [key for key in keys if key.startswith(prefix)]
             after = query.get("continuation-token", [""])[0]
-            page = [key for key in keys if key > after][:2]  # small pages: clients must ask on
+            # Small pages: clients must ask on.
+            page = [key for key in keys if key > after][:2]
             more = bool(page) and page[-1] != keys[-1]
             found = "".join(f"<Contents><Key>{key}</Key></Contents>" for key in page)
             token = f"<NextContinuationToken>{page[-1]}</NextContinuationToken>" if more else ""
@@ -272,7 +273,8 @@ def test_a_file_grows_by_a_line_a_checkpoint(lab, file):
 def test_a_file_holds_no_checkpoint_twice_when_the_note_was_lost(lab, file):
     checkpoint_more(lab, 3)
     anchor_checkpoints()
-    AuditAnchor.objects.update(up_to_checkpoint=1)  # as if the worker had died before it noted
+    # As if the worker had died before it noted.
+    AuditAnchor.objects.update(up_to_checkpoint=1)
     anchor_checkpoints()
     assert written(file) == [1, 2, 3]
 
@@ -281,7 +283,8 @@ def test_an_unfinished_line_is_completed(lab, file):
     checkpoint_more(lab, 3)
     anchor_checkpoints()
     whole = file.read_bytes()
-    file.write_bytes(whole[:-40])  # a worker died while it wrote the third
+    # A worker died while it wrote the third.
+    file.write_bytes(whole[:-40])
     AuditAnchor.objects.update(up_to_checkpoint=2)
     anchor_checkpoints()
     assert file.read_bytes() == whole

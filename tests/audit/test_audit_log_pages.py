@@ -174,7 +174,8 @@ def test_an_action_shows_what_changed(client, lab, owner, project):
 @pytest.mark.parametrize("by", ["staff", "the platform, answering staff"])
 def test_a_tenant_learns_not_where_staff_sit(client, lab, owner, operator, auditor, by):
     entry = do("tenant.changed", operator if by == "staff" else None, lab, "198.51.100.9")
-    operator.is_staff = False  # left since; the line still says as whom
+    # Left since; the line still says as whom.
+    operator.is_staff = False
     operator.save()
     client.force_login(owner)
     for path in (

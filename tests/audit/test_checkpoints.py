@@ -199,7 +199,8 @@ def test_a_cut_end_shows_against_exported_checkpoints(log, tmp_path):
 
 def test_a_rewritten_chain_shows_against_exported_checkpoints(log, tmp_path):
     exported = write_checkpoints(tmp_path / "checkpoints.jsonl")
-    grow_older(1)  # a perfect forgery of everything
+    # A perfect forgery of everything.
+    grow_older(1)
     verify()
     with pytest.raises(CommandError, match="Checkpoint 1 is not the one that was exported"):
         verdict(against=exported)

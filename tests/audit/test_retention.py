@@ -77,7 +77,8 @@ def test_later_prunings_cover_earlier_records(old_audit_log, lab):
     prune_old_entries()
     checkpoint_pending_entries()
     grow_older(800)
-    assert prune_old_entries() == 3  # two lines and the record of the first pruning
+    # Two lines and the record of the first pruning.
+    assert prune_old_entries() == 3
     checkpoint_pending_entries()
     assert verify().pruned == 8
 
@@ -120,7 +121,8 @@ def test_the_database_refuses_every_other_deletion(old_audit_log, lab):
         ("DELETE FROM audit_auditentry WHERE id = %s", [old.pk]),
         ("DELETE FROM audit_auditentry WHERE id = %s", [young.pk]),
         ("DELETE FROM audit_auditentry", []),
-        ("SELECT audit_prune(1, %s)", [old.pk]),  # no record of a pruning
+        # No record of a pruning.
+        ("SELECT audit_prune(1, %s)", [old.pk]),
     ]:
         with pytest.raises(IntegrityError):
             sql(statement, *values)

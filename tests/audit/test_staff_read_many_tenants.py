@@ -94,7 +94,8 @@ def test_a_file_of_all_tenants_is_read_by_each_tenant_that_is_in_it(client, kind
     build_export(export.pk)
     client.force_login(auditor)
     assert client.get(f"/admin/exports/export/{export.pk}/change/").status_code == 200
-    assert not StaffRead.unscoped.exists()  # the file is built, and nobody has it yet
+    # The file is built, and nobody has it yet.
+    assert not StaffRead.unscoped.exists()
     for _ in range(2):
         assert client.get(f"/admin/exports/export/{export.pk}/download/").status_code == 200
     assert [len(entries(tenant)) for tenant in (silent, *tenants)] == [0] + [1] * 30

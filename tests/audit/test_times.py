@@ -153,7 +153,8 @@ def test_the_console_cannot_forge_a_checkpoint(lab, checkpoint):
     for message, other in forged.items():
         with pytest.raises(IntegrityError, match=message), transaction.atomic():
             next_checkpoint(lab, **other).save(force_insert=True)
-    next_checkpoint(lab).save(force_insert=True)  # what is right is taken
+    # What is right is taken.
+    next_checkpoint(lab).save(force_insert=True)
 
 
 def test_the_console_cannot_keep_an_entry_from_its_checkpoint(lab, checkpoint):

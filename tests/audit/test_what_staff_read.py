@@ -258,7 +258,8 @@ def test_what_was_sent_before_somebody_hung_up_is_read(lab, operator, rf):
     far = TenantFactory()
     answer = asked(rf, operator, lambda request: StreamingHttpResponse(names([lab, far])))
     assert next(iter(answer.streaming_content)) == lab.name.encode()
-    for close in answer._resource_closers:  # as a server does, which closes the connection as well
+    # As a server does, which closes the connection as well.
+    for close in answer._resource_closers:
         close()
     assert [len(entries(tenant)) for tenant in (lab, far)] == [1, 0]
 

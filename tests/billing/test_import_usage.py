@@ -110,7 +110,8 @@ def test_a_traces_totals_are_those_of_the_file(transactional_db, part_of_servege
     assert one("SELECT sum(amount) FROM rollup_day") == one("SELECT sum(amount) FROM cost_detail") == money
 
     before = rows("SELECT * FROM rollup_day ORDER BY 1, 2, 3, 4, 5, 6, 7, 8")
-    said = imported(path, format_name, "--assign", "demo")  # remembers until when it was
+    # Remembers until when it was.
+    said = imported(path, format_name, "--assign", "demo")
     assert f"nothing added, {calls:,} were already there" in said
     assert rows("SELECT * FROM rollup_day ORDER BY 1, 2, 3, 4, 5, 6, 7, 8") == before
 

@@ -135,7 +135,8 @@ def test_one_tenant_whose_lines_cannot_be_posted_keeps_no_other_from_theirs(call
     record_usage("gateway", [call(), call(occurred_at=NOON - timedelta(hours=1))])
     record_usage("gateway", [call(key_id=other.pk) for other in others])
     fold_rollups()
-    with connection.cursor() as cursor:  # what must not be there, and whose sum no bigint holds
+    # What must not be there, and whose sum no bigint holds.
+    with connection.cursor() as cursor:
         cursor.execute(
             "UPDATE rollup_hour_folded SET input = 9223372036854775807 WHERE tenant_id = %s", [lab.pk]
         )

@@ -93,12 +93,13 @@ def test_each_hour_has_its_own_price(call, prices):
         ("America/New_York", datetime(2026, 10, 1, 3, 59, tzinfo=UTC), "2026-09-30", "2026-09-01"),
         ("Asia/Kolkata", datetime(2026, 9, 30, 18, 29, tzinfo=UTC), "2026-09-30", "2026-09-01"),
         ("Asia/Kolkata", datetime(2026, 9, 30, 18, 30, tzinfo=UTC), "2026-10-01", "2026-10-01"),
+        # 23-hour day.
         (
             "Europe/Berlin",
             datetime(2026, 3, 28, 23, 30, tzinfo=UTC),
             "2026-03-29",
             "2026-03-01",
-        ),  # 23-hour day
+        ),
         ("Europe/Berlin", datetime(2026, 3, 29, 22, 0, tzinfo=UTC), "2026-03-30", "2026-03-01"),
         ("Pacific/Kiritimati", datetime(2026, 10, 31, 10, 0, tzinfo=UTC), "2026-11-01", "2026-11-01"),
     ],

@@ -126,7 +126,8 @@ SPANS = [
     (date(2026, 6, 30), date(2026, 10, 2)),  # nearly whole months
     (date(2026, 7, 2), date(2026, 9, 29)),
     (date(2026, 7, 15), date(2026, 9, 15)),
-    (date(2026, 7, 3), date(2026, 7, 30)),  # a month without both its ends
+    # A month without both its ends.
+    (date(2026, 7, 3), date(2026, 7, 30)),
     (date(2026, 7, 10), date(2026, 7, 12)),
     (date(2025, 10, 5), date(2026, 10, 4)),
 ]

@@ -141,7 +141,8 @@ def test_whatever_happens_months_by_key_are_the_sums_of_their_days(lab, some, pr
 def test_only_days_that_are_over_for_the_tenant_are_summed(lab, call, keys, prices, moment):
     """At 13:00 UTC it is the 16th in Auckland: its 15th is over, and the lab's is not."""
     here, there = keys[0], keys[-1]
-    at = datetime(2026, 9, 14, 11, tzinfo=UTC)  # the 14th here; 23:00 of the 14th there
+    # The 14th here; 23:00 of the 14th there.
+    at = datetime(2026, 9, 14, 11, tzinfo=UTC)
     record_usage(
         "gateway",
         [
@@ -164,7 +165,8 @@ SPANS = [
     (date(2026, 6, 1), date(2026, 10, 31)),
     (date(2026, 6, 30), date(2026, 10, 2)),  # nearly whole months
     (date(2026, 7, 15), date(2026, 9, 15)),
-    (date(2026, 7, 3), date(2026, 7, 30)),  # a month without both its ends
+    # A month without both its ends.
+    (date(2026, 7, 3), date(2026, 7, 30)),
     (date(2026, 7, 10), date(2026, 7, 12)),
     (date(2025, 10, 5), date(2026, 10, 4)),
 ]
@@ -272,7 +274,8 @@ def test_twelve_months_by_key_read_no_summed_day(lab, keys, some, prices, moment
     assert {row["key"] for row in found} == lab_keys
     sql = asked.captured_queries[0]["sql"]
     assert "rollup_key_month" in sql
-    assert "FROM rollup_day r" not in sql  # neither all of the days, nor the view of them
+    # Neither all of the days, nor the view of them.
+    assert "FROM rollup_day r" not in sql
 
 
 @pytest.mark.django_db(transaction=True)
@@ -346,7 +349,8 @@ def test_days_that_somebody_repairs_move_their_months(some, prices, moment):
     first = "(SELECT min(day) FROM rollup_day_folded)"
     rows(f"UPDATE rollup_day_folded SET input = input + 5, calls = calls + 1 WHERE day > {first} RETURNING 1")
     assert different() == wrong() == []
-    rows("UPDATE rollup_day_folded SET day = day + 20 RETURNING 1")  # some across the last day that is summed
+    # Some across the last day that is summed.
+    rows("UPDATE rollup_day_folded SET day = day + 20 RETURNING 1")
     assert different() == wrong() == []
     rows(f"DELETE FROM rollup_day_folded WHERE day > {first} RETURNING 1")
     assert different() == wrong() == []

@@ -98,7 +98,8 @@ def test_closing_posts_what_is_left_and_clears_it(call, prices, lab):
     record_usage("gateway", [call()])
     close_period(lab, OCTOBER, by=None)
     assert changed_days() == []
-    record_usage("gateway", [call()])  # late: it goes to the next open month, and is to be posted there
+    # Late: it goes to the next open month, and is to be posted there.
+    record_usage("gateway", [call()])
     assert rows("SELECT period, day FROM unposted_day") == [(date(2026, 11, 1), date(2026, 10, 14))]
 
 

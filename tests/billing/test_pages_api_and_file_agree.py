@@ -59,7 +59,8 @@ def csv_rows(export):
 
 def test_every_door_gives_the_same_total_to_the_last_digit(usage, lab, finance, client):
     raw = one("SELECT sum(amount) FROM usage_event WHERE day BETWEEN %s AND %s", FIRST, LAST)
-    assert raw.as_tuple().exponent < -8  # a sum that floats or cents would miss
+    # A sum that floats or cents would miss.
+    assert raw.as_tuple().exponent < -8
 
     report = cost_report(lab, FIRST, LAST)
     for part in (report.now.by_model, report.now.by_project, report.now.by_day, report.now.by_day_and_model):

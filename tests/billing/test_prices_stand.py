@@ -80,7 +80,8 @@ def test_a_kind_cannot_get_a_price_for_hours_that_are_billed(call, prices):
 def test_unpriced_usage_does_not_stand_in_the_way(call):
     record_usage("gateway", [call()])
     publish_prices("aya", PRICES, valid_from=PRICED_SINCE, reason="At last", by=None)
-    assert one("SELECT is_unpriced FROM usage_event") is True  # what is recorded stays as it is
+    # What is recorded stays as it is.
+    assert one("SELECT is_unpriced FROM usage_event") is True
 
 
 def test_kinds_fall_back_in_writing(prices):
@@ -105,7 +106,8 @@ def test_publishing_the_same_book_again_does_nothing(db):
 def test_a_changed_book_closes_at_the_next_hour_and_goes_on(db):
     publish_price_book([("aya", PRICES)], valid_from=PRICED_SINCE, reason="Book")
     report = publish_price_book([("aya", PRICES | {"output": Decimal(11)})], reason="Book 2")
-    assert (report.changed, report.unchanged) == (2, 3)  # output, and reasoning with it
+    # Output, and reasoning with it.
+    assert (report.changed, report.unchanged) == (2, 3)
     next_hour = hour_of(now()) + timedelta(hours=1)
     ranges = [price.valid for price in Price.objects.filter(sku__kind="output").order_by("pk")]
     assert [(r.lower, r.upper) for r in ranges] == [(PRICED_SINCE, next_hour), (next_hour, None)]
@@ -117,7 +119,8 @@ def test_a_price_per_token_in_a_field_per_million_is_refused(db, price):
         publish_prices("aya", {"input": Decimal(price)}, valid_from=PRICED_SINCE, reason="Typo", by=None)
     report = publish_price_book([("aya", {"input": Decimal(price)}), ("bree", PRICES)], reason="Typo")
     assert [name for name, _ in report.refused] == ["aya"]
-    assert set(current_prices(["aya", "bree"])) == set()  # bree begins at the next hour
+    # Bree begins at the next hour.
+    assert set(current_prices(["aya", "bree"])) == set()
 
 
 def test_only_who_may_publishes_prices(db, developer, operator):

@@ -49,7 +49,8 @@ def test_folding_changes_no_sum(calls, prices):
     assert fold_rollups() > 0
     assert sums() == before
     assert one("SELECT count(*) FROM rollup_delta") == 0
-    record_usage("gateway", calls[40:])  # on top of what is folded
+    # On top of what is folded.
+    record_usage("gateway", calls[40:])
     before = sums()
     fold_rollups()
     assert sums() == before
@@ -61,7 +62,8 @@ def test_folding_changes_no_sum(calls, prices):
 @pytest.mark.parametrize("is_closed", [False, True])
 def test_few_keys_and_many_leave_the_same_sums(lab, calls, prices, monkeypatch, is_closed):
     """A delta for each call, or one for all calls of a key, model and hour: what they add up to is the same."""
-    BilledModel.objects.create(name="unpriced")  # has its number before both
+    # Has its number before both.
+    BilledModel.objects.create(name="unpriced")
     if is_closed:
         record_usage("gateway", calls[:1])
         close_period(lab, NOON.date().replace(day=1), by=None)

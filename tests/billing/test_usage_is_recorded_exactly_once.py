@@ -59,7 +59,8 @@ def test_the_same_id_with_other_content_is_quarantined_and_never_billed(call, pr
     contradiction = first._replace(output=999_999)
     record_usage("gateway", [first])
     before = rows("SELECT * FROM rollup_day")
-    for _ in range(2):  # sent again, it adds nothing to the quarantine either
+    # Sent again, it adds nothing to the quarantine either.
+    for _ in range(2):
         assert record_usage("gateway", [contradiction, call(model="bree")]).quarantined == 1
     assert QuarantinedEvent.objects.across_tenants().count() == 1
     assert QuarantinedEvent.objects.across_tenants().get().reason == "conflicting_payload"
@@ -114,7 +115,8 @@ def test_malformed_calls_are_kept_with_the_reason(call, prices):
         call(model=""),
         call(model="m" * 121),
         call(model=None),
-        call(model="ay\u202ea"),  # it would stand on pages of costs and in files
+        # It would stand on pages of costs and in files.
+        call(model="ay\u202ea"),
         call(model="aya\n"),
         call(model="a\u200bya"),
         call(request_id="\0"),
@@ -132,7 +134,8 @@ def test_a_month_without_a_partition_gets_one(call, prices):
 
 def test_the_default_partition_stays_empty(transactional_db, call, prices):
     record_usage("gateway", [call(occurred_at=NOON.replace(year=2022, month=3))])
-    with as_owner():  # the console reaches partitions through their table alone
+    # The console reaches partitions through their table alone.
+    with as_owner():
         assert one("SELECT count(*) FROM usage_event_2022_03") == 1
         assert one("SELECT count(*) FROM usage_event_default") == 0
 

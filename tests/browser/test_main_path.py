@@ -63,7 +63,8 @@ def ask_for_the_model(page):
     page.get_by_role("main").get_by_role("searchbox").press_sequentially("harbour chat")
     results = page.locator("#results")
     expect(results.get_by_text("1 model", exact=True)).to_be_visible()
-    assert "q=harbour" in page.url  # a reload or a colleague sees the same
+    # A reload or a colleague sees the same.
+    assert "q=harbour" in page.url
     results.get_by_role("link", name="Harbour Chat 1", exact=True).click()
     expect(page.get_by_role("heading", level=1)).to_have_text("Harbour Chat 1")
 
@@ -188,7 +189,8 @@ def sum_of_the_report(page):
     page.get_by_label("Month").fill(f"{month:%Y-%m}")
     page.get_by_role("button", name="Build report").click()
     download_link = page.locator("#export-progress").get_by_role("link", name="Download")
-    expect(download_link).to_be_visible(timeout=15_000)  # the page asks by itself
+    # The page asks by itself.
+    expect(download_link).to_be_visible(timeout=15_000)
     with page.expect_download() as download:
         download_link.click()
     with open(download.value.path(), encoding="utf-8-sig", newline="") as file:

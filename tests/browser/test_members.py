@@ -75,7 +75,8 @@ def test_a_member_is_searched_and_loses_nothing_unasked(browser, house, people):
         expect(page.get_by_text("nightly letters")).to_be_visible()
         page.get_by_role("button", name="Remove").click()
         expect(page.get_by_text("Choose a new owner for these")).to_be_visible()
-        seen.complaints.clear()  # the browser itself reports the 400
+        # The browser itself reports the 400.
+        seen.complaints.clear()
         page.get_by_label("Transfer to").check()
         page.get_by_label(re.compile("Keys: address")).fill(house.people["owner"].email)
         page.get_by_role("button", name="Remove").click()

@@ -43,7 +43,8 @@ def paths(house):
     ask_for_cost_report(house.tenant, start_day=month, end_day=last_day(month), by=house.people["owner"])
     return [
         "", "models/", "models/?view=table", "models/?q=nothing+fits+this",
-        *(f"models/{OTHER}/?tab={tab}" for tab in ("overview", "versions", "use")),  # the first holds them all
+        # The first holds them all.
+        *(f"models/{OTHER}/?tab={tab}" for tab in ("overview", "versions", "use")),
         f"models/{LONG_NAME}/#request", f"models/{LONG_NAME}/request/", "requests/", "requests/?tab=closed",
         *(f"requests/{request.pk}/" for request in (pending, approved, refused, withdrawn)),
         f"requests/{pending.pk}/withdraw/",
@@ -91,7 +92,8 @@ def test_pages_outside_a_tenant_hinder_nobody(browser, house):
         page.goto(f"{house.stack.console}/t/nowhere/")
         expect(page.get_by_role("heading", name="Page not found")).to_be_visible()
         assert accessibility_violations(page) == []
-        seen.complaints.clear()  # the browser itself reports the 404
+        # The browser itself reports the 404.
+        seen.complaints.clear()
         page.context.clear_cookies()
         page.goto(house.home)
         expect(page.get_by_role("heading", name="Sign in")).to_be_visible()

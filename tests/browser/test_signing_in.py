@@ -78,7 +78,8 @@ def test_from_the_first_code_to_signing_out_everywhere(house, browser, chief, th
         expect(phone.get_by_role("heading", name="Second factor")).to_be_visible()
         assert phone.evaluate("document.activeElement.name") == "code"
         look(phone)
-        phone.get_by_label("Code").fill(code_of(secret, 1))  # the present one was used at the desk
+        # The present one was used at the desk.
+        phone.get_by_label("Code").fill(code_of(secret, 1))
         phone.get_by_role("button", name="Confirm").click()
         expect(phone.get_by_role("heading", name="Your sessions")).to_be_visible()
         assert phone.get_by_role("row").count() == 3

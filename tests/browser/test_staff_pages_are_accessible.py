@@ -84,9 +84,8 @@ def test_no_dialog_of_staff_hinders_anybody(browser, house, rows, theme, width):
             page.goto(f"{house.stack.console}/admin/{path.format(**rows)}")
             if (more := page.get_by_role("link", name="more_horiz")).is_visible():  # on a phone
                 more.click()
-            page.get_by_role(
-                "link", name=re.compile(rf"\b{button}$")
-            ).click()  # an icon's word may come first
+            # An icon's word may come first.
+            page.get_by_role("link", name=re.compile(rf"\b{button}$")).click()
             expect(page.locator("#dialog")).to_be_visible()
             found[f"{path} {button}"] = problems_of(page, seen, within="#dialog")
     assert {path: problems for path, problems in found.items() if problems} == {}

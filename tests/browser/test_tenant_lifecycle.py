@@ -15,13 +15,15 @@ from tests.factories import ProjectFactory, TenantFactory, member_of
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(600)]
 
-SHOTS = os.environ.get("QM_SCREENSHOTS", "")  # a directory: keep what was seen
+# A directory: keep what was seen.
+SHOTS = os.environ.get("QM_SCREENSHOTS", "")
 
 
 @pytest.fixture
 def pier(house):
     """Another tenant with its owner; whatever becomes of it, the house stands."""
-    tenant = TenantFactory(cost_centre="CC-1")  # of a name of its own: those of earlier tests stand
+    # Of a name of its own: those of earlier tests stand.
+    tenant = TenantFactory(cost_centre="CC-1")
     project = ProjectFactory(tenant=tenant, slug="letters", name="Letters")
     people = {"owner": member_of(tenant, "owner", name="Ola Owner"), "operator": house.people["operator"]}
     return House(house.stack, tenant, project, people)

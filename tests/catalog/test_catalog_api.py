@@ -57,7 +57,8 @@ def test_models_are_found_with_prices_as_strings(api, developer, priced_model):
     assert (model["name"], model["currency"]) == ("glm-4.6", "USD")
     assert model["prices"] == {
         "input": "0.60000000",
-        "cache_read": "0.60000000",  # no price of its own: costs what input costs
+        # No price of its own: costs what input costs.
+        "cache_read": "0.60000000",
         "cache_write": "0.60000000",
         "output": "2.20000000",
         "reasoning": "2.20000000",

@@ -168,7 +168,8 @@ def test_who_could_act_only_while_the_request_was_open_does_not_decide(lab, owne
 def test_who_answered_for_it_meanwhile_does_not_decide(lab, owner, selma, asked_by):
     account = actions.create_service_account(lab, name="Nightly", role="developer", by=owner)
     review, _ = asked_by(account, owner)
-    with connection.cursor() as cursor:  # whoever moves the account about, however
+    # Whoever moves the account about, however.
+    with connection.cursor() as cursor:
         between = staff("security-reviewer")
         for person in (between, owner):
             cursor.execute(
@@ -210,7 +211,8 @@ def test_a_row_that_is_changed_counts_like_a_new_one(lab, owner, selma, asked_by
     review, _ = asked_by(account, selma)
     assert (capacities(review, moved), "issuer" in capacities(review, owner)) == (set(), False)
     with connection.cursor() as cursor:
-        for person in (moved, late):  # an admin's place in the group, passed about
+        # An admin's place in the group, passed about.
+        for person in (moved, late):
             cursor.execute(
                 "UPDATE accounts_user_groups SET user_id = %s WHERE user_id = %s AND group_id IN "
                 "(SELECT group_id FROM guardian_groupobjectpermission o "

@@ -351,7 +351,8 @@ SLIPPED = {
 @pytest.mark.parametrize(
     ("before", "after", "words"),
     [
-        ({}, {"input_cost_per_token": 2e-04}, "input 0.2 → 200 (×1000)"),  # a slip of the unit
+        # A slip of the unit.
+        ({}, {"input_cost_per_token": 2e-04}, "input 0.2 → 200 (×1000)"),
         ({"output_cost_per_token": 2e-04}, {}, "output 200 → 0.2 (÷1000)"),
         ({}, {"input_cost_per_token": 1e-06}, "input 0.2 → 1 (×5)"),
         ({}, {"input_cost_per_token": 0}, "input 0.2 → 0"),
@@ -371,7 +372,8 @@ def test_prices_that_jumped_against_the_last_known_ones_are_named(db, tmp_path, 
     assert imported.counts["price_jumps"] == len(report.price_jumps)
     entry = AuditEntry.objects.across_tenants().filter(verb="catalog.imported").latest("pk")
     assert f"{key}: {words}" in entry.details["jumped"]
-    assert run({key: SLIPPED | after}).price_jumps == {}  # it is the last known one now
+    # It is the last known one now.
+    assert run({key: SLIPPED | after}).price_jumps == {}
 
 
 def test_a_price_that_moves_as_prices_do_is_not_named(db):

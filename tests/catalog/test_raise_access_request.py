@@ -29,7 +29,8 @@ def test_asking_opens_the_reviews_that_the_rules_want(ask, developer):
 
 
 def test_the_expected_cost_lies_between_all_input_and_all_output(ask):
-    asked = ask(expected_tokens_per_day=1_000_000)  # 30 million a month at 0.60 to 2.20
+    # 30 million a month at 0.60 to 2.20.
+    asked = ask(expected_tokens_per_day=1_000_000)
     assert Decimal(18) < asked.expected_monthly_cost < Decimal(66)
 
 

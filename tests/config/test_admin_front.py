@@ -83,5 +83,6 @@ def test_the_page_of_a_tenant_costs_the_same_for_many_members(client, lab):
             assert client.get(address).status_code == 200
         return len(questions)
 
-    client.get(address)  # what is asked once a process
+    # What is asked once a process.
+    client.get(address)
     assert asked(2) == asked(40)

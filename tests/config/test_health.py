@@ -35,7 +35,8 @@ def test_a_console_that_sees_past_the_walls_is_not_ready(client):
 
 
 def test_a_console_without_its_broker_is_not_ready_but_alive(client, settings):
-    settings.CELERY_BROKER_URL = "redis://127.0.0.1:1/0"  # nothing listens on port 1
+    # Nothing listens on port 1.
+    settings.CELERY_BROKER_URL = "redis://127.0.0.1:1/0"
     answer = client.get("/readyz")
     assert answer.status_code == 503
     assert answer.json()["checks"]["broker"].startswith("check_broker failed")

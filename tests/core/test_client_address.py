@@ -14,7 +14,8 @@ from core.client_address import caller_place, client_address
         (0, None, "10.0.0.1"),
         (0, "203.0.113.9", "10.0.0.1"),  # nobody's word is taken
         (1, "203.0.113.9", "203.0.113.9"),
-        (1, "192.0.2.66, 203.0.113.9", "203.0.113.9"),  # the left one is the caller's own invention
+        # The left one is the caller's own invention.
+        (1, "192.0.2.66, 203.0.113.9", "203.0.113.9"),
         (2, "192.0.2.66, 203.0.113.9, 10.0.0.2", "203.0.113.9"),
         (2, "203.0.113.9", "10.0.0.1"),
         (1, "", "10.0.0.1"),
@@ -40,7 +41,8 @@ def test_a_server_that_knows_no_address_has_none(settings):
     [
         ("203.0.113.9", "203.0.113.9"),
         ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::"),
-        ("2001:db8:1:2:ffff::1", "2001:db8:1:2::"),  # the same caller, moved on
+        # The same caller, moved on.
+        ("2001:db8:1:2:ffff::1", "2001:db8:1:2::"),
         ("2001:db8:1:3::1", "2001:db8:1:3::"),
         ("::ffff:203.0.113.9", "203.0.113.9"),
         ("", None),

@@ -76,7 +76,8 @@ def test_a_function_of_a_later_migration_is_caught():
         assert (
             names(f"p.proname = 'later' AND has_function_privilege('{CONSOLE_ROLE}', p.oid, 'EXECUTE')") == []
         )
-        assert names("p.prosecdef AND p.proconfig IS NULL") == ["later"]  # which the test above names
+        # Which the test above names.
+        assert names("p.prosecdef AND p.proconfig IS NULL") == ["later"]
 
 
 @pytest.mark.as_owner

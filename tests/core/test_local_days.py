@@ -153,7 +153,8 @@ def test_in_every_zone_the_days_of_a_year_follow_each_other():
         assert moment == start_of_day(date(2027, 1, 1), zone)
 
 
-@pytest.mark.parametrize("minutes", [30, 90])  # in the first and in the second of the two hours
+# In the first and in the second of the two hours.
+@pytest.mark.parametrize("minutes", [30, 90])
 def test_the_ledger_counts_a_call_on_the_day_of_the_limit(project, minutes):
     project.tenant.timezone = "America/Havana"
     project.tenant.save()

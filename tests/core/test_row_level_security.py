@@ -231,7 +231,8 @@ def test_a_pooled_connection_brings_nobody_elses_scope(lab, monkeypatch):
         with tenant_scope(lab.pk):
             assert rows("SELECT count(*) FROM tenants_project") == [(1,)]
             served_by = rows("SELECT pg_backend_pid()")
-        connection.close()  # back into the pool, the session's setting still on it
+        # Back into the pool, the session's setting still on it.
+        connection.close()
         with scoped(NOBODY):
             assert rows("SELECT pg_backend_pid()") == served_by
             assert rows("SELECT count(*) FROM tenants_project") == [(0,)]
@@ -247,7 +248,8 @@ def test_a_pooled_connection_brings_nobody_elses_scope(lab, monkeypatch):
         ("/t/lab/keys/", 1),
         ("/t/elsewhere/keys/", 1),
         ("/api/v1/keys/", 1),
-        ("/account/sessions/", 2),  # its head has a scope of its own
+        # Its head has a scope of its own.
+        ("/account/sessions/", 2),
     ],
 )
 def test_a_request_of_a_person_tells_its_scope_once(
@@ -261,7 +263,8 @@ def test_a_request_of_a_person_tells_its_scope_once(
     client.force_login(developer)
     connection.close()
     told.clear()
-    with scoped(NOBODY):  # as a server's thread is, before the first request and after each
+    # As a server's thread is, before the first request and after each.
+    with scoped(NOBODY):
         client.get(page)
     assert len(told) == times, told
 

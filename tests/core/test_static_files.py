@@ -66,7 +66,8 @@ def test_every_address_a_template_names_exists():
     named = {
         name for path in PORTAL for name in re.findall(r"\{% url ['\"]([a-z0-9:_-]+)['\"]", source(path))
     }
-    named -= {"oidc_authentication_init"}  # only where an identity provider is configured
+    # Only where an identity provider is configured.
+    named -= {"oidc_authentication_init"}
     missing = {name for name in named if name not in known and name.partition(":")[0] not in spaces}
     assert missing == set()
 

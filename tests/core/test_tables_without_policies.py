@@ -44,11 +44,13 @@ NO_WALL = {
 }  # fmt: skip
 # Foreign keys from a table without policies to one with them.
 LEADS_BEHIND_THE_WALL = {
-    ("accounts_user", "tenants_tenant"),  # a service account: asked for as people are
+    # A service account: asked for as people are.
+    ("accounts_user", "tenants_tenant"),
+    # The one tenant that an engine serves; staff alone see either.
     (
         "deployments_deployment",
         "tenants_tenant",
-    ),  # the one tenant that an engine serves; staff alone see either
+    ),
 }
 
 

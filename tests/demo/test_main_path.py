@@ -22,7 +22,8 @@ from launcher.processes import marked_processes
 ROOT = Path(__file__).resolve().parents[2]
 GIVEN = ("DATABASE_URL", "CELERY_BROKER_URL", "GATEWAY_REDIS_URL", "SECRET_KEY", "DJANGO_SETTINGS_MODULE")
 PATHS = ("CONSOLE_URL", "GATEWAY_URL", "EXPORT_DIR", "ENGINE_STATE_DIR", "STATIC_ROOT")
-PATIENCE_MINUTES = 10  # three on a quiet machine; the tests may have to share theirs
+# Three on a quiet machine; the tests may have to share theirs.
+PATIENCE_MINUTES = 10
 
 
 class Demo:
@@ -133,7 +134,8 @@ def test_the_accounts_are_private_and_complete(demo):
 def test_it_listens_on_loopback_only(demo):
     listening = set()
     for pid in marked_processes(f"{demo.directory}#"):
-        with contextlib.suppress(OSError):  # it may have ended meanwhile
+        # It may have ended meanwhile.
+        with contextlib.suppress(OSError):
             for entry in Path(f"/proc/{pid}/fd").iterdir():
                 with contextlib.suppress(OSError):
                     listening.add(os.readlink(entry))

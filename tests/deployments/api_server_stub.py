@@ -27,7 +27,8 @@ class Stub:
             protocol_version = "HTTP/1.1"
 
             def handle(self):
-                with contextlib.suppress(OSError):  # whoever asked may have heard enough
+                # Whoever asked may have heard enough.
+                with contextlib.suppress(OSError):
                     super().handle()
 
             def handle_any(self):

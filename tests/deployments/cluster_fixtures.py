@@ -145,7 +145,8 @@ def edit_the_file(state_dir):
 
 def edit_with_kubectl(kube_config_path):
     """How somebody changes a Deployment on Kubernetes."""
-    from kubernetes import client, config  # slow to import; the others do without
+    # Slow to import; the others do without.
+    from kubernetes import client, config
 
     apps = client.AppsV1Api(config.new_client_from_config(str(kube_config_path)))
 

@@ -37,7 +37,8 @@ def own_local_arena(own_engine_host):
 
 @pytest.fixture(scope="session")
 def kubernetes_cluster(kube_config_path):
-    from deployments.cluster.kubernetes import KubernetesCluster  # slow to import; the others do without
+    # Slow to import; the others do without.
+    from deployments.cluster.kubernetes import KubernetesCluster
 
     return KubernetesCluster.from_file(kube_config_path)
 

@@ -53,7 +53,8 @@ def test_a_new_generation_of_the_same_spec_restarts_nothing(arena):
     before = arena.settled(arena.spec)
     assert arena.apply(replace(arena.spec, generation=7)).generation == 7
     seen = arena.settled(arena.spec)
-    assert seen.endpoints == before.endpoints  # on the local cluster, another process has another port
+    # On the local cluster, another process has another port.
+    assert seen.endpoints == before.endpoints
     assert seen.total_replicas == 1
 
 

@@ -124,7 +124,8 @@ def test_a_missing_namespace_needs_a_right_or_a_command(arena, account):
 def test_a_withdrawn_token_is_named_as_the_cause(kubeconfig):
     cluster = KubernetesCluster.from_text(as_user(kubeconfig, "expired"))
     with pytest.raises(TemporaryClusterError, match="rejects our credentials"):
-        cluster.observe("default", "anything")  # a 401 names no object, so a proxy may have said it
+        # A 401 names no object, so a proxy may have said it.
+        cluster.observe("default", "anything")
 
 
 class Relay:
@@ -143,7 +144,8 @@ class Relay:
 
     def shut(self):
         with contextlib.suppress(OSError):
-            self.listener.shutdown(socket.SHUT_RDWR)  # wakes the thread that accepts
+            # Wakes the thread that accepts.
+            self.listener.shutdown(socket.SHUT_RDWR)
         self.listener.close()
         for other in self.open_sockets:
             with contextlib.suppress(OSError):

@@ -67,15 +67,17 @@ def test_all_replicas_ready_and_none_outdated_is_settled():
 @pytest.mark.parametrize(
     "status",
     [
-        {"replicas": 3, "updatedReplicas": 2, "readyReplicas": 2},  # an old one is left
+        # An old one is left.
+        {"replicas": 3, "updatedReplicas": 2, "readyReplicas": 2},
         {"replicas": 2, "updatedReplicas": 2, "readyReplicas": 1},
         {"replicas": 2, "updatedReplicas": 1, "readyReplicas": 2},
+        # News of yesterday.
         {
             "replicas": 2,
             "updatedReplicas": 2,
             "readyReplicas": 2,
             "observedGeneration": 1,
-        },  # news of yesterday
+        },
         {},
     ],
 )

@@ -152,7 +152,8 @@ def test_a_cluster_that_does_not_answer_is_asked_again_and_the_routes_stay(deplo
 
 def test_a_refusal_is_said_in_words_and_not_tried_again_soon(deployment, cluster):
     cluster.denied = {"patch deployments.apps"}
-    reconcile(deployment.pk, cluster=cluster)  # raises nothing: trying again would not help
+    # Raises nothing: trying again would not help.
+    reconcile(deployment.pk, cluster=cluster)
     row = seen(deployment)
     assert (row.state, row.observed_generation) == (State.DOWN, row.generation)
     assert row.conditions[0]["type"] == "Accepted"
@@ -316,7 +317,8 @@ def test_what_somebody_changed_in_the_cluster_leaves_a_condition_and_an_audit_en
     (line,) = drift_lines()
     assert line.details["put_back"] == "Deployment spec.replicas: 0 → 2"
     reconcile(deployment.pk, cluster=cluster)
-    assert seen(deployment).conditions[-1]["type"] == "DriftHealed"  # it stays for a day
+    # It stays for a day.
+    assert seen(deployment).conditions[-1]["type"] == "DriftHealed"
     assert len(drift_lines()) == 1
 
 

@@ -249,7 +249,8 @@ def test_a_quota_met_at_the_door_waits_and_goes_on_by_itself(db, stub, kubernete
     with pytest.raises(QuotaExceededError):
         kubernetes.apply(engine_manifests(engine_spec()))
     deployment = DeploymentFactory(name="stub-one", cluster=ClusterFactory(driver="kubernetes"))
-    reconcile(deployment.pk, cluster=kubernetes)  # raises nothing: the sweep asks again
+    # Raises nothing: the sweep asks again.
+    reconcile(deployment.pk, cluster=kubernetes)
     deployment.refresh_from_db()
     (condition,) = deployment.conditions
     assert (condition["type"], condition["reason"]) == ("QuotaExceeded", "ExceededQuota")

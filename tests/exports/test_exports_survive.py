@@ -84,11 +84,13 @@ with tenant_scope({str(queued.tenant_id)!r}):
     sent = []
     monkeypatch.setattr(tasks.build_export, "delay", lambda *ids: sent.append(ids))
     tasks.build_exports_left_alone()
-    assert sent == []  # it may still be alive
+    # It may still be alive.
+    assert sent == []
     Export.objects.across_tenants().update(heartbeat_at=now() - timedelta(minutes=1))
     tasks.build_exports_left_alone()
     assert sent == [(str(queued.tenant_id), str(queued.pk))]
-    for _ in range(50):  # the dead worker's connection, and its lock, end with it
+    # The dead worker's connection, and its lock, end with it.
+    for _ in range(50):
         tasks.build_export(*sent[0])
         queued.refresh_from_db()
         if queued.state == "done":
@@ -144,7 +146,8 @@ def test_progress_is_visible_while_it_builds(queued, monkeypatch):
     monkeypatch.setattr(building._Progress, "note", watch)
     build_export(queued.pk)
     assert seen[0] == ("running", 0, 4)
-    assert [done for _, done, _ in seen[1:]] == [0, 1, 2, 3, 4, 4]  # and once more when all is written
+    # And once more when all is written.
+    assert [done for _, done, _ in seen[1:]] == [0, 1, 2, 3, 4, 4]
 
 
 def test_cells_that_a_spreadsheet_would_execute_are_neutralised(queued, lab, project, finance):

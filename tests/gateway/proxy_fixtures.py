@@ -44,7 +44,8 @@ from gateway.contract import (
 )
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-MODEL = "aurora-chat"  # public names differ from the engine's, to see that they are translated
+# Public names differ from the engine's, to see that they are translated.
+MODEL = "aurora-chat"
 VECTORS = "aurora-vectors"
 ENGINE_MODEL = "demo-engine-1"
 
@@ -74,9 +75,12 @@ class StandInControlPlane:
         self.token = new_secret(GATEWAY_TOKEN)
         self.snapshot = None
         self.events = {}  # call id -> event
-        self.deliveries = []  # every event, as often as it came
-        self.poisoned = set()  # models whose events are refused for ever
-        self.usage_status = None  # answer this instead of taking usage
+        # Every event, as often as it came.
+        self.deliveries = []
+        # Models whose events are refused for ever.
+        self.poisoned = set()
+        # Answer this instead of taking usage.
+        self.usage_status = None
         self.turned_away = 0
         self.sends_old_revisions = False
         self.acks = []

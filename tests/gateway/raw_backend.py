@@ -35,7 +35,8 @@ class RawBackend:
         self.port = free_port()
         self.closes = closes
         self.idle_seconds = idle_seconds
-        self.bodies = []  # of calls that were read
+        # Of calls that were read.
+        self.bodies = []
         self.connections = 0
         self._loop = asyncio.new_event_loop()
         threading.Thread(target=self._loop.run_forever, daemon=True).start()
@@ -79,5 +80,6 @@ class RawBackend:
         except (TimeoutError, asyncio.IncompleteReadError, ConnectionError):
             pass
         finally:
-            with contextlib.suppress(RuntimeError):  # the loop may be gone at the end of the test
+            # The loop may be gone at the end of the test.
+            with contextlib.suppress(RuntimeError):
                 writer.close()

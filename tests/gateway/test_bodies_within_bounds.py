@@ -85,8 +85,10 @@ def test_a_body_within_its_bounds_stops_nobody(shape):
     body = SHAPES[shape]()
     assert len(body) < 8 * 1024 * 1024
     before = sys.getswitchinterval()
-    sys.setswitchinterval(0.001)  # as the gateway has it
-    try:  # a busy machine holds up one of them; the body would hold up each
+    # As the gateway has it.
+    sys.setswitchinterval(0.001)
+    # A busy machine holds up one of them; the body would hold up each.
+    try:
         gaps = [0.0]
         for _ in range(4):
             gaps.append(asyncio.run(longest_gap(body)))

@@ -78,7 +78,8 @@ def without_used(keys, snapshot):
     told = {}
     for key in keys:
         if key.expires_at is not None and key.expires_at <= moment:
-            continue  # a gateway refuses it by itself, and so does it with models
+            # A gateway refuses it by itself, and so does it with models.
+            continue
         models = [model for model in key.models if key.grant_ends[model] > moment]
         limits = [
             msgspec.structs.replace(limit, used=None, used_as_of=None)

@@ -119,17 +119,20 @@ def test_a_waiting_gateway_hears_of_a_change_within_200_ms_of_its_commit():
         thread.join(10)
         assert (seen["status"], seen["revision"]) == (200, str(revision))
         delays.append(seen["at"] - committed_at)
-    assert sorted(delays)[2] < 0.2, delays  # the median: this machine may be busy
+    # The median: this machine may be busy.
+    assert sorted(delays)[2] < 0.2, delays
 
 
 @pytest.mark.django_db(transaction=True)
 def test_a_waiting_gateway_holds_no_connection_of_the_consoles():
     newest = raise_revision()
     _, headers = registered()
-    ask(headers, newest, wait=1)  # the watch has its own connection from now on
+    # The watch has its own connection from now on.
+    ask(headers, newest, wait=1)
     before = count_connections()
     threads = [ask_in_thread(headers, newest, wait=3)[0] for _ in range(4)]
-    try:  # a connection that was given back is listed until its server process has ended
+    # A connection that was given back is listed until its server process has ended.
+    try:
         wait_until(lambda: waiting_now() == 4 and count_connections() == before)
     finally:
         raise_revision()
@@ -139,7 +142,8 @@ def test_a_waiting_gateway_holds_no_connection_of_the_consoles():
 
 @pytest.mark.django_db(transaction=True)
 def test_a_poll_ends_with_204_after_its_time(settings):
-    settings.CONFIG_POLL_SECONDS = 1  # asking for longer does not help
+    # Asking for longer does not help.
+    settings.CONFIG_POLL_SECONDS = 1
     newest = raise_revision()
     _, headers = registered()
     began = time.monotonic()
@@ -166,7 +170,8 @@ def test_more_gateways_than_the_console_has_room_for_are_told_to_come_back(monke
 def test_a_lost_notification_costs_a_second_and_no_more():
     newest = raise_revision()
     _, headers = registered()
-    ask(headers, newest, wait=1)  # the watch is listening from now on
+    # The watch is listening from now on.
+    ask(headers, newest, wait=1)
     thread, seen = ask_in_thread(headers, newest, wait=10)
     wait_until(lambda: waiting_now() == 1)
     with connection.cursor() as cursor:

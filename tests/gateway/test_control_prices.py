@@ -86,9 +86,8 @@ def test_a_starting_gateway_is_told_what_the_ledger_has_seen_of_each_limit(proje
     }
     assert told["tenant", "tokens_per_month", None].used == 2 * (100 + 20 + 3 + 1000)
     assert told["tenant", "tokens_per_day", "llama-4"].used == 2 * (100 + 20 + 3)
-    assert told["project", "money_per_month", None].used == 120 * (
-        1000 + 3000
-    )  # 1 and 3 per million, in nano
+    # 1 and 3 per million, in nano.
+    assert told["project", "money_per_month", None].used == 120 * (1000 + 3000)
     assert told["key", "tokens_per_day", None].used == 2 * 20
     assert told["tenant", "concurrent_calls", None].used is None
     assert told["key", "tokens_per_day", None].used_as_of >= int(moment.timestamp())
@@ -119,6 +118,5 @@ def test_one_tenants_unknown_time_zone_does_not_keep_the_configuration_from_all(
     set_limits(project.tenant, {"tokens_per_day": Decimal(9)}, by=None)
     record_usage("test", [call(key, model, now(), 100)])
     [told] = compile_snapshot().keys
-    assert [limit.used for limit in told.limits] == [
-        200
-    ]  # by days of UTC, as the ledger and the gateway count
+    # By days of UTC, as the ledger and the gateway count.
+    assert [limit.used for limit in told.limits] == [200]

@@ -147,7 +147,8 @@ def test_an_event_that_makes_no_sense_is_kept_and_holds_up_nobody(key, headers, 
     for _ in range(2):
         receipt = send_raw(headers, bad, raw(report(key)))
         assert (receipt.recorded, receipt.quarantined) == (1, 1)
-    kept = QuarantinedEvent.objects.across_tenants().get()  # once, though it was sent twice
+    # Once, though it was sent twice.
+    kept = QuarantinedEvent.objects.across_tenants().get()
     assert kept.reason == "malformed"
 
 
@@ -211,5 +212,6 @@ def test_the_receipt_is_sent_after_the_commit(key, headers):
     send(headers, report(key))
     assert connection.get_autocommit()
     assert not connection.in_atomic_block
-    connection.close()  # what was not committed is gone now
+    # What was not committed is gone now.
+    connection.close()
     assert events().count() == 1

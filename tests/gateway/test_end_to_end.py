@@ -185,7 +185,8 @@ def test_what_is_not_allowed_is_refused_in_the_words_of_openai(rig):
         rig.chat()
     assert refused.value.code == "rate_limit_exceeded"
     assert int(refused.value.response.headers["retry-after"]) > 0
-    rig.await_ledger(3)  # what was refused cost nobody anything
+    # What was refused cost nobody anything.
+    rig.await_ledger(3)
 
 
 def test_a_revoked_key_is_refused_within_seconds(rig, record_property):
@@ -193,7 +194,8 @@ def test_a_revoked_key_is_refused_within_seconds(rig, record_property):
     revoke_api_key(rig.key.pk, by=rig.developer)
     began = time.monotonic()
     rig.stack.wait_until(lambda: is_refused(rig), 20, "the refusal of the revoked key")
-    record_property("seconds_until_refused", round(time.monotonic() - began, 3))  # promised: 1 s, p99 5 s
+    # Promised: 1 s, p99 5 s.
+    record_property("seconds_until_refused", round(time.monotonic() - began, 3))
 
 
 def test_a_suspended_tenant_is_refused_and_comes_back(rig):
@@ -242,7 +244,8 @@ def test_an_engine_that_is_killed_is_back_within_seconds_where_the_gateway_finds
     def is_served_again():
         try:
             return rig.chat()
-        except openai.InternalServerError:  # 502 or 503: a client tries again
+        # 502 or 503: a client tries again.
+        except openai.InternalServerError:
             return None
 
     rig.stack.wait_until(is_served_again, 30, "an answer after the engine was killed")

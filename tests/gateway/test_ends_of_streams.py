@@ -10,10 +10,12 @@ from tests.gateway.scripted_backend import USAGE, chunk, plain, scripted_backend
 
 MODEL = "aurora-ends"
 DONE = b"data: [DONE]\n\n"
-WORDS = [chunk() for _ in range(6)]  # 30 bytes: 10 tokens where nobody tells
+# 30 bytes: 10 tokens where nobody tells.
+WORDS = [chunk() for _ in range(6)]
 TOLD = {"id": "c", "choices": [], "usage": USAGE}
 HALF = b'data: {"id":"c","choices":[],"usage":{"prompt_tok'
-BREAKS = None  # the connection, without an end of the answer's body
+# The connection, without an end of the answer's body.
+BREAKS = None
 
 
 def end(index=0, reason="stop", **more):

@@ -42,7 +42,8 @@ def test_it_says_what_it_is_and_repeats_itself(client):
 def test_tokens_are_counted_by_the_stated_rule(client):
     assert tokenize("Hello, world!  Ça va?") == ["Hell", "o", ",", " worl", "d", "!", " ", " Ça", " va", "?"]
     reply = chat(client, "Hello, world!")
-    assert reply.usage.prompt_tokens == 2 + 6  # the role, the start of the answer, and the text
+    # The role, the start of the answer, and the text.
+    assert reply.usage.prompt_tokens == 2 + 6
     assert reply.usage.completion_tokens == len(tokenize(reply.choices[0].message.content))
 
 
@@ -69,7 +70,8 @@ def test_only_a_prefix_that_was_seen_is_cached():
     assert cache.match_and_store(tokens) == 0
     assert cache.match_and_store(tokens) == 32
     assert cache.match_and_store(["x", *tokens]) == 0
-    assert cache.match_and_store(tokens) < 32  # older blocks had to go
+    # Older blocks had to go.
+    assert cache.match_and_store(tokens) < 32
 
 
 def test_embeddings_have_length_one_and_the_size_asked_for(client):

@@ -141,7 +141,8 @@ def test_unknown_and_harmless_fields_pass_as_they_are(shared_rig, scripted):
         "web_search_options": {},
         "structured_outputs": {"json": {"type": "object", "properties": {"base_url": {"type": "string"}}}},
         "provider_options": {"a": {"b": [{"c": 1}, "priority"]}}, "support": 1, "transport": "x",
-        "\uff50riority": 1,  # fullwidth: another name to an engine, which is sent on as it is
+        # Fullwidth: another name to an engine, which is sent on as it is.
+        "\uff50riority": 1,
         "json_schema": {"type": "object"}, "typical_p": 0.9,
         "data_sources": [{"type": "a", "parameters": {"index_name": "b", "in_scope": True}}],
     }  # fmt: skip
@@ -163,7 +164,8 @@ def test_an_operator_allows_a_control_for_a_target(shared_rig):
         )
         assert call(shared_rig, key, model).status_code == 200
         assert (len(strict.asked), len(free.asked)) == (1, 0)
-        for _ in range(5):  # only backends that take it are asked
+        # Only backends that take it are asked.
+        for _ in range(5):
             assert call(shared_rig, key, model, priority=3, ignore_eos=True).status_code == 200
         assert (len(strict.asked), len(free.asked)) == (1, 5)
         assert free.asked[-1][1]["priority"] == 3
@@ -173,10 +175,11 @@ def test_an_operator_allows_a_control_for_a_target(shared_rig):
         deep = {"echo": 1, "priority": 3}
         for _ in range(6):
             deep = {"x" * 60: deep}
+        # What is allowed at one place allows nothing else at a place whose name looks the same.
         for hidden in (
             {"provider_options": deep},
             {"provider_options": {"x" * 60 + "a": {"cache_x": 1}, "priority": 3}},
-        ):  # what is allowed at one place allows nothing else at a place whose name looks the same
+        ):
             assert call(shared_rig, key, model, priority=3, **hidden).status_code == 400
     finally:
         shared_rig.routes = [route for route in shared_rig.routes if route.model != "aurora-allowed"]

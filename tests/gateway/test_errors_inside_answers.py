@@ -173,7 +173,8 @@ ENDS = {
 @pytest.mark.parametrize("name", ENDS)
 def test_an_end_of_another_kind_than_text_is_an_end(shared_rig, scripted, name):
     last = {"id": "c", "choices": [{"index": 0, "delta": {}, **ENDS[name]}]}
-    scripted.says(events=[*WORDS, last, TOLD])  # no mark: the end alone counts
+    # No mark: the end alone counts.
+    scripted.says(events=[*WORDS, last, TOLD])
     answer = call(shared_rig, scripted.key, stream=True)
     assert answer.text.count("[DONE]") == 1
     scripted.says(plain(choices=[{"index": 0, "message": {"content": "hi there friend"}, **ENDS[name]}]))
@@ -242,7 +243,8 @@ def test_of_two_choices_that_are_told_as_one_nothing_is_exact(shared_rig, script
 )
 def test_nor_in_a_stream(shared_rig, scripted, indexes, is_exact):
     pieces = [spoken(one) for one in indexes] * 2
-    for one in indexes:  # the first choice may end before the other has said all
+    # The first choice may end before the other has said all.
+    for one in indexes:
         pieces += [spoken(one), spoken(one, "", "stop")]
     scripted.says(events=[*pieces, TOLD, DONE])
     assert call(shared_rig, scripted.key, n=2, stream=True).text.count("[DONE]") == 1

@@ -107,7 +107,8 @@ def test_another_backend_answers_when_one_says_200_and_then_nothing(impatient_ri
     assert (event.status, event.backend_id, event.tokens.total) == ("ok", second.id, 18)
     for _ in range(4):
         assert call(impatient_rig, first.key, stream=True).status_code == 200
-    assert 3 <= len(first.asked) <= 4  # three in a row, and perhaps a probe
+    # Three in a row, and perhaps a probe.
+    assert 3 <= len(first.asked) <= 4
     second.says(events=events)
     answer = call(impatient_rig, first.key, stream=True)
     assert (answer.status_code, answer.json()["error"]["code"]) == (502, "backend_failed")
@@ -135,7 +136,8 @@ def test_another_backend_answers_when_one_takes_a_call_and_says_nothing(shared_r
         assert len(third.asked) == 5
         shared_rig.routes = [route for route in shared_rig.routes if route.model != model]
         key = add_route(shared_rig, model, *places, third.backend(priority=2))
-        assert call(shared_rig, key, model).status_code == 200  # the first one is ejected by now
+        # The first one is ejected by now.
+        assert call(shared_rig, key, model).status_code == 200
         shared_rig.routes = [route for route in shared_rig.routes if route.model != model]
         key = add_route(shared_rig, model, *places)
         answer = call(shared_rig, key, model)
@@ -183,7 +185,8 @@ def test_a_backend_that_goes_on_failing_is_not_asked_any_more(shared_rig, pair, 
     first.says(**FAULTS[name])
     for _ in range(8):
         assert call(shared_rig, first.key).status_code == 200
-    assert 3 <= len(first.asked) <= 5  # three in a row, and perhaps a probe
+    # Three in a row, and perhaps a probe.
+    assert 3 <= len(first.asked) <= 5
     assert len(second.asked) == 8
 
 
@@ -218,7 +221,8 @@ def test_the_caller_gets_a_429_only_if_all_backends_said_so(shared_rig, pair):
     first, second = pair
     first.says({"error": {"message": "busy"}}, status=429, headers={"retry-after": "30"})
     second.says({"error": {"message": "busy, too"}}, status=429, headers={"retry-after": "7"})
-    for _ in range(2):  # the second time both of them are paused
+    # The second time both of them are paused.
+    for _ in range(2):
         answer = call(shared_rig, first.key)
         assert (answer.status_code, answer.headers["retry-after"]) == (429, "7")
     second.says({"error": {"message": "x"}}, status=500)
@@ -318,7 +322,8 @@ def test_backends_that_failed_by_their_answers_come_last_and_those_that_are_away
     assert [one.id for one in router.candidates(route)] == ["a", "b", "d", "c"]
     router.answered(a)
     router.succeeded(a)
-    now[0] = 60.5  # no pause is longer than a minute
+    # No pause is longer than a minute.
+    now[0] = 60.5
     assert [one.id for one in router.candidates(route)] == ["a", "c", "d"]  # b is being probed
 
 

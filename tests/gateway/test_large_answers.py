@@ -84,7 +84,8 @@ def test_one_that_never_ends_is_given_up(road, scripted):
         refused(call(road, scripted.key, max_tokens=5))
     assert all(event.tokens.output == 5 for event in road.events(scripted.key, 4))
     scripted.says(plain())
-    assert call(road, scripted.key).status_code == 200  # one caller takes no backend from all others
+    # One caller takes no backend from all others.
+    assert call(road, scripted.key).status_code == 200
 
 
 def test_an_embedding_costs_its_prompt(road, scripted):
@@ -144,7 +145,8 @@ def test_larger_answers_are_counted_while_they_are_held_and_small_ones_never(mon
         share = budget.share_of("t", "k")
         assert await read_plain(Response(b"x" * 1000), share, MIB) == b"x" * 1000
         assert budget.used == 0
-        for _ in range(2):  # another backend's answer to the same call
+        # Another backend's answer to the same call.
+        for _ in range(2):
             whole = await read_plain(Response(b"x" * 90_000, b"y" * 90_000), share, MIB)
             assert whole == b"x" * 90_000 + b"y" * 90_000
             assert 180_000 <= budget.used <= 400_000

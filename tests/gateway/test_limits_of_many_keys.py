@@ -132,7 +132,8 @@ def test_limits_of_other_projects_and_tenants_are_not_found(client, owner, lab, 
 
 def test_a_page_of_many_limits_asks_no_more_than_one_of_few(client, owner, lab, project, many, page, api):
     few = ProjectFactory(tenant=lab, name="Few")
-    keys_with_limits(few, 9, "few")  # its first page ends in the list of its keys, too
+    # Its first page ends in the list of its keys, too.
+    keys_with_limits(few, 9, "few")
     client.force_login(owner)
 
     def asked(address):

@@ -88,7 +88,8 @@ def test_a_limit_of_the_only_model_is_not_told_to_who_names_another(shared_rig):
     ("lines", "status", "code"),
     [
         (["content-length: 200000"], 413, "request_too_large"),
-        (["content-length: 99999999999999999999"], None, None),  # beyond what the HTTP server counts
+        # Beyond what the HTTP server counts.
+        (["content-length: 99999999999999999999"], None, None),
         (["content-length: 5", "content-encoding: gzip"], 415, "unsupported_encoding"),
         (["content-length: 5", "content-encoding: br"], 415, "unsupported_encoding"),
         (["content-length: 5", "expect: everything"], 417, "expectation_failed"),
@@ -137,7 +138,8 @@ def test_no_number_of_unfinished_bodies_takes_more_than_the_memory_for_bodies(ne
                 continue
         top = max(top, resident_mib(rig))
         time.sleep(0.02)
-    assert top - before < 32 * 2 + 30  # the bodies, once more while joined, and the connections themselves
+    # The bodies, once more while joined, and the connections themselves.
+    assert top - before < 32 * 2 + 30
     assert ask(rig.client(secrets[1]))
     for connection, _ in connections:
         connection.close()
@@ -197,13 +199,15 @@ def test_millions_of_empty_parts_stop_nobody(new_rig):
     for attacker in attackers:
         attacker.start()
     longest, is_last = 0.0, False
-    while not is_last:  # so one call at least is asked
+    # So one call at least is asked.
+    while not is_last:
         is_last = not any(attacker.is_alive() for attacker in attackers)
         began = time.monotonic()
         ask(client, max_tokens=1)
         longest = max(longest, time.monotonic() - began)
     assert answers == [(400, "invalid_json")] * 4
-    assert longest < 1.0  # it was six seconds for one of them, and this machine may be busy
+    # It was six seconds for one of them, and this machine may be busy.
+    assert longest < 1.0
 
 
 def test_a_wrong_key_again_and_again_is_answered_cheaply_and_costs_nobody_else(new_rig):
@@ -220,7 +224,8 @@ def test_a_wrong_key_again_and_again_is_answered_cheaply_and_costs_nobody_else(n
     assert {answer.json()["error"]["code"] for answer in answers} == {"invalid_api_key"}
     assert "connection" not in answers[0].headers
     assert (answers[-1].headers["connection"], answers[-1].headers["retry-after"]) == ("close", "1")
-    assert "connection" not in guess("qm_other").headers  # somebody else behind the same address
+    # Somebody else behind the same address.
+    assert "connection" not in guess("qm_other").headers
     assert rig.gateway.process.output().count("call_refused") < 40
     assert rig.gateway.metric('llm_requests_total{model="",status="invalid_api_key"}') == 61
     assert ask(client)

@@ -77,7 +77,8 @@ def test_a_hundred_half_delivered_streams_are_all_on_record_after_a_kill(new_rig
         stream.response.headers["x-request-id"] for stream in streams
     }
     assert all(not one.is_exact and one.is_stream and one.tokens.input > 0 for one in cancelled)
-    assert sum(one.tokens.output for one in cancelled) > 300  # as far as they were told, not only begun
+    # As far as they were told, not only begun.
+    assert sum(one.tokens.output for one in cancelled) > 300
     assert len({one.call_id for one in rig.control.deliveries}) == len(rig.control.deliveries)
     rig.gateway.process.kill()
     rig.gateway.start()
@@ -259,11 +260,13 @@ def test_a_full_disk_is_seen_before_a_call_fails_and_usage_in_progress_still_get
     next(stream)
     argument = fill(small_disk)
     wait_until(lambda: rig.gateway.status("/readyz") == 503, 5, "seeing that the disk is full")
-    list(stream)  # whose end is written into the reserve
+    # Whose end is written into the reserve.
+    list(stream)
     (done,) = rig.events(secret, 1)
     assert done.status == "ok"
     assert rig.gateway.status("/readyz") == 503
-    rig.publish()  # a snapshot that has no room
+    # A snapshot that has no room.
+    rig.publish()
     wait_until(lambda: any("space" in ack.problem for ack in rig.control.acks), 15, "the complaint")
     assert not list((small_disk / "gateway").glob("*.new"))
     argument.unlink()

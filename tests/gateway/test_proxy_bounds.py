@@ -37,10 +37,12 @@ def test_a_key_has_a_quarter_and_a_tenant_half_of_the_memory_for_bodies():
         second = asyncio.create_task(shares[1].take(900))
         await asyncio.sleep(0.01)
         assert not second.done()
-        await shares[2].take(900)  # another key of the tenant need not wait for it
+        # Another key of the tenant need not wait for it.
+        await shares[2].take(900)
         await asyncio.sleep(0.01)
         assert not second.done()
-        third = asyncio.create_task(budget.share_of("t", "c").take(900))  # more than half for this tenant
+        # More than half for this tenant.
+        third = asyncio.create_task(budget.share_of("t", "c").take(900))
         other = budget.share_of("u", "d")
         await other.take(900)
         assert not third.done()
@@ -118,7 +120,8 @@ def test_a_body_longer_than_it_said_is_cut_at_the_most_that_is_taken():
 def test_a_body_must_keep_a_pace(coming):
     async def live():
         share = BodyBudget(10**6).share_of("t", "k")
-        async with asyncio.timeout(10):  # and not only within the minute that every body has
+        # And not only within the minute that every body has.
+        async with asyncio.timeout(10):
             with pytest.raises(Refusal) as refused:
                 await read_body(coming(), 5000, 10**6, share, 0.05)
         assert refused.value.status == 408
@@ -176,7 +179,8 @@ def test_the_answer_of_a_limit_is_repeated_for_a_second_to_who_hammers_and_never
     for _ in range(40):
         refusals.limited(soon, "key", 1)
     assert refusals.repeated("key", 1)
-    assert refusals.repeated("key", 2) is None  # another configuration may say otherwise
+    # Another configuration may say otherwise.
+    assert refusals.repeated("key", 2) is None
     for _ in range(40):
         refusals.limited(soon, "key", 1)
     now[0] += 0.21

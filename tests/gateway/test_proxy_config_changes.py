@@ -264,7 +264,8 @@ def test_a_crash_while_changes_are_written_costs_that_change_and_nothing_else(tm
     store.add(changes(1, keys=[key(1)]))
     whole = (tmp_path / "snapshot.changes").read_bytes()
     last = changes(2, keys=[key(2)])
-    for length in range(len(last) - 12):  # of the last eight bytes, a checksum, none is missed
+    # Of the last eight bytes, a checksum, none is missed.
+    for length in range(len(last) - 12):
         (tmp_path / "snapshot.changes").write_bytes(whole + last[:length])
         assert ConfigStore(tmp_path / "snapshot.json").load().revision == 2, length
 

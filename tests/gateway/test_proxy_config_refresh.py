@@ -28,7 +28,8 @@ from tests.gateway.config_lines import (
 from tests.gateway.proxy_fixtures import MODEL, Rig, ask, wait_until
 
 FIRST, SECOND, THIRD = range(3)
-OUTGROWN = KEEP_ALIVE * 50  # on the disk of these tests: so many changes that everything is fetched anew
+# On the disk of these tests: so many changes that everything is fetched anew.
+OUTGROWN = KEEP_ALIVE * 50
 
 
 def slowly(body):

@@ -103,7 +103,8 @@ def test_a_failing_backend_is_ejected_probed_and_trusted_again():
     assert not admits()  # and only one
     router.failed(one, "connect")
     now[0] = 2.9
-    assert not admits()  # twice as long this time
+    # Twice as long this time.
+    assert not admits()
     now[0] = 3.0
     assert admits()
     router.answered(one)

@@ -69,7 +69,8 @@ def test_an_engine_that_dies_in_a_stream_ends_it_with_an_error(new_rig):
         list(stream)
     (event,) = rig.events(secret, 1)
     assert (event.status, event.is_exact) == ("error", False)
-    assert 5 <= event.tokens.output <= 10  # three bytes a token, rather too many than too few
+    # Three bytes a token, rather too many than too few.
+    assert 5 <= event.tokens.output <= 10
 
 
 def test_a_stream_that_ends_too_early_is_not_taken_for_a_whole_one(new_rig):
@@ -81,7 +82,8 @@ def test_a_stream_that_ends_too_early_is_not_taken_for_a_whole_one(new_rig):
         list(stream)
     (event,) = rig.events(secret, 1)
     assert (event.status, event.is_exact) == ("error", False)
-    assert 5 <= event.tokens.output <= 10  # three bytes a token, rather too many than too few
+    # Three bytes a token, rather too many than too few.
+    assert 5 <= event.tokens.output <= 10
 
 
 def test_an_engine_that_falls_silent_is_given_up(new_rig):
@@ -104,7 +106,8 @@ def test_an_engine_that_falls_silent_is_given_up(new_rig):
 
 def test_a_dead_engine_is_a_503_and_calls_work_again_when_it_is_back(new_rig, limits_environment):
     rig = new_rig(**limits_environment)
-    secret = rig.new_key(limits=[limit("concurrent_calls", 1)])  # which no failed call may keep
+    # Which no failed call may keep.
+    secret = rig.new_key(limits=[limit("concurrent_calls", 1)])
     client = rig.client(secret)
     ask(client)
     rig.engine.process.kill()

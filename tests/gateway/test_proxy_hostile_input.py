@@ -81,7 +81,8 @@ def test_strange_requests_leave_the_gateway_well(shared_rig):
                 connection.shutdown(socket.SHUT_WR)
                 connection.recv(100)
             except OSError:
-                continue  # hung up on us, and rightly
+                # Hung up on us, and rightly.
+                continue
     assert shared_rig.gateway.status("/healthz") == 200
     assert ask(shared_rig.client())
 

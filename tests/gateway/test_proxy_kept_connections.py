@@ -31,7 +31,8 @@ def test_no_call_fails_because_a_backend_closes_idle_connections(road_to):
     client = rig.client()
     for number in range(200):
         assert ask(client).choices[0].message.content == "hi"
-        time.sleep((number % 10) / 1000)  # around the moment at which the backend closes
+        # Around the moment at which the backend closes.
+        time.sleep((number % 10) / 1000)
     assert backend.connections > 20
 
 

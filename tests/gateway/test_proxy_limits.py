@@ -149,11 +149,13 @@ def test_a_day_begins_in_the_tenants_time_zone(limiters):
     with pytest.raises(LimitReached) as refused:
         limiter.admit(daily)
     assert refused.value.headers["retry-after"] == "1"
-    clock.now += 1  # midnight in Berlin, an hour before UTC's
+    # Midnight in Berlin, an hour before UTC's.
+    clock.now += 1
     limiter.settle(limiter.admit(daily), tokens=1)
     with pytest.raises(LimitReached) as refused:
         limiter.admit(daily)
-    assert refused.value.headers["retry-after"] == str(23 * 3600)  # the day on which summer time begins
+    # The day on which summer time begins.
+    assert refused.value.headers["retry-after"] == str(23 * 3600)
 
 
 def test_a_call_across_midnight_counts_in_the_day_in_which_it_began(limiters):
@@ -186,7 +188,8 @@ def test_the_ledgers_numbers_are_where_a_new_process_begins(limiters):
     with pytest.raises(LimitReached):
         limiter.admit(monthly)
     stale = [limit("tokens_per_month", 100, "other", used=90, used_as_of=int(clock.now) - 30 * 86400)]
-    limiter.admit(stale, EstimatedUsage(100, 0, True))  # what was used in April does not count in May
+    # What was used in April does not count in May.
+    limiter.admit(stale, EstimatedUsage(100, 0, True))
 
 
 def test_newer_numbers_of_the_ledger_raise_and_never_lower(limiters):
@@ -246,7 +249,8 @@ def test_a_day_that_is_over_is_followed_by_one_in_the_time_zone_of_now(limiters)
 
     admit("UTC")
     clock.now = datetime(2026, 5, 11, 1, tzinfo=UTC).timestamp()
-    admit("America/New_York")  # there it is nine in the evening of the tenth
+    # There it is nine in the evening of the tenth.
+    admit("America/New_York")
     clock.now += timedelta(hours=2).total_seconds()
     with pytest.raises(LimitReached):
         admit("America/New_York")

@@ -166,11 +166,13 @@ def test_a_used_up_month_is_an_insufficient_quota(limited_rig):
 
 
 def test_money_is_reserved_and_settled(limited_rig):
-    spent = limit("money_per_month", 200_000)  # nano: fifty output tokens at 4,000
+    # Nano: fifty output tokens at 4,000.
+    spent = limit("money_per_month", 200_000)
     secret = limited_rig.new_key(limits=[spent])
     client = limited_rig.client(secret)
     ask(client, max_tokens=20)
-    ask(client, max_tokens=20)  # fits only because the first one was settled below its reserve or exactly
+    # Fits only because the first one was settled below its reserve or exactly.
+    ask(client, max_tokens=20)
     with pytest.raises(openai.RateLimitError, match="per month") as refused:
         ask(client, max_tokens=20)
     assert refused.value.code == "insufficient_quota"
@@ -191,7 +193,8 @@ def test_a_model_whose_answers_have_no_price_is_refused_under_a_money_limit(new_
     with pytest.raises(openai.PermissionDeniedError) as refused:
         ask(client)
     assert refused.value.code == "model_unpriced"
-    assert client.embeddings.create(model=VECTORS, input="x").data  # an embedding has no answer to price
+    # An embedding has no answer to price.
+    assert client.embeddings.create(model=VECTORS, input="x").data
 
 
 def test_a_call_that_can_never_fit_is_told_to_ask_for_less(limited_rig):

@@ -116,7 +116,8 @@ def test_a_poisoned_event_is_set_aside_and_does_not_block_the_others(new_rig):
     rig.control.poisoned.add(VECTORS)
     secret = rig.new_key()
     client = rig.client(secret)
-    rig.control.usage_status = 503  # so that all of them travel in one batch
+    # So that all of them travel in one batch.
+    rig.control.usage_status = 503
     ask(client)
     client.embeddings.create(model=VECTORS, input="poison")
     ask(client)
@@ -137,7 +138,8 @@ def test_a_full_disk_refuses_calls_and_recovers(new_rig):
     ask(client)
     pid = rig.gateway.process.popen.pid
     _, hard = resource.prlimit(pid, resource.RLIMIT_FSIZE)
-    resource.prlimit(pid, resource.RLIMIT_FSIZE, (0, hard))  # no file may grow any more
+    # No file may grow any more.
+    resource.prlimit(pid, resource.RLIMIT_FSIZE, (0, hard))
     for _ in range(3):
         with pytest.raises(openai.InternalServerError) as refused:
             ask(client)
@@ -170,7 +172,8 @@ def test_a_control_plane_that_went_back_is_reported_and_changes_nothing(new_rig)
     rig = new_rig()
     secret = rig.new_key()
     rig.control.down()
-    rig.control.snapshot = None  # restored from a copy that knew nothing yet
+    # Restored from a copy that knew nothing yet.
+    rig.control.snapshot = None
     rig.gateway.process.kill()
     rig.gateway.start()
     rig.revision, rig.keys = 0, []
@@ -218,7 +221,8 @@ def test_calls_in_progress_finish_when_the_gateway_is_told_to_end(new_rig):
     text = "".join(chunk.choices[0].delta.content or "" for chunk in [first, *rest])
     assert text.startswith("I am Quartermaster's")
     assert rest[-1].choices[0].finish_reason == "length"
-    (event,) = rig.events(secret, 1)  # brought before the process ended
+    # Brought before the process ended.
+    (event,) = rig.events(secret, 1)
     assert (event.status, event.tokens.output) == ("ok", 40)
     assert not rig.gateway.spooled()
 

@@ -31,7 +31,8 @@ def test_two_gateways_share_a_limit_and_a_killed_one_frees_its_slot(new_rig, lim
         assert 50 < int(refused.value.response.headers["retry-after"]) <= 60
 
         stream = ask(rig.gateway.client(slot), stream=True, max_tokens=400)
-        for _ in range(75):  # one and a half seconds: longer than a lease
+        # One and a half seconds: longer than a lease.
+        for _ in range(75):
             next(stream)
         with pytest.raises(openai.RateLimitError, match="calls at the same time"):
             ask(second.client(slot))
@@ -72,7 +73,8 @@ def test_without_the_server_limited_keys_are_refused_and_others_go_on(new_rig, o
         assert ask(client, max_tokens=2)
     assert rig.gateway.metric("llm_gateway_limits_up") == 1
     own_limits_server.stop()
-    own_limits_server.start()  # connections in the pool are dead, and nobody has noticed
+    # Connections in the pool are dead, and nobody has noticed.
+    own_limits_server.start()
     for _ in range(5):
         assert ask(client, max_tokens=2)
     assert len(rig.events(limited, 26)) == 26
@@ -104,7 +106,8 @@ def test_a_client_that_hangs_up_while_limits_are_settled_is_on_record(new_rig, o
             call = asyncio.create_task(ask(client))
             await asyncio.sleep(0.4)
             own_limits_server.client.client_pause(1000)
-            await asyncio.sleep(0.35)  # the engine has answered; the gateway is settling
+            # The engine has answered; the gateway is settling.
+            await asyncio.sleep(0.35)
             call.cancel()
             await asyncio.wait({call})
 

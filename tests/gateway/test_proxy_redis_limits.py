@@ -162,9 +162,8 @@ def test_a_call_whose_lease_ran_out_is_counted_all_the_same(shared):
     async def work():
         held = await limiter.admit([daily], TEN, "t")
         clock.now += 31
-        assert await admits(
-            limiter, [daily], EstimatedUsage(1000, 0, True)
-        )  # takes what the call had reserved
+        # Takes what the call had reserved.
+        assert await admits(limiter, [daily], EstimatedUsage(1000, 0, True))
         await limiter.settle(held, 40, 0)
         assert await used(limiter, daily) == 1040
 
@@ -278,7 +277,8 @@ def test_a_call_that_heard_no_answer_leaves_nothing_behind(shared):
                 await limiter.admit(limits, TEN, "t")
             assert (refused.value.status, refused.value.code) == (503, "limits_unavailable")
             relay.is_mute = False
-            assert not await admits(limiter, limits)  # the server did hear it
+            # The server did hear it.
+            assert not await admits(limiter, limits)
             await maintain_once(limiter)
             assert await admits(limiter, limits)
             await limiter.close()
@@ -313,7 +313,8 @@ def test_a_server_that_became_a_replica_is_connected_to_anew(shared):
         return {one["id"] for one in server.client_list() if one["cmd"] == "evalsha"}
 
     async def work():
-        others = connections()  # of limiters of earlier tests, which may still be open
+        # Of limiters of earlier tests, which may still be open.
+        others = connections()
         await warm_up(limiter)
         before = connections() - others
         server.replicaof("127.0.0.1", 1)

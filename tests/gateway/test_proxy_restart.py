@@ -17,7 +17,8 @@ def test_a_restarted_gateway_asks_anew_what_is_used_though_nothing_was_changed(n
     rig.gateway.process.kill()
     used_up = limit("tokens_per_month", 1000, id=month.id, used=1000, used_as_of=int(time.time()))
     rig.keys[0] = msgspec.structs.replace(rig.keys[0], limits=[used_up])
-    rig.revision -= 1  # the ledger moved on; the configuration is the same, and so is its revision
+    # The ledger moved on; the configuration is the same, and so is its revision.
+    rig.revision -= 1
     rig.publish(wait=False)
     rig.gateway.start()
 

@@ -41,7 +41,8 @@ def hammer(rig, secret, connections, seconds, meanwhile=None):
     calling = threading.Thread(target=lambda: asyncio.run(all_of_them()))
     calling.start()
     if meanwhile:
-        meanwhile()  # here: a server ends with the thread that started it
+        # Here: a server ends with the thread that started it.
+        meanwhile()
     calling.join()
     return answers
 
@@ -50,7 +51,8 @@ def test_with_256_connections_and_a_healthy_server_nobody_is_refused(rig_with_sh
     rig = rig_with_shared_limits
     secret = rig.new_key(limits=[limit("requests_per_minute", 10**6), limit("concurrent_calls", 10**4)])
     answers = hammer(rig, secret, 256, 4)
-    assert len(answers) >= 256  # each of them at least once
+    # Each of them at least once.
+    assert len(answers) >= 256
     assert {status for status, _, _ in answers} == {200}
 
 

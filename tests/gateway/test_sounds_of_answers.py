@@ -11,14 +11,17 @@ from gateway.proxy.usage import read_usage
 from gateway.proxy.whole_answers import written
 from tests.gateway.test_usage_dialects import bounds, details_out, openai
 
-SECOND = 48_000 * 4 // 3  # characters of base64: pcm16 at 24 kHz
+# Characters of base64: pcm16 at 24 kHz.
+SECOND = 48_000 * 4 // 3
 
 
 @pytest.mark.parametrize(
     ("sound", "of", "least", "most"),
     [
-        (10 * SECOND, {"characters_of_a_sound_token": RAW_SOUND}, 749, 751),  # ten seconds at 48 kB/s
-        (10 * 16_000 * 4 // 3, {"characters_of_a_sound_token": RAW_SOUND}, 250, 251),  # at 16 kB/s, 8 kHz
+        # Ten seconds at 48 kB/s.
+        (10 * SECOND, {"characters_of_a_sound_token": RAW_SOUND}, 749, 751),
+        # At 16 kB/s, 8 kHz.
+        (10 * 16_000 * 4 // 3, {"characters_of_a_sound_token": RAW_SOUND}, 250, 251),
         (10 * 2000 * 4 // 3, {}, 249, 251),  # at 16 kbit/s
     ],
 )

@@ -283,7 +283,8 @@ def test_a_backend_that_reads_files_or_the_web_may_have_a_longer_prompt():
         (15, 9000, 8, False),
         (15, 8, 8, True),
         (15, 2_000_000, 0, False),
-        (40_000, 9000, 8, True),  # a backend that does not obey the maximum, and delivers what it counts
+        # A backend that does not obey the maximum, and delivers what it counts.
+        (40_000, 9000, 8, True),
     ],
 )
 def test_an_answer_has_as_many_tokens_as_its_bytes_and_the_maximum_allow(
@@ -356,7 +357,8 @@ def test_hidden_reasoning_is_not_more_than_a_maximum(reasoning, maxima, expected
     counts, is_exact = counted(usage, of=bounds(**maxima))
     assert is_exact is is_believed
     if expected is None:
-        assert (counts.output, counts.reasoning) == (5, 0)  # more than any answer: not told
+        # More than any answer: not told.
+        assert (counts.output, counts.reasoning) == (5, 0)
     else:
         # An answer has room for some tokens that nobody sees, of which reasoning may be.
         assert expected <= counts.reasoning <= expected + 256 * maxima.get("choices", 1) + ANSWER.bytes

@@ -16,7 +16,8 @@ from tests.gateway.scripted_backend import USAGE, add_route, chunk, plain, scrip
 
 MODEL = "aurora-whole"
 DONE = b"data: [DONE]\n\n"
-WORDS = [chunk() for _ in range(6)]  # 30 bytes: 10 tokens where nobody tells
+# 30 bytes: 10 tokens where nobody tells.
+WORDS = [chunk() for _ in range(6)]
 ROLE = {
     "id": "c",
     "choices": [{"index": 0, "delta": {"role": "assistant", "content": ""}, "finish_reason": None}],

@@ -71,7 +71,8 @@ def address(route, lab, **given):
 
 def _key(route, parameter, lab):
     if route.model._meta.app_label not in settings.OUR_APPS:
-        return "1"  # a library's rows belong to no tenant
+        # A library's rows belong to no tenant.
+        return "1"
     return route.key_of(lab.row(route.model._meta.label_lower), parameter)
 
 

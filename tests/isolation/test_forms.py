@@ -23,11 +23,12 @@ from tests.isolation.sweep import (
 from tests.url_arguments import TENANT_OWNED
 
 pytestmark = pytest.mark.django_db
+# Some that there are.
 CHOICES = {
     ("request-new", "project"),
     ("export-new", "project"),
     ("token-new", "tenant"),
-}  # some that there are
+}
 
 
 def forms_on(response):
@@ -121,7 +122,8 @@ def test_no_route_of_the_api_takes_a_foreign_row(client, full_lab, stranger, for
         template = "/".join("{}" if part.startswith("{") else part for part in path.split("/"))
         route = routes[method, template]
         if row_of(route, full_lab):
-            continue  # 404 before the body is read: the walk itself
+            # 404 before the body is read: the walk itself.
+            continue
         texts = [
             name for name, one in schema.get("properties", {}).items()
             if one.get("type") == "string" and not one.get("enum")

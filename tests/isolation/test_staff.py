@@ -67,7 +67,8 @@ def test_a_role_opens_the_pages_that_its_permissions_name_and_no_others(desk, fu
             answer = getattr(client, method)(address(route, full_lab))
             assert answer.status_code in (302, 403, 404, 405), f"{person.name} {method} {route}"
             if answer.status_code == 302:
-                where = answer["Location"]  # an address without /change/ leads to the one with it
+                # An address without /change/ leads to the one with it.
+                where = answer["Location"]
                 assert where == reverse("admin:index") or where == f"{address(route, full_lab)}change/", where
 
 
@@ -80,7 +81,8 @@ def test_a_search_finds_what_the_role_may_see(desk, full_lab):
         if not may_look(person, label) and label in {"tenants.apikey", "tenants.limit", "audit.auditentry"}
     }
     if not may_look(person, "tenants.membership") and not may_look(person, "catalog.accessrequest"):
-        hidden.add(full_lab.person.email)  # who asks for access is named to whoever decides
+        # Who asks for access is named to whoever decides.
+        hidden.add(full_lab.person.email)
     for label in PAGES:
         if may_look(person, label):
             for term in ("lab-marker", full_lab.person.email, full_lab.project.slug):
@@ -98,7 +100,8 @@ def test_no_filter_in_an_address_reaches_past_the_list(desk):
             for lookup in PRYING:
                 with questions() as asked:
                     answer = client.get(changelist(label), {lookup: "a"})
-                is_list = "cl" in (answer.context or {})  # a page of our own takes no lookups at all
+                # A page of our own takes no lookups at all.
+                is_list = "cl" in (answer.context or {})
                 assert answer.status_code in (302, 400) or not is_list, f"{label}?{lookup}"
                 secret = lookup.split("__")[-2]
                 assert not [one for one in asked if f'"{secret}"::text LIKE' in one], f"{label}?{lookup}"

@@ -57,7 +57,8 @@ def test_a_message_with_a_foreign_id_changes_nothing_there(transactional_db, ful
     sent = len(mail.outbox)
     for value in values_for(full_lab):
         given = {one: elsewhere if one == "tenant_id" else value for one in TAKING[name]}
-        with suppress(Exception):  # Celery would note it; nothing is done
+        # Celery would note it; nothing is done.
+        with suppress(Exception):
             OURS[name](**given)
     assert snapshot_of_tenants() == before
     assert len(mail.outbox) == sent

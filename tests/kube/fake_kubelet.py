@@ -70,7 +70,8 @@ class FakeKubelet:
         """Do to a pod what its kubelet would do next."""
         name, namespace = pod.metadata.name, pod.metadata.namespace
         try:
-            if pod.metadata.deletion_timestamp:  # the last step of a deletion, once the containers are gone
+            # The last step of a deletion, once the containers are gone.
+            if pod.metadata.deletion_timestamp:
                 body = {"gracePeriodSeconds": 0, "preconditions": {"uid": pod.metadata.uid}}
                 self.core.delete_namespaced_pod(name, namespace, body=body)
             elif pod.status.phase == "Pending":

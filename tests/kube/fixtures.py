@@ -27,7 +27,8 @@ def kube_config_path():
     run = Path(os.environ["QUARTERMASTER_TEST_DIRECTORY"]) / "kube"
     kubeconfig = run / "admin.kubeconfig"
     ready = run / "ready"
-    with run.with_suffix(".lock").open("w") as lock:  # the first to come starts it, the others wait
+    # The first to come starts it, the others wait.
+    with run.with_suffix(".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not ready.exists():
             start_keeper(run, ready)
@@ -37,7 +38,8 @@ def kube_config_path():
 def start_keeper(run: Path, ready: Path) -> None:
     """Start the process that runs the cluster until the test run, and not just this worker, is over."""
     run.mkdir(mode=0o700, parents=True, exist_ok=True)
-    test_run = int(run.parent.name.split("-")[2])  # the pid of the pytest that started it all
+    # The pid of the pytest that started it all.
+    test_run = int(run.parent.name.split("-")[2])
     assert is_alive(test_run)
     with (run / "keeper.log").open("wb") as log:
         keeper = subprocess.Popen(

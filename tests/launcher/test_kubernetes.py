@@ -26,4 +26,5 @@ def test_pods_run_on_gpu_nodes_as_long_as_there_are_gpus(kube_config_path):
         phases = sorted(p.status.phase for p in client.CoreV1Api(api).list_namespaced_pod(namespace).items)
         time.sleep(0.1)
     client.CoreV1Api(api).delete_namespace(namespace)
-    assert phases == ["Pending", "Running", "Running"]  # two nodes of eight GPUs take one pod of five each
+    # Two nodes of eight GPUs take one pod of five each.
+    assert phases == ["Pending", "Running", "Running"]

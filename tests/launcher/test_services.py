@@ -167,10 +167,10 @@ def test_interrupted_tests_leave_no_server_behind(project, number):
             break
     assert servers_below(project)
     process.send_signal(number)
-    process.wait(
-        120
-    )  # each of two servers is given 15 s to stop before it is killed, on a busy machine or not
-    deadline = time.monotonic() + 60  # the kernel tells them of a killed parent; then they write a checkpoint
+    # Each of two servers is given 15 s to stop before it is killed, on a busy machine or not.
+    process.wait(120)
+    # The kernel tells them of a killed parent; then they write a checkpoint.
+    deadline = time.monotonic() + 60
     while servers_below(project) and time.monotonic() < deadline:
         time.sleep(0.05)
     assert servers_below(project) == []

@@ -89,7 +89,8 @@ def test_a_signal_stops_everything_in_good_order(start, number):
     assert len(demo.living()) > 4
     demo.process.send_signal(number)
     demo.wait_for("stopping")
-    demo.process.send_signal(number)  # as from both a process group and make
+    # As from both a process group and make.
+    demo.process.send_signal(number)
     assert demo.process.wait(120) == 0
     assert demo.living() == set()
     assert "database system is shut down" in (demo.directory / "log" / "postgres.log").read_text()
@@ -107,7 +108,8 @@ def test_killing_the_supervisor_leaves_no_process_and_loses_no_data(start):
     again = start().wait_until_up()
     with psycopg.connect(again.database_url) as connection:
         assert connection.execute("SELECT n FROM kept").fetchone() == (7,)
-    assert again.database_url == demo.database_url  # port and password stay the same
+    # Port and password stay the same.
+    assert again.database_url == demo.database_url
 
 
 def test_killing_the_supervisor_ends_the_workers_of_its_children_too(start):

@@ -38,9 +38,8 @@ def trust(settings, issuer):
     settings.OIDC_PROVIDER_NAME = "Harbour"
     settings.OIDC_RP_CLIENT_ID, settings.OIDC_RP_CLIENT_SECRET = CLIENT, SECRET
     settings.OIDC_API_AUDIENCE = AUDIENCE
-    settings.OIDC_SIGN_IN_PARAMETERS = {
-        "prompt": "consent"
-    }  # without which this one grants no offline_access
+    # Without which this one grants no offline_access.
+    settings.OIDC_SIGN_IN_PARAMETERS = {"prompt": "consent"}
 
 
 @pytest.fixture

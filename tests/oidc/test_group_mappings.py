@@ -253,7 +253,8 @@ def test_a_mapping_that_begins_or_ends_reaches_everybody_it_concerns(lab, django
     assert begun.applied_at is not None
     assert {role_of(user, lab) for user in users} == {("developer", "mapping")}
     assert role_of(bystander, lab) is None
-    with django_assert_max_num_queries(12):  # nothing to do: as many however many they are
+    # Nothing to do: as many however many they are.
+    with django_assert_max_num_queries(12):
         apply_group_mapping(begun, reason="again")
     begun.ended_at, begun.applied_at = begun.created_at, None
     begun.save()

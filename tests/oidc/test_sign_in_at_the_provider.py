@@ -160,7 +160,8 @@ def test_whose_account_here_is_disabled_is_told(client, provider, sign_in):
     provider.user("ana")
     sign_in("ana")
     User.objects.update(is_active=False)
-    assert client.get("/").headers["Location"].startswith("/login/")  # the open session is over at once
+    # The open session is over at once.
+    assert client.get("/").headers["Location"].startswith("/login/")
     answer = sign_in("ana")
     assert answer.status_code == 403
     assert "disabled" in answer.content.decode()

@@ -179,7 +179,8 @@ def test_the_queue_cannot_order_an_erasure(developer, operator):
     names = [str(developer.pk), str(operator.pk), REASON, None]
     for forged in (
         json.dumps(names),
-        signing.dumps(names),  # signed, but for something else
+        # Signed, but for something else.
+        signing.dumps(names),
         signing.dumps(names, key="another secret", salt="tenants.erasure"),
     ):
         tasks.erase_person(forged)
@@ -247,7 +248,8 @@ def test_files_of_the_audit_log_that_are_being_built_are_not_finished(
 def test_who_somebody_was_is_found_without_reading_the_whole_audit_log(developer):
     """It is asked by a page, of ten million entries."""
     with connection.cursor() as cursor:
-        cursor.execute("SET LOCAL enable_seqscan = off")  # else few rows are read whole whatever there is
+        # Else few rows are read whole whatever there is.
+        cursor.execute("SET LOCAL enable_seqscan = off")
         cursor.execute(f"EXPLAIN {KNOWN_BY}", {"person": str(developer.pk)})
         plan = "\n".join(line for (line,) in cursor.fetchall())
     assert "Seq Scan on audit_auditentry" not in plan

@@ -61,7 +61,8 @@ def test_it_is_recorded_before_a_byte_is_sent_and_read_part_by_part(asked, dana,
     with CaptureQueriesContext(connection) as asking:
         answer = asked()
     assert AuditEntry.unscoped.filter(verb="person.exported", actor=operator, subject_id=dana.pk).count() == 1
-    assert not [query for query in asking if "ILIKE" in query["sql"]]  # the audit log is not searched yet
+    # The audit log is not searched yet.
+    assert not [query for query in asking if "ILIKE" in query["sql"]]
     parts = list(answer.streaming_content)
     assert max(part.count(b'"id":') for part in parts) <= AT_ONCE
     assert len(parts) > (KEYS + DONE) / AT_ONCE

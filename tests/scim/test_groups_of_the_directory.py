@@ -128,7 +128,8 @@ def test_a_patch_answers_with_the_group_only_if_asked(directory, people):
 
 def test_a_huge_group_costs_no_more_questions_than_a_small_one(directory, people, crowd):
     small, huge = directory.group("Small", *people[:2]), directory.group("Huge")
-    directory.group("Another", people[2])  # rules are asked for who is in any group
+    # Rules are asked for who is in any group.
+    directory.group("Another", people[2])
     everybody = [add(*crowd)]
     assert directory.patch(f"Groups/{huge}", *everybody).status_code == 204
     assert DirectoryGroup.objects.get(pk=huge).members.count() == HUGE

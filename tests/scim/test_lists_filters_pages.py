@@ -23,7 +23,8 @@ def listed_people(directory):
     directory.person("bob@example.com", name={"givenName": "Bob", "familyName": "byron-Gordon"}, active=False)
     directory.person("cleo@other.example", externalId="e1", emails=[{"value": "Cleo@Post.example"}])
     directory.person("100%_@example.com", displayName="100% \\ _")
-    User.objects.create_user("dora@example.com", name="Dora")  # never spoken of by the directory
+    # Never spoken of by the directory.
+    User.objects.create_user("dora@example.com", name="Dora")
     directory.group("Engineers", User.objects.get(email="ada@example.com"), User.objects.get(name="Dora"))
     return {user.email: user for user in User.objects.all()}
 

@@ -54,9 +54,8 @@ def test_of_two_owners_one_goes_while_the_other_is_deactivated(lab, owner, other
 def test_who_inherits_while_the_directory_deletes_them_waits_for_no_one_who_waits(lab, project, owner):
     """The directory takes the tenant before the person, as whoever removes a member does."""
     people = [member_of(lab, "owner", password=None) for _ in range(2)]  # known to a directory
-    leaver, new_owner = sorted(
-        people, key=lambda person: person.pk
-    )  # locked in this order: the new owner comes last
+    # Locked in this order: the new owner comes last.
+    leaver, new_owner = sorted(people, key=lambda person: person.pk)
     ApiKeyFactory(tenant=lab, project=project, owner=leaver)
     removed, deleted = queued_at(
         User.objects.filter(pk__in=[leaver.pk, new_owner.pk]),

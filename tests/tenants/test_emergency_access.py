@@ -70,7 +70,8 @@ class TestWhileItIsOpen:
             "emergency_access.opened",
             "api_key.claimed",
             "project.created",
-            "tenant.read_by_staff",  # claiming answers with the row of the key
+            # Claiming answers with the row of the key.
+            "tenant.read_by_staff",
         }
         for line in lines:
             assert (line.acting_as, line.reason) == ("emergency_access", REASON)
@@ -138,7 +139,8 @@ class TestItOpensNothingElse:
         assert REASON not in other.get("/t/lab/").content.decode()
         end = reverse("emergency-access-end", args=["lab", access.pk])
         assert end in other.get(reverse("emergency-access-list", args=["lab"])).content.decode()
-        other.post(end)  # a browser that was lost holds up nobody
+        # A browser that was lost holds up nobody.
+        other.post(end)
         assert not may_claim(browser, key)
 
     def test_for_another_person_in_the_same_kind_of_session(self, access, key):
@@ -159,7 +161,8 @@ class TestItOpensNothingElse:
         for headers in (bearer, {}):
             answer = browser.post(claim, said, content_type="application/json", headers=headers)
             assert answer.status_code == 403
-        assert not may_claim(browser, key, headers=bearer)  # on a page, beside the very session
+        # On a page, beside the very session.
+        assert not may_claim(browser, key, headers=bearer)
 
     def test_without_a_second_factor(self, browser, access, key):
         session = browser.session
@@ -212,7 +215,8 @@ class TestTheEnd:
         self, browser, access, key, operator, lab
     ):
         other = staff("operator")
-        make_staff(operator, "controller", by=other)  # who still sees the tenant
+        # Who still sees the tenant.
+        make_staff(operator, "controller", by=other)
         end_staff_role(operator, "operator", by=other)
         assert browser.get(reverse("tenant-home", args=["lab"])).status_code == 200
         assert REASON not in browser.get("/t/lab/").content.decode()

@@ -225,7 +225,8 @@ def test_it_is_sent_once(opened):
 
 def test_what_was_lost_is_sent_by_the_clock(opened, sent):
     tasks.notify_remaining_owners()
-    assert sent == []  # its own message may be on the way
+    # Its own message may be on the way.
+    assert sent == []
     EmergencyAccess.objects.in_tenant(opened.tenant).update(opened_at=now() - timedelta(minutes=3))
     tasks.notify_remaining_owners()
     assert sent == [(str(opened.tenant_id), str(opened.pk))]

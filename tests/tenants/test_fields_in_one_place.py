@@ -30,7 +30,8 @@ VALUES = {
     "regions": "eu",
     "highest_data_class": "public",
 }
-FORMS = [  # model, page, who, what the page leaves out
+# Model, page, who, what the page leaves out.
+FORMS = [
     (Project, "/t/lab/projects/{project.pk}/edit/", "owner", set()),
     (Tenant, "/t/lab/settings/", "owner", {"highest_data_class"}),
     (Tenant, "/admin/tenants/tenant/{lab.pk}/settings/", "operator", set()),

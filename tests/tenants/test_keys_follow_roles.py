@@ -171,7 +171,8 @@ def test_a_demotion_brings_no_token_back_that_was_suspended_before(lab, owner, d
 
 def test_an_invitation_to_a_role_that_may_hold_keys_brings_them_back(lab, owner, developer, key):
     by_hand(developer, lab, "viewer", owner)
-    membership(developer, lab).delete()  # as when a directory takes them out
+    # As when a directory takes them out.
+    membership(developer, lab).delete()
     _invitation, secret = invite(lab, developer.email, "developer", by=owner)
     assert not works(key)
     accept_invitation(secret, developer)

@@ -14,7 +14,8 @@ from tenants.models import ApiKey, Invitation, Membership, ProjectRole, Tenant
 from tests.factories import ApiKeyFactory, TenantFactory, UserFactory, member_of
 
 PASSWORD = "unguessable-otter-42"
-UNIQUE = re.compile(r"[0-9a-f-]{36}|nonce-\S+|csrf\S+|Token\S+.*")  # what differs between any two pages
+# What differs between any two pages.
+UNIQUE = re.compile(r"[0-9a-f-]{36}|nonce-\S+|csrf\S+|Token\S+.*")
 
 
 def page_of(user, tenant, end=""):
@@ -272,7 +273,8 @@ class TestTheLink:
     def test_is_kept_by_no_cache_and_told_to_no_other_page(self, client, link):
         answer = client.get(link)
         assert "no-store" in answer["Cache-Control"]
-        assert answer["Referrer-Policy"] == "same-origin"  # the link is told to nobody else
+        # The link is told to nobody else.
+        assert answer["Referrer-Policy"] == "same-origin"
 
     @pytest.mark.parametrize(
         ("setting", "value"), [("LOCAL_ACCOUNTS", False), ("OIDC_ISSUER", "https://id.example")]

@@ -28,7 +28,8 @@ from tenants.roles import Role
 from tests.factories import ApiKeyFactory, ProjectFactory, TenantFactory, UserFactory, member_of, staff
 
 REFUSALS = (PermissionDenied, Conflict, ValidationError, ObjectDoesNotExist)
-NUMBERS = st.integers(0, 9)  # of somebody or something, counted round
+# Of somebody or something, counted round.
+NUMBERS = st.integers(0, 9)
 ROLES = st.sampled_from(["owner", "admin", "viewer", "developer", "finance"])
 ACTORS = st.sampled_from(["owner", "admin", "owner", "admin", "anybody"])
 
@@ -47,7 +48,8 @@ class Memberships(RuleBasedStateMachine):
         UserFactory.create_batch(2)
         member_of(TenantFactory(slug="elsewhere"), "owner")
         self.operator = staff("operator")
-        self.links = []  # (secret, id of who invited, address)
+        # (secret, id of who invited, address).
+        self.links = []
         self.last = self.powers()
 
     def teardown(self):
@@ -199,7 +201,8 @@ class Memberships(RuleBasedStateMachine):
         if user.is_active and user.has_perm("tenants.claim_key", self.project):
             ApiKeyFactory(tenant=self.tenant, project=self.project, owner=user)
         if user.is_active:
-            with suppress(Conflict):  # the tenant of a service account may be suspended
+            # The tenant of a service account may be suspended.
+            with suppress(Conflict):
                 token, __ = actions.issue_personal_access_token(user, name="t", life=timedelta(days=1))
                 PersonalAccessToken.objects.filter(pk=token.pk).update(tenant=self.tenant)
 

@@ -136,7 +136,8 @@ def counts(django_db_setup, django_db_blocker):
         with transaction.atomic():
             make_tenants(1, FEW)
         for prepare, _most in QUESTIONS.values():
-            count(prepare)  # content types are remembered from the first time on
+            # Content types are remembered from the first time on.
+            count(prepare)
         few = {name: count(prepare) for name, (prepare, _most) in QUESTIONS.items()}
         with as_owner(), transaction.atomic():
             make_tenants(FEW + 1, MANY)
@@ -220,6 +221,8 @@ def test_a_remembered_answer_belongs_to_one_loading_of_the_person(counts):
     earlier = User.objects.get(pk=viewer.pk)
     assert not earlier.has_perm("tenants.export_cost", where)
     actions.add_member(where, viewer, "finance", by=owner)
-    assert viewer.has_perm("tenants.export_cost", where)  # the action's own instance forgets
-    assert not earlier.has_perm("tenants.export_cost", where)  # a request under way keeps what it read
+    # The action's own instance forgets.
+    assert viewer.has_perm("tenants.export_cost", where)
+    # A request under way keeps what it read.
+    assert not earlier.has_perm("tenants.export_cost", where)
     assert User.objects.get(pk=viewer.pk).has_perm("tenants.export_cost", where)

@@ -70,7 +70,8 @@ def test_a_project_role_says_nothing_about_the_tenants_own_actions(finance, deve
     set_role(developer, "viewer")
     finance, developer = again(finance), again(developer)
     assert not finance.has_perm("tenants.manage_members", project)
-    assert finance.has_perm("tenants.export_cost", project)  # as finance of the tenant
+    # As finance of the tenant.
+    assert finance.has_perm("tenants.export_cost", project)
     assert developer.has_perm("tenants.view_cost", project)
     assert not permissions_in(developer, project) & PROJECT_PERMISSIONS
 

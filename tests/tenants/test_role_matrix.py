@@ -63,7 +63,8 @@ def elsewhere(row, entry_point):
     if entry_point == "admin":
         return {"sign in"}
     if row is None or entry_point == "shell":
-        return {"403", "404"}  # the shell is handed the row, so there is nothing to find
+        # The shell is handed the row, so there is nothing to find.
+        return {"403", "404"}
     return {"404"}
 
 
@@ -92,7 +93,8 @@ def test_every_row_of_the_page_has_an_action_with_the_same_entry_points(table):
         )
         entry_points = set(ACTIONS[name].entry_points)
         if table == "members":
-            entry_points -= {"admin"}  # for staff, whose table says so
+            # For staff, whose table says so.
+            entry_points -= {"admin"}
         assert set(row.entry_points) <= set(ACTIONS[name].entry_points), name
         assert entry_points <= set(row.entry_points) or table == "staff", name
 

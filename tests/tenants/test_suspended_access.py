@@ -130,7 +130,8 @@ def test_a_key_waiting_for_somebody_who_left_can_be_claimed_by_a_colleague(lab, 
 
 def test_nobody_claims_with_an_account_that_is_not_active_any_more(lab, project, developer):
     waiting = ApiKeyFactory.claimable(tenant=lab, project=project)
-    User.objects.filter(pk=developer.pk).update(is_active=False)  # the request was let in before
+    # The request was let in before.
+    User.objects.filter(pk=developer.pk).update(is_active=False)
     with pytest.raises(PermissionDenied, match="no longer active"):
         claim_api_key(waiting.pk, by=developer)
 

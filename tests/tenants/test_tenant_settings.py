@@ -68,7 +68,8 @@ def test_others_do_not(client, lab, role):
     ("field", "value", "words"),
     [
         ("timezone", "Berlin", "IANA name"),
-        ("timezone", "localtime", "IANA name"),  # the machine's own, which is another one on a gateway
+        # The machine's own, which is another one on a gateway.
+        ("timezone", "localtime", "IANA name"),
         ("timezone", "Factory", "IANA name"),
         ("currency", "EURO", "3 characters"),
         ("currency", "E1R", "valid value"),

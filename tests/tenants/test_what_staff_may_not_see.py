@@ -43,7 +43,8 @@ def test_the_audit_log_asks_no_more_for_more_tenants(client, security_reviewer, 
             assert client.get("/api/v1/audit/").status_code == status
         return len(asked)
 
-    queries(owner, 200)  # once for what is asked only the first time
+    # Once for what is asked only the first time.
+    queries(owner, 200)
     few = queries(owner, 200), queries(security_reviewer, 403)
     for _ in range(5):
         add_member(TenantFactory(), owner, "owner", by=None)

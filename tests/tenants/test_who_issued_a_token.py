@@ -101,7 +101,8 @@ def test_a_token_made_by_a_token_counts_as_made_by_who_issued_the_first(client, 
     """Otherwise whoever leaves would keep a way in that they made with their own token's help."""
     _, first = issue(admin)
     expires_at = (now() + timedelta(days=2)).isoformat()
-    wanted = {"name": "child", "scopes": ["read"], "expires_at": expires_at}  # no account is named: its own
+    # No account is named: its own.
+    wanted = {"name": "child", "scopes": ["read"], "expires_at": expires_at}
     made = client.post(TOKENS, wanted, content_type="application/json", headers=bearer(first))
     assert made.status_code == 201, made.content
     assert made.json()["issued_by"] == admin.email

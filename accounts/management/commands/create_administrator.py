@@ -21,7 +21,8 @@ class Command(BaseCommand):
         "machine only to people you trust. The audit log records every link."
     )
 
-    requires_system_checks: list[str] = []  # it must work where nobody else gets in
+    # It must work where nobody else gets in.
+    requires_system_checks: list[str] = []
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("email", help="the administrator's e-mail address")

@@ -17,7 +17,8 @@ from billing.traces import FORMATS
 from core.errors import Conflict
 from tenants.models import Project, Tenant
 
-SHOWN = 50  # bad lines that are listed; all are counted
+# Bad lines that are listed; all are counted.
+SHOWN = 50
 
 
 class Command(BaseCommand):

@@ -12,7 +12,8 @@ from billing.sum_checks import wrong_sums
 from core.scope import platform_scope, tenant_scope
 from tenants.models import Tenant
 
-MOST: Final = 50  # wrong sums that are named
+# Wrong sums that are named.
+MOST: Final = 50
 
 
 class Command(BaseCommand):
