@@ -1,10 +1,11 @@
 """What a demo needs before its services start: tables, static files, demo data. Done again only at need."""
 
+import ast
 import hashlib
 import json
 import sys
 import time
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -56,8 +57,10 @@ def demo_steps(local: LocalDirectory, environment: Mapping[str, str]) -> tuple[S
     url = environment["DATABASE_URL"]
 
     def schema() -> str:
-        refuse_unknown_migrations(url, local.path, {(path.parts[-3], path.stem) for path in migrations})
-        return f"{fingerprint([LOCK_FILE, *migrations])} {applied_migrations(url)}"
+        ours = {f"{path.parts[-3]}.{path.stem}": meaning_of(path) for path in migrations}
+        refuse_other_migrations(url, local.path, ours, before=_read(local.prepared_file).get("migrate"))
+        others = f"{fingerprint([LOCK_FILE])} {applied_migrations(url)}"
+        return json.dumps({"ours": ours, "others": others})
 
     def static_files() -> str:
         present = any(Path(environment["STATIC_ROOT"]).iterdir())
@@ -73,8 +76,14 @@ def demo_steps(local: LocalDirectory, environment: Mapping[str, str]) -> tuple[S
     )
 
 
-def refuse_unknown_migrations(url: str, directory: Path, known: Collection[tuple[str, str]]) -> None:
-    """Raise LauncherError if another version made these tables, by migrations of ours that are not `known` here."""
+def refuse_other_migrations(
+    url: str, directory: Path, ours: Mapping[str, str], *, before: str | None
+) -> None:
+    """Raise LauncherError if another version made the tables in `directory`.
+
+    It is another version if the database has had a migration of our apps that is not here or was edited since:
+    `ours` says by name what each means, and `before`, the state after the last `migrate`, what each meant then.
+    """
     with psycopg.connect(url, connect_timeout=5) as connection:
         row = connection.execute("SELECT to_regclass('django_migrations')").fetchone()
         if row is None or row[0] is None:
@@ -82,12 +91,22 @@ def refuse_unknown_migrations(url: str, directory: Path, known: Collection[tuple
         applied = connection.execute(
             "SELECT app, name FROM django_migrations WHERE app = ANY(%s) ORDER BY id", [list(APPS)]
         ).fetchall()
-    for app, name in applied:
-        if (app, name) not in known:
+    try:
+        meant = json.loads(before or "{}").get("ours", {})
+    except ValueError:
+        meant = {}  # written by a version that did not note it
+    for name in (f"{app}.{name}" for app, name in applied):
+        is_edited = before is not None and (not meant or meant.get(name, ours.get(name)) != ours.get(name))
+        if name not in ours or is_edited:
             raise LauncherError(
                 f"The demo data in {directory} belongs to another version of Quartermaster, whose tables "
-                f"differ ({app}.{name}). Remove it with `make clean`, then start again."
+                f"differ ({name}). Remove it with `make clean`, then start again."
             )
+
+
+def meaning_of(migration: Path) -> str:
+    """Digest what a migration does: it stays the same when comments or the formatting change."""
+    return hashlib.sha256(ast.dump(ast.parse(migration.read_text())).encode()).hexdigest()
 
 
 def applied_migrations(url: str) -> str:

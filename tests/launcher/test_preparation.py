@@ -1,5 +1,6 @@
 """The second start of a demo does again only what may have changed."""
 
+import json
 import os
 from pathlib import Path
 
@@ -7,7 +8,14 @@ import pytest
 
 from launcher.errors import LauncherError
 from launcher.local import LocalDirectory
-from launcher.preparation import Step, applied_migrations, fingerprint, prepare, refuse_unknown_migrations
+from launcher.preparation import (
+    Step,
+    applied_migrations,
+    fingerprint,
+    meaning_of,
+    prepare,
+    refuse_other_migrations,
+)
 
 
 class Recorder:
@@ -75,9 +83,39 @@ def test_a_database_made_anew_has_another_state(database_url):
     assert applied_migrations(os.environ["DATABASE_URL"].rpartition("/")[0] + "/postgres") == "none"
 
 
+@pytest.fixture
+def ours():
+    return {f"{path.parts[0]}.{path.stem}": meaning_of(path) for path in Path().glob("*/migrations/0*.py")}
+
+
 @pytest.mark.django_db
-def test_a_folder_of_another_version_says_what_to_do(database_url, tmp_path):
-    migrations = {(path.parts[0], path.stem) for path in Path().glob("*/migrations/0*.py")}
-    refuse_unknown_migrations(database_url, tmp_path, migrations)
-    with pytest.raises(LauncherError, match=r"another version .*tenants\.0001_initial.*make clean"):
-        refuse_unknown_migrations(database_url, tmp_path, migrations - {("tenants", "0001_initial")})
+def test_a_folder_of_this_version_is_taken(database_url, tmp_path, ours):
+    refuse_other_migrations(database_url, tmp_path, ours, before=None)
+    refuse_other_migrations(database_url, tmp_path, ours, before=json.dumps({"ours": ours}))
+    fewer = {name: meaning for name, meaning in ours.items() if name != "tenants.0001_initial"}
+    refuse_other_migrations(database_url, tmp_path, ours, before=json.dumps({"ours": fewer}))  # it is new
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("what", ["is gone", "was edited", "was never noted", "was noted otherwise"])
+def test_a_folder_of_another_version_says_what_to_do(database_url, tmp_path, ours, what):
+    before = {
+        "is gone": None,
+        "was edited": json.dumps({"ours": ours | {"tenants.0001_initial": "another"}}),
+        "was never noted": json.dumps({"ours": {}}),
+        "was noted otherwise": "5f1c 65",
+    }[what]
+    if what == "is gone":
+        del ours["tenants.0001_initial"]
+    with pytest.raises(LauncherError, match=r"another version .*\w+\.0001_\w+.*make clean"):
+        refuse_other_migrations(database_url, tmp_path, ours, before=before)
+
+
+def test_comments_and_formatting_are_no_edits_of_a_migration(tmp_path):
+    path = tmp_path / "0001_initial.py"
+    path.write_text("A = [1, 2]\n")
+    meaning = meaning_of(path)
+    path.write_text("# Two numbers.\nA = [\n    1,\n    2,\n]\n")
+    assert meaning_of(path) == meaning
+    path.write_text("A = [1, 3]\n")
+    assert meaning_of(path) != meaning
