@@ -413,7 +413,7 @@ def test_the_admin_asks_twice_and_then_erases(client, dana, operator, monkeypatc
     client.force_login(operator)
     address = f"/admin/accounts/user/{dana.pk}/erase/"
     text = client.get(address).content.decode()
-    assert "Erase dana@example.com for good?" in text
+    assert "Erase dana@example.com permanently?" in text
     assert "Memberships that end: 1" in text
     good = {"address": "dana@example.com", "reason": REASON}
     wrong_answers = [
