@@ -15,6 +15,7 @@ from django.utils.text import format_lazy
 from django.utils.translation import gettext_lazy as _
 
 from core.addresses import address_or_none
+from core.ids import is_uuid
 
 HINT = _("Enter the beginning of a name and choose a suggestion.")
 # Rows that a select box or a list of suggestions offers.
@@ -53,15 +54,6 @@ class SuggestingInput(forms.TextInput):
 def as_options(rows: Any) -> SafeString:
     """`<option>` elements for a list of suggestions, of pairs of what is typed and what it is called."""
     return format_html_join("", '<option value="{}">{}</option>', rows)
-
-
-def is_key(text: str) -> bool:
-    """Whether `text` is written like a row's key, which people do not type."""
-    try:
-        UUID(text)
-    except ValueError:
-        return False
-    return True
 
 
 def pick_field(form: forms.BaseForm, name: str) -> PickField:
@@ -147,7 +139,7 @@ class PickField(forms.ModelChoiceField):  # type: ignore[type-arg]
 
     def _typed_for(self, value: Any) -> Any:
         """A row's key, as a link or an earlier form gives it, in the words that people type."""
-        row = self.rows.filter(pk=UUID(str(value))).first() if is_key(str(value)) else None
+        row = self.rows.filter(pk=UUID(str(value))).first() if is_uuid(str(value)) else None
         return value if row is None else self._name_of(row)
 
     def to_python(self, value: Any) -> Any:
@@ -163,6 +155,6 @@ class PickField(forms.ModelChoiceField):  # type: ignore[type-arg]
     def _found(self, text: str) -> list[Any]:
         said = (address_or_none(text) or text.lower()) if self.by == "email" else text
         either = Q(**{self.by: said})
-        if is_key(text):
+        if is_uuid(text):
             either |= Q(pk=UUID(text))
         return list(self.rows.filter(either)[:2])

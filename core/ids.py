@@ -30,3 +30,12 @@ def time_of_id(one: UUID) -> datetime:
 def smallest_id(moment: datetime) -> UUID:
     """What every id made from `moment` on is not smaller than: lists by id are narrowed to a time with it."""
     return UUID(int=max(0, int(moment.timestamp() * 1000)) << 80)
+
+
+def is_uuid(text: str) -> bool:
+    """Whether `text` is written like an id, which people do not type."""
+    try:
+        UUID(text)
+    except ValueError:
+        return False
+    return True

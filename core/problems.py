@@ -6,7 +6,7 @@ from http import HTTPStatus
 from typing import Any
 
 from django.core.exceptions import ObjectDoesNotExist, PermissionDenied, ValidationError
-from django.http import Http404
+from django.http import Http404, HttpResponse, JsonResponse
 from rest_framework import exceptions
 from rest_framework.response import Response
 from rest_framework.views import exception_handler
@@ -57,14 +57,25 @@ def problem_response(error: Exception, context: dict[str, Any]) -> Response | No
 
 
 def problem(status: int, detail: str, *, code: str | None = None, **extra: Any) -> Response:
-    """A problem document. `code` is stable; `detail` is for people."""
-    body = {
+    """A problem document, as a view of the API answers it. `code` is stable; `detail` is for people."""
+    return Response(
+        _document(status, detail, code) | extra, status=status, content_type="application/problem+json"
+    )
+
+
+def plain_problem(status: int, detail: str, *, code: str | None = None) -> HttpResponse:
+    """The same from middleware, error handlers and plain views, which know nothing of the API's renderers."""
+    return JsonResponse(
+        _document(status, detail, code), status=status, content_type="application/problem+json"
+    )
+
+
+def _document(status: int, detail: str, code: str | None) -> dict[str, Any]:
+    return {
         "type": "about:blank",
         "title": HTTPStatus(status).phrase,
         "status": status,
         "code": code or CODES.get(status, HTTPStatus(status).phrase.lower().replace(" ", "_")),
         "detail": detail,
         "request_id": current_origin.get().request_id,
-        **extra,
     }
-    return Response(body, status=status, content_type="application/problem+json")

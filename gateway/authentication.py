@@ -5,15 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import timedelta
 from functools import wraps
-from http import HTTPStatus
 from typing import Any
 
 from django.db.models import Q
-from django.http import HttpRequest, HttpResponse, HttpResponseBase, JsonResponse
+from django.http import HttpRequest, HttpResponseBase
 from django.utils.timezone import now
 from django.views.decorators.csrf import csrf_exempt
 
-from core.context import current_origin
+from core.problems import plain_problem
 from core.scope import platform_scope
 from core.secrets import GATEWAY_TOKEN, digest, looks_like
 from gateway.models import Gateway
@@ -35,10 +34,8 @@ def for_gateways(view: View) -> View:
     def entry_point(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
         gateway = _gateway_of(request)
         if gateway is None:
-            answer = problem(
-                401,
-                "not_signed_in",
-                "This gateway token is unknown or revoked. Register the gateway, or renew its token.",
+            answer = plain_problem(
+                401, "This gateway token is unknown or revoked. Register the gateway, or renew its token."
             )
             answer["WWW-Authenticate"] = 'Bearer realm="quartermaster gateways"'
             return answer
@@ -46,19 +43,6 @@ def for_gateways(view: View) -> View:
             return view(request, gateway, *args, **kwargs)
 
     return entry_point
-
-
-def problem(status: int, code: str, detail: str) -> HttpResponse:
-    """A problem document (RFC 9457), as the HTTP API's."""
-    body = {
-        "type": "about:blank",
-        "title": HTTPStatus(status).phrase,
-        "status": status,
-        "code": code,
-        "detail": detail,
-        "request_id": current_origin.get().request_id,
-    }
-    return JsonResponse(body, status=status, content_type="application/problem+json")
 
 
 def _gateway_of(request: HttpRequest) -> Gateway | None:

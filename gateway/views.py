@@ -15,8 +15,9 @@ from django.db import connection
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, StreamingHttpResponse
 from django.views.decorators.http import require_GET, require_POST
 
+from core.problems import plain_problem
 from gateway import actions
-from gateway.authentication import for_gateways, problem
+from gateway.authentication import for_gateways
 from gateway.config_stream import CONFIG_TYPE
 from gateway.contract import REVISION_HEADER, Ack, ContractError, decode, encode
 from gateway.ledger import MAX_BODY_BYTES, TooLarge, record_batch
@@ -38,7 +39,9 @@ def config(request: HttpRequest, gateway: Gateway) -> HttpResponseBase:
     """
     after, wait = request.GET.get("after", "0"), request.GET.get("wait", "0")
     if not _is_count(after) or not _is_count(wait):
-        return problem(400, "invalid", "`after` must be a revision and `wait` whole seconds.")
+        return plain_problem(
+            400, code="invalid", detail="`after` must be a revision and `wait` whole seconds."
+        )
     known, wait_seconds = int(after), min(int(wait), settings.CONFIG_POLL_SECONDS)
     if wait_seconds and current_revision() <= known:
         if not waiting.acquire(blocking=False):
@@ -73,16 +76,18 @@ def config(request: HttpRequest, gateway: Gateway) -> HttpResponseBase:
 def ack(request: HttpRequest, gateway: Gateway, name: str) -> HttpResponse:
     """Note what a gateway serves and how it is. A gateway speaks for itself only."""
     if name not in (gateway.name, str(gateway.pk)):
-        return problem(403, "not_permitted", f"This token belongs to gateway {gateway.name}, not {name}.")
+        return plain_problem(
+            403, code="not_permitted", detail=f"This token belongs to gateway {gateway.name}, not {name}."
+        )
     try:
         message = decode(Ack, request.body)
     except ContractError as error:
-        return problem(400, "invalid", str(error))
+        return plain_problem(400, code="invalid", detail=str(error))
     if not actions.acknowledge(gateway, message):
-        return problem(
+        return plain_problem(
             409,
-            "revision_unknown",
-            f"This console never issued revision {message.revision}. If the database was restored from a "
+            code="revision_unknown",
+            detail=f"This console never issued revision {message.revision}. If the database was restored from a "
             "copy, raise its revision above that (docs/gateway.md).",
         )
     return HttpResponse(status=204)
@@ -93,21 +98,21 @@ def ack(request: HttpRequest, gateway: Gateway, name: str) -> HttpResponse:
 def usage(request: HttpRequest, gateway: Gateway) -> HttpResponse:
     """Enter a batch into the ledger; 200 only after the commit."""
     if int(request.headers.get("Content-Length") or 0) > MAX_BODY_BYTES:
-        return problem(413, "too_large", f"Send at most {MAX_BODY_BYTES} bytes at once.")
+        return plain_problem(413, code="too_large", detail=f"Send at most {MAX_BODY_BYTES} bytes at once.")
     try:
         receipt = record_batch(gateway, request.body)
     except TooLarge as error:
-        return problem(413, "too_large", str(error))
+        return plain_problem(413, code="too_large", detail=str(error))
     except ContractError as error:
-        return problem(400, "invalid", str(error))
+        return plain_problem(400, code="invalid", detail=str(error))
     return _json(encode(receipt), {})
 
 
 def _busy() -> HttpResponse:
-    answer = problem(
+    answer = plain_problem(
         503,
-        "too_many_waiting",
-        "Too many gateways wait at this console; raise CONFIG_POLL_LIMIT and its threads.",
+        code="too_many_waiting",
+        detail="Too many gateways wait at this console; raise CONFIG_POLL_LIMIT and its threads.",
     )
     answer["Retry-After"] = "1"
     return answer

@@ -9,7 +9,8 @@ from django.db.models import Field
 from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 
-from core.choices import MOST, is_key
+from core.choices import MOST
+from core.ids import is_uuid
 
 # Rows whose values are offered.
 LOOKED_AT = 1000
@@ -22,7 +23,7 @@ class FewRelatedFilter(RelatedFieldListFilter):
         rows = field.related_model._default_manager.all()
         ordering = self.field_admin_ordering(field, request, model_admin)
         found = list(rows.order_by(*ordering or ["pk"])[:MOST])
-        chosen = [value for value in self.lookup_val or [] if is_key(value)]
+        chosen = [value for value in self.lookup_val or [] if is_uuid(value)]
         found += [row for row in rows.filter(pk__in=chosen) if row not in found]
         return [(str(row.pk), str(row)) for row in found]
 

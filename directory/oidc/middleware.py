@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import time
-from http import HTTPStatus
 from typing import Any
 from urllib.parse import urlsplit
 
 from django.conf import settings
 from django.contrib.auth import BACKEND_SESSION_KEY, logout
-from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.utils.deprecation import MiddlewareMixin
 from django.utils.http import url_has_allowed_host_and_scheme
@@ -19,6 +18,7 @@ from mozilla_django_oidc.middleware import SessionRefresh
 from accounts.session_middleware import PROVIDER_BACKEND
 from accounts.sessions import speaks_by_token
 from core.context import current_origin
+from core.problems import plain_problem
 from directory.oidc.errors import ProviderProblem
 from directory.oidc.provider import current_provider
 
@@ -98,15 +98,7 @@ def _expired(request: HttpRequest) -> HttpResponse:
     )
     reference = current_origin.get().request_id
     if request.path.startswith("/api/"):
-        body = {
-            "type": "about:blank",
-            "title": HTTPStatus(401).phrase,
-            "status": 401,
-            "code": "session_expired",
-            "detail": message,
-            "request_id": reference,
-        }
-        return JsonResponse(body, status=401, content_type="application/problem+json")
+        return plain_problem(401, message, code="session_expired")
     context = {
         "heading": _("Your sign-in must be renewed"),
         "message": message,

@@ -5,35 +5,32 @@ from __future__ import annotations
 from django.db.models import QuerySet
 from django.utils.timezone import now
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 import audit
 from accounts.models import User
-from core.tenant_managers import Row
 from tenants.actions.keys import hand_over_key, stop_key
-from tenants.actions.owned_resources import SHOWN, OwnedResource, OwnedResources
+from tenants.actions.owned_resources import OwnedKind, OwnedResource
 from tenants.actions.tokens import stop_token
 from tenants.models import ApiKey, PersonalAccessToken, Project, Tenant
 
 
-class Keys:
+class Keys(OwnedKind[ApiKey]):
     """Keys that somebody answers for, in use or waiting. Handed over they go on working; ended they are revoked."""
 
     kind = "keys"
-    can_hand_over = True
+    label = gettext_lazy("Keys")
+    end_label = gettext_lazy("Revoke them: gateways refuse calls")
     reaches_gateways = True
 
-    def find(self, user: User, tenant: Tenant) -> OwnedResources:
-        rows = self._rows(user, tenant)
-        shown = [
-            OwnedResource(key.name, f"{key.project.name} · {key.get_state_display()}")
-            for key in rows.select_related("project").order_by("-pk")[:SHOWN]
-        ]
-        return OwnedResources(
-            self.kind, _("Keys"), rows.count(), shown, True, _("Revoke them: gateways refuse calls")
-        )
+    def rows(self, user: User, tenant: Tenant) -> QuerySet[ApiKey]:
+        return ApiKey.objects.in_tenant(tenant).current().filter(owner=user).select_related("project")
+
+    def describe(self, row: ApiKey) -> OwnedResource:
+        return OwnedResource(row.name, f"{row.project.name} · {row.get_state_display()}")
 
     def problem_with(self, new_owner: User, user: User, tenant: Tenant) -> str:
-        used = self._rows(user, tenant).values("project")
+        used = self.rows(user, tenant).values("project")
         for project in Project.objects.in_tenant(tenant).filter(pk__in=used).order_by("name"):
             if not new_owner.has_perm("tenants.claim_key", project):
                 words = {"who": new_owner, "project": project}
@@ -43,130 +40,103 @@ class Keys:
                 )
         return ""
 
-    def hand_over(self, user: User, tenant: Tenant, *, to: User, by: User) -> int:
-        keys = list(_locked(self._rows(user, tenant)))
-        for key in keys:
-            hand_over_key(key, user.email, to, actor=by)
-        return len(keys)
+    def give(self, row: ApiKey, user: User, to: User, *, by: User) -> None:
+        hand_over_key(row, user.email, to, actor=by)
 
-    def end(self, user: User, tenant: Tenant, *, by: User) -> int:
-        keys = list(_locked(self._rows(user, tenant)))
-        for key in keys:
-            stop_key(key, actor=by, reason=f"{user.email} was removed")
-        return len(keys)
-
-    def _rows(self, user: User, tenant: Tenant) -> QuerySet[ApiKey]:
-        return ApiKey.objects.in_tenant(tenant).current().filter(owner=user)
+    def end_row(self, row: ApiKey, user: User, *, by: User) -> None:
+        stop_key(row, actor=by, reason=f"{user.email} was removed")
 
 
-class Tokens:
+class Tokens(OwnedKind[PersonalAccessToken]):
     """Personal access tokens bound to this tenant. They speak as their person, so nobody takes them over."""
 
     kind = "tokens"
+    label = gettext_lazy("Personal access tokens")
+    end_label = gettext_lazy("Revoke them")
     can_hand_over = False
-    reaches_gateways = False
 
-    def find(self, user: User, tenant: Tenant) -> OwnedResources:
-        rows = self._rows(user, tenant)
-        shown = [OwnedResource(token.name, f"{token.prefix}…") for token in rows.order_by("-pk")[:SHOWN]]
-        return OwnedResources(
-            self.kind, _("Personal access tokens"), rows.count(), shown, False, _("Revoke them")
-        )
-
-    def problem_with(self, new_owner: User, user: User, tenant: Tenant) -> str:
-        return _("A personal access token acts for its person.")
-
-    def hand_over(self, user: User, tenant: Tenant, *, to: User, by: User) -> int:
-        raise ValueError("A personal access token acts for its person; it cannot be transferred.")
-
-    def end(self, user: User, tenant: Tenant, *, by: User) -> int:
-        tokens = list(_locked(self._rows(user, tenant)))
-        for token in tokens:
-            stop_token(token, actor=by)
-        return len(tokens)
-
-    def _rows(self, user: User, tenant: Tenant) -> QuerySet[PersonalAccessToken]:
+    def rows(self, user: User, tenant: Tenant) -> QuerySet[PersonalAccessToken]:
         return PersonalAccessToken.objects.with_names().filter(
             user=user, tenant=tenant, revoked_at=None, expires_at__gt=now()
         )
 
+    def describe(self, row: PersonalAccessToken) -> OwnedResource:
+        return OwnedResource(row.name, f"{row.prefix}…")
 
-class Projects:
+    def problem_with(self, new_owner: User, user: User, tenant: Tenant) -> str:
+        return _("A personal access token acts for its person.")
+
+    def give(self, row: PersonalAccessToken, user: User, to: User, *, by: User) -> None:
+        raise ValueError("A personal access token acts for its person; it cannot be transferred.")
+
+    def end_row(self, row: PersonalAccessToken, user: User, *, by: User) -> None:
+        stop_token(row, actor=by)
+
+
+class Projects(OwnedKind[Project]):
     """Projects that somebody is named the owner of; without one they go on, but nobody answers for them."""
 
     kind = "projects"
-    can_hand_over = True
-    reaches_gateways = False
+    label = gettext_lazy("Projects")
+    end_label = gettext_lazy("Leave them without a named owner")
+    shown_order = "name"
 
-    def find(self, user: User, tenant: Tenant) -> OwnedResources:
-        rows = self._rows(user, tenant)
-        shown = [OwnedResource(project.name, project.slug) for project in rows.order_by("name")[:SHOWN]]
-        return OwnedResources(
-            self.kind, _("Projects"), rows.count(), shown, True, _("Leave them without a named owner")
-        )
+    def rows(self, user: User, tenant: Tenant) -> QuerySet[Project]:
+        return Project.objects.in_tenant(tenant).filter(owner=user)
+
+    def describe(self, row: Project) -> OwnedResource:
+        return OwnedResource(row.name, row.slug)
 
     def problem_with(self, new_owner: User, user: User, tenant: Tenant) -> str:
         return _problem_with_person(new_owner)
 
-    def hand_over(self, user: User, tenant: Tenant, *, to: User, by: User) -> int:
-        return self._set(user, tenant, to, by)
+    def give(self, row: Project, user: User, to: User, *, by: User) -> None:
+        self._set_owner(row, user, to, by)
 
-    def end(self, user: User, tenant: Tenant, *, by: User) -> int:
-        return self._set(user, tenant, None, by)
+    def end_row(self, row: Project, user: User, *, by: User) -> None:
+        self._set_owner(row, user, None, by)
 
-    def _set(self, user: User, tenant: Tenant, owner: User | None, by: User) -> int:
-        projects = list(_locked(self._rows(user, tenant)))
-        for project in projects:
-            project.owner = owner
-            project.save(update_fields=["owner"])
-            change = (user.email, owner.email if owner else None)
-            audit.record("project.owner_changed", actor=by, subject=project, changes={"owner": change})
-        return len(projects)
-
-    def _rows(self, user: User, tenant: Tenant) -> QuerySet[Project]:
-        return Project.objects.in_tenant(tenant).filter(owner=user)
+    def _set_owner(self, project: Project, user: User, owner: User | None, by: User) -> None:
+        project.owner = owner
+        project.save(update_fields=["owner"])
+        change = (user.email, owner.email if owner else None)
+        audit.record("project.owner_changed", actor=by, subject=project, changes={"owner": change})
 
 
-class ServiceAccounts:
+class ServiceAccounts(OwnedKind[User]):
     """Service accounts that somebody answers for. Ended they are disabled: their tokens and keys stop."""
 
     kind = "service_accounts"
-    can_hand_over = True
+    label = gettext_lazy("Service accounts")
+    end_label = gettext_lazy("Disable them: their keys and tokens stop")
     reaches_gateways = True
+    shown_order = "email"
 
-    def find(self, user: User, tenant: Tenant) -> OwnedResources:
-        rows = self._rows(user, tenant)
-        shown = [OwnedResource(account.name, account.email) for account in rows.order_by("email")[:SHOWN]]
-        return OwnedResources(
-            self.kind,
-            _("Service accounts"),
-            rows.count(),
-            shown,
-            True,
-            _("Disable them: their keys and tokens stop"),
-        )
+    def rows(self, user: User, tenant: Tenant) -> QuerySet[User]:
+        rows = User.objects.filter(responsible=user, service_of=tenant, is_active=True)
+        return rows.select_related("service_of")
+
+    def describe(self, row: User) -> OwnedResource:
+        return OwnedResource(row.name, row.email)
 
     def problem_with(self, new_owner: User, user: User, tenant: Tenant) -> str:
         return _problem_with_person(new_owner)
 
-    def hand_over(self, user: User, tenant: Tenant, *, to: User, by: User) -> int:
-        accounts = list(_locked(self._rows(user, tenant)))
-        for account in accounts:
-            hand_over_account(account, user.email, to, actor=by)
-        return len(accounts)
+    def give(self, row: User, user: User, to: User, *, by: User) -> None:
+        hand_over_account(row, user.email, to, actor=by)
 
     def end(self, user: User, tenant: Tenant, *, by: User) -> int:
+        accounts = self._locked(user, tenant)
+        keys = ApiKey.objects.in_tenant(tenant).filter(owner__in=accounts)
+        list(keys.select_for_update(of=("self",)).order_by("pk"))  # all before the revision
+        return super().end(user, tenant, by=by)
+
+    def end_row(self, row: User, user: User, *, by: User) -> None:
         # Which itself transfers what the account owns.
         from tenants.actions.service_accounts import stop
 
-        accounts = list(_locked(self._rows(user, tenant)))
-        list(_locked(ApiKey.objects.in_tenant(tenant).filter(owner__in=accounts)))  # all before the revision
-        for account in accounts:
-            stop(account, tenant, reason=_("The person who answered for it has left."), actor=by)
-        return len(accounts)
-
-    def _rows(self, user: User, tenant: Tenant) -> QuerySet[User]:
-        return User.objects.filter(responsible=user, service_of=tenant, is_active=True)
+        assert row.service_of is not None
+        stop(row, row.service_of, reason=_("The person who answered for it has left."), actor=by)
 
 
 def hand_over_account(account: User, former: str, to: User, *, actor: User | None) -> None:
@@ -195,7 +165,3 @@ def _problem_with_person(new_owner: User) -> str:
         if new_owner.is_service_account
         else ""
     )
-
-
-def _locked(rows: QuerySet[Row]) -> QuerySet[Row]:
-    return rows.select_for_update(of=("self",)).order_by("pk")

@@ -1,25 +1,30 @@
 """What somebody owns in a tenant, and what becomes of it when they go: handed over, or ended.
 
-An app above registers its own kind in its AppConfig.ready (`register`), so that nothing here imports it. A
-kind's provider looks and acts within one tenant and runs in the transaction of the removal, which holds the
-tenant; it records every row it touches.
+An app above registers its own kind in its AppConfig.ready (`register`), so that nothing here imports it.
 """
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final, Protocol
-from uuid import UUID
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Generic, TypeVar
 
 from django.core.exceptions import ValidationError
+from django.db.models import Model, QuerySet
 from django.utils.translation import gettext as _
 
 from accounts.models import User
 from accounts.people import lock_people, lock_person
 from accounts.permissions import require
+from core.ids import is_uuid
 from tenants.models import ApiKey, Membership, Tenant
 from tenants.revision import raise_revision
+
+if TYPE_CHECKING:
+    from django_stubs_ext import StrPromise
+
+R = TypeVar("R", bound=Model)
 
 # The choice to revoke, withdraw or let go.
 END: Final = "end"
@@ -50,36 +55,81 @@ class OwnedResources:
     end_label: str
 
 
-class Provider(Protocol):
-    """One kind of owned resources."""
+class OwnedKind(ABC, Generic[R]):
+    """One kind of owned resources: its rows, and what becomes of a row that is handed over or ended.
 
-    kind: str
-    can_hand_over: bool
-    # Then its rows are locked last, and the revision is raised once, after all.
-    reaches_gateways: bool
+    Whatever is done is recorded, row by row. The transaction holds the tenant and the people.
+    """
 
-    def find(self, user: User, tenant: Tenant) -> OwnedResources: ...
+    kind: ClassVar[str]
+    label: ClassVar[StrPromise]
+    # What END does to them, as a choice on a page.
+    end_label: ClassVar[StrPromise]
+    can_hand_over: ClassVar[bool] = True
+    # Then its rows are locked last, and the revision is raised once.
+    reaches_gateways: ClassVar[bool] = False
+    shown_order: ClassVar[str] = "-pk"
 
+    @abstractmethod
+    def rows(self, user: User, tenant: Tenant) -> QuerySet[R]:
+        """What `user` owns in `tenant`, with what `describe` needs."""
+
+    @abstractmethod
+    def describe(self, row: R) -> OwnedResource:
+        """The row in words."""
+
+    @abstractmethod
     def problem_with(self, new_owner: User, user: User, tenant: Tenant) -> str:
         """Why `new_owner`, an active member, cannot take these of `user` over; empty when they can."""
-        ...
 
-    def hand_over(self, user: User, tenant: Tenant, *, to: User, by: User) -> int: ...
+    @abstractmethod
+    def give(self, row: R, user: User, to: User, *, by: User) -> None:
+        """Hand a locked row of `user` over. Raises ValueError for a kind that cannot be handed over."""
 
-    def end(self, user: User, tenant: Tenant, *, by: User) -> int: ...
+    @abstractmethod
+    def end_row(self, row: R, user: User, *, by: User) -> None:
+        """Revoke, withdraw or let go a locked row of `user`."""
+
+    def find(self, user: User, tenant: Tenant) -> OwnedResources:
+        rows = self.rows(user, tenant)
+        return OwnedResources(
+            kind=self.kind,
+            label=str(self.label),
+            count=rows.count(),
+            rows=[self.describe(row) for row in rows.order_by(self.shown_order)[:SHOWN]],
+            can_hand_over=self.can_hand_over,
+            end_label=str(self.end_label),
+        )
+
+    def hand_over(self, user: User, tenant: Tenant, *, to: User, by: User) -> int:
+        """Hand all of them over, and return how many there were."""
+        rows = self._locked(user, tenant)
+        for row in rows:
+            self.give(row, user, to, by=by)
+        return len(rows)
+
+    def end(self, user: User, tenant: Tenant, *, by: User) -> int:
+        """End all of them, and return how many there were."""
+        rows = self._locked(user, tenant)
+        for row in rows:
+            self.end_row(row, user, by=by)
+        return len(rows)
+
+    def _locked(self, user: User, tenant: Tenant) -> list[R]:
+        return list(self.rows(user, tenant).select_for_update(of=("self",)).order_by("pk"))
 
 
-_PROVIDERS: dict[str, Provider] = {}
+_KINDS: dict[str, OwnedKind[Any]] = {}
 
 
-def register(provider: Provider) -> None:
+def register(kind: OwnedKind[Any]) -> None:
     """Make a kind known; once for each kind, from AppConfig.ready. Safe to repeat."""
-    _PROVIDERS[provider.kind] = provider
+    _KINDS[kind.kind] = kind
 
 
 def owned_resources_of(user: User, tenant: Tenant) -> list[OwnedResources]:
     """What `user` owns in `tenant`, by kind; kinds of which they own nothing are left out."""
-    found = [provider.find(user, tenant) for provider in _PROVIDERS.values()]
+    found = [provider.find(user, tenant) for provider in _KINDS.values()]
     return [kind for kind in found if kind.count]
 
 
@@ -105,22 +155,22 @@ def transfer(
         if choice == END:
             continue
         try:
-            new_owners[kind.kind] = _new_owner(_PROVIDERS[kind.kind], user, tenant, choice)
+            new_owners[kind.kind] = _new_owner(_KINDS[kind.kind], user, tenant, choice)
         except ValidationError as error:
             problems[kind.kind] = error.messages[0]
     if problems:
         raise ValidationError(problems)
     done: dict[str, dict[str, str | int]] = {}
-    owned.sort(key=lambda kind: _PROVIDERS[kind.kind].reaches_gateways)
+    owned.sort(key=lambda kind: _KINDS[kind.kind].reaches_gateways)
     keys = list(ApiKey.objects.in_tenant(tenant).filter(owner=user).values_list("pk", flat=True))
     for kind in owned:
-        provider = _PROVIDERS[kind.kind]
+        provider = _KINDS[kind.kind]
         if new_owner := new_owners.get(kind.kind):
             count = provider.hand_over(user, tenant, to=new_owner, by=actor)
             done[kind.kind] = {"handed_over": count, "to": new_owner.email}
         else:
             done[kind.kind] = {"ended": provider.end(user, tenant, by=actor)}
-    if any(_PROVIDERS[kind].reaches_gateways for kind in done):
+    if any(_KINDS[kind].reaches_gateways for kind in done):
         # Those of service accounts that end are named by what ends them.
         raise_revision(keys=keys)
     return done
@@ -128,20 +178,12 @@ def transfer(
 
 def _hold_people(user: User, tenant: Tenant, choices: Mapping[str, Choice]) -> None:
     """Lock the departing member and the new owners in one order, so that two who hand over to each other take turns."""
-    chosen = [choice for choice in choices.values() if _is_uuid(choice)]
+    chosen = [choice for choice in choices.values() if is_uuid(choice)]
     new_owners = Membership.objects.in_tenant(tenant).filter(pk__in=chosen).values_list("user", flat=True)
     lock_people({user.pk, *new_owners})
 
 
-def _is_uuid(text: str) -> bool:
-    try:
-        UUID(text)
-    except ValueError:
-        return False
-    return True
-
-
-def _new_owner(provider: Provider, user: User, tenant: Tenant, choice: Choice) -> User:
+def _new_owner(provider: OwnedKind[Any], user: User, tenant: Tenant, choice: Choice) -> User:
     """The member who takes over. Raises ValidationError with what to do instead."""
     if not choice:
         raise ValidationError(_("Choose a new owner for these, or end them."))

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from http import HTTPStatus
-
 from django.core.exceptions import ValidationError
-from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 
 from core.context import current_origin
 from core.errors import TooManyRequests
-from core.problems import CODES
+from core.problems import CODES, plain_problem
 
 
 def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
@@ -44,13 +42,5 @@ def server_error(request: HttpRequest) -> HttpResponse:
 def _answer(request: HttpRequest, status: int, message: str) -> HttpResponse:
     reference = current_origin.get().request_id
     if request.path.startswith(("/api/", "/internal/")):
-        body = {
-            "type": "about:blank",
-            "title": HTTPStatus(status).phrase,
-            "status": status,
-            "code": CODES.get(status, "error"),
-            "detail": message,
-            "request_id": reference,
-        }
-        return JsonResponse(body, status=status, content_type="application/problem+json")
+        return plain_problem(status, message, code=CODES.get(status, "error"))
     return render(request, f"{status}.html", {"message": message, "reference": reference}, status=status)

@@ -21,7 +21,8 @@ from accounts.declared import Action
 from accounts.models import Source, User
 from accounts.permissions import WORDS, signed_in
 from core.addresses import address_or_none
-from core.choices import MOST, is_key, pick_field
+from core.choices import MOST, pick_field
+from core.ids import is_uuid
 from core.keyset import requested_page
 from core.page_parts import Option
 from core.tenant_managers import TenantQuerySet
@@ -296,7 +297,7 @@ class MemberProjectRole(MemberPage):
         projects = Project.objects.visible_to(signed_in(request)).in_tenant(self.tenant)
         form = ProjectRoleForm(request.POST, projects=projects)
         if not form.is_valid():
-            if "project" in form.errors and is_key(request.POST.get("project", "")):
+            if "project" in form.errors and is_uuid(request.POST.get("project", "")):
                 raise Http404
             raise ValidationError(_("Choose a project and a role."))
         project = form.cleaned_data["project"]

@@ -12,7 +12,8 @@ from django.http import Http404, HttpRequest, HttpResponse
 
 from accounts.models import User
 from accounts.permissions import signed_in
-from core.choices import MOST, as_options, is_key
+from core.choices import MOST, as_options
+from core.ids import is_uuid
 from core.prefix import begins_with
 from tenants.actions import claim_api_key
 from tenants.limits import models_of
@@ -109,7 +110,7 @@ class Suggestions(TenantPageMixin):
         if kind not in KINDS:
             raise Http404
         said = request.GET.get("in", "")
-        within = UUID(said) if is_key(said) else None
+        within = UUID(said) if is_uuid(said) else None
         found = KINDS[kind](signed_in(request), self.tenant, term_of(request), within)
         return HttpResponse(as_options(found))
 
