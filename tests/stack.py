@@ -26,7 +26,7 @@ from launcher.processes import spawn, stop
 from launcher.running import RunningServer
 from launcher.valkey import EmbeddedValkey
 
-STARTED_WITHIN_SECONDS = 60
+STARTED_WITHIN_SECONDS = 180
 GATEWAY = "local"
 
 
@@ -127,7 +127,7 @@ class Stack:
         """What a process has said so far."""
         return (self.directory / f"{name}.log").read_text(errors="replace")
 
-    def wait_until(self, claim, seconds=15.0, what="it"):
+    def wait_until(self, claim, seconds=60.0, what="it"):
         """Return the first true answer of `claim`; fail, with the last words of all, if there is none in time."""
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
@@ -137,7 +137,7 @@ class Stack:
         words = "\n".join(f"--- {name}\n{self.log(name)[-1500:]}" for name in self._logs)
         raise AssertionError(f"{what} did not happen within {seconds} s\n{words}")
 
-    def acknowledged(self, revision=None, seconds=15.0):
+    def acknowledged(self, revision=None, seconds=60.0):
         """Wait until the gateway says that it serves `revision`, or the newest."""
         from gateway.models import Gateway
         from tenants.revision import current_revision
@@ -152,7 +152,7 @@ class Stack:
     def client(self, secret, **options):
         """The official client, holding a key, speaking to the gateway."""
         return openai.OpenAI(
-            api_key=secret, base_url=f"{self.gateway}/v1", **({"max_retries": 0, "timeout": 20} | options)
+            api_key=secret, base_url=f"{self.gateway}/v1", **({"max_retries": 0, "timeout": 60} | options)
         )
 
     def api(self, user):
@@ -186,7 +186,7 @@ class Api(requests.Session):
         self.base = base
 
     def request(self, method, path, **options):
-        return super().request(method, self.base + path, **({"timeout": 20} | options))
+        return super().request(method, self.base + path, **({"timeout": 60} | options))
 
 
 __all__ = ["Stack", "running_stack"]

@@ -11,6 +11,7 @@ from decimal import Decimal
 import pytest
 from django.db import connection
 from django.utils.timezone import now
+from playwright.sync_api import expect
 
 from billing.prices import publish_prices
 from billing.usage import UsageRecord
@@ -44,6 +45,7 @@ def browser():
     """
     connection.close()
     with chromium() as browser:
+        expect.set_options(timeout=30_000)
         yield browser
 
 
@@ -83,7 +85,7 @@ class House:
     def visit(self, browser, role, **options):
         """A watched page of `role`, signed in as people do: by the form. Fails if the page complained."""
         with watched_page(browser, origin=self.stack.console, **options) as (page, seen):
-            page.set_default_timeout(10_000)
+            page.set_default_timeout(60_000)
             page.goto(
                 f"{self.stack.console}/{'login/' if role in TENANT_ROLES else 'admin/login/?next=/admin/'}"
             )

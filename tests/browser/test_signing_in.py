@@ -34,7 +34,7 @@ def code_of(secret, steps=0):
 def visitor(house, browser, **options):
     """A watched page at the sign-in form; fails if it complained or asked another host."""
     with watched_page(browser, origin=house.stack.console, **options) as (page, seen):
-        page.set_default_timeout(10_000)
+        page.set_default_timeout(60_000)
         yield page
         assert seen.complaints == []
         assert seen.elsewhere == []

@@ -44,7 +44,7 @@ def test_a_token_is_made_copied_used_and_revoked(browser, house):
 
         def status():
             headers = {"Authorization": f"Bearer {secret}"}
-            return requests.get(f"{console}/api/v1/projects/", headers=headers, timeout=10).status_code
+            return requests.get(f"{console}/api/v1/projects/", headers=headers, timeout=60).status_code
 
         assert status() == 200
         page.get_by_role("row", name=re.compile("nightly")).get_by_role("link", name="Revoke").click()

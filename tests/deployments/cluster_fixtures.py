@@ -23,7 +23,7 @@ TINY_ENGINE = str(Path(__file__).with_name("tiny_engine.py"))
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def eventually(claim, within_seconds=20):
+def eventually(claim, within_seconds=90):
     """Ask again and again until the answer is true; return it. What is away for a moment says no."""
     deadline = time.monotonic() + within_seconds
     answer = None

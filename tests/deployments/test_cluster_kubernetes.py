@@ -201,7 +201,7 @@ def test_an_api_server_that_never_answers_is_given_up_in_time(kubeconfig):
         started = time.monotonic()
         with pytest.raises(TemporaryClusterError, match="does not answer"):
             cluster.observe("default", "anything")
-        assert time.monotonic() - started < 3
+        assert time.monotonic() - started < 9
 
 
 def test_an_unknown_certificate_is_never_trusted(kubeconfig):

@@ -129,7 +129,7 @@ def test_a_host_that_cannot_write_what_it_sees_leaves_its_engines_alone(own_loca
 
 def test_one_state_directory_has_one_host(engine_host):
     command = [sys.executable, "-m", "deployments.engine_host", "--state-dir", str(engine_host.state_dir)]
-    second = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=20)
+    second = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
     assert second.returncode == 1
     assert f"Process {engine_host.process.pid} already runs the engines" in second.stderr
 

@@ -154,7 +154,7 @@ def test_an_answer_that_trickles_is_given_up_in_time(stub):
         handler.send_response(200)
         handler.send_header("content-length", "1000")
         handler.end_headers()
-        for _ in range(100):
+        for _ in range(600):
             handler.wfile.write(b" ")
             time.sleep(0.1)
 
@@ -162,7 +162,7 @@ def test_an_answer_that_trickles_is_given_up_in_time(stub):
     started = time.monotonic()
     with pytest.raises(TemporaryClusterError, match="incomplete"):
         kubernetes.observe("quartermaster", "stub-one")
-    assert time.monotonic() - started < 5
+    assert time.monotonic() - started < 30
 
 
 @pytest.mark.parametrize("text", ["a\x00b", "\ud800", "\u202egnp.exe", "a\nb"])

@@ -50,7 +50,7 @@ VECTORS = "aurora-vectors"
 ENGINE_MODEL = "demo-engine-1"
 
 
-def wait_until(claim, seconds=15.0, what="it"):
+def wait_until(claim, seconds=60.0, what="it"):
     """Return the first true answer of `claim`; fail if there is none in time."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
@@ -105,7 +105,7 @@ class StandInControlPlane:
         def is_known():
             return any(ack.revision >= revision for ack in self.acks[-5:])
 
-        wait_until(is_known, 15, f"the ack of {revision}")
+        wait_until(is_known, what=f"the ack of {revision}")
 
     def close(self):
         with contextlib.suppress(Exception):
@@ -113,7 +113,7 @@ class StandInControlPlane:
         self._loop.call_soon_threadsafe(self._loop.stop)
 
     def _run(self, work):
-        return asyncio.run_coroutine_threadsafe(work, self._loop).result(10)
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result(60)
 
     async def _up(self):
         self._changed = asyncio.Condition()
@@ -202,9 +202,9 @@ class Process:
 
     def kill(self):
         self.popen.kill()
-        self.popen.wait(10)
+        self.popen.wait(60)
 
-    def terminate(self, seconds=30):
+    def terminate(self, seconds=60):
         self.popen.send_signal(signal.SIGTERM)
         return self.popen.wait(seconds)
 
@@ -232,7 +232,7 @@ class Engine:
             "--allow-faults",
         )
         self.process = Process((*arguments, "--die-with-parent", *self._options), {}, self._log)
-        wait_until(self.is_healthy, 30, "the engine's health")
+        wait_until(self.is_healthy, what="the engine's health")
 
     def is_healthy(self):
         with contextlib.suppress(requests.RequestException):
@@ -269,17 +269,17 @@ class Gateway:
     def start(self, *, until_ready=True):
         self.process = Process(("gateway.proxy",), self.environment, self.log)
         ended = self.process.popen.poll
-        wait_until(lambda: ended() is not None or self.status("/healthz") == 200, 30, "the gateway's health")
+        wait_until(lambda: ended() is not None or self.status("/healthz") == 200, what="the gateway's health")
         assert ended() is None, self.process.output()
         if until_ready:
-            wait_until(lambda: self.status("/readyz") == 200, 30, "the gateway's readiness")
+            wait_until(lambda: self.status("/readyz") == 200, what="the gateway's readiness")
 
     def status(self, path):
         with contextlib.suppress(requests.RequestException):
             return requests.get(f"{self.url}{path}").status_code
 
     def client(self, secret, **options):
-        return openai.OpenAI(base_url=f"{self.url}/v1", api_key=secret, max_retries=0, timeout=20, **options)
+        return openai.OpenAI(base_url=f"{self.url}/v1", api_key=secret, max_retries=0, timeout=60, **options)
 
     def metric(self, line_start):
         for line in requests.get(f"{self.url}/metrics").text.splitlines():
@@ -355,7 +355,7 @@ class Rig:
     def key_id(self, secret):
         return next(key.key_id for key in self.keys if key.digest == digest(secret))
 
-    def events(self, secret, count, seconds=5.0):
+    def events(self, secret, count, seconds=60.0):
         """The events of a key, once there are `count`; never more."""
         key_id = self.key_id(secret)
 

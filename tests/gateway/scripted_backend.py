@@ -49,7 +49,7 @@ class ScriptedBackend:
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         self._thread.start()
-        asyncio.run_coroutine_threadsafe(self._up(), self._loop).result(10)
+        asyncio.run_coroutine_threadsafe(self._up(), self._loop).result(60)
 
     def says(self, content=None, *, status=200, headers=None, events=None):
         """An answer: JSON of `content` (bytes as they are), or a stream of `events` (bytes as they are; a number is
@@ -75,9 +75,9 @@ class ScriptedBackend:
             self._close()
 
     def _close(self):
-        asyncio.run_coroutine_threadsafe(self._runner.cleanup(), self._loop).result(10)
+        asyncio.run_coroutine_threadsafe(self._runner.cleanup(), self._loop).result(60)
         self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join(10)
+        self._thread.join(60)
 
     async def _up(self):
         app = web.Application(client_max_size=64 * 1024 * 1024)

@@ -241,12 +241,12 @@ def test_who_raises_second_waits_for_the_commit_of_who_raised_first():
         with transaction.atomic():
             number = raise_revision(keys=[])
             raised.set()
-            may_commit.wait(10)
+            may_commit.wait(60)
             order.append(number)
         connection.close()
 
     def second():
-        raised.wait(10)
+        raised.wait(60)
         with transaction.atomic():
             order.append(raise_revision(keys=[]))
         connection.close()
@@ -254,13 +254,13 @@ def test_who_raises_second_waits_for_the_commit_of_who_raised_first():
     threads = [threading.Thread(target=copy_context().run, args=[work]) for work in (first, second)]
     for thread in threads:
         thread.start()
-    raised.wait(10)
+    raised.wait(60)
     time.sleep(0.3)
     assert current_revision() == index.revision, "nothing is visible before the first has committed"
     assert order == []
     may_commit.set()
     for thread in threads:
-        thread.join(10)
+        thread.join(60)
     assert order == [index.revision + 1, index.revision + 2]
     assert changed(index).revision == index.revision + 2
 
@@ -467,7 +467,7 @@ def test_the_first_byte_comes_at_once_and_others_while_the_compilation_takes_its
     may_go_on = threading.Event()
 
     def slowly():
-        may_go_on.wait(10)
+        may_go_on.wait(60)
         yield b"everything"
 
     made = snapshots.Compilation("a database", 7)
@@ -480,7 +480,7 @@ def test_the_first_byte_comes_at_once_and_others_while_the_compilation_takes_its
     thread.start()
     assert [next(reading) for _ in range(3)] == [KEEP_ALIVE] * 3
     may_go_on.set()
-    thread.join(10)
+    thread.join(60)
     assert [member for member in reading if member != KEEP_ALIVE] == [b"everything"]
     assert b"everything" in list(made.read()), "whoever asks later reads the same"
 

@@ -101,7 +101,7 @@ class Rig:
     def in_ledger(self):
         return UsageEvent.objects.in_tenant(self.tenant)
 
-    def await_ledger(self, calls, seconds=2.0):
+    def await_ledger(self, calls, seconds=60.0):
         self.stack.wait_until(
             lambda: self.in_ledger().count() >= calls, seconds, f"call {calls} in the ledger"
         )
@@ -231,9 +231,9 @@ def test_calls_go_on_while_the_console_is_down_and_are_in_the_ledger_once(rig):
         rig.chat()
     assert rig.in_ledger().count() == 1
     rig.stack.start("console")
-    rig.await_ledger(6, seconds=20)
+    rig.await_ledger(6)
     rig.chat()
-    rig.await_ledger(7, seconds=20)
+    rig.await_ledger(7)
     assert rig.in_ledger().values("event_id").distinct().count() == 7
 
 

@@ -35,7 +35,7 @@ def scripted(shared_rig):
 def call(rig, key, **fields):
     body = {"model": MODEL, "messages": [{"role": "user", "content": "hello hello"}], **fields}
     headers = {"authorization": f"Bearer {key}"}
-    return requests.post(f"{rig.gateway.url}/v1/chat/completions", json=body, headers=headers, timeout=20)
+    return requests.post(f"{rig.gateway.url}/v1/chat/completions", json=body, headers=headers, timeout=60)
 
 
 def outcome(rig, key):
@@ -132,7 +132,7 @@ def test_usage_after_the_mark_counts_also_when_the_client_has_gone(shared_rig, s
         json={"model": MODEL, "messages": [{"role": "user", "content": "hello"}], "stream": True},
         headers={"authorization": f"Bearer {scripted.key}"},
         stream=True,
-        timeout=20,
+        timeout=60,
     ) as answer:
         for line in answer.iter_lines():
             if b"stop" in line:

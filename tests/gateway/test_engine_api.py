@@ -128,7 +128,7 @@ def test_without_permission_no_caller_makes_it_fail():
         assert requests.post(f"{url}/faults", json={"fault": "exit"}).status_code == 404
     finally:
         process.send_signal(signal.SIGTERM)
-        assert process.wait(10) == 0
+        assert process.wait(60) == 0
 
 
 def test_it_dies_with_its_parent():
@@ -157,7 +157,7 @@ def test_a_taken_port_is_a_clear_error(engine):
         cwd=REPOSITORY,
         capture_output=True,
         text=True,
-        timeout=20,
+        timeout=60,
     )
     assert taken.returncode == 1
     assert f"cannot listen on 127.0.0.1:{engine.port}" in taken.stderr

@@ -23,7 +23,7 @@ def call(rig, key, model=MODEL, raw=None, **fields):
         f"{rig.gateway.url}/v1/chat/completions",
         data=body,
         headers={"authorization": f"Bearer {key}"},
-        timeout=20,
+        timeout=60,
     )
 
 

@@ -22,7 +22,7 @@ def call(rig, key, model=MODEL):
         f"{rig.gateway.url}/v1/chat/completions",
         json={"model": model, "messages": [{"role": "user", "content": "hello"}]},
         headers={"authorization": f"Bearer {key}"},
-        timeout=20,
+        timeout=60,
     )
 
 

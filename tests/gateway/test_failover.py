@@ -35,7 +35,7 @@ def call(rig, key, model=MODEL, **fields):
         f"{rig.gateway.url}/v1/chat/completions",
         json={"model": model, "messages": [{"role": "user", "content": "hello hello"}], **fields},
         headers={"authorization": f"Bearer {key}"},
-        timeout=20,
+        timeout=60,
     )
 
 
@@ -87,7 +87,7 @@ def test_another_backend_answers_a_stream(shared_rig, pair, name):
 @pytest.fixture
 def impatient_rig(shared_rig):
     before = shared_rig.settings
-    shared_rig.settings = SettingsConfig(idle_timeout_seconds=0.4)
+    shared_rig.settings = SettingsConfig(idle_timeout_seconds=1)
     yield shared_rig
     shared_rig.settings = before
     shared_rig.publish()
@@ -118,7 +118,7 @@ def test_another_backend_answers_when_one_says_200_and_then_nothing(impatient_ri
 
 def test_another_backend_answers_when_one_takes_a_call_and_says_nothing(shared_rig):
     before, model = shared_rig.settings, "aurora-silent"
-    shared_rig.settings = SettingsConfig(response_timeout_seconds=0.4)
+    shared_rig.settings = SettingsConfig(response_timeout_seconds=1)
     third = ScriptedBackend("third")
     mute = [socket.create_server(("127.0.0.1", 0)) for _ in range(2)]
     places = [
@@ -288,7 +288,7 @@ def test_usage_that_does_not_come_is_not_waited_for_any_longer_than_a_moment(sha
     first, _ = pair
     first.says(events=[*WORDS, end(), 30.0, TOLD, DONE])
     hang_up(shared_rig, first.key, 0.3)
-    (event,) = shared_rig.events(first.key, 1, seconds=10)
+    (event,) = shared_rig.events(first.key, 1)
     assert (event.status, event.is_exact, event.tokens.output) == ("cancelled", False, 10)
 
 

@@ -23,7 +23,7 @@ def scripted(shared_rig):
 def call(rig, key, path="chat/completions", **fields):
     body = {"model": MODEL, "messages": [{"role": "user", "content": "hello"}], **fields}
     return requests.post(
-        f"{rig.gateway.url}/v1/{path}", json=body, headers={"authorization": f"Bearer {key}"}, timeout=20
+        f"{rig.gateway.url}/v1/{path}", json=body, headers={"authorization": f"Bearer {key}"}, timeout=60
     )
 
 

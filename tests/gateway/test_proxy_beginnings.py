@@ -70,7 +70,7 @@ def test_a_hundred_half_delivered_streams_are_all_on_record_after_a_kill(new_rig
     time.sleep(1.5)
     rig.gateway.process.kill()
     rig.gateway.start()
-    events = rig.events(secret, 101, seconds=30)
+    events = rig.events(secret, 101)
     cancelled = [one for one in events if one.status == "cancelled"]
     assert len(cancelled) == 100
     assert {one.call_id for one in cancelled} == {

@@ -348,4 +348,4 @@ def test_an_answer_that_is_slow_but_alive_is_waited_for(lines_rig):
     began = time.monotonic()
     rig.control.answers[""] = 10, KEEP_ALIVE * 50 + everything(10, key(0), routes=routes_of(rig))
     wait_until(lambda: not is_refused(rig, 0), what="everything")
-    assert time.monotonic() - began < 15
+    assert time.monotonic() - began < 40

@@ -55,7 +55,7 @@ def test_the_clients_bytes_reach_the_backend(road_to):
         b' "messages" : [{"role":"user","content":"\\u65e5\\/"}], "v":-0.0 }' % MODEL.encode()
     )
     headers = {"authorization": f"Bearer {rig.new_key()}"}
-    answer = requests.post(f"{rig.gateway.url}/v1/chat/completions", data=raw, headers=headers, timeout=10)
+    answer = requests.post(f"{rig.gateway.url}/v1/chat/completions", data=raw, headers=headers, timeout=60)
     assert answer.status_code == 200, answer.text
     assert backend.bodies == [raw.replace(MODEL.encode(), b"own")]
 

@@ -97,17 +97,23 @@ def test_calls_pass_without_the_server_where_that_is_wanted(new_rig, own_limits_
 
 
 def test_a_client_that_hangs_up_while_limits_are_settled_is_on_record(new_rig, own_limits_server):
-    rig = new_rig("--latency-ms", "600", GATEWAY_REDIS_URL=own_limits_server.url)
+    rig = new_rig("--latency-ms", "1500", GATEWAY_REDIS_URL=own_limits_server.url)
     secret = rig.new_key(limits=[limit("concurrent_calls", 1)])
+
+    async def until(name):
+        async with asyncio.timeout(60):
+            while not (await asyncio.to_thread(rig.engine.seen))[name]:
+                await asyncio.sleep(0.01)
 
     async def hang_up():
         client = openai.AsyncOpenAI(base_url=f"{rig.gateway.url}/v1", api_key=secret, max_retries=0)
         async with client:
             call = asyncio.create_task(ask(client))
-            await asyncio.sleep(0.4)
-            own_limits_server.client.client_pause(1000)
-            # The engine has answered; the gateway is settling.
-            await asyncio.sleep(0.35)
+            await until("calls")
+            own_limits_server.client.client_pause(5000)
+            await until("finished")
+            # The gateway has the answer and is settling.
+            await asyncio.sleep(0.25)
             call.cancel()
             await asyncio.wait({call})
 

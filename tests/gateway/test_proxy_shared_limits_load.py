@@ -25,7 +25,9 @@ def hammer(rig, secret, connections, seconds, meanwhile=None):
     url, answers = f"{rig.gateway.url}/v1/chat/completions", []
 
     async def caller(session, until):
-        while time.monotonic() < until:
+        is_first = True
+        while is_first or time.monotonic() < until:
+            is_first = False
             async with session.post(url, data=body, headers=headers) as answer:
                 content = await answer.read()
                 error = orjson.loads(content).get("error") or {}

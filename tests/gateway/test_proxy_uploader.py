@@ -12,7 +12,7 @@ def test_a_refusal_that_is_not_the_control_planes_own_sets_nothing_aside(new_rig
         ask(rig.client(secret))
         wait_until(lambda: rig.control.turned_away >= 2, what="another try")
     rig.control.usage_status = None
-    rig.events(secret, 2, seconds=20)
+    rig.events(secret, 2)
     assert not (rig.gateway.state / "rejected").exists()
 
 

@@ -91,7 +91,7 @@ def test_each_answered_call_is_one_line_without_content_and_secrets(shared_rig):
             f"{shared_rig.gateway.url}/v1/chat/completions",
             json=body | {"stream": is_stream, "user": "ada@example.com"},
             headers=headers,
-            timeout=20,
+            timeout=60,
         )
         assert answer.status_code == 200
         call_id = answer.headers["x-request-id"]

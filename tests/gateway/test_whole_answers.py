@@ -44,7 +44,7 @@ def scripted(shared_rig):
 def call(rig, key, path="chat/completions", **fields):
     body = {"model": MODEL, "messages": [{"role": "user", "content": "hello hello"}], **fields}
     headers = {"authorization": f"Bearer {key}"}
-    return requests.post(f"{rig.gateway.url}/v1/{path}", json=body, headers=headers, timeout=20)
+    return requests.post(f"{rig.gateway.url}/v1/{path}", json=body, headers=headers, timeout=60)
 
 
 def recorded(rig, key):

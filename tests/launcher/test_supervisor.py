@@ -198,7 +198,7 @@ def test_a_second_one_says_that_one_is_running(start):
     first = start().wait_until_up()
     second = start()
     second.wait_for(f"already running here.*process {first.process.pid}")
-    assert second.process.wait(10) != 0
+    assert second.process.wait(60) != 0
     assert first.process.poll() is None
 
 

@@ -41,11 +41,11 @@ class RunningProvider:
 
     def stop(self):
         self.process.stdin.close()
-        self.process.wait(10)
+        self.process.wait(60)
         self.process.stdout.close()
 
     def tell(self, action, what=None):
-        answer = requests.post(f"{self.control}/{action}", json=what, timeout=10)
+        answer = requests.post(f"{self.control}/{action}", json=what, timeout=60)
         assert answer.status_code == 200, answer.text
         return answer.json()
 
@@ -68,16 +68,16 @@ class RunningProvider:
     def visit(self, address, sub, browser=None):
         """Follow the browser's way through the provider as `sub`, and return the address it sends back to."""
         browser = browser or requests.Session()
-        answer = browser.get(address, allow_redirects=False, timeout=10)
+        answer = browser.get(address, allow_redirects=False, timeout=60)
         for _ in range(12):
             if answer.is_redirect:
                 address = urljoin(answer.url, answer.headers["Location"])
                 if not address.startswith(self.issuer):
                     return address
-                answer = browser.get(address, allow_redirects=False, timeout=10)
+                answer = browser.get(address, allow_redirects=False, timeout=60)
             elif form := re.search(r'<form method="post" action="([^"]+)"', answer.text):
                 target = urljoin(answer.url, form[1])
-                answer = browser.post(target, data={"sub": sub}, allow_redirects=False, timeout=10)
+                answer = browser.post(target, data={"sub": sub}, allow_redirects=False, timeout=60)
             else:
                 raise AssertionError(f"{answer.status_code} {answer.url}\n{answer.text[:2000]}")
         raise AssertionError("The provider sends round and round.")

@@ -55,7 +55,7 @@ def test_a_token_of_the_real_provider_opens_the_api(client, provider, sign_in, l
             "grant_type": "authorization_code", "code": parse_qs(urlsplit(back).query)["code"][0],
             "redirect_uri": asked["redirect_uri"], "client_id": "program", "code_verifier": verifier,
         },
-        timeout=10,
+        timeout=60,
     ).json()  # fmt: skip
     client.logout()
     assert call(client, tokens["access_token"]).status_code == 200

@@ -29,13 +29,13 @@ def test_signing_out_goes_on_to_the_provider_and_back(client, provider, sign_in)
     assert "no-store" in answer["Cache-Control"]
     assert not Session.objects.filter(subject="ana").exists()
     assert "_auth_user_id" not in client.session
-    page = browser.get(way_on(answer), timeout=10)
+    page = browser.get(way_on(answer), timeout=60)
     secret = re.search(r'name="xsrf" value="([^"]+)"', page.text)[1]
     action = re.search(r'action="([^"]+)"', page.text)[1]
-    done = browser.post(action, data={"xsrf": secret, "logout": "yes"}, allow_redirects=False, timeout=10)
+    done = browser.post(action, data={"xsrf": secret, "logout": "yes"}, allow_redirects=False, timeout=60)
     assert done.headers["Location"] == "http://testserver/login/"
     again = client.get("/oidc/sign-in/")["Location"]
-    assert "interaction" in browser.get(again, timeout=10).url, "the provider asks who it is"
+    assert "interaction" in browser.get(again, timeout=60).url, "the provider asks who it is"
 
 
 def test_a_provider_that_offers_nothing_is_not_told(client, liar, come_back):
