@@ -162,6 +162,15 @@ def checkpoint_digest(
     """The SHA-256 of a checkpoint: its head as canonical JSON, a line feed, all ids (16 bytes each), all digests (32).
 
     docs/audit.md gives the head's fields.
+
+    Args:
+        number: number of the checkpoint, from 1.
+        previous: digest of the checkpoint before; 32 zero bytes for the first.
+        created_at: when the checkpoint is written.
+        first_at: time of the earliest entry.
+        last_at: time of the latest entry.
+        ids: ids of the entries, in order.
+        digests: digests of the entries, in the same order.
     """
     head = {
         "v": VERSION,

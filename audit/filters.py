@@ -89,7 +89,14 @@ def find_entries(
     newer_than: UUID | None = None,
     size: int = PAGE_SIZE,
 ) -> Page:
-    """A page of the entries that answer `entry_filter`, next to `older_than` or `newer_than`, if given."""
+    """A page of the entries that answer `entry_filter`, next to `older_than` or `newer_than`, if given.
+
+    Args:
+        entry_filter: which entries.
+        older_than: cursor of the entry before which to begin.
+        newer_than: cursor of the entry after which to begin.
+        size: number of entries of a page.
+    """
     from audit.staff_reads import with_what_was_read
 
     for tenant in entry_filter.tenants or ():

@@ -63,6 +63,9 @@ def acting(
     """Every action recorded within is done in this capacity: `delegate`, `emergency_access`, `directory`, …
 
     Args:
+        acting_as: one of `AuditEntry.ActingAs`.
+        on_behalf_of: the person for whom a delegate acts.
+        reason: the actor's reason; emergency access needs one.
         only_in: id of the tenant for whose actions it holds; None: for all.
         facts: what the details of each such line say besides.
 

@@ -191,6 +191,14 @@ def erase_from_audit_log(
 
     What is taken is recorded: an entry "audit.redacted" for every 2,000, which gets a checkpoint like any other and
     fixes what may be missing, where. Safe to repeat: what is erased names nobody any more.
+
+    Args:
+        person: addresses and names to look for.
+        token: the pseudonym.
+        user: the erased person.
+        by: who ordered the erasure; None: the platform.
+        reason: why, for the audit log.
+        found: entries found before anything was locked; None: search all.
     """
     erased = 0
     for rows in entries_about(person, found):

@@ -58,7 +58,14 @@ class Times:
             self._find(f"The times in checkpoint {number} are not those of its entries.")
 
     def see_entry(self, entry_id: str, at: datetime, before: datetime | None, number: int) -> None:
-        """An entry that came after checkpoint `number`, which is of the time `before`."""
+        """An entry that came after checkpoint `number`, which is of the time `before`.
+
+        Args:
+            entry_id: id of the entry, a UUID of version 7.
+            at: time of the entry.
+            before: time of the checkpoint before.
+            number: number of that checkpoint.
+        """
         if before is None:
             return
         for moment, what in ((at, "has the time"), (time_of_id(UUID(entry_id)), "has an id of")):

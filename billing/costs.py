@@ -47,6 +47,14 @@ class Totals:
         return self.cost * 1_000_000 / self.priced_tokens
 
     def add(self, is_unpriced: bool, amount: Decimal | None, calls: int, tokens: int) -> None:
+        """Add one row of sums.
+
+        Args:
+            is_unpriced: its calls have no price.
+            amount: what they cost; None: no price.
+            calls: number of calls.
+            tokens: number of tokens.
+        """
         self.calls += calls
         self.tokens += tokens
         if is_unpriced:
@@ -115,7 +123,14 @@ class CostReport:
 def cost_report(
     tenant: Tenant, start_day: date, end_day: date, *, project: Project | None = None
 ) -> CostReport:
-    """Everything the cost page shows. Five queries, whatever the tenant's size; no events are read."""
+    """Everything the cost page shows. Five queries, whatever the tenant's size; no events are read.
+
+    Args:
+        tenant: whose costs.
+        start_day: first day, in the tenant's time zone.
+        end_day: last day, included.
+        project: only this project; None: all.
+    """
     now_, before = CostPeriod(), CostPeriod()
     for day, model, *numbers in _by_day_and_model(tenant, start_day, end_day, project):
         for span, is_within in (
@@ -152,6 +167,15 @@ def cost_rows(
     """Costs and quantities grouped by any of DIMENSIONS, in that order; one query. Without any: one row or none.
 
     `after` names the group after which to begin, `most` how many rows to return at most.
+
+    Args:
+        tenant: whose costs.
+        start_day: first day, in the tenant's time zone.
+        end_day: last day, included.
+        group_by: names from DIMENSIONS.
+        project: only this project; None: all.
+        after: values of the group after which to begin.
+        most: maximum number of rows.
     """
     if unknown := set(group_by) - set(DIMENSIONS):
         raise ValueError(
@@ -270,7 +294,14 @@ def total_spend(tenant: Tenant, start_day: date, end_day: date) -> Totals:
 def spend_by_key(
     tenant: Tenant, start_day: date, end_day: date, keys: Sequence[UUID]
 ) -> dict[UUID, Decimal | None]:
-    """Money per key of `keys` over some days; None where no call is priced; keys without calls are absent."""
+    """Money per key of `keys` over some days; None where no call is priced; keys without calls are absent.
+
+    Args:
+        tenant: whose keys.
+        start_day: first day, in the tenant's time zone.
+        end_day: last day, included.
+        keys: ids of the keys.
+    """
     rows = _ask(
         """
         SELECT key_id, sum(amount) FROM rollup_day

@@ -41,6 +41,14 @@ def estimated_usage(
     """Estimated usage by the values of `group_by` (some of billing.costs.DIMENSIONS), in one query.
 
     Groups without any are absent. `between` says from which to which value of the first grouping, both included.
+
+    Args:
+        tenant: whose usage.
+        start_day: first day, in the tenant's time zone.
+        end_day: last day, included.
+        group_by: names from DIMENSIONS; empty: one total.
+        project: only this project; None: all.
+        between: first and last value of the first grouping.
     """
     chosen = "".join(f"{_COLUMNS[name]}, " for name in group_by)
     grouping = f"GROUP BY {chosen[:-2]}" if chosen else "HAVING count(*) > 0"
@@ -71,7 +79,16 @@ def with_estimates(
     *,
     project: Project | None = None,
 ) -> list[dict[str, Any]]:
-    """The rows of `billing.costs.cost_rows`, each with `estimated_calls` and `estimated_tokens`."""
+    """The rows of `billing.costs.cost_rows`, each with `estimated_calls` and `estimated_tokens`.
+
+    Args:
+        rows: rows of `cost_rows` with the same arguments.
+        tenant: whose usage.
+        start_day: first day, in the tenant's time zone.
+        end_day: last day, included.
+        group_by: names from DIMENSIONS, as for the rows.
+        project: only this project; None: all.
+    """
     between = (rows[0][group_by[0]], rows[-1][group_by[0]]) if rows and group_by else None  # of a page
     estimated = estimated_usage(tenant, start_day, end_day, group_by, project=project, between=between)
     for row in rows:

@@ -31,6 +31,13 @@ def costs_by_kind(
 
     Where a price changes on a day, or for a project within the days, hours are priced one by one, as the calls in
     them were; else sums are, which is the same to the last digit. Calls (`request`) appear where they have a price.
+
+    Args:
+        tenant: whose costs.
+        start_day: first day, in the tenant's time zone.
+        end_day: last day, included.
+        project: only this project; None: all.
+        today: the current day in the tenant's time zone.
     """
     slices, hours, parameters = _slices(start_day, end_day, project, today)
     kinds_of_used = f"unnest(ARRAY[{', '.join(f'u.{kind}' for kind in KINDS)}], %(kinds)s::text[])"

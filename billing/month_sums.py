@@ -81,6 +81,13 @@ def sums_between(
     With `by_key` also by key. Without a `project`, those of all projects. `today` is the tenant's. Returns the
     sub-select with its parameters, whose names begin with `prefix`. Rows repeat, and some are negative: sum them, and
     leave out groups whose calls sum to nothing. An amount of 0 means none if no priced calls are left.
+
+    Args:
+        start: first day.
+        end: last day, included.
+        today: the current day in the tenant's time zone; later days have no usage.
+        project: only this project; None: all.
+        prefix: beginning of the names of parameters.
     """
     pieces = pieces_of(start, end, today=today)
     narrowed, parameters = of_project(project, start, prefix)

@@ -80,7 +80,9 @@ def publish_prices(
     reason: str,
     by: User | None,
 ) -> PriceBookReport:
-    """Make `per_million` a model's price list from `valid_from` (a whole hour) on. Safe to repeat.
+    """Make `per_million`, in `currency`, the price list of `model_name` from `valid_from` (a whole hour) on.
+
+    Safe to repeat. The audit log keeps the `reason`.
 
     Kinds that the list does not name are withdrawn, except those that fall back to a wider kind: cache reads and
     writes cost what input costs, reasoning what output costs. `by` None means the platform (an import).
@@ -139,7 +141,9 @@ def publish_price_book(
     reason: str,
     by: User | None = None,
 ) -> PriceBookReport:
-    """Publish the price lists of many models at once: (public name, money per million by kind). Safe to repeat.
+    """Publish the price lists of many models, `entries` of (public name, money per million by kind). Safe to repeat.
+
+    They are in `currency`, and the audit log keeps the `reason`. `by` None means the platform.
 
     A model's first prices hold from `valid_from` (rounded down to the hour; default: the next hour) on. What
     changed since closes at the next hour and is followed by its next version; what is the same stays untouched.

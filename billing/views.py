@@ -150,7 +150,14 @@ class CostPage(PartialMixin, TenantPageMixin, TemplateView):
     def scope(
         self, month: str, project: Project | None, projects: QuerySet[Project], report: CostReport
     ) -> dict[str, Any]:
-        """What the page is narrowed to, and the dearest projects to narrow it to."""
+        """What the page is narrowed to, and the dearest projects to narrow it to.
+
+        Args:
+            month: the `month` parameter of the address.
+            project: the project in the address; None: all.
+            projects: projects that the person may see.
+            report: the report of the page.
+        """
         count = projects.count()
         everything = ngettext("%(count)d project", "All %(count)d projects", count)
         return {

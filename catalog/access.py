@@ -34,7 +34,14 @@ class Access:
 def accesses(
     user: User, tenant: Tenant, models: Iterable[CatalogModel], *, project: Project | None = None
 ) -> dict[UUID, Access]:
-    """By model, what `user` may do with it in `tenant` (in `project`, if given). Two questions to the database."""
+    """By model, what `user` may do with it in `tenant` (in `project`, if given). Two questions to the database.
+
+    Args:
+        user: the person.
+        tenant: the tenant of the page.
+        models: the models of the page.
+        project: only this project; None: all of the tenant's.
+    """
     models = list(models)
     mine = Q(project=project) if project else Q()
     grants = Grant.objects.visible_to(user).in_tenant(tenant).in_force().filter(mine, model__in=models)

@@ -73,7 +73,14 @@ class _Unless(logging.Filter):
 
 @receiver(signals.bind_extra_task_metadata)
 def name_the_task(sender: Any, signal: Any, task: Any, logger: Any, **kwargs: Any) -> None:
-    """Every line that is logged within a task says which."""
+    """Name the task in every line that is logged within it.
+
+    Args:
+        sender: the sender of the signal.
+        signal: the signal.
+        task: the running task.
+        logger: the logger of django-structlog.
+    """
     structlog.contextvars.bind_contextvars(task=task.name)
 
 

@@ -65,7 +65,14 @@ def pick_field(form: forms.BaseForm, name: str) -> PickField:
 
 
 def offer(form: forms.BaseForm, name: str, rows: QuerySet[Any], *, source: str = "") -> None:
-    """Let one of `rows` be chosen in a form's field, which is a `PickField`."""
+    """Let one of `rows` be chosen in a form's field, which is a `PickField`.
+
+    Args:
+        form: the form.
+        name: name of its field.
+        rows: rows that the field accepts.
+        source: address of suggestions; empty: none.
+    """
     pick_field(form, name).offer(rows, source=source)
 
 

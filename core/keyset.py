@@ -52,7 +52,10 @@ class KeysetPage:
 def requested_page(
     request: HttpRequest, rows: QuerySet[Any], order: Sequence[str], *, size: int
 ) -> KeysetPage:
-    """The page of `rows` that the address asks for with `before` or `after`; see `keyset_page`."""
+    """The page of `rows` that the address of `request` names with `before` or `after`.
+
+    `order` and `size` are as in `keyset_page`.
+    """
     before, after = request.GET.get("before", ""), request.GET.get("after", "")
     return keyset_page(rows, order, size=size, before=before, after=after)
 
@@ -63,6 +66,13 @@ def keyset_page(
     """A page of `rows` in `order`: names of fields or annotations, "-" for descending, together unique and never null.
 
     `before` and `after` are cursors of an earlier page; one that cannot be read counts as none.
+
+    Args:
+        rows: all rows of the list.
+        order: fields that sort it.
+        size: number of rows of a page.
+        before: cursor of the row before which the page ends.
+        after: cursor of the row after which the page begins.
     """
     return page_of_parts([(rows, order)], size=size, before=before, after=after)
 
@@ -74,6 +84,12 @@ def page_of_parts(
 
     For rows that no one index sorts, such as those that have a key after those that have none. At most one query a
     part; a page ends in the part where it is full.
+
+    Args:
+        parts: rows and order of each list.
+        size: number of rows of a page.
+        before: cursor of the row before which the page ends.
+        after: cursor of the row after which the page begins.
     """
     cursor = before or after
     start, edge = _place(cursor, [order for _rows, order in parts])

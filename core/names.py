@@ -118,6 +118,13 @@ def read_field(
 ) -> str:
     """A name, or a reason (`is_line`), that an action needs.
 
+    Args:
+        field: name of the field in errors.
+        said: the text as sent.
+        missing: the error for an empty or long text.
+        longest: maximum number of characters; None: no limit.
+        is_line: a reason or remark rather than a name.
+
     Raises ValidationError for `field`, with `missing` if it is empty or longer than `longest`.
     """
     try:

@@ -43,6 +43,9 @@ def state_separation(pk: UUID | str, field: str, reason: str, *, by: User) -> De
     model, and all tenants use the engine. It is a statement about the image and the command that run now: when either
     changes, it lapses.
 
+    Args:
+        pk: id of the deployment.
+
     Raises:
         Deployment.DoesNotExist: `by` cannot see such a deployment.
         PermissionDenied: `by` may not change deployments.

@@ -35,7 +35,14 @@ class Step:
 def prepare(
     supervisor: Supervisor, local: LocalDirectory, environment: Mapping[str, str], steps: Iterable[Step]
 ) -> None:
-    """Run the steps that have something to do. Safe to repeat. Raises LauncherError when one fails."""
+    """Run the steps that have something to do. Safe to repeat. Raises LauncherError when one fails.
+
+    Args:
+        supervisor: runs the processes that a step needs.
+        local: the folder of the demo.
+        environment: environment of the steps.
+        steps: what to do, in order.
+    """
     done = _read(local.prepared_file)
     for step in steps:
         name = step.arguments[0]

@@ -128,6 +128,9 @@ def erase_person(pk: UUID | str, *, by: User | None, reason: str, keys_to: User 
     or are disabled; open invitations to their address are withdrawn and forget it. The ledger is untouched, and the
     audit log still proves itself. Safe to repeat: a person who is erased already is left as they are.
 
+    Args:
+        pk: id of the person.
+
     Raises:
         User.DoesNotExist: there is no such person.
         PermissionDenied: `by` may not erase people, or is the person; a superuser is for superusers alone.
@@ -348,7 +351,14 @@ def _serialized_value(value: Any) -> Any:
 
 
 def sign_erasure_job(user: User, *, requested_by: User, reason: str, keys_to: User | None) -> str:
-    """An order for the queue, signed: whoever reaches the broker can repeat it, but not write one in another's name."""
+    """An order for the queue, signed: whoever reaches the broker can repeat it, but not write one in another's name.
+
+    Args:
+        user: the person to erase.
+        requested_by: the operator.
+        reason: why, for the audit log.
+        keys_to: new owner of the keys; None: revoke them.
+    """
     return signing.dumps(
         [str(user.pk), str(requested_by.pk), reason, str(keys_to.pk) if keys_to else None], salt=_ORDER
     )

@@ -81,7 +81,14 @@ class NewcomerForm(forms.Form):
 
 
 def role_options(user: User, tenant: Tenant, *, chosen: str, without: Iterable[str] = ()) -> list[Option]:
-    """Every role as a page offers it; those that `user` cannot give stay visible, with the reason."""
+    """Every role as a page offers it; those that `user` cannot give stay visible, with the reason.
+
+    Args:
+        user: who gives the role.
+        tenant: the tenant.
+        chosen: the selected role.
+        without: roles to omit.
+    """
     return [
         Option(
             value=role.value,

@@ -40,6 +40,12 @@ def limits_beside(
     """Every limit that is checked for calls of a project, or of one of its keys, as far as `user` may see it.
 
     Of `models` alone, where "" stands for all together: a few rows, however many limits there are.
+
+    Args:
+        project: the project.
+        user: who reads.
+        key: only calls of this key; None: all keys.
+        models: public names of models.
     """
     places = Q(project=None, key=None) | Q(project=project)
     if key is not None:

@@ -73,6 +73,7 @@ class ScopeMiddleware:
             return self.get_response(request)
 
     def process_view(self, request: HttpRequest, view: object, args: object, kwargs: dict[str, str]) -> None:
+        """Enter the scope of the person before Django calls the `view` of a `request` with `args` and `kwargs`."""
         if request.user.is_authenticated and not request.path_info.startswith(OWN_PATHS):
             page_of = kwargs["tenant"] if request.path_info.startswith("/t/") else None
             enter_scope_of(request.user, page_of=page_of)

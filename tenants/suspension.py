@@ -89,6 +89,9 @@ def follow_role(
     tokens of service accounts that they issued and may not make any more. Safe to repeat.
 
     Args:
+        user: the member.
+        tenant: the tenant.
+        by: who changed the role; None: the platform.
         project: the role is its own: then only its keys, and no tokens.
         was_holder: the role before let them claim keys. If the new one does not, tokens of the tenant are
             suspended as well.
@@ -133,7 +136,14 @@ def follow_issuer(user: User, *, reason: str, by: User | None) -> int:
 
 
 def follow_staff_roles(sender: Any, *, user: User, reason: str, by: User | None, **kwargs: Any) -> None:
-    """Receive accounts.signals.staff_roles_changed: the tokens that `user` issued follow, in every tenant."""
+    """Receive accounts.signals.staff_roles_changed: the tokens that `user` issued follow, in every tenant.
+
+    Args:
+        sender: the sender of the signal.
+        user: whose staff roles changed.
+        reason: why, in words.
+        by: who changed them; None: the platform.
+    """
     with platform_scope("tokens that a member of the staff issued may be in any tenant"):
         follow_issuer(user, reason=reason, by=by)
 

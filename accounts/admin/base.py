@@ -85,6 +85,10 @@ class ReadOnlyAdmin(ReadOnly, KeysetListMixin, ModelAdmin):  # type: ignore[misc
         """A page with one form, in the frame of the admin; a form that was refused comes back as 422.
 
         `hint` stands above the form, and `button` is what its button says.
+
+        Args:
+            request: the request of the page.
+            title: the heading of the page.
         """
         context = self.admin_site.each_context(request) | {
             "opts": self.opts,

@@ -125,7 +125,14 @@ class Dialog:
     def carry_out(
         self, admin: ModelAdmin, request: HttpRequest, form: DialogForm, object_id: str | None = None
     ) -> HttpResponse:
-        """Do the action, say that it is done or why not, and go on to the page of the row or the list."""
+        """Do the action, say that it is done or why not, and go on to the page of the row or the list.
+
+        Args:
+            admin: the admin class whose button opened the dialog.
+            request: the POST of the dialog.
+            form: the valid form of the dialog.
+            object_id: primary key of the row; None on a list.
+        """
         answers = form.answers()
         row = () if object_id is None else (object_id,)
         try:

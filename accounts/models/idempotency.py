@@ -19,6 +19,7 @@ class IdempotencyRecord(models.Model):
     # SHA-256 of path and body: the same key means the same request.
     digest = models.CharField(max_length=64)
     status = models.PositiveSmallIntegerField()
+    # The answer's JSON as it was sent, of whatever shape the route has.
     body = models.JSONField()
     at = models.DateTimeField(default=now, editable=False)
 

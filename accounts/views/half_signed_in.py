@@ -18,7 +18,14 @@ LOCAL_BACKEND = "accounts.permissions.StaffPermissionBackend"
 
 
 def begin_second_step(request: HttpRequest, user: User, *, then: str, by_link: bool = False) -> None:
-    """Remember for five minutes that the password (or link) of `user` was right, and where they wanted to go."""
+    """Remember for five minutes that the password (or link) of `user` was right, and where they wanted to go.
+
+    Args:
+        request: the request that carried the password or link.
+        user: the person, not signed in yet.
+        then: address to open after the second step.
+        by_link: an administrator's link opened this sign-in.
+    """
     request.session.cycle_key()
     request.session[KEY] = {
         "user": str(user.pk),

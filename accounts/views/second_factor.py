@@ -227,6 +227,13 @@ class TurnOffSecondFactor(_OwnSecondFactor, TemplateView):
 
 
 def show_codes(request: HttpRequest, codes: list[str], *, then: str, is_new: bool = False) -> HttpResponse:
-    """The one page that shows recovery codes."""
+    """The one page that shows recovery codes.
+
+    Args:
+        request: the request that created the codes.
+        codes: the codes in clear text; they are shown only here.
+        then: address of the next page.
+        is_new: the second factor is new, not only its codes.
+    """
     context = {"codes": codes, "next": then, "is_new": is_new}
     return render(request, "accounts/second_factor_codes.html", context)

@@ -68,6 +68,7 @@ class AuditEntry(TenantOwned):
     subject_type = models.CharField(max_length=80)
     subject_id = models.CharField(max_length=64)
     subject_label = models.CharField(max_length=200)
+    # {name: fact}: further facts of the action, such as {"prefix": "qm_x7Jf…"}.
     details = models.JSONField(default=dict)
     # {field: [before, after]}
     changes = models.JSONField(default=dict, db_default=models.Value({}, models.JSONField()))

@@ -215,6 +215,7 @@ class QuarantinedEvent(BillingOwned):
     source = models.CharField(max_length=40)
     event_id = models.CharField(max_length=200)
     reason = models.CharField(max_length=20, choices=Reason)
+    # The event as the source sent it: the fields of UsageRecord, or what it sent in their place.
     payload = models.JSONField()
     payload_sha = models.BinaryField()
     recorded_at = models.DateTimeField(default=now, editable=False)
@@ -322,6 +323,7 @@ class UsageImport(BillingOwned):
     source = models.CharField(max_length=40)  # of its events
     file_name = models.CharField(max_length=200)
     file_sha256 = models.CharField(max_length=64)
+    # {"tenant", "project", "model", "start"} or {"rule": "demo", …}: the options of the import.
     assignment = models.JSONField()
     started_at = models.DateTimeField(default=now, editable=False)
     finished_at = models.DateTimeField(null=True)

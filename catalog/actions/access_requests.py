@@ -56,6 +56,10 @@ def raise_access_request(
     """Ask for a model for a project, and open the reviews that the rules want.
 
     Args:
+        model_name: public name of the model.
+        purpose: what the model is for; reviewers read it.
+        expected_tokens_per_day: input and output together.
+        data_class: the most sensitive data, from `DataClass`.
         limits: wanted numbers by kind of `tenants.Limit`, such as {"requests_per_minute": 3}; absent kinds
         stay open.
         duration_days: how long the grant shall last, 1 to 730.
@@ -194,7 +198,16 @@ def preview_access_request(
     limits: Mapping[str, Any] | None = None,
     duration_days: int = 365,
 ) -> Preview:
-    """Say what `raise_access_request` would answer to these values, without asking. Changes nothing."""
+    """Say what `raise_access_request` would answer to these values, without asking. Changes nothing.
+
+    Args:
+        project: the project that would ask.
+        model: the model.
+        expected_tokens_per_day: input and output together; None: not entered yet.
+        data_class: the most sensitive data, from `DataClass`.
+        limits: requested numbers by kind of `tenants.Limit`.
+        duration_days: how long the grant would last.
+    """
     numbers = {"expected_tokens_per_day": expected_tokens_per_day or 1, "duration_days": duration_days}
     problems = find_problems(project.tenant, model, data_class=data_class, purpose="preview", **numbers)
     try:
@@ -217,7 +230,16 @@ def find_problems(
     expected_tokens_per_day: int,
     duration_days: int,
 ) -> dict[str, str]:
-    """By field, why this cannot be asked for; empty when it can. Checked again when the last review approves."""
+    """By field, why this cannot be asked for; empty when it can. Checked again when the last review approves.
+
+    Args:
+        tenant: the tenant that asks.
+        model: the model.
+        data_class: the most sensitive data, from `DataClass`.
+        purpose: what the model is for.
+        expected_tokens_per_day: input and output together.
+        duration_days: how long the grant would last.
+    """
     problems = {}
     try:
         if not read_prose(purpose):
@@ -282,7 +304,14 @@ def cancel_open_reviews(access_request: AccessRequest) -> None:
 def facts_of(
     project: Project, model: CatalogModel, data_class: str, estimate: Estimate | None
 ) -> rules.Facts:
-    """What the rules look at, as it is now."""
+    """What the rules look at, as it is now.
+
+    Args:
+        project: the project that asks.
+        model: the model.
+        data_class: the most sensitive data, from `DataClass`.
+        estimate: expected cost; None: the model has no price.
+    """
     had_grant = Grant.objects.in_tenant(project.tenant).filter(project=project, model=model).exists()
     return rules.Facts(
         is_new_to_project=not had_grant,

@@ -53,6 +53,7 @@ def renew_facts(
     not; so is one approved by somebody who could act for the asker since. The audit entry has old and new facts.
 
     Args:
+        access_request: the locked request.
         opens_reviews: False where the request is about to end, and only shows what was true then.
     """
     before, present = dict(access_request.facts), facts.as_json()

@@ -75,6 +75,8 @@ def import_price_map(
     the file does not state.
 
     Args:
+        text: content of the price map.
+        file_name: name of the file, for the report.
         by: None means the command line.
         today: the day that decides which deprecation dates are past; by default the present one in UTC.
         prices_from: since when a model's first list prices hold; by default the present hour.

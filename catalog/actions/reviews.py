@@ -93,6 +93,7 @@ def decide_review(
     worse than those that the request shows, nothing is decided: the request shows the new ones, and Conflict says so.
 
     Args:
+        pk: id of the review.
         verdict: "approve" or "reject".
         comment: the requester reads it; a refusal needs one.
         seen: the facts that `by` has seen (`rules.read_facts`); None for those that the request shows.

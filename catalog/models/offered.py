@@ -156,6 +156,7 @@ class CatalogImport(models.Model):
     digest = models.CharField(max_length=64)
     at = models.DateTimeField(default=now, editable=False)
     by = models.ForeignKey(User, models.PROTECT, null=True, related_name="+")  # null: the command line
+    # {"added": 12, "unchanged": 4500, …}: numbers of the report.
     counts = models.JSONField(default=dict)
     # {key: reason}
     refused = models.JSONField(default=dict)

@@ -124,7 +124,14 @@ class Card:
 def cards(
     request: HttpRequest, page: TenantPageMixin, models: list[CatalogModel], project: Project | None
 ) -> list[Card]:
-    """What a card shows of each model: prices and access for all of them in three queries."""
+    """What a card shows of each model: prices and access for all of them in three queries.
+
+    Args:
+        request: the request of the page.
+        page: the view, which knows tenant and addresses.
+        models: the models of the page.
+        project: the project in the address; None: all.
+    """
     prices = list_prices([model.name for model in models])
     access = accesses(signed_in(request), page.tenant, models, project=project)
     return [
@@ -244,7 +251,14 @@ class ModelDetail(TenantPageMixin, DetailView):  # type: ignore[type-arg]
 def request_form(
     request: HttpRequest, page: TenantPageMixin, model: CatalogModel, access: Access
 ) -> dict[str, Any]:
-    """The request panel's form, if this person can send it."""
+    """The request panel's form, if this person can send it.
+
+    Args:
+        request: the request of the page.
+        page: the view, which knows tenant and projects.
+        model: the model to request.
+        access: what the person may do with it.
+    """
     if access.state != "requestable" and not access.may_ask_again:
         return {"form": None, "preview": None}
     form = AccessRequestForm(user=signed_in(request), tenant=page.tenant, model=model)

@@ -104,7 +104,15 @@ def money_about(value: Number | None, currency: str = "USD", digits: int = 2) ->
 def money_range(
     value: Number | None, low: Number | None, high: Number | None, currency: str = "USD", digits: int = 2
 ) -> dict[str, str]:
-    """An estimate and its likely range, ready for one translated sentence: {about, low, high}."""
+    """An estimate and its likely range, ready for one translated sentence: {about, low, high}.
+
+    Args:
+        value: the estimate; None: unknown.
+        low: lower end of the range.
+        high: upper end of the range.
+        currency: three letters.
+        digits: significant digits.
+    """
     return {
         "about": money_about(value, currency, digits),
         "low": "" if low is None or high is None else money_about(low, currency, max(digits - 1, 2)),

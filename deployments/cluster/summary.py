@@ -23,7 +23,18 @@ def summarise(
     endpoints: Sequence[str],
     problems: Sequence[Condition],
 ) -> Observed:
-    """The Observed of one Deployment object (None: it is being deleted) from the counts of its replicas."""
+    """The Observed of one Deployment object (None: it is being deleted) from the counts of its replicas.
+
+    Args:
+        deployment: the Deployment object as read.
+        cluster_generation: its `metadata.generation`.
+        ready: replicas that are ready.
+        updated: replicas of the current spec.
+        total: all replicas.
+        updated_ready: ready replicas of the current spec.
+        endpoints: base URLs that answer calls.
+        problems: further conditions.
+    """
     if deployment is None:
         return Observed(
             wanted_replicas=0,

@@ -34,7 +34,14 @@ def note_group_mappings_due(people: Iterable[UUID], *, reason: str) -> None:
 
 
 def note_changed_access(sender: Any, *, user: User, is_active: bool, reason: str, **kwargs: Any) -> None:
-    """Receive tenants.signals.person_access_changed: the directory hears of it, and roles are computed anew."""
+    """Receive tenants.signals.person_access_changed: the directory hears of it, and roles are computed anew.
+
+    Args:
+        sender: the sender of the signal.
+        user: whose access changed.
+        is_active: the person may sign in.
+        reason: why, in words.
+    """
     if is_active:
         note_group_mappings_due([user.pk], reason=reason)
     DirectoryPerson.objects.filter(user=user).update(changed_at=now())

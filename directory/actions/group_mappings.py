@@ -24,7 +24,14 @@ from tenants.models import Tenant
 def draft_group_mapping(
     *, group: str, tenant: Tenant | None = None, role: str = "", staff_role: str = ""
 ) -> GroupMapping:
-    """A mapping that is not saved, to preview or to begin. Raises ValidationError unless it gives one role."""
+    """A mapping that is not saved, to preview or to begin. Raises ValidationError unless it gives one role.
+
+    Args:
+        group: name of the group, as written.
+        tenant: tenant of the role; None for a staff role.
+        role: role in the tenant; empty for a staff role.
+        staff_role: staff role; empty for a role in a tenant.
+    """
     mapping = GroupMapping(group=group, tenant=tenant, role=role, staff_role=staff_role)
     mapping.clean_fields()
     if bool(tenant) == bool(staff_role) or bool(tenant) != bool(role):

@@ -42,7 +42,14 @@ class Alarms:
         self._clock = clock
 
     def account_refused(self, backend_id: str, model: str, status: int, reason: str) -> None:
-        """A backend refused our own account. `reason` is credentials, payment, permission or quota."""
+        """A backend refused our own account. `reason` is credentials, payment, permission or quota.
+
+        Args:
+            backend_id: id of the backend.
+            model: public name of the model.
+            status: HTTP status of the backend's answer.
+            reason: credentials, payment, permission or quota.
+        """
         self._metrics.account_trouble.labels(backend_id, reason).inc()
         now = self._clock()
         sentence = f"Backend {backend_id} of {model} {_WORDS[reason]} (status {status})."

@@ -73,7 +73,15 @@ def refusal_for(
     retry_after: str | None = None,
     secrets: tuple[str, ...] = (),
 ) -> Refusal:
-    """A backend's refusal (4xx) as the client may see it: the sentence that helps, and nothing about us."""
+    """A backend's refusal (4xx) as the client may see it: the sentence that helps, and nothing about us.
+
+    Args:
+        status: HTTP status of the backend's answer.
+        error: the error in its answer.
+        scrubber: removes names of the backend.
+        retry_after: its `Retry-After` header.
+        secrets: further texts to remove.
+    """
     message = scrubber.sentence(error.message, secrets=secrets)
     headers = {}
     if status == 429:

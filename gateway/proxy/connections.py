@@ -43,7 +43,14 @@ class Connections:
     async def post(
         self, url: str, *, data: bytes, headers: dict[str, str], timeout: aiohttp.ClientTimeout
     ) -> aiohttp.ClientResponse:
-        """Send a call; follows no redirection. Raises what aiohttp raises: ClientError or TimeoutError."""
+        """Send a call; follows no redirection. Raises what aiohttp raises: ClientError or TimeoutError.
+
+        Args:
+            url: address of the backend.
+            data: the body.
+            headers: the headers.
+            timeout: time limits of the call.
+        """
         sending, began = _Sending(), time.monotonic()
         try:
             return self._noted(url, await self._send(self._kept, url, data, headers, timeout, sending))

@@ -33,7 +33,14 @@ class Refusal(Exception):
 
 
 def error_body(message: str, kind: str, code: str | None, param: str | None = None) -> bytes:
-    """OpenAI's error object as JSON."""
+    """OpenAI's error object as JSON.
+
+    Args:
+        message: the sentence for the caller.
+        kind: OpenAI's `type`.
+        code: OpenAI's `code`; None: null.
+        param: the field at fault; None: null.
+    """
     return orjson.dumps({"error": {"message": message, "type": kind, "param": param, "code": code}})
 
 

@@ -74,8 +74,20 @@ def bounds_of(
     may_think: bool = False,
     characters_of_a_sound_token: int = COMPRESSED_SOUND,
 ) -> Bounds:
-    """Bounds from a prompt's estimate at four bytes a token and its `upper` side, the maximum that the client named
-    for all choices (0: none), and the longest answer of the model, if known."""
+    """Bounds of what a call may use.
+
+    Args:
+        four_bytes_each: estimate of the prompt at four bytes a token.
+        upper: its upper estimate.
+        four_bytes_each, upper: estimates of the prompt, at four bytes a token and on the upper side.
+        named_output: maximum that the client named, for all choices; 0: none.
+        longest_output: longest answer of the model; None: unknown.
+        choices: number of choices.
+        is_embedding: the call asks for vectors.
+        may_bring_more: True if the call has media, files or a search.
+        may_think: the call asks for reasoning.
+        characters_of_a_sound_token: base64 characters of sound per token.
+    """
     most = min(max(longest_output or _LONGEST_OUTPUT, _LONGEST_OUTPUT) * choices, LARGEST_COUNT)
     return Bounds(
         input_estimate=max(1, upper),
@@ -111,7 +123,11 @@ def count_tokens(
 ) -> tuple[TokenCounts, bool]:
     """Disjoint tokens of a call, and whether they are exact: told, complete, and possible.
 
-    `is_partial`: the report was made before the end of the answer, so that its output is only a part.
+    Args:
+        reported: numbers of the backend; None: none.
+        bounds: what is possible.
+        delivered: what reached the client.
+        is_partial: the report came before the end of the answer, so its output is only a part.
     """
     counts, is_exact = _count(reported, bounds, delivered, is_partial)
     return _as_counts(counts), is_exact
@@ -120,7 +136,16 @@ def count_tokens(
 def count_delivered(
     reported: Reported | None, bounds: Bounds, delivered: Delivered, *, is_partial: bool = False
 ) -> tuple[TokenCounts, bool]:
-    """Tokens of a call that failed: nothing if nothing was delivered, and never more output than was."""
+    """Tokens of a call that failed: nothing if nothing was delivered, and never more output than was.
+
+    `reported`, `bounds`, `delivered` and `is_partial` are as in `count_tokens`.
+
+    Args:
+        reported: numbers of the backend; None: none.
+        bounds: what is possible.
+        delivered: what reached the client.
+        is_partial: the answer went on after the report.
+    """
     if not delivered.pieces:
         return TokenCounts(), True
     counts, _ = _count(reported, bounds, delivered, is_partial)

@@ -145,6 +145,13 @@ async def read_body(
 ) -> bytes:
     """Read a body. `announced` is its length, None if it comes without one.
 
+    Args:
+        receive: gives the next part of the body.
+        announced: its Content-Length; None: chunked.
+        largest: maximum number of bytes.
+        share: memory that the body may take.
+        grace_seconds: time before the minimum rate applies.
+
     Raises Refusal: 413 beyond `largest` bytes, 408 if it takes over a minute, or, after the grace, comes
     slower than 16 KiB a second, 429 or 503 where there is no room, 400 if it ends too early.
     """

@@ -87,7 +87,14 @@ class Metrics:
         self.totals = dict.fromkeys(("requests", "ok", "error", "cancelled", "refused", "tokens"), 0)
 
     def count_finished(self, model: str, status: str, latency_seconds: float, tokens: TokenCounts) -> None:
-        """Count a call that reached a backend."""
+        """Count a call that reached a backend.
+
+        Args:
+            model: public name of the model.
+            status: `ok`, `error` or `cancelled`.
+            latency_seconds: from the first byte of the call to the end.
+            tokens: number of tokens by kind.
+        """
         self.requests.labels(model, status).inc()
         self.latency.labels(model).observe(latency_seconds)
         for kind in tokens.__struct_fields__:

@@ -56,7 +56,14 @@ class Request:
     async def answer(
         self, status: int, body: bytes, headers: Mapping[str, str] | None = None, content_type: str = JSON
     ) -> None:
-        """Send a whole answer."""
+        """Send a whole answer.
+
+        Args:
+            status: HTTP status.
+            body: the whole body.
+            headers: further headers.
+            content_type: value of Content-Type.
+        """
         await self._begin(status, {"content-length": str(len(body)), **(headers or {})}, content_type)
         self.is_ended = True
         await self._send({"type": "http.response.body", "body": body, "more_body": False})

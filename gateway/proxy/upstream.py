@@ -163,6 +163,18 @@ async def ask(
     BackendFault: nothing was sent on yet, and the answer is none. After `take` has returned or raised anything else,
     the connection is closed.
 
+    Args:
+        connections: connections to backends.
+        router: chooses backends and learns from their answers.
+        route: the route of the model.
+        path: path of the call, such as /v1/chat/completions.
+        body: the body of the call.
+        headers: headers for the backend.
+        settings: settings of the configuration.
+        attempts: collects what was tried.
+        apart: keeps tenants apart at backends.
+        take: reads and passes on the answer.
+
     Raises Refusal: 503 if no backend could be reached, 502 or 504 if those reached failed, 429 if all said so, 4xx
     as the backend said it.
     """
@@ -264,6 +276,15 @@ def fault_of(
     """A backend's error as ours: its sentence for the client's faults, our own for everything else.
 
     `wait` is its `Retry-After`.
+
+    Args:
+        status: HTTP status of the backend's answer.
+        error: the error in its answer.
+        backend: the backend.
+        route: the route of the model.
+        router: learns that the backend failed.
+        wait: its `Retry-After` header.
+        secrets: further texts to remove.
     """
     if is_account_trouble(status, error, backend, route, router):
         return BackendFault(status if status in _FROM_A_WORKING_BACKEND else 403, _backend_failed())
@@ -280,7 +301,15 @@ def fault_of(
 def fault_of_answer(
     error: Exception, backend: Backend, route: Route, router: Router, secrets: tuple[str, ...]
 ) -> BackendFault:
-    """An answer of which nothing was sent, as a failure of its backend."""
+    """An answer of which nothing was sent, as a failure of its backend.
+
+    Args:
+        error: the error in the answer.
+        backend: the backend.
+        route: the route of the model.
+        router: learns that the backend failed.
+        secrets: further texts to remove.
+    """
     if isinstance(error, FailedAnswer):
         fault = fault_of(error.status, read_error(error.said), backend, route, router, secrets=secrets)
         # Perhaps the call's own fault.
@@ -296,7 +325,15 @@ def last_event(
     router: Router,
     secrets: tuple[str, ...],
 ) -> bytes:
-    """What a stream ends with that broke off: the backend's own sentence, if that is for the caller."""
+    """What a stream ends with that broke off: the backend's own sentence, if that is for the caller.
+
+    Args:
+        error: the error in the stream; None: it just ended.
+        backend: the backend; None: none answered.
+        route: the route of the model.
+        router: learns that the backend failed.
+        secrets: further texts to remove.
+    """
     if error is None or error.said is None or backend is None:
         return error_event(BROKE_OFF, "backend_failed")
     said = read_error(error.said)
@@ -309,7 +346,15 @@ def last_event(
 def is_account_trouble(
     status: int, error: BackendError, backend: Backend, route: Route, router: Router
 ) -> bool:
-    """Whether a backend refuses our own account, which no caller is told; operators are."""
+    """Whether a backend refuses our own account, which no caller is told; operators are.
+
+    Args:
+        status: HTTP status of the backend's answer.
+        error: the error in its answer.
+        backend: the backend.
+        route: the route of the model.
+        router: raises the alarm.
+    """
     trouble = account_trouble(status, error)
     if trouble is not None:
         router.alarms.account_refused(backend.id, route.config.model, status, trouble)

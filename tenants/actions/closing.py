@@ -64,6 +64,12 @@ def _require_proposable(by: User | None, tenant: Tenant) -> None:
 def propose_closing(pk: UUID | str, *, export_id: UUID, reason: str, by: User) -> TenantClosing:
     """Propose to close a suspended tenant, with its final export in hand. Somebody else confirms.
 
+    Args:
+        pk: id of the tenant.
+        export_id: id of the final export.
+        reason: why; the person who confirms reads it.
+        by: an owner or operator.
+
     Raises:
         Tenant.DoesNotExist: `by` cannot see such a tenant. PermissionDenied: `by` may not propose this.
         Conflict: the tenant is not suspended, its closing is proposed already, or the export is not the ledger's

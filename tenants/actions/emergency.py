@@ -57,6 +57,7 @@ def open_emergency_access(pk: UUID | str, *, by: User, reason: str, minutes: int
     """Give `by` an owner's rights in a tenant for a while, in this browser session, and tell its owners by mail.
 
     Args:
+        pk: id of the tenant.
         reason: the tenant's people read it, 10 to 500 characters; each action is recorded with it.
         minutes: 15, 60 or 240. It is never made longer.
 

@@ -51,6 +51,12 @@ def invite(tenant: Tenant, email: str, role: str, *, by: User) -> tuple[Invitati
     Whether the address has an account here is not looked at, so no answer can tell. Show the secret to nobody
     but the address: whoever opens the link proves that they read its mail.
 
+    Args:
+        tenant: the tenant.
+        email: address to invite.
+        role: role to offer.
+        by: owner, admin or operator.
+
     Raises:
         Tenant.DoesNotExist: `by` cannot see the tenant.
         PermissionDenied: `by` may not manage members here, has less than `role`, or invites themselves.

@@ -31,7 +31,15 @@ from tenants.suspension import lock_new_owner
 def prepare_api_key(
     project: Project, *, name: str, models: Iterable[str], created_for: User, expires_at: datetime | None
 ) -> ApiKey:
-    """Make a key that waits to be claimed: it opens nothing and has no secret yet."""
+    """Make a key that waits to be claimed: it opens nothing and has no secret yet.
+
+    Args:
+        project: the project that owns the key.
+        name: name of the key.
+        models: public names of the models it may call.
+        created_for: who asked for it.
+        expires_at: when it expires; None: never.
+    """
     key = ApiKey.objects.create(
         tenant=project.tenant,
         project=project,

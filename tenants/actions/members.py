@@ -172,6 +172,8 @@ def remove_member(
     Tokens that they issued for service accounts of the tenant are revoked: they know the secrets.
 
     Args:
+        pk: id of the membership.
+        reason: why, for the audit log.
         choices: for each kind of owned resources (`owned_resources_of`) the membership of who takes them over, or END.
 
     Raises:
@@ -216,6 +218,14 @@ def place_member(
     Given by a person, it takes what they own with it (`follow_role`).
 
     What the audit line should say besides is given as `details`.
+
+    Args:
+        tenant: the locked tenant.
+        user: the member.
+        role: the new role.
+        existing: the membership so far; None: new.
+        source: `person` or `mapping`.
+        actor: who gives the role; None: the platform.
 
     Raises Conflict if the tenant would be left without an owner.
     """

@@ -84,7 +84,7 @@ class OwnedKind(ABC, Generic[R]):
 
     @abstractmethod
     def give(self, row: R, user: User, to: User, *, by: User) -> None:
-        """Hand a locked row of `user` over. Raises ValueError for a kind that cannot be handed over."""
+        """Transfer a locked `row` of `user` to `to`; `by` decided it. Raises ValueError if this kind cannot be."""
 
     @abstractmethod
     def end_row(self, row: R, user: User, *, by: User) -> None:
@@ -102,7 +102,7 @@ class OwnedKind(ABC, Generic[R]):
         )
 
     def hand_over(self, user: User, tenant: Tenant, *, to: User, by: User) -> int:
-        """Hand all of them over, and return how many there were."""
+        """Transfer all that `user` owns of this kind in `tenant` to `to`, and return how many; `by` decided it."""
         rows = self._locked(user, tenant)
         for row in rows:
             self.give(row, user, to, by=by)
@@ -143,6 +143,12 @@ def transfer(
     user: User, tenant: Tenant, choices: Mapping[str, Choice], *, actor: User
 ) -> dict[str, dict[str, str | int]]:
     """Hand over or end all that `user` owns in `tenant`, and return by kind what was done. All or nothing.
+
+    Args:
+        user: the departing member.
+        tenant: the tenant.
+        choices: by kind, the new owner or the end.
+        actor: who decided it.
 
     Raises ValidationError by kind: nothing was chosen, it cannot be handed over, or not to this member.
     """

@@ -44,6 +44,12 @@ def set_project_role(
     belongs to the tenant. Acts on their next request; keys of the project that it does not let them hold are
     suspended, on every gateway within seconds, until a role does again. Safe to repeat.
 
+    Args:
+        project_pk: id of the project.
+        membership_pk: id of the membership in the project's tenant.
+        role: the role; None: none of their own.
+        by: owner, admin or operator.
+
     Raises:
         Project.DoesNotExist, Membership.DoesNotExist: `by` cannot see such a project, or it has no such member.
         PermissionDenied: `by` may not manage members of the tenant, or the member is `by`.

@@ -24,6 +24,12 @@ from tenants.status import in_active_tenant, lock_tenant_shared
 def create_project(tenant: Tenant, *, by: User | None, slug: str, name: str, **fields: Any) -> Project:
     """Create a project in `tenant`; `fields` are of `Project.EDITABLE`. `by` None means the platform (set-up, import).
 
+    Args:
+        tenant: the tenant.
+        by: owner, admin or operator; None: the platform.
+        slug: permanent name in addresses.
+        name: name on pages.
+
     Raises:
         PermissionDenied: `by` may not manage projects here. Conflict: the tenant is not active, or has a project
         with this slug. ValidationError: by field; an owner who is no member.

@@ -184,7 +184,14 @@ def delete_service_account(
 
 
 def stop(account: User, tenant: Tenant, *, reason: str, actor: User | None) -> None:
-    """Disable an account that the caller has locked, and suspend what it owns."""
+    """Disable an account that the caller has locked, and suspend what it owns.
+
+    Args:
+        account: the locked account.
+        tenant: its tenant.
+        reason: why, for owners of the suspended keys.
+        actor: who disables it; None: the platform.
+    """
     account.is_active = False
     account.save(update_fields=["is_active"])
     audit.record(

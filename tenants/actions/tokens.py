@@ -86,6 +86,7 @@ def issue_personal_access_token(
     """Make a token with which `user` speaks to the HTTP API. The secret is not stored: show it now.
 
     Args:
+        name: what the token is for.
         life: at most a year.
         scopes: what it may be used for; None for all that fits its owner.
         tenant: the only one it opens; None for all of its owner's. A service account's is always its own tenant's.

@@ -267,7 +267,14 @@ class RevokeTenantToken(PartialMixin, ManagesTokensMixin, DetailView):  # type: 
 def table_of(
     tokens: Any, request: HttpRequest, revoke_url: Any, *, with_owner: bool = False
 ) -> dict[str, Any]:
-    """A page of tokens, those in use or those that have ended, as the table's template wants it."""
+    """A page of tokens, those in use or those that have ended, as the table's template wants it.
+
+    Args:
+        tokens: the tokens that the person may see.
+        request: the request of the page.
+        revoke_url: gives the address that revokes a token.
+        with_owner: show the owner of each token.
+    """
     tab = "ended" if request.GET.get("tab") == "ended" else "current"
     tokens = tokens.with_names()
     page = requested_page(
