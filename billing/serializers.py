@@ -19,7 +19,17 @@ class QuantitiesSerializer(serializers.Serializer[Any]):
         return {kind: serializers.IntegerField(read_only=True) for kind in KINDS}
 
 
-class UsageRowSerializer(serializers.Serializer[Any]):
+class UsageTotalSerializer(serializers.Serializer[Any]):
+    calls = serializers.IntegerField()
+    unpriced_calls = serializers.IntegerField()
+    estimated_calls = serializers.IntegerField(
+        help_text="calls whose backend reported no usage, or an impossible one"
+    )
+    estimated_tokens = serializers.IntegerField(help_text="all tokens of those calls; part of `quantities`")
+    quantities = QuantitiesSerializer()
+
+
+class UsageRowSerializer(UsageTotalSerializer):
     """Usage of one group; only the dimensions that were asked for are there."""
 
     day = serializers.DateField(required=False)
@@ -29,29 +39,12 @@ class UsageRowSerializer(serializers.Serializer[Any]):
     model = serializers.CharField(required=False)
     project = serializers.CharField(required=False, help_text="slug")
     key = serializers.UUIDField(required=False)
-    calls = serializers.IntegerField()
-    unpriced_calls = serializers.IntegerField()
-    estimated_calls = serializers.IntegerField(
-        help_text="calls whose backend reported no usage, or an impossible one"
-    )
-    estimated_tokens = serializers.IntegerField(help_text="all tokens of those calls; part of `quantities`")
-    quantities = QuantitiesSerializer()
 
 
 class CostRowSerializer(UsageRowSerializer):
     """Usage and cost of one group. `cost` is null when nothing in it is priced; unpriced calls are in no cost."""
 
     cost = MoneyField(allow_null=True)
-
-
-class UsageTotalSerializer(serializers.Serializer[Any]):
-    calls = serializers.IntegerField()
-    unpriced_calls = serializers.IntegerField()
-    estimated_calls = serializers.IntegerField(
-        help_text="calls whose backend reported no usage, or an impossible one"
-    )
-    estimated_tokens = serializers.IntegerField(help_text="all tokens of those calls; part of `quantities`")
-    quantities = QuantitiesSerializer()
 
 
 class CostTotalSerializer(UsageTotalSerializer):

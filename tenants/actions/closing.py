@@ -21,6 +21,7 @@ from accounts.models import User
 from core.errors import Conflict
 from core.names import read_field
 from tenants.actions.keys import stop_key
+from tenants.actions.members import withdraw_locked_invitation
 from tenants.actions.tokens import stop_token
 from tenants.models import ApiKey, Invitation, PersonalAccessToken, Tenant, TenantClosing
 from tenants.revision import raise_revision
@@ -211,11 +212,7 @@ def _end_access(tenant: Tenant, *, by: User) -> dict[str, int]:
         stop_token(token, actor=by)
     invitations = _locked(Invitation.objects.in_tenant(tenant).open())
     for invitation in invitations:
-        invitation.withdrawn_at = now()
-        invitation.save(update_fields=["withdrawn_at"])
-        audit.record(
-            "invitation.withdrawn", actor=by, subject=invitation, tenant=tenant, email=invitation.email
-        )
+        withdraw_locked_invitation(invitation, actor=by)
     return {
         "keys": len(keys),
         "tokens": len(tokens),

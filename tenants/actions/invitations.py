@@ -28,6 +28,7 @@ from tenants.actions.members import (
     may_give,
     place_member,
     require_may_give,
+    withdraw_locked_invitation,
 )
 from tenants.invitation_mail import link_secret
 from tenants.models import Invitation, Membership, Tenant
@@ -167,9 +168,7 @@ def withdraw_invitation(pk: UUID | str, *, by: User) -> Invitation:
     """
     invitation = _locked_invitation(pk, by)
     withdraw_invitation.require(by, invitation)
-    invitation.withdrawn_at = now()
-    invitation.save(update_fields=["withdrawn_at"])
-    audit.record("invitation.withdrawn", actor=by, subject=invitation)
+    withdraw_locked_invitation(invitation, actor=by)
     return invitation
 
 

@@ -275,11 +275,16 @@ def withdraw_open_invitations(tenant: Tenant, which: Q, *, actor: User | None) -
     overtaken = Invitation.objects.in_tenant(tenant).open().filter(which).select_for_update(of=("self",))
     count = 0
     for invitation in overtaken.order_by("pk"):
-        invitation.withdrawn_at = now()
-        invitation.save(update_fields=["withdrawn_at"])
-        audit.record("invitation.withdrawn", actor=actor, subject=invitation, reason="overtaken")
+        withdraw_locked_invitation(invitation, actor=actor, reason="overtaken")
         count += 1
     return count
+
+
+def withdraw_locked_invitation(invitation: Invitation, *, actor: User | None, reason: str = "") -> None:
+    """Withdraw an open invitation that the caller has locked; its link opens nothing any more."""
+    invitation.withdrawn_at = now()
+    invitation.save(update_fields=["withdrawn_at"])
+    audit.record("invitation.withdrawn", actor=actor, subject=invitation, reason=reason)
 
 
 def _locked_membership(pk: UUID | str, by: User) -> Membership:
