@@ -2,7 +2,7 @@
 
 The tables hold letters of other scripts that look like a Latin one in the fonts of browsers and mail programs. They
 are shorter than the standard's: scripts that nobody writes today stand in no new name (core/letters.py). Case,
-accents, spaces and punctuation, which the standard tells apart, do not tell two names apart here.
+accents, spaces, punctuation and symbols, which the standard tells apart, do not tell two names apart here.
 """
 
 from __future__ import annotations
@@ -58,7 +58,10 @@ _PAIRS: Final = (("rn", "m"), ("vv", "w"))
 _LIKE_APOSTROPHES: Final = frozenset(
     map(chr, (*range(0x2B9, 0x300), 0x374, 0x7F4, 0x7F5, 0xA78B, 0xA78C, 0xA78F, *range(0xA4F8, 0xA4FE)))
 )
-_NO_SEPARATORS: Final = frozenset("|!$€@")
+# Signs that stand for letters, and `+`, by which `C++` is another name than `C`.
+_NO_SEPARATORS: Final = frozenset("|!$€@¦⎸⎹⏐│┃❘∣×+")
+# Marks on the sign before them.
+_OF_EMOJI: Final = frozenset(map(chr, (*range(0xFE00, 0xFE10), 0x20E3)))
 # They say that the name is somebody's.
 _OF_A_BRAND: Final = re.compile("[®©™℠Ⓡⓒ]")
 # In a word with Latin letters.
@@ -83,13 +86,17 @@ def skeleton(name: str) -> str:
 
 
 def _words(text: str) -> list[str]:
-    """What stands between spaces and punctuation; signs that stand for letters are in words."""
+    """What stands between spaces, punctuation and symbols; signs that stand for letters are in words."""
     return "".join(" " if _separates(letter) else letter for letter in text).split()
 
 
 def _separates(letter: str) -> bool:
+    if letter in _NO_SEPARATORS:
+        return False
     kind = unicodedata.category(letter)
-    return letter not in _NO_SEPARATORS and (kind[0] in "PZC" or kind == "Sk" or letter in _LIKE_APOSTROPHES)
+    return (
+        kind[0] in "PZC" or kind in ("Sk", "So", "Sm") or letter in _LIKE_APOSTROPHES or letter in _OF_EMOJI
+    )
 
 
 def _read(word: str) -> str:

@@ -251,7 +251,7 @@ def watch_engines(*, cluster: ClusterDriver | None = None) -> int:
             continue
         driver = cluster or get_cluster(wanted.cluster)
         try:
-            observed = driver.observe(wanted.cluster.namespace, wanted.name)
+            observed = driver.observe(wanted.cluster.namespace, wanted.name, str(wanted.pk))
         except (TemporaryClusterError, PermanentClusterError) as error:
             news += _note_unreachable(wanted, str(error))
             continue
@@ -274,7 +274,7 @@ def _look_closely(wanted: Deployment, driver: ClusterDriver) -> int:
         if not acquired:
             return 0
         wanted = Deployment.objects.with_names().get(pk=wanted.pk)
-        observed = driver.observe(wanted.cluster.namespace, wanted.name)
+        observed = driver.observe(wanted.cluster.namespace, wanted.name, str(wanted.pk))
         return int(observation.is_news(wanted, observed) and observation.record(wanted, observed))
 
 
@@ -331,8 +331,8 @@ def _make_it_so(wanted: Deployment, cluster: ClusterDriver) -> Observed | None:
 
 
 def _remove(wanted: Deployment, cluster: ClusterDriver) -> Observed | None:
-    cluster.delete(wanted.cluster.namespace, wanted.name)
-    return cluster.observe(wanted.cluster.namespace, wanted.name)
+    cluster.delete(wanted.cluster.namespace, wanted.name, str(wanted.pk))
+    return cluster.observe(wanted.cluster.namespace, wanted.name, str(wanted.pk))
 
 
 def _possible_manifests(wanted: Deployment) -> list[Manifest]:

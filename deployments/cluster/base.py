@@ -131,17 +131,20 @@ class Cluster(Protocol):
 
         Returns what is there now, without waiting for replicas. Applying the same twice changes nothing,
         and what somebody else changed in the fields named here is put back and named in `put_back`.
+        Raises PermanentClusterError where another deployment has an object of that name, before anything is written.
         """
         ...
 
-    def observe(self, namespace: str, name: str) -> Observed | None:
-        """What the cluster holds and runs for one deployment; None when it holds nothing of that name."""
+    def observe(self, namespace: str, name: str, deployment_id: str) -> Observed | None:
+        """What the cluster holds and runs for one deployment; None when it holds nothing of it. What another deployment
+        has under that name is not looked at."""
         ...
 
-    def delete(self, namespace: str, name: str) -> None:
+    def delete(self, namespace: str, name: str, deployment_id: str) -> None:
         """Ask that the deployment and its replicas go away. They are gone once `observe` says None.
 
-        Deleting what is gone succeeds. Raises UnnamedAbsenceError where the cluster does not say of what it speaks;
+        Deleting what is gone succeeds, and so it does where another deployment has that name: its objects are left
+        alone. Raises UnnamedAbsenceError where the cluster does not say of what it speaks;
         what was applied once more, even with no replicas, can be deleted for certain.
         """
         ...
@@ -149,6 +152,27 @@ class Cluster(Protocol):
     def check(self, namespace: str) -> ClusterFacts:
         """Try the connection, and find what the credentials lack to run deployments in `namespace`."""
         ...
+
+
+def is_anothers(held: Manifest, deployment_id: str) -> bool:
+    """Whether an object that a cluster holds says that it belongs to another deployment."""
+    owner = (held["metadata"].get("labels") or {}).get(DEPLOYMENT_LABEL)
+    return owner is not None and owner != deployment_id
+
+
+def require_ours(held: Sequence[Manifest], wanted: Manifest) -> None:
+    """Raise PermanentClusterError if one of the objects that a cluster holds belongs to another deployment than the
+    Deployment `wanted`."""
+    deployment_id = wanted["metadata"].get("labels", {}).get(DEPLOYMENT_LABEL, "")
+    for each in held:
+        if is_anothers(each, deployment_id):
+            metadata = each["metadata"]
+            where = f"{metadata.get('namespace', '')}/{metadata['name']}"
+            raise PermanentClusterError(
+                f"{each['kind']} {where} belongs to another deployment ({metadata['labels'][DEPLOYMENT_LABEL]}), so it "
+                f"is left alone. Choose another name, or delete it if nobody needs it: kubectl -n "
+                f"{metadata.get('namespace', '')} delete {each['kind'].lower()} {metadata['name']}"
+            )
 
 
 def find_deployment(manifests: Sequence[Manifest]) -> Manifest:

@@ -6,7 +6,7 @@ other fields stays, what they changed in ours is put back, and applying the same
 """
 
 import contextlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,8 @@ from deployments.cluster.base import (
     UnnamedAbsenceError,
     engine_selector,
     find_deployment,
+    is_anothers,
+    require_ours,
 )
 from deployments.cluster.drift import is_same_wish, put_back
 from deployments.cluster.kubernetes_answers import (
@@ -34,24 +36,16 @@ from deployments.cluster.kubernetes_answers import (
     parse_deletion,
     parse_list,
     parse_object,
-    parse_version,
+    strange_answer,
 )
 from deployments.cluster.kubernetes_credentials import client_from_file, client_from_text, client_in_cluster
+from deployments.cluster.kubernetes_facts import facts_of
 from deployments.cluster.kubernetes_quota import is_of_quota
-from deployments.cluster.kubernetes_wire import Gone, body_of, bounded, in_our_words
+from deployments.cluster.kubernetes_wire import PAGE, Gone, body_of, bounded, in_our_words, list_all
 
 FIELD_MANAGER = "quartermaster"
 _APPLY = "application/apply-patch+yaml"
-# Items of a list; a server need not keep to it.
-_PAGE, _MOST_PAGES = 500, 40
-
-NEEDED_PERMISSIONS = (
-    *(("apps", "deployments", verb) for verb in ("get", "create", "patch", "delete")),
-    *(("", "services", verb) for verb in ("get", "create", "patch", "delete")),
-    ("", "pods", "list"),
-)
-"""API group, resource and verb of everything this driver does in a namespace."""
-_REVIEW = Asked("SelfSubjectAccessReview", "selfsubjectaccessreviews", group="authorization.k8s.io")
+_PODS = Asked("Pod", "pods")
 
 
 class KubernetesCluster:
@@ -68,7 +62,11 @@ class KubernetesCluster:
             # To connect, to read; seconds.
             "_request_timeout": (min(timeout_seconds, 5), timeout_seconds),
         }
-        self._removed: set[Asked] = set()  # see `_read_removed`
+        # See `_read_removed`: what we deleted, with its uid, and of it what the server itself then did not find.
+        self._removed: dict[Asked, str] = {}
+        self._proved: set[Asked] = set()
+        # It has answered NotFound without saying of what.
+        self._is_lean = False
 
     @classmethod
     def from_file(
@@ -102,6 +100,7 @@ class KubernetesCluster:
         deployment = find_deployment(manifests)
         namespace, name = deployment["metadata"]["namespace"], deployment["metadata"]["name"]
         before, is_known = self._read_all(manifests)
+        require_ours(before, deployment)
         had = next((each for each in before if each["kind"] == "Deployment"), None)
         # The Deployment last: replicas find what they need, and its answer is the newest.
         for manifest in (other for other in manifests if other is not deployment):
@@ -114,11 +113,12 @@ class KubernetesCluster:
         changed = put_back(manifests, before) if is_same_wish(had, deployment) else ()
         return replace(self._explained(stored), is_created=is_known and had is None, put_back=changed)
 
-    def observe(self, namespace: str, name: str) -> Observed | None:
+    def observe(self, namespace: str, name: str, deployment_id: str) -> Observed | None:
         """As the protocol says. A Deployment that is gone while pods of it still run is Terminating: they hold GPUs.
 
-        A NotFound that does not name the Deployment, as lean servers send it, is believed once, after the server has
-        answered our own DELETE of it with success; else it raises UnnamedAbsenceError.
+        A NotFound that does not name the Deployment, as lean servers send it, is believed after the server has answered
+        our own DELETE of it with success, if it proves that it is the server which answers: by a list of pods now, or
+        by the Service when it was deleted. Else it raises UnnamedAbsenceError.
         """
         asked, is_named = _deployment(name, namespace), True
         try:
@@ -128,56 +128,59 @@ class KubernetesCluster:
                 raise
             stored, is_named = None, False
         if stored is not None:
-            self._removed.discard(asked)
-            return self._explained(stored)
-        if pods := self._pods_left(namespace, name, is_named=is_named):
+            self._note_seen(asked, stored)
+            if not is_anothers(stored, deployment_id):
+                return self._explained(stored)
+        is_proved = asked in self._proved
+        if pods := self._pods_left(namespace, name, deployment_id, is_named=is_named, is_proved=is_proved):
             return kubernetes_conditions.left_behind(pods, namespace, engine_selector(name))
-        self._removed -= {asked, _service(name, namespace)}
+        self._forget(asked)
+        self._forget(_service(name, namespace))
         return None
 
-    def delete(self, namespace: str, name: str) -> None:
-        """As the protocol says; an object of that name without our label is somebody else's and is left
-        alone.
+    def delete(self, namespace: str, name: str, deployment_id: str) -> None:
+        """As the protocol says. An object is deleted by its uid, after its label was read: nothing that takes its name
+        meanwhile goes with it.
 
-        Raises PermanentClusterError for such an object.
+        Raises PermanentClusterError for an object of that name without our label: it is left alone.
         """
-        for asked, delete in [
-            (_deployment(name, namespace), self._apps.delete_namespaced_deployment),
-            (_service(name, namespace), self._core.delete_namespaced_service),
-        ]:
-            stored = self._read_removed(asked)
-            if stored is None:
-                continue
-            if DEPLOYMENT_LABEL not in (stored["metadata"].get("labels") or {}):
-                raise PermanentClusterError(
-                    f"{stored['kind']} {namespace}/{name} was not made by Quartermaster (it has no label "
-                    f"{DEPLOYMENT_LABEL}), so it stays. Delete it yourself if you do not need it."
-                )
-            this = replace(asked, uid=str(stored["metadata"]["uid"]))
-            with contextlib.suppress(Gone), in_our_words(this, gone=True):
-                # Foreground: the Deployment stays until its pods are gone, so "gone" is the truth.
-                # It is said in the body: a server that gets a body does not look at the query.
-                options: Any = {"propagationPolicy": "Foreground", "preconditions": {"uid": this.uid}}
-                answer = delete(name, namespace, body=options, **self._how)
-                if parse_deletion(body_of(answer), this):
-                    self._removed.add(asked)
+        deployment, service = _deployment(name, namespace), _service(name, namespace)
+        if self._delete_one(deployment, deployment_id):
+            left = self._read_removed(deployment)
+            if left is not None and self._is_lean:
+                # The Service stays: it is what proves later that the Deployment is gone.
+                return
+        self._delete_one(service, deployment_id)
+
+    def _delete_one(self, asked: Asked, deployment_id: str) -> bool:
+        """Delete one object of a deployment; whether there was one. Raises PermanentClusterError for one without our
+        label."""
+        stored = self._read_removed(asked)
+        if stored is None or is_anothers(stored, deployment_id):
+            return False
+        if DEPLOYMENT_LABEL not in (stored["metadata"].get("labels") or {}):
+            raise PermanentClusterError(
+                f"{stored['kind']} {asked.namespace}/{asked.name} was not made by Quartermaster (it has no label "
+                f"{DEPLOYMENT_LABEL}), so it stays. Delete it yourself if you do not need it."
+            )
+        deletes = {
+            "Deployment": self._apps.delete_namespaced_deployment,
+            "Service": self._core.delete_namespaced_service,
+        }
+        this = replace(asked, uid=str(stored["metadata"]["uid"]))
+        with contextlib.suppress(Gone), in_our_words(this, gone=True):
+            # Foreground: the Deployment stays until its pods are gone, so "gone" is the truth.
+            # It is said in the body: a server that gets a body does not look at the query.
+            options: Any = {"propagationPolicy": "Foreground", "preconditions": {"uid": this.uid}}
+            answer = deletes[asked.kind](asked.name, asked.namespace, body=options, **self._how)
+            if parse_deletion(body_of(answer), this):
+                self._removed[asked] = this.uid
+        return True
 
     def check(self, namespace: str) -> ClusterFacts:
         """As the protocol says. The version is "" where it is not told (hardened clusters and proxies close
         `/version`): what the credentials may do is asked of the API server itself, and nobody else answers that."""
-        version = ""
-        with contextlib.suppress(TemporaryClusterError), in_our_words(Asked("Info", "version")):
-            version = parse_version(body_of(self._version.get_code(**self._how)))
-        with in_our_words(_REVIEW):
-            missing = [
-                f"{verb} {resource}.{group}" if group else f"{verb} {resource}"
-                for group, resource, verb in NEEDED_PERMISSIONS
-                if not self._may(namespace, group, resource, verb)
-            ]
-            sees_nodes = self._may(None, "", "nodes", "list")
-        with in_our_words(Asked("Node", "nodes")):
-            resources = self._extended_resources() if sees_nodes else {}
-        return ClusterFacts(version, tuple(missing), resources)
+        return facts_of(self._core, self._authorization, self._version, self._how, namespace)
 
     def _apply_one(self, manifest: Manifest) -> Manifest:
         patches = {
@@ -186,7 +189,7 @@ class KubernetesCluster:
         }
         patch, asked = patches[manifest["kind"]], _asked(manifest)
         namespace = manifest["metadata"]["namespace"]
-        self._removed.discard(asked)
+        self._forget(asked)
 
         def send() -> Manifest:
             response = patch(
@@ -257,26 +260,61 @@ class KubernetesCluster:
         read = reads.get(asked.kind)
         if read is None:
             raise PermanentClusterError(f"This driver does not support objects of kind {asked.kind}.")
-        with contextlib.suppress(Gone), in_our_words(asked, gone=True):
-            return parse_object(body_of(read(asked.name, asked.namespace, **self._how)), asked)
+        try:
+            with contextlib.suppress(Gone), in_our_words(asked, gone=True):
+                return parse_object(body_of(read(asked.name, asked.namespace, **self._how)), asked)
+        except UnnamedAbsenceError:
+            self._is_lean = True
+            raise
         return None
 
     def _read_removed(self, asked: Asked) -> Manifest | None:
         """As `_read`, but a NotFound that does not name the object is believed where the server has answered our own
-        DELETE of it with success, and it was neither seen nor written since. An answer that is lost changes nothing."""
+        DELETE of it with success, and it was not written since. An answer that is lost changes nothing.
+
+        Of a Deployment, which holds GPUs, the server must also prove that it is the one which answers.
+        """
         try:
             stored = self._read(asked)
         except UnnamedAbsenceError:
-            if asked in self._removed:
-                return None
-            raise
+            if asked not in self._removed:
+                raise
+            if asked.kind == "Deployment" and asked not in self._proved:
+                if not self._is_answering(asked):
+                    raise
+                self._proved.add(asked)
+            return None
         if stored is not None:
-            self._removed.discard(asked)
+            self._note_seen(asked, stored)
         return stored
+
+    def _note_seen(self, asked: Asked, stored: Manifest) -> None:
+        """The object is there: still, if it is the one that we deleted, and slow to go."""
+        self._proved.discard(asked)
+        if self._removed.get(asked) != stored["metadata"]["uid"]:
+            self._removed.pop(asked, None)
+
+    def _is_answering(self, asked: Asked) -> bool:
+        """Whether it is the API server that answers: with the Service of a Deployment, or with a list of pods."""
+        with contextlib.suppress(TemporaryClusterError):
+            if self._read(_service(asked.name, asked.namespace)) is not None:
+                return True
+        with contextlib.suppress(TemporaryClusterError, PermanentClusterError), in_our_words(_PODS):
+            selector = engine_selector(asked.name)
+            list_all(
+                "PodList", self._core.list_namespaced_pod, self._how, asked.namespace, label_selector=selector
+            )
+            return True
+        return False
+
+    def _forget(self, asked: Asked) -> None:
+        """It was written anew, or its deletion has ended."""
+        self._removed.pop(asked, None)
+        self._proved.discard(asked)
 
     def _explained(self, stored: Manifest) -> Observed:
         """Pods are asked for only when something is amiss: they know why."""
-        with in_our_words(Asked("Pod", "pods")):
+        with in_our_words(_PODS):
             seen = kubernetes_conditions.observed(stored, [])
             if seen.is_settled or seen.wanted_replicas == 0:
                 return seen
@@ -284,65 +322,43 @@ class KubernetesCluster:
                 f"{key}={value}" for key, value in stored["spec"]["selector"]["matchLabels"].items()
             )
             answer = self._core.list_namespaced_pod(
-                stored["metadata"]["namespace"], label_selector=selector, limit=_PAGE, **self._how
+                stored["metadata"]["namespace"], label_selector=selector, limit=PAGE, **self._how
             )
             return kubernetes_conditions.observed(stored, parse_list(body_of(answer), "PodList")[0])
 
-    def _pods_left(self, namespace: str, name: str, *, is_named: bool) -> list[Manifest]:
+    def _pods_left(
+        self, namespace: str, name: str, deployment_id: str, *, is_named: bool, is_proved: bool
+    ) -> list[Manifest]:
         """The pods of a Deployment that is gone which still run or are yet to: somebody deleted it without them, or
-        they are slow to stop. A lean server may serve no pods; one that names what it does not find (`is_named`) says
-        so with details, even if they are empty."""
+        they are slow to stop.
+
+        A server may serve no pods. One that names what it does not find (`is_named`) says so with details, even if they
+        are empty; a lean one is believed where the absence of the Deployment `is_proved`.
+        Raises UnnamedAbsenceError where neither is so.
+        """
         selector = engine_selector(name)
         wanted = dict(part.split("=") for part in selector.split(","))
-        with in_our_words(Asked("Pod", "pods")):
+        with in_our_words(_PODS):
             try:
-                pods = self._list_all(
-                    "PodList", self._core.list_namespaced_pod, namespace, label_selector=selector
+                pods = list_all(
+                    "PodList", self._core.list_namespaced_pod, self._how, namespace, label_selector=selector
                 )
             except ApiException as error:
                 failure = failure_in(error.status or 0, error.body or "") or {}
-                if failure.get("reason") == "NotFound" and ("details" in failure or not is_named):
+                if failure.get("reason") != "NotFound":
+                    raise
+                if "details" in failure or (is_proved and not is_named):
                     return []
-                raise
+                if is_named:
+                    raise
+                raise UnnamedAbsenceError(str(strange_answer(404, error.body or ""))) from error
             return [
                 pod
                 for pod in pods
                 if wanted.items() <= (pod["metadata"].get("labels") or {}).items()
+                and not is_anothers(pod, deployment_id)
                 and pod.get("status", {}).get("phase") not in ("Succeeded", "Failed")
             ]
-
-    def _list_all(self, kind: str, ask: Callable[..., Any], *where: str, **how: str) -> list[Manifest]:
-        """Every page of a list."""
-        found: list[Manifest] = []
-        page: dict[str, str] = {}
-        for _ in range(_MOST_PAGES):
-            answer = body_of(ask(*where, limit=_PAGE, **how, **page, **self._how))
-            items, more = parse_list(answer, kind)
-            found += items
-            if not more:
-                return found
-            page = {"_continue": more}
-        raise TemporaryClusterError(f"The cluster's API server does not answer: its {kind} does not end.")
-
-    def _may(self, namespace: str | None, group: str, resource: str, verb: str) -> bool:
-        attributes = {"group": group, "resource": resource, "verb": verb}
-        if namespace is not None:
-            attributes["namespace"] = namespace
-        review: Any = {
-            "apiVersion": "authorization.k8s.io/v1",
-            "kind": "SelfSubjectAccessReview",
-            "spec": {"resourceAttributes": attributes},
-        }
-        answer = self._authorization.create_self_subject_access_review(review, **self._how)
-        return parse_object(body_of(answer), _REVIEW)["status"]["allowed"] is True
-
-    def _extended_resources(self) -> dict[str, str]:
-        totals: dict[str, int] = {}
-        for node in self._list_all("NodeList", self._core.list_node):
-            for kind, amount in node.get("status", {}).get("allocatable", {}).items():
-                if "/" in kind and amount.isdigit():
-                    totals[kind] = totals.get(kind, 0) + int(amount)
-        return {kind: str(total) for kind, total in totals.items()}
 
 
 def _asked(manifest: Manifest) -> Asked:

@@ -2,7 +2,7 @@
 
 import contextlib
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,12 +11,13 @@ from kubernetes import client
 from kubernetes.client import rest
 from kubernetes.client.exceptions import ApiException
 
-from deployments.cluster.base import TemporaryClusterError, UnnamedAbsenceError
+from deployments.cluster.base import Manifest, TemporaryClusterError, UnnamedAbsenceError
 from deployments.cluster.kubernetes_answers import (
     Asked,
     failure_in,
     is_bare_not_found,
     is_not_found,
+    parse_list,
     strange_answer,
 )
 from deployments.cluster.kubernetes_errors import cluster_error
@@ -24,6 +25,8 @@ from deployments.cluster.kubernetes_errors import cluster_error
 # Of one answer, unpacked; the largest we ask for are 500 pods or nodes.
 MOST_BYTES = 32 * 1024 * 1024
 _PIECE = 64 * 1024
+# Items of a list; a server need not keep to it.
+PAGE, _MOST_PAGES = 500, 40
 
 
 class Gone(Exception):
@@ -99,6 +102,22 @@ def in_our_words(asked: Asked, *, gone: bool = False) -> Iterator[None]:
         raise TemporaryClusterError(f"The cluster's API server does not answer: {error}") from error
     except (KeyError, TypeError, AttributeError, ValueError, OverflowError) as error:
         raise strange_answer(200, f"{type(error).__name__}: {error}") from error
+
+
+def list_all(
+    kind: str, ask: Callable[..., Any], how: dict[str, Any], *where: str, **query: str
+) -> list[Manifest]:
+    """Every page of a list that `ask` answers; `how` is how each call is made. Raises TemporaryClusterError for one
+    without an end."""
+    found: list[Manifest] = []
+    page: dict[str, str] = {}
+    for _ in range(_MOST_PAGES):
+        items, more = parse_list(body_of(ask(*where, limit=PAGE, **query, **page, **how)), kind)
+        found += items
+        if not more:
+            return found
+        page = {"_continue": more}
+    raise TemporaryClusterError(f"The cluster's API server does not answer: its {kind} does not end.")
 
 
 def body_of(response: Any) -> bytes:

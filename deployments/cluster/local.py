@@ -16,6 +16,8 @@ from deployments.cluster.base import (
     PermanentClusterError,
     TemporaryClusterError,
     find_deployment,
+    is_anothers,
+    require_ours,
 )
 from deployments.cluster.drift import is_same_wish, put_back
 from deployments.cluster.summary import counts_as_change, summarise
@@ -48,10 +50,11 @@ class LocalCluster:
             self._state.prepare()
             with self._state.one_writer():
                 before = read_document(self._state.desired / file)
+                require_ours(before["manifests"] if before else [], deployment)
                 wanted = _next_version(before, manifests)
                 if wanted != before:
                     write_document(self._state.desired / file, wanted)
-        observed = self.observe(namespace, name)
+        observed = self._observe(namespace, name)
         if observed is None:
             raise TemporaryClusterError(f"{name} was deleted while it was being applied; try again.")
         held = before["manifests"] if before else []
@@ -59,7 +62,10 @@ class LocalCluster:
         changed = put_back(manifests, held) if is_same_wish(had, deployment) else ()
         return replace(observed, is_created=had is None, put_back=changed)
 
-    def observe(self, namespace: str, name: str) -> Observed | None:
+    def observe(self, namespace: str, name: str, deployment_id: str) -> Observed | None:
+        return self._observe(namespace, name, deployment_id)
+
+    def _observe(self, namespace: str, name: str, deployment_id: str | None = None) -> Observed | None:
         with _errors_in_our_words():
             self._state.living_host()
             file = file_name(namespace, name)
@@ -67,14 +73,17 @@ class LocalCluster:
             desired = read_document(self._state.desired / file)
         if desired is None and seen is None:
             return None
+        if deployment_id is not None and _is_anothers(desired, deployment_id):
+            return None
         return _observed(desired, seen)
 
-    def delete(self, namespace: str, name: str) -> None:
+    def delete(self, namespace: str, name: str, deployment_id: str) -> None:
         with _errors_in_our_words():
-            file = file_name(namespace, name)
+            file = self._state.desired / file_name(namespace, name)
             self._state.prepare()
             with self._state.one_writer():
-                (self._state.desired / file).unlink(missing_ok=True)
+                if not _is_anothers(read_document(file), deployment_id):
+                    file.unlink(missing_ok=True)
             self._state.living_host()
 
     def check(self, namespace: str) -> ClusterFacts:
@@ -84,6 +93,10 @@ class LocalCluster:
         return ClusterFacts(
             host["version"], resources={kind: str(count) for kind, count in resources.items()}
         )
+
+
+def _is_anothers(document: Document | None, deployment_id: str) -> bool:
+    return document is not None and is_anothers(find_deployment(document["manifests"]), deployment_id)
 
 
 def _next_version(before: Document | None, manifests: Sequence[Manifest]) -> Document:

@@ -15,6 +15,8 @@ from deployments.cluster.base import (
     QuotaExceededError,
     TemporaryClusterError,
     find_deployment,
+    is_anothers,
+    require_ours,
 )
 from deployments.cluster.drift import is_same_wish, put_back
 from deployments.cluster.summary import counts_as_change, summarise
@@ -55,6 +57,8 @@ class MemoryCluster:
         key = deployment["metadata"]["namespace"], deployment["metadata"]["name"]
         self._require("patch deployments.apps")
         before = self._held.get(key)
+        if before is not None:
+            require_ours(before.manifests, deployment)
         if self.quota_is_full and before is None:
             raise QuotaExceededError("exceeded quota: deployments.apps (this one was told so).")
         if before is None:
@@ -70,13 +74,14 @@ class MemoryCluster:
         healed = put_back(manifests, held) if is_same_wish(had, deployment) else ()
         return replace(self._observed(key), is_created=had is None, put_back=healed)
 
-    def observe(self, namespace: str, name: str) -> Observed | None:
+    def observe(self, namespace: str, name: str, deployment_id: str) -> Observed | None:
         self._require("get deployments.apps")
-        return self._observed((namespace, name)) if (namespace, name) in self._held else None
+        return self._observed((namespace, name)) if self._has((namespace, name), deployment_id) else None
 
-    def delete(self, namespace: str, name: str) -> None:
+    def delete(self, namespace: str, name: str, deployment_id: str) -> None:
         self._require("delete deployments.apps")
-        if self._held.pop((namespace, name), None) is not None:
+        if self._has((namespace, name), deployment_id):
+            del self._held[namespace, name]
             self.changes += 1
 
     def check(self, namespace: str) -> ClusterFacts:
@@ -92,6 +97,10 @@ class MemoryCluster:
     def names(self) -> list[tuple[str, str]]:
         """Namespace and name of everything held, for a test that looks for orphans."""
         return sorted(self._held)
+
+    def _has(self, key: tuple[str, str], deployment_id: str) -> bool:
+        held = self._held.get(key)
+        return held is not None and not is_anothers(find_deployment(held.manifests), deployment_id)
 
     def _require(self, *permissions: str) -> None:
         if self.is_away:

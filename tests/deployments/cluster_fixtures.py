@@ -20,6 +20,7 @@ from deployments.engine_host.state import StateDirectory, file_name, read_docume
 from deployments.manifests import EngineSpec, RuntimeSpec, engine_manifests
 
 TINY_ENGINE = str(Path(__file__).with_name("tiny_engine.py"))
+STUB_ID = "0199aaaa-0000-7000-8000-000000000001"
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -108,10 +109,10 @@ class Arena:
         return self.cluster.apply(engine_manifests(spec))
 
     def observe(self):
-        return self.cluster.observe(self.spec.namespace, self.spec.name)
+        return self.cluster.observe(self.spec.namespace, self.spec.name, self.spec.deployment_id)
 
     def delete(self):
-        self.cluster.delete(self.spec.namespace, self.spec.name)
+        self.cluster.delete(self.spec.namespace, self.spec.name, self.spec.deployment_id)
 
     def tamper(self, replicas):
         """Change the number of replicas behind our back, by whatever way this kind of cluster has."""

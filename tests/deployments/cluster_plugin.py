@@ -47,7 +47,7 @@ def kubernetes_cluster(kube_config_path):
 def kubernetes_arena(kubernetes_cluster, kube_config_path):
     arena = Arena(kubernetes_cluster, edit_with_kubectl(kube_config_path))
     yield arena
-    kubernetes_cluster.delete(arena.spec.namespace, arena.spec.name)
+    kubernetes_cluster.delete(arena.spec.namespace, arena.spec.name, arena.spec.deployment_id)
 
 
 @pytest.fixture(params=["memory", "local", pytest.param("kubernetes", marks=pytest.mark.kubernetes)])

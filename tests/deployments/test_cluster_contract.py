@@ -1,5 +1,6 @@
 """What every cluster driver promises, asked of all three."""
 
+import uuid
 from dataclasses import replace
 
 import pytest
@@ -98,6 +99,17 @@ def test_what_was_deleted_can_be_made_anew(arena):
     arena.gone()
     arena.apply(arena.spec)
     assert arena.settled(arena.spec).cluster_generation == 1
+
+
+def test_another_deployment_of_that_name_is_neither_deleted_nor_seen_nor_overwritten(arena):
+    arena.apply(arena.spec)
+    before = arena.settled(arena.spec)
+    another = replace(arena.spec, deployment_id=str(uuid.uuid4()), replicas=0)
+    with pytest.raises(PermanentClusterError, match="belongs to another deployment"):
+        arena.apply(another)
+    arena.cluster.delete(another.namespace, another.name, another.deployment_id)
+    assert arena.cluster.observe(another.namespace, another.name, another.deployment_id) is None
+    assert arena.observe() == before
 
 
 def test_nothing_is_known_of_what_was_never_applied(arena):

@@ -18,7 +18,7 @@ from kubernetes import client, config
 from deployments.cluster.base import PermanentClusterError, TemporaryClusterError
 from deployments.cluster.kubernetes import KubernetesCluster
 from deployments.manifests import engine_manifests
-from tests.deployments.cluster_fixtures import ROOT, eventually, with_args
+from tests.deployments.cluster_fixtures import ROOT, STUB_ID, eventually, with_args
 
 pytest_plugins = ["tests.deployments.cluster_plugin"]
 pytestmark = pytest.mark.kubernetes
@@ -94,7 +94,7 @@ def test_an_account_without_rights_is_told_which_verb_it_lacks(arena, account):
     with pytest.raises(PermanentClusterError, match=r"may not get deployments\.apps in namespace"):
         cluster.apply(engine_manifests(arena.spec))
     with pytest.raises(PermanentClusterError, match=r"may not get deployments\.apps in namespace"):
-        cluster.observe(arena.spec.namespace, arena.spec.name)
+        cluster.observe(arena.spec.namespace, arena.spec.name, arena.spec.deployment_id)
     facts = cluster.check(arena.spec.namespace)
     assert "patch deployments.apps" in facts.missing_permissions
     assert "list pods" in facts.missing_permissions
@@ -125,7 +125,7 @@ def test_a_withdrawn_token_is_named_as_the_cause(kubeconfig):
     cluster = KubernetesCluster.from_text(as_user(kubeconfig, "expired"))
     with pytest.raises(TemporaryClusterError, match="rejects our credentials"):
         # A 401 names no object, so a proxy may have said it.
-        cluster.observe("default", "anything")
+        cluster.observe("default", "anything", STUB_ID)
 
 
 class Relay:
@@ -200,7 +200,7 @@ def test_an_api_server_that_never_answers_is_given_up_in_time(kubeconfig):
         cluster = KubernetesCluster.from_text(at(kubeconfig, server), timeout_seconds=0.3)
         started = time.monotonic()
         with pytest.raises(TemporaryClusterError, match="does not answer"):
-            cluster.observe("default", "anything")
+            cluster.observe("default", "anything", STUB_ID)
         assert time.monotonic() - started < 9
 
 
@@ -209,7 +209,7 @@ def test_an_unknown_certificate_is_never_trusted(kubeconfig):
     cluster = {key: value for key, value in entry["cluster"].items() if key != "certificate-authority-data"}
     stranger = kubeconfig | {"clusters": [entry | {"cluster": cluster}]}
     with pytest.raises(PermanentClusterError, match="certificate is not trusted"):
-        KubernetesCluster.from_text(stranger).observe("default", "anything")
+        KubernetesCluster.from_text(stranger).observe("default", "anything", STUB_ID)
 
 
 @pytest.mark.parametrize(
@@ -301,7 +301,7 @@ def test_what_is_not_ours_is_not_deleted(arena, namespace, admin):
 
 def test_a_deployment_of_another_id_under_the_same_name_is_refused(arena):
     arena.apply(arena.spec)
-    with pytest.raises(PermanentClusterError, match="field is immutable"):
+    with pytest.raises(PermanentClusterError, match="belongs to another deployment"):
         arena.apply(replace(arena.spec, deployment_id="another"))
 
 

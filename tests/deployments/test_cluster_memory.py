@@ -58,7 +58,7 @@ def test_what_was_applied_first_keeps_its_gpus(arena):
     assert arena.apply(first).is_settled
     assert arena.apply(second).problems[0].type == "Unschedulable"
     arena.delete()
-    assert arena.cluster.observe(second.namespace, second.name).is_settled
+    assert arena.cluster.observe(second.namespace, second.name, second.deployment_id).is_settled
     assert arena.cluster.names() == [(second.namespace, second.name)]
 
 

@@ -17,10 +17,10 @@ from deployments.manifests import RuntimeSpec, engine_manifests
 from launcher.processes import MARKER, marked_processes
 from tests.deployments.cluster_fixtures import (
     ROOT,
+    STUB_ID,
     Arena,
     Host,
     ask,
-    engine_spec,
     eventually,
     with_args,
 )
@@ -257,10 +257,10 @@ def test_engines_carry_the_mark_by_which_a_demo_sweeps_up(tmp_path, monkeypatch)
 
 def test_gpus_are_handed_out_once(local, free_gpus):
     def one_gpu(name):
-        return engine_spec(name=name, namespace=local.spec.namespace, gpus_per_replica=1)
+        return replace(local.spec, name=name, gpus_per_replica=1)
 
     def visible(name):
-        seen = local.cluster.observe(local.spec.namespace, name)
+        seen = local.cluster.observe(local.spec.namespace, name, local.spec.deployment_id)
         return ask(seen.endpoints[0])["env"]["CUDA_VISIBLE_DEVICES"] if seen.endpoints else None
 
     for name in ("first", "second", "third"):
@@ -269,18 +269,20 @@ def test_gpus_are_handed_out_once(local, free_gpus):
             eventually(lambda name=name: visible(name) is not None)
     assert {visible("first"), visible("second")} == {"0", "1"}
 
-    third = local.cluster.observe(local.spec.namespace, "third")
+    third = local.cluster.observe(local.spec.namespace, "third", local.spec.deployment_id)
     assert third.ready_replicas == 0
     assert problem_type(local, "third") == "Unschedulable"
-    local.cluster.delete(local.spec.namespace, "first")
+    local.cluster.delete(local.spec.namespace, "first", local.spec.deployment_id)
     assert eventually(lambda: visible("third")) in {"0", "1"}
     assert visible("third") != visible("second")
     for name in ("second", "third"):
-        local.cluster.delete(local.spec.namespace, name)
+        local.cluster.delete(local.spec.namespace, name, local.spec.deployment_id)
 
 
 def problem_type(arena, name):
-    return eventually(lambda: arena.cluster.observe(arena.spec.namespace, name).problems)[0].type
+    spec = arena.spec
+    seen = eventually(lambda: arena.cluster.observe(spec.namespace, name, spec.deployment_id).problems)
+    return seen[0].type
 
 
 def test_a_worker_killed_while_applying_harms_nothing(local, engine_host):
@@ -324,9 +326,9 @@ def test_half_written_files_are_not_read_and_are_swept_away(own_local_arena, own
 
 def test_names_cannot_lead_out_of_the_state_directory(local):
     with pytest.raises(PermanentClusterError, match="is not a name"):
-        local.cluster.observe("..", "passwd")
+        local.cluster.observe("..", "passwd", STUB_ID)
     with pytest.raises(PermanentClusterError, match="is not a name"):
-        local.cluster.delete("a/b", "c")
+        local.cluster.delete("a/b", "c", STUB_ID)
 
 
 def test_what_an_engine_prints_is_kept_and_bounded(local, engine_host, tmp_path):

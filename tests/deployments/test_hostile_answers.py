@@ -17,7 +17,7 @@ from deployments.cluster.base import (
 from deployments.manifests import engine_manifests
 from deployments.models import Deployment
 from tests.deployments.api_server_stub import HTML, JSON, TEXT, Stub, driver_of, failure
-from tests.deployments.cluster_fixtures import engine_spec
+from tests.deployments.cluster_fixtures import STUB_ID, engine_spec
 from tests.factories import ClusterFactory, DeploymentFactory
 
 NAMED = {"name": "stub-one", "group": "apps", "kind": "deployments"}
@@ -101,7 +101,7 @@ def deployment(db, kubernetes):
 def test_what_is_no_answer_about_the_object_means_away(deployment, stub, kubernetes, operator, answer):
     stub.stranger = answer
     with pytest.raises(TemporaryClusterError):
-        kubernetes.observe("quartermaster", "stub-one")
+        kubernetes.observe("quartermaster", "stub-one", STUB_ID)
     for _ in range(2):
         with pytest.raises(TemporaryClusterError):
             reconcile(deployment.pk, cluster=kubernetes)
@@ -123,9 +123,9 @@ def test_no_redirect_carries_our_token_to_another_host(stub, kubernetes, code):
     try:
         stub.stranger = (code, HTML, "", {"location": f"http://127.0.0.1:{other.port}/steal"})
         for ask in (
-            lambda: kubernetes.apply(engine_manifests(engine_spec(name="stub-one"))),
-            lambda: kubernetes.observe("quartermaster", "stub-one"),
-            lambda: kubernetes.delete("quartermaster", "stub-one"),
+            lambda: kubernetes.apply(engine_manifests(engine_spec(deployment_id=STUB_ID, name="stub-one"))),
+            lambda: kubernetes.observe("quartermaster", "stub-one", STUB_ID),
+            lambda: kubernetes.delete("quartermaster", "stub-one", STUB_ID),
             lambda: kubernetes.check("quartermaster"),
         ):
             with pytest.raises(TemporaryClusterError):
@@ -144,7 +144,7 @@ def test_a_very_large_answer_is_given_up(stub, kubernetes, monkeypatch, code, is
     more = {"content-encoding": "gzip"} if is_packed else {}
     stub.stranger = (code, JSON, gzip.compress(body) if is_packed else body, more)
     with pytest.raises(TemporaryClusterError, match="more than 2 MiB"):
-        kubernetes.observe("quartermaster", "stub-one")
+        kubernetes.observe("quartermaster", "stub-one", STUB_ID)
 
 
 def test_an_answer_that_trickles_is_given_up_in_time(stub):
@@ -161,7 +161,7 @@ def test_an_answer_that_trickles_is_given_up_in_time(stub):
     stub.stranger = trickle
     started = time.monotonic()
     with pytest.raises(TemporaryClusterError, match="incomplete"):
-        kubernetes.observe("quartermaster", "stub-one")
+        kubernetes.observe("quartermaster", "stub-one", STUB_ID)
     assert time.monotonic() - started < 30
 
 
@@ -206,7 +206,7 @@ def test_a_quota_in_any_words_waits(stub, kubernetes, words, code):
         else Stub.answer(stub, method, path, body)
     )
     with pytest.raises(QuotaExceededError):
-        kubernetes.apply(engine_manifests(engine_spec(name="stub-one")))
+        kubernetes.apply(engine_manifests(engine_spec(deployment_id=STUB_ID, name="stub-one")))
 
 
 @pytest.mark.parametrize("words", NO_QUOTAS)
@@ -218,20 +218,20 @@ def test_a_refusal_that_only_names_a_quota_is_none_of_one(stub, kubernetes, word
         else Stub.answer(stub, method, path, body)
     )
     with pytest.raises(PermanentClusterError):
-        kubernetes.apply(engine_manifests(engine_spec(name="stub-one")))
+        kubernetes.apply(engine_manifests(engine_spec(deployment_id=STUB_ID, name="stub-one")))
 
 
 @pytest.mark.parametrize("count", [10**15, -1, "3", True, 1.5])
 def test_a_number_of_replicas_that_is_none_is_no_answer(stub, kubernetes, count):
-    kubernetes.apply(engine_manifests(engine_spec(name="stub-one")))
+    kubernetes.apply(engine_manifests(engine_spec(deployment_id=STUB_ID, name="stub-one")))
     (document,) = (each for path, each in stub.held.items() if "/deployments/" in path)
     document["status"]["readyReplicas"] = count
-    with pytest.raises(TemporaryClusterError, match="readyReplicas is no number"):
-        kubernetes.observe("quartermaster", "stub-one")
+    with pytest.raises(TemporaryClusterError, match="readyReplicas is not a number"):
+        kubernetes.observe("quartermaster", "stub-one", STUB_ID)
 
 
 def test_a_pod_that_waits_in_a_queue_is_a_quota(stub, kubernetes):
-    manifests = engine_manifests(engine_spec(name="stub-one"))
+    manifests = engine_manifests(engine_spec(deployment_id=STUB_ID, name="stub-one"))
     kubernetes.apply(manifests)
     (document,) = (each for path, each in stub.held.items() if "/deployments/" in path)
     document["status"]["readyReplicas"] = 0
@@ -244,7 +244,7 @@ def test_a_pod_that_waits_in_a_queue_is_a_quota(stub, kubernetes):
         }
         for gate in ("kueue.x-k8s.io/admission", "example.com/someone")
     ]
-    problems = {each.type: each for each in kubernetes.observe("quartermaster", "stub-one").problems}
+    problems = {each.type: each for each in kubernetes.observe("quartermaster", "stub-one", STUB_ID).problems}
     assert problems["QuotaExceeded"].reason == "WaitsInQueue"
     assert "example.com/someone" in problems["Unschedulable"].message
 

@@ -9,7 +9,7 @@ from deployments.cluster.base import PermanentClusterError, TemporaryClusterErro
 from deployments.manifests import engine_manifests
 from deployments.models import Deployment
 from tests.deployments.api_server_stub import HTML, JSON, Stub, failure
-from tests.deployments.cluster_fixtures import engine_spec
+from tests.deployments.cluster_fixtures import STUB_ID, engine_spec
 from tests.factories import ClusterFactory, DeploymentFactory
 
 
@@ -35,7 +35,7 @@ def answer_pods(stub, *answer):
 
 
 def test_the_pods_we_look_for_are_those_we_make():
-    template = engine_manifests(engine_spec(name="stub-one"))[0]["spec"]["template"]
+    template = engine_manifests(engine_spec(deployment_id=STUB_ID, name="stub-one"))[0]["spec"]["template"]
     assert pod()["metadata"]["labels"].items() <= template["metadata"]["labels"].items()
 
 
@@ -81,13 +81,13 @@ def test_every_page_of_the_pods_is_read(stub, kubernetes):
         return 200, JSON, json.dumps({"kind": "PodList", "metadata": {"continue": more}, "items": items})
 
     stub.answer = answer
-    assert "stub-one-x" in kubernetes.observe("quartermaster", "stub-one").conditions[0].message
+    assert "stub-one-x" in kubernetes.observe("quartermaster", "stub-one", STUB_ID).conditions[0].message
 
 
 def test_a_list_without_an_end_is_no_answer(stub, kubernetes):
     answer_pods(stub, 200, JSON, '{"kind": "PodList", "metadata": {"continue": "more"}, "items": []}')
     with pytest.raises(TemporaryClusterError, match="does not end"):
-        kubernetes.observe("quartermaster", "stub-one")
+        kubernetes.observe("quartermaster", "stub-one", STUB_ID)
 
 
 @pytest.mark.parametrize(
@@ -121,9 +121,17 @@ def test_without_the_right_to_list_pods_the_right_is_named(stub, kubernetes):
     said = 'pods is forbidden: User "q" cannot list resource "pods" in API group "" in the namespace "quartermaster"'
     answer_pods(stub, 403, JSON, failure(403, "Forbidden", said, kind="pods"))
     with pytest.raises(PermanentClusterError, match="may not list pods in namespace quartermaster"):
-        kubernetes.observe("quartermaster", "stub-one")
+        kubernetes.observe("quartermaster", "stub-one", STUB_ID)
 
 
 def test_an_api_server_that_serves_no_pods_has_none(stub, kubernetes):
     answer_pods(stub, 404, JSON, failure(404, "NotFound", "no such resource", kind="pods", name=""))
-    assert kubernetes.observe("quartermaster", "stub-one") is None
+    assert kubernetes.observe("quartermaster", "stub-one", STUB_ID) is None
+
+
+def test_pods_of_another_deployment_of_that_name_keep_nobody(stub, kubernetes):
+    labels = pod()["metadata"]["labels"]
+    stub.pods = [pod(labels=labels | {"quartermaster.dev/deployment": "another"})]
+    assert kubernetes.observe("quartermaster", "stub-one", STUB_ID) is None
+    stub.pods = [pod(labels=labels | {"quartermaster.dev/deployment": STUB_ID})]
+    assert kubernetes.observe("quartermaster", "stub-one", STUB_ID).conditions[0].reason == "PodsLeft"

@@ -235,7 +235,7 @@ def test_an_address_serves_one_engine(deployment, cluster):
 
 def test_what_the_cluster_forgot_is_asked_for_again(deployment, cluster, monkeypatch):
     reconcile(deployment.pk, cluster=cluster)
-    cluster.delete("quartermaster", "chat")
+    cluster.delete("quartermaster", "chat", str(deployment.pk))
     sent = collect(monkeypatch)
     watch_engines(cluster=cluster)
     watch_engines(cluster=cluster)
@@ -324,7 +324,7 @@ def test_what_somebody_changed_in_the_cluster_leaves_a_condition_and_an_audit_en
 
 def test_what_somebody_deleted_is_drift_too(deployment, cluster):
     reconcile(deployment.pk, cluster=cluster)
-    cluster.delete("quartermaster", "chat")
+    cluster.delete("quartermaster", "chat", str(deployment.pk))
     reconcile(deployment.pk, cluster=cluster)
     (line,) = drift_lines()
     assert line.details["put_back"] == "Deployment: deleted, created again"

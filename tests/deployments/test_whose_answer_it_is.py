@@ -12,7 +12,7 @@ from deployments.cluster.base import PermanentClusterError, QuotaExceededError, 
 from deployments.manifests import engine_manifests
 from deployments.models import Deployment
 from tests.deployments.api_server_stub import HTML, JSON, TEXT, Stub, failure
-from tests.deployments.cluster_fixtures import engine_spec
+from tests.deployments.cluster_fixtures import STUB_ID, engine_spec
 from tests.factories import ClusterFactory, DeploymentFactory
 
 STRANGERS = {
@@ -95,13 +95,13 @@ def deployment(db, kubernetes):
 
 @pytest.mark.parametrize("stranger", STRANGERS.values(), ids=STRANGERS)
 def test_no_driver_call_believes_a_stranger(stub, kubernetes, stranger):
-    manifests = engine_manifests(engine_spec(name="stub-one"))
+    manifests = engine_manifests(engine_spec(deployment_id=STUB_ID, name="stub-one"))
     kubernetes.apply(manifests)
     stub.stranger = stranger
     for ask in (
         lambda: kubernetes.apply(manifests),
-        lambda: kubernetes.observe("quartermaster", "stub-one"),
-        lambda: kubernetes.delete("quartermaster", "stub-one"),
+        lambda: kubernetes.observe("quartermaster", "stub-one", STUB_ID),
+        lambda: kubernetes.delete("quartermaster", "stub-one", STUB_ID),
         lambda: kubernetes.check("quartermaster"),
     ):
         with pytest.raises(TemporaryClusterError):
@@ -148,6 +148,9 @@ def test_a_change_is_tried_again_soon_after_a_stranger_answered(
     assert (deployment.state, deployment.ready_replicas) == (Deployment.State.HEALTHY, 2)
 
 
+ANOTHER = "0199aaaa-0000-7000-8000-000000000002"
+
+
 def test_an_object_that_is_not_ours_and_has_no_labels_is_left_alone(stub, kubernetes):
     nobodys = {"name": "stub-one", "uid": "u1", "labels": None, "annotations": None, "generation": 1}
     stub.stranger = (
@@ -156,8 +159,43 @@ def test_an_object_that_is_not_ours_and_has_no_labels_is_left_alone(stub, kubern
         json.dumps({"kind": "Deployment", "metadata": nobodys, "spec": {"replicas": 1}}),
     )
     with pytest.raises(PermanentClusterError, match="was not made by Quartermaster"):
-        kubernetes.delete("quartermaster", "stub-one")
+        kubernetes.delete("quartermaster", "stub-one", STUB_ID)
     assert ("DELETE", "/apis/apps/v1/namespaces/quartermaster/deployments/stub-one") not in stub.asked
+
+
+@pytest.mark.parametrize("kind", ["deployments", "services"])
+def test_an_object_of_another_deployment_is_left_alone(stub, kubernetes, kind):
+    kubernetes.apply(engine_manifests(engine_spec(deployment_id=STUB_ID, name="stub-one")))
+    (path,) = (path for path in stub.held if f"/{kind}/" in path)
+    stub.held[path]["metadata"]["labels"]["quartermaster.dev/deployment"] = ANOTHER
+    kubernetes.delete("quartermaster", "stub-one", STUB_ID)
+    assert list(stub.held) == [path]
+    assert kubernetes.observe("quartermaster", "stub-one", STUB_ID) is None
+    with pytest.raises(PermanentClusterError, match=f"belongs to another deployment .{ANOTHER}.*kubectl -n"):
+        kubernetes.apply(engine_manifests(engine_spec(deployment_id=STUB_ID, name="stub-one")))
+    assert list(stub.held) == [path]
+
+
+def test_a_deletion_is_of_the_object_that_was_looked_at(stub, kubernetes):
+    """Somebody deletes ours and makes another of that name, between our look and our DELETE."""
+    kubernetes.apply(engine_manifests(engine_spec(deployment_id=STUB_ID, name="stub-one")))
+    asked = []
+
+    def answer(method, path, body):
+        if method != "DELETE":
+            return Stub.answer(stub, method, path, body)
+        asked.append(json.loads(body)["preconditions"]["uid"])
+        name, kind = path.rsplit("/", 1)[-1], path.split("/")[-2]
+        return (
+            409,
+            JSON,
+            failure(409, "Conflict", "the UID in the precondition does not match", name=name, kind=kind),
+        )
+
+    stub.answer = answer
+    with pytest.raises(TemporaryClusterError):
+        kubernetes.delete("quartermaster", "stub-one", STUB_ID)
+    assert (asked, len(stub.held)) == (["u1"], 2)
 
 
 @pytest.mark.parametrize(
@@ -179,16 +217,16 @@ def test_an_object_that_is_not_ours_and_has_no_labels_is_left_alone(stub, kubern
     ids=["another name", "another uid", "another kind", "an object of another uid"],
 )
 def test_a_deletion_that_speaks_of_another_object_is_none(stub, kubernetes, answer):
-    kubernetes.apply(engine_manifests(engine_spec(name="stub-one")))
+    kubernetes.apply(engine_manifests(engine_spec(deployment_id=STUB_ID, name="stub-one")))
     stub.answer = lambda method, path, body: (
         (200, JSON, json.dumps(answer)) if method == "DELETE" else Stub.answer(stub, method, path, body)
     )
     with pytest.raises(TemporaryClusterError):
-        kubernetes.delete("quartermaster", "stub-one")
+        kubernetes.delete("quartermaster", "stub-one", STUB_ID)
 
 
 def test_a_success_without_the_name_is_known_by_the_uid(stub, kubernetes):
-    kubernetes.apply(engine_manifests(engine_spec(name="stub-one")))
+    kubernetes.apply(engine_manifests(engine_spec(deployment_id=STUB_ID, name="stub-one")))
 
     def answer(method, path, body):
         status, kind, text = Stub.answer(stub, method, path, body)
@@ -198,8 +236,8 @@ def test_a_success_without_the_name_is_known_by_the_uid(stub, kubernetes):
         return 200, JSON, json.dumps({"kind": "Status", "status": "Success", "details": details})
 
     stub.answer = answer
-    kubernetes.delete("quartermaster", "stub-one")
-    assert kubernetes.observe("quartermaster", "stub-one") is None
+    kubernetes.delete("quartermaster", "stub-one", STUB_ID)
+    assert kubernetes.observe("quartermaster", "stub-one", STUB_ID) is None
     assert not stub.held
 
 

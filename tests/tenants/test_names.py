@@ -194,7 +194,9 @@ def test_no_tenant_gets_a_name_that_looks_like_anothers(lab, owner, operator, na
      ("Google", "Go໐gle"), ("Google", "G〇〇gle"), ("Google", "Gഠଠgle"), ("Google", "Gဝ০gle"), ("Google", "Gㅇㅇgle"),
      ("Google", "Googןe"), ("Google", "Googاe"), ("Google", "Goog│e"), ("Bell", "฿ell"), ("Yen", "¥en"),
      ("Siemens", "Siemensَ"), ("Siemens", "Siemensꞏ"), ("Siemens", "Siemensꓸ"), ("Wolf", "Wolf®"), ("Wolf", "Wolf™"),
-     ("Wolf", "Wolfー"), ("Team 1", "Team l"), ("Team 10", "Team IO"), ("Team 1", "Team ١"), ("Ελλάς", "Eλλάς"),
+     ("Wolf", "Wolf★"), ("Wolf", "☆ Wolf ☆"), ("Wolf", "W☆olf"), ("Wolf", "Wolf ❤\ufe0f"), ("Wolf", "Wolf🐺"),
+     ("Wolf", "~Wolf~"), ("Wolf", "Wolf ∞"), ("Wolf", "→ Wolf"), ("Wolf ★", "Wolf ☆"), ("Wolf", "Wolfー"),
+     ("Team 1", "Team l"), ("Team 10", "Team IO"), ("Team 1", "Team ١"), ("Ελλάς", "Eλλάς"),
      ("中国银行", "中囯银行"), ("人力", "人カ")],
 )  # fmt: skip
 def test_other_look_alikes(operator, one, other):
@@ -210,7 +212,9 @@ def test_names_that_differ_for_a_reader_are_all_free(operator):
         "वित्त", "वत्त", "Нева", "Nova", "ビル", "ビール", "ᏣᎳᎩ", "ᏣᎳᏥ", "Ἑλλάς",
         "Банк", "Метро", "Шар", "Жар", "Піке", "Рада", "Рада Львів", "Հայ", "Հող", "Երևան", "Κρήτη",
         "Zurich North", "Zurich South", "Λάμδα", "Λάμψη",
-        "ירוק", "ירק", "مصرف", "مسرف", "第一銀行", "第二銀行", "한국", "!!!", "???", "🐙", "🦊",
+        "ירוק", "ירק", "مصرف", "مسرف", "第一銀行", "第二銀行", "한국", "!!!", "???", "🐙", "🦊", "∞", "★", "☆",
+        # By the standard's table, q and g look alike in no script; a reader tells a plus.
+        "Google", "Gooqle", "Canal", "Canal+",
         *(f"Tenant {number}" for number in range(120)),
     ]  # fmt: skip
     for place, name in enumerate(names):
