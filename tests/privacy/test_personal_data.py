@@ -213,7 +213,9 @@ def test_tampering_added_to_a_recorded_redaction_is_named(dana, operator):
     erase_person(dana.pk, by=operator, reason=REASON)
     record = AuditEntry.unscoped.get(verb="audit.redacted")
     forge(other, record.pk)
-    with pytest.raises(Broken, match=f"The redactions that entry {record.pk} are not the actual ones"):
+    with pytest.raises(
+        Broken, match=f"The redactions that entry {record.pk} records are not the actual ones"
+    ):
         verify()
 
 
