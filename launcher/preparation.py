@@ -86,7 +86,7 @@ def demo_steps(local: LocalDirectory, environment: Mapping[str, str]) -> tuple[S
 def refuse_other_migrations(
     url: str, directory: Path, ours: Mapping[str, str], *, before: str | None
 ) -> None:
-    """Raise LauncherError if another version made the tables in `directory`.
+    """Raise LauncherError if another version made the tables in `directory`, whose database is at `url`.
 
     It is another version if the database has had a migration of our apps that is not here or was edited since:
     `ours` says by name what each means, and `before`, the state after the last `migrate`, what each meant then.
@@ -101,7 +101,8 @@ def refuse_other_migrations(
     try:
         meant = json.loads(before or "{}").get("ours", {})
     except ValueError:
-        meant = {}  # written by a version that did not note it
+        # Written by a version that did not note it.
+        meant = {}
     for name in (f"{app}.{name}" for app, name in applied):
         is_edited = before is not None and (not meant or meant.get(name, ours.get(name)) != ours.get(name))
         if name not in ours or is_edited:
