@@ -22,7 +22,7 @@ class Evidence:
     """What a reviewer sees beside the decision."""
 
     groups: list[dict[str, Any]]
-    tracks: list[presentation.Track]
+    tracks: list[presentation.ReviewRow]
     decisions: QuerySet[ReviewDecision]
     seen: str
     changed: str
@@ -47,7 +47,7 @@ def evidence_of(review: Review, access_request: AccessRequest) -> Evidence:
             {"title": _("The model"), "facts": _model(access_request)},
             {"title": _("The tenant"), "facts": _standing(access_request)},
         ],
-        tracks=presentation.tracks_of(reviews),
+        tracks=presentation.review_rows(reviews),
         decisions=ReviewDecision.objects.across_tenants().filter(review=review).select_related("reviewer"),
         seen=json.dumps(facts.as_json()),
         changed=what_is_worse(review, access_request.facts, facts) if access_request.facts else "",

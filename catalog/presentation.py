@@ -109,8 +109,8 @@ def steps_of(access_request: AccessRequest, reviews: list[Review], key: ApiKey |
 
 
 @dataclass(frozen=True)
-class Track:
-    """One review of a request, and what was said."""
+class ReviewRow:
+    """A line of the reviews of a request: one review, and what was said."""
 
     label: str
     state: str
@@ -120,7 +120,7 @@ class Track:
     quote: str
 
 
-def tracks_of(reviews: list[Review]) -> list[Track]:
+def review_rows(reviews: list[Review]) -> list[ReviewRow]:
     """Every review: running first, then decided; with what the reviewer said. Wants decisions prefetched."""
     kinds = {
         Review.State.PENDING: ("now", Badge("info", _("In review"))),
@@ -128,7 +128,7 @@ def tracks_of(reviews: list[Review]) -> list[Track]:
         Review.State.REJECTED: ("bad", Badge("bad", _("Rejected"))),
         Review.State.CANCELLED: ("", Badge("", _("Not needed"))),
     }
-    tracks = []
+    rows = []
     for review in sorted(reviews, key=lambda r: (r.state != Review.State.PENDING, r.due_at)):
         state, badge = kinds[Review.State(review.state)]
         said = sorted(review.decisions.all(), key=lambda one: one.at)
@@ -140,8 +140,8 @@ def tracks_of(reviews: list[Review]) -> list[Track]:
                 note = _("new round, %(note)s") % {"note": note}
         elif decision is not None:
             note = _("%(who)s, %(date)s") % {"who": decision.reviewer, "date": decision.at.strftime("%-d %b")}
-        tracks.append(
-            Track(
+        rows.append(
+            ReviewRow(
                 label=review.get_track_display(),
                 state=state,
                 badge=badge,
@@ -150,7 +150,7 @@ def tracks_of(reviews: list[Review]) -> list[Track]:
                 quote=decision.comment if decision else "",
             )
         )
-    return tracks
+    return rows
 
 
 _ACTIONS = {

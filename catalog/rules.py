@@ -1,5 +1,8 @@
 """Which reviews a request needs, and why. Pure: facts in, tracks with their reasons out.
 
+FACTS declares what the rules look at, and TRACKS the approval steps. What the actions do with facts and tracks follows
+from these two (CONTRIBUTING, "Add a review track").
+
 The version is stored with every request together with what the rules said, so a decision can be explained
 later with the rules of its day. Changing a rule means raising VERSION.
 """
@@ -7,32 +10,38 @@ later with the rules of its day. Changing a rule means raising VERSION.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any, Final
 
+from django.db import models
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy, gettext_noop
+
+from accounts.roles import StaffRole
 
 VERSION: Final = "2026-11.1"
 # A month, in the currency of the prices.
 COST_WITHOUT_REVIEW: Final = Decimal(500)
-# By track, until a review is due.
-WORKING_DAYS: Final = {"security": 2, "compliance": 3, "cost": 1}
-_RISK_TIERS: Final = ("low", "moderate", "high")
 _AMOUNT: Final = re.compile(r"[0-9]{1,20}(\.[0-9]{1,20})?", re.ASCII)  # as `Facts.as_json` writes it
-# By track: an approval stands on these.
-_LOOKED_AT: Final = {
-    "security": ("risk_tier", "is_new_to_project"),
-    "compliance": ("risk_tier", "data_class"),
-    "cost": ("expected_monthly_cost", "currency"),
-}
+
+
+class RiskTier(models.TextChoices):
+    """How much a model can harm, the lowest tier first: the rules compare tiers by this order."""
+
+    LOW = "low", gettext_lazy("Low")
+    MODERATE = "moderate", gettext_lazy("Moderate")
+    HIGH = "high", gettext_lazy("High")
 
 
 @dataclass(frozen=True)
 class Facts:
-    """What the rules look at. `data_class_rank` rises from public (0) to restricted (3)."""
+    """What the rules look at. `data_class_rank` rises from public (0) to restricted (3).
+
+    FACTS declares every field but the rank, which follows from the data class.
+    """
 
     is_new_to_project: bool
     risk_tier: str
@@ -43,15 +52,166 @@ class Facts:
     currency: str = "USD"
 
     def as_json(self) -> dict[str, Any]:
-        """What is kept with requests and decisions: money as a string, the rank of the data class left out."""
-        cost = self.expected_monthly_cost
-        return {
-            "expected_monthly_cost": None if cost is None else format(cost, ".8f"),
-            "currency": self.currency,
-            "risk_tier": self.risk_tier,
-            "data_class": self.data_class,
-            "is_new_to_project": self.is_new_to_project,
+        """What is kept with requests and decisions: every declared fact, money as a string."""
+        return {fact.name: fact.as_json(getattr(self, fact.name)) for fact in FACTS.values()}
+
+
+@dataclass(frozen=True)
+class FactDeclaration:
+    """One fact: who looks at it, when a change of it is worse, and how people read that.
+
+    Apart from `as_json`, the functions take values as `Facts.as_json` writes them.
+    """
+
+    # The field of `Facts`.
+    name: str
+    # An approval on one of these tracks stands on it.
+    tracks: tuple[str, ...]
+    # Whether a value that somebody sends back can be one of this fact.
+    is_readable: Callable[[Any], bool]
+    # Whether the second value is worse than the first. Asked only where they differ.
+    is_worse: Callable[[Any, Any], bool]
+    # Says that it has become worse, with %(then)s and %(now)s.
+    sentence: str
+    # One known value in that sentence, given all present facts.
+    shown: Callable[[Any, Mapping[str, Any]], str] = lambda value, present: str(value)
+    # The value of the field, for JSON.
+    as_json: Callable[[Any], Any] = lambda value: value
+
+
+@dataclass(frozen=True)
+class TrackDeclaration:
+    """One approval step: when a request needs it, who decides it, and how long that usually takes."""
+
+    # A value of `Review.Track`, where the names that follow from it are stated.
+    name: str
+    # Why a request with these facts needs it, as a sentence; empty when it does not.
+    rule: Callable[[Facts], str]
+    # Whoever holds this permission decides it, and this role gives the permission.
+    permission: str
+    role: StaffRole
+    # Until a review is due.
+    working_days: int
+
+
+def _any_change(then: Any, now: Any) -> bool:
+    return True
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str)
+
+
+def _is_amount(value: Any) -> bool:
+    return value is None or (isinstance(value, str) and bool(_AMOUNT.fullmatch(value)))
+
+
+def _is_higher_cost(then: str | None, now: str | None) -> bool:
+    if now is None:
+        return True
+    return Decimal(now) > (COST_WITHOUT_REVIEW if then is None else Decimal(then))
+
+
+FACTS: Final = {
+    fact.name: fact
+    for fact in (
+        FactDeclaration(
+            name="expected_monthly_cost",
+            tracks=("cost",),
+            is_readable=_is_amount,
+            is_worse=_is_higher_cost,
+            sentence=gettext_noop("The expected monthly cost was %(then)s and is now %(now)s."),
+            shown=lambda value, present: f"{Decimal(value):,.2f} {present['currency']}",
+            as_json=lambda cost: None if cost is None else format(cost, ".8f"),
+        ),
+        FactDeclaration(
+            name="currency",
+            tracks=("cost",),
+            is_readable=_is_text,
+            is_worse=_any_change,
+            sentence=gettext_noop("The price was in %(then)s and is now in %(now)s."),
+        ),
+        FactDeclaration(
+            name="risk_tier",
+            tracks=("security", "compliance"),
+            is_readable=lambda value: value in RiskTier.values,
+            is_worse=lambda then, now: RiskTier.values.index(now) > RiskTier.values.index(then),
+            sentence=gettext_noop("The model's risk tier was %(then)s and is now %(now)s."),
+            shown=lambda value, present: str(RiskTier(value).label).lower(),
+        ),
+        FactDeclaration(
+            name="data_class",
+            tracks=("compliance",),
+            is_readable=_is_text,
+            is_worse=_any_change,
+            sentence=gettext_noop("The data class was %(then)s and is now %(now)s."),
+        ),
+        FactDeclaration(
+            name="is_new_to_project",
+            tracks=("security",),
+            is_readable=lambda value: isinstance(value, bool),
+            is_worse=lambda then, now: bool(now),
+            sentence=gettext_noop("The project no longer has a grant for this model."),
+        ),
+    )
+}
+
+
+def _why_security(facts: Facts) -> str:
+    if facts.is_new_to_project:
+        return _("The project has not used this model before.")
+    if facts.risk_tier == RiskTier.HIGH:
+        return _("The model's risk tier is high.")
+    return ""
+
+
+def _why_compliance(facts: Facts) -> str:
+    if facts.data_class_rank >= 2:
+        return _("You want to send %(class)s data.") % {"class": facts.data_class}
+    if facts.risk_tier == RiskTier.HIGH:
+        return _("The model's risk tier is high.")
+    return ""
+
+
+def _why_cost(facts: Facts) -> str:
+    if facts.expected_monthly_cost is None:
+        return _("The model has no price yet, so its cost is unknown.")
+    if facts.expected_monthly_cost > COST_WITHOUT_REVIEW:
+        return _("The expected cost is above %(amount)s %(currency)s a month.") % {
+            "amount": COST_WITHOUT_REVIEW,
+            "currency": facts.currency,
         }
+    return ""
+
+
+TRACKS: Final = {
+    track.name: track
+    for track in (
+        TrackDeclaration(
+            name="security",
+            rule=_why_security,
+            permission="catalog.review_security",
+            role=StaffRole.SECURITY_REVIEWER,
+            working_days=2,
+        ),
+        TrackDeclaration(
+            name="compliance",
+            rule=_why_compliance,
+            permission="catalog.review_compliance",
+            role=StaffRole.COMPLIANCE_REVIEWER,
+            working_days=3,
+        ),
+        TrackDeclaration(
+            name="cost",
+            rule=_why_cost,
+            permission="catalog.review_cost",
+            role=StaffRole.COST_REVIEWER,
+            working_days=1,
+        ),
+    )
+}
+# Decides what no rule sends to anybody.
+TRACK_OF_ALL_OTHERS: Final = TRACKS["security"]
 
 
 @dataclass(frozen=True)
@@ -68,13 +228,17 @@ def needed_reviews(facts: Facts) -> list[NeededReview]:
     needed = wanted_reviews(facts)
     if not needed:
         reason = _("Another person reviews every request.")
-        needed = [NeededReview("security", reason, WORKING_DAYS["security"])]
+        needed = [NeededReview(TRACK_OF_ALL_OTHERS.name, reason, TRACK_OF_ALL_OTHERS.working_days)]
     return needed
 
 
 def wanted_reviews(facts: Facts) -> list[NeededReview]:
     """The reviews that these facts want by themselves; none where any one will do."""
-    return [NeededReview(track, reason, WORKING_DAYS[track]) for track, reason in _reasons(facts)]
+    return [
+        NeededReview(track.name, reason, track.working_days)
+        for track in TRACKS.values()
+        if (reason := track.rule(facts))
+    ]
 
 
 def worse(track: str, then: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
@@ -83,20 +247,29 @@ def worse(track: str, then: Mapping[str, Any], now: Mapping[str, Any]) -> list[s
     An approval carries what it was made on and anything better. Worse is: a higher cost, even by a cent, or one that
     is unknown; a cost that has become known, above what needs no review; another currency; a higher risk tier or data
     class; a project that the model is new to. A fact that nobody wrote down is worse than any.
+    Raises KeyError for a track that is not in TRACKS.
     """
-    return [name for name in _LOOKED_AT[track] if name not in then or _is_worse(name, then[name], now[name])]
+    name = TRACKS[track].name
+    return [
+        fact.name
+        for fact in FACTS.values()
+        if name in fact.tracks and (fact.name not in then or _is_worse(fact, then, now))
+    ]
 
 
-def _is_worse(name: str, then: Any, now: Any) -> bool:
-    if then == now:
-        return False
-    if name == "risk_tier":
-        return _RISK_TIERS.index(now) > _RISK_TIERS.index(then)
-    if name == "expected_monthly_cost" and now is not None:
-        return Decimal(now) > (COST_WITHOUT_REVIEW if then is None else Decimal(then))
-    if name == "is_new_to_project":
-        return bool(now)
-    return True
+def _is_worse(fact: FactDeclaration, then: Mapping[str, Any], now: Mapping[str, Any]) -> bool:
+    before, after = then[fact.name], now[fact.name]
+    return bool(before != after) and fact.is_worse(before, after)
+
+
+def change_in_words(name: str, then: Mapping[str, Any], now: Mapping[str, Any]) -> str:
+    """The sentence that says how a fact became worse; both moments have it. Raises KeyError for one not in FACTS."""
+    fact = FACTS[name]
+    shown = {
+        moment: _("unknown") if value is None else fact.shown(value, now)
+        for moment, value in (("then", then[name]), ("now", now[name]))
+    }
+    return _(fact.sentence) % shown
 
 
 def read_facts(said: Any) -> dict[str, Any]:
@@ -104,42 +277,8 @@ def read_facts(said: Any) -> dict[str, Any]:
     return {
         name: value
         for name, value in (said if isinstance(said, Mapping) else {}).items()
-        if name in _IS_READABLE and _IS_READABLE[name](value)
+        if name in FACTS and FACTS[name].is_readable(value)
     }
-
-
-def _is_amount(value: Any) -> bool:
-    return value is None or (isinstance(value, str) and bool(_AMOUNT.fullmatch(value)))
-
-
-_IS_READABLE: Final[dict[str, Callable[[Any], bool]]] = {
-    "expected_monthly_cost": _is_amount,
-    "currency": lambda value: isinstance(value, str),
-    "risk_tier": lambda value: value in _RISK_TIERS,
-    "data_class": lambda value: isinstance(value, str),
-    "is_new_to_project": lambda value: isinstance(value, bool),
-}
-
-
-def _reasons(facts: Facts) -> Iterator[tuple[str, str]]:
-    if facts.is_new_to_project:
-        yield "security", _("The project has not used this model before.")
-    elif facts.risk_tier == "high":
-        yield "security", _("The model's risk tier is high.")
-
-    if facts.data_class_rank >= 2:
-        yield "compliance", _("You want to send %(class)s data.") % {"class": facts.data_class}
-    elif facts.risk_tier == "high":
-        yield "compliance", _("The model's risk tier is high.")
-
-    if facts.expected_monthly_cost is None:
-        yield "cost", _("The model has no price yet, so its cost is unknown.")
-    elif facts.expected_monthly_cost > COST_WITHOUT_REVIEW:
-        yield (
-            "cost",
-            _("The expected cost is above %(amount)s %(currency)s a month.")
-            % {"amount": COST_WITHOUT_REVIEW, "currency": facts.currency},
-        )
 
 
 def due_at(begins: datetime, working_days: int) -> datetime:

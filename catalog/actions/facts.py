@@ -37,7 +37,7 @@ def what_is_worse(review: Review, then: Mapping[str, Any], facts: rules.Facts) -
     """What the review's track must look at again, in words; empty when nothing of it is worse than `then`."""
     present = facts.as_json()
     names = rules.worse(review.track, then, present)
-    words = [_in_words(name, then[name], present) for name in names if name in then]
+    words = [rules.change_in_words(name, then, present) for name in names if name in then]
     if len(words) < len(names):
         words.append(_("Some of the earlier facts are not recorded."))
     return " ".join(words)
@@ -131,7 +131,7 @@ def _add(
     access_request: AccessRequest, wanted: rules.NeededReview, before: dict[str, Any], present: dict[str, Any]
 ) -> Review:
     names = [name for name in rules.worse(wanted.track, before, present) if name in before]
-    changed = " ".join(_in_words(name, before[name], present) for name in names)
+    changed = " ".join(rules.change_in_words(name, before, present) for name in names)
     return Review.objects.create(
         tenant=access_request.tenant,
         access_request=access_request,
@@ -146,29 +146,6 @@ def _ask_again(review: Review, reason: str) -> Review:
     review.round += 1
     review.state, review.decided_at = Review.State.PENDING, None
     review.reason, review.opened_by_facts = reason[:300], True
-    review.due_at = rules.due_at(now(), rules.WORKING_DAYS[review.track])
+    review.due_at = rules.due_at(now(), rules.TRACKS[review.track].working_days)
     review.save(update_fields=["round", "state", "decided_at", "reason", "opened_by_facts", "due_at"])
     return review
-
-
-def _in_words(name: str, then: Any, present: Mapping[str, Any]) -> str:
-    words = {"then": _shown(name, then, present), "now": _shown(name, present[name], present)}
-    if name == "expected_monthly_cost":
-        return _("The expected monthly cost was %(then)s and is now %(now)s.") % words
-    if name == "currency":
-        return _("The price was in %(then)s and is now in %(now)s.") % words
-    if name == "risk_tier":
-        return _("The model's risk tier was %(then)s and is now %(now)s.") % words
-    if name == "data_class":
-        return _("The data class was %(then)s and is now %(now)s.") % words
-    return _("The project no longer has a grant for this model.")
-
-
-def _shown(name: str, value: Any, present: Mapping[str, Any]) -> str:
-    if value is None:
-        return _("unknown")
-    if name == "expected_monthly_cost":
-        return f"{Decimal(value):,.2f} {present['currency']}"
-    if name == "risk_tier":
-        return str(CatalogModel.RiskTier(value).label).lower()
-    return str(value)

@@ -37,15 +37,15 @@ class _FactsChanged(Exception):
     """The track's facts are worse than those that the request shows; nothing is decided."""
 
 
-def tracks_of(user: User) -> list[str]:
+def tracks_decided_by(user: User) -> list[str]:
     """The tracks that `user` may decide."""
-    return [track for track in Review.Track.values if user.has_perm(f"catalog.review_{track}")]
+    return [track.name for track in rules.TRACKS.values() if user.has_perm(track.permission)]
 
 
 def _permission_for(by: User, review: Review) -> str:
     """That of the review's track; of any track, while a request to decide has not said one that there is."""
-    track = review.track if review.track in Review.Track.values else [*tracks_of(by), *Review.Track.values][0]
-    return f"catalog.review_{track}"
+    track = review.track if review.track in rules.TRACKS else [*tracks_decided_by(by), *rules.TRACKS][0]
+    return rules.TRACKS[track].permission
 
 
 def _require_second_person(by: User, review: Review) -> None:
@@ -73,7 +73,7 @@ def _require_open(by: User | None, review: Review) -> None:
 
 @action(
     Review,
-    permission=[f"catalog.review_{track}" for track in Review.Track.values],
+    permission=[track.permission for track in rules.TRACKS.values()],
     which=_permission_for,
     rule=_require_second_person,
     state=_require_open,

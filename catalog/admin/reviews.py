@@ -22,7 +22,7 @@ from catalog import rules
 from catalog.actions import decide_review
 from catalog.actions.facts import notice_of
 from catalog.actions.four_eyes import why_not_decide
-from catalog.actions.reviews import tracks_of
+from catalog.actions.reviews import tracks_decided_by
 from catalog.evidence import evidence_of
 from catalog.forms import DecisionForm
 from catalog.models import (
@@ -46,7 +46,7 @@ def queue_of(request: HttpRequest, reviews: QuerySet[Review]) -> QuerySet[Review
     """Those that wait for this person: open, on their tracks, and not barred to them by four eyes."""
     me = signed_in(request).pk
     barred = RequestDelegate.unscoped.filter(person=me).values("access_request")
-    open_reviews = reviews.filter(state=Review.State.PENDING, track__in=tracks_of(signed_in(request)))
+    open_reviews = reviews.filter(state=Review.State.PENDING, track__in=tracks_decided_by(signed_in(request)))
     return open_reviews.exclude(access_request__requested_by=me).exclude(access_request__in=barred)
 
 
@@ -184,7 +184,7 @@ class ReviewAdmin(ReadOnlyAdmin):
             "access_request": access_request,
             "form": form,
             "why_not": why_not_decide(signed_in(request), access_request),
-            "may_decide": review.track in tracks_of(signed_in(request)),
+            "may_decide": review.track in tracks_decided_by(signed_in(request)),
             "is_open": review.state == Review.State.PENDING,
             "has_view_permission": True,
         }

@@ -111,9 +111,6 @@ class Migration(migrations.Migration):
                 "verbose_name": "model",
                 "permissions": [
                     ("publish_model", "Publish or retire a model"),
-                    ("review_security", "Decide security reviews"),
-                    ("review_compliance", "Decide compliance reviews"),
-                    ("review_cost", "Decide cost reviews"),
                 ],
                 "indexes": [
                     GinIndex(name="catalog_model_search", fields=["search"]),

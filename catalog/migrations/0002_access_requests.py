@@ -171,6 +171,11 @@ class Migration(migrations.Migration):
                 ("decided_at", models.DateTimeField(null=True)),
             ],
             options={
+                "permissions": [
+                    ("review_security", "Decide security reviews"),
+                    ("review_compliance", "Decide compliance reviews"),
+                    ("review_cost", "Decide cost reviews"),
+                ],
                 "indexes": [
                     models.Index(name="review_queue", fields=["state", "due_at"]),
                 ],

@@ -13,6 +13,7 @@ from django.utils.translation import gettext_lazy as _
 
 from accounts.models import User
 from catalog.querysets import VISIBLE_LIFECYCLES, CatalogModelQuerySet
+from catalog.rules import RiskTier
 from catalog.search import SearchLexemes
 from core.ids import uuid7
 from tenants.models import DataClass
@@ -31,11 +32,6 @@ class CatalogModel(models.Model):
         PUBLISHED = "published", _("Published")
         DEPRECATED = "deprecated", _("Deprecated")
         RETIRED = "retired", _("Retired")
-
-    class RiskTier(models.TextChoices):
-        LOW = "low", _("Low")
-        MODERATE = "moderate", _("Moderate")
-        HIGH = "high", _("High")
 
     class Hosting(models.TextChoices):
         OURS = "ours", _("our clusters")
@@ -81,12 +77,7 @@ class CatalogModel(models.Model):
 
     class Meta:
         verbose_name = _("model")
-        permissions = [
-            ("publish_model", "Publish or retire a model"),
-            ("review_security", "Decide security reviews"),
-            ("review_compliance", "Decide compliance reviews"),
-            ("review_cost", "Decide cost reviews"),
-        ]
+        permissions = [("publish_model", "Publish or retire a model")]
         indexes = [GinIndex(fields=["search"], name="catalog_model_search")]
 
     def __str__(self) -> str:

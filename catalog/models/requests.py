@@ -11,7 +11,7 @@ from django.utils.timezone import now
 from django.utils.translation import gettext_lazy as _
 
 from accounts.models import User
-from accounts.roles import REVIEWERS, StaffRole
+from accounts.roles import REVIEWERS
 from catalog.models.offered import CatalogModel
 from catalog.querysets import AccessRequestQuerySet, GrantQuerySet
 from core.errors import Conflict
@@ -100,6 +100,12 @@ class Review(TenantOwned):
     """One track of a request: what must be decided, by whom, why it is needed."""
 
     class Track(models.TextChoices):
+        """The approval steps; TRACKS of catalog/rules.py declares each.
+
+        Two names follow from a track. The permission to decide it is `review_{track}` (a trigger of
+        catalog/migrations/0005_four_eyes.py asks for it), and the staff role that has it is `{track}-reviewer`.
+        """
+
         SECURITY = "security", _("Security")
         COMPLIANCE = "compliance", _("Compliance")
         COST = "cost", _("Cost")
@@ -110,12 +116,7 @@ class Review(TenantOwned):
         REJECTED = "rejected", _("Rejected")
         CANCELLED = "cancelled", _("Not needed")
 
-    TRACK_ROLES: ClassVar[dict[str, StaffRole]] = {
-        Track.SECURITY: StaffRole.SECURITY_REVIEWER,
-        Track.COMPLIANCE: StaffRole.COMPLIANCE_REVIEWER,
-        Track.COST: StaffRole.COST_REVIEWER,
-    }
-    visible_to_staff = TenantOwned.visible_to_staff | frozenset(TRACK_ROLES.values())
+    visible_to_staff = TenantOwned.visible_to_staff | REVIEWERS
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     access_request = models.ForeignKey(AccessRequest, models.CASCADE, related_name="reviews")
@@ -132,6 +133,11 @@ class Review(TenantOwned):
     decided_at = models.DateTimeField(null=True)
 
     class Meta(TenantOwned.Meta):
+        permissions = [
+            ("review_security", "Decide security reviews"),
+            ("review_compliance", "Decide compliance reviews"),
+            ("review_cost", "Decide cost reviews"),
+        ]
         constraints = [
             UniqueConstraint(fields=["access_request", "track"], name="review_one_per_track"),
             UniqueConstraint(fields=["tenant", "id"], name="review_of_tenant"),

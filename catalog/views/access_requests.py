@@ -198,7 +198,7 @@ class RequestPage:
     notice: Any
     sent_by_you: bool
     steps: list[presentation.Words]
-    tracks: list[presentation.Track]
+    tracks: list[presentation.ReviewRow]
     timeline: list[presentation.Words]
     refusal: presentation.Words | None
     asked: list[Fact]
@@ -237,7 +237,7 @@ class RequestDetail(PartialMixin, TenantScopedMixin[AccessRequestQuerySet[Access
                 notice=notice_of(reviews),
                 sent_by_you=access_request.requested_by_id == user.pk,
                 steps=presentation.steps_of(access_request, reviews, key),
-                tracks=presentation.tracks_of(reviews),
+                tracks=presentation.review_rows(reviews),
                 timeline=presentation.timeline_of(access_request, reviews, grant),
                 refusal=presentation.refusal_of(access_request, reviews),
                 asked=presentation.asked_of(

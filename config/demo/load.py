@@ -26,6 +26,7 @@ from billing.demo_rule import DEMO_TENANTS
 from billing.periods import post_cost_lines
 from billing.prices import publish_prices
 from catalog.models import CatalogModel, ModelVersion
+from catalog.rules import RiskTier
 from config.demo.people import HIGHEST_DATA_CLASS, PEOPLE, DemoPerson
 from core.secrets import digest
 from deployments.actions import add_cluster, create_deployment
@@ -115,7 +116,7 @@ def load_demo_model(valid_from: datetime) -> None:
             "providers": ["quartermaster"],
             "hosting": CatalogModel.Hosting.OURS,
             "lifecycle": CatalogModel.Lifecycle.PUBLISHED,
-            "risk_tier": CatalogModel.RiskTier.LOW,
+            "risk_tier": RiskTier.LOW,
             "highest_data_class": DataClass.RESTRICTED,
             "source": "demo",
             "search_text": f"{DEMO_MODEL} quartermaster demo engine chat embedding",

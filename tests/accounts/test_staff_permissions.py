@@ -34,5 +34,5 @@ def test_a_members_role_holds_in_their_tenant_only(owner, lab):
 
 def test_limits_are_not_set_on_a_foreign_project(lab):
     foreign = ProjectFactory(tenant=TenantFactory())
-    with pytest.raises(ValueError, match="another tenant's"):
+    with pytest.raises(ValueError, match="belongs to another tenant"):
         set_limits(lab, {"requests_per_minute": 3}, by=None, project=foreign)

@@ -218,9 +218,11 @@ def test_every_permission_that_code_asks_for_is_on_the_page_and_is_somebodys(db)
 
     asked = permissions_in_code() & ours
     assert asked <= told, f"{sorted(asked - told)}: an action asks for it. {WHERE_TO_ADD}"
-    assert asked <= set(WORDS), f"{sorted(asked - set(WORDS))}: say it in WORDS of tenants/permissions.py"
+    assert asked <= set(WORDS), f"{sorted(asked - set(WORDS))}: say it in WORDS of accounts/permissions.py"
     assert told <= ours, f"{sorted(told - ours)}: there is no such permission"
-    assert ours <= given, f"{sorted(ours - given)}: no role holds it, see tenants/roles.py"
+    assert ours <= given, (
+        f"{sorted(ours - given)}: no role holds it, see tenants/roles.py and accounts/roles.py"
+    )
     assert given <= declared, f"{sorted(given - declared)}: no model declares it"
 
 
