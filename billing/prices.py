@@ -105,7 +105,7 @@ def publish_prices(
         )  # fmt: skip
         if latest and latest > valid_from:
             raise ValidationError(
-                f"Usage or prices of {model_name} stand until {latest:%Y-%m-%d %H:%M} UTC. Publish from "
+                f"{model_name} has usage or prices until {latest:%Y-%m-%d %H:%M} UTC. Publish from "
                 "that hour on, or later."
             )
         if report.first or report.changed or report.withdrawn:

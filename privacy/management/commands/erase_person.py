@@ -26,7 +26,7 @@ class Command(BaseCommand):
             "--reason", required=True, help="stays in the audit log; must not name the person"
         )
         parser.add_argument(
-            "--keys-to", metavar="EMAIL", help="new owner of their keys, where that role may hold them"
+            "--keys-to", metavar="EMAIL", help="new owner of their keys, where that person's role allows them"
         )
         parser.add_argument("--yes", action="store_true", help="skip the confirmation")
 
