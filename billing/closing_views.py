@@ -31,8 +31,11 @@ class ClosingFacts:
     export_is_done: bool
     export_is_under_way: bool
     impact: Any
-    may_propose: bool
-    may_confirm: bool
+    can_begin: bool
+    can_build: bool
+    can_propose: bool
+    can_withdraw: bool
+    can_confirm: bool
 
 
 class ClosingPage(TenantPageMixin, TemplateView):
@@ -76,8 +79,11 @@ class ClosingPage(TenantPageMixin, TemplateView):
                 export_is_under_way=export is not None
                 and export.state in (Export.State.QUEUED, Export.State.RUNNING),
                 impact=impact_of(self.tenant),
-                may_propose=propose_closing.is_permitted(user, self.tenant),
-                may_confirm=closing is not None and confirm_closing.is_permitted(user, closing),
+                can_begin=begin_closing.is_possible(user, self.tenant),
+                can_build=build_final_export.is_possible(user, self.tenant),
+                can_propose=propose_closing.is_possible(user, self.tenant),
+                can_withdraw=closing is not None and withdraw_closing.is_possible(user, closing),
+                can_confirm=closing is not None and confirm_closing.is_possible(user, closing),
             )
         )
 

@@ -67,7 +67,7 @@ class ProjectLimits(TenantScopedMixin[TenantQuerySet[Project]], SingleObjectMixi
         return Limit(tenant=self.tenant, project=self.object)
 
     def get(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
-        self.subject()
+        self.found = self.subject()
         user = signed_in(request)
         is_member = user.own_tenants().filter(tenant=self.tenant).exists()
         if not (is_member or user.is_superuser or user.staff_roles & Limit.visible_to_staff):

@@ -16,36 +16,28 @@ from core.errors import Conflict
 from tenants.models import Tenant
 
 
-def require_active(tenant: Tenant) -> None:
-    """Raise Conflict, with the reason and whom to ask, unless `tenant` is active; active, it stays so until commit."""
-    require_active_locked(lock_tenant_shared(tenant))
-
-
 def in_active_tenant(by: User | None, it: Any) -> None:
-    """The state that most actions need (accounts.declared): Conflict unless the tenant, or that of a row, is active.
+    """The state that most actions need (accounts/declared.py): raise Conflict unless the tenant of `it` is active.
 
-    It is asked of the tenant as it was read. An action that creates or decides something has locked it before
-    (`lock_tenant_shared`), and other rows after it: suspending waits for actions that are under way, and whatever comes
-    later finds the tenant suspended.
+    Args:
+        it: a tenant, or a row of one, as it was read. An action that creates or decides something has locked the tenant
+            before (`lock_tenant_shared`) and other rows after it: suspending waits for actions that are under way, and
+            whatever comes later finds the tenant suspended.
     """
-    require_active_locked(it if isinstance(it, Tenant) else it.tenant)
-
-
-def in_open_tenant(by: User | None, it: Any) -> None:
-    """The state that actions need which end something: Conflict if the tenant, or that of a row, is closed."""
-    require_not_closed_locked(it if isinstance(it, Tenant) else it.tenant)
-
-
-def require_active_locked(tenant: Tenant) -> None:
-    """Raise Conflict unless this row, which the caller has locked, says active."""
+    tenant = _tenant_of(it)
     if tenant.status != Tenant.Status.ACTIVE:
         raise Conflict(why_not_active(tenant), code="tenant_not_active")
 
 
-def require_not_closed_locked(tenant: Tenant) -> None:
-    """Raise Conflict if this row, which the caller has locked, says closed: then not even an end changes anything."""
+def in_open_tenant(by: User | None, it: Any) -> None:
+    """The state that actions need which end something: raise Conflict if the tenant of `it` is closed."""
+    tenant = _tenant_of(it)
     if tenant.status == Tenant.Status.CLOSED:
         raise Conflict(why_not_active(tenant), code="tenant_not_active")
+
+
+def _tenant_of(it: Any) -> Tenant:
+    return it if isinstance(it, Tenant) else it.tenant
 
 
 def lock_tenant_shared(tenant: Tenant) -> Tenant:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
 
 from django.core.exceptions import FieldDoesNotExist
 from django.db.models import Model, QuerySet
@@ -16,8 +16,11 @@ from unfold.admin import ModelAdmin
 from unfold.widgets import INPUT_CLASSES, SELECT_CLASSES
 
 from accounts.admin.keyset import KeysetListMixin
+from accounts.declared import Action
+from accounts.permissions import signed_in
 
 SECRET_FIELDS = frozenset({"password", "digest", "session_key", "session_digest", "refresh_token"})
+Function = TypeVar("Function", bound=Callable[..., Any])
 WHOLE_KEY = frozenset({"id", "pk", "exact", "in", "isnull"})
 
 
@@ -73,6 +76,12 @@ class ReadOnlyAdmin(ReadOnly, KeysetListMixin, ModelAdmin):  # type: ignore[misc
         visible: QuerySet[Any] = rows.order_by(*ordering) if ordering else rows
         return visible
 
+    def get_actions_detail(self, request: HttpRequest, object_id: Any) -> Any:
+        """The buttons of a row's page, without those whose action, as it declares, is not possible for it now."""
+        row = self.get_object(request, object_id)
+        buttons = super().get_actions_detail(request, object_id)
+        return [button for button in buttons if _is_possible(request, button.method, row)]
+
     def form_page(
         self,
         request: HttpRequest,
@@ -99,6 +108,23 @@ class ReadOnlyAdmin(ReadOnly, KeysetListMixin, ModelAdmin):  # type: ignore[misc
             "back": reverse(f"admin:{self.opts.app_label}_{self.opts.model_name}_changelist"),
         }
         return render(request, "admin/accounts/form.html", context, status=422 if form.is_bound else 200)
+
+
+def offers(action: Action[Any, ..., Any]) -> Callable[[Function], Function]:
+    """Say which action a button or page of the admin leads to; `Dialog` says it by itself."""
+
+    def say(function: Function) -> Function:
+        function.offers = action  # type: ignore[attr-defined]
+        return function
+
+    return say
+
+
+def _is_possible(request: HttpRequest, method: Any, row: Model | None) -> bool:
+    action: Action[Any, ..., Any] | None = getattr(method, "offers", None)
+    if action is None or not isinstance(row, action.subject):
+        return True
+    return action.is_possible(signed_in(request), row)
 
 
 def _is_plain(model: type[Model], name: str) -> bool:

@@ -16,7 +16,7 @@ from unfold.enums import ActionVariant
 from unfold.forms import BaseDialogForm
 from unfold.widgets import UnfoldAdminTextareaWidget, UnfoldAdminTextInputWidget
 
-from accounts.admin.base import go_to
+from accounts.admin.base import go_to, offers
 from accounts.declared import Action
 from accounts.permissions import signed_in
 from core.errors import Conflict
@@ -117,7 +117,7 @@ class Dialog:
             return self.action.is_for(request.user)
 
         method.__name__ = name
-        in_place = unfold_action(**self._frame, permissions=[f"{name}_dialog"])(method)
+        in_place = offers(self.action)(unfold_action(**self._frame, permissions=[f"{name}_dialog"])(method))
         in_place.asked_by = self
         setattr(owner, f"has_{name}_dialog_permission", is_permitted)
         setattr(owner, name, in_place)

@@ -30,7 +30,7 @@ from tenants import actions as tenants_actions
 from tenants.emergency import was_open
 from tenants.models import ApiKey
 from tenants.revision import raise_revision
-from tenants.status import lock_tenant_shared, require_active
+from tenants.status import in_active_tenant, lock_tenant_shared
 
 
 class _FactsChanged(Exception):
@@ -264,7 +264,7 @@ def _read_verdict(verdict: str, comment: str) -> tuple[bool, str]:
 def _require_still_allowed(access_request: AccessRequest) -> None:
     """What was allowed when it was asked must be allowed now. Raises Conflict."""
     tenant, model = access_request.tenant, access_request.model
-    require_active(tenant)
+    in_active_tenant(None, lock_tenant_shared(tenant))
     asker = access_request.requested_by
     may_ask = asker.has_perm("tenants.request_access", access_request.project)
     # What was asked by emergency access was asked for the tenant, whose own people claim the key.

@@ -67,8 +67,8 @@ class KeyList(PartialMixin, TenantScopedMixin[ApiKeyQuerySet[ApiKey]], TemplateV
                 _row(
                     key,
                     _cost_of(key, costs),
-                    may_claim=claim_api_key.is_permitted(user, key),
-                    may_revoke=revoke_api_key.is_possible(user, key),
+                    can_claim=claim_api_key.is_possible(user, key),
+                    can_revoke=revoke_api_key.is_possible(user, key),
                 )
                 for key in page.rows
             ],
@@ -102,8 +102,7 @@ class KeyRow:
     can_revoke: bool
 
 
-def _row(key: ApiKey, month_cost: Decimal | None, *, may_claim: bool, may_revoke: bool) -> KeyRow:
-    can_claim = may_claim and key.is_claimable
+def _row(key: ApiKey, month_cost: Decimal | None, *, can_claim: bool, can_revoke: bool) -> KeyRow:
     return KeyRow(
         pk=key.pk,
         name=key.name,
@@ -117,7 +116,7 @@ def _row(key: ApiKey, month_cost: Decimal | None, *, may_claim: bool, may_revoke
         month_cost=month_cost,
         last_used_at=key.last_used_at,
         can_claim=can_claim,
-        can_revoke=may_revoke,
+        can_revoke=can_revoke,
     )
 
 

@@ -140,17 +140,6 @@ class ScimTokenAdmin(ReadOnlyAdmin):
         done=_("%(it)s is revoked."),
     )
 
-    def get_actions_detail(self, request: HttpRequest, object_id: Any) -> Any:
-        """Confirm what waits, unless one made it oneself; renew what works; nothing is done to what is revoked."""
-        actions = super().get_actions_detail(request, object_id)
-        token = ScimToken.objects.filter(pk=object_id, revoked_at=None).first()
-        if token is None:
-            return []
-        hidden = {"renew"} if token.confirmed_at is None else {"confirm"}
-        if token.made_by_id == request.user.pk:
-            hidden.add("confirm")
-        return [one for one in actions if one.method.original_function_name not in hidden]
-
 
 @admin.register(DirectoryGroup)
 class DirectoryGroupAdmin(ReadOnlyAdmin):

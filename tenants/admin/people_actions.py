@@ -92,16 +92,10 @@ class PeopleActions:
     )
 
     def get_actions_detail(self, request: HttpRequest, object_id: Any) -> Any:
-        """Deactivate who is let in, reactivate who is not; nobody themselves, and only superusers a superuser."""
-        actions = super().get_actions_detail(request, object_id)  # type: ignore[misc]
+        """Deactivate those who are let in, reactivate those who are not; service accounts are their tenant's matter."""
         person = User.objects.filter(pk=object_id).first()
-        return [one for one in actions if one.method.original_function_name not in _unfit(request, person)]
-
-
-def _unfit(request: HttpRequest, person: User | None) -> set[str]:
-    both = {"deactivate", "reactivate"}
-    if person is None or person == request.user or person.is_service_account or person.erased_at:
-        return both
-    if person.is_superuser and not getattr(request.user, "is_superuser", False):
-        return both
-    return {"reactivate"} if person.is_active else {"deactivate"}
+        unfit = {"deactivate", "reactivate"}
+        if person is not None and not person.is_service_account:
+            unfit.remove("deactivate" if person.is_active else "reactivate")
+        buttons = super().get_actions_detail(request, object_id)  # type: ignore[misc]
+        return [button for button in buttons if button.method.original_function_name not in unfit]

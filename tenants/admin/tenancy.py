@@ -17,7 +17,7 @@ from django.utils.translation import gettext_lazy as _
 from unfold.admin import TabularInline
 from unfold.decorators import action, display
 
-from accounts.admin.base import ReadOnly, ReadOnlyAdmin
+from accounts.admin.base import ReadOnly, ReadOnlyAdmin, offers
 from accounts.admin.dialogs import Dialog, DialogForm, reason_field
 from accounts.permissions import signed_in
 from core.editing import sent_values
@@ -114,6 +114,7 @@ class TenantAdmin(EmergencyActions, ReadOnlyAdmin):
         hint = _("Its first owner gets an invitation by e-mail, and invites everyone else.")
         return self.form_page(request, form, title=_("New tenant"), button=_("Create tenant"), hint=hint)
 
+    @offers(change_tenant)
     @action(description=_("Settings"), url_path="settings", permissions=["new_tenant"])
     def settings(self, request: HttpRequest, object_id: str) -> HttpResponse:
         """Change what operators decide about a tenant, above all the data it may use."""
@@ -157,17 +158,6 @@ class TenantAdmin(EmergencyActions, ReadOnlyAdmin):
         button=_("Resume tenant"),
         done=_("%(it)s works again."),
     )
-
-    def get_actions_detail(self, request: HttpRequest, object_id: Any) -> Any:
-        """Suspend what is active, resume what is suspended; what is closed stays as it is."""
-        actions = super().get_actions_detail(request, object_id)
-        status = Tenant.objects.filter(pk=object_id).values_list("status", flat=True).first()
-        hidden = {
-            Tenant.Status.ACTIVE: {"resume"},
-            Tenant.Status.SUSPENDED: {"suspend", "settings"},
-            Tenant.Status.CLOSED: {"suspend", "resume", "settings", "emergency_access"},
-        }[Tenant.Status(status or "closed")]
-        return [one for one in actions if one.method.original_function_name not in hidden]
 
 
 @admin.register(Project)

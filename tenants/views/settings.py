@@ -101,12 +101,14 @@ class FormPage(TenantPageMixin, TemplateView):
         raise NotImplementedError
 
     def get(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
-        self.action.require_permission(signed_in(request), self.subject())
+        self.found = self.subject()
+        self.action.require_permission(signed_in(request), self.found)
         return self.render_to_response(self.get_context_data(form=self.make_form()))
 
     def send(self, request: HttpRequest, carry_out: Callable[[dict[str, Any]], Any]) -> forms.BaseForm | None:
         """Call `carry_out` with what the form says; None when it is done, else the form with its errors."""
-        self.action.require(signed_in(request), self.subject())
+        self.found = self.subject()
+        self.action.require(signed_in(request), self.found)
         form = self.make_form(request.POST)
         if form.is_valid():
             try:
@@ -115,6 +117,10 @@ class FormPage(TenantPageMixin, TemplateView):
                 for name, texts in error.message_dict.items():
                     form.add_error(name if name in form.fields else None, texts)
         return None if form.is_valid() else form
+
+    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
+        can_save = self.action.is_possible(signed_in(self.request), self.found)
+        return super().get_context_data(**kwargs) | {"can_save": can_save}
 
     def again(self, form: forms.BaseForm) -> HttpResponse:
         status = 422 if getattr(self.request, "htmx", False) else 400
@@ -170,6 +176,7 @@ class ProjectList(TenantScopedMixin[TenantQuerySet[Project]], TemplateView):
             "rows": page.rows,
             "accounting": [labels[name] for name in Project.ACCOUNTING],
             "may_manage": may_manage,
+            "can_create": create_project.is_possible(signed_in(self.request), self.tenant),
             "term": term,
             **page.links(q=term),
         }

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import inspect
+import re
+from datetime import timedelta
 
 import pytest
 from django.contrib import admin
@@ -11,8 +13,9 @@ from django.contrib.messages import get_messages
 from accounts.actions import make_staff
 from accounts.admin.dialogs import SUBMITTED, Dialog, DialogForm
 from accounts.models import StaffRoleAssignment
-from tenants.actions import revoke_api_key
-from tests.factories import ApiKeyFactory, UserFactory
+from directory.actions.scim_tokens import issue_scim_token, revoke_scim_token
+from tenants.actions import revoke_api_key, suspend_tenant
+from tests.factories import ApiKeyFactory, UserFactory, staff
 
 SENT = {SUBMITTED: "True"}
 
@@ -106,3 +109,39 @@ def test_what_ends_a_row_ends_on_the_list(client, operator):
     answer = client.post(f"/admin/accounts/staffroleassignment/{row.pk}/end/", SENT)
     assert answer.headers["HX-Redirect"] == "/admin/accounts/staffroleassignment/"
     assert said(answer) == [f"{other} no longer has this role."]
+
+
+@pytest.fixture
+def buttons(client, operator):
+    """The ends of the addresses to which the buttons of a row's page lead."""
+
+    def shown(row):
+        client.force_login(operator)
+        start = f"/admin/{row._meta.app_label}/{row._meta.model_name}/{row.pk}/"
+        page = client.get(f"{start}change/").content.decode()
+        return set(re.findall(rf"{start}([\w-]+)/", page)) - {"change", "history", "delete"}
+
+    return shown
+
+
+def test_a_button_is_shown_where_its_action_is_possible(buttons, lab, operator):
+    assert buttons(lab) >= {"settings", "suspend", "emergency-access"}
+    assert "resume" not in buttons(lab)
+    suspend_tenant(lab.pk, by=operator, reason="Unpaid")
+    assert buttons(lab) >= {"resume", "emergency-access"}
+    assert not buttons(lab) & {"settings", "suspend"}
+
+
+def test_a_button_is_hidden_from_those_to_whom_its_action_is_barred(buttons, operator):
+    own, _secret = issue_scim_token("Directory", life=timedelta(days=9), by=operator)
+    assert "confirm" not in buttons(own)
+    others, _secret = issue_scim_token("Directory", life=timedelta(days=9), by=staff("operator"))
+    assert {"confirm", "revoke"} <= buttons(others)
+    revoke_scim_token(others.pk, by=operator)
+    assert not buttons(others) & {"confirm", "renew", "revoke"}
+
+
+def test_nobody_is_offered_to_deactivate_themselves(buttons, operator):
+    assert "deactivate" not in buttons(operator)
+    assert "deactivate" in buttons(UserFactory())
+    assert "reactivate" not in buttons(UserFactory())
