@@ -20,12 +20,12 @@ from billing.costs import FOUR_WEEKS, CostReport, Totals
 from billing.forecast import Forecast
 from core.templatetags.qm import SYMBOLS, money
 
-# Models with a colour of their own; the rest is "Other".
+# Models with a color of their own; the rest is "Other".
 SERIES: Final = 5
 
 
 def ranked_models(by_model: Mapping[str, Totals]) -> list[tuple[str, Totals, int]]:
-    """Models, dearest first, each with its colour from 1 to 6; the sixth is everybody's beyond the fifth."""
+    """Models, dearest first, each with its color from 1 to 6; the sixth is everybody's beyond the fifth."""
     ranked = sorted(by_model.items(), key=lambda item: (-(item[1].cost or 0), item[0]))
     return [(name, figures, min(rank, SERIES + 1)) for rank, (name, figures) in enumerate(ranked, start=1)]
 

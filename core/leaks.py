@@ -41,7 +41,7 @@ _FOREIGN: Final = {
 
 
 def secret_in(text: str) -> str:
-    """What kind of secret `text` holds, in words; empty when none is recognised."""
+    """What kind of secret `text` holds, in words; empty when none is recognized."""
     if "qm" in text:
         for found in _OURS.finditer(text):
             if looks_like(found[1], found[0]):
@@ -53,7 +53,7 @@ def secret_in(text: str) -> str:
 
 
 def without_secrets(text: str) -> str:
-    """`text` with every secret in it cut down to its recognisable beginning; for what callers send unasked."""
+    """`text` with every secret in it cut down to its recognizable beginning; for what callers send unasked."""
 
     def shortened(found: re.Match[str]) -> str:
         return f"{found[0][:8]}…"

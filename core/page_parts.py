@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Badge:
-    """A state in a word (`components/badge.html`); `kind` is its colour, empty for grey."""
+    """A state in a word (`components/badge.html`); `kind` is its color, empty for grey."""
 
     kind: str
     text: Words

@@ -2,7 +2,7 @@
 `qms_` tokens of directories (SCIM).
 
 A secret is a prefix that says what it opens, 256 random bits, and six characters of checksum over everything
-before them. The checksum is no protection; it lets a check turn garbage away, and a scanner recognise a leaked
+before them. The checksum is no protection; it lets a check turn garbage away, and a scanner recognize a leaked
 key, without hashing or asking anybody. Only the SHA-256 is ever stored: enough for 256 random bits.
 
 The gateway process and the control plane both use this module, so it imports nothing but the standard
@@ -66,7 +66,7 @@ def digest(secret: str) -> str:
 
 
 def visible_prefix(secret: str) -> str:
-    """The characters by which people recognise a secret; the only part that logs, pages and audit show."""
+    """The characters by which people recognize a secret; the only part that logs, pages and audit show."""
     return secret[: secret.index("_") + 6]
 
 

@@ -138,7 +138,7 @@ class DeploymentAdmin(SharingAdmin, ReadOnlyAdmin):
         "name",
         "version",
         "cluster",
-        "coloured_state",
+        "colored_state",
         "ready",
         "tenants_served",
         "why",
@@ -163,7 +163,7 @@ class DeploymentAdmin(SharingAdmin, ReadOnlyAdmin):
         "version",
         "cluster",
         "replicas",
-        "coloured_state",
+        "colored_state",
         "ready",
         "generation",
         "observed_generation",
@@ -202,7 +202,7 @@ class DeploymentAdmin(SharingAdmin, ReadOnlyAdmin):
         obj.pk = created.pk
 
     @display(description=_("State"), label=STATE_COLOURS, ordering="state")
-    def coloured_state(self, deployment: Deployment) -> str:
+    def colored_state(self, deployment: Deployment) -> str:
         return str(deployment.get_state_display())
 
     @display(description=_("Ready"))

@@ -13,7 +13,7 @@ from django.utils.timezone import now
 import audit
 from core.names import clean_name
 from deployments.cluster.base import ConditionType, Observed
-from deployments.judgement import SAVED_FIELDS, judge
+from deployments.judgment import SAVED_FIELDS, judge
 from deployments.models import Backend, Deployment, Route
 from tenants.revision import raise_revision
 

@@ -6,7 +6,7 @@ from celery import shared_task
 from celery.exceptions import SoftTimeLimitExceeded
 
 from core.scope import platform_scope
-from deployments import actions, judgement
+from deployments import actions, judgment
 from deployments.cluster.base import TemporaryClusterError
 from deployments.connection import try_cluster
 
@@ -60,7 +60,7 @@ def reconcile_stale_deployments() -> None:
 def judge_engines() -> None:
     """Tell gateways where other things are known of engines than they were told."""
     with platform_scope("judge engines", is_routine=True):
-        judgement.judge_all()
+        judgment.judge_all()
 
 
 @shared_task(soft_time_limit=30)

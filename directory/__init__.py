@@ -1,1 +1,1 @@
-"""People, groups and roles as the organisation's directory says: OpenID Connect, SCIM, group mappings."""
+"""People, groups and roles as the organization's directory says: OpenID Connect, SCIM, group mappings."""

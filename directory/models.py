@@ -1,4 +1,4 @@
-"""What the organisation's directory says: groups, their members, and the roles that groups give."""
+"""What the organization's directory says: groups, their members, and the roles that groups give."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the organisation's directory (SCIM) may see of us, and how people look to it."""
+"""What the organization's directory (SCIM) may see of us, and how people look to it."""
 
 from __future__ import annotations
 

@@ -145,7 +145,7 @@ class KeyConfig(Message, frozen=True):
 
     digest: Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]  # SHA-256 of the secret
     key_id: str
-    # What people recognise it by; the only part of the secret in logs.
+    # What people recognize it by; the only part of the secret in logs.
     prefix: str
     tenant_id: str
     tenant_slug: str

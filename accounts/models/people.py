@@ -46,7 +46,7 @@ class UserManager(BaseUserManager["User"]):
 
 
 class User(Noted, AbstractUser):
-    """A person, recognised by e-mail address. Staff roles are groups named as in StaffRole."""
+    """A person, recognized by e-mail address. Staff roles are groups named as in StaffRole."""
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     username = None  # type: ignore[assignment]
@@ -153,7 +153,7 @@ class StaffRoleAssignment(models.Model):
 
 
 class Session(AbstractBaseSession):
-    """A browser's session, with what its owner needs to recognise it and what ends it (accounts/sessions.py)."""
+    """A browser's session, with what its owner needs to recognize it and what ends it (accounts/sessions.py)."""
 
     user = models.ForeignKey(User, models.CASCADE, null=True, related_name="sessions")
     created_at = models.DateTimeField(default=now, editable=False)

@@ -8,7 +8,7 @@ Many keys mean the same model, so a key is taken apart in this order:
 `vertex_ai`);
 2. leading segments that repeat the provider, name a region, or name a variant (`high`, `1024-x-1536`,
    `1-month-commitment`): a variant is another price of the same model, not another model;
-3. segments that are only a provider's folders (`accounts`, `models`, `@cf`) and the maker's organisation
+3. segments that are only a provider's folders (`accounts`, `models`, `@cf`) and the maker's organization
 (`meta-llama`);
 4. what is left, joined by hyphens and lower-cased, spelled as most of the file spells it (`llama-v3p3` and
    `Meta-Llama-3.3` are `llama-3.3`), is the public name.
@@ -48,7 +48,7 @@ _VARIANT: Final = re.compile(
 _PUBLIC_NAME: Final = re.compile(r"[a-z0-9][a-z0-9._-]*")
 LONGEST_NAME: Final = 120
 
-# Organisations as the keys spell them (lower case), and who they are.
+# Organizations as the keys spell them (lower case), and who they are.
 MAKERS: Final = {
     "ai21": "AI21",
     "alibaba": "Alibaba",
@@ -150,7 +150,7 @@ def read_key(key: str, said_provider: str) -> Place | None:
     segments = [segment for segment in key.split("/") if segment]
     while len(segments) > 1 and _is_provider(segments[0], {provider, said_provider}):
         segments = segments[1:]
-    region, organisation = "", ""
+    region, organization = "", ""
     variants: list[str] = []
     rest: list[str] = []
     for position, segment in enumerate(segments):
@@ -162,7 +162,7 @@ def read_key(key: str, said_provider: str) -> Place | None:
         elif not is_last and (lower in _FOLDERS or _is_provider(lower, {provider, said_provider})):
             continue
         elif not is_last and not rest and lower in MAKERS:
-            organisation = lower
+            organization = lower
         else:
             rest.append(segment)
 
@@ -170,13 +170,13 @@ def read_key(key: str, said_provider: str) -> Place | None:
     if geography := _GEOGRAPHY.match(name):
         region, name = region or geography[1], name[geography.end() :]
     if provider in {"bedrock", "oci"} and (vendor := re.match(r"^([a-z0-9]+)\.(?=[a-z])", name)):
-        organisation, name = organisation or vendor[1], name[vendor.end() :]
+        organization, name = organization or vendor[1], name[vendor.end() :]
     name = spell(name, provider)
     if re.fullmatch(r"[a-z]+(-(pro|fast|turbo|deep|advanced))?", name) and len(key.split("/")) > 1:
         name = f"{provider.replace('_', '-')}-{name}"
     if not _PUBLIC_NAME.fullmatch(name) or len(name) > LONGEST_NAME:
         return None
-    return Place(provider, region, name, "/".join(variants), maker_of(name, organisation))
+    return Place(provider, region, name, "/".join(variants), maker_of(name, organization))
 
 
 def one_provider(said: str) -> str:
@@ -225,9 +225,9 @@ def spell(name: str, provider: str) -> str:
     return name.strip("-._")
 
 
-def maker_of(name: str, organisation: str = "") -> str:
-    """Who made the model, if its family or its organisation says so; else an empty string."""
+def maker_of(name: str, organization: str = "") -> str:
+    """Who made the model, if its family or its organization says so; else an empty string."""
     for family, maker in _FAMILIES:
         if family.match(name):
             return maker
-    return MAKERS.get(organisation.lower(), "")
+    return MAKERS.get(organization.lower(), "")

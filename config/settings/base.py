@@ -159,7 +159,7 @@ LOGOUT_REDIRECT_URL = "login"
 
 # OpenID Connect: one provider, known by its issuer (docs/identity.md); OIDC_RP_ and the like are the library's names.
 OIDC_ISSUER = env("OIDC_ISSUER", "")
-OIDC_PROVIDER_NAME = env("OIDC_PROVIDER_NAME", "your organisation")
+OIDC_PROVIDER_NAME = env("OIDC_PROVIDER_NAME", "your organization")
 OIDC_RP_CLIENT_ID = env("OIDC_CLIENT_ID") if OIDC_ISSUER else ""
 OIDC_RP_CLIENT_SECRET = env("OIDC_CLIENT_SECRET") if OIDC_ISSUER else ""
 OIDC_RP_SCOPES = env("OIDC_SCOPES", "openid email profile groups offline_access")

@@ -244,8 +244,8 @@ def _percent(now: Number, before: Number) -> Decimal:
 def delta(now: Number | None, before: Number | None, kind: str = "volume") -> str:
     """A change as arrow, per cent and words for those who cannot see the arrow.
 
-    Colour only where good or bad is certain: `kind="unit_cost"` is green from 3% down, `kind="cost"` red from
-    25% up, `kind="volume"` is never coloured.
+    Color only where good or bad is certain: `kind="unit_cost"` is green from 3% down, `kind="cost"` red from
+    25% up, `kind="volume"` is never colored.
     """
     if now is None or before is None or _exact(before) == 0:
         return change(now, before)

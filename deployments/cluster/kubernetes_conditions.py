@@ -6,7 +6,7 @@ from typing import Any
 
 from deployments.cluster.base import Condition, ConditionType, Manifest, Observed
 from deployments.cluster.kubernetes_quota import is_of_quota, way_out
-from deployments.cluster.summary import summarise
+from deployments.cluster.summary import summarize
 
 _IMAGE_REASONS = {
     "ErrImagePull",
@@ -28,7 +28,7 @@ def observed(deployment: Manifest, pods: Sequence[Manifest]) -> Observed:
     # Before the controller has seen this generation, its numbers speak of the one before.
     is_seen = status.get("observedGeneration", 0) >= metadata["generation"]
     updated = _count(status, "updatedReplicas") if is_seen else 0
-    return summarise(
+    return summarize(
         None if is_terminating else deployment,
         cluster_generation=metadata["generation"],
         ready=ready,

@@ -20,7 +20,7 @@ from deployments.cluster.base import (
     require_ours,
 )
 from deployments.cluster.drift import is_same_wish, put_back
-from deployments.cluster.summary import counts_as_change, summarise
+from deployments.cluster.summary import counts_as_change, summarize
 from deployments.engine_host.engine import LOOPBACK
 from deployments.engine_host.plan import plan_engine
 from deployments.engine_host.state import (
@@ -119,7 +119,7 @@ def _observed(desired: Document | None, seen: Document | None) -> Observed:
         and ((seen["uid"], seen["generation"]) == (desired["uid"], desired["generation"]))
     )
     current = [replica for replica in replicas if replica["current"]] if is_seen else []
-    return summarise(
+    return summarize(
         find_deployment(desired["manifests"]) if desired else None,
         cluster_generation=desired["generation"] if desired else 0,
         ready=len(ready),

@@ -19,7 +19,7 @@ from deployments.cluster.base import (
     require_ours,
 )
 from deployments.cluster.drift import is_same_wish, put_back
-from deployments.cluster.summary import counts_as_change, summarise
+from deployments.cluster.summary import counts_as_change, summarize
 
 
 @dataclass
@@ -117,7 +117,7 @@ class MemoryCluster:
         ready = 0 if problem else wanted
         namespace, name = key
         port = deployment["spec"]["template"]["spec"]["containers"][0]["ports"][0]["containerPort"]
-        return summarise(
+        return summarize(
             deployment,
             cluster_generation=held.generation,
             ready=ready,

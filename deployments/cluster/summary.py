@@ -12,7 +12,7 @@ from deployments.cluster.base import (
 )
 
 
-def summarise(
+def summarize(
     deployment: Manifest | None,
     *,
     cluster_generation: int,

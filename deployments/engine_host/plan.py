@@ -17,7 +17,7 @@ _REFERENCE = re.compile(r"\$\$|\$\(([A-Za-z_][A-Za-z0-9_]*)\)")
 
 @dataclass(frozen=True)
 class EnginePlan:
-    """One deployment, as far as this machine can honour it. Image, volumes and security context have no
+    """One deployment, as far as this machine can honor it. Image, volumes and security context have no
     meaning here."""
 
     namespace: str

@@ -1,4 +1,4 @@
-"""Groups as the organisation's directory provisions them (SCIM), and the roles that follow from them."""
+"""Groups as the organization's directory provisions them (SCIM), and the roles that follow from them."""
 
 from __future__ import annotations
 

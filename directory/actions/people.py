@@ -1,4 +1,4 @@
-"""People as the organisation's directory provisions them (SCIM)."""
+"""People as the organization's directory provisions them (SCIM)."""
 
 from __future__ import annotations
 

@@ -66,7 +66,7 @@ class ProviderMisbehaved(ProviderProblem):
 
 
 class GrantLost(ProviderProblem):
-    """The provider no longer honours a code or refresh token (`invalid_grant`): disabled, revoked or expired."""
+    """The provider no longer honors a code or refresh token (`invalid_grant`): disabled, revoked or expired."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(

@@ -73,7 +73,7 @@ class Provider:
         return key
 
     def ask_for_tokens(self, **parameters: str) -> dict[str, Any]:
-        """Ask the token endpoint. Raises GrantLost when it no longer honours what it is asked with."""
+        """Ask the token endpoint. Raises GrantLost when it no longer honors what it is asked with."""
         answer = _ask(
             "POST",
             self.endpoint("token_endpoint"),

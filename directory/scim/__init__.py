@@ -1,4 +1,4 @@
-"""SCIM 2.0 (RFC 7643, RFC 7644): how an organisation's directory provisions people and groups.
+"""SCIM 2.0 (RFC 7643, RFC 7644): how an organization's directory provisions people and groups.
 
     authentication.py  which directory is asking
     payloads.py        Users and Groups as this service knows them, and what it announces of itself

@@ -26,7 +26,7 @@ NO_WALL = {
         "auth_group", "auth_group_permissions", "accounts_user_groups",
         "guardian_groupobjectpermission", "guardian_userobjectpermission",
     ],
-    "the organisation's directory and staff: above tenants": [
+    "the organization's directory and staff: above tenants": [
         "directory_directorygroup", "directory_directorygroup_members", "directory_directoryperson",
         "directory_groupmappingsdue", "directory_scimtoken", "accounts_staffroleassignment", "django_admin_log",
     ],

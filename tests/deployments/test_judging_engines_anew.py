@@ -5,7 +5,7 @@ from django.urls import reverse
 from rest_framework.test import APIClient
 
 from audit.models import AuditEntry
-from deployments import judgement, observation, runtimes, tasks
+from deployments import judgment, observation, runtimes, tasks
 from deployments.actions import create_deployment, reconcile
 from deployments.cluster.base import TemporaryClusterError
 from deployments.cluster.memory import MemoryCluster
@@ -41,7 +41,7 @@ def now_runs(deployment, **version):
 
 
 @pytest.mark.parametrize("stored", [{"cache_key_field": "cache_salt"}, {"is_prefix_cache_off": True}])
-def test_no_target_goes_on_under_an_old_judgement(stored, operator, client):
+def test_no_target_goes_on_under_an_old_judgment(stored, operator, client):
     """As after an upgrade from a release that took any vLLM for one that heeds the salt."""
     deployment = running(**LATEST)
     Deployment.objects.filter(pk=deployment.pk).update(**stored)
@@ -55,7 +55,7 @@ def test_no_target_goes_on_under_an_old_judgement(stored, operator, client):
     assert (said["sharing"], said["cache_key_field"]) == ("nobody", "")
 
 
-def test_gateways_hear_of_another_judgement_while_its_cluster_is_away():
+def test_gateways_hear_of_another_judgment_while_its_cluster_is_away():
     class Away:
         def apply(self, manifests):
             raise TemporaryClusterError("no route to host")
@@ -70,7 +70,7 @@ def test_gateways_hear_of_another_judgement_while_its_cluster_is_away():
     entry = AuditEntry.objects.across_tenants().get(verb="deployment.judged_anew")
     assert entry.changes == {"cache_key_field": ["cache_salt", ""]}
     after = current_revision()
-    assert judgement.judge_all() == 0
+    assert judgment.judge_all() == 0
     assert current_revision() == after, "what is as it was told raises nothing"
 
 
@@ -80,7 +80,7 @@ def test_what_a_new_release_has_learned_opens_a_target_too(monkeypatch):
     assert told(deployment) == []
     monkeypatch.undo()
     before = current_revision()
-    assert judgement.judge_all() == 1
+    assert judgment.judge_all() == 1
     assert (told(deployment), current_revision() > before) == (["cache_salt"], True)
 
 
@@ -90,7 +90,7 @@ def test_what_a_new_release_has_learned_opens_a_target_too(monkeypatch):
 def test_while_one_program_replaces_another_only_what_is_known_of_both_counts(first, then):
     deployment = running(**first)
     now_runs(deployment, **then)
-    judgement.judge_all()
+    judgment.judge_all()
     assert told(deployment) == []
 
 

@@ -8,7 +8,7 @@ from rest_framework.test import APIClient
 
 from audit.models import AuditEntry
 from core.errors import Conflict
-from deployments import judgement, runtimes, statements
+from deployments import judgment, runtimes, statements
 from deployments.actions import create_deployment, reconcile
 from deployments.client_fields import CLIENT_FIELDS, STATE, is_field_name, may_separate
 from deployments.cluster.memory import MemoryCluster
@@ -137,10 +137,10 @@ def test_a_statement_lapses_with_the_image_and_the_command_it_was_about(operator
     now_runs(deployment, **then)
     assert told(deployment) == [], "also before anything has noted the change"
     revision = current_revision()
-    assert judgement.judge_all() == 1
+    assert judgment.judge_all() == 1
     assert current_revision() > revision
     assert entries("deployment.separation_lapsed").get().details["field"] == "cache_salt"
-    assert judgement.judge_all() == 0
+    assert judgment.judge_all() == 0
     client.force_login(operator)
     page = client.get(reverse("admin:deployments_deployment_change", args=[deployment.pk])).content.decode()
     assert "lapsed: the image or the command has changed since" in page

@@ -158,7 +158,7 @@ def test_a_wrong_setting_is_named(name, value):
         read_settings(environment)
 
 
-def test_a_key_is_recognised_by_prefix_and_checksum():
+def test_a_key_is_recognized_by_prefix_and_checksum():
     secret = new_key_secret()
     assert looks_like_key(secret)
     assert not looks_like_key(secret[:-1] + ("0" if secret[-1] != "0" else "1"))

@@ -1,7 +1,7 @@
 """Judging engines by what is known now, and telling gateways where that is not what they were told.
 
 Pages, the API and each compiled configuration judge a deployment at the moment of asking (`Deployment.facts`). Gateways
-ask for another configuration only when its revision grows. So a judgement that has changed, by an upgrade of the
+ask for another configuration only when its revision grows. So a judgment that has changed, by an upgrade of the
 console or a change of the program, is noted here and raises it.
 """
 
@@ -48,7 +48,7 @@ def judge(row: Deployment) -> bool:
 def judge_all() -> int:
     """Judge all living deployments, and raise the revision if one has news; return how many had. Safe to repeat.
 
-    It asks no cluster, so that an engine on one that is away does not go on under an old judgement.
+    It asks no cluster, so that an engine on one that is away does not go on under an old judgment.
     """
     living = Deployment.objects.living().select_related("version")
     return sum(_judge_again(row) for row in living if _is_outdated(row))
