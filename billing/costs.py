@@ -20,7 +20,15 @@ from billing import key_months
 from billing.estimates import Estimated, estimated_usage
 from billing.kind_costs import KindCost, costs_by_kind
 from billing.kinds import KINDS, TOKEN_KINDS
-from billing.month_sums import MONTH_OF_DAY, TOKENS, named_sums, of_project, pieces_of, sums_between
+from billing.month_sums import (
+    MONTH_OF_DAY,
+    TOKENS,
+    months_of,
+    named_sums,
+    of_project,
+    pieces_of,
+    sums_between,
+)
 from core.local_days import day_at
 from tenants.models import Project, Tenant
 
@@ -190,15 +198,17 @@ def cost_rows(
         place = {f"after_{name}": value for name, value in zip(group_by, after, strict=True)}
         parameters |= place
         beyond = f"WHERE ({', '.join(chosen)}) > ({', '.join(f'%({name})s' for name in place)})"
-    page = ""
+    page = expressions = ""
     if most is not None:
-        page = _leads_of_a_page(source, ids, group_by, is_first=after is None)
         pieces = pieces_of(start_day, end_day, today=today_of(tenant))
-        if _is_by_key_and_month(group_by, project) and pieces.months:
-            page, leads = key_months.leads_of_a_page(pieces, group_by[0], is_first=after is None)
-            parameters |= leads
+        is_by_key = "key" in group_by and (group_by[0] == "key" or "day" not in group_by)
+        if is_by_key and project is None and pieces.months:
+            expressions, page, leads = key_months.page_of(pieces, group_by, is_first=after is None)
+            parameters |= leads | {"all_months": list(months_of(start_day, end_day))}
+        else:
+            page = _leads_of_a_page(source, ids, group_by, is_first=after is None)
     sql = f"""
-        SELECT {"".join(f"{column}, " for column in chosen)} used.cost, used.calls, used.unpriced_calls,
+        {expressions} SELECT {"".join(f"{column}, " for column in chosen)} used.cost, used.calls, used.unpriced_calls,
                {", ".join(f"used.{kind}" for kind in KINDS)}
           FROM (SELECT {"".join(f"{ids[name]} AS {name}, " for name in group_by)}
                        CASE WHEN sum(r.calls) FILTER (WHERE NOT r.is_unpriced) > 0 THEN sum(r.amount) END AS cost,
@@ -244,8 +254,8 @@ def _source_of(
 
 
 def _is_by_key_and_month(group_by: Sequence[str], project: Project | None) -> bool:
-    """Whether sums of months by key are read. Of one project, whose days the primary key finds, days are."""
-    return "key" in group_by and "day" not in group_by and project is None
+    """Whether sums of months by key are read. Of projects, whose days the primary key finds, days are."""
+    return "key" in group_by and "day" not in group_by and group_by[0] != "project" and project is None
 
 
 def _leads_of_a_page(source: str, ids: dict[str, str], group_by: Sequence[str], *, is_first: bool) -> str:

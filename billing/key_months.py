@@ -9,7 +9,7 @@ folded days after `through` and the deltas are at any moment the sums of its day
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import date
 from typing import Any, Final
 from uuid import UUID
@@ -23,6 +23,10 @@ from core.local_days import ONE_DAY, day_at
 _COLUMNS: Final = "tenant_id, month, key_id, model_id, project_id, period, is_unpriced"
 FIRST_KEY: Final = "00000000-0000-0000-0000-000000000000"
 LAST_KEY: Final = "ffffffff-ffff-ffff-ffff-ffffffffffff"
+# Those in which days from %(start)s on can be posted: their own month, or a later one.
+PERIODS: Final = """
+    AND r.period = ANY (ARRAY(SELECT month FROM billing_period WHERE tenant_id = %(tenant)s
+                                 AND month >= date_trunc('month', %(start)s::timestamp)::date))"""
 MONTH: Final = "date_trunc('month', day::timestamp)::date"
 
 # Alone with this lock: whoever changes folded days holds it shared until the change is committed.
@@ -85,20 +89,35 @@ def sum_key_months(tenant_id: UUID) -> None:
             cursor.execute(MOVE, {"tenant": tenant_id, "through": due[1]})
 
 
-def leads_of_a_page(pieces: Pieces, lead: str, *, is_first: bool) -> tuple[str, dict[str, Any]]:
-    """A condition on sums of months by key that leaves out what is not on the page, and its parameters.
+def page_of(pieces: Pieces, group_by: Sequence[str], *, is_first: bool) -> tuple[str, str, dict[str, Any]]:
+    """What leaves out sums by key that are not on a page of groups: common table expressions, a condition on the sums
+    `r` that may use them, and their parameters.
 
-    The groups begin with `lead`, a key or a month; it is empty for any other. Counted are keys that certainly have a
-    row: those of months of which no day is taken away, and those of days that are not summed yet. There may be more,
-    so that the condition lets too much through, and never too little.
+    Counted are keys that certainly have a group. There may be more groups, so that the condition lets too much through,
+    and never too little.
     """
-    if lead not in ("key", "month"):
-        return "", {}
+    if group_by[0] in ("key", "month"):
+        return _page_of_keys_or_months(pieces, group_by, is_first=is_first)
+    return _page_of_names(pieces, group_by, is_first=is_first)
+
+
+def _page_of_keys_or_months(
+    pieces: Pieces, group_by: Sequence[str], *, is_first: bool
+) -> tuple[str, str, dict[str, Any]]:
+    """`page_of` where the groups begin with a key or a month.
+
+    Counted are keys of months of which no day is taken away, and those of days that are not summed yet; by day a key
+    once for each such month and day.
+    """
+    lead = group_by[0]
     removed: dict[date, date] = {}
     for first, _ in pieces.removed:
         removed.setdefault(first.replace(day=1), first)
     # A running month counts while it holds none of the days to come, which are taken away.
-    parameters = {"leads": pieces.months, "removed_from": [removed.get(month) for month in pieces.months]}
+    parameters: dict[str, Any] = {
+        "leads": pieces.months,
+        "removed_from": [removed.get(month) for month in pieces.months],
+    }
     column, lowest, highest, kind = {
         "key": ("key_id", FIRST_KEY, LAST_KEY, "uuid"),
         "month": ("month", "-infinity", "infinity", "date"),
@@ -114,12 +133,84 @@ def leads_of_a_page(pieces: Pieces, lead: str, *, is_first: bool) -> tuple[str, 
              ORDER BY r.key_id LIMIT %(most)s) k
          WHERE (m.removed_from IS NULL OR m.removed_from > {SUMMED_THROUGH})
                {"" if lead == "key" or is_first else f"AND m.month > {after}"}"""
+    is_by_day = "day" in group_by
     of_days = f"""
         SELECT r.key_id FROM rollup_day_folded r
          WHERE r.tenant_id = %(tenant)s AND {unsummed("%(start)s", "%(end)s")} AND r.calls > 0
-               {later_keys}"""
-    counted = f"{of_months} UNION {of_days}" if lead == "key" else of_months
+               {later_keys} GROUP BY r.key_id{", r.day" if is_by_day else ""}"""
+    counted = f"{of_months} UNION {'ALL' if is_by_day else ''} {of_days}" if lead == "key" else of_months
+    last = f"""coalesce((
+        SELECT lead FROM ({counted}) leads ORDER BY lead OFFSET %(before_last)s LIMIT 1), '{highest}'::{kind})"""
+    if is_by_day:
+        return *_days_of_keys(f"SELECT {after}::uuid AS first, {last} AS last"), parameters
     # Both ends are sub-selects as a whole, for the reasons of `unsummed`.
-    condition = f"""AND r.{column} BETWEEN (SELECT {after}::{kind}) AND (SELECT coalesce((
-        SELECT lead FROM ({counted}) leads ORDER BY lead OFFSET %(before_last)s LIMIT 1), '{highest}'::{kind}))"""
-    return condition, parameters
+    condition = f"AND r.{column} BETWEEN (SELECT {after}::{kind}) AND (SELECT {last})"
+    return "", condition, parameters
+
+
+def _days_of_keys(bounds: str) -> tuple[str, str]:
+    """Expressions and a condition that lead to the days of the keys from `first` to `last`, which `bounds` selects.
+
+    The primary key of the days begins with period, tenant and project: so the projects of those keys are looked up,
+    wherever the keys have usage.
+    """
+    keys = "r.key_id BETWEEN (SELECT first FROM bounds) AND (SELECT last FROM bounds)"
+    expressions = f"""WITH bounds AS MATERIALIZED ({bounds}), places AS MATERIALIZED (
+        SELECT r.project_id FROM rollup_key_month r
+         WHERE r.tenant_id = %(tenant)s AND r.month = ANY (%(all_months)s::date[]) AND {keys}
+        UNION
+        SELECT r.project_id FROM rollup_day_folded r
+         WHERE r.tenant_id = %(tenant)s AND {unsummed("%(start)s", "%(end)s")} AND {keys}
+        UNION
+        SELECT r.project_id FROM rollup_delta r
+         WHERE r.tenant_id = %(tenant)s AND r.day BETWEEN %(start)s AND %(end)s AND {keys}
+    )"""
+    condition = f"AND {keys} AND r.project_id = ANY (ARRAY(SELECT project_id FROM places)) {PERIODS}"
+    return expressions, condition
+
+
+def _page_of_names(
+    pieces: Pieces, group_by: Sequence[str], *, is_first: bool
+) -> tuple[str, str, dict[str, Any]]:
+    """`page_of` where the groups begin with a project or a model.
+
+    Counted are keys of the newest month of which no day is taken away; without one nothing is left out. Keys are left
+    out of a page that is of one project or model alone.
+    """
+    lead = group_by[0]
+    removed = {first.replace(day=1) for first, _ in pieces.removed}
+    whole = [month for month in pieces.months if month not in removed]
+    if not whole:
+        return "", "", {}
+    table, name = {"project": ("tenants_project", "slug"), "model": ("billed_model", "name")}[lead]
+    used = {
+        "project": "n.tenant_id = %(tenant)s",
+        "model": "n.id = ANY (ARRAY(SELECT DISTINCT model_id FROM rollup_tenant_day "
+        "WHERE tenant_id = %(tenant)s AND day BETWEEN %(start)s AND %(end)s))",
+    }[lead]
+    is_next_by_key = group_by[1] == "key"
+    later = "" if is_first else f"AND n.{name} >= %(after_{lead})s"
+    beyond = "" if is_first else f"WHERE {name} > %(after_{lead})s"
+    if is_next_by_key and not is_first:
+        beyond = f"WHERE ({name}, key_id) > (%(after_{lead})s, %(after_key)s)"
+    expressions = f"""WITH last AS MATERIALIZED (
+        SELECT {name}, key_id
+          FROM (SELECT DISTINCT n.{name}, r.key_id
+                  FROM rollup_key_month r JOIN {table} n ON n.id = r.{lead}_id
+                 WHERE r.tenant_id = %(tenant)s AND r.month = %(whole_month)s AND r.calls > 0) used
+         {beyond} ORDER BY {name}, key_id OFFSET %(before_last)s LIMIT 1
+    ), named AS MATERIALIZED (
+        SELECT n.id, n.{name} FROM {table} n
+         WHERE {used} {later} AND n.{name} <= coalesce((SELECT {name} FROM last), n.{name})
+    )"""
+    condition = f"AND r.{lead}_id = ANY (ARRAY(SELECT id FROM named))"
+    # So that the primary key of the days, which begins with the period, leads to them.
+    if lead == "project":
+        condition += PERIODS
+    if is_next_by_key:
+        after = f"'{FIRST_KEY}'" if is_first else "%(after_key)s"
+        condition += f"""
+            AND r.key_id BETWEEN (SELECT CASE WHEN count(*) = 1 THEN {after}::uuid ELSE '{FIRST_KEY}' END FROM named)
+            AND (SELECT CASE WHEN count(*) = 1 THEN coalesce((SELECT key_id FROM last), '{LAST_KEY}')
+                             ELSE '{LAST_KEY}' END FROM named)"""
+    return expressions, condition, {"whole_month": whole[-1]}

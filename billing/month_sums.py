@@ -51,7 +51,7 @@ def pieces_of(start: date, end: date, *, today: date) -> Pieces:
     Days after `today` hold no usage to speak of, so that a running month is read as a whole, without them.
     """
     pieces = Pieces()
-    for month in _months(start, end):
+    for month in months_of(start, end):
         last = last_of_month(month)
         first_day, last_day = max(start, month), min(end, last)
         outside = []
@@ -78,15 +78,15 @@ def sums_between(
 ) -> tuple[str, dict[str, Any]]:
     """A sub-select of the sums from `start` to `end` of %(tenant)s, by project, model, month and `is_unpriced`.
 
-    With `by_key` also by key. Without a `project`, those of all projects. `today` is the tenant's. Returns the
-    sub-select with its parameters, whose names begin with `prefix`. Rows repeat, and some are negative: sum them, and
-    leave out groups whose calls sum to nothing. An amount of 0 means none if no priced calls are left.
+    Returns the sub-select with its parameters. Rows repeat, and some are negative: sum them, and leave out groups whose
+    calls sum to nothing. An amount of 0 means none if no priced calls are left.
 
     Args:
         start: first day.
         end: last day, included.
         today: the current day in the tenant's time zone; later days have no usage.
         project: only this project; None: all.
+        by_key: also by key.
         prefix: beginning of the names of parameters.
     """
     pieces = pieces_of(start, end, today=today)
@@ -176,7 +176,8 @@ def last_of_month(day: date) -> date:
     return day.replace(day=monthrange(day.year, day.month)[1])
 
 
-def _months(start: date, end: date) -> Iterator[date]:
+def months_of(start: date, end: date) -> Iterator[date]:
+    """First days of the months from that of `start` to that of `end`."""
     for number in range(start.year * 12 + start.month - 1, end.year * 12 + end.month):
         yield date(number // 12, number % 12 + 1, 1)
 

@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
 import pytest
 from django.db import connection
 
+from billing import key_months
 from billing.folding import fold_rollups
 from billing.ingest import record_usage
 from billing.prices import publish_prices
 from billing.usage import UsageRecord
 from core.ids import uuid7
 from tests.concurrency import at_the_same_time
-from tests.factories import ApiKeyFactory
+from tests.factories import ApiKeyFactory, ProjectFactory, TenantFactory
 
 PRICED_SINCE = datetime(2026, 1, 1, tzinfo=UTC)
+SUMMER = datetime(2026, 6, 28, tzinfo=UTC)
+LAST_HOUR = 24 * 98  # 4 October
 NOON = datetime(2026, 10, 14, 12, tzinfo=UTC)
 PRICES = {"input": Decimal("2.5"), "cache_read": Decimal("0.25"), "output": Decimal("10.00000001")}
 
@@ -80,3 +83,53 @@ def while_recorded_and_folded(calls, read):
             read()
 
     assert at_the_same_time(record, fold, fold, read_often) == [None] * 4
+
+
+def sum_all():
+    """Add all days that are over to the months by key, as the task does."""
+    for tenant_id, _ in list(key_months.tenants_to_sum()):
+        key_months.sum_key_months(tenant_id)
+
+
+@pytest.fixture
+def moment(monkeypatch):
+    """Set what time it is for the task."""
+
+    def be(*when):
+        monkeypatch.setattr(key_months, "now", lambda: datetime(*when, tzinfo=UTC))
+
+    be(2026, 9, 15, 13)
+    return be
+
+
+@pytest.fixture
+def keys(lab, project):
+    """Keys of two projects, and of a tenant where midnight is another moment."""
+    far = TenantFactory(timezone="Pacific/Auckland")
+    projects = [project, ProjectFactory(tenant=lab), ProjectFactory(tenant=far)]
+    return [ApiKeyFactory(tenant=each.tenant, project=each) for each in projects for _ in range(3)]
+
+
+@pytest.fixture
+def some(call, keys):
+    """Make so many calls, spread over five months, at their ends more often."""
+
+    def make(chance, count):
+        hours = [
+            chance.choice([chance.randrange(LAST_HOUR), 24 * 3 + chance.randrange(-14, 14)])
+            for _ in range(count)
+        ]
+        return [
+            call(
+                key_id=chance.choice(keys).pk,
+                model=chance.choice(["aya", "bree", "unpriced"]),
+                occurred_at=SUMMER + timedelta(hours=hour, minutes=chance.randrange(60)),
+                input=chance.randrange(10_000),
+                reasoning=chance.randrange(50),
+                is_exact=chance.random() < 0.8,
+                status=chance.choice(["ok", "ok", "error"]),
+            )
+            for hour in hours
+        ]
+
+    return make

@@ -1,7 +1,7 @@
 """Months are the sums of their days, always: late, estimated, unpriced usage, folded or not, posted and closed."""
 
 import random
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime
 
 import pytest
 
@@ -13,7 +13,6 @@ from billing.models import BillingPeriod
 from billing.month_sums import pieces_of
 from billing.periods import close_period, post_cost_lines
 from tests.billing.conftest import one, rows, while_recorded_and_folded
-from tests.factories import ApiKeyFactory, ProjectFactory, TenantFactory
 
 SUMS = ", ".join(f"sum({name})" for name in (*KINDS, "calls", "amount"))
 MONTH = "date_trunc('month', day::timestamp)::date"
@@ -25,45 +24,10 @@ WITH days AS (SELECT {MONTH} AS month, {PLACE}, {SUMS} FROM {{days}} GROUP BY mo
 """
 VIEWS = {"days": "rollup_day", "months": "rollup_month"}
 FOLDED = {"days": "rollup_day_folded", "months": "rollup_month_folded"}
-FIRST = datetime(2026, 6, 28, tzinfo=UTC)
-LAST_HOUR = 24 * 98  # 4 October
 
 
 def different(places=VIEWS):
     return rows(DIFFERENT.format(**places))
-
-
-@pytest.fixture
-def keys(lab, project):
-    """Keys of two projects, and of a tenant where midnight is another moment."""
-    far = TenantFactory(timezone="Pacific/Auckland")
-    projects = [project, ProjectFactory(tenant=lab), ProjectFactory(tenant=far)]
-    return [ApiKeyFactory(tenant=each.tenant, project=each) for each in projects for _ in range(2)]
-
-
-@pytest.fixture
-def some(call, keys):
-    """Make so many calls, spread over five months, at their ends more often."""
-
-    def make(chance, count):
-        hours = [
-            chance.choice([chance.randrange(LAST_HOUR), 24 * 3 + chance.randrange(-14, 14)])
-            for _ in range(count)
-        ]
-        return [
-            call(
-                key_id=chance.choice(keys).pk,
-                model=chance.choice(["aya", "bree", "unpriced"]),
-                occurred_at=FIRST + timedelta(hours=hour, minutes=chance.randrange(60)),
-                input=chance.randrange(10_000),
-                reasoning=chance.randrange(50),
-                is_exact=chance.random() < 0.8,
-                status=chance.choice(["ok", "ok", "error"]),
-            )
-            for hour in hours
-        ]
-
-    return make
 
 
 @pytest.mark.parametrize("seed", range(4))

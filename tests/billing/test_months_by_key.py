@@ -8,7 +8,6 @@ import pytest
 from django.core.management import CommandError, call_command
 from django.db import connection, transaction
 
-from billing import key_months
 from billing.costs import cost_rows
 from billing.folding import fold_rollups
 from billing.ingest import record_usage
@@ -22,13 +21,11 @@ from billing.tasks import sum_key_months as task
 from core.scope import tenant_scope
 from privacy.personal_data import erase_person
 from tenants.models import Tenant
-from tests.billing.conftest import one, rows
+from tests.billing.conftest import one, rows, sum_all
 from tests.concurrency import at_the_same_time, queued_behind
-from tests.factories import ApiKeyFactory, ProjectFactory, TenantFactory, member_of
+from tests.factories import member_of
 
 SUMS = ", ".join(f"sum({name})" for name in (*KINDS, "calls", "amount"))
-FIRST = datetime(2026, 6, 28, tzinfo=UTC)
-LAST_HOUR = 24 * 98  # 4 October
 MONTH = "date_trunc('month', day::timestamp)::date"
 PLACE = "tenant_id, project_id, key_id, model_id, period, is_unpriced"
 DIFFERENT = f"""
@@ -53,55 +50,6 @@ def different():
 
 def wrong():
     return [str(each) for tenant in Tenant.objects.all() for each in wrong_sums(tenant)]
-
-
-def sum_all():
-    for tenant_id, _ in list(tenants_to_sum()):
-        sum_key_months(tenant_id)
-
-
-@pytest.fixture
-def moment(monkeypatch):
-    """Set what time it is for the task."""
-
-    def be(*when):
-        monkeypatch.setattr(key_months, "now", lambda: datetime(*when, tzinfo=UTC))
-
-    be(2026, 9, 15, 13)
-    return be
-
-
-@pytest.fixture
-def keys(lab, project):
-    """Keys of two projects, and of a tenant where midnight is another moment."""
-    far = TenantFactory(timezone="Pacific/Auckland")
-    projects = [project, ProjectFactory(tenant=lab), ProjectFactory(tenant=far)]
-    return [ApiKeyFactory(tenant=each.tenant, project=each) for each in projects for _ in range(3)]
-
-
-@pytest.fixture
-def some(call, keys):
-    """Make so many calls, spread over five months, at their ends more often."""
-
-    def make(chance, count):
-        hours = [
-            chance.choice([chance.randrange(LAST_HOUR), 24 * 3 + chance.randrange(-14, 14)])
-            for _ in range(count)
-        ]
-        return [
-            call(
-                key_id=chance.choice(keys).pk,
-                model=chance.choice(["aya", "bree", "unpriced"]),
-                occurred_at=FIRST + timedelta(hours=hour, minutes=chance.randrange(60)),
-                input=chance.randrange(10_000),
-                reasoning=chance.randrange(50),
-                is_exact=chance.random() < 0.8,
-                status=chance.choice(["ok", "ok", "error"]),
-            )
-            for hour in hours
-        ]
-
-    return make
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -158,124 +106,6 @@ def test_only_days_that_are_over_for_the_tenant_are_summed(lab, call, keys, pric
     counted = dict(rows("SELECT key_id, sum(calls) FROM rollup_key_month GROUP BY key_id"))
     assert counted == {here.pk: 1, there.pk: 2}
     assert list(tenants_to_sum()) == []
-
-
-SPANS = [
-    (date(2026, 7, 1), date(2026, 7, 31)),
-    (date(2026, 6, 1), date(2026, 10, 31)),
-    (date(2026, 6, 30), date(2026, 10, 2)),  # nearly whole months
-    (date(2026, 7, 15), date(2026, 9, 15)),
-    # A month without both its ends.
-    (date(2026, 7, 3), date(2026, 7, 30)),
-    (date(2026, 7, 10), date(2026, 7, 12)),
-    (date(2025, 10, 5), date(2026, 10, 4)),
-]
-IDS = {
-    "key": "key_id",
-    "month": MONTH,
-    "model": "(SELECT name FROM billed_model m WHERE m.id = model_id)",
-    "project": "(SELECT slug FROM tenants_project p WHERE p.id = project_id)",
-}
-GROUPINGS = [
-    ("key",),
-    ("key", "month"),
-    ("month", "key"),
-    ("key", "model"),
-    ("project", "key"),
-    ("month", "model", "key"),
-]
-
-
-@pytest.mark.parametrize("span", SPANS)
-@pytest.mark.parametrize("summed_at", [None, datetime(2026, 9, 15, 13), datetime(2026, 11, 2)])
-def test_any_days_by_key_cost_what_the_days_do(lab, keys, some, prices, moment, span, summed_at):
-    calls = some(random.Random(11), 120)
-    record_usage("gateway", calls[:90])
-    fold_rollups()
-    if summed_at:
-        moment(*summed_at.timetuple()[:4])
-        sum_all()
-        assert one("SELECT sum(calls) FROM rollup_key_month") > 50
-    record_usage("gateway", calls[90:105])  # late
-    fold_rollups()
-    record_usage("gateway", calls[105:])  # and not folded yet
-    for project in (None, keys[0].project):
-        for group_by in GROUPINGS:
-            chosen = ", ".join(IDS[name] for name in group_by)
-            places = ", ".join(str(number) for number in range(1, len(group_by) + 1))
-            expected = rows(
-                f"SELECT {chosen}, sum(amount), sum(calls), sum(calls) FILTER (WHERE is_unpriced), sum(input) "
-                "FROM rollup_day WHERE tenant_id = %s AND day BETWEEN %s AND %s "
-                f"AND project_id = coalesce(%s, project_id) GROUP BY {places} ORDER BY {places}",
-                lab.pk, *span, project and project.pk,
-            )  # fmt: skip
-            assert figures(cost_rows(lab, *span, group_by, project=project), group_by) == expected
-            assert figures(paged(lab, span, group_by, project), group_by) == expected
-
-
-@pytest.mark.parametrize("group_by", [("key",), ("month", "key"), ("key", "model")])
-@pytest.mark.parametrize(
-    ("unused_on", "span"),
-    [
-        (date(2026, 7, 1), (date(2026, 7, 2), date(2026, 7, 31))),
-        (date(2026, 7, 31), (date(2026, 7, 1), date(2026, 7, 30))),
-        (date(2026, 7, 31), (date(2026, 5, 1), date(2026, 7, 30))),
-        (date(2026, 7, 1), (date(2026, 7, 2), date(2026, 7, 30))),
-    ],
-)
-@pytest.mark.parametrize("summed_on", [(2026, 7, 31, 13), (2026, 9, 15, 13)])
-def test_keys_used_only_on_days_that_are_taken_away_fill_no_page(
-    lab, project, call, prices, moment, group_by, unused_on, span, summed_on
-):
-    """They have sums in the month, and none in the days asked for: counted, they would end the pages too early."""
-    keys = sorted(ApiKeyFactory(tenant=lab, project=project).pk for _ in range(8))
-    days = [unused_on] * 4 + [date(2026, 7, 10)] * 4
-    record_usage(
-        "gateway",
-        [
-            call(key_id=key, occurred_at=datetime(day.year, day.month, day.day, 12, tzinfo=UTC))
-            for key, day in zip(keys, days, strict=True)
-        ],
-    )
-    fold_rollups()
-    moment(*summed_on)
-    sum_all()
-    found = paged(lab, span, group_by, None, size=2)
-    assert [row["key"] for row in found] == keys[4:]
-
-
-def figures(found, group_by):
-    return [
-        (*(row[name] for name in group_by), row["cost"], row["calls"], row["unpriced_calls"] or None,
-         row["quantities"]["input"])
-        for row in found
-    ]  # fmt: skip
-
-
-def paged(tenant, span, group_by, project, size=3):
-    """The same rows in pages, as the API asks for them; no page may be shorter than what is left."""
-    found, after = [], None
-    while True:
-        page = cost_rows(tenant, *span, group_by, project=project, after=after, most=size + 1)
-        found += page[:size]
-        if len(page) <= size:
-            return found
-        after = [str(page[size - 1][name]) for name in group_by]
-
-
-def test_twelve_months_by_key_read_no_summed_day(lab, keys, some, prices, moment, django_assert_num_queries):
-    moment(2026, 11, 1)
-    record_usage("gateway", some(random.Random(2), 40))
-    fold_rollups()
-    sum_all()
-    lab_keys = {key.pk for key in keys if key.tenant_id == lab.pk}
-    with django_assert_num_queries(1) as asked:
-        found = cost_rows(lab, date(2025, 11, 1), date(2026, 10, 31), ("key",), most=1001)
-    assert {row["key"] for row in found} == lab_keys
-    sql = asked.captured_queries[0]["sql"]
-    assert "rollup_key_month" in sql
-    # Neither all of the days, nor the view of them.
-    assert "FROM rollup_day r" not in sql
 
 
 @pytest.mark.django_db(transaction=True)
