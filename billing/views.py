@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
 from typing import Any
@@ -37,6 +38,18 @@ from tenants.views.mixins import PartialMixin, TenantPageMixin, TenantScopedMixi
 PAGE_SIZE = 50
 
 
+@dataclass(frozen=True)
+class PeriodPage:
+    """What the page of costs shows of its period, besides figures and tables."""
+
+    period: dict[str, Any]
+    forecast: Forecast | None
+    forecast_reason: str
+    has_cumulative: bool
+    figure: Any
+    figure_label: str
+
+
 class CostPage(PartialMixin, TenantPageMixin, TemplateView):
     """What a month has cost, or the last twelve, of all projects or one: `?month=2026-10&project=slug`."""
 
@@ -66,10 +79,10 @@ class CostPage(PartialMixin, TenantPageMixin, TemplateView):
                 )
             )
             | {"report": report, "months": self.months(value)}
-            | shown
+            | vars(shown)
         )
 
-    def of_a_month(self, project: Project | None) -> tuple[CostReport, dict[str, Any], str]:
+    def of_a_month(self, project: Project | None) -> tuple[CostReport, PeriodPage, str]:
         """The report, what the page shows of it, and how its address names the month."""
         today = today_of(self.tenant)
         month = self.chosen_month(today)
@@ -77,35 +90,34 @@ class CostPage(PartialMixin, TenantPageMixin, TemplateView):
         report = cost_report(self.tenant, month, max(end, month), project=project)
         is_current = month == today.replace(day=1)
         forecast = self.forecast(report, today) if is_current else None
-        shown = {
-            "period": {
+        shown = PeriodPage(
+            period={
                 "label": _period_label(month, end) if is_current else month_label(month),
                 "value": f"{month:%Y-%m}",
                 "is_current": is_current,
             },
-            "forecast": forecast,
-            "forecast_reason": _("needs seven complete days") if is_current else _("the month is over"),
-            "has_cumulative": True,
-            "figure": cost_figure(
-                report, last_day=end_of_month(month) if forecast else end, forecast=forecast
-            )
+            forecast=forecast,
+            forecast_reason=_("needs seven complete days") if is_current else _("the month is over"),
+            has_cumulative=True,
+            figure=cost_figure(report, last_day=end_of_month(month) if forecast else end, forecast=forecast)
             if len(report.now.by_day) > 1
             else None,
-            "figure_label": _finding(report),
-        }
+            figure_label=_finding(report),
+        )
         return report, shown, f"{month:%Y-%m}"
 
-    def of_a_year(self, project: Project | None) -> tuple[CostReport, dict[str, Any], str]:
+    def of_a_year(self, project: Project | None) -> tuple[CostReport, PeriodPage, str]:
         """The same of the last twelve months."""
         report = year_report(self.tenant, project=project)
         months = months_of_year(report.end_day)
-        shown = {
-            "period": {"label": f"{month_label(months[0])} – {month_label(months[-1])}", "is_year": True},
-            "forecast": None,
-            "forecast_reason": _("shown for the running month"),
-            "figure": year_figure(report, months) if len(report.now.by_day) > 1 else None,
-            "figure_label": _("Stacked bars of cost per month by model. The table below has their sums."),
-        }
+        shown = PeriodPage(
+            period={"label": f"{month_label(months[0])} – {month_label(months[-1])}", "is_year": True},
+            forecast=None,
+            forecast_reason=_("shown for the running month"),
+            has_cumulative=False,
+            figure=year_figure(report, months) if len(report.now.by_day) > 1 else None,
+            figure_label=_("Stacked bars of cost per month by model. The table below has their sums."),
+        )
         return report, shown, YEAR
 
     def months(self, chosen: str) -> list[dict[str, Any]]:

@@ -172,13 +172,36 @@ class ModelPage:
     facts: list[Fact]
     capabilities: list[dict[str, Any]]
     currency: str
-    price_rows: list[dict[str, Any]]
+    price_rows: list[PriceRow]
     example: dict[str, Any] | None
     price_source: str
     policy_rows: list[Fact]
-    versions: list[dict[str, Any]]
-    offers: list[dict[str, Any]]
+    versions: list[VersionRow]
+    offers: list[OfferRow]
     lifecycle: list[Fact]
+
+
+@dataclass(frozen=True)
+class VersionRow:
+    """A line of the versions of a model."""
+
+    label: str
+    precision: str
+    digest: str
+    published_on: date
+    badge: Badge | None
+
+
+@dataclass(frozen=True)
+class OfferRow:
+    """A line of the offers of a model."""
+
+    provider: str
+    name: str
+    region: str
+    context_tokens: int | None
+    input: Decimal | None
+    output: Decimal | None
 
 
 class ModelDetail(TenantPageMixin, DetailView):  # type: ignore[type-arg]
@@ -221,24 +244,24 @@ class ModelDetail(TenantPageMixin, DetailView):  # type: ignore[type-arg]
                         model, context["tenant"].name, context["tenant"].highest_data_class
                     ),
                     versions=[
-                        {
-                            "label": version.version,
-                            "precision": version.precision,
-                            "digest": version.digest,
-                            "published_on": version.created_at.date(),
-                            "badge": None,
-                        }
+                        VersionRow(
+                            label=version.version,
+                            precision=version.precision,
+                            digest=version.digest,
+                            published_on=version.created_at.date(),
+                            badge=None,
+                        )
                         for version in model.versions.order_by("-created_at")
                     ],
                     offers=[
-                        {
-                            "provider": offer.provider,
-                            "name": offer.source_key,
-                            "region": offer.region,
-                            "context_tokens": offer.facts.get("context_tokens"),
-                            "input": _price(offer.prices, "input"),
-                            "output": _price(offer.prices, "output"),
-                        }
+                        OfferRow(
+                            provider=offer.provider,
+                            name=offer.source_key,
+                            region=offer.region,
+                            context_tokens=offer.facts.get("context_tokens"),
+                            input=_price(offer.prices, "input"),
+                            output=_price(offer.prices, "output"),
+                        )
                         for offer in offers
                     ],
                     lifecycle=_lifecycle(model),
@@ -293,7 +316,18 @@ def _facts(model: CatalogModel) -> list[Fact]:
     ]
 
 
-def _price_rows(prices: dict[str, Decimal]) -> list[dict[str, Any]]:
+@dataclass(frozen=True)
+class PriceRow:
+    """A line of the prices of a model."""
+
+    label: str
+    price: Decimal | None
+    next_price: Decimal | None
+    example_tokens: int | None
+    example_amount: Decimal | None
+
+
+def _price_rows(prices: dict[str, Decimal]) -> list[PriceRow]:
     if not prices:
         return []
     labels = {
@@ -307,13 +341,13 @@ def _price_rows(prices: dict[str, Decimal]) -> list[dict[str, Any]]:
         "request": _("Per million requests"),
     }
     return [
-        {
-            "label": label,
-            "price": prices.get(kind),
-            "next_price": None,
-            "example_tokens": _EXAMPLE.get(kind),
-            "example_amount": _amount(prices, kind),
-        }
+        PriceRow(
+            label=label,
+            price=prices.get(kind),
+            next_price=None,
+            example_tokens=_EXAMPLE.get(kind),
+            example_amount=_amount(prices, kind),
+        )
         for kind, label in labels.items()
         if kind in prices or kind == "input"
     ]
