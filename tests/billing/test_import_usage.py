@@ -316,7 +316,7 @@ def test_an_import_cut_short_is_completed_by_repeating_it(
         imported(path, "jsonl", *options)
     assert one("SELECT count(*) FROM usage_event") == 20
     monkeypatch.setattr(imports, "record_batch", original)
-    assert "40 calls added, 20 were there already" in imported(path, "jsonl", *options)
+    assert "40 calls added, 20 were already there" in imported(path, "jsonl", *options)
     assert one("SELECT count(*) FROM usage_event") == 60
     assert record_usage("trace:jsonl", []).recorded == 0
 

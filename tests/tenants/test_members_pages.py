@@ -111,7 +111,7 @@ class TestARole:
 
     def test_of_ones_own_is_not_changed(self, client, lab, owner):
         client.force_login(owner)
-        assert b"Nobody changes their own role" in client.get(page_of(owner, lab)).content
+        assert b"You cannot change your own role" in client.get(page_of(owner, lab)).content
         assert client.post(page_of(owner, lab, "role/"), {"role": "viewer"}).status_code == 403
 
     def test_that_there_is_none_of_is_refused(self, client, lab, owner, developer):
@@ -136,7 +136,7 @@ class TestRemoving:
         assert b"letters in use" in client.get(url).content
         refused = client.post(url, {})
         assert refused.status_code == 400
-        assert b"Say who takes these over" in refused.content
+        assert b"Choose a new owner for these" in refused.content
         assert client.post(url, {"keys": "hand_over", "keys_to": "nobody@example.org"}).status_code == 400
         assert client.post(url, {"keys": "hand_over", "keys_to": owner.email.upper()}).status_code == 302
         key.refresh_from_db()
