@@ -17,22 +17,27 @@ class AccountsConfig(AppConfig):
 
 
 def give_staff_roles_their_permissions(sender: AppConfig, using: str, **kwargs: Any) -> None:
-    """Make the staff groups hold what accounts/roles.py says, as soon as each app's permissions exist.
+    """Make the staff groups hold exactly what accounts/roles.py says, as soon as each app's permissions exist.
 
-    Runs after every migrate, like Django's own creation of permissions, which it follows. Safe to repeat.
+    Of our own apps' permissions a group also loses what its role no longer has. Those of other apps, which an operator
+    may have added, stay. Runs after every migrate, like Django's own creation of permissions, which it follows. Safe to
+    repeat.
     """
+    from django.conf import settings
     from django.contrib.auth.models import Group, Permission
 
     from accounts.roles import STAFF_PERMISSIONS
 
-    for role, wanted in STAFF_PERMISSIONS.items():
-        codenames = [name.split(".")[1] for name in wanted if name.startswith(f"{sender.label}.")]
-        if not codenames:
-            continue
-        permissions = Permission.objects.using(using).filter(
-            content_type__app_label=sender.label, codename__in=codenames
-        )
-        group, _ = Group.objects.using(using).get_or_create(name=str(role))
-        # With the console's role, which only reads them, nothing can be missing: it migrates nothing.
-        if missing := permissions.exclude(group=group):
-            group.permissions.add(*missing)
+    if sender.label not in settings.OUR_APPS:
+        return
+    permissions = Permission.objects.using(using).filter(content_type__app_label=sender.label)
+    ours = dict(permissions.values_list("pk", "codename"))
+    held = set(permissions.filter(group__name__in=STAFF_PERMISSIONS).values_list("group__name", "pk"))
+    for role, names in STAFF_PERMISSIONS.items():
+        wanted = {pk for pk, codename in ours.items() if f"{sender.label}.{codename}" in names}
+        present = {pk for name, pk in held if name == role}
+        # With the console's role, which only reads them, nothing can differ: it migrates nothing.
+        if wanted != present:
+            group, _ = Group.objects.using(using).get_or_create(name=str(role))
+            group.permissions.add(*wanted - present)
+            group.permissions.remove(*present - wanted)

@@ -1,7 +1,7 @@
 """What the platform's staff may do.
 
-docs/roles.md reads the table aloud, and a test holds it against this one. A change here reaches the groups that
-carry the roles with the next `migrate` (accounts/apps.py).
+docs/roles.md reads the table aloud, and a test holds it against this one. A change here, be it a permission
+more or less, reaches the groups that carry the roles with the next `migrate` (accounts/apps.py).
 """
 
 from __future__ import annotations

@@ -93,6 +93,6 @@ def test_a_fact_that_nobody_wrote_down_is_worse_than_any():
 
 def test_an_unknown_track_or_fact_is_an_error():
     with pytest.raises(KeyError):
-        worse("legal", NOW, NOW)
+        worse("no-such-track", NOW, NOW)
     with pytest.raises(KeyError):
         change_in_words("license", {"license": "MIT"}, {"license": "none"})
