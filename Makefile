@@ -23,7 +23,7 @@ demo: venv-demo ## start everything on this machine, with demo data (CONSOLE_POR
 	exec $(BIN)/python manage.py demo --stop-with-parent
 
 test: lint ## check the code and run all tests
-	$(BIN)/python -m pytest -n auto
+	$(BIN)/python -m pytest -n auto --dist worksteal
 
 bench: venv-dev ## list the benchmarks, or run one (NAME=ingest ARGS='--rounds 4')
 	exec $(BIN)/python -m benchmarks$(if $(NAME),.$(NAME) $(ARGS))

@@ -72,10 +72,24 @@ class _Listener(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         try:
             handler = next((one for one in logging.getLogger().handlers if _is_ours(one)), None)
-            text = handler.format(record) if handler else self.format(record)
+            text = _formatting_once(handler).format(record) if handler else self.format(record)
         except Exception:
             text = str(record.msg)
         watch.write(f"The log of {record.name}", text)
+
+
+def _formatting_once(handler: logging.Handler) -> logging.Handler:
+    """The handler, which formats each record once for the two of us: a traceback takes longer than its request."""
+    if "format" not in vars(handler):
+        original = handler.format
+
+        def format_once(record: logging.LogRecord) -> str:
+            if getattr(record, "formatted_by", None) is not handler:
+                record.formatted, record.formatted_by = original(record), handler
+            return record.formatted  # type: ignore[attr-defined,no-any-return]
+
+        handler.format = format_once  # type: ignore[method-assign]
+    return handler
 
 
 def _is_ours(handler: logging.Handler) -> bool:
