@@ -195,7 +195,7 @@ class TestInviting:
         client.force_login(owner)
         answer = client.post("/t/lab/members/invite/", {"email": developer.email, "role": "viewer"})
         assert answer.status_code == 409
-        assert b"member already" in answer.content
+        assert b"already a member" in answer.content
 
     def test_answers_the_same_for_an_address_known_elsewhere(self, client, lab, owner, stranger):
         client.force_login(owner)
