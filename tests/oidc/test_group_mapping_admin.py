@@ -212,7 +212,7 @@ def test_a_mapping_whose_message_was_lost_is_applied_by_the_clock(lab, ana, monk
     tasks.apply_forgotten_group_mappings()
     assert sent == [str(mapping.pk)]
     tasks.apply_group_mapping(sent[0])
-    assert Membership.objects.in_tenant(lab).get(user=ana).source == "mapping"
+    assert Membership.objects.in_tenant(lab).get(user=ana).source == "group"
 
 
 def test_the_lists_say_what_is_in_force_and_who_is_checked(client, operator, lab, ana):

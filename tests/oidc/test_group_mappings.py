@@ -58,7 +58,7 @@ def said(verb):
 def test_a_group_gives_a_role_and_its_actions(lab):
     mapping("writers", lab, "developer")
     user = follow(in_groups("writers", "others"))
-    assert role_of(user, lab) == ("developer", "mapping")
+    assert role_of(user, lab) == ("developer", "group")
     assert user.has_perm("tenants.claim_key", lab)
     line = said("membership.added").get()
     assert (line.actor, line.reason, line.tenant) == (None, "a test", lab)
@@ -68,7 +68,7 @@ def test_a_group_of_the_directory_counts_like_one_of_the_provider(lab):
     mapping("Writers", lab, "viewer")
     user = UserFactory()
     DirectoryGroup.objects.create(display_name="Writers").members.add(user)
-    assert role_of(follow(user), lab) == ("viewer", "mapping")
+    assert role_of(follow(user), lab) == ("viewer", "group")
 
 
 def test_what_an_earlier_provider_said_counts_no_more(lab, settings):
@@ -89,10 +89,10 @@ def test_the_strongest_of_several_roles_wins_in_each_tenant(lab):
         mapping(group, lab, role)
     mapping("a", other, "finance")
     user = follow(in_groups("a", "b", "c"))
-    assert role_of(user, lab) == ("admin", "mapping")
-    assert role_of(user, other) == ("finance", "mapping")
+    assert role_of(user, lab) == ("admin", "group")
+    assert role_of(user, other) == ("finance", "group")
     in_groups("a", user=user)
-    assert role_of(follow(user), lab) == ("viewer", "mapping")
+    assert role_of(follow(user), lab) == ("viewer", "group")
 
 
 def test_whoever_leaves_the_group_loses_the_role_at_once(lab):
@@ -212,7 +212,7 @@ def test_the_last_owner_stays_and_the_audit_log_says_so_once(lab):
     in_groups(user=user)
     follow(user)
     follow(user)
-    assert role_of(user, lab) == ("owner", "mapping")
+    assert role_of(user, lab) == ("owner", "group")
     assert said("membership.last_owner_kept").count() == 1
     member_of(lab, "owner")
     follow(user)
@@ -233,8 +233,8 @@ def test_a_closed_tenant_stays_as_it_is(db):
     closed = TenantFactory(status="closed")
     mapping("writers", closed, "developer")
     user = in_groups()
-    Membership.objects.create(tenant=closed, user=user, role="viewer", source="mapping")
-    assert role_of(follow(user), closed) == ("viewer", "mapping")
+    Membership.objects.create(tenant=closed, user=user, role="viewer", source="group")
+    assert role_of(follow(user), closed) == ("viewer", "group")
     assert role_of(follow(in_groups("writers")), closed) is None
 
 
@@ -251,7 +251,7 @@ def test_a_mapping_that_begins_or_ends_reaches_everybody_it_concerns(lab, django
     apply_group_mapping(begun, reason="begun")
     begun.refresh_from_db()
     assert begun.applied_at is not None
-    assert {role_of(user, lab) for user in users} == {("developer", "mapping")}
+    assert {role_of(user, lab) for user in users} == {("developer", "group")}
     assert role_of(bystander, lab) is None
     # Nothing to do: as many however many they are.
     with django_assert_max_num_queries(12):
@@ -276,13 +276,13 @@ def test_one_whose_roles_cannot_be_computed_keeps_nobody_waiting_for_a_mapping(l
     apply_group_mapping(begun, reason="begun")
     assert [role_of(user, lab) for user in users] == [
         None,
-        ("developer", "mapping"),
-        ("developer", "mapping"),
+        ("developer", "group"),
+        ("developer", "group"),
     ]
     assert GroupMapping.objects.unapplied().get() == begun, "the clock repeats it"
     monkeypatch.undo()
     apply_group_mapping(begun, reason="begun")
-    assert role_of(users[0], lab) == ("developer", "mapping")
+    assert role_of(users[0], lab) == ("developer", "group")
     assert not GroupMapping.objects.unapplied().exists()
 
 
@@ -305,7 +305,7 @@ def test_a_preview_says_who_gains_who_loses_and_who_stays(lab):
         ("cem", "", "admin", "", False),
         ("dot", "finance", "finance", "person", False),
     ]
-    assert role_of(ana, lab) == role_of(ben, lab) == ("developer", "mapping")
+    assert role_of(ana, lab) == role_of(ben, lab) == ("developer", "group")
 
 
 def test_a_preview_names_the_last_owner_who_stays(lab):
