@@ -143,7 +143,7 @@ def review(road: Road) -> Iterator[str]:
         queue = reviewer.open("/admin/catalog/review/")
         request_id = road.request_path.rstrip("/").rsplit("/", 1)[-1]
         page = _find_review(reviewer, queue, request_id)
-        for fact in ("Risk tier", "Data class", "Expected cost"):
+        for fact in ("Risk tier", "Data class", "Expected monthly cost"):
             expect(fact.lower() in page.text.lower(), f"The review page does not show: {fact}.")
         done = reviewer.submit(
             page,

@@ -91,7 +91,7 @@ def approve(page, role):
     page.get_by_role("link", name="Review queue").first.click()
     page.locator("#result_list").get_by_role("link", name=re.compile("Harbour Chat 1")).click()
     main = page.get_by_role("main").or_(page.locator("#content")).first
-    for fact in ("Risk tier", "Data class", "Expected cost", PURPOSE):
+    for fact in ("Risk tier", "Data class", "Expected monthly cost", PURPOSE):
         expect(main.get_by_text(fact).first).to_be_visible()
     page.get_by_label("Comment").fill(f"Looked at by the {role}: fits.")
     page.get_by_role("button", name="Approve").click()
