@@ -261,7 +261,7 @@ def test_the_page_leads_from_step_to_step(client, transactional_db, lab, key, ow
     client.force_login(owner)
     assert "Suspend and export" in client.get(page).content.decode()
     answer = client.post(page, {"step": "begin", "reason": REASON, "typed": "something else"})
-    assert (answer.status_code, "Type lab to confirm" in answer.content.decode()) == (400, True)
+    assert (answer.status_code, "Enter lab to confirm" in answer.content.decode()) == (400, True)
     assert client.post(page, {"step": "begin", "reason": REASON, "typed": "lab"}).status_code == 302
     built(Export.objects.in_tenant(lab).get(is_final=True))
     assert "Propose closing" in client.get(page).content.decode()
