@@ -12,8 +12,9 @@ from django.urls import reverse
 
 from accounts.roles import StaffRole
 from tenants.models import Tenant
+from tests.databases import shared_rows
 from tests.factories import staff
-from tests.isolation.sweep import ADMIN, address, questions, text_of
+from tests.isolation.sweep import ADMIN, Cast, address, questions, text_of
 
 pytestmark = pytest.mark.django_db
 PAGES = {
@@ -37,6 +38,17 @@ PRYING = (
 @pytest.fixture(params=list(StaffRole), ids=str)
 def role(request):
     return request.param
+
+
+@pytest.fixture(scope="module")
+def cast(django_db_setup, django_db_blocker):
+    yield from shared_rows(django_db_blocker, Cast)
+
+
+@pytest.fixture
+def full_lab(db, cast):
+    """The lab with one row of everything, which the tests of this module share."""
+    return cast.full_lab
 
 
 @pytest.fixture
