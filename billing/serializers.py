@@ -13,7 +13,7 @@ from core.serializer_fields import MoneyField
 
 
 class QuantitiesSerializer(serializers.Serializer[Any]):
-    """How much of each kind; disjoint."""
+    """The quantity of each kind; the kinds are disjoint."""
 
     def get_fields(self) -> dict[str, serializers.Field[Any, Any, Any, Any]]:
         return {kind: serializers.IntegerField(read_only=True) for kind in KINDS}
@@ -30,7 +30,7 @@ class UsageTotalSerializer(serializers.Serializer[Any]):
 
 
 class UsageRowSerializer(UsageTotalSerializer):
-    """Usage of one group; only the dimensions that were asked for are there."""
+    """Usage of one group, with only the requested dimensions."""
 
     day = serializers.DateField(required=False)
     month = serializers.DateField(
@@ -42,7 +42,7 @@ class UsageRowSerializer(UsageTotalSerializer):
 
 
 class CostRowSerializer(UsageRowSerializer):
-    """Usage and cost of one group. `cost` is null when nothing in it is priced; unpriced calls are in no cost."""
+    """Usage and cost of one group. `cost` is null if nothing in it is priced; it never includes unpriced calls."""
 
     cost = MoneyField(allow_null=True)
 
@@ -55,7 +55,7 @@ class UsageSerializer(serializers.Serializer[Any]):
     tenant = serializers.CharField(help_text="slug")
     start = serializers.DateField()
     end = serializers.DateField(help_text="included")
-    timezone = serializers.CharField(help_text="in which the days begin")
+    timezone = serializers.CharField(help_text="time zone in which the days begin")
     rows = UsageRowSerializer(many=True)
     next = serializers.URLField(allow_null=True, help_text="the next rows; the total covers all pages")
     total = UsageTotalSerializer()

@@ -90,7 +90,7 @@ class PagesByName(CursorPages):
 
 
 class ModelViewSet(viewsets.ReadOnlyModelViewSet[CatalogModel]):
-    """Models that tenants may find and ask for, with list prices and what you have of them."""
+    """Models that tenants can find and request, with list prices and your access to them."""
 
     queryset = CatalogModel.objects.none()
     serializer_class = ModelSerializer
@@ -229,7 +229,7 @@ class AccessRequestViewSet(VisibleMixin, viewsets.ReadOnlyModelViewSet[AccessReq
     @extend_schema(request=None, responses=AccessRequestSerializer)
     @action(detail=True, methods=["post"])
     def withdraw(self, request: Request, pk: str) -> Response:
-        """Take an open request back."""
+        """Withdraw an open request."""
         withdrawn = withdraw_access_request(
             self.subject_of(withdraw_access_request).pk, by=signed_in(request)
         )
@@ -238,7 +238,7 @@ class AccessRequestViewSet(VisibleMixin, viewsets.ReadOnlyModelViewSet[AccessReq
     @extend_schema(request=NewReviewSerializer, responses=AccessRequestSerializer)
     @action(detail=True, methods=["post"], token_scope=TokenScope.PLATFORM)
     def reviews(self, request: Request, pk: str) -> Response:
-        """Decide one track. A refusal needs a comment."""
+        """Decide one track. A rejection needs a comment."""
         access_request = self.get_object()
         track = str(request.data.get("track", "")) if isinstance(request.data, dict) else ""
         visible = Review.objects.visible_to(request.user).filter(access_request=access_request, track=track)
@@ -300,7 +300,7 @@ class GrantViewSet(VisibleMixin, viewsets.ReadOnlyModelViewSet[Grant]):
     @extend_schema(request=RevokeSerializer, responses=GrantSerializer)
     @action(detail=True, methods=["post"])
     def revoke(self, request: Request, pk: str) -> Response:
-        """End a grant now, with the key that was made with it."""
+        """End a grant now, with the key that came with it."""
         found = self.subject_of(revoke_grant)
         said = RevokeSerializer(data=request.data)
         said.is_valid(raise_exception=True)

@@ -157,7 +157,7 @@ class ProjectNameSerializer(serializers.Serializer[Any]):
 
 
 class NewAccessRequestSerializer(ProjectNameSerializer):
-    """What a request says. `project` is an id, or a slug that only one of your tenants has."""
+    """The content of a request. `project` is an id, or a slug that only one of your tenants has."""
 
     model = serializers.CharField(max_length=120, help_text="Public name, as in models/.")
     purpose = serializers.CharField(max_length=2000)

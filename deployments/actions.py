@@ -145,7 +145,7 @@ def create_deployment(
 @changes_deployment()
 @transaction.atomic
 def scale_deployment(pk: UUID | str, replicas: int, *, by: User | None) -> Deployment:
-    """Want another number of replicas; 0 keeps the deployment and stops its engines.
+    """Set the number of replicas; 0 keeps the deployment and stops its engines.
 
     Raises:
         Deployment.DoesNotExist: `by` cannot see such a deployment.

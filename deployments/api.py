@@ -42,7 +42,7 @@ class ConditionSerializer(serializers.Serializer):  # type: ignore[type-arg]
 
 
 class DeploymentSerializer(serializers.ModelSerializer):  # type: ignore[type-arg]
-    """A deployment: what is wanted, and what was last seen of it."""
+    """A deployment: the desired state, and the last observed one."""
 
     model = serializers.CharField(source="version.model.name", read_only=True)
     version = serializers.CharField(source="version.version", read_only=True)
@@ -173,7 +173,7 @@ class ClusterViewSet(
 class DeploymentViewSet(
     PlatformScopedMixin, mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.GenericViewSet[Any]
 ):
-    """Model versions wanted on clusters, and what was last seen of them there."""
+    """Model versions that should run on clusters, and their last observed state."""
 
     model, serializer_class = Deployment, DeploymentSerializer
     # For the schema; get_queryset answers.
@@ -191,7 +191,7 @@ class DeploymentViewSet(
 
     @extend_schema(request=NewDeploymentSerializer, responses={201: DeploymentSerializer})
     def create(self, request: Request) -> Response:
-        """Want engines of a model version on a cluster; they are started within seconds."""
+        """Deploy a model version on a cluster. Its engines start within seconds."""
         actions.create_deployment.require(signed_in(request), None)
         wanted = NewDeploymentSerializer(data=request.data)
         wanted.is_valid(raise_exception=True)
@@ -201,7 +201,7 @@ class DeploymentViewSet(
     @extend_schema(request=ScaleSerializer, responses=DeploymentSerializer)
     @action(detail=True, methods=["post"])
     def scale(self, request: Request, pk: str) -> Response:
-        """Want another number of replicas; 0 keeps the deployment and stops its engines."""
+        """Set the number of replicas; 0 keeps the deployment and stops its engines."""
         deployment = self.subject_of(actions.scale_deployment)
         wanted = ScaleSerializer(data=request.data)
         wanted.is_valid(raise_exception=True)
@@ -211,7 +211,7 @@ class DeploymentViewSet(
     @extend_schema(request=SharingSerializer, responses=DeploymentSerializer)
     @action(detail=True, methods=["post"])
     def sharing(self, request: Request, pk: str) -> Response:
-        """Accept, with a reason, that tenants share an engine's prefix cache although nothing keeps them apart."""
+        """Accept, with a reason, that tenants share an engine's prefix cache although nothing separates them."""
         wanted = self._asked(request, sharing.accept_sharing, SharingSerializer)
         sharing.accept_sharing(pk, wanted["reason"], by=signed_in(request))
         return Response(self.get_serializer(self.get_object()).data)
@@ -219,7 +219,7 @@ class DeploymentViewSet(
     @extend_schema(request=None, responses=DeploymentSerializer)
     @sharing.mapping.delete
     def withdraw_sharing(self, request: Request, pk: str) -> Response:
-        """Withdraw that acceptance; the engine serves nobody then, unless something else keeps tenants apart."""
+        """Withdraw the acceptance. The engine then serves nobody, unless something else separates tenants."""
         deployment = self.subject_of(sharing.withdraw_sharing)
         sharing.withdraw_sharing(deployment.pk, by=signed_in(request))
         return Response(self.get_serializer(self.get_object()).data)
@@ -229,7 +229,7 @@ class DeploymentViewSet(
     def separation(self, request: Request, pk: str) -> Response:
         """State, with a reason, by which field of a call an engine separates its prefix cache.
 
-        It holds for the image and the command of this moment, and lapses when either changes.
+        It covers the current image and command, and lapses when either changes.
         """
         wanted = self._asked(request, statements.state_separation, SeparationSerializer)
         statements.state_separation(pk, wanted["field"], wanted["reason"], by=signed_in(request))
@@ -238,7 +238,7 @@ class DeploymentViewSet(
     @extend_schema(request=None, responses=DeploymentSerializer)
     @separation.mapping.delete
     def withdraw_separation(self, request: Request, pk: str) -> Response:
-        """Withdraw that statement; the engine serves nobody then, unless something else keeps tenants apart."""
+        """Withdraw the statement. The engine then serves nobody, unless something else separates tenants."""
         deployment = self.subject_of(statements.withdraw_separation)
         statements.withdraw_separation(deployment.pk, by=signed_in(request))
         return Response(self.get_serializer(self.get_object()).data)
@@ -246,7 +246,7 @@ class DeploymentViewSet(
     @extend_schema(request=DedicateSerializer, responses=DeploymentSerializer)
     @action(detail=True, methods=["post"])
     def dedicate(self, request: Request, pk: str) -> Response:
-        """Let an engine serve one tenant only; null gives it back to all."""
+        """Let an engine serve only one tenant; null: all tenants."""
         wanted = self._asked(request, sharing.dedicate, DedicateSerializer)
         sharing.dedicate(pk, wanted["tenant"], by=signed_in(request))
         return Response(self.get_serializer(self.get_object()).data)
@@ -273,7 +273,7 @@ class DeploymentViewSet(
 
     @extend_schema(responses={202: DeploymentSerializer})
     def destroy(self, request: Request, pk: str) -> Response:
-        """Want it gone; its engines finish what they are at. Its `state` is `deleted` when they have."""
+        """Delete it. Its engines finish their calls; then its `state` is `deleted`."""
         deployment = self.subject_of(actions.delete_deployment)
         actions.delete_deployment(deployment.pk, by=signed_in(request))
         return Response(self.get_serializer(self.get_object()).data, status=202)

@@ -74,7 +74,7 @@ class ExportViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.G
         },
     )
     def create(self, request: Request) -> Response:
-        """Ask for a report. The answer's `Location` says how far it is."""
+        """Order a report. The answer's `Location` shows its progress."""
         place = ExportPlaceSerializer(data=request.data)
         place.is_valid(raise_exception=True)
         said, user = place.validated_data, signed_in(request)

@@ -18,7 +18,7 @@ class ExportPlaceSerializer(serializers.Serializer[Any]):
     """What kind of file, and whose."""
 
     tenant = serializers.SlugField(
-        required=False, help_text="slug; auditors may leave it out for a file over all tenants"
+        required=False, help_text="slug; auditors may omit it for a file over all tenants"
     )
     project = serializers.SlugField(required=False, help_text="slug; default: all projects")
 
@@ -33,7 +33,7 @@ class ExportPlaceSerializer(serializers.Serializer[Any]):
 
 
 class NewExportSerializer(ExportPlaceSerializer):
-    """What a file shall hold: `period` (a month), or `start` and `end`; then what each kind is narrowed by."""
+    """The content of a file: `period` (a month), or `start` and `end`; then the filters of each kind."""
 
     format = serializers.ChoiceField(
         choices=Export.Format.choices, default="plain", help_text="format of a CSV file"

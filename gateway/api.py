@@ -16,7 +16,7 @@ from tenants.roles import TokenScope
 
 
 class MediaHostsSerializer(serializers.Serializer):  # type: ignore[type-arg]
-    """Hosts of which engines may fetch pictures, sounds and files; empty: `data:` URLs only."""
+    """Hosts from which engines may fetch pictures, sounds and files; empty: only `data:` URLs."""
 
     hosts = serializers.ListField(
         child=serializers.CharField(max_length=253), max_length=actions.MOST_MEDIA_HOSTS
@@ -30,7 +30,7 @@ class MediaHostsView(APIView):
 
     @extend_schema(operation_id="media_hosts", responses=MediaHostsSerializer)
     def get(self, request: Request) -> Response:
-        """The hosts of which engines may fetch what clients name by URL."""
+        """The hosts from which engines may fetch media that clients name by URL."""
         if not request.user.has_perm("gateway.view_gateway"):
             raise PermissionDenied("Only operators can see settings of all gateways.")
         policy = GatewayPolicy.objects.first()

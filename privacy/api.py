@@ -67,7 +67,7 @@ class AuditLogQuerySerializer(serializers.Serializer[Any]):
 class AuditEntryViewSet(
     VisibleMixin, mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.GenericViewSet[AuditEntry]
 ):
-    """Who did what, when and from where, in tenants whose audit log you may read. Nothing here can be changed."""
+    """Who did what, when and from where, in tenants whose audit log you may read. Entries cannot be changed."""
 
     model, serializer_class, filter_backends = AuditEntry, AuditEntrySerializer, ()
 

@@ -79,7 +79,7 @@ class AccessRequest(TenantOwned):
 
     @property
     def reference(self) -> str:
-        """What people call it: the random end of its id."""
+        """Its name for people: the random end of its id."""
         return f"REQ-{self.pk.hex[-6:].upper()}"
 
     def require_move(self, state: str) -> None:

@@ -36,7 +36,7 @@ def set_limits(
 ) -> list[Limit]:
     """Set limits by kind on a tenant, a project or a key, for one model or (empty) all; None takes one away.
 
-    What is left out stays. Safe to repeat: what is so already writes nothing. Returns the limits that `values` leaves.
+    Omitted fields stay. Safe to repeat: what is so already writes nothing. Returns the limits that `values` leaves.
     Every limit that applies to a call is checked, so a project's limit never widens its tenant's.
 
     Raises:

@@ -29,7 +29,7 @@ class LimitSerializer(serializers.ModelSerializer[Limit]):
 
 
 class LimitViewSet(VisibleMixin, viewsets.ReadOnlyModelViewSet[Limit]):
-    """Numbers that gateways enforce. `model` empty: all models together. Every limit that applies is checked."""
+    """Limits that gateways enforce. `model` empty: all models together. Gateways check every limit that applies."""
 
     model, serializer_class, filterset_class = Limit, LimitSerializer, InProjectFilter
 
@@ -49,7 +49,7 @@ def _wanted(kind: str) -> serializers.DecimalField:
 
 
 class NumbersSerializer(serializers.Serializer[Any]):
-    """By kind: a number above 0, or null to take the limit away. What is left out stays."""
+    """By kind: a number above 0, or null to remove the limit. Omitted kinds stay."""
 
     def get_fields(self) -> dict[str, serializers.Field]:  # type: ignore[type-arg]
         return {kind: _wanted(kind) for kind in Limit.Kind.values}

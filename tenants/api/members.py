@@ -141,7 +141,7 @@ class MemberFilter(InTenantFilter):
 
 @extend_schema_view(list=extend_schema(description="Members of your tenants, newest first."))
 class MemberViewSet(VisibleMixin, viewsets.ReadOnlyModelViewSet[Membership]):
-    """Who belongs to your tenants, and in which role."""
+    """Members of your tenants, with their roles."""
 
     model, serializer_class, filterset_class = Membership, MemberSerializer, MemberFilter
     token_scope = TokenScope.MANAGE
@@ -152,7 +152,7 @@ class MemberViewSet(VisibleMixin, viewsets.ReadOnlyModelViewSet[Membership]):
     @extend_schema(request=RoleOfMemberSerializer, responses={200: MemberSerializer, 409: _LAST_OWNER})
     @action(detail=True, methods=["post"])
     def role(self, request: Request, pk: str) -> Response:
-        """Give a member another role, from their next request on."""
+        """Give a member another role. It takes effect on their next request."""
         member = self.subject_of(change_role)
         said = RoleOfMemberSerializer(data=request.data)
         said.is_valid(raise_exception=True)
@@ -164,7 +164,7 @@ class MemberViewSet(VisibleMixin, viewsets.ReadOnlyModelViewSet[Membership]):
         detail=True, url_path="owned-resources", methods=["get"], pagination_class=None, filterset_class=None
     )
     def owned_resources(self, request: Request, pk: str) -> Response:
-        """What a member owns in the tenant; before they go, something must become of it."""
+        """What a member owns in the tenant. Each kind needs a decision before the member leaves."""
         member = self.get_object()
         require_may_look(signed_in(request), member)
         owned = owned_resources_of(member.user, member.tenant)
@@ -180,7 +180,7 @@ class MemberViewSet(VisibleMixin, viewsets.ReadOnlyModelViewSet[Membership]):
     )
     @action(detail=True, methods=["post"])
     def remove(self, request: Request, pk: str) -> Response:
-        """End a membership and transfer what its member owns here; one's own: leave."""
+        """End a membership and transfer what its member owns here. Ending one's own means leaving."""
         member, user = self.subject_of(remove_member), signed_in(request)
         said = RemoveMemberSerializer(data=request.data)
         said.is_valid(raise_exception=True)
@@ -203,7 +203,7 @@ class InvitationFilter(InTenantFilter):
     list=extend_schema(description="Invitations of tenants whose members you manage, newest first.")
 )
 class InvitationViewSet(VisibleMixin, viewsets.ReadOnlyModelViewSet[Invitation]):
-    """Offers of a role to an address. The link is in the mail alone: no answer holds it."""
+    """Offers of a role to an address. Only the mail contains the link, never an answer."""
 
     model, serializer_class, filterset_class = Invitation, InvitationSerializer, InvitationFilter
     token_scope = TokenScope.MANAGE
@@ -218,7 +218,7 @@ class InvitationViewSet(VisibleMixin, viewsets.ReadOnlyModelViewSet[Invitation])
         request=NewInvitationSerializer, responses={201: InvitationSerializer}, parameters=[IDEMPOTENT]
     )
     def create(self, request: Request) -> Response:
-        """Invite somebody by mail. The answer is the same whether or not the address has an account."""
+        """Invite a person by mail. The answer is the same whether or not the address has an account."""
         user = signed_in(request)
         tenant = named_tenant(user, request.data)
         invite.require_permission(user, tenant)
@@ -238,7 +238,7 @@ class InvitationViewSet(VisibleMixin, viewsets.ReadOnlyModelViewSet[Invitation])
     @extend_schema(request=None, responses=InvitationSerializer)
     @action(detail=True, methods=["post"])
     def resend(self, request: Request, pk: str) -> Response:
-        """Send it again with a new link; the one before is dead."""
+        """Send it again with a new link. The earlier link stops working."""
         found = self.subject_of(resend_invitation)
         limit_rate("invitation_send", str(signed_in(request).pk))
         invitation, __ = resend_invitation(found.pk, by=signed_in(request))
@@ -247,7 +247,7 @@ class InvitationViewSet(VisibleMixin, viewsets.ReadOnlyModelViewSet[Invitation])
     @extend_schema(request=None, responses=InvitationSerializer)
     @action(detail=True, methods=["post"])
     def withdraw(self, request: Request, pk: str) -> Response:
-        """Take it back; its link is dead."""
+        """Withdraw it. Its link stops working."""
         invitation = withdraw_invitation(self.subject_of(withdraw_invitation).pk, by=signed_in(request))
         return Response(self.get_serializer(invitation).data)
 
@@ -269,7 +269,7 @@ class ServiceAccountViewSet(VisibleMixin, viewsets.ReadOnlyModelViewSet[Membersh
         parameters=[IDEMPOTENT],
     )
     def create(self, request: Request) -> Response:
-        """Make a service account; you answer for it."""
+        """Create a service account. You answer for it."""
         user = signed_in(request)
         tenant = named_tenant(user, request.data)
         create_service_account.require_permission(user, tenant)
@@ -297,7 +297,7 @@ class ServiceAccountViewSet(VisibleMixin, viewsets.ReadOnlyModelViewSet[Membersh
     @extend_schema(request=None, responses=ServiceAccountSerializer)
     @action(detail=True, methods=["post"])
     def enable(self, request: Request, pk: str) -> Response:
-        """Let it go on; you answer for it now."""
+        """Enable it. You then answer for it."""
         member = self.subject_of(enable_service_account)
         enable_service_account(member.pk, by=signed_in(request))
         return Response(self.get_serializer(self.get_queryset().get(pk=member.pk)).data)
@@ -311,7 +311,7 @@ class ServiceAccountViewSet(VisibleMixin, viewsets.ReadOnlyModelViewSet[Membersh
     )
     @action(detail=True, methods=["post"], url_path="delete")
     def end(self, request: Request, pk: str) -> Response:
-        """End it for good; its keys are handed over or revoked."""
+        """Delete it permanently. Its keys are transferred or revoked."""
         member, user = self.subject_of(delete_service_account), signed_in(request)
         said = ChoicesSerializer(data=request.data)
         said.is_valid(raise_exception=True)

@@ -22,7 +22,7 @@ REFUSED_CHANGES: Final = {
 
 
 class ProblemSerializer(serializers.Serializer[Any]):
-    """Why a request was refused (RFC 9457). `code` is stable; `detail` is for people."""
+    """Why a request failed (RFC 9457). `code` is stable; `detail` is for people."""
 
     type = serializers.CharField()
     title = serializers.CharField()

@@ -47,7 +47,7 @@ class TenantSerializer(serializers.ModelSerializer[Tenant]):
 
 
 class ChangeTenantSerializer(serializers.ModelSerializer[Tenant]):
-    """What is left out stays."""
+    """Omitted fields stay."""
 
     class Meta:
         model = Tenant
@@ -60,7 +60,7 @@ class BecauseSerializer(serializers.Serializer[Any]):
 
 
 class TenantViewSet(VisibleMixin, viewsets.ReadOnlyModelViewSet[Tenant]):
-    """The tenants you belong to; all of them for platform staff."""
+    """Your tenants; for platform staff, all tenants."""
 
     model, serializer_class = Tenant, TenantSerializer
     token_scope = TokenScope.MANAGE
@@ -69,7 +69,7 @@ class TenantViewSet(VisibleMixin, viewsets.ReadOnlyModelViewSet[Tenant]):
 
     @extend_schema(request=ChangeTenantSerializer, responses={200: TenantSerializer, 409: _NOT_ACTIVE})
     def partial_update(self, request: Request, slug: str) -> Response:
-        """Change a tenant's settings. Its slug is for good."""
+        """Change a tenant's settings. Its slug is permanent."""
         tenant = self.subject_of(change_tenant)
         said = ChangeTenantSerializer(data=request.data, partial=True)
         said.is_valid(raise_exception=True)
@@ -79,7 +79,7 @@ class TenantViewSet(VisibleMixin, viewsets.ReadOnlyModelViewSet[Tenant]):
     @extend_schema(request=BecauseSerializer, responses={200: TenantSerializer, 409: _NOT_ACTIVE})
     @action(detail=True, methods=["post"], token_scope=TokenScope.PLATFORM)
     def suspend(self, request: Request, slug: str) -> Response:
-        """Stop a tenant's keys, requests and exports until it is resumed; operators do."""
+        """Stop a tenant's keys, requests and exports until it is resumed. Only operators can."""
         tenant = self.subject_of(suspend_tenant)
         said = BecauseSerializer(data=request.data)
         said.is_valid(raise_exception=True)
@@ -92,7 +92,7 @@ class TenantViewSet(VisibleMixin, viewsets.ReadOnlyModelViewSet[Tenant]):
     )
     @action(detail=True, methods=["post"], token_scope=TokenScope.PLATFORM)
     def resume(self, request: Request, slug: str) -> Response:
-        """Let a suspended tenant work again; operators do."""
+        """Resume a suspended tenant. Only operators can."""
         resumed = resume_tenant(self.subject_of(resume_tenant).pk, by=signed_in(request))
         return Response(self.get_serializer(resumed).data)
 
@@ -107,7 +107,7 @@ class ProjectSerializer(serializers.ModelSerializer[Project]):
 
 
 class ChangeProjectSerializer(serializers.ModelSerializer[Project]):
-    """What is left out stays."""
+    """Omitted fields stay."""
 
     owner = AddressSerializerField(
         required=False, allow_null=True, help_text="A member's e-mail address; null: no named owner."
@@ -161,7 +161,7 @@ class ProjectViewSet(VisibleMixin, viewsets.ReadOnlyModelViewSet[Project]):
 
     @extend_schema(request=ChangeProjectSerializer, responses={200: ProjectSerializer, 409: _NOT_ACTIVE})
     def partial_update(self, request: Request, pk: str) -> Response:
-        """Change a project. Its slug is for good."""
+        """Change a project. Its slug is permanent."""
         project = self.subject_of(change_project)
         said = ChangeProjectSerializer(data=request.data, partial=True, context={"tenant": project.tenant})
         said.is_valid(raise_exception=True)

@@ -108,10 +108,10 @@ class TokenViewSet(VisibleMixin, viewsets.ReadOnlyModelViewSet[PersonalAccessTok
 
     @extend_schema(request=NewTokenSerializer, responses={201: IssuedTokenSerializer})
     def create(self, request: Request) -> Response:
-        """Make a token; its secret is in this answer and never again.
+        """Create a token. Only this answer contains its secret.
 
-        By a token with the scope `manage`, the new one gets at most what that one has: its scopes, its tenant
-        and its last day.
+        If a token with the scope `manage` creates it, the new one gets at most the rights of that one: its scopes,
+        its tenant and its last day.
         """
         user = signed_in(request)
         place = TokenPlaceSerializer(data=request.data)
@@ -142,7 +142,7 @@ class TokenViewSet(VisibleMixin, viewsets.ReadOnlyModelViewSet[PersonalAccessTok
     )
     @action(detail=True, methods=["post"])
     def revoke(self, request: Request, pk: str) -> Response:
-        """Stop a token for good; also the one that asks."""
+        """Revoke a token permanently, even the one used for this call."""
         token = revoke_personal_access_token(
             self.subject_of(revoke_personal_access_token).pk, by=signed_in(request)
         )
