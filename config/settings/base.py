@@ -191,10 +191,11 @@ SECURE_REDIRECT_EXEMPT = [r"^healthz$", r"^readyz$", r"^metrics$", r"^internal/"
 SECURE_HSTS_SECONDS = 0 if IS_LOOPBACK else env_seconds("HSTS_SECONDS", 31536000)
 SECURE_HSTS_INCLUDE_SUBDOMAINS = not IS_LOOPBACK and env_bool("HSTS_SUBDOMAINS", True)
 SECURE_HSTS_PRELOAD = not IS_LOOPBACK and env_bool("HSTS_PRELOAD", False)
+# Preloading binds a whole domain for years: its owner decides that.
 SILENCED_SYSTEM_CHECKS = [
     "guardian.W001",  # it looks for its own backend by name; ours extends it
     "security.W021",
-]  # preloading binds a whole domain for years: its owner decides that
+]
 SECURE_CONTENT_TYPE_NOSNIFF = True
 SECURE_REFERRER_POLICY = "same-origin"
 SECURE_CROSS_ORIGIN_OPENER_POLICY = "same-origin"
@@ -288,9 +289,8 @@ CELERY_BEAT_SCHEDULER = "django_celery_beat.schedulers:DatabaseScheduler"
 CELERY_TIMEZONE = "UTC"
 CELERY_TASK_IGNORE_RESULT = True
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
-CELERY_BEAT_SCHEDULE: dict[
-    str, dict[str, object]
-] = {}  # each app adds its own clocks in tasks.py (config.celery)
+# Each app adds its own clocks in tasks.py (config.celery).
+CELERY_BEAT_SCHEDULE: dict[str, dict[str, object]] = {}
 
 # How often something may be tried (core/rate_limits.py). Counted in a Redis or Valkey; else in each process.
 _is_shared = CELERY_BROKER_URL.startswith(("redis://", "rediss://", "valkey://", "valkeys://"))

@@ -97,12 +97,10 @@ class Names:
         self._model = orjson.dumps(public_name)
         self._secrets = secrets
         own = backend.config.upstream_model.rsplit("/", 1)[-1].lower().encode()
-        self._own = (
-            b"/" if len(own) < 4 or own in public_name.lower().encode() else own
-        )  # "/": in no plain id
-        self._upstream_names = {backend.config.upstream_model} - {
-            public_name
-        }  # what it called the model so far
+        # "/": in no plain id.
+        self._own = b"/" if len(own) < 4 or own in public_name.lower().encode() else own
+        # What it called the model so far.
+        self._upstream_names = {backend.config.upstream_model} - {public_name}
         self._head = self._clean_head = b""
 
     @property

@@ -324,9 +324,8 @@ class Spool:
         while True:
             path = self._directory / f"{self._next_number:012d}{SUFFIX}"
             self._next_number += 1
-            with contextlib.suppress(
-                FileExistsError
-            ):  # somebody put it there meanwhile: found at the next start
+            # Somebody put it there meanwhile: found at the next start.
+            with contextlib.suppress(FileExistsError):
                 descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o600)
                 break
         self._current, self._current_size, self._current_events = (descriptor, path), 0, 0

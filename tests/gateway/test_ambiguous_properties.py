@@ -36,7 +36,8 @@ VALUES = st.recursive(
     max_leaves=12,
 )
 ANSWERS = st.lists(st.tuples(NAMES, VALUES), max_size=5).map(as_object)
-QUIET = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])  # a busy machine is slow
+# A busy machine is slow.
+QUIET = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
 @QUIET

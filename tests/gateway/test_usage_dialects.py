@@ -454,7 +454,8 @@ parts = st.one_of(
 )
 
 
-@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])  # a busy machine is slow
+# A busy machine is slow.
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
     prompt=numbers, completion=numbers, total=numbers, inside=parts, outside=parts, size=st.integers(0, 5000),
     top=st.dictionaries(st.sampled_from(["cache_read_input_tokens", "cached_tokens", "thoughtsTokenCount"]), numbers),
