@@ -77,8 +77,6 @@ def bounds_of(
     """Bounds of what a call may use.
 
     Args:
-        four_bytes_each: estimate of the prompt at four bytes a token.
-        upper: its upper estimate.
         four_bytes_each, upper: estimates of the prompt, at four bytes a token and on the upper side.
         named_output: maximum that the client named, for all choices; 0: none.
         longest_output: longest answer of the model; None: unknown.
@@ -139,12 +137,6 @@ def count_delivered(
     """Tokens of a call that failed: nothing if nothing was delivered, and never more output than was.
 
     `reported`, `bounds`, `delivered` and `is_partial` are as in `count_tokens`.
-
-    Args:
-        reported: numbers of the backend; None: none.
-        bounds: what is possible.
-        delivered: what reached the client.
-        is_partial: the answer went on after the report.
     """
     if not delivered.pieces:
         return TokenCounts(), True
