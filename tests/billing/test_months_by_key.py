@@ -187,13 +187,13 @@ def test_days_that_somebody_repairs_move_their_months(some, prices, moment):
 
 
 def test_erasing_who_owned_the_keys_changes_no_sum(lab, keys, some, prices, moment, developer):
-    heir = member_of(lab, "owner")
+    new_owner = member_of(lab, "owner")
     record_usage("gateway", some(random.Random(5), 30))
     fold_rollups()
     sum_all()
     span = (lab, date(2026, 6, 1), date(2026, 10, 31), ("key", "month"))
     before = cost_rows(*span)
-    erase_person(developer.pk, by=None, reason="They asked for it.", keys_to=heir)
+    erase_person(developer.pk, by=None, reason="They asked for it.", keys_to=new_owner)
     assert cost_rows(*span) == before
     assert different() == wrong() == []
 

@@ -146,8 +146,8 @@ def test_an_address_that_is_somebody_elses_now_stays_theirs(lab, operator, owner
     audit.record("thing.done", actor=person, subject=lab)
     person.email = "one@example.com"
     person.save(update_fields=["email"])
-    heir = member_of(lab, "developer", email="desk@example.com", name="Desk Two")
-    line = audit.record("thing.done", actor=heir, subject=lab)
+    new_owner = member_of(lab, "developer", email="desk@example.com", name="Desk Two")
+    line = audit.record("thing.done", actor=new_owner, subject=lab)
     erase_person(person.pk, by=operator, reason=REASON)
     line.refresh_from_db()
     assert line.actor_label == "desk@example.com"

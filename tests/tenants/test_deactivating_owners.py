@@ -55,12 +55,12 @@ def test_who_inherits_while_the_directory_deletes_them_waits_for_no_one_who_wait
     """The directory takes the tenant before the person, as whoever removes a member does."""
     people = [member_of(lab, "owner", password=None) for _ in range(2)]  # known to a directory
     # Locked in this order: the new owner comes last.
-    leaver, new_owner = sorted(people, key=lambda person: person.pk)
-    ApiKeyFactory(tenant=lab, project=project, owner=leaver)
+    departing, new_owner = sorted(people, key=lambda person: person.pk)
+    ApiKeyFactory(tenant=lab, project=project, owner=departing)
     removed, deleted = queued_at(
-        User.objects.filter(pk__in=[leaver.pk, new_owner.pk]),
+        User.objects.filter(pk__in=[departing.pk, new_owner.pk]),
         lambda: remove_member(
-            membership(leaver, lab), by=owner, choices={"keys": str(membership(new_owner, lab))}
+            membership(departing, lab), by=owner, choices={"keys": str(membership(new_owner, lab))}
         ),
         lambda: deprovision_person(new_owner.pk, directory="A directory", check=lambda user: None),
     )

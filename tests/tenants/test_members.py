@@ -248,18 +248,18 @@ class TestWhatALeaverOwns:
                 )
 
     def test_includes_the_service_accounts_they_answer_for(self, lab, owner):
-        leaver = member_of(lab, "admin")
-        account = create_service_account(lab, name="nightly", role="developer", by=leaver)
+        departing = member_of(lab, "admin")
+        account = create_service_account(lab, name="nightly", role="developer", by=departing)
         key = ApiKeyFactory(tenant=lab, owner=account, project=ProjectFactory(tenant=lab))
-        remove_member(membership(leaver, lab).pk, by=owner, choices={"service_accounts": END})
+        remove_member(membership(departing, lab).pk, by=owner, choices={"service_accounts": END})
         assert not fresh(account).is_active
         assert not ApiKey.objects.in_tenant(lab).usable().filter(pk=key.pk).exists()
 
 
-def test_invitations_that_a_leaver_sent_or_was_sent_are_dead(lab, owner):
-    leaver = member_of(lab, "admin")
-    sent, _ = invite(lab, "newcomer@example.org", "viewer", by=leaver)
-    remove_member(membership(leaver, lab).pk, by=owner)
+def test_invitations_that_a_departing_member_sent_or_was_sent_are_dead(lab, owner):
+    departing = member_of(lab, "admin")
+    sent, _ = invite(lab, "newcomer@example.org", "viewer", by=departing)
+    remove_member(membership(departing, lab).pk, by=owner)
     assert Invitation.objects.in_tenant(lab).get(pk=sent.pk).withdrawn_at is not None
 
 

@@ -98,9 +98,9 @@ def test_a_key_is_claimed_for_service_accounts_that_may_hold_it(client, develope
 
 
 def test_nobody_inherits_from_themselves(client, owner, lab, project):
-    leaver, *_others = add_people(lab, "one")
-    Project.objects.in_tenant(lab).filter(pk=project.pk).update(owner=leaver)
-    member = Membership.objects.in_tenant(lab).get(user=leaver)
+    departing, *_others = add_people(lab, "one")
+    Project.objects.in_tenant(lab).filter(pk=project.pk).update(owner=departing)
+    member = Membership.objects.in_tenant(lab).get(user=departing)
     client.force_login(owner)
     page = reverse("member-remove", args=["lab", member.pk])
     name = re.search(r'name="(\w+_to)"', client.get(page).content.decode())[1]

@@ -1,4 +1,4 @@
-"""A leaver's open requests are withdrawn; nobody takes them over."""
+"""A departing member's open requests are withdrawn; nobody takes them over."""
 
 import pytest
 from django.core.exceptions import ValidationError
