@@ -1,6 +1,6 @@
 """What an action asks before it does anything, declared once, at the action.
 
-    @action(ApiKey, permission="tenants.revoke_key", on=lambda key: key.project, state=require_not_revoked)
+    @action(ApiKey, permission="tenants.revoke_key", on=lambda key: key.project, state=_require_not_revoked)
     @transaction.atomic
     def revoke_api_key(pk: UUID, *, by: User, reason: str = "") -> ApiKey:
         key = ApiKey.objects.visible_to(by).select_for_update(of=("self",)).get(pk=pk)
@@ -33,7 +33,7 @@ R = TypeVar("R")
 def action(
     subject: type[S],
     *,
-    permission: str | Sequence[str] | Callable[[User], None],
+    permission: str | Sequence[str] | Callable[[User], None] | None,
     which: Callable[[User, S], str] | None = None,
     on: Callable[[S], models.Model | None] | None = None,
     rule: Callable[[User, S], None] | None = None,
@@ -45,7 +45,7 @@ def action(
         subject: what it is done to. For something that is yet to be made, the place where it will be (a tenant, a
             project), or its model, of which entry points hand in a draft. NoneType: the platform.
         permission: the name of one; or of several, of which `which` chooses; or a function that raises PermissionDenied
-            for those who may not.
+            for those who may not; or None, where `rule` alone decides.
         which: the one permission that is asked of this person for this subject. "": none, it is their own.
         on: the tenant or project on which the permission is asked. None: it is asked of staff.
         rule: raises PermissionDenied for what a permission cannot say, such as "nobody decides their own request".
@@ -66,7 +66,7 @@ class Action(Generic[S, P, R]):
         function: Callable[P, R],
         subject: type[S],
         *,
-        permission: str | Sequence[str] | Callable[[User], None],
+        permission: str | Sequence[str] | Callable[[User], None] | None,
         which: Callable[[User, S], str] | None,
         on: Callable[[S], models.Model | None] | None,
         rule: Callable[[User, S], None] | None,
@@ -85,13 +85,18 @@ class Action(Generic[S, P, R]):
     @property
     def permissions(self) -> tuple[str, ...]:
         """The names of all permissions that may be asked; none where a function says who may."""
-        if callable(self._permission):
+        if self._permission is None or callable(self._permission):
             return ()
         return (self._permission,) if isinstance(self._permission, str) else tuple(self._permission)
 
     @property
     def permission(self) -> str:
-        """The name of its permission, for questions about many rows at once (`tenants.permissions.projects_where`)."""
+        """The name of its permission, for questions about many rows at once (`tenants.permissions.projects_where`).
+
+        Raises TypeError for an action that declares none or several.
+        """
+        if len(self.permissions) != 1:
+            raise TypeError(f"{self!r} has no single permission: {self.permissions}")
         return self.permissions[0]
 
     def require_permission(self, by: User | None, subject: S) -> None:
@@ -100,7 +105,7 @@ class Action(Generic[S, P, R]):
             return
         if callable(self._permission):
             self._permission(by)
-        elif name := self._which(by, subject) if self._which else self.permission:
+        elif self._permission and (name := self._which(by, subject) if self._which else self.permission):
             require(by, name, self._on(subject) if self._on else None)
         if self._rule:
             self._rule(by, subject)

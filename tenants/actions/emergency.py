@@ -104,7 +104,7 @@ def _require_own(by: User, access: EmergencyAccess) -> None:
         )
 
 
-@action(EmergencyAccess, permission=(), which=lambda by, access: "", rule=_require_own)
+@action(EmergencyAccess, permission=None, rule=_require_own)
 @transaction.atomic
 def end_emergency_access(pk: UUID | str, *, by: User) -> EmergencyAccess:
     """End one's own emergency access, from the next request on. Safe to repeat: what is over stays as it is.

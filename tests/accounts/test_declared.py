@@ -82,3 +82,31 @@ def test_the_platform_needs_no_permission_but_the_right_state(closed, lab):
 
 def test_what_is_ones_own_needs_no_permission(lab):
     look.require(member_of(lab, "viewer"), lab)
+
+
+@action(
+    Tenant,
+    permission=("tenants.manage_tenant", "tenants.view_cost"),
+    which=lambda by, tenant: "tenants.view_cost",
+)
+def weigh(tenant, *, by):
+    weigh.require(by, tenant)
+
+
+@action(Tenant, permission=None, rule=_not_for_dana)
+def greet(tenant, *, by):
+    greet.require(by, tenant)
+
+
+def test_without_a_permission_the_rule_alone_decides(lab, stranger):
+    greet(lab, by=stranger)
+    stranger.name = "Dana"
+    with pytest.raises(PermissionDenied, match="Dana asked"):
+        greet(lab, by=stranger)
+
+
+def test_an_action_of_none_or_several_permissions_has_no_single_one():
+    assert paint.permission == "tenants.manage_tenant"
+    for several in (weigh, greet):
+        with pytest.raises(TypeError, match="no single permission"):
+            _ = several.permission
