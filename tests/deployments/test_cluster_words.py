@@ -99,7 +99,7 @@ NO_SECRET = {"state": waiting("CreateContainerConfigError", 'secret "token" not 
     [
         (NO_IMAGE, "ImagePull", "registry.example/engine:1 cannot be pulled"),
         (NO_SECRET, "CannotStart", 'secret "token" not found'),
-        (CRASHED, "Crashing", "exited with code 7; 4 time"),
+        (CRASHED, "Crashing", "exited with code 7, 4 time"),
         (OUT_OF_MEMORY, "Crashing", "more memory than its limit"),
     ],
 )
