@@ -208,7 +208,7 @@ def test_a_stray_file_a_folder_and_an_empty_segment_do_not_keep_the_gateway_from
     assert "spool_problem" in rig.gateway.process.output()
     assert "Traceback" not in rig.gateway.process.output()
     wait_until(
-        lambda: any("abc.spool is no segment" in ack.problem for ack in rig.control.acks), 15, "the ack"
+        lambda: any("abc.spool is not a segment" in ack.problem for ack in rig.control.acks), 15, "the ack"
     )
     wait_until(lambda: not rig.gateway.spooled(), 15, "the empty spool")
     assert len(rig.events(secret, 2)) == 2

@@ -142,7 +142,7 @@ def test_a_stranger_changes_nothing(project, stranger, lab):
 
 
 def test_a_slug_is_taken_once_in_a_tenant(lab, project, owner):
-    with pytest.raises(Conflict, match="has a project with the slug letters already"):
+    with pytest.raises(Conflict, match="already has a project with the slug letters"):
         create_project(lab, by=owner, slug="letters", name="Again")
     create_project(TenantFactory(), by=None, slug="letters", name="Elsewhere")
 
