@@ -1,4 +1,4 @@
-"""Things people do with tenants, members, keys and tokens."""
+"""Actions on tenants, members, keys and tokens."""
 
 from tenants.actions.emergency import (
     end_emergency_access,

@@ -1,6 +1,7 @@
-"""Closing a tenant for good: a final export in hand, and two people.
+"""Closing a tenant permanently. It takes a final export and two people.
 
-Billing builds and checks the export; it says how (`verify_final_exports_with`), because nothing here imports it.
+Billing builds and checks the export. It registers the check (`verify_final_exports_with`), because nothing here
+imports billing.
 """
 
 from __future__ import annotations
@@ -30,18 +31,18 @@ from tenants.status import in_open_tenant, lock_tenant, why_not_active
 
 LONGEST_REASON = 500
 
-# The SHA-256 of a tenant's final export, or Conflict.
+# Returns the SHA-256 of a tenant's final export, or raises Conflict.
 Verifier = Callable[[Tenant, UUID], str]
 _verifiers: list[Verifier] = []
 
 
 def verify_final_exports_with(verifier: Verifier) -> None:
-    """Make known who can tell whether an export is a tenant's last word; once, from AppConfig.ready."""
+    """Register the check of final exports. Call once, from AppConfig.ready."""
     _verifiers[:] = [verifier]
 
 
 def require_suspended(by: User | None, tenant: Tenant) -> None:
-    """Raise Conflict unless this row, which the caller has locked, says suspended: what closes stands still."""
+    """Raise Conflict unless the tenant is suspended; only then can it close. The caller has locked its row."""
     if tenant.status == Tenant.Status.ACTIVE:
         raise Conflict(
             _("%(tenant)s is active. Suspend it before you close it.") % {"tenant": tenant.name},
@@ -63,7 +64,7 @@ def _require_proposable(by: User | None, tenant: Tenant) -> None:
 @action(Tenant, permission="tenants.propose_closing", on=lambda tenant: tenant, state=_require_proposable)
 @transaction.atomic
 def propose_closing(pk: UUID | str, *, export_id: UUID, reason: str, by: User) -> TenantClosing:
-    """Propose to close a suspended tenant, with its final export in hand. Somebody else confirms.
+    """Propose to close a suspended tenant with its final export. Another person confirms.
 
     Args:
         pk: id of the tenant.
@@ -73,8 +74,8 @@ def propose_closing(pk: UUID | str, *, export_id: UUID, reason: str, by: User) -
 
     Raises:
         Tenant.DoesNotExist: `by` cannot see such a tenant. PermissionDenied: `by` may not propose this.
-        Conflict: the tenant is not suspended, its closing is proposed already, or the export is not the ledger's
-        last word. ValidationError: no reason.
+        Conflict: the tenant is not suspended, somebody has already proposed to close it, or the export is not a final
+        export that matches the ledger. ValidationError: no reason.
     """
     tenant = lock_tenant(pk, by=by)
     propose_closing.require(by, tenant)
@@ -105,11 +106,11 @@ def _require_open(by: User | None, closing: TenantClosing) -> None:
 )
 @transaction.atomic
 def withdraw_closing(pk: UUID | str, *, by: User) -> TenantClosing:
-    """Take a proposal back. The tenant stays suspended until an operator resumes it.
+    """Withdraw a proposal. The tenant stays suspended until an operator resumes it.
 
     Raises:
         TenantClosing.DoesNotExist: `by` cannot see such a proposal. PermissionDenied: `by` may not propose
-        either. Conflict: it is withdrawn or confirmed already.
+        either. Conflict: it is already withdrawn or confirmed.
     """
     closing = _lock_closing(pk, by=by)
     withdraw_closing.require(by, closing)
@@ -138,16 +139,16 @@ def _require_confirmable(by: User | None, closing: TenantClosing) -> None:
 )
 @transaction.atomic
 def confirm_closing(pk: UUID | str, *, by: User) -> Tenant:
-    """Close a tenant for good, as the second person. There is no way back.
+    """Close a tenant permanently, as the second person. This cannot be undone.
 
-    In one transaction its keys and the tokens bound to it are revoked, its service accounts disabled, its open
-    invitations withdrawn, and the apps above end its requests and grants. Its members go on reading costs, exports
-    and the audit log.
+    One transaction revokes its keys and the tokens bound to it, disables its service accounts and withdraws its open
+    invitations; the apps above end its requests and grants. Its members can still read costs, exports and the audit
+    log.
 
     Raises:
         TenantClosing.DoesNotExist: `by` cannot see such a proposal.
         PermissionDenied: `by` may not confirm closings, or proposed this one.
-        Conflict: it is withdrawn or confirmed already, or usage has arrived since its final export.
+        Conflict: it is already withdrawn or confirmed, or usage has arrived since its final export.
     """
     closing = _lock_closing(pk, by=by)
     tenant = closing.tenant
@@ -176,13 +177,13 @@ def confirm_closing(pk: UUID | str, *, by: User) -> Tenant:
 
 
 def open_closing(tenant: Tenant) -> TenantClosing | None:
-    """The proposal that is neither withdrawn nor, while the tenant is suspended, confirmed."""
+    """Return the proposal that nobody has withdrawn. Once the tenant is closed, it is the confirmed one."""
     closings = TenantClosing.objects.in_tenant(tenant).filter(withdrawn_at=None)
     return closings.select_related("proposed_by", "confirmed_by", "tenant").first()
 
 
 def _lock_closing(pk: UUID | str, *, by: User) -> TenantClosing:
-    """The proposal with its tenant, both locked: first the tenant."""
+    """Return the proposal with its tenant. Locks both, the tenant first."""
     found = TenantClosing.objects.visible_to(by).only("tenant_id").get(pk=pk)
     tenant = lock_tenant(found.tenant_id, by=by)
     closing = (

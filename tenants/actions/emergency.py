@@ -1,4 +1,4 @@
-"""Emergency access: opening it, ending it, and looking at what was done by it."""
+"""Emergency access: open it, end it, and review what was done with it."""
 
 from __future__ import annotations
 
@@ -54,18 +54,18 @@ def _require_openable(by: User | None, tenant: Tenant) -> None:
 )
 @transaction.atomic
 def open_emergency_access(pk: UUID | str, *, by: User, reason: str, minutes: int) -> EmergencyAccess:
-    """Give `by` an owner's rights in a tenant for a while, in this browser session, and tell its owners by mail.
+    """Give `by` an owner's rights in a tenant for a while, in this browser session, and mail its owners.
 
     Args:
         pk: id of the tenant.
-        reason: the tenant's people read it, 10 to 500 characters; each action is recorded with it.
-        minutes: 15, 60 or 240. It is never made longer.
+        reason: 10 to 500 characters. The tenant's people read it, and each action is recorded with it.
+        minutes: 15, 60 or 240. It cannot be extended.
 
     Raises:
         Tenant.DoesNotExist: `by` cannot see such a tenant.
-        PermissionDenied: `by` may not open it, or comes without a second factor, or not from a browser.
-        Conflict: the tenant is closed, or `by` has opened it already.
-        ValidationError: no good reason, or another length.
+        PermissionDenied: `by` may not open it, has no second factor, or does not use a browser.
+        Conflict: the tenant is closed, or `by` has already opened it.
+        ValidationError: the reason is missing or too short, or `minutes` has another value.
     """
     tenant = lock_tenant(pk, by=by)
     open_emergency_access.require(by, tenant)
@@ -107,10 +107,10 @@ def _require_own(by: User, access: EmergencyAccess) -> None:
 @action(EmergencyAccess, permission=None, rule=_require_own)
 @transaction.atomic
 def end_emergency_access(pk: UUID | str, *, by: User) -> EmergencyAccess:
-    """End one's own emergency access, from the next request on. Safe to repeat: what is over stays as it is.
+    """End one's own emergency access from the next request on. Safe to repeat: ending it again changes nothing.
 
     Raises:
-        EmergencyAccess.DoesNotExist: `by` cannot see such a one. PermissionDenied: somebody else opened it.
+        EmergencyAccess.DoesNotExist: `by` cannot see it. PermissionDenied: somebody else opened it.
     """
     access = (
         EmergencyAccess.objects.visible_to(by)
@@ -124,14 +124,14 @@ def end_emergency_access(pk: UUID | str, *, by: User) -> EmergencyAccess:
 
 
 def end_at_sign_out(sender: Any, request: HttpRequest, user: User | None, **kwargs: Any) -> None:
-    """Receive Django's `user_logged_out`: what somebody of the staff opened in this session ends with it."""
+    """Receive Django's `user_logged_out`: end the emergency access that staff opened in this session."""
     if user is not None and user.is_staff:
         with platform_scope("emergency access ends with its session"):
             end_with_session(request, by=user)
 
 
 def end_with_session(request: HttpRequest, *, by: User) -> None:
-    """End what was opened in a session that ends now. (A session that is taken away ends it too, unrecorded.)"""
+    """End what `by` opened in a session that ends now. (A session revoked by others also ends it, unrecorded.)"""
     if not (session := digest_of_session(request)):
         return
     accesses = EmergencyAccess.objects.across_tenants().filter(opened_by=by, session_digest=session)
@@ -164,12 +164,12 @@ def _require_over(by: User | None, access: EmergencyAccess) -> None:
 )
 @transaction.atomic
 def review_emergency_access(pk: UUID | str, *, by: User, remark: str) -> EmergencyAccess:
-    """Say, as a second person, that one has looked at what was done by an emergency access that is over.
+    """Record, as a second person, that `by` has reviewed what was done with an emergency access that is over.
 
     Raises:
-        EmergencyAccess.DoesNotExist: `by` cannot see such a one.
-        PermissionDenied: `by` may not look at those of others, or opened it.
-        Conflict: it is still open, or somebody has looked at it. ValidationError: no remark.
+        EmergencyAccess.DoesNotExist: `by` cannot see it.
+        PermissionDenied: `by` may not review the access of others, or opened this one.
+        Conflict: it is still open, or somebody has already reviewed it. ValidationError: no remark.
     """
     access = EmergencyAccess.objects.visible_to(by).with_status().select_for_update(of=("self",)).get(pk=pk)
     review_emergency_access.require(by, access)

@@ -1,4 +1,4 @@
-"""Inviting people by mail. The link is a signature of the row: mail holds it, the row only its digest."""
+"""Inviting people by mail. The link contains a signature of the row; only the mail has it, the row has its digest."""
 
 from __future__ import annotations
 
@@ -47,10 +47,10 @@ NEWCOMERS = "somebody who is no member yet opens the link of an invitation"
 )
 @transaction.atomic
 def invite(tenant: Tenant, email: str, role: str, *, by: User) -> tuple[Invitation, str]:
-    """Offer a role to an address, by mail, and return the invitation with its link's secret.
+    """Offer a role to an address by mail, and return the invitation with its link's secret.
 
-    Whether the address has an account here is not looked at, so no answer can tell. Show the secret to nobody
-    but the address: whoever opens the link proves that they read its mail.
+    The action does not check whether the address has an account here, so no answer can reveal it. Show the secret
+    only to the address: anyone who opens the link proves that they read its mail.
 
     Args:
         tenant: the tenant.
@@ -61,8 +61,8 @@ def invite(tenant: Tenant, email: str, role: str, *, by: User) -> tuple[Invitati
     Raises:
         Tenant.DoesNotExist: `by` cannot see the tenant.
         PermissionDenied: `by` may not manage members here, has less than `role`, or invites themselves.
-        ValidationError: this is no address that mail can reach.
-        Conflict: the address belongs to a member or is invited already, or the tenant is not active.
+        ValidationError: mail cannot reach this address.
+        Conflict: the address belongs to a member, is already invited, or the tenant is not active.
     """
     tenant = Tenant.objects.visible_to(by).get(pk=tenant.pk)
     invite.require_permission(by, tenant)
@@ -127,7 +127,7 @@ def _require_resendable(by: User | None, invitation: Invitation) -> None:
 )
 @transaction.atomic
 def resend_invitation(pk: UUID | str, *, by: User) -> tuple[Invitation, str]:
-    """Send an open invitation again, with a new link and a new last day; the link before is dead. `by` invites now.
+    """Send an open invitation again, with a new link and expiry. The old link stops working. `by` becomes the inviter.
 
     Raises:
         Invitation.DoesNotExist: `by` cannot see such an invitation.
@@ -159,12 +159,12 @@ def resend_invitation(pk: UUID | str, *, by: User) -> tuple[Invitation, str]:
 )
 @transaction.atomic
 def withdraw_invitation(pk: UUID | str, *, by: User) -> Invitation:
-    """Take an open invitation back; its link is dead.
+    """Withdraw an open invitation. Its link stops working.
 
     Raises:
         Invitation.DoesNotExist: `by` cannot see such an invitation.
         PermissionDenied: `by` may not manage members here.
-        Conflict: it was accepted or withdrawn already, or the tenant is closed.
+        Conflict: it is already accepted or withdrawn, or the tenant is closed.
     """
     invitation = _locked_invitation(pk, by)
     withdraw_invitation.require(by, invitation)
@@ -173,10 +173,10 @@ def withdraw_invitation(pk: UUID | str, *, by: User) -> Invitation:
 
 
 def find_invitation(secret: str) -> Invitation:
-    """The invitation that a link opens now. Changes nothing.
+    """Return the invitation that a link opens now. Changes nothing.
 
-    Raises Invitation.DoesNotExist alike for a link that is unknown, used, withdrawn or expired, of a tenant that
-    is not active, or of somebody who could not invite to this role any more.
+    Raises the same Invitation.DoesNotExist if the link is unknown, used, withdrawn or expired, if its tenant is not
+    active, or if the inviter may no longer invite to this role.
     """
     if not looks_like(INVITATION, secret):
         raise Invitation.DoesNotExist
@@ -193,14 +193,14 @@ def find_invitation(secret: str) -> Invitation:
 
 
 def accept_invitation(secret: str, user: User) -> Membership:
-    """Make `user` a member with the offered role. The link is used up.
+    """Make `user` a member with the offered role. The link cannot be used again.
 
-    Whoever is a member already keeps the higher role: the offered one replaces theirs only if it includes
-    everything that theirs gives. A second click of the same member changes nothing.
+    Existing members keep the higher role: the offered role replaces theirs only if it includes everything that theirs
+    gives. A second click by the same member changes nothing.
 
     Raises:
-        Invitation.DoesNotExist: the link opens nothing (any more); see `find_invitation`.
-        PermissionDenied: it was sent to another address than that of `user`; the message says to which.
+        Invitation.DoesNotExist: the link opens nothing, or no longer does; see `find_invitation`.
+        PermissionDenied: it was sent to another address than that of `user`; the message names that address.
     """
     with platform_scope(NEWCOMERS), transaction.atomic():
         try:
@@ -220,11 +220,11 @@ def accept_invitation(secret: str, user: User) -> Membership:
 
 
 def accept_as_newcomer(secret: str, *, name: str, password: str) -> tuple[Membership, User]:
-    """Make a local account for the invited address, which the link proves to be theirs, and its membership.
+    """Create a local account for the invited address, which the link proves to be theirs, and its membership.
 
     Raises:
-        Invitation.DoesNotExist: the link opens nothing (any more); see `find_invitation`.
-        Conflict: the address has an account already: sign in instead. Or local accounts are switched off.
+        Invitation.DoesNotExist: the link opens nothing, or no longer does; see `find_invitation`.
+        Conflict: the address already has an account and should sign in instead, or local accounts are switched off.
         ValidationError: the name is missing, or the password is too weak (Django's validators).
     """
     if not newcomers_choose_passwords():
@@ -247,7 +247,7 @@ def accept_as_newcomer(secret: str, *, name: str, password: str) -> tuple[Member
         try:
             with transaction.atomic():
                 user = User.objects.create_user(invitation.email, password, name=name)
-        # By the link of another tenant, at the same moment.
+        # Another tenant's link created the account at the same moment.
         except IntegrityError as error:
             raise _has_account() from error
         audit.record("person.created", actor=user, subject=user, tenant=invitation.tenant, reason="invited")
@@ -259,7 +259,7 @@ def _has_account() -> Conflict:
 
 
 def newcomers_choose_passwords() -> bool:
-    """Whether who is invited may make an account with a password here: only where no provider signs people in."""
+    """Whether invited people may create an account with a password: only if no identity provider signs people in."""
     return settings.LOCAL_ACCOUNTS and not settings.OIDC_ISSUER
 
 
@@ -307,12 +307,12 @@ def _locked_by_link(secret: str) -> Invitation:
     found = find_invitation(secret)
     lock_members_of(found.tenant_id)
     Invitation.objects.across_tenants().select_for_update(of=("self",)).get(pk=found.pk)
-    # As it is now that nobody else can change it.
+    # Check again: the rows are locked now.
     return find_invitation(secret)
 
 
 def _locked_invitation(pk: UUID | str, by: User) -> Invitation:
-    """The invitation `pk` as `by` may see it, with its tenant and itself locked."""
+    """Return the invitation `pk` that `by` can see. Locks its tenant and the invitation."""
     visible = Invitation.objects.visible_to(by)
     tenant = lock_members_of(visible.values_list("tenant", flat=True).get(pk=pk))
     invitation = visible.select_for_update(of=("self",)).select_related("tenant", "invited_by").get(pk=pk)

@@ -1,4 +1,4 @@
-"""Keys: prepared, claimed, revoked."""
+"""Keys: prepare, claim, revoke."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ from tenants.suspension import lock_new_owner
 def prepare_api_key(
     project: Project, *, name: str, models: Iterable[str], created_for: User, expires_at: datetime | None
 ) -> ApiKey:
-    """Make a key that waits to be claimed: it opens nothing and has no secret yet.
+    """Create a key that waits to be claimed. It has no secret yet and opens nothing.
 
     Args:
         project: the project that owns the key.
         name: name of the key.
         models: public names of the models it may call.
         created_for: who asked for it.
-        expires_at: when it expires; None: never.
+        expires_at: when it expires; None means never.
     """
     key = ApiKey.objects.create(
         tenant=project.tenant,
@@ -57,7 +57,7 @@ def prepare_api_key(
 
 
 def _require_claimable(by: User | None, key: ApiKey) -> None:
-    """Raise Conflict, with what to do instead, unless `by` can still make the key's secret."""
+    """Raise Conflict, with what to do instead, unless `by` can still claim the key."""
     in_active_tenant(by, key)
     if key.state == ApiKey.State.ACTIVE:
         raise Conflict(
@@ -77,17 +77,17 @@ def _require_claimable(by: User | None, key: ApiKey) -> None:
 @action(ApiKey, permission="tenants.claim_key", on=lambda key: key.project, state=_require_claimable)
 @transaction.atomic
 def claim_api_key(pk: UUID | str, *, by: User, owner: UUID | str | None = None) -> tuple[ApiKey, str]:
-    """Make the secret of a waiting key and return it with the key. The secret is not stored: show it now.
+    """Create the secret of a waiting key and return it with the key. The secret is not stored: show it now.
 
     Args:
-        owner: id of the service account of the same tenant that shall answer for it; None: `by`, but not by
-            emergency access, which the key would outlive.
+        owner: id of a service account of the same tenant that becomes the key's owner. None means `by`; with emergency
+            access a service account is required, because the key would outlive the access.
 
     Raises:
         ApiKey.DoesNotExist: `by` cannot see such a key.
         PermissionDenied: `by` may not claim keys here, or the service account may not hold them.
         ValidationError: the tenant has no such service account, or `by` has emergency access and names none.
-        Conflict: it was claimed or revoked already, its claim date or its end has passed, it is suspended, or
+        Conflict: it is already claimed or revoked, its claim date or its expiry has passed, it is suspended, or
             its tenant is not active.
     """
     found = ApiKey.objects.visible_to(by).select_related("tenant", "project").get(pk=pk)
@@ -103,14 +103,14 @@ def claim_api_key(pk: UUID | str, *, by: User, owner: UUID | str | None = None) 
         _require_may_hold(holder, found.project)
     key = ApiKey.objects.visible_to(by).select_for_update(of=("self",)).get(pk=pk)
     key.tenant, key.project = found.tenant, found.project
-    # Again, now that nobody changes the key or what its owner may.
+    # Check again: the key and its owner's permissions are locked now.
     claim_api_key.require(by, key)
 
     secret = new_key_secret()
     key.move_to(ApiKey.State.ACTIVE)
     key.prefix, key.digest = visible_prefix(secret), digest(secret)
     key.claimed_at, key.claimed_by, key.owner = now(), by, holder
-    # It was for what another person had lost.
+    # The suspension was about another person's lost access.
     key.suspended_at, key.suspended_reason = None, ""
     key.save()
 
@@ -128,12 +128,12 @@ def claim_api_key(pk: UUID | str, *, by: User, owner: UUID | str | None = None) 
 )
 @transaction.atomic
 def revoke_api_key(pk: UUID | str, *, by: User, reason: str = "") -> ApiKey:
-    """Stop a key for good; gateways refuse it as soon as they have read the new revision.
+    """Revoke a key permanently. Gateways reject it as soon as they have read the new revision.
 
     Raises:
         ApiKey.DoesNotExist: `by` cannot see such a key.
         PermissionDenied: `by` may not revoke keys here.
-        Conflict: it is revoked already.
+        Conflict: it is already revoked.
     """
     key = ApiKey.objects.visible_to(by).select_for_update(of=("self",)).get(pk=pk)
     revoke_api_key.require(by, key)
@@ -143,15 +143,15 @@ def revoke_api_key(pk: UUID | str, *, by: User, reason: str = "") -> ApiKey:
 
 
 def hand_over_key(key: ApiKey, former: str, to: User, *, actor: User | None) -> None:
-    """Give a key that the caller has locked to another owner; it goes on working. The caller raises the revision.
+    """Transfer a key that the caller has locked to a new owner. It keeps working. The caller raises the revision.
 
-    What it was suspended for was what the former owner had lost, so the suspension ends.
+    A suspension ends, because it was about the access that the former owner lost.
 
     Args:
         key: the key, with its row locked.
         former: what the audit log calls the former owner: an address, or the pseudonym of the erased.
-        to: an active member who may hold it, as the caller has made sure.
-        actor: who does it; None for the platform.
+        to: an active member who may hold it; the caller has checked this.
+        actor: who does it; None means the platform.
     """
     key.owner = to
     if key.state == ApiKey.State.CLAIMABLE:
@@ -163,9 +163,9 @@ def hand_over_key(key: ApiKey, former: str, to: User, *, actor: User | None) -> 
 
 
 def stop_key(key: ApiKey, *, actor: User | None, reason: str = "") -> None:
-    """Revoke a key that the caller has locked. The caller raises the revision, once for all.
+    """Revoke a key that the caller has locked. The caller raises the revision, once for all keys.
 
-    Raises Conflict: it is revoked already.
+    Raises Conflict if it is already revoked.
     """
     key.move_to(ApiKey.State.REVOKED)
     key.revoked_at = now()
@@ -174,7 +174,7 @@ def stop_key(key: ApiKey, *, actor: User | None, reason: str = "") -> None:
 
 
 def _require_may_hold(account: User, project: Project) -> None:
-    """Raise PermissionDenied unless a service account may hold keys of `project`, and holds them to commit."""
+    """Lock a service account until commit. Raise PermissionDenied unless it may hold keys of `project`."""
     is_active = lock_person(account)
     forget_permissions(account)
     if not is_active or not account.has_perm("tenants.claim_key", project):

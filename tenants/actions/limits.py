@@ -1,4 +1,4 @@
-"""Numbers that gateways enforce."""
+"""Limits that gateways enforce."""
 
 from __future__ import annotations
 
@@ -34,16 +34,16 @@ def set_limits(
     key: ApiKey | None = None,
     model: str = "",
 ) -> list[Limit]:
-    """Set limits by kind on a tenant, a project or a key, for one model or (empty) all; None takes one away.
+    """Set limits by kind on a tenant, a project or a key, for one model or (empty) all; None removes a limit.
 
-    Omitted fields stay. Safe to repeat: what is so already writes nothing. Returns the limits that `values` leaves.
-    Every limit that applies to a call is checked, so a project's limit never widens its tenant's.
+    Omitted kinds stay. Safe to repeat: a limit that does not change is not written. Returns the limits that `values`
+    sets. Gateways check every limit that applies to a call, so a project's limit never widens its tenant's.
 
     Raises:
         PermissionDenied: `by` may not change limits here.
         Conflict: the tenant is not active.
-        ValidationError: by kind; an unknown one, or a number that no limit can have.
-        ValueError: the project or key is another tenant's.
+        ValidationError: by kind; an unknown kind, or a number that no limit can have.
+        ValueError: the project or key belongs to another tenant.
     """
     if any(owned is not None and owned.tenant_id != tenant.pk for owned in (project, key)):
         raise ValueError(f"These limits are for {tenant}, but the project or key belongs to another tenant.")
@@ -54,7 +54,7 @@ def set_limits(
     changes: dict[str, tuple[str | None, str | None]] = {}
     here = {"tenant": tenant, "project": project, "key": key, "model": model}
     rows = Limit.objects.in_tenant(tenant).select_for_update().order_by("kind")
-    # All in one order: two who change the same ones take turns.
+    # Locked in one order, so that concurrent changes of the same limits take turns.
     for limit in rows.filter(**here):
         if limit.kind in wanted or limit.kind not in values:
             continue
@@ -81,7 +81,7 @@ def set_limits(
 
 
 def clean_limits(limits: Mapping[str, Any]) -> dict[str, Decimal]:
-    """Wanted limits as decimals by kind, without the empty ones. Raises ValidationError by kind."""
+    """Return the wanted limits as decimals by kind, without empty ones. Raises ValidationError by kind."""
     cleaned, problems = {}, {}
     for kind, value in limits.items():
         if value in (None, ""):
@@ -114,5 +114,5 @@ def clean_limits(limits: Mapping[str, Any]) -> dict[str, Decimal]:
 
 
 def _number(value: Decimal) -> str:
-    """A limit's number as people write it: 1000 and 1000.00000000 are the same limit."""
+    """Return a limit's number as people write it: 1000 and 1000.00000000 are the same limit."""
     return f"{Decimal(value).normalize():f}"

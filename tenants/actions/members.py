@@ -1,8 +1,8 @@
-"""Who belongs to a tenant, in which role.
+"""Who belongs to a tenant, and in which role.
 
-Every change of roles locks the tenant first, so that two of them take turns: then nobody can remove the last
-owner by being one of two who remove each other. What a departing member owns is
-transferred in tenants/actions/owned_resources.py.
+Every change of roles locks the tenant first, so that changes take turns. Two owners who remove each other
+therefore cannot leave the tenant without an owner. tenants/actions/owned_resources.py transfers what a departing
+member owns.
 """
 
 from __future__ import annotations
@@ -32,14 +32,14 @@ from tenants.suspension import HOLDERS, follow_role
 
 
 def may_give(actor: User, tenant: Tenant, role: str) -> bool:
-    """Whether `role` is none above that of `actor`: who decides about owners may give all, others what they have."""
+    """Whether `actor` may give `role`: those who decide about owners may give any role, others up to their own."""
     if actor.has_perm("tenants.manage_owners", tenant):
         return True
     return role != Role.OWNER and ROLE_PERMISSIONS[role] <= permissions_in(actor, tenant)
 
 
 def require_may_give(actor: User, tenant: Tenant, role: str) -> None:
-    """Raise PermissionDenied, in words, if `role` is above that of `actor`."""
+    """Raise PermissionDenied, with an explanation, if `role` is above that of `actor`."""
     if role not in Role.values:
         raise ValueError(f"{role} is not a role. Choose one of {', '.join(Role.values)}.")
     if not may_give(actor, tenant, role):
@@ -67,16 +67,16 @@ def require_other(by: User, user: User) -> None:
 def add_member(
     tenant: Tenant, user: User, role: str, *, by: User | None, source: str = Source.PERSON
 ) -> Membership:
-    """Give `user` a role in `tenant`, replacing the one they had. Safe to repeat.
+    """Give `user` a role in `tenant`, replacing the one they have. Safe to repeat.
 
     Args:
         by: None means the platform itself: an import, a group mapping.
-        source: where the membership comes from; a person can change only what a person gave.
+        source: where the membership comes from; people can change only memberships that people gave.
 
     Raises:
-        PermissionDenied: `by` may not manage members here, has less than `role` themselves, or raises themselves;
+        PermissionDenied: `by` may not manage members here, has less than `role` themselves, or raises their own role;
             or `user` is a service account.
-        Conflict: the tenant would be left without an owner, the role comes from a group mapping, or a person adds
+        Conflict: the tenant would have no owner, the role comes from a group mapping, or a person adds
             somebody while the tenant is not active.
     """
     locked = lock_members_of(tenant.pk)
@@ -121,9 +121,10 @@ def _require_changeable(by: User | None, membership: Membership) -> None:
 )
 @transaction.atomic
 def change_role(pk: UUID | str, role: str, *, by: User) -> Membership:
-    """Give a member another role. Takes effect at their next request. Safe to repeat.
+    """Give a member another role. It takes effect at their next request. Safe to repeat.
 
-    Keys that it does not let them hold are suspended, on every gateway within seconds, until a role does again.
+    Keys that the new role does not let them hold are suspended on every gateway within seconds, until a role allows
+    them again.
 
     Raises:
         Membership.DoesNotExist: `by` cannot see such a member.
@@ -167,21 +168,21 @@ def _require_removable(by: User | None, membership: Membership) -> None:
 def remove_member(
     pk: UUID | str, *, by: User, choices: Mapping[str, owned_resources.Choice] | None = None, reason: str = ""
 ) -> None:
-    """End a membership, at its member's next request, and transfer what they own there. Oneself: leave.
+    """End a membership at the member's next request, and transfer what they own there. Ending one's own means leaving.
 
-    Tokens that they issued for service accounts of the tenant are revoked: they know the secrets.
+    Tokens that they issued for the tenant's service accounts are revoked, because they know the secrets.
 
     Args:
         pk: id of the membership.
         reason: why, for the audit log.
-        choices: for each kind of owned resources (`owned_resources_of`) the membership of who takes them over, or END.
+        choices: for each kind of owned resources (`owned_resources_of`), the membership of the new owner, or END.
 
     Raises:
         Membership.DoesNotExist: `by` cannot see such a member.
         PermissionDenied: `by` is neither this member nor may remove them.
         Conflict: they are the last owner, a group mapping made them a member, it is a service account, or the tenant
             is closed.
-        ValidationError: by kind, what is to become of something is not said, or cannot be.
+        ValidationError: by kind; the choice is missing or not possible.
     """
     membership = _locked_membership(pk, by)
     remove_member.require(by, membership)
@@ -213,19 +214,19 @@ def place_member(
     actor: User | None,
     **details: Any,
 ) -> Membership:
-    """Write a member's role, its groups and the audit line; the caller holds the tenant and has asked who may.
+    """Write a member's role, their groups and the audit entry. The caller has locked the tenant and checked permission.
 
-    Given by a person, it takes what they own with it (`follow_role`).
+    If a person gives the role, what the member owns follows it (`follow_role`).
 
-    What the audit line should say besides is given as `details`.
+    `details` are added to the audit entry.
 
     Args:
         tenant: the locked tenant.
         user: the member.
         role: the new role.
-        existing: the membership so far; None: new.
+        existing: the current membership; None means a new member.
         source: `person` or `mapping`.
-        actor: who gives the role; None: the platform.
+        actor: who gives the role; None means the platform.
 
     Raises Conflict if the tenant would be left without an owner.
     """
@@ -251,7 +252,7 @@ def place_member(
         changes={"role": (before[0], role), "source": (before[1], source)},
         **details,
     )
-    # A rule looks at all tenants of its person together (directory/group_mappings.py).
+    # A mapping handles all tenants of its person together (directory/group_mappings.py).
     if source == Source.PERSON:
         reason = _("Their role in %(tenant)s is %(role)s now.")
         words = {"tenant": tenant, "role": Role(role).label.lower()}
@@ -260,18 +261,21 @@ def place_member(
 
 
 def end_membership(membership: Membership) -> None:
-    """Take the membership and every group of the tenant and its projects away; the caller wrote it down."""
+    """Delete the membership and remove its member from every group of the tenant and its projects.
+
+    The caller records it.
+    """
     take_tenant_role(membership.user, membership.tenant)
     membership.delete()
 
 
 def lock_members_of(pk: UUID) -> Tenant:
-    """Hold the tenant until commit: changes of its members take turns. (Order: tenant, person, rows, revision.)"""
+    """Lock the tenant until commit, so that changes of members take turns. (Order: tenant, person, rows, revision.)"""
     return Tenant.objects.select_for_update(no_key=True).get(pk=pk)
 
 
 def withdraw_open_invitations(tenant: Tenant, which: Q, *, actor: User | None) -> int:
-    """Kill open invitations that a change of members has overtaken, and return how many."""
+    """Withdraw open invitations that a change of members made obsolete, and return how many."""
     overtaken = Invitation.objects.in_tenant(tenant).open().filter(which).select_for_update(of=("self",))
     count = 0
     for invitation in overtaken.order_by("pk"):
@@ -281,21 +285,21 @@ def withdraw_open_invitations(tenant: Tenant, which: Q, *, actor: User | None) -
 
 
 def withdraw_locked_invitation(invitation: Invitation, *, actor: User | None, reason: str = "") -> None:
-    """Withdraw an open invitation that the caller has locked; its link opens nothing any more."""
+    """Withdraw an open invitation that the caller has locked. Its link stops working."""
     invitation.withdrawn_at = now()
     invitation.save(update_fields=["withdrawn_at"])
     audit.record("invitation.withdrawn", actor=actor, subject=invitation, reason=reason)
 
 
 def _locked_membership(pk: UUID | str, by: User) -> Membership:
-    """The membership `pk` as `by` may see it, with its tenant and itself locked until commit."""
+    """Return the membership `pk` that `by` can see. Locks its tenant and the membership until commit."""
     visible = Membership.objects.visible_to(by)
     lock_members_of(visible.values_list("tenant", flat=True).get(pk=pk))
     return visible.select_for_update(of=("self",)).select_related("user", "tenant").get(pk=pk)
 
 
 def _require_made_for(account: User, tenant: Tenant, role: str, by: User | None) -> None:
-    """Raise PermissionDenied unless this is the making of a service account of `tenant`, below an owner."""
+    """Raise PermissionDenied unless the platform adds a service account to its own tenant, with a role below owner."""
     if by is not None or account.service_of_id != tenant.pk or role == Role.OWNER:
         raise PermissionDenied(
             _("%(who)s is a service account. It belongs to its own tenant, and cannot be an owner.")
@@ -316,7 +320,7 @@ def _require_by_hand(membership: Membership) -> None:
 
 
 def _keep_an_owner(leaving: Membership) -> None:
-    """Raise Conflict if no other active person owns the tenant, which the caller holds."""
+    """Raise Conflict if no other active person owns the tenant. The caller has locked the tenant."""
     others = Membership.objects.in_tenant(leaving.tenant).filter(
         role=Role.OWNER, user__is_active=True, user__service_of=None
     )

@@ -1,4 +1,4 @@
-"""The kinds of owned resources that tenants themselves know: keys, tokens, projects, service accounts."""
+"""The kinds of owned resources in this package: keys, tokens, projects, service accounts."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tenants.models import ApiKey, PersonalAccessToken, Project, Tenant
 
 
 class Keys(OwnedKind[ApiKey]):
-    """Keys that somebody answers for, in use or waiting. Handed over they go on working; ended they are revoked."""
+    """Keys with an owner, in use or waiting. Transferred keys keep working; ended keys are revoked."""
 
     kind = "keys"
     label = gettext_lazy("Keys")
@@ -48,7 +48,7 @@ class Keys(OwnedKind[ApiKey]):
 
 
 class Tokens(OwnedKind[PersonalAccessToken]):
-    """Personal access tokens bound to this tenant. They speak as their person, so nobody takes them over."""
+    """Personal access tokens bound to this tenant. They act as their person, so they cannot be transferred."""
 
     kind = "tokens"
     label = gettext_lazy("Personal access tokens")
@@ -74,7 +74,7 @@ class Tokens(OwnedKind[PersonalAccessToken]):
 
 
 class Projects(OwnedKind[Project]):
-    """Projects that somebody is named the owner of; without one they go on, but nobody answers for them."""
+    """Projects with an owner. Without one they continue, but nobody answers for them."""
 
     kind = "projects"
     label = gettext_lazy("Projects")
@@ -104,7 +104,7 @@ class Projects(OwnedKind[Project]):
 
 
 class ServiceAccounts(OwnedKind[User]):
-    """Service accounts that somebody answers for. Ended they are disabled: their tokens and keys stop."""
+    """Service accounts that a person answers for. Ending disables them: their tokens and keys stop working."""
 
     kind = "service_accounts"
     label = gettext_lazy("Service accounts")
@@ -132,7 +132,7 @@ class ServiceAccounts(OwnedKind[User]):
         return super().end(user, tenant, by=by)
 
     def end_row(self, row: User, user: User, *, by: User) -> None:
-        # Which itself transfers what the account owns.
+        # Imported late: that module itself transfers owned resources.
         from tenants.actions.service_accounts import stop
 
         assert row.service_of is not None
@@ -140,13 +140,13 @@ class ServiceAccounts(OwnedKind[User]):
 
 
 def hand_over_account(account: User, former: str, to: User, *, actor: User | None) -> None:
-    """Let `to` answer for a service account that the caller has locked; it goes on working.
+    """Make `to` answer for a service account that the caller has locked. The account keeps working.
 
     Args:
         account: the service account.
         former: what the audit log calls the person who answered for it: an address, or the pseudonym of the erased.
-        to: an active person of the account's tenant, as the caller has made sure.
-        actor: who does it; None for the platform.
+        to: an active person of the account's tenant; the caller has checked this.
+        actor: who does it; None means the platform.
     """
     account.responsible = to
     account.save(update_fields=["responsible"])

@@ -1,6 +1,6 @@
-"""What somebody owns in a tenant, and what becomes of it when they go: handed over, or ended.
+"""What a person owns in a tenant, and what happens to it when they leave: it is transferred or ended.
 
-An app above registers its own kind in its AppConfig.ready (`register`), so that nothing here imports it.
+An app above registers its own kind in its AppConfig.ready (`register`), so nothing here imports that app.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ if TYPE_CHECKING:
 
 R = TypeVar("R", bound=Model)
 
-# The choice to revoke, withdraw or let go.
+# The choice to revoke, withdraw or release.
 END: Final = "end"
-# END, or the id of the membership of who takes over.
+# END, or the id of the new owner's membership.
 Choice = str
 # Rows of a kind that a page lists.
 SHOWN = 20
@@ -36,7 +36,7 @@ SHOWN = 20
 
 @dataclass(frozen=True)
 class OwnedResource:
-    """One thing somebody owns, in words."""
+    """One thing that a person owns, in words."""
 
     label: str
     note: str = ""
@@ -44,7 +44,7 @@ class OwnedResource:
 
 @dataclass(frozen=True)
 class OwnedResources:
-    """All things of one kind that somebody owns in a tenant: the first of them, and how many there are."""
+    """All things of one kind that a person owns in a tenant: the first of them, and their number."""
 
     kind: str
     label: str
@@ -56,9 +56,9 @@ class OwnedResources:
 
 
 class OwnedKind(ABC, Generic[R]):
-    """One kind of owned resources: its rows, and what becomes of a row that is handed over or ended.
+    """One kind of owned resources: its rows, and how a row is transferred or ended.
 
-    Whatever is done is recorded, row by row. The transaction holds the tenant and the people.
+    Every change is recorded, row by row. The transaction has locked the tenant and the people.
     """
 
     kind: ClassVar[str]
@@ -66,21 +66,21 @@ class OwnedKind(ABC, Generic[R]):
     # What END does to them, as a choice on a page.
     end_label: ClassVar[StrPromise]
     can_hand_over: ClassVar[bool] = True
-    # Then its rows are locked last, and the revision is raised once.
+    # If true, its rows are locked last and the revision is raised once.
     reaches_gateways: ClassVar[bool] = False
     shown_order: ClassVar[str] = "-pk"
 
     @abstractmethod
     def rows(self, user: User, tenant: Tenant) -> QuerySet[R]:
-        """What `user` owns in `tenant`, with what `describe` needs."""
+        """Return what `user` owns in `tenant`, with what `describe` needs."""
 
     @abstractmethod
     def describe(self, row: R) -> OwnedResource:
-        """The row in words."""
+        """Return the row in words."""
 
     @abstractmethod
     def problem_with(self, new_owner: User, user: User, tenant: Tenant) -> str:
-        """Why `new_owner`, an active member, cannot take these of `user` over; empty when they can."""
+        """Return why `new_owner`, an active member, cannot take over what `user` owns; empty if they can."""
 
     @abstractmethod
     def give(self, row: R, user: User, to: User, *, by: User) -> None:
@@ -88,7 +88,7 @@ class OwnedKind(ABC, Generic[R]):
 
     @abstractmethod
     def end_row(self, row: R, user: User, *, by: User) -> None:
-        """Revoke, withdraw or let go a locked row of `user`."""
+        """Revoke, withdraw or release a locked row of `user`."""
 
     def find(self, user: User, tenant: Tenant) -> OwnedResources:
         rows = self.rows(user, tenant)
@@ -109,7 +109,7 @@ class OwnedKind(ABC, Generic[R]):
         return len(rows)
 
     def end(self, user: User, tenant: Tenant, *, by: User) -> int:
-        """End all of them, and return how many there were."""
+        """End all of them, and return how many."""
         rows = self._locked(user, tenant)
         for row in rows:
             self.end_row(row, user, by=by)
@@ -123,18 +123,18 @@ _KINDS: dict[str, OwnedKind[Any]] = {}
 
 
 def register(kind: OwnedKind[Any]) -> None:
-    """Make a kind known; once for each kind, from AppConfig.ready. Safe to repeat."""
+    """Register a kind. Call once for each kind, from AppConfig.ready. Safe to repeat."""
     _KINDS[kind.kind] = kind
 
 
 def owned_resources_of(user: User, tenant: Tenant) -> list[OwnedResources]:
-    """What `user` owns in `tenant`, by kind; kinds of which they own nothing are left out."""
+    """Return what `user` owns in `tenant`, by kind, without kinds of which they own nothing."""
     found = [provider.find(user, tenant) for provider in _KINDS.values()]
     return [kind for kind in found if kind.count]
 
 
 def require_may_look(by: User, membership: Membership) -> None:
-    """Raise PermissionDenied unless it is the membership of `by`, or they manage members there."""
+    """Raise PermissionDenied unless `by` is this member or manages members of the tenant."""
     if membership.user_id != by.pk:
         require(by, "tenants.manage_members", membership.tenant)
 
@@ -142,15 +142,15 @@ def require_may_look(by: User, membership: Membership) -> None:
 def transfer(
     user: User, tenant: Tenant, choices: Mapping[str, Choice], *, actor: User
 ) -> dict[str, dict[str, str | int]]:
-    """Hand over or end all that `user` owns in `tenant`, and return by kind what was done. All or nothing.
+    """Transfer or end everything that `user` owns in `tenant`, and return by kind what was done. All or nothing.
 
     Args:
         user: the departing member.
         tenant: the tenant.
-        choices: by kind, the new owner or the end.
+        choices: by kind, the new owner or END.
         actor: who decided it.
 
-    Raises ValidationError by kind: nothing was chosen, it cannot be handed over, or not to this member.
+        Raises ValidationError by kind if nothing was chosen, it cannot be transferred, or not to this member.
     """
     _hold_people(user, tenant, choices)  # who claim nothing meanwhile
     owned = owned_resources_of(user, tenant)
@@ -177,20 +177,20 @@ def transfer(
         else:
             done[kind.kind] = {"ended": provider.end(user, tenant, by=actor)}
     if any(_KINDS[kind].reaches_gateways for kind in done):
-        # Those of service accounts that end are named by what ends them.
+        # The action that ends a service account names the keys of that account.
         raise_revision(keys=keys)
     return done
 
 
 def _hold_people(user: User, tenant: Tenant, choices: Mapping[str, Choice]) -> None:
-    """Lock the departing member and the new owners in one order, so that two who hand over to each other take turns."""
+    """Lock the departing member and the new owners in one order, so that mutual transfers take turns."""
     chosen = [choice for choice in choices.values() if is_uuid(choice)]
     new_owners = Membership.objects.in_tenant(tenant).filter(pk__in=chosen).values_list("user", flat=True)
     lock_people({user.pk, *new_owners})
 
 
 def _new_owner(provider: OwnedKind[Any], user: User, tenant: Tenant, choice: Choice) -> User:
-    """The member who takes over. Raises ValidationError with what to do instead."""
+    """Return the new owner. Raises ValidationError with what to do instead."""
     if not choice:
         raise ValidationError(_("Choose a new owner for these, or end them."))
     if not provider.can_hand_over:

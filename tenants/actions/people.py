@@ -1,4 +1,4 @@
-"""People: let in no more, and let in again."""
+"""Deactivating and reactivating people."""
 
 from __future__ import annotations
 
@@ -39,21 +39,21 @@ def _require_person(by: User | None, person: User) -> None:
 @action(User, permission="accounts.manage_people", rule=_require_other, state=_require_person)
 @transaction.atomic
 def deactivate_person(user: User, *, by: User | None, reason: str) -> bool:
-    """Let `user` in no more: their sessions end, their keys and tokens are suspended in every tenant.
+    """Deactivate `user`: their sessions end, and their keys and tokens are suspended in every tenant.
 
-    Nothing is lost: roles and what they own stay theirs until somebody takes it, and `reactivate_person` brings
-    back what they may still hold. Service accounts that they answer for go on; the tokens that they issued for service
-    accounts are suspended like their own. The audit line names the accounts, and a tenant that loses its last active
-    owner by it. Safe to repeat: then only what came up since is suspended.
+    Nothing is lost: they keep their roles and what they own until somebody transfers it, and `reactivate_person`
+    restores what they may still hold. Service accounts that they answer for keep working; the tokens that they issued
+    for service accounts are suspended like their own. The audit entry names these accounts, and each tenant that loses
+    its last active owner. Safe to repeat: a repeated call suspends only what is new since.
 
     Args:
         by: None means the platform itself, such as a directory.
         reason: kept with each key and token; their owners and admins read it.
 
-    Returns whether they were active until now.
+    Returns whether they were active before.
 
     Raises:
-        PermissionDenied: `by` may not deactivate people, or is `user`; a superuser is for superusers alone.
+        PermissionDenied: `by` may not deactivate people, or is `user`; only superusers deactivate superusers.
         Conflict: `user` is a service account.
     """
     with platform_scope("deactivating a person reaches their keys in every tenant"):
@@ -93,15 +93,15 @@ def _require_not_erased(by: User | None, person: User) -> None:
 @action(User, permission="accounts.manage_people", rule=_require_other, state=_require_not_erased)
 @transaction.atomic
 def reactivate_person(user: User, *, by: User | None, reason: str) -> bool:
-    """Let `user` in again and lift the suspension of what they may still hold. Safe to repeat.
+    """Reactivate `user` and lift the suspension of what they may still hold. Safe to repeat.
 
-    Sessions stay ended and what a person revoked stays revoked. Roles by group mappings are computed anew within a
+    Sessions stay ended, and what a person revoked stays revoked. Roles from group mappings are computed again within a
     minute.
 
-    Returns whether they were inactive until now.
+    Returns whether they were inactive before.
 
     Raises:
-        PermissionDenied: `by` may not reactivate people, or is `user`; a superuser is for superusers alone.
+        PermissionDenied: `by` may not reactivate people, or is `user`; only superusers reactivate superusers.
         Conflict: `user` was erased.
     """
     with platform_scope("reactivating a person reaches their keys in every tenant"):
@@ -119,9 +119,9 @@ def reactivate_person(user: User, *, by: User | None, reason: str) -> bool:
 
 
 def lock_owned_tenants(pk: UUID | str) -> None:
-    """Lock the tenants that a person owns, before the person (the order of locks), until commit.
+    """Lock the tenants that a person owns until commit. Call it before locking the person (the order of locks).
 
-    Else another owner could leave while this one is deactivated, each counting on the other.
+    Without it, another owner could leave while this one is deactivated, each counting on the other.
     """
     owned = Membership.objects.across_tenants().filter(user__pk=pk, role=Role.OWNER)
     tenants = Tenant.objects.filter(pk__in=owned.values("tenant")).order_by("pk")
@@ -129,7 +129,7 @@ def lock_owned_tenants(pk: UUID | str) -> None:
 
 
 def what_ends_for(user: User) -> list[Impact]:
-    """What deactivating `user` ends or suspends, in numbers, for whoever is about to do it."""
+    """Return what deactivating `user` ends or suspends, in numbers. The confirmation step shows it."""
     keys = ApiKey.objects.across_tenants().filter(owner=user, suspended_at=None).exclude(state="revoked")
     tokens = suspension.tokens_known_to(user).filter(suspended_at=None, revoked_at=None)
     return [
@@ -140,13 +140,13 @@ def what_ends_for(user: User) -> list[Impact]:
 
 
 def accounts_answered_for(user: User) -> list[User]:
-    """The active service accounts that `user` answers for, whose tokens they may know; by tenant and name."""
+    """Return the active service accounts that `user` answers for, by tenant and name. `user` may know their tokens."""
     accounts = User.objects.filter(responsible=user, is_active=True).select_related("service_of")
     return list(accounts.order_by("service_of__slug", "name", "pk"))
 
 
 def tenants_without_owner_but(user: User) -> list[Tenant]:
-    """The open tenants in which `user` owns and no other active person does; by slug."""
+    """Return the open tenants that `user` owns and that have no other active owner, by slug."""
     owners = Membership.objects.across_tenants().filter(role=Role.OWNER)
     others = owners.filter(user__is_active=True).exclude(user=user)
     return list(
@@ -158,7 +158,7 @@ def tenants_without_owner_but(user: User) -> list[Tenant]:
 
 
 def _lock(user: User, by: User | None) -> User:
-    """The locked row of `user`. Raises PermissionDenied if it is a superuser's, whom the platform leaves alone."""
+    """Return the locked row of `user`. Raises PermissionDenied for a superuser if `by` is the platform (None)."""
     row = User.objects.select_for_update(no_key=True).get(pk=user.pk)
     if row.is_superuser and by is None:
         raise PermissionDenied("Only a superuser can deactivate or reactivate a superuser.")

@@ -1,4 +1,4 @@
-"""A member's role in one project: narrower or wider than the one they have in its tenant."""
+"""A member's role in one project: narrower or wider than their role in the tenant."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from tenants.suspension import follow_role
 
 
 def _require_other(by: User, given: ProjectRole) -> None:
-    # Else the form has not said yet whose role it is.
+    # Without a membership, the form does not yet name the member.
     if given.membership_id is not None:
         require_other(by, given.membership.user)
 
@@ -38,24 +38,24 @@ def _require_other(by: User, given: ProjectRole) -> None:
 def set_project_role(
     project_pk: UUID | str, membership_pk: UUID | str, role: str | None, *, by: User
 ) -> ProjectRole | None:
-    """Give a member of the tenant a role of their own in one project; None: the tenant's role holds there again.
+    """Give a member of the tenant a role in one project; None removes it, and the tenant role applies again.
 
-    It decides what they may do with the project's requests, keys and limits, not what they see, and nothing that
-    belongs to the tenant. Acts on their next request; keys of the project that it does not let them hold are
-    suspended, on every gateway within seconds, until a role does again. Safe to repeat.
+    It decides what they may do with the project's requests, keys and limits. It does not change what they see, or what
+    they may do in the tenant. It takes effect at their next request. Keys of the project that it does not let them
+    hold are suspended on every gateway within seconds, until a role allows them again. Safe to repeat.
 
     Args:
         project_pk: id of the project.
         membership_pk: id of the membership in the project's tenant.
-        role: the role; None: none of their own.
+        role: the role; None means no project role.
         by: owner, admin or operator.
 
     Raises:
         Project.DoesNotExist, Membership.DoesNotExist: `by` cannot see such a project, or it has no such member.
         PermissionDenied: `by` may not manage members of the tenant, or the member is `by`.
-        Conflict: the member is an owner or admin of the tenant, which no project narrows, or the tenant is not
+        Conflict: the member is an owner or admin of the tenant, whose role no project narrows, or the tenant is not
             active.
-        ValidationError: `role` is none that a project knows.
+        ValidationError: projects have no role `role`.
     """
     project = Project.objects.visible_to(by).select_related("tenant").get(pk=project_pk)
     project.tenant = lock_members_of(project.tenant_id)

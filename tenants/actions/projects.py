@@ -1,4 +1,4 @@
-"""Projects: created and changed. Their slug is for good; keys, limits and costs refer to it."""
+"""Creating and changing projects. Their slug is permanent, because keys, limits and costs refer to it."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ from tenants.status import in_active_tenant, lock_tenant_shared
 @action(Tenant, permission="tenants.manage_projects", on=lambda tenant: tenant, state=in_active_tenant)
 @transaction.atomic
 def create_project(tenant: Tenant, *, by: User | None, slug: str, name: str, **fields: Any) -> Project:
-    """Create a project in `tenant`; `fields` are of `Project.EDITABLE`. `by` None means the platform (set-up, import).
+    """Create a project in `tenant`; `fields` are from `Project.EDITABLE`. `by` None means the platform (setup, import).
 
     Args:
         tenant: the tenant.
-        by: owner, admin or operator; None: the platform.
+        by: owner, admin or operator; None means the platform.
         slug: permanent name in addresses.
         name: name on pages.
 
     Raises:
-        PermissionDenied: `by` may not manage projects here. Conflict: the tenant is not active, or has a project
-        with this slug. ValidationError: by field; an owner who is no member.
+        PermissionDenied: `by` may not manage projects here. Conflict: the tenant is not active, or already has a
+        project with this slug. ValidationError: by field; an owner who is not a member.
     """
     tenant = lock_tenant_shared(tenant)
     create_project.require(by, tenant)
@@ -55,11 +55,11 @@ def create_project(tenant: Tenant, *, by: User | None, slug: str, name: str, **f
 @action(Project, permission="tenants.manage_projects", on=lambda project: project, state=in_active_tenant)
 @transaction.atomic
 def change_project(pk: UUID | str, *, by: User, **fields: Any) -> Project:
-    """Change some of `Project.EDITABLE` (owner None: nobody); what is left out stays.
+    """Change some of `Project.EDITABLE` (owner None: nobody). Omitted fields stay.
 
     Raises:
         Project.DoesNotExist: `by` cannot see such a project. PermissionDenied: `by` may not manage it.
-        Conflict: its tenant is not active. ValidationError: by field; a new owner who is no active member.
+        Conflict: its tenant is not active. ValidationError: by field; a new owner who is not an active member.
     """
     found = Project.objects.visible_to(by).select_related("tenant").get(pk=pk)
     found.tenant = lock_tenant_shared(found.tenant)
@@ -80,13 +80,13 @@ def change_project(pk: UUID | str, *, by: User, **fields: Any) -> Project:
 
 
 def _facts(project: Project) -> dict[str, Any]:
-    """What can be changed, as the audit log says it: the owner by their address."""
+    """Return what can be changed, in the words of the audit log: the owner is their address."""
     facts = {name: getattr(project, name) for name in Project.EDITABLE}
     return facts | {"owner": project.owner.email if project.owner else None}
 
 
 def _clean(project: Project, *, owner_before: User | None = None) -> None:
-    """Bring the fields into their form; an owner who stays may be disabled. Raises ValidationError by field."""
+    """Normalize the fields. An owner who stays may be disabled. Raises ValidationError by field."""
     problems: dict[str, Any] = {}
     try:
         project.clean_fields(exclude=["tenant", "owner"])

@@ -1,4 +1,4 @@
-"""Accounts for programs: members that own keys and tokens, answered for by a person, and never signed in to pages."""
+"""Accounts for programs: members that own keys and tokens and never sign in to pages. A person answers for each."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from tenants.roles import Role
 from tenants.status import in_active_tenant, in_open_tenant
 from tenants.suspension import restore_access, suspend_access
 
-# RFC 2606: no mail ever goes there.
+# Reserved by RFC 2606: mail never goes there.
 DOMAIN = "service.invalid"
 LONGEST_NAME = 40
 
@@ -40,15 +40,15 @@ LONGEST_NAME = 40
 )
 @transaction.atomic
 def create_service_account(tenant: Tenant, *, name: str, role: str, by: User) -> User:
-    """Make an account for a program, a member with `role`; `by` answers for it. It holds no secret yet.
+    """Create an account for a program, a member with `role`. `by` answers for it. It has no secret yet.
 
     Args:
-        name: at most 40 characters; the part before the @ of its address is made of it.
+        name: at most 40 characters; the part of the address before the @ is derived from it.
 
     Raises:
         Tenant.DoesNotExist: `by` cannot see the tenant.
         PermissionDenied: `by` may not manage service accounts here, or the role is owner or above their own.
-        ValidationError: there is one of this name already, or the name holds no letter or digit.
+        ValidationError: the name is taken, or contains no letter or digit.
         Conflict: the tenant is not active.
     """
     tenant = Tenant.objects.visible_to(by).get(pk=tenant.pk)
@@ -98,12 +98,12 @@ def _require_enabled(by: User | None, membership: Membership) -> None:
 )
 @transaction.atomic
 def disable_service_account(pk: UUID | str, *, by: User) -> User:
-    """Stop an account: its tokens at the next request, its keys as soon as gateways know. Can be enabled again.
+    """Disable an account: its tokens at the next request, its keys once gateways know. It can be enabled again.
 
     Raises:
         Membership.DoesNotExist: `by` cannot see such an account.
         PermissionDenied: `by` may not manage service accounts here.
-        Conflict: it is disabled already, or the tenant is closed.
+        Conflict: it is already disabled, or the tenant is closed.
     """
     membership = _locked_account(pk, by)
     disable_service_account.require(by, membership)
@@ -127,7 +127,7 @@ def _require_disabled(by: User | None, membership: Membership) -> None:
 )
 @transaction.atomic
 def enable_service_account(pk: UUID | str, *, by: User) -> User:
-    """Let a disabled account go on, with its keys and tokens; from now on `by` answers for it.
+    """Enable a disabled account with its keys and tokens. `by` answers for it from now on.
 
     Raises:
         Membership.DoesNotExist: `by` cannot see such an account.
@@ -162,15 +162,15 @@ def enable_service_account(pk: UUID | str, *, by: User) -> User:
 def delete_service_account(
     pk: UUID | str, *, by: User, choices: Mapping[str, owned_resources.Choice] | None = None
 ) -> None:
-    """End an account for good, its keys handed over or revoked as `choices` say, its tokens revoked.
+    """Delete an account permanently. Its keys are transferred or revoked as `choices` say; its tokens are revoked.
 
-    The row stays without membership or address, because the audit log and keys refer to it; its name is free.
+    The row stays without membership or address, because the audit log and keys refer to it. Its name becomes free.
 
     Raises:
         Membership.DoesNotExist: `by` cannot see such an account.
         PermissionDenied: `by` may not manage service accounts here.
         Conflict: the tenant is closed.
-        ValidationError: by kind, what is to become of something is not said, or cannot be.
+        ValidationError: by kind; the choice is missing or not possible.
     """
     membership = _locked_account(pk, by)
     delete_service_account.require(by, membership)
@@ -190,7 +190,7 @@ def stop(account: User, tenant: Tenant, *, reason: str, actor: User | None) -> N
         account: the locked account.
         tenant: its tenant.
         reason: why, for owners of the suspended keys.
-        actor: who disables it; None: the platform.
+        actor: who disables it; None means the platform.
     """
     account.is_active = False
     account.save(update_fields=["is_active"])
@@ -206,7 +206,7 @@ def stop(account: User, tenant: Tenant, *, reason: str, actor: User | None) -> N
 
 
 def _locked_account(pk: UUID | str, by: User) -> Membership:
-    """The membership `pk` of a service account that `by` can see, with its account; tenant and account are locked."""
+    """Return the membership `pk` of a service account that `by` can see. Locks its tenant and the account."""
     accounts = Membership.objects.visible_to(by).filter(user__service_of__isnull=False)
     tenant = lock_members_of(accounts.values_list("tenant", flat=True).get(pk=pk))
     membership = accounts.get(pk=pk)

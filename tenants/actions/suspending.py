@@ -1,4 +1,4 @@
-"""Suspending a tenant, and bringing it back."""
+"""Suspending and resuming a tenant."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ LONGEST_REASON = 500
 @action(Tenant, permission="tenants.suspend_tenant", on=lambda tenant: tenant, state=in_active_tenant)
 @transaction.atomic
 def suspend_tenant(pk: UUID | str, *, by: User, reason: str) -> Tenant:
-    """Stop a tenant's keys, requests and exports until it is resumed. Its data stays, and can be read.
+    """Stop a tenant's keys, requests and exports until it is resumed. Its data stays readable.
 
-    Gateways refuse its keys from the next revision on, as if they were revoked.
+    From the next revision on, gateways reject its keys as if they were revoked.
 
     Args:
-        reason: its people read it on every page, at most 500 characters.
+        reason: at most 500 characters; the tenant's people read it on every page.
 
     Raises:
         Tenant.DoesNotExist: `by` cannot see such a tenant. PermissionDenied: `by` may not suspend tenants.
-        Conflict: it is suspended or closed already. ValidationError: no reason.
+        Conflict: it is already suspended or closed. ValidationError: no reason.
     """
     tenant = lock_tenant(pk, by=by)
     suspend_tenant.require(by, tenant)
@@ -41,7 +41,7 @@ def suspend_tenant(pk: UUID | str, *, by: User, reason: str) -> Tenant:
 
 
 def _require_resumable(by: User | None, tenant: Tenant) -> None:
-    """Raise Conflict unless this row says suspended, and nobody has proposed to close it."""
+    """Raise Conflict unless the tenant is suspended and nobody has proposed to close it."""
     if tenant.status != Tenant.Status.SUSPENDED:
         raise Conflict(
             _("%(tenant)s is %(status)s, not suspended.")
@@ -58,7 +58,7 @@ def _require_resumable(by: User | None, tenant: Tenant) -> None:
 @action(Tenant, permission="tenants.suspend_tenant", on=lambda tenant: tenant, state=_require_resumable)
 @transaction.atomic
 def resume_tenant(pk: UUID | str, *, by: User) -> Tenant:
-    """Let a suspended tenant work again: its keys open from the next revision on.
+    """Resume a suspended tenant. Gateways accept its keys from the next revision on.
 
     Raises:
         Tenant.DoesNotExist: `by` cannot see such a tenant. PermissionDenied: `by` may not resume tenants.
@@ -75,7 +75,7 @@ def resume_tenant(pk: UUID | str, *, by: User) -> Tenant:
 
 
 def suspend_locked(tenant: Tenant, *, by: User, reason: str) -> Tenant:
-    """Suspend an active tenant whose row the caller has locked. Raises ValidationError: no reason."""
+    """Suspend an active tenant whose row the caller has locked. Raises ValidationError if there is no reason."""
     reason = read_field(
         "reason",
         reason,

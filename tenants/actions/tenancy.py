@@ -1,4 +1,4 @@
-"""Tenants: created and changed."""
+"""Creating and changing tenants."""
 
 from __future__ import annotations
 
@@ -34,16 +34,16 @@ REGION: Final = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 def create_tenant(
     *, by: User | None, slug: str, name: str, first_owner: str = "", **fields: object
 ) -> Tenant:
-    """Create an active tenant with its role groups. `by` None means the platform (set-up, import).
+    """Create an active tenant with its role groups. `by` None means the platform (setup, import).
 
     Args:
-        fields: of `Tenant.EDITABLE`.
-        first_owner: an e-mail address that is invited to own the tenant; only a person invites.
+        fields: from `Tenant.EDITABLE`.
+        first_owner: an e-mail address to invite as owner; only people can invite.
 
     Raises:
-        PermissionDenied: `by` may not create tenants. Conflict: another tenant has this slug, or this name or one
+        PermissionDenied: `by` may not create tenants. Conflict: another tenant has this slug or name, or a name
         that looks like it.
-        ValidationError: by field; a time zone that there is not would stop every snapshot.
+        ValidationError: by field; an unknown time zone, for example, would stop every snapshot.
     """
     create_tenant.require(by, None)
     tenant = Tenant(slug=slug)
@@ -64,7 +64,7 @@ def create_tenant(
         role_group(tenant, role)
     audit.record("tenant.created", actor=by, subject=tenant)
     if by is not None and first_owner:
-        # Which itself asks whether a tenant is active.
+        # Imported late: that module itself checks whether a tenant is active.
         from tenants.actions.invitations import invite
 
         invite(tenant, first_owner, Role.OWNER, by=by)
@@ -74,14 +74,14 @@ def create_tenant(
 @action(Tenant, permission="tenants.manage_tenant", on=lambda tenant: tenant, state=in_active_tenant)
 @transaction.atomic
 def change_tenant(pk: UUID | str, *, by: User, **fields: Any) -> Tenant:
-    """Change some of `Tenant.EDITABLE`; what is left out stays. Its slug is for good.
+    """Change some of `Tenant.EDITABLE`. Omitted fields stay. The slug is permanent.
 
-    The highest data class may be lowered here, but only operators raise it.
+    Anyone who may change the settings can lower the highest data class; only operators raise it.
 
     Raises:
         Tenant.DoesNotExist: `by` cannot see such a tenant. PermissionDenied: `by` may not change its settings,
-        or raises the data class. Conflict: it is not active, has usage and would get another currency, or would
-        get a name that is or looks like another tenant's.
+        or raises the data class. Conflict: the tenant is not active, has usage and would get another currency, or
+        would get a name that is or looks like another tenant's.
         ValidationError: by field.
     """
     tenant = lock_tenant(pk, by=by)
@@ -111,20 +111,20 @@ def change_tenant(pk: UUID | str, *, by: User, **fields: Any) -> Tenant:
             code="currency_in_use",
         ) from error
     audit.record("tenant.changed", actor=by, subject=tenant, changes=changes)
-    # Its days and months, to which limits count.
+    # The time zone sets the days and months that limits count.
     if "timezone" in changes:
         raise_revision(limits=limited_in(tenant))
     return tenant
 
 
 def limited_in(tenant: Tenant) -> set[UUID]:
-    """The tenant, and its projects and keys, on which limits are set."""
+    """Return the ids of the tenant, its projects and its keys on which limits are set."""
     places = Limit.objects.in_tenant(tenant).values_list("key_id", "project_id").distinct()
     return {key or project or tenant.pk for key, project in places}
 
 
 def _check_slug_reads_alone(slug: str) -> None:
-    """Raise Conflict for a slug that a reader would take for another tenant's: `l` for `1`, `_` for `-`."""
+    """Raise Conflict for a slug that readers could mistake for another tenant's: `l` for `1`, `_` for `-`."""
     wanted = skeleton(slug)
     others = Tenant.objects.exclude(slug=slug).values_list("slug", flat=True)
     if any(skeleton(other) == wanted for other in others.iterator()):
@@ -135,7 +135,7 @@ def _check_slug_reads_alone(slug: str) -> None:
 
 
 def _refuse_look_alike(error: IntegrityError) -> None:
-    """Raise Conflict if the name is too much like another tenant's, of which nothing is said."""
+    """Raise Conflict if the name is too much like another tenant's. The message does not reveal that tenant."""
     if "name_skeleton" in str(error):
         raise Conflict(
             _("Another tenant has this name, or one that looks like it. Choose another one."),
@@ -144,7 +144,7 @@ def _refuse_look_alike(error: IntegrityError) -> None:
 
 
 def _clean(tenant: Tenant, *, named_before: str) -> None:
-    """Bring the fields into their form; a name of before stays. Raises ValidationError by field."""
+    """Normalize the fields. An unchanged name is not checked again. Raises ValidationError by field."""
     problems: dict[str, Any] = {}
     try:
         tenant.clean_fields(exclude=["name_skeleton"])

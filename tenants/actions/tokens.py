@@ -1,4 +1,4 @@
-"""Personal access tokens: issued, revoked."""
+"""Personal access tokens: issue, revoke."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ from tenants.status import in_active_tenant, lock_tenant_shared
 from tenants.suspension import tokens_issued_by
 
 LONGEST_TOKEN_LIFE = timedelta(days=365)
-# That one person or service account may hold at a time.
+# The most tokens that one person or service account may hold at a time.
 MOST_TOKENS = 50
 
 
 class Bearer(Protocol):
-    """The token by which somebody asks: a personal access token, or an access token of the provider."""
+    """The token that makes a request: a personal access token, or an access token of the provider."""
 
     @property
     def scopes(self) -> Iterable[str]: ...
@@ -83,20 +83,21 @@ def issue_personal_access_token(
     by: User | None = None,
     through: Bearer | None = None,
 ) -> tuple[PersonalAccessToken, str]:
-    """Make a token with which `user` speaks to the HTTP API. The secret is not stored: show it now.
+    """Create a token with which `user` calls the HTTP API. The secret is not stored: show it now.
 
     Args:
         name: what the token is for.
         life: at most a year.
-        scopes: what it may be used for; None for all that fits its owner.
-        tenant: the only one it opens; None for all of its owner's. A service account's is always its own tenant's.
-        by: who makes it: the owner themselves (None), or somebody who manages tokens of a service account's tenant.
-        through: the token by which this was asked; it makes none that may do more or lives longer than itself.
+        scopes: what it may be used for; None means all scopes that fit its owner.
+        tenant: the only tenant it opens; None means all of its owner's. A service account's token always opens only
+            the account's own tenant.
+        by: who creates it: the owner (None), or somebody who manages tokens of a service account's tenant.
+        through: the token that makes this request. The new token may not do more or live longer than that one.
 
     Raises:
-        PermissionDenied: `by` may not make tokens for `user`, or not any more, or `through` would be widened.
-        ValidationError: no scope, one that does not fit, a life of no time or over a year, or a tenant of others.
-        Conflict: the person or the tenant is not active, or they have more tokens than anybody needs.
+        PermissionDenied: `by` may not create tokens for `user` (any more), or the new one would exceed `through`.
+        ValidationError: no scope, a scope that does not fit, a life of zero or over a year, or somebody else's tenant.
+        Conflict: the person or the tenant is not active, or they already have the maximum number of tokens.
     """
     by = by or user
     tenant = _tenant_of(user, tenant)
@@ -157,12 +158,12 @@ def _require_not_revoked(by: User | None, token: PersonalAccessToken) -> None:
 )
 @transaction.atomic
 def revoke_personal_access_token(pk: UUID | str, *, by: User) -> PersonalAccessToken:
-    """Stop a token for good, from the next request on.
+    """Revoke a token permanently, from the next request on.
 
     Raises:
         PersonalAccessToken.DoesNotExist: `by` cannot see such a token.
-        PermissionDenied: it is somebody else's, and `by` may not manage tokens where it leads.
-        Conflict: it is revoked already.
+        PermissionDenied: it belongs to somebody else, and `by` may not manage tokens of its tenant.
+        Conflict: it is already revoked.
     """
     token = PersonalAccessToken.objects.visible_to(by).with_names().select_for_update(of=("self",)).get(pk=pk)
     revoke_personal_access_token.require(by, token)
@@ -200,7 +201,8 @@ def revoke_tokens_issued_by(person: User, tenant: Tenant | None, *, actor: User 
 def _lock_people(draft: PersonalAccessToken, by: User) -> User:
     """Lock the owner of a new token and its issuer until commit, and return the owner.
 
-    Whoever is being deactivated gets no token, and whoever is losing the right to make one makes none that outlives it.
+    A person who is being deactivated therefore gets no token, and a person who is losing the right to create tokens
+    cannot create one that outlives it.
     """
     rows = User.objects.select_for_update(of=("self",), no_key=True).filter(pk__in={draft.user_id, by.pk})
     people = {row.pk: row for row in rows.order_by("pk")}
@@ -213,7 +215,7 @@ def _lock_people(draft: PersonalAccessToken, by: User) -> User:
 
 
 def _issuer(owner: User, by: User, through: Bearer | None) -> UUID | None:
-    """The person who will know the secret: of a token made by a service account's token, who issued that one."""
+    """Return the person who will know the secret: `by`, or the issuer of the service account's token used by `by`."""
     if not by.is_service_account:
         return by.pk
     issuer: UUID | None = getattr(through, "issued_by_id", None)
@@ -221,7 +223,7 @@ def _issuer(owner: User, by: User, through: Bearer | None) -> UUID | None:
 
 
 def _tenant_of(owner: User, tenant: Tenant | None) -> Tenant | None:
-    """The tenant a new token is bound to. Raises as issue_personal_access_token says."""
+    """Return the tenant that a new token is bound to. Raises what issue_personal_access_token lists."""
     if owner.service_of is not None:
         if tenant not in (None, owner.service_of):
             raise ValidationError({"tenant": "A service account's token must be for its own tenant."})
@@ -232,7 +234,7 @@ def _tenant_of(owner: User, tenant: Tenant | None) -> Tenant | None:
 
 
 def _scopes_of(owner: User, tenant: Tenant | None, scopes: Iterable[str] | None) -> list[str]:
-    """The scopes of a new token in the order in which they are declared. Raises ValidationError."""
+    """Return the scopes of a new token in their declared order. Raises ValidationError."""
     is_for_staff = owner.is_staff and tenant is None
     fitting = [scope.value for scope in TokenScope if is_for_staff or scope != TokenScope.PLATFORM]
     if scopes is None:
@@ -250,7 +252,7 @@ def _scopes_of(owner: User, tenant: Tenant | None, scopes: Iterable[str] | None)
 
 
 def _check_not_widened(through: Bearer, wanted: list[str], tenant: Tenant | None, longer: timedelta) -> None:
-    """Raise PermissionDenied if a token made by a token would do, reach or live more than the first."""
+    """Raise PermissionDenied if a new token would do more, reach further or live longer than `through`."""
     if more := sorted(set(wanted) - set(through.scopes)):
         raise PermissionDenied(
             f"A token cannot create a token with a scope that it lacks: {', '.join(more)}."
