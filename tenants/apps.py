@@ -25,7 +25,7 @@ class TenantsConfig(AppConfig):
 
 
 def give_tenant_roles_their_permissions(sender: AppConfig, using: str, **kwargs: Any) -> None:
-    """Make the groups of every tenant and project hold what tenants/roles.py says: a role may have changed.
+    """Give the groups of every tenant and project the permissions in tenants/roles.py: a role may have changed.
 
     Runs after every migrate, in one statement. Safe to repeat.
     """

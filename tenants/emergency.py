@@ -1,7 +1,7 @@
-"""Emergency access while it is open: an owner's rights in one tenant, on its pages, in one browser session.
+"""Open emergency access: an owner's rights in one tenant, on its pages, in one browser session.
 
-Opening, ending and looking at it are in tenants/actions/emergency.py. Here a request finds out whether it comes by one:
-asked of the clock, the session, the opener's role and the tenant, so nothing is swept (docs/emergency-access.md).
+tenants/actions/emergency.py opens, ends and reviews it. This module finds out whether a request uses it. It checks
+the clock, the session, the opener's role and the tenant each time, so no sweep is needed (docs/emergency-access.md).
 """
 
 from __future__ import annotations
@@ -32,10 +32,10 @@ current_emergency: ContextVar[EmergencyAccess | None] = ContextVar("current_emer
 
 @contextmanager
 def within_emergency(request: HttpRequest) -> Iterator[None]:
-    """Answer `request` by the emergency access that its person has opened here, if there is one.
+    """Answer `request` with the emergency access that its person has opened here, if any.
 
-    Here: on pages of that tenant, in the session that opened it, signed in with a second factor. Within, the person
-    has an owner's rights there (`emergency_of`), and each action is recorded with the reason.
+    "Here" means on pages of that tenant, in the session that opened it, signed in with a second factor. Inside this
+    context the person has an owner's rights there (`emergency_of`), and each action is recorded with the reason.
     """
     access = _find(request)
     if access is None:
@@ -53,7 +53,7 @@ def within_emergency(request: HttpRequest) -> Iterator[None]:
 
 
 def emergency_of(user: Any) -> EmergencyAccess | None:
-    """The emergency access by which the current request of `user` is answered."""
+    """Return the emergency access that the current request of `user` uses, if any."""
     access = current_emergency.get()
     if access is None or access.opened_by_id != user.pk or access.expires_at <= now():
         return None
@@ -61,7 +61,7 @@ def emergency_of(user: Any) -> EmergencyAccess | None:
 
 
 def was_open(user: User, tenant: Tenant, at: datetime) -> bool:
-    """Whether `user` had emergency access to `tenant` at a moment, and has been an operator ever since."""
+    """Whether `user` had emergency access to `tenant` at that moment, and has been an operator since."""
     accesses = EmergencyAccess.objects.in_tenant(tenant).of_operators().filter(opened_by=user)
     then = accesses.filter(opened_at__lte=at, expires_at__gt=at)
     return bool(then.filter(Q(ended_at=None) | Q(ended_at__gt=at)).exists())

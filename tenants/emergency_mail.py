@@ -1,4 +1,4 @@
-"""The mail that tells a tenant's owners of emergency access as soon as it is opened."""
+"""The mail that notifies a tenant's owners as soon as emergency access is opened."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ log = structlog.get_logger(__name__)
 def notify_owners(pk: UUID | str) -> int:
     """Mail every owner of the tenant that emergency access was opened; return how many mails went out. Never twice.
 
-    The mails are claimed (`mailed_at`) before the server gets the first. One that it refuses keeps no other owner's
-    back, and is noted on the row (`mail_problem`), for the platform's staff.
+    The mails are claimed (`mailed_at`) before the server receives the first. If the server refuses one, the other
+    owners still get theirs, and the row keeps the problem (`mail_problem`) for the platform's staff.
 
-    Raises MailServerAwayError if the server could not be reached.
+    Raises MailServerAwayError if the server cannot be reached.
     """
     unsent = EmergencyAccess.objects.across_tenants().filter(pk=pk, mailed_at=None)
     access = unsent.select_related("tenant", "opened_by").first()
@@ -45,7 +45,7 @@ def notify_owners(pk: UUID | str) -> int:
     ]
     sent, problem = 0, ""
     with mail_server() as server:
-        # By the row's own columns: asked again after a wait.
+        # Filters by the row's own columns only, so that the database checks them again after a wait.
         if not unsent.update(mailed_at=now()):
             return 0
         for mail in mails:
@@ -62,6 +62,6 @@ def notify_owners(pk: UUID | str) -> int:
 
 
 def owners_of(tenant_id: UUID) -> list[User]:
-    """The people who are told: every active owner."""
+    """Return the people to notify: every active owner."""
     owners = User.objects.filter(memberships__tenant=tenant_id, memberships__role=Role.OWNER, is_active=True)
     return list(owners.order_by("email"))

@@ -41,7 +41,7 @@ class RegionsField(SimpleArrayField):
 
 
 class TenantForm(forms.ModelForm):  # type: ignore[type-arg]
-    """What can be changed of a tenant; an action saves it."""
+    """What can be changed about a tenant. An action saves it."""
 
     class Meta:
         model = Tenant
@@ -53,7 +53,7 @@ class TenantForm(forms.ModelForm):  # type: ignore[type-arg]
 
 
 class NewcomerForm(forms.Form):
-    """Name and password of somebody who accepts an invitation and has no account yet."""
+    """Name and password of a person who accepts an invitation and has no account yet."""
 
     name = forms.CharField(
         label=_("Your name"), max_length=150, widget=forms.TextInput(attrs={"autocomplete": "name"})
@@ -81,7 +81,7 @@ class NewcomerForm(forms.Form):
 
 
 def role_options(user: User, tenant: Tenant, *, chosen: str, without: Iterable[str] = ()) -> list[Option]:
-    """Every role as a page offers it; those that `user` cannot give stay visible, with the reason.
+    """Return every role as a page offers it. Roles that `user` cannot give stay visible, with the reason.
 
     Args:
         user: who gives the role.
@@ -104,7 +104,7 @@ def role_options(user: User, tenant: Tenant, *, chosen: str, without: Iterable[s
 
 
 class InviteForm(forms.Form):
-    """An address, and the role that is offered to it."""
+    """An address, and the role to offer it."""
 
     email = AddressFormField(
         label=_("E-mail address"),
@@ -132,14 +132,14 @@ class ServiceAccountForm(forms.Form):
 
 
 class RoleForm(forms.Form):
-    """Another role for a member; `confirmed` once they who decide have seen what it means."""
+    """Another role for a member. `confirmed` is set once the person who decides has seen the impact."""
 
     role = forms.ChoiceField(label=_("Role"), choices=Role.choices, widget=forms.RadioSelect)
     confirmed = forms.BooleanField(required=False)
 
 
 class ProjectRoleForm(forms.Form):
-    """A role in one project, or none: then the tenant's role holds there. `confirmed` as in RoleForm."""
+    """A role in one project; without one the tenant role applies. `confirmed` as in RoleForm."""
 
     project = PickField(Project, by="slug", label=_("Project"), empty_label=None)
     role = forms.ChoiceField(

@@ -1,4 +1,4 @@
-"""The mail that carries an invitation's link: the only place, besides its reader's mailbox, where the link is seen."""
+"""The mail with an invitation's link. Only this mail and its recipient's mailbox contain the link."""
 
 from __future__ import annotations
 
@@ -20,26 +20,26 @@ log = structlog.get_logger(__name__)
 
 
 def link_secret(pk: UUID, expires_at: datetime) -> str:
-    """The secret of an invitation's link: a signature of the row's id and last moment with SECRET_KEY.
+    """Return the secret of an invitation's link: a signature with SECRET_KEY of the row's id and expiry.
 
-    So the task that sends the mail can make it again, and neither the database nor the queue holds it.
+    The task that sends the mail can compute it again, so neither the database nor the queue stores it.
     """
     signature = salted_hmac("tenants.invitation", f"{pk}|{expires_at.isoformat()}", algorithm="sha256")
     return derived_secret(INVITATION, signature.digest())
 
 
 def link_url(secret: str) -> str:
-    """Where the link leads, from outside."""
+    """Return the public address of the link."""
     return f"{settings.CONSOLE_URL}{reverse('invitation', args=[secret])}"
 
 
 def send_invitation(pk: UUID | str) -> bool:
-    """Mail an open invitation that has not been sent, and say whether it went out. Never sends one twice.
+    """Mail an open invitation that has not been sent, and return whether it went out. Never sends one twice.
 
-    The mail is claimed (`sent_at`) before the server gets it, so of two workers one sends. Whatever goes wrong
-    after the server has been reached is noted on the row (`mail_problem`) for the inviter, who can send again.
+    The mail is claimed (`sent_at`) before the server receives it, so only one of two workers sends it. The row keeps
+    any problem after the server was reached (`mail_problem`) for the inviter, who can send it again.
 
-    Raises MailServerAwayError if the server could not be reached.
+    Raises MailServerAwayError if the server cannot be reached.
     """
     unsent = Invitation.objects.across_tenants().open().filter(pk=pk, sent_at=None)
     invitation = unsent.acceptable().select_related("tenant", "invited_by").first()
@@ -54,7 +54,7 @@ def send_invitation(pk: UUID | str) -> bool:
     }
     mail = compose("invitation", subject, invitation.email, url=link_url(secret), **words)
     with mail_server() as mail.connection:
-        # By the row's own columns: a join would make it IN (SELECT ...), which is not asked again after a wait.
+        # By the row's own columns: a join would become IN (SELECT ...), which is not checked again after a wait.
         claimed = unsent.filter(expires_at=invitation.expires_at)
         if not claimed.update(sent_at=now(), digest=digest(secret)):
             return False

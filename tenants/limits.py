@@ -1,4 +1,4 @@
-"""Which limits bind the calls of a project."""
+"""Which limits apply to the calls of a project."""
 
 from __future__ import annotations
 
@@ -14,10 +14,11 @@ Part = tuple[QuerySet[Limit], Sequence[str]]
 
 
 def binding_limits(project: Project, user: User, *, term: str = "") -> list[Part]:
-    """What `user` may see of the limits that bind a project: the tenant's, its own, and those of its keys.
+    """Return the limits of a project that `user` may see: the tenant's, the project's, and those of its keys.
 
-    Three lists, each with its order, for `page_of_parts`: there may be tens of thousands, and no index sorts them
-    together. `term` narrows them to models, and to names and visible prefixes of keys, that begin so.
+    Returns three lists, each with its order, for `page_of_parts`: there may be tens of thousands of limits, and no
+    index sorts them together. `term` narrows them to models, and to names and visible prefixes of keys, that begin
+    with it.
     """
     limits = (
         Limit.objects.in_tenant(project.tenant).visible_to(user).select_related("tenant", "project", "key")
@@ -37,14 +38,14 @@ def binding_limits(project: Project, user: User, *, term: str = "") -> list[Part
 def limits_beside(
     project: Project, user: User, *, key: ApiKey | None = None, models: Iterable[str] = ("",)
 ) -> QuerySet[Limit]:
-    """Every limit that is checked for calls of a project, or of one of its keys, as far as `user` may see it.
+    """Return every limit that is checked for calls of a project, or of one of its keys, as far as `user` may see it.
 
-    Of `models` alone, where "" stands for all together: a few rows, however many limits there are.
+    Returns only limits of `models`, where "" stands for all models together: a few rows, however many limits exist.
 
     Args:
         project: the project.
         user: who reads.
-        key: only calls of this key; None: all keys.
+        key: only calls of this key; None means all keys.
         models: public names of models.
     """
     places = Q(project=None, key=None) | Q(project=project)
@@ -56,7 +57,7 @@ def limits_beside(
 
 
 def models_of(project: Project) -> list[str]:
-    """Names of the models that the project has, or had, keys for."""
+    """Return the names of the models that the project has, or had, keys for."""
     keys = ApiKey.objects.in_tenant(project.tenant).filter(project=project)
     names = keys.annotate(one=Func("model_names", function="unnest")).values_list("one", flat=True)
     return sorted(names.distinct())

@@ -1,4 +1,4 @@
-"""Small layers around every request: where it came from, whose rows it may touch, what a Conflict looks like."""
+"""Middleware: the origin of a request, its database scope, and the pages for rejected actions."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tenants.request_scope import enter_scope_of
 from tenants.views.errors import invalid, page_not_found, too_many_requests
 
 Answer = Callable[[HttpRequest], HttpResponse]
-# These know by themselves who asks.
+# These paths identify the caller themselves.
 OWN_PATHS = (
     "/api/",
     "/internal/",
@@ -33,7 +33,7 @@ OWN_PATHS = (
 
 
 class RequestContextMiddleware:
-    """Notes the request's origin for audit lines, and returns the request id to the caller."""
+    """Records the request's origin for audit entries, and returns the request id to the caller."""
 
     def __init__(self, get_response: Answer) -> None:
         self.get_response = get_response
@@ -58,11 +58,11 @@ class RequestContextMiddleware:
 
 
 class ScopeMiddleware:
-    """Gives every request the narrowest scope that serves it (core/scope.py), and nobody's until then.
+    """Gives every request the narrowest scope that serves it (core/scope.py), and no tenant's rows before that.
 
-    Below /t/<tenant>/ it is that tenant, if the person belongs to it (and see TenantPageMixin). Elsewhere it is the
-    tenants they belong to; staff on their own pages and in the API work on the platform's rows, as their log lines say.
-    On the pages of a tenant to which they opened emergency access, whatever they do is done by it.
+    Below /t/<tenant>/ the scope is that tenant, if the person belongs to it (see also TenantPageMixin). Elsewhere it
+    is the tenants they belong to. Staff on their own pages and in the API work on the platform's rows, and their log
+    lines say so. On the pages of a tenant to which they opened emergency access, every action uses that access.
     """
 
     def __init__(self, get_response: Answer) -> None:
@@ -73,18 +73,18 @@ class ScopeMiddleware:
             return self.get_response(request)
 
     def process_view(self, request: HttpRequest, view: object, args: object, kwargs: dict[str, str]) -> None:
-        """Enter the scope of the person before Django calls the `view` of a `request` with `args` and `kwargs`."""
+        """Enter the person's scope before Django calls the `view` of a `request` with `args` and `kwargs`."""
         if request.user.is_authenticated and not request.path_info.startswith(OWN_PATHS):
             page_of = kwargs["tenant"] if request.path_info.startswith("/t/") else None
             enter_scope_of(request.user, page_of=page_of)
 
 
 class RefusalMiddleware:
-    """What an action raises behind a page, in the API's words: Conflict is 409, not found 404, invalid 400,
-    too often 429.
+    """Turns what an action raises on a page into a status, as the API does: Conflict is 409, not found 404,
+    invalid 400, too many requests 429.
 
-    So is what the database refuses because somebody else was first (core/database_conflicts.py). htmx takes the
-    page's error block (see layout.html); a dialog of the admin has none, and shows its page again with the message.
+    A database error because someone else was first also becomes a Conflict (core/database_conflicts.py). htmx shows
+    the error block of the page (see layout.html). Dialogs of the admin have none, so they reload with the message.
     """
 
     def __init__(self, get_response: Answer) -> None:

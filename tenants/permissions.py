@@ -1,4 +1,4 @@
-"""What a person's roles let them do in a tenant and its projects: one question for actions, pages and the API."""
+"""What a person's roles let them do in a tenant and its projects. Actions, pages and the API all ask here."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ def require_somewhere(user: User, permission: str, tenant: Tenant) -> None:
 
 
 def permissions_in(user: Any, subject: models.Model) -> set[str]:
-    """The codenames of all that `user` may do in a tenant or project, such as "view_cost": one question for all."""
+    """Return the codenames of everything `user` may do in a tenant or project, such as "view_cost", at once."""
     return set(user.get_all_permissions(subject)) | _as_staff(user)
 
 
 def tenants_where(user: Any, permission: str) -> QuerySet[Tenant]:
-    """The tenants in which `user` holds `permission`, by their role there or as staff; to use as a subquery."""
+    """Return the tenants where `user` holds `permission`, by their role there or as staff; for use as a subquery."""
     from guardian.models import GroupObjectPermission
 
     tenants = Tenant.objects.visible_to(user)
@@ -56,7 +56,7 @@ def tenants_where(user: Any, permission: str) -> QuerySet[Tenant]:
 
 
 def projects_where(user: Any, permission: str, tenant: Tenant) -> QuerySet[Project]:
-    """The projects of `tenant` in which `user` holds `permission`, by the tenant's role or the project's own."""
+    """Return the projects of `tenant` where `user` holds `permission`, by the tenant's role or the project's own."""
     projects = Project.objects.visible_to(user).in_tenant(tenant)
     codename = permission.removeprefix("tenants.")
     if user.is_superuser or codename in _as_staff(user):
@@ -70,7 +70,7 @@ def projects_where(user: Any, permission: str, tenant: Tenant) -> QuerySet[Proje
 
 
 def service_accounts_where(permission: str, project: Project) -> QuerySet[User]:
-    """The active service accounts that hold `permission` on a project, by the tenant's role or the project's own."""
+    """Return the active service accounts that hold `permission` on a project, by tenant role or project role."""
     codename = permission.removeprefix("tenants.")
     roles = [role for role, permissions in ROLE_PERMISSIONS.items() if codename in permissions]
     here = ProjectRole.objects.in_tenant(project.tenant).filter(project=project)
@@ -91,11 +91,11 @@ class Permissions:
     """What a person's roles in one tenant let them do, as codenames."""
 
     in_tenant: frozenset[str] = frozenset()
-    # Where a project has its own role.
+    # Only the projects where the person has a project role.
     by_project: Mapping[str, frozenset[str]] = field(default_factory=dict)
 
     def on_project(self, pk: UUID | str) -> frozenset[str]:
-        """The project role's answer to what belongs to a project, where there is one; the tenant's to all else."""
+        """The project role decides project permissions, if there is one; the tenant role decides everything else."""
         here = self.by_project.get(str(pk))
         if here is None:
             return self.in_tenant
@@ -107,10 +107,10 @@ AS_OWNER = Permissions(ROLE_PERMISSIONS[Role.OWNER])
 
 
 def permissions_of(user: Any, tenant_id: UUID) -> Permissions:
-    """What `user` may do in a tenant by their roles there, staff roles apart: one query, then remembered on `user`.
+    """Return what `user` may do in a tenant by their roles there, without staff roles. One query, cached on `user`.
 
-    A request loads its person anew, so a role that changes acts on the next request. Nothing for somebody inactive,
-    or for a service account of another tenant; an owner's permissions by emergency access.
+    Every request loads its person anew, so a changed role takes effect at the next request. Inactive people and
+    service accounts of another tenant get nothing. Emergency access gives an owner's permissions.
     """
     if not user.is_active or user.service_of_id not in (None, tenant_id):
         return NOTHING
@@ -119,7 +119,7 @@ def permissions_of(user: Any, tenant_id: UUID) -> Permissions:
         return AS_OWNER
     known: dict[UUID, Permissions] | None = getattr(user, "_permissions_by_tenant", None)
     if known is None:
-        # Through the attribute: request.user is a lazy wrapper around the person.
+        # Set through the attribute: request.user is a lazy wrapper around the person.
         known = user._permissions_by_tenant = {}
     if tenant_id not in known:
         known[tenant_id] = _ask_for_permissions(user, tenant_id)
@@ -127,7 +127,7 @@ def permissions_of(user: Any, tenant_id: UUID) -> Permissions:
 
 
 def forget_permissions(user: Any) -> None:
-    """Ask anew: the person's roles have just changed."""
+    """Clear the cache, because the person's roles have just changed."""
     user._permissions_by_tenant = {}
 
 
@@ -156,7 +156,7 @@ def _ask_for_permissions(user: Any, tenant_id: UUID) -> Permissions:
 
 
 def _as_staff(user: Any) -> set[str]:
-    """The codenames in `tenants` that a staff role gives, in every tenant."""
+    """Return the codenames in `tenants` that a staff role gives, in every tenant."""
     if not (user.is_staff and user.is_active):
         return set()
     names = user.get_all_permissions()
@@ -164,10 +164,10 @@ def _as_staff(user: Any) -> set[str]:
 
 
 class RolePermissionBackend(ObjectPermissionBackend):
-    """Answers for tenants and their projects from the groups of roles: one query a tenant, remembered.
+    """Checks permissions on tenants and their projects with the groups of roles: one query per tenant, cached.
 
-    Nothing is asked of permissions given to a person directly: roles alone carry them. Other objects are left
-    to django-guardian.
+    Ignores permissions assigned to a person directly: only roles give permissions. django-guardian handles all other
+    objects.
     """
 
     def has_perm(self, user_obj: Any, perm: str, obj: models.Model | None = None) -> bool:

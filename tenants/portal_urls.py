@@ -1,4 +1,4 @@
-"""Pages of a tenant that need no catalog: members, invitations, service accounts. The rest: catalog/urls.py."""
+"""Pages of a tenant that need no catalog: members, invitations, service accounts. catalog/urls.py has the others."""
 
 from django.urls import path
 

@@ -1,4 +1,4 @@
-"""Questions about tenants and keys."""
+"""Querysets of tenants, keys, invitations and emergency access."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ if TYPE_CHECKING:
 
 
 class TenantListQuerySet(models.QuerySet[Row]):
-    """Questions about tenants themselves."""
+    """Queries for tenants."""
 
     def visible_to(self, user: User | AnonymousUser) -> Self:
-        """The tenants `user` may know exist: all for staff with any role, else those they are a member of."""
+        """The tenants that `user` may know exist: all for staff with any role, else those they are a member of."""
         if not user.is_authenticated or not user.is_active:
             return self.none()
         if user.is_superuser or user.staff_roles:
@@ -35,18 +35,18 @@ class TenantListQuerySet(models.QuerySet[Row]):
 
 
 class ApiKeyQuerySet(TenantQuerySet[OwnedRow]):
-    """Questions about keys."""
+    """Queries for keys."""
 
     def claimable(self) -> Self:
-        """Keys somebody may still claim: not claimed, not revoked, not past their claim date."""
+        """Keys that somebody may still claim: not claimed, not revoked, not past their claim date."""
         return self.filter(state="claimable").filter(Q(claim_by=None) | Q(claim_by__gt=now()))
 
     def usable(self) -> Self:
-        """Keys that open something: those in use, of an active tenant."""
+        """Keys that open something: keys in use, of an active tenant."""
         return self.in_use().filter(tenant__status="active")
 
     def in_use(self) -> Self:
-        """Keys a gateway must know: claimed, not revoked, suspended or expired."""
+        """Keys that a gateway must know: claimed, and not revoked, suspended or expired."""
         return self.filter(state="active", suspended_at=None).filter(
             Q(expires_at=None) | Q(expires_at__gt=now())
         )
@@ -60,7 +60,7 @@ class ApiKeyQuerySet(TenantQuerySet[OwnedRow]):
         return self.filter(Q(state="revoked") | Q(expires_at__lte=now()))
 
     def begins_with(self, term: str, tenant: Tenant) -> Self:
-        """Keys of a tenant whose name or visible prefix begins so, or their project's name or slug."""
+        """Keys of a tenant whose name, visible prefix, project name or project slug begins with `term`."""
         projects = apps.get_model("tenants.Project").objects.in_tenant(tenant)
         found = projects.filter(begins_with(term, ["name", "slug"])).values_list("pk", flat=True)
         return self.filter(begins_with(term, ["name", "prefix"]) | Q(project__in=list(found[:50])))
@@ -70,18 +70,18 @@ class ApiKeyQuerySet(TenantQuerySet[OwnedRow]):
 
 
 class InvitationQuerySet(TenantQuerySet[OwnedRow]):
-    """Questions about invitations."""
+    """Queries for invitations."""
 
     def open(self) -> Self:
-        """Neither accepted nor withdrawn; the link of an expired one opens nothing, but it can be sent again."""
+        """Neither accepted nor withdrawn. The link of an expired one opens nothing, but it can be sent again."""
         return self.filter(accepted_at=None, withdrawn_at=None)
 
     def acceptable(self) -> Self:
-        """Open, not expired, and of an active tenant. (Whether the inviter may still invite, the action asks.)"""
+        """Open, not expired, and of an active tenant. (The action checks whether the inviter may still invite.)"""
         return self.open().filter(expires_at__gt=now(), tenant__status="active")
 
     def managed_by(self, user: User | AnonymousUser) -> Self:
-        """Those that `user` may see and send again: of tenants whose members they manage."""
+        """Invitations that `user` may see and send again: those of tenants whose members they manage."""
         if not user.is_authenticated or user.is_service_account:
             return self.none()
         visible = self.visible_to(user)
@@ -95,17 +95,17 @@ class InvitationQuerySet(TenantQuerySet[OwnedRow]):
 
 
 class DigestOfSession(Func):
-    """What `accounts.sessions.digest_of_session` says, said by PostgreSQL."""
+    """`accounts.sessions.digest_of_session`, computed by PostgreSQL."""
 
     template = "encode(sha256(convert_to(%(expressions)s, 'UTF8')), 'hex')"
     output_field = models.CharField()
 
 
 class EmergencyAccessQuerySet(TenantQuerySet[OwnedRow]):
-    """Questions about emergency access. What was lost stays lost: a later session or assignment is another one."""
+    """Queries for emergency access. Lost access does not return: a later session or assignment counts as new."""
 
     def open(self) -> Self:
-        """Those that give something now: neither ended nor run out, the session and the tenant still there."""
+        """Access that is effective now: not ended, not expired, and its session and tenant are still open."""
         sessions = Session.objects.filter(user=OuterRef("opened_by"), expire_date__gt=now())
         in_session = sessions.alias(digest=DigestOfSession(F("session_key"))).filter(
             digest=OuterRef("session_digest")
@@ -114,7 +114,7 @@ class EmergencyAccessQuerySet(TenantQuerySet[OwnedRow]):
         return found.exclude(tenant__status="closed")
 
     def of_operators(self) -> Self:
-        """Those whose opener has been an operator ever since, or is an administrator."""
+        """Access whose opener has been an operator since, or is a superuser."""
         assigned = StaffRoleAssignment.objects.filter(
             user=OuterRef("opened_by"), role=StaffRole.OPERATOR, created_at__lte=OuterRef("opened_at")
         )
@@ -125,6 +125,6 @@ class EmergencyAccessQuerySet(TenantQuerySet[OwnedRow]):
         )
 
     def with_status(self) -> Self:
-        """With the names that lists show, and whether each `is_open`."""
+        """Add the names that lists show, and whether each `is_open`."""
         still = type(self)(self.model).open().filter(pk=OuterRef("pk"))
         return self.select_related("tenant", "opened_by", "reviewed_by").annotate(is_open=Exists(still))

@@ -1,4 +1,4 @@
-"""Whose rows somebody's request may touch."""
+"""The database scope of a request."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ if TYPE_CHECKING:
 def enter_scope_of(
     user: User | AnonymousUser, *, token: PersonalAccessToken | None = None, page_of: str | None = None
 ) -> None:
-    """Give the current request the scope of its person, until it ends (ScopeMiddleware takes it back).
+    """Give the current request the scope of its person, until it ends (ScopeMiddleware resets it).
 
-    Staff get the platform's, with their roles as the reason in every log line; a token that is bound to a tenant
-    opens that tenant alone; a page of the tenant with the slug `page_of` opens that one to its members, and
+    Staff get the platform's scope, with their roles as the reason in every log line. A token that is bound to a tenant
+    opens only that tenant. A page of the tenant with the slug `page_of` opens only that tenant to its members, and
     nothing yet to staff (`enter_tenant`).
     """
     if not user.is_authenticated or not user.is_active:
@@ -42,5 +42,5 @@ def enter_scope_of(
 
 
 def enter_tenant(user: User, tenant: Tenant) -> None:
-    """Narrow the current request to one tenant, and to the person's own rows."""
+    """Narrow the current request to one tenant and to the person's own rows."""
     current_scope.set(person_scope(user.pk, [tenant.pk]))

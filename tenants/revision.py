@@ -1,4 +1,4 @@
-"""The configuration revision: a number that grows with every change gateways must learn about, and what changed."""
+"""The configuration revision: a number that grows with every change that gateways must learn, and what changed."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from uuid import UUID
 from django.db import connection
 
 CHANNEL = "config_revision"
-# Revisions; who is further behind is told everything.
+# In revisions. Gateways that are further behind reload everything.
 KEPT_CHANGES: Final = 10_000
 
 _RAISE: Final = """
@@ -35,10 +35,10 @@ def raise_revision(
     limits: Iterable[UUID] | None = None,
     routing: bool = False,
 ) -> int:
-    """Raise the revision inside the caller's transaction and return it; gateways are woken at commit.
+    """Raise the revision inside the caller's transaction and return it. Gateways are notified at commit.
 
-    Name what changed, and gateways are told that alone. Without any name they are told everything, which is
-    always right and slow with many keys. Several in one transaction add up.
+    Name what changed, and gateways read only that. Without any names they reload everything, which is always correct
+    but slow with many keys. Several calls in one transaction add up.
 
     The counter is one row, so writers take turns and revisions become visible in order: a gateway that has
     seen N has seen every change up to N. Call it late in an action, because the row stays locked until commit.
@@ -48,8 +48,8 @@ def raise_revision(
         projects: whose grants changed.
         keys: claimed, changed, suspended, restored or revoked.
         limits: the tenants, projects or keys *on which* limits were set.
-        routing: routes or prices changed. They are compared whenever a gateway is told of anything, so this says
-            only that nothing else did.
+        routing: routes or prices changed. Gateways compare those at every change anyway, so this only states that
+            nothing else changed.
     """
     named = (tenants, projects, keys, limits)
     is_everything = not routing and all(ids is None for ids in named)
@@ -60,7 +60,7 @@ def raise_revision(
 
 
 def current_revision() -> int:
-    """The newest committed revision; 0 before the first."""
+    """Return the newest committed revision; 0 before the first."""
     with connection.cursor() as cursor:
         cursor.execute("SELECT number FROM tenants_configrevision WHERE id = 1")
         row = cursor.fetchone()
@@ -69,7 +69,7 @@ def current_revision() -> int:
 
 @dataclass
 class Changes:
-    """The ids that changed after one revision, up to another."""
+    """The ids that changed after one revision and up to another."""
 
     tenants: set[UUID] = field(default_factory=set)
     projects: set[UUID] = field(default_factory=set)
@@ -81,7 +81,7 @@ class Changes:
 
 
 def mark_of(revision: int) -> str:
-    """What tells this revision from another one of the same number, given after a restore; "" if nobody knows."""
+    """Return what distinguishes this revision from one with the same number after a restore; "" if unknown."""
     with connection.cursor() as cursor:
         cursor.execute("SELECT mark FROM tenants_configchange WHERE revision = %s", [revision])
         row = cursor.fetchone()
@@ -89,7 +89,7 @@ def mark_of(revision: int) -> str:
 
 
 def changes_between(after: int, until: int) -> Changes | None:
-    """What changed in the revisions above `after` up to `until`; None if that cannot be told of each of them."""
+    """Return what changed in the revisions above `after` up to `until`; None unless every one of them is known."""
     changes = Changes()
     with connection.cursor() as cursor:
         cursor.execute(
@@ -98,7 +98,7 @@ def changes_between(after: int, until: int) -> Changes | None:
             [after, until],
         )
         rows = cursor.fetchall()
-    # Forgotten, or raised by hand.
+    # Some revisions were forgotten, or raised by hand.
     if len(rows) != until - after:
         return None
     for is_everything, tenants, projects, keys, limits in rows:
@@ -112,7 +112,7 @@ def changes_between(after: int, until: int) -> Changes | None:
 
 
 def forget_changes() -> int:
-    """Forget changes that are older than KEPT_CHANGES revisions; return how many. Safe to repeat."""
+    """Delete changes that are older than KEPT_CHANGES revisions; return how many. Safe to repeat."""
     with connection.cursor() as cursor:
         cursor.execute(
             "DELETE FROM tenants_configchange WHERE revision <= "

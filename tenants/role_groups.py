@@ -1,6 +1,6 @@
-"""The groups that carry roles: `tenant:<id>:<role>` and `project:<id>:<role>`, with django-guardian permissions.
+"""The groups behind roles: `tenant:<id>:<role>` and `project:<id>:<role>`, with django-guardian permissions.
 
-Who is in which group follows Membership and ProjectRole: the actions that change those rows call what is here.
+Membership and ProjectRole decide who is in which group. The actions that change those rows call these functions.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from tenants.models import Project, Tenant
 from tenants.permissions import forget_permissions
 from tenants.roles import PROJECT_PERMISSIONS, PROJECT_ROLES, ROLE_PERMISSIONS, Role
 
-# Every project role carries it beside its permissions, so that one without any permission still says that it is there.
+# Every project role has it beside its permissions, so that a role without any permission can still be found.
 PROJECT_MARK = "view_project"
 
 _FOLLOW = """
@@ -60,19 +60,19 @@ def project_group_name(project: UUID | str, role: str) -> str:
 
 
 def role_group(tenant: Tenant, role: str) -> Group:
-    """The group that carries `role` in `tenant`, made with its object permissions when first asked for."""
+    """Return the group for `role` in `tenant`. Creates it with its object permissions on first use."""
     return _group(tenant_group_name(tenant.pk, Role(role)))
 
 
 def project_role_group(project: Project, role: str) -> Group:
-    """The group that carries `role` in one project. Raises ValueError for owner, which only tenants have."""
+    """Return the group for `role` in one project. Raises ValueError for owner, which only tenants have."""
     if role not in PROJECT_ROLES:
         raise ValueError(f"A project has no {role}.")
     return _group(project_group_name(project.pk, Role(role)))
 
 
 def give_tenant_role(user: User, tenant: Tenant, role: str) -> None:
-    """Put `user` into the tenant's group for `role` and out of its other ones. Safe to repeat."""
+    """Put `user` into the tenant's group for `role` and remove them from its other groups. Safe to repeat."""
     group = role_group(tenant, role)
     user.groups.remove(*user.groups.filter(name__in=_tenant_groups(tenant)).exclude(pk=group.pk))
     user.groups.add(group)
@@ -80,7 +80,7 @@ def give_tenant_role(user: User, tenant: Tenant, role: str) -> None:
 
 
 def take_tenant_role(user: User, tenant: Tenant) -> None:
-    """Take `user` out of every group of the tenant and of its projects. Safe to repeat."""
+    """Remove `user` from every group of the tenant and of its projects. Safe to repeat."""
     projects = Project.objects.in_tenant(tenant).values_list("pk", flat=True)
     names = _tenant_groups(tenant)
     names += [project_group_name(project, role) for project in projects for role in PROJECT_ROLES]
@@ -89,7 +89,7 @@ def take_tenant_role(user: User, tenant: Tenant) -> None:
 
 
 def give_project_role(user: User, project: Project, role: str) -> None:
-    """Put `user` into the project's group for `role` and out of its other ones. Safe to repeat."""
+    """Put `user` into the project's group for `role` and remove them from its other groups. Safe to repeat."""
     group = project_role_group(project, role)
     user.groups.remove(*user.groups.filter(name__in=_project_groups(project)).exclude(pk=group.pk))
     user.groups.add(group)
@@ -97,15 +97,15 @@ def give_project_role(user: User, project: Project, role: str) -> None:
 
 
 def take_project_role(user: User, project: Project) -> None:
-    """Take `user` out of every group of the project. Safe to repeat."""
+    """Remove `user` from every group of the project. Safe to repeat."""
     user.groups.remove(*user.groups.filter(name__in=_project_groups(project)))
     forget_permissions(user)
 
 
 def follow_roles(names: Iterable[str] | None = None, *, using: str = "default") -> int:
-    """Let role groups (those named, or all) hold exactly what tenants/roles.py says. Safe to repeat.
+    """Give role groups (those named, or all) exactly the permissions in tenants/roles.py. Safe to repeat.
 
-    One statement however many groups there are. Returns how many permissions were given or taken.
+    Runs one statement, however many groups exist. Returns how many permissions were added or removed.
     """
     wanted = [
         ("tenant", str(role), permission)

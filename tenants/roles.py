@@ -1,7 +1,7 @@
 """What a role in a tenant or project lets a member do: object permissions on that tenant and its projects.
 
-docs/roles.md reads the table aloud, and a test holds it against this one. A change here reaches the groups that
-carry the roles with the next `migrate` (tenants/role_groups.py). Staff roles are in accounts/roles.py.
+docs/roles.md shows this table, and a test compares the two. The next `migrate` applies changes made here to the
+groups of the roles (tenants/role_groups.py). Staff roles are in accounts/roles.py.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ class Role(models.TextChoices):
 
 
 class TokenScope(models.TextChoices):
-    """What a personal access token may be used for; never more than its owner may do."""
+    """What a personal access token may be used for, never more than its owner may do."""
 
     READ = "read", _("Read what you may see")
     REQUESTS = "requests", _("Ask for access and withdraw requests")
@@ -33,7 +33,7 @@ class TokenScope(models.TextChoices):
     PLATFORM = "platform", _("Act as platform staff")
 
 
-# Permissions on a tenant, declared in Tenant.Meta. Every member sees the tenant; these are what they may do there.
+# Permissions on a tenant, declared in Tenant.Meta. Every member sees the tenant; these decide what they may do there.
 _VIEWER = {"view_cost"}
 _FINANCE = {"view_cost", "export_cost"}
 _DEVELOPER = {"request_access", "claim_key", "revoke_key", "view_cost"}
@@ -61,12 +61,12 @@ ROLE_PERMISSIONS: Final[dict[str, frozenset[str]]] = {
     Role.VIEWER: frozenset(_VIEWER),
 }
 
-# Permissions asked on a project (declared in Project.Meta as well): there a project role answers in place of the
-# tenant's. All others are the tenant's alone, and so is what one sees.
+# Permissions checked on a project (also declared in Project.Meta). For these, a project role replaces the tenant
+# role. The tenant role alone decides all others, and what a member sees.
 PROJECT_PERMISSIONS: Final = frozenset(
     {"request_access", "claim_key", "revoke_key", "manage_limits", "manage_projects"}
 )
 NEVER_NARROWED: Final = frozenset({Role.OWNER, Role.ADMIN})
 PROJECT_ROLES: Final = tuple(role for role in Role if role != Role.OWNER)
-# Service accounts have these too.
+# Service accounts can have these roles too.
 PROJECT_ROLE_CHOICES: Final = [(role.value, role.label) for role in PROJECT_ROLES]

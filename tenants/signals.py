@@ -1,6 +1,7 @@
-"""What becomes of a tenant, told to the apps above, which WHO does not know by name.
+"""Signals that notify the apps above of what happens to a tenant or person. This package does not import them.
 
-Receivers run inside the transaction of the action; what they raise undoes it. They connect in their AppConfig.ready.
+Receivers run inside the transaction of the action; an exception rolls it back. They connect in their
+AppConfig.ready.
 """
 
 from __future__ import annotations
@@ -15,28 +16,28 @@ from django.utils.translation import gettext as _
 
 from tenants.models import ApiKey, Membership, Tenant
 
-# Tenant, by: stop what runs for the tenant; the tenant's row is locked.
+# Tenant, by: stop what runs for the tenant. The tenant's row is locked.
 tenant_suspended = Signal()
-# Tenant, by: end what would come back if the tenant did; the tenant's row is locked.
+# Tenant, by: end what would resume with the tenant. The tenant's row is locked.
 tenant_closed = Signal()
-# Let copies of the audit log go: any may name the person.
+# Delete copies of the audit log: any of them may name the person.
 person_erased = Signal()
-# User, is_active, reason: somebody is let in no more, or again.
+# User, is_active, reason: a person was deactivated or reactivated.
 person_access_changed = Signal()
-# Tenant: return Stakes, what stops for people if the tenant is suspended.
+# Tenant: return a list of Impact, what stops for people if the tenant is suspended.
 impact_wanted = Signal()
 
 
 @dataclass(frozen=True)
 class Impact:
-    """One number that somebody should see before they suspend a tenant or deactivate a person."""
+    """One number to show before a tenant is suspended or a person deactivated."""
 
     label: str | Promise
     value: int
 
 
 def impact_of(tenant: Tenant) -> list[Impact]:
-    """What suspending `tenant` would stop, as every app counts it."""
+    """Return what suspending `tenant` would stop, as counted by every app."""
     return list(_answers(impact_wanted.send(Tenant, tenant=tenant)))
 
 
@@ -46,7 +47,7 @@ def _answers(responses: list[tuple[Any, Any]]) -> Iterator[Impact]:
 
 
 def count_keys_and_members(sender: Any, *, tenant: Tenant, **kwargs: Any) -> list[Impact]:
-    """What every tenant has: keys that gateways let in, and members."""
+    """Count what every tenant has: keys that gateways accept, and members."""
     return [
         Impact(_("Active keys"), ApiKey.objects.in_tenant(tenant).usable().count()),
         Impact(_("Members"), Membership.objects.in_tenant(tenant).count()),

@@ -1,6 +1,6 @@
-"""Whether anything may be done for a tenant now, and the locks that make the answer last until commit.
+"""Whether actions are allowed in a tenant now, and the locks that keep the answer valid until commit.
 
-Whoever locks several things takes this order: the tenant, the person, the rows themselves, the revision last.
+Take several locks in this order: the tenant, the person, the rows themselves, the revision last.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from tenants.models import Tenant
 
 
 def in_active_tenant(by: User | None, it: Any) -> None:
-    """The state that most actions need (accounts/declared.py): raise Conflict unless the tenant of `it` is active.
+    """The state that most actions require (accounts/declared.py): raise Conflict unless the tenant of `it` is active.
 
     Args:
-        it: a tenant, or a row of one, as it was read. An action that creates or decides something has locked the tenant
-            before (`lock_tenant_shared`) and other rows after it: suspending waits for actions that are under way, and
-            whatever comes later finds the tenant suspended.
+        it: a tenant, or a row of one, as it was read. Actions that create or decide something lock the tenant first
+            (`lock_tenant_shared`) and other rows afterwards. Suspension waits for actions in progress; later ones
+            fail with Conflict.
     """
     tenant = _tenant_of(it)
     if tenant.status != Tenant.Status.ACTIVE:
@@ -30,7 +30,7 @@ def in_active_tenant(by: User | None, it: Any) -> None:
 
 
 def in_open_tenant(by: User | None, it: Any) -> None:
-    """The state that actions need which end something: raise Conflict if the tenant of `it` is closed."""
+    """The state required by actions that end something: raise Conflict if the tenant of `it` is closed."""
     tenant = _tenant_of(it)
     if tenant.status == Tenant.Status.CLOSED:
         raise Conflict(why_not_active(tenant), code="tenant_not_active")
@@ -41,12 +41,12 @@ def _tenant_of(it: Any) -> Tenant:
 
 
 def lock_tenant_shared(tenant: Tenant) -> Tenant:
-    """The tenant as it is now and stays until commit: whoever suspends or closes it waits. Others may hold it too."""
+    """Return the tenant, unchanged until commit: suspending and closing it wait. Others may hold this lock too."""
     return Tenant.objects.raw("SELECT * FROM tenants_tenant WHERE id = %s FOR SHARE", [tenant.pk])[0]
 
 
 def lock_tenant(pk: UUID | str, *, by: User) -> Tenant:
-    """The tenant, locked until commit against every action in it, for who changes its own row.
+    """Return the tenant, locked until commit against every action in it. For actions that change its own row.
 
     Raises Tenant.DoesNotExist when `by` cannot see it.
     """
@@ -54,7 +54,7 @@ def lock_tenant(pk: UUID | str, *, by: User) -> Tenant:
 
 
 def why_not_active(tenant: Tenant) -> str:
-    """What a suspended or closed tenant's people are told: the state, the reason, and whom to ask."""
+    """Return the message for people of a suspended or closed tenant: the state, the reason, and whom to ask."""
     if tenant.status == Tenant.Status.CLOSED:
         return _("%(tenant)s is closed: nothing can be changed here.") % {"tenant": tenant.name}
     words = {

@@ -1,10 +1,10 @@
-"""Taking from a person, for a while, the keys and tokens that depend on what they have lost.
+"""Suspend the keys and tokens that a person may no longer hold.
 
-Who loses a role, a group or their account must not go on calling with what they hold. A suspended key is
-refused by every gateway from the next revision on, a suspended token at the next request. Nothing is lost:
-what is still theirs comes back with `restore_access`.
+A person who loses a role, a group or their account must not keep calling with their keys and tokens. Gateways
+reject a suspended key from the next revision on; a suspended token stops at the next request. Nothing is lost:
+`restore_access` brings back what the person may still hold.
 
-Whoever locks several things takes this order: the tenant, the person, the rows themselves, the revision last.
+Take several locks in this order: the tenant, the person, the rows themselves, the revision last.
 """
 
 from __future__ import annotations
@@ -38,8 +38,8 @@ def suspend_access(user: User, *, tenant: Tenant | None, reason: str, by: User |
     """Suspend the keys that `user` owns, their tokens and those they issued, and return how many. Safe to repeat.
 
     Args:
-        tenant: only there (a token that is bound to no tenant goes on: its powers are its owner's, who has
-            lost them); None: everywhere, with the tokens bound to none.
+        tenant: only in this tenant (a token that is bound to no tenant keeps working: it has its owner's
+            permissions, which they have lost); None means everywhere, including tokens bound to no tenant.
         reason: kept with each key and token, at most 200 characters; their owners and admins read it.
         by: None means the platform itself (a group mapping, a sweep).
     """
@@ -53,15 +53,15 @@ def suspend_access(user: User, *, tenant: Tenant | None, reason: str, by: User |
 
 @transaction.atomic
 def restore_access(user: User, *, tenant: Tenant | None, by: User | None) -> int:
-    """Lift the suspension of what `user` may hold again, and return how much that is. Safe to repeat.
+    """Lift the suspension of what `user` may hold again, and return how many keys and tokens that is. Safe to repeat.
 
-    A key comes back where its owner may claim keys now, a token where its owner still belongs: who was
-    reactivated gets nothing back in a tenant that they have left meanwhile. Somebody inactive gets nothing, and
-    neither does somebody whom the provider refuses, until they sign in there again. A service account's token
-    comes back if the account is active and who issued it may make such tokens now.
+    A key comes back if its owner may claim keys now, and a token if its owner is still a member. A reactivated person
+    therefore gets nothing back in a tenant that they have left. Inactive people get nothing, and neither do people
+    whom the provider refused, until they sign in there again. A service account's token comes back if the account is
+    active and its issuer may create such tokens now.
 
     Args:
-        tenant: only there; None: everywhere, with the tokens bound to none.
+        tenant: only in this tenant; None means everywhere, including tokens bound to no tenant.
     """
     is_active = lock_person(user)
     forget_permissions(user)
@@ -83,17 +83,17 @@ def follow_role(
     reason: str,
     by: User | None,
 ) -> int:
-    """Let what `user` owns in `tenant` follow a role there that has just changed, and return how much changes.
+    """Adjust what `user` owns in `tenant` to a role that has just changed, and return how many keys and tokens change.
 
-    Keys that they may not hold any more are suspended, and what they may hold again comes back. So it is with the
-    tokens of service accounts that they issued and may not make any more. Safe to repeat.
+    Suspends keys that they may no longer hold, and restores those that they may hold again. The same applies to tokens
+    that they issued for service accounts. Safe to repeat.
 
     Args:
         user: the member.
         tenant: the tenant.
-        by: who changed the role; None: the platform.
-        project: the role is its own: then only its keys, and no tokens.
-        was_holder: the role before let them claim keys. If the new one does not, tokens of the tenant are
+        by: who changed the role; None means the platform.
+        project: set if the role is a project role: only that project's keys change, and no tokens.
+        was_holder: the former role let them claim keys. If the new one does not, their tokens for the tenant are
             suspended as well.
         reason: kept with what is suspended, at most 200 characters; their owners and admins read it.
     """
@@ -121,12 +121,13 @@ def follow_role(
 
 @transaction.atomic
 def follow_issuer(user: User, *, reason: str, by: User | None) -> int:
-    """Let the tokens that `user` issued for service accounts follow what they may do now, in every tenant.
+    """Suspend or restore the tokens that `user` issued for service accounts, by what they may do now, in every tenant.
 
-    For who gains or loses a staff role, by which people make tokens anywhere. Returns how many change. Safe to repeat.
+    Call it when a person gains or loses a staff role that lets them create tokens anywhere. Returns how many change.
+    Safe to repeat.
     """
     is_active = lock_person(user)
-    # With nothing remembered of before.
+    # Loaded again, without cached permissions.
     row = User.objects.get(pk=user.pk)
     found = _Found(ApiKey.objects.none(), tokens_issued_by(row).filter(revoked_at=None))
     lost, back = found.part(suspended=False), found.part(suspended=True)
@@ -136,26 +137,26 @@ def follow_issuer(user: User, *, reason: str, by: User | None) -> int:
 
 
 def follow_staff_roles(sender: Any, *, user: User, reason: str, by: User | None, **kwargs: Any) -> None:
-    """Receive accounts.signals.staff_roles_changed: the tokens that `user` issued follow, in every tenant.
+    """Receive accounts.signals.staff_roles_changed: suspend or restore the tokens that `user` issued, in every tenant.
 
     Args:
         sender: the sender of the signal.
         user: whose staff roles changed.
         reason: why, in words.
-        by: who changed them; None: the platform.
+        by: who changed them; None means the platform.
     """
     with platform_scope("tokens that a member of the staff issued may be in any tenant"):
         follow_issuer(user, reason=reason, by=by)
 
 
 def tokens_issued_by(user: User, tenant: Tenant | None = None) -> QuerySet[PersonalAccessToken]:
-    """The tokens of service accounts (of `tenant`) that `user` issued, and whose secrets they know."""
+    """Return the tokens of service accounts (of `tenant`) that `user` issued and whose secrets they know."""
     tokens = PersonalAccessToken.objects.filter(issued_by=user, user__service_of__isnull=False)
     return tokens if tenant is None else tokens.filter(tenant=tenant)
 
 
 def keys_lost_by(membership: Membership, role: str, *, project: Project | None = None) -> QuerySet[ApiKey]:
-    """The keys that would be suspended if the member's role were `role`: in the tenant, or in `project`."""
+    """Return the keys to suspend if the member's role becomes `role`: in the tenant, or in `project`."""
     keys = ApiKey.objects.in_tenant(membership.tenant).current()
     keys = keys.filter(owner=membership.user_id, suspended_at=None)
     if membership.user.is_superuser or role in NEVER_NARROWED:
@@ -169,7 +170,7 @@ def keys_lost_by(membership: Membership, role: str, *, project: Project | None =
 
 
 def tokens_lost_by(membership: Membership, role: str) -> QuerySet[PersonalAccessToken]:
-    """The tokens that would be suspended if the member's role in the tenant were `role`: theirs, and those issued."""
+    """Return the tokens to suspend if the member's tenant role becomes `role`: their own and those they issued."""
     tokens = PersonalAccessToken.objects.current().filter(suspended_at=None)
     if membership.user.is_superuser:
         return tokens.none()
@@ -184,11 +185,11 @@ def tokens_lost_by(membership: Membership, role: str) -> QuerySet[PersonalAccess
 
 
 def lock_new_owner(user: User) -> None:
-    """For somebody who is about to own something: nobody takes their access away before commit. Ask anew who may.
+    """Lock a person who is about to own something, so that nobody deactivates them before commit. Clears the cache.
 
-    Without it a key could be claimed in the moment in which its claimer is deactivated, and outlive them.
+    Without it, a person could claim a key while being deactivated, and the key would remain active.
 
-    Raises PermissionDenied: they are not active any more.
+    Raises PermissionDenied if they are no longer active.
     """
     if not lock_person(user):
         raise PermissionDenied("Your account is no longer active.")
@@ -209,7 +210,7 @@ class _Found:
         )
 
     def part(self, *, suspended: bool) -> _Found:
-        """Those that are suspended, or those that are not."""
+        """Return only the suspended ones, or only the others."""
         part = copy(self)
         part.keys = [key for key in self.keys if (key.suspended_at is not None) is suspended]
         part.tokens = [token for token in self.tokens if (token.suspended_at is not None) is suspended]
@@ -228,7 +229,7 @@ class _Found:
         return changed
 
     def restore(self, user: User, *, by: User | None) -> int:
-        """Lift the suspension of what `user`, who is active, may hold."""
+        """Lift the suspension of what the active `user` may hold."""
         if user.identities.filter(refused_at__isnull=False).exists():
             return 0
         self.keys = [key for key in self.keys if _may_hold(user, key)]
@@ -239,7 +240,7 @@ class _Found:
     def _update_and_record(
         self, verb: str, mark: dict[str, Any], *, user: User, by: User | None, **details: Any
     ) -> int:
-        """Write `mark` on everything, one audit line for each tenant concerned, and tell the gateways of keys."""
+        """Write `mark` on everything, record one audit entry per tenant, and notify the gateways of keys."""
         ApiKey.objects.across_tenants().filter(pk__in=[key.pk for key in self.keys]).update(**mark)
         PersonalAccessToken.objects.filter(pk__in=[token.pk for token in self.tokens]).update(**mark)
         prefixes: dict[UUID | None, dict[str, Any]] = defaultdict(lambda: {"keys": [], "tokens": []})
@@ -260,14 +261,14 @@ def _may_hold(user: User, key: ApiKey) -> bool:
 
 
 def tokens_known_to(user: User) -> QuerySet[PersonalAccessToken]:
-    """The tokens of `user`, and those of service accounts that they issued."""
+    """Return the tokens of `user`, and those that they issued for service accounts."""
     return PersonalAccessToken.objects.filter(
         Q(user=user) | Q(issued_by=user, user__service_of__isnull=False)
     )
 
 
 def _may_work(token: PersonalAccessToken) -> bool:
-    """Whether a suspended token may open something again: its owner belongs, and its issuer may still make it."""
+    """Whether a suspended token may work again: its owner is still a member, and its issuer may still create it."""
     owner = token.user
     if token.tenant is not None and not _belongs(owner, token.tenant):
         return False

@@ -1,4 +1,4 @@
-"""What tenants do by the clock. A message is a hint, the row is the truth: any task may run twice."""
+"""Scheduled tasks of tenants. A message is a hint and the row is the truth, so any task may run twice."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def send_invitation(tenant_id: str, invitation_id: str) -> None:
 
 @shared_task
 def send_invitations_left_alone() -> None:
-    """Enqueue invitations whose message was lost, or whose mail server was away for long."""
+    """Enqueue invitations whose message was lost, or whose mail server was unreachable for long."""
     with platform_scope("sweep of unsent invitations"):
         unsent = Invitation.objects.across_tenants().acceptable().filter(sent_at=None)
         left_alone = list(
@@ -47,7 +47,7 @@ def notify_owners_of_emergency_access(tenant_id: str, access_id: str) -> None:
 
 @shared_task
 def notify_remaining_owners() -> None:
-    """Enqueue mails about emergency access whose message was lost, or whose mail server was away for long."""
+    """Enqueue mails about emergency access whose message was lost, or whose mail server was unreachable for long."""
     with platform_scope("sweep of unsent mails about emergency access"):
         unsent = EmergencyAccess.objects.across_tenants().filter(mailed_at=None)
         left_alone = list(

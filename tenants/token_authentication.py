@@ -1,4 +1,4 @@
-"""Signing in to the HTTP API with a personal access token, and what its scopes let through (docs/tokens.md)."""
+"""Authentication of the HTTP API with a personal access token, and what its scopes allow (docs/tokens.md)."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ from core.secrets import PERSONAL_TOKEN, digest, looks_like
 from tenants.models import PersonalAccessToken
 from tenants.roles import TokenScope
 
-# Last use is written at most this often.
+# The last use is written at most this often.
 SEEN_EVERY = timedelta(minutes=1)
 
 
 class TokenAuthentication(BaseAuthentication):
     """`Authorization: Bearer qmp_…` (RFC 6750).
 
-    Unknown, expired, revoked and suspended tokens, and those of people who left, all get the same 401.
+    Unknown, expired, revoked and suspended tokens, and those of people who have left, all get the same 401.
     """
 
     def authenticate(self, request: Request) -> tuple[User, PersonalAccessToken] | None:
@@ -37,7 +37,7 @@ class TokenAuthentication(BaseAuthentication):
             return None
         token = _usable_token(secret) if looks_like(PERSONAL_TOKEN, secret) else None
         if token is None:
-            # Holds up no valid token.
+            # Only failures count here, so this limit never blocks a valid token.
             limit_rate("token_failed", caller_place(request._request))
             raise AuthenticationFailed("This token is unknown, expired or revoked. Use another one.")
         limit_rate("token_use", str(token.pk))
@@ -48,7 +48,7 @@ class TokenAuthentication(BaseAuthentication):
 
 
 def _usable_token(secret: str) -> PersonalAccessToken | None:
-    """The token of this secret, its use noted; None for one that opens nothing (any more)."""
+    """Return the token with this secret and record its use; None if the token opens nothing, or no longer does."""
     with platform_scope("sign-in by token", is_routine=True):
         token = (
             PersonalAccessToken.objects.usable()
@@ -64,14 +64,14 @@ def _usable_token(secret: str) -> PersonalAccessToken | None:
 
 
 class TokenHasScope(BasePermission):
-    """Every route of the API says what a token needs for it; one that does not say is closed to tokens.
+    """Every route of the API declares the scope that a token needs. Tokens cannot call routes that declare none.
 
-    Reading needs `read`, or what the view's `token_scope_to_read` says. Everything else needs the view's
-    `token_scope`; an action may have its own: `@action(…, token_scope=TokenScope.KEYS)`.
+    Reading requires `read`, or the view's `token_scope_to_read`. Everything else requires the view's `token_scope`;
+    an action may have its own: `@action(…, token_scope=TokenScope.KEYS)`.
     """
 
     def has_permission(self, request: Request, view: Any) -> bool:
-        # Of a token; a session has none.
+        # Only tokens have scopes; a session has none.
         scopes = getattr(request.auth, "scopes", None)
         if scopes is not None:
             needed = needed_scope(view, request.method or "")
@@ -81,7 +81,7 @@ class TokenHasScope(BasePermission):
 
 
 def needed_scope(view: Any, method: str) -> str | None:
-    """The scope that a token needs to call `view` (a class or an instance) by `method`; None: no token may."""
+    """Return the scope that a token needs to call `view` (a class or an instance) by `method`; None if no token may."""
     if method.upper() in SAFE_METHODS:
         return getattr(view, "token_scope_to_read", TokenScope.READ)
     return getattr(view, "token_scope", None)

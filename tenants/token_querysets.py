@@ -1,4 +1,4 @@
-"""Questions about personal access tokens."""
+"""Querysets of personal access tokens."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ if TYPE_CHECKING:
 
 
 class TokenQuerySet(models.QuerySet[Row]):
-    """Questions about personal access tokens."""
+    """Queries for personal access tokens."""
 
     def usable(self) -> Self:
-        """Tokens that open the API: dated, not revoked or suspended, of somebody who still belongs where they lead.
+        """Tokens that open the API: not expired, revoked or suspended, and their owner still belongs to their tenant.
 
-        A bound token needs its owner's membership there; an unbound one any membership, or that its owner is staff.
+        A bound token requires its owner's membership there. An unbound one requires any membership, or a staff owner.
         """
         mine = Membership.objects.across_tenants().filter(user=OuterRef("user"))
         return self.filter(
@@ -36,7 +36,7 @@ class TokenQuerySet(models.QuerySet[Row]):
         )
 
     def visible_to(self, user: User | AnonymousUser) -> Self:
-        """One's own, and those bound to a tenant where one manages tokens; all for operators."""
+        """A user's own tokens, and those bound to a tenant where they manage tokens; all for operators."""
         if not user.is_authenticated or not user.is_active:
             return self.none()
         if user.is_operator:
@@ -47,7 +47,7 @@ class TokenQuerySet(models.QuerySet[Row]):
         return self.filter(mine | Q(tenant__in=tenants_where(user, "tenants.manage_tokens").values("pk")))
 
     def current(self) -> Self:
-        """Tokens that open something, or would again if their suspension were lifted."""
+        """Tokens that open something, or would if their suspension were lifted."""
         return self.filter(revoked_at=None, expires_at__gt=now())
 
     def ended(self) -> Self:

@@ -1,4 +1,4 @@
-"""Pages outside a tenant: the way to one's tenants, invitations, one's own tokens."""
+"""Pages outside a tenant: the choice of tenants, invitations, and your own tokens."""
 
 from django.urls import path
 

@@ -1,4 +1,4 @@
-"""Operators' pages about tenants, keys, limits and tokens. Every module here is one of their rooms."""
+"""Operators' admin pages for tenants, keys, limits and tokens, one module for each subject."""
 
 from importlib import import_module
 from pkgutil import iter_modules

@@ -1,4 +1,4 @@
-"""Proposals to close a tenant, for operators: the actions are on the tenant's own closing page."""
+"""Proposals to close a tenant, for operators. The actions are on the tenant's closing page."""
 
 from __future__ import annotations
 

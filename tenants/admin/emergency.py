@@ -1,4 +1,4 @@
-"""Emergency access in the admin: opening it from a tenant's page, and looking at what others did by it."""
+"""Emergency access in the admin: open it from a tenant's page, and review what others did with it."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ WORDS = {15: _("15 minutes"), 60: _("1 hour"), 240: _("4 hours")}
 
 
 class OpenForm(forms.Form):
-    """Why, and for how long."""
+    """Asks why and for how long."""
 
     reason = forms.CharField(
         label=_("Reason"),
@@ -65,7 +65,7 @@ class RemarkForm(DialogForm):
 
 
 class EmergencyActions:
-    """For the admin of tenants: opening emergency access to one."""
+    """Adds opening emergency access to the admin of tenants."""
 
     admin_site: Any
     opts: Any
@@ -74,7 +74,7 @@ class EmergencyActions:
         return open_emergency_access.is_for(request.user)
 
     def get_actions_detail(self, request: HttpRequest, object_id: Any) -> Any:
-        """No emergency access to what is closed. Those without a second factor do get the button: it leads to one."""
+        """Hide the button for closed tenants. People without a second factor see it: it leads them to one."""
         hidden = set()
         if Tenant.objects.filter(pk=object_id, status=Tenant.Status.CLOSED).exists():
             hidden.add("emergency_access")
@@ -83,7 +83,7 @@ class EmergencyActions:
 
     @action(description=_("Emergency access"), url_path="emergency-access", permissions=["emergency"])
     def emergency_access(self, request: HttpRequest, object_id: str) -> HttpResponse:
-        """Ask why and for how long, say what happens, and open it."""
+        """Ask why and for how long, explain what happens, and open the access."""
         person = signed_in(request)
         tenant = Tenant.objects.visible_to(person).get(pk=object_id)
         form = OpenForm(request.POST or None)

@@ -1,4 +1,4 @@
-"""What operators do to people: let them in no more, and let them in again."""
+"""Operators' actions on people: deactivate and reactivate."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tenants.actions.people import (
 
 
 class DeactivateForm(DialogForm):
-    """Shows what ends before it asks why."""
+    """Shows what ends before it asks for the reason."""
 
     form_before_template = "admin/tenants/deactivate_before.html"
     reason = reason_field(
@@ -45,7 +45,7 @@ class ReactivateForm(DialogForm):
 
 
 def _by_id(action: Callable[..., object]) -> Callable[..., User]:
-    """The action on a person, for a dialog, which knows their id."""
+    """Adapt the action on a person to a dialog, which knows only their id."""
 
     def on_person(pk: str, *, by: User, reason: str) -> User:
         person = User.objects.get(pk=pk)
@@ -56,7 +56,7 @@ def _by_id(action: Callable[..., object]) -> Callable[..., User]:
 
 
 class PeopleActions:
-    """For the page of a person: deactivate and reactivate."""
+    """Adds deactivate and reactivate to the page of a person."""
 
     deactivate = Dialog(
         deactivate_person,
@@ -92,7 +92,7 @@ class PeopleActions:
     )
 
     def get_actions_detail(self, request: HttpRequest, object_id: Any) -> Any:
-        """Deactivate those who are let in, reactivate those who are not; service accounts are their tenant's matter."""
+        """Show deactivate for active people and reactivate for inactive ones. Tenants manage service accounts."""
         person = User.objects.filter(pk=object_id).first()
         unfit = {"deactivate", "reactivate"}
         if person is not None and not person.is_service_account:

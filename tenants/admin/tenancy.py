@@ -28,12 +28,12 @@ from tenants.admin.tenant_forms import NewTenantForm, OperatorsTenantForm, creat
 from tenants.models import Membership, Project, Tenant
 from tenants.signals import impact_of
 
-# Of a tenant's projects and members, on its page.
+# The most projects and members that a tenant's page shows.
 ROWS_SHOWN = 25
 
 
 class FirstRows(BaseInlineFormSet):  # type: ignore[type-arg]
-    """The first rows of a long list; a page of its own has them all. Nothing is counted."""
+    """The first rows of a long list, without a count. A separate page has all of them."""
 
     def get_queryset(self) -> Any:
         if not hasattr(self, "_first_rows"):
@@ -67,7 +67,7 @@ class ProjectInline(ReadOnly, TabularInline):  # type: ignore[misc]
 
 
 class SuspendForm(DialogForm):
-    """Shows what stops before it asks why."""
+    """Shows what stops before it asks for the reason."""
 
     form_before_template = "admin/tenants/impact.html"
     reason = reason_field(help_text=_("The tenant's members see it on every page."), rows=3)
@@ -92,7 +92,7 @@ class TenantAdmin(EmergencyActions, ReadOnlyAdmin):
 
     @display(description=_("All of them"))
     def all_rows(self, tenant: Tenant) -> SafeString:
-        """Ways to the lists of what the page shows the first rows of."""
+        """Link to the full lists whose first rows the page shows."""
         lists = (("tenants_project", _("Projects")), ("tenants_membership", _("Members")))
         ways = ((reverse(f"admin:{name}_changelist"), tenant.pk, words) for name, words in lists)
         return format_html_join(" · ", '<a class="underline" href="{}?tenant__id__exact={}">{}</a>', ways)
@@ -117,7 +117,7 @@ class TenantAdmin(EmergencyActions, ReadOnlyAdmin):
     @offers(change_tenant)
     @action(description=_("Settings"), url_path="settings", permissions=["new_tenant"])
     def settings(self, request: HttpRequest, object_id: str) -> HttpResponse:
-        """Change what operators decide about a tenant, above all the data it may use."""
+        """Change what operators decide about a tenant, above all its highest data class."""
         person = signed_in(request)
         tenant = Tenant.objects.visible_to(person).get(pk=object_id)
         change_tenant.require_permission(person, tenant)

@@ -30,7 +30,7 @@ class OperatorsTenantForm(TenantForm):
         style(self)
 
     def refuse(self, error: ValidationError | Conflict) -> None:
-        """Show what an action refused, beside its field where there is one."""
+        """Show the error of an action, beside its field if it has one."""
         if isinstance(error, Conflict):
             self.add_error(None, error.message)
             return
@@ -54,7 +54,7 @@ class NewTenantForm(OperatorsTenantForm):
 
 
 def create_with_owner(form: NewTenantForm, *, by: User) -> Tenant | None:
-    """The new tenant; None with the form saying why not."""
+    """Return the new tenant, or None with the reason as an error of the form."""
     try:
         return create_tenant(by=by, **sent_values(form))
     except (ValidationError, Conflict) as error:

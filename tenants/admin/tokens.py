@@ -1,4 +1,4 @@
-"""Personal access tokens, for operators: whose there are, and revoking one."""
+"""Personal access tokens, for operators: list them and revoke one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What routes of the HTTP API share."""
+"""What the routes of the HTTP API share."""
 
 from __future__ import annotations
 
@@ -36,9 +36,9 @@ class TenantNameSerializer(serializers.Serializer[Any]):
 
 
 def named_tenant(user: Any, said: Any) -> Tenant:
-    """The tenant that a body or query names: 404 when `user` may not know of it, 400 when none is named.
+    """Return the tenant that a body or query names: 404 if `user` may not know of it, 400 if none is named.
 
-    Asked before anything else of it is read: who may not, learns nothing of the form.
+    Call it before reading anything else, so that people without access learn nothing about the form.
     """
     wanted = TenantNameSerializer(data=said)
     wanted.is_valid(raise_exception=True)
@@ -46,24 +46,24 @@ def named_tenant(user: Any, said: Any) -> Tenant:
 
 
 def visible_tenant(user: User, slug: str) -> Tenant:
-    """The tenant by its slug; 404 when `user` may not know of it."""
+    """Return the tenant by its slug; 404 if `user` may not know of it."""
     return get_object_or_404(Tenant.objects.visible_to(user), slug=slug)
 
 
 def visible_project(user: User, tenant: Tenant, slug: str | None) -> Project | None:
-    """The tenant's project by its slug, None for all of them; 404 when there is none that `user` may know."""
+    """Return the tenant's project by its slug, or None without a slug; 404 if `user` may know of no such project."""
     if not slug:
         return None
     return get_object_or_404(Project.objects.visible_to(user).in_tenant(tenant), slug=slug)
 
 
 def peek(request: Request, name: str) -> Any:
-    """One value of a body that was not read yet, whatever it is; None where there is none."""
+    """Return one value of a body that is not validated yet, of any type; None if it is missing."""
     return request.data.get(name) if isinstance(request.data, Mapping) else None
 
 
 class VisibleMixin(SubjectMixin):
-    """Gives a viewset only the rows its user may see; what is not visible answers 404."""
+    """Gives a viewset only the rows that its user may see; other rows answer 404."""
 
     token_scope: TokenScope | None = (
         # What a token needs to change something (tenants.token_authentication).
@@ -78,7 +78,7 @@ class VisibleMixin(SubjectMixin):
         visible: QuerySet[Any] = self.model.objects.visible_to(self.request.user)
         scope = current_scope.get()
         if issubclass(self.model, TenantOwned) and len(scope.tenants) == 1 and not scope.is_platform:
-            # Nothing else is in scope. Said by its id, an index gives the newest rows of a large tenant in order.
+            # Only this tenant is in scope. With its id in the filter, an index gives its newest rows in order.
             visible = visible.filter(tenant=scope.tenants[0])
         return visible
 
@@ -96,7 +96,7 @@ class InProjectFilter(InTenantFilter):
 
 
 def service_account_of(user: User, pk: UUID) -> User | None:
-    """The service account that `service-accounts/` lists for `user` under this id; None for any other."""
+    """Return the service account that `service-accounts/` lists for `user` under this id; None for any other id."""
     members = Membership.objects.visible_to(user).filter(user__service_of__isnull=False)
     member = members.select_related("user__service_of").filter(pk=pk).first()
     return member.user if member else None

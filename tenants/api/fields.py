@@ -1,4 +1,4 @@
-"""Fields of requests of the HTTP API."""
+"""Request fields of the HTTP API."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from core.addresses import read_address
 
 
 class AddressSerializerField(serializers.EmailField):
-    """An address in a request of the HTTP API."""
+    """An e-mail address in a request of the HTTP API."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)

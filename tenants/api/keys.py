@@ -109,7 +109,7 @@ class ApiKeyViewSet(VisibleMixin, viewsets.ReadOnlyModelViewSet[ApiKey]):
 
 
 def _holder(user: User, service_account: UUID | None) -> UUID | None:
-    """The user behind the service account that shall hold a key. Raises ValidationError when there is none."""
+    """Return the user id of the service account that is to own a key. Raises ValidationError if it does not exist."""
     if service_account is None:
         return None
     account = service_account_of(user, service_account)

@@ -118,7 +118,7 @@ SET_LIMITS_SCHEMA = extend_schema(
 
 
 def project_limits(request: Request, project: Project) -> Response:
-    """List what binds the project's calls, a page at a time; after a PATCH, as that left it."""
+    """List the limits that apply to the project's calls, a page at a time. After a PATCH, list the new state."""
     if request.method == "PATCH":
         set_limits.require(signed_in(request), Limit(tenant=project.tenant, project=project))
         wanted = SetLimitsSerializer(data=request.data, context={"project": project})

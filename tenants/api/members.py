@@ -180,7 +180,7 @@ class MemberViewSet(VisibleMixin, viewsets.ReadOnlyModelViewSet[Membership]):
     )
     @action(detail=True, methods=["post"])
     def remove(self, request: Request, pk: str) -> Response:
-        """End a membership and transfer what its member owns here. Ending one's own means leaving."""
+        """End a membership and transfer what its member owns here. Ending your own means leaving."""
         member, user = self.subject_of(remove_member), signed_in(request)
         said = RemoveMemberSerializer(data=request.data)
         said.is_valid(raise_exception=True)
@@ -203,7 +203,7 @@ class InvitationFilter(InTenantFilter):
     list=extend_schema(description="Invitations of tenants whose members you manage, newest first.")
 )
 class InvitationViewSet(VisibleMixin, viewsets.ReadOnlyModelViewSet[Invitation]):
-    """Offers of a role to an address. Only the mail contains the link, never an answer."""
+    """Offers of a role to an address. Only the mail contains the link, never the API."""
 
     model, serializer_class, filterset_class = Invitation, InvitationSerializer, InvitationFilter
     token_scope = TokenScope.MANAGE
@@ -320,6 +320,6 @@ class ServiceAccountViewSet(VisibleMixin, viewsets.ReadOnlyModelViewSet[Membersh
 
 
 def _require_may_offer(request: Request, tenant: Tenant) -> None:
-    """Raise PermissionDenied if the body names a role above that of who asks; what is no role is told later."""
+    """Raise PermissionDenied if the body names a role above the caller's. Unknown roles are rejected later."""
     if (role := peek(request, "role")) in Role.values:
         require_may_give(signed_in(request), tenant, role)

@@ -1,4 +1,4 @@
-"""What every route of the HTTP API asks first."""
+"""The permission that every route of the HTTP API checks first."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tenants.request_scope import enter_scope_of
 
 
 class SignedIn(BasePermission):
-    """Somebody is signed in, by whatever means; from here on the request works in their scope."""
+    """Requires a signed-in user, by any method. The rest of the request runs in their scope."""
 
     def has_permission(self, request: Request, view: Any) -> bool:
         if not request.user.is_authenticated:

@@ -1,4 +1,4 @@
-"""Members' own roles in a project over HTTP."""
+"""Members' project roles over HTTP."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ SET_ROLE_SCHEMA = extend_schema(
 
 
 def project_roles(request: Request, project: Project) -> Response:
-    """List the project's own roles, a page at a time; after a POST, as that left them."""
+    """List the project's own roles, a page at a time. After a POST, list the new state."""
     if request.method == "POST":
         set_project_role.require(signed_in(request), ProjectRole(tenant=project.tenant, project=project))
         wanted = SetProjectRoleSerializer(data=request.data)

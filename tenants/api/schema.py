@@ -1,4 +1,4 @@
-"""How the OpenAPI document describes what every route has in common: the ways in which it refuses."""
+"""What the OpenAPI document says about every route: its error responses."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class ProblemSerializer(serializers.Serializer[Any]):
 
 
 class ProblemAutoSchema(AutoSchema):
-    """Documents the refusals of every route beside what the route says itself."""
+    """Adds the common error responses to what each route documents itself."""
 
     def _get_response_bodies(self, direction: Literal["request", "response"] = "response") -> dict[str, Any]:
         responses: dict[str, Any] = super()._get_response_bodies(direction)

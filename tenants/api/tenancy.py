@@ -60,7 +60,7 @@ class BecauseSerializer(serializers.Serializer[Any]):
 
 
 class TenantViewSet(VisibleMixin, viewsets.ReadOnlyModelViewSet[Tenant]):
-    """Your tenants; for platform staff, all tenants."""
+    """Your tenants. Platform staff see all tenants."""
 
     model, serializer_class = Tenant, TenantSerializer
     token_scope = TokenScope.MANAGE
@@ -116,7 +116,7 @@ class ChangeProjectSerializer(serializers.ModelSerializer[Project]):
     class Meta:
         model = Project
         fields: tuple[str, ...] = Project.EDITABLE
-        # The action asks whether the slug is free.
+        # The action checks whether the slug is free.
         validators: ClassVar[list[Any]] = []
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:

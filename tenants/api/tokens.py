@@ -1,4 +1,4 @@
-"""Personal access tokens over HTTP: one's own, and those that lead where one manages tokens."""
+"""Personal access tokens over HTTP: your own, and those of tenants where you manage tokens."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ class IssuedTokenSerializer(TokenSerializer):
 
 
 class TokenPlaceSerializer(serializers.Serializer[Any]):
-    """Whose a new token shall be, and where it leads."""
+    """The owner of a new token, and the tenant it opens."""
 
     tenant = serializers.SlugField(
         required=False, allow_null=True, help_text="Slug of the only tenant it opens; default: all of yours."
@@ -82,7 +82,7 @@ class NewTokenSerializer(TokenPlaceSerializer):
 
 
 class TokenFilter(InTenantFilter):
-    """Narrow the list to a tenant, or to one's own."""
+    """Narrow the list to a tenant, or to your own tokens."""
 
     mine = django_filters.BooleanFilter(method="only_mine", label="true: only your own")
 
@@ -110,8 +110,8 @@ class TokenViewSet(VisibleMixin, viewsets.ReadOnlyModelViewSet[PersonalAccessTok
     def create(self, request: Request) -> Response:
         """Create a token. Only this answer contains its secret.
 
-        If a token with the scope `manage` creates it, the new one gets at most the rights of that one: its scopes,
-        its tenant and its last day.
+        If a token with the scope `manage` creates it, the new token gets at most that token's scopes, tenant and
+        expiry.
         """
         user = signed_in(request)
         place = TokenPlaceSerializer(data=request.data)
@@ -150,7 +150,7 @@ class TokenViewSet(VisibleMixin, viewsets.ReadOnlyModelViewSet[PersonalAccessTok
 
 
 def _own_tenant(user: User, slug: str | None) -> Tenant | None:
-    """One of the person's tenants by its slug. Raises ValidationError for any other."""
+    """Return one of the person's tenants by its slug. Raises ValidationError for any other."""
     if not slug:
         return None
     tenant = Tenant.objects.filter(pk__in=user.own_tenants(), slug=slug).first()
@@ -160,7 +160,7 @@ def _own_tenant(user: User, slug: str | None) -> Tenant | None:
 
 
 def _owner(user: User, service_account: UUID | None) -> User:
-    """Who shall own a token: the person, or the service account they name. Raises Http404 for any other."""
+    """Return the owner of a new token: the person, or the service account they name. Raises Http404 for any other."""
     if service_account is None:
         return user
     account = service_account_of(user, service_account)

@@ -21,9 +21,9 @@ SHORTEST_REASON: Final = 10  # characters
 
 
 class EmergencyAccess(TenantOwned):
-    """For a while one of the staff may do in a tenant what its owners may: why, until when, and who looked at it.
+    """For a while, a member of the staff may do in a tenant what its owners may. Records why, until when, who reviewed.
 
-    Whether it is open is not stored but asked (`open`): of the clock, the session, the opener's role and the tenant.
+    Whether it is open is not stored. `open` checks the clock, the session, the opener's role and the tenant each time.
     """
 
     queryset_class = EmergencyAccessQuerySet["EmergencyAccess"]
@@ -33,17 +33,17 @@ class EmergencyAccess(TenantOwned):
     reason = LineField(max_length=500)
     opened_at = models.DateTimeField(default=now, editable=False)
     expires_at = models.DateTimeField()
-    # Of the browser's session that opened it.
+    # The browser session that opened it.
     session_digest = models.CharField(max_length=64, editable=False)
-    # By hand, or by signing out.
+    # When somebody ended it, by hand or by signing out.
     ended_at = models.DateTimeField(null=True)
     # When the mail to the owners was claimed for sending.
     mailed_at = models.DateTimeField(null=True)
-    # Why it did not go out.
+    # Why the mail could not be sent.
     mail_problem = models.CharField(max_length=200, blank=True)
     reviewed_by = models.ForeignKey(User, models.PROTECT, null=True, related_name="+")
     reviewed_at = models.DateTimeField(null=True)
-    # Of who looked at it.
+    # What the reviewer found.
     remark = LineField(max_length=500, blank=True)
 
     is_open: bool  # by `with_status`
@@ -74,17 +74,17 @@ class EmergencyAccess(TenantOwned):
 
     @property
     def minutes(self) -> int:
-        """How long it was opened for."""
+        """How many minutes it was opened for."""
         return round((self.expires_at - self.opened_at) / timedelta(minutes=1))
 
     @property
     def minutes_left(self) -> int:
-        """Until it runs out, rounded up."""
+        """How many minutes remain, rounded up."""
         return max(0, -((now() - self.expires_at) // timedelta(minutes=1)))
 
     @property
     def over_at(self) -> str:
-        """How it ended, in a word; empty while it is open. Wants `with_status`."""
+        """How it ended, in a word; empty while it is open. Requires `with_status`."""
         if self.is_open:
             return ""
         if self.ended_at is not None:

@@ -1,4 +1,4 @@
-"""Keys, limits, and the revision that tells gateways of both."""
+"""Keys, limits, and the revision that notifies gateways of changes to them."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from tenants.querysets import ApiKeyQuerySet
 
 
 class ApiKey(TenantOwned):
-    """A bearer secret of one project. Before it is claimed there is no secret; afterwards only its digest."""
+    """A bearer secret of one project. Before it is claimed it has no secret; afterwards only the digest is stored."""
 
     class State(models.TextChoices):
         CLAIMABLE = "claimable", _("Ready to claim")
@@ -50,7 +50,7 @@ class ApiKey(TenantOwned):
     claimed_by = models.ForeignKey(User, models.PROTECT, null=True, related_name="+")
     expires_at = models.DateTimeField(null=True)
     owner = models.ForeignKey(User, models.PROTECT, null=True, related_name="+")  # who answers for it
-    # Its owner lost what it depended on; may be lifted.
+    # Set when its owner lost the access it depends on; the suspension can be lifted.
     suspended_at = models.DateTimeField(null=True)
     suspended_reason = LineField(max_length=200, blank=True)
     revoked_at = models.DateTimeField(null=True)
@@ -80,12 +80,12 @@ class ApiKey(TenantOwned):
 
     @property
     def is_claimable(self) -> bool:
-        """Whether its secret can still be made; the same as `claimable()` of the queryset."""
+        """Whether its secret can still be created; the same as `claimable()` of the queryset."""
         return self.state == self.State.CLAIMABLE and (self.claim_by is None or self.claim_by > now())
 
     @property
     def is_suspended(self) -> bool:
-        """Whether it was claimed and gateways refuse it, because its owner lost what it depended on."""
+        """Whether it was claimed and gateways reject it, because its owner lost the access it depends on."""
         return self.state == self.State.ACTIVE and self.suspended_at is not None
 
     def require_move(self, state: str) -> None:
@@ -102,7 +102,7 @@ class ApiKey(TenantOwned):
 
 
 class Limit(TenantOwned):
-    """A number on a tenant, a project or a key, for one model or all; every limit that applies is checked."""
+    """A number on a tenant, a project or a key, for one model or all. Gateways check every limit that applies."""
 
     class Kind(models.TextChoices):
         REQUESTS_PER_MINUTE = "requests_per_minute", _("Requests per minute")
@@ -115,10 +115,10 @@ class Limit(TenantOwned):
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     project = models.ForeignKey(Project, models.CASCADE, null=True, blank=True, related_name="limits")
     key = models.ForeignKey(ApiKey, models.CASCADE, null=True, blank=True, related_name="limits")
-    # Public name; empty: all models together.
+    # Public name; empty means all models together.
     model = models.CharField(max_length=120, blank=True)
     kind = models.CharField(max_length=20, choices=Kind)
-    # Money in the tenant's currency, else a count.
+    # Money in the tenant's currency for limits in money, else a count.
     value = models.DecimalField(max_digits=20, decimal_places=8)
     is_hard = models.BooleanField(default=True)
     created_at = models.DateTimeField(default=now, editable=False)
@@ -147,7 +147,7 @@ class Limit(TenantOwned):
 
 
 class ConfigRevision(models.Model):
-    """One row: the revision of what gateways must know (tenants/revision.py writes it)."""
+    """One row: the revision of the configuration for gateways (tenants/revision.py writes it)."""
 
     id = models.SmallIntegerField(primary_key=True, default=1)
     number = models.BigIntegerField(default=0)
@@ -163,13 +163,13 @@ class ConfigChange(models.Model):
     """What changed with one revision, by id (tenants/revision.py writes and reads it)."""
 
     revision = models.BigIntegerField(primary_key=True)
-    # Tells it from another revision of the same number, given after a restore.
+    # Distinguishes it from another revision with the same number, given after a restore.
     mark = models.UUIDField()
     is_everything = models.BooleanField()  # nobody said what changed
     tenants = ArrayField(models.UUIDField())
     projects = ArrayField(models.UUIDField())
     keys = ArrayField(models.UUIDField())
-    # What they are set on.
+    # The ids of what the limits are set on.
     limits = ArrayField(models.UUIDField())
 
     def __str__(self) -> str:

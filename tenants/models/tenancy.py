@@ -23,7 +23,7 @@ from tenants.roles import Role
 
 
 class DataClass(models.TextChoices):
-    """How sensitive data is, in rising order; `rank` compares."""
+    """How sensitive data is, in ascending order; `rank` compares."""
 
     PUBLIC = "public", _("Public")
     INTERNAL = "internal", _("Internal")
@@ -57,7 +57,7 @@ class Tenant(Noted):
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     slug = models.SlugField(unique=True, max_length=60)
     name = NameField(_("Name"), max_length=120)
-    # No other looks like it.
+    # Unique, so that no two names look alike.
     name_skeleton = SkeletonField(max_length=600, unique=True, null=True, editable=False)
     status = models.CharField(max_length=10, choices=Status, default=Status.ACTIVE)
     currency = models.CharField(
@@ -108,7 +108,7 @@ class Tenant(Noted):
     class Meta:
         ordering = ["name"]
         constraints = [one_line(name, of="tenant") for name in ("name", "cost_centre", "suspended_reason")]
-        # Given to roles in tenants/roles.py.
+        # tenants/roles.py assigns these to roles.
         permissions = [
             ("request_access", "Ask for model access"),
             ("claim_key", "Claim a key"),
@@ -141,7 +141,7 @@ class Project(TenantOwned):
 
     # What people edit. Forms, API, admin pages and audit entries follow this list; see CONTRIBUTING.md.
     EDITABLE: ClassVar[tuple[str, ...]] = ("name", "cost_centre", "purchase_order", "owner")
-    # By what of it finance books costs: columns of the list of projects and of the cost report.
+    # The fields by which finance books costs: columns of the list of projects and of the cost report.
     ACCOUNTING: ClassVar[tuple[str, ...]] = ("cost_centre", "purchase_order")
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
@@ -167,7 +167,7 @@ class Project(TenantOwned):
 
     class Meta(TenantOwned.Meta):
         ordering = ["name"]
-        # Asked on the project; see PROJECT_PERMISSIONS in tenants/roles.py.
+        # Checked on the project; see PROJECT_PERMISSIONS in tenants/roles.py.
         permissions = [
             ("request_access", "Ask for model access"),
             ("claim_key", "Claim a key"),
@@ -178,7 +178,7 @@ class Project(TenantOwned):
         constraints = [
             *(one_line(name, of="project") for name in ("name", "cost_centre", "purchase_order")),
             UniqueConstraint(fields=["tenant", "slug"], name="project_slug_unique_in_tenant"),
-            # Others refer to the pair.
+            # Foreign keys of other tables refer to this pair.
             UniqueConstraint(fields=["tenant", "id"], name="project_of_tenant"),
         ]
         indexes = [prefix_index("name", "project_name_prefix"), prefix_index("slug", "project_slug_prefix")]
@@ -187,7 +187,7 @@ class Project(TenantOwned):
         return self.name
 
     def accounting(self) -> list[str]:
-        """The values of `ACCOUNTING`; where the project has none, its tenant's, if tenants have such a field."""
+        """The values of `ACCOUNTING`. An empty field takes the tenant's value, if tenants have such a field."""
         shared = {name: getattr(self.tenant, name) for name in Tenant.EDITABLE}
         return [getattr(self, name) or shared.get(name, "") for name in self.ACCOUNTING]
 
@@ -213,7 +213,7 @@ class Membership(TenantOwned):
 
 
 class ProjectRole(TenantOwned):
-    """A member's role in one project, in place of the one they have in its tenant: narrower or wider."""
+    """A member's role in one project, which replaces their role in the tenant there: narrower or wider."""
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     membership = models.ForeignKey(Membership, models.CASCADE, related_name="project_roles")
@@ -232,7 +232,7 @@ class ProjectRole(TenantOwned):
 
 
 class Invitation(TenantOwned):
-    """A tenant's offer of a role to an e-mail address. Its link stands in the mail alone: only a digest is stored."""
+    """A tenant's offer of a role to an e-mail address. Only the mail contains the link; the row stores its digest."""
 
     queryset_class = InvitationQuerySet["Invitation"]
 
@@ -245,7 +245,7 @@ class Invitation(TenantOwned):
     expires_at = models.DateTimeField()
     # When the mail was claimed for sending; null: not yet.
     sent_at = models.DateTimeField(null=True)
-    # Why it did not go out.
+    # Why the mail could not be sent.
     mail_problem = models.CharField(max_length=200, blank=True)
     accepted_at = models.DateTimeField(null=True)
     accepted_by = models.ForeignKey(User, models.PROTECT, null=True, related_name="+")
@@ -270,7 +270,7 @@ class Invitation(TenantOwned):
 
 
 class TenantClosing(TenantOwned):
-    """The proposal to close a tenant; another person confirms it, with the final export in hand."""
+    """The proposal to close a tenant with its final export. Another person confirms it."""
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     reason = LineField(max_length=500)

@@ -15,9 +15,9 @@ from tenants.token_querysets import TokenQuerySet
 
 
 class PersonalAccessToken(Noted):
-    """A bearer token for the HTTP API (`qmp_…`) of a person or service account; shown once, stored as a digest.
+    """A bearer token for the HTTP API (`qmp_…`) of a person or service account. Shown once, stored as a digest.
 
-    With a `tenant` it opens that tenant alone; without, all that its owner may see.
+    With a `tenant` it opens only that tenant; without one it opens everything that its owner may see.
     """
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
@@ -27,14 +27,14 @@ class PersonalAccessToken(Noted):
     scopes = ArrayField(models.CharField(max_length=20, choices=TokenScope), default=list)
     prefix = models.CharField(max_length=12)
     digest = models.CharField(max_length=64, unique=True, editable=False)
-    # The person who saw its secret; null: nobody noted it.
+    # The person who saw its secret; null means unknown.
     issued_by = models.ForeignKey(
         User, models.PROTECT, null=True, related_name="issued_tokens", editable=False
     )
     created_at = models.DateTimeField(default=now, editable=False)
     expires_at = models.DateTimeField()
     last_used_at = models.DateTimeField(null=True)
-    # Its owner lost what it depended on; may be lifted.
+    # Set when its owner lost the access it depends on; the suspension can be lifted.
     suspended_at = models.DateTimeField(null=True)
     suspended_reason = LineField(max_length=200, blank=True)
     revoked_at = models.DateTimeField(null=True)
@@ -53,7 +53,7 @@ class PersonalAccessToken(Noted):
 
     @property
     def state(self) -> str:
-        """One word: "active", "suspended", "expired" or "revoked"."""
+        """The state in one word: "active", "suspended", "expired" or "revoked"."""
         if self.revoked_at is not None:
             return "revoked"
         if self.expires_at <= now():
@@ -61,9 +61,9 @@ class PersonalAccessToken(Noted):
         return "suspended" if self.suspended_at is not None else "active"
 
     def effective_user(self) -> User:
-        """The token's owner, with no more than the token gives: its tenant alone, and staff only by its scope.
+        """Return the token's owner, restricted to the token: only its tenant, and staff only with the scope for it.
 
-        The narrowing is in memory, for this request; it is not the person's and must not be saved.
+        The restriction exists in memory, for this request. Do not save the returned object.
         """
         user = self.user
         user.only_tenant_id = self.tenant_id
