@@ -1,4 +1,4 @@
-"""A tenant's page about emergency access to it, and the button that ends one's own."""
+"""A tenant's page about emergency access to it, and the button to end your own."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ PAGE_SIZE = 25
 class EmergencyAccessList(
     MayReadAuditLog, TenantScopedMixin[EmergencyAccessQuerySet[EmergencyAccess]], TemplateView
 ):
-    """Who had emergency access here, why, when, and who looked at it; the newest first."""
+    """Who had emergency access here, why and when, and who reviewed it; newest first."""
 
     model = EmergencyAccess
     template_name = "tenants/emergency_access_list.html"

@@ -1,4 +1,4 @@
-"""What a page says when it cannot be shown; below /api/ the same as a problem document (RFC 9457)."""
+"""Pages for errors. Below /api/ the same content is a problem document (RFC 9457)."""
 
 from __future__ import annotations
 

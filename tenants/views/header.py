@@ -1,4 +1,4 @@
-"""The head of pages outside a tenant: the way to one's tenants, and which of them are suspended."""
+"""The header of pages outside a tenant: the person's tenants, and which of them are suspended."""
 
 from __future__ import annotations
 
@@ -14,40 +14,40 @@ from accounts.models import User
 from core.scope import person_scope, scoped
 from tenants.models import Tenant
 
-# That the switcher lists; the others are found by searching.
+# The most tenants that the switcher lists. A search finds the others.
 MOST_TENANTS: Final = 20
 MOST_BANNERS: Final = 3
 
 
 @dataclass(frozen=True)
 class Header:
-    """The tenants a person belongs to, and of which the page speaks."""
+    """The tenants a person belongs to, and those that the page mentions."""
 
-    # Whose page it would have been: an error below /t/<tenant>/
+    # The tenant of the page, if an error occurred below /t/<tenant>/.
     tenant: Tenant | None
     tenants: Sequence[Tenant]
     has_more_tenants: bool
-    # Suspended or closed, to be said on the page.
+    # Suspended or closed tenants. The page says so.
     inactive_tenants: Sequence[Tenant]
 
 
 def header_of(request: HttpRequest) -> Header | None:
-    """What the head of a page says to its person; None for nobody, for htmx, which takes the error alone out of an
-    error page, and where the database does not answer.
+    """Return what the header shows to its person. Returns None if nobody is signed in, if the database does not answer,
+    and for htmx, which takes only the error from an error page.
 
-    It is of their own tenants alone; staff find the others by searching.
+    It shows only the person's own tenants. Staff find the others by searching.
     """
     if request.headers.get("HX-Request") == "true":
         return None
     try:
-        # A request for another host is refused before anybody is asked.
+        # Django rejects a request for another host before anyone signs in.
         user = getattr(request, "user", None)
         if not isinstance(user, User) or not user.is_active:
             return None
         with scoped(person_scope(user.pk, [])):
             return _header(user, _slug_in(request.path_info))
     except DatabaseError:
-        # The page may be the one that says so.
+        # This may be the page that reports the database error.
         return None
 
 

@@ -1,4 +1,4 @@
-"""The first page after signing in: one's only tenant, or the choice among several."""
+"""The first page after sign-in: the person's only tenant, or a choice of tenants."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ TENANTS_PER_PAGE = 20
 
 @login_required
 def home(request: HttpRequest) -> HttpResponse:
-    """Go to the only tenant of the person; let them choose among several; staff without one go to the admin."""
+    """Open the person's only tenant. With several they choose one. Staff without a tenant go to the admin."""
     user = signed_in(request)
     mine = Membership.objects.visible_to(user).filter(user=user).select_related("tenant")
     memberships = list(mine[:2])
@@ -29,7 +29,7 @@ def home(request: HttpRequest) -> HttpResponse:
 
 @login_required
 def tenant_list(request: HttpRequest) -> HttpResponse:
-    """The tenants that the person may open, by name, with a search; a page at a time."""
+    """List the tenants that the person may open, by name, with a search, a page at a time."""
     user = signed_in(request)
     query = request.GET.get("q", "").strip().replace("\0", "")[:100]
     tenants = Tenant.objects.visible_to(user)

@@ -1,4 +1,4 @@
-"""Inviting somebody; and the page behind the link, for people who are no members yet."""
+"""Inviting people, and the page behind the link for people who are not members yet."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ from tenants.views.mixins import PartialMixin, TenantPageMixin, TenantScopedMixi
 
 @method_decorator([never_cache, sensitive_post_parameters("password", "password_again")], name="dispatch")
 class InvitationPage(View):
-    """Accept with the account one has, or make one. Every link that opens nothing gets the same page."""
+    """Accept with an existing account, or create one. All links that open nothing lead to the same page."""
 
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
         limit_rate("invitation_open", caller_place(request))
@@ -101,7 +101,7 @@ class InvitationPage(View):
 
 
 class InvitationNew(TenantPageMixin, TemplateView):
-    """An address and a role; the link goes out by mail and is shown to nobody here."""
+    """An address and a role. The link goes out by mail, and this page never shows it."""
 
     template_name = "tenants/invitation_new.html"
 

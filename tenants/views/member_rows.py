@@ -1,4 +1,4 @@
-"""Lines of the list of members, and of the list of invitations."""
+"""Rows of the lists of members and invitations."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tenants.roles import Role
 
 @dataclass(frozen=True)
 class MemberRow:
-    """A line of the list of members."""
+    """A row of the list of members."""
 
     pk: UUID
     name: str
@@ -48,7 +48,7 @@ def member_row(membership: Membership) -> MemberRow:
 
 @dataclass(frozen=True)
 class InvitationRow:
-    """A line of the list of invitations."""
+    """A row of the list of invitations."""
 
     pk: UUID
     email: str

@@ -1,4 +1,4 @@
-"""Members of a tenant: who belongs, in which role, and what becomes of what a departing member owns."""
+"""Members of a tenant: who belongs, in which role, and what happens to what a departing member owns."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ from tenants.views.member_rows import InvitationRow, MemberRow, invitation_row, 
 from tenants.views.mixins import PartialMixin, TenantScopedMixin
 
 PAGE_SIZE = 50
-# Roles in projects that a member's page shows at a time.
+# The most project roles that a member's page shows at a time.
 PROJECTS_SHOWN = 25
 TABS = ("people", "invitations", "service-accounts")
 
@@ -67,7 +67,7 @@ class MemberListPage:
 
 
 class MemberList(PartialMixin, TenantScopedMixin[TenantQuerySet[Membership]], TemplateView):
-    """People, open invitations and service accounts, a tab each. Every member sees who belongs."""
+    """A tab each for people, open invitations and service accounts. Every member sees who belongs."""
 
     model = Membership
     template_name = "tenants/member_list.html"
@@ -111,7 +111,7 @@ class MemberList(PartialMixin, TenantScopedMixin[TenantQuerySet[Membership]], Te
         )
 
     def _what_one_may_leave(self, user: User) -> Membership | None:
-        """One's own membership, unless a rule gave it, which would give it again."""
+        """Return the person's own membership, unless a group mapping gave it: the mapping would give it again."""
         own = Membership.objects.in_tenant(self.tenant).filter(user=user, source=Source.PERSON)
         return None if self.tenant.status == Tenant.Status.CLOSED else own.first()
 
@@ -161,7 +161,7 @@ class MemberDetailPage:
 
 
 class MemberDetail(MemberPage):
-    """One member: role, roles in projects, and the ways to change them or let them go."""
+    """One member: their role, their project roles, and the ways to change these or to remove the member."""
 
     template_name = "tenants/member_detail.html"
 
@@ -221,7 +221,7 @@ class MemberDetail(MemberPage):
 
 
 def _why_not(*, is_manager: bool, is_self: bool, member: Membership, may_touch: bool) -> str:
-    """Why the role cannot be changed here, and what to do; empty when it can."""
+    """Return why the role cannot be changed here, and what to do instead; empty if it can."""
     if not is_manager:
         return _("Only owners and admins can change roles.")
     if is_self:
@@ -236,7 +236,7 @@ def _why_not(*, is_manager: bool, is_self: bool, member: Membership, may_touch: 
 
 
 class MemberRole(MemberPage):
-    """Give another role; less than before, an owner's, or one by which keys stop, only after a confirmation step."""
+    """Give another role, after a confirmation step if it gives less, makes an owner, or suspends keys."""
 
     def get(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         return redirect("member-detail", self.tenant.slug, self.get_object().pk)
@@ -272,20 +272,20 @@ def _wants_a_second_look(before: str, after: str, stopping: QuerySet[ApiKey]) ->
 
 
 def _context_of(stopping: QuerySet[ApiKey]) -> dict[str, Any]:
-    """What the page before a change of role says of the keys that stop by it."""
+    """Return what the confirmation step for a change of role shows about the keys that it suspends."""
     count = stopping.count()
     keys = list(stopping.select_related("project").order_by("-pk")[:SHOWN])
     return {"stopping": keys, "stopping_count": count, "more": count - len(keys)}
 
 
 def _lost(before: str, after: str) -> list[str]:
-    """What a member can no longer do, in words."""
+    """Return what a member can no longer do, in words."""
     gone = sorted(ROLE_PERMISSIONS[before] - ROLE_PERMISSIONS[after])
     return [WORDS.get(f"tenants.{action}", action) for action in gone]
 
 
 class MemberProjectRole(MemberPage):
-    """Give a role in one project, or take it away; after a confirmation step if keys stop by it."""
+    """Give or remove a project role, after a confirmation step if this suspends keys."""
 
     def get(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         return redirect("member-detail", self.tenant.slug, self.get_object().pk)
@@ -320,12 +320,12 @@ class MemberProjectRole(MemberPage):
 
 
 def _removal_of(member: Membership) -> Action[Membership, Any, None]:
-    """The action by which this member goes."""
+    """Return the action that removes this member."""
     return delete_service_account if member.user.is_service_account else remove_member
 
 
 class MemberRemove(MemberPage):
-    """Show what somebody owns, let it be handed over or ended, and let them go. Oneself: leave."""
+    """Show what a member owns, let somebody transfer or end it, and remove the member. Removing yourself: leave."""
 
     template_name = "tenants/member_remove.html"
 
@@ -359,7 +359,7 @@ class MemberRemove(MemberPage):
         return redirect("home") if member.user_id == user.pk else redirect("member-list", self.tenant.slug)
 
     def _choice(self, kind: OwnedResources) -> str:
-        """What the form says: END, the membership of the address that was typed, or what nobody has."""
+        """Return the choice in the form: END, the membership of the typed address, or an id that matches nobody."""
         chosen = self.request.POST.get(kind.kind, "")
         if chosen != "hand_over":
             return chosen if chosen == END else ""

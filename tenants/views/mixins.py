@@ -1,4 +1,4 @@
-"""What portal pages share: they are signed in, under a tenant the person may see, and scoped to it."""
+"""Shared by portal pages: sign-in is required, and the tenant must be visible to the person and is the scope."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ from tenants.models import ApiKey, Project, Tenant
 from tenants.permissions import permissions_in, projects_where
 from tenants.request_scope import enter_tenant
 
-# Tenants that the header lists; the others are found by searching.
+# The most tenants that the header lists. A search finds the others.
 SWITCHER_SIZE = 20
 
 
 @dataclass(frozen=True)
 class Portal:
-    """What the head and the menu of every page of a tenant show."""
+    """What the header and the menu of every page of a tenant show."""
 
     tenants: list[Tenant]
     has_more_tenants: bool
@@ -45,7 +45,7 @@ class Portal:
 
 
 class TenantPageMixin(LoginRequiredMixin, ContextMixin, View):
-    """Resolves `<slug:tenant>` to `self.tenant`, or 404 when the person may not know of it."""
+    """Resolves `<slug:tenant>` to `self.tenant`, or 404 if the person may not know of it."""
 
     tenant: Tenant
 
@@ -57,7 +57,7 @@ class TenantPageMixin(LoginRequiredMixin, ContextMixin, View):
         return super().dispatch(request, *args, **kwargs)
 
     def handle_no_permission(self) -> HttpResponseRedirect:
-        """Send nobody to sign in; htmx, which would swap the sign-in page into a part, goes there itself."""
+        """Redirect to the sign-in page. htmx navigates there itself, because it would swap that page into a part."""
         answer = super().handle_no_permission()
         if self.request.headers.get("HX-Request") == "true":
             here = self.request.headers.get("HX-Current-URL", self.request.get_full_path())
@@ -95,7 +95,7 @@ class TenantPageMixin(LoginRequiredMixin, ContextMixin, View):
 
 
 def _tenant_of(user: User, slug: str) -> Tenant:
-    """The tenant, or 404. A member's own membership makes it visible; staff look beyond theirs, and it is logged."""
+    """Return the tenant, or 404. Members see it by membership. Staff see every tenant, and this is logged."""
     if user.is_superuser or user.staff_roles:
         with platform_scope(f"staff open a page of {slug}"):
             return get_object_or_404(Tenant, slug=slug)
@@ -103,7 +103,7 @@ def _tenant_of(user: User, slug: str) -> Tenant:
 
 
 class MayReadAuditLog(TenantPageMixin):
-    """Lets owners and admins of the tenant in, and auditors."""
+    """Admits owners and admins of the tenant, and auditors."""
 
     def get(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
         require(signed_in(request), "tenants.view_audit", self.tenant)
@@ -124,7 +124,7 @@ class TenantScopedMixin(SubjectMixin, TenantPageMixin, Generic[Rows]):
 
 
 class PartialMixin(View):
-    """Renders `partial_name` instead of the page when htmx asks for a part and not for a full page."""
+    """Renders `partial_name` instead of the page if htmx requests a part and not a full page."""
 
     partial_name: str
 

@@ -1,4 +1,4 @@
-"""Service accounts of a tenant: making one, stopping it, letting it go on. Deleting is in views/members.py."""
+"""Service accounts of a tenant: create, disable and enable them. views/members.py deletes them."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from tenants.views.mixins import TenantPageMixin
 
 
 class ServiceAccountNew(TenantPageMixin, TemplateView):
-    """A name and a role; the person who makes the account answers for it."""
+    """A name and a role. The person who creates the account answers for it."""
 
     template_name = "tenants/service_account_new.html"
 
@@ -58,14 +58,14 @@ class ServiceAccountNew(TenantPageMixin, TemplateView):
 
 
 class ServiceAccountPage(MemberPage):
-    """A page about one service account; other members are not found here."""
+    """A page about one service account. Other members answer 404."""
 
     def get_queryset(self) -> TenantQuerySet[Membership]:
         return super().get_queryset().filter(user__service_of__isnull=False)
 
 
 class ServiceAccountDisable(ServiceAccountPage):
-    """Ask whether to stop the account, saying what stops; and stop it."""
+    """Ask whether to disable the account, show what stops, and disable it."""
 
     template_name = "tenants/service_account_disable.html"
 
@@ -83,7 +83,7 @@ class ServiceAccountDisable(ServiceAccountPage):
 
 
 class ServiceAccountEnable(ServiceAccountPage):
-    """Let a disabled account go on."""
+    """Enable a disabled account."""
 
     def get(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         return redirect("member-detail", self.tenant.slug, self.get_object().pk)

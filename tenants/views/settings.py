@@ -55,7 +55,7 @@ class SettingsForm(TenantForm):
 
 
 class ProjectForm(forms.ModelForm):  # type: ignore[type-arg]
-    """A project; its slug is asked once, when it is created."""
+    """A project. The form asks for the slug only once, on creation."""
 
     class Meta:
         model = Project
@@ -77,7 +77,7 @@ class ProjectForm(forms.ModelForm):  # type: ignore[type-arg]
         people = User.objects.filter(pk__in=members.values("user")).order_by("name", "email")
         owner: User | None = self.instance.owner
         valid = None
-        # May stay, even if disabled since.
+        # The current owner may stay, even if disabled since.
         if owner is not None:
             valid = User.objects.filter(Q(pk__in=members.values("user")) | Q(pk=owner.pk))
         field = pick_field(self, "owner")
@@ -89,12 +89,12 @@ class ProjectForm(forms.ModelForm):  # type: ignore[type-arg]
 
 
 class FormPage(TenantPageMixin, TemplateView):
-    """A page with one form, for one action. Answers in the order of the house: 404, 403, 409, 400 or 422."""
+    """A page with one form for one action. Errors are checked in this order: 404, 403, 409, 400 or 422."""
 
     action: Action[Any, Any, Any]
 
     def subject(self) -> Any:
-        """What the action is about."""
+        """Return what the action is about."""
         return self.tenant
 
     def make_form(self, data: Any = None) -> forms.BaseForm:
@@ -106,7 +106,7 @@ class FormPage(TenantPageMixin, TemplateView):
         return self.render_to_response(self.get_context_data(form=self.make_form()))
 
     def send(self, request: HttpRequest, carry_out: Callable[[dict[str, Any]], Any]) -> forms.BaseForm | None:
-        """Call `carry_out` with what the form says; None when it is done, else the form with its errors."""
+        """Call `carry_out` with the form's data. Return None on success, else the form with its errors."""
         self.found = self.subject()
         self.action.require(signed_in(request), self.found)
         form = self.make_form(request.POST)
@@ -134,7 +134,7 @@ class TenantSettings(FormPage):
     action = change_tenant
 
     def make_form(self, data: Any = None) -> forms.BaseForm:
-        # A copy: a form writes what it was sent into its instance, and the page shows the tenant as it is stored.
+        # A copy, because the form writes its data into its instance and the page shows the tenant as stored.
         return SettingsForm(data, instance=copy(self.tenant))
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
@@ -150,7 +150,7 @@ class TenantSettings(FormPage):
 
 
 class ProjectList(TenantScopedMixin[TenantQuerySet[Project]], TemplateView):
-    """The tenant's projects by name, with who answers for each and how many keys it has; `?q=` finds beginnings."""
+    """The tenant's projects by name, each with its owner and number of keys; `?q=` finds the beginnings of names."""
 
     model = Project
     template_name = "tenants/project_list.html"
@@ -200,7 +200,7 @@ class ProjectNew(FormPage):
 
 
 class ProjectEdit(TenantScopedMixin[TenantQuerySet[Project]], SingleObjectMixin, FormPage):  # type: ignore[type-arg]
-    """Changing a project."""
+    """Change a project."""
 
     model = Project
     template_name = "tenants/project_form.html"

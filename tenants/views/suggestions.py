@@ -1,4 +1,4 @@
-"""What a field suggests while somebody types: rows that they may know of, by the beginning of a name."""
+"""What a field suggests while a person types: rows they may know of, by the beginning of a name."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def _new_owners(user: User, tenant: Tenant, term: str, within: UUID | None) -> P
 
 def _service_accounts(user: User, tenant: Tenant, term: str, within: UUID | None) -> Pairs:
     members = Membership.objects.visible_to(user).in_tenant(tenant).filter(user__service_of=tenant)
-    # Those that may hold keys of it.
+    # Only accounts that may hold keys of this project.
     if within is not None:
         here = Project.objects.visible_to(user).in_tenant(tenant).filter(pk=within).first()
         holders = service_accounts_where(claim_api_key.permission, here) if here else User.objects.none()
@@ -102,8 +102,8 @@ AMONG: Final[dict[str, Callable[[User, QuerySet[Tenant]], QuerySet[Tenant]]]] = 
 class Suggestions(TenantPageMixin):
     """Some of a tenant's projects, members, service accounts, keys or models, as options of a list.
 
-    `in` is an id. A project's: its keys, the models of its keys, or service accounts that may hold its keys. For new
-    owners that of the member who leaves.
+    `in` is an id. With a project's id, the suggestions are its keys, the models of its keys, or service accounts that
+    may hold its keys. For new owners it is the id of the departing member.
     """
 
     def get(self, request: HttpRequest, *args: Any, kind: str, **kwargs: Any) -> HttpResponse:
@@ -117,7 +117,7 @@ class Suggestions(TenantPageMixin):
 
 @login_required
 def tenant_suggestions(request: HttpRequest) -> HttpResponse:
-    """Some of the tenants that the person may open, as options of a list; `among` narrows them as a form does."""
+    """Suggest some of the tenants that the person may open, as options of a list; `among` narrows them for a form."""
     user, among = signed_in(request), request.GET.get("among", "")
     if among not in AMONG:
         raise Http404
@@ -126,5 +126,5 @@ def tenant_suggestions(request: HttpRequest) -> HttpResponse:
 
 
 def term_of(request: HttpRequest) -> str:
-    """What was typed so far: the value of the field that the address names with `of`, else of `q`."""
+    """Return what was typed so far: the value of the field that the address names with `of`, else of `q`."""
     return request.GET.get(request.GET.get("of", "q"), "").strip()[:LONGEST]

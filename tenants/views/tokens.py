@@ -1,4 +1,4 @@
-"""Personal access tokens: one's own, and those that lead into a tenant, for whoever manages them there."""
+"""Personal access tokens: your own, and those that open a tenant, for people who manage them there."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ class TokenForm(forms.Form):
     def issue(
         self, owner: User, *, tenant: Tenant | None, by: User
     ) -> tuple[PersonalAccessToken, str] | None:
-        """Make the token; None when it is refused, with the reasons as errors of the form."""
+        """Issue the token. Return None if it is rejected, with the reasons as errors of the form."""
         said = self.cleaned_data
         try:
             return issue_personal_access_token(
@@ -82,7 +82,7 @@ class TokenForm(forms.Form):
 
 
 class MyTokenForm(TokenForm):
-    """A token of one's own: of one tenant, or of all one belongs to."""
+    """A token of the person's own: for one of their tenants, or for all of them."""
 
     tenant = PickField(Tenant, by="slug", label=_("Opens"), required=False, empty_label=_("All my tenants"))
     field_order = ["name", "tenant", "scopes", "life_days"]
@@ -109,7 +109,7 @@ class ServiceTokenForm(TokenForm):
 
 @method_decorator(never_cache, name="dispatch")
 class MyTokens(LoginRequiredMixin, TemplateView):
-    """One's own tokens."""
+    """The person's own tokens."""
 
     template_name = "tenants/token_list.html"
 
@@ -123,7 +123,7 @@ class MyTokens(LoginRequiredMixin, TemplateView):
 
 @method_decorator(never_cache, name="dispatch")
 class NewToken(LoginRequiredMixin, FormView):  # type: ignore[type-arg]
-    """Make a token of one's own; the answer shows it, once."""
+    """Create a token for yourself. The answer shows its secret once."""
 
     form_class = MyTokenForm
     template_name = "tenants/token_new.html"
@@ -144,7 +144,7 @@ class NewToken(LoginRequiredMixin, FormView):  # type: ignore[type-arg]
 
 @method_decorator(never_cache, name="dispatch")
 class RevokeToken(LoginRequiredMixin, DetailView):  # type: ignore[type-arg]
-    """Ask whether to revoke one of one's own tokens, and do it."""
+    """Ask whether to revoke one of your own tokens, and revoke it."""
 
     model = PersonalAccessToken
     template_name = "tenants/token_revoke.html"
@@ -166,7 +166,7 @@ class RevokeToken(LoginRequiredMixin, DetailView):  # type: ignore[type-arg]
 
 
 class ManagesTokensMixin(TenantPageMixin):
-    """Pages about the tokens that lead into a tenant: 403 for members who do not manage them."""
+    """Pages about the tokens that open a tenant: 403 for members who do not manage them."""
 
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
         response = super().dispatch(request, *args, **kwargs)
@@ -177,13 +177,13 @@ class ManagesTokensMixin(TenantPageMixin):
         return PersonalAccessToken.objects.visible_to(self.request.user).filter(tenant=self.tenant)
 
     def require_manager(self) -> None:
-        """Raise PermissionDenied unless the person manages tokens here, others' too."""
+        """Raise PermissionDenied unless the person manages tokens here, including those of others."""
         of_others = PersonalAccessToken(tenant=self.tenant)
         revoke_personal_access_token.require_permission(signed_in(self.request), of_others)
 
 
 class TenantTokens(PartialMixin, ManagesTokensMixin, TemplateView):
-    """The tokens that open this tenant alone, and those of its service accounts."""
+    """The tokens that open only this tenant, and those of its service accounts."""
 
     model = PersonalAccessToken
     template_name = "tenants/token_tenant_list.html"
@@ -206,7 +206,7 @@ class TenantTokens(PartialMixin, ManagesTokensMixin, TemplateView):
 
 
 class NewServiceToken(ManagesTokensMixin, FormView):  # type: ignore[type-arg]
-    """Make a token for one of the tenant's service accounts; the answer shows it, once."""
+    """Create a token for one of the tenant's service accounts. The answer shows its secret once."""
 
     form_class = ServiceTokenForm
     template_name = "tenants/token_tenant_new.html"
@@ -220,7 +220,7 @@ class NewServiceToken(ManagesTokensMixin, FormView):  # type: ignore[type-arg]
         return super().post(request, *args, **kwargs)
 
     def _draft(self) -> PersonalAccessToken:
-        """A token of one of the tenant's service accounts; which one, the form says."""
+        """Return a draft token of one of the tenant's service accounts. The form decides which one."""
         return PersonalAccessToken(tenant=self.tenant)
 
     def get_form_kwargs(self) -> dict[str, Any]:
@@ -237,7 +237,7 @@ class NewServiceToken(ManagesTokensMixin, FormView):  # type: ignore[type-arg]
 
 
 class RevokeTenantToken(PartialMixin, ManagesTokensMixin, DetailView):  # type: ignore[type-arg]
-    """Ask whether to revoke a token that leads into the tenant, and do it."""
+    """Ask whether to revoke a token that opens the tenant, and revoke it."""
 
     model = PersonalAccessToken
     template_name = "tenants/token_tenant_revoke.html"
@@ -267,7 +267,7 @@ class RevokeTenantToken(PartialMixin, ManagesTokensMixin, DetailView):  # type: 
 def table_of(
     tokens: Any, request: HttpRequest, revoke_url: Any, *, with_owner: bool = False
 ) -> dict[str, Any]:
-    """A page of tokens, those in use or those that have ended, as the table's template wants it.
+    """Return a page of tokens, in use or ended, in the form that the table's template requires.
 
     Args:
         tokens: the tokens that the person may see.
@@ -293,7 +293,7 @@ def table_of(
 
 @dataclass(frozen=True)
 class TokenRow:
-    """A line of a list of tokens."""
+    """A row of a list of tokens."""
 
     name: str
     prefix: str
@@ -328,7 +328,7 @@ def _row(token: PersonalAccessToken, revoke_url: str) -> TokenRow:
 
 
 def facts_of(token: PersonalAccessToken) -> list[Fact]:
-    """What somebody wants to know before they revoke."""
+    """Return what a person should know before they revoke the token."""
     last_used = (
         f"{token.last_used_at:%-d %b %Y, %H:%M} UTC" if token.last_used_at is not None else gettext("never")
     )
@@ -342,7 +342,7 @@ def facts_of(token: PersonalAccessToken) -> list[Fact]:
 
 
 def _shown_once(view: Any, template: str, token: PersonalAccessToken, secret: str) -> HttpResponse:
-    """The page with the secret, which nobody may keep."""
+    """Return the page with the secret. Nobody may cache it."""
     view.template_name = template
     response: HttpResponse = view.render_to_response(view.get_context_data(token=token, secret=secret))
     response["Cache-Control"] = "private, no-store"
