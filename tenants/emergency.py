@@ -1,4 +1,4 @@
-"""Open emergency access: an owner's rights in one tenant, on its pages, in one browser session.
+"""Emergency access while it is open: an owner's rights in one tenant, on its pages, in one browser session.
 
 tenants/actions/emergency.py opens, ends and reviews it. This module finds out whether a request uses it. It checks
 the clock, the session, the opener's role and the tenant each time, so no sweep is needed (docs/emergency-access.md).

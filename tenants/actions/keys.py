@@ -37,7 +37,7 @@ def prepare_api_key(
         project: the project that owns the key.
         name: name of the key.
         models: public names of the models it may call.
-        created_for: who asked for it.
+        created_for: who requested it.
         expires_at: when it expires; None means never.
     """
     key = ApiKey.objects.create(

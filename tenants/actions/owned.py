@@ -128,7 +128,8 @@ class ServiceAccounts(OwnedKind[User]):
     def end(self, user: User, tenant: Tenant, *, by: User) -> int:
         accounts = self._locked(user, tenant)
         keys = ApiKey.objects.in_tenant(tenant).filter(owner__in=accounts)
-        list(keys.select_for_update(of=("self",)).order_by("pk"))  # all before the revision
+        # Lock all keys before the revision.
+        list(keys.select_for_update(of=("self",)).order_by("pk"))
         return super().end(user, tenant, by=by)
 
     def end_row(self, row: User, user: User, *, by: User) -> None:

@@ -150,9 +150,10 @@ def transfer(
         choices: by kind, the new owner or END.
         actor: who decided it.
 
-        Raises ValidationError by kind if nothing was chosen, it cannot be transferred, or not to this member.
+    Raises ValidationError by kind if nothing was chosen, it cannot be transferred, or not to this member.
     """
-    _hold_people(user, tenant, choices)  # who claim nothing meanwhile
+    # Until commit, these people can claim nothing.
+    _hold_people(user, tenant, choices)
     owned = owned_resources_of(user, tenant)
     problems: dict[str, str] = {}
     new_owners: dict[str, User] = {}

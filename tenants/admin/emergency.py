@@ -74,7 +74,7 @@ class EmergencyActions:
         return open_emergency_access.is_for(request.user)
 
     def get_actions_detail(self, request: HttpRequest, object_id: Any) -> Any:
-        """Hide the button for closed tenants. People without a second factor see it: it leads them to one."""
+        """Hide the button for closed tenants. People without a second factor see it: it leads to setting one up."""
         hidden = set()
         if Tenant.objects.filter(pk=object_id, status=Tenant.Status.CLOSED).exists():
             hidden.add("emergency_access")

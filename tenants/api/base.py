@@ -66,7 +66,7 @@ class VisibleMixin(SubjectMixin):
     """Gives a viewset only the rows that its user may see; other rows answer 404."""
 
     token_scope: TokenScope | None = (
-        # What a token needs to change something (tenants.token_authentication).
+        # The scope that a token requires for changes (tenants.token_authentication).
         None
     )
     model: Any

@@ -203,7 +203,7 @@ class InvitationFilter(InTenantFilter):
     list=extend_schema(description="Invitations of tenants whose members you manage, newest first.")
 )
 class InvitationViewSet(VisibleMixin, viewsets.ReadOnlyModelViewSet[Invitation]):
-    """Offers of a role to an address. Only the mail contains the link, never the API."""
+    """Offers of a role to an address. Only the mail contains the link; the API never returns it."""
 
     model, serializer_class, filterset_class = Invitation, InvitationSerializer, InvitationFilter
     token_scope = TokenScope.MANAGE

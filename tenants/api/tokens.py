@@ -110,8 +110,8 @@ class TokenViewSet(VisibleMixin, viewsets.ReadOnlyModelViewSet[PersonalAccessTok
     def create(self, request: Request) -> Response:
         """Create a token. Only this answer contains its secret.
 
-        If a token with the scope `manage` creates it, the new token gets at most that token's scopes, tenant and
-        expiry.
+        If a token with the scope `manage` creates it, the new token cannot exceed that token's scopes, tenant
+        or expiry.
         """
         user = signed_in(request)
         place = TokenPlaceSerializer(data=request.data)

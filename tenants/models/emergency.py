@@ -21,7 +21,7 @@ SHORTEST_REASON: Final = 10  # characters
 
 
 class EmergencyAccess(TenantOwned):
-    """For a while, a member of the staff may do in a tenant what its owners may. Records why, until when, who reviewed.
+    """Temporary owner's rights of a member of the staff in a tenant: why, until when, and who reviewed it.
 
     Whether it is open is not stored. `open` checks the clock, the session, the opener's role and the tenant each time.
     """

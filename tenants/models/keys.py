@@ -165,7 +165,8 @@ class ConfigChange(models.Model):
     revision = models.BigIntegerField(primary_key=True)
     # Distinguishes it from another revision with the same number, given after a restore.
     mark = models.UUIDField()
-    is_everything = models.BooleanField()  # nobody said what changed
+    # True if the caller did not name what changed.
+    is_everything = models.BooleanField()
     tenants = ArrayField(models.UUIDField())
     projects = ArrayField(models.UUIDField())
     keys = ArrayField(models.UUIDField())

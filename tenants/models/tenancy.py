@@ -274,7 +274,8 @@ class TenantClosing(TenantOwned):
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     reason = LineField(max_length=500)
-    export_id = models.UUIDField()  # billing's; the final export
+    # The final export, a row of billing.
+    export_id = models.UUIDField()
     export_sha256 = models.CharField(max_length=64)
     proposed_by = models.ForeignKey(User, models.PROTECT, related_name="+")
     proposed_at = models.DateTimeField(default=now, editable=False)

@@ -325,7 +325,7 @@ def _removal_of(member: Membership) -> Action[Membership, Any, None]:
 
 
 class MemberRemove(MemberPage):
-    """Show what a member owns, let somebody transfer or end it, and remove the member. Removing yourself: leave."""
+    """Show what a member owns, let somebody transfer or end it, and remove the member. Members can also leave."""
 
     template_name = "tenants/member_remove.html"
 

@@ -21,7 +21,8 @@ from tenants.models import ApiKey, Limit, Membership, Project, Tenant
 from tenants.permissions import projects_where, service_accounts_where
 from tenants.views.mixins import TenantPageMixin
 
-LONGEST: Final = 100  # characters of a beginning
+# In characters, for the beginning of a name.
+LONGEST: Final = 100
 Pairs = list[tuple[Any, Any]]
 
 
