@@ -185,9 +185,10 @@ def tokens_lost_by(membership: Membership, role: str) -> QuerySet[PersonalAccess
 
 
 def lock_new_owner(user: User) -> None:
-    """Lock a person who is about to own something, so that nobody deactivates them before commit. Clears the cache.
+    """Lock a person who is about to own something, so that nobody removes their access before commit.
 
-    Without it, a person could claim a key while being deactivated, and the key would remain active.
+    Clears their cached permissions. Without the lock, a person could claim a key while being deactivated, and the key
+    would remain active.
 
     Raises PermissionDenied if they are no longer active.
     """

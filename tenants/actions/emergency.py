@@ -65,7 +65,7 @@ def open_emergency_access(pk: UUID | str, *, by: User, reason: str, minutes: int
         Tenant.DoesNotExist: `by` cannot see such a tenant.
         PermissionDenied: `by` may not open it, has no second factor, or does not use a browser.
         Conflict: the tenant is closed, or `by` has already opened it.
-        ValidationError: the reason is missing or too short, or `minutes` has another value.
+        ValidationError: the reason has another length, or `minutes` another value.
     """
     tenant = lock_tenant(pk, by=by)
     open_emergency_access.require(by, tenant)
@@ -131,7 +131,7 @@ def end_at_sign_out(sender: Any, request: HttpRequest, user: User | None, **kwar
 
 
 def end_with_session(request: HttpRequest, *, by: User) -> None:
-    """End what `by` opened in a session that ends now. (A session revoked by others also ends it, unrecorded.)"""
+    """End what `by` opened in a session that ends now. (A revoked session also ends it, unrecorded.)"""
     if not (session := digest_of_session(request)):
         return
     accesses = EmergencyAccess.objects.across_tenants().filter(opened_by=by, session_digest=session)

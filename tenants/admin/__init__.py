@@ -1,4 +1,4 @@
-"""Operators' admin pages for tenants, keys, limits and tokens, one module for each subject."""
+"""Operators' admin pages for tenants, keys, limits and tokens. This package imports each of its modules."""
 
 from importlib import import_module
 from pkgutil import iter_modules

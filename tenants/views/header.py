@@ -40,7 +40,7 @@ def header_of(request: HttpRequest) -> Header | None:
     if request.headers.get("HX-Request") == "true":
         return None
     try:
-        # Django rejects a request for another host before anyone signs in.
+        # Requests for another host are rejected before the user is known.
         user = getattr(request, "user", None)
         if not isinstance(user, User) or not user.is_active:
             return None
