@@ -1,1 +1,1 @@
-"""People, groups and roles as the organization's directory says: OpenID Connect, SCIM, group mappings."""
+"""People, groups and roles from the organization's directory: OpenID Connect, SCIM and group mappings."""

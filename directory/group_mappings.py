@@ -1,9 +1,9 @@
-"""Roles that follow from groups: what the mappings give a person, and making it so.
+"""Roles that follow from groups: what the mappings give a person, and how it is applied.
 
-A person's groups are those their provider named last and those the directory has them in. Of several mappings for one
-tenant the strongest role wins, in the order of `Role`. A mapping takes away only what a mapping gave: memberships and
-staff roles given by a person stay as they are. A mapping never raises its author: not when it begins, and not when
-they come into its group later.
+A person's groups are the ones that their provider named last and the ones that the directory lists them in. If several
+mappings apply to one tenant, the strongest role wins, in the order of `Role`. A mapping takes away only what a mapping
+gave: memberships and staff roles given by a person stay as they are. A mapping never raises its author's role, neither
+when it begins nor when the author joins its group later.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from tenants.suspension import HOLDERS, follow_issuer, follow_role, restore_acce
 log = structlog.get_logger(__name__)
 
 LAST_OWNER = "last_owner"
-# People looked at with one round of queries.
+# People checked in one round of queries.
 BATCH = 500
 STRENGTH = {role: strength for strength, role in enumerate(reversed(Role.values))}
 
@@ -44,8 +44,8 @@ STRENGTH = {role: strength for strength, role in enumerate(reversed(Role.values)
 class Change:
     """What the mappings change for one person: their role in a tenant, or a staff role when there is no tenant.
 
-    `kept` says why nothing changes although the mappings say otherwise: a person gave the role (Source.PERSON), or
-    they are the LAST_OWNER.
+    `kept` is the reason why nothing changes although the mappings say otherwise: a person gave the role
+    (Source.PERSON), or the member is the LAST_OWNER.
     """
 
     person: User
@@ -63,9 +63,9 @@ class Change:
 
 
 def changes_for(people: Iterable[UUID], mappings: Iterable[GroupMapping]) -> list[Change]:
-    """What `mappings`, and no others, would change for these people, by e-mail address; a fixed number of queries.
+    """What `mappings` alone would change for these people, sorted by e-mail address, in a fixed number of queries.
 
-    Tenants that are closed stay as they are, and so do service accounts.
+    Closed tenants and service accounts stay as they are.
     """
     persons = User.objects.filter(pk__in=list(people), service_of=None).in_bulk()
     groups = groups_of(persons)
@@ -149,9 +149,9 @@ def mappings_for(people: Iterable[UUID]) -> list[GroupMapping]:
 
 
 def groups_of(people: Iterable[UUID]) -> dict[UUID, set[str]]:
-    """The names of the groups of each person, from the directory and from the provider.
+    """The names of each person's groups, from the directory and from the provider.
 
-    What an earlier provider (another OIDC_ISSUER) said of somebody counts no more: nobody could take it back.
+    Groups from an earlier provider (another OIDC_ISSUER) do not count, because nobody could revoke them.
     """
     people = list(people)
     groups: dict[UUID, set[str]] = defaultdict(set)
@@ -165,7 +165,7 @@ def groups_of(people: Iterable[UUID]) -> dict[UUID, set[str]]:
 
 
 def people_concerned(*mappings: GroupMapping) -> list[UUID]:
-    """People in the groups of these mappings, and people who hold by mapping what they give; sorted."""
+    """Sorted ids of the people in the groups of these mappings, and of those who hold by mapping what they give."""
     people: set[UUID] = set()
     for mapping in mappings:
         in_group = FederatedIdentity.objects.filter(groups__contains=[mapping.group])
@@ -181,9 +181,9 @@ def people_concerned(*mappings: GroupMapping) -> list[UUID]:
 
 
 def preview(*, beginning: GroupMapping | None = None, ending: GroupMapping | None = None) -> list[Change]:
-    """What would change for whom if a mapping (not saved yet) began and another ended, from now on.
+    """What would change, and for whom, if the unsaved mapping `beginning` began and `ending` ended now.
 
-    With it comes what stays although the mappings say otherwise: roles given by a person, and the last owner.
+    The list includes what stays although the mappings say otherwise: roles given by a person, and the last owner.
     """
     touched = [mapping for mapping in (beginning, ending) if mapping]
     places = {(mapping.tenant_id, mapping.staff_role) for mapping in touched}
@@ -199,7 +199,7 @@ def preview(*, beginning: GroupMapping | None = None, ending: GroupMapping | Non
 
 
 def _with_last_owners(changes: list[Change]) -> list[Change]:
-    """Mark the loss that would leave a tenant without an owner: the last one in the list stays."""
+    """Mark the loss that would leave a tenant without an owner: the last owner in the list stays."""
     leaving: dict[UUID, list[Change]] = defaultdict(list)
     for change in changes:
         if change.tenant and change.before == Role.OWNER and not change.kept:
@@ -215,16 +215,16 @@ def _with_last_owners(changes: list[Change]) -> list[Change]:
 
 
 def apply_group_mappings(user: User, *, reason: str) -> None:
-    """Make the mapping-given roles of `user` what the mappings say now, in one transaction. Safe to repeat.
+    """Update the mapping-given roles of `user` to the current mappings, in one transaction. Safe to repeat.
 
-    Keys and tokens that rested on a lost role are suspended: those in the tenant, or all when nothing is left to
-    the person; what comes back is restored. The last owner of a tenant stays owner, and an audit line and a warning
-    in the log say so: a tenant without an owner helps nobody. `reason` goes into the audit lines.
+    Keys and tokens that depended on a lost role are suspended: the ones in the tenant, or all of them when the person
+    has no role left. They are restored when the role comes back. The last owner of a tenant stays its owner, because
+    a tenant needs one; an audit entry and a warning in the log say so. `reason` goes into the audit entries.
     """
     with platform_scope("group mappings: a person's groups give roles in any tenant"), transaction.atomic():
         if not (foreseen := _due(user)):
             return
-        # Order of locks: tenants, person, rows, revision. Whoever changes members of a tenant holds the tenant.
+        # Lock order: tenants, person, rows, revision. Every change of a tenant's members locks the tenant.
         tenants = {change.tenant.pk for change in foreseen if change.tenant}
         list(Tenant.objects.select_for_update(no_key=True).filter(pk__in=tenants).order_by("pk"))
         list(User.objects.select_for_update(no_key=True).filter(pk=user.pk))
@@ -237,11 +237,11 @@ def apply_group_mappings(user: User, *, reason: str) -> None:
 
 
 def apply_group_mapping(mapping: GroupMapping, *, reason: str) -> None:
-    """Look at everybody whom a mapping that began or ended concerns, 500 at a time. Safe to repeat.
+    """Apply a mapping that began or ended to everyone it concerns, 500 people at a time. Safe to repeat.
 
-    Each person is one transaction, so that a stop in the middle leaves nobody in between, and who fails keeps nobody
-    else waiting. Afterwards the mapping is marked as applied, or deleted if it had ended; if somebody failed it stays
-    as it is, for the clock to repeat.
+    Each person has a transaction of their own: an interruption leaves nobody half changed, and a failure holds up
+    nobody else. Afterwards the mapping is marked as applied, or deleted if it had ended. If anyone failed, it stays
+    as it is and the clock repeats it.
     """
     failed = False
     with platform_scope("group mappings: one concerns members of any tenant"):
@@ -260,7 +260,7 @@ def apply_group_mapping(mapping: GroupMapping, *, reason: str) -> None:
 
 
 def try_to_apply(person: User, *, reason: str) -> bool:
-    """`apply_group_mappings` for one of many: whether it went well. A task whose time is up stops here."""
+    """Run `apply_group_mappings` for one of many; return whether it succeeded. A task whose time is up stops here."""
     try:
         apply_group_mappings(person, reason=reason)
     except SoftTimeLimitExceeded:
@@ -276,7 +276,7 @@ def _due(user: User) -> list[Change]:
 
 
 def _make(change: Change, reason: str) -> bool:
-    """Write one change down; say whether it happened."""
+    """Make one change; return whether it happened."""
     if change.tenant is None:
         _change_staff(change, reason)
         return True
@@ -331,7 +331,7 @@ def _has_another_owner(membership: Membership) -> bool:
 
 
 def _say_that_the_last_owner_stays(membership: Membership, reason: str) -> None:
-    """Once for each membership: a check every few minutes would fill the audit log with it."""
+    """Record it once for each membership, because a check every few minutes would fill the audit log."""
     verb = "membership.last_owner_kept"
     log.warning(verb, tenant=str(membership.tenant_id), user=str(membership.user_id), reason=reason)
     said = AuditEntry.objects.in_tenant(membership.tenant).filter(
@@ -353,7 +353,7 @@ def _suspend_and_restore(user: User, done: list[Change], reason: str) -> None:
         restore_access(user, tenant=None, by=None)
     follow_issuer(user, reason=reason, by=None)
     for change in done:
-        # With the roles in its projects.
+        # The person's roles in the tenant's projects are gone too.
         if change.tenant and not change.after:
             suspend_access(user, tenant=change.tenant, reason=reason, by=None)
         elif change.tenant:

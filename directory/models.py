@@ -1,4 +1,4 @@
-"""What the organization's directory says: groups, their members, and the roles that groups give."""
+"""Data from the organization's directory: groups, their members, and the roles that groups give."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from tenants.roles import Role
 
 
 class GroupMapping(Noted):
-    """Members of a directory group, by the directory's name for it, get a role in a tenant or as staff.
+    """Gives members of a directory group, identified by its name in the directory, a role in a tenant or as staff.
 
-    A mapping is never edited: it ends and another begins. It raises everybody but `created_by`. An ended mapping
-    stays until everybody it concerned has been looked at (`applied_at`), so that no lost message leaves somebody with
-    what it gave.
+    A mapping is never edited: it ends and another begins. It gives a higher role to everyone except `created_by`. An
+    ended mapping stays until everyone it concerned has been checked (`applied_at`), so that a lost message leaves
+    nobody with a role that it gave.
     """
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
@@ -34,7 +34,7 @@ class GroupMapping(Noted):
     created_by = models.ForeignKey(User, models.PROTECT, null=True, related_name="+", editable=False)
     created_at = models.DateTimeField(default=now, editable=False)
     ended_at = models.DateTimeField(null=True, editable=False)
-    # Everybody it concerns has been looked at.
+    # When everyone it concerns had been checked.
     applied_at = models.DateTimeField(null=True, editable=False)
 
     objects = GroupMappingQuerySet.as_manager()
@@ -82,7 +82,7 @@ class DirectoryGroup(models.Model):
 
 
 class DirectoryPerson(models.Model):
-    """What the directory says of a person beyond what User holds; made when it first speaks of them."""
+    """What the directory says about a person beyond the fields of User; created when it first mentions them."""
 
     user = models.OneToOneField(
         User, models.CASCADE, primary_key=True, related_name="directory_entry", editable=False
@@ -91,11 +91,11 @@ class DirectoryPerson(models.Model):
     family_name = NameField(max_length=150, blank=True)
     formatted_name = NameField(max_length=150, blank=True)
     display_name = NameField(max_length=150, blank=True)
-    # Where it differs from the address they sign in with.
+    # Set only if it differs from the address they sign in with.
     work_email = models.EmailField(blank=True)
     created_at = models.DateTimeField(default=now, editable=False)
     changed_at = models.DateTimeField(default=now, editable=False)
-    # Deleted by the directory, to which they exist no more.
+    # When the directory deleted them; it no longer sees them.
     removed_at = models.DateTimeField(null=True)
 
     class Meta:
@@ -110,7 +110,7 @@ class DirectoryPerson(models.Model):
 
 
 class GroupMappingsDue(models.Model):
-    """Somebody whose groups changed and whose roles must still be computed: the row of a task's message."""
+    """A person whose groups changed and whose roles must still be computed: the row behind a task's message."""
 
     user = models.OneToOneField(User, models.CASCADE, primary_key=True, related_name="+")
     reason = models.CharField(max_length=200)
@@ -126,7 +126,7 @@ class GroupMappingsDue(models.Model):
 class ScimToken(models.Model):
     """The directory's bearer secret for /scim/v2/ (`qms_…`); shown once, stored as a digest.
 
-    It opens nothing until it is confirmed, by somebody else than who made it.
+    It opens nothing until someone other than its issuer confirms it.
     """
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
@@ -134,7 +134,7 @@ class ScimToken(models.Model):
     prefix = models.CharField(max_length=12)
     digest = models.CharField(max_length=64, unique=True, editable=False)
     created_at = models.DateTimeField(default=now, editable=False)
-    # Null: the platform, or an administrator who was alone.
+    # Null: issued by the platform, or by an administrator who was alone.
     made_by = models.ForeignKey(User, models.PROTECT, null=True, related_name="+", editable=False)
     confirmed_by = models.ForeignKey(User, models.PROTECT, null=True, related_name="+", editable=False)
     confirmed_at = models.DateTimeField(null=True, editable=False)
@@ -161,7 +161,7 @@ class ScimToken(models.Model):
 
 
 class FederatedIdentity(Noted):
-    """A person as their OpenID provider knows them: (issuer, subject) is for good, an address is not."""
+    """A person as their OpenID provider knows them: (issuer, subject) never changes, but an address can."""
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     user = models.ForeignKey(User, models.CASCADE, related_name="identities")
@@ -169,9 +169,9 @@ class FederatedIdentity(Noted):
     subject = models.CharField(max_length=255)
     groups = ArrayField(models.CharField(max_length=200), default=list)  # as of `checked_at`
     checked_at = models.DateTimeField(null=True)
-    # A worker asks the provider since then.
+    # When a worker started to ask the provider.
     claimed_at = models.DateTimeField(null=True, editable=False)
-    # The provider no longer vouches for them.
+    # When the provider stopped vouching for them.
     refused_at = models.DateTimeField(null=True, editable=False)
     # Encrypted; for the periodic check.
     refresh_token = models.BinaryField(null=True, editable=False)
@@ -196,7 +196,7 @@ class FederatedIdentity(Noted):
 
 
 class SpentLogoutToken(models.Model):
-    """A logout token of the provider that was obeyed: the same one again is refused until it has expired."""
+    """A logout token of the provider that has been used. It is rejected if it comes again before it has expired."""
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     issuer = models.CharField(max_length=300)

@@ -1,4 +1,4 @@
-"""Questions about group mappings."""
+"""Queries for group mappings."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from core.tenant_managers import Row
 
 
 class GroupMappingQuerySet(models.QuerySet[Row]):
-    """Questions about the mappings by which groups give roles."""
+    """Queries for the mappings by which groups give roles."""
 
     def in_force(self) -> Self:
-        """Mappings that give something: not ended, and not of a tenant that is closed."""
+        """Mappings that give a role: they have not ended, and their tenant is not closed."""
         return self.filter(ended_at=None).exclude(tenant__status="closed")
 
     def unapplied(self) -> Self:
-        """Mappings that began or ended, and not everybody they concern has been looked at since."""
+        """Mappings that began or ended and have not yet been applied to everyone they concern."""
         return self.filter(applied_at=None)

@@ -1,4 +1,4 @@
-"""What the organization's directory (SCIM) may see of us, and how people look to it."""
+"""What the organization's directory (SCIM) may see here, and how it sees people."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from directory.models import DirectoryPerson, FederatedIdentity
 
 @dataclass(frozen=True)
 class PersonFacts:
-    """A person as the directory describes them; empty where it says nothing."""
+    """A person as the directory describes them. Fields that it leaves out are empty."""
 
-    # The address they sign in with, in small letters.
+    # The address they sign in with, in lower case.
     email: str
     is_active: bool = True
     external_id: str = ""
@@ -27,16 +27,16 @@ class PersonFacts:
 
     @property
     def name(self) -> str:
-        """The name by which pages call them."""
+        """The name that pages show."""
         return self.display_name or self.formatted_name or f"{self.given_name} {self.family_name}".strip()
 
 
 def people() -> QuerySet[User]:
-    """The people a directory may know of and change.
+    """The people a directory may see and change.
 
-    Not among them: superusers, service accounts, erased people, people it deleted, and local accounts, which
-    are those with a password that neither came from a directory nor ever signed in by OpenID Connect. So no
-    directory can lock out whoever must get in when it is broken.
+    These exclude superusers, service accounts, erased people, people it deleted, and local accounts. A local account
+    has a password, did not come from a directory, and has never signed in by OpenID Connect. A directory therefore
+    cannot lock out the people who must get in when it is broken.
     """
     has_no_password = Q(password="") | Q(password__startswith=UNUSABLE_PASSWORD_PREFIX)
     is_known = Exists(FederatedIdentity.objects.filter(user=OuterRef("pk")))
@@ -51,13 +51,13 @@ def people() -> QuerySet[User]:
 
 
 def entry_of(user: User) -> DirectoryPerson | None:
-    """What the directory said of `user`, if it ever did."""
+    """The directory's entry for `user`, if there is one."""
     found: DirectoryPerson | None = getattr(user, "directory_entry", None)
     return found
 
 
 def facts_of(user: User) -> PersonFacts:
-    """`user` as the directory described them last."""
+    """`user` as the directory last described them."""
     entry = entry_of(user) or DirectoryPerson(display_name=user.name)
     return PersonFacts(
         email=user.email,

@@ -1,4 +1,4 @@
-"""What the directory does by the clock. A message is a hint, the row is the truth: any task may run twice."""
+"""Scheduled tasks of the directory. A message is a hint and the row is the truth: any task may run twice."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from directory.actions import due_group_mappings
 
 @shared_task(soft_time_limit=300)
 def apply_due_group_mappings() -> None:
-    """Compute the roles of people whose groups changed, a batch; while there are more, another follows at once.
+    """Compute the roles of a batch of people whose groups changed. If more are left, another batch follows at once.
 
-    The clock repairs what a lost message left.
+    The scheduled run picks up what a lost message left undone.
     """
     if due_group_mappings.apply_due_group_mappings():
         apply_due_group_mappings.delay()

@@ -1,4 +1,4 @@
-"""Signing in and out by the identity provider."""
+"""Signing in and out through the identity provider."""
 
 from django.urls import path
 

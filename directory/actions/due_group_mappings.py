@@ -1,8 +1,8 @@
-"""Roles that must follow because somebody's groups changed: noted in the action's transaction, done right after it.
+"""Roles to compute after a person's groups change: noted in the action's transaction, computed right after it.
 
-The note is the truth and the task only a hint: who is noted stays so until their roles are computed, by whoever
-noted them, by the task, or by the clock within a minute. Roles are computed in a transaction of each person's own,
-so that two changes of large groups never wait for each other in a circle.
+The note is the truth and the task only a hint. A person stays noted until their roles are computed: by the action that
+noted them, by the task, or by the clock within a minute. Each person's roles are computed in a transaction of their
+own, so two changes of large groups never deadlock.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from accounts.models import User
 from directory import group_mappings, tasks
 from directory.models import DirectoryPerson, GroupMappingsDue
 
-# People; for more than these a task computes the roles.
+# For more people than this, a task computes the roles.
 MANY = 50
 LONGEST_REASON = 200
 
 
 def note_group_mappings_due(people: Iterable[UUID], *, reason: str) -> None:
-    """Note, in the caller's transaction, whose groups changed. Noted again they are done again."""
+    """Note, in the caller's transaction, whose groups changed. A person noted again is computed again."""
     GroupMappingsDue.objects.bulk_create(
         [GroupMappingsDue(user_id=pk, reason=reason[:LONGEST_REASON], since=now()) for pk in sorted(people)],
         update_conflicts=True,
@@ -34,12 +34,12 @@ def note_group_mappings_due(people: Iterable[UUID], *, reason: str) -> None:
 
 
 def note_changed_access(sender: Any, *, user: User, is_active: bool, reason: str, **kwargs: Any) -> None:
-    """Receive tenants.signals.person_access_changed: the directory hears of it, and roles are computed anew.
+    """Receive tenants.signals.person_access_changed: update the directory entry, and note the roles to compute.
 
     Args:
         sender: the sender of the signal.
-        user: whose access changed.
-        is_active: the person may sign in.
+        user: the person whose access changed.
+        is_active: True if the person may sign in.
         reason: why, in words.
     """
     if is_active:
@@ -48,7 +48,7 @@ def note_changed_access(sender: Any, *, user: User, is_active: bool, reason: str
 
 
 def follow(people: Iterable[UUID]) -> None:
-    """After the action's transaction: compute the roles at once if these are few people, else let a task do it."""
+    """After the action's transaction, compute the roles: at once for a few people, by a task for more than MANY."""
     few = sorted(people)
     if len(few) > MANY:
         transaction.on_commit(tasks.apply_due_group_mappings.delay, robust=True)
@@ -58,15 +58,15 @@ def follow(people: Iterable[UUID]) -> None:
 
 
 def apply_due_group_mappings(limit: int = 500) -> int:
-    """Compute the roles of up to `limit` people who are noted, and return of how many. Safe to repeat."""
+    """Compute the roles of up to `limit` noted people; return how many succeeded. Safe to repeat."""
     noted = GroupMappingsDue.objects.order_by("since", "pk").values_list("pk", flat=True)[:limit]
     return sum(_apply(pk) for pk in list(noted))
 
 
 def _apply(pk: UUID) -> bool:
-    """Compute somebody's roles; say whether that went well. Who fails is noted on and keeps nobody else waiting.
+    """Compute one person's roles; return whether that succeeded. A failed person stays noted, behind the others.
 
-    A task whose time is up stops here (SoftTimeLimitExceeded); who is left stays noted.
+    A task that exceeds its time limit stops here (SoftTimeLimitExceeded); the remaining people stay noted.
     """
     due = GroupMappingsDue.objects.select_related("user").filter(pk=pk).first()
     if due is None:
@@ -74,6 +74,6 @@ def _apply(pk: UUID) -> bool:
     if not group_mappings.try_to_apply(due.user, reason=due.reason):
         GroupMappingsDue.objects.filter(pk=pk, since=due.since).update(since=now())
         return False
-    # Not if noted again meanwhile.
+    # Keep the note if the person was noted again in the meantime.
     GroupMappingsDue.objects.filter(pk=pk, since=due.since).delete()
     return True

@@ -1,4 +1,4 @@
-"""The mappings by which directory groups give roles: begun, replaced, ended. Previews: directory/group_mappings.py."""
+"""Create, replace and end the mappings from directory groups to roles. Previews are in directory/group_mappings.py."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ from tenants.models import Tenant
 def draft_group_mapping(
     *, group: str, tenant: Tenant | None = None, role: str = "", staff_role: str = ""
 ) -> GroupMapping:
-    """A mapping that is not saved, to preview or to begin. Raises ValidationError unless it gives one role.
+    """Return an unsaved mapping, to preview or to begin. Raises ValidationError unless it gives exactly one role.
 
     Args:
-        group: name of the group, as written.
+        group: name of the group, exactly as the directory writes it.
         tenant: tenant of the role; None for a staff role.
         role: role in the tenant; empty for a staff role.
         staff_role: staff role; empty for a role in a tenant.
@@ -62,13 +62,13 @@ def _require_open_tenant(by: User | None, mapping: GroupMapping) -> None:
 )
 @transaction.atomic
 def begin_group_mapping(mapping: GroupMapping, *, by: User, ending: UUID | str | None = None) -> GroupMapping:
-    """Let a drafted mapping begin, in place of the mapping `ending` if there is one. Its roles are given by a task.
+    """Begin a drafted mapping, in place of the mapping `ending` if given. A task gives its roles.
 
     Raises:
-        PermissionDenied: `by` may not write such a mapping, or would give themselves a role by it.
-        ValidationError: there is such a mapping already.
-        Conflict: the tenant is closed, the replaced mapping has ended already, or such a mapping begins at the same
-            moment.
+        PermissionDenied: `by` may not create such a mapping, or would get a role from it.
+        ValidationError: the same mapping already exists.
+        Conflict: the tenant is closed, the replaced mapping has already ended, or someone else has just created the
+            same mapping.
     """
     begin_group_mapping.require(by, mapping)
     old = GroupMapping.objects.filter(pk=ending).first() if ending else None
@@ -105,12 +105,12 @@ def _require_in_force(by: User | None, mapping: GroupMapping) -> None:
 )
 @transaction.atomic
 def end_group_mapping(pk: UUID | str, *, by: User) -> GroupMapping:
-    """End a mapping; a task takes away what it gave.
+    """End a mapping; a task removes the roles that it gave.
 
     Raises:
         GroupMapping.DoesNotExist: there is no such mapping.
-        PermissionDenied: `by` may not write such a mapping.
-        Conflict: it has ended already.
+        PermissionDenied: `by` may not end such a mapping.
+        Conflict: it has already ended.
     """
     return _end(pk, by)
 

@@ -1,4 +1,4 @@
-"""Groups as the organization's directory provisions them (SCIM), and the roles that follow from them."""
+"""Groups that the organization's directory provisions (SCIM), and the roles that follow from them."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from directory.actions.people import reason_of, speaking_for_a_directory
 from directory.models import DirectoryGroup
 from directory.scope import people
 
-# People in an audit line.
+# An audit entry names at most this many people.
 MOST_NAMED = 50
 LONGEST_NAME = 200
 Member = DirectoryGroup.members.through
@@ -35,17 +35,17 @@ class Action(Enum):
 
 @dataclass(frozen=True)
 class MemberChange:
-    """One change of a group's members: these people, by id, or (to remove) those that `matching` finds."""
+    """One change to a group's members: the people with these ids or, to remove, the ones that `matching` finds."""
 
     action: Action
     people: frozenset[UUID] = frozenset()
-    # Over the rows of memberships.
+    # Filters membership rows.
     matching: Q | None = None
 
 
 @dataclass(frozen=True)
 class GroupFacts:
-    """A group as the directory describes it, and what becomes of its members, in order."""
+    """A group as the directory describes it, and the changes to its members, in order."""
 
     display_name: str
     external_id: str = ""
@@ -56,11 +56,11 @@ Edit = Callable[[DirectoryGroup], GroupFacts]
 
 
 def provision_group(facts: GroupFacts, *, directory: str) -> DirectoryGroup:
-    """Add a group of the directory, and give its members what group mappings say.
+    """Add a group from the directory, and give its members the roles that group mappings define.
 
     Raises:
-        Conflict: (uniqueness) there is a group of that name; mappings know groups by their names.
-        ValidationError: it has no name, or a member is nobody the directory knows.
+        Conflict: (uniqueness) a group of that name exists; mappings refer to groups by name.
+        ValidationError: the group has no name, or the directory does not know one of the members.
     """
     _check(facts)
     with speaking_for_a_directory():
@@ -81,15 +81,15 @@ def provision_group(facts: GroupFacts, *, directory: str) -> DirectoryGroup:
 
 
 def change_group(pk: UUID | str, edit: Edit, *, directory: str) -> DirectoryGroup:
-    """Make a group what the directory now says, and let the roles of everybody concerned follow. Safe to repeat.
+    """Update a group from the directory, and the roles of everyone affected. Safe to repeat.
 
     Args:
-        edit: given the group, locked, it returns the new facts; what it raises refuses the change.
+        edit: takes the locked group and returns the new facts; an exception from it cancels the change.
 
     Raises:
         DirectoryGroup.DoesNotExist: there is no such group.
-        Conflict: (uniqueness) there is another group of that name.
-        ValidationError: it would have no name, or a new member is nobody the directory knows.
+        Conflict: (uniqueness) another group has that name.
+        ValidationError: the group would have no name, or the directory does not know one of the new members.
     """
     with speaking_for_a_directory():
         group = DirectoryGroup.objects.select_for_update().get(pk=pk)
@@ -130,10 +130,10 @@ def change_group(pk: UUID | str, edit: Edit, *, directory: str) -> DirectoryGrou
 
 
 def deprovision_group(pk: UUID | str, *, directory: str, check: Callable[[DirectoryGroup], object]) -> None:
-    """Remove a group that the directory deleted; who had roles by it loses them.
+    """Remove a group that the directory deleted; its members lose the roles that they had through it.
 
     Args:
-        check: given the group, locked; what it raises refuses the action.
+        check: takes the locked group; an exception from it cancels the action.
 
     Raises:
         DirectoryGroup.DoesNotExist: there is no such group.
@@ -155,7 +155,7 @@ def deprovision_group(pk: UUID | str, *, directory: str, check: Callable[[Direct
 
 
 def _change_members(group: DirectoryGroup, changes: Iterable[MemberChange]) -> tuple[set[UUID], set[UUID]]:
-    """Carry out the changes in order; who came and who went, all in all. A constant number of queries for each."""
+    """Apply the changes in order; return who joined and who left overall. Each takes a constant number of queries."""
     came: set[UUID] = set()
     went: set[UUID] = set()
     rows = Member.objects.filter(directorygroup=group)
@@ -195,7 +195,7 @@ def _check_known(ids: Iterable[UUID]) -> None:
 
 
 def _named(ids: set[UUID]) -> list[str]:
-    """Ids of people for the audit log; of many only the first, which say enough."""
+    """Ids of people for the audit log: at most the first MOST_NAMED, and the number of the others."""
     return [str(pk) for pk in sorted(ids)[:MOST_NAMED]] + (
         [f"and {len(ids) - MOST_NAMED} more"] if len(ids) > MOST_NAMED else []
     )

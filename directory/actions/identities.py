@@ -1,4 +1,4 @@
-"""Which account a person at the identity provider has, decided by hand where a first sign-in may not."""
+"""Link people at the identity provider to accounts by hand, where a first sign-in may not do so."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ def link_identity(user: User, subject: str, *, by: User) -> FederatedIdentity:
     """Let the person whom the provider calls `subject` sign in to the account of `user`.
 
     Raises:
-        PermissionDenied: `by` is no superuser: who links accounts can open any.
+        PermissionDenied: `by` is not a superuser; linking accounts can open any account.
         ValidationError: no provider is configured, or `subject` is empty or too long.
-        Conflict: the subject has an account already, or the account a subject.
+        Conflict: the subject already has an account, or the account already has a subject.
     """
     link_identity.require(by, user)
     if not settings.OIDC_ISSUER:
@@ -42,7 +42,7 @@ def link_identity(user: User, subject: str, *, by: User) -> FederatedIdentity:
         raise ValidationError(_("A service account cannot sign in to pages."))
     identity = FederatedIdentity(user=user, issuer=settings.OIDC_ISSUER, subject=subject.strip())
     identity.clean_fields(exclude={"groups", "checked_at", "signed_in_at"})
-    # Two who link the same account take turns.
+    # Serializes two people who link the same account.
     lock_person(user)
     identities = FederatedIdentity.objects.filter(issuer=settings.OIDC_ISSUER)
     if identities.filter(Q(subject=identity.subject) | Q(user=user)).exists():
@@ -50,7 +50,7 @@ def link_identity(user: User, subject: str, *, by: User) -> FederatedIdentity:
     try:
         with transaction.atomic():
             identity.save(force_insert=True)
-    # Whose subject it is signed in meanwhile.
+    # The person with this subject signed in meanwhile.
     except IntegrityError as error:
         raise _is_linked() from error
     audit.record("identity.linked", actor=by, subject=identity, user=user.email)
@@ -60,11 +60,11 @@ def link_identity(user: User, subject: str, *, by: User) -> FederatedIdentity:
 @action(FederatedIdentity, permission=_superusers_only)
 @transaction.atomic
 def unlink_identity(pk: UUID | str, *, by: User) -> None:
-    """Separate an account from its person at the provider, and end the sessions that the provider opened.
+    """Unlink an account from its person at the provider, and end the sessions that the provider opened.
 
     Raises:
         FederatedIdentity.DoesNotExist: there is no such identity.
-        PermissionDenied: `by` is no superuser.
+        PermissionDenied: `by` is not a superuser.
     """
     identity = FederatedIdentity.objects.select_for_update(of=("self",)).select_related("user").get(pk=pk)
     unlink_identity.require(by, identity)

@@ -1,4 +1,4 @@
-"""People as the organization's directory provisions them (SCIM)."""
+"""People that the organization's directory provisions (SCIM)."""
 
 from __future__ import annotations
 
@@ -31,15 +31,15 @@ Edit = Callable[[User], PersonFacts]
 
 
 def provision_person(facts: PersonFacts, *, directory: str) -> User:
-    """Add a person that the directory describes, who signs in by OpenID Connect, never with a password.
+    """Add a person from the directory. They sign in by OpenID Connect, never with a password.
 
-    Somebody whom the directory deleted before comes back under their old id, with what they may still hold. But
-    if the directory's own id is another one, the address was given to somebody else: then a new person is made,
-    and the former one keeps their past and no address.
+    A person whom the directory deleted earlier comes back under their old id, with whatever they may still hold. If
+    the directory's own id differs, the address now belongs to someone else: a new person is created, and the former
+    person keeps their history but loses the address.
 
     Raises:
-        Conflict: (uniqueness) the address is somebody's.
-        ValidationError: the address is none, or a value is too long.
+        Conflict: (uniqueness) the address is taken.
+        ValidationError: the address is not valid, or a value is too long.
     """
     _check(facts)
     with speaking_for_a_directory():
@@ -55,15 +55,15 @@ def provision_person(facts: PersonFacts, *, directory: str) -> User:
 
 
 def change_person(pk: UUID | str, edit: Edit, *, directory: str) -> User:
-    """Make a person what the directory now says of them. Safe to repeat: nothing new changes nothing.
+    """Update a person from the directory. Safe to repeat: the same facts change nothing.
 
     Args:
-        edit: given the person, locked, it returns the new facts; what it raises refuses the change.
+        edit: takes the locked person and returns the new facts; an exception from it cancels the change.
 
     Raises:
         User.DoesNotExist: the directory knows no such person.
-        Conflict: (uniqueness) the new address is somebody else's.
-        ValidationError: the address is none, or a value is too long.
+        Conflict: (uniqueness) the new address is taken.
+        ValidationError: the address is not valid, or a value is too long.
     """
     with speaking_for_a_directory():
         user = locked_person(pk)
@@ -83,12 +83,12 @@ def change_person(pk: UUID | str, edit: Edit, *, directory: str) -> User:
 
 
 def deprovision_person(pk: UUID | str, *, directory: str, check: Callable[[User], object]) -> None:
-    """Deactivate a person whom the directory deleted and take them out of its groups; from then on it sees none.
+    """Deactivate a person whom the directory deleted, and remove them from its groups.
 
-    The row stays, because the ledger and the audit log point to it.
+    The directory no longer sees them. The row stays, because the ledger and the audit log refer to it.
 
     Args:
-        check: given the person, locked; what it raises refuses the action.
+        check: takes the locked person; an exception from it cancels the action.
 
     Raises:
         User.DoesNotExist: the directory knows no such person.
@@ -117,9 +117,9 @@ def deprovision_person(pk: UUID | str, *, directory: str, check: Callable[[User]
 
 
 def locked_person(pk: UUID | str) -> User:
-    """A person the directory may change, locked until commit with the tenants they own.
+    """Return a person whom the directory may change, locked until commit with the tenants they own.
 
-    Raises User.DoesNotExist for every other.
+    Raises User.DoesNotExist for anyone else.
     """
     lock_owned_tenants(pk)
     rows = people().select_related("directory_entry").prefetch_related("directory_groups")
@@ -128,13 +128,13 @@ def locked_person(pk: UUID | str) -> User:
 
 @contextmanager
 def speaking_for_a_directory() -> Iterator[None]:
-    """One transaction over the rows of every tenant, whose actions the audit log tells as a directory's."""
+    """Open one transaction over the rows of every tenant; the audit log attributes its actions to a directory."""
     with platform_scope(SCOPE), audit.acting("directory"), transaction.atomic():
         yield
 
 
 def reason_of(directory: str) -> str:
-    """The reason that actions of a directory give."""
+    """The reason recorded for a directory's actions."""
     return _("The directory (%(name)s) said so.") % {"name": directory}
 
 
@@ -191,7 +191,7 @@ def _revive(user: User, facts: PersonFacts, directory: str) -> User:
 
 
 def _make_free(email: str, directory: str) -> None:
-    """Raise Conflict if the address is somebody's whom the directory did not delete."""
+    """Free an address that a deleted person holds. Raises Conflict if its holder was not deleted by the directory."""
     holder = User.objects.select_for_update(no_key=True, of=("self",)).filter(email=email).first()
     if holder is None:
         return
@@ -201,7 +201,7 @@ def _make_free(email: str, directory: str) -> None:
 
 
 def _free_address(former: User, directory: str) -> None:
-    """Let somebody else have the address of a person whom the directory deleted."""
+    """Take the address from a person whom the directory deleted, so that someone else can have it."""
     before, former.email = former.email, f"{former.pk}@former.invalid"
     former.save(update_fields=["email"])
     audit.record(
@@ -224,7 +224,7 @@ def _was_removed(user: User) -> bool:
 
 
 def _is_somebody_else(former: User, facts: PersonFacts) -> bool:
-    """Whether the directory's own ids say that an address it deleted is now another person's."""
+    """Whether the directory's own ids show that the address of a deleted person now belongs to someone else."""
     return bool(former.external_id and facts.external_id and former.external_id != facts.external_id)
 
 

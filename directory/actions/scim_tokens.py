@@ -1,4 +1,4 @@
-"""The directory's bearer tokens for /scim/v2/: made by one person, confirmed by another."""
+"""The directory's bearer tokens for /scim/v2/: one person issues them, another confirms them."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from core.secrets import SCIM_TOKEN, digest, new_secret, visible_prefix
 from directory.models import ScimToken
 
 LONGEST_LIFE = timedelta(days=365)
-# Once a renewal is confirmed, the old token works that long.
+# How long the old token still works after its renewal is confirmed.
 OVERLAP = timedelta(days=1)
 SCOPE = "a directory's token is the platform's"
 
@@ -31,14 +31,14 @@ SCOPE = "a directory's token is the platform's"
 @action(NoneType, permission="directory.manage_directory")
 @transaction.atomic
 def issue_scim_token(name: str, *, life: timedelta, by: User | None) -> tuple[ScimToken, str]:
-    """Make a token with which a directory provisions people and groups. It is not stored: show it now.
+    """Issue a token with which a directory provisions people and groups. The secret is not stored: show it now.
 
-    It opens nothing until another person confirms it. Only what the platform makes (`by` None), or a superuser when
-    nobody else could confirm it, works at once.
+    The token opens nothing until another person confirms it. It works at once only if the platform issues it (`by`
+    None), or if a superuser does and nobody else could confirm it.
 
     Raises:
         PermissionDenied: `by` may not manage the directory's tokens.
-        ValueError: `life` is longer than a year, or over already.
+        ValueError: `life` is longer than a year, or not positive.
     """
     issue_scim_token.require(by, None)
     if not timedelta() < life <= LONGEST_LIFE:
@@ -57,20 +57,20 @@ def _require_renewable(by: User | None, token: ScimToken) -> None:
 @action(ScimToken, permission="directory.manage_directory", state=_require_renewable)
 @transaction.atomic
 def renew_scim_token(pk: UUID | str, *, by: User | None) -> tuple[ScimToken, str]:
-    """Make another token of the same name and life, which waits for its second person like any other.
+    """Issue another token with the same name and lifetime. It needs a second person like any other token.
 
-    The old one works on; for OVERLAP more once the new one is confirmed.
+    The old token keeps working until OVERLAP after the new one is confirmed.
 
     Raises:
         ScimToken.DoesNotExist: there is no such token.
         PermissionDenied: `by` may not manage the directory's tokens.
-        Conflict: it is revoked, or nobody has confirmed it yet.
+        Conflict: the token is revoked, or nobody has confirmed it yet.
     """
     with platform_scope(SCOPE):
         old = _lock(pk)
         renew_scim_token.require(by, old)
         life = min(old.expires_at - old.created_at, LONGEST_LIFE)
-        # The audit log keeps the older word: one verb for one action.
+        # The audit log keeps the older word, so that one action has one verb.
         return _issue(old.name, life, by, "scim_token.rotated", replaces=old)
 
 
@@ -94,12 +94,14 @@ def _require_waiting(by: User | None, token: ScimToken) -> None:
 )
 @transaction.atomic
 def confirm_scim_token(pk: UUID | str, *, by: User) -> ScimToken:
-    """Let a token work from the next request on, as the second person. What it replaces has OVERLAP left.
+    """Confirm a token as the second person. It works from the next request on.
+
+    The token that it replaces keeps working for OVERLAP.
 
     Raises:
         ScimToken.DoesNotExist: there is no such token.
-        PermissionDenied: `by` may not manage the directory's tokens, or made this one.
-        Conflict: it is confirmed already, revoked or over.
+        PermissionDenied: `by` may not manage the directory's tokens, or issued this one.
+        Conflict: the token is already confirmed, revoked or expired.
     """
     with platform_scope(SCOPE):
         token = _lock(pk)
@@ -123,12 +125,12 @@ def _require_not_revoked(by: User | None, token: ScimToken) -> None:
 @action(ScimToken, permission="directory.manage_directory", state=_require_not_revoked)
 @transaction.atomic
 def revoke_scim_token(pk: UUID | str, *, by: User | None) -> ScimToken:
-    """Refuse a token from the next request on; one that waits is never confirmed.
+    """Revoke a token: it stops working with the next request. A token that is not confirmed yet can no longer be.
 
     Raises:
         ScimToken.DoesNotExist: there is no such token.
         PermissionDenied: `by` may not manage the directory's tokens.
-        Conflict: it is revoked already.
+        Conflict: the token is already revoked.
     """
     with platform_scope(SCOPE):
         token = _lock(pk)

@@ -1,4 +1,4 @@
-"""Operators' pages about the directory. Every module here is one of their rooms."""
+"""Operators' pages about the directory. Each module here is one area of the admin."""
 
 from importlib import import_module
 from pkgutil import iter_modules

@@ -1,4 +1,4 @@
-"""Group mappings, with a preview of who gains and loses what; and which account each person at the provider has."""
+"""Group mappings, with a preview of who gains and loses what, and the accounts of people at the provider."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ from directory.models import FederatedIdentity, GroupMapping
 from tenants.models import Tenant
 from tenants.roles import Role
 
-# People that a preview names; the numbers count all.
+# A preview names at most this many people; its numbers count all of them.
 SHOWN = 200
 KEPT_WORDS = {
     Source.PERSON: _("stays: this role was given by hand"),
@@ -90,7 +90,7 @@ class GroupMappingForm(forms.Form):
 
 @admin.register(GroupMapping)
 class GroupMappingAdmin(ReadOnlyAdmin):
-    """A mapping begins, is replaced and ends on a page that first says what that does, and to whom."""
+    """Mappings begin, are replaced and end on a page that first shows what changes, and for whom."""
 
     list_display = ["group", "gives", "state"]
     list_filter = ["role", "staff_role"]
@@ -129,7 +129,7 @@ class GroupMappingAdmin(ReadOnlyAdmin):
 
     @action(description=_("End"), url_path="end", permissions=["begin"], variant=ActionVariant.DANGER)
     def end(self, request: HttpRequest, object_id: str) -> HttpResponse:
-        """GET says who loses what; POST ends the mapping, unless that is no longer what was shown."""
+        """GET shows who loses what. POST ends the mapping, unless the preview has changed since."""
         mapping = get_object_or_404(GroupMapping, pk=object_id, ended_at=None)
         end_group_mapping.require(signed_in(request), mapping)
         changes = group_mappings.preview(ending=mapping)
@@ -142,7 +142,7 @@ class GroupMappingAdmin(ReadOnlyAdmin):
         )
 
     def _edit(self, request: HttpRequest, old: GroupMapping | None) -> HttpResponse:
-        """GET shows the form, POST the preview, and POST again with what was seen there does it."""
+        """GET shows the form. POST shows the preview; a second POST with that preview's digest makes the change."""
         user = signed_in(request)
         if old is not None:
             end_group_mapping.require(user, old)
@@ -187,7 +187,7 @@ class GroupMappingAdmin(ReadOnlyAdmin):
 
 
 def _as_preview(mapping: GroupMapping, changes: list[Change]) -> dict[str, Any]:
-    """Numbers of all changes and words for the first SHOWN."""
+    """The numbers of all changes, and rows for the first SHOWN."""
     kept = [change for change in changes if change.kept]
     losses = [change for change in changes if change.is_loss]
     gains = [change for change in changes if not change.kept and not change.is_loss]
@@ -214,7 +214,7 @@ def _as_row(change: Change) -> dict[str, Any]:
 
 
 def _digest(mapping: GroupMapping, changes: list[Change]) -> str:
-    """What was shown, in short: a mapping does to people what its author has seen, or nothing."""
+    """A digest of the preview: a mapping changes exactly what its author has seen, or nothing."""
     lines = [f"{change.person.pk} {change.before} {change.after} {change.kept}" for change in changes]
     what = f"{mapping.group} {mapping.tenant_id} {mapping.role} {mapping.staff_role}"
     return hashlib.sha256("\n".join([what, *lines]).encode()).hexdigest()
@@ -238,7 +238,7 @@ class LinkForm(DialogForm):
 
 @admin.register(FederatedIdentity)
 class FederatedIdentityAdmin(ReadOnlyAdmin):
-    """Who signs in through the provider, to which account, and since when it has vouched for them."""
+    """Who signs in through the provider, to which account, and when the provider last vouched for them."""
 
     list_display = ["user", "subject", "state", "signed_in_at", "checked_at"]
     list_select_related = ["user"]

@@ -1,4 +1,4 @@
-"""The directory, for operators: its tokens, and the groups it has sent."""
+"""The directory's tokens and the groups it has sent, for operators."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class IssueForm(DialogForm):
 
 
 def _show(request: HttpRequest, made: tuple[ScimToken, str]) -> HttpResponse:
-    """The token, in the dialog that asked for it: in no message, no session and no cache."""
+    """Show the token in the dialog that created it; no message, session or cache holds it."""
     token, secret = made
     context = {"token": token, "secret": secret, "base": location("").rstrip("/")}
     return render(request, "admin/directory/scim_token.html", context)
@@ -143,7 +143,7 @@ class ScimTokenAdmin(ReadOnlyAdmin):
 
 @admin.register(DirectoryGroup)
 class DirectoryGroupAdmin(ReadOnlyAdmin):
-    """What the directory says; roles follow by group mappings."""
+    """Groups as the directory sends them. Group mappings give their members roles."""
 
     list_display = ["display_name", "size", "changed_at"]
     search_fields = ["display_name", "external_id"]
