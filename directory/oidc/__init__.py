@@ -1,1 +1,1 @@
-"""Signing in at the organization's OpenID provider (docs/identity.md), on mozilla-django-oidc."""
+"""Signing in at the organization's OpenID provider (docs/identity.md), based on mozilla-django-oidc."""

@@ -1,7 +1,7 @@
-"""The authentication backend: mozilla-django-oidc's code flow, with what it leaves open closed.
+"""The authentication backend: mozilla-django-oidc's code flow, with its gaps closed.
 
-Its own steps check no issuer and no audience, match people by e-mail address, take any session's account back
-even if it was disabled, and let errors of the provider escape. Each step is replaced here by one that does not.
+The library checks neither issuer nor audience, matches people by e-mail address, accepts a session whose account has
+been disabled, and lets the provider's errors escape. This module replaces each of these steps with a safe one.
 """
 
 from __future__ import annotations
@@ -24,26 +24,26 @@ from directory.oidc.provider import current_provider
 
 @dataclass(frozen=True)
 class ProviderSignIn:
-    """What the session of somebody who has just signed in should remember."""
+    """What the session keeps about a person who has just signed in."""
 
     person: ProviderPerson
     id_token: str
 
 
 class ProviderBackend(OIDCAuthenticationBackend):  # type: ignore[misc]
-    """Signs in by the answer of the provider. It gives no permissions: those come from roles alone."""
+    """Signs people in by the provider's answer. It gives no permissions, which come from roles alone."""
 
     def __init__(self) -> None:
-        """Ask nobody: Django makes one of these for every question about a permission."""
+        """Make no request: Django creates a backend for every permission check."""
         self.UserModel = User
         self.OIDC_RP_CLIENT_ID = settings.OIDC_RP_CLIENT_ID
         self.OIDC_RP_CLIENT_SECRET = settings.OIDC_RP_CLIENT_SECRET
 
     def authenticate(self, request: HttpRequest | None, *, nonce: str, code_verifier: str) -> User | None:
-        """The person whom the provider's answer in `request` vouches for; raises ProviderProblem for nobody.
+        """The person whom the provider's answer in `request` vouches for. Raises ProviderProblem if there is none.
 
-        Both secrets of the sign-in are required, so that no other form that happens to carry `code` and
-        `state` in its address can sign anybody in.
+        Both secrets of the sign-in are required, so that no other form with `code` and `state` in its address can
+        sign anyone in.
         """
         self.token_info: dict[str, Any] = {}
         user: User | None = super().authenticate(request, nonce=nonce, code_verifier=code_verifier)
@@ -68,7 +68,7 @@ class ProviderBackend(OIDCAuthenticationBackend):  # type: ignore[misc]
             raise ProviderMisbehaved(f"ID token: {rejection}") from rejection
 
     def store_tokens(self, access_token: str, id_token: str) -> None:
-        """Nothing yet: the view writes to the session once it is the person's (directory/oidc/views.py)."""
+        """Store nothing yet: the view writes to the session once it belongs to the person (directory/oidc/views.py)."""
 
     def get_or_create_user(self, access_token: str, id_token: str, payload: tokens.Claims) -> User:
         person = fetch_person(payload, access_token)
@@ -84,7 +84,7 @@ class ProviderBackend(OIDCAuthenticationBackend):  # type: ignore[misc]
         return user
 
     def get_user(self, user_id: Any) -> User | None:
-        """The account of a session; nobody once it is disabled."""
+        """The account of a session, or None once the account is disabled."""
         return User.objects.filter(pk=user_id, is_active=True).first()
 
     def get_user_permissions(self, user_obj: Any, obj: models.Model | None = None) -> set[str]:

@@ -1,4 +1,4 @@
-"""Signing in to the HTTP API with an access token that the provider made for it (RFC 9068)."""
+"""Signing in to the HTTP API with an access token that the provider issued for it (RFC 9068)."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ log = structlog.get_logger(__name__)
 
 
 class ProviderAway(APIException):
-    """The token cannot be judged without the provider's keys. HTTP 503."""
+    """The token cannot be verified without the provider's keys. HTTP 503."""
 
     status_code = 503
     default_detail = (
@@ -34,15 +34,15 @@ class ProviderAway(APIException):
 
 @dataclass(frozen=True)
 class ProviderToken:
-    """An access token of the provider that was found good (`request.auth`)."""
+    """A verified access token of the provider (`request.auth`)."""
 
     claims: Claims
-    # It opens all tenants of its person.
+    # The token opens all of its person's tenants.
     tenant_id: None = None
 
     @property
     def expires_at(self) -> datetime:
-        """When it ends, and with it whatever it may make."""
+        """When the token expires, and anything created with it at the latest."""
         return datetime.fromtimestamp(int(self.claims["exp"]), UTC)
 
     @property
@@ -52,7 +52,7 @@ class ProviderToken:
 
 
 class ProviderTokenAuthentication(BaseAuthentication):
-    """`Authorization: Bearer <JWT>`. Everything that is not a good token of somebody known gets the same 401."""
+    """`Authorization: Bearer <JWT>`. Anything but a valid token of a known person gets the same 401."""
 
     def authenticate(self, request: Request) -> tuple[User, ProviderToken] | None:
         scheme, _, token = get_authorization_header(request).decode("latin-1").partition(" ")
@@ -93,7 +93,7 @@ class ProviderTokenAuthentication(BaseAuthentication):
 
 
 def _refused(request: Request) -> AuthenticationFailed:
-    """The answer to every token that opens nothing; counted, so that nobody tries on and on."""
+    """The answer to every rejected token. Rejections are rate-limited, so that nobody can keep guessing."""
     limit_rate("token_failed", caller_place(request._request))
     return AuthenticationFailed("This token is unknown, expired or revoked. Use another one.")
 

@@ -1,7 +1,7 @@
-"""Does the provider still vouch for them? Everybody with a refresh token is asked about every OIDC_CHECK_MINUTES.
+"""Check every OIDC_CHECK_MINUTES whether the provider still vouches for each person with a refresh token.
 
-Who left a group loses its roles in the same transaction; for whom the provider no longer vouches, sessions end and
-keys and tokens are suspended. A provider that does not answer changes nothing.
+A person who left a group loses its roles in the same transaction. When the provider no longer vouches for a person,
+their sessions end and their keys and tokens are suspended. A provider that does not answer changes nothing.
 """
 
 from __future__ import annotations
@@ -32,10 +32,10 @@ from tenants.suspension import suspend_access
 
 log = structlog.get_logger(__name__)
 
-# Identities that one task asks about.
+# One task asks about this many identities.
 BATCH = 50
 BATCHES_A_MINUTE = 200
-# Then another worker may ask: the first one is gone.
+# After this time another worker may ask, because the first one is gone.
 CLAIM_LASTS = timedelta(minutes=10)
 REASON_REFUSED = "the identity provider no longer accepts this person"
 REASON_CHECKED = "the periodic check at the provider"
@@ -43,9 +43,9 @@ REASON_CHECKED = "the periodic check at the provider"
 
 @transaction.atomic
 def claim_due_identities(limit: int = BATCH) -> list[UUID]:
-    """Claim identities that are due, those waiting longest first; several workers claim different ones.
+    """Claim the identities that are due, longest waiting first. Several workers claim different ones.
 
-    One refresh token is used by one worker at a time: a provider that sees an old one again revokes them all.
+    Only one worker uses a refresh token at a time: a provider that sees an old token again revokes all of them.
     """
     due = FederatedIdentity.objects.filter(
         Q(checked_at=None) | Q(checked_at__lt=now() - timedelta(minutes=settings.OIDC_CHECK_MINUTES)),
@@ -64,10 +64,10 @@ def claim_due_identities(limit: int = BATCH) -> list[UUID]:
 
 
 def check_identities(claimed: Sequence[UUID]) -> None:
-    """Ask the provider about claimed identities; stops, and gives the rest back, once it does not answer or the
-    task's time is up.
+    """Ask the provider about claimed identities.
 
-    Safe to repeat: whoever is not claimed any more is left out.
+    If the provider does not answer or the task's time is up, stop and release the rest. Safe to repeat: identities
+    that are no longer claimed are skipped.
     """
     for place, pk in enumerate(claimed):
         try:
@@ -77,13 +77,13 @@ def check_identities(claimed: Sequence[UUID]) -> None:
             log.warning("oidc.check_stopped", reason=reason, left=len(claimed) - place)
             FederatedIdentity.objects.filter(pk__in=claimed[place:]).update(claimed_at=None)
             return
-        # One row that cannot be dealt with must not keep the others from being checked.
+        # One failing row must not keep the others from being checked.
         except Exception:
             log.exception("oidc.check_failed", identity=str(pk))
 
 
 def check_identity(pk: UUID) -> None:
-    """Ask about one identity and apply the answer. Raises ProviderProblem when there is none that can be trusted."""
+    """Ask about one identity and apply the answer. Raises ProviderProblem if there is no trustworthy answer."""
     identity = (
         FederatedIdentity.objects.select_related("user").filter(pk=pk, claimed_at__isnull=False).first()
     )
@@ -110,10 +110,10 @@ def check_identity(pk: UUID) -> None:
 
 
 def _ask_again(identity: FederatedIdentity, refresh_token: str) -> ProviderPerson:
-    """Use the refresh token, and keep the next one before anything else can fail."""
+    """Use the refresh token, and store the next one before anything else can fail."""
     answer = current_provider().ask_for_tokens(grant_type="refresh_token", refresh_token=refresh_token)
     if isinstance(rotated := answer.get("refresh_token"), str) and rotated != refresh_token:
-        # Only in place of the one that was used: whoever signed in meanwhile has a newer one.
+        # Replace only the token that was used: a person who signed in meanwhile has a newer one.
         FederatedIdentity.objects.filter(pk=identity.pk, refresh_token=identity.refresh_token).update(
             refresh_token=encrypt_token(identity, rotated)
         )
@@ -132,12 +132,12 @@ def _ask_again(identity: FederatedIdentity, refresh_token: str) -> ProviderPerso
 
 
 def _refuse(pk: UUID, ciphertext: bytes | memoryview | None, reason: str) -> None:
-    """The provider said no for good: end what it opened, and suspend keys and tokens until the next sign-in."""
+    """The provider refused for good: end the sessions it opened, and suspend keys and tokens until the next sign-in."""
 
     with platform_scope("periodic check: the keys of a person may be in any tenant"), transaction.atomic():
         identity = _locked(pk)
         if identity is None or bytes(identity.refresh_token or b"") != bytes(ciphertext or b""):
-            # Signed in anew meanwhile: the old refusal says nothing about that.
+            # The person has signed in again meanwhile, so the old refusal no longer applies.
             return
         user = identity.user
         ended = end_provider_sessions(identity.issuer, subject=identity.subject)
@@ -152,7 +152,7 @@ def _refuse(pk: UUID, ciphertext: bytes | memoryview | None, reason: str) -> Non
 
 
 def _locked(pk: UUID) -> FederatedIdentity | None:
-    """The identity, held until commit against a sign-in at the same time."""
+    """The identity, locked until commit against a concurrent sign-in."""
     return (
         FederatedIdentity.objects.select_for_update(of=("self",)).select_related("user").filter(pk=pk).first()
     )

@@ -1,6 +1,6 @@
-"""What the provider's claims mean here: who it is, their groups, and whether a second factor was shown.
+"""Read the provider's claims: who the person is, their groups, and whether they used a second factor.
 
-A claim of the wrong type says nothing, and never more than an absent one would.
+A claim of the wrong type counts for no more than an absent one.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from directory.oidc.provider import current_provider
 log = structlog.get_logger(__name__)
 
 LONGEST_GROUP = 200
-# Authentication methods (RFC 8176, and what providers say besides) that are more than a password.
+# Authentication methods (RFC 8176, and others that providers use) that are stronger than a password.
 SECOND_FACTORS = frozenset(
     {"mfa", "otp", "hwk", "swk", "sms", "tel", "fpt", "face", "iris", "retina", "vbm", "fido"}
 )
@@ -35,16 +35,16 @@ class ProviderPerson:
     email: str = ""  # as `read_address` leaves it
     is_email_verified: bool = False
     name: str = ""
-    # None: the provider does not say, so what is known stays.
+    # None: the provider does not list them, so the known groups stay.
     groups: tuple[str, ...] | None = None
     has_second_factor: bool = False
     provider_session: str = ""
 
 
 def fetch_person(id_claims: tokens.Claims, access_token: str) -> ProviderPerson:
-    """Ask the provider about the person of a verified ID token and read both together.
+    """Ask the provider about the person in a verified ID token, and combine its answer with the token.
 
-    Raises ProviderUnavailable or ProviderMisbehaved, the latter also when the userinfo is about somebody else.
+    Raises ProviderUnavailable or ProviderMisbehaved; the latter also if the userinfo is about someone else.
     """
     answer = current_provider().ask_who(access_token)
     if answer.kind == "application/jwt":
@@ -60,7 +60,7 @@ def fetch_person(id_claims: tokens.Claims, access_token: str) -> ProviderPerson:
 
 
 def read_person(id_claims: tokens.Claims, userinfo: dict[str, Any]) -> ProviderPerson:
-    """The person that both describe; the ID token, which is signed, wins where they differ."""
+    """The person whom both documents describe. Where they differ, the ID token wins, because it is signed."""
     email, is_email_verified = _address(id_claims, userinfo)
     return ProviderPerson(
         issuer=id_claims["iss"],
@@ -75,10 +75,10 @@ def read_person(id_claims: tokens.Claims, userinfo: dict[str, Any]) -> ProviderP
 
 
 def _address(id_claims: dict[str, Any], userinfo: dict[str, Any]) -> tuple[str, bool]:
-    """The address and whether it is verified, both from one document: the ID token if it names an address at all.
+    """The address and whether it is verified, both from one document: the ID token if it names an address.
 
-    An ID token that names the address and is silent about its verification leaves both to a userinfo that names
-    the same one.
+    If the ID token does not say whether its address is verified and the userinfo names the same address, both come
+    from the userinfo.
     """
     document = id_claims if "email" in id_claims else userinfo
     email = mail_address_or_none(document.get("email")) or ""
@@ -93,15 +93,15 @@ def _address(id_claims: dict[str, Any], userinfo: dict[str, Any]) -> tuple[str, 
 
 
 def is_true(value: object) -> bool:
-    """Whether a claim says yes: `true`, or the text "true" of providers that know no other. 1 does not."""
+    """Whether a claim is `true`, or the text "true" that some providers send. 1 does not count."""
     return value is True or value == "true"
 
 
 def _groups(*documents: dict[str, Any]) -> tuple[str, ...] | None:
-    """The groups, sorted and each once, of the first document that lists them.
+    """The groups from the first document that lists them, sorted and without duplicates.
 
-    None, which means "ask": no document lists them and one says that there are more than it can hold, or names them
-    in a way that cannot be read. Nothing about groups anywhere means that the person is in none.
+    None means that the groups are unknown: no document lists them, and one says that they do not fit or names them
+    in an unreadable form. If no document mentions groups, the person is in none.
     """
     name = settings.OIDC_GROUPS_CLAIM
     are_elsewhere, listed = False, None
@@ -118,7 +118,7 @@ def _groups(*documents: dict[str, Any]) -> tuple[str, ...] | None:
 
 
 def _lie_elsewhere(claims: dict[str, Any], name: str) -> bool:
-    """Whether a document says that the groups are to be asked for (Entra ID; OpenID Connect Core, 5.6.2)."""
+    """Whether a document refers elsewhere for the groups (Entra ID; OpenID Connect Core, 5.6.2)."""
     flag = claims.get(f"has{name}")
     names, sources = claims.get("_claim_names"), claims.get("_claim_sources")
     said = claims.get(name)
@@ -140,7 +140,7 @@ def _listed(said: str | list[Any], subject: object) -> tuple[str, ...]:
 
 
 def _is_group(value: str) -> bool:
-    """Groups are known by their names as written, so one with an unseen character is left out, never mended."""
+    """Whether a group name is usable. Names match exactly, so one with an invisible character is left out."""
     return len(value) <= LONGEST_GROUP and is_one_line(value)
 
 

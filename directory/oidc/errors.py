@@ -1,4 +1,4 @@
-"""Why a sign-in at the provider did not happen: each says to the person what happened and what to do."""
+"""Reasons why a sign-in at the provider failed. Each tells the person what happened and what to do."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from django.utils.translation import gettext_lazy as _
 
 
 class ProviderProblem(Exception):
-    """A sign-in that did not happen. `heading` and `message` are for the person, `reason` for the log."""
+    """A failed sign-in. `heading` and `message` are for the person, `reason` is for the log."""
 
     status = 403
     heading = _("You are not signed in")
@@ -17,11 +17,11 @@ class ProviderProblem(Exception):
 
 
 class SignInRefused(ProviderProblem):
-    """The provider vouches for somebody whom the console does not let in, or for nobody. HTTP 403."""
+    """The provider vouches for nobody, or for a person whom the console does not let in. HTTP 403."""
 
 
 class StaleSignIn(ProviderProblem):
-    """An answer of the provider that belongs to no sign-in this browser has begun. HTTP 400."""
+    """The provider's answer belongs to no sign-in that this browser began. HTTP 400."""
 
     status = 400
     heading = _("This sign-in failed")
@@ -34,7 +34,7 @@ class StaleSignIn(ProviderProblem):
 
 
 class ProviderUnavailable(ProviderProblem):
-    """The provider does not answer, or says that it cannot. HTTP 503; trying again may work."""
+    """The provider does not answer, or reports that it cannot. HTTP 503; another attempt may work."""
 
     status = 503
     heading = _("The identity provider does not answer")
@@ -50,7 +50,7 @@ class ProviderUnavailable(ProviderProblem):
 
 
 class ProviderMisbehaved(ProviderProblem):
-    """The provider answers what the protocol does not allow, or refuses the console itself. HTTP 502."""
+    """The provider's answer violates the protocol, or the provider rejects the console itself. HTTP 502."""
 
     status = 502
     heading = _("The identity provider gave an invalid answer")

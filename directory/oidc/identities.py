@@ -1,7 +1,7 @@
-"""Whose account a person at the provider has: found by (issuer, subject), linked or made at the first sign-in.
+"""Find the account of a person at the provider by (issuer, subject); link or create it at their first sign-in.
 
-An e-mail address never opens an account by itself. Whoever could make the provider assert somebody's address
-would otherwise have their account.
+An e-mail address alone never opens an account. Otherwise anyone who could make the provider assert another person's
+address would get that person's account.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ from tenants.suspension import restore_access
 
 @transaction.atomic
 def sign_in_person(person: ProviderPerson, *, refresh_token: str | None, is_renewal: bool) -> User:
-    """Find, link or make the account of a person who has just signed in, and give it the roles of their groups.
+    """Find, link or create the account of a person who has just signed in, and give it the roles of their groups.
 
-    A renewal of a session, to which many providers give no refresh token, keeps the one there is.
+    Renewing a session keeps the stored refresh token if the provider sends none, as many do.
 
-    Raises SignInRefused, in words, for accounts that are disabled or not to be linked. Safe to repeat.
+    Raises SignInRefused, with a message, if the account is disabled or may not be linked. Safe to repeat.
     """
     with platform_scope("sign-in at the provider: whose tenants it concerns is not known before"):
         _advisory_lock(person)
@@ -59,13 +59,13 @@ def sign_in_person(person: ProviderPerson, *, refresh_token: str | None, is_rene
         group_mappings.apply_group_mappings(user, reason="signed in at the provider")
         if was_refused:
             restore_access(user, tenant=None, by=None)
-        # Last: it locks the person, which comes after tenants.
+        # Last, because it locks the person, and tenants are locked before people.
         _follow_provider(user, person)
     return user
 
 
 def note_groups(identity: FederatedIdentity, person: ProviderPerson) -> None:
-    """Write down which groups the provider says the person is in, and everything else changed on the row."""
+    """Save the person's groups at the provider, and any other changed fields of the row."""
     before = set(identity.groups)
     if person.groups is not None:
         identity.groups = list(person.groups)
@@ -83,14 +83,14 @@ def note_groups(identity: FederatedIdentity, person: ProviderPerson) -> None:
 
 
 def _advisory_lock(person: ProviderPerson) -> None:
-    """One first sign-in of the same person, or to the same address, at a time; until commit."""
+    """Lock until commit: first sign-ins of the same person, or to the same address, run one at a time."""
     with connection.cursor() as cursor:
         for name in sorted({f"identity:{person.issuer} {person.subject}", f"email:{person.email}"}):
             cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [name])
 
 
 def _first_sign_in(person: ProviderPerson) -> FederatedIdentity:
-    """Link the account that was made for this very person, or make one."""
+    """Link the account that was created for this person, or create one."""
     if not person.email or not person.is_email_verified:
         raise SignInRefused(
             _(
@@ -118,13 +118,16 @@ def _first_sign_in(person: ProviderPerson) -> FederatedIdentity:
 
 
 def _is_invited(person: ProviderPerson) -> bool:
-    """Whether a tenant waits for this address: then the account is made, and the link of the invitation is next."""
+    """Whether an open invitation exists for this address. If so, the account is created to accept it."""
     return bool(Invitation.objects.across_tenants().acceptable().filter(email=person.email).exists())
 
 
 def _check_made_for(user: User, person: ProviderPerson) -> None:
-    """Raise SignInRefused unless the account waits for this person: made by the directory or by an invitation
-    to this address, nobody of this provider has it, and no password opens it."""
+    """Raise SignInRefused unless the account was created for this person and is not in use.
+
+    The directory or an invitation to this address created it, no person at this provider has it, no password opens
+    it, and it is not a superuser's.
+    """
     entry = entry_of(user)
     is_expected = (
         entry is not None and entry.removed_at is None
@@ -147,7 +150,7 @@ def _check_made_for(user: User, person: ProviderPerson) -> None:
 
 
 def _follow_provider(user: User, person: ProviderPerson) -> None:
-    """Take over name and verified address of the provider, unless the directory (SCIM) is the one that says."""
+    """Copy the name and the verified address from the provider, unless the directory (SCIM) manages the person."""
     if entry_of(user):
         return
     changed = {}

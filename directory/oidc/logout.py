@@ -1,4 +1,4 @@
-"""Signing out: at the provider too when a person leaves here, and here when they leave there."""
+"""Signing out: a sign-out here also ends the session at the provider, and a sign-out there ends the session here."""
 
 from __future__ import annotations
 
@@ -35,10 +35,10 @@ log = structlog.get_logger(__name__)
 
 
 class SignOut(LogoutView):
-    """End the session here, and then at the provider if it opened the session and offers to be told.
+    """End the session here, and then at the provider if it opened the session and supports sign-out.
 
-    The way there is a page that refreshes itself to it: the content security policy lets no form lead elsewhere,
-    a redirect after one included.
+    The browser gets there by a page that refreshes to the provider, because the content security policy forbids forms
+    to lead elsewhere, even by a redirect.
     """
 
     def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
@@ -54,7 +54,7 @@ class SignOut(LogoutView):
 
 
 def provider_sign_out(request: HttpRequest, id_token: str) -> str:
-    """Where the provider signs somebody out (RP-Initiated Logout 1.0); nothing if it does not, or is away."""
+    """The provider's sign-out address (RP-Initiated Logout 1.0). Empty if it has none or does not answer."""
     if not settings.OIDC_ISSUER:
         return ""
     try:
@@ -74,9 +74,9 @@ def provider_sign_out(request: HttpRequest, id_token: str) -> str:
 
 @method_decorator(csrf_exempt, name="dispatch")
 class BackChannelLogout(View):
-    """The provider tells that a session, or all of a person, has ended (Back-Channel Logout 1.0).
+    """The provider reports that one session, or all sessions of a person, ended (Back-Channel Logout 1.0).
 
-    200 means ended; 400 with a reason for every token that is not to be obeyed, one obeyed before included.
+    The answer is 200 if the sessions ended here, and 400 for every rejected token, including a repeated one.
     """
 
     http_method_names = ["post"]
@@ -87,7 +87,7 @@ class BackChannelLogout(View):
                 raise TokenRejected("no provider is configured")
             accept_logout_token(request.POST.get("logout_token", ""))
         except (TokenRejected, ProviderProblem) as rejection:
-            # Holds up no sign-out of the provider's.
+            # Only rejected tokens count, so the provider's own sign-outs are never delayed.
             limit_rate("back_channel_logout", caller_place(request))
             log.warning("oidc.logout_token_rejected", reason=str(rejection))
             body = {"error": "invalid_request", "error_description": "The logout token was rejected."}
@@ -96,7 +96,7 @@ class BackChannelLogout(View):
 
 
 def accept_logout_token(token: str) -> int:
-    """End the sessions that a logout token names; return how many. Raises TokenRejected, for a replay too."""
+    """End the sessions that a logout token names; return how many. Raises TokenRejected, also for a replay."""
 
     claims = verify_logout_token(token)
     issuer, sid, subject = claims["iss"], claims.get("sid", ""), claims.get("sub", "")
@@ -107,7 +107,7 @@ def accept_logout_token(token: str) -> int:
         _spend(claims)
         subjects = {subject} if subject else set(_subjects_of(issuer, sid))
         concerned = FederatedIdentity.objects.filter(issuer=issuer, subject__in=subjects)
-        # Before the person, as at a sign-in.
+        # Lock the identities before the person, as a sign-in does.
         identities = list(concerned.select_for_update().order_by("pk"))
         ended = end_provider_sessions(issuer, sid=sid, subject=subject)
         for identity in identities:
@@ -123,16 +123,16 @@ def _subjects_of(issuer: str, sid: str) -> Iterable[str]:
 
 
 def forget_refresh_token(issuer: str, *, subject: str) -> None:
-    """Forget what the provider revokes when a session ends, unless it was given for beyond (`offline_access`).
+    """Delete the refresh token that the provider revokes when a session ends, unless it outlives it (`offline_access`).
 
-    Else the next periodic check would take signing out for being disabled, and suspend the person's keys.
+    Otherwise the next periodic check would mistake the sign-out for a disabled person, and suspend their keys.
     """
     if "offline_access" not in settings.OIDC_RP_SCOPES.split():
         FederatedIdentity.objects.filter(issuer=issuer, subject=subject).update(refresh_token=None)
 
 
 def _spend(claims: Claims) -> None:
-    """Write down that this token was obeyed. Raises TokenRejected when it was before."""
+    """Record that this token was used. Raises TokenRejected if it was used before."""
     SpentLogoutToken.objects.filter(expires_at__lt=now()).delete()
     kept_until = datetime.fromtimestamp(int(claims["iat"]), UTC) + timedelta(
         seconds=LOGOUT_SECONDS + LEEWAY_SECONDS + 60

@@ -1,4 +1,4 @@
-"""Sessions that the provider opened are renewed there now and then, unseen; what is not renewed is over."""
+"""Renew sessions that the provider opened, regularly and in the background. A session that is not renewed ends."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ from core.problems import plain_problem
 from directory.oidc.errors import ProviderProblem
 from directory.oidc.provider import current_provider
 
-# Where nothing is renewed: the way in and out, and what needs nobody.
+# Paths without renewal: signing in and out, and whatever requires no person.
 EXEMPT = ("/oidc/", "/login/", "/logout/", "/healthz", "/readyz", "/metrics", "/internal/", "/static/")
 
 
 class ProviderSessionMiddleware(SessionRefresh):  # type: ignore[misc]
-    """Sends a browser whose session is due to the provider, which answers without asking anybody (prompt=none).
+    """Sends a browser with an expired session to the provider, which answers without a prompt (prompt=none).
 
-    The library does so for GET alone and lets an expired session go on posting. Here an expired session does
-    nothing: a page is renewed first, htmx is told to go there, anything else gets 401.
+    The library does so only for GET and lets an expired session continue to POST. Here an expired session does
+    nothing: a page renews it first, htmx gets a redirect to the provider, and everything else gets 401.
     """
 
     def __init__(self, get_response: Any) -> None:
-        """Ask nobody: the provider may be away when the console starts."""
+        """Make no request, because the provider may be unavailable when the console starts."""
         MiddlewareMixin.__init__(self, get_response)
         self.OIDC_EXEMPT_URLS: list[str] = []
         self.OIDC_STATE_SIZE = self.OIDC_NONCE_SIZE = 32
@@ -51,14 +51,14 @@ class ProviderSessionMiddleware(SessionRefresh):  # type: ignore[misc]
         return current_provider().endpoint("authorization_endpoint")
 
     def process_request(self, request: HttpRequest) -> HttpResponse | None:
-        """None lets the request through; everything else is the answer to a session that is due."""
+        """Return None to let the request through, or the response for a session that must be renewed."""
         session = request.session
         if speaks_by_token(request) or request.path.startswith(EXEMPT):
             return None
         if session.get(BACKEND_SESSION_KEY) != PROVIDER_BACKEND:
             return None
         if session.get("qm_issuer") != settings.OIDC_ISSUER:
-            # Of a provider that this console no longer has.
+            # The session is from a provider that is no longer configured.
             logout(request)
             return None
         if session.get("oidc_id_token_expiration", 0) > time.time() or not request.user.is_authenticated:
@@ -78,7 +78,7 @@ class ProviderSessionMiddleware(SessionRefresh):  # type: ignore[misc]
         return HttpResponse(status=204, headers={"HX-Redirect": answer["Location"]})
 
     def _set_out(self, request: HttpRequest) -> HttpResponse | None:
-        """The library's redirect; it looks at the method, so an htmx POST or a HEAD counts as the GET that follows."""
+        """The library's redirect. It checks the method, so an htmx POST or a HEAD counts as the GET that follows."""
         method, request.method = request.method, "GET"
         try:
             answer: HttpResponse | None = super().process_request(request)
@@ -87,12 +87,12 @@ class ProviderSessionMiddleware(SessionRefresh):  # type: ignore[misc]
         return answer
 
     def is_refreshable_url(self, request: HttpRequest) -> bool:
-        # Asked only where process_request above has found it due.
+        # Called only after process_request above has found the session due.
         return True
 
 
 def _expired(request: HttpRequest) -> HttpResponse:
-    """401: nothing was done. The way back is a page, which renews the session."""
+    """401: nothing was changed. Opening any page renews the session."""
     message = _(
         "Nothing was changed. Open any page in another tab, which renews your sign-in, then submit this again."
     )
@@ -109,7 +109,7 @@ def _expired(request: HttpRequest) -> HttpResponse:
 
 
 def _page_of(request: HttpRequest) -> str:
-    """The page that htmx works on, if it says so and it is ours."""
+    """The page that htmx reports, if it is on this host; otherwise the start page."""
     current = request.headers.get("HX-Current-URL", "")
     if url_has_allowed_host_and_scheme(current, {request.get_host()}, request.is_secure()):
         parts = urlsplit(current)

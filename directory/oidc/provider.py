@@ -1,6 +1,6 @@
-"""The configured OpenID provider: what it says of itself, its keys, and the three questions it is asked.
+"""The configured OpenID provider: its discovery document, its keys, and the requests to its endpoints.
 
-Everything it answers is bounded in time and size, and either fits the protocol or raises a ProviderProblem.
+Every answer is limited in time and size. An answer that does not fit the protocol raises a ProviderProblem.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ from directory.oidc.errors import GrantLost, ProviderMisbehaved, ProviderProblem
 
 log = structlog.get_logger(__name__)
 
-# How long the discovery document and the keys are kept.
+# How long the discovery document and the keys are cached.
 DOCUMENT_SECONDS = 3600
-# How long they serve while the provider cannot give newer ones.
+# How long they are used while the provider cannot supply newer ones.
 STALE_SECONDS = 24 * 3600
-# Of the keys, because of tokens that name an unknown one.
+# How often tokens that name an unknown key may cause the keys to be fetched again.
 RENEWALS_A_MINUTE = 6
 LARGEST_ANSWER = 1_000_000  # bytes
 # By the beginning of an algorithm's name.
@@ -34,7 +34,7 @@ KEY_TYPES = {"RS": "RSA", "PS": "RSA", "ES": "EC", "Ed": "OKP"}
 
 
 class Provider:
-    """One issuer. Its documents are fetched when first needed and kept by this process."""
+    """One issuer. This process fetches its documents when they are first needed, and caches them."""
 
     def __init__(self, issuer: str) -> None:
         self.issuer = issuer
@@ -43,13 +43,13 @@ class Provider:
         self._renewals: deque[float] = deque(maxlen=RENEWALS_A_MINUTE)
 
     def endpoint(self, name: str) -> str:
-        """The address of an endpoint by its name in the discovery document. Raises ProviderMisbehaved for none."""
+        """The address of an endpoint by its name in the discovery document. Raises ProviderMisbehaved if missing."""
         if address := self.optional_endpoint(name):
             return address
         raise ProviderMisbehaved(f"the discovery document names no {name}")
 
     def optional_endpoint(self, name: str) -> str:
-        """The same, or nothing when the provider does not offer it."""
+        """The address of an endpoint, or an empty string if the provider does not offer it."""
         address = self._description.get().get(name) or ""
         if not isinstance(address, str) or (address and not self._is_safe(address)):
             raise ProviderMisbehaved(f"{name} is not an https address")
@@ -60,10 +60,10 @@ class Provider:
         return bool(self._description.get().get("authorization_response_iss_parameter_supported"))
 
     def key_of(self, header: dict[str, Any]) -> jwt.PyJWK:
-        """The key that a token's header names. Raises jwt.InvalidTokenError when there is none, even among newer ones.
+        """The key that a token's header names. Raises jwt.InvalidTokenError if there is none, even among newer keys.
 
-        A key that is not known yet makes the provider be asked again, a few times a minute at most: anybody
-        can write a header.
+        An unknown key causes another request to the provider, but only a few times a minute, because anyone can write
+        a header.
         """
         key = _matching(self._keys.get(), header)
         if key is None and self._may_renew():
@@ -73,7 +73,7 @@ class Provider:
         return key
 
     def ask_for_tokens(self, **parameters: str) -> dict[str, Any]:
-        """Ask the token endpoint. Raises GrantLost when it no longer honors what it is asked with."""
+        """Ask the token endpoint. Raises GrantLost if it no longer honors the code or refresh token."""
         answer = _ask(
             "POST",
             self.endpoint("token_endpoint"),
@@ -96,7 +96,7 @@ class Provider:
         return answer
 
     def _with_credentials(self, parameters: dict[str, str]) -> dict[str, Any]:
-        """The request of the console as a client: basic authentication, unless the provider takes only the form."""
+        """The parameters and the client's credentials: basic authentication, or form fields if only those work."""
         client, secret = settings.OIDC_RP_CLIENT_ID, settings.OIDC_RP_CLIENT_SECRET
         methods = self._description.get().get("token_endpoint_auth_methods_supported")
         if (
@@ -136,7 +136,7 @@ class Provider:
         return True
 
     def _is_safe(self, address: str) -> bool:
-        """https, as the issuer is; a provider on this machine may do without."""
+        """Whether the address uses https. A provider on this machine may use http."""
         try:
             parts = urlsplit(address)
         except ValueError:
@@ -149,7 +149,7 @@ class Provider:
 
 
 def _matching(keys: dict[str, Any], header: dict[str, Any]) -> jwt.PyJWK | None:
-    """The key for signing that the header names and that suits its algorithm; without a name, the only such key."""
+    """The signing key that the header names and that fits its algorithm. Without a name, the only key that fits."""
     algorithm, name = header["alg"], header.get("kid")
     fitting = [
         key
@@ -172,7 +172,7 @@ _providers: dict[str, Provider] = {}
 
 
 def current_provider() -> Provider:
-    """The provider of OIDC_ISSUER. Raises ProviderMisbehaved when none is configured."""
+    """The provider of OIDC_ISSUER. Raises ProviderMisbehaved if none is configured."""
     issuer = settings.OIDC_ISSUER
     if not issuer:
         raise ProviderMisbehaved("OIDC_ISSUER is not set")
@@ -180,7 +180,7 @@ def current_provider() -> Provider:
 
 
 class _Kept:
-    """A document, fetched when it is needed and too old; an old one serves while there is no newer."""
+    """A cached document. It is fetched again when it is needed and too old; the old one is used until that succeeds."""
 
     def __init__(self, fetch: Callable[[], dict[str, Any]]) -> None:
         self._fetch = fetch
@@ -201,7 +201,7 @@ class _Kept:
             return document
 
     def renew(self) -> dict[str, Any]:
-        """Fetch it now. Who waited while another thread did takes what that one got, be it a failure."""
+        """Fetch it now. A thread that waited for another thread's fetch takes its result, even if it failed."""
         asked_at = time.monotonic()
         with self._lock:
             if self._document is not None and self._fetched_at > asked_at:
@@ -218,7 +218,7 @@ class _Kept:
 
 
 class Answer:
-    """What the provider answered: status, type and at most LARGEST_ANSWER bytes."""
+    """An answer of the provider: its status, its type and at most LARGEST_ANSWER bytes."""
 
     def __init__(self, response: requests.Response) -> None:
         self.status = response.status_code
@@ -239,7 +239,7 @@ class Answer:
         return document
 
     def error(self) -> str:
-        """The OAuth error code, as far as there is one."""
+        """The OAuth error code, if there is one."""
         try:
             return str(self.json().get("error", ""))[:60]
         except ProviderMisbehaved:

@@ -1,4 +1,4 @@
-"""The provider's clocks. Tasks carry ids and hold no logic."""
+"""Scheduled tasks of the provider. Tasks carry ids and contain no logic."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ FORGOTTEN_AFTER = timedelta(minutes=2)
 
 @shared_task(soft_time_limit=60)
 def check_due_identities() -> None:
-    """Share the identities that are due among the workers, a batch each."""
+    """Distribute the identities that are due among the workers, in batches."""
     if not settings.OIDC_ISSUER:
         return
     for _ in range(checks.BATCHES_A_MINUTE):
@@ -42,13 +42,13 @@ def check_due_identities() -> None:
 
 @shared_task(soft_time_limit=540)
 def check_identities(claimed: list[str]) -> None:
-    """Ask the provider about a batch."""
+    """Ask the provider about a batch of identities."""
     checks.check_identities([UUID(pk) for pk in claimed])
 
 
 @shared_task(soft_time_limit=540)
 def apply_group_mapping(mapping_id: str) -> None:
-    """Give and take what a mapping that began or ended gives."""
+    """Give the roles of a mapping that began, or remove the roles of one that ended."""
     with platform_scope("group mappings: a mapping may concern any tenant"):
         mapping = GroupMapping.objects.unapplied().filter(pk=mapping_id).select_related("tenant").first()
         if mapping is not None:
@@ -57,7 +57,7 @@ def apply_group_mapping(mapping_id: str) -> None:
 
 @shared_task(soft_time_limit=60)
 def apply_forgotten_group_mappings() -> None:
-    """Enqueue mappings whose message was lost or whose task did not finish."""
+    """Enqueue the mappings whose message was lost or whose task did not finish."""
     with platform_scope("group mappings: a mapping may concern any tenant"):
         forgotten = GroupMapping.objects.unapplied().exclude(created_at__gt=now() - FORGOTTEN_AFTER)
         mappings = list(forgotten.values_list("pk", flat=True)[:100])

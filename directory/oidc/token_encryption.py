@@ -1,4 +1,4 @@
-"""Refresh tokens at rest: encrypted for the one row that they belong to."""
+"""Encryption of stored refresh tokens. Each is encrypted for its own row."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ def encrypt_token(identity: FederatedIdentity, token: str) -> bytes:
 
 
 def decrypt_token(identity: FederatedIdentity) -> str | None:
-    """The token of the row; None when there is none or neither SECRET_KEY nor a fallback opens it."""
+    """The token of the row. None if there is none, or if neither SECRET_KEY nor a fallback decrypts it."""
     if identity.refresh_token is None:
         return None
     try:

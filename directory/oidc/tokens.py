@@ -1,6 +1,6 @@
-"""Is this token what it says? Signature, issuer, audience and times of everything the provider signs.
+"""Verify the signature, issuer, audience and times of everything the provider signs.
 
-Only asymmetric algorithms are known here: `none` has no key, and with HS256 a public key would do for a secret.
+Only asymmetric algorithms are accepted: `none` has no key, and HS256 would accept a public key as the secret.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ ALGORITHMS = [
     "ES512",
     "EdDSA",
 ]
-# By which the clocks may differ.
+# How far the clocks may differ.
 LEEWAY_SECONDS = 30
-# How long ago a logout token may have been made.
+# How old a logout token may be.
 LOGOUT_SECONDS = 300
 # The last second of the year 9999.
 LAST_MOMENT = 253_402_300_799
@@ -43,17 +43,17 @@ Claims = dict[str, Any]
 
 
 class TokenRejected(Exception):
-    """The token is not to be believed. The words are for the log: they never hold the token."""
+    """The token cannot be trusted. The message is for the log and never contains the token."""
 
 
 def verify_id_token(token: str, *, nonce: str | None, access_token: str = "") -> Claims:
-    """The claims of an ID token made for the console (OpenID Connect Core, 3.1.3.7).
+    """The claims of an ID token issued for the console (OpenID Connect Core, 3.1.3.7).
 
     Args:
-        nonce: the one this sign-in sent; None for a refreshed token, which need not carry one.
-        access_token: compared with `at_hash`, where the token has it.
+        nonce: the nonce that this sign-in sent; None for a refreshed token, which does not need one.
+        access_token: compared with `at_hash`, if the token has it.
 
-    Raises TokenRejected for whatever does not hold.
+    Raises TokenRejected if any check fails.
     """
     header, claims = _verified(token, audience=settings.OIDC_RP_CLIENT_ID, required=["exp", "iat", "sub"])
     if header.get("typ", "JWT").upper() != "JWT":
@@ -70,12 +70,12 @@ def verify_id_token(token: str, *, nonce: str | None, access_token: str = "") ->
 
 
 def verify_userinfo(token: str) -> Claims:
-    """The claims of a userinfo answer that is signed (5.3.2). Raises TokenRejected."""
+    """The claims of a signed userinfo answer (5.3.2). Raises TokenRejected."""
     return _verified(token, audience=settings.OIDC_RP_CLIENT_ID, required=["sub"])[1]
 
 
 def verify_access_token(token: str) -> Claims:
-    """The claims of an access token made for our HTTP API (RFC 9068). Raises TokenRejected."""
+    """The claims of an access token issued for our HTTP API (RFC 9068). Raises TokenRejected."""
     if settings.OIDC_API_AUDIENCE in ("", settings.OIDC_RP_CLIENT_ID):
         raise TokenRejected("OIDC_API_AUDIENCE is not set, or is the audience of ID tokens")
     header, claims = _verified(token, audience=settings.OIDC_API_AUDIENCE, required=["exp", "iat", "sub"])
@@ -86,9 +86,9 @@ def verify_access_token(token: str) -> Claims:
 
 
 def verify_logout_token(token: str) -> Claims:
-    """The claims of a logout token (OpenID Connect Back-Channel Logout 1.0, 2.6), but for its being new.
+    """The claims of a logout token (OpenID Connect Back-Channel Logout 1.0, 2.6).
 
-    Raises TokenRejected.
+    This does not check whether the token was used before. Raises TokenRejected.
     """
     header, claims = _verified(token, audience=settings.OIDC_RP_CLIENT_ID, required=["iat", "jti"])
     kind = header.get("typ", "JWT").lower().removeprefix("application/")
@@ -107,7 +107,7 @@ def verify_logout_token(token: str) -> Claims:
 
 
 def _verified(token: str, *, audience: str, required: list[str]) -> tuple[dict[str, Any], Claims]:
-    """Header and claims of a token that the provider signed for `audience` and that holds now."""
+    """The header and claims of a token that the provider signed for `audience` and that is valid now."""
     provider = current_provider()
     if not isinstance(token, str) or len(token) > LONGEST_TOKEN:
         raise TokenRejected("it is no token")
@@ -138,7 +138,7 @@ def _verified(token: str, *, audience: str, required: list[str]) -> tuple[dict[s
 
 
 def _check_authorized_party(claims: Claims) -> None:
-    """With several audiences, or wherever it says for whom it was made, that must be the console."""
+    """Require that `azp` names the console if it is present; a token with several audiences must have it."""
     party = claims.get("azp")
     if isinstance(claims["aud"], list) and len(claims["aud"]) > 1 and party is None:
         raise TokenRejected("several audiences and no azp")
@@ -147,17 +147,17 @@ def _check_authorized_party(claims: Claims) -> None:
 
 
 def _is_name(value: object) -> bool:
-    """Whether it is a text that can be stored and read: no NUL, half a surrogate pair, or unseen character."""
+    """Whether it is a text that can be stored and read: no NUL, no half surrogate pair and no invisible character."""
     return isinstance(value, str) and 0 < len(value) <= LONGEST_SUBJECT and is_seen(value)
 
 
 def _is_moment(value: object) -> bool:
-    """Whether it is a number of seconds since 1970, of the years that can be written down."""
+    """Whether it is a number of seconds since 1970, up to the last year that a date can hold."""
     return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= LAST_MOMENT
 
 
 def _half_hash(text: str, algorithm: str) -> str:
-    """The left half of the hash that goes with the algorithm, in base64url (3.1.3.6)."""
+    """The left half of the text's hash with the algorithm's hash function, in base64url (3.1.3.6)."""
     size = {"EdDSA": "512"}.get(algorithm, algorithm[-3:])
     whole = hashlib.new(f"sha{size}", text.encode()).digest()
     return base64.urlsafe_b64encode(whole[: len(whole) // 2]).rstrip(b"=").decode()

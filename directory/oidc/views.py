@@ -1,4 +1,4 @@
-"""Signing in at the provider: setting out, coming back, and what is said when it did not work."""
+"""Signing in at the provider: the redirect there, the way back, and the page for a failed sign-in."""
 
 from __future__ import annotations
 
@@ -25,16 +25,16 @@ from directory.oidc.provider import current_provider
 
 log = structlog.get_logger(__name__)
 
-# How long somebody may take at the provider.
+# How long a person may take at the provider.
 STATE_SECONDS = 900
-# What the provider may answer instead of a code (RFC 6749, 4.1.2.1; OpenID Connect Core, 3.1.2.6).
+# Errors that the provider may return instead of a code (RFC 6749, 4.1.2.1; OpenID Connect Core, 3.1.2.6).
 NEEDS_A_PERSON = frozenset(
     {"login_required", "interaction_required", "consent_required", "account_selection_required"}
 )
 
 
 def problem_page(request: HttpRequest, problem: ProviderProblem) -> HttpResponse:
-    """Say what happened and what to do. The reason goes to the log, found by the reference on the page."""
+    """A page that says what happened and what to do. Its reference finds the reason in the log."""
     log.warning("oidc.sign_in_failed", problem=type(problem).__name__, reason=problem.reason)
     context = {
         "heading": problem.heading,
@@ -49,7 +49,7 @@ def problem_page(request: HttpRequest, problem: ProviderProblem) -> HttpResponse
 
 
 class ProviderPageMixin(View):
-    """No provider, no page; whatever goes wrong with it is said on one; and nothing of it is kept by caches."""
+    """Answers 404 without a provider, shows the provider's problems on a page, and keeps all answers out of caches."""
 
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
         if not settings.OIDC_ISSUER:
@@ -79,7 +79,7 @@ class ProviderSignInStart(ProviderPageMixin, OIDCAuthenticationRequestView):  # 
         return current_provider().endpoint("authorization_endpoint")
 
     def get_extra_params(self, request: HttpRequest) -> dict[str, str]:
-        """What this provider wants besides. A renewal does not send it: `prompt` there is always none."""
+        """Extra parameters for this provider. A renewal does not send them, because its `prompt` is always none."""
         return dict(settings.OIDC_SIGN_IN_PARAMETERS)
 
 
@@ -87,7 +87,7 @@ class ProviderCallback(ProviderPageMixin, OIDCAuthenticationCallbackView):  # ty
     """Where the provider sends the browser back to."""
 
     def get(self, request: HttpRequest) -> HttpResponse:
-        """Sign in, or say why not. Only the answer to a sign-in that this browser began has any effect."""
+        """Sign the person in, or say why not. Only the answer to a sign-in that this browser began has an effect."""
         state = request.GET.get("state", "")
         begun = request.session.get("oidc_states", {}).get(state)
         if begun is None:
@@ -104,7 +104,10 @@ class ProviderCallback(ProviderPageMixin, OIDCAuthenticationCallbackView):  # ty
         return response
 
     def _check_who_answers(self, request: HttpRequest) -> None:
-        """The issuer that the answer names, which one that names itself must (RFC 9207): no mix-up of providers."""
+        """Require the configured issuer in the answer (RFC 9207), so that providers cannot be mixed up.
+
+        Only a provider that does not announce `iss` in its answers may omit it.
+        """
         named = request.GET.get("iss")
         if named is None and not current_provider().names_itself_in_answers():
             return
@@ -112,7 +115,7 @@ class ProviderCallback(ProviderPageMixin, OIDCAuthenticationCallbackView):  # ty
             raise StaleSignIn("the answer is of another issuer, or of none")
 
     def login_failure(self) -> HttpResponse:
-        """The provider answered without a code."""
+        """Handle an answer of the provider without a code."""
         error = self.request.GET.get("error", "")
         if error in NEEDS_A_PERSON:
             raise SignInRefused(_("Your sign-in at the provider has ended. Sign in again."), reason=error)
@@ -132,7 +135,7 @@ class ProviderCallback(ProviderPageMixin, OIDCAuthenticationCallbackView):  # ty
         )
 
     def login_success(self) -> HttpResponse:
-        """Open the session, under a new key, and let it remember who vouched for it."""
+        """Open the session under a new key, and store in it who vouched for the person."""
         sign_in = self.user.provider_sign_in
         person, session = sign_in.person, self.request.session
         before = self.request.user
@@ -143,7 +146,7 @@ class ProviderCallback(ProviderPageMixin, OIDCAuthenticationCallbackView):  # ty
             session["oidc_login_next"] = next_url  # of whoever set out
         session["qm_issuer"], session["qm_subject"] = person.issuer, person.subject
         session["qm_provider_session"] = person.provider_session
-        # What was confirmed here (accounts/views/second_factor.py) outlives a renewal that says nothing of it.
+        # A second factor confirmed here (accounts/views/second_factor.py) survives a renewal that does not mention it.
         session["qm_has_second_factor"] = (
             person.has_second_factor or session.get("qm_has_second_factor") is True
         )
