@@ -1,4 +1,4 @@
-"""Which directory is asking: its bearer token (`qms_…`), and nothing else."""
+"""Identify the directory that sends a request by its bearer token (`qms_…`) alone."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from django.utils.timezone import now
 from core.secrets import SCIM_TOKEN, digest, looks_like
 from directory.models import ScimToken
 
-# Last use is written at most this often.
+# A token's last use is written at most this often.
 SEEN_EVERY = timedelta(minutes=1)
 
 
 def directory_of(request: HttpRequest) -> ScimToken | None:
     """The token in the Authorization header; None if it is absent, unknown, unconfirmed, expired or revoked.
 
-    No cookie is looked at, so there is no request to forge.
+    Cookies are ignored, so other sites cannot forge a request.
     """
     scheme, _, secret = request.headers.get("Authorization", "").partition(" ")
     if scheme.lower() != "bearer" or not looks_like(SCIM_TOKEN, secret):

@@ -1,4 +1,4 @@
-"""What every endpoint shares: the token, reading JSON, preconditions, and errors in SCIM's own words."""
+"""What all endpoints share: the token, reading JSON, preconditions, and errors in SCIM's format."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ UNSTORABLE = "The request contains a text with a NUL or half a surrogate pair, w
 
 @method_decorator(csrf_exempt, name="dispatch")
 class ScimView(View):
-    """One endpoint below /scim/v2/. Answers a directory with a good token; everybody else gets one and the same 401."""
+    """One endpoint below /scim/v2/. It answers a directory with a valid token; every other caller gets the same 401."""
 
     directory: ScimToken
 
@@ -71,7 +71,7 @@ class ScimView(View):
 
 
 class Unknown(ScimView):
-    """Every address below /scim/v2/ that is none of ours."""
+    """Every unknown address below /scim/v2/."""
 
     def not_found(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         raise NotFoundException
@@ -80,7 +80,7 @@ class Unknown(ScimView):
 
 
 def answer_to(error: Exception) -> HttpResponse | None:
-    """The answer to what an endpoint or an action raised; None for what is nobody's fault but ours."""
+    """The answer to an exception from an endpoint or an action; None if the error is our own."""
     error = conflict_of(error) or error
     if isinstance(error, SCIMException):
         return error_answer(error.status, str(error), error.scim_type)
@@ -117,7 +117,7 @@ def error_answer(status: int, detail: str, scim_type: str = "") -> HttpResponse:
 
 
 def json_answer(body: Mapping[str, Any], *, status: int = 200, version: str = "") -> HttpResponse:
-    """A body as SCIM wants it, for no cache to keep."""
+    """A response with a body in SCIM's format, which no cache may store."""
     answer = HttpResponse(
         json.dumps(body, ensure_ascii=False),
         status=status,
@@ -130,7 +130,7 @@ def json_answer(body: Mapping[str, Any], *, status: int = 200, version: str = ""
 
 
 def message_answer(message: Message, parameters: ResponseParameters[Any] | None = None) -> HttpResponse:
-    """A message, such as a list, with the attributes that were asked for."""
+    """A response with a message, such as a list, limited to the requested attributes."""
     return json_answer(
         message.model_dump(scim_ctx=Context.RESOURCE_QUERY_RESPONSE, response_parameters=parameters)
     )
@@ -150,7 +150,7 @@ def read_json(request: HttpRequest) -> dict[str, Any]:
 
 
 def require_match(request: HttpRequest, version: str) -> None:
-    """Go on only if the caller has seen this version. Raises PreconditionFailedException (412)."""
+    """Raise PreconditionFailedException (412) if the caller requires another version (If-Match)."""
     wanted = request.headers.get("If-Match")
     if wanted is not None and not _names(wanted, version):
         raise PreconditionFailedException(
@@ -159,12 +159,12 @@ def require_match(request: HttpRequest, version: str) -> None:
 
 
 def is_unchanged(request: HttpRequest, version: str) -> bool:
-    """Whether the caller has this version already (If-None-Match), and needs no body."""
+    """Whether the caller already has this version (If-None-Match) and needs no body."""
     known = request.headers.get("If-None-Match")
     return known is not None and _names(known, version)
 
 
 def _names(header: str, version: str) -> bool:
-    """Whether a list of entity tags names `version`: weakly compared, as weak versions can only be."""
+    """Whether a list of entity tags contains `version`. The comparison is weak, because the versions are."""
     tags = [tag.strip().removeprefix("W/") for tag in header.split(",")]
     return "*" in tags or version.removeprefix("W/") in tags

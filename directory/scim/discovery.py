@@ -1,4 +1,4 @@
-"""What the service announces of itself (RFC 7644, section 4), and what it does not do."""
+"""What the service declares about itself (RFC 7644, section 4), and what it does not support."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Configuration(ScimView):
 
 
 class Catalogue(ScimView):
-    """What is announced as a list, and by id."""
+    """Declarations, as a list and by id."""
 
     kind: ClassVar[Any]
     endpoint: ClassVar[str]
@@ -48,7 +48,7 @@ class Catalogue(ScimView):
         raise NotImplementedError
 
     def get(self, request: HttpRequest, key: str | None = None) -> HttpResponse:
-        # A client must not think that it narrowed anything (RFC 7644, section 4).
+        # A client must not believe that a filter had an effect (RFC 7644, section 4).
         if "filter" in request.GET:
             raise ForbiddenException(detail="Filters do not apply to the service's own descriptions.")
         described = [self._described(row) for row in self.everything()]
@@ -87,7 +87,7 @@ class Schemas(Catalogue):
 
 
 class NotDone(ScimView):
-    """/Bulk, /Me and searches over Users and Groups at once: declared as not supported, and answered so (501)."""
+    """/Bulk, /Me and searches across Users and Groups. They are declared as not supported and get 501."""
 
     def refuse(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         raise NotImplementedException(

@@ -1,7 +1,7 @@
-"""A directory's filter and order (RFC 7644, section 3.4.2) as a question to the database.
+"""Translate a directory's filter and sort order (RFC 7644, section 3.4.2) into a database query.
 
-The library parses and checks the filter against the payload's model; here each attribute has a column. What has
-none is refused, never evaluated in Python. Values travel as query parameters.
+The library parses the filter and checks it against the payload's model. This module maps each attribute to a column.
+Attributes without a column are rejected, never evaluated in Python. Values are passed as query parameters.
 """
 
 from __future__ import annotations
@@ -36,17 +36,17 @@ LONGEST_FILTER = 2000  # characters
 NOTHING = Q(pk__in=[])
 EVERYTHING = ~NOTHING
 _VALUE_OF_SELECTION = re.compile(r'^\s*(\w+)\[([^\[\]]+)\]\.(value\s+\w+\s+"(?:[^"\\]|\\.)*")\s*$')
-# Of an attribute and its sub-attribute, in Python's spelling.
+# An attribute and its sub-attribute, in Python's spelling.
 Key = tuple[str, str | None]
 
 
 class Column:
-    """How one attribute is compared; each kind knows the operators that it has."""
+    """How one attribute is compared. Each kind of column defines the operators that it supports."""
 
     name: str
 
     def compare(self, op: CompareOperator, value: Any) -> Q | None:
-        """The question; None if the database does not compare so."""
+        """The condition; None if the column does not support the comparison."""
         raise NotImplementedError
 
     def present(self) -> Q:
@@ -55,10 +55,10 @@ class Column:
 
 @dataclass(frozen=True)
 class Text(Column):
-    """A text, empty where it was never said.
+    """A text, empty if the directory never sent one.
 
-    `is_address`: an address, which equals no other spelling than its own (core/addresses.py). `is_small`: kept in
-    its one form besides, so that its index helps.
+    `is_address`: an address; values are compared in the one form that core/addresses.py gives them. `is_small`: stored
+    in that form, in lower case, so that comparisons use its index.
     """
 
     name: str
@@ -93,7 +93,7 @@ class Text(Column):
 
 @dataclass(frozen=True)
 class Identifier(Column):
-    """One of our ids. A text that is none names nothing."""
+    """One of our ids. A text that is not an id matches nothing."""
 
     name: str
 
@@ -132,7 +132,7 @@ class Moment(Column):
 
 @dataclass(frozen=True)
 class Constant(Column):
-    """What is the same of every row."""
+    """A value that is the same for every row."""
 
     value: str | bool
     name: str = "pk"
@@ -146,10 +146,10 @@ class Constant(Column):
 
 @dataclass(frozen=True)
 class Several(Column):
-    """Members of a group or groups of a person: rows of another table. Compared are their ids."""
+    """A group's members or a person's groups: rows of another table, compared by their ids."""
 
     rows: type[Model]
-    # The field of `rows` that points to the row asked about.
+    # The field of `rows` that points to the filtered row.
     owner: str
     columns: dict[Key, Column]
     name: str = "pk"
@@ -171,7 +171,7 @@ _META: dict[Key, Column] = {("meta", "created"): Moment("made"), ("meta", "last_
 
 @dataclass(frozen=True)
 class Columns:
-    """The columns of one resource; `aliases` must be on the queryset they are asked of."""
+    """The columns of one resource. A queryset that is filtered by them needs `aliases`."""
 
     columns: dict[Key, Column]
     aliases: dict[str, Any] = field(default_factory=dict)
@@ -238,9 +238,9 @@ OF_MODEL: dict[Any, Columns] = {payloads.User: USERS, payloads.Group: GROUPS}
 
 
 def in_grammar(text: str) -> str:
-    """A filter in the words of RFC 7644; Entra ID asks `emails[type eq "work"].value eq "…"`, for which it has none.
+    """A filter in the grammar of RFC 7644, which lacks Entra ID's `emails[type eq "work"].value eq "…"`.
 
-    Raises InvalidFilterException, before anything reads it, if it is longer than any that makes sense.
+    Raises InvalidFilterException, before anything parses it, if the filter is longer than LONGEST_FILTER.
     """
     if len(text) > LONGEST_FILTER:
         raise InvalidFilterException(detail=f"The filter is longer than {LONGEST_FILTER} characters.")
@@ -248,17 +248,17 @@ def in_grammar(text: str) -> str:
 
 
 def filter_of(scim_filter: ScimFilter[Any]) -> Q:
-    """The filter, bound to a payload's model, as a question. Raises InvalidFilterException."""
+    """The condition for a filter that is bound to a payload's model. Raises InvalidFilterException."""
     return _ToQ(scim_filter, OF_MODEL[scim_filter.model].columns).visit(scim_filter.ast)
 
 
 def filter_of_members(values: FilterNode) -> Q:
-    """A filter over the members of one group, as in `members[value eq "…"]`, over rows of memberships."""
+    """The condition on membership rows for a filter over one group's members, as in `members[value eq "…"]`."""
     return _ToQ(ScimFilter[payloads.Group](values), _members.columns, "members").visit(values)
 
 
 def order_of(search: SearchRequest[Any], model: Any) -> list[Any]:
-    """The order in which a list goes: as asked for, then as made. Raises InvalidPathException."""
+    """The sort order of a list: as requested, then by creation. Raises InvalidPathException."""
     binding = search.sort_binding(model)
     if binding is None:
         return ["pk"]
@@ -272,7 +272,7 @@ def order_of(search: SearchRequest[Any], model: Any) -> list[Any]:
 
 
 class _ToQ(FilterVisitor[Q]):
-    """Walks the tree of a filter. `parent` is the attribute whose values a value filter selects among."""
+    """Visits the nodes of a filter. `parent` is the attribute from whose values a value filter selects."""
 
     def __init__(
         self, scim_filter: ScimFilter[Any], columns: dict[Key, Column], parent: str | None = None
@@ -299,7 +299,7 @@ class _ToQ(FilterVisitor[Q]):
             return ~column.present() if node.op is CompareOperator.eq else column.present()
         value = node.value if binding is None else coerce_value(binding, node.value, node.op)
         if isinstance(value, str) and not is_storable(value):
-            # no row holds such a text, and the database would not read it
+            # No row can hold such a text, and the database would reject it.
             return EVERYTHING if node.op is CompareOperator.ne else NOTHING
         question = column.compare(node.op, value)
         if question is None:

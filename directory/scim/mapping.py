@@ -1,4 +1,4 @@
-"""Rows to payloads, payloads to facts, and the versions (ETags) of both."""
+"""Convert rows to payloads and payloads to facts, and compute the versions (ETags) of resources."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def location(endpoint: str, pk: object = "") -> str:
 
 
 def user_payload(user: User) -> payloads.User:
-    """A person as the directory sees them. Wants `directory_entry` selected and `directory_groups` prefetched."""
+    """A person as the directory sees them. Select `directory_entry` and prefetch `directory_groups` before."""
     entry = entry_of(user)
     groups = sorted(user.directory_groups.all(), key=lambda group: group.pk)
     payload = payloads.User(
@@ -64,13 +64,13 @@ def user_payload(user: User) -> payloads.User:
 
 
 def user_version(payload: payloads.User) -> str:
-    """The version of a person: a digest of all that is shown, wherever it was changed."""
+    """The version of a person: a digest of everything shown, wherever it was changed."""
     shown = payload.model_dump(exclude={"meta"})
     return _weak(hashlib.sha256(json.dumps(shown, sort_keys=True).encode()).hexdigest()[:20])
 
 
 def facts_of_user(payload: payloads.User, before: PersonFacts | None = None) -> PersonFacts:
-    """What a payload says of a person. One that does not say whether they are active leaves it as it was."""
+    """The facts in a payload. If it does not say whether the person is active, that stays as `before`."""
     facts = _said(payload)
     if payload.active is None and before is not None:
         facts = replace(facts, is_active=before.is_active)
@@ -78,8 +78,9 @@ def facts_of_user(payload: payloads.User, before: PersonFacts | None = None) -> 
 
 
 def facts_of_patched(payload: payloads.User, shown: payloads.User, before: PersonFacts) -> PersonFacts:
-    """What a PATCH made of a person who was `shown` to it. What it left alone stays as the directory said it once:
-    a name that is put together from its parts follows them.
+    """The facts after a PATCH that turned the payload `shown` into `payload`.
+
+    Facts that it did not change keep the directory's earlier values. A full name composed of its parts follows them.
     """
     then, now = _said(shown), _said(payload)
     changed = {
@@ -112,17 +113,17 @@ def _put_together(facts: PersonFacts) -> str:
 
 
 def _settled(facts: PersonFacts) -> PersonFacts:
-    """A work address is kept only where it says something new."""
+    """Keep the work address only if it differs from the sign-in address."""
     return replace(facts, work_email="") if address_or_none(facts.work_email) == facts.email else facts
 
 
 def _address(said: str) -> str:
-    """An address in its one form. What is none stays as it was said, for the action to refuse."""
+    """An address in its one form. An invalid address stays as it was sent, for the action to reject."""
     return address_or_none(said) or said.strip()
 
 
 def group_payload(group: DirectoryGroup, members: Iterable[User] | None) -> payloads.Group:
-    """A group as the directory sees it; `members` None where it did not ask for them."""
+    """A group as the directory sees it; `members` is None if the directory did not request them."""
     return payloads.Group(
         id=str(group.pk),
         external_id=group.external_id or None,
@@ -139,19 +140,19 @@ def group_payload(group: DirectoryGroup, members: Iterable[User] | None) -> payl
 
 
 def group_version(group: DirectoryGroup) -> str:
-    """The version of a group: the moment of its last change, which happens under its lock."""
+    """The version of a group: the time of its last change, which is made under its lock."""
     return _weak(f"{int(group.changed_at.timestamp() * 1_000_000):x}")
 
 
 def _member(user: User) -> Any:
-    """A member; not validated, because a group may have thousands."""
+    """A member, not validated, because a group may have thousands of them."""
     return GroupMember.model_construct(
         value=str(user.pk), ref=location("Users", user.pk), type="User", display=user.name or user.email
     )
 
 
 def _work_email(emails: list[payloads.Email]) -> str:
-    """The one address that is kept: of type work, else the primary one, else the first."""
+    """The one address that is stored: the one of type work, else the primary one, else the first."""
     usable = [email for email in emails if email.value]
     ranked = sorted(usable, key=lambda email: (email.type != "work", not email.primary))
     return (ranked[0].value or "").strip() if ranked else ""

@@ -1,4 +1,4 @@
-"""What a payload or a PATCH says of a group's members, without reading the thousands there may be."""
+"""Read the member changes in a payload or a PATCH, without loading a group's members, who may be thousands."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ Operation = PatchOperation[payloads.Group]
 
 
 def replaced_by(members: Iterable[Any] | None) -> MemberChange:
-    """All members at once, as POST and PUT give them. Raises InvalidValueException."""
+    """The change that sets all members at once, as in POST and PUT. Raises InvalidValueException."""
     return MemberChange(Action.REPLACE, frozenset(_id(member.value) for member in members or ()))
 
 
 def split(patch: PatchOp[payloads.Group]) -> tuple[list[Operation], tuple[MemberChange, ...]]:
-    """The operations of a checked PATCH that are not about members, and the changes of members.
+    """Split a checked PATCH into the operations that are not about members and the changes of members.
 
-    Raises InvalidValueException for a member that is no id, InvalidFilterException for what cannot be asked.
+    Raises InvalidValueException if a member is not an id, InvalidFilterException if a filter is not supported.
     """
     others: list[Operation] = []
     changes: list[MemberChange] = []
@@ -65,7 +65,7 @@ def _is_about_members(path: Path[Any]) -> bool:
 
 
 def _ids(value: Any) -> frozenset[UUID]:
-    """The ids in a list of members, or in one member or id alone."""
+    """The ids in a list of members, or the id of a single member."""
     items = value if isinstance(value, list) else [value]
     return frozenset(
         _id(item.get("value") if isinstance(item, dict) else item) for item in items if item is not None

@@ -1,7 +1,7 @@
-"""Users and Groups as this service knows them, and what it announces of itself (RFC 7643, sections 4 to 7).
+"""Users and Groups in this service, and what it declares about itself (RFC 7643, sections 4 to 7).
 
-Only what is kept is declared: /Schemas says so, and whatever else a directory sends (titles, telephones,
-passwords, the enterprise extension) is read over and forgotten.
+Only stored attributes are declared, as /Schemas shows. Everything else that a directory sends (titles, telephone
+numbers, passwords, the enterprise extension) is ignored.
 """
 
 from __future__ import annotations
@@ -129,9 +129,9 @@ PROVIDER = ScimProvider(
     ),
     policy=ScimPolicy(
         unknown=ScimPolicy.Unknown.ignore,
-        # Entra ID removes members so.
+        # Entra ID removes members this way.
         remove_value_as_filter=ScimPolicy.RemoveValue.apply,
-        # And sets a first work address so.
+        # Entra ID sets a first work address this way.
         unmatched_path_filter=ScimPolicy.UnmatchedPathFilter.create,
     ),
 )

@@ -26,17 +26,17 @@ PARAMETERS = ("attributes", "excludedAttributes")
 
 
 class ResourceView(ScimView):
-    """What Users and Groups have in common; a subclass says how its rows are found and shown."""
+    """What Users and Groups have in common. A subclass defines how its rows are found and shown."""
 
     payload: ClassVar[Any]
     model: ClassVar[Any]
 
     def rows(self) -> QuerySet[Any]:
-        """All rows that a directory may know of."""
+        """All rows that a directory may see."""
         raise NotImplementedError
 
     def shown(self, rows: QuerySet[Any], parameters: ResponseParameters[Any]) -> Iterable[Any]:
-        """The payloads of some rows, with a constant number of queries."""
+        """The payloads of these rows, with a constant number of queries."""
         raise NotImplementedError
 
     def parameters(self) -> ResponseParameters[Any]:
@@ -53,7 +53,7 @@ class ResourceView(ScimView):
         )
 
     def show(self, pk: UUID, *, status: int = 200) -> HttpResponse:
-        """One resource, as it is now."""
+        """One resource in its current state."""
         parameters = self.parameters()
         payload = next(iter(self.shown(self.rows().filter(pk=pk), parameters)), None)
         if payload is None:
@@ -68,7 +68,7 @@ class ResourceView(ScimView):
         return answer
 
     def search(self, search: SearchRequest[Any]) -> HttpResponse:
-        """A page of what a filter finds. `startIndex` counts from 1; a page holds at most LONGEST_PAGE."""
+        """A page of the results of a filter. `startIndex` counts from 1; a page holds at most LONGEST_PAGE."""
         rows = self.rows().alias(**filters.OF_MODEL[self.payload].aliases)
         if search.filter is not None:
             rows = rows.filter(filters.filter_of(search.filter))
@@ -96,7 +96,7 @@ class ListMixin:
 
 
 class SearchMixin:
-    """POST lists, its filter in the body and so in no log (RFC 7644, section 3.4.3)."""
+    """POST lists. The filter is in the body, so it appears in no log (RFC 7644, section 3.4.3)."""
 
     def post(self: Any, request: HttpRequest) -> HttpResponse:
         given = read_json(request)
@@ -122,7 +122,7 @@ class UserView(ResourceView):
 
 class Users(ListMixin, UserView):
     def post(self, request: HttpRequest) -> HttpResponse:
-        # Reads over ids and other read-only values.
+        # This context ignores ids and other read-only values.
         payload = self.read(Context.RESOURCE_REPLACEMENT_REQUEST)
         user = people_actions.provision_person(mapping.facts_of_user(payload), directory=self.directory.name)
         return self.show(user.pk, status=201)
@@ -206,7 +206,7 @@ class GroupDetail(GroupView):
         return self.show(pk)
 
     def patch(self, request: HttpRequest, pk: UUID) -> HttpResponse:
-        """204, as RFC 7644 allows: a group may be large, and its sender knows it. With `attributes` the group."""
+        """Answer 204, as RFC 7644 allows, because a group may be large. With `attributes`, answer with the group."""
         patch = self.read_patch()
         others, changes = members.split(patch)
 
@@ -243,7 +243,7 @@ def _facts_of(payload: payloads.Group) -> GroupFacts:
 
 
 def _wants_members(parameters: ResponseParameters[Any]) -> bool:
-    """Whether an answer shows members, which may be thousands."""
+    """Whether an answer shows members, who may be thousands."""
     if parameters.attributes:
         return any(str(path).lower().startswith("members") for path in parameters.attributes)
     return not any(str(path).lower() == "members" for path in parameters.excluded_attributes or ())

@@ -1,4 +1,4 @@
-"""What directories call, below /scim/v2/. Without a slash at the end, as RFC 7644 writes addresses."""
+"""The addresses that directories call, below /scim/v2/. They have no trailing slash, as in RFC 7644."""
 
 from django.urls import path, re_path
 
