@@ -1,1 +1,1 @@
-"""Files that are built in the background: asked for, built, downloaded and let go. No kind of file is known here."""
+"""Files that are ordered, built in the background, downloaded and deleted. Other apps define the kinds of file."""

@@ -1,4 +1,4 @@
-"""Queueing an export, downloading its file, and letting exports go. The app of a kind says who may ask for one."""
+"""Queue an export, download its file, and end exports. The app of a kind decides who may order one."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ from exports.querysets import ExportQuerySet
 
 @transaction.atomic
 def queue_export(export: Export, *, by: User, **details: Any) -> Export:
-    """Save a new export that `by` may ask for, and have it built. The audit log names its days and `details`.
+    """Save a new export that `by` may order, and have it built. The audit entry has its days and `details`.
 
-    Raises ValidationError if the days are in the wrong order, or there is no such format.
+    Raises ValidationError if the days are in the wrong order or the format does not exist.
     """
     if export.end_day < export.start_day:
         raise ValidationError({"end": "The last day is before the first."})
@@ -40,7 +40,7 @@ def queue_export(export: Export, *, by: User, **details: Any) -> Export:
     audit.record(
         "export.created", actor=by, subject=export, start=export.start_day, end=export.end_day, **details
     )
-    # The row is the truth: should the queue be away, the sweep enqueues it later.
+    # The row is the truth: if the queue is unavailable, the sweep enqueues it later.
     tenant_id = str(export.tenant_id) if export.tenant_id else None
     transaction.on_commit(partial(tasks.build_export.delay, tenant_id, str(export.pk)), robust=True)
     return export
@@ -63,12 +63,12 @@ def _require_file(by: User | None, export: Export) -> None:
     state=_require_file,
 )
 def file_for_download(pk: UUID | str, *, by: User) -> tuple[Export, Path]:
-    """The file of a finished export, noted in the audit log, and as read from each tenant that is in it.
+    """Return a finished export and its file; record the download, and a read of each tenant whose rows are in it.
 
     Raises:
         Export.DoesNotExist: `by` cannot see such an export.
-        PermissionDenied: `by` may not have files of this kind.
-        Conflict: it is not ready, or gone.
+        PermissionDenied: `by` may not download files of this kind.
+        Conflict: the file is not ready, or has expired.
     """
     export = Export.objects.visible_to(by).with_names().get(pk=pk)
     file_for_download.require(by, export)
@@ -79,14 +79,14 @@ def file_for_download(pk: UUID | str, *, by: User) -> tuple[Export, Path]:
 
 
 def stop_exports(exports: ExportQuerySet[Export], *, error: str) -> None:
-    """End those of `exports` that wait or are being built; `error` tells people why.
+    """Mark the waiting and running exports among `exports` as failed; `error` tells people why.
 
-    Their workers notice when they next say how far they are.
+    Their workers notice this when they next report progress.
     """
     exports.unfinished().update(state=Export.State.FAILED, finished_at=now(), error=error)
 
 
 def expire_now(exports: ExportQuerySet[Export]) -> None:
-    """Let the finished files of `exports` go, whatever their date; a task deletes them after the commit."""
+    """Expire the finished files of `exports`, whatever their date; a task deletes them after the commit."""
     exports.filter(state=Export.State.DONE).update(expires_at=now())
     transaction.on_commit(tasks.expire_exports.delay, robust=True)

@@ -24,7 +24,7 @@ from exports.views import download
 
 @admin.register(Export)
 class ExportAdmin(ReadOnlyAdmin):
-    """Files of every kind: watch one being built, download it. Apps add how to ask for theirs."""
+    """Files of every kind, with progress and download. Each app adds the way to order its own."""
 
     list_display = (
         "report",
@@ -71,13 +71,13 @@ class ExportAdmin(ReadOnlyAdmin):
         return super().changeform_view(request, object_id, form_url, (extra_context or {}) | context)
 
     def progress_view(self, request: HttpRequest, pk: UUID) -> HttpResponse:
-        """How far a report is; the page asks every second until it is built."""
+        """A report's progress. The page requests it every second until the file is built."""
         return render(
             request, "admin/exports/export/progress.html", {"export": present_row(self.find(request, pk))}
         )
 
     def download_view(self, request: HttpRequest, pk: UUID) -> HttpResponseBase:
-        """The file, for people who may have files of its kind."""
+        """The file, for people who may download files of its kind."""
         file_for_download.require(signed_in(request), self.find(request, pk))
         return download(pk, by=signed_in(request))
 

@@ -1,4 +1,4 @@
-"""Exports over HTTP: asked for, watched and downloaded like on the pages."""
+"""Exports over HTTP: order, watch and download them as on the pages."""
 
 from __future__ import annotations
 
@@ -28,17 +28,17 @@ from tenants.roles import TokenScope
 
 
 class CsvRenderer(BaseRenderer):
-    """Lets a client ask for text/csv; the file itself is sent as it lies on disk."""
+    """Lets a client request text/csv. The file itself is sent unchanged from disk."""
 
     media_type, format, charset = "text/csv", "csv", "utf-8"
 
     def render(self, data: Any, accepted_media_type: Any = None, renderer_context: Any = None) -> bytes:
-        # What is rendered is a problem: the file itself is sent as it lies.
+        # Only problems are rendered: the file itself is sent from disk.
         return b"" if data is None else json.dumps(data).encode()
 
 
 class JsonLinesRenderer(CsvRenderer):
-    """The same for JSON Lines."""
+    """Lets a client request JSON Lines."""
 
     media_type, format = "application/jsonl", "jsonl"
 
@@ -48,9 +48,9 @@ class JsonLinesRenderer(CsvRenderer):
     retrieve=extend_schema(description="A report's state and progress."),
 )
 class ExportViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.GenericViewSet[Export]):
-    """Cost reports, and parts of the audit log, as files built in the background."""
+    """Cost reports and parts of the audit log, as files built in the background."""
 
-    # For the schema; get_queryset answers.
+    # Only for the schema; get_queryset returns the rows.
     queryset = Export.unscoped.none()
     serializer_class = ExportSerializer
     token_scope = TokenScope.COSTS

@@ -1,4 +1,4 @@
-"""Building an export's file: one worker at a time, from one snapshot, into a file that appears when it is whole."""
+"""Build an export's file: one worker at a time, from one snapshot. The file appears only when it is complete."""
 
 from __future__ import annotations
 
@@ -25,17 +25,17 @@ from exports.models import Export
 
 log = structlog.get_logger(__name__)
 
-# Workers that may die over one report before it counts as failed.
+# How many workers may die over one report before it counts as failed.
 ATTEMPTS: Final = 5
 PROGRESS_EVERY: Final = 1.0  # seconds
 UNFINISHED: Final = (Export.State.QUEUED, Export.State.RUNNING)
 
 
 def build_export(pk: UUID | str) -> None:
-    """Build a report's file, unless it is built or somebody else is at it. Safe to repeat.
+    """Build a report's file, unless it is already built or another worker is building it. Safe to repeat.
 
-    One consistent snapshot is written by COPY to a file beside the final one, which takes its name when all of it
-    is on disk. The worker holds a lock that vanishes with it, so whoever comes next may go on at once.
+    COPY writes one consistent snapshot to a temporary file, which gets its final name when all of it is on disk. The
+    worker's lock ends with the worker, so the next one can start at once.
     """
     with _own_connection() as copying, _building(copying, pk) as acquired:
         if not acquired or not _start(pk):
@@ -48,7 +48,7 @@ def build_export(pk: UUID | str) -> None:
         except (OSError, psycopg.Error) as error:
             log.exception("export_failed", export=str(pk))
             with suppress(OSError):
-                # It would go on filling a full disk.
+                # If it stayed, it would keep a full disk full.
                 draft_of(pk).unlink(missing_ok=True)
             Export.objects.across_tenants().filter(pk=pk, state="running").update(
                 state=Export.State.FAILED,
@@ -59,7 +59,7 @@ def build_export(pk: UUID | str) -> None:
 
 
 def _start(pk: UUID | str) -> bool:
-    """Note that this worker builds now; False when there is nothing to build (any more)."""
+    """Note that this worker is building; return False if there is nothing (more) to build."""
     with transaction.atomic():
         export = Export.objects.across_tenants().select_for_update(of=("self",)).filter(pk=pk).first()
         if export is None or export.state not in UNFINISHED:
@@ -95,7 +95,7 @@ def _build(export: Export, copying: psycopg.Connection[Any]) -> None:
         file.write(mark)
         digest.update(mark)
         with cursor.copy(prepared.statement, prepared.values) as copy:
-            # Of CSV the first is the header.
+            # Counting starts at 0, because a CSV file starts with its header.
             for count, line in enumerate(copy):
                 file.write(line)
                 digest.update(line)
@@ -120,18 +120,18 @@ def _build(export: Export, copying: psycopg.Connection[Any]) -> None:
         )
     )
     if not done and not Export.objects.across_tenants().filter(pk=export.pk, state="done").exists():
-        # Stopped between the last note of progress and this one.
+        # The export was stopped after the last progress report.
         path.unlink()
         raise _Stopped
     log.info("export_built", export=str(export.pk), rows=rows, is_first=bool(done))
 
 
 class _Stopped(Exception):
-    """The report is not wanted any more (`exports.actions.stop_exports`)."""
+    """The report is no longer wanted (`exports.actions.stop_exports`)."""
 
 
 class _Progress:
-    """Writes how far a report is, at most once a second, for those who watch; and hears when to stop."""
+    """Saves a report's progress for its readers, at most once a second, and notices when to stop."""
 
     def __init__(self, pk: UUID) -> None:
         self.row = Export.objects.across_tenants().filter(pk=pk, state="running")
@@ -146,7 +146,7 @@ class _Progress:
 
 @contextmanager
 def _own_connection() -> Iterator[psycopg.Connection[Any]]:
-    """A connection beside Django's: it holds the lock and the snapshot while Django's reports progress."""
+    """A second connection beside Django's. It holds the lock and the snapshot, while Django's reports progress."""
     beside: Any = connection.copy()
     beside.connect()
     beside.carry_scope()
@@ -158,7 +158,7 @@ def _own_connection() -> Iterator[psycopg.Connection[Any]]:
 
 @contextmanager
 def _building(copying: psycopg.Connection[Any], pk: UUID | str) -> Iterator[bool]:
-    """Whether this worker is the only one building the report; the lock goes with its connection."""
+    """Yield whether this worker is the only one building the report. The lock ends with the connection."""
     row = copying.execute(
         "SELECT pg_try_advisory_lock(hashtext('export'), hashtext(%s))", [str(pk)]
     ).fetchone()

@@ -6,20 +6,20 @@ from typing import Final
 
 from exports.models import Export
 
-# What a spreadsheet may take for a formula by its first character, also in the wide form of East Asian keyboards.
-# A number is none: -4711 stays the key that it is.
+# First characters by which a spreadsheet recognizes a formula, including the wide forms of East Asian keyboards.
+# A number is not a formula: a key such as -4711 stays unchanged.
 _SIGNS: Final = "=+@\\t\\r\\n\uff1d\uff0b\uff0d\uff20-"
 _FORMULA: Final = f"^[{_SIGNS}]"
 _NUMBER: Final = "^[+-][0-9]+([.,][0-9]+)?$"
-# Excel splits a file at the separator of its country, whatever the file's own is: what follows one begins a cell.
+# Excel splits a file at the separator of its locale, whatever the file uses, so text after a separator starts a cell.
 _WITHIN: Final = f'([,;\\t\\r\\n]"*)(?=[{_SIGNS}])(?![+-][0-9]+([.,][0-9]+)?([,;]|$))'
-# By which Excel knows UTF-8.
+# The byte order mark, by which Excel recognizes UTF-8.
 _MARK: Final = b"\xef\xbb\xbf"
 Format = Export.Format
 
 
 def spreadsheet_safe(column: str, csv_format: str = Format.PLAIN) -> str:
-    """Text that a spreadsheet will not execute: what would be a formula gets an apostrophe, except for programs."""
+    """SQL for text that no spreadsheet executes: a formula gets an apostrophe, except in files for programs."""
     if csv_format == Format.RAW:
         return column
     whole = f"CASE WHEN {column} ~ '{_FORMULA}' AND {column} !~ '{_NUMBER}' THEN '''' || {column} ELSE {column} END"
@@ -27,10 +27,10 @@ def spreadsheet_safe(column: str, csv_format: str = Format.PLAIN) -> str:
 
 
 def mark_of(csv_format: str) -> bytes:
-    """What stands in front of the file."""
+    """The bytes at the start of the file, before its content."""
     return _MARK if csv_format in (Format.EXCEL, Format.EXCEL_COMMA) else b""
 
 
 def options_of(csv_format: str) -> str:
-    """How COPY writes the file."""
+    """The options with which COPY writes the file."""
     return "FORMAT csv, HEADER" + (", DELIMITER ';'" if csv_format == Format.EXCEL_COMMA else "")

@@ -1,4 +1,4 @@
-"""Where the files of exports lie, and how they go."""
+"""Where the files of exports are stored, and how they are deleted."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from exports.models import Export
 
 
 def path_of(export: Export) -> Path:
-    """Where an export's file is, or will be."""
+    """Where an export's file is or will be stored."""
     return Path(settings.EXPORT_DIR) / f"{export.pk}.{kind_named(export.kind).suffix}"
 
 
 def draft_of(pk: UUID | str) -> Path:
-    """Where a worker writes the file until all of it is on disk."""
+    """Where a worker writes the file until it is complete."""
     return Path(settings.EXPORT_DIR) / f".{pk}.partial"
 
 
 def expire_exports() -> int:
-    """Delete the files of exports past their date; return how many. Safe to repeat."""
+    """Delete the files of exports whose date has passed; return how many. Safe to repeat."""
     expired = 0
     for export in Export.objects.across_tenants().outlived():
         path_of(export).unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""What the forms of all kinds of file share."""
+"""Form fields that all kinds of file share."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from exports.models import Export
 
 
 def format_field() -> forms.ChoiceField:
-    """For whom a CSV file is written; what is left out means plain."""
+    """The format of a CSV file; plain if it is left out."""
     return forms.TypedChoiceField(
         label=_("Format"),
         choices=Export.Format.choices,

@@ -1,6 +1,6 @@
-"""The kinds of file. The app that knows what is in a file declares its kind, and registers it when it is ready.
+"""The kinds of file. The app that knows a file's content declares its kind, and registers it at startup.
 
-Every other module here asks a kind for what it cannot know itself, so that a new kind changes nothing in this package.
+Every other module here gets what it does not know from the kind, so a new kind changes nothing in this package.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Prepared:
-    """What a kind hands over for its file to be written: `statement` is a COPY to standard output, with its values."""
+    """What a kind provides to write its file. `statement` is a COPY to standard output, with its `values`."""
 
     rows: int
     statement: str
     values: dict[str, Any] | None = None
-    # The sum of the file's amounts, where it has any.
+    # The sum of the file's amounts, if it has any.
     total: Decimal | None = None
 
 
@@ -33,21 +33,21 @@ class Prepared:
 class FileKind:
     """One kind of file.
 
-    `action` is how people ask for such a file. Its subject is a draft of the export, and whoever downloads the file
-    needs its permission too: in the tenant, or on the platform for a file over all tenants. `list_page` and `ask_page`
-    are names of routes below /t/<tenant>/: the page that lists such files, and the one whose form asks for one.
+    `action` is the action that orders such a file. Its subject is a draft of the export. A download requires the same
+    permission: in the tenant, or on the platform for a file over all tenants. `list_page` and `ask_page` are names of
+    routes below /t/<tenant>/: the page that lists such files, and the page with the form that orders one.
 
-    `prepare(cursor, export)` runs in the snapshot that the file is written from. `ask(tenant, asked, *, by, project)`
-    queues a file with what the API was sent: `kind`, `format`, `start`, `end` and the kind's own `api_fields()`.
-    `describe(export)` says what the file holds besides its days. `form_of(export)` is what the form at `ask_page` is
-    sent to ask for the same file again.
+    `prepare(cursor, export)` runs in the snapshot from which the file is written. `ask(tenant, asked, *, by, project)`
+    queues a file from the data of an API request: `kind`, `format`, `start`, `end` and the kind's own `api_fields()`.
+    `describe(export)` says what the file contains besides its days. `form_of(export)` returns the data for the form
+    at `ask_page` that orders the same file again.
     """
 
-    # As the API and the column `kind` say it.
+    # The name in the API and in the column `kind`.
     name: str
     label: StrOrPromise
     action: Action[Any, Any, Any]
-    # What the file's name begins with.
+    # The beginning of the file's name.
     file_name: str
     list_page: str
     ask_page: str
@@ -57,16 +57,16 @@ class FileKind:
     form_of: Callable[..., dict[str, str]]
     api_fields: Callable[[], dict[str, Field[Any, Any, Any, Any]]] = field(default=dict)
     suffix: str = "csv"
-    # There is no such file over all tenants.
+    # True if no such file over all tenants exists.
     is_of_one_tenant: bool = False
-    # Only people with the permission may know that there is such a file.
+    # True if only people with the permission may know that such a file exists.
     is_confidential: bool = False
-    # What the API takes when no kind is named.
+    # True for the kind that the API uses if a request names none.
     is_default: bool = False
 
     @property
     def permission(self) -> str:
-        """What a person needs to ask for such a file, and to download it."""
+        """The permission to order such a file and to download it."""
         return self.action.permission
 
 
@@ -75,7 +75,7 @@ PERMISSIONS: Final[list[str]] = []  # of all registered kinds
 
 
 def register(*kinds: FileKind) -> None:
-    """Make kinds of file known; from AppConfig.ready."""
+    """Register kinds of file. Call this from AppConfig.ready."""
     for kind in kinds:
         _kinds[kind.name] = kind
         if kind.permission not in PERMISSIONS:
@@ -93,7 +93,7 @@ def all_kinds() -> list[FileKind]:
 
 
 def default_kind() -> FileKind:
-    """The kind that the API takes when none is named."""
+    """The kind that the API uses if a request names none."""
     return next(kind for kind in _kinds.values() if kind.is_default)
 
 

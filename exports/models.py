@@ -58,9 +58,9 @@ class Export(TenantOwned):
     csv_format = models.CharField(
         max_length=12, choices=Format, default=Format.PLAIN, db_default=Format.PLAIN
     )
-    # What the file is narrowed to; its keys are the kind's.
+    # The filter of the file's content; each kind defines its keys.
     entry_filter = models.JSONField(default=dict, blank=True, db_default=models.Value({}, models.JSONField()))
-    # Whose rows are in a file over all tenants, from when it is built: whoever downloads it has read them.
+    # The tenants whose rows are in a file over all tenants, set when it is built. A download counts as reading them.
     tenants_within = ArrayField(
         models.UUIDField(),
         default=list,
@@ -86,7 +86,7 @@ class Export(TenantOwned):
     size_bytes = models.BigIntegerField(null=True)
     sha256 = models.CharField(max_length=64, blank=True)
     error = models.CharField(max_length=500, blank=True)
-    # Of a closing tenant; its file is kept.
+    # True for an export of a closing tenant, whose file is kept.
     is_final = models.BooleanField(default=False, db_default=False)
 
     class Meta:
@@ -101,19 +101,19 @@ class Export(TenantOwned):
 
     @property
     def file_name(self) -> str:
-        """What a browser saves it as."""
+        """The name under which a browser saves the file."""
         kind = kinds.kind_named(self.kind)
         whose = self.tenant.slug if self.tenant else "all-tenants"
         return f"{kind.file_name}-{whose}-{self.start_day:%Y%m%d}-{self.end_day:%Y%m%d}.{kind.suffix}"
 
     @property
     def permission(self) -> str:
-        """What one must be allowed, in its tenant or everywhere, to ask for it and to have it."""
+        """The permission, in its tenant or on the platform, to order the file and to download it."""
         return kinds.kind_named(self.kind).permission
 
     @property
     def month(self) -> date | None:
-        """The first day of the month, when it covers exactly one."""
+        """The first day of the month, if the export covers exactly one."""
         is_month = self.start_day.day == 1 and self.end_day == end_of_month(self.start_day)
         return self.start_day if is_month else None
 

@@ -16,7 +16,7 @@ from exports.models import Export
 
 @dataclass(frozen=True)
 class ExportRow:
-    """One export: a row of a table, and what the admin's page of it says besides."""
+    """One export: a row of a table, and the additional facts on its page in the admin."""
 
     pk: UUID
     label: str
@@ -31,15 +31,15 @@ class ExportRow:
     total: Decimal | None
     currency: str
     error: str
-    # The page of such files; empty for a file over all tenants.
+    # The page that lists such files; empty for a file over all tenants.
     list_url: str
-    # Where to ask for the same file again, with the fields below.
+    # The page to order the same file again, with the fields in `form`.
     ask_url: str
     form: dict[str, str]
 
 
 def present_row(export: Export) -> ExportRow:
-    """What pages show of an export. Wants `with_names()`."""
+    """What pages show of an export. Requires `with_names()`."""
     kind, tenant = kind_named(export.kind), export.tenant
     days = month_label(export.month) if export.month else f"{day(export.start_day)}–{day(export.end_day)}"
     holds = kind.describe(export)

@@ -1,4 +1,4 @@
-"""Questions about exports."""
+"""Queries for exports."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from core.tenant_managers import OwnedRow, TenantQuerySet
 from exports.kinds import all_kinds
 from tenants.permissions import tenants_where
 
-# A worker building an export says so every second.
+# A worker that builds an export reports progress every second.
 SILENCE = timedelta(seconds=30)
 
 
 class ExportQuerySet(TenantQuerySet[OwnedRow]):
-    """Questions about exports."""
+    """Queries for exports."""
 
     def with_names(self) -> Self:
         return self.select_related("tenant", "project", "requested_by")
@@ -27,7 +27,7 @@ class ExportQuerySet(TenantQuerySet[OwnedRow]):
         return self.filter(kind__in=names)
 
     def readable_by(self, user: User) -> Self:
-        """Leave out confidential files, except where `user` may have them."""
+        """Leave out confidential files, unless `user` may download them."""
         confidential: dict[str, list[str]] = {}
         for kind in all_kinds():
             if kind.is_confidential and not user.has_perm(kind.permission):
@@ -38,16 +38,16 @@ class ExportQuerySet(TenantQuerySet[OwnedRow]):
         return self.filter(readable)
 
     def unfinished(self) -> Self:
-        """Waiting for a worker, or being built."""
+        """Exports that wait for a worker or are being built."""
         return self.filter(state__in=["queued", "running"])
 
     def left_alone(self) -> Self:
-        """Queued for a while, or building by a worker that has gone silent: their message was lost."""
+        """Exports that have been queued for a while, or whose worker has gone silent: their message was lost."""
         since = now() - SILENCE
         return self.filter(
             Q(state="queued", created_at__lt=since) | Q(state="running", heartbeat_at__lt=since)
         )
 
     def outlived(self) -> Self:
-        """Ready, but past their date. A final export has none: its file is kept."""
+        """Finished exports whose date has passed. Final exports do not expire, because their file is kept."""
         return self.filter(state="done", expires_at__lte=now(), is_final=False)

@@ -1,4 +1,4 @@
-"""What the HTTP API takes and says of exports."""
+"""The input and output of the HTTP API for exports."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Field = serializers.Field[Any, Any, Any, Any]
 
 
 class ExportPlaceSerializer(serializers.Serializer[Any]):
-    """What kind of file, and whose."""
+    """The kind of file, its tenant and its project."""
 
     tenant = serializers.SlugField(
         required=False, help_text="slug; auditors may omit it for a file over all tenants"

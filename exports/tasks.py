@@ -1,4 +1,4 @@
-"""Exports by the clock. A message is a hint: every task may run twice, and a sweep repairs what a message lost."""
+"""Tasks for exports. A message is a hint: every task may run twice, and a sweep makes up for lost messages."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from exports.models import Export
 
 @shared_task
 def build_export(tenant_id: str | None, export_id: str) -> None:
-    """Build an export of a tenant, whose rows alone are in reach; without one, an auditor's over all tenants."""
+    """Build an export of a tenant, with only its rows in reach. Without a tenant, build one over all tenants."""
     if tenant_id is not None:
         with tenant_scope(tenant_id):
             building.build_export(export_id)
@@ -24,7 +24,7 @@ def build_export(tenant_id: str | None, export_id: str) -> None:
 
 @shared_task
 def build_exports_left_alone() -> None:
-    """Enqueue exports whose message was lost, or whose worker died."""
+    """Enqueue exports whose message was lost or whose worker died."""
     with platform_scope("find reports left alone", is_routine=True):
         left_alone = list(Export.objects.across_tenants().left_alone().values_list("tenant_id", "pk"))
     for tenant_id, pk in left_alone:

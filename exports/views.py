@@ -1,4 +1,4 @@
-"""Pages of one export, whatever its kind. Lists, and forms that ask for a file, belong to the app of the kind."""
+"""Pages of one export of any kind. Lists of files and forms that order one belong to the app of the kind."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ CONTENT_TYPES = {"csv": "text/csv; charset=utf-8", "jsonl": "application/jsonl; 
 
 
 class ExportDetail(PartialMixin, TenantScopedMixin[ExportQuerySet[Export]], DetailView):  # type: ignore[type-arg]
-    """One export; its row asks for itself every second until it is built."""
+    """One export. Its row reloads every second until the file is built."""
 
     model = Export
     template_name = "exports/export_detail.html"
@@ -52,7 +52,7 @@ class DownloadExport(TenantScopedMixin[ExportQuerySet[Export]], View):
 
 
 def download(pk: UUID, *, by: User) -> FileResponse:
-    """Hand out an export's file, streamed; the portal, the admin and the API answer with this."""
+    """Stream an export's file. The portal, the admin and the API answer with this."""
     export, path = file_for_download(pk, by=by)
     response = FileResponse(
         path.open("rb"),

@@ -89,7 +89,7 @@ class User(Resource[Any]):
 
 
 class Group(Resource[Any]):
-    """A group; roles follow from it by group mappings."""
+    """A group. Group mappings give its members roles."""
 
     __schema__ = URN("urn:ietf:params:scim:schemas:core:2.0:Group")
 
