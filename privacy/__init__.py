@@ -1,1 +1,1 @@
-"""What is held about a person, handed out and erased; pages and files of the audit log."""
+"""Export and erasure of personal data, and the pages and files of the audit log."""

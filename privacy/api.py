@@ -39,7 +39,7 @@ class AuditEntrySerializer(serializers.ModelSerializer[AuditEntry]):
         ]  # fmt: skip
 
     def to_representation(self, instance: AuditEntry) -> dict[str, Any]:
-        """Where staff sit is not the tenant's to know."""
+        """Leave out the address and program of staff if the caller may not know them."""
         line = dict(super().to_representation(instance))
         if hides_origin(instance, signed_in(self.context["request"])):
             line["address"], line["user_agent"] = None, ""
@@ -47,7 +47,7 @@ class AuditEntrySerializer(serializers.ModelSerializer[AuditEntry]):
 
 
 class AuditLogQuerySerializer(serializers.Serializer[Any]):
-    """What of the audit log is asked for."""
+    """Filters of the audit log."""
 
     tenant = serializers.SlugField(
         required=False, help_text="slug; default: all tenants whose audit log you may read"
@@ -75,7 +75,7 @@ class AuditEntryViewSet(
         return super().get_queryset().select_related("tenant", "actor")
 
     def get_object(self) -> AuditEntry:
-        """A line of the audit log: 404 where one does not belong, 403 where one belongs and may not read it."""
+        """An entry of the audit log: 404 outside the caller's tenants, 403 if the caller may not read the audit log."""
         entry = super().get_object()
         require(signed_in(self.request), "tenants.view_audit", entry.tenant)
         with_what_was_read([entry])
@@ -103,7 +103,7 @@ class AuditEntryViewSet(
         )
 
     def entry_filter(self, asked: dict[str, Any], tenants: tuple[UUID, ...] | None) -> EntryFilter:
-        """The question in the audit log's terms; never of more `tenants` than the caller may read."""
+        """The request `asked` as a filter of the audit log, limited to `tenants`, which the caller may read."""
         if "tenant" in asked:
             chosen = get_object_or_404(
                 Tenant.objects.visible_to(signed_in(self.request)), slug=asked["tenant"]
@@ -123,7 +123,7 @@ class AuditEntryViewSet(
         )
 
     def readable(self) -> tuple[UUID, ...] | None:
-        """The tenants whose audit log the caller may read; None for all. Raises PermissionDenied for none."""
+        """The tenants whose audit log the caller may read; None means all. Raises PermissionDenied if there is none."""
         user = signed_in(self.request)
         if user.has_perm("tenants.view_audit"):
             return None
@@ -141,7 +141,7 @@ def _cursor(direction: str, place: UUID) -> str:
 
 
 def _read_cursor(text: str) -> tuple[UUID | None, UUID | None]:
-    """(older than, newer than). Raises NotFound, as for every cursor that is none of ours."""
+    """Return (older than, newer than). Raises NotFound for an invalid cursor."""
     if not text:
         return None, None
     try:

@@ -1,4 +1,4 @@
-"""A tenant's audit log as files: asked for, watched and downloaded like every export."""
+"""A tenant's audit log as files: order, watch and download them like any other export."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ KINDS = [(kind.name, kind.label) for kind in AUDIT_KINDS.values()]
 
 
 class _Asking(forms.Form):
-    """What a file of the audit log needs besides: its form, and days."""
+    """The extra fields for a file of the audit log, its kind and format. Its days are required."""
 
     kind = forms.ChoiceField(label=_("File"), choices=KINDS)
     format = format_field()
@@ -52,7 +52,7 @@ class StaffAuditExportForm(_Asking, StaffAuditLogForm):
 
 
 class AuditExports(TenantPageMixin, FormView):  # type: ignore[type-arg]
-    """The newest files of the audit log, and the form that asks for another."""
+    """The newest files of the audit log, and the form that orders another one."""
 
     form_class = AuditExportForm
     template_name = "privacy/audit_exports.html"

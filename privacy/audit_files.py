@@ -1,7 +1,7 @@
-"""Files of the audit log: kinds of export, written by PostgreSQL itself; docs/audit.md explains every column.
+"""Files of the audit log: kinds of export that PostgreSQL itself writes. docs/audit.md explains every column.
 
-A tenant's people do not learn where the platform's staff work: address and program of those lines are empty in
-every file of a tenant, for its owners may have the ones that staff asked for. Files over all tenants are staff's alone.
+Members of a tenant do not learn where the platform's staff work. Every file of a tenant leaves address and program of
+staff entries empty, because its owners may download files that staff ordered. Only staff get files over all tenants.
 """
 
 from __future__ import annotations
@@ -45,12 +45,12 @@ def ask_for_audit_file(
     """Queue a file of a tenant's audit log, or of all tenants' (None), for the days from `start_day` to `end_day`.
 
     `kind` is the name of one of `AUDIT_KINDS`. `entry_filter` narrows the file as on the page (`EntryFilter.as_json`).
-    `csv_format` says for whom a CSV file is written (`Export.Format`).
+    `csv_format` is the format of a CSV file (`Export.Format`).
 
     Raises:
-        PermissionDenied: `by` may not export the audit log of this tenant, or of all.
-        ValidationError: the days are in the wrong order, or the kind is none of the audit log's; a format that the kind
-            does not have.
+        PermissionDenied: `by` may not export the audit log of this tenant, or of all tenants.
+        ValidationError: the days are in the wrong order, the kind is not one of the audit log's, or the kind does not
+            support the format.
     """
     ask_for_audit_file.require(by, Export(tenant=tenant, kind=kind))
     if kind not in AUDIT_KINDS:
@@ -71,16 +71,16 @@ def ask_for_audit_file(
 
 
 def let_audit_files_go(sender: Any, **kwargs: Any) -> None:
-    """Let the files of the audit log go, of every tenant: somebody who was erased may still be named in one.
+    """Expire the audit log files of every tenant, because one may still name a person who was erased.
 
-    Those that wait or are being built are stopped: who builds one reads the audit log as it was at the beginning.
+    Waiting and running files are stopped too: their worker reads the audit log as it was when it started.
     """
     files = Export.objects.across_tenants().of_kinds(*AUDIT_KINDS)
     expire_now(files)
     stop_exports(files, error=_("Stopped, because a person was erased from the audit log. Order it again."))
 
 
-# Without an actor the platform did it, perhaps while answering staff.
+# Entries without an actor are the platform's, perhaps made while it answered staff.
 _STAFF: Final = "(e.acting_as IN ('staff', 'emergency_access') OR coalesce(u.is_staff, true))"
 _COLUMNS: Final = {
     "at": "to_char(e.at AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"')",
@@ -95,7 +95,7 @@ _COLUMNS: Final = {
     "subject_label": "e.subject_label",
     "changes": "e.changes",
     "details": "CASE WHEN r.kinds IS NULL THEN e.details "
-    # All that staff read within that hour.
+    # Everything that staff read within that hour.
     "ELSE jsonb_set(e.details, '{read}', to_jsonb(r.kinds)) END",
     "address": f"CASE WHEN %(shows_all)s OR NOT {_STAFF} THEN host(e.address) END",
     "user_agent": f"CASE WHEN %(shows_all)s OR NOT {_STAFF} THEN e.user_agent END",
@@ -127,21 +127,21 @@ def write_csv(csv_format: str) -> str:
     return f"COPY (SELECT {columns} {_FROM} ORDER BY e.id) TO STDOUT ({options_of(csv_format)})"
 
 
-# One JSON object a line. Text format would double backslashes; in CSV nothing is quoted that holds neither of two
-# control characters, and JSON never does.
+# One JSON object per line. The text format would double backslashes. The CSV format quotes only values that contain
+# one of two control characters, and JSON never contains them.
 _PAIRS: Final = ", ".join(f"'{name}', {source}" for name, source in _COLUMNS.items())
 WRITE_JSONL: Final = (
     f"COPY (SELECT json_build_object({_PAIRS})::text {_FROM} ORDER BY e.id) TO STDOUT "
     r"(FORMAT csv, QUOTE E'\x01', DELIMITER E'\x02')"
 )
-# Between the time in an entry's id and its own.
+# How far the time in an entry's id may differ from the entry's own time.
 MARGIN: Final = timedelta(minutes=10)
 
 
 def prepare_entries(cursor: psycopg.Cursor[Any], export: Export) -> Prepared:
-    """How many entries the file will hold, and the statement that writes them with its values.
+    """Count the file's entries, and return the statement that writes them with its values.
 
-    Notes on a file over all tenants whose entries it will hold.
+    For a file over all tenants, save the tenants whose entries it will contain.
     """
     zone = export.tenant.timezone if export.tenant else "UTC"
     since = start_of_day(export.start_day, zone)
@@ -158,7 +158,7 @@ def prepare_entries(cursor: psycopg.Cursor[Any], export: Export) -> Prepared:
         "subject": asked.get("subject", ""),
         "action": asked.get("action", ""),
         "shows_all": export.tenant_id
-        # A tenant's people find the files of theirs, whoever asked for them.
+        # Members of a tenant can see its files, whoever ordered them.
         is None,
     }
     found = dict(cursor.execute(COUNT, values).fetchall())
@@ -182,7 +182,7 @@ def _api_fields() -> dict[str, serializers.Field[Any, Any, Any, Any]]:
 
 
 def _ask_by_api(tenant: Tenant | None, asked: dict[str, Any], *, by: User, project: Project | None) -> Export:
-    """A part of the audit log, which knows no projects."""
+    """Order a part of the audit log. `project` is ignored, because the audit log has no projects."""
     person = asked.get("person", "").strip().lower()
     entry_filter = EntryFilter(
         actor=actor_of(person, (tenant.pk,) if tenant else None),

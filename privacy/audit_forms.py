@@ -1,4 +1,4 @@
-"""Request of the audit log, as a form in the address: page, staff page, export and API read it alike."""
+"""The filter of the audit log as a form in the address. Page, staff page, export and API read it alike."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ PLATFORM = "platform"
 
 
 class AuditLogForm(forms.Form):
-    """Narrows the audit log: by person, action, object and days. Every field may stay empty."""
+    """Narrows the audit log by person, action, object and days. Every field may stay empty."""
 
     person = forms.CharField(
         label=_("Person"), required=False, max_length=254,
@@ -38,7 +38,7 @@ class AuditLogForm(forms.Form):
         label=_("To"), required=False, widget=forms.DateInput(attrs={"type": "date"}, format="%Y-%m-%d")
     )
 
-    # Only what was done by this access.
+    # Only actions under this emergency access.
     emergency = forms.UUIDField(required=False, widget=forms.HiddenInput())
 
     def __init__(self, *args: Any, tenant: Tenant | None, **kwargs: Any) -> None:
@@ -59,7 +59,7 @@ class AuditLogForm(forms.Form):
         return asked
 
     def entry_filter(self) -> EntryFilter:
-        """Request. An address that is nobody's finds nothing, like one of somebody who did nothing here."""
+        """The form as a filter. An unknown address finds nothing, like the address of a person who did nothing here."""
         asked = self.cleaned_data
         person = asked["person"].strip().lower()
         tenant = asked.get("tenant") or self.audit_log_of
@@ -77,11 +77,11 @@ class AuditLogForm(forms.Form):
         return self._by_emergency_access(entry_filter) if asked.get("emergency") else entry_filter
 
     def _by_emergency_access(self, entry_filter: EntryFilter) -> EntryFilter:
-        """Narrowed to the actions of one access: by whom, within its time, and saying so. One unseen has none."""
+        """Narrow the filter to one access: its person, its time and its mark. An invisible access has no actions."""
         access = self.accesses.filter(pk=self.cleaned_data["emergency"]).first()
         if access is None:
             return replace(entry_filter, actor=NOBODY)
-        # A page may take its time.
+        # A page may finish a little after the access ends.
         start, end = access.opened_at, access.expires_at + timedelta(minutes=1)
         return replace(
             entry_filter,
@@ -93,9 +93,9 @@ class AuditLogForm(forms.Form):
 
 
 class StaffAuditLogForm(AuditLogForm):
-    """The same for auditors, who may ask for one tenant or all."""
+    """The same for auditors, who may choose one tenant or all."""
 
-    # Thousands of choices would cost more than the page itself.
+    # A text field: thousands of choices would cost more than the page itself.
     tenant = forms.CharField(
         label=_("Tenant"), required=False, max_length=60, help_text=_("The slug. Empty: all tenants.")
     )
@@ -116,10 +116,10 @@ class StaffAuditLogForm(AuditLogForm):
 
 
 def actor_of(person: str, tenants: tuple[UUID, ...] | None) -> UUID | None:
-    """Whose actions are meant by an address; None for everybody's and the platform's.
+    """The id of the person with an address; None for everyone and for the platform.
 
-    Who neither belongs to `tenants` (None: all) nor did anything there counts as nobody: a question is kept and told,
-    in files and in the audit log itself, and must not say which addresses have an account elsewhere.
+    A person who neither belongs to `tenants` (None: all) nor did anything there counts as nobody. Files and the audit
+    log itself keep and show the filter, and it must not reveal which addresses have an account elsewhere.
     """
     if not person or person == PLATFORM:
         return None
@@ -132,14 +132,14 @@ def actor_of(person: str, tenants: tuple[UUID, ...] | None) -> UUID | None:
 
 
 def address_of(actor: str | None) -> str:
-    """The address of whose actions were meant, as the form takes it."""
+    """The address of the person with the id `actor`, as the form takes it."""
     if not actor:
         return ""
     return User.objects.filter(pk=actor).values_list("email", flat=True).first() or "nobody"
 
 
 def action_choices(tenant: Tenant | None) -> list[tuple[str, Any]]:
-    """Actions of the audit log by kind of object: all of a kind first, then each."""
+    """The audit log's actions by kind of object: first all actions of a kind, then each of them."""
     kinds: dict[str, list[str]] = {}
     for verb in actions_in_log((tenant.pk,) if tenant else None):
         kinds.setdefault(verb.partition(".")[0], []).append(verb)

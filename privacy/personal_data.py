@@ -1,7 +1,7 @@
-"""What is held about a person: handing it out, and erasing it (GDPR, articles 15 and 17; docs/audit.md).
+"""Export and erase what is held about a person (GDPR, articles 15 and 17; docs/audit.md).
 
-A person's row stays, under a pseudonym, because money and actions refer to it. What belongs to them goes, what names
-them in the audit log is replaced, and what others did with them stays as it was.
+A person's row stays under a pseudonym, because costs and actions refer to it. An erasure deletes what belongs to the
+person, replaces what names them in the audit log, and leaves what others did with them as it was.
 """
 
 from __future__ import annotations
@@ -44,19 +44,19 @@ from tenants.suspension import tokens_issued_by
 
 log = structlog.get_logger(__name__)
 
-# That an order may wait in the queue.
+# How long an erasure job may wait in the queue.
 ORDER_LIFE: Final = timedelta(days=3)
 _ORDER: Final = "tenants.erasure"
 _EXPORT: Final = "export of what is held about a person"
-# Of a table; of the audit log it is a batch of `entries_about`.
+# A batch of a table. For the audit log, it is a batch of `entries_about`.
 ROWS_AT_A_TIME: Final = 500
-# Of no use to the person, or a secret.
+# Fields that are secret or of no use to the person.
 UNTOLD: Final = NAMES | {"session_data", "session_digest", "salt", "leaf_salts", "key", "tenants_within"}
 
 
 @dataclass(frozen=True)
 class Erased:
-    """What an erasure did."""
+    """The result of an erasure."""
 
     token: str
     entries: int
@@ -69,8 +69,8 @@ class Erased:
 def export_person(user: User, *, by: User | None) -> Iterator[tuple[str, Any]]:
     """All that is held about `user`, across tenants: (kind, rows) pairs, long kinds and the audit log in batches.
 
-    Rows of every table that refers to the person are told, whichever app has it, without secrets. The action is
-    recorded at once. The rows are read as they are asked for, a batch at a time. `by` None means the platform's
+    The export has the rows of every table in any app that refers to the person, without secrets. The action is
+    recorded at once. Rows are read only when the caller asks for the next batch. `by` None means the platform's
     operator at a shell.
 
     Raises PermissionDenied unless `by` may see what is held about people.
@@ -82,7 +82,7 @@ def export_person(user: User, *, by: User | None) -> Iterator[tuple[str, Any]]:
 
 
 def _in_scope(batches: Iterator[tuple[str, Any]]) -> Iterator[tuple[str, Any]]:
-    """These batches, each read in the platform's scope, which is left between them: an answer is sent meanwhile."""
+    """Read each batch in the platform's scope, and leave the scope between batches, while the answer is sent."""
     while True:
         with platform_scope(_EXPORT, is_routine=True):
             batch = next(batches, None)
@@ -121,26 +121,27 @@ def _require_erasable(by: User | None, person: User) -> None:
 
 @action(User, permission="accounts.erase_person", rule=_require_second_person, state=_require_erasable)
 def erase_person(pk: UUID | str, *, by: User | None, reason: str, keys_to: User | None = None) -> Erased:
-    """Erase a person: what belongs to them is deleted, their row and their words in the audit log get a pseudonym.
+    """Erase a person: delete what belongs to them, and use a pseudonym in their row and in the audit log.
 
-    Their memberships, sessions, identities, tokens and second factors go; keys they answer for go to `keys_to` where
-    that is an active member who may hold them, and are revoked elsewhere; service accounts they answer for likewise,
-    or are disabled; open invitations to their address are withdrawn and forget it. The ledger is untouched, and the
-    audit log still proves itself. Safe to repeat: a person who is erased already is left as they are.
+    Their memberships, sessions, identities, tokens and second factors are deleted. The keys they answer for go to
+    `keys_to` if that is an active member who may hold them, and are revoked otherwise. The service accounts they
+    answer for go to `keys_to` in the same way, or are disabled. Open invitations to their address are withdrawn, and
+    the address is removed. The ledger does not change, and the audit log can still be verified. Safe to repeat: a
+    person who is already erased stays as they are.
 
     Args:
         pk: id of the person.
 
     Raises:
         User.DoesNotExist: there is no such person.
-        PermissionDenied: `by` may not erase people, or is the person; a superuser is for superusers alone.
+        PermissionDenied: `by` may not erase people, or is the person; only a superuser can erase a superuser.
         Conflict: the person is the last owner of a tenant, or a service account.
-        ValidationError: the reason is missing or names the person; it stays in the audit log.
+        ValidationError: `reason`, which stays in the audit log, is missing or names the person.
     """
     with platform_scope("erasure of a person"):
         user = User.objects.get(pk=pk)
         erase_person.require(by, user)
-        # Long, so before any lock.
+        # Takes long, so it runs before any lock.
         found = look_for(Person.of(user)) if user.erased_at is None else None
         return _erase(pk, found, by=by, reason=reason, keys_to=keys_to)
 
@@ -149,16 +150,16 @@ def erase_person(pk: UUID | str, *, by: User | None, reason: str, keys_to: User 
 def _erase(
     pk: UUID | str, found: Found | None, *, by: User | None, reason: str, keys_to: User | None
 ) -> Erased:
-    # Order of locks: tenants, person. Two owners of a tenant cannot go at the same time.
+    # Lock order: tenants, person. Two owners of a tenant cannot be erased at the same time.
     theirs = Membership.unscoped.filter(user_id=pk).values("tenant")
     list(Tenant.objects.select_for_update(no_key=True).filter(pk__in=theirs).order_by("pk"))
-    # Persons in the order of their ids, as in every removal.
+    # Lock people in the order of their ids, as every removal does.
     if keys_to is not None:
         lock_people([pk, keys_to.pk])
     user = User.objects.select_for_update().get(pk=pk)
     if user.erased_at is not None:
         return Erased(user.email.partition("@")[0], 0, 0, 0, 0)
-    # Again: their last fellow owner may have gone meanwhile.
+    # Check again, because the last other owner may have left meanwhile.
     erase_person.require(by, user)
     check_reason(user, reason)
     person = Person.of(user)
@@ -178,7 +179,7 @@ def _erase(
     _pseudonymise(user, token)
     entries = erase_from_audit_log(person, token=token, user=user, by=by, reason=reason, found=found)
     person_erased.send(User)
-    # Last: it raises the revision.
+    # Last, because it raises the revision.
     _let_accounts_go(user, keys_to, token, by)
     audit.record(
         "person.erased",
@@ -196,7 +197,7 @@ def _erase(
 
 
 def what_stands_against_erasing(user: User) -> str:
-    """Why `user` cannot be erased now, in words; empty when nothing does."""
+    """Why `user` cannot be erased now, in words; empty if nothing prevents it."""
     with platform_scope("what stands against erasing a person"):
         return _obstacle(user)
 
@@ -214,7 +215,7 @@ def _obstacle(user: User) -> str:
 
 
 def what_erasing_takes(user: User) -> list[tuple[Any, int]]:
-    """What goes with a person, in words and numbers, for whoever is about to erase them."""
+    """What an erasure takes from a person, in words and numbers, to show before the erasure."""
     with platform_scope("what erasing a person takes"):
         keys = ApiKey.unscoped.filter(_keys_of(user)).exclude(state=ApiKey.State.REVOKED)
         return [
@@ -235,9 +236,9 @@ def what_erasing_takes(user: User) -> list[tuple[Any, int]]:
 
 
 def as_json(told: Iterator[tuple[str, Any]]) -> Iterator[bytes]:
-    """What is held about a person as one JSON object, in parts: each batch is one, made when it is asked for.
+    """The batches in `told` as one JSON object, in parts. Each part is one batch, made when it is needed.
 
-    Cut off anywhere it is no JSON.
+    A truncated object is not valid JSON.
     """
     before = None
     for kind, rows in told:
@@ -255,7 +256,7 @@ def as_json(told: Iterator[tuple[str, Any]]) -> Iterator[bytes]:
 
 
 def check_reason(user: User, reason: str) -> None:
-    """Raise ValidationError unless `reason` says something, and does not name the person."""
+    """Raise ValidationError if `reason` is empty or names the person."""
     if not reason.strip():
         raise ValidationError({"reason": "Give a reason, such as the number of the person's request."})
     with platform_scope("whether a reason names a person"):
@@ -268,7 +269,7 @@ def _keys_of(user: User) -> models.Q:
 
 
 def _let_keys_go(user: User, keys_to: User | None, token: str) -> tuple[int, int]:
-    """Hand the person's keys over or revoke them; return how many of each. Recorded under the pseudonym."""
+    """Transfer or revoke the person's keys; return how many of each. The entries use the pseudonym."""
     handed = revoked = 0
     new_owner = (
         User.objects.filter(pk=keys_to.pk, is_active=True).exclude(pk=user.pk).first() if keys_to else None
@@ -285,16 +286,16 @@ def _let_keys_go(user: User, keys_to: User | None, token: str) -> tuple[int, int
 
 
 def _let_accounts_go(user: User, new_owner: User | None, token: str, by: User | None) -> None:
-    """Hand the service accounts that the person answers for over, or stop them: they may know their tokens."""
+    """Transfer or stop the service accounts that the person answers for, because the person may know their tokens."""
     theirs = User.objects.filter(responsible=user, is_active=True).select_related("service_of")
     accounts = list(theirs.select_for_update(of=("self",), no_key=True).order_by("pk"))
     list(ApiKey.unscoped.filter(owner__in=accounts).select_for_update(of=("self",)).order_by("pk"))
     if new_owner is not None and (new_owner.is_service_account or not new_owner.is_active):
-        # Who answers is a person.
+        # Only an active person can answer for service accounts.
         new_owner = None
     for account in accounts:
         tenant = account.service_of
-        # `responsible` is a service account's.
+        # Only service accounts have a `responsible` person.
         assert tenant is not None
         if new_owner is not None and new_owner.memberships.filter(tenant=tenant).exists():
             hand_over_account(account, token, new_owner, actor=by)
@@ -303,7 +304,7 @@ def _let_accounts_go(user: User, new_owner: User | None, token: str, by: User | 
 
 
 def _may_take_over(new_owner: User, key: ApiKey) -> bool:
-    """Whether `new_owner` belongs where the key does, and their role there may hold it."""
+    """Whether `new_owner` is a member of the key's tenant, and their role may hold the key."""
     is_member = new_owner.memberships.filter(tenant=key.tenant_id).exists()
     return is_member and new_owner.has_perm("tenants.claim_key", key.project)
 
@@ -318,7 +319,7 @@ def _pseudonymise(user: User, token: str) -> None:
 
 
 def _forget_attempts(email: str) -> None:
-    """Failed sign-ins are kept by address, not by person."""
+    """Delete the failed sign-ins with an address; they are stored by address, not by person."""
     if apps.is_installed("axes"):
         for model in apps.get_app_config("axes").get_models():
             if any(field.name == "username" for field in model._meta.concrete_fields):
@@ -326,7 +327,7 @@ def _forget_attempts(email: str) -> None:
 
 
 def _relations() -> list[Any]:
-    """Every column of every app that refers to a person; hidden ones and those of joining tables too."""
+    """Every column of every app that refers to a person, including hidden ones and those of join tables."""
     return [
         field
         for field in User._meta.get_fields(include_hidden=True)
@@ -351,13 +352,13 @@ def _serialized_value(value: Any) -> Any:
 
 
 def sign_erasure_job(user: User, *, requested_by: User, reason: str, keys_to: User | None) -> str:
-    """An order for the queue, signed: whoever reaches the broker can repeat it, but not write one in another's name.
+    """Sign an erasure job for the queue. Anyone with access to the broker can repeat it, but nobody can forge one.
 
     Args:
         user: the person to erase.
         requested_by: the operator.
         reason: why, for the audit log.
-        keys_to: new owner of the keys; None: revoke them.
+        keys_to: new owner of the keys; None revokes them.
     """
     return signing.dumps(
         [str(user.pk), str(requested_by.pk), reason, str(keys_to.pk) if keys_to else None], salt=_ORDER
@@ -365,7 +366,7 @@ def sign_erasure_job(user: User, *, requested_by: User, reason: str, keys_to: Us
 
 
 def run_erasure_job(order: str) -> None:
-    """Erase a person as somebody in the admin asked; what stands against it now is logged, not retried."""
+    """Run an erasure job from the admin. If something prevents it by now, log that; do not retry."""
     try:
         user_id, by_id, reason, keys_to_id = signing.loads(order, salt=_ORDER, max_age=ORDER_LIFE)
     except signing.BadSignature:

@@ -1,4 +1,4 @@
-"""What takes longer than a request: erasing a person from every tenant's rows."""
+"""Tasks that take longer than a request: erasing a person from every tenant's rows."""
 
 from __future__ import annotations
 
@@ -10,6 +10,6 @@ from privacy import personal_data
 
 @shared_task
 def erase_person(order: str) -> None:
-    """Erase whom an order of the staff site names (`personal_data.sign_erasure_job`)."""
+    """Erase the person named in a signed job of the staff site (`personal_data.sign_erasure_job`)."""
     with platform_scope("erase a person from every tenant's rows"):
         personal_data.run_erasure_job(order)

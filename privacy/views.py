@@ -1,4 +1,4 @@
-"""A tenant's audit log: what was done in it, by whom, from where."""
+"""A tenant's audit log: who did what, and from where."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ NOTHING = Page([], has_newer=False, has_older=False)
 
 
 class AuditList(PartialMixin, MayReadAuditLog, TemplateView):
-    """The audit log, newest first, narrowed by `?person=&action=&object=&start=&end=`; keyset pages."""
+    """The audit log, newest first, in keyset pages. `?person=&action=&object=&start=&end=` narrows it."""
 
     template_name = "privacy/audit_list.html"
     partial_name = "privacy/_audit_table.html"
@@ -37,7 +37,7 @@ class AuditList(PartialMixin, MayReadAuditLog, TemplateView):
 
 
 class AuditDetail(MayReadAuditLog, TenantScopedMixin[TenantQuerySet[AuditEntry]], DetailView):  # type: ignore[type-arg]
-    """One action with everything that was written down."""
+    """One action, with everything that was recorded."""
 
     model = AuditEntry
     template_name = "privacy/audit_detail.html"
@@ -66,7 +66,7 @@ class AuditLogPage:
 
 
 def audit_log_context(request: HttpRequest, form: AuditLogForm, here: str) -> AuditLogPage:
-    """A page of the audit log: `lines`, the form, and the addresses of the pages beside it."""
+    """A page of the audit log: `lines`, the form, and the addresses of the newer and the older page."""
     entry_filter = form.entry_filter() if form.is_valid() else None
     page = NOTHING
     if entry_filter is not None:
@@ -103,12 +103,12 @@ def entry_context(entry: AuditEntry, viewer: User) -> dict[str, Any]:
 
 
 def changes_of(entry: AuditEntry) -> list[tuple[str, str, str]]:
-    """(field, before, after) of every field that changed."""
+    """(field, before, after) for every changed field."""
     return [(field, *_pair(pair)) for field, pair in sorted(entry.changes.items())]
 
 
 def as_line(entry: AuditEntry, viewer: User) -> AuditEntry:
-    """An entry with what its templates ask besides; from where is left out where the viewer may not know it."""
+    """An entry with the values that its templates need. Its origin is left out if the viewer may not know it."""
     extras = {
         "action": action_in_words(entry.verb),
         "capacity": entry.get_acting_as_display() if entry.acting_as not in ("", "self", "platform") else "",

@@ -28,7 +28,7 @@ from privacy.views import audit_log_context, changes_of
 
 @admin.register(AuditEntry)
 class AuditEntryAdmin(ReadOnlyAdmin):
-    """The list is the portal's own, over all tenants: keyset pages, no counting."""
+    """Shows the portal's list over all tenants, in keyset pages and without counting."""
 
     fields = [
         "at", "actor_label", "acting_as", "on_behalf_of_label", "reason", "verb", "tenant", "subject_type",
@@ -59,7 +59,7 @@ class AuditEntryAdmin(ReadOnlyAdmin):
         return [path("export/", export, name="audit_auditentry_export"), *super().get_urls()]
 
     def export_view(self, request: HttpRequest) -> HttpResponse:
-        """Ask for the audit log of a tenant, or of all, as a file."""
+        """Order the audit log of a tenant, or of all tenants, as a file."""
         ask_for_audit_file.require_permission(signed_in(request), Export())
         today = now().date()
         days = {"start": today.replace(day=1), "end": today}

@@ -15,7 +15,7 @@ from accounts.models import User
 from privacy.admin.personal_data import PersonalDataMixin
 from tenants.admin.people_actions import PeopleActions
 
-# Roles are given by actions, which write them down.
+# Actions give roles and record them, so groups have no page of their own.
 admin.site.unregister(Group)
 
 

@@ -1,4 +1,4 @@
-"""Handing out and erasing what is held about a person, on the person's page."""
+"""Export and erase what is held about a person, on the person's page."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from privacy.tasks import erase_person
 
 
 class EraseForm(forms.Form):
-    """Two steps in one page: read what goes, then type whom."""
+    """Two steps on one page: read what is erased, then enter the person's address."""
 
     address = forms.CharField(
         label=_("Address of the person"), max_length=254,
@@ -61,7 +61,7 @@ class EraseForm(forms.Form):
 
 
 class PersonalDataMixin:
-    """Adds both actions to the page of a person."""
+    """Adds both actions to a person's page."""
 
     actions_detail: Sequence[str] = ("hand_out", "erase")
     admin_site: Any
@@ -72,7 +72,7 @@ class PersonalDataMixin:
 
     @action(description=_("Personal data"), url_path="personal-data", permissions=["personal_data"])
     def hand_out(self, request: HttpRequest, object_id: str) -> HttpResponseBase:
-        """All that is held about the person, as a JSON file that is sent while it is read."""
+        """Send all that is held about the person as a JSON file, streamed while it is read."""
         person, by = self.find_person(object_id), signed_in(request)
         personal_data.export_person.require(by, person)
         parts = personal_data.as_json(personal_data.export_person(person, by=by))
@@ -85,7 +85,7 @@ class PersonalDataMixin:
         description=_("Erase"), url_path="erase", permissions=["personal_data"], variant=ActionVariant.DANGER
     )
     def erase(self, request: HttpRequest, object_id: str) -> HttpResponse:
-        """What would go, and the form that asks again before it does."""
+        """Show what would be erased and a form to confirm it; a valid form queues the erasure."""
         person, by = self.find_person(object_id), signed_in(request)
         here = reverse("admin:accounts_user_change", args=[person.pk])
         obstacle = personal_data.what_stands_against_erasing(person)

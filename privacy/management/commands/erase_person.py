@@ -1,4 +1,4 @@
-"""manage.py erase_person: forget somebody; money and the audit log stay provable."""
+"""manage.py erase_person: erase a person. Costs and the audit log can still be verified."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""manage.py export_person: all that is held about somebody, as JSON."""
+"""manage.py export_person: all that is held about a person, as JSON."""
 
 from __future__ import annotations
 
