@@ -241,7 +241,7 @@ def apply_group_mapping(mapping: GroupMapping, *, reason: str) -> None:
 
     Each person has a transaction of their own: an interruption leaves nobody half changed, and a failure holds up
     nobody else. Afterwards the mapping is marked as applied, or deleted if it had ended. If anyone failed, it stays
-    as it is and the clock repeats it.
+    as it is and the schedule repeats it.
     """
     failed = False
     with platform_scope("group mappings: one concerns members of any tenant"):

@@ -21,9 +21,9 @@ from tenants.roles import Role
 class GroupMapping(Noted):
     """Gives members of a directory group, identified by its name in the directory, a role in a tenant or as staff.
 
-    A mapping is never edited: it ends and another begins. It gives a higher role to everyone except `created_by`. An
-    ended mapping stays until everyone it concerned has been checked (`applied_at`), so that a lost message leaves
-    nobody with a role that it gave.
+    A mapping is never edited: it ends and another begins. It never raises the role of `created_by`. An ended mapping
+    stays until everyone it concerned has been checked (`applied_at`), so that a lost message leaves nobody with a role
+    that it gave.
     """
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)

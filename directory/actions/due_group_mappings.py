@@ -1,7 +1,7 @@
 """Roles to compute after a person's groups change: noted in the action's transaction, computed right after it.
 
 The note is the truth and the task only a hint. A person stays noted until their roles are computed: by the action that
-noted them, by the task, or by the clock within a minute. Each person's roles are computed in a transaction of their
+noted them, by the task, or by the schedule within a minute. Each person's roles are computed in a transaction of their
 own, so two changes of large groups never deadlock.
 """
 

@@ -144,7 +144,7 @@ def _write(user: User, before: PersonFacts, after: PersonFacts, directory: str) 
     try:
         with transaction.atomic():
             user.save(update_fields=["email", "external_id", "name"])
-    except IntegrityError as error:  # somebody was faster
+    except IntegrityError as error:  # someone else was faster
         raise _taken(after.email) from error
     _write_entry(user, after)
     old, new = asdict(before), asdict(after)
@@ -174,7 +174,7 @@ def _create(facts: PersonFacts, directory: str) -> User:
             user = User.objects.create_user(
                 facts.email, name=_shown(facts), external_id=facts.external_id, is_active=facts.is_active
             )
-    except IntegrityError as error:  # somebody was faster
+    except IntegrityError as error:  # someone else was faster
         raise _taken(facts.email) from error
     _write_entry(user, facts)
     audit.record("person.provisioned", actor=None, subject=user, directory=directory)

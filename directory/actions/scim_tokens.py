@@ -125,7 +125,7 @@ def _require_not_revoked(by: User | None, token: ScimToken) -> None:
 @action(ScimToken, permission="directory.manage_directory", state=_require_not_revoked)
 @transaction.atomic
 def revoke_scim_token(pk: UUID | str, *, by: User | None) -> ScimToken:
-    """Revoke a token: it stops working with the next request. A token that is not confirmed yet can no longer be.
+    """Revoke a token. It stops working with the next request; an unconfirmed token can no longer be confirmed.
 
     Raises:
         ScimToken.DoesNotExist: there is no such token.

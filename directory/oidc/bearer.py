@@ -42,12 +42,12 @@ class ProviderToken:
 
     @property
     def expires_at(self) -> datetime:
-        """When the token expires, and anything created with it at the latest."""
+        """When the token expires. Anything created with it expires by then, too."""
         return datetime.fromtimestamp(int(self.claims["exp"]), UTC)
 
     @property
     def scopes(self) -> frozenset[str]:
-        """What it may be used for (docs/identity.md)."""
+        """What the token may be used for (docs/identity.md)."""
         return scopes_of(self.claims)
 
 

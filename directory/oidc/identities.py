@@ -118,7 +118,7 @@ def _first_sign_in(person: ProviderPerson) -> FederatedIdentity:
 
 
 def _is_invited(person: ProviderPerson) -> bool:
-    """Whether an open invitation exists for this address. If so, the account is created to accept it."""
+    """Whether an open invitation exists for this address. If so, the person gets an account and can accept it next."""
     return bool(Invitation.objects.across_tenants().acceptable().filter(email=person.email).exists())
 
 

@@ -37,8 +37,8 @@ log = structlog.get_logger(__name__)
 class SignOut(LogoutView):
     """End the session here, and then at the provider if it opened the session and supports sign-out.
 
-    The browser gets there by a page that refreshes to the provider, because the content security policy forbids forms
-    to lead elsewhere, even by a redirect.
+    The browser gets there by a page that refreshes to the provider, because the content security policy does not let a
+    form lead elsewhere, even by a redirect.
     """
 
     def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:

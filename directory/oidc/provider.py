@@ -29,7 +29,7 @@ STALE_SECONDS = 24 * 3600
 # How often tokens that name an unknown key may cause the keys to be fetched again.
 RENEWALS_A_MINUTE = 6
 LARGEST_ANSWER = 1_000_000  # bytes
-# By the beginning of an algorithm's name.
+# Key types by the first two letters of an algorithm's name.
 KEY_TYPES = {"RS": "RSA", "PS": "RSA", "ES": "EC", "Ed": "OKP"}
 
 

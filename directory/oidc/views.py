@@ -143,7 +143,7 @@ class ProviderCallback(ProviderPageMixin, OIDCAuthenticationCallbackView):  # ty
             next_url = None if before.is_authenticated else session.get("oidc_login_next")
             login(self.request, self.user)
             session = self.request.session
-            session["oidc_login_next"] = next_url  # of whoever set out
+            session["oidc_login_next"] = next_url  # belongs to the initiator
         session["qm_issuer"], session["qm_subject"] = person.issuer, person.subject
         session["qm_provider_session"] = person.provider_session
         # A second factor confirmed here (accounts/views/second_factor.py) survives a renewal that does not mention it.

@@ -27,7 +27,7 @@ def location(endpoint: str, pk: object = "") -> str:
 
 
 def user_payload(user: User) -> payloads.User:
-    """A person as the directory sees them. Select `directory_entry` and prefetch `directory_groups` before."""
+    """A person as the directory sees them. Requires `directory_entry` selected and `directory_groups` prefetched."""
     entry = entry_of(user)
     groups = sorted(user.directory_groups.all(), key=lambda group: group.pk)
     payload = payloads.User(
